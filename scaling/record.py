@@ -1,0 +1,226 @@
+"""Records and the store they live in: one folder a run, JSON and Parquet, no JAX.
+
+    STORE/runs/RUN_ID/record.json      facts about the run (Record without its curve)
+                      config.json      the config alone, for a person
+                      curve.jsonl      the curve while the run is running, a line a step
+                      curve.parquet    the curve once it has ended
+                      log.txt          what the run's process said, where an engine keeps it
+    STORE/sweeps/NAME.json             the runs a sweep consists of, with their planned budgets
+    STORE/checkpoints/                 see scaling/checkpoint.py
+    STORE/tokens/                      token files, see scaling/data/tokens.py
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scaling.config import RunConfig, from_dict, to_dict
+
+STATUSES = ("running", "stopped", "done", "diverged", "failed")
+
+
+class StoreError(RuntimeError):
+    """A store that cannot be read or written: one line that names the file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What is known of a run. Missing is absent, never 0.
+
+    params: parameters by group, and `total`.
+    flops: training FLOPs of the whole run by part (scaling/models/counts.py), exactly.
+    final: `loss` (held-out, nats a token), `step` and `tokens` of the last good step.
+    evals: scores by task.
+    status: running, stopped (will go on), done, diverged (a result), failed (see about["error"]).
+    about: commit, device, seconds, token file: where the numbers come from; not part of them.
+    """
+
+    run_id: str
+    config: RunConfig
+    status: str
+    sweep: str | None = None
+    params: dict[str, int] = field(default_factory=dict)
+    flops: dict[str, int] = field(default_factory=dict)
+    final: dict[str, float] = field(default_factory=dict)
+    evals: dict[str, float] = field(default_factory=dict)
+    about: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status {self.status!r}: allowed are {', '.join(STATUSES)}")
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """All of `data` at `path`, or what was there before; survives a crash at any moment."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(fd, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    """`data` as JSON at `path`, atomically; a NaN or infinity raises ValueError."""
+    write_atomic(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Parsed JSON; StoreError names the file that is damaged."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise StoreError(f"{path}: damaged: {error}") from None
+
+
+class Store:
+    """Runs, sweeps, checkpoints and token files under one folder."""
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = Path(root)
+
+    def run_dir(self, run_id: str) -> Path:
+        """Folder of a run."""
+        return self.root / "runs" / run_id
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    @property
+    def token_files(self) -> Path:
+        return self.root / "tokens"
+
+    def check_writable(self) -> None:
+        """StoreError unless a file can be made here."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.root):
+                pass
+        except OSError as error:
+            raise StoreError(f"store {self.root} cannot be written: {error.strerror}") from None
+
+    def write(self, record: Record) -> None:
+        """Writes the record, whole or not at all."""
+        data = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+        data["config"] = to_dict(record.config)
+        write_json(self.run_dir(record.run_id) / "record.json", data)
+
+    def read(self, run_id: str) -> Record | None:
+        """The record of a run, None where there is none."""
+        path = self.run_dir(run_id) / "record.json"
+        if not path.exists():
+            return None
+        data = read_json(path)
+        try:
+            return Record(**{**data, "config": from_dict(RunConfig, data["config"])})
+        except (KeyError, TypeError, ValueError) as error:
+            raise StoreError(f"{path}: damaged: {error}") from None
+
+    def records(self) -> Iterator[Record]:
+        """Every record, in order of run id."""
+        for path in sorted(self.root.glob("runs/*/record.json")):
+            record = self.read(path.parent.name)
+            if record is not None:
+                yield record
+
+    def find(self, run: str) -> str:
+        """The run id that starts with `run`; StoreError where there is none or more than one."""
+        found = sorted(p.name for p in self.root.glob("runs/*") if p.name.startswith(run))
+        if len(found) != 1:
+            known = f"{len(found)} runs begin so" if found else "no run begins so"
+            raise StoreError(f"run {run!r} in store {self.root}: {known}")
+        return found[0]
+
+    def write_sweep(self, name: str, configs: Iterable[RunConfig], ids: Iterable[str]) -> None:
+        """Keeps which runs a sweep consists of."""
+        runs = [{"run_id": i, "budget": c.budget, "config": to_dict(c)} for i, c in zip(ids, configs, strict=True)]
+        write_json(self.root / "sweeps" / f"{name}.json", {"name": name, "runs": runs})
+
+    def sweeps(self) -> dict[str, list[dict[str, Any]]]:
+        """For each sweep its runs: run_id, budget (planned FLOPs or None), config."""
+        return {p.stem: read_json(p)["runs"] for p in sorted(self.root.glob("sweeps/*.json"))}
+
+    def append_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
+        """Adds rows to the curve of a run that is running."""
+        path = self.run_dir(run_id) / "curve.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a") as file:
+            file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+
+    def reset_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
+        """Starts the curve of a running run over with `rows`."""
+        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        write_atomic(self.run_dir(run_id) / "curve.jsonl", lines.encode())
+
+    def finish_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
+        """The whole curve of a run that has ended, as Parquet; the lines it was kept in until now go."""
+        write_parquet(self.run_dir(run_id) / "curve.parquet", rows)
+        (self.run_dir(run_id) / "curve.jsonl").unlink(missing_ok=True)
+
+    def curve(self, run_id: str) -> list[dict[str, float]]:
+        """Rows of a run's curve in order of steps; empty where it has none yet.
+
+        step: steps done; loss: of that step's batch before its update, nats a token; grad_norm;
+        lr; val_loss: held-out, after the step, at the steps that were evaluated.
+        """
+        folder = self.run_dir(run_id)
+        if (folder / "curve.parquet").exists():
+            return read_parquet(folder / "curve.parquet")
+        if not (folder / "curve.jsonl").exists():
+            return []
+        rows = []
+        for line in (folder / "curve.jsonl").read_text().splitlines(keepends=True):
+            if not line.endswith("\n"):  # a killed process left half a line
+                break
+            rows.append(json.loads(line))
+        return rows
+
+    def last_row(self, run_id: str) -> dict[str, float] | None:
+        """The newest row of a running run's curve, read from the file's end; None where there is none."""
+        path = self.run_dir(run_id) / "curve.jsonl"
+        try:
+            with path.open("rb") as file:
+                file.seek(max(0, path.stat().st_size - 4096))
+                lines = file.read().splitlines(keepends=True)
+        except FileNotFoundError:
+            return None
+        whole = [line for line in lines if line.startswith(b"{") and line.endswith(b"}\n")]
+        return json.loads(whole[-1]) if whole else None
+
+
+def write_parquet(path: Path, rows: list[dict[str, float]]) -> None:
+    """Rows (dicts; a missing key is null) as Parquet, atomically."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    table = pa.table({name: [row.get(name) for row in rows] for name in names})
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    write_atomic(path, sink.getvalue().to_pybytes())
+
+
+def read_parquet(path: Path) -> list[dict[str, float]]:
+    """Rows as dicts; a null is a missing key."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows = pq.read_table(path).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise StoreError(f"{path}: damaged: {error}") from None
+    return [{k: v for k, v in row.items() if v is not None} for row in rows]
