@@ -1,0 +1,16 @@
+"""Weights and the products with them. Axes: X rows (batch · positions), D in, F out."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+
+def weight(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> nnx.Param[jax.Array]:
+    """A float32 parameter drawn from N(0, std²)."""
+    return nnx.Param(std * jax.random.normal(rngs.params(), shape, jnp.float32))
+
+
+def rows(x_BLD: jax.Array, w_DF: jax.Array) -> jax.Array:
+    """x·w over flattened rows: on CPU a two-dimensional product takes half the time of a batched one."""
+    B, L, D = x_BLD.shape
+    return (x_BLD.reshape(B * L, D) @ w_DF.astype(x_BLD.dtype)).reshape(B, L, -1)
