@@ -1,0 +1,90 @@
+"""The corpus a sweep trains on, as far as planning needs it: its hash, its vocabulary, its length."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PREPARE = (sys.executable, "-m", "scaling", "prepare")
+
+
+class SweepError(RuntimeError):
+    """A sweep that cannot be: one line that says what was given and what is allowed."""
+
+
+class PrepareError(RuntimeError):
+    """The corpus could not be prepared; `prepare` has said why, `status` is its exit status."""
+
+    def __init__(self, corpus: str, status: int) -> None:
+        super().__init__(f"corpus {corpus} could not be prepared")
+        self.status = status
+
+
+@dataclass(frozen=True, kw_only=True)
+class Corpus:
+    """A token file, seen from a plan."""
+
+    name: str  # what a person calls it, as given to `prepare`
+    tokens: str  # content hash, 64 hex digits
+    vocab: int
+    train: int  # tokens of the train split
+
+
+def find(folder: Path, corpus: str, tokenizer: str = "bytes") -> Corpus | None:
+    """The corpus as prepared in a folder of token files, None where it has not been.
+
+    What a name stands for is settled by its first preparation in a store: a text that changed later
+    needs `prepare` to be run again, and is then another corpus by its hash.
+    """
+    from scaling.data.tokens import DataError, find_corpus, open_tokens
+
+    try:
+        path = find_corpus(folder, corpus, tokenizer)
+        if path is None:
+            return None
+        file = open_tokens(path)
+    except DataError as error:
+        raise SweepError(str(error)) from None
+    return Corpus(name=corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train))
+
+
+def prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> None:
+    """Makes the token file with a process of its own, so that no TensorFlow is imported here."""
+    command = [*PREPARE, corpus, "--store", str(store), "--tokenizer", tokenizer, "--json"]
+    status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+    if status < 0:
+        print(f"corpus {corpus}: `prepare` was killed by {signal.Signals(-status).name}", file=sys.stderr)
+        raise PrepareError(corpus, 1)
+    if status != 0:
+        raise PrepareError(corpus, status)
+
+
+def find_or_prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:
+    """The corpus in a store, prepared first where it is not there."""
+    found = find(store / "tokens", corpus, tokenizer)
+    if found is None:
+        print(f"preparing corpus {corpus} in {store / 'tokens'}", file=sys.stderr)
+        prepare(store, corpus, tokenizer)
+        found = find(store / "tokens", corpus, tokenizer)
+    if found is None:
+        raise SweepError(f"corpus {corpus}: prepared, but not found in {store / 'tokens'}")
+    return found
+
+
+@contextmanager
+def for_planning(store: Path | None, corpus: str, tokenizer: str = "bytes") -> Iterator[Corpus]:
+    """The corpus in a store or, where none is given, prepared in a folder that goes again.
+
+    A run is named by the content of its text, so no plan without it.
+    """
+    if store is not None:
+        yield find_or_prepare(store, corpus, tokenizer)
+        return
+    with tempfile.TemporaryDirectory(prefix="plan-") as folder:
+        yield find_or_prepare(Path(folder), corpus, tokenizer)

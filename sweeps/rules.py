@@ -1,0 +1,99 @@
+"""The rules from which every definition derives shape, learning rate, batch and warm-up: one place, each with its source.
+
+Each depends on the size of a model alone, never on its budget: runs of one size then differ in
+`steps` and nothing else, and share their trajectory up to the decay (Hägele 2024).
+"""
+
+from __future__ import annotations
+
+from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from scaling.models.counts import parameters
+from sweeps.corpus import Corpus
+
+# Width a layer. The loss moves by a few per cent over a 40-fold range of aspect ratios (Kaplan 2020, section 3.1), so
+# the number matters little; 32 gives models that fit a laptop 2 to 5 layers: few kernels a step.
+ASPECT = 32
+MIN_LAYERS = 2
+# Head sizes tried in turn: the largest that divides the width and leaves 4 heads, 16 where the width is below 64.
+HEADS = (128, 64, 32, 16, 8)
+# SwiGLU has three matrices for two: 2/3 of the usual 4·D keeps parameters and FLOPs (Shazeer 2020, section 2).
+MLP_RATIO = 8 / 3
+MLP_MULTIPLE = 8
+# Under Adam the best rate of hidden matrices falls as 1/width (muP: Yang 2022, table 8). The Step law (Li 2025,
+# 1.79 N^-0.713 D^0.307) says nearly the same along D ∝ N: N^-0.41, with N ∝ width^2 to width^3.
+LR = 6e-3  # at width LR_WIDTH
+LR_WIDTH = 64
+LR_MOST = 2e-2
+# Tokens a step. The Step law's best batch, 0.58 D^0.571 tokens, gives 1,500 at D = 1e6 and 5,700 at D = 1e7;
+# one batch for all sizes and lengths, or no two runs could share a trunk.
+BATCH_TOKENS = 2048
+# Warm-up in tokens a parameter, so that it grows with the model and never with the budget (Porian 2024 takes 1, where
+# every run reads 20 or more; the largest model of a budget here reads 2, and must be through in a third of its steps).
+WARMUP = 0.5
+MIN_WARMUP = 10  # steps
+# Small batches want a longer second moment than 0.95 (Porian 2024).
+BETA2 = 0.99
+# The share of steps spent decaying, and its shape: 20% reaches cosine's loss, 1-sqrt is a little ahead (Hägele 2024).
+DECAY = 0.2
+DECAY_SHAPE = "1-sqrt"
+
+
+def layers(width: int) -> int:
+    """Layers of a model of this width."""
+    return max(MIN_LAYERS, round(width / ASPECT))
+
+
+def head_size(width: int) -> int:
+    """Size of one attention head."""
+    most = max(16, width // 4)
+    sizes = [size for size in HEADS if size <= most and width % size == 0]
+    if not sizes:
+        raise ValueError(f"width {width}: must be a multiple of {HEADS[-1]}")
+    return sizes[0]
+
+
+def mlp_width(width: int) -> int:
+    """Hidden units of the MLP, rounded up to MLP_MULTIPLE."""
+    return -(-round(MLP_RATIO * width) // MLP_MULTIPLE) * MLP_MULTIPLE
+
+
+def model(width: int, vocab: int) -> ModelConfig:
+    """The model of a width: the vocabulary is the token file's, exactly."""
+    return ModelConfig(
+        vocab=vocab,
+        width=width,
+        layers=layers(width),
+        heads=width // head_size(width),
+        mlp_width=mlp_width(width),
+    )
+
+
+def learning_rate(width: int) -> float:
+    """Peak learning rate, to two digits (a rate is not known better, and the config stays readable)."""
+    return float(f"{min(LR_MOST, LR * LR_WIDTH / width):.1e}")
+
+
+def batch(length: int) -> int:
+    """Sequences a step."""
+    return max(1, round(BATCH_TOKENS / length))
+
+
+def warmup(of: ModelConfig, length: int) -> int:
+    """Steps of warm-up."""
+    return max(MIN_WARMUP, round(WARMUP * parameters(of)["total"] / (batch(length) * length)))
+
+
+def run(width: int, corpus: Corpus, *, length: int, steps: int, budget: float, seed: int = 0) -> RunConfig:
+    """The run of a width and a number of steps, all else by the rules."""
+    of = model(width, corpus.vocab)
+    return RunConfig(
+        model=of,
+        data=DataConfig(tokens=corpus.tokens, length=length, corpus=corpus.name),
+        optimizer=OptimizerConfig(lr=learning_rate(width), beta2=BETA2),
+        batch=batch(length),
+        steps=steps,
+        schedule=ScheduleConfig(warmup=warmup(of, length), decay=DECAY, decay_shape=DECAY_SHAPE),
+        eval=EvalConfig(),
+        seed=seed,
+        budget=budget,
+    )
