@@ -1,0 +1,1 @@
+"""Reads records, never trains: points, laws, fits with their doubt, figures, reports."""

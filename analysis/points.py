@@ -1,0 +1,334 @@
+"""Points: parameters, tokens, FLOPs and loss of runs. The only place where a counting convention is chosen.
+
+Key: N parameters, D tokens, C training FLOPs, L loss in nats a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis import sources
+from analysis import where as language
+from analysis.where import DataError
+
+__all__ = ["Curve", "DataError", "Points", "load"]
+
+COMMON = {
+    "N": "n params parameters n_params num_params param_count parameter_count total_params params_total n_parameters "
+    "num_parameters total_parameters total_parameter_count model_size n_total",
+    "D": "d tokens n_tokens num_tokens train_tokens training_tokens total_tokens tokens_seen seen_tokens d_tokens",
+    "C": "c flops training_flop training_flops train_flops total_flops flop compute n_flops training_compute flops_6nd",
+    "L": "l loss val_loss validation_loss valid_loss eval_loss final_loss test_loss final_val_loss loss_val "
+    "cross_entropy val_nll nll",
+    "budget": "budget flop_budget flops_budget compute_budget planned_flops budget_flops target_flops",
+    "name": "run_id run name id run_name model",
+    "group": "group sweep config",
+    "weight": "weight weights",
+}
+NONEMBEDDING = (
+    "n_nonembedding params_nonembedding params_no_embed n_params_nonemb params_non_embedding non_embedding_params"
+)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Loss along one run: tokens seen and FLOPs spent (m,), loss (m,) in nats a token; held: on held-out text."""
+
+    name: str
+    N: float
+    D: np.ndarray
+    C: np.ndarray
+    L: np.ndarray
+    held: bool
+
+
+@dataclass(frozen=True)
+class Points:
+    """Runs as arrays (n,), float64. An array of an input that the source does not have is all NaN, and notes say so."""
+
+    N: np.ndarray
+    D: np.ndarray
+    C: np.ndarray
+    L: np.ndarray
+    names: list[str]
+    budgets: np.ndarray | None = None  # planned FLOPs: the key of an isoFLOP group
+    groups: list[str] | None = None
+    weights: np.ndarray | None = None
+    source: str = "arrays"
+    notes: tuple[str, ...] = ()
+    convention: str = "as given"
+    curves: tuple[Curve, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("N", "D", "C", "L"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+            if getattr(self, name).shape != (len(self.names),):
+                raise DataError(
+                    f"points: {name} has shape {getattr(self, name).shape}, names has {len(self.names)} entries: "
+                    "all must be one-dimensional and equally long"
+                )
+
+    def __len__(self) -> int:
+        return len(self.L)
+
+    def where(self, mask: np.ndarray) -> Points:
+        """The points that `mask` (n,) keeps, in order; also takes indices."""
+        chosen = np.arange(len(self))[mask]
+        changed: dict[str, object] = {}
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                changed[field.name] = value[chosen]
+            elif isinstance(value, list):
+                changed[field.name] = [value[i] for i in chosen]
+        return replace(self, **changed)  # type: ignore[arg-type]
+
+
+def load(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    where: str | None = None,
+    flops: str | None = None,
+    params: str = "total",
+    curves: bool = False,
+) -> Points:
+    """Points of a store's runs that are done, or of a CSV, TSV, Parquet or JSON-lines file.
+
+    columns: {"N": "column", ...} for N, D, C, L, budget, name, group, weight; the rest is guessed from common
+    names, and notes say what was guessed. where: rows to keep (analysis/where.py). flops: for a store 6nd
+    (default), 6nd-nonembedding, exact or exact-full-attention; for a file its own column C, else (or on
+    "6nd") 6·N·D. params: total or nonembedding. curves: read a store's learning curves as well.
+    Raises DataError (one line).
+    """
+    path = Path(source)
+    if path.is_dir():
+        return _load_store(path, columns, where, flops or "6nd", params, curves)
+    if not path.exists():
+        raise DataError(f"{path}: not there: a source is {sources.KINDS}")
+    return _load_file(path, columns, where, flops, params)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _load_store(
+    path: Path, columns: Mapping[str, str] | None, where: str | None, flops: str, params: str, curves: bool
+) -> Points:
+    if columns:
+        raise DataError(f"columns {', '.join(columns)}: a store has no columns to choose; leave them out for {path}")
+    frame = sources.runs(path, flops, params)
+    if not len(frame):
+        raise DataError(f"{path}: no runs in this store (no runs/*/record.json)")
+    notes = []
+    done = frame["status"] == "done"
+    if not done.all():
+        left = frame.loc[~done, "status"].value_counts()
+        notes.append(f"{_count(int(left.sum()), 'run')} left out: " + ", ".join(f"{n} {s}" for s, n in left.items()))
+    frame = frame[done]
+    names = {"N": "N", "D": "D", "C": "C", "L": "loss"}
+    kept, note = _filter(frame, where, names, path)
+    frame, notes = frame[kept], notes + note
+    if not len(frame):
+        raise DataError(f"{path}: no run is left to fit: " + ("; ".join(notes) or "none is done"))
+    values = {}
+    for letter, name in names.items():
+        values[letter] = frame[name].to_numpy(np.float64)
+        bad = ~(np.isfinite(values[letter]) & (values[letter] > 0))
+        if bad.any():
+            run = frame["run_id"].iloc[int(np.argmax(bad))]
+            raise DataError(f"{path}: run {run}: its record has no usable {name} ({values[letter][np.argmax(bad)]})")
+    budgets = frame["budget"].to_numpy(np.float64)
+    if not np.isfinite(budgets).all():
+        if np.isfinite(budgets).any():
+            notes.append(f"{_count(int((~np.isfinite(budgets)).sum()), 'run')} without a planned budget")
+        else:
+            budgets = None  # type: ignore[assignment]
+    sweeps = [s if isinstance(s, str) else "" for s in frame["sweep"]]
+    points = Points(
+        **values,
+        names=list(frame["run_id"]),
+        budgets=budgets,
+        groups=sweeps if any(sweeps) else None,
+        source=str(path),
+        notes=tuple(notes),
+        convention=f"N: {_PARAMS[params]}; C: {_FLOPS[flops]}",
+        curves=_curves(path, frame) if curves else None,
+    )
+    return _with_duplicates(points)
+
+
+_PARAMS = {"total": "all parameters", "nonembedding": "parameters without embedding and head"}
+_FLOPS = {
+    "6nd": "6·N·D with all parameters",
+    "6nd-nonembedding": "6·N·D without embedding and head",
+    "exact": "every matrix product, causal attention and head included",
+    "exact-full-attention": "every matrix product, unmasked attention and head included",
+}
+
+
+def _curves(path: Path, frame: pd.DataFrame) -> tuple[Curve, ...]:
+    store, found = sources.Store(path), []
+    for run, N, D, C, steps in zip(*(frame[c] for c in ("run_id", "N", "D", "C", "steps")), strict=True):
+        rows = store.curve(run)
+        held = [(r["step"], r["val_loss"]) for r in rows if r.get("val_loss") is not None]
+        use = held if len(held) > 1 else [(r["step"], r["loss"]) for r in rows if r.get("loss") is not None]
+        if use:
+            step, loss = np.array(use, np.float64).T
+            found.append(Curve(run, N, D * step / steps, C * step / steps, loss, len(held) > 1))
+    return tuple(found)
+
+
+def _match(frame: pd.DataFrame, letter: str, params: str) -> list[str]:
+    common = COMMON[letter]
+    if letter == "N" and params == "nonembedding":
+        common = NONEMBEDDING
+    by_lower: dict[str, str] = {}
+    for column in frame.columns:
+        by_lower.setdefault(str(column).lower(), str(column))
+    return [by_lower[name] for name in common.split() if name in by_lower]
+
+
+def _choose_columns(
+    frame: pd.DataFrame, columns: Mapping[str, str] | None, params: str, path: Path
+) -> tuple[dict[str, str], list[str]]:
+    """Column behind each letter, and what was guessed."""
+    given = dict(columns or {})
+    unknown = sorted(set(given) - set(COMMON))
+    if unknown:
+        raise DataError(f"columns {', '.join(unknown)}: allowed are {', '.join(COMMON)}")
+    for letter, name in given.items():
+        if name not in frame.columns:
+            raise DataError(f"{path}: no column {name!r} (for {letter}): it has {_listed(frame.columns)}")
+    chosen, notes = dict(given), []
+    for letter in COMMON:
+        found = [name for name in _match(frame, letter, params) if name not in chosen.values()]
+        if letter in chosen or not found:
+            continue
+        chosen[letter] = found[0]
+        others = f" (not {', '.join(found[1:])})" if len(found) > 1 else ""
+        if letter in "NDCL" or letter in ("budget", "weight"):
+            notes.append(f"{letter} taken from column {found[0]}{others}")
+    return chosen, notes
+
+
+def _listed(names: object, most: int = 20) -> str:
+    listed = [str(name) for name in names]  # type: ignore[attr-defined]
+    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
+
+
+def _filter(
+    frame: pd.DataFrame, where: str | None, names: Mapping[str, str], path: Path
+) -> tuple[np.ndarray, list[str]]:
+    """Rows that `where` keeps, and a note that counts the others."""
+    if where is None:
+        return np.ones(len(frame), bool), []
+    empty = np.zeros(len(frame), bool)
+
+    def values(letter: str) -> np.ndarray:
+        name = names.get(letter, letter)
+        if name not in frame.columns:
+            if letter == "C" and "N" in names and "D" in names:
+                return 6 * values("N") * values("D")
+            raise DataError(f"where {where!r}: no column {letter!r}: there are {_listed([*names, *frame.columns])}")
+        column = frame[name]
+        if column.dtype == bool:
+            return column.to_numpy()
+        text = column.astype("string").str.strip()
+        void = (text.isna() | (text == "")).to_numpy(bool)
+        number = pd.to_numeric(text.mask(void), errors="coerce").to_numpy(np.float64, na_value=np.nan)
+        words = ~void & np.isnan(number) & ~text.str.lower().isin(["nan"]).to_numpy(bool, na_value=False)
+        if not words.any():
+            empty[:] |= np.isnan(number)
+            return number
+        if letter in names and letter in "NDCL":
+            sources.numbers(frame[words], name, path)
+        if text[~void].str.lower().isin(["true", "false"]).all():
+            return (text.str.lower() == "true").to_numpy(bool, na_value=False)
+        return text.fillna("").to_numpy(object)
+
+    kept = language.rows(where, values, len(frame))
+    left = int((~kept).sum())
+    because = f" ({int((empty & ~kept).sum())} of them for an empty cell)" if (empty & ~kept).any() else ""
+    return kept, [f"{_count(left, 'row')} left out by where {where!r}{because}"] if left else []
+
+
+def _load_file(
+    path: Path, columns: Mapping[str, str] | None, where: str | None, flops: str | None, params: str
+) -> Points:
+    if params not in sources.PARAMS:
+        raise DataError(f"params = {params!r}: allowed are {', '.join(sources.PARAMS)}")
+    if flops not in (None, "6nd"):
+        raise DataError(f"flops = {flops!r}: a file carries no counts by part: allowed is 6nd, or name a column as C")
+    frame = sources.read_table(path).reset_index(drop=True)
+    chosen, notes = _choose_columns(frame, columns, params, path)
+    if "L" not in chosen:
+        raise DataError(f"{path}: no column for L (loss): say which with L=..., it has {_listed(frame.columns)}")
+    if not {"N", "D", "C"} & set(chosen):
+        raise DataError(f"{path}: no column for N, D or C: say which with N=..., it has {_listed(frame.columns)}")
+    kept, note = _filter(frame, where, chosen, path)
+    frame, notes = frame[kept], notes + note
+    if not len(frame):
+        raise DataError(f"{path}: no rows to fit" + (f": {'; '.join(note)}" if note else ""))
+    have = {k: sources.numbers(frame, chosen[k], path) for k in "NDCL" if k in chosen}
+    convention, said = _complete(have, chosen, flops, params, len(frame))
+    names = frame[chosen["name"]].astype(str).tolist() if "name" in chosen else []
+    if len(set(names)) < len(frame):  # labels that do not tell rows apart cannot name one
+        names = [sources.where_in_file(path, i) for i in frame.index]
+    points = Points(
+        **have,
+        names=names,
+        budgets=sources.numbers(frame, chosen["budget"], path) if "budget" in chosen else None,
+        groups=frame[chosen["group"]].astype(str).tolist() if "group" in chosen else None,
+        weights=sources.numbers(frame, chosen["weight"], path) if "weight" in chosen else None,
+        source=str(path),
+        notes=tuple(notes + said),
+        convention=convention,
+    )
+    return _with_duplicates(points)
+
+
+def _complete(
+    have: dict[str, np.ndarray], chosen: Mapping[str, str], flops: str | None, params: str, count: int
+) -> tuple[str, list[str]]:
+    """Fills in what follows from C = 6·N·D; the convention in words, and what was done."""
+    notes = []
+    counted = f"C: as in column {chosen['C']}" if "C" in have else "C: 6·N·D"
+    if "N" in have and "D" in have and ("C" not in have or flops == "6nd"):
+        have["C"] = 6 * have["N"] * have["D"]
+        counted = "C: 6·N·D"
+        notes.append("C computed as 6·N·D")
+    elif "C" in have:
+        for letter, other in (("D", "N"), ("N", "D")):
+            if letter not in have and other in have:
+                have[letter] = have["C"] / (6 * have[other])
+                notes.append(f"{letter} computed as C / (6·{other})")
+        if not notes and "N" in have and "D" in have:
+            ratio = have["C"] / (6 * have["N"] * have["D"])
+            if ratio.max() > 1.05 or ratio.min() < 0.95:
+                notes.append(f"C is {ratio.min():.3g} to {ratio.max():.3g} times 6·N·D")
+    for letter in "NDC":
+        if letter not in have:
+            have[letter] = np.full(count, np.nan)
+            notes.append(f"no {letter} in this source")
+    counted_n = f"N: {'without embedding' if params == 'nonembedding' else 'as'} in column {chosen.get('N', '(none)')}"
+    return f"{counted_n}; {counted}", notes
+
+
+def _with_duplicates(points: Points) -> Points:
+    """The same points, with a note that names rows that are the same in N, D, C and L."""
+    first: dict[tuple[float, ...], str] = {}
+    twins = []
+    for *key, name in zip(points.N, points.D, points.C, points.L, points.names, strict=True):
+        seen = first.setdefault(tuple(np.nan_to_num(key)), name)
+        if seen is not name:
+            twins.append(f"{name} = {seen}")
+    if not twins:
+        return points
+    return replace(points, notes=(*points.notes, f"duplicate rows, both kept: {_listed(twins, 5)}"))
