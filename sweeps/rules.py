@@ -1,4 +1,4 @@
-"""The rules from which every definition derives shape, learning rate, batch and warm-up: one place, each with its source.
+"""The rules that give a width its shape, learning rate, batch and warm-up: one place, each with its source.
 
 Each depends on the size of a model alone, never on its budget: runs of one size then differ in
 `steps` and nothing else, and share their trajectory up to the decay (Hägele 2024).

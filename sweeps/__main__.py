@@ -1,0 +1,155 @@
+"""`python -m sweeps`: which runs, at what cost, and where."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from scaling.config import ConfigError
+from scaling.record import Store, StoreError
+from sweeps.corpus import Corpus, PrepareError, SweepError, find_or_prepare, for_planning
+from sweeps.definitions import DEFINITIONS, definition
+from sweeps.plan import Plan, plan
+
+BAD_INPUT = 2
+STOPPED = 75
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="python -m sweeps", description="Which runs, at what cost, and where.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser("list", help="the sweeps we know")
+
+    def add(name: str, help: str, store: bool) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=help, description=help)
+        sub.add_argument("name", metavar="NAME", help="a sweep; `list` shows them")
+        sub.add_argument("--store", type=Path, metavar="DIR", required=store, help="folder of runs and token files")
+        return sub
+
+    def add_what(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--corpus", help="the text to train on (default: the definition's own)")
+        sub.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
+        sub.add_argument("--seed", type=int, default=0, help="of every run (default 0)")
+
+    planning = add("plan", "the runs of a sweep, and the whole cost", store=False)
+    add_what(planning)
+    planning.add_argument("--json", action="store_true", help="for a program to read")
+
+    checking = add("check", "what can be checked before a launch", store=True)
+    add_what(checking)
+    checking.add_argument("--topology", metavar="T", help="an accelerator to compile for, as v5e-16")
+
+    launching = add("launch", "run what is left of a sweep", store=True)
+    add_what(launching)
+    launching.add_argument("--engine", default="local", help="where (default: local, this machine)")
+    launching.add_argument("--as", dest="as_name", metavar="NAME", help="name of the sweep in the store")
+
+    asking = add("status", "what is done, running, waiting, failed and why", store=True)
+    asking.add_argument("--json", action="store_true", help="for a program to read")
+    return top
+
+
+def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> Plan:
+    """The plan of the sweep the arguments name."""
+    return plan(definition(args.name).make(corpus, seed=args.seed), corpus, store)
+
+
+def run_list(args: argparse.Namespace) -> int:
+    """`list`: each sweep in a line."""
+    width = max(len(name) for name in DEFINITIONS)
+    for name, known in DEFINITIONS.items():
+        text = (known.make.__doc__ or "").strip().splitlines()[0]
+        print(f"{name:<{width}}  {text} (corpus {known.corpus})")
+    return 0
+
+
+def run_plan(args: argparse.Namespace) -> int:
+    """`plan`: the table, or JSON."""
+    from sweeps.plan import as_json, as_text, measured_rate
+
+    store = Store(args.store) if args.store else None
+    corpus_name = args.corpus or definition(args.name).corpus
+    with ExitStack() as stack:
+        corpus = stack.enter_context(for_planning(args.store, corpus_name, args.tokenizer))
+        made = make_plan(args, corpus, store)
+        rate = measured_rate(store) if store else None
+        if args.json:
+            print(json.dumps({"sweep": args.name, **as_json(made, rate)}, indent=1, allow_nan=False))
+        else:
+            print(as_text(made, rate))
+    return 0
+
+
+def run_check(args: argparse.Namespace) -> int:
+    """`check`: each finding in a line."""
+    from sweeps.check import check
+
+    if args.topology:
+        raise SweepError(
+            f"check --topology {args.topology}: compiling ahead of time for an accelerator is not there yet; "
+            "leave --topology out for the checks that need none"
+        )
+    corpus_name = args.corpus or definition(args.name).corpus
+    store = Store(args.store)
+    store.check_writable()
+    corpus = find_or_prepare(args.store, corpus_name, args.tokenizer)
+    print("\n".join(check(make_plan(args, corpus, store), store)))
+    return 0
+
+
+def run_launch(args: argparse.Namespace) -> int:
+    """`launch`: the bar, then a summary."""
+    from sweeps.engines import engine
+    from sweeps.launch import launch
+
+    engine(args.engine)
+    known = definition(args.name)
+    store = Store(args.store)
+    store.check_writable()
+    corpus = find_or_prepare(args.store, args.corpus or known.corpus, args.tokenizer)
+    configs = known.make(corpus, seed=args.seed)
+    return launch(store, args.as_name or args.name, configs, corpus, engine_name=args.engine)
+
+
+def run_status(args: argparse.Namespace) -> int:
+    """`status`: the isoFLOP table and what is under way, or JSON."""
+    from sweeps.status import as_text, status
+
+    found = status(Store(args.store), args.name)
+    print(json.dumps(found, indent=1, allow_nan=False) if args.json else as_text(found))
+    return 0
+
+
+COMMANDS = {
+    "list": run_list,
+    "plan": run_plan,
+    "check": run_check,
+    "launch": run_launch,
+    "status": run_status,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 1 some run failed, 2 bad input, 75 stopped (launch again)."""
+    args = parser().parse_args(argv)
+    try:
+        return COMMANDS[args.command](args)
+    except (SweepError, StoreError, ConfigError) as error:
+        print(error, file=sys.stderr)
+        return BAD_INPUT
+    except PrepareError as error:
+        return error.status
+    except KeyboardInterrupt:
+        print("stopped: nothing is half-made, run the same command again", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # the reader of our output has gone
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""What can be checked of a sweep for nothing, before it is launched."""
+
+from __future__ import annotations
+
+from scaling.record import Store
+from sweeps.corpus import SweepError
+from sweeps.plan import Plan, notes, shape
+
+
+def check(of: Plan, store: Store) -> list[str]:
+    """What was found in order, a line each; SweepError at the first thing that is not.
+
+    Widths, heads and schedules have been checked by the configs themselves, runs planned twice by the plan.
+    """
+    from scaling.data.tokens import DataError, find_tokens, open_tokens
+
+    from scaling.data import batches
+
+    try:
+        file = open_tokens(find_tokens(store.token_files, of.corpus.tokens))
+        for config in {shape(run.config): run.config for run in of.runs}.values():
+            batches.check(file, vocab=config.model.vocab, length=config.data.length)
+    except DataError as error:
+        raise SweepError(str(error)) from None
+    store.check_writable()
+    shapes = len({shape(run.config) for run in of.runs})
+    return [
+        f"token file {file.path}: whole, {len(file.train):,} training and {len(file.validation):,} validation tokens",
+        f"{len(of.runs)} runs of {shapes} shapes: vocabulary and length fit the token file, no run twice",
+        f"store {store.root}: can be written",
+        *notes(of),
+    ]

@@ -1,0 +1,161 @@
+"""Launching a sweep: what is left of it, on an engine, until it is done or stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from scaling.config import RunConfig
+from scaling.record import Store
+from sweeps.corpus import Corpus, SweepError
+from sweeps.engines import engine
+from sweeps.plan import Plan, plan
+from sweeps.progress import Display, Meter, meter
+from sweeps.text import duration, short
+
+STOPPED = 75
+
+
+@dataclass
+class Signals:
+    """How often we were asked to stop."""
+
+    count: int = 0
+    answered: int = 0
+    old: dict[int, Any] = field(default_factory=dict)
+
+
+@contextlib.contextmanager
+def asked_to_stop() -> Iterator[Signals]:
+    """Counts Ctrl-C and SIGTERM instead of dying of them."""
+    signals = Signals()
+
+    def count(*_: object) -> None:
+        signals.count += 1
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signals.old[number] = signal.signal(number, count)
+    try:
+        yield signals
+    finally:
+        for caught, handler in signals.old.items():
+            signal.signal(caught, handler)
+
+
+@contextlib.contextmanager
+def only_launcher(store: Store, sweep: str) -> Iterator[int]:
+    """Holds STORE/sweeps/SWEEP.lock; SweepError where another launcher, or a child it left, holds it.
+
+    Yields the descriptor: a child that inherits it keeps the lock should this process be killed.
+    """
+    path = store.root / "sweeps" / f"{sweep}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
+            raise SweepError(
+                f"sweep {sweep} is being launched in {store.root} by {holder}: wait for it, or stop it first"
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def write_sweep(store: Store, sweep: str, of: Plan) -> None:
+    """Keeps which runs the sweep consists of; SweepError where the name stands for another corpus."""
+    path = store.root / "sweeps" / f"{sweep}.json"
+    known = store.sweeps().get(sweep, []) if path.exists() else []
+    for run in known:
+        data = run["config"]["data"]
+        if data["tokens"] != of.corpus.tokens:
+            raise SweepError(
+                f"sweep {sweep} in {store.root} is on corpus {data['corpus'] or data['tokens'][:12]}: "
+                f"give this one on {of.corpus.name} a name of its own with --as NAME"
+            )
+    planned = {run.run_id for run in of.runs}
+    dropped = sum(run["run_id"] not in planned for run in known)
+    if dropped:
+        print(f"sweep {sweep}: {dropped} runs of an earlier definition are no longer part of it", file=sys.stderr)
+    store.write_sweep(sweep, [run.config for run in of.runs], [run.run_id for run in of.runs])
+
+
+def launch(
+    store: Store,
+    sweep: str,
+    configs: list[RunConfig],
+    corpus: Corpus,
+    *,
+    engine_name: str = "local",
+    command: Sequence[str] | None = None,
+) -> int:
+    """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 75 stopped (launch again)."""
+    chosen = engine(engine_name)
+    store.check_writable()
+    with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
+        todo = plan(configs, corpus, store)
+        write_sweep(store, sweep, todo)
+        skipped = len(todo.runs) - len(todo.left)
+        if skipped:
+            print(f"{skipped} of {len(todo.runs)} runs are done: skipped", file=sys.stderr)
+        of = meter(todo)
+        error = None
+        if todo.left:
+            options: dict[str, Any] = {"command": command} if command else {}
+            job = chosen.submit(store, sweep, [run.config for run in todo.left], keep_open=(lock,), **options)
+            with Display(sweep, of) as display:
+                while not job.over:
+                    for event in chosen.poll(job):
+                        of.note(event)
+                        tell(display, event)
+                    if signals.count > signals.answered and not job.over:
+                        signals.answered += 1
+                        chosen.cancel(job)
+                        if signals.answered == 1:
+                            display.say("stopping: waiting for the run to save (once more to kill it)")
+                    display.refresh()
+            error = job.error
+        return summary(store, sweep, todo, of, error)
+
+
+def tell(display: Display, event: dict[str, Any]) -> None:
+    """Says what a person should hear of at once: deaths, failures, divergence."""
+    name = str(event.get("run_id"))[:12]
+    if event["event"] == "died":
+        display.say(f"run {name}: the trainer {event['how']} (attempt {event['attempt']} of {event['attempts']})")
+        for line in event["log"]:
+            display.say(f"    {line}")
+    elif event["event"] == "end" and event["status"] in ("failed", "diverged"):
+        display.say(f"run {name} {event['status']}" + (f": {event['error']}" if event.get("error") else ""))
+
+
+def summary(store: Store, sweep: str, of: Plan, ran: Meter, error: str | None) -> int:
+    """The last line of a launch, and its exit status."""
+    before = {run.run_id: run.status for run in of.runs if run.status in ("done", "diverged")}
+    statuses = list(before.values()) + list(ran.ended.values())
+    done, diverged, failed = (statuses.count(s) for s in ("done", "diverged", "failed"))
+    left = len(of.runs) - done - diverged - failed
+    counts = [f"{done} done"]
+    counts += [f"{n} {what}" for n, what in ((diverged, "diverged"), (failed, "failed"), (left, "left")) if n]
+    spent = f"{duration(ran.seconds)}, {short(ran.done)} FLOPs"
+    print(f"sweep {sweep}: {', '.join(counts)} of {len(of.runs)} runs; {spent}", file=sys.stderr)
+    if error is not None:
+        print(error, file=sys.stderr)
+        return 1
+    if left:
+        print(f"stopped: launch {sweep} again with --store {store.root} to go on", file=sys.stderr)
+        return STOPPED
+    if failed:
+        print(f"why they failed: python -m sweeps status {sweep} --store {store.root}", file=sys.stderr)
+    return 1 if failed else 0

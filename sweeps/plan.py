@@ -1,0 +1,263 @@
+"""What a sweep will run, in which order, at what cost: exact, before anything is started."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from scaling.config import RunConfig, canonical, prefix_id, run_id
+from scaling.models.counts import parameters
+from scaling.record import Record, Store
+from sweeps.budget import achieved, step_flops
+from sweeps.corpus import Corpus, SweepError
+
+ENDED = ("done", "diverged")  # results: not run again
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One planned run. N counts every parameter; C is the exact training count (sweeps/budget.py)."""
+
+    run_id: str
+    config: RunConfig
+    N: int
+    D: int
+    C: int
+    from_step: int  # steps that a shared prefix saves
+    status: str | None  # what the store says of it, None where it says nothing
+
+    @property
+    def flops_to_run(self) -> int:
+        """Training FLOPs this run costs after sharing; 0 where the store has its result."""
+        steps = 0 if self.status in ENDED else self.config.steps - self.from_step
+        return steps * step_flops(self.config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Runs in order of execution, and their corpus."""
+
+    corpus: Corpus
+    runs: list[Run]
+
+    @property
+    def left(self) -> list[Run]:
+        """Runs whose results are not in the store."""
+        return [run for run in self.runs if run.status not in ENDED]
+
+
+def shape(config: RunConfig) -> tuple[object, ...]:
+    """What a compiled step depends on: runs that agree in it compile once."""
+    return (config.model, config.data.length, config.batch, config.precision)
+
+
+def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:
+    """Runs of a shape side by side, smallest shape first; within it trunks before their branches, shortest first."""
+    return sorted(
+        configs,
+        key=lambda c: (
+            step_flops(c),
+            repr(shape(c)),
+            prefix_id(c, 0),  # one trunk after the other
+            c.decay_start,
+            c.steps,
+            run_id(c),
+        ),
+    )
+
+
+def shared_steps(configs: Iterable[RunConfig], stored: Mapping[str, Record]) -> list[int]:
+    """For each run in turn, the step it can start from: the last one some earlier run kept a checkpoint of.
+
+    Each run keeps the state at the start of its decay, under its prefix_id. Runs that the store has
+    done kept theirs then.
+    """
+    kept: dict[str, set[int]] = {}
+
+    def keep(config: RunConfig) -> None:
+        kept.setdefault(prefix_id(config, 0), set()).add(config.decay_start)
+
+    for record in stored.values():
+        if record.status == "done":
+            keep(record.config)
+    starts = []
+    for config in configs:
+        steps = [
+            step
+            for step in kept.get(prefix_id(config, 0), ())
+            if step <= config.decay_start  # beyond it this run is on its own
+        ]
+        starts.append(max(steps, default=0))
+        keep(config)
+    return starts
+
+
+def check_distinct(configs: list[RunConfig]) -> None:
+    """SweepError where two runs are one."""
+    seen: dict[str, RunConfig] = {}
+    for config in configs:
+        name = run_id(config)
+        if name in seen:
+            what = f"width {config.model.width}, {config.steps} steps, budgets {seen[name].budget} and {config.budget}"
+            raise SweepError(f"run {name[:12]} is planned twice ({what}): two budgets round to one run; drop one")
+        seen[name] = config
+
+
+def plan(configs: list[RunConfig], corpus: Corpus, store: Store | None = None) -> Plan:
+    """The runs in order of execution with N, D, C, what they share, and what the store has of them."""
+    if not configs:
+        raise SweepError("this sweep has no runs")
+    check_distinct(configs)
+    ordered = execution_order(configs)
+    ids = [run_id(config) for config in ordered]
+    found = {name: store.read(name) for name in ids} if store else {}
+    stored = {name: record for name, record in found.items() if record is not None}
+    left = [c for c, name in zip(ordered, ids, strict=True) if name not in stored or stored[name].status not in ENDED]
+    starts = dict(zip([run_id(c) for c in left], shared_steps(left, stored), strict=True))
+    runs = [
+        Run(
+            run_id=name,
+            config=config,
+            N=parameters(config.model)["total"],
+            D=config.tokens,
+            C=achieved(config),
+            from_step=starts.get(name, 0),
+            status=stored[name].status if name in stored else None,
+        )
+        for name, config in zip(ids, ordered, strict=True)
+    ]
+    return Plan(corpus=corpus, runs=runs)
+
+
+def measured_rate(store: Store) -> float | None:
+    """Training FLOPs a second of the runs the store has done, None where it has none.
+
+    Compilation included, as a sweep pays for it too; small models reach less of a machine than
+    large ones, so this is rough.
+    """
+    flops, seconds = 0.0, 0.0
+    for record in store.records():
+        took = record.about.get("seconds")
+        if record.status == "done" and took:
+            steps = record.config.steps - record.about.get("from_step", 0)
+            flops += steps * step_flops(record.config)
+            seconds += took
+    return flops / seconds if seconds else None
+
+
+def cost(of: Plan, rate: float | None = None) -> dict[str, Any]:
+    """The whole cost: FLOPs and tokens of the separate runs, of the sweep as run, and what is still to pay."""
+    alone = sum(run.C for run in of.runs)
+    fresh = shared_steps([run.config for run in of.runs], {})
+    saved = sum(step * step_flops(run.config) for step, run in zip(fresh, of.runs, strict=True))
+    saved_tokens = sum(
+        step * run.config.batch * run.config.data.length for step, run in zip(fresh, of.runs, strict=True)
+    )
+    tokens = sum(run.D for run in of.runs)
+    left = sum(run.flops_to_run for run in of.runs)
+    figures: dict[str, Any] = {
+        "runs": len(of.runs),
+        "shapes": len({shape(run.config) for run in of.runs}),
+        "flops_separate": alone,
+        "flops_saved": saved,
+        "flops": alone - saved,
+        "tokens_separate": tokens,
+        "tokens": tokens - saved_tokens,
+        "flops_left": left,
+    }
+    if rate is not None:
+        figures["seconds_left"] = left / rate
+    return figures
+
+
+def epochs(run: Run, of: Plan) -> float:
+    """How often a run reads its training text."""
+    return run.D / of.corpus.train
+
+
+def notes(of: Plan) -> list[str]:
+    """What a person should know before launching: data read more than once, what the store has."""
+    out = []
+    repeated = [run for run in of.runs if epochs(run, of) > 1]
+    if repeated:
+        most = max(epochs(run, of) for run in repeated)
+        out.append(
+            f"{len(repeated)} of {len(of.runs)} runs read more than the {of.corpus.train:,} training tokens of "
+            f"{of.corpus.name}: up to {most:.1f} epochs"
+        )
+    for status in ("done", "diverged", "failed", "stopped", "running"):
+        count = sum(run.status == status for run in of.runs)
+        if count:
+            ahead = {"done": "will be skipped", "diverged": "will be skipped"}.get(status, "will go on or run again")
+            out.append(f"{count} of {len(of.runs)} runs are in the store as {status}: {ahead}")
+    return out
+
+
+def as_json(of: Plan, rate: float | None = None) -> dict[str, Any]:
+    """What `plan --json` writes."""
+    runs = []
+    for run in of.runs:
+        row: dict[str, Any] = {
+            "run_id": run.run_id,
+            "budget": run.config.budget,
+            "N": run.N,
+            "D": run.D,
+            "C": run.C,
+            "tokens_per_parameter": run.D / run.N,
+            "epochs": epochs(run, of),
+            "width": run.config.model.width,
+            "layers": run.config.model.layers,
+            "length": run.config.data.length,
+            "batch": run.config.batch,
+            "steps": run.config.steps,
+            "lr": run.config.optimizer.lr,
+            "from_step": run.from_step,
+            "status": run.status,
+            "config": canonical(run.config),
+        }
+        runs.append({key: value for key, value in row.items() if value is not None})
+    return {
+        "corpus": dataclasses.asdict(of.corpus),
+        "convention": "N: all parameters; C: exact training FLOPs, causal attention and head included",
+        "runs": runs,
+        "cost": cost(of, rate),
+        "notes": notes(of),
+    }
+
+
+def as_text(of: Plan, rate: float | None = None) -> str:
+    """The plan as a table for a person."""
+    from sweeps.text import duration, short, table
+
+    header = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
+    rows = [
+        [
+            run.run_id[:12],
+            short(run.config.budget) if run.config.budget is not None else "",
+            str(run.config.model.width),
+            str(run.config.model.layers),
+            short(run.N),
+            short(run.D),
+            short(run.C),
+            f"{run.D / run.N:.1f}",
+            f"{run.config.steps:,}",
+            f"{run.from_step:,}" if run.from_step else "",
+            f"{run.config.optimizer.lr:.2g}",
+            run.status or "",
+        ]
+        for run in of.runs
+    ]
+    paid = cost(of, rate)
+    saved = f"{short(paid['flops_saved'])} FLOPs, {paid['flops_saved'] / paid['flops_separate']:.0%}"
+    lines = [
+        table(header, rows),
+        "",
+        f"{paid['runs']} runs of {paid['shapes']} shapes: {short(paid['flops'])} FLOPs, {short(paid['tokens'])} tokens "
+        f"(shared prefixes save {saved})",
+        f"left to run: {short(paid['flops_left'])} FLOPs"
+        + (f", some {duration(paid['seconds_left'])} at the rate of the runs in the store" if rate is not None else ""),
+        *notes(of),
+    ]
+    return "\n".join(lines)
