@@ -1,0 +1,136 @@
+"""What figures and the report draw from: points, the fits of them, and, for a store, its records and curves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from analysis import sources
+from analysis.points import DataError, Points
+from analysis.points import load as load_points
+from scaling.record import Record, Store
+
+if TYPE_CHECKING:
+    from analysis.fit import Fit
+    from analysis.isoflop import IsoFlop
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A run's losses against compute, nats a token; empty arrays where nothing was measured."""
+
+    run_id: str
+    status: str
+    N: float
+    C: np.ndarray
+    loss: np.ndarray
+    val_C: np.ndarray
+    val_loss: np.ndarray
+
+
+@dataclass(frozen=True)
+class Source:
+    """Points with their fits, made when first asked for and then kept. `records` is empty for a file."""
+
+    name: str
+    points: Points
+    records: tuple[Record, ...] = ()
+    runs: pd.DataFrame | None = None  # a store's runs whatever their status, as analysis/sources.py has them
+    store: Store | None = None
+    choices: dict[str, Any] = field(default_factory=dict)  # of columns, rows and conventions
+    options: dict[str, Any] = field(default_factory=dict)
+    kept: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def fit(self, law: str) -> Fit:
+        """The fit of a law to the points; FitError where it cannot be done."""
+        from analysis.fit import fit
+
+        return self._keep(law, lambda: fit(self.points, law, **self.options))
+
+    def isoflop(self) -> IsoFlop:
+        """Approach 2's parabolas; FitError where there are none."""
+        from analysis.isoflop import isoflop
+
+        return self._keep("isoflop", lambda: isoflop(self.points))
+
+    def curves(self) -> list[Curve]:
+        """Learning curves in order of model size; DataError for a source that has none."""
+        if self.store is None:
+            raise DataError(f"{self.name}: learning curves are kept in a store alone, and this is a file: give a store")
+        return self._keep("curves", lambda: _curves(self))
+
+    def arguments(self) -> list[str]:
+        """The choices made when loading, as options of the command line."""
+        columns = ",".join(f"{letter}={name}" for letter, name in (self.choices.get("columns") or {}).items())
+        given = {**self.choices, "columns": columns or None, **self.options}
+        given.pop("params" if given.get("params") == "total" else "", None)
+        return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+
+    def _keep(self, key: str, make: Callable[[], Any]) -> Any:
+        from analysis.fit import FitError
+
+        if key not in self.kept:
+            try:
+                self.kept[key] = make()
+            except FitError as error:
+                self.kept[key] = error
+        found = self.kept[key]
+        if isinstance(found, FitError):
+            raise found
+        return found
+
+
+def load(
+    source: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    where: str | None = None,
+    flops: str | None = None,
+    params: str = "total",
+    **options: Any,
+) -> Source:
+    """A store, CSV, TSV, Parquet or JSON-lines file to draw from; `options` go to every fit (analysis/fit.py).
+
+    A store none of whose runs is done still loads, without points: its curves and its table can be shown.
+    Raises DataError (one line).
+    """
+    path = Path(source)
+    choices = {"columns": columns, "where": where, "flops": flops, "params": params}
+    if not path.is_dir():
+        return Source(str(source), load_points(path, **choices), choices=choices, options=options)
+    store = Store(path)
+    runs = sources.runs(path, flops or "6nd", params)
+    try:
+        points = load_points(path, curves=True, **choices)
+    except DataError as error:
+        if not len(runs) or (runs["status"] == "done").any():
+            raise
+        nothing = np.zeros(0)
+        points = Points(nothing, nothing, nothing, nothing, [], source=str(source), notes=(str(error),))
+    return Source(str(source), points, tuple(store.records()), runs, store, choices, options)
+
+
+def _curves(source: Source) -> list[Curve]:
+    """Compute at a step is the run's compute times its share of the steps: every step costs the same."""
+    assert source.store is not None and source.runs is not None
+    out = []
+    for run in source.runs.itertuples():
+        rows = source.store.curve(run.run_id)
+        if not rows or not np.isfinite(run.N) or not np.isfinite(run.C):
+            continue
+        train, val = (_column(rows, name) for name in ("loss", "val_loss"))
+        a_step = run.C / run.steps
+        out.append(Curve(run.run_id, run.status, run.N, train[0] * a_step, train[1], val[0] * a_step, val[1]))
+    return sorted(out, key=lambda curve: (curve.N, curve.run_id))
+
+
+def _column(rows: list[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and values of a column where it was measured, after the first step."""
+    pairs = [(row["step"], row[name]) for row in rows if name in row and row["step"] > 0]
+    steps, values = np.array(pairs, dtype=float).reshape(-1, 2).T
+    return steps, values
