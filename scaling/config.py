@@ -224,7 +224,7 @@ class RunConfig(_Checked):
 
     def check(self) -> None:
         _positive(self, "batch", "steps")
-        _not_negative(self, "seed")
+        _require(0 <= self.seed < 2**32, f"RunConfig.seed = {self.seed}: must be in [0, 2**32)")
         _one_of("RunConfig.precision", self.precision, PRECISIONS)
         _require(
             self.schedule.warmup <= self.steps,

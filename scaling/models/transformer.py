@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from scaling import shard
 from scaling.config import ModelConfig
 from scaling.models.attention import Attention
 from scaling.models.linear import rows, weight
@@ -53,11 +54,12 @@ class Transformer(nnx.Module):
 
     def hidden(self, tokens_BL: jax.Array, *, dtype: Any, scan: bool = False, remat: bool = False) -> jax.Array:
         """Normalised residual stream after the last layer, shape (B, L, D)."""
-        x_BLD = self.embedding_VD[...].astype(dtype)[tokens_BL]
+        table_VD = shard.constrain(self.embedding_VD[...].astype(dtype), shard.RULES["V"], None)
+        x_BLD = shard.rows(table_VD[tokens_BL])
         graph, stacked = nnx.split(self.blocks)
 
         def layer(x_BLD: jax.Array, state: Any) -> tuple[jax.Array, None]:
-            return nnx.merge(graph, state)(x_BLD), None
+            return shard.rows(nnx.merge(graph, state)(x_BLD)), None
 
         if remat:
             layer = jax.checkpoint(layer, prevent_cse=not scan)

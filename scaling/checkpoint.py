@@ -1,0 +1,120 @@
+"""Checkpoints: the state after some step, with the curve up to it, named by what led there.
+
+    FOLDER/STEP-PREFIX_ID/state/         Orbax
+                          curve.parquet
+                          manifest.json  SHA-256 of each array and of the curve
+
+A checkpoint's name holds prefix_id(config, step), so any run with that prefix may start from it:
+resuming and branching are one mechanism. A folder gets its name only when everything in it is
+written and synced, and nothing in it is trusted without its checksum.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from scaling.config import RunConfig, prefix_id
+from scaling.record import StoreError, read_json, read_parquet, write_json, write_parquet
+
+Rows = list[dict[str, float]]
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that could not be written or does not load: one line that names it."""
+
+
+def path(folder: Path, config: RunConfig, step: int) -> Path:
+    """Where the checkpoint of this prefix lies in `folder`."""
+    return folder / f"{step:08d}-{prefix_id(config, step)}"
+
+
+def _named(state: Any) -> dict[str, Any]:
+    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
+    return {jax.tree_util.keystr(at, simple=True, separator="."): leaf for at, leaf in leaves}
+
+
+def _digest(array: Any) -> str:
+    host = np.ascontiguousarray(jax.device_get(array))
+    return hashlib.sha256(f"{host.dtype}{host.shape}".encode() + host.tobytes()).hexdigest()
+
+
+def save(folder: Path, config: RunConfig, step: int, state: Any, rows: Rows) -> Path:
+    """Writes the checkpoint, whole or not at all; does nothing where it is there already."""
+    final = path(folder, config, step)
+    if final.exists():
+        return final
+    temporary = folder / f".writing-{os.getpid()}-{final.name}"
+    arrays = _named(state)
+    try:
+        temporary.mkdir(parents=True)
+        with ocp.StandardCheckpointer() as orbax:
+            orbax.save(temporary.absolute() / "state", arrays)
+        write_parquet(temporary / "curve.parquet", rows)
+        curve = hashlib.sha256((temporary / "curve.parquet").read_bytes()).hexdigest()
+        manifest = {"step": step, "curve": curve, "arrays": {name: _digest(a) for name, a in arrays.items()}}
+        write_json(temporary / "manifest.json", manifest)
+        os.replace(temporary, final)
+    except Exception as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise CheckpointError(f"checkpoint {final} could not be written: {_one_line(error)}") from error
+    return final
+
+
+def candidates(folders: Iterable[Path], config: RunConfig) -> list[tuple[int, Path]]:
+    """Checkpoints that this run may start from, newest step first."""
+    found = []
+    for folder in folders:
+        for entry in folder.glob("[0-9]*-*"):
+            step, _, prefix = entry.name.partition("-")
+            if step.isdigit() and int(step) <= config.steps and prefix_id(config, int(step)) == prefix:
+                found.append((int(step), entry))
+    return sorted(found, key=lambda pair: pair[0], reverse=True)
+
+
+def load(checkpoint: Path, abstract: Any) -> tuple[Any, Rows]:
+    """State (laid out as `abstract` says) and curve; CheckpointError where a byte differs from what was saved."""
+    try:
+        manifest = read_json(checkpoint / "manifest.json")
+        with ocp.StandardCheckpointer() as orbax:
+            arrays = orbax.restore(checkpoint.absolute() / "state", _named(abstract))
+        curve = (checkpoint / "curve.parquet").read_bytes()
+    except Exception as error:  # Orbax, TensorStore and the file system each have their own ways to fail
+        raise CheckpointError(f"checkpoint {checkpoint} does not load: {_one_line(error)}") from error
+    altered = [name for name, array in arrays.items() if manifest["arrays"].get(name) != _digest(array)]
+    if altered or manifest["curve"] != hashlib.sha256(curve).hexdigest():
+        raise CheckpointError(f"checkpoint {checkpoint} is altered: {', '.join(altered) or 'curve'}")
+    tree = jax.tree.structure(abstract)
+    return jax.tree.unflatten(tree, [arrays[name] for name in _named(abstract)]), read_parquet(
+        checkpoint / "curve.parquet"
+    )
+
+
+def set_aside(checkpoint: Path) -> None:
+    """Takes a checkpoint that does not load out of the way of the one that will replace it."""
+    aside = checkpoint.with_name(f".damaged-{os.getpid()}-{checkpoint.name}")
+    os.replace(checkpoint, aside)
+
+
+def sweep_up(folder: Path) -> None:
+    """Removes what processes that are gone had half written."""
+    for left in folder.glob(".writing-*"):
+        pid = left.name.split("-")[1]
+        if not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _one_line(error: Exception) -> str:
+    text = str(error).replace("\n", " ").strip() or type(error).__name__
+    return text if len(text) < 300 else text[:300] + " …"
+
+
+__all__ = ["CheckpointError", "StoreError", "candidates", "load", "path", "save", "set_aside", "sweep_up"]

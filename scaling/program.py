@@ -1,0 +1,128 @@
+"""The compiled programs of one shape: initialise, step, evaluate. Runs of one shape share them."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from scaling import optim, shard
+from scaling.config import ModelConfig, OptimizerConfig, Placement, RunConfig
+from scaling.evaluate.loss import token_losses
+from scaling.models.transformer import Transformer
+
+State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays
+
+
+@dataclass(frozen=True)
+class Program:
+    """init(seed) -> state; step(state, tokens, lr) -> (state, metrics); evaluate(params, tokens) -> (B,) nats a token."""
+
+    mesh: Mesh
+    abstract: State  # shapes, types and shardings of the state
+    batch_sharding: NamedSharding
+    init: Callable[[int], State]
+    step: Any
+    evaluate: Any
+    compile_seconds: float
+
+
+@dataclass(frozen=True)
+class Shape:
+    """All that the compiled program depends on: runs with equal shapes share one."""
+
+    model: ModelConfig
+    optimizer: OptimizerConfig
+    batch: int
+    length: int
+    dtype: str
+    scan: bool
+    remat: bool
+    axes: tuple[int, int, int]
+
+
+def compute_dtype(precision: str) -> str:
+    """Type of products and activations: `auto` is bfloat16 on accelerators and float32 on CPU."""
+    if precision != "auto":
+        return precision
+    return "float32" if jax.default_backend() == "cpu" else "bfloat16"
+
+
+def program(config: RunConfig, placement: Placement) -> tuple[Program, bool]:
+    """The program of a run, and whether it was compiled now (else it was there already)."""
+    mesh = shard.make_mesh(placement)
+    shard.check_batch(mesh, config.batch)
+    scan = jax.default_backend() != "cpu" if placement.scan is None else placement.scan
+    shape = Shape(
+        config.model, dataclasses.replace(config.optimizer, lr=1.0), config.batch, config.data.length,
+        compute_dtype(config.precision), scan, placement.remat, tuple(mesh.shape[a] for a in shard.MESH),
+    )  # fmt: skip
+    before = _compile.cache_info().misses
+    compiled = _compile(shape, placement.data, placement.fsdp, placement.tensor)
+    return compiled, _compile.cache_info().misses > before
+
+
+def loss_function(graph: Any, shape: Shape) -> Callable[..., tuple[jax.Array, jax.Array]]:
+    """(params, tokens (B, L+1)) -> (loss with z-loss, plain cross-entropy), means over the batch, in nats."""
+    dtype, z_loss = jnp.dtype(shape.dtype), shape.optimizer.z_loss
+
+    def loss(params: Any, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
+        logits = nnx.merge(graph, params)(tokens[:, :-1], dtype=dtype, scan=shape.scan, remat=shape.remat)
+        losses, log_z = token_losses(logits, tokens[:, 1:])
+        plain = jnp.mean(losses)
+        return plain + z_loss * jnp.mean(jnp.square(log_z)) if z_loss else plain, plain
+
+    return loss
+
+
+@functools.lru_cache(maxsize=16)
+def _compile(shape: Shape, data: int, fsdp: int, tensor: int) -> Program:
+    started = time.perf_counter()
+    mesh = shard.make_mesh(Placement(data=data, fsdp=fsdp, tensor=tensor))
+    transform = optim.optimizer(shape.optimizer)
+    graph = nnx.split(nnx.eval_shape(lambda: Transformer(shape.model, rngs=nnx.Rngs(0))))[0]
+
+    def init(seed: jax.Array) -> State:
+        params = nnx.to_pure_dict(nnx.state(Transformer(shape.model, rngs=nnx.Rngs(params=jax.random.key(seed)))))
+        return {"params": params, "opt": transform.init(params)}
+
+    loss = loss_function(graph, shape)
+
+    def step(state: State, tokens: jax.Array, lr: jax.Array) -> tuple[State, dict[str, jax.Array]]:
+        (_, plain), grads = jax.value_and_grad(loss, has_aux=True)(state["params"], tokens)
+        grads, norm = optim.clip(grads, shape.optimizer.clip)
+        updates, opt = transform.update(grads, state["opt"], state["params"])
+        params = jax.tree.map(lambda p, u: p - lr * u, state["params"], updates)
+        return {"params": params, "opt": opt}, {"loss": plain, "grad_norm": norm}
+
+    def evaluate(params: Any, tokens: jax.Array) -> jax.Array:
+        logits = nnx.merge(graph, params)(tokens[:, :-1], dtype=jnp.dtype(shape.dtype), scan=shape.scan)
+        return jnp.mean(token_losses(logits, tokens[:, 1:])[0], axis=-1)
+
+    shapes = jax.eval_shape(init, jax.ShapeDtypeStruct((), jnp.uint32))
+    layout = shard.shardings(shapes, mesh)
+    abstract = jax.tree.map(lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at), shapes, layout)
+    rows, whole = NamedSharding(mesh, shard.BATCH), NamedSharding(mesh, PartitionSpec())
+    tokens = jax.ShapeDtypeStruct((shape.batch, shape.length + 1), jnp.int32, sharding=rows)
+    rate = jax.ShapeDtypeStruct((), jnp.float32, sharding=whole)
+    with jax.set_mesh(mesh):
+        compiled_init = jax.jit(init, out_shardings=layout)
+        compiled_step = (
+            jax.jit(step, donate_argnums=0, out_shardings=(layout, whole)).lower(abstract, tokens, rate).compile()
+        )
+        compiled_evaluate = jax.jit(evaluate, out_shardings=whole).lower(abstract["params"], tokens).compile()
+
+    def start(seed: int) -> State:
+        with jax.set_mesh(mesh):
+            return compiled_init(jnp.uint32(seed))
+
+    seconds = time.perf_counter() - started
+    return Program(mesh, abstract, rows, start, compiled_step, compiled_evaluate, seconds)

@@ -1,0 +1,80 @@
+"""The mesh, and the one table that says which axis of an array lies along which axis of the mesh."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from scaling.config import ConfigError, Placement
+
+MESH = ("data", "fsdp", "tensor")
+BATCH = PartitionSpec(("data", "fsdp"))
+
+# A parameter's name ends in its axes: D width, F hidden units, H query heads · head size,
+# K key-value heads, V vocabulary. Axes not named here are whole on every device.
+RULES = {"D": "fsdp", "F": "tensor", "H": "tensor", "K": "tensor", "V": "tensor"}
+
+
+def make_mesh(placement: Placement) -> Mesh:
+    """A mesh of data × fsdp × tensor devices; ConfigError where the devices do not divide so."""
+    devices = jax.device_count()
+    inner = placement.fsdp * placement.tensor
+    data = placement.data or devices // inner
+    if not data or data * inner > devices:
+        raise ConfigError(
+            f"Placement data = {placement.data}, fsdp = {placement.fsdp}, tensor = {placement.tensor}: "
+            f"needs {max(data, 1) * inner} devices, there are {devices}"
+        )
+    grid = np.array(jax.devices()[: data * inner]).reshape(data, placement.fsdp, placement.tensor)
+    return Mesh(grid, MESH, axis_types=(AxisType.Auto,) * 3)
+
+
+def check_batch(mesh: Mesh, batch: int) -> None:
+    """ConfigError unless the sequences of a batch divide over the data and fsdp devices."""
+    rows = mesh.shape["data"] * mesh.shape["fsdp"]
+    if batch % rows:
+        raise ConfigError(f"RunConfig.batch = {batch} does not divide over {rows} data and fsdp devices")
+
+
+def spec(path: Any, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
+    """How an array of a parameter's name and shape is laid out; an axis that does not divide stays whole."""
+    names = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path]
+    axes = next((name.rpartition("_")[2] for name in reversed(names) if "_" in name and name[-1].isalpha()), "")
+    if not axes or len(axes) > len(shape) or len(axes) == 1:  # scalars and gains: on every device
+        return PartitionSpec()
+    layout = [None] * (len(shape) - len(axes)) + [RULES.get(axis) for axis in axes]
+    return PartitionSpec(
+        *(axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(layout, shape, strict=True))
+    )
+
+
+def shardings(tree: Any, mesh: Mesh) -> Any:
+    """A NamedSharding for each leaf of a tree of parameters or of optimiser state."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: NamedSharding(mesh, spec(path, leaf.shape, mesh)), tree
+    )
+
+
+def constrain(x: jax.Array, *layout: Any) -> jax.Array:
+    """`x` laid out over the mesh in force as `layout` says (one entry an axis; an axis that does not divide stays whole).
+
+    Outside a mesh, `x` as it is.
+    """
+    mesh = jax.sharding.get_abstract_mesh()
+    if mesh.empty:
+        return x
+    sizes = [math.prod(mesh.shape[a] for a in ((at,) if isinstance(at, str) else at or ())) for at in layout]
+    kept = (at if size % over == 0 else None for at, size, over in zip(layout, x.shape, sizes, strict=True))
+    return jax.lax.with_sharding_constraint(x, PartitionSpec(*kept))
+
+
+def rows(x_BLD: jax.Array) -> jax.Array:
+    """The residual stream with its sequences over the data and fsdp devices, whole otherwise.
+
+    Without it the compiler may spread the stream's width as the weights' is.
+    """
+    return constrain(x_BLD, BATCH[0], None, None)
