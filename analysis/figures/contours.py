@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -29,6 +29,7 @@ def figure(source: Source, width: float = style.TEXT, law: str = "chinchilla") -
     fig, (plane, slices) = style.panels(width, 1, 2, height=2.6, ratios=(1.15, 1))
     _plane(plane, fit)
     _slices(slices, fit)
+    fig.legend(*slices.get_legend_handles_labels(), loc="outside lower center", ncols=6 if width > 4.5 else 3)
     return fig
 
 
@@ -53,7 +54,8 @@ def _plane(axes: Axes, fit: Fit) -> None:
     if path:
         marks.band(axes, f"optimal path, {fit.level:.0%} interval", C, path["low"], path["high"], color=style.VERMILION)
         marks.line(axes, "optimal path", C, path["N"], color=style.VERMILION, zorder=2.5, **_doubt(fit))
-        _write(axes, C[-8], path["N"][-8], "$N^*(C)$", color=style.VERMILION, fontsize=8)
+        at = int(0.68 * GRID)
+        _write(axes, C[at], path["N"][at], "$N^*(C)$", offset=(14, -9), color=style.VERMILION, fontsize=8)
     axes.axvline(largest, color=style.GREY, linewidth=0.8, linestyle=":")
     axes.set(xlim=(c_low, C[-1]), ylim=(n_low, n_high), xlabel=style.C_LABEL, ylabel=style.N_LABEL)
     axes.grid(False)
@@ -67,15 +69,19 @@ def _label_levels(axes: Axes, C: np.ndarray, N: np.ndarray, L: np.ndarray, level
     last = 0.0
     for level in levels[::-1]:
         crossing = np.flatnonzero(np.diff(np.sign(L[row] - level)))
-        if len(crossing) and 0.04 < (at := crossing[0] / len(C)) < 0.94 and at - last > 0.11:
-            _write(axes, C[crossing[0]], N[row], f"{level:.3g}", fontsize=6.5, color=style.BLACK)
+        if len(crossing) and 0.04 < (at := crossing[0] / len(C)) < 0.9 and at - last > 0.11:
+            _write(axes, C[crossing[0]], N[row], f"{level:.2f}", fontsize=6.5, color=style.BLACK)
             last = at
 
 
-def _write(axes: Axes, x: float, y: float, text: str, **how: object) -> None:
-    """Text on a patch of paper, so that lines do not run through it."""
+def _write(
+    axes: Axes, x: float, y: float, text: str, offset: tuple[float, float] = (0, 0), **how: Any
+) -> None:
+    """Text on a patch of paper, so that lines do not run through it; `offset` in points."""
     paper = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
-    axes.text(x, y, text, ha="center", va="center", bbox=paper, zorder=6, **how)  # type: ignore[arg-type]
+    axes.annotate(
+        text, (x, y), offset, textcoords="offset points", ha="center", va="center", bbox=paper, zorder=6, **how
+    )  # fmt: skip
 
 
 def _path(fit: Fit, C: np.ndarray) -> dict[str, np.ndarray]:
@@ -103,7 +109,7 @@ def _slices(axes: Axes, fit: Fit) -> None:
     for C, color in zip(budgets, style.ordered(budgets), strict=True):
         near = np.abs(np.log(points.C / C)) < 0.25
         name = f"C = {C:.2g} FLOPs"
-        marks.line(axes, f"law, {name}", N, fit.predict(N=N, D=C / (6 * N)), color=color, linewidth=0.9)
+        marks.line(axes, f"law, {name}", N, fit.predict(N=N, D=C / (6 * N)), color=color, linewidth=0.9, label=f"${style.power(C)}$")
         marks.points(axes, f"runs, {name}", points.N[near], points.L[near], color=color, s=11)
         if fit.optimum is not None:
             best = fit.optimum.at(float(C))

@@ -64,6 +64,11 @@ class Source:
             raise DataError(f"{self.name}: learning curves are kept in a store alone, and this is a file: give a store")
         return self._keep("curves", lambda: _curves(self))
 
+    @property
+    def level(self) -> float:
+        """Of every interval drawn."""
+        return float(self.options.get("level", 0.95))
+
     def arguments(self) -> list[str]:
         """The choices made when loading, as options of the command line."""
         columns = ",".join(f"{letter}={name}" for letter, name in (self.choices.get("columns") or {}).items())

@@ -1,0 +1,310 @@
+"""The sections of the report as HTML: what is said, in which order. Words come from analysis/prose.py."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis import figures, prose
+from analysis.prose import MISSING
+
+if TYPE_CHECKING:
+    from analysis.figures.source import Source
+    from analysis.fit import Fit
+    from analysis.report import Findings
+
+text = html.escape
+
+
+def title(source: Source) -> str:
+    """What stands in the browser's tab and at the top."""
+    corpora = sorted({r.config.data.corpus for r in source.records if r.config.data.corpus})
+    sweeps = sorted({r.sweep for r in source.records if r.sweep})
+    name = ", ".join(sweeps) or Path(source.name).resolve().name
+    return f"Scaling laws: {name}" + (f" on {', '.join(corpora)}" if corpora else "")
+
+
+def sections(found: Findings, pictures: dict[str, str]) -> Iterator[str]:
+    """The page from top to bottom."""
+    yield _top(found)
+    yield _short(found)
+    yield "<h2>The law</h2>\n" + _law(found)
+    yield "<h2>The compute optimum, three ways</h2>\n" + _optimum(found)
+    yield "<h2>What to doubt</h2>\n" + _doubts(found)
+    yield "<h2>Figures</h2>\n" + "\n".join(pictures.values())
+    yield "<h2>Power laws of one quantity</h2>\n" + _single(found)
+    yield "<h2>The runs</h2>\n" + _runs(found.source)
+    yield "<h2>How it was made</h2>\n" + _made(found.source)
+
+
+def _top(found: Findings) -> str:
+    points = found.source.points
+    if not len(points):
+        said = "No run is done yet, so there is nothing to fit. What is known of the runs follows."
+    else:
+        spans = [
+            f"{word} {prose.count(v.min())} to {prose.count(v.max())}"
+            for word, v in (("parameters", points.N), ("tokens", points.D))
+            if np.isfinite(v).all()
+        ]
+        if np.isfinite(points.C).all():
+            spans.append(f"compute {prose.flops(points.C.min())} to {prose.flops(points.C.max())} FLOPs")
+        said = f"{len(points)} runs; {'; '.join(spans)}. Losses are in nats a token."
+    return f'<h1>{text(title(found.source))}</h1>\n<p class="lead">{text(said)}</p>'
+
+
+def _short(found: Findings) -> str:
+    lines = []
+    law = found.fits.get("chinchilla")
+    if law is not None:
+        low, high = law.intervals["E"]
+        lines.append(
+            f"The law is {_formula(law)}. However large the model and the data, the loss stays above "
+            f"E = {text(prose.estimate(law.params['E'], (low, high)))} nats a token."
+        )
+    best = next((found.fits[n] for n in ("chinchilla", "chinchilla-2", "chinchilla-1") if _optimal(found, n)), None)
+    if best is not None:
+        lines.append(text(prose.allocation(best)))
+        lines += [text(f) for f in _forecasts(best)]
+    doubted = [prose.NAMES[n] for n, fit in found.approaches.items() if prose.doubtful(fit)]
+    doubted += [f"{prose.NAMES[n]} (no fit)" for n in prose.NAMES if n in found.failed]
+    if doubted:
+        lines.append(f'<span class="warn">To be doubted: {text(", ".join(doubted))}.</span> The reasons are below.')
+    elif found.approaches:
+        lines.append("The three approaches converged with nothing of their own to doubt.")
+    if not lines:
+        lines.append("No law could be fitted. The reasons are below.")
+    return '<div class="short">\n' + "\n".join(f"<p>{line}</p>" for line in lines) + "\n</div>"
+
+
+def _optimal(found: Findings, name: str) -> bool:
+    return name in found.fits and found.fits[name].optimum is not None
+
+
+def _at(fit: Fit) -> list[dict[str, Any]]:
+    """The optimum at 10× and 100× the largest budget, as `fit --json` has it."""
+    return list(fit.to_json()["optimum"]["at"])
+
+
+def _forecasts(fit: Fit) -> list[str]:
+    return [prose.forecast(at, times, fit.level) for at, times in zip(_at(fit), (10, 100), strict=False)]
+
+
+def _formula(fit: Fit) -> str:
+    """The law with its numbers, in HTML."""
+    p = {name: prose.number(value, fit.intervals.get(name)) for name, value in fit.params.items()}
+    return (
+        f"<i>L</i>(<i>N</i>, <i>D</i>) = {p['E']} + {p['A']} / <i>N</i><sup>{p['alpha']}</sup> + "
+        f"{p['B']} / <i>D</i><sup>{p['beta']}</sup>"
+    )
+
+
+def _law(found: Findings) -> str:
+    fit = found.fits.get("chinchilla")
+    if fit is None:
+        return _unfitted("The parametric law (approach 3)", found.failed.get("chinchilla", "not tried"))
+    rows = [
+        (prose.SYMBOLS.get(name, name), prose.number(value, fit.intervals.get(name)),
+         prose.between(fit.intervals.get(name)), MEANING.get(name, ""))
+        for name, value in fit.params.items()
+    ]  # fmt: skip
+    return "\n".join(
+        [
+            f'<p class="law">{_formula(fit)}</p>',
+            table(("", "value", f"{fit.level:.0%} interval", "what it is"), rows, "tnnt"),
+            f"<p>Fitted to {len(fit.points)} runs (Hoffmann 2022, approach 3). Objective: {text(prose.objective(fit))}. "
+            f"{text(prose.starts(fit).capitalize())}. {_verdict(fit)}</p>",
+            _floor(found.source, fit),
+        ]
+    )
+
+
+MEANING = {
+    "E": "loss that no model and no data take away, nats a token",
+    "A": "scale of the loss for want of parameters",
+    "B": "scale of the loss for want of data",
+    "alpha": "how fast parameters help",
+    "beta": "how fast data help",
+}
+
+
+def _floor(source: Source, fit: Fit) -> str:
+    """The entropy rate beside E, where the corpus has a known one."""
+    rates = {r.about["entropy_rate"] for r in source.records if "entropy_rate" in r.about}
+    if len(rates) != 1:
+        return ""
+    rate, (low, high) = rates.pop(), fit.intervals["E"]
+    side = "inside" if low <= rate <= high else "outside"
+    return (
+        f"<p>The text's entropy rate is known: {rate:.4f} nats a token, {side} of the interval of E. "
+        "No model can do better on average.</p>"
+    )
+
+
+def _verdict(fit: Fit) -> str:
+    return f'<span{" class=warn" if prose.doubtful(fit) else ""}>{text(prose.verdict(fit))}</span>'
+
+
+def _unfitted(what: str, why: str) -> str:
+    return f'<p class="warn">{text(what)} could not be fitted: {text(why.rstrip("."))}.</p>'
+
+
+def _optimum(found: Findings) -> str:
+    fits = {name: fit for name, fit in found.approaches.items() if fit.optimum is not None}
+    out = [
+        "<p>N* and D* are the parameters and tokens with the least loss for a given compute: N* grows as "
+        "C<sup>a</sup>, D* as C<sup>b</sup>.</p>"
+    ]
+    rows, later = [], []
+    for name in prose.LONG_NAMES:
+        fit = fits.get(name)
+        label = prose.LONG_NAMES[name]
+        if fit is None or fit.optimum is None:
+            rows.append((label, "no fit", "no fit", found.failed.get(name, "")))
+            continue
+        of = fit.optimum
+        a, b = (prose.estimate(v, of.intervals[k]) for k, v in (("a", of.a), ("b", of.b)))
+        rows.append((label, a, b, "doubtful" if prose.doubtful(fit) else "converged"))
+        for at, times in zip(_at(fit), (10, 100), strict=False):
+            later.append((f"{times}×: {prose.flops(at['C'])} FLOPs", prose.NAMES[name].removeprefix("Approach "), *_cells(at)))
+    out.append(table(("approach", "a", "b", ""), rows, "tttt"))
+    if later:
+        level = next(iter(fits.values())).level
+        head = ("compute", "approach", "N* (parameters)", "D* (tokens)", "tokens a parameter", "loss (nats/token)")
+        out.append(table(head, sorted(later, key=lambda r: len(r[0].split("×")[0])), "ttttnt",
+                         f"At 10× and 100× the largest budget, with {level:.0%} intervals."))  # fmt: skip
+    apart = prose.disagreement(fits)
+    return "\n".join(out + ([f"<p>{text(apart)}</p>"] if apart else []))
+
+
+def _cells(at: dict[str, Any]) -> tuple[str, ...]:
+    intervals = at["intervals"]
+    loss = prose.estimate(at["L"], intervals["L"]) if at.get("L") is not None and "L" in intervals else MISSING
+    sizes = (prose.estimate(at[k], intervals[k], prose.count) for k in "ND")
+    return (*sizes, f"{at['D'] / at['N']:.3g}", loss)
+
+
+def _doubts(found: Findings) -> str:
+    points, said = found.source.points, []
+    for name, fit in found.fits.items():
+        if prose.doubtful(fit):
+            said.append(f"<b>{text(prose.NAMES.get(name, name))}</b>: {text(prose.verdict(fit))}")
+    said += [f"<b>{text(prose.NAMES.get(n, n))}</b> could not be fitted: {text(why)}" for n, why in found.failed.items()]
+    if len(points):
+        if np.isfinite(points.C).all():
+            said.append(text(prose.extrapolation(points)))
+        said.append(
+            f"Counting: {text(points.convention)}. Exponents depend on what is counted: whether N has the embedding and "
+            "C the attention moves a by several hundredths at small sizes (Porian 2024)."
+        )
+    said += [text(prose.sentence(note)) for note in points.notes]
+    return "<ul>\n" + "\n".join(f"<li>{s}</li>" for s in said) + "\n</ul>"
+
+
+def _single(found: Findings) -> str:
+    rows = []
+    for name in ("kaplan-c", "kaplan-d", "kaplan-n", "power-c", "power-d", "power-n"):
+        fit = found.fits.get(name)
+        if fit is None:
+            rows.append((name, MISSING, f"no fit: {found.failed.get(name, 'not tried')}"))
+            continue
+        values = ", ".join(
+            f"{prose.SYMBOLS.get(k, k)} = {prose.estimate(v, fit.intervals.get(k))}" for k, v in fit.params.items()
+        )
+        rows.append((name, str(len(fit.points)), f"{values}{'; doubtful' if prose.doubtful(fit) else ''}"))
+    return (
+        "<p>Laws in one quantity, fitted to the frontier: the runs that none with less of it beats. kaplan-x is "
+        "(X<sub>c</sub>/X)<sup>α</sup> (Kaplan 2020); power-x adds an irreducible loss E.</p>\n"
+        + table(("law", "runs", "parameters"), rows, "tnt")
+    )
+
+
+def _runs(source: Source) -> str:
+    if source.runs is None:
+        points = source.points
+        rows = [
+            (name, prose.count(N), prose.count(D), prose.flops(C), f"{L:.4f}")
+            for name, N, D, C, L in zip(points.names, points.N, points.D, points.C, points.L, strict=True)
+        ]
+        shown = rows if len(rows) <= MOST else rows[:MOST]
+        more = f"The first {MOST} of {len(rows)} rows." if len(rows) > MOST else ""
+        return table(("row", "N", "D", "C (FLOPs)", "loss"), shown, "tnnnn", more)
+    runs = source.runs.sort_values(["budget", "N", "run_id"])
+    states = ", ".join(f"{n} {s}" for s, n in runs["status"].value_counts().items())
+    rows = []
+    for run in runs.itertuples():
+        state = run.status if not isinstance(run.error, str) else f"{run.status}: {run.error}"
+        loss = MISSING if not np.isfinite(run.loss) else f"{run.loss:.4f}"
+        seconds = MISSING if not np.isfinite(run.seconds) else f"{run.seconds:.0f}"
+        rows.append((run.run_id[:12], state, prose.flops(run.budget), prose.count(run.N), prose.count(run.D),
+                     prose.flops(run.C), loss, seconds))  # fmt: skip
+    head = ("run", "status", "budget", "N", "D", "C (FLOPs)", "loss", "seconds")
+    return table(head, rows, "ctnnnnnn", f"{len(runs)} runs: {states}. {MISSING}: not recorded.")
+
+
+MOST = 300  # rows of a file shown
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]], kinds: str, caption: str = "") -> str:
+    """An HTML table; kinds, a letter a column: t text, n number (right-aligned), c code."""
+    show: dict[str, Callable[[str], str]] = {
+        "t": lambda cell: f"<td>{text(cell)}</td>",
+        "n": lambda cell: f'<td class="n">{text(cell)}</td>',
+        "c": lambda cell: f'<td class="t"><code>{text(cell)}</code></td>',
+    }
+    top = "".join(f'<th{" class=n" if k == "n" else ""}>{text(h)}</th>' for h, k in zip(head, kinds, strict=True))
+    body = "\n".join(
+        "<tr>" + "".join(show[k](cell) for cell, k in zip(row, kinds, strict=True)) + "</tr>" for row in rows
+    )
+    said = f"<caption>{text(caption)}</caption>" if caption else ""
+    return f'<div class="wide"><table>{said}<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _made(source: Source) -> str:
+    done = [r for r in source.records if r.about]
+    facts = [("source", source.name), ("counting", source.points.convention if len(source.points) else MISSING)]
+    if source.store is not None:
+        facts += [
+            ("commit of the runs", _values(r.about.get("commit") for r in done)),
+            ("device", _values(r.about.get("device") for r in done)),
+            ("token file (content hash)", _values(r.config.data.tokens for r in source.records)),
+            ("time", _seconds(source)),
+            ("training compute", _compute(source)),
+        ]
+    facts.append(("commit of this report", figures.commit() or "not recorded: outside of a git repository"))
+    facts.append(("to make it again", f"python -m analysis report {source.name} --out DIR {' '.join(source.arguments())}"))
+    rows = "\n".join(f"<dt>{text(k)}</dt><dd>{text(v.strip())}</dd>" for k, v in facts)
+    return f"<dl>\n{rows}\n</dl>"
+
+
+def _values(values: Iterable[Any]) -> str:
+    """Distinct values, or that there are none."""
+    known = sorted({str(v) for v in values if v is not None})
+    return ", ".join(known) if known else "not recorded"
+
+
+def _seconds(source: Source) -> str:
+    known = [r.about["seconds"] for r in source.records if "seconds" in r.about]
+    if not known:
+        return "not recorded"
+    total = sum(known)
+    said = f"{total:.0f} s" if total < 120 else f"{total / 60:.1f} min" if total < 7200 else f"{total / 3600:.1f} h"
+    return f"{said} in {len(known)} of {len(source.records)} runs"
+
+
+def _compute(source: Source) -> str:
+    """Exact FLOPs of the runs that are done, and what starting from shared checkpoints saved of them."""
+    done = [r for r in source.records if r.status == "done" and "total" in r.flops]
+    if not done:
+        return "not recorded"
+    total = float(sum(r.flops["total"] for r in done))
+    said = f"{prose.flops(total)} FLOPs in {len(done)} runs, every matrix product counted"
+    shared = [r for r in done if r.about.get("from_step")]
+    if shared:
+        saved = sum(r.flops["total"] * r.about["from_step"] / r.config.steps for r in shared)
+        said += f"; {prose.flops(saved)} of them ({saved / total:.0%}) saved by {len(shared)} runs that began from a shared checkpoint"
+    return said

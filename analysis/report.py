@@ -1,0 +1,121 @@
+"""One HTML file that says what a source says: the law, the optimum, the doubts, the figures, the runs, how it was made.
+
+Every number in it comes from a fit or a record; none is typed in. Nothing is loaded from elsewhere: figures and
+style are inside. Figures are there twice, wide and, for a phone, with their panels stacked.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from analysis import figures, prose
+from analysis.points import DataError
+from scaling.record import write_atomic
+
+if TYPE_CHECKING:
+    from analysis.figures.source import Source
+    from analysis.fit import Fit
+
+APPROACHES = ("chinchilla-1", "chinchilla-2", "chinchilla")
+LAWS = ("chinchilla", "chinchilla-2", "chinchilla-1", "kaplan-c", "kaplan-d", "kaplan-n", "power-c", "power-d", "power-n")
+TITLES = {
+    "kaplan": "Loss against compute, data and size",
+    "curves": "Learning curves",
+    "isoflop": "IsoFLOP profiles",
+    "contours": "The fitted surface",
+    "parity": "Predicted against measured",
+}
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Fits that could be made, and one line of why for those that could not."""
+
+    source: Source
+    fits: dict[str, Fit] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def approaches(self) -> dict[str, Fit]:
+        return {name: self.fits[name] for name in APPROACHES if name in self.fits}
+
+
+def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
+    """Writes OUT/report.html and OUT/figures/*; returns the path of the page.
+
+    `choices` are those of analysis/figures/source.py `load`, for a source that is a path. What cannot be fitted or
+    drawn is said on the page, with the reason. Raises DataError where there is nothing to read.
+    """
+    from analysis.figures.source import Source, load
+
+    out = Path(out)
+    loaded = source if isinstance(source, Source) else load(source, **choices)
+    found = _fit_all(loaded)
+    from analysis import page
+
+    drawn = {name: picture(name, loaded, out / "figures") for name in _tracked(list(figures.FIGURES), "figures")}
+    body = "\n".join(page.sections(found, drawn))
+    style = Path(__file__).with_name("report.css").read_text("utf-8")
+    title = html.escape(page.title(loaded))
+    text = (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>\n{style}</style>\n</head>\n'
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+    write_atomic(out / "report.html", text.encode())
+    return out / "report.html"
+
+
+def _fit_all(source: Source) -> Findings:
+    from analysis.fit import FitError
+
+    found = Findings(source)
+    for law in _tracked(list(LAWS), "fits"):
+        try:
+            found.fits[law] = source.fit(law)
+        except FitError as error:
+            found.failed[law] = str(error)
+    return found
+
+
+def _tracked(names: list[str], what: str) -> Any:
+    """The names in turn, with a bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(names, what, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+
+
+def picture(name: str, source: Source, folder: Path) -> str:
+    """A figure as HTML, its PDF, PNG, data and origin in `folder`; a sentence where it cannot be drawn."""
+    from analysis.fit import FitError
+
+    heading = f'<h3 id="{name}">{TITLES[name]}</h3>'
+    try:
+        wide, narrow = figures.draw(name, source), figures.draw(name, source, "column")
+    except (DataError, FitError) as error:
+        for left in folder.glob(f"{name}.*"):  # of an earlier report: it would show what is no longer so
+            left.unlink()
+        return f'{heading}\n<p class="warn">Not drawn: {html.escape(prose.sentence(str(error)))}</p>'
+    for kind in ("pdf", "png"):
+        write_atomic(folder / f"{name}.{kind}", figures.render(wide, kind))
+    figures.write_beside(wide, name, source, folder / f"{name}.pdf")
+    caption = figures.module(name).CAPTION.format(level=source.level)
+    links = ", ".join(
+        f'<a href="figures/{name}.{kind}">{said}</a>'
+        for kind, said in (("pdf", "PDF"), ("png", "PNG"), ("data.csv", "its data"), ("about.json", "its origin"))
+    )
+    return (
+        f'{heading}\n<figure>\n<picture><source media="(max-width: 34rem)" srcset="{_inline(narrow)}">'
+        f'<img alt="{html.escape(TITLES[name])}" src="{_inline(wide)}"></picture>\n'
+        f"<figcaption>{html.escape(caption)} Beside this page: {links}.</figcaption>\n</figure>"
+    )
+
+
+def _inline(figure: Any) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(figures.render(figure, "svg")).decode()
