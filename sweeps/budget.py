@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from scaling.config import RunConfig
+from scaling.config import ConfigError, RunConfig
 from scaling.models.counts import parameters, run_flops, training_flops
 from sweeps import rules
-from sweeps.corpus import Corpus
+from sweeps.corpus import Corpus, SweepError
 
 TOLERANCE = 0.01  # the most by which achieved training FLOPs may miss the budget
 
@@ -22,12 +22,12 @@ def step_flops(config: RunConfig) -> int:
 
 
 def steps_for(width: int, corpus: Corpus, *, length: int, flops: float) -> int:
-    """Steps that spend `flops` on the model of this width; ValueError where whole steps miss it by over 1%."""
+    """Steps that spend `flops` on the model of this width; SweepError where whole steps miss it by over 1%."""
     a_step = training_flops(rules.model(width, corpus.vocab), length, rules.batch(length))["total"]
     steps = round(flops / a_step)
     if abs(steps * a_step / flops - 1) > TOLERANCE:
         least = math.ceil(a_step * 0.5 / TOLERANCE)
-        raise ValueError(
+        raise SweepError(
             f"budget {flops:.3g} FLOPs at width {width} is {flops / a_step:.1f} steps: rounding them misses it by over "
             f"{TOLERANCE:.0%}; take a smaller width, a smaller batch, or a budget of {least:.1e} or more"
         )
@@ -65,7 +65,13 @@ def isoflop(
         around = math.sqrt(flops / (6 * tokens_per_parameter))
         for width in nearest(widths, corpus, parameters_wanted=around, count=sizes_per_budget):
             steps = steps_for(width, corpus, length=length, flops=flops)
-            runs.append(rules.run(width, corpus, length=length, steps=steps, budget=flops, seed=seed))
+            try:
+                runs.append(rules.run(width, corpus, length=length, steps=steps, budget=flops, seed=seed))
+            except ConfigError as error:
+                raise SweepError(
+                    f"budget {flops:.3g} FLOPs at width {width} with a vocabulary of {corpus.vocab:,}: {error}; "
+                    "this sweep is meant for smaller vocabularies, as bytes"
+                ) from None
     return runs
 
 

@@ -50,7 +50,8 @@ class Plan:
 
 def shape(config: RunConfig) -> tuple[object, ...]:
     """What a compiled step depends on: runs that agree in it compile once."""
-    return (config.model, config.data.length, config.batch, config.precision)
+    optimizer = dataclasses.replace(config.optimizer, lr=1.0)  # a rate is an argument of the step
+    return (config.model, optimizer, config.data.length, config.batch, config.precision)
 
 
 def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:

@@ -1,0 +1,190 @@
+"""Laws of planning: budgets met, sizes shared, trunks first, savings exact."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import random
+
+import pytest
+
+from scaling.config import RunConfig, prefix_id, run_id
+from scaling.models.counts import parameters, run_flops, training_flops
+from scaling.record import Record, Store
+from sweeps import rules
+from sweeps.budget import isoflop, steps_for
+from sweeps.corpus import Corpus, SweepError
+from sweeps.definitions import DEFINITIONS, definition
+from sweeps.plan import as_json, as_text, cost, execution_order, measured_rate, plan, shape
+
+CORPUS = Corpus(name="a text", tokens="ab" * 32, vocab=257, train=2_000_000)
+
+
+def small(seed: int = 0) -> list[RunConfig]:
+    return isoflop(
+        CORPUS,
+        widths=(8, 16, 24),
+        budgets=(1e10, 2e10, 4e10),
+        sizes_per_budget=2,
+        tokens_per_parameter=20.0,
+        length=16,
+        seed=seed,
+    )
+
+
+def same_but(config: RunConfig, **changes: object) -> RunConfig:
+    return dataclasses.replace(config, **changes)
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_every_definition_is_an_isoflop_grid_that_meets_its_budgets(name: str) -> None:
+    runs = DEFINITIONS[name].make(CORPUS)
+    budgets = {run.budget for run in runs}
+    assert len(budgets) >= 4
+    for budget in budgets:
+        group = [run for run in runs if run.budget == budget]
+        assert len({parameters(run.model)["total"] for run in group}) >= 5
+        for run in group:
+            assert run.budget is not None
+            assert abs(run_flops(run)["total"] / run.budget - 1) <= 0.01
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_runs_of_one_size_differ_in_steps_alone(name: str) -> None:
+    by_width: dict[int, list[RunConfig]] = {}
+    for run in DEFINITIONS[name].make(CORPUS):
+        by_width.setdefault(run.model.width, []).append(run)
+    assert max(len(runs) for runs in by_width.values()) >= 3
+    for runs in by_width.values():
+        assert len({same_but(run, steps=10_000, budget=None) for run in runs}) == 1
+        assert len({prefix_id(run, run.schedule.warmup) for run in runs}) == 1
+
+
+@pytest.mark.parametrize("name", DEFINITIONS)
+def test_ids_are_unique_and_stable(name: str) -> None:
+    first, second = plan(DEFINITIONS[name].make(CORPUS), CORPUS), plan(DEFINITIONS[name].make(CORPUS), CORPUS)
+    ids = [run.run_id for run in first.runs]
+    assert len(set(ids)) == len(ids)
+    assert ids == [run.run_id for run in second.runs]
+    assert ids == [run_id(run.config) for run in first.runs]
+    seeded = plan(DEFINITIONS[name].make(CORPUS, seed=1), CORPUS)
+    assert not set(ids) & {run.run_id for run in seeded.runs}
+
+
+def test_budget_is_a_label_and_never_identity() -> None:
+    run = small()[0]
+    assert run_id(same_but(run, budget=None)) == run_id(run)
+
+
+def test_a_budget_too_small_for_whole_steps_says_so() -> None:
+    with pytest.raises(SweepError, match="rounding them misses it by over 1%"):
+        steps_for(24, CORPUS, length=16, flops=1.5 * training_flops(rules.model(24, 257), 16, rules.batch(16))["total"])
+
+
+def test_a_vocabulary_too_large_for_the_budgets_is_one_line() -> None:
+    with pytest.raises(SweepError, match=r"with a vocabulary of 32,000: .*meant for smaller vocabularies"):
+        DEFINITIONS["quickstart"].make(dataclasses.replace(CORPUS, vocab=32_000))
+
+
+def test_saved_flops_equal_a_brute_force_count_of_distinct_steps() -> None:
+    """What a sweep must compute is each distinct step once, however it is ordered."""
+    runs = small()
+    runs += [same_but(run, schedule=dataclasses.replace(run.schedule, decay=0.4)) for run in runs[:2]]  # same trunk
+    runs += [same_but(run, schedule=dataclasses.replace(run.schedule, name="cosine")) for run in runs[:3]]
+    runs += [same_but(runs[0], seed=5)]  # shares nothing
+    distinct = {
+        (prefix_id(run, step), training_flops(run.model, run.data.length, run.batch)["total"])
+        for run in runs
+        for step in range(1, run.steps + 1)
+    }
+    brute = sum(flops for _, flops in distinct)
+    figures = cost(plan(runs, CORPUS))
+    assert figures["flops"] == brute
+    assert figures["flops_saved"] == sum(run_flops(run)["total"] for run in runs) - brute > 0
+    assert figures["tokens_separate"] == sum(run.tokens for run in runs)
+    assert figures["flops_left"] == brute
+
+
+def test_trunks_come_before_branches_and_shapes_stay_together() -> None:
+    runs = small() + small(seed=1)
+    expected = [run_id(run) for run in execution_order(runs)]
+    for attempt in range(5):
+        random.Random(attempt).shuffle(runs)
+        ordered = execution_order(runs)
+        assert [run_id(run) for run in ordered] == expected
+    shapes = [shape(run) for run in ordered]
+    assert sum(a != b for a, b in itertools.pairwise(shapes)) + 1 == len(set(shapes))
+    for i, run in enumerate(ordered):
+        for later in ordered[i + 1 :]:
+            if prefix_id(later, 0) == prefix_id(run, 0):
+                assert run.decay_start <= later.decay_start
+
+
+def test_each_run_starts_from_the_longest_trunk_before_it() -> None:
+    planned = plan(small(), CORPUS)
+    by_width: dict[int, int] = {}
+    for run in planned.runs:
+        assert run.from_step == by_width.get(run.config.model.width, 0)
+        by_width[run.config.model.width] = run.config.decay_start
+    assert any(run.from_step for run in planned.runs)
+
+
+def test_a_run_planned_twice_is_refused() -> None:
+    runs = small()
+    with pytest.raises(SweepError, match="planned twice"):
+        plan([*runs, same_but(runs[0], budget=1.0)], CORPUS)
+
+
+def test_what_the_store_has_costs_nothing_and_still_lends_its_trunk(tmp_path) -> None:
+    store = Store(tmp_path)
+    planned = plan(small(), CORPUS)
+    trunk = next(run for run, after in itertools.pairwise(planned.runs) if after.from_step)
+    store.write(Record(run_id=trunk.run_id, config=trunk.config, status="done", about={"seconds": 2.0}))
+    again = plan(small(), CORPUS, store)
+    assert [run.run_id for run in again.left] == [run.run_id for run in planned.runs if run.run_id != trunk.run_id]
+    assert cost(again)["flops_left"] == cost(planned)["flops_left"] - trunk.flops_to_run
+    assert cost(again)["flops"] == cost(planned)["flops"]
+    assert measured_rate(store) == run_flops(trunk.config)["total"] / 2.0
+    assert "1 of 6 runs are in the store as done: will be skipped" in as_text(again)
+
+
+def test_time_is_absent_until_it_was_measured(tmp_path) -> None:
+    assert measured_rate(Store(tmp_path)) is None
+    planned = plan(small(), CORPUS)
+    assert "seconds_left" not in cost(planned)
+    assert cost(planned, rate=1e9)["seconds_left"] == cost(planned)["flops_left"] / 1e9
+    assert all("status" not in run for run in as_json(planned)["runs"])
+
+
+def test_plan_as_json_holds_the_contract() -> None:
+    planned = plan(small(), CORPUS)
+    data = json.loads(json.dumps(as_json(planned), allow_nan=False))
+    for row, run in zip(data["runs"], planned.runs, strict=True):
+        assert (row["run_id"], row["N"], row["D"], row["C"]) == (run.run_id, run.N, run.D, run.C)
+        assert row["tokens_per_parameter"] == run.D / run.N
+    assert data["cost"]["shapes"] == 3
+
+
+def test_reading_the_text_more_than_once_is_said_aloud() -> None:
+    short_text = dataclasses.replace(CORPUS, train=max(run.tokens for run in small()) // 2)
+    said = as_text(plan(small(), short_text))
+    assert "read more than the" in said
+    assert "up to 2.0 epochs" in said
+    assert "epochs" not in as_text(plan(small(), dataclasses.replace(CORPUS, train=10**9)))
+
+
+def test_an_unknown_sweep_lists_the_known_ones() -> None:
+    with pytest.raises(SweepError, match=r"sweep 'quikstart': known are quickstart, markov"):
+        definition("quikstart")
+
+
+@pytest.mark.parametrize("width", range(8, 1025, 8))
+def test_rules_give_every_width_a_model_that_holds(width: int) -> None:
+    model = rules.model(width, 257)
+    assert model.heads * model.head == width
+    assert 0 < rules.learning_rate(width) <= rules.LR_MOST
+    wider = rules.model(width + 8, 257)
+    assert parameters(wider)["total"] > parameters(model)["total"]
+    assert rules.learning_rate(width + 8) <= rules.learning_rate(width)
+    assert rules.warmup(wider, 128) >= rules.warmup(model, 128)
