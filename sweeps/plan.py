@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from scaling.config import RunConfig, canonical, prefix_id, run_id
 from scaling.models.counts import parameters
-from scaling.record import Record, Store
+from scaling.record import Store
 from sweeps.budget import achieved, step_flops
 from sweeps.corpus import Corpus, SweepError
 
@@ -69,30 +69,29 @@ def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:
     )
 
 
-def shared_steps(configs: Iterable[RunConfig], stored: Mapping[str, Record]) -> list[int]:
-    """For each run in turn, the step it can start from: the last one some earlier run kept a checkpoint of.
+def shared_steps(configs: Iterable[RunConfig], checkpoints: Iterable[tuple[int, str]] = ()) -> list[int]:
+    """For each run in turn, the step it can start from: the last one of which there will be a checkpoint.
 
-    Each run keeps the state at the start of its decay, under its prefix_id. Runs that the store has
-    done kept theirs then.
+    Each run keeps the state at the start of its decay. checkpoints: step and prefix_id of those there are.
     """
-    kept: dict[str, set[int]] = {}
-
-    def keep(config: RunConfig) -> None:
-        kept.setdefault(prefix_id(config, 0), set()).add(config.decay_start)
-
-    for record in stored.values():
-        if record.status == "done":
-            keep(record.config)
+    there: dict[int, set[str]] = {}
+    for step, prefix in checkpoints:
+        there.setdefault(step, set()).add(prefix)
+    kept: dict[str, set[int]] = {}  # by trunk: steps at which an earlier run will have left it
     starts = []
     for config in configs:
-        steps = [
-            step
-            for step in kept.get(prefix_id(config, 0), ())
-            if step <= config.decay_start  # beyond it this run is on its own
-        ]
-        starts.append(max(steps, default=0))
-        keep(config)
+        trunk = kept.setdefault(prefix_id(config, 0), set())
+        planned = max((step for step in trunk if step <= config.decay_start), default=0)
+        stored = (s for s in sorted(there, reverse=True) if planned < s <= config.steps)
+        starts.append(next((s for s in stored if prefix_id(config, s) in there[s]), planned))
+        trunk.add(config.decay_start)
     return starts
+
+
+def stored_checkpoints(store: Store) -> list[tuple[int, str]]:
+    """Step and prefix_id of the checkpoints in a store, read from their names (scaling/checkpoint.py)."""
+    names = [path.name.partition("-") for path in store.checkpoints.glob("[0-9]*-*")]
+    return [(int(step), prefix) for step, _, prefix in names if step.isdigit()]
 
 
 def check_distinct(configs: list[RunConfig]) -> None:
@@ -116,7 +115,8 @@ def plan(configs: list[RunConfig], corpus: Corpus, store: Store | None = None) -
     found = {name: store.read(name) for name in ids} if store else {}
     stored = {name: record for name, record in found.items() if record is not None}
     left = [c for c, name in zip(ordered, ids, strict=True) if name not in stored or stored[name].status not in ENDED]
-    starts = dict(zip([run_id(c) for c in left], shared_steps(left, stored), strict=True))
+    checkpoints = stored_checkpoints(store) if store else []
+    starts = dict(zip([run_id(c) for c in left], shared_steps(left, checkpoints), strict=True))
     runs = [
         Run(
             run_id=name,
@@ -151,7 +151,7 @@ def measured_rate(store: Store) -> float | None:
 def cost(of: Plan, rate: float | None = None) -> dict[str, Any]:
     """The whole cost: FLOPs and tokens of the separate runs, of the sweep as run, and what is still to pay."""
     alone = sum(run.C for run in of.runs)
-    fresh = shared_steps([run.config for run in of.runs], {})
+    fresh = shared_steps([run.config for run in of.runs])
     saved = sum(step * step_flops(run.config) for step, run in zip(fresh, of.runs, strict=True))
     saved_tokens = sum(
         step * run.config.batch * run.config.data.length for step, run in zip(fresh, of.runs, strict=True)

@@ -141,12 +141,31 @@ def test_what_the_store_has_costs_nothing_and_still_lends_its_trunk(tmp_path) ->
     planned = plan(small(), CORPUS)
     trunk = next(run for run, after in itertools.pairwise(planned.runs) if after.from_step)
     store.write(Record(run_id=trunk.run_id, config=trunk.config, status="done", about={"seconds": 2.0}))
+    decay = trunk.config.decay_start
+    (store.checkpoints / f"{decay:08d}-{prefix_id(trunk.config, decay)}").mkdir(parents=True)
     again = plan(small(), CORPUS, store)
     assert [run.run_id for run in again.left] == [run.run_id for run in planned.runs if run.run_id != trunk.run_id]
     assert cost(again)["flops_left"] == cost(planned)["flops_left"] - trunk.flops_to_run
     assert cost(again)["flops"] == cost(planned)["flops"]
     assert measured_rate(store) == run_flops(trunk.config)["total"] / 2.0
     assert "1 of 6 runs are in the store as done: will be skipped" in as_text(again)
+
+
+def test_a_lost_trunk_is_paid_for_again(tmp_path) -> None:
+    store = Store(tmp_path)
+    planned = plan(small(), CORPUS)
+    trunk, branch = next(pair for pair in itertools.pairwise(planned.runs) if pair[1].from_step)
+    store.write(Record(run_id=trunk.run_id, config=trunk.config, status="done"))
+    again = {run.run_id: run for run in plan(small(), CORPUS, store).runs}
+    assert again[branch.run_id].from_step == 0 < branch.from_step
+
+
+def test_a_stopped_run_goes_on_from_its_own_checkpoint_even_in_its_decay(tmp_path) -> None:
+    store, run = Store(tmp_path), small()[0]
+    late = run.decay_start + 3
+    (store.checkpoints / f"{late:08d}-{prefix_id(run, late)}").mkdir(parents=True)
+    (store.checkpoints / f"{late + 1:08d}-{'0' * 64}").mkdir(parents=True)
+    assert plan([run], CORPUS, store).runs[0].from_step == late
 
 
 def test_time_is_absent_until_it_was_measured(tmp_path) -> None:

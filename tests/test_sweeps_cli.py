@@ -1,0 +1,93 @@
+"""Laws of `python -m sweeps`: quick help, one line for bad input, imports that run one way."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def sweeps(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sweeps", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def refused(*arguments: str) -> str:
+    ended = sweeps(*arguments)
+    assert ended.returncode == 2, ended
+    assert ended.stdout == ""
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    return ended.stderr.strip()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["launch", "--help"], ["list"]])
+def test_help_and_list_answer_at_once(arguments: list[str]) -> None:
+    seconds = []
+    for _ in range(3):
+        start = time.perf_counter()
+        assert sweeps(*arguments).returncode == 0
+        seconds.append(time.perf_counter() - start)
+    assert min(seconds) < 0.5
+
+
+def test_list_names_each_definition_with_its_corpus() -> None:
+    lines = sweeps("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == ["quickstart", "markov"]
+    assert "(corpus cpython)" in lines[0]
+
+
+@pytest.mark.parametrize("command", ["plan", "check", "launch"])
+def test_an_unknown_sweep_is_one_line_with_the_known_ones(command: str, tmp_path) -> None:
+    assert refused(command, "nope", "--store", str(tmp_path / "s")) == "sweep 'nope': known are quickstart, markov"
+    assert not (tmp_path / "s").exists()
+
+
+def test_status_of_an_unknown_sweep_lists_those_in_the_store(tmp_path) -> None:
+    assert refused("status", "nope", "--store", str(tmp_path)).endswith("known are none")
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "mine.json").write_text('{"name": "mine", "runs": []}')
+    assert refused("status", "nope", "--store", str(tmp_path)).endswith("known are mine")
+    (tmp_path / "sweeps" / "mine.json").write_text('{"name": "mi')
+    assert "mine.json: damaged" in refused("status", "mine", "--store", str(tmp_path))
+
+
+@pytest.mark.parametrize("command", ["check", "launch"])
+def test_a_store_that_cannot_be_written_is_one_line(command: str, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused(command, "quickstart", "--store", str(tmp_path / "file" / "store"))
+    assert said.startswith(f"store {tmp_path / 'file' / 'store'} cannot be written")
+
+
+def test_a_topology_is_refused_before_anything_is_done(tmp_path) -> None:
+    said = refused("check", "quickstart", "--store", str(tmp_path / "s"), "--topology", "v5e-16")
+    assert "not there yet" in said
+    assert not (tmp_path / "s").exists()
+
+
+def test_an_unknown_engine_is_one_line(tmp_path) -> None:
+    said = refused("launch", "quickstart", "--store", str(tmp_path / "s"), "--engine", "abacus")
+    assert said == "engine 'abacus': known are local"
+
+
+def test_sweeps_imports_neither_jax_nor_analysis() -> None:
+    """Read from the source, function bodies included; and by running all that a launch imports."""
+    heavy = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "analysis", "matplotlib", "pandas", "scipy"}
+    for path in (ROOT / "sweeps").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & heavy, path
+    script = (
+        "import sys, pkgutil, importlib, sweeps\n"
+        "[importlib.import_module(m.name) for m in pkgutil.walk_packages(sweeps.__path__, 'sweeps.') "
+        "if m.name != 'sweeps.__main__']\n"
+        f"print(*sorted({{m.split('.')[0] for m in sys.modules}} & {heavy!r}))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []
