@@ -174,8 +174,8 @@ class Store:
     def curve(self, run_id: str) -> list[dict[str, float]]:
         """Rows of a run's curve in order of steps; empty where it has none yet.
 
-        step: steps done; loss: of that step's batch before its update, nats a token; grad_norm;
-        lr; val_loss: held-out, after the step, at the steps that were evaluated.
+        step: steps done; loss: of that step's batch before its update, nats a token; grad_norm
+        before clipping; val_loss: held-out, after the step, at the steps that were evaluated.
         """
         folder = self.run_dir(run_id)
         if (folder / "curve.parquet").exists():

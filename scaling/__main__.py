@@ -1,0 +1,149 @@
+"""The door to one run: `python -m scaling train|prepare|count|bench`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+STOPPED = 75  # saved after a signal: run the same command again
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit status: 0 done, 75 stopped by a signal after saving, 2 bad input, 1 failed."""
+    parser = argparse.ArgumentParser(prog="python -m scaling", description=__doc__)
+    doors = parser.add_subparsers(dest="door", required=True, metavar="COMMAND")
+
+    p = doors.add_parser("train", help="train runs from their configs; resumes by itself")
+    p.add_argument("configs", nargs="+", metavar="CONFIG.json", help="trained one after the other in this process")
+    p.add_argument("--store", required=True, type=Path, metavar="DIR")
+    p.add_argument("--set", action="append", default=[], metavar="path.to.field=value", help="change the configs")
+    p.add_argument("--place", action="append", default=[], metavar="field=value",
+                   help="placement: data, fsdp, tensor, scan, remat, save_seconds, keep_branch, share")  # fmt: skip
+    p.add_argument("--sweep", metavar="NAME", help="noted in the records")
+    p.add_argument("--events", action="store_true", help="JSON lines on standard output, for a program")
+
+    p = doors.add_parser("prepare", help="a corpus to a token file, once")
+    from scaling.data import prepare
+
+    prepare.add_arguments(p)
+
+    p = doors.add_parser("count", help="parameters by group and training FLOPs by part; allocates nothing")
+    p.add_argument("model", metavar="PRESET|CONFIG.json")
+    p.add_argument("--length", type=int, default=2048, metavar="L", help="context of a preset (default 2048)")
+    p.add_argument("--json", action="store_true")
+
+    p = doors.add_parser("bench", help="speed of the demo's sizes, beside PyTorch where it is installed")
+    p.add_argument("--shapes", metavar="WIDTHxLAYERS,...", help="other sizes")
+    p.add_argument("--steps", type=int, default=12, help="timed steps a size (default 12)")
+    p.add_argument("--json", action="store_true")
+
+    args = parser.parse_args(argv)
+    doors_by_name = {"train": train, "prepare": prepare.run, "count": count, "bench": bench}
+    from scaling.config import ConfigError
+    from scaling.data.tokens import DataError
+    from scaling.record import StoreError
+
+    try:
+        return doors_by_name[args.door](args)
+    except (ConfigError, DataError, StoreError) as error:
+        print(f"scaling {args.door}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"scaling {args.door}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"scaling {args.door}: interrupted", file=sys.stderr)
+        return 130
+
+
+def train(args: argparse.Namespace) -> int:
+    """Trains each config in turn; one that fails is recorded and the next goes on."""
+    from scaling.config import Placement, load, override, run_id
+
+    placed = override(Placement(), args.place)
+    configs = [override(load(path), args.set) for path in args.configs]
+    asked: list[int] = []
+
+    def ask(number: int, _: Any) -> None:
+        if asked:  # a second signal does not wait
+            os._exit(128 + number)
+        asked.append(number)
+        print("stopping after this step (again: at once, without saving)", file=sys.stderr)
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+    from scaling.progress import speaker
+    from scaling.record import Store
+    from scaling.train import train as train_one
+
+    store, failed = Store(args.store), 0
+    for config in configs:
+        say = speaker(config, events=args.events)
+        try:
+            record = train_one(
+                config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked)
+            )
+        except Exception as error:  # whatever one run died of, the others go on; the record keeps the reason
+            line = " ".join(str(error).split()) or type(error).__name__
+            say({"event": "end", "run_id": run_id(config), "status": "failed", "error": line})
+            print(f"scaling train: run {run_id(config)[:12]} failed: {line}", file=sys.stderr)
+            failed = max(failed, 1 if len(configs) > 1 else status_of(error))
+            if os.environ.get("SCALING_TRACEBACK"):
+                raise
+            continue
+        loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
+        why = {"error": record.about["error"]} if "error" in record.about else {}
+        say({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **why})
+        if record.status == "stopped":
+            return STOPPED
+    return failed
+
+
+def status_of(error: Exception) -> int:
+    """2 where the input was bad, 1 where the run failed."""
+    from scaling.config import ConfigError
+    from scaling.data.tokens import DataError
+    from scaling.record import StoreError
+
+    return 2 if isinstance(error, ConfigError | DataError | StoreError) else 1
+
+
+def count(args: argparse.Namespace) -> int:
+    """Counts of a preset (FLOPs of one sequence) or of a run (all its training)."""
+    from scaling.config import load
+    from scaling.models import counts
+    from scaling.models.presets import preset
+
+    if args.model.endswith(".json"):
+        config = load(args.model)
+        model, flops = config.model, counts.run_flops(config)
+    else:
+        model = preset(args.model)
+        flops = counts.training_flops(model, args.length, 1)
+    params = counts.parameters(model)
+    if args.json:
+        print(json.dumps({"params": params, "flops": flops}))
+        return 0
+    for title, figures in (("parameters", params), ("training FLOPs", flops)):
+        print(title)
+        for name, value in figures.items():
+            print(f"  {name:32} {value:>28,}")
+    return 0
+
+
+def bench(args: argparse.Namespace) -> int:
+    """Measures; see scaling/bench.py."""
+    from scaling import bench as benchmark
+
+    return benchmark.run(args)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

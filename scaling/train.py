@@ -1,0 +1,292 @@
+"""The loop: one run from the newest checkpoint it may start from to its record."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+import platform
+import shutil
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from scaling import checkpoint, commit
+from scaling.config import Placement, RunConfig, dumps, run_id
+from scaling.data import batches, tokens
+from scaling.models import counts
+from scaling.optim import learning_rate
+from scaling.program import Program, State, compute_dtype, program
+from scaling.record import Record, Store, write_atomic
+
+Say = Callable[[dict[str, Any]], None]
+Rows = list[dict[str, float]]
+EVENT_SECONDS = 1.0  # between two reports of a running run
+
+
+class Diverged(Exception):
+    """The loss or the gradient became NaN or infinite in this step (1-based)."""
+
+    def __init__(self, step: int) -> None:
+        super().__init__(f"loss or gradient became NaN or infinite in step {step}")
+        self.step = step
+
+
+class Stopped(Exception):
+    """Asked to stop; the state is saved."""
+
+
+class RunLocked(RuntimeError):
+    """Another process is training this run."""
+
+
+@dataclass
+class Run:
+    """A run under way: what it is, where it stands, what it has measured."""
+
+    config: RunConfig
+    store: Store
+    placement: Placement
+    compiled: Program
+    tokens: tokens.TokenFile
+    say: Say
+    stop: Callable[[], bool]
+    windows: np.ndarray
+    state: State = field(default_factory=dict)
+    rows: Rows = field(default_factory=list)
+    written: int = 0  # rows of the curve that are on disk
+    saved: float = field(default_factory=time.monotonic)
+
+    @property
+    def id(self) -> str:
+        return run_id(self.config)
+
+    @property
+    def own(self) -> Path:
+        """Folder of the checkpoints that only this run needs."""
+        return self.store.run_dir(self.id) / "checkpoints"
+
+    @property
+    def step(self) -> int:
+        return int(self.rows[-1]["step"]) if self.rows else 0
+
+
+def train(
+    config: RunConfig, store: Store, placement: Placement, *, sweep: str | None, say: Say, stop: Callable[[], bool]
+) -> Record:
+    """Trains one run to its end, or to a stop, and returns its record (also written to the store).
+
+    A run that is done or diverged already is returned as it is. Raises what went wrong where the
+    run failed; the record says so too.
+    """
+    store.check_writable()
+    with lock(store, run_id(config)):
+        earlier = store.read(run_id(config))
+        if earlier is not None and earlier.status in ("done", "diverged"):
+            return earlier
+        begun = time.monotonic()
+        record = Record(
+            run_id=run_id(config), config=config, status="running", sweep=sweep,
+            params=counts.parameters(config.model), flops=counts.run_flops(config),
+            evals=earlier.evals if earlier else {}, about=about(config, earlier),
+        )  # fmt: skip
+        store.write(record)
+        write_atomic(store.run_dir(record.run_id) / "config.json", dumps(config).encode())
+        try:
+            run, facts = begin(config, store, placement, say, stop)
+            record = dataclasses.replace(record, about={**record.about, **facts})
+            store.write(record)
+            record = finish(run, record)
+        except Stopped:
+            record = dataclasses.replace(record, status="stopped")
+        except Exception as error:
+            line = " ".join(str(error).split()) or type(error).__name__
+            store.write(dataclasses.replace(record, status="failed", about={**record.about, "error": line}))
+            raise
+        seconds = record.about.get("seconds", 0.0) + time.monotonic() - begun
+        record = dataclasses.replace(record, about={**record.about, "seconds": round(seconds, 3)})
+        store.write(record)
+        return record
+
+
+@contextmanager
+def lock(store: Store, run: str) -> Iterator[None]:
+    """Holds the run against other processes of this machine; RunLocked where one has it."""
+    folder = store.run_dir(run)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunLocked(f"run {run[:12]} is being trained by another process") from None
+        yield
+
+
+def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
+    """Where the numbers come from: machine, versions, commit, token file."""
+    device = jax.devices()[0]
+    spent = ("seconds", "steps_computed")  # by earlier processes: they add up
+    kept = {name: earlier.about[name] for name in spent if name in earlier.about} if earlier else {}
+    return {
+        "commit": commit.commit(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "device": device.device_kind if device.platform != "cpu" else platform.machine() + " CPU",
+        "devices": jax.device_count(),
+        "precision": compute_dtype(config.precision),
+        "jax": jax.__version__,
+        "python": platform.python_version(),
+        **kept,
+    }
+
+
+def begin(
+    config: RunConfig, store: Store, placement: Placement, say: Say, stop: Callable[[], bool]
+) -> tuple[Run, dict[str, Any]]:
+    """The run at the newest checkpoint that loads, or at step 0; and facts for its record."""
+    path = tokens.find_tokens(store.token_files, config.data.tokens)
+    token_file = tokens.open_tokens(path)
+    batches.check(token_file, vocab=config.model.vocab, length=config.data.length)
+    windows = batches.validation_windows(token_file, length=config.data.length, sequences=config.eval.sequences)
+    compiled, fresh = program(config, placement)
+    run = Run(config, store, placement, compiled, token_file, say, stop, windows)
+    facts: dict[str, Any] = {"tokens_file": path.name, "corpus": token_file.corpus, "tokenizer": token_file.tokenizer}
+    facts |= {"corpus_facts": token_file.facts} if token_file.facts else {}
+    facts |= {"compile_seconds": round(compiled.compile_seconds if fresh else 0.0, 3)}
+    checkpoint.sweep_up(run.own)
+    checkpoint.sweep_up(store.checkpoints)
+    folders = [run.own, store.checkpoints] if placement.share else [run.own]
+    for step, found in checkpoint.candidates(folders, config):
+        try:
+            run.state, run.rows = checkpoint.load(found, compiled.abstract)
+        except checkpoint.CheckpointError as error:
+            print(f"{error}; going on with an older one", file=sys.stderr)
+            checkpoint.set_aside(found)
+            continue
+        facts["started_from"] = {"step": step, "shared": found.parent == store.checkpoints}
+        break
+    else:
+        run.state = compiled.init(config.seed)
+    store.reset_curve(run.id, run.rows)
+    run.written = len(run.rows)
+    return run, facts
+
+
+def finish(run: Run, record: Record) -> Record:
+    """Trains to the end; the record with the run's figures."""
+    began, start, error = time.monotonic(), run.step, None
+    run.say({"event": "start", "run_id": run.id, "steps": run.config.steps, "from": start})
+    try:
+        loop(run)
+    except Diverged as diverged:
+        error = diverged
+    elapsed = time.monotonic() - began
+    steps = run.step - start
+    facts = {"steps_computed": record.about.get("steps_computed", 0) + steps}
+    if steps:
+        facts["tokens_per_second"] = round(steps * run.config.batch * run.config.data.length / elapsed, 1)
+    final: dict[str, float] = {}
+    if run.rows:
+        last = run.rows[-1]
+        final = {"step": last["step"], "tokens": run.step * run.config.batch * run.config.data.length}
+        final["train_loss"] = last["loss"]
+        final |= {"loss": last["val_loss"]} if "val_loss" in last else {}
+    run.store.finish_curve(run.id, run.rows)
+    if error is not None:
+        facts |= {"error": str(error), "diverged_at": error.step}
+    status = "diverged" if error is not None else "done"
+    return dataclasses.replace(record, status=status, final=final, about={**record.about, **facts})
+
+
+def loop(run: Run) -> None:
+    """Steps, evaluations and checkpoints from where the run stands to its last step.
+
+    One step is in flight while the next batch is read. Raises Diverged or Stopped.
+    """
+    config, spoken = run.config, 0.0
+    flight: tuple[int, dict[str, jax.Array]] | None = None
+    for step in range(run.step, config.steps):
+        if 0 < step == config.decay_start and run.placement.keep_branch:
+            flight = land(run, flight)
+            save(run, run.store.checkpoints, step)
+        batch = batches.batch(
+            run.tokens, seed=config.seed, size=config.batch, length=config.data.length, index=step
+        )
+        rate = np.float32(learning_rate(config, step))
+        placed = jax.device_put(batch, run.compiled.batch_sharding)
+        run.state, metrics = run.compiled.step(run.state, placed, rate)
+        flight = land(run, flight)
+        flight = (step + 1, metrics)
+        if (config.eval.every and (step + 1) % config.eval.every == 0) or step + 1 == config.steps:
+            flight = land(run, flight)
+            run.rows[-1]["val_loss"] = held_out(run)
+        if time.monotonic() - spoken > EVENT_SECONDS:
+            spoken = time.monotonic()
+            report(run)
+        if run.stop() and step + 1 < config.steps:
+            land(run, flight)
+            report(run)
+            save_rolling(run)
+            raise Stopped
+        if time.monotonic() - run.saved > run.placement.save_seconds and step + 1 < config.steps:
+            flight = land(run, flight)
+            save_rolling(run)
+    report(run)
+    save_rolling(run)
+
+
+def land(run: Run, flight: tuple[int, dict[str, jax.Array]] | None) -> None:
+    """Takes in the figures of the step in flight; Diverged where they are not finite."""
+    if flight is None:
+        return
+    step, metrics = flight
+    row = {"step": step, **{name: float(value) for name, value in metrics.items()}}
+    if not all(np.isfinite(value) for value in row.values()):
+        raise Diverged(step)
+    run.rows.append(row)
+
+
+def held_out(run: Run) -> float:
+    """Mean loss on the validation windows, nats a token; summed on the host in float64 in a fixed order."""
+    size, total = run.config.batch, 0.0
+    for start in range(0, len(run.windows), size):
+        part = run.windows[start : start + size]
+        filled = np.concatenate([part, np.repeat(part[:1], size - len(part), axis=0)])
+        losses = run.compiled.evaluate(run.state["params"], jax.device_put(filled, run.compiled.batch_sharding))
+        total += float(np.sum(np.asarray(losses, np.float64)[: len(part)]))
+    loss = total / len(run.windows)
+    if not np.isfinite(loss):
+        raise Diverged(run.step)
+    return loss
+
+
+def report(run: Run) -> None:
+    """Puts the new rows of the curve on disk and says where the run stands."""
+    if run.written < len(run.rows):
+        run.store.append_curve(run.id, run.rows[run.written :])
+        run.written = len(run.rows)
+        run.say({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
+
+
+def save(run: Run, folder: Path, step: int) -> Path:
+    """Writes a checkpoint of the state after `step` steps."""
+    run.saved = time.monotonic()
+    return checkpoint.save(folder, run.config, step, run.state, run.rows)
+
+
+def save_rolling(run: Run) -> None:
+    """Writes a checkpoint that only this run needs and, once it is whole, removes the ones before."""
+    newest = save(run, run.own, run.step)
+    for step, old in checkpoint.candidates([run.own], run.config):
+        if step < run.step and old != newest:
+            shutil.rmtree(old)
