@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator
+from html import escape as text
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import figures, prose
+from analysis import prose, runs
 from analysis.prose import MISSING
+from analysis.tables import table
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
     from analysis.fit import Fit
     from analysis.report import Findings
-
-text = html.escape
 
 
 def title(source: Source) -> str:
@@ -37,8 +36,8 @@ def sections(found: Findings, pictures: dict[str, str]) -> Iterator[str]:
     yield "<h2>What to doubt</h2>\n" + _doubts(found)
     yield "<h2>Figures</h2>\n" + "\n".join(pictures.values())
     yield "<h2>Power laws of one quantity</h2>\n" + _single(found)
-    yield "<h2>The runs</h2>\n" + _runs(found.source)
-    yield "<h2>How it was made</h2>\n" + _made(found.source)
+    yield "<h2>The runs</h2>\n" + runs.table_of(found.source)
+    yield "<h2>How it was made</h2>\n" + runs.origin(found.source)
 
 
 def _top(found: Findings) -> str:
@@ -116,8 +115,8 @@ def _law(found: Findings) -> str:
         [
             f'<p class="law">{_formula(fit)}</p>',
             table(("", "value", f"{fit.level:.0%} interval", "what it is"), rows, "tnnt"),
-            f"<p>Fitted to {len(fit.points)} runs (Hoffmann 2022, approach 3). Objective: {text(prose.objective(fit))}. "
-            f"{text(prose.starts(fit).capitalize())}. {_verdict(fit)}</p>",
+            f"<p>Fitted to {len(fit.points)} runs (Hoffmann 2022, approach 3). "
+            f"Objective: {text(prose.objective(fit))}. {text(prose.starts(fit).capitalize())}. {_verdict(fit)}</p>",
             _floor(found.source, fit),
         ]
     )
@@ -146,7 +145,7 @@ def _floor(source: Source, fit: Fit) -> str:
 
 
 def _verdict(fit: Fit) -> str:
-    return f'<span{" class=warn" if prose.doubtful(fit) else ""}>{text(prose.verdict(fit))}</span>'
+    return f"<span{' class=warn' if prose.doubtful(fit) else ''}>{text(prose.verdict(fit))}</span>"
 
 
 def _unfitted(what: str, why: str) -> str:
@@ -170,12 +169,14 @@ def _optimum(found: Findings) -> str:
         a, b = (prose.estimate(v, of.intervals[k]) for k, v in (("a", of.a), ("b", of.b)))
         rows.append((label, a, b, "doubtful" if prose.doubtful(fit) else "converged"))
         for at, times in zip(_at(fit), (10, 100), strict=False):
-            later.append((f"{times}×: {prose.flops(at['C'])} FLOPs", prose.NAMES[name].removeprefix("Approach "), *_cells(at)))
-    out.append(table(("approach", "a", "b", ""), rows, "tttt"))
+            later.append(
+                (f"{times}×: {prose.flops(at['C'])} FLOPs", prose.NAMES[name].removeprefix("Approach "), *_cells(at))
+            )
+    out.append(table(("approach", "a", "b", ""), rows, "twwt"))
     if later:
         level = next(iter(fits.values())).level
         head = ("compute", "approach", "N* (parameters)", "D* (tokens)", "tokens a parameter", "loss (nats/token)")
-        out.append(table(head, sorted(later, key=lambda r: len(r[0].split("×")[0])), "ttttnt",
+        out.append(table(head, sorted(later, key=lambda r: len(r[0].split("×")[0])), "wtwwnw",
                          f"At 10× and 100× the largest budget, with {level:.0%} intervals."))  # fmt: skip
     apart = prose.disagreement(fits)
     return "\n".join(out + ([f"<p>{text(apart)}</p>"] if apart else []))
@@ -193,13 +194,16 @@ def _doubts(found: Findings) -> str:
     for name, fit in found.fits.items():
         if prose.doubtful(fit):
             said.append(f"<b>{text(prose.NAMES.get(name, name))}</b>: {text(prose.verdict(fit))}")
-    said += [f"<b>{text(prose.NAMES.get(n, n))}</b> could not be fitted: {text(why)}" for n, why in found.failed.items()]
+    said += [
+        f"<b>{text(prose.NAMES.get(n, n))}</b> could not be fitted: {text(why)}" for n, why in found.failed.items()
+    ]
     if len(points):
         if np.isfinite(points.C).all():
             said.append(text(prose.extrapolation(points)))
         said.append(
-            f"Counting: {text(points.convention)}. Exponents depend on what is counted: whether N has the embedding and "
-            "C the attention moves a by several hundredths at small sizes (Porian 2024)."
+            f"Counting: {text(points.convention)}. The exponents depend on what is counted: leaving embedding and "
+            "head out of N or C moves them, most of all where models are small (Porian 2024). Fit again with "
+            "another convention to see by how much."
         )
     said += [text(prose.sentence(note)) for note in points.notes]
     return "<ul>\n" + "\n".join(f"<li>{s}</li>" for s in said) + "\n</ul>"
@@ -221,90 +225,3 @@ def _single(found: Findings) -> str:
         "(X<sub>c</sub>/X)<sup>α</sup> (Kaplan 2020); power-x adds an irreducible loss E.</p>\n"
         + table(("law", "runs", "parameters"), rows, "tnt")
     )
-
-
-def _runs(source: Source) -> str:
-    if source.runs is None:
-        points = source.points
-        rows = [
-            (name, prose.count(N), prose.count(D), prose.flops(C), f"{L:.4f}")
-            for name, N, D, C, L in zip(points.names, points.N, points.D, points.C, points.L, strict=True)
-        ]
-        shown = rows if len(rows) <= MOST else rows[:MOST]
-        more = f"The first {MOST} of {len(rows)} rows." if len(rows) > MOST else ""
-        return table(("row", "N", "D", "C (FLOPs)", "loss"), shown, "tnnnn", more)
-    runs = source.runs.sort_values(["budget", "N", "run_id"])
-    states = ", ".join(f"{n} {s}" for s, n in runs["status"].value_counts().items())
-    rows = []
-    for run in runs.itertuples():
-        state = run.status if not isinstance(run.error, str) else f"{run.status}: {run.error}"
-        loss = MISSING if not np.isfinite(run.loss) else f"{run.loss:.4f}"
-        seconds = MISSING if not np.isfinite(run.seconds) else f"{run.seconds:.0f}"
-        rows.append((run.run_id[:12], state, prose.flops(run.budget), prose.count(run.N), prose.count(run.D),
-                     prose.flops(run.C), loss, seconds))  # fmt: skip
-    head = ("run", "status", "budget", "N", "D", "C (FLOPs)", "loss", "seconds")
-    return table(head, rows, "ctnnnnnn", f"{len(runs)} runs: {states}. {MISSING}: not recorded.")
-
-
-MOST = 300  # rows of a file shown
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], kinds: str, caption: str = "") -> str:
-    """An HTML table; kinds, a letter a column: t text, n number (right-aligned), c code."""
-    show: dict[str, Callable[[str], str]] = {
-        "t": lambda cell: f"<td>{text(cell)}</td>",
-        "n": lambda cell: f'<td class="n">{text(cell)}</td>',
-        "c": lambda cell: f'<td class="t"><code>{text(cell)}</code></td>',
-    }
-    top = "".join(f'<th{" class=n" if k == "n" else ""}>{text(h)}</th>' for h, k in zip(head, kinds, strict=True))
-    body = "\n".join(
-        "<tr>" + "".join(show[k](cell) for cell, k in zip(row, kinds, strict=True)) + "</tr>" for row in rows
-    )
-    said = f"<caption>{text(caption)}</caption>" if caption else ""
-    return f'<div class="wide"><table>{said}<thead><tr>{top}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
-
-
-def _made(source: Source) -> str:
-    done = [r for r in source.records if r.about]
-    facts = [("source", source.name), ("counting", source.points.convention if len(source.points) else MISSING)]
-    if source.store is not None:
-        facts += [
-            ("commit of the runs", _values(r.about.get("commit") for r in done)),
-            ("device", _values(r.about.get("device") for r in done)),
-            ("token file (content hash)", _values(r.config.data.tokens for r in source.records)),
-            ("time", _seconds(source)),
-            ("training compute", _compute(source)),
-        ]
-    facts.append(("commit of this report", figures.commit() or "not recorded: outside of a git repository"))
-    facts.append(("to make it again", f"python -m analysis report {source.name} --out DIR {' '.join(source.arguments())}"))
-    rows = "\n".join(f"<dt>{text(k)}</dt><dd>{text(v.strip())}</dd>" for k, v in facts)
-    return f"<dl>\n{rows}\n</dl>"
-
-
-def _values(values: Iterable[Any]) -> str:
-    """Distinct values, or that there are none."""
-    known = sorted({str(v) for v in values if v is not None})
-    return ", ".join(known) if known else "not recorded"
-
-
-def _seconds(source: Source) -> str:
-    known = [r.about["seconds"] for r in source.records if "seconds" in r.about]
-    if not known:
-        return "not recorded"
-    total = sum(known)
-    said = f"{total:.0f} s" if total < 120 else f"{total / 60:.1f} min" if total < 7200 else f"{total / 3600:.1f} h"
-    return f"{said} in {len(known)} of {len(source.records)} runs"
-
-
-def _compute(source: Source) -> str:
-    """Exact FLOPs of the runs that are done, and what starting from shared checkpoints saved of them."""
-    done = [r for r in source.records if r.status == "done" and "total" in r.flops]
-    if not done:
-        return "not recorded"
-    total = float(sum(r.flops["total"] for r in done))
-    said = f"{prose.flops(total)} FLOPs in {len(done)} runs, every matrix product counted"
-    shared = [r for r in done if r.about.get("from_step")]
-    if shared:
-        saved = sum(r.flops["total"] * r.about["from_step"] / r.config.steps for r in shared)
-        said += f"; {prose.flops(saved)} of them ({saved / total:.0%}) saved by {len(shared)} runs that began from a shared checkpoint"
-    return said

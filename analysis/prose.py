@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from analysis.fit import Fit
     from analysis.points import Points
 
-RAISED = str.maketrans("0123456789-.", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻·")
+RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 NAMES = {"chinchilla-1": "Approach 1", "chinchilla-2": "Approach 2", "chinchilla": "Approach 3"}
 LONG_NAMES = {
     "chinchilla-1": "1: the lowest loss over runs at each compute",
@@ -82,7 +82,9 @@ def verdict(fit: Fit) -> str:
 def sentence(text: str) -> str:
     """'at-bound: alpha is ...' as a sentence: code in words first, full stop last."""
     code, colon, rest = text.partition(": ")
-    said = f"{code.replace('-', ' ').capitalize()}: {rest}" if colon and " " not in code else text[:1].upper() + text[1:]
+    said = (
+        f"{code.replace('-', ' ').capitalize()}: {rest}" if colon and " " not in code else text[:1].upper() + text[1:]
+    )
     return said.rstrip(".") + "."
 
 
@@ -105,10 +107,10 @@ def allocation(fit: Fit) -> str:
     """What the exponents mean for the next run."""
     assert fit.optimum is not None
     a, b = fit.optimum.a, fit.optimum.b
-    low, high = fit.optimum.intervals["a"]
+    low, high = interval = fit.optimum.intervals["a"]
     said = (
         f"For ten times the compute, take {10**a:.2g} times the parameters and {10**b:.2g} times the tokens "
-        f"(N* ∝ C{raised(a)}, D* ∝ C{raised(b)})."
+        f"(a = {number(a, interval)}, b = {number(b, fit.optimum.intervals['b'])})."
     )
     if low <= 0.5 <= high:
         return said + " An even split of growth between the two, a = 0.5, lies within the interval of a."
@@ -116,17 +118,13 @@ def allocation(fit: Fit) -> str:
     return said + f" An even split, a = 0.5, lies outside of the interval of a: growth favours {side}."
 
 
-def raised(value: float) -> str:
-    """An exponent in superscript, to two decimals."""
-    return f"{value:.2f}".translate(RAISED)
-
-
 def forecast(at: dict[str, Any], times: int, level: float) -> str:
     """What a law expects at a budget: one sentence."""
     intervals = at["intervals"]
+    N, D = (estimate(at[letter], intervals[letter], count) for letter in "ND")
     said = (
-        f"At {times}× the largest budget (C = {flops(at['C'])} FLOPs): N* = {estimate(at['N'], intervals['N'], count)} "
-        f"parameters, D* = {estimate(at['D'], intervals['D'], count)} tokens, {at['D'] / at['N']:.3g} tokens a parameter"
+        f"At {times}× the largest budget (C = {flops(at['C'])} FLOPs): N* = {N} parameters, D* = {D} tokens, "
+        f"{at['D'] / at['N']:.3g} tokens a parameter"
     )
     if at.get("L") is not None and "L" in intervals:
         said += f", and a loss of {estimate(at['L'], intervals['L'])} nats a token"
@@ -157,6 +155,6 @@ def extrapolation(points: Points) -> str:
     """What stands behind a forecast beyond the data."""
     span = float(points.C.max() / points.C.min())
     return (
-        f"The runs span a factor of {span:.2g} in compute. 10× and 100× the largest budget lie outside of it: the intervals "
-        "there hold only if the law keeps its form, and they do not know of a change of regime."
+        f"The runs span a factor of {span:.2g} in compute. 10× and 100× the largest budget lie outside of it: the "
+        "intervals there hold only if the law keeps its form, and they do not know of a change of regime."
     )

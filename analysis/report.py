@@ -22,12 +22,22 @@ if TYPE_CHECKING:
     from analysis.fit import Fit
 
 APPROACHES = ("chinchilla-1", "chinchilla-2", "chinchilla")
-LAWS = ("chinchilla", "chinchilla-2", "chinchilla-1", "kaplan-c", "kaplan-d", "kaplan-n", "power-c", "power-d", "power-n")
-TITLES = {
-    "kaplan": "Loss against compute, data and size",
-    "curves": "Learning curves",
+LAWS = (
+    "chinchilla",
+    "chinchilla-2",
+    "chinchilla-1",
+    "kaplan-c",
+    "kaplan-d",
+    "kaplan-n",
+    "power-c",
+    "power-d",
+    "power-n",
+)
+TITLES = {  # in the order of the page
     "isoflop": "IsoFLOP profiles",
+    "curves": "Learning curves",
     "contours": "The fitted surface",
+    "kaplan": "Loss against compute, data and size",
     "parity": "Predicted against measured",
 }
 
@@ -58,7 +68,7 @@ def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
     found = _fit_all(loaded)
     from analysis import page
 
-    drawn = {name: picture(name, loaded, out / "figures") for name in _tracked(list(figures.FIGURES), "figures")}
+    drawn = {name: picture(name, loaded, out / "figures") for name in _tracked(list(TITLES), "figures")}
     body = "\n".join(page.sections(found, drawn))
     style = Path(__file__).with_name("report.css").read_text("utf-8")
     title = html.escape(page.title(loaded))

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from analysis.fit import Fit
 
 CAPTION = (
-    "The parametric law (approach 3) as a surface. (a) Lines of equal loss over compute and model size, with C = 6ND; "
-    "the runs it was fitted to; and the compute-optimal path N*(C) with its {level:.0%} interval, carried on to a "
-    "hundred times the largest budget. Right of the dotted line is extrapolation. (b) Slices at fixed compute, with the "
-    "runs near each; the crosses are the law's minima."
+    "The parametric law (approach 3) as a surface. (a) Lines of equal loss over compute and model size; the runs it "
+    "was fitted to; and the compute-optimal path N*(C) with its {level:.0%} interval, carried on to a hundred times the "
+    "largest budget. Right of the dotted line is extrapolation. (b) Slices at fixed compute, with the runs near each; "
+    "the crosses are the law's minima."
 )
 LEVELS, GRID, SLICES = 14, 120, 6
 
@@ -29,7 +29,11 @@ def figure(source: Source, width: float = style.TEXT, law: str = "chinchilla") -
     fig, (plane, slices) = style.panels(width, 1, 2, height=2.6, ratios=(1.15, 1))
     _plane(plane, fit)
     _slices(slices, fit)
-    fig.legend(*slices.get_legend_handles_labels(), loc="outside lower center", ncols=6 if width > 4.5 else 3)
+    columns = 6 if width > 4.5 else 3
+    fig.legend(
+        *slices.get_legend_handles_labels(), loc="outside lower center", ncols=columns, title=f"(b): {style.C_LABEL}",
+        title_fontsize=7.5,
+    )  # fmt: skip
     return fig
 
 
@@ -42,7 +46,7 @@ def _plane(axes: Axes, fit: Fit) -> None:
     n_low, n_high = style.limits(points.N, [path["N"][-1]] if path else [])
     N = np.geomspace(n_low, n_high, GRID)
     c_CN, n_CN = np.meshgrid(C, N)
-    L = np.asarray(fit.predict(N=n_CN, D=c_CN / (6 * n_CN)), float)
+    L = np.asarray(fit.predict(N=n_CN, D=c_CN / (_per_token(fit) * n_CN)), float)
 
     # Levels even in the law's best loss along the path; what lies far off the path would swallow them all.
     best = L.min(axis=0)
@@ -74,14 +78,18 @@ def _label_levels(axes: Axes, C: np.ndarray, N: np.ndarray, L: np.ndarray, level
             last = at
 
 
-def _write(
-    axes: Axes, x: float, y: float, text: str, offset: tuple[float, float] = (0, 0), **how: Any
-) -> None:
+def _write(axes: Axes, x: float, y: float, text: str, offset: tuple[float, float] = (0, 0), **how: Any) -> None:
     """Text on a patch of paper, so that lines do not run through it; `offset` in points."""
     paper = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
     axes.annotate(
         text, (x, y), offset, textcoords="offset points", ha="center", va="center", bbox=paper, zorder=6, **how
     )  # fmt: skip
+
+
+def _per_token(fit: Fit) -> float:
+    """C / (N·D): 6 where compute is counted so."""
+    points = fit.points
+    return float(np.median(points.C / (points.N * points.D)))
 
 
 def _path(fit: Fit, C: np.ndarray) -> dict[str, np.ndarray]:
@@ -109,7 +117,15 @@ def _slices(axes: Axes, fit: Fit) -> None:
     for C, color in zip(budgets, style.ordered(budgets), strict=True):
         near = np.abs(np.log(points.C / C)) < 0.25
         name = f"C = {C:.2g} FLOPs"
-        marks.line(axes, f"law, {name}", N, fit.predict(N=N, D=C / (6 * N)), color=color, linewidth=0.9, label=f"${style.power(C)}$")
+        marks.line(
+            axes,
+            f"law, {name}",
+            N,
+            fit.predict(N=N, D=C / (_per_token(fit) * N)),
+            color=color,
+            linewidth=0.9,
+            label=f"${style.power(C)}$",
+        )
         marks.points(axes, f"runs, {name}", points.N[near], points.L[near], color=color, s=11)
         if fit.optimum is not None:
             best = fit.optimum.at(float(C))

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import marks, style
 from analysis.figures.source import Curve, Source
+from analysis.fit import frontier
 from analysis.points import DataError
 
 BINS = 24  # a decade of compute
@@ -37,7 +38,7 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
     for curve in curves:
         _draw(axes, curve, colors(norm(curve.N)))
     points = source.points
-    best = frontier(points.C if points.budgets is None else points.budgets, points.L)
+    best = frontier(points.C, points.L) if len(points) else np.zeros(0, int)
     marks.line(
         axes, "compute frontier", points.C[best], points.L[best], color=style.BLACK, linewidth=1.0, zorder=5,
         marker="o", markersize=2.6, label="compute frontier",
@@ -49,7 +50,7 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
     _legend(axes, curves)
     bar = fig.colorbar(ScalarMappable(norm, colors), ax=axes, pad=0.015, aspect=32)
     bar.set_label(style.N_LABEL)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     style.log_axes(bar.ax, x=False)
     bar.ax.grid(False)
     return fig
@@ -78,7 +79,8 @@ def _legend(axes: Axes, curves: list[Curve]) -> None:
 
 
 def _loss_limits(curves: list[Curve], L: np.ndarray, low: float) -> tuple[float, float]:
-    smoothed = [smooth(c.C[c.C >= low], c.loss[c.C >= low])[1] for c in curves]
+    shown = [(c.C, c.loss, low <= c.C) for c in curves]
+    smoothed = [smooth(C[late], loss[late])[1] for C, loss, late in shown]
     return style.limits(*smoothed, L, pad=0.04)
 
 
@@ -90,10 +92,3 @@ def smooth(C: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     _, where = np.unique(window, return_inverse=True)
     count = np.bincount(where)
     return np.bincount(where, C) / count, np.bincount(where, loss) / count
-
-
-def frontier(C: np.ndarray, L: np.ndarray) -> np.ndarray:
-    """Indices, by growing C, of the points whose loss is below that of every cheaper one."""
-    order = np.lexsort((L, C))
-    below = np.r_[True, L[order][1:] < np.minimum.accumulate(L[order])[:-1]] if len(order) else np.zeros(0, bool)
-    return order[below]

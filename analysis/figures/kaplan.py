@@ -3,24 +3,20 @@ figure 1)."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures import marks, style
-from analysis.figures.curves import frontier
 from analysis.figures.source import Source
-
-if TYPE_CHECKING:
-    from analysis.fit import Fit
+from analysis.fit import Fit, FitError, frontier
+from analysis.points import DataError
 
 CAPTION = (
-    "Held-out loss against (a) compute, (b) training data and (c) model size. Filled: the frontier, the runs that no run "
-    "with less of that quantity beats; the laws are fitted to these alone. Grey: the others, held back by something "
-    "else. Red: a pure power law; blue: one with an irreducible loss E; both with {level:.0%} intervals, dashed where "
-    "the fit is doubtful."
+    "Held-out loss against (a) compute, (b) training data and (c) model size. Filled: the frontier, the runs that no "
+    "run with less of that quantity beats; the laws are fitted to these alone. Grey: the others, held back by "
+    "something else. Red: a pure power law; blue: one with an irreducible loss E; both with {level:.0%} intervals, "
+    "dashed where the fit is doubtful."
 )
 PANELS = (("C", style.C_LABEL, "kaplan-c", "power-c"), ("D", style.D_LABEL, "kaplan-d", "power-d"),
           ("N", style.N_LABEL, "kaplan-n", "power-n"))  # fmt: skip
@@ -28,6 +24,8 @@ PANELS = (("C", style.C_LABEL, "kaplan-c", "power-c"), ("D", style.D_LABEL, "kap
 
 def figure(source: Source, width: float = style.TEXT) -> Figure:
     """Three panels, L(C), L(D) and L(N), each with a pure power law and one with an irreducible loss."""
+    if not len(source.points):
+        raise DataError(f"{source.name}: no run is done: there is no loss to draw")
     fig, axes = style.panels(width, 1, 3, height=2.25)
     for panel, (letter, label, pure, floored) in zip(axes, PANELS, strict=True):
         _panel(panel, source, letter, pure, floored)
@@ -38,8 +36,9 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
     for panel in axes:
         panel.set_ylim(low, high * (high / low) ** 0.28)  # room for the laws in words
         style.log_axes(panel)
-    handles, labels = axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="outside lower center", ncols=4 if width > 4.5 else 2)
+    for color, label in ((style.VERMILION, "power law"), (style.BLUE, "power law + E")):
+        axes[0].plot([], [], color=color, label=label)
+    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4 if width > 4.5 else 2)
     return fig
 
 
@@ -65,12 +64,8 @@ def _panel(axes: Axes, source: Source, letter: str, pure: str, floored: str) -> 
     axes.set_xlim(xs[0], xs[-1])
 
 
-def _law(
-    axes: Axes, source: Source, law: str, letter: str, xs: np.ndarray, color: str, label: str
-) -> str:
+def _law(axes: Axes, source: Source, law: str, letter: str, xs: np.ndarray, color: str, label: str) -> str:
     """Draws a law with its band; what it says of itself, or why there is none."""
-    from analysis.fit import FitError
-
     try:
         fit = source.fit(law)
     except FitError:
@@ -79,14 +74,14 @@ def _law(
     low, high = fit.predict_interval(**{letter: xs})
     marks.band(axes, f"{label}, {fit.level:.0%} interval", xs, low, high, color=color, alpha=0.15)
     y = np.asarray(fit.predict(**{letter: xs}))
-    marks.line(axes, label, xs, y, color=color, linestyle="--" if doubtful else "-", label=label)
+    marks.line(axes, label, xs, y, color=color, linestyle="--" if doubtful else "-")
     return _formula(fit, letter)
 
 
 def _formula(fit: Fit, letter: str) -> str:
     """The law with its numbers, as mathtext."""
     p = dict(fit.params)
-    exponent = p.get("alpha", p.get("beta", p.get("gamma", 0.0)))
+    exponent = next(p[k] for k in ("alpha", "beta", "gamma") if k in p)
     if "E" in p:
         floor = f"{p['E']:.3g}" if p["E"] > 1e-3 else "0"
         scale = next(p[k] for k in ("A", "B", "G") if k in p)

@@ -47,7 +47,7 @@ def band(axes: Axes, series: str, x: Any, low: Any, high: Any, **how: Any) -> No
 
 def bars(axes: Axes, series: str, x: Any, low: Any, high: Any, *, across: bool = False, **how: Any) -> None:
     """An interval at each point: upright, or lying across when `across` (then x is the height)."""
-    how = {"linewidth": 0.9, "zorder": 2, "color": BLACK} | how
+    how = {"linewidth": 0.9, "zorder": 2, "color": BLACK, **how}
     (axes.hlines if across else axes.vlines)(x, low, high, gid=series, **how)
 
 

@@ -11,8 +11,8 @@ from analysis.figures.source import Source
 CAPTION = (
     "How well the parametric law (approach 3) describes the runs it was fitted to. (a) Predicted against measured "
     "loss; the line is equality. (b–d) Residuals, measured over predicted, along model size, data and compute; the "
-    "grey band is two robust standard deviations wide on each side (1.48 × the median absolute deviation each). A trend in a panel is "
-    "something the law misses; runs beyond three are hollow."
+    "grey band is two robust standard deviations wide on each side (1.48 × the median absolute deviation "
+    "each). A trend in a panel is something the law misses; runs beyond three are hollow."
 )
 
 

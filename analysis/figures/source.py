@@ -105,7 +105,7 @@ def load(
     Raises DataError (one line).
     """
     path = Path(source)
-    choices = {"columns": columns, "where": where, "flops": flops, "params": params}
+    choices: dict[str, Any] = {"columns": columns, "where": where, "flops": flops, "params": params}
     if not path.is_dir():
         return Source(str(source), load_points(path, **choices), choices=choices, options=options)
     store = Store(path)
@@ -124,13 +124,14 @@ def _curves(source: Source) -> list[Curve]:
     """Compute at a step is the run's compute times its share of the steps: every step costs the same."""
     assert source.store is not None and source.runs is not None
     out = []
-    for run in source.runs.itertuples():
-        rows = source.store.curve(run.run_id)
-        if not rows or not np.isfinite(run.N) or not np.isfinite(run.C):
+    for run in source.runs.to_dict("records"):
+        rows = source.store.curve(run["run_id"])
+        if not rows or not np.isfinite(run["N"]) or not np.isfinite(run["C"]):
             continue
         train, val = (_column(rows, name) for name in ("loss", "val_loss"))
-        a_step = run.C / run.steps
-        out.append(Curve(run.run_id, run.status, run.N, train[0] * a_step, train[1], val[0] * a_step, val[1]))
+        a_step = run["C"] / run["steps"]
+        losses = (train[0] * a_step, train[1], val[0] * a_step, val[1])
+        out.append(Curve(run["run_id"], run["status"], run["N"], *losses))
     return sorted(out, key=lambda curve: (curve.N, curve.run_id))
 
 

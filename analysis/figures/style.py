@@ -82,7 +82,8 @@ METADATA: dict[str, dict[str, None]] = {
 
 def context() -> AbstractContextManager[None]:
     """The style, for a `with` block: figures are made, drawn and saved inside it."""
-    return matplotlib.rc_context({**matplotlib.rcParamsDefault, "backend": "agg", **RC})
+    settings: dict[Any, Any] = {**matplotlib.rcParamsDefault, "backend": "agg", **RC}
+    return matplotlib.rc_context(settings)
 
 
 def panels(

@@ -1,0 +1,142 @@
+"""The report: one file, nothing loaded from elsewhere, its numbers those of the fits, its doubts said."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+from known_store import build, config, record
+
+from analysis import prose, report
+from analysis.figures.source import Source, load
+from scaling.record import Store
+
+DRAWS = {"bootstrap": 100}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("report") / "store", extras=True, rows=40).root
+
+
+@pytest.fixture(scope="module")
+def source(store: Path) -> Source:
+    return load(store, **DRAWS)
+
+
+@pytest.fixture(scope="module")
+def page(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report.write(source, tmp_path_factory.mktemp("out"))
+
+
+def words(page: Path) -> str:
+    """What a reader sees."""
+    return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<style>.*?</style>", "", page.read_text(), flags=re.S)))
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
+    text = page.read_text()
+    loads = re.findall(r'(?:src|srcset|href|url\()="?([^"\s)]{1,40})', text)
+    assert loads
+    assert not [target for target in loads if not target.startswith(("data:image/svg+xml;base64,", "figures/"))]
+    assert "<script" not in text and "@import" not in text and "<link" not in text
+
+
+def test_every_link_leads_to_a_file_beside_the_page(page: Path) -> None:
+    links = re.findall(r'href="([^"]+)"', page.read_text())
+    assert len(links) == 5 * 4
+    assert all((page.parent / link).is_file() for link in links)
+
+
+def test_the_numbers_are_those_of_the_fits(page: Path, source: Source) -> None:
+    said = words(page)
+    fit = source.fit("chinchilla")
+    for name, value in fit.params.items():
+        assert prose.number(value, fit.intervals[name]) in said
+        assert prose.between(fit.intervals[name]) in said
+    for law in ("chinchilla-1", "chinchilla-2", "chinchilla"):
+        optimum = source.fit(law).optimum
+        assert optimum is not None
+        assert prose.estimate(optimum.a, optimum.intervals["a"]) in said
+        assert prose.estimate(optimum.b, optimum.intervals["b"]) in said
+        for at in source.fit(law).to_json()["optimum"]["at"]:
+            assert prose.estimate(at["N"], at["intervals"]["N"], prose.count) in said
+            assert prose.estimate(at["D"], at["intervals"]["D"], prose.count) in said
+
+
+def test_every_run_is_in_the_table_whatever_became_of_it(page: Path, store: Path) -> None:
+    said = words(page)
+    records = list(Store(store).records())
+    assert len(records) == 24
+    for run in records:
+        assert run.run_id[:12] in said
+    for status in ("failed: out of memory <at step 3>", "running", "diverged", "stopped"):
+        assert status in said
+    assert "4 runs left out" in said
+
+
+def test_where_it_comes_from_is_said(page: Path) -> None:
+    said = words(page)
+    for fact in ("c0ffee", "ab" * 32, "cpu", "python -m analysis report"):
+        assert fact in said
+
+
+def test_the_same_source_gives_the_same_page(page: Path, store: Path, tmp_path: Path) -> None:
+    assert report.write(load(store, **DRAWS), tmp_path).read_bytes() == page.read_bytes()
+
+
+def test_a_store_with_nothing_done_still_reports(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.write(record(config(16, 1, 1e12), "running", None))
+    store.write(record(config(24, 1, 1e12), "failed", None, error="no space left on device"))
+    said = words(report.write(store.root, tmp_path / "out"))
+    assert "No run is done yet" in said
+    assert "failed: no space left on device" in said
+
+
+def test_a_fit_that_cannot_be_done_says_why_and_the_rest_is_shown(tmp_path: Path, store: Path) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(store, few)
+    for run in list(Store(few).records())[4:]:
+        shutil.rmtree(Store(few).run_dir(run.run_id))
+    out = report.write(few, tmp_path / "out", **DRAWS)
+    said = words(out)
+    assert "could not be fitted" in said
+    assert "Not drawn" in said
+    assert (out.parent / "figures" / "curves.pdf").exists()
+
+
+def test_a_known_entropy_rate_stands_beside_e(tmp_path: Path, store: Path) -> None:
+    import dataclasses
+
+    chain = Store(tmp_path / "chain")
+    shutil.copytree(store, chain.root)
+    for run in list(chain.records()):
+        chain.write(dataclasses.replace(run, about={**run.about, "entropy_rate": 1.1}))
+    assert "entropy rate is known: 1.1000 nats a token" in words(report.write(chain.root, tmp_path / "out", **DRAWS))
+
+
+def test_what_sharing_saved_is_counted(tmp_path: Path, store: Path) -> None:
+    import dataclasses
+
+    shared = Store(tmp_path / "shared")
+    shutil.copytree(store, shared.root)
+    run = next(r for r in shared.records() if r.status == "done")
+    shared.write(dataclasses.replace(run, about={**run.about, "from_step": run.config.steps // 2}))
+    assert "saved by 1 run that began from a shared checkpoint" in words(
+        report.write(shared.root, tmp_path / "out", **DRAWS)
+    )
+
+
+def test_numbers_keep_the_digits_that_their_interval_leaves() -> None:
+    assert prose.number(0.347312, (0.3312, 0.3618)) == "0.347"
+    assert prose.number(477.83, (400.0, 560.0)) == "478"
+    assert prose.estimate(1.8172, (1.79, 1.84)) == "1.817 [1.790, 1.840]"
+    assert prose.count(999_600) == "1.00M"
+    assert prose.count(1.3e9) == "1.30B"
+    assert prose.count(None) == "—"
+    assert prose.flops(3.2e18) == "3.2×10¹⁸"
+    assert prose.between((float("nan"), 1.0)) == "no interval"
