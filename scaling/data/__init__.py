@@ -1,0 +1,12 @@
+"""Corpora to token files, and token files to batches.
+
+A new corpus is one file in scaling/data/corpora with `open_corpus(argument, options)`, and one line here.
+"""
+
+CORPORA = {
+    "cpython": "scaling.data.corpora.cpython",  # the running interpreter's standard library
+    "text": "scaling.data.corpora.text",  # text:PATH, a person's own files
+    "tfds": "scaling.data.corpora.tfds",  # tfds:NAME, TensorFlow Datasets
+    "seqio": "scaling.data.corpora.seqio",  # seqio:TASK, tokenised by the task
+    "markov": "scaling.data.corpora.markov",  # text whose entropy rate is known
+}

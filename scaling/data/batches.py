@@ -1,0 +1,95 @@
+"""Token file to batches. Batch i is a pure function of (content hash, seed, length, i): nothing is
+remembered between batches, so a resumed run, another batch size or another host reads the same rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from scaling.data.tokens import DataError, TokenFile
+
+ROUNDS = 8  # of the Feistel network: 4 are pseudorandom (Luby & Rackoff 1988), more cost nothing here
+
+
+def permuted(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
+    """Where each index of [0, size) goes under the permutation that `key` names, shape of `index`.
+
+    A Feistel network on the next even number of bits, walked until the image falls inside: exact,
+    without a table, and ours to keep unchanged (NumPy's generators promise no stable stream).
+    """
+    half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
+    mask = np.uint64((1 << half) - 1)
+    keys = np.frombuffer(hashlib.sha256(key).digest() + hashlib.sha256(key + b"+").digest(), "<u8")[:ROUNDS]
+    out = index.astype(np.uint64)
+    outside = np.ones(out.shape, bool)
+    while outside.any():
+        left, right = out[outside] >> np.uint64(half), out[outside] & mask
+        for round_key in keys:
+            left, right = right, left ^ (_mix(right ^ round_key) & mask)
+        out[outside] = (left << np.uint64(half)) | right
+        outside = out >= size
+    return out.astype(np.int64)
+
+
+def _mix(x: np.ndarray) -> np.ndarray:
+    """The finaliser of SplitMix64 (Steele 2014): every bit of x touches every bit of the result."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
+
+
+def windows(count: int, length: int) -> int:
+    """Windows of length + 1 tokens at a stride of `length` in `count` tokens: each token is a target once."""
+    return max(0, (count - 1) // length)
+
+
+def order(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray) -> np.ndarray:
+    """The window that each row of the run reads: every window once an epoch, each epoch in an order of its own."""
+    size = windows(len(tokens.train), length)
+    epochs, places = rows // size, rows % size
+    out = np.empty_like(rows)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        out[here] = permuted(places[here], size, f"{tokens.content_hash} {seed} {length} {epoch}".encode())
+    return out
+
+
+def batch(tokens: TokenFile, *, seed: int, size: int, length: int, index: int) -> np.ndarray:
+    """Batch `index` of a run: int32 (size, length + 1); inputs are [:, :-1], targets [:, 1:]."""
+    rows = np.arange(index * size, (index + 1) * size, dtype=np.int64)
+    starts = order(tokens, seed=seed, length=length, rows=rows) * length
+    return _gather(tokens.train, starts, length)
+
+
+def validation_windows(tokens: TokenFile, *, length: int, sequences: int) -> np.ndarray:
+    """A fixed set of windows, evenly spread over the validation split: int32 (S, length + 1).
+
+    S is `sequences`, or all the windows there are where they are fewer.
+    """
+    available = windows(len(tokens.validation), length)
+    taken = min(sequences, available)
+    if not taken:
+        raise DataError(_short(tokens, "validation", len(tokens.validation), length))
+    starts = np.arange(taken, dtype=np.int64) * available // taken * length
+    return _gather(tokens.validation, starts, length)
+
+
+def check(tokens: TokenFile, *, vocab: int, length: int) -> None:
+    """DataError where a model of `vocab` tokens cannot read the file, or a split is shorter than one window."""
+    if vocab < tokens.vocab:
+        raise DataError(
+            f"model.vocab = {vocab} is smaller than the vocabulary of {tokens.path}: set it to at least {tokens.vocab}"
+        )
+    for split, count in zip(("train", "validation"), tokens.counts, strict=True):
+        if not windows(count, length):
+            raise DataError(_short(tokens, split, count, length))
+
+
+def _short(tokens: TokenFile, split: str, count: int, length: int) -> str:
+    return f"{tokens.path}: the {split} split has {count} tokens, fewer than one window of {length + 1}"
+
+
+def _gather(split: np.ndarray, starts: np.ndarray, length: int) -> np.ndarray:
+    return split[starts[:, None] + np.arange(length + 1)[None, :]].astype(np.int32)

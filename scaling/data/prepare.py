@@ -1,0 +1,122 @@
+"""`python -m scaling prepare CORPUS`: a corpus to a token file, once; after that nothing imports TensorFlow."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from scaling.data import CORPORA
+from scaling.data.corpus import Text, Tokens, held_out, open_corpus
+from scaling.data.tokens import TokenFile, open_tokens, write_tokens
+
+STREAM_VALIDATION = 20  # one part in so many of an unbroken stream, its end, is held out
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("corpus", metavar="CORPUS", help=f"{', '.join(CORPORA)}: kind:argument,key=value,...")
+    parser.add_argument("--store", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepares and says what came of it."""
+    tokens = open_tokens(prepare(args.corpus, args.store / "tokens", tokenizer=args.tokenizer))
+    if args.json:
+        print(json.dumps(describe(tokens)))
+    else:
+        print(
+            f"{tokens.path}\n  {tokens.counts[0]:,} training and {tokens.counts[1]:,} validation tokens of "
+            f"{tokens.documents:,} documents, vocabulary {tokens.vocab}\n  data.tokens = {tokens.content_hash}"
+        )
+    return 0
+
+
+def describe(tokens: TokenFile) -> dict[str, object]:
+    """What `--json` prints."""
+    return {
+        "path": str(tokens.path), "tokens": tokens.content_hash, "corpus": tokens.corpus,
+        "tokenizer": tokens.tokenizer, "vocab": tokens.vocab, "eod": tokens.eod, "train": tokens.counts[0],
+        "validation": tokens.counts[1], "documents": tokens.documents, "facts": tokens.facts,
+    }  # fmt: skip
+
+
+def prepare(spec: str, folder: Path, *, tokenizer: str = "bytes") -> Path:
+    """The token file of a corpus in `folder`; the same corpus twice gives the same file, left as it is."""
+    corpus = open_corpus(spec)
+    if isinstance(corpus, Tokens) and corpus.eod is None:
+        return _stream(spec, corpus, folder)
+    if isinstance(corpus, Tokens):
+        counted: dict[bool, int] = {}
+
+        def split(held: bool) -> Iterator[np.ndarray]:
+            mine = (d for d in corpus.documents() if held_out(d.astype("<i8").tobytes()) == held)
+            return _counted(spec, mine, held, counted, None)
+
+        return _write(spec, split, counted, folder, corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
+    return _text(spec, corpus, folder, tokenizer)
+
+
+def _text(spec: str, corpus: Text, folder: Path, name: str) -> Path:
+    from scaling.data import tokenizers
+
+    def chosen(held: bool) -> Iterator[bytes]:
+        return (d for d in corpus.documents() if held_out(d) == held)
+
+    tokenizer = tokenizers.make(name, lambda: chosen(False), folder)
+    counted: dict[bool, int] = {}
+
+    def split(held: bool) -> Iterator[np.ndarray]:
+        ended = (np.append(tokenizer.encode(d), tokenizer.eod) for d in chosen(held))
+        return _counted(spec, ended, held, counted, corpus.total)
+
+    path = _write(spec, split, counted, folder, name, tokenizer.vocab, tokenizer.eod, tokenizer.facts)
+    for note in corpus.notes:
+        print(f"{spec}: {note}", file=sys.stderr)
+    return path
+
+
+def _stream(spec: str, corpus: Tokens, folder: Path) -> Path:
+    total = sum(len(part) for part in corpus.documents())
+    cut = total - total // STREAM_VALIDATION
+
+    def split(held: bool) -> Iterator[np.ndarray]:
+        at = 0
+        for part in corpus.documents():
+            here = part[max(0, cut - at) :] if held else part[: max(0, cut - at)]
+            at += len(part)
+            yield here
+
+    return _write(spec, split, {False: 1, True: 0}, folder, corpus.tokenizer, corpus.vocab, None, corpus.facts)
+
+
+def _write(
+    spec: str, split: Callable[[bool], Iterator[np.ndarray]], counted: dict[bool, int], folder: Path,
+    tokenizer: str, vocab: int, eod: int | None, facts: dict,
+) -> Path:  # fmt: skip
+    return write_tokens(
+        folder, split(False), split(True), corpus=spec, tokenizer=tokenizer, vocab=vocab, eod=eod,
+        documents=lambda: sum(counted.values()), facts=facts,
+    )  # fmt: skip
+
+
+def _counted(
+    spec: str, documents: Iterator[np.ndarray], held: bool, counted: dict[bool, int], total: int | None
+) -> Iterator[np.ndarray]:
+    """The documents as they are, counted, with progress on standard error where a person watches."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"{spec}: {'validation' if held else 'training'} split", total=total)
+        for count, document in enumerate(documents, 1):
+            counted[held] = count
+            progress.advance(task)
+            yield document

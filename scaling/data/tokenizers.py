@@ -1,0 +1,84 @@
+"""Text to tokens: bytes, or a SentencePiece model trained on the corpus."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from scaling.data.tokens import DataError
+from scaling.record import write_atomic
+
+BYTES_EOD = 256
+
+
+@dataclass(frozen=True)
+class Tokenizer:
+    """encode(document) -> tokens without the end-of-document token; decode undoes it, byte for byte."""
+
+    name: str
+    vocab: int
+    eod: int
+    encode: Callable[[bytes], np.ndarray]
+    decode: Callable[[np.ndarray], bytes]
+    facts: dict[str, Any]
+
+
+def make(name: str, training: Callable[[], Iterator[bytes]], folder: Path) -> Tokenizer:
+    """`bytes`, or `sentencepiece:V` trained on the documents that `training` yields, its model kept in `folder`."""
+    kind, _, size = name.partition(":")
+    if name == "bytes":
+        return Tokenizer("bytes", 257, BYTES_EOD, lambda d: np.frombuffer(d, np.uint8), _bytes, {})
+    if kind == "sentencepiece" and size.isdigit() and int(size) >= 300:
+        return sentencepiece(name, train_sentencepiece(int(size), training), folder)
+    raise DataError(f"unknown tokenizer {name!r}: allowed are bytes and sentencepiece:V with V of 300 or more")
+
+
+def _bytes(tokens: np.ndarray) -> bytes:
+    return np.asarray(tokens)[np.asarray(tokens) != BYTES_EOD].astype(np.uint8).tobytes()
+
+
+def train_sentencepiece(size: int, training: Callable[[], Iterator[bytes]]) -> bytes:
+    """A unigram-free BPE model of `size` pieces with byte fallback: every text comes back as it was."""
+    try:
+        import sentencepiece as sp
+    except ImportError:
+        raise DataError("tokenizer sentencepiece needs the [data] extra: pip install 'scaling[data]'") from None
+    lines = (line for doc in training() for line in doc.decode().splitlines() if line.strip())
+    model = io.BytesIO()
+    try:
+        sp.SentencePieceTrainer.train(
+            sentence_iterator=lines, model_writer=model, vocab_size=size, model_type="bpe", byte_fallback=True,
+            normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False,
+            split_by_whitespace=True, allow_whitespace_only_pieces=True, num_threads=1, shuffle_input_sentence=False,
+            user_defined_symbols=["\n", "\t"], pad_id=-1, bos_id=-1, eos_id=1, unk_id=0, minloglevel=2,
+            character_coverage=0.9995, max_sentence_length=1 << 20,
+        )  # fmt: skip
+    except RuntimeError as error:
+        raise DataError(f"tokenizer sentencepiece:{size}: {' '.join(str(error).split())[:300]}") from None
+    return model.getvalue()
+
+
+def sentencepiece(name: str, model: bytes, folder: Path) -> Tokenizer:
+    """The tokeniser of a trained model, which is kept beside the token files under its own hash."""
+    import sentencepiece as sp
+
+    digest = hashlib.sha256(model).hexdigest()
+    kept = folder / f"sentencepiece-{digest[:16]}.model"
+    if not kept.exists():
+        write_atomic(kept, model)
+    processor = sp.SentencePieceProcessor(model_proto=model)
+
+    def encode(document: bytes) -> np.ndarray:
+        return np.asarray(processor.encode(document.decode()), np.int64)
+
+    def decode(tokens: np.ndarray) -> bytes:
+        return processor.decode([int(t) for t in tokens if t != processor.eos_id()]).encode()
+
+    facts = {"tokenizer_model": kept.name, "tokenizer_sha256": digest}
+    return Tokenizer(name, processor.vocab_size(), processor.eos_id(), encode, decode, facts)
