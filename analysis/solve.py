@@ -259,3 +259,32 @@ def polish(problem: Problem, u_P: np.ndarray, steps: int = 60) -> np.ndarray:
         else:
             damping *= 30
     return u
+
+
+def vertex(problem: Problem, u_P: np.ndarray, steps: int = 40) -> np.ndarray:
+    """Least absolute deviations to the last digits: linear programs in a shrinking box (the optimum is a vertex)."""
+    from scipy.optimize import linprog
+    from scipy.sparse import csr_matrix, hstack, identity
+
+    low, high = problem.limits()
+    u, box, n = u_P.copy(), 0.1, problem.y.shape[-1]
+
+    def total(at: np.ndarray) -> float:
+        return float(np.sum(problem.weights * np.abs(problem.residual(at[None])[0])))
+
+    for _ in range(steps):
+        r, J = problem.residual(u[None])[0], problem.jacobian(u[None])[0]
+        equal = hstack([csr_matrix(J.T), -identity(n), identity(n)])  # r + Jᵀδ = over − under
+        reach = box * np.maximum(np.abs(u), 1e-2)
+        bounds = [*zip(np.maximum(-reach, low - u), np.minimum(reach, high - u), strict=True), *[(0, None)] * (2 * n)]
+        found = linprog(np.r_[np.zeros(len(u)), problem.weights, problem.weights], A_eq=equal, b_eq=-r, bounds=bounds)
+        if found.x is None:
+            break
+        tried = np.clip(u + found.x[: len(u)], low, high)
+        if total(tried) < total(u):
+            u = tried
+        else:
+            box /= 8
+            if box < 1e-9:
+                break
+    return u

@@ -1,0 +1,299 @@
+"""Fits a law to points: parameters, intervals, what the optimum says, and a verdict. Float64 throughout.
+
+Key: N parameters, D tokens, C FLOPs, L nats a token; B draws, n points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from analysis import doubt, laws
+from analysis.points import Points
+from analysis.solve import OBJECTIVES, FitError, Objective, Problem, minimise, polish, vertex
+
+__all__ = ["Fit", "FitError", "Optimum", "fit"]
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Compute-optimal training: N* = e^ln_n·C^a, D* = e^ln_d·C^b.
+
+    path: ln_n, a, ln_d, b as arrays (1 + B,): the estimate, then the draws. loss: (N, D) of each -> L of each, where
+    the law has one. largest: the largest C of the points.
+    """
+
+    path: dict[str, np.ndarray]
+    level: float
+    largest: float
+    loss: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+
+    @property
+    def a(self) -> float:
+        """Exponent of N*(C)."""
+        return float(self.path["a"][0])
+
+    @property
+    def b(self) -> float:
+        """Exponent of D*(C)."""
+        return float(self.path["b"][0])
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        return {name: doubt.interval(self.path[name][1:], self.level) for name in ("a", "b")}
+
+    def at(self, C: float) -> dict[str, Any]:
+        """N, D and (where the law has one) L at budget C, with intervals; verdict says how far beyond the points."""
+        with np.errstate(over="ignore"):
+            N = np.exp(self.path["ln_n"] + self.path["a"] * np.log(C))
+            D = np.exp(self.path["ln_d"] + self.path["b"] * np.log(C))
+        values = {"N": N, "D": D}
+        if self.loss is not None:
+            values["L"] = self.loss(N, D)
+        beyond = C / self.largest
+        return {
+            "C": float(C),
+            **{name: float(value[0]) for name, value in values.items()},
+            "intervals": {name: doubt.interval(value[1:], self.level) for name, value in values.items()},
+            "verdict": [f"extrapolates: {beyond:.3g} times beyond the largest budget"] if beyond > 1.001 else [],
+        }
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted law. points: those it was fitted to. draws: parameters (B,) of the bootstrap."""
+
+    law: str
+    points: Points
+    params: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    level: float
+    objective: dict[str, Any]
+    starts: dict[str, int]
+    verdict: tuple[str, ...]
+    draws: dict[str, np.ndarray]
+    optimum: Optimum | None = None
+    notes: tuple[str, ...] = ()
+    extrapolate: tuple[float, ...] = (10.0, 100.0)
+
+    def predict(self, N: Any = None, D: Any = None, C: Any = None) -> np.ndarray:
+        """L at inputs of any shapes that broadcast; give those that the law takes."""
+        return np.asarray(self._form().function(*self._take(N, D, C), **self.params))
+
+    def predict_interval(self, N: Any = None, D: Any = None, C: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest L that the draws allow, at `level`; the doubt about the law, seed noise left out."""
+        inputs = np.broadcast_arrays(*self._take(N, D, C))
+        form, axes = self._form(), (slice(None), *(None,) * inputs[0].ndim)
+        drawn = form.function(*inputs, **{name: values[axes] for name, values in self.draws.items()})
+        low, high = np.nanquantile(drawn, [(1 - self.level) / 2, (1 + self.level) / 2], axis=0)
+        return low, high
+
+    def residuals(self) -> np.ndarray:
+        """ln L̂ − ln L of the points (n,)."""
+        return np.log(self.predict(self.points.N, self.points.D, self.points.C)) - np.log(self.points.L)
+
+    def _form(self) -> laws.Law:
+        if self.law not in laws.LAWS:
+            raise FitError(f"{self.law} gives exponents of the optimum, not a loss: predict with chinchilla")
+        return laws.LAWS[self.law]
+
+    def _take(self, N: Any, D: Any, C: Any) -> list[np.ndarray]:
+        given = {"N": N, "D": D, "C": C}
+        wanted = self._form().inputs
+        missing = [letter for letter in wanted if given[letter] is None]
+        if missing:
+            raise FitError(f"{self.law} takes {', '.join(wanted)}: give {', '.join(f'{m}=' for m in missing)}")
+        return [np.asarray(given[letter], np.float64) for letter in wanted]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `fit --json` writes; plain Python numbers."""
+        out: dict[str, Any] = {
+            "law": self.law,
+            "points": len(self.points),
+            "params": self.params,
+            "intervals": {name: list(pair) for name, pair in self.intervals.items()},
+            "level": self.level,
+            "objective": self.objective,
+            "starts": self.starts,
+            "verdict": list(self.verdict),
+        }
+        if self.optimum is not None:
+            at = [self.optimum.at(times * self.optimum.largest) for times in self.extrapolate]
+            out["optimum"] = {
+                "a": self.optimum.a,
+                "b": self.optimum.b,
+                "intervals": {name: list(pair) for name, pair in self.optimum.intervals.items()},
+                "at": [{**one, "intervals": {k: list(v) for k, v in one["intervals"].items()}} for one in at],
+            }
+        out["source"] = {"name": self.points.source, "convention": self.points.convention}
+        out["notes"] = [*self.points.notes, *self.notes]
+        return out
+
+
+def fit(
+    points: Points,
+    law: str = "chinchilla",
+    *,
+    objective: str = "huber-log",
+    delta: float | None = None,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    kind: str = "residuals",
+    extrapolate: tuple[float, ...] = (10.0, 100.0),
+) -> Fit:
+    """The law that fits `points` best, with its doubt.
+
+    law: a name in laws.NAMES. objective: huber-log, lse, mse-log, mse or lad, with Huber's delta (1e-3). bootstrap:
+    draws, at least 100. kind: residuals or cases (doubt.draws). Raises FitError (one line) where it cannot be done.
+    """
+    _check(law, objective, bootstrap, level)
+    if law in laws.APPROACHES:
+        from analysis import approaches
+
+        return approaches.fit(points, law, bootstrap=bootstrap, seed=seed, level=level, extrapolate=extrapolate)
+    form = laws.LAWS[law]
+    points, notes = _chosen(points, form, law)
+    _enough(points, form, law)
+    problem = _problem(points, form, OBJECTIVES[objective], delta)
+    u, starts = search(problem)
+    _falls(problem, u, law)
+    drawn = doubt.draws(problem, u, points, bootstrap, seed, kind)
+    params = {name: float(value[0]) for name, value in problem.params(u[None]).items()}
+    said: dict[str, Any] = {
+        "name": objective,
+        "value": problem.objective.value(problem.residual(u[None])[0], problem.weights),
+    }
+    if problem.objective.delta is not None and objective != "lad":
+        said["delta"] = problem.objective.delta
+    return Fit(
+        law=law,
+        points=points,
+        params=params,
+        intervals={name: doubt.interval(values, level) for name, values in drawn.items()},
+        level=level,
+        objective=said,
+        starts=starts,
+        verdict=doubt.verdict(problem, u, points, starts, drawn, level),
+        draws=drawn,
+        optimum=_optimum(points, form, params, drawn, level),
+        notes=notes,
+        extrapolate=tuple(extrapolate),
+    )
+
+
+def _check(law: str, objective: str, bootstrap: int, level: float) -> None:
+    if law not in laws.NAMES:
+        raise FitError(f"law {law!r}: known are {', '.join(laws.NAMES)}")
+    if objective not in OBJECTIVES:
+        raise FitError(f"objective {objective!r}: known are {', '.join(OBJECTIVES)}")
+    if bootstrap < 100:
+        raise FitError(f"bootstrap = {bootstrap}: an interval takes at least 100 draws")
+    if not 0 < level < 1:
+        raise FitError(f"level = {level}: must lie between 0 and 1")
+
+
+def _problem(points: Points, form: laws.Law, objective: Objective, delta: float | None) -> Problem:
+    if delta is not None and objective.delta is not None:
+        if not delta > 0:
+            raise FitError(f"delta = {delta}: must be greater than 0")
+        objective = replace(objective, delta=delta)
+    weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
+    y = np.log(points.L) if objective.log else points.L
+    return Problem(form, tuple(getattr(points, letter) for letter in form.inputs), y, weights, objective)
+
+
+def _chosen(points: Points, form: laws.Law, law: str) -> tuple[Points, tuple[str, ...]]:
+    """Points that a law is fitted to: the frontier where it speaks of the best run for its one input."""
+    missing = [x for x in form.inputs if not np.isfinite(getattr(points, x)).all()]
+    if missing:
+        raise FitError(f"{law} needs {', '.join(missing)}, which {points.source} does not have")
+    if not form.frontier or not _others_vary(points, form.inputs[0]):
+        return points, ()
+    kept = frontier(getattr(points, form.inputs[0]), points.L)
+    if len(kept) == len(points):
+        return points, ()
+    note = f"{law} is fitted to {len(kept)} of {len(points)} runs: those that no run with less {form.inputs[0]} beats"
+    return points.where(kept), (note,)
+
+
+def _others_vary(points: Points, letter: str) -> bool:
+    """Whether another input varies too: if not, every run is on the curve that the law describes."""
+    others = [getattr(points, other) for other in "ND" if other != letter]
+    return any(np.isfinite(x).all() and x.max() > 1.1 * x.min() for x in others)
+
+
+def frontier(x: np.ndarray, L: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
+    """Indices of the runs that no run with less x beats, one for each x (equal within `tolerance`), x rising."""
+    order = np.lexsort((L, x))
+    kept: list[int] = []
+    for at in order:
+        if kept and x[at] <= x[kept[-1]] * (1 + tolerance):
+            if L[at] < L[kept[-1]]:
+                kept[-1] = int(at)
+        elif not kept or L[at] < L[kept[-1]]:
+            kept.append(int(at))
+    return np.array(kept)
+
+
+def _enough(points: Points, form: laws.Law, law: str) -> None:
+    n, p = len(points), len(form.parameters)
+    if n <= p:
+        raise FitError(
+            f"{law} has {p} parameters and there are {n} points: it takes at least {p + 1} to say how sure it is"
+        )
+    for letter in form.inputs:
+        x = getattr(points, letter)
+        if x.max() < 1.05 * x.min():
+            raise FitError(f"{law}: all points have the same {letter} (within 5%): nothing can be said about it")
+    if form.optimum is not None and np.isfinite(points.C).all() and points.C.max() < 1.3 * points.C.min():
+        raise FitError(f"{law}: all points lie at one budget (C within 30%): run more budgets to see how loss scales")
+
+
+def search(problem: Problem) -> tuple[np.ndarray, dict[str, int]]:
+    """The best coordinates (P,) over all starts of the law, to the last digits, and how many starts agree."""
+    grid = problem.law.grid()
+    starts = np.empty((len(grid), len(problem.names)))
+    first = len(problem.law.linear)
+    for i, name in enumerate(problem.law.nonlinear):
+        starts[:, first + i] = np.log(grid[:, i]) if problem.is_log(name) else grid[:, i]
+    typical = np.exp(problem.y.mean()) if problem.objective.log else problem.y.mean()
+    starts[:, :first] = typical / max(first, 1)
+    found, cost = minimise(problem, starts)
+    if not np.isfinite(cost).any():
+        raise FitError("no start gives the law a finite value on these points")
+    best = int(np.nanargmin(cost))
+    u = polish(problem, found[best])
+    if problem.objective.name == "lad":
+        u = vertex(problem, u)
+    # Noiseless points end at rounding error, where no two objectives are equal.
+    floor = 1e-14 * np.sum(problem.weights) * (problem.objective.delta or 1.0)
+    agreed = int(np.sum(cost <= cost[best] * (1 + 1e-4) + floor))
+    return u, {"tried": len(grid), "agreed": agreed}
+
+
+def _falls(problem: Problem, u_P: np.ndarray, law: str) -> None:
+    """FitError where the term of an input has vanished: then the loss does not fall with it."""
+    noise = np.median(np.abs(problem.residual(u_P[None])[0]))
+    J = problem.jacobian(u_P[None])[0]
+    for name, (letter, _) in problem.law.powers.items():
+        at = problem.names.index(name)
+        part = u_P[at] * J[at]  # of the loss, relative where the objective is logarithmic
+        if np.ptp(part) <= 0.1 * noise + 1e-12:
+            raise FitError(f"{law}: the loss does not fall with {letter} in these points (the best {name} is 0)")
+
+
+def _optimum(
+    points: Points, form: laws.Law, params: dict[str, float], drawn: dict[str, np.ndarray], level: float
+) -> Optimum | None:
+    if form.optimum is None or not np.isfinite(points.C).all():
+        return None
+    k = float(np.median(points.C / (points.N * points.D)))  # 6 under C = 6·N·D
+    both = {name: np.concatenate([[params[name]], values]) for name, values in drawn.items()}
+    with np.errstate(all="ignore"):
+        a, b, ln_g = (np.where(np.isfinite(x), x, np.nan) for x in form.optimum(both, k))
+    path = {"ln_n": ln_g - a * np.log(k), "a": a, "ln_d": -ln_g - b * np.log(k), "b": b}
+    return Optimum(path, level, float(points.C.max()), lambda N, D: form.function(N, D, **both))
