@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from scaling.config import RunConfig, canonical, prefix_id, run_id
@@ -69,29 +70,29 @@ def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:
     )
 
 
-def shared_steps(configs: Iterable[RunConfig], checkpoints: Iterable[tuple[int, str]] = ()) -> list[int]:
+def shared_steps(configs: Iterable[RunConfig], store: Store | None = None) -> list[int]:
     """For each run in turn, the step it can start from: the last one of which there will be a checkpoint.
 
-    Each run keeps the state at the start of its decay. checkpoints: step and prefix_id of those there are.
+    Each run keeps the state at the start of its decay; a store adds the checkpoints it has, for all runs and
+    for each run alone.
     """
-    there: dict[int, set[str]] = {}
-    for step, prefix in checkpoints:
-        there.setdefault(step, set()).add(prefix)
+    common = checkpoints(store.checkpoints) if store else set()
     kept: dict[str, set[int]] = {}  # by trunk: steps at which an earlier run will have left it
     starts = []
     for config in configs:
         trunk = kept.setdefault(prefix_id(config, 0), set())
         planned = max((step for step in trunk if step <= config.decay_start), default=0)
-        stored = (s for s in sorted(there, reverse=True) if planned < s <= config.steps)
-        starts.append(next((s for s in stored if prefix_id(config, s) in there[s]), planned))
+        stored = common | checkpoints(store.run_dir(run_id(config)) / "checkpoints") if store else common
+        later = sorted({step for step, _ in stored if planned < step <= config.steps}, reverse=True)
+        starts.append(next((step for step in later if (step, prefix_id(config, step)) in stored), planned))
         trunk.add(config.decay_start)
     return starts
 
 
-def stored_checkpoints(store: Store) -> list[tuple[int, str]]:
-    """Step and prefix_id of the checkpoints in a store, read from their names (scaling/checkpoint.py)."""
-    names = [path.name.partition("-") for path in store.checkpoints.glob("[0-9]*-*")]
-    return [(int(step), prefix) for step, _, prefix in names if step.isdigit()]
+def checkpoints(folder: Path) -> set[tuple[int, str]]:
+    """Step and prefix_id of the checkpoints in a folder, read from their names (scaling/checkpoint.py)."""
+    names = [path.name.partition("-") for path in folder.glob("[0-9]*-*")]
+    return {(int(step), prefix) for step, _, prefix in names if step.isdigit()}
 
 
 def check_distinct(configs: list[RunConfig]) -> None:
@@ -115,8 +116,7 @@ def plan(configs: list[RunConfig], corpus: Corpus, store: Store | None = None) -
     found = {name: store.read(name) for name in ids} if store else {}
     stored = {name: record for name, record in found.items() if record is not None}
     left = [c for c, name in zip(ordered, ids, strict=True) if name not in stored or stored[name].status not in ENDED]
-    checkpoints = stored_checkpoints(store) if store else []
-    starts = dict(zip([run_id(c) for c in left], shared_steps(left, checkpoints), strict=True))
+    starts = dict(zip([run_id(c) for c in left], shared_steps(left, store), strict=True))
     runs = [
         Run(
             run_id=name,
@@ -140,9 +140,8 @@ def measured_rate(store: Store) -> float | None:
     """
     flops, seconds = 0.0, 0.0
     for record in store.records():
-        took = record.about.get("seconds")
-        if record.status == "done" and took:
-            steps = record.config.steps - record.about.get("from_step", 0)
+        took, steps = record.about.get("seconds"), record.about.get("steps_computed")
+        if record.status == "done" and took and steps:
             flops += steps * step_flops(record.config)
             seconds += took
     return flops / seconds if seconds else None

@@ -46,9 +46,11 @@ class Meter:
             if event.get("loss") is not None:
                 self.loss[name] = event["loss"]
         elif event["event"] == "end":
-            self.ended[name] = event["status"]
+            self.ended[name], started = event["status"], set(self.steps)
             if event["status"] == "done":
                 self.steps[name] = self.runs[name].steps
+                if name not in started:  # another process had done it: nothing was paid here
+                    self.start[name] = self.runs[name].steps
             if event.get("loss") is not None:
                 self.loss[name] = event["loss"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -90,9 +89,9 @@ def progress(store: Store, record: Record) -> dict[str, Any]:
     started = record.about.get("started")
     if record.status != "running" or started is None:
         return out
-    begun = started if isinstance(started, int | float) else datetime.fromisoformat(started).timestamp()
-    took = time.time() - begun
-    steps = out["step"] - record.about.get("from_step", 0)
+    written = (store.run_dir(record.run_id) / "curve.jsonl").stat().st_mtime
+    took = written - datetime.fromisoformat(started).timestamp() - record.about.get("compile_seconds", 0.0)
+    steps = out["step"] - record.about.get("started_from", {}).get("step", 0)
     if took > 0 and steps > 0:
         config = record.config
         out["tokens_per_second"] = steps * config.batch * config.data.length / took

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -53,12 +54,19 @@ for config in configs:
     known = store.read(name)
     if known is not None and known.status in ("done", "diverged"):
         continue
-    about = {"pid": os.getpid(), "host": socket.gethostname(), "started": time.time()}
+    about = {"pid": os.getpid(), "host": socket.gethostname(), "started": datetime.now(UTC).isoformat()}
     state = store.run_dir(name) / "state"
     first = int(state.read_text()) if state.exists() else 0
-    store.write(Record(run_id=name, config=config, status="running", sweep=sweep, about={**about, "from_step": first}))
-    say(event="start", run_id=name, steps=config.steps, **{"from": first})
+    store.write(
+        Record(
+            run_id=name, config=config, status="running", sweep=sweep, about={**about, "started_from": {"step": first}}
+        )
+    )
+    begun = time.monotonic()
     how = behave.get(name)
+    if how == "die-compiling":
+        os.kill(os.getpid(), signal.SIGKILL)
+    say(event="start", run_id=name, steps=config.steps, **{"from": first})
     if how == "die" or (how == "die-once" and not (root / "died").exists()):
         (root / "died").touch()
         print("about to run out of memory", file=sys.stderr, flush=True)
@@ -79,7 +87,7 @@ for config in configs:
             say(event="end", run_id=name, status="stopped")
             sys.exit(75)
     final = {"loss": 3.0 + 1.0 / config.model.width, "step": config.steps, "tokens": config.tokens}
-    took = {**about, "seconds": time.time() - about["started"]}
+    took = {**about, "seconds": time.monotonic() - begun, "steps_computed": config.steps - first}
     store.write(Record(run_id=name, config=config, status="done", sweep=sweep, final=final, about=took))
     say(event="end", run_id=name, status="done", loss=final["loss"])
 sys.exit(1 if failed else 0)

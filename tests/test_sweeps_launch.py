@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,8 @@ IDS = [run_id(config) for config in grid()]
 
 def start(store: Path) -> subprocess.Popen[str]:
     script = LAUNCHER.format(tests=str(Path(__file__).parent), store=str(store))
-    launcher = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", script]
+    launcher = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     LAUNCHERS.append(launcher)
     return launcher
 
@@ -136,6 +138,12 @@ def test_a_child_that_dies_once_is_started_again(tmp_path, capsys) -> None:
     assert "about to run out of memory" in said
 
 
+def test_a_run_that_kills_its_process_before_a_word_fails_alone(tmp_path) -> None:
+    (tmp_path / "behave.json").write_text(json.dumps({IDS[0]: "die-compiling"}))
+    assert run(tmp_path) == 1
+    assert states(tmp_path) == ["failed", "done", "done", "done"]
+
+
 def test_a_run_that_kills_its_process_each_time_fails_alone(tmp_path) -> None:
     (tmp_path / "behave.json").write_text(json.dumps({IDS[1]: "die"}))
     assert run(tmp_path) == 1
@@ -175,7 +183,7 @@ def test_an_interrupt_waits_for_the_save_and_the_next_launch_goes_on(tmp_path, n
     (tmp_path / "pace").write_text("0.02")
     launcher = start(tmp_path)
     wait_for(lambda: len(steps_seen(tmp_path, IDS[0])) > 2)
-    launcher.send_signal(number)
+    os.killpg(launcher.pid, number)  # as a terminal does: to all of the foreground
     _, said = launcher.communicate(timeout=20)
     assert launcher.returncode == 75, said
     assert "waiting for the run to save" in said
@@ -263,6 +271,10 @@ def test_progress_is_weighted_by_flops_and_knows_what_prefixes_save(tmp_path) ->
     assert of.total == first.C + sum(r.flops_to_run for r in planned.runs[2:])
 
 
+def at(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
 def test_status_tells_every_state(tmp_path) -> None:
     store = Store(tmp_path)
     runs = isoflop(
@@ -276,7 +288,13 @@ def test_status_tells_every_state(tmp_path) -> None:
     host = socket.gethostname()
     abouts = {
         "done": {"seconds": 3.0},
-        "running": {"pid": living.pid, "host": host, "started": time.time() - 10, "from_step": 0},
+        "running": {
+            "pid": living.pid,
+            "host": host,
+            "started": at(-20),
+            "started_from": {"step": 10},
+            "compile_seconds": 10,
+        },
         "stopped": {},
         "diverged": {},
         "failed": {"error": "out of memory"},
@@ -295,8 +313,8 @@ def test_status_tells_every_state(tmp_path) -> None:
     assert [r["state"] for r in found["runs"]] == [*abouts, "interrupted", "waiting", "waiting"]
     under_way = found["runs"][1]
     assert (under_way["step"], under_way["train_loss"]) == (20, 4.5)
-    assert under_way["tokens_per_second"] == pytest.approx(20 * 2048 / 10, rel=0.1)
-    assert under_way["seconds_left"] == pytest.approx((configs[1].steps - 20) / 2, rel=0.1)
+    assert under_way["tokens_per_second"] == pytest.approx(10 * 2048 / 10, rel=0.1)
+    assert under_way["seconds_left"] == pytest.approx((configs[1].steps - 20) / 1, rel=0.1)
     shown = as_text(found)
     for text in ("3.250*", "tokens/s", "out of memory", "will go on at the next launch", "2 waiting"):
         assert text in shown
@@ -309,14 +327,15 @@ def test_status_of_done_runs_reads_no_curve(tmp_path) -> None:
     assert status(Store(tmp_path), "grid")["counts"]["done"] == 4
 
 
-def test_events_lost_with_the_child_are_read_from_the_store(tmp_path) -> None:
+@pytest.mark.parametrize("end", ["os.kill(os.getpid(), signal.SIGKILL)", "sys.exit(0)", "sys.exit(1)"])
+def test_events_lost_with_the_child_are_read_from_the_store(tmp_path, end: str) -> None:
     """A child killed between its record and its word: the run is done, and is not trained again."""
     store, config = Store(tmp_path), grid()[0]
     script = (
         "import os, signal, sys; from scaling.config import load; from scaling.record import Record, Store\n"
         "store = Store(sys.argv[sys.argv.index('--store') + 1])\n"
         f"store.write(Record(run_id={IDS[0]!r}, config=load(sys.argv[1]), status='done', final={{'loss': 3.0}}))\n"
-        "os.kill(os.getpid(), signal.SIGKILL)"
+        + end
     )
     job = local.submit(store, "grid", [config], command=(sys.executable, "-c", script))
     events = []

@@ -108,6 +108,9 @@ def test_saved_flops_equal_a_brute_force_count_of_distinct_steps() -> None:
 
 def test_trunks_come_before_branches_and_shapes_stay_together() -> None:
     runs = small() + small(seed=1)
+    # shapes and trunks of equal cost: only the order keeps them apart
+    runs += [same_but(run, optimizer=dataclasses.replace(run.optimizer, beta2=0.9)) for run in small()]
+    runs += [same_but(run, optimizer=dataclasses.replace(run.optimizer, lr=1e-4)) for run in small()]
     expected = [run_id(run) for run in execution_order(runs)]
     for attempt in range(5):
         random.Random(attempt).shuffle(runs)
@@ -119,6 +122,8 @@ def test_trunks_come_before_branches_and_shapes_stay_together() -> None:
         for later in ordered[i + 1 :]:
             if prefix_id(later, 0) == prefix_id(run, 0):
                 assert run.decay_start <= later.decay_start
+    trunks = [prefix_id(run, 0) for run in ordered]
+    assert sum(a != b for a, b in itertools.pairwise(trunks)) + 1 == len(set(trunks))
 
 
 def test_each_run_starts_from_the_longest_trunk_before_it() -> None:
@@ -140,14 +145,16 @@ def test_what_the_store_has_costs_nothing_and_still_lends_its_trunk(tmp_path) ->
     store = Store(tmp_path)
     planned = plan(small(), CORPUS)
     trunk = next(run for run, after in itertools.pairwise(planned.runs) if after.from_step)
-    store.write(Record(run_id=trunk.run_id, config=trunk.config, status="done", about={"seconds": 2.0}))
+    store.write(
+        Record(run_id=trunk.run_id, config=trunk.config, status="done", about={"seconds": 2.0, "steps_computed": 10})
+    )
     decay = trunk.config.decay_start
     (store.checkpoints / f"{decay:08d}-{prefix_id(trunk.config, decay)}").mkdir(parents=True)
     again = plan(small(), CORPUS, store)
     assert [run.run_id for run in again.left] == [run.run_id for run in planned.runs if run.run_id != trunk.run_id]
     assert cost(again)["flops_left"] == cost(planned)["flops_left"] - trunk.flops_to_run
     assert cost(again)["flops"] == cost(planned)["flops"]
-    assert measured_rate(store) == run_flops(trunk.config)["total"] / 2.0
+    assert measured_rate(store) == 10 * run_flops(trunk.config)["total"] / trunk.config.steps / 2.0
     assert "1 of 6 runs are in the store as done: will be skipped" in as_text(again)
 
 
@@ -163,7 +170,7 @@ def test_a_lost_trunk_is_paid_for_again(tmp_path) -> None:
 def test_a_stopped_run_goes_on_from_its_own_checkpoint_even_in_its_decay(tmp_path) -> None:
     store, run = Store(tmp_path), small()[0]
     late = run.decay_start + 3
-    (store.checkpoints / f"{late:08d}-{prefix_id(run, late)}").mkdir(parents=True)
+    (store.run_dir(run_id(run)) / "checkpoints" / f"{late:08d}-{prefix_id(run, late)}").mkdir(parents=True)
     (store.checkpoints / f"{late + 1:08d}-{'0' * 64}").mkdir(parents=True)
     assert plan([run], CORPUS, store).runs[0].from_step == late
 

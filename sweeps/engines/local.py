@@ -200,7 +200,7 @@ def _died(job: Job, status: int) -> list[Event]:
     if job.deaths[guilty] < attempts:
         _start(job)
         return out
-    if not job.heard:  # nothing to do with this run: the trainer does not get as far as starting one
+    if not job.heard and not _begun(job, guilty):  # the trainer does not get as far as a run: none is to blame
         job.over, job.error = True, f"the trainer {how} before its first run, {attempts} times: see {job.log}"
         return out
     error = f"its process was {how}, {attempts} times" if status < 0 else f"its process {how}, {attempts} times"
@@ -212,6 +212,12 @@ def _died(job: Job, status: int) -> list[Event]:
     else:
         job.over = True
     return out
+
+
+def _begun(job: Job, name: str) -> bool:
+    """Whether this child had taken the run in hand (it compiles before it speaks)."""
+    record = job.store.read(name)
+    return record is not None and job.child is not None and record.about.get("pid") == job.child.pid
 
 
 def _record_failure(job: Job, name: str, error: str) -> None:
