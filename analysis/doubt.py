@@ -9,15 +9,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from scipy.spatial import cKDTree
-
 from analysis.points import Points
-from analysis.solve import FitError, Problem, minimise
+from analysis.solve import Problem, minimise
 
-KINDS = ("residuals", "cases")
+KINDS = ("auto", "residuals", "cases")
 AT_BOUND = 1e-6  # relative distance from a bound, or a term's share of the loss, that counts as being there
 OUTLIER = 8.0  # robust standard deviations: 1 point in 1e15 were the residuals normal
-NEAR = 20  # runs whose residuals a run draws from: all of a small sweep, so that noise may vary over a large one
+MANY = 60  # runs from which on `auto` draws cases
 LARGEST = 20_000_000  # numbers of one block of draws
 
 
@@ -27,42 +25,33 @@ def resample(
     free: int,
     count: int,
     rng: np.random.Generator,
-    near: np.ndarray | None = None,
+    told_n: np.ndarray | None = None,
 ) -> np.ndarray:
     """New residuals (B, n) for a fit with `free` degrees of freedom left.
 
-    Residuals divided by √(1 − leverage) and centred; each run draws from those of its neighbours `near` (n, k), smoothed
+    Residuals divided by √(1 − leverage), centred, drawn with replacement (of `told_n` alone, where given), smoothed
     (half of Silverman's bandwidth, variance kept); and each draw is scaled by √(free / χ²(free)). That scale is the
     doubt about the noise itself: with it, percentile intervals of 20 points cover as Student's t would.
     """
     scaled = residual_n / np.sqrt(1 - np.clip(leverage_n, 0, 0.98))
-    scaled = scaled - scaled.mean()
-    n = len(scaled)
-    near = np.tile(np.arange(n), (n, 1)) if near is None else near
-    spread = scaled[near].std(-1)
-    width = 0.53 * near.shape[1] ** -0.2 * spread
-    drawn = scaled[near[np.arange(n), rng.integers(near.shape[1], size=(count, n))]]
-    drawn += width * rng.standard_normal((count, n))
-    drawn *= np.where(spread > 0, spread, 1.0) / np.hypot(np.where(spread > 0, spread, 1.0), width)
+    pool = scaled if told_n is None else scaled[told_n]
+    pool = pool - pool.mean()
+    spread = max(float(pool.std()), 1e-300)
+    width = 0.53 * len(pool) ** -0.2 * spread
+    shape = (count, len(residual_n))
+    drawn = (rng.choice(pool, size=shape) + width * rng.standard_normal(shape)) * (spread / np.hypot(spread, width))
     return drawn * np.sqrt(free / rng.chisquare(free, size=(count, 1)))
-
-
-def neighbours(inputs: tuple[np.ndarray, ...], count: int = NEAR) -> np.ndarray:
-    """The `count` nearest runs of each, itself included (n, count), in the logarithms of the inputs."""
-    x = np.stack([np.log(values) / max(float(np.log(values).std()), 1e-12) for values in inputs], -1)
-    if len(x) <= count:
-        return np.tile(np.arange(len(x)), (len(x), 1))
-    return cKDTree(x).query(x, count)[1]
 
 
 def draws(problem: Problem, u_P: np.ndarray, points: Points, count: int, seed: int, kind: str) -> dict[str, np.ndarray]:
     """Parameters (B,) fitted again to `count` bootstrap sets.
 
-    residuals: the runs as they were planned, their residuals drawn anew (`resample`). cases: runs drawn with
-    replacement, within each budget where there are budgets: what most papers do; too wide on 20 runs.
+    residuals: the runs as they were planned, their residuals drawn anew (`resample`); takes the noise to be even.
+    cases: runs drawn with replacement, within each budget where there are budgets; takes nothing, but is too wide on
+    20 runs. auto: residuals below MANY runs, cases from there on.
     """
-    if kind not in KINDS:
-        raise FitError(f"bootstrap kind {kind!r}: allowed are {', '.join(KINDS)}")
+    if kind == "auto":
+        kind = "cases" if len(points) >= MANY else "residuals"
     rng, n = np.random.default_rng(seed), len(points)
     block = max(1, LARGEST // n)
     found: list[np.ndarray] = []
@@ -81,8 +70,7 @@ def _redrawn(problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.
     residual = -problem.residual(u_P[None])[0]
     root = np.sqrt(problem.weights)
     q, _ = np.linalg.qr((problem.jacobian(u_P[None])[0] * root).T)
-    near = neighbours(problem.inputs)
-    new = resample(residual * root, np.sum(q**2, -1), shape[1] - len(u_P), shape[0], rng, near)
+    new = resample(residual * root, np.sum(q**2, -1), shape[1] - len(u_P), shape[0], rng)
     return problem.y - residual + new / root
 
 

@@ -142,15 +142,15 @@ def fit(
     bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
-    kind: str = "residuals",
+    kind: str = "auto",
     extrapolate: tuple[float, ...] = (10.0, 100.0),
 ) -> Fit:
     """The law that fits `points` best, with its doubt.
 
     law: a name in laws.NAMES. objective: huber-log, lse, mse-log, mse or lad, with Huber's delta (1e-3). bootstrap:
-    draws, at least 100. kind: residuals or cases (doubt.draws). Raises FitError (one line) where it cannot be done.
+    draws, at least 100. kind: auto, residuals or cases (doubt.draws). Raises FitError (one line) where it cannot be.
     """
-    _check(law, objective, bootstrap, level)
+    _check(law, objective, bootstrap, level, kind)
     if law in laws.APPROACHES:
         from analysis import approaches
 
@@ -185,13 +185,15 @@ def fit(
     )
 
 
-def _check(law: str, objective: str, bootstrap: int, level: float) -> None:
+def _check(law: str, objective: str, bootstrap: int, level: float, kind: str) -> None:
     if law not in laws.NAMES:
         raise FitError(f"law {law!r}: known are {', '.join(laws.NAMES)}")
     if objective not in OBJECTIVES:
         raise FitError(f"objective {objective!r}: known are {', '.join(OBJECTIVES)}")
     if bootstrap < 100:
         raise FitError(f"bootstrap = {bootstrap}: an interval takes at least 100 draws")
+    if kind not in doubt.KINDS:
+        raise FitError(f"kind {kind!r} of bootstrap: known are {', '.join(doubt.KINDS)}")
     if not 0 < level < 1:
         raise FitError(f"level = {level}: must lie between 0 and 1")
 
