@@ -17,6 +17,11 @@ from analysis.points import DataError
 DRAWS = {"bootstrap": 100}  # bands need draws, not many
 
 
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("figures") / "store", extras=True, rows=40).root
@@ -40,7 +45,7 @@ def table(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_figure_draws_from_a_store(source: Source, name: str, tmp_path: Path) -> None:
     out = figures.save(name, source, tmp_path / f"{name}.pdf")
     assert out.read_bytes().startswith(b"%PDF")
-    rows = list(csv.DictReader((tmp_path / f"{name}.data.csv").open()))
+    rows = rows_of(tmp_path / f"{name}.data.csv")
     assert rows
     about = json.loads((tmp_path / f"{name}.about.json").read_text())
     assert about["source"] == source.name
@@ -79,7 +84,7 @@ def test_curves_of_a_table_are_an_error_that_says_why(table: Path, tmp_path: Pat
 
 def test_the_data_beside_a_figure_are_what_it_shows(source: Source, tmp_path: Path) -> None:
     figures.save("parity", source, tmp_path / "parity.png")
-    rows = [r for r in csv.DictReader((tmp_path / "parity.data.csv").open()) if r["series"].startswith("runs")]
+    rows = [r for r in rows_of(tmp_path / "parity.data.csv") if r["series"].startswith("runs")]
     shown = sorted((float(r["x"]), float(r["y"])) for r in rows)
     points = source.points
     expected = source.fit("chinchilla").predict(N=points.N, D=points.D)
@@ -88,7 +93,7 @@ def test_the_data_beside_a_figure_are_what_it_shows(source: Source, tmp_path: Pa
 
 def test_a_band_is_written_down_with_both_its_edges(source: Source, tmp_path: Path) -> None:
     figures.save("kaplan", source, tmp_path / "kaplan.svg")
-    rows = [r for r in csv.DictReader((tmp_path / "kaplan.data.csv").open()) if r["mark"] == "band"]
+    rows = [r for r in rows_of(tmp_path / "kaplan.data.csv") if r["mark"] == "band"]
     law = [r for r in rows if r["panel"] == "a" and r["series"].startswith("power law, ")]
     x, low, high = (np.array([float(r[k]) for r in law]) for k in ("x", "y", "y_high"))
     expected = source.fit("kaplan-c").predict_interval(C=x)
@@ -97,7 +102,7 @@ def test_a_band_is_written_down_with_both_its_edges(source: Source, tmp_path: Pa
 
 def test_one_mark_for_each_budget_has_a_minimum(source: Source, tmp_path: Path) -> None:
     figures.save("isoflop", source, tmp_path / "isoflop.svg")
-    rows = list(csv.DictReader((tmp_path / "isoflop.data.csv").open()))
+    rows = rows_of(tmp_path / "isoflop.data.csv")
     minima = [r for r in rows if r["panel"] == "a" and r["series"].startswith("minimum")]
     assert len(minima) == len(BUDGETS)
 

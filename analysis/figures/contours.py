@@ -59,7 +59,7 @@ def _plane(axes: Axes, fit: Fit) -> None:
         marks.band(axes, f"optimal path, {fit.level:.0%} interval", C, path["low"], path["high"], color=style.VERMILION)
         marks.line(axes, "optimal path", C, path["N"], color=style.VERMILION, zorder=2.5, **_doubt(fit))
         at = int(0.68 * GRID)
-        _write(axes, C[at], path["N"][at], "$N^*(C)$", offset=(14, -9), color=style.VERMILION, fontsize=8)
+        _write(axes, C[at], path["N"][at], "$N^{\\ast}(C)$", offset=(14, -9), color=style.VERMILION, fontsize=8)
     axes.axvline(largest, color=style.GREY, linewidth=0.8, linestyle=":")
     axes.set(xlim=(c_low, C[-1]), ylim=(n_low, n_high), xlabel=style.C_LABEL, ylabel=style.N_LABEL)
     axes.grid(False)

@@ -56,7 +56,8 @@ class Source:
         """Approach 2's parabolas; FitError where there are none."""
         from analysis.isoflop import isoflop
 
-        return self._keep("isoflop", lambda: isoflop(self.points))
+        taken = {k: v for k, v in self.options.items() if k in ("bootstrap", "seed", "level")}
+        return self._keep("isoflop", lambda: isoflop(self.points, **taken))
 
     def curves(self) -> list[Curve]:
         """Learning curves in order of model size; DataError for a source that has none."""
