@@ -12,14 +12,13 @@ def check(of: Plan, store: Store) -> list[str]:
 
     Widths, heads and schedules have been checked by the configs themselves, runs planned twice by the plan.
     """
+    from scaling.data.batches import check as check_fit
     from scaling.data.tokens import DataError, find_tokens, open_tokens
-
-    from scaling.data import batches
 
     try:
         file = open_tokens(find_tokens(store.token_files, of.corpus.tokens))
         for config in {shape(run.config): run.config for run in of.runs}.values():
-            batches.check(file, vocab=config.model.vocab, length=config.data.length)
+            check_fit(file, vocab=config.model.vocab, length=config.data.length)
     except DataError as error:
         raise SweepError(str(error)) from None
     store.check_writable()

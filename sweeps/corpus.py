@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+TOKENIZERS = ("bytes", "sentencepiece")  # those a person chooses; other corpora bring their own tokens
 PREPARE = (sys.executable, "-m", "scaling", "prepare")
 
 
@@ -39,42 +41,55 @@ class Corpus:
 def find(folder: Path, corpus: str, tokenizer: str = "bytes") -> Corpus | None:
     """The corpus as prepared in a folder of token files, None where it has not been.
 
-    What a name stands for is settled by its first preparation in a store: a text that changed later
-    needs `prepare` to be run again, and is then another corpus by its hash.
+    What a name stands for is settled by its latest preparation in a store: a text that changed needs
+    `prepare` to be run again, and is then another corpus by its hash. A corpus that brings its own tokens
+    (markov, seqio) is found whatever the tokenizer.
     """
-    from scaling.data.tokens import DataError, find_corpus, open_tokens
+    from scaling.data.tokens import DataError, read_header
+
+    found = []
+    try:
+        for path in folder.glob("*.tokens"):
+            header = read_header(path)
+            own = header["tokenizer"].partition(":")[0] not in TOKENIZERS
+            if header["corpus"] == corpus and (own or header["tokenizer"] == tokenizer):
+                found.append(path)
+    except DataError as error:
+        raise SweepError(str(error)) from None
+    return read(max(found, key=lambda path: path.stat().st_mtime_ns)) if found else None
+
+
+def read(path: Path) -> Corpus:
+    """The corpus in a token file; SweepError where the file is damaged."""
+    from scaling.data.tokens import DataError, open_tokens
 
     try:
-        path = find_corpus(folder, corpus, tokenizer)
-        if path is None:
-            return None
         file = open_tokens(path)
     except DataError as error:
         raise SweepError(str(error)) from None
-    return Corpus(name=corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train))
+    return Corpus(name=file.corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train))
 
 
-def prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> None:
+def prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:
     """Makes the token file with a process of its own, so that no TensorFlow is imported here."""
     command = [*PREPARE, corpus, "--store", str(store), "--tokenizer", tokenizer, "--json"]
-    status = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
-    if status < 0:
-        print(f"corpus {corpus}: `prepare` was killed by {signal.Signals(-status).name}", file=sys.stderr)
+    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if ended.returncode < 0:
+        print(f"corpus {corpus}: `prepare` was killed by {signal.Signals(-ended.returncode).name}", file=sys.stderr)
         raise PrepareError(corpus, 1)
-    if status != 0:
-        raise PrepareError(corpus, status)
+    if ended.returncode != 0:
+        raise PrepareError(corpus, ended.returncode)
+    return read(Path(json.loads(ended.stdout.splitlines()[-1])["path"]))
 
 
 def find_or_prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:
     """The corpus in a store, prepared first where it is not there."""
     found = find(store / "tokens", corpus, tokenizer)
-    if found is None:
-        print(f"preparing corpus {corpus} in {store / 'tokens'}", file=sys.stderr)
-        prepare(store, corpus, tokenizer)
-        found = find(store / "tokens", corpus, tokenizer)
-    if found is None:
-        raise SweepError(f"corpus {corpus}: prepared, but not found in {store / 'tokens'}")
-    return found
+    if found is not None:
+        return found
+    made = prepare(store, corpus, tokenizer)
+    print(f"prepared corpus {corpus}: {made.train:,} training tokens, vocabulary {made.vocab}", file=sys.stderr)
+    return made
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling.config import RunConfig, canonical, prefix_id, run_id
+from scaling.config import RunConfig, prefix_id, run_id, to_dict
 from scaling.models.counts import parameters
 from scaling.record import Store
 from sweeps.budget import achieved, step_flops
@@ -215,7 +215,7 @@ def as_json(of: Plan, rate: float | None = None) -> dict[str, Any]:
             "lr": run.config.optimizer.lr,
             "from_step": run.from_step,
             "status": run.status,
-            "config": canonical(run.config),
+            "config": to_dict(run.config),
         }
         runs.append({key: value for key, value in row.items() if value is not None})
     return {
