@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from scipy.optimize import brentq
+from scipy.special import digamma, polygamma
 
 from analysis.points import Points
 from analysis.solve import Problem, minimise
@@ -22,7 +24,7 @@ LARGEST = 20_000_000  # numbers of one block of draws
 def resample(
     residual_n: np.ndarray,
     leverage_n: np.ndarray,
-    free: int,
+    free: int | np.ndarray,
     count: int,
     rng: np.random.Generator,
     told_n: np.ndarray | None = None,
@@ -41,6 +43,28 @@ def resample(
     shape = (count, len(residual_n))
     drawn = (rng.choice(pool, size=shape) + width * rng.standard_normal(shape)) * (spread / np.hypot(spread, width))
     return drawn * np.sqrt(free / rng.chisquare(free, size=(count, 1)))
+
+
+def moderated(variance_K: np.ndarray, free_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Noise variances (K,) of groups with few degrees of freedom each, drawn to a common one, and the freedom gained.
+
+    Empirical Bayes (Smyth 2004, sections 3 and 6.2): when the groups differ no more than chance lets them, the common
+    one is taken and its freedom is that of all; groups without freedom take the common one.
+    """
+    told = (free_K > 0) & (variance_K > 0)
+    pooled = np.sum(variance_K * free_K) / max(np.sum(free_K), 1)
+    total = np.full(len(free_K), float(np.sum(free_K)))
+    if told.sum() < 2:
+        return np.full(len(free_K), pooled), total
+    half = free_K[told] / 2
+    e = np.log(variance_K[told]) - digamma(half) + np.log(half)
+    excess = np.var(e, ddof=1) - np.mean(polygamma(1, half))
+    if excess <= 1e-6:
+        return np.full(len(free_K), pooled), total
+    prior = 2 * brentq(lambda x: polygamma(1, x) - excess, 1e-6, 1e7)
+    common = np.exp(e.mean() + digamma(prior / 2) - np.log(prior / 2))
+    free = np.where(told, free_K, 0)
+    return (prior * common + free * np.where(told, variance_K, 0)) / (prior + free), np.minimum(prior + free, total)
 
 
 def draws(problem: Problem, u_P: np.ndarray, points: Points, count: int, seed: int, kind: str) -> dict[str, np.ndarray]:

@@ -143,18 +143,22 @@ def fit(
     seed: int = 0,
     level: float = 0.95,
     kind: str = "auto",
+    weighting: str = "noise",
     extrapolate: tuple[float, ...] = (10.0, 100.0),
 ) -> Fit:
     """The law that fits `points` best, with its doubt.
 
     law: a name in laws.NAMES. objective: huber-log, lse, mse-log, mse or lad, with Huber's delta (1e-3). bootstrap:
-    draws, at least 100. kind: auto, residuals or cases (doubt.draws). Raises FitError (one line) where it cannot be.
+    draws, at least 100. kind: auto, residuals or cases (doubt.draws). weighting: of chinchilla-2's minima, by noise or
+    equal. extrapolate: multiples of the largest C that to_json tells of. Raises FitError (one line).
     """
     _check(law, objective, bootstrap, level, kind)
     if law in laws.APPROACHES:
         from analysis import approaches
 
-        return approaches.fit(points, law, bootstrap=bootstrap, seed=seed, level=level, extrapolate=extrapolate)
+        return approaches.fit(
+            points, law, bootstrap=bootstrap, seed=seed, level=level, extrapolate=extrapolate, weighting=weighting
+        )
     form = laws.LAWS[law]
     points, notes = _chosen(points, form, law)
     _enough(points, form, law)

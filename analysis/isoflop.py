@@ -13,6 +13,7 @@ from analysis import doubt
 from analysis.points import Points
 from analysis.solve import FitError
 
+WEIGHTINGS = ("noise", "equal")
 REACH = 5.0  # spans of ln N from the middle of a budget's runs at which a flat parabola's minimum is cut off
 TOLERANCE = 0.1  # C within 10% is one budget where a source names none
 
@@ -88,13 +89,18 @@ def group(points: Points) -> list[tuple[float, np.ndarray]]:
     return [(float(np.median(points.C[at])), np.sort(at)) for at in np.split(order, cuts)]
 
 
-def isoflop(points: Points, *, bootstrap: int = 1000, seed: int = 0, level: float = 0.95) -> IsoFlop:
-    """Parabolas for each budget with at least three sizes, with draws from their pooled residuals.
+def isoflop(
+    points: Points, *, bootstrap: int = 1000, seed: int = 0, level: float = 0.95, weighting: str = "noise"
+) -> IsoFlop:
+    """Parabolas for each budget with at least three sizes, with draws from their residuals.
 
-    Raises FitError where no budget has three sizes.
+    weighting of the minima: equal, or noise (by the inverse square of their error). Raises FitError where no budget has
+    three sizes.
     """
     if not (np.isfinite(points.N).all() and np.isfinite(points.C).all()):
         raise FitError(f"chinchilla-2 needs N and C, which {points.source} does not have")
+    if weighting not in WEIGHTINGS:
+        raise FitError(f"weighting {weighting!r}: known are {', '.join(WEIGHTINGS)}")
     groups, notes = group(points), []
     used = [(key, at) for key, at in groups if len(np.unique(points.N[at].round())) >= 3]
     few = len(groups) - len(used)
@@ -110,7 +116,7 @@ def isoflop(points: Points, *, bootstrap: int = 1000, seed: int = 0, level: floa
     budgets = [
         _parabola(points.where(at), key, c, d, level) for (key, at), c, d in zip(used, fitted, drawn, strict=True)
     ]
-    params, verdict = _lines(budgets, seed, level)
+    params, verdict = _lines(budgets, seed, level, weighting)
     return IsoFlop(budgets, level, params, verdict, value, tuple(notes))
 
 
@@ -128,20 +134,26 @@ def _parabolas(
         maps.append((X, inverse))
         residuals.append(points.L[at] - X @ c)
         leverage.append(np.einsum("np,pn->n", X, inverse))
-    r = np.concatenate(residuals)
-    free = len(r) - 3 * len(used)
+    noise, free = _noise(residuals)
     rng = np.random.default_rng(seed)
-    drawn: list[np.ndarray] = []
-    if free > 0:
-        # Runs on an exact parabola (leverage 1) leave no residual to draw from: they take those of the others.
-        told = np.concatenate(leverage) < 1 - 1e-9
-        new = doubt.resample(r, np.concatenate(leverage), free, count, rng, told)
-        ends = np.cumsum([len(at) for _, at in used])
-        for (X, inverse), c, e in zip(maps, fits, np.split(new, ends[:-1], axis=1), strict=True):
-            drawn.append((X @ c + e) @ inverse.T)
-    else:
-        drawn = [np.tile(c, (count, 1)) for c in fits]
-    return fits, drawn, float(np.sum(r**2))
+    # Runs on an exact parabola (leverage 1) leave no residual to draw from: they take those of the others.
+    told = np.concatenate(leverage) < 1 - 1e-9
+    if not told.any():
+        return fits, [np.tile(c, (count, 1)) for c in fits], 0.0
+    unit = np.concatenate([r / s for r, s in zip(residuals, noise, strict=True)])
+    drawn = []
+    for (X, inverse), c, s, d in zip(maps, fits, noise, free, strict=True):
+        new = doubt.resample(unit, np.concatenate(leverage), d, count, rng, told)[:, : len(X)]
+        drawn.append((X @ c + s * new) @ inverse.T)
+    return fits, drawn, float(sum(np.sum(r**2) for r in residuals))
+
+
+def _noise(residuals: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviation of the losses about each parabola (K,), and its degrees of freedom."""
+    free = np.array([len(r) - 3 for r in residuals])
+    square = np.array([np.sum(r**2) for r in residuals])
+    variance, free = doubt.moderated(square / np.maximum(free, 1), free)
+    return np.maximum(np.sqrt(variance), 1e-12), free
 
 
 def _minimum(c: np.ndarray, centre: float) -> np.ndarray:
@@ -181,60 +193,75 @@ def _open_interval(draws: np.ndarray, level: float) -> tuple[float, float] | Non
     return None if np.isnan(draws).mean() > (1 - level) / 2 else doubt.interval(draws, level)
 
 
-def _lines(budgets: list[Parabola], seed: int, level: float) -> tuple[dict[str, np.ndarray] | None, tuple[str, ...]]:
+def _lines(
+    budgets: list[Parabola], seed: int, level: float, weighting: str
+) -> tuple[dict[str, np.ndarray] | None, tuple[str, ...]]:
     """Least squares of ln N* and ln D* on ln C over the sound minima; what to doubt about them."""
-    said = []
-    for one in budgets:
-        if one.concave:
-            said.append(f"concave: the losses at C = {one.budget:.3g} have no minimum in N: left out")
-        elif not one.inside:
-            said.append(
-                f"edge-minimum: at C = {one.budget:.3g} the minimum ({one.N_opt:.3g}) is outside its runs: left out"
-            )
-    sound = [one for one in budgets if one.sound]
+    sound, said = [one for one in budgets if one.sound], _doubts(budgets)
     if len(sound) < 2:
-        return None, (*said, f"too-few-budgets: {len(sound)} with a minimum inside their grid")
-    if len(sound) < 3:
-        said.append("too-few-budgets: a line through two minima leaves nothing to tell its error")
-    for one in sound:
-        if one.interval is None or one.interval[0] < one.points.N.min() / 3 or one.interval[1] > one.points.N.max() * 3:
-            said.append(f"edge-minimum: at C = {one.budget:.3g} the interval of the minimum reaches beyond its runs")
+        return None, said
     x = np.log([one.C for one in sound])
     y = np.log([one.N_opt for one in sound])  # type: ignore[arg-type]
     drawn = np.log(np.stack([one.draws for one in sound], -1))
-    drawn = np.where(np.isnan(drawn), y, drawn)  # a draw without a minimum: its budget's own
-    drawn = _scattered(x, y, drawn, seed)
+    # A draw without a minimum could have had it anywhere: one end of its budget's reach or the other.
+    reach = np.log([[one.points.N.min(), one.points.N.max()] for one in sound]).T
+    ends = np.random.default_rng(seed + 1).integers(2, size=drawn.shape)
+    drawn = np.where(np.isnan(drawn), y + (2 * ends - 1) * REACH * np.ptp(reach, axis=0), drawn)
+    noise = np.diff(np.quantile(drawn, [0.1587, 0.8413], axis=0), axis=0)[0] / 2
+    weight = 1 / np.maximum(noise, 1e-9) ** 2 if weighting == "noise" else np.ones(len(x))
+    drawn = _scattered(x, y, drawn, noise, weight, seed)
     ln_n = np.vstack([y, drawn])
     ln_d = np.log([one.tokens for one in sound]) - ln_n
-    a, n0 = _line(x, ln_n)
-    b, d0 = _line(x, ln_d)
-    return {"a": a, "b": b, "G_N": np.exp(n0), "G_D": np.exp(d0)}, tuple(said) or ("converged",)
+    a, n0 = _line(x, ln_n, weight)
+    b, d0 = _line(x, ln_d, weight)
+    with np.errstate(over="ignore"):
+        return {"a": a, "b": b, "G_N": np.exp(n0), "G_D": np.exp(d0)}, said
 
 
-def _line(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _doubts(budgets: list[Parabola]) -> tuple[str, ...]:
+    said = []
+    for one in budgets:
+        at = f"at C = {one.budget:.3g}"
+        if one.concave:
+            said.append(f"concave: {at} the losses have no minimum in N: left out")
+        elif not one.inside:
+            said.append(f"edge-minimum: {at} the minimum, N = {one.N_opt:.3g}, is outside its runs: left out")
+        elif one.interval is None:
+            said.append(
+                f"edge-minimum: {at} the interval of the minimum is open: the parabola is too flat for its noise"
+            )
+        elif one.interval[0] < one.points.N.min() or one.interval[1] > one.points.N.max():
+            said.append(f"edge-minimum: {at} the interval of the minimum reaches beyond its runs")
+    sound = sum(one.sound for one in budgets)
+    if sound < 2:
+        said.append(f"too-few-budgets: {sound} with a minimum between its runs, and a power law takes two")
+    elif sound == 2:
+        said.append("too-few-budgets: a line through two minima leaves nothing to tell its error")
+    return tuple(said) or ("converged",)
+
+
+def _line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Slope and intercept of each row of y (B, K) on x (K,)."""
-    about = x - x.mean()
-    slope = y @ about / (about @ about)
-    return slope, y.mean(-1) - slope * x.mean()
+    weight = weight / weight.sum()
+    middle = weight @ x
+    slope = y @ (weight * (x - middle)) / (weight @ (x - middle) ** 2)
+    return slope, y @ weight - slope * middle
 
 
-def _scattered(x: np.ndarray, y: np.ndarray, drawn: np.ndarray, seed: int) -> np.ndarray:
+def _scattered(
+    x: np.ndarray, y: np.ndarray, drawn: np.ndarray, noise: np.ndarray, weight: np.ndarray, seed: int
+) -> np.ndarray:
     """Draws (B, K) spread wider where the minima scatter about their line more than the noise of the losses explains.
 
     The ratio of the two spreads is Birge's (1932); below 1 it is left at 1.
     """
     if len(x) < 3:
         return drawn
-    slope, start = _line(x, y[None])
-    off = y - (start + slope * x)
-    noise = np.clip(np.diff(np.quantile(drawn, [0.1587, 0.8413], axis=0), axis=0)[0] / 2, 1e-12, None)
-    weight = 1 / noise**2
-    ratio = np.sqrt(np.sum(weight * off**2) / (len(x) - 2))
-    if not ratio > 1:
-        return drawn
-    if noise.max() <= 1e-9:  # three sizes a budget: the line's own residuals are all there is
+    slope, start = _line(x, y[None], weight)
+    off, free = y - (start + slope * x), len(x) - 2
+    if noise.max() <= 1e-9:  # three sizes a budget: the scatter about the line is all there is to go by
         rng = np.random.default_rng(seed)
-        free = len(x) - 2
-        scale = np.sqrt(np.sum(off**2) / free) * np.sqrt(free / rng.chisquare(free, size=(len(drawn), 1)))
+        scale = np.sqrt(np.sum(off**2) / free * free / rng.chisquare(free, size=(len(drawn), 1)))
         return y + scale * rng.standard_normal(drawn.shape)
-    return y + (drawn - y) * ratio
+    ratio = np.sqrt(np.sum((off / np.maximum(noise, 1e-9)) ** 2) / free)
+    return y + (drawn - y) * max(float(ratio), 1.0)
