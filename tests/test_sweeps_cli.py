@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import json
+import os
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from scaling.config import RunConfig, from_dict, run_id
+from sweeps.corpus import find_or_prepare
 
 ROOT = Path(__file__).parents[1]
 
@@ -73,6 +78,58 @@ def test_a_topology_is_refused_before_anything_is_done(tmp_path) -> None:
 def test_an_unknown_engine_is_one_line(tmp_path) -> None:
     said = refused("launch", "quickstart", "--store", str(tmp_path / "s"), "--engine", "abacus")
     assert said == "engine 'abacus': known are local"
+
+
+@pytest.fixture
+def text(tmp_path) -> str:
+    """A corpus of a person's own, of enough documents that some are held out."""
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for i in range(60):
+        (folder / f"{i:02}.txt").write_text(f"document {i}\n" * 300)
+    return f"text:{folder}"
+
+
+def test_plan_is_the_same_with_a_store_and_without(text: str, tmp_path) -> None:
+    arguments = ["plan", "quickstart", "--corpus", text, "--json"]
+    ended = sweeps(*arguments)
+    assert ended.returncode == 0, ended.stderr
+    without = json.loads(ended.stdout)
+    assert len({run["run_id"] for run in without["runs"]}) == len(without["runs"]) >= 20
+    assert all(run["N"] > 0 and run["D"] > 0 and run["C"] > 0 for run in without["runs"])
+    for run in without["runs"]:
+        assert run_id(from_dict(RunConfig, run["config"])) == run["run_id"]
+    kept = sweeps(*arguments, "--store", str(tmp_path / "store"))
+    assert json.loads(kept.stdout) == without
+    assert "prepared corpus" in kept.stderr
+    again = sweeps(*arguments, "--store", str(tmp_path / "store"))
+    assert (json.loads(again.stdout), again.stderr) == (without, "")
+
+
+def test_a_corpus_that_is_not_there_is_one_line(tmp_path) -> None:
+    assert "unknown corpus 'nope'" in refused("plan", "quickstart", "--corpus", "nope")
+    assert "no such file" in refused("launch", "quickstart", "--corpus", "text:/not/there", "--store", str(tmp_path))
+
+
+def test_a_truncated_token_file_is_one_line_that_names_it(text: str, tmp_path) -> None:
+    arguments = ["quickstart", "--corpus", text, "--store", str(tmp_path / "store")]
+    ended = sweeps("check", *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert "vocabulary and length fit the token file" in ended.stdout
+    (path,) = (tmp_path / "store" / "tokens").glob("*.tokens")
+    os.truncate(path, path.stat().st_size // 2)
+    for command in ("plan", "check", "launch"):
+        assert f"{path}: truncated" in refused(command, *arguments)
+    assert not (tmp_path / "store" / "runs").exists()
+
+
+def test_a_corpus_that_brings_its_own_tokens_is_prepared_once(tmp_path) -> None:
+    spec = "markov:order=1,vocab=16,tokens=20000,seed=0"
+    first = find_or_prepare(tmp_path, spec)
+    (path,) = (tmp_path / "tokens").glob("*.tokens")
+    before = path.stat().st_mtime_ns
+    assert (find_or_prepare(tmp_path, spec), first.vocab, first.name) == (first, 16, spec)
+    assert path.stat().st_mtime_ns == before
 
 
 def test_sweeps_imports_neither_jax_nor_analysis() -> None:
