@@ -269,6 +269,10 @@ def test_progress_is_weighted_by_flops_and_knows_what_prefixes_save(tmp_path) ->
     assert of.done == first.C
     of.note({"event": "end", "run_id": second.run_id, "status": "diverged"})
     assert of.total == first.C + sum(r.flops_to_run for r in planned.runs[2:])
+    third = planned.runs[2]  # done by another process in the meantime: neither paid for here nor left to pay
+    of.note({"event": "end", "run_id": third.run_id, "status": "done", "loss": 3.0})
+    assert of.done == first.C
+    assert of.total == first.C + planned.runs[3].flops_to_run
 
 
 def at(seconds: float) -> str:
