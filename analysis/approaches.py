@@ -5,6 +5,8 @@ Key: N parameters, D tokens, C FLOPs, L nats a token; B draws.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from analysis import doubt, isoflop
@@ -33,10 +35,11 @@ def fit(
             raise FitError(f"chinchilla-2: {'; '.join(found.verdict)}")
         said = {"name": "parabolas by least squares", "value": found.value}
         return _as_fit(points, law, found.params, said, found.verdict, found.notes, level, extrapolate)
-    C, N, D, _, notes, verdict = lowest(points)
-    params, value = _through(C, N, D, bootstrap, seed)
+    envelope = lowest(points)
+    params, value = _through(envelope, bootstrap, seed)
     said = {"name": "least squares of ln N on ln C", "value": value}
-    return _as_fit(points, law, params, said, verdict, notes, level, extrapolate)
+    verdict = envelope.verdict or ("converged",)
+    return _as_fit(points, law, params, said, verdict, (envelope.note,), level, extrapolate)
 
 
 def _as_fit(
@@ -67,77 +70,97 @@ def _as_fit(
     )
 
 
-def lowest(
-    points: Points,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, tuple[str, ...], tuple[str, ...]]:
-    """The run with the lowest loss at each C: C, N, D, L (K,), notes and verdict.
+@dataclass(frozen=True)
+class Envelope:
+    """The run with the lowest loss at each C (K,); spacing: typical step between the sizes there were, in ln N."""
 
-    Over the learning curves where the points carry them, else over the budgets' runs.
-    """
+    C: np.ndarray
+    N: np.ndarray
+    D: np.ndarray
+    L: np.ndarray
+    spacing: float
+    note: str
+    verdict: tuple[str, ...]
+
+
+def lowest(points: Points) -> Envelope:
+    """The lower envelope: of the learning curves where the points carry them, else of each budget's runs."""
     if not (np.isfinite(points.N).all() and np.isfinite(points.C).all()):
         raise FitError(f"chinchilla-1 needs N and C, which {points.source} does not have")
-    said = []
-    if points.curves:
-        C, N, D, L, note = _envelope(points.curves)
-    else:
-        best = [at[np.argmin(points.L[at])] for _, at in isoflop.group(points) if len(at) > 1]
-        if len(best) < 2:
-            raise FitError("chinchilla-1: fewer than two budgets with several runs, and no learning curves")
-        C, N, D, L = (x[best] for x in (points.C, points.N, points.D, points.L))
-        note = "no learning curves: the lowest loss of each budget's runs stands for the envelope"
-        for _, at in isoflop.group(points):
-            if len(at) > 1 and points.N[at[np.argmin(points.L[at])]] in (points.N[at].min(), points.N[at].max()):
-                said.append(
-                    f"edge-minimum: at C = {np.median(points.C[at]):.3g} the best run is the smallest or largest"
-                )
-    sizes = len(np.unique(N))
+    found = _of_curves(points.curves) if points.curves else _of_budgets(points)
+    sizes = len(np.unique(found.N))
     if sizes < 2:
         raise FitError("chinchilla-1: one model size is the best at every C: run smaller and larger ones")
     if sizes < 4:
-        said.append(f"too-few-budgets: only {sizes} model sizes are ever the best")
-    return C, N, D, L, (note,), tuple(said) or ("converged",)
+        few = f"too-few-budgets: only {sizes} model sizes are ever the best"
+        found = replace(found, verdict=(*found.verdict, few))
+    return found
 
 
-def _envelope(curves: tuple[Curve, ...]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, str]:
+def _of_budgets(points: Points) -> Envelope:
+    groups = [at for _, at in isoflop.group(points) if len(np.unique(points.N[at])) > 2]
+    if len(groups) < 2:
+        raise FitError("chinchilla-1: fewer than two budgets with three sizes, and no learning curves")
+    best = [at[np.argmin(points.L[at])] for at in groups]
+    edges = [
+        points.C[one]
+        for one, at in zip(best, groups, strict=True)
+        if points.N[one] in (points.N[at].min(), points.N[at].max())
+    ]
+    if len(edges) == len(groups):
+        raise FitError("chinchilla-1: the best run is the smallest or the largest at every budget: widen the grid")
+    said = [f"edge-minimum: at C = {C:.3g} the best run is the smallest or largest" for C in edges]
+    spacing = float(np.median([np.median(np.diff(np.log(np.unique(points.N[at])))) for at in groups]))
+    note = "no learning curves: the lowest loss of each budget's runs stands for the envelope"
+    C, N, D, L = (x[best] for x in (points.C, points.N, points.D, points.L))
+    return Envelope(C, N, D, L, spacing, note, tuple(said))
+
+
+def _of_curves(curves: tuple[Curve, ...]) -> Envelope:
     """Lowest loss over curves at values of C where at least two sizes have been, interpolated in ln C."""
     kept = []
     for one in curves:
         late = one.C / one.C.max() >= WARM
         if late.sum() > 1:
-            kept.append((one.N, np.log(one.C[late]), one.L[late], one.D[late] / one.C[late]))
-    if len({n for n, *_ in kept}) < 2:
-        raise FitError("chinchilla-1: fewer than two model sizes have learning curves")
-    first, last = min(x[0] for _, x, *_ in kept), max(x[-1] for _, x, *_ in kept)
-    grid = np.linspace(first, last, GRID)
-    losses = np.array([np.interp(grid, x, L, left=np.inf, right=np.inf) for _, x, L, _ in kept])
+            kept.append((one.N, np.log(one.C[late]), one.L[late], float(one.D[-1] / one.C[-1])))
     sizes = np.array([n for n, *_ in kept])
-    alive = np.array([len(np.unique(sizes[np.isfinite(column)])) for column in losses.T])
-    at = np.flatnonzero(alive >= 2)
+    if len(np.unique(sizes)) < 2:
+        raise FitError("chinchilla-1: fewer than two model sizes have learning curves")
+    grid = np.linspace(min(x[0] for _, x, *_ in kept), max(x[-1] for _, x, *_ in kept), GRID)
+    losses = np.array([np.interp(grid, x, L, left=np.inf, right=np.inf) for _, x, L, _ in kept])
+    at = np.flatnonzero([len(np.unique(sizes[np.isfinite(column)])) >= 2 for column in losses.T])
     if len(at) < 2:
         raise FitError("chinchilla-1: the learning curves of different sizes do not overlap in C")
     best = losses[:, at].argmin(0)
     C = np.exp(grid[at])
-    D = C * np.array([kept[i][3][-1] for i in best])
     held = "held-out" if all(c.held for c in curves) else "training"
-    note = f"envelope of {len(kept)} {held} learning curves; losses before a run's end are from before its decay"
-    return C, sizes[best], D, losses[best, np.arange(len(at))], note
+    note = f"envelope of {len(kept)} {held} learning curves; a loss before a run's end is from before its decay"
+    spacing = float(np.median(np.diff(np.log(np.unique(sizes)))))
+    D = C * np.array([kept[i][3] for i in best])
+    return Envelope(C, sizes[best], D, losses[best, np.arange(len(at))], spacing, note, ())
 
 
-def _through(C: np.ndarray, N: np.ndarray, D: np.ndarray, count: int, seed: int) -> tuple[dict[str, np.ndarray], float]:
-    """ln N = ln G_N + a·ln C by least squares, the same for D, and draws over blocks of equal N.
+def _through(found: Envelope, count: int, seed: int) -> tuple[dict[str, np.ndarray], float]:
+    """ln N = ln G_N + a·ln C by least squares, the same for D, with draws.
 
-    Along an envelope neighbouring values share their run: what is drawn anew is runs, not values.
+    Along an envelope neighbouring values share their run, so what counts is sizes: the scatter of each size's middle
+    about the line, at least that of rounding to the nearest size (spacing / √12), with Student's t for their number.
     """
+    x, n, d = np.log(found.C), np.log(found.N), np.log(found.D)
+    middle = x.mean()
+    slope = [(y @ (x - middle)) / ((x - middle) @ (x - middle)) for y in (n, d)]
+    level = [n.mean(), d.mean()]
+    value = float(np.sum((n - level[0] - slope[0] * (x - middle)) ** 2))
+    sizes = np.unique(found.N)
+    at = np.array([x[found.N == size].mean() for size in sizes])
+    off = np.log(sizes) - level[0] - slope[0] * (at - middle)
+    free = max(len(sizes) - 2, 1)
+    sigma = max(float(np.sqrt(np.sum(off**2) / free)), found.spacing / np.sqrt(12))
     rng = np.random.default_rng(seed)
-    sizes, index = np.unique(N, return_inverse=True)
-    weights = np.vstack([np.ones(len(sizes)), rng.dirichlet(np.ones(len(sizes)), size=count) * len(sizes)])[:, index]
-    x, n, d = np.log(C), np.log(N), np.log(D)
-    middle = weights @ x / weights.sum(-1)
-    spread = weights @ x**2 / weights.sum(-1) - middle**2
-    out = {}
-    for y, exponent, scale in ((n, "a", "G_N"), (d, "b", "G_D")):
-        mean = weights @ y / weights.sum(-1)
-        slope = (weights @ (x * y) / weights.sum(-1) - middle * mean) / spread
-        out[exponent], out[scale] = slope, np.exp(mean - slope * middle)
-    off = n - np.log(out["G_N"][0]) - out["a"][0] * x
-    return {name: out[name] for name in ("a", "b", "G_N", "G_D")}, float(np.sum(off**2))
+    scale = sigma * np.sqrt(free / rng.chisquare(free, size=count))
+    tilt = scale * rng.standard_normal(count) / np.sqrt(np.sum((at - at.mean()) ** 2))
+    lift = scale * rng.standard_normal(count) / np.sqrt(len(sizes)) - tilt * (at.mean() - middle)
+    a, b = (s + np.concatenate([[0.0], sign * tilt]) for s, sign in zip(slope, (1, -1), strict=True))
+    ends = [v + np.concatenate([[0.0], sign * lift]) for v, sign in zip(level, (1, -1), strict=True)]
+    with np.errstate(over="ignore"):
+        return {"a": a, "b": b, "G_N": np.exp(ends[0] - a * middle), "G_D": np.exp(ends[1] - b * middle)}, value

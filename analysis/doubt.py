@@ -11,7 +11,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
-from analysis.points import Points
+from analysis.columns import listed
+from analysis.points import Points, duplicates
 from analysis.solve import Problem, minimise
 
 KINDS = ("auto", "residuals", "cases")
@@ -110,6 +111,8 @@ def _cases(points: Points, shape: tuple[int, int], rng: np.random.Generator) -> 
 
 def interval(draws_B: np.ndarray, level: float) -> tuple[float, float]:
     """Percentile interval; draws without a value are left out."""
+    if np.isnan(draws_B).all():
+        return float("nan"), float("nan")
     low, high = np.nanquantile(draws_B, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
@@ -150,7 +153,9 @@ def verdict(
     if starts["agreed"] < max(2, 0.25 * starts["tried"]):
         said.append(f"starts-disagree: {starts['agreed']} of {starts['tried']} starts reach the lowest objective")
     said += outliers(problem.residual(u_P[None])[0] * np.sqrt(problem.weights), points)
-    said += [f"duplicates: {note}" for note in points.notes if note.startswith("duplicate rows")]
+    twins = duplicates(points)
+    if twins:
+        said.append(f"duplicates: {listed(twins, 5)}: the same in N, D, C and L, and both counted")
     return tuple(said) or ("converged",)
 
 

@@ -114,23 +114,33 @@ class Fit:
             "law": self.law,
             "points": len(self.points),
             "params": self.params,
-            "intervals": {name: list(pair) for name, pair in self.intervals.items()},
+            "intervals": self.intervals,
             "level": self.level,
             "objective": self.objective,
             "starts": self.starts,
-            "verdict": list(self.verdict),
+            "verdict": self.verdict,
         }
         if self.optimum is not None:
-            at = [self.optimum.at(times * self.optimum.largest) for times in self.extrapolate]
             out["optimum"] = {
                 "a": self.optimum.a,
                 "b": self.optimum.b,
-                "intervals": {name: list(pair) for name, pair in self.optimum.intervals.items()},
-                "at": [{**one, "intervals": {k: list(v) for k, v in one["intervals"].items()}} for one in at],
+                "intervals": self.optimum.intervals,
+                "at": [self.optimum.at(times * self.optimum.largest) for times in self.extrapolate],
             }
         out["source"] = {"name": self.points.source, "convention": self.points.convention}
         out["notes"] = [*self.points.notes, *self.notes]
-        return out
+        return _plain(out)
+
+
+def _plain(value: Any) -> Any:
+    """JSON's own types; a number that is not finite is null."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if np.isfinite(value) else None
+    return value
 
 
 def fit(
@@ -161,7 +171,7 @@ def fit(
         )
     form = laws.LAWS[law]
     points, notes = _chosen(points, form, law)
-    _enough(points, form, law)
+    _enough(points, form, law, notes)
     problem = _problem(points, form, OBJECTIVES[objective], delta)
     u, starts = search(problem)
     _falls(problem, u, law)
@@ -245,8 +255,10 @@ def frontier(x: np.ndarray, L: np.ndarray, tolerance: float = 0.02) -> np.ndarra
     return np.array(kept)
 
 
-def _enough(points: Points, form: laws.Law, law: str) -> None:
+def _enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...]) -> None:
     n, p = len(points), len(form.parameters)
+    if n <= p and notes:
+        raise FitError(f"{notes[0]}: too few for {p} parameters: the loss hardly falls with {form.inputs[0]}")
     if n <= p:
         raise FitError(
             f"{law} has {p} parameters and there are {n} points: it takes at least {p + 1} to say how sure it is"
@@ -255,6 +267,8 @@ def _enough(points: Points, form: laws.Law, law: str) -> None:
         x = getattr(points, letter)
         if x.max() < 1.05 * x.min():
             raise FitError(f"{law}: all points have the same {letter} (within 5%): nothing can be said about it")
+        if form.frontier and np.polyfit(np.log(x), points.L, 1)[0] >= 0:
+            raise FitError(f"{law}: the loss does not fall with {letter} in these points")
     if form.optimum is not None and np.isfinite(points.C).all() and points.C.max() < 1.3 * points.C.min():
         raise FitError(f"{law}: all points lie at one budget (C within 30%): run more budgets to see how loss scales")
 

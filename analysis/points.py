@@ -12,27 +12,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis import columns as columns_of
 from analysis import sources
 from analysis import where as language
 from analysis.where import DataError
+from scaling.record import STATUSES, Store
 
 __all__ = ["Curve", "DataError", "Points", "load"]
-
-COMMON = {
-    "N": "n params parameters n_params num_params param_count parameter_count total_params params_total n_parameters "
-    "num_parameters total_parameters total_parameter_count model_size n_total",
-    "D": "d tokens n_tokens num_tokens train_tokens training_tokens total_tokens tokens_seen seen_tokens d_tokens",
-    "C": "c flops training_flop training_flops train_flops total_flops flop compute n_flops training_compute flops_6nd",
-    "L": "l loss val_loss validation_loss valid_loss eval_loss final_loss test_loss final_val_loss loss_val "
-    "cross_entropy val_nll nll",
-    "budget": "budget flop_budget flops_budget compute_budget planned_flops budget_flops target_flops",
-    "name": "run_id run name id run_name model",
-    "group": "group sweep config",
-    "weight": "weight weights",
-}
-NONEMBEDDING = (
-    "n_nonembedding params_nonembedding params_no_embed n_params_nonemb params_non_embedding non_embedding_params"
-)
 
 
 @dataclass(frozen=True)
@@ -126,12 +112,7 @@ def _load_store(
     frame = sources.runs(path, flops, params)
     if not len(frame):
         raise DataError(f"{path}: no runs in this store (no runs/*/record.json)")
-    notes = []
-    done = frame["status"] == "done"
-    if not done.all():
-        left = frame.loc[~done, "status"].value_counts()
-        notes.append(f"{_count(int(left.sum()), 'run')} left out: " + ", ".join(f"{n} {s}" for s, n in left.items()))
-    frame = frame[done]
+    frame, notes = _done(frame)
     names = {"N": "N", "D": "D", "C": "C", "L": "loss"}
     kept, note = _filter(frame, where, names, path)
     frame, notes = frame[kept], notes + note
@@ -152,7 +133,10 @@ def _load_store(
             budgets = None  # type: ignore[assignment]
     sweeps = [s if isinstance(s, str) else "" for s in frame["sweep"]]
     points = Points(
-        **values,
+        N=values["N"],
+        D=values["D"],
+        C=values["C"],
+        L=values["L"],
         names=list(frame["run_id"]),
         budgets=budgets,
         groups=sweeps if any(sweeps) else None,
@@ -162,6 +146,16 @@ def _load_store(
         curves=_curves(path, frame) if curves else None,
     )
     return _with_duplicates(points)
+
+
+def _done(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Runs that are done, where the table says how runs ended; a note that counts the others."""
+    if "status" not in frame or not frame["status"].isin(STATUSES).all():
+        return frame, []
+    done = frame["status"] == "done"
+    left = frame.loc[~done, "status"].value_counts()
+    said = ", ".join(f"{number} {status}" for status, number in left.items())
+    return frame[done], [f"{_count(int(left.sum()), 'run')} left out: {said}"] if said else []
 
 
 _PARAMS = {"total": "all parameters", "nonembedding": "parameters without embedding and head"}
@@ -174,7 +168,7 @@ _FLOPS = {
 
 
 def _curves(path: Path, frame: pd.DataFrame) -> tuple[Curve, ...]:
-    store, found = sources.Store(path), []
+    store, found = Store(path), []
     for run, N, D, C, steps in zip(*(frame[c] for c in ("run_id", "N", "D", "C", "steps")), strict=True):
         rows = store.curve(run)
         held = [(r["step"], r["val_loss"]) for r in rows if r.get("val_loss") is not None]
@@ -183,44 +177,6 @@ def _curves(path: Path, frame: pd.DataFrame) -> tuple[Curve, ...]:
             step, loss = np.array(use, np.float64).T
             found.append(Curve(run, N, D * step / steps, C * step / steps, loss, len(held) > 1))
     return tuple(found)
-
-
-def _match(frame: pd.DataFrame, letter: str, params: str) -> list[str]:
-    common = COMMON[letter]
-    if letter == "N" and params == "nonembedding":
-        common = NONEMBEDDING
-    by_lower: dict[str, str] = {}
-    for column in frame.columns:
-        by_lower.setdefault(str(column).lower(), str(column))
-    return [by_lower[name] for name in common.split() if name in by_lower]
-
-
-def _choose_columns(
-    frame: pd.DataFrame, columns: Mapping[str, str] | None, params: str, path: Path
-) -> tuple[dict[str, str], list[str]]:
-    """Column behind each letter, and what was guessed."""
-    given = dict(columns or {})
-    unknown = sorted(set(given) - set(COMMON))
-    if unknown:
-        raise DataError(f"columns {', '.join(unknown)}: allowed are {', '.join(COMMON)}")
-    for letter, name in given.items():
-        if name not in frame.columns:
-            raise DataError(f"{path}: no column {name!r} (for {letter}): it has {_listed(frame.columns)}")
-    chosen, notes = dict(given), []
-    for letter in COMMON:
-        found = [name for name in _match(frame, letter, params) if name not in chosen.values()]
-        if letter in chosen or not found:
-            continue
-        chosen[letter] = found[0]
-        others = f" (not {', '.join(found[1:])})" if len(found) > 1 else ""
-        if letter in "NDCL" or letter in ("budget", "weight"):
-            notes.append(f"{letter} taken from column {found[0]}{others}")
-    return chosen, notes
-
-
-def _listed(names: object, most: int = 20) -> str:
-    listed = [str(name) for name in names]  # type: ignore[attr-defined]
-    return ", ".join(listed[:most]) + (f" and {len(listed) - most} more" if len(listed) > most else "")
 
 
 def _filter(
@@ -236,7 +192,9 @@ def _filter(
         if name not in frame.columns:
             if letter == "C" and "N" in names and "D" in names:
                 return 6 * values("N") * values("D")
-            raise DataError(f"where {where!r}: no column {letter!r}: there are {_listed([*names, *frame.columns])}")
+            raise DataError(
+                f"where {where!r}: no column {letter!r}: there are {columns_of.listed([*names, *frame.columns])}"
+            )
         column = frame[name]
         if column.dtype == bool:
             return column.to_numpy()
@@ -267,26 +225,42 @@ def _load_file(
     if flops not in (None, "6nd"):
         raise DataError(f"flops = {flops!r}: a file carries no counts by part: allowed is 6nd, or name a column as C")
     frame = sources.read_table(path).reset_index(drop=True)
-    chosen, notes = _choose_columns(frame, columns, params, path)
+    chosen, notes = columns_of.choose(frame, columns, params, path)
     if "L" not in chosen:
-        raise DataError(f"{path}: no column for L (loss): say which with L=..., it has {_listed(frame.columns)}")
+        raise DataError(
+            f"{path}: no column for L (loss): say which with L=..., it has {columns_of.listed(frame.columns)}"
+        )
     if not {"N", "D", "C"} & set(chosen):
-        raise DataError(f"{path}: no column for N, D or C: say which with N=..., it has {_listed(frame.columns)}")
-    kept, note = _filter(frame, where, chosen, path)
-    frame, notes = frame[kept], notes + note
+        raise DataError(
+            f"{path}: no column for N, D or C: say which with N=..., it has {columns_of.listed(frame.columns)}"
+        )
+    frame, note = _done(frame)
+    kept, more = _filter(frame, where, chosen, path)
+    frame, note = frame[kept], note + more
+    notes += note
     if not len(frame):
         raise DataError(f"{path}: no rows to fit" + (f": {'; '.join(note)}" if note else ""))
     have = {k: sources.numbers(frame, chosen[k], path) for k in "NDCL" if k in chosen}
-    convention, said = _complete(have, chosen, flops, params, len(frame))
+    for extra in [k for k in ("budget", "weight") if k in chosen]:
+        try:
+            have[extra] = sources.numbers(frame, chosen[extra], path)
+        except DataError as error:
+            if columns and extra in columns:
+                raise
+            notes.append(f"{extra} not used after all: {error}")
+    convention, said = columns_of.complete(have, chosen, flops, params, len(frame))
     names = frame[chosen["name"]].astype(str).tolist() if "name" in chosen else []
     if len(set(names)) < len(frame):  # labels that do not tell rows apart cannot name one
         names = [sources.where_in_file(path, i) for i in frame.index]
     points = Points(
-        **have,
+        N=have["N"],
+        D=have["D"],
+        C=have["C"],
+        L=have["L"],
         names=names,
-        budgets=sources.numbers(frame, chosen["budget"], path) if "budget" in chosen else None,
+        budgets=have.get("budget"),
         groups=frame[chosen["group"]].astype(str).tolist() if "group" in chosen else None,
-        weights=sources.numbers(frame, chosen["weight"], path) if "weight" in chosen else None,
+        weights=have.get("weight"),
         source=str(path),
         notes=tuple(notes + said),
         convention=convention,
@@ -294,41 +268,19 @@ def _load_file(
     return _with_duplicates(points)
 
 
-def _complete(
-    have: dict[str, np.ndarray], chosen: Mapping[str, str], flops: str | None, params: str, count: int
-) -> tuple[str, list[str]]:
-    """Fills in what follows from C = 6·N·D; the convention in words, and what was done."""
-    notes = []
-    counted = f"C: as in column {chosen['C']}" if "C" in have else "C: 6·N·D"
-    if "N" in have and "D" in have and ("C" not in have or flops == "6nd"):
-        have["C"] = 6 * have["N"] * have["D"]
-        counted = "C: 6·N·D"
-        notes.append("C computed as 6·N·D")
-    elif "C" in have:
-        for letter, other in (("D", "N"), ("N", "D")):
-            if letter not in have and other in have:
-                have[letter] = have["C"] / (6 * have[other])
-                notes.append(f"{letter} computed as C / (6·{other})")
-        if not notes and "N" in have and "D" in have:
-            ratio = have["C"] / (6 * have["N"] * have["D"])
-            if ratio.max() > 1.05 or ratio.min() < 0.95:
-                notes.append(f"C is {ratio.min():.3g} to {ratio.max():.3g} times 6·N·D")
-    for letter in "NDC":
-        if letter not in have:
-            have[letter] = np.full(count, np.nan)
-            notes.append(f"no {letter} in this source")
-    counted_n = f"N: {'without embedding' if params == 'nonembedding' else 'as'} in column {chosen.get('N', '(none)')}"
-    return f"{counted_n}; {counted}", notes
-
-
-def _with_duplicates(points: Points) -> Points:
-    """The same points, with a note that names rows that are the same in N, D, C and L."""
+def duplicates(points: Points) -> list[str]:
+    """Rows that are the same in N, D, C and L as an earlier one: "later = earlier"."""
     first: dict[tuple[float, ...], str] = {}
     twins = []
     for *key, name in zip(points.N, points.D, points.C, points.L, points.names, strict=True):
         seen = first.setdefault(tuple(np.nan_to_num(key)), name)
         if seen is not name:
             twins.append(f"{name} = {seen}")
+    return twins
+
+
+def _with_duplicates(points: Points) -> Points:
+    twins = duplicates(points)
     if not twins:
         return points
-    return replace(points, notes=(*points.notes, f"duplicate rows, both kept: {_listed(twins, 5)}"))
+    return replace(points, notes=(*points.notes, f"duplicate rows, both kept: {columns_of.listed(twins, 5)}"))

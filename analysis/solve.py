@@ -140,7 +140,7 @@ class Problem:
         free = self._free(u_SP)
         if not self.law.linear:
             return self.law.function(*self.inputs, **free)
-        return sum(u_SP[:, j, None] * x for j, (_, x, _) in enumerate(self._columns(free)))  # type: ignore[return-value]
+        return sum(u_SP[:, j, None] * x for j, (_, x, _) in enumerate(self._columns(free)))
 
     def residual(self, u_SP: np.ndarray) -> np.ndarray:
         """r (S, n): infinite where the law has no value."""
@@ -183,8 +183,8 @@ def minimise(
     """
     part = max(1, LARGEST // (problem.y.shape[-1] * len(problem.names)))
     if len(u_SP) > part:
-        rows = [np.arange(i, min(i + part, len(u_SP))) for i in range(0, len(u_SP), part)]
-        parts = [minimise(problem.part(r), u_SP[r], iterations, tolerance) for r in rows]
+        blocks = [np.arange(i, min(i + part, len(u_SP))) for i in range(0, len(u_SP), part)]
+        parts = [minimise(problem.part(block), u_SP[block], iterations, tolerance) for block in blocks]
         return np.concatenate([u for u, _ in parts]), np.concatenate([c for _, c in parts])
     low, high = problem.limits()
     u = np.clip(u_SP, low, high)
@@ -277,7 +277,8 @@ def vertex(problem: Problem, u_P: np.ndarray, steps: int = 40) -> np.ndarray:
         equal = hstack([csr_matrix(J.T), -identity(n), identity(n)])  # r + Jᵀδ = over − under
         reach = box * np.maximum(np.abs(u), 1e-2)
         bounds = [*zip(np.maximum(-reach, low - u), np.minimum(reach, high - u), strict=True), *[(0, None)] * (2 * n)]
-        found = linprog(np.r_[np.zeros(len(u)), problem.weights, problem.weights], A_eq=equal, b_eq=-r, bounds=bounds)
+        cost = np.concatenate([np.zeros(len(u)), problem.weights, problem.weights])
+        found = linprog(cost, A_eq=equal, b_eq=-r, bounds=bounds)  # type: ignore[call-overload]
         if found.x is None:
             break
         tried = np.clip(u + found.x[: len(u)], low, high)
