@@ -128,13 +128,20 @@ def _of_curves(curves: tuple[Curve, ...]) -> Envelope:
         raise FitError("chinchilla-1: fewer than two model sizes have learning curves")
     grid = np.linspace(min(x[0] for _, x, *_ in kept), max(x[-1] for _, x, *_ in kept), GRID)
     losses = np.array([np.interp(grid, x, L, left=np.inf, right=np.inf) for _, x, L, _ in kept])
-    at = np.flatnonzero([len(np.unique(sizes[np.isfinite(column)])) >= 2 for column in losses.T])
+    # Where the best size is the smallest or largest that was there, a better one may lie outside: an edge minimum.
+    there = np.where(np.isfinite(losses), sizes[:, None], np.nan)
+    seen = np.isfinite(there).any(0)
+    best_N = np.where(seen, sizes[losses.argmin(0)], np.nan)
+    low, high = np.where(np.isfinite(there), there, np.inf).min(0), np.where(np.isfinite(there), there, -np.inf).max(0)
+    at = np.flatnonzero((best_N > low) & (best_N < high))
     if len(at) < 2:
-        raise FitError("chinchilla-1: the learning curves of different sizes do not overlap in C")
+        raise FitError("chinchilla-1: at no C is the best learning curve that of a size between others")
     best = losses[:, at].argmin(0)
     C = np.exp(grid[at])
     held = "held-out" if all(c.held for c in curves) else "training"
     note = f"envelope of {len(kept)} {held} learning curves; a loss before a run's end is from before its decay"
+    if len(at) < seen.sum():
+        note += f"; {1 - len(at) / seen.sum():.0%} of it left out, where the best size is the smallest or largest"
     spacing = float(np.median(np.diff(np.log(np.unique(sizes)))))
     D = C * np.array([kept[i][3] for i in best])
     return Envelope(C, sizes[best], D, losses[best, np.arange(len(at))], spacing, note, ())
@@ -152,7 +159,7 @@ def _through(found: Envelope, count: int, seed: int) -> tuple[dict[str, np.ndarr
     level = [n.mean(), d.mean()]
     value = float(np.sum((n - level[0] - slope[0] * (x - middle)) ** 2))
     sizes = np.unique(found.N)
-    at = np.array([x[found.N == size].mean() for size in sizes])
+    at = np.array([x[size == found.N].mean() for size in sizes])
     off = np.log(sizes) - level[0] - slope[0] * (at - middle)
     free = max(len(sizes) - 2, 1)
     sigma = max(float(np.sqrt(np.sum(off**2) / free)), found.spacing / np.sqrt(12))
