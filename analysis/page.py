@@ -179,7 +179,28 @@ def _optimum(found: Findings) -> str:
         out.append(table(head, sorted(later, key=lambda r: len(r[0].split("×")[0])), "wtwwnw",
                          f"At 10× and 100× the largest budget, with {level:.0%} intervals."))  # fmt: skip
     apart = prose.disagreement(fits)
-    return "\n".join(out + ([f"<p>{text(apart)}</p>"] if apart else []))
+    if apart:
+        out.append(f"<p>{text(apart)}</p>")
+    return "\n".join(out) + _budgets(found.source)
+
+
+def _budgets(source: Source) -> str:
+    """Approach 2's minimum at each budget."""
+    from analysis.fit import FitError
+
+    try:
+        parabolas = source.isoflop().budgets
+    except FitError:
+        return ""
+    rows = []
+    for one in parabolas:
+        where = "has no minimum" if one.concave else "inside its runs" if one.inside else "beyond its runs: left out"
+        best = ("none", "none")
+        if one.N_opt is not None and one.L_opt is not None and one.inside:
+            best = (prose.estimate(one.N_opt, one.interval, prose.count), f"{one.L_opt:.4f}")
+        rows.append((prose.flops(one.budget), str(one.count), *best, where))
+    head = ("budget (FLOPs)", "runs", "N* (parameters)", "loss there", "the minimum is")
+    return "\n" + table(head, rows, "wnwnt", "Approach 2, budget by budget.")
 
 
 def _cells(at: dict[str, Any]) -> tuple[str, ...]:
@@ -191,12 +212,11 @@ def _cells(at: dict[str, Any]) -> tuple[str, ...]:
 
 def _doubts(found: Findings) -> str:
     points, said = found.source.points, []
-    for name, fit in found.fits.items():
-        if prose.doubtful(fit):
-            said.append(f"<b>{text(prose.NAMES.get(name, name))}</b>: {text(prose.verdict(fit))}")
-    said += [
-        f"<b>{text(prose.NAMES.get(n, n))}</b> could not be fitted: {text(why)}" for n, why in found.failed.items()
-    ]
+    for name, label in prose.NAMES.items():
+        if name in found.failed:
+            said.append(f"<b>{label}</b> could not be fitted: {text(prose.sentence(found.failed[name]))}")
+        elif name in found.fits and prose.doubtful(found.fits[name]):
+            said.append(f"<b>{label}.</b> {text(prose.verdict(found.fits[name]))}")
     if len(points):
         if np.isfinite(points.C).all():
             said.append(text(prose.extrapolation(points)))
@@ -214,14 +234,14 @@ def _single(found: Findings) -> str:
     for name in ("kaplan-c", "kaplan-d", "kaplan-n", "power-c", "power-d", "power-n"):
         fit = found.fits.get(name)
         if fit is None:
-            rows.append((name, MISSING, f"no fit: {found.failed.get(name, 'not tried')}"))
+            rows.append((name, MISSING, f"no fit: {found.failed.get(name, 'not tried')}", ""))
             continue
         values = ", ".join(
             f"{prose.SYMBOLS.get(k, k)} = {prose.estimate(v, fit.intervals.get(k))}" for k, v in fit.params.items()
         )
-        rows.append((name, str(len(fit.points)), f"{values}{'; doubtful' if prose.doubtful(fit) else ''}"))
+        rows.append((name, str(len(fit.points)), values, prose.verdict(fit) if prose.doubtful(fit) else "nothing"))
     return (
         "<p>Laws in one quantity, fitted to the frontier: the runs that none with less of it beats. kaplan-x is "
         "(X<sub>c</sub>/X)<sup>α</sup> (Kaplan 2020); power-x adds an irreducible loss E.</p>\n"
-        + table(("law", "runs", "parameters"), rows, "tnt")
+        + table(("law", "runs", "parameters", "to be doubted"), rows, "wntt")
     )

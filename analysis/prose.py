@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ LONG_NAMES = {
 }
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 MISSING = "—"
+RUN_ID = re.compile(r"\b[0-9a-f]{64}\b")
 
 
 def scientific(value: float, digits: int = 2) -> str:
@@ -85,7 +87,7 @@ def sentence(text: str) -> str:
     said = (
         f"{code.replace('-', ' ').capitalize()}: {rest}" if colon and " " not in code else text[:1].upper() + text[1:]
     )
-    return said.rstrip(".") + "."
+    return RUN_ID.sub(lambda found: found[0][:12], said.rstrip(".") + ".")
 
 
 def starts(fit: Fit) -> str:
@@ -109,7 +111,7 @@ def allocation(fit: Fit) -> str:
     a, b = fit.optimum.a, fit.optimum.b
     low, high = interval = fit.optimum.intervals["a"]
     said = (
-        f"For ten times the compute, take {10**a:.2g} times the parameters and {10**b:.2g} times the tokens "
+        f"For ten times the compute, take {10**a:.3g} times the parameters and {10**b:.3g} times the tokens "
         f"(a = {number(a, interval)}, b = {number(b, fit.optimum.intervals['b'])})."
     )
     if low <= 0.5 <= high:
@@ -148,7 +150,8 @@ def disagreement(fits: dict[str, Fit]) -> str | None:
 
 
 def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1].lower()}"
+    numbers = [word.removeprefix("Approach ") for word in words]
+    return f"Approaches {', '.join(numbers[:-1])} and {numbers[-1]}"
 
 
 def extrapolation(points: Points) -> str:

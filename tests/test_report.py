@@ -85,7 +85,9 @@ def test_where_it_comes_from_is_said(page: Path) -> None:
 
 
 def test_the_same_source_gives_the_same_page(page: Path, store: Path, tmp_path: Path) -> None:
-    assert report.write(load(store, **DRAWS), tmp_path).read_bytes() == page.read_bytes()
+    first, again = (path.read_text() for path in (page, report.write(load(store, **DRAWS), tmp_path)))
+    commit = r"(?<=commit of this report</dt><dd>)[^<]*"  # may move while the tests run
+    assert re.sub(commit, "", first) == re.sub(commit, "", again)
 
 
 def test_a_store_with_nothing_done_still_reports(tmp_path: Path) -> None:

@@ -49,8 +49,7 @@ def draw(name: str, source: Source, width: str = "text") -> Figure:
     of = module(name)
     with style.context():
         figure: Figure = of.figure(source, style.WIDTHS[width])
-        figure.draw_without_rendering()  # the layout is computed here, once, and is the same in every format
-        figure.set_layout_engine("none")
+        style.settle(figure)
     return figure
 
 

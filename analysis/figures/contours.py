@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CAPTION = (
     "The parametric law (approach 3) as a surface. (a) Lines of equal loss over compute and model size; the runs it "
-    "was fitted to; and the compute-optimal path N*(C) with its {level:.0%} interval, carried on to a hundred times the "
+    "was fitted to; the compute-optimal path N*(C) with its {level:.0%} interval, carried on to a hundred times the "
     "largest budget. Right of the dotted line is extrapolation. (b) Slices at fixed compute, with the runs near each; "
     "the crosses are the law's minima."
 )
@@ -29,11 +29,7 @@ def figure(source: Source, width: float = style.TEXT, law: str = "chinchilla") -
     fig, (plane, slices) = style.panels(width, 1, 2, height=2.6, ratios=(1.15, 1))
     _plane(plane, fit)
     _slices(slices, fit)
-    columns = 6 if width > 4.5 else 3
-    fig.legend(
-        *slices.get_legend_handles_labels(), loc="outside lower center", ncols=columns, title=f"(b): {style.C_LABEL}",
-        title_fontsize=7.5,
-    )  # fmt: skip
+    style.legend_below(fig, slices, 6 if width > 4.5 else 3, f"(b): {style.C_LABEL}")
     return fig
 
 
@@ -59,7 +55,7 @@ def _plane(axes: Axes, fit: Fit) -> None:
         marks.band(axes, f"optimal path, {fit.level:.0%} interval", C, path["low"], path["high"], color=style.VERMILION)
         marks.line(axes, "optimal path", C, path["N"], color=style.VERMILION, zorder=2.5, **_doubt(fit))
         at = int(0.68 * GRID)
-        _write(axes, C[at], path["N"][at], "$N^{\\ast}(C)$", offset=(14, -9), color=style.VERMILION, fontsize=8)
+        _write(axes, C[at], path["N"][at], "$N^{\\ast}(C)$", offset=(16, -15), color=style.VERMILION, fontsize=8)
     axes.axvline(largest, color=style.GREY, linewidth=0.8, linestyle=":")
     axes.set(xlim=(c_low, C[-1]), ylim=(n_low, n_high), xlabel=style.C_LABEL, ylabel=style.N_LABEL)
     axes.grid(False)

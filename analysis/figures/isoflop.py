@@ -34,11 +34,7 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
     style.log_axes(profiles)
     _optima(sizes, found, colors, "N")
     _optima(data, found, colors, "D")
-    columns = min(len(colors), 6) if width > 4.5 else 3
-    fig.legend(
-        *profiles.get_legend_handles_labels(), loc="outside lower center", ncols=columns, title=style.C_LABEL,
-        title_fontsize=7.5,
-    )  # fmt: skip
+    style.legend_below(fig, profiles, min(len(colors), 6) if width > 4.5 else 3, style.C_LABEL)
     return fig
 
 

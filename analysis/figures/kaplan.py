@@ -38,7 +38,7 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
         style.log_axes(panel)
     for color, label in ((style.VERMILION, "power law"), (style.BLUE, "power law + E")):
         axes[0].plot([], [], color=color, label=label)
-    fig.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=4 if width > 4.5 else 2)
+    style.legend_below(fig, axes[0], 4 if width > 4.5 else 2)
     return fig
 
 

@@ -31,9 +31,16 @@ def points(axes: Axes, series: str, x: Any, y: Any, *, sound: Any = None, color:
     """Discs; those that are not sound are hollow."""
     x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
     good = np.ones(len(x), bool) if sound is None else np.atleast_1d(np.asarray(sound, bool))
-    how = {"s": 13, "linewidths": 0.8, "zorder": 3} | how
+    how = {"s": 13 if len(x) <= 100 else 7 if len(x) <= 400 else 4, "linewidths": 0.8, "zorder": 3} | how
     if good.any():
-        axes.scatter(x[good], y[good], facecolors=[color], edgecolors="white", gid=series, **how | {"linewidths": 0.4})
+        axes.scatter(
+            x[good],
+            y[good],
+            facecolors=[color],
+            edgecolors="white",
+            gid=series,
+            **how | {"linewidths": 0.4 if len(x) <= 100 else 0.2},
+        )
     if not good.all():
         how.pop("label", None)
         axes.scatter(x[~good], y[~good], facecolors="white", edgecolors=[color], gid=f"{series} (doubtful)", **how)

@@ -82,6 +82,8 @@ class Source:
 
         if key not in self.kept:
             try:
+                if not len(self.points) and key != "curves":
+                    raise FitError("no run is done: there is nothing to fit")
                 self.kept[key] = make()
             except FitError as error:
                 self.kept[key] = error

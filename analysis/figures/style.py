@@ -103,6 +103,14 @@ def panels(
     return figure, axes
 
 
+def settle(figure: Figure) -> None:
+    """Computes the layout, once for every format, and rounds it: the solver's last bits differ from call to call."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(edge, 5) for edge in axes.get_position(original=True).bounds])
+
+
 def ordered(values: Sequence[float] | np.ndarray) -> list[tuple[float, float, float, float]]:
     """A colour for each value by its rank: viridis without the yellow that white paper swallows."""
     distinct = sorted(set(map(float, values)))
@@ -174,6 +182,20 @@ def log_label(value: float, among: Sequence[float]) -> str:
     digits = value / 10.0**exponent
     power = f"10^{{{exponent}}}"
     return f"${power}$" if abs(digits - 1) < 1e-6 else rf"${digits:.4g}{{\times}}{power}$"
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int, title: str | None = None) -> None:
+    """A legend of what `axes` shows under the whole figure, read row by row (Matplotlib's own order is by column)."""
+    handles, labels = axes.get_legend_handles_labels()
+    order = [i for column in range(columns) for i in range(column, len(handles), columns)]
+    figure.legend(
+        [handles[i] for i in order],
+        [labels[i] for i in order],
+        loc="outside lower center",
+        ncols=columns,
+        title=title,
+        title_fontsize=7.5,
+    )
 
 
 def limits(*arrays: Any, pad: float = 0.06) -> tuple[float, float]:
