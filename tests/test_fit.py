@@ -196,7 +196,7 @@ def test_the_frontier_falls() -> None:
 
 
 def test_approach_one_reads_the_envelope_of_curves() -> None:
-    one, share = sweep(budgets=4, sizes=5), np.linspace(0.05, 1, 60)
+    one, share = sweep(budgets=4, sizes=5), np.geomspace(0.05, 1, 200)
     sizes = np.geomspace(1e4, 1e8, 30)
     curves = tuple(
         Curve(f"{N}", N, D, 6 * N * D, laws.chinchilla(N, D, **TRUTH), True) for N in sizes for D in [6 * N * share]
