@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,10 @@ from scaling.data import CORPORA
 from scaling.data.corpus import Text, Tokens, held_out, open_corpus
 from scaling.data.tokens import TokenFile, open_tokens, write_tokens
 
-STREAM_VALIDATION = 20  # one part in so many of an unbroken stream, its end, is held out
+END = 20  # one part in so many of a stream, its end, is held out
+FEW = 100  # documents: with fewer, a split by hash would be a lottery
+
+Split = Callable[[bool], Iterator[np.ndarray]]  # held out or not -> token arrays in order
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,56 +52,73 @@ def describe(tokens: TokenFile) -> dict[str, object]:
 
 
 def prepare(spec: str, folder: Path, *, tokenizer: str = "bytes") -> Path:
-    """The token file of a corpus in `folder`; the same corpus twice gives the same file, left as it is."""
+    """The token file of a corpus in `folder`; the same corpus twice gives the same file, left as it is.
+
+    Documents are split into training and validation by their own hash. A corpus of few documents
+    (or one unbroken stream) has its end held out instead.
+    """
     corpus = open_corpus(spec)
-    if isinstance(corpus, Tokens) and corpus.eod is None:
-        return _stream(spec, corpus, folder)
     if isinstance(corpus, Tokens):
-        counted: dict[bool, int] = {}
-
-        def split(held: bool) -> Iterator[np.ndarray]:
-            mine = (d for d in corpus.documents() if held_out(d.astype("<i8").tobytes()) == held)
-            return _counted(spec, mine, held, counted, None)
-
-        return _write(spec, split, counted, folder, corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
+        return _tokens(spec, corpus, folder)
     return _text(spec, corpus, folder, tokenizer)
+
+
+def _tokens(spec: str, corpus: Tokens, folder: Path) -> Path:
+    def documents(held: bool | None) -> Iterator[np.ndarray]:
+        return (d for d in corpus.documents() if held in (None, held_out(d.astype("<i8").tobytes())))
+
+    def write(split: Split, counted: dict[bool, int]) -> Path:
+        return _write(spec, split, counted, folder, corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
+
+    if corpus.eod is None:
+        return write(_cut(corpus.documents), {False: 1})
+    counted: dict[bool, int] = {}
+    if sum(1 for _ in itertools.islice(corpus.documents(), FEW)) < FEW:
+        print(f"{spec}: fewer than {FEW} documents: the end of the corpus is held out", file=sys.stderr)
+        return write(_cut(lambda: _counted(spec, documents(None), False, counted, None)), counted)
+    return write(lambda held: _counted(spec, documents(held), held, counted, None), counted)
 
 
 def _text(spec: str, corpus: Text, folder: Path, name: str) -> Path:
     from scaling.data import tokenizers
 
-    def chosen(held: bool) -> Iterator[bytes]:
-        return (d for d in corpus.documents() if held_out(d) == held)
-
-    tokenizer = tokenizers.make(name, lambda: chosen(False), folder)
+    few = sum(1 for _ in itertools.islice(corpus.documents(), FEW)) < FEW
     counted: dict[bool, int] = {}
 
-    def split(held: bool) -> Iterator[np.ndarray]:
-        ended = (np.append(tokenizer.encode(d), tokenizer.eod) for d in chosen(held))
-        return _counted(spec, ended, held, counted, corpus.total)
+    def chosen(held: bool | None) -> Iterator[bytes]:
+        return (d for d in corpus.documents() if held in (None, held_out(d)))
 
+    tokenizer = tokenizers.make(name, lambda: chosen(None if few else False), folder)
+
+    def encoded(held: bool | None) -> Iterator[np.ndarray]:
+        ended = (np.append(tokenizer.encode(d), tokenizer.eod) for d in chosen(held))
+        return _counted(spec, ended, bool(held), counted, corpus.total)
+
+    split = _cut(lambda: encoded(None)) if few else encoded
     path = _write(spec, split, counted, folder, name, tokenizer.vocab, tokenizer.eod, tokenizer.facts)
-    for note in corpus.notes:
+    notes = [f"fewer than {FEW} documents: the end of the corpus is held out"] if few else []
+    for note in [*corpus.notes, *notes]:
         print(f"{spec}: {note}", file=sys.stderr)
     return path
 
 
-def _stream(spec: str, corpus: Tokens, folder: Path) -> Path:
-    total = sum(len(part) for part in corpus.documents())
-    cut = total - total // STREAM_VALIDATION
+def _cut(stream: Callable[[], Iterator[np.ndarray]]) -> Split:
+    """Splits a stream of arrays: all but the last part trains, the last is held out."""
+    total = sum(len(part) for part in stream())
+    cut = total - total // END
 
     def split(held: bool) -> Iterator[np.ndarray]:
         at = 0
-        for part in corpus.documents():
-            here = part[max(0, cut - at) :] if held else part[: max(0, cut - at)]
+        for part in stream():
+            here = max(0, cut - at)
             at += len(part)
-            yield here
+            yield part[here:] if held else part[:here]
 
-    return _write(spec, split, {False: 1, True: 0}, folder, corpus.tokenizer, corpus.vocab, None, corpus.facts)
+    return split
 
 
 def _write(
-    spec: str, split: Callable[[bool], Iterator[np.ndarray]], counted: dict[bool, int], folder: Path,
+    spec: str, split: Split, counted: dict[bool, int], folder: Path,
     tokenizer: str, vocab: int, eod: int | None, facts: dict,
 ) -> Path:  # fmt: skip
     return write_tokens(

@@ -1,0 +1,62 @@
+"""Shared ground: a corpus of real text in a store, and the smallest run that is still a run."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Eight devices wherever JAX is imported in this process: meshes are tested for what they are.
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+
+from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from scaling.data.prepare import prepare
+from scaling.data.tokens import open_tokens
+from scaling.record import Store
+
+ROOT = Path(__file__).parent.parent
+PUBLISHED = ROOT.parent / "shared" / "data"  # other people's points, where they are at hand
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A token file of the project's own text."""
+    folder = tmp_path_factory.mktemp("corpus")
+    text = folder / "text"
+    text.mkdir()
+    for path in sorted((ROOT / "scaling").rglob("*.py")):
+        (text / "-".join(path.relative_to(ROOT).parts)).write_bytes(path.read_bytes())
+    return prepare(f"text:{text}", folder / "tokens")
+
+
+@pytest.fixture
+def store(tmp_path: Path, corpus: Path) -> Store:
+    """An empty store that has the corpus."""
+    store = Store(tmp_path / "store")
+    store.token_files.mkdir(parents=True)
+    os.link(corpus, store.token_files / corpus.name)
+    return store
+
+
+@pytest.fixture
+def tiny(corpus: Path) -> RunConfig:
+    """20 steps of a model of some ten thousand parameters."""
+    return RunConfig(
+        model=ModelConfig(vocab=264, width=16, layers=2, heads=2, mlp_width=32),
+        data=DataConfig(tokens=open_tokens(corpus).content_hash, length=32),
+        optimizer=OptimizerConfig(lr=0.01),
+        schedule=ScheduleConfig(warmup=4),
+        eval=EvalConfig(every=6, sequences=20),
+        batch=8,
+        steps=20,
+    )
+
+
+def command(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
+    """A door of the project in a process of its own, on one device unless told otherwise."""
+    env = {**os.environ, "XLA_FLAGS": "", **{k: str(v) for k, v in more.items()}}
+    line = [sys.executable, "-m", *map(str, words)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, timeout=240, check=False)
