@@ -65,7 +65,7 @@ def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
 
     out = Path(out)
     loaded = source if isinstance(source, Source) else load(source, **choices)
-    found = _fit_all(loaded)
+    found = findings(loaded)
     from analysis import page
 
     drawn = {name: picture(name, loaded, out / "figures") for name in _tracked(list(TITLES), "figures")}
@@ -81,7 +81,8 @@ def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
     return out / "report.html"
 
 
-def _fit_all(source: Source) -> Findings:
+def findings(source: Source) -> Findings:
+    """Every law of the report fitted, or the reason why not."""
     from analysis.fit import FitError
 
     found = Findings(source)

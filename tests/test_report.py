@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from known_store import build, config, record
 
 from analysis import prose, report
 from analysis.figures.source import Source, load
+from analysis.page import sections
 from scaling.record import Store
 
 DRAWS = {"bootstrap": 100}
@@ -111,26 +114,28 @@ def test_a_fit_that_cannot_be_done_says_why_and_the_rest_is_shown(tmp_path: Path
     assert (out.parent / "figures" / "curves.pdf").exists()
 
 
-def test_a_known_entropy_rate_stands_beside_e(tmp_path: Path, store: Path) -> None:
-    import dataclasses
+def said_of(store: Path) -> str:
+    """The page's words, figures left out."""
+    return html.unescape(re.sub(r"<[^>]*>", "", "".join(sections(report.findings(load(store, **DRAWS)), {}))))
 
-    chain = Store(tmp_path / "chain")
-    shutil.copytree(store, chain.root)
-    for run in list(chain.records()):
-        chain.write(dataclasses.replace(run, about={**run.about, "entropy_rate": 1.1}))
-    assert "entropy rate is known: 1.1000 nats a token" in words(report.write(chain.root, tmp_path / "out", **DRAWS))
+
+def with_about(store: Path, to: Path, **about: Any) -> Path:
+    """The store again with more in what its runs that are done say about themselves."""
+    shutil.copytree(store, to)
+    for run in list(Store(to).records()):
+        if run.status == "done":
+            Store(to).write(dataclasses.replace(run, about={**run.about, **about}))
+    return to
+
+
+def test_a_known_entropy_rate_stands_beside_e(tmp_path: Path, store: Path) -> None:
+    said = said_of(with_about(store, tmp_path / "chain", entropy_rate=1.1))
+    assert "entropy rate is known: 1.1000 nats a token" in said
 
 
 def test_what_sharing_saved_is_counted(tmp_path: Path, store: Path) -> None:
-    import dataclasses
-
-    shared = Store(tmp_path / "shared")
-    shutil.copytree(store, shared.root)
-    run = next(r for r in shared.records() if r.status == "done")
-    shared.write(dataclasses.replace(run, about={**run.about, "from_step": run.config.steps // 2}))
-    assert "saved by 1 run that began from a shared checkpoint" in words(
-        report.write(shared.root, tmp_path / "out", **DRAWS)
-    )
+    said = said_of(with_about(store, tmp_path / "shared", from_step=10))
+    assert "saved by 20 runs that began from a shared checkpoint" in said
 
 
 def test_numbers_keep_the_digits_that_their_interval_leaves() -> None:
