@@ -85,7 +85,7 @@ def train(args: argparse.Namespace) -> int:
 
     store, failed = Store(args.store), 0
     for config in configs:
-        say = speaker(config, events=args.events)
+        say = speaker(config, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
         try:
             record = train_one(
                 config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked)

@@ -325,7 +325,7 @@ def override(config: Config, assignments: list[str]) -> Config:
             at = at[parent]
         _require(isinstance(at, dict), f"--set {assignment}: {'.'.join(parents)} has no fields")
         _require(last in at, f"--set {assignment}: unknown field {last}: known are {', '.join(at)}")
-        at[last] = value
+        at[last] = text if isinstance(at[last], str) and not isinstance(value, str) else value
     return from_dict(type(config), data)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,15 +14,19 @@ from scaling.config import RunConfig
 LINE_SECONDS = 10.0  # between lines where nobody watches a terminal
 
 
-def speaker(config: RunConfig, *, events: bool) -> Callable[[dict[str, Any]], None]:
-    """A function that takes the trainer's events."""
-    if events:
+def speaker(config: RunConfig, *, events: bool, unheard: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
+    """A function that takes the trainer's events; `unheard` is called where their reader has gone."""
+    if not events:
+        return _person(config)
 
-        def tell(event: dict[str, Any]) -> None:
+    def tell(event: dict[str, Any]) -> None:
+        try:
             print(json.dumps(event), flush=True)
+        except BrokenPipeError:
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+            unheard()
 
-        return tell
-    return _person(config)
+    return tell
 
 
 def _person(config: RunConfig) -> Callable[[dict[str, Any]], None]:

@@ -164,10 +164,24 @@ def test_doubts_are_named() -> None:
 
 
 def test_minima_off_their_grid_are_left_out_and_named() -> None:
-    away = sweep(off=1.6)
-    found = isoflop(away)
-    assert not any(one.inside for one in found.budgets) or any("edge-minimum" in said for said in found.verdict)
-    assert not any(one.concave for one in isoflop(sweep()).budgets)
+    found = isoflop(sweep(off=1.6))  # minima lie 1.6 nats below the middle of grids that reach 1.1
+    assert found.params is None and not any(one.inside for one in found.budgets)
+    assert sum(said.startswith("edge-minimum: ") for said in found.verdict) == len(found.budgets) == 4
+    with pytest.raises(FitError, match="edge-minimum"):
+        fit(sweep(off=1.6), "chinchilla-2", bootstrap=100)
+
+
+def test_draws_spread_as_the_theory_of_least_squares_says() -> None:
+    """Var = (JᵀJ)⁻¹·RSS/(n − p), times free/(free − 2) for Student's t; uncorrected residuals give 87% of it."""
+    some, law = sweep(0.001), laws.LAWS["chinchilla"]
+    found = fit(some, objective="mse-log", bootstrap=4000)
+    problem = Problem(law, (some.N, some.D), np.log(some.L), np.ones(20), OBJECTIVES["mse-log"])
+    J = problem.jacobian(problem.coordinates({k: np.array([v]) for k, v in found.params.items()}))[0]
+    variance = np.linalg.inv(J @ J.T) * found.objective["value"] / 15 * 15 / 13
+    for name in ("alpha", "beta"):  # their coordinates are logarithms
+        at = problem.names.index(name)
+        ratio = np.log(found.draws[name]).std() / np.sqrt(variance[at, at])
+        assert abs(ratio - 1) < 0.07, ratio
 
 
 def test_parabolas_find_the_minima_of_a_symmetric_sweep() -> None:

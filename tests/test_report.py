@@ -58,8 +58,12 @@ def test_the_numbers_are_those_of_the_fits(page: Path, source: Source) -> None:
     said = words(page)
     fit = source.fit("chinchilla")
     for name, value in fit.params.items():
-        assert prose.number(value, fit.intervals[name]) in said
-        assert prose.between(fit.intervals[name]) in said
+        row = (
+            prose.SYMBOLS.get(name, name),
+            prose.number(value, fit.intervals[name]),
+            prose.between(fit.intervals[name]),
+        )
+        assert "".join(row) in said
     for law in ("chinchilla-1", "chinchilla-2", "chinchilla"):
         optimum = source.fit(law).optimum
         assert optimum is not None
