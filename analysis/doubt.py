@@ -36,7 +36,7 @@ def resample(
     (half of Silverman's bandwidth, variance kept); and each draw is scaled by √(free / χ²(free)). That scale is the
     doubt about the noise itself: with it, percentile intervals of 20 points cover as Student's t would.
     """
-    scaled = residual_n / 1.0
+    scaled = residual_n / np.sqrt(1 - np.clip(leverage_n, 0, 0.98))
     pool = scaled if told_n is None else scaled[told_n]
     pool = pool - pool.mean()
     spread = max(float(pool.std()), 1e-300)
