@@ -234,7 +234,9 @@ def test_a_launcher_that_is_gone_stops_the_run_with_its_state_saved(
     wait_for(child, "step")
     assert child.stdout is not None
     child.stdout.close()
-    assert child.wait(timeout=60) == 75
+    child.stdout = None
+    child.communicate(timeout=60)
+    assert child.returncode == 75
     record = store.read(run_id(config))
     assert record is not None and record.status == "stopped"
 

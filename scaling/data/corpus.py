@@ -34,6 +34,7 @@ class Tokens:
     eod: int | None
     tokenizer: str
     facts: dict[str, Any] = field(default_factory=dict)
+    total: int | None = None  # tokens, where known beforehand
 
 
 def parse(spec: str) -> tuple[str, str, dict[str, str]]:

@@ -71,7 +71,7 @@ def _tokens(spec: str, corpus: Tokens, folder: Path) -> Path:
         return _write(spec, split, counted, folder, corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
 
     if corpus.eod is None:
-        return write(_cut(corpus.documents), {False: 1})
+        return write(_cut(corpus.documents, corpus.total), {False: 1})
     counted: dict[bool, int] = {}
     if sum(1 for _ in itertools.islice(corpus.documents(), FEW)) < FEW:
         print(f"{spec}: fewer than {FEW} documents: the end of the corpus is held out", file=sys.stderr)
@@ -102,17 +102,23 @@ def _text(spec: str, corpus: Text, folder: Path, name: str) -> Path:
     return path
 
 
-def _cut(stream: Callable[[], Iterator[np.ndarray]]) -> Split:
-    """Splits a stream of arrays: all but the last part trains, the last is held out."""
-    total = sum(len(part) for part in stream())
-    cut = total - total // END
+def _cut(stream: Callable[[], Iterator[np.ndarray]], total: int | None = None) -> Split:
+    """Splits a stream of arrays: all but the last part trains, the last is held out. To be read in that order, once."""
+    if total is None:
+        total = sum(len(part) for part in stream())
+    left, parts, over = total - total // END, stream(), np.zeros(0, np.uint32)
 
     def split(held: bool) -> Iterator[np.ndarray]:
-        at = 0
-        for part in stream():
-            here = max(0, cut - at)
-            at += len(part)
-            yield part[here:] if held else part[:here]
+        nonlocal left, over
+        if held:
+            yield over
+            yield from parts
+            return
+        while left:
+            part = next(parts)
+            over, part = part[left:], part[:left]
+            left -= len(part)
+            yield part
 
     return split
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from scaling.data.tokens import DataError
 from scaling.record import write_atomic
 
 BYTES_EOD = 256
+SPACE = "▁"  # U+2581, which SentencePiece writes for a space
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def _bytes(tokens: np.ndarray) -> bytes:
 
 
 def train_sentencepiece(size: int, training: Callable[[], Iterator[bytes]]) -> bytes:
-    """A unigram-free BPE model of `size` pieces with byte fallback: every text comes back as it was."""
+    """A BPE model of `size` pieces with byte fallback: every text comes back as it was."""
     try:
         import sentencepiece as sp
     except ImportError:
@@ -70,12 +73,19 @@ def sentencepiece(name: str, model: bytes, folder: Path) -> Tokenizer:
 
     digest = hashlib.sha256(model).hexdigest()
     kept = folder / f"sentencepiece-{digest[:16]}.model"
-    if not kept.exists():
+    if not kept.exists() or kept.read_bytes() != model:
         write_atomic(kept, model)
     processor = sp.SentencePieceProcessor(model_proto=model)
+    # As a piece, SPACE means a space; as bytes, itself. So a SPACE in the text goes in as bytes, and so
+    # does a space where the model has no piece for it.
+    spelled = {c: [processor.piece_to_id(f"<0x{b:02X}>") for b in c.encode()] for c in (SPACE, " ")}
+    if processor.piece_to_id(SPACE) != processor.unk_id():
+        del spelled[" "]
+    parts = re.compile(f"([{''.join(spelled)}])")
 
     def encode(document: bytes) -> np.ndarray:
-        return np.asarray(processor.encode(document.decode()), np.int64)
+        ids = [spelled[part] if part in spelled else processor.encode(part) for part in parts.split(document.decode())]
+        return np.asarray(list(itertools.chain.from_iterable(ids)), np.int64)
 
     def decode(tokens: np.ndarray) -> bytes:
         return processor.decode([int(t) for t in tokens if t != processor.eos_id()]).encode()

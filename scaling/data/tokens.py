@@ -6,11 +6,14 @@ a multiple of 4096, then the tokens of the training split and of the validation 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
 import os
 import re
+import socket
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +25,9 @@ MAGIC = b"SCLTOKS1"
 ALIGN = 4096
 CHUNK = 1 << 22  # bytes read or written at a time
 SUFFIX = ".tokens"
+WIDTHS = {"<u2": 2, "<u4": 4}  # bytes a token
+FIELDS = {"corpus", "tokenizer", "vocab", "eod", "documents", "facts", "dtype", "counts", "content_hash"}
+DAY = 86_400  # seconds
 
 
 class DataError(ValueError):
@@ -66,9 +72,9 @@ class TokenFile:
 
 
 def token_type(vocab: int) -> str:
-    """Smallest of uint16 and uint32 that holds the vocabulary."""
-    if not 0 < vocab <= 1 << 32:
-        raise DataError(f"a vocabulary of {vocab} tokens: must be between 1 and 2**32")
+    """Smallest of uint16 and uint32 that holds the vocabulary; batches are int32."""
+    if not 0 < vocab <= 1 << 31:
+        raise DataError(f"a vocabulary of {vocab} tokens: must be between 1 and 2**31")
     return "<u2" if vocab <= 1 << 16 else "<u4"
 
 
@@ -85,7 +91,7 @@ def read_header(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             start = file.read(16)
             if size == 0:
-                raise DataError(f"{path}: empty: prepare the corpus again")
+                raise DataError(f"{path}: empty: remove it and prepare the corpus again")
             if start[:8] != MAGIC:
                 raise DataError(f"{path}: not a token file: make one with `python -m scaling prepare`")
             length = int.from_bytes(start[8:], "little")
@@ -95,12 +101,15 @@ def read_header(path: Path) -> dict[str, Any]:
     try:
         header = json.loads(text)
         offset = -(-(16 + length) // ALIGN) * ALIGN
-        expected = offset + sum(header["counts"]) * np.dtype(header["dtype"]).itemsize
-    except (ValueError, KeyError, TypeError):
-        raise DataError(f"{path}: damaged header: prepare the corpus again") from None
+        train, validation = header["counts"]
+        expected = offset + (train + validation) * WIDTHS[header["dtype"]]
+        if header.keys() != FIELDS or min(train, validation) < 0:
+            raise KeyError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise DataError(f"{path}: damaged header: remove it and prepare the corpus again") from None
     if size != expected:
         how = "truncated" if size < expected else "too long"
-        raise DataError(f"{path}: {how}: {size} bytes where the header says {expected}: prepare the corpus again")
+        raise DataError(f"{path}: {how}: {size} bytes where the header says {expected}: remove it and prepare the corpus again")
     return {**header, "offset": offset}
 
 
@@ -115,7 +124,7 @@ def open_tokens(path: Path) -> TokenFile:
                 digest.update(chunk)
         found = content_hash(header["dtype"], header["vocab"], tuple(header["counts"]), digest.hexdigest())
         if found != header["content_hash"]:
-            raise DataError(f"{path}: altered: its content does not match its checksum: prepare the corpus again")
+            raise DataError(f"{path}: altered: its content does not match its checksum: remove it and prepare the corpus again")
         _remember(path)
     return TokenFile(
         path, header["corpus"], header["tokenizer"], header["vocab"], header["eod"], header["documents"],
@@ -130,13 +139,23 @@ def _stamp(path: Path) -> tuple[Path, str]:
 
 def _verified(path: Path) -> bool:
     stamp, now = _stamp(path)
-    return stamp.is_file() and stamp.read_text() == now
+    with contextlib.suppress(OSError):
+        return stamp.read_bytes() == now.encode()
+    return False
 
 
 def _remember(path: Path) -> None:
     stamp, now = _stamp(path)
-    if os.access(path.parent, os.W_OK):
+    with contextlib.suppress(OSError):  # a folder that is read only, or full: the file is verified again next time
         stamp.write_text(now)
+
+
+def _intact(path: Path, content_hash: str) -> bool:
+    """Whether the file is there, whole, and has that content."""
+    try:
+        return path.exists() and open_tokens(path).content_hash == content_hash
+    except DataError:  # damaged: what is being prepared takes its place
+        return False
 
 
 def _token_files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
@@ -179,8 +198,7 @@ def write_tokens(
     folder.mkdir(parents=True, exist_ok=True)
     sweep_up(folder)
     dtype = token_type(vocab)
-    payload = folder / f".payload-{os.getpid()}"
-    whole = folder / f".writing-{os.getpid()}"
+    payload, whole = (folder / f".{part}-{socket.gethostname()}-{os.getpid()}" for part in ("payload", "writing"))
     try:
         digest = hashlib.sha256()
         with payload.open("wb") as file:
@@ -194,7 +212,7 @@ def write_tokens(
         }  # fmt: skip
         slug = re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")[:40]
         final = folder / f"{slug}-{name[:16]}{SUFFIX}"
-        if final.exists() and read_header(final)["content_hash"] == name:
+        if _intact(final, name):
             os.utime(final)
             _remember(final)
             return final
@@ -227,8 +245,19 @@ def _append(file: BinaryIO, arrays: Iterable[np.ndarray], dtype: str, vocab: int
 
 
 def sweep_up(folder: Path) -> None:
-    """Removes what processes that are gone left half written."""
+    """Removes what processes that are gone left half written; another host's after a day without a change."""
     for left in [*folder.glob(".payload-*"), *folder.glob(".writing-*")]:
-        pid = left.name.rpartition("-")[2]
-        if pid != str(os.getpid()) and not Path(f"/proc/{pid}").exists():
-            left.unlink(missing_ok=True)
+        host, _, pid = left.name.partition("-")[2].rpartition("-")
+        with contextlib.suppress(FileNotFoundError):  # another process swept it up
+            if not _alive(int(pid)) if host == socket.gethostname() else time.time() - left.stat().st_mtime > DAY:
+                left.unlink()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another person's
+        return True
+    return True

@@ -5,6 +5,7 @@ probabilities, whose entropy rate is computed exactly: a sweep on it has a known
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from bisect import bisect
 from collections.abc import Iterator
@@ -35,16 +36,22 @@ def open_corpus(argument: str, options: dict[str, str]) -> Tokens:
     """Options: order, vocab, tokens, seed, zipf (the exponent). The stream has no document ends."""
     known_options("markov", {**options, **({argument: ""} if argument else {})}, tuple(DEFAULTS))
     given = {**DEFAULTS, **options}
-    try:
-        order, vocab, tokens, seed = (int(given[name]) for name in ("order", "vocab", "tokens", "seed"))
-        zipf = float(given["zipf"])
-    except ValueError as error:
-        raise DataError(f"corpus markov: {error}") from None
-    if not (order >= 1 and vocab >= 2 and tokens >= 1 and zipf >= 0 and vocab**order <= 1 << 16):
-        raise DataError("corpus markov: order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ 65,536 are allowed")
+    order, vocab, tokens, seed = (int(_number(name, given[name], int)) for name in ("order", "vocab", "tokens", "seed"))
+    zipf = _number("zipf", given["zipf"], float)
+    if not (1 <= order <= 16 and vocab >= 2 and tokens >= 1 and 0 <= zipf < math.inf and vocab**order <= 1 << 16):
+        allowed = "order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ 65,536"
+        raise DataError(f"corpus markov: allowed are {allowed}; given were {given}".replace("'", ""))
     chain = make_chain(order, vocab, seed, zipf)
     facts = {"entropy_rate": entropy_rate(chain), "order": order}
-    return Tokens(lambda: sample(chain, tokens, seed), vocab, None, "symbols", facts)
+    return Tokens(lambda: sample(chain, tokens, seed), vocab, None, "symbols", facts, tokens)
+
+
+def _number(name: str, text: str, kind: type[int] | type[float]) -> float:
+    try:
+        return kind(text)
+    except ValueError:
+        what = "a whole number" if kind is int else "a number"
+        raise DataError(f"corpus markov: {name}={text}: must be {what}") from None
 
 
 def make_chain(order: int, vocab: int, seed: int, zipf: float) -> Chain:
@@ -63,7 +70,7 @@ def make_chain(order: int, vocab: int, seed: int, zipf: float) -> Chain:
 
 def stationary(chain: Chain) -> np.ndarray:
     """Long-run probability of each context, shape (V^order,), to a residual under 1e-14."""
-    contexts, vocab = chain.transition.shape
+    contexts = len(chain.transition)
     p = np.full(contexts, 1 / contexts)
     for _ in range(100_000):
         moved = step(chain, p)

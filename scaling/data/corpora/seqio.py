@@ -21,7 +21,8 @@ def open_corpus(argument: str, options: dict[str, str]) -> Tokens:
     try:
         import seqio
     except ImportError as error:
-        raise DataError(f"corpus seqio:{argument} needs the [data] extra: pip install 'scaling[data]' ({error})") from None
+        need = "needs the [data] extra: pip install 'scaling[data]'"
+        raise DataError(f"corpus seqio:{argument} {need} ({error})") from None
     feature, split = options.get("feature", "targets"), options.get("split", "train")
     try:
         if "module" in options:
@@ -32,6 +33,8 @@ def open_corpus(argument: str, options: dict[str, str]) -> Tokens:
     if feature not in task.output_features:
         known = ", ".join(task.output_features)
         raise DataError(f"corpus seqio:{argument}: no feature {feature!r}: known are {known}")
+    if split not in task.splits:
+        raise DataError(f"corpus seqio:{argument}: no split {split!r}: known are {', '.join(task.splits)}")
     vocabulary = task.output_features[feature].vocabulary
     eod = vocabulary.eos_id
     if eod is None:

@@ -14,7 +14,8 @@ def open_corpus(argument: str, options: dict[str, str]) -> Text:
     try:
         import tensorflow_datasets as tfds
     except ImportError as error:
-        raise DataError(f"corpus tfds:{argument} needs the [data] extra: pip install 'scaling[data]' ({error})") from None
+        need = "needs the [data] extra: pip install 'scaling[data]'"
+        raise DataError(f"corpus tfds:{argument} {need} ({error})") from None
     feature, split = options.get("feature", "text"), options.get("split", "train")
     try:
         builder = tfds.builder(argument, data_dir=options.get("data_dir"))
@@ -29,8 +30,16 @@ def open_corpus(argument: str, options: dict[str, str]) -> Text:
 
     def documents() -> Iterator[bytes]:
         examples = builder.as_dataset(split=split, shuffle_files=False)
-        for example in tfds.as_numpy(examples):
-            if example[feature]:
-                yield bytes(example[feature])
+        for number, example in enumerate(tfds.as_numpy(examples)):
+            document = example[feature]
+            if not isinstance(document, bytes):
+                raise DataError(f"corpus tfds:{argument}: feature {feature!r} is not text: name another with feature=")
+            try:
+                document.decode("utf-8")
+            except UnicodeDecodeError as error:
+                where = f"document {number} is not UTF-8 at byte offset {error.start}"
+                raise DataError(f"corpus tfds:{argument}: {where}") from None
+            if document:
+                yield document
 
     return Text(documents, builder.info.splits[split].num_examples)

@@ -1,0 +1,89 @@
+"""The same Transformer in plain PyTorch, eager, for `bench` to stand beside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from scaling.config import RunConfig
+
+
+def torch_step(config: RunConfig, tokens: np.ndarray) -> Callable[[], None] | None:
+    """One training step (forward, backward, clipping, fused AdamW) as a call; None where PyTorch is missing.
+
+    As fast as eager PyTorch is written: one matrix for queries, keys and values, fused causal
+    attention, fused optimiser. On a GPU it runs there, in bfloat16 as ours does.
+    """
+    try:
+        import torch
+    except ImportError:
+        return None
+    import torch.nn.functional as F
+    from torch import nn
+
+    shape, length = config.model, config.data.length
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    D, H, h = shape.width, shape.heads, shape.head
+
+    class Norm(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.g = nn.Parameter(torch.ones(D))
+
+        def forward(self, x: Any) -> Any:
+            return F.rms_norm(x, (D,), self.g, shape.norm_eps)
+
+    angles = torch.arange(length)[:, None] * shape.rope_base ** (-torch.arange(0, h, 2) / h)[None]
+    cos, sin = angles.cos().to(device), angles.sin().to(device)
+
+    def rotate(x: Any) -> Any:
+        a, b = x.chunk(2, -1)
+        return torch.cat([a * cos - b * sin, a * sin + b * cos], -1)
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.norm1, self.norm2 = Norm(), Norm()
+            self.qkv, self.out = nn.Linear(D, 3 * H * h, bias=False), nn.Linear(H * h, D, bias=False)
+            self.gate = nn.Linear(D, shape.mlp_width, bias=False)
+            self.up = nn.Linear(D, shape.mlp_width, bias=False)
+            self.down = nn.Linear(shape.mlp_width, D, bias=False)
+
+        def forward(self, x: Any) -> Any:
+            B, L, _ = x.shape
+            q, k, v = (t.view(B, L, H, h).transpose(1, 2) for t in self.qkv(self.norm1(x)).split(H * h, 2))
+            y = F.scaled_dot_product_attention(rotate(q), rotate(k), v, is_causal=True)
+            x = x + self.out(y.transpose(1, 2).reshape(B, L, H * h))
+            z = self.norm2(x)
+            return x + self.down(F.silu(self.gate(z)) * self.up(z))
+
+    class Model(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.embedding = nn.Embedding(shape.vocab, D)
+            self.blocks = nn.ModuleList(Block() for _ in range(shape.layers))
+            self.norm, self.head = Norm(), nn.Linear(D, shape.vocab, bias=False)
+
+        def forward(self, x: Any, y: Any) -> Any:
+            x = self.embedding(x)
+            for block in self.blocks:
+                x = block(x)
+            return F.cross_entropy(self.head(self.norm(x)).view(-1, shape.vocab), y.reshape(-1))
+
+    torch.manual_seed(0)
+    model = Model().to(device)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
+    batch = torch.as_tensor(tokens.astype(np.int64), device=device)
+
+    def step() -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+            loss = model(batch[:, :-1], batch[:, 1:])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip)
+        optimizer.step()
+        loss.item()
+
+    return step
