@@ -133,14 +133,13 @@ MEANING = {
 
 def _floor(source: Source, fit: Fit) -> str:
     """The entropy rate beside E, where the corpus has a known one."""
-    rates = {r.about["entropy_rate"] for r in source.records if "entropy_rate" in r.about}
-    if len(rates) != 1:
+    rate, (low, high) = source.entropy_rate, fit.intervals["E"]
+    if rate is None:
         return ""
-    rate, (low, high) = rates.pop(), fit.intervals["E"]
     side = "inside" if low <= rate <= high else "outside"
     return (
         f"<p>The text's entropy rate is known: {rate:.4f} nats a token, {side} of the interval of E. "
-        "No model can do better on average.</p>"
+        "No model can do better in the long run.</p>"
     )
 
 
@@ -220,6 +219,8 @@ def _doubts(found: Findings) -> str:
     if len(points):
         if np.isfinite(points.C).all():
             said.append(text(prose.extrapolation(points)))
+        if "chinchilla-2" in found.fits:
+            said.append(text(prose.parabolas(found.source.isoflop())))
         said.append(
             f"Counting: {text(points.convention)}. The exponents depend on what is counted: leaving embedding and "
             "head out of N or C moves them, most of all where models are small (Porian 2024). Fit again with "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.fit import Fit
+    from analysis.isoflop import IsoFlop
     from analysis.points import Points
 
 RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -152,6 +153,16 @@ def disagreement(fits: dict[str, Fit]) -> str | None:
 def _listed(words: list[str]) -> str:
     numbers = [word.removeprefix("Approach ") for word in words]
     return f"Approaches {', '.join(numbers[:-1])} and {numbers[-1]}"
+
+
+def parabolas(found: IsoFlop) -> str:
+    """How much approach 2 stands on, and what it takes for granted."""
+    sound, budgets = sum(one.sound for one in found.budgets), len(found.budgets)
+    return (
+        f"Approach 2 stands on {sound} of {budgets} budgets: those whose minimum lies between their smallest and "
+        "largest model. It takes the loss for a parabola in ln N, which leans its minima to one side where α ≠ β or a grid is "
+        "off-centre, noise or not."
+    )
 
 
 def extrapolation(points: Points) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from html import escape as text
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +44,15 @@ def _row(run: dict[Any, Any]) -> tuple[str, ...]:
 
 def origin(source: Source) -> str:
     """By which commit, on what, in how long, from which text; what is not recorded is said to be so."""
-    done = [r for r in source.records if r.about]
     facts = [("source", source.name), ("counting", source.points.convention if len(source.points) else MISSING)]
     if source.store is not None:
+        said = [r.about for r in source.records]
         facts += [
-            ("commit of the runs", _values(r.about.get("commit") for r in done)),
-            ("device", _values(r.about.get("device") for r in done)),
-            ("token file (content hash)", _values(r.config.data.tokens for r in source.records)),
+            ("commit of the runs", _values(said, "commit")),
+            ("made by", ", ".join(f"{name} {_values(said, name)}" for name in ("jax", "python", "precision"))),
+            ("device", _values(said, "device")),
+            ("text", f"{_values(said, 'corpus')}; tokens: {_values(said, 'tokenizer')}"),
+            ("token file (content hash)", ", ".join(sorted({r.config.data.tokens for r in source.records}))),
             ("time", _seconds(source)),
             ("training compute", _compute(source)),
         ]
@@ -63,9 +64,9 @@ def origin(source: Source) -> str:
     return f"<dl>\n{rows}\n</dl>"
 
 
-def _values(values: Iterable[Any]) -> str:
-    """Distinct values, or that there are none."""
-    known = sorted({str(v) for v in values if v is not None})
+def _values(said: list[dict[str, Any]], name: str) -> str:
+    """Distinct values of a fact, or that there are none."""
+    known = sorted({str(about[name]) for about in said if about.get(name) is not None})
     return ", ".join(known) if known else "not recorded"
 
 
@@ -85,11 +86,10 @@ def _compute(source: Source) -> str:
         return "not recorded"
     total = float(sum(r.flops["total"] for r in done))
     said = f"{prose.flops(total)} FLOPs in {len(done)} runs, every matrix product counted"
-    shared = [r for r in done if r.about.get("from_step")]
-    if shared:
-        saved = sum(r.flops["total"] * r.about["from_step"] / r.config.steps for r in shared)
-        runs = "1 run" if len(shared) == 1 else f"{len(shared)} runs"
-        said += (
-            f"; {prose.flops(saved)} of them ({saved / total:.0%}) saved by {runs} that began from a shared checkpoint"
-        )
+    if not all("steps_computed" in r.about for r in done):
+        return said + "; what sharing prefixes saved of it is not recorded"
+    shares = [(r.flops["total"], max(0.0, 1 - r.about["steps_computed"] / r.config.steps)) for r in done]
+    saved = sum(flops * share for flops, share in shares)
+    if saved:
+        said += f"; {prose.flops(saved)} of them ({saved / total:.0%}) saved by starting from a shared prefix"
     return said

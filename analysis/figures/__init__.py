@@ -110,7 +110,7 @@ def write_beside(figure: Figure, name: str, source: Source, out: Path, width: st
 
 
 def commit() -> str | None:
-    """The commit this code is at, `-dirty` where files were changed since; None outside of its repository."""
+    """The commit this code is at, with `+` where files differ from it; None outside of its repository."""
     here = Path(__file__).resolve()
 
     def git(*arguments: str) -> str | None:
@@ -122,4 +122,4 @@ def commit() -> str | None:
 
     if git("ls-files", "--error-unmatch", here.name) is None:
         return None
-    return git("describe", "--match=", "--always", "--abbrev=40", "--dirty") or None
+    return git("describe", "--match=", "--always", "--abbrev=40", "--dirty=+") or None

@@ -45,7 +45,12 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
     )  # fmt: skip
     low, high = style.limits(*(c.C for c in curves), pad=0.02)
     low = max(low, min(c.C[-1] for c in curves) / SHOWN)
-    axes.set(xlabel=style.C_LABEL, ylabel=style.L_LABEL, xlim=(low, high), ylim=_loss_limits(curves, points.L, low))
+    floor = source.entropy_rate
+    if floor is not None:
+        marks.line(axes, "entropy rate", (low, high), (floor, floor), color=style.BLACK, linestyle=":", linewidth=1.0,
+                   label="entropy rate of the text")  # fmt: skip
+    bottom, top = _loss_limits(curves, np.append(points.L, floor or []), low)
+    axes.set(xlabel=style.C_LABEL, ylabel=style.L_LABEL, xlim=(low, high), ylim=(bottom, top))
     style.log_axes(axes)
     _legend(axes, curves)
     bar = fig.colorbar(ScalarMappable(norm, colors), ax=axes, pad=0.015, aspect=32)

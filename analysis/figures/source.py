@@ -70,6 +70,12 @@ class Source:
         """Of every interval drawn."""
         return float(self.options.get("level", 0.95))
 
+    @property
+    def entropy_rate(self) -> float | None:
+        """Of the text, nats a token, where its corpus has a known one and all runs share it."""
+        known = {r.about.get("corpus_facts", {}).get("entropy_rate") for r in self.records if r.status == "done"}
+        return known.pop() if len(known) == 1 else None
+
     def arguments(self) -> list[str]:
         """The choices made when loading, as options of the command line."""
         columns = ",".join(f"{letter}={name}" for letter, name in (self.choices.get("columns") or {}).items())
