@@ -17,6 +17,8 @@ from analysis.solve import OBJECTIVES, FitError, Objective, Problem, minimise, p
 
 __all__ = ["Fit", "FitError", "Optimum", "fit"]
 
+SAMPLE = 4000  # points that the starts are searched on; more than these are used from the best start on
+
 
 @dataclass(frozen=True)
 class Optimum:
@@ -282,15 +284,21 @@ def search(problem: Problem) -> tuple[np.ndarray, dict[str, int]]:
         starts[:, first + i] = np.log(grid[:, i]) if problem.is_log(name) else grid[:, i]
     typical = np.exp(problem.y.mean()) if problem.objective.log else problem.y.mean()
     starts[:, :first] = typical / max(first, 1)
-    found, cost = minimise(problem, starts)
+    n = problem.y.shape[-1]
+    # Which valley is the lowest, a sample tells as well; all points then say where its floor is.
+    sample = problem if n <= SAMPLE else problem.points(np.random.default_rng(0).choice(n, SAMPLE, replace=False))
+    found, cost = minimise(sample, starts)
     if not np.isfinite(cost).any():
         raise FitError("no start gives the law a finite value on these points")
     best = int(np.nanargmin(cost))
+    if sample is not problem:
+        u = problem.coordinates(sample.params(found[best][None]))
+        found[best] = minimise(problem, u)[0][0]
     u = polish(problem, found[best])
     if problem.objective.name == "lad":
         u = vertex(problem, u)
     # Noiseless points end at rounding error, where no two objectives are equal.
-    floor = 1e-14 * np.sum(problem.weights) * (problem.objective.delta or 1.0)
+    floor = 1e-14 * np.sum(sample.weights) * (problem.objective.delta or 1.0)
     agreed = int(np.sum(cost <= cost[best] * (1 + 1e-4) + floor))
     return u, {"tried": len(grid), "agreed": agreed}
 

@@ -78,6 +78,10 @@ class Problem:
         y, w = self.y, self.weights
         return replace(self, y=y[rows] if y.ndim == 2 else y, weights=w[rows] if w.ndim == 2 else w)
 
+    def points(self, at: np.ndarray) -> Problem:
+        """The same problem on some of its points."""
+        return replace(self, inputs=tuple(x[at] for x in self.inputs), y=self.y[..., at], weights=self.weights[..., at])
+
     def is_log(self, name: str) -> bool:
         """Whether a nonlinear parameter is searched by its logarithm."""
         return self.law.bound(name)[0] > 0
@@ -230,23 +234,30 @@ def _step(problem: Problem, u: np.ndarray, damping: np.ndarray, low: np.ndarray,
     return -np.linalg.solve(H, g[..., None])[..., 0]
 
 
+def gradient(problem: Problem, u_SP: np.ndarray) -> np.ndarray:
+    """Of the objective, by coordinates (S, P)."""
+    slope = problem.objective.slope(problem.residual(u_SP))
+    return np.einsum("spn,sn->sp", problem.jacobian(u_SP), problem.weights * slope)
+
+
+def hessian(problem: Problem, u_P: np.ndarray) -> np.ndarray:
+    """Of the objective (P, P), by central differences of its gradient."""
+    h = 1e-7 * np.maximum(np.abs(u_P), 1e-3)
+    ahead, behind = gradient(problem, u_P + np.diag(h)), gradient(problem, u_P - np.diag(h))
+    H = (ahead - behind) / (2 * h[:, None])
+    return 0.5 * (H + H.T)
+
+
 def polish(problem: Problem, u_P: np.ndarray, steps: int = 60) -> np.ndarray:
     """Newton steps on the objective itself, to the last digits; Huber's linear part has no Gauss–Newton curvature."""
     low, high = problem.limits()
 
-    def gradient(u_SP: np.ndarray) -> np.ndarray:
-        slope = problem.objective.slope(problem.residual(u_SP))
-        return np.einsum("spn,sn->sp", problem.jacobian(u_SP), problem.weights * slope)
-
     u, damping = u_P.copy(), 1e-9
     cost = problem.cost(problem.residual(u[None]))[0]
     for _ in range(steps):
-        g = gradient(u[None])[0]
-        h = 1e-7 * np.maximum(np.abs(u), 1e-3)
-        ahead, behind = gradient(u + np.diag(h)), gradient(u - np.diag(h))
-        H = (ahead - behind) / (2 * h[:, None])
+        g = gradient(problem, u[None])[0]
         free = ~(((u <= low) & (g > 0)) | ((u >= high) & (g < 0)))
-        H = (0.5 * (H + H.T))[np.ix_(free, free)]
+        H = hessian(problem, u)[np.ix_(free, free)]
         H = H + damping * np.diag(np.maximum(np.abs(np.diag(H)), 1e-300))
         move = np.zeros_like(u)
         move[free] = -np.linalg.lstsq(H, g[free], rcond=None)[0]

@@ -223,6 +223,18 @@ def test_approach_one_reads_the_envelope_of_curves() -> None:
     assert "lowest loss of each budget" in fit(sweep(), "chinchilla-1", bootstrap=100).notes[0]
 
 
+def test_many_points_are_searched_by_sample_and_drawn_by_newton_steps_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = grid(0.003, size=71)  # 5,041 points
+    quick = fit(many, bootstrap=400)
+    monkeypatch.setattr("analysis.doubt.LINEAR", 10**9)
+    monkeypatch.setattr("analysis.fit.SAMPLE", 10**9)
+    slow = fit(many, bootstrap=100)
+    for name in TRUTH:
+        assert quick.params[name] == pytest.approx(slow.params[name], rel=1e-8)
+        assert quick.draws[name].std() == pytest.approx(slow.draws[name].std(), rel=0.3)
+    assert quick.verdict == slow.verdict == ("converged",)
+
+
 # What the field published, by its own procedure and ours.
 
 
