@@ -160,8 +160,8 @@ def parabolas(found: IsoFlop) -> str:
     sound, budgets = sum(one.sound for one in found.budgets), len(found.budgets)
     return (
         f"Approach 2 stands on {sound} of {budgets} budgets: those whose minimum lies between their smallest and "
-        "largest model. It takes the loss for a parabola in ln N, which leans its minima to one side where α ≠ β or a grid is "
-        "off-centre, noise or not."
+        "largest model. It takes the loss for a parabola in ln N, which leans its minima to one side where α ≠ β or a "
+        "grid is off-centre, noise or not."
     )
 
 

@@ -85,5 +85,12 @@ def record(of: RunConfig, status: str, final: float | None, **about: str) -> Rec
         params=parameters(of.model),
         flops=run_flops(of),
         final={} if final is None else {"loss": final, "step": of.steps, "tokens": of.tokens},
-        about={"commit": "c0ffee" * 6 + "abcd", "device": "cpu", "seconds": 12.5, "token_file": "ab" * 32, **about},
+        about={
+            "commit": "c0ffee" * 6 + "abcd",
+            "device": "cpu",
+            "jax": "0.10.2",
+            "corpus": "cpython",
+            "seconds": 12.5,
+            **about,
+        },
     )
