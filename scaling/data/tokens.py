@@ -27,6 +27,7 @@ CHUNK = 1 << 22  # bytes read or written at a time
 SUFFIX = ".tokens"
 WIDTHS = {"<u2": 2, "<u4": 4}  # bytes a token
 FIELDS = {"corpus", "tokenizer", "vocab", "eod", "documents", "facts", "dtype", "counts", "content_hash"}
+AGAIN = "remove it and prepare the corpus again"
 DAY = 86_400  # seconds
 
 
@@ -91,7 +92,7 @@ def read_header(path: Path) -> dict[str, Any]:
         with path.open("rb") as file:
             start = file.read(16)
             if size == 0:
-                raise DataError(f"{path}: empty: remove it and prepare the corpus again")
+                raise DataError(f"{path}: empty: {AGAIN}")
             if start[:8] != MAGIC:
                 raise DataError(f"{path}: not a token file: make one with `python -m scaling prepare`")
             length = int.from_bytes(start[8:], "little")
@@ -106,10 +107,10 @@ def read_header(path: Path) -> dict[str, Any]:
         if header.keys() != FIELDS or min(train, validation) < 0:
             raise KeyError
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(f"{path}: damaged header: remove it and prepare the corpus again") from None
+        raise DataError(f"{path}: damaged header: {AGAIN}") from None
     if size != expected:
         how = "truncated" if size < expected else "too long"
-        raise DataError(f"{path}: {how}: {size} bytes where the header says {expected}: remove it and prepare the corpus again")
+        raise DataError(f"{path}: {how}: {size} bytes where the header says {expected}: {AGAIN}")
     return {**header, "offset": offset}
 
 
@@ -124,7 +125,7 @@ def open_tokens(path: Path) -> TokenFile:
                 digest.update(chunk)
         found = content_hash(header["dtype"], header["vocab"], tuple(header["counts"]), digest.hexdigest())
         if found != header["content_hash"]:
-            raise DataError(f"{path}: altered: its content does not match its checksum: remove it and prepare the corpus again")
+            raise DataError(f"{path}: altered: its content does not match its checksum: {AGAIN}")
         _remember(path)
     return TokenFile(
         path, header["corpus"], header["tokenizer"], header["vocab"], header["eod"], header["documents"],
@@ -158,6 +159,10 @@ def _intact(path: Path, content_hash: str) -> bool:
         return False
 
 
+def _is(header: dict[str, Any], corpus: str, tokenizer: str) -> bool:
+    return (header["corpus"], header["tokenizer"]) == (corpus, tokenizer)
+
+
 def _token_files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
     for path in sorted(folder.glob(f"*{SUFFIX}")):
         if not path.name.startswith("."):
@@ -174,7 +179,7 @@ def find_tokens(folder: Path, content_hash: str) -> Path:
 
 def find_corpus(folder: Path, corpus: str, tokenizer: str = "bytes") -> Path | None:
     """The newest token file of that corpus and tokeniser in `folder`, None where there is none."""
-    found = [p for p, h in _token_files(folder) if (h["corpus"], h["tokenizer"]) == (corpus, tokenizer)]
+    found = [path for path, header in _token_files(folder) if _is(header, corpus, tokenizer)]
     return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
@@ -212,6 +217,8 @@ def write_tokens(
         }  # fmt: skip
         slug = re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")[:40]
         final = folder / f"{slug}-{name[:16]}{SUFFIX}"
+        if _intact(final, name) and not _is(read_header(final), corpus, tokenizer):  # same text under a like name
+            final = folder / f"{slug}-{hashlib.sha256(corpus.encode()).hexdigest()[:8]}-{name[:16]}{SUFFIX}"
         if _intact(final, name):
             os.utime(final)
             _remember(final)
