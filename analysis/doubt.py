@@ -186,7 +186,7 @@ def _edge(problem: Problem, u_P: np.ndarray, at: int, low: float, high: float) -
         return "lower" if u_P[at] <= AT_BOUND * typical else None
     if u_P[at] <= low + AT_BOUND * max(1.0, abs(low)):
         return "lower"
-    return "upper" if u_P[at] >= high - AT_BOUND * max(1.0, abs(high)) else None
+    return "upper" if np.isfinite(high) and u_P[at] >= high - AT_BOUND * max(1.0, abs(high)) else None
 
 
 def _drawn_at_bound(problem: Problem, drawn: dict[str, np.ndarray], name: str) -> np.ndarray:

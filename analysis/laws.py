@@ -26,6 +26,7 @@ class Law:
     bounds: lowest and highest value of a parameter; (0, inf) where not given.
     powers: linear parameters that multiply a falling power of an input, {"A": ("N", "alpha")}: solved for faster,
         and a fit in which one vanishes is refused, because then the loss does not fall with that input.
+    constants: linear parameters that stand alone.
     optimum: (params, k) -> (a, b, ln G): N* = G·(C/k)^a, D* = (C/k)^b / G, where C = k·N·D.
     frontier: fitted to the runs that no run with less of the input beats.
     """
@@ -36,6 +37,7 @@ class Law:
     linear: tuple[str, ...] = ()
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     powers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    constants: tuple[str, ...] = ()
     optimum: Callable[[dict[str, Array], float], tuple[Array, Array, Array]] | None = None
     frontier: bool = False
 
@@ -125,6 +127,7 @@ def _power(function: Callable[..., Array], scale: str, exponent: str, letter: st
         linear=("E", scale),
         bounds={exponent: EXPONENT},
         powers={scale: (letter, exponent)},
+        constants=("E",),
         frontier=True,
     )
 
@@ -137,6 +140,7 @@ LAWS: dict[str, Law] = {
         linear=("E", "A", "B"),
         bounds={"alpha": EXPONENT, "beta": EXPONENT},
         powers={"A": ("N", "alpha"), "B": ("D", "beta")},
+        constants=("E",),
         optimum=chinchilla_optimum,
     ),
     "kaplan-n": _kaplan(kaplan_n, "Nc", "1.1"),

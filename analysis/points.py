@@ -272,8 +272,9 @@ def duplicates(points: Points) -> list[str]:
     """Rows that are the same in N, D, C and L as an earlier one: "later = earlier"."""
     first: dict[tuple[float, ...], str] = {}
     twins = []
-    for *key, name in zip(points.N, points.D, points.C, points.L, points.names, strict=True):
-        seen = first.setdefault(tuple(np.nan_to_num(key)), name)
+    rows = np.nan_to_num(np.stack([points.N, points.D, points.C, points.L], -1)).tolist()
+    for row, name in zip(rows, points.names, strict=True):
+        seen = first.setdefault(tuple(row), name)
         if seen is not name:
             twins.append(f"{name} = {seen}")
     return twins

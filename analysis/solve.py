@@ -10,13 +10,14 @@ Key: S starts or draws, P parameters, n points; arrays end in their axes.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from analysis.laws import Law
 
 LARGEST = 2_000_000  # elements of one array before starts are worked through in parts
-STEP = 1e-6  # of a central difference, in the logarithm of a parameter
+STEP = 1e-6  # of a central difference, relative above 1
 
 
 class FitError(RuntimeError):
@@ -98,16 +99,16 @@ class Problem:
     def params(self, u_SP: np.ndarray) -> dict[str, np.ndarray]:
         """The law's own parameters (S,) at coordinates."""
         free = self._free(u_SP)
-        linear = {
-            name: u_SP[:, j] * np.exp(-log_scale[:, 0]) for j, (name, _, log_scale) in enumerate(self._columns(free))
-        }
+        scales = self._log_scales(free)
+        linear = {name: u_SP[:, j] * np.exp(-scales[j]) for j, name in enumerate(self.law.linear)}
         both = {**linear, **{name: value[:, 0] for name, value in free.items()}}
         return {name: both[name] for name in self.law.parameters}
 
     def coordinates(self, params: dict[str, np.ndarray]) -> np.ndarray:
         """The inverse of `params`: (S, P)."""
         free = {name: np.atleast_1d(params[name])[:, None] for name in self.law.nonlinear}
-        u = [np.atleast_1d(params[name]) * np.exp(scale[:, 0]) for name, _, scale in self._columns(free)]
+        scales = self._log_scales(free)
+        u = [np.atleast_1d(params[name]) * np.exp(scales[j]) for j, name in enumerate(self.law.linear)]
         u += [np.log(value[:, 0]) if self.is_log(name) else value[:, 0] for name, value in free.items()]
         return np.stack(u, -1)
 
@@ -117,34 +118,51 @@ class Problem:
         values = {name: u_SP[:, first + i, None] for i, name in enumerate(self.law.nonlinear)}
         return {name: np.exp(v) if self.is_log(name) else v for name, v in values.items()}
 
-    def _columns(self, free: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """Each linear parameter's name, its column (S, n) at geometric mean 1, and ln of what that divided by."""
+    def _columns(self, free: dict[str, np.ndarray]) -> list[tuple[str, np.ndarray]]:
+        """Each linear parameter's name and its column (S, n) or (1, n), scaled to geometric mean 1."""
         out = []
-        size = max((len(v) for v in free.values()), default=1)
         for name in self.law.linear:
             if name in self.law.powers:
                 letter, exponent = self.law.powers[name]
-                log_x, mean = self._logs(letter)
-                out.append((name, np.exp(-free[exponent] * log_x), -free[exponent] * mean))
-                continue
-            unit = {other: 1.0 if other == name else 0.0 for other in self.law.linear}
-            column = np.log(self.law.function(*self.inputs, **unit, **free))
-            column = np.broadcast_to(column, (size, self.y.shape[-1]))
-            mean = column.mean(-1, keepdims=True)
-            out.append((name, np.exp(column - mean), mean))
+                out.append((name, np.exp(-free[exponent] * self._logs[letter][0])))
+            elif name in self.law.constants:
+                out.append((name, np.ones((1, self.y.shape[-1]))))
+            else:
+                column = self._log_column(name, free)
+                out.append((name, np.exp(column - column.mean(-1, keepdims=True))))
         return out
 
-    def _logs(self, letter: str) -> tuple[np.ndarray, float]:
-        """ln of an input about its mean (n,), and that mean."""
-        log_x = np.log(self.inputs[self.law.inputs.index(letter)])
-        return log_x - log_x.mean(), float(log_x.mean())
+    def _log_scales(self, free: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """ln of what each column was divided by (S,) or (1,)."""
+        out = []
+        for name in self.law.linear:
+            if name in self.law.powers:
+                letter, exponent = self.law.powers[name]
+                out.append(-free[exponent][:, 0] * self._logs[letter][1])
+            elif name in self.law.constants:
+                out.append(np.zeros(1))
+            else:
+                out.append(self._log_column(name, free).mean(-1))
+        return out
+
+    def _log_column(self, name: str, free: dict[str, np.ndarray]) -> np.ndarray:
+        """ln of what a linear parameter multiplies (S, n): the law with that one 1 and the others 0."""
+        unit = {other: 1.0 if other == name else 0.0 for other in self.law.linear}
+        column = np.log(self.law.function(*self.inputs, **unit, **free))
+        return np.broadcast_to(column, (max(len(v) for v in free.values()), self.y.shape[-1]))
+
+    @cached_property
+    def _logs(self) -> dict[str, tuple[np.ndarray, float]]:
+        """For each input its ln about the mean (n,), and that mean."""
+        logs = {letter: np.log(x) for letter, x in zip(self.law.inputs, self.inputs, strict=True)}
+        return {letter: (x - x.mean(), float(x.mean())) for letter, x in logs.items()}
 
     def model(self, u_SP: np.ndarray) -> np.ndarray:
         """L̂ (S, n)."""
         free = self._free(u_SP)
         if not self.law.linear:
             return self.law.function(*self.inputs, **free)
-        return sum(u_SP[:, j, None] * x for j, (_, x, _) in enumerate(self._columns(free)))
+        return sum(u_SP[:, j, None] * x for j, (_, x) in enumerate(self._columns(free)))
 
     def residual(self, u_SP: np.ndarray) -> np.ndarray:
         """r (S, n): infinite where the law has no value."""
@@ -164,17 +182,17 @@ class Problem:
         out = np.zeros((len(u_SP), P, self.y.shape[-1]))
         free = self._free(u_SP)
         by_power = {exponent for _, exponent in self.law.powers.values()}
-        for j, (name, x, _) in enumerate(self._columns(free)):
+        for j, (name, x) in enumerate(self._columns(free)):
             out[:, j] = x
             if name in self.law.powers:
                 letter, exponent = self.law.powers[name]
                 chain = free[exponent] if self.is_log(exponent) else 1.0
-                out[:, self.names.index(exponent)] -= chain * self._logs(letter)[0] * u_SP[:, j, None] * x
+                out[:, self.names.index(exponent)] -= chain * self._logs[letter][0] * u_SP[:, j, None] * x
         for at in range(first, P):
             if self.names[at] not in by_power:
-                step = np.zeros(P)
-                step[at] = STEP
-                out[:, at] = (self.model(u_SP + step) - self.model(u_SP - step)) / (2 * STEP)
+                step = np.zeros_like(u_SP)
+                step[:, at] = STEP * np.maximum(np.abs(u_SP[:, at]), 1.0)
+                out[:, at] = (self.model(u_SP + step) - self.model(u_SP - step)) / (2 * step[:, at, None])
         return out / self.model(u_SP)[:, None] if self.objective.log else out
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,23 @@ def test_noiseless_surfaces_give_their_exponents_back(ratio: float, objective: s
     assert found.optimum is not None and abs(found.optimum.a - 1 / (1 + ratio)) < 1e-8
 
 
+def test_a_law_that_declares_nothing_but_its_linear_part_fits_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = grid(0.003)
+    declared = fit(one, bootstrap=100)
+    bare = replace(laws.LAWS["chinchilla"], powers={}, constants=())
+    monkeypatch.setitem(laws.LAWS, "chinchilla", bare)
+    plain = fit(one, bootstrap=100)
+    monkeypatch.setitem(
+        laws.LAWS,
+        "chinchilla",
+        replace(bare, linear=(), starts={**bare.starts, "E": (1.0, 2.0), "A": (50.0,), "B": (100.0,)}),
+    )
+    searched = fit(one, bootstrap=100)
+    for name in TRUTH:
+        assert plain.params[name] == pytest.approx(declared.params[name], rel=1e-7)
+        assert searched.params[name] == pytest.approx(declared.params[name], rel=1e-4)
+
+
 @pytest.mark.parametrize("name", [n for n in laws.LAWS if n != "chinchilla"])
 def test_every_law_of_one_input_comes_back(name: str) -> None:
     law = laws.LAWS[name]
@@ -84,9 +102,12 @@ def test_the_jacobian_is_the_derivative() -> None:
             assert np.allclose(row, numeric, rtol=1e-5, atol=1e-8)
 
 
-def test_powers_that_a_law_declares_are_those_of_its_function() -> None:
+def test_what_a_law_declares_is_what_its_function_does() -> None:
     x = np.geomspace(1e3, 1e9, 7)
     for law in laws.LAWS.values():
+        for name in law.constants:
+            alone = {p: 0.0 if p in law.linear else 0.3 for p in law.parameters}
+            assert np.allclose(law.function(*[x for _ in law.inputs], **{**alone, name: 2.0}), 2.0)
         for name, (letter, exponent) in law.powers.items():
             rest = {p: 0.0 if p in law.linear else 0.3 for p in law.parameters}
             inputs = [x if i == letter else np.ones(7) for i in law.inputs]
