@@ -62,7 +62,7 @@ def _short(found: Findings) -> str:
     if law is not None:
         low, high = law.intervals["E"]
         lines.append(
-            f"The law is {_formula(law)}. However large the model and the data, the loss stays above "
+            f"The law is {_formula(law)}. The part of the loss that no model and no data take away is "
             f"E = {text(prose.estimate(law.params['E'], (low, high)))} nats a token."
         )
     best = next((found.fits[n] for n in ("chinchilla", "chinchilla-2", "chinchilla-1") if _optimal(found, n)), None)

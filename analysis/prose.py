@@ -49,7 +49,7 @@ def number(value: float, interval: Any = None) -> str:
     """A value with the digits that its interval leaves it."""
     if not math.isfinite(value):
         return str(value)
-    if value != 0 and not 1e-4 <= abs(value) < 1e6:
+    if value != 0 and not 1e-4 <= abs(value) < 1e5:
         return scientific(value, 3)
     if interval is None or not all(math.isfinite(v) for v in interval) or interval[0] == interval[1]:
         return f"{value:.4g}"
