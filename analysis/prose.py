@@ -170,6 +170,6 @@ def extrapolation(points: Points) -> str:
     factor = float(points.C.max() / points.C.min())
     span = f"{factor:.2g}" if factor < 100 else f"{factor:,.0f}"
     return (
-        f"The runs span a factor of {span} in compute. 10× and 100× the largest budget lie outside of it: the intervals "
-        "there hold only if the law keeps its form, and they do not know of a change of regime."
+        f"The runs span a factor of {span} in compute. 10× and 100× the largest budget lie outside of it: the "
+        "intervals there hold only if the law keeps its form, and they do not know of a change of regime."
     )
