@@ -17,6 +17,7 @@ from scaling.data.tokens import DataError
 from scaling.record import write_atomic
 
 BYTES_EOD = 256
+LONGEST = 1 << 14  # characters of a line trained on at once: a word of 65,536 makes SentencePiece abort
 SPACE = "▁"  # U+2581, which SentencePiece writes for a space
 
 
@@ -53,17 +54,21 @@ def train_sentencepiece(size: int, training: Callable[[], Iterator[bytes]]) -> b
     except ImportError:
         raise DataError("tokenizer sentencepiece needs the [data] extra: pip install 'scaling[data]'") from None
     lines = (line for doc in training() for line in doc.decode().splitlines() if line.strip())
+    pieces = (line[at : at + LONGEST] for line in lines for at in range(0, len(line), LONGEST))
     model = io.BytesIO()
     try:
         sp.SentencePieceTrainer.train(
-            sentence_iterator=lines, model_writer=model, vocab_size=size, model_type="bpe", byte_fallback=True,
+            sentence_iterator=pieces, model_writer=model, vocab_size=size, model_type="bpe", byte_fallback=True,
             normalization_rule_name="identity", add_dummy_prefix=False, remove_extra_whitespaces=False,
             split_by_whitespace=True, allow_whitespace_only_pieces=True, num_threads=1, shuffle_input_sentence=False,
             user_defined_symbols=["\n", "\t"], pad_id=-1, bos_id=-1, eos_id=1, unk_id=0, minloglevel=2,
             character_coverage=0.9995, max_sentence_length=1 << 20,
         )  # fmt: skip
     except RuntimeError as error:
-        raise DataError(f"tokenizer sentencepiece:{size}: {' '.join(str(error).split())[:300]}") from None
+        why = (
+            "there is no text to train it on" if "sentences_.empty()" in str(error) else str(error).rpartition("] ")[2]
+        )
+        raise DataError(f"tokenizer sentencepiece:{size}: {' '.join(why.split())[:300]}") from None
     return model.getvalue()
 
 
