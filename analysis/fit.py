@@ -305,11 +305,15 @@ def search(problem: Problem) -> tuple[np.ndarray, dict[str, int]]:
 
 def _falls(problem: Problem, u_P: np.ndarray, law: str) -> None:
     """FitError where the term of an input has vanished: then the loss does not fall with it."""
-    noise = np.median(np.abs(problem.residual(u_P[None])[0]))
-    J = problem.jacobian(u_P[None])[0]
+    r = problem.residual(u_P[None])[0]
+    noise = np.median(np.abs(r))
+    # A law of one term has one relative share everywhere, however steeply it falls: what varies is the share in nats.
+    share = problem.model(u_P[None])[0] if problem.objective.log else np.ones_like(r)
+    share = share / share.mean()
+    J = problem.jacobian(u_P[None])[0] * share
     for name, (letter, _) in problem.law.powers.items():
         at = problem.names.index(name)
-        part = u_P[at] * J[at]  # of the loss, relative where the objective is logarithmic
+        part = u_P[at] * J[at]  # of the loss
         if np.ptp(part) <= 0.1 * noise + 1e-12:
             raise FitError(f"{law}: the loss does not fall with {letter} in these points (the best {name} is 0)")
 
