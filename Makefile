@@ -1,0 +1,44 @@
+# `make demo` and `make test` need Python 3.11 to 3.13 and make, nothing else.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STORE ?= demo/store
+OUT ?= demo/report
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo env test test-slow clean
+
+demo: $(VENV)/.core
+	$(PY) -m sweeps launch quickstart --store $(STORE)
+	$(PY) -m sweeps status quickstart --store $(STORE)
+	$(PY) -m analysis report $(STORE) --out $(OUT)
+	@echo "report: $(abspath $(OUT))/report.html"
+
+env: $(VENV)/.all
+
+test: $(VENV)/.all
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(PY) -m pytest -m "not slow"
+
+test-slow: $(VENV)/.all
+	$(PY) -m pytest -m slow
+
+clean:
+	rm -rf $(VENV) demo
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+		{ echo "Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is $$($(PYTHON) --version). Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.made pyproject.toml constraints.txt
+	@echo "installing (some minutes the first time)"
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.all: $(VENV)/.core
+	$(PIP) --editable '.[data,dev]'
+	@touch $@
