@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.fit import Fit
@@ -29,31 +29,39 @@ def parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="fit a law and say how sure it is")
     fit.add_argument("source", metavar="SOURCE", help=SOURCE)
     fit.add_argument("--law", default="chinchilla", help="chinchilla (default), chinchilla-1, kaplan-n, power-c, ...")
-    fit.add_argument(
-        "--columns", metavar="N=..,D=..", help="columns of a file: N, D, C, L, budget, name, group, weight"
-    )
-    fit.add_argument("--where", metavar="EXPR", help='rows to keep, such as "C<1e21 and N>=1e6"')
-    fit.add_argument("--objective", default="huber-log", help="huber-log (default), lse, mse-log, mse or lad")
-    fit.add_argument("--delta", type=float, help="where Huber's loss turns linear (default 1e-3)")
-    fit.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="draws for the intervals (default 1000)")
+    _reading(fit)
     fit.add_argument(
         "--kind", default="auto", help="of bootstrap: residuals, cases, or auto (default): by number of runs"
     )
     fit.add_argument("--weighting", default="noise", help="of chinchilla-2's minima: noise (default) or equal")
-    fit.add_argument("--level", type=float, default=0.95, help="of the intervals (default 0.95)")
-    fit.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
     fit.add_argument("--json", metavar="FILE", help="write the fit as JSON (- for standard output)")
-    _counting(fit)
 
     figure = commands.add_parser("figure", help="draw one figure")
     figure.add_argument("name", metavar="NAME", help="kaplan, curves, isoflop, contours or parity")
     figure.add_argument("source", metavar="SOURCE", help=SOURCE)
     figure.add_argument("--out", required=True, metavar="FILE", help="where to: .pdf, .png or .svg")
+    figure.add_argument("--width", default="text", help="text (5.5 in, default) or column (3.25 in)")
+    _reading(figure)
 
     report = commands.add_parser("report", help="every fit and figure in one HTML file")
     report.add_argument("source", metavar="SOURCE", help=SOURCE)
     report.add_argument("--out", required=True, metavar="DIR", help="folder to write report.html and the figures to")
+    _reading(report)
     return top
+
+
+def _reading(command: argparse.ArgumentParser) -> None:
+    """Which points, and how they are fitted: the same options for a fit, a figure and a report."""
+    command.add_argument(
+        "--columns", metavar="N=..,D=..", help="columns of a file: N, D, C, L, budget, name, group, weight"
+    )
+    command.add_argument("--where", metavar="EXPR", help='rows to keep, such as "C<1e21 and N>=1e6"')
+    command.add_argument("--objective", default="huber-log", help="huber-log (default), lse, mse-log, mse or lad")
+    command.add_argument("--delta", type=float, help="where Huber's loss turns linear (default 1e-3)")
+    command.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="draws for the intervals (1000)")
+    command.add_argument("--level", type=float, default=0.95, help="of the intervals (default 0.95)")
+    command.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    _counting(command)
 
 
 def _counting(command: argparse.ArgumentParser) -> None:
@@ -139,12 +147,14 @@ def _check(given: argparse.Namespace) -> None:
     from analysis.solve import OBJECTIVES
     from analysis.where import DataError
 
-    for option, value, known in (
-        ("law", given.law, laws.NAMES),
-        ("objective", given.objective, tuple(OBJECTIVES)),
-        ("kind", given.kind, doubt.KINDS),
-        ("weighting", given.weighting, isoflop.WEIGHTINGS),
+    for option, known in (
+        ("law", laws.NAMES),
+        ("objective", tuple(OBJECTIVES)),
+        ("kind", doubt.KINDS),
+        ("weighting", isoflop.WEIGHTINGS),
+        ("width", ("text", "column")),
     ):
+        value = getattr(given, option, known[0])
         if value not in known:
             raise DataError(f"--{option} {value}: known are {', '.join(known)}")
     for option, ok, allowed in (
@@ -155,6 +165,14 @@ def _check(given: argparse.Namespace) -> None:
     ):
         if not ok:
             raise DataError(f"--{option} {getattr(given, option)}: must be {allowed}")
+
+
+def _choices(given: argparse.Namespace) -> dict[str, Any]:
+    """What figures and reports are drawn with; what stands at its default is left out."""
+    columns = {"columns": _columns(given.columns)} if given.columns else {}
+    named = ("where", "objective", "delta", "bootstrap", "level", "seed", "flops", "params")
+    default = vars(parser().parse_args(["report", "SOURCE", "--out", "DIR"]))
+    return columns | {name: vars(given)[name] for name in named if vars(given)[name] != default[name]}
 
 
 def _fit(given: argparse.Namespace) -> int:
@@ -224,17 +242,19 @@ def _show_fit(fit: Fit, points: Points) -> None:
 
 
 def _figure(given: argparse.Namespace) -> int:
+    _check(given)
     from analysis.figures import save
 
-    save(given.name, given.source, Path(given.out))
+    save(given.name, given.source, Path(given.out), width=given.width, **_choices(given))
     print(given.out)
     return GOOD
 
 
 def _report(given: argparse.Namespace) -> int:
+    _check(given)
     from analysis.report import write
 
-    print(write(given.source, Path(given.out)))
+    print(write(given.source, Path(given.out), **_choices(given)))
     return GOOD
 
 

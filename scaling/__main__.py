@@ -87,9 +87,7 @@ def train(args: argparse.Namespace) -> int:
     for config in configs:
         say = speaker(config, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
         try:
-            record = train_one(
-                config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked)
-            )
+            record = train_one(config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked))
         except Exception as error:  # whatever one run died of, the others go on; the record keeps the reason
             line = " ".join(str(error).split()) or type(error).__name__
             say({"event": "end", "run_id": run_id(config), "status": "failed", "error": line})

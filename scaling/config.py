@@ -52,7 +52,7 @@ def _not_negative(of: Any, *names: str) -> None:
 
 
 @functools.cache
-def field_types(cls: type) -> dict[str, Any]:
+def field_types(cls: Any) -> dict[str, Any]:
     """Declared type of each field."""
     return typing.get_type_hints(cls)
 
@@ -76,7 +76,7 @@ class _Checked:
     """Coerces each field to its declared type (1 becomes 1.0 in a float field: one number, one identity)."""
 
     def __post_init__(self) -> None:
-        for name, hint in field_types(type(self)).items():
+        for name, hint in field_types(type(self)).items():  # type: ignore[arg-type]
             where = f"{type(self).__name__}.{name}"
             object.__setattr__(self, name, _coerce(getattr(self, name), hint, where))
         self.check()
@@ -267,7 +267,7 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(cls: type[Config], data: Any, where: str = "") -> Config:
     """The config that `data` (parsed JSON) describes; ConfigError names the field that does not fit."""
     _require(isinstance(data, dict), f"{where or cls.__name__} = {data!r}: must be an object")
-    hints = field_types(cls)
+    hints = field_types(cls)  # type: ignore[arg-type]
     unknown = sorted(set(data) - set(hints))
     _require(not unknown, f"{where or cls.__name__}: unknown field {', '.join(unknown)}: known are {', '.join(hints)}")
     missing = [

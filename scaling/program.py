@@ -24,7 +24,10 @@ State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays
 
 @dataclass(frozen=True)
 class Program:
-    """init(seed) -> state; step(state, tokens, lr) -> (state, metrics); evaluate(params, tokens) -> (B,) nats a token."""
+    """init(seed) -> state; step(state, tokens, lr) -> (state, metrics); evaluate(params, tokens) -> losses.
+
+    tokens: int32 (B, L + 1); losses: (B,) nats a token; lr: float32 scalar. `step` takes over the state it is given.
+    """
 
     mesh: Mesh
     abstract: State  # shapes, types and shardings of the state

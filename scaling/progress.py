@@ -47,11 +47,15 @@ def _person(config: RunConfig) -> Callable[[dict[str, Any]], None]:
             rate = (event["step"] - start) / max(now - begun, 1e-9)
             left = (config.steps - event["step"]) / rate if rate else 0.0
             tokens = rate * config.batch * config.data.length
-            line = f"step {event['step']}/{config.steps}  loss {event['loss']:.4f}  {tokens:,.0f} tokens/s  {left:.0f} s left"
+            where = f"step {event['step']}/{config.steps}  loss {event['loss']:.4f}"
+            line = f"{where}  {tokens:,.0f} tokens/s  {left:.0f} s left"
             print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
         else:
             loss = f", held-out loss {event['loss']:.4f} nats a token" if "loss" in event else ""
             why = f": {event['error']}" if "error" in event else ""
-            print(f"{chr(10) if terminal else ''}run {event['run_id'][:12]}: {event['status']}{loss}{why}", file=sys.stderr)
+            print(
+                f"{chr(10) if terminal else ''}run {event['run_id'][:12]}: {event['status']}{loss}{why}",
+                file=sys.stderr,
+            )
 
     return tell

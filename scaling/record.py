@@ -1,13 +1,13 @@
 """Records and the store they live in: one folder a run, JSON and Parquet, no JAX.
 
-    STORE/runs/RUN_ID/record.json      facts about the run (Record without its curve)
-                      config.json      the config alone, for a person
-                      curve.jsonl      the curve while the run is running, a line a step
-                      curve.parquet    the curve once it has ended
-                      log.txt          what the run's process said, where an engine keeps it
-    STORE/sweeps/NAME.json             the runs a sweep consists of, with their planned budgets
-    STORE/checkpoints/                 see scaling/checkpoint.py
-    STORE/tokens/                      token files, see scaling/data/tokens.py
+STORE/runs/RUN_ID/record.json      facts about the run (Record without its curve)
+                  config.json      the config alone, for a person
+                  curve.jsonl      the curve while the run is running, a line a step
+                  curve.parquet    the curve once it has ended
+                  log.txt          what the run's process said, where an engine keeps it
+STORE/sweeps/NAME.json             the runs a sweep consists of, with their planned budgets
+STORE/checkpoints/                 see scaling/checkpoint.py
+STORE/tokens/                      token files, see scaling/data/tokens.py
 """
 
 from __future__ import annotations

@@ -54,15 +54,13 @@ def spec(path: Any, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
 
 def shardings(tree: Any, mesh: Mesh) -> Any:
     """A NamedSharding for each leaf of a tree of parameters or of optimiser state."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, leaf: NamedSharding(mesh, spec(path, leaf.shape, mesh)), tree
-    )
+    return jax.tree_util.tree_map_with_path(lambda path, leaf: NamedSharding(mesh, spec(path, leaf.shape, mesh)), tree)
 
 
 def constrain(x: jax.Array, *layout: Any) -> jax.Array:
-    """`x` laid out over the mesh in force as `layout` says (one entry an axis; an axis that does not divide stays whole).
+    """`x` laid out over the mesh in force as `layout` says, one entry an axis; outside a mesh, `x` as it is.
 
-    Outside a mesh, `x` as it is.
+    An axis that does not divide stays whole.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:

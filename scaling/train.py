@@ -11,9 +11,11 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,7 @@ class Run:
     windows: np.ndarray
     state: State = field(default_factory=dict)
     rows: Rows = field(default_factory=list)
+    flight: tuple[int, dict[str, jax.Array]] | None = None  # the step whose figures are still to come
     written: int = 0  # rows of the curve that are on disk
     saved: float = field(default_factory=time.monotonic)
 
@@ -209,47 +212,50 @@ def finish(run: Run, record: Record) -> Record:
 
 
 def loop(run: Run) -> None:
-    """Steps, evaluations and checkpoints from where the run stands to its last step.
-
-    One step is in flight while the next batch is read. Raises Diverged or Stopped.
-    """
-    config, spoken = run.config, 0.0
-    flight: tuple[int, dict[str, jax.Array]] | None = None
-    for step in range(run.step, config.steps):
-        if 0 < step == config.decay_start and run.placement.keep_branch:
-            flight = land(run, flight)
-            save(run, run.store.checkpoints, step)
-        batch = batches.batch(
-            run.tokens, seed=config.seed, size=config.batch, length=config.data.length, index=step
-        )
-        rate = np.float32(learning_rate(config, step))
-        placed = jax.device_put(batch, run.compiled.batch_sharding)
-        run.state, metrics = run.compiled.step(run.state, placed, rate)
-        flight = land(run, flight)
-        flight = (step + 1, metrics)
-        if (config.eval.every and (step + 1) % config.eval.every == 0) or step + 1 == config.steps:
-            flight = land(run, flight)
-            run.rows[-1]["val_loss"] = held_out(run)
-        if time.monotonic() - spoken > EVENT_SECONDS:
-            spoken = time.monotonic()
-            report(run)
-        if run.stop() and step + 1 < config.steps:
-            land(run, flight)
-            report(run)
-            save_rolling(run)
-            raise Stopped
-        if time.monotonic() - run.saved > run.placement.save_seconds and step + 1 < config.steps:
-            flight = land(run, flight)
-            save_rolling(run)
+    """Steps, evaluations and checkpoints from where the run stands to its end. Raises Diverged or Stopped."""
+    with ThreadPoolExecutor(1) as reader:
+        steps(run, reader)
     report(run)
     save_rolling(run)
 
 
-def land(run: Run, flight: tuple[int, dict[str, jax.Array]] | None) -> None:
+def steps(run: Run, reader: ThreadPoolExecutor) -> None:
+    """Every step that is left; the next batch is read while the device computes."""
+    config, spoken = run.config, 0.0
+    read = partial(batches.batch, run.tokens, seed=config.seed, size=config.batch, length=config.data.length)
+    coming = reader.submit(read, index=run.step)
+    for step in range(run.step, config.steps):
+        if 0 < step == config.decay_start and run.placement.keep_branch:
+            land(run)
+            save(run, run.store.checkpoints, step)
+        batch, coming = coming.result(), reader.submit(read, index=step + 1)
+        rate = np.float32(learning_rate(config, step))
+        placed = jax.device_put(batch, run.compiled.batch_sharding)
+        run.state, metrics = run.compiled.step(run.state, placed, rate)
+        land(run)
+        run.flight = (step + 1, metrics)
+        last = step + 1 == config.steps
+        if last or (config.eval.every and (step + 1) % config.eval.every == 0):
+            land(run)
+            run.rows[-1]["val_loss"] = held_out(run)
+        if time.monotonic() - spoken > EVENT_SECONDS:
+            spoken = time.monotonic()
+            report(run)
+        if run.stop() and not last:
+            land(run)
+            report(run)
+            save_rolling(run)
+            raise Stopped
+        if time.monotonic() - run.saved > run.placement.save_seconds and not last:
+            land(run)
+            save_rolling(run)
+
+
+def land(run: Run) -> None:
     """Takes in the figures of the step in flight; Diverged where they are not finite."""
-    if flight is None:
+    if run.flight is None:
         return
-    step, metrics = flight
+    (step, metrics), run.flight = run.flight, None
     row = {"step": step, **{name: float(value) for name, value in metrics.items()}}
     if not all(np.isfinite(value) for value in row.values()):
         raise Diverged(step)

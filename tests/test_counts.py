@@ -16,8 +16,10 @@ SHAPES = {
     "swiglu": ModelConfig(vocab=257, width=64, layers=2, heads=2, mlp_width=172),
     "gelu, tied": ModelConfig(vocab=300, width=96, layers=3, heads=3, mlp_width=384, mlp="gelu", tied=True),
     "grouped": ModelConfig(vocab=257, width=64, layers=2, heads=4, kv_heads=2, mlp_width=160),
-    "multi-query, own head size": ModelConfig(vocab=257, width=64, layers=1, heads=4, kv_heads=1, head_dim=24, mlp_width=96),
-}  # fmt: skip
+    "multi-query, own head size": ModelConfig(
+        vocab=257, width=64, layers=1, heads=4, kv_heads=1, head_dim=24, mlp_width=96
+    ),
+}
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -43,6 +45,7 @@ def test_published_totals(name: str, total: int) -> None:
 
 def dot_flops(fn, *args) -> int:
     """FLOPs of the matrix products in the program that JAX hands to XLA."""
+
     def walk(jaxpr) -> int:
         total = 0
         for eqn in jaxpr.eqns:

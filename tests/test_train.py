@@ -289,7 +289,8 @@ def test_a_full_disk_while_saving_keeps_what_was_saved(tiny: RunConfig, corpus: 
         pytest.skip("mounting a small file system needs root")
     mount = tmp_path / "small"
     mount.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(mount)], capture_output=True, check=False)
+    line = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(mount)]
+    made = subprocess.run(line, capture_output=True, check=False)
     if made.returncode:
         pytest.skip("this machine does not allow a mount")
     try:

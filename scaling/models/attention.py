@@ -48,9 +48,7 @@ def attend(q_BKGLh: jax.Array, k_BKMh: jax.Array, v_BKMh: jax.Array) -> jax.Arra
             k_BKMh, v_BKMh = (jnp.repeat(t, G, axis=1) for t in (k_BKMh, v_BKMh))
         k_XMh, v_XMh = (t.reshape(B * K * G, L, h) for t in (k_BKMh, v_BKMh))
         return blockwise(q_XLh.reshape(B * K * G, L, h), k_XMh, v_XMh).reshape(B, K, G, L, h)
-    q_BLHh, k_BLKh, v_BLKh = (
-        t.swapaxes(1, 2) for t in (q_BKGLh.reshape(B, K * G, L, h), k_BKMh, v_BKMh)
-    )
+    q_BLHh, k_BLKh, v_BLKh = (t.swapaxes(1, 2) for t in (q_BKGLh.reshape(B, K * G, L, h), k_BKMh, v_BKMh))
     y_BLHh = jax.nn.dot_product_attention(q_BLHh, k_BLKh, v_BLKh, is_causal=True)
     return y_BLHh.swapaxes(1, 2).reshape(B, K, G, L, h)
 
