@@ -35,6 +35,7 @@ class Tokens:
     tokenizer: str
     facts: dict[str, Any] = field(default_factory=dict)
     total: int | None = None  # tokens, where known beforehand
+    notes: list[str] = field(default_factory=list)  # what a person should know of it
 
 
 def parse(spec: str) -> tuple[str, str, dict[str, str]]:

@@ -70,6 +70,8 @@ def _tokens(spec: str, corpus: Tokens, folder: Path) -> Path:
     def write(split: Split, counted: dict[bool, int]) -> Path:
         return _write(spec, split, counted, folder, corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
 
+    for note in corpus.notes:
+        print(f"{spec}: {note}", file=sys.stderr)
     if corpus.eod is None:
         return write(_cut(corpus.documents, corpus.total), {False: 1})
     counted: dict[bool, int] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scaling.data.corpus import Text, known_options
+from scaling.data.quiet import import_quietly
 from scaling.data.tokens import DataError
 
 
@@ -12,7 +13,7 @@ def open_corpus(argument: str, options: dict[str, str]) -> Text:
     """Options: split (train), feature (text), data_dir. The order is the files', never shuffled."""
     known_options("tfds", options, ("split", "feature", "data_dir"))
     try:
-        import tensorflow_datasets as tfds
+        tfds = import_quietly("tensorflow_datasets")
     except ImportError as error:
         need = "needs the [data] extra: pip install 'scaling[data]'"
         raise DataError(f"corpus tfds:{argument} {need} ({error})") from None
@@ -20,7 +21,7 @@ def open_corpus(argument: str, options: dict[str, str]) -> Text:
     try:
         builder = tfds.builder(argument, data_dir=options.get("data_dir"))
         builder.download_and_prepare()
-        features, splits = list(builder.info.features), list(builder.info.splits)
+        features, splits = sorted(builder.info.features), sorted(builder.info.splits)
     except Exception as error:  # unknown names, missing downloads and bad versions each have a class of their own
         raise DataError(f"corpus tfds:{argument}: {' '.join(str(error).split())[:300]}") from None
     if feature not in features:
