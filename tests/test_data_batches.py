@@ -115,6 +115,7 @@ def test_seed_length_and_content_each_give_another_order(tokens: TokenFile, tmp_
     everything = [starts(tokens), starts(tokens, seed=1), starts(tokens, length=LENGTH - 1), starts(other)]
     assert len({tuple(s) for s in everything}) == 4
     assert starts(open_tokens(tokens.path)) == everything[0], "and nothing else does"
+    assert windows(1000, 150) == windows(1000, 166) and starts(tokens, length=150) != starts(tokens, length=166)
 
 
 def test_validation_windows_are_fixed_spread_out_and_do_not_overlap(tokens: TokenFile) -> None:

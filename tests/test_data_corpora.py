@@ -341,6 +341,13 @@ def test_the_entropy_rate_of_two_states_is_the_closed_form(a: float, b: float) -
     assert markov.entropy_rate(chain) == pytest.approx(b / (a + b) * h(a) + a / (a + b) * h(b), abs=1e-12)
 
 
+def test_the_entropy_rate_of_a_chain_that_goes_to_and_fro_is_the_closed_form() -> None:
+    """States 0 and 1 lead to 2, which leads to 0 or 1: from anywhere else the distribution never settles."""
+    chain = markov.Chain(1, np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.3, 0.7, 0.0]]))
+    np.testing.assert_allclose(markov.stationary(chain), [0.15, 0.35, 0.5], rtol=1e-10)
+    assert markov.entropy_rate(chain) == pytest.approx(-(0.3 * math.log(0.3) + 0.7 * math.log(0.7)) / 2, abs=1e-12)
+
+
 def test_the_stationary_distribution_stays_where_it_is_at_every_order() -> None:
     for order, vocab in ((1, 2), (1, 64), (2, 12), (3, 5), (8, 2)):
         chain = markov.make_chain(order, vocab, seed=3, zipf=1.3)
@@ -383,6 +390,9 @@ def test_the_entropy_rate_is_the_conditional_entropy_of_a_long_sample(order: int
     # the plug-in estimate is low by about (V - 1) V^k / 2n; its noise is about std(ln p) / sqrt(n)
     measured += (vocab - 1) * vocab**order / (2 * len(stream))
     assert measured == pytest.approx(markov.entropy_rate(chain), abs=4 / math.sqrt(len(stream)))
+    expected = joint.sum(axis=1, keepdims=True) * chain.transition
+    chi2, freedom = ((joint - expected) ** 2 / expected).sum(), (vocab - 1) * vocab**order
+    assert chi2 < freedom + 6 * math.sqrt(2 * freedom), "each context is followed as the chain says"
     short = entropy(joint.sum(axis=1)) - entropy(joint.reshape(vocab ** (order - 1), -1, vocab).sum(axis=(1, 2)))
     assert order == 1 or short > measured + 0.01, "a shorter memory loses something"
 
@@ -413,6 +423,10 @@ def test_the_loss_floor_of_order_2_charges_the_first_target_for_the_memory_it_la
 
 def test_the_loss_floor_of_order_3_falls_to_the_entropy_rate() -> None:
     chain = markov.make_chain(3, 4, seed=2, zipf=1.0)
+    words = markov.stationary(chain)  # of three symbols
+    one, two, three = (entropy(words.reshape(-1, 4 ** (3 - n)).sum(axis=1)) for n in (1, 2, 3))
+    assert markov.loss_floor(chain, 1) == pytest.approx(two - one, abs=1e-12)
+    assert markov.loss_floor(chain, 2) == pytest.approx((three - one) / 2, abs=1e-12)
     floors = [markov.loss_floor(chain, length) for length in (1, 2, 3, 10, 10_000)]
     assert floors == sorted(floors, reverse=True) and floors[0] > floors[2] + 0.01
     assert floors[-1] == pytest.approx(markov.entropy_rate(chain), abs=1e-3)
