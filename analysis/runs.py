@@ -86,10 +86,20 @@ def _compute(source: Source) -> str:
         return "not recorded"
     total = float(sum(r.flops["total"] for r in done))
     said = f"{prose.flops(total)} FLOPs in {len(done)} runs, every matrix product counted"
-    if not all("steps_computed" in r.about for r in done):
+    shared = [_shared_steps(r.about) for r in done]
+    if None in shared:
         return said + "; what sharing prefixes saved of it is not recorded"
-    shares = [(r.flops["total"], max(0.0, 1 - r.about["steps_computed"] / r.config.steps)) for r in done]
-    saved = sum(flops * share for flops, share in shares)
+    saved = sum(r.flops["total"] * (steps or 0) / r.config.steps for r, steps in zip(done, shared, strict=True))
     if saved:
         said += f"; {prose.flops(saved)} of them ({saved / total:.0%}) saved by starting from a shared prefix"
     return said
+
+
+def _shared_steps(about: dict[str, Any]) -> int | None:
+    """Steps a run did not compute because another had; None where that cannot be told."""
+    if "shared_steps" in about:
+        return int(about["shared_steps"])
+    if "steps_computed" not in about:
+        return None
+    first = about.get("started_from", {"step": 0, "shared": True})  # earlier records
+    return int(first["step"]) if first["shared"] else None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -110,16 +112,20 @@ def read_table(path: Path) -> pd.DataFrame:
     try:
         if kind in (".csv", ".tsv", ".txt"):
             separator = "\t" if kind == ".tsv" else "," if kind == ".csv" else None
-            frame = pd.read_csv(
-                path,
-                sep=separator,
-                engine="python" if separator is None else "c",
-                dtype=str,
-                keep_default_na=False,
-                skip_blank_lines=False,
-                encoding="utf-8-sig",
-                index_col=False,
-            )
+            with warnings.catch_warnings(record=True) as said:  # pandas drops cells beyond the header, with a warning
+                warnings.simplefilter("always", pd.errors.ParserWarning)
+                frame = pd.read_csv(
+                    path,
+                    sep=separator,
+                    engine="python" if separator is None else "c",
+                    dtype=str,
+                    keep_default_na=False,
+                    skip_blank_lines=False,
+                    encoding="utf-8-sig",
+                    index_col=False,
+                )
+            if said and separator:
+                _no_surplus(path, separator)
             frame.columns = [str(c).strip() for c in frame.columns]
             frame = frame.fillna("")
             return frame[(frame != "").any(axis=1)]
@@ -134,6 +140,16 @@ def read_table(path: Path) -> pd.DataFrame:
             raise
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     raise DataError(f"{path}: a source is {KINDS}")
+
+
+def _no_surplus(path: Path, separator: str) -> None:
+    """DataError where a row has more cells than the header; empty ones, of commas at the end of each line, may be."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        rows = csv.reader(file, delimiter=separator)
+        width = len(next(rows))
+        for row in rows:
+            if any(row[width:]):
+                raise DataError(f"{path}: line {rows.line_num}: {len(row)} cells where the header has {width} columns")
 
 
 def _read_lines(path: Path) -> pd.DataFrame:

@@ -46,9 +46,11 @@ def main(argv: list[str] | None = None) -> int:
     doors_by_name = {"train": train, "prepare": prepare.run, "count": count, "bench": bench}
     from scaling.config import ConfigError
     from scaling.data.tokens import DataError
-    from scaling.record import StoreError
+    from scaling.record import Store, StoreError
 
     try:
+        if args.door == "prepare":
+            Store(args.store).check_writable()
         return doors_by_name[args.door](args)
     except (ConfigError, DataError, StoreError) as error:
         print(f"scaling {args.door}: {error}", file=sys.stderr)
@@ -91,7 +93,8 @@ def train(args: argparse.Namespace) -> int:
         except Exception as error:  # whatever one run died of, the others go on; the record keeps the reason
             line = " ".join(str(error).split()) or type(error).__name__
             say({"event": "end", "run_id": run_id(config), "status": "failed", "error": line})
-            print(f"scaling train: run {run_id(config)[:12]} failed: {line}", file=sys.stderr)
+            if args.events:  # a person has been told
+                print(f"scaling train: run {run_id(config)[:12]} failed: {line}", file=sys.stderr)
             failed = max(failed, 1 if len(configs) > 1 else status_of(error))
             if os.environ.get("SCALING_TRACEBACK"):
                 raise
@@ -115,7 +118,7 @@ def status_of(error: Exception) -> int:
 
 def count(args: argparse.Namespace) -> int:
     """Counts of a preset (FLOPs of one sequence) or of a run (all its training)."""
-    from scaling.config import load
+    from scaling.config import ConfigError, load
     from scaling.models import counts
     from scaling.models.presets import preset
 
@@ -123,6 +126,8 @@ def count(args: argparse.Namespace) -> int:
         config = load(args.model)
         model, flops = config.model, counts.run_flops(config)
     else:
+        if args.length < 1:
+            raise ConfigError(f"--length {args.length}: must be 1 or more")
         model = preset(args.model)
         flops = counts.training_flops(model, args.length, 1)
     params = counts.parameters(model)
@@ -139,6 +144,10 @@ def count(args: argparse.Namespace) -> int:
 def bench(args: argparse.Namespace) -> int:
     """Measures; see scaling/bench.py."""
     from scaling import bench as benchmark
+    from scaling.config import ConfigError
+
+    if args.steps < 1:
+        raise ConfigError(f"--steps {args.steps}: must be 1 or more")
 
     return benchmark.run(args)
 

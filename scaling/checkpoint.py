@@ -11,9 +11,12 @@ written and synced, and nothing in it is trusted without its checksum.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from scaling.config import RunConfig, prefix_id
+from scaling.program import compute_dtype
 from scaling.record import StoreError, read_json, read_parquet, write_json, write_parquet
 
 Rows = list[dict[str, float]]
@@ -34,7 +38,13 @@ class CheckpointError(RuntimeError):
 
 def path(folder: Path, config: RunConfig, step: int) -> Path:
     """Where the checkpoint of this prefix lies in `folder`."""
-    return folder / f"{step:08d}-{prefix_id(config, step)}"
+    return folder / f"{step:08d}-{_prefix(config, step)}"
+
+
+def _prefix(config: RunConfig, step: int) -> str:
+    """prefix_id, and what `auto` came to where that is not a CPU's: bfloat16 and float32 share no trajectory."""
+    dtype = compute_dtype(config.precision)
+    return prefix_id(config, step) + (f"-{dtype}" if config.precision == "auto" and dtype != "float32" else "")
 
 
 def _named(state: Any) -> dict[str, Any]:
@@ -52,7 +62,8 @@ def save(folder: Path, config: RunConfig, step: int, state: Any, rows: Rows) -> 
     final = path(folder, config, step)
     if final.exists():
         return final
-    temporary = folder / f".writing-{os.getpid()}-{final.name}"
+    temporary = folder / f".writing-{socket.gethostname()}-{os.getpid()}-{final.name}"
+    shutil.rmtree(temporary, ignore_errors=True)  # in a container, one that was killed may have had our number
     arrays = _named(state)
     try:
         temporary.mkdir(parents=True)
@@ -62,11 +73,21 @@ def save(folder: Path, config: RunConfig, step: int, state: Any, rows: Rows) -> 
         curve = hashlib.sha256((temporary / "curve.parquet").read_bytes()).hexdigest()
         manifest = {"step": step, "curve": curve, "arrays": {name: _digest(a) for name, a in arrays.items()}}
         write_json(temporary / "manifest.json", manifest)
-        os.replace(temporary, final)
+        _name(temporary, final)
     except Exception as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"checkpoint {final} could not be written: {_one_line(error)}") from error
     return final
+
+
+def _name(temporary: Path, final: Path) -> None:
+    """Gives a whole checkpoint its name; where another process was first with the same, its stays."""
+    try:
+        os.replace(temporary, final)
+    except OSError:
+        if not final.exists():
+            raise
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def candidates(folders: Iterable[Path], config: RunConfig) -> list[tuple[int, Path]]:
@@ -75,7 +96,7 @@ def candidates(folders: Iterable[Path], config: RunConfig) -> list[tuple[int, Pa
     for folder in folders:
         for entry in folder.glob("[0-9]*-*"):
             step, _, prefix = entry.name.partition("-")
-            if step.isdigit() and int(step) <= config.steps and prefix_id(config, int(step)) == prefix:
+            if step.isdigit() and int(step) <= config.steps and _prefix(config, int(step)) == prefix:
                 found.append((int(step), entry))
     return sorted(found, key=lambda pair: pair[0], reverse=True)
 
@@ -100,16 +121,28 @@ def load(checkpoint: Path, abstract: Any) -> tuple[Any, Rows]:
 
 def set_aside(checkpoint: Path) -> None:
     """Takes a checkpoint that does not load out of the way of the one that will replace it."""
-    aside = checkpoint.with_name(f".damaged-{os.getpid()}-{checkpoint.name}")
-    os.replace(checkpoint, aside)
+    aside = checkpoint.with_name(f".damaged-{time.time_ns()}-{checkpoint.name}")
+    with contextlib.suppress(FileNotFoundError):  # another process was first
+        os.replace(checkpoint, aside)
 
 
 def sweep_up(folder: Path) -> None:
-    """Removes what processes that are gone had half written."""
+    """Removes what processes of this machine that are gone had half written; another host's may be at work."""
+    mine = f".writing-{socket.gethostname()}-"
     for left in folder.glob(".writing-*"):
-        pid = left.name.split("-")[1]
-        if not Path(f"/proc/{pid}").exists():
+        pid = left.name.removeprefix(mine).partition("-")[0]
+        if left.name.startswith(mine) and not _alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another person's
+        return True
+    return True
 
 
 def _one_line(error: Exception) -> str:

@@ -63,6 +63,7 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
             return None
         hint = next(arg for arg in hint.__args__ if arg is not type(None))
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        _require(abs(value) < 2**1023, f"{where} = {str(value)[:20]}…: must be finite")
         value = float(value)
     if hint is int and isinstance(value, float) and value.is_integer():
         value = int(value)
@@ -305,7 +306,11 @@ def load(path: str | Path) -> RunConfig:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
-    return loads(text, str(path))
+    try:
+        return loads(text, str(path))
+    except ConfigError as error:
+        named = str(error).startswith(f"{path}: ")
+        raise error if named else ConfigError(f"{path}: {error}") from None
 
 
 def override(config: Config, assignments: list[str]) -> Config:

@@ -109,8 +109,6 @@ def train(
             record = dataclasses.replace(record, about={**record.about, **facts})
             store.write(record)
             record = finish(run, record)
-        except Stopped:
-            record = dataclasses.replace(record, status="stopped")
         except Exception as error:
             line = " ".join(str(error).split()) or type(error).__name__
             store.write(dataclasses.replace(record, status="failed", about={**record.about, "error": line}))
@@ -137,7 +135,7 @@ def lock(store: Store, run: str) -> Iterator[None]:
 def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
     """Where the numbers come from: machine, versions, commit, token file."""
     device = jax.devices()[0]
-    spent = ("seconds", "steps_computed")  # by earlier processes: they add up
+    spent = ("seconds", "steps_computed", "shared_steps")  # by earlier processes: what is spent adds up
     kept = {name: earlier.about[name] for name in spent if name in earlier.about} if earlier else {}
     return {
         "commit": commit.commit(),
@@ -145,7 +143,6 @@ def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "device": device.device_kind if device.platform != "cpu" else platform.machine() + " CPU",
-        "devices": jax.device_count(),
         "precision": compute_dtype(config.precision),
         "jax": jax.__version__,
         "python": platform.python_version(),
@@ -166,6 +163,7 @@ def begin(
     facts: dict[str, Any] = {"tokens_file": path.name, "corpus": token_file.corpus, "tokenizer": token_file.tokenizer}
     facts |= {"corpus_facts": token_file.facts} if token_file.facts else {}
     facts |= {"compile_seconds": round(compiled.compile_seconds if fresh else 0.0, 3)}
+    facts |= {"devices": compiled.mesh.size, "mesh": dict(compiled.mesh.shape), "remat": placement.remat}
     checkpoint.sweep_up(run.own)
     checkpoint.sweep_up(store.checkpoints)
     folders = [run.own, store.checkpoints] if placement.share else [run.own]
@@ -177,27 +175,32 @@ def begin(
             checkpoint.set_aside(found)
             continue
         facts["started_from"] = {"step": step, "shared": found.parent == store.checkpoints}
+        facts |= {"shared_steps": step} if found.parent == store.checkpoints else {}
         break
     else:
         run.state = compiled.init(config.seed)
+        facts["shared_steps"] = 0
     store.reset_curve(run.id, run.rows)
     run.written = len(run.rows)
     return run, facts
 
 
 def finish(run: Run, record: Record) -> Record:
-    """Trains to the end; the record with the run's figures."""
-    began, start, error = time.monotonic(), run.step, None
+    """Trains to the end, or to a stop; the record with the run's figures."""
+    began, start = time.monotonic(), run.step
+    error: Diverged | Stopped | None = None
     run.say({"event": "start", "run_id": run.id, "steps": run.config.steps, "from": start})
     try:
         loop(run)
-    except Diverged as diverged:
-        error = diverged
+    except (Diverged, Stopped) as ended:
+        error = ended
     elapsed = time.monotonic() - began
     steps = run.step - start
     facts = {"steps_computed": record.about.get("steps_computed", 0) + steps}
     if steps:
         facts["tokens_per_second"] = round(steps * run.config.batch * run.config.data.length / elapsed, 1)
+    if isinstance(error, Stopped):
+        return dataclasses.replace(record, status="stopped", about={**record.about, **facts})
     final: dict[str, float] = {}
     if run.rows:
         last = run.rows[-1]
@@ -215,6 +218,8 @@ def loop(run: Run) -> None:
     """Steps, evaluations and checkpoints from where the run stands to its end. Raises Diverged or Stopped."""
     with ThreadPoolExecutor(1) as reader:
         steps(run, reader)
+    if "val_loss" not in run.rows[-1]:  # it began where it ends: at a longer run's checkpoint, which was not measured
+        run.rows[-1]["val_loss"] = held_out(run)
     report(run)
     save_rolling(run)
 

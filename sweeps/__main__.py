@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -108,6 +109,8 @@ def run_launch(args: argparse.Namespace) -> int:
 
     engine(args.engine)
     known = definition(args.name)
+    if args.as_name is not None and not re.fullmatch(r"\w[\w.-]*", args.as_name):
+        raise SweepError(f"--as {args.as_name}: a name is letters, digits, '_', '-' and '.', no path")
     store = Store(args.store)
     store.check_writable()
     corpus = find_or_prepare(args.store, args.corpus or known.corpus, args.tokenizer)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from scaling.config import (
     RunConfig,
     ScheduleConfig,
     dumps,
+    load,
     loads,
     override,
     prefix_id,
@@ -101,3 +103,12 @@ def test_unknown_and_missing_fields_of_a_file_are_named() -> None:
         loads('{"batch": 1}')
     with pytest.raises(ConfigError, match="not JSON"):
         loads("{")
+
+
+def test_a_number_too_large_and_a_file_that_does_not_fit_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"lr = 1000.*…: must be finite"):
+        override(BASE, [f"optimizer.lr=1{'0' * 400}"])
+    path = tmp_path / "run.json"
+    path.write_text(dumps(BASE).replace('"width"', '"widht"'))
+    with pytest.raises(ConfigError, match=r"run\.json: model: unknown field widht"):
+        load(path)

@@ -140,9 +140,9 @@ def test_a_known_entropy_rate_stands_beside_e(tmp_path: Path, store: Path) -> No
 def test_what_sharing_saved_is_counted(tmp_path: Path, store: Path) -> None:
     assert "what sharing prefixes saved of it is not recorded" in said_of(store)
     steps = {run.run_id: run.config.steps for run in Store(store).records()}
-    shared = with_about(store, tmp_path / "shared", steps_computed=1)
+    shared = with_about(store, tmp_path / "shared", shared_steps=2, steps_computed=1)
     runs = [run for run in Store(shared).records() if run.status == "done"]
-    saved = sum(run.flops["total"] * (1 - 1 / steps[run.run_id]) for run in runs)
+    saved = sum(run.flops["total"] * 2 / steps[run.run_id] for run in runs)
     share = saved / sum(run.flops["total"] for run in runs)
     assert f"{prose.flops(saved)} of them ({share:.0%}) saved by starting from a shared prefix" in said_of(shared)
 

@@ -75,6 +75,11 @@ def test_a_topology_is_refused_before_anything_is_done(tmp_path) -> None:
     assert not (tmp_path / "s").exists()
 
 
+def test_a_sweep_is_not_named_by_a_path(tmp_path) -> None:
+    said = refused("launch", "quickstart", "--store", str(tmp_path), "--as", "../x")
+    assert "--as ../x" in said and not list(tmp_path.iterdir())
+
+
 def test_an_unknown_engine_is_one_line(tmp_path) -> None:
     said = refused("launch", "quickstart", "--store", str(tmp_path / "s"), "--engine", "abacus")
     assert said == "engine 'abacus': known are local"

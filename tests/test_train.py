@@ -310,3 +310,13 @@ def test_a_full_disk_while_saving_keeps_what_was_saved(tiny: RunConfig, corpus: 
         assert record.status == "done" and record.about["started_from"]["step"] == 10
     finally:
         subprocess.run(["umount", "--lazy", str(mount)], check=False)
+
+
+def test_a_failure_is_said_once(tiny: RunConfig, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(dumps(tiny))
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    for words in (("train", path), ("prepare", "markov:order=1,vocab=8,tokens=1000,seed=0")):
+        done = command("scaling", *words, "--store", blocked)
+        assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "written" in done.stderr, done.stderr
