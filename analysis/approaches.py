@@ -16,6 +16,7 @@ from analysis.solve import FitError
 
 GRID = 200  # values of C at which the envelope of the curves is read (Hoffmann 2022, section 3.1, has 1500)
 WARM = 0.1  # share of a run that is left out of the envelope: warm-up
+SMOOTH = 0.1  # a training loss is averaged over this share of the steps so far, to either side
 
 
 def fit(
@@ -34,12 +35,22 @@ def fit(
         if found.params is None:
             raise FitError(f"chinchilla-2: {'; '.join(found.verdict)}")
         said = {"name": "parabolas by least squares", "value": found.value}
-        return _as_fit(points, law, found.params, said, found.verdict, found.notes, level, extrapolate)
+        verdict = _with_open_exponent(found.verdict, found.params["a"], level)
+        return _as_fit(points, law, found.params, said, verdict, found.notes, level, extrapolate)
     envelope = lowest(points)
     params, value = _through(envelope, bootstrap, seed)
     said = {"name": "least squares of ln N on ln C", "value": value}
-    verdict = envelope.verdict or ("converged",)
+    verdict = _with_open_exponent(envelope.verdict, params["a"], level)
     return _as_fit(points, law, params, said, verdict, (envelope.note,), level, extrapolate)
+
+
+def _with_open_exponent(said: tuple[str, ...], a: np.ndarray, level: float) -> tuple[str, ...]:
+    """The verdict, and whether the points leave open that N* or D* shrinks as compute grows."""
+    low, high = doubt.interval(a[1:], level)
+    said = tuple(one for one in said if one != "converged")
+    if low <= 0 or high >= 1:
+        said += (f"unidentifiable: the interval of a, {low:.3g} to {high:.3g}, leaves open which of N* and D* grows",)
+    return said or ("converged",)
 
 
 def _as_fit(
@@ -122,7 +133,8 @@ def _of_curves(curves: tuple[Curve, ...]) -> Envelope:
     for one in curves:
         late = one.C / one.C.max() >= WARM
         if late.sum() > 1:
-            kept.append((one.N, np.log(one.C[late]), one.L[late], float(one.D[-1] / one.C[-1])))
+            loss = one.L if one.held else _smoothed(one.L)
+            kept.append((one.N, np.log(one.C[late]), loss[late], float(one.D[-1] / one.C[-1])))
     sizes = np.array([n for n, *_ in kept])
     if len(np.unique(sizes)) < 2:
         raise FitError("chinchilla-1: fewer than two model sizes have learning curves")
@@ -139,12 +151,27 @@ def _of_curves(curves: tuple[Curve, ...]) -> Envelope:
     best = losses[:, at].argmin(0)
     C = np.exp(grid[at])
     held = "held-out" if all(c.held for c in curves) else "training"
-    note = f"envelope of {len(kept)} {held} learning curves; a loss before a run's end is from before its decay"
+    note = f"envelope of {len(kept)} {held} learning curves"
+    note += "" if held == "held-out" else f", each loss averaged over {SMOOTH:.0%} of the steps before and after"
+    note += "; a loss before a run's end is from before its decay"
     if len(at) < seen.sum():
         note += f"; {1 - len(at) / seen.sum():.0%} of it left out, where the best size is the smallest or largest"
     spacing = float(np.median(np.diff(np.log(np.unique(sizes)))))
     D = C * np.array([kept[i][3] for i in best])
-    return Envelope(C, sizes[best], D, losses[best, np.arange(len(at))], spacing, note, ())
+    return Envelope(C, sizes[best], D, losses[best, at], spacing, note, ())
+
+
+def _smoothed(L: np.ndarray) -> np.ndarray:
+    """A training loss, one a step, averaged over SMOOTH of the steps so far to either side, or what there is of them.
+
+    The loss of one batch is too noisy for an envelope: the lowest of many is the luckiest (Hoffmann 2022, section 3.1,
+    smooths too).
+    """
+    at = np.arange(len(L))
+    half = np.round(SMOOTH * (at + 1)).astype(int)
+    low, high = np.maximum(at - half, 0), np.minimum(at + half + 1, len(L))
+    total = np.concatenate([[0.0], np.cumsum(L)])
+    return (total[high] - total[low]) / (high - low)
 
 
 def _through(found: Envelope, count: int, seed: int) -> tuple[dict[str, np.ndarray], float]:

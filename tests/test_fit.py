@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from analysis import laws
+from analysis.approaches import lowest
 from analysis.fit import Fit, FitError, fit, frontier
 from analysis.isoflop import isoflop
 from analysis.points import Curve, Points, load
@@ -242,6 +243,32 @@ def test_approach_one_reads_the_envelope_of_curves() -> None:
     assert abs(found.params["a"] - a) < 0.05 and "envelope of 30 held-out" in found.notes[0]
     assert found.intervals["a"][0] < a < found.intervals["a"][1]
     assert "lowest loss of each budget" in fit(sweep(), "chinchilla-1", bootstrap=100).notes[0]
+
+
+def test_approach_one_sees_through_the_noise_of_single_batches() -> None:
+    """Training losses of one batch each: unsmoothed, the envelope is that of the luckiest batches, far too low."""
+    one, rng = sweep(), np.random.default_rng(0)
+    a, _, ln_g = laws.chinchilla_optimum(TRUTH, 6.0)
+
+    def above_truth(noise: float) -> np.ndarray:
+        curves = []
+        for N in np.geomspace(2e4, 2e6, 9):
+            best = (N / np.exp(ln_g)) ** (1 / a) / N  # tokens at which this size is the best
+            D = np.arange(1, 3001) / 3000 * 4 * best
+            L = laws.chinchilla(N, D, **TRUTH) + noise * rng.normal(size=len(D))
+            curves.append(Curve(f"{N}", N, D, 6 * N * D, L, False))
+        found = lowest(replace(one, curves=tuple(curves)))
+        return found.L - laws.chinchilla(found.N, found.D, **TRUTH)
+
+    assert abs(above_truth(0.0).mean()) < 0.02 and abs(above_truth(0.15).mean()) < 0.02
+
+
+@pytest.mark.parametrize(("noise", "open_"), [(0.0, False), (0.05, True)])
+def test_an_exponent_that_may_have_either_sign_is_doubted(noise: float, open_: bool) -> None:
+    found = fit(sweep(noise, seed=1), "chinchilla-2", bootstrap=400)
+    low, high = found.intervals["a"]
+    assert (low <= 0 or high >= 1) == open_
+    assert any(said.startswith("unidentifiable: the interval of a") for said in found.verdict) == open_
 
 
 def test_many_points_are_searched_by_sample_and_drawn_by_newton_steps_alike(monkeypatch: pytest.MonkeyPatch) -> None:
