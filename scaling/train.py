@@ -98,7 +98,8 @@ def train(
             return earlier
         begun = time.monotonic()
         record = Record(
-            run_id=run_id(config), config=config, status="running", sweep=sweep,
+            run_id=run_id(config), config=config, status="running",
+            sweep=sweep or (earlier.sweep if earlier else None),
             params=counts.parameters(config.model), flops=counts.run_flops(config),
             evals=earlier.evals if earlier else {}, about=about(config, earlier),
         )  # fmt: skip

@@ -12,6 +12,7 @@ from scaling import checkpoint
 from scaling.config import Placement, RunConfig, override, run_id
 from scaling.program import program
 from scaling.record import Store
+from scaling.train import train
 
 __all__ = ["other"]
 
@@ -85,3 +86,9 @@ def test_a_damaged_checkpoint_that_another_process_took_away_is_no_error(tmp_pat
         (tmp_path / "00000001-a" / "manifest.json").write_text("{")
         checkpoint.set_aside(tmp_path / "00000001-a")
     assert len(list(tmp_path.glob(".damaged-*"))) == 2
+
+
+def test_a_sweeps_run_that_is_gone_on_with_by_hand_stays_in_its_sweep(store: Store, tiny: RunConfig) -> None:
+    asked = iter([False, True])
+    stopped = train(tiny, store, ALONE, sweep="mine", say=lambda event: None, stop=lambda: next(asked))
+    assert stopped.status == "stopped" and go(tiny, store).sweep == "mine"
