@@ -34,6 +34,9 @@ WARMUP = 0.5
 MIN_WARMUP = 10  # steps
 # Small batches want a longer second moment than 0.95 (Porian 2024).
 BETA2 = 0.99
+# Held-out tokens: the noise of sampling them, some 1.5 / sqrt(EVAL_TOKENS) nats, is common to all runs of a sweep and
+# goes into E in full.
+EVAL_TOKENS = 131_072
 # The share of steps spent decaying, and its shape: 20% reaches cosine's loss, 1-sqrt is a little ahead (Hägele 2024).
 DECAY = 0.2
 DECAY_SHAPE = "1-sqrt"
@@ -84,7 +87,7 @@ def warmup(of: ModelConfig, length: int) -> int:
     return max(MIN_WARMUP, round(WARMUP * parameters(of)["total"] / (batch(length) * length)))
 
 
-def run(width: int, corpus: Corpus, *, length: int, steps: int, budget: float, seed: int = 0) -> RunConfig:
+def run(width: int, corpus: Corpus, *, length: int, steps: int, budget: float | None, seed: int = 0) -> RunConfig:
     """The run of a width and a number of steps, all else by the rules."""
     of = model(width, corpus.vocab)
     return RunConfig(
@@ -94,7 +97,7 @@ def run(width: int, corpus: Corpus, *, length: int, steps: int, budget: float, s
         batch=batch(length),
         steps=steps,
         schedule=ScheduleConfig(warmup=warmup(of, length), decay=DECAY, decay_shape=DECAY_SHAPE),
-        eval=EvalConfig(),
+        eval=EvalConfig(sequences=EVAL_TOKENS // length),
         seed=seed,
         budget=budget,
     )

@@ -55,8 +55,8 @@ def tiny(corpus: Path) -> RunConfig:
     )
 
 
-def command(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
+def command(*words: object, timeout: float = 240, **more: object) -> subprocess.CompletedProcess[str]:
     """A door of the project in a process of its own, on one device unless told otherwise."""
     env = {**os.environ, "XLA_FLAGS": "", **{k: str(v) for k, v in more.items()}}
     line = [sys.executable, "-m", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, timeout=240, check=False)
+    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, timeout=timeout, check=False)
