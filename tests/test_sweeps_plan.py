@@ -37,9 +37,8 @@ def same_but(config: RunConfig, **changes: object) -> RunConfig:
     return dataclasses.replace(config, **changes)
 
 
-@pytest.mark.parametrize("name", DEFINITIONS)
-def test_every_definition_is_an_isoflop_grid_that_meets_its_budgets(name: str) -> None:
-    runs = DEFINITIONS[name].make(CORPUS)
+def test_the_quickstart_is_an_isoflop_grid_that_meets_its_budgets() -> None:
+    runs = DEFINITIONS["quickstart"].make(CORPUS)
     budgets = {run.budget for run in runs}
     assert len(budgets) >= 4
     for budget in budgets:
@@ -48,6 +47,13 @@ def test_every_definition_is_an_isoflop_grid_that_meets_its_budgets(name: str) -
         for run in group:
             assert run.budget is not None
             assert abs(run_flops(run)["total"] / run.budget - 1) <= 0.01
+
+
+def test_the_markov_sweep_is_a_grid_of_sizes_and_tokens() -> None:
+    runs = DEFINITIONS["markov"].make(CORPUS)
+    sizes, tokens = ({key(run) for run in runs} for key in (lambda r: parameters(r.model)["total"], lambda r: r.tokens))
+    assert len(sizes) >= 5 and len(tokens) >= 4 and len(runs) == len(sizes) * len(tokens)
+    assert max(tokens) / min(tokens) > 7 and max(sizes) / min(sizes) > 7
 
 
 @pytest.mark.parametrize("name", DEFINITIONS)
