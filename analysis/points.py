@@ -118,6 +118,11 @@ def _load_store(
     frame, notes = frame[kept], notes + note
     if not len(frame):
         raise DataError(f"{path}: no run is left to fit: " + ("; ".join(notes) or "none is done"))
+    precisions = sorted({p for p in frame["computed_in"] if isinstance(p, str)})
+    if len(precisions) > 1:
+        notes.append(
+            f"runs computed in {' and in '.join(precisions)} stand side by side: their losses differ by rounding"
+        )
     values = {}
     for letter, name in names.items():
         values[letter] = frame[name].to_numpy(np.float64)

@@ -79,6 +79,7 @@ def run_row(record: Record, flops: str = "6nd", params: str = "total") -> dict[s
         "C": count_flops(record, tokens, flops),
         "loss": record.final.get("loss"),
         "budget": record.config.budget,
+        "computed_in": record.about.get("precision"),
         "seconds": record.about.get("seconds"),
         "error": record.about.get("error"),
         **{f"eval.{task}": score for task, score in record.evals.items()},
@@ -86,7 +87,7 @@ def run_row(record: Record, flops: str = "6nd", params: str = "total") -> dict[s
     }
 
 
-TABLE = ("run_id", "sweep", "status", "N", "D", "C", "loss", "budget", "seconds", "error")
+TABLE = ("run_id", "sweep", "status", "N", "D", "C", "loss", "budget", "computed_in", "seconds", "error")
 
 
 def runs(store: str | Path, flops: str = "6nd", params: str = "total") -> pd.DataFrame:

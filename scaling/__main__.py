@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,10 @@ def train(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Orbax logs and re-raises in its threads what it raises in ours as well: said once is enough.
+    for name in ("absl", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    threading.excepthook = lambda _: None
 
     from scaling.progress import speaker
     from scaling.record import Store

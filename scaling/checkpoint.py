@@ -12,6 +12,7 @@ written and synced, and nothing in it is trusted without its checksum.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -67,6 +68,7 @@ def save(folder: Path, config: RunConfig, step: int, state: Any, rows: Rows) -> 
     arrays = _named(state)
     try:
         temporary.mkdir(parents=True)
+        _check_room(temporary, sum(array.nbytes for array in arrays.values()))
         with ocp.StandardCheckpointer() as orbax:
             orbax.save(temporary.absolute() / "state", arrays)
         write_parquet(temporary / "curve.parquet", rows)
@@ -78,6 +80,13 @@ def save(folder: Path, config: RunConfig, step: int, state: Any, rows: Rows) -> 
         shutil.rmtree(temporary, ignore_errors=True)
         raise CheckpointError(f"checkpoint {final} could not be written: {_one_line(error)}") from error
     return final
+
+
+def _check_room(folder: Path, needed: int) -> None:
+    """OSError where the disk has no room: said before Orbax's threads say it in their many ways."""
+    free = shutil.disk_usage(folder).free
+    if free < 1.1 * needed:
+        raise OSError(errno.ENOSPC, f"No space left on device: {needed:,} bytes are needed, {free:,} are free")
 
 
 def _name(temporary: Path, final: Path) -> None:
@@ -146,7 +155,11 @@ def _alive(pid: int) -> bool:
 
 
 def _one_line(error: Exception) -> str:
-    text = str(error).replace("\n", " ").strip() or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
+    if isinstance(error, OSError):
+        return error.strerror or text
+    if "No space left on device" in text:  # TensorStore wraps it in some thousand characters
+        return "No space left on device"
     return text if len(text) < 300 else text[:300] + " …"
 
 

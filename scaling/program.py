@@ -94,7 +94,8 @@ def _compile(shape: Shape, data: int, fsdp: int, tensor: int) -> Program:
     graph = nnx.split(nnx.eval_shape(lambda: Transformer(shape.model, rngs=nnx.Rngs(0))))[0]
 
     def init(seed: jax.Array) -> State:
-        params = nnx.to_pure_dict(nnx.state(Transformer(shape.model, rngs=nnx.Rngs(params=jax.random.key(seed)))))
+        key = jax.random.key(seed, impl="threefry2x32")  # the same numbers on any number of devices
+        params = nnx.to_pure_dict(nnx.state(Transformer(shape.model, rngs=nnx.Rngs(params=key))))
         return {"params": params, "opt": transform.init(params)}
 
     loss = loss_function(graph, shape)

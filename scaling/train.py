@@ -137,7 +137,12 @@ def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
     """Where the numbers come from: machine, versions, commit, token file."""
     device = jax.devices()[0]
     spent = ("seconds", "steps_computed", "shared_steps")  # by earlier processes: what is spent adds up
-    kept = {name: earlier.about[name] for name in spent if name in earlier.about} if earlier else {}
+    kept: dict[str, Any] = {}
+    if earlier is not None:
+        kept = {name: earlier.about[name] for name in spent if name in earlier.about}
+        made = ("commit", "device", "host", "jax", "precision", "started")
+        part = {name: earlier.about[name] for name in made if name in earlier.about}
+        kept["before"] = [*earlier.about.get("before", []), part]  # what trained the steps before a stop
     return {
         "commit": commit.commit(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -83,6 +83,8 @@ def test_resume_equals_uninterrupted(store: Store, other: Store, tiny: RunConfig
     go(tiny, store)
     assert go(tiny, other, stop_after=after).status == "stopped"
     done = go(tiny, other)
+    [before] = done.about["before"]
+    assert before["commit"] == done.about["commit"] and before["precision"] == "float32"
     assert done.about["started_from"] == {"step": after, "shared": False}
     assert_same_run(store, other, tiny)
 
@@ -297,17 +299,26 @@ def test_a_full_disk_while_saving_keeps_what_was_saved(tiny: RunConfig, corpus: 
         store = Store(mount / "store")
         store.token_files.mkdir(parents=True)
         shutil.copy(corpus, store.token_files)
-        config = override(tiny, ["steps=40"])
-        assert go(config, store, stop_after=10).status == "stopped"
+        config = override(tiny, ["steps=100000", "eval.every=0"])
+        first = process(config, store, tmp_path)
+        wait_for(first, "step")
+        first.send_signal(signal.SIGTERM)
+        first.communicate(timeout=60)
+        own = store.run_dir(run_id(config)) / "checkpoints"
+        [saved] = [p.name for p in own.glob("[0-9]*")]
         ballast = mount / "ballast"
-        free = shutil.disk_usage(mount).free
-        ballast.write_bytes(b"\0" * (free - 100_000))
-        with pytest.raises(Exception, match=r"could not be written|No space left"):
-            go(config, store)
-        assert [p.name[:8] for p in (store.run_dir(run_id(config)) / "checkpoints").glob("[0-9]*")] == ["00000010"]
+        ballast.write_bytes(b"\0" * (shutil.disk_usage(mount).free - 60_000))
+        full = process(config, store, tmp_path, "--place", "save_seconds=0.2")
+        _, said = full.communicate(timeout=120)
+        assert full.returncode == 1 and "No space left on device" in said
+        assert said.count("\n") == 1 and "Traceback" not in said
+        assert [p.name for p in own.glob("[0-9]*")] == [saved]
         ballast.unlink()
-        record = go(config, store)
-        assert record.status == "done" and record.about["started_from"]["step"] == 10
+        again = process(config, store, tmp_path)
+        assert wait_for(again, "start")["from"] == int(saved[:8])
+        again.send_signal(signal.SIGTERM)
+        again.communicate(timeout=60)
+        assert again.returncode == 75
     finally:
         subprocess.run(["umount", "--lazy", str(mount)], check=False)
 

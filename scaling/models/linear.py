@@ -1,5 +1,7 @@
 """Weights and the products with them. Axes: X rows (batch · positions), D in, F out."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -10,7 +12,11 @@ def weight(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> nnx.Param[jax.
     return nnx.Param(std * jax.random.normal(rngs.params(), shape, jnp.float32))
 
 
-def rows(x_BLD: jax.Array, w_DF: jax.Array) -> jax.Array:
-    """x·w over flattened rows: on CPU a two-dimensional product takes half the time of a batched one."""
+def rows(x_BLD: jax.Array, w_DF: jax.Array, out: Any = None) -> jax.Array:
+    """x·w over flattened rows: on CPU a two-dimensional product takes half the time of a batched one.
+
+    out: type of the result (of x where not given); the product is summed in it, never rounded below it.
+    """
     B, L, D = x_BLD.shape
-    return (x_BLD.reshape(B * L, D) @ w_DF.astype(x_BLD.dtype)).reshape(B, L, -1)
+    flat_XF = jnp.matmul(x_BLD.reshape(B * L, D), w_DF.astype(x_BLD.dtype), preferred_element_type=out)
+    return flat_XF.reshape(B, L, -1)

@@ -71,10 +71,10 @@ class Transformer(nnx.Module):
         return self.norm(x_BLD)
 
     def __call__(self, tokens_BL: jax.Array, *, dtype: Any = jnp.float32, **how: bool) -> jax.Array:
-        """Logits, shape (B, L, V)."""
+        """Logits, shape (B, L, V), float32."""
         x_BLD = self.hidden(tokens_BL, dtype=dtype, **how)
         w_DV = self.embedding_VD[...].T if self.config.tied else self.head_DV[...]
-        return rows(x_BLD, w_DV)
+        return rows(x_BLD, w_DV, jnp.float32)
 
 
 EMBEDDING_STD = 0.02  # of embedding and head (Radford 2019): small logits, so the first loss is ln V
