@@ -123,6 +123,12 @@ def _load_store(
         notes.append(
             f"runs computed in {' and in '.join(precisions)} stand side by side: their losses differ by rounding"
         )
+    shared = int((frame["shared_steps"] > 0).sum())
+    if shared:
+        notes.append(
+            f"{_count(shared, 'run')} began on another's trajectory (prefix sharing): what chance did to a size is in "
+            "all of its runs, and intervals drawn run by run don't know of it; more seeds would"
+        )
     values = {}
     for letter, name in names.items():
         values[letter] = frame[name].to_numpy(np.float64)

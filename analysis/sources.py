@@ -80,6 +80,7 @@ def run_row(record: Record, flops: str = "6nd", params: str = "total") -> dict[s
         "loss": record.final.get("loss"),
         "budget": record.config.budget,
         "computed_in": record.about.get("precision"),
+        "shared_steps": record.about.get("shared_steps"),
         "seconds": record.about.get("seconds"),
         "error": record.about.get("error"),
         **{f"eval.{task}": score for task, score in record.evals.items()},
@@ -87,7 +88,20 @@ def run_row(record: Record, flops: str = "6nd", params: str = "total") -> dict[s
     }
 
 
-TABLE = ("run_id", "sweep", "status", "N", "D", "C", "loss", "budget", "computed_in", "seconds", "error")
+TABLE = (
+    "run_id",
+    "sweep",
+    "status",
+    "N",
+    "D",
+    "C",
+    "loss",
+    "budget",
+    "computed_in",
+    "shared_steps",
+    "seconds",
+    "error",
+)
 
 
 def runs(store: str | Path, flops: str = "6nd", params: str = "total") -> pd.DataFrame:
@@ -102,7 +116,7 @@ def runs(store: str | Path, flops: str = "6nd", params: str = "total") -> pd.Dat
     for name in TABLE:
         if name not in frame:
             frame[name] = None
-    for name in ("N", "D", "C", "loss", "budget", "seconds"):
+    for name in ("N", "D", "C", "loss", "budget", "shared_steps", "seconds"):
         frame[name] = frame[name].astype(float)
     return frame[[*TABLE, *(c for c in frame.columns if c not in TABLE)]]
 

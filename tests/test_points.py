@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import subprocess
 import sys
@@ -89,6 +90,16 @@ def test_counting_conventions_count_what_they_say(store: Store, params: str, flo
     }
     assert points.N[at] == (groups["total"] if params == "total" else bare)
     assert points.C[at] == expected[flops]
+
+
+def test_shared_trajectories_and_mixed_precision_are_said_aloud(store: Store) -> None:
+    assert not any("shar" in note or "float" in note for note in load(store.root).notes)
+    for record in list(store.records()):
+        width = record.config.model.width
+        about = {"shared_steps": 50 if width > 32 else 0, "precision": "float32" if width < 128 else "bfloat16"}
+        store.write(dataclasses.replace(record, about=about))
+    said = " ".join(load(store.root).notes)
+    assert "2 runs began on another's trajectory" in said and "bfloat16 and in float32" in said
 
 
 def test_a_file_is_read_alike_in_every_format(tmp_path: Path) -> None:
