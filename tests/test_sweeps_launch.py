@@ -19,6 +19,7 @@ import pytest
 
 from scaling.config import RunConfig, run_id
 from scaling.record import Record, Store
+from sweeps import rules
 from sweeps.budget import isoflop
 from sweeps.corpus import Corpus, SweepError
 from sweeps.engines import local
@@ -317,7 +318,7 @@ def test_status_tells_every_state(tmp_path) -> None:
     assert [r["state"] for r in found["runs"]] == [*abouts, "interrupted", "waiting", "waiting"]
     under_way = found["runs"][1]
     assert (under_way["step"], under_way["train_loss"]) == (20, 4.5)
-    assert under_way["tokens_per_second"] == pytest.approx(10 * 2048 / 10, rel=0.1)
+    assert under_way["tokens_per_second"] == pytest.approx(10 * rules.BATCH_TOKENS / 10, rel=0.1)
     assert under_way["seconds_left"] == pytest.approx((configs[1].steps - 20) / 1, rel=0.1)
     shown = as_text(found)
     for text in ("3.250*", "tokens/s", "out of memory", "will go on at the next launch", "2 waiting"):

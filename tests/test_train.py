@@ -112,6 +112,7 @@ def test_sharing_can_be_refused(store: Store, tiny: RunConfig) -> None:
     assert "started_from" not in record.about
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Orbax drops the rest of a failed read
 @pytest.mark.parametrize("damage", ["flip", "truncate", "manifest"])
 def test_a_damaged_checkpoint_is_not_trusted(
     store: Store, other: Store, tiny: RunConfig, damage: str, capfd: pytest.CaptureFixture[str]
