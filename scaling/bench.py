@@ -24,7 +24,8 @@ from scaling.config import ConfigError, DataConfig, ModelConfig, OptimizerConfig
 from scaling.models import counts
 from scaling.program import program
 
-SHAPES = ((16, 2), (24, 2), (32, 2), (48, 2), (64, 2), (80, 2), (128, 4))  # width, layers: the quickstart's, and one more
+# width, layers: the quickstart's and one more
+SHAPES = ((16, 2), (24, 2), (32, 2), (48, 2), (64, 2), (80, 2), (128, 4))
 LENGTH = 128
 SEQUENCES = 8
 ROUNDS = 5  # turns that each side takes

@@ -28,7 +28,7 @@ import orbax.checkpoint as ocp
 
 from scaling.config import RunConfig, prefix_id
 from scaling.program import compute_dtype
-from scaling.record import StoreError, read_json, read_parquet, write_json, write_parquet
+from scaling.record import StoreError, alive, read_json, read_parquet, write_json, write_parquet
 
 Rows = list[dict[str, float]]
 
@@ -140,18 +140,8 @@ def sweep_up(folder: Path) -> None:
     mine = f".writing-{socket.gethostname()}-"
     for left in folder.glob(".writing-*"):
         pid = left.name.removeprefix(mine).partition("-")[0]
-        if left.name.startswith(mine) and not _alive(int(pid)):
+        if left.name.startswith(mine) and not alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another person's
-        return True
-    return True
 
 
 def _one_line(error: Exception) -> str:

@@ -73,6 +73,17 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
+def alive(pid: int) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another person's
+        return True
+    return True
+
+
 def write_json(path: Path, data: Any) -> None:
     """`data` as JSON at `path`, atomically; a NaN or infinity raises ValueError."""
     write_atomic(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())

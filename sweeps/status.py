@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from scaling.config import RunConfig, from_dict
 from scaling.models.counts import parameters
 from scaling.record import Record, Store
+from scaling.record import alive as process_alive
 from sweeps.corpus import SweepError
 from sweeps.text import duration, short, table
 
@@ -68,12 +68,8 @@ def alive(record: Record) -> bool:
     pid, host = record.about.get("pid"), record.about.get("host")
     if pid is None or (host is not None and host != socket.gethostname()):
         return True
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+    if not process_alive(pid):
         return False
-    except PermissionError:
-        return True
     command = Path(f"/proc/{pid}/cmdline")  # a number may have gone to another program since
     return not command.exists() or b"train" in command.read_bytes()
 

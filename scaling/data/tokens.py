@@ -21,6 +21,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from scaling.record import alive
+
 MAGIC = b"SCLTOKS1"
 ALIGN = 4096
 CHUNK = 1 << 22  # bytes read or written at a time
@@ -256,15 +258,5 @@ def sweep_up(folder: Path) -> None:
     for left in [*folder.glob(".payload-*"), *folder.glob(".writing-*")]:
         host, _, pid = left.name.partition("-")[2].rpartition("-")
         with contextlib.suppress(FileNotFoundError):  # another process swept it up
-            if not _alive(int(pid)) if host == socket.gethostname() else time.time() - left.stat().st_mtime > DAY:
+            if not alive(int(pid)) if host == socket.gethostname() else time.time() - left.stat().st_mtime > DAY:
                 left.unlink()
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another person's
-        return True
-    return True
