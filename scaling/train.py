@@ -67,6 +67,9 @@ class Run:
     rows: Rows = field(default_factory=list)
     flight: tuple[int, dict[str, jax.Array]] | None = None  # the step whose figures are still to come
     written: int = 0  # rows of the curve that are on disk
+    record: Record | None = None  # as it was when this process took the run in hand
+    first: int = 0  # the step it began at
+    begun: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 
     @property
@@ -107,15 +110,14 @@ def train(
         write_atomic(store.run_dir(record.run_id) / "config.json", dumps(config).encode())
         try:
             run, facts = begin(config, store, placement, say, stop)
-            record = dataclasses.replace(record, about={**record.about, **facts})
+            run.record = record = dataclasses.replace(record, about={**record.about, **facts})
+            run.begun = begun
             store.write(record)
-            record = finish(run, record)
+            record = finish(run)
         except Exception as error:
             line = " ".join(str(error).split()) or type(error).__name__
             store.write(dataclasses.replace(record, status="failed", about={**record.about, "error": line}))
             raise
-        seconds = record.about.get("seconds", 0.0) + time.monotonic() - begun
-        record = dataclasses.replace(record, about={**record.about, "seconds": round(seconds, 3)})
         store.write(record)
         return record
 
@@ -188,21 +190,33 @@ def begin(
         facts["shared_steps"] = 0
     store.reset_curve(run.id, run.rows)
     run.written = len(run.rows)
+    run.first = run.step
     return run, facts
 
 
-def finish(run: Run, record: Record) -> Record:
+def spent(run: Run) -> Record:
+    """The record with what has been spent on the run up to now, by this process and by those before it."""
+    assert run.record is not None
+    about, steps = run.record.about, run.step - run.first
+    elapsed = time.monotonic() - run.begun
+    facts = {
+        "steps_computed": about.get("steps_computed", 0) + steps,
+        "seconds": round(about.get("seconds", 0.0) + elapsed, 3),
+    }
+    return dataclasses.replace(run.record, about={**about, **facts})
+
+
+def finish(run: Run) -> Record:
     """Trains to the end, or to a stop; the record with the run's figures."""
-    began, start = time.monotonic(), run.step
+    began = time.monotonic()
     error: Diverged | Stopped | None = None
-    run.say({"event": "start", "run_id": run.id, "steps": run.config.steps, "from": start})
+    run.say({"event": "start", "run_id": run.id, "steps": run.config.steps, "from": run.first})
     try:
         loop(run)
     except (Diverged, Stopped) as ended:
         error = ended
-    elapsed = time.monotonic() - began
-    steps = run.step - start
-    facts = {"steps_computed": record.about.get("steps_computed", 0) + steps}
+    elapsed, steps, record = time.monotonic() - began, run.step - run.first, spent(run)
+    facts: dict[str, Any] = {}
     if steps:
         facts["tokens_per_second"] = round(steps * run.config.batch * run.config.data.length / elapsed, 1)
     if isinstance(error, Stopped):
@@ -307,3 +321,4 @@ def save_rolling(run: Run) -> None:
     for step, old in checkpoint.candidates([run.own], run.config):
         if step < run.step and old != newest:
             shutil.rmtree(old)
+    run.store.write(spent(run))

@@ -261,6 +261,8 @@ def test_kill_9_three_times_at_random_moments(store: Store, other: Store, tiny: 
     start = wait_for(last, "start")
     last.communicate(timeout=300)
     assert last.returncode == 0 and start["from"] > 0
+    about = store.read(run_id(config)).about
+    assert len(about["before"]) == 3 and about["steps_computed"] >= 3000  # nothing of what was saved is forgotten
     assert_same_run(store, other, config)
 
 
