@@ -3,13 +3,15 @@
 import json
 import math
 import re
+import subprocess
+import sys
 import sysconfig
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import command
+from conftest import ROOT, command
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -203,6 +205,57 @@ def test_prepare_says_what_it_made_and_the_second_time_makes_nothing(tmp_path: P
     again = command(*words)
     assert said["tokens"] in again.stdout and "3,800 training and 200 validation tokens" in again.stdout
     assert tokens.path.stat().st_ino == inode
+
+
+READ = """
+import itertools
+import numpy as np
+from scaling.data.corpus import Tokens
+
+reading = itertools.count()
+
+def open_corpus(argument, options):
+    def documents():
+        now = next(reading)
+        for i in range(int(argument)):
+            yield np.array([now, 10 + i % 50, 9])
+    return Tokens(documents, 60, 9, "own")
+"""
+
+
+@pytest.mark.parametrize("count", [40, 400])
+def test_a_corpus_is_tokenised_once(count: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A long tokenisation is paid once, and one that drew other tokens each time still gives whole documents."""
+    (tmp_path / f"read{count}.py").write_text(READ)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(CORPORA, "read", f"read{count}")
+    file = open_tokens(prepare(f"read:{count}", tmp_path / "tokens"))
+    whole = np.concatenate([file.train, file.validation]).reshape(-1, 3)
+    assert len(whole) == count == file.documents
+    assert len(set(whole[:, 0])) == 1, "all tokens come from one reading"
+    assert Counter(whole[:, 1]) == Counter(10 + i % 50 for i in range(count))
+
+
+def test_a_tokenizer_that_a_corpus_has_no_use_for_is_said_to_be(tmp_path: Path, capsys) -> None:
+    assert open_tokens(prepare("markov:tokens=100", tmp_path, tokenizer="sentencepiece:500")).tokenizer == "symbols"
+    assert "brings its own tokens, the tokenizer sentencepiece:500 is not used" in capsys.readouterr().err
+    prepare("markov:tokens=100", tmp_path)
+    assert not capsys.readouterr().err
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))  # a disk that is full after so many bytes
+from scaling.__main__ import main
+raise SystemExit(main(["prepare", "markov:tokens=500000", "--store", sys.argv[1]]))
+"""
+
+
+def test_a_full_disk_is_one_line_that_names_the_folder_and_leaves_nothing(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL, tmp_path], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == f"scaling prepare: {tmp_path / 'tokens'}: File too large\n"
+    assert not list((tmp_path / "tokens").iterdir())
 
 
 def test_prepare_refuses_in_one_line_with_status_2(tmp_path: Path) -> None:

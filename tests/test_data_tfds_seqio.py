@@ -51,8 +51,13 @@ class Many(tfds.core.GeneratorBasedBuilder):
 class Few(Many):
     texts = FEW
 
+class Sharded(Many):
+    texts = TEXTS
+
 for made in (Many, Few):
     made(data_dir=sys.argv[1]).download_and_prepare()
+shards = tfds.download.DownloadConfig(num_shards=4)
+Sharded(data_dir=sys.argv[1]).download_and_prepare(download_config=shards)
 """
 
 TASKS = f"""
@@ -151,6 +156,27 @@ def test_every_byte_of_every_document_of_a_tfds_data_set_arrives_once(disk: Path
     assert few.counts[1] == len(whole) // 20
 
 
+def test_the_files_of_a_tfds_data_set_are_read_one_after_the_other_and_slices_are_splits(disk: Path) -> None:
+    at = f"data_dir={disk / 'sets'}"
+    shards = [f"tfds:sharded,split=train[{i}shard],{at}" for i in range(4)]
+    slices = [f"tfds:sharded,split={name},{at}" for name in ("train[:20%]", "test+train")]
+    whole, head, both, *parts = prepared(disk / "tokens", f"tfds:sharded,{at}", *slices, *shards)
+
+    def stream(tokens: TokenFile) -> bytes:
+        return np.concatenate([tokens.train, tokens.validation]).tobytes()
+
+    in_order = [d for part in parts for d in bytes_between(stream(part)) if not held_out(d)]
+    assert documents(whole)[0] == in_order and len(in_order) > 250, "few documents a shard: each is in its own order"
+    assert head.documents == sum(1 for d in bytes_between(stream(head))) == 60
+    assert both.documents == whole.documents + sum(1 for text in MANY[:120] if text)
+
+
+def bytes_between(stream: bytes) -> list[bytes]:
+    """The documents of a stream of 16-bit tokens."""
+    tokens = np.frombuffer(stream, "<u2")
+    return [part[:-1].astype(np.uint8).tobytes() for part in np.split(tokens, np.flatnonzero(tokens == 256) + 1)[:-1]]
+
+
 def test_every_token_of_every_document_of_a_seqio_task_arrives_once(disk: Path) -> None:
     specs = [f"seqio:{name},module=my_tasks" for name in ("ended", "plain", "few", "mixed")]
     ended, plain, few, mixed = prepared(disk / "tokens", *specs)
@@ -175,7 +201,8 @@ def test_what_a_library_does_not_have_is_one_line_that_lists_what_it_has(disk: P
     expected = {
         f"tfds:nosuch,{sets}": "Dataset nosuch not found.",
         f"tfds:many,{sets},feature=body": "no feature 'body': known are",
-        f"tfds:many,{sets},split=dev": "no split 'dev': known are test, train",
+        f"tfds:many,{sets},split=dev": "no split 'dev': known are test, train, and slices of them",
+        f"tfds:many,{sets},split=train[:x]": "no split 'train[:x]': known are test, train, and slices of them",
         f"tfds:many,{sets},feature=number": "feature 'number' is not text: name another with feature=",
         f"tfds:few,{sets},feature=other": "is not UTF-8 at byte offset 3",
         "seqio:nosuch": "unknown task (name the module that registers it with module=): known are none",

@@ -209,7 +209,7 @@ def write_tokens(
     try:
         digest = hashlib.sha256()
         with payload.open("wb") as file:
-            counts = (_append(file, train, dtype, vocab, digest), _append(file, validation, dtype, vocab, digest))
+            counts = (_append(file, train, vocab, digest), _append(file, validation, vocab, digest))
         if not counts[0]:
             raise DataError(f"corpus {corpus}: empty: there is nothing to train on")
         name = content_hash(dtype, vocab, counts, digest.hexdigest())
@@ -241,16 +241,22 @@ def write_tokens(
         whole.unlink(missing_ok=True)
 
 
-def _append(file: BinaryIO, arrays: Iterable[np.ndarray], dtype: str, vocab: int, digest: Any) -> int:
+def _append(file: BinaryIO, arrays: Iterable[np.ndarray], vocab: int, digest: Any) -> int:
     count = 0
     for array in arrays:
-        if array.size and not 0 <= int(array.min()) <= int(array.max()) < vocab:
-            raise DataError(f"token {int(array.max())} lies outside the vocabulary of {vocab}")
-        data = np.ascontiguousarray(array, dtype).tobytes()
+        data = pack(array, vocab)
         file.write(data)
         digest.update(data)
         count += array.size
     return count
+
+
+def pack(array: np.ndarray, vocab: int) -> bytes:
+    """Tokens as the bytes that stand in the file; DataError where one lies outside the vocabulary."""
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < vocab:
+        wrong = int(array.min()) if array.min() < 0 else int(array.max())
+        raise DataError(f"token {wrong} lies outside the vocabulary of {vocab}")
+    return np.ascontiguousarray(array, token_type(vocab)).tobytes()
 
 
 def sweep_up(folder: Path) -> None:
