@@ -1,6 +1,7 @@
 """Invariants 2 and 3: the same config gives the same numbers, however it was interrupted, shared or placed."""
 
 import dataclasses
+import gc
 import json
 import os
 import random
@@ -131,6 +132,7 @@ def test_a_damaged_checkpoint_is_not_trusted(
     else:
         (shared / "manifest.json").write_text("{")
     record = go(long, store)
+    gc.collect()  # what Orbax dropped is complained of here, not in whichever test the collector next runs
     assert "started_from" not in record.about and "going on with an older one" in capfd.readouterr().err
     go(long, other)
     assert_same_run(store, other, long)
