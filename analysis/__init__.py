@@ -1,1 +1,28 @@
-"""Reads records, never trains: points, laws, fits with their doubt, figures, reports."""
+"""Reads records, never trains: points, laws, fits with their doubt, figures, reports.
+
+In a notebook: `from analysis import fit, laws, load`. They are loaded when first asked for, so that the command line
+answers --help at once.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from analysis import laws
+    from analysis.fitting import Fit, FitError, fit
+    from analysis.points import DataError, Points, load
+
+__all__ = ["DataError", "Fit", "FitError", "Points", "fit", "laws", "load"]
+
+_HOMES = {"fit": "fitting", "Fit": "fitting", "FitError": "fitting", "load": "points", "Points": "points"}
+_HOMES |= {"DataError": "points"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "laws":
+        return importlib.import_module("analysis.laws")
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"analysis.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'analysis' has no attribute {name!r}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis import doubt, isoflop
-from analysis.fit import Fit, Optimum
+from analysis.fitting import Fit, Optimum
 from analysis.points import Curve, Points
 from analysis.solve import FitError
 

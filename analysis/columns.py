@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.laws.law import Law
 from analysis.where import DataError
 
 COMMON = {
@@ -30,8 +31,22 @@ NONEMBEDDING = (
 )
 
 
-def _match(frame: pd.DataFrame, letter: str, params: str) -> list[str]:
-    common = COMMON[letter]
+MORE = {  # of laws' other letters
+    "x": "x seen_examples examples n_examples train_set_size dataset_size samples steps step",
+    "M": "m token_multiplier tokens_per_parameter tokens_per_param",
+    "U": "u unique_tokens unique",
+    "S": "s steps step n_steps",
+    "y": "y",
+}
+
+
+def extra(law: Law | None) -> tuple[str, ...]:
+    """Letters of a law beyond N, D, C and L."""
+    return () if law is None else tuple(k for k in (*law.inputs, law.output) if k not in ("N", "D", "C", "L"))
+
+
+def _match(frame: pd.DataFrame, letter: str, params: str, law: Law | None) -> list[str]:
+    common = COMMON.get(letter) or (law.columns.get(letter) if law else None) or MORE.get(letter, letter.lower())
     if letter == "N" and params == "nonembedding":
         common = NONEMBEDDING
     by_lower: dict[str, str] = {}
@@ -41,26 +56,59 @@ def _match(frame: pd.DataFrame, letter: str, params: str) -> list[str]:
 
 
 def choose(
-    frame: pd.DataFrame, columns: Mapping[str, str] | None, params: str, path: Path
+    frame: pd.DataFrame, columns: Mapping[str, str] | None, params: str, path: Path, law: Law | None = None
 ) -> tuple[dict[str, str], list[str]]:
     """Column behind each letter, and what was guessed."""
     given = dict(columns or {})
-    unknown = sorted(set(given) - set(COMMON))
+    letters = (*COMMON, *extra(law))
+    if "y" in given and "y" not in letters:
+        given[law.output if law else "L"] = given.pop("y")
+    if "x" in given and "x" not in letters and law and len(law.inputs) == 1:
+        given[law.inputs[0]] = given.pop("x")
+    unknown = sorted(set(given) - set(letters))
     if unknown:
-        raise DataError(f"columns {', '.join(unknown)}: allowed are {', '.join(COMMON)}")
+        raise DataError(f"columns {', '.join(unknown)}: allowed are {', '.join(letters)}")
     for letter, name in given.items():
         if name not in frame.columns:
             raise DataError(f"{path}: no column {name!r} (for {letter}): it has {listed(frame.columns)}")
     chosen, notes = dict(given), []
-    for letter in COMMON:
-        found = [name for name in _match(frame, letter, params) if name not in chosen.values()]
+    if law and "x" in law.inputs and "x" not in chosen:  # a curve's one input may be any of the three
+        one = [letter for letter in ("N", "D", "C") if letter in chosen]
+        one = one or [letter for letter in ("N", "D", "C") if _match(frame, letter, params, law)]
+        if len(one) == 1:
+            chosen["x"] = chosen.get(one[0]) or _match(frame, one[0], params, law)[0]
+            notes.append(f"x taken from column {chosen['x']}")
+    for letter in letters:
+        found = [name for name in _match(frame, letter, params, law) if name not in chosen.values()]
         if letter in chosen or not found:
             continue
         chosen[letter] = found[0]
         others = f" (not {', '.join(found[1:])})" if len(found) > 1 else ""
-        if letter in "NDCL" or letter in ("budget", "weight"):
+        if letter not in ("name", "group"):
             notes.append(f"{letter} taken from column {found[0]}{others}")
     return chosen, notes
+
+
+def sufficient(frame: pd.DataFrame, chosen: Mapping[str, str], path: Path, law: Law | None) -> None:
+    """DataError where a column is missing that nothing else gives."""
+    has = f"it has {listed(frame.columns)}"
+    output = law.output if law else "L"
+    if output not in chosen:
+        said = "L (loss)" if output == "L" else output
+        raise DataError(f"{path}: no column for {said}: say which with {output}=..., {has}")
+    known = {"N", "D", "C"} & set(chosen)
+    if law is None:
+        if not known:
+            raise DataError(f"{path}: no column for N, D or C: say which with N=..., {has}")
+        return
+    got = set(chosen)
+    if len(known) >= 2:  # C = 6·N·D gives the third
+        got |= {"N", "D", "C", "M"}
+    if "budget" in chosen:
+        got.add("C")
+    missing = [letter for letter in law.inputs if letter not in got]
+    if missing:
+        raise DataError(f"{path}: no column for {', '.join(missing)}: say which with {missing[0]}=..., {has}")
 
 
 def listed(names: Iterable[object], most: int = 20) -> str:

@@ -15,7 +15,7 @@ from analysis.tables import table
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
-    from analysis.fit import Fit
+    from analysis.fitting import Fit
     from analysis.report import Findings
 
 
@@ -185,7 +185,7 @@ def _optimum(found: Findings) -> str:
 
 def _budgets(source: Source) -> str:
     """Approach 2's minimum at each budget."""
-    from analysis.fit import FitError
+    from analysis.fitting import FitError
 
     try:
         parabolas = source.isoflop().budgets

@@ -6,7 +6,7 @@ Key: N parameters, D tokens, C training FLOPs, L loss in nats a token.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 from analysis import columns as columns_of
 from analysis import sources
 from analysis import where as language
+from analysis.laws.law import Law
 from analysis.where import DataError
 from scaling.record import STATUSES, Store
 
@@ -35,7 +36,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Points:
-    """Runs as arrays (n,), float64. An array of an input that the source does not have is all NaN, and notes say so."""
+    """Runs as arrays (n,), float64. An array of an input that the source does not have is all NaN, and notes say so.
+
+    more: inputs and outputs of laws beyond N, D, C and L, by letter. `points["U"]` gives any of them.
+    """
 
     N: np.ndarray
     D: np.ndarray
@@ -49,15 +53,26 @@ class Points:
     notes: tuple[str, ...] = ()
     convention: str = "as given"
     curves: tuple[Curve, ...] | None = None
+    more: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("N", "D", "C", "L"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
-            if getattr(self, name).shape != (len(self.names),):
+        object.__setattr__(self, "more", {k: np.asarray(v, np.float64) for k, v in self.more.items()})
+        for name in ("N", "D", "C", "L", *self.more):
+            if self[name].shape != (len(self.names),):
                 raise DataError(
-                    f"points: {name} has shape {getattr(self, name).shape}, names has {len(self.names)} entries: "
+                    f"points: {name} has shape {self[name].shape}, names has {len(self.names)} entries: "
                     "all must be one-dimensional and equally long"
                 )
+
+    def __getitem__(self, letter: str) -> np.ndarray:
+        """An input or output by its letter (n,); all NaN where there is none. M is D / N unless it was given."""
+        if letter in ("N", "D", "C", "L"):
+            return np.asarray(getattr(self, letter))
+        if letter in self.more:
+            return self.more[letter]
+        return self.D / self.N if letter == "M" else np.full(len(self.names), np.nan)
 
     def __len__(self) -> int:
         return len(self.L)
@@ -66,38 +81,47 @@ class Points:
         """The points that `mask` (n,) keeps, in order; also takes indices."""
         chosen = np.arange(len(self))[mask]
         changed: dict[str, object] = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
+        for one in fields(self):
+            value = getattr(self, one.name)
             if isinstance(value, np.ndarray):
-                changed[field.name] = value[chosen]
+                changed[one.name] = value[chosen]
             elif isinstance(value, list):
-                changed[field.name] = [value[i] for i in chosen]
+                changed[one.name] = [value[i] for i in chosen]
+            elif isinstance(value, dict):
+                changed[one.name] = {letter: array[chosen] for letter, array in value.items()}
         return replace(self, **changed)  # type: ignore[arg-type]
 
 
 def load(
-    source: str | Path,
+    source: str | Path | pd.DataFrame | Mapping[str, object],
     *,
+    law: Law | None = None,
     columns: Mapping[str, str] | None = None,
     where: str | None = None,
     flops: str | None = None,
     params: str = "total",
     curves: bool = False,
 ) -> Points:
-    """Points of a store's runs that are done, or of a CSV, TSV, Parquet or JSON-lines file.
+    """Points of a store's runs that are done, or of a CSV, TSV, Parquet or JSON-lines file, a DataFrame or arrays.
 
-    columns: {"N": "column", ...} for N, D, C, L, budget, name, group, weight; the rest is guessed from common
+    law: says which letters are wanted (N, D, C and L where None). columns: {"N": "column", ...} for those, and budget,
+    name, group, weight; y stands for the law's output; the rest is guessed from common
     names, and notes say what was guessed. where: rows to keep (analysis/where.py). flops: for a store 6nd
     (default), 6nd-nonembedding, exact or exact-full-attention; for a file its own column C, else (or on
     "6nd") 6·N·D. params: total or nonembedding. curves: read a store's learning curves as well.
     Raises DataError (one line).
     """
+    if isinstance(source, pd.DataFrame | Mapping):
+        frame = pd.DataFrame(source).reset_index(drop=True)
+        frame.columns = [str(name) for name in frame.columns]
+        return _from_frame(frame, Path("table"), columns, where, flops, params, law)
     path = Path(source)
     if path.is_dir():
         return _load_store(path, columns, where, flops or "6nd", params, curves)
     if not path.exists():
         raise DataError(f"{path}: not there: a source is {sources.KINDS}")
-    return _load_file(path, columns, where, flops, params)
+    frame = sources.read_table(path).reset_index(drop=True)
+    return _from_frame(frame, path, columns, where, flops, params, law)
 
 
 def _count(number: int, noun: str) -> str:
@@ -228,37 +252,38 @@ def _filter(
     return kept, [f"{_count(left, 'row')} left out by where {where!r}{because}"] if left else []
 
 
-def _load_file(
-    path: Path, columns: Mapping[str, str] | None, where: str | None, flops: str | None, params: str
+def _from_frame(
+    frame: pd.DataFrame,
+    path: Path,
+    columns: Mapping[str, str] | None,
+    where: str | None,
+    flops: str | None,
+    params: str,
+    law: Law | None,
 ) -> Points:
     if params not in sources.PARAMS:
         raise DataError(f"params = {params!r}: allowed are {', '.join(sources.PARAMS)}")
     if flops not in (None, "6nd"):
         raise DataError(f"flops = {flops!r}: a file carries no counts by part: allowed is 6nd, or name a column as C")
-    frame = sources.read_table(path).reset_index(drop=True)
-    chosen, notes = columns_of.choose(frame, columns, params, path)
-    if "L" not in chosen:
-        raise DataError(
-            f"{path}: no column for L (loss): say which with L=..., it has {columns_of.listed(frame.columns)}"
-        )
-    if not {"N", "D", "C"} & set(chosen):
-        raise DataError(
-            f"{path}: no column for N, D or C: say which with N=..., it has {columns_of.listed(frame.columns)}"
-        )
+    chosen, notes = columns_of.choose(frame, columns, params, path, law)
+    columns_of.sufficient(frame, chosen, path, law)
     frame, note = _done(frame)
     kept, more = _filter(frame, where, chosen, path)
     frame, note = frame[kept], note + more
     notes += note
     if not len(frame):
         raise DataError(f"{path}: no rows to fit" + (f": {'; '.join(note)}" if note else ""))
+    extra = columns_of.extra(law)
     have = {k: sources.numbers(frame, chosen[k], path) for k in "NDCL" if k in chosen}
-    for extra in [k for k in ("budget", "weight") if k in chosen]:
+    signed = law.signed if law else ()
+    others = {k: sources.numbers(frame, chosen[k], path, k not in signed) for k in extra if k in chosen}
+    for named in [k for k in ("budget", "weight") if k in chosen]:
         try:
-            have[extra] = sources.numbers(frame, chosen[extra], path)
+            have[named] = sources.numbers(frame, chosen[named], path)
         except DataError as error:
-            if columns and extra in columns:
+            if columns and named in columns:
                 raise
-            notes.append(f"{extra} not used after all: {error}")
+            notes.append(f"{named} not used after all: {error}")
     convention, said = columns_of.complete(have, chosen, flops, params, len(frame))
     names = frame[chosen["name"]].astype(str).tolist() if "name" in chosen else []
     if len(set(names)) < len(frame):  # labels that do not tell rows apart cannot name one
@@ -267,7 +292,7 @@ def _load_file(
         N=have["N"],
         D=have["D"],
         C=have["C"],
-        L=have["L"],
+        L=have.get("L", np.full(len(frame), np.nan)),
         names=names,
         budgets=have.get("budget"),
         groups=frame[chosen["group"]].astype(str).tolist() if "group" in chosen else None,
@@ -275,15 +300,16 @@ def _load_file(
         source=str(path),
         notes=tuple(notes + said),
         convention=convention,
+        more=others,
     )
     return _with_duplicates(points)
 
 
 def duplicates(points: Points) -> list[str]:
-    """Rows that are the same in N, D, C and L as an earlier one: "later = earlier"."""
+    """Rows that are the same in all inputs and outputs as an earlier one: "later = earlier"."""
     first: dict[tuple[float, ...], str] = {}
     twins = []
-    rows = np.nan_to_num(np.stack([points.N, points.D, points.C, points.L], -1)).tolist()
+    rows = np.nan_to_num(np.stack([points.N, points.D, points.C, points.L, *points.more.values()], -1)).tolist()
     for row, name in zip(rows, points.names, strict=True):
         seen = first.setdefault(tuple(row), name)
         if seen is not name:

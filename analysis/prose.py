@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analysis.fit import Fit
+    from analysis.fitting import Fit
     from analysis.isoflop import IsoFlop
     from analysis.points import Points
 

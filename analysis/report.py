@@ -19,7 +19,7 @@ from scaling.record import write_atomic
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
-    from analysis.fit import Fit
+    from analysis.fitting import Fit
 
 APPROACHES = ("chinchilla-1", "chinchilla-2", "chinchilla")
 LAWS = (
@@ -83,7 +83,7 @@ def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
 
 def findings(source: Source) -> Findings:
     """Every law of the report fitted, or the reason why not."""
-    from analysis.fit import FitError
+    from analysis.fitting import FitError
 
     found = Findings(source)
     for law in _tracked(list(LAWS), "fits"):
@@ -104,7 +104,7 @@ def _tracked(names: list[str], what: str) -> Any:
 
 def picture(name: str, source: Source, folder: Path) -> str:
     """A figure as HTML, its PDF, PNG, data and origin in `folder`; a sentence where it cannot be drawn."""
-    from analysis.fit import FitError
+    from analysis.fitting import FitError
 
     heading = f'<h3 id="{name}">{TITLES[name]}</h3>'
     try:

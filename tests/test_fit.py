@@ -13,7 +13,7 @@ import pytest
 
 from analysis import laws
 from analysis.approaches import lowest
-from analysis.fit import Fit, FitError, fit, frontier
+from analysis.fitting import Fit, FitError, fit, frontier
 from analysis.isoflop import isoflop
 from analysis.points import Curve, Points, load
 from analysis.solve import OBJECTIVES, Problem
@@ -160,7 +160,6 @@ def test_an_interval_of_a_prediction_holds_the_prediction() -> None:
         (points(sweep().N, sweep().D, 5 - sweep().L, sweep().budgets), "chinchilla-2", "concave"),
         (points(sweep().N, sweep().D, 5 - sweep().L, sweep().budgets), "chinchilla-1", "smallest or the largest"),
         (points(grid().N, np.full(25, 1e7), grid().N ** 0.1), "kaplan-n", "does not fall with N"),
-        (grid(), "nope", "known are"),
     ],
 )
 def test_a_fit_that_cannot_be_done_says_why(what: Points, law: str, said: str) -> None:
@@ -275,7 +274,7 @@ def test_many_points_are_searched_by_sample_and_drawn_by_newton_steps_alike(monk
     many = grid(0.003, size=71)  # 5,041 points
     quick = fit(many, bootstrap=400)
     monkeypatch.setattr("analysis.doubt.LINEAR", 10**9)
-    monkeypatch.setattr("analysis.fit.SAMPLE", 10**9)
+    monkeypatch.setattr("analysis.fitting.SAMPLE", 10**9)
     slow = fit(many, bootstrap=100)
     for name in TRUTH:
         assert quick.params[name] == pytest.approx(slow.params[name], rel=1e-8)

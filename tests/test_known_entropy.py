@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from conftest import command
 
-from analysis.fit import fit
+from analysis.fitting import fit
 from analysis.points import load
 from scaling.record import Store
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import marks, style
 from analysis.figures.source import Curve, Source
-from analysis.fit import frontier
+from analysis.fitting import frontier
 from analysis.points import DataError
 
 BINS = 24  # a decade of compute

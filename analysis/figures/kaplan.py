@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.fit import Fit, FitError, frontier
+from analysis.fitting import Fit, FitError, frontier
 from analysis.points import DataError
 
 CAPTION = (

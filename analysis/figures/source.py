@@ -16,7 +16,7 @@ from analysis.points import load as load_points
 from scaling.record import Record, Store
 
 if TYPE_CHECKING:
-    from analysis.fit import Fit
+    from analysis.fitting import Fit
     from analysis.isoflop import IsoFlop
 
 
@@ -48,7 +48,7 @@ class Source:
 
     def fit(self, law: str) -> Fit:
         """The fit of a law to the points; FitError where it cannot be done."""
-        from analysis.fit import fit
+        from analysis.fitting import fit
 
         return self._keep(law, lambda: fit(self.points, law, **self.options))
 
@@ -84,7 +84,7 @@ class Source:
         return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
 
     def _keep(self, key: str, make: Callable[[], Any]) -> Any:
-        from analysis.fit import FitError
+        from analysis.fitting import FitError
 
         if key not in self.kept:
             try:
@@ -108,7 +108,7 @@ def load(
     params: str = "total",
     **options: Any,
 ) -> Source:
-    """A store, CSV, TSV, Parquet or JSON-lines file to draw from; `options` go to every fit (analysis/fit.py).
+    """A store, CSV, TSV, Parquet or JSON-lines file to draw from; `options` go to every fit (analysis/fitting.py).
 
     A store none of whose runs is done still loads, without points: its curves and its table can be shown.
     Raises DataError (one line).

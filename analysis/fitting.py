@@ -5,14 +5,14 @@ Key: N parameters, D tokens, C FLOPs, L nats a token; B draws, n points.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from analysis import doubt, laws
-from analysis.points import Points
+from analysis.points import Points, load
 from analysis.solve import OBJECTIVES, FitError, Objective, Problem, minimise, polish, vertex
 
 __all__ = ["Fit", "FitError", "Optimum", "fit"]
@@ -66,7 +66,10 @@ class Optimum:
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted law. points: those it was fitted to. draws: parameters (B,) of the bootstrap."""
+    """A fitted law. points: those it was fitted to. draws: parameters (B,) of the bootstrap.
+
+    form: the law itself, None for the approaches that give exponents alone.
+    """
 
     law: str
     points: Points
@@ -80,32 +83,38 @@ class Fit:
     optimum: Optimum | None = None
     notes: tuple[str, ...] = ()
     extrapolate: tuple[float, ...] = (10.0, 100.0)
+    form: laws.Law | None = None
 
-    def predict(self, N: Any = None, D: Any = None, C: Any = None) -> np.ndarray:
-        """L at inputs of any shapes that broadcast; give those that the law takes."""
-        return np.asarray(self._form().function(*self._take(N, D, C), **self.params))
+    def predict(self, **inputs: Any) -> np.ndarray:
+        """The law's output at its inputs (N=, D=, ...), of any shapes that broadcast; others are not looked at."""
+        return np.asarray(self._form().function(*self._take(inputs), **self.params))
 
-    def predict_interval(self, N: Any = None, D: Any = None, C: Any = None) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest L that the draws allow, at `level`; the doubt about the law, seed noise left out."""
-        inputs = np.broadcast_arrays(*self._take(N, D, C))
-        form, axes = self._form(), (slice(None), *(None,) * inputs[0].ndim)
-        drawn = form.function(*inputs, **{name: values[axes] for name, values in self.draws.items()})
-        low, high = np.nanquantile(drawn, [(1 - self.level) / 2, (1 + self.level) / 2], axis=0)
+    def predict_interval(self, **inputs: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest output that the draws allow, at `level`; the doubt about the law, seed noise left out."""
+        low, high = np.nanquantile(self.predict_draws(**inputs), [(1 - self.level) / 2, (1 + self.level) / 2], axis=0)
         return low, high
 
+    def predict_draws(self, **inputs: Any) -> np.ndarray:
+        """The output at its inputs under each draw (B, ...)."""
+        taken = np.broadcast_arrays(*self._take(inputs))
+        axes = (slice(None), *(None,) * taken[0].ndim)
+        return np.asarray(self._form().function(*taken, **{name: values[axes] for name, values in self.draws.items()}))
+
     def residuals(self) -> np.ndarray:
-        """ln L̂ − ln L of the points (n,)."""
-        return np.log(self.predict(self.points.N, self.points.D, self.points.C)) - np.log(self.points.L)
+        """ln of predicted over measured, of the points (n,); their difference where outputs may be negative."""
+        form = self._form()
+        predicted = self.predict(**{letter: self.points[letter] for letter in form.inputs})
+        measured = self.points[form.output]
+        return predicted - measured if form.output in form.signed else np.log(predicted) - np.log(measured)
 
     def _form(self) -> laws.Law:
-        if self.law not in laws.LAWS:
+        if self.form is None:
             raise FitError(f"{self.law} gives exponents of the optimum, not a loss: predict with chinchilla")
-        return laws.LAWS[self.law]
+        return self.form
 
-    def _take(self, N: Any, D: Any, C: Any) -> list[np.ndarray]:
-        given = {"N": N, "D": D, "C": C}
+    def _take(self, given: dict[str, Any]) -> list[np.ndarray]:
         wanted = self._form().inputs
-        missing = [letter for letter in wanted if given[letter] is None]
+        missing = [letter for letter in wanted if given.get(letter) is None]
         if missing:
             raise FitError(f"{self.law} takes {', '.join(wanted)}: give {', '.join(f'{m}=' for m in missing)}")
         return [np.asarray(given[letter], np.float64) for letter in wanted]
@@ -146,10 +155,10 @@ def _plain(value: Any) -> Any:
 
 
 def fit(
-    points: Points,
-    law: str = "chinchilla",
+    source: Any,
+    law: str | laws.Law = "chinchilla",
     *,
-    objective: str = "huber-log",
+    objective: str | None = None,
     delta: float | None = None,
     bootstrap: int = 1000,
     seed: int = 0,
@@ -157,21 +166,61 @@ def fit(
     kind: str = "auto",
     weighting: str = "noise",
     extrapolate: tuple[float, ...] = (10.0, 100.0),
+    fix: Mapping[str, float] | None = None,
+    tie: Mapping[str, str] | None = None,
+    **reading: Any,
 ) -> Fit:
-    """The law that fits `points` best, with its doubt.
+    """The law that fits `source` best, with its doubt.
 
-    law: a name in laws.NAMES. objective: huber-log, lse, mse-log, mse or lad, with Huber's delta (1e-3). bootstrap:
+    source: Points, a DataFrame, arrays by letter ({"N": ..., "D": ..., "L": ...}), or what `points.load` reads;
+    `reading` are its options (columns, where, flops, params). law: a name in laws.NAMES, "FILE.py:FUNCTION" or a Law.
+    objective: huber-log, lse, mse-log, mse or lad, the law's own unless given, with Huber's delta (1e-3). bootstrap:
     draws, at least 100. kind: auto, residuals or cases (doubt.draws). weighting: of chinchilla-2's minima, by noise or
-    equal. extrapolate: multiples of the largest C that to_json tells of. Raises FitError (one line).
+    equal. extrapolate: multiples of the largest C that to_json tells of. fix: parameters held at values; tie:
+    parameters equal to others, {"beta": "alpha"}. Raises FitError (one line), and DataError for what cannot be read.
     """
-    _check(law, objective, bootstrap, level, kind)
-    if law in laws.APPROACHES:
+    name = law if isinstance(law, str) else law.function.__name__
+    approach = name in laws.APPROACHES
+    form = None if approach else law if isinstance(law, laws.Law) else laws.find(name)
+    objective = objective or (form.objective if form else "huber-log")
+    _check(objective, bootstrap, level, kind)
+    points = _read(source, form, name, reading)
+    if form is None:
         from analysis import approaches
 
         return approaches.fit(
-            points, law, bootstrap=bootstrap, seed=seed, level=level, extrapolate=extrapolate, weighting=weighting
+            points, name, bootstrap=bootstrap, seed=seed, level=level, extrapolate=extrapolate, weighting=weighting
         )
-    form = laws.LAWS[law]
+    return _fit_form(points, name, _held(form, fix, tie), objective, delta, bootstrap, seed, level, kind, extrapolate)
+
+
+def _read(source: Any, form: laws.Law | None, name: str, reading: dict[str, Any]) -> Points:
+    if not isinstance(source, Points):
+        return load(source, law=form, **{"curves": name == "chinchilla-1", **reading})
+    if reading:
+        raise FitError(f"{', '.join(reading)}: points are read already; give these to load")
+    return source
+
+
+def _held(form: laws.Law, fix: Mapping[str, float] | None, tie: Mapping[str, str] | None) -> laws.Law:
+    try:
+        return laws.given(form, fix, tie)
+    except ValueError as error:
+        raise FitError(str(error)) from None
+
+
+def _fit_form(
+    points: Points,
+    law: str,
+    form: laws.Law,
+    objective: str,
+    delta: float | None,
+    bootstrap: int,
+    seed: int,
+    level: float,
+    kind: str,
+    extrapolate: tuple[float, ...],
+) -> Fit:
     points, notes = _chosen(points, form, law)
     _enough(points, form, law, notes)
     problem = _problem(points, form, OBJECTIVES[objective], delta)
@@ -198,12 +247,11 @@ def fit(
         optimum=_optimum(points, form, params, drawn, level),
         notes=notes,
         extrapolate=tuple(extrapolate),
+        form=form,
     )
 
 
-def _check(law: str, objective: str, bootstrap: int, level: float, kind: str) -> None:
-    if law not in laws.NAMES:
-        raise FitError(f"law {law!r}: known are {', '.join(laws.NAMES)}")
+def _check(objective: str, bootstrap: int, level: float, kind: str) -> None:
     if objective not in OBJECTIVES:
         raise FitError(f"objective {objective!r}: known are {', '.join(OBJECTIVES)}")
     if bootstrap < 100:
@@ -220,18 +268,18 @@ def _problem(points: Points, form: laws.Law, objective: Objective, delta: float 
             raise FitError(f"delta = {delta}: must be greater than 0")
         objective = replace(objective, delta=delta)
     weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
-    y = np.log(points.L) if objective.log else points.L
-    return Problem(form, tuple(getattr(points, letter) for letter in form.inputs), y, weights, objective)
+    y = np.log(points[form.output]) if objective.log else points[form.output]
+    return Problem(form, tuple(points[letter] for letter in form.inputs), y, weights, objective)
 
 
 def _chosen(points: Points, form: laws.Law, law: str) -> tuple[Points, tuple[str, ...]]:
     """Points that a law is fitted to: the frontier where it speaks of the best run for its one input."""
-    missing = [x for x in form.inputs if not np.isfinite(getattr(points, x)).all()]
+    missing = [x for x in (*form.inputs, form.output) if not np.isfinite(points[x]).all()]
     if missing:
         raise FitError(f"{law} needs {', '.join(missing)}, which {points.source} does not have")
     if not form.frontier or not _others_vary(points, form.inputs[0]):
         return points, ()
-    kept = frontier(getattr(points, form.inputs[0]), points.L)
+    kept = frontier(points[form.inputs[0]], points.L)
     if len(kept) == len(points):
         return points, ()
     note = f"{law} is fitted to {len(kept)} of {len(points)} runs: those that no run with less {form.inputs[0]} beats"
@@ -266,7 +314,7 @@ def _enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...]) ->
             f"{law} has {p} parameters and there are {n} points: it takes at least {p + 1} to say how sure it is"
         )
     for letter in form.inputs:
-        x = getattr(points, letter)
+        x = points[letter]
         if x.max() < 1.05 * x.min():
             raise FitError(f"{law}: all points have the same {letter} (within 5%): nothing can be said about it")
         if form.frontier and np.polyfit(np.log(x), points.L, 1)[0] >= 0:

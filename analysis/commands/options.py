@@ -1,0 +1,83 @@
+"""Options that several commands share, and the checks of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+GOOD, FAILED, BAD = 0, 1, 2
+SOURCE = "a store's folder, or a .csv, .tsv, .parquet or .jsonl file"
+
+
+def reading(command: argparse.ArgumentParser) -> None:
+    """Which points, and how they are fitted: the same options for a fit, a figure and a report."""
+    command.add_argument(
+        "--columns", metavar="N=..,D=..", help="columns of a file: N, D, C, L, budget, name, group, weight"
+    )
+    command.add_argument("--where", metavar="EXPR", help='rows to keep, such as "C<1e21 and N>=1e6"')
+    command.add_argument("--objective", help="huber-log, lse, mse-log, mse or lad (the law's own)")
+    command.add_argument("--delta", type=float, help="where Huber's loss turns linear (default 1e-3)")
+    command.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="draws for the intervals (1000)")
+    command.add_argument("--level", type=float, default=0.95, help="of the intervals (default 0.95)")
+    command.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
+    counting(command)
+
+
+def counting(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--flops", help="what C counts: 6nd, 6nd-nonembedding, exact or exact-full-attention")
+    command.add_argument("--params", default="total", help="what N counts: total (default) or nonembedding")
+
+
+def say(error: object, status: int) -> int:
+    print(f"error: {error}", file=sys.stderr)
+    return status
+
+
+def columns(text: str | None, option: str = "columns", such: str = "N=params,L=val_loss") -> dict[str, str] | None:
+    from analysis.where import DataError
+
+    if text is None:
+        return None
+    pairs = [part.partition("=") for part in text.split(",")]
+    bad = [name for name, equals, value in pairs if not (equals and name.strip() and value.strip())]
+    if bad:
+        raise DataError(f"--{option} {text}: must be pairs such as {such}")
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def numbers(option: str, text: str | None) -> dict[str, float] | None:
+    """`name=number,...` as a mapping; DataError for what is not a number."""
+    from analysis.where import DataError
+
+    pairs = columns(text, option, "E=1.69,alpha=0.34")
+    try:
+        return None if pairs is None else {name: float(value) for name, value in pairs.items()}
+    except ValueError:
+        raise DataError(f"--{option} {text}: must be pairs of a name and a number such as E=1.69") from None
+
+
+def check(given: argparse.Namespace) -> None:
+    """What can be wrong about the options themselves: bad input, not a failed fit."""
+    from analysis import doubt, isoflop, laws
+    from analysis.solve import OBJECTIVES
+    from analysis.where import DataError
+
+    if "law" in given and given.law not in laws.NAMES:
+        laws.find(given.law)
+    for option, known in (
+        ("objective", tuple(OBJECTIVES)),
+        ("kind", doubt.KINDS),
+        ("weighting", isoflop.WEIGHTINGS),
+        ("width", ("text", "column")),
+    ):
+        value = getattr(given, option, None)
+        if value is not None and value not in known:
+            raise DataError(f"--{option} {value}: known are {', '.join(known)}")
+    for option, ok, allowed in (
+        ("delta", given.delta is None or 0 < given.delta < float("inf"), "a number greater than 0"),
+        ("level", 0 < given.level < 1, "a number between 0 and 1"),
+        ("bootstrap", given.bootstrap >= 100, "at least 100 draws"),
+        ("seed", given.seed >= 0, "0 or more"),
+    ):
+        if not ok:
+            raise DataError(f"--{option} {getattr(given, option)}: must be {allowed}")

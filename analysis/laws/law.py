@@ -1,0 +1,119 @@
+"""What a law is: a function whose parameter names are read from its signature, and what it takes to fit it.
+
+Positional arguments are a law's inputs, one letter or word each (N parameters, D tokens, C FLOPs, ...); keyword-only
+ones are its parameters. A law broadcasts: parameters (S, 1) against inputs (n,) give (S, n).
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+Array = Any  # float or np.ndarray, broadcasting
+
+
+@dataclass(frozen=True)
+class Law:
+    """A form and what it takes to fit it.
+
+    source: paper and equation.
+    starts: values to begin from, for each parameter that is not linear; their product is tried.
+    linear: parameters that enter linearly and may not be negative: solved for, never searched.
+    bounds: lowest and highest value of a parameter; (0, inf) where not given. One whose lowest is above 0 is
+        searched by its logarithm.
+    powers: linear parameters that multiply a falling power of an input, {"A": ("N", "alpha")}: solved for faster,
+        and a fit in which one vanishes is refused, because then the output does not fall with that input.
+    constants: linear parameters that stand alone.
+    optimum: (params, k) -> (a, b, ln G): N* = G·(C/k)^a, D* = (C/k)^b / G, where C = k·N·D.
+    frontier: fitted to the runs that no run with less of the input beats.
+    output: the letter of what the law gives; L, the loss, unless said.
+    objective: the default one, a name in solve.OBJECTIVES.
+    units: of inputs, output and parameters, {"N": "parameters", "E": "nats a token"}.
+    columns: common column names of inputs and output beyond N, D, C and L, {"U": "unique_tokens u"}.
+    signed: inputs or outputs that may be zero or negative; all others must be greater than 0.
+    """
+
+    function: Callable[..., Array]
+    source: str
+    starts: dict[str, tuple[float, ...]]
+    linear: tuple[str, ...] = ()
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
+    powers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    constants: tuple[str, ...] = ()
+    optimum: Callable[[dict[str, Array], float], tuple[Array, Array, Array]] | None = None
+    frontier: bool = False
+    output: str = "L"
+    objective: str = "huber-log"
+    units: dict[str, str] = field(default_factory=dict)
+    columns: dict[str, str] = field(default_factory=dict)
+    signed: tuple[str, ...] = ()
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What the law takes, in order."""
+        return tuple(p.name for p in _signature(self.function) if p.kind is not p.KEYWORD_ONLY)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Parameter names in order."""
+        return tuple(p.name for p in _signature(self.function) if p.kind is p.KEYWORD_ONLY)
+
+    @property
+    def nonlinear(self) -> tuple[str, ...]:
+        return tuple(name for name in self.parameters if name not in self.linear)
+
+    def bound(self, name: str) -> tuple[float, float]:
+        return self.bounds.get(name, (0.0, np.inf))
+
+    def grid(self) -> np.ndarray:
+        """Starts (S, number of nonlinear parameters)."""
+        return np.array(list(itertools.product(*(self.starts[name] for name in self.nonlinear))), np.float64)
+
+
+def _signature(function: Callable[..., Array]) -> list[inspect.Parameter]:
+    return list(inspect.signature(function).parameters.values())
+
+
+def given(law: Law, fixed: Mapping[str, float] | None = None, tied: Mapping[str, str] | None = None) -> Law:
+    """The law with some parameters held at values, and some equal to others ({"beta": "alpha"}): fewer to fit.
+
+    Raises ValueError for a name that is not a parameter, or a parameter tied to one that is itself fixed or tied.
+    """
+    fixed, tied = dict(fixed or {}), dict(tied or {})
+    for name in (*fixed, *tied, *tied.values()):
+        if name not in law.parameters:
+            raise ValueError(f"{name!r} is not a parameter: there are {', '.join(law.parameters)}")
+    gone = {**fixed, **tied}
+    if len(gone) < len(fixed) + len(tied) or set(tied.values()) & set(gone):
+        raise ValueError("a parameter may be fixed, or tied to one that is neither fixed nor tied")
+    if not gone:
+        return law
+
+    def function(*inputs: Array, **params: Array) -> Array:
+        return law.function(*inputs, **params, **fixed, **{name: params[other] for name, other in tied.items()})
+
+    signature = inspect.signature(law.function)
+    kept = [p for p in signature.parameters.values() if p.name not in gone]
+    function.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
+    function.__doc__ = law.function.__doc__
+    optimum = law.optimum
+    return replace(
+        law,
+        function=function,
+        linear=tuple(name for name in law.linear if name not in gone),
+        starts={name: values for name, values in law.starts.items() if name not in gone},
+        powers={
+            name: (letter, tied.get(exponent, exponent))
+            for name, (letter, exponent) in law.powers.items()
+            if name not in gone and exponent not in fixed
+        },
+        constants=tuple(name for name in law.constants if name not in gone),
+        optimum=None
+        if optimum is None
+        else lambda p, k: optimum({**p, **fixed, **{name: p[other] for name, other in tied.items()}}, k),
+    )

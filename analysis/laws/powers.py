@@ -1,0 +1,70 @@
+"""Power laws in one input: Kaplan's L(N), L(D), L(C), and the same with an irreducible term.
+
+Key: N parameters, D tokens, C FLOPs, L nats a token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from analysis.laws.chinchilla import EXPONENT, EXPONENTS
+from analysis.laws.law import Array, Law
+
+SCALES = tuple(10.0**k for k in range(2, 42, 3))
+
+
+def kaplan_n(N: Array, *, Nc: Array, alpha: Array) -> Array:
+    """(Nc/N)^α (Kaplan 2020, equation 1.1; N there without embeddings)."""
+    return (Nc / N) ** alpha
+
+
+def kaplan_d(D: Array, *, Dc: Array, alpha: Array) -> Array:
+    """(Dc/D)^α (Kaplan 2020, equation 1.2)."""
+    return (Dc / D) ** alpha
+
+
+def kaplan_c(C: Array, *, Cc: Array, alpha: Array) -> Array:
+    """(Cc/C)^α, Cc in FLOPs (Kaplan 2020, equation 1.3, has PF-days: 8.64e19 FLOPs each)."""
+    return (Cc / C) ** alpha
+
+
+def power_n(N: Array, *, E: Array, A: Array, alpha: Array) -> Array:
+    """E + A/N^α: Kaplan's law with an irreducible term (Henighan 2020, equation 1.1)."""
+    return E + A * N**-alpha
+
+
+def power_d(D: Array, *, E: Array, B: Array, beta: Array) -> Array:
+    """E + B/D^β (Henighan 2020, equation 1.1)."""
+    return E + B * D**-beta
+
+
+def power_c(C: Array, *, E: Array, G: Array, gamma: Array) -> Array:
+    """E + G/C^γ: the compute frontier (Henighan 2020, equation 1.1)."""
+    return E + G * C**-gamma
+
+
+def _kaplan(function: Callable[..., Array], scale: str, equation: str) -> Law:
+    starts = {scale: SCALES, "alpha": (0.03, 0.08, 0.2)}
+    bounds = {scale: (1e-6, 1e80), "alpha": EXPONENT}
+    return Law(function, f"Kaplan 2020, equation {equation}", starts, bounds=bounds, frontier=True)
+
+
+def _power(function: Callable[..., Array], scale: str, exponent: str, letter: str) -> Law:
+    return Law(
+        function,
+        "Henighan 2020, equation 1.1",
+        {exponent: EXPONENTS},
+        linear=("E", scale),
+        bounds={exponent: EXPONENT},
+        powers={scale: (letter, exponent)},
+        constants=("E",),
+        frontier=True,
+    )
+
+
+KAPLAN_N = _kaplan(kaplan_n, "Nc", "1.1")
+KAPLAN_D = _kaplan(kaplan_d, "Dc", "1.2")
+KAPLAN_C = _kaplan(kaplan_c, "Cc", "1.3")
+POWER_N = _power(power_n, "A", "alpha", "N")
+POWER_D = _power(power_d, "B", "beta", "D")
+POWER_C = _power(power_c, "G", "gamma", "C")
