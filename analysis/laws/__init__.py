@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.laws import powers
+from analysis.laws import overtraining, powers, repeats, tasks
 from analysis.laws.chinchilla import CHINCHILLA, chinchilla, chinchilla_optimum
 from analysis.laws.law import Law, given
 from analysis.where import DataError
@@ -11,6 +11,10 @@ __all__ = ["APPROACHES", "LAWS", "NAMES", "Law", "chinchilla", "chinchilla_optim
 
 LAWS: dict[str, Law] = {
     "chinchilla": CHINCHILLA,
+    "over-training": overtraining.OVER_TRAINING,
+    "data-constrained": repeats.DATA_CONSTRAINED,
+    "error": tasks.ERROR,
+    "sigmoid": tasks.SIGMOID,
     "kaplan-n": powers.KAPLAN_N,
     "kaplan-d": powers.KAPLAN_D,
     "kaplan-c": powers.KAPLAN_C,
