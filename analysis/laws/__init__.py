@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analysis.laws import overtraining, powers, repeats, tasks
+from analysis.laws import optimal, overtraining, powers, repeats, tasks
 from analysis.laws.chinchilla import CHINCHILLA, chinchilla, chinchilla_optimum
 from analysis.laws.law import Law, given
 from analysis.where import DataError
@@ -21,6 +21,8 @@ LAWS: dict[str, Law] = {
     "power-n": powers.POWER_N,
     "power-d": powers.POWER_D,
     "power-c": powers.POWER_C,
+    "optimal-n": optimal.OPTIMAL_N,
+    "optimal-d": optimal.OPTIMAL_D,
 }
 APPROACHES = {
     "chinchilla-1": "Hoffmann 2022, approach 1: the lowest loss over runs at each C",

@@ -1,0 +1,45 @@
+"""Compute-optimal sizes already measured: N*(C) and D*(C) as power laws through a table of optima.
+
+Key: C FLOPs, Nopt parameters, Dopt tokens.
+"""
+
+from __future__ import annotations
+
+from analysis.laws.law import Array, Law
+
+STARTS = (0.3, 0.5, 0.7)
+BOUND = (1e-3, 3.0)
+
+
+def optimal_n(C: Array, *, G: Array, a: Array) -> Array:
+    """G·C^a: the best number of parameters at C (Hoffmann 2022, section 3; Porian 2024, equation 2)."""
+    return G * C**a
+
+
+def optimal_d(C: Array, *, G: Array, b: Array) -> Array:
+    """G·C^b: the best number of tokens at C (Hoffmann 2022, section 3)."""
+    return G * C**b
+
+
+OPTIMAL_N = Law(
+    optimal_n,
+    "Hoffmann 2022, section 3; Porian 2024, equation 2",
+    {"a": STARTS},
+    linear=("G",),
+    bounds={"a": BOUND},
+    output="Nopt",
+    objective="mse-log",
+    units={"C": "FLOPs", "Nopt": "parameters"},
+    columns={"Nopt": "nopt n_opt n_star optimal_n optimal_params n_optimal"},
+)
+OPTIMAL_D = Law(
+    optimal_d,
+    "Hoffmann 2022, section 3",
+    {"b": STARTS},
+    linear=("G",),
+    bounds={"b": BOUND},
+    output="Dopt",
+    objective="mse-log",
+    units={"C": "FLOPs", "Dopt": "tokens"},
+    columns={"Dopt": "dopt d_opt d_star optimal_d optimal_tokens t_opt tokens_optimal"},
+)
