@@ -171,7 +171,7 @@ def verdict(
         said.append(f"unidentifiable: these points do not tell the parameters apart (condition number {condition:.1g})")
     if len(points) - len(names) < 5:
         said.append(f"too-few-points: {len(points)} points for {len(names)} parameters")
-    if starts["agreed"] < max(2, 0.25 * starts["tried"]):
+    if starts["agreed"] < min(starts["tried"], max(2, 0.25 * starts["tried"])):
         said.append(f"starts-disagree: {starts['agreed']} of {starts['tried']} starts reach the lowest objective")
     said += outliers(problem.residual(u_P[None])[0] * np.sqrt(problem.weights), points)
     twins = duplicates(points)
@@ -182,17 +182,18 @@ def verdict(
 
 def _edge(problem: Problem, u_P: np.ndarray, at: int, low: float, high: float) -> str | None:
     if at < len(problem.law.linear):
-        typical = np.exp(problem.y).mean() if problem.objective.log else problem.y.mean()
-        return "lower" if u_P[at] <= AT_BOUND * typical else None
+        near = AT_BOUND * problem.typical()
+        return "lower" if u_P[at] <= low + near else "upper" if u_P[at] >= high - near else None
     if u_P[at] <= low + AT_BOUND * max(1.0, abs(low)):
         return "lower"
     return "upper" if np.isfinite(high) and u_P[at] >= high - AT_BOUND * max(1.0, abs(high)) else None
 
 
 def _drawn_at_bound(problem: Problem, drawn: dict[str, np.ndarray], name: str) -> np.ndarray:
-    if name in problem.law.linear:
-        return drawn[name] <= AT_BOUND * max(float(np.median(drawn[name])), 1e-300)
     low, high = problem.law.bound(name)
+    if name in problem.law.linear:
+        near = AT_BOUND * max(float(np.abs(np.median(drawn[name]))), 1e-300)
+        return (drawn[name] <= low + near) | (drawn[name] >= high - near)
     return (drawn[name] <= low * (1 + AT_BOUND)) | (drawn[name] >= high * (1 - AT_BOUND))
 
 

@@ -6,13 +6,13 @@ Key: N parameters, D tokens, C FLOPs, L nats a token; B draws, n points.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from analysis import doubt, laws
-from analysis.points import Points, load
+from analysis.points import DataError, Points, load
 from analysis.solve import OBJECTIVES, FitError, Objective, Problem, minimise, polish, vertex
 
 __all__ = ["Fit", "FitError", "Optimum", "fit"]
@@ -68,7 +68,8 @@ class Optimum:
 class Fit:
     """A fitted law. points: those it was fitted to. draws: parameters (B,) of the bootstrap.
 
-    form: the law itself, None for the approaches that give exponents alone.
+    form: the law itself, None for the approaches that give exponents alone. held: parameters that were fixed (their
+    values) or tied (the names of others); params, intervals and draws hold them as well.
     """
 
     law: str
@@ -84,6 +85,7 @@ class Fit:
     notes: tuple[str, ...] = ()
     extrapolate: tuple[float, ...] = (10.0, 100.0)
     form: laws.Law | None = None
+    held: dict[str, float | str] = field(default_factory=dict)
 
     def predict(self, **inputs: Any) -> np.ndarray:
         """The law's output at its inputs (N=, D=, ...), of any shapes that broadcast; others are not looked at."""
@@ -131,6 +133,8 @@ class Fit:
             "starts": self.starts,
             "verdict": self.verdict,
         }
+        if self.held:
+            out["held"] = self.held
         if self.optimum is not None:
             out["optimum"] = {
                 "a": self.optimum.a,
@@ -168,16 +172,19 @@ def fit(
     extrapolate: tuple[float, ...] = (10.0, 100.0),
     fix: Mapping[str, float] | None = None,
     tie: Mapping[str, str] | None = None,
+    undertuned: float | None = None,
     **reading: Any,
 ) -> Fit:
     """The law that fits `source` best, with its doubt.
 
     source: Points, a DataFrame, arrays by letter ({"N": ..., "D": ..., "L": ...}), or what `points.load` reads;
     `reading` are its options (columns, where, flops, params). law: a name in laws.NAMES, "FILE.py:FUNCTION" or a Law.
-    objective: huber-log, lse, mse-log, mse or lad, the law's own unless given, with Huber's delta (1e-3). bootstrap:
-    draws, at least 100. kind: auto, residuals or cases (doubt.draws). weighting: of chinchilla-2's minima, by noise or
-    equal. extrapolate: multiples of the largest C that to_json tells of. fix: parameters held at values; tie:
-    parameters equal to others, {"beta": "alpha"}. Raises FitError (one line), and DataError for what cannot be read.
+    objective: a name in OBJECTIVES, the law's own unless given, with Huber's delta (1e-3). bootstrap: draws, at least
+    100. kind: auto, residuals or cases (doubt.draws). weighting: of chinchilla-2's minima, by noise or equal.
+    extrapolate: multiples of the largest C that to_json tells of. fix: parameters held at values; tie: parameters
+    equal to others, {"beta": "alpha"}. undertuned: runs above the law count twice this, those below it twice what is
+    left to 1 (0.1: a run worse than the law says is taken nine times less seriously). Raises FitError (one line), and
+    DataError for what cannot be read.
     """
     name = law if isinstance(law, str) else law.function.__name__
     approach = name in laws.APPROACHES
@@ -191,7 +198,10 @@ def fit(
         return approaches.fit(
             points, name, bootstrap=bootstrap, seed=seed, level=level, extrapolate=extrapolate, weighting=weighting
         )
-    return _fit_form(points, name, _held(form, fix, tie), objective, delta, bootstrap, seed, level, kind, extrapolate)
+    chosen = _objective(objective, delta, undertuned)
+    held: dict[str, float | str] = {**(fix or {}), **(tie or {})}
+    free = _given(form, fix, tie)
+    return _fit_form(points, name, form, free, held, chosen, bootstrap, seed, level, kind, extrapolate)
 
 
 def _read(source: Any, form: laws.Law | None, name: str, reading: dict[str, Any]) -> Points:
@@ -202,7 +212,7 @@ def _read(source: Any, form: laws.Law | None, name: str, reading: dict[str, Any]
     return source
 
 
-def _held(form: laws.Law, fix: Mapping[str, float] | None, tie: Mapping[str, str] | None) -> laws.Law:
+def _given(form: laws.Law, fix: Mapping[str, float] | None, tie: Mapping[str, str] | None) -> laws.Law:
     try:
         return laws.given(form, fix, tie)
     except ValueError as error:
@@ -213,8 +223,9 @@ def _fit_form(
     points: Points,
     law: str,
     form: laws.Law,
-    objective: str,
-    delta: float | None,
+    free: laws.Law,
+    held: dict[str, float | str],
+    objective: Objective,
     bootstrap: int,
     seed: int,
     level: float,
@@ -222,33 +233,40 @@ def _fit_form(
     extrapolate: tuple[float, ...],
 ) -> Fit:
     points, notes = _chosen(points, form, law)
-    _enough(points, form, law, notes)
-    problem = _problem(points, form, OBJECTIVES[objective], delta)
+    _enough(points, free, law, notes)
+    problem = _problem(points, free, objective)
     u, starts = search(problem)
     _falls(problem, u, law)
     drawn = doubt.draws(problem, u, points, bootstrap, seed, kind)
     params = {name: float(value[0]) for name, value in problem.params(u[None]).items()}
-    said: dict[str, Any] = {
-        "name": objective,
-        "value": problem.objective.value(problem.residual(u[None])[0], problem.weights),
-    }
-    if problem.objective.delta is not None and objective != "lad":
-        said["delta"] = problem.objective.delta
+    value = problem.objective.value(problem.residual(u[None])[0], problem.weights)
+    verdict = doubt.verdict(problem, u, points, starts, drawn, level)
+    params, drawn = (_with(form, held, of) for of in (params, drawn))
     return Fit(
         law=law,
         points=points,
         params=params,
-        intervals={name: doubt.interval(values, level) for name, values in drawn.items()},
+        intervals={name: doubt.interval(np.atleast_1d(values), level) for name, values in drawn.items()},
         level=level,
-        objective=said,
+        objective={"name": objective.name, "value": value, **objective.to_json()},
         starts=starts,
-        verdict=doubt.verdict(problem, u, points, starts, drawn, level),
+        verdict=verdict,
         draws=drawn,
         optimum=_optimum(points, form, params, drawn, level),
         notes=notes,
         extrapolate=tuple(extrapolate),
         form=form,
+        held=held,
     )
+
+
+def _with(form: laws.Law, held: dict[str, float | str], free: dict[str, Any]) -> dict[str, Any]:
+    """Fitted values or draws, and beside them those that were held, in the law's order."""
+    like = next(iter(free.values()))
+    out = dict(free)
+    for name, to in held.items():
+        out[name] = free[to] if isinstance(to, str) else np.full(like.shape, to) if np.ndim(like) else float(to)
+    return {name: out[name] for name in form.parameters}
 
 
 def _check(objective: str, bootstrap: int, level: float, kind: str) -> None:
@@ -262,14 +280,33 @@ def _check(objective: str, bootstrap: int, level: float, kind: str) -> None:
         raise FitError(f"level = {level}: must lie between 0 and 1")
 
 
-def _problem(points: Points, form: laws.Law, objective: Objective, delta: float | None) -> Problem:
-    if delta is not None and objective.delta is not None:
-        if not delta > 0:
-            raise FitError(f"delta = {delta}: must be greater than 0")
-        objective = replace(objective, delta=delta)
+def _objective(name: str, delta: float | None, undertuned: float | None) -> Objective:
+    chosen = OBJECTIVES[name]
+    if delta is not None:
+        if chosen.delta is None:
+            having = ", ".join(k for k, one in OBJECTIVES.items() if one.delta is not None)
+            raise DataError(f"delta = {delta}: objective {name} has none: {having} do")
+        if not 0 < delta < np.inf:
+            raise DataError(f"delta = {delta}: must be greater than 0")
+        chosen = replace(chosen, delta=delta)
+    if undertuned is not None:
+        if not 0 < undertuned <= 0.5:
+            raise DataError(f"undertuned = {undertuned}: must be greater than 0 and at most 0.5, which treats all alike")
+        chosen = replace(chosen, undertuned=undertuned)
+    return chosen
+
+
+def _problem(points: Points, form: laws.Law, objective: Objective) -> Problem:
     weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
-    y = np.log(points[form.output]) if objective.log else points[form.output]
-    return Problem(form, tuple(points[letter] for letter in form.inputs), y, weights, objective)
+    output = points[form.output]
+    least = {"log": 0.0, "log1p": -1.0}.get(objective.link, -np.inf)
+    bad = np.flatnonzero(output <= least)
+    if len(bad):
+        raise FitError(
+            f"objective {objective.name} takes logarithms: {form.output} of {points.names[bad[0]]} is "
+            f"{output[bad[0]]:g}: it must be greater than {least:g}, or choose mse or huber"
+        )
+    return Problem(form, tuple(points[letter] for letter in form.inputs), objective.of(output), weights, objective)
 
 
 def _chosen(points: Points, form: laws.Law, law: str) -> tuple[Points, tuple[str, ...]]:
@@ -315,7 +352,7 @@ def _enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...]) ->
         )
     for letter in form.inputs:
         x = points[letter]
-        if x.max() < 1.05 * x.min():
+        if np.ptp(x) < 0.05 * np.abs(x).max():
             raise FitError(f"{law}: all points have the same {letter} (within 5%): nothing can be said about it")
         if form.frontier and np.polyfit(np.log(x), points.L, 1)[0] >= 0:
             raise FitError(f"{law}: the loss does not fall with {letter} in these points")
@@ -325,13 +362,12 @@ def _enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...]) ->
 
 def search(problem: Problem) -> tuple[np.ndarray, dict[str, int]]:
     """The best coordinates (P,) over all starts of the law, to the last digits, and how many starts agree."""
-    grid = problem.law.grid()
+    grid = problem.grid()
     starts = np.empty((len(grid), len(problem.names)))
     first = len(problem.law.linear)
     for i, name in enumerate(problem.law.nonlinear):
         starts[:, first + i] = np.log(grid[:, i]) if problem.is_log(name) else grid[:, i]
-    typical = np.exp(problem.y.mean()) if problem.objective.log else problem.y.mean()
-    starts[:, :first] = typical / max(first, 1)
+    starts[:, :first] = problem.typical() / max(first, 1)
     n = problem.y.shape[-1]
     # Which valley is the lowest, a sample tells as well; all points then say where its floor is.
     sample = problem if n <= SAMPLE else problem.points(np.random.default_rng(0).choice(n, SAMPLE, replace=False))
@@ -343,10 +379,10 @@ def search(problem: Problem) -> tuple[np.ndarray, dict[str, int]]:
         u = problem.coordinates(sample.params(found[best][None]))
         found[best] = minimise(problem, u)[0][0]
     u = polish(problem, found[best])
-    if problem.objective.name == "lad":
+    if problem.objective.smooth is not None:
         u = vertex(problem, u)
     # Noiseless points end at rounding error, where no two objectives are equal.
-    floor = 1e-14 * np.sum(sample.weights) * (problem.objective.delta or 1.0)
+    floor = 1e-14 * np.sum(sample.weights) * (problem.objective.turn or 1.0)
     agreed = int(np.sum(cost <= cost[best] * (1 + 1e-4) + floor))
     return u, {"tried": len(grid), "agreed": agreed}
 
@@ -356,7 +392,7 @@ def _falls(problem: Problem, u_P: np.ndarray, law: str) -> None:
     r = problem.residual(u_P[None])[0]
     noise = np.median(np.abs(r))
     # A law of one term has one relative share everywhere, however steeply it falls: what varies is the share in nats.
-    share = problem.model(u_P[None])[0] if problem.objective.log else np.ones_like(r)
+    share = 1 / problem.objective.steepness(problem.model(u_P[None])[0])
     share = share / share.mean()
     J = problem.jacobian(u_P[None])[0] * share
     for name, (letter, _) in problem.law.powers.items():

@@ -72,7 +72,7 @@ def test_a_law_that_declares_nothing_but_its_linear_part_fits_as_well(monkeypatc
         assert searched.params[name] == pytest.approx(declared.params[name], rel=1e-4)
 
 
-@pytest.mark.parametrize("name", [n for n in laws.LAWS if n != "chinchilla"])
+@pytest.mark.parametrize("name", ["kaplan-n", "kaplan-d", "kaplan-c", "power-n", "power-d", "power-c"])
 def test_every_law_of_one_input_comes_back(name: str) -> None:
     law = laws.LAWS[name]
     x = np.geomspace(1e6, 1e10, 12)
@@ -85,6 +85,31 @@ def test_every_law_of_one_input_comes_back(name: str) -> None:
     for p in true:
         assert abs(found.params[p] / true[p] - 1) < 1e-7
     assert np.allclose(found.predict(**{law.inputs[0]: x}), L, rtol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("fix", "tie"),
+    [
+        ({"E": 1.2}, {}),
+        ({"A": 60.0}, {}),
+        ({"alpha": 0.32}, {}),
+        ({"alpha": 0.32, "beta": 0.36}, {}),
+        ({"E": 1.2, "A": 60.0, "B": 120.0}, {}),
+        ({"E": 1.2, "A": 60.0}, {"beta": "alpha"}),
+        ({}, {"beta": "alpha"}),
+        ({}, {"B": "A"}),
+        ({}, {"alpha": "E"}),
+        ({}, {"E": "alpha"}),
+    ],
+)
+def test_what_is_held_is_held_and_the_rest_comes_back(fix: dict[str, float], tie: dict[str, str]) -> None:
+    true = {**TRUTH, **{one: TRUTH[other] for one, other in tie.items()}}
+    found = fit(grid(**true), fix=fix, tie=tie, bootstrap=100)
+    for name, value in true.items():
+        assert abs(found.params[name] / value - 1) < 1e-8
+    assert found.to_json()["held"] == found.held == {**fix, **tie} and list(found.params) == list(TRUTH)
+    assert found.verdict == ("converged",)
+    assert np.allclose(found.predict(N=found.points.N, D=found.points.D), found.points.L, rtol=1e-9)
 
 
 def test_the_jacobian_is_the_derivative() -> None:
@@ -400,6 +425,8 @@ def test_the_command_writes_the_contract(tmp_path: Path) -> None:
         (["RUNS", "--columns", "L"], 2, "--columns"),
         (["RUNS", "--where", "N <"], 2, "where"),
         (["RUNS", "--delta", "0"], 2, "--delta"),
+        (["RUNS", "--objective", "mse", "--delta", "1e-3"], 2, "has none"),
+        (["RUNS", "--undertuned", "0.7"], 2, "--undertuned"),
         (["RUNS", "--bootstrap", "3"], 2, "--bootstrap"),
         (["RUNS"], 1, "3 points"),
     ],

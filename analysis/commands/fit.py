@@ -42,6 +42,7 @@ def run(given: argparse.Namespace) -> int:
         params=given.params,
         objective=given.objective,
         delta=given.delta,
+        undertuned=given.undertuned,
         bootstrap=given.bootstrap,
         seed=given.seed,
         level=given.level,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 GOOD, FAILED, BAD = 0, 1, 2
 SOURCE = "a store's folder, or a .csv, .tsv, .parquet or .jsonl file"
@@ -15,8 +16,13 @@ def reading(command: argparse.ArgumentParser) -> None:
         "--columns", metavar="N=..,D=..", help="columns of a file: N, D, C, L, budget, name, group, weight"
     )
     command.add_argument("--where", metavar="EXPR", help='rows to keep, such as "C<1e21 and N>=1e6"')
-    command.add_argument("--objective", help="huber-log, lse, mse-log, mse or lad (the law's own)")
+    command.add_argument(
+        "--objective", help="huber-log, lse, mse-log, mse-log1p, mse, huber or lad (default: the law's own)"
+    )
     command.add_argument("--delta", type=float, help="where Huber's loss turns linear (default 1e-3)")
+    command.add_argument(
+        "--undertuned", type=float, metavar="TAU", help="runs above the law count TAU, those below 1 - TAU (0.5: alike)"
+    )
     command.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="draws for the intervals (1000)")
     command.add_argument("--level", type=float, default=0.95, help="of the intervals (default 0.95)")
     command.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
@@ -26,6 +32,14 @@ def reading(command: argparse.ArgumentParser) -> None:
 def counting(command: argparse.ArgumentParser) -> None:
     command.add_argument("--flops", help="what C counts: 6nd, 6nd-nonembedding, exact or exact-full-attention")
     command.add_argument("--params", default="total", help="what N counts: total (default) or nonembedding")
+
+
+def chosen(given: argparse.Namespace) -> dict[str, Any]:
+    """The options of `reading` as what fit and figures take them; what stands at its default is left out."""
+    plain = argparse.ArgumentParser()
+    reading(plain)
+    kept = {name: vars(given)[name] for name, value in vars(plain.parse_args([])).items() if vars(given)[name] != value}
+    return kept | ({"columns": columns(given.columns)} if given.columns else {})
 
 
 def say(error: object, status: int) -> int:
@@ -75,6 +89,7 @@ def check(given: argparse.Namespace) -> None:
             raise DataError(f"--{option} {value}: known are {', '.join(known)}")
     for option, ok, allowed in (
         ("delta", given.delta is None or 0 < given.delta < float("inf"), "a number greater than 0"),
+        ("undertuned", given.undertuned is None or 0 < given.undertuned <= 0.5, "above 0 and at most 0.5"),
         ("level", 0 < given.level < 1, "a number between 0 and 1"),
         ("bootstrap", given.bootstrap >= 100, "at least 100 draws"),
         ("seed", given.seed >= 0, "0 or more"),

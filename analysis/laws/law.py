@@ -36,6 +36,9 @@ class Law:
     units: of inputs, output and parameters, {"N": "parameters", "E": "nats a token"}.
     columns: common column names of inputs and output beyond N, D, C and L, {"U": "unique_tokens u"}.
     signed: inputs or outputs that may be zero or negative; all others must be greater than 0.
+    labels: inputs that name things (the curve that a row is of): a column of text will do, numbered as it comes.
+    seeds: (inputs, output) -> values to begin from, {parameter: (S,)}, of a law whose starts are set by the range of
+        the points; `starts` is left empty then.
     """
 
     function: Callable[..., Array]
@@ -52,6 +55,8 @@ class Law:
     units: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
     signed: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    seeds: Callable[[tuple[np.ndarray, ...], np.ndarray], dict[str, np.ndarray]] | None = None
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -70,8 +75,11 @@ class Law:
     def bound(self, name: str) -> tuple[float, float]:
         return self.bounds.get(name, (0.0, np.inf))
 
-    def grid(self) -> np.ndarray:
-        """Starts (S, number of nonlinear parameters)."""
+    def grid(self, inputs: tuple[np.ndarray, ...], output: np.ndarray) -> np.ndarray:
+        """Starts (S, number of nonlinear parameters) for points with these inputs and output (n,)."""
+        if self.seeds is not None:
+            seeded = self.seeds(inputs, output)
+            return np.stack([np.asarray(seeded[name], np.float64) for name in self.nonlinear], -1)
         return np.array(list(itertools.product(*(self.starts[name] for name in self.nonlinear))), np.float64)
 
 
@@ -102,18 +110,42 @@ def given(law: Law, fixed: Mapping[str, float] | None = None, tied: Mapping[str,
     function.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
     function.__doc__ = law.function.__doc__
     optimum = law.optimum
+    linear = tuple(name for name in law.linear if name not in gone and _stays_linear(law, name, tied))
+    bounds = {name: _shared(law, name, tied) for name in law.parameters if name not in gone}
+    alone = [name for name in linear if name not in tied.values()]
     return replace(
         law,
         function=function,
-        linear=tuple(name for name in law.linear if name not in gone),
-        starts={name: values for name, values in law.starts.items() if name not in gone},
+        linear=linear,
+        starts={name: _starts(law, name, tied, bounds[name]) for name in bounds if name not in linear},
+        bounds=bounds,
         powers={
             name: (letter, tied.get(exponent, exponent))
             for name, (letter, exponent) in law.powers.items()
-            if name not in gone and exponent not in fixed
+            if name in alone and exponent not in fixed and tied.get(exponent, exponent) not in linear
         },
-        constants=tuple(name for name in law.constants if name not in gone),
+        constants=tuple(name for name in law.constants if name in alone),
         optimum=None
         if optimum is None
         else lambda p, k: optimum({**p, **fixed, **{name: p[other] for name, other in tied.items()}}, k),
     )
+
+
+def _followers(name: str, tied: Mapping[str, str]) -> list[str]:
+    return [name, *(other for other, to in tied.items() if to == name)]
+
+
+def _stays_linear(law: Law, name: str, tied: Mapping[str, str]) -> bool:
+    return all(other in law.linear for other in _followers(name, tied))
+
+
+def _shared(law: Law, name: str, tied: Mapping[str, str]) -> tuple[float, float]:
+    """The bounds that a parameter and all that are tied to it allow."""
+    lows, highs = zip(*(law.bound(other) for other in _followers(name, tied)), strict=True)
+    return max(lows), min(highs)
+
+
+def _starts(law: Law, name: str, tied: Mapping[str, str], bounds: tuple[float, float]) -> tuple[float, ...]:
+    """Of a parameter, or of those tied to it where it was linear until then; within its bounds."""
+    own = [x for other in _followers(name, tied) for x in law.starts.get(other, ())]
+    return tuple(sorted({min(max(x, bounds[0]), bounds[1]) for x in own}))
