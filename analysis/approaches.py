@@ -28,20 +28,36 @@ def fit(
     level: float,
     extrapolate: tuple[float, ...],
     weighting: str = "noise",
+    minimum: str = "parabola",
 ) -> Fit:
     """chinchilla-1 or chinchilla-2 on points. params: a, b, G_N, G_D of N* = G_N·C^a, D* = G_D·C^b."""
     if law == "chinchilla-2":
-        found = isoflop.isoflop(points, bootstrap=bootstrap, seed=seed, level=level, weighting=weighting)
-        if found.params is None:
-            raise FitError(f"chinchilla-2: {'; '.join(found.verdict)}")
-        said = {"name": "parabolas by least squares", "value": found.value}
-        verdict = _with_open_exponent(found.verdict, found.params["a"], level)
-        return _as_fit(points, law, found.params, said, verdict, found.notes, level, extrapolate)
+        choices = {"weighting": weighting, "minimum": minimum}
+        return _second(
+            points, isoflop.isoflop(points, bootstrap=bootstrap, seed=seed, level=level, **choices), extrapolate
+        )
     envelope = lowest(points)
     params, value = _through(envelope, bootstrap, seed)
     said = {"name": "least squares of ln N on ln C", "value": value}
     verdict = _with_open_exponent(envelope.verdict, params["a"], level)
     return _as_fit(points, law, params, said, verdict, (envelope.note,), level, extrapolate)
+
+
+def _second(points: Points, found: isoflop.IsoFlop, extrapolate: tuple[float, ...]) -> Fit:
+    """Approach 2 with its own error beside it."""
+    from analysis import bias
+
+    if found.params is None:
+        raise FitError(f"chinchilla-2: {'; '.join(found.verdict)}")
+    curves = {"parabola": "parabolas by least squares", "akima": "Akima curves; the value is of parabolas"}
+    said = {"name": curves[found.minimum], "value": found.value}
+    verdict, notes = _with_open_exponent(found.verdict, found.params["a"], found.level), found.notes
+    own = bias.bias(points, found, extrapolate)
+    if own is not None:
+        more = bias.verdict(own, found.params, float(points.C.max()), found.level)
+        verdict = tuple(one for one in verdict if one != "converged" or not more) + more
+        notes = (*notes, own.note)
+    return _as_fit(points, "chinchilla-2", found.params, said, verdict, notes, found.level, extrapolate)
 
 
 def _with_open_exponent(said: tuple[str, ...], a: np.ndarray, level: float) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Approach 2: a parabola in ln N through the losses of each budget, and power laws through the minima (Hoffmann 2022).
+"""Approach 2: the size of least loss at each budget, and power laws through these minima (Hoffmann 2022).
 
 Key: N parameters, D tokens, C FLOPs, L nats a token; B draws, K budgets.
 """
@@ -9,18 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import doubt
+from analysis import doubt, minima
 from analysis.points import Points
 from analysis.solve import FitError
 
 WEIGHTINGS = ("noise", "equal")
+MINIMA = ("parabola", "akima")
 REACH = 5.0  # spans of ln N from the middle of a budget's runs at which a flat parabola's minimum is cut off
 TOLERANCE = 0.1  # C within 10% is one budget where a source names none
 
 
 @dataclass(frozen=True)
 class Parabola:
-    """L = c0 + c1·x + c2·x², x = ln N, at one budget.
+    """L = c0 + c1·x + c2·x², x = ln N, at one budget; the minimum is its own, or an Akima curve's (minima.akima).
 
     budget: its key (planned FLOPs); C: what its runs spent (median). N_opt, D_opt, L_opt: the minimum, None where the
     parabola is concave; interval: of N_opt, None with it. inside: the minimum lies between the smallest and
@@ -39,13 +40,16 @@ class Parabola:
     concave: bool
     count: int
     draws: np.ndarray
-    tokens: float  # N·D, the median of its runs
 
     def predict(self, N: np.ndarray | float) -> np.ndarray:
         """L at N."""
         x = np.log(N)
         c0, c1, c2 = self.coefficients
         return np.asarray(c0 + c1 * x + c2 * x * x)
+
+    def tokens(self, N: np.ndarray | float) -> np.ndarray:
+        """D of a run of N at this budget: N·D as its runs have it, interpolated in ln N (constant under C = 6·N·D)."""
+        return np.exp(minima.ln_tokens(self.points, np.log(N)))
 
     @property
     def sound(self) -> bool:
@@ -66,6 +70,8 @@ class IsoFlop:
     verdict: tuple[str, ...]
     value: float  # sum of squared residuals of the parabolas, nats²
     notes: tuple[str, ...] = ()
+    weights: np.ndarray | None = None  # of the sound minima, as the lines took them
+    minimum: str = "parabola"
 
     def path(self, C: np.ndarray | float, of: str = "N") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """N*(C) (or of="D") and its interval: estimate, low, high, in the shape of C."""
@@ -90,86 +96,55 @@ def group(points: Points) -> list[tuple[float, np.ndarray]]:
 
 
 def isoflop(
-    points: Points, *, bootstrap: int = 1000, seed: int = 0, level: float = 0.95, weighting: str = "noise"
+    points: Points,
+    *,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    level: float = 0.95,
+    weighting: str = "noise",
+    minimum: str = "parabola",
 ) -> IsoFlop:
-    """Parabolas for each budget with at least three sizes, with draws from their residuals.
+    """Minima of each budget with at least three sizes, with draws from their residuals, and the lines through them.
 
-    weighting of the minima: equal, or noise (by the inverse square of their error). Raises FitError where no budget has
-    three sizes.
+    weighting of the minima: equal, or noise (by the inverse square of their error). minimum: that of a parabola by
+    least squares, or of an Akima curve through all runs (Porian 2024). Raises FitError where no budget has enough
+    sizes: three, or five for Akima.
     """
     if not (np.isfinite(points.N).all() and np.isfinite(points.C).all()):
         raise FitError(f"chinchilla-2 needs N and C, which {points.source} does not have")
-    if weighting not in WEIGHTINGS:
-        raise FitError(f"weighting {weighting!r}: known are {', '.join(WEIGHTINGS)}")
+    for name, asked, known in (("weighting", weighting, WEIGHTINGS), ("minimum", minimum, MINIMA)):
+        if asked not in known:
+            raise FitError(f"{name} {asked!r}: known are {', '.join(known)}")
+    used, notes = _used(points, 3 if minimum == "parabola" else 5)
+    found, value = minima.of(points, used, bootstrap, seed, minimum)
+    budgets = [_parabola(points.where(at), key, one, level) for (key, at), one in zip(used, found, strict=True)]
+    params, weights, verdict = _lines(budgets, seed, level, weighting)
+    return IsoFlop(budgets, level, params, verdict, value, tuple(notes), weights, minimum)
+
+
+def _used(points: Points, least: int) -> tuple[list[tuple[float, np.ndarray]], list[str]]:
+    """The budgets that have enough sizes, and what was left out."""
     groups, notes = group(points), []
-    used = [(key, at) for key, at in groups if len(np.unique(points.N[at].round())) >= 3]
-    few = len(groups) - len(used)
-    if few:
-        notes.append(f"{few} of {len(groups)} budgets left out: fewer than three sizes")
+    used = [(key, at) for key, at in groups if len(np.unique(points.N[at].round())) >= least]
+    words = {3: "three", 5: "five"}[least]
+    if len(used) < len(groups):
+        notes.append(f"{len(groups) - len(used)} of {len(groups)} budgets left out: fewer than {words} sizes")
     if not used:
-        raise FitError("chinchilla-2: no budget has three model sizes: a parabola needs three")
+        curve = "a parabola needs three" if least == 3 else "an Akima curve needs five"
+        raise FitError(f"chinchilla-2: no budget has {words} model sizes: {curve}")
     if points.budgets is None:
         notes.append(
             f"no planned budgets in this source: runs with C within {TOLERANCE:.0%} of the next are one budget"
         )
-    fitted, drawn, value = _parabolas(points, used, bootstrap, seed)
-    budgets = [
-        _parabola(points.where(at), key, c, d, level) for (key, at), c, d in zip(used, fitted, drawn, strict=True)
-    ]
-    params, verdict = _lines(budgets, seed, level, weighting)
-    return IsoFlop(budgets, level, params, verdict, value, tuple(notes))
+    return used, notes
 
 
-def _parabolas(
-    points: Points, used: list[tuple[float, np.ndarray]], count: int, seed: int
-) -> tuple[list[np.ndarray], list[np.ndarray], float]:
-    """Coefficients (3,) in x = ln N about its mean for each budget, draws of them (B, 3), and the residuals' square."""
-    residuals, leverage, maps, fits = [], [], [], []
-    for _, at in used:
-        x = np.log(points.N[at])
-        X = np.stack([np.ones_like(x), x - x.mean(), (x - x.mean()) ** 2], -1)
-        inverse = np.linalg.pinv(X)
-        c = inverse @ points.L[at]
-        fits.append(c)
-        maps.append((X, inverse))
-        residuals.append(points.L[at] - X @ c)
-        leverage.append(np.einsum("np,pn->n", X, inverse))
-    noise, free = _noise(residuals)
-    rng = np.random.default_rng(seed)
-    # Runs on an exact parabola (leverage 1) leave no residual to draw from: they take those of the others.
-    told = np.concatenate(leverage) < 1 - 1e-9
-    if not told.any():
-        return fits, [np.tile(c, (count, 1)) for c in fits], 0.0
-    unit = np.concatenate([r / s for r, s in zip(residuals, noise, strict=True)])
-    drawn = []
-    for (X, inverse), c, s, d in zip(maps, fits, noise, free, strict=True):
-        new = doubt.resample(unit, np.concatenate(leverage), d, count, rng, told)[:, : len(X)]
-        drawn.append((X @ c + s * new) @ inverse.T)
-    return fits, drawn, float(sum(np.sum(r**2) for r in residuals))
-
-
-def _noise(residuals: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Standard deviation of the losses about each parabola (K,), and its degrees of freedom."""
-    free = np.array([len(r) - 3 for r in residuals])
-    square = np.array([np.sum(r**2) for r in residuals])
-    variance, free = doubt.moderated(square / np.maximum(free, 1), free)
-    return np.maximum(np.sqrt(variance), 1e-12), free
-
-
-def _minimum(c: np.ndarray, centre: float) -> np.ndarray:
-    """ln N at the minimum of parabolas (..., 3); NaN where concave."""
-    with np.errstate(all="ignore"):
-        return np.where(c[..., 2] > 0, centre - c[..., 1] / (2 * c[..., 2]), np.nan)
-
-
-def _parabola(points: Points, key: float, c: np.ndarray, drawn: np.ndarray, level: float) -> Parabola:
-    x = np.log(points.N)
+def _parabola(points: Points, key: float, found: minima.Minimum, level: float) -> Parabola:
+    x, c, best = np.log(points.N), found.coefficients, found.best
     m = float(x.mean())
-    best = float(_minimum(c, m))
     concave = bool(np.isnan(best))
     reach = float(np.ptp(x))
-    draws = np.exp(np.clip(_minimum(drawn, m), m - REACH * reach, m + REACH * reach))
-    tokens = float(np.median(points.N * points.D)) if np.isfinite(points.D).all() else float(np.median(points.C)) / 6
+    draws = np.exp(np.clip(found.draws, m - REACH * reach, m + REACH * reach))
     N = None if concave else float(np.exp(np.clip(best, m - 50, m + 50)))
     return Parabola(
         budget=key,
@@ -177,14 +152,13 @@ def _parabola(points: Points, key: float, c: np.ndarray, drawn: np.ndarray, leve
         points=points,
         coefficients=(float(c[0] - c[1] * m + c[2] * m * m), float(c[1] - 2 * c[2] * m), float(c[2])),
         N_opt=N,
-        D_opt=None if N is None else tokens / N,
-        L_opt=None if concave else float(c[0] - c[1] ** 2 / (4 * c[2])),
+        D_opt=None if N is None else float(np.exp(minima.ln_tokens(points, np.log(N)))),
+        L_opt=None if concave else found.lowest,
         interval=None if concave else _open_interval(draws, level),
         inside=not concave and bool(x.min() < best < x.max()),
         concave=concave,
         count=len(points),
         draws=draws,
-        tokens=tokens,
     )
 
 
@@ -195,11 +169,11 @@ def _open_interval(draws: np.ndarray, level: float) -> tuple[float, float] | Non
 
 def _lines(
     budgets: list[Parabola], seed: int, level: float, weighting: str
-) -> tuple[dict[str, np.ndarray] | None, tuple[str, ...]]:
-    """Least squares of ln N* and ln D* on ln C over the sound minima; what to doubt about them."""
+) -> tuple[dict[str, np.ndarray] | None, np.ndarray | None, tuple[str, ...]]:
+    """Least squares of ln N* and ln D* on ln C over the sound minima, their weights, what to doubt about them."""
     sound, said = [one for one in budgets if one.sound], _doubts(budgets)
     if len(sound) < 2:
-        return None, said
+        return None, None, said
     x = np.log([one.C for one in sound])
     y = np.log([one.N_opt for one in sound])  # type: ignore[arg-type]
     drawn = np.log(np.stack([one.draws for one in sound], -1))
@@ -211,11 +185,11 @@ def _lines(
     weight = 1 / np.maximum(noise, 1e-9) ** 2 if weighting == "noise" else np.ones(len(x))
     drawn = _scattered(x, y, drawn, noise, weight, seed)
     ln_n = np.vstack([y, drawn])
-    ln_d = np.log([one.tokens for one in sound]) - ln_n
-    a, n0 = _line(x, ln_n, weight)
-    b, d0 = _line(x, ln_d, weight)
+    ln_d = np.stack([minima.ln_tokens(one.points, column) for one, column in zip(sound, ln_n.T, strict=True)], -1)
+    a, n0 = line(x, ln_n, weight)
+    b, d0 = line(x, ln_d, weight)
     with np.errstate(over="ignore"):
-        return {"a": a, "b": b, "G_N": np.exp(n0), "G_D": np.exp(d0)}, said
+        return {"a": a, "b": b, "G_N": np.exp(n0), "G_D": np.exp(d0)}, weight, said
 
 
 def _doubts(budgets: list[Parabola]) -> tuple[str, ...]:
@@ -230,7 +204,7 @@ def _doubts(budgets: list[Parabola]) -> tuple[str, ...]:
             said.append(
                 f"edge-minimum: {at} the interval of the minimum is open: the parabola is too flat for its noise"
             )
-        elif one.interval[0] < one.points.N.min() or one.interval[1] > one.points.N.max():
+        elif one.interval[0] <= one.points.N.min() or one.interval[1] >= one.points.N.max():
             said.append(f"edge-minimum: {at} the interval of the minimum reaches beyond its runs")
     sound = sum(one.sound for one in budgets)
     if sound < 2:
@@ -240,7 +214,7 @@ def _doubts(budgets: list[Parabola]) -> tuple[str, ...]:
     return tuple(said) or ("converged",)
 
 
-def _line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Slope and intercept of each row of y (B, K) on x (K,)."""
     weight = weight / weight.sum()
     middle = weight @ x
@@ -257,7 +231,7 @@ def _scattered(
     """
     if len(x) < 3:
         return drawn
-    slope, start = _line(x, y[None], weight)
+    slope, start = line(x, y[None], weight)
     off, free = y - (start + slope * x), len(x) - 2
     if noise.max() <= 1e-9:  # three sizes a budget: the scatter about the line is all there is to go by
         rng = np.random.default_rng(seed)

@@ -84,11 +84,11 @@ def _middle(parabola: Parabola, letter: str) -> float:
 
 
 def _interval(parabola: Parabola, letter: str) -> tuple[float, float] | None:
-    """Of N*, or of D* = tokens · parameters / N*."""
+    """Of N*, or of the D* that goes with it."""
     if parabola.interval is None or letter == "N":
         return parabola.interval
     low, high = parabola.interval
-    return parabola.tokens / high, parabola.tokens / low
+    return float(parabola.tokens(high)), float(parabola.tokens(low))
 
 
 def _dashes(found: IsoFlop) -> dict[str, str]:
