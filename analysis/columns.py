@@ -60,7 +60,7 @@ def choose(
 ) -> tuple[dict[str, str], list[str]]:
     """Column behind each letter, and what was guessed."""
     given = dict(columns or {})
-    letters = (*COMMON, *extra(law))
+    letters = (*extra(law), *COMMON)  # what the law takes has the first choice: its n is not N
     if "y" in given and "y" not in letters:
         given[law.output if law else "L"] = given.pop("y")
     if "x" in given and "x" not in letters and law and len(law.inputs) == 1:

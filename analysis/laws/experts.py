@@ -1,0 +1,60 @@
+"""Mixtures of experts: loss from size and number of experts, or from the granularity of the experts.
+
+Key: N parameters, E experts, G granularity, D tokens, L nats a token.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.laws.chinchilla import EXPONENT
+from analysis.laws.law import Array, Law
+
+SLOPE = (-10.0, 10.0)  # of log10 L: far beyond any law's
+
+
+def saturated(E: Array, E_start: Array, E_max: Array) -> Array:
+    """Ê: E_start at one expert, E_max at infinitely many (Clark 2022, equation 1); E_max where E_start is no less."""
+    gap = np.maximum(E_max - E_start, 1e-12 * E_max)
+    return 1 / (1 / (E - 1 + E_start * E_max / gap) + 1 / E_max)
+
+
+def routing(N: Array, E: Array, *, a: Array, b: Array, c: Array, d: Array, E_start: Array, E_max: Array) -> Array:
+    """10^(a·log N + b·log Ê + c·log N·log Ê + d), logs to base 10, Ê = saturated(E) (Clark 2022, equation 1).
+
+    N: parameters of the dense model that the experts are put in. A dense model is one of one expert.
+    """
+    size, experts = np.log10(N), np.log10(saturated(E, E_start, E_max))
+    return np.exp(np.log(10) * ((a + c * experts) * size + b * experts + d))
+
+
+def granularity(
+    N: Array, D: Array, G: Array, *, c: Array, g: Array, a: Array, b: Array, alpha: Array, beta: Array, gamma: Array
+) -> Array:
+    """c + (g/G^γ + a)/N^α + b/D^β (Krajewski 2024, equation 9).
+
+    G: how many times smaller an expert is than the feed-forward layer it stands for, at one number of experts times
+    size (expansion rate).
+    """
+    return c + (g * G**-gamma + a) * N**-alpha + b * D**-beta
+
+
+ROUTING = Law(
+    routing,
+    "Clark 2022, equation 1",
+    {"a": (-0.1,), "b": (-0.1,), "c": (0.0,), "d": (1.0,), "E_start": (1.1, 3.0, 10.0), "E_max": (30.0, 300.0, 3000.0)},
+    bounds={"a": SLOPE, "b": SLOPE, "c": SLOPE, "d": (-1e3, 1e3), "E_start": (1e-2, 1e4), "E_max": (1e-1, 1e8)},
+    units={"N": "parameters", "E": "experts", "L": "nats a token", "E_start": "experts", "E_max": "experts"},
+    columns={"E": "e num_experts n_experts experts expert_count number_of_experts"},
+)
+GRANULARITY = Law(
+    granularity,
+    "Krajewski 2024, equation 9",
+    {"alpha": (0.1, 0.3, 0.8), "beta": (0.1, 0.3, 0.8), "gamma": (0.2, 0.6, 1.5)},
+    linear=("c", "g", "a", "b"),
+    bounds={"alpha": EXPONENT, "beta": EXPONENT, "gamma": EXPONENT},
+    powers={"b": ("D", "beta")},
+    constants=("c",),
+    units={"N": "parameters", "D": "tokens", "L": "nats a token", "c": "nats a token"},
+    columns={"G": "g granularity"},
+)

@@ -1,0 +1,39 @@
+"""Over-optimisation of a reward model: the true reward rises, then falls, as the policy moves away (Gao 2022).
+
+Key: d square root of the divergence KL(policy, first policy) in nats, R gold reward above the first policy's.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.laws.law import Array, Law
+
+
+def reward_bon(d: Array, *, alpha: Array, beta: Array) -> Array:
+    """d·(α − β·d): best of n samples (Gao 2022, equation 1)."""
+    return d * (alpha - beta * d)
+
+
+def reward_rl(d: Array, *, alpha: Array, beta: Array) -> Array:
+    """d·(α − β·ln d), 0 where d is 0: reinforcement learning (Gao 2022, equation 2)."""
+    return d * (alpha - beta * np.log(np.where(d > 0, d, 1.0)))
+
+
+def _reward(function: object, equation: str) -> Law:
+    return Law(
+        function,  # type: ignore[arg-type]
+        f"Gao 2022 (reward models), equation {equation}",
+        {},
+        linear=("alpha", "beta"),
+        bounds={"alpha": (-np.inf, np.inf), "beta": (-np.inf, np.inf)},
+        output="R",
+        objective="mse",
+        units={"d": "√nats", "R": "reward", "alpha": "reward a √nat", "beta": "reward a nat"},
+        columns={"d": "d sqrt_kl root_kl", "R": "r gold_reward gold_score reward gold"},
+        signed=("d", "R"),
+    )
+
+
+REWARD_BON = _reward(reward_bon, "1")
+REWARD_RL = _reward(reward_rl, "2")
