@@ -1,23 +1,29 @@
-"""python -m analysis table | fit | figure | report: what the runs say."""
+"""python -m analysis table | fit | optimum | figure | report: what the runs say."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from analysis.commands import figure, fit, options, table
+from analysis.commands import figure, fit, optimum, options, table
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line; nothing heavy is imported for --help."""
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for one in (table, fit, figure):
+    for one in (table, fit, figure, optimum):
         one.add(commands)
     return top
 
 
-COMMANDS = {"table": table.run, "fit": fit.run, "figure": figure.figure, "report": figure.report}
+COMMANDS = {
+    "table": table.run,
+    "fit": fit.run,
+    "optimum": optimum.run,
+    "figure": figure.figure,
+    "report": figure.report,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis.fitting import Fit
     from analysis.isoflop import IsoFlop
+    from analysis.laws.law import Law
     from analysis.points import Points
 
 RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -32,7 +34,7 @@ def scientific(value: float, digits: int = 2) -> str:
 def count(value: float | None) -> str:
     """Parameters or tokens as people say them: 1.3M, 410B."""
     if value is None or not math.isfinite(value):
-        return MISSING
+        return "∞" if value == math.inf else MISSING
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if 0.9995 * size <= value < 999.5 * size:
             digits = max(0, 2 - math.floor(math.log10(value / size) + 1e-3))
@@ -42,7 +44,9 @@ def count(value: float | None) -> str:
 
 def flops(value: float | None) -> str:
     """Compute in FLOPs."""
-    return MISSING if value is None or not math.isfinite(value) else scientific(value)
+    if value is None or not math.isfinite(value):
+        return "∞" if value == math.inf else MISSING
+    return scientific(value)
 
 
 def number(value: float, interval: Any = None) -> str:
@@ -68,6 +72,56 @@ def between(interval: Any, show: Any = None) -> str:
 def estimate(value: float, interval: Any, show: Any = None) -> str:
     """value [low, high]."""
     return f"{show(value) if show else number(value, interval)} {between(interval, show)}"
+
+
+def aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    """Rows as lines, each column as wide as its widest cell."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def three(value: float) -> str:
+    """A plain number with three digits."""
+    return "∞" if value == math.inf else f"{value:.3g}"
+
+
+def estimate_of(entry: dict[str, Any], name: str, show: Any = None) -> str:
+    """value [low, high] of one name of an entry of `analysis/follow.py`; MISSING where it has none."""
+    if entry.get(name) is None:
+        return MISSING
+    return estimate(entry[name], entry["intervals"][name], show)
+
+
+def form(law: Law) -> str:
+    """A law's first sentence and where it comes from."""
+    first = " ".join((law.function.__doc__ or "").strip().split("\n\n")[0].split()).rstrip(".")
+    output, inputs = law.output, ", ".join(law.inputs)
+    return f"{output}({inputs}) = {first}" if first else f"{output}({inputs}), {law.source}"
+
+
+def budget(at: dict[str, Any], times: float) -> str:
+    """The optimum at a budget in one line."""
+    of = at["intervals"]
+    parts = [f"{name} = {estimate(at[name], of[name], count)}" for name in ("N", "D")]
+    parts.append(f"{estimate(at['tokens_per_parameter'], of['tokens_per_parameter'], three)} tokens a parameter")
+    parts += [f"L = {estimate(at['L'], of['L'])}"] if "L" in at else []
+    return f"at {times:g}× the largest budget, C = {at['C']:.3g}: {', '.join(parts)}"
+
+
+def share(value: float) -> str:
+    """A share as per cent."""
+    return f"{100 * value:.3g}%" if math.isfinite(value) else MISSING if math.isnan(value) else "∞"
+
+
+def wasted(entry: dict[str, Any]) -> str:
+    """How much of a run's compute the cheapest run of the same loss would have left over."""
+    return (
+        f"{count(entry['N'])} parameters on {count(entry['D'])} tokens: {estimate_of(entry, 'share', share)} of the "
+        f"compute could have been saved; the best size for it is {estimate_of(entry, 'best_N', count)}, "
+        f"{estimate_of(entry, 'more_loss')} lower in loss."
+    )
 
 
 def doubtful(fit: Fit) -> bool:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from analysis.commands import options
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     figure = commands.add_parser("figure", help="draw one figure")
-    figure.add_argument("name", metavar="NAME", help="kaplan, curves, isoflop, contours or parity")
+    figure.add_argument("name", metavar="NAME", help="kaplan, curves, isoflop, contours, parity, law, conventions")
     figure.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     figure.add_argument("--out", required=True, metavar="FILE", help="where to: .pdf, .png or .svg")
+    figure.add_argument("--law", help="that law, contours and parity show (chinchilla)")
     figure.add_argument("--width", default="text", help="text (5.5 in, default) or column (3.25 in)")
     options.reading(figure)
 
@@ -23,21 +23,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     options.reading(report)
 
 
-def _choices(given: argparse.Namespace) -> dict[str, Any]:
-    """What figures and reports are drawn with; what stands at its default is left out."""
-    columns = {"columns": options.columns(given.columns)} if given.columns else {}
-    named = ("where", "objective", "delta", "bootstrap", "level", "seed", "flops", "params")
-    plain = argparse.ArgumentParser()
-    options.reading(plain)
-    default = vars(plain.parse_args([]))
-    return columns | {name: vars(given)[name] for name in named if vars(given)[name] != default[name]}
-
-
 def figure(given: argparse.Namespace) -> int:
     options.check(given)
     from analysis.figures import save
 
-    save(given.name, given.source, Path(given.out), width=given.width, **_choices(given))
+    save(given.name, given.source, Path(given.out), width=given.width, law=given.law, **options.chosen(given))
     print(given.out)
     return options.GOOD
 
@@ -46,5 +36,5 @@ def report(given: argparse.Namespace) -> int:
     options.check(given)
     from analysis.report import write
 
-    print(write(given.source, Path(given.out), **_choices(given)))
+    print(write(given.source, Path(given.out), **options.chosen(given)))
     return options.GOOD

@@ -76,7 +76,7 @@ def check(given: argparse.Namespace) -> None:
     from analysis.solve import OBJECTIVES
     from analysis.where import DataError
 
-    if "law" in given and given.law not in laws.NAMES:
+    if getattr(given, "law", None) and given.law not in laws.NAMES:
         laws.find(given.law)
     for option, known in (
         ("objective", tuple(OBJECTIVES)),

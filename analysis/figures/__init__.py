@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import importlib
+import inspect
 import io
 import json
 import shlex
@@ -40,15 +41,23 @@ def module(name: str) -> ModuleType:
     return importlib.import_module(FIGURES[name])
 
 
-def draw(name: str, source: Source, width: str = "text") -> Figure:
-    """The figure at a width of analysis/figures/style.py: text (5.5 in) or column (3.25 in, panels stacked)."""
+def of_one_law(name: str) -> bool:
+    """Whether a figure shows one law, which can be chosen."""
+    return "law" in inspect.signature(module(name).figure).parameters
+
+
+def draw(name: str, source: Source, width: str = "text", law: str | None = None) -> Figure:
+    """The figure at a width of analysis/figures/style.py: text (5.5 in) or column (3.25 in, panels stacked).
+
+    law: that it shows, for figures of one law (chinchilla unless given).
+    """
     from analysis.figures import style
 
     if width not in style.WIDTHS:
         raise DataError(f"width {width!r}: known are {', '.join(style.WIDTHS)}")
     of = module(name)
     with style.context():
-        figure: Figure = of.figure(source, style.WIDTHS[width])
+        figure: Figure = of.figure(source, style.WIDTHS[width], **({"law": law} if law and of_one_law(name) else {}))
         style.settle(figure)
     return figure
 
@@ -63,11 +72,19 @@ def render(figure: Figure, kind: str) -> bytes:
     return out.getvalue()
 
 
-def save(name: str, source: Source | str | Path, out: str | Path, *, width: str = "text", **choices: Any) -> Path:
+def save(
+    name: str,
+    source: Source | str | Path,
+    out: str | Path,
+    *,
+    width: str = "text",
+    law: str | None = None,
+    **choices: Any,
+) -> Path:
     """Draws a figure into `out` (.pdf, .png or .svg), its data and origin beside it; returns `out`.
 
-    `choices` are those of analysis/figures/source.py `load`, for a source that is a path. Raises DataError,
-    FitError.
+    law: that it shows, for figures of one law. `choices` are those of analysis/figures/source.py `load`, for a source
+    that is a path. Raises DataError, FitError.
     """
     from analysis.figures.source import Source, load
 
@@ -76,14 +93,18 @@ def save(name: str, source: Source | str | Path, out: str | Path, *, width: str 
     if kind not in FORMATS:
         raise DataError(f"{out}: a figure is saved as {', '.join('.' + f for f in FORMATS)}")
     module(name)
-    loaded = source if isinstance(source, Source) else load(source, **choices)
-    figure = draw(name, loaded, width)
+    if law and not of_one_law(name):
+        raise DataError(f"figure {name} shows no law to choose: leave out law {law!r}")
+    loaded = source if isinstance(source, Source) else load(source, law=law, **choices)
+    figure = draw(name, loaded, width, law)
     write_atomic(out, render(figure, kind))
-    write_beside(figure, name, loaded, out, width)
+    write_beside(figure, name, loaded, out, width, law)
     return out
 
 
-def write_beside(figure: Figure, name: str, source: Source, out: Path, width: str = "text") -> None:
+def write_beside(
+    figure: Figure, name: str, source: Source, out: Path, width: str = "text", law: str | None = None
+) -> None:
     """The data a figure shows and where they come from, next to `out`."""
     from analysis.figures.marks import COLUMNS, drawn
 
@@ -96,6 +117,7 @@ def write_beside(figure: Figure, name: str, source: Source, out: Path, width: st
         raise DataError(f"{target}: is the source, and would be overwritten by the figure's data: choose another --out")
     write_atomic(target, text.getvalue().encode())
     command = ["python", "-m", "analysis", "figure", name, source.name, "--out", str(out), *source.arguments()]
+    command += ["--law", law] if law else []
     about = {
         "figure": name,
         "source": source.name,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis import sources
+from analysis import laws, sources
 from analysis.points import DataError, Points
 from analysis.points import load as load_points
 from scaling.record import Record, Store
@@ -106,17 +106,20 @@ def load(
     where: str | None = None,
     flops: str | None = None,
     params: str = "total",
+    law: str | None = None,
     **options: Any,
 ) -> Source:
     """A store, CSV, TSV, Parquet or JSON-lines file to draw from; `options` go to every fit (analysis/fitting.py).
 
+    law: the one whose columns are read from a file (N, D, C and L unless given).
     A store none of whose runs is done still loads, without points: its curves and its table can be shown.
     Raises DataError (one line).
     """
     path = Path(source)
     choices: dict[str, Any] = {"columns": columns, "where": where, "flops": flops, "params": params}
     if not path.is_dir():
-        return Source(str(source), load_points(path, **choices), choices=choices, options=options)
+        form = laws.find(law) if law and law not in laws.APPROACHES else None
+        return Source(str(source), load_points(path, law=form, **choices), choices=choices, options=options)
     store = Store(path)
     runs = sources.runs(path, flops or "6nd", params)
     try:
