@@ -172,6 +172,7 @@ def fit(
     extrapolate: tuple[float, ...] = (10.0, 100.0),
     fix: Mapping[str, float] | None = None,
     tie: Mapping[str, str] | None = None,
+    start: Mapping[str, float | tuple[float, ...]] | None = None,
     undertuned: float | None = None,
     **reading: Any,
 ) -> Fit:
@@ -182,11 +183,17 @@ def fit(
     objective: a name in OBJECTIVES, the law's own unless given, with Huber's delta (1e-3). bootstrap: draws, at least
     100. kind: auto, residuals or cases (doubt.draws). weighting: of chinchilla-2's minima, by noise or equal.
     extrapolate: multiples of the largest C that to_json tells of. fix: parameters held at values; tie: parameters
-    equal to others, {"beta": "alpha"}. undertuned: runs above the law count twice this, those below it twice what is
-    left to 1 (0.1: a run worse than the law says is taken nine times less seriously). Raises FitError (one line), and
-    DataError for what cannot be read.
+    equal to others, {"beta": "alpha"}. start: values to search from instead of the law's own. undertuned: runs above
+    the law count twice this, those below it twice what is left to 1 (0.1: a run worse than the law says is taken nine
+    times less seriously). Raises FitError (one line), and DataError for what cannot be read.
     """
     name = law if isinstance(law, str) else law.function.__name__
+    if name == "two-step":
+        from analysis import twostep
+
+        twostep.alone(fix=fix, tie=tie, start=start, undertuned=undertuned)
+        doubts: dict[str, Any] = {"bootstrap": bootstrap, "seed": seed, "level": level, "kind": kind}
+        return twostep.fit(source, objective=objective, delta=delta, **doubts, **reading)
     approach = name in laws.APPROACHES
     form = None if approach else law if isinstance(law, laws.Law) else laws.find(name)
     objective = objective or (form.objective if form else "huber-log")
@@ -200,7 +207,7 @@ def fit(
         )
     chosen = _objective(objective, delta, undertuned)
     held: dict[str, float | str] = {**(fix or {}), **(tie or {})}
-    free = _given(form, fix, tie)
+    free = _given(form, fix, tie, start)
     return _fit_form(points, name, form, free, held, chosen, bootstrap, seed, level, kind, extrapolate)
 
 
@@ -212,9 +219,14 @@ def _read(source: Any, form: laws.Law | None, name: str, reading: dict[str, Any]
     return source
 
 
-def _given(form: laws.Law, fix: Mapping[str, float] | None, tie: Mapping[str, str] | None) -> laws.Law:
+def _given(
+    form: laws.Law,
+    fix: Mapping[str, float] | None,
+    tie: Mapping[str, str] | None,
+    start: Mapping[str, float | tuple[float, ...]] | None,
+) -> laws.Law:
     try:
-        return laws.given(form, fix, tie)
+        return laws.given(form, fix, tie).begun(start or {})
     except ValueError as error:
         raise FitError(str(error)) from None
 

@@ -82,6 +82,20 @@ class Law:
             return np.stack([np.asarray(seeded[name], np.float64) for name in self.nonlinear], -1)
         return np.array(list(itertools.product(*(self.starts[name] for name in self.nonlinear))), np.float64)
 
+    def begun(self, start: Mapping[str, float | tuple[float, ...]]) -> Law:
+        """The law searched from these values of some parameters. Raises ValueError for one that is not searched."""
+        if self.seeds is not None and start and set(start) != set(self.nonlinear):
+            raise ValueError(f"its starts are set by the points: give all of {', '.join(self.nonlinear)} or none")
+        for name, values in start.items():
+            if name not in self.nonlinear:
+                why = "is solved for, not searched" if name in self.linear else "is not a parameter"
+                raise ValueError(f"{name!r} {why}: a start may be given to {', '.join(self.nonlinear)}")
+            low, high = self.bound(name)
+            if not all(low <= x <= high for x in np.atleast_1d(values)):
+                raise ValueError(f"{name} = {values} is beyond its bounds, {low:g} and {high:g}")
+        begun = {name: tuple(np.atleast_1d(np.asarray(values, np.float64))) for name, values in start.items()}
+        return replace(self, starts={**self.starts, **begun}, seeds=None) if start else self
+
 
 def _signature(function: Callable[..., Array]) -> list[inspect.Parameter]:
     return list(inspect.signature(function).parameters.values())

@@ -49,14 +49,15 @@ DATA_CONSTRAINED = Law(
     data_constrained,
     "Muennighoff 2023, equations 10 to 14",
     {
-        "E": (0.5, 2.0),
         "A": (30.0, 3000.0),
         "B": (30.0, 3000.0),
         "alpha": (0.2, 0.45),
         "beta": (0.2, 0.45),
-        "RD_star": (2.0, 7.0, 20.0),
-        "RN_star": (2.0, 7.0, 20.0),
+        "RD_star": (2.0, 8.0, 32.0),
+        "RN_star": (2.0, 8.0, 32.0, 1000.0),
     },
+    linear=("E",),
+    constants=("E",),
     bounds={
         "A": (1e-6, 1e80),
         "B": (1e-6, 1e80),
