@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analysis import doubt, laws
 from analysis.points import DataError, Points, load
 from analysis.solve import OBJECTIVES, FitError, Objective, Problem, minimise, polish, vertex
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Fit", "FitError", "Optimum", "fit"]
 
@@ -52,7 +55,7 @@ class Optimum:
         with np.errstate(over="ignore"):
             N = np.exp(self.path["ln_n"] + self.path["a"] * np.log(C))
             D = np.exp(self.path["ln_d"] + self.path["b"] * np.log(C))
-        values = {"N": N, "D": D}
+        values = {"N": N, "D": D, "tokens_per_parameter": D / N}
         if self.loss is not None:
             values["L"] = self.loss(N, D)
         beyond = C / self.largest
@@ -121,6 +124,22 @@ class Fit:
             raise FitError(f"{self.law} takes {', '.join(wanted)}: give {', '.join(f'{m}=' for m in missing)}")
         return [np.asarray(given[letter], np.float64) for letter in wanted]
 
+    def figure(self, name: str = "law", width: str = "text") -> Figure:
+        """A figure of this fit by name (analysis/figures): law, parity, contours, ...; of no pyplot state."""
+        from analysis import notebook
+
+        return notebook.figure(self, name, width)
+
+    def __repr__(self) -> str:
+        from analysis import notebook
+
+        return notebook.text(self)
+
+    def _repr_html_(self) -> str:
+        from analysis import notebook
+
+        return notebook.html(self)
+
     def to_json(self) -> dict[str, Any]:
         """What `fit --json` writes; plain Python numbers."""
         out: dict[str, Any] = {
@@ -144,15 +163,15 @@ class Fit:
             }
         out["source"] = {"name": self.points.source, "convention": self.points.convention}
         out["notes"] = [*self.points.notes, *self.notes]
-        return _plain(out)
+        return plain(out)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """JSON's own types; a number that is not finite is null."""
     if isinstance(value, dict):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, float):
         return float(value) if np.isfinite(value) else None
     return value
@@ -303,7 +322,7 @@ def _objective(name: str, delta: float | None, undertuned: float | None) -> Obje
         chosen = replace(chosen, delta=delta)
     if undertuned is not None:
         if not 0 < undertuned <= 0.5:
-            raise DataError(f"undertuned = {undertuned}: must be greater than 0 and at most 0.5, which treats all alike")
+            raise DataError(f"undertuned = {undertuned}: must be above 0 and at most 0.5 (all alike)")
         chosen = replace(chosen, undertuned=undertuned)
     return chosen
 
