@@ -105,6 +105,24 @@ class Fit:
         axes = (slice(None), *(None,) * taken[0].ndim)
         return np.asarray(self._form().function(*taken, **{name: values[axes] for name, values in self.draws.items()}))
 
+    def at(self, **inputs: float) -> dict[str, Any]:
+        """The output at one setting of the inputs: plain numbers, its interval, and how far beyond the points it is."""
+        form = self._form()
+        unknown = [name for name in inputs if name not in form.inputs]
+        if unknown:
+            raise FitError(f"{self.law} takes {', '.join(form.inputs)}: not {', '.join(unknown)}")
+        low, high = self.predict_interval(**inputs)
+        verdict = []
+        for name, value in inputs.items():
+            least, most = float(self.points[name].min()), float(self.points[name].max())
+            times = value / most if value > most else least / value if 0 < value < least else 1.0
+            if times > 1.001:
+                verdict.append(
+                    f"extrapolates: {name} is {times:.3g} times beyond the points ({least:.3g} to {most:.3g})"
+                )
+        value = {"output": form.output, "value": float(self.predict(**inputs)), "interval": (float(low), float(high))}
+        return {"inputs": dict(inputs), **value, "verdict": verdict}
+
     def residuals(self) -> np.ndarray:
         """ln of predicted over measured, of the points (n,); their difference where outputs may be negative."""
         form = self._form()

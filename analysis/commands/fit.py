@@ -6,7 +6,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.commands import options
 
@@ -25,6 +25,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fit.add_argument("--weighting", default="noise", help="of chinchilla-2's minima: noise (default) or equal")
     fit.add_argument("--fix", metavar="E=1.69,..", help="hold parameters at values")
     fit.add_argument("--tie", metavar="beta=alpha", help="hold parameters equal to others")
+    fit.add_argument("--start", metavar="alpha=0.3,..", help="values to search from instead of the law's own")
+    fit.add_argument(
+        "--runs", metavar="COL,COL", help="two-step: rows are checkpoints, of runs that these columns name"
+    )
+    fit.add_argument("--at", metavar="N=..,D=..", help="predict the law's output there, with its interval")
     fit.add_argument("--json", metavar="FILE", help="write the fit as JSON (- for standard output)")
 
 
@@ -50,15 +55,41 @@ def run(given: argparse.Namespace) -> int:
         weighting=given.weighting,
         fix=options.numbers("fix", given.fix),
         tie=options.columns(given.tie, "tie", "beta=alpha"),
+        start=options.numbers("start", given.start),
+        **_checkpoints(given),
     )
+    at = options.numbers("at", given.at)
+    predicted = result.at(**at) if at else None
+    written = result.to_json() | ({"at": predicted} if predicted else {})
     if given.json == "-":
-        print(json.dumps(result.to_json(), indent=1, allow_nan=False))
+        print(json.dumps(written, indent=1, allow_nan=False))
         return options.GOOD
     _show_fit(result)
+    if predicted:
+        _show_at(predicted)
     if given.json:
-        write_json(Path(given.json), result.to_json())
+        write_json(Path(given.json), written)
         print(f"{given.json}: written", file=sys.stderr)
     return options.GOOD
+
+
+def _checkpoints(given: argparse.Namespace) -> dict[str, list[str]]:
+    """Columns that name a run, for the one law that is fitted to checkpoints."""
+    from analysis.where import DataError
+
+    if given.runs is None:
+        return {}
+    if given.law != "two-step":
+        raise DataError(f"--runs {given.runs}: {given.law} is fitted to a row a run; two-step takes checkpoints")
+    return {"runs": [name.strip() for name in given.runs.split(",")]}
+
+
+def _show_at(at: dict[str, Any]) -> None:
+    inputs = ", ".join(f"{name} = {value:g}" for name, value in at["inputs"].items())
+    low, high = at["interval"]
+    print(f"at {inputs}: {at['output']} = {at['value']:.5g} ({low:.5g} to {high:.5g})")
+    for said in at["verdict"]:
+        print(f"         {said}")
 
 
 def _show_fit(fit: Fit) -> None:
