@@ -28,6 +28,17 @@ def routing(N: Array, E: Array, *, a: Array, b: Array, c: Array, d: Array, E_sta
     return np.exp(np.log(10) * ((a + c * experts) * size + b * experts + d))
 
 
+def _bilinear(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
+    """Starts of `routing`: for each E_start and E_max, the a, b, c and d of least squares of log L."""
+    N, E = inputs
+    start, most = (x.ravel() for x in np.meshgrid((1.1, 3.0, 10.0), (30.0, 300.0, 3000.0)))
+    size, solved = np.log10(N), []
+    for experts in np.log10(saturated(E, start[:, None], most[:, None])):
+        basis = np.stack([size, experts, size * experts, np.ones_like(size)], -1)
+        solved.append(np.linalg.lstsq(basis, np.log10(output), rcond=None)[0])
+    return {**dict(zip("abcd", np.transpose(solved), strict=True)), "E_start": start, "E_max": most}
+
+
 def granularity(
     N: Array, D: Array, G: Array, *, c: Array, g: Array, a: Array, b: Array, alpha: Array, beta: Array, gamma: Array
 ) -> Array:
@@ -42,9 +53,10 @@ def granularity(
 ROUTING = Law(
     routing,
     "Clark 2022, equation 1",
-    {"a": (-0.1,), "b": (-0.1,), "c": (0.0,), "d": (1.0,), "E_start": (1.1, 3.0, 10.0), "E_max": (30.0, 300.0, 3000.0)},
+    {},
     bounds={"a": SLOPE, "b": SLOPE, "c": SLOPE, "d": (-1e3, 1e3), "E_start": (1e-2, 1e4), "E_max": (1e-1, 1e8)},
     units={"N": "parameters", "E": "experts", "L": "nats a token", "E_start": "experts", "E_max": "experts"},
+    seeds=_bilinear,
     columns={"E": "e num_experts n_experts experts expert_count number_of_experts"},
 )
 GRANULARITY = Law(

@@ -11,8 +11,7 @@ from analysis.laws.chinchilla import EXPONENT
 from analysis.laws.law import Array, Law
 
 SCALE = (1e-6, 1e80)
-SCALES = (1e6, 1e12, 1e18)  # sizes and tokens at which a loss of text would come to 1 nat
-STEPS = (1e0, 1e3, 1e6)
+SHARES = (0.1, 0.5, 0.9)  # of the first of two terms in their sum, at the middle of the points
 SLOW = (0.05, 0.15, 0.4)
 FAST = (0.2, 0.6, 1.2)  # of steps: a run falls faster along itself than from one size to the next
 
@@ -29,9 +28,33 @@ def kaplan_nd_optimum(p: dict[str, Array], k: float) -> tuple[Array, Array, Arra
     return a, ratio * a, a * (np.log(ratio) + ratio * np.log(p["Nc"]) - np.log(p["Dc"]))
 
 
+def _nd_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
+    """Starts of `kaplan_nd`: exponents from slow to steep, scales that go through the middle of the points."""
+    N, D, L = _middle(*inputs, output)
+    alphaN, alphaD, share = _all(SLOW, SLOW, SHARES)
+    Nc = N * (share * L ** (1 / alphaD)) ** (alphaD / alphaN)
+    return {"Nc": Nc, "Dc": D * (1 - share) * L ** (1 / alphaD), "alphaN": alphaN, "alphaD": alphaD}
+
+
 def kaplan_ns(N: Array, S: Array, *, Nc: Array, Sc: Array, alphaN: Array, alphaS: Array) -> Array:
     """(Nc/N)^αN + (Sc/S)^αS, S the fewest steps that would do, `s_min` (Kaplan 2020, equation 1.6)."""
     return (Nc / N) ** alphaN + (Sc / S) ** alphaS
+
+
+def _ns_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
+    """Starts of `kaplan_ns`, as those of `kaplan_nd`."""
+    N, S, L = _middle(*inputs, output)
+    alphaN, alphaS, share = _all(SLOW, FAST, SHARES)
+    Nc, Sc = N * (share * L) ** (1 / alphaN), S * ((1 - share) * L) ** (1 / alphaS)
+    return {"Nc": Nc, "Sc": Sc, "alphaN": alphaN, "alphaS": alphaS}
+
+
+def _middle(*arrays: np.ndarray) -> list[float]:
+    return [float(np.exp(np.log(x).mean())) for x in arrays]
+
+
+def _all(*values: tuple[float, ...]) -> list[np.ndarray]:
+    return [x.ravel() for x in np.meshgrid(*values)]
 
 
 def critical_batch(L: Array, *, B_star: Array, alphaB: Array) -> Array:
@@ -58,17 +81,19 @@ def c_min(C: Array, B: Array, B_crit: Array) -> Array:
 KAPLAN_ND = Law(
     kaplan_nd,
     "Kaplan 2020, equation 1.5",
-    {"Nc": SCALES, "Dc": SCALES, "alphaN": SLOW, "alphaD": SLOW},
+    {},
     bounds={"Nc": SCALE, "Dc": SCALE, "alphaN": EXPONENT, "alphaD": EXPONENT},
+    seeds=_nd_starts,
     optimum=kaplan_nd_optimum,
     units={"N": "parameters", "D": "tokens", "L": "nats a token", "Nc": "parameters", "Dc": "tokens"},
 )
 KAPLAN_NS = Law(
     kaplan_ns,
     "Kaplan 2020, equation 1.6",
-    {"Nc": SCALES, "Sc": STEPS, "alphaN": SLOW, "alphaS": FAST},
+    {},
     bounds={"Nc": SCALE, "Sc": SCALE, "alphaN": EXPONENT, "alphaS": EXPONENT},
     units={"N": "parameters", "S": "steps", "L": "nats a token", "Nc": "parameters", "Sc": "steps"},
+    seeds=_ns_starts,
     columns={"S": "s s_min steps_min min_steps steps step n_steps"},
 )
 CRITICAL_BATCH = Law(
