@@ -30,6 +30,7 @@ FIGURES = {
     "isoflop": "analysis.figures.isoflop",
     "contours": "analysis.figures.contours",
     "parity": "analysis.figures.parity",
+    "law": "analysis.figures.law",
 }
 FORMATS = ("pdf", "png", "svg")
 

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import marks, style
 from analysis.figures.source import Source
+from analysis.solve import FitError
 
 if TYPE_CHECKING:
     from analysis.fitting import Fit
@@ -26,6 +27,8 @@ LEVELS, GRID, SLICES = 14, 120, 6
 def figure(source: Source, width: float = style.TEXT, law: str = "chinchilla") -> Figure:
     """Two panels: the surface over (C, N) with the optimal path, and isoFLOP slices of it."""
     fit = source.fit(law)
+    if fit.form is None or fit.form.inputs != ("N", "D"):
+        raise FitError(f"{fit.law} is no law of N and D: contours take one, such as chinchilla")
     fig, (plane, slices) = style.panels(width, 1, 2, height=2.6, ratios=(1.15, 1))
     _plane(plane, fit)
     _slices(slices, fit)
