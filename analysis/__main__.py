@@ -1,18 +1,18 @@
-"""python -m analysis table | fit | optimum | backtest | figure | report: what the runs say."""
+"""python -m analysis table | fit | optimum | backtest | observational | figure | report: what the runs say."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from analysis.commands import backtest, figure, fit, laws, optimum, options, table
+from analysis.commands import backtest, figure, fit, laws, observational, optimum, options, table
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line; nothing heavy is imported for --help."""
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for one in (table, laws, fit, optimum, backtest, figure):
+    for one in (table, laws, fit, optimum, backtest, observational, figure):
         one.add(commands)
     return top
 
@@ -23,6 +23,7 @@ COMMANDS = {
     "fit": fit.run,
     "optimum": optimum.run,
     "backtest": backtest.run,
+    "observational": observational.run,
     "figure": figure.figure,
     "report": figure.report,
 }

@@ -41,7 +41,7 @@ def two_step(
 
 
 def _bends(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starts of `error`: from nearly straight to all of its bend at the lowest losses, through both ends of the points."""
+    """Starts of `error`: from nearly straight to bent at the lowest losses, through both ends of the points."""
     L, span = inputs[0], max(float(np.ptp(inputs[0])), 1e-9)
     gamma = np.array([0.1, 0.3, 1.0, 3.0, 10.0]) / span
     rise = max(float(np.ptp(output)), 1e-9) / -np.expm1(-gamma * span)  # k·e^(−γL) at the lowest loss
