@@ -65,11 +65,16 @@ class Objective:
         """ρ′(r)."""
         return (r if self.turn is None else np.clip(r, -self.turn, self.turn)) * self._sides(r)
 
-    def bend(self, r: np.ndarray) -> np.ndarray:
-        """(ds/dr)² of s = sign(r)·√(2ρ(r)): what Levenberg–Marquardt takes for ρ″."""
+    def bend(self, r: np.ndarray, linear: np.ndarray | float) -> np.ndarray:
+        """What stands for ρ″(r) in a step: 1 where ρ is quadratic, `linear` times (ds/dr)² where it is linear.
+
+        s = sign(r)·√(2ρ(r)), the residual of Levenberg–Marquardt. 1 is its step, safe from afar; 0 is Newton's, for ρ″
+        is 0 there, and fast near by.
+        """
         if self.turn is None:
             return np.ones_like(r) * self._sides(r)
-        return self.turn / np.maximum(2 * np.abs(r) - self.turn, self.turn) * self._sides(r)
+        over = 2 * np.abs(r) - self.turn
+        return np.where(over <= self.turn, 1.0, linear * self.turn / over) * self._sides(r)
 
     def value(self, r: np.ndarray, weights: np.ndarray) -> float:
         """The objective as reported: the sum of Huber, of squares (not halved), or of absolute values."""

