@@ -5,7 +5,7 @@ Key: B draws, P coordinates, n points.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
 
 import numpy as np
 from scipy.optimize import brentq
@@ -13,11 +13,13 @@ from scipy.special import digamma, polygamma
 
 from analysis.columns import listed
 from analysis.points import Points, duplicates
-from analysis.solve import Problem, hessian, minimise
+from analysis.solve import FitError, Problem, hessian, minimise
 
-KINDS = ("auto", "residuals", "cases")
+KINDS = ("auto", "residuals", "cases", "groups", "sizes", "parametric")
+INTERVALS = ("bootstrap", "profile")
 AT_BOUND = 1e-6  # relative distance from a bound, or a term's share of the loss, that counts as being there
 OUTLIER = 8.0  # robust standard deviations: 1 point in 1e15 were the residuals normal
+SIZES = 5  # groups, or sizes that share their beginnings, from which on they are drawn together
 MANY = 60  # runs from which on `auto` draws cases
 LINEAR = 4000  # runs from which on a draw is one Newton step from the optimum
 LARGEST = 20_000_000  # numbers of one block of draws
@@ -69,29 +71,56 @@ def moderated(variance_K: np.ndarray, free_K: np.ndarray) -> tuple[np.ndarray, n
     return (prior * common + free * np.where(told, variance_K, 0)) / (prior + free), np.minimum(prior + free, total)
 
 
+def resolved(kind: str, points: Points) -> str:
+    """What `auto` means: sizes where runs share their beginnings and there are SIZES of them, else cases from MANY runs
+    on, else residuals."""
+    if kind != "auto":
+        return kind
+    if points.shared is not None and points.shared.any() and len(np.unique(points.N)) >= SIZES:
+        return "sizes"
+    return "cases" if len(points) >= MANY else "residuals"
+
+
 def draws(problem: Problem, u_P: np.ndarray, points: Points, count: int, seed: int, kind: str) -> dict[str, np.ndarray]:
     """Parameters (B,) fitted again to `count` bootstrap sets.
 
     residuals: the runs as they were planned, their residuals drawn anew (`resample`); takes the noise to be even.
     cases: runs drawn with replacement, within each budget where there are budgets; takes nothing, but is too wide on
-    20 runs. auto: residuals below MANY runs, cases from there on; beyond LINEAR by one Newton step each.
+    20 runs. groups, sizes: the residuals of a group (of a size) stay together (`_together`); for noise that the runs of
+    a group share. parametric: normal noise as wide as the residuals say (`_normal`). auto: `resolved`. Beyond LINEAR
+    runs cases are one Newton step each. Raises FitError where groups are asked for and there are too few.
     """
-    if kind == "auto":
-        kind = "cases" if len(points) >= MANY else "residuals"
+    kind = resolved(kind, points)
     if kind == "cases" and len(points) > LINEAR:
         return _linear(problem, u_P, count, seed)
     rng, n = np.random.default_rng(seed), len(points)
     block = max(1, LARGEST // n)
+    new = {"residuals": _redrawn, "parametric": _normal, "groups": _together, "sizes": _together}
+    labels = _labels(points, kind)
     found: list[np.ndarray] = []
     for start in range(0, count, block):
         shape = (min(block, count - start), n)
         if kind == "cases":
-            weights = problem.weights * _cases(points, shape, rng)
-            again = replace(problem, weights=weights)
+            again = problem.again(problem.y, problem.weights * _cases(points, shape, rng))
         else:
-            again = replace(problem, y=_redrawn(problem, u_P, shape, rng))
+            again = problem.again(new[kind](problem, u_P, shape, rng, labels), problem.weights)
         found.append(minimise(again, np.tile(u_P, (shape[0], 1)), iterations=60, tolerance=1e-7)[0])
     return problem.params(np.concatenate(found))
+
+
+def _labels(points: Points, kind: str) -> np.ndarray:
+    """Which group each run is of (n,), as small integers."""
+    if kind == "groups":
+        if points.groups is None:
+            raise FitError("kind groups: no column says which group a run is of: name one with --columns group=...")
+        labels = np.unique(np.array(points.groups), return_inverse=True)[1]
+    elif kind == "sizes":
+        labels = np.unique(np.round(np.log(points.N), 6), return_inverse=True)[1]
+    else:
+        return np.zeros(len(points), int)
+    if labels.max() < SIZES - 1:
+        raise FitError(f"kind {kind}: {labels.max() + 1} of them: it takes {SIZES} to tell how they differ")
+    return np.asarray(labels)
 
 
 def _linear(problem: Problem, u_P: np.ndarray, count: int, seed: int) -> dict[str, np.ndarray]:
@@ -112,12 +141,59 @@ def _linear(problem: Problem, u_P: np.ndarray, count: int, seed: int) -> dict[st
     return problem.params(np.clip(u_P - steps, low, high))
 
 
-def _redrawn(problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _left(problem: Problem, u_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Measured less fitted (n,), √weights, and an orthonormal basis of the fit's directions (n, P), both weighted."""
     residual = -problem.residual(u_P[None])[0]
     root = np.sqrt(problem.weights)
-    q, _ = np.linalg.qr((problem.jacobian(u_P[None])[0] * root).T)
+    return residual, root, np.linalg.qr((problem.jacobian(u_P[None])[0] * root).T)[0]
+
+
+def _redrawn(
+    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels: np.ndarray
+) -> np.ndarray:
+    residual, root, q = _left(problem, u_P)
     new = resample(residual * root, np.sum(q**2, -1), shape[1] - len(u_P), shape[0], rng)
     return problem.y - residual + new / root
+
+
+def _normal(
+    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels: np.ndarray
+) -> np.ndarray:
+    """Normal noise on the fitted law: √(RSS / (n − P)) wide under least squares, and else, because Huber's objective
+    does not look at how far an outlier is, 1.4826 times the median of the residuals corrected for leverage."""
+    residual, root, q = _left(problem, u_P)
+    free = max(shape[1] - len(u_P), 1)
+    if problem.objective.turn is None:
+        scale = float(np.sqrt(np.sum((residual * root) ** 2) / free))
+    else:
+        scaled = residual * root / np.sqrt(1 - np.clip(np.sum(q**2, -1), 0, 0.98))
+        scale = 1.4826 * float(np.median(np.abs(scaled)))
+    new = scale * rng.standard_normal(shape) * np.sqrt(free / rng.chisquare(free, size=(shape[0], 1)))
+    return problem.y - residual + new / root
+
+
+def _together(
+    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels: np.ndarray
+) -> np.ndarray:
+    """Each group's residuals times one random factor: the wild cluster bootstrap (Cameron, Gelbach and Miller 2008).
+
+    They are first given back what the fit took of them, (I − H)^(-1/2) of the group's own block (CR2: Bell and
+    McCaffrey 2002). The factor is normal, times √(free / χ²(free)) for the number of groups less the P − 1 that a law can spend
+    on telling them apart, at least 2.
+    """
+    residual, root, q = _left(problem, u_P)
+    groups = int(labels.max()) + 1
+    block = np.zeros(shape[1])
+    for group in range(groups):
+        at = np.flatnonzero(labels == group)
+        u, s, _ = np.linalg.svd(q[at], full_matrices=False)
+        gain = 1 / np.sqrt(1 - np.clip(s**2, 0, 0.98)) - 1
+        e = residual[at] * root[at]
+        block[at] = e + u @ (gain * (u.T @ e))
+    free = max(groups - len(u_P) + 1, 2)
+    scale = np.sqrt(free / rng.chisquare(free, size=(shape[0], 1)))
+    factor = rng.standard_normal((shape[0], groups)) * scale
+    return problem.y - residual + block * factor[:, labels] / root
 
 
 def _cases(points: Points, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
@@ -145,8 +221,12 @@ def verdict(
     starts: dict[str, int],
     drawn: dict[str, np.ndarray],
     level: float,
+    more: Iterable[str] = (),
 ) -> tuple[str, ...]:
-    """What to doubt: sentences with a code in front; exactly ("converged",) where there is nothing."""
+    """What to doubt: sentences with a code in front; exactly ("converged",) where there is nothing.
+
+    more: what others have found to say (analysis/leave.py, regimes.py, profile.py).
+    """
     names, params = problem.law.parameters, {k: float(v[0]) for k, v in problem.params(u_P[None]).items()}
     low, high = problem.limits()
     said: list[str] = []
@@ -167,7 +247,7 @@ def verdict(
     size = np.linalg.norm(J, axis=-1, keepdims=True)
     singular = np.linalg.svd(J / np.where(size > 0, size, 1.0), compute_uv=False)
     if singular[-1] < 1e-5 * singular[0]:
-        condition = (singular[0] / max(singular[-1], 1e-300)) ** 2
+        condition = (singular[0] / max(singular[-1], 1e-150)) ** 2
         said.append(f"unidentifiable: these points do not tell the parameters apart (condition number {condition:.1g})")
     if len(points) - len(names) < 5:
         said.append(f"too-few-points: {len(points)} points for {len(names)} parameters")
@@ -177,6 +257,7 @@ def verdict(
     twins = duplicates(points)
     if twins:
         said.append(f"duplicates: {listed(twins, 5)}: the same in N, D, C and L, and both counted")
+    said += more
     return tuple(said) or ("converged",)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import doubt, laws
+from analysis import doubt, laws, leave, profile, regimes
 from analysis.points import DataError, Points, load
 from analysis.solve import OBJECTIVES, FitError, Objective, Problem, minimise, polish, vertex
 
@@ -28,13 +28,16 @@ class Optimum:
     """Compute-optimal training: N* = e^ln_n·C^a, D* = e^ln_d·C^b.
 
     path: ln_n, a, ln_d, b as arrays (1 + B,): the estimate, then the draws. loss: (N, D) of each -> L of each, where
-    the law has one. largest: the largest C of the points.
+    the law has one. largest: the largest C of the points. beyond: how many times that is called extrapolation.
+    profiled: intervals of a and b by profile, where they were asked for.
     """
 
     path: dict[str, np.ndarray]
     level: float
     largest: float
     loss: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    beyond: float = 1.0
+    profiled: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
     def a(self) -> float:
@@ -48,7 +51,7 @@ class Optimum:
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        return {name: doubt.interval(self.path[name][1:], self.level) for name in ("a", "b")}
+        return {name: doubt.interval(self.path[name][1:], self.level) for name in ("a", "b")} | self.profiled
 
     def at(self, C: float) -> dict[str, Any]:
         """N, D and (where the law has one) L at budget C, with intervals; verdict says how far beyond the points."""
@@ -58,12 +61,13 @@ class Optimum:
         values = {"N": N, "D": D, "tokens_per_parameter": D / N}
         if self.loss is not None:
             values["L"] = self.loss(N, D)
-        beyond = C / self.largest
+        times = C / self.largest
+        far = times > self.beyond * 1.001
         return {
             "C": float(C),
             **{name: float(value[0]) for name, value in values.items()},
             "intervals": {name: doubt.interval(value[1:], self.level) for name, value in values.items()},
-            "verdict": [f"extrapolates: {beyond:.3g} times beyond the largest budget"] if beyond > 1.001 else [],
+            "verdict": [f"extrapolates: {times:.3g} times beyond the largest budget"] if far else [],
         }
 
 
@@ -72,7 +76,9 @@ class Fit:
     """A fitted law. points: those it was fitted to. draws: parameters (B,) of the bootstrap.
 
     form: the law itself, None for the approaches that give exponents alone. held: parameters that were fixed (their
-    values) or tied (the names of others); params, intervals and draws hold them as well.
+    values) or tied (the names of others); params, intervals and draws hold them as well. drawn_by: kind of bootstrap.
+    left_out: the parameters without each budget. profiles: by quantity, where intervals are by profile. beyond: how
+    many times the largest input is called extrapolation.
     """
 
     law: str
@@ -89,6 +95,10 @@ class Fit:
     extrapolate: tuple[float, ...] = (10.0, 100.0)
     form: laws.Law | None = None
     held: dict[str, float | str] = field(default_factory=dict)
+    drawn_by: str = "residuals"
+    left_out: tuple[leave.LeftOut, ...] = ()
+    profiles: dict[str, profile.Profile] = field(default_factory=dict)
+    beyond: float = 1.0
 
     def predict(self, **inputs: Any) -> np.ndarray:
         """The law's output at its inputs (N=, D=, ...), of any shapes that broadcast; others are not looked at."""
@@ -116,7 +126,7 @@ class Fit:
         for name, value in inputs.items():
             least, most = float(self.points[name].min()), float(self.points[name].max())
             times = value / most if value > most else least / value if 0 < value < least else 1.0
-            if times > 1.001:
+            if times > self.beyond * 1.001:
                 verdict.append(
                     f"extrapolates: {name} is {times:.3g} times beyond the points ({least:.3g} to {most:.3g})"
                 )
@@ -172,6 +182,11 @@ class Fit:
         }
         if self.held:
             out["held"] = self.held
+        out["bootstrap"] = {"kind": self.drawn_by, "draws": len(next(iter(self.draws.values())))}
+        if self.left_out:
+            out["left_out"] = [one.to_json() for one in self.left_out]
+        if self.profiles:
+            out["profile"] = {name: one.to_json() for name, one in self.profiles.items()}
         if self.optimum is not None:
             out["optimum"] = {
                 "a": self.optimum.a,
@@ -205,7 +220,10 @@ def fit(
     seed: int = 0,
     level: float = 0.95,
     kind: str = "auto",
+    intervals: str = "bootstrap",
     weighting: str = "noise",
+    minimum: str = "parabola",
+    beyond: float = 1.0,
     extrapolate: tuple[float, ...] = (10.0, 100.0),
     fix: Mapping[str, float] | None = None,
     tie: Mapping[str, str] | None = None,
@@ -218,7 +236,9 @@ def fit(
     source: Points, a DataFrame, arrays by letter ({"N": ..., "D": ..., "L": ...}), or what `points.load` reads;
     `reading` are its options (columns, where, flops, params). law: a name in laws.NAMES, "FILE.py:FUNCTION" or a Law.
     objective: a name in OBJECTIVES, the law's own unless given, with Huber's delta (1e-3). bootstrap: draws, at least
-    100. kind: auto, residuals or cases (doubt.draws). weighting: of chinchilla-2's minima, by noise or equal.
+    100. kind: of doubt.KINDS (doubt.draws). intervals: bootstrap or
+    profile (analysis/profile.py). minimum: parabola or akima, of chinchilla-2. beyond: how many times the largest input
+    is called extrapolation. weighting: of chinchilla-2's minima, by noise or equal.
     extrapolate: multiples of the largest C that to_json tells of. fix: parameters held at values; tie: parameters
     equal to others, {"beta": "alpha"}. start: values to search from instead of the law's own. undertuned: runs above
     the law count twice this, those below it twice what is left to 1 (0.1: a run worse than the law says is taken nine
@@ -234,18 +254,25 @@ def fit(
     approach = name in laws.APPROACHES
     form = None if approach else law if isinstance(law, laws.Law) else laws.find(name)
     objective = objective or (form.objective if form else "huber-log")
-    _check(objective, bootstrap, level, kind)
+    _check(objective, bootstrap, level, kind, intervals)
     points = _read(source, form, name, reading)
     if form is None:
         from analysis import approaches
 
-        return approaches.fit(
-            points, name, bootstrap=bootstrap, seed=seed, level=level, extrapolate=extrapolate, weighting=weighting
-        )
+        taken: dict[str, Any] = {"bootstrap": bootstrap, "seed": seed, "level": level, "extrapolate": extrapolate}
+        found = approaches.fit(points, name, weighting=weighting, minimum=minimum, **taken)
+        return _called(found, extrapolate, beyond)
     chosen = _objective(objective, delta, undertuned)
     held: dict[str, float | str] = {**(fix or {}), **(tie or {})}
     free = _given(form, fix, tie, start)
-    return _fit_form(points, name, form, free, held, chosen, bootstrap, seed, level, kind, extrapolate)
+    found = _fit_form(points, name, form, free, held, chosen, bootstrap, seed, level, kind, intervals)
+    return _called(found, extrapolate, beyond)
+
+
+def _called(found: Fit, extrapolate: tuple[float, ...], beyond: float) -> Fit:
+    """With what is told of beyond the points, and what is called so."""
+    optimum = None if found.optimum is None else replace(found.optimum, beyond=beyond)
+    return replace(found, optimum=optimum, extrapolate=tuple(extrapolate), beyond=beyond)
 
 
 def _read(source: Any, form: laws.Law | None, name: str, reading: dict[str, Any]) -> Points:
@@ -279,34 +306,53 @@ def _fit_form(
     seed: int,
     level: float,
     kind: str,
-    extrapolate: tuple[float, ...],
+    intervals: str,
 ) -> Fit:
     points, notes = _chosen(points, form, law)
     _enough(points, free, law, notes)
     problem = _problem(points, free, objective)
     u, starts = search(problem)
     _falls(problem, u, law)
+    kind = doubt.resolved(kind, points)
     drawn = doubt.draws(problem, u, points, bootstrap, seed, kind)
+    said = {name: doubt.interval(values, level) for name, values in drawn.items()}
+    profiles = profile.of_fit(problem, u, points, level) if intervals == "profile" else {}
+    said |= {name: one.interval for name, one in profiles.items() if name in said}
+    left = leave.out(problem, u, points)
     params = {name: float(value[0]) for name, value in problem.params(u[None]).items()}
     value = problem.objective.value(problem.residual(u[None])[0], problem.weights)
-    verdict = doubt.verdict(problem, u, points, starts, drawn, level)
+    more = [*profile.verdict(profiles), *leave.verdict(left, said), *regimes.verdict(problem, u, points)]
+    verdict = doubt.verdict(problem, u, points, starts, drawn, level, more)
     params, drawn = (_with(form, held, of) for of in (params, drawn))
+    optimum = _optimum(points, form, params, drawn, level)
+    if optimum is not None:
+        optimum = replace(optimum, profiled={k: profiles[k].interval for k in ("a", "b") if k in profiles})
     return Fit(
         law=law,
         points=points,
         params=params,
-        intervals={name: doubt.interval(np.atleast_1d(values), level) for name, values in drawn.items()},
+        intervals=_intervals(drawn, said, held, level),
         level=level,
         objective={"name": objective.name, "value": value, **objective.to_json()},
         starts=starts,
         verdict=verdict,
         draws=drawn,
-        optimum=_optimum(points, form, params, drawn, level),
+        optimum=optimum,
         notes=notes,
-        extrapolate=tuple(extrapolate),
         form=form,
         held=held,
+        drawn_by=kind,
+        left_out=left,
+        profiles=profiles,
     )
+
+
+def _intervals(
+    drawn: dict[str, np.ndarray], said: dict[str, tuple[float, float]], held: dict[str, float | str], level: float
+) -> dict[str, tuple[float, float]]:
+    """Of what was fitted, and of what was held: a tied parameter has its twin's."""
+    twins = {name: said[to] for name, to in held.items() if isinstance(to, str)}
+    return {k: said.get(k) or twins.get(k) or doubt.interval(np.atleast_1d(v), level) for k, v in drawn.items()}
 
 
 def _with(form: laws.Law, held: dict[str, float | str], free: dict[str, Any]) -> dict[str, Any]:
@@ -318,13 +364,15 @@ def _with(form: laws.Law, held: dict[str, float | str], free: dict[str, Any]) ->
     return {name: out[name] for name in form.parameters}
 
 
-def _check(objective: str, bootstrap: int, level: float, kind: str) -> None:
+def _check(objective: str, bootstrap: int, level: float, kind: str, intervals: str) -> None:
     if objective not in OBJECTIVES:
         raise FitError(f"objective {objective!r}: known are {', '.join(OBJECTIVES)}")
     if bootstrap < 100:
         raise FitError(f"bootstrap = {bootstrap}: an interval takes at least 100 draws")
     if kind not in doubt.KINDS:
         raise FitError(f"kind {kind!r} of bootstrap: known are {', '.join(doubt.KINDS)}")
+    if intervals not in doubt.INTERVALS:
+        raise FitError(f"intervals {intervals!r}: known are {', '.join(doubt.INTERVALS)}")
     if not 0 < level < 1:
         raise FitError(f"level = {level}: must lie between 0 and 1")
 

@@ -20,9 +20,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fit.add_argument("--law", default="chinchilla", help="a name (chinchilla) or your own FILE.py:FUNCTION")
     options.reading(fit)
     fit.add_argument(
-        "--kind", default="auto", help="of bootstrap: residuals, cases, or auto (default): by number of runs"
+        "--kind",
+        default="auto",
+        help="of bootstrap: residuals, cases, groups, sizes, parametric, or auto (default): by the runs there are",
     )
+    fit.add_argument("--intervals", default="bootstrap", help="bootstrap (default) or profile")
     fit.add_argument("--weighting", default="noise", help="of chinchilla-2's minima: noise (default) or equal")
+    fit.add_argument("--minimum", default="parabola", help="of a budget in chinchilla-2: parabola (default) or akima")
+    fit.add_argument(
+        "--beyond", type=float, default=1.0, metavar="K", help="times the largest input called extrapolation (1)"
+    )
     fit.add_argument("--fix", metavar="E=1.69,..", help="hold parameters at values")
     fit.add_argument("--tie", metavar="beta=alpha", help="hold parameters equal to others")
     fit.add_argument("--start", metavar="alpha=0.3,..", help="values to search from instead of the law's own")
@@ -52,7 +59,10 @@ def run(given: argparse.Namespace) -> int:
         seed=given.seed,
         level=given.level,
         kind=given.kind,
+        intervals=given.intervals,
         weighting=given.weighting,
+        minimum=given.minimum,
+        beyond=given.beyond,
         fix=options.numbers("fix", given.fix),
         tie=options.columns(given.tie, "tie", "beta=alpha"),
         start=options.numbers("start", given.start),

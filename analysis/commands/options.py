@@ -81,7 +81,9 @@ def check(given: argparse.Namespace) -> None:
     for option, known in (
         ("objective", tuple(OBJECTIVES)),
         ("kind", doubt.KINDS),
+        ("intervals", doubt.INTERVALS),
         ("weighting", isoflop.WEIGHTINGS),
+        ("minimum", isoflop.MINIMA),
         ("width", ("text", "column")),
     ):
         value = getattr(given, option, None)
