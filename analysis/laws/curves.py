@@ -51,11 +51,11 @@ def share(k: Array, alpha: Array, steps: int = 60) -> Array:
     with np.errstate(all="ignore"):
         z = np.where(k < 0, k, k / np.maximum(alpha, 1e-12))
         for _ in range(steps):
-            small, large = np.logaddexp(0, -z), np.logaddexp(0, z)  # −ln t, −ln(1 − t)
-            slope = np.exp(-large) + alpha * np.exp(-small)
-            step = (alpha * large - small - k) / slope
+            small = np.logaddexp(0, -z)  # −ln t; and −ln(1 − t) is that + z
+            slope = np.exp(-small - z) + alpha * np.exp(-small)
+            step = (alpha * (small + z) - small - k) / slope
             z = z - step
-            if not np.any(np.abs(step) > 1e-14 * np.maximum(np.abs(z), 1.0)):
+            if not np.any(np.abs(step) > 1e-8 * np.maximum(np.abs(z), 1.0)):  # the next would be its square
                 break
         return np.exp(-np.logaddexp(0, -z))
 

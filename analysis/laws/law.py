@@ -10,6 +10,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,7 @@ class Law:
         return replace(self, starts={**self.starts, **begun}, seeds=None) if start else self
 
 
+@lru_cache(maxsize=256)
 def _signature(function: Callable[..., Array]) -> list[inspect.Parameter]:
     return list(inspect.signature(function).parameters.values())
 

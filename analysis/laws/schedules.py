@@ -106,7 +106,7 @@ def _reduction(told: Schedule, C: Array, beta: Array, gamma: Array) -> np.ndarra
     """Σ_k (η_k − η_{k−1})·(1 − (1 + C·η_k^−γ·(S1(t) − S1(k)))^−β), (S, n): below 0 where the rate has fallen."""
     C, beta, gamma = np.broadcast_arrays(*(np.reshape(v, (-1, 1)) for v in (C, beta, gamma)))
     out = []
-    logs = np.log(np.maximum(told.rate, 1e-300))
+    logs = np.log(np.maximum(told.rate, 1e-30))
     for rows in _by_rows({"C": C}, len(told.change)):
         grown = C[rows] * np.exp(-gamma[rows] * logs) * told.since
         out.append(told.total(-told.change * np.expm1(-beta[rows] * np.log1p(grown))))
@@ -197,7 +197,7 @@ MULTI_POWER = Law(
     constants=("L0",),
     units=_UNITS,
     columns=_COLUMNS,
-    signed=("step", "lr"),
+    signed=("lr",),
     labels=("curve",),
     seeds=_multi_power_seeds,
 )
@@ -210,7 +210,7 @@ TISSUE = Law(
     constants=("L0",),
     units={**_UNITS, "lam": "of momentum, a step"},
     columns=_COLUMNS,
-    signed=("step", "lr"),
+    signed=("lr",),
     labels=("curve",),
     seeds=_tissue_seeds,
 )
