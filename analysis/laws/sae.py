@@ -10,7 +10,7 @@ import numpy as np
 from analysis.laws.law import Array, Law
 
 POWER = (-5.0, 5.0)
-FLOORS = (0.1, 0.5, 0.9)
+FLOORS = (0.1, 0.5, 0.8, 0.95, 0.99)
 LOG = (-100.0, 100.0)  # of the logarithm of a factor
 
 
