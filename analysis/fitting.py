@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import doubt, laws, leave, profile, regimes
+from analysis import doubt, laws, leave, profile, regimes, valleys
 from analysis.points import DataError, Points, load
 from analysis.solve import OBJECTIVES, FitError, Objective, Problem, minimise, polish, vertex
 
@@ -311,7 +311,7 @@ def _fit_form(
     points, notes = _chosen(points, form, law)
     _enough(points, free, law, notes)
     problem = _problem(points, free, objective)
-    u, starts = search(problem)
+    u, starts, minima = search(problem)
     _falls(problem, u, law)
     kind = doubt.resolved(kind, points)
     drawn = doubt.draws(problem, u, points, bootstrap, seed, kind)
@@ -321,7 +321,12 @@ def _fit_form(
     left = leave.out(problem, u, points)
     params = {name: float(value[0]) for name, value in problem.params(u[None]).items()}
     value = problem.objective.value(problem.residual(u[None])[0], problem.weights)
-    more = [*profile.verdict(profiles), *leave.verdict(left, said), *regimes.verdict(problem, u, points)]
+    more = [
+        *valleys.said(problem, minima),
+        *profile.verdict(profiles),
+        *leave.verdict(left, said),
+        *regimes.verdict(problem, u, points),
+    ]
     verdict = doubt.verdict(problem, u, points, starts, drawn, level, more)
     params, drawn = (_with(form, held, of) for of in (params, drawn))
     optimum = _optimum(points, form, params, drawn, level)
@@ -457,8 +462,8 @@ def _enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...]) ->
         raise FitError(f"{law}: all points lie at one budget (C within 30%): run more budgets to see how loss scales")
 
 
-def search(problem: Problem) -> tuple[np.ndarray, dict[str, int]]:
-    """The best coordinates (P,) over all starts of the law, to the last digits, and how many starts agree."""
+def search(problem: Problem) -> tuple[np.ndarray, dict[str, int], list[np.ndarray]]:
+    """The best coordinates (P,) over all starts of the law, to the last digits; how many starts agree; other minima."""
     grid = problem.grid()
     starts = np.empty((len(grid), len(problem.names)))
     first = len(problem.law.linear)
@@ -481,7 +486,8 @@ def search(problem: Problem) -> tuple[np.ndarray, dict[str, int]]:
     # Noiseless points end at rounding error, where no two objectives are equal.
     floor = 1e-14 * np.sum(sample.weights) * (problem.objective.turn or 1.0)
     agreed = int(np.sum(cost <= cost[best] * (1 + 1e-4) + floor))
-    return u, {"tried": len(grid), "agreed": agreed}
+    whole = sample is problem and problem.objective.smooth is None
+    return u, {"tried": len(grid), "agreed": agreed}, valleys.others(problem, found, cost, u) if whole else []
 
 
 def _falls(problem: Problem, u_P: np.ndarray, law: str) -> None:

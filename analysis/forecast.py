@@ -86,7 +86,7 @@ def estimate(points: Points, form: Law, objective: dict[str, Any]) -> dict[str, 
     weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
     inputs = tuple(points[letter] for letter in form.inputs)
     problem = Problem(form, inputs, chosen.of(points[form.output]), weights, chosen)
-    u, _ = search(problem)
+    u, _, _ = search(problem)
     return {name: float(value[0]) for name, value in problem.params(u[None]).items()}
 
 
