@@ -50,20 +50,20 @@ class Source:
         """The fit of a law to the points; FitError where it cannot be done."""
         from analysis.fitting import fit
 
-        return self._keep(law, lambda: fit(self.points, law, **self.options))
+        return self.keep(law, lambda: fit(self.points, law, **self.options))
 
     def isoflop(self) -> IsoFlop:
         """Approach 2's parabolas; FitError where there are none."""
         from analysis.isoflop import isoflop
 
         taken = {k: v for k, v in self.options.items() if k in ("bootstrap", "seed", "level")}
-        return self._keep("isoflop", lambda: isoflop(self.points, **taken))
+        return self.keep("isoflop", lambda: isoflop(self.points, **taken))
 
     def curves(self) -> list[Curve]:
         """Learning curves in order of model size; DataError for a source that has none."""
         if self.store is None:
             raise DataError(f"{self.name}: learning curves are kept in a store alone, and this is a file: give a store")
-        return self._keep("curves", lambda: _curves(self))
+        return self.keep("curves", lambda: _curves(self))
 
     @property
     def level(self) -> float:
@@ -83,7 +83,8 @@ class Source:
         given.pop("params" if given.get("params") == "total" else "", None)
         return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
 
-    def _keep(self, key: str, make: Callable[[], Any]) -> Any:
+    def keep(self, key: str, make: Callable[[], Any]) -> Any:
+        """What `make` gives, made once; the FitError that it raised is raised again."""
         from analysis.fitting import FitError
 
         if key not in self.kept:
