@@ -253,7 +253,7 @@ def verdict(
         said.append(f"too-few-points: {len(points)} points for {len(names)} parameters")
     if starts["agreed"] < min(starts["tried"], max(2, 0.25 * starts["tried"])):
         said.append(f"starts-disagree: {starts['agreed']} of {starts['tried']} starts reach the lowest objective")
-    said += outliers(problem.residual(u_P[None])[0] * np.sqrt(problem.weights), points)
+    said += outliers(problem.residual(u_P[None])[0] * np.sqrt(problem.weights), points, len(u_P))
     twins = duplicates(points)
     if twins:
         said.append(f"duplicates: {listed(twins, 5)}: the same in N, D, C and L, and both counted")
@@ -278,9 +278,13 @@ def _drawn_at_bound(problem: Problem, drawn: dict[str, np.ndarray], name: str) -
     return (drawn[name] <= low * (1 + AT_BOUND)) | (drawn[name] >= high * (1 - AT_BOUND))
 
 
-def outliers(residual_n: np.ndarray, points: Points) -> list[str]:
-    """Names rows whose residual lies beyond OUTLIER robust standard deviations."""
-    scale = 1.4826 * np.median(np.abs(residual_n))
+def outliers(residual_n: np.ndarray, points: Points, fitted: int) -> list[str]:
+    """Names rows whose residual lies beyond OUTLIER robust standard deviations.
+
+    A fit of P parameters passes through, or near, P of the points: the scale is the median of the others.
+    """
+    size = np.sort(np.abs(residual_n))
+    scale = 1.4826 * np.median(size[min(fitted, len(size) - 1) :])
     far = np.flatnonzero(np.abs(residual_n) > OUTLIER * max(scale, 1e-9))
     if not len(far):
         return []

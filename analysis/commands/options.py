@@ -89,9 +89,10 @@ def check(given: argparse.Namespace) -> None:
         value = getattr(given, option, None)
         if value is not None and value not in known:
             raise DataError(f"--{option} {value}: known are {', '.join(known)}")
+    undertuned = getattr(given, "undertuned", None)
     for option, ok, allowed in (
         ("delta", given.delta is None or 0 < given.delta < float("inf"), "a number greater than 0"),
-        ("undertuned", given.undertuned is None or 0 < given.undertuned <= 0.5, "above 0 and at most 0.5"),
+        ("undertuned", undertuned is None or 0 < undertuned <= 0.5, "above 0 and at most 0.5"),
         ("level", 0 < given.level < 1, "a number between 0 and 1"),
         ("bootstrap", given.bootstrap >= 100, "at least 100 draws"),
         ("seed", given.seed >= 0, "0 or more"),
