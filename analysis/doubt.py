@@ -178,8 +178,8 @@ def _together(
     """Each group's residuals times one random factor: the wild cluster bootstrap (Cameron, Gelbach and Miller 2008).
 
     They are first given back what the fit took of them, (I − H)^(-1/2) of the group's own block (CR2: Bell and
-    McCaffrey 2002). The factor is normal, times √(free / χ²(free)) for the number of groups less the P − 1 that a law can spend
-    on telling them apart, at least 2.
+    McCaffrey 2002). The factor is normal, times √(free / χ²(free)) for the number of groups less the P − 1 that a law
+    can spend on telling them apart, at least 2.
     """
     residual, root, q = _left(problem, u_P)
     groups = int(labels.max()) + 1

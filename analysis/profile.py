@@ -266,6 +266,7 @@ def _held(
     u, P = u_RP.copy(), u_RP.shape[1]
     damping, price = np.full(len(u), 1e-4), np.zeros(len(u))
     cost, miss = problem.cost(problem.residual(u)), target - _values(problem, scales, u)
+    far, quiet = np.maximum(np.abs(miss), 1e-300), 0
     for _ in range(INNER):
         r, J = problem.residual(u), problem.jacobian(u)
         slope, bend = problem.objective.slope(r), problem.objective.bend(r, 1.0)
@@ -292,7 +293,10 @@ def _held(
         tried = np.clip(u + move[:, :P], low, high)
         new, off = problem.cost(problem.residual(tried)), target - _values(problem, scales, tried)
         better = new + price * np.abs(off) < cost + price * np.abs(miss)
+        still = np.where(better, np.abs(new - cost) > 1e-7 * cost, damping < 1e3) | (np.abs(miss) > 1e-6 * far)
         u[better], cost[better], miss[better] = tried[better], new[better], off[better]
         damping = np.where(better, np.maximum(damping / 10, 1e-12), np.minimum(damping * 10, 1e8))
-    near = np.abs(miss) <= 1e-4 * np.maximum(np.abs(target - _values(problem, scales, u_RP)), 1e-300)
-    return u, near
+        quiet = 0 if still.any() else quiet + 1
+        if quiet == 2:
+            break
+    return u, np.abs(miss) <= 1e-4 * far

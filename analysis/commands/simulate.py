@@ -112,8 +112,6 @@ def _show(found: Study) -> None:
         numbers = (f"{row.true:.4g}", f"{row.mean:.4g}", *(f"{x:.2g}" for x in (row.bias, row.spread, row.width)))
         shown.add_row(row.name, *numbers, f"{row.coverage:.1%} ± {row.within:.1%}")
     console.print(shown)
-    console.print(
-        f"nominal coverage {found.level:.0%}, ± two standard errors; width: mean of the intervals; noise {found.told['noise']:g}"
-    )
+    console.print(f"nominal coverage {found.level:.0%}, ± two standard errors; width: the mean interval's")
     verdicts = ", ".join(f"{code} {share:.1%}" for code, share in sorted(found.verdicts.items(), key=lambda x: -x[1]))
     console.print(f"verdicts: {verdicts}" + (f"; {found.failed} sweeps had no fit" if found.failed else ""))
