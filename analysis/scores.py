@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import sources
+from analysis import files
 from analysis import where as language
-from analysis.columns import listed
+from analysis.cells import listed, where_in_file
 from analysis.where import DataError
 
 ROUNDS = 1000  # of filling in; the code of Ruan 2024 has as many
@@ -98,7 +98,7 @@ def _table(source: Any) -> tuple[pd.DataFrame, str]:
     path = Path(source)
     if not path.is_file():
         raise DataError(f"{path}: not a file: an observational law is fitted to a table of models")
-    return sources.read_table(path).reset_index(drop=True), str(path)
+    return files.read(path).frame, str(path)
 
 
 def _numbers(frame: pd.DataFrame, name: str, said: str) -> np.ndarray:
@@ -111,7 +111,7 @@ def _numbers(frame: pd.DataFrame, name: str, said: str) -> np.ndarray:
     bad = ~void & ~np.isfinite(number)
     if bad.any():
         at = int(np.argmax(bad))
-        raise DataError(f"{sources.where_in_file(said, at)}, column {name}: {text[at]!r} is not a number")
+        raise DataError(f"{where_in_file(said, at)}, column {name}: {text[at]!r} is not a number")
     return number
 
 
@@ -127,10 +127,10 @@ def _shares(x: np.ndarray, y: np.ndarray, named: tuple[str, ...], full: float, s
                 if name == named[-1]
                 else "give shares of full marks"
             )
-            raise DataError(f"{sources.where_in_file(said, at)}, column {name}: {cell:g} is not from 0 to 1 ({how})")
+            raise DataError(f"{where_in_file(said, at)}, column {name}: {cell:g} is not from 0 to 1 ({how})")
     empty = np.isnan(x).all(1) & ~np.isnan(y)
     if empty.any():
-        raise DataError(f"{sources.where_in_file(said, int(np.argmax(empty)))}: has none of the scores: leave it out")
+        raise DataError(f"{where_in_file(said, int(np.argmax(empty)))}: has none of the scores: leave it out")
 
 
 def _held(frame: pd.DataFrame, holdout: str | None, said: str) -> np.ndarray:
@@ -155,5 +155,5 @@ def _names(frame: pd.DataFrame, name: str | None, said: str) -> list[str]:
         raise DataError(f"{said}: no column {name!r} to name models by: it has {listed(frame.columns)}")
     chosen = name or (usual[0] if usual else None)
     if chosen is None or frame[chosen].duplicated().any():
-        return [sources.where_in_file(said, i) for i in range(len(frame))]
+        return [where_in_file(said, i) for i in range(len(frame))]
     return [str(cell) for cell in frame[chosen]]

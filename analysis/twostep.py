@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import sources
+from analysis import files
 from analysis.fitting import Fit, FitError
 from analysis.fitting import fit as fit_law
 from analysis.laws import LAWS, tasks
@@ -154,7 +154,7 @@ def _points(source: Any, runs: Sequence[str], reading: Mapping[str, Any]) -> tup
 def _checkpoints(source: Any, runs: Sequence[str], reading: Mapping[str, Any]) -> Points:
     """Checkpoints as points, `groups` naming the run of each by the columns `runs`."""
     named = "table" if isinstance(source, pd.DataFrame | Mapping) else str(source)
-    frame = pd.DataFrame(source) if named == "table" else sources.read_table(Path(source))
+    frame = pd.DataFrame(source) if named == "table" else files.read(Path(source)).frame
     missing = [name for name in runs if name not in frame.columns]
     if missing:
         raise DataError(

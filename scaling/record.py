@@ -8,14 +8,17 @@ STORE/runs/RUN_ID/record.json      facts about the run (Record without its curve
 STORE/sweeps/NAME.json             the runs a sweep consists of, with their planned budgets
 STORE/checkpoints/                 see scaling/checkpoint.py
 STORE/tokens/                      token files, see scaling/data/tokens.py
+STORE/index.parquet                what analysis keeps of all records, see analysis/index.py; may be deleted
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import tempfile
+import typing
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,9 +140,24 @@ class Store:
             return None
         data = read_json(path)
         try:
-            return Record(**{**data, "config": from_dict(RunConfig, data["config"])})
+            return Record(**{**data, "config": _config(data["config"])})
         except (KeyError, TypeError, ValueError) as error:
             raise StoreError(f"{path}: damaged: {error}") from None
+
+    def stamps(self) -> dict[str, tuple[int, int, int]]:
+        """Size, time of change (ns) and inode of every run's record: a record that is written again has another."""
+        found = {}
+        try:
+            with os.scandir(self.root / "runs") as folders:
+                for folder in folders:
+                    try:
+                        stat = os.stat(os.path.join(folder.path, "record.json"))
+                    except (FileNotFoundError, NotADirectoryError):
+                        continue
+                    found[folder.name] = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+        except FileNotFoundError:
+            return {}
+        return dict(sorted(found.items()))
 
     def records(self) -> Iterator[Record]:
         """Every record, in order of run id."""
@@ -211,6 +229,33 @@ class Store:
             return None
         whole = [line for line in lines if line.startswith(b"{") and line.endswith(b"}\n")]
         return json.loads(whole[-1]) if whole else None
+
+
+@functools.lru_cache(maxsize=4096)
+def _part(cls: Any, text: str, where: str) -> Any:
+    """A part of a config from its JSON. The runs of a sweep share most of theirs, which is then checked once."""
+    return from_dict(cls, json.loads(text), where)
+
+
+@functools.cache
+def _hints() -> dict[str, Any]:
+    return typing.get_type_hints(RunConfig)
+
+
+def _config(data: Any) -> RunConfig:
+    """from_dict, for very many records."""
+    hints = _hints()
+    if not isinstance(data, dict) or not set(data) <= set(hints) or not {*_NEEDED} <= set(data):
+        return from_dict(RunConfig, data)  # which says what is wrong
+    parts = {
+        name: _part(hints[name], json.dumps(value), name)
+        for name, value in data.items()
+        if dataclasses.is_dataclass(hints[name])
+    }
+    return RunConfig(**{**data, **parts})
+
+
+_NEEDED = [f.name for f in dataclasses.fields(RunConfig) if f.default is dataclasses.MISSING]
 
 
 def write_parquet(path: Path, rows: list[dict[str, float]]) -> None:

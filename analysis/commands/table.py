@@ -18,11 +18,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from analysis import sources
+    from analysis.where import DataError
     from scaling.record import write_atomic
 
     path = Path(given.source)
     if not path.is_dir():
-        raise sources.DataError(f"{path}: not a store: give the folder that runs were trained into")
+        raise DataError(f"{path}: not a store: give the folder that runs were trained into")
     frame = sources.runs(path, given.flops or "6nd", given.params)
     if given.csv == "-":
         frame.to_csv(sys.stdout, index=False)
