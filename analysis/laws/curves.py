@@ -47,9 +47,9 @@ def share(k: Array, alpha: Array, steps: int = 60) -> Array:
     With z = ln(t/(1 − t)) the left side rises in z with a slope between 1 and α, and bends one way only, so that
     Newton's steps come down to z (or up) without overshooting twice.
     """
-    k, alpha = np.broadcast_arrays(np.asarray(k, np.float64), np.asarray(alpha, np.float64))
+    k, alpha = np.broadcast_arrays(np.asarray(k, np.float64), np.maximum(alpha, 1e-9))
     with np.errstate(all="ignore"):
-        z = np.where(k < 0, k, k / np.maximum(alpha, 1e-12))
+        z = np.where(k < 0, k, k / alpha)
         for _ in range(steps):
             small = np.logaddexp(0, -z)  # −ln t; and −ln(1 − t) is that + z
             slope = np.exp(-small - z) + alpha * np.exp(-small)
