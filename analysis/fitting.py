@@ -13,14 +13,13 @@ import numpy as np
 
 from analysis import doubt, laws, leave, profile, regimes, valleys
 from analysis.points import DataError, Points, load
-from analysis.solve import OBJECTIVES, FitError, Objective, Problem, minimise, polish, vertex
+from analysis.search import search
+from analysis.solve import OBJECTIVES, FitError, Objective, Problem
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Fit", "FitError", "Optimum", "fit"]
-
-SAMPLE = 4000  # points that the starts are searched on; more than these are used from the best start on
 
 
 @dataclass(frozen=True)
@@ -460,34 +459,6 @@ def _enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...]) ->
             raise FitError(f"{law}: the loss does not fall with {letter} in these points")
     if form.optimum is not None and np.isfinite(points.C).all() and points.C.max() < 1.3 * points.C.min():
         raise FitError(f"{law}: all points lie at one budget (C within 30%): run more budgets to see how loss scales")
-
-
-def search(problem: Problem) -> tuple[np.ndarray, dict[str, int], list[np.ndarray]]:
-    """The best coordinates (P,) over all starts of the law, to the last digits; how many starts agree; other minima."""
-    grid = problem.grid()
-    starts = np.empty((len(grid), len(problem.names)))
-    first = len(problem.law.linear)
-    for i, name in enumerate(problem.law.nonlinear):
-        starts[:, first + i] = np.log(grid[:, i]) if problem.is_log(name) else grid[:, i]
-    starts[:, :first] = problem.typical() / max(first, 1)
-    n = problem.y.shape[-1]
-    # Which valley is the lowest, a sample tells as well; all points then say where its floor is.
-    sample = problem if n <= SAMPLE else problem.points(np.random.default_rng(0).choice(n, SAMPLE, replace=False))
-    found, cost = minimise(sample, starts)
-    if not np.isfinite(cost).any():
-        raise FitError("no start gives the law a finite value on these points")
-    best = int(np.nanargmin(cost))
-    if sample is not problem:
-        u = problem.coordinates(sample.params(found[best][None]))
-        found[best] = minimise(problem, u)[0][0]
-    u = polish(problem, found[best])
-    if problem.objective.smooth is not None:
-        u = vertex(problem, u)
-    # Noiseless points end at rounding error, where no two objectives are equal.
-    floor = 1e-14 * np.sum(sample.weights) * (problem.objective.turn or 1.0)
-    agreed = int(np.sum(cost <= cost[best] * (1 + 1e-4) + floor))
-    whole = sample is problem and problem.objective.smooth is None
-    return u, {"tried": len(grid), "agreed": agreed}, valleys.others(problem, found, cost, u) if whole else []
 
 
 def _falls(problem: Problem, u_P: np.ndarray, law: str) -> None:

@@ -11,11 +11,15 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from analysis.objective import OBJECTIVES, Objective
 from analysis.problem import Problem
+
+if TYPE_CHECKING:
+    from analysis.project import Inner
 
 __all__ = ["OBJECTIVES", "FitError", "Objective", "Problem", "gradient", "hessian", "minimise", "polish", "vertex"]
 
@@ -28,7 +32,7 @@ class FitError(RuntimeError):
 
 
 def minimise(
-    problem: Problem, u_SP: np.ndarray, iterations: int = 200, tolerance: float = 1e-12
+    problem: Problem | Inner, u_SP: np.ndarray, iterations: int = 200, tolerance: float = 1e-12
 ) -> tuple[np.ndarray, np.ndarray]:
     """Coordinates (S, P) and objective (S,) reached from each row of `u_SP`.
 
@@ -50,7 +54,9 @@ def minimise(
     return np.concatenate([u for u, _ in parts]), np.concatenate([c for _, c in parts])
 
 
-def _descend(problem: Problem, u: np.ndarray, iterations: int, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+def _descend(
+    problem: Problem | Inner, u: np.ndarray, iterations: int, tolerance: float
+) -> tuple[np.ndarray, np.ndarray]:
     """`minimise` of one block: damped steps of all rows at once; rows that have ended leave."""
     low, high = problem.limits()
     u = np.clip(u, low, high)
@@ -81,7 +87,7 @@ def _descend(problem: Problem, u: np.ndarray, iterations: int, tolerance: float)
     return out, costs
 
 
-def _normal(problem: Problem, u: np.ndarray, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _normal(problem: Problem | Inner, u: np.ndarray, linear: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Objective (S,), its gradient (S, P), and what stands for its Hessian (S, P, P)."""
     r, J = problem.evaluate(u)
     cost = np.sum(problem.weights * problem.objective.rho(r), -1)
