@@ -40,6 +40,7 @@ class Law:
     labels: inputs that name things (the curve that a row is of): a column of text will do, numbered as it comes.
     seeds: (inputs, output) -> values to begin from, {parameter: (S,)}, of a law whose starts are set by the range of
         the points; `starts` is left empty then.
+    near: the minimum in whose valley a start lies is wanted, not the lowest that can be reached from there.
     """
 
     function: Callable[..., Array]
@@ -58,6 +59,7 @@ class Law:
     signed: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     seeds: Callable[[tuple[np.ndarray, ...], np.ndarray], dict[str, np.ndarray]] | None = None
+    near: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -84,7 +86,7 @@ class Law:
         return np.array(list(itertools.product(*(self.starts[name] for name in self.nonlinear))), np.float64)
 
     def begun(self, start: Mapping[str, float | tuple[float, ...]]) -> Law:
-        """The law searched from these values of some parameters. Raises ValueError for one that is not searched."""
+        """The law searched downhill from these values. Raises ValueError for a parameter that is not searched."""
         if self.seeds is not None and start and set(start) != set(self.nonlinear):
             raise ValueError(f"its starts are set by the points: give all of {', '.join(self.nonlinear)} or none")
         for name, values in start.items():
@@ -95,7 +97,7 @@ class Law:
             if not all(low <= x <= high for x in np.atleast_1d(values)):
                 raise ValueError(f"{name} = {values} is beyond its bounds, {low:g} and {high:g}")
         begun = {name: tuple(np.atleast_1d(np.asarray(values, np.float64))) for name, values in start.items()}
-        return replace(self, starts={**self.starts, **begun}, seeds=None) if start else self
+        return replace(self, starts={**self.starts, **begun}, seeds=None, near=True) if start else self
 
 
 @lru_cache(maxsize=256)
