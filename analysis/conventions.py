@@ -76,6 +76,8 @@ def conventions(
     columns: Mapping[str, str] | None = None,
     nonembedding: str | None = None,
     where: str | None = None,
+    units: Mapping[str, str] | None = None,
+    drop_bad: bool = False,
     bootstrap: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -89,20 +91,23 @@ def conventions(
     unknown = [law for law in laws if law not in LAWS]
     if unknown:
         raise DataError(f"law {', '.join(unknown)}: countings are compared by {', '.join(LAWS)}")
-    reading = {"columns": columns, "where": where}
+    reading = {"columns": columns, "where": where, "units": units, "drop_bad": drop_bad}
     options = {"bootstrap": bootstrap, "seed": seed, "level": level}
     base: Points | None = None
     found: list[Counting] = []
     known: dict[
         tuple[str, str | None], Exponent
     ] = {}  # alpha_N depends on what N counts, alpha_C on C, alpha_D on none
+    surfaces: dict[str, Fit | FitError] = {}  # of N and D alone
     for n, c, points in _countings(source, nonembedding, reading):
         base = base or points
         for name, law in KAPLAN.items():
             if (name, {"N": n, "C": c}.get(name[-1])) not in known:
                 known[name, {"N": n, "C": c}.get(name[-1])] = _kaplan(points, law, options)
+        if n not in surfaces:
+            surfaces[n] = _surface(points, {**options, **fitting})
         kaplan = {name: known[name, {"N": n, "C": c}.get(name[-1])] for name in KAPLAN}
-        found.append(_exponents(n, c, points, base, laws, kaplan, options, fitting))
+        found.append(_exponents(n, c, points, base, laws, kaplan, surfaces[n], options))
     reasons = [e.why for one in found for e in one.exponents.values()]
     if all(reasons):
         raise FitError(reasons[0])
@@ -150,6 +155,13 @@ def _kaplan(points: Points, law: str, options: dict[str, Any]) -> Exponent:
     return Exponent(found.params["alpha"], found.intervals["alpha"], found.draws["alpha"])
 
 
+def _surface(points: Points, options: dict[str, Any]) -> Fit | FitError:
+    try:
+        return fit(points, "chinchilla", **options)
+    except FitError as error:
+        return error
+
+
 def _none(why: str) -> Exponent:
     return Exponent(float("nan"), (float("nan"), float("nan")), np.zeros(0), why)
 
@@ -161,17 +173,12 @@ def _exponents(
     base: Points,
     laws: tuple[str, ...],
     kaplan: dict[str, Exponent],
+    surface: Fit | FitError,
     options: dict[str, Any],
-    fitting: dict[str, Any],
 ) -> Counting:
     s, ln_c0 = np.polyfit(np.log(points.N), np.log(points.C / points.D), 1)
     found: dict[str, Exponent] = {}
     notes: tuple[str, ...] = ()
-    surface: Fit | FitError
-    try:
-        surface = fit(points, "chinchilla", **options, **fitting)
-    except FitError as error:
-        surface = error
     if "chinchilla-2" in laws:
         found["a chinchilla-2"], notes = _parabolas(points, base, surface, options)
     if "chinchilla" in laws:

@@ -18,18 +18,23 @@ Row = tuple[str, str, str, str]
 def rows(fit: Fit) -> list[Row]:
     """Parameters, then exponents of the optimum where the law has one: name, value, interval, unit."""
     units = fit.form.units if fit.form else {}
-    found = [(name, value, fit.intervals[name], units.get(name, "")) for name, value in fit.params.items()]
+    found = [_row(name, value, fit.intervals[name], units.get(name, ""), fit) for name, value in fit.params.items()]
     if fit.optimum is not None and "a" not in fit.params:
         spread = fit.optimum.intervals
-        found += [
-            ("a", fit.optimum.a, spread["a"], "N* grows as C^a"),
-            ("b", fit.optimum.b, spread["b"], "D* as C^b"),
-        ]
-    return [(name, prose.number(v, spread), prose.between(spread), unit) for name, v, spread, unit in found]
+        found.append(_row("a", fit.optimum.a, spread["a"], "N* grows as C^a", fit))
+        found.append(_row("b", fit.optimum.b, spread["b"], "D* grows as C^b", fit))
+    return found
+
+
+def _row(name: str, value: float, spread: tuple[float, float], unit: str, fit: Fit) -> Row:
+    held = fit.held.get(name)
+    if held is None:
+        return name, f"{value:.5g}", prose.between(spread, lambda end: f"{end:.4g}"), unit
+    return name, f"{value:.5g}", f"as {held}" if isinstance(held, str) else "held", unit
 
 
 def heading(fit: Fit) -> str:
-    """Law, form and source."""
+    """Law and source of the points; then its form and where it comes from."""
     said = f"{fit.law}, {len(fit.points)} points of {fit.points.source}"
     return said if fit.form is None else f"{said}\n{prose.form(fit.form)}"
 
@@ -39,17 +44,26 @@ def footing(fit: Fit) -> list[str]:
     said = []
     if fit.optimum is not None:
         said = [prose.budget(fit.optimum.at(times * fit.optimum.largest), times) for times in fit.extrapolate]
-    return [*said, f"objective: {prose.objective(fit)}; {prose.starts(fit)}", f"verdict: {'; '.join(fit.verdict)}"]
+    first, *rest = fit.verdict
+    return [
+        *said,
+        f"objective: {_objective(fit.objective)}; {prose.starts(fit)}",
+        f"verdict: {first}",
+        *(f"         {one}" for one in rest),
+    ]
+
+
+def _objective(of: dict[str, Any]) -> str:
+    """Name, what it was set to, value; of two steps, both."""
+    more = {name: value for name, value in of.items() if name not in ("name", "value", "second")}
+    said = ", ".join([of["name"], *(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in more.items())])
+    second = f"; second step: {_objective(of['second'])}" if "second" in of else ""
+    return f"{said}, value {of['value']:.7g}{second}"
 
 
 def text(fit: Fit) -> str:
     """Plain text, a line a parameter."""
-    cells = rows(fit)
-    widths = [max((len(row[i]) for row in cells), default=0) for i in range(3)]
-    lines = [
-        f"  {name:<{widths[0]}}  {value:>{widths[1]}}  {spread:<{widths[2]}}  {unit}".rstrip()
-        for name, value, spread, unit in cells
-    ]
+    lines = [f"  {line}" for line in prose.aligned(rows(fit)).split("\n")]
     return "\n".join([heading(fit), *lines, *footing(fit)])
 
 

@@ -49,6 +49,8 @@ def run(given: argparse.Namespace) -> int:
         given.source,
         given.law,
         columns=options.columns(given.columns),
+        units=options.columns(given.units, "units", "N=billions,L=bits"),
+        drop_bad=given.drop_bad,
         where=given.where,
         flops=given.flops,
         params=given.params,
@@ -83,7 +85,7 @@ def run(given: argparse.Namespace) -> int:
     return options.GOOD
 
 
-def _checkpoints(given: argparse.Namespace) -> dict[str, list[str]]:
+def _checkpoints(given: argparse.Namespace) -> dict[str, Any]:
     """Columns that name a run, for the one law that is fitted to checkpoints."""
     from analysis.where import DataError
 
@@ -104,30 +106,17 @@ def _show_at(at: dict[str, Any]) -> None:
 
 def _show_fit(fit: Fit) -> None:
     from rich.console import Console
-    from rich.table import Table
+
+    from analysis import notebook, prose
 
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"{fit.law}, {len(fit.points)} points of {fit.points.source}", markup=False)
+
+    def say(text: str, style: str | None = None) -> None:
+        console.print(text, style=style, markup=False)
+
+    say(notebook.heading(fit))
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):
-        console.print(note, style="dim", markup=False)
-    shown = Table("parameter", "value", f"{fit.level:.0%} interval", box=None, pad_edge=False)
-    rows = {name: (value, fit.intervals[name]) for name, value in fit.params.items()}
-    if fit.optimum is not None and fit.law not in ("chinchilla-1", "chinchilla-2"):
-        rows["a (N* ∝ C^a)"] = fit.optimum.a, fit.optimum.intervals["a"]
-        rows["b (D* ∝ C^b)"] = fit.optimum.b, fit.optimum.intervals["b"]
-    for name, (value, (low, high)) in rows.items():
-        shown.add_row(name, f"{value:.5g}", f"{low:.4g} to {high:.4g}")
-    console.print(shown)
-    for times in fit.extrapolate if fit.optimum is not None else ():
-        assert fit.optimum is not None
-        at = fit.optimum.at(times * fit.optimum.largest)
-        parts = [
-            f"{name} = {at[name]:.3g} ({at['intervals'][name][0]:.3g} to {at['intervals'][name][1]:.3g})"
-            for name in ("N", "D", "L")
-            if name in at
-        ]
-        console.print(f"at {times:g}× the largest budget, C = {at['C']:.3g}: {', '.join(parts)}")
-    delta = f", delta {fit.objective['delta']:g}" if "delta" in fit.objective else ""
-    tried = f"; {fit.starts['agreed']} of {fit.starts['tried']} starts agree" if fit.starts["tried"] else ""
-    console.print(f"objective: {fit.objective['name']}{delta}, value {fit.objective['value']:.7g}{tried}")
-    console.print("verdict: " + "\n         ".join(fit.verdict), markup=False)
+        say(note, "dim")
+    say(prose.aligned([("parameter", "value", f"{fit.level:.0%} interval", ""), *notebook.rows(fit)]))
+    for line in notebook.footing(fit):
+        say(line)
