@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import doubt, laws, leave, profile, regimes, valleys
+from analysis import doubt, laws, leave, noise, profile, regimes, valleys
 from analysis.points import DataError, Points, load
 from analysis.search import search
-from analysis.solve import OBJECTIVES, FitError, Objective, Problem
+from analysis.solve import OBJECTIVES, FitError, Objective, Problem, objective_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -129,8 +129,8 @@ class Fit:
                 verdict.append(
                     f"extrapolates: {name} is {times:.3g} times beyond the points ({least:.3g} to {most:.3g})"
                 )
-        value = {"output": form.output, "value": float(self.predict(**inputs)), "interval": (float(low), float(high))}
-        return {"inputs": dict(inputs), **value, "verdict": verdict}
+        predicted = {"value": float(self.predict(**inputs)), "interval": (float(low), float(high))}
+        return {"inputs": dict(inputs), "output": form.output, **predicted, "verdict": verdict}
 
     def residuals(self) -> np.ndarray:
         """ln of predicted over measured, of the points (n,); their difference where outputs may be negative."""
@@ -228,6 +228,7 @@ def fit(
     tie: Mapping[str, str] | None = None,
     start: Mapping[str, float | tuple[float, ...]] | None = None,
     undertuned: float | None = None,
+    weights: str = "column",
     **reading: Any,
 ) -> Fit:
     """The law that fits `source` best, with its doubt.
@@ -241,7 +242,8 @@ def fit(
     extrapolate: multiples of the largest C that to_json tells of. fix: parameters held at values; tie: parameters
     equal to others, {"beta": "alpha"}. start: values to search from instead of the law's own. undertuned: runs above
     the law count twice this, those below it twice what is left to 1 (0.1: a run worse than the law says is taken nine
-    times less seriously). Raises FitError (one line), and DataError for what cannot be read.
+    times less seriously). weights: column (the source's own, even where it has none), seeds (analysis/noise.py) or even.
+    Raises FitError (one line), and DataError for what cannot be read.
     """
     name = law if isinstance(law, str) else law.function.__name__
     if name == "two-step":
@@ -254,16 +256,21 @@ def fit(
     form = None if approach else law if isinstance(law, laws.Law) else laws.find(name)
     objective = objective or (form.objective if form else "huber-log")
     _check(objective, bootstrap, level, kind, intervals)
+    if weights not in noise.WEIGHTS:
+        raise DataError(f"weights {weights!r}: known are {', '.join(noise.WEIGHTS)}")
     points = _read(source, form, name, reading)
     if form is None:
+        if undertuned is not None or weights != "column":
+            raise DataError(f"{name} has no objective to choose: undertuned and weights are for laws of the loss")
         from analysis import approaches
 
         taken: dict[str, Any] = {"bootstrap": bootstrap, "seed": seed, "level": level, "extrapolate": extrapolate}
         found = approaches.fit(points, name, weighting=weighting, minimum=minimum, **taken)
         return _called(found, extrapolate, beyond)
-    chosen = _objective(objective, delta, undertuned)
+    chosen = objective_of(objective, delta, undertuned)
     held: dict[str, float | str] = {**(fix or {}), **(tie or {})}
     free = _given(form, fix, tie, start)
+    points = noise.weighed(points, form, chosen, weights)
     found = _fit_form(points, name, form, free, held, chosen, bootstrap, seed, level, kind, intervals)
     return _called(found, extrapolate, beyond)
 
@@ -379,22 +386,6 @@ def _check(objective: str, bootstrap: int, level: float, kind: str, intervals: s
         raise FitError(f"intervals {intervals!r}: known are {', '.join(doubt.INTERVALS)}")
     if not 0 < level < 1:
         raise FitError(f"level = {level}: must lie between 0 and 1")
-
-
-def _objective(name: str, delta: float | None, undertuned: float | None) -> Objective:
-    chosen = OBJECTIVES[name]
-    if delta is not None:
-        if chosen.delta is None:
-            having = ", ".join(k for k, one in OBJECTIVES.items() if one.delta is not None)
-            raise DataError(f"delta = {delta}: objective {name} has none: {having} do")
-        if not 0 < delta < np.inf:
-            raise DataError(f"delta = {delta}: must be greater than 0")
-        chosen = replace(chosen, delta=delta)
-    if undertuned is not None:
-        if not 0 < undertuned <= 0.5:
-            raise DataError(f"undertuned = {undertuned}: must be above 0 and at most 0.5 (all alike)")
-        chosen = replace(chosen, undertuned=undertuned)
-    return chosen
 
 
 def _problem(points: Points, form: laws.Law, objective: Objective) -> Problem:

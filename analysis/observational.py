@@ -187,5 +187,4 @@ def _points(pcs: np.ndarray, models: Models, train: np.ndarray, notes: tuple[str
     nothing = np.full(len(pcs), np.nan)
     more = {f"PC{k}": column for k, column in enumerate(pcs.T, 1)} | {"y": models.y[train]}
     names = [models.names[i] for i in np.flatnonzero(train)]
-    said = {"source": models.source, "notes": notes, "convention": "scores from 0 to 1"}
-    return Points(nothing, nothing, nothing, nothing, names, more=more, **said)
+    return Points(*[nothing] * 4, names, source=models.source, notes=notes, convention="scores from 0 to 1", more=more)

@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import files
+from analysis import files, reading
+from analysis.cells import listed
+from analysis.doubt import SIZES
 from analysis.fitting import Fit, FitError
 from analysis.fitting import fit as fit_law
 from analysis.laws import LAWS, tasks
 from analysis.points import DataError, Points, load
 
 FIRST, SECOND = "chinchilla", "sigmoid"
+RUN = "run of the checkpoint"  # a column that is made
 LAST, DROP, WINDOW = 5, 0.1, 5  # OLMo ladder 2024, sections 3.1 and 3.2
 
 
@@ -35,30 +38,32 @@ def fit(
     seed: int = 0,
     level: float = 0.95,
     kind: str = "auto",
-    **reading: Any,
+    **given: Any,
 ) -> Fit:
     """Both steps, and the chain of them as one Fit: predict(N=, D=) gives accuracy, its draws are through both steps.
 
-    source: Points with "Acc" in `more`, or what `points.load` reads (`reading` are its options), a row a run; or rows
+    source: Points with "Acc" in `more`, or what `points.load` reads (`given` are its options), a row a run; or rows
     that are checkpoints, and `runs` the columns that together name a run: then step 1 is fitted to `finals` and step 2
     to `smoothed`. second: points of step 2 where they are other ones. ideal: step 2 has one more point, no loss and
     all answers right. objective, delta: of step 1; step 2 is least squares on accuracy, as the paper has it.
     """
-    first, more = _points(source, runs, reading)
+    first, more = _points(source, runs, given)
     second = second or more
     _usable(first, ("N", "D", "L"))
     _usable(second, ("L", "Acc"))
     if ideal:
         second = with_ideal(second)
-    doubt: dict[str, Any] = {"bootstrap": bootstrap, "level": level, "kind": kind}
-    loss = fit_law(first, FIRST, objective=objective, delta=delta, seed=seed, **doubt)
-    accuracy = fit_law(second, SECOND, seed=seed + 1, **doubt)
+    both: dict[str, Any] = {"bootstrap": bootstrap, "level": level}
+    loss = fit_law(first, FIRST, objective=objective, delta=delta, seed=seed, kind=kind, **both)
+    # Checkpoints of a run share their noise: they are drawn together where there are runs enough.
+    together = kind == "auto" and second.groups is not None and len(set(second.groups)) >= SIZES < len(second)
+    accuracy = fit_law(second, SECOND, seed=seed + 1, kind="groups" if together else kind, **both)
     return chain(loss, accuracy, first, _said(first, second, runs, ideal))
 
 
-def alone(**given: Any) -> None:
+def alone(**options: Any) -> None:
     """FitError for an option that is of one law alone."""
-    for name, value in given.items():
+    for name, value in options.items():
         if value:
             raise FitError(f"{name}: two-step takes none: fit its steps one by one, with chinchilla and with sigmoid")
 
@@ -73,7 +78,7 @@ def chain(loss: Fit, accuracy: Fit, points: Points, notes: tuple[str, ...] = ())
         params=loss.params | accuracy.params,
         intervals=loss.intervals | accuracy.intervals,
         level=loss.level,
-        objective={**loss.objective, "second": accuracy.objective},
+        objective={**loss.objective, "step_2": accuracy.objective["name"], "step_2_value": accuracy.objective["value"]},
         starts=min(tried, key=lambda one: one["agreed"] / one["tried"]),
         verdict=tuple(said for said in verdict if not said.startswith("converged")) or ("converged",),
         draws=loss.draws | accuracy.draws,
@@ -138,32 +143,31 @@ def _runs(points: Points) -> dict[str, np.ndarray]:
     return {name: at[np.argsort(points.D[at], kind="stable")] for name, at in rows.items()}
 
 
-def _points(source: Any, runs: Sequence[str], reading: Mapping[str, Any]) -> tuple[Points, Points]:
+def _points(source: Any, runs: Sequence[str], given: Mapping[str, Any]) -> tuple[Points, Points]:
     """Points of step 1 and of step 2."""
     if isinstance(source, Points):
-        if reading:
-            raise FitError(f"{', '.join(reading)}: points are read already; give these to load")
+        if given:
+            raise FitError(f"{', '.join(given)}: points are read already; give these to load")
         return (finals(source), smoothed(source)) if runs else (source, source)
     if not runs:
-        points = load(source, law=tasks.TWO_STEP, **reading)
+        points = load(source, law=tasks.TWO_STEP, **given)
         return points, points
-    points = _checkpoints(source, runs, reading)
+    points = _checkpoints(source, runs, given)
     return finals(points), smoothed(points)
 
 
-def _checkpoints(source: Any, runs: Sequence[str], reading: Mapping[str, Any]) -> Points:
+def _checkpoints(source: Any, runs: Sequence[str], given: Mapping[str, Any]) -> Points:
     """Checkpoints as points, `groups` naming the run of each by the columns `runs`."""
-    named = "table" if isinstance(source, pd.DataFrame | Mapping) else str(source)
-    frame = pd.DataFrame(source) if named == "table" else files.read(Path(source)).frame
-    missing = [name for name in runs if name not in frame.columns]
+    if isinstance(source, str | Path) and not Path(source).is_file():
+        raise DataError(f"{source}: not a file: the checkpoints of runs are read from a table")
+    table = files.read(Path(source)) if isinstance(source, str | Path) else files.from_memory(source)
+    missing = [name for name in runs if name not in table.frame.columns]
     if missing:
-        raise DataError(
-            f"{named}: no column {missing[0]!r} to name runs by: it has {', '.join(map(str, frame.columns))}"
-        )
-    run = frame[list(runs)].astype(str).agg(" ".join, axis=1)
-    columns = {**(reading.get("columns") or {}), "group": "run of the checkpoint"}
-    points = load(frame.assign(**{"run of the checkpoint": run}), law=tasks.TWO_STEP, **{**reading, "columns": columns})
-    return replace(points, source=named)
+        raise DataError(f"{table.name}: no column {missing[0]!r} to name runs by: it has {listed(table.frame.columns)}")
+    run = table.frame[list(runs)].astype(str).agg(" ".join, axis=1)
+    table = replace(table, frame=table.frame.assign(**{RUN: run}))
+    wanted = {**given, "columns": {**(given.get("columns") or {}), "group": RUN}}
+    return reading.points_of(table, reading.Wanted(tasks.TWO_STEP, **wanted))
 
 
 def _usable(points: Points, letters: tuple[str, ...]) -> None:
