@@ -25,6 +25,7 @@ DISTANCES = np.linspace(0, 8, 20)
 PLACES: dict[str, dict[str, np.ndarray]] = {  # where runs of each law would be
     "kaplan-nd": {"N": SIZES, "D": TOKENS},
     "kaplan-ns": {"N": SIZES, "S": np.geomspace(1e3, 1e6, 6)},
+    "kaplan-nsb": {"N": SIZES[::2], "S": np.geomspace(1e3, 1e6, 4), "B": np.geomspace(1e4, 1e8, 3)},
     "critical-batch": {"L": np.linspace(2, 6, 12)},
     "transfer": {"DF": np.geomspace(1e5, 1e9, 5), "N": SIZES},
     "routing": {"N": np.geomspace(1.6e7, 1.3e9, 6), "E": EXPERTS},
@@ -42,6 +43,7 @@ PLACES: dict[str, dict[str, np.ndarray]] = {  # where runs of each law would be
 TRUTHS: dict[str, list[tuple[float, ...]]] = {
     "kaplan-nd": [(6.4e13, 1.8e13, 0.076, 0.103), (1e9, 1e12, 0.3, 0.1), (1e12, 1e9, 0.1, 0.35)],
     "kaplan-ns": [(6.5e13, 2.1e3, 0.077, 0.76), (1e10, 1e2, 0.2, 0.4), (1e16, 1e4, 0.06, 1.2)],
+    "kaplan-nsb": [(6.5e13, 2.1e3, 0.077, 0.76, 2.1e8, 0.21), (1e10, 1e2, 0.2, 0.4, 1e7, 0.5)],
     "critical-batch": [(2.1e8, 0.21), (1e7, 0.5), (1e9, 0.12)],
     "transfer": [(1.9e4, 0.18, 0.38), (2.1e5, 0.096, 0.38), (3.0, 0.8, 0.1), (1e6, -0.1, 0.6)],
     "routing": [
@@ -162,6 +164,14 @@ def test_at_the_critical_batch_steps_and_compute_are_twice_the_least() -> None:
     assert kaplan.s_min(1.0, 1e30, 1e6) == pytest.approx(1) and kaplan.c_min(1.0, 1e-30, 1e6) == pytest.approx(1)
 
 
+def test_kaplan_of_steps_and_batch_is_kaplan_at_the_fewest_steps() -> None:
+    p, some = true("kaplan-nsb"), at("kaplan-nsb")
+    fewest = kaplan.s_min(some["S"], some["B"], kaplan.critical_batch(some.L, B_star=p["B_star"], alphaB=p["alphaB"]))
+    assert np.allclose(kaplan.kaplan_ns(some.N, fewest, **{k: p[k] for k in true("kaplan-ns")}), some.L, rtol=1e-12)
+    found = fit(some, "kaplan-nsb", fix={"B_star": p["B_star"], "alphaB": p["alphaB"]}, bootstrap=100)
+    assert found.params["alphaS"] == pytest.approx(p["alphaS"], rel=1e-9)
+
+
 def test_experts_saturate() -> None:
     some = experts.saturated(EXPERTS, 4.0, 400.0)
     assert some[0] == pytest.approx(4) and np.all(np.diff(some) > 0) and some[-1] < 400
@@ -175,6 +185,13 @@ def test_the_gain_of_experts_ends_where_the_paper_says() -> None:
     N = 10 ** (-p["b"] / p["c"])
     assert np.ptp(experts.routing(N, EXPERTS, **p)) < 1e-9
     assert experts.routing(N / 10, 64.0, **p) < experts.routing(N / 10, 1.0, **p)
+
+
+def test_a_dense_model_of_the_effective_parameters_does_as_well() -> None:
+    p = true("routing")
+    N = experts.effective_parameters(1e8, EXPERTS, **p)
+    assert N[0] == pytest.approx(1e8) and np.all(np.diff(N) > 0)
+    assert np.allclose(experts.routing(N, 1.0, **p), experts.routing(1e8, EXPERTS, **p))
 
 
 def test_granularity_held_is_chinchilla() -> None:

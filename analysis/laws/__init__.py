@@ -51,6 +51,7 @@ LAWS: dict[str, Law] = {
     "optimal-d": optimal.OPTIMAL_D,
     "kaplan-nd": kaplan.KAPLAN_ND,
     "kaplan-ns": kaplan.KAPLAN_NS,
+    "kaplan-nsb": kaplan.KAPLAN_NSB,
     "critical-batch": kaplan.CRITICAL_BATCH,
     "transfer": transfer.TRANSFER,
     "routing": experts.ROUTING,

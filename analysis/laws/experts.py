@@ -28,6 +28,14 @@ def routing(N: Array, E: Array, *, a: Array, b: Array, c: Array, d: Array, E_sta
     return np.exp(np.log(10) * ((a + c * experts) * size + b * experts + d))
 
 
+def effective_parameters(
+    N: Array, E: Array, *, a: Array, b: Array, c: Array, E_start: Array, E_max: Array, d: Array = 0.0
+) -> Array:
+    """Parameters of the dense model with the loss that `routing` gives N with E experts (Clark 2022, section 5.2)."""
+    dense, routed = np.log10(saturated(1.0, E_start, E_max)), np.log10(saturated(E, E_start, E_max))
+    return 10 ** (((a + c * routed) * np.log10(N) + b * (routed - dense)) / (a + c * dense))
+
+
 def _bilinear(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
     """Starts of `routing`: for each E_start and E_max, the a, b, c and d of least squares of log L."""
     N, E = inputs
