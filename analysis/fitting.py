@@ -242,14 +242,14 @@ def fit(
     extrapolate: multiples of the largest C that to_json tells of. fix: parameters held at values; tie: parameters
     equal to others, {"beta": "alpha"}. start: values to search from instead of the law's own. undertuned: runs above
     the law count twice this, those below it twice what is left to 1 (0.1: a run worse than the law says is taken nine
-    times less seriously). weights: column (the source's own, even where it has none), seeds (analysis/noise.py) or even.
+    times less seriously). weights: column (the source's own, if any), seeds (analysis/noise.py) or even.
     Raises FitError (one line), and DataError for what cannot be read.
     """
     name = law if isinstance(law, str) else law.function.__name__
     if name == "two-step":
         from analysis import twostep
 
-        twostep.alone(fix=fix, tie=tie, start=start, undertuned=undertuned)
+        twostep.alone(fix=fix, tie=tie, start=start, undertuned=undertuned, weights=weights != "column")
         doubts: dict[str, Any] = {"bootstrap": bootstrap, "seed": seed, "level": level, "kind": kind}
         return twostep.fit(source, objective=objective, delta=delta, **doubts, **reading)
     approach = name in laws.APPROACHES
@@ -272,6 +272,8 @@ def fit(
     free = _given(form, fix, tie, start)
     points = noise.weighed(points, form, chosen, weights)
     found = _fit_form(points, name, form, free, held, chosen, bootstrap, seed, level, kind, intervals)
+    if points.weights is not None:
+        found = replace(found, objective=found.objective | {"weights": weights})
     return _called(found, extrapolate, beyond)
 
 
@@ -477,4 +479,9 @@ def _optimum(
     with np.errstate(all="ignore"):
         a, b, ln_g = (np.where(np.isfinite(x), x, np.nan) for x in form.optimum(both, k))
     path = {"ln_n": ln_g - a * np.log(k), "a": a, "ln_d": -ln_g - b * np.log(k), "b": b}
-    return Optimum(path, level, float(points.C.max()), lambda N, D: form.function(N, D, **both))
+
+    def loss(N: np.ndarray, D: np.ndarray) -> np.ndarray:
+        known = {"N": N, "D": D, "C": k * N * D, "M": D / N}
+        return np.asarray(form.function(*(known[letter] for letter in form.inputs), **both))
+
+    return Optimum(path, level, float(points.C.max()), loss)
