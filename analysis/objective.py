@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+from analysis.where import DataError
 
 LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any]]] = {
     # the link, its inverse, and the link's derivative, all of the output
@@ -101,3 +103,20 @@ OBJECTIVES: dict[str, Objective] = {
     "huber": Objective("huber", "identity", 1e-3),
     "lad": Objective("lad", "log", smooth=1e-4),
 }
+
+
+def objective_of(name: str, delta: float | None = None, undertuned: float | None = None) -> Objective:
+    """An objective of OBJECTIVES with what it is told. Raises DataError for a delta where there is none to choose."""
+    chosen = OBJECTIVES[name]
+    if delta is not None:
+        if chosen.delta is None:
+            having = ", ".join(k for k, one in OBJECTIVES.items() if one.delta is not None)
+            raise DataError(f"delta = {delta}: objective {name} has none: {having} do")
+        if not 0 < delta < np.inf:
+            raise DataError(f"delta = {delta}: must be greater than 0")
+        chosen = replace(chosen, delta=delta)
+    if undertuned is not None:
+        if not 0 < undertuned <= 0.5:
+            raise DataError(f"undertuned = {undertuned}: must be above 0 and at most 0.5 (all alike)")
+        chosen = replace(chosen, undertuned=undertuned)
+    return chosen

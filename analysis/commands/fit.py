@@ -57,6 +57,7 @@ def run(given: argparse.Namespace) -> int:
         objective=given.objective,
         delta=given.delta,
         undertuned=given.undertuned,
+        weights=given.weights,
         bootstrap=given.bootstrap,
         seed=given.seed,
         level=given.level,

@@ -7,14 +7,20 @@ import sys
 from typing import Any
 
 GOOD, FAILED, BAD = 0, 1, 2
-SOURCE = "a store's folder, or a .csv, .tsv, .parquet or .jsonl file"
+SOURCE = "a store's folder, or a .csv, .tsv, .parquet, .json or .jsonl file"
 
 
 def reading(command: argparse.ArgumentParser) -> None:
     """Which points, and how they are fitted: the same options for a fit, a figure and a report."""
     command.add_argument(
-        "--columns", metavar="N=..,D=..", help="columns of a file: N, D, C, L, budget, name, group, weight"
+        "--columns", metavar="N=..,D=..", help="columns of a source: N, D, C, L, budget, name, group, weight"
     )
+    command.add_argument(
+        "--units",
+        metavar="N=..,L=..",
+        help="of columns: N=billions, D=millions, C=pfdays or 1e21, L=bits or perplexity",
+    )
+    command.add_argument("--drop-bad", action="store_true", help="leave rows with bad cells out, and name them")
     command.add_argument("--where", metavar="EXPR", help='rows to keep, such as "C<1e21 and N>=1e6"')
     command.add_argument(
         "--objective", help="huber-log, lse, mse-log, mse-log1p, mse, huber or lad (default: the law's own)"
@@ -22,6 +28,9 @@ def reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--delta", type=float, help="where Huber's loss turns linear (default 1e-3)")
     command.add_argument(
         "--undertuned", type=float, metavar="TAU", help="runs above the law count TAU, those below 1 - TAU (0.5: alike)"
+    )
+    command.add_argument(
+        "--weights", default="column", help="of runs: column (default; its own), seeds (by noise between them) or even"
     )
     command.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="draws for the intervals (1000)")
     command.add_argument("--level", type=float, default=0.95, help="of the intervals (default 0.95)")
@@ -39,7 +48,8 @@ def chosen(given: argparse.Namespace) -> dict[str, Any]:
     plain = argparse.ArgumentParser()
     reading(plain)
     kept = {name: vars(given)[name] for name, value in vars(plain.parse_args([])).items() if vars(given)[name] != value}
-    return kept | ({"columns": columns(given.columns)} if given.columns else {})
+    pairs = {"columns": columns(given.columns), "units": columns(given.units, "units", "N=billions,L=bits")}
+    return kept | {name: value for name, value in pairs.items() if value}
 
 
 def say(error: object, status: int) -> int:
@@ -72,7 +82,7 @@ def numbers(option: str, text: str | None) -> dict[str, float] | None:
 
 def check(given: argparse.Namespace) -> None:
     """What can be wrong about the options themselves: bad input, not a failed fit."""
-    from analysis import doubt, isoflop, laws
+    from analysis import doubt, isoflop, laws, noise
     from analysis.solve import OBJECTIVES
     from analysis.where import DataError
 
@@ -83,6 +93,7 @@ def check(given: argparse.Namespace) -> None:
         ("kind", doubt.KINDS),
         ("intervals", doubt.INTERVALS),
         ("weighting", isoflop.WEIGHTINGS),
+        ("weights", noise.WEIGHTS),
         ("minimum", isoflop.MINIMA),
         ("width", ("text", "column")),
     ):
