@@ -56,7 +56,7 @@ def nearest(problem: Problem, starts_SP: np.ndarray) -> tuple[np.ndarray, dict[s
 
 def _end(problem: Problem, u_P: np.ndarray) -> np.ndarray:
     """The floor of the valley to the last digits; a Newton step that leaves it is not taken."""
-    u_P = _descend(problem, u_P)
+    u_P = _descend(problem, u_P, 300)  # a flat valley has no end, and what starts here is near one
     last = polish(problem, u_P)
     return last if _same(last, u_P) else u_P
 
