@@ -5,19 +5,19 @@ Key: m models, s scores, K components, y the task's score (0 to 1).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from analysis import files
 from analysis import where as language
-from analysis.cells import listed, where_in_file
+from analysis.cells import Table, listed, parse, shown
 from analysis.where import DataError
 
+EMPTY = ("", "nan", "na", "n/a", "null", "none", "-")
 ROUNDS = 1000  # of filling in; the code of Ruan 2024 has as many
 
 
@@ -47,13 +47,15 @@ class Models:
 
 def read(source: Any, scores: Sequence[str], target: str, holdout: str | None, full: float, name: str | None) -> Models:
     """Models of a table; the arguments are those of observational.fit."""
-    frame, said = _table(source)
+    if isinstance(source, str | Path) and not Path(source).is_file():
+        raise DataError(f"{source}: not a file: an observational law is fitted to a table of models")
+    table = files.read(Path(source)) if isinstance(source, str | Path) else files.from_memory(source)
     if len(set(scores)) < max(len(scores), 2):
         raise DataError(f"scores {', '.join(scores)}: two different columns at least")
-    x = np.stack([_numbers(frame, column, said) for column in scores], -1)
-    y = _numbers(frame, target, said) / full
-    _shares(x, y, (*scores, target), full, said)
-    return Models(x, y, ~np.isnan(y) & _held(frame, holdout, said), _names(frame, name, said), said)
+    x = np.stack([_numbers(table, column) for column in scores], -1)
+    y = _numbers(table, target) / full
+    _shares(x, y, (*scores, target), full, table)
+    return Models(x, y, ~np.isnan(y) & _held(table, holdout), _names(table, name), table.name)
 
 
 def fill(train: np.ndarray, held: np.ndarray, components: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -92,68 +94,55 @@ def principal(scores: np.ndarray, components: int) -> Components:
     return Components(mean, loadings[:components], size[:components] ** 2 / total)
 
 
-def _table(source: Any) -> tuple[pd.DataFrame, str]:
-    if isinstance(source, pd.DataFrame | Mapping):
-        return pd.DataFrame(source).reset_index(drop=True), "table"
-    path = Path(source)
-    if not path.is_file():
-        raise DataError(f"{path}: not a file: an observational law is fitted to a table of models")
-    return files.read(path).frame, str(path)
-
-
-def _numbers(frame: pd.DataFrame, name: str, said: str) -> np.ndarray:
+def _numbers(table: Table, name: str) -> np.ndarray:
     """A column as float64 (m,), NaN where the cell is empty; DataError for what is no number."""
-    if name not in frame.columns:
-        raise DataError(f"{said}: no column {name!r}: it has {listed(frame.columns)}")
-    text = frame[name].astype("string").str.strip()
-    void = (text.isna() | text.str.lower().isin(["", "nan", "na", "n/a", "null", "none", "-"])).to_numpy(bool)
-    number = pd.to_numeric(text.mask(void), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    bad = ~void & ~np.isfinite(number)
+    if name not in table.frame.columns:
+        raise DataError(f"{table.name}: no column {name!r}: it has {listed(table.frame.columns)}")
+    column = table.frame[name]
+    number = parse(column, counts=False, comma=table.comma).values
+    void = column.isna() | column.astype("string").str.strip().str.lower().isin(EMPTY)
+    bad = ~void.to_numpy(bool, na_value=True) & ~np.isfinite(number)
     if bad.any():
         at = int(np.argmax(bad))
-        raise DataError(f"{where_in_file(said, at)}, column {name}: {text[at]!r} is not a number")
+        raise DataError(f"{table.name}: {table.place(at)}, column {name}: {shown(column[at])} is not a number")
     return number
 
 
-def _shares(x: np.ndarray, y: np.ndarray, named: tuple[str, ...], full: float, said: str) -> None:
+def _shares(x: np.ndarray, y: np.ndarray, named: tuple[str, ...], full: float, table: Table) -> None:
     """DataError for a score beyond 0 to 1, or a model without any."""
     for name, values in zip(named, (*x.T, y), strict=True):
         beyond = (values < 0) | (values > 1)
         if beyond.any():
-            at = int(np.argmax(beyond))
-            cell = values[at] * (full if name == named[-1] else 1)
-            how = (
-                f"full marks are {full:g}: say how many with --full"
-                if name == named[-1]
-                else "give shares of full marks"
-            )
-            raise DataError(f"{where_in_file(said, at)}, column {name}: {cell:g} is not from 0 to 1 ({how})")
+            at, task = int(np.argmax(beyond)), name == named[-1]
+            how = f"full marks are {full:g}: say how many with --full" if task else "give shares of full marks"
+            cell = values[at] * (full if task else 1)
+            raise DataError(f"{table.name}: {table.place(at)}, column {name}: {cell:g} is not from 0 to 1 ({how})")
     empty = np.isnan(x).all(1) & ~np.isnan(y)
     if empty.any():
-        raise DataError(f"{where_in_file(said, int(np.argmax(empty)))}: has none of the scores: leave it out")
+        raise DataError(f"{table.name}: {table.place(int(np.argmax(empty)))}: has none of the scores: leave it out")
 
 
-def _held(frame: pd.DataFrame, holdout: str | None, said: str) -> np.ndarray:
+def _held(table: Table, holdout: str | None) -> np.ndarray:
     """Rows to hold out (m,)."""
     if holdout is None:
-        return np.zeros(len(frame), bool)
+        return np.zeros(len(table.frame), bool)
 
     def values(name: str) -> np.ndarray:
-        if name not in frame.columns:
-            raise DataError(f"holdout {holdout!r}: no column {name!r}: it has {listed(frame.columns)}")
+        if name not in table.frame.columns:
+            raise DataError(f"holdout {holdout!r}: no column {name!r}: it has {listed(table.frame.columns)}")
         try:
-            return _numbers(frame, name, said)
+            return _numbers(table, name)
         except DataError:
-            return frame[name].fillna("").astype(str).to_numpy(object)
+            return table.frame[name].fillna("").astype(str).to_numpy(object)
 
-    return language.rows(holdout, values, len(frame))
+    return language.rows(holdout, values, len(table.frame))
 
 
-def _names(frame: pd.DataFrame, name: str | None, said: str) -> list[str]:
-    usual = [c for c in frame.columns if str(c).lower() in ("model", "name")]
-    if name is not None and name not in frame.columns:
-        raise DataError(f"{said}: no column {name!r} to name models by: it has {listed(frame.columns)}")
+def _names(table: Table, name: str | None) -> list[str]:
+    usual = [c for c in table.frame.columns if c.lower() in ("model", "name")]
+    if name is not None and name not in table.frame.columns:
+        raise DataError(f"{table.name}: no column {name!r} to name models by: it has {listed(table.frame.columns)}")
     chosen = name or (usual[0] if usual else None)
-    if chosen is None or frame[chosen].duplicated().any():
-        return [where_in_file(said, i) for i in range(len(frame))]
-    return [str(cell) for cell in frame[chosen]]
+    if chosen is None or table.frame[chosen].duplicated().any():
+        return [table.place(i) for i in range(len(table.frame))]
+    return [str(cell) for cell in table.frame[chosen]]

@@ -92,6 +92,9 @@ def fit(
         raise FitError(
             f"{models.source}: {int(train.sum())} models for {components + 2} parameters: use fewer components"
         )
+    for score, values in zip(scores, x[train].T, strict=True):
+        if np.isnan(values).all():
+            raise DataError(f"{models.source}: no model that is fitted to has a {score}: leave that score out")
     whole = np.full(x.shape, np.nan)
     whole[train], whole[models.held] = fill(x[train], x[models.held], filled)
     found = principal(whole[train], components)
@@ -186,5 +189,14 @@ def _observed(
 def _points(pcs: np.ndarray, models: Models, train: np.ndarray, notes: tuple[str, ...]) -> Points:
     nothing = np.full(len(pcs), np.nan)
     more = {f"PC{k}": column for k, column in enumerate(pcs.T, 1)} | {"y": models.y[train]}
-    names = [models.names[i] for i in np.flatnonzero(train)]
-    return Points(*[nothing] * 4, names, source=models.source, notes=notes, convention="scores from 0 to 1", more=more)
+    return Points(
+        N=nothing,
+        D=nothing,
+        C=nothing,
+        L=nothing,
+        names=[models.names[i] for i in np.flatnonzero(train)],
+        source=models.source,
+        notes=notes,
+        convention="scores from 0 to 1",
+        more=more,
+    )

@@ -35,8 +35,14 @@ def run(given: argparse.Namespace) -> int:
     from analysis.where import DataError
     from scaling.record import write_json
 
-    if not 0 < given.full < float("inf"):
-        raise DataError(f"--full {given.full}: must be greater than 0")
+    for option, ok, allowed in (
+        ("full", 0 < given.full < float("inf"), "greater than 0"),
+        ("level", 0 < given.level < 1, "between 0 and 1"),
+        ("bootstrap", given.bootstrap >= 100, "at least 100 draws"),
+        ("seed", given.seed >= 0, "0 or more"),
+    ):
+        if not ok:
+            raise DataError(f"--{option} {getattr(given, option)}: must be {allowed}")
     found = observational.fit(
         given.source,
         scores=[name.strip() for name in given.scores.split(",")],
