@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import units
-from analysis.cells import Table, listed
+from analysis.cells import Table, listed, parse
 from analysis.laws.law import Law
 from analysis.where import DataError
 
@@ -106,7 +106,14 @@ def _match(table: Table, letter: str, params: str, law: Law | None) -> list[tupl
             rank = wanted.index(words)
             if column not in found or rank < found[column][0]:
                 found[column] = (rank, unit or _implied(letter, words))
-    return [(column, found[column][1]) for column in sorted(found, key=lambda column: found[column][0])]
+    order = sorted(found, key=lambda column: found[column][0])
+    if letter not in ("name", "group"):  # a column of words is no number's, if there is another
+        order = [column for column in order if _has_numbers(table, column)] or order
+    return [(column, found[column][1]) for column in order]
+
+
+def _has_numbers(table: Table, column: str) -> bool:
+    return bool(np.isfinite(parse(table.frame[column].head(100), True, table.comma).values).any())
 
 
 def _known(letter: str, unit: str) -> bool:

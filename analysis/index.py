@@ -8,6 +8,7 @@ else is. The index holds no convention and may be deleted.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import typing
@@ -39,19 +40,26 @@ def facts(root: str | Path) -> tuple[pd.DataFrame, list[str]]:
     kept = _kept(store) if len(stamps) >= LEAST else None
     if kept is None:
         known, old = pd.DataFrame(), []
+    elif _unchanged(kept, stamps):
+        return kept, []
     else:
         held = zip(kept["folder"], *(kept[name] for name in STAMP), strict=True)
         same = np.array([stamps.get(run) == tuple(stamp) for run, *stamp in held], bool)
-        known = kept if same.all() else kept[same]
+        known = kept[same]
         old = known["folder"].tolist()
     fresh = list(stamps.keys() - set(old))
-    if kept is not None and not fresh and len(old) == len(kept):
-        return kept, []
     frame = _read(store, fresh, stamps)
     if old:
         frame = pd.concat([known, frame]) if len(frame) else known
         frame = frame.sort_values("folder", ignore_index=True)
     return frame, _keep(store, frame) if len(frame) >= LEAST else []
+
+
+def _unchanged(kept: pd.DataFrame, stamps: dict[str, tuple[int, int, int]]) -> bool:
+    """Whether all records are those that the index was made of."""
+    if kept["folder"].tolist() != list(stamps):
+        return False
+    return np.array_equal(kept[list(STAMP)].to_numpy(np.int64), np.array(list(stamps.values()), np.int64))
 
 
 def _read(store: Store, runs: list[str], stamps: dict[str, tuple[int, int, int]]) -> pd.DataFrame:
@@ -82,16 +90,25 @@ def _row(record: Record) -> dict[str, Any]:
     for part in ("params", "flops", "final", "evals"):
         row.update({f"{part}.{name}": float(value) for name, value in getattr(record, part).items()})
     row.update({f"about.{name}": record.about[name] for name in ABOUT if record.about.get(name) is not None})
-    return row | dict(_flat(record.config, "config."))
+    return row | _flat.__wrapped__(record.config, "config.")
 
 
-def _flat(config: Any, prefix: str) -> Iterable[tuple[str, Any]]:
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if dataclasses.is_dataclass(value):
-            yield from _flat(value, f"{prefix}{field.name}.")
-        else:
-            yield prefix + field.name, value
+@functools.cache
+def _names(of: Any) -> dict[str, bool]:
+    """Fields of a dataclass, and whether they are dataclasses themselves."""
+    hints = typing.get_type_hints(of)
+    return {field.name: dataclasses.is_dataclass(hints[field.name]) for field in dataclasses.fields(of)}
+
+
+@functools.lru_cache(maxsize=4096)
+def _flat(config: Any, prefix: str) -> dict[str, Any]:
+    """Fields of a config by dotted name. Its parts are remembered: runs of a sweep share most of theirs."""
+    row: dict[str, Any] = {}
+    kind: Any = type(config)
+    for name, nested in _names(kind).items():
+        value = getattr(config, name)
+        row |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return row
 
 
 def _column(values: list[Any]) -> pd.Series:
@@ -111,7 +128,10 @@ def _fields(of: Any) -> list[Any]:
     """Names and defaults of a dataclass, those of its parts too."""
     hints = typing.get_type_hints(of)
     parts = {name: _fields(hint) for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
-    return [(f.name, repr(f.default), parts.get(f.name)) for f in dataclasses.fields(of)]
+    return [
+        (f.name, None if f.default is dataclasses.MISSING else repr(f.default), parts.get(f.name))
+        for f in dataclasses.fields(of)
+    ]
 
 
 def _kept(store: Store) -> pd.DataFrame | None:

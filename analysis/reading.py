@@ -52,8 +52,10 @@ def points_of(table: Table, wanted: Wanted, convention: str | None = None) -> Po
     chosen = columns_of.choose(table, wanted.columns, params, law, wanted.usual)
     columns_of.sufficient(table, chosen.names, law)
     table = exports.done(table)
-    read = _Reader(table, chosen, given, law, wanted.drop_bad)
-    table = read.table = _filter(table, wanted.where, chosen, read)
+    read = Reader(table, chosen, given, law, wanted.drop_bad)
+    label = chosen.names.get("name")
+    telling = label if label and table.frame[label].is_unique else None
+    table = read.table = keep(table, wanted.where, chosen, read)
     if not len(table.frame):
         raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
     have = read.all()
@@ -65,7 +67,7 @@ def points_of(table: Table, wanted: Wanted, convention: str | None = None) -> Po
     for letter in "NDCL":
         if letter in have and letter not in given:
             notes += units.doubts(letter, have[letter])
-    names, groups = _names(table, chosen.names), _groups(table, chosen.names)
+    names, groups = _names(table, telling), _groups(table, chosen.names)
     notes += _uneven(have, names) if "C" in chosen.names else []
     points = Points(
         N=have["N"],
@@ -86,7 +88,7 @@ def points_of(table: Table, wanted: Wanted, convention: str | None = None) -> Po
 
 
 @dataclass
-class _Reader:
+class Reader:
     """Columns of a table as numbers in our units, with notes on how they were read."""
 
     table: Table
@@ -182,7 +184,7 @@ class _Reader:
         return letter not in (needed if needed <= set(self.chosen.names) else {*needed, "N", "D", "C"})
 
 
-def _filter(table: Table, where: str | None, chosen: Choice, read: _Reader) -> Table:
+def keep(table: Table, where: str | None, chosen: Choice, read: Reader) -> Table:
     """Rows that `where` keeps, and a note that counts the others."""
     if where is None:
         return table
@@ -217,10 +219,9 @@ def _filter(table: Table, where: str | None, chosen: Choice, read: _Reader) -> T
     return table.keep(kept).say(f"{count(left, 'row')} left out by where {where!r}{because}") if left else table
 
 
-def _names(table: Table, chosen: Mapping[str, str]) -> list[str]:
-    """What each row is called: labels that do not tell rows apart cannot name one."""
-    names = table.frame[chosen["name"]].astype(str).tolist() if "name" in chosen else []
-    return names if len(set(names)) == len(table.frame) else [table.place(i) for i in table.frame.index]
+def _names(table: Table, label: str | None) -> list[str]:
+    """What each row is called, the same whichever rows are kept: labels that do not tell all apart cannot name one."""
+    return [table.place(i) for i in table.frame.index] if label is None else table.frame[label].astype(str).tolist()
 
 
 def _groups(table: Table, chosen: Mapping[str, str]) -> list[str] | None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from analysis import reading, sources
 from analysis.cells import Table, count
+from analysis.columns import Choice
 from analysis.points import Curve, Points
 from analysis.where import DataError
 from scaling.record import Store
@@ -38,6 +39,12 @@ def points_of(path: Path, wanted: reading.Wanted, curves: bool) -> Points:
     shared = (kept["shared_steps"] > 0).to_numpy(bool)
     points = replace(points, notes=(*points.notes, *_said(kept)), shared=shared if shared.any() else None)
     return replace(points, curves=_curves(path, kept)) if curves else points
+
+
+def only(frame: pd.DataFrame, path: Path, where: str | None) -> pd.DataFrame:
+    """The runs of a table that `where` keeps. Raises DataError (one line)."""
+    table, chosen = Table(frame, str(path), named="run_id"), Choice(USUAL, frozenset(), {}, ())
+    return reading.keep(table, where, chosen, reading.Reader(table, chosen, {}, None, drop_bad=True)).frame
 
 
 def _said(frame: pd.DataFrame) -> list[str]:

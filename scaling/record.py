@@ -231,10 +231,17 @@ class Store:
         return json.loads(whole[-1]) if whole else None
 
 
-@functools.lru_cache(maxsize=4096)
-def _part(cls: Any, text: str, where: str) -> Any:
-    """A part of a config from its JSON. The runs of a sweep share most of theirs, which is then checked once."""
-    return from_dict(cls, json.loads(text), where)
+def _part(cls: Any, value: Any, name: str) -> Any:
+    """A part of a config from parsed JSON. The runs of a sweep share most of theirs, which is then checked once."""
+    key = f"{name}={value!r}"
+    if key not in _PARTS:
+        if len(_PARTS) > 4096:
+            _PARTS.clear()
+        _PARTS[key] = from_dict(cls, value, name)
+    return _PARTS[key]
+
+
+_PARTS: dict[str, Any] = {}
 
 
 @functools.cache
@@ -248,9 +255,7 @@ def _config(data: Any) -> RunConfig:
     if not isinstance(data, dict) or not set(data) <= set(hints) or not {*_NEEDED} <= set(data):
         return from_dict(RunConfig, data)  # which says what is wrong
     parts = {
-        name: _part(hints[name], json.dumps(value), name)
-        for name, value in data.items()
-        if dataclasses.is_dataclass(hints[name])
+        name: _part(hints[name], value, name) for name, value in data.items() if dataclasses.is_dataclass(hints[name])
     }
     return RunConfig(**{**data, **parts})
 

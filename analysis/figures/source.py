@@ -16,6 +16,7 @@ from analysis.points import load as load_points
 from scaling.record import Record, Store
 
 if TYPE_CHECKING:
+    from analysis.conventions import Counting
     from analysis.fitting import Fit
     from analysis.isoflop import IsoFlop
 
@@ -59,6 +60,13 @@ class Source:
         taken = {k: v for k, v in self.options.items() if k in ("bootstrap", "seed", "level")}
         return self.keep("isoflop", lambda: isoflop(self.points, **taken))
 
+    def countings(self) -> list[Counting]:
+        """The runs counted each way, read again from where they came; FitError, DataError where they cannot be."""
+        from analysis.conventions import conventions
+
+        reading = {k: v for k, v in self.choices.items() if k not in ("flops", "params")}
+        return self.keep("conventions", lambda: conventions(self.name, **reading, **self.options))
+
     def curves(self) -> list[Curve]:
         """Learning curves in order of model size; DataError for a source that has none."""
         if self.store is None:
@@ -78,10 +86,12 @@ class Source:
 
     def arguments(self) -> list[str]:
         """The choices made when loading, as options of the command line."""
-        columns = ",".join(f"{letter}={name}" for letter, name in (self.choices.get("columns") or {}).items())
-        given = {**self.choices, "columns": columns or None, **self.options}
+        given = {**self.choices, **self.options}
+        for pairs in ("columns", "units"):
+            given[pairs] = ",".join(f"{k}={name}" for k, name in (given.get(pairs) or {}).items()) or None
         given.pop("params" if given.get("params") == "total" else "", None)
-        return [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+        bare = ["--drop-bad"] if given.pop("drop_bad", False) else []
+        return bare + [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
 
     def keep(self, key: str, make: Callable[[], Any]) -> Any:
         """What `make` gives, made once; the FitError that it raised is raised again."""
@@ -104,6 +114,8 @@ def load(
     source: str | Path,
     *,
     columns: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    drop_bad: bool = False,
     where: str | None = None,
     flops: str | None = None,
     params: str = "total",
@@ -117,7 +129,8 @@ def load(
     Raises DataError (one line).
     """
     path = Path(source)
-    choices: dict[str, Any] = {"columns": columns, "where": where, "flops": flops, "params": params}
+    choices: dict[str, Any] = {"columns": columns, "units": units, "where": where, "flops": flops, "params": params}
+    choices["drop_bad"] = drop_bad
     if not path.is_dir():
         form = laws.find(law) if law and law not in laws.APPROACHES else None
         return Source(str(source), load_points(path, law=form, **choices), choices=choices, options=options)
