@@ -5,14 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 
-from analysis.commands import backtest, conventions, figure, fit, laws, observational, optimum, options, simulate, table
+from analysis.commands import (
+    backtest,
+    bench,
+    conventions,
+    figure,
+    fit,
+    laws,
+    observational,
+    optimum,
+    options,
+    simulate,
+    table,
+)
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line; nothing heavy is imported for --help."""
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for one in (table, laws, fit, optimum, conventions, backtest, simulate, observational, figure):
+    for one in (table, laws, fit, optimum, conventions, backtest, simulate, observational, bench, figure):
         one.add(commands)
     return top
 
@@ -26,6 +38,7 @@ COMMANDS = {
     "backtest": backtest.run,
     "simulate": simulate.run,
     "observational": observational.run,
+    "bench": bench.run,
     "figure": figure.figure,
     "report": figure.report,
 }
