@@ -16,13 +16,13 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
+from analysis.constrained import gradient, held
 from analysis.points import Points
 from analysis.problem import Problem
 from analysis.solve import hessian
 
 Quantity = Callable[[dict[str, np.ndarray]], np.ndarray]  # parameters (R,) -> values (R,)
 STEPS = 40  # outward, each a third of the way or twice the last
-INNER = 40  # damped Newton steps for each
 FAR = 50.0  # standard errors from the optimum at which a side that is still flat is called open
 TARGETS = (10.0, 100.0)  # times the largest C, for quantities of the optimum
 CLOSE = 1e-4  # of Student's t: where the end of an interval is found
@@ -109,7 +109,10 @@ def verdict(profiles: dict[str, Profile]) -> list[str]:
     for name, one in profiles.items():
         sides = [word for word, flat in zip(("below", "above"), one.open, strict=True) if flat]
         if sides:
-            low, high = one.values[0], one.values[-1]
+            low, high = (
+                walked if flat else end
+                for walked, flat, end in zip(one.values[[0, -1]], one.open, one.interval, strict=True)
+            )
             said.append(
                 f"unidentifiable: the profile of {name} is flat {' and '.join(sides)}: "
                 f"from {low:.3g} to {high:.3g} the points do not refuse it"
@@ -168,7 +171,7 @@ class _Walk:
         critical = float(student.ppf((1 + level) / 2, free))
         per_t = spread(problem, u_P)
         u = np.tile(u_P, (2 * len(scales), 1))
-        g = _gradient(problem, scales, u)
+        g = gradient(lambda at: _values(problem, scales, at), u)
         H = hessian(problem, u_P)
         inverse = np.linalg.pinv(0.5 * (H + H.T), rcond=1e-14, hermitian=True)
         error = np.sqrt(np.abs(np.einsum("rp,pq,rq->r", g, inverse, g)) * per_t)
@@ -186,7 +189,8 @@ class _Walk:
         """One stride outward of every row that walks; a row whose t has passed the critical value closes in on it."""
         rows = np.flatnonzero(self.walking)
         target = self.at[rows] + self.stride[rows]
-        u, reached = _held(self.problem, [self.scales[r // 2] for r in rows], self.u[rows], target)
+        scales = [self.scales[r // 2] for r in rows]
+        u, reached = held(self.problem, lambda u: _values(self.problem, scales, u), self.u[rows], target)
         cost = self.problem.cost(self.problem.residual(u))
         t = np.sqrt(np.maximum(2 * (cost - self.least) / self.per_t, 0.0))
         for i, r in enumerate(rows):
@@ -240,63 +244,3 @@ def _values(problem: Problem, scales: list[_Scale], u_RP: np.ndarray) -> np.ndar
         rows = slice(each * i, each * (i + 1))
         out[rows] = scale({name: value[rows] for name, value in params.items()})
     return out
-
-
-def _gradient(problem: Problem, scales: list[_Scale], u_RP: np.ndarray) -> np.ndarray:
-    """∂ quantity / ∂u (R, P), by central differences."""
-    out = np.empty_like(u_RP)
-    for p in range(u_RP.shape[1]):
-        h = 1e-6 * np.maximum(np.abs(u_RP[:, p]), 1e-3)
-        ahead, behind = u_RP.copy(), u_RP.copy()
-        ahead[:, p] += h
-        behind[:, p] -= h
-        out[:, p] = (_values(problem, scales, ahead) - _values(problem, scales, behind)) / (2 * h)
-    return out
-
-
-def _held(
-    problem: Problem, scales: list[_Scale], u_RP: np.ndarray, target: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The objective minimised with each row's quantity at its target; whether it got there.
-
-    Damped Gauss–Newton on the Lagrangian; a step counts where the objective and the miss, at a price above the
-    multiplier, fall together.
-    """
-    low, high = problem.limits()
-    u, P = u_RP.copy(), u_RP.shape[1]
-    damping, price = np.full(len(u), 1e-4), np.zeros(len(u))
-    cost, miss = problem.cost(problem.residual(u)), target - _values(problem, scales, u)
-    far, quiet = np.maximum(np.abs(miss), 1e-300), 0
-    for _ in range(INNER):
-        r, J = problem.residual(u), problem.jacobian(u)
-        slope, bend = problem.objective.slope(r), problem.objective.bend(r, 1.0)
-        pull = np.einsum("rpn,rn->rp", J, problem.weights * slope)
-        H = np.einsum("rpn,rqn->rpq", J * (problem.weights * bend)[:, None], J)
-        g = _gradient(problem, scales, u)
-        stuck = ((u <= low) & (pull > 0)) | ((u >= high) & (pull < 0))
-        d = np.maximum(np.diagonal(H, axis1=1, axis2=2), 1e-300)
-        K = np.zeros((len(u), P + 1, P + 1))
-        K[:, :P, :P] = np.where(stuck[:, :, None] | stuck[:, None, :], 0.0, H)
-        at = np.arange(P)
-        K[:, at, at] = np.where(stuck, d, d * (1 + damping[:, None]) + 1e-14 * d.max(-1, keepdims=True))
-        K[:, :P, P] = K[:, P, :P] = np.where(stuck, 0.0, g)
-        right = np.concatenate([-np.where(stuck, 0.0, pull), miss[:, None]], 1)
-        bad = ~(np.isfinite(K).all((1, 2)) & np.isfinite(right).all(1))
-        K[bad], right[bad] = np.eye(P + 1), 0.0
-        # Rows and columns of very unlike size: scaled by the curvature before they are solved.
-        size = np.concatenate([1 / np.sqrt(d), np.ones((len(u), 1))], 1)
-        size[:, P] = 1 / np.maximum(np.linalg.norm(K[:, P, :P] * size[:, :P], axis=-1), 1e-300)
-        scaled = K * size[:, :, None] * size[:, None, :]
-        scaled[:, P, P] -= 1e-12
-        move = np.linalg.solve(scaled, (right * size)[..., None])[..., 0] * size
-        price = np.maximum(price, 2 * np.abs(move[:, P]))
-        tried = np.clip(u + move[:, :P], low, high)
-        new, off = problem.cost(problem.residual(tried)), target - _values(problem, scales, tried)
-        better = new + price * np.abs(off) < cost + price * np.abs(miss)
-        still = np.where(better, np.abs(new - cost) > 1e-7 * cost, damping < 1e3) | (np.abs(miss) > 1e-6 * far)
-        u[better], cost[better], miss[better] = tried[better], new[better], off[better]
-        damping = np.where(better, np.maximum(damping / 10, 1e-12), np.minimum(damping * 10, 1e8))
-        quiet = 0 if still.any() else quiet + 1
-        if quiet == 2:
-            break
-    return u, np.abs(miss) <= 1e-4 * far
