@@ -9,14 +9,14 @@ Key: N parameters, D tokens, C FLOPs, L nats a token; s: C/D grows as N^s among 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis import doubt, isoflop
+from analysis import doubt, isoflop, prose
 from analysis.fitting import Fit, FitError, fit
 from analysis.points import DataError, Points, load
 from analysis.sources import FLOPS, PARAMS
@@ -246,6 +246,8 @@ def _ratio(over: Exponent, under: Exponent, level: float) -> Exponent:
 
 def explained(found: list[Counting]) -> list[str]:
     """What the table says, and why countings disagree; a sentence each."""
+    if len(found) == 1:
+        return ["This source allows one counting: give columns of C, or of N without embeddings, to compare."]
     said = []
     for name, what in (("a chinchilla", "approach 3"), ("a chinchilla-2", "approach 2")):
         known = {one.name: one.exponents[name].value for one in found if name in one.exponents}
@@ -263,6 +265,25 @@ def explained(found: list[Counting]) -> list[str]:
         "Kaplan 2020 (0.73) left embeddings out of N and C, Hoffmann 2022 (0.50) counted all; with small models most "
         "of the difference is the count (Pearce 2024), the rest the head's FLOPs, warm-up and tuning (Porian 2024)."
     )
-    if len(found) == 1:
-        said.append("This source allows one counting: give columns of C, or of N without embeddings, to compare.")
     return said
+
+
+HEADS = {
+    "a chinchilla-2": "a, approach 2",
+    "a chinchilla": "a, approach 3",
+    "a kaplan": "alpha_C/alpha_N",
+    "alpha_N": "alpha_N",
+    "alpha_C": "alpha_C",
+    "alpha_D": "alpha_D",
+}
+
+
+def rows(found: list[Counting], of: Collection[str] = tuple(HEADS)) -> list[tuple[str, ...]]:
+    """The table: what N and C count, s, and the exponents with their intervals."""
+    names = [name for name in HEADS if name in of and name in found[0].exponents]
+    out: list[tuple[str, ...]] = [("N counts", "C counts", "s", *(HEADS[name] for name in names))]
+    for one in found:
+        known = [one.exponents[name] for name in names]
+        cells = [prose.MISSING if e.why else prose.estimate(e.value, e.interval) for e in known]
+        out.append((one.N, one.C, f"{one.s:.3f}", *cells))
+    return out

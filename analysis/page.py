@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import prose, runs
+from analysis import outlook, prose, runs
 from analysis.prose import MISSING
 from analysis.tables import table
 
@@ -33,6 +33,9 @@ def sections(found: Findings, pictures: dict[str, str]) -> Iterator[str]:
     yield _short(found)
     yield "<h2>The law</h2>\n" + _law(found)
     yield "<h2>The compute optimum, three ways</h2>\n" + _optimum(found)
+    if len(found.source.points):
+        yield "<h2>What follows</h2>\n" + outlook.follows(found)
+        yield "<h2>What is counted</h2>\n" + outlook.counted(found)
     yield "<h2>What to doubt</h2>\n" + _doubts(found)
     yield "<h2>Figures</h2>\n" + "\n".join(pictures.values())
     yield "<h2>Power laws of one quantity</h2>\n" + _single(found)
@@ -222,12 +225,13 @@ def _doubts(found: Findings) -> str:
         if "chinchilla-2" in found.fits:
             said.append(text(prose.parabolas(found.source.isoflop())))
         said.append(
-            f"Counting: {text(points.convention)}. The exponents depend on what is counted: leaving embedding and "
-            "head out of N or C moves them, most of all where models are small (Porian 2024). Fit again with "
-            "another convention to see by how much."
+            f"Counting: {text(points.convention)}. The exponents depend on what is counted, most of all where models "
+            "are small (Porian 2024)."
         )
     said += [text(prose.sentence(note)) for note in points.notes]
-    return "<ul>\n" + "\n".join(f"<li>{s}</li>" for s in said) + "\n</ul>"
+    law = found.fits.get("chinchilla")
+    listed = "<ul>\n" + "\n".join(f"<li>{s}</li>" for s in said) + "\n</ul>"
+    return listed + (outlook.left_out(law) if law is not None else "")
 
 
 def _single(found: Findings) -> str:

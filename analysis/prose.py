@@ -84,7 +84,7 @@ def aligned(rows: Sequence[tuple[str, ...]]) -> str:
 
 def three(value: float) -> str:
     """A plain number with three digits."""
-    return "∞" if value == math.inf else f"{value:.3g}"
+    return "∞" if value == math.inf else f"{value:,.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
 
 
 def estimate_of(entry: dict[str, Any], name: str, show: Any = None) -> str:

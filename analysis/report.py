@@ -39,6 +39,7 @@ TITLES = {  # in the order of the page
     "contours": "The fitted surface",
     "kaplan": "Loss against compute, data and size",
     "parity": "Predicted against measured",
+    "conventions": "The same runs, counted otherwise",
 }
 
 
@@ -68,7 +69,9 @@ def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
     found = findings(loaded)
     from analysis import page
 
-    drawn = {name: picture(name, loaded, out / "figures") for name in _tracked(list(TITLES), "figures")}
+    several = len(loaded.points) > 0 and _several(loaded)
+    shown = [name for name in TITLES if name != "conventions" or several]
+    drawn = {name: picture(name, loaded, out / "figures") for name in _tracked(shown, "figures")}
     body = "\n".join(page.sections(found, drawn))
     style = Path(__file__).with_name("report.css").read_text("utf-8")
     title = html.escape(page.title(loaded))
@@ -79,6 +82,16 @@ def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
     )
     write_atomic(out / "report.html", text.encode())
     return out / "report.html"
+
+
+def _several(source: Source) -> bool:
+    """Whether there is more than one way to count the runs."""
+    from analysis.fitting import FitError
+
+    try:
+        return len(source.countings()) > 1
+    except (DataError, FitError):
+        return False
 
 
 def findings(source: Source) -> Findings:

@@ -14,6 +14,7 @@ from known_store import build, config, record
 
 from analysis import prose, report
 from analysis.figures.source import Source, load
+from analysis.follow import frontier, off_optimum
 from analysis.page import sections
 from scaling.record import Store
 
@@ -50,7 +51,7 @@ def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
 
 def test_every_link_leads_to_a_file_beside_the_page(page: Path) -> None:
     links = re.findall(r'href="([^"]+)"', page.read_text())
-    assert len(links) == 5 * 4
+    assert len(links) == 6 * 4
     assert all((page.parent / link).is_file() for link in links)
 
 
@@ -72,6 +73,23 @@ def test_the_numbers_are_those_of_the_fits(page: Path, source: Source) -> None:
         for at in source.fit(law).to_json()["optimum"]["at"]:
             assert prose.estimate(at["N"], at["intervals"]["N"], prose.count) in said
             assert prose.estimate(at["D"], at["intervals"]["D"], prose.count) in said
+
+
+def test_what_follows_and_every_counting_are_on_the_page(page: Path, source: Source) -> None:
+    said, law = words(page), source.fit("chinchilla")
+    largest = float(source.points.C.max())
+    (best,) = frontier(law, 100 * largest).to_json()
+    assert prose.estimate_of(best, "tokens_per_parameter", prose.three) in said
+    (off,) = off_optimum(law, 10 * largest, 0.5)
+    assert prose.estimate_of(off.to_json()[0], "more_compute", prose.share) in said
+    countings = source.countings()
+    assert len(countings) == 8
+    for one in countings:
+        a = one.exponents["a chinchilla"]
+        assert f"{one.N}{one.C}{one.s:.3f}" in said and prose.estimate(a.value, a.interval) in said
+    assert law.left_out
+    for one in law.left_out:
+        assert one.without in said
 
 
 def test_every_run_is_in_the_table_whatever_became_of_it(page: Path, store: Path) -> None:

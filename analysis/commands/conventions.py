@@ -52,7 +52,7 @@ def _show(source: str, found: list[Counting]) -> None:
     from rich.console import Console
 
     from analysis import prose
-    from analysis.conventions import explained
+    from analysis.conventions import explained, rows
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(
@@ -65,26 +65,3 @@ def _show(source: str, found: list[Counting]) -> None:
         console.print(f"{name}: {note}", style="dim", markup=False)
     for line in explained(found):
         console.print(line, markup=False)
-
-
-HEADS = {
-    "a chinchilla-2": "a, approach 2",
-    "a chinchilla": "a, approach 3",
-    "a kaplan": "alpha_C/alpha_N",
-    "alpha_N": "alpha_N",
-    "alpha_C": "alpha_C",
-    "alpha_D": "alpha_D",
-}
-
-
-def rows(found: list[Counting]) -> list[tuple[str, ...]]:
-    """The table: what N and C count, s, and the exponents with their intervals."""
-    from analysis import prose
-
-    names = [name for name in HEADS if name in found[0].exponents]
-    out: list[tuple[str, ...]] = [("N counts", "C counts", "s", *(HEADS[name] for name in names))]
-    for one in found:
-        known = [one.exponents[name] for name in names]
-        cells = [prose.MISSING if e.why else prose.estimate(e.value, e.interval) for e in known]
-        out.append((one.N, one.C, f"{one.s:.3f}", *cells))
-    return out

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.conventions import Counting, conventions
+from analysis.conventions import Counting
 from analysis.figures import marks, style
 from analysis.figures.source import Source
 
@@ -24,8 +24,7 @@ GUIDES = (("Kaplan 2020", 0.73), ("Hoffmann 2022", 0.50))
 
 def figure(source: Source, width: float = style.TEXT) -> Figure:
     """Two panels: the optimal path under each counting, and its exponents."""
-    reading = {k: v for k, v in source.choices.items() if k not in ("flops", "params")}
-    found = source.keep("conventions", lambda: conventions(source.name, **reading, **source.options))
+    found = source.countings()
     fig, (paths, exponents) = style.panels(width, 1, 2, height=2.7, ratios=(1.1, 1))
     colors = dict(zip(dict.fromkeys(one.C for one in found), COLORS, strict=False))
     for one in found:
