@@ -7,91 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from analysis import forecast, laws
-from analysis.fitting import fit, plain
+from analysis.fitting import fit
 from analysis.laws.law import Law
 from analysis.points import Points, load
+from analysis.scores import Backtest, Result, judge
 from analysis.solve import FitError
 from analysis.where import DataError
 
-COMBINED = "combined"
+__all__ = ["Backtest", "backtest"]
+
 FEW = 4  # tasks that are not worth a second process
-
-
-@dataclass(frozen=True)
-class Score:
-    """A law against what was held out, means over groups.
-
-    rmsle: √mean (ln ŷ − ln y)². relative: mean |ŷ/y − 1|. bias: mean of ln ŷ − ln y. coverage: share of points within
-    the prediction interval, which is `width` wide in ln y. weight: of the law in the combined forecast. groups: how
-    many it could be fitted to.
-    """
-
-    law: str
-    rmsle: float
-    relative: float
-    bias: float
-    coverage: float
-    width: float
-    groups: int
-    foretold: float
-    weight: float | None = None
-
-
-@dataclass(frozen=True)
-class Backtest:
-    """Scores of laws, the combined forecast last; by_group: {group: {law: rmsle}}; points and held: how many.
-
-    predicted: {group: {law: ŷ (n,)}} and measured {group: y (n,)} of what was held out.
-    """
-
-    source: str
-    holdout: str
-    level: float
-    points: int
-    held: int
-    scores: tuple[Score, ...]
-    by_group: dict[str, dict[str, float]]
-    weights: dict[str, float]
-    notes: tuple[str, ...]
-    predicted: dict[str, dict[str, np.ndarray]] = field(repr=False)
-    measured: dict[str, np.ndarray] = field(repr=False)
-
-    @property
-    def combined(self) -> Score:
-        """The combined forecast's."""
-        return self.scores[-1]
-
-    @property
-    def best(self) -> Score:
-        """The single law that turned out best, which nobody could have known."""
-        return min(self.scores[:-1], key=lambda one: (-one.groups, one.rmsle))
-
-    def to_json(self) -> dict[str, Any]:
-        """What `backtest --json` writes."""
-        return dict(
-            plain(
-                {
-                    "source": self.source,
-                    "holdout": self.holdout,
-                    "points": self.points,
-                    "held": self.held,
-                    "groups": len(self.by_group),
-                    "level": self.level,
-                    "scores": [vars(one) for one in self.scores],
-                    "weights": self.weights,
-                    "best": self.best.law,
-                    "by_group": self.by_group,
-                    "notes": list(self.notes),
-                }
-            )
-        )
 
 
 @dataclass(frozen=True)
@@ -104,18 +37,6 @@ class Task:
     held: np.ndarray  # (n,) bool
     splits: list[tuple[np.ndarray, np.ndarray]]
     options: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Result:
-    """What became of a task, or why not: predicted (n,), draws of it with noise (B, n), errors (v,) at each origin."""
-
-    group: str
-    law: str
-    predicted: np.ndarray
-    draws: np.ndarray
-    foretold: list[np.ndarray]
-    failed: str | None = None
 
 
 def name_of(law: str | Law) -> str:
@@ -163,7 +84,12 @@ def backtest(
     options |= {"bootstrap": bootstrap, "seed": seed, "level": level}
     tasks = _tasks(chosen, forms, parts, options)
     results = _run(tasks, workers, progress)
-    return _judge(str(source) if isinstance(source, str | Path) else "table", holdout, level, chosen, tasks, results)
+    by: dict[str, dict[str, Result]] = {}
+    for result in results:
+        by.setdefault(result.group, {})[result.law] = result
+    fitted_to = sum({task.group: int((~task.held).sum()) for task in tasks}.values())
+    name = str(source) if isinstance(source, str | Path) else "table"
+    return judge(by, name, holdout, level, fitted_to)
 
 
 def _parts(
@@ -241,7 +167,7 @@ def _run(tasks: list[Task], workers: int | None, progress: Callable[[int, int], 
         stream: Any = map(_one, tasks)
         pool = None
     else:
-        pool = ProcessPoolExecutor(workers)
+        pool = ProcessPoolExecutor(workers, get_context("spawn"))  # a fork would not have the threads of a solver
         stream = pool.map(_one, tasks)
     try:
         for result in stream:
@@ -258,11 +184,12 @@ def _one(task: Task) -> Result:
     """Fits one law to one group, foretells what it held back, and what its own end would have been."""
     form, name = form_of(task.law), name_of(task.law)
     points = task.everything.where(~task.held)
-    nothing = np.full(int(task.held.sum()), np.nan)
+    measured = task.everything[form.output][task.held]
     try:
         found = fit(points, task.law, **task.options)
     except FitError as error:
-        return Result(task.group, name, nothing, nothing[None], [], str(error))
+        nothing = np.full(len(measured), np.nan)
+        return Result(task.group, name, measured, nothing, nothing[None], [], str(error))
     # A law of a schedule needs every row of a curve to tell any of them.
     at = np.ones(len(task.held), bool) if form.labels else task.held
     inputs = {letter: task.everything[letter][at] for letter in form.inputs}
@@ -275,106 +202,4 @@ def _one(task: Task) -> Result:
     residual = residual[np.isfinite(residual)] * np.sqrt(n / max(n - len(form.parameters), 1))
     draws = draws * np.exp(rng.choice(residual - residual.mean(), size=draws.shape))
     told = forecast.foretold(points, found.points, form, found.objective, task.splits)
-    return Result(task.group, name, predicted, draws, told)
-
-
-def _judge(
-    source: str, holdout: str, level: float, chosen: list[str | Law], tasks: list[Task], results: list[Result]
-) -> Backtest:
-    names = [name_of(one) for one in chosen]
-    by: dict[str, dict[str, Result]] = {}
-    measured: dict[str, np.ndarray] = {}
-    for task, result in zip(tasks, results, strict=True):
-        by.setdefault(task.group, {})[result.law] = result
-        measured[task.group] = task.everything[form_of(task.law).output][task.held]
-    fitted = [name for name in names if any(by[group][name].failed is None for group in by)]
-    if not fitted:
-        raise FitError(next(result.failed for result in results if result.failed) or "no law could be fitted")
-    weights, notes = _weights(by, fitted)
-    for name in names:
-        why = [group for group in by if by[group][name].failed]
-        if why:
-            notes.append(f"{name}: not fitted to {len(why)} of {len(by)} groups: {by[why[0]][name].failed}")
-    for group in by:
-        by[group][COMBINED] = _combine(by[group], weights)
-    scores = tuple(_score(name, by, measured, level, weights) for name in (*fitted, COMBINED))
-    first = {task.group: task for task in tasks}.values()
-    return Backtest(
-        source=source,
-        holdout=holdout,
-        level=level,
-        points=sum(int((~task.held).sum()) for task in first),
-        held=sum(int(task.held.sum()) for task in first),
-        scores=scores,
-        by_group={
-            group: {name: _rmsle(by[group][name], measured[group]) for name in (*fitted, COMBINED)} for group in by
-        },
-        weights=weights,
-        notes=tuple(notes),
-        predicted={group: {name: one.predicted for name, one in by[group].items()} for group in by},
-        measured=measured,
-    )
-
-
-def _weights(by: dict[str, dict[str, Result]], names: list[str]) -> tuple[dict[str, float], list[str]]:
-    """Of each law in the combined forecast, by what it foretold in all groups, and what there is to say of them."""
-    errors = []
-    for results in by.values():
-        told = [results[name].foretold for name in names]
-        count = max(len(one) for one in told)
-        group = []
-        for origin in range(count):
-            size = max(len(one[origin]) for one in told if one)
-            group.append(np.stack([one[origin] if one else np.full(size, forecast.LOST) for one in told]))
-        errors.append(group)
-    if not any(errors):
-        return {name: 1 / len(names) for name in names}, [
-            "too few points to try the laws on their own end: all count alike"
-        ]
-    return dict(zip(names, map(float, forecast.weigh(errors)), strict=True)), []
-
-
-def _combine(results: dict[str, Result], weights: dict[str, float]) -> Result:
-    """The weighted geometric mean of what could be fitted; its draws are theirs, as many of each as it counts."""
-    told = [one for one in results.values() if one.failed is None and np.isfinite(one.predicted).all()]
-    some = next(iter(results.values()))
-    if not told:
-        return Result(some.group, COMBINED, some.predicted, some.draws, [], "no law could be fitted")
-    w = np.array([weights[one.law] for one in told])
-    w = w / w.sum() if w.sum() > 0 else np.full(len(w), 1 / len(w))
-    predicted = np.exp(sum(share * np.log(one.predicted) for share, one in zip(w, told, strict=True)))
-    rng = np.random.default_rng(0)
-    size = max(len(one.draws) for one in told)
-    counts = np.maximum(np.round(w * size).astype(int), 0)
-    draws = [one.draws[rng.integers(len(one.draws), size=count)] for count, one in zip(counts, told, strict=True)]
-    return Result(some.group, COMBINED, predicted, np.concatenate(draws), [])
-
-
-def _errors(result: Result, measured: np.ndarray) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        return np.log(result.predicted) - np.log(measured)
-
-
-def _rmsle(result: Result, measured: np.ndarray) -> float:
-    return float(np.sqrt(np.mean(_errors(result, measured) ** 2)))
-
-
-def _score(
-    name: str,
-    by: dict[str, dict[str, Result]],
-    measured: dict[str, np.ndarray],
-    level: float,
-    weights: dict[str, float],
-) -> Score:
-    rows, told = [], []
-    for group, results in by.items():
-        one, y = results[name], measured[group]
-        if one.failed is None:
-            low, high = np.nanquantile(one.draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
-            error = _errors(one, y)
-            inside, width = np.mean((low <= y) & (y <= high)), np.mean(np.log(high / low))
-            rows.append([_rmsle(one, y), np.mean(np.abs(np.expm1(error))), error.mean(), inside, width])
-            told += [float(np.sqrt(np.mean(e**2))) for e in one.foretold]
-    means = [float(value) for value in np.mean(rows, 0)]
-    back = float(np.mean(told)) if told else float("nan")
-    return Score(name, *means, groups=len(rows), foretold=back, weight=weights.get(name))
+    return Result(task.group, name, measured, predicted, draws, told)

@@ -1,9 +1,9 @@
 """A forecast of several laws together: how much each counts is told by how well it foretold the end of its own points.
 
 Each law is fitted again to the beginning of the points and foretells what comes next, as far ahead as the forecast
-itself reaches (leave-future-out, Bürkner 2020). The combined forecast is the weighted geometric mean; its weights,
-at least 0 and 1 together, make the error of what was foretold least (stacking, Wolpert 1992). What is to be forecast
-is never looked at, but for how far ahead it lies.
+itself reaches (leave-future-out, Bürkner 2020). The combined forecast is the weighted geometric mean, and a law counts
+by the inverse of its error there (Bates 1969), over all groups together. What is to be forecast is never looked at, but
+for how far ahead it lies.
 
 Key: K laws, G groups, n points, v points foretold.
 """
@@ -23,6 +23,10 @@ from analysis.solve import FitError
 
 ORIGINS = 3  # times at which a forecast is tried
 FOLDS = 5  # where what is held out does not lie ahead
+# Bates and Granger's weights are inverse squares, best of errors that have nothing to do with each other; those of laws
+# fitted to one curve go together, and then the better ones deserve more. Of 2, 3, 4, 6, 8, the best law alone and
+# stacking (the weights least in error), 4 did best where each curve's own fitted part was cut once and twice more.
+SHARPNESS = 4
 LOST = 10.0  # error, in ln, of a law that gives no value
 
 
@@ -115,33 +119,11 @@ def foretold(
 
 
 def weigh(errors: list[list[np.ndarray]]) -> np.ndarray:
-    """Weights (K,) that make the mean over groups of the root mean square of the weighted errors least.
+    """Weights (K,), as the inverse fourth power of each law's mean root mean square over groups and origins.
 
-    errors: for each group, one (K, v) an origin. Without any, all laws count alike.
+    errors: for each group, one (K, v) an origin.
     """
-    from scipy.optimize import minimize
-
-    groups = [group for group in errors if group]
-    if not groups:
-        raise ValueError("no errors to weigh by")
-    K = len(groups[0][0])
-
-    def score(w: np.ndarray) -> tuple[float, np.ndarray]:
-        total, slope = 0.0, np.zeros(K)
-        for group in groups:
-            for E in group:
-                mixed = w @ E
-                size = max(float(np.sqrt(np.mean(mixed**2))), 1e-12)
-                share = 1 / (len(groups) * len(group))
-                total += share * size
-                slope += share * (E @ mixed) / (len(mixed) * size)
-        return total, slope
-
-    starts = [np.full(K, 1 / K), *np.eye(K)]
-    rule = {"type": "eq", "fun": lambda w: w.sum() - 1, "jac": lambda w: np.ones(K)}
-    found = [
-        minimize(score, w, jac=True, method="SLSQP", bounds=[(0, 1)] * K, constraints=[rule], options={"ftol": 1e-12})
-        for w in starts
-    ]
-    w = np.clip(min(found, key=lambda one: float(one.fun)).x, 0, None)
+    size = [np.mean([np.sqrt(np.mean(E**2, -1)) for E in group], 0) for group in errors if group]
+    mean = np.mean(size, 0)
+    w = (mean.min() / np.maximum(mean, 1e-12)) ** SHARPNESS
     return np.asarray(w / w.sum())

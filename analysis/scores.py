@@ -1,159 +1,185 @@
-"""Scores of models: read from a table with gaps, filled in, and turned into principal components.
+"""What a backtest comes to: each law's error and interval on what was held out, and the forecast of all of them.
 
-Key: m models, s scores, K components, y the task's score (0 to 1).
+Key: K laws, n held-out points, v points foretold, B draws.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from analysis import files
-from analysis import where as language
-from analysis.cells import listed, where_in_file
-from analysis.where import DataError
+from analysis import forecast
+from analysis.fitting import plain
+from analysis.solve import FitError
 
-ROUNDS = 1000  # of filling in; the code of Ruan 2024 has as many
+COMBINED = "combined"
 
 
 @dataclass(frozen=True)
-class Components:
-    """Principal components of scores (K, s), about `mean` (s,); share of the scores' variance that each has (K,)."""
+class Result:
+    """A law on one group, or why not: measured, predicted (n,), draws with noise (B, n), errors (v,) at each origin."""
 
-    mean: np.ndarray
-    loadings: np.ndarray
-    share: np.ndarray
-
-    def of(self, scores: np.ndarray) -> np.ndarray:
-        """Components (m, K) of scores (m, s)."""
-        return np.asarray((scores - self.mean) @ self.loadings.T)
+    group: str
+    law: str
+    measured: np.ndarray
+    predicted: np.ndarray
+    draws: np.ndarray
+    foretold: list[np.ndarray]
+    failed: str | None = None
 
 
 @dataclass(frozen=True)
-class Models:
-    """scores (m, s), NaN where missing; y (m,), NaN where not known; held (m,): to be predicted, not fitted to."""
+class Score:
+    """A law against what was held out, means over groups.
 
-    scores: np.ndarray
-    y: np.ndarray
-    held: np.ndarray
-    names: list[str]
-    source: str
-
-
-def read(source: Any, scores: Sequence[str], target: str, holdout: str | None, full: float, name: str | None) -> Models:
-    """Models of a table; the arguments are those of observational.fit."""
-    frame, said = _table(source)
-    if len(set(scores)) < max(len(scores), 2):
-        raise DataError(f"scores {', '.join(scores)}: two different columns at least")
-    x = np.stack([_numbers(frame, column, said) for column in scores], -1)
-    y = _numbers(frame, target, said) / full
-    _shares(x, y, (*scores, target), full, said)
-    return Models(x, y, ~np.isnan(y) & _held(frame, holdout, said), _names(frame, name, said), said)
-
-
-def fill(train: np.ndarray, held: np.ndarray, components: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (m, s) without gaps, by principal components of the standardised training scores (Ruan 2024, section 3.1).
-
-    A gap begins at the mean and takes what the components say of it until nothing changes; held-out rows take the
-    training rows' components. What is filled in lies between 0 and 1.
+    rmsle: √mean (ln ŷ − ln y)². relative: mean |ŷ/y − 1|. bias: mean of ln ŷ − ln y. coverage: share of points within
+    the prediction interval, which is `width` wide in ln y. weight: of the law in the combined forecast. groups: how
+    many it could be fitted to.
     """
-    with np.errstate(invalid="ignore"):
-        mean, spread = np.nanmean(train, 0), np.nanstd(train, 0)
-    spread = np.where(spread > 0, spread, 1.0)
-    fixed: Components | None = None
-    out = []
-    for rows in (train, held):
-        gaps = np.isnan(rows)
-        z = np.where(gaps, 0.0, (rows - mean) / spread)
-        used = fixed
-        for _ in range(ROUNDS if gaps.any() else 1):
-            used = fixed or principal(z, components)
-            new = np.where(gaps, used.mean + used.of(z) @ used.loadings, z)
-            still = bool(np.abs(new - z).max(initial=0.0) < 1e-12)
-            z = new
-            if still:
-                break
-        fixed = used
-        out.append(np.where(gaps, np.clip(z * spread + mean, 0.0, 1.0), rows))
-    return out[0], out[1]
+
+    law: str
+    rmsle: float
+    relative: float
+    bias: float
+    coverage: float
+    width: float
+    groups: int
+    foretold: float
+    weight: float | None = None
 
 
-def principal(scores: np.ndarray, components: int) -> Components:
-    """The first components of scores (m, s) about their mean; each points to where most scores rise."""
-    mean = scores.mean(0)
-    _, size, loadings = np.linalg.svd(scores - mean, full_matrices=False)
-    loadings = loadings * np.where(loadings.sum(1) < 0, -1.0, 1.0)[:, None]
-    total = max(float(np.sum(size**2)), 1e-300)
-    return Components(mean, loadings[:components], size[:components] ** 2 / total)
+@dataclass(frozen=True)
+class Backtest:
+    """Scores of laws, the combined forecast last; by_group: {group: {law: rmsle}}; points and held: how many.
 
+    predicted: {group: {law: ŷ (n,)}} and measured {group: y (n,)} of what was held out.
+    """
 
-def _table(source: Any) -> tuple[pd.DataFrame, str]:
-    if isinstance(source, pd.DataFrame | Mapping):
-        return pd.DataFrame(source).reset_index(drop=True), "table"
-    path = Path(source)
-    if not path.is_file():
-        raise DataError(f"{path}: not a file: an observational law is fitted to a table of models")
-    return files.read(path).frame, str(path)
+    source: str
+    holdout: str
+    level: float
+    points: int
+    held: int
+    scores: tuple[Score, ...]
+    by_group: dict[str, dict[str, float]]
+    weights: dict[str, float]
+    notes: tuple[str, ...]
+    predicted: dict[str, dict[str, np.ndarray]] = field(repr=False)
+    measured: dict[str, np.ndarray] = field(repr=False)
 
+    @property
+    def combined(self) -> Score:
+        """The combined forecast's."""
+        return self.scores[-1]
 
-def _numbers(frame: pd.DataFrame, name: str, said: str) -> np.ndarray:
-    """A column as float64 (m,), NaN where the cell is empty; DataError for what is no number."""
-    if name not in frame.columns:
-        raise DataError(f"{said}: no column {name!r}: it has {listed(frame.columns)}")
-    text = frame[name].astype("string").str.strip()
-    void = (text.isna() | text.str.lower().isin(["", "nan", "na", "n/a", "null", "none", "-"])).to_numpy(bool)
-    number = pd.to_numeric(text.mask(void), errors="coerce").to_numpy(np.float64, na_value=np.nan)
-    bad = ~void & ~np.isfinite(number)
-    if bad.any():
-        at = int(np.argmax(bad))
-        raise DataError(f"{where_in_file(said, at)}, column {name}: {text[at]!r} is not a number")
-    return number
+    @property
+    def best(self) -> Score:
+        """The single law that turned out best, which nobody could have known."""
+        return min(self.scores[:-1], key=lambda one: (-one.groups, one.rmsle))
 
-
-def _shares(x: np.ndarray, y: np.ndarray, named: tuple[str, ...], full: float, said: str) -> None:
-    """DataError for a score beyond 0 to 1, or a model without any."""
-    for name, values in zip(named, (*x.T, y), strict=True):
-        beyond = (values < 0) | (values > 1)
-        if beyond.any():
-            at = int(np.argmax(beyond))
-            cell = values[at] * (full if name == named[-1] else 1)
-            how = (
-                f"full marks are {full:g}: say how many with --full"
-                if name == named[-1]
-                else "give shares of full marks"
+    def to_json(self) -> dict[str, Any]:
+        """What `backtest --json` writes."""
+        return dict(
+            plain(
+                {
+                    "source": self.source,
+                    "holdout": self.holdout,
+                    "points": self.points,
+                    "held": self.held,
+                    "groups": len(self.by_group),
+                    "level": self.level,
+                    "scores": [vars(one) for one in self.scores],
+                    "weights": self.weights,
+                    "best": self.best.law,
+                    "by_group": self.by_group,
+                    "notes": list(self.notes),
+                }
             )
-            raise DataError(f"{where_in_file(said, at)}, column {name}: {cell:g} is not from 0 to 1 ({how})")
-    empty = np.isnan(x).all(1) & ~np.isnan(y)
-    if empty.any():
-        raise DataError(f"{where_in_file(said, int(np.argmax(empty)))}: has none of the scores: leave it out")
+        )
 
 
-def _held(frame: pd.DataFrame, holdout: str | None, said: str) -> np.ndarray:
-    """Rows to hold out (m,)."""
-    if holdout is None:
-        return np.zeros(len(frame), bool)
+def judge(by: dict[str, dict[str, Result]], source: str, holdout: str, level: float, points: int) -> Backtest:
+    """What results, {group: {law: ...}}, come to. Raises FitError where no law could be fitted."""
+    names = list(next(iter(by.values())))
+    fitted = [name for name in names if any(results[name].failed is None for results in by.values())]
+    if not fitted:
+        raise FitError(next(one.failed for results in by.values() for one in results.values() if one.failed))
+    weights, notes = _weights(by, fitted)
+    for name in names:
+        why = [results[name].failed for results in by.values() if results[name].failed]
+        if why:
+            notes.append(f"{name}: not fitted to {len(why)} of {len(by)} groups: {why[0]}")
+    everyone = {group: {**results, COMBINED: _combine(results, weights)} for group, results in by.items()}
+    shown = (*fitted, COMBINED)
+    return Backtest(
+        source=source,
+        holdout=holdout,
+        level=level,
+        points=points,
+        held=sum(len(next(iter(results.values())).measured) for results in by.values()),
+        scores=tuple(_score(name, everyone, level, weights) for name in shown),
+        by_group={group: {name: _rmsle(results[name]) for name in shown} for group, results in everyone.items()},
+        weights=weights,
+        notes=tuple(notes),
+        predicted={g: {name: one.predicted for name, one in results.items()} for g, results in everyone.items()},
+        measured={g: results[COMBINED].measured for g, results in everyone.items()},
+    )
 
-    def values(name: str) -> np.ndarray:
-        if name not in frame.columns:
-            raise DataError(f"holdout {holdout!r}: no column {name!r}: it has {listed(frame.columns)}")
-        try:
-            return _numbers(frame, name, said)
-        except DataError:
-            return frame[name].fillna("").astype(str).to_numpy(object)
 
-    return language.rows(holdout, values, len(frame))
+def _weights(by: dict[str, dict[str, Result]], names: list[str]) -> tuple[dict[str, float], list[str]]:
+    """Of each law in the combined forecast, by what it foretold in all groups, and what there is to say of them."""
+    errors = []
+    for results in by.values():
+        told = [results[name].foretold for name in names]
+        count = max(len(one) for one in told)
+        group = []
+        for origin in range(count):
+            size = max(len(one[origin]) for one in told if one)
+            group.append(np.stack([one[origin] if one else np.full(size, forecast.LOST) for one in told]))
+        errors.append(group)
+    if not any(errors):
+        return {name: 1 / len(names) for name in names}, [
+            "too few points to try the laws on their own end: all count alike"
+        ]
+    return dict(zip(names, map(float, forecast.weigh(errors)), strict=True)), []
 
 
-def _names(frame: pd.DataFrame, name: str | None, said: str) -> list[str]:
-    usual = [c for c in frame.columns if str(c).lower() in ("model", "name")]
-    if name is not None and name not in frame.columns:
-        raise DataError(f"{said}: no column {name!r} to name models by: it has {listed(frame.columns)}")
-    chosen = name or (usual[0] if usual else None)
-    if chosen is None or frame[chosen].duplicated().any():
-        return [where_in_file(said, i) for i in range(len(frame))]
-    return [str(cell) for cell in frame[chosen]]
+def _combine(results: dict[str, Result], weights: dict[str, float]) -> Result:
+    """The weighted geometric mean of what could be fitted; its draws are theirs, as many of each as it counts."""
+    told = [one for one in results.values() if one.failed is None and np.isfinite(one.predicted).all()]
+    some = next(iter(results.values()))
+    if not told:
+        return Result(some.group, COMBINED, some.measured, some.predicted, some.draws, [], "no law could be fitted")
+    w = np.array([weights[one.law] for one in told])
+    w = w / w.sum() if w.sum() > 0 else np.full(len(w), 1 / len(w))
+    predicted = np.exp(sum(share * np.log(one.predicted) for share, one in zip(w, told, strict=True)))
+    rng = np.random.default_rng(0)
+    size = max(len(one.draws) for one in told)
+    counts = np.maximum(np.round(w * size).astype(int), 0)
+    draws = [one.draws[rng.integers(len(one.draws), size=count)] for count, one in zip(counts, told, strict=True)]
+    return Result(some.group, COMBINED, some.measured, predicted, np.concatenate(draws), [])
+
+
+def _errors(result: Result) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return np.log(result.predicted) - np.log(result.measured)
+
+
+def _rmsle(result: Result) -> float:
+    return float(np.sqrt(np.mean(_errors(result) ** 2)))
+
+
+def _score(name: str, by: dict[str, dict[str, Result]], level: float, weights: dict[str, float]) -> Score:
+    some = [results[name] for results in by.values() if results[name].failed is None]
+    rows, told = [], []
+    for one in some:
+        low, high = np.nanquantile(one.draws, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        error = _errors(one)
+        inside, width = np.mean((low <= one.measured) & (one.measured <= high)), np.mean(np.log(high / low))
+        rows.append([_rmsle(one), np.mean(np.abs(np.expm1(error))), error.mean(), inside, width])
+        told += [float(np.sqrt(np.mean(e**2))) for e in one.foretold]
+    rmsle, relative, bias, coverage, width = (float(value) for value in np.mean(rows, 0))
+    back = float(np.mean(told)) if told else float("nan")
+    return Score(name, rmsle, relative, bias, coverage, width, len(some), back, weights.get(name))

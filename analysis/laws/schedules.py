@@ -95,32 +95,35 @@ def _one(at: np.ndarray, step: np.ndarray, lr: np.ndarray) -> tuple[np.ndarray, 
     return sums[own], np.concatenate(found, -1)
 
 
-def _by_rows(law_S: dict[str, Array], pairs: int) -> list[slice]:
+def _by_rows(sets: int, pairs: int) -> list[slice]:
     """Slices of the parameter sets, few enough at once."""
-    sets = max((len(v) for v in law_S.values()), default=1)
     part = max(1, LARGEST // max(pairs, 1))
     return [slice(i, i + part) for i in range(0, sets, part)]
 
 
 def _reduction(told: Schedule, C: Array, beta: Array, gamma: Array) -> np.ndarray:
-    """Σ_k (η_k − η_{k−1})·(1 − (1 + C·η_k^−γ·(S1(t) − S1(k)))^−β), (S, n): below 0 where the rate has fallen."""
+    """Σ_k (η_k − η_{k−1})·(1 − (1 + C·η_k^−γ·(S1(t) − S1(k)))^−β): below 0 where the rate has fallen.
+
+    (S, n), or (n,) of plain numbers.
+    """
+    single = not any(np.ndim(v) for v in (C, beta, gamma))
     C, beta, gamma = np.broadcast_arrays(*(np.reshape(v, (-1, 1)) for v in (C, beta, gamma)))
     out = []
     logs = np.log(np.maximum(told.rate, 1e-30))
-    for rows in _by_rows({"C": C}, len(told.change)):
+    for rows in _by_rows(len(C), len(told.change)):
         grown = C[rows] * np.exp(-gamma[rows] * logs) * told.since
         out.append(told.total(-told.change * np.expm1(-beta[rows] * np.log1p(grown))))
-    return np.concatenate(out)
+    return out[0][0] if single else np.concatenate(out)
 
 
 def _annealed(told: Schedule, lam: Array) -> np.ndarray:
-    """S2 = Σ_k (η_{k−1} − η_k)·(1 − λ^(t − k)) / (1 − λ), (S, n)."""
-    lam = np.reshape(lam, (-1, 1))
+    """S2 = Σ_k (η_{k−1} − η_k)·(1 − λ^(t − k)) / (1 − λ), (S, n), or (n,) of plain numbers."""
+    single, lam = not np.ndim(lam), np.reshape(lam, (-1, 1))
     out = []
-    for rows in _by_rows({"lam": lam}, len(told.change)):
+    for rows in _by_rows(len(lam), len(told.change)):
         with np.errstate(divide="ignore"):
             out.append(told.total(told.change * np.expm1(np.log(lam[rows]) * told.steps) / (1 - lam[rows])))
-    return np.concatenate(out)
+    return out[0][0] if single else np.concatenate(out)
 
 
 def multi_power(
