@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.problem import Problem
-from analysis.solve import FitError, gradient, polish
+from analysis.solve import FitError, polish
 
 REACH = 10.8  # n·ln(objective / lowest) within which noise does not tell two minima apart: χ²(1) at 0.999
 APART = 0.02  # in a coordinate, relative above 1: nearer ones are the same
@@ -71,24 +71,37 @@ def _solved(problem: Problem, u_P: np.ndarray) -> np.ndarray:
 
 
 def _descend(problem: Problem, u_P: np.ndarray, strides: int = 3000) -> np.ndarray:
-    low, high = problem.limits()
     for _ in range(strides):
-        g, H = _normal(problem, u_P)
-        free = ~(((u_P <= low) & (g > 0)) | ((u_P >= high) & (g < 0)))
-        move = np.zeros_like(u_P)
-        move[free] = -_least(H[np.ix_(free, free)], g[free])
-        longest = float(np.max(np.abs(move) / np.maximum(1.0, np.abs(u_P))))
-        new = _lower(problem, u_P, move * min(1.0, STRIDE / max(longest, 1e-300)))
+        new = _stride(problem, u_P)
         if np.array_equal(new, u_P):
             break
         u_P = new
     return u_P
 
 
+def _stride(problem: Problem, u_P: np.ndarray) -> np.ndarray:
+    """One step; a coordinate that it would push through a bound stays, and the others step without it."""
+    low, high = problem.limits()
+    g, H = _normal(problem, u_P)
+    free = ~(((u_P <= low) & (g > 0)) | ((u_P >= high) & (g < 0)))
+    while free.any():
+        move = np.zeros_like(u_P)
+        move[free] = -_least(H[np.ix_(free, free)], g[free])
+        longest = float(np.max(np.abs(move) / np.maximum(1.0, np.abs(u_P))))
+        move *= min(1.0, STRIDE / max(longest, 1e-300))
+        new = _lower(problem, u_P, move)
+        through = (u_P + move < low) | (u_P + move > high)
+        if not np.array_equal(new, u_P) or not through.any():
+            return new
+        free &= ~through
+    return u_P
+
+
 def _normal(problem: Problem, u_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Gradient (P,) of the objective, and what stands for its Hessian (P, P)."""
     J, r = problem.jacobian(u_P[None])[0], problem.residual(u_P[None])[0]
-    return gradient(problem, u_P[None])[0], (J * (problem.weights * problem.objective.bend(r, 1.0))) @ J.T
+    slope = problem.weights * problem.objective.slope(r)
+    return J @ slope, (J * (problem.weights * problem.objective.bend(r, 1.0))) @ J.T
 
 
 def _least(H: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -98,9 +111,13 @@ def _least(H: np.ndarray, g: np.ndarray) -> np.ndarray:
 
 def _lower(problem: Problem, u_P: np.ndarray, move_P: np.ndarray) -> np.ndarray:
     """As far along a move as lowers the objective: all of it, half, a quarter, ..."""
-    tried = np.clip(u_P + move_P * 0.5 ** np.arange(30)[:, None], *problem.limits())
-    better = np.flatnonzero(_cost(problem, tried) < _cost(problem, u_P[None])[0] * (1 - 1e-13))
-    return tried[better[0]] if len(better) else u_P
+    least = _cost(problem, u_P[None])[0] * (1 - 1e-13)
+    for halved in (np.arange(1), np.arange(1, 30)):  # nearly always all of it
+        tried = np.clip(u_P + move_P * 0.5 ** halved[:, None], *problem.limits())
+        better = np.flatnonzero(_cost(problem, tried) < least)
+        if len(better):
+            return tried[better[0]]
+    return u_P
 
 
 def said(problem: Problem, minima: list[np.ndarray]) -> list[str]:

@@ -184,6 +184,10 @@ AT_LEAST_1 = laws.Law(
     {"E": (0.3, 1.0), "A": (2.0, 50.0), "B": (2.0, 50.0), "alpha": (0.05, 0.2, 0.5), "beta": (0.05, 0.2, 0.5)},
     bounds={"A": (1.0, 1e80), "B": (1.0, 1e80), "alpha": (1e-3, 5.0), "beta": (1e-3, 5.0)},
 )
+BESIDE = {
+    "mmlu_avg_test_5shot": {"E": 1.2, "A": 1.01, "B": 1.01, "alpha": 0.12, "beta": 0.1},
+    "hellaswag_val_5shot": {"E": 0.0, "A": 1.55, "B": 1.0, "alpha": 0.0174, "beta": 0.0597},
+}
 
 
 @published
@@ -191,8 +195,9 @@ AT_LEAST_1 = laws.Law(
 def test_olmo_ladder_2024_from_the_choices_alone(task: str) -> None:
     """Their other task loss, over the answers' choices: the last checkpoint alone, no average.
 
-    Their code keeps ln A and ln B at 0 or more, and on three of four tasks that decides. Our own fit has no such bound
-    and a lower objective there, with E at 0: it says so, and foretells up to 1% less loss.
+    Their code keeps ln A and ln B at 0 or more, and on three of four tasks that decides; on two of those it stopped at
+    a minimum that is not the lowest even so, and is found from beside it. Our own fit has no such bound and a lower
+    objective there, with E at 0: it says so, and foretells up to 1% less loss.
     """
     table = pd.read_csv(OLMO / "published_13B_predictions.csv").set_index(["stage", "Task"])["Pred"]
     rows = pd.read_csv(OLMO / "checkpoints.csv").query("mode == 'train'")
@@ -203,7 +208,7 @@ def test_olmo_ladder_2024_from_the_choices_alone(task: str) -> None:
         more={"Acc": rows[f"{task}:rc_acc"].to_numpy(float)},
     )
     ends = twostep.finals(points, last=1)
-    theirs, ours = fit(ends, AT_LEAST_1, bootstrap=100), fit(ends, "chinchilla", bootstrap=100)
+    theirs, ours = fit(ends, AT_LEAST_1, start=BESIDE.get(task), bootstrap=100), fit(ends, "chinchilla", bootstrap=100)
     said = table["step1_taskce_main", task]
     assert theirs.predict(**TARGET) == pytest.approx(said, abs=1e-5)
     if task == "arc_easy_test_5shot":
