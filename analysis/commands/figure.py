@@ -10,10 +10,12 @@ from analysis.commands import options
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     figure = commands.add_parser("figure", help="draw one figure")
-    figure.add_argument("name", metavar="NAME", help="kaplan, curves, isoflop, contours, parity, law, conventions")
+    figure.add_argument(
+        "name", metavar="NAME", help="kaplan, curves, isoflop, contours, parity, law, profile, conventions"
+    )
     figure.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     figure.add_argument("--out", required=True, metavar="FILE", help="where to: .pdf, .png or .svg")
-    figure.add_argument("--law", help="that law, contours and parity show (chinchilla)")
+    figure.add_argument("--law", help="that law, profile, contours and parity show (chinchilla)")
     figure.add_argument("--width", default="text", help="text (5.5 in, default) or column (3.25 in)")
     options.reading(figure)
 

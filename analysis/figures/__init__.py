@@ -31,6 +31,7 @@ FIGURES = {
     "contours": "analysis.figures.contours",
     "parity": "analysis.figures.parity",
     "law": "analysis.figures.law",
+    "profile": "analysis.figures.profile",
     "conventions": "analysis.figures.conventions",
 }
 FORMATS = ("pdf", "png", "svg")

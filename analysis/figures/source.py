@@ -53,6 +53,18 @@ class Source:
 
         return self.keep(law, lambda: fit(self.points, law, **self.options))
 
+    def profiled(self, law: str) -> Fit:
+        """The same with intervals by profile, and the profiles themselves."""
+        from analysis.fitting import fit
+
+        def again() -> Fit:
+            plain = self.fit(law)
+            held = {"fix": {k: v for k, v in plain.held.items() if not isinstance(v, str)}}
+            tied = {"tie": {k: v for k, v in plain.held.items() if isinstance(v, str)}}
+            return fit(self.points, plain.form or law, **{**self.options, **held, **tied, "intervals": "profile"})
+
+        return self.keep(f"profiles of {law}", again)
+
     def isoflop(self) -> IsoFlop:
         """Approach 2's parabolas; FitError where there are none."""
         from analysis.isoflop import isoflop

@@ -216,6 +216,14 @@ def short(value: float) -> str:
     return f"{value:.3g}" if value < 1e3 else power(value)
 
 
+def symbol(name: str) -> str:
+    """A parameter's name as mathtext, without the dollars."""
+    greek = ("alpha", "beta", "gamma", "delta", "epsilon", "eta", "kappa", "lambda", "sigma", "omega")
+    head, _, below = name.partition("_")
+    said = rf"\{head}" if head in greek else head if len(head) == 1 else rf"\mathrm{{{head}}}"
+    return rf"{said}_{{\mathrm{{{below.replace('_', ' ')}}}}}" if below else said
+
+
 def power(value: float, digits: int = 2) -> str:
     r"""A number as mathtext, 3.2{\times}10^{18}, without the dollars."""
     if not math.isfinite(value) or value == 0:
