@@ -19,6 +19,7 @@ from analysis.laws.law import Law
 from analysis.objective import OBJECTIVES
 from analysis.points import Points
 from analysis.problem import Problem
+from analysis.search import search
 from analysis.solve import FitError
 
 ORIGINS = 3  # times at which a forecast is tried
@@ -83,14 +84,12 @@ def origins(
 
 def estimate(points: Points, form: Law, objective: dict[str, Any]) -> dict[str, float]:
     """The parameters alone, without their doubt, under an objective as `Fit.objective` tells it. Raises FitError."""
-    from analysis.fitting import search
-
     told = {name: objective[name] for name in ("delta", "undertuned") if name in objective}
     chosen = replace(OBJECTIVES[objective["name"]], **told)
     weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
     inputs = tuple(points[letter] for letter in form.inputs)
     problem = Problem(form, inputs, chosen.of(points[form.output]), weights, chosen)
-    u, _, _ = search(problem)
+    u, _, _ = search(problem, others=False)
     return {name: float(value[0]) for name, value in problem.params(u[None]).items()}
 
 

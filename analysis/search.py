@@ -14,8 +14,8 @@ from analysis.solve import FitError, Problem, minimise, polish, vertex
 SAMPLE = 4000  # points that the starts are searched on; more than these are used from the best start on
 
 
-def search(problem: Problem) -> tuple[np.ndarray, dict[str, int], list[np.ndarray]]:
-    """The best coordinates (P,), to the last digits; how many starts agree; other minima.
+def search(problem: Problem, others: bool = True) -> tuple[np.ndarray, dict[str, int], list[np.ndarray]]:
+    """The best coordinates (P,), to the last digits; how many starts agree; `others`: the other minima.
 
     tried and agreed are of the law's starts: a valley that the grid finds and no start does leaves agreed at 0. cells
     is the size of the grid, where there was one.
@@ -41,7 +41,7 @@ def search(problem: Problem) -> tuple[np.ndarray, dict[str, int], list[np.ndarra
     floor = 1e-14 * np.sum(sample.weights) * (problem.objective.turn or 1.0)
     agreed = int(np.sum(cost[: len(starts)] <= cost[best] * (1 + 1e-4) + floor))
     tried = {"tried": len(starts), "agreed": agreed} | ({"cells": cells} if cells else {})
-    whole = sample is problem and problem.objective.smooth is None
+    whole = others and sample is problem and problem.objective.smooth is None
     return u, tried, valleys.others(problem, found, cost, u) if whole else []
 
 

@@ -51,9 +51,10 @@ def share(k: Array, alpha: Array, steps: int = 60) -> Array:
     with np.errstate(all="ignore"):
         z = np.where(k < 0, k, k / alpha)
         for _ in range(steps):
-            small = np.logaddexp(0, -z)  # −ln t; and −ln(1 − t) is that + z
-            slope = np.exp(-small - z) + alpha * np.exp(-small)
-            step = (alpha * (small + z) - small - k) / slope
+            tail = np.exp(-np.abs(z))
+            small = np.log1p(tail) + np.maximum(-z, 0)  # −ln t; and −ln(1 − t) is that + z
+            rest = np.where(z > 0, tail, 1.0) / (1 + tail)  # 1 − t
+            step = (alpha * (small + z) - small - k) / (rest + alpha * (1 - rest))
             z = z - step
             if not np.any(np.abs(step) > 1e-8 * np.maximum(np.abs(z), 1.0)):  # the next would be its square
                 break
