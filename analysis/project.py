@@ -51,8 +51,11 @@ class Inner:
         return self.objective.of(model) - self.y, columns * self.objective.steepness(model)[:, None]
 
 
-def projected(problem: Problem, free_SK: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (S, P) with the linear ones solved for, and the objective (S,), at nonlinear coordinates."""
+def projected(problem: Problem, free_SK: np.ndarray, tolerance: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates (S, P) with the linear ones solved for, and the objective (S,), at nonlinear coordinates.
+
+    tolerance: of the objective, relatively, at which a row ends; a rough answer tells cells of the grid apart.
+    """
     first, rows, n = len(problem.law.linear), len(free_SK), problem.y.shape[-1]
     u = np.concatenate([np.full((rows, first), problem.typical() / max(first, 1)), free_SK], -1)
     with np.errstate(all="ignore"):
@@ -69,7 +72,7 @@ def projected(problem: Problem, free_SK: np.ndarray) -> tuple[np.ndarray, np.nda
             low[:first],
             high[:first],
         )
-        u[:, :first], cost = minimise(inner, u[:, :first], iterations=30, tolerance=1e-3)
+        u[:, :first], cost = minimise(inner, u[:, :first], iterations=60, tolerance=tolerance)
     return u, cost
 
 
