@@ -90,9 +90,8 @@ def test_unrepeated_data_are_chinchillas() -> None:
     assert (unique_parameters(D, A=520.0, B=1488.0, alpha=0.35, beta=0.37) > N).all()
     once = laws.LAWS["data-constrained"].function(N, D, D, **p, RD_star=15.0, RN_star=5.0)
     assert np.allclose(once, laws.chinchilla(N, D, **p), rtol=1e-14)
-    for letter, least in (("U", 2e12), ("N", 1e9)):  # more unique tokens than were seen are not worth more
-        assert letter in "UN" and least > 0
-    assert np.array_equal(laws.LAWS["data-constrained"].function(N, D, 2 * D, **p, RD_star=15.0, RN_star=5.0), once)
+    more = laws.LAWS["data-constrained"].function(N, D, 2 * D, **p, RD_star=15.0, RN_star=5.0)
+    assert np.array_equal(more, once)  # tokens that were not seen are worth nothing
 
 
 def test_the_size_that_unique_tokens_feed_is_chinchillas_optimum() -> None:
