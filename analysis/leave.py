@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import f as fisher
 
-from analysis import isoflop
+from analysis import doubt, isoflop
 from analysis.points import Points
 from analysis.problem import Problem
-from analysis.solve import minimise
+from analysis.solve import hessian, minimise
 
 CHANCE = 0.01  # of a verdict about a sweep that has nothing wrong with it
 MOST = 40  # budgets or groups that are left out one by one; more are taken as tenths
@@ -59,16 +59,37 @@ def out(problem: Problem, u_P: np.ndarray, points: Points) -> tuple[LeftOut, ...
     kept = [(name, at) for name, at in parts(points, problem.law.inputs[0]) if n - len(at) > P]
     if not kept:
         return ()
-    weights = np.tile(problem.weights, (len(kept), 1))
-    for row, (_, at) in enumerate(kept):
-        weights[row, at] = 0.0
-    u, _ = minimise(problem.again(problem.y, weights), np.tile(u_P, (len(kept), 1)))
+    u = (_stepped if n > doubt.LINEAR else _again)(problem, u_P, [at for _, at in kept])
     values = problem.params(u)
     chances = _chances(problem, u_P, [at for _, at in kept])
     return tuple(
         LeftOut(name, n - len(at), {k: float(v[row]) for k, v in values.items()}, p)
         for row, ((name, at), p) in enumerate(zip(kept, chances, strict=True))
     )
+
+
+def _again(problem: Problem, u_P: np.ndarray, left: list[np.ndarray]) -> np.ndarray:
+    """Coordinates (K, P) without each part."""
+    weights = np.tile(problem.weights, (len(left), 1))
+    for row, at in enumerate(left):
+        weights[row, at] = 0.0
+    return minimise(problem.again(problem.y, weights), np.tile(u_P, (len(left), 1)))[0]
+
+
+def _stepped(problem: Problem, u_P: np.ndarray, left: list[np.ndarray]) -> np.ndarray:
+    """The same by one Newton step, for thousands of points: what a part pulled is let go of, and its share of the
+    curvature with it, as large as its share of the squared derivatives."""
+    low, high = problem.limits()
+    free = (u_P > low) & (u_P < high)
+    J = problem.jacobian(u_P[None])[0][free]
+    pull = problem.weights * problem.objective.slope(problem.residual(u_P[None])[0])
+    H, squares = hessian(problem, u_P)[np.ix_(free, free)], (J * problem.weights) @ J.T
+    u = np.tile(u_P, (len(left), 1))
+    for row, at in enumerate(left):
+        step = np.linalg.lstsq(H, J[:, at] @ pull[at], rcond=None)[0]
+        rest = squares - (J[:, at] * problem.weights[at]) @ J[:, at].T
+        u[row, free] += np.linalg.lstsq(rest, squares @ step, rcond=None)[0]
+    return np.clip(u, low, high)
 
 
 def _chances(problem: Problem, u_P: np.ndarray, left: list[np.ndarray]) -> list[float]:
@@ -79,12 +100,12 @@ def _chances(problem: Problem, u_P: np.ndarray, left: list[np.ndarray]) -> list[
     if np.median(np.abs(r)) < EXACT * max(float(np.abs(problem.y).mean()), 1e-300):
         return [1.0] * len(left)
 
-    def square(at: np.ndarray) -> float:
-        return float(np.sum((r[at] - J[at] @ np.linalg.lstsq(J[at], r[at], rcond=None)[0]) ** 2))
-
-    everything, out = square(np.arange(n)), []
+    Q = np.linalg.qr(J)[0]
+    b, total = Q.T @ r, float(r @ r)
+    everything, out = total - float(b @ b), []
     for at in left:
-        free, rest = n - len(at) - P, square(np.setdiff1d(np.arange(n), at))
+        free, q, c = n - len(at) - P, Q[at], b - Q[at].T @ r[at]
+        rest = total - float(r[at] @ r[at]) - float(c @ np.linalg.lstsq(np.eye(P) - q.T @ q, c, rcond=None)[0])
         ratio = (everything - rest) / len(at) / max(rest / free, 1e-300)
         out.append(float(fisher.sf(ratio, len(at), free)))
     return out

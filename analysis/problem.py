@@ -74,7 +74,7 @@ class Problem:
     def params(self, u_SP: np.ndarray) -> dict[str, np.ndarray]:
         """The law's own parameters (S,) at coordinates."""
         free = self._free(u_SP)
-        scales = [scale for _, scale in self._columns(free)]
+        scales = self._scales(free)
         linear = {name: u_SP[:, j] * np.exp(-scales[j]) for j, name in enumerate(self.law.linear)}
         both = {**linear, **{name: value[:, 0] for name, value in free.items()}}
         return {name: both[name] for name in self.law.parameters}
@@ -82,7 +82,7 @@ class Problem:
     def coordinates(self, params: dict[str, np.ndarray]) -> np.ndarray:
         """The inverse of `params`: (S, P)."""
         free = {name: np.atleast_1d(params[name])[:, None] for name in self.law.nonlinear}
-        scales = [scale for _, scale in self._columns(free)]
+        scales = self._scales(free)
         u = [np.atleast_1d(params[name]) * np.exp(scales[j]) for j, name in enumerate(self.law.linear)]
         u += [np.log(value[:, 0]) if self.is_log(name) else value[:, 0] for name, value in free.items()]
         return np.stack(np.broadcast_arrays(*u), -1)
@@ -97,6 +97,13 @@ class Problem:
         """What stands beside the linear part (S, n) or (1, 1), and each linear coordinate's column (S, n) or (1, n)."""
         free = self._free(u_SP)
         return self._beside(free), [x for x, _ in self._columns(free)]
+
+    def _scales(self, free: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """ln of what each column was divided by (S,) or (1,), without the columns where they are powers."""
+        if not set(self.law.linear) <= {*self.law.powers, *self.law.constants}:
+            return [scale for _, scale in self._columns(free)]
+        of = [self.law.powers.get(name) for name in self.law.linear]
+        return [np.zeros(1) if one is None else -free[one[1]][:, 0] * self._logs[one[0]][1] for one in of]
 
     def _columns(self, free: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
         """Each linear parameter's column, scaled to geometric mean 1, and ln of what it was divided by (S,) or (1,)."""

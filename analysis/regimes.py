@@ -18,11 +18,11 @@ from analysis.problem import Problem
 from analysis.solve import minimise
 
 CHANCE = 0.01  # of a verdict about points that have no break
-SIMULATIONS = 1999
+SIMULATIONS = 999
 SHARE = 0.15  # of the points that must lie on either side (Andrews 1993)
 LEAST = 4  # points on either side
 PLACES = 40  # at most
-SAMPLE = 2000  # points; more are thinned
+SAMPLE = 1000  # points; more are thinned
 CLIP = 2.5  # robust standard deviations at which a residual is cut off: an outlier is no regime
 EXACT = 1e-9  # residuals below this share of the output's size are rounding
 

@@ -17,6 +17,7 @@ from analysis.objective import OBJECTIVES
 from analysis.points import Points
 from analysis.problem import Problem
 from analysis.simulate import HOFFMANN, study, sweep
+from analysis.solve import minimise
 
 LAW = laws.LAWS["chinchilla"]
 
@@ -121,6 +122,18 @@ def test_without_a_budget_means_the_same_fit_without_its_runs() -> None:
             assert one.params[name] == pytest.approx(value, rel=1e-3)
     assert found.to_json()["left_out"][0]["without"] == "budget 6e+18"
     assert len(fit(made(design="grid", runs=36), bootstrap=100).left_out) == 10  # tenths of C
+
+
+def test_thousands_of_points_are_left_out_by_one_step_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = made(design="grid", runs=2500)
+    problem, u = at_truth(points)
+    u = minimise(problem, u[None])[0][0]
+    monkeypatch.setattr("analysis.doubt.LINEAR", 100)
+    quick = leave.out(problem, u, points)
+    monkeypatch.undo()
+    for one, other in zip(quick, leave.out(problem, u, points), strict=True):
+        moved = other.params["alpha"] - problem.params(u[None])["alpha"][0]
+        assert one.params["alpha"] == pytest.approx(other.params["alpha"], abs=0.15 * abs(moved) + 1e-6)
 
 
 def test_a_budget_that_bends_the_law_is_named() -> None:

@@ -107,6 +107,7 @@ def check(given: argparse.Namespace) -> None:
         ("level", 0 < given.level < 1, "a number between 0 and 1"),
         ("bootstrap", given.bootstrap >= 100, "at least 100 draws"),
         ("seed", given.seed >= 0, "0 or more"),
+        ("beyond", getattr(given, "beyond", 1.0) >= 1, "1 or more"),
     ):
         if not ok:
             raise DataError(f"--{option} {getattr(given, option)}: must be {allowed}")
