@@ -110,9 +110,9 @@ def test_units_of_the_inputs_change_the_scales_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(TRUTHS))
 def test_noisy_points_give_intervals_that_hold_the_law_itself(name: str) -> None:
-    """The law at its own points, 0.5% noise: the interval of each prediction, 99.9% wide, against the truth."""
+    """The law at its own points, 0.5% noise: the interval of each prediction, 99% wide, against the truth."""
     law, clean = laws.LAWS[name], at(name)
-    found = fit(at(name, 0.005), name, bootstrap=1000, level=0.999)
+    found = fit(at(name, 0.005), name, bootstrap=300, level=0.99)
     low, high = found.predict_interval(**{letter: clean[letter] for letter in law.inputs})
     truth = clean[law.output]
     inside = (low <= truth) & (truth <= high)
@@ -180,7 +180,7 @@ def test_experts_saturate() -> None:
 
 
 def test_the_gain_of_experts_ends_where_the_paper_says() -> None:
-    """N_cutoff = 10^(−b/c), beyond which routing no longer helps (Clark 2022, section 5.1): 85B for S-BASE, of 1e12."""
+    """N_cutoff = 10^(−b/c), beyond which routing no longer helps (Clark 2022)."""
     p = true("routing")
     N = 10 ** (-p["b"] / p["c"])
     assert np.ptp(experts.routing(N, EXPERTS, **p)) < 1e-9

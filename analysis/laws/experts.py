@@ -31,7 +31,7 @@ def routing(N: Array, E: Array, *, a: Array, b: Array, c: Array, d: Array, E_sta
 def effective_parameters(
     N: Array, E: Array, *, a: Array, b: Array, c: Array, E_start: Array, E_max: Array, d: Array = 0.0
 ) -> Array:
-    """Parameters of the dense model with the loss that `routing` gives N with E experts (Clark 2022, section 5.2)."""
+    """Parameters of the dense model with the loss that `routing` gives N with E experts (Clark 2022, effective parameter count)."""
     dense, routed = np.log10(saturated(1.0, E_start, E_max)), np.log10(saturated(E, E_start, E_max))
     return 10 ** (((a + c * routed) * np.log10(N) + b * (routed - dense)) / (a + c * dense))
 
@@ -50,7 +50,7 @@ def _bilinear(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, n
 def granularity(
     N: Array, D: Array, G: Array, *, c: Array, g: Array, a: Array, b: Array, alpha: Array, beta: Array, gamma: Array
 ) -> Array:
-    """c + (g/G^γ + a)/N^α + b/D^β (Krajewski 2024, equation 9).
+    """c + (g/G^γ + a)/N^α + b/D^β (Krajewski 2024, the joint law).
 
     G: how many times smaller an expert is than the feed-forward layer it stands for, at one number of experts times
     size (expansion rate).
@@ -69,7 +69,7 @@ ROUTING = Law(
 )
 GRANULARITY = Law(
     granularity,
-    "Krajewski 2024, equation 9",
+    "Krajewski 2024, the joint law",
     {"alpha": (0.1, 0.3, 0.8), "beta": (0.1, 0.3, 0.8), "gamma": (0.2, 0.6, 1.5)},
     linear=("c", "g", "a", "b"),
     bounds={"alpha": EXPONENT, "beta": EXPONENT, "gamma": EXPONENT},

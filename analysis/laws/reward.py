@@ -11,19 +11,19 @@ from analysis.laws.law import Array, Law
 
 
 def reward_bon(d: Array, *, alpha: Array, beta: Array) -> Array:
-    """d·(α − β·d): best of n samples (Gao 2022, equation 1)."""
+    """d·(α − β·d): best of n samples (Gao 2022)."""
     return d * (alpha - beta * d)
 
 
 def reward_rl(d: Array, *, alpha: Array, beta: Array) -> Array:
-    """d·(α − β·ln d), 0 where d is 0: reinforcement learning (Gao 2022, equation 2)."""
+    """d·(α − β·ln d), 0 where d is 0: reinforcement learning (Gao 2022)."""
     return d * (alpha - beta * np.log(np.where(d > 0, d, 1.0)))
 
 
-def _reward(function: object, equation: str) -> Law:
+def _reward(function: object, way: str) -> Law:
     return Law(
         function,  # type: ignore[arg-type]
-        f"Gao 2022 (reward models), equation {equation}",
+        f"Gao 2022 (reward models), {way}",
         {},
         linear=("alpha", "beta"),
         bounds={"alpha": (-np.inf, np.inf), "beta": (-np.inf, np.inf)},
@@ -35,5 +35,5 @@ def _reward(function: object, equation: str) -> Law:
     )
 
 
-REWARD_BON = _reward(reward_bon, "1")
-REWARD_RL = _reward(reward_rl, "2")
+REWARD_BON = _reward(reward_bon, "best of n")
+REWARD_RL = _reward(reward_rl, "reinforcement learning")

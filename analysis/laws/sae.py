@@ -15,7 +15,7 @@ LOG = (-100.0, 100.0)  # of the logarithm of a factor
 
 
 def sae_n(n: Array, *, alpha: Array, beta_n: Array, zeta: Array) -> Array:
-    """e^(α + βn·ln n) + e^ζ: at one k (Gao 2024, section 3.1.3 with k held)."""
+    """e^(α + βn·ln n) + e^ζ: at one k (Gao 2024, section 3.1 with k held)."""
     return np.exp(alpha + beta_n * np.log(n)) + np.exp(zeta)
 
 
@@ -29,7 +29,7 @@ def _n_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, n
 def sae_nk(
     n: Array, k: Array, *, alpha: Array, beta_k: Array, beta_n: Array, gamma: Array, zeta: Array, eta: Array
 ) -> Array:
-    """e^(α + βk·ln k + βn·ln n + γ·ln k·ln n) + e^(ζ + η·ln k) (Gao 2024, section 3.1.3)."""
+    """e^(α + βk·ln k + βn·ln n + γ·ln k·ln n) + e^(ζ + η·ln k) (Gao 2024, section 3.1)."""
     size, active = np.log(n), np.log(k)
     return np.exp(alpha + beta_k * active + (beta_n + gamma * active) * size) + np.exp(zeta + eta * active)
 
@@ -54,7 +54,7 @@ UNITS = {"n": "latents", "k": "active latents", "L": "share of variance"}
 COLUMNS = {"n": "n latents n_latents num_latents dict_size d_sae width", "k": "k active l0 topk sparsity"}
 SAE_N = Law(
     sae_n,
-    "Gao 2024 (sparse autoencoders), section 3.1.3",
+    "Gao 2024 (sparse autoencoders), section 3.1",
     {},
     bounds={"alpha": LOG, "beta_n": (-5.0, 0.0), "zeta": LOG},
     seeds=_n_starts,
@@ -63,7 +63,7 @@ SAE_N = Law(
 )
 SAE_NK = Law(
     sae_nk,
-    "Gao 2024 (sparse autoencoders), section 3.1.3",
+    "Gao 2024 (sparse autoencoders), section 3.1",
     {},
     bounds={"alpha": LOG, "beta_k": POWER, "beta_n": POWER, "gamma": POWER, "zeta": LOG, "eta": POWER},
     seeds=_nk_starts,
