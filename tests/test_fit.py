@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +12,7 @@ from analysis import laws
 from analysis.approaches import lowest
 from analysis.fitting import Fit, FitError, fit, frontier
 from analysis.isoflop import isoflop
-from analysis.points import Curve, Points, load
+from analysis.points import Curve, Points
 from analysis.solve import OBJECTIVES, Problem
 
 ROOT = Path(__file__).parent.parent
@@ -308,58 +305,6 @@ def test_many_points_are_searched_by_sample_and_drawn_by_newton_steps_alike(monk
     assert quick.verdict == slow.verdict == ("converged",)
 
 
-# What the field published, by its own procedure and ours.
-
-
-def chinchilla_240() -> Points:
-    return load(DATA / "besiroglu2024_chinchilla" / "chinchilla_points_245.csv", where="not excluded_in_paper")
-
-
-@published
-def test_besiroglu_huber() -> None:
-    found = fit(chinchilla_240(), bootstrap=400)
-    expected = {"E": 1.817218, "A": 477.8259, "B": 2143.417, "alpha": 0.3473105, "beta": 0.3671724}
-    for name, value in expected.items():
-        assert found.params[name] == pytest.approx(value, rel=3e-7)
-    assert found.objective["value"] <= 1.018274018e-3 * (1 + 1e-9)
-    assert found.starts == {"tried": 36, "agreed": 36, "cells": 1296}
-    assert found.draws["E"].std() == pytest.approx(0.026, rel=0.2)  # as published: 400 to 4,000 case bootstraps
-    assert found.draws["alpha"].std() == pytest.approx(0.0155, rel=0.2)
-
-
-@published
-def test_besiroglu_least_absolute_deviations() -> None:
-    found = fit(chinchilla_240(), objective="lad", bootstrap=100)
-    expected = {"E": 1.816864, "A": 482.0057, "B": 2085.434, "alpha": 0.347813, "beta": 0.365854}
-    for name, value in expected.items():
-        assert found.params[name] == pytest.approx(value, rel=2e-6)
-
-
-@published
-def test_least_squares_below_1e21() -> None:
-    some = chinchilla_240()
-    found = fit(some.where(some.C < 1e21), objective="mse", bootstrap=100)
-    assert len(found.points) == 217
-    assert found.params["alpha"] == pytest.approx(0.351058, rel=3e-6)
-    assert found.params["beta"] == pytest.approx(0.458742, rel=3e-6)
-    assert found.objective["value"] == pytest.approx(0.06241429, rel=1e-6)
-
-
-@published
-def test_llama3_isoflops() -> None:
-    some = load(DATA / "llama3_isoflop" / "isoflop_digitised.csv")
-    equal = fit(some, "chinchilla-2", weighting="equal", bootstrap=100)  # the authors' procedure
-    assert equal.params["b"] == pytest.approx(0.536779, abs=1e-6)
-    assert equal.params["G_D"] == pytest.approx(0.29936, abs=1e-5)
-    assert equal.optimum is not None and equal.optimum.at(3.8e25)["D"] == pytest.approx(16.102e12, rel=1e-4)
-    # Ours weighs each minimum by its error: the parabola at 3e21 is nearly flat over its six points.
-    ours = fit(some, "chinchilla-2")
-    assert ours.intervals["b"][0] < 0.536779 < ours.intervals["b"][1]
-    surface = fit(some, objective="mse", bootstrap=100)
-    for name, value in {"E": 0.604670, "A": 59.141, "B": 155.114, "alpha": 0.310006, "beta": 0.313643}.items():
-        assert surface.params[name] == pytest.approx(value, rel=1e-5)
-
-
 # Coverage: intervals hold the truth as often as they say.
 
 
@@ -385,56 +330,3 @@ def test_intervals_of_a_small_sweep_cover(law: str) -> None:
         if not (law == "chinchilla-2" and name == "a"):
             share = np.mean([one[name] for one in held])
             assert 0.92 <= share <= 0.985, f"{name}: {share:.1%}"
-
-
-# The command.
-
-
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "analysis", "fit", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_writes_the_contract(tmp_path: Path) -> None:
-    one = grid(0.003)
-    source, out = tmp_path / "runs.csv", tmp_path / "fit.json"
-    rows = zip(one.N, one.D, one.L, strict=True)
-    source.write_text("params,tokens,loss\n" + "".join(f"{n},{d},{x}\n" for n, d, x in rows))
-    ran = command(source, "--json", out, "--bootstrap", "100", "--where", "N < 1e9")
-    assert ran.returncode == 0, ran.stderr
-    assert "alpha" in ran.stdout and "verdict: converged" in ran.stdout
-    made = json.loads(out.read_text())
-    for key in ("law", "points", "params", "intervals", "level", "objective", "starts", "verdict", "optimum"):
-        assert key in made
-    assert made["verdict"] == ["converged"] and made["level"] == 0.95 and made["points"] == 25
-    assert list(made["params"]) == ["E", "A", "B", "alpha", "beta"]
-    assert [round(at["C"] / one.C.max()) for at in made["optimum"]["at"]] == [10, 100]
-    assert made["params"] == fit(load(source), bootstrap=100).params
-
-
-@pytest.mark.parametrize(
-    ("arguments", "status", "said"),
-    [
-        (["none.csv"], 2, "not there"),
-        (["RUNS", "--law", "nope"], 2, "known are kaplan-n"),
-        (["RUNS", "--objective", "nope"], 2, "huber-log"),
-        (["RUNS", "--columns", "L"], 2, "--columns"),
-        (["RUNS", "--where", "N <"], 2, "where"),
-        (["RUNS", "--delta", "0"], 2, "--delta"),
-        (["RUNS", "--objective", "mse", "--delta", "1e-3"], 2, "has none"),
-        (["RUNS", "--undertuned", "0.7"], 2, "--undertuned"),
-        (["RUNS", "--bootstrap", "3"], 2, "--bootstrap"),
-        (["RUNS"], 1, "3 points"),
-    ],
-)
-def test_bad_input_gets_one_line_and_its_status(tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
-    runs = tmp_path / "runs.csv"
-    runs.write_text("N,D,L\n1e6,1e8,3\n2e6,2e8,2.9\n4e6,4e8,2.8\n")
-    ran = command(*[runs if a == "RUNS" else a for a in arguments])
-    assert ran.returncode == status, ran.stderr
-    assert ran.stderr.count("\n") == 1 and said.replace("known are kaplan-n", "known are") in ran.stderr

@@ -1,0 +1,206 @@
+"""A fitted law: parameters, intervals, what the optimum says, and a verdict.
+
+Key: N parameters, D tokens, C FLOPs, L nats a token; B draws, n points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analysis import doubt, laws, leave, profile
+from analysis.points import Points
+from analysis.solve import FitError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Optimum:
+    """Compute-optimal training: N* = e^ln_n·C^a, D* = e^ln_d·C^b.
+
+    path: ln_n, a, ln_d, b as arrays (1 + B,): the estimate, then the draws. loss: (N, D) of each -> L of each, where
+    the law has one. largest: the largest C of the points. beyond: how many times that is called extrapolation.
+    profiled: intervals of a and b by profile, where they were asked for.
+    """
+
+    path: dict[str, np.ndarray]
+    level: float
+    largest: float
+    loss: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    beyond: float = 1.0
+    profiled: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def a(self) -> float:
+        """Exponent of N*(C)."""
+        return float(self.path["a"][0])
+
+    @property
+    def b(self) -> float:
+        """Exponent of D*(C)."""
+        return float(self.path["b"][0])
+
+    @property
+    def intervals(self) -> dict[str, tuple[float, float]]:
+        return {name: doubt.interval(self.path[name][1:], self.level) for name in ("a", "b")} | self.profiled
+
+    def at(self, C: float) -> dict[str, Any]:
+        """N, D and (where the law has one) L at budget C, with intervals; verdict says how far beyond the points."""
+        with np.errstate(over="ignore"):
+            N = np.exp(self.path["ln_n"] + self.path["a"] * np.log(C))
+            D = np.exp(self.path["ln_d"] + self.path["b"] * np.log(C))
+        values = {"N": N, "D": D, "tokens_per_parameter": D / N}
+        if self.loss is not None:
+            values["L"] = self.loss(N, D)
+        times = C / self.largest
+        far = times > self.beyond * 1.001
+        return {
+            "C": float(C),
+            **{name: float(value[0]) for name, value in values.items()},
+            "intervals": {name: doubt.interval(value[1:], self.level) for name, value in values.items()},
+            "verdict": [f"extrapolates: {times:.3g} times beyond the largest budget"] if far else [],
+        }
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted law. points: those it was fitted to. draws: parameters (B,) of the bootstrap.
+
+    form: the law itself, None for the approaches that give exponents alone. held: parameters that were fixed (their
+    values) or tied (the names of others); params, intervals and draws hold them as well. drawn_by: kind of bootstrap.
+    left_out: the parameters without each budget. profiles: by quantity, where intervals are by profile. beyond: how
+    many times the largest input is called extrapolation.
+    """
+
+    law: str
+    points: Points
+    params: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    level: float
+    objective: dict[str, Any]
+    starts: dict[str, int]
+    verdict: tuple[str, ...]
+    draws: dict[str, np.ndarray]
+    optimum: Optimum | None = None
+    notes: tuple[str, ...] = ()
+    extrapolate: tuple[float, ...] = (10.0, 100.0)
+    form: laws.Law | None = None
+    held: dict[str, float | str] = field(default_factory=dict)
+    drawn_by: str = "residuals"
+    left_out: tuple[leave.LeftOut, ...] = ()
+    profiles: dict[str, profile.Profile] = field(default_factory=dict)
+    beyond: float = 1.0
+
+    def predict(self, **inputs: Any) -> np.ndarray:
+        """The law's output at its inputs (N=, D=, ...), of any shapes that broadcast; others are not looked at."""
+        return np.asarray(self._form().function(*self._take(inputs), **self.params))
+
+    def predict_interval(self, **inputs: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest output that the draws allow, at `level`; the doubt about the law, seed noise left out."""
+        low, high = np.nanquantile(self.predict_draws(**inputs), [(1 - self.level) / 2, (1 + self.level) / 2], axis=0)
+        return low, high
+
+    def predict_draws(self, **inputs: Any) -> np.ndarray:
+        """The output at its inputs under each draw (B, ...)."""
+        taken = np.broadcast_arrays(*self._take(inputs))
+        axes = (slice(None), *(None,) * taken[0].ndim)
+        return np.asarray(self._form().function(*taken, **{name: values[axes] for name, values in self.draws.items()}))
+
+    def at(self, **inputs: float) -> dict[str, Any]:
+        """The output at one setting of the inputs: plain numbers, its interval, and how far beyond the points it is."""
+        form = self._form()
+        unknown = [name for name in inputs if name not in form.inputs]
+        if unknown:
+            raise FitError(f"{self.law} takes {', '.join(form.inputs)}: not {', '.join(unknown)}")
+        low, high = self.predict_interval(**inputs)
+        verdict = []
+        for name, value in inputs.items():
+            least, most = float(self.points[name].min()), float(self.points[name].max())
+            times = value / most if value > most else least / value if 0 < value < least else 1.0
+            if times > self.beyond * 1.001:
+                verdict.append(
+                    f"extrapolates: {name} is {times:.3g} times beyond the points ({least:.3g} to {most:.3g})"
+                )
+        predicted = {"value": float(self.predict(**inputs)), "interval": (float(low), float(high))}
+        return {"inputs": dict(inputs), "output": form.output, **predicted, "verdict": verdict}
+
+    def residuals(self) -> np.ndarray:
+        """ln of predicted over measured, of the points (n,); their difference where outputs may be negative."""
+        form = self._form()
+        predicted = self.predict(**{letter: self.points[letter] for letter in form.inputs})
+        measured = self.points[form.output]
+        return predicted - measured if form.output in form.signed else np.log(predicted) - np.log(measured)
+
+    def _form(self) -> laws.Law:
+        if self.form is None:
+            raise FitError(f"{self.law} gives exponents of the optimum, not a loss: predict with chinchilla")
+        return self.form
+
+    def _take(self, given: dict[str, Any]) -> list[np.ndarray]:
+        wanted = self._form().inputs
+        missing = [letter for letter in wanted if given.get(letter) is None]
+        if missing:
+            raise FitError(f"{self.law} takes {', '.join(wanted)}: give {', '.join(f'{m}=' for m in missing)}")
+        return [np.asarray(given[letter], np.float64) for letter in wanted]
+
+    def figure(self, name: str = "law", width: str = "text") -> Figure:
+        """A figure of this fit by name (analysis/figures): law, parity, contours, ...; of no pyplot state."""
+        from analysis import notebook
+
+        return notebook.figure(self, name, width)
+
+    def __repr__(self) -> str:
+        from analysis import notebook
+
+        return notebook.text(self)
+
+    def _repr_html_(self) -> str:
+        from analysis import notebook
+
+        return notebook.html(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """What `fit --json` writes; plain Python numbers."""
+        out: dict[str, Any] = {
+            "law": self.law,
+            "points": len(self.points),
+            "params": self.params,
+            "intervals": self.intervals,
+            "level": self.level,
+            "objective": self.objective,
+            "starts": self.starts,
+            "verdict": self.verdict,
+        }
+        if self.held:
+            out["held"] = self.held
+        out["bootstrap"] = {"kind": self.drawn_by, "draws": len(next(iter(self.draws.values())))}
+        if self.left_out:
+            out["left_out"] = [one.to_json() for one in self.left_out]
+        if self.profiles:
+            out["profile"] = {name: one.to_json() for name, one in self.profiles.items()}
+        if self.optimum is not None:
+            out["optimum"] = {
+                "a": self.optimum.a,
+                "b": self.optimum.b,
+                "intervals": self.optimum.intervals,
+                "at": [self.optimum.at(times * self.optimum.largest) for times in self.extrapolate],
+            }
+        out["source"] = {"name": self.points.source, "convention": self.points.convention}
+        out["notes"] = [*self.points.notes, *self.notes]
+        return plain(out)
+
+
+def plain(value: Any) -> Any:
+    """JSON's own types; a number that is not finite is null."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if np.isfinite(value) else None
+    return value
