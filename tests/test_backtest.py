@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis import forecast, laws
-from analysis.backtest import Backtest, backtest
+from analysis.backtest import backtest
 from analysis.forecast import Ahead
 from analysis.points import load
 from analysis.where import DataError
@@ -159,5 +159,16 @@ def test_laws_of_different_outputs_are_not_mixed() -> None:
         backtest(sweep(), ["chinchilla", "optimal-n"], "C>3e19")
 
 
-def shown(found: Backtest) -> dict[str, float]:
-    return {score.law: score.rmsle for score in found.scores}
+@published
+@pytest.mark.slow
+def test_the_combined_forecast_beats_the_authors_laws_on_their_benchmark() -> None:
+    """Alabdulmohsin 2022, translation: means over five curves of the error at twice the examples, as they score it.
+
+    Theirs, by their own code: M1 .2217, M2 .0343, M3 .0473, M4 .0208 (reference_m1_m4.csv).
+    """
+    folder = DATA / "alabdulmohsin2022"
+    reference = pd.read_csv(folder / "reference_m1_m4.csv").query("domain == 'NMT'").groupby("method")["rmsle"].mean()
+    options = {"group": "Model", "columns": {"x": "Seen Examples"}, "bootstrap": 100}
+    found = backtest(folder / "lang_nmt.csv", ["m1", "m2", "m3", "m4", "bnsl"], "Training==0", **options)  # type: ignore[arg-type]
+    assert found.combined.rmsle < reference.min() == pytest.approx(0.0208, abs=1e-4)
+    assert found.scores[0].rmsle == pytest.approx(reference["M1"], rel=1e-5)
