@@ -31,7 +31,7 @@ def routing(N: Array, E: Array, *, a: Array, b: Array, c: Array, d: Array, E_sta
 def effective_parameters(
     N: Array, E: Array, *, a: Array, b: Array, c: Array, E_start: Array, E_max: Array, d: Array = 0.0
 ) -> Array:
-    """Parameters of the dense model with the loss that `routing` gives N with E experts (Clark 2022, effective parameter count)."""
+    """Parameters of a dense model as good as N with E experts by `routing` (Clark 2022, effective parameters)."""
     dense, routed = np.log10(saturated(1.0, E_start, E_max)), np.log10(saturated(E, E_start, E_max))
     return 10 ** (((a + c * routed) * np.log10(N) + b * (routed - dense)) / (a + c * dense))
 
