@@ -94,6 +94,8 @@ def _plain(cell: Any) -> Any:
         return float(cell)
     except OverflowError:
         return np.inf
+    except ValueError:  # a signalling NaN
+        return None
 
 
 def _text(cells: list[Any], counts: bool, comma: bool) -> Numbers:
@@ -118,13 +120,21 @@ def _text(cells: list[Any], counts: bool, comma: bool) -> Numbers:
     return Numbers(values, whole, example)
 
 
+def words(column: pd.Series) -> list[str]:
+    """Cells as text, stripped; empty where there is nothing."""
+    return ["" if _empty(cell) else str(cell).strip() for cell in column]
+
+
+def _empty(cell: Any) -> bool:
+    if isinstance(cell, float | np.floating):
+        return bool(np.isnan(cell))
+    return cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, str) and not cell.strip())
+
+
 def shown(cell: Any) -> str:
     """A cell as an error quotes it."""
-    try:
-        if cell is None or cell is pd.NA or (isinstance(cell, str) and not cell.strip()) or cell != cell:
-            return "nothing"
-    except (TypeError, ValueError):  # an array compares as an array
-        pass
+    if _empty(cell):
+        return "nothing"
     text = " ".join(str(cell).split()) if isinstance(cell, int | float | np.number) else " ".join(repr(cell).split())
     return text if len(text) <= 40 else f"{text[:40]}…"
 

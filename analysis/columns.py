@@ -128,10 +128,12 @@ def _implied(letter: str, words: str) -> str | None:
     """The unit of a loss by the name of its kind."""
     if letter != "L":
         return None
-    for sign, unit in (("perplexity", "perplexity"), ("ppl", "perplexity"), ("bits_per_byte", "bits/byte")):
-        if sign in words:
-            return unit
-    return "bits/byte" if "bpb" in words else "bits" if "bits" in words else None
+    said = set(words.split("_"))
+    if said & {"perplexity", "ppl"}:
+        return "perplexity"
+    if "bpb" in said or {"bits", "byte"} <= said:
+        return "bits/byte"
+    return "bits" if "bits" in said else None
 
 
 def letters_of(law: Law | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import json
 import lzma
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,8 @@ def from_memory(source: Any) -> Table:
     """A DataFrame, arrays by name, a list of dicts, or whatever has `to_pandas`, as a table."""
     if hasattr(source, "to_pandas") and not isinstance(source, pd.DataFrame):
         source = source.to_pandas()
+    if isinstance(source, list | tuple) and not all(isinstance(row, Mapping) for row in source):
+        raise DataError("table: rows must be objects such as {'N': 1e6, 'D': 1e9, 'L': 3.1}, one a run")
     try:
         frame = pd.DataFrame(source).reset_index(drop=True)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
@@ -61,7 +63,7 @@ def from_memory(source: Any) -> Table:
 
 def _table(frame: pd.DataFrame, name: str, **more: Any) -> Table:
     """A table whose columns have one text each for a name."""
-    names = [str(column).strip() for column in frame.columns]
+    names = [" ".join(str(column).split()) for column in frame.columns]
     frame = frame.copy(deep=False)
     twice = frozenset(n for n, times in Counter(names).items() if times > 1)
     if twice:

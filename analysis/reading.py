@@ -14,7 +14,7 @@ import pandas as pd
 from analysis import columns as columns_of
 from analysis import exports, units
 from analysis import where as language
-from analysis.cells import Table, count, listed, parse, shown
+from analysis.cells import Table, count, listed, parse, shown, words
 from analysis.columns import Choice
 from analysis.laws.law import Law
 from analysis.points import Points, duplicates
@@ -54,7 +54,7 @@ def points_of(table: Table, wanted: Wanted, convention: str | None = None) -> Po
     table = exports.done(table)
     read = Reader(table, chosen, given, law, wanted.drop_bad)
     label = chosen.names.get("name")
-    telling = label if label and table.frame[label].is_unique else None
+    telling = label if label and len(set(words(table.frame[label]))) == len(table.frame) else None
     table = read.table = keep(table, wanted.where, chosen, read)
     if not len(table.frame):
         raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
@@ -199,19 +199,18 @@ def keep(table: Table, where: str | None, chosen: Choice, read: Reader) -> Table
         column = frame[names.get(letter, letter)]
         if column.dtype == bool:
             return column.to_numpy()
-        text = column.astype("string").str.strip()
-        void = (text.isna() | text.str.lower().isin(["", "nan"])).to_numpy(bool, na_value=True)
+        text = np.array(words(column), object)
+        lower = np.array([cell.lower() for cell in text], object)
+        void = np.isin(lower, ["", "nan"])
         meant = letter in names and letter not in ("name", "group")
         number = read.numbers(letter, frame)[0] if meant else parse(column, False, table.comma).values
-        words = ~void & np.isnan(number)
-        if meant and words.any() and not read.drop_bad:
-            raise DataError(f"{table.name}: {read.cell(letter, words, number)}")
-        if meant or not words.any():
+        other = ~void & np.isnan(number)
+        if meant and other.any() and not read.drop_bad:
+            raise DataError(f"{table.name}: {read.cell(letter, other, number)}")
+        if meant or not other.any():
             empty[:] |= np.isnan(number)
             return number
-        if text[~void].str.lower().isin(["true", "false"]).all():
-            return (text.str.lower() == "true").to_numpy(bool, na_value=False)
-        return text.fillna("").to_numpy(object)
+        return lower == "true" if set(lower[~void]) <= {"true", "false"} else text
 
     kept = language.rows(where, values, len(frame))
     left = int((~kept).sum())
@@ -221,15 +220,14 @@ def keep(table: Table, where: str | None, chosen: Choice, read: Reader) -> Table
 
 def _names(table: Table, label: str | None) -> list[str]:
     """What each row is called, the same whichever rows are kept: labels that do not tell all apart cannot name one."""
-    return [table.place(i) for i in table.frame.index] if label is None else table.frame[label].astype(str).tolist()
+    return [table.place(i) for i in table.frame.index] if label is None else words(table.frame[label])
 
 
 def _groups(table: Table, chosen: Mapping[str, str]) -> list[str] | None:
     if "group" not in chosen:
         return None
-    column = table.frame[chosen["group"]]
-    groups = column.astype(str).where(column.notna(), "").tolist()
-    return groups if any(group.strip() for group in groups) else None
+    groups = words(table.frame[chosen["group"]])
+    return groups if any(groups) else None
 
 
 def _uneven(have: Mapping[str, np.ndarray], names: list[str]) -> list[str]:

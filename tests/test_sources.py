@@ -1,0 +1,448 @@
+"""Sources: whatever the table on the desk, its points or one line that says why not."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_points import add, analysis, config
+
+from analysis import index, laws, sources
+from analysis.points import DataError, Points, load
+from scaling.record import Record, Store
+
+PARAMS, TOKENS, LOSSES = [1e8, 2e8, 4e8], [1e9, 3e9, 9e9], [3.5, 3.1, 2.8]
+
+
+def write(folder: Path, text: str, name: str = "runs.csv") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def refused(source: object, **reading: object) -> str:
+    """The one line that a source is refused with."""
+    with pytest.raises(DataError) as error:
+        load(source, **reading)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def same(points: Points) -> bool:
+    """Whether these are the three runs that every format below holds."""
+    return all(np.allclose(points[k], v, rtol=1e-12) for k, v in zip("NDL", (PARAMS, TOKENS, LOSSES), strict=True))
+
+
+ROWS = list(zip(PARAMS, TOKENS, LOSSES, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.csv", "Params (M),tokens_B,Val Loss\n" + "".join(f"{n / 1e6},{d / 1e9},{x}\n" for n, d, x in ROWS)),
+        ("a.csv", "model.nParams,Tokens,val/loss\n" + "".join(f"{n / 1e6:g}M,{d / 1e9:g}B,{x}\n" for n, d, x in ROWS)),
+        ("a.csv", "\ufeffN,D,L\r\n" + "".join(f'"{n:,.0f}",{d:.0f} tokens,{x}\r\n' for n, d, x in ROWS)),
+        ("a.csv", "N;D;L\n" + "".join(f"{n:g};{d:g};{x}\n".replace(".", ",") for n, d, x in ROWS)),
+        ("a.csv", "# by hand\n\nN,D,L\n" + "\n".join(f"{n},{d},{x}" for n, d, x in ROWS)),
+        ("a.txt", "N D L\n" + "\n".join(f"{n}   {d}  {x}" for n, d, x in ROWS)),
+        ("a.tsv", "N\tD\tperplexity\n" + "\n".join(f"{n}\t{d}\t{math.exp(x)!r}" for n, d, x in ROWS)),
+        ("a.csv", "N,D,loss (bits)\n" + "\n".join(f"{n},{d},{x / math.log(2)!r}" for n, d, x in ROWS)),
+        ("a.json", json.dumps({"columns": ["N", "D", "L"], "data": ROWS})),
+        ("a.json", json.dumps({"N": PARAMS, "D": TOKENS, "L": LOSSES})),
+    ],
+)
+def test_one_table_is_read_alike_however_it_is_written(tmp_path: Path, name: str, text: str) -> None:
+    path = write(tmp_path, text, name)
+    assert same(load(path))
+    packed = tmp_path / f"{name}.gz"
+    packed.write_bytes(gzip.compress(path.read_bytes()))
+    assert same(load(packed))
+
+
+def test_what_is_read_into_cells_and_names_is_said(tmp_path: Path) -> None:
+    said = " ".join(load(write(tmp_path, "Params (M),tokens,loss\n100,1B,3\n200,2.5B,2.9\n")).notes)
+    assert "N taken to be in millions" in said and "'1B' are read as 1e+09" in said
+    assert "commas are read as decimal points" in " ".join(load(write(tmp_path, "N;D;L\n9;9;3,5\n8;9;3,6\n")).notes)
+
+
+def test_a_unit_in_a_name_is_not_believed_of_sizes_that_no_run_has(tmp_path: Path) -> None:
+    points = load(write(tmp_path, "Params (B),tokens,loss\n100000000,1e9,3\n200000000,2e9,2.9\n"))
+    assert points.N.tolist() == [1e8, 2e8] and any("not taken to be in billions" in note for note in points.notes)
+
+
+RUNS_TABLE = """Name,State,Created,Runtime,Sweep,config.model.n_params,tokens_seen,summary.val/loss,train/loss
+calm-sea-1,finished,2024-01-01T00:00:00.000Z,3600,,100000000,1000000000,3.5,3.4
+wild-hill-2,crashed,2024-01-01T00:00:00.000Z,12,,100000000,2000000,9.1,9
+red-sun-3,finished,2024-01-01T00:00:00.000Z,7200,,200000000,3000000000,3.1,3
+old-cat-4,running,2024-01-01T00:00:00.000Z,100,,400000000,,,
+new-dog-5,finished,2024-01-01T00:00:00.000Z,9000,,400000000,9000000000,2.8,2.7
+"""
+
+
+def test_a_trackers_runs_table_gives_the_runs_that_finished(tmp_path: Path) -> None:
+    points = load(write(tmp_path, RUNS_TABLE))
+    assert same(points) and points.names == ["calm-sea-1", "red-sun-3", "new-dog-5"] and points.groups is None
+    assert any("2 runs left out" in note and "1 crashed" in note and "1 running" in note for note in points.notes)
+    assert "L taken from column summary.val/loss (not train/loss)" in points.notes
+
+
+def test_nested_objects_are_unfolded_in_lines_and_in_cells(tmp_path: Path) -> None:
+    runs = [
+        {"name": f"run {i}", "state": "finished", "config": {"n_params": {"value": n, "desc": None}, "lr": 0.1},
+         "summary": {"tokens": d, "val/loss": x, "_wandb": {"runtime": 7}}}
+        for i, (n, d, x) in enumerate(ROWS)
+    ]  # fmt: skip
+    assert same(load(write(tmp_path, "".join(json.dumps(run) + "\n" for run in runs), "a.jsonl")))
+    assert same(load(write(tmp_path, json.dumps({"runs": runs}), "a.json")))
+    runs[0]["summary"]["accuracy"] = math.nan
+    frame = pd.DataFrame([{**run, "config": str(run["config"]), "summary": str(run["summary"])} for run in runs])
+    frame.to_csv(tmp_path / "project.csv")
+    assert same(load(tmp_path / "project.csv"))
+
+
+PLOT = """"Step","calm - val_loss","calm - val_loss__MIN","calm - val_loss__MAX","red - val_loss","red - _step"
+"10","5.0","5.0","5.0","4.9","10"
+"20","4.0","4.0","4.0","",""
+"40","3.5","3.5","3.5","3.1","40"
+"""
+
+
+def test_a_line_plot_has_curves_and_no_sizes(tmp_path: Path) -> None:
+    path = write(tmp_path, PLOT)
+    assert "no column for N, D or C" in refused(path) and "no column for N, D" in refused(
+        path, law=laws.find("chinchilla")
+    )
+    steps = laws.Law(lambda S, *, E: E + 0 * S, "", {"E": (1.0,)})
+    points = load(path, law=steps)
+    assert points["S"].tolist() == [10, 20, 40, 10, 40] and points.L.tolist() == [5, 4, 3.5, 4.9, 3.1]
+
+
+@pytest.mark.parametrize(
+    ("units", "cells", "expected"),
+    [
+        ({"N": "millions", "D": "B"}, (70, 1.4, 3), (7e7, 1.4e9, 3)),
+        ({"N": "1e6"}, (70, 5, 3), (7e7, 5, 3)),
+        ({"L": "bits"}, (1e6, 1e7, 3), (1e6, 1e7, 3 * math.log(2))),
+        ({"L": "perplexity"}, (1e6, 1e7, 20), (1e6, 1e7, math.log(20))),
+        ({"L": "dits"}, (1e6, 1e7, 1.5), (1e6, 1e7, 1.5 * math.log(10))),
+    ],
+)
+def test_units_are_turned_into_ours(
+    units: dict[str, str], cells: tuple[float, ...], expected: tuple[float, ...]
+) -> None:
+    points = load(dict(zip("NDL", ([x, x] for x in cells), strict=True)), units=units)
+    assert [points[k][0] for k in "NDL"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_flops_have_units_too_and_a_budget_has_those_of_c() -> None:
+    points = load({"N": [1e9, 2e9], "C": [1.0, 2.0], "budget": [1.0, 2.0], "L": [3.0, 2.9]}, units={"C": "pfdays"})
+    assert points.C.tolist() == [8.64e19, 1.728e20] and points.budgets is not None
+    assert points.budgets.tolist() == points.C.tolist()
+
+
+@pytest.mark.parametrize(
+    ("units", "said"),
+    [({"N": "acres"}, "thousands, millions"), ({"L": "acres"}, "perplexity"), ({"Q": "1"}, "units Q")],
+)
+def test_an_unknown_unit_is_refused_with_those_there_are(units: dict[str, str], said: str) -> None:
+    assert said in refused({"N": [1.0], "D": [1.0], "L": [1.0]}, units=units)
+
+
+@pytest.mark.parametrize(
+    ("N", "L", "said"),
+    [([0.07, 12.0], [3.0, 2.0], "say --units N=billions"), ([1e6, 1e7], [33.0, 21.0], "say --units L=perplexity")],
+)
+def test_sizes_that_look_like_another_unit_are_said(N: list[float], L: list[float], said: str) -> None:
+    assert any(said in note for note in load({"N": N, "D": [1e9, 2e9], "L": L}).notes)
+
+
+@pytest.mark.parametrize("cell", ["", "nan", "inf", "-1", "0", "n/a", "1,5", "1e400"])
+def test_rows_with_bad_cells_are_left_out_by_name_where_asked(tmp_path: Path, cell: str) -> None:
+    path = write(tmp_path, f'N,D,loss\n1e6,1e8,3\n1e6,2e8,"{cell}"\n1e7,2e8,2\n')
+    assert "row 2 (line 3), column loss" in refused(path) and "--drop-bad" in refused(path)
+    points = load(path, drop_bad=True)
+    assert points.L.tolist() == [3, 2]
+    assert any("1 row left out: row 2 (line 3): loss = " in note for note in points.notes)
+
+
+def test_rows_are_named_by_their_line_whatever_stands_between(tmp_path: Path) -> None:
+    path = write(tmp_path, '# sweep\nN,D,note,L\n\n1e6,1e8,"two\nlines",3\n1e6,2e8,,x\n')
+    assert "row 2 (line 6), column L: 'x'" in refused(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "said"),
+    [
+        ("", "a.csv", "is empty"),
+        ("\n\n", "a.csv", "is empty"),
+        ("N,D,L\n", "a.csv", "no rows"),
+        ("N,D,loss,loss\n1,2,3,4\n", "a.csv", "two columns are called 'loss'"),
+        ('N,D,L\n1,2,"3\n', "a.csv", "cannot be read"),
+        ("N;D;L\n1.000;2;3,5\n", "a.csv", "'1.000'"),
+        ("[1, 2", "a.json", "not JSON"),
+        ("[1, 2]", "a.json", "list of objects"),
+        ("3\n", "a.jsonl", "line 1: must be an object"),
+        ("x", "a.xlsx", "a source is .csv"),
+        ("x", "a.csv.gz", "cannot be read"),
+        ("x", "a.parquet", "cannot be read"),
+    ],
+)
+def test_files_that_are_no_tables_are_refused_in_one_line(tmp_path: Path, text: str, name: str, said: str) -> None:
+    assert said in refused(write(tmp_path, text, name))
+
+
+def test_text_that_is_not_utf8_says_which_byte(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes("N,D,L,ñ\n1,2,3,4\n".encode("latin-1"))
+    assert "byte 6 is not UTF-8" in refused(path)
+    path.write_bytes("N,D,L\n1e8,1e9,3.5\n2e8,3e9,3.1\n4e8,9e9,2.8\n".encode("utf-16"))
+    assert same(load(path))
+
+
+FRAME = pd.DataFrame({"N": PARAMS, "D": TOKENS, "L": LOSSES})
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        FRAME.set_index(pd.Index([7, 7, -1])),
+        FRAME.set_index(pd.date_range("2024", periods=3)),
+        FRAME.astype({"N": "Int64", "D": "Float64"}),
+        FRAME.astype({"N": int, "D": "category", "L": object}),
+        FRAME.convert_dtypes(dtype_backend="pyarrow"),
+        FRAME.to_dict("list"),
+        FRAME.to_dict("records"),
+        FRAME.to_records(),
+        {"N": np.array(PARAMS), "D": tuple(TOKENS), "L": np.ma.masked_invalid(LOSSES)},
+        {"N": [int(n) for n in PARAMS], "D": TOKENS, "L": pd.Series(LOSSES, index=[0, 1, 2])},
+    ],
+)
+def test_arrays_and_frames_of_any_kind_are_points(source: object) -> None:
+    assert same(load(source))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"N": [1.0, 2.0], "D": [1.0], "L": [1.0, 2.0]},
+        {"N": 1.0, "D": 1.0, "L": 1.0},
+        {"N": [[1.0], [2.0]], "D": [1.0, 2.0], "L": [1.0, 2.0]},
+        {"N": np.ones((2, 2)), "D": [1.0, 2.0], "L": [1.0, 2.0]},
+        {"N": [True, False], "D": [1.0, 2.0], "L": [1.0, 2.0]},
+        {"N": [1.0, 2.0], "D": [1.0, 2.0], "L": [timedelta(1), timedelta(2)]},
+        {"N": [1.0, 2.0], "D": [1.0, 2.0], "L": [1 + 2j, 2j]},
+        {"N": [1.0, None], "D": [1.0, 2.0], "L": pd.array([1, None], "Int64")},
+        {"N": [10**400, 1], "D": [1.0, 2.0], "L": [1.0, 2.0]},
+        FRAME.rename(columns={"D": "N"}),
+        {},
+        [],
+        [[1, 2], [3]],
+        3,
+        None,
+    ],
+)
+def test_arrays_and_frames_that_are_none_are_refused(source: object) -> None:
+    refused(source)
+
+
+def test_c_that_does_not_fit_the_other_rows_is_named() -> None:
+    N, D = np.array([1e8, 2e8, 4e8, 8e8]), np.array([1e9, 3e9, 9e9, 9e9])
+    said = load({"N": N, "D": D, "C": 6 * N * D * [1, 1, 1e-3, 1], "L": [3.5, 3.1, 2.8, 2.7]}).notes
+    assert any("in most rows" in note and "row 3 (0.001)" in note for note in said)
+
+
+def test_a_column_that_no_one_named_and_the_law_does_not_need_is_left_where_it_is_bad() -> None:
+    given = {"N": PARAMS, "D": TOKENS, "C": ["?", "?", "?"], "L": LOSSES}
+    points = load(given, law=laws.find("chinchilla"))
+    assert any("C not used after all" in note for note in points.notes)
+    assert np.allclose(points.C, 6 * points.N * points.D)
+    assert "column C" in refused(given, law=laws.find("chinchilla"), columns={"C": "C"})
+
+
+CELLS = st.one_of(
+    st.sampled_from(
+        ["1e6", "3", "70M", "1,000", "1,5", "nan", "", "inf", "-2", "0", "true", '"', "'", "\n", "\0", ";", "="]
+    ),
+    st.text(max_size=6),
+    st.floats(width=32).map(str),
+    st.integers(-(10**30), 10**30).map(str),
+)
+HEADS = st.one_of(
+    st.sampled_from(
+        ["N", "D", "L", "C", "loss", "Params (B)", "tokens", "Step", "a - loss", "State", "config", "name"]
+    ),
+    st.text(max_size=5),
+)
+FUZZ = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@FUZZ
+@given(
+    head=st.lists(HEADS, max_size=6),
+    rows=st.lists(st.lists(CELLS, max_size=7), max_size=6),
+    separator=st.sampled_from([",", ";", "\t", " "]),
+    kind=st.sampled_from(["csv", "tsv", "txt"]),
+    drop=st.booleans(),
+)
+def test_any_text_gives_points_or_one_line(
+    tmp_path: Path, head: list[str], rows: list[list[str]], separator: str, kind: str, drop: bool
+) -> None:
+    path = tmp_path / f"fuzz.{kind}"
+    path.write_bytes("\n".join(separator.join(row) for row in [head, *rows]).encode("utf-8", "surrogatepass"))
+    either(path, drop_bad=drop)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(HEADS, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@FUZZ
+@given(data=JSON, kind=st.sampled_from(["json", "jsonl"]))
+def test_any_json_gives_points_or_one_line(tmp_path: Path, data: object, kind: str) -> None:
+    either(write(tmp_path, json.dumps(data), f"fuzz.{kind}"))
+
+
+OBJECTS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.complex_numbers(), st.decimals(), st.fractions(),
+    st.text(max_size=4), st.binary(max_size=3), st.timedeltas(), st.datetimes(), st.lists(st.floats(), max_size=2),
+    st.just(np.array([1.0])), st.just(pd.NA), st.just(pd.NaT),
+)  # fmt: skip
+
+
+@FUZZ
+@given(
+    columns=st.integers(1, 4).flatmap(
+        lambda n: st.dictionaries(HEADS, st.lists(OBJECTS, min_size=n, max_size=n), max_size=5)
+    ),
+    drop=st.booleans(),
+)
+def test_any_objects_give_points_or_one_line(columns: dict[str, list[object]], drop: bool) -> None:
+    either(columns, drop_bad=drop)
+
+
+def either(source: object, **reading: object) -> None:
+    """Points that are numbers, or one line."""
+    try:
+        points = load(source, **reading)
+    except DataError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert len(points) and np.isfinite(points.L).all() and (points.L > 0).all()
+
+
+def many(root: Path, count: int) -> Store:
+    """A store of records that differ in their seed, their size and their loss; written as fast as files can be."""
+    store = Store(root)
+    first = add(store, config(32, 100, budget=1e12))
+    path = store.run_dir(first.run_id) / "record.json"
+    data = json.loads(path.read_text())
+    path.unlink()
+    path.parent.rmdir()
+    random = np.random.default_rng(0)
+    N, D = 10 ** random.uniform(6, 9, count), 10 ** random.uniform(8, 10, count)
+    L = (1.7 + 400 / N**0.34 + 400 / D**0.28) * np.exp(0.003 * random.standard_normal(count))
+    for i in range(count):
+        data["run_id"] = f"{i:064x}"
+        data["config"]["seed"] = i
+        data["params"]["total"] = int(N[i])
+        data["final"] = {"loss": L[i], "step": 100, "tokens": int(D[i])}
+        folder = store.run_dir(data["run_id"])
+        folder.mkdir(parents=True)
+        (folder / "record.json").write_text(json.dumps(data))
+    return store
+
+
+def test_an_index_gives_what_the_records_say_whatever_was_done_to_them(tmp_path: Path) -> None:
+    store = many(tmp_path / "store", index.LEAST + 20)
+    first = sources.runs(store.root)
+    kept = (store.root / index.FILE).read_bytes()
+    pd.testing.assert_frame_equal(sources.runs(store.root), first, check_dtype=False)
+    assert (store.root / index.FILE).read_bytes() == kept
+
+    change = store.read(f"{3:064x}")
+    assert change is not None
+    store.write(Record(**{**vars(change), "final": {**change.final, "loss": 1.25}, "evals": {"task": 0.5}}))
+    gone = store.run_dir(f"{4:064x}")
+    (gone / "record.json").unlink()
+    add(store, config(64, 100), "running", None)
+    now = sources.runs(store.root)
+    (store.root / index.FILE).unlink()
+    pd.testing.assert_frame_equal(now, sources.runs(store.root), check_like=True, check_dtype=False)
+    assert len(now) == len(first) and now.set_index("run_id").loss[f"{3:064x}"] == 1.25
+    assert f"{4:064x}" not in set(now.run_id) and (now.status == "running").sum() == 1
+
+
+@pytest.mark.parametrize("damage", [b"", b"PAR1 nothing", None])
+def test_a_damaged_index_or_one_of_another_kind_is_made_anew(tmp_path: Path, damage: bytes | None) -> None:
+    store = many(tmp_path / "store", index.LEAST)
+    first = sources.runs(store.root)
+    path = store.root / index.FILE
+    if damage is None:
+        pd.DataFrame({"folder": ["x"]}).to_parquet(path)
+    else:
+        path.write_bytes(damage)
+    pd.testing.assert_frame_equal(sources.runs(store.root), first, check_dtype=False)
+
+
+def test_another_process_knows_the_index_again(tmp_path: Path) -> None:
+    store = many(tmp_path / "store", index.LEAST)
+    sources.runs(store.root)
+    kept = (store.root / index.FILE).stat().st_ino
+    assert analysis("table", store.root, "--csv", "-").returncode == 0
+    assert (store.root / index.FILE).stat().st_ino == kept
+
+
+def test_a_store_that_cannot_be_written_is_read_and_that_is_said(tmp_path: Path) -> None:
+    store = many(tmp_path / "store", index.LEAST)
+    (store.root / index.FILE).mkdir()  # where no file can be put, not even by root
+    points = load(store.root)
+    assert len(points) == index.LEAST and any("no index is kept" in note for note in points.notes)
+
+
+def test_a_stores_other_columns_can_be_named_and_what_a_law_wants_is_found(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for width, steps in ((32, 100), (64, 200), (128, 400)):
+        record = add(store, config(width, steps))
+        store.write(Record(**{**vars(record), "evals": {"score": width / 10}}))
+    law = laws.Law(lambda S, lr, B, M, *, E: E + 0 * S * lr * B * M, "", {"E": (1.0,)}, columns={"B": "batch_tokens"})
+    points = load(tmp_path, law=law, columns={"L": "eval.score", "C": "model.width"})
+    order = np.argsort(points["S"])
+    assert points["S"][order].tolist() == [100, 200, 400] and points.L[order].tolist() == [3.2, 6.4, 12.8]
+    assert set(points["lr"]) == {1e-3} and set(points["B"]) == {8 * 128}
+    assert np.allclose(points["M"], points.D / points.N) and "C: model.width" in points.convention
+    assert "no column 'eval.none'" in refused(tmp_path, columns={"L": "eval.none"})
+
+
+def test_table_lists_so_many_of_the_runs_that_were_asked_for(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    for width in (32, 64, 128, 256):
+        add(store, config(width, 100), loss=width / 10)
+    shown = analysis("table", store.root, "--rows", "2", "--where", "loss < 20", "--sort", "loss").stdout
+    assert "3 runs" in shown and "and 1 more" in shown and shown.index("3.2") < shown.index("6.4")
+    wrong = analysis("table", store.root, "--sort", "nothing")
+    assert wrong.returncode == 2 and "--sort nothing: no such column" in wrong.stderr
+
+
+@pytest.mark.slow
+def test_a_hundred_thousand_records_are_read_once_and_then_in_a_second_or_two(tmp_path: Path) -> None:
+    store = many(tmp_path / "store", 100_000)
+    seconds = []
+    for _ in range(2):
+        start = os.times()
+        assert len(load(store.root)) == 100_000
+        end = os.times()
+        seconds.append(end.user + end.system - start.user - start.system)
+    print(f"first reading {seconds[0]:.1f} s, second {seconds[1]:.1f} s of processor time")
+    assert seconds[1] < 5 and seconds[1] < seconds[0] / 3
