@@ -7,18 +7,33 @@ Everything in a RunConfig changes the run's numbers, except the fields marked `i
 
 from __future__ import annotations
 
-import dataclasses
-import functools
 import hashlib
 import json
-import math
-import types
-import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-MLPS = ("swiglu", "gelu")
+from scaling.checked import (
+    Checked,
+    Config,
+    ConfigError,
+    canonical,
+    field_types,
+    from_dict,
+    not_negative,
+    one_of,
+    positive,
+    require,
+    to_dict,
+)
+from scaling.models.config import ModelConfig
+
+__all__ = [
+    "ConfigError", "DataConfig", "EvalConfig", "ModelConfig", "OptimizerConfig", "Placement", "RunConfig",
+    "ScheduleConfig", "canonical", "dumps", "field_types", "from_dict", "load", "loads", "override", "prefix_id",
+    "run_id", "to_dict",
+]  # fmt: skip
+
 SCHEDULES = ("wsd", "cosine", "constant")
 DECAYS = ("linear", "1-sqrt")
 OPTIMIZERS = ("adamw",)
@@ -26,124 +41,27 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 LABEL = {"identity": False}
 
 
-class ConfigError(ValueError):
-    """A config that cannot be: one line that says what was given and what is allowed."""
-
-
-def _require(ok: bool, message: str) -> None:
-    if not ok:
-        raise ConfigError(message)
-
-
-def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    _require(value in allowed, f"{what} = {value!r}: allowed are {', '.join(allowed)}")
-
-
-def _positive(of: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(of, name)
-        _require(value > 0, f"{type(of).__name__}.{name} = {value}: must be greater than 0")
-
-
-def _not_negative(of: Any, *names: str) -> None:
-    for name in names:
-        value = getattr(of, name)
-        _require(value >= 0, f"{type(of).__name__}.{name} = {value}: must be 0 or more")
-
-
-@functools.cache
-def field_types(cls: Any) -> dict[str, Any]:
-    """Declared type of each field."""
-    return typing.get_type_hints(cls)
-
-
-def _coerce(value: Any, hint: Any, where: str) -> Any:
-    if isinstance(hint, types.UnionType):
-        if value is None and type(None) in hint.__args__:
-            return None
-        hint = next(arg for arg in hint.__args__ if arg is not type(None))
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        _require(abs(value) < 2**1023, f"{where} = {str(value)[:20]}…: must be finite")
-        value = float(value)
-    if hint is int and isinstance(value, float) and value.is_integer():
-        value = int(value)
-    fits = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    _require(fits, f"{where} = {value!r}: must be {getattr(hint, '__name__', hint)}")
-    _require(not isinstance(value, float) or math.isfinite(value), f"{where} = {value}: must be finite")
-    return value
-
-
-class _Checked:
-    """Coerces each field to its declared type (1 becomes 1.0 in a float field: one number, one identity)."""
-
-    def __post_init__(self) -> None:
-        for name, hint in field_types(type(self)).items():  # type: ignore[arg-type]
-            where = f"{type(self).__name__}.{name}"
-            object.__setattr__(self, name, _coerce(getattr(self, name), hint, where))
-        self.check()
-
-    def check(self) -> None:
-        """Raises ConfigError where the fields cannot stand together."""
-
-
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(_Checked):
-    """A decoder-only Transformer: pre-norm RMSNorm, rotary positions, no biases (Touvron 2023, section 2.2)."""
-
-    vocab: int  # tokens in the vocabulary, V
-    width: int  # residual stream, D
-    layers: int
-    heads: int  # query heads
-    mlp_width: int  # hidden units of the MLP, F
-    kv_heads: int | None = None  # None: as many as query heads
-    head_dim: int | None = None  # None: width / heads
-    mlp: str = "swiglu"
-    tied: bool = False  # output head shares the embedding table
-    rope_base: float = 10_000.0
-    norm_eps: float = 1e-6
-
-    @property
-    def kv(self) -> int:
-        """Key and value heads."""
-        return self.heads if self.kv_heads is None else self.kv_heads
-
-    @property
-    def head(self) -> int:
-        """Size of one head."""
-        return self.width // self.heads if self.head_dim is None else self.head_dim
-
-    def check(self) -> None:
-        _positive(self, "vocab", "width", "layers", "heads", "mlp_width", "kv", "head", "rope_base", "norm_eps")
-        _one_of("ModelConfig.mlp", self.mlp, MLPS)
-        if self.head_dim is None:
-            _require(
-                self.width % self.heads == 0,
-                f"ModelConfig.width = {self.width} does not divide by heads = {self.heads}: "
-                "choose a multiple, or set head_dim",
-            )
-        _require(
-            self.heads % self.kv == 0,
-            f"ModelConfig.heads = {self.heads} does not divide by kv_heads = {self.kv}: choose a divisor",
-        )
-        _require(self.head % 2 == 0, f"ModelConfig.head_dim = {self.head}: rotary positions need an even size")
-
-
-@dataclass(frozen=True, kw_only=True)
-class DataConfig(_Checked):
+class DataConfig(Checked):
     """Which tokens, by content: a moved or renamed token file is the same data."""
 
     tokens: str  # content hash of the token file, 64 hex digits
     length: int  # context length in tokens, L
+    document_end: int | None = None  # the token that ends a document, beyond which none is seen; None: all are
     corpus: str = field(default="", metadata=LABEL)  # what a person calls it
 
     def check(self) -> None:
-        _positive(self, "length")
+        positive(self, "length")
+        require(
+            self.document_end is None or self.document_end >= 0,
+            f"DataConfig.document_end = {self.document_end}: must be a token, 0 or more",
+        )
         known = len(self.tokens) == 64 and not set(self.tokens) - set("0123456789abcdef")
-        _require(known, f"DataConfig.tokens = {self.tokens!r}: must be the 64 hex digits that `prepare` prints")
+        require(known, f"DataConfig.tokens = {self.tokens!r}: must be the 64 hex digits that `prepare` prints")
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimizerConfig(_Checked):
+class OptimizerConfig(Checked):
     """AdamW with decoupled decay (Loshchilov & Hutter 2019), gradients clipped by global norm."""
 
     lr: float  # peak learning rate
@@ -156,16 +74,16 @@ class OptimizerConfig(_Checked):
     z_loss: float = 0.0  # weight of (ln Z)^2 (Chowdhery 2022, section 5)
 
     def check(self) -> None:
-        _positive(self, "lr", "eps")
-        _not_negative(self, "weight_decay", "clip", "z_loss")
-        _one_of("OptimizerConfig.name", self.name, OPTIMIZERS)
+        positive(self, "lr", "eps")
+        not_negative(self, "weight_decay", "clip", "z_loss")
+        one_of("OptimizerConfig.name", self.name, OPTIMIZERS)
         for name in ("beta1", "beta2"):
             value = getattr(self, name)
-            _require(0 <= value < 1, f"OptimizerConfig.{name} = {value}: must be in [0, 1)")
+            require(0 <= value < 1, f"OptimizerConfig.{name} = {value}: must be in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScheduleConfig(_Checked):
+class ScheduleConfig(Checked):
     """Learning rate over steps: linear warm-up, then wsd (Hägele 2024), cosine or constant."""
 
     name: str = "wsd"
@@ -175,27 +93,27 @@ class ScheduleConfig(_Checked):
     floor: float = 0.0  # final learning rate as a share of the peak
 
     def check(self) -> None:
-        _one_of("ScheduleConfig.name", self.name, SCHEDULES)
-        _one_of("ScheduleConfig.decay_shape", self.decay_shape, DECAYS)
-        _not_negative(self, "warmup")
-        _require(0 <= self.decay <= 1, f"ScheduleConfig.decay = {self.decay}: must be in [0, 1]")
-        _require(0 <= self.floor <= 1, f"ScheduleConfig.floor = {self.floor}: must be in [0, 1]")
+        one_of("ScheduleConfig.name", self.name, SCHEDULES)
+        one_of("ScheduleConfig.decay_shape", self.decay_shape, DECAYS)
+        not_negative(self, "warmup")
+        require(0 <= self.decay <= 1, f"ScheduleConfig.decay = {self.decay}: must be in [0, 1]")
+        require(0 <= self.floor <= 1, f"ScheduleConfig.floor = {self.floor}: must be in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig(_Checked):
+class EvalConfig(Checked):
     """The held-out loss: the same windows of the validation split, each time."""
 
     every: int = 0  # steps between evaluations; 0: only after the last step
     sequences: int = 256  # windows of data.length tokens (fewer where the split is shorter)
 
     def check(self) -> None:
-        _not_negative(self, "every")
-        _positive(self, "sequences")
+        not_negative(self, "every")
+        positive(self, "sequences")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(_Checked):
+class RunConfig(Checked):
     """All that changes a run's numbers. D = batch · length · steps tokens."""
 
     model: ModelConfig
@@ -224,28 +142,46 @@ class RunConfig(_Checked):
         return self.steps - round(self.schedule.decay * self.steps)
 
     def check(self) -> None:
-        _positive(self, "batch", "steps")
-        _require(0 <= self.seed < 2**32, f"RunConfig.seed = {self.seed}: must be in [0, 2**32)")
-        _one_of("RunConfig.precision", self.precision, PRECISIONS)
-        _require(
+        positive(self, "batch", "steps")
+        require(0 <= self.seed < 2**32, f"RunConfig.seed = {self.seed}: must be in [0, 2**32)")
+        one_of("RunConfig.precision", self.precision, PRECISIONS)
+        self._check_model()
+        require(
             self.schedule.warmup <= self.steps,
             f"ScheduleConfig.warmup = {self.schedule.warmup}: must be at most steps = {self.steps}",
         )
         if self.schedule.name == "wsd":
-            _require(
+            require(
                 self.schedule.warmup <= self.decay_start,
                 f"ScheduleConfig.warmup = {self.schedule.warmup} reaches into the decay, which starts at "
                 f"step {self.decay_start}: shorten one of them",
             )
 
+    def _check_model(self) -> None:
+        longest = self.model.position_length
+        require(
+            longest is None or self.data.length <= longest,
+            f"DataConfig.length = {self.data.length}: must be at most ModelConfig.position_length = {longest}",
+        )
+        end = self.data.document_end
+        require(
+            end is None or end < self.model.vocab,
+            f"DataConfig.document_end = {end}: must be less than ModelConfig.vocab = {self.model.vocab}",
+        )
+        require(
+            end is None or self.model.capacity is None,
+            "DataConfig.document_end: an expert's capacity is taken by the documents before: set model.capacity = null",
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
-class Placement(_Checked):
+class Placement(Checked):
     """Where and how a run is computed: changes its cost, never (beyond rounding) its numbers."""
 
     data: int = 0  # devices along the data axis; 0: all that are left
     fsdp: int = 1
     tensor: int = 1
+    expert: int = 1  # devices that share out the experts, and the sequences too
     scan: bool | None = None  # one compiled layer, looped; None: on accelerators only
     remat: bool = False  # recompute activations in the backward pass
     save_seconds: float = 300.0  # between checkpoints
@@ -253,37 +189,8 @@ class Placement(_Checked):
     share: bool = True  # start from a checkpoint that another run left
 
     def check(self) -> None:
-        _not_negative(self, "data", "save_seconds")
-        _positive(self, "fsdp", "tensor")
-
-
-Config = TypeVar("Config", bound=_Checked)
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Every field, defaults included."""
-    return dataclasses.asdict(config)
-
-
-def from_dict(cls: type[Config], data: Any, where: str = "") -> Config:
-    """The config that `data` (parsed JSON) describes; ConfigError names the field that does not fit."""
-    _require(isinstance(data, dict), f"{where or cls.__name__} = {data!r}: must be an object")
-    hints = field_types(cls)  # type: ignore[arg-type]
-    unknown = sorted(set(data) - set(hints))
-    _require(not unknown, f"{where or cls.__name__}: unknown field {', '.join(unknown)}: known are {', '.join(hints)}")
-    missing = [
-        f.name
-        for f in dataclasses.fields(cls)  # type: ignore[arg-type]
-        if f.default is dataclasses.MISSING and f.name not in data
-    ]
-    _require(not missing, f"{where or cls.__name__}: missing field {', '.join(missing)}")
-    values = {
-        name: from_dict(hints[name], value, f"{where}{'.' if where else ''}{name}")
-        if dataclasses.is_dataclass(hints[name])
-        else value
-        for name, value in data.items()
-    }
-    return cls(**values)
+        not_negative(self, "data", "save_seconds")
+        positive(self, "fsdp", "tensor", "expert")
 
 
 def dumps(config: Any) -> str:
@@ -318,7 +225,7 @@ def override(config: Config, assignments: list[str]) -> Config:
     data = to_dict(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        _require(bool(equals), f"--set {assignment}: must be path.to.field=value")
+        require(bool(equals), f"--set {assignment}: must be path.to.field=value")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
@@ -326,23 +233,12 @@ def override(config: Config, assignments: list[str]) -> Config:
         *parents, last = path.split(".")
         at: Any = data
         for parent in parents:
-            _require(isinstance(at, dict) and parent in at, f"--set {assignment}: unknown field {parent}")
+            require(isinstance(at, dict) and parent in at, f"--set {assignment}: unknown field {parent}")
             at = at[parent]
-        _require(isinstance(at, dict), f"--set {assignment}: {'.'.join(parents)} has no fields")
-        _require(last in at, f"--set {assignment}: unknown field {last}: known are {', '.join(at)}")
+        require(isinstance(at, dict), f"--set {assignment}: {'.'.join(parents)} has no fields")
+        require(last in at, f"--set {assignment}: unknown field {last}: known are {', '.join(at)}")
         at[last] = text if isinstance(at[last], str) and not isinstance(value, str) else value
     return from_dict(type(config), data)
-
-
-def canonical(config: Any) -> dict[str, Any]:
-    """The fields that make the identity, those at their defaults left out (a new field keeps every old id)."""
-    out: dict[str, Any] = {}
-    for f in dataclasses.fields(config):
-        value = getattr(config, f.name)
-        if not f.metadata.get("identity", True) or value == f.default:
-            continue
-        out[f.name] = canonical(value) if dataclasses.is_dataclass(value) else value
-    return out
 
 
 def _sha256(data: dict[str, Any]) -> str:
@@ -361,7 +257,7 @@ def prefix_id(config: RunConfig, step: int) -> str:
     Before the decay starts, neither the length of a run nor its way of decaying has touched the
     trajectory: wsd and constant runs of any length share it.
     """
-    _require(0 <= step <= config.steps, f"step {step} of a run of {config.steps} steps")
+    require(0 <= step <= config.steps, f"step {step} of a run of {config.steps} steps")
     data = canonical(config)
     if step <= config.decay_start:
         data.pop("steps")

@@ -33,10 +33,10 @@ def learning_rate(config: RunConfig, step: int) -> float:
 
 
 def _decayed(params: Any) -> Any:
-    """True for matrices: the gains of norms are not pulled to zero."""
+    """True for matrices: gains of norms and biases are not pulled to zero."""
 
     def is_matrix(path: Any, _: Any) -> bool:
-        return not any(str(getattr(key, "key", "")).startswith("g_") for key in path)
+        return not any(str(getattr(key, "key", "")).startswith(("g_", "b_")) for key in path)
 
     return jax.tree_util.tree_map_with_path(is_matrix, params)
 

@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from scaling import optim, shard
 from scaling.config import ModelConfig, OptimizerConfig, Placement, RunConfig
 from scaling.evaluate.loss import token_losses
+from scaling.models.positions import documents
 from scaling.models.transformer import Transformer
 
 State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays
@@ -49,7 +50,8 @@ class Shape:
     dtype: str
     scan: bool
     remat: bool
-    axes: tuple[int, int, int]
+    axes: tuple[int, ...]  # of the mesh
+    document_end: int | None
 
 
 def compute_dtype(precision: str) -> str:
@@ -63,33 +65,51 @@ def program(config: RunConfig, placement: Placement) -> tuple[Program, bool]:
     """The program of a run, and whether it was compiled now (else it was there already)."""
     mesh = shard.make_mesh(placement)
     shard.check_batch(mesh, config.batch)
+    shard.check_experts(mesh, config.model.experts)
     scan = jax.default_backend() != "cpu" if placement.scan is None else placement.scan
     shape = Shape(
         config.model, dataclasses.replace(config.optimizer, lr=1.0), config.batch, config.data.length,
         compute_dtype(config.precision), scan, placement.remat, tuple(mesh.shape[a] for a in shard.MESH),
+        config.data.document_end,
     )  # fmt: skip
     before = _compile.cache_info().misses
-    compiled = _compile(shape, placement.data, placement.fsdp, placement.tensor)
+    compiled = _compile(shape)
     return compiled, _compile.cache_info().misses > before
 
 
-def loss_function(graph: Any, shape: Shape) -> Callable[..., tuple[jax.Array, jax.Array]]:
-    """(params, tokens (B, L+1)) -> (loss with z-loss, plain cross-entropy), means over the batch, in nats."""
-    dtype, z_loss = jnp.dtype(shape.dtype), shape.optimizer.z_loss
+def loss_function(graph: Any, shape: Shape) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
+    """(params, tokens (B, L+1)) -> (what is minimised, what is reported), means over the batch, in nats.
 
-    def loss(params: Any, tokens: jax.Array) -> tuple[jax.Array, jax.Array]:
-        logits = nnx.merge(graph, params)(tokens[:, :-1], dtype=dtype, scan=shape.scan, remat=shape.remat)
+    Reported are the plain cross-entropy as `loss` and, of experts, their losses and the share of choices dropped.
+    """
+    z_loss, model = shape.optimizer.z_loss, shape.model
+
+    def loss(params: Any, tokens: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        logits, aux = forward(nnx.merge(graph, params), shape, tokens, remat=shape.remat)
         losses, log_z = token_losses(logits, tokens[:, 1:])
         plain = jnp.mean(losses)
-        return plain + z_loss * jnp.mean(jnp.square(log_z)) if z_loss else plain, plain
+        total = plain + z_loss * jnp.mean(jnp.square(log_z)) if z_loss else plain
+        if aux:
+            total += model.balance_loss * aux["balance_loss"] + model.router_z_loss * aux["router_z_loss"]
+        return total, {"loss": plain, **aux}
 
     return loss
 
 
+def forward(
+    model: Transformer, shape: Shape, tokens: jax.Array, remat: bool = False
+) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Logits of tokens[:, :-1], documents kept apart where the run wants it, and what experts report."""
+    inputs, end = tokens[:, :-1], shape.document_end
+    segments = None if end is None else documents(inputs, end)
+    return model.forward(inputs, segments, dtype=jnp.dtype(shape.dtype), scan=shape.scan, remat=remat)
+
+
 @functools.lru_cache(maxsize=16)
-def _compile(shape: Shape, data: int, fsdp: int, tensor: int) -> Program:
+def _compile(shape: Shape) -> Program:
     started = time.perf_counter()
-    mesh = shard.make_mesh(Placement(data=data, fsdp=fsdp, tensor=tensor))
+    data, fsdp, tensor, expert = shape.axes
+    mesh = shard.make_mesh(Placement(data=data, fsdp=fsdp, tensor=tensor, expert=expert))
     transform = optim.optimizer(shape.optimizer)
     graph = nnx.split(nnx.eval_shape(lambda: Transformer(shape.model, rngs=nnx.Rngs(0))))[0]
 
@@ -101,14 +121,14 @@ def _compile(shape: Shape, data: int, fsdp: int, tensor: int) -> Program:
     loss = loss_function(graph, shape)
 
     def step(state: State, tokens: jax.Array, lr: jax.Array) -> tuple[State, dict[str, jax.Array]]:
-        (_, plain), grads = jax.value_and_grad(loss, has_aux=True)(state["params"], tokens)
+        (_, report), grads = jax.value_and_grad(loss, has_aux=True)(state["params"], tokens)
         grads, norm = optim.clip(grads, shape.optimizer.clip)
         updates, opt = transform.update(grads, state["opt"], state["params"])
         params = jax.tree.map(lambda p, u: p - lr * u, state["params"], updates)
-        return {"params": params, "opt": opt}, {"loss": plain, "grad_norm": norm}
+        return {"params": params, "opt": opt}, {**report, "grad_norm": norm}
 
     def evaluate(params: Any, tokens: jax.Array) -> jax.Array:
-        logits = nnx.merge(graph, params)(tokens[:, :-1], dtype=jnp.dtype(shape.dtype), scan=shape.scan)
+        logits, _ = forward(nnx.merge(graph, params), shape, tokens)
         return jnp.mean(token_losses(logits, tokens[:, 1:])[0], axis=-1)
 
     shapes = jax.eval_shape(init, jax.ShapeDtypeStruct((), jnp.uint32))

@@ -11,33 +11,44 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from scaling.config import ConfigError, Placement
 
-MESH = ("data", "fsdp", "tensor")
-BATCH = PartitionSpec(("data", "fsdp"))
+MESH = ("data", "fsdp", "tensor", "expert")
+ROWS = ("data", "fsdp", "expert")  # sequences: what is no expert's own is computed beside it
+BATCH = PartitionSpec(ROWS)
 
 # A parameter's name ends in its axes: D width, F hidden units, H query heads · head size,
-# K key-value heads, V vocabulary. Axes not named here are whole on every device.
-RULES = {"D": "fsdp", "F": "tensor", "H": "tensor", "K": "tensor", "V": "tensor"}
+# K key-value heads, V vocabulary, E experts. Axes not named here are whole on every device.
+# B is no parameter's: the sequences of what has an expert axis beside it.
+RULES: dict[str, Any] = {
+    "D": "fsdp", "F": "tensor", "H": "tensor", "K": "tensor", "V": "tensor", "E": "expert", "B": ("data", "fsdp"),
+}  # fmt: skip
 
 
 def make_mesh(placement: Placement) -> Mesh:
-    """A mesh of data × fsdp × tensor devices; ConfigError where the devices do not divide so."""
+    """A mesh of data × fsdp × tensor × expert devices; ConfigError where the devices do not divide so."""
     devices = jax.device_count()
-    inner = placement.fsdp * placement.tensor
+    inner = placement.fsdp * placement.tensor * placement.expert
     data = placement.data or devices // inner
     if not data or data * inner > devices:
         raise ConfigError(
-            f"Placement data = {placement.data}, fsdp = {placement.fsdp}, tensor = {placement.tensor}: "
-            f"needs {max(data, 1) * inner} devices, there are {devices}"
+            f"Placement data = {placement.data}, fsdp = {placement.fsdp}, tensor = {placement.tensor}, "
+            f"expert = {placement.expert}: needs {max(data, 1) * inner} devices, there are {devices}"
         )
-    grid = np.array(jax.devices()[: data * inner]).reshape(data, placement.fsdp, placement.tensor)
-    return Mesh(grid, MESH, axis_types=(AxisType.Auto,) * 3)
+    shape = (data, placement.fsdp, placement.tensor, placement.expert)
+    return Mesh(np.array(jax.devices()[: math.prod(shape)]).reshape(shape), MESH, axis_types=(AxisType.Auto,) * 4)
 
 
 def check_batch(mesh: Mesh, batch: int) -> None:
-    """ConfigError unless the sequences of a batch divide over the data and fsdp devices."""
-    rows = mesh.shape["data"] * mesh.shape["fsdp"]
+    """ConfigError unless the sequences of a batch divide over the data, fsdp and expert devices."""
+    rows = math.prod(mesh.shape[axis] for axis in ROWS)
     if batch % rows:
-        raise ConfigError(f"RunConfig.batch = {batch} does not divide over {rows} data and fsdp devices")
+        raise ConfigError(f"RunConfig.batch = {batch} does not divide over {rows} data, fsdp and expert devices")
+
+
+def check_experts(mesh: Mesh, experts: int) -> None:
+    """ConfigError unless the model's experts divide over the expert devices."""
+    over = mesh.shape["expert"]
+    if over > 1 and (not experts or experts % over):
+        raise ConfigError(f"Placement.expert = {over}: must divide the model's experts = {experts}")
 
 
 def spec(path: Any, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
@@ -71,8 +82,8 @@ def constrain(x: jax.Array, *layout: Any) -> jax.Array:
 
 
 def rows(x_BLD: jax.Array) -> jax.Array:
-    """The residual stream with its sequences over the data and fsdp devices, whole otherwise.
+    """The residual stream with its sequences over the data, fsdp and expert devices, whole otherwise.
 
     Without it the compiler may spread the stream's width as the weights' is.
     """
-    return constrain(x_BLD, BATCH[0], None, None)
+    return constrain(x_BLD, ROWS, None, None)

@@ -164,7 +164,8 @@ def begin(
     """The run at the newest checkpoint that loads, or at step 0; and facts for its record."""
     path = tokens.find_tokens(store.token_files, config.data.tokens)
     token_file = tokens.open_tokens(path)
-    batches.check(token_file, vocab=config.model.vocab, length=config.data.length)
+    data = config.data
+    batches.check(token_file, vocab=config.model.vocab, length=data.length, document_end=data.document_end)
     windows = batches.validation_windows(token_file, length=config.data.length, sequences=config.eval.sequences)
     compiled, fresh = program(config, placement)
     run = Run(config, store, placement, compiled, token_file, say, stop, windows)

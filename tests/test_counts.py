@@ -1,28 +1,22 @@
 """Counts are exact: what Flax holds, what XLA multiplies, what the papers print."""
 
-import dataclasses
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
+from variants import VARIANTS
 
 from scaling.config import ModelConfig
-from scaling.models import attention, counts
+from scaling.models import attend, counts
 from scaling.models.presets import preset
 from scaling.models.transformer import Transformer
 from sweeps import rules
 from sweeps.definitions import quickstart
 
-SHAPES = {
-    "swiglu": ModelConfig(vocab=257, width=64, layers=2, heads=2, mlp_width=172),
-    "gelu, tied": ModelConfig(vocab=300, width=96, layers=3, heads=3, mlp_width=384, mlp="gelu", tied=True),
-    "grouped": ModelConfig(vocab=257, width=64, layers=2, heads=4, kv_heads=2, mlp_width=160),
-    "multi-query, own head size": ModelConfig(
-        vocab=257, width=64, layers=1, heads=4, kv_heads=1, head_dim=24, mlp_width=96
-    ),
-    **{f"quickstart, width {width}": rules.model(width, 257) for width in quickstart.WIDTHS},
-}
+SHAPES = VARIANTS | {f"quickstart, width {width}": rules.model(width, 257) for width in quickstart.WIDTHS}
+GROUPS = {"embedding_VD": "embedding", "position_LD": "position", "head_DV": "head", "router_DE": "router"}
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -32,13 +26,20 @@ def test_parameters_are_those_that_flax_holds(name: str) -> None:
     by_group: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(nnx.state(held)))[0]:
         names = [key.key for key in path]
-        group = "norm" if names[-1].startswith("g_") else next(
-            g for g in ("embedding", "attention", "mlp", "head") if any(n.startswith(g) for n in names)
-        )  # fmt: skip
+        if any(name.endswith("norm") for name in names):
+            group = "norm"
+        elif names[-1] in GROUPS:
+            group = GROUPS[names[-1]]
+        else:
+            group = "experts" if names[-1].endswith(("EDF", "EFD")) else names[1]
         by_group[group] = by_group.get(group, 0) + leaf.size
     counted = counts.parameters(model)
+    active, passed = counted.pop("active", None), counted.pop("experts_active", 0)
     assert counted.pop("total") == sum(by_group.values())
     assert counted == by_group
+    if model.experts:
+        assert passed * model.experts == by_group["experts"] * model.experts_chosen
+        assert active == sum(by_group.values()) - by_group["experts"] + passed
 
 
 @pytest.mark.parametrize(("name", "total"), [("llama2-7b", 6_738_415_616), ("llama3-8b", 8_030_261_248)])
@@ -52,12 +53,17 @@ def dot_flops(fn, *args) -> int:
     def walk(jaxpr) -> int:
         total = 0
         for eqn in jaxpr.eqns:
-            if eqn.primitive.name == "dot_general":
-                (contract, _), _ = eqn.params["dimension_numbers"]
+            ragged = eqn.primitive.name == "ragged_dot_general"
+            if ragged or eqn.primitive.name == "dot_general":
+                numbers = eqn.params["ragged_dot_dimension_numbers" if ragged else "dimension_numbers"]
+                (contract, _), _ = numbers.dot_dimension_numbers if ragged else numbers
                 k = 1
                 for axis in contract:
                     k *= eqn.invars[0].aval.shape[axis]
-                total += 2 * eqn.outvars[0].aval.size * k
+                out = eqn.outvars[0].aval
+                if ragged and not numbers.rhs_group_dimensions:  # each row goes into one group's product
+                    out = jax.ShapeDtypeStruct(out.shape[1:], out.dtype)
+                total += 2 * out.size * k
             for value in eqn.params.values():
                 inner = getattr(value, "jaxpr", None)
                 if inner is not None:
@@ -76,28 +82,45 @@ def loss_of(model: ModelConfig):
     return loss, params
 
 
+def multiplied(model: ModelConfig, length: int, batch: int) -> int:
+    """Forward FLOPs that the program spends: unmasked attention, and every slot that a capacity leaves experts."""
+    parts = counts.forward_flops(model, length, batch)
+    instead = {"attention_causal": "attention_full", "experts": "experts_slots"}
+    return sum(v for part, v in parts.items() if instead.get(part) not in parts)
+
+
 @pytest.mark.parametrize("name", SHAPES)
 def test_flops_are_the_products_of_the_program(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attention, "BLOCKS", 1)  # one block: the full square, which is counted too
+    monkeypatch.setattr(attend, "BLOCKS", 1)  # one block: the full square, which is counted too
     model, length, batch = SHAPES[name], 64, 2
     loss, params = loss_of(model)
     tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
-    forward = counts.forward_flops(model, length)
-    full = batch * sum(v for part, v in forward.items() if part != "attention_causal")
+    full = multiplied(model, length, batch)
     assert dot_flops(loss, params, tokens) == full
-    assert dot_flops(jax.grad(loss), params, tokens) == 3 * full
+    known = counts.forward_flops(model, length, batch).get("attention_distances", 0)  # sinusoids have no gradient
+    assert dot_flops(jax.grad(loss), params, tokens) == 3 * full - known
+
+
+def xla_over_ours(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> float:
+    monkeypatch.setattr(attend, "BLOCKS", 1)
+    loss, params = loss_of(model)
+    tokens = jax.ShapeDtypeStruct((4, 128), jnp.int32)
+    analysis = jax.jit(jax.grad(loss)).lower(params, tokens).cost_analysis()
+    return analysis["flops"] / (3 * multiplied(model, 128, 4))
 
 
 @pytest.mark.parametrize("width", [*quickstart.WIDTHS, 256, 512])
 def test_flops_equal_xlas_own_count(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """XLA counts elementwise work too: within 2% where products are wide, over by up to 6% at widths under 80."""
-    monkeypatch.setattr(attention, "BLOCKS", 1)
-    model = rules.model(width, 257)
-    loss, params = loss_of(model)
-    tokens = jax.ShapeDtypeStruct((4, 128), jnp.int32)
-    analysis = jax.jit(jax.grad(loss)).lower(params, tokens).cost_analysis()
-    ours = 3 * 4 * sum(v for part, v in counts.forward_flops(model, 128).items() if part != "attention_causal")
-    assert 1 <= analysis["flops"] / ours < (1.02 if width >= 80 else 1.06)
+    assert 1 <= xla_over_ours(rules.model(width, 257), monkeypatch) < (1.02 if width >= 80 else 1.06)
+
+
+@pytest.mark.parametrize("name", [n for n, config in VARIANTS.items() if not config.experts or config.capacity])
+def test_flops_of_every_architecture_equal_xlas_own_count(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a width where elementwise work is small. (Ragged products XLA spells out on a CPU, for every expert.)"""
+    small = VARIANTS[name]
+    wide = replace(small, vocab=4096, width=1024, head_dim=None, mlp_width=small.mlp_width * 64)
+    assert xla_over_ours(wide, monkeypatch) == pytest.approx(1, abs=0.01)
 
 
 def test_causal_attention_counts_the_pairs_that_the_mask_lets_through() -> None:
@@ -107,11 +130,18 @@ def test_causal_attention_counts_the_pairs_that_the_mask_lets_through() -> None:
     assert counts.forward_flops(model, length)["attention_causal"] == pairs * per_pair
 
 
+@pytest.mark.parametrize("window", [1, 3, 10, 11])
+def test_a_window_counts_the_pairs_that_it_lets_through(window: int) -> None:
+    model = replace(SHAPES["swiglu"], window=window, window_pattern="LG")
+    local = sum(1 for q in range(10) for k in range(10) if 0 <= q - k < window)
+    assert counts.forward_flops(model, 10)["attention_causal"] == (local + 55) * 4 * model.heads * model.head
+
+
 def test_total_is_its_parts_and_grows_by_sequences() -> None:
     model = SHAPES["grouped"]
     one, ten = counts.training_flops(model, 32, 1), counts.training_flops(model, 32, 10)
     assert {k: 10 * v for k, v in one.items()} == ten
-    parts = sum(v for k, v in one.items() if k != "total" and not k.startswith("attention_full"))
+    parts = sum(v for k, v in one.items() if k != "total" and not k.startswith(counts.OTHERWISE))
     assert one["total"] == parts
-    deeper = dataclasses.replace(model, layers=model.layers + 1)
+    deeper = replace(model, layers=model.layers + 1)
     assert counts.training_flops(deeper, 32, 1)["head_forward"] == one["head_forward"]

@@ -41,7 +41,7 @@ def test_steps_computed_and_shared_add_up_over_stops(store: Store, tiny: RunConf
 
 def test_a_record_says_over_which_devices_it_was_computed(store: Store, tiny: RunConfig) -> None:
     about = go(tiny, store, Placement(data=2, fsdp=2, save_seconds=1e9)).about
-    assert about["devices"] == 4 and about["mesh"] == {"data": 2, "fsdp": 2, "tensor": 1}
+    assert about["devices"] == 4 and about["mesh"] == {"data": 2, "fsdp": 2, "tensor": 1, "expert": 1}
 
 
 @pytest.mark.slow

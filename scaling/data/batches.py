@@ -76,12 +76,16 @@ def validation_windows(tokens: TokenFile, *, length: int, sequences: int) -> np.
     return _gather(tokens.validation, starts, length)
 
 
-def check(tokens: TokenFile, *, vocab: int, length: int) -> None:
-    """DataError where a model of `vocab` tokens cannot read the file, or a split is shorter than one window."""
+def check(tokens: TokenFile, *, vocab: int, length: int, document_end: int | None = None) -> None:
+    """DataError where a model of `vocab` tokens cannot read the file, its documents end otherwise than in
+    `document_end`, or a split is shorter than one window."""
     if vocab < tokens.vocab:
         raise DataError(
             f"model.vocab = {vocab} is smaller than the vocabulary of {tokens.path}: set it to at least {tokens.vocab}"
         )
+    if document_end is not None and document_end != tokens.eod:
+        ends = "are one stream" if tokens.eod is None else f"end in token {tokens.eod}"
+        raise DataError(f"data.document_end = {document_end}: the documents of {tokens.path} {ends}")
     for split, count in zip(("train", "validation"), tokens.counts, strict=True):
         if not windows(count, length):
             raise DataError(_short(tokens, split, count, length))

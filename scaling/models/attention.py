@@ -1,105 +1,35 @@
-"""Causal self-attention with grouped key-value heads and rotary positions.
+"""Causal self-attention with grouped key-value heads.
 
 Axes: B batch, L positions (queries), M positions (keys), D width, K key-value heads, G query heads
-a key-value head, J = G + 2 heads projected with it, h size of one head, Q queries in one block,
-X = B·K·G sequences and heads side by side.
+a key-value head, J = G + 2 heads projected with it, H = K·G query heads (times h in a weight's name),
+h size of one head.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.config import ModelConfig
-from scaling.models.linear import rows, weight
-
-QUERIES = 64  # queries in one block, at least: smaller products fall off the machine's rate
-BLOCKS = 4  # blocks at most: each compiles by itself
-
-
-def rotary(length: int, head: int, base: float) -> tuple[jax.Array, jax.Array]:
-    """cos and sin of position · base^(-2i/h), shape (L, h/2), float32 (Su 2021, equation 34)."""
-    inverse = base ** (-jnp.arange(0, head, 2, dtype=jnp.float32) / head)
-    angles = jnp.arange(length, dtype=jnp.float32)[:, None] * inverse[None, :]
-    return jnp.cos(angles), jnp.sin(angles)
+from scaling.models import attend, positions
+from scaling.models.config import ModelConfig
+from scaling.models.linear import bias, rows, weight
+from scaling.models.norm import RMSNorm
 
 
-def rotate(x: jax.Array, cos_Lh: jax.Array, sin_Lh: jax.Array) -> jax.Array:
-    """Turns each pair (i, i + h/2) of the last axis by its position's angle; x: (..., L, h)."""
-    shape = (1,) * (x.ndim - 2)
-    cos, sin = (t.reshape(shape + t.shape).astype(x.dtype) for t in (cos_Lh, sin_Lh))
-    a, b = jnp.split(x, 2, axis=-1)
-    return jnp.concatenate([a * cos - b * sin, a * sin + b * cos], axis=-1)
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Place:
+    """Where the tokens of a batch stand: (B, L), or one row for all.
 
-
-def block_ends(length: int) -> list[int]:
-    """Where the query blocks end: equal blocks of at least QUERIES positions, BLOCKS of them at most."""
-    blocks = max(1, min(BLOCKS, length // QUERIES))
-    return [length * (i + 1) // blocks for i in range(blocks)]
-
-
-def attend(q_BKGLh: jax.Array, k_BKMh: jax.Array, v_BKMh: jax.Array) -> jax.Array:
-    """softmax(q·kᵀ/√h)·v under the causal mask, shape of q; the softmax in float32."""
-    B, K, G, L, h = q_BKGLh.shape
-    if jax.default_backend() == "cpu":
-        q_XLh = (q_BKGLh * h**-0.5).reshape(B * K, G, L, h)
-        if G > 1:  # one row of products for each query head
-            k_BKMh, v_BKMh = (jnp.repeat(t, G, axis=1) for t in (k_BKMh, v_BKMh))
-        k_XMh, v_XMh = (t.reshape(B * K * G, L, h) for t in (k_BKMh, v_BKMh))
-        return blockwise(q_XLh.reshape(B * K * G, L, h), k_XMh, v_XMh).reshape(B, K, G, L, h)
-    q_BLHh, k_BLKh, v_BLKh = (t.swapaxes(1, 2) for t in (q_BKGLh.reshape(B, K * G, L, h), k_BKMh, v_BKMh))
-    y_BLHh = jax.nn.dot_product_attention(q_BLHh, k_BLKh, v_BLKh, is_causal=True)
-    return y_BLHh.swapaxes(1, 2).reshape(B, K, G, L, h)
-
-
-@jax.custom_vjp
-def blockwise(q_XLh: jax.Array, k_XMh: jax.Array, v_XMh: jax.Array) -> jax.Array:
-    """Causal softmax(q·kᵀ)·v for a CPU, X sequences and heads side by side.
-
-    Each block of queries meets only the keys up to its own end: half the products and
-    exponentials of the full square as blocks get many. The gradient is written out because
-    the derived one takes two and a half times as long here.
+    segments_BL: which document each belongs to, None where a row is one; places_BL: how far in it.
     """
-    return blockwise_forward(q_XLh, k_XMh, v_XMh)[0]
 
-
-def blockwise_forward(q_XLh: jax.Array, k_XMh: jax.Array, v_XMh: jax.Array) -> tuple[jax.Array, tuple]:
-    out, saved, start = [], [], 0
-    for end in block_ends(q_XLh.shape[1]):
-        q, k, v = q_XLh[:, start:end], k_XMh[:, :end], v_XMh[:, :end]
-        scores_XQM = jnp.einsum("XQh,XMh->XQM", q, k, preferred_element_type=jnp.float32)
-        seen_QM = jnp.arange(start, end)[:, None] >= jnp.arange(end)[None, :]
-        scores_XQM = jnp.where(seen_QM[None], scores_XQM, -jnp.inf)
-        weights_XQM = jax.nn.softmax(scores_XQM, axis=-1).astype(v.dtype)
-        out.append(jnp.einsum("XQM,XMh->XQh", weights_XQM, v))
-        saved.append(weights_XQM)
-        start = end
-    out_XLh = jnp.concatenate(out, axis=1)
-    return out_XLh, (q_XLh, k_XMh, v_XMh, out_XLh, saved)
-
-
-def blockwise_backward(residuals: tuple, d_XLh: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Gradients of q, k, v: dS = P ⊙ (dP − Σ dO·O) (Dao 2022, appendix B.2)."""
-    q_XLh, k_XMh, v_XMh, out_XLh, saved = residuals
-    L = q_XLh.shape[1]
-    sum_XL1 = jnp.sum((d_XLh * out_XLh).astype(jnp.float32), axis=-1, keepdims=True)
-    dq, start = [], 0
-    dk_XhM = jnp.zeros_like(k_XMh.swapaxes(1, 2))
-    dv_XhM = jnp.zeros_like(dk_XhM)
-    for end, weights_XQM in zip(block_ends(L), saved, strict=True):
-        q, d, k, v = q_XLh[:, start:end], d_XLh[:, start:end], k_XMh[:, :end], v_XMh[:, :end]
-        dweights_XQM = jnp.einsum("XQh,XMh->XQM", d, v, preferred_element_type=jnp.float32)
-        dscores_XQM = (weights_XQM * (dweights_XQM - sum_XL1[:, start:end])).astype(q.dtype)
-        dq.append(jnp.einsum("XQM,XMh->XQh", dscores_XQM, k))
-        unseen = ((0, 0), (0, 0), (0, L - end))
-        dk_XhM += jnp.pad(jnp.einsum("XQM,XQh->XhM", dscores_XQM, q), unseen)
-        dv_XhM += jnp.pad(jnp.einsum("XQM,XQh->XhM", weights_XQM, d), unseen)
-        start = end
-    return jnp.concatenate(dq, axis=1), dk_XhM.swapaxes(1, 2), dv_XhM.swapaxes(1, 2)
-
-
-blockwise.defvjp(blockwise_forward, blockwise_backward)
+    places_BL: jax.Array
+    segments_BL: jax.Array | None = None
 
 
 class Attention(nnx.Module):
@@ -113,13 +43,66 @@ class Attention(nnx.Module):
         D, H, K, h = config.width, config.heads, config.kv, config.head
         self.qkv_DKJh = weight(rngs, (D, K, H // K + 2, h), D**-0.5)
         self.out_HD = weight(rngs, (H * h, D), (2 * config.layers * H * h) ** -0.5)
-        self.base = config.rope_base
+        self.b_KJh = None if config.biases == "none" else bias((K, H // K + 2, h))
+        self.b_D = bias((D,)) if config.biases == "all" else None
+        self.q_norm, self.k_norm = (RMSNorm(h, config.norm_eps) if config.qk_norm else None for _ in "qk")
+        self.relative = Relative(config, rngs=rngs) if config.positions == "relative" else None
+        self.config = config
 
-    def __call__(self, x_BLD: jax.Array) -> jax.Array:
+    def __call__(self, x_BLD: jax.Array, place: Place, window: int | None) -> jax.Array:
         B, L, D = x_BLD.shape
         _, K, J, h = self.qkv_DKJh.shape
-        qkv_BKJLh = rows(x_BLD, self.qkv_DKJh[...].reshape(D, -1)).reshape(B, L, K, J, h).transpose(0, 2, 3, 1, 4)
-        cos_Lh, sin_Lh = rotary(L, h, self.base)
-        qk_BKJLh = rotate(qkv_BKJLh[:, :, :-1], cos_Lh, sin_Lh)
-        y_BKGLh = attend(qk_BKJLh[:, :, :-1], qk_BKJLh[:, :, -1], qkv_BKJLh[:, :, -1])
-        return rows(y_BKGLh.transpose(0, 3, 1, 2, 4).reshape(B, L, K * (J - 2) * h), self.out_HD[...])
+        qkv_BLX = rows(x_BLD, self.qkv_DKJh[...].reshape(D, -1), add=self.b_KJh)
+        qkv_BKJLh = qkv_BLX.reshape(B, L, K, J, h).transpose(0, 2, 3, 1, 4)
+        q_BKGLh, k_BKMh, v_BKMh = self.turned(qkv_BKJLh, place)
+        how = scores(self.config, window)
+        if self.relative is None:
+            y_BKGLh = attend.attend(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL)
+        else:
+            q_BKGLh, more_BHLM = self.relative(q_BKGLh)
+            y_BKGLh = attend.square(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL, more_BHLM)
+        return rows(y_BKGLh.transpose(0, 3, 1, 2, 4).reshape(B, L, K * (J - 2) * h), self.out_HD[...], add=self.b_D)
+
+    def turned(self, qkv_BKJLh: jax.Array, place: Place) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Queries, keys (normalised and rotated where the config says so) and values."""
+        qk_BKJLh = qkv_BKJLh[:, :, :-1]
+        if self.q_norm is not None and self.k_norm is not None:
+            q_BKJLh, k_BKJLh = self.q_norm(qk_BKJLh[:, :, :-1]), self.k_norm(qk_BKJLh[:, :, -1:])
+            qk_BKJLh = jnp.concatenate([q_BKJLh, k_BKJLh], axis=2)
+        if self.config.positions == "rotary":
+            cos_BLh, sin_BLh = positions.rotary(place.places_BL, self.config.head, self.config.rope_base)
+            qk_BKJLh = positions.rotate(qk_BKJLh, cos_BLh, sin_BLh)
+        return qk_BKJLh[:, :, :-1], qk_BKJLh[:, :, -1], qkv_BKJLh[:, :, -1]
+
+
+class Relative(nnx.Module):
+    """Transformer-XL's positions: a query meets a projected sinusoid of its distance too (Dai 2019, section 3.3)."""
+
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+        D, K, G, h = config.width, config.kv, config.heads // config.kv, config.head
+        self.distance_DH = weight(rngs, (D, K * G * h), D**-0.5)
+        self.b_content_KGh, self.b_distance_KGh = bias((K, G, h)), bias((K, G, h))
+
+    def __call__(self, q_BKGLh: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Queries with their content bias, and each one's product with every distance, (B, H, L, M), float32."""
+        B, K, G, L, h = q_BKGLh.shape
+        biases = (b[...].astype(q_BKGLh.dtype) for b in (self.b_content_KGh, self.b_distance_KGh))
+        content_BKGLh, distance_BKGLh = (q_BKGLh + b_KGh[None, :, :, None] for b_KGh in biases)
+        far_LD = positions.sinusoids(jnp.arange(L - 1, -1, -1)[None], len(self.distance_DH[...])).astype(q_BKGLh.dtype)
+        r_KGMh = rows(far_LD, self.distance_DH[...]).reshape(L, K, G, h).transpose(1, 2, 0, 3)
+        more = jnp.einsum("BKGLh,KGMh->BKGLM", distance_BKGLh, r_KGMh, preferred_element_type=jnp.float32)
+        return content_BKGLh, shifted(more.reshape(B, K * G, L, L))
+
+
+def shifted(more_BHLM: jax.Array) -> jax.Array:
+    """Row i moved left so that column j holds distance i - j (Dai 2019, appendix B); columns j > i are for the mask."""
+    B, H, L, M = more_BHLM.shape
+    padded = jnp.pad(more_BHLM, ((0, 0), (0, 0), (0, 0), (1, 0)))
+    return padded.reshape(B, H, M + 1, L)[:, :, 1:].reshape(B, H, L, M)
+
+
+def scores(config: ModelConfig, window: int | None) -> attend.Scores:
+    """The scores of a layer that sees `window` tokens."""
+    scale = config.head if config.attention_scale is None else config.attention_scale
+    slopes: Any = positions.slopes(config.heads) if config.positions == "alibi" else None
+    return attend.Scores(scale**-0.5, window, config.attention_softcap, slopes)

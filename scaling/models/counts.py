@@ -3,57 +3,118 @@
 A multiply-add is 2 FLOPs; only matrix products count (Kaplan 2020, section 2.1; Hoffmann 2022,
 appendix F). Tests hold these counts against what Flax holds and what XLA counts.
 
-Key: V vocabulary, D width, F hidden units, H query heads, K key-value heads, h head size, L context.
+Key: V vocabulary, D width, F hidden units, H query heads, K key-value heads, h head size, L context, E experts.
 """
 
 from __future__ import annotations
 
 from scaling.config import ModelConfig, RunConfig
+from scaling.models.config import GATED
 
-PARTS = ("attention_projections", "attention_causal", "attention_full", "mlp", "head")
+# two conventions for one part, of which the second is never added to the first
+OTHERWISE = ("attention_full", "experts_slots")
 
 
 def parameters(model: ModelConfig) -> dict[str, int]:
-    """Parameters by group (embedding, attention, mlp, norm, head) and `total`.
+    """Parameters by group (embedding, position, attention, mlp, router, experts, norm, head) and `total`.
 
-    A tied head has no parameters of its own: the group is absent.
+    A group that a model has none of is absent: a tied head, say. With experts there are two figures more,
+    which belong to no sum: experts_active, those that one token passes, and active, the total with them alone.
     """
-    V, D, F, h = model.vocab, model.width, model.mlp_width, model.head
-    groups = {
-        "embedding": V * D,
-        "attention": model.layers * D * h * (2 * model.heads + 2 * model.kv),
-        "mlp": model.layers * D * F * (3 if model.mlp == "swiglu" else 2),
-        "norm": D * (2 * model.layers + 1),
-    }
+    D, layers, matrices = model.width, model.layers, _matrices(model)
+    groups = {"embedding": model.vocab * D, "attention": layers * _attention(model)}
+    if model.position_length is not None:
+        groups["position"] = model.position_length * D
+    if _dense_width(model):
+        groups["mlp"] = layers * D * _dense_width(model) * matrices
+        if model.biases == "all":
+            groups["mlp"] += layers * ((matrices - 1) * model.mlp_width + D)
+    if model.experts:
+        groups["router"] = layers * D * model.experts
+        groups["experts"] = layers * model.experts * D * model.mlp_width * matrices
+    groups["norm"] = _norms(model)
     if not model.tied:
-        groups["head"] = D * V
-    return {"total": sum(groups.values()), **groups}
+        groups["head"] = D * model.vocab
+    total = sum(groups.values())
+    if not model.experts:
+        return {"total": total, **groups}
+    active = groups["experts"] // model.experts * model.experts_chosen
+    return {"total": total, **groups, "experts_active": active, "active": total - groups["experts"] + active}
 
 
-def forward_flops(model: ModelConfig, length: int) -> dict[str, int]:
-    """Forward FLOPs of one sequence of `length` tokens by part.
+def _matrices(model: ModelConfig) -> int:
+    """Matrices of an MLP or an expert."""
+    return 3 if model.mlp in GATED else 2
 
-    attention_causal counts the L(L+1)/2 pairs that the mask lets through, attention_full all L²:
-    they are two conventions for one part, never to be added.
+
+def _dense_width(model: ModelConfig) -> int:
+    """Hidden units that every token passes."""
+    return model.mlp_width * (model.shared_experts if model.experts else 1)
+
+
+def _attention(model: ModelConfig) -> int:
+    """Parameters of one layer's attention."""
+    D, H, K, h = model.width, model.heads, model.kv, model.head
+    count = D * h * (2 * H + 2 * K)
+    if model.biases != "none":
+        count += h * (H + 2 * K)
+    if model.biases == "all":
+        count += D
+    if model.positions == "relative":  # a projection of distances and two biases of queries
+        count += D * H * h + 2 * H * h
+    return count
+
+
+def _norms(model: ModelConfig) -> int:
+    """Gains, and biases where LayerNorm has them, of the whole model."""
+    each = model.width * (2 if model.norm == "layernorm" and model.biases == "all" else 1)
+    blocks = model.layers * (4 if model.norm_placement == "sandwich" else 2)
+    last = 0 if model.norm_placement == "post" else 1
+    return each * (blocks + last) + (2 * model.head * model.layers if model.qk_norm else 0)
+
+
+def forward_flops(model: ModelConfig, length: int, batch: int = 1) -> dict[str, int]:
+    """Forward FLOPs of `batch` sequences of `length` tokens, run together, by part.
+
+    attention_causal counts the pairs that the mask (and a local layer's window) lets through, attention_full
+    all L² of them; experts counts the products of each token with the experts it chose, experts_slots those
+    of every slot that a capacity leaves them. Each two are conventions for one part, never to be added.
     """
-    V, D, F, h = model.vocab, model.width, model.mlp_width, model.head
-    pair = 4 * model.layers * model.heads * h  # one score and one weighted sum
-    return {
-        "attention_projections": length * model.layers * 2 * D * h * (2 * model.heads + 2 * model.kv),
-        "attention_causal": pair * (length * (length + 1) // 2),
-        "attention_full": pair * length * length,
-        "mlp": length * model.layers * 2 * D * F * (3 if model.mlp == "swiglu" else 2),
-        "head": length * 2 * D * V,
+    D, H, h, matrices = model.width, model.heads, model.head, _matrices(model)
+    tokens = batch * length
+    pair = H * h * (6 if model.positions == "relative" else 4)  # a score and a weighted sum, 2 each; a distance's score
+    parts = {
+        "attention_projections": tokens * model.layers * 2 * D * h * (2 * H + 2 * model.kv),
+        "attention_causal": batch * pair * sum(_pairs(length, window) for window in model.windows),
+        "attention_full": batch * pair * model.layers * length * length,
     }
+    if model.positions == "relative":  # distances are projected once for all sequences
+        parts["attention_distances"] = length * model.layers * 2 * D * H * h
+    if _dense_width(model):
+        parts["mlp"] = tokens * model.layers * 2 * D * _dense_width(model) * matrices
+    if model.experts:
+        one = model.layers * 2 * D * model.mlp_width * matrices  # one token through one expert of each layer
+        parts["router"] = tokens * model.layers * 2 * D * model.experts
+        parts["experts"] = tokens * model.experts_chosen * one
+        if model.capacity is not None:
+            parts["experts_slots"] = batch * model.experts * model.slots(length) * one
+    parts["head"] = tokens * 2 * D * model.vocab
+    return parts
 
 
-def training_flops(model: ModelConfig, length: int, sequences: int) -> dict[str, int]:
-    """FLOPs of training on `sequences` sequences: each part forward and backward (twice the forward).
+def _pairs(length: int, window: int | None) -> int:
+    """Pairs of a query and a key that it sees."""
+    seen = length if window is None else min(window, length)
+    return seen * (seen + 1) // 2 + (length - seen) * seen
 
-    `total` is the exact count used for C: projections, causal attention, MLP and head, both ways.
+
+def training_flops(model: ModelConfig, length: int, sequences: int, batch: int = 1) -> dict[str, int]:
+    """FLOPs of training on `sequences` sequences, `batch` a step: each part forward and backward (twice the forward).
+
+    `total` is the exact count used for C: every part both ways, attention causal, experts as chosen.
     """
-    forward = {part: flops * sequences for part, flops in forward_flops(model, length).items()}
-    counted = sum(flops for part, flops in forward.items() if part != "attention_full")
+    forward = {part: flops * (sequences // batch) for part, flops in forward_flops(model, length, batch).items()}
+    counted = sum(flops for part, flops in forward.items() if part not in OTHERWISE)
     return {
         "total": 3 * counted,
         **{f"{part}_forward": flops for part, flops in forward.items()},
@@ -63,4 +124,4 @@ def training_flops(model: ModelConfig, length: int, sequences: int) -> dict[str,
 
 def run_flops(config: RunConfig) -> dict[str, int]:
     """Training FLOPs of a whole run by part, evaluation left out."""
-    return training_flops(config.model, config.data.length, config.batch * config.steps)
+    return training_flops(config.model, config.data.length, config.batch * config.steps, config.batch)

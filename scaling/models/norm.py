@@ -1,19 +1,46 @@
-"""Root-mean-square normalisation (Zhang & Sennrich 2019). Axes: B batch, L positions, D width."""
+"""Normalisation, computed in float32 whatever the precision of x. Axes: D features; x: (..., D)."""
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from scaling.models.config import ModelConfig
+
 
 class RMSNorm(nnx.Module):
-    """x / sqrt(mean(x²) + eps) · g, computed in float32 whatever the precision of x."""
+    """x / sqrt(mean(x²) + eps) · g (Zhang & Sennrich 2019)."""
 
     def __init__(self, width: int, eps: float) -> None:
         self.g_D = nnx.Param(jnp.ones((width,), jnp.float32))
         self.eps = eps
 
-    def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        x32_BLD = x_BLD.astype(jnp.float32)
-        mean_BL1 = jnp.mean(jnp.square(x32_BLD), axis=-1, keepdims=True)
-        y_BLD = x32_BLD * jax.lax.rsqrt(mean_BL1 + self.eps) * self.g_D[None, None, :]
-        return y_BLD.astype(x_BLD.dtype)
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x32 = x.astype(jnp.float32)
+        mean = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+        y = x32 * jax.lax.rsqrt(mean + self.eps) * self.g_D[(None,) * (x.ndim - 1)]
+        return y.astype(x.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """(x - mean(x)) / sqrt(var(x) + eps) · g, plus b where biases are wanted (Ba 2016)."""
+
+    def __init__(self, width: int, eps: float, bias: bool) -> None:
+        self.g_D = nnx.Param(jnp.ones((width,), jnp.float32))
+        self.b_D = nnx.Param(jnp.zeros((width,), jnp.float32)) if bias else None
+        self.eps = eps
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x32 = x.astype(jnp.float32)
+        x32 = x32 - jnp.mean(x32, axis=-1, keepdims=True)
+        mean = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+        y = x32 * jax.lax.rsqrt(mean + self.eps) * self.g_D[(None,) * (x.ndim - 1)]
+        if self.b_D is not None:
+            y = y + self.b_D[(None,) * (x.ndim - 1)]
+        return y.astype(x.dtype)
+
+
+def norm(config: ModelConfig) -> RMSNorm | LayerNorm:
+    """The residual stream's normalisation."""
+    if config.norm == "layernorm":
+        return LayerNorm(config.width, config.norm_eps, config.biases == "all")
+    return RMSNorm(config.width, config.norm_eps)

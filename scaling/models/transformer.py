@@ -9,25 +9,49 @@ import jax.numpy as jnp
 from flax import nnx
 
 from scaling import shard
-from scaling.config import ModelConfig
-from scaling.models.attention import Attention
+from scaling.checked import ConfigError
+from scaling.models import positions
+from scaling.models.attention import Attention, Place
+from scaling.models.config import ModelConfig
+from scaling.models.experts import Experts
 from scaling.models.linear import rows, weight
-from scaling.models.mlp import MLPS
-from scaling.models.norm import RMSNorm
+from scaling.models.mlp import mlp
+from scaling.models.norm import norm
+
+Aux = dict[str, jax.Array]  # what else a forward pass has measured: scalars
 
 
 class Block(nnx.Module):
-    """x + attention(norm(x)), then x + mlp(norm(x)): pre-norm (Xiong 2020)."""
+    """Attention, then an MLP, each added to the stream; normalised before, after, or both (norm_placement).
+
+    pre: x + f(norm(x)) (Xiong 2020); post: norm(x + f(x)) (Vaswani 2017); sandwich: x + norm(f(norm(x)))
+    (Ding 2021, section 2.4).
+    """
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
-        self.attention_norm = RMSNorm(config.width, config.norm_eps)
+        self.attention_norm = norm(config)
         self.attention = Attention(config, rngs=rngs)
-        self.mlp_norm = RMSNorm(config.width, config.norm_eps)
-        self.mlp = MLPS[config.mlp](config, rngs=rngs)
+        self.mlp_norm = norm(config)
+        self.mlp = Experts(config, rngs=rngs) if config.experts else mlp(config, rngs=rngs)
+        self.attention_out_norm, self.mlp_out_norm = (
+            norm(config) if config.norm_placement == "sandwich" else None for _ in range(2)
+        )
+        self.placement = config.norm_placement
 
-    def __call__(self, x_BLD: jax.Array) -> jax.Array:
-        x_BLD = x_BLD + self.attention(self.attention_norm(x_BLD))
-        return x_BLD + self.mlp(self.mlp_norm(x_BLD))
+    def __call__(self, x_BLD: jax.Array, place: Place, window: int | None) -> tuple[jax.Array, Aux]:
+        y_BLD = self.attention(self.before(self.attention_norm, x_BLD), place, window)
+        x_BLD = self.add(x_BLD, y_BLD, self.attention_norm, self.attention_out_norm)
+        in_BLD = self.before(self.mlp_norm, x_BLD)
+        y_BLD, aux = self.mlp(in_BLD) if isinstance(self.mlp, Experts) else (self.mlp(in_BLD), {})
+        return self.add(x_BLD, y_BLD, self.mlp_norm, self.mlp_out_norm), aux
+
+    def before(self, norm: Any, x_BLD: jax.Array) -> jax.Array:
+        return x_BLD if self.placement == "post" else norm(x_BLD)
+
+    def add(self, x_BLD: jax.Array, y_BLD: jax.Array, norm: Any, out_norm: Any) -> jax.Array:
+        if self.placement == "post":
+            return norm(x_BLD + y_BLD)
+        return x_BLD + (y_BLD if out_norm is None else out_norm(y_BLD))
 
 
 class Transformer(nnx.Module):
@@ -48,36 +72,90 @@ class Transformer(nnx.Module):
             return Block(config, rngs=rngs)
 
         self.blocks = stack(rngs)
-        self.norm = RMSNorm(config.width, config.norm_eps)
+        self.norm = None if config.norm_placement == "post" else norm(config)  # a last block's post-norm is the last
         if not config.tied:
             self.head_DV = weight(rngs, (config.width, config.vocab), EMBEDDING_STD)
+        if config.position_length is not None:
+            self.position_LD = weight(rngs, (config.position_length, config.width), EMBEDDING_STD)
 
-    def hidden(self, tokens_BL: jax.Array, *, dtype: Any, scan: bool = False, remat: bool = False) -> jax.Array:
-        """Normalised residual stream after the last layer, shape (B, L, D)."""
+    def embed(self, tokens_BL: jax.Array, place: Place, dtype: Any) -> jax.Array:
+        """The residual stream before the first layer."""
+        config, (_, L) = self.config, tokens_BL.shape
         table_VD = shard.constrain(self.embedding_VD[...].astype(dtype), shard.RULES["V"], None)
-        x_BLD = shard.rows(table_VD[tokens_BL])
-        graph, stacked = nnx.split(self.blocks)
+        x_BLD = table_VD[tokens_BL]
+        if config.embedding_scale:
+            x_BLD = x_BLD * jnp.asarray(config.width**0.5, dtype)
+        if config.positions == "sinusoidal":
+            x_BLD = x_BLD + positions.sinusoids(place.places_BL, config.width).astype(dtype)
+        if config.position_length is not None:
+            if config.position_length < L:
+                raise ConfigError(f"{L} tokens: the model has positions for position_length = {config.position_length}")
+            x_BLD = x_BLD + self.position_LD[...].astype(dtype)[place.places_BL]
+        return shard.rows(x_BLD)
 
-        def layer(x_BLD: jax.Array, state: Any) -> tuple[jax.Array, None]:
-            return shard.rows(nnx.merge(graph, state)(x_BLD)), None
+    def hidden(
+        self, tokens_BL: jax.Array, segments_BL: jax.Array | None, dtype: Any, scan: bool, remat: bool
+    ) -> tuple[jax.Array, Aux]:
+        """Normalised residual stream after the last layer, shape (B, L, D), and means over the layers."""
+        place = Place(positions.places(tokens_BL.shape[1], segments_BL), segments_BL)
+        graph, stacked = nnx.split(self.blocks)
+        windows = self.config.windows
+
+        def layer(x_BLD: jax.Array, state: Any, place: Place, window: int | None) -> tuple[jax.Array, Aux]:
+            x_BLD, aux = nnx.merge(graph, state)(x_BLD, place, window)
+            return shard.rows(x_BLD), aux
 
         if remat:
-            layer = jax.checkpoint(layer, prevent_cse=not scan)
-        if scan:
-            x_BLD, _ = jax.lax.scan(layer, x_BLD, stacked)
-        else:
-            for state in unstack(stacked, self.config.layers):
-                x_BLD, _ = layer(x_BLD, state)
-        return self.norm(x_BLD)
+            layer = jax.checkpoint(layer, prevent_cse=not scan, static_argnums=3)
 
-    def __call__(self, tokens_BL: jax.Array, *, dtype: Any = jnp.float32, **how: bool) -> jax.Array:
-        """Logits, shape (B, L, V), float32."""
-        x_BLD = self.hidden(tokens_BL, dtype=dtype, **how)
+        def through(x_BLD: jax.Array, state: Any, windows: tuple[int | None, ...]) -> tuple[jax.Array, list[Aux]]:
+            means = []
+            for one, window in zip(unstack(state, len(windows)), windows, strict=True):
+                x_BLD, aux = layer(x_BLD, one, place, window)
+                means.append(aux)
+            return x_BLD, means
+
+        x_BLD = self.embed(tokens_BL, place, dtype)
+        if scan:
+            period = repeats(windows)
+            grouped = jax.tree.map(lambda t: t.reshape(-1, period, *t.shape[1:]), stacked)
+            x_BLD, means = jax.lax.scan(lambda x, state: through(x, state, windows[:period]), x_BLD, grouped)
+        else:
+            x_BLD, means = through(x_BLD, stacked, windows)
+        aux = jax.tree.map(lambda *of: jnp.mean(jnp.stack(of)), *means)
+        return x_BLD if self.norm is None else self.norm(x_BLD), aux
+
+    def forward(
+        self,
+        tokens_BL: jax.Array,
+        segments_BL: jax.Array | None = None,
+        *,
+        dtype: Any = jnp.float32,
+        scan: bool = False,
+        remat: bool = False,
+    ) -> tuple[jax.Array, Aux]:
+        """Logits, shape (B, L, V), float32, and the experts' losses and figures (empty in a dense model).
+
+        segments_BL: int32; a token sees those of its own segment alone, and its place is counted from its start
+        (documents packed in a row; padding is a segment of its own). None: a row is one segment.
+        """
+        x_BLD, aux = self.hidden(tokens_BL, segments_BL, dtype, scan, remat)
         w_DV = self.embedding_VD[...].T if self.config.tied else self.head_DV[...]
-        return rows(x_BLD, w_DV, jnp.float32)
+        logits_BLV, cap = rows(x_BLD, w_DV, jnp.float32), self.config.final_softcap
+        return logits_BLV if cap is None else cap * jnp.tanh(logits_BLV / cap), aux
+
+    def __call__(self, tokens_BL: jax.Array, segments_BL: jax.Array | None = None, **how: Any) -> jax.Array:
+        """The logits alone."""
+        return self.forward(tokens_BL, segments_BL, **how)[0]
 
 
 EMBEDDING_STD = 0.02  # of embedding and head (Radford 2019): small logits, so the first loss is ln V
+
+
+def repeats(windows: tuple[int | None, ...]) -> int:
+    """Fewest layers whose windows, repeated, are those of all."""
+    n = len(windows)
+    return next(p for p in range(1, n + 1) if n % p == 0 and windows[:p] * (n // p) == windows)
 
 
 def unstack(stacked: Any, layers: int) -> list[Any]:

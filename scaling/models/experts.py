@@ -1,0 +1,118 @@
+"""A mixture of experts in place of the MLP.
+
+Axes: B batch, L positions, D width, F hidden units, E experts, k chosen by a token, C slots of an
+expert, N choices (tokens · k) sorted by expert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from scaling import shard
+from scaling.models.config import GATED, ModelConfig
+from scaling.models.linear import rows, weight
+from scaling.models.mlp import ACTIVATIONS, mlp
+
+ROUTER_STD = 0.02  # all experts nearly alike at first
+
+
+class Experts(nnx.Module):
+    """Each token passes the k experts that its router scores highest, weighted by the scores' softmax.
+
+    Without a capacity nothing is dropped: choices are sorted by expert and multiplied as ragged rows (on
+    a CPU XLA spends E times the products on it). With one, an expert has `slots` places for each sequence,
+    given in the order of the tokens: a choice that finds none adds nothing. Sequences never compete, and no
+    token loses its place to a later one, so the model stays causal (GShard's groups, Lepikhin 2020, section 3.2,
+    but first come first served). Slots lie over the expert axis of a mesh; ragged rows do not.
+    """
+
+    def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
+        D, F, E = config.width, config.mlp_width, config.experts
+        self.router_DE = weight(rngs, (D, E), ROUTER_STD)
+        self.gate_EDF = weight(rngs, (E, D, F), D**-0.5) if config.mlp in GATED else None
+        self.up_EDF = weight(rngs, (E, D, F), D**-0.5)
+        self.down_EFD = weight(rngs, (E, F, D), (2 * config.layers * F) ** -0.5)
+        wide = config.shared_experts * F
+        self.shared = mlp(config, width=wide, rngs=rngs) if wide else None
+        self.config = config
+
+    def __call__(self, x_BLD: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        """The block's output, and the batch's `balance_loss`, `router_z_loss` and, with a capacity, share `dropped`."""
+        logits_BLE = rows(x_BLD.astype(jnp.float32), self.router_DE[...])  # float32: Fedus 2022, section 2.4
+        chosen_BLk, gates_BLk, aux = route(logits_BLE, self.config)
+        if self.config.capacity is None:
+            y_BLD = self.ragged(x_BLD, chosen_BLk, gates_BLk)
+        else:
+            y_BLD, aux["dropped"] = self.slotted(x_BLD, chosen_BLk, gates_BLk)
+        return (y_BLD if self.shared is None else y_BLD + self.shared(x_BLD)), aux
+
+    def ragged(self, x_BLD: jax.Array, chosen_BLk: jax.Array, gates_BLk: jax.Array) -> jax.Array:
+        (B, L, D), k = x_BLD.shape, self.config.experts_chosen
+        expert_N = chosen_BLk.reshape(-1)
+        order_N = jnp.argsort(expert_N, stable=True)
+        sizes_E = jnp.bincount(expert_N, length=self.config.experts)
+        x_ND = x_BLD.reshape(B * L, D)[order_N // k]
+
+        def product(x: jax.Array, w: jax.Array) -> jax.Array:
+            return jax.lax.ragged_dot(x, w.astype(x.dtype), sizes_E.astype(jnp.int32))
+
+        y_ND = product(self.hidden(product, x_ND), self.down_EFD[...])
+        y_BLkD = y_ND[jnp.argsort(order_N)].reshape(B, L, k, D)
+        return jnp.sum(y_BLkD * gates_BLk[..., None].astype(y_BLkD.dtype), axis=2)
+
+    def slotted(self, x_BLD: jax.Array, chosen_BLk: jax.Array, gates_BLk: jax.Array) -> tuple[jax.Array, jax.Array]:
+        (B, L, D), E, k = x_BLD.shape, self.config.experts, self.config.experts_chosen
+        C = self.config.slots(L)
+        chosen_BN = chosen_BLk.reshape(B, L * k)
+        mine_BNE = jax.nn.one_hot(chosen_BN, E, dtype=jnp.int32)
+        place_BN = jnp.sum((jnp.cumsum(mine_BNE, axis=1) - 1) * mine_BNE, axis=-1)
+        kept_BN = place_BN < C
+        slot_BN = jnp.where(kept_BN, chosen_BN * C + place_BN, E * C)  # the last one is nobody's
+        row_B1, token_1N = jnp.arange(B)[:, None], (jnp.arange(L * k) // k)[None]
+        empty_BS = jnp.full((B, E * C + 1), L)
+        token_BS = empty_BS.at[row_B1, slot_BN].set(jnp.broadcast_to(token_1N, (B, L * k)))[:, :-1]
+        padded_BLD = jnp.pad(x_BLD, ((0, 0), (0, 1), (0, 0)))
+        x_BECD = over_experts(padded_BLD[row_B1, token_BS].reshape(B, E, C, D))
+
+        def product(x: jax.Array, w: jax.Array) -> jax.Array:
+            return jnp.einsum("BECx,ExF->BECF", x, w.astype(x.dtype))
+
+        y_BECD = over_experts(product(self.hidden(product, x_BECD), self.down_EFD[...]))
+        y_BSD = jnp.pad(shard.rows(y_BECD.reshape(B, E * C, D)), ((0, 0), (0, 1), (0, 0)))
+        y_BLkD = y_BSD[row_B1, slot_BN].reshape(B, L, k, D)  # zeros where the choice was dropped
+        out_BLD = jnp.sum(y_BLkD * gates_BLk[..., None].astype(y_BLkD.dtype), axis=2)
+        return out_BLD, 1 - jnp.mean(kept_BN.astype(jnp.float32))
+
+    def hidden(self, product: Callable[[jax.Array, jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+        """Hidden units of the experts: act(x·up), or act(x·gate) ⊙ x·up."""
+        act, up = ACTIVATIONS[self.config.mlp], product(x, self.up_EDF[...])
+        return act(up) if self.gate_EDF is None else act(product(x, self.gate_EDF[...])) * up
+
+
+def route(logits_BLE: jax.Array, config: ModelConfig) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+    """The k experts of each token, their weights, and the losses that keep the router honest.
+
+    balance_loss: E · Σ (share of choices · mean probability), 1 where all are used alike (Fedus 2022,
+    equation 4); router_z_loss: mean (ln Z)² (Zoph 2022, equation 5).
+    """
+    all_BLE = jax.nn.softmax(logits_BLE, axis=-1)
+    top_BLk, chosen_BLk = jax.lax.top_k(logits_BLE, config.experts_chosen)
+    if config.gates == "chosen":
+        gates_BLk = jax.nn.softmax(top_BLk, axis=-1)
+    else:
+        gates_BLk = jnp.take_along_axis(all_BLE, chosen_BLk, axis=-1)
+    share_E = jnp.mean(jax.nn.one_hot(chosen_BLk, config.experts), axis=(0, 1, 2))
+    aux = {
+        "balance_loss": config.experts * jnp.sum(share_E * jnp.mean(all_BLE, axis=(0, 1))),
+        "router_z_loss": jnp.mean(jnp.square(jax.nn.logsumexp(logits_BLE, axis=-1))),
+    }
+    return chosen_BLk, gates_BLk, aux
+
+
+def over_experts(x_BECD: jax.Array) -> jax.Array:
+    """Slots with their experts over the expert axis: an all-to-all on the way in, another on the way out."""
+    return shard.constrain(x_BECD, shard.RULES["B"], shard.RULES["E"], None, None)
