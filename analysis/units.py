@@ -89,7 +89,7 @@ def unit(letter: str, name: str) -> Unit:
         except ValueError:
             factor = np.nan
         if np.isfinite(factor) and factor > 0:
-            return Unit(f"times {factor:g}", factor)
+            return Unit(f"{factor:g}", factor)
     said = SAID.get("C" if letter == "budget" else letter, SAID[""])
     raise DataError(f"units {letter}={name}: allowed are {said}")
 
