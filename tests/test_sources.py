@@ -374,6 +374,7 @@ def test_an_index_gives_what_the_records_say_whatever_was_done_to_them(tmp_path:
     change = store.read(f"{3:064x}")
     assert change is not None
     store.write(Record(**{**vars(change), "final": {**change.final, "loss": 1.25}, "evals": {"task": 0.5}}))
+    assert sources.runs(store.root).set_index("run_id").loss[f"{3:064x}"] == 1.25
     gone = store.run_dir(f"{4:064x}")
     (gone / "record.json").unlink()
     add(store, config(64, 100), "running", None)
