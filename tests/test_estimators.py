@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis import laws
+from analysis import laws, noise
 from analysis.fitting import fit
 from analysis.laws import Law
 from analysis.objective import OBJECTIVES, objective_of
@@ -74,23 +74,23 @@ def test_a_delta_is_for_objectives_that_have_one(name: str, having: bool) -> Non
             objective_of(name, 0.01)
 
 
-def seeded(noise: np.ndarray, seeds: int = 6) -> Points:
+def seeded(spread: np.ndarray, seeds: int = 6) -> Points:
     """The grid, each setting `seeds` times, with a noise for each of its five sizes."""
     one = grid()
     at = np.repeat(np.arange(25), seeds)
-    spread = noise[np.searchsorted(np.unique(one.N), one.N)][at]
-    drawn = one.L[at] * np.exp(spread * np.random.default_rng(3).normal(size=len(at)))
+    at_size = spread[np.searchsorted(np.unique(one.N), one.N)][at]
+    drawn = one.L[at] * np.exp(at_size * np.random.default_rng(3).normal(size=len(at)))
     return points(one.N[at], one.D[at], drawn)
 
 
 def test_seeds_tell_how_noisy_a_size_is() -> None:
-    noise = 0.02 * np.array([1.0, 0.5, 0.25, 0.125, 0.0625])
-    some = seeded(noise)
+    spread = 0.02 * np.array([1.0, 0.5, 0.25, 0.125, 0.0625])
+    some = seeded(spread)
     found = fit(some, objective="mse-log", weights="seeds", bootstrap=100)
     weights = found.points.weights
     assert weights is not None and found.objective["weights"] == "seeds" and weights.mean() == pytest.approx(1.0)
     by_size = np.array([weights[some.N == N][0] for N in np.unique(some.N)])
-    assert np.allclose(np.log(by_size / by_size[0]), np.log((noise[0] / noise) ** 2), atol=0.7)
+    assert np.allclose(np.log(by_size / by_size[0]), np.log((spread[0] / spread) ** 2), atol=0.7)
     even = fit(some, objective="mse-log", weights="even", bootstrap=100)
     assert abs(found.params["alpha"] - TRUTH["alpha"]) < abs(even.params["alpha"] - TRUTH["alpha"])
 
@@ -98,6 +98,14 @@ def test_seeds_tell_how_noisy_a_size_is() -> None:
 def test_seeds_that_are_as_noisy_everywhere_weigh_alike() -> None:
     weights = fit(seeded(np.full(5, 0.01)), weights="seeds", bootstrap=100).points.weights
     assert weights is not None and np.ptp(weights) < 0.2
+
+
+def test_a_trend_of_noise_is_followed_where_it_is_clear_alone() -> None:
+    x, free, told = np.log(np.geomspace(1e5, 1e9, 5)), np.full(5, 10.0), np.full(5, True)
+    chance = np.exp([0.2, -0.1, 0.1, -0.2, 0.3])
+    assert np.all(noise._trend(x, chance, free, told) == 1)
+    steep = noise._trend(x, chance * np.exp(-0.5 * x), free, told)
+    assert np.allclose(np.diff(np.log(steep)) / np.diff(x), -0.5, atol=0.05)
 
 
 def test_a_size_without_seeds_takes_what_the_others_say() -> None:
