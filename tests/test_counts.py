@@ -9,7 +9,7 @@ from flax import nnx
 from variants import VARIANTS
 
 from scaling.config import ModelConfig
-from scaling.models import attend, counts
+from scaling.models import attend, counts, presets
 from scaling.models.presets import preset
 from scaling.models.transformer import Transformer
 from sweeps import rules
@@ -42,9 +42,48 @@ def test_parameters_are_those_that_flax_holds(name: str) -> None:
         assert active == sum(by_group.values()) - by_group["experts"] + passed
 
 
-@pytest.mark.parametrize(("name", "total"), [("llama2-7b", 6_738_415_616), ("llama3-8b", 8_030_261_248)])
-def test_published_totals(name: str, total: int) -> None:
-    assert counts.parameters(preset(name))["total"] == total
+PUBLISHED = {
+    "gpt2": 124_439_808, "gpt2-medium": 354_823_168, "gpt2-large": 774_030_080, "gpt2-xl": 1_557_611_200,
+    "llama2-7b": 6_738_415_616, "llama2-13b": 13_015_864_320, "llama2-70b": 68_976_648_192,
+    "llama3-8b": 8_030_261_248, "llama3-70b": 70_553_706_496, "mixtral-8x7b": 46_702_792_704,
+    "gemma2-2b": 590_118_912 + 2_024_517_888, "gemma2-9b": 917_962_752 + 8_324_201_984,
+    "gemma2-27b": 1_180_237_824 + 26_047_480_320,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_totals(name: str) -> None:
+    assert counts.parameters(preset(name))["total"] == PUBLISHED[name]
+
+
+def test_published_parts() -> None:
+    embeddings = [counts.parameters(preset(f"gemma2-{size}"))["embedding"] for size in ("2b", "9b", "27b")]
+    assert embeddings == [590_118_912, 917_962_752, 1_180_237_824]
+    assert counts.parameters(preset("mixtral-8x7b"))["active"] == pytest.approx(12.9e9, rel=0.005)
+
+
+@pytest.mark.parametrize("millions", [row[0] for row in presets.CHINCHILLA])
+def test_the_sizes_of_chinchillas_table_a9(millions: int) -> None:
+    """Printed in whole millions, gains of norms left out."""
+    counted = counts.parameters(preset(f"chinchilla-{millions}m"))
+    assert round((counted["total"] - counted["norm"]) / 1e6) == millions
+
+
+@pytest.mark.parametrize(("name", "billions"), [
+    ("gpt3-125m", 0.125), ("gpt3-350m", 0.356), ("gpt3-760m", 0.760), ("gpt3-1.3b", 1.316), ("gpt3-2.7b", 2.65),
+    ("gpt3-6.7b", 6.66), ("gpt3-13b", 12.94), ("gpt3-175b", 174.6), ("chinchilla-70b", 70.0),
+])  # fmt: skip
+def test_sizes_that_papers_round(name: str, billions: float) -> None:
+    """GPT-3's as its appendix D has them (table D.1), Chinchilla's as its title."""
+    assert counts.parameters(preset(name))["total"] / 1e9 == pytest.approx(billions, rel=0.005)
+
+
+@pytest.mark.parametrize("name", [n for n in presets.PRESETS if n.startswith("kaplan")])
+def test_kaplans_size_without_embedding(name: str) -> None:
+    """12·layers·D², biases and gains left out (Kaplan 2020, equation 2.1)."""
+    model, counted = preset(name), counts.parameters(preset(name))
+    rest = model.layers * 13 * model.width + 2 * model.width  # 9·D of biases and 4·D of norms a layer; the last norm
+    assert counted["attention"] + counted["mlp"] + counted["norm"] == 12 * model.layers * model.width**2 + rest
 
 
 def dot_flops(fn, *args) -> int:
