@@ -45,7 +45,11 @@ def frontier(x: np.ndarray, L: np.ndarray, tolerance: float = 0.02) -> np.ndarra
     return np.array(kept)
 
 
-def enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...]) -> None:
+def enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...], held: bool = False) -> None:
+    """FitError where the points are too few, or do not vary in what the law takes.
+
+    held: some parameters are not fitted.
+    """
     n, p = len(points), len(form.parameters)
     if n <= p and notes:
         raise FitError(f"{notes[0]}: too few for {p} parameters: the loss hardly falls with {form.inputs[0]}")
@@ -55,7 +59,8 @@ def enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...]) -> 
         )
     for letter in form.inputs:
         x = points[letter]
-        if np.ptp(x) < 0.05 * np.abs(x).max():
+        # What is held may be all that speaks of an input: then it need not vary.
+        if np.ptp(x) < 0.05 * np.abs(x).max() and not held:
             raise FitError(f"{law}: all points have the same {letter} (within 5%): nothing can be said about it")
         if form.frontier and np.polyfit(np.log(x), points.L, 1)[0] >= 0:
             raise FitError(f"{law}: the loss does not fall with {letter} in these points")
@@ -76,3 +81,22 @@ def falls(problem: Problem, u_P: np.ndarray, law: str) -> None:
         part = u_P[at] * J[at]  # of the loss
         if np.ptp(part) <= 0.1 * noise + 1e-12:
             raise FitError(f"{law}: the loss does not fall with {letter} in these points (the best {name} is 0)")
+    for letter in problem.law.falls:
+        if _drop(problem, u_P, letter) <= 0.1 * noise + 1e-12:
+            raise FitError(f"{law}: the {_output(problem.law)} does not fall with {letter} in these points")
+
+
+def _drop(problem: Problem, u_P: np.ndarray, letter: str) -> float:
+    """How far the output falls, on the objective's scale, from the least of an input to its most, others halfway."""
+    law = problem.law
+    ends = [
+        np.array([x.min(), x.max()]) if name == letter else np.full(2, np.median(x))
+        for name, x in zip(law.inputs, problem.inputs, strict=True)
+    ]
+    params = {name: value[:, None] for name, value in problem.params(u_P[None]).items()}
+    most, least = problem.objective.of(np.asarray(law.function(*ends, **params))[0])
+    return float(most - least)
+
+
+def _output(law: laws.Law) -> str:
+    return "loss" if law.output == "L" else law.output

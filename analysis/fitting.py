@@ -73,6 +73,10 @@ def fit(
     if form is None:
         if undertuned is not None or weights != "column":
             raise DataError(f"{name} has no objective to choose: undertuned and weights are for laws of the loss")
+        if kind not in ("auto", "residuals") or intervals != "bootstrap" or fix or tie or start:
+            raise DataError(
+                f"{name} draws residuals and has nothing to hold: kind, intervals, fix, tie and start are for laws"
+            )
         from analysis import approaches
 
         taken: dict[str, Any] = {"bootstrap": bootstrap, "seed": seed, "level": level, "extrapolate": extrapolate}
@@ -111,7 +115,7 @@ def _given(
     try:
         return laws.given(form, fix, tie).begun(start or {})
     except ValueError as error:
-        raise FitError(str(error)) from None
+        raise DataError(str(error)) from None
 
 
 def _fit_form(
@@ -128,7 +132,7 @@ def _fit_form(
     intervals: str,
 ) -> Fit:
     points, notes = chosen(points, form, law)
-    enough(points, free, law, notes)
+    enough(points, free, law, notes, bool(held))
     problem = _problem(points, free, objective)
     u, starts, minima = search(problem)
     falls(problem, u, law)

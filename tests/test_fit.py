@@ -12,7 +12,7 @@ from analysis import laws
 from analysis.approaches import lowest
 from analysis.fitting import Fit, FitError, fit, frontier
 from analysis.isoflop import isoflop
-from analysis.points import Curve, Points
+from analysis.points import Curve, DataError, Points
 from analysis.solve import OBJECTIVES, Problem
 
 ROOT = Path(__file__).parent.parent
@@ -189,6 +189,34 @@ def test_a_fit_that_cannot_be_done_says_why(what: Points, law: str, said: str) -
     with pytest.raises(FitError, match=said) as error:
         fit(what, law, bootstrap=100)
     assert "\n" not in str(error.value)
+
+
+def test_a_law_that_has_n_refuses_a_loss_that_does_not_fall_with_it() -> None:
+    one = grid()
+    rising = Points(one.N, one.D, one.C, one.L * (one.N / 1e5) ** 0.3, one.names, more={"U": one.D / 4})
+    for law in ("data-constrained", "kaplan-nd"):
+        with pytest.raises(FitError, match=f"{law}: the loss does not fall with N"):
+            fit(rising, law, bootstrap=100)
+
+
+def test_an_input_need_not_vary_where_what_speaks_of_it_is_held() -> None:
+    N, S = (x.ravel() for x in np.meshgrid(np.geomspace(1e7, 1e9, 5), np.geomspace(1e3, 1e5, 5)))
+    true = {"Nc": 6.5e13, "Sc": 2.1e3, "alphaN": 0.077, "alphaS": 0.76, "B_star": 2.1e8, "alphaB": 0.21}
+    runs = {"N": N, "S": S, "B": np.full(25, 5e5)}
+    runs["L"] = laws.LAWS["kaplan-nsb"].function(*runs.values(), **true)
+    with pytest.raises(FitError, match="same B"):
+        fit(runs, "kaplan-nsb", bootstrap=100)
+    held = {name: true[name] for name in ("B_star", "alphaB")}
+    found = fit(runs, "kaplan-nsb", bootstrap=100, fix=held)
+    assert found.params == pytest.approx(true, rel=1e-7)
+
+
+def test_what_cannot_be_chosen_is_refused_not_left_unheard() -> None:
+    for choice in ({"kind": "cases"}, {"intervals": "profile"}, {"fix": {"a": 0.5}}):
+        with pytest.raises(DataError, match="chinchilla-2"):
+            fit(sweep(0.003), "chinchilla-2", bootstrap=100, **choice)
+    with pytest.raises(DataError, match="'gamma' is not a parameter"):
+        fit(grid(), bootstrap=100, fix={"gamma": 0.5})
 
 
 def test_doubts_are_named() -> None:

@@ -75,6 +75,7 @@ GRANULARITY = Law(
     bounds={"alpha": EXPONENT, "beta": EXPONENT, "gamma": EXPONENT},
     powers={"b": ("D", "beta")},
     constants=("c",),
+    falls=("N",),
     units={"N": "parameters", "D": "tokens", "L": "nats a token", "c": "nats a token"},
     columns={"G": "g granularity"},
 )

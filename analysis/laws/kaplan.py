@@ -144,6 +144,7 @@ KAPLAN_ND = Law(
     kaplan_nd,
     "Kaplan 2020, equation 1.5",
     {},
+    falls=("N", "D"),
     bounds={"Nc": SCALE, "Dc": SCALE, "alphaN": EXPONENT, "alphaD": EXPONENT},
     seeds=_nd_starts,
     optimum=kaplan_nd_optimum,
@@ -153,6 +154,7 @@ KAPLAN_NS = Law(
     kaplan_ns,
     "Kaplan 2020, equation 1.6",
     {},
+    falls=("N", "S"),
     bounds={"Nc": SCALE, "Sc": SCALE, "alphaN": EXPONENT, "alphaS": EXPONENT},
     units={"N": "parameters", "S": "steps", "L": "nats a token", "Nc": "parameters", "Sc": "steps"},
     seeds=_ns_starts,
@@ -162,6 +164,7 @@ KAPLAN_NSB = Law(
     kaplan_nsb,
     "Kaplan 2020, equations 1.6, 5.4 and 1.4",
     {},
+    falls=("N", "S"),
     bounds={
         "Nc": SCALE,
         "Sc": SCALE,

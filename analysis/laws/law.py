@@ -30,6 +30,7 @@ class Law:
     powers: linear parameters that multiply a falling power of an input, {"A": ("N", "alpha")}: solved for faster,
         and a fit in which one vanishes is refused, because then the output does not fall with that input.
     constants: linear parameters that stand alone.
+    falls: inputs that a fit must have the output fall with, beyond those of powers, or it is refused.
     optimum: (params, k) -> (a, b, ln G): N* = G·(C/k)^a, D* = (C/k)^b / G, where C = k·N·D.
     frontier: fitted to the runs that no run with less of the input beats.
     output: the letter of what the law gives; L, the loss, unless said.
@@ -50,6 +51,7 @@ class Law:
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     powers: dict[str, tuple[str, str]] = field(default_factory=dict)
     constants: tuple[str, ...] = ()
+    falls: tuple[str, ...] = ()
     optimum: Callable[[dict[str, Array], float], tuple[Array, Array, Array]] | None = None
     frontier: bool = False
     output: str = "L"

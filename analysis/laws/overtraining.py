@@ -29,6 +29,7 @@ OVER_TRAINING = Law(
     linear=("E", "a", "b"),
     bounds={"eta": (1e-3, 2.5)},
     constants=("E",),
+    falls=("C",),
     optimum=over_training_optimum,
     units={"C": "FLOPs", "M": "tokens a parameter", "L": "nats a token", "E": "nats a token"},
     columns={"M": "m token_multiplier tokens_per_parameter tokens_per_param"},

@@ -58,6 +58,7 @@ DATA_CONSTRAINED = Law(
     },
     linear=("E",),
     constants=("E",),
+    falls=("N", "D"),
     bounds={
         "A": (1e-6, 1e80),
         "B": (1e-6, 1e80),
