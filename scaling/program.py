@@ -61,17 +61,21 @@ def compute_dtype(precision: str) -> str:
     return "float32" if jax.default_backend() == "cpu" else "bfloat16"
 
 
+def shape_of(config: RunConfig, placement: Placement, axes: tuple[int, ...]) -> Shape:
+    """What the program of this run depends on, over a mesh of `axes`."""
+    scan = jax.default_backend() != "cpu" if placement.scan is None else placement.scan
+    return Shape(
+        config.model, dataclasses.replace(config.optimizer, lr=1.0), config.batch, config.data.length,
+        compute_dtype(config.precision), scan, placement.remat, axes, config.data.document_end,
+    )  # fmt: skip
+
+
 def program(config: RunConfig, placement: Placement) -> tuple[Program, bool]:
     """The program of a run, and whether it was compiled now (else it was there already)."""
     mesh = shard.make_mesh(placement)
     shard.check_batch(mesh, config.batch)
     shard.check_experts(mesh, config.model.experts)
-    scan = jax.default_backend() != "cpu" if placement.scan is None else placement.scan
-    shape = Shape(
-        config.model, dataclasses.replace(config.optimizer, lr=1.0), config.batch, config.data.length,
-        compute_dtype(config.precision), scan, placement.remat, tuple(mesh.shape[a] for a in shard.MESH),
-        config.data.document_end,
-    )  # fmt: skip
+    shape = shape_of(config, placement, tuple(mesh.shape[a] for a in shard.MESH))
     before = _compile.cache_info().misses
     compiled = _compile(shape)
     return compiled, _compile.cache_info().misses > before
@@ -105,24 +109,35 @@ def forward(
     return model.forward(inputs, segments, dtype=jnp.dtype(shape.dtype), scan=shape.scan, remat=remat)
 
 
-@functools.lru_cache(maxsize=16)
-def _compile(shape: Shape) -> Program:
-    started = time.perf_counter()
-    data, fsdp, tensor, expert = shape.axes
-    mesh = shard.make_mesh(Placement(data=data, fsdp=fsdp, tensor=tensor, expert=expert))
-    transform = optim.optimizer(shape.optimizer)
+@dataclass(frozen=True)
+class Functions:
+    """What a program computes, as pure functions that are not compiled yet.
+
+    init(seed) -> state; step(state, tokens, lr, **numbers) -> (state, metrics); evaluate(params, tokens) -> losses.
+    numbers: those of the optimiser that stand in place of the shape's own, as scalars.
+    """
+
+    init: Callable[[Any], State]
+    step: Callable[..., tuple[State, dict[str, jax.Array]]]
+    evaluate: Callable[[Any, jax.Array], jax.Array]
+
+
+def functions(shape: Shape) -> Functions:
+    """Initialise, step and evaluate, of one run."""
     graph = nnx.split(nnx.eval_shape(lambda: Transformer(shape.model, rngs=nnx.Rngs(0))))[0]
+    loss = loss_function(graph, shape)
 
     def init(seed: jax.Array) -> State:
         key = jax.random.key(seed, impl="threefry2x32")  # the same numbers on any number of devices
         params = nnx.to_pure_dict(nnx.state(Transformer(shape.model, rngs=nnx.Rngs(params=key))))
-        return {"params": params, "opt": transform.init(params)}
+        return {"params": params, "opt": optim.optimizer(shape.optimizer, shape.model).init(params)}
 
-    loss = loss_function(graph, shape)
-
-    def step(state: State, tokens: jax.Array, lr: jax.Array) -> tuple[State, dict[str, jax.Array]]:
+    def step(
+        state: State, tokens: jax.Array, lr: jax.Array, **numbers: jax.Array
+    ) -> tuple[State, dict[str, jax.Array]]:
         (_, report), grads = jax.value_and_grad(loss, has_aux=True)(state["params"], tokens)
         grads, norm = optim.clip(grads, shape.optimizer.clip)
+        transform = optim.optimizer(shape.optimizer, shape.model, **numbers)
         updates, opt = transform.update(grads, state["opt"], state["params"])
         params = jax.tree.map(lambda p, u: p - lr * u, state["params"], updates)
         return {"params": params, "opt": opt}, {**report, "grad_norm": norm}
@@ -131,18 +146,27 @@ def _compile(shape: Shape) -> Program:
         logits, _ = forward(nnx.merge(graph, params), shape, tokens)
         return jnp.mean(token_losses(logits, tokens[:, 1:])[0], axis=-1)
 
-    shapes = jax.eval_shape(init, jax.ShapeDtypeStruct((), jnp.uint32))
+    return Functions(init, step, evaluate)
+
+
+@functools.lru_cache(maxsize=16)
+def _compile(shape: Shape) -> Program:
+    started = time.perf_counter()
+    data, fsdp, tensor, expert = shape.axes
+    mesh = shard.make_mesh(Placement(data=data, fsdp=fsdp, tensor=tensor, expert=expert))
+    of = functions(shape)
+    shapes = jax.eval_shape(of.init, jax.ShapeDtypeStruct((), jnp.uint32))
     layout = shard.shardings(shapes, mesh)
     abstract = jax.tree.map(lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at), shapes, layout)
     rows, whole = NamedSharding(mesh, shard.BATCH), NamedSharding(mesh, PartitionSpec())
     tokens = jax.ShapeDtypeStruct((shape.batch, shape.length + 1), jnp.int32, sharding=rows)
     rate = jax.ShapeDtypeStruct((), jnp.float32, sharding=whole)
     with jax.set_mesh(mesh):
-        compiled_init = jax.jit(init, out_shardings=layout)
+        compiled_init = jax.jit(of.init, out_shardings=layout)
         compiled_step = (
-            jax.jit(step, donate_argnums=0, out_shardings=(layout, whole)).lower(abstract, tokens, rate).compile()
+            jax.jit(of.step, donate_argnums=0, out_shardings=(layout, whole)).lower(abstract, tokens, rate).compile()
         )
-        compiled_evaluate = jax.jit(evaluate, out_shardings=whole).lower(abstract["params"], tokens).compile()
+        compiled_evaluate = jax.jit(of.evaluate, out_shardings=whole).lower(abstract["params"], tokens).compile()
 
     def start(seed: int) -> State:
         with jax.set_mesh(mesh):
