@@ -127,16 +127,16 @@ def _taken(name: str) -> Quantity:
 def spread(problem: Problem, u_P: np.ndarray) -> float:
     """What twice the rise of the objective is divided by to be Student's t, squared.
 
-    Least squares: the variance of the noise, RSS / (n − P). Otherwise E ψ² / E ψ′ (Ronchetti 1982) over the residuals,
-    each corrected for its leverage and smoothed by half of Silverman's normal kernel, as bootstrap draws are.
+    Least squares: the variance of the noise, RSS / (n − P). Otherwise E ψ² / E ψ′ (Ronchetti 1982) over the residuals
+    but for the P smallest, which a robust fit makes zero or nearly so (Koenker 2005, section 3.10.2, of quantiles);
+    smoothed by half of Silverman's normal kernel, as bootstrap draws are.
     """
     root = np.sqrt(problem.weights)
     r = problem.residual(u_P[None])[0] * root
     n, P = len(r), len(u_P)
     if problem.objective.turn is None:
         return max(2 * float(problem.cost(r / root)) / max(n - P, 1), 1e-300)
-    q = np.linalg.qr((problem.jacobian(u_P[None])[0] * root).T)[0]
-    pool = r / np.sqrt(1 - np.clip(np.sum(q**2, -1), 0, 0.98))
+    pool = r[np.argsort(np.abs(r))[min(P, n - 2) :]]
     pool = pool - pool.mean()
     wide = max(float(pool.std()), 1e-300)
     width = 0.53 * n**-0.2 * wide
