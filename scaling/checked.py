@@ -49,6 +49,8 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         if value is None and type(None) in hint.__args__:
             return None
         hint = next(arg for arg in hint.__args__ if arg is not type(None))
+    if typing.get_origin(hint) is tuple:
+        return _coerce_tuple(value, typing.get_args(hint), where)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         require(abs(value) < 2**1023, f"{where} = {str(value)[:20]}…: must be finite")
         value = float(value)
@@ -58,6 +60,13 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     require(fits, f"{where} = {value!r}: must be {getattr(hint, '__name__', hint)}")
     require(not isinstance(value, float) or math.isfinite(value), f"{where} = {value}: must be finite")
     return value
+
+
+def _coerce_tuple(value: Any, hints: tuple[Any, ...], where: str) -> tuple[Any, ...]:
+    require(isinstance(value, list | tuple), f"{where} = {value!r}: must be a list")
+    each = hints[:1] * len(value) if hints[-1] is Ellipsis else hints
+    require(len(value) == len(each), f"{where} = {list(value)}: must have {len(each)} entries")
+    return tuple(_coerce(v, hint, f"{where}[{i}]") for i, (v, hint) in enumerate(zip(value, each, strict=True)))
 
 
 class Checked:

@@ -27,6 +27,7 @@ from scaling.checked import (
     to_dict,
 )
 from scaling.models.config import ModelConfig
+from scaling.schedule import ScheduleConfig, sequences, shaping, warmup_steps
 
 __all__ = [
     "ConfigError", "DataConfig", "EvalConfig", "ModelConfig", "OptimizerConfig", "Placement", "RunConfig",
@@ -34,9 +35,8 @@ __all__ = [
     "run_id", "to_dict",
 ]  # fmt: skip
 
-SCHEDULES = ("wsd", "cosine", "constant")
-DECAYS = ("linear", "1-sqrt")
-OPTIMIZERS = ("adamw",)
+OPTIMIZERS = ("adamw", "lion", "adafactor", "muon")
+ABSENT = ("soap", "shampoo")  # from optax 0.2.8 and its contrib
 PRECISIONS = ("auto", "float32", "bfloat16")
 LABEL = {"identity": False}
 
@@ -62,7 +62,7 @@ class DataConfig(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig(Checked):
-    """AdamW with decoupled decay (Loshchilov & Hutter 2019), gradients clipped by global norm."""
+    """By default AdamW with decoupled decay (Loshchilov & Hutter 2019); gradients clipped by global norm."""
 
     lr: float  # peak learning rate
     name: str = "adamw"
@@ -72,32 +72,19 @@ class OptimizerConfig(Checked):
     weight_decay: float = 0.1  # multiplied by the learning rate; on matrices only
     clip: float = 1.0  # largest global gradient norm; 0: no clipping
     z_loss: float = 0.0  # weight of (ln Z)^2 (Chowdhery 2022, section 5)
+    momentum: float = 0.95  # muon's, of the matrices it has; the rest has beta1 and beta2
 
     def check(self) -> None:
         positive(self, "lr", "eps")
         not_negative(self, "weight_decay", "clip", "z_loss")
+        require(
+            self.name not in ABSENT,
+            f"OptimizerConfig.name = {self.name!r}: optax has none: allowed are {', '.join(OPTIMIZERS)}",
+        )
         one_of("OptimizerConfig.name", self.name, OPTIMIZERS)
-        for name in ("beta1", "beta2"):
+        for name in ("beta1", "beta2", "momentum"):
             value = getattr(self, name)
             require(0 <= value < 1, f"OptimizerConfig.{name} = {value}: must be in [0, 1)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ScheduleConfig(Checked):
-    """Learning rate over steps: linear warm-up, then wsd (Hägele 2024), cosine or constant."""
-
-    name: str = "wsd"
-    warmup: int = 0  # steps
-    decay: float = 0.2  # wsd: share of the steps spent decaying
-    decay_shape: str = "linear"
-    floor: float = 0.0  # final learning rate as a share of the peak
-
-    def check(self) -> None:
-        one_of("ScheduleConfig.name", self.name, SCHEDULES)
-        one_of("ScheduleConfig.decay_shape", self.decay_shape, DECAYS)
-        not_negative(self, "warmup")
-        require(0 <= self.decay <= 1, f"ScheduleConfig.decay = {self.decay}: must be in [0, 1]")
-        require(0 <= self.floor <= 1, f"ScheduleConfig.floor = {self.floor}: must be in [0, 1]")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +101,14 @@ class EvalConfig(Checked):
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Checked):
-    """All that changes a run's numbers. D = batch · length · steps tokens."""
+    """All that changes a run's numbers. D = batch · length · steps tokens, fewer where the batch is ramped up."""
 
     model: ModelConfig
     data: DataConfig
     optimizer: OptimizerConfig
-    batch: int  # sequences a step
+    batch: int  # sequences a step (schedule.batch_ramp: in the end)
     steps: int
-    schedule: ScheduleConfig = ScheduleConfig()
+    schedule: ScheduleConfig = field(default=ScheduleConfig())
     eval: EvalConfig = EvalConfig()
     seed: int = 0
     precision: str = "auto"  # of products and activations; auto: bfloat16 on accelerators, float32 on CPU
@@ -130,15 +117,33 @@ class RunConfig(Checked):
     @property
     def tokens(self) -> int:
         """Training tokens, D."""
-        return self.batch * self.data.length * self.steps
+        return self.sequences(self.steps) * self.data.length
+
+    def sequences(self, steps: int) -> int:
+        """Sequences that the first `steps` steps read."""
+        return sequences(self, steps)
+
+    def batch_at(self, step: int) -> int:
+        """Sequences that the step after `step` finished ones reads."""
+        return next((size for size, until in self.schedule.batch_ramp if step < until), self.batch)
+
+    @property
+    def warmup_steps(self) -> int:
+        """Steps until the learning rate has reached its peak."""
+        return warmup_steps(self)
+
+    @property
+    def timescale(self) -> int:
+        """Of an inverse-sqrt schedule, in steps."""
+        return self.schedule.timescale or max(1, self.warmup_steps)
 
     @property
     def decay_start(self) -> int:
         """First step (0-based) whose learning rate depends on the run's length; `steps` where none does."""
-        if self.schedule.name == "constant":
+        if self.schedule.name in ("constant", "inverse-sqrt"):
             return self.steps
-        if self.schedule.name == "cosine":
-            return min(self.schedule.warmup, self.steps)
+        if self.schedule.name in ("cosine", "linear"):
+            return min(self.warmup_steps, self.steps)
         return self.steps - round(self.schedule.decay * self.steps)
 
     def check(self) -> None:
@@ -146,18 +151,25 @@ class RunConfig(Checked):
         require(0 <= self.seed < 2**32, f"RunConfig.seed = {self.seed}: must be in [0, 2**32)")
         one_of("RunConfig.precision", self.precision, PRECISIONS)
         self._check_model()
-        require(
-            self.schedule.warmup <= self.steps,
-            f"ScheduleConfig.warmup = {self.schedule.warmup}: must be at most steps = {self.steps}",
-        )
+        self._check_schedule()
+
+    def _check_schedule(self) -> None:
+        self.schedule.check_run(self.batch, self.steps)
+        tokens, steps = self.schedule.warmup_tokens, self.warmup_steps
+        said = f"warmup = {steps}" if tokens is None else f"warmup_tokens = {tokens} ({steps} steps)"
+        require(steps <= self.steps, f"ScheduleConfig.{said}: must be at most steps = {self.steps}")
         if self.schedule.name == "wsd":
             require(
-                self.schedule.warmup <= self.decay_start,
-                f"ScheduleConfig.warmup = {self.schedule.warmup} reaches into the decay, which starts at "
-                f"step {self.decay_start}: shorten one of them",
+                steps <= self.decay_start,
+                f"ScheduleConfig.{said} reaches into the decay, which starts at step {self.decay_start}: "
+                "shorten one of them",
             )
 
     def _check_model(self) -> None:
+        require(
+            self.model.kind == "decoder",
+            f"ModelConfig.kind = {self.model.kind!r}: a run trains on next tokens, which needs a 'decoder'",
+        )
         longest = self.model.position_length
         require(
             longest is None or self.data.length <= longest,
@@ -254,13 +266,13 @@ def run_id(config: RunConfig) -> str:
 def prefix_id(config: RunConfig, step: int) -> str:
     """Names the state after `step` steps: equal for two runs exactly when their trajectories up to there are.
 
-    Before the decay starts, neither the length of a run nor its way of decaying has touched the
-    trajectory: wsd and constant runs of any length share it.
+    Before the decay starts, neither the length of a run nor its way of decaying has touched the trajectory: wsd,
+    constant and inverse-sqrt runs of any length share it, cosine and linear ones their warm-up.
     """
     require(0 <= step <= config.steps, f"step {step} of a run of {config.steps} steps")
     data = canonical(config)
     if step <= config.decay_start:
         data.pop("steps")
-        data["schedule"] = {"warmup": config.schedule.warmup}
+        data["schedule"] = shaping(config, step)
     data["step"] = step
     return _sha256(data)

@@ -44,9 +44,9 @@ def _person(config: RunConfig) -> Callable[[dict[str, Any]], None]:
             if not terminal and now - shown < LINE_SECONDS:
                 return
             shown = now
-            rate = (event["step"] - start) / max(now - begun, 1e-9)
-            left = (config.steps - event["step"]) / rate if rate else 0.0
-            tokens = rate * config.batch * config.data.length
+            seen = config.sequences(event["step"]) * config.data.length
+            tokens = (seen - config.sequences(start) * config.data.length) / max(now - begun, 1e-9)
+            left = (config.tokens - seen) / tokens if tokens else 0.0
             where = f"step {event['step']}/{config.steps}  loss {event['loss']:.4f}"
             line = f"{where}  {tokens:,.0f} tokens/s  {left:.0f} s left"
             print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)

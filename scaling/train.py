@@ -15,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,12 @@ import jax
 import numpy as np
 
 from scaling import checkpoint, commit
-from scaling.config import Placement, RunConfig, dumps, run_id
+from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
 from scaling.data import batches, tokens
 from scaling.models import counts
-from scaling.optim import learning_rate
 from scaling.program import Program, State, compute_dtype, program
 from scaling.record import Record, Store, write_atomic
+from scaling.schedule import learning_rate
 
 Say = Callable[[dict[str, Any]], None]
 Rows = list[dict[str, float]]
@@ -63,12 +62,14 @@ class Run:
     say: Say
     stop: Callable[[], bool]
     windows: np.ndarray
+    ramp: dict[int, Program] = field(default_factory=dict)  # of the smaller batches that it begins with
     state: State = field(default_factory=dict)
     rows: Rows = field(default_factory=list)
     flight: tuple[int, dict[str, jax.Array]] | None = None  # the step whose figures are still to come
     written: int = 0  # rows of the curve that are on disk
     record: Record | None = None  # as it was when this process took the run in hand
     first: int = 0  # the step it began at
+    share: float = 1.0  # of its devices' time: the runs of a pack may divide one's
     begun: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
 
@@ -100,14 +101,7 @@ def train(
         if earlier is not None and earlier.status in ("done", "diverged"):
             return earlier
         begun = time.monotonic()
-        record = Record(
-            run_id=run_id(config), config=config, status="running",
-            sweep=sweep or (earlier.sweep if earlier else None),
-            params=counts.parameters(config.model), flops=counts.run_flops(config),
-            evals=earlier.evals if earlier else {}, about=about(config, earlier),
-        )  # fmt: skip
-        store.write(record)
-        write_atomic(store.run_dir(record.run_id) / "config.json", dumps(config).encode())
+        record = taken(config, store, earlier, sweep)
         try:
             run, facts = begin(config, store, placement, say, stop)
             run.record = record = dataclasses.replace(record, about={**record.about, **facts})
@@ -115,11 +109,29 @@ def train(
             store.write(record)
             record = finish(run)
         except Exception as error:
-            line = " ".join(str(error).split()) or type(error).__name__
-            store.write(dataclasses.replace(record, status="failed", about={**record.about, "error": line}))
+            store.write(failed(record, error))
             raise
         store.write(record)
         return record
+
+
+def taken(config: RunConfig, store: Store, earlier: Record | None, sweep: str | None) -> Record:
+    """The record of a run that this process has taken in hand, written."""
+    record = Record(
+        run_id=run_id(config), config=config, status="running",
+        sweep=sweep or (earlier.sweep if earlier else None),
+        params=counts.parameters(config.model), flops=counts.run_flops(config),
+        evals=earlier.evals if earlier else {}, about=about(config, earlier),
+    )  # fmt: skip
+    store.write(record)
+    write_atomic(store.run_dir(record.run_id) / "config.json", dumps(config).encode())
+    return record
+
+
+def failed(record: Record, error: Exception) -> Record:
+    """The record of a run that died of `error`."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    return dataclasses.replace(record, status="failed", about={**record.about, "error": line})
 
 
 @contextmanager
@@ -162,44 +174,62 @@ def begin(
     config: RunConfig, store: Store, placement: Placement, say: Say, stop: Callable[[], bool]
 ) -> tuple[Run, dict[str, Any]]:
     """The run at the newest checkpoint that loads, or at step 0; and facts for its record."""
-    path = tokens.find_tokens(store.token_files, config.data.tokens)
-    token_file = tokens.open_tokens(path)
-    data = config.data
-    batches.check(token_file, vocab=config.model.vocab, length=data.length, document_end=data.document_end)
-    windows = batches.validation_windows(token_file, length=config.data.length, sequences=config.eval.sequences)
+    token_file, windows, facts = corpus(config, store)
     compiled, fresh = program(config, placement)
-    run = Run(config, store, placement, compiled, token_file, say, stop, windows)
-    facts: dict[str, Any] = {"tokens_file": path.name, "corpus": token_file.corpus, "tokenizer": token_file.tokenizer}
-    facts |= {"corpus_facts": token_file.facts} if token_file.facts else {}
-    facts |= {"compile_seconds": round(compiled.compile_seconds if fresh else 0.0, 3)}
+    smaller = {
+        size: program(dataclasses.replace(config, batch=size, schedule=ScheduleConfig()), placement)
+        for size, _ in config.schedule.batch_ramp
+    }
+    ramp = {size: one for size, (one, _) in smaller.items()}
+    run = Run(config, store, placement, compiled, token_file, say, stop, windows, ramp)
+    compiling = sum(one.compile_seconds for one, now in ((compiled, fresh), *smaller.values()) if now)
+    facts |= {"compile_seconds": round(compiling, 3)}
     facts |= {"devices": compiled.mesh.size, "mesh": dict(compiled.mesh.shape), "remat": placement.remat}
+    facts |= restore(run)
+    if not run.state:
+        run.state = compiled.init(config.seed)
+    return run, facts
+
+
+def corpus(config: RunConfig, store: Store) -> tuple[tokens.TokenFile, np.ndarray, dict[str, Any]]:
+    """The run's token file, its validation windows, and facts of them; DataError where it cannot read them."""
+    path = tokens.find_tokens(store.token_files, config.data.tokens)
+    token_file, data = tokens.open_tokens(path), config.data
+    batches.check(token_file, vocab=config.model.vocab, length=data.length, document_end=data.document_end)
+    windows = batches.validation_windows(token_file, length=data.length, sequences=config.eval.sequences)
+    facts: dict[str, Any] = {"tokens_file": path.name, "corpus": token_file.corpus, "tokenizer": token_file.tokenizer}
+    return token_file, windows, facts | ({"corpus_facts": token_file.facts} if token_file.facts else {})
+
+
+def restore(run: Run) -> dict[str, Any]:
+    """Takes the state and the curve of the newest checkpoint that loads, none where there is none; facts of it."""
+    facts: dict[str, Any] = {}
     checkpoint.sweep_up(run.own)
-    checkpoint.sweep_up(store.checkpoints)
-    folders = [run.own, store.checkpoints] if placement.share else [run.own]
-    for step, found in checkpoint.candidates(folders, config):
+    checkpoint.sweep_up(run.store.checkpoints)
+    folders = [run.own, run.store.checkpoints] if run.placement.share else [run.own]
+    for step, found in checkpoint.candidates(folders, run.config):
         try:
-            run.state, run.rows = checkpoint.load(found, compiled.abstract)
+            run.state, run.rows = checkpoint.load(found, run.compiled.abstract)
         except checkpoint.CheckpointError as error:
             print(f"{error}; going on with an older one", file=sys.stderr)
             checkpoint.set_aside(found)
             continue
-        facts["started_from"] = {"step": step, "shared": found.parent == store.checkpoints}
-        facts |= {"shared_steps": step} if found.parent == store.checkpoints else {}
+        facts["started_from"] = {"step": step, "shared": found.parent == run.store.checkpoints}
+        facts |= {"shared_steps": step} if found.parent == run.store.checkpoints else {}
         break
     else:
-        run.state = compiled.init(config.seed)
         facts["shared_steps"] = 0
-    store.reset_curve(run.id, run.rows)
+    run.store.reset_curve(run.id, run.rows)
     run.written = len(run.rows)
     run.first = run.step
-    return run, facts
+    return facts
 
 
 def spent(run: Run) -> Record:
     """The record with what has been spent on the run up to now, by this process and by those before it."""
     assert run.record is not None
     about, steps = run.record.about, run.step - run.first
-    elapsed = time.monotonic() - run.begun
+    elapsed = (time.monotonic() - run.begun) * run.share
     facts = {
         "steps_computed": about.get("steps_computed", 0) + steps,
         "seconds": round(about.get("seconds", 0.0) + elapsed, 3),
@@ -214,18 +244,23 @@ def finish(run: Run) -> Record:
     run.say({"event": "start", "run_id": run.id, "steps": run.config.steps, "from": run.first})
     try:
         loop(run)
-    except (Diverged, Stopped) as ended:
-        error = ended
-    elapsed, steps, record = time.monotonic() - began, run.step - run.first, spent(run)
+    except (Diverged, Stopped) as reached:
+        error = reached
+    return ended(run, error, time.monotonic() - began)
+
+
+def ended(run: Run, error: Diverged | Stopped | None, elapsed: float) -> Record:
+    """The record of a run that stands where it ends, with its figures; elapsed: seconds of its steps."""
+    steps, record = run.step - run.first, spent(run)
     facts: dict[str, Any] = {}
     if steps:
-        facts["tokens_per_second"] = round(steps * run.config.batch * run.config.data.length / elapsed, 1)
+        facts["tokens_per_second"] = round((seen(run, run.step) - seen(run, run.first)) / elapsed, 1)
     if isinstance(error, Stopped):
         return dataclasses.replace(record, status="stopped", about={**record.about, **facts})
     final: dict[str, float] = {}
     if run.rows:
         last = run.rows[-1]
-        final = {"step": last["step"], "tokens": run.step * run.config.batch * run.config.data.length}
+        final = {"step": last["step"], "tokens": seen(run, run.step)}
         final["train_loss"] = last["loss"]
         final |= {"loss": last["val_loss"]} if "val_loss" in last else {}
     run.store.finish_curve(run.id, run.rows)
@@ -235,10 +270,17 @@ def finish(run: Run) -> Record:
     return dataclasses.replace(record, status=status, final=final, about={**record.about, **facts})
 
 
+def seen(run: Run, step: int) -> int:
+    """Training tokens of the first `step` steps."""
+    return run.config.sequences(step) * run.config.data.length
+
+
 def loop(run: Run) -> None:
     """Steps, evaluations and checkpoints from where the run stands to its end. Raises Diverged or Stopped."""
     with ThreadPoolExecutor(1) as reader:
         steps(run, reader)
+    if run.step == run.config.decay_start and run.placement.keep_branch:
+        save_trunk(run)
     if "val_loss" not in run.rows[-1]:  # it began where it ends: at a longer run's checkpoint, which was not measured
         run.rows[-1]["val_loss"] = held_out(run)
     report(run)
@@ -248,16 +290,16 @@ def loop(run: Run) -> None:
 def steps(run: Run, reader: ThreadPoolExecutor) -> None:
     """Every step that is left; the next batch is read while the device computes."""
     config, spoken = run.config, 0.0
-    read = partial(batches.batch, run.tokens, seed=config.seed, size=config.batch, length=config.data.length)
-    coming = reader.submit(read, index=run.step)
+    coming = reader.submit(read, run, run.step)
     for step in range(run.step, config.steps):
         if 0 < step == config.decay_start and run.placement.keep_branch:
             land(run)
             save(run, run.store.checkpoints, step)
-        batch, coming = coming.result(), reader.submit(read, index=step + 1)
+        batch, coming = coming.result(), reader.submit(read, run, step + 1)
+        compiled = run.ramp.get(len(batch), run.compiled)
         rate = np.float32(learning_rate(config, step))
-        placed = jax.device_put(batch, run.compiled.batch_sharding)
-        run.state, metrics = run.compiled.step(run.state, placed, rate)
+        placed = jax.device_put(batch, compiled.batch_sharding)
+        run.state, metrics = compiled.step(run.state, placed, rate)
         land(run)
         run.flight = (step + 1, metrics)
         last = step + 1 == config.steps
@@ -275,6 +317,13 @@ def steps(run: Run, reader: ThreadPoolExecutor) -> None:
         if time.monotonic() - run.saved > run.placement.save_seconds and not last:
             land(run)
             save_rolling(run)
+
+
+def read(run: Run, step: int) -> np.ndarray:
+    """The batch that follows `step` finished steps: none of its sequences is read before or again in an epoch."""
+    config = run.config
+    first, count = config.sequences(step), config.batch_at(step)
+    return batches.sequences(run.tokens, seed=config.seed, length=config.data.length, first=first, count=count)
 
 
 def land(run: Run) -> None:
@@ -314,6 +363,14 @@ def save(run: Run, folder: Path, step: int) -> Path:
     """Writes a checkpoint of the state after `step` steps."""
     run.saved = time.monotonic()
     return checkpoint.save(folder, run.config, step, run.state, run.rows)
+
+
+def save_trunk(run: Run) -> None:
+    """Keeps the end of a run that never decays, as a longer one comes by it, for that one to branch from."""
+    every, last = run.config.eval.every, run.rows[-1]
+    planned = every and run.step % every == 0
+    rows = [*run.rows[:-1], last if planned else {k: v for k, v in last.items() if k != "val_loss"}]
+    checkpoint.save(run.store.checkpoints, run.config, run.step, run.state, rows)
 
 
 def save_rolling(run: Run) -> None:

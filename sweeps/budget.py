@@ -17,8 +17,13 @@ TOLERANCE = 0.01  # the most by which achieved training FLOPs may miss the budge
 
 
 def step_flops(config: RunConfig) -> int:
-    """Training FLOPs of one step."""
+    """Training FLOPs of one step of the full batch."""
     return training_flops(config.model, config.data.length, config.batch)["total"]
+
+
+def flops_until(config: RunConfig, step: int) -> int:
+    """Training FLOPs of the first `step` steps."""
+    return run_flops(config, step)["total"]
 
 
 def steps_for(width: int, corpus: Corpus, *, length: int, flops: float) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from scaling.config import RunConfig, prefix_id, run_id, to_dict
 from scaling.models.counts import parameters
 from scaling.record import Store
-from sweeps.budget import achieved, step_flops
+from sweeps.budget import achieved, flops_until, step_flops
 from sweeps.corpus import Corpus, SweepError
 
 ENDED = ("done", "diverged")  # results: not run again
@@ -32,8 +32,7 @@ class Run:
     @property
     def flops_to_run(self) -> int:
         """Training FLOPs this run costs after sharing; 0 where the store has its result."""
-        steps = 0 if self.status in ENDED else self.config.steps - self.from_step
-        return steps * step_flops(self.config)
+        return 0 if self.status in ENDED else self.C - flops_until(self.config, self.from_step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +51,8 @@ class Plan:
 def shape(config: RunConfig) -> tuple[object, ...]:
     """What a compiled step depends on: runs that agree in it compile once."""
     optimizer = dataclasses.replace(config.optimizer, lr=1.0)  # a rate is an argument of the step
-    return (config.model, optimizer, config.data.length, config.batch, config.precision)
+    ramp = tuple(batch for batch, _ in config.schedule.batch_ramp)
+    return (config.model, optimizer, config.data.length, config.batch, ramp, config.precision)
 
 
 def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:
@@ -77,15 +77,16 @@ def shared_steps(configs: Iterable[RunConfig], store: Store | None = None) -> li
     for each run alone.
     """
     common = checkpoints(store.checkpoints) if store else set()
-    kept: dict[str, set[int]] = {}  # by trunk: steps at which an earlier run will have left it
+    kept: dict[str, dict[int, set[str]]] = {}  # by trunk and step: prefixes that earlier runs will have left there
     starts = []
     for config in configs:
-        trunk = kept.setdefault(prefix_id(config, 0), set())
-        planned = max((step for step in trunk if step <= config.decay_start), default=0)
+        trunk = kept.setdefault(prefix_id(config, 0), {})
+        before = sorted((step for step in trunk if step <= config.decay_start), reverse=True)
+        planned = next((step for step in before if prefix_id(config, step) in trunk[step]), 0)
         stored = common | checkpoints(store.run_dir(run_id(config)) / "checkpoints") if store else common
         later = sorted({step for step, _ in stored if planned < step <= config.steps}, reverse=True)
         starts.append(next((step for step in later if (step, prefix_id(config, step)) in stored), planned))
-        trunk.add(config.decay_start)
+        trunk.setdefault(config.decay_start, set()).add(prefix_id(config, config.decay_start))
     return starts
 
 
@@ -151,9 +152,9 @@ def cost(of: Plan, rate: float | None = None) -> dict[str, Any]:
     """The whole cost: FLOPs and tokens of the separate runs, of the sweep as run, and what is still to pay."""
     alone = sum(run.C for run in of.runs)
     fresh = shared_steps([run.config for run in of.runs])
-    saved = sum(step * step_flops(run.config) for step, run in zip(fresh, of.runs, strict=True))
+    saved = sum(flops_until(run.config, step) for step, run in zip(fresh, of.runs, strict=True))
     saved_tokens = sum(
-        step * run.config.batch * run.config.data.length for step, run in zip(fresh, of.runs, strict=True)
+        run.config.sequences(step) * run.config.data.length for step, run in zip(fresh, of.runs, strict=True)
     )
     tokens = sum(run.D for run in of.runs)
     left = sum(run.flops_to_run for run in of.runs)

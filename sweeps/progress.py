@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scaling.config import RunConfig
-from sweeps.budget import step_flops
+from sweeps.budget import flops_until
 from sweeps.plan import Plan
 from sweeps.text import duration, short
 
@@ -58,8 +58,8 @@ class Meter:
     def total(self) -> float:
         """FLOPs of this launch, done and to do; what a diverged or failed run did not do is not counted."""
         return sum(
-            (self.steps.get(name, self.start[name]) if self._cut_short(name) else config.steps) * step_flops(config)
-            - self.start[name] * step_flops(config)
+            flops_until(config, self.steps.get(name, self.start[name]) if self._cut_short(name) else config.steps)
+            - flops_until(config, self.start[name])
             for name, config in self.runs.items()
         )
 
@@ -67,7 +67,7 @@ class Meter:
     def done(self) -> float:
         """FLOPs done in this launch."""
         return sum(
-            (step - self.start[name]) * step_flops(self.runs[name])
+            flops_until(self.runs[name], step) - flops_until(self.runs[name], self.start[name])
             for name, step in self.steps.items()
             if step > self.start[name]
         )

@@ -87,11 +87,13 @@ def progress(store: Store, record: Record) -> dict[str, Any]:
         return out
     written = (store.run_dir(record.run_id) / "curve.jsonl").stat().st_mtime
     took = written - datetime.fromisoformat(started).timestamp() - record.about.get("compile_seconds", 0.0)
-    steps = out["step"] - record.about.get("started_from", {}).get("step", 0)
+    first = record.about.get("started_from", {}).get("step", 0)
+    steps = out["step"] - first
     if took > 0 and steps > 0:
         config = record.config
-        out["tokens_per_second"] = steps * config.batch * config.data.length / took
-        out["seconds_left"] = (config.steps - out["step"]) * took / steps
+        seen = config.sequences(out["step"]) * config.data.length
+        out["tokens_per_second"] = (seen - config.sequences(first) * config.data.length) / took
+        out["seconds_left"] = (config.tokens - seen) / out["tokens_per_second"]
     return out
 
 

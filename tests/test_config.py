@@ -14,11 +14,13 @@ from scaling.config import (
     RunConfig,
     ScheduleConfig,
     dumps,
+    from_dict,
     load,
     loads,
     override,
     prefix_id,
     run_id,
+    to_dict,
 )
 
 BASE = RunConfig(
@@ -44,6 +46,8 @@ def test_json_both_ways() -> None:
 def test_every_field_but_labels_is_identity() -> None:
     changed = {
         "model.width": 68, "model.layers": 3, "model.tied": True, "model.mlp": "gelu", "model.kv_heads": 1,
+        "model.positions": "alibi", "model.norm": "layernorm", "model.window": 8, "model.experts": 2,
+        "data.document_end": 256,
         "data.length": 64, "data.tokens": "1" * 64, "optimizer.lr": 0.0010000000000000002, "optimizer.z_loss": 1e-4,
         "schedule.decay": 0.1, "schedule.name": "cosine", "eval.every": 5, "batch": 17, "steps": 101, "seed": 1,
         "precision": "bfloat16",
@@ -82,7 +86,12 @@ def test_another_way_of_decaying_shares_the_trunk() -> None:
         ("model.widht=3", "unknown field widht: known are vocab, width"),
         ("model.width=65", "width = 65 does not divide by heads = 2"),
         ("model.kv_heads=3", "kv_heads = 3: choose a divisor"),
-        ("model.mlp=relu", "allowed are swiglu, gelu"),
+        ("model.mlp=tanh", "allowed are swiglu, gelu"),
+        ("model.positions=learned", "learned positions need it"),
+        ("model.window_pattern=LX", "of the letters L (local) and G (global)"),
+        ("model.shared_experts=1", "set experts"),
+        ("model.encoder_layers=2", "of an encoder-decoder alone"),
+        ("data.document_end=257", "must be less than ModelConfig.vocab = 257"),
         ("steps=1.5", "RunConfig.steps = 1.5: must be int"),
         ("steps=0", "must be greater than 0"),
         ("optimizer.lr=NaN", "must be finite"),
@@ -95,6 +104,28 @@ def test_another_way_of_decaying_shares_the_trunk() -> None:
 def test_a_config_that_cannot_be_says_why_in_one_line(assignment: str, says: str) -> None:
     with pytest.raises(ConfigError) as error:
         override(BASE, [assignment])
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "says"),
+    [
+        (["model.experts=4", "model.experts_chosen=5"], "from 1 to experts = 4"),
+        (["model.experts=4", "model.biases=all"], "allowed are none, qkv"),
+        (["model.experts=4", "model.capacity=1", "data.document_end=256"], "set model.capacity = null"),
+        (["model.positions=learned", "model.position_length=64"], "length = 128: must be at most"),
+        (["model.kind=encoder", "model.positions=buckets"], "needs a 'decoder'"),
+        (["model.kind=encoder", "model.positions=buckets", "model.window=3"], "window = 3 with kind = 'encoder'"),
+    ],
+)
+def test_parts_that_cannot_stand_together_say_why_in_one_line(assignments: list[str], says: str) -> None:
+    data = to_dict(BASE)
+    for assignment in assignments:
+        path, value = assignment.split("=")
+        room, name = path.split(".")
+        data[room][name] = int(value) if value.isdigit() else value
+    with pytest.raises(ConfigError) as error:
+        from_dict(RunConfig, data)
     assert says in str(error.value) and "\n" not in str(error.value)
 
 

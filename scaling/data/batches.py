@@ -58,7 +58,12 @@ def order(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray) -> np.
 
 def batch(tokens: TokenFile, *, seed: int, size: int, length: int, index: int) -> np.ndarray:
     """Batch `index` of a run: int32 (size, length + 1); inputs are [:, :-1], targets [:, 1:]."""
-    rows = np.arange(index * size, (index + 1) * size, dtype=np.int64)
+    return sequences(tokens, seed=seed, length=length, first=index * size, count=size)
+
+
+def sequences(tokens: TokenFile, *, seed: int, length: int, first: int, count: int) -> np.ndarray:
+    """Sequences [first, first + count) of a run, whatever its batches: int32 (count, length + 1)."""
+    rows = np.arange(first, first + count, dtype=np.int64)
     starts = order(tokens, seed=seed, length=length, rows=rows) * length
     return _gather(tokens.train, starts, length)
 

@@ -6,18 +6,24 @@ from dataclasses import dataclass
 
 from scaling.checked import Checked, not_negative, one_of, positive, require
 
-POSITIONS = ("rotary", "learned", "sinusoidal", "alibi", "relative", "none")
+KINDS = ("decoder", "encoder-decoder", "encoder")
+POSITIONS = ("rotary", "learned", "sinusoidal", "alibi", "relative", "buckets", "none")
 NORMS = ("rmsnorm", "layernorm")
 PLACEMENTS = ("pre", "post", "sandwich")
-MLPS = ("swiglu", "gelu", "geglu", "relu2")
+MLPS = ("swiglu", "gelu", "geglu", "relu2", "relu")
 GATED = ("swiglu", "geglu")  # three matrices, the others two
 BIASES = ("none", "qkv", "all")
 GATES = ("chosen", "all")
+PARAMETRIZATIONS = ("standard", "mup", "completep")
+DECODERS_OWN = (  # what encoders have not been given
+    "kv_heads", "norm", "norm_placement", "qk_norm", "biases", "window", "attention_softcap", "final_softcap",
+    "embedding_scale", "experts", "parametrization",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(Checked):
-    """A decoder-only Transformer; by default pre-norm RMSNorm, rotary, no biases (Touvron 2023, section 2.2)."""
+    """A Transformer; by default a decoder, pre-norm RMSNorm, rotary, no biases (Touvron 2023, section 2.2)."""
 
     vocab: int  # tokens in the vocabulary, V
     width: int  # residual stream, D
@@ -49,6 +55,14 @@ class ModelConfig(Checked):
     capacity: float | None = None  # slots of an expert over its fair share of a sequence; None: nothing is dropped
     balance_loss: float = 0.01  # weight of the load-balance loss (Fedus 2022, equation 4)
     router_z_loss: float = 0.001  # weight of the router's (ln Z)^2 (Zoph 2022, equation 5)
+    parametrization: str = "standard"  # what initialisation, products and steps do as a model grows: parametrisation.py
+    base_width: int | None = None  # the width at which mup and completep are the standard one
+    base_depth: int | None = None  # the layers at which completep is
+    base_head: int | None = None  # size of a head there; None: as here (wider models have more heads)
+    kind: str = "decoder"  # encoder-decoder and encoder: scaling/models/encoder.py
+    encoder_layers: int | None = None  # of an encoder-decoder; None: as many as its decoder has
+    buckets: int = 32  # of distances, each with a learned score a head (Raffel 2020, section 2.1)
+    bucket_distance: int = 128  # from where on all share the last one
 
     @property
     def kv(self) -> int:
@@ -66,6 +80,13 @@ class ModelConfig(Checked):
         pattern = self.window_pattern
         return tuple(self.window if pattern[i % len(pattern)] == "L" else None for i in range(self.layers))
 
+    @property
+    def depths(self) -> tuple[int, int]:
+        """Layers of the encoder and of the decoder."""
+        if self.kind == "decoder":
+            return 0, self.layers
+        return (self.layers, 0) if self.kind == "encoder" else (self.encoder_layers or self.layers, self.layers)
+
     def slots(self, length: int) -> int:
         """Tokens of one sequence that an expert has room for."""
         if self.capacity is None:
@@ -74,6 +95,7 @@ class ModelConfig(Checked):
 
     def check(self) -> None:
         positive(self, "vocab", "width", "layers", "heads", "mlp_width", "kv", "head", "rope_base", "norm_eps")
+        one_of("ModelConfig.kind", self.kind, KINDS)
         one_of("ModelConfig.mlp", self.mlp, MLPS)
         one_of("ModelConfig.positions", self.positions, POSITIONS)
         one_of("ModelConfig.norm", self.norm, NORMS)
@@ -86,6 +108,8 @@ class ModelConfig(Checked):
         self._check_heads()
         self._check_positions()
         self._check_experts()
+        self._check_base()
+        self._check_kind()
         require(
             bool(self.window_pattern) and not set(self.window_pattern) - set("LG"),
             f"ModelConfig.window_pattern = {self.window_pattern!r}: must be of the letters L (local) and G (global)",
@@ -116,6 +140,23 @@ class ModelConfig(Checked):
             "learned positions need it (the longest context), no others have it",
         )
 
+    def _check_base(self) -> None:
+        name = self.parametrization
+        one_of("ModelConfig.parametrization", name, PARAMETRIZATIONS)
+        allowed = {"standard": (), "mup": ("base_width", "base_head")}.get(name, ("base_width", "base_depth", "base_head"))
+        for field in ("base_width", "base_depth", "base_head"):
+            value = getattr(self, field)
+            require(
+                value is None or field in allowed,
+                f"ModelConfig.{field} = {value} with parametrization = {name!r}: allowed are {', '.join(allowed) or 'none'}",
+            )
+            require(
+                value is not None or field not in allowed or field == "base_head",
+                f"ModelConfig.{field}: parametrization = {name!r} needs it: the shape at which it is the standard one",
+            )
+            if value is not None:
+                positive(self, field)
+
     def _check_experts(self) -> None:
         not_negative(self, "experts", "shared_experts", "balance_loss", "router_z_loss")
         if not self.experts:
@@ -126,3 +167,26 @@ class ModelConfig(Checked):
             f"ModelConfig.experts_chosen = {self.experts_chosen}: must be from 1 to experts = {self.experts}",
         )
         require(self.biases != "all", "ModelConfig.biases = 'all': experts have none: allowed are none, qkv")
+
+    def _check_kind(self) -> None:
+        positive(self, "buckets", "bucket_distance")
+        require(
+            (self.kind == "decoder") == (self.positions != "buckets"),
+            f"ModelConfig.positions = {self.positions!r} with kind = {self.kind!r}: "
+            "encoders have buckets, decoders alone anything else",
+        )
+        require(
+            self.encoder_layers is None or (self.kind == "encoder-decoder" and self.encoder_layers > 0),
+            f"ModelConfig.encoder_layers = {self.encoder_layers}: must be 1 or more, of an encoder-decoder alone",
+        )
+        if self.kind == "decoder":
+            return
+        require(self.buckets % 4 == 0, f"ModelConfig.buckets = {self.buckets}: must be a multiple of 4")
+        require(
+            self.bucket_distance > self.buckets // 2,
+            f"ModelConfig.bucket_distance = {self.bucket_distance}: must be more than half of buckets = {self.buckets}",
+        )
+        usual = ModelConfig(vocab=self.vocab, width=2, layers=1, heads=1, mlp_width=1)
+        for name in DECODERS_OWN:
+            value, only = getattr(self, name), getattr(usual, name)
+            require(value == only, f"ModelConfig.{name} = {value!r} with kind = {self.kind!r}: must be {only!r}")

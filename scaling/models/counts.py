@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from scaling.config import ModelConfig, RunConfig
 from scaling.models.config import GATED
+from scaling.schedule import stages
 
 # two conventions for one part, of which the second is never added to the first
 OTHERWISE = ("attention_full", "experts_slots")
@@ -21,6 +22,8 @@ def parameters(model: ModelConfig) -> dict[str, int]:
     A group that a model has none of is absent: a tied head, say. With experts there are two figures more,
     which belong to no sum: experts_active, those that one token passes, and active, the total with them alone.
     """
+    if model.kind != "decoder":
+        return _encoder_parameters(model)
     D, layers, matrices = model.width, model.layers, _matrices(model)
     groups = {"embedding": model.vocab * D, "attention": layers * _attention(model)}
     if model.position_length is not None:
@@ -73,6 +76,35 @@ def _norms(model: ModelConfig) -> int:
     return each * (blocks + last) + (2 * model.head * model.layers if model.qk_norm else 0)
 
 
+def _encoder_parameters(model: ModelConfig) -> dict[str, int]:
+    """Of an encoder-decoder or an encoder; a decoder's layer has a second attention and a third norm."""
+    D, (encoder, decoder), stacks = model.width, model.depths, sum(n > 0 for n in model.depths)
+    groups = {
+        "embedding": model.vocab * D,
+        "attention": (encoder + 2 * decoder) * 4 * D * model.heads * model.head,
+        "position": stacks * model.buckets * model.heads,
+        "mlp": (encoder + decoder) * D * model.mlp_width * _matrices(model),
+        "norm": D * (2 * encoder + 3 * decoder + stacks),
+    }
+    if not model.tied:
+        groups["head"] = D * model.vocab
+    return {"total": sum(groups.values()), **groups}
+
+
+def _encoder_flops(model: ModelConfig, length: int, batch: int) -> dict[str, int]:
+    """Of an encoder-decoder, both of whose sequences have `length` tokens, or of an encoder."""
+    D, (encoder, decoder), tokens = model.width, model.depths, batch * length
+    width, pairs = model.heads * model.head, batch * length * length
+    seen = (encoder + decoder) * pairs + decoder * batch * _pairs(length, None)  # an encoder is seen whole
+    return {
+        "attention_projections": tokens * (encoder + 2 * decoder) * 8 * D * width,
+        "attention_causal": 4 * width * seen,
+        "attention_full": 4 * width * (encoder + 2 * decoder) * pairs,
+        "mlp": tokens * (encoder + decoder) * 2 * D * model.mlp_width * _matrices(model),
+        "head": tokens * 2 * D * model.vocab,
+    }
+
+
 def forward_flops(model: ModelConfig, length: int, batch: int = 1) -> dict[str, int]:
     """Forward FLOPs of `batch` sequences of `length` tokens, run together, by part.
 
@@ -80,6 +112,8 @@ def forward_flops(model: ModelConfig, length: int, batch: int = 1) -> dict[str, 
     all L² of them; experts counts the products of each token with the experts it chose, experts_slots those
     of every slot that a capacity leaves them. Each two are conventions for one part, never to be added.
     """
+    if model.kind != "decoder":
+        return _encoder_flops(model, length, batch)
     D, H, h, matrices = model.width, model.heads, model.head, _matrices(model)
     tokens = batch * length
     pair = H * h * (6 if model.positions == "relative" else 4)  # a score and a weighted sum, 2 each; a distance's score
@@ -122,6 +156,12 @@ def training_flops(model: ModelConfig, length: int, sequences: int, batch: int =
     }
 
 
-def run_flops(config: RunConfig) -> dict[str, int]:
-    """Training FLOPs of a whole run by part, evaluation left out."""
-    return training_flops(config.model, config.data.length, config.batch * config.steps, config.batch)
+def run_flops(config: RunConfig, steps: int | None = None) -> dict[str, int]:
+    """Training FLOPs of a run, or of its first `steps` steps, by part, evaluation left out."""
+    counted = config.steps if steps is None else steps
+    parts: dict[str, int] = {}
+    for batch, first, end in stages(config):
+        taken = max(0, min(end, counted) - first)
+        of = training_flops(config.model, config.data.length, batch * taken, batch)
+        parts = {part: flops + parts.get(part, 0) for part, flops in of.items()}
+    return parts
