@@ -16,7 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scaling import optim, shard
 from scaling.config import ModelConfig, OptimizerConfig, Placement, RunConfig
-from scaling.evaluate.loss import token_losses
+from scaling.evaluate.loss import sequence_losses, training_loss
 from scaling.models.positions import documents
 from scaling.models.transformer import Transformer
 
@@ -89,10 +89,9 @@ def loss_function(graph: Any, shape: Shape) -> Callable[..., tuple[jax.Array, di
     z_loss, model = shape.optimizer.z_loss, shape.model
 
     def loss(params: Any, tokens: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        logits, aux = forward(nnx.merge(graph, params), shape, tokens, remat=shape.remat)
-        losses, log_z = token_losses(logits, tokens[:, 1:])
-        plain = jnp.mean(losses)
-        total = plain + z_loss * jnp.mean(jnp.square(log_z)) if z_loss else plain
+        merged = nnx.merge(graph, params)
+        x, aux = stream(merged, shape, tokens, remat=shape.remat)
+        total, plain = training_loss(x, merged.head(), tokens[:, 1:], model.final_softcap, z_loss)
         if aux:
             total += model.balance_loss * aux["balance_loss"] + model.router_z_loss * aux["router_z_loss"]
         return total, {"loss": plain, **aux}
@@ -100,13 +99,13 @@ def loss_function(graph: Any, shape: Shape) -> Callable[..., tuple[jax.Array, di
     return loss
 
 
-def forward(
+def stream(
     model: Transformer, shape: Shape, tokens: jax.Array, remat: bool = False
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """Logits of tokens[:, :-1], documents kept apart where the run wants it, and what experts report."""
+    """What the head reads of tokens[:, :-1], documents kept apart where the run wants it; and what experts report."""
     inputs, end = tokens[:, :-1], shape.document_end
     segments = None if end is None else documents(inputs, end)
-    return model.forward(inputs, segments, dtype=jnp.dtype(shape.dtype), scan=shape.scan, remat=remat)
+    return model.hidden(inputs, segments, jnp.dtype(shape.dtype), shape.scan, remat)
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,9 @@ def functions(shape: Shape) -> Functions:
         return {"params": params, "opt": opt}, {**report, "grad_norm": norm}
 
     def evaluate(params: Any, tokens: jax.Array) -> jax.Array:
-        logits, _ = forward(nnx.merge(graph, params), shape, tokens)
-        return jnp.mean(token_losses(logits, tokens[:, 1:])[0], axis=-1)
+        merged = nnx.merge(graph, params)
+        x, _ = stream(merged, shape, tokens)
+        return sequence_losses(x, merged.head(), tokens[:, 1:], shape.model.final_softcap)
 
     return Functions(init, step, evaluate)
 

@@ -125,6 +125,10 @@ class Transformer(nnx.Module):
         aux = jax.tree.map(lambda *of: jnp.mean(jnp.stack(of)), *means)
         return x_BLD if self.norm is None else self.norm(x_BLD), aux
 
+    def head(self) -> jax.Array:
+        """The matrix from the stream to the logits (before any soft-cap), shape (D, V)."""
+        return self.embedding_VD[...].T if self.config.tied else self.head_DV[...]
+
     def forward(
         self,
         tokens_BL: jax.Array,
@@ -140,8 +144,7 @@ class Transformer(nnx.Module):
         (documents packed in a row; padding is a segment of its own). None: a row is one segment.
         """
         x_BLD, aux = self.hidden(tokens_BL, segments_BL, dtype, scan, remat)
-        w_DV = self.embedding_VD[...].T if self.config.tied else self.head_DV[...]
-        logits_BLV, cap = rows(x_BLD, w_DV, jnp.float32), self.config.final_softcap
+        logits_BLV, cap = rows(x_BLD, self.head(), jnp.float32), self.config.final_softcap
         return logits_BLV if cap is None else cap * jnp.tanh(logits_BLV / cap), aux
 
     def __call__(self, tokens_BL: jax.Array, segments_BL: jax.Array | None = None, **how: Any) -> jax.Array:

@@ -1,0 +1,98 @@
+"""The loss in blocks is the loss: value, gradient, on a mesh; and the full logits are never there."""
+
+import re
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from scaling import shard
+from scaling.config import Placement
+from scaling.evaluate import loss
+
+B, L, D, V = 4, 10, 8, 31
+
+
+def drawn(dtype=jnp.float32):
+    draws = np.random.default_rng(0)
+    x_BLD = jnp.asarray(draws.standard_normal((B, L, D)), dtype)
+    w_DV = jnp.asarray(draws.standard_normal((D, V)), jnp.float32)
+    return x_BLD, w_DV, jnp.asarray(draws.integers(0, V, (B, L)), jnp.int32)
+
+
+def plain(x_BLD, w_DV, targets_BL, softcap, z_loss):
+    """As the definition has it."""
+    logits_BLV = jnp.einsum("BLD,DV->BLV", x_BLD.astype(jnp.float32), w_DV)
+    logits_BLV = logits_BLV if softcap is None else softcap * jnp.tanh(logits_BLV / softcap)
+    losses, log_z = loss.token_losses(logits_BLV, targets_BL)
+    return losses.mean() + z_loss * jnp.square(log_z).mean(), losses.mean()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(("softcap", "z_loss"), [(None, 0.0), (None, 0.1), (2.0, 0.1)])
+def test_blocks_change_neither_the_loss_nor_its_gradient(count: int, softcap: float | None, z_loss: float) -> None:
+    x, w, y = drawn()
+
+    def both(of):
+        return jax.jit(jax.value_and_grad(lambda x, w: of(x, w, y), argnums=(0, 1), has_aux=True))(x, w)
+
+    ours = both(partial(loss.training_loss, softcap=softcap, z_loss=z_loss, count=count))
+    theirs = both(partial(plain, softcap=softcap, z_loss=z_loss))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), ours, theirs)
+    alone = loss.sequence_losses(x, w, y, softcap, count)
+    np.testing.assert_allclose(alone.mean(), theirs[0][1], rtol=2e-6)
+
+
+def test_what_comes_after_the_loss_multiplies_its_gradient() -> None:
+    x, w, y = drawn()
+    three = jax.grad(lambda x: 3 * loss.training_loss(x, w, y, count=2)[0])(x)
+    one = jax.grad(lambda x: sum(loss.training_loss(x, w, y, count=2)))(x)  # what is reported adds nothing
+    np.testing.assert_allclose(three, 3 * one, rtol=1e-6)
+
+
+def test_in_bfloat16_the_gradient_is_rounded_as_activations_are() -> None:
+    x, w, y = drawn(jnp.bfloat16)
+    ours = jax.grad(lambda x, w: loss.training_loss(x, w, y, count=3)[0], argnums=(0, 1))(x, w)
+    theirs = jax.grad(lambda x, w: plain(x, w, y, None, 0.0)[0], argnums=(0, 1))(x, w)
+    assert ours[0].dtype == jnp.bfloat16 and ours[1].dtype == jnp.float32
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a.astype(np.float32), b.astype(np.float32), atol=0.02 * float(jnp.abs(b).max()))
+
+
+@pytest.mark.parametrize("placement", [Placement(data=4), Placement(data=2, fsdp=2, tensor=2)])
+def test_on_a_mesh_it_is_the_same_and_the_heads_gradient_is_summed_once(placement: Placement) -> None:
+    x, w, y = drawn()
+    grad = jax.value_and_grad(lambda x, w: loss.training_loss(x, w, y, z_loss=0.1, count=5)[0], argnums=(0, 1))
+    here = jax.jit(grad)(x, w)
+    mesh = shard.make_mesh(placement)
+    layout = (
+        jax.sharding.NamedSharding(mesh, shard.BATCH),
+        jax.sharding.NamedSharding(mesh, shard.spec(("w_DV",), w.shape, mesh)),
+    )
+    with jax.set_mesh(mesh):
+        compiled = jax.jit(grad, in_shardings=layout).lower(x, w).compile()
+        there = compiled(*(jax.device_put(a, at) for a, at in zip((x, w), layout, strict=True)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), here, there)
+    text = compiled.as_text()
+    bodies = [text.split(f"\n%{name} ")[1].split("\n}")[0] for name in re.findall(r"body=%([\w.-]+)", text)]
+    assert bodies and "all-reduce" in text
+    if placement.tensor == 1:  # a vocabulary in parts sums its logits' sizes in each block
+        assert not any("all-reduce" in body for body in bodies)
+
+
+@pytest.mark.parametrize("vocab", [32_000, 128_256])
+def test_large_logits_are_never_held_whole(vocab: int) -> None:
+    shapes = [
+        jax.ShapeDtypeStruct(s, t)
+        for s, t in (((2, 1024, 16), "float32"), ((16, vocab), "float32"), ((2, 1024), "int32"))
+    ]
+    full = 4 * 2 * 1024 * vocab
+
+    def temporaries(count):
+        grad = jax.jit(jax.grad(lambda x, w, y: loss.training_loss(x, w, y, count=count)[0], argnums=(0, 1)))
+        return grad.lower(*shapes).compile().memory_analysis().temp_size_in_bytes
+
+    assert temporaries(None) < 0.7 * full < full <= temporaries(1)
+    assert loss.blocks(2, 1024, 257) == 1
