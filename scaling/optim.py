@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -40,12 +41,21 @@ def muon(config: OptimizerConfig) -> optax.GradientTransformation:
 
     matrices = optax.chain(
         optax.contrib.scale_by_muon(beta=config.momentum, weight_dimension_numbers=shapes),
-        optax.contrib.scale_by_shape(weight_dimension_numbers=shapes, consistent_rms=MUON_RMS),
+        optax.stateless(lambda updates, _: by_path(sized, updates)),
     )
     return optax.partition(
         {"matrices": matrices, "rest": adamw(config)},
         lambda params: by_path(lambda path, _: "matrices" if group(path) in MATRICES else "rest", params),
     )
+
+
+def sized(path: tuple[str, ...], update: Any) -> Any:
+    """An orthogonal update with entries of size MUON_RMS (Liu 2025, equation 4)."""
+    if masked(update):
+        return update
+    axes = dimensions(path[-1])
+    sides = (math.prod(update.shape[place] for place in side) for side in (axes.reduction_axis, axes.output_axis))
+    return MUON_RMS * max(sides) ** 0.5 * update
 
 
 DIRECTIONS: dict[str, Callable[[OptimizerConfig], optax.GradientTransformation]] = {
@@ -90,7 +100,7 @@ def optimizer(
         updates, inner = directions.update(by_path(over_epsilon, grads), state[0], params)
         return by_path(finish, updates, params), (inner,)
 
-    return optax.GradientTransformation(init, update)  # type: ignore[arg-type]
+    return optax.GradientTransformation(init, update)
 
 
 def by_path(function: Callable[..., Any], tree: Any, *more: Any) -> Any:

@@ -18,6 +18,7 @@ from scaling.models import attend, positions
 from scaling.models.config import ModelConfig
 from scaling.models.linear import bias, rows, weight
 from scaling.models.norm import RMSNorm
+from scaling.parametrisation import multiplier, score_multiplier
 
 
 @jax.tree_util.register_dataclass
@@ -42,7 +43,8 @@ class Attention(nnx.Module):
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
         D, H, K, h = config.width, config.heads, config.kv, config.head
         self.qkv_DKJh = weight(rngs, (D, K, H // K + 2, h), D**-0.5)
-        self.out_HD = weight(rngs, (H * h, D), (2 * config.layers * H * h) ** -0.5)
+        start = multiplier(config, "attention_out", "init")
+        self.out_HD = weight(rngs, (H * h, D), start * (2 * config.layers * H * h) ** -0.5)
         self.b_KJh = None if config.biases == "none" else bias((K, H // K + 2, h))
         self.b_D = bias((D,)) if config.biases == "all" else None
         self.q_norm, self.k_norm = (RMSNorm(h, config.norm_eps) if config.qk_norm else None for _ in "qk")
@@ -105,4 +107,4 @@ def scores(config: ModelConfig, window: int | None) -> attend.Scores:
     """The scores of a layer that sees `window` tokens."""
     scale = config.head if config.attention_scale is None else config.attention_scale
     slopes: Any = positions.slopes(config.heads) if config.positions == "alibi" else None
-    return attend.Scores(scale**-0.5, window, config.attention_softcap, slopes)
+    return attend.Scores(score_multiplier(config) * scale**-0.5, window, config.attention_softcap, slopes)

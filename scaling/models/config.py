@@ -14,7 +14,12 @@ MLPS = ("swiglu", "gelu", "geglu", "relu2", "relu")
 GATED = ("swiglu", "geglu")  # three matrices, the others two
 BIASES = ("none", "qkv", "all")
 GATES = ("chosen", "all")
-PARAMETRIZATIONS = ("standard", "mup", "completep")
+# parametrisations, and what of its base shape each needs
+PARAMETRIZATIONS = {
+    "standard": (),
+    "mup": ("base_width",),
+    "completep": ("base_width", "base_depth"),
+}
 DECODERS_OWN = (  # what encoders have not been given
     "kv_heads", "norm", "norm_placement", "qk_norm", "biases", "window", "attention_softcap", "final_softcap",
     "embedding_scale", "experts", "parametrization",
@@ -142,20 +147,18 @@ class ModelConfig(Checked):
 
     def _check_base(self) -> None:
         name = self.parametrization
-        one_of("ModelConfig.parametrization", name, PARAMETRIZATIONS)
-        allowed = {"standard": (), "mup": ("base_width", "base_head")}.get(name, ("base_width", "base_depth", "base_head"))
+        one_of("ModelConfig.parametrization", name, tuple(PARAMETRIZATIONS))
+        needed = PARAMETRIZATIONS[name]
+        allowed = (*needed, "base_head") if needed else ()
         for field in ("base_width", "base_depth", "base_head"):
-            value = getattr(self, field)
+            if getattr(self, field) is not None:
+                given = f"ModelConfig.{field} = {getattr(self, field)} with parametrization = {name!r}"
+                require(field in allowed, f"{given}: allowed are {', '.join(allowed) or 'none'}")
+                positive(self, field)
             require(
-                value is None or field in allowed,
-                f"ModelConfig.{field} = {value} with parametrization = {name!r}: allowed are {', '.join(allowed) or 'none'}",
-            )
-            require(
-                value is not None or field not in allowed or field == "base_head",
+                field not in needed or getattr(self, field) is not None,
                 f"ModelConfig.{field}: parametrization = {name!r} needs it: the shape at which it is the standard one",
             )
-            if value is not None:
-                positive(self, field)
 
     def _check_experts(self) -> None:
         not_negative(self, "experts", "shared_experts", "balance_loss", "router_z_loss")

@@ -14,8 +14,9 @@ from flax import nnx
 
 from scaling import shard
 from scaling.models.config import GATED, ModelConfig
-from scaling.models.linear import rows, weight
+from scaling.models.linear import rows, scaled, weight
 from scaling.models.mlp import ACTIVATIONS, mlp
+from scaling.parametrisation import multiplier
 
 ROUTER_STD = 0.02  # all experts nearly alike at first
 
@@ -35,14 +36,16 @@ class Experts(nnx.Module):
         self.router_DE = weight(rngs, (D, E), ROUTER_STD)
         self.gate_EDF = weight(rngs, (E, D, F), D**-0.5) if config.mlp in GATED else None
         self.up_EDF = weight(rngs, (E, D, F), D**-0.5)
-        self.down_EFD = weight(rngs, (E, F, D), (2 * config.layers * F) ** -0.5)
+        start = multiplier(config, "experts_out", "init")
+        self.down_EFD = weight(rngs, (E, F, D), start * (2 * config.layers * F) ** -0.5)
         wide = config.shared_experts * F
         self.shared = mlp(config, width=wide, rngs=rngs) if wide else None
         self.config = config
 
     def __call__(self, x_BLD: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The block's output, and the batch's `balance_loss`, `router_z_loss` and, with a capacity, share `dropped`."""
-        logits_BLE = rows(x_BLD.astype(jnp.float32), self.router_DE[...])  # float32: Fedus 2022, section 2.4
+        x32_BLD = scaled(x_BLD.astype(jnp.float32), multiplier(self.config, "router", "forward"))
+        logits_BLE = rows(x32_BLD, self.router_DE[...])  # float32: Fedus 2022, section 2.4
         chosen_BLk, gates_BLk, aux = route(logits_BLE, self.config)
         if self.config.capacity is None:
             y_BLD = self.ragged(x_BLD, chosen_BLk, gates_BLk)

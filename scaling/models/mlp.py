@@ -9,12 +9,14 @@ from flax import nnx
 
 from scaling.models.config import GATED, ModelConfig
 from scaling.models.linear import bias, rows, weight
+from scaling.parametrisation import multiplier
 
 # gelu by its tanh approximation (Hendrycks & Gimpel 2016), as GPT-2 and Gemma have it; relu² (So 2021)
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
     "swiglu": jax.nn.silu,
     "geglu": partial(jax.nn.gelu, approximate=True),
     "gelu": partial(jax.nn.gelu, approximate=True),
+    "relu": jax.nn.relu,
     "relu2": lambda x: jnp.square(jax.nn.relu(x)),
 }
 
@@ -26,7 +28,7 @@ class Gated(nnx.Module):
         D, F, biased = config.width, width, config.biases == "all"
         self.gate_DF = weight(rngs, (D, F), D**-0.5)
         self.up_DF = weight(rngs, (D, F), D**-0.5)
-        self.down_FD = weight(rngs, (F, D), (2 * config.layers * F) ** -0.5)
+        self.down_FD = weight(rngs, (F, D), multiplier(config, "mlp_out", "init") * (2 * config.layers * F) ** -0.5)
         self.b_gate_F, self.b_up_F, self.b_D = (bias(n) if biased else None for n in ((F,), (F,), (D,)))
         self.kind = config.mlp
 
@@ -42,7 +44,7 @@ class Plain(nnx.Module):
     def __init__(self, config: ModelConfig, *, width: int, rngs: nnx.Rngs) -> None:
         D, F, biased = config.width, width, config.biases == "all"
         self.up_DF = weight(rngs, (D, F), D**-0.5)
-        self.down_FD = weight(rngs, (F, D), (2 * config.layers * F) ** -0.5)
+        self.down_FD = weight(rngs, (F, D), multiplier(config, "mlp_out", "init") * (2 * config.layers * F) ** -0.5)
         self.b_up_F, self.b_D = (bias(n) if biased else None for n in ((F,), (D,)))
         self.kind = config.mlp
 

@@ -14,9 +14,10 @@ from scaling.models import positions
 from scaling.models.attention import Attention, Place
 from scaling.models.config import ModelConfig
 from scaling.models.experts import Experts
-from scaling.models.linear import rows, weight
+from scaling.models.linear import rows, scaled, weight
 from scaling.models.mlp import mlp
 from scaling.models.norm import norm
+from scaling.parametrisation import multiplier
 
 Aux = dict[str, jax.Array]  # what else a forward pass has measured: scalars
 
@@ -37,21 +38,22 @@ class Block(nnx.Module):
             norm(config) if config.norm_placement == "sandwich" else None for _ in range(2)
         )
         self.placement = config.norm_placement
+        last = "experts_out" if config.experts else "mlp_out"
+        self.branches = tuple(multiplier(config, group, "forward") for group in ("attention_out", last))
 
     def __call__(self, x_BLD: jax.Array, place: Place, window: int | None) -> tuple[jax.Array, Aux]:
         y_BLD = self.attention(self.before(self.attention_norm, x_BLD), place, window)
-        x_BLD = self.add(x_BLD, y_BLD, self.attention_norm, self.attention_out_norm)
+        x_BLD = self.add(x_BLD, y_BLD, self.attention_norm, self.attention_out_norm, self.branches[0])
         in_BLD = self.before(self.mlp_norm, x_BLD)
         y_BLD, aux = self.mlp(in_BLD) if isinstance(self.mlp, Experts) else (self.mlp(in_BLD), {})
-        return self.add(x_BLD, y_BLD, self.mlp_norm, self.mlp_out_norm), aux
+        return self.add(x_BLD, y_BLD, self.mlp_norm, self.mlp_out_norm, self.branches[1]), aux
 
     def before(self, norm: Any, x_BLD: jax.Array) -> jax.Array:
         return x_BLD if self.placement == "post" else norm(x_BLD)
 
-    def add(self, x_BLD: jax.Array, y_BLD: jax.Array, norm: Any, out_norm: Any) -> jax.Array:
-        if self.placement == "post":
-            return norm(x_BLD + y_BLD)
-        return x_BLD + (y_BLD if out_norm is None else out_norm(y_BLD))
+    def add(self, x_BLD: jax.Array, y_BLD: jax.Array, norm: Any, out_norm: Any, by: float) -> jax.Array:
+        y_BLD = scaled(y_BLD if out_norm is None else out_norm(y_BLD), by)
+        return norm(x_BLD + y_BLD) if self.placement == "post" else x_BLD + y_BLD
 
 
 class Transformer(nnx.Module):
@@ -96,7 +98,7 @@ class Transformer(nnx.Module):
     def hidden(
         self, tokens_BL: jax.Array, segments_BL: jax.Array | None, dtype: Any, scan: bool, remat: bool
     ) -> tuple[jax.Array, Aux]:
-        """Normalised residual stream after the last layer, shape (B, L, D), and means over the layers."""
+        """What the head reads: the normalised stream after the last layer, (B, L, D); and means over the layers."""
         place = Place(positions.places(tokens_BL.shape[1], segments_BL), segments_BL)
         graph, stacked = nnx.split(self.blocks)
         windows = self.config.windows
@@ -123,7 +125,8 @@ class Transformer(nnx.Module):
         else:
             x_BLD, means = through(x_BLD, stacked, windows)
         aux = jax.tree.map(lambda *of: jnp.mean(jnp.stack(of)), *means)
-        return x_BLD if self.norm is None else self.norm(x_BLD), aux
+        x_BLD = x_BLD if self.norm is None else self.norm(x_BLD)
+        return scaled(x_BLD, multiplier(self.config, "head", "forward")), aux
 
     def head(self) -> jax.Array:
         """The matrix from the stream to the logits (before any soft-cap), shape (D, V)."""
