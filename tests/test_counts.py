@@ -6,23 +6,35 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import nnx
-from variants import VARIANTS
+from variants import ENCODERS, VARIANTS
 
 from scaling.config import ModelConfig
 from scaling.models import attend, counts, presets
+from scaling.models.encoder import EncoderDecoder
 from scaling.models.presets import preset
 from scaling.models.transformer import Transformer
 from sweeps import rules
 from sweeps.definitions import quickstart
 
-SHAPES = VARIANTS | {f"quickstart, width {width}": rules.model(width, 257) for width in quickstart.WIDTHS}
-GROUPS = {"embedding_VD": "embedding", "position_LD": "position", "head_DV": "head", "router_DE": "router"}
+ARCHITECTURES = VARIANTS | ENCODERS
+SHAPES = ARCHITECTURES | {f"quickstart, width {width}": rules.model(width, 257) for width in quickstart.WIDTHS}
+GROUPS = {
+    "embedding_VD": "embedding",
+    "position_LD": "position",
+    "head_DV": "head",
+    "router_DE": "router",
+    "bucket_RK": "position",
+}
+
+
+def build(model: ModelConfig):
+    return (Transformer if model.kind == "decoder" else EncoderDecoder)(model, rngs=nnx.Rngs(0))
 
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_parameters_are_those_that_flax_holds(name: str) -> None:
     model = SHAPES[name]
-    held = nnx.eval_shape(lambda: Transformer(model, rngs=nnx.Rngs(0)))
+    held = nnx.eval_shape(lambda: build(model))
     by_group: dict[str, int] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(nnx.state(held)))[0]:
         names = [key.key for key in path]
@@ -31,7 +43,8 @@ def test_parameters_are_those_that_flax_holds(name: str) -> None:
         elif names[-1] in GROUPS:
             group = GROUPS[names[-1]]
         else:
-            group = "experts" if names[-1].endswith(("EDF", "EFD")) else names[1]
+            at = names[names.index("blocks") + 1]
+            group = "experts" if names[-1].endswith(("EDF", "EFD")) else {"across": "attention"}.get(at, at)
         by_group[group] = by_group.get(group, 0) + leaf.size
     counted = counts.parameters(model)
     active, passed = counted.pop("active", None), counted.pop("experts_active", 0)
@@ -47,7 +60,7 @@ PUBLISHED = {
     "llama2-7b": 6_738_415_616, "llama2-13b": 13_015_864_320, "llama2-70b": 68_976_648_192,
     "llama3-8b": 8_030_261_248, "llama3-70b": 70_553_706_496, "mixtral-8x7b": 46_702_792_704,
     "gemma2-2b": 590_118_912 + 2_024_517_888, "gemma2-9b": 917_962_752 + 8_324_201_984,
-    "gemma2-27b": 1_180_237_824 + 26_047_480_320,
+    "gemma2-27b": 1_180_237_824 + 26_047_480_320, "t5-small": 60_506_624, "t5-base": 222_903_552,
 }  # fmt: skip
 
 
@@ -113,10 +126,11 @@ def dot_flops(fn, *args) -> int:
 
 
 def loss_of(model: ModelConfig):
-    graph, params = nnx.split(nnx.eval_shape(lambda: Transformer(model, rngs=nnx.Rngs(0))))
+    graph, params = nnx.split(nnx.eval_shape(lambda: build(model)))
 
     def loss(params, tokens):
-        return jnp.sum(jnp.square(nnx.merge(graph, params)(tokens)))
+        both = (tokens, tokens) if model.kind == "encoder-decoder" else (tokens,)
+        return jnp.sum(jnp.square(nnx.merge(graph, params)(*both)))
 
     return loss, params
 
@@ -154,10 +168,10 @@ def test_flops_equal_xlas_own_count(width: int, monkeypatch: pytest.MonkeyPatch)
     assert 1 <= xla_over_ours(rules.model(width, 257), monkeypatch) < (1.02 if width >= 80 else 1.06)
 
 
-@pytest.mark.parametrize("name", [n for n, config in VARIANTS.items() if not config.experts or config.capacity])
+@pytest.mark.parametrize("name", [n for n, config in ARCHITECTURES.items() if not config.experts or config.capacity])
 def test_flops_of_every_architecture_equal_xlas_own_count(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """At a width where elementwise work is small. (Ragged products XLA spells out on a CPU, for every expert.)"""
-    small = VARIANTS[name]
+    small = ARCHITECTURES[name]
     wide = replace(small, vocab=4096, width=1024, head_dim=None, mlp_width=small.mlp_width * 64)
     assert xla_over_ours(wide, monkeypatch) == pytest.approx(1, abs=0.01)
 

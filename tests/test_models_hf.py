@@ -12,6 +12,7 @@ from flax import nnx
 from test_models import QUICK
 
 from scaling.config import ModelConfig
+from scaling.models.encoder import EncoderDecoder
 from scaling.models.presets import preset
 from scaling.models.transformer import Transformer
 
@@ -57,8 +58,8 @@ def llama(config: ModelConfig):
 def gemma2(config: ModelConfig):
     theirs = transformers.Gemma2Config(
         **shared(config), **rotated(config), sliding_window=config.window,
-        query_pre_attn_scalar=int(config.attention_scale or config.head), attn_logit_softcapping=config.attention_softcap,
-        final_logit_softcapping=config.final_softcap,
+        query_pre_attn_scalar=int(config.attention_scale or config.head),
+        attn_logit_softcapping=config.attention_softcap, final_logit_softcapping=config.final_softcap,
         layer_types=["full_attention" if window is None else "sliding_attention" for window in config.windows],
     )  # fmt: skip
     return transformers.Gemma2ForCausalLM(theirs)
@@ -122,15 +123,51 @@ def from_llama(config: ModelConfig, w: Weights) -> Weights:
     return out
 
 
+def t5(config: ModelConfig):
+    theirs = transformers.T5Config(
+        vocab_size=config.vocab, d_model=config.width, d_kv=config.head, d_ff=config.mlp_width,
+        num_layers=config.depths[0], num_decoder_layers=config.depths[1], num_heads=config.heads,
+        relative_attention_num_buckets=config.buckets, relative_attention_max_distance=config.bucket_distance,
+        layer_norm_epsilon=config.norm_eps, feed_forward_proj="relu", tie_word_embeddings=config.tied,
+        attn_implementation="eager",
+    )  # fmt: skip
+    return transformers.T5ForConditionalGeneration(theirs)
+
+
+def from_t5(config: ModelConfig, w: Weights) -> Weights:
+    out = {"embedding_VD": w["shared.weight"]}
+    for stack, layers, parts in (
+        ("encoder", config.depths[0], {"attention": "SelfAttention"}),
+        ("decoder", config.depths[1], {"attention": "SelfAttention", "across": "EncDecAttention"}),
+    ):
+        first = f"{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight"
+        out |= {f"{stack}.bucket_RK": w[first], f"{stack}.norm.g_D": w[f"{stack}.final_layer_norm.weight"]}
+        for i in range(layers):
+            at, to = f"{stack}.block.{i}.layer.", f"{stack}.blocks.{i}."
+            for j, (ours, name) in enumerate(parts.items()):
+                out[f"{to}{ours}_norm.g_D"] = w[f"{at}{j}.layer_norm.weight"]
+                for letter, axes in (("q", "q_DH"), ("k", "k_DH"), ("v", "v_DH"), ("o", "out_HD")):
+                    out[f"{to}{ours}.{axes}"] = w[f"{at}{j}.{name}.{letter}.weight"].T
+            last = f"{at}{len(parts)}."
+            out[f"{to}mlp_norm.g_D"] = w[f"{last}layer_norm.weight"]
+            out |= {
+                f"{to}mlp.{o}": w[f"{last}DenseReluDense.{n}.weight"].T for o, n in (("up_DF", "wi"), ("down_FD", "wo"))
+            }
+    return out
+
+
 def placed(config: ModelConfig, weights: Weights):
     """Our model with those weights, each of them used and none missing."""
-    graph, shapes = nnx.split(nnx.eval_shape(lambda: Transformer(config, rngs=nnx.Rngs(0))))
+    kind = Transformer if config.kind == "decoder" else EncoderDecoder
+    graph, shapes = nnx.split(nnx.eval_shape(lambda: kind(config, rngs=nnx.Rngs(0))))
     left = dict(weights)
 
     def take(path, leaf):
         names = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path if getattr(key, "key", None)]
-        if names[0] == "blocks":
-            value = np.stack([left.pop(".".join(["blocks", str(i), *names[1:]])) for i in range(config.layers)])
+        if "blocks" in names:
+            at = names.index("blocks") + 1
+            each = [".".join([*names[:at], str(i), *names[at:]]) for i in range(len(leaf))]
+            value = np.stack([left.pop(name) for name in each])
         else:
             value = left.pop(".".join(names))
         assert value.shape == leaf.shape, names
@@ -151,18 +188,44 @@ FAMILIES = {
 }
 
 
+def shaken(model):
+    """A model with every weight far from 0 and 1, so that each counts."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(weight + 0.2 * torch.randn_like(weight))
+    return model.eval().float()
+
+
+def held(model) -> Weights:
+    return {name: value.detach().numpy() for name, value in model.named_parameters()}
+
+
+def tokens(config: ModelConfig, length: int = LENGTH) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, config.vocab, (2, length)).astype(np.int32)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_are_those_of_an_independent_implementation(family: str) -> None:
     config, build, convert = FAMILIES[family]
-    torch.manual_seed(0)
-    theirs = build(config).eval().float()
+    theirs = shaken(build(config))
+    x = tokens(config)
     with torch.no_grad():
-        for weight in theirs.parameters():  # far from 0 and 1, so that every one of them counts
-            weight.copy_(weight + 0.2 * torch.randn_like(weight))
-        x = np.random.default_rng(0).integers(0, config.vocab, (2, LENGTH)).astype(np.int32)
         want = theirs(torch.as_tensor(x, dtype=torch.int64)).logits.numpy()
-    held = {name: value.detach().numpy() for name, value in theirs.named_parameters()}
-    graph, params = placed(config, convert(config, held))
+    graph, params = placed(config, convert(config, held(theirs)))
     ours = jax.jit(lambda p, x: nnx.merge(graph, p)(x), compiler_options=QUICK)(params, x)
     np.testing.assert_allclose(ours, want, atol=1e-4, rtol=1e-5)
     assert np.abs(want).max() > 0.5
+
+
+def test_logits_of_t5_with_padding_are_those_of_an_independent_implementation() -> None:
+    config = tiny("t5-small", head_dim=6, encoder_layers=3, bucket_distance=20)
+    theirs = shaken(t5(config))
+    inputs, outputs, seen = tokens(config, 45), tokens(config), np.arange(45)[None] < np.array([[45], [33]])
+    with torch.no_grad():
+        given = {"input_ids": inputs, "decoder_input_ids": outputs, "attention_mask": seen}
+        want = theirs(**{name: torch.as_tensor(value, dtype=torch.int64) for name, value in given.items()}).logits
+    graph, params = placed(config, from_t5(config, held(theirs)))
+    ours = jax.jit(lambda p, *x: nnx.merge(graph, p)(*x), compiler_options=QUICK)(params, inputs, outputs, seen)
+    np.testing.assert_allclose(ours, want.numpy(), atol=1e-4, rtol=1e-5)
+    assert np.abs(want.numpy()).max() > 0.5

@@ -31,3 +31,10 @@ VARIANTS = {
         BASE, experts=4, experts_chosen=2, capacity=1.25, shared_experts=1, gates="all", mlp_width=16, mlp="gelu"
     ),
 }  # fmt: skip
+
+T5 = replace(BASE, kind="encoder-decoder", positions="buckets", mlp="relu", attention_scale=1.0, buckets=8)
+ENCODERS = {
+    "encoder-decoder, tied": replace(T5, tied=True, encoder_layers=1, bucket_distance=9),
+    "encoder-decoder, geglu, wide heads": replace(T5, mlp="geglu", head_dim=12),
+    "encoder": replace(T5, kind="encoder"),
+}

@@ -86,6 +86,14 @@ def gemma2(layers: int, width: int, heads: int, kv: int, head: int, hidden: int,
     )  # fmt: skip
 
 
+def t5(layers: int, width: int, heads: int, hidden: int) -> ModelConfig:
+    """T5's first release (Raffel 2020, section 3.1.1): heads of 64, scores as they are, a tied head."""
+    return ModelConfig(
+        vocab=32_128, width=width, layers=layers, heads=heads, head_dim=64, mlp_width=hidden, mlp="relu", tied=True,
+        kind="encoder-decoder", positions="buckets", attention_scale=1,
+    )  # fmt: skip
+
+
 # Touvron 2023 (Llama 2), table 1 and its released configuration
 LLAMA2 = ModelConfig(vocab=32_000, width=4096, layers=32, heads=32, mlp_width=11_008, norm_eps=1e-5)
 # Grattafiori 2024 (Llama 3), table 3
@@ -104,6 +112,8 @@ PRESETS = {
     **{name: gemma2(*shape) for name, shape in GEMMA2.items()},
     # Jiang 2024, table 1
     "mixtral-8x7b": replace(LLAMA2, kv_heads=8, mlp_width=14_336, rope_base=1e6, experts=8, experts_chosen=2),
+    "t5-small": t5(6, 512, 8, 2048),
+    "t5-base": t5(12, 768, 12, 3072),
     **{f"kaplan-{layers}x{D}": gpt(layers, D, max(1, D // 64), 1024) for layers, D in KAPLAN},
 }
 
