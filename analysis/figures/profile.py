@@ -61,6 +61,8 @@ def _panel(axes: Axes, fit: Fit, of: Profile, drawn: tuple[float, float] | None)
         left, right = np.clip(spread or (), low, high)  # an open end goes to the edge of the panel
         marks.bars(axes, f"{of.name}, interval by {said}", [lift * limit], [left], [right], across=True,
                    color=color, linewidth=2.0)  # fmt: skip
-    axes.set(xlim=(low, high), ylim=(-0.15 * limit, 1.6 * limit))
-    if low > 0 and high > 20 * low:
+    log = low > 0 and high > 20 * low
+    room = 0.04 * (high - low)  # or an end at the edge would look open
+    axes.set(xlim=(low / 1.1, high * 1.1) if log else (low - room, high + room), ylim=(-0.15 * limit, 1.6 * limit))
+    if log:
         style.log_axes(axes, y=False)
