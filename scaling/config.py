@@ -194,6 +194,7 @@ class Placement(Checked):
     fsdp: int = 1
     tensor: int = 1
     expert: int = 1  # devices that share out the experts, and the sequences too
+    run: int = 0  # of a pack: devices that its runs are spread over; 0: as many as there are
     scan: bool | None = None  # one compiled layer, looped; None: on accelerators only
     remat: bool = False  # recompute activations in the backward pass
     save_seconds: float = 300.0  # between checkpoints
@@ -201,7 +202,7 @@ class Placement(Checked):
     share: bool = True  # start from a checkpoint that another run left
 
     def check(self) -> None:
-        not_negative(self, "data", "save_seconds")
+        not_negative(self, "data", "run", "save_seconds")
         positive(self, "fsdp", "tensor", "expert")
 
 

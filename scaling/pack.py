@@ -1,0 +1,327 @@
+"""Packs: many runs of one shape trained as one program, each with its own record, curve and checkpoints.
+
+What may differ between them: learning rate, schedule, length, seed, token file, weight decay, evaluation. A run's
+checkpoints are its own, so it goes on alone or in another pack where this one stopped. Numbers equal those of
+the run alone to rounding, and those of the same pack bit for bit, whatever the other runs come to.
+
+Axes: R runs (places of the pack), B batch, L positions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from scaling import train
+from scaling.config import Placement, RunConfig, run_id
+from scaling.pack_program import RUN, PackProgram, pack_program
+from scaling.program import State
+from scaling.record import Record, Store
+from scaling.schedule import learning_rate
+from scaling.train import Diverged, Run, Say, Stopped
+
+
+@dataclass
+class Pack:
+    """Runs under way, each in its place; a place without one is idle: it computes, and nobody looks."""
+
+    compiled: PackProgram
+    numbers: dict[str, jax.Array]  # of the optimiser, (R,)
+    store: Store
+    placement: Placement
+    sweep: str | None
+    say: Say
+    stop: Callable[[], bool]
+    facts: dict[str, Any]  # of every record
+    begun: float
+    records: dict[str, Record] = field(default_factory=dict)  # of every run asked for, by id, as it ended
+    runs: dict[int, Run] = field(default_factory=dict)  # those that have not ended, by place
+    at: dict[int, int] = field(default_factory=dict)  # steps that each has dispatched
+    locks: dict[int, ExitStack] = field(default_factory=dict)
+    state: State = field(default_factory=dict)
+    flight: dict[int, int] = field(default_factory=dict)  # step of each run whose figures are still to come
+    metrics: dict[str, jax.Array] = field(default_factory=dict)
+    stepping: float = field(default_factory=time.monotonic)  # since when
+    saved: float = field(default_factory=time.monotonic)
+
+
+def train_pack(
+    configs: Sequence[RunConfig],
+    store: Store,
+    placement: Placement,
+    *,
+    sweep: str | None = None,
+    say: Say = lambda event: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> list[Record]:
+    """Trains runs of one shape together; their records, in order, each also in the store.
+
+    A run that cannot begin (no token file, held by another process) fails alone; what stops all raises, once
+    every record says so. ConfigError where the runs do not go together.
+    """
+    store.check_writable()
+    begun, by_id = time.monotonic(), {run_id(config): config for config in configs}
+    compiled, fresh = pack_program(list(by_id.values()), placement)
+    numbers = {name: [getattr(c.optimizer, name) for c in by_id.values()] for name in compiled.numbers}
+    on_devices = {name: per_run(compiled, of) for name, of in numbers.items()}
+    facts = facts_of(compiled, len(by_id), fresh, placement)
+    pack = Pack(compiled, on_devices, store, placement, sweep, say, stop, facts, begun)
+    try:
+        for place, config in enumerate(by_id.values()):
+            begin(pack, place, config)
+        if pack.runs:
+            stack(pack, [config.seed for config in by_id.values()])
+            loop(pack)
+    except Exception as error:
+        for place, run in list(pack.runs.items()):
+            assert run.record is not None
+            end(pack, place, train.failed(run.record, error))
+        raise
+    finally:
+        for lock in pack.locks.values():
+            lock.close()
+    return [pack.records[run_id(config)] for config in configs]
+
+
+def facts_of(compiled: PackProgram, runs: int, fresh: bool, placement: Placement) -> dict[str, Any]:
+    """What each run's record says of the pack; what all have cost together is divided by them."""
+    return {
+        "compile_seconds": round(compiled.compile_seconds / runs if fresh else 0.0, 3),
+        "devices": 1,
+        "mesh": {axis: size for axis, size in compiled.mesh.shape.items() if axis != RUN},
+        "remat": placement.remat,
+        "pack": {"runs": runs, "places": compiled.runs, "devices": compiled.mesh.size},
+    }
+
+
+def begin(pack: Pack, place: int, config: RunConfig) -> None:
+    """Takes a run in hand and restores it from its newest checkpoint, or notes why it has none to train."""
+    lock, store = ExitStack(), pack.store
+    record = Record(run_id=run_id(config), config=config, status="failed")
+    try:
+        lock.enter_context(train.lock(store, record.run_id))
+        earlier = store.read(record.run_id)
+        if earlier is not None and earlier.status in ("done", "diverged"):
+            pack.records[record.run_id] = earlier
+            said(pack, earlier)
+            return
+        record = train.taken(config, store, earlier, pack.sweep)
+        tokens, windows, known = train.corpus(config, store)
+        run = Run(config, store, pack.placement, pack.compiled, tokens, pack.say, pack.stop, windows, {})
+        run.begun, run.share = pack.begun, pack.compiled.mesh.size / pack.compiled.runs
+        known |= {**pack.facts, **train.restore(run)}
+        run.record = dataclasses.replace(record, about={**record.about, **known})
+        store.write(run.record)
+        pack.say({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first})
+    except Exception as error:
+        record = train.failed(record, error)
+        if not isinstance(error, train.RunLocked):  # else the record is another process's to write
+            store.write(record)
+        pack.records[record.run_id] = record
+        said(pack, record)
+    else:
+        pack.runs[place], pack.at[place], pack.locks[place] = run, run.first, lock.pop_all()
+    finally:
+        lock.close()
+
+
+def stack(pack: Pack, seeds: list[int]) -> None:
+    """The state of all places on their devices: those with a checkpoint from there, the others from their seeds."""
+    restored = {place: run.state for place, run in pack.runs.items() if run.state}
+    compiled = pack.compiled
+    places: Any = np.resize(np.asarray(seeds, np.uint32), compiled.runs)
+    pack.state = compiled.init(places)
+    if not restored:
+        return
+    leaves, tree = jax.tree.flatten(pack.state)
+    ones = {place: jax.tree.leaves(state) for place, state in restored.items()}
+    for i, leaf in enumerate(leaves):
+        whole = np.array(leaf)
+        for place, one in ones.items():
+            whole[place] = np.asarray(one[i])
+        leaves[i] = jax.device_put(whole, compiled.batch_sharding)
+    pack.state = jax.tree.unflatten(tree, leaves)
+    for run in pack.runs.values():
+        run.state = {}
+
+
+def loop(pack: Pack) -> None:
+    """Steps, evaluations and checkpoints until every run has ended; the next batches are read meanwhile."""
+    spoken, pack.stepping = 0.0, time.monotonic()
+    finish(pack, [place for place, run in pack.runs.items() if run.first == run.config.steps])
+    if not pack.runs:
+        return
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(read, pack, dict(pack.runs), dict(pack.at))
+        while pack.runs:
+            keep_branches(pack)
+            batch_RBL = coming.result()
+            coming = reader.submit(read, pack, dict(pack.runs), {place: step + 1 for place, step in pack.at.items()})
+            dispatch(pack, batch_RBL)
+            measure(pack)
+            if time.monotonic() - spoken > train.EVENT_SECONDS:
+                spoken = time.monotonic()
+                for run in pack.runs.values():
+                    train.report(run)
+            if pack.runs and pack.stop():
+                save_all(pack)
+                for place, run in list(pack.runs.items()):
+                    train.report(run)
+                    end(pack, place, train.ended(run, Stopped(), time.monotonic() - pack.stepping))
+            elif pack.runs and time.monotonic() - pack.saved > pack.placement.save_seconds:
+                save_all(pack)
+
+
+def read(pack: Pack, runs: dict[int, Run], at: dict[int, int]) -> np.ndarray:
+    """The batch of each run that follows its step; zeros in idle places."""
+    some = next(iter(runs.values()))
+    out_RBL = np.zeros((pack.compiled.runs, some.config.batch, some.config.data.length + 1), np.int32)
+    for place, run in runs.items():
+        out_RBL[place] = train.read(run, at[place])
+    return out_RBL
+
+
+def per_run(compiled: PackProgram, numbers: Any) -> jax.Array:
+    """One number a run on the runs' devices; idle places have zeros."""
+    filled = np.zeros(compiled.runs, np.float32)
+    filled[: len(numbers)] = numbers
+    return jax.device_put(filled, compiled.batch_sharding)
+
+
+def dispatch(pack: Pack, batch_RBL: np.ndarray) -> None:
+    """Starts the next step of every run, then takes in the figures of the one before."""
+    compiled, rates = pack.compiled, np.zeros(pack.compiled.runs)
+    for place, run in pack.runs.items():
+        rates[place] = learning_rate(run.config, pack.at[place])
+    placed = jax.device_put(batch_RBL, compiled.batch_sharding)
+    pack.state, metrics = compiled.step(pack.state, placed, per_run(compiled, rates), pack.numbers)
+    land(pack)
+    for place in pack.runs:
+        pack.at[place] += 1
+    pack.flight, pack.metrics = {place: pack.at[place] for place in pack.runs}, metrics
+
+
+def land(pack: Pack) -> None:
+    """Takes in the figures of the steps in flight; a run in which they are not finite ends as diverged."""
+    flight, pack.flight = pack.flight, {}
+    figures = jax.device_get(pack.metrics) if flight else {}
+    for place, step in flight.items():
+        run = pack.runs[place]
+        run.flight = (step, {name: values_R[place] for name, values_R in figures.items()})
+        try:
+            train.land(run)
+        except Diverged as error:
+            end(pack, place, train.ended(run, error, time.monotonic() - pack.stepping))
+
+
+def measure(pack: Pack) -> None:
+    """The held-out loss of the runs whose turn it is; those that have done their last step end."""
+    last = [place for place, run in pack.runs.items() if pack.at[place] == run.config.steps]
+    turn = [place for place, run in pack.runs.items() if every(run) and pack.at[place] % every(run) == 0]
+    if due := {*last, *turn}:
+        land(pack)
+        held_out(pack, sorted(due & set(pack.runs)))
+        finish(pack, last)
+
+
+def every(run: Run) -> int:
+    return run.config.eval.every
+
+
+def held_out(pack: Pack, due: list[int]) -> None:
+    """Puts their mean loss on the validation windows, nats a token, into the rows of the runs; see train.held_out."""
+    if not due:
+        return
+    compiled, windows = pack.compiled, {place: pack.runs[place].windows for place in due}
+    size, totals = pack.runs[due[0]].config.batch, dict.fromkeys(due, 0.0)
+    shape = (compiled.runs, size, *windows[due[0]].shape[1:])
+    for start in range(0, max(map(len, windows.values())), size):
+        parts, filled_RBL = {p: w[start : start + size] for p, w in windows.items()}, np.zeros(shape, np.int32)
+        for place, part in parts.items():
+            filled_RBL[place, : len(part)] = part
+        losses = compiled.evaluate(pack.state["params"], jax.device_put(filled_RBL, compiled.batch_sharding))
+        losses_RB = np.asarray(losses, np.float64)
+        for place, part in parts.items():
+            totals[place] += float(np.sum(losses_RB[place, : len(part)]))
+    for place in due:
+        run, loss = pack.runs[place], totals[place] / len(windows[place])
+        if np.isfinite(loss):
+            run.rows[-1]["val_loss"] = loss
+        else:
+            end(pack, place, train.ended(run, Diverged(run.step), time.monotonic() - pack.stepping))
+
+
+def finish(pack: Pack, places: list[int]) -> None:
+    """Saves and ends runs that have done their last step."""
+    held_out(pack, [p for p in places if p in pack.runs and "val_loss" not in pack.runs[p].rows[-1]])
+    for place in places:
+        run = pack.runs.get(place)
+        if run is None:  # diverged
+            continue
+        run.state = state_of(pack, place)
+        if run.step == run.config.decay_start and pack.placement.keep_branch:
+            train.save_trunk(run)
+        train.report(run)
+        train.save_rolling(run)
+        end(pack, place, train.ended(run, None, time.monotonic() - pack.stepping))
+
+
+def keep_branches(pack: Pack) -> None:
+    """Keeps the checkpoints that longer runs may branch from, of runs that stand where their decay starts."""
+    due = [p for p, run in pack.runs.items() if 0 < pack.at[p] == run.config.decay_start and pack.placement.keep_branch]
+    if due:
+        land(pack)
+    for place in due:
+        if run := pack.runs.get(place):
+            run.state = state_of(pack, place)
+            train.save(run, pack.store.checkpoints, run.step)
+            run.state = {}
+
+
+def save_all(pack: Pack) -> None:
+    """A checkpoint of each run."""
+    land(pack)
+    for place, run in pack.runs.items():
+        run.state = state_of(pack, place)
+        train.save_rolling(run)
+        run.state = {}
+    pack.saved = time.monotonic()
+
+
+def state_of(pack: Pack, place: int) -> State:
+    """One run's state, laid out as a checkpoint of it is loaded."""
+
+    def one(leaf_R: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+        [(part, first)] = [
+            (part, first)
+            for part in leaf_R.addressable_shards
+            for first, last, _ in [part.index[0].indices(len(leaf_R))]
+            if first <= place < last
+        ]
+        return jax.device_put(np.array(np.asarray(part.data)[place - first]), like.sharding)
+
+    return jax.tree.map(one, pack.state, pack.compiled.abstract)
+
+
+def end(pack: Pack, place: int, record: Record) -> None:
+    """Takes a run out of the pack with its last record; the others go on."""
+    run = pack.runs.pop(place)
+    pack.store.write(record)
+    pack.records[run.id] = record
+    pack.locks.pop(place).close()
+    said(pack, record)
+
+
+def said(pack: Pack, record: Record) -> None:
+    """Says how a run ended."""
+    loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
+    why = {"error": record.about["error"]} if "error" in record.about else {}
+    pack.say({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **why})
