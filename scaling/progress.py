@@ -6,18 +6,18 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from scaling.config import RunConfig
+from scaling.config import RunConfig, run_id
 
 LINE_SECONDS = 10.0  # between lines where nobody watches a terminal
 
 
-def speaker(config: RunConfig, *, events: bool, unheard: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
-    """A function that takes the trainer's events; `unheard` is called where their reader has gone."""
+def speaker(*configs: RunConfig, events: bool, unheard: Callable[[], None]) -> Callable[[dict[str, Any]], None]:
+    """A function that takes the events of a run, or of a pack; `unheard` is called where their reader has gone."""
     if not events:
-        return _person(config)
+        return _person(configs[0]) if len(configs) == 1 else _people(configs)
 
     def tell(event: dict[str, Any]) -> None:
         try:
@@ -51,11 +51,44 @@ def _person(config: RunConfig) -> Callable[[dict[str, Any]], None]:
             line = f"{where}  {tokens:,.0f} tokens/s  {left:.0f} s left"
             print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
         else:
-            loss = f", held-out loss {event['loss']:.4f} nats a token" if "loss" in event else ""
-            why = f": {event['error']}" if "error" in event else ""
-            print(
-                f"{chr(10) if terminal else ''}run {event['run_id'][:12]}: {event['status']}{loss}{why}",
-                file=sys.stderr,
-            )
+            _say_end(event, terminal)
 
     return tell
+
+
+def _people(configs: Sequence[RunConfig]) -> Callable[[dict[str, Any]], None]:
+    """One line for all runs of a pack, and one for each as it ends."""
+    terminal, by_id = sys.stderr.isatty(), {run_id(config): config for config in configs}
+    steps: dict[str, int] = {}
+    losses: dict[str, float] = {}
+    begun, shown, done = time.monotonic(), 0.0, 0
+
+    def tell(event: dict[str, Any]) -> None:
+        nonlocal begun, shown, done
+        name, now = event["run_id"], time.monotonic()
+        if event["event"] == "start":
+            begun, steps[name] = now, event["from"]
+            where = f" from step {event['from']}" if event["from"] else ""
+            print(f"run {name[:12]}: {event['steps']} steps{where}, in a pack of {len(by_id)}", file=sys.stderr)
+        elif event["event"] == "step":
+            config = by_id[name]
+            done += (config.sequences(event["step"]) - config.sequences(steps[name])) * config.data.length
+            steps[name], losses[name] = event["step"], event["loss"]
+            if len(losses) < len(steps) or (not terminal and now - shown < LINE_SECONDS):
+                return
+            shown = now
+            where = f"step {min(steps.values())}/{max(by_id[run].steps for run in steps)}"
+            line = f"{len(steps)} runs  {where}  loss {min(losses.values()):.4f} to {max(losses.values()):.4f}"
+            line += f"  {done / max(now - begun, 1e-9):,.0f} tokens/s"
+            print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+        else:
+            steps.pop(name, None), losses.pop(name, None)
+            _say_end(event, terminal)
+
+    return tell
+
+
+def _say_end(event: dict[str, Any], terminal: bool) -> None:
+    loss = f", held-out loss {event['loss']:.4f} nats a token" if "loss" in event else ""
+    why = f": {event['error']}" if "error" in event else ""
+    print(f"{chr(10) if terminal else ''}run {event['run_id'][:12]}: {event['status']}{loss}{why}", file=sys.stderr)
