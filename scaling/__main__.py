@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--store", required=True, type=Path, metavar="DIR")
     p.add_argument("--set", action="append", default=[], metavar="path.to.field=value", help="change the configs")
     p.add_argument("--place", action="append", default=[], metavar="field=value",
-                   help="data, fsdp, tensor, expert, scan, remat, save_seconds, keep_branch, share")  # fmt: skip
+                   help="data, fsdp, tensor, expert, scan, remat, attention, save_seconds, share, ...")  # fmt: skip
     p.add_argument("--sweep", metavar="NAME", help="noted in the records")
     p.add_argument("--events", action="store_true", help="JSON lines on standard output, for a program")
 

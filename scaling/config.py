@@ -38,6 +38,8 @@ __all__ = [
 OPTIMIZERS = ("adamw", "lion", "adafactor", "muon")
 ABSENT = ("soap", "shampoo")  # from optax 0.2.8 and its contrib
 PRECISIONS = ("auto", "float32", "bfloat16")
+REMATS = ("none", "dots", "full")
+ATTENTIONS = ("auto", "xla", "cudnn", "splash", "blockwise")
 LABEL = {"identity": False}
 
 
@@ -196,12 +198,20 @@ class Placement(Checked):
     expert: int = 1  # devices that share out the experts, and the sequences too
     run: int = 0  # of a pack: devices that its runs are spread over; 0: as many as there are
     scan: bool | None = None  # one compiled layer, looped; None: on accelerators only
-    remat: bool = False  # recompute activations in the backward pass
+    remat: str = "none"  # what the backward pass computes again: nothing, all but products with weights (dots), or all
+    attention: str = "auto"  # kernel: the hardware's own where it fits, else xla; see scaling/models/kernels.py
     save_seconds: float = 300.0  # between checkpoints
     keep_branch: bool = True  # keep the checkpoint at the start of the decay, for longer runs to branch from
     share: bool = True  # start from a checkpoint that another run left
 
+    def __post_init__(self) -> None:
+        said = {True: "full", False: "none", "true": "full", "false": "none"}  # as it was once written
+        object.__setattr__(self, "remat", said.get(self.remat, self.remat))
+        super().__post_init__()
+
     def check(self) -> None:
+        one_of("Placement.remat", self.remat, REMATS)
+        one_of("Placement.attention", self.attention, ATTENTIONS)
         not_negative(self, "data", "run", "save_seconds")
         positive(self, "fsdp", "tensor", "expert")
 

@@ -17,6 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from scaling import optim, shard
 from scaling.config import ModelConfig, OptimizerConfig, Placement, RunConfig
 from scaling.evaluate.loss import sequence_losses, training_loss
+from scaling.models.kernels import kernel
 from scaling.models.positions import documents
 from scaling.models.transformer import Transformer
 
@@ -49,9 +50,10 @@ class Shape:
     length: int
     dtype: str
     scan: bool
-    remat: bool
+    remat: str
     axes: tuple[int, ...]  # of the mesh
     document_end: int | None
+    attention: str  # kernel: of kernels.KERNELS
 
 
 def compute_dtype(precision: str) -> str:
@@ -67,6 +69,7 @@ def shape_of(config: RunConfig, placement: Placement, axes: tuple[int, ...]) -> 
     return Shape(
         config.model, dataclasses.replace(config.optimizer, lr=1.0), config.batch, config.data.length,
         compute_dtype(config.precision), scan, placement.remat, axes, config.data.document_end,
+        kernel(placement.attention, jax.default_backend()),
     )  # fmt: skip
 
 
@@ -100,12 +103,12 @@ def loss_function(graph: Any, shape: Shape) -> Callable[..., tuple[jax.Array, di
 
 
 def stream(
-    model: Transformer, shape: Shape, tokens: jax.Array, remat: bool = False
+    model: Transformer, shape: Shape, tokens: jax.Array, remat: str = "none"
 ) -> tuple[jax.Array, dict[str, jax.Array]]:
     """What the head reads of tokens[:, :-1], documents kept apart where the run wants it; and what experts report."""
     inputs, end = tokens[:, :-1], shape.document_end
     segments = None if end is None else documents(inputs, end)
-    return model.hidden(inputs, segments, jnp.dtype(shape.dtype), shape.scan, remat)
+    return model.hidden(inputs, segments, jnp.dtype(shape.dtype), shape.scan, remat, shape.attention)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""softmax(scores)·v under a causal mask: in blocks on a CPU, as the hardware has it elsewhere.
+"""softmax(scores)·v under a causal mask, in blocks or over the full square (kernels.py chooses).
 
 Axes: B batch, L positions (queries), M positions (keys), K key-value heads, G query heads a
 key-value head, H = K·G, h size of one head, Q queries in one block, X = B·H sequences and heads
@@ -26,37 +26,6 @@ class Scores:
     window: int | None = None  # keys that a query sees, its own included; None: all up to its own
     softcap: float | None = None  # cap·tanh(product / cap) (Gemma Team 2024, section 2)
     slopes: tuple[float, ...] | None = None  # ALiBi's, one a head: -slope·distance is added
-
-
-def attend(
-    q_BKGLh: jax.Array, k_BKMh: jax.Array, v_BKMh: jax.Array, how: Scores, segments_BL: jax.Array | None = None
-) -> jax.Array:
-    """Each query's weighted mean of v, shape of q; the softmax in float32.
-
-    segments_BL: int32; a query sees the keys of its own segment alone. None: the whole row is one.
-    """
-    B, K, G, L, h = q_BKGLh.shape
-    if jax.default_backend() == "cpu":
-        q_XLh = (q_BKGLh * how.scale).reshape(B * K, G, L, h)
-        if G > 1:  # one row of products for each query head
-            k_BKMh, v_BKMh = (jnp.repeat(t, G, axis=1) for t in (k_BKMh, v_BKMh))
-        k_XMh, v_XMh = (t.reshape(B * K * G, L, h) for t in (k_BKMh, v_BKMh))
-        y_XLh = blockwise(q_XLh.reshape(B * K * G, L, h), k_XMh, v_XMh, segments_BL, how)
-        return y_XLh.reshape(B, K, G, L, h)
-    if how.softcap:
-        return square(q_BKGLh, k_BKMh, v_BKMh, how, segments_BL)
-    q_BLHh, k_BLKh, v_BLKh = (t.swapaxes(1, 2) for t in (q_BKGLh.reshape(B, K * G, L, h), k_BKMh, v_BKMh))
-    y_BLHh = jax.nn.dot_product_attention(
-        q_BLHh,
-        k_BLKh,
-        v_BLKh,
-        bias=None if how.slopes is None else alibi(0, L, 0, L, how.slopes)[None],
-        mask=None if segments_BL is None else (segments_BL[:, :, None] == segments_BL[:, None, :])[:, None],
-        scale=how.scale,
-        is_causal=True,
-        local_window_size=None if how.window is None else (how.window - 1, 0),
-    )
-    return y_BLHh.swapaxes(1, 2).reshape(B, K, G, L, h)
 
 
 def square(

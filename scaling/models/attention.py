@@ -7,14 +7,14 @@ h size of one head.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.models import attend, positions
+from scaling.models import attend, kernels, positions
 from scaling.models.config import ModelConfig
 from scaling.models.linear import bias, rows, weight
 from scaling.models.norm import RMSNorm
@@ -26,11 +26,13 @@ from scaling.parametrisation import multiplier, score_multiplier
 class Place:
     """Where the tokens of a batch stand: (B, L), or one row for all.
 
-    segments_BL: which document each belongs to, None where a row is one; places_BL: how far in it.
+    segments_BL: which document each belongs to, None where a row is one; places_BL: how far in it;
+    kernel: which one computes attention (kernels.py).
     """
 
     places_BL: jax.Array
     segments_BL: jax.Array | None = None
+    kernel: str = field(default="auto", metadata={"static": True})
 
 
 class Attention(nnx.Module):
@@ -59,7 +61,7 @@ class Attention(nnx.Module):
         q_BKGLh, k_BKMh, v_BKMh = self.turned(qkv_BKJLh, place)
         how = scores(self.config, window)
         if self.relative is None:
-            y_BKGLh = attend.attend(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL)
+            y_BKGLh = kernels.attend(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL, place.kernel)
         else:
             q_BKGLh, more_BHLM = self.relative(q_BKGLh)
             y_BKGLh = attend.square(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL, more_BHLM)

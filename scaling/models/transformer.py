@@ -60,8 +60,9 @@ class Transformer(nnx.Module):
     """Tokens to logits. The layers' parameters are stacked on a leading axis.
 
     scan: loop over one compiled layer instead of unrolling all (compiles sooner, runs slower on CPU).
-    remat: recompute each layer's activations in the backward pass.
-    Neither changes the numbers beyond rounding.
+    remat: what the backward pass computes again instead of keeping it (KEPT).
+    kernel: which one computes attention (kernels.py).
+    None of them changes the numbers beyond rounding.
     """
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
@@ -96,10 +97,16 @@ class Transformer(nnx.Module):
         return shard.rows(x_BLD)
 
     def hidden(
-        self, tokens_BL: jax.Array, segments_BL: jax.Array | None, dtype: Any, scan: bool, remat: bool
+        self,
+        tokens_BL: jax.Array,
+        segments_BL: jax.Array | None,
+        dtype: Any,
+        scan: bool,
+        remat: str,
+        kernel: str = "auto",
     ) -> tuple[jax.Array, Aux]:
         """What the head reads: the normalised stream after the last layer, (B, L, D); and means over the layers."""
-        place = Place(positions.places(tokens_BL.shape[1], segments_BL), segments_BL)
+        place = Place(positions.places(tokens_BL.shape[1], segments_BL), segments_BL, kernel)
         graph, stacked = nnx.split(self.blocks)
         windows = self.config.windows
 
@@ -107,8 +114,8 @@ class Transformer(nnx.Module):
             x_BLD, aux = nnx.merge(graph, state)(x_BLD, place, window)
             return shard.rows(x_BLD), aux
 
-        if remat:
-            layer = jax.checkpoint(layer, prevent_cse=not scan, static_argnums=3)
+        if remat != "none":
+            layer = jax.checkpoint(layer, prevent_cse=not scan, static_argnums=3, policy=KEPT[remat])
 
         def through(x_BLD: jax.Array, state: Any, windows: tuple[int | None, ...]) -> tuple[jax.Array, list[Aux]]:
             means = []
@@ -139,14 +146,15 @@ class Transformer(nnx.Module):
         *,
         dtype: Any = jnp.float32,
         scan: bool = False,
-        remat: bool = False,
+        remat: str = "none",
+        kernel: str = "auto",
     ) -> tuple[jax.Array, Aux]:
         """Logits, shape (B, L, V), float32, and the experts' losses and figures (empty in a dense model).
 
         segments_BL: int32; a token sees those of its own segment alone, and its place is counted from its start
         (documents packed in a row; padding is a segment of its own). None: a row is one segment.
         """
-        x_BLD, aux = self.hidden(tokens_BL, segments_BL, dtype, scan, remat)
+        x_BLD, aux = self.hidden(tokens_BL, segments_BL, dtype, scan, remat, kernel)
         logits_BLV, cap = rows(x_BLD, self.head(), jnp.float32), self.config.final_softcap
         return logits_BLV if cap is None else cap * jnp.tanh(logits_BLV / cap), aux
 
@@ -155,6 +163,8 @@ class Transformer(nnx.Module):
         return self.forward(tokens_BL, segments_BL, **how)[0]
 
 
+# What a layer keeps for its backward pass beside its input: nothing, or its products with weights.
+KEPT: dict[str, Any] = {"full": None, "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable}
 EMBEDDING_STD = 0.02  # of embedding and head (Radford 2019): small logits, so the first loss is ln V
 
 
