@@ -28,6 +28,12 @@ def main(argv: list[str] | None = None) -> int:
                    help="data, fsdp, tensor, expert, scan, remat, attention, save_seconds, share, ...")  # fmt: skip
     p.add_argument("--sweep", metavar="NAME", help="noted in the records")
     p.add_argument("--events", action="store_true", help="JSON lines on standard output, for a program")
+    from scaling.commands import pack
+
+    pack.add_arguments(p)
+    from scaling import distributed
+
+    distributed.add_arguments(p)
 
     p = doors.add_parser("prepare", help="a corpus to a token file, once")
     from scaling.data import prepare
@@ -39,13 +45,32 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--length", type=int, default=2048, metavar="L", help="context of a preset (default 2048)")
     p.add_argument("--json", action="store_true")
 
+    p = doors.add_parser("generate", help="text from a trained run")
+    from scaling.commands import generate
+
+    generate.add_arguments(p)
+
     p = doors.add_parser("bench", help="speed of the demo's sizes, beside PyTorch where it is installed")
     p.add_argument("--shapes", metavar="WIDTHxLAYERS,...", help="other sizes")
     p.add_argument("--steps", type=int, default=12, help="timed steps a size (default 12)")
     p.add_argument("--json", action="store_true")
 
+    p = doors.add_parser(
+        "coordinates", help="how activations and their changes grow with width or depth (coordinate check)"
+    )
+    from scaling import coordinates
+
+    coordinates.add_arguments(p)
+
     args = parser.parse_args(argv)
-    doors_by_name = {"train": train, "prepare": prepare.run, "count": count, "bench": bench}
+    doors_by_name = {
+        "train": train,
+        "prepare": prepare.run,
+        "count": count,
+        "coordinates": coordinates.run,
+        "bench": bench,
+        "generate": generate.run,
+    }
     from scaling.config import ConfigError
     from scaling.data.tokens import DataError
     from scaling.record import Store, StoreError
@@ -67,10 +92,25 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Trains each config in turn; one that fails is recorded and the next goes on."""
-    from scaling.config import Placement, load, override, run_id
+    from scaling import distributed
+    from scaling.config import Placement, load, override
 
     placed = override(Placement(), args.place)
     configs = [override(load(path), args.set) for path in args.configs]
+    hosts = distributed.asked(args)
+    if hosts is not None and not distributed.supervised():
+        return distributed.supervise(hosts, sys.argv[1:])
+    stop = stopper()
+    if hosts is None:
+        return train_all(args, configs, placed, stop)
+    distributed.start(hosts)
+    status = train_all(args, configs, placed, stop)
+    distributed.finish()
+    return status
+
+
+def stopper() -> list[int]:
+    """A list that a signal is added to; a second one ends the process at once."""
     asked: list[int] = []
 
     def ask(number: int, _: Any) -> None:
@@ -81,21 +121,35 @@ def train(args: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)
+    return asked
+
+
+def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: list[int]) -> int:
+    """The runs one after the other; the exit status."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Orbax logs and re-raises in its threads what it raises in ours as well: said once is enough.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = lambda _: None
 
+    from scaling import distributed
+    from scaling.commands import pack
+    from scaling.config import run_id
     from scaling.progress import speaker
     from scaling.record import Store
     from scaling.train import train as train_one
 
+    if args.pack is not None:
+        one = argparse.Namespace(**{**vars(args), "pack": None})
+        return pack.run(args, configs, placed, asked, lambda config: train_all(one, [config], placed, asked))
     store, failed = Store(args.store), 0
     for config in configs:
         say = speaker(config, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
+        say = say if distributed.first() else lambda event: None
         try:
             record = train_one(config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked))
+        except distributed.HostLost as error:
+            distributed.leave(error)
         except Exception as error:  # whatever one run died of, the others go on; the record keeps the reason
             line = " ".join(str(error).split()) or type(error).__name__
             say({"event": "end", "run_id": run_id(config), "status": "failed", "error": line})

@@ -101,10 +101,14 @@ def read_json(path: Path) -> Any:
 
 
 class Store:
-    """Runs, sweeps, checkpoints and token files under one folder."""
+    """Runs, sweeps, checkpoints and token files under one folder.
 
-    def __init__(self, root: str | Path) -> None:
+    writes: False on the hosts of a run that leave its record and curve to host 0.
+    """
+
+    def __init__(self, root: str | Path, *, writes: bool = True) -> None:
         self.root = Path(root)
+        self.writes = writes
 
     def run_dir(self, run_id: str) -> Path:
         """Folder of a run."""
@@ -129,6 +133,8 @@ class Store:
 
     def write(self, record: Record) -> None:
         """Writes the record, whole or not at all."""
+        if not self.writes:
+            return
         data = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
         data["config"] = to_dict(record.config)
         write_json(self.run_dir(record.run_id) / "record.json", data)
@@ -185,6 +191,8 @@ class Store:
 
     def append_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
         """Adds rows to the curve of a run that is running."""
+        if not self.writes:
+            return
         path = self.run_dir(run_id) / "curve.jsonl"
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
@@ -192,11 +200,15 @@ class Store:
 
     def reset_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
         """Starts the curve of a running run over with `rows`."""
+        if not self.writes:
+            return
         lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
         write_atomic(self.run_dir(run_id) / "curve.jsonl", lines.encode())
 
     def finish_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
         """The whole curve of a run that has ended, as Parquet; the lines it was kept in until now go."""
+        if not self.writes:
+            return
         write_parquet(self.run_dir(run_id) / "curve.parquet", rows)
         (self.run_dir(run_id) / "curve.jsonl").unlink(missing_ok=True)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from scaling.config import ConfigError, Placement
@@ -34,7 +35,34 @@ def make_mesh(placement: Placement) -> Mesh:
             f"expert = {placement.expert}: needs {max(data, 1) * inner} devices, there are {devices}"
         )
     shape = (data, placement.fsdp, placement.tensor, placement.expert)
-    return Mesh(np.array(jax.devices()[: math.prod(shape)]).reshape(shape), MESH, axis_types=(AxisType.Auto,) * 4)
+    if jax.process_count() > 1 and math.prod(shape) < devices:
+        raise ConfigError(
+            f"Placement {shape} of (data, fsdp, tensor, expert): must take all {devices} devices of the "
+            f"{jax.process_count()} hosts"
+        )
+    return lay(jax.devices()[: math.prod(shape)], shape)
+
+
+def lay(devices: list[Any], shape: tuple[int, ...]) -> Mesh:
+    """A mesh of those devices; on a TPU neighbours in it are neighbours in the pod."""
+    if devices[0].platform == "tpu":
+        grid = mesh_utils.create_device_mesh(shape, devices, allow_split_physical_axes=True)
+    else:
+        grid = np.array(devices).reshape(shape)
+    return Mesh(grid, MESH, axis_types=(AxisType.Auto,) * len(MESH))
+
+
+def local_rows(sharding: NamedSharding, size: int) -> np.ndarray:
+    """Which of a batch's `size` sequences lie on this host's devices, in order."""
+    places = sharding.addressable_devices_indices_map((size,)).values()
+    return np.unique(np.concatenate([np.arange(size)[place] for place in places if place is not None]))
+
+
+def place(rows: np.ndarray, sharding: NamedSharding, size: int) -> jax.Array:
+    """A batch of `size` sequences on the devices, of which this host brings its `local_rows`."""
+    if sharding.is_fully_addressable:
+        return jax.device_put(rows, sharding)
+    return jax.make_array_from_process_local_data(sharding, rows, (size, *rows.shape[1:]))
 
 
 def check_batch(mesh: Mesh, batch: int) -> None:

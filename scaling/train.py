@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,8 +20,9 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import NamedSharding
 
-from scaling import checkpoint, commit
+from scaling import checkpoint, commit, distributed, shard
 from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
 from scaling.data import batches, tokens
 from scaling.models import counts
@@ -67,6 +68,7 @@ class Run:
     rows: Rows = field(default_factory=list)
     flight: tuple[int, dict[str, jax.Array]] | None = None  # the step whose figures are still to come
     written: int = 0  # rows of the curve that are on disk
+    word: distributed.Word = field(default_factory=distributed.Word)
     record: Record | None = None  # as it was when this process took the run in hand
     first: int = 0  # the step it began at
     share: float = 1.0  # of its devices' time: the runs of a pack may divide one's
@@ -96,9 +98,12 @@ def train(
     run failed; the record says so too.
     """
     store.check_writable()
-    with lock(store, run_id(config)):
+    store = Store(store.root, writes=distributed.first())
+    with ExitStack() as held:
+        distributed.agree(lambda: held.enter_context(lock(store, run_id(config))))
         earlier = store.read(run_id(config))
-        if earlier is not None and earlier.status in ("done", "diverged"):
+        over = earlier is not None and earlier.status in ("done", "diverged")
+        if distributed.gather(over)[0] and earlier is not None:
             return earlier
         begun = time.monotonic()
         record = taken(config, store, earlier, sweep)
@@ -109,8 +114,9 @@ def train(
             store.write(record)
             record = finish(run)
         except Exception as error:
-            store.write(failed(record, error))
-            raise
+            reason = distributed.told(error)
+            store.write(failed(record, reason))
+            raise reason from error
         store.write(record)
         return record
 
@@ -124,14 +130,16 @@ def taken(config: RunConfig, store: Store, earlier: Record | None, sweep: str | 
         evals=earlier.evals if earlier else {}, about=about(config, earlier),
     )  # fmt: skip
     store.write(record)
-    write_atomic(store.run_dir(record.run_id) / "config.json", dumps(config).encode())
+    if store.writes:
+        write_atomic(store.run_dir(record.run_id) / "config.json", dumps(config).encode())
     return record
 
 
 def failed(record: Record, error: Exception) -> Record:
-    """The record of a run that died of `error`."""
+    """The record of a run that died of `error`; one that lost a host is to go on."""
     line = " ".join(str(error).split()) or type(error).__name__
-    return dataclasses.replace(record, status="failed", about={**record.about, "error": line})
+    status = "stopped" if isinstance(error, distributed.HostLost) else "failed"
+    return dataclasses.replace(record, status=status, about={**record.about, "error": line})
 
 
 @contextmanager
@@ -184,7 +192,9 @@ def begin(
     run = Run(config, store, placement, compiled, token_file, say, stop, windows, ramp)
     compiling = sum(one.compile_seconds for one, now in ((compiled, fresh), *smaller.values()) if now)
     facts |= {"compile_seconds": round(compiling, 3)}
-    facts |= {"devices": compiled.mesh.size, "mesh": dict(compiled.mesh.shape), "remat": placement.remat}
+    facts |= {"hosts": jax.process_count(), "devices": compiled.mesh.size, "mesh": dict(compiled.mesh.shape)}
+    facts |= {"remat": placement.remat}
+    distributed.gather("compiled")  # before the first collective: they wait less long than a compiler may take
     facts |= restore(run)
     if not run.state:
         run.state = compiled.init(config.seed)
@@ -204,15 +214,13 @@ def corpus(config: RunConfig, store: Store) -> tuple[tokens.TokenFile, np.ndarra
 def restore(run: Run) -> dict[str, Any]:
     """Takes the state and the curve of the newest checkpoint that loads, none where there is none; facts of it."""
     facts: dict[str, Any] = {}
-    checkpoint.sweep_up(run.own)
-    checkpoint.sweep_up(run.store.checkpoints)
-    folders = [run.own, run.store.checkpoints] if run.placement.share else [run.own]
-    for step, found in checkpoint.candidates(folders, run.config):
+    for step, found in ((step, Path(path)) for step, path in distributed.agree(lambda: candidates(run))):
         try:
             run.state, run.rows = checkpoint.load(found, run.compiled.abstract)
         except checkpoint.CheckpointError as error:
-            print(f"{error}; going on with an older one", file=sys.stderr)
-            checkpoint.set_aside(found)
+            if distributed.first():
+                print(f"{error}; going on with an older one", file=sys.stderr)
+                checkpoint.set_aside(found)
             continue
         facts["started_from"] = {"step": step, "shared": found.parent == run.store.checkpoints}
         facts |= {"shared_steps": step} if found.parent == run.store.checkpoints else {}
@@ -223,6 +231,15 @@ def restore(run: Run) -> dict[str, Any]:
     run.written = len(run.rows)
     run.first = run.step
     return facts
+
+
+def candidates(run: Run) -> list[tuple[int, str]]:
+    """Steps and paths of the checkpoints that the run may start from, newest first; what is half written goes."""
+    shared = run.store.checkpoints
+    for folder in (run.own, shared):
+        checkpoint.sweep_up(folder)
+    folders = [run.own, shared] if run.placement.share else [run.own]
+    return [(step, str(path)) for step, path in checkpoint.candidates(folders, run.config)]
 
 
 def spent(run: Run) -> Record:
@@ -290,15 +307,17 @@ def loop(run: Run) -> None:
 def steps(run: Run, reader: ThreadPoolExecutor) -> None:
     """Every step that is left; the next batch is read while the device computes."""
     config, spoken = run.config, 0.0
-    coming = reader.submit(read, run, run.step)
+    sharding = run.compiled.batch_sharding
+    coming = reader.submit(read, run, run.step, sharding)
     for step in range(run.step, config.steps):
         if 0 < step == config.decay_start and run.placement.keep_branch:
             land(run)
             save(run, run.store.checkpoints, step)
-        batch, coming = coming.result(), reader.submit(read, run, step + 1)
-        compiled = run.ramp.get(len(batch), run.compiled)
+        batch, coming = coming.result(), reader.submit(read, run, step + 1, sharding)
+        size = config.batch_at(step)
+        compiled = run.ramp.get(size, run.compiled)
         rate = np.float32(learning_rate(config, step))
-        placed = jax.device_put(batch, compiled.batch_sharding)
+        placed = shard.place(batch, compiled.batch_sharding, size)
         run.state, metrics = compiled.step(run.state, placed, rate)
         land(run)
         run.flight = (step + 1, metrics)
@@ -309,21 +328,32 @@ def steps(run: Run, reader: ThreadPoolExecutor) -> None:
         if time.monotonic() - spoken > EVENT_SECONDS:
             spoken = time.monotonic()
             report(run)
-        if run.stop() and not last:
-            land(run)
-            report(run)
-            save_rolling(run)
-            raise Stopped
-        if time.monotonic() - run.saved > run.placement.save_seconds and not last:
-            land(run)
-            save_rolling(run)
+        pause(run, last)
 
 
-def read(run: Run, step: int) -> np.ndarray:
-    """The batch that follows `step` finished steps: none of its sequences is read before or again in an epoch."""
-    config = run.config
-    first, count = config.sequences(step), config.batch_at(step)
-    return batches.sequences(run.tokens, seed=config.seed, length=config.data.length, first=first, count=count)
+def pause(run: Run, last: bool) -> None:
+    """Saves where it is time to, on every host at the same step; Stopped where one was asked to stop."""
+    due = time.monotonic() - run.saved > run.placement.save_seconds
+    word = run.word.exchange(distributed.STOP if run.stop() else distributed.SAVE if due else 0)
+    if last or not word:
+        return
+    land(run)
+    if word == distributed.STOP:
+        report(run)
+    save_rolling(run)
+    if word == distributed.STOP:
+        raise Stopped
+
+
+def read(run: Run, step: int, sharding: NamedSharding | None = None) -> np.ndarray:
+    """The batch that follows `step` finished steps: none of its sequences is read before or again in an epoch.
+
+    sharding: of the batch; what lies on this host is read alone.
+    """
+    config, size = run.config, run.config.batch_at(step)
+    mine = np.arange(size, dtype=np.int64) if sharding is None else shard.local_rows(sharding, size)
+    rows = config.sequences(step) + mine
+    return batches.sequences(run.tokens, seed=config.seed, length=config.data.length, rows=rows)
 
 
 def land(run: Run) -> None:
@@ -339,11 +369,12 @@ def land(run: Run) -> None:
 
 def held_out(run: Run) -> float:
     """Mean loss on the validation windows, nats a token; summed on the host in float64 in a fixed order."""
-    size, total = run.config.batch, 0.0
+    size, total, sharding = run.config.batch, 0.0, run.compiled.batch_sharding
+    mine = shard.local_rows(sharding, size)
     for start in range(0, len(run.windows), size):
         part = run.windows[start : start + size]
         filled = np.concatenate([part, np.repeat(part[:1], size - len(part), axis=0)])
-        losses = run.compiled.evaluate(run.state["params"], jax.device_put(filled, run.compiled.batch_sharding))
+        losses = run.compiled.evaluate(run.state["params"], shard.place(filled[mine], sharding, size))
         total += float(np.sum(np.asarray(losses, np.float64)[: len(part)]))
     loss = total / len(run.windows)
     if not np.isfinite(loss):
@@ -376,7 +407,8 @@ def save_trunk(run: Run) -> None:
 def save_rolling(run: Run) -> None:
     """Writes a checkpoint that only this run needs and, once it is whole, removes the ones before."""
     newest = save(run, run.own, run.step)
-    for step, old in checkpoint.candidates([run.own], run.config):
+    older = checkpoint.candidates([run.own], run.config) if distributed.first() else []
+    for step, old in older:
         if step < run.step and old != newest:
             shutil.rmtree(old)
     run.store.write(spent(run))

@@ -27,13 +27,13 @@ def permuted(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
     while outside.any():
         left, right = out[outside] >> np.uint64(half), out[outside] & mask
         for round_key in keys:
-            left, right = right, left ^ (_mix(right ^ round_key) & mask)
+            left, right = right, left ^ (mix(right ^ round_key) & mask)
         out[outside] = (left << np.uint64(half)) | right
         outside = out >= size
     return out.astype(np.int64)
 
 
-def _mix(x: np.ndarray) -> np.ndarray:
+def mix(x: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 (Steele 2014): every bit of x touches every bit of the result."""
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -58,12 +58,11 @@ def order(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray) -> np.
 
 def batch(tokens: TokenFile, *, seed: int, size: int, length: int, index: int) -> np.ndarray:
     """Batch `index` of a run: int32 (size, length + 1); inputs are [:, :-1], targets [:, 1:]."""
-    return sequences(tokens, seed=seed, length=length, first=index * size, count=size)
+    return sequences(tokens, seed=seed, length=length, rows=index * size + np.arange(size, dtype=np.int64))
 
 
-def sequences(tokens: TokenFile, *, seed: int, length: int, first: int, count: int) -> np.ndarray:
-    """Sequences [first, first + count) of a run, whatever its batches: int32 (count, length + 1)."""
-    rows = np.arange(first, first + count, dtype=np.int64)
+def sequences(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray) -> np.ndarray:
+    """Those sequences of a run, whatever its batches: int32 (rows, length + 1); rows: numbers from its start."""
     starts = order(tokens, seed=seed, length=length, rows=rows) * length
     return _gather(tokens.train, starts, length)
 
