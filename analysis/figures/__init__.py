@@ -33,6 +33,7 @@ FIGURES = {
     "law": "analysis.figures.law",
     "profile": "analysis.figures.profile",
     "conventions": "analysis.figures.conventions",
+    "transfer": "analysis.figures.transfer",
 }
 FORMATS = ("pdf", "png", "svg")
 

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from scaling.config import RunConfig
 from sweeps.corpus import Corpus, SweepError
-from sweeps.definitions import markov, quickstart
+from sweeps.definitions import markov, quickstart, transfer
 
 
 class Make(Protocol):
@@ -25,6 +25,7 @@ class Definition(NamedTuple):
 DEFINITIONS: dict[str, Definition] = {
     "quickstart": Definition(quickstart.quickstart, quickstart.CORPUS),
     "markov": Definition(markov.markov, markov.CORPUS),
+    "transfer-check": Definition(transfer.transfer, transfer.CORPUS),
 }
 
 
