@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,36 @@ def make(name: str, training: Callable[[], Iterator[bytes]], folder: Path) -> To
 
 def _bytes(tokens: np.ndarray) -> bytes:
     return np.asarray(tokens)[np.asarray(tokens) != BYTES_EOD].astype(np.uint8).tobytes()
+
+
+def of_tokens(name: str, facts: dict[str, Any], folder: Path, *, vocab: int, eod: int | None) -> Tokenizer:
+    """The tokeniser of a token file, by its header's name and facts; DataError where its model is gone or altered.
+
+    Tokens that came from elsewhere (seqio, markov) are written as their numbers, separated by spaces.
+    """
+    if name == "bytes":
+        return make(name, lambda: iter(()), folder)
+    if not name.startswith("sentencepiece:"):
+        return Tokenizer(name, vocab, -1 if eod is None else eod, partial(_numbers, vocab=vocab), _spelled, {})
+    kept = folder / str(facts.get("tokenizer_model"))
+    model = kept.read_bytes() if kept.is_file() else b""
+    if hashlib.sha256(model).hexdigest() != facts.get("tokenizer_sha256"):
+        state = "altered" if model else "not there"
+        raise DataError(
+            f"{kept}: {state}: it is the {name} model of the run's text: copy it there from where it was made"
+        )
+    return sentencepiece(name, model, folder)
+
+
+def _numbers(document: bytes, *, vocab: int) -> np.ndarray:
+    words = document.decode().split()
+    if not all(word.isdecimal() and int(word) < vocab for word in words):
+        raise DataError(f"prompt {document.decode()[:60]!r}: must be tokens, numbers below {vocab} separated by spaces")
+    return np.asarray([int(word) for word in words], np.int64)
+
+
+def _spelled(tokens: np.ndarray) -> bytes:
+    return " ".join(str(int(token)) for token in tokens).encode()
 
 
 def train_sentencepiece(size: int, training: Callable[[], Iterator[bytes]]) -> bytes:

@@ -54,18 +54,25 @@ class Attention(nnx.Module):
         self.config = config
 
     def __call__(self, x_BLD: jax.Array, place: Place, window: int | None) -> jax.Array:
-        B, L, D = x_BLD.shape
-        _, K, J, h = self.qkv_DKJh.shape
-        qkv_BLX = rows(x_BLD, self.qkv_DKJh[...].reshape(D, -1), add=self.b_KJh)
-        qkv_BKJLh = qkv_BLX.reshape(B, L, K, J, h).transpose(0, 2, 3, 1, 4)
-        q_BKGLh, k_BKMh, v_BKMh = self.turned(qkv_BKJLh, place)
+        q_BKGLh, k_BKMh, v_BKMh = self.heads(x_BLD, place)
         how = scores(self.config, window)
         if self.relative is None:
             y_BKGLh = kernels.attend(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL, place.kernel)
         else:
             q_BKGLh, more_BHLM = self.relative(q_BKGLh)
             y_BKGLh = attend.square(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL, more_BHLM)
-        return rows(y_BKGLh.transpose(0, 3, 1, 2, 4).reshape(B, L, K * (J - 2) * h), self.out_HD[...], add=self.b_D)
+        return self.out(y_BKGLh)
+
+    def heads(self, x_BLD: jax.Array, place: Place) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Queries, keys and values as scores are made of them."""
+        B, L, D = x_BLD.shape
+        qkv_BLX = rows(x_BLD, self.qkv_DKJh[...].reshape(D, -1), add=self.b_KJh)
+        return self.turned(qkv_BLX.reshape(B, L, *self.qkv_DKJh.shape[1:]).transpose(0, 2, 3, 1, 4), place)
+
+    def out(self, y_BKGLh: jax.Array) -> jax.Array:
+        """What the heads have seen, back to the width of the stream."""
+        B, _, _, L, _ = y_BKGLh.shape
+        return rows(y_BKGLh.transpose(0, 3, 1, 2, 4).reshape(B, L, -1), self.out_HD[...], add=self.b_D)
 
     def turned(self, qkv_BKJLh: jax.Array, place: Place) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Queries, keys (normalised and rotated where the config says so) and values."""
@@ -89,13 +96,19 @@ class Relative(nnx.Module):
 
     def __call__(self, q_BKGLh: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Queries with their content bias, and each one's product with every distance, (B, H, L, M), float32."""
-        B, K, G, L, h = q_BKGLh.shape
+        B, K, G, L, _ = q_BKGLh.shape
+        content_BKGLh, more = self.products(q_BKGLh, jnp.arange(L - 1, -1, -1))
+        return content_BKGLh, shifted(more.reshape(B, K * G, L, L))
+
+    def products(self, q_BKGLh: jax.Array, far_M: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Queries with their content bias, and their products with the distances `far_M`, float32 (B, K, G, L, M)."""
+        _, K, G, _, h = q_BKGLh.shape
         biases = (b[...].astype(q_BKGLh.dtype) for b in (self.b_content_KGh, self.b_distance_KGh))
         content_BKGLh, distance_BKGLh = (q_BKGLh + b_KGh[None, :, :, None] for b_KGh in biases)
-        far_LD = positions.sinusoids(jnp.arange(L - 1, -1, -1)[None], len(self.distance_DH[...])).astype(q_BKGLh.dtype)
-        r_KGMh = rows(far_LD, self.distance_DH[...]).reshape(L, K, G, h).transpose(1, 2, 0, 3)
+        far_MD = positions.sinusoids(far_M[None], len(self.distance_DH[...])).astype(q_BKGLh.dtype)
+        r_KGMh = rows(far_MD, self.distance_DH[...]).reshape(-1, K, G, h).transpose(1, 2, 0, 3)
         more = jnp.einsum("BKGLh,KGMh->BKGLM", distance_BKGLh, r_KGMh, preferred_element_type=jnp.float32)
-        return content_BKGLh, shifted(more.reshape(B, K * G, L, L))
+        return content_BKGLh, more
 
 
 def shifted(more_BHLM: jax.Array) -> jax.Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -42,18 +43,29 @@ class Block(nnx.Module):
         self.branches = tuple(multiplier(config, group, "forward") for group in ("attention_out", last))
 
     def __call__(self, x_BLD: jax.Array, place: Place, window: int | None) -> tuple[jax.Array, Aux]:
-        y_BLD = self.attention(self.before(self.attention_norm, x_BLD), place, window)
-        x_BLD = self.add(x_BLD, y_BLD, self.attention_norm, self.attention_out_norm, self.branches[0])
+        x_BLD, _, aux = self.parts(x_BLD, lambda y_BLD: self.attention(y_BLD, place, window))
+        return x_BLD, aux
+
+    def parts(
+        self, x_BLD: jax.Array, attention: Callable[[jax.Array], jax.Array]
+    ) -> tuple[jax.Array, tuple[jax.Array, jax.Array], Aux]:
+        """The stream after the block, and what `attention` and the MLP have added to it."""
+        y_BLD = attention(self.before(self.attention_norm, x_BLD))
+        seen_BLD = self.branch(y_BLD, self.attention_out_norm, self.branches[0])
+        x_BLD = self.joined(x_BLD + seen_BLD, self.attention_norm)
         in_BLD = self.before(self.mlp_norm, x_BLD)
         y_BLD, aux = self.mlp(in_BLD) if isinstance(self.mlp, Experts) else (self.mlp(in_BLD), {})
-        return self.add(x_BLD, y_BLD, self.mlp_norm, self.mlp_out_norm, self.branches[1]), aux
+        thought_BLD = self.branch(y_BLD, self.mlp_out_norm, self.branches[1])
+        return self.joined(x_BLD + thought_BLD, self.mlp_norm), (seen_BLD, thought_BLD), aux
 
     def before(self, norm: Any, x_BLD: jax.Array) -> jax.Array:
         return x_BLD if self.placement == "post" else norm(x_BLD)
 
-    def add(self, x_BLD: jax.Array, y_BLD: jax.Array, norm: Any, out_norm: Any, by: float) -> jax.Array:
-        y_BLD = scaled(y_BLD if out_norm is None else out_norm(y_BLD), by)
-        return norm(x_BLD + y_BLD) if self.placement == "post" else x_BLD + y_BLD
+    def branch(self, y_BLD: jax.Array, out_norm: Any, by: float) -> jax.Array:
+        return scaled(y_BLD if out_norm is None else out_norm(y_BLD), by)
+
+    def joined(self, x_BLD: jax.Array, norm: Any) -> jax.Array:
+        return norm(x_BLD) if self.placement == "post" else x_BLD
 
 
 class Transformer(nnx.Module):
@@ -132,8 +144,12 @@ class Transformer(nnx.Module):
         else:
             x_BLD, means = through(x_BLD, stacked, windows)
         aux = jax.tree.map(lambda *of: jnp.mean(jnp.stack(of)), *means)
+        return self.read(x_BLD), aux
+
+    def read(self, x_BLD: jax.Array) -> jax.Array:
+        """What the head reads of the stream after the last layer."""
         x_BLD = x_BLD if self.norm is None else self.norm(x_BLD)
-        return scaled(x_BLD, multiplier(self.config, "head", "forward")), aux
+        return scaled(x_BLD, multiplier(self.config, "head", "forward"))
 
     def head(self) -> jax.Array:
         """The matrix from the stream to the logits (before any soft-cap), shape (D, V)."""
@@ -155,8 +171,12 @@ class Transformer(nnx.Module):
         (documents packed in a row; padding is a segment of its own). None: a row is one segment.
         """
         x_BLD, aux = self.hidden(tokens_BL, segments_BL, dtype, scan, remat, kernel)
+        return self.logits(x_BLD), aux
+
+    def logits(self, x_BLD: jax.Array) -> jax.Array:
+        """Of what the head reads, shape (B, L, V), float32."""
         logits_BLV, cap = rows(x_BLD, self.head(), jnp.float32), self.config.final_softcap
-        return logits_BLV if cap is None else cap * jnp.tanh(logits_BLV / cap), aux
+        return logits_BLV if cap is None else cap * jnp.tanh(logits_BLV / cap)
 
     def __call__(self, tokens_BL: jax.Array, segments_BL: jax.Array | None = None, **how: Any) -> jax.Array:
         """The logits alone."""

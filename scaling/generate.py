@@ -1,0 +1,145 @@
+"""Text from a trained run: greedy, by temperature, among the k likeliest, or within the likeliest share p.
+
+Axes: B prompts, L positions of the longest, V vocabulary, T all tokens, prompts and what follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from scaling.checked import Checked, require
+from scaling.models import cached, positions
+from scaling.trained import Trained
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling(Checked):
+    """How a token is drawn. In this order: temperature, then the k likeliest, then the likeliest that make up p."""
+
+    temperature: float = 1.0  # 0: the likeliest always
+    top_k: int = 0  # 0: all
+    top_p: float = 1.0  # fewest tokens whose probabilities reach it (Holtzman 2020, section 3.1)
+
+    def check(self) -> None:
+        require(self.temperature >= 0, f"--temperature {self.temperature}: must be 0 (greedy) or more")
+        require(self.top_k >= 0, f"--top-k {self.top_k}: must be 1 or more, or 0 for all tokens")
+        require(0 < self.top_p <= 1, f"--top-p {self.top_p}: must be above 0 and at most 1")
+
+
+def allowed(logits_BV: jax.Array, how: Sampling) -> jax.Array:
+    """Logits by their temperature (above 0), -inf where a token may not be drawn."""
+    logits_BV = logits_BV / how.temperature
+    if 0 < how.top_k < logits_BV.shape[1]:
+        least_B1 = jax.lax.top_k(logits_BV, how.top_k)[0][:, -1:]
+        logits_BV = jnp.where(logits_BV < least_B1, -jnp.inf, logits_BV)
+    if how.top_p < 1:
+        falling_BV = -jnp.sort(-logits_BV, axis=-1)
+        share_BV = jax.nn.softmax(falling_BV, axis=-1)
+        kept_BV = jnp.cumsum(share_BV, axis=-1) - share_BV < how.top_p  # the likeliest always
+        least_B1 = jnp.min(jnp.where(kept_BV, falling_BV, jnp.inf), axis=-1, keepdims=True)
+        logits_BV = jnp.where(logits_BV < least_B1, -jnp.inf, logits_BV)
+    return logits_BV
+
+
+def draw(logits_BV: jax.Array, how: Sampling, seed: jax.Array, n: jax.Array) -> jax.Array:
+    """The n-th new token of each row, int32 (B,): its numbers depend on the seed, its row and n alone."""
+    if how.temperature == 0:
+        return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
+
+    def one(row: jax.Array, logits_V: jax.Array) -> jax.Array:
+        key = jax.random.key(seed, impl="threefry2x32")
+        return jax.random.categorical(jax.random.fold_in(jax.random.fold_in(key, row), n), logits_V)
+
+    return jax.vmap(one)(jnp.arange(len(logits_BV)), allowed(logits_BV, how)).astype(jnp.int32)
+
+
+def check_length(of: Trained, prompts: list[np.ndarray], tokens: int) -> None:
+    """ConfigError where the model has no positions for so many tokens."""
+    longest, most = max(len(prompt) for prompt in prompts) + tokens, of.model.position_length
+    require(
+        most is None or longest <= most,
+        f"--tokens {tokens}: with a prompt of {longest - tokens} tokens they are more than the {most} positions that "
+        "the model has learned",
+    )
+
+
+def generate(
+    of: Trained, prompts: list[np.ndarray], tokens: int, how: Sampling, *, seed: int = 0, cache: bool = True
+) -> Iterator[np.ndarray]:
+    """The next token of each prompt, int32 (B,), `tokens` times over. Each prompt has one token or more.
+
+    cache: keep keys and values; False: the whole forward pass for every token, which says the same more slowly.
+    """
+    check_length(of, prompts, tokens)
+    lengths_B = np.array([len(prompt) for prompt in prompts], np.int32)
+    prompts_BL = np.zeros((len(prompts), lengths_B.max()), np.int32)
+    for row, prompt in zip(prompts_BL, prompts, strict=True):
+        row[: len(prompt)] = prompt
+    known = jnp.where(np.arange(of.model.vocab) < of.tokenizer.vocab, 0.0, -jnp.inf)  # ids that stand for no text
+    yield from (_kept if cache else _whole)(of, prompts_BL, lengths_B, tokens, partial(_next, how, known), seed)
+
+
+def _next(how: Sampling, known_V: jax.Array, logits_BV: jax.Array, seed: jax.Array, n: jax.Array) -> jax.Array:
+    return draw(logits_BV + known_V[None], how, seed, n)
+
+
+def _segments(of: Trained, tokens_BL: jax.Array) -> jax.Array:
+    end = of.config.data.document_end
+    return jnp.zeros_like(tokens_BL) if end is None else positions.documents(tokens_BL, end)
+
+
+def _kept(of: Trained, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, choose: Any, seed: int) -> Any:
+    """With a cache: one pass over the prompts, then one compiled step for every token."""
+    rest, blocks = cached.apart(of.params, of.model.layers)
+    stacked = rest.pop("blocks")  # shapes alone, to fill their place
+    B, L = prompts_BL.shape
+    end = of.config.data.document_end
+
+    def step(rest: Any, blocks: Any, cache: cached.Cache, new: cached.Tokens, last_B: Any, seed: Any, n: Any) -> Any:
+        model = nnx.merge(of.graph, {**rest, "blocks": stacked})
+        x_BLD, cache = cached.extend(model, blocks, cache, new, of.dtype)
+        x_B1D = jnp.take_along_axis(x_BLD, last_B[:, None, None], axis=1)
+        token_B = choose(model.logits(x_B1D)[:, 0], seed, n)
+        before_B, slot_B, segment_B, place_B = (
+            jnp.take_along_axis(t, last_B[:, None], axis=1)[:, 0]
+            for t in (new.tokens_BL, new.slots_BL, new.segments_BL, new.places_BL)
+        )
+        ended_B = jnp.zeros_like(before_B) if end is None else (before_B == end).astype(jnp.int32)
+        after = (token_B, slot_B + 1, segment_B + ended_B, jnp.where(ended_B, 0, place_B + 1))
+        return cached.Tokens(*(t[:, None] for t in after)), cache
+
+    compiled = jax.jit(step, donate_argnums=2)
+    model = nnx.eval_shape(lambda: nnx.merge(of.graph, of.params))
+    cache = cached.empty(model, B, L + tokens, of.dtype)
+    segments_BL = _segments(of, jnp.asarray(prompts_BL))
+    slots_BL = jnp.broadcast_to(jnp.arange(L, dtype=jnp.int32), (B, L))
+    places_BL = jnp.broadcast_to(positions.places(L, segments_BL), (B, L))
+    new, last_B = cached.Tokens(jnp.asarray(prompts_BL), slots_BL, segments_BL, places_BL), jnp.asarray(lengths_B - 1)
+    for n in range(tokens):
+        new, cache = compiled(rest, blocks, cache, new, last_B, jnp.uint32(seed), jnp.int32(n))
+        last_B = jnp.zeros_like(last_B)
+        yield np.asarray(new.tokens_BL)[:, 0]
+
+
+def _whole(of: Trained, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, choose: Any, seed: int) -> Any:
+    """Without: what lies behind a token cannot be seen from it, so one shape serves them all."""
+    rows, tokens_BT = np.arange(len(prompts_BL)), np.pad(prompts_BL, ((0, 0), (0, tokens)))
+
+    @jax.jit
+    def compiled(params: Any, tokens_BT: jax.Array, last_B: jax.Array, seed: jax.Array, n: jax.Array) -> jax.Array:
+        segments_BT = None if of.config.data.document_end is None else _segments(of, tokens_BT)
+        logits_BTV = nnx.merge(of.graph, params)(tokens_BT, segments_BT, dtype=of.dtype)
+        return choose(jnp.take_along_axis(logits_BTV, last_B[:, None, None], axis=1)[:, 0], seed, n)
+
+    for n in range(tokens):
+        token_B = np.asarray(compiled(of.params, tokens_BT, lengths_B + n - 1, jnp.uint32(seed), jnp.int32(n)))
+        tokens_BT[rows, lengths_B + n] = token_B
+        yield token_B

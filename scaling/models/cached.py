@@ -1,0 +1,126 @@
+"""The forward pass a few tokens at a time: keys and values of those before are kept; scores can be looked at.
+
+Axes: B batch, L new tokens, M slots of the cache, D width, K key-value heads, G query heads a key-value
+head, H = K·G heads, h size of one head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from scaling.models.attend import Scores
+from scaling.models.attention import Attention, Place, scores
+from scaling.models.transformer import Block, Transformer, unstack
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Cache:
+    """Keys and values of every layer, and the document of each token. Token i of a row lies in slot i."""
+
+    keys: tuple[jax.Array, ...]  # each (B, K, M, h)
+    values: tuple[jax.Array, ...]
+    segments_BM: jax.Array
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens that come next: (B, L), each with its slot, its document and its place in it."""
+
+    tokens_BL: jax.Array
+    slots_BL: jax.Array
+    segments_BL: jax.Array
+    places_BL: jax.Array
+
+
+def apart(params: Any, layers: int) -> tuple[Any, list[Any]]:
+    """Parameters without those of the blocks, and these a layer each: taken apart once, not at every token."""
+    rest = {
+        **params,
+        "blocks": jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params["blocks"]),
+    }
+    return rest, unstack(params["blocks"], layers)
+
+
+def empty(model: Transformer, batch: int, slots: int, dtype: Any) -> Cache:
+    """A cache of so many slots for each of `batch` rows."""
+    config = model.config
+    shape = (batch, config.kv, slots, config.head)
+    kept = tuple(tuple(jnp.zeros(shape, dtype) for _ in range(config.layers)) for _ in range(2))
+    return Cache(*kept, jnp.zeros((batch, slots), jnp.int32))
+
+
+def extend(model: Transformer, blocks: list[Any], cache: Cache, new: Tokens, dtype: Any) -> tuple[jax.Array, Cache]:
+    """What the head reads at each new token, (B, L, D), and the cache with them in it.
+
+    blocks: each layer's own parameters (`apart`); those that `model` holds stacked are not looked at.
+    """
+    graph = nnx.split(model.blocks)[0]
+    row_B1 = jnp.arange(len(new.tokens_BL))[:, None]
+    segments_BM = cache.segments_BM.at[row_B1, new.slots_BL].set(new.segments_BL)
+    x_BLD = model.embed(new.tokens_BL, Place(new.places_BL), dtype)
+    keys, values = [], []
+    for state, window, k_BKMh, v_BKMh in zip(blocks, model.config.windows, cache.keys, cache.values, strict=True):
+        kept: list[jax.Array] = []
+        look = looking(nnx.merge(graph, state), new, window, (k_BKMh, v_BKMh, segments_BM), kept)
+        x_BLD, _, _ = nnx.merge(graph, state).parts(x_BLD, look)
+        keys.append(kept[0])
+        values.append(kept[1])
+    return model.read(x_BLD), Cache(tuple(keys), tuple(values), segments_BM)
+
+
+def looking(
+    block: Block, new: Tokens, window: int | None, past: tuple[jax.Array, jax.Array, jax.Array], kept: list[jax.Array]
+) -> Callable[[jax.Array], jax.Array]:
+    """The block's attention to what is in the cache; `kept` gets all keys, values, and weights (B, H, L, M)."""
+    attention: Attention = block.attention
+    k_BKMh, v_BKMh, segments_BM = past
+    row_B1 = jnp.arange(len(new.tokens_BL))[:, None]
+
+    def look(x_BLD: jax.Array) -> jax.Array:
+        q_BKGLh, k_BKLh, v_BKLh = attention.heads(x_BLD, Place(new.places_BL))
+        all_k_BKMh = k_BKMh.at[row_B1, :, new.slots_BL].set(k_BKLh.swapaxes(1, 2))
+        all_v_BKMh = v_BKMh.at[row_B1, :, new.slots_BL].set(v_BKLh.swapaxes(1, 2))
+        distance_BLM = new.slots_BL[:, :, None] - jnp.arange(k_BKMh.shape[2])[None, None]
+        same_BLM = new.segments_BL[:, :, None] == segments_BM[:, None, :]
+        weights_BKGLM = weigh(attention, q_BKGLh, all_k_BKMh, distance_BLM, same_BLM, scores(attention.config, window))
+        B, K, G, L, M = weights_BKGLM.shape
+        kept.extend((all_k_BKMh, all_v_BKMh, weights_BKGLM.reshape(B, K * G, L, M)))
+        weights_BKGLM = weights_BKGLM.astype(x_BLD.dtype)
+        return attention.out(jnp.einsum("BKGLM,BKMh->BKGLh", weights_BKGLM, all_v_BKMh))
+
+    return look
+
+
+def weigh(
+    attention: Attention,
+    q_BKGLh: jax.Array,
+    k_BKMh: jax.Array,
+    distance_BLM: jax.Array,
+    same_BLM: jax.Array,
+    how: Scores,
+) -> jax.Array:
+    """Attention weights, float32 (B, K, G, L, M): each row sums to 1 over the keys that its query sees."""
+    K, G = q_BKGLh.shape[1:3]
+    more = jnp.zeros((1, 1, 1, 1, 1), jnp.float32)
+    if attention.relative is not None:
+        q_BKGLh, by_far = attention.relative.products(q_BKGLh, jnp.arange(k_BKMh.shape[2]))
+        more = jnp.take_along_axis(by_far, jnp.maximum(distance_BLM, 0)[:, None, None], axis=-1)
+    products = jnp.einsum("BKGLh,BKMh->BKGLM", q_BKGLh, k_BKMh, preferred_element_type=jnp.float32)
+    scores_BKGLM = (products + more) * how.scale
+    if how.softcap is not None:
+        scores_BKGLM = how.softcap * jnp.tanh(scores_BKGLM / how.softcap)
+    if how.slopes is not None:
+        slopes_KG = jnp.asarray(how.slopes, jnp.float32).reshape(1, K, G, 1, 1)
+        scores_BKGLM = scores_BKGLM - slopes_KG * distance_BLM[:, None, None].astype(jnp.float32)
+    seen_BLM = (distance_BLM >= 0) & same_BLM
+    if how.window is not None:
+        seen_BLM &= distance_BLM < how.window
+    return jax.nn.softmax(jnp.where(seen_BLM[:, None, None], scores_BKGLM, -jnp.inf), axis=-1)

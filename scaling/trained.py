@@ -1,0 +1,76 @@
+"""A run's trained model, read from the store: its newest whole checkpoint, and the tokeniser of its text."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+from scaling import checkpoint
+from scaling.config import ModelConfig, RunConfig
+from scaling.data import tokenizers
+from scaling.models.transformer import Transformer
+from scaling.program import compute_dtype
+from scaling.record import Record, Store, StoreError
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model as some step left it, on one device."""
+
+    record: Record
+    step: int
+    model: ModelConfig  # without capacity: no expert turns a token away
+    graph: Any
+    params: Any
+    tokenizer: tokenizers.Tokenizer
+
+    @property
+    def config(self) -> RunConfig:
+        return self.record.config
+
+    @property
+    def dtype(self) -> Any:
+        """Type of products and activations."""
+        return jnp.dtype(compute_dtype(self.config.precision))
+
+
+def load(store: Store, run: str) -> Trained:
+    """The run whose id starts with `run`, at its newest checkpoint that loads; StoreError where there is none."""
+    record = store.read(store.find(run))
+    if record is None:
+        raise StoreError(f"run {run!r} in store {store.root}: has no record")
+    config = record.config
+    model = replace(config.model, capacity=None)
+    graph, state = nnx.split(nnx.eval_shape(lambda: Transformer(model, rngs=nnx.Rngs(0))))
+    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), nnx.to_pure_dict(state)
+    )
+    step, params = _newest(store, record, abstract)
+    return Trained(record, step, model, graph, params, tokenizer_of(record, store.token_files))
+
+
+def _newest(store: Store, record: Record, abstract: Any) -> tuple[int, Any]:
+    folders = [store.run_dir(record.run_id) / "checkpoints", store.checkpoints]
+    for step, found in checkpoint.of_run(folders, record.config):
+        try:
+            return step, checkpoint.load_params(found, abstract)
+        except checkpoint.CheckpointError as error:
+            print(f"{error}; going on with an older one", file=sys.stderr)
+    raise StoreError(
+        f"run {record.run_id[:12]} in store {store.root}: no checkpoint that loads: the run is {record.status}, "
+        "`python -m scaling train` saves one"
+    )
+
+
+def tokenizer_of(record: Record, folder: Path) -> tokenizers.Tokenizer:
+    """What made the tokens that the run read."""
+    name, facts = record.about.get("tokenizer", ""), record.about.get("corpus_facts", {})
+    config = record.config
+    return tokenizers.of_tokens(name, facts, folder, vocab=config.model.vocab, eod=config.data.document_end)
