@@ -50,6 +50,11 @@ def main(argv: list[str] | None = None) -> int:
 
     generate.add_arguments(p)
 
+    p = doors.add_parser("aot", help="does a step fit a TPU slice: compiled for it on a machine without one")
+    from scaling import aot
+
+    aot.add_arguments(p)
+
     p = doors.add_parser("bench", help="speed of the demo's sizes, beside PyTorch where it is installed")
     p.add_argument("--shapes", metavar="WIDTHxLAYERS,...", help="other sizes")
     p.add_argument("--steps", type=int, default=12, help="timed steps a size (default 12)")
@@ -67,6 +72,7 @@ def main(argv: list[str] | None = None) -> int:
         "train": train,
         "prepare": prepare.run,
         "count": count,
+        "aot": aot.run,
         "coordinates": coordinates.run,
         "bench": bench,
         "generate": generate.run,
@@ -82,6 +88,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ConfigError, DataError, StoreError) as error:
         print(f"scaling {args.door}: {error}", file=sys.stderr)
         return 2
+    except aot.CompilerError as error:
+        print(f"scaling {args.door}: {error}", file=sys.stderr)
+        return 1
     except OSError as error:
         print(f"scaling {args.door}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
         return 1

@@ -152,23 +152,36 @@ def functions(shape: Shape) -> Functions:
     return Functions(init, step, evaluate)
 
 
+def arguments(shape: Shape, mesh: Mesh, of: Functions) -> tuple[State, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """Shapes, types and shardings of what a step takes: state, tokens, learning rate."""
+    shapes = jax.eval_shape(of.init, jax.ShapeDtypeStruct((), jnp.uint32))
+    layout = shard.shardings(shapes, mesh)
+    abstract = jax.tree.map(lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at), shapes, layout)
+    rows, whole = NamedSharding(mesh, shard.BATCH), NamedSharding(mesh, PartitionSpec())
+    tokens = jax.ShapeDtypeStruct((shape.batch, shape.length + 1), jnp.int32, sharding=rows)
+    return abstract, tokens, jax.ShapeDtypeStruct((), jnp.float32, sharding=whole)
+
+
+def lower_step(shape: Shape, mesh: Mesh) -> jax.stages.Lowered:
+    """The step for a mesh of devices, which need not be here, to be compiled."""
+    of = functions(shape)
+    abstract, tokens, rate = arguments(shape, mesh, of)
+    out = (jax.tree.map(lambda leaf: leaf.sharding, abstract), NamedSharding(mesh, PartitionSpec()))
+    with jax.set_mesh(mesh):
+        return jax.jit(of.step, donate_argnums=0, out_shardings=out).lower(abstract, tokens, rate)
+
+
 @functools.lru_cache(maxsize=16)
 def _compile(shape: Shape) -> Program:
     started = time.perf_counter()
     data, fsdp, tensor, expert = shape.axes
     mesh = shard.make_mesh(Placement(data=data, fsdp=fsdp, tensor=tensor, expert=expert))
     of = functions(shape)
-    shapes = jax.eval_shape(of.init, jax.ShapeDtypeStruct((), jnp.uint32))
-    layout = shard.shardings(shapes, mesh)
-    abstract = jax.tree.map(lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at), shapes, layout)
-    rows, whole = NamedSharding(mesh, shard.BATCH), NamedSharding(mesh, PartitionSpec())
-    tokens = jax.ShapeDtypeStruct((shape.batch, shape.length + 1), jnp.int32, sharding=rows)
-    rate = jax.ShapeDtypeStruct((), jnp.float32, sharding=whole)
+    abstract, tokens, _ = arguments(shape, mesh, of)
+    layout, whole = jax.tree.map(lambda leaf: leaf.sharding, abstract), NamedSharding(mesh, PartitionSpec())
     with jax.set_mesh(mesh):
         compiled_init = jax.jit(of.init, out_shardings=layout)
-        compiled_step = (
-            jax.jit(of.step, donate_argnums=0, out_shardings=(layout, whole)).lower(abstract, tokens, rate).compile()
-        )
+        compiled_step = lower_step(shape, mesh).compile()
         compiled_evaluate = jax.jit(of.evaluate, out_shardings=whole).lower(abstract["params"], tokens).compile()
 
     def start(seed: int) -> State:
@@ -176,4 +189,4 @@ def _compile(shape: Shape) -> Program:
             return compiled_init(jnp.uint32(seed))
 
     seconds = time.perf_counter() - started
-    return Program(mesh, abstract, rows, start, compiled_step, compiled_evaluate, seconds)
+    return Program(mesh, abstract, tokens.sharding, start, compiled_step, compiled_evaluate, seconds)

@@ -26,7 +26,17 @@ RULES: dict[str, Any] = {
 
 def make_mesh(placement: Placement) -> Mesh:
     """A mesh of data × fsdp × tensor × expert devices; ConfigError where the devices do not divide so."""
-    devices = jax.device_count()
+    shape, devices = axes(placement, jax.device_count()), jax.device_count()
+    if jax.process_count() > 1 and math.prod(shape) < devices:
+        raise ConfigError(
+            f"Placement {shape} of (data, fsdp, tensor, expert): must take all {devices} devices of the "
+            f"{jax.process_count()} hosts"
+        )
+    return lay(jax.devices()[: math.prod(shape)], shape)
+
+
+def axes(placement: Placement, devices: int) -> tuple[int, int, int, int]:
+    """Sizes of the mesh's axes over so many devices; ConfigError where they do not divide so."""
     inner = placement.fsdp * placement.tensor * placement.expert
     data = placement.data or devices // inner
     if not data or data * inner > devices:
@@ -34,13 +44,7 @@ def make_mesh(placement: Placement) -> Mesh:
             f"Placement data = {placement.data}, fsdp = {placement.fsdp}, tensor = {placement.tensor}, "
             f"expert = {placement.expert}: needs {max(data, 1) * inner} devices, there are {devices}"
         )
-    shape = (data, placement.fsdp, placement.tensor, placement.expert)
-    if jax.process_count() > 1 and math.prod(shape) < devices:
-        raise ConfigError(
-            f"Placement {shape} of (data, fsdp, tensor, expert): must take all {devices} devices of the "
-            f"{jax.process_count()} hosts"
-        )
-    return lay(jax.devices()[: math.prod(shape)], shape)
+    return data, placement.fsdp, placement.tensor, placement.expert
 
 
 def lay(devices: list[Any], shape: tuple[int, ...]) -> Mesh:
