@@ -200,6 +200,7 @@ class Placement(Checked):
     scan: bool | None = None  # one compiled layer, looped; None: on accelerators only
     remat: str = "none"  # what the backward pass computes again: nothing, all but products with weights (dots), or all
     attention: str = "auto"  # kernel: the hardware's own where it fits, else xla; see scaling/models/kernels.py
+    compile_cache: bool = True  # keep compiled programs for later processes; see scaling/compile_cache.py
     save_seconds: float = 300.0  # between checkpoints
     keep_branch: bool = True  # keep the checkpoint at the start of the decay, for longer runs to branch from
     share: bool = True  # start from a checkpoint that another run left

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from scaling import shard
+from scaling import compile_cache, shard
 from scaling.config import ConfigError, Placement, RunConfig, prefix_id, run_id
 from scaling.program import Program, Shape, State, functions, shape_of
 
@@ -78,6 +78,7 @@ def packs(configs: Sequence[RunConfig], size: int, placement: Placement) -> list
 
 def pack_program(configs: Sequence[RunConfig], placement: Placement) -> tuple[PackProgram, bool]:
     """The program of these runs, and whether it was compiled now; ConfigError where they do not go together."""
+    compile_cache.use(placement)
     shape, *others = (alike(config, placement) for config in configs)
     for config, other in zip(configs[1:], others, strict=True):
         if other != shape:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from scaling import optim, shard
+from scaling import compile_cache, optim, shard
 from scaling.config import ModelConfig, OptimizerConfig, Placement, RunConfig
 from scaling.evaluate.loss import sequence_losses, training_loss
 from scaling.models.kernels import kernel
@@ -75,6 +75,7 @@ def shape_of(config: RunConfig, placement: Placement, axes: tuple[int, ...]) -> 
 
 def program(config: RunConfig, placement: Placement) -> tuple[Program, bool]:
     """The program of a run, and whether it was compiled now (else it was there already)."""
+    compile_cache.use(placement)
     mesh = shard.make_mesh(placement)
     shard.check_batch(mesh, config.batch)
     shard.check_experts(mesh, config.model.experts)

@@ -66,6 +66,7 @@ class Run:
     ramp: dict[int, Program] = field(default_factory=dict)  # of the smaller batches that it begins with
     state: State = field(default_factory=dict)
     rows: Rows = field(default_factory=list)
+    waited: float | None = None  # seconds that the loop stood still for a batch
     flight: tuple[int, dict[str, jax.Array]] | None = None  # the step whose figures are still to come
     written: int = 0  # rows of the curve that are on disk
     word: distributed.Word = field(default_factory=distributed.Word)
@@ -272,6 +273,8 @@ def ended(run: Run, error: Diverged | Stopped | None, elapsed: float) -> Record:
     facts: dict[str, Any] = {}
     if steps:
         facts["tokens_per_second"] = round((seen(run, run.step) - seen(run, run.first)) / elapsed, 1)
+    if steps and run.waited is not None:  # as a share of the time; the device may be computing meanwhile
+        facts["input_wait"] = round(run.waited / elapsed, 6)
     if isinstance(error, Stopped):
         return dataclasses.replace(record, status="stopped", about={**record.about, **facts})
     final: dict[str, float] = {}
@@ -313,11 +316,13 @@ def steps(run: Run, reader: ThreadPoolExecutor) -> None:
         if 0 < step == config.decay_start and run.placement.keep_branch:
             land(run)
             save(run, run.store.checkpoints, step)
+        waiting = time.monotonic()
         batch, coming = coming.result(), reader.submit(read, run, step + 1, sharding)
         size = config.batch_at(step)
         compiled = run.ramp.get(size, run.compiled)
         rate = np.float32(learning_rate(config, step))
         placed = shard.place(batch, compiled.batch_sharding, size)
+        run.waited = (run.waited or 0.0) + time.monotonic() - waiting
         run.state, metrics = compiled.step(run.state, placed, rate)
         land(run)
         run.flight = (step + 1, metrics)

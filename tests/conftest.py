@@ -10,6 +10,7 @@ import pytest
 # Eight devices wherever JAX is imported in this process: meshes are tested for what they are.
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "compiled"))
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
 from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
