@@ -1,4 +1,4 @@
-"""The door to one run: `python -m scaling train|prepare|count|bench`."""
+"""The door to one run: `python -m scaling train|prepare|count|generate|...`."""
 
 from __future__ import annotations
 
@@ -46,9 +46,11 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--json", action="store_true")
 
     p = doors.add_parser("generate", help="text from a trained run")
-    from scaling.commands import generate
+    from scaling.commands import generate, inside
 
     generate.add_arguments(p)
+    inside.add_attention(doors.add_parser("attention", help="how a trained run's heads look at a prompt, to a file"))
+    inside.add_activations(doors.add_parser("activations", help="activations of a layer on the run's text, to a file"))
 
     p = doors.add_parser("aot", help="does a step fit a TPU slice: compiled for it on a machine without one")
     from scaling import aot
@@ -76,6 +78,8 @@ def main(argv: list[str] | None = None) -> int:
         "coordinates": coordinates.run,
         "bench": bench,
         "generate": generate.run,
+        "attention": inside.attention,
+        "activations": inside.activations,
     }
     from scaling.config import ConfigError
     from scaling.data.tokens import DataError

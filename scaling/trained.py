@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from scaling import checkpoint
+from scaling.checked import require
 from scaling.config import ModelConfig, RunConfig
 from scaling.data import tokenizers
 from scaling.models.transformer import Transformer
@@ -46,6 +47,7 @@ def load(store: Store, run: str) -> Trained:
     if record is None:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
     config = record.config
+    require(config.model.kind == "decoder", f"run {record.run_id[:12]}: a decoder is needed, not {config.model.kind!r}")
     model = replace(config.model, capacity=None)
     graph, state = nnx.split(nnx.eval_shape(lambda: Transformer(model, rngs=nnx.Rngs(0))))
     here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

@@ -190,7 +190,7 @@ def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, 
     assert record.final["tokens"] == record.config.tokens and record.flops == run_flops(ramped)
     tokens = open_tokens(find_tokens(store.token_files, tiny.data.tokens))
     read = [
-        batches.sequences(tokens, seed=0, length=32, first=ramped.sequences(step), count=size)
+        batches.sequences(tokens, seed=0, length=32, rows=ramped.sequences(step) + np.arange(size))
         for step, size in enumerate(sizes)
     ]
     whole = [batches.batch(tokens, seed=0, size=11, length=32, index=i) for i in range(10)]

@@ -67,6 +67,11 @@ def sequences(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray) ->
     return _gather(tokens.train, starts, length)
 
 
+def in_order(tokens: TokenFile, *, length: int, rows: np.ndarray) -> np.ndarray:
+    """Those sequences of the validation split, counted from its start: int32 (rows, length + 1)."""
+    return _gather(tokens.validation, rows * length, length)
+
+
 def validation_windows(tokens: TokenFile, *, length: int, sequences: int) -> np.ndarray:
     """A fixed set of windows, evenly spread over the validation split: int32 (S, length + 1).
 

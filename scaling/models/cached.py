@@ -6,7 +6,7 @@ head, H = K·G heads, h size of one head.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,8 +53,8 @@ def empty(model: Transformer, batch: int, slots: int, dtype: Any) -> Cache:
     """A cache of so many slots for each of `batch` rows."""
     config = model.config
     shape = (batch, config.kv, slots, config.head)
-    kept = tuple(tuple(jnp.zeros(shape, dtype) for _ in range(config.layers)) for _ in range(2))
-    return Cache(*kept, jnp.zeros((batch, slots), jnp.int32))
+    keys, values = (tuple(jnp.zeros(shape, dtype) for _ in range(config.layers)) for _ in range(2))
+    return Cache(keys, values, jnp.zeros((batch, slots), jnp.int32))
 
 
 def extend(model: Transformer, blocks: list[Any], cache: Cache, new: Tokens, dtype: Any) -> tuple[jax.Array, Cache]:
@@ -62,18 +62,34 @@ def extend(model: Transformer, blocks: list[Any], cache: Cache, new: Tokens, dty
 
     blocks: each layer's own parameters (`apart`); those that `model` holds stacked are not looked at.
     """
-    graph = nnx.split(model.blocks)[0]
-    row_B1 = jnp.arange(len(new.tokens_BL))[:, None]
-    segments_BM = cache.segments_BM.at[row_B1, new.slots_BL].set(new.segments_BL)
+    passed = list(through(model, blocks, cache, new, dtype))
+    keys, values = tuple(layer.keys_BKMh for layer in passed), tuple(layer.values_BKMh for layer in passed)
+    return model.read(passed[-1].x_BLD), Cache(keys, values, with_segments(cache, new))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What a layer has computed: the stream after it, all keys and values, the weights of its attention."""
+
+    x_BLD: jax.Array
+    keys_BKMh: jax.Array
+    values_BKMh: jax.Array
+    weights_BHLM: jax.Array
+
+
+def through(model: Transformer, blocks: list[Any], cache: Cache, new: Tokens, dtype: Any) -> Iterator[Layer]:
+    """Layer by layer, as many as `blocks` has."""
+    graph, segments_BM = nnx.split(model.blocks)[0], with_segments(cache, new)
     x_BLD = model.embed(new.tokens_BL, Place(new.places_BL), dtype)
-    keys, values = [], []
-    for state, window, k_BKMh, v_BKMh in zip(blocks, model.config.windows, cache.keys, cache.values, strict=True):
-        kept: list[jax.Array] = []
-        look = looking(nnx.merge(graph, state), new, window, (k_BKMh, v_BKMh, segments_BM), kept)
-        x_BLD, _, _ = nnx.merge(graph, state).parts(x_BLD, look)
-        keys.append(kept[0])
-        values.append(kept[1])
-    return model.read(x_BLD), Cache(tuple(keys), tuple(values), segments_BM)
+    for state, window, k_BKMh, v_BKMh in zip(blocks, model.config.windows, cache.keys, cache.values, strict=False):
+        block, kept = nnx.merge(graph, state), []  # type: ignore[var-annotated]
+        x_BLD, _, _ = block.parts(x_BLD, looking(block, new, window, (k_BKMh, v_BKMh, segments_BM), kept))
+        yield Layer(x_BLD, *kept)
+
+
+def with_segments(cache: Cache, new: Tokens) -> jax.Array:
+    row_B1 = jnp.arange(len(new.tokens_BL))[:, None]
+    return cache.segments_BM.at[row_B1, new.slots_BL].set(new.segments_BL)
 
 
 def looking(

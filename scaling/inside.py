@@ -1,0 +1,119 @@
+"""What a trained model computes on its way: attention maps of a prompt, activations of a layer.
+
+Axes: B sequences, L positions, M positions looked at, D width, H heads, X rows (B · L).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from scaling.checked import ConfigError, require
+from scaling.config import RunConfig
+from scaling.data import batches
+from scaling.data.tokens import TokenFile
+from scaling.models import cached, positions
+from scaling.models.attention import Place
+from scaling.models.transformer import Transformer
+from scaling.trained import Trained
+
+SITES = ("residual", "attention", "mlp")
+SPLITS = ("train", "validation")
+SEQUENCES = 16  # computed at once
+
+
+def check_layer(of: Trained, layer: int) -> None:
+    require(0 <= layer < of.model.layers, f"--layer {layer}: the model has layers 0 to {of.model.layers - 1}")
+
+
+def attention_maps(of: Trained, prompt: np.ndarray, layer: int) -> np.ndarray:
+    """Weights of each head of a layer, float32 (H, L, M): row i is how token i looks at those up to itself."""
+    check_layer(of, layer)
+    L, most = len(prompt), of.model.position_length
+    require(
+        most is None or most >= L, f"--prompt: {L} tokens, more than the {most} positions that the model has learned"
+    )
+    end = of.config.data.document_end
+
+    @jax.jit
+    def look(params: Any, tokens_BL: jax.Array) -> jax.Array:
+        model = nnx.merge(of.graph, params)
+        _, blocks = cached.apart(params, of.model.layers)
+        segments_BL = jnp.zeros_like(tokens_BL) if end is None else positions.documents(tokens_BL, end)
+        slots_BL = jnp.arange(L, dtype=jnp.int32)[None]
+        new = cached.Tokens(tokens_BL, slots_BL, segments_BL, positions.places(L, segments_BL))
+        empty = cached.empty(model, 1, L, of.dtype)
+        passed = list(cached.through(model, blocks[: layer + 1], empty, new, of.dtype))
+        return passed[-1].weights_BHLM[0]
+
+    return np.asarray(look(of.params, jnp.asarray(prompt)[None]))
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where activations are taken. residual: the stream after the layer; attention, mlp: what its parts add to it."""
+
+    layer: int
+    name: str
+
+    def check(self, of: Trained) -> None:
+        check_layer(of, self.layer)
+        require(self.name in SITES, f"--site {self.name}: allowed are {', '.join(SITES)}")
+
+
+def activation(graph: Any, config: RunConfig, dtype: Any, at: Site, params: Any, tokens_BL: jax.Array) -> jax.Array:
+    """Activations of a batch at a site, float32 (B, L, D): the training's own forward pass up to there."""
+    model = nnx.merge(graph, params)
+    end, L = config.data.document_end, tokens_BL.shape[1]
+    segments_BL = None if end is None else positions.documents(tokens_BL, end)
+    place = Place(positions.places(L, segments_BL), segments_BL)
+    block_graph, blocks = nnx.split(model.blocks)[0], cached.apart(params, config.model.layers)[1]
+    x_BLD = model.embed(tokens_BL, place, dtype)
+    parts = (x_BLD, x_BLD)
+    for state, window in zip(blocks[: at.layer + 1], config.model.windows, strict=False):
+        block = nnx.merge(block_graph, state)
+        x_BLD, parts, _ = block.parts(x_BLD, partial(block.attention, place=place, window=window))
+    return {"residual": x_BLD, "attention": parts[0], "mlp": parts[1]}[at.name].astype(jnp.float32)
+
+
+def check_count(of: Trained, text: TokenFile, count: int, split: str) -> None:
+    require(split in SPLITS, f"--split {split}: allowed are {', '.join(SPLITS)}")
+    length = of.config.data.length
+    there = batches.windows(text.counts[SPLITS.index(split)], length)
+    if not 0 < count <= there * length:
+        raise ConfigError(
+            f"--tokens {count}: the {split} split has {there * length:,} in {there:,} sequences of {length}"
+        )
+
+
+def activations(
+    of: Trained, text: TokenFile, at: Site, *, count: int, split: str = "train"
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Activations at `count` positions, float32 (n, D), with their tokens (n,), some thousands at a time.
+
+    train: in the run's own order, each sequence once; validation: in the text's.
+    """
+    at.check(of)
+    check_count(of, text, count, split)
+    config, L = of.config, of.config.data.length
+    graph = nnx.split(nnx.eval_shape(lambda: Transformer(config.model, rngs=nnx.Rngs(0))))[0]
+    compiled = jax.jit(partial(activation, graph, config, of.dtype, at))
+    rows = -(-count // L)
+    for first in range(0, rows, SEQUENCES):
+        some = np.arange(first, min(first + SEQUENCES, rows), dtype=np.int64)
+        if split == "train":
+            read_BL = batches.sequences(text, seed=config.seed, length=L, rows=some)
+        else:
+            read_BL = batches.in_order(text, length=L, rows=some)
+        inputs_BL = np.zeros((SEQUENCES, L), np.int32)  # filled up: one shape, compiled once
+        inputs_BL[: len(some)] = read_BL[:, :-1]
+        left = min(len(some) * L, count - first * L)
+        flat_XD = np.asarray(compiled(of.params, inputs_BL)).reshape(-1, config.model.width)
+        yield flat_XD[:left], inputs_BL.reshape(-1)[:left]
