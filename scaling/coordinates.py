@@ -69,15 +69,16 @@ def sized(config: RunConfig, parametrization: str, kind: str, size: int, base: i
 
     Its base is the smallest size measured, where the config names no base of its own.
     """
-    model, bases = config.model, {"base_width": None, "base_depth": None, "base_head": None}
-    fields: dict[str, Any] = {"layers": size} if kind == "depths" else wider(model, size)
+    model = config.model
+    fields: dict[str, Any] = {"base_width": None, "base_depth": None, "base_head": None, "layers": size}
+    if kind == "widths":
+        fields |= {"layers": model.layers, **wider(model, size)}
     if parametrization != "standard":
-        bases |= {"base_width": model.base_width or (base if kind == "widths" else model.width)}
-        bases |= {"base_head": model.base_head}
+        fields |= {"base_width": model.base_width or (base if kind == "widths" else model.width)}
+        fields |= {"base_head": model.base_head}
     if parametrization == "completep":
-        bases |= {"base_depth": model.base_depth or (base if kind == "depths" else model.layers)}
-    sized = dataclasses.replace(model, parametrization=parametrization, **bases, **fields)
-    return dataclasses.replace(config, model=sized)
+        fields |= {"base_depth": model.base_depth or (base if kind == "depths" else model.layers)}
+    return dataclasses.replace(config, model=dataclasses.replace(model, parametrization=parametrization, **fields))
 
 
 def wider(model: ModelConfig, width: int) -> dict[str, Any]:
