@@ -116,7 +116,7 @@ def remedies(config: RunConfig, placement: Placement, chips: int) -> list[dict[s
     spread = {"data": 1, "fsdp": chips // rest}
     fsdp = {} if placement.fsdp == chips // rest or config.batch % (chips // rest) else spread
     more = [{**fsdp, "remat": "dots"}] if fsdp and placement.remat == "none" else []
-    tries = [remat, fsdp, *more, {**fsdp, **remat}]
+    tries: list[dict[str, Any]] = [remat, fsdp, *more, {**fsdp, **remat}]
     tensor = 2 * placement.tensor
     if chips % (tensor * placement.expert) == 0:
         tries.append({"data": 1, "fsdp": chips // (tensor * placement.expert), "tensor": tensor, **remat})

@@ -145,6 +145,7 @@ def start(hosts: Hosts) -> None:
     os.dup2(2, 1)  # gloo greets on standard output, which is for programs
     import jax
 
+    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM for itself
     seconds = int(hosts.deadline)
     jax.distributed.initialize(
         hosts.coordinator, hosts.count, hosts.index, initialization_timeout=seconds,
@@ -238,8 +239,7 @@ def leave(error: HostLost) -> NoReturn:
     """Ends this process as one that lost another: at once, for JAX would wait for it."""
     import jax
 
-    if first():
-        print(f"scaling train: host {jax.process_index()} of {jax.process_count()}: {error}", file=sys.stderr)
+    print(f"scaling train: host {jax.process_index()} of {jax.process_count()}: {error}", file=sys.stderr)
     sys.stderr.flush()
     sys.stdout.flush()
     os._exit(LOST)
