@@ -11,7 +11,7 @@ from test_train import ALONE, assert_same_run, go, other
 from variants import VARIANTS
 
 from scaling import optim
-from scaling.config import ConfigError, ModelConfig, OptimizerConfig, RunConfig, override, to_dict
+from scaling.config import ConfigError, ModelConfig, OptimizerConfig, Placement, RunConfig, override, to_dict
 from scaling.config import from_dict as read
 from scaling.models.transformer import Transformer
 from scaling.parametrisation import TABLE, group, multiplier, score_multiplier
@@ -166,3 +166,21 @@ def test_an_optimizer_that_optax_has_not_is_an_error_that_lists_those_it_has(tin
     with pytest.raises(ConfigError, match="adamw, lion, adafactor, muon") as error:
         override(tiny, [f"optimizer.name={name}"])
     assert ("optax has none" in str(error.value)) == (name != "sgd")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_over_a_mesh_every_optimizer_gives_what_one_device_gives(tiny: RunConfig, name: str) -> None:
+    config = model(tiny, layers=1, width=128, mlp_width=128)  # wide enough for Adafactor's factors
+    config = override(config, [f"optimizer.name={name}", "optimizer.eps=1e-4"])  # no gradient of rounding's size counts
+    tokens = np.random.default_rng(0).integers(0, 257, (3, tiny.batch, tiny.data.length + 1)).astype(np.int32)
+    seen = []
+    for placement in (ALONE, Placement(data=2, fsdp=2, tensor=2)):
+        compiled, _ = program(config, placement)
+        state, losses = compiled.init(0), []
+        for batch in tokens:
+            placed = jax.device_put(batch, compiled.batch_sharding)
+            state, metrics = compiled.step(state, placed, np.float32(0.003))
+            losses.append(float(metrics["loss"]))
+        seen.append(losses)
+    np.testing.assert_allclose(seen[0], seen[1], rtol=2e-5)
