@@ -15,7 +15,9 @@ from analysis.figures.source import Source, load
 from analysis.points import DataError
 
 DRAWS = {"bootstrap": 100}  # bands need draws, not many
-FIGURES = [name for name in figures.FIGURES if name != "transfer"]  # which needs a sweep of its own: test_transfer.py
+FIGURES = [
+    name for name in figures.FIGURES if name not in ("transfer", "attention")
+]  # test_transfer.py, test_inside.py
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """Laws of looking inside: what is shown is what the forward pass computes."""
 
+import csv
 import functools
 import json
 from pathlib import Path
@@ -15,6 +16,8 @@ from test_models import QUICK, tokens
 from test_train import go
 from variants import VARIANTS
 
+from analysis import figures
+from analysis.points import DataError
 from scaling.commands import inside as commands
 from scaling.config import RunConfig
 from scaling.data import batches
@@ -119,3 +122,33 @@ def test_the_attention_command_writes_maps_and_says_how_to_draw_them(
     assert done.returncode == 2 and "python -m analysis figure attention" in done.stderr
     done = command("scaling", *words, "--layer", 2, "--out", tmp_path / "no.json")
     assert done.returncode == 2 and "layers 0 to 1" in done.stderr and not (tmp_path / "no.json").exists()
+
+
+def maps(length: int, heads: int) -> dict:
+    weights = np.tril(np.random.default_rng(0).random((heads, length, length)))
+    weights /= weights.sum(axis=-1, keepdims=True)
+    pieces = ["a", " ", "$x", "\\", "\n", "\ufffd", "字", "é"] * length
+    return {"tokens": list(range(length)), "pieces": pieces[:length], "weights": weights.tolist()}
+
+
+@pytest.mark.parametrize(("kind", "heads", "length"), [("pdf", 2, 9), ("svg", 1, 3), ("png", 12, 60)])
+def test_maps_are_drawn_with_their_numbers_beside_them(tmp_path: Path, kind: str, heads: int, length: int) -> None:
+    said = maps(length, heads)
+    (tmp_path / "maps.json").write_text(json.dumps(said))
+    figures.save(
+        "attention", tmp_path / "maps.json", tmp_path / f"maps.{kind}", width="text" if heads > 1 else "column"
+    )
+    with (tmp_path / "maps.data.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == min(heads, 8) * length**2
+    shown = {(row["series"], int(float(row["y"])), int(float(row["x"]))): row["mark"] for row in rows}
+    assert shown["head 0", 2, 1] == f"share {said['weights'][0][2][1]:.6g}"
+
+
+def test_a_file_without_maps_is_one_line(tmp_path: Path) -> None:
+    odd = maps(4, 1) | {"weights": [[[1.0, 1.0], [0.0, 1.0]]]}
+    for text in ("N,D,L\n1,2,3\n", "[]", json.dumps(odd)):
+        (tmp_path / "x.json").write_text(text)
+        with pytest.raises(DataError, match="holds no attention maps") as error:
+            figures.save("attention", tmp_path / "x.json", tmp_path / "x.png")
+        assert "\n" not in str(error.value)

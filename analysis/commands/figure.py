@@ -11,7 +11,9 @@ from analysis.commands import options
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     figure = commands.add_parser("figure", help="draw one figure")
     figure.add_argument(
-        "name", metavar="NAME", help="kaplan, curves, isoflop, contours, parity, law, profile, conventions"
+        "name",
+        metavar="NAME",
+        help="kaplan, curves, isoflop, contours, parity, law, profile, conventions, transfer, attention",
     )
     figure.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     figure.add_argument("--out", required=True, metavar="FILE", help="where to: .pdf, .png or .svg")

@@ -12,6 +12,7 @@ import io
 import json
 import shlex
 import subprocess
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ FIGURES = {
     "profile": "analysis.figures.profile",
     "conventions": "analysis.figures.conventions",
     "transfer": "analysis.figures.transfer",
+    "attention": "analysis.figures.attention",
 }
 FORMATS = ("pdf", "png", "svg")
 
@@ -96,10 +98,11 @@ def save(
     kind = out.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise DataError(f"{out}: a figure is saved as {', '.join('.' + f for f in FORMATS)}")
-    module(name)
+    own = getattr(module(name), "read", None)  # of a figure whose source holds no points
     if law and not of_one_law(name):
         raise DataError(f"figure {name} shows no law to choose: leave out law {law!r}")
-    loaded = source if isinstance(source, Source) else load(source, law=law, **choices)
+    reading = own or partial(load, law=law, **choices)
+    loaded = source if isinstance(source, Source) else reading(Path(source))
     figure = draw(name, loaded, width, law)
     write_atomic(out, render(figure, kind))
     write_beside(figure, name, loaded, out, width, law)

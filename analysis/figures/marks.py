@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PathCollection, PolyCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection, QuadMesh
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -58,6 +58,12 @@ def bars(axes: Axes, series: str, x: Any, low: Any, high: Any, *, across: bool =
     (axes.hlines if across else axes.vlines)(x, low, high, gid=series, **how)
 
 
+def cells(axes: Axes, series: str, values: Any, **how: Any) -> None:
+    """A square for each entry of a matrix of shares, row by row downwards; centres at whole numbers."""
+    how = {"cmap": "Blues", "vmin": 0.0, "vmax": 1.0, "shading": "nearest"} | how
+    axes.pcolormesh(np.asarray(values, float), gid=series, **how)
+
+
 def drawn(figure: Figure) -> list[Row]:
     """Every named mark of a figure as rows: panel, series, mark, x, y and, for intervals, x_high, y_high."""
     return [
@@ -81,6 +87,9 @@ def _rows(artist: Any) -> Iterator[Row]:
         for level, path in zip(artist.levels, artist.get_paths(), strict=True):
             for x, y in np.asarray(path.vertices, float).tolist():
                 yield {"mark": f"contour {level:.6g}", "x": x, "y": y}
+    elif isinstance(artist, QuadMesh):
+        for (y, x), value in np.ndenumerate(np.asarray(artist.get_array())):
+            yield {"mark": f"share {value:.6g}", "x": float(x), "y": float(y)}
     elif isinstance(artist, PolyCollection):
         for path in artist.get_paths():
             yield from _band_rows(np.asarray(path.vertices, float))
