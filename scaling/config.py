@@ -27,6 +27,7 @@ from scaling.checked import (
     to_dict,
 )
 from scaling.models.config import ModelConfig
+from scaling.objective import OBJECTIVES, Parts, check_objective, parts
 from scaling.schedule import ScheduleConfig, sequences, shaping, warmup_steps
 
 __all__ = [
@@ -50,6 +51,9 @@ class DataConfig(Checked):
     tokens: str  # content hash of the token file, 64 hex digits
     length: int  # context length in tokens, L
     document_end: int | None = None  # the token that ends a document, beyond which none is seen; None: all are
+    objective: str = "causal"  # span: T5's span corruption; masked: BERT's; both in scaling/objective.py
+    corrupted: float = 0.15  # share of a window's tokens that span and masked ask for
+    span_length: float = 3.0  # mean tokens of a span
     corpus: str = field(default="", metadata=LABEL)  # what a person calls it
 
     def check(self) -> None:
@@ -60,6 +64,12 @@ class DataConfig(Checked):
         )
         known = len(self.tokens) == 64 and not set(self.tokens) - set("0123456789abcdef")
         require(known, f"DataConfig.tokens = {self.tokens!r}: must be the 64 hex digits that `prepare` prints")
+        check_objective(self)
+
+    @property
+    def parts(self) -> Parts:
+        """What the objective makes of a window."""
+        return parts(self.objective, self.length, self.corrupted, self.span_length)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,9 +178,16 @@ class RunConfig(Checked):
             )
 
     def _check_model(self) -> None:
+        kind, objective = self.model.kind, self.data.objective
         require(
-            self.model.kind == "decoder",
-            f"ModelConfig.kind = {self.model.kind!r}: a run trains on next tokens, which needs a 'decoder'",
+            kind == OBJECTIVES[objective],
+            f"ModelConfig.kind = {kind!r} with DataConfig.objective = {objective!r}: "
+            + ", ".join(f"{name} trains {of!r}" for name, of in OBJECTIVES.items()),
+        )
+        vocab, specials = self.model.vocab, self.data.parts.specials
+        require(
+            vocab > specials,
+            f"ModelConfig.vocab = {vocab}: must be more than the {specials} tokens that objective {objective!r} adds",
         )
         longest = self.model.position_length
         require(
@@ -199,6 +216,7 @@ class Placement(Checked):
     run: int = 0  # of a pack: devices that its runs are spread over; 0: as many as there are
     scan: bool | None = None  # one compiled layer, looped; None: on accelerators only
     remat: str = "none"  # what the backward pass computes again: nothing, all but products with weights (dots), or all
+    microbatch: int = 0  # sequences computed at once, whose gradients are summed; 0: the whole batch
     attention: str = "auto"  # kernel: the hardware's own where it fits, else xla; see scaling/models/kernels.py
     compile_cache: bool = True  # keep compiled programs for later processes; see scaling/compile_cache.py
     save_seconds: float = 300.0  # between checkpoints
@@ -213,7 +231,7 @@ class Placement(Checked):
     def check(self) -> None:
         one_of("Placement.remat", self.remat, REMATS)
         one_of("Placement.attention", self.attention, ATTENTIONS)
-        not_negative(self, "data", "run", "save_seconds")
+        not_negative(self, "data", "run", "microbatch", "save_seconds")
         positive(self, "fsdp", "tensor", "expert")
 
 

@@ -183,7 +183,7 @@ def loop(pack: Pack) -> None:
 def read(pack: Pack, runs: dict[int, Run], at: dict[int, int]) -> np.ndarray:
     """The batch of each run that follows its step; zeros in idle places."""
     some = next(iter(runs.values()))
-    out_RBL = np.zeros((pack.compiled.runs, some.config.batch, some.config.data.length + 1), np.int32)
+    out_RBL = np.zeros((pack.compiled.runs, some.config.batch, some.config.data.parts.columns), np.int32)
     for place, run in runs.items():
         out_RBL[place] = train.read(run, at[place])
     return out_RBL

@@ -120,10 +120,14 @@ def layout_of(runs: int, placement: Placement) -> tuple[int, int]:
 def mapped(function: Callable[..., Any], mesh: Mesh, together: int) -> Callable[..., Any]:
     """`function` of one run, over arguments with a leading run axis: each device its own runs, nothing between them.
 
+    Runs that share a device are mapped over; on a CPU they take turns within the step, because XLA's batched products
+    run at a third to a half of the rate of plain ones there (width 16 to 64, 8 runs on 2 cores).
     The other axes of the mesh, of one device each, are there for what a model says of its layout.
     """
 
     def here(*args: Any) -> Any:
+        if together > 1 and jax.default_backend() == "cpu":
+            return jax.lax.map(lambda of_one: function(*of_one), args)
         if together > 1:
             return jax.vmap(function)(*args)
         out = function(*jax.tree.map(lambda x: x[0], args))
@@ -149,7 +153,7 @@ def _compile(shape: PackShape) -> PackProgram:
 
     one = jax.eval_shape(of.init, jax.ShapeDtypeStruct((), jnp.uint32))
     state = jax.tree.map(lambda x: stacked(x.shape, x.dtype), one)
-    tokens, number = stacked((shape.run.batch, shape.run.length + 1), jnp.int32), stacked((), jnp.float32)
+    tokens, number = stacked((shape.run.batch, shape.run.parts.columns), jnp.int32), stacked((), jnp.float32)
     numbers = dict.fromkeys(shape.numbers, number)
     to = functools.partial(mapped, mesh=mesh, together=shape.runs // shape.devices)
     with jax.set_mesh(mesh):

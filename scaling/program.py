@@ -1,9 +1,13 @@
-"""The compiled programs of one shape: initialise, step, evaluate. Runs of one shape share them."""
+"""The compiled programs of one shape: initialise, step, evaluate. Runs of one shape share them.
+
+Axes: B sequences, M inputs of an encoder, L positions with a loss, X columns of a batch, D width.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +19,13 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scaling import compile_cache, optim, shard
-from scaling.config import ModelConfig, OptimizerConfig, Placement, RunConfig
+from scaling.config import ConfigError, ModelConfig, OptimizerConfig, Placement, RunConfig
 from scaling.evaluate.loss import sequence_losses, training_loss
+from scaling.models.encoder import EncoderDecoder
 from scaling.models.kernels import kernel
 from scaling.models.positions import documents
 from scaling.models.transformer import Transformer
+from scaling.objective import Parts
 
 State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays
 
@@ -28,7 +34,8 @@ State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays
 class Program:
     """init(seed) -> state; step(state, tokens, lr) -> (state, metrics); evaluate(params, tokens) -> losses.
 
-    tokens: int32 (B, L + 1); losses: (B,) nats a token; lr: float32 scalar. `step` takes over the state it is given.
+    tokens: int32 (B, X), X columns of config.data.parts; losses: (B,) nats a token; lr: float32 scalar. `step` takes
+    over the state it is given.
     """
 
     mesh: Mesh
@@ -47,13 +54,14 @@ class Shape:
     model: ModelConfig
     optimizer: OptimizerConfig
     batch: int
-    length: int
+    parts: Parts  # of a window
     dtype: str
     scan: bool
     remat: str
     axes: tuple[int, ...]  # of the mesh
     document_end: int | None
     attention: str  # kernel: of kernels.KERNELS
+    microbatches: int = 1  # that a batch is computed in, one after the other
 
 
 def compute_dtype(precision: str) -> str:
@@ -67,10 +75,31 @@ def shape_of(config: RunConfig, placement: Placement, axes: tuple[int, ...]) -> 
     """What the program of this run depends on, over a mesh of `axes`."""
     scan = jax.default_backend() != "cpu" if placement.scan is None else placement.scan
     return Shape(
-        config.model, dataclasses.replace(config.optimizer, lr=1.0), config.batch, config.data.length,
+        config.model, dataclasses.replace(config.optimizer, lr=1.0), config.batch, config.data.parts,
         compute_dtype(config.precision), scan, placement.remat, axes, config.data.document_end,
-        kernel(placement.attention, jax.default_backend()),
+        kernel(placement.attention, jax.default_backend()), microbatches(config, placement, axes),
     )  # fmt: skip
+
+
+def microbatches(config: RunConfig, placement: Placement, axes: tuple[int, ...]) -> int:
+    """How many microbatches a batch is; ConfigError where they are not equal or not the same numbers."""
+    size, rows = (
+        placement.microbatch,
+        math.prod(n for n, axis in zip(axes, shard.MESH, strict=True) if axis in shard.ROWS),
+    )
+    if not size or size >= config.batch:
+        return 1
+    if config.batch % size or size % rows:
+        raise ConfigError(
+            f"Placement.microbatch = {size}: must divide RunConfig.batch = {config.batch} and be a multiple of the "
+            f"{rows} data, fsdp and expert devices"
+        )
+    if config.model.experts and config.model.balance_loss:
+        raise ConfigError(
+            f"Placement.microbatch = {size}: the experts' balance loss is of a whole batch, no mean over its parts: "
+            "leave microbatch out, or set model.balance_loss = 0"
+        )
+    return config.batch // size
 
 
 def program(config: RunConfig, placement: Placement) -> tuple[Program, bool]:
@@ -79,14 +108,21 @@ def program(config: RunConfig, placement: Placement) -> tuple[Program, bool]:
     mesh = shard.make_mesh(placement)
     shard.check_batch(mesh, config.batch)
     shard.check_experts(mesh, config.model.experts)
+    if config.model.kind != "decoder" and placement.attention not in ("auto", "xla"):
+        raise ConfigError(f"Placement.attention = {placement.attention!r}: an encoder's is 'xla': leave it out")
     shape = shape_of(config, placement, tuple(mesh.shape[a] for a in shard.MESH))
     before = _compile.cache_info().misses
     compiled = _compile(shape)
     return compiled, _compile.cache_info().misses > before
 
 
+def network(model: ModelConfig, rngs: nnx.Rngs) -> Transformer | EncoderDecoder:
+    """The model, at its start."""
+    return (Transformer if model.kind == "decoder" else EncoderDecoder)(model, rngs=rngs)
+
+
 def loss_function(graph: Any, shape: Shape) -> Callable[..., tuple[jax.Array, dict[str, jax.Array]]]:
-    """(params, tokens (B, L+1)) -> (what is minimised, what is reported), means over the batch, in nats.
+    """(params, tokens (B, X)) -> (what is minimised, what is reported), means over the batch, in nats.
 
     Reported are the plain cross-entropy as `loss` and, of experts, their losses and the share of choices dropped.
     """
@@ -94,8 +130,8 @@ def loss_function(graph: Any, shape: Shape) -> Callable[..., tuple[jax.Array, di
 
     def loss(params: Any, tokens: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         merged = nnx.merge(graph, params)
-        x, aux = stream(merged, shape, tokens, remat=shape.remat)
-        total, plain = training_loss(x, merged.head(), tokens[:, 1:], model.final_softcap, z_loss)
+        x, targets, aux = stream(merged, shape, tokens, remat=shape.remat)
+        total, plain = training_loss(x, merged.head(), targets, model.final_softcap, z_loss)
         if aux:
             total += model.balance_loss * aux["balance_loss"] + model.router_z_loss * aux["router_z_loss"]
         return total, {"loss": plain, **aux}
@@ -104,12 +140,51 @@ def loss_function(graph: Any, shape: Shape) -> Callable[..., tuple[jax.Array, di
 
 
 def stream(
-    model: Transformer, shape: Shape, tokens: jax.Array, remat: str = "none"
-) -> tuple[jax.Array, dict[str, jax.Array]]:
-    """What the head reads of tokens[:, :-1], documents kept apart where the run wants it; and what experts report."""
+    model: Transformer | EncoderDecoder, shape: Shape, tokens: jax.Array, remat: str = "none"
+) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
+    """What the head reads, the tokens that it is to tell of it, and what experts report.
+
+    A decoder reads tokens[:, :-1], documents kept apart where the run wants it.
+    """
+    dtype = jnp.dtype(shape.dtype)
+    if isinstance(model, EncoderDecoder):
+        return *encoded(model, shape, tokens, dtype, remat), {}
     inputs, end = tokens[:, :-1], shape.document_end
     segments = None if end is None else documents(inputs, end)
-    return model.hidden(inputs, segments, jnp.dtype(shape.dtype), shape.scan, remat, shape.attention)
+    x, aux = model.hidden(inputs, segments, dtype, shape.scan, remat, shape.attention)
+    return x, tokens[:, 1:], aux
+
+
+def encoded(
+    model: EncoderDecoder, shape: Shape, tokens_BX: jax.Array, dtype: Any, remat: str
+) -> tuple[jax.Array, jax.Array]:
+    """The same of corrupted windows (scaling/data/corruption.py): a decoder's stream, or an encoder's at the places
+    that are asked for."""
+    inputs_BM, rest = tokens_BX[:, : shape.parts.inputs], tokens_BX[:, shape.parts.inputs :]
+    if model.decoder is None:
+        places_BL, targets_BL = rest[:, : shape.parts.scored], rest[:, shape.parts.scored :]
+        x_BMD = model.hidden(inputs_BM, None, None, dtype, shape.scan, remat)
+        return jnp.take_along_axis(x_BMD, places_BL[:, :, None], axis=1), targets_BL
+    start_BL = jnp.full_like(rest[:, :1], shape.model.vocab - shape.parts.specials)
+    outputs_BL = jnp.concatenate([start_BL, rest[:, :-1]], axis=1)
+    return model.hidden(inputs_BM, outputs_BL, None, dtype, shape.scan, remat), rest
+
+
+def accumulated(loss: Callable[..., Any], parts: int) -> Callable[[Any, jax.Array], Any]:
+    """value_and_grad of a mean over the batch, as the mean over `parts` microbatches, one in memory at a time."""
+    whole = jax.value_and_grad(loss, has_aux=True)
+    if parts == 1:
+        return whole
+
+    def gradients(params: Any, tokens_BX: jax.Array) -> Any:
+        B, X = tokens_BX.shape
+        each = tokens_BX.reshape(B // parts, parts, X).swapaxes(0, 1)  # of each device's sequences an equal share
+        each = shard.constrain(each, None, shard.ROWS, None)
+        zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(whole, params, each[0]))
+        total, _ = jax.lax.scan(lambda sum, one: (jax.tree.map(jnp.add, sum, whole(params, one)), None), zeros, each)
+        return jax.tree.map(lambda sum: sum / parts, total)
+
+    return gradients
 
 
 @dataclass(frozen=True)
@@ -127,18 +202,18 @@ class Functions:
 
 def functions(shape: Shape) -> Functions:
     """Initialise, step and evaluate, of one run."""
-    graph = nnx.split(nnx.eval_shape(lambda: Transformer(shape.model, rngs=nnx.Rngs(0))))[0]
-    loss = loss_function(graph, shape)
+    graph = nnx.split(nnx.eval_shape(lambda: network(shape.model, nnx.Rngs(0))))[0]
+    gradients = accumulated(loss_function(graph, shape), shape.microbatches)
 
     def init(seed: jax.Array) -> State:
         key = jax.random.key(seed, impl="threefry2x32")  # the same numbers on any number of devices
-        params = nnx.to_pure_dict(nnx.state(Transformer(shape.model, rngs=nnx.Rngs(params=key))))
+        params = nnx.to_pure_dict(nnx.state(network(shape.model, nnx.Rngs(params=key))))
         return {"params": params, "opt": optim.optimizer(shape.optimizer, shape.model).init(params)}
 
     def step(
         state: State, tokens: jax.Array, lr: jax.Array, **numbers: jax.Array
     ) -> tuple[State, dict[str, jax.Array]]:
-        (_, report), grads = jax.value_and_grad(loss, has_aux=True)(state["params"], tokens)
+        (_, report), grads = gradients(state["params"], tokens)
         grads, norm = optim.clip(grads, shape.optimizer.clip)
         transform = optim.optimizer(shape.optimizer, shape.model, **numbers)
         updates, opt = transform.update(grads, state["opt"], state["params"])
@@ -147,8 +222,8 @@ def functions(shape: Shape) -> Functions:
 
     def evaluate(params: Any, tokens: jax.Array) -> jax.Array:
         merged = nnx.merge(graph, params)
-        x, _ = stream(merged, shape, tokens)
-        return sequence_losses(x, merged.head(), tokens[:, 1:], shape.model.final_softcap)
+        x, targets, _ = stream(merged, shape, tokens)
+        return sequence_losses(x, merged.head(), targets, shape.model.final_softcap)
 
     return Functions(init, step, evaluate)
 
@@ -159,7 +234,7 @@ def arguments(shape: Shape, mesh: Mesh, of: Functions) -> tuple[State, jax.Shape
     layout = shard.shardings(shapes, mesh)
     abstract = jax.tree.map(lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at), shapes, layout)
     rows, whole = NamedSharding(mesh, shard.BATCH), NamedSharding(mesh, PartitionSpec())
-    tokens = jax.ShapeDtypeStruct((shape.batch, shape.length + 1), jnp.int32, sharding=rows)
+    tokens = jax.ShapeDtypeStruct((shape.batch, shape.parts.columns), jnp.int32, sharding=rows)
     return abstract, tokens, jax.ShapeDtypeStruct((), jnp.float32, sharding=whole)
 
 

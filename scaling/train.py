@@ -24,7 +24,7 @@ from jax.sharding import NamedSharding
 
 from scaling import checkpoint, commit, distributed, shard
 from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
-from scaling.data import batches, tokens
+from scaling.data import examples, tokens
 from scaling.models import counts
 from scaling.program import Program, State, compute_dtype, program
 from scaling.record import Record, Store, write_atomic
@@ -205,9 +205,9 @@ def begin(
 def corpus(config: RunConfig, store: Store) -> tuple[tokens.TokenFile, np.ndarray, dict[str, Any]]:
     """The run's token file, its validation windows, and facts of them; DataError where it cannot read them."""
     path = tokens.find_tokens(store.token_files, config.data.tokens)
-    token_file, data = tokens.open_tokens(path), config.data
-    batches.check(token_file, vocab=config.model.vocab, length=data.length, document_end=data.document_end)
-    windows = batches.validation_windows(token_file, length=data.length, sequences=config.eval.sequences)
+    token_file = tokens.open_tokens(path)
+    examples.check(token_file, config)
+    windows = examples.held_out(token_file, config)
     facts: dict[str, Any] = {"tokens_file": path.name, "corpus": token_file.corpus, "tokenizer": token_file.tokenizer}
     return token_file, windows, facts | ({"corpus_facts": token_file.facts} if token_file.facts else {})
 
@@ -358,7 +358,7 @@ def read(run: Run, step: int, sharding: NamedSharding | None = None) -> np.ndarr
     config, size = run.config, run.config.batch_at(step)
     mine = np.arange(size, dtype=np.int64) if sharding is None else shard.local_rows(sharding, size)
     rows = config.sequences(step) + mine
-    return batches.sequences(run.tokens, seed=config.seed, length=config.data.length, rows=rows)
+    return examples.training(run.tokens, config, rows)
 
 
 def land(run: Run) -> None:

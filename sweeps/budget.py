@@ -18,7 +18,7 @@ TOLERANCE = 0.01  # the most by which achieved training FLOPs may miss the budge
 
 def step_flops(config: RunConfig) -> int:
     """Training FLOPs of one step of the full batch."""
-    return training_flops(config.model, config.data.length, config.batch)["total"]
+    return training_flops(config.model, config.data.length, config.batch, parts=config.data.parts)["total"]
 
 
 def flops_until(config: RunConfig, step: int) -> int:

@@ -114,7 +114,7 @@ def test_a_config_that_cannot_be_says_why_in_one_line(assignment: str, says: str
         (["model.experts=4", "model.biases=all"], "allowed are none, qkv"),
         (["model.experts=4", "model.capacity=1", "data.document_end=256"], "set model.capacity = null"),
         (["model.positions=learned", "model.position_length=64"], "length = 128: must be at most"),
-        (["model.kind=encoder", "model.positions=buckets"], "needs a 'decoder'"),
+        (["model.kind=encoder", "model.positions=buckets"], "causal trains 'decoder', span trains"),
         (["model.kind=encoder", "model.positions=buckets", "model.window=3"], "window = 3 with kind = 'encoder'"),
     ],
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from scaling.config import ModelConfig, RunConfig
 from scaling.models.config import GATED
+from scaling.objective import Parts
 from scaling.schedule import stages
 
 # two conventions for one part, of which the second is never added to the first
@@ -91,49 +92,53 @@ def _encoder_parameters(model: ModelConfig) -> dict[str, int]:
     return {"total": sum(groups.values()), **groups}
 
 
-def _encoder_flops(model: ModelConfig, length: int, batch: int) -> dict[str, int]:
-    """Of an encoder-decoder, both of whose sequences have `length` tokens, or of an encoder."""
-    D, (encoder, decoder), tokens = model.width, model.depths, batch * length
-    width, pairs = model.heads * model.head, batch * length * length
-    seen = (encoder + decoder) * pairs + decoder * batch * _pairs(length, None)  # an encoder is seen whole
+def _encoder_flops(model: ModelConfig, parts: Parts, batch: int) -> dict[str, int]:
+    """Of an encoder-decoder or an encoder: what the encoder reads passes its layers, and the decoder's keys and
+    values of it; the decoder's tokens pass the rest; the head reads what is scored."""
+    D, (encoder, decoder), width = model.width, model.depths, model.heads * model.head
+    M, L = parts.inputs, parts.outputs
+    projected = M * (encoder * 8 + decoder * 4) + L * decoder * (8 + 4)
+    whole = encoder * M * M + decoder * L * M  # an encoder is seen whole
     return {
-        "attention_projections": tokens * (encoder + 2 * decoder) * 8 * D * width,
-        "attention_causal": 4 * width * seen,
-        "attention_full": 4 * width * (encoder + 2 * decoder) * pairs,
-        "mlp": tokens * (encoder + decoder) * 2 * D * model.mlp_width * _matrices(model),
-        "head": tokens * 2 * D * model.vocab,
+        "attention_projections": batch * projected * D * width,
+        "attention_causal": batch * 4 * width * (whole + decoder * _pairs(L, None)),
+        "attention_full": batch * 4 * width * (whole + decoder * L * L),
+        "mlp": batch * (encoder * M + decoder * L) * 2 * D * model.mlp_width * _matrices(model),
+        "head": batch * parts.scored * 2 * D * model.vocab,
     }
 
 
-def forward_flops(model: ModelConfig, length: int, batch: int = 1) -> dict[str, int]:
+def forward_flops(model: ModelConfig, length: int, batch: int = 1, parts: Parts | None = None) -> dict[str, int]:
     """Forward FLOPs of `batch` sequences of `length` tokens, run together, by part.
+
+    parts: what an encoder and its decoder read of each; None: `length` tokens each, all scored.
 
     attention_causal counts the pairs that the mask (and a local layer's window) lets through, attention_full
     all L² of them; experts counts the products of each token with the experts it chose, experts_slots those
     of every slot that a capacity leaves them. Each two are conventions for one part, never to be added.
     """
     if model.kind != "decoder":
-        return _encoder_flops(model, length, batch)
+        return _encoder_flops(model, parts or Parts(length, length, length, 0, 0, length), batch)
     D, H, h, matrices = model.width, model.heads, model.head, _matrices(model)
     tokens = batch * length
     pair = H * h * (6 if model.positions == "relative" else 4)  # a score and a weighted sum, 2 each; a distance's score
-    parts = {
+    counted = {
         "attention_projections": tokens * model.layers * 2 * D * h * (2 * H + 2 * model.kv),
         "attention_causal": batch * pair * sum(_pairs(length, window) for window in model.windows),
         "attention_full": batch * pair * model.layers * length * length,
     }
     if model.positions == "relative":  # distances are projected once for all sequences
-        parts["attention_distances"] = length * model.layers * 2 * D * H * h
+        counted["attention_distances"] = length * model.layers * 2 * D * H * h
     if _dense_width(model):
-        parts["mlp"] = tokens * model.layers * 2 * D * _dense_width(model) * matrices
+        counted["mlp"] = tokens * model.layers * 2 * D * _dense_width(model) * matrices
     if model.experts:
         one = model.layers * 2 * D * model.mlp_width * matrices  # one token through one expert of each layer
-        parts["router"] = tokens * model.layers * 2 * D * model.experts
-        parts["experts"] = tokens * model.experts_chosen * one
+        counted["router"] = tokens * model.layers * 2 * D * model.experts
+        counted["experts"] = tokens * model.experts_chosen * one
         if model.capacity is not None:
-            parts["experts_slots"] = batch * model.experts * model.slots(length) * one
-    parts["head"] = tokens * 2 * D * model.vocab
-    return parts
+            counted["experts_slots"] = batch * model.experts * model.slots(length) * one
+    counted["head"] = tokens * 2 * D * model.vocab
+    return counted
 
 
 def _pairs(length: int, window: int | None) -> int:
@@ -142,12 +147,15 @@ def _pairs(length: int, window: int | None) -> int:
     return seen * (seen + 1) // 2 + (length - seen) * seen
 
 
-def training_flops(model: ModelConfig, length: int, sequences: int, batch: int = 1) -> dict[str, int]:
+def training_flops(
+    model: ModelConfig, length: int, sequences: int, batch: int = 1, parts: Parts | None = None
+) -> dict[str, int]:
     """FLOPs of training on `sequences` sequences, `batch` a step: each part forward and backward (twice the forward).
 
     `total` is the exact count used for C: every part both ways, attention causal, experts as chosen.
     """
-    forward = {part: flops * (sequences // batch) for part, flops in forward_flops(model, length, batch).items()}
+    once = forward_flops(model, length, batch, parts)
+    forward = {part: flops * (sequences // batch) for part, flops in once.items()}
     counted = sum(flops for part, flops in forward.items() if part not in OTHERWISE)
     return {
         "total": 3 * counted,
@@ -162,6 +170,6 @@ def run_flops(config: RunConfig, steps: int | None = None) -> dict[str, int]:
     parts: dict[str, int] = {}
     for batch, first, end in stages(config):
         taken = max(0, min(end, counted) - first)
-        of = training_flops(config.model, config.data.length, batch * taken, batch)
+        of = training_flops(config.model, config.data.length, batch * taken, batch, config.data.parts)
         parts = {part: flops + parts.get(part, 0) for part, flops in of.items()}
     return parts

@@ -15,10 +15,10 @@ from flax import nnx
 
 from scaling import shard
 from scaling.models.config import ModelConfig
-from scaling.models.linear import rows, weight
+from scaling.models.linear import rows, scaled, weight
 from scaling.models.mlp import mlp
 from scaling.models.norm import norm
-from scaling.models.transformer import EMBEDDING_STD, unstack
+from scaling.models.transformer import EMBEDDING_STD, KEPT, unstack
 
 
 class Attention(nnx.Module):
@@ -26,10 +26,12 @@ class Attention(nnx.Module):
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
         D, K, h = config.width, config.heads, config.head
-        self.q_DH, self.k_DH, self.v_DH = (weight(rngs, (D, K * h), D**-0.5) for _ in range(3))
+        squared = h if config.attention_scale is None else config.attention_scale
+        self.q_DH = weight(rngs, (D, K * h), (D * h / squared) ** -0.5)  # whatever the scale, scores start alike
+        self.k_DH, self.v_DH = (weight(rngs, (D, K * h), D**-0.5) for _ in range(2))
         self.out_HD = weight(rngs, (K * h, D), (2 * config.layers * K * h) ** -0.5)
         self.shape = (K, h)
-        self.scale = (h if config.attention_scale is None else config.attention_scale) ** -0.5
+        self.scale = squared**-0.5
 
     def __call__(self, x_BLD: jax.Array, of_BMD: jax.Array, add_BKLM: jax.Array) -> jax.Array:
         """add_BKLM: added to the scores, -inf where a key is not seen; B and K may be 1."""
@@ -73,8 +75,15 @@ class Stack(nnx.Module):
         self.layers, self.causal, self.far = layers, causal, config.bucket_distance
 
     def __call__(
-        self, x_BLD: jax.Array, seen_BM: jax.Array | None, of: tuple[jax.Array, jax.Array] | None = None
+        self,
+        x_BLD: jax.Array,
+        seen_BM: jax.Array | None,
+        of: tuple[jax.Array, jax.Array] | None = None,
+        *,
+        scan: bool = False,
+        remat: str = "none",
     ) -> jax.Array:
+        """scan, remat: as a decoder's (transformer.py)."""
         L = x_BLD.shape[1]
         distance_LM = jnp.arange(L)[None, :] - jnp.arange(L)[:, None]
         table_RK = self.bucket_RK[...]
@@ -83,8 +92,17 @@ class Stack(nnx.Module):
         if self.causal:
             add_BKLM = jnp.where((distance_LM <= 0)[None, None], add_BKLM, -jnp.inf)
         graph, stacked = nnx.split(self.blocks)
-        for state in unstack(stacked, self.layers):
-            x_BLD = shard.rows(nnx.merge(graph, state)(x_BLD, add_BKLM, of))
+
+        def layer(x_BLD: jax.Array, state: Any) -> tuple[jax.Array, None]:
+            return shard.rows(nnx.merge(graph, state)(x_BLD, add_BKLM, of)), None
+
+        if remat != "none":
+            layer = jax.checkpoint(layer, prevent_cse=not scan, policy=KEPT[remat])
+        if scan:
+            x_BLD, _ = jax.lax.scan(layer, x_BLD, stacked)
+        else:
+            for state in unstack(stacked, self.layers):
+                x_BLD, _ = layer(x_BLD, state)
         return self.norm(x_BLD)
 
 
@@ -112,14 +130,29 @@ class EncoderDecoder(nnx.Module):
 
         seen_BM: bool, False where the input is padding; at least one of a row must be True. None: all are seen.
         """
+        return rows(self.hidden(inputs_BM, outputs_BL, seen_BM, dtype), self.head(), jnp.float32)
+
+    def hidden(
+        self,
+        inputs_BM: jax.Array,
+        outputs_BL: jax.Array | None,
+        seen_BM: jax.Array | None,
+        dtype: Any,
+        scan: bool = False,
+        remat: str = "none",
+    ) -> jax.Array:
+        """What the head reads, of the last stack's tokens: (B, L, D), or of an encoder alone (B, M, D)."""
         table_VD = shard.constrain(self.embedding_VD[...].astype(dtype), shard.RULES["V"], None)
-        x_BLD = self.encoder(shard.rows(table_VD[inputs_BM]), seen_BM)
+        x_BLD = self.encoder(shard.rows(table_VD[inputs_BM]), seen_BM, scan=scan, remat=remat)
         if self.decoder is not None:
             assert outputs_BL is not None, "an encoder-decoder needs outputs"
-            x_BLD = self.decoder(shard.rows(table_VD[outputs_BL]), None, (x_BLD, unseen(seen_BM)))
-        if not self.config.tied:
-            return rows(x_BLD, self.head_DV[...], jnp.float32)
-        return rows(x_BLD * self.config.width**-0.5, self.embedding_VD[...].T, jnp.float32)
+            of = (x_BLD, unseen(seen_BM))
+            x_BLD = self.decoder(shard.rows(table_VD[outputs_BL]), None, of, scan=scan, remat=remat)
+        return scaled(x_BLD, self.config.width**-0.5 if self.config.tied else 1)
+
+    def head(self) -> jax.Array:
+        """The matrix from what the head reads to the logits, shape (D, V)."""
+        return self.embedding_VD[...].T if self.config.tied else self.head_DV[...]
 
 
 def unseen(seen_BM: jax.Array | None) -> jax.Array:

@@ -1,0 +1,44 @@
+"""The rows that a run's program reads, by its objective: windows as they are, or corrupted ones."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from scaling.config import RunConfig
+from scaling.data import batches, corruption
+from scaling.data.tokens import DataError, TokenFile
+
+
+def check(tokens: TokenFile, config: RunConfig) -> None:
+    """DataError where the run cannot be trained on the file."""
+    data, vocab = config.data, config.model.vocab
+    batches.check(tokens, vocab=vocab, length=data.length, document_end=data.document_end)
+    least = tokens.vocab + data.parts.specials
+    if vocab < least:
+        raise DataError(
+            f"model.vocab = {vocab}: objective {data.objective!r} needs {data.parts.specials} tokens beyond the "
+            f"{tokens.vocab} of {tokens.path}: set it to at least {least}"
+        )
+
+
+def training(tokens: TokenFile, config: RunConfig, rows: np.ndarray) -> np.ndarray:
+    """Those rows of a run, numbered from its start: int32 (rows, data.parts.columns)."""
+    windows = batches.sequences(tokens, seed=config.seed, length=config.data.length, rows=rows)
+    return made(windows, rows, tokens, config, f"seed {config.seed}")
+
+
+def held_out(tokens: TokenFile, config: RunConfig) -> np.ndarray:
+    """The validation rows: the same for every run of this objective, whatever its seed."""
+    windows = batches.validation_windows(tokens, length=config.data.length, sequences=config.eval.sequences)
+    return made(windows, np.arange(len(windows)), tokens, config, "validation")
+
+
+def made(windows: np.ndarray, rows: np.ndarray, tokens: TokenFile, config: RunConfig, stream: str) -> np.ndarray:
+    """Windows of data.length + 1 tokens as the objective wants them; of corrupted ones the last token is the next's."""
+    data, vocab = config.data, config.model.vocab
+    if data.objective == "causal":
+        return windows
+    key, own = f"corruption {tokens.content_hash} {data.length} {stream}", windows[:, :-1]
+    if data.objective == "span":
+        return corruption.spans_cut(own, rows, key=key, parts=data.parts, vocab=vocab)
+    return corruption.masked(own, rows, key=key, parts=data.parts, vocab=vocab, known=tokens.vocab)

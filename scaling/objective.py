@@ -1,0 +1,68 @@
+"""What a window of tokens is made into for each training objective, in numbers alone. Standard library only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from scaling.checked import one_of, require
+
+if TYPE_CHECKING:
+    from scaling.config import DataConfig
+
+OBJECTIVES = {"causal": "decoder", "span": "encoder-decoder", "masked": "encoder"}  # and the kind of model each trains
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What one window becomes: the same numbers for every window, so that shapes are static.
+
+    inputs: tokens that the encoder reads; outputs: that the decoder reads; scored: positions with a loss;
+    specials: tokens at the top of the vocabulary that are no text's; spans: that are cut out of a window;
+    columns: entries of a row of the batch.
+    """
+
+    inputs: int
+    outputs: int
+    scored: int
+    specials: int
+    spans: int
+    columns: int
+
+
+def parts(objective: str, length: int, corrupted: float, span_length: float) -> Parts:
+    """The parts of a window of `length` tokens, of which a share `corrupted` is to be told from the rest.
+
+    span (Raffel 2020, section 3.1.4): each span is one sentinel in the inputs; the targets are the spans, each after
+    its sentinel, and a last sentinel. Beside the sentinels there is the token that the decoder starts from.
+    masked (Devlin 2019, section 3.1): one special token, the mask. A row is inputs, places, and the tokens there.
+    """
+    if objective == "causal":
+        return Parts(0, length, length, 0, 0, length + 1)
+    hidden = max(1, round(corrupted * length))
+    said = f"DataConfig.corrupted = {corrupted} of length = {length} tokens"
+    if objective == "masked":
+        require(hidden <= length, f"{said}: must leave one to read")
+        return Parts(length, 0, hidden, 1, 0, length + 2 * hidden)
+    spans = max(1, round(hidden / span_length))
+    kept = length - hidden
+    require(spans <= kept, f"{said} is {spans} spans among {kept} kept ones: corrupt less, or in longer spans")
+    inputs, targets = kept + spans, hidden + spans + 1
+    return Parts(inputs, targets, targets, spans + 2, spans, inputs + targets)
+
+
+def check_objective(data: DataConfig) -> None:
+    """ConfigError where the objective is unknown, or has no use for a field that is given."""
+    objective, end = data.objective, data.document_end
+    one_of("DataConfig.objective", objective, tuple(OBJECTIVES))
+    require(0 < data.corrupted < 1, f"DataConfig.corrupted = {data.corrupted}: must be between 0 and 1")
+    require(data.span_length >= 1, f"DataConfig.span_length = {data.span_length}: must be 1 or more")
+    for name, having in (("corrupted", ("span", "masked")), ("span_length", ("span",))):
+        value, usual = getattr(data, name), getattr(type(data), name)
+        said = f"DataConfig.{name} = {value} with objective = {objective!r}"
+        require(value == usual or objective in having, f"{said}: {' and '.join(having)} alone have it")
+    require(
+        end is None or objective == "causal",
+        f"DataConfig.document_end = {end} with objective = {objective!r}: "
+        "documents are kept apart in causal runs alone: leave it out",
+    )
