@@ -57,9 +57,13 @@ def main(argv: list[str] | None = None) -> int:
 
     aot.add_arguments(p)
 
-    p = doors.add_parser("bench", help="speed of the demo's sizes, beside PyTorch where it is installed")
+    p = doors.add_parser("bench", help="speed of sizes from 1M to 1B, beside PyTorch where it is installed")
     p.add_argument("--shapes", metavar="WIDTHxLAYERS,...", help="other sizes")
-    p.add_argument("--steps", type=int, default=12, help="timed steps a size (default 12)")
+    p.add_argument("--steps", type=int, default=12, help="steps of one turn, at most (default 12)")
+    p.add_argument("--length", type=int, default=0, metavar="L", help="context (default 128 on a CPU, else 2048)")
+    p.add_argument("--batch", type=int, default=8, metavar="B", help="sequences a step (default 8)")
+    p.add_argument("--seconds", type=float, default=120, help="for one size, without compiling (default 120)")
+    p.add_argument("--beside", metavar="eager,compile", help="PyTorch's ways to stand beside (default both)")
     p.add_argument("--json", action="store_true")
 
     p = doors.add_parser(
@@ -219,8 +223,9 @@ def bench(args: argparse.Namespace) -> int:
     from scaling import bench as benchmark
     from scaling.config import ConfigError
 
-    if args.steps < 1:
-        raise ConfigError(f"--steps {args.steps}: must be 1 or more")
+    for name, least in (("steps", 1), ("batch", 1), ("length", 0), ("seconds", 0)):
+        if getattr(args, name) < least:
+            raise ConfigError(f"--{name} {getattr(args, name)}: must be {max(least, 1)} or more")
 
     return benchmark.run(args)
 

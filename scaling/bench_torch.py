@@ -1,4 +1,4 @@
-"""The same Transformer in plain PyTorch, eager, for `bench` to stand beside."""
+"""The same Transformer in plain PyTorch, eager or compiled, for `bench` to stand beside."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 from scaling.config import RunConfig
 
 
-def torch_step(config: RunConfig, tokens: np.ndarray) -> Callable[[], None] | None:
+def torch_step(config: RunConfig, tokens: np.ndarray, compiled: bool = False) -> Callable[[], None] | None:
     """One training step (forward, backward, clipping, fused AdamW) as a call; None where PyTorch is missing.
 
     As fast as eager PyTorch is written: one matrix for queries, keys and values, fused causal
     attention, fused optimiser. On a GPU it runs there, in bfloat16 as ours does.
+    compiled: the forward and backward pass by torch.compile.
     """
     try:
         import torch
@@ -74,12 +75,13 @@ def torch_step(config: RunConfig, tokens: np.ndarray) -> Callable[[], None] | No
 
     torch.manual_seed(0)
     model = Model().to(device)
+    loss_of = torch.compile(model) if compiled else model
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, fused=True)
     batch = torch.as_tensor(tokens.astype(np.int64), device=device)
 
     def step() -> None:
         with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
-            loss = model(batch[:, :-1], batch[:, 1:])
+            loss = loss_of(batch[:, :-1], batch[:, 1:])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), config.optimizer.clip)
