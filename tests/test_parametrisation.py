@@ -85,6 +85,21 @@ def test_what_is_written_into_the_stream_starts_the_same_at_any_depth_and_counts
     assert sizes[0] == pytest.approx(sizes[1], rel=0.05)
 
 
+@pytest.mark.parametrize("fields", [{}, {"experts": 4, "mlp": "gelu"}], ids=["dense", "experts"])
+def test_a_forward_multiplier_is_the_standard_model_with_that_parameter_multiplied(fields: dict[str, object]) -> None:
+    config = dataclasses.replace(WIDE, layers=4, base_head=4, **fields)
+    plain = {"parametrization": "standard", "base_width": None, "base_depth": None, "base_head": None}
+    standard = dataclasses.replace(config, **plain, attention_scale=config.head**2 / 4)
+    graph, state = nnx.split(Transformer(config, rngs=nnx.Rngs(0)))
+    other = nnx.split(Transformer(standard, rngs=nnx.Rngs(0)))[0]
+    params = nnx.to_pure_dict(state)
+    changed = optim.by_path(lambda path, leaf: leaf * multiplier(config, group(path), "forward"), params)
+    draws = np.random.default_rng(0).integers(0, 50, (2, 8)).astype(np.int32)
+    logits = [jax.jit(lambda p, g=g: nnx.merge(g, p)(draws))(p) for g, p in ((graph, params), (other, changed))]
+    np.testing.assert_allclose(*logits, rtol=1e-4, atol=1e-6)
+    assert float(jnp.std(logits[0])) > 1e-3
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_rates_and_decays_follow_the_table(name: str) -> None:
     config, kind = OptimizerConfig(lr=1, name=name, weight_decay=0.5, eps=1e-12), "muon_" if name == "muon" else ""
