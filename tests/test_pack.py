@@ -1,15 +1,21 @@
 """Laws of packs: a run in a pack is the run alone, whatever its neighbours come to."""
 
 import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from test_train import ALONE, assert_same_run, go, other
+from conftest import ROOT, command
+from test_train import ALONE, assert_same_run, go, other, wait_for
 
-from scaling.config import ConfigError, Placement, RunConfig, override, run_id
+from scaling.config import ConfigError, Placement, RunConfig, dumps, override, run_id
 from scaling.pack import train_pack
 from scaling.pack_program import packs
 from scaling.record import Record, Store
@@ -181,3 +187,47 @@ def test_runs_of_several_token_files_pack(tmp_path: Path, store: Store, other: S
     for config in (tiny, second):
         go(config, other, dataclasses.replace(ALONE, share=False))
         assert_close(store, other, config)
+
+
+def packed(configs: list[RunConfig], store: Store, tmp_path: Path, *words: str) -> list[str]:
+    """The command that trains these runs in packs."""
+    paths = [tmp_path / f"{i}.json" for i in range(len(configs))]
+    for path, config in zip(paths, configs, strict=True):
+        path.write_text(dumps(config))
+    return ["scaling", "train", *map(str, paths), "--store", str(store.root), "--pack", *words]
+
+
+def test_the_command_packs_runs_by_shape(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
+    alike = [override(tiny, [f"seed={seed}"]) for seed in range(2)]
+    wide, lost = override(tiny, ["model.width=32"]), override(tiny, ["seed=2", f"data.tokens={'1' * 64}"])
+    done = command(*packed([alike[0], wide, alike[1], lost], store, tmp_path, "3"))
+    assert done.returncode == 1 and "failed: " in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert done.stderr.count("in a pack of 3") == 2
+    records = [store.read(run_id(config)) for config in (*alike, wide)]
+    assert [record.status for record in records] == ["done"] * 3
+    assert ["pack" in record.about for record in records] == [True, True, False]
+    assert store.read(run_id(lost)).status == "failed"
+    refused = command(*packed(alike, store, tmp_path, "0"))
+    assert refused.returncode == 2 and "must be 1 or more" in refused.stderr and refused.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_pack_killed_and_then_stopped_goes_on_bit_for_bit(
+    store: Store, other: Store, tiny: RunConfig, tmp_path: Path
+) -> None:
+    configs = [override(tiny, [f"seed={seed}", "steps=6000", "eval.every=1000"]) for seed in range(2)]
+    assert command(*packed(configs, other, tmp_path, "2")).returncode == 0
+    line = [sys.executable, "-m", *packed(configs, store, tmp_path, "2", "--events", "--place", "save_seconds=0.3")]
+    for number, status in (signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 75):
+        env = {**os.environ, "XLA_FLAGS": ""}
+        child = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env)
+        wait_for(child, "step")
+        time.sleep(1)
+        child.send_signal(number)
+        child.communicate(timeout=120)
+        assert child.returncode == status
+    assert [store.read(run_id(config)).status for config in configs] == ["stopped"] * 2
+    assert command(*packed(configs, store, tmp_path, "2")).returncode == 0
+    for config in configs:
+        assert store.read(run_id(config)).about["started_from"]["step"] > 0
+        assert_same_run(store, other, config)
