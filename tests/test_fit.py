@@ -10,7 +10,7 @@ import pytest
 
 from analysis import laws
 from analysis.approaches import lowest
-from analysis.fitting import Fit, FitError, fit, frontier
+from analysis.fitting import FitError, fit, frontier
 from analysis.isoflop import isoflop
 from analysis.points import Curve, DataError, Points
 from analysis.solve import OBJECTIVES, Problem
@@ -336,25 +336,17 @@ def test_many_points_are_searched_by_sample_and_drawn_by_newton_steps_alike(monk
 # Coverage: intervals hold the truth as often as they say.
 
 
-def covered(found: Fit, true_n: float) -> dict[str, bool]:
-    assert found.optimum is not None
-    out = {n: lo <= TRUTH[n] <= hi for n, (lo, hi) in found.intervals.items() if n in TRUTH}
-    low, high = found.optimum.at(3e14)["intervals"]["N"]
-    a = laws.chinchilla_optimum(TRUTH, 6.0)[0]
-    out["a"] = found.optimum.intervals["a"][0] <= a <= found.optimum.intervals["a"][1]
-    return {**out, "N at 10x": low <= true_n <= high}
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("law", ["chinchilla", "chinchilla-2"])
-def test_intervals_of_a_small_sweep_cover(law: str) -> None:
-    """20 runs, 0.3% noise, 300 sweeps; nominal 95%, two standard errors are 2.5%."""
-    true = isoflop(sweep()) if law == "chinchilla-2" else None
-    a, _, ln_g = laws.chinchilla_optimum(TRUTH, 6.0)
-    # Approach 2 is held against its own value without noise: its bias where α ≠ β is not what an interval is for.
-    true_n = float(np.exp(ln_g) * (3e14 / 6) ** a) if true is None else float(true.path(3e14)[0])
-    held = [covered(fit(sweep(0.003, seed), law, bootstrap=300, seed=seed), true_n) for seed in range(300)]
-    for name in held[0]:
-        if not (law == "chinchilla-2" and name == "a"):
-            share = np.mean([one[name] for one in held])
-            assert 0.92 <= share <= 0.985, f"{name}: {share:.1%}"
+def test_intervals_of_parabolas_cover() -> None:
+    """20 runs, 0.3% noise, 300 sweeps; nominal 95%, two standard errors are 2.5%; approach 2's are somewhat wide.
+
+    Held against its own value without noise: bias where α ≠ β is not what an interval is for. Approach 3: test_doubt.
+    """
+    true_n = float(isoflop(sweep()).path(3e14)[0])
+    held = 0
+    for seed in range(300):
+        optimum = fit(sweep(0.003, seed), "chinchilla-2", bootstrap=300, seed=seed).optimum
+        assert optimum is not None
+        low, high = optimum.at(3e14)["intervals"]["N"]
+        held += low <= true_n <= high
+    assert 0.93 - 0.025 <= held / 300 <= 0.97 + 0.025
