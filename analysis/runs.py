@@ -89,7 +89,10 @@ def _compute(source: Source) -> str:
     shared = [_shared_steps(r.about) for r in done]
     if None in shared:
         return said + "; what sharing prefixes saved of it is not recorded"
-    saved = sum(r.flops["total"] * (steps or 0) / r.config.steps for r, steps in zip(done, shared, strict=True))
+    shares = (
+        r.config.sequences(n or 0) / r.config.sequences(r.config.steps) for r, n in zip(done, shared, strict=True)
+    )
+    saved = sum(r.flops["total"] * share for r, share in zip(done, shares, strict=True))
     if saved:
         said += f"; {prose.flops(saved)} of them ({saved / total:.0%}) saved by starting from a shared prefix"
     return said

@@ -101,9 +101,23 @@ def _tokens(known: pd.DataFrame) -> np.ndarray:
     """D: those that a run that is done has seen, else those of its plan."""
     if not len(known):
         return np.zeros(0)
-    planned = np.prod([_number(known, f"config.{name}") for name in ("batch", "data.length", "steps")], axis=0)
+    sequences = _number(known, "config.batch") * _number(known, "config.steps") - _not_read(known)
+    planned = sequences * _number(known, "config.data.length")
     seen = _number(known, "final.tokens")
     return np.where((known["status"] == "done") & np.isfinite(seen), seen, planned)
+
+
+def _not_read(known: pd.DataFrame) -> np.ndarray:
+    """Sequences that runs which begin with smaller batches read fewer than they would without."""
+    fewer = np.zeros(len(known))
+    if "config.schedule.batch_ramp" not in known:
+        return fewer
+    for row, (ramp, batch) in enumerate(zip(known["config.schedule.batch_ramp"], known["config.batch"], strict=True)):
+        first = 0
+        for size, until in ramp if isinstance(ramp, list | tuple | np.ndarray) else ():
+            fewer[row] += (batch - size) * (until - first)
+            first = until
+    return fewer
 
 
 def _number(known: pd.DataFrame, name: str) -> np.ndarray:

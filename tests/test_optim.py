@@ -1,8 +1,4 @@
-"""Laws of the schedules and of the update."""
-
-import dataclasses
-import itertools
-import math
+"""Laws of the update."""
 
 import jax
 import jax.numpy as jnp
@@ -10,40 +6,8 @@ import numpy as np
 import pytest
 
 from scaling import optim
-from scaling.config import Placement, RunConfig, ScheduleConfig, override
-from scaling.optim import learning_rate
+from scaling.config import Placement, RunConfig, override
 from scaling.program import program
-
-
-def rates(config: RunConfig) -> list[float]:
-    return [learning_rate(config, step) for step in range(config.steps)]
-
-
-def test_warm_up_climbs_in_equal_steps_to_the_peak(tiny: RunConfig) -> None:
-    first = rates(tiny)[:5]
-    np.testing.assert_allclose(first, [0.0025, 0.005, 0.0075, 0.01, 0.01])
-
-
-@pytest.mark.parametrize(("shape", "halfway"), [("linear", 0.5), ("1-sqrt", 1 - math.sqrt(0.5))])
-def test_wsd_is_flat_then_decays_over_its_share_to_its_floor(tiny: RunConfig, shape: str, halfway: float) -> None:
-    schedule = ScheduleConfig(warmup=10, decay=0.2, decay_shape=shape, floor=0.1)
-    config = dataclasses.replace(tiny, steps=1000, schedule=schedule)
-    at = rates(config)
-    assert set(at[10:801]) == {0.01} and at[801] < 0.01
-    assert at[900] == pytest.approx(0.01 * (0.1 + 0.9 * halfway))
-    assert all(b < a for a, b in itertools.pairwise(at[800:]))
-    assert 0.001 < at[999] < 0.00106
-
-
-def test_cosine_is_half_a_period_from_peak_to_floor(tiny: RunConfig) -> None:
-    schedule = ScheduleConfig(name="cosine", warmup=10, floor=0.1)
-    at = rates(dataclasses.replace(tiny, steps=1010, schedule=schedule))
-    assert at[10] == 0.01 and at[510] == pytest.approx(0.0055) and 0.001 <= at[1009] < 0.00101
-
-
-def test_constant_stays(tiny: RunConfig) -> None:
-    at = rates(dataclasses.replace(tiny, schedule=ScheduleConfig(name="constant", warmup=2)))
-    assert at[0] == 0.005 and set(at[1:]) == {0.01}
 
 
 def test_clipping_bounds_the_norm_and_leaves_small_gradients_alone() -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from test_train import assert_same_run, go, other
 
+from analysis import sources
+from analysis.figures.source import load
 from scaling.config import ConfigError, RunConfig, ScheduleConfig, override, prefix_id, run_id
 from scaling.data import batches
 from scaling.data.tokens import find_tokens, open_tokens
@@ -186,8 +188,14 @@ def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, 
         for part in training_flops(tiny.model, 32, 1)
     }
     assert run_flops(ramped, 7)["total"] == training_flops(tiny.model, 32, 5 * 2 + 2 * 4)["total"]
+    stopped = go(override(ramped, ["seed=1"]), store, stop_after=9)
+    assert stopped.status == "stopped"
     record = go(ramped, store)
     assert record.final["tokens"] == record.config.tokens and record.flops == run_flops(ramped)
+    runs = sources.runs(store.root, "exact").set_index("run_id")
+    assert runs["D"][record.run_id] == runs["D"][stopped.run_id] == ramped.tokens
+    [curve] = [curve for curve in load(store.root).curves() if curve.run_id == record.run_id]
+    np.testing.assert_allclose(curve.C[6] / curve.C[19], ramped.sequences(7) / ramped.sequences(20))
     tokens = open_tokens(find_tokens(store.token_files, tiny.data.tokens))
     read = [
         batches.sequences(tokens, seed=0, length=32, rows=ramped.sequences(step) + np.arange(size))

@@ -12,7 +12,6 @@ import io
 import json
 import shlex
 import subprocess
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -98,14 +97,14 @@ def save(
     kind = out.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise DataError(f"{out}: a figure is saved as {', '.join('.' + f for f in FORMATS)}")
-    own = getattr(module(name), "read", None)  # of a figure whose source holds no points
+    read = getattr(module(name), "read", None)  # of a figure whose source holds no points
     if law and not of_one_law(name):
         raise DataError(f"figure {name} shows no law to choose: leave out law {law!r}")
-    reading = own or partial(load, law=law, **choices)
-    loaded = source if isinstance(source, Source) else reading(Path(source))
-    figure = draw(name, loaded, width, law)
+    if not isinstance(source, Source):
+        source = read(Path(source)) if read else load(source, law=law, **choices)
+    figure = draw(name, source, width, law)
     write_atomic(out, render(figure, kind))
-    write_beside(figure, name, loaded, out, width, law)
+    write_beside(figure, name, source, out, width, law)
     return out
 
 

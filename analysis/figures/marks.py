@@ -58,10 +58,9 @@ def bars(axes: Axes, series: str, x: Any, low: Any, high: Any, *, across: bool =
     (axes.hlines if across else axes.vlines)(x, low, high, gid=series, **how)
 
 
-def cells(axes: Axes, series: str, values: Any, **how: Any) -> None:
+def cells(axes: Axes, series: str, values: Any) -> None:
     """A square for each entry of a matrix of shares, row by row downwards; centres at whole numbers."""
-    how = {"cmap": "Blues", "vmin": 0.0, "vmax": 1.0, "shading": "nearest"} | how
-    axes.pcolormesh(np.asarray(values, float), gid=series, **how)
+    axes.pcolormesh(np.asarray(values, float), gid=series, cmap="Blues", vmin=0, vmax=1, shading="nearest")
 
 
 def drawn(figure: Figure) -> list[Row]:

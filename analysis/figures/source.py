@@ -159,18 +159,25 @@ def load(
 
 
 def _curves(source: Source) -> list[Curve]:
-    """Compute at a step is the run's compute times its share of the steps: every step costs the same."""
+    """Compute at a step is the run's compute times its share of the sequences: each of them costs the same."""
     assert source.store is not None and source.runs is not None
-    out = []
+    out, configs = [], {record.run_id: record.config for record in source.records}
     for run in source.runs.to_dict("records"):
         rows = source.store.curve(run["run_id"])
         if not rows or not np.isfinite(run["N"]) or not np.isfinite(run["C"]):
             continue
         train, val = (_column(rows, name) for name in ("loss", "val_loss"))
-        a_step = run["C"] / run["steps"]
-        losses = (train[0] * a_step, train[1], val[0] * a_step, val[1])
+        spent = [run["C"] * _share(configs[run["run_id"]], steps) for steps in (train[0], val[0])]
+        losses = (spent[0], train[1], spent[1], val[1])
         out.append(Curve(run["run_id"], run["status"], run["N"], *losses))
     return sorted(out, key=lambda curve: (curve.N, curve.run_id))
+
+
+def _share(config: Any, steps: np.ndarray) -> np.ndarray:
+    """Of a run's sequences, those that its first steps read."""
+    if not config.schedule.batch_ramp:
+        return steps / config.steps
+    return np.array([config.sequences(int(step)) for step in steps]) / config.sequences(config.steps)
 
 
 def _column(rows: list[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
