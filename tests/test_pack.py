@@ -231,3 +231,16 @@ def test_a_pack_killed_and_then_stopped_goes_on_bit_for_bit(
     for config in configs:
         assert store.read(run_id(config)).about["started_from"]["step"] > 0
         assert_same_run(store, other, config)
+
+
+def test_runs_mapped_over_on_one_device_are_the_runs_alone(
+    store: Store, other: Store, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As accelerators do it: a CPU's runs take turns."""
+    configs = [override(tiny, ["precision=float32", "steps=8", f"seed={seed}"]) for seed in range(2)]
+    with monkeypatch.context() as accelerator:
+        accelerator.setattr(jax, "default_backend", lambda: "gpu")
+        train_pack(configs, store, ONE_DEVICE)
+    for config in configs:
+        go(config, other, dataclasses.replace(ALONE, share=False))
+        assert_close(store, other, config)
