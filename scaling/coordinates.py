@@ -42,6 +42,8 @@ def run(args: argparse.Namespace) -> int:
     kind = "depths" if args.depths else "widths"
     sizes = _sizes(kind, args.depths or args.widths or "64,128,256")
     config = override(load(args.config), args.set)
+    if config.model.kind != "decoder":
+        raise ConfigError(f"ModelConfig.kind = {config.model.kind!r}: the coordinate check is of a 'decoder'")
     names = (args.parametrizations or SHOWN[kind]).split(",")
     made = [(name, sized(config, name, kind, size, sizes[0])) for name in names for size in sizes]
     rows: list[Row] = []

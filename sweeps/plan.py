@@ -52,7 +52,7 @@ def shape(config: RunConfig) -> tuple[object, ...]:
     """What a compiled step depends on: runs that agree in it compile once."""
     optimizer = dataclasses.replace(config.optimizer, lr=1.0)  # a rate is an argument of the step
     ramp = tuple(batch for batch, _ in config.schedule.batch_ramp)
-    return (config.model, optimizer, config.data.length, config.batch, ramp, config.precision)
+    return (config.model, optimizer, config.data.parts, config.batch, ramp, config.precision)
 
 
 def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:

@@ -22,8 +22,11 @@ from scaling.data import batches, corruption, examples
 from scaling.data.tokens import DataError, TokenFile, find_tokens, open_tokens
 from scaling.models import counts
 from scaling.objective import parts
+from scaling.pack import train_pack
 from scaling.program import functions, network, program, shape_of, stream
-from scaling.record import Store
+from scaling.record import Record, Store
+from sweeps.corpus import Corpus
+from sweeps.plan import plan, shape
 
 __all__ = ["other"]
 
@@ -229,6 +232,15 @@ def test_meshes_scans_and_recomputing_agree(store: Store, other: Store, run: Run
     np.testing.assert_allclose(losses(other, config), losses(store, config), atol=1e-4)
 
 
+@pytest.mark.slow
+def test_a_packs_figures_are_those_of_the_runs_alone(store: Store, other: Store, run: RunConfig) -> None:
+    configs = [run, override(run, ["optimizer.lr=0.005", "seed=1"])]
+    train_pack(configs, store, ALONE, sweep=None, say=lambda event: None, stop=lambda: False)
+    for config in configs:
+        go(config, other)
+        np.testing.assert_allclose(losses(store, config), losses(other, config), atol=1e-5)
+
+
 def test_each_host_reads_its_own_rows(store: Store, tokens: TokenFile, run: RunConfig) -> None:
     compiled, _ = program(run, Placement(data=4))
     path = find_tokens(store.token_files, run.data.tokens)
@@ -262,6 +274,31 @@ def test_parameters_and_flops_are_counted_without_jax(run: RunConfig, tmp_path: 
     program_of = functions(shape_of(run, ALONE, (1, 1, 1, 1)))
     held = jax.eval_shape(program_of.init, jax.ShapeDtypeStruct((), jnp.uint32))["params"]
     assert said["params"]["total"] == sum(leaf.size for leaf in jax.tree.leaves(held))
+
+
+def test_a_sweep_plans_them(run: RunConfig, tokens: TokenFile) -> None:
+    """N, D and C before anything runs; other rates of corruption are other shapes, other learning rates are not."""
+    changes = ["seed=0", "optimizer.lr=0.02", "data.corrupted=0.3"]
+    corpus = Corpus(name="own", tokens=run.data.tokens, vocab=tokens.vocab, train=tokens.counts[0])
+    planned = plan([override(run, [change]) for change in changes], corpus)
+    assert len({shape(one.config) for one in planned.runs}) == 2
+    for one in planned.runs:
+        assert counts.parameters(run.model)["total"] == one.N and run.tokens == one.D
+        assert counts.run_flops(one.config)["total"] == one.C
+    by_share = {one.config.data.corrupted: one.C for one in planned.runs}
+    assert by_share[0.3] > by_share[0.15]  # more is told
+
+
+@pytest.mark.parametrize("words", [["generate", "RUN", "--prompt", "a"], ["coordinates", "CONFIG"]], ids=" ".join)
+def test_doors_for_decoders_say_so(store: Store, run: RunConfig, tmp_path: Path, words: list[str]) -> None:
+    path = tmp_path / "run.json"
+    path.write_text(dumps(run))
+    if words[0] == "generate":
+        store.write(Record(run_id=run_id(run), config=run, status="stopped"))
+        words = [*words, "--store", str(store.root)]
+    named = {"RUN": run_id(run)[:12], "CONFIG": path}
+    done = command("scaling", *(named.get(word, word) for word in words))
+    assert done.returncode == 2 and "decoder" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_no_room_for_the_special_tokens_is_said_in_one_line(tokens: TokenFile, run: RunConfig) -> None:
