@@ -1,0 +1,157 @@
+"""What a step costs a slice: the compiler's text read rightly, and the real compiler where libtpu is at hand."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from conftest import command
+
+from scaling.aot import remedies
+from scaling.aot_compile import short, size
+from scaling.config import ConfigError, Placement, RunConfig, override
+from scaling.hlo import collectives
+from scaling.program import program
+from scaling.topologies import GENERATIONS, topology
+
+LOOPED = """HloModule step
+
+%cond (p: (s32[], f32[8])) -> pred[] {
+  %limit = s32[]{:T(128)} constant(6)
+  %p = (s32[], f32[8]) parameter(0)
+  %i = s32[] get-tuple-element(%p), index=0
+  ROOT %less = pred[] compare(%i, %limit), direction=LT
+}
+
+%fused (x: f32[8]) -> f32[32] {
+  ROOT %gathered = f32[32]{0} all-gather(%x), dimensions={0}
+}
+
+%body (p.1: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %sent = (bf16[4,2]{1,0}, bf16[4,2]{1,0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%y), channel_id=1
+  %f = f32[32]{0} fusion(%x), kind=kCustom, calls=%fused
+}
+
+ENTRY %main (a: f32[8]) -> f32[8] {
+  %loop = (s32[], f32[8]) while(%t), condition=%cond, body=%body
+  %known = (s32[], f32[8]) while(%t), condition=%c, body=%body, backend_config={"known_trip_count":{"n":"2"}}
+  %all = (f32[3]{0}, bf16[5]{0}) all-reduce-start(%a, %b), to_apply=%add
+}
+"""
+
+
+def test_collectives_are_counted_as_often_as_their_loop_goes_round() -> None:
+    assert collectives(LOOPED) == {
+        "all-reduce": {"count": 1, "bytes": 3 * 4 + 5 * 2},
+        "all-gather": {"count": 8, "bytes": 8 * 32 * 4},
+        "collective-permute": {"count": 8, "bytes": 8 * 8 * 2},
+    }
+
+
+def test_slices_have_the_chips_that_their_names_say() -> None:
+    for generation, of in GENERATIONS.items():
+        cores = 2 if generation in ("v4", "v5p") else 1
+        for number in of.slices:
+            assert topology(f"{generation}-{number}").chips * cores == number
+    with pytest.raises(ConfigError, match=r"'v5e-5': known are .*v5e-16"):
+        topology("v5e-5")
+
+
+def test_a_step_that_does_not_fit_names_its_buffers() -> None:
+    message = """RESOURCE_EXHAUSTED: XLA:TPU compile permanent error. Ran out of memory in memory space hbm. \
+Used 20.50G of 15.75G hbm. Exceeded hbm capacity by 4.75G.
+
+  Largest program allocations in hbm:
+
+  1. Size: 3.05G
+     Operator: op_name="jit(step)/dot_general"
+     Shape: f32[8,2048,50257]{2,1,0}
+     ==========================
+
+  2. Size: 512.0M
+     Shape: f32[1]
+"""
+    found = short(message)
+    assert found["memory"] == {"total": int(20.5 * 2**30), "usable": int(15.75 * 2**30)}
+    assert [buffer["bytes"] for buffer in found["largest"]] == [int(3.05 * 2**30), 2**29]
+    assert "f32[8,2048,50257]" in found["largest"][0]["what"] and size("7") == 7
+
+
+def test_what_is_tried_changes_the_placement_and_divides_the_chips(tiny: RunConfig) -> None:
+    config = override(tiny, ["batch=16"])
+    for changes in remedies(config, Placement(), 16):
+        place = Placement(**changes)
+        assert changes and (not place.data or place.data * place.fsdp * place.tensor == 16)
+
+
+@pytest.mark.parametrize("placement", [Placement(data=1, microbatch=2), Placement(data=2, fsdp=2, microbatch=4)])
+def test_microbatches_are_the_batch(tiny: RunConfig, placement: Placement) -> None:
+    tokens = np.random.default_rng(0).integers(0, tiny.model.vocab, (tiny.batch, tiny.data.length + 1), np.int32)
+    figures = []
+    for place in (Placement(data=1), placement):
+        compiled, _ = program(tiny, place)
+        state = compiled.init(0)
+        for _ in range(3):
+            state, metrics = compiled.step(state, jax.device_put(tokens, compiled.batch_sharding), np.float32(0.01))
+        figures.append([float(metrics["loss"]), float(metrics["grad_norm"])])
+    np.testing.assert_allclose(figures[1], figures[0], rtol=1e-5)
+
+
+def test_microbatches_that_cannot_be_say_why(tiny: RunConfig) -> None:
+    with pytest.raises(ConfigError, match=r"microbatch = 3: must divide RunConfig\.batch = 8"):
+        program(tiny, Placement(data=1, microbatch=3))
+    with pytest.raises(ConfigError, match="multiple of the 4"):
+        program(tiny, Placement(data=4, microbatch=2))
+    with pytest.raises(ConfigError, match="balance loss is of a whole batch"):
+        program(override(tiny, ["model.experts=4"]), Placement(data=1, microbatch=2))
+
+
+def test_without_libtpu_one_line_says_what_to_install() -> None:
+    if importlib.util.find_spec("libtpu"):
+        pytest.skip("libtpu is here")
+    done = command("scaling", "aot", "gpt2", "--topology", "v5e-16")
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "scaling[tpu]" in done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install 'scaling[tpu]'")
+@pytest.mark.parametrize("name", ["v5e-16", "v5p-16", "v6e-16"])
+def test_a_dense_billion_and_a_small_mixture_fit_with_the_collectives_that_were_planned(
+    name: str, tmp_path: Path
+) -> None:
+    chips = topology(name).chips
+    path = tmp_path / "run.json"
+    path.write_text(json.dumps(MIXTURE))
+    cases: dict[str, tuple[str, ...]] = {
+        "chinchilla-1018m": (f"fsdp={chips}", "remat=full"),
+        str(path): (f"expert={min(chips, 8)}", f"fsdp={chips // min(chips, 8)}"),
+    }
+    for model, places in cases.items():
+        words = [word for place in places for word in ("--place", place)]
+        batch = ("--batch", str(chips))
+        done = command(
+            "scaling", "aot", model, "--topology", name, *batch, *words, "--json", timeout=1800,
+            XDG_CACHE_HOME=tmp_path, PYTHONPATH=os.environ.get("PYTHONPATH", ""),
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)
+        assert found["fits"] and found["memory"]["total"] < found["memory"]["hbm"] and found["chips"] == chips
+        sent = found["collectives"]
+        if model.endswith(".json"):  # slots go to their experts and come back
+            assert sent["all-to-all"]["count"] >= 2 * MIXTURE["model"]["layers"]
+        else:  # weights are gathered for each layer, by gathers or by neighbours passing them round
+            gathered = sum(sent.get(kind, {}).get("bytes", 0) for kind in ("all-gather", "collective-permute"))
+            assert 1e9 < gathered < 20e9
+
+
+MIXTURE: dict = {
+    "model": {
+        "vocab": 32000, "width": 512, "layers": 4, "heads": 8, "mlp_width": 1024, "experts": 8, "experts_chosen": 2,
+        "capacity": 1.25,
+    },
+    "data": {"tokens": "0" * 64, "length": 1024}, "optimizer": {"lr": 0.001}, "batch": 16, "steps": 1,
+    "schedule": {"name": "constant"},
+}  # fmt: skip
