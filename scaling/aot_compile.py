@@ -22,7 +22,10 @@ from scaling.topologies import Topology, topology
 
 UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SIZE = re.compile(r"([\d.]+)([KMGT]?)")
-USED = re.compile(r"Used ([\d.]+[KMGT]?) of ([\d.]+[KMGT]?) hbm", re.IGNORECASE)
+# either of the compiler's complaints: after placing every buffer, or before, of the temporaries alone
+USED = re.compile(
+    r"(?:Used|temporaries \()\s*([\d.]+[KMGT]?)\)? (?:of|exceeds available HBM \()\s*([\d.]+[KMGT]?)", re.IGNORECASE
+)
 LARGE = re.compile(r"^\s*(\d+)\. Size: ([\d.]+[KMGT]?)\n(.*?)(?=\n\s*=====|\Z)", re.MULTILINE | re.DOTALL)
 
 
