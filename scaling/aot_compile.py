@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 import jax
+import numpy as np
 from jax.experimental import topologies
 
 from scaling import shard
@@ -59,9 +60,18 @@ def compiled(config: RunConfig, placement: Placement, of: Topology) -> dict[str,
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        return {"fits": False, **facts, **short(str(error))}
+        found = short(str(error))
+        found["largest"] = found["largest"] or largest(lowered)  # the compiler names none when it gives up early
+        return {"fits": False, **facts, **found}
     facts["compile_seconds"] = round(time.perf_counter() - began, 2)
     return {"fits": True, **facts, **measured(step)}
+
+
+def largest(step: Any) -> list[dict[str, Any]]:
+    """The five largest arrays of the state, whole: what fsdp and tensor devices divide."""
+    args = jax.tree_util.tree_flatten_with_path(step.args_info)[0]
+    sizes = [(int(np.prod(of.shape)) * of.dtype.itemsize, jax.tree_util.keystr(path)) for path, of in args]
+    return [{"bytes": size, "what": f"state, whole: {name}"} for size, name in sorted(sizes, reverse=True)[:5]]
 
 
 def measured(step: Any) -> dict[str, Any]:
