@@ -6,7 +6,7 @@ STORE ?= demo/store
 OUT ?= demo/report
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo env test test-slow clean
+.PHONY: demo env test test-slow test-long clean
 
 demo: $(VENV)/.core
 	$(PY) -m sweeps launch quickstart --store $(STORE)
@@ -20,10 +20,13 @@ test: $(VENV)/.all
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest -m "not slow"
+	$(PY) -m pytest -m "not slow and not long"
 
 test-slow: $(VENV)/.all
 	$(PY) -m pytest -m slow
+
+test-long: $(VENV)/.all
+	$(PY) -m pytest -m long
 
 clean:
 	rm -rf $(VENV) demo

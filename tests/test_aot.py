@@ -118,7 +118,7 @@ def test_without_libtpu_one_line_says_what_to_install() -> None:
     assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "scaling[tpu]" in done.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install 'scaling[tpu]'")
 @pytest.mark.parametrize("name", ["v5e-16", "v5p-16", "v6e-16"])
 def test_a_dense_billion_and_a_small_mixture_fit_with_the_collectives_that_were_planned(

@@ -161,7 +161,7 @@ def test_laws_of_different_outputs_are_not_mixed() -> None:
 
 
 @published
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_combined_forecast_beats_the_authors_laws_on_their_benchmark() -> None:
     """Alabdulmohsin 2022, translation: means over five curves of the error at twice the examples, as they score it.
 

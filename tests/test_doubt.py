@@ -235,7 +235,7 @@ def test_a_grid_of_any_law_can_be_studied() -> None:
     assert all(row.coverage > 0.7 for row in found.rows) and found.failed == 0
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("runs", "sweeps", "choices"),
     [

@@ -336,7 +336,7 @@ def test_many_points_are_searched_by_sample_and_drawn_by_newton_steps_alike(monk
 # Coverage: intervals hold the truth as often as they say.
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_intervals_of_parabolas_cover() -> None:
     """20 runs, 0.3% noise, 300 sweeps; nominal 95%, two standard errors are 2.5%; approach 2's are somewhat wide.
 

@@ -10,7 +10,7 @@ from analysis.points import load
 from scaling.record import Store
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_fitted_e_covers_the_entropy_rate(tmp_path: Path) -> None:
     done = command("sweeps", "launch", "markov", "--store", tmp_path, timeout=1500)
     assert done.returncode == 0, done.stderr

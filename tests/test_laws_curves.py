@@ -175,7 +175,7 @@ def test_no_fit_of_the_authors_is_closer_than_ours(
 
 
 @published
-@pytest.mark.slow
+@pytest.mark.long
 def test_no_m4_of_the_authors_is_closer_than_ours(reference: pd.DataFrame, measured: pd.DataFrame) -> None:
     for row in reference[reference["method"] == "M4"].itertuples():
         x, y = curve(measured, row, 1)
@@ -220,7 +220,7 @@ def test_the_published_schedule_law_gives_its_published_errors(luo: pd.DataFrame
 
 
 @published
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(("law", "least"), [("multi-power", 0.997), ("tissue", 0.997)])
 def test_curves_under_schedules_not_seen_are_foretold(law: str, least: float, luo: pd.DataFrame) -> None:
     """Three curves fitted, six foretold. The published parameters leave twice the objective on the curves fitted."""

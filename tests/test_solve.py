@@ -174,7 +174,7 @@ def test_variable_projection_by_scipy_is_not_lower() -> None:
 
 
 @published
-@pytest.mark.slow
+@pytest.mark.long
 def test_l_bfgs_b_from_hoffmanns_grid_is_not_lower() -> None:
     """A seeded 60 of his 4,500 starts, to the end (default tolerances stop far above)."""
     some, start = chinchilla_240(), bench.hoffmann_grid()

@@ -436,7 +436,7 @@ def test_table_lists_so_many_of_the_runs_that_were_asked_for(tmp_path: Path) -> 
     assert wrong.returncode == 2 and "--sort nothing: no such column" in wrong.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_hundred_thousand_records_are_read_once_and_then_in_a_second_or_two(tmp_path: Path) -> None:
     store = many(tmp_path / "store", 100_000)
     seconds = []

@@ -43,13 +43,13 @@ def test_help_and_list_answer_at_once(arguments: list[str]) -> None:
 
 def test_list_names_each_definition_with_its_corpus() -> None:
     lines = sweeps("list").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["quickstart", "markov"]
+    assert [line.split()[0] for line in lines] == ["quickstart", "markov", "transfer-check"]
     assert "(corpus cpython)" in lines[0]
 
 
 @pytest.mark.parametrize("command", ["plan", "check", "launch"])
 def test_an_unknown_sweep_is_one_line_with_the_known_ones(command: str, tmp_path) -> None:
-    assert refused(command, "nope", "--store", str(tmp_path / "s")) == "sweep 'nope': known are quickstart, markov"
+    assert refused(command, "nope", "--store", str(tmp_path / "s")) == "sweep 'nope': known are quickstart, markov, transfer-check"
     assert not (tmp_path / "s").exists()
 
 

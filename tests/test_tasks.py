@@ -88,7 +88,7 @@ def test_an_interval_of_the_chain_is_through_both_steps() -> None:
     assert abs(np.corrcoef(both.draws["alpha"], both.draws["k"])[0, 1]) < 0.25
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_interval_of_the_chain_covers() -> None:
     """Nominal 95%, 200 ladders of 25 runs with noise in both steps, ten times beyond the largest; ±1.5% is chance."""
     truth = laws.LAWS["two-step"].function(1e10, 2e12, **STEP_1, **STEP_2)

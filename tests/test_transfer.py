@@ -133,7 +133,7 @@ def test_a_check_that_cannot_be_says_why_in_one_line(tiny: RunConfig, tmp_path: 
     assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_the_best_rate_stays_under_mup_and_falls_under_standard(
     store: Store, tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
