@@ -49,7 +49,8 @@ def test_list_names_each_definition_with_its_corpus() -> None:
 
 @pytest.mark.parametrize("command", ["plan", "check", "launch"])
 def test_an_unknown_sweep_is_one_line_with_the_known_ones(command: str, tmp_path) -> None:
-    assert refused(command, "nope", "--store", str(tmp_path / "s")) == "sweep 'nope': known are quickstart, markov, transfer-check"
+    said = refused(command, "nope", "--store", str(tmp_path / "s"))
+    assert said == "sweep 'nope': known are quickstart, markov, transfer-check"
     assert not (tmp_path / "s").exists()
 
 
