@@ -75,10 +75,9 @@ def test_one_group_at_a_time_is_the_same_as_all_at_once_in_processes() -> None:
 
 @pytest.mark.slow
 def test_prediction_intervals_cover_what_they_claim() -> None:
-    """Of the law that made the points: 95%, and two standard errors of as many held points as there are."""
+    """Of the law that made the points: 95% covers 92 to 98% of 40 curves' ends; points of one curve share its fit."""
     found = backtest(learning(curves=40, noise=0.01), "m2", "x>2e7", group="task", bootstrap=400)
-    chance = 2 * (0.95 * 0.05 / found.held) ** 0.5
-    assert 0.93 - chance <= found.scores[0].coverage <= 0.97 + chance
+    assert 0.92 <= found.scores[0].coverage <= 0.98
 
 
 def test_a_point_of_a_curve_is_foretold_from_its_beginning_under_a_schedule() -> None:

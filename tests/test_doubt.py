@@ -241,8 +241,8 @@ def test_a_grid_of_any_law_can_be_studied() -> None:
     [
         (20, 400, {"kind": "residuals"}),
         (20, 400, {"kind": "residuals", "objective": "mse-log"}),
-        (20, 150, {"intervals": "profile", "objective": "mse-log"}),
-        (20, 150, {"intervals": "profile"}),
+        (20, 400, {"intervals": "profile", "objective": "mse-log"}),
+        (20, 400, {"intervals": "profile"}),
         (64, 400, {"kind": "cases"}),
         (64, 400, {"kind": "parametric", "objective": "mse-log"}),
     ],
