@@ -47,6 +47,8 @@ def parser() -> argparse.ArgumentParser:
     launching = add("launch", "run what is left of a sweep", store=True)
     add_what(launching)
     launching.add_argument("--engine", default="local", help="where (default: local, this machine)")
+    launching.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the engine")
+    launching.add_argument("--dry-run", action="store_true", help="print the engine's files and commands, start none")
     launching.add_argument("--as", dest="as_name", metavar="NAME", help="name of the sweep in the store")
 
     asking = add("status", "what is done, running, waiting, failed and why", store=True)
@@ -105,9 +107,13 @@ def run_check(args: argparse.Namespace) -> int:
 def run_launch(args: argparse.Namespace) -> int:
     """`launch`: the bar, then a summary."""
     from sweeps.engines import engine
-    from sweeps.launch import launch
+    from sweeps.launch import dry_run, launch
 
     engine(args.engine)
+    wrong = [text for text in args.option if not text.partition("=")[1]]
+    if wrong:
+        raise SweepError(f"--option {wrong[0]}: must be NAME=VALUE")
+    options = {name: value for name, _, value in (text.partition("=") for text in args.option)}
     known = definition(args.name)
     if args.as_name is not None and not re.fullmatch(r"\w[\w.-]*", args.as_name):
         raise SweepError(f"--as {args.as_name}: a name is letters, digits, '_', '-' and '.', no path")
@@ -115,7 +121,11 @@ def run_launch(args: argparse.Namespace) -> int:
     store.check_writable()
     corpus = find_or_prepare(args.store, args.corpus or known.corpus, args.tokenizer)
     configs = known.make(corpus, seed=args.seed)
-    return launch(store, args.as_name or args.name, configs, corpus, engine_name=args.engine)
+    name = args.as_name or args.name
+    if args.dry_run:
+        print(dry_run(store, name, configs, corpus, args.engine, options))
+        return 0
+    return launch(store, name, configs, corpus, engine_name=args.engine, engine_options=options)
 
 
 def run_status(args: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,9 +99,12 @@ def launch(
     *,
     engine_name: str = "local",
     command: Sequence[str] | None = None,
+    engine_options: Mapping[str, str] | None = None,
 ) -> int:
     """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 75 stopped (launch again)."""
     chosen = engine(engine_name)
+    if engine_options and chosen.dry_run is None:
+        raise SweepError(f"engine {engine_name} takes no --option")
     store.check_writable()
     with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
         todo = plan(configs, corpus, store)
@@ -113,6 +116,8 @@ def launch(
         error = None
         if todo.left:
             options: dict[str, Any] = {"command": command} if command else {}
+            if chosen.dry_run is not None:
+                options["options"] = engine_options or {}
             job = chosen.submit(store, sweep, [run.config for run in todo.left], keep_open=(lock,), **options)
             with Display(sweep, of) as display:
                 while not job.over:
@@ -127,6 +132,22 @@ def launch(
                     display.refresh()
             error = job.error
         return summary(store, sweep, todo, of, error)
+
+
+def dry_run(
+    store: Store,
+    sweep: str,
+    configs: list[RunConfig],
+    corpus: Corpus,
+    engine_name: str,
+    engine_options: Mapping[str, str],
+) -> str:
+    """What `launch` would write and run for what is left of a sweep; SweepError where the engine cannot say."""
+    shown = engine(engine_name).dry_run
+    if shown is None:
+        raise SweepError(f"--dry-run: engine {engine_name} has none; `plan` shows its runs")
+    left = [run.config for run in plan(configs, corpus, store).left]
+    return shown(store, sweep, left, options=engine_options)
 
 
 def tell(display: Display, event: dict[str, Any]) -> None:

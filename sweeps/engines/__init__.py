@@ -18,19 +18,25 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sweeps.corpus import SweepError
-from sweeps.engines import local
+from sweeps.engines import gke, local, skypilot
 
 
 class Engine(NamedTuple):
-    """The three functions of an engine."""
+    """The three functions of an engine; and one that says what they would do, where it takes options.
+
+    dry_run(store, sweep, configs, options=...) -> text     the exact files and commands; nothing is touched
+    """
 
     submit: Callable[..., Any]
     poll: Callable[..., list[dict[str, Any]]]
     cancel: Callable[[Any], None]
+    dry_run: Callable[..., str] | None = None
 
 
 ENGINES: dict[str, Engine] = {
     "local": Engine(local.submit, local.poll, local.cancel),
+    "gke": Engine(gke.submit, gke.poll, gke.cancel, gke.dry_run),
+    "skypilot": Engine(skypilot.submit, skypilot.poll, skypilot.cancel, skypilot.dry_run),
 }
 
 

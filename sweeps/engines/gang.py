@@ -1,0 +1,227 @@
+"""What engines in a cloud have in common: each run is a job of its own on a whole slice.
+
+The job is submitted, asked after and deleted by a command (kubectl, sky); how the run stands is read from the
+store. The store is a bucket: mounted at `--store` on the machine that launches, and at MOUNT in the job.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, TypeVar
+
+from scaling.config import RunConfig, dumps, run_id
+from scaling.models.counts import parameters, run_flops
+from scaling.record import Record, Store, write_atomic
+from sweeps.corpus import SweepError
+
+MOUNT = "/store"  # where a job sees the store
+RESTARTS = 2  # of one run, after it crashed; those after a preemption are not counted
+EVERY = 15.0  # seconds between two looks
+LATE = 120.0  # seconds that a record may take from the job to a mounted bucket
+DEAF = 40  # looks in a row that may fail before we give up
+COMMAND_SECONDS = 120.0
+
+Event = dict[str, Any]
+Options = TypeVar("Options")
+
+
+class State(NamedTuple):
+    """A job as its cluster sees it."""
+
+    phase: str  # "waiting", "running", "succeeded" or "failed"
+    why: str = ""
+    crashes: int = 0  # restarts that count
+
+
+@dataclass
+class Job:
+    """Runs under way, a job each."""
+
+    store: Store
+    sweep: str
+    left: dict[str, RunConfig]  # runs that have not ended, in order
+    states: Callable[[], Mapping[str, State]]  # by run_id; a job that is gone is absent
+    delete: Callable[[], None]
+    attempts: int
+    every: float = EVERY
+    late: float = LATE
+    next_look: float = 0.0
+    failures: int = 0  # looks in a row that failed
+    started: set[str] = field(default_factory=set)
+    steps: dict[str, float] = field(default_factory=dict)
+    crashes: dict[str, int] = field(default_factory=dict)
+    ended: dict[str, float] = field(default_factory=dict)  # when a job was first seen to have succeeded
+    cancelled: bool = False
+    over: bool = False
+    stopped: bool = False
+    error: str | None = None
+
+
+def given(kind: type[Options], options: Mapping[str, str]) -> Options:
+    """An engine's options from text; SweepError where one is unknown, missing or no number."""
+    fields = {f.name: f for f in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    unknown = [name for name in options if name not in fields]
+    if unknown:
+        raise SweepError(f"--option {unknown[0]}=...: known are {', '.join(fields)}")
+    missing = [n for n, f in fields.items() if f.default is dataclasses.MISSING and not options.get(n)]
+    if missing:
+        raise SweepError(f"this engine needs {' '.join(f'--option {name}=...' for name in missing)}")
+    values: dict[str, Any] = {}
+    for name, text in options.items():
+        default = fields[name].default
+        if isinstance(default, bool):
+            if text not in ("yes", "no"):
+                raise SweepError(f"--option {name}={text}: must be yes or no")
+            values[name] = text == "yes"
+        elif isinstance(default, int):
+            if not text.isdigit():
+                raise SweepError(f"--option {name}={text}: must be a number, 0 or more")
+            values[name] = int(text)
+        else:
+            values[name] = text
+    return kind(**values)
+
+
+def bucket(name: str) -> str:
+    """The bucket's bare name; SweepError where it is no bucket."""
+    bare = name.removeprefix("gs://").rstrip("/")
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", bare):
+        raise SweepError(f"--option bucket={name}: must be a bucket's name, as gs://my-runs, with no folder")
+    return bare
+
+
+def job_name(sweep: str, name: str) -> str:
+    """A job's name: letters, digits and dashes, at most 40 characters, unique by run and sweep."""
+    return f"{label(sweep)[:20].rstrip('-')}-{name[:16]}"
+
+
+def label(sweep: str) -> str:
+    """A sweep's name as a cluster may have it."""
+    text = re.sub(r"[^a-z0-9]+", "-", sweep.lower()).strip("-")[:50].rstrip("-")
+    return text if text[:1].isalpha() else f"s-{text}".rstrip("-")
+
+
+def train_words(store: Store, name: str, sweep: str) -> list[str]:
+    """The command of one run as a job has it."""
+    config = (store.run_dir(name) / "config.json").relative_to(store.root).as_posix()
+    return ["python", "-m", "scaling", "train", f"{MOUNT}/{config}", "--store", MOUNT, "--sweep", sweep]
+
+
+def call(words: Sequence[str], text: str | None = None) -> str:
+    """Standard output of a command; SweepError in a line where it is not there, fails or is silent."""
+    try:
+        done = subprocess.run(
+            words, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
+        )  # fmt: skip
+    except FileNotFoundError:
+        raise SweepError(f"{words[0]}: no such command here; install it, or see --dry-run") from None
+    except subprocess.TimeoutExpired:
+        raise SweepError(f"{' '.join(words[:3])}: no answer in {COMMAND_SECONDS:g} s") from None
+    if done.returncode:
+        last = ([line for line in done.stderr.splitlines() if line.strip()] or ["without a word"])[-1]
+        raise SweepError(f"{' '.join(words[:3])}: exit status {done.returncode}: {last[:300]}")
+    return done.stdout
+
+
+def write_configs(store: Store, configs: Sequence[RunConfig]) -> dict[str, RunConfig]:
+    """Each run's config in the store, where its job reads it."""
+    left = {run_id(config): config for config in configs}
+    for name, config in left.items():
+        write_atomic(store.run_dir(name) / "config.json", dumps(config).encode())
+    return left
+
+
+def poll(job: Job, timeout: float = 0.2) -> list[Event]:
+    """Events since the last call; waits `timeout` seconds where it is not yet time to look."""
+    now = time.monotonic()
+    if job.over or now < job.next_look:
+        time.sleep(0 if job.over else min(timeout, job.next_look - now))
+        return []
+    job.next_look = now + job.every
+    try:
+        states = job.states()
+        job.failures = 0
+    except SweepError as error:
+        job.failures += 1
+        if job.failures >= DEAF:
+            job.over, job.error = True, f"{error} ({DEAF} times); the jobs go on: launch again to follow them"
+        return []
+    return _look(job, states, now)
+
+
+def cancel(job: Job) -> None:
+    """Deletes the jobs; their trainers get SIGTERM, save and stop."""
+    job.cancelled = True
+    job.next_look = 0.0
+    job.delete()
+
+
+def _look(job: Job, states: Mapping[str, State], now: float) -> list[Event]:
+    out: list[Event] = []
+    for name in list(job.left):
+        out += _progress(job, name)
+        record = job.store.read(name)
+        state = states.get(name)
+        if record is not None and record.status in ("done", "diverged"):
+            out.append(_end(job, name, record))
+        elif state is None:
+            continue
+        elif state.phase == "failed":
+            out.append(_fail(job, name, state.why or "its job failed"))
+        elif state.phase == "succeeded":
+            if now - job.ended.setdefault(name, now) > job.late:
+                out.append(_fail(job, name, "its job ended well with no finished record here: is --store the bucket?"))
+        elif state.crashes > job.crashes.get(name, 0):
+            job.crashes[name] = state.crashes
+            out.append({"event": "died", "run_id": name, "how": "crashed on a host, all were started again",
+                        "log": [], "attempt": state.crashes, "attempts": job.attempts})  # fmt: skip
+    if not any(name in states for name in job.left):  # ended, or deleted by us or by another
+        job.over, job.stopped = True, bool(job.left)
+    return out
+
+
+def _progress(job: Job, name: str) -> list[Event]:
+    """That a run has started, and its newest step, as the store has them."""
+    row = job.store.last_row(name)
+    if row is None or "step" not in row or row["step"] == job.steps.get(name):
+        return []
+    out: list[Event] = []
+    if name not in job.started:
+        job.started.add(name)
+        record = job.store.read(name)
+        begun = int(record.about.get("started_from", {}).get("step", 0)) if record is not None else 0
+        out.append({"event": "start", "run_id": name, "steps": job.left[name].steps, "from": begun})
+    job.steps[name] = row["step"]
+    if "loss" in row:
+        out.append({"event": "step", "run_id": name, "step": int(row["step"]), "loss": row["loss"]})
+    return out
+
+
+def _end(job: Job, name: str, record: Record) -> Event:
+    job.left.pop(name)
+    event: Event = {"event": "end", "run_id": name, "status": record.status}
+    if "loss" in record.final:
+        event["loss"] = record.final["loss"]
+    if "error" in record.about:
+        event["error"] = record.about["error"]
+    return event
+
+
+def _fail(job: Job, name: str, why: str) -> Event:
+    """Records that a run failed for good, in the trainer's own words where it left some."""
+    config = job.left.pop(name)
+    known = job.store.read(name)
+    if known is not None and known.status == "failed" and "error" in known.about:
+        why = known.about["error"]
+    else:
+        known = known or Record(
+            run_id=name, config=config, status="failed", sweep=job.sweep,
+            params=parameters(config.model), flops=run_flops(config),
+        )  # fmt: skip
+        job.store.write(dataclasses.replace(known, status="failed", about={**known.about, "error": why}))
+    return {"event": "end", "run_id": name, "status": "failed", "error": why}
