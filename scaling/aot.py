@@ -40,6 +40,10 @@ ENVIRONMENT = {
 }  # fmt: skip
 
 
+class Refused(ConfigError):
+    """A run that cannot be laid out over the slice: one line."""
+
+
 class CompilerError(RuntimeError):
     """libtpu failed otherwise than for want of memory: one line."""
 
@@ -53,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, metavar="B", help="sequences a step (of a preset: one a chip)")
     parser.add_argument("--length", type=int, metavar="L", help="context in tokens (of a preset: 2048, or its longest)")
     parser.add_argument("--no-advice", action="store_true", help="do not try what would make it fit")
+    parser.add_argument("--cache", type=Path, metavar="DIR", help="where verdicts are kept (the user's cache folder)")
     parser.add_argument("--fresh", action="store_true", help="compile even where a verdict is kept")
     parser.add_argument("--json", action="store_true")
 
@@ -60,9 +65,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit status 0 where the step fits, 1 where it does not."""
     slice_, placement = topology(args.topology), override(Placement(), args.place)
-    found = verdict(
-        override(asked(args, slice_), args.set), placement, slice_.name, advice=not args.no_advice, fresh=args.fresh
-    )
+    config = override(asked(args, slice_), args.set)
+    found = verdict(config, placement, slice_.name, advice=not args.no_advice, fresh=args.fresh, folder=args.cache)
     print(json.dumps(found) if args.json else said(found))
     return 0 if found["fits"] else 1
 
@@ -85,15 +89,26 @@ def asked(args: argparse.Namespace, of: Topology) -> RunConfig:
 
 
 def verdict(
-    config: RunConfig, placement: Placement, name: str, *, advice: bool = True, fresh: bool = False
+    config: RunConfig,
+    placement: Placement,
+    name: str,
+    *,
+    advice: bool = True,
+    fresh: bool = False,
+    folder: Path | None = None,
 ) -> dict[str, Any]:
     """Whether the step of a run fits a slice: bytes a chip, collectives of one step, seconds; JSON.
 
     fits; topology, chips, mesh, batch, length; memory: arguments, outputs, aliased, temporaries, code, total and hbm,
     bytes a chip; collectives: count and bytes a chip by kind; flops of one step, and seconds at the chips' peak;
+    where it cannot be laid out, refused: why;
     where it does not fit also largest (buffers) and would_fit (changes of placement that were compiled and do).
     """
-    found = compiled(config, placement, name, fresh)
+    try:
+        found = compiled(config, placement, name, fresh, folder)
+    except Refused as error:
+        head = {"topology": name, "batch": config.batch, "length": config.data.length}
+        return {"fits": False, **head, "refused": str(error)}
     if found["fits"] or not advice:
         return found
     tried: list[str] = []
@@ -101,7 +116,10 @@ def verdict(
         words = ", ".join(f"{field}={value}" for field, value in changes.items())
         print(f"does not fit; trying {words}", file=sys.stderr)
         tried.append(words)
-        other = compiled(config, dataclasses.replace(placement, **changes), name, fresh)
+        try:
+            other = compiled(config, dataclasses.replace(placement, **changes), name, fresh, folder)
+        except Refused:
+            continue
         if other["fits"]:
             total = other["memory"]["total"]
             found.setdefault("would_fit", []).append({"place": changes, "total": total})
@@ -123,7 +141,9 @@ def remedies(config: RunConfig, placement: Placement, chips: int) -> list[dict[s
     return [dict(pair) for pair in dict.fromkeys(tuple(one.items()) for one in tries if one)]
 
 
-def compiled(config: RunConfig, placement: Placement, name: str, fresh: bool) -> dict[str, Any]:
+def compiled(
+    config: RunConfig, placement: Placement, name: str, fresh: bool, folder: Path | None = None
+) -> dict[str, Any]:
     """One compilation, or what is kept of it."""
     of = topology(name)
     require(
@@ -131,7 +151,7 @@ def compiled(config: RunConfig, placement: Placement, name: str, fresh: bool) ->
         "libtpu is not installed: it compiles for TPUs without one: pip install 'scaling[tpu]' (some 700 MB)",
     )
     request = {"config": to_dict(config), "placement": to_dict(placement), "topology": name}
-    path = kept(config, placement, name)
+    path = (folder or room()) / kept(config, placement, name)
     if path.exists() and not fresh:
         return {**json.loads(path.read_text()), "kept": True}
     env = {**os.environ, **ENVIRONMENT}
@@ -145,7 +165,7 @@ def compiled(config: RunConfig, placement: Placement, name: str, fresh: bool) ->
         raise CompilerError(f"the compiler for {name} failed ({child.returncode}): {last[:500]}")
     found = json.loads(child.stdout.strip().splitlines()[-1])
     if "config_error" in found:
-        raise ConfigError(found["config_error"])
+        raise Refused(found["config_error"])
     found = described(found, config, of)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(f".{os.getpid()}")
@@ -167,8 +187,13 @@ def described(found: dict[str, Any], config: RunConfig, of: Topology) -> dict[st
     return {**head, **found, **work, "libtpu": metadata.version("libtpu")}
 
 
-def kept(config: RunConfig, placement: Placement, name: str) -> Path:
-    """Where the verdict is kept: named by all that it depends on."""
+def room() -> Path:
+    """Where verdicts are kept, unless told otherwise."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scaling" / "aot"
+
+
+def kept(config: RunConfig, placement: Placement, name: str) -> str:
+    """A verdict's file, named by all that it depends on."""
     shape = canonical(config)
     for field in ("steps", "seed", "schedule", "eval"):
         shape.pop(field, None)
@@ -176,21 +201,22 @@ def kept(config: RunConfig, placement: Placement, name: str) -> Path:
     shape["optimizer"].pop("lr")
     what = [shape, to_dict(placement), name, metadata.version("libtpu"), metadata.version("jax"), source()]
     key = hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:32]
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return home / "scaling" / "aot" / f"{key}.json"
+    return f"{key}.json"
 
 
 @functools.cache
 def source() -> str:
     """Hash of the code that a step is made of."""
-    room = Path(__file__).parent
+    code = Path(__file__).parent
     parts = ("aot_compile.py", "hlo.py", "optim.py", "parametrisation.py", "program.py", "shard.py", "topologies.py")
-    files = [*(room / part for part in parts), *sorted((room / "models").glob("*.py")), room / "evaluate" / "loss.py"]
+    files = [*(code / part for part in parts), *sorted((code / "models").glob("*.py")), code / "evaluate" / "loss.py"]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
 def said(found: dict[str, Any]) -> str:
     """A verdict for a person."""
+    if "refused" in found:
+        return f"{found['topology']}, batch {found['batch']} × {found['length']}: {found['refused']}"
     mesh = " × ".join(f"{axis} {size}" for axis, size in found["mesh"].items() if size > 1) or "one chip"
     total, hbm = found["memory"].get("total"), found["memory"]["hbm"]
     needs = f"{total / 1e9:.2f} of {hbm / 1e9:.0f} GB a chip" if total else f"more than {hbm / 1e9:.0f} GB a chip"

@@ -6,6 +6,7 @@ A process of its own because libtpu wants an environment of its own before JAX i
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import time
@@ -49,7 +50,7 @@ def compiled(config: RunConfig, placement: Placement, of: Topology) -> dict[str,
     vars(jax)["default_backend"] = lambda: "tpu"  # which our own code asks for what it compiles for
     axes = shard.axes(placement, len(devices))
     mesh = shard.lay(list(devices), axes)
-    shard.check_batch(mesh, config.batch)
+    check_batch(mesh, config.batch)
     shard.check_experts(mesh, config.model.experts)
     began = time.perf_counter()
     facts: dict[str, Any] = {"mesh": dict(mesh.shape), "chips": len(devices)}
@@ -65,6 +66,16 @@ def compiled(config: RunConfig, placement: Placement, of: Topology) -> dict[str,
         return {"fits": False, **facts, **found}
     facts["compile_seconds"] = round(time.perf_counter() - began, 2)
     return {"fits": True, **facts, **measured(step)}
+
+
+def check_batch(mesh: Any, batch: int) -> None:
+    """ConfigError unless a batch divides over the mesh: it names the tensor devices that would make it."""
+    try:
+        shard.check_batch(mesh, batch)
+    except ConfigError as error:
+        rows = math.prod(mesh.shape[axis] for axis in shard.ROWS)
+        tensor = mesh.shape["tensor"] * rows // math.gcd(rows, batch)
+        raise ConfigError(f"{error}; --place tensor={tensor} leaves {math.gcd(rows, batch)}") from None
 
 
 def largest(step: Any) -> list[dict[str, Any]]:

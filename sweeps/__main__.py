@@ -42,7 +42,9 @@ def parser() -> argparse.ArgumentParser:
 
     checking = add("check", "what can be checked before a launch", store=True)
     add_what(checking)
-    checking.add_argument("--topology", metavar="T", help="an accelerator to compile for, as v5e-16")
+    checking.add_argument("--topology", metavar="T", help="a TPU slice to compile every shape for, as v5e-16")
+    checking.add_argument("--place", action="append", default=[], metavar="field=value", help="as of scaling train")
+    checking.add_argument("--json", action="store_true", help="for a program to read")
 
     launching = add("launch", "run what is left of a sweep", store=True)
     add_what(launching)
@@ -88,20 +90,27 @@ def run_plan(args: argparse.Namespace) -> int:
 
 
 def run_check(args: argparse.Namespace) -> int:
-    """`check`: each finding in a line."""
+    """`check`: each finding in a line, then a row for each shape that was compiled; 1 where one does not fit."""
+    from sweeps import ahead
     from sweeps.check import check
 
-    if args.topology:
-        raise SweepError(
-            f"check --topology {args.topology}: compiling ahead of time for an accelerator is not there yet; "
-            "leave --topology out for the checks that need none"
-        )
+    if args.place and not args.topology:
+        raise SweepError(f"--place {args.place[0]}: is of a compilation: add --topology")
     corpus_name = args.corpus or definition(args.name).corpus
     store = Store(args.store)
     store.check_writable()
     corpus = find_or_prepare(args.store, corpus_name, args.tokenizer)
-    print("\n".join(check(make_plan(args, corpus, store), store)))
-    return 0
+    made = make_plan(args, corpus, store)
+    found = check(made, store)
+    if not args.json:
+        print("\n".join(found), flush=True)
+    rows = ahead.check_ahead(made, store, args.topology, args.place) if args.topology else []
+    if args.json:
+        compiled = {"topology": args.topology, "shapes": rows} if args.topology else {}
+        print(json.dumps({"sweep": args.name, "findings": found, **compiled}, indent=1, allow_nan=False))
+    elif args.topology:
+        print(f"\n{ahead.as_text(rows, args.topology)}")
+    return 0 if all(one["fits"] for one in rows) else 1
 
 
 def run_launch(args: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from scaling.record import Store
 from sweeps.corpus import SweepError
-from sweeps.plan import Plan, notes, shape
+from sweeps.plan import Plan, epochs, notes, shape
 
 
 def check(of: Plan, store: Store) -> list[str]:
@@ -22,10 +22,12 @@ def check(of: Plan, store: Store) -> list[str]:
     except DataError as error:
         raise SweepError(str(error)) from None
     store.check_writable()
+    longest = max(of.runs, key=lambda run: run.D)
     shapes = len({shape(run.config) for run in of.runs})
     return [
         f"token file {file.path}: whole, {len(file.train):,} training and {len(file.validation):,} validation tokens",
         f"{len(of.runs)} runs of {shapes} shapes: vocabulary and length fit the token file, no run twice",
+        f"longest run: {longest.D:,} tokens, {epochs(longest, of):.2f} epochs",
         f"store {store.root}: can be written",
         *notes(of),
     ]

@@ -70,12 +70,6 @@ def test_a_store_that_cannot_be_written_is_one_line(command: str, tmp_path) -> N
     assert said.startswith(f"store {tmp_path / 'file' / 'store'} cannot be written")
 
 
-def test_a_topology_is_refused_before_anything_is_done(tmp_path) -> None:
-    said = refused("check", "quickstart", "--store", str(tmp_path / "s"), "--topology", "v5e-16")
-    assert "not there yet" in said
-    assert not (tmp_path / "s").exists()
-
-
 def test_a_sweep_is_not_named_by_a_path(tmp_path) -> None:
     said = refused("launch", "quickstart", "--store", str(tmp_path), "--as", "../x")
     assert "--as ../x" in said and not list(tmp_path.iterdir())
