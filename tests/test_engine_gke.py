@@ -43,7 +43,12 @@ def test_a_slice_nobody_makes_is_refused() -> None:
 
 
 def test_a_slice_is_one_gang_of_its_hosts(tmp_path: Path, tiny: RunConfig) -> None:
-    for name, hosts, chips, topo in (("v5e-16", 4, "4", "4x4"), ("v5p-32", 4, "4", "2x2x4"), ("v6e-8", 1, "8", "2x4")):
+    for name, hosts, chips, topo in (
+        ("v5e-16", 4, "4", "4x4"),
+        ("v5p-32", 4, "4", "2x2x4"),
+        ("v6e-8", 2, "4", "2x4"),
+        ("v6e-4", 1, "4", "2x2"),
+    ):
         inner = job(made(tmp_path, tiny, topology=name))
         pod = inner["template"]["spec"]
         assert inner["parallelism"] == inner["completions"] == hosts

@@ -20,7 +20,6 @@ CONTAINER = "trainer"
 RUN_LABEL, SWEEP_LABEL = "scaling/run", "scaling/sweep"
 GRACE = 25  # seconds from SIGTERM to SIGKILL; a spot machine gives no more
 KEPT = 7 * 24 * 3600  # seconds that a JobSet that has ended can still be asked after
-COORDINATOR_PORT = 8482
 
 
 def manifest(
@@ -120,7 +119,6 @@ def _pod(
                 "name": CONTAINER,
                 "image": image,
                 "command": command,
-                "ports": [{"containerPort": COORDINATOR_PORT}],
                 "resources": {"requests": chips, "limits": dict(chips)},
                 "securityContext": {"privileged": True},
                 "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}, {"name": "store", "mountPath": MOUNT}],

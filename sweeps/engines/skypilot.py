@@ -20,9 +20,11 @@ from scaling.record import Store, write_atomic
 from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State
-from sweeps.engines.gke_manifest import AGAIN, COORDINATOR_PORT, REFUSED
+from sweeps.engines.gke_manifest import AGAIN, REFUSED
 from sweeps.engines.slices import Slice, slice_of
 
+COORDINATOR_PORT = 8482  # JAX's own since 0.8.1
+ONE_VM = 8  # chips of the largest v5e or v6e slice that is one TPU VM
 QUEUE = ("sky", "jobs", "queue", "--all", "--output", "json")
 PHASES = {
     "PENDING": "waiting", "SUBMITTED": "waiting", "STARTING": "waiting", "RECOVERING": "waiting",
@@ -126,7 +128,7 @@ def script(of: Slice, words: list[str]) -> str:
 
 
 def _tasks(store: Store, sweep: str, configs: Sequence[RunConfig], chosen: Options) -> dict[str, dict[str, Any]]:
-    of, bucket = slice_of(chosen.topology), gang.bucket(chosen.bucket)
+    of, bucket = slice_of(chosen.topology, largest=ONE_VM), gang.bucket(chosen.bucket)
     return {
         name: task(
             name=gang.job_name(sweep, name), of=of, words=gang.train_words(store, name, sweep), bucket=bucket,

@@ -15,8 +15,7 @@ FLAT = {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x1
 CUBES = {
     8: "2x2x1", 16: "2x2x2", 32: "2x2x4", 64: "2x4x4", 128: "4x4x4", 256: "4x4x8", 512: "4x8x8", 1024: "8x8x8"
 }  # fmt: skip
-ONE_HOST = 8  # chips of the largest v5e and v6e slice that is one machine
-CHIPS_A_HOST = 4  # of all that are several
+CHIPS_A_HOST = 4  # of every slice of several machines; on the clusters that xpk makes, of all
 
 
 @dataclass(frozen=True)
@@ -48,8 +47,11 @@ class Slice:
     chips_a_host: int
 
 
-def slice_of(name: str) -> Slice:
-    """The slice of that name, such as v5e-16; SweepError lists the known ones."""
+def slice_of(name: str, *, largest: int = CHIPS_A_HOST) -> Slice:
+    """The slice of that name, such as v5e-16; SweepError lists the known ones.
+
+    largest: chips of the largest v5e or v6e slice that is one machine (of Cloud TPU's own VMs: 8).
+    """
     generation, _, size = name.partition("-")
     kind = KINDS.get(generation)
     if kind is None or not size.isdigit() or int(size) not in kind.slices:
@@ -57,5 +59,5 @@ def slice_of(name: str) -> Slice:
         raise SweepError(f"topology {name!r}: known are {known}")
     topology = kind.slices[int(size)]
     chips = math.prod(map(int, topology.split("x")))
-    a_host = chips if kind.slices is FLAT and chips <= ONE_HOST else CHIPS_A_HOST
+    a_host = chips if kind.slices is FLAT and chips <= largest else CHIPS_A_HOST
     return Slice(name, kind.node, topology, f"{kind.order}-{size}", chips // a_host, a_host)
