@@ -110,6 +110,7 @@ def test_names_fit_what_a_cluster_allows() -> None:
 KUBECTL = """#!/bin/sh
 echo "$@" >> "$CLUSTER/asked"
 case "$1" in
+  logs) printf 'step 3\\nout of memory\\n' ;;
   apply) cat > "$CLUSTER/applied.json" ;;
   get) if [ -e "$CLUSTER/deaf" ]; then echo "no route to host" >&2; exit 1; fi; cat "$CLUSTER/list.json" ;;
   delete) echo '{"items": []}' > "$CLUSTER/list.json" ;;
@@ -157,12 +158,13 @@ def test_a_gang_that_crashed_too_often_is_a_failed_record(store: Store, tiny: Ru
     answer(cluster, tiny, restarts=5, restartsCountTowardsMax=1)
     (died,) = gke.poll(of)
     assert (died["event"], died["attempt"], died["attempts"]) == ("died", 1, 3)
+    assert died["log"] == ["step 3", "out of memory"]
     failed = {"type": "Failed", "status": "True", "reason": "ReachedMaxRestarts", "message": "jobset failed"}
     answer(cluster, tiny, conditions=[failed])
     (end,) = gke.poll(of)
     record = store.read(run_id(tiny))
     assert record is not None and record.status == end["status"] == "failed"
-    assert "ReachedMaxRestarts" in record.about["error"]
+    assert "ReachedMaxRestarts" in record.about["error"] and record.about["error"].endswith(": out of memory")
 
 
 def test_a_success_without_a_record_is_waited_for_then_failed(store: Store, tiny: RunConfig, cluster: Path) -> None:
@@ -172,6 +174,14 @@ def test_a_success_without_a_record_is_waited_for_then_failed(store: Store, tiny
     of.late = 0.0
     (end,) = gke.poll(of)
     assert end["status"] == "failed" and "is --store the bucket" in end["error"]
+
+
+def test_a_refused_run_keeps_the_trainers_own_words(store: Store, tiny: RunConfig, cluster: Path) -> None:
+    of = submitted(store, tiny)
+    answer(cluster, tiny, conditions=[{"type": "Completed", "status": "True"}])
+    store.write(Record(run_id=run_id(tiny), config=tiny, status="failed", about={"error": "no such token file"}))
+    (end,) = gke.poll(of)
+    assert end["status"] == "failed" and end["error"] == "no such token file" and of.over
 
 
 def test_cancelled_runs_are_left_for_the_next_launch(store: Store, tiny: RunConfig, cluster: Path) -> None:

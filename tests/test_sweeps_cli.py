@@ -14,6 +14,7 @@ import pytest
 
 from scaling.config import RunConfig, from_dict, run_id
 from sweeps.corpus import find_or_prepare
+from sweeps.engines import ENGINES
 
 ROOT = Path(__file__).parents[1]
 
@@ -77,7 +78,7 @@ def test_a_sweep_is_not_named_by_a_path(tmp_path) -> None:
 
 def test_an_unknown_engine_is_one_line(tmp_path) -> None:
     said = refused("launch", "quickstart", "--store", str(tmp_path / "s"), "--engine", "abacus")
-    assert said == "engine 'abacus': known are local"
+    assert said == f"engine 'abacus': known are {', '.join(ENGINES)}"
 
 
 @pytest.fixture

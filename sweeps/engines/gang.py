@@ -25,6 +25,7 @@ EVERY = 15.0  # seconds between two looks
 LATE = 120.0  # seconds that a record may take from the job to a mounted bucket
 DEAF = 40  # looks in a row that may fail before we give up
 COMMAND_SECONDS = 120.0
+LOG_LINES = 5
 
 Event = dict[str, Any]
 Options = TypeVar("Options")
@@ -47,6 +48,7 @@ class Job:
     left: dict[str, RunConfig]  # runs that have not ended, in order
     states: Callable[[], Mapping[str, State]]  # by run_id; a job that is gone is absent
     delete: Callable[[], None]
+    log: Callable[[str], list[str]]  # the newest lines of a run's job
     attempts: int
     every: float = EVERY
     late: float = LATE
@@ -128,6 +130,14 @@ def call(words: Sequence[str], text: str | None = None) -> str:
     return done.stdout
 
 
+def tail(words: Sequence[str]) -> list[str]:
+    """The last lines that a command prints; none where it cannot (the machines that spoke may be gone)."""
+    try:
+        return [line for line in call(words).splitlines() if line.strip()][-LOG_LINES:]
+    except SweepError:
+        return []
+
+
 def write_configs(store: Store, configs: Sequence[RunConfig]) -> dict[str, RunConfig]:
     """Each run's config in the store, where its job reads it."""
     left = {run_id(config): config for config in configs}
@@ -174,12 +184,13 @@ def _look(job: Job, states: Mapping[str, State], now: float) -> list[Event]:
         elif state.phase == "failed":
             out.append(_fail(job, name, state.why or "its job failed"))
         elif state.phase == "succeeded":
-            if now - job.ended.setdefault(name, now) > job.late:
+            refused = record is not None and record.status == "failed"
+            if refused or now - job.ended.setdefault(name, now) > job.late:
                 out.append(_fail(job, name, "its job ended well with no finished record here: is --store the bucket?"))
         elif state.crashes > job.crashes.get(name, 0):
             job.crashes[name] = state.crashes
             out.append({"event": "died", "run_id": name, "how": "crashed on a host, all were started again",
-                        "log": [], "attempt": state.crashes, "attempts": job.attempts})  # fmt: skip
+                        "log": job.log(name), "attempt": state.crashes, "attempts": job.attempts})  # fmt: skip
     if not any(name in states for name in job.left):  # ended, or deleted by us or by another
         job.over, job.stopped = True, bool(job.left)
     return out
@@ -219,6 +230,7 @@ def _fail(job: Job, name: str, why: str) -> Event:
     if known is not None and known.status == "failed" and "error" in known.about:
         why = known.about["error"]
     else:
+        why += "".join(f": {line}" for line in job.log(name)[-1:])
         known = known or Record(
             run_id=name, config=config, status="failed", sweep=job.sweep,
             params=parameters(config.model), flops=run_flops(config),

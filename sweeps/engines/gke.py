@@ -19,7 +19,7 @@ from scaling.record import Store
 from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State
-from sweeps.engines.gke_manifest import RUN_LABEL, SWEEP_LABEL, manifest
+from sweeps.engines.gke_manifest import CONTAINER, RUN_LABEL, SWEEP_LABEL, manifest
 from sweeps.engines.slices import slice_of
 
 
@@ -66,6 +66,7 @@ def submit(
         store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1,
         states=lambda: _states(chosen.namespace, sweep, left),
         delete=lambda: _gone(chosen.namespace, sweep),
+        log=lambda name: gang.tail(_logs(chosen.namespace, name)),
     )  # fmt: skip
 
 
@@ -112,6 +113,11 @@ def _delete(namespace: str, sweep: str) -> list[str]:
 
 def _delete_one(namespace: str, name: str) -> list[str]:
     return ["kubectl", "delete", "jobsets.jobset.x-k8s.io", name, "--namespace", namespace, "--ignore-not-found"]
+
+
+def _logs(namespace: str, run: str) -> list[str]:
+    of = ["--namespace", namespace, "--selector", f"{RUN_LABEL}={run[:63]}", "--container", CONTAINER]
+    return ["kubectl", "logs", *of, "--tail", str(gang.LOG_LINES)]
 
 
 def _gone(namespace: str, sweep: str) -> None:

@@ -74,6 +74,7 @@ def submit(
         store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1,
         states=lambda: {name: state for name, (_, state) in _jobs(sweep, left).items()},
         delete=lambda: _stop(sweep, left),
+        log=lambda name: gang.tail(_logs(gang.job_name(sweep, name))),
     )  # fmt: skip
 
 
@@ -141,6 +142,10 @@ def _tasks(store: Store, sweep: str, configs: Sequence[RunConfig], chosen: Optio
 
 def _launch(name: str, file: str) -> list[str]:
     return ["sky", "jobs", "launch", "--name", name, "--yes", "--async", file]
+
+
+def _logs(name: str) -> list[str]:
+    return ["sky", "jobs", "logs", "--no-follow", "--tail", str(gang.LOG_LINES), "--name", name]
 
 
 def _stop(sweep: str, left: Mapping[str, RunConfig]) -> None:
