@@ -219,7 +219,7 @@ def said(found: dict[str, Any]) -> str:
         return f"{found['topology']}, batch {found['batch']} × {found['length']}: {found['refused']}"
     mesh = " × ".join(f"{axis} {size}" for axis, size in found["mesh"].items() if size > 1) or "one chip"
     total, hbm = found["memory"].get("total"), found["memory"]["hbm"]
-    needs = f"{total / 1e9:.2f} of {hbm / 1e9:.0f} GB a chip" if total else f"more than {hbm / 1e9:.0f} GB a chip"
+    needs = f"{total / 1e9:.2f} of {hbm / 1e9:.1f} GB a chip" if total else f"more than {hbm / 1e9:.1f} GB a chip"
     verb = "fits" if found["fits"] else "does NOT fit"
     lines = [f"{found['topology']} ({mesh}), batch {found['batch']} × {found['length']}: {verb}, {needs}"]
     for part, size in found["memory"].items():

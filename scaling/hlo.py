@@ -14,6 +14,7 @@ CALLED = re.compile(r"(?:calls|body|to_apply)=%?([\w.-]+)")
 BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 CONDITION = re.compile(r"condition=%?([\w.-]+)")
 LIMIT = re.compile(r"= [su]32\[\]\S* constant\((\d+)\)")
+END = re.compile(r"^\}(, execution_thread=.*)?$")  # a kernel's metadata has lines of its own that begin so too
 TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
 
 
@@ -63,7 +64,7 @@ def computations(text: str) -> tuple[dict[str, list[str]], str]:
             at = head[2]
             bodies[at] = []
             entry = at if head[1] else entry
-        elif line.startswith("}"):
+        elif END.match(line):
             at = ""
         elif at:
             bodies[at].append(line)

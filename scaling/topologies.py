@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from scaling.checked import require
 
+GIB = 2**30
 FLAT = {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16", 256: "16x16"}
 CUBES = {
     8: "2x2x1", 16: "2x2x2", 32: "2x2x4", 64: "2x4x4", 128: "4x4x4", 256: "4x4x8", 512: "4x8x8", 1024: "8x8x8"
@@ -22,16 +23,16 @@ class Generation:
     """What a chip has, and the slices there are: number in the name to chips along each axis."""
 
     slices: dict[int, str]
-    hbm: int  # bytes a chip
+    hbm: int  # bytes a chip that a program may use: libtpu 0.0.42 says so of one that needs more
     flops: float  # bfloat16 FLOP/s a chip, at its peak
     options: tuple[tuple[str, str], ...] = ()  # that libtpu wants beside the name
 
 
 GENERATIONS = {
-    "v4": Generation(CUBES, 32 * 10**9, 275e12, (("chip_config_name", "megacore"),)),
-    "v5e": Generation(FLAT, 16 * 10**9, 197e12),
-    "v5p": Generation(CUBES, 95 * 10**9, 459e12),
-    "v6e": Generation(FLAT, 32 * 10**9, 918e12),
+    "v4": Generation(CUBES, int(30.75 * GIB), 275e12, (("chip_config_name", "megacore"),)),
+    "v5e": Generation(FLAT, int(15.75 * GIB), 197e12),
+    "v5p": Generation(CUBES, int(95.74 * GIB), 459e12),
+    "v6e": Generation(FLAT, int(31.25 * GIB), 918e12),
 }
 
 

@@ -32,6 +32,9 @@ LOOPED = """HloModule step
 
 %body (p.1: (s32[], f32[8])) -> (s32[], f32[8]) {
   %sent = (bf16[4,2]{1,0}, bf16[4,2]{1,0}, u32[]{:S(2)}, u32[]{:S(2)}) collective-permute-start(%y), channel_id=1
+  %kernel = f32[8]{0} custom-call(%x), frontend_attributes={kernel_metadata={
+"block": 512
+}}, metadata={op_name="kernel"}
   %f = f32[32]{0} fusion(%x), kind=kCustom, calls=%fused
 }
 

@@ -75,18 +75,20 @@ class Experts(nnx.Module):
         place_BN = jnp.sum((jnp.cumsum(mine_BNE, axis=1) - 1) * mine_BNE, axis=-1)
         kept_BN = place_BN < C
         slot_BN = jnp.where(kept_BN, chosen_BN * C + place_BN, E * C)  # the last one is nobody's
-        row_B1, token_1N = jnp.arange(B)[:, None], (jnp.arange(L * k) // k)[None]
-        empty_BS = jnp.full((B, E * C + 1), L)
-        token_BS = empty_BS.at[row_B1, slot_BN].set(jnp.broadcast_to(token_1N, (B, L * k)))[:, :-1]
+        token_N, empty_S = jnp.arange(L * k) // k, jnp.full(E * C + 1, L)
+        # each sequence by itself (vmap), so that the compiler sees that no device needs another's
+        token_BS = jax.vmap(lambda slot_N: empty_S.at[slot_N].set(token_N))(slot_BN)[:, :-1]
         padded_BLD = jnp.pad(x_BLD, ((0, 0), (0, 1), (0, 0)))
-        x_BECD = over_experts(padded_BLD[row_B1, token_BS].reshape(B, E, C, D))
+        x_BSD = shard.rows(jax.vmap(lambda x_LD, token_S: x_LD[token_S])(padded_BLD, token_BS))
+        x_BECD = over_experts(x_BSD.reshape(B, E, C, D))
 
         def product(x: jax.Array, w: jax.Array) -> jax.Array:
             return jnp.einsum("BECx,ExF->BECF", x, w.astype(x.dtype))
 
         y_BECD = over_experts(product(self.hidden(product, x_BECD), self.down_EFD[...]))
         y_BSD = jnp.pad(shard.rows(y_BECD.reshape(B, E * C, D)), ((0, 0), (0, 1), (0, 0)))
-        y_BLkD = y_BSD[row_B1, slot_BN].reshape(B, L, k, D)  # zeros where the choice was dropped
+        y_BND = jax.vmap(lambda y_SD, slot_N: y_SD[slot_N])(y_BSD, slot_BN)
+        y_BLkD = shard.rows(y_BND).reshape(B, L, k, D)  # zeros where the choice was dropped
         out_BLD = jnp.sum(y_BLkD * gates_BLk[..., None].astype(y_BLkD.dtype), axis=2)
         return out_BLD, 1 - jnp.mean(kept_BN.astype(jnp.float32))
 
