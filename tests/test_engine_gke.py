@@ -184,6 +184,14 @@ def test_a_refused_run_keeps_the_trainers_own_words(store: Store, tiny: RunConfi
     assert end["status"] == "failed" and end["error"] == "no such token file" and of.over
 
 
+def test_an_earlier_launchs_failure_is_not_this_ones_reason(store: Store, tiny: RunConfig, cluster: Path) -> None:
+    store.write(Record(run_id=run_id(tiny), config=tiny, status="failed", about={"error": "no such token file"}))
+    of = submitted(store, tiny)
+    answer(cluster, tiny, conditions=[{"type": "Failed", "status": "True", "reason": "ImageGone"}])
+    (end,) = gke.poll(of)
+    assert "ImageGone" in end["error"] and "token file" not in end["error"]
+
+
 def test_cancelled_runs_are_left_for_the_next_launch(store: Store, tiny: RunConfig, cluster: Path) -> None:
     of = submitted(store, tiny)
     answer(cluster, tiny)

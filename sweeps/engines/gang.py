@@ -62,6 +62,10 @@ class Job:
     over: bool = False
     stopped: bool = False
     error: str | None = None
+    before: dict[str, Record | None] = field(init=False)  # records of an earlier launch
+
+    def __post_init__(self) -> None:
+        self.before = {name: self.store.read(name) for name in self.left}
 
 
 def given(kind: type[Options], options: Mapping[str, str]) -> Options:
@@ -184,8 +188,7 @@ def _look(job: Job, states: Mapping[str, State], now: float) -> list[Event]:
         elif state.phase == "failed":
             out.append(_fail(job, name, state.why or "its job failed"))
         elif state.phase == "succeeded":
-            refused = record is not None and record.status == "failed"
-            if refused or now - job.ended.setdefault(name, now) > job.late:
+            if _told(job, name, record) or now - job.ended.setdefault(name, now) > job.late:
                 out.append(_fail(job, name, "its job ended well with no finished record here: is --store the bucket?"))
         elif state.crashes > job.crashes.get(name, 0):
             job.crashes[name] = state.crashes
@@ -223,11 +226,16 @@ def _end(job: Job, name: str, record: Record) -> Event:
     return event
 
 
+def _told(job: Job, name: str, record: Record | None) -> bool:
+    """Whether the trainer has recorded a failure since we began; one of an earlier launch says nothing of this."""
+    return record is not None and record.status == "failed" and record != job.before[name]
+
+
 def _fail(job: Job, name: str, why: str) -> Event:
     """Records that a run failed for good, in the trainer's own words where it left some."""
     config = job.left.pop(name)
     known = job.store.read(name)
-    if known is not None and known.status == "failed" and "error" in known.about:
+    if known is not None and _told(job, name, known) and "error" in known.about:
         why = known.about["error"]
     else:
         why += "".join(f": {line}" for line in job.log(name)[-1:])
