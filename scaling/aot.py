@@ -100,8 +100,8 @@ def verdict(
     """Whether the step of a run fits a slice: bytes a chip, collectives of one step, seconds; JSON.
 
     fits; topology, chips, mesh, batch, length; memory: arguments, outputs, aliased, temporaries, code, total and hbm,
-    bytes a chip; collectives: count and bytes a chip by kind; flops of one step, and seconds at the chips' peak;
-    where it cannot be laid out, refused: why;
+    bytes a chip; collectives: count and bytes a chip by kind; kernels: those of Pallas; flops of one
+    step, and seconds at the chips' peak; where it cannot be laid out, refused: why;
     where it does not fit also largest (buffers) and would_fit (changes of placement that were compiled and do).
     """
     try:
@@ -226,6 +226,7 @@ def said(found: dict[str, Any]) -> str:
         lines += [f"  {part:12} {size / 1e9:10.3f} GB"]
     for kind, of in found.get("collectives", {}).items():
         lines += [f"  {kind:20} {of['count']:6} a step  {of['bytes'] / 1e9:10.3f} GB a chip"]
+    lines += [f"  kernels: {', '.join(found['kernels'])}"] if found.get("kernels") else []
     for buffer in found.get("largest", []):
         lines += [f"  largest: {buffer['bytes'] / 1e9:.3f} GB  {buffer['what'][:100]}"]
     for one in found.get("would_fit", []):

@@ -18,7 +18,7 @@ from jax.experimental import topologies
 
 from scaling import shard
 from scaling.config import ConfigError, Placement, RunConfig, from_dict
-from scaling.hlo import collectives
+from scaling.hlo import collectives, kernels
 from scaling.program import lower_step, shape_of
 from scaling.topologies import Topology, topology
 
@@ -98,7 +98,8 @@ def measured(step: Any) -> dict[str, Any]:
     parts["total"] = sum(parts.values()) - 2 * parts["aliased"]
     costs = step.cost_analysis() or {}
     seconds = (costs[0] if isinstance(costs, list) else costs).get("optimal_seconds", -1.0)
-    found = {"memory": parts, "collectives": collectives(step.as_text())}
+    text = step.as_text()
+    found = {"memory": parts, "collectives": collectives(text), "kernels": kernels(text)}
     return found | ({"compiler_seconds": seconds} if seconds > 0 else {})  # it is often negative: then it is none
 
 

@@ -15,6 +15,7 @@ BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 CONDITION = re.compile(r"condition=%?([\w.-]+)")
 LIMIT = re.compile(r"= [su]32\[\]\S* constant\((\d+)\)")
 END = re.compile(r"^\}(, execution_thread=.*)?$")  # a kernel's metadata has lines of its own that begin so too
+KERNEL = re.compile(r"%([A-Za-z_-]+)[\w.-]* = .* custom-call\(.*custom_call_target=\"tpu_custom_call\"")
 TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
 
 
@@ -44,6 +45,11 @@ def collectives(text: str) -> dict[str, dict[str, int]]:
 
     walk(entry, 1)
     return {kind: {"count": count[kind], "bytes": size[kind]} for kind in KINDS if count[kind]}
+
+
+def kernels(text: str) -> list[str]:
+    """The Pallas kernels of a TPU's program, by name, each once; none where XLA computes everything."""
+    return sorted(set(KERNEL.findall(text)))
 
 
 def trips(line: str, bodies: dict[str, list[str]]) -> int:
