@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     launching.add_argument("--engine", default="local", help="where (default: local, this machine)")
     launching.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the engine")
     launching.add_argument("--dry-run", action="store_true", help="print the engine's files and commands, start none")
+    launching.add_argument("--separate", action="store_true", help="a process a run, nothing shared: to compare")
     launching.add_argument("--as", dest="as_name", metavar="NAME", help="name of the sweep in the store")
 
     asking = add("status", "what is done, running, waiting, failed and why", store=True)
@@ -134,7 +135,7 @@ def run_launch(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(dry_run(store, name, configs, corpus, args.engine, options))
         return 0
-    return launch(store, name, configs, corpus, engine_name=args.engine, engine_options=options)
+    return launch(store, name, configs, corpus, engine_name=args.engine, engine_options=options, separate=args.separate)
 
 
 def run_status(args: argparse.Namespace) -> int:

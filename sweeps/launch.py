@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import os
 import signal
@@ -100,11 +101,17 @@ def launch(
     engine_name: str = "local",
     command: Sequence[str] | None = None,
     engine_options: Mapping[str, str] | None = None,
+    separate: bool = False,
 ) -> int:
-    """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 75 stopped (launch again)."""
+    """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 75 stopped (launch again).
+
+    separate: a process for each run, nothing shared.
+    """
     chosen = engine(engine_name)
     if engine_options and chosen.dry_run is None:
         raise SweepError(f"engine {engine_name} takes no --option")
+    if separate and engine_name != "local":
+        raise SweepError(f"--separate: engine {engine_name} has none; leave it out, or --engine local")
     store.check_writable()
     with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
         todo = plan(configs, corpus, store)
@@ -112,12 +119,16 @@ def launch(
         skipped = len(todo.runs) - len(todo.left)
         if skipped:
             print(f"{skipped} of {len(todo.runs)} runs are done: skipped", file=sys.stderr)
+        if separate:  # none is spared what another has trained
+            todo = dataclasses.replace(todo, runs=[dataclasses.replace(run, from_step=0) for run in todo.runs])
         of = meter(todo)
         error = None
         if todo.left:
             options: dict[str, Any] = {"command": command} if command else {}
             if chosen.dry_run is not None:
                 options["options"] = engine_options or {}
+            if separate:
+                options["separate"] = True
             job = chosen.submit(store, sweep, [run.config for run in todo.left], keep_open=(lock,), **options)
             with Display(sweep, of) as display:
                 while not job.over:

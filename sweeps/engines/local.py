@@ -20,6 +20,7 @@ from scaling.models.counts import parameters, run_flops
 from scaling.record import Record, Store, write_atomic
 
 TRAIN = (sys.executable, "-m", "scaling", "train")
+ALONE = ("--place", "share=false")  # a run that starts from no other's checkpoint
 RESTARTS = 2  # of one run, after its process died without a word
 STOPPED = 75  # the trainer's exit status after a signal, everything saved
 LOG_LINES = 5
@@ -36,6 +37,8 @@ class Job:
     restarts: int
     keep_open: tuple[int, ...]
     left: dict[str, RunConfig]  # runs that have not ended, in order
+    separate: bool = False  # a process for each run, none starting from another's checkpoint
+    given: tuple[str, ...] = ()  # runs of this child
     deaths: dict[str, int] = field(default_factory=dict)
     current: str | None = None
     child: subprocess.Popen[str] | None = None
@@ -61,11 +64,21 @@ def submit(
     command: Sequence[str] = TRAIN,
     restarts: int = RESTARTS,
     keep_open: Sequence[int] = (),
+    separate: bool = False,
 ) -> Job:
-    """Starts the child on these runs, in this order. keep_open: file descriptors that it inherits."""
+    """Starts the child on these runs, in this order. keep_open: file descriptors that it inherits.
+
+    separate: a child for each run in turn, and nothing shared: what sharing saves is measured against it.
+    """
     left = {run_id(config): config for config in configs}
     job = Job(
-        store=store, sweep=sweep, command=tuple(command), restarts=restarts, keep_open=tuple(keep_open), left=left
+        store=store,
+        sweep=sweep,
+        command=tuple(command),
+        restarts=restarts,
+        keep_open=tuple(keep_open),
+        left=left,
+        separate=separate,
     )
     for name, config in left.items():
         write_atomic(store.run_dir(name) / "config.json", dumps(config).encode())
@@ -96,8 +109,10 @@ def cancel(job: Job) -> None:
 
 
 def _start(job: Job) -> None:
-    configs = [str(job.store.run_dir(name) / "config.json") for name in job.left]
+    job.given = tuple(job.left)[:1] if job.separate else tuple(job.left)
+    configs = [str(job.store.run_dir(name) / "config.json") for name in job.given]
     command = [*job.command, *configs, "--store", str(job.store.root), "--sweep", job.sweep, "--events"]
+    command += ALONE if job.separate else ()
     with job.log.open("a") as log:
         job.log_start = log.tell()
         job.child = subprocess.Popen(
@@ -156,6 +171,8 @@ def _ended(job: Job) -> list[Event]:
         job.over = True
     elif status == STOPPED or job.cancelled:
         job.over = job.stopped = True
+    elif not any(name in job.left for name in job.given):
+        _start(job)
     elif status == 2:
         job.over, job.error = True, _last_line(job) or "the trainer refused its arguments"
     else:
