@@ -127,7 +127,8 @@ def seconds(work: Callable[[], Any]) -> float:
 
 def measure(of: RunConfig, steps: int, rounds: int, rate: float, beside: tuple[str, ...]) -> dict[str, Any]:
     """Speed of one size: tokens/s, share of the matrix-product rate, compile seconds, peak memory, and PyTorch's."""
-    compiled, _ = program(of, Placement(data=1, compile_cache=False))
+    devices = jax.device_count() if jax.default_backend() == "cpu" else 1  # PyTorch has one GPU, and all the cores
+    compiled, _ = program(of, Placement(data=devices, compile_cache=False))
     state = compiled.init(0)
     tokens = np.random.default_rng(0).integers(0, of.model.vocab, (of.batch, of.data.length + 1)).astype(np.int32)
     rows = jax.device_put(tokens, compiled.batch_sharding)
@@ -147,6 +148,7 @@ def measure(of: RunConfig, steps: int, rounds: int, rate: float, beside: tuple[s
     flops = counts.training_flops(of.model, of.data.length, of.batch)["total"]
     memory = compiled.step.memory_analysis()
     result: dict[str, Any] = {
+        "devices": devices,
         "steps": steps,
         "turns": rounds,
         "tokens_per_second": per_step / steps_time(median["ours"], steps),
