@@ -12,6 +12,7 @@ from analysis.commands import (
     figure,
     fit,
     laws,
+    nextruns,
     observational,
     optimum,
     options,
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line; nothing heavy is imported for --help."""
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for one in (table, laws, fit, optimum, conventions, backtest, simulate, observational, bench, figure):
+    for one in (table, laws, fit, optimum, conventions, backtest, simulate, nextruns, observational, bench, figure):
         one.add(commands)
     return top
 
@@ -37,6 +38,7 @@ COMMANDS = {
     "conventions": conventions.run,
     "backtest": backtest.run,
     "simulate": simulate.run,
+    "next": nextruns.run,
     "observational": observational.run,
     "bench": bench.run,
     "figure": figure.figure,

@@ -1,0 +1,132 @@
+"""Which runs to add: what a design must keep to, and that the interval it promises is the one that comes."""
+
+import csv
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import command
+
+from analysis import design
+from analysis.fitting import fit
+from analysis.nextruns import Target, advise, candidates, pick
+from analysis.points import Points
+from analysis.simulate import HOFFMANN, sweep
+from analysis.where import DataError
+
+TARGET = Target(C=3e23)
+
+
+def noisy(seed: int, noise: float = 0.003, below: float = 1e21) -> Points:
+    """The cheaper three of the four budgets of an isoFLOP grid on Hoffmann's surface."""
+    clean = sweep("chinchilla", HOFFMANN, "isoflop", 20)
+    clean = clean.where(below > clean.C)
+    L = clean.L * np.exp(noise * np.random.default_rng(seed).standard_normal(len(clean)))
+    return Points(clean.N, clean.D, clean.C, L, clean.names, budgets=clean.budgets)
+
+
+@pytest.fixture(scope="module")
+def found():
+    return fit(noisy(0), bootstrap=200)
+
+
+def random_candidates(K: int) -> design.Candidates:
+    random = np.random.default_rng(3)
+    J, have = random.standard_normal((4, 3, K)), 0.1 * np.tile(np.eye(3), (4, 1, 1))
+    C = np.exp(random.standard_normal(K))
+    return design.Candidates(C, C, C, J * np.sqrt(C), have, random.standard_normal((4, 3)))
+
+
+def test_what_one_more_run_tells_is_what_the_whole_design_tells_with_it() -> None:
+    of = random_candidates(12)
+    each = of.with_each([2, 5])
+    assert each == pytest.approx([of.spread([2, 5, k]) for k in range(12)], rel=1e-10)
+
+
+def test_the_design_is_as_good_as_the_best_of_all() -> None:
+    of = random_candidates(12)
+    all_ = [list(c) for r in range(1, 5) for c in itertools.combinations(range(12), r) if of.C[list(c)].sum() <= 4.0]
+    best = min(of.spread(one) for one in all_)
+    chosen = design.choose(of, 4.0, 4)
+    assert of.C[chosen].sum() <= 4.0 and len(chosen) == len(set(chosen)) <= 4
+    assert of.spread(chosen) == pytest.approx(best, abs=0.02)
+
+
+def test_gradients_are_those_of_the_law(found) -> None:
+    of = candidates(found, Target(N=1e10, D=1e12), 1e21)
+    k = len(of) // 2  # a run at (N, D) has the gradient of the target at (N, D)
+    at = candidates(found, Target(N=float(of.N[k]), D=float(of.D[k])), 1e21)
+    assert at.g == pytest.approx(of.J[:, :, k], rel=1e-5, abs=1e-9)
+
+
+def test_no_run_is_beyond_what_was_allowed(found) -> None:
+    sizes = [1e8, 3e8, 1e9, 3e9]
+    advice = advise(found, TARGET, 1e22, largest=2e21, most=6, sizes=sizes, ratios=(5, 100), worth=0)
+    assert 1 <= len(advice.runs) <= 6 and sum(run["C"] for run in advice.runs) <= 1e22 * (1 + 1e-9)
+    for run in advice.runs:
+        assert run["N"] in sizes and run["C"] <= 2e21 and 5 <= run["tokens_per_parameter"] <= 100
+        assert run["D"] >= found.points.D.min() * 0.999
+        assert run["C"] == pytest.approx(6 * run["N"] * run["D"])
+
+
+def test_more_budget_never_promises_less(found) -> None:
+    advice = advise(found, TARGET, 1e22)
+    ratios = [ratio for _, ratio in advice.curve]
+    assert ratios == sorted(ratios, reverse=True) and advice.ratio < 0.6
+    low, high = advice.expected()
+    assert advice.interval[0] < low < advice.value < high < advice.interval[1]
+
+
+def test_the_interval_that_comes_is_the_one_promised(found) -> None:
+    N, D, promised = pick(found, TARGET, 1e22, largest=3e21, most=10, ratios=(1, 1000))
+    now, then = [], []
+    for seed in range(20):
+        have = noisy(seed)
+        L = sum([1.69, 406.4 * N**-0.34, 410.7 * D**-0.28])
+        L = L * np.exp(0.003 * np.random.default_rng(seed + 100).standard_normal(len(N)))
+        both = {"N": np.append(have.N, N), "D": np.append(have.D, D), "L": np.append(have.L, L)}
+        for widths, source in ((now, have), (then, both)):
+            at = fit(source, bootstrap=200).optimum.at(3e23)
+            widths.append(np.log(at["intervals"]["L"][1] / at["intervals"]["L"][0]))
+    assert np.median(then) / np.median(now) == pytest.approx(promised, rel=0.35)
+
+
+def test_where_a_doubling_brings_little_nothing_is_advised() -> None:
+    many = sweep("chinchilla", HOFFMANN, "isoflop", 200)
+    many = Points(many.N, many.D, many.C, many.L * np.exp(0.003 * np.sin(np.arange(len(many)) * 7.3)), many.names)
+    advice = advise(fit(many, bootstrap=100), TARGET, 3e19)
+    assert advice.runs == () and advice.why.startswith("nothing is worth adding")
+    assert advice.expected() == pytest.approx(advice.interval)
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"C": 1e24, "N": 1e9}, {"N": 1e9}, {"C": -1.0}, {"N": 1e9, "D": 1e9, "what": "N"}]
+)
+def test_a_target_that_is_none_is_refused(given) -> None:
+    with pytest.raises(DataError, match="target"):
+        Target(**given)
+
+
+def test_the_command_says_the_runs(tmp_path: Path) -> None:
+    source, points = tmp_path / "runs.csv", noisy(0)
+    with source.open("w") as file:
+        csv.writer(file).writerows([("N", "D", "L"), *zip(points.N, points.D, points.L, strict=True)])
+    words = ("analysis", "next", source, "--target", "C=3e23", "--budget", "5e21", "--bootstrap", "200")
+    done = command(*words, "--json", "-", "--of", "N", "--figure", tmp_path / "next.svg")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["runs"] and said["flops"] <= 5e21 and said["target"] == {"C": 3e23, "what": "N"}
+    assert (tmp_path / "next.svg").stat().st_size > 5000
+    shown = command(*words)
+    assert shown.returncode == 0 and "runs," in shown.stdout and "FLOPs" in shown.stdout
+    for more, says in (
+        (("--ratio", "640"), "must be a range such as 5:640"),
+        (("--ratio", "5e9:6e9"), "raise the budget or widen the ratio"),
+        (("--law", "kaplan-n"), "no optimum at a C"),
+        (("--law", "kaplan-c"), "takes a law of the loss in N and D"),
+        (("--worth", "1"), "worth 1"),
+    ):
+        bad = command(*words, *more)
+        assert bad.returncode == 2 and says in bad.stderr and bad.stderr.count("\n") == 1, bad.stderr
