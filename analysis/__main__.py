@@ -9,6 +9,7 @@ from analysis.commands import (
     backtest,
     bench,
     conventions,
+    fewer,
     figure,
     fit,
     laws,
@@ -25,7 +26,8 @@ def parser() -> argparse.ArgumentParser:
     """The command line; nothing heavy is imported for --help."""
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for one in (table, laws, fit, optimum, conventions, backtest, simulate, nextruns, observational, bench, figure):
+    fits = (fit, optimum, conventions, backtest, simulate, observational)
+    for one in (table, laws, *fits, nextruns, fewer, bench, figure):
         one.add(commands)
     return top
 
@@ -39,6 +41,7 @@ COMMANDS = {
     "backtest": backtest.run,
     "simulate": simulate.run,
     "next": nextruns.run,
+    "simulate-next": fewer.run,
     "observational": observational.run,
     "bench": bench.run,
     "figure": figure.figure,

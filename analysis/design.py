@@ -109,19 +109,28 @@ def _best(of: Candidates, chosen: list[int], budget: float, pull: float = 0.0) -
 
 
 def _exchanged(of: Candidates, chosen: list[int], budget: float, most: int) -> list[int]:
-    """Each run in turn given for the best that its FLOPs and what is left can buy, until no exchange helps."""
+    """Each run in turn given for the best that its FLOPs and what is left can buy, until no exchange helps.
+
+    For one run, or for two in its place.
+    """
     for _ in range(PASSES):
         before = of.spread(chosen)
-        for at in range(len(chosen)):
-            others = chosen[:at] + chosen[at + 1 :]
-            new = _best(of, others, budget)
-            if new is not None and of.spread([*others, new]) < of.spread(chosen) - BETTER:
-                chosen = [*chosen[:at], new, *chosen[at + 1 :]]
-        while len(chosen) < most and (more := _best(of, chosen, budget)) is not None:
-            chosen = [*chosen, more]
+        for one in list(chosen):
+            chosen = min((chosen, *_without(of, chosen, one, budget, most)), key=of.spread)
         if of.spread(chosen) > before - BETTER:
             break
     return chosen
+
+
+def _without(of: Candidates, chosen: list[int], one: int, budget: float, most: int) -> list[list[int]]:
+    """The chosen runs with others instead of one: filled up by narrowing alone, and by narrowing a FLOP."""
+    out = []
+    for pull in (0.0, 1.0):
+        new = [at for at in chosen if at != one]
+        while len(new) < min(most, len(chosen) + 1) and (more := _best(of, new, budget, pull)) is not None:
+            new.append(more)
+        out.append(new)
+    return out
 
 
 def ordered(of: Candidates, chosen: list[int]) -> list[int]:

@@ -20,7 +20,7 @@ from analysis.where import DataError
 
 DRAWS = 48  # of the fit's bootstrap that the design is made for
 STEP = 1.5  # between the sizes tried, where none are given
-WIDER = 2.0  # tokens a parameter may go beyond those of the runs by this factor
+WIDER = 3.0  # tokens a parameter may go beyond those of the runs by this factor
 WORTH = 0.05  # a doubling of the spending must narrow the interval by this share
 TRIFLE = 0.005  # a run without which the interval is wider by less is left out
 HALVINGS = 5  # of the budget, at which the expected interval is told
@@ -132,10 +132,10 @@ def advise(
     ratio = np.minimum.accumulate([np.exp(0.5 * (of.spread(one) - now)) for one in designs])
     at = _stop(np.concatenate([[1.0], ratio]), worth) - 1
     chosen = design.ordered(of, design.pruned(of, designs[at], TRIFLE)) if at >= 0 else []
-    value, interval = _interval(fit, target)
+    value, bounds = interval(fit, target)
     curve = tuple((float(of.C[one].sum()), float(r)) for one, r in zip(designs, ratio, strict=True))
     why = _why(at, len(spends), ratio, budget, worth)
-    return Advice(target, value, interval, fit.level, budget, _runs(of, chosen, now), curve, why)
+    return Advice(target, value, bounds, fit.level, budget, _runs(of, chosen, now), curve, why)
 
 
 def pick(
@@ -231,7 +231,7 @@ def per_token(fit: Fit) -> float:
     return float(np.median(fit.points.C / (fit.points.N * fit.points.D)))
 
 
-def _interval(fit: Fit, target: Target) -> tuple[float, tuple[float, float]]:
+def interval(fit: Fit, target: Target) -> tuple[float, tuple[float, float]]:
     """The target now: estimate, and interval of the draws."""
     from analysis import doubt
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import command
 
-from analysis import design
+from analysis import design, fewer
 from analysis.fitting import fit
 from analysis.nextruns import Target, advise, candidates, pick
 from analysis.points import Points
@@ -130,3 +130,22 @@ def test_the_command_says_the_runs(tmp_path: Path) -> None:
     ):
         bad = command(*words, *more)
         assert bad.returncode == 2 and says in bad.stderr and bad.stderr.count("\n") == 1, bad.stderr
+
+
+def test_a_design_is_held_to_its_share_and_its_promise() -> None:
+    found = fewer.study("chinchilla", draws=3, bootstrap=100, shares=(0.5,))
+    (half,) = found.designs
+    assert half.failed == 0 and half.runs <= 40 and half.share == 0.5
+    assert found.grid.runs == 20 and found.flops == pytest.approx(sweep("chinchilla", HOFFMANN, "isoflop", 20).C.sum())
+    assert 0.5 < found.promised < 2 and half.width < 1.5 * found.grid.width
+    assert found.enough in (0.5, np.inf)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("truth", fewer.TRUTHS)
+def test_half_of_the_grids_compute_is_enough(truth: str) -> None:
+    found = fewer.study(truth, draws=50, shares=(0.5,))
+    (half,) = found.designs
+    assert found.enough <= 0.5 and half.failed == 0
+    assert half.width <= found.grid.width and half.off <= found.grid.off
+    assert half.coverage >= 0.85

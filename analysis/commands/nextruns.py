@@ -27,7 +27,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one.add_argument("--runs", type=int, default=20, help="at most so many (20)")
     one.add_argument("--largest", type=float, metavar="C", help="FLOPs of one run at most (the budget)")
     one.add_argument("--sizes", metavar="N,..", help="numbers of parameters that can be trained (any)")
-    one.add_argument("--ratio", metavar="LO:HI", help="tokens a parameter (those of the runs, twice as far either way)")
+    one.add_argument("--ratio", metavar="LO:HI", help="tokens a parameter (those of the runs, three times as far)")
     one.add_argument("--worth", type=float, default=0.05, help="narrowing that a doubling must bring (0.05)")
     one.add_argument("--json", metavar="FILE", help="write it as JSON (- for standard output)")
     one.add_argument("--figure", metavar="FILE", help="draw the runs over those there are (.pdf, .png or .svg)")
