@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scaling.config import ConfigError
 from scaling.record import Store, StoreError
+from sweeps import next as following
 from sweeps.corpus import Corpus, PrepareError, SweepError, find_or_prepare, for_planning
 from sweeps.definitions import DEFINITIONS, definition
 from sweeps.plan import Plan, plan
@@ -56,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
 
     asking = add("status", "what is done, running, waiting, failed and why", store=True)
     asking.add_argument("--json", action="store_true", help="for a program to read")
+    following.add(commands)
     return top
 
 
@@ -153,6 +155,7 @@ COMMANDS = {
     "check": run_check,
     "launch": run_launch,
     "status": run_status,
+    "next": following.run,
 }
 
 

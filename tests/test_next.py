@@ -5,6 +5,7 @@ import itertools
 import json
 from pathlib import Path
 
+import known_store
 import numpy as np
 import pytest
 from conftest import command
@@ -15,6 +16,11 @@ from analysis.nextruns import Target, advise, candidates, pick
 from analysis.points import Points
 from analysis.simulate import HOFFMANN, sweep
 from analysis.where import DataError
+from scaling.models.counts import parameters
+from scaling.record import Store
+from sweeps.budget import isoflop
+from sweeps.corpus import read
+from sweeps.definitions.quickstart import BUDGETS, WIDTHS
 
 TARGET = Target(C=3e23)
 
@@ -139,6 +145,57 @@ def test_a_design_is_held_to_its_share_and_its_promise() -> None:
     assert found.grid.runs == 20 and found.flops == pytest.approx(sweep("chinchilla", HOFFMANN, "isoflop", 20).C.sum())
     assert 0.5 < found.promised < 2 and half.width < 1.5 * found.grid.width
     assert found.enough in (0.5, np.inf)
+
+
+def swept(store: Store, corpus: Path) -> Store:
+    """An isoFLOP grid of the rules' runs on the corpus, their losses on the surface of known_store."""
+    of = read(corpus)
+    random = np.random.default_rng(0)
+    for config in isoflop(
+        of, widths=WIDTHS, budgets=BUDGETS, sizes_per_budget=5, tokens_per_parameter=40.0, length=128
+    ):
+        N = parameters(config.model)["total"]
+        final = known_store.loss(N, config.tokens) * float(np.exp(0.003 * random.standard_normal()))
+        store.write(known_store.record(config, "done", final))
+    return store
+
+
+def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpus: Path) -> None:
+    have = {record.run_id for record in swept(store, corpus).records()}
+    words = (
+        "sweeps",
+        "next",
+        store.root,
+        "--target",
+        "C=1e14",
+        "--budget",
+        "2e12",
+        "--runs",
+        "6",
+        "--bootstrap",
+        "200",
+    )
+    done = command(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert 1 <= len(said["runs"]) <= 6 and said["cost"]["flops_separate"] <= 2e12
+    advised = sorted((round(run["N"]), run["D"]) for run in said["advice"]["runs"])
+    for run, (N, D) in zip(sorted(said["runs"], key=lambda run: (run["N"], run["D"])), advised, strict=True):
+        assert run["N"] == N and run["D"] == pytest.approx(D, rel=0.15) and 5 * 0.85 < run["D"] / N < 640
+        assert run["run_id"] not in have and run["config"]["data"]["tokens"] == read(corpus).tokens
+    low, high = said["advice"]["interval"]
+    assert said["advice"]["expected"]["ratio"] < 1 and low < said["advice"]["value"] < high
+    shown = command(*words)
+    assert shown.returncode == 0 and "expected after these runs" in shown.stdout and "left to run" in shown.stdout
+
+
+def test_next_says_what_is_missing(store: Store) -> None:
+    for words, says in (
+        ((store.root, "--target", "C=1e14", "--budget", "2e12"), "launch a sweep first"),
+        ((store.root / "none", "--target", "C=1e14", "--budget", "2e12"), "not a store"),
+    ):
+        done = command("sweeps", "next", *words)
+        assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 @pytest.mark.long
