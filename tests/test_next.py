@@ -18,7 +18,9 @@ from analysis.simulate import HOFFMANN, sweep
 from analysis.where import DataError
 from scaling.models.counts import parameters
 from scaling.record import Store
-from sweeps.budget import isoflop
+from sweeps import next as following
+from sweeps import rules
+from sweeps.budget import achieved, isoflop
 from sweeps.corpus import read
 from sweeps.definitions.quickstart import BUDGETS, WIDTHS
 
@@ -51,13 +53,14 @@ def test_what_one_more_run_tells_is_what_the_whole_design_tells_with_it() -> Non
     assert each == pytest.approx([of.spread([2, 5, k]) for k in range(12)], rel=1e-10)
 
 
-def test_the_design_is_as_good_as_the_best_of_all() -> None:
+@pytest.mark.parametrize("budget", [1.5, 2.5, 4.0, 6.0])
+def test_the_design_is_as_good_as_the_best_of_all(budget: float) -> None:
     of = random_candidates(12)
-    all_ = [list(c) for r in range(1, 5) for c in itertools.combinations(range(12), r) if of.C[list(c)].sum() <= 4.0]
-    best = min(of.spread(one) for one in all_)
-    chosen = design.choose(of, 4.0, 4)
-    assert of.C[chosen].sum() <= 4.0 and len(chosen) == len(set(chosen)) <= 4
-    assert of.spread(chosen) == pytest.approx(best, abs=0.02)
+    every = [list(c) for r in range(1, 5) for c in itertools.combinations(range(12), r)]
+    best = min(of.spread(one) for one in every if of.C[one].sum() <= budget)
+    chosen = design.choose(of, budget, 4)
+    assert of.C[chosen].sum() <= budget and len(chosen) == len(set(chosen)) <= 4
+    assert of.spread(chosen) == pytest.approx(best, abs=1e-3)
 
 
 def test_gradients_are_those_of_the_law(found) -> None:
@@ -187,6 +190,21 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
     assert said["advice"]["expected"]["ratio"] < 1 and low < said["advice"]["value"] < high
     shown = command(*words)
     assert shown.returncode == 0 and "expected after these runs" in shown.stdout and "left to run" in shown.stdout
+
+
+def test_what_exact_counts_are_over_the_budget_is_given_by_all_runs(store: Store, corpus: Path) -> None:
+    of = read(corpus)
+    widths = {parameters(rules.model(width, of.vocab))["total"]: width for width in (16, 32)}
+    runs = [{"N": N, "D": 60.0 * N} for N in widths]
+    whole = following.configs({"runs": runs, "budget": 1e15}, widths, of, 128, 0, store)
+    budget = 0.8 * sum(achieved(one) for one in whole)
+    less = following.configs({"runs": runs, "budget": budget}, widths, of, 128, 0, store)
+    assert 0.97 * budget < sum(achieved(one) for one in less) <= budget
+    assert [one.steps / all_.steps for one, all_ in zip(less, whole, strict=True)] == pytest.approx(
+        [0.8, 0.8], rel=0.02
+    )
+    twice = following.configs({"runs": runs[:1] * 2, "budget": 1e15}, widths, of, 128, 0, store)
+    assert [one.seed for one in twice] == [0, 1]
 
 
 def test_next_says_what_is_missing(store: Store) -> None:
