@@ -3,6 +3,7 @@
 import csv
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import known_store
@@ -12,7 +13,7 @@ from conftest import command
 
 from analysis import design, fewer
 from analysis.fitting import fit
-from analysis.nextruns import Target, advise, candidates, pick
+from analysis.nextruns import Target, _weights, advise, candidates, pick
 from analysis.points import Points
 from analysis.simulate import HOFFMANN, sweep
 from analysis.where import DataError
@@ -68,6 +69,15 @@ def test_gradients_are_those_of_the_law(found) -> None:
     k = len(of) // 2  # a run at (N, D) has the gradient of the target at (N, D)
     at = candidates(found, Target(N=float(of.N[k]), D=float(of.D[k])), 1e21)
     assert at.g == pytest.approx(of.J[:, :, k], rel=1e-5, abs=1e-9)
+
+
+def test_a_run_is_taken_to_be_as_noisy_as_those_of_its_size(found) -> None:
+    points = replace(found.points, weights=found.points.N**0.5)
+    sizes = np.array([points.N.min(), 5e8, points.N.max(), 1e12])
+    weights = _weights(replace(found, points=points), sizes)
+    have, new = weights[: len(points)], weights[len(points) :]
+    assert have.mean() == pytest.approx(1) and new[[0, 2, 3]] == pytest.approx([have.min(), have.max(), have.max()])
+    assert new[1] / new[0] == pytest.approx((5e8 / points.N.min()) ** 0.5)
 
 
 def test_no_run_is_beyond_what_was_allowed(found) -> None:
