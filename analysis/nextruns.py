@@ -260,7 +260,10 @@ def _stop(ratio: np.ndarray, worth: float) -> int:
 
 def _why(at: int, levels: int, ratio: np.ndarray, budget: float, worth: float) -> str:
     if at < 0:
-        return f"nothing is worth adding: all of {budget:.3g} FLOPs would narrow the interval by {1 - ratio[-1]:.1%}"
+        return (
+            f"nothing is worth adding: no doubling of the spending narrows the interval by {worth:.0%}; "
+            f"all of {budget:.3g} FLOPs would narrow it by {1 - ratio[-1]:.1%}"
+        )
     if at == levels - 1:
         return "all of the budget is worth spending: its second half still narrows the interval by " + (
             f"{1 - ratio[-1] / ratio[-2]:.1%}"

@@ -60,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
     if asked.returncode:
         return asked.returncode
     advice = json.loads(asked.stdout)
-    made = plan(configs(advice, widths, corpus, length, args.seed, store), corpus, store)
+    wanted = configs(advice, widths, corpus, length, args.seed, store)
+    made = plan(wanted, corpus, store) if wanted else Plan(corpus=corpus, runs=[])
     rate = measured_rate(store)
     if args.json:
         print(json.dumps({"advice": advice, **as_json(made, rate)}, indent=1, allow_nan=False))

@@ -200,6 +200,9 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
     assert said["advice"]["expected"]["ratio"] < 1 and low < said["advice"]["value"] < high
     shown = command(*words)
     assert shown.returncode == 0 and "expected after these runs" in shown.stdout and "left to run" in shown.stdout
+    nothing = command(*words, "--worth", "0.99")
+    assert nothing.returncode == 0 and "nothing is worth adding" in nothing.stdout, nothing.stderr
+    assert json.loads(command(*words, "--worth", "0.99", "--json").stdout)["runs"] == []
 
 
 def test_what_exact_counts_are_over_the_budget_is_given_by_all_runs(store: Store, corpus: Path) -> None:
