@@ -149,13 +149,14 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
         logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = lambda _: None
 
-    from scaling import distributed
+    from scaling import distributed, memory
     from scaling.commands import pack
     from scaling.config import run_id
     from scaling.progress import speaker
     from scaling.record import Store
     from scaling.train import train as train_one
 
+    memory.keep()
     if args.pack is not None:
         one = argparse.Namespace(**{**vars(args), "pack": None})
         return pack.run(args, configs, placed, asked, lambda config: train_all(one, [config], placed, asked))

@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from scaling import memory
 from scaling.bench_torch import torch_step
 from scaling.checked import one_of
 from scaling.config import ConfigError, DataConfig, ModelConfig, OptimizerConfig, Placement, RunConfig
@@ -43,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
     sides = tuple(args.beside.split(",")) if args.beside else SIDES[1:]
     for side in sides:
         one_of("--beside", side, SIDES[1:])
+    memory.keep()
     rate = matmul_rate()
     length = args.length or (128 if jax.default_backend() == "cpu" else 2048)
     results = []

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from scaling import compile_cache, shard
+from scaling import compile_cache, memory, shard
 from scaling.config import ConfigError, Placement, RunConfig, prefix_id, run_id
 from scaling.program import Program, Shape, State, functions, shape_of
 
@@ -158,8 +158,8 @@ def _compile(shape: PackShape) -> PackProgram:
     to = functools.partial(mapped, mesh=mesh, together=shape.runs // shape.devices)
     with jax.set_mesh(mesh):
         compiled_init = jax.jit(to(of.init))
-        compiled_step = jax.jit(to(step), donate_argnums=0).lower(state, tokens, number, numbers).compile()
-        compiled_evaluate = jax.jit(to(of.evaluate)).lower(state["params"], tokens).compile()
+        compiled_step = memory.build(jax.jit(to(step), donate_argnums=0).lower(state, tokens, number, numbers))
+        compiled_evaluate = memory.build(jax.jit(to(of.evaluate)).lower(state["params"], tokens))
 
     def start(seeds: Any) -> State:
         with jax.set_mesh(mesh):

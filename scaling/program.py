@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from scaling import compile_cache, optim, shard
+from scaling import compile_cache, memory, optim, shard
 from scaling.config import ConfigError, ModelConfig, OptimizerConfig, Placement, RunConfig
 from scaling.evaluate.loss import sequence_losses, training_loss
 from scaling.models.encoder import EncoderDecoder
@@ -257,8 +257,9 @@ def _compile(shape: Shape) -> Program:
     layout, whole = jax.tree.map(lambda leaf: leaf.sharding, abstract), NamedSharding(mesh, PartitionSpec())
     with jax.set_mesh(mesh):
         compiled_init = jax.jit(of.init, out_shardings=layout)
-        compiled_step = lower_step(shape, mesh).compile()
-        compiled_evaluate = jax.jit(of.evaluate, out_shardings=whole).lower(abstract["params"], tokens).compile()
+        compiled_step = memory.build(lower_step(shape, mesh))
+        evaluate = jax.jit(of.evaluate, out_shardings=whole)
+        compiled_evaluate = memory.build(evaluate.lower(abstract["params"], tokens))
 
     def start(seed: int) -> State:
         with jax.set_mesh(mesh):
