@@ -54,10 +54,15 @@ class DataConfig(Checked):
     objective: str = "causal"  # span: T5's span corruption; masked: BERT's; both in scaling/objective.py
     corrupted: float = 0.15  # share of a window's tokens that span and masked ask for
     span_length: float = 3.0  # mean tokens of a span
+    unique: int | None = None  # training tokens that may be read, then again from the start; None: all there are
     corpus: str = field(default="", metadata=LABEL)  # what a person calls it
 
     def check(self) -> None:
         positive(self, "length")
+        require(
+            self.unique is None or self.unique >= self.length,
+            f"DataConfig.unique = {self.unique}: must be at least one window of length = {self.length} tokens",
+        )
         require(
             self.document_end is None or self.document_end >= 0,
             f"DataConfig.document_end = {self.document_end}: must be a token, 0 or more",

@@ -109,7 +109,7 @@ def activations(
     for first in range(0, rows, SEQUENCES):
         some = np.arange(first, min(first + SEQUENCES, rows), dtype=np.int64)
         if split == "train":
-            read_BL = batches.sequences(text, seed=config.seed, length=L, rows=some)
+            read_BL = batches.sequences(text, seed=config.seed, length=L, rows=some, unique=config.data.unique)
         else:
             read_BL = batches.in_order(text, length=L, rows=some)
         inputs_BL = np.zeros((SEQUENCES, L), np.int32)  # filled up: one shape, compiled once

@@ -151,3 +151,15 @@ def test_what_cannot_be_read_is_refused_in_one_line(tokens: TokenFile, tmp_path:
     empty = make(tmp_path / "none", train=100, validation=0)
     with pytest.raises(DataError, match="the validation split has 0 tokens"):
         validation_windows(empty, length=LENGTH, sequences=4)
+
+
+def test_a_run_of_few_unique_tokens_reads_those_alone_and_each_once_an_epoch(tokens: TokenFile) -> None:
+    def read(unique: int | None, seed: int, rows: int) -> list[int]:
+        return order(tokens, seed=seed, length=LENGTH, rows=np.arange(rows), unique=unique).tolist()
+
+    ten = read(10 * LENGTH, 0, 30)
+    assert all(sorted(ten[i : i + 10]) == sorted(ten[:10]) for i in (0, 10, 20)) and len(set(ten[:10])) == 10
+    assert ten[:10] != ten[10:20] and max(ten) < 62
+    assert set(ten) == set(read(10 * LENGTH, 1, 10)) and ten[:10] != read(10 * LENGTH, 1, 10)
+    assert set(ten) < set(read(20 * LENGTH, 0, 20)) and set(ten) != set(range(10))
+    assert sorted(read(62 * LENGTH, 0, 62)) == list(range(62))

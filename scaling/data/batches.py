@@ -45,25 +45,31 @@ def windows(count: int, length: int) -> int:
     return max(0, (count - 1) // length)
 
 
-def order(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray) -> np.ndarray:
-    """The window that each row of the run reads: every window once an epoch, each epoch in an order of its own."""
-    size = windows(len(tokens.train), length)
+def order(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray, unique: int | None = None) -> np.ndarray:
+    """The window that each row of the run reads: every window once an epoch, each epoch in an order of its own.
+
+    unique: only so many tokens are read, then they again. They are windows drawn from all of the text, the same for
+    every seed, and less text is always a part of more.
+    """
+    there = windows(len(tokens.train), length)
+    size = there if unique is None else min(there, unique // length)
     epochs, places = rows // size, rows % size
     out = np.empty_like(rows)
     for epoch in np.unique(epochs):
         here = epochs == epoch
         out[here] = permuted(places[here], size, f"{tokens.content_hash} {seed} {length} {epoch}".encode())
-    return out
+    return out if unique is None else permuted(out, there, f"{tokens.content_hash} {length} unique".encode())
 
 
-def batch(tokens: TokenFile, *, seed: int, size: int, length: int, index: int) -> np.ndarray:
+def batch(tokens: TokenFile, *, seed: int, size: int, length: int, index: int, unique: int | None = None) -> np.ndarray:
     """Batch `index` of a run: int32 (size, length + 1); inputs are [:, :-1], targets [:, 1:]."""
-    return sequences(tokens, seed=seed, length=length, rows=index * size + np.arange(size, dtype=np.int64))
+    rows = index * size + np.arange(size, dtype=np.int64)
+    return sequences(tokens, seed=seed, length=length, rows=rows, unique=unique)
 
 
-def sequences(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray) -> np.ndarray:
+def sequences(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray, unique: int | None = None) -> np.ndarray:
     """Those sequences of a run, whatever its batches: int32 (rows, length + 1); rows: numbers from its start."""
-    starts = order(tokens, seed=seed, length=length, rows=rows) * length
+    starts = order(tokens, seed=seed, length=length, rows=rows, unique=unique) * length
     return _gather(tokens.train, starts, length)
 
 

@@ -13,6 +13,9 @@ def check(tokens: TokenFile, config: RunConfig) -> None:
     """DataError where the run cannot be trained on the file."""
     data, vocab = config.data, config.model.vocab
     batches.check(tokens, vocab=vocab, length=data.length, document_end=data.document_end)
+    there = batches.windows(len(tokens.train), data.length) * data.length
+    if data.unique is not None and data.unique > there:
+        raise DataError(f"data.unique = {data.unique}: must be at most the {there:,} training tokens of {tokens.path}")
     least = tokens.vocab + data.parts.specials
     if vocab < least:
         raise DataError(
@@ -23,7 +26,8 @@ def check(tokens: TokenFile, config: RunConfig) -> None:
 
 def training(tokens: TokenFile, config: RunConfig, rows: np.ndarray) -> np.ndarray:
     """Those rows of a run, numbered from its start: int32 (rows, data.parts.columns)."""
-    windows = batches.sequences(tokens, seed=config.seed, length=config.data.length, rows=rows)
+    data = config.data
+    windows = batches.sequences(tokens, seed=config.seed, length=data.length, rows=rows, unique=data.unique)
     return made(windows, rows, tokens, config, f"seed {config.seed}")
 
 
