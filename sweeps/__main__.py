@@ -9,12 +9,13 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from scaling.config import ConfigError
+from scaling.config import ConfigError, RunConfig
 from scaling.record import Store, StoreError
 from sweeps import next as following
 from sweeps.corpus import Corpus, PrepareError, SweepError, find_or_prepare, for_planning
 from sweeps.definitions import DEFINITIONS, definition
 from sweeps.plan import Plan, plan
+from sweeps.settings import settings
 
 BAD_INPUT = 2
 STOPPED = 75
@@ -36,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--corpus", help="the text to train on (default: the definition's own)")
         sub.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
         sub.add_argument("--seed", type=int, default=0, help="of every run (default 0)")
+        said = "a setting of the sweep, or of its rules, as budgets=1e18,1e19 (a wrong one lists all)"
+        sub.add_argument("--set", dest="settings", action="append", default=[], metavar="name=value", help=said)
 
     planning = add("plan", "the runs of a sweep, and the whole cost", store=False)
     add_what(planning)
@@ -63,7 +66,13 @@ def parser() -> argparse.ArgumentParser:
 
 def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> Plan:
     """The plan of the sweep the arguments name."""
-    return plan(definition(args.name).make(corpus, seed=args.seed), corpus, store)
+    return plan(made(args, corpus), corpus, store)
+
+
+def made(args: argparse.Namespace, corpus: Corpus) -> list[RunConfig]:
+    """The runs of the sweep the arguments name, with its settings."""
+    make = definition(args.name).make
+    return make(corpus, seed=args.seed, **settings(args.name, make, args.settings))
 
 
 def run_list(args: argparse.Namespace) -> int:
@@ -83,12 +92,12 @@ def run_plan(args: argparse.Namespace) -> int:
     corpus_name = args.corpus or definition(args.name).corpus
     with ExitStack() as stack:
         corpus = stack.enter_context(for_planning(args.store, corpus_name, args.tokenizer))
-        made = make_plan(args, corpus, store)
+        planned = make_plan(args, corpus, store)
         rate = measured_rate(store) if store else None
         if args.json:
-            print(json.dumps({"sweep": args.name, **as_json(made, rate)}, indent=1, allow_nan=False))
+            print(json.dumps({"sweep": args.name, **as_json(planned, rate)}, indent=1, allow_nan=False))
         else:
-            print(as_text(made, rate))
+            print(as_text(planned, rate))
     return 0
 
 
@@ -103,11 +112,11 @@ def run_check(args: argparse.Namespace) -> int:
     store = Store(args.store)
     store.check_writable()
     corpus = find_or_prepare(args.store, corpus_name, args.tokenizer)
-    made = make_plan(args, corpus, store)
-    found = check(made, store)
+    planned = make_plan(args, corpus, store)
+    found = check(planned, store)
     if not args.json:
         print("\n".join(found), flush=True)
-    rows = ahead.check_ahead(made, store, args.topology, args.place) if args.topology else []
+    rows = ahead.check_ahead(planned, store, args.topology, args.place) if args.topology else []
     if args.json:
         compiled = {"topology": args.topology, "shapes": rows} if args.topology else {}
         print(json.dumps({"sweep": args.name, "findings": found, **compiled}, indent=1, allow_nan=False))
@@ -132,7 +141,7 @@ def run_launch(args: argparse.Namespace) -> int:
     store = Store(args.store)
     store.check_writable()
     corpus = find_or_prepare(args.store, args.corpus or known.corpus, args.tokenizer)
-    configs = known.make(corpus, seed=args.seed)
+    configs = made(args, corpus)
     name = args.as_name or args.name
     if args.dry_run:
         print(dry_run(store, name, configs, corpus, args.engine, options))

@@ -175,7 +175,7 @@ def cost(of: Plan, rate: float | None = None) -> dict[str, Any]:
 
 def epochs(run: Run, of: Plan) -> float:
     """How often a run reads its training text."""
-    return run.D / of.corpus.train
+    return run.D / min(of.corpus.train, run.config.data.unique or of.corpus.train)
 
 
 def notes(of: Plan) -> list[str]:

@@ -2,9 +2,14 @@
 
 Each depends on the size of a model alone, never on its budget: runs of one size then differ in
 `steps` and nothing else, and share their trajectory up to the decay (Hägele 2024).
+There are two sets of them: SMALL, for laptops and text in bytes, and TPU.
 """
 
 from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
 from scaling.models.counts import parameters
@@ -37,67 +42,172 @@ BETA2 = 0.99
 # Held-out tokens: the noise of sampling them, some 1.5 / sqrt(EVAL_TOKENS) nats, is common to all runs of a sweep and
 # goes into E in full.
 EVAL_TOKENS = 131_072
+# Matrix units of TPUs and their memory's tiles are 128 wide (Google Cloud TPU documentation, performance guide):
+# widths, MLPs, heads and the vocabulary are multiples of it. GPT-2 and GPT-3 small have 64 of width a layer (Brown
+# 2020, table 2.1); Chinchilla's models of table A9 have 57 to 102 (Hoffmann 2022).
+TPU_MULTIPLE = 128
+TPU_ASPECT = 64
+TPU_LENGTH = 2048
+# At this many tokens a parameter the Step law is asked for a size's rate and batch: about the best ratio at most
+# budgets (Hoffmann 2022), and one for all lengths, so that they share a trunk. It was measured from 6e7 parameters on;
+# below, it asks for more than any size here was seen to bear (LR): that is the most.
+STEP_RATIO = 20.0
+# Batches are powers of two, at least one sequence for each chip of the slices a sweep begins on.
+TPU_LEAST_BATCH = 16
+TPU_EVAL_TOKENS = 4_194_304
 # The share of steps spent decaying, and its shape: 20% reaches cosine's loss, 1-sqrt is a little ahead (Hägele 2024).
 DECAY = 0.2
 DECAY_SHAPE = "1-sqrt"
 
 
-def layers(width: int) -> int:
+def measured_rate(of: ModelConfig) -> float:
+    """Peak learning rate as measured on small models of bytes."""
+    return LR * (parameters(of)["total"] / LR_PARAMETERS) ** LR_EXPONENT
+
+
+def step_rate(of: ModelConfig) -> float:
+    """Peak learning rate by the Step law (Li 2025, equation 1): N without embedding and head, D of STEP_RATIO."""
+    counted = parameters(of)
+    n = counted["total"] - counted["embedding"] - counted.get("head", 0)
+    return min(LR, float(1.79 * n**-0.713 * (STEP_RATIO * counted["total"]) ** 0.307))
+
+
+def measured_batch(of: ModelConfig) -> float:
+    """Tokens a step of small models: one figure."""
+    return BATCH_TOKENS
+
+
+def step_batch(of: ModelConfig) -> float:
+    """Tokens a step by the Step law (Li 2025, equation 1)."""
+    return float(0.58 * (STEP_RATIO * parameters(of)["total"]) ** 0.571)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """How a width becomes a run. rate: of a model; tokens: of a step; mup_base: width at which muP is the standard."""
+
+    widths: tuple[int, ...]  # the ladder of sizes, one for all budgets: what two of them share is trained once
+    length: int
+    aspect: int
+    heads: tuple[int, ...] = HEADS
+    mlp_multiple: int = MLP_MULTIPLE
+    vocab_multiple: int = 1
+    rate: Callable[[ModelConfig], float] = measured_rate
+    tokens: Callable[[ModelConfig], float] = measured_batch
+    least_batch: int = 1
+    power_of_two: bool = False
+    eval_tokens: int = EVAL_TOKENS
+    beta2: float = BETA2
+    mup_base: int | None = None
+
+
+SMALL = Rules(widths=(16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256), length=128, aspect=ASPECT)
+TPU = Rules(
+    widths=(*range(128, 1153, 128), *range(1280, 2561, 256), *range(3072, 5121, 512)),
+    length=TPU_LENGTH,
+    aspect=TPU_ASPECT,
+    heads=(128, 64),  # 64 where the width leaves fewer than 4 of 128
+    mlp_multiple=TPU_MULTIPLE,
+    vocab_multiple=TPU_MULTIPLE,
+    rate=step_rate,
+    tokens=step_batch,
+    least_batch=TPU_LEAST_BATCH,
+    power_of_two=True,
+    eval_tokens=TPU_EVAL_TOKENS,
+    beta2=0.95,  # Li 2025, section 3: as the law was measured
+)
+RULES = {"tpu": TPU, "small": SMALL}
+
+
+def layers(width: int, by: Rules = SMALL) -> int:
     """Layers of a model of this width."""
-    return max(MIN_LAYERS, round(width / ASPECT))
+    return max(MIN_LAYERS, round(width / by.aspect))
 
 
-def head_size(width: int) -> int:
+def head_size(width: int, by: Rules = SMALL) -> int:
     """Size of one attention head."""
-    most = max(16, width // 4)
-    sizes = [size for size in HEADS if size <= most and width % size == 0]
+    most = max(by.heads[-1], 16, width // 4)
+    sizes = [size for size in by.heads if size <= most and width % size == 0]
     if not sizes:
-        raise ValueError(f"width {width}: must be a multiple of {HEADS[-1]}")
+        raise ValueError(f"width {width}: must be a multiple of {by.heads[-1]}")
     return sizes[0]
 
 
-def mlp_width(width: int) -> int:
-    """Hidden units of the MLP, rounded up to MLP_MULTIPLE."""
-    return -(-round(MLP_RATIO * width) // MLP_MULTIPLE) * MLP_MULTIPLE
+def rounded_up(count: float, multiple: int) -> int:
+    """The next multiple."""
+    return -(-round(count) // multiple) * multiple
 
 
-def model(width: int, vocab: int) -> ModelConfig:
-    """The model of a width: the vocabulary is the token file's, exactly."""
+def mlp_width(width: int, by: Rules = SMALL) -> int:
+    """Hidden units of the MLP, rounded up to a multiple."""
+    return rounded_up(MLP_RATIO * width, by.mlp_multiple)
+
+
+def model(width: int, vocab: int, by: Rules = SMALL) -> ModelConfig:
+    """The model of a width: SMALL's vocabulary is the token file's, exactly, TPU's padded to whole tiles."""
     return ModelConfig(
-        vocab=vocab,
+        vocab=rounded_up(vocab, by.vocab_multiple),
         width=width,
-        layers=layers(width),
-        heads=width // head_size(width),
-        mlp_width=mlp_width(width),
+        layers=layers(width, by),
+        heads=width // head_size(width, by),
+        mlp_width=mlp_width(width, by),
+        parametrization="mup" if by.mup_base else "standard",
+        base_width=by.mup_base,
     )
 
 
-def learning_rate(of: ModelConfig) -> float:
-    """Peak learning rate, to two digits (a rate is not known better, and the config stays readable)."""
-    return float(f"{LR * (parameters(of)['total'] / LR_PARAMETERS) ** LR_EXPONENT:.1e}")
+def learning_rate(of: ModelConfig, by: Rules = SMALL) -> float:
+    """Peak learning rate, to two digits (a rate is not known better, and the config stays readable).
+
+    Under muP the rate of its base width, at every width (Yang 2022).
+    """
+    if by.mup_base:
+        of = model(by.mup_base, of.vocab, by)
+    return float(f"{by.rate(of):.1e}")
 
 
-def batch(length: int) -> int:
-    """Sequences a step."""
-    return max(1, round(BATCH_TOKENS / length))
+def batch(length: int, of: ModelConfig | None = None, by: Rules = SMALL) -> int:
+    """Sequences a step; `of` is needed where it depends on the model (not by SMALL)."""
+    if of is None:
+        assert by.tokens is measured_batch
+        return max(1, round(BATCH_TOKENS / length))
+    wanted = by.tokens(of) / length
+    if by.power_of_two:
+        wanted = 2 ** round(math.log2(max(wanted, 1)))
+    return max(by.least_batch, round(wanted))
 
 
-def warmup(of: ModelConfig, length: int) -> int:
+def warmup(of: ModelConfig, length: int, by: Rules = SMALL) -> int:
     """Steps of warm-up."""
-    return max(MIN_WARMUP, round(WARMUP * parameters(of)["total"] / (batch(length) * length)))
+    return max(MIN_WARMUP, round(WARMUP * parameters(of)["total"] / (batch(length, of, by) * length)))
 
 
-def run(width: int, corpus: Corpus, *, length: int, steps: int, budget: float | None, seed: int = 0) -> RunConfig:
+def run(
+    width: int, corpus: Corpus, *, length: int, steps: int, budget: float | None, seed: int = 0, by: Rules = SMALL
+) -> RunConfig:
     """The run of a width and a number of steps, all else by the rules."""
-    of = model(width, corpus.vocab)
+    return run_of(model(width, corpus.vocab, by), corpus, length=length, steps=steps, budget=budget, seed=seed, by=by)
+
+
+def run_of(
+    of: ModelConfig,
+    corpus: Corpus,
+    *,
+    length: int,
+    steps: int,
+    budget: float | None = None,
+    seed: int = 0,
+    by: Rules = SMALL,
+) -> RunConfig:
+    """The run of a model and a number of steps, all else by the rules."""
     return RunConfig(
         model=of,
         data=DataConfig(tokens=corpus.tokens, length=length, corpus=corpus.name),
-        optimizer=OptimizerConfig(lr=learning_rate(of), beta2=BETA2),
-        batch=batch(length),
+        optimizer=OptimizerConfig(lr=learning_rate(of, by), beta2=by.beta2),
+        batch=batch(length, of, by),
         steps=steps,
-        schedule=ScheduleConfig(warmup=warmup(of, length), decay=DECAY, decay_shape=DECAY_SHAPE),
-        eval=EvalConfig(sequences=EVAL_TOKENS // length),
+        schedule=ScheduleConfig(warmup=warmup(of, length, by), decay=DECAY, decay_shape=DECAY_SHAPE),
+        eval=EvalConfig(sequences=max(1, by.eval_tokens // length)),
         seed=seed,
         budget=budget,
     )

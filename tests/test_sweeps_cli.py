@@ -14,6 +14,7 @@ import pytest
 
 from scaling.config import RunConfig, from_dict, run_id
 from sweeps.corpus import find_or_prepare
+from sweeps.definitions import DEFINITIONS
 from sweeps.engines import ENGINES
 
 ROOT = Path(__file__).parents[1]
@@ -44,14 +45,14 @@ def test_help_and_list_answer_at_once(arguments: list[str]) -> None:
 
 def test_list_names_each_definition_with_its_corpus() -> None:
     lines = sweeps("list").stdout.splitlines()
-    assert [line.split()[0] for line in lines] == ["quickstart", "markov", "transfer-check"]
+    assert [line.split()[0] for line in lines] == list(DEFINITIONS)
     assert "(corpus cpython)" in lines[0]
 
 
 @pytest.mark.parametrize("command", ["plan", "check", "launch"])
 def test_an_unknown_sweep_is_one_line_with_the_known_ones(command: str, tmp_path) -> None:
     said = refused(command, "nope", "--store", str(tmp_path / "s"))
-    assert said == "sweep 'nope': known are quickstart, markov, transfer-check"
+    assert said == "sweep 'nope': known are " + ", ".join(DEFINITIONS)
     assert not (tmp_path / "s").exists()
 
 

@@ -13,12 +13,13 @@ from scaling.config import RunConfig, prefix_id, run_id
 from scaling.models.counts import parameters, run_flops, training_flops
 from scaling.record import Record, Store
 from sweeps import rules
-from sweeps.budget import isoflop, steps_for
+from sweeps.budget import by_ratio, isoflop, steps_for
 from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions import DEFINITIONS, definition
 from sweeps.plan import as_json, as_text, cost, execution_order, measured_rate, plan, shape
 
 CORPUS = Corpus(name="a text", tokens="ab" * 32, vocab=257, train=2_000_000)
+LONG = dataclasses.replace(CORPUS, train=10**10)
 
 
 def small(seed: int = 0) -> list[RunConfig]:
@@ -27,7 +28,7 @@ def small(seed: int = 0) -> list[RunConfig]:
         widths=(8, 16, 24),
         budgets=(1e10, 2e10, 4e10),
         sizes_per_budget=2,
-        tokens_per_parameter=20.0,
+        centre=by_ratio(20.0),
         length=16,
         seed=seed,
     )
@@ -69,12 +70,12 @@ def test_runs_of_one_size_differ_in_steps_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_ids_are_unique_and_stable(name: str) -> None:
-    first, second = plan(DEFINITIONS[name].make(CORPUS), CORPUS), plan(DEFINITIONS[name].make(CORPUS), CORPUS)
+    first, second = plan(DEFINITIONS[name].make(LONG), LONG), plan(DEFINITIONS[name].make(LONG), LONG)
     ids = [run.run_id for run in first.runs]
     assert len(set(ids)) == len(ids)
     assert ids == [run.run_id for run in second.runs]
     assert ids == [run_id(run.config) for run in first.runs]
-    seeded = plan(DEFINITIONS[name].make(CORPUS, seed=1), CORPUS)
+    seeded = plan(DEFINITIONS[name].make(LONG, seed=1), LONG)
     assert not set(ids) & {run.run_id for run in seeded.runs}
 
 

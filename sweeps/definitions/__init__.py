@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import NamedTuple
 
 from scaling.config import RunConfig
-from sweeps.corpus import Corpus, SweepError
-from sweeps.definitions import markov, quickstart, transfer
-
-
-class Make(Protocol):
-    """Turns a corpus into runs."""
-
-    def __call__(self, corpus: Corpus, *, seed: int = 0) -> list[RunConfig]: ...
+from sweeps.corpus import SweepError
+from sweeps.definitions import (
+    brackets,
+    compare,
+    epochs,
+    isoflop,
+    kaplan,
+    ladder,
+    markov,
+    quickstart,
+    transfer,
+)
 
 
 class Definition(NamedTuple):
     """What makes the runs of a sweep, and the corpus it is meant for."""
 
-    make: Make
+    make: Callable[..., list[RunConfig]]  # of a corpus, by keyword a seed, and what `--set` sets (sweeps/settings.py)
     corpus: str
 
 
@@ -26,6 +31,18 @@ DEFINITIONS: dict[str, Definition] = {
     "quickstart": Definition(quickstart.quickstart, quickstart.CORPUS),
     "markov": Definition(markov.markov, markov.CORPUS),
     "transfer-check": Definition(transfer.transfer, transfer.CORPUS),
+    "isoflop": Definition(isoflop.isoflop, "cpython"),
+    "ladder": Definition(ladder.ladder, "cpython"),
+    "kaplan-n": Definition(kaplan.in_n, "cpython"),
+    "kaplan-d": Definition(kaplan.in_d, "cpython"),
+    "kaplan-c": Definition(kaplan.in_c, "cpython"),
+    "kaplan-batch": Definition(kaplan.in_batch, "cpython"),
+    "kaplan-shape": Definition(kaplan.in_shape, "cpython"),
+    "epochs": Definition(epochs.epochs, "cpython"),
+    "lr-bracket": Definition(brackets.lr_bracket, "cpython"),
+    "batch-bracket": Definition(brackets.batch_bracket, "cpython"),
+    "seeds": Definition(brackets.seeds, "cpython"),
+    "compare": Definition(compare.compare, "cpython"),
 }
 
 

@@ -7,7 +7,7 @@ lowest held-out losses lay at widths 24, 24, 48 and 48 (1.985, 1.841, 1.722, 1.5
 from __future__ import annotations
 
 from scaling.config import RunConfig
-from sweeps.budget import isoflop
+from sweeps.budget import by_ratio, isoflop
 from sweeps.corpus import Corpus
 
 CORPUS = "cpython"
@@ -25,7 +25,7 @@ def quickstart(corpus: Corpus, *, seed: int = 0) -> list[RunConfig]:
         widths=WIDTHS,
         budgets=BUDGETS,
         sizes_per_budget=SIZES_PER_BUDGET,
-        tokens_per_parameter=TOKENS_PER_PARAMETER,
+        centre=by_ratio(TOKENS_PER_PARAMETER),
         length=LENGTH,
         seed=seed,
     )
