@@ -21,7 +21,7 @@ from scaling.models.counts import parameters
 from scaling.record import Store
 from sweeps import next as following
 from sweeps import rules
-from sweeps.budget import achieved, isoflop
+from sweeps.budget import achieved, by_ratio, isoflop
 from sweeps.corpus import read
 from sweeps.definitions.quickstart import BUDGETS, WIDTHS
 
@@ -164,9 +164,7 @@ def swept(store: Store, corpus: Path) -> Store:
     """An isoFLOP grid of the rules' runs on the corpus, their losses on the surface of known_store."""
     of = read(corpus)
     random = np.random.default_rng(0)
-    for config in isoflop(
-        of, widths=WIDTHS, budgets=BUDGETS, sizes_per_budget=5, tokens_per_parameter=40.0, length=128
-    ):
+    for config in isoflop(of, widths=WIDTHS, budgets=BUDGETS, sizes_per_budget=5, centre=by_ratio(40.0), length=128):
         N = parameters(config.model)["total"]
         final = known_store.loss(N, config.tokens) * float(np.exp(0.003 * random.standard_normal()))
         store.write(known_store.record(config, "done", final))

@@ -20,7 +20,7 @@ import pytest
 from scaling.config import RunConfig, run_id
 from scaling.record import Record, Store
 from sweeps import rules
-from sweeps.budget import isoflop
+from sweeps.budget import by_ratio, isoflop
 from sweeps.corpus import Corpus, SweepError
 from sweeps.engines import local
 from sweeps.launch import launch
@@ -50,7 +50,7 @@ except SweepError as error:
 def grid() -> list[RunConfig]:
     """Four short runs, of two sizes at two budgets, in order of execution."""
     budgets = (2e10, 4e10)
-    runs = isoflop(CORPUS, widths=(16, 24), budgets=budgets, sizes_per_budget=2, tokens_per_parameter=20.0, length=16)
+    runs = isoflop(CORPUS, widths=(16, 24), budgets=budgets, sizes_per_budget=2, centre=by_ratio(20.0), length=16)
     return execution_order(runs)
 
 
@@ -283,7 +283,7 @@ def at(seconds: float) -> str:
 def test_status_tells_every_state(tmp_path) -> None:
     store = Store(tmp_path)
     runs = isoflop(
-        CORPUS, widths=(8, 16, 24, 32), budgets=(2e10, 4e10), sizes_per_budget=4, tokens_per_parameter=20.0, length=16
+        CORPUS, widths=(8, 16, 24, 32), budgets=(2e10, 4e10), sizes_per_budget=4, centre=by_ratio(20.0), length=16
     )
     configs = execution_order(runs)
     ids = [run_id(c) for c in configs]

@@ -16,7 +16,7 @@ import pytest
 from scaling.config import RunConfig, run_id
 from scaling.data.tokens import open_tokens, write_tokens
 from scaling.record import Store
-from sweeps.budget import isoflop
+from sweeps.budget import by_ratio, isoflop
 from sweeps.corpus import Corpus
 from sweeps.launch import launch
 from sweeps.plan import execution_order, plan
@@ -38,7 +38,7 @@ sys.exit(launch(store, "small", grid(corpus), corpus))
 def grid(corpus: Corpus) -> list[RunConfig]:
     """Two sizes at two budgets: some 250 steps of small models."""
     return execution_order(
-        isoflop(corpus, widths=(8, 16), budgets=(4e9, 6e9), sizes_per_budget=2, tokens_per_parameter=90.0, length=16)
+        isoflop(corpus, widths=(8, 16), budgets=(4e9, 6e9), sizes_per_budget=2, centre=by_ratio(90.0), length=16)
     )
 
 
