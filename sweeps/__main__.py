@@ -8,6 +8,7 @@ import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from scaling.config import ConfigError, RunConfig
 from scaling.record import Store, StoreError
@@ -16,6 +17,9 @@ from sweeps.corpus import Corpus, PrepareError, SweepError, find_or_prepare, for
 from sweeps.definitions import DEFINITIONS, definition
 from sweeps.plan import Plan, plan
 from sweeps.settings import settings
+
+if TYPE_CHECKING:
+    from sweeps.quote import Slice
 
 BAD_INPUT = 2
 STOPPED = 75
@@ -40,8 +44,15 @@ def parser() -> argparse.ArgumentParser:
         said = "a setting of the sweep, or of its rules, as budgets=1e18,1e19 (a wrong one lists all)"
         sub.add_argument("--set", dest="settings", action="append", default=[], metavar="name=value", help=said)
 
+    def add_slice(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--slice", metavar="T", help="TPU slice whose hours and dollars are meant, as v5e-16")
+        sub.add_argument("--spot", action="store_true", help="at the spot price")
+        sub.add_argument("--prices", type=Path, metavar="FILE", help="your copy of sweeps/prices.json")
+
     planning = add("plan", "the runs of a sweep, and the whole cost", store=False)
     add_what(planning)
+    add_slice(planning)
+    planning.add_argument("--mfu", type=float, default=0.4, help="share of the slice's peak reached (default 0.4)")
     planning.add_argument("--json", action="store_true", help="for a program to read")
 
     checking = add("check", "what can be checked before a launch", store=True)
@@ -56,6 +67,10 @@ def parser() -> argparse.ArgumentParser:
     launching.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the engine")
     launching.add_argument("--dry-run", action="store_true", help="print the engine's files and commands, start none")
     launching.add_argument("--separate", action="store_true", help="a process a run, nothing shared: to compare")
+    add_slice(launching)
+    launching.add_argument("--cap-flops", type=float, metavar="C", help="stop the sweep before it is over so many")
+    launching.add_argument("--cap-hours", type=float, metavar="H", help="or so many hours of this machine or slice")
+    launching.add_argument("--cap-usd", type=float, metavar="USD", help="or so many dollars of --slice")
     launching.add_argument("--as", dest="as_name", metavar="NAME", help="name of the sweep in the store")
 
     asking = add("status", "what is done, running, waiting, failed and why", store=True)
@@ -86,19 +101,32 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_plan(args: argparse.Namespace) -> int:
     """`plan`: the table, or JSON."""
-    from sweeps.plan import as_json, as_text, measured_rate
+    from sweeps.pace import pace, seconds_left
+    from sweeps.plan import as_json, as_text, cost
+    from sweeps.quote import quote
 
+    on = slice_of(args)
     store = Store(args.store) if args.store else None
     corpus_name = args.corpus or definition(args.name).corpus
     with ExitStack() as stack:
         corpus = stack.enter_context(for_planning(args.store, corpus_name, args.tokenizer))
         planned = make_plan(args, corpus, store)
-        rate = measured_rate(store) if store else None
+        left = cost(planned)["flops_left"]
+        measured = pace(store) if store and left else None
+        rate = left / seconds_left(planned, measured) if measured else None
+        quoted = quote(left, on, args.mfu) if on else None
         if args.json:
-            print(json.dumps({"sweep": args.name, **as_json(planned, rate)}, indent=1, allow_nan=False))
+            print(json.dumps({"sweep": args.name, **as_json(planned, rate, quoted)}, indent=1, allow_nan=False))
         else:
-            print(as_text(planned, rate))
+            print(as_text(planned, rate, quoted))
     return 0
+
+
+def slice_of(args: argparse.Namespace) -> Slice | None:
+    """The slice that the arguments name, at its price."""
+    from sweeps.quote import PRICES, slice_named
+
+    return slice_named(args.slice, args.prices or PRICES, args.spot) if args.slice else None
 
 
 def run_check(args: argparse.Namespace) -> int:
@@ -127,6 +155,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_launch(args: argparse.Namespace) -> int:
     """`launch`: the bar, then a summary."""
+    from sweeps.caps import Caps
     from sweeps.engines import engine
     from sweeps.launch import dry_run, launch
 
@@ -136,6 +165,7 @@ def run_launch(args: argparse.Namespace) -> int:
         raise SweepError(f"--option {wrong[0]}: must be NAME=VALUE")
     options = {name: value for name, _, value in (text.partition("=") for text in args.option)}
     known = definition(args.name)
+    caps = Caps(flops=args.cap_flops, hours=args.cap_hours, usd=args.cap_usd, on=slice_of(args))
     if args.as_name is not None and not re.fullmatch(r"\w[\w.-]*", args.as_name):
         raise SweepError(f"--as {args.as_name}: a name is letters, digits, '_', '-' and '.', no path")
     store = Store(args.store)
@@ -146,7 +176,9 @@ def run_launch(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(dry_run(store, name, configs, corpus, args.engine, options))
         return 0
-    return launch(store, name, configs, corpus, engine_name=args.engine, engine_options=options, separate=args.separate)
+    return launch(
+        store, name, configs, corpus, engine_name=args.engine, engine_options=options, separate=args.separate, caps=caps
+    )
 
 
 def run_status(args: argparse.Namespace) -> int:
@@ -169,7 +201,7 @@ COMMANDS = {
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit status: 0 done, 1 some run failed, 2 bad input, 75 stopped (launch again)."""
+    """Exit status: 0 done, 1 some run failed, 2 bad input, 3 stopped at a cap, 75 stopped (launch again)."""
     args = parser().parse_args(argv)
     try:
         return COMMANDS[args.command](args)

@@ -15,6 +15,7 @@ from typing import Any
 
 from scaling.config import RunConfig
 from scaling.record import Store
+from sweeps.caps import CAPPED, Caps, reached, spent, within
 from sweeps.corpus import Corpus, SweepError
 from sweeps.engines import engine
 from sweeps.plan import Plan, plan
@@ -102,8 +103,10 @@ def launch(
     command: Sequence[str] | None = None,
     engine_options: Mapping[str, str] | None = None,
     separate: bool = False,
+    caps: Caps | None = None,
 ) -> int:
-    """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 75 stopped (launch again).
+    """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 3 stopped at a cap,
+    75 stopped (launch again).
 
     separate: a process for each run, nothing shared.
     """
@@ -116,13 +119,14 @@ def launch(
     with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
         todo = plan(configs, corpus, store)
         write_sweep(store, sweep, todo)
+        caps = caps or Caps()
         skipped = len(todo.runs) - len(todo.left)
         if skipped:
             print(f"{skipped} of {len(todo.runs)} runs are done: skipped", file=sys.stderr)
         if separate:  # none is spared what another has trained
             todo = dataclasses.replace(todo, runs=[dataclasses.replace(run, from_step=0) for run in todo.runs])
-        of = meter(todo)
-        error = None
+        whole, before, todo = todo, spent(todo, store), within(todo, caps, store)
+        of, error, capped = meter(todo), None, False
         if todo.left:
             options: dict[str, Any] = {"command": command} if command else {}
             if chosen.dry_run is not None:
@@ -135,6 +139,9 @@ def launch(
                     for event in chosen.poll(job):
                         of.note(event)
                         tell(display, event)
+                    if not capped and caps.over(before[0] + of.done, before[1] + of.seconds) and not job.over:
+                        capped = True
+                        chosen.cancel(job)
                     if signals.count > signals.answered and not job.over:
                         signals.answered += 1
                         chosen.cancel(job)
@@ -142,7 +149,12 @@ def launch(
                             display.say("stopping: waiting for the run to save (once more to kill it)")
                     display.refresh()
             error = job.error
-        return summary(store, sweep, todo, of, error)
+        capped = (capped or len(todo.runs) < len(whole.runs)) and not signals.count and error is None
+        status = summary(store, sweep, whole, of, error, hint=not capped)
+        if capped:
+            print(reached(caps, whole, store), file=sys.stderr)
+            return CAPPED
+        return status
 
 
 def dry_run(
@@ -172,7 +184,7 @@ def tell(display: Display, event: dict[str, Any]) -> None:
         display.say(f"run {name} {event['status']}" + (f": {event['error']}" if event.get("error") else ""))
 
 
-def summary(store: Store, sweep: str, of: Plan, ran: Meter, error: str | None) -> int:
+def summary(store: Store, sweep: str, of: Plan, ran: Meter, error: str | None, hint: bool = True) -> int:
     """The last line of a launch, and its exit status."""
     before = {run.run_id: run.status for run in of.runs if run.status in ("done", "diverged")}
     statuses = list(before.values()) + list(ran.ended.values())
@@ -186,7 +198,8 @@ def summary(store: Store, sweep: str, of: Plan, ran: Meter, error: str | None) -
         print(error, file=sys.stderr)
         return 1
     if left:
-        print(f"stopped: launch {sweep} again with --store {store.root} to go on", file=sys.stderr)
+        if hint:
+            print(f"stopped: launch {sweep} again with --store {store.root} to go on", file=sys.stderr)
         return STOPPED
     if failed:
         print(f"why they failed: python -m sweeps status {sweep} --store {store.root}", file=sys.stderr)

@@ -196,8 +196,8 @@ def notes(of: Plan) -> list[str]:
     return out
 
 
-def as_json(of: Plan, rate: float | None = None) -> dict[str, Any]:
-    """What `plan --json` writes."""
+def as_json(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What `plan --json` writes. quoted: of sweeps/quote.py."""
     runs = []
     for run in of.runs:
         row: dict[str, Any] = {
@@ -223,13 +223,14 @@ def as_json(of: Plan, rate: float | None = None) -> dict[str, Any]:
         "corpus": dataclasses.asdict(of.corpus),
         "convention": "N: all parameters; C: exact training FLOPs, causal attention and head included",
         "runs": runs,
-        "cost": cost(of, rate),
+        "cost": cost(of, rate) | ({"quote": quoted} if quoted else {}),
         "notes": notes(of),
     }
 
 
-def as_text(of: Plan, rate: float | None = None) -> str:
+def as_text(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> str:
     """The plan as a table for a person."""
+    from sweeps import quote
     from sweeps.text import duration, short, table
 
     header = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
@@ -259,6 +260,7 @@ def as_text(of: Plan, rate: float | None = None) -> str:
         f"(shared prefixes save {saved})",
         f"left to run: {short(paid['flops_left'])} FLOPs"
         + (f", some {duration(paid['seconds_left'])} at the rate of the runs in the store" if rate is not None else ""),
+        *([quote.as_text(quoted)] if quoted else []),
         *notes(of),
     ]
     return "\n".join(lines)

@@ -1,0 +1,109 @@
+"""What a sweep costs on a slice: chip-hours, dollars, energy, CO2 and wall-clock, from exact FLOPs and a price table.
+
+seconds = FLOPs / (chips · peak · MFU), one run after the other on the whole slice. MFU is model FLOPs utilisation:
+these FLOPs over the chips' peak (Chowdhery 2022, appendix B). Compilation, evaluation and waiting for a slice are in
+the MFU or nowhere: an MFU that was measured over a whole sweep holds them.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sweeps.corpus import SweepError
+from sweeps.text import duration, short
+
+PRICES = Path(__file__).with_name("prices.json")
+NEEDED = ("peak_flops", "usd", "usd_spot", "watts", "named_by")
+SHARED = ("host_watts", "pue", "kg_co2_per_kwh")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slice:
+    """Chips of one kind, and what they cost. usd: a chip-hour; watts: a chip with its host and the building."""
+
+    name: str
+    chips: int
+    peak_flops: float  # bfloat16 FLOP/s a chip
+    usd: float
+    watts: float
+    kg_co2_per_kwh: float
+    spot: bool
+    date: str  # of the prices
+    table: str  # their file
+
+
+def prices(path: Path = PRICES) -> dict[str, Any]:
+    """The price table; SweepError names the file and what is missing or no number above 0."""
+    try:
+        table = json.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise SweepError(f"{path}: not a price table: {error}; copy {PRICES.name} of sweeps and edit it") from None
+    wanted = [(table, name, name) for name in SHARED]
+    chips = table.get("chips") if isinstance(table, dict) else None
+    if not isinstance(chips, dict) or not chips or not isinstance(table.get("date"), str):
+        raise SweepError(f"{path}: a price table has `chips` and a `date`: copy {PRICES.name} of sweeps and edit it")
+    wanted += [(chip, name, f"chips.{kind}.{name}") for kind, chip in chips.items() for name in NEEDED]
+    for holder, name, said in wanted:
+        value = holder.get(name) if isinstance(holder, dict) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise SweepError(f"{path}: {said} = {value!r}: must be a number above 0")
+    return dict(table)
+
+
+def slice_named(name: str, path: Path = PRICES, spot: bool = False) -> Slice:
+    """The slice of that name, such as v5e-16, at the table's prices; SweepError lists the kinds of chip."""
+    table = prices(path)
+    kind, _, size = name.partition("-")
+    chip = table["chips"].get(kind)
+    per = int(chip["named_by"]) if chip else 1  # v4 and v5p are named by cores, of which a chip has two
+    if chip is None or not size.isdigit() or not int(size) or int(size) % per:
+        known = ", ".join(f"{k}-{8 * int(c['named_by'])}" for k, c in table["chips"].items())
+        raise SweepError(f"--slice {name}: must be a kind of chip in {path} and a size, such as {known}")
+    return Slice(
+        name=name,
+        chips=int(size) // per,
+        peak_flops=float(chip["peak_flops"]),
+        usd=float(chip["usd_spot" if spot else "usd"]),
+        watts=(float(chip["watts"]) + float(table["host_watts"])) * float(table["pue"]),
+        kg_co2_per_kwh=float(table["kg_co2_per_kwh"]),
+        spot=spot,
+        date=table["date"],
+        table=str(path),
+    )
+
+
+def quote(flops: float, on: Slice, mfu: float) -> dict[str, Any]:
+    """Wall-clock in seconds, chip-hours, dollars, kWh and kg of CO2 of so many training FLOPs on a slice."""
+    if not 0 < mfu <= 1:
+        raise SweepError(f"--mfu {mfu:g}: must be above 0 and at most 1, such as 0.4")
+    seconds = flops / (on.chips * on.peak_flops * mfu)
+    hours = on.chips * seconds / 3600
+    kwh = hours * on.watts / 1000
+    return {
+        "slice": on.name,
+        "chips": on.chips,
+        "mfu": mfu,
+        "spot": on.spot,
+        "seconds": seconds,
+        "chip_hours": hours,
+        "usd": hours * on.usd,
+        "kwh": kwh,
+        "kg_co2": kwh * on.kg_co2_per_kwh,
+        "prices": on.table,
+        "prices_of": on.date,
+    }
+
+
+def as_text(of: dict[str, Any]) -> str:
+    """The quote in a line for a person, and one on where its prices are from."""
+    how = "spot" if of["spot"] else "on demand"
+    return (
+        f"on {of['slice']} ({of['chips']} chips, {how}) at {of['mfu']:.0%} of peak: {duration(of['seconds'])}, "
+        f"{short(of['chip_hours'])} chip-hours, ${of['usd']:,.2f}, {short(of['kwh'])} kWh, "
+        f"{short(of['kg_co2'])} kg CO2\n"
+        f"prices of {of['prices_of']}, spot and watts partly assumed: {of['prices']} says which (yours: --prices)"
+    )
