@@ -5,16 +5,21 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from scaling.config import RunConfig, prefix_id, run_id, to_dict
+import scaling.config as names
+from scaling.config import RunConfig, to_dict
 from scaling.models.counts import parameters
 from scaling.record import Store
 from sweeps.budget import achieved, flops_until, step_flops
 from sweeps.corpus import Corpus, SweepError
 
 ENDED = ("done", "diverged")  # results: not run again
+# A plan asks for the same hashes several times over; configs never change.
+run_id = lru_cache(maxsize=2**16)(names.run_id)
+prefix_id = lru_cache(maxsize=2**17)(names.prefix_id)
 
 
 @dataclass(frozen=True, kw_only=True)
