@@ -13,6 +13,7 @@ from analysis.commands import (
     figure,
     fit,
     laws,
+    multiplier,
     nextruns,
     observational,
     optimum,
@@ -27,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     fits = (fit, optimum, conventions, backtest, simulate, observational)
-    for one in (table, laws, *fits, nextruns, fewer, bench, figure):
+    for one in (table, laws, *fits, multiplier, nextruns, fewer, bench, figure):
         one.add(commands)
     return top
 
@@ -43,6 +44,7 @@ COMMANDS = {
     "next": nextruns.run,
     "simulate-next": fewer.run,
     "observational": observational.run,
+    "multiplier": multiplier.run,
     "bench": bench.run,
     "figure": figure.figure,
     "report": figure.report,

@@ -1,0 +1,73 @@
+"""Laws of the compute multiplier: it finds the one that was put in, and its interval holds it as often as it says."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.__main__ import main
+from analysis.multiplier import multipliers
+from analysis.points import DataError
+
+BUDGETS = (1e17, 3e17, 1e18, 3e18)
+
+
+def grid(path: Path, truth: float, noise: float, seed: int = 0, kinds: tuple[str, str] = ("a", "b")) -> Path:
+    """An isoFLOP grid of two kinds: b does with C what a does with `truth` times C."""
+    rng = np.random.default_rng(seed)
+    with path.open("w", newline="") as file:
+        out = csv.writer(file)
+        out.writerow(["N", "D", "C", "L", "budget", "kind"])
+        for kind, times in zip(kinds, (1.0, truth), strict=True):
+            for C in BUDGETS:
+                best = 0.1 * (C / 6) ** 0.51
+                for N in best * np.array([0.25, 0.5, 1.0, 2.0, 4.0]):
+                    worth = C * times
+                    low = 1.7 + 1.1e3 * worth**-0.17
+                    L = low + 0.03 * np.log(N / best) ** 2 + noise * rng.standard_normal()
+                    out.writerow([N, C / (6 * N), C, L, C, kind])
+    return path
+
+
+@pytest.mark.parametrize("truth", [0.4, 1.0, 1.25, 3.0])
+def test_the_multiplier_that_was_put_in_comes_out(truth: float, tmp_path: Path) -> None:
+    (found,) = multipliers(grid(tmp_path / "g.csv", truth, 0.0), "kind")
+    assert (found.group, found.reference) == ("b", "a")
+    assert found.value == pytest.approx(truth, rel=0.01)
+    (back,) = multipliers(grid(tmp_path / "g.csv", truth, 0.0), "kind", reference="b")
+    assert back.value == pytest.approx(1 / truth, rel=0.01)
+
+
+def test_its_interval_covers_as_often_as_it_says(tmp_path: Path) -> None:
+    found = [multipliers(grid(tmp_path / "g.csv", 1.3, 0.01, seed), "kind", bootstrap=300)[0] for seed in range(100)]
+    covered = sum(one.interval[0] <= 1.3 <= one.interval[1] for one in found)
+    assert 88 <= covered <= 99
+    assert abs(np.median([one.value for one in found]) - 1.3) < 0.05
+
+
+def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="kind is a in all runs"):
+        multipliers(grid(tmp_path / "g.csv", 1.0, 0.0, kinds=("a", "a")), "kind")
+    with pytest.raises(DataError, match="--reference c: kind is one of a, b"):
+        multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", reference="c")
+    with pytest.raises(DataError, match="a multiplier needs 2"):
+        multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", where="C<2e17")
+
+
+def test_curves_without_a_loss_in_common_are_doubted(tmp_path: Path) -> None:
+    (found,) = multipliers(grid(tmp_path / "g.csv", 1e3, 0.0), "kind")
+    assert any("beyond" in line or "no range in common" in line for line in found.verdict)
+
+
+def test_the_command_writes_what_it_says(tmp_path: Path, capsys) -> None:
+    path = grid(tmp_path / "g.csv", 2.0, 0.001)
+    assert main(["multiplier", str(path), "--by", "kind", "--json", "-"]) == 0
+    (one,) = json.loads(capsys.readouterr().out)["multipliers"]
+    assert one["interval"][0] < one["value"] < one["interval"][1] and one["verdict"] == ["converged"]
+    assert main(["multiplier", str(path), "--by", "kind"]) == 0
+    assert "kind = b does with C what a does with" in capsys.readouterr().out
+    assert main(["multiplier", str(path), "--by", "kin"]) == 2
