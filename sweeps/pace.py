@@ -1,7 +1,8 @@
 """How long the rest of a sweep takes on the machine its store's runs were trained on.
 
-A run's seconds = its steps times the seconds a step of its shape took, and the compilation of a shape that is new to
-the launch. A shape the store has not seen takes the rate, in FLOP/s, of those nearest in FLOPs a step.
+A run's seconds = what its steps and evaluations took a FLOP at its shape, what every run takes before its first step,
+and the compilation of a shape that is new to the launch. A shape the store has not seen takes the rate, in FLOP/s, of
+those nearest in FLOPs a step. A process takes a while to start, which no record holds: nothing is added for it.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from scaling.record import Store
-from sweeps.budget import flops_until, step_flops
+from scaling.config import RunConfig
+from scaling.record import Record, Store
+from sweeps.budget import step_flops
 from sweeps.plan import Plan, shape
 
 
@@ -21,44 +23,69 @@ from sweeps.plan import Plan, shape
 class Pace:
     """What the store's finished runs took."""
 
-    shapes: dict[tuple[object, ...], float]  # seconds a step
+    shapes: dict[tuple[object, ...], float]  # FLOP/s, evaluation included
     rates: list[tuple[float, float]]  # ln FLOPs a step and ln FLOP/s of each shape, in order
     compiling: float  # seconds a shape
+    beginning: float  # seconds a run
+
+    def rate(self, config: RunConfig) -> float:
+        """FLOP/s of a run."""
+        known = self.shapes.get(shape(config))
+        return known or math.exp(interpolated(math.log(step_flops(config)), self.rates))
+
+
+def work(config: RunConfig, steps: int) -> float:
+    """FLOPs of so many last steps and the evaluations among them: a token evaluated is a third of one trained on."""
+    evaluations = steps // config.eval.every if config.eval.every else 0
+    held_out = config.eval.sequences / config.batch / 3  # steps that one evaluation is worth
+    return step_flops(config) * (steps + held_out * max(1, evaluations))
 
 
 def pace(store: Store) -> Pace | None:
     """What runs took here, None where none has finished."""
     seconds: dict[tuple[object, ...], float] = defaultdict(float)
-    steps: dict[tuple[object, ...], int] = defaultdict(int)
+    done: dict[tuple[object, ...], float] = defaultdict(float)
     flops: dict[tuple[object, ...], int] = {}
-    compiling = []
+    compiling, beginning = [], []
     for record in store.records():
-        took, done = record.about.get("seconds"), record.about.get("steps_computed")
-        if record.status != "done" or not took or not done:
+        if record.status != "done" or not record.about.get("seconds") or not record.about.get("steps_computed"):
             continue
-        key, compile_seconds = shape(record.config), record.about.get("compile_seconds", 0.0)
-        seconds[key] += max(took - compile_seconds, 1e-9)
-        steps[key] += done
+        key = shape(record.config)
+        before, training = parts(record)
+        seconds[key] += training
+        done[key] += work(record.config, record.about["steps_computed"])
         flops[key] = step_flops(record.config)
-        if compile_seconds:
-            compiling.append(compile_seconds)
+        beginning.append(before)
+        if record.about.get("compile_seconds"):
+            compiling.append(record.about["compile_seconds"])
     if not seconds:
         return None
-    rates = sorted((math.log(flops[key]), math.log(flops[key] * steps[key] / seconds[key])) for key in seconds)
-    each = {key: seconds[key] / steps[key] for key in seconds}
-    return Pace(shapes=each, rates=rates, compiling=median(compiling) if compiling else 0.0)
+    shapes = {key: done[key] / seconds[key] for key in seconds}
+    return Pace(
+        shapes=shapes,
+        rates=sorted((math.log(flops[key]), math.log(rate)) for key, rate in shapes.items()),
+        compiling=median(compiling) if compiling else 0.0,
+        beginning=median(beginning),
+    )
+
+
+def parts(record: Record) -> tuple[float, float]:
+    """Seconds of a run before its first step, compilation left out, and from there on."""
+    about, config = record.about, record.config
+    took = max(about["seconds"] - about.get("compile_seconds", 0.0), 1e-9)
+    if not about.get("tokens_per_second") or about.get("before"):  # of a run that was stopped, only the last part's
+        return 0.0, took
+    steps = about["steps_computed"]
+    read = (config.sequences(config.steps) - config.sequences(config.steps - steps)) * config.data.length
+    training = min(took, read / about["tokens_per_second"])
+    return took - training, training
 
 
 def seconds_left(of: Plan, by: Pace) -> float:
     """Wall-clock of what is left of a plan, one run after the other in one process."""
     total = by.compiling * len({shape(run.config) for run in of.left})
     for run in of.left:
-        known = by.shapes.get(shape(run.config))
-        if known is not None:
-            total += known * (run.config.steps - run.from_step)
-        else:
-            flops = run.C - flops_until(run.config, run.from_step)
-            total += flops / math.exp(interpolated(math.log(step_flops(run.config)), by.rates))
+        total += by.beginning + work(run.config, run.config.steps - run.from_step) / by.rate(run.config)
     return total
 
 

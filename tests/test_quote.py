@@ -12,6 +12,7 @@ from test_sweeps_launch import CORPUS, TRAINER, grid
 from scaling import topologies
 from scaling.record import Record, Store
 from sweeps.__main__ import main
+from sweeps.budget import step_flops
 from sweeps.caps import CAPPED, Caps, spent, within
 from sweeps.corpus import SweepError
 from sweeps.definitions import DEFINITIONS
@@ -92,28 +93,30 @@ def test_a_plan_of_ten_thousand_runs_is_made_and_priced_in_five_seconds() -> Non
     assert time.perf_counter() - start < 5
 
 
-def taken(store: Store, name: str, seconds: float, compiling: float) -> None:
-    """Run `name` of the grid as done in so many seconds."""
+def taken(store: Store, name: str, seconds: float, compiling: float, training: float | None = None) -> None:
+    """Run `name` of the grid as done in so many seconds, of which `training` from its first step on."""
     config = next(run.config for run in plan(grid(), CORPUS).runs if run.run_id == name)
     about = {"seconds": seconds, "compile_seconds": compiling, "steps_computed": config.steps}
-    store.write(Record(run_id=name, config=config, status="done", about=about))
+    more = {} if training is None else {"tokens_per_second": config.tokens / training}
+    store.write(Record(run_id=name, config=config, status="done", about=about | more))
 
 
-def test_time_left_is_by_steps_of_the_shape_and_its_compilation(tmp_path: Path) -> None:
+def test_time_left_is_by_steps_of_the_shape_evaluations_beginnings_and_compilation(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert pace(store) is None
-    runs = plan(grid(), CORPUS).runs
-    first = runs[0]
-    taken(store, first.run_id, 5.0 + 0.01 * first.config.steps, 5.0)
+    first = plan(grid(), CORPUS).runs[0]
+    config = first.config
+    steps = config.steps + config.eval.sequences / config.batch / 3  # evaluated once: a third of a step's FLOPs
+    taken(store, first.run_id, 5.0 + 2.0 + 0.01 * steps, 5.0, 0.01 * steps)
     planned = plan(grid(), CORPUS, store)
     by = pace(store)
-    assert by is not None and by.compiling == 5.0
-    same = [r for r in planned.left if r.config.model == first.config.model]
-    other = [r for r in planned.left if r.config.model != first.config.model]
-    rate = first.C / (0.01 * first.config.steps)  # of the shapes that were not seen, in FLOP/s
-    wanted = 0.01 * sum(r.config.steps - r.from_step for r in same) + sum(r.flops_to_run for r in other) / rate
-    shapes = len({r.config.model for r in planned.left})
-    assert seconds_left(planned, by) == pytest.approx(wanted + 5.0 * shapes)
+    assert by is not None and by.compiling == 5.0 and by.beginning == pytest.approx(2.0)
+    rate = step_flops(config) / 0.01  # FLOP/s, of the shape that was not seen too
+    wanted = 2.0 * len(planned.left) + 5.0 * len({run.config.model for run in planned.left})
+    for run in planned.left:
+        evaluated = run.config.eval.sequences / run.config.batch / 3 * step_flops(run.config)
+        wanted += (run.flops_to_run + evaluated) / rate
+    assert seconds_left(planned, by) == pytest.approx(wanted)
 
 
 def test_a_cap_on_flops_begins_no_run_that_would_exceed_it(tmp_path: Path) -> None:
