@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import math
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -20,6 +23,16 @@ def use(placement: Placement) -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
     if placement.compile_cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         jax.config.update("jax_compilation_cache_dir", str(folder()))
+
+
+@contextlib.contextmanager
+def nothing_kept() -> Iterator[None]:
+    """Programs compiled herein are not written to the cache that `use` has set."""
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
 
 
 def folder() -> Path:

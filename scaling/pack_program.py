@@ -19,7 +19,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDev
 
 from scaling import compile_cache, memory, shard
 from scaling.config import ConfigError, Placement, RunConfig, prefix_id, run_id
-from scaling.program import Program, Shape, State, functions, shape_of
+from scaling.program import Program, Shape, State, functions, scratch, shape_of
 
 RUN = "run"  # axis of the mesh
 NUMBERS = ("weight_decay",)  # of the optimiser: those that may differ within a pack, beside the learning rate
@@ -158,8 +158,9 @@ def _compile(shape: PackShape) -> PackProgram:
     to = functools.partial(mapped, mesh=mesh, together=shape.runs // shape.devices)
     with jax.set_mesh(mesh):
         compiled_init = jax.jit(to(of.init))
-        compiled_step = memory.build(jax.jit(to(step), donate_argnums=0).lower(state, tokens, number, numbers))
-        compiled_evaluate = memory.build(jax.jit(to(of.evaluate)).lower(state["params"], tokens))
+        lowered = jax.jit(to(step), donate_argnums=0).lower(state, tokens, number, numbers)
+        compiled_step = memory.build(lowered, scratch(shape.run, mesh) * shape.runs // shape.devices)
+        compiled_evaluate = jax.jit(to(of.evaluate)).lower(state["params"], tokens).compile()
 
     def start(seeds: Any) -> State:
         with jax.set_mesh(mesh):

@@ -247,6 +247,13 @@ def lower_step(shape: Shape, mesh: Mesh) -> jax.stages.Lowered:
         return jax.jit(of.step, donate_argnums=0, out_shardings=out).lower(abstract, tokens, rate)
 
 
+def scratch(shape: Shape, mesh: Mesh) -> int:
+    """Bytes of scratch memory that a device's step takes, roughly."""
+    rows = math.ceil(shape.batch / shape.microbatches / math.prod(mesh.shape[axis] for axis in shard.ROWS))
+    of = shape.model
+    return memory.scratch(rows=rows, length=shape.parts.columns, layers=of.layers, width=of.width, heads=of.heads)
+
+
 @functools.lru_cache(maxsize=16)
 def _compile(shape: Shape) -> Program:
     started = time.perf_counter()
@@ -257,9 +264,8 @@ def _compile(shape: Shape) -> Program:
     layout, whole = jax.tree.map(lambda leaf: leaf.sharding, abstract), NamedSharding(mesh, PartitionSpec())
     with jax.set_mesh(mesh):
         compiled_init = jax.jit(of.init, out_shardings=layout)
-        compiled_step = memory.build(lower_step(shape, mesh))
-        evaluate = jax.jit(of.evaluate, out_shardings=whole)
-        compiled_evaluate = memory.build(evaluate.lower(abstract["params"], tokens))
+        compiled_step = memory.build(lower_step(shape, mesh), scratch(shape, mesh))
+        compiled_evaluate = jax.jit(of.evaluate, out_shardings=whole).lower(abstract["params"], tokens).compile()
 
     def start(seed: int) -> State:
         with jax.set_mesh(mesh):

@@ -66,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
     launching.add_argument("--engine", default="local", help="where (default: local, this machine)")
     launching.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the engine")
     launching.add_argument("--dry-run", action="store_true", help="print the engine's files and commands, start none")
+    launching.add_argument(
+        "--workers", type=int, metavar="K", help="processes here at once (default: one a core of a CPU)"
+    )
     launching.add_argument("--separate", action="store_true", help="a process a run, nothing shared: to compare")
     add_slice(launching)
     launching.add_argument("--cap-flops", type=float, metavar="C", help="stop the sweep before it is over so many")
@@ -177,7 +180,15 @@ def run_launch(args: argparse.Namespace) -> int:
         print(dry_run(store, name, configs, corpus, args.engine, options))
         return 0
     return launch(
-        store, name, configs, corpus, engine_name=args.engine, engine_options=options, separate=args.separate, caps=caps
+        store,
+        name,
+        configs,
+        corpus,
+        engine_name=args.engine,
+        engine_options=options,
+        separate=args.separate,
+        caps=caps,
+        workers=args.workers,
     )
 
 

@@ -17,7 +17,7 @@ from scaling.config import RunConfig
 from scaling.record import Store
 from sweeps.caps import CAPPED, Caps, reached, spent, within
 from sweeps.corpus import Corpus, SweepError
-from sweeps.engines import engine
+from sweeps.engines import engine, local
 from sweeps.plan import Plan, plan
 from sweeps.progress import Display, Meter, meter
 from sweeps.text import duration, short
@@ -104,17 +104,21 @@ def launch(
     engine_options: Mapping[str, str] | None = None,
     separate: bool = False,
     caps: Caps | None = None,
+    workers: int | None = None,
 ) -> int:
     """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 3 stopped at a cap,
     75 stopped (launch again).
 
-    separate: a process for each run, nothing shared.
+    separate: a process for each run, nothing shared. workers: processes of the local engine at once; by default as many
+    as the machine is best used by, where the trainer is ours.
     """
     chosen = engine(engine_name)
     if engine_options and chosen.dry_run is None:
         raise SweepError(f"engine {engine_name} takes no --option")
     if separate and engine_name != "local":
         raise SweepError(f"--separate: engine {engine_name} has none; leave it out, or --engine local")
+    if workers is not None and (workers < 1 or engine_name != "local" or separate):
+        raise SweepError(f"--workers {workers}: must be 1 or more, of the local engine and without --separate")
     store.check_writable()
     with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
         todo = plan(configs, corpus, store)
@@ -133,6 +137,8 @@ def launch(
                 options["options"] = engine_options or {}
             if separate:
                 options["separate"] = True
+            elif engine_name == "local":
+                options["workers"] = workers or (1 if command else local.useful_workers())
             job = chosen.submit(store, sweep, [run.config for run in todo.left], keep_open=(lock,), **options)
             with Display(sweep, of) as display:
                 while not job.over:

@@ -1,7 +1,12 @@
-"""This machine: one child process trains all runs in turn, so that no shape is compiled twice."""
+"""This machine: a child process for each share of its cores trains its runs in turn.
+
+A small model's step leaves most of a second core idle: two children with a core each do twice the work of one with
+both. Runs that share a trunk stay in one child, where each starts from what the one before it left.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -15,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaling.config import RunConfig, dumps, run_id
+from scaling.config import RunConfig, dumps, prefix_id, run_id
 from scaling.models.counts import parameters, run_flops
 from scaling.record import Record, Store, write_atomic
 
@@ -24,12 +29,30 @@ ALONE = ("--place", "share=false")  # a run that starts from no other's checkpoi
 RESTARTS = 2  # of one run, after its process died without a word
 STOPPED = 75  # the trainer's exit status after a signal, everything saved
 LOG_LINES = 5
+ACCELERATORS = ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0")
+WORKER_BYTES = 2 << 30  # of memory free, for one child more
+STEP_FLOPS = 1.6e8  # as long as they take at widths 16 to 80, a step takes beside its products
 Event = dict[str, Any]
 
 
 @dataclass
+class Worker:
+    """One child process and the runs that are its own, started again as often as it must be."""
+
+    names: frozenset[str]
+    log: Path  # what the child says on its standard error
+    cores: frozenset[int] | None = None  # None: all
+    given: tuple[str, ...] = ()  # runs of this child
+    current: str | None = None
+    child: subprocess.Popen[str] | None = None
+    heard: bool = False  # whether this child has said anything
+    log_start: int = 0
+    over: bool = False
+
+
+@dataclass
 class Job:
-    """Runs under way in one child process, started again as often as it must be."""
+    """Runs under way in child processes."""
 
     store: Store
     sweep: str
@@ -38,22 +61,17 @@ class Job:
     keep_open: tuple[int, ...]
     left: dict[str, RunConfig]  # runs that have not ended, in order
     separate: bool = False  # a process for each run, none starting from another's checkpoint
-    given: tuple[str, ...] = ()  # runs of this child
+    workers: list[Worker] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
-    current: str | None = None
-    child: subprocess.Popen[str] | None = None
-    heard: bool = False  # whether this child has said anything
-    events: queue.Queue[Event | None] = field(default_factory=queue.Queue)
-    log_start: int = 0
+    events: queue.Queue[tuple[Worker, Event | None]] = field(default_factory=queue.Queue)
     cancelled: bool = False
-    over: bool = False
     stopped: bool = False  # over with runs left, which will go on at the next launch
     error: str | None = None  # why runs are left that will not go on by themselves
 
     @property
-    def log(self) -> Path:
-        """What the child says on its standard error."""
-        return self.store.root / "sweeps" / f"{self.sweep}.log"
+    def over(self) -> bool:
+        """Whether nothing is left to happen."""
+        return all(worker.over for worker in self.workers)
 
 
 def submit(
@@ -65,10 +83,12 @@ def submit(
     restarts: int = RESTARTS,
     keep_open: Sequence[int] = (),
     separate: bool = False,
+    workers: int = 1,
 ) -> Job:
-    """Starts the child on these runs, in this order. keep_open: file descriptors that it inherits.
+    """Starts the children on these runs, each in this order. keep_open: file descriptors that they inherit.
 
     separate: a child for each run in turn, and nothing shared: what sharing saves is measured against it.
+    workers: children at once, at most; the machine's cores are divided among them.
     """
     left = {run_id(config): config for config in configs}
     job = Job(
@@ -82,9 +102,56 @@ def submit(
     )
     for name, config in left.items():
         write_atomic(store.run_dir(name) / "config.json", dumps(config).encode())
-    job.log.parent.mkdir(parents=True, exist_ok=True)
-    _start(job)
+    logs = store.root / "sweeps"
+    logs.mkdir(parents=True, exist_ok=True)
+    dealt = shares(configs, 1 if separate else workers)
+    for i, (names, cores) in enumerate(zip(dealt, divided(len(dealt)), strict=True)):
+        job.workers.append(Worker(names, logs / (f"{sweep}.{i}.log" if i else f"{sweep}.log"), cores))
+    for worker in job.workers:
+        _start(job, worker)
     return job
+
+
+def useful_workers() -> int:
+    """Children that this machine is best used by: one a core, as memory allows; one where there is an accelerator."""
+    asked = os.environ.get("JAX_PLATFORMS", "")
+    if asked != "cpu" and (asked or any(Path(device).exists() for device in ACCELERATORS)):
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    known = Path("/proc/meminfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), WORKER_BYTES)
+    return max(1, min(cores, free // WORKER_BYTES))
+
+
+def shares(configs: Sequence[RunConfig], workers: int) -> list[frozenset[str]]:
+    """The runs of each worker: trunks whole, the longest first to whoever has least to do."""
+    trunks: dict[str, list[RunConfig]] = {}
+    for config in configs:
+        trunks.setdefault(prefix_id(config, 0), []).append(config)
+    times = {trunk: sum(map(step_time, runs)) for trunk, runs in trunks.items()}
+    dealt: list[list[str]] = [[] for _ in range(max(1, min(workers, len(trunks))))]
+    loads = [0.0] * len(dealt)
+    for trunk in sorted(trunks, key=lambda trunk: -times[trunk]):
+        least = loads.index(min(loads))
+        loads[least] += times[trunk]
+        dealt[least] += [run_id(config) for config in trunks[trunk]]
+    return [frozenset(names) for names in dealt]
+
+
+def step_time(config: RunConfig) -> float:
+    """Some time that a run takes on a core, in FLOPs: a step costs as much as STEP_FLOPS more."""
+    return float(run_flops(config)["total"] + config.steps * STEP_FLOPS)
+
+
+def divided(workers: int) -> list[frozenset[int] | None]:
+    """The cores of each worker: all divided evenly; None where they are one's, or not to be chosen here."""
+    if workers == 1 or not hasattr(os, "sched_setaffinity"):
+        return [None] * workers
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < workers:
+        return [None] * workers
+    return [frozenset(cores[len(cores) * i // workers : len(cores) * (i + 1) // workers]) for i in range(workers)]
 
 
 def poll(job: Job, timeout: float = 0.2) -> list[Event]:
@@ -93,29 +160,31 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
     wait = timeout
     while not job.over:
         try:
-            event = job.events.get(timeout=wait) if wait else job.events.get_nowait()
+            worker, event = job.events.get(timeout=wait) if wait else job.events.get_nowait()
         except queue.Empty:
             break
         wait = 0
-        out += _ended(job) if event is None else _noted(job, event)
+        out += _ended(job, worker) if event is None else _noted(job, worker, event)
     return out
 
 
 def cancel(job: Job) -> None:
-    """Asks the child to save and stop: SIGTERM the first time, SIGKILL the second."""
-    if job.child is not None and job.child.poll() is None:
-        job.child.send_signal(signal.SIGKILL if job.cancelled else signal.SIGTERM)
+    """Asks the children to save and stop: SIGTERM the first time, SIGKILL the second."""
+    for worker in job.workers:
+        if worker.child is not None and worker.child.poll() is None:
+            worker.child.send_signal(signal.SIGKILL if job.cancelled else signal.SIGTERM)
     job.cancelled = True
 
 
-def _start(job: Job) -> None:
-    job.given = tuple(job.left)[:1] if job.separate else tuple(job.left)
-    configs = [str(job.store.run_dir(name) / "config.json") for name in job.given]
+def _start(job: Job, worker: Worker) -> None:
+    own = tuple(name for name in job.left if name in worker.names)
+    worker.given = own[:1] if job.separate else own
+    configs = [str(job.store.run_dir(name) / "config.json") for name in worker.given]
     command = [*job.command, *configs, "--store", str(job.store.root), "--sweep", job.sweep, "--events"]
     command += ALONE if job.separate else ()
-    with job.log.open("a") as log:
-        job.log_start = log.tell()
-        job.child = subprocess.Popen(
+    with worker.log.open("a") as log:
+        worker.log_start = log.tell()
+        worker.child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -126,11 +195,14 @@ def _start(job: Job) -> None:
             pass_fds=job.keep_open,
             start_new_session=True,  # a Ctrl-C reaches us alone, and we pass it on once
         )
-    job.heard, job.current = False, None
-    threading.Thread(target=_read, args=(job.child, job.events, job.log), daemon=True).start()
+    if worker.cores is not None:  # before it counts them
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(worker.child.pid, worker.cores)
+    worker.heard, worker.current = False, None
+    threading.Thread(target=_read, args=(worker, worker.child, job.events), daemon=True).start()
 
 
-def _read(child: subprocess.Popen[str], events: queue.Queue[Event | None], log: Path) -> None:
+def _read(worker: Worker, child: subprocess.Popen[str], events: queue.Queue[tuple[Worker, Event | None]]) -> None:
     """Puts each event of the child into the queue, then None; what is no event goes to the log."""
     assert child.stdout is not None
     with child.stdout:
@@ -140,21 +212,22 @@ def _read(child: subprocess.Popen[str], events: queue.Queue[Event | None], log: 
             except json.JSONDecodeError:
                 event = None
             if isinstance(event, dict) and "event" in event:
-                events.put(event)
+                events.put((worker, event))
             else:
-                with log.open("a") as file:
+                with worker.log.open("a") as file:
                     file.write(line)
     child.wait()
-    events.put(None)
+    events.put((worker, None))
 
 
-def _noted(job: Job, event: Event) -> list[Event]:
-    job.heard = True
+def _noted(job: Job, worker: Worker, event: Event) -> list[Event]:
+    worker.heard = True
     name = event.get("run_id")
     if event["event"] in ("start", "step"):
-        job.current = name
+        worker.current = name
     if event["event"] == "end":
-        job.current = None
+        if worker.current == name:
+            worker.current = None
         if event["status"] == "stopped":
             job.stopped = True
         else:
@@ -162,30 +235,30 @@ def _noted(job: Job, event: Event) -> list[Event]:
     return [event]
 
 
-def _ended(job: Job) -> list[Event]:
-    """What follows from the child's end: over, or another child for what is left."""
-    assert job.child is not None
-    status = job.child.returncode
-    out = _from_store(job, ("done", "diverged", "failed") if status in (0, 1) else ("done", "diverged"))
-    if not job.left:
-        job.over = True
+def _ended(job: Job, worker: Worker) -> list[Event]:
+    """What follows from a child's end: over, or another child for what is left."""
+    assert worker.child is not None
+    status = worker.child.returncode
+    out = _from_store(job, worker, ("done", "diverged", "failed") if status in (0, 1) else ("done", "diverged"))
+    if not any(name in job.left for name in worker.names):
+        worker.over = True
     elif status == STOPPED or job.cancelled:
-        job.over = job.stopped = True
-    elif not any(name in job.left for name in job.given):
-        _start(job)
+        worker.over = job.stopped = True
+    elif not any(name in job.left for name in worker.given):
+        _start(job, worker)
     elif status == 2:
-        job.over, job.error = True, _last_line(job) or "the trainer refused its arguments"
+        worker.over, job.error = True, _last_line(worker) or "the trainer refused its arguments"
     else:
-        out += _died(job, status)
+        out += _died(job, worker, status)
     return out
 
 
-def _from_store(job: Job, statuses: tuple[str, ...]) -> list[Event]:
+def _from_store(job: Job, worker: Worker, statuses: tuple[str, ...]) -> list[Event]:
     """Ends that the child recorded but did not live to tell."""
     out = []
-    for name in list(job.left):
+    for name in [name for name in job.left if name in worker.names]:
         record = job.store.read(name)
-        if record is None or record.status not in statuses or (record.status == "failed" and name != job.current):
+        if record is None or record.status not in statuses or (record.status == "failed" and name != worker.current):
             continue
         job.left.pop(name)
         event: Event = {"event": "end", "run_id": name, "status": record.status}
@@ -197,12 +270,12 @@ def _from_store(job: Job, statuses: tuple[str, ...]) -> list[Event]:
     return out
 
 
-def _died(job: Job, status: int) -> list[Event]:
+def _died(job: Job, worker: Worker, status: int) -> list[Event]:
     """Blames the run that was under way, and starts again without it once it has had its attempts."""
-    guilty = job.current or next(iter(job.left))
+    guilty = worker.current or next(name for name in job.left if name in worker.names)
     job.deaths[guilty] = job.deaths.get(guilty, 0) + 1
     how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
-    log = _log_tail(job)
+    log = _log_tail(worker)
     attempts = job.restarts + 1
     out: list[Event] = [
         {
@@ -215,26 +288,28 @@ def _died(job: Job, status: int) -> list[Event]:
         }
     ]
     if job.deaths[guilty] < attempts:
-        _start(job)
+        _start(job, worker)
         return out
-    if not job.heard and not _begun(job, guilty):  # the trainer does not get as far as a run: none is to blame
-        job.over, job.error = True, f"the trainer {how} before its first run, {attempts} times: see {job.log}"
+    if not worker.heard and not _begun(
+        job, worker, guilty
+    ):  # the trainer does not get as far as a run: none is to blame
+        worker.over, job.error = True, f"the trainer {how} before its first run, {attempts} times: see {worker.log}"
         return out
     error = f"its process was {how}, {attempts} times" if status < 0 else f"its process {how}, {attempts} times"
     _record_failure(job, guilty, error + (f": {log[-1]}" if log else ""))
     job.left.pop(guilty)
     out.append({"event": "end", "run_id": guilty, "status": "failed", "error": error})
-    if job.left:
-        _start(job)
+    if any(name in job.left for name in worker.names):
+        _start(job, worker)
     else:
-        job.over = True
+        worker.over = True
     return out
 
 
-def _begun(job: Job, name: str) -> bool:
+def _begun(job: Job, worker: Worker, name: str) -> bool:
     """Whether this child had taken the run in hand (it compiles before it speaks)."""
     record = job.store.read(name)
-    return record is not None and job.child is not None and record.about.get("pid") == job.child.pid
+    return record is not None and worker.child is not None and record.about.get("pid") == worker.child.pid
 
 
 def _record_failure(job: Job, name: str, error: str) -> None:
@@ -250,14 +325,14 @@ def _record_failure(job: Job, name: str, error: str) -> None:
     job.store.write(dataclasses.replace(known, status="failed", about={**known.about, "error": error}))
 
 
-def _log_tail(job: Job) -> list[str]:
+def _log_tail(worker: Worker) -> list[str]:
     """The last lines this child left in the log."""
-    with job.log.open("rb") as file:
-        file.seek(max(job.log_start, os.fstat(file.fileno()).st_size - 8192))
+    with worker.log.open("rb") as file:
+        file.seek(max(worker.log_start, os.fstat(file.fileno()).st_size - 8192))
         lines = file.read().decode("utf-8", "replace").splitlines()
     return [line for line in lines if line.strip()][-LOG_LINES:]
 
 
-def _last_line(job: Job) -> str | None:
-    tail = _log_tail(job)
+def _last_line(worker: Worker) -> str | None:
+    tail = _log_tail(worker)
     return tail[-1] if tail else None
