@@ -173,6 +173,7 @@ def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
         "pid": os.getpid(),
         "device": device.device_kind if device.platform != "cpu" else platform.machine() + " CPU",
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "machine_share": float(os.environ.get("SCALING_MACHINE_SHARE", 1)),  # of its cores: others train beside
         "precision": compute_dtype(config.precision),
         "jax": jax.__version__,
         "python": platform.python_version(),

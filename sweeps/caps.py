@@ -64,7 +64,7 @@ def spent(of: Plan, store: Store) -> tuple[float, float]:
         record = store.read(run.run_id)
         if record is not None:
             flops += record.about.get("steps_computed", 0) * step_flops(run.config)
-            seconds += record.about.get("seconds", 0.0)
+            seconds += record.about.get("seconds", 0.0) * record.about.get("machine_share", 1.0)
     return flops, seconds
 
 

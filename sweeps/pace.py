@@ -16,7 +16,9 @@ from statistics import median
 from scaling.config import RunConfig
 from scaling.record import Record, Store
 from sweeps.budget import step_flops
+from sweeps.engines.local import shares
 from sweeps.plan import Plan, shape
+from sweeps.plan import Run as PlannedRun
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,7 @@ class Pace:
     rates: list[tuple[float, float]]  # ln FLOPs a step and ln FLOP/s of each shape, in order
     compiling: float  # seconds a shape
     beginning: float  # seconds a run
+    workers: int = 1  # processes that trained beside each other
 
     def rate(self, config: RunConfig) -> float:
         """FLOP/s of a run."""
@@ -46,7 +49,7 @@ def pace(store: Store) -> Pace | None:
     seconds: dict[tuple[object, ...], float] = defaultdict(float)
     done: dict[tuple[object, ...], float] = defaultdict(float)
     flops: dict[tuple[object, ...], int] = {}
-    compiling, beginning = [], []
+    compiling, beginning, share = [], [], []
     for record in store.records():
         if record.status != "done" or not record.about.get("seconds") or not record.about.get("steps_computed"):
             continue
@@ -56,6 +59,7 @@ def pace(store: Store) -> Pace | None:
         done[key] += work(record.config, record.about["steps_computed"])
         flops[key] = step_flops(record.config)
         beginning.append(before)
+        share.append(record.about.get("machine_share", 1.0))
         if record.about.get("compile_seconds"):
             compiling.append(record.about["compile_seconds"])
     if not seconds:
@@ -66,6 +70,7 @@ def pace(store: Store) -> Pace | None:
         rates=sorted((math.log(flops[key]), math.log(rate)) for key, rate in shapes.items()),
         compiling=median(compiling) if compiling else 0.0,
         beginning=median(beginning),
+        workers=max(1, round(1 / median(share))),
     )
 
 
@@ -82,9 +87,15 @@ def parts(record: Record) -> tuple[float, float]:
 
 
 def seconds_left(of: Plan, by: Pace) -> float:
-    """Wall-clock of what is left of a plan, one run after the other in one process."""
-    total = by.compiling * len({shape(run.config) for run in of.left})
-    for run in of.left:
+    """Wall-clock of what is left of a plan: each worker's runs one after the other, the longest worker's time."""
+    dealt = shares([run.config for run in of.left], by.workers)
+    return max(seconds_of([run for run in of.left if run.run_id in names], by) for names in dealt)
+
+
+def seconds_of(runs: list[PlannedRun], by: Pace) -> float:
+    """Of runs in one process."""
+    total = by.compiling * len({shape(run.config) for run in runs})
+    for run in runs:
         total += by.beginning + work(run.config, run.config.steps - run.from_step) / by.rate(run.config)
     return total
 

@@ -8,7 +8,6 @@ from conftest import command
 from scaling.config import RunConfig, dumps, run_id
 from scaling.record import Store
 
-
 SAYS = "jax._src.compiler"  # hits and misses
 HIT = "cache hit for 'jit_step'"
 

@@ -84,13 +84,14 @@ def test_an_utilisation_beyond_the_peak_is_refused() -> None:
             quote(1.0, slice_named("v5e-16"), mfu)
 
 
+@pytest.mark.slow
 def test_a_plan_of_ten_thousand_runs_is_made_and_priced_in_five_seconds() -> None:
     of = DEFINITIONS["seeds"].make
-    start = time.perf_counter()
+    start = time.process_time()  # of this process: what else the machine does is not its own
     planned = plan(of(CORPUS, widths=(128, 256, 384, 512), count=2500, ratio=100.0), CORPUS)
     said = as_text(planned, quoted=quote(cost(planned)["flops_left"], slice_named("v5e-16"), 0.4))
     assert len(planned.runs) == 10_000 and "chip-hours" in said
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
 
 
 def taken(store: Store, name: str, seconds: float, compiling: float, training: float | None = None) -> None:

@@ -16,10 +16,10 @@ import pytest
 from scaling.config import RunConfig, run_id
 from scaling.data.tokens import open_tokens, write_tokens
 from scaling.record import Store
-from sweeps.budget import by_ratio, isoflop
+from sweeps.budget import by_ratio, isoflop, step_flops
 from sweeps.corpus import Corpus
 from sweeps.launch import launch
-from sweeps.plan import execution_order, plan
+from sweeps.plan import cost, execution_order, plan
 from sweeps.status import isoflop_table, status
 
 ROOT = Path(__file__).parents[1]
@@ -74,6 +74,9 @@ def test_a_sweep_trains_what_its_plan_promises(store: Store, capsys) -> None:
         assert (record.status, record.sweep, record.config) == ("done", "small", run.config)
         assert record.about["steps_computed"] == run.config.steps - run.from_step  # the branch was taken
         assert (record.params["total"], record.flops["total"]) == (run.N, run.C)
+    computed = [(store.read(run.run_id), run.config) for run in planned.runs]
+    spent = sum(record.about["steps_computed"] * step_flops(config) for record, config in computed if record)
+    assert spent == cost(planned)["flops"]  # as quoted, to the last FLOP
     found = status(store, "small")
     assert found["counts"]["done"] == 4
     assert isoflop_table(found["runs"]).count("*") == 2

@@ -193,6 +193,7 @@ def _start(job: Job, worker: Worker) -> None:
             encoding="utf-8",
             errors="replace",
             pass_fds=job.keep_open,
+            env={**os.environ, "SCALING_MACHINE_SHARE": f"{1 / len(job.workers):.6g}"},
             start_new_session=True,  # a Ctrl-C reaches us alone, and we pass it on once
         )
     if worker.cores is not None:  # before it counts them
