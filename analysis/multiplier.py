@@ -99,10 +99,15 @@ def curve(points: Points, name: str, count: int, rng: np.random.Generator) -> Cu
         if np.argmin(points.L[at]) in (np.argmin(x), np.argmax(x)):
             doubts.append(f"{name}: lowest loss at C = {C:.3g} is at the edge of its sizes")
     fits = [inverse @ points.L[at] for (_, inverse), (_, at) in zip(bases, used, strict=True)]
+    kept = [at for at, c in enumerate(fits) if c[2] > 0]
+    if len(kept) < len(fits):
+        named = ", ".join(f"{used[at][0]:.3g}" for at in range(len(fits)) if at not in kept)
+        doubts.append(f"{name}: losses at C = {named} have no minimum in N (concave): left out")
+        if len(kept) < 2:
+            raise FitError(f"{doubts[-1]}; a multiplier needs 2 budgets: more sizes, further apart")
+        used, bases, fits = ([one[at] for at in kept] for one in (used, bases, fits))
     left = [points.L[at] - X @ c for (X, _), (_, at), c in zip(bases, used, fits, strict=True)]
     free = sum(len(r) - SIZES for r in left)
-    if any(c[2] <= 0 for c in fits):
-        raise FitError(f"{name}: losses of a budget have no minimum in N (concave): more sizes, further apart")
     if free < 1:
         doubts.append(f"{name}: no run beyond a parabola's three: the noise is unknown, the interval too narrow")
     noise = float(np.sqrt(sum(np.sum(r**2) for r in left) / max(free, 1)))

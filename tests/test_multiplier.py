@@ -58,6 +58,20 @@ def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:
         multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", where="C<2e17")
 
 
+def test_a_budget_without_a_minimum_is_left_out_and_named(tmp_path: Path) -> None:
+    path = grid(tmp_path / "g.csv", 1.3, 0.0)
+    rows = list(csv.DictReader(path.open()))
+    for row in rows[:5]:  # the first budget of a, turned over
+        row["L"] = str(8.0 - float(row["L"]))
+    with path.open("w", newline="") as file:
+        out = csv.DictWriter(file, rows[0])
+        out.writeheader()
+        out.writerows(rows)
+    (found,) = multipliers(path, "kind")
+    assert any("losses at C = 1e+17 have no minimum in N" in line for line in found.verdict)
+    assert found.budgets == 7 and found.value == pytest.approx(1.3, rel=0.03)
+
+
 def test_curves_without_a_loss_in_common_are_doubted(tmp_path: Path) -> None:
     (found,) = multipliers(grid(tmp_path / "g.csv", 1e3, 0.0), "kind")
     assert any("beyond" in line or "no range in common" in line for line in found.verdict)
