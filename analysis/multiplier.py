@@ -105,7 +105,7 @@ def curve(points: Points, name: str, count: int, rng: np.random.Generator) -> Cu
         doubts.append(f"{name}: losses at C = {named} have no minimum in N (concave): left out")
         if len(kept) < 2:
             raise FitError(f"{doubts[-1]}; a multiplier needs 2 budgets: more sizes, further apart")
-        used, bases, fits = ([one[at] for at in kept] for one in (used, bases, fits))
+        used, bases, fits = [used[at] for at in kept], [bases[at] for at in kept], [fits[at] for at in kept]
     left = [points.L[at] - X @ c for (X, _), (_, at), c in zip(bases, used, fits, strict=True)]
     free = sum(len(r) - SIZES for r in left)
     if free < 1:

@@ -180,7 +180,9 @@ def described(found: dict[str, Any], config: RunConfig, of: Topology) -> dict[st
 
     flops = counts.run_flops(dataclasses.replace(config, steps=1, schedule=ScheduleConfig(name="constant")))["total"]
     head = {"fits": found.pop("fits"), "topology": of.name, "batch": config.batch, "length": config.data.length}
-    found.setdefault("memory", {})["hbm"] = of.chip.hbm
+    memory = found.setdefault("memory", {})
+    memory["hbm"] = of.chip.hbm
+    head["fits"] = head["fits"] and memory.get("total", 0) <= memory["hbm"]  # it may pass what its sum denies
     work = {"flops": flops, "seconds_at_peak": flops / (of.chips * of.chip.flops)}
     if found.get("compiler_seconds", 0.0) < work["seconds_at_peak"]:  # it counts a loop's body once: no estimate
         found.pop("compiler_seconds", None)
