@@ -60,7 +60,8 @@ def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:
 
 def test_a_budget_without_a_minimum_is_left_out_and_named(tmp_path: Path) -> None:
     path = grid(tmp_path / "g.csv", 1.3, 0.0)
-    rows = list(csv.DictReader(path.open()))
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
     for row in rows[:5]:  # the first budget of a, turned over
         row["L"] = str(8.0 - float(row["L"]))
     with path.open("w", newline="") as file:
