@@ -16,7 +16,7 @@ from analysis.points import DataError
 
 DRAWS = {"bootstrap": 100}  # bands need draws, not many
 FIGURES = [
-    name for name in figures.FIGURES if name not in ("transfer", "attention")
+    name for name in figures.FIGURES if name not in ("transfer", "attention", "coordinates")
 ]  # test_transfer.py, test_inside.py
 
 

@@ -109,6 +109,25 @@ def test_updates_grow_with_width_under_standard_and_not_under_mup(config: Path) 
         assert found["mup", name]["change"] > -0.25, found
 
 
+def test_the_figure_draws_the_last_step_and_its_exponents(tmp_path: Path) -> None:
+    rows = [
+        {"parametrization": name, "name": "logits", "width": width, "layers": 2, "step": step, "size": 1.0,
+         "change": step * (width if name == "standard" else 7.0)}
+        for name in ("mup", "standard") for width in (16, 64) for step in (0, 3)
+    ]  # fmt: skip
+    path = tmp_path / "check.json"
+    path.write_text(json.dumps({"steps": 3, "along": "width", "rows": rows, "slopes": []}))
+    figures.save("coordinates", path, tmp_path / "check.svg")
+    with (tmp_path / "check.data.csv").open() as file:
+        shown = {(row["series"], float(row["x"])): float(row["y"]) for row in csv.DictReader(file)}
+    assert shown == {("standard, logits", 16): 48, ("standard, logits", 64): 192} | {
+        ("muP, logits", w): 21 for w in (16, 64)
+    }
+    path.write_text(json.dumps({"steps": 4, "along": "width", "rows": rows}))
+    with pytest.raises(DataError, match=r"holds no coordinate check .*none is of the last step.*make one: python -m"):
+        figures.save("coordinates", path, tmp_path / "check.svg")
+
+
 @pytest.mark.slow
 def test_updates_grow_with_depth_under_mup_and_not_under_completep(config: Path) -> None:
     found = coordinates(config, "--depths", "2,8", "--steps", 3, "--set", "data.length=16")

@@ -34,6 +34,7 @@ FIGURES = {
     "profile": "analysis.figures.profile",
     "conventions": "analysis.figures.conventions",
     "transfer": "analysis.figures.transfer",
+    "coordinates": "analysis.figures.coordinates",
     "attention": "analysis.figures.attention",
 }
 FORMATS = ("pdf", "png", "svg")
