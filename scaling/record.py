@@ -4,6 +4,7 @@ STORE/runs/RUN_ID/record.json      facts about the run (Record without its curve
                   config.json      the config alone, for a person
                   curve.jsonl      the curve while the run is running, a line a step
                   curve.parquet    the curve once it has ended
+                  items/           what was asked of it and what it said, see scaling/items.py
                   log.txt          what the run's process said, where an engine keeps it
 STORE/sweeps/NAME.json             the runs a sweep consists of, with their planned budgets
 STORE/checkpoints/                 see scaling/checkpoint.py
@@ -24,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scaling import items as items  # through here for analysis, which sees nothing else of scaling
 from scaling.config import RunConfig, from_dict, to_dict
 
 STATUSES = ("running", "stopped", "done", "diverged", "failed")
@@ -113,6 +115,10 @@ class Store:
     def run_dir(self, run_id: str) -> Path:
         """Folder of a run."""
         return self.root / "runs" / run_id
+
+    def items_dir(self, run_id: str) -> Path:
+        """Folder of what a run was asked, see scaling/items.py."""
+        return self.run_dir(run_id) / "items"
 
     @property
     def checkpoints(self) -> Path:

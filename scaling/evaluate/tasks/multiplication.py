@@ -1,0 +1,16 @@
+"""multiplication-K: the product of two numbers of K digits, `mul 12*34=408`."""
+
+from __future__ import annotations
+
+from scaling.evaluate.family import Item, Whole
+from scaling.evaluate.tasks.addition import number, pair, span
+
+QUESTION = r"mul \d+\*\d+="
+DIFFICULTIES = (1, 8)  # digits
+
+
+def draw(digits: int, whole: Whole) -> Item:
+    """Two numbers without leading zeros. A guess is a number between the least and the largest product."""
+    a, b = number(digits, whole), number(digits, whole)
+    least, most = span(digits)
+    return Item(prompt=f"mul {a}*{b}=", answer=str(a * b), key=pair(a, b), chance=1 / (most**2 - least**2 + 1))

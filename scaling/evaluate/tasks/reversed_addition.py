@@ -1,0 +1,17 @@
+"""reversed-addition-K: as addition-K, the sum written from its lowest digit: `dda 123+458=185`, as carries go."""
+
+from __future__ import annotations
+
+from scaling.evaluate.family import Item, Whole
+from scaling.evaluate.tasks import addition
+
+QUESTION = r"dda \d+\+\d+="
+DIFFICULTIES = addition.DIFFICULTIES
+
+
+def draw(digits: int, whole: Whole) -> Item:
+    """The question of `addition`, its answer the other way round (Lee 2023, section 3, has it learned from less)."""
+    a, b = addition.number(digits, whole), addition.number(digits, whole)
+    least, most = addition.span(digits)
+    chance = 1 / (2 * (most - least) + 1)
+    return Item(prompt=f"dda {a}+{b}=", answer=str(a + b)[::-1], key=addition.pair(a, b), chance=chance)

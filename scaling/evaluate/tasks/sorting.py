@@ -1,0 +1,17 @@
+"""sorting-N: N different letters in order, `sort dbca=abcd`."""
+
+from __future__ import annotations
+
+import math
+
+from scaling.evaluate.family import Item, Whole, letters
+
+QUESTION = r"sort [a-z]+="
+DIFFICULTIES = (2, 26)  # letters
+
+
+def draw(count: int, whole: Whole) -> Item:
+    """A guess is one of the orders of these letters."""
+    text = letters(count, whole)
+    prompt = f"sort {text}="
+    return Item(prompt=prompt, answer="".join(sorted(text)), key=text, chance=1 / math.factorial(count))
