@@ -8,5 +8,6 @@ CORPORA = {
     "text": "scaling.data.corpora.text",  # text:PATH, a person's own files
     "tfds": "scaling.data.corpora.tfds",  # tfds:NAME, TensorFlow Datasets
     "seqio": "scaling.data.corpora.seqio",  # seqio:TASK, tokenised by the task
+    "mix": "scaling.data.corpora.mix",  # mix:cpython=0.8,addition:1-5=0.2, text and families of tasks in shares
     "markov": "scaling.data.corpora.markov",  # text whose entropy rate is known
 }

@@ -23,6 +23,7 @@ class Text:
     documents: Callable[[], Iterator[bytes]]
     total: int | None = None  # documents, where known beforehand
     notes: list[str] = field(default_factory=list)  # what was left out, filled while reading
+    facts: dict[str, Any] = field(default_factory=dict)  # what is known of it, for the token file's header
 
 
 @dataclass(frozen=True)

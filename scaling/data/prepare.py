@@ -116,7 +116,8 @@ def _text(spec: str, corpus: Text, folder: Path, name: str) -> Path:
 
     path = _write(
         spec, ((held_out(d), ended(d)) for d in corpus.documents()), corpus.total, folder, few=few,
-        tokenizer=name, vocab=tokenizer.vocab, eod=tokenizer.eod, facts=tokenizer.facts,
+        tokenizer=name, vocab=tokenizer.vocab, eod=tokenizer.eod,
+        facts={**corpus.facts, **tokenizer.facts},
     )  # fmt: skip
     for note in corpus.notes:
         _say(spec, note)

@@ -1,6 +1,6 @@
 """What a trained model scores, and can do.
 
-A new family of tasks is one file in scaling/evaluate/tasks with `QUESTION`, `DIFFICULTIES` and
+A new family of tasks is one file in scaling/evaluate/tasks with `QUESTION`, `DIFFICULTIES`, `USUAL` and
 `draw(difficulty, whole)` (see scaling/evaluate/family.py), and one line here. A task is a family at a difficulty, as
 addition-3.
 """

@@ -6,6 +6,7 @@ from scaling.evaluate.family import Item, Whole
 
 QUESTION = r"add \d+\+\d+="
 DIFFICULTIES = (1, 12)  # digits
+USUAL = (1, 5)  # in a mixture that names none
 
 
 def draw(digits: int, whole: Whole) -> Item:

@@ -6,6 +6,7 @@ from scaling.evaluate.family import Item, Whole
 
 QUESTION = r"close [\[\](){}<>]+="
 DIFFICULTIES = (1, 32)  # brackets open at the end
+USUAL = (1, 6)  # in a mixture that names none
 KINDS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"))
 
 

@@ -6,6 +6,7 @@ from scaling.evaluate.family import Item, Whole
 
 QUESTION = r"copy [a-z]+="
 DIFFICULTIES = (1, 64)  # letters
+USUAL = (1, 12)  # in a mixture that names none
 
 
 def draw(count: int, whole: Whole) -> Item:

@@ -6,6 +6,7 @@ from scaling.evaluate.family import Item, Whole, letters
 
 QUESTION = r"next [a-z]+ [a-z]+="
 DIFFICULTIES = (2, 26)  # letters
+USUAL = (2, 12)  # in a mixture that names none
 
 
 def draw(count: int, whole: Whole) -> Item:

@@ -6,6 +6,7 @@ from scaling.evaluate.family import Item, Whole, letters
 
 QUESTION = r"hop (?:[a-z][a-z] )+[a-z] \d+="
 DIFFICULTIES = (1, 7)  # hops
+USUAL = (1, 4)  # in a mixture that names none
 LETTERS = 8
 
 

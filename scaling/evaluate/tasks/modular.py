@@ -7,6 +7,7 @@ from scaling.evaluate.tasks.addition import pair
 
 QUESTION = r"mod \d+ \d+\+\d+="
 DIFFICULTIES = (2, 9999)  # the modulus, prime or not
+USUAL = (97, 97)  # in a mixture that names none
 
 
 def draw(modulus: int, whole: Whole) -> Item:

@@ -7,6 +7,7 @@ from scaling.evaluate.tasks.addition import number, pair, span
 
 QUESTION = r"mul \d+\*\d+="
 DIFFICULTIES = (1, 8)  # digits
+USUAL = (1, 3)  # in a mixture that names none
 
 
 def draw(digits: int, whole: Whole) -> Item:

@@ -6,6 +6,7 @@ from scaling.evaluate.family import Item, Whole, letters
 
 QUESTION = r"find (?:[a-z][A-Z] )+[a-z]="
 DIFFICULTIES = (1, 26)  # pairs
+USUAL = (1, 8)  # in a mixture that names none
 
 
 def draw(pairs: int, whole: Whole) -> Item:

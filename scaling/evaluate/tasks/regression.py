@@ -11,6 +11,7 @@ from scaling.evaluate.family import Item, Whole
 
 QUESTION = r"fit [\d,> ]+="
 DIFFICULTIES = (1, 4)  # inputs
+USUAL = (1, 1)  # in a mixture that names none
 DIGITS = 10  # weights and inputs are 0 to 9
 
 

@@ -7,6 +7,7 @@ from scaling.evaluate.tasks import addition
 
 QUESTION = r"dda \d+\+\d+="
 DIFFICULTIES = addition.DIFFICULTIES
+USUAL = (1, 5)  # in a mixture that names none
 
 
 def draw(digits: int, whole: Whole) -> Item:

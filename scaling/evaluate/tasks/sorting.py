@@ -8,6 +8,7 @@ from scaling.evaluate.family import Item, Whole, letters
 
 QUESTION = r"sort [a-z]+="
 DIFFICULTIES = (2, 26)  # letters
+USUAL = (2, 8)  # in a mixture that names none
 
 
 def draw(count: int, whole: Whole) -> Item:
