@@ -40,6 +40,7 @@ OPTIMIZERS = ("adamw", "lion", "adafactor", "muon")
 ABSENT = ("soap", "shampoo")  # from optax 0.2.8 and its contrib
 PRECISIONS = ("auto", "float32", "bfloat16")
 REMATS = ("none", "dots", "full")
+WANDB = ("", "online", "offline")
 ATTENTIONS = ("auto", "xla", "cudnn", "splash", "blockwise")
 LABEL = {"identity": False}
 
@@ -227,6 +228,8 @@ class Placement(Checked):
     save_seconds: float = 300.0  # between checkpoints
     keep_branch: bool = True  # keep the checkpoint at the start of the decay, for longer runs to branch from
     share: bool = True  # start from a checkpoint that another run left
+    tensorboard: bool = True  # the curve for TensorBoard too; see scaling/tensorboard.py
+    wandb: str = ""  # and for Weights & Biases: online or offline; see scaling/wandb.py
 
     def __post_init__(self) -> None:
         said = {True: "full", False: "none", "true": "full", "false": "none"}  # as it was once written
@@ -236,6 +239,7 @@ class Placement(Checked):
     def check(self) -> None:
         one_of("Placement.remat", self.remat, REMATS)
         one_of("Placement.attention", self.attention, ATTENTIONS)
+        one_of("Placement.wandb", self.wandb, WANDB)
         not_negative(self, "data", "run", "microbatch", "save_seconds")
         positive(self, "fsdp", "tensor", "expert")
 

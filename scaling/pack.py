@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from scaling import train
+from scaling import logs, train
 from scaling.config import Placement, RunConfig, run_id
 from scaling.pack_program import RUN, PackProgram, pack_program
 from scaling.program import State
@@ -120,6 +120,7 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
         known |= {**pack.facts, **train.restore(run)}
         run.record = dataclasses.replace(record, about={**record.about, **known})
         store.write(run.record)
+        run.logs = logs.opened(store, config, pack.placement, run.rows, record.sweep)
         pack.say({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first})
     except Exception as error:
         record = train.failed(record, error)
@@ -315,6 +316,7 @@ def end(pack: Pack, place: int, record: Record) -> None:
     """Takes a run out of the pack with its last record; the others go on."""
     run = pack.runs.pop(place)
     pack.store.write(record)
+    logs.end(run.logs, record)
     pack.records[run.id] = record
     pack.locks.pop(place).close()
     said(pack, record)

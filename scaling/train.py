@@ -22,9 +22,10 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from scaling import checkpoint, commit, distributed, shard
+from scaling import checkpoint, commit, distributed, logs, shard
 from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
 from scaling.data import examples, tokens
+from scaling.logs import Log
 from scaling.models import counts
 from scaling.program import Program, State, compute_dtype, program
 from scaling.record import Record, Store, write_atomic
@@ -69,6 +70,7 @@ class Run:
     waited: float | None = None  # seconds that the loop stood still for a batch
     flight: tuple[int, dict[str, jax.Array]] | None = None  # the step whose figures are still to come
     written: int = 0  # rows of the curve that are on disk
+    logs: list[Log] = field(default_factory=list)  # where they go beside the store
     word: distributed.Word = field(default_factory=distributed.Word)
     record: Record | None = None  # as it was when this process took the run in hand
     first: int = 0  # the step it began at
@@ -113,10 +115,13 @@ def train(
             run.record = record = dataclasses.replace(record, about={**record.about, **facts})
             run.begun = begun
             store.write(record)
+            run.logs = logs.opened(store, config, placement, run.rows, record.sweep)
+            held.callback(lambda: logs.end(run.logs, record))
             record = finish(run)
         except Exception as error:
             reason = distributed.told(error)
-            store.write(failed(record, reason))
+            record = failed(record, reason)
+            store.write(record)
             raise reason from error
         store.write(record)
         return record
@@ -285,6 +290,7 @@ def ended(run: Run, error: Diverged | Stopped | None, elapsed: float) -> Record:
         final = {"step": last["step"], "tokens": seen(run, run.step)}
         final["train_loss"] = last["loss"]
         final |= {"loss": last["val_loss"]} if "val_loss" in last else {}
+    unwritten(run)
     run.store.finish_curve(run.id, run.rows)
     if error is not None:
         facts |= {"error": str(error), "diverged_at": error.step}
@@ -391,10 +397,18 @@ def held_out(run: Run) -> float:
 
 def report(run: Run) -> None:
     """Puts the new rows of the curve on disk and says where the run stands."""
-    if run.written < len(run.rows):
-        run.store.append_curve(run.id, run.rows[run.written :])
-        run.written = len(run.rows)
+    if new := unwritten(run):
+        run.store.append_curve(run.id, new)
         run.say({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
+
+
+def unwritten(run: Run) -> Rows:
+    """The rows of the curve since the last call, which the run's logs have now."""
+    new, run.written = run.rows[run.written :], len(run.rows)
+    if new:
+        for log in run.logs:
+            log.add(new)
+    return new
 
 
 def save(run: Run, folder: Path, step: int) -> Path:
