@@ -147,14 +147,24 @@ class Store:
 
     def read(self, run_id: str) -> Record | None:
         """The record of a run, None where there is none."""
-        path = self.run_dir(run_id) / "record.json"
-        if not path.exists():
+        data = self.facts(run_id)
+        if data is None:
             return None
-        data = read_json(path)
         try:
             return Record(**{**data, "config": _config(data["config"])})
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{path}: damaged: {error}") from None
+            raise StoreError(f"{self.run_dir(run_id) / 'record.json'}: damaged: {error}") from None
+
+    def facts(self, run_id: str) -> dict[str, Any] | None:
+        """A record as it is written, for one who reads very many and has their configs; None where there is none."""
+        path = self.run_dir(run_id) / "record.json"
+        try:
+            data = read_json(path)
+        except FileNotFoundError:
+            return None
+        if not isinstance(data, dict) or not {"run_id", "status", "config"} <= set(data):
+            raise StoreError(f"{path}: damaged: no record")
+        return data
 
     def stamps(self) -> dict[str, tuple[int, int, int]]:
         """Size, time of change (ns) and inode of every run's record: a record that is written again has another."""
@@ -186,10 +196,21 @@ class Store:
             raise StoreError(f"run {run!r} in store {self.root}: {known}")
         return found[0]
 
-    def write_sweep(self, name: str, configs: Iterable[RunConfig], ids: Iterable[str]) -> None:
-        """Keeps which runs a sweep consists of."""
+    def write_sweep(
+        self, name: str, configs: Iterable[RunConfig], ids: Iterable[str], planned: Iterable[dict[str, int]] = ()
+    ) -> None:
+        """Keeps which runs a sweep consists of, and what was planned of each: N, D, C and `from`, its first step."""
         runs = [{"run_id": i, "budget": c.budget, "config": to_dict(c)} for i, c in zip(ids, configs, strict=True)]
+        for run, more in zip(runs, planned, strict=False):
+            run |= more
         write_json(self.root / "sweeps" / f"{name}.json", {"name": name, "runs": runs})
+
+    def sweep(self, name: str) -> list[dict[str, Any]] | None:
+        """The runs of one sweep: run_id, budget (planned FLOPs or None), config; None where there is none so called."""
+        try:
+            return list(read_json(self.root / "sweeps" / f"{name}.json")["runs"])
+        except FileNotFoundError:
+            return None
 
     def sweeps(self) -> dict[str, list[dict[str, Any]]]:
         """For each sweep its runs: run_id, budget (planned FLOPs or None), config."""

@@ -14,7 +14,6 @@ import functools
 import struct
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from scaling.config import RunConfig, run_id
 from scaling.record import Record, Store, write_atomic

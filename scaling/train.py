@@ -168,6 +168,7 @@ def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
     kept: dict[str, Any] = {}
     if earlier is not None:
         kept = {name: earlier.about[name] for name in spent if name in earlier.about}
+        kept["spent_before"] = dict(kept)  # what this process adds to as it goes
         made = ("commit", "device", "host", "jax", "precision", "started")
         part = {name: earlier.about[name] for name in made if name in earlier.about}
         kept["before"] = [*earlier.about.get("before", []), part]  # what trained the steps before a stop

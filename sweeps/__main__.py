@@ -8,7 +8,7 @@ import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaling.config import ConfigError, RunConfig
 from scaling.record import Store, StoreError
@@ -78,6 +78,12 @@ def parser() -> argparse.ArgumentParser:
 
     asking = add("status", "what is done, running, waiting, failed and why", store=True)
     asking.add_argument("--json", action="store_true", help="for a program to read")
+    asking.add_argument("--html", type=Path, metavar="FILE", help="as one page, which refreshes itself")
+    asking.add_argument(
+        "--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help="again every so often (default 5)"
+    )
+    add_slice(asking)
+    asking.add_argument("--mfu", type=float, default=0.4, help="share of the slice's peak quoted (default 0.4)")
     following.add(commands)
     return top
 
@@ -193,11 +199,34 @@ def run_launch(args: argparse.Namespace) -> int:
 
 
 def run_status(args: argparse.Namespace) -> int:
-    """`status`: the isoFLOP table and what is under way, or JSON."""
-    from sweeps.status import as_text, status
+    """`status`: what is done, under way and left, once or again and again; as text, JSON or a page."""
+    from sweeps.screen import as_text
+    from sweeps.status import status
+    from sweeps.text import terminal_size
+    from sweeps.watch import watch
 
-    found = status(Store(args.store), args.name)
-    print(json.dumps(found, indent=1, allow_nan=False) if args.json else as_text(found))
+    if args.watch is not None and (args.json or not 0.1 <= args.watch < 1e6):
+        raise SweepError(f"--watch {args.watch:g}: seconds, 0.1 or more, and without --json")
+    store, on = Store(args.store), slice_of(args)
+    known: dict[str, Any] = {}
+
+    def look() -> dict[str, Any]:
+        return status(store, args.name, on=on, mfu=args.mfu, known=known if args.watch else None)
+
+    def write(found: dict[str, Any]) -> Path:
+        from sweeps.page import write_page
+
+        return write_page(args.html, store, found, every=args.watch)
+
+    if args.watch is not None:
+        return watch(look, args.watch, write if args.html else None)
+    found = look()
+    if args.html:
+        print(write(found))
+    if args.json:
+        print(json.dumps(found, indent=1, allow_nan=False))
+    elif not args.html:
+        print(as_text(found, terminal_size()[0]))
     return 0
 
 

@@ -18,7 +18,7 @@ from scaling.record import Store
 from sweeps.caps import CAPPED, Caps, reached, spent, within
 from sweeps.corpus import Corpus, SweepError
 from sweeps.engines import engine, local
-from sweeps.plan import Plan, plan
+from sweeps.plan import Plan, plan, shared_steps
 from sweeps.progress import Display, Meter, meter
 from sweeps.text import duration, short
 
@@ -75,10 +75,9 @@ def only_launcher(store: Store, sweep: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def write_sweep(store: Store, sweep: str, of: Plan) -> None:
-    """Keeps which runs the sweep consists of; SweepError where the name stands for another corpus."""
-    path = store.root / "sweeps" / f"{sweep}.json"
-    known = store.sweeps().get(sweep, []) if path.exists() else []
+def write_sweep(store: Store, sweep: str, of: Plan, separate: bool = False) -> None:
+    """Keeps which runs the sweep consists of, as planned; SweepError where the name stands for another corpus."""
+    known = store.sweep(sweep) or []
     for run in known:
         data = run["config"]["data"]
         if data["tokens"] != of.corpus.tokens:
@@ -90,7 +89,10 @@ def write_sweep(store: Store, sweep: str, of: Plan) -> None:
     dropped = sum(run["run_id"] not in planned for run in known)
     if dropped:
         print(f"sweep {sweep}: {dropped} runs of an earlier definition are no longer part of it", file=sys.stderr)
-    store.write_sweep(sweep, [run.config for run in of.runs], [run.run_id for run in of.runs])
+    configs = [run.config for run in of.runs]
+    starts = [0] * len(configs) if separate else shared_steps(configs)
+    planned = [{"N": run.N, "D": run.D, "C": run.C, "from": step} for run, step in zip(of.runs, starts, strict=True)]
+    store.write_sweep(sweep, configs, [run.run_id for run in of.runs], planned)
 
 
 def launch(
@@ -122,7 +124,7 @@ def launch(
     store.check_writable()
     with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
         todo = plan(configs, corpus, store)
-        write_sweep(store, sweep, todo)
+        write_sweep(store, sweep, todo, separate)
         caps = caps or Caps()
         skipped = len(todo.runs) - len(todo.left)
         if skipped:

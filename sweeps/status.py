@@ -1,4 +1,4 @@
-"""What a sweep has come to: each run's state, and the isoFLOP table as it fills."""
+"""What a sweep has come to: each run's state, what it has cost so far, and what its losses are drawn against."""
 
 from __future__ import annotations
 
@@ -11,8 +11,14 @@ from scaling.config import RunConfig, from_dict
 from scaling.models.counts import parameters
 from scaling.record import Record, Store
 from scaling.record import alive as process_alive
+from sweeps.budget import achieved
 from sweeps.corpus import SweepError
-from sweeps.text import duration, short, table
+from sweeps.plan import ENDED, shared_steps
+from sweeps.quote import Slice
+from sweeps.spend import MFU, cost, spending, until
+from sweeps.view import axes, place
+
+LOG_LINES = 5
 
 STATES = ("done", "running", "waiting", "stopped", "interrupted", "diverged", "failed")
 
@@ -22,45 +28,89 @@ def known_sweeps(store: Store) -> list[str]:
     return sorted(path.stem for path in (store.root / "sweeps").glob("*.json"))
 
 
-def status(store: Store, sweep: str) -> dict[str, Any]:
-    """State of each run: `state`, sizes, and what there is of loss, step, tokens/s, seconds left, error."""
-    if not (store.root / "sweeps" / f"{sweep}.json").exists():
-        known = ", ".join(known_sweeps(store)) or "none"
-        raise SweepError(f"sweep {sweep!r} is not in store {store.root}: known are {known}")
-    runs = [run_status(store, entry) for entry in store.sweeps()[sweep]]
+def status(
+    store: Store,
+    sweep: str,
+    *,
+    on: Slice | None = None,
+    mfu: float = MFU,
+    known: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """State of each run (sizes, what there is of loss, step, tokens/s, seconds left, error, log), and the cost so far.
+
+    on, mfu: the slice whose hours and dollars are meant. known: what an earlier call has kept of the runs that had
+    ended; those whose records are as they were are not read again.
+    """
+    entries = store.sweep(sweep)
+    if entries is None:
+        names = ", ".join(known_sweeps(store)) or "none"
+        raise SweepError(f"sweep {sweep!r} is not in store {store.root}: known are {names}")
+    stamps = store.stamps() if known is not None else {}
+    known = {} if known is None else known
+    entries, runs = planned(entries), []
+    drawn = axes(entries)
+    for entry in entries:
+        name = entry["run_id"]
+        stamp, row = known.get(name, (None, {}))
+        if stamp is None or stamp != stamps.get(name):
+            row = run_status(store, entry)
+            row["x"], row["by"] = place(entry, drawn)
+            if row["state"] in ENDED and name in stamps:
+                known[name] = (stamps[name], row)
+        runs.append(row)
     counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
-    return {"sweep": sweep, "counts": counts, "runs": runs}
+    return {"sweep": sweep, "counts": counts, "cost": cost(runs, on, mfu), "axes": drawn, "runs": runs}
+
+
+def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """A sweep's runs with what was planned of each; worked out here for a sweep that was written without."""
+    if all("C" in entry for entry in entries):
+        return entries
+    configs = [from_dict(RunConfig, entry["config"]) for entry in entries]
+    starts = shared_steps(configs)
+    return [
+        entry | {"N": parameters(c.model)["total"], "D": c.tokens, "C": achieved(c), "from": step}
+        for entry, c, step in zip(entries, configs, starts, strict=True)
+    ]
 
 
 def run_status(store: Store, entry: dict[str, Any]) -> dict[str, Any]:
-    """One run of a sweep, from its record alone; the curve is looked at only while it grows."""
-    config = from_dict(RunConfig, entry["config"])
-    row: dict[str, Any] = {
-        "run_id": entry["run_id"],
-        "state": "waiting",
-        "N": parameters(config.model)["total"],
-        "D": config.tokens,
-        "width": config.model.width,
-        "layers": config.model.layers,
-        "steps": config.steps,
-    }
+    """One run of a sweep, from its record alone; its config and its curve are looked at only while it grows."""
+    row: dict[str, Any] = {"run_id": entry["run_id"], "state": "waiting", "N": entry["N"], "D": entry["D"]}
+    row["C"], row["flops_planned"] = entry["C"], entry["C"] - until(entry, entry["from"])
+    config = entry["config"]
+    row |= {"width": config["model"]["width"], "layers": config["model"]["layers"], "steps": config["steps"]}
     if entry.get("budget") is not None:
         row["budget"] = entry["budget"]
-    record = store.read(entry["run_id"])
-    if record is None:
-        return row
-    row["state"] = record.status
-    if record.status == "running":
-        row["state"] = "running" if alive(record) else "interrupted"
-        row.update(progress(store, record))
-    if record.status == "stopped":
-        row.update(progress(store, record))
-    if "loss" in record.final:
-        row["loss"] = record.final["loss"]
-    for key in ("error", "seconds"):
-        if key in record.about:
-            row[key] = record.about[key]
+    found = store.facts(row["run_id"]) or {}
+    about, final = found.get("about", {}), found.get("final", {})
+    row["state"] = found.get("status", "waiting")
+    if row["state"] in ("running", "stopped"):
+        record = store.read(row["run_id"])
+        if record is not None:
+            row["state"] = record.status if record.status != "running" or alive(record) else "interrupted"
+            row |= progress(store, record)
+    row |= spending(entry, about, row["state"], row.get("step"))
+    if "loss" in final:
+        row["loss"] = final["loss"]
+    row |= {key: about[key] for key in ("error", "seconds", "host") if key in about}
+    if row["state"] == "failed" and (log := last_lines(store, row["run_id"], about)):
+        row["log"] = log
     return row
+
+
+def last_lines(store: Store, run_id: str, about: dict[str, Any]) -> list[str]:
+    """The last lines that a run's process said, where they have been kept: in its record, or in its folder."""
+    kept = about.get("log")
+    if kept is None:
+        path = store.run_dir(run_id) / "log.txt"
+        if not path.exists():
+            return []
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - 4096))
+            kept = file.read().decode("utf-8", "replace")
+    lines = kept.splitlines() if isinstance(kept, str) else [str(line) for line in kept]
+    return [line.rstrip() for line in lines if line.strip()][-LOG_LINES:]
 
 
 def alive(record: Record) -> bool:
@@ -95,59 +145,3 @@ def progress(store: Store, record: Record) -> dict[str, Any]:
         out["tokens_per_second"] = (seen - config.sequences(first) * config.data.length) / took
         out["seconds_left"] = (config.tokens - seen) / out["tokens_per_second"]
     return out
-
-
-def isoflop_table(runs: list[dict[str, Any]]) -> str:
-    """Held-out loss by budget (rows) and size (columns), each budget's lowest marked; a dot: not there yet."""
-    sizes = sorted({(run["N"], run["width"]) for run in runs})
-    budgets = sorted({run["budget"] for run in runs if "budget" in run})
-    cells = {(run["budget"], run["N"]): run for run in runs if "budget" in run}
-    rows = []
-    for budget in budgets:
-        losses = [
-            run["loss"] for (b, _), run in cells.items() if b == budget and "loss" in run and run["state"] == "done"
-        ]
-        row = [short(budget)]
-        for size, _ in sizes:
-            run = cells.get((budget, size))
-            row.append("" if run is None else cell(run, min(losses, default=None)))
-        rows.append(row)
-    return table(["budget \\ N", *(short(size) for size, _ in sizes)], rows)
-
-
-def cell(run: dict[str, Any], lowest: float | None) -> str:
-    """A run's entry in the table."""
-    if run["state"] == "done" and "loss" in run:
-        return f"{run['loss']:.3f}" + ("*" if run["loss"] == lowest else " ")
-    return {"waiting": ". "}.get(run["state"], f"{run['state']} ")
-
-
-def as_text(of: dict[str, Any]) -> str:
-    """The status for a person."""
-    runs = of["runs"]
-    counts = ", ".join(f"{n} {state}" for state, n in of["counts"].items() if n)
-    lines = [f"sweep {of['sweep']}: {counts} of {len(runs)} runs"]
-    if any("budget" in run for run in runs):
-        lines += ["", isoflop_table(runs), "(held-out loss, nats a token; *: lowest of its budget)"]
-    told = [line for run in runs if (line := run_line(run)) is not None]
-    return "\n".join(lines + ([""] if told else []) + told)
-
-
-def run_line(run: dict[str, Any]) -> str | None:
-    """A line on a run that is neither done nor waiting."""
-    if run["state"] in ("done", "waiting"):
-        return None
-    parts = [f"{run['run_id'][:12]}  {run['state']:<11}  width {run['width']}"]
-    if "step" in run:
-        parts.append(f"step {run['step']:,}/{run['steps']:,}")
-    if "train_loss" in run:
-        parts.append(f"loss {run['train_loss']:.3f}")
-    if "tokens_per_second" in run:
-        parts.append(f"{short(run['tokens_per_second'])} tokens/s")
-    if "seconds_left" in run:
-        parts.append(f"{duration(run['seconds_left'])} left")
-    if run["state"] in ("stopped", "interrupted"):
-        parts.append("will go on at the next launch")
-    if "error" in run:
-        parts.append(str(run["error"]))
-    return ", ".join(parts)

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
+
+
+def terminal_size() -> tuple[int, int]:
+    """Columns and lines of the terminal; 100 × 60 where there is none."""
+    size = shutil.get_terminal_size((100, 60))
+    return size.columns, size.lines
+
 
 def short(value: float) -> str:
     """A count in three digits: 41.7k, 2.51M, 1.6e12."""

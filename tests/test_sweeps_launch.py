@@ -26,7 +26,8 @@ from sweeps.engines import local
 from sweeps.launch import launch
 from sweeps.plan import execution_order, plan
 from sweeps.progress import meter
-from sweeps.status import as_text, status
+from sweeps.screen import as_text
+from sweeps.status import status
 
 CORPUS = Corpus(name="a text", tokens="cd" * 32, vocab=257, train=2_000_000)
 LAUNCHERS: list[subprocess.Popen[str]] = []

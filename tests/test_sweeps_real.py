@@ -20,7 +20,8 @@ from sweeps.budget import by_ratio, isoflop, step_flops
 from sweeps.corpus import Corpus
 from sweeps.launch import launch
 from sweeps.plan import cost, execution_order, plan
-from sweeps.status import isoflop_table, status
+from sweeps.screen import isoflop_table
+from sweeps.status import status
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = """

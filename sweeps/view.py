@@ -1,0 +1,90 @@
+"""What a sweep's losses are drawn against: isoFLOP curves where it has budgets, else the field that it sweeps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Any
+
+Row = dict[str, Any]
+LABELS = ("data.corpus", "data.tokens", "budget", "steps")
+FIRST = ("N", "D", "optimizer.lr", "batch", "data.unique")  # of fields that take as many values
+SERIES = 8  # curves, at most, of a sweep without budgets
+NAMES = {"N": "N, parameters", "D": "D, tokens", "optimizer.lr": "learning rate", "batch": "batch, sequences"}
+
+
+def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
+    """x: the field that the runs are drawn against, by: those that tell their curves apart; `budget` where there are.
+
+    Else x is the number with most values, and by what tells most runs apart that share an x, in few curves.
+    """
+    if any(entry.get("budget") is not None for entry in entries):
+        return {"x": "N", "by": ["budget"]}
+    rows = [fields(entry) for entry in entries]
+    values = {name: {row.get(name) for row in rows} for row in rows for name in row}
+    varying = [name for name in values if len(values[name]) > 1]
+    varying.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
+    numbers = [name for name in varying if all(_is_number(value) for value in values[name])]
+    x = max(numbers, key=lambda name: len(values[name]), default="N")
+    by: list[str] = []
+    while best := _tells_apart(rows, x, by, [name for name in varying if name not in (x, *by)]):
+        by.append(best)
+    return {"x": x, "by": by}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _tells_apart(rows: list[Row], x: str, by: list[str], others: list[str]) -> str | None:
+    """The field that tells most more runs apart than x and `by` do, None where none does in few enough curves."""
+    known, best = len({tuple(row.get(name) for name in (x, *by)) for row in rows}), None
+    if by == [] and known == len(rows):  # the first may still group what x alone tells apart
+        known -= 1
+    for name in others:
+        apart = len({tuple(row.get(n) for n in (x, *by, name)) for row in rows})
+        if apart > known and len({tuple(row.get(n) for n in (*by, name)) for row in rows}) <= SERIES:
+            known, best = apart, name
+    return best
+
+
+def place(entry: dict[str, Any], drawn: dict[str, Any]) -> tuple[Any, list[Any]]:
+    """Where a run is drawn: its x, and what tells its curve."""
+    if drawn["by"] == ["budget"]:
+        return entry["N"], [entry.get("budget")]
+    of = fields(entry)
+    return of.get(drawn["x"]), [of.get(name) for name in drawn["by"]]
+
+
+def fields(entry: dict[str, Any]) -> Row:
+    """A run's fields by name, its sizes in place of what they follow from."""
+    out = {"N": entry["N"], "D": entry["D"]}
+    for name, value in _flat(entry["config"], ""):
+        if name not in LABELS and not (name.startswith("model.") and _is_number(value)):
+            out[name] = value
+    return out
+
+
+def _flat(data: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
+    out: list[tuple[str, Any]] = []
+    for name, value in data.items():
+        if isinstance(value, dict):
+            out += _flat(value, f"{prefix}{name}.")
+        else:
+            out.append((prefix + name, str(value) if isinstance(value, list) else value))
+    return out
+
+
+def series(rows: list[Row], most: int | None = None) -> dict[tuple[Any, ...], list[tuple[float, float]]]:
+    """Points (x, held-out loss) of each curve, in order of x; of several at one x the mean. most: curves, spread out.
+
+    Curves without a point yet are there, empty: what is to come is known.
+    """
+    found: dict[tuple[Any, ...], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        curve = found[tuple(row["by"])]
+        if row["state"] == "done" and "loss" in row and _is_number(row["x"]):
+            curve[row["x"]].append(row["loss"])
+    keys = sorted(found, key=lambda key: [(isinstance(v, str), v if v is not None else -1) for v in key])
+    if most is not None and len(keys) > most:
+        keys = [keys[i * (len(keys) - 1) // (most - 1)] for i in range(most)]
+    return {key: [(x, sum(ys) / len(ys)) for x, ys in sorted(found[key].items())] for key in keys}
