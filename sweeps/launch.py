@@ -91,8 +91,8 @@ def write_sweep(store: Store, sweep: str, of: Plan, separate: bool = False) -> N
         print(f"sweep {sweep}: {dropped} runs of an earlier definition are no longer part of it", file=sys.stderr)
     configs = [run.config for run in of.runs]
     starts = [0] * len(configs) if separate else shared_steps(configs)
-    planned = [{"N": run.N, "D": run.D, "C": run.C, "from": step} for run, step in zip(of.runs, starts, strict=True)]
-    store.write_sweep(sweep, configs, [run.run_id for run in of.runs], planned)
+    figures = [{"N": run.N, "D": run.D, "C": run.C, "from": step} for run, step in zip(of.runs, starts, strict=True)]
+    store.write_sweep(sweep, configs, [run.run_id for run in of.runs], figures)
 
 
 def launch(

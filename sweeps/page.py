@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -186,7 +187,7 @@ def table_of(of: dict[str, Any]) -> str:
     return f"<h2>The runs</h2>\n{table(head, rows, 'csn nnnnnn')}\n{note}{more}"
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]], kinds: str) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], kinds: str) -> str:
     """A table; kinds, a letter a column: c code, s state, n number, space text."""
 
     def cell(kind: str, text: str) -> str:

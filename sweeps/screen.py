@@ -55,7 +55,12 @@ def header(of: dict[str, Any], width: int) -> list[Line]:
     full = int(share * cells)
     then = f"  {percent(share)} of the FLOPs" + (f", {duration(left)} left" if left else "")
     bar: Line = [("█" * full, "green"), ("░" * (cells - full), None), (then, None)]
-    return [line, bar, *([(said, None)] for said in cost_lines(of["cost"]))]
+    return [line, bar, *map(plain, cost_lines(of["cost"]))]
+
+
+def plain(text: str) -> Line:
+    """A line without a style."""
+    return [(text, None)]
 
 
 def percent(share: float) -> str:
@@ -65,8 +70,8 @@ def percent(share: float) -> str:
 
 def cost_lines(cost: dict[str, Any]) -> list[str]:
     """Cost so far against the quote."""
-    so_far = short(cost["flops_spent"]) if "flops_spent" in cost else "nothing"
-    spent = f"spent {so_far} of {short(cost['flops_quoted'])} FLOPs quoted"
+    so_far = f"{short(cost['flops_spent'])} FLOPs spent of " if "flops_spent" in cost else "FLOPs quoted: "
+    spent = so_far + short(cost["flops_quoted"]) + (" quoted" if "flops_spent" in cost else "")
     if "hours" in cost:
         spent += f", {machine_time(cost['hours'])} of machine time"
     lines = [spent]
@@ -99,7 +104,7 @@ def losses_table(of: dict[str, Any], width: int) -> list[Line]:
     text, note = isoflop_table(runs), "(held-out loss, nats a token; *: lowest of its budget)"
     if max(map(len, text.splitlines())) > width:
         text, note = budgets_table(runs), "(held-out loss, nats a token, and the size it is at)"
-    return [[], *([(line, None)] for line in text.splitlines()), [(note, "dim")]]
+    return [[], *map(plain, text.splitlines()), [(note, "dim")]]
 
 
 def isoflop_table(runs: list[Row]) -> str:

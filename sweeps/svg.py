@@ -165,5 +165,11 @@ def _names(curves: Sequence[Curve], across: Scale, up: Scale) -> list[str]:
     for place, (at, x, curve) in zip(places, ends, strict=True):
         down, left = place - over, WIDTH - RIGHT + 12
         out.append(f'<line class="lead" x1="{x + 6:.1f}" y1="{at:.1f}" x2="{left - 3}" y2="{down - 4:.1f}"/>')
-        out.append(f'<text class="name" x="{left}" y="{down:.1f}" fill="{curve.colour}">{escape(curve.name)}</text>')
+        if curve.mark is None:
+            out.append(
+                f'<line x1="{left}" x2="{left + 10}" y1="{down - 4:.1f}" y2="{down - 4:.1f}" stroke="{curve.colour}"/>'
+            )
+        else:
+            out.append(f'<path d="{_mark(curve.mark, left + 5, down - 4)}" fill="{curve.colour}"/>')
+        out.append(f'<text x="{left + 14}" y="{down:.1f}">{escape(curve.name)}</text>')
     return out
