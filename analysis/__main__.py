@@ -9,6 +9,7 @@ from analysis.commands import (
     backtest,
     bench,
     conventions,
+    emergence,
     fewer,
     figure,
     fit,
@@ -28,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     fits = (fit, optimum, conventions, backtest, simulate, observational)
-    for one in (table, laws, *fits, multiplier, nextruns, fewer, bench, figure):
+    for one in (table, laws, *fits, multiplier, nextruns, fewer, emergence, bench, figure):
         one.add(commands)
     return top
 
@@ -45,6 +46,8 @@ COMMANDS = {
     "simulate-next": fewer.run,
     "observational": observational.run,
     "multiplier": multiplier.run,
+    "emergence": emergence.run,
+    "simulate-emergence": emergence.simulate,
     "bench": bench.run,
     "figure": figure.figure,
     "report": figure.report,

@@ -1,11 +1,11 @@
-"""Whether a score jumps with scale: a hinge against a straight line, how much of the rise nothing below it foretold, and
-how narrow the rise is.
+"""Whether a score jumps with scale: a hinge against a straight line, how much of the rise nothing below it foretold,
+and how narrow the rise is.
 
-A curve is sharp in the sense of Wei 2022 where it rises after a stretch that did not foretell it. Up to its change-point
-a straight line in log scale is laid through the points; what that line, drawn on, misses of the rise is *unforetold*.
-Whether the hinge is more than noise is told by F = max over change-points of (RSS of the line − RSS of the hinge)/φ,
-against the same F of lines with the same noise (Hansen 1996: a change-point has no table). Only the part up to where
-the score has made nine tenths of its way is looked at: a ceiling is no news.
+A curve is sharp in the sense of Wei 2022 where it rises after a stretch that did not foretell it. Up to its
+change-point a straight line in log scale is laid through the points; what that line, drawn on, misses of the rise is
+*unforetold*. Whether the hinge is more than noise is told by F = max over change-points of (RSS of the line − RSS of
+the hinge)/φ, against the same F of lines with the same noise (Hansen 1996: a change-point has no table). Only the part
+up to where the score has made nine tenths of its way is looked at: a ceiling is no news.
 
 Key: n scales in order, x log10 of C, N or D (or −L), y the score, v its variance from items, φ how many times more the
 points scatter than items alone would have them.

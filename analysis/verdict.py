@@ -90,7 +90,9 @@ def _steady(s: Sharpness) -> str:
 
 def _broke(g: Sharpness, jumps: bool, before: float | None) -> str:
     if jumps:
-        return f"{g.steepest:.0%} of the log-probability's rise is one jump, {max(0, 1 - g.unforetold):.0%} of it foretold"
+        return (
+            f"{g.steepest:.0%} of the log-probability's rise is one jump, {max(0, 1 - g.unforetold):.0%} of it foretold"
+        )
     return f"by the score's change the log-probability had made {before or 0:.0%} of its way: it gave no sign either"
 
 
