@@ -88,7 +88,7 @@ def brier(items: pd.DataFrame) -> np.ndarray | None:
 
 
 def edits(items: pd.DataFrame) -> np.ndarray | None:
-    """Edit distance of the first generated text to the answer, over the length of the answer, in tokens.
+    """Edit distance of the greedy text, the first, to the answer, over the length of the answer, in tokens.
 
     Tokens are words where the answer has several, else characters: digits of a number, elements of a list.
     """
@@ -107,7 +107,7 @@ def edits(items: pd.DataFrame) -> np.ndarray | None:
 
 def pass_at(items: pd.DataFrame, k: int) -> np.ndarray | None:
     """pass@k, unbiased: 1 − C(n − c, k)/C(n, k) of n samples, c of which pass (Chen 2021, equation 1)."""
-    kept = _column(items, "passed")
+    kept = _sampled(items)
     if kept is None:
         return None
     return _some([np.nan if p is None or len(p) < k else passes(len(p), int(np.sum(p)), k) for p in kept])
@@ -115,7 +115,7 @@ def pass_at(items: pd.DataFrame, k: int) -> np.ndarray | None:
 
 def pass_until(items: pd.DataFrame, passes_wanted: int = 1) -> np.ndarray | None:
     """PassUntil: r/K where the r-th pass is the K-th sample (Hu 2023); samples that end before it count c of n."""
-    kept = _column(items, "passed")
+    kept = _sampled(items)
     if kept is None:
         return None
     return _some([np.nan if p is None or not len(p) else until(np.asarray(p, bool), passes_wanted) for p in kept])
@@ -190,6 +190,12 @@ def _column(items: pd.DataFrame, name: str) -> list[Any] | None:
         return None
     cells = [None if cell is None or (isinstance(cell, float) and np.isnan(cell)) else cell for cell in items[name]]
     return cells if any(cell is not None for cell in cells) else None
+
+
+def _sampled(items: pd.DataFrame) -> list[Any] | None:
+    """Whether each sample passes; the first text is greedy, and no sample."""
+    kept = _column(items, "passed")
+    return None if kept is None else [None if p is None else p[1:] for p in kept]
 
 
 def _choices(items: pd.DataFrame, per: str | None) -> tuple[list[Any], list[Any], list[Any]]:

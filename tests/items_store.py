@@ -53,7 +53,7 @@ def answers(rng: np.random.Generator, z: float, items: int, family: str, k: int,
         answer = f"{item % 10**k:0{k}d}"
         right = rng.random(k) < p
         text = "".join(d if ok else str((int(d) + 1) % 10) for d, ok in zip(answer, right, strict=True))
-        passed = [bool(x) for x in rng.random(20) < np.prod(p)]
+        passed = [bool(right.all()), *(bool(x) for x in rng.random(20) < np.prod(p))]
         rows.append(row(family, item, "exact", shots, answer=answer, answer_logp=np.log(p).tolist(), chance=0.0,
                         greedy=bool(right.all()), generated=[text], passed=passed, difficulty=float(k)))  # fmt: skip
     return rows

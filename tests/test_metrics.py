@@ -80,7 +80,7 @@ def test_pass_at_k_is_unbiased() -> None:
 
 
 def test_pass_at_k_takes_k_samples() -> None:
-    kept = items(passed=[[True, False, False], [False]])
+    kept = items(passed=[[False, True, False, False], [True, False]])  # the first is greedy
     assert np.array_equal(metrics.pass_at(kept, 2), [passes(3, 1, 2), np.nan], equal_nan=True)
     assert metrics.pass_at(kept, 4) is None
 
