@@ -27,6 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--place", action="append", default=[], metavar="field=value",
                    help="data, fsdp, tensor, expert, scan, remat, attention, save_seconds, share, ...")  # fmt: skip
     p.add_argument("--sweep", metavar="NAME", help="noted in the records")
+    p.add_argument("--wandb", nargs="?", const="online", metavar="offline", help="curves to Weights & Biases too")
     p.add_argument("--events", action="store_true", help="JSON lines on standard output, for a program")
     from scaling.commands import pack
 
@@ -109,10 +110,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Trains each config in turn; one that fails is recorded and the next goes on."""
-    from scaling import distributed
-    from scaling.config import Placement, load, override
+    from scaling import distributed, wandb
+    from scaling.config import Placement, from_dict, load, override
+    from scaling.record import Store
 
-    placed = override(Placement(), args.place)
+    asked = [f"wandb={args.wandb}"] if args.wandb else []
+    usual = from_dict(Placement, Store(args.store).placement(args.sweep) if args.sweep else {})
+    placed = override(usual, [*asked, *args.place])
+    wandb.check(placed)
     configs = [override(load(path), args.set) for path in args.configs]
     hosts = distributed.asked(args)
     if hosts is not None and not distributed.supervised():

@@ -23,6 +23,10 @@ def opened(store: Store, config: RunConfig, placement: Placement, rows: Rows, sw
     logs: list[Log] = []
     if placement.tensorboard:
         logs.append(TensorBoard(store, config, rows))
+    if placement.wandb:
+        from scaling.wandb import Wandb
+
+        logs.append(Wandb(store, config, placement.wandb == "online", rows, sweep))
     return logs
 
 

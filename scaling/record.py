@@ -7,6 +7,8 @@ STORE/runs/RUN_ID/record.json      facts about the run (Record without its curve
                   items/           what was asked of it and what it said, see scaling/items.py
                   log.txt          what the run's process said, where an engine keeps it
 STORE/sweeps/NAME.json             the runs a sweep consists of, with their planned budgets
+             NAME.place            how its runs are to be placed, where that is not as usual
+STORE/tensorboard/                 see scaling/tensorboard.py
 STORE/checkpoints/                 see scaling/checkpoint.py
 STORE/tokens/                      token files, see scaling/data/tokens.py
 STORE/index.parquet                what analysis keeps of all records, see analysis/index.py; may be deleted
@@ -215,6 +217,17 @@ class Store:
     def sweeps(self) -> dict[str, list[dict[str, Any]]]:
         """For each sweep its runs: run_id, budget (planned FLOPs or None), config."""
         return {p.stem: read_json(p)["runs"] for p in sorted(self.root.glob("sweeps/*.json"))}
+
+    def write_placement(self, sweep: str, placement: dict[str, Any]) -> None:
+        """Keeps how a sweep's runs are to be placed, for whatever process is to train them."""
+        write_json(self.root / "sweeps" / f"{sweep}.place", placement)
+
+    def placement(self, sweep: str) -> dict[str, Any]:
+        """The fields of Placement that a launch of the sweep has set; none where it set none."""
+        try:
+            return dict(read_json(self.root / "sweeps" / f"{sweep}.place"))
+        except FileNotFoundError:
+            return {}
 
     def append_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
         """Adds rows to the curve of a run that is running."""

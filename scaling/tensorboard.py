@@ -29,9 +29,8 @@ class TensorBoard:
 
     def __init__(self, store: Store, config: RunConfig, rows: Rows) -> None:
         """Begins the file anew with the rows of the curve so far; nothing on hosts that leave writing to another."""
-        self.every, self.last = -(-config.steps // POINTS), config.steps
-        shape = f"{config.model.width}x{config.model.layers}"
-        folder = store.root / "tensorboard" / f"{shape}-{config.steps}-{run_id(config)[:12]}"
+        self.config = config
+        folder = store.root / "tensorboard" / title(config)
         self.path = folder / f"events.out.tfevents.{time.time_ns() // 10**6:013d}" if store.writes else None
         if self.path is None:
             return
@@ -54,11 +53,19 @@ class TensorBoard:
 
     def frames(self, rows: Rows) -> bytes:
         """The events of those rows that are points."""
-        kept = [row for row in rows if self.is_point(row)]
+        kept = [row for row in rows if is_point(self.config, row)]
         return b"".join(framed(event(int(row["step"]), part(5, summary(row)))) for row in kept)
 
-    def is_point(self, row: dict[str, float]) -> bool:
-        return not int(row["step"]) % self.every or int(row["step"]) == self.last or "val_loss" in row
+
+def title(config: RunConfig) -> str:
+    """A run's name for people: its size, its steps and the beginning of its id."""
+    return f"{config.model.width}x{config.model.layers}-{config.steps}-{run_id(config)[:12]}"
+
+
+def is_point(config: RunConfig, row: dict[str, float]) -> bool:
+    """Whether a row of the curve is shown."""
+    step = int(row["step"])
+    return step % -(-config.steps // POINTS) == 0 or step == config.steps or "val_loss" in row
 
 
 def event(step: int, what: bytes) -> bytes:

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling.config import ConfigError, RunConfig
+from scaling.config import ConfigError, Placement, RunConfig, override, to_dict
 from scaling.record import Store, StoreError
 from sweeps import next as following
 from sweeps.corpus import Corpus, PrepareError, SweepError, find_or_prepare, for_planning
@@ -70,6 +70,8 @@ def parser() -> argparse.ArgumentParser:
         "--workers", type=int, metavar="K", help="processes here at once (default: one a core of a CPU)"
     )
     launching.add_argument("--separate", action="store_true", help="a process a run, nothing shared: to compare")
+    launching.add_argument("--wandb", nargs="?", const="online", metavar="offline", help="to Weights & Biases too")
+    launching.add_argument("--place", action="append", default=[], metavar="field=value", help="as of scaling train")
     add_slice(launching)
     launching.add_argument("--cap-flops", type=float, metavar="C", help="stop the sweep before it is over so many")
     launching.add_argument("--cap-hours", type=float, metavar="H", help="or so many hours of this machine or slice")
@@ -177,6 +179,7 @@ def run_launch(args: argparse.Namespace) -> int:
     caps = Caps(flops=args.cap_flops, hours=args.cap_hours, usd=args.cap_usd, on=slice_of(args))
     if args.as_name is not None and not re.fullmatch(r"\w[\w.-]*", args.as_name):
         raise SweepError(f"--as {args.as_name}: a name is letters, digits, '_', '-' and '.', no path")
+    placement = placement_of(args)
     store = Store(args.store)
     store.check_writable()
     corpus = find_or_prepare(args.store, args.corpus or known.corpus, args.tokenizer)
@@ -195,7 +198,20 @@ def run_launch(args: argparse.Namespace) -> int:
         separate=args.separate,
         caps=caps,
         workers=args.workers,
+        placement=placement,
     )
+
+
+def placement_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The fields of Placement that a launch sets, checked."""
+    from importlib.util import find_spec
+
+    asked = [f"wandb={args.wandb}"] if args.wandb else []
+    usual = to_dict(Placement())
+    placement = {k: v for k, v in to_dict(override(Placement(), [*asked, *args.place])).items() if v != usual[k]}
+    if placement.get("wandb") and args.engine == "local" and find_spec("wandb") is None:
+        raise SweepError("--wandb: the package wandb is not installed: pip install 'scaling[wandb]', or leave it out")
+    return placement
 
 
 def run_status(args: argparse.Namespace) -> int:

@@ -107,12 +107,13 @@ def launch(
     separate: bool = False,
     caps: Caps | None = None,
     workers: int | None = None,
+    placement: Mapping[str, Any] | None = None,
 ) -> int:
     """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 3 stopped at a cap,
     75 stopped (launch again).
 
     separate: a process for each run, nothing shared. workers: processes of the local engine at once; by default as many
-    as the machine is best used by, where the trainer is ours.
+    as the machine is best used by, where the trainer is ours. placement: what is not as usual of it, for every run.
     """
     chosen = engine(engine_name)
     if engine_options and chosen.dry_run is None:
@@ -125,6 +126,7 @@ def launch(
     with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
         todo = plan(configs, corpus, store)
         write_sweep(store, sweep, todo, separate)
+        store.write_placement(sweep, dict(placement or {}))
         caps = caps or Caps()
         skipped = len(todo.runs) - len(todo.left)
         if skipped:
