@@ -53,8 +53,8 @@ class Wandb:
         )
         self.run = wandb.init(
             project=os.environ.get("WANDB_PROJECT", PROJECT), dir=str(store.root), id=name, name=title(config),
-            group=sweep, config=to_dict(config), mode="online" if online else "offline", resume="allow" if online else None,
-            reinit="create_new", settings=quiet,
+            group=sweep, config=to_dict(config), mode="online" if online else "offline",
+            resume="allow" if online else None, reinit="create_new", settings=quiet,
         )  # fmt: skip
         self.next = self.run.step if online else rows[-1]["step"] + 1 if again and rows else 0
         self.add(rows)

@@ -18,7 +18,7 @@ ALLOWED = {  # which rooms of our own a room may import, by prefix
         "scaling.record",
         "scaling.models.counts",
         "scaling.data.tokens",
-        "scaling.data.batches",
+        "scaling.data.examples",
     ),
     "analysis": ("analysis", "scaling.record"),
 }
