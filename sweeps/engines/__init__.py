@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from sweeps.corpus import SweepError
-from sweeps.engines import gke, local, skypilot
+from sweeps.engines import gke, local, ray, skypilot, slurm
 
 
 class Engine(NamedTuple):
@@ -35,6 +35,8 @@ class Engine(NamedTuple):
 
 ENGINES: dict[str, Engine] = {
     "local": Engine(local.submit, local.poll, local.cancel),
+    "slurm": Engine(slurm.submit, slurm.poll, slurm.cancel, slurm.dry_run),
+    "ray": Engine(ray.submit, ray.poll, ray.cancel, ray.dry_run),
     "gke": Engine(gke.submit, gke.poll, gke.cancel, gke.dry_run),
     "skypilot": Engine(skypilot.submit, skypilot.poll, skypilot.cancel, skypilot.dry_run),
 }

@@ -35,7 +35,7 @@ class State(NamedTuple):
     """A job as its cluster sees it."""
 
     phase: str  # "waiting", "running", "succeeded" or "failed"
-    why: str = ""
+    why: str = ""  # it failed, or crashed last
     crashes: int = 0  # restarts that count
 
 
@@ -192,8 +192,9 @@ def _look(job: Job, states: Mapping[str, State], now: float) -> list[Event]:
                 out.append(_fail(job, name, "its job ended well with no finished record here: is --store the bucket?"))
         elif state.crashes > job.crashes.get(name, 0):
             job.crashes[name] = state.crashes
-            out.append({"event": "died", "run_id": name, "how": "crashed on a host, all were started again",
-                        "log": job.log(name), "attempt": state.crashes, "attempts": job.attempts})  # fmt: skip
+            how = state.why or "crashed on a host, all were started again"
+            out.append({"event": "died", "run_id": name, "how": how, "log": job.log(name),
+                        "attempt": state.crashes, "attempts": job.attempts})  # fmt: skip
     if not any(name in states for name in job.left):  # ended, or deleted by us or by another
         job.over, job.stopped = True, bool(job.left)
     return out
@@ -238,10 +239,12 @@ def _fail(job: Job, name: str, why: str) -> Event:
     if known is not None and _told(job, name, known) and "error" in known.about:
         why = known.about["error"]
     else:
-        why += "".join(f": {line}" for line in job.log(name)[-1:])
+        log = job.log(name)
+        why += "".join(f": {line}" for line in log[-1:] if line not in why)
         known = known or Record(
             run_id=name, config=config, status="failed", sweep=job.sweep,
             params=parameters(config.model), flops=run_flops(config),
         )  # fmt: skip
-        job.store.write(dataclasses.replace(known, status="failed", about={**known.about, "error": why}))
+        about = {**known.about, "error": why, **({"log": log} if log else {})}
+        job.store.write(dataclasses.replace(known, status="failed", about=about))
     return {"event": "end", "run_id": name, "status": "failed", "error": why}

@@ -84,11 +84,13 @@ def submit(
     keep_open: Sequence[int] = (),
     separate: bool = False,
     workers: int = 1,
+    log: Path | None = None,
 ) -> Job:
     """Starts the children on these runs, each in this order. keep_open: file descriptors that they inherit.
 
     separate: a child for each run in turn, and nothing shared: what sharing saves is measured against it.
     workers: children at once, at most; the machine's cores are divided among them.
+    log: what the children say; by default STORE/sweeps/SWEEP.log.
     """
     left = {run_id(config): config for config in configs}
     job = Job(
@@ -102,11 +104,11 @@ def submit(
     )
     for name, config in left.items():
         write_atomic(store.run_dir(name) / "config.json", dumps(config).encode())
-    logs = store.root / "sweeps"
-    logs.mkdir(parents=True, exist_ok=True)
+    log = log or store.root / "sweeps" / f"{sweep}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
     dealt = shares(configs, 1 if separate else workers)
     for i, (names, cores) in enumerate(zip(dealt, divided(len(dealt)), strict=True)):
-        job.workers.append(Worker(names, logs / (f"{sweep}.{i}.log" if i else f"{sweep}.log"), cores))
+        job.workers.append(Worker(names, log.with_name(f"{log.stem}.{i}.log") if i else log, cores))
     for worker in job.workers:
         _start(job, worker)
     return job
@@ -297,7 +299,7 @@ def _died(job: Job, worker: Worker, status: int) -> list[Event]:
         worker.over, job.error = True, f"the trainer {how} before its first run, {attempts} times: see {worker.log}"
         return out
     error = f"its process was {how}, {attempts} times" if status < 0 else f"its process {how}, {attempts} times"
-    _record_failure(job, guilty, error + (f": {log[-1]}" if log else ""))
+    _record_failure(job, guilty, error, log)
     job.left.pop(guilty)
     out.append({"event": "end", "run_id": guilty, "status": "failed", "error": error})
     if any(name in job.left for name in worker.names):
@@ -313,7 +315,8 @@ def _begun(job: Job, worker: Worker, name: str) -> bool:
     return record is not None and worker.child is not None and record.about.get("pid") == worker.child.pid
 
 
-def _record_failure(job: Job, name: str, error: str) -> None:
+def _record_failure(job: Job, name: str, error: str, log: list[str]) -> None:
+    """That a run's process died too often, with the last lines it said."""
     config = job.left[name]
     known = job.store.read(name) or Record(
         run_id=name,
@@ -323,7 +326,8 @@ def _record_failure(job: Job, name: str, error: str) -> None:
         params=parameters(config.model),
         flops=run_flops(config),
     )
-    job.store.write(dataclasses.replace(known, status="failed", about={**known.about, "error": error}))
+    about = {**known.about, "error": error + "".join(f": {line}" for line in log[-1:]), **({"log": log} if log else {})}
+    job.store.write(dataclasses.replace(known, status="failed", about=about))
 
 
 def _log_tail(worker: Worker) -> list[str]:
