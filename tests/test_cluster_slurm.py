@@ -157,7 +157,9 @@ def test_a_job_that_is_killed_whole_is_submitted_a_stated_number_of_times(cluste
     for attempt in (1, 2):  # out of memory takes the keeper too
         wait_for(lambda: begun(tmp_path) == attempt and len(children(tmp_path)) == attempt, 60)  # noqa: B023
         wait_for(lambda: statuses(tmp_path)[0] == "running", 30)
-        lines = [json.loads(line) for p in folder(tmp_path, "grid").glob("*.jsonl") for line in p.open()]
+        lines = [
+            json.loads(line) for p in folder(tmp_path, "grid").glob("*.jsonl") for line in p.read_text().splitlines()
+        ]
         if attempt == 2:
             (tmp_path / "pace").write_text("0")
         for pid in ([line["pid"] for line in lines if line["event"] == "began"][-1], children(tmp_path)[-1]):
@@ -184,7 +186,7 @@ def test_an_interrupt_cancels_the_jobs_which_save_and_the_next_launch_goes_on(cl
 
 
 def test_a_launcher_that_is_killed_leaves_its_jobs_and_the_next_one_follows_them(cluster: None, tmp_path: Path) -> None:
-    (tmp_path / "pace").write_text("0.05")
+    (tmp_path / "pace").write_text("0.02")
     launcher = start(tmp_path)
     wait_for(lambda: len(Store(tmp_path).curve(IDS[0])) > 2, 60)
     launcher.kill()

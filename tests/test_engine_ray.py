@@ -129,7 +129,9 @@ def said_by_end(launcher: subprocess.Popen[str], seconds: float = 240) -> str:
 
 
 def noted(store: Store, sweep: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for path in folder(store.root, sweep).glob("*.jsonl") for line in path.open()]
+    return [
+        json.loads(line) for path in folder(store.root, sweep).glob("*.jsonl") for line in path.read_text().splitlines()
+    ]
 
 
 @pytest.mark.slow

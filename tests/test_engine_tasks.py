@@ -39,6 +39,7 @@ def test_a_trunk_is_a_task_in_order_and_fewer_tasks_have_whole_trunks(store: Sto
     assert [work.names for work in by_trunk] == [tuple(IDS[:2]), tuple(IDS[2:])]  # the longest first
     (all_of_them,) = works(store, jobs=1)
     assert all_of_them.names == tuple(IDS)
+    assert tasks.shared_out(store, "grid", [], jobs=0, restarts=2, command=(), of="t") == []  # all are under way
     tasks.write_given(store, "grid", "some", by_trunk)
     assert tasks.read_given(store, "grid") == {"some": by_trunk}
 

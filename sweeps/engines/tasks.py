@@ -113,7 +113,7 @@ def shared_out(
 ) -> list[Work]:
     """The tasks: a trunk each, or at most `jobs` of several trunks. of: the token of the launch."""
     order = [run_id(config) for config in configs]
-    dealt = local.shares(configs, jobs or len(configs))
+    dealt = local.shares(configs, jobs or len(configs)) if configs else []
     return [
         Work(store=str(store.root.absolute()), sweep=sweep, token=of, index=i, restarts=restarts,
              names=tuple(name for name in order if name in names), command=tuple(command))
