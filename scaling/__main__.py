@@ -154,8 +154,8 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
         logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = lambda _: None
 
-    from scaling import distributed, memory
-    from scaling.commands import pack
+    from scaling import distributed, lease, memory
+    from scaling.commands import pack, turns
     from scaling.config import run_id
     from scaling.progress import speaker
     from scaling.record import Store
@@ -164,30 +164,36 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
     memory.keep()
     if args.pack is not None:
         one = argparse.Namespace(**{**vars(args), "pack": None})
-        return pack.run(args, configs, placed, asked, lambda config: train_all(one, [config], placed, asked))
-    store, failed = Store(args.store), 0
-    for config in configs:
+        return pack.run(args, configs, placed, asked, lambda rest: train_all(one, rest, placed, asked))
+    store = Store(args.store)
+
+    def attempt(config: Any) -> int:
+        """One run to its end: 0, its failure's status, or 75 where it was stopped."""
         say = speaker(config, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
         say = say if distributed.first() else lambda event: None
         try:
             record = train_one(config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked))
         except distributed.HostLost as error:
             distributed.leave(error)
+        except (lease.Held, lease.Lost):
+            raise
         except Exception as error:  # whatever one run died of, the others go on; the record keeps the reason
             line = " ".join(str(error).split()) or type(error).__name__
             say({"event": "end", "run_id": run_id(config), "status": "failed", "error": line})
             if args.events:  # a person has been told
                 print(f"scaling train: run {run_id(config)[:12]} failed: {line}", file=sys.stderr)
-            failed = max(failed, 1 if len(configs) > 1 else status_of(error))
             if os.environ.get("SCALING_TRACEBACK"):
                 raise
-            continue
+            return 1 if len(configs) > 1 else status_of(error)
         loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
         why = {"error": record.about["error"]} if "error" in record.about else {}
         say({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **why})
-        if record.status == "stopped":
-            return STOPPED
-    return failed
+        return STOPPED if record.status == "stopped" else 0
+
+    say = speaker(configs[0], events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
+    say = say if distributed.first() else lambda event: None
+    trunks = placed.share and len(configs) > 1 and not distributed.many()
+    return turns.in_turn(configs, store, attempt, say, asked, trunks=trunks)
 
 
 def status_of(error: Exception) -> int:

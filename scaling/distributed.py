@@ -253,7 +253,7 @@ def finish() -> None:
         jax.distributed.shutdown()
 
 
-STOP, SAVE = 2, 1
+LOST_RUN, STOP, SAVE = 3, 2, 1
 
 
 class Word:

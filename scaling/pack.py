@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy as np
 
 from scaling import logs, train
 from scaling.config import Placement, RunConfig, run_id
+from scaling.lease import Held, Lost
 from scaling.pack_program import RUN, PackProgram, pack_program
 from scaling.program import State
 from scaling.record import Record, Store
@@ -64,8 +65,9 @@ def train_pack(
 ) -> list[Record]:
     """Trains runs of one shape together; their records, in order, each also in the store.
 
-    A run that cannot begin (no token file, held by another process) fails alone; what stops all raises, once
-    every record says so. ConfigError where the runs do not go together.
+    A run that cannot begin (no token file) fails alone; one that another process holds, or takes over, is left to
+    it and has no record here. What stops all raises, once every record says so. ConfigError where the runs do
+    not go together.
     """
     store.check_writable()
     begun, by_id = time.monotonic(), {run_id(config): config for config in configs}
@@ -88,7 +90,7 @@ def train_pack(
     finally:
         for lock in pack.locks.values():
             lock.close()
-    return [pack.records[run_id(config)] for config in configs]
+    return [pack.records[run_id(config)] for config in configs if run_id(config) in pack.records]
 
 
 def facts_of(compiled: PackProgram, runs: int, fresh: bool, placement: Placement) -> dict[str, Any]:
@@ -107,7 +109,7 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
     lock, store = ExitStack(), pack.store
     record = Record(run_id=run_id(config), config=config, status="failed")
     try:
-        lock.enter_context(train.lock(store, record.run_id))
+        lease = train.leased(store, record.run_id, lock)
         earlier = store.read(record.run_id)
         if earlier is not None and earlier.status in ("done", "diverged"):
             pack.records[record.run_id] = earlier
@@ -116,16 +118,17 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
         record = train.taken(config, store, earlier, pack.sweep)
         tokens, windows, known = train.corpus(config, store)
         run = Run(config, store, pack.placement, pack.compiled, tokens, pack.say, pack.stop, windows, {})
-        run.begun, run.share = pack.begun, pack.compiled.mesh.size / pack.compiled.runs
+        run.lease, run.begun, run.share = lease, pack.begun, pack.compiled.mesh.size / pack.compiled.runs
         known |= {**pack.facts, **train.restore(run)}
         run.record = dataclasses.replace(record, about={**record.about, **known})
         store.write(run.record)
         run.logs = logs.opened(store, config, pack.placement, run.rows, record.sweep)
         pack.say({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first})
+    except Held as by:
+        pack.say({"event": "waits", "run_id": record.run_id, "why": str(by)})
     except Exception as error:
         record = train.failed(record, error)
-        if not isinstance(error, train.RunLocked):  # else the record is another process's to write
-            store.write(record)
+        store.write(record)
         pack.records[record.run_id] = record
         said(pack, record)
     else:
@@ -170,12 +173,14 @@ def loop(pack: Pack) -> None:
             measure(pack)
             if time.monotonic() - spoken > train.EVENT_SECONDS:
                 spoken = time.monotonic()
-                for run in pack.runs.values():
-                    train.report(run)
+                for place, run in list(pack.runs.items()):
+                    with ours(pack, place):
+                        train.report(run)
             if pack.runs and pack.stop():
                 save_all(pack)
                 for place, run in list(pack.runs.items()):
-                    train.report(run)
+                    with ours(pack, place):
+                        train.report(run)
                     end(pack, place, train.ended(run, Stopped(), time.monotonic() - pack.stepping))
             elif pack.runs and time.monotonic() - pack.saved > pack.placement.save_seconds:
                 save_all(pack)
@@ -215,7 +220,8 @@ def land(pack: Pack) -> None:
     flight, pack.flight = pack.flight, {}
     figures = jax.device_get(pack.metrics) if flight else {}
     for place, step in flight.items():
-        run = pack.runs[place]
+        if (run := pack.runs.get(place)) is None:  # taken over by another process
+            continue
         run.flight = (step, {name: values_R[place] for name, values_R in figures.items()})
         try:
             train.land(run)
@@ -268,10 +274,11 @@ def finish(pack: Pack, places: list[int]) -> None:
         if run is None:  # diverged
             continue
         run.state = state_of(pack, place)
-        if run.step == run.config.decay_start and pack.placement.keep_branch:
-            train.save_trunk(run)
-        train.report(run)
-        train.save_rolling(run)
+        with ours(pack, place):
+            if run.step == run.config.decay_start and pack.placement.keep_branch:
+                train.save_trunk(run)
+            train.report(run)
+            train.save_rolling(run)
         end(pack, place, train.ended(run, None, time.monotonic() - pack.stepping))
 
 
@@ -283,16 +290,18 @@ def keep_branches(pack: Pack) -> None:
     for place in due:
         if run := pack.runs.get(place):
             run.state = state_of(pack, place)
-            train.save(run, pack.store.checkpoints, run.step)
+            with ours(pack, place):
+                train.save(run, pack.store.checkpoints, run.step)
             run.state = {}
 
 
 def save_all(pack: Pack) -> None:
     """A checkpoint of each run."""
     land(pack)
-    for place, run in pack.runs.items():
+    for place, run in list(pack.runs.items()):
         run.state = state_of(pack, place)
-        train.save_rolling(run)
+        with ours(pack, place):
+            train.save_rolling(run)
         run.state = {}
     pack.saved = time.monotonic()
 
@@ -313,13 +322,30 @@ def state_of(pack: Pack, place: int) -> State:
 
 
 def end(pack: Pack, place: int, record: Record) -> None:
-    """Takes a run out of the pack with its last record; the others go on."""
-    run = pack.runs.pop(place)
-    pack.store.write(record)
-    logs.end(run.logs, record)
-    pack.records[run.id] = record
-    pack.locks.pop(place).close()
-    said(pack, record)
+    """Takes a run out of the pack with its last record; the others go on. One that is another's now has left."""
+    with ours(pack, place):
+        if (run := pack.runs.get(place)) is None:
+            return
+        train.mine(run)
+        pack.store.write(record)
+        logs.end(run.logs, record)
+        pack.records[run.id] = record
+        pack.runs.pop(place)
+        pack.locks.pop(place).close()
+        said(pack, record)
+
+
+@contextmanager
+def ours(pack: Pack, place: int) -> Iterator[None]:
+    """Around what is written of a run: where another process has taken it over, it leaves the pack."""
+    try:
+        yield
+    except Lost as by:
+        run = pack.runs.pop(place)
+        assert run.record is not None
+        logs.end(run.logs, run.record)
+        pack.locks.pop(place).close()
+        pack.say({"event": "waits", "run_id": run.id, "why": str(by)})
 
 
 def said(pack: Pack, record: Record) -> None:

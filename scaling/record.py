@@ -11,6 +11,7 @@ STORE/sweeps/NAME.json             the runs a sweep consists of, with their plan
 STORE/tensorboard/                 see scaling/tensorboard.py
 STORE/checkpoints/                 see scaling/checkpoint.py
 STORE/tokens/                      token files, see scaling/data/tokens.py
+STORE/leases/                      who is at work on which run, see scaling/lease.py
 STORE/index.parquet                what analysis keeps of all records, see analysis/index.py; may be deleted
 """
 
@@ -23,18 +24,31 @@ import os
 import tempfile
 import typing
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from scaling import items as items  # through here for analysis, which sees nothing else of scaling
+from scaling import lease
 from scaling.config import RunConfig, from_dict, to_dict
+from scaling.files import (
+    Folder,
+    StoreError,
+    alive,
+    read_json,
+    read_parquet,
+    write_atomic,
+    write_json,
+    write_parquet,
+)
+
+__all__ = [
+    "STATUSES", "Record", "Store", "StoreError", "alive", "read_json", "read_parquet", "write_atomic", "write_json",
+    "write_parquet",
+]  # fmt: skip
 
 STATUSES = ("running", "stopped", "done", "diverged", "failed")
-
-
-class StoreError(RuntimeError):
-    """A store that cannot be read or written: one line that names the file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,46 +78,6 @@ class Record:
             raise ValueError(f"status {self.status!r}: allowed are {', '.join(STATUSES)}")
 
 
-def write_atomic(path: Path, data: bytes) -> None:
-    """All of `data` at `path`, or what was there before; survives a crash at any moment."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def alive(pid: int) -> bool:
-    """Whether a process of this machine is there."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # another person's
-        return True
-    return True
-
-
-def write_json(path: Path, data: Any) -> None:
-    """`data` as JSON at `path`, atomically; a NaN or infinity raises ValueError."""
-    write_atomic(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
-
-
-def read_json(path: Path) -> Any:
-    """Parsed JSON; StoreError names the file that is damaged."""
-    try:
-        return json.loads(path.read_text("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path}: damaged: {error}") from None
-
-
 class Store:
     """Runs, sweeps, checkpoints and token files under one folder.
 
@@ -129,6 +103,10 @@ class Store:
     @property
     def token_files(self) -> Path:
         return self.root / "tokens"
+
+    def lease(self, name: str) -> AbstractContextManager[lease.Lease]:
+        """Holds a name against every other process, on whatever machine; lease.Held where one has it."""
+        return lease.held(Folder(self.root), name)
 
     def check_writable(self) -> None:
         """StoreError unless a file can be made here."""
@@ -313,27 +291,3 @@ def _config(data: Any) -> RunConfig:
 
 
 _NEEDED = [f.name for f in dataclasses.fields(RunConfig) if f.default is dataclasses.MISSING]
-
-
-def write_parquet(path: Path, rows: list[dict[str, float]]) -> None:
-    """Rows (dicts; a missing key is null) as Parquet, atomically."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pa.table({name: [row.get(name) for row in rows] for name in names})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    write_atomic(path, sink.getvalue().to_pybytes())
-
-
-def read_parquet(path: Path) -> list[dict[str, float]]:
-    """Rows as dicts; a null is a missing key."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path}: damaged: {error}") from None
-    return [{k: v for k, v in row.items() if v is not None} for row in rows]

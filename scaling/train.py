@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import os
 import platform
 import shutil
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +24,7 @@ from jax.sharding import NamedSharding
 from scaling import checkpoint, commit, distributed, logs, shard
 from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
 from scaling.data import examples, tokens
+from scaling.lease import Held, Lease, Lost
 from scaling.logs import Log
 from scaling.models import counts
 from scaling.program import Program, State, compute_dtype, program
@@ -48,10 +48,6 @@ class Stopped(Exception):
     """Asked to stop; the state is saved."""
 
 
-class RunLocked(RuntimeError):
-    """Another process is training this run."""
-
-
 @dataclass
 class Run:
     """A run under way: what it is, where it stands, what it has measured."""
@@ -73,6 +69,7 @@ class Run:
     logs: list[Log] = field(default_factory=list)  # where they go beside the store
     word: distributed.Word = field(default_factory=distributed.Word)
     record: Record | None = None  # as it was when this process took the run in hand
+    lease: Lease | None = None  # of host 0, which writes
     first: int = 0  # the step it began at
     share: float = 1.0  # of its devices' time: the runs of a pack may divide one's
     begun: float = field(default_factory=time.monotonic)
@@ -98,12 +95,12 @@ def train(
     """Trains one run to its end, or to a stop, and returns its record (also written to the store).
 
     A run that is done or diverged already is returned as it is. Raises what went wrong where the
-    run failed; the record says so too.
+    run failed; the record says so too. Held: another process is at it; Lost: another has taken it over.
     """
     store.check_writable()
     store = Store(store.root, writes=distributed.first())
     with ExitStack() as held:
-        distributed.agree(lambda: held.enter_context(lock(store, run_id(config))))
+        lease = leased(store, run_id(config), held)
         earlier = store.read(run_id(config))
         over = earlier is not None and earlier.status in ("done", "diverged")
         if distributed.gather(over)[0] and earlier is not None:
@@ -113,13 +110,18 @@ def train(
         try:
             run, facts = begin(config, store, placement, say, stop)
             run.record = record = dataclasses.replace(record, about={**record.about, **facts})
-            run.begun = begun
+            run.begun, run.lease = begun, lease
             store.write(record)
             run.logs = logs.opened(store, config, placement, run.rows, record.sweep)
             held.callback(lambda: logs.end(run.logs, record))
             record = finish(run)
+            mine(run)
+        except Lost:  # what becomes of the run is another's to say
+            raise
         except Exception as error:
             reason = distributed.told(error)
+            if lease is not None:
+                lease.check()
             record = failed(record, reason)
             store.write(record)
             raise reason from error
@@ -148,17 +150,26 @@ def failed(record: Record, error: Exception) -> Record:
     return dataclasses.replace(record, status=status, about={**record.about, "error": line})
 
 
-@contextmanager
-def lock(store: Store, run: str) -> Iterator[None]:
-    """Holds the run against other processes of this machine; RunLocked where one has it."""
-    folder = store.run_dir(run)
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as file:
+def leased(store: Store, run: str, held: ExitStack) -> Lease | None:
+    """Host 0's lease on the run, kept as long as `held` is; on every host Held where another process has it."""
+    found: list[Lease] = []
+
+    def take() -> str:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunLocked(f"run {run[:12]} is being trained by another process") from None
-        yield
+            found.append(held.enter_context(store.lease(run)))
+        except Held as holder:
+            return str(holder)
+        return ""
+
+    if holder := distributed.agree(take):
+        raise Held(f"run {run[:12]} is being trained by {holder}")
+    return found[0] if found else None
+
+
+def mine(run: Run) -> None:
+    """Before anything is written: Lost where another process has taken the run over."""
+    if run.lease is not None:
+        run.lease.check()
 
 
 def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
@@ -272,6 +283,7 @@ def finish(run: Run) -> Record:
         loop(run)
     except (Diverged, Stopped) as reached:
         error = reached
+    mine(run)
     return ended(run, error, time.monotonic() - began)
 
 
@@ -348,7 +360,11 @@ def steps(run: Run, reader: ThreadPoolExecutor) -> None:
 def pause(run: Run, last: bool) -> None:
     """Saves where it is time to, on every host at the same step; Stopped where one was asked to stop."""
     due = time.monotonic() - run.saved > run.placement.save_seconds
-    word = run.word.exchange(distributed.STOP if run.stop() else distributed.SAVE if due else 0)
+    lost = run.lease is not None and run.lease.lost
+    asked = distributed.LOST_RUN if lost else distributed.STOP if run.stop() else distributed.SAVE if due else 0
+    word = run.word.exchange(asked)
+    if word == distributed.LOST_RUN:
+        raise Lost(f"run {run.id[:12]}: another process has taken it over")
     if last or not word:
         return
     land(run)
@@ -398,8 +414,9 @@ def held_out(run: Run) -> float:
 
 def report(run: Run) -> None:
     """Puts the new rows of the curve on disk and says where the run stands."""
-    if new := unwritten(run):
-        run.store.append_curve(run.id, new)
+    if run.written < len(run.rows):
+        mine(run)
+        run.store.append_curve(run.id, unwritten(run))
         run.say({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
 
 
@@ -414,12 +431,14 @@ def unwritten(run: Run) -> Rows:
 
 def save(run: Run, folder: Path, step: int) -> Path:
     """Writes a checkpoint of the state after `step` steps."""
+    mine(run)
     run.saved = time.monotonic()
     return checkpoint.save(folder, run.config, step, run.state, run.rows)
 
 
 def save_trunk(run: Run) -> None:
     """Keeps the end of a run that never decays, as a longer one comes by it, for that one to branch from."""
+    mine(run)
     every, last = run.config.eval.every, run.rows[-1]
     planned = every and run.step % every == 0
     rows = [*run.rows[:-1], last if planned else {k: v for k, v in last.items() if k != "val_loss"}]

@@ -190,6 +190,8 @@ def tell(display: Display, event: dict[str, Any]) -> None:
         display.say(f"run {name}: the trainer {event['how']} (attempt {event['attempt']} of {event['attempts']})")
         for line in event["log"]:
             display.say(f"    {line}")
+    elif event["event"] == "waits":
+        display.say(f"{event['why']}: left to it")
     elif event["event"] == "end" and event["status"] in ("failed", "diverged"):
         display.say(f"run {name} {event['status']}" + (f": {event['error']}" if event.get("error") else ""))
 

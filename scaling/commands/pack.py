@@ -20,24 +20,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(
     args: argparse.Namespace, configs: Sequence[RunConfig], placed: Placement, asked: list[int],
-    alone: Callable[[RunConfig], int],
+    alone: Callable[[list[RunConfig]], int],
 ) -> int:  # fmt: skip
-    """Trains each pack in turn, and by `alone` what is left by itself; the worst exit status, as of runs in turn."""
+    """Trains each pack in turn, then by `alone` what is left by itself or to another process; the worst exit status."""
     if args.pack < 1:
         raise ConfigError(f"--pack {args.pack}: must be 1 or more")
     from scaling.pack_program import packs
 
-    worst = 0
+    worst, rest = 0, list[RunConfig]()
     for group in packs(configs, args.pack, placed):
-        status = alone(group[0]) if len(group) == 1 else together(args, group, placed, asked)
+        status, left = (0, group) if len(group) == 1 else together(args, group, placed, asked)
+        rest += left
         if status == STOPPED:
             return STOPPED
-        worst = max(worst, min(status, 1) if len(configs) > 1 else status)
-    return worst
+        worst = max(worst, status)
+    status = alone(rest) if rest else 0
+    if status == STOPPED:
+        return STOPPED
+    return max(worst, min(status, 1) if len(configs) > 1 else status)
 
 
-def together(args: argparse.Namespace, group: list[RunConfig], placed: Placement, asked: list[int]) -> int:
-    """Trains one pack; 75 where it was stopped, 1 where a run failed."""
+def together(
+    args: argparse.Namespace, group: list[RunConfig], placed: Placement, asked: list[int]
+) -> tuple[int, list[RunConfig]]:
+    """Trains one pack: 75 where it was stopped, 1 where a run failed; and the runs that another process holds."""
     from scaling.pack import train_pack
     from scaling.progress import speaker
     from scaling.record import Store
@@ -63,6 +69,7 @@ def together(args: argparse.Namespace, group: list[RunConfig], placed: Placement
             say({"event": "end", "run_id": name, "status": "failed", "error": line})
         if os.environ.get("SCALING_TRACEBACK"):
             raise
-        return 1
-    statuses = {record.status for record in records}
-    return STOPPED if "stopped" in statuses else int("failed" in statuses)
+        return 1, []
+    statuses, known = {record.status for record in records}, {record.run_id for record in records}
+    held = [config for config in group if run_id(config) not in known]
+    return STOPPED if "stopped" in statuses else int("failed" in statuses), held
