@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from scaling import shard
 from scaling.checked import Checked, require
 from scaling.models import cached, positions
 from scaling.trained import Trained
@@ -49,8 +50,13 @@ def allowed(logits_BV: jax.Array, how: Sampling) -> jax.Array:
     return logits_BV
 
 
-def draw(logits_BV: jax.Array, how: Sampling, seed: jax.Array, n: jax.Array) -> jax.Array:
-    """The n-th new token of each row, int32 (B,): its numbers depend on the seed, its row and n alone."""
+def draw(
+    logits_BV: jax.Array, how: Sampling, seed: jax.Array, n: jax.Array, rows_B: jax.Array | None = None
+) -> jax.Array:
+    """The n-th new token of each row, int32 (B,): its numbers depend on the seed, its row and n alone.
+
+    rows_B: what each row is called, uint32; None: by its place in the batch.
+    """
     if how.temperature == 0:
         return jnp.argmax(logits_BV, axis=-1).astype(jnp.int32)
 
@@ -58,7 +64,8 @@ def draw(logits_BV: jax.Array, how: Sampling, seed: jax.Array, n: jax.Array) -> 
         key = jax.random.key(seed, impl="threefry2x32")
         return jax.random.categorical(jax.random.fold_in(jax.random.fold_in(key, row), n), logits_V)
 
-    return jax.vmap(one)(jnp.arange(len(logits_BV)), allowed(logits_BV, how)).astype(jnp.int32)
+    rows_B = jnp.arange(len(logits_BV)) if rows_B is None else rows_B
+    return jax.vmap(one)(rows_B, allowed(logits_BV, how)).astype(jnp.int32)
 
 
 def check_length(of: Trained, prompts: list[np.ndarray], tokens: int) -> None:
@@ -83,12 +90,22 @@ def generate(
     prompts_BL = np.zeros((len(prompts), lengths_B.max()), np.int32)
     for row, prompt in zip(prompts_BL, prompts, strict=True):
         row[: len(prompt)] = prompt
-    known = jnp.where(np.arange(of.model.vocab) < of.tokenizer.vocab, 0.0, -jnp.inf)  # ids that stand for no text
-    yield from (_kept if cache else _whole)(of, prompts_BL, lengths_B, tokens, partial(_next, how, known), seed)
+    if cache:
+        write = Writer(of, how, cached.apart(of.params, of.model.layers))
+        yield from write(prompts_BL, lengths_B, tokens, np.arange(len(prompts)), seed)
+    else:
+        yield from _whole(of, prompts_BL, lengths_B, tokens, partial(_next, how, known(of)), seed)
 
 
-def _next(how: Sampling, known_V: jax.Array, logits_BV: jax.Array, seed: jax.Array, n: jax.Array) -> jax.Array:
-    return draw(logits_BV + known_V[None], how, seed, n)
+def known(of: Trained) -> jax.Array:
+    """0 for tokens that stand for text, -inf for the rest of the vocabulary, float32 (V,)."""
+    return jnp.where(np.arange(of.model.vocab) < of.tokenizer.vocab, 0.0, -jnp.inf)
+
+
+def _next(
+    how: Sampling, known_V: jax.Array, logits_BV: jax.Array, seed: jax.Array, n: jax.Array, rows_B: Any = None
+) -> jax.Array:
+    return draw(logits_BV + known_V[None], how, seed, n, rows_B)
 
 
 def _segments(of: Trained, tokens_BL: jax.Array) -> jax.Array:
@@ -96,37 +113,61 @@ def _segments(of: Trained, tokens_BL: jax.Array) -> jax.Array:
     return jnp.zeros_like(tokens_BL) if end is None else positions.documents(tokens_BL, end)
 
 
-def _kept(of: Trained, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, choose: Any, seed: int) -> Any:
-    """With a cache: one pass over the prompts, then one compiled step for every token."""
-    rest, blocks = cached.apart(of.params, of.model.layers)
-    stacked = rest.pop("blocks")  # shapes alone, to fill their place
-    B, L = prompts_BL.shape
-    end = of.config.data.document_end
+class Writer:
+    """With a cache: one pass over the prompts, then one compiled step for every token. One way of drawing them.
 
-    def step(rest: Any, blocks: Any, cache: cached.Cache, new: cached.Tokens, last_B: Any, seed: Any, n: Any) -> Any:
-        model = nnx.merge(of.graph, {**rest, "blocks": stacked})
-        x_BLD, cache = cached.extend(model, blocks, cache, new, of.dtype)
+    parts: the model's parameters, taken apart (`cached.apart`). Each shape is compiled once. Inside a mesh, rows are
+    spread over its devices, which must divide them.
+    """
+
+    def __init__(self, of: Trained, how: Sampling, parts: tuple[Any, list[Any]]) -> None:
+        self.of, self.parts = of, parts
+        self.choose = partial(_next, how, known(of))
+        self.model = nnx.eval_shape(lambda: nnx.merge(of.graph, of.params))
+        self.begun, self.compiled = jax.jit(self.begin, static_argnums=1), jax.jit(self.step, donate_argnums=2)
+
+    def begin(self, prompts_BL: jax.Array, tokens: int) -> tuple[cached.Tokens, cached.Cache]:
+        """The prompts as the tokens that come first, and an empty cache with room for what follows."""
+        B, L = prompts_BL.shape
+        segments_BL = _segments(self.of, prompts_BL)
+        slots_BL = jnp.broadcast_to(jnp.arange(L, dtype=jnp.int32), (B, L))
+        places_BL = jnp.broadcast_to(positions.places(L, segments_BL), (B, L))
+        new = cached.Tokens(prompts_BL, slots_BL, segments_BL, places_BL)
+        return jax.tree.map(by_rows, (new, cached.empty(self.model, B, L + tokens, self.of.dtype)))
+
+    def step(
+        self, rest: Any, blocks: Any, cache: cached.Cache, new: cached.Tokens, last_B: Any, rows_B: Any, seed: Any,
+        n: Any,
+    ) -> tuple[cached.Tokens, cached.Cache]:  # fmt: skip
+        """The token after each row's last, and the cache with what came before it."""
+        model, end = nnx.merge(self.of.graph, rest), self.of.config.data.document_end
+        x_BLD, cache = cached.extend(model, blocks, cache, new, self.of.dtype)
         x_B1D = jnp.take_along_axis(x_BLD, last_B[:, None, None], axis=1)
-        token_B = choose(model.logits(x_B1D)[:, 0], seed, n)
+        token_B = self.choose(model.logits(x_B1D)[:, 0], seed, n, rows_B)
         before_B, slot_B, segment_B, place_B = (
             jnp.take_along_axis(t, last_B[:, None], axis=1)[:, 0]
             for t in (new.tokens_BL, new.slots_BL, new.segments_BL, new.places_BL)
         )
         ended_B = jnp.zeros_like(before_B) if end is None else (before_B == end).astype(jnp.int32)
         after = (token_B, slot_B + 1, segment_B + ended_B, jnp.where(ended_B, 0, place_B + 1))
-        return cached.Tokens(*(t[:, None] for t in after)), cache
+        return jax.tree.map(by_rows, (cached.Tokens(*(t[:, None] for t in after)), cache))
 
-    compiled = jax.jit(step, donate_argnums=2)
-    model = nnx.eval_shape(lambda: nnx.merge(of.graph, of.params))
-    cache = cached.empty(model, B, L + tokens, of.dtype)
-    segments_BL = _segments(of, jnp.asarray(prompts_BL))
-    slots_BL = jnp.broadcast_to(jnp.arange(L, dtype=jnp.int32), (B, L))
-    places_BL = jnp.broadcast_to(positions.places(L, segments_BL), (B, L))
-    new, last_B = cached.Tokens(jnp.asarray(prompts_BL), slots_BL, segments_BL, places_BL), jnp.asarray(lengths_B - 1)
-    for n in range(tokens):
-        new, cache = compiled(rest, blocks, cache, new, last_B, jnp.uint32(seed), jnp.int32(n))
-        last_B = jnp.zeros_like(last_B)
-        yield np.asarray(new.tokens_BL)[:, 0]
+    def __call__(
+        self, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, rows_B: np.ndarray, seed: int
+    ) -> Iterator[np.ndarray]:
+        """The next token of each prompt (padded to L; its own length is lengths_B), `tokens` times over."""
+        rest, blocks = self.parts
+        new, cache = self.begun(prompts_BL, tokens)
+        last_B, names_B = jnp.asarray(lengths_B - 1), jnp.asarray(rows_B, jnp.uint32)
+        for n in range(tokens):
+            new, cache = self.compiled(rest, blocks, cache, new, last_B, names_B, jnp.uint32(seed), jnp.int32(n))
+            last_B = jnp.zeros_like(last_B)
+            yield np.asarray(new.tokens_BL)[:, 0]
+
+
+def by_rows(x: jax.Array) -> jax.Array:
+    """`x` with its first axis over the devices of the mesh in force, if there is one."""
+    return shard.constrain(x, shard.ROWS, *(None,) * (x.ndim - 1))
 
 
 def _whole(of: Trained, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, choose: Any, seed: int) -> Any:
