@@ -49,8 +49,13 @@ def write_json(path: Path, data: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Parsed JSON; StoreError names the file that is damaged."""
+    return parsed(path, path.read_bytes())
+
+
+def parsed(path: Path | str, data: bytes) -> Any:
+    """What a file's bytes say as JSON; StoreError names the file where they are damaged."""
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(data.decode("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise StoreError(f"{path}: damaged: {error}") from None
 

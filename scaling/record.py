@@ -36,6 +36,7 @@ from scaling.files import (
     Folder,
     StoreError,
     alive,
+    parsed,
     read_json,
     read_parquet,
     write_atomic,
@@ -137,9 +138,10 @@ class Store:
 
     def facts(self, run_id: str) -> dict[str, Any] | None:
         """A record as it is written, for one who reads very many and has their configs; None where there is none."""
-        path = self.run_dir(run_id) / "record.json"
+        path = os.path.join(self.root, "runs", run_id, "record.json")
         try:
-            data = read_json(path)
+            with open(path, "rb") as file:
+                data = parsed(path, file.read())
         except FileNotFoundError:
             return None
         if not isinstance(data, dict) or not {"run_id", "status", "config"} <= set(data):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import re
 import sys
@@ -236,6 +237,7 @@ def run_status(args: argparse.Namespace) -> int:
 
     if args.watch is not None:
         return watch(look, args.watch, write if args.html else None)
+    gc.disable()  # ten thousand small records hold no cycles, and we end soon
     found = look()
     if args.html:
         print(write(found))

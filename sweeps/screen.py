@@ -110,12 +110,11 @@ def losses_table(of: dict[str, Any], width: int) -> list[Line]:
 def isoflop_table(runs: list[Row]) -> str:
     """Held-out loss by budget (rows) and size (columns), each budget's lowest marked; a dot: not there yet."""
     sizes = sorted({(run["N"], run["width"]) for run in runs})
-    budgets = sorted({run["budget"] for run in runs})
-    cells = {(run["budget"], run["N"]): run for run in runs}
     rows = []
-    for budget in budgets:
-        lowest = min((run["loss"] for run in runs if run["budget"] == budget and has_loss(run)), default=None)
-        here = [cells.get((budget, size)) for size, _ in sizes]
+    for budget, of in by_budget(runs).items():
+        cells = {run["N"]: run for run in of}
+        lowest = min((run["loss"] for run in of if has_loss(run)), default=None)
+        here = [cells.get(size) for size, _ in sizes]
         rows.append([short(budget), *("" if run is None else cell(run, lowest) for run in here)])
     return table(["budget \\ N", *(short(size) for size, _ in sizes)], rows)
 
@@ -123,12 +122,19 @@ def isoflop_table(runs: list[Row]) -> str:
 def budgets_table(runs: list[Row]) -> str:
     """Each budget's runs done, lowest loss, and size there."""
     rows = []
-    for budget in sorted({run["budget"] for run in runs}):
-        of = [run for run in runs if run["budget"] == budget]
+    for budget, of in by_budget(runs).items():
         best = min((run for run in of if has_loss(run)), key=lambda run: run["loss"], default=None)
         at = ["", ""] if best is None else [f"{best['loss']:.3f}", short(best["N"])]
         rows.append([short(budget), f"{sum(run['state'] == 'done' for run in of)}/{len(of)}", *at])
     return table(["budget", "done", "lowest", "at N"], rows)
+
+
+def by_budget(runs: list[Row]) -> dict[float, list[Row]]:
+    """The runs of each budget, in order of budgets."""
+    out: dict[float, list[Row]] = {}
+    for run in runs:
+        out.setdefault(run["budget"], []).append(run)
+    return dict(sorted(out.items()))
 
 
 def has_loss(run: Row) -> bool:
