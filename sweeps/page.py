@@ -21,7 +21,8 @@ CURVES = 12  # of held-out losses
 LEARNING = 60  # learning curves
 BINS = 100  # of one
 LISTED = 1000  # runs in the table
-TOLD = 50  # of those that failed
+TOLD = 50  # reasons why runs failed
+NAMED = 6  # runs of one reason
 _drawn: dict[str, tuple[Any, list[tuple[float, float]]]] = {}  # learning curves, with the stamps of their records
 
 
@@ -70,9 +71,7 @@ def losses(of: dict[str, Any]) -> str:
     ]
     isoflop = by == ["budget"]
     title = "IsoFLOP curves" if isoflop else f"Held-out loss against {NAMES.get(x, x)}"
-    what = (
-        "A curve a budget, in FLOPs" if isoflop else f"A curve a {', '.join(NAMES.get(n, n) for n in by)}" if by else ""
-    )
+    what = "A curve a budget, in FLOPs" if isoflop else f"Curves by {', '.join(by)}" if by else ""
     left_out = len({tuple(run["by"]) for run in of["runs"]}) - len(found)
     more = f"; {left_out} more are not drawn" if left_out else ""
     log = all(px > 0 for points in found.values() for px, _ in points)
@@ -129,17 +128,22 @@ def curve_of(store: Store, run: Row) -> list[tuple[float, float]]:
 
 
 def troubles(of: dict[str, Any]) -> str:
-    """What failed or diverged and why, with the last words of the process where they have been kept."""
-    out = []
+    """What failed or diverged and why, runs of one reason together, and a process's last words where kept."""
+    reasons: dict[tuple[str, str], list[Row]] = {}
     for name in ("failed", "diverged", "interrupted", "stopped"):
-        runs = [run for run in of["runs"] if run["state"] == name]
-        for run in runs[:TOLD]:
-            why = run.get("error") or ("will go on at the next launch" if name in ("interrupted", "stopped") else "")
-            out.append(f"<p>{state(name, name)} <code>{run['run_id'][:12]}</code> {size(run)} {escape(str(why))}</p>")
-            if run.get("log"):
-                out.append(f"<pre>{escape(chr(10).join(run['log']))}</pre>")
-        if len(runs) > TOLD:
-            out.append(f"<p>and {len(runs) - TOLD:,} more {name}</p>")
+        otherwise = "will go on at the next launch" if name in ("interrupted", "stopped") else ""
+        for run in of["runs"]:
+            if run["state"] == name:
+                reasons.setdefault((name, str(run.get("error", otherwise))), []).append(run)
+    out = []
+    for (name, why), runs in list(reasons.items())[:TOLD]:
+        shown = ", ".join(f"<code>{run['run_id'][:12]}</code> {size(run)}" for run in runs[:NAMED])
+        more = f" and {len(runs) - NAMED:,} more" if len(runs) > NAMED else ""
+        out.append(f"<p>{state(name, f'{len(runs):,} {name}')} {escape(why)}<br>{shown}{more}</p>")
+        log = next((run["log"] for run in runs if run.get("log")), None)
+        out += [f"<pre>{escape(chr(10).join(log))}</pre>"] if log else []
+    if len(reasons) > TOLD:
+        out.append(f"<p>and {len(reasons) - TOLD:,} more reasons</p>")
     return "<h2>What went wrong</h2>\n" + "\n".join(out) if out else ""
 
 
@@ -172,19 +176,21 @@ def table_of(of: dict[str, Any]) -> str:
     for run in of["runs"]:
         if has_loss(run) and "budget" in run:
             lowest[run["budget"]] = min(run["loss"], lowest.get(run["budget"], math.inf))
-    head = ("run", "state", "budget", "width × layers", "N", "D", "C", "steps", "held-out loss", "machine time")
+    drawn = [name for name in (of["axes"]["x"], *of["axes"]["by"]) if name not in ("N", "D")]
+    head = ("run", "state", *drawn, "width × layers", "N", "D", "C", "steps", "held-out loss", "machine time")
     rows = []
     for run in of["runs"][:LISTED]:
         best = has_loss(run) and run["loss"] == lowest.get(run.get("budget"))
         took = duration(run["machine_seconds"]) if "machine_seconds" in run else ""
-        budget = short(run["budget"]) if "budget" in run else ""
+        at = dict(zip((of["axes"]["x"], *of["axes"]["by"]), (run["x"], *run["by"]), strict=True))
+        swept = [label((at[name],)) if at[name] is not None else "" for name in drawn]
         loss = f"{run['loss']:.4f}{'*' if best else ' '}" if "loss" in run else ""
         figures = [short(run[name]) for name in "NDC"]
-        rows.append((run["run_id"][:12], run["state"], budget, size(run), *figures, f"{run['steps']:,}", loss, took))
+        rows.append((run["run_id"][:12], run["state"], *swept, size(run), *figures, f"{run['steps']:,}", loss, took))
     left_out = len(of["runs"]) - len(rows)
     more = f'<p class="dim">{left_out:,} more are not listed.</p>' if left_out else ""
     note = '<p class="dim">*: lowest of its budget. N: all parameters; C: exact training FLOPs.</p>'
-    return f"<h2>The runs</h2>\n{table(head, rows, 'csn nnnnnn')}\n{note}{more}"
+    return f"<h2>The runs</h2>\n{table(head, rows, 'cs' + 'n' * len(drawn) + ' nnnnnn')}\n{note}{more}"
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]], kinds: str) -> str:

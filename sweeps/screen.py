@@ -159,9 +159,9 @@ def drawn(of: dict[str, Any], width: int, height: int) -> list[Line]:
     out: list[Line] = [[(text, colour(curve)) for text, curve in line] for line in lines]
     legend: Line = [(f"{NAMES.get(x, x)}", None)]
     if by:
-        legend.append((f"; {', '.join(NAMES.get(name, name) for name in by)}:", None))
+        legend.append((f"; {', '.join(by)}:", None))
         for i, key in enumerate(curves):
-            legend.append((f" {LETTERS[i]} {label(key)}", colour(i)))
+            legend.append((f"  {LETTERS[i]} {label(key)}", colour(i)))
     return [[], [("held-out loss, nats a token", "dim")], *out, *wrapped(legend, width)]
 
 

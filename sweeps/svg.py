@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 760, 380
-LEFT, RIGHT, TOP, BOTTOM = 58, 110, 14, 44  # margins; names of curves stand in the right one
+LEFT, TOP, BOTTOM = 58, 14, 44  # margins; the right one is as wide as the names of the curves
 # Okabe & Ito 2008 where there is no order; from cividis (Nuñez 2018), its palest end left out, where there is
 PLAIN = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5c5c5c", "#7a5c00")
 ORDERED = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866")
@@ -58,7 +58,8 @@ def chart(curves: Sequence[Curve], x: Axis, y: Axis, title: str) -> str:
     points = [point for curve in curves for point in curve.points]
     if not points:
         return f'<p class="dim">{escape(title)}: nothing to draw yet.</p>'
-    across = Scale([px for px, _ in points], x.log, LEFT, WIDTH - RIGHT)
+    right = WIDTH - 24 - 7 * max((len(curve.name) + 2 for curve in curves if curve.name), default=0)
+    across = Scale([px for px, _ in points], x.log, LEFT, right)
     up = Scale([py for _, py in points], y.log, HEIGHT - BOTTOM, TOP)
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
@@ -107,7 +108,7 @@ def _round_values(low: float, high: float, count: int) -> list[float]:
 
 
 def _axes(across: Scale, up: Scale, x: Axis, y: Axis) -> list[str]:
-    out, bottom, right = [], HEIGHT - BOTTOM, WIDTH - RIGHT
+    out, bottom, right = [], HEIGHT - BOTTOM, across.last
     for value in up.ticks():
         at = up(value)
         out.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
@@ -160,15 +161,16 @@ def _names(curves: Sequence[Curve], across: Scale, up: Scale) -> list[str]:
     places: list[float] = []
     for at, _, _ in ends:
         places.append(max(at + 4, places[-1] + 14 if places else TOP + 8))
-    over = max(0.0, places[-1] - (HEIGHT - BOTTOM)) if places else 0.0
-    out = []
-    for place, (at, x, curve) in zip(places, ends, strict=True):
-        down, left = place - over, WIDTH - RIGHT + 12
+    lowest = HEIGHT - BOTTOM + 4.0
+    for i in reversed(range(len(places))):  # those that would stand below the chart go up, and what is in their way
+        places[i] = min(places[i], lowest)
+        lowest = places[i] - 14
+    out, left = [], across.last + 14
+    for down, (at, x, curve) in zip(places, ends, strict=True):
         out.append(f'<line class="lead" x1="{x + 6:.1f}" y1="{at:.1f}" x2="{left - 3}" y2="{down - 4:.1f}"/>')
         if curve.mark is None:
-            out.append(
-                f'<line x1="{left}" x2="{left + 10}" y1="{down - 4:.1f}" y2="{down - 4:.1f}" stroke="{curve.colour}"/>'
-            )
+            line = f'x1="{left}" x2="{left + 10}" y1="{down - 4:.1f}" y2="{down - 4:.1f}"'
+            out.append(f'<line {line} stroke="{curve.colour}" stroke-width="2"/>')
         else:
             out.append(f'<path d="{_mark(curve.mark, left + 5, down - 4)}" fill="{curve.colour}"/>')
         out.append(f'<text x="{left + 14}" y="{down:.1f}">{escape(curve.name)}</text>')
