@@ -10,7 +10,9 @@ need six fields. The libraries that write it import torch where it is installed,
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import os
 import struct
 import time
 from collections.abc import Sequence
@@ -45,7 +47,9 @@ class TensorBoard:
         """New rows of the curve."""
         data = self.frames(rows)
         if self.path is not None and data:
-            with self.path.open("ab") as file:
+            # gone: another process has taken the run over and begun a file of its own
+            with contextlib.suppress(FileNotFoundError), self.path.open("r+b") as file:
+                file.seek(0, os.SEEK_END)
                 file.write(data)
 
     def end(self, record: Record) -> None:

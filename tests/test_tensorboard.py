@@ -62,6 +62,7 @@ def test_a_reader_that_has_seen_the_older_file_forgets_it(store: Store, tiny: Ru
     assert len(watching.Scalars("loss/train")) == 12
     second = TensorBoard(store, tiny, rows[:8])
     second.add(rows[8:])
+    first.add(rows[12:])  # of a process that has lost the run and does not know it yet
     assert first.path is not None and not first.path.exists()
     assert [event.step for event in watching.Reload().Scalars("loss/train")] == list(range(1, 21))
 
