@@ -54,6 +54,17 @@ COMMANDS = {
 }
 
 
+def fetch(given: argparse.Namespace) -> None:
+    """A store at an address (s3://, gs://, ...) is read from its folder on this machine, its records fetched."""
+    source = vars(given).get("source")
+    if source and "://" in source:
+        from scaling.record import open_store
+
+        store = open_store(source)
+        store.fetch_results()
+        given.source = str(store.root)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; exit status 0 done, 1 could not fit, 2 bad input."""
     given = parser().parse_args(arguments)
@@ -61,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     from scaling.record import StoreError
 
     try:
+        fetch(given)
         return COMMANDS[given.command](given)
     except (DataError, StoreError) as error:
         return options.say(error, options.BAD)

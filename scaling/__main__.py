@@ -9,7 +9,6 @@ import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import Any
 
 STOPPED = 75  # saved after a signal: run the same command again
@@ -22,12 +21,13 @@ def main(argv: list[str] | None = None) -> int:
 
     p = doors.add_parser("train", help="train runs from their configs; resumes by itself")
     p.add_argument("configs", nargs="+", metavar="CONFIG.json", help="trained one after the other in this process")
-    p.add_argument("--store", required=True, type=Path, metavar="DIR")
+    p.add_argument("--store", required=True, metavar="DIR")
     p.add_argument("--set", action="append", default=[], metavar="path.to.field=value", help="change the configs")
     p.add_argument("--place", action="append", default=[], metavar="field=value",
                    help="data, fsdp, tensor, expert, scan, remat, attention, save_seconds, share, ...")  # fmt: skip
     p.add_argument("--sweep", metavar="NAME", help="noted in the records")
     p.add_argument("--wandb", nargs="?", const="online", metavar="offline", help="curves to Weights & Biases too")
+    p.add_argument("--retries", type=int, default=0, metavar="N", help="of a run that crashed (default 0)")
     p.add_argument("--events", action="store_true", help="JSON lines on standard output, for a program")
     from scaling.commands import pack
 
@@ -88,11 +88,11 @@ def main(argv: list[str] | None = None) -> int:
     }
     from scaling.config import ConfigError
     from scaling.data.tokens import DataError
-    from scaling.record import Store, StoreError
+    from scaling.record import StoreError, open_store
 
     try:
         if args.door == "prepare":
-            Store(args.store).check_writable()
+            open_store(args.store).check_writable()
         return doors_by_name[args.door](args)
     except (ConfigError, DataError, StoreError) as error:
         print(f"scaling {args.door}: {error}", file=sys.stderr)
@@ -111,15 +111,17 @@ def main(argv: list[str] | None = None) -> int:
 def train(args: argparse.Namespace) -> int:
     """Trains each config in turn; one that fails is recorded and the next goes on."""
     from scaling import distributed, wandb
-    from scaling.config import Placement, from_dict, load, override
-    from scaling.record import Store
+    from scaling.config import ConfigError, Placement, from_dict, load, override
+    from scaling.record import open_store
 
     asked = [f"wandb={args.wandb}"] if args.wandb else []
-    usual = from_dict(Placement, Store(args.store).placement(args.sweep) if args.sweep else {})
+    usual = from_dict(Placement, open_store(args.store).placement(args.sweep) if args.sweep else {})
     placed = override(usual, [*asked, *args.place])
     wandb.check(placed)
     configs = [override(load(path), args.set) for path in args.configs]
     hosts = distributed.asked(args)
+    if hosts is not None and "://" in args.store:
+        raise ConfigError(f"--store {args.store}: many hosts write one checkpoint: mount it, and give the folder")
     if hosts is not None and not distributed.supervised():
         return distributed.supervise(hosts, sys.argv[1:])
     stop = stopper()
@@ -158,17 +160,17 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
     from scaling.commands import pack, turns
     from scaling.config import run_id
     from scaling.progress import speaker
-    from scaling.record import Store
+    from scaling.record import open_store
     from scaling.train import train as train_one
 
     memory.keep()
     if args.pack is not None:
         one = argparse.Namespace(**{**vars(args), "pack": None})
         return pack.run(args, configs, placed, asked, lambda rest: train_all(one, rest, placed, asked))
-    store = Store(args.store)
+    store = open_store(args.store)
 
-    def attempt(config: Any) -> int:
-        """One run to its end: 0, its failure's status, or 75 where it was stopped."""
+    def attempt(config: Any, again: str) -> int:
+        """One run to its end: 0, its failure's status, 75 where it was stopped; `again`: see turns.in_turn."""
         say = speaker(config, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
         say = say if distributed.first() else lambda event: None
         try:
@@ -179,6 +181,9 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
             raise
         except Exception as error:  # whatever one run died of, the others go on; the record keeps the reason
             line = " ".join(str(error).split()) or type(error).__name__
+            if again and status_of(error) == 1:
+                say({"event": "again", "run_id": run_id(config), "why": f"run {run_id(config)[:12]}: {line} ({again})"})
+                return turns.CRASHED
             say({"event": "end", "run_id": run_id(config), "status": "failed", "error": line})
             if args.events:  # a person has been told
                 print(f"scaling train: run {run_id(config)[:12]} failed: {line}", file=sys.stderr)
@@ -193,7 +198,8 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
     say = speaker(configs[0], events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
     say = say if distributed.first() else lambda event: None
     trunks = placed.share and len(configs) > 1 and not distributed.many()
-    return turns.in_turn(configs, store, attempt, say, asked, trunks=trunks)
+    retries = 0 if distributed.many() else args.retries
+    return turns.in_turn(configs, store, attempt, say, asked, trunks=trunks, retries=retries)
 
 
 def status_of(error: Exception) -> int:

@@ -21,7 +21,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +32,12 @@ from jax.experimental import multihost_utils
 
 from scaling import distributed
 from scaling.config import RunConfig, prefix_id
+from scaling.files import Here
 from scaling.program import compute_dtype
 from scaling.record import StoreError, alive, read_json, read_parquet, write_json, write_parquet
 
 Rows = list[dict[str, float]]
+Entries = Callable[[Path], list[Path]]
 
 
 class CheckpointError(RuntimeError):
@@ -180,22 +182,27 @@ def _name(temporary: Path, final: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def candidates(folders: Iterable[Path], config: RunConfig) -> list[tuple[int, Path]]:
+def entries_here(folder: Path) -> list[Path]:
+    """What may be checkpoints in a folder of this machine."""
+    return Here().entries(folder)
+
+
+def candidates(folders: Iterable[Path], config: RunConfig, entries: Entries = entries_here) -> list[tuple[int, Path]]:
     """Checkpoints that this run may start from, newest step first."""
     found = []
     for folder in folders:
-        for entry in folder.glob("[0-9]*-*"):
+        for entry in entries(folder):
             step, _, prefix = entry.name.partition("-")
             if step.isdigit() and int(step) <= config.steps and _prefix(config, int(step)) == prefix:
                 found.append((int(step), entry))
     return sorted(found, key=lambda pair: pair[0], reverse=True)
 
 
-def of_run(folders: Iterable[Path], config: RunConfig) -> list[tuple[int, Path]]:
+def of_run(folders: Iterable[Path], config: RunConfig, entries: Entries = entries_here) -> list[tuple[int, Path]]:
     """Checkpoints of this run's trajectory, newest step first, whatever precision `auto` came to."""
     found = []
     for folder in folders:
-        for entry in folder.glob("[0-9]*-*"):
+        for entry in entries(folder):
             step, prefix, *_ = entry.name.split("-")
             if step.isdigit() and int(step) <= config.steps and prefix_id(config, int(step)) == prefix:
                 found.append((int(step), entry))

@@ -1,4 +1,4 @@
-"""Files written whole or not at all: JSON, Parquet; and a folder as what holds leases. No JAX."""
+"""Files written whole or not at all: JSON, Parquet; a folder as what holds leases, and as all of a store. No JAX."""
 
 from __future__ import annotations
 
@@ -135,3 +135,33 @@ def _create_new(path: Path, data: bytes) -> bool:
     with os.fdopen(fd, "wb") as out:
         out.write(data)
     return True
+
+
+class Here:
+    """What a store at an address has to do beside its folder (scaling/remote.py): nothing, where the folder is all."""
+
+    def put(self, path: Path, every: float = 0.0) -> None:
+        """A file, or a checkpoint's folder, was written here; every: seconds between two of a file that grows."""
+
+    def put_tokens(self) -> None:
+        """Token files may have been made here."""
+
+    def drop(self, path: Path) -> None:
+        """A file, or a checkpoint's folder, is gone or not to be trusted."""
+
+    def entries(self, folder: Path) -> list[Path]:
+        """Checkpoints in a folder."""
+        return list(folder.glob("[0-9]*-*"))
+
+    def fetch(self, checkpoint: Path) -> bool:
+        """Makes sure that a checkpoint is here; whether it is, whole."""
+        return True
+
+    def fetch_run(self, run_id: str) -> None:
+        """Makes sure that the run's record here is the newest."""
+
+    def fetch_results(self) -> None:
+        """Makes sure of all records, curves and sweeps."""
+
+    def fetch_tokens(self, content_hash: str = "") -> None:
+        """Makes sure of the token files, or of the one that is meant, and of the tokenisers."""

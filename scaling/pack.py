@@ -110,6 +110,7 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
     record = Record(run_id=run_id(config), config=config, status="failed")
     try:
         lease = train.leased(store, record.run_id, lock)
+        store.fetch_run(record.run_id)
         earlier = store.read(record.run_id)
         if earlier is not None and earlier.status in ("done", "diverged"):
             pack.records[record.run_id] = earlier
@@ -125,7 +126,7 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
         run.logs = logs.opened(store, config, pack.placement, run.rows, record.sweep)
         pack.say({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first})
     except Held as by:
-        pack.say({"event": "waits", "run_id": record.run_id, "why": str(by)})
+        pack.say({"event": "waits", "run_id": record.run_id, "why": f"{by}: left to it"})
     except Exception as error:
         record = train.failed(record, error)
         store.write(record)
@@ -345,7 +346,7 @@ def ours(pack: Pack, place: int) -> Iterator[None]:
         assert run.record is not None
         logs.end(run.logs, run.record)
         pack.locks.pop(place).close()
-        pack.say({"event": "waits", "run_id": run.id, "why": str(by)})
+        pack.say({"event": "waits", "run_id": run.id, "why": f"{by}: left to it"})
 
 
 def said(pack: Pack, record: Record) -> None:

@@ -34,6 +34,7 @@ from scaling import lease
 from scaling.config import RunConfig, from_dict, to_dict
 from scaling.files import (
     Folder,
+    Here,
     StoreError,
     alive,
     parsed,
@@ -43,10 +44,11 @@ from scaling.files import (
     write_json,
     write_parquet,
 )
+from scaling.lease import Held
 
 __all__ = [
-    "STATUSES", "Record", "Store", "StoreError", "alive", "read_json", "read_parquet", "write_atomic", "write_json",
-    "write_parquet",
+    "STATUSES", "Held", "Record", "Store", "StoreError", "alive", "open_store", "read_json", "read_parquet",
+    "write_atomic", "write_json", "write_parquet",
 ]  # fmt: skip
 
 STATUSES = ("running", "stopped", "done", "diverged", "failed")
@@ -79,7 +81,10 @@ class Record:
             raise ValueError(f"status {self.status!r}: allowed are {', '.join(STATUSES)}")
 
 
-class Store:
+CURVE_SECONDS = 30.0  # between two that a curve under way is sent
+
+
+class Store(Here):
     """Runs, sweeps, checkpoints and token files under one folder.
 
     writes: False on the hosts of a run that leave its record and curve to host 0.
@@ -88,6 +93,7 @@ class Store:
     def __init__(self, root: str | Path, *, writes: bool = True) -> None:
         self.root = Path(root)
         self.writes = writes
+        self.address = str(root)  # as a command line has it
 
     def run_dir(self, run_id: str) -> Path:
         """Folder of a run."""
@@ -125,6 +131,7 @@ class Store:
         data = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
         data["config"] = to_dict(record.config)
         write_json(self.run_dir(record.run_id) / "record.json", data)
+        self.put(self.run_dir(record.run_id) / "record.json")
 
     def read(self, run_id: str) -> Record | None:
         """The record of a run, None where there is none."""
@@ -186,6 +193,7 @@ class Store:
         for run, more in zip(runs, planned, strict=False):
             run |= more
         write_json(self.root / "sweeps" / f"{name}.json", {"name": name, "runs": runs})
+        self.put(self.root / "sweeps" / f"{name}.json")
 
     def sweep(self, name: str) -> list[dict[str, Any]] | None:
         """The runs of one sweep: run_id, budget (planned FLOPs or None), config; None where there is none so called."""
@@ -201,6 +209,7 @@ class Store:
     def write_placement(self, sweep: str, placement: dict[str, Any]) -> None:
         """Keeps how a sweep's runs are to be placed, for whatever process is to train them."""
         write_json(self.root / "sweeps" / f"{sweep}.place", placement)
+        self.put(self.root / "sweeps" / f"{sweep}.place")
 
     def placement(self, sweep: str) -> dict[str, Any]:
         """The fields of Placement that a launch of the sweep has set; none where it set none."""
@@ -217,6 +226,7 @@ class Store:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a") as file:
             file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
+        self.put(path, every=CURVE_SECONDS)
 
     def reset_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
         """Starts the curve of a running run over with `rows`."""
@@ -231,6 +241,8 @@ class Store:
             return
         write_parquet(self.run_dir(run_id) / "curve.parquet", rows)
         (self.run_dir(run_id) / "curve.jsonl").unlink(missing_ok=True)
+        self.put(self.run_dir(run_id) / "curve.parquet")
+        self.drop(self.run_dir(run_id) / "curve.jsonl")
 
     def curve(self, run_id: str) -> list[dict[str, float]]:
         """Rows of a run's curve in order of steps; empty where it has none yet.
@@ -261,6 +273,15 @@ class Store:
             return None
         whole = [line for line in lines if line.startswith(b"{") and line.endswith(b"}\n")]
         return json.loads(whole[-1]) if whole else None
+
+
+def open_store(where: str | Path, *, writes: bool = True) -> Store:
+    """The store in a folder, or at an address (s3://, gs://, ...); StoreError where nothing here can open it."""
+    if "://" not in str(where):
+        return Store(where, writes=writes)
+    from scaling.remote import RemoteStore
+
+    return RemoteStore(str(where), writes=writes)
 
 
 def _part(cls: Any, value: Any, name: str) -> Any:

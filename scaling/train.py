@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import os
 import platform
@@ -98,9 +99,11 @@ def train(
     run failed; the record says so too. Held: another process is at it; Lost: another has taken it over.
     """
     store.check_writable()
-    store = Store(store.root, writes=distributed.first())
+    store = copy.copy(store)
+    store.writes = distributed.first()
     with ExitStack() as held:
         lease = leased(store, run_id(config), held)
+        store.fetch_run(run_id(config))
         earlier = store.read(run_id(config))
         over = earlier is not None and earlier.status in ("done", "diverged")
         if distributed.gather(over)[0] and earlier is not None:
@@ -223,6 +226,7 @@ def begin(
 
 def corpus(config: RunConfig, store: Store) -> tuple[tokens.TokenFile, np.ndarray, dict[str, Any]]:
     """The run's token file, its validation windows, and facts of them; DataError where it cannot read them."""
+    store.fetch_tokens(config.data.tokens)
     path = tokens.find_tokens(store.token_files, config.data.tokens)
     token_file = tokens.open_tokens(path)
     examples.check(token_file, config)
@@ -236,11 +240,14 @@ def restore(run: Run) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     for step, found in ((step, Path(path)) for step, path in distributed.agree(lambda: candidates(run))):
         try:
+            if not run.store.fetch(found):
+                continue
             run.state, run.rows = checkpoint.load(found, run.compiled.abstract)
         except checkpoint.CheckpointError as error:
             if distributed.first():
                 print(f"{error}; going on with an older one", file=sys.stderr)
                 checkpoint.set_aside(found)
+                run.store.drop(found)
             continue
         facts["started_from"] = {"step": step, "shared": found.parent == run.store.checkpoints}
         facts |= {"shared_steps": step} if found.parent == run.store.checkpoints else {}
@@ -259,7 +266,7 @@ def candidates(run: Run) -> list[tuple[int, str]]:
     for folder in (run.own, shared):
         checkpoint.sweep_up(folder)
     folders = [run.own, shared] if run.placement.share else [run.own]
-    return [(step, str(path)) for step, path in checkpoint.candidates(folders, run.config)]
+    return [(step, str(path)) for step, path in checkpoint.candidates(folders, run.config, run.store.entries)]
 
 
 def spent(run: Run) -> Record:
@@ -433,7 +440,9 @@ def save(run: Run, folder: Path, step: int) -> Path:
     """Writes a checkpoint of the state after `step` steps."""
     mine(run)
     run.saved = time.monotonic()
-    return checkpoint.save(folder, run.config, step, run.state, run.rows)
+    made = checkpoint.save(folder, run.config, step, run.state, run.rows)
+    run.store.put(made)
+    return made
 
 
 def save_trunk(run: Run) -> None:
@@ -442,14 +451,15 @@ def save_trunk(run: Run) -> None:
     every, last = run.config.eval.every, run.rows[-1]
     planned = every and run.step % every == 0
     rows = [*run.rows[:-1], last if planned else {k: v for k, v in last.items() if k != "val_loss"}]
-    checkpoint.save(run.store.checkpoints, run.config, run.step, run.state, rows)
+    run.store.put(checkpoint.save(run.store.checkpoints, run.config, run.step, run.state, rows))
 
 
 def save_rolling(run: Run) -> None:
     """Writes a checkpoint that only this run needs and, once it is whole, removes the ones before."""
     newest = save(run, run.own, run.step)
-    older = checkpoint.candidates([run.own], run.config) if distributed.first() else []
+    older = checkpoint.candidates([run.own], run.config, run.store.entries) if distributed.first() else []
     for step, old in older:
         if step < run.step and old != newest:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)
+            run.store.drop(old)
     run.store.write(spent(run))

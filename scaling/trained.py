@@ -43,6 +43,7 @@ class Trained:
 
 def load(store: Store, run: str) -> Trained:
     """The run whose id starts with `run`, at its newest checkpoint that loads; StoreError where there is none."""
+    store.fetch_results()
     record = store.read(store.find(run))
     if record is None:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
@@ -55,13 +56,16 @@ def load(store: Store, run: str) -> Trained:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), nnx.to_pure_dict(state)
     )
     step, params = _newest(store, record, abstract)
+    store.fetch_tokens(config.data.tokens)
     return Trained(record, step, model, graph, params, tokenizer_of(record, store.token_files))
 
 
 def _newest(store: Store, record: Record, abstract: Any) -> tuple[int, Any]:
     folders = [store.run_dir(record.run_id) / "checkpoints", store.checkpoints]
-    for step, found in checkpoint.of_run(folders, record.config):
+    for step, found in checkpoint.of_run(folders, record.config, store.entries):
         try:
+            if not store.fetch(found):
+                continue
             return step, checkpoint.load_params(found, abstract)
         except checkpoint.CheckpointError as error:
             print(f"{error}; going on with an older one", file=sys.stderr)

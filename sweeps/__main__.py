@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.config import ConfigError, Placement, RunConfig, override, to_dict
-from scaling.record import Store, StoreError
+from scaling.record import Store, StoreError, open_store
 from sweeps import next as following
 from sweeps.corpus import Corpus, PrepareError, SweepError, find_or_prepare, for_planning
 from sweeps.definitions import DEFINITIONS, definition
@@ -35,7 +35,9 @@ def parser() -> argparse.ArgumentParser:
     def add(name: str, help: str, store: bool) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=help, description=help)
         sub.add_argument("name", metavar="NAME", help="a sweep; `list` shows them")
-        sub.add_argument("--store", type=Path, metavar="DIR", required=store, help="folder of runs and token files")
+        sub.add_argument(
+            "--store", metavar="DIR", required=store, help="folder of runs and token files, or s3://..., gs://..."
+        )
         return sub
 
     def add_what(sub: argparse.ArgumentParser) -> None:
@@ -118,10 +120,10 @@ def run_plan(args: argparse.Namespace) -> int:
     from sweeps.quote import quote
 
     on = slice_of(args)
-    store = Store(args.store) if args.store else None
+    store = fetched(args.store) if args.store else None
     corpus_name = args.corpus or definition(args.name).corpus
     with ExitStack() as stack:
-        corpus = stack.enter_context(for_planning(args.store, corpus_name, args.tokenizer))
+        corpus = stack.enter_context(for_planning(store.root if store else None, corpus_name, args.tokenizer))
         planned = make_plan(args, corpus, store)
         left = cost(planned)["flops_left"]
         measured = pace(store) if store and left else None
@@ -132,6 +134,14 @@ def run_plan(args: argparse.Namespace) -> int:
         else:
             print(as_text(planned, rate, quoted))
     return 0
+
+
+def fetched(where: str) -> Store:
+    """The store, its records and token files on this machine."""
+    store = open_store(where)
+    store.fetch_results()
+    store.fetch_tokens()
+    return store
 
 
 def slice_of(args: argparse.Namespace) -> Slice | None:
@@ -149,9 +159,10 @@ def run_check(args: argparse.Namespace) -> int:
     if args.place and not args.topology:
         raise SweepError(f"--place {args.place[0]}: is of a compilation: add --topology")
     corpus_name = args.corpus or definition(args.name).corpus
-    store = Store(args.store)
+    store = fetched(args.store)
     store.check_writable()
-    corpus = find_or_prepare(args.store, corpus_name, args.tokenizer)
+    corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
+    store.put_tokens()
     planned = make_plan(args, corpus, store)
     found = check(planned, store)
     if not args.json:
@@ -181,9 +192,10 @@ def run_launch(args: argparse.Namespace) -> int:
     if args.as_name is not None and not re.fullmatch(r"\w[\w.-]*", args.as_name):
         raise SweepError(f"--as {args.as_name}: a name is letters, digits, '_', '-' and '.', no path")
     placement = placement_of(args)
-    store = Store(args.store)
+    store = fetched(args.store)
     store.check_writable()
-    corpus = find_or_prepare(args.store, args.corpus or known.corpus, args.tokenizer)
+    corpus = find_or_prepare(store.root, args.corpus or known.corpus, args.tokenizer)
+    store.put_tokens()
     configs = made(args, corpus)
     name = args.as_name or args.name
     if args.dry_run:
@@ -224,10 +236,11 @@ def run_status(args: argparse.Namespace) -> int:
 
     if args.watch is not None and (args.json or not 0.1 <= args.watch < 1e6):
         raise SweepError(f"--watch {args.watch:g}: seconds, 0.1 or more, and without --json")
-    store, on = Store(args.store), slice_of(args)
+    store, on = open_store(args.store), slice_of(args)
     known: dict[str, Any] = {}
 
     def look() -> dict[str, Any]:
+        store.fetch_results()
         return status(store, args.name, on=on, mfu=args.mfu, known=known if args.watch else None)
 
     def write(found: dict[str, Any]) -> Path:

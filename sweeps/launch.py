@@ -66,7 +66,7 @@ def only_launcher(store: Store, sweep: str) -> Iterator[int]:
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode("utf-8", "replace").strip() or "another process"
             raise SweepError(
-                f"sweep {sweep} is being launched in {store.root} by {holder}: wait for it, or stop it first"
+                f"sweep {sweep} is being launched in {store.address} by {holder}: wait for it, or stop it first"
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
@@ -82,7 +82,7 @@ def write_sweep(store: Store, sweep: str, of: Plan, separate: bool = False) -> N
         data = run["config"]["data"]
         if data["tokens"] != of.corpus.tokens:
             raise SweepError(
-                f"sweep {sweep} in {store.root} is on corpus {data['corpus'] or data['tokens'][:12]}: "
+                f"sweep {sweep} in {store.address} is on corpus {data['corpus'] or data['tokens'][:12]}: "
                 f"give this one on {of.corpus.name} a name of its own with --as NAME"
             )
     planned = {run.run_id for run in of.runs}
@@ -122,6 +122,10 @@ def launch(
         raise SweepError(f"--separate: engine {engine_name} has none; leave it out, or --engine local")
     if workers is not None and (workers < 1 or engine_name != "local" or separate):
         raise SweepError(f"--workers {workers}: must be 1 or more, of the local engine and without --separate")
+    if engine_name != "local" and "://" in store.address:
+        raise SweepError(
+            f"engine {engine_name}: store {store.address} is none that its machines see as a folder: mount it"
+        )
     store.check_writable()
     with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
         todo = plan(configs, corpus, store)
@@ -190,8 +194,8 @@ def tell(display: Display, event: dict[str, Any]) -> None:
         display.say(f"run {name}: the trainer {event['how']} (attempt {event['attempt']} of {event['attempts']})")
         for line in event["log"]:
             display.say(f"    {line}")
-    elif event["event"] == "waits":
-        display.say(f"{event['why']}: left to it")
+    elif event["event"] in ("waits", "again"):
+        display.say(event["why"])
     elif event["event"] == "end" and event["status"] in ("failed", "diverged"):
         display.say(f"run {name} {event['status']}" + (f": {event['error']}" if event.get("error") else ""))
 
@@ -211,8 +215,8 @@ def summary(store: Store, sweep: str, of: Plan, ran: Meter, error: str | None, h
         return 1
     if left:
         if hint:
-            print(f"stopped: launch {sweep} again with --store {store.root} to go on", file=sys.stderr)
+            print(f"stopped: launch {sweep} again with --store {store.address} to go on", file=sys.stderr)
         return STOPPED
     if failed:
-        print(f"why they failed: python -m sweeps status {sweep} --store {store.root}", file=sys.stderr)
+        print(f"why they failed: python -m sweeps status {sweep} --store {store.address}", file=sys.stderr)
     return 1 if failed else 0

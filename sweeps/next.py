@@ -16,7 +16,7 @@ from typing import Any
 
 from scaling.config import ConfigError, RunConfig, run_id
 from scaling.models.counts import parameters
-from scaling.record import Store
+from scaling.record import Store, open_store
 from sweeps import rules
 from sweeps.budget import achieved
 from sweeps.corpus import Corpus, SweepError, read
@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """The options of `next`."""
     text = "which runs to add so that a prediction gets most certain for the FLOPs"
     sub = commands.add_parser("next", help=text, description=text)
-    sub.add_argument("store", type=Path, metavar="STORE", help="folder of runs and token files")
+    sub.add_argument("store", metavar="STORE", help="folder of runs and token files")
     sub.add_argument("--target", required=True, metavar="C=1e24", help="what to foretell: C=.., or N=..,D=..")
     sub.add_argument("--budget", required=True, metavar="1e20", help="FLOPs to spend at most, of all runs")
     sub.add_argument("--of", help="at that C: L (default), the best size N, or the best tokens D")
@@ -51,9 +51,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """The advice as a table or JSON, and the launch where asked; where there is none, the status of `analysis next`."""
-    if not args.store.is_dir():
+    if "://" not in args.store and not Path(args.store).is_dir():
         raise SweepError(f"{args.store}: not a store: give the folder that runs were trained into")
-    store = Store(args.store)
+    store = open_store(args.store)
+    store.fetch_results()
+    store.fetch_tokens()
     corpus, length = trained_on(store, args.corpus)
     widths = {int(parameters(rules.model(width, corpus.vocab))["total"]): width for width in WIDTHS}
     asked = subprocess.run(question(args, corpus, widths), stdout=subprocess.PIPE, text=True, check=False)
@@ -102,7 +104,7 @@ def question(args: argparse.Namespace, corpus: Corpus, widths: dict[int, int]) -
         "-m",
         "analysis",
         "next",
-        str(args.store),
+        args.store,
         "--target",
         args.target,
         "--budget",

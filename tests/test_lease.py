@@ -171,7 +171,7 @@ def test_two_trainers_given_the_same_runs_share_them_out(tmp_path: Path, tiny: R
     at_work: set[tuple[int, int]] = set()
 
     def trainer(number: int, said: list[str]) -> None:
-        def attempt(config: RunConfig) -> int:
+        def attempt(config: RunConfig, again: str) -> int:
             with store.lease(run_id(config)):
                 if (known := store.read(run_id(config))) is None:
                     assert not any(seed == config.seed for _, seed in at_work)
@@ -199,7 +199,7 @@ def test_a_run_that_failed_at_its_holders_is_not_tried_again(tmp_path: Path, tin
     store, events = Store(tmp_path), []
     with store.lease(run_id(tiny)):
 
-        def attempt(config: RunConfig) -> int:
+        def attempt(config: RunConfig, again: str) -> int:
             with store.lease(run_id(config)):
                 raise AssertionError("tried")
 

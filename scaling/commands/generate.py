@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="run id, or how it begins; its newest checkpoint is taken")
-    parser.add_argument("--store", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--store", required=True, metavar="DIR")
     parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="may be given more than once")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line")
     parser.add_argument("--tokens", type=int, default=100, metavar="N", help="at most, for each prompt (default 100)")
@@ -35,14 +35,14 @@ def run(args: argparse.Namespace) -> int:
     """Prints each prompt with what follows it; after Ctrl-C, as far as it came."""
     from scaling.checked import require
     from scaling.generate import Sampling, generate
-    from scaling.record import Store
+    from scaling.record import open_store
     from scaling.trained import load
 
     require(args.tokens > 0, f"--tokens {args.tokens}: must be 1 or more")
     require(0 <= args.seed < 2**32, f"--seed {args.seed}: must be in [0, 2**32)")
     how = Sampling(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p)
     texts = [*args.prompt, *(args.prompts.read_text("utf-8").splitlines() if args.prompts else [])] or [""]
-    of = load(Store(args.store), args.run)
+    of = load(open_store(args.store), args.run)
     prompts = [encoded(of, text) for text in texts]
     longest, trained = max(map(len, prompts)) + args.tokens, of.config.data.length
     if longest > trained:

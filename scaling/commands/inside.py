@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 def add_attention(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="run id, or how it begins; its newest checkpoint is taken")
-    parser.add_argument("--store", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--store", required=True, metavar="DIR")
     parser.add_argument("--prompt", required=True, metavar="TEXT")
     parser.add_argument("--layer", type=int, default=0, metavar="I", help="counted from 0 (default)")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE",
@@ -27,7 +27,7 @@ def add_attention(parser: argparse.ArgumentParser) -> None:
 
 def add_activations(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="run id, or how it begins; its newest checkpoint is taken")
-    parser.add_argument("--store", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--store", required=True, metavar="DIR")
     parser.add_argument("--layer", required=True, type=int, metavar="I", help="counted from 0")
     parser.add_argument("--site", default="residual", metavar="SITE",
                         help="residual: the stream after it (default); attention or mlp: what that adds")  # fmt: skip
@@ -43,7 +43,7 @@ def attention(args: argparse.Namespace) -> int:
     from scaling.checked import ConfigError
     from scaling.commands.generate import decoded, encoded
     from scaling.inside import attention_maps
-    from scaling.record import Store, write_atomic
+    from scaling.record import open_store, write_atomic
     from scaling.trained import load
 
     if args.out.suffix not in (".json", ".npz"):
@@ -51,7 +51,7 @@ def attention(args: argparse.Namespace) -> int:
             f"--out {args.out}: must be .json or .npz; then draw it: python -m analysis figure attention FILE.json "
             f"--out {args.out}"
         )
-    of = load(Store(args.store), args.run)
+    of = load(open_store(args.store), args.run)
     tokens = encoded(of, args.prompt)
     weights_HLM = attention_maps(of, tokens, args.layer)
     about = {"kind": "attention", "run_id": of.record.run_id, "step": of.step, "layer": args.layer}
@@ -74,13 +74,13 @@ def activations(args: argparse.Namespace) -> int:
     from scaling.data import tokens
     from scaling.inside import Site, check_count
     from scaling.inside import activations as taken
-    from scaling.record import Store
+    from scaling.record import open_store
     from scaling.trained import load
 
     require(args.tokens >= 1 and args.tokens == int(args.tokens), f"--tokens {args.tokens:g}: must be a whole number")
     if args.out.suffix not in WRITERS:
         raise ConfigError(f"--out {args.out}: must be {' or '.join(WRITERS)}")
-    store, count, at = Store(args.store), int(args.tokens), Site(args.layer, args.site)
+    store, count, at = open_store(args.store), int(args.tokens), Site(args.layer, args.site)
     of = load(store, args.run)
     at.check(of)
     text = tokens.open_tokens(tokens.find_tokens(store.token_files, of.config.data.tokens))

@@ -46,7 +46,7 @@ def together(
     """Trains one pack: 75 where it was stopped, 1 where a run failed; and the runs that another process holds."""
     from scaling.pack import train_pack
     from scaling.progress import speaker
-    from scaling.record import Store
+    from scaling.record import open_store
 
     tell = speaker(*group, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
     left = {run_id(config) for config in group}
@@ -59,7 +59,7 @@ def together(
         tell(event)
 
     try:
-        records = train_pack(group, Store(args.store), placed, sweep=args.sweep, say=say, stop=lambda: bool(asked))
+        records = train_pack(group, open_store(args.store), placed, sweep=args.sweep, say=say, stop=lambda: bool(asked))
     except ConfigError:
         raise
     except Exception as error:  # the next pack goes on; the records keep the reason

@@ -12,21 +12,25 @@ from scaling.config import RunConfig, prefix_id, run_id
 from scaling.lease import Held, Lost, seconds
 from scaling.record import Record, Store
 
-STOPPED = 75
+STOPPED, CRASHED = 75, -1
+PAUSE = 5.0  # seconds before a run that crashed is tried again, times its crashes
 LOOKS = 12  # at who holds a run, in the time in which a holder falls silent
 Say = Callable[[dict[str, Any]], None]
 
 
 def in_turn(
-    configs: Sequence[RunConfig], store: Store, attempt: Callable[[RunConfig], int], say: Say, asked: list[int],
-    *, trunks: bool,
+    configs: Sequence[RunConfig], store: Store, attempt: Callable[[RunConfig, str], int], say: Say, asked: list[int],
+    *, trunks: bool, retries: int = 0,
 ) -> int:  # fmt: skip
     """Each run by `attempt`, which gives its exit status; the worst of them, 75 at once where it was stopped.
+
+    `attempt` is told whether the run will be tried again should it crash ("attempt 1 of 3"; "" where not), and then
+    gives CRASHED: it has another turn once the others have had theirs, `retries` times at most.
 
     A run that another process holds is done by that one, or by us once it has given it back or fallen silent. One
     that failed there meanwhile is not tried again here. trunks: two processes do not train one trunk at a time.
     """
-    left, worst, waited = list(configs), 0, set[str]()
+    left, worst, waited, crashes = list(configs), 0, set[str](), dict[str, int]()
     while left:
         still = []
         for config in left:
@@ -38,18 +42,24 @@ def in_turn(
                 continue
             try:
                 with trunk(store, config) if trunks else contextlib.nullcontext():
-                    status = attempt(config)
+                    again = crashes.get(name, 0)
+                    status = attempt(config, f"attempt {again + 1} of {retries + 1}" if again < retries else "")
             except (Held, Lost) as by:
                 still.append(config)
                 if name not in waited:
-                    say({"event": "waits", "run_id": name, "why": str(by)})
+                    say({"event": "waits", "run_id": name, "why": f"{by}: left to it"})
                     waited.add(name)
                 continue
             if status == STOPPED:
                 return STOPPED
+            if status == CRASHED:
+                crashes[name] = crashes.get(name, 0) + 1
+                still.append(config)
             worst = max(worst, status)
-        if len(still) == len(left) and stopped_while_waiting(asked):
-            return STOPPED
+        if len(still) == len(left):
+            pause = max([seconds() / LOOKS, *(PAUSE * n for name, n in crashes.items() if name in map(run_id, still))])
+            if stopped_while_waiting(asked, pause):
+                return STOPPED
         left = still
     return worst
 
@@ -73,9 +83,9 @@ def told(record: Record | None, name: str, say: Say) -> int | None:
     return 1
 
 
-def stopped_while_waiting(asked: list[int]) -> bool:
+def stopped_while_waiting(asked: list[int], pause: float) -> bool:
     """Waits until it is time to look again; whether any host was asked to stop meanwhile."""
-    until = time.monotonic() + seconds() / LOOKS
+    until = time.monotonic() + pause
     while time.monotonic() < until and not asked:
         time.sleep(0.1)
     return any(distributed.gather(bool(asked)))

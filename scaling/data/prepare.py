@@ -18,6 +18,7 @@ import numpy as np
 from scaling.data import CORPORA
 from scaling.data.corpus import Text, Tokens, held_out, open_corpus
 from scaling.data.tokens import CHUNK, TokenFile, open_tokens, pack, token_type, write_tokens
+from scaling.record import open_store
 
 END = 20  # one part in so many of a stream, its end, is held out
 FEW = 100  # documents: with fewer, a split by hash would be a lottery
@@ -31,14 +32,17 @@ Item = TypeVar("Item")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The command's arguments."""
     parser.add_argument("corpus", metavar="CORPUS", help=f"{', '.join(CORPORA)}: kind:argument,key=value,...")
-    parser.add_argument("--store", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--store", required=True, metavar="DIR")
     parser.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
     parser.add_argument("--json", action="store_true")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prepares and says what came of it."""
-    tokens = open_tokens(prepare(args.corpus, args.store / "tokens", tokenizer=args.tokenizer))
+    store = open_store(args.store)
+    store.fetch_tokens()
+    tokens = open_tokens(prepare(args.corpus, store.token_files, tokenizer=args.tokenizer))
+    store.put_tokens()
     if args.json:
         print(json.dumps(describe(tokens)))
     else:

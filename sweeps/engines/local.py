@@ -22,7 +22,7 @@ from typing import Any
 
 from scaling.config import RunConfig, dumps, prefix_id, run_id
 from scaling.models.counts import parameters, run_flops
-from scaling.record import Record, Store, write_atomic
+from scaling.record import Held, Record, Store, write_atomic
 
 TRAIN = (sys.executable, "-m", "scaling", "train")
 ALONE = ("--place", "share=false")  # a run that starts from no other's checkpoint
@@ -182,8 +182,8 @@ def _start(job: Job, worker: Worker) -> None:
     own = tuple(name for name in job.left if name in worker.names)
     worker.given = own[:1] if job.separate else own
     configs = [str(job.store.run_dir(name) / "config.json") for name in worker.given]
-    command = [*job.command, *configs, "--store", str(job.store.root), "--sweep", job.sweep, "--events"]
-    command += ALONE if job.separate else ()
+    command = [*job.command, *configs, "--store", job.store.address, "--sweep", job.sweep, "--events"]
+    command += ["--retries", str(job.restarts), *(ALONE if job.separate else ())]
     with worker.log.open("a") as log:
         worker.log_start = log.tell()
         worker.child = subprocess.Popen(
@@ -235,6 +235,8 @@ def _noted(job: Job, worker: Worker, event: Event) -> list[Event]:
             job.stopped = True
         else:
             job.left.pop(str(name), None)
+        if event["status"] == "failed":
+            _keep_log(job, worker, str(name))
     return [event]
 
 
@@ -299,7 +301,9 @@ def _died(job: Job, worker: Worker, status: int) -> list[Event]:
         worker.over, job.error = True, f"the trainer {how} before its first run, {attempts} times: see {worker.log}"
         return out
     error = f"its process was {how}, {attempts} times" if status < 0 else f"its process {how}, {attempts} times"
-    _record_failure(job, guilty, error, log)
+    if not _record_failure(job, guilty, error, log):  # another launcher's trainer has it in hand, or has done it
+        _start(job, worker)
+        return out
     job.left.pop(guilty)
     out.append({"event": "end", "run_id": guilty, "status": "failed", "error": error})
     if any(name in job.left for name in worker.names):
@@ -315,19 +319,33 @@ def _begun(job: Job, worker: Worker, name: str) -> bool:
     return record is not None and worker.child is not None and record.about.get("pid") == worker.child.pid
 
 
-def _record_failure(job: Job, name: str, error: str, log: list[str]) -> None:
-    """That a run's process died too often, with the last lines it said."""
+def _record_failure(job: Job, name: str, error: str, log: list[str]) -> bool:
+    """That a run's process died too often, with the last lines it said; False where another process answers for it."""
     config = job.left[name]
-    known = job.store.read(name) or Record(
-        run_id=name,
-        config=config,
-        status="failed",
-        sweep=job.sweep,
-        params=parameters(config.model),
-        flops=run_flops(config),
-    )
-    about = {**known.about, "error": error + "".join(f": {line}" for line in log[-1:]), **({"log": log} if log else {})}
-    job.store.write(dataclasses.replace(known, status="failed", about=about))
+    try:
+        with job.store.lease(name):
+            job.store.fetch_run(name)
+            known = job.store.read(name) or Record(
+                run_id=name, config=config, status="failed", sweep=job.sweep, params=parameters(config.model),
+                flops=run_flops(config),
+            )  # fmt: skip
+            if known.status in ("done", "diverged"):
+                return False
+            error += "".join(f": {line}" for line in log[-1:])
+            about = {**known.about, "error": error, **({"log": log} if log else {})}
+            job.store.write(dataclasses.replace(known, status="failed", about=about))
+    except Held:
+        return False
+    return True
+
+
+def _keep_log(job: Job, worker: Worker, name: str) -> None:
+    """The last lines of a run that failed, in its record: the process that said them goes on with others."""
+    log = _log_tail(worker)
+    with contextlib.suppress(Held), job.store.lease(name):
+        record = job.store.read(name)
+        if record is not None and record.status == "failed" and log:
+            job.store.write(dataclasses.replace(record, about={**record.about, "log": log}))
 
 
 def _log_tail(worker: Worker) -> list[str]:
