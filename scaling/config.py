@@ -52,10 +52,11 @@ class DataConfig(Checked):
     tokens: str  # content hash of the token file, 64 hex digits
     length: int  # context length in tokens, L
     document_end: int | None = None  # the token that ends a document, beyond which none is seen; None: all are
-    objective: str = "causal"  # span: T5's span corruption; masked: BERT's; both in scaling/objective.py
+    objective: str = "causal"  # span: T5's corruption; masked: BERT's; examples: answers; see scaling/objective.py
     corrupted: float = 0.15  # share of a window's tokens that span and masked ask for
     span_length: float = 3.0  # mean tokens of a span
     unique: int | None = None  # training tokens that may be read, then again from the start; None: all there are
+    scored: int = 1  # last tokens of an example, its answer; an example is length + 1 tokens
     corpus: str = field(default="", metadata=LABEL)  # what a person calls it
 
     def check(self) -> None:
@@ -75,7 +76,12 @@ class DataConfig(Checked):
     @property
     def parts(self) -> Parts:
         """What the objective makes of a window."""
-        return parts(self.objective, self.length, self.corrupted, self.span_length)
+        return parts(self.objective, self.length, self.corrupted, self.span_length, self.scored)
+
+    @property
+    def stride(self) -> int:
+        """Tokens from one row's first to the next's: windows share a token, examples none."""
+        return self.length + (self.objective == "examples")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from flax import nnx
 
 from scaling.checked import ConfigError, require
 from scaling.config import RunConfig
-from scaling.data import batches
+from scaling.data import batches, examples
 from scaling.data.tokens import TokenFile
 from scaling.models import cached, positions
 from scaling.models.attention import Place
@@ -86,7 +86,7 @@ def activation(graph: Any, config: RunConfig, dtype: Any, at: Site, params: Any,
 def check_count(of: Trained, text: TokenFile, count: int, split: str) -> None:
     require(split in SPLITS, f"--split {split}: allowed are {', '.join(SPLITS)}")
     length = of.config.data.length
-    there = batches.windows(text.counts[SPLITS.index(split)], length)
+    there = batches.windows(text.counts[SPLITS.index(split)], length, of.config.data.stride)
     if not 0 < count <= there * length:
         raise ConfigError(
             f"--tokens {count}: the {split} split has {there * length:,} in {there:,} sequences of {length}"
@@ -109,9 +109,9 @@ def activations(
     for first in range(0, rows, SEQUENCES):
         some = np.arange(first, min(first + SEQUENCES, rows), dtype=np.int64)
         if split == "train":
-            read_BL = batches.sequences(text, seed=config.seed, length=L, rows=some, unique=config.data.unique)
+            read_BL = examples.training(text, config, some)
         else:
-            read_BL = batches.in_order(text, length=L, rows=some)
+            read_BL = batches.in_order(text, length=L, rows=some, stride=config.data.stride)
         inputs_BL = np.zeros((SEQUENCES, L), np.int32)  # filled up: one shape, compiled once
         inputs_BL[: len(some)] = read_BL[:, :-1]
         left = min(len(some) * L, count - first * L)

@@ -10,7 +10,9 @@ from scaling.checked import one_of, require
 if TYPE_CHECKING:
     from scaling.config import DataConfig
 
-OBJECTIVES = {"causal": "decoder", "span": "encoder-decoder", "masked": "encoder"}  # and the kind of model each trains
+OBJECTIVES = {  # and the kind of model each trains
+    "causal": "decoder", "span": "encoder-decoder", "masked": "encoder", "examples": "decoder",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Parts:
 
     inputs: tokens that the encoder reads; outputs: that the decoder reads; scored: positions with a loss;
     specials: tokens at the top of the vocabulary that are no text's; spans: that are cut out of a window;
-    columns: entries of a row of the batch.
+    columns: entries of a row of the batch; answers: whether what is scored is an answer, right or wrong as a whole.
     """
 
     inputs: int
@@ -28,15 +30,19 @@ class Parts:
     specials: int
     spans: int
     columns: int
+    answers: bool = False
 
 
-def parts(objective: str, length: int, corrupted: float, span_length: float) -> Parts:
+def parts(objective: str, length: int, corrupted: float, span_length: float, scored: int = 1) -> Parts:
     """The parts of a window of `length` tokens, of which a share `corrupted` is to be told from the rest.
 
     span (Raffel 2020, section 3.1.4): each span is one sentinel in the inputs; the targets are the spans, each after
     its sentinel, and a last sentinel. Beside the sentinels there is the token that the decoder starts from.
     masked (Devlin 2019, section 3.1): one special token, the mask. A row is inputs, places, and the tokens there.
+    examples: a question and its answer, the last `scored` tokens, of which alone there is a loss.
     """
+    if objective == "examples":
+        return Parts(0, length, scored, 0, 0, length + 1, answers=True)
     if objective == "causal":
         return Parts(0, length, length, 0, 0, length + 1)
     hidden = max(1, round(corrupted * length))
@@ -57,7 +63,9 @@ def check_objective(data: DataConfig) -> None:
     one_of("DataConfig.objective", objective, tuple(OBJECTIVES))
     require(0 < data.corrupted < 1, f"DataConfig.corrupted = {data.corrupted}: must be between 0 and 1")
     require(data.span_length >= 1, f"DataConfig.span_length = {data.span_length}: must be 1 or more")
-    for name, having in (("corrupted", ("span", "masked")), ("span_length", ("span",))):
+    require(0 < data.scored <= data.length, f"DataConfig.scored = {data.scored}: must be from 1 to {data.length}")
+    uses = (("corrupted", ("span", "masked")), ("span_length", ("span",)), ("scored", ("examples",)))
+    for name, having in uses:
         value, usual = getattr(data, name), getattr(type(data), name)
         said = f"DataConfig.{name} = {value} with objective = {objective!r}"
         require(value == usual or objective in having, f"{said}: {' and '.join(having)} alone have it")

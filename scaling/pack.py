@@ -20,8 +20,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from scaling import logs, train
+from scaling import logs, measured, train
 from scaling.config import Placement, RunConfig, run_id
+from scaling.data import examples
 from scaling.lease import Held, Lost
 from scaling.pack_program import RUN, PackProgram, pack_program
 from scaling.program import State
@@ -118,7 +119,8 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
             return
         record = train.taken(config, store, earlier, pack.sweep)
         tokens, windows, known = train.corpus(config, store)
-        run = Run(config, store, pack.placement, pack.compiled, tokens, pack.say, pack.stop, windows, {})
+        followed = examples.followed(tokens, config)
+        run = Run(config, store, pack.placement, pack.compiled, tokens, pack.say, pack.stop, windows, followed)
         run.lease, run.begun, run.share = lease, pack.begun, pack.compiled.mesh.size / pack.compiled.runs
         known |= {**pack.facts, **train.restore(run)}
         run.record = dataclasses.replace(record, about={**record.about, **known})
@@ -245,26 +247,36 @@ def every(run: Run) -> int:
 
 
 def held_out(pack: Pack, due: list[int]) -> None:
-    """Puts their mean loss on the validation windows, nats a token, into the rows of the runs; see train.held_out."""
-    if not due:
-        return
-    compiled, windows = pack.compiled, {place: pack.runs[place].windows for place in due}
-    size, totals = pack.runs[due[0]].config.batch, dict.fromkeys(due, 0.0)
-    shape = (compiled.runs, size, *windows[due[0]].shape[1:])
-    for start in range(0, max(map(len, windows.values())), size):
-        parts, filled_RBL = {p: w[start : start + size] for p, w in windows.items()}, np.zeros(shape, np.int32)
-        for place, part in parts.items():
-            filled_RBL[place, : len(part)] = part
-        losses = compiled.evaluate(pack.state["params"], jax.device_put(filled_RBL, compiled.batch_sharding))
-        losses_RB = np.asarray(losses, np.float64)
-        for place, part in parts.items():
-            totals[place] += float(np.sum(losses_RB[place, : len(part)]))
-    for place in due:
-        run, loss = pack.runs[place], totals[place] / len(windows[place])
-        if np.isfinite(loss):
-            run.rows[-1]["val_loss"] = loss
+    """Puts what is measured of them into the rows of the runs; see train.held_out."""
+    rows = {place: measured.sets(pack.runs[place]) for place in due}
+    found: dict[int, dict[str, float]] = {place: {} for place in due}
+    for name in next(iter(rows.values()), ()):
+        for place, figures in means(pack, name, {place: rows[place][name] for place in due}).items():
+            found[place] |= figures
+    for place, figures in found.items():
+        run = pack.runs[place]
+        if all(map(np.isfinite, figures.values())):
+            run.rows[-1] |= figures
         else:
             end(pack, place, train.ended(run, Diverged(run.step), time.monotonic() - pack.stepping))
+
+
+def means(pack: Pack, name: str, rows: dict[int, np.ndarray]) -> dict[int, dict[str, float]]:
+    """Mean scores of each place's set of rows, all places computed at once."""
+    compiled, size = pack.compiled, next(run.config.batch for run in pack.runs.values())
+    parts: list[dict[str, np.ndarray]] = []
+    for start in range(0, max(map(len, rows.values())), size):
+        filled_RBL = np.zeros((compiled.runs, size, *next(iter(rows.values())).shape[1:]), np.int32)
+        for place, of in rows.items():
+            filled_RBL[place, : len(of[start : start + size])] = of[start : start + size]
+        placed = jax.device_put(filled_RBL, compiled.batch_sharding)
+        scores = compiled.evaluate(pack.state["params"], placed)
+        parts.append({score: np.asarray(each_RB) for score, each_RB in scores.items()})
+
+    def of_place(place: int) -> measured.Scores:
+        return lambda start, end: {score: each_RB[place] for score, each_RB in parts[start // size].items()}
+
+    return {place: measured.means(name, of, size, of_place(place)) for place, of in rows.items()}
 
 
 def finish(pack: Pack, places: list[int]) -> None:

@@ -28,8 +28,8 @@ NUMBERS = ("weight_decay",)  # of the optimiser: those that may differ within a 
 @dataclass(frozen=True)
 class PackProgram(Program):
     """init(seed_R) -> state; step(state, tokens_RBL, lr_R, numbers) -> (state, metrics of (R,)); evaluate(params,
-    tokens_RBL) -> losses_RB. `abstract` is one run's, on one device; `batch_sharding` is of all that has a run axis;
-    numbers: a dict of (R,) float32."""
+    tokens_RBL) -> scores, (R, B). `abstract` is one run's, on one device; `batch_sharding` is of all that has a run
+    axis; numbers: a dict of (R,) float32."""
 
     numbers: tuple[str, ...]  # that `step` takes
     runs: int  # places: runs, and as many idle ones as make them divide over the devices

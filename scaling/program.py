@@ -20,7 +20,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scaling import compile_cache, memory, optim, shard
 from scaling.config import ConfigError, ModelConfig, OptimizerConfig, Placement, RunConfig
-from scaling.evaluate.loss import sequence_losses, training_loss
+from scaling.evaluate.loss import sequence_scores, training_loss
 from scaling.models.encoder import EncoderDecoder
 from scaling.models.kernels import kernel
 from scaling.models.positions import documents
@@ -32,10 +32,10 @@ State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays
 
 @dataclass(frozen=True)
 class Program:
-    """init(seed) -> state; step(state, tokens, lr) -> (state, metrics); evaluate(params, tokens) -> losses.
+    """init(seed) -> state; step(state, tokens, lr) -> (state, metrics); evaluate(params, tokens) -> scores.
 
-    tokens: int32 (B, X), X columns of config.data.parts; losses: (B,) nats a token; lr: float32 scalar. `step` takes
-    over the state it is given.
+    tokens: int32 (B, X), X columns of config.data.parts; scores: `loss` (B,), nats a token, and of answers `accuracy`
+    (B,), whether all of it is right; lr: float32 scalar. `step` takes over the state it is given.
     """
 
     mesh: Mesh
@@ -144,7 +144,7 @@ def stream(
 ) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
     """What the head reads, the tokens that it is to tell of it, and what experts report.
 
-    A decoder reads tokens[:, :-1], documents kept apart where the run wants it.
+    A decoder reads tokens[:, :-1], documents kept apart where the run wants it; of examples the answer alone is told.
     """
     dtype = jnp.dtype(shape.dtype)
     if isinstance(model, EncoderDecoder):
@@ -152,6 +152,8 @@ def stream(
     inputs, end = tokens[:, :-1], shape.document_end
     segments = None if end is None else documents(inputs, end)
     x, aux = model.hidden(inputs, segments, dtype, shape.scan, remat, shape.attention)
+    if shape.parts.answers:
+        return x[:, -shape.parts.scored :], tokens[:, -shape.parts.scored :], aux
     return x, tokens[:, 1:], aux
 
 
@@ -191,13 +193,13 @@ def accumulated(loss: Callable[..., Any], parts: int) -> Callable[[Any, jax.Arra
 class Functions:
     """What a program computes, as pure functions that are not compiled yet.
 
-    init(seed) -> state; step(state, tokens, lr, **numbers) -> (state, metrics); evaluate(params, tokens) -> losses.
+    init(seed) -> state; step(state, tokens, lr, **numbers) -> (state, metrics); evaluate(params, tokens) -> scores.
     numbers: those of the optimiser that stand in place of the shape's own, as scalars.
     """
 
     init: Callable[[Any], State]
     step: Callable[..., tuple[State, dict[str, jax.Array]]]
-    evaluate: Callable[[Any, jax.Array], jax.Array]
+    evaluate: Callable[[Any, jax.Array], dict[str, jax.Array]]
 
 
 def functions(shape: Shape) -> Functions:
@@ -220,10 +222,11 @@ def functions(shape: Shape) -> Functions:
         params = jax.tree.map(lambda p, u: p - lr * u, state["params"], updates)
         return {"params": params, "opt": opt}, {**report, "grad_norm": norm}
 
-    def evaluate(params: Any, tokens: jax.Array) -> jax.Array:
+    def evaluate(params: Any, tokens: jax.Array) -> dict[str, jax.Array]:
         merged = nnx.merge(graph, params)
         x, targets, _ = stream(merged, shape, tokens)
-        return sequence_losses(x, merged.head(), targets, shape.model.final_softcap)
+        losses, right = sequence_scores(x, merged.head(), targets, shape.model.final_softcap)
+        return {"loss": losses} | ({"accuracy": right} if shape.parts.answers else {})
 
     return Functions(init, step, evaluate)
 

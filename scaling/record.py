@@ -248,7 +248,8 @@ class Store(Here):
         """Rows of a run's curve in order of steps; empty where it has none yet.
 
         step: steps done; loss: of that step's batch before its update, nats a token; grad_norm
-        before clipping; val_loss: held-out, after the step, at the steps that were evaluated.
+        before clipping; val_loss: held-out, after the step, at the steps that were evaluated; of examples with answers
+        also val_accuracy, and train_accuracy and train_loss_fixed over the same training examples each time.
         """
         folder = self.run_dir(run_id)
         if (folder / "curve.parquet").exists():

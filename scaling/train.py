@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from scaling import checkpoint, commit, distributed, logs, shard
+from scaling import checkpoint, commit, distributed, logs, measured, shard
 from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
 from scaling.data import examples, tokens
 from scaling.lease import Held, Lease, Lost
@@ -61,6 +61,7 @@ class Run:
     say: Say
     stop: Callable[[], bool]
     windows: np.ndarray
+    followed: np.ndarray | None = None  # training examples that are measured too
     ramp: dict[int, Program] = field(default_factory=dict)  # of the smaller batches that it begins with
     state: State = field(default_factory=dict)
     rows: Rows = field(default_factory=list)
@@ -212,7 +213,8 @@ def begin(
         for size, _ in config.schedule.batch_ramp
     }
     ramp = {size: one for size, (one, _) in smaller.items()}
-    run = Run(config, store, placement, compiled, token_file, say, stop, windows, ramp)
+    followed = examples.followed(token_file, config)
+    run = Run(config, store, placement, compiled, token_file, say, stop, windows, followed, ramp)
     compiling = sum(one.compile_seconds for one, now in ((compiled, fresh), *smaller.values()) if now)
     facts |= {"compile_seconds": round(compiling, 3)}
     facts |= {"hosts": jax.process_count(), "devices": compiled.mesh.size, "mesh": dict(compiled.mesh.shape)}
@@ -309,7 +311,7 @@ def ended(run: Run, error: Diverged | Stopped | None, elapsed: float) -> Record:
         last = run.rows[-1]
         final = {"step": last["step"], "tokens": seen(run, run.step)}
         final["train_loss"] = last["loss"]
-        final |= {"loss": last["val_loss"]} if "val_loss" in last else {}
+        final |= measured.final(last)
     unwritten(run)
     run.store.finish_curve(run.id, run.rows)
     if error is not None:
@@ -330,7 +332,7 @@ def loop(run: Run) -> None:
     if run.step == run.config.decay_start and run.placement.keep_branch:
         save_trunk(run)
     if "val_loss" not in run.rows[-1]:  # it began where it ends: at a longer run's checkpoint, which was not measured
-        run.rows[-1]["val_loss"] = held_out(run)
+        run.rows[-1] |= held_out(run)
     report(run)
     save_rolling(run)
 
@@ -357,7 +359,7 @@ def steps(run: Run, reader: ThreadPoolExecutor) -> None:
         last = step + 1 == config.steps
         if last or (config.eval.every and (step + 1) % config.eval.every == 0):
             land(run)
-            run.rows[-1]["val_loss"] = held_out(run)
+            run.rows[-1] |= held_out(run)
         if time.monotonic() - spoken > EVENT_SECONDS:
             spoken = time.monotonic()
             report(run)
@@ -404,19 +406,12 @@ def land(run: Run) -> None:
     run.rows.append(row)
 
 
-def held_out(run: Run) -> float:
-    """Mean loss on the validation windows, nats a token; summed on the host in float64 in a fixed order."""
-    size, total, sharding = run.config.batch, 0.0, run.compiled.batch_sharding
-    mine = shard.local_rows(sharding, size)
-    for start in range(0, len(run.windows), size):
-        part = run.windows[start : start + size]
-        filled = np.concatenate([part, np.repeat(part[:1], size - len(part), axis=0)])
-        losses = run.compiled.evaluate(run.state["params"], shard.place(filled[mine], sharding, size))
-        total += float(np.sum(np.asarray(losses, np.float64)[: len(part)]))
-    loss = total / len(run.windows)
-    if not np.isfinite(loss):
+def held_out(run: Run) -> dict[str, float]:
+    """What is measured of the run where it stands; Diverged where that is not finite."""
+    figures = measured.figures(run)
+    if not all(map(np.isfinite, figures.values())):
         raise Diverged(run.step)
-    return loss
+    return figures
 
 
 def report(run: Run) -> None:
@@ -450,7 +445,8 @@ def save_trunk(run: Run) -> None:
     mine(run)
     every, last = run.config.eval.every, run.rows[-1]
     planned = every and run.step % every == 0
-    rows = [*run.rows[:-1], last if planned else {k: v for k, v in last.items() if k != "val_loss"}]
+    unmeasured = {name: value for name, value in last.items() if name not in measured.NAMES.values()}
+    rows = [*run.rows[:-1], last if planned else unmeasured]
     run.store.put(checkpoint.save(run.store.checkpoints, run.config, run.step, run.state, rows))
 
 

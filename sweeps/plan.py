@@ -179,8 +179,10 @@ def cost(of: Plan, rate: float | None = None) -> dict[str, Any]:
 
 
 def epochs(run: Run, of: Plan) -> float:
-    """How often a run reads its training text."""
-    return run.D / min(of.corpus.train, run.config.data.unique or of.corpus.train)
+    """How often a run reads its training text; D counts the tokens that a model reads, one less than an example has."""
+    data = run.config.data
+    there = of.corpus.train * data.length / data.stride
+    return run.D / min(there, data.unique or there)
 
 
 def notes(of: Plan) -> list[str]:

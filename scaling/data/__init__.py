@@ -10,4 +10,6 @@ CORPORA = {
     "seqio": "scaling.data.corpora.seqio",  # seqio:TASK, tokenised by the task
     "mix": "scaling.data.corpora.mix",  # mix:cpython=0.8,addition:1-5=0.2, text and families of tasks in shares
     "markov": "scaling.data.corpora.markov",  # text whose entropy rate is known
+    "modular": "scaling.data.corpora.modular",  # equations modulo p, for grokking
+    "labels": "scaling.data.corpora.labels",  # strings in classes with wrong labels, for double descent
 }

@@ -40,25 +40,39 @@ def mix(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint64(31))
 
 
-def windows(count: int, length: int) -> int:
-    """Windows of length + 1 tokens at a stride of `length` in `count` tokens: each token is a target once."""
-    return max(0, (count - 1) // length)
+def windows(count: int, length: int, stride: int | None = None) -> int:
+    """Windows of length + 1 tokens in `count` tokens, at a stride of `length` (each token is a target once) or another:
+    examples that share no token have length + 1."""
+    return max(0, (count - 1 - length) // (stride or length) + 1)
 
 
-def order(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray, unique: int | None = None) -> np.ndarray:
+def order(
+    tokens: TokenFile,
+    *,
+    seed: int,
+    length: int,
+    rows: np.ndarray,
+    unique: int | None = None,
+    stride: int | None = None,
+) -> np.ndarray:
     """The window that each row of the run reads: every window once an epoch, each epoch in an order of its own.
 
     unique: only so many tokens are read, then they again. They are windows drawn from all of the text, the same for
     every seed, and less text is always a part of more.
     """
-    there = windows(len(tokens.train), length)
+    there = windows(len(tokens.train), length, stride)
     size = there if unique is None else min(there, unique // length)
     epochs, places = rows // size, rows % size
     out = np.empty_like(rows)
     for epoch in np.unique(epochs):
         here = epochs == epoch
         out[here] = permuted(places[here], size, f"{tokens.content_hash} {seed} {length} {epoch}".encode())
-    return out if unique is None else permuted(out, there, f"{tokens.content_hash} {length} unique".encode())
+    return out if unique is None else chosen(tokens, out, there, length)
+
+
+def chosen(tokens: TokenFile, rows: np.ndarray, there: int, length: int) -> np.ndarray:
+    """The windows, of all `there` are, that a run of few unique tokens has: those numbered `rows` of them."""
+    return permuted(rows, there, f"{tokens.content_hash} {length} unique".encode())
 
 
 def batch(tokens: TokenFile, *, seed: int, size: int, length: int, index: int, unique: int | None = None) -> np.ndarray:
@@ -67,27 +81,48 @@ def batch(tokens: TokenFile, *, seed: int, size: int, length: int, index: int, u
     return sequences(tokens, seed=seed, length=length, rows=rows, unique=unique)
 
 
-def sequences(tokens: TokenFile, *, seed: int, length: int, rows: np.ndarray, unique: int | None = None) -> np.ndarray:
+def sequences(
+    tokens: TokenFile,
+    *,
+    seed: int,
+    length: int,
+    rows: np.ndarray,
+    unique: int | None = None,
+    stride: int | None = None,
+) -> np.ndarray:
     """Those sequences of a run, whatever its batches: int32 (rows, length + 1); rows: numbers from its start."""
-    starts = order(tokens, seed=seed, length=length, rows=rows, unique=unique) * length
-    return _gather(tokens.train, starts, length)
+    at = order(tokens, seed=seed, length=length, rows=rows, unique=unique, stride=stride)
+    return _gather(tokens.train, at * (stride or length), length)
 
 
-def in_order(tokens: TokenFile, *, length: int, rows: np.ndarray) -> np.ndarray:
+def followed(
+    tokens: TokenFile, *, length: int, sequences: int, unique: int | None = None, stride: int | None = None
+) -> np.ndarray:
+    """A fixed set of the windows that a run trains on, whatever its seed: int32 (S, length + 1), S as of
+    `validation_windows`."""
+    there = windows(len(tokens.train), length, stride)
+    size = there if unique is None else min(there, unique // length)
+    taken = min(sequences, size)
+    rows = np.arange(taken, dtype=np.int64) * size // taken
+    rows = rows if unique is None else chosen(tokens, rows, there, length)
+    return _gather(tokens.train, rows * (stride or length), length)
+
+
+def in_order(tokens: TokenFile, *, length: int, rows: np.ndarray, stride: int | None = None) -> np.ndarray:
     """Those sequences of the validation split, counted from its start: int32 (rows, length + 1)."""
-    return _gather(tokens.validation, rows * length, length)
+    return _gather(tokens.validation, rows * (stride or length), length)
 
 
-def validation_windows(tokens: TokenFile, *, length: int, sequences: int) -> np.ndarray:
+def validation_windows(tokens: TokenFile, *, length: int, sequences: int, stride: int | None = None) -> np.ndarray:
     """A fixed set of windows, evenly spread over the validation split: int32 (S, length + 1).
 
     S is `sequences`, or all the windows there are where they are fewer.
     """
-    available = windows(len(tokens.validation), length)
+    available = windows(len(tokens.validation), length, stride)
     taken = min(sequences, available)
     if not taken:
         raise DataError(_short(tokens, "validation", len(tokens.validation), length))
-    starts = np.arange(taken, dtype=np.int64) * available // taken * length
+    starts = np.arange(taken, dtype=np.int64) * available // taken * (stride or length)
     return _gather(tokens.validation, starts, length)
 
 

@@ -37,6 +37,7 @@ class Tokens:
     facts: dict[str, Any] = field(default_factory=dict)
     total: int | None = None  # tokens, where known beforehand
     notes: list[str] = field(default_factory=list)  # what a person should know of it
+    validation: Callable[[], Iterator[np.ndarray]] | None = None  # a split of its own; `documents` then is training's
 
 
 def parse(spec: str) -> tuple[str, str, dict[str, str]]:
@@ -69,6 +70,15 @@ def known_options(kind: str, options: dict[str, str], allowed: tuple[str, ...]) 
     for key in options:
         if key not in allowed:
             raise DataError(f"corpus {kind}: unknown option {key!r}: known are {', '.join(allowed) or 'none'}")
+
+
+def number(kind: str, name: str, text: str, of: type[int] | type[float]) -> float:
+    """An option's number; DataError where it is none."""
+    try:
+        return of(text)
+    except ValueError:
+        what = "a whole number" if of is int else "a number"
+        raise DataError(f"corpus {kind}: {name}={text}: must be {what}") from None
 
 
 def held_out(document: bytes) -> bool:

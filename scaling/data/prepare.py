@@ -90,6 +90,9 @@ def _tokens(spec: str, corpus: Tokens, folder: Path) -> Path:
     for note in corpus.notes:
         _say(spec, note)
     about: dict[str, Any] = {"vocab": corpus.vocab, "eod": corpus.eod, "tokenizer": corpus.tokenizer}
+    if corpus.validation is not None:
+        splits = (corpus.documents(), corpus.validation())
+        return write_tokens(folder, *splits, corpus=spec, documents=lambda: 1, facts=corpus.facts, **about)
     if corpus.eod is None:
         total = corpus.total if corpus.total is not None else sum(len(part) for part in corpus.documents())
         split = _end_held_out(_watched(spec, corpus.documents(), total, "tokens", len), total)

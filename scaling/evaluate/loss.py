@@ -60,18 +60,28 @@ def sequence_losses(
     x_BLD: jax.Array, w_DV: jax.Array, targets_BL: jax.Array, softcap: float | None, count: int | None = None
 ) -> jax.Array:
     """Each sequence's mean cross-entropy in nats, float32 (B,). count: blocks; None: as the size asks for."""
+    return sequence_scores(x_BLD, w_DV, targets_BL, softcap, count)[0]
+
+
+def sequence_scores(
+    x_BLD: jax.Array, w_DV: jax.Array, targets_BL: jax.Array, softcap: float | None, count: int | None = None
+) -> tuple[jax.Array, jax.Array]:
+    """The same, and whether each sequence's targets are all the likeliest tokens, 1 or 0, float32 (B,)."""
     B, L = targets_BL.shape
     count = blocks(B, L, w_DV.shape[1]) if count is None else count
     w_DV = w_DV.astype(x_BLD.dtype)
 
-    def one(part: tuple[jax.Array, jax.Array]) -> jax.Array:
+    def one(part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         x_BlD, targets_Bl = part
         logits_BlV = capped(x_BlD, w_DV, softcap).reshape(*targets_Bl.shape, -1)
-        return token_losses(logits_BlV, targets_Bl)[0]
+        return token_losses(logits_BlV, targets_Bl)[0], jnp.argmax(logits_BlV, axis=-1) == targets_Bl
 
     if count == 1:
-        return jnp.mean(one((x_BLD, targets_BL)), axis=1)
-    return jnp.mean(joined(jax.lax.map(one, (cut(x_BLD, count), cut(targets_BL, count))), L), axis=1)
+        losses_BL, right_BL = one((x_BLD, targets_BL))
+    else:
+        each = jax.lax.map(one, (cut(x_BLD, count), cut(targets_BL, count)))
+        losses_BL, right_BL = (joined(of, L) for of in each)
+    return jnp.mean(losses_BL, axis=1), jnp.all(right_BL, axis=1).astype(jnp.float32)
 
 
 def training_loss(

@@ -111,7 +111,7 @@ def _encoder_flops(model: ModelConfig, parts: Parts, batch: int) -> dict[str, in
 def forward_flops(model: ModelConfig, length: int, batch: int = 1, parts: Parts | None = None) -> dict[str, int]:
     """Forward FLOPs of `batch` sequences of `length` tokens, run together, by part.
 
-    parts: what an encoder and its decoder read of each; None: `length` tokens each, all scored.
+    parts: what an encoder and its decoder read of each, and how many the head does; None: `length` tokens, all scored.
 
     attention_causal counts the pairs that the mask (and a local layer's window) lets through, attention_full
     all L² of them; experts counts the products of each token with the experts it chose, experts_slots those
@@ -137,7 +137,7 @@ def forward_flops(model: ModelConfig, length: int, batch: int = 1, parts: Parts 
         counted["experts"] = tokens * model.experts_chosen * one
         if model.capacity is not None:
             counted["experts_slots"] = batch * model.experts * model.slots(length) * one
-    counted["head"] = tokens * 2 * D * model.vocab
+    counted["head"] = batch * (parts.scored if parts else length) * 2 * D * model.vocab
     return counted
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.data.corpus import Tokens, known_options
+from scaling.data.corpus import Tokens, known_options, number
 from scaling.data.tokens import DataError
 
 DEFAULTS = {"order": "1", "vocab": "64", "tokens": "2000000", "seed": "0", "zipf": "1.0"}
@@ -36,22 +36,14 @@ def open_corpus(argument: str, options: dict[str, str]) -> Tokens:
     """Options: order, vocab, tokens, seed, zipf (the exponent). The stream has no document ends."""
     known_options("markov", {**options, **({argument: ""} if argument else {})}, tuple(DEFAULTS))
     given = {**DEFAULTS, **options}
-    order, vocab, tokens, seed = (int(_number(name, given[name], int)) for name in ("order", "vocab", "tokens", "seed"))
-    zipf = _number("zipf", given["zipf"], float)
+    whole = (int(number("markov", name, given[name], int)) for name in ("order", "vocab", "tokens", "seed"))
+    (order, vocab, tokens, seed), zipf = whole, number("markov", "zipf", given["zipf"], float)
     if not (1 <= order <= 16 and vocab >= 2 and tokens >= 1 and 0 <= zipf < math.inf and vocab**order <= 1 << 16):
         allowed = "order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ 65,536"
         raise DataError(f"corpus markov: allowed are {allowed}; given were {given}".replace("'", ""))
     chain = make_chain(order, vocab, seed, zipf)
     facts = {"entropy_rate": entropy_rate(chain), "order": order}
     return Tokens(lambda: sample(chain, tokens, seed), vocab, None, "symbols", facts, tokens)
-
-
-def _number(name: str, text: str, kind: type[int] | type[float]) -> float:
-    try:
-        return kind(text)
-    except ValueError:
-        what = "a whole number" if kind is int else "a number"
-        raise DataError(f"corpus markov: {name}={text}: must be {what}") from None
 
 
 def make_chain(order: int, vocab: int, seed: int, zipf: float) -> Chain:
