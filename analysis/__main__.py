@@ -13,6 +13,7 @@ from analysis.commands import (
     fewer,
     figure,
     fit,
+    grokking,
     laws,
     multiplier,
     nextruns,
@@ -29,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     fits = (fit, optimum, conventions, backtest, simulate, observational)
-    for one in (table, laws, *fits, multiplier, nextruns, fewer, emergence, bench, figure):
+    for one in (table, laws, *fits, multiplier, nextruns, fewer, emergence, grokking, bench, figure):
         one.add(commands)
     return top
 
@@ -48,6 +49,8 @@ COMMANDS = {
     "multiplier": multiplier.run,
     "emergence": emergence.run,
     "simulate-emergence": emergence.simulate,
+    "grokking": grokking.grokking,
+    "double-descent": grokking.descent,
     "bench": bench.run,
     "figure": figure.figure,
     "report": figure.report,

@@ -6,6 +6,7 @@ import argparse
 import gc
 import json
 import re
+import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -201,7 +202,7 @@ def run_launch(args: argparse.Namespace) -> int:
     if args.dry_run:
         print(dry_run(store, name, configs, corpus, args.engine, options))
         return 0
-    return launch(
+    status = launch(
         store,
         name,
         configs,
@@ -213,6 +214,9 @@ def run_launch(args: argparse.Namespace) -> int:
         workers=args.workers,
         placement=placement,
     )
+    if status == 0 and known.found is not None:  # sweeps knows nothing of analysis but its door
+        subprocess.run([sys.executable, "-m", "analysis", known.found, str(args.store)], check=False)
+    return status
 
 
 def placement_of(args: argparse.Namespace) -> dict[str, Any]:

@@ -9,8 +9,9 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 TOKENIZERS = ("bytes", "sentencepiece")  # those a person chooses; other corpora bring their own tokens
 PREPARE = (sys.executable, "-m", "scaling", "prepare")
@@ -36,6 +37,7 @@ class Corpus:
     tokens: str  # content hash, 64 hex digits
     vocab: int
     train: int  # tokens of the train split
+    facts: dict[str, Any] = field(default_factory=dict)  # what is known of it, as its token file has it
 
 
 def find(folder: Path, corpus: str, tokenizer: str = "bytes") -> Corpus | None:
@@ -67,7 +69,7 @@ def read(path: Path) -> Corpus:
         file = open_tokens(path)
     except DataError as error:
         raise SweepError(str(error)) from None
-    return Corpus(name=file.corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train))
+    return Corpus(name=file.corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train), facts=file.facts)
 
 
 def prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:

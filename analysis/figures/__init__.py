@@ -36,6 +36,8 @@ FIGURES = {
     "transfer": "analysis.figures.transfer",
     "coordinates": "analysis.figures.coordinates",
     "attention": "analysis.figures.attention",
+    "grokking": "analysis.figures.grokking",
+    "double-descent": "analysis.figures.descent",
 }
 FORMATS = ("pdf", "png", "svg")
 

@@ -4,6 +4,7 @@ remembered between batches, so a resumed run, another batch size or another host
 
 from __future__ import annotations
 
+import functools
 import hashlib
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from scaling.data.tokens import DataError, TokenFile
 
 ROUNDS = 8  # of the Feistel network: 4 are pseudorandom (Luby & Rackoff 1988), more cost nothing here
+SMALL = 1 << 14  # indices whose permutation is kept as a table
 
 
 def permuted(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
@@ -31,6 +33,19 @@ def permuted(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
         out[outside] = (left << np.uint64(half)) | right
         outside = out >= size
     return out.astype(np.int64)
+
+
+@functools.lru_cache(maxsize=16)
+def table(size: int, key: bytes) -> np.ndarray:
+    """`permuted` of every index, kept: an epoch of few rows is asked for again and again."""
+    out = permuted(np.arange(size, dtype=np.int64), size, key)
+    out.flags.writeable = False
+    return out
+
+
+def moved(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
+    """`permuted`, by the table where that is small."""
+    return table(size, key)[index] if size <= SMALL else permuted(index, size, key)
 
 
 def mix(x: np.ndarray) -> np.ndarray:
@@ -66,13 +81,13 @@ def order(
     out = np.empty_like(rows)
     for epoch in np.unique(epochs):
         here = epochs == epoch
-        out[here] = permuted(places[here], size, f"{tokens.content_hash} {seed} {length} {epoch}".encode())
+        out[here] = moved(places[here], size, f"{tokens.content_hash} {seed} {length} {epoch}".encode())
     return out if unique is None else chosen(tokens, out, there, length)
 
 
 def chosen(tokens: TokenFile, rows: np.ndarray, there: int, length: int) -> np.ndarray:
     """The windows, of all `there` are, that a run of few unique tokens has: those numbered `rows` of them."""
-    return permuted(rows, there, f"{tokens.content_hash} {length} unique".encode())
+    return moved(rows, there, f"{tokens.content_hash} {length} unique".encode())
 
 
 def batch(tokens: TokenFile, *, seed: int, size: int, length: int, index: int, unique: int | None = None) -> np.ndarray:

@@ -10,7 +10,9 @@ from sweeps.corpus import SweepError
 from sweeps.definitions import (
     brackets,
     compare,
+    descent,
     epochs,
+    grokking,
     isoflop,
     kaplan,
     ladder,
@@ -21,10 +23,11 @@ from sweeps.definitions import (
 
 
 class Definition(NamedTuple):
-    """What makes the runs of a sweep, and the corpus it is meant for."""
+    """What makes the runs of a sweep, the corpus it is meant for, and the command of analysis that tells what came."""
 
     make: Callable[..., list[RunConfig]]  # of a corpus, by keyword a seed, and what `--set` sets (sweeps/settings.py)
     corpus: str
+    found: str | None = None
 
 
 DEFINITIONS: dict[str, Definition] = {
@@ -43,6 +46,8 @@ DEFINITIONS: dict[str, Definition] = {
     "batch-bracket": Definition(brackets.batch_bracket, "cpython"),
     "seeds": Definition(brackets.seeds, "cpython"),
     "compare": Definition(compare.compare, "cpython"),
+    "grokking": Definition(grokking.grokking, grokking.CORPUS, "grokking"),
+    "double-descent": Definition(descent.descent, descent.CORPUS, "double-descent"),
 }
 
 

@@ -41,7 +41,7 @@ def open_corpus(argument: str, options: dict[str, str]) -> Tokens:
     train, held = (sampled(draw, prototypes, n, blur, n[split]) for split in ("examples", "held"))
     train[:, -1] = mistaken(draw, train[:, -1], n["symbols"], n["classes"], noise)
     facts = {
-        "example": n["length"] + 1, "answer": 1, "examples": n["examples"], "classes": n["classes"],
+        "example": n["length"] + 1, "answer": 1, "train": n["examples"], "classes": n["classes"],
         "chance": 1 / n["classes"], "noise": noise,
     }  # fmt: skip
     return Tokens(

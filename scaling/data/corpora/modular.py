@@ -43,7 +43,7 @@ def open_corpus(argument: str, options: dict[str, str]) -> Tokens:
     trained = round(fraction * len(found))
     if not 0 < trained < len(found):
         raise DataError(f"corpus modular: fraction={fraction:g} of {len(found)} equations leaves a split without any")
-    facts = {"example": EXAMPLE, "answer": 1, "equations": len(found), "classes": p, "chance": 1 / p}
+    facts = {"example": EXAMPLE, "answer": 1, "train": trained, "equations": len(found), "classes": p, "chance": 1 / p}
     return Tokens(
         lambda: iter([found[:trained].ravel()]), p + 1, None, "symbols", facts, trained * EXAMPLE,
         validation=lambda: iter([found[trained:].ravel()]),
