@@ -30,6 +30,11 @@ class Answered:
         there = np.flatnonzero(getattr(self, which) >= least)
         return int(self.steps[there[0]]) if len(there) else None
 
+    def before(self, step: int) -> int:
+        """The step measured before that one; 1 of the first."""
+        earlier = self.steps[self.steps < step]
+        return int(earlier[-1]) if len(earlier) else 1
+
 
 def read(path: Path, launch: str) -> list[Answered]:
     """The finished runs of a store whose answers were counted; DataError where it has none. launch: a sweep of such."""

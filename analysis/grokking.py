@@ -1,7 +1,8 @@
 """Grokking (Power 2022): when training equations are known by heart, and when the others are answered.
 
 A run has learned at the first measured step with a training accuracy of LEARNED, and generalised at the first with a
-held-out accuracy of GENERALISED. Means over seeds are of logarithms, their intervals Student's t.
+held-out accuracy of GENERALISED; it came to it after the measurement before. Means over seeds are of logarithms, their
+intervals Student's t: from the lower end for the steps before to the upper end for the steps at which it was seen.
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ class Cell:
         reached = self.reached(which)
         if len(reached) < len(self.runs):
             return None
-        return geometric(reached, self.level)
+        middle, within = geometric(reached, self.level)
+        before = [run.before(step) for run, step in zip(self.runs, reached, strict=True)]
+        earlier = geometric(before, self.level)[1]
+        return middle, (earlier[0], within[1]) if within and earlier else None
 
     @property
     def ratio(self) -> tuple[float, Interval] | None:
