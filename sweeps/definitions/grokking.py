@@ -4,7 +4,7 @@ Sums modulo a prime; a Transformer of one layer knows the training equations by 
 has not seen. All runs are measured on the same held-out equations, and what a smaller share trains on is a part of
 what a larger one does.
 
-Expected: EXPECTED
+Some minutes on two CPU cores. `python -m analysis grokking STORE` says what came of it.
 """
 
 from __future__ import annotations
