@@ -32,6 +32,9 @@ def main(argv: list[str] | None = None) -> int:
     from scaling.commands import pack
 
     pack.add_arguments(p)
+    from scaling.commands import evaluate
+
+    evaluate.add_training(p)
     from scaling import distributed
 
     distributed.add_arguments(p)
@@ -52,6 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     generate.add_arguments(p)
     inside.add_attention(doors.add_parser("attention", help="how a trained run's heads look at a prompt, to a file"))
     inside.add_activations(doors.add_parser("activations", help="activations of a layer on the run's text, to a file"))
+
+    evaluate.add_arguments(doors.add_parser("evaluate", help="what a trained run scores; every item is kept"))
 
     p = doors.add_parser("aot", help="does a step fit a TPU slice: compiled for it on a machine without one")
     from scaling import aot
@@ -83,6 +88,7 @@ def main(argv: list[str] | None = None) -> int:
         "coordinates": coordinates.run,
         "bench": bench,
         "generate": generate.run,
+        "evaluate": evaluate.run,
         "attention": inside.attention,
         "activations": inside.activations,
     }
@@ -111,6 +117,7 @@ def main(argv: list[str] | None = None) -> int:
 def train(args: argparse.Namespace) -> int:
     """Trains each config in turn; one that fails is recorded and the next goes on."""
     from scaling import distributed, wandb
+    from scaling.commands import evaluate
     from scaling.config import ConfigError, Placement, from_dict, load, override
     from scaling.record import open_store
 
@@ -122,6 +129,7 @@ def train(args: argparse.Namespace) -> int:
     hosts = distributed.asked(args)
     if hosts is not None and "://" in args.store:
         raise ConfigError(f"--store {args.store}: many hosts write one checkpoint: mount it, and give the folder")
+    args.exam = evaluate.exam_of(args, alone=hosts is None)
     if hosts is not None and not distributed.supervised():
         return distributed.supervise(hosts, sys.argv[1:])
     stop = stopper()
@@ -157,7 +165,7 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
     threading.excepthook = lambda _: None
 
     from scaling import distributed, lease, memory
-    from scaling.commands import pack, turns
+    from scaling.commands import evaluate, pack, turns
     from scaling.config import run_id
     from scaling.progress import speaker
     from scaling.record import open_store
@@ -174,7 +182,9 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
         say = speaker(config, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
         say = say if distributed.first() else lambda event: None
         try:
-            record = train_one(config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked))
+            record = train_one(
+                config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked), exam=args.exam
+            )
         except distributed.HostLost as error:
             distributed.leave(error)
         except (lease.Held, lease.Lost):
@@ -193,7 +203,9 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
         loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
         why = {"error": record.about["error"]} if "error" in record.about else {}
         say({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **why})
-        return STOPPED if record.status == "stopped" else 0
+        if record.status == "stopped":
+            return STOPPED
+        return 0 if args.exam is None else evaluate.after_training(args.exam, store, [record.run_id])
 
     say = speaker(configs[0], events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
     say = say if distributed.first() else lambda event: None

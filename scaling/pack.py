@@ -23,6 +23,7 @@ import numpy as np
 from scaling import logs, measured, train
 from scaling.config import Placement, RunConfig, run_id
 from scaling.data import examples
+from scaling.evaluate.asked import Asked
 from scaling.lease import Held, Lost
 from scaling.pack_program import RUN, PackProgram, pack_program
 from scaling.program import State
@@ -44,6 +45,7 @@ class Pack:
     stop: Callable[[], bool]
     facts: dict[str, Any]  # of every record
     begun: float
+    exam: Asked | None = None
     records: dict[str, Record] = field(default_factory=dict)  # of every run asked for, by id, as it ended
     runs: dict[int, Run] = field(default_factory=dict)  # those that have not ended, by place
     at: dict[int, int] = field(default_factory=dict)  # steps that each has dispatched
@@ -63,12 +65,15 @@ def train_pack(
     sweep: str | None = None,
     say: Say = lambda event: None,
     stop: Callable[[], bool] = lambda: False,
+    exam: Asked | None = None,
 ) -> list[Record]:
     """Trains runs of one shape together; their records, in order, each also in the store.
 
     A run that cannot begin (no token file) fails alone; one that another process holds, or takes over, is left to
     it and has no record here. What stops all raises, once every record says so. ConfigError where the runs do
     not go together.
+
+    exam: what each model is asked after its steps, as by train.
     """
     store.check_writable()
     begun, by_id = time.monotonic(), {run_id(config): config for config in configs}
@@ -76,7 +81,7 @@ def train_pack(
     numbers = {name: [getattr(c.optimizer, name) for c in by_id.values()] for name in compiled.numbers}
     on_devices = {name: per_run(compiled, of) for name, of in numbers.items()}
     facts = facts_of(compiled, len(by_id), fresh, placement)
-    pack = Pack(compiled, on_devices, store, placement, sweep, say, stop, facts, begun)
+    pack = Pack(compiled, on_devices, store, placement, sweep, say, stop, facts, begun, exam)
     try:
         for place, config in enumerate(by_id.values()):
             begin(pack, place, config)
@@ -174,6 +179,7 @@ def loop(pack: Pack) -> None:
             coming = reader.submit(read, pack, dict(pack.runs), {place: step + 1 for place, step in pack.at.items()})
             dispatch(pack, batch_RBL)
             measure(pack)
+            examine(pack)
             if time.monotonic() - spoken > train.EVENT_SECONDS:
                 spoken = time.monotonic()
                 for place, run in list(pack.runs.items()):
@@ -240,6 +246,21 @@ def measure(pack: Pack) -> None:
         land(pack)
         held_out(pack, sorted(due & set(pack.runs)))
         finish(pack, last)
+
+
+def examine(pack: Pack) -> None:
+    """Asks the models that stand at a step after which they shall be."""
+    if pack.exam is None:
+        return
+    due = [place for place in pack.runs if pack.at[place] in pack.exam.steps]
+    if due:
+        land(pack)
+    for place in due:
+        if run := pack.runs.get(place):
+            run.exam, run.state = pack.exam, state_of(pack, place)
+            with ours(pack, place):
+                train.examine(run)
+            run.state = {}
 
 
 def every(run: Run) -> int:

@@ -228,7 +228,11 @@ class RemoteStore(Store):
     def fetch_results(self) -> None:
         with self.said():
             there = {f"sweeps/{name}": stamp for name, stamp in self.remote.tree("sweeps").items()}
-            there |= {f"runs/{n}": stamp for n, stamp in self.remote.tree("runs").items() if n.count("/") == 1}
+            there |= {
+                f"runs/{n}": stamp
+                for n, stamp in self.remote.tree("runs").items()
+                if n.count("/") == 1 or "/items/" in n
+            }
             known = read_json(self.root / SEEN) if (self.root / SEEN).exists() else {}
             wanted = [n for n, stamp in there.items() if known.get(n) != stamp or not (self.root / n).exists()]
             busy = {run for run in {n.split("/")[1] for n in wanted if n.startswith("runs/")} if self._busy(run)}

@@ -25,6 +25,7 @@ from jax.sharding import NamedSharding
 from scaling import checkpoint, commit, distributed, logs, measured, shard
 from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
 from scaling.data import examples, tokens
+from scaling.evaluate.asked import Asked
 from scaling.lease import Held, Lease, Lost
 from scaling.logs import Log
 from scaling.models import counts
@@ -73,6 +74,8 @@ class Run:
     record: Record | None = None  # as it was when this process took the run in hand
     lease: Lease | None = None  # of host 0, which writes
     first: int = 0  # the step it began at
+    exam: Asked | None = None  # what it is asked on its way
+    examined: float = 0.0  # seconds that took, which are not training's
     share: float = 1.0  # of its devices' time: the runs of a pack may divide one's
     begun: float = field(default_factory=time.monotonic)
     saved: float = field(default_factory=time.monotonic)
@@ -92,9 +95,18 @@ class Run:
 
 
 def train(
-    config: RunConfig, store: Store, placement: Placement, *, sweep: str | None, say: Say, stop: Callable[[], bool]
+    config: RunConfig,
+    store: Store,
+    placement: Placement,
+    *,
+    sweep: str | None,
+    say: Say,
+    stop: Callable[[], bool],
+    exam: Asked | None = None,
 ) -> Record:
     """Trains one run to its end, or to a stop, and returns its record (also written to the store).
+
+    exam: what the model is asked after its steps; its figures are the same with and without.
 
     A run that is done or diverged already is returned as it is. Raises what went wrong where the
     run failed; the record says so too. Held: another process is at it; Lost: another has taken it over.
@@ -114,7 +126,7 @@ def train(
         try:
             run, facts = begin(config, store, placement, say, stop)
             run.record = record = dataclasses.replace(record, about={**record.about, **facts})
-            run.begun, run.lease = begun, lease
+            run.begun, run.lease, run.exam = begun, lease, exam
             store.write(record)
             run.logs = logs.opened(store, config, placement, run.rows, record.sweep)
             held.callback(lambda: logs.end(run.logs, record))
@@ -275,7 +287,7 @@ def spent(run: Run) -> Record:
     """The record with what has been spent on the run up to now, by this process and by those before it."""
     assert run.record is not None
     about, steps = run.record.about, run.step - run.first
-    elapsed = (time.monotonic() - run.begun) * run.share
+    elapsed = (time.monotonic() - run.begun - run.examined) * run.share
     facts = {
         "steps_computed": about.get("steps_computed", 0) + steps,
         "seconds": round(about.get("seconds", 0.0) + elapsed, 3),
@@ -298,7 +310,7 @@ def finish(run: Run) -> Record:
 
 def ended(run: Run, error: Diverged | Stopped | None, elapsed: float) -> Record:
     """The record of a run that stands where it ends, with its figures; elapsed: seconds of its steps."""
-    steps, record = run.step - run.first, spent(run)
+    steps, record, elapsed = run.step - run.first, spent(run), elapsed - run.examined
     facts: dict[str, Any] = {}
     if steps:
         facts["tokens_per_second"] = round((seen(run, run.step) - seen(run, run.first)) / elapsed, 1)
@@ -360,6 +372,9 @@ def steps(run: Run, reader: ThreadPoolExecutor) -> None:
         if last or (config.eval.every and (step + 1) % config.eval.every == 0):
             land(run)
             run.rows[-1] |= held_out(run)
+        if run.exam is not None and step + 1 in run.exam.steps:
+            land(run)
+            examine(run)
         if time.monotonic() - spoken > EVENT_SECONDS:
             spoken = time.monotonic()
             report(run)
@@ -412,6 +427,20 @@ def held_out(run: Run) -> dict[str, float]:
     if not all(map(np.isfinite, figures.values())):
         raise Diverged(run.step)
     return figures
+
+
+def examine(run: Run) -> None:
+    """Asks the model as it stands, and keeps what it says; a task that goes wrong stops neither others nor training."""
+    from scaling.evaluate.ask import ask, warn
+    from scaling.trained import live
+
+    assert run.exam is not None and run.record is not None
+    begun = time.monotonic()
+    report(run)
+    found, wrong = ask(live(run.store, run.record, run.step, run.state["params"]), run.store, run.exam)
+    warn(wrong)
+    run.record = dataclasses.replace(run.record, evals={**run.record.evals, **found})
+    run.examined += time.monotonic() - begun
 
 
 def report(run: Run) -> None:

@@ -41,12 +41,30 @@ class Trained:
         return jnp.dtype(compute_dtype(self.config.precision))
 
 
-def load(store: Store, run: str) -> Trained:
-    """The run whose id starts with `run`, at its newest checkpoint that loads; StoreError where there is none."""
+def load(store: Store, run: str, step: int | None = None) -> Trained:
+    """The run whose id starts with `run`, at its newest checkpoint that loads; StoreError where there is none.
+
+    step: of the checkpoint after so many steps alone.
+    """
     store.fetch_results()
     record = store.read(store.find(run))
     if record is None:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
+    model, graph, abstract = empty(record)
+    at, params = _newest(store, record, abstract, step)
+    store.fetch_tokens(record.config.data.tokens)
+    return Trained(record, at, model, graph, params, tokenizer_of(record, store.token_files))
+
+
+def live(store: Store, record: Record, step: int, params: Any) -> Trained:
+    """The model of a run that is being trained, on one device, as its parameters stand."""
+    model, graph, abstract = empty(record)
+    here = jax.tree.map(lambda leaf, like: jax.device_put(leaf, like.sharding), params, abstract)
+    return Trained(record, step, model, graph, here, tokenizer_of(record, store.token_files))
+
+
+def empty(record: Record) -> tuple[ModelConfig, Any, Any]:
+    """A run's model without capacity, its graph, and its parameters' shapes on one device."""
     config = record.config
     require(config.model.kind == "decoder", f"run {record.run_id[:12]}: a decoder is needed, not {config.model.kind!r}")
     model = replace(config.model, capacity=None)
@@ -55,20 +73,26 @@ def load(store: Store, run: str) -> Trained:
     abstract = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), nnx.to_pure_dict(state)
     )
-    step, params = _newest(store, record, abstract)
-    store.fetch_tokens(config.data.tokens)
-    return Trained(record, step, model, graph, params, tokenizer_of(record, store.token_files))
+    return model, graph, abstract
 
 
-def _newest(store: Store, record: Record, abstract: Any) -> tuple[int, Any]:
+def _newest(store: Store, record: Record, abstract: Any, only: int | None) -> tuple[int, Any]:
     folders = [store.run_dir(record.run_id) / "checkpoints", store.checkpoints]
-    for step, found in checkpoint.of_run(folders, record.config, store.entries):
+    there = checkpoint.of_run(folders, record.config, store.entries)
+    for step, found in there:
+        if only not in (None, step):
+            continue
         try:
             if not store.fetch(found):
                 continue
             return step, checkpoint.load_params(found, abstract)
         except checkpoint.CheckpointError as error:
             print(f"{error}; going on with an older one", file=sys.stderr)
+    if only is not None:
+        known = ", ".join(str(step) for step, _ in there) or "none"
+        raise StoreError(
+            f"run {record.run_id[:12]} in store {store.root}: no checkpoint of step {only}: there are {known}"
+        )
     raise StoreError(
         f"run {record.run_id[:12]} in store {store.root}: no checkpoint that loads: the run is {record.status}, "
         "`python -m scaling train` saves one"

@@ -213,6 +213,7 @@ def run_launch(args: argparse.Namespace) -> int:
         caps=caps,
         workers=args.workers,
         placement=placement,
+        tasks=known.tasks,
     )
     if status == 0 and known.found is not None:  # sweeps knows nothing of analysis but its door
         subprocess.run([sys.executable, "-m", "analysis", known.found, str(args.store)], check=False)

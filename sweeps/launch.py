@@ -15,8 +15,10 @@ from typing import Any
 
 from scaling.config import RunConfig
 from scaling.record import Store
+from sweeps import exam
 from sweeps.caps import CAPPED, Caps, reached, spent, within
 from sweeps.corpus import Corpus, SweepError
+from sweeps.definitions import Tasks
 from sweeps.engines import engine, local
 from sweeps.plan import Plan, plan, shared_steps
 from sweeps.progress import Display, Meter, meter
@@ -108,12 +110,14 @@ def launch(
     caps: Caps | None = None,
     workers: int | None = None,
     placement: Mapping[str, Any] | None = None,
+    tasks: Tasks | None = None,
 ) -> int:
     """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 3 stopped at a cap,
     75 stopped (launch again).
 
     separate: a process for each run, nothing shared. workers: processes of the local engine at once; by default as many
     as the machine is best used by, where the trainer is ours. placement: what is not as usual of it, for every run.
+    tasks: what each run is asked once it is done.
     """
     chosen = engine(engine_name)
     if engine_options and chosen.dry_run is None:
@@ -141,6 +145,8 @@ def launch(
         of, error, capped = meter(todo), None, False
         if todo.left:
             options: dict[str, Any] = {"command": command} if command else {}
+            if tasks and not command and engine_name == "local":  # each worker asks the runs it has trained
+                options["command"] = (*local.TRAIN, *exam.asked(tasks))
             if chosen.dry_run is not None:
                 options["options"] = engine_options or {}
             if separate:
@@ -165,6 +171,8 @@ def launch(
             error = job.error
         capped = (capped or len(todo.runs) < len(whole.runs)) and not signals.count and error is None
         status = summary(store, sweep, whole, of, error, hint=not capped)
+        if tasks and not signals.count:
+            status = max(status, exam.rest(store, [run.run_id for run in whole.runs], tasks))
         if capped:
             print(reached(caps, whole, store), file=sys.stderr)
             return CAPPED

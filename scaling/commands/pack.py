@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from scaling.commands import evaluate
 from scaling.config import ConfigError, Placement, RunConfig, run_id
 
 STOPPED = 75
@@ -59,7 +60,9 @@ def together(
         tell(event)
 
     try:
-        records = train_pack(group, open_store(args.store), placed, sweep=args.sweep, say=say, stop=lambda: bool(asked))
+        records = train_pack(
+            group, open_store(args.store), placed, sweep=args.sweep, say=say, stop=lambda: bool(asked), exam=args.exam
+        )
     except ConfigError:
         raise
     except Exception as error:  # the next pack goes on; the records keep the reason
@@ -72,4 +75,7 @@ def together(
         return 1, []
     statuses, known = {record.status for record in records}, {record.run_id for record in records}
     held = [config for config in group if run_id(config) not in known]
-    return STOPPED if "stopped" in statuses else int("failed" in statuses), held
+    if "stopped" in statuses:
+        return STOPPED, held
+    wrong = 0 if args.exam is None else evaluate.after_training(args.exam, open_store(args.store), known)
+    return max(wrong, int("failed" in statuses)), held

@@ -40,8 +40,12 @@ class Item:
 
     @property
     def solved(self) -> str:
-        """The whole question with all of its own examples, answered: as training reads it."""
-        return self.head + "".join(self.own) + self.prompt + self.answer + END
+        """The whole question with all of its own examples, answered."""
+        return self.answered(len(self.own))
+
+    def answered(self, shots: int) -> str:
+        """The question with so many of its own examples, answered: as training reads it."""
+        return self.shown(shots) + self.answer + END
 
     def shown(self, shots: int, others: tuple[Item, ...] = ()) -> str:
         """What the model is given before its answer; others: questions to show where it has no examples of its own."""

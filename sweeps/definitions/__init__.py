@@ -11,8 +11,10 @@ from sweeps.definitions import (
     brackets,
     compare,
     descent,
+    emergence,
     epochs,
     grokking,
+    incontext,
     isoflop,
     kaplan,
     ladder,
@@ -22,18 +24,39 @@ from sweeps.definitions import (
 )
 
 
+class Tasks(NamedTuple):
+    """What every run is asked once it is done (python -m scaling evaluate)."""
+
+    names: tuple[str, ...]
+    shots: tuple[int, ...] = ()
+    items: int = 200
+
+
 class Definition(NamedTuple):
-    """What makes the runs of a sweep, the corpus it is meant for, and the command of analysis that tells what came."""
+    """What makes the runs of a sweep, its corpus, the command of analysis that tells what came, and what is asked."""
 
     make: Callable[..., list[RunConfig]]  # of a corpus, by keyword a seed, and what `--set` sets (sweeps/settings.py)
     corpus: str
     found: str | None = None
+    tasks: Tasks | None = None
 
 
 DEFINITIONS: dict[str, Definition] = {
     "quickstart": Definition(quickstart.quickstart, quickstart.CORPUS),
     "markov": Definition(markov.markov, markov.CORPUS),
     "transfer-check": Definition(transfer.transfer, transfer.CORPUS),
+    "emergence": Definition(
+        emergence.emergence,
+        emergence.CORPUS,
+        "emergence",
+        Tasks(emergence.TASKS, items=emergence.ITEMS),
+    ),
+    "in-context": Definition(
+        incontext.in_context,
+        incontext.CORPUS,
+        "emergence",
+        Tasks(incontext.TASKS, incontext.SHOTS, incontext.ITEMS),
+    ),
     "isoflop": Definition(isoflop.isoflop, "cpython"),
     "ladder": Definition(ladder.ladder, "cpython"),
     "kaplan-n": Definition(kaplan.in_n, "cpython"),

@@ -120,12 +120,13 @@ def without_questions(text: Text) -> Iterator[bytes]:
 
 
 def questions(name: str, low: int, high: int, seed: int) -> Iterator[bytes]:
-    """Documents of a family without end, as many of each difficulty."""
+    """Documents of a family without end, as many of each difficulty; of a question's own examples any number."""
     draw = random.Random(f"documents {name} {low} {high} {seed}").random
     drawn = [draws(name, difficulty, "train", f"mix {seed}") for difficulty in range(low, high + 1)]
     while True:
-        solved = drawn[int(draw() * len(drawn))]
-        yield "".join(next(solved).solved for _ in range(1 + int(draw() * LINES))).encode()
+        asked = drawn[int(draw() * len(drawn))]
+        some = [next(asked) for _ in range(1 + int(draw() * LINES))]
+        yield "".join(item.answered(int(draw() * (len(item.own) + 1))) for item in some).encode()
 
 
 def span(name: str, text: str) -> tuple[int, int]:
