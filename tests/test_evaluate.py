@@ -16,6 +16,7 @@ from conftest import command
 from flax import nnx
 
 from scaling import items as kept
+from scaling.__main__ import main
 from scaling.checked import ConfigError
 from scaling.config import (
     DataConfig,
@@ -179,19 +180,21 @@ def test_a_model_that_has_learned_nothing_scores_at_chance(taught_once: tuple[St
     assert found["addition-3/exact_match"] == 0.0
 
 
-def test_a_wrong_task_stops_no_other(taught_once: tuple[Store, Trained], tmp_path: Path) -> None:
+def test_a_wrong_task_stops_no_other(
+    taught_once: tuple[Store, Trained], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     store, of = taught_once
     broken, mine = tmp_path / "broken.jsonl", tmp_path / "mine.jsonl"
     broken.write_text('{"prompt": "1+1=", "answer": "2"}\n{"prompt": "1+2=", "choices": ["3"], "gold": 0}\n')
     mine.write_text('{"prompt": "1+1=", "answer": "2"}\n{"prompt": "1+2=", "choices": ["3", "4"], "gold": 0}\n')
     tasks = f"algebra-3,addition-99,{broken},{tmp_path / 'none.jsonl'},recall-26,{mine},addition-1"
-    line = ("--store", store.root, "--tasks", tasks, "--items", 5, "--json")
-    done = command("scaling", "evaluate", of.record.run_id[:8], *line)
-    said = json.loads(done.stdout)
-    assert done.returncode == 1, done.stderr
+    line = ["evaluate", of.record.run_id[:8], "--store", str(store.root), "--tasks", tasks, "--items", "5", "--json"]
+    status, printed = main(line), capsys.readouterr()
+    said = json.loads(printed.out)
+    assert status == 1, printed.err
     assert {name.partition("/")[0] for name in said["scores"]} == {"mine", "addition-1"}
     assert "mine/accuracy" in said["scores"] and "mine/exact_match" in said["scores"]
-    lines = [line for line in done.stderr.splitlines() if line.startswith("scaling evaluate: ")]
+    lines = [line for line in printed.err.splitlines() if line.startswith("scaling evaluate: ")]
     parts = ("'algebra-3': known are", "1 to 12", "line 2: choices must be", "No such file", "context")
     assert len(lines) == len(said["wrong"]) == len(parts)
     for line, part in zip(lines, parts, strict=True):
