@@ -40,7 +40,7 @@ def rest(store: Store, runs: Sequence[str], tasks: Tasks) -> int:
     if not left:
         return 0
     print(f"asking {len(left)} runs their tasks", file=sys.stderr)
-    command = [*EVALUATE, *left, "--store", str(store.root), *asked(tasks), "--missing", "--json"]
+    command = [*EVALUATE, *left, "--store", store.address, *asked(tasks), "--missing", "--json"]
     ended = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if ended.returncode < 0:
         print(f"`evaluate` was killed by {signal.Signals(-ended.returncode).name}: launch again", file=sys.stderr)

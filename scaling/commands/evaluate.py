@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run ids, or how they begin")
-    parser.add_argument("--store", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--store", required=True, metavar="DIR")
     add_asked(parser)
     parser.add_argument("--tokens", metavar="FILE|CORPUS", help="perplexity on this text (default: the run's own)")
     parser.add_argument("--step", type=int, metavar="N", help="of the checkpoint after N steps (default: the newest)")
