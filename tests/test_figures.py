@@ -15,9 +15,8 @@ from analysis.figures.source import Source, load
 from analysis.points import DataError
 
 DRAWS = {"bootstrap": 100}  # bands need draws, not many
-FIGURES = [
-    name for name in figures.FIGURES if name not in ("transfer", "attention", "coordinates")
-]  # test_transfer.py, test_inside.py
+OTHERS = ("transfer", "attention", "coordinates", "grokking", "double-descent")  # of other sources: their own tests
+FIGURES = [name for name in figures.FIGURES if name not in OTHERS]
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:

@@ -13,7 +13,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     figure.add_argument(
         "name",
         metavar="NAME",
-        help="kaplan, curves, isoflop, contours, parity, law, profile, conventions, transfer, attention",
+        help="kaplan, curves, isoflop, contours, parity, law, profile, conventions, transfer, coordinates, attention, "
+        "grokking, double-descent",
     )
     figure.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     figure.add_argument("--out", required=True, metavar="FILE", help="where to: .pdf, .png or .svg")
