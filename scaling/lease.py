@@ -84,6 +84,7 @@ class Lease:
         self.beats = 0
         self.lost = False
         self._beaten = _clock()
+        _LIVE.add(owner["token"])
         self._ended = threading.Event()
         self._busy = threading.Lock()
         self._thread = threading.Thread(target=self._live, name=f"lease {name[:20]}", daemon=True)
@@ -105,6 +106,7 @@ class Lease:
     def release(self) -> None:
         """Gives the lease back."""
         self._ended.set()
+        _LIVE.discard(self.owner["token"])
         with self._busy, contextlib.suppress(OSError):  # a store that is gone will find us silent
             if not self.lost and self._ours():
                 self.place.write(self.file, _text(self.owner, self.beats, released=True))
@@ -167,6 +169,7 @@ def holder(place: Place, name: str) -> str | None:
     return _holder(place, name, newest) if newest else None
 
 
+_LIVE: set[str] = set()  # tokens of the leases of this process
 _SEEN: dict[tuple[str, str], tuple[tuple[int, bytes], float, float]] = {}  # what was seen, when last, silent for
 
 
@@ -181,11 +184,17 @@ def _holder(place: Place, name: str, number: int) -> str | None:
         return None
     owner = said.get("owner", {})
     pid = owner.get("pid")
-    if pid is not None and owner["machine"] == machine() and not (alive(pid) and born(pid) == owner["born"]):
+    if pid is not None and owner["machine"] == machine() and not _lives(owner):
         return None
     if _silent((place.name, name), (number, data)) > seconds():
         return None
     return f"process {pid} on {owner['host']}" if pid is not None else "another process"
+
+
+def _lives(owner: dict[str, Any]) -> bool:
+    """Whether the process of this machine is there and, where it is this one, still has that lease."""
+    pid = owner["pid"]
+    return alive(pid) and born(pid) == owner["born"] and (pid != os.getpid() or owner["token"] in _LIVE)
 
 
 def _silent(key: tuple[str, str], now: tuple[int, bytes]) -> float:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling import lease
-from scaling.files import StoreError, read_json, write_atomic, write_json
+from scaling.files import StoreError, alive, read_json, write_atomic, write_json
 from scaling.record import Record, Store
 
 MANIFEST = "manifest.json"  # of a checkpoint: written last
@@ -212,7 +212,10 @@ class RemoteStore(Store):
         if MANIFEST not in files:  # cut off while it was sent, or on its way now
             return False
         part = checkpoint.with_name(f".fetching-{os.getpid()}-{checkpoint.name}")
-        shutil.rmtree(part, ignore_errors=True)
+        for left in checkpoint.parent.glob(".fetching-*"):  # by processes of this machine that are gone, or by us
+            pid = int(left.name.split("-")[1])
+            if pid == os.getpid() or not alive(pid):
+                shutil.rmtree(left, ignore_errors=True)
         for file in files:
             self.remote.get(f"{name}/{file}", part / file)
         with contextlib.suppress(OSError):  # another process was first

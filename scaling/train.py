@@ -183,9 +183,18 @@ def leased(store: Store, run: str, held: ExitStack) -> Lease | None:
 
 
 def mine(run: Run) -> None:
-    """Before anything is written: Lost where another process has taken the run over."""
-    if run.lease is not None:
-        run.lease.check()
+    """Before anything is written: Lost, on every host, where another process has taken the run over."""
+
+    def asked() -> str:
+        try:
+            if run.lease is not None:
+                run.lease.check()
+        except Lost as by:
+            return str(by)
+        return ""
+
+    if by := distributed.agree(asked):
+        raise Lost(by)
 
 
 def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
@@ -446,7 +455,8 @@ def examine(run: Run) -> None:
 def report(run: Run) -> None:
     """Puts the new rows of the curve on disk and says where the run stands."""
     if run.written < len(run.rows):
-        mine(run)
+        if not distributed.many():  # hosts report each at its own time, and hear of a loss in `pause`
+            mine(run)
         run.store.append_curve(run.id, unwritten(run))
         run.say({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
 

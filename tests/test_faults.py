@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -21,25 +22,38 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig, run_id
+from scaling.config import (
+    DataConfig,
+    EvalConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RunConfig,
+    ScheduleConfig,
+    prefix_id,
+    run_id,
+)
 from scaling.data.tokens import open_tokens, write_tokens
 from scaling.record import Record, Store
 from sweeps.corpus import Corpus
 from sweeps.plan import execution_order, plan
 
 ROOT = Path(__file__).parents[1]  # no import of conftest here: the launcher imports this file, and wants one device
-STEPS = (900, 1500, 2100)
+STEPS = (150, 250, 350)
 SIZE = "24m"  # of the file system that fills up
 LAUNCHER = f"""
 import sys
 sys.path[:0] = [{str(Path(__file__).parent)!r}, {str(ROOT)!r}]
 from test_faults import forty, read
 from scaling.record import Store
+from sweeps.corpus import SweepError
 from sweeps.engines import local
 from sweeps.launch import launch
 store = Store(sys.argv[1])
 command = (*local.TRAIN, "--place", "save_seconds=0.3", "--place", "tensorboard=false")
-sys.exit(launch(store, sys.argv[2], forty(read(store)), read(store), command=command, workers=2))
+try:
+    sys.exit(launch(store, sys.argv[2], forty(read(store)), read(store), command=command, workers=2))
+except SweepError as error:
+    sys.exit(print(error, file=sys.stderr) or 2)
 """
 
 
@@ -142,11 +156,7 @@ def wait_for(true: Callable[[], object], seconds: float = 300) -> None:
 def kill_trainers(of: Sweep, times: int) -> None:
     """kill -9 of a trainer in the middle of a run, each time another run's."""
     for _ in range(times):
-
-        def victims() -> list[str]:
-            return sorted(n for n in of.under_way() if n not in of.hit and of.store.last_row(n) is not None)
-
-        wait_for(victims)
+        wait_for(lambda: any(name not in of.hit for name in of.under_way()))
         time.sleep(of.random.uniform(0.0, 0.6))
         at_work = of.under_way()
         fresh = sorted(name for name in at_work if name not in of.hit)
@@ -189,7 +199,7 @@ def fill_disk(of: Sweep, seconds: float) -> None:
 
 
 def damage(of: Sweep, folder: Path, what: str) -> str | None:
-    """Flips a bit in the middle of a checkpoint's largest file; the checkpoint's prefix, None where there is none."""
+    """Flips a bit in the middle of a checkpoint's largest file; the checkpoint's name, None where there is none."""
     found = sorted(folder.glob("[0-9]*-*"))
     if not found:
         return None
@@ -200,16 +210,17 @@ def damage(of: Sweep, folder: Path, what: str) -> str | None:
     data[len(data) // 2] ^= 0x10
     largest.write_bytes(data)
     of.note(f"a bit flipped in {what} {checkpoint.name[:24]}")
-    return checkpoint.name.partition("-")[2]
+    return checkpoint.name
 
 
 def damage_some(of: Sweep) -> None:
     """While nothing runs: the newest own checkpoint of a run under way, and shared ones that others will start from."""
-    waiting = [name for name in of.configs if name not in of.records()]
     begun = [r.run_id for r in of.records().values() if r.status in ("running", "stopped", "failed")]
-    own = [name for name in begun if damage(of, of.store.run_dir(name) / "checkpoints", "the checkpoint of a run,")]
-    assert damage(of, of.store.checkpoints, "a shared checkpoint,") is not None
-    of.hit |= {*own, *waiting}
+    of.hit |= {name for name in begun if damage(of, of.store.run_dir(name) / "checkpoints", "the checkpoint of a run,")}
+    shared = damage(of, of.store.checkpoints, "a shared checkpoint,")
+    assert shared is not None
+    step, prefix = int(shared[:8]), shared[9:]
+    of.hit |= {n for n, of_n in of.configs.items() if step <= of_n.decay_start and prefix_id(of_n, step) == prefix}
 
 
 @pytest.mark.slow
@@ -248,6 +259,8 @@ def judge(of: Sweep, calm: Store, corpus: Corpus) -> None:
     """Every record as in the undisturbed sweep, and what no fault hit was trained once."""
     planned = {run.run_id: run for run in plan(list(of.configs.values()), corpus).runs}
     statuses = []
+    said = "".join(path.read_text() for path in calm.root.parent.glob("store-*.err"))
+    of.hit |= {name for name in of.configs if re.search(rf"run {name[:12]}.*\(attempt", said)}
     for name, config in of.configs.items():
         found, right = of.store.read(name), calm.read(name)
         assert found is not None and right is not None

@@ -209,3 +209,13 @@ def test_a_run_that_failed_at_its_holders_is_not_tried_again(tmp_path: Path, tin
 
         assert turns.in_turn([tiny], store, attempt, say, [], trunks=False) == 1
     assert [event["event"] for event in events] == ["waits", "end"] and events[1]["error"] == "no memory"
+
+
+def test_a_lease_that_could_not_be_given_back_is_not_in_its_holders_own_way(place: Folder, tmp_path: Path) -> None:
+    """The disk may be full when it is to be given back."""
+    first = lease.take(place, "run")
+    folder = tmp_path / "leases" / "run"
+    kept = (folder / "00000001.json").read_bytes()
+    first.release()
+    (folder / "00000001.json").write_bytes(kept)
+    lease.take(place, "run").release()

@@ -10,7 +10,7 @@ from typing import Any
 from scaling import distributed
 from scaling.config import RunConfig, prefix_id, run_id
 from scaling.lease import Held, Lost, seconds
-from scaling.record import Record, Store
+from scaling.record import Store
 
 STOPPED, CRASHED = 75, -1
 PAUSE = 5.0  # seconds before a run that crashed is tried again, times its crashes
@@ -37,7 +37,7 @@ def in_turn(
             name = run_id(config)
             if asked and not distributed.many():
                 return STOPPED
-            if name in waited and (status := told(store.read(name), name, say)) is not None:
+            if name in waited and (status := told(store, name, say)) is not None:
                 worst = max(worst, status)
                 continue
             try:
@@ -75,8 +75,10 @@ def trunk(store: Store, config: RunConfig) -> Iterator[None]:
         yield
 
 
-def told(record: Record | None, name: str, say: Say) -> int | None:
+def told(store: Store, name: str, say: Say) -> int | None:
     """Says that a run failed in the process that we left it to, and the status for it; None where it did not."""
+    store.fetch_run(name)
+    record = store.read(name)
     if record is None or record.status != "failed":
         return None
     say({"event": "end", "run_id": name, "status": "failed", "error": record.about.get("error", "it does not say why")})
