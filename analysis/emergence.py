@@ -17,7 +17,7 @@ from analysis.abilities import AXES, Measure, Task
 from analysis.fitted import plain
 from analysis.metrics import METRICS, corrected, wilson
 from analysis.sharp import Series
-from analysis.verdict import Verdict, judge
+from analysis.verdict import ARTEFACT, BREAK, Verdict, judge
 from analysis.where import DataError
 
 TITLE = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss (nats a token)"}
@@ -85,8 +85,9 @@ def study(
 ) -> Study:
     """Curves and verdicts of all tasks of a store or a table along x: C, N, D or L.
 
-    every: all evaluations of a run, not its last. frontier: at each scale the configuration with the lowest loss, all
-    its seeds; else all runs. target: {"C": 1e13} or {"N": ..., "D": ...}, where a score is predicted. Raises DataError.
+    every: all evaluations of a run, not its last. frontier: configurations whose loss none of a smaller scale beats,
+    with all their seeds; else all runs. target: {"C": 1e13} or {"N": ..., "D": ...}, where a score is predicted.
+    Raises DataError.
     """
     if x not in AXES:
         raise DataError(f"x = {x!r}: allowed are {', '.join(AXES)}")
@@ -112,7 +113,7 @@ def _finding(task: Task, axis: str, frontier: bool, level: float, seed: int) -> 
     if frontier:
         best = _best(task, scale, kept)
         if best.sum() < kept.sum():
-            notes.append(f"{int(best.sum())} of {int(kept.sum())} runs: at each scale those of the lowest loss")
+            notes.append(f"{int(best.sum())} of {int(kept.sum())} runs: those whose loss none of a smaller scale beats")
         kept = best
     curves = {name: _curve(task, one, at, scale, kept, level, seed) for name, one in task.measures.items()}
     if task.score is None:
@@ -121,6 +122,8 @@ def _finding(task: Task, axis: str, frontier: bool, level: float, seed: int) -> 
     score, beside = (series(task, name, axis, kept) for name in (task.score, task.continuous))
     assert score is not None
     verdict = judge(score, beside, decades=axis != "L", level=level)
+    if verdict.score is not None and verdict.verdict in (ARTEFACT, BREAK) and verdict.score.change >= score.x[-2]:
+        notes.append("the rise rests on the last scale alone: one more above it would tell")
     return Finding(task, verdict, kept, curves, tuple(notes))
 
 
@@ -154,18 +157,22 @@ def _same(at: np.ndarray, axis: str) -> float:
 
 
 def _best(task: Task, scale: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """At each scale the runs of the configuration (N and D) with the lowest mean loss; all where losses are missing."""
-    runs, out = task.runs, kept.copy()
-    for one in np.unique(scale[kept]):
-        rows = np.flatnonzero((scale == one) & kept)
-        loss = runs["L"].to_numpy(float)[rows]
-        if len(rows) < 2 or not np.isfinite(loss).all():
-            continue
-        shape = np.round(np.log10(runs["N"].to_numpy(float)[rows]), 3)
-        if np.isnan(shape).any():
-            continue
-        means = {s: loss[shape == s].mean() for s in np.unique(shape)}
-        out[rows[shape != min(means, key=lambda s: means[s])]] = False
+    """The frontier: the configurations whose mean loss none of a smaller scale beats, and at one scale the best one.
+
+    All runs where losses or sizes are missing. A configuration is a scale and a size; its runs are its seeds.
+    """
+    loss, N = task.runs["L"].to_numpy(float), task.runs["N"].to_numpy(float)
+    if not (np.isfinite(loss[kept]).all() and np.isfinite(N[kept]).all()):
+        return kept
+    size = np.round(np.log10(N, where=kept, out=np.zeros(len(N))), 3)
+    out, lowest = np.zeros_like(kept), np.inf
+    for one in np.unique(scale[kept]):  # scales are numbered in order
+        here = (scale == one) & kept
+        means = {s: loss[here & (size == s)].mean() for s in np.unique(size[here])}
+        best = min(means, key=lambda s: means[s])
+        if means[best] < lowest:
+            lowest = float(means[best])
+            out |= here & (size == best)
     return out
 
 

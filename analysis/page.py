@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import outlook, prose, runs
+from analysis import abilitypage, outlook, prose, runs
 from analysis.prose import MISSING
 from analysis.tables import table
 
@@ -37,7 +37,9 @@ def sections(found: Findings, pictures: dict[str, str]) -> Iterator[str]:
         yield "<h2>What follows</h2>\n" + outlook.follows(found)
         yield "<h2>What is counted</h2>\n" + outlook.counted(found)
     yield "<h2>What to doubt</h2>\n" + _doubts(found)
-    yield "<h2>Figures</h2>\n" + "\n".join(pictures.values())
+    yield "<h2>Figures</h2>\n" + "\n".join(pictures[name] for name in pictures if name not in abilitypage.TITLES)
+    if abilitypage.has(found.source):
+        yield "<h2>Abilities</h2>\n" + abilitypage.section(found.source, pictures)
     yield "<h2>Power laws of one quantity</h2>\n" + _single(found)
     yield "<h2>The runs</h2>\n" + runs.table_of(found.source)
     yield "<h2>How it was made</h2>\n" + runs.origin(found.source)

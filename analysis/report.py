@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import figures, prose
+from analysis import abilitypage, figures, prose
 from analysis.points import DataError
 from scaling.record import write_atomic
 
@@ -40,6 +40,7 @@ TITLES = {  # in the order of the page
     "kaplan": "Loss against compute, data and size",
     "parity": "Predicted against measured",
     "conventions": "The same runs, counted otherwise",
+    **abilitypage.TITLES,
 }
 
 
@@ -70,7 +71,8 @@ def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
     from analysis import page
 
     several = len(loaded.points) > 0 and _several(loaded)
-    shown = [name for name in TITLES if name != "conventions" or several]
+    shown = [name for name in TITLES if name not in abilitypage.TITLES and (name != "conventions" or several)]
+    shown += abilitypage.shown(loaded)
     drawn = {name: picture(name, loaded, out / "figures") for name in _tracked(shown, "figures")}
     body = "\n".join(page.sections(found, drawn))
     style = Path(__file__).with_name("report.css").read_text("utf-8")

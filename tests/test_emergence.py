@@ -157,16 +157,18 @@ def test_a_score_is_foretold_at_a_target(store: Path) -> None:
     assert "failed" in told["broken"] or 0.7 < told["broken"]["value"] <= 1
 
 
-def test_at_each_scale_the_lowest_loss_counts_whatever_its_score() -> None:
-    runs = pd.DataFrame({"C": [1e9, 1e9, 1e9, 2e9], "N": [1e5, 1e5, 4e5, 1e5], "L": [3.0, 3.1, 2.9, 2.5]})
-    task = abilities.Task("t", "t", 1, 0, 0, runs, {})
-    kept = emergence._best(task, np.array([0, 0, 0, 1]), np.ones(4, bool))
-    assert kept.tolist() == [False, False, True, True]
-    worse = emergence._best(
-        abilities.Task("t", "t", 1, 0, 0, runs.assign(L=[3.0, 3.1, 3.2, 2.5]), {}), np.array([0, 0, 0, 1]),
-        np.ones(4, bool),
-    )  # fmt: skip
-    assert worse.tolist() == [True, True, False, True]  # both seeds of it
+def test_runs_that_less_compute_beats_are_left_out_whatever_their_score() -> None:
+    runs = pd.DataFrame({"N": [1e5, 1e5, 4e5, 1e5, 4e5], "L": [3.0, 3.1, 2.9, 2.95, 2.5]})
+    scale = np.array([0, 0, 0, 1, 1])
+
+    def kept(losses: list[float]) -> list[bool]:
+        task = abilities.Task("t", "t", 1, 0, 0, runs.assign(L=losses), {})
+        return list(emergence._best(task, scale, np.ones(5, bool)))
+
+    assert kept([3.0, 3.1, 2.9, 2.95, 2.5]) == [False, False, True, False, True]
+    assert kept([3.0, 3.1, 3.2, 2.95, 2.99]) == [True, True, False, True, False]  # both seeds of the first
+    assert kept([3.0, 3.1, 3.2, 3.3, 3.06]) == [True, True, False, False, False]
+    assert kept([3.0, 3.1, np.nan, 3.3, 3.06]) == [True] * 5
 
 
 def test_somebody_elses_table_will_do(tmp_path: Path) -> None:

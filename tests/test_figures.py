@@ -15,7 +15,8 @@ from analysis.figures.source import Source, load
 from analysis.points import DataError
 
 DRAWS = {"bootstrap": 100}  # bands need draws, not many
-OTHERS = ("transfer", "attention", "coordinates", "grokking", "double-descent")  # of other sources: their own tests
+ABILITIES = ("emergence", "metrics", "accuracy-loss", "shots")
+OTHERS = ("transfer", "attention", "coordinates", "grokking", "double-descent", *ABILITIES)  # have their own tests
 FIGURES = [name for name in figures.FIGURES if name not in OTHERS]
 
 

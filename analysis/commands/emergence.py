@@ -25,7 +25,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one.add_argument("--target", metavar="C=1e13", help="where to predict the scores; or N=..,D=..")
     one.add_argument("--score", metavar="METRIC", help="that may jump: exact, accuracy, accuracy-token, pass@1, ..")
     one.add_argument("--continuous", metavar="METRIC", help="beside it: logp, choice-logp, brier, edit, ..")
-    one.add_argument("--all-runs", action="store_true", help="not only the lowest loss at each scale")
+    one.add_argument("--all-runs", action="store_true", help="not only those whose loss none of less beats")
     one.add_argument("--all-steps", action="store_true", help="every evaluation of a run, not its last")
     one.add_argument("--bootstrap", type=int, default=300, metavar="B", help="draws for a prediction's interval (300)")
     one.add_argument("--level", type=float, default=0.95, help="of the intervals (default 0.95)")

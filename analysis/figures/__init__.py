@@ -38,6 +38,10 @@ FIGURES = {
     "attention": "analysis.figures.attention",
     "grokking": "analysis.figures.grokking",
     "double-descent": "analysis.figures.descent",
+    "emergence": "analysis.figures.emergence",
+    "metrics": "analysis.figures.metrics",
+    "accuracy-loss": "analysis.figures.accuracy_loss",
+    "shots": "analysis.figures.shots",
 }
 FORMATS = ("pdf", "png", "svg")
 

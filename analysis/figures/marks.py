@@ -16,7 +16,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.style import BLACK
+from analysis.figures.style import BLACK, letter
 
 Row = dict[str, str | float]
 COLUMNS = ("panel", "series", "mark", "x", "y", "x_high", "y_high")
@@ -66,7 +66,7 @@ def cells(axes: Axes, series: str, values: Any) -> None:
 def drawn(figure: Figure) -> list[Row]:
     """Every named mark of a figure as rows: panel, series, mark, x, y and, for intervals, x_high, y_high."""
     return [
-        {"panel": "abcdefgh"[place], "series": str(artist.get_gid()), **row}
+        {"panel": letter(place), "series": str(artist.get_gid()), **row}
         for place, axes in enumerate(figure.axes)
         for artist in axes.get_children()
         if artist.get_gid()

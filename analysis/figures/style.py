@@ -87,10 +87,11 @@ def context() -> AbstractContextManager[None]:
 
 
 def panels(
-    width: float, rows: int, columns: int, *, height: float, ratios: Sequence[float] | None = None
+    width: float, rows: int, columns: int, *, height: float, ratios: Sequence[float] | None = None, stack: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """A figure `width` inches wide with rows × columns panels of `height` inches; one column when it is narrow."""
-    narrow = width < 4.5
+    """A figure `width` inches wide with rows × columns panels of `height` inches; one column when it is narrow, unless
+    `stack` is off: then it is for panels that mean something side by side."""
+    narrow = width < 4.5 and stack
     if narrow:
         rows, columns, ratios, height = rows * columns, 1, None, max(height, 2.1)
     figure = Figure(figsize=(width, height * rows), layout="constrained")
@@ -98,9 +99,15 @@ def panels(
     grid = figure.subplots(rows, columns, squeeze=False, width_ratios=ratios)
     axes = list(grid.flat)
     if len(axes) > 1:
-        for letter, axis in zip("abcdefgh", axes, strict=False):
-            axis.set_title(f"({letter})", loc="left", fontsize=8.5, pad=4)
+        for place, axis in enumerate(axes):
+            axis.set_title(f"({letter(place)})", loc="left", fontsize=8.5, pad=4)
     return figure, axes
+
+
+def letter(place: int) -> str:
+    """What a panel is called, from 0: a to z, then aa, ab, .."""
+    head, tail = divmod(place, 26)
+    return (letter(head - 1) if head else "") + "abcdefghijklmnopqrstuvwxyz"[tail]
 
 
 def settle(figure: Figure) -> None:
