@@ -14,7 +14,7 @@ from sweeps.corpus import Corpus
 CORPUS = "mix:regression:1=0.6,addition:1-2=0.2,recall:1-6=0.2,tokens=6000000"
 LENGTH = 64
 WIDTHS = (16, 32, 64)
-TOKENS = 4e6
+TOKENS = 2e6
 HELD_OUT = 512  # windows
 TASKS = ("regression-1", "addition-1")
 SHOTS = (0, 1, 2, 3, 4, 6)
