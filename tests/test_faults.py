@@ -146,7 +146,7 @@ def start(store: Store, name: str) -> subprocess.Popen[str]:
         return subprocess.Popen(line, stderr=log, stdout=subprocess.DEVNULL, text=True, cwd=ROOT, env=env)
 
 
-def wait_for(true: Callable[[], object], seconds: float = 300) -> None:
+def wait_for(true: Callable[[], object], seconds: float = 900) -> None:
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, "nothing happened for too long"

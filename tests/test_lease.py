@@ -1,5 +1,6 @@
 """Laws of a lease: one holder at a time, kept while it lives, another's once it is gone or silent, never two's."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -81,6 +82,7 @@ def test_at_most_one_holds_it_however_many_ask(place: Folder, tmp_path: Path) ->
             try:
                 with lease.held(place, "run"):
                     inside[0] += 1
+                    time.sleep(0.003)
                     faults.append(inside[0]) if inside[0] != 1 else None
                     times[0] += 1
                     inside[0] -= 1
@@ -196,18 +198,19 @@ def test_two_trainers_given_the_same_runs_share_them_out(tmp_path: Path, tiny: R
 
 
 def test_a_run_that_failed_at_its_holders_is_not_tried_again(tmp_path: Path, tiny: RunConfig) -> None:
-    store, events = Store(tmp_path), []
-    with store.lease(run_id(tiny)):
+    store, events, holding = Store(tmp_path), [], contextlib.ExitStack()
+    holding.enter_context(store.lease(run_id(tiny)))
 
-        def attempt(config: RunConfig, again: str) -> int:
-            with store.lease(run_id(config)):
-                raise AssertionError("tried")
+    def attempt(config: RunConfig, again: str) -> int:
+        with store.lease(run_id(config)):
+            raise AssertionError("tried")
 
-        def say(event: dict) -> None:
-            events.append(event)
-            store.write(Record(run_id=run_id(tiny), config=tiny, status="failed", about={"error": "no memory"}))
+    def say(event: dict) -> None:
+        events.append(event)
+        store.write(Record(run_id=run_id(tiny), config=tiny, status="failed", about={"error": "no memory"}))
+        holding.close()
 
-        assert turns.in_turn([tiny], store, attempt, say, [], trunks=False) == 1
+    assert turns.in_turn([tiny], store, attempt, say, [], trunks=False) == 1
     assert [event["event"] for event in events] == ["waits", "end"] and events[1]["error"] == "no memory"
 
 
