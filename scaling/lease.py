@@ -84,7 +84,6 @@ class Lease:
         self.beats = 0
         self.lost = False
         self._beaten = _clock()
-        _LIVE.add(owner["token"])
         self._ended = threading.Event()
         self._busy = threading.Lock()
         self._thread = threading.Thread(target=self._live, name=f"lease {name[:20]}", daemon=True)
@@ -140,12 +139,17 @@ def take(place: Place, name: str) -> Lease:
         if holder is not None:
             raise Held(holder)
     owner = {"host": socket.gethostname(), "pid": os.getpid(), "machine": machine(), "born": born(os.getpid())}
-    owner["token"] = secrets.token_hex(8)
-    if not place.create(_file(name, newest + 1), _text(owner, 0)):
-        raise Held("another process, just now")
-    numbers = _numbers(place, name)
-    if max(numbers, default=0) > newest + 1:  # it was taken and given back while we looked
-        raise Held("another process, just now")
+    owner["token"] = token = secrets.token_hex(8)
+    _LIVE.add(token)  # before the file is there for another thread to see
+    try:
+        if not place.create(_file(name, newest + 1), _text(owner, 0)):
+            raise Held("another process, just now")
+        numbers = _numbers(place, name)
+        if max(numbers, default=0) > newest + 1:  # it was taken and given back while we looked
+            raise Held("another process, just now")
+    except BaseException:
+        _LIVE.discard(token)
+        raise
     for old in numbers:
         if old <= newest:
             place.remove(_file(name, old))

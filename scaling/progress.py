@@ -50,6 +50,8 @@ def _person(config: RunConfig) -> Callable[[dict[str, Any]], None]:
             where = f"step {event['step']}/{config.steps}  loss {event['loss']:.4f}"
             line = f"{where}  {tokens:,.0f} tokens/s  {left:.0f} s left"
             print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+        elif event["event"] == "waiting":
+            return
         elif event["event"] in ("waits", "again"):
             print(event["why"], file=sys.stderr)
         else:
@@ -83,6 +85,8 @@ def _people(configs: Sequence[RunConfig]) -> Callable[[dict[str, Any]], None]:
             line = f"{len(steps)} runs  {where}  loss {min(losses.values()):.4f} to {max(losses.values()):.4f}"
             line += f"  {done / max(now - begun, 1e-9):,.0f} tokens/s"
             print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
+        elif event["event"] == "waiting":
+            return
         elif event["event"] in ("waits", "again"):
             steps.pop(name, None), losses.pop(name, None)
             print(event["why"], file=sys.stderr)

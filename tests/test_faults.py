@@ -7,6 +7,7 @@ whose learning rate makes NaN, a second launcher of the same sweep and one of th
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import random
 import re
@@ -153,6 +154,16 @@ def wait_for(true: Callable[[], object], seconds: float = 900) -> None:
         time.sleep(0.02)
 
 
+def free(of: Sweep, name: str) -> bool:
+    """Whether no launcher of that name, and no trainer that it left, is there."""
+    with (of.store.root / "sweeps" / f"{name}.lock").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
 def kill_trainers(of: Sweep, times: int) -> None:
     """kill -9 of a trainer in the middle of a run, each time another run's."""
     for _ in range(times):
@@ -244,7 +255,7 @@ def test_a_sweep_under_fire_ends_with_every_record_right_and_none_twice(
         launcher.kill()
         launcher.wait()
         of.note(f"kill -9 of the {name} launcher")
-    wait_for(lambda: not of.under_way())  # its trainers hear that it is gone, save and stop
+    wait_for(lambda: not of.under_way() and free(of, "first") and free(of, "second"))  # trainers hear of it and stop
     damage_some(of)
     again, beside = start(small, "first"), start(small, "second")
     of.note("both launched again")

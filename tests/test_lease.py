@@ -211,7 +211,7 @@ def test_a_run_that_failed_at_its_holders_is_not_tried_again(tmp_path: Path, tin
         holding.close()
 
     assert turns.in_turn([tiny], store, attempt, say, [], trunks=False) == 1
-    assert [event["event"] for event in events] == ["waits", "end"] and events[1]["error"] == "no memory"
+    assert [event["event"] for event in events] == ["waits", "waiting", "end"] and events[2]["error"] == "no memory"
 
 
 def test_a_lease_that_could_not_be_given_back_is_not_in_its_holders_own_way(place: Folder, tmp_path: Path) -> None:

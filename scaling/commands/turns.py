@@ -58,6 +58,7 @@ def in_turn(
             worst = max(worst, status)
         if len(still) == len(left):
             pause = max([seconds() / LOOKS, *(PAUSE * n for name, n in crashes.items() if name in map(run_id, still))])
+            say({"event": "waiting", "run_id": run_id(left[0])})  # a launcher that is gone is noticed so
             if stopped_while_waiting(asked, pause):
                 return STOPPED
         left = still
