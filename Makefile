@@ -43,5 +43,5 @@ $(VENV)/.core: $(VENV)/.made pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.all: $(VENV)/.core
-	$(PIP) --editable '.[data,dev]'
+	$(PIP) --editable '.[data,harness,dev]'
 	@touch $@

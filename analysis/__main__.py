@@ -8,6 +8,7 @@ import sys
 from analysis.commands import (
     backtest,
     bench,
+    calibration,
     conventions,
     emergence,
     fewer,
@@ -30,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     fits = (fit, optimum, conventions, backtest, simulate, observational)
-    for one in (table, laws, *fits, multiplier, nextruns, fewer, emergence, grokking, bench, figure):
+    for one in (table, laws, *fits, multiplier, nextruns, fewer, emergence, grokking, calibration, bench, figure):
         one.add(commands)
     return top
 
@@ -51,6 +52,7 @@ COMMANDS = {
     "simulate-emergence": emergence.simulate,
     "grokking": grokking.grokking,
     "double-descent": grokking.descent,
+    "calibration": calibration.run,
     "bench": bench.run,
     "figure": figure.figure,
     "report": figure.report,

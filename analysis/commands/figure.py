@@ -14,7 +14,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "name",
         metavar="NAME",
         help="kaplan, curves, isoflop, contours, parity, law, profile, conventions, transfer, coordinates, attention, "
-        "grokking, double-descent, emergence, metrics, accuracy-loss, shots",
+        "grokking, double-descent, emergence, metrics, accuracy-loss, shots, calibration, extraction",
     )
     figure.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     figure.add_argument("--out", required=True, metavar="FILE", help="where to: .pdf, .png or .svg")

@@ -42,6 +42,8 @@ FIGURES = {
     "metrics": "analysis.figures.metrics",
     "accuracy-loss": "analysis.figures.accuracy_loss",
     "shots": "analysis.figures.shots",
+    "calibration": "analysis.figures.calibration",
+    "extraction": "analysis.figures.extraction",
 }
 FORMATS = ("pdf", "png", "svg")
 

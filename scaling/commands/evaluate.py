@@ -6,6 +6,8 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
+from scaling.commands import harness
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -17,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run ids, or how they begin")
     parser.add_argument("--store", required=True, metavar="DIR")
     add_asked(parser)
+    harness.add_arguments(parser)
     parser.add_argument("--tokens", metavar="FILE|CORPUS", help="perplexity on this text (default: the run's own)")
     parser.add_argument("--step", type=int, metavar="N", help="of the checkpoint after N steps (default: the newest)")
     parser.add_argument("--missing", action="store_true", help="leave out what is kept of this step already")
@@ -72,10 +75,15 @@ def run(args: argparse.Namespace) -> int:
     from scaling.record import open_store
     from scaling.trained import load
 
-    asked, store, status = asked_of(args, args.tokens), open_store(args.store), 0
+    theirs = harness.asked_of(args)
+    asked = asked_of(args, args.tokens) if args.tasks or args.tokens or theirs is None else None
+    store, status = open_store(args.store), 0
     for name in args.runs:
         of = load(store, name, step=args.step)
-        found, wrong = ask(of, store, asked, only_missing=args.missing)
+        found, wrong = ask(of, store, asked, only_missing=args.missing) if asked else ({}, [])
+        if theirs is not None:
+            scores, lines = harness.run(of, store, theirs)
+            found, wrong = found | scores, wrong + lines
         warn(wrong)
         status = max(status, int(bool(wrong)))
         show({"run_id": of.record.run_id, "step": of.step, "scores": found, "wrong": wrong}, args.json)

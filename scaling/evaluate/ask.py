@@ -13,7 +13,7 @@ import numpy as np
 from scaling import items
 from scaling.checked import ConfigError
 from scaling.data.tokens import DataError
-from scaling.evaluate import perplexity
+from scaling.evaluate import extraction, perplexity
 from scaling.evaluate.asked import Asked
 from scaling.evaluate.questions import END, Question, of_task
 from scaling.evaluate.score import ScoreError, Scorer
@@ -23,6 +23,7 @@ from scaling.record import Store, StoreError
 from scaling.trained import Trained
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]  # tokens of a context, and of what follows
+WHOLE = (perplexity.TASK, extraction.TASK)  # tasks about what the run has read, without shots
 
 
 def ask(of: Trained, store: Store, asked: Asked, *, only_missing: bool = False) -> tuple[dict[str, float], list[str]]:
@@ -36,7 +37,7 @@ def ask(of: Trained, store: Store, asked: Asked, *, only_missing: bool = False) 
     wrong = []
     for task in asked.tasks:
         for shots in asked.shots or (None,):
-            if task == perplexity.TASK and shots:
+            if task in WHOLE and shots:
                 continue  # has none
             try:
                 name, used, rows = rows_of(of, scorer, store, task, shots, asked, there)
@@ -58,6 +59,8 @@ def rows_of(
         name = perplexity.name(asked.tokens)
         done = (items.file_name(name), 0) in there
         return name, 0, [] if done else perplexity.rows(of, scorer, store, asked.tokens, asked.items)
+    if task == extraction.TASK:
+        return task, 0, [] if (task, 0) in there else extraction.rows(of, scorer, asked.items)
     asked_now = of_task(task, shots, seed=asked.seed, count=asked.items)
     first = asked_now[0]
     if (items.file_name(first.task), first.shots) in there:
@@ -166,7 +169,7 @@ def missing(store: Store, run: str, step: int, asked: Asked) -> bool:
         if shots is not None
         else items.file_name(Path(task).stem if task.endswith(".jsonl") else task) not in known
         for task, shots in tasks
-        if not (task == perplexity.TASK and shots)
+        if not (task in WHOLE and shots)
     )
 
 

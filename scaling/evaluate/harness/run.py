@@ -1,0 +1,181 @@
+"""Benchmarks asked of a trained run, one after the other: what goes wrong in one is a line, and the others go on."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from scaling import items
+from scaling.checked import Checked, ConfigError, require
+from scaling.evaluate.harness.local import TASKS, read
+from scaling.evaluate.score import ScoreError, Scorer
+from scaling.record import write_atomic
+
+CODE = ("humaneval",)  # tasks whose answers are programs: always by our own YAML, which runs none
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked(Checked):
+    """Which tasks; path: folder of their JSON lines, None: from the hub; limit: questions of each, 0: all.
+
+    samples: programs beside the greedy one, at a temperature; run_code: run them (scaling/evaluate/sandbox.py).
+    """
+
+    tasks: tuple[str, ...]
+    path: str | None = None
+    limit: int = 0
+    shots: int | None = None
+    samples: int = 0
+    temperature: float = 0.8
+    run_code: bool = False
+    seed: int = 0
+
+    def check(self) -> None:
+        require(bool(self.tasks), "--harness: name a task, as mmlu,gsm8k")
+        require(self.limit >= 0, f"--limit {self.limit}: must be 0 (all) or more")
+        require(self.shots is None or self.shots >= 0, f"--shots {self.shots}: must be 0 or more")
+        require(self.samples >= 0, f"--samples {self.samples}: must be 0 or more")
+        require(self.temperature > 0, f"--temperature {self.temperature}: must be above 0")
+
+
+@dataclass
+class Found:
+    """scores by task/metric; a line for each task that went wrong; files of items."""
+
+    scores: dict[str, float] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+
+
+def ask(scorer: Scorer, folder: Path, asked: Asked) -> Found:
+    """Asks everything; items go to `folder`. ConfigError where the harness is not installed."""
+    if asked.path is not None:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    try:
+        with quiet():
+            import lm_eval  # noqa: F401
+    except ImportError:
+        raise ConfigError("--harness needs the [harness] extra: pip install 'scaling[harness]'") from None
+    found = Found()
+    for task in dict.fromkeys(asked.tasks):
+        try:
+            scores, files = one(scorer, folder, task, asked)
+            found.scores |= scores
+            found.files += files
+        except (ConfigError, ScoreError, OSError) as error:
+            said = " ".join(str(error).split())[:400]
+            found.wrong.append(said if task in said else f"task {task}: {said}")
+    return found
+
+
+def one(scorer: Scorer, folder: Path, task: str, asked: Asked) -> tuple[dict[str, float], list[Path]]:
+    """A task's scores (of a group also those of its parts), and its items' files."""
+    from scaling.evaluate.harness.model import Run
+    from scaling.evaluate.harness.rows import rows_of
+
+    model = Run(scorer, asked.seed)
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch, quiet():
+        said = evaluated(model, task, asked, Path(scratch))
+    out: dict[str, float] = {}
+    files = []
+    for name, samples in said["samples"].items():
+        shots = int(said["n-shot"].get(name) or 0)
+        rows, more = rows_of(model, name, shots, scorer.of.step, samples, asked)
+        files.append(items.write(folder, name, shots, scorer.of.step, rows))
+        out |= {f"{items.label(name, shots)}/{metric}": value for metric, value in more.items()}
+    for name, values in {**said["results"], **said.get("groups", {})}.items():
+        label = items.label(name, int(said["n-shot"].get(name) or 0))
+        out |= {f"{label}/{metric}": value for metric, value in metrics(values)}
+    return out, files
+
+
+def metrics(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
+    """The harness's `acc,none` as acc; what is no finite number is left out."""
+    for key, value in values.items():
+        metric, comma, how = key.partition(",")
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        if comma and number and not metric.endswith("_stderr") and metric != "bypass":
+            yield metric if how == "none" else f"{metric}_{how}", float(value)
+
+
+def evaluated(model: Any, task: str, asked: Asked, scratch: Path) -> dict[str, Any]:
+    """What the harness says of one task."""
+    from lm_eval import simple_evaluate
+    from lm_eval.tasks import TaskManager
+
+    spec: Any = task
+    if asked.path is None and task not in CODE:
+        manager = TaskManager()
+        require(task in manager.all_tasks, f"--harness {task}: unknown to the harness: `lm-eval ls tasks` lists them")
+    else:
+        spec = described(task, asked, scratch)
+        manager = TaskManager(include_path=str(scratch / "tasks"), include_defaults=False)
+    said: Any = simple_evaluate(
+        model, tasks=[spec], num_fewshot=asked.shots, limit=asked.limit or None, bootstrap_iters=0,
+        task_manager=manager, random_seed=asked.seed, numpy_random_seed=asked.seed, fewshot_random_seed=asked.seed,
+        torch_random_seed=None,
+    )  # type: ignore[arg-type]  # fmt: skip
+    return dict(said)
+
+
+def described(task: str, asked: Asked, scratch: Path) -> str:
+    """Our own YAML of a task, over its lines as they are read here; its name."""
+    import yaml
+
+    questions, shots = read(task, Path(asked.path)) if asked.path is not None else from_hub(task)
+    config = yaml.safe_load((TASKS / f"{task}.yaml").read_text("utf-8"))
+    files = {"test": str(lines(scratch / "test.jsonl", questions))}
+    if asked.shots:
+        require(config.get("num_fewshot") != 0, f"--harness {task}: has no shots: leave --shots out")
+        require(bool(shots), f"--shots {asked.shots}: {task}.shots.jsonl is not there: shots are drawn from it")
+        require(asked.shots <= len(shots), f"--shots {asked.shots}: {task}.shots.jsonl has {len(shots)}")
+        files["shots"] = str(lines(scratch / "shots.jsonl", shots))
+        config |= {"fewshot_split": "shots"}
+        if "answer" in shots[0]:  # the whole way to it
+            config["fewshot_config"] = {"doc_to_target": "{{answer}}"}
+    if task in CODE and asked.samples:
+        config["repeats"] = 1 + asked.samples
+        config["generation_kwargs"] |= {"do_sample": True, "temperature": asked.temperature, "greedy_first": True}
+    config["dataset_kwargs"] = {"data_files": files, "cache_dir": str(scratch / "cache")}
+    write_atomic(scratch / "tasks" / f"{task}.yaml", yaml.safe_dump(config).encode())
+    return task
+
+
+def from_hub(task: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The questions of a code task, from where they are published."""
+    import datasets
+
+    from scaling.evaluate.harness.local import FORMATS
+
+    fields, order = FORMATS[task]
+    rows = datasets.load_dataset("openai/openai_humaneval", split="test")
+    return [order({name: row[name] for name in fields}, f"{task}, question {i}") for i, row in enumerate(rows)], []
+
+
+def lines(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+    import json
+
+    write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+    return path
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without what the harness and its data library say on the way, which is not for a user of ours."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        before = logging.root.manager.disable
+        logging.disable(logging.ERROR)
+        try:
+            yield
+        finally:
+            logging.disable(before)
