@@ -70,17 +70,26 @@ def show(found: list[Calibration], heart: list[Extraction], level: float) -> Non
         console.print(table)
 
     if found:
-        head = ("run", "task", "items", "accuracy", "calibration error", "if sound", "error at half", "area")
+        head: tuple[str, ...] = (
+            "run",
+            "task",
+            "items",
+            "accuracy",
+            "calibration error",
+            "if sound",
+            "error at half",
+            "area",
+        )
         printed(f"calibration ({level:.0%} intervals)", head, [row_of(one) for one in found])
     for one in heart:
-        rows = [
+        rows: list[tuple[str, ...]] = [
             (f"{t:,}", f"{k} of {n}", within(rate, (low, high)), f"{nats:.3f}")
             for t, k, n, nats, (rate, low, high) in zip(
                 one.times, one.hits, one.documents, one.nats, one.rates(level), strict=True
             )
         ]
-        head = ("times in training", "given back", "rate", "nats a token")
-        printed(f"extraction, run {one.run[:12]}, step {one.step:,}", head, rows)
+        names = ("times in training", "given back", "rate", "nats a token")
+        printed(f"extraction, run {one.run[:12]}, step {one.step:,}", names, rows)
 
 
 def row_of(one: Calibration) -> tuple[str, ...]:

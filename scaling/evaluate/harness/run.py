@@ -123,7 +123,7 @@ def evaluated(model: Any, task: str, asked: Asked, scratch: Path) -> dict[str, A
         model, tasks=[spec], num_fewshot=asked.shots, limit=asked.limit or None, bootstrap_iters=0,
         task_manager=manager, random_seed=asked.seed, numpy_random_seed=asked.seed, fewshot_random_seed=asked.seed,
         torch_random_seed=None,
-    )  # type: ignore[arg-type]  # fmt: skip
+    )  # fmt: skip
     return dict(said)
 
 
