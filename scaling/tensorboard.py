@@ -22,6 +22,7 @@ from scaling.record import Record, Store, write_atomic
 
 POINTS = 1000  # of a curve, evaluations aside: as many as TensorBoard keeps of one
 TAGS = {"loss": "loss/train", "val_loss": "loss/held-out"}  # the others are called as in the curve
+PUT_SECONDS = 30.0  # between two copies of a growing file to a store that is elsewhere
 POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected (RFC 3720, appendix B.4)
 Rows = Sequence[dict[str, float]]
 
@@ -31,7 +32,7 @@ class TensorBoard:
 
     def __init__(self, store: Store, config: RunConfig, rows: Rows) -> None:
         """Begins the file anew with the rows of the curve so far; nothing on hosts that leave writing to another."""
-        self.config = config
+        self.config, self.store = config, store
         folder = store.root / "tensorboard" / title(config)
         self.path = folder / f"events.out.tfevents.{time.time_ns() // 10**6:013d}" if store.writes else None
         if self.path is None:
@@ -40,8 +41,10 @@ class TensorBoard:
         # a reader that has seen the older file forgets its points when it comes to a start at step 0
         beginning = [event(0, text(3, "brain.Event:2")), event(0, part(7, number(1, 1)))]
         write_atomic(self.path, b"".join(map(framed, beginning)) + self.frames(rows))
+        store.put(self.path)
         for path in older:
             path.unlink(missing_ok=True)
+            store.drop(path)
 
     def add(self, rows: Rows) -> None:
         """New rows of the curve."""
@@ -51,9 +54,13 @@ class TensorBoard:
             with contextlib.suppress(FileNotFoundError), self.path.open("r+b") as file:
                 file.seek(0, os.SEEK_END)
                 file.write(data)
+                file.flush()
+                self.store.put(self.path, every=PUT_SECONDS)
 
     def end(self, record: Record) -> None:
-        """All is on disk: add keeps nothing open."""
+        """All is on disk, as add keeps nothing open; what is elsewhere too has its end now."""
+        if self.path is not None and self.path.exists():
+            self.store.put(self.path)
 
     def frames(self, rows: Rows) -> bytes:
         """The events of those rows that are points."""

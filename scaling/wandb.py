@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from pathlib import Path
 from typing import Any
 
 from scaling.config import ConfigError, Placement, RunConfig, run_id, to_dict
@@ -39,7 +40,7 @@ class Wandb:
 
     def __init__(self, store: Store, config: RunConfig, online: bool, rows: Rows, sweep: str | None) -> None:
         """Begins or resumes it with the rows so far that it has not; nothing on hosts that leave it to another."""
-        self.config, self.run = config, None
+        self.config, self.store, self.run = config, store, None
         if not store.writes:
             return
         import wandb
@@ -72,7 +73,11 @@ class Wandb:
         self.run.summary.update({"status": record.status, **{f"final/{k}": v for k, v in record.final.items()}})
         if record.status == "stopped":
             self.run.mark_preempting()
+        folder = Path(self.run.dir).parent
         self.run.finish(exit_code={"done": 0, "diverged": 0, "stopped": 75}.get(record.status, 1))
+        for path in folder.rglob("*"):
+            if path.is_file():
+                self.store.put(path)
 
 
 def figures(row: dict[str, float]) -> dict[str, Any]:

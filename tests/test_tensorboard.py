@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from scaling.pack import train_pack
 from scaling.record import Store
 from scaling.tensorboard import POINTS, TensorBoard, masked
 
+# TensorBoard reads files by TensorFlow where that is installed; told that there is none, by itself, and at once
+sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
 accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
 
