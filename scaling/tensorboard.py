@@ -2,7 +2,7 @@
 
 `tensorboard --logdir STORE/tensorboard` shows them. The file's points are a function of the curve alone: every step of
 a short run, some POINTS of a long one, and each evaluation. A run that is taken in hand again gets a new file with all
-its points so far, and the old one goes: no point is there twice.
+its points so far, and the old one is emptied: no point is there twice.
 
 The format is written here: records framed as TFRecord, each an Event (tensorflow/core/util/event.proto), of which we
 need six fields. The libraries that write it import torch where it is installed, or half a second of other things.
@@ -16,6 +16,7 @@ import os
 import struct
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from scaling.config import RunConfig, run_id
 from scaling.record import Record, Store, write_atomic
@@ -43,16 +44,15 @@ class TensorBoard:
         write_atomic(self.path, b"".join(map(framed, beginning)) + self.frames(rows))
         store.put(self.path)
         for path in older:
-            path.unlink(missing_ok=True)
-            store.drop(path)
+            _retire(store, path)
 
     def add(self, rows: Rows) -> None:
         """New rows of the curve."""
         data = self.frames(rows)
         if self.path is not None and data:
-            # gone: another process has taken the run over and begun a file of its own
             with contextlib.suppress(FileNotFoundError), self.path.open("r+b") as file:
-                file.seek(0, os.SEEK_END)
+                if not file.seek(0, os.SEEK_END):  # retired: another process has taken the run over
+                    return
                 file.write(data)
                 file.flush()
                 self.store.put(self.path, every=PUT_SECONDS)
@@ -66,6 +66,16 @@ class TensorBoard:
         """The events of those rows that are points."""
         kept = [row for row in rows if is_point(self.config, row)]
         return b"".join(framed(event(int(row["step"]), part(5, summary(row)))) for row in kept)
+
+
+def _retire(store: Store, path: Path) -> None:
+    """Empties an older file, and takes away one that is empty: a reader that is at it would be lost without it."""
+    if path.stat().st_size:
+        path.write_bytes(b"")
+        store.put(path)
+    else:
+        path.unlink(missing_ok=True)
+        store.drop(path)
 
 
 def title(config: RunConfig) -> str:
