@@ -179,8 +179,7 @@ def _best(task: Task, scale: np.ndarray, kept: np.ndarray) -> np.ndarray:
 def _curve(
     task: Task, one: Measure, at: np.ndarray, scale: np.ndarray, kept: np.ndarray, level: float, seed: int
 ) -> Curve:
-    rows = [np.flatnonzero((scale == s) & kept) for s in np.unique(scale[kept])]
-    rows.sort(key=lambda r: float(at[r].mean()))
+    rows = [np.flatnonzero((scale == s) & kept) for s in np.unique(scale[kept])]  # in order: a loss falls
     means = np.array([one.mean[r].mean() for r in rows])
     intervals = np.array([_interval(one, r, level, seed) for r in rows])
     return Curve(one.name, np.array([at[r].mean() for r in rows]), means, intervals, np.array([len(r) for r in rows]))

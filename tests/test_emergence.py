@@ -134,6 +134,11 @@ def test_a_store_is_read_item_by_item(study: emergence.Study) -> None:
     json.dumps(study.to_json(), allow_nan=False)
 
 
+def test_a_curve_over_loss_begins_at_the_worst(store: Path) -> None:
+    one = emergence.study(store, x="L").findings[0]
+    assert one.score is not None and (np.diff(one.score.x) < 0).all() and one.score.mean[0] < one.score.mean[-1]
+
+
 def test_metrics_of_a_store_agree_with_one_another(study: emergence.Study) -> None:
     task = study.findings[0].task
     found = task.measures
