@@ -15,7 +15,7 @@ from scaling.evaluate import FAMILIES
 
 SPLITS = ("train", "held-out")
 HELD_OUT = 0.1  # share of the questions, by hash
-TRIES = 20  # draws for a new question, at most; of few questions all are found
+TRIES = 20  # draws in vain for each question found: there are no others
 NONE = 5000  # draws outside a split: there is nothing in it
 END = "\n"  # after every answer
 Whole = Callable[[int], int]  # a whole number in [0, n)
@@ -110,11 +110,11 @@ def draws(name: str, difficulty: int, split: str, seed: int | str) -> Iterator[I
 def items(name: str, difficulty: int, split: str, seed: int | str, count: int) -> list[Item]:
     """That many different questions, or all that were found where there are fewer."""
     found: dict[str, Item] = {}
-    vain, most = 0, max(500, TRIES * count)
+    vain = 0
     for item in draws(name, difficulty, split, seed):
         vain = vain + 1 if item.key in found else 0
         found.setdefault(item.key, item)
-        if len(found) == count or vain == most:
+        if len(found) == count or vain >= max(500, TRIES * len(found)):
             break
     return list(found.values())
 
