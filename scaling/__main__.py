@@ -9,9 +9,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from typing import Any
 
 STOPPED = 75  # saved after a signal: run the same command again
+SAME = 2.0  # seconds within which a signal is the first one come by another way: clusters tell parent and child
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -144,12 +146,15 @@ def train(args: argparse.Namespace) -> int:
 def stopper() -> list[int]:
     """A list that a signal is added to; a second one ends the process at once."""
     asked: list[int] = []
+    heard: list[float] = []
 
     def ask(number: int, _: Any) -> None:
-        if asked:  # a second signal does not wait
+        if heard and time.monotonic() - heard[0] > SAME:  # a second signal does not wait
             os._exit(128 + number)
-        asked.append(number)
-        print("stopping after this step (again: at once, without saving)", file=sys.stderr)
+        if not heard:
+            heard.append(time.monotonic())
+            asked.append(number)
+            print("stopping after this step (again: at once, without saving)", file=sys.stderr)
 
     signal.signal(signal.SIGTERM, ask)
     signal.signal(signal.SIGINT, ask)

@@ -208,3 +208,14 @@ def test_a_job_that_somebody_cancels_ends_the_launch_and_is_not_submitted_again(
     said = said_by_end(launcher)
     assert launcher.returncode == 75 and statuses(tmp_path) == ["stopped", "waiting", "waiting", "waiting"], said
     assert begun(tmp_path) == 1
+
+
+def test_one_run_over_two_nodes(cluster: None, real_store: Store, capsys: pytest.CaptureFixture[str]) -> None:
+    corpus = read(real_store)
+    options = {**FAST, "nodes": "2"}
+    done = launch(
+        real_store, "small", real_grid(corpus)[:1], corpus, engine_name="slurm", engine_options=options
+    )  # fmt: skip
+    assert done == 0, capsys.readouterr().err
+    (record,) = real_store.records()
+    assert record.status == "done" and record.about["hosts"] == 2 and record.about["devices"] == 2

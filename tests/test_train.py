@@ -226,11 +226,27 @@ def test_sigterm_saves_and_exits_75(store: Store, other: Store, tiny: RunConfig,
     child = process(config, store, tmp_path)
     wait_for(child, "step")
     child.send_signal(signal.SIGTERM)
+    time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)  # the same, passed on by a parent that was told too
     child.communicate(timeout=60)
     assert child.returncode == 75
     record = store.read(run_id(config))
     assert record is not None and record.status == "stopped"
     assert list((store.run_dir(run_id(config)) / "checkpoints").glob("[0-9]*"))
+
+
+def test_a_second_signal_ends_it_at_once_but_not_the_same_one_that_comes_twice() -> None:
+    code = (
+        "import os, signal, time, scaling.__main__ as door\n"
+        "door.SAME = 0.2\n"
+        "asked = door.stopper()\n"
+        "for wait in (0.02, 0.3, 0.0):\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(wait)\n"
+        "    print(len(asked), flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (done.stdout.split(), done.returncode) == (["1", "1"], 128 + signal.SIGTERM)
 
 
 def test_a_launcher_that_is_gone_stops_the_run_with_its_state_saved(
