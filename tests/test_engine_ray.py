@@ -185,7 +185,7 @@ def test_crashes_are_counted_an_interrupt_saves_and_the_next_launch_goes_on(clus
     (tmp_path / "pace").write_text("0")
     (tmp_path / "behave.json").write_text(json.dumps({IDS[1]: "die"}))
     said = said_by_end(again := start(cluster, store, restarts="1"))
-    assert again.returncode == 1 and "attempt 1 of 2" in said, said
+    assert again.returncode == 1 and "killed by SIGKILL, 2 times: about to run out of memory" in said, said
     found = {name: record for name in IDS if (record := store.read(name))}
     assert [found[name].status for name in IDS] == ["done", "failed", "done", "done"]
     assert found[IDS[1]].about["log"][-1] == "about to run out of memory"
