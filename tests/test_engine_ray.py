@@ -65,10 +65,12 @@ sys.exit(launch(store, "grid", grid(), CORPUS, engine_name="ray", command=TRAINE
 NODE = """
 import sys
 from ray.cluster_utils import Cluster
-short = {"health_check_initial_delay_ms": 500, "health_check_period_ms": 500, "health_check_timeout_ms": 500,
-         "health_check_failure_threshold": 2}
-of = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, "_system_config": short})
-second = of.add_node(num_cpus=1)
+short = {"health_check_initial_delay_ms": 1000, "health_check_period_ms": 1000, "health_check_timeout_ms": 5000,
+         "health_check_failure_threshold": 3}
+head = {"num_cpus": 1, "include_dashboard": False, "_system_config": short, "wait": False}
+of = Cluster(initialize_head=True, head_node_args=head)
+second = of.add_node(num_cpus=1, wait=False)
+of.wait_for_nodes(timeout=240)  # on a busy machine its own half minute is short
 print(of.address, second.node_id, flush=True)
 for line in sys.stdin:
     if line == "lose\\n":
