@@ -68,8 +68,7 @@ def test_a_run_that_kills_its_process_has_its_attempts_over_all_nodes_and_fails_
 def test_a_launcher_that_asks_has_the_runs_saved_and_the_next_node_goes_on(store: Store) -> None:
     (store.root / "pace").write_text("0.01")
     (work,) = works(store)
-    asked = iter([None, None, Asked("time")])
-    assert keep(work, lambda: next(asked)) == AGAIN
+    assert keep(work, lambda: Asked("time") if len(store.curve(IDS[0])) > 2 else None) == AGAIN
     assert statuses(store) == ["stopped", "waiting", "waiting", "waiting"]
     (store.root / "pace").write_text("0")
     work.stop.touch()
@@ -87,6 +86,7 @@ def test_a_trainer_that_was_told_is_not_told_twice(store: Store) -> None:
         "heard = []\n"
         "signal.signal(signal.SIGTERM, lambda *_: (heard.append(1), len(heard) > 1 and sys.exit(3)))\n"
         f"print({step!r}, flush=True)\n"
+        f"open({str(store.root / 'ready')!r}, 'w').close()\n"
         "while not heard: time.sleep(0.01)\n"
         "time.sleep(1.2)\n"
         "sys.exit(75)\n"
@@ -94,7 +94,8 @@ def test_a_trainer_that_was_told_is_not_told_twice(store: Store) -> None:
     (work,) = works(store, command=(sys.executable, "-c", script))
 
     def told() -> Iterator[Asked | None]:
-        yield None
+        while not (store.root / "ready").exists():
+            yield None
         os.kill(child(), signal.SIGTERM)  # as SLURM does, to every process of a job
         while True:
             yield Asked("ended", told=True)
