@@ -136,6 +136,29 @@ def noted(store: Store, sweep: str) -> list[dict[str, Any]]:
     ]
 
 
+def stepping_on_second(of: TwoNodes, store: Store, sweep: str) -> list[int]:
+    """Trainers on the second node that are at their steps."""
+    keepers = {line["pid"] for line in noted(store, sweep) if line.get("node") == of.second}
+    running = [r for r in store.records() if r.status == "running" and store.last_row(r.run_id)]
+    return [r.about["pid"] for r in running if parent(r.about["pid"]) in keepers]
+
+
+@pytest.mark.slow
+def test_the_work_of_a_lost_node_goes_to_the_other_and_counts_as_no_crash(cluster: TwoNodes, tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    (tmp_path / "pace").write_text("0.05")
+    launcher = start(cluster, store)
+    wait_for(lambda: stepping_on_second(cluster, store, "grid"), 120)
+    (trainer,) = stepping_on_second(cluster, store, "grid")
+    cluster.lose()
+    os.kill(trainer, signal.SIGKILL)  # what a lost node runs is lost with it
+    (tmp_path / "pace").write_text("0")
+    said = said_by_end(launcher)
+    assert launcher.returncode == 0 and "4 done of 4 runs" in said and "attempt" not in said, said
+    begun = [line["node"] for line in noted(store, "grid") if line["event"] == "began"]
+    assert len(begun) == 3 and begun.count(cluster.second) == 1
+
+
 @pytest.mark.slow
 def test_a_node_lost_in_mid_sweep_loses_nothing(
     cluster: TwoNodes, real_store: Store, tmp_path_factory: pytest.TempPathFactory
@@ -148,11 +171,8 @@ def test_a_node_lost_in_mid_sweep_loses_nothing(
     launcher = start(cluster, real_store, real=True)
 
     def on_second() -> list[int]:
-        """Trainers on the second node that are at their steps."""
         assert launcher.poll() is None, launcher.communicate()[1]
-        keepers = {line["pid"] for line in noted(real_store, "small") if line.get("node") == cluster.second}
-        running = [r for r in real_store.records() if r.status == "running" and real_store.last_row(r.run_id)]
-        return [r.about["pid"] for r in running if parent(r.about["pid"]) in keepers]
+        return stepping_on_second(cluster, real_store, "small")
 
     wait_for(on_second, 120)
     (trainer,) = on_second()
