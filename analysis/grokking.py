@@ -116,6 +116,13 @@ class Grokking:
     def verdict(self) -> list[str]:
         """One line: whether grokking was seen, and where most."""
         seen = [cell for cell in self.cells if cell.verdict == "grokking"]
+        late = [(cell.ratio[0], cell) for cell in self.cells if cell.ratio is not None and cell.ratio[0] >= LATE]
+        if late and not seen:
+            times, best = max(late, key=lambda pair: pair[0])
+            return [
+                f"cannot say: at fraction {best.fraction:.3g} and weight decay {best.decay:g} generalising took "
+                f"{times:.3g} times the steps of learning, which {len(best.runs)} seeds do not settle: launch more"
+            ]
         if not seen:
             return [
                 f"grokking not seen: in no cell does generalising take {LATE:g} times the steps of learning or more"

@@ -91,6 +91,7 @@ def test_one_seed_says_no_interval_and_a_run_that_never_came_to_it_is_no_number(
             store.write(dataclasses.replace(record, status="failed"))
     found = grokking(grokked).to_json()
     assert all("interval" not in cell["learned"] and cell["seeds"] == [0] for cell in found["cells"])
+    assert found["verdict"][0].startswith("cannot say: at fraction 0.3 and weight decay 1 generalising took")
     late = [cell for cell in found["cells"] if cell["generalised"]["runs"] == 0]
     assert late and all("steps" not in cell["generalised"] and "ratio" not in cell for cell in late)
 

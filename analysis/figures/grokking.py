@@ -38,6 +38,7 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
     fig, (left, right) = style.panels(width, 1, 2, height=2.5, ratios=(1.25, 1.0))
     _curves(left, found.shown)
     _delays(right, found)
+    style.legend_below(fig, left, 2)
     return fig
 
 
@@ -50,7 +51,6 @@ def _curves(axes: Axes, cell: Cell) -> None:
     first = min(int(run.steps[0]) for run in cell.runs)
     axes.set(xlim=(first, cell.steps), ylim=(-0.02, 1.04), xlabel="Steps", ylabel="Accuracy")
     axes.axhline(GENERALISED, color=style.GREY, linewidth=0.6, linestyle=":")
-    axes.legend(loc="center left", bbox_to_anchor=(0.0, 0.62))
     axes.set_title(f"{cell.fraction:.2g} of the equations, weight decay {cell.decay:g}", fontsize=8.5, pad=4)
     style.log_axes(axes, y=False)
 
