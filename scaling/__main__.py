@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> int:
     distributed.add_arguments(p)
 
     p = doors.add_parser("prepare", help="a corpus to a token file, once")
-    from scaling.data import prepare
+    from scaling.commands import prepare
 
     prepare.add_arguments(p)
 

@@ -1,8 +1,10 @@
 """Shared ground: a corpus of real text in a store, and the smallest run that is still a run."""
 
 import os
+import resource
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,11 @@ def command(*words: object, timeout: float = 240, **more: object) -> subprocess.
     env = {**os.environ, "XLA_FLAGS": "", **{k: str(v) for k, v in more.items()}}
     line = [sys.executable, "-m", *map(str, words)]
     return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, timeout=timeout, check=False)
+
+
+def processor_seconds(call: Callable[[], object]) -> float:
+    """Of the processes that a call starts and waits for: what they take on a machine that does nothing else."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    call()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

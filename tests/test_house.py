@@ -2,13 +2,12 @@
 
 import ast
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, command
+from conftest import ROOT, command, processor_seconds
 
 ALLOWED = {  # which rooms of our own a room may import, by prefix
     "scaling": ("scaling",),
@@ -55,16 +54,7 @@ def test_help_loads_nothing_heavy_and_answers_at_once(room: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
-    best = min(timed(room) for _ in range(3))
-    assert best < 0.5
-
-
-def timed(room: str) -> float:
-    """Processor seconds of --help: what it takes on a machine that does nothing else."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    assert command(room, "--help").returncode == 0
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert min(processor_seconds(lambda: command(room, "--help")) for _ in range(3)) < 0.5
 
 
 def test_count_writes_the_contract() -> None:

@@ -1,11 +1,9 @@
-"""`python -m scaling prepare CORPUS`: a corpus to a token file, once; after that nothing imports TensorFlow."""
+"""A corpus to a token file, once; after that nothing imports TensorFlow."""
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
-import json
 import sys
 import tempfile
 import time
@@ -15,10 +13,8 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from scaling.data import CORPORA
 from scaling.data.corpus import Text, Tokens, held_out, open_corpus
-from scaling.data.tokens import CHUNK, TokenFile, open_tokens, pack, token_type, write_tokens
-from scaling.record import open_store
+from scaling.data.tokens import CHUNK, pack, token_type, write_tokens
 
 END = 20  # one part in so many of a stream, its end, is held out
 FEW = 100  # documents: with fewer, a split by hash would be a lottery
@@ -27,39 +23,6 @@ SPEAK = 30.0  # seconds between lines of progress where nobody watches a termina
 Split = Callable[[bool], Iterator[np.ndarray]]  # held out or not -> token arrays; to be read in that order, once
 Document = tuple[bool, np.ndarray]  # held out or not, tokens
 Item = TypeVar("Item")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
-    parser.add_argument("corpus", metavar="CORPUS", help=f"{', '.join(CORPORA)}: kind:argument,key=value,...")
-    parser.add_argument("--store", required=True, metavar="DIR")
-    parser.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
-    parser.add_argument("--json", action="store_true")
-
-
-def run(args: argparse.Namespace) -> int:
-    """Prepares and says what came of it."""
-    store = open_store(args.store)
-    store.fetch_tokens()
-    tokens = open_tokens(prepare(args.corpus, store.token_files, tokenizer=args.tokenizer))
-    store.put_tokens()
-    if args.json:
-        print(json.dumps(describe(tokens)))
-    else:
-        print(
-            f"{tokens.path}\n  {tokens.counts[0]:,} training and {tokens.counts[1]:,} validation tokens of "
-            f"{tokens.documents:,} documents, vocabulary {tokens.vocab}\n  data.tokens = {tokens.content_hash}"
-        )
-    return 0
-
-
-def describe(tokens: TokenFile) -> dict[str, object]:
-    """What `--json` prints."""
-    return {
-        "path": str(tokens.path), "tokens": tokens.content_hash, "corpus": tokens.corpus,
-        "tokenizer": tokens.tokenizer, "vocab": tokens.vocab, "eod": tokens.eod, "train": tokens.counts[0],
-        "validation": tokens.counts[1], "documents": tokens.documents, "facts": tokens.facts,
-    }  # fmt: skip
 
 
 def prepare(spec: str, folder: Path, *, tokenizer: str = "bytes") -> Path:

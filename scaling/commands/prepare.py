@@ -1,0 +1,49 @@
+"""`python -m scaling prepare CORPUS`: a corpus to a token file."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING
+
+from scaling.data import CORPORA
+from scaling.record import open_store
+
+if TYPE_CHECKING:
+    from scaling.data.tokens import TokenFile
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The command's arguments."""
+    parser.add_argument("corpus", metavar="CORPUS", help=f"{', '.join(CORPORA)}: kind:argument,key=value,...")
+    parser.add_argument("--store", required=True, metavar="DIR")
+    parser.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
+    parser.add_argument("--json", action="store_true")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prepares and says what came of it."""
+    from scaling.data.prepare import prepare
+    from scaling.data.tokens import open_tokens
+
+    store = open_store(args.store)
+    store.fetch_tokens()
+    tokens = open_tokens(prepare(args.corpus, store.token_files, tokenizer=args.tokenizer))
+    store.put_tokens()
+    if args.json:
+        print(json.dumps(describe(tokens)))
+    else:
+        print(
+            f"{tokens.path}\n  {tokens.counts[0]:,} training and {tokens.counts[1]:,} validation tokens of "
+            f"{tokens.documents:,} documents, vocabulary {tokens.vocab}\n  data.tokens = {tokens.content_hash}"
+        )
+    return 0
+
+
+def describe(tokens: TokenFile) -> dict[str, object]:
+    """What `--json` prints."""
+    return {
+        "path": str(tokens.path), "tokens": tokens.content_hash, "corpus": tokens.corpus,
+        "tokenizer": tokens.tokenizer, "vocab": tokens.vocab, "eod": tokens.eod, "train": tokens.counts[0],
+        "validation": tokens.counts[1], "documents": tokens.documents, "facts": tokens.facts,
+    }  # fmt: skip
