@@ -44,7 +44,7 @@ def test_scores_are_the_models_own_loss(scorer: Scorer) -> None:
     tokens = np.array(drawn(*[scorer.context + 1] * 3))
     tokens[:, 10] = 0
     evaluate = jax.jit(functions(shape_of(scorer.of.config, Placement(), AXES)).evaluate)
-    loss = evaluate(jax.device_get(scorer.of.params), jnp.asarray(tokens, jnp.int32))
+    loss = evaluate(jax.device_get(scorer.of.params), jnp.asarray(tokens, jnp.int32))["loss"]
     logp = [one.logp for one in scorer.continuations([(row[:1], row[1:]) for row in tokens])]
     np.testing.assert_allclose(-np.mean(logp, axis=1), loss, rtol=1e-5)
     assert logp[0].dtype == np.float32 and np.ptp(loss) > 1e-3
