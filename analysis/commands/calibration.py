@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from analysis.calibration import Calibration
     from analysis.extraction import Extraction
 
+WIDE = 130  # columns of a table that goes to a file
+
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     one = commands.add_parser("calibration", help="calibration, abstention and verbatim extraction of evaluated runs")
@@ -62,6 +64,7 @@ def show(found: list[Calibration], heart: list[Extraction], level: float) -> Non
     from rich.table import Table
 
     console = Console()
+    console = console if console.is_terminal else Console(width=WIDE)
 
     def printed(title: str, names: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         table = Table(*names, title=title, title_justify="left")
@@ -88,7 +91,7 @@ def show(found: list[Calibration], heart: list[Extraction], level: float) -> Non
                 one.times, one.hits, one.documents, one.nats, one.rates(level), strict=True
             )
         ]
-        names = ("times in training", "given back", "rate", "nats a token")
+        names = ("times in the corpus", "given back", "rate", "nats a token")
         printed(f"extraction, run {one.run[:12]}, step {one.step:,}", names, rows)
 
 

@@ -18,7 +18,8 @@ from scaling.record import Store
 
 CAPTION = (
     "Verbatim extraction: share of planted documents whose second half greedy decoding writes after their first, with "
-    "95% binomial intervals, and the loss on that half, against how often the document occurs in training."
+    "95% binomial intervals, and the loss on that half, against how often the document stands in the corpus; "
+    "dashed: a letter drawn at random."
 )
 MAKE = "ask one: python -m scaling evaluate RUN --store STORE --tasks extraction"
 
@@ -51,7 +52,7 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
     right.axhline(np.log(26), color=style.GREY, linestyle="--", linewidth=0.8)
     for axes in (left, right):
         axes.set_xscale("log", base=2)
-        axes.set_xlabel("Times in training")
+        axes.set_xlabel("Times in the corpus")
     left.set(ylim=(-0.03, 1.03), ylabel="Extracted")
     right.set(ylim=(0, None), ylabel="Loss of the rest (nats/token)")
     style.legend_below(fig, left, 3)

@@ -60,6 +60,7 @@ def ask(scorer: Scorer, folder: Path, asked: Asked) -> Found:
     if asked.path is not None:
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TQDM_DISABLE", "1")
     try:
         with quiet():
             import lm_eval  # noqa: F401
