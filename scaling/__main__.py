@@ -169,7 +169,7 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
         logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = lambda _: None
 
-    from scaling import distributed, lease, memory
+    from scaling import distributed, lease, memory, starting
     from scaling.commands import evaluate, pack, turns
     from scaling.config import run_id
     from scaling.progress import speaker
@@ -177,6 +177,7 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
     from scaling.train import train as train_one
 
     memory.keep()
+    starting.note()
     if args.pack is not None:
         one = argparse.Namespace(**{**vars(args), "pack": None})
         return pack.run(args, configs, placed, asked, lambda rest: train_all(one, rest, placed, asked))

@@ -229,6 +229,7 @@ class Placement(Checked):
     scan: bool | None = None  # one compiled layer, looped; None: on accelerators only
     remat: str = "none"  # what the backward pass computes again: nothing, all but products with weights (dots), or all
     microbatch: int = 0  # sequences computed at once, whose gradients are summed; 0: the whole batch
+    block: int = 0  # steps of one dispatch, of one device; 0: as many as pay; see scaling/blocks.py
     attention: str = "auto"  # kernel: the hardware's own where it fits, else xla; see scaling/models/kernels.py
     compile_cache: bool = True  # keep compiled programs for later processes; see scaling/compile_cache.py
     save_seconds: float = 300.0  # between checkpoints
@@ -246,7 +247,7 @@ class Placement(Checked):
         one_of("Placement.remat", self.remat, REMATS)
         one_of("Placement.attention", self.attention, ATTENTIONS)
         one_of("Placement.wandb", self.wandb, WANDB)
-        not_negative(self, "data", "run", "microbatch", "save_seconds")
+        not_negative(self, "data", "run", "microbatch", "block", "save_seconds")
         positive(self, "fsdp", "tensor", "expert")
 
 

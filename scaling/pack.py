@@ -231,7 +231,7 @@ def land(pack: Pack) -> None:
     for place, step in flight.items():
         if (run := pack.runs.get(place)) is None:  # taken over by another process
             continue
-        run.flight = (step, {name: values_R[place] for name, values_R in figures.items()})
+        run.flight = (step, 1, {name: values_R[place] for name, values_R in figures.items()})
         try:
             train.land(run)
         except Diverged as error:

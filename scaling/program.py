@@ -10,7 +10,7 @@ import functools
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -18,7 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from scaling import compile_cache, memory, optim, shard
+from scaling import blocks, compile_cache, memory, optim, shard
 from scaling.config import ConfigError, ModelConfig, OptimizerConfig, Placement, RunConfig
 from scaling.evaluate.loss import sequence_scores, training_loss
 from scaling.models.encoder import EncoderDecoder
@@ -36,6 +36,7 @@ class Program:
 
     tokens: int32 (B, X), X columns of config.data.parts; scores: `loss` (B,), nats a token, and of answers `accuracy`
     (B,), whether all of it is right; lr: float32 scalar. `step` takes over the state it is given.
+    One whose block is more than 1 does several: see blocks.looped.
     """
 
     mesh: Mesh
@@ -45,6 +46,7 @@ class Program:
     step: Any
     evaluate: Any
     compile_seconds: float
+    block: int = field(default=1, kw_only=True)  # steps of one dispatch
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Shape:
     document_end: int | None
     attention: str  # kernel: of kernels.KERNELS
     microbatches: int = 1  # that a batch is computed in, one after the other
+    block: int = 1  # steps of one dispatch
 
 
 def compute_dtype(precision: str) -> str:
@@ -102,8 +105,11 @@ def microbatches(config: RunConfig, placement: Placement, axes: tuple[int, ...])
     return config.batch // size
 
 
-def program(config: RunConfig, placement: Placement) -> tuple[Program, bool]:
-    """The program of a run, and whether it was compiled now (else it was there already)."""
+def program(config: RunConfig, placement: Placement, *, in_blocks: bool = False) -> tuple[Program, bool]:
+    """The program of a run, and whether it was compiled now (else it was there already).
+
+    in_blocks: its step does as many as pay in one dispatch.
+    """
     compile_cache.use(placement)
     mesh = shard.make_mesh(placement)
     shard.check_batch(mesh, config.batch)
@@ -111,6 +117,8 @@ def program(config: RunConfig, placement: Placement) -> tuple[Program, bool]:
     if config.model.kind != "decoder" and placement.attention not in ("auto", "xla"):
         raise ConfigError(f"Placement.attention = {placement.attention!r}: an encoder's is 'xla': leave it out")
     shape = shape_of(config, placement, tuple(mesh.shape[a] for a in shard.MESH))
+    if in_blocks:
+        shape = dataclasses.replace(shape, block=blocks.block_of(config, placement, mesh.size))
     before = _compile.cache_info().misses
     compiled = _compile(shape)
     return compiled, _compile.cache_info().misses > before
@@ -243,11 +251,20 @@ def arguments(shape: Shape, mesh: Mesh, of: Functions) -> tuple[State, jax.Shape
 
 def lower_step(shape: Shape, mesh: Mesh) -> jax.stages.Lowered:
     """The step for a mesh of devices, which need not be here, to be compiled."""
-    of = functions(shape)
+    of, whole = functions(shape), NamedSharding(mesh, PartitionSpec())
     abstract, tokens, rate = arguments(shape, mesh, of)
-    out = (jax.tree.map(lambda leaf: leaf.sharding, abstract), NamedSharding(mesh, PartitionSpec()))
+    taken: tuple[jax.ShapeDtypeStruct, ...] = (tokens, rate)
+    step = of.step
+    if shape.block > 1:
+
+        def several(leaf: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct((shape.block, *leaf.shape), leaf.dtype, sharding=whole)
+
+        count = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
+        taken, step = (several(tokens), several(rate), count), blocks.looped(of.step, shape.block)
+    out = (jax.tree.map(lambda leaf: leaf.sharding, abstract), whole)
     with jax.set_mesh(mesh):
-        return jax.jit(of.step, donate_argnums=0, out_shardings=out).lower(abstract, tokens, rate)
+        return jax.jit(step, donate_argnums=0, out_shardings=out).lower(abstract, *taken)
 
 
 def scratch(shape: Shape, mesh: Mesh) -> int:
@@ -275,4 +292,5 @@ def _compile(shape: Shape) -> Program:
             return compiled_init(jnp.uint32(seed))
 
     seconds = time.perf_counter() - started
-    return Program(mesh, abstract, tokens.sharding, start, compiled_step, compiled_evaluate, seconds)
+    made = (mesh, abstract, tokens.sharding, start, compiled_step, compiled_evaluate, seconds)
+    return Program(*made, block=shape.block)

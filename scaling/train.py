@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from scaling import checkpoint, commit, distributed, logs, measured, shard
+from scaling import blocks, checkpoint, commit, distributed, logs, measured, shard, starting
 from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
 from scaling.data import examples, tokens
 from scaling.evaluate.asked import Asked
@@ -67,7 +67,7 @@ class Run:
     state: State = field(default_factory=dict)
     rows: Rows = field(default_factory=list)
     waited: float | None = None  # seconds that the loop stood still for a batch
-    flight: tuple[int, dict[str, jax.Array]] | None = None  # the step whose figures are still to come
+    flight: tuple[int, int, dict[str, Any]] | None = None  # first and number of the steps whose figures are to come
     written: int = 0  # rows of the curve that are on disk
     logs: list[Log] = field(default_factory=list)  # where they go beside the store
     word: distributed.Word = field(default_factory=distributed.Word)
@@ -219,6 +219,7 @@ def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
         "precision": compute_dtype(config.precision),
         "jax": jax.__version__,
         "python": platform.python_version(),
+        **starting.once(),
         **kept,
     }
 
@@ -228,9 +229,9 @@ def begin(
 ) -> tuple[Run, dict[str, Any]]:
     """The run at the newest checkpoint that loads, or at step 0; and facts for its record."""
     token_file, windows, facts = corpus(config, store)
-    compiled, fresh = program(config, placement)
+    compiled, fresh = program(config, placement, in_blocks=True)
     smaller = {
-        size: program(dataclasses.replace(config, batch=size, schedule=ScheduleConfig()), placement)
+        size: program(dataclasses.replace(config, batch=size, schedule=ScheduleConfig()), placement, in_blocks=True)
         for size, _ in config.schedule.batch_ramp
     }
     ramp = {size: one for size, (one, _) in smaller.items()}
@@ -359,35 +360,64 @@ def loop(run: Run) -> None:
 
 
 def steps(run: Run, reader: ThreadPoolExecutor) -> None:
-    """Every step that is left; the next batch is read while the device computes."""
-    config, spoken = run.config, 0.0
-    sharding = run.compiled.batch_sharding
-    coming = reader.submit(read, run, run.step, sharding)
-    for step in range(run.step, config.steps):
+    """Every step that is left; the next batches are read while the device computes."""
+    config, spoken, step = run.config, 0.0, run.step
+    coming = reader.submit(read_block, run, step)
+    while step < config.steps:
         if 0 < step == config.decay_start and run.placement.keep_branch:
             land(run)
             save(run, run.store.checkpoints, step)
         waiting = time.monotonic()
-        batch, coming = coming.result(), reader.submit(read, run, step + 1, sharding)
-        size = config.batch_at(step)
-        compiled = run.ramp.get(size, run.compiled)
-        rate = np.float32(learning_rate(config, step))
-        placed = shard.place(batch, compiled.batch_sharding, size)
-        run.waited = (run.waited or 0.0) + time.monotonic() - waiting
-        run.state, metrics = compiled.step(run.state, placed, rate)
+        batch, count = coming.result()
+        coming = reader.submit(read_block, run, step + count)
+        dispatched = dispatch(run, step, count, batch, waiting)
         land(run)
-        run.flight = (step + 1, metrics)
-        last = step + 1 == config.steps
-        if last or (config.eval.every and (step + 1) % config.eval.every == 0):
+        run.flight = (step + 1, count, dispatched)
+        step += count
+        last = step == config.steps
+        if last or (config.eval.every and step % config.eval.every == 0):
             land(run)
             run.rows[-1] |= held_out(run)
-        if run.exam is not None and step + 1 in run.exam.steps:
+        if run.exam is not None and step in run.exam.steps:
             land(run)
             examine(run)
-        if time.monotonic() - spoken > EVENT_SECONDS:
+        if run.written < len(run.rows) and time.monotonic() - spoken > EVENT_SECONDS:
             spoken = time.monotonic()
             report(run)
         pause(run, last)
+
+
+def program_at(run: Run, step: int) -> Program:
+    """The program of the step after `step` finished ones."""
+    return run.ramp.get(run.config.batch_at(step), run.compiled)
+
+
+def read_block(run: Run, step: int) -> tuple[np.ndarray, int]:
+    """The batches that follow `step` finished steps, (S, B, X) or of one step (B, X), and of how many steps they are.
+
+    A block that is cut short is filled up with zeros, which are not looked at.
+    """
+    block = program_at(run, step).block
+    count = blocks.span(run.config, step, block, run.exam.steps if run.exam is not None else ())
+    if block == 1 or not count:
+        return read(run, step, run.compiled.batch_sharding), count
+    size = run.config.batch_at(step)
+    rows = run.config.sequences(step) + np.arange(count * size, dtype=np.int64)
+    read_SBX = examples.training(run.tokens, run.config, rows).reshape(count, size, -1)
+    return np.pad(read_SBX, ((0, block - count), (0, 0), (0, 0))), count
+
+
+def dispatch(run: Run, step: int, count: int, batch: np.ndarray, waiting: float) -> dict[str, jax.Array]:
+    """Starts the next `count` steps; their figures to come. waiting: since when the loop stands still."""
+    compiled, config = program_at(run, step), run.config
+    rates = np.zeros(compiled.block, np.float32)
+    rates[:count] = [learning_rate(config, step + i) for i in range(count)]
+    given: tuple[Any, ...] = (batch, rates, np.int32(count))
+    if compiled.block == 1:
+        given = (shard.place(batch, compiled.batch_sharding, config.batch_at(step)), rates[0])
+    run.waited = (run.waited or 0.0) + time.monotonic() - waiting
+    run.state, metrics = compiled.step(run.state, *given)
+    return metrics
 
 
 def pause(run: Run, last: bool) -> None:
@@ -420,14 +450,16 @@ def read(run: Run, step: int, sharding: NamedSharding | None = None) -> np.ndarr
 
 
 def land(run: Run) -> None:
-    """Takes in the figures of the step in flight; Diverged where they are not finite."""
+    """Takes in the figures of the steps in flight; Diverged where one's are not finite."""
     if run.flight is None:
         return
-    (step, metrics), run.flight = run.flight, None
-    row = {"step": step, **{name: float(value) for name, value in metrics.items()}}
-    if not all(np.isfinite(value) for value in row.values()):
-        raise Diverged(step)
-    run.rows.append(row)
+    (first, count, metrics), run.flight = run.flight, None
+    figures = {name: np.atleast_1d(values) for name, values in jax.device_get(metrics).items()}
+    for i in range(count):
+        row = {"step": first + i, **{name: float(values[i]) for name, values in figures.items()}}
+        if not all(np.isfinite(value) for value in row.values()):
+            raise Diverged(first + i)
+        run.rows.append(row)
 
 
 def held_out(run: Run) -> dict[str, float]:

@@ -53,9 +53,15 @@ def parser() -> argparse.ArgumentParser:
         sub.add_argument("--spot", action="store_true", help="at the spot price")
         sub.add_argument("--prices", type=Path, metavar="FILE", help="your copy of sweeps/prices.json")
 
+    def add_pack(sub: argparse.ArgumentParser) -> None:
+        said = "runs of one shape trained as one program, at most (local engine; default: as many as pay)"
+        sub.add_argument("--pack", type=int, metavar="SIZE", help=said)
+        sub.add_argument("--no-pack", dest="pack", action="store_const", const=0, help="no packs, wherever it runs")
+
     planning = add("plan", "the runs of a sweep, and the whole cost", store=False)
     add_what(planning)
     add_slice(planning)
+    add_pack(planning)
     planning.add_argument("--mfu", type=float, default=0.4, help="share of the slice's peak reached (default 0.4)")
     planning.add_argument("--json", action="store_true", help="for a program to read")
 
@@ -73,6 +79,7 @@ def parser() -> argparse.ArgumentParser:
     launching.add_argument(
         "--workers", type=int, metavar="K", help="processes here at once (default: one a core of a CPU)"
     )
+    add_pack(launching)
     launching.add_argument("--separate", action="store_true", help="a process a run, nothing shared: to compare")
     launching.add_argument("--wandb", nargs="?", const="online", metavar="offline", help="to Weights & Biases too")
     launching.add_argument("--place", action="append", default=[], metavar="field=value", help="as of scaling train")
@@ -90,6 +97,12 @@ def parser() -> argparse.ArgumentParser:
     )
     add_slice(asking)
     asking.add_argument("--mfu", type=float, default=0.4, help="share of the slice's peak quoted (default 0.4)")
+    saving = add("saving", "what sharing and packs save: launched as it is and as one process a run", store=True)
+    add_what(saving)
+    saving.add_argument("--rounds", type=int, default=1, help="both ways so often, in turn; from 2 on, quoted before")
+    saving.add_argument("--workers", type=int, metavar="K", help="as of launch, of the one that shares")
+    add_pack(saving)
+    saving.add_argument("--json", action="store_true", help="for a program to read")
     following.add(commands)
     return top
 
@@ -116,6 +129,8 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_plan(args: argparse.Namespace) -> int:
     """`plan`: the table, or JSON."""
+    from sweeps import graph
+    from sweeps.engines.local import useful_pack, useful_workers
     from sweeps.pace import pace, seconds_left
     from sweeps.plan import as_json, as_text, cost
     from sweeps.quote import quote
@@ -130,10 +145,14 @@ def run_plan(args: argparse.Namespace) -> int:
         measured = pace(store) if store and left else None
         rate = left / seconds_left(planned, measured) if measured else None
         quoted = quote(left, on, args.mfu) if on else None
+        size, why = useful_pack() if args.pack is None else (args.pack, "as asked")
+        found = graph.graph([run.config for run in planned.runs], size)
+        saving = graph.saved(planned, found, useful_workers(), pace(store) if store else None)
         if args.json:
-            print(json.dumps({"sweep": args.name, **as_json(planned, rate, quoted)}, indent=1, allow_nan=False))
+            whole = {**as_json(planned, rate, quoted), "graph": graph.as_json(found, saving)}
+            print(json.dumps({"sweep": args.name, **whole}, indent=1, allow_nan=False))
         else:
-            print(as_text(planned, rate, quoted))
+            print(as_text(planned, rate, quoted, graph.as_text(found, saving, size, why)))
     return 0
 
 
@@ -214,6 +233,7 @@ def run_launch(args: argparse.Namespace) -> int:
         workers=args.workers,
         placement=placement,
         tasks=known.tasks,
+        pack=args.pack,
     )
     if status == 0 and known.found is not None:  # sweeps knows nothing of analysis but its door
         subprocess.run([sys.executable, "-m", "analysis", known.found, str(args.store)], check=False)
@@ -266,12 +286,29 @@ def run_status(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_saving(args: argparse.Namespace) -> int:
+    """`saving`: seconds both ways, how the records differ, the quote beside the measurement."""
+    from sweeps.saving import as_text, measure
+
+    store = Store(args.store)
+    store.check_writable()
+    corpus_name = args.corpus or definition(args.name).corpus
+    corpus = find_or_prepare(args.store, corpus_name, args.tokenizer)
+    words = ["--corpus", corpus_name, "--tokenizer", args.tokenizer, "--seed", str(args.seed)]
+    words += [word for setting in args.settings for word in ("--set", setting)]
+    more = [f"--{name}={value}" for name in ("workers", "pack") if (value := getattr(args, name)) is not None]
+    found = measure(store, args.name, made(args, corpus), corpus, words, more, args.rounds)
+    print(json.dumps(found, indent=1, allow_nan=False) if args.json else as_text(found))
+    return 0
+
+
 COMMANDS = {
     "list": run_list,
     "plan": run_plan,
     "check": run_check,
     "launch": run_launch,
     "status": run_status,
+    "saving": run_saving,
     "next": following.run,
 }
 

@@ -111,6 +111,7 @@ def launch(
     workers: int | None = None,
     placement: Mapping[str, Any] | None = None,
     tasks: Tasks | None = None,
+    pack: int | None = None,
 ) -> int:
     """Runs what is left of a sweep. Exit status: 0 all done or diverged, 1 some failed, 3 stopped at a cap,
     75 stopped (launch again).
@@ -118,6 +119,7 @@ def launch(
     separate: a process for each run, nothing shared. workers: processes of the local engine at once; by default as many
     as the machine is best used by, where the trainer is ours. placement: what is not as usual of it, for every run.
     tasks: what each run is asked once it is done.
+    pack: runs of one shape trained as one program, at most, of the local engine; by default as many as pay; 0: none.
     """
     chosen = engine(engine_name)
     if engine_options and chosen.dry_run is None:
@@ -130,6 +132,8 @@ def launch(
         raise SweepError(
             f"engine {engine_name}: store {store.address} is none that its machines see as a folder: mount it"
         )
+    if pack and (pack < 1 or engine_name != "local" or separate):
+        raise SweepError(f"--pack {pack}: must be 1 or more, of the local engine and without --separate")
     store.check_writable()
     with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
         todo = plan(configs, corpus, store)
@@ -153,6 +157,7 @@ def launch(
                 options["separate"] = True
             elif engine_name == "local":
                 options["workers"] = workers or (1 if command else local.useful_workers())
+                options["pack"] = (0 if command else local.useful_pack()[0]) if pack is None else pack
             job = chosen.submit(store, sweep, [run.config for run in todo.left], keep_open=(lock,), **options)
             with Display(sweep, of) as display:
                 while not job.over:

@@ -1,8 +1,8 @@
 """How long the rest of a sweep takes on the machine its store's runs were trained on.
 
 A run's seconds = what its steps and evaluations took a FLOP at its shape, what every run takes before its first step,
-and the compilation of a shape that is new to the launch. A shape the store has not seen takes the rate, in FLOP/s, of
-those nearest in FLOPs a step. A process takes a while to start, which no record holds: nothing is added for it.
+and the compilation of a shape that is new to the launch; and a process takes a while to start. A shape the store has
+not seen takes the rate, in FLOP/s, of those nearest in FLOPs a step.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ class Pace:
     rates: list[tuple[float, float]]  # ln FLOPs a step and ln FLOP/s of each shape, in order
     compiling: float  # seconds a shape
     beginning: float  # seconds a run
+    starting: float = 0.0  # seconds a process
     workers: int = 1  # processes that trained beside each other
 
     def rate(self, config: RunConfig) -> float:
@@ -49,7 +50,7 @@ def pace(store: Store) -> Pace | None:
     seconds: dict[tuple[object, ...], float] = defaultdict(float)
     done: dict[tuple[object, ...], float] = defaultdict(float)
     flops: dict[tuple[object, ...], int] = {}
-    compiling, beginning, share = [], [], []
+    compiling, beginning, share, starting = [], [], [], []
     for record in store.records():
         if record.status != "done" or not record.about.get("seconds") or not record.about.get("steps_computed"):
             continue
@@ -60,8 +61,10 @@ def pace(store: Store) -> Pace | None:
         flops[key] = step_flops(record.config)
         beginning.append(before)
         share.append(record.about.get("machine_share", 1.0))
-        if record.about.get("compile_seconds"):
-            compiling.append(record.about["compile_seconds"])
+        if record.about.get("compile_seconds"):  # of a pack, each run's part
+            compiling.append(record.about["compile_seconds"] * record.about.get("pack", {}).get("runs", 1))
+        if "start_seconds" in record.about:
+            starting.append(record.about["start_seconds"])
     if not seconds:
         return None
     shapes = {key: done[key] / seconds[key] for key in seconds}
@@ -70,6 +73,7 @@ def pace(store: Store) -> Pace | None:
         rates=sorted((math.log(flops[key]), math.log(rate)) for key, rate in shapes.items()),
         compiling=median(compiling) if compiling else 0.0,
         beginning=median(beginning),
+        starting=median(starting) if starting else 0.0,
         workers=max(1, round(1 / median(share))),
     )
 
@@ -94,7 +98,7 @@ def seconds_left(of: Plan, by: Pace) -> float:
 
 def seconds_of(runs: list[PlannedRun], by: Pace) -> float:
     """Of runs in one process."""
-    total = by.compiling * len({shape(run.config) for run in runs})
+    total = by.starting + by.compiling * len({shape(run.config) for run in runs})
     for run in runs:
         total += by.beginning + work(run.config, run.config.steps - run.from_step) / by.rate(run.config)
     return total

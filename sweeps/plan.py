@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -235,8 +235,10 @@ def as_json(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None =
     }
 
 
-def as_text(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> str:
-    """The plan as a table for a person."""
+def as_text(
+    of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None, graph: Sequence[str] = ()
+) -> str:
+    """The plan as a table for a person. graph: lines of sweeps/graph.py."""
     from sweeps import quote
     from sweeps.text import duration, short, table
 
@@ -265,6 +267,7 @@ def as_text(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None =
         "",
         f"{paid['runs']} runs of {paid['shapes']} shapes: {short(paid['flops'])} FLOPs, {short(paid['tokens'])} tokens "
         f"(shared prefixes save {saved})",
+        *graph,
         f"left to run: {short(paid['flops_left'])} FLOPs"
         + (f", some {duration(paid['seconds_left'])} at the rate of the runs in the store" if rate is not None else ""),
         *([quote.as_text(quoted)] if quoted else []),

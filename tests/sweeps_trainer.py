@@ -41,6 +41,7 @@ def say(**event: object) -> None:
 
 signal.signal(signal.SIGTERM, on_term)
 (root / "started").open("a").write(f"{os.getpid()}\n")
+(root / "commands").open("a").write(" ".join(arguments) + "\n")
 if behave.get("all") == "die-at-once":
     print("no backend", file=sys.stderr)
     sys.exit(1)

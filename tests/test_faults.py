@@ -50,7 +50,7 @@ from sweeps.corpus import SweepError
 from sweeps.engines import local
 from sweeps.launch import launch
 store = Store(sys.argv[1])
-command = (*local.TRAIN, "--place", "save_seconds=0.3", "--place", "tensorboard=false")
+command = (*local.TRAIN, "--place", "save_seconds=0.3", "--place", "block=1", "--place", "tensorboard=false")
 try:
     sys.exit(launch(store, sys.argv[2], forty(read(store)), read(store), command=command, workers=2))
 except SweepError as error:

@@ -23,7 +23,7 @@ from scaling.program import program
 from scaling.record import Record, Store
 from scaling.train import train
 
-ALONE = Placement(data=1, save_seconds=1e9)
+ALONE = Placement(data=1, save_seconds=1e9, block=1)  # stops are counted in steps
 
 
 def go(config: RunConfig, store: Store, placement: Placement = ALONE, stop_after: int | None = None) -> Record:
@@ -222,7 +222,7 @@ def wait_for(child: subprocess.Popen[str], event: str) -> dict:
 
 
 def test_sigterm_saves_and_exits_75(store: Store, other: Store, tiny: RunConfig, tmp_path: Path) -> None:
-    config = override(tiny, ["steps=4000", "eval.every=0"])
+    config = override(tiny, ["steps=20000", "eval.every=0"])
     child = process(config, store, tmp_path)
     wait_for(child, "step")
     child.send_signal(signal.SIGTERM)
@@ -252,7 +252,7 @@ def test_a_second_signal_ends_it_at_once_but_not_the_same_one_that_comes_twice()
 def test_a_launcher_that_is_gone_stops_the_run_with_its_state_saved(
     store: Store, tiny: RunConfig, tmp_path: Path
 ) -> None:
-    config = override(tiny, ["steps=4000", "eval.every=0"])
+    config = override(tiny, ["steps=20000", "eval.every=0"])
     child = process(config, store, tmp_path)
     wait_for(child, "step")
     assert child.stdout is not None
@@ -266,7 +266,7 @@ def test_a_launcher_that_is_gone_stops_the_run_with_its_state_saved(
 
 @pytest.mark.slow
 def test_kill_9_three_times_at_random_moments(store: Store, other: Store, tiny: RunConfig, tmp_path: Path) -> None:
-    config = override(tiny, ["steps=16000", "eval.every=2000"])  # longer than three lives of 2.5 s
+    config = override(tiny, ["steps=60000", "eval.every=2000"])  # longer than three lives of 2.5 s
     whole = process(config, other, tmp_path)
     assert whole.communicate(timeout=300)[0] and whole.returncode == 0
     moments = random.Random(time.time_ns())

@@ -1,7 +1,8 @@
 """This machine: a child process for each share of its cores trains its runs in turn.
 
 A small model's step leaves most of a second core idle: two children with a core each do twice the work of one with
-both. Runs that share a trunk stay in one child, where each starts from what the one before it left.
+both. Runs that share a trunk stay in one child, where each starts from what the one before it left. Runs that share
+none, of one shape, are trained as packs where packs are asked for or pay.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 from scaling.config import RunConfig, dumps, prefix_id, run_id
 from scaling.models.counts import parameters, run_flops
 from scaling.record import Held, Record, Store, write_atomic
+from sweeps.graph import graph
 
 TRAIN = (sys.executable, "-m", "scaling", "train")
 ALONE = ("--place", "share=false")  # a run that starts from no other's checkpoint
@@ -31,6 +33,7 @@ STOPPED = 75  # the trainer's exit status after a signal, everything saved
 LOG_LINES = 5
 ACCELERATORS = ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0")
 WORKER_BYTES = 2 << 30  # of memory free, for one child more
+PACK = 8  # runs of a pack on an accelerator
 STEP_FLOPS = 1.6e8  # as long as they take at widths 16 to 80, a step takes beside its products
 Event = dict[str, Any]
 
@@ -43,6 +46,8 @@ class Worker:
     log: Path  # what the child says on its standard error
     cores: frozenset[int] | None = None  # None: all
     given: tuple[str, ...] = ()  # runs of this child
+    packed: bool = False  # whether this child trains them in packs
+    alone: bool = False  # a pack died: whose fault it was shows when its runs are trained in turn
     current: str | None = None
     child: subprocess.Popen[str] | None = None
     heard: bool = False  # whether this child has said anything
@@ -61,6 +66,8 @@ class Job:
     keep_open: tuple[int, ...]
     left: dict[str, RunConfig]  # runs that have not ended, in order
     separate: bool = False  # a process for each run, none starting from another's checkpoint
+    pack: int = 0  # runs of a pack, at most; 0 or 1: none
+    packs: frozenset[str] = frozenset()  # runs that are trained in one
     workers: list[Worker] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
     events: queue.Queue[tuple[Worker, Event | None]] = field(default_factory=queue.Queue)
@@ -85,13 +92,16 @@ def submit(
     separate: bool = False,
     workers: int = 1,
     log: Path | None = None,
+    pack: int = 0,
 ) -> Job:
     """Starts the children on these runs, each in this order. keep_open: file descriptors that they inherit.
 
     separate: a child for each run in turn, and nothing shared: what sharing saves is measured against it.
-    workers: children at once, at most; the machine's cores are divided among them.
+    workers: children at once, at most; the machine's cores are divided among them. pack: runs of one, at most.
     log: what the children say; by default STORE/sweeps/SWEEP.log.
     """
+    pack = 0 if separate else pack
+    packed = graph(configs, pack).packs
     left = {run_id(config): config for config in configs}
     job = Job(
         store=store,
@@ -101,12 +111,14 @@ def submit(
         keep_open=tuple(keep_open),
         left=left,
         separate=separate,
+        pack=pack,
+        packs=frozenset(name for names in packed for name in names),
     )
     for name, config in left.items():
         write_atomic(store.run_dir(name) / "config.json", dumps(config).encode())
     log = log or store.root / "sweeps" / f"{sweep}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    dealt = shares(configs, 1 if separate else workers)
+    dealt = shares(configs, 1 if separate else workers, packed)
     for i, (names, cores) in enumerate(zip(dealt, divided(len(dealt)), strict=True)):
         job.workers.append(Worker(names, log.with_name(f"{log.stem}.{i}.log") if i else log, cores))
     for worker in job.workers:
@@ -116,8 +128,7 @@ def submit(
 
 def useful_workers() -> int:
     """Children that this machine is best used by: one a core, as memory allows; one where there is an accelerator."""
-    asked = os.environ.get("JAX_PLATFORMS", "")
-    if asked != "cpu" and (asked or any(Path(device).exists() for device in ACCELERATORS)):
+    if accelerator():
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
     known = Path("/proc/meminfo")
@@ -126,18 +137,32 @@ def useful_workers() -> int:
     return max(1, min(cores, free // WORKER_BYTES))
 
 
-def shares(configs: Sequence[RunConfig], workers: int) -> list[frozenset[str]]:
-    """The runs of each worker: trunks whole, the longest first to whoever has least to do."""
-    trunks: dict[str, list[RunConfig]] = {}
+def accelerator() -> bool:
+    """Whether JAX will find more than a CPU here, told without it."""
+    asked = os.environ.get("JAX_PLATFORMS", "")
+    return asked != "cpu" and bool(asked or any(Path(device).exists() for device in ACCELERATORS))
+
+
+def useful_pack() -> tuple[int, str]:
+    """Runs of a pack that pay on this machine, 0 where none do, and why."""
+    if accelerator():
+        return PACK, "small runs leave most of an accelerator idle"
+    return 0, "a pack's runs take turns on a CPU, and blocks of steps spare the dispatches; --pack SIZE makes them"
+
+
+def shares(configs: Sequence[RunConfig], workers: int, packs: Sequence[Sequence[str]] = ()) -> list[frozenset[str]]:
+    """The runs of each worker: trunks and packs whole, the longest first to whoever has least to do."""
+    pack_of = {name: f"pack {i}" for i, names in enumerate(packs) for name in names}
+    groups: dict[str, list[RunConfig]] = {}
     for config in configs:
-        trunks.setdefault(prefix_id(config, 0), []).append(config)
-    times = {trunk: sum(map(step_time, runs)) for trunk, runs in trunks.items()}
-    dealt: list[list[str]] = [[] for _ in range(max(1, min(workers, len(trunks))))]
+        groups.setdefault(pack_of.get(run_id(config)) or prefix_id(config, 0), []).append(config)
+    times = {group: sum(map(step_time, runs)) for group, runs in groups.items()}
+    dealt: list[list[str]] = [[] for _ in range(max(1, min(workers, len(groups))))]
     loads = [0.0] * len(dealt)
-    for trunk in sorted(trunks, key=lambda trunk: -times[trunk]):
+    for group in sorted(groups, key=lambda group: -times[group]):
         least = loads.index(min(loads))
-        loads[least] += times[trunk]
-        dealt[least] += [run_id(config) for config in trunks[trunk]]
+        loads[least] += times[group]
+        dealt[least] += [run_id(config) for config in groups[group]]
     return [frozenset(names) for names in dealt]
 
 
@@ -180,10 +205,13 @@ def cancel(job: Job) -> None:
 
 def _start(job: Job, worker: Worker) -> None:
     own = tuple(name for name in job.left if name in worker.names)
-    worker.given = own[:1] if job.separate else own
+    in_turn = own if worker.alone else tuple(name for name in own if name not in job.packs)
+    worker.packed = not in_turn
+    worker.given = own[:1] if job.separate else in_turn or own  # first those that share trunks, then packs
     configs = [str(job.store.run_dir(name) / "config.json") for name in worker.given]
     command = [*job.command, *configs, "--store", job.store.address, "--sweep", job.sweep, "--events"]
     command += ["--retries", str(job.restarts), *(ALONE if job.separate else ())]
+    command += ("--pack", str(job.pack)) if worker.packed else ()
     with worker.log.open("a") as log:
         worker.log_start = log.tell()
         worker.child = subprocess.Popen(
@@ -277,7 +305,8 @@ def _from_store(job: Job, worker: Worker, statuses: tuple[str, ...]) -> list[Eve
 
 def _died(job: Job, worker: Worker, status: int) -> list[Event]:
     """Blames the run that was under way, and starts again without it once it has had its attempts."""
-    guilty = worker.current or next(name for name in job.left if name in worker.names)
+    guilty = worker.current or next(name for name in job.left if name in worker.given)
+    worker.alone = worker.alone or worker.packed
     job.deaths[guilty] = job.deaths.get(guilty, 0) + 1
     how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"ended with exit status {status}"
     log = _log_tail(worker)

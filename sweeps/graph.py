@@ -1,0 +1,129 @@
+"""A sweep as a graph: trunks, the branches that leave them, and packs of runs of one shape; and what each saves.
+
+A branch starts from the checkpoint that a shorter run of its trunk leaves at the start of its decay: the steps before
+are not computed again. A pack is trained as one program (scaling/pack.py): its runs share a process, a compilation and
+each step's dispatch. Against both stands one process a run, which computes everything itself. Plain data, no jax.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scaling.config import RunConfig
+from sweeps.budget import flops_until
+from sweeps.corpus import SweepError
+from sweeps.plan import Plan, prefix_id, run_id, shape, shared_steps
+from sweeps.text import duration, short
+
+if TYPE_CHECKING:
+    from sweeps.pace import Pace
+
+
+@dataclass(frozen=True)
+class Branch:
+    """A run that starts from a checkpoint another leaves."""
+
+    run_id: str
+    step: int  # that it starts from
+    of: str  # run_id of the run that leaves it
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Runs by run_id. A trunk's runs are in order of execution, the first from scratch."""
+
+    trunks: list[list[str]]
+    branches: list[Branch]
+    packs: list[list[str]]  # of two runs or more, in order
+
+
+def graph(configs: Sequence[RunConfig], pack: int = 0) -> Graph:
+    """The graph of runs in order of execution. pack: runs of a pack, at most; 0 or 1: none."""
+    if pack < 0:
+        raise SweepError(f"--pack {pack}: must be 1 or more, or --no-pack")
+    trunks: dict[str, list[str]] = {}
+    kept: dict[tuple[int, str], str] = {}  # who leaves the checkpoint of a step and prefix
+    branches = []
+    for config, start in zip(configs, shared_steps(configs), strict=True):
+        name = run_id(config)
+        trunks.setdefault(prefix_id(config, 0), []).append(name)
+        if start:
+            branches.append(Branch(name, start, kept[start, prefix_id(config, start)]))
+        kept.setdefault((config.decay_start, prefix_id(config, config.decay_start)), name)
+    branched = {branch.run_id for branch in branches}
+    carrying = [names for names in trunks.values() if branched.intersection(names)]
+    sharing = {name for names in carrying for name in names}
+    return Graph(carrying, branches, packs([c for c in configs if run_id(c) not in sharing], pack))
+
+
+def packs(configs: Sequence[RunConfig], size: int) -> list[list[str]]:
+    """The packs that `train --pack` makes of runs that share no trunk (scaling/pack_program.py), lone runs left out."""
+    shapes: dict[Any, list[str]] = {}
+    for config in sorted(configs, key=lambda config: config.steps) if size > 1 else []:
+        if not config.schedule.batch_ramp:
+            shapes.setdefault(alike(config), []).append(run_id(config))
+    cut = [names[i : i + size] for names in shapes.values() for i in range(0, len(names), size)]
+    return [names for names in cut if len(names) > 1]
+
+
+def alike(config: RunConfig) -> tuple[object, ...]:
+    """Equal for runs that one pack can hold: rate, decay, seed, schedule, length and text of a run are its own."""
+    plain = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, weight_decay=0.0))
+    return (*shape(plain), config.data.document_end)
+
+
+def saved(of: Plan, found: Graph, workers: int = 1, by: Pace | None = None) -> dict[str, Any]:
+    """What the graph saves against one process a run, in `sharing` and in `packing`.
+
+    FLOPs and steps of sharing are exact. Seconds are as the store's runs took (by), absent where it has none: of
+    sharing, what the shared steps would have taken; of packing, starts and compilations, with those that a process for
+    many runs saves by itself.
+    """
+    configs = {run.run_id: run.config for run in of.runs}
+    steps = sum(branch.step for branch in found.branches)
+    flops = sum(flops_until(configs[branch.run_id], branch.step) for branch in found.branches)
+    together = [[configs[name].steps for name in names] for names in found.packs]
+    sharing: dict[str, Any] = {"flops": flops, "steps": steps}
+    packing: dict[str, Any] = {
+        "processes": len(configs) - min(workers, len(configs)),
+        "compilations": len(configs) - len({shape(config) for config in configs.values()}),
+        "dispatches": sum(sum(steps) - max(steps) for steps in together),
+    }
+    if by is not None:
+        sharing["seconds"] = sum(
+            flops_until(configs[b.run_id], b.step) / by.rate(configs[b.run_id]) for b in found.branches
+        )
+        packing["seconds"] = packing["processes"] * by.starting + packing["compilations"] * by.compiling
+    return {"sharing": sharing, "packing": packing}
+
+
+def as_json(found: Graph, saving: dict[str, Any]) -> dict[str, Any]:
+    """The graph in `plan --json`."""
+    return {**dataclasses.asdict(found), "saved": saving}
+
+
+def as_text(found: Graph, saving: dict[str, Any], pack: int, why: str) -> list[str]:
+    """The graph in a line or two for a person. why: packs are made, or none."""
+    sharing, packing = saving["sharing"], saving["packing"]
+
+    def took(part: dict[str, Any]) -> str:
+        return f", {duration(part['seconds'])} of a process as the store's runs took" if part.get("seconds") else ""
+
+    lines = []
+    if found.branches:
+        lines.append(
+            f"sharing: {len(found.branches)} branches of {len(found.trunks)} trunks save {short(sharing['flops'])} "
+            f"FLOPs in {sharing['steps']:,} steps{took(sharing)}"
+        )
+    held = sum(map(len, found.packs))
+    why = "no two runs of one shape without a trunk in common" if pack > 1 else why
+    said = f"{held} runs in {len(found.packs)} packs of up to {pack}" if found.packs else f"none ({why})"
+    fewer = f", {packing['dispatches']:,} dispatches" if packing["dispatches"] else ""
+    lines.append(
+        f"packs: {said}; against one process a run: {packing['processes']} starts and {packing['compilations']} "
+        f"compilations less{fewer}{took(packing)}"
+    )
+    return lines
