@@ -52,7 +52,7 @@ def measure(
         if i == 0:
             quotes.append({"in_hindsight": quoted(known, configs, corpus)})
         quotes[-1]["measured"] = seconds[SHARED][-1]
-        differ = differences(*stores.values(), configs)
+        differ = differences(stores[SHARED], stores[SEPARATE], configs)
     ratio = sum(seconds[SEPARATE]) / sum(seconds[SHARED])
     return {"sweep": sweep, "seconds": seconds, "ratio": ratio, "records": differ, "quotes": quotes}
 
