@@ -22,7 +22,8 @@ from sweeps.settings import settings
 
 BYTES = Corpus(name="bytes", tokens="ab" * 32, vocab=257, train=30_000_000_000)
 PIECES = Corpus(name="pieces", tokens="cd" * 32, vocab=32_000, train=30_000_000_000)
-LARGE = [name for name in DEFINITIONS if name not in ("quickstart", "markov", "transfer-check")]
+SMALL = ("quickstart", "markov", "transfer-check", "emergence", "in-context", "grokking", "double-descent")
+LARGE = [name for name in DEFINITIONS if name not in SMALL]
 
 
 def make(name: str, *given: str, corpus: Corpus = PIECES, seed: int = 0) -> list[RunConfig]:

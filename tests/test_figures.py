@@ -15,7 +15,7 @@ from analysis.figures.source import Source, load
 from analysis.points import DataError
 
 DRAWS = {"bootstrap": 100}  # bands need draws, not many
-ABILITIES = ("emergence", "metrics", "accuracy-loss", "shots")
+ABILITIES = ("emergence", "metrics", "accuracy-loss", "shots", "calibration", "extraction")
 OTHERS = ("transfer", "attention", "coordinates", "grokking", "double-descent", *ABILITIES)  # have their own tests
 FIGURES = [name for name in figures.FIGURES if name not in OTHERS]
 
