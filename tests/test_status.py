@@ -1,6 +1,6 @@
 """Laws of `status`: what it says of a sweep is what the records say, and a page or a screen of it holds it all."""
 
-from __future__ import select
+from __future__ import annotations
 
 import contextlib
 import dataclasses
@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
