@@ -82,11 +82,12 @@ def test_a_trainer_that_was_told_is_not_told_twice(store: Store) -> None:
     """The second signal would end it at once: the trainer here lives on after one, and dies of two."""
     step = json.dumps({"event": "step", "run_id": IDS[0], "step": 1, "loss": 1.0})
     script = (
-        "import signal, sys, time\n"
+        "import os, signal, sys, time\n"
         "heard = []\n"
         "signal.signal(signal.SIGTERM, lambda *_: (heard.append(1), len(heard) > 1 and sys.exit(3)))\n"
         f"print({step!r}, flush=True)\n"
-        f"open({str(store.root / 'ready')!r}, 'w').close()\n"
+        f"open({str(store.root / 'pid')!r}, 'w').write(str(os.getpid()))\n"
+        f"os.rename({str(store.root / 'pid')!r}, {str(store.root / 'ready')!r})\n"
         "while not heard: time.sleep(0.01)\n"
         "time.sleep(1.2)\n"
         "sys.exit(75)\n"
@@ -96,17 +97,12 @@ def test_a_trainer_that_was_told_is_not_told_twice(store: Store) -> None:
     def told() -> Iterator[Asked | None]:
         while not (store.root / "ready").exists():
             yield None
-        os.kill(child(), signal.SIGTERM)  # as SLURM does, to every process of a job
+        os.kill(int((store.root / "ready").read_text()), signal.SIGTERM)  # as SLURM does, to every process of a job
         while True:
             yield Asked("ended", told=True)
 
     answers = told()
     assert keep(work, lambda: next(answers)) == AGAIN
-
-
-def child() -> int:
-    (pid,) = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    return int(pid)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def descent(
         raise SweepError(f"corpus {corpus.name}: has no examples: choose labels:classes=..,noise=..")
     there, length = corpus.train // corpus.facts["example"], corpus.facts["example"] - 1
     amounts = {round(share * there) for share in shares}
-    if not amounts <= {*range(1, there + 1)}:
+    if not all(1 <= amount <= there for amount in amounts):
         raise SweepError(f"--set shares={min(shares):g} to {max(shares):g}: {corpus.name} has {there:,} examples")
     asked = [(width, None) for width in widths] + [(at, amount) for amount in sorted(amounts - {there})]
     return [
