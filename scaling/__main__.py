@@ -18,6 +18,7 @@ SAME = 2.0  # seconds within which a signal is the first one come by another way
 
 def main(argv: list[str] | None = None) -> int:
     """Exit status: 0 done, 75 stopped by a signal after saving, 2 bad input, 1 failed."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA's own warnings are thousands of lines
     parser = argparse.ArgumentParser(prog="python -m scaling", description=__doc__)
     doors = parser.add_subparsers(dest="door", required=True, metavar="COMMAND")
 
@@ -163,7 +164,6 @@ def stopper() -> list[int]:
 
 def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: list[int]) -> int:
     """The runs one after the other; the exit status."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     # Orbax logs and re-raises in its threads what it raises in ours as well: said once is enough.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -290,10 +290,10 @@ def run_saving(args: argparse.Namespace) -> int:
     """`saving`: seconds both ways, how the records differ, the quote beside the measurement."""
     from sweeps.saving import as_text, measure
 
-    store = Store(args.store)
+    store = fetched(args.store)
     store.check_writable()
     corpus_name = args.corpus or definition(args.name).corpus
-    corpus = find_or_prepare(args.store, corpus_name, args.tokenizer)
+    corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
     words = ["--corpus", corpus_name, "--tokenizer", args.tokenizer, "--seed", str(args.seed)]
     words += [word for setting in args.settings for word in ("--set", setting)]
     more = [f"--{name}={value}" for name in ("workers", "pack") if (value := getattr(args, name)) is not None]

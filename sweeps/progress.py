@@ -1,14 +1,16 @@
-"""One bar for a whole sweep, weighted by FLOPs; plain lines where nobody watches a terminal."""
+"""One bar for a whole sweep, weighted by the time that steps take; plain lines where nobody watches a terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scaling.config import RunConfig
 from sweeps.budget import flops_until
+from sweeps.engines.local import step_time
 from sweeps.plan import Plan
 from sweeps.text import duration, short
 
@@ -20,7 +22,7 @@ LINE_SECONDS = 10.0  # between plain lines
 
 @dataclass
 class Meter:
-    """FLOPs of a sweep: to do, done here, and at what rate. Holds no terminal, so a test can read it."""
+    """FLOPs and steps of a sweep: to do, done here, and at what rate. Holds no terminal, so a test can read it."""
 
     runs: dict[str, RunConfig]
     start: dict[str, int]  # step each run is expected to start from, then the one it did start from
@@ -57,17 +59,28 @@ class Meter:
     @property
     def total(self) -> float:
         """FLOPs of this launch, done and to do; what a diverged or failed run did not do is not counted."""
-        return sum(
-            flops_until(config, self.steps.get(name, self.start[name]) if self._cut_short(name) else config.steps)
-            - flops_until(config, self.start[name])
-            for name, config in self.runs.items()
-        )
+        return self._to_do(flops_until)
 
     @property
     def done(self) -> float:
         """FLOPs done in this launch."""
+        return self._done(flops_until)
+
+    @property
+    def share(self) -> float:
+        """Of this launch's time that is over, by FLOPs and steps: a small model's steps take long for their FLOPs."""
+        return self._done(step_time) / max(self._to_do(step_time), 1.0)
+
+    def _to_do(self, until: Callable[[RunConfig, int], float]) -> float:
         return sum(
-            flops_until(self.runs[name], step) - flops_until(self.runs[name], self.start[name])
+            until(config, self.steps.get(name, self.start[name]) if self._cut_short(name) else config.steps)
+            - until(config, self.start[name])
+            for name, config in self.runs.items()
+        )
+
+    def _done(self, until: Callable[[RunConfig, int], float]) -> float:
+        return sum(
+            until(self.runs[name], step) - until(self.runs[name], self.start[name])
             for name, step in self.steps.items()
             if step > self.start[name]
         )
@@ -83,8 +96,8 @@ class Meter:
     @property
     def seconds_left(self) -> float | None:
         """By the rate so far, compilation and evaluation included; None before anything is done."""
-        done = self.done
-        return (self.total - done) * self.seconds / done if done > 0 else None
+        share = self.share
+        return (1 - share) * self.seconds / share if share > 0 else None
 
     def count(self, status: str) -> int:
         """Runs that ended so in this launch."""
@@ -126,7 +139,7 @@ class Display:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
             text = TextColumn("{task.fields[line]}")
             self.bar = Progress(*columns, text, console=Console(stderr=True), transient=True)
-            self.task = self.bar.add_task(self.sweep, total=self.meter.total, line="")
+            self.task = self.bar.add_task(self.sweep, total=1.0, line="")
             self.bar.start()
         return self
 
@@ -144,9 +157,7 @@ class Display:
     def refresh(self) -> None:
         """Shows where the meter stands now."""
         if self.bar is not None:
-            done, total = self.meter.done, max(self.meter.total, 1.0)
-            self.bar.update(self.task, completed=done, total=total, line=self.meter.line())
+            self.bar.update(self.task, completed=self.meter.share, line=self.meter.line())
         elif self.meter.current is not None and self.meter.seconds - self.last >= LINE_SECONDS:
             self.last = self.meter.seconds
-            share = self.meter.done / max(self.meter.total, 1.0)
-            print(f"{self.sweep} {share:4.0%}  {self.meter.line()}", file=sys.stderr, flush=True)
+            print(f"{self.sweep} {self.meter.share:4.0%}  {self.meter.line()}", file=sys.stderr, flush=True)

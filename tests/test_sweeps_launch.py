@@ -17,7 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from scaling.config import RunConfig, run_id
+from scaling.config import RunConfig, override, run_id
+from scaling.models.counts import run_flops
 from scaling.record import Record, Store
 from sweeps import rules
 from sweeps.budget import by_ratio, isoflop
@@ -25,7 +26,7 @@ from sweeps.corpus import Corpus, SweepError
 from sweeps.engines import local
 from sweeps.launch import launch
 from sweeps.plan import execution_order, plan
-from sweeps.progress import meter
+from sweeps.progress import Meter, meter
 from sweeps.screen import as_text
 from sweeps.status import status
 
@@ -243,6 +244,18 @@ def held(store: Path) -> bool:
         except BlockingIOError:
             return True
         return False
+
+
+def test_time_left_counts_steps_as_well_as_flops() -> None:
+    """A small model's steps take long for their FLOPs: by those alone eleven minutes were foretold as a day."""
+    small, large = grid()[0], override(grid()[0], ["model.width=512", "model.mlp_width=2048", "steps=100"])
+    small = override(small, ["steps=5000"])
+    of = Meter(runs={"small": small, "large": large}, start={"small": 0, "large": 0})
+    of.note({"event": "start", "run_id": "small", "from": 0})
+    of.note({"event": "step", "run_id": "small", "step": 5000, "loss": 4.0})
+    times = [run_flops(c)["total"] + local.STEP_FLOPS * c.steps for c in (small, large)]
+    assert of.share == times[0] / sum(times) > 2 * of.done / of.total
+    assert of.seconds_left == pytest.approx(of.seconds * times[1] / times[0], rel=0.1)
 
 
 def test_a_name_that_stands_for_another_corpus_is_kept(tmp_path) -> None:

@@ -166,9 +166,10 @@ def shares(configs: Sequence[RunConfig], workers: int, packs: Sequence[Sequence[
     return [frozenset(names) for names in dealt]
 
 
-def step_time(config: RunConfig) -> float:
-    """Some time that a run takes on a core, in FLOPs: a step costs as much as STEP_FLOPS more."""
-    return float(run_flops(config)["total"] + config.steps * STEP_FLOPS)
+def step_time(config: RunConfig, steps: int | None = None) -> float:
+    """Some time that a run's first steps (all) take on a core, in FLOPs: a step costs as much as STEP_FLOPS more."""
+    steps = config.steps if steps is None else steps
+    return float(run_flops(config, steps)["total"] + steps * STEP_FLOPS)
 
 
 def divided(workers: int) -> list[frozenset[int] | None]:
