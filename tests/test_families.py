@@ -85,6 +85,14 @@ def test_a_line_through_a_questions_own_points_meets_its_answer() -> None:
         assert all(y == y0 + slope * (x - x0) for x, y in points)
 
 
+def test_a_letters_name_is_that_of_its_class_wherever_it_is_shown() -> None:
+    for item in items("labelling", 3, "train", 0, 60):
+        pairs = [point.rstrip().split(">") for point in item.own] + [[item.prompt[0], item.answer]]
+        names = {ord(x) % 3: name for x, name in pairs}
+        assert all(names[ord(x) % 3] == name for x, name in pairs) and set(names.values()) <= set(item.choices)
+        assert len({x for x, _ in pairs}) == len(pairs)
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_no_question_is_in_both_splits(name: str) -> None:
     train, held = (items(name, EASY[name], split, 0, 80) for split in ("train", "held-out"))

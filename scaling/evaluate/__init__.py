@@ -15,6 +15,7 @@ FAMILIES = {
     "induction": "scaling.evaluate.tasks.induction",  # what came after this letter before?
     "recall": "scaling.evaluate.tasks.recall",  # the value of a key, by the number of pairs
     "regression": "scaling.evaluate.tasks.regression",  # a linear function from its values, by its inputs
+    "labelling": "scaling.evaluate.tasks.labelling",  # the names that classes have here, by their number
     "lookup": "scaling.evaluate.tasks.lookup",  # through a table, by the number of hops
     "brackets": "scaling.evaluate.tasks.brackets",  # closing what is open, by depth
 }
