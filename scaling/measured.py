@@ -11,7 +11,7 @@ import numpy as np
 from scaling import shard
 
 if TYPE_CHECKING:
-    from scaling.train import Run
+    from scaling.run import Run
 
 NAMES = {  # of a score (scaling/program.py) on a set of rows, in the curve
     ("held out", "loss"): "val_loss",

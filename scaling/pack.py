@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from scaling import logs, measured, train
+from scaling import keeping, logs, measured, train
 from scaling.config import Placement, RunConfig, run_id
 from scaling.data import examples
 from scaling.evaluate.asked import Asked
@@ -28,8 +28,8 @@ from scaling.lease import Held, Lost
 from scaling.pack_program import RUN, PackProgram, pack_program
 from scaling.program import State
 from scaling.record import Record, Store
+from scaling.run import Diverged, Run, Say, Stopped
 from scaling.schedule import learning_rate
-from scaling.train import Diverged, Run, Say, Stopped
 
 
 @dataclass
@@ -127,7 +127,7 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
         followed = examples.followed(tokens, config)
         run = Run(config, store, pack.placement, pack.compiled, tokens, pack.say, pack.stop, windows, followed)
         run.lease, run.begun, run.share = lease, pack.begun, pack.compiled.mesh.size / pack.compiled.runs
-        known |= {**pack.facts, **train.restore(run)}
+        known |= {**pack.facts, **keeping.restore(run)}
         run.record = dataclasses.replace(record, about={**record.about, **known})
         store.write(run.record)
         run.logs = logs.opened(store, config, pack.placement, run.rows, record.sweep)
@@ -184,12 +184,12 @@ def loop(pack: Pack) -> None:
                 spoken = time.monotonic()
                 for place, run in list(pack.runs.items()):
                     with ours(pack, place):
-                        train.report(run)
+                        keeping.report(run)
             if pack.runs and pack.stop():
                 save_all(pack)
                 for place, run in list(pack.runs.items()):
                     with ours(pack, place):
-                        train.report(run)
+                        keeping.report(run)
                     end(pack, place, train.ended(run, Stopped(), time.monotonic() - pack.stepping))
             elif pack.runs and time.monotonic() - pack.saved > pack.placement.save_seconds:
                 save_all(pack)
@@ -310,9 +310,9 @@ def finish(pack: Pack, places: list[int]) -> None:
         run.state = state_of(pack, place)
         with ours(pack, place):
             if run.step == run.config.decay_start and pack.placement.keep_branch:
-                train.save_trunk(run)
-            train.report(run)
-            train.save_rolling(run)
+                keeping.save_trunk(run)
+            keeping.report(run)
+            keeping.save_rolling(run)
         end(pack, place, train.ended(run, None, time.monotonic() - pack.stepping))
 
 
@@ -325,7 +325,7 @@ def keep_branches(pack: Pack) -> None:
         if run := pack.runs.get(place):
             run.state = state_of(pack, place)
             with ours(pack, place):
-                train.save(run, pack.store.checkpoints, run.step)
+                keeping.save(run, pack.store.checkpoints, run.step)
             run.state = {}
 
 
@@ -335,7 +335,7 @@ def save_all(pack: Pack) -> None:
     for place, run in list(pack.runs.items()):
         run.state = state_of(pack, place)
         with ours(pack, place):
-            train.save_rolling(run)
+            keeping.save_rolling(run)
         run.state = {}
     pack.saved = time.monotonic()
 
@@ -360,7 +360,7 @@ def end(pack: Pack, place: int, record: Record) -> None:
     with ours(pack, place):
         if (run := pack.runs.get(place)) is None:
             return
-        train.mine(run)
+        keeping.mine(run)
         pack.store.write(record)
         logs.end(run.logs, record)
         pack.records[run.id] = record

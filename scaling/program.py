@@ -274,6 +274,11 @@ def scratch(shape: Shape, mesh: Mesh) -> int:
     return memory.scratch(rows=rows, length=shape.parts.columns, layers=of.layers, width=of.width, heads=of.heads)
 
 
+def once() -> dict[str, int]:
+    """Compiler options of what runs once: on a CPU the same bits in a quarter of the time (width 48: 2.2 s for 8.0)."""
+    return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else {}
+
+
 @functools.lru_cache(maxsize=16)
 def _compile(shape: Shape) -> Program:
     started = time.perf_counter()
@@ -283,7 +288,7 @@ def _compile(shape: Shape) -> Program:
     abstract, tokens, _ = arguments(shape, mesh, of)
     layout, whole = jax.tree.map(lambda leaf: leaf.sharding, abstract), NamedSharding(mesh, PartitionSpec())
     with jax.set_mesh(mesh):
-        compiled_init = jax.jit(of.init, out_shardings=layout)
+        compiled_init = jax.jit(of.init, out_shardings=layout, compiler_options=once())
         compiled_step = memory.build(lower_step(shape, mesh), scratch(shape, mesh))
         compiled_evaluate = jax.jit(of.evaluate, out_shardings=whole).lower(abstract["params"], tokens).compile()
 

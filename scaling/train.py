@@ -6,92 +6,31 @@ import copy
 import dataclasses
 import os
 import platform
-import shutil
 import socket
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from scaling import blocks, checkpoint, commit, distributed, logs, measured, shard, starting
+from scaling import blocks, commit, distributed, logs, measured, shard, starting
 from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
 from scaling.data import examples, tokens
 from scaling.evaluate.asked import Asked
+from scaling.keeping import mine, report, restore, save, save_rolling, save_trunk, seen, spent, unwritten
 from scaling.lease import Held, Lease, Lost
-from scaling.logs import Log
 from scaling.models import counts
-from scaling.program import Program, State, compute_dtype, program
+from scaling.program import Program, compute_dtype, program
 from scaling.record import Record, Store, write_atomic
+from scaling.run import Diverged, Run, Say, Stopped
 from scaling.schedule import learning_rate
 
-Say = Callable[[dict[str, Any]], None]
-Rows = list[dict[str, float]]
 EVENT_SECONDS = 1.0  # between two reports of a running run
-
-
-class Diverged(Exception):
-    """The loss or the gradient became NaN or infinite in this step (1-based)."""
-
-    def __init__(self, step: int) -> None:
-        super().__init__(f"loss or gradient became NaN or infinite in step {step}")
-        self.step = step
-
-
-class Stopped(Exception):
-    """Asked to stop; the state is saved."""
-
-
-@dataclass
-class Run:
-    """A run under way: what it is, where it stands, what it has measured."""
-
-    config: RunConfig
-    store: Store
-    placement: Placement
-    compiled: Program
-    tokens: tokens.TokenFile
-    say: Say
-    stop: Callable[[], bool]
-    windows: np.ndarray
-    followed: np.ndarray | None = None  # training examples that are measured too
-    ramp: dict[int, Program] = field(default_factory=dict)  # of the smaller batches that it begins with
-    state: State = field(default_factory=dict)
-    rows: Rows = field(default_factory=list)
-    waited: float | None = None  # seconds that the loop stood still for a batch
-    flight: tuple[int, int, dict[str, Any]] | None = None  # first and number of the steps whose figures are to come
-    written: int = 0  # rows of the curve that are on disk
-    logs: list[Log] = field(default_factory=list)  # where they go beside the store
-    word: distributed.Word = field(default_factory=distributed.Word)
-    record: Record | None = None  # as it was when this process took the run in hand
-    lease: Lease | None = None  # of host 0, which writes
-    first: int = 0  # the step it began at
-    exam: Asked | None = None  # what it is asked on its way
-    examined: float = 0.0  # seconds that took, which are not training's
-    share: float = 1.0  # of its devices' time: the runs of a pack may divide one's
-    begun: float = field(default_factory=time.monotonic)
-    saved: float = field(default_factory=time.monotonic)
-
-    @property
-    def id(self) -> str:
-        return run_id(self.config)
-
-    @property
-    def own(self) -> Path:
-        """Folder of the checkpoints that only this run needs."""
-        return self.store.run_dir(self.id) / "checkpoints"
-
-    @property
-    def step(self) -> int:
-        return int(self.rows[-1]["step"]) if self.rows else 0
 
 
 def train(
@@ -182,21 +121,6 @@ def leased(store: Store, run: str, held: ExitStack) -> Lease | None:
     return found[0] if found else None
 
 
-def mine(run: Run) -> None:
-    """Before anything is written: Lost, on every host, where another process has taken the run over."""
-
-    def asked() -> str:
-        try:
-            if run.lease is not None:
-                run.lease.check()
-        except Lost as by:
-            return str(by)
-        return ""
-
-    if by := distributed.agree(asked):
-        raise Lost(by)
-
-
 def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
     """Where the numbers come from: machine, versions, commit, token file."""
     device = jax.devices()[0]
@@ -259,52 +183,6 @@ def corpus(config: RunConfig, store: Store) -> tuple[tokens.TokenFile, np.ndarra
     return token_file, windows, facts | ({"corpus_facts": token_file.facts} if token_file.facts else {})
 
 
-def restore(run: Run) -> dict[str, Any]:
-    """Takes the state and the curve of the newest checkpoint that loads, none where there is none; facts of it."""
-    facts: dict[str, Any] = {}
-    for step, found in ((step, Path(path)) for step, path in distributed.agree(lambda: candidates(run))):
-        try:
-            if not run.store.fetch(found):
-                continue
-            run.state, run.rows = checkpoint.load(found, run.compiled.abstract)
-        except checkpoint.CheckpointError as error:
-            if distributed.first():
-                print(f"{error}; going on with an older one", file=sys.stderr)
-                checkpoint.set_aside(found)
-                run.store.drop(found)
-            continue
-        facts["started_from"] = {"step": step, "shared": found.parent == run.store.checkpoints}
-        facts |= {"shared_steps": step} if found.parent == run.store.checkpoints else {}
-        break
-    else:
-        facts["shared_steps"] = 0
-    run.store.reset_curve(run.id, run.rows)
-    run.written = len(run.rows)
-    run.first = run.step
-    return facts
-
-
-def candidates(run: Run) -> list[tuple[int, str]]:
-    """Steps and paths of the checkpoints that the run may start from, newest first; what is half written goes."""
-    shared = run.store.checkpoints
-    for folder in (run.own, shared):
-        checkpoint.sweep_up(folder)
-    folders = [run.own, shared] if run.placement.share else [run.own]
-    return [(step, str(path)) for step, path in checkpoint.candidates(folders, run.config, run.store.entries)]
-
-
-def spent(run: Run) -> Record:
-    """The record with what has been spent on the run up to now, by this process and by those before it."""
-    assert run.record is not None
-    about, steps = run.record.about, run.step - run.first
-    elapsed = (time.monotonic() - run.begun - run.examined) * run.share
-    facts = {
-        "steps_computed": about.get("steps_computed", 0) + steps,
-        "seconds": round(about.get("seconds", 0.0) + elapsed, 3),
-    }
-    return dataclasses.replace(run.record, about={**about, **facts})
-
-
 def finish(run: Run) -> Record:
     """Trains to the end, or to a stop; the record with the run's figures."""
     began = time.monotonic()
@@ -340,11 +218,6 @@ def ended(run: Run, error: Diverged | Stopped | None, elapsed: float) -> Record:
         facts |= {"error": str(error), "diverged_at": error.step}
     status = "diverged" if error is not None else "done"
     return dataclasses.replace(record, status=status, final=final, about={**record.about, **facts})
-
-
-def seen(run: Run, step: int) -> int:
-    """Training tokens of the first `step` steps."""
-    return run.config.sequences(step) * run.config.data.length
 
 
 def loop(run: Run) -> None:
@@ -482,51 +355,3 @@ def examine(run: Run) -> None:
     warn(wrong)
     run.record = dataclasses.replace(run.record, evals={**run.record.evals, **found})
     run.examined += time.monotonic() - begun
-
-
-def report(run: Run) -> None:
-    """Puts the new rows of the curve on disk and says where the run stands."""
-    if run.written < len(run.rows):
-        if not distributed.many():  # hosts report each at its own time, and hear of a loss in `pause`
-            mine(run)
-        run.store.append_curve(run.id, unwritten(run))
-        run.say({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
-
-
-def unwritten(run: Run) -> Rows:
-    """The rows of the curve since the last call, which the run's logs have now."""
-    new, run.written = run.rows[run.written :], len(run.rows)
-    if new:
-        for log in run.logs:
-            log.add(new)
-    return new
-
-
-def save(run: Run, folder: Path, step: int) -> Path:
-    """Writes a checkpoint of the state after `step` steps."""
-    mine(run)
-    run.saved = time.monotonic()
-    made = checkpoint.save(folder, run.config, step, run.state, run.rows)
-    run.store.put(made)
-    return made
-
-
-def save_trunk(run: Run) -> None:
-    """Keeps the end of a run that never decays, as a longer one comes by it, for that one to branch from."""
-    mine(run)
-    every, last = run.config.eval.every, run.rows[-1]
-    planned = every and run.step % every == 0
-    unmeasured = {name: value for name, value in last.items() if name not in measured.NAMES.values()}
-    rows = [*run.rows[:-1], last if planned else unmeasured]
-    run.store.put(checkpoint.save(run.store.checkpoints, run.config, run.step, run.state, rows))
-
-
-def save_rolling(run: Run) -> None:
-    """Writes a checkpoint that only this run needs and, once it is whole, removes the ones before."""
-    newest = save(run, run.own, run.step)
-    older = checkpoint.candidates([run.own], run.config, run.store.entries) if distributed.first() else []
-    for step, old in older:
-        if step < run.step and old != newest:
-            shutil.rmtree(old, ignore_errors=True)
-            run.store.drop(old)
-    run.store.write(spent(run))

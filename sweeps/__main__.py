@@ -130,7 +130,7 @@ def run_list(args: argparse.Namespace) -> int:
 def run_plan(args: argparse.Namespace) -> int:
     """`plan`: the table, or JSON."""
     from sweeps import graph
-    from sweeps.engines.local import useful_pack, useful_workers
+    from sweeps.machine import useful_pack, useful_workers
     from sweeps.pace import pace, seconds_left
     from sweeps.plan import as_json, as_text, cost
     from sweeps.quote import quote

@@ -15,7 +15,7 @@ from typing import Any
 
 from scaling.config import RunConfig
 from scaling.record import Store
-from sweeps import exam
+from sweeps import exam, machine
 from sweeps.caps import CAPPED, Caps, reached, spent, within
 from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions import Tasks
@@ -156,8 +156,8 @@ def launch(
             if separate:
                 options["separate"] = True
             elif engine_name == "local":
-                options["workers"] = workers or (1 if command else local.useful_workers())
-                options["pack"] = (0 if command else local.useful_pack()[0]) if pack is None else pack
+                options["workers"] = workers or (1 if command else machine.useful_workers())
+                options["pack"] = (0 if command else machine.useful_pack()[0]) if pack is None else pack
             job = chosen.submit(store, sweep, [run.config for run in todo.left], keep_open=(lock,), **options)
             with Display(sweep, of) as display:
                 while not job.over:

@@ -16,7 +16,7 @@ from statistics import median
 from scaling.config import RunConfig
 from scaling.record import Record, Store
 from sweeps.budget import step_flops
-from sweeps.engines.local import shares
+from sweeps.machine import shares
 from sweeps.plan import Plan, shape
 from sweeps.plan import Run as PlannedRun
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaling.config import RunConfig
 from sweeps.budget import flops_until
-from sweeps.engines.local import step_time
+from sweeps.machine import step_time
 from sweeps.plan import Plan
 from sweeps.text import duration, short
 

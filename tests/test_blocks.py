@@ -67,10 +67,11 @@ def test_a_block_is_of_one_device_and_of_small_steps(tiny: RunConfig) -> None:
 
 def test_a_blocks_batches_are_those_of_its_steps(store: Store, tiny: RunConfig) -> None:
     from scaling import train
+    from scaling.run import Run
 
     compiled, _ = program(tiny, BLOCKS, in_blocks=True)
     tokens, windows, _ = train.corpus(tiny, store)
-    run = train.Run(tiny, store, BLOCKS, compiled, tokens, lambda event: None, lambda: False, windows)
+    run = Run(tiny, store, BLOCKS, compiled, tokens, lambda event: None, lambda: False, windows)
     got_SBX, count = train.read_block(run, 12)
     assert count == 4 and len(got_SBX) == 7 and not got_SBX[4:].any()
     np.testing.assert_array_equal(got_SBX[:4], np.stack([train.read(run, step) for step in range(12, 16)]))

@@ -11,10 +11,9 @@ from test_sweeps_launch import grid as small_grid
 from scaling.config import Placement, RunConfig, override, run_id
 from scaling.pack_program import packs as of_the_trainer
 from scaling.record import Store
-from sweeps import graph
+from sweeps import graph, machine
 from sweeps.corpus import SweepError
 from sweeps.definitions import DEFINITIONS
-from sweeps.engines import local
 from sweeps.launch import launch
 from sweeps.pace import Pace
 from sweeps.plan import cost, execution_order, plan, shape
@@ -86,7 +85,7 @@ def test_packs_stay_whole_and_only_they_are_trained_as_packs(tmp_path: Path) -> 
     assert "--pack" not in turns and packed.endswith("--pack 8")
     assert all(run_id(run) in packed and run_id(run) not in turns for run in pack)
     assert not any(run_id(run) in packed for run in trunk)
-    dealt = local.shares([*trunk, *pack], 2, [[run_id(run) for run in pack]])
+    dealt = machine.shares([*trunk, *pack], 2, [[run_id(run) for run in pack]])
     assert any({run_id(run) for run in pack} <= names for names in dealt)
 
 

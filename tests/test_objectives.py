@@ -25,6 +25,7 @@ from scaling.objective import parts
 from scaling.pack import train_pack
 from scaling.program import functions, network, program, shape_of, stream
 from scaling.record import Record, Store
+from scaling.run import Run
 from sweeps.corpus import Corpus
 from sweeps.plan import plan, shape
 
@@ -244,9 +245,7 @@ def test_a_packs_figures_are_those_of_the_runs_alone(store: Store, other: Store,
 def test_each_host_reads_its_own_rows(store: Store, tokens: TokenFile, run: RunConfig) -> None:
     compiled, _ = program(run, Placement(data=4))
     path = find_tokens(store.token_files, run.data.tokens)
-    under_way = train.Run(
-        run, store, ALONE, compiled, open_tokens(path), lambda event: None, lambda: False, np.zeros((0, 0))
-    )
+    under_way = Run(run, store, ALONE, compiled, open_tokens(path), lambda event: None, lambda: False, np.zeros((0, 0)))
     np.testing.assert_array_equal(train.read(under_way, 3), examples.training(tokens, run, np.arange(24, 32)))
 
 

@@ -20,7 +20,7 @@ import pytest
 from scaling.config import RunConfig, override, run_id
 from scaling.models.counts import run_flops
 from scaling.record import Record, Store
-from sweeps import rules
+from sweeps import machine, rules
 from sweeps.budget import by_ratio, isoflop
 from sweeps.corpus import Corpus, SweepError
 from sweeps.engines import local
@@ -253,7 +253,7 @@ def test_time_left_counts_steps_as_well_as_flops() -> None:
     of = Meter(runs={"small": small, "large": large}, start={"small": 0, "large": 0})
     of.note({"event": "start", "run_id": "small", "from": 0})
     of.note({"event": "step", "run_id": "small", "step": 5000, "loss": 4.0})
-    times = [run_flops(c)["total"] + local.STEP_FLOPS * c.steps for c in (small, large)]
+    times = [run_flops(c)["total"] + machine.STEP_FLOPS * c.steps for c in (small, large)]
     assert of.share == times[0] / sum(times) > 2 * of.done / of.total
     assert of.seconds_left == pytest.approx(of.seconds * times[1] / times[0], rel=0.1)
 

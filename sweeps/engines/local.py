@@ -21,20 +21,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaling.config import RunConfig, dumps, prefix_id, run_id
+from scaling.config import RunConfig, dumps, run_id
 from scaling.models.counts import parameters, run_flops
 from scaling.record import Held, Record, Store, write_atomic
 from sweeps.graph import graph
+from sweeps.machine import divided, shares
 
 TRAIN = (sys.executable, "-m", "scaling", "train")
 ALONE = ("--place", "share=false")  # a run that starts from no other's checkpoint
 RESTARTS = 2  # of one run, after its process died without a word
 STOPPED = 75  # the trainer's exit status after a signal, everything saved
 LOG_LINES = 5
-ACCELERATORS = ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0")
-WORKER_BYTES = 2 << 30  # of memory free, for one child more
-PACK = 8  # runs of a pack on an accelerator
-STEP_FLOPS = 1.6e8  # as long as they take at widths 16 to 80, a step takes beside its products
 Event = dict[str, Any]
 
 
@@ -124,62 +121,6 @@ def submit(
     for worker in job.workers:
         _start(job, worker)
     return job
-
-
-def useful_workers() -> int:
-    """Children that this machine is best used by: one a core, as memory allows; one where there is an accelerator."""
-    if accelerator():
-        return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    known = Path("/proc/meminfo")
-    lines = known.read_text().splitlines() if known.exists() else []
-    free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), WORKER_BYTES)
-    return max(1, min(cores, free // WORKER_BYTES))
-
-
-def accelerator() -> bool:
-    """Whether JAX will find more than a CPU here, told without it."""
-    asked = os.environ.get("JAX_PLATFORMS", "")
-    return asked != "cpu" and bool(asked or any(Path(device).exists() for device in ACCELERATORS))
-
-
-def useful_pack() -> tuple[int, str]:
-    """Runs of a pack that pay on this machine, 0 where none do, and why."""
-    if accelerator():
-        return PACK, "small runs leave most of an accelerator idle"
-    return 0, "a pack's runs take turns on a CPU, and blocks of steps spare the dispatches; --pack SIZE makes them"
-
-
-def shares(configs: Sequence[RunConfig], workers: int, packs: Sequence[Sequence[str]] = ()) -> list[frozenset[str]]:
-    """The runs of each worker: trunks and packs whole, the longest first to whoever has least to do."""
-    pack_of = {name: f"pack {i}" for i, names in enumerate(packs) for name in names}
-    groups: dict[str, list[RunConfig]] = {}
-    for config in configs:
-        groups.setdefault(pack_of.get(run_id(config)) or prefix_id(config, 0), []).append(config)
-    times = {group: sum(map(step_time, runs)) for group, runs in groups.items()}
-    dealt: list[list[str]] = [[] for _ in range(max(1, min(workers, len(groups))))]
-    loads = [0.0] * len(dealt)
-    for group in sorted(groups, key=lambda group: -times[group]):
-        least = loads.index(min(loads))
-        loads[least] += times[group]
-        dealt[least] += [run_id(config) for config in groups[group]]
-    return [frozenset(names) for names in dealt]
-
-
-def step_time(config: RunConfig, steps: int | None = None) -> float:
-    """Some time that a run's first steps (all) take on a core, in FLOPs: a step costs as much as STEP_FLOPS more."""
-    steps = config.steps if steps is None else steps
-    return float(run_flops(config, steps)["total"] + steps * STEP_FLOPS)
-
-
-def divided(workers: int) -> list[frozenset[int] | None]:
-    """The cores of each worker: all divided evenly; None where they are one's, or not to be chosen here."""
-    if workers == 1 or not hasattr(os, "sched_setaffinity"):
-        return [None] * workers
-    cores = sorted(os.sched_getaffinity(0))
-    if len(cores) < workers:
-        return [None] * workers
-    return [frozenset(cores[len(cores) * i // workers : len(cores) * (i + 1) // workers]) for i in range(workers)]
 
 
 def poll(job: Job, timeout: float = 0.2) -> list[Event]:

@@ -16,7 +16,8 @@ from typing import NamedTuple
 
 from scaling.config import RunConfig, run_id
 from scaling.record import Store, write_json
-from sweeps.engines import gang, local
+from sweeps import machine
+from sweeps.engines import gang
 from sweeps.engines.gang import State
 from sweeps.engines.keeper import Note, Work, deaths, failures, folder, left, note, notes
 
@@ -113,7 +114,7 @@ def shared_out(
 ) -> list[Work]:
     """The tasks: a trunk each, or at most `jobs` of several trunks. of: the token of the launch."""
     order = [run_id(config) for config in configs]
-    dealt = local.shares(configs, jobs or len(configs)) if configs else []
+    dealt = machine.shares(configs, jobs or len(configs)) if configs else []
     return [
         Work(store=str(store.root.absolute()), sweep=sweep, token=of, index=i, restarts=restarts,
              names=tuple(name for name in order if name in names), command=tuple(command))
