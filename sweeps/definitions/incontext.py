@@ -1,7 +1,6 @@
-"""Sizes × lengths on questions that can only be answered from the examples before them: the score over shots.
+"""Sizes on letters that have another name in each question: the score over shots.
 
-What a letter's class is called is another in each question (labelling-4): without an example the right name is one of
-four, and an example helps where it is of the asked letter's class.
+A name that was not shown can only be guessed, so what grows with the shots is learned in context.
 """
 
 from __future__ import annotations
@@ -12,12 +11,12 @@ from scaling.config import EvalConfig, RunConfig
 from sweeps import rules
 from sweeps.corpus import Corpus
 
-CORPUS = "mix:labelling:4=0.9,addition:1=0.1,tokens=8000000"
+CORPUS = "mix:labelling:2-6=1.0,tokens=16000000"
 LENGTH = 64
-WIDTHS = (16, 32, 64)
-TOKENS = 6e6
+WIDTHS = (8, 16, 24, 32, 48, 64, 80)
+TOKENS = 1.5e7
 HELD_OUT = 512  # windows
-TASKS = ("labelling-4", "addition-1")
+TASKS = ("labelling-4",)
 SHOTS = (0, 1, 2, 4, 6, 8)
 ITEMS = 300
 
@@ -25,7 +24,7 @@ ITEMS = 300
 def in_context(
     corpus: Corpus, *, seed: int = 0, widths: tuple[int, ...] = WIDTHS, tokens: float = TOKENS
 ) -> list[RunConfig]:
-    """Sizes on classes whose names are given by examples alone: does the score grow with the shots?"""
+    """Sizes on letters whose names are given by examples alone: does the score grow with the shots?"""
     runs = []
     for width in widths:
         run = rules.run(

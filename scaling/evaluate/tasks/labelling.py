@@ -1,8 +1,8 @@
-"""labelling-K: what is a letter's class called today? `label 2 a>X d>Q c>X e=X` (labels in context: Chan 2022).
+"""labelling-K: what is this letter called here? `label 2 a>X d>Q a>X a>X d=Q` (names in context: Chan 2022).
 
-The classes are always the same, letters by their place in the alphabet modulo K; what they are called differs from
-question to question. The labelled letters are a question's own examples, so its score over shots is learning in
-context. The split is by the names: what is held out is no question with names that training has seen together.
+K letters have a name each, others in each question. The named letters that are shown, some of them again and others
+not at all, are a question's own examples, so its score over shots is learning in context: a name that was not shown
+can only be guessed. The split is by letters and names.
 """
 
 from __future__ import annotations
@@ -10,17 +10,18 @@ from __future__ import annotations
 from scaling.evaluate.family import Item, Whole, letters
 
 QUESTION = r"label \d (?:[a-z]>[A-Z] )*[a-z]="
-DIFFICULTIES = (2, 6)  # classes
+DIFFICULTIES = (2, 8)  # letters
 USUAL = (2, 4)  # in a mixture that names none
 EXAMPLES = 8
 NAMES = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def draw(classes: int, whole: Whole) -> Item:
-    """The letters differ from each other. A guess is one of the names, whether it was shown or not."""
-    names = letters(classes, whole, NAMES)
-    *given, asked = [(x, names[(ord(x) - ord("a")) % classes]) for x in letters(EXAMPLES + 1, whole)]
+def draw(count: int, whole: Whole) -> Item:
+    """Letters and names differ from each other. A guess is one of the names, whether it was shown or not."""
+    keys, names = letters(count, whole), letters(count, whole, NAMES)
+    *shown, asked = [whole(count) for _ in range(EXAMPLES + 1)]
     return Item(
-        prompt=f"{asked[0]}=", answer=asked[1], key=names, choices=tuple(sorted(names)), chance=1 / classes,
-        head=f"label {classes} ", own=tuple(f"{x}>{name} " for x, name in given),
+        prompt=f"{keys[asked]}=", answer=names[asked], key=f"{keys} {names} {shown} {asked}",
+        choices=tuple(sorted(names)), chance=1 / count,
+        head=f"label {count} ", own=tuple(f"{keys[i]}>{names[i]} " for i in shown),
     )  # fmt: skip
