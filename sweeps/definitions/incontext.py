@@ -11,10 +11,10 @@ from scaling.config import EvalConfig, RunConfig
 from sweeps import rules
 from sweeps.corpus import Corpus
 
-CORPUS = "mix:labelling:2-6=1.0,tokens=16000000"
+CORPUS = "mix:labelling:2-6=1.0,tokens=11000000"
 LENGTH = 64
 WIDTHS = (8, 16, 24, 32, 48, 64, 80)
-TOKENS = 1.5e7
+TOKENS = 1e7
 HELD_OUT = 512  # windows
 TASKS = ("labelling-4",)
 SHOTS = (0, 1, 2, 4, 6, 8)
