@@ -50,12 +50,15 @@ from sweeps.corpus import SweepError
 from sweeps.engines import local
 from sweeps.launch import launch
 store = Store(sys.argv[1])
-command = (*local.TRAIN, "--place", "save_seconds=0.3", "--place", "block=1", "--place", "tensorboard=false")
+command = (*local.TRAIN, "--place", "tensorboard=false", *sys.argv[3:])
 try:
     sys.exit(launch(store, sys.argv[2], forty(read(store)), read(store), command=command, workers=2))
 except SweepError as error:
     sys.exit(print(error, file=sys.stderr) or 2)
 """
+
+
+OFTEN = ("--place", "save_seconds=0.5", "--place", "block=1")  # where faults come: saved often, and slow enough to hit
 
 
 def forty(corpus: Corpus) -> list[RunConfig]:
@@ -140,7 +143,7 @@ def alive(pid: int) -> bool:
 def start(store: Store, name: str) -> subprocess.Popen[str]:
     """A launcher; what it says goes to a file beside the stores."""
     env = {**os.environ, "XLA_FLAGS": ""}
-    line = [sys.executable, "-c", LAUNCHER, str(store.root), name]
+    line = [sys.executable, "-c", LAUNCHER, str(store.root), name, *(() if store.root.name == "calm" else OFTEN)]
     beside = store.root.parent if store.root.name == "calm" else store.root.parent.parent
     log = (beside / f"{store.root.name}-{name}.err").open("a")
     with log:
@@ -183,7 +186,7 @@ def kill_trainers(of: Sweep, times: int) -> None:
 def second_launchers(of: Sweep) -> subprocess.Popen[str]:
     """One of the same sweep, which is refused; one of the same runs under another name, which helps."""
     env = {**os.environ, "XLA_FLAGS": ""}
-    line = [sys.executable, "-c", LAUNCHER, str(of.store.root), "first"]
+    line = [sys.executable, "-c", LAUNCHER, str(of.store.root), "first", *OFTEN]
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, check=False, timeout=120)
     assert done.returncode == 2 and f"by process {of.launcher.pid}" in done.stderr, done.stderr
     of.note("a second launcher of the same sweep beside the first: refused")
