@@ -9,7 +9,7 @@ from scaling.config import RunConfig, dumps, run_id
 from scaling.record import Store
 
 SAYS = "jax._src.compiler"  # hits and misses
-HIT = "cache hit for 'jit_step'"
+HIT = "cache hit for 'jit_run'"  # the steps of a block
 
 
 def trained(store: Store, config: RunConfig, cache: Path, *more: str) -> tuple[str, list[dict[str, float]]]:
