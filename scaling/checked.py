@@ -111,12 +111,17 @@ def from_dict(cls: type[Config], data: Any, where: str = "") -> Config:
     return cls(**values)
 
 
+@functools.cache
+def identity_fields(cls: Any) -> tuple[tuple[str, Any], ...]:
+    """Name and default of each field that is part of the identity."""
+    return tuple((f.name, f.default) for f in dataclasses.fields(cls) if f.metadata.get("identity", True))
+
+
 def canonical(config: Any) -> dict[str, Any]:
     """The fields that make the identity, those at their defaults left out (a new field keeps every old id)."""
     out: dict[str, Any] = {}
-    for f in dataclasses.fields(config):
-        value = getattr(config, f.name)
-        if not f.metadata.get("identity", True) or value == f.default:
-            continue
-        out[f.name] = canonical(value) if dataclasses.is_dataclass(value) else value
+    for name, default in identity_fields(type(config)):  # type: ignore[arg-type]
+        value = getattr(config, name)
+        if value != default:
+            out[name] = canonical(value) if dataclasses.is_dataclass(value) else value
     return out

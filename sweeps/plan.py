@@ -53,6 +53,7 @@ class Plan:
         return [run for run in self.runs if run.status not in ENDED]
 
 
+@lru_cache(maxsize=2**16)
 def shape(config: RunConfig) -> tuple[object, ...]:
     """What a compiled step depends on: runs that agree in it compile once."""
     optimizer = dataclasses.replace(config.optimizer, lr=1.0)  # a rate is an argument of the step
