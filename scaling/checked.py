@@ -81,6 +81,16 @@ class Checked:
     def check(self) -> None:
         """Raises ConfigError where the fields cannot stand together."""
 
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """See `canonical`; made once, for a config never changes."""
+        out: dict[str, Any] = {}
+        for name, default in identity_fields(type(self)):  # type: ignore[arg-type]
+            value = getattr(self, name)
+            if value != default:
+                out[name] = value.identity if isinstance(value, Checked) else value
+        return out
+
 
 Config = TypeVar("Config", bound=Checked)
 
@@ -119,9 +129,4 @@ def identity_fields(cls: Any) -> tuple[tuple[str, Any], ...]:
 
 def canonical(config: Any) -> dict[str, Any]:
     """The fields that make the identity, those at their defaults left out (a new field keeps every old id)."""
-    out: dict[str, Any] = {}
-    for name, default in identity_fields(type(config)):  # type: ignore[arg-type]
-        value = getattr(config, name)
-        if value != default:
-            out[name] = canonical(value) if dataclasses.is_dataclass(value) else value
-    return out
+    return dict(config.identity)

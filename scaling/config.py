@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from scaling.checked import (
     canonical,
     field_types,
     from_dict,
+    identity_fields,
     not_negative,
     one_of,
     positive,
@@ -137,6 +139,13 @@ class RunConfig(Checked):
     seed: int = 0
     precision: str = "auto"  # of products and activations; auto: bfloat16 on accelerators, float32 on CPU
     budget: float | None = field(default=None, metadata=LABEL)  # planned training FLOPs, the key of an isoFLOP group
+
+    def __hash__(self) -> int:
+        return self._hash  # plans ask for it some thirty times
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(tuple(getattr(self, name) for name, _ in identity_fields(RunConfig)))
 
     @property
     def tokens(self) -> int:

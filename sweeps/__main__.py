@@ -146,7 +146,7 @@ def run_plan(args: argparse.Namespace) -> int:
         rate = left / seconds_left(planned, measured) if measured else None
         quoted = quote(left, on, args.mfu) if on else None
         size, why = useful_pack() if args.pack is None else (args.pack, "as asked")
-        found = graph.graph([run.config for run in planned.runs], size)
+        found = graph.graph([run.config for run in planned.runs], size, planned.starts)
         saving = graph.saved(planned, found, useful_workers(), pace(store) if store else None)
         if args.json:
             whole = {**as_json(planned, rate, quoted), "graph": graph.as_json(found, saving)}

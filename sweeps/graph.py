@@ -40,14 +40,17 @@ class Graph:
     packs: list[list[str]]  # of two runs or more, in order
 
 
-def graph(configs: Sequence[RunConfig], pack: int = 0) -> Graph:
-    """The graph of runs in order of execution. pack: runs of a pack, at most; 0 or 1: none."""
+def graph(configs: Sequence[RunConfig], pack: int = 0, starts: Sequence[int] | None = None) -> Graph:
+    """The graph of runs in order of execution.
+
+    pack: runs of a pack, at most; 0 or 1: none. starts: `shared_steps(configs)`, where it is known.
+    """
     if pack < 0:
         raise SweepError(f"--pack {pack}: must be 1 or more, or --no-pack")
     trunks: dict[str, list[str]] = {}
     kept: dict[tuple[int, str], str] = {}  # who leaves the checkpoint of a step and prefix
     branches = []
-    for config, start in zip(configs, shared_steps(configs), strict=True):
+    for config, start in zip(configs, starts or shared_steps(configs), strict=True):
         name = run_id(config)
         trunks.setdefault(prefix_id(config, 0), []).append(name)
         if start:

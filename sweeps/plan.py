@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import scaling.config as names
-from scaling.config import RunConfig, to_dict
+from scaling.config import OptimizerConfig, RunConfig, to_dict
 from scaling.models.counts import parameters
 from scaling.record import Store
 from sweeps.budget import achieved, flops_until, step_flops
@@ -52,13 +52,40 @@ class Plan:
         """Runs whose results are not in the store."""
         return [run for run in self.runs if run.status not in ENDED]
 
+    @cached_property
+    def starts(self) -> list[int]:
+        """The step that each run would start from in an empty store."""
+        return shared_steps([run.config for run in self.runs])
+
+    @cached_property
+    def figures(self) -> dict[str, int]:
+        """See `cost`."""
+        shared = [(run.config, step) for run, step in zip(self.runs, self.starts, strict=True) if step]
+        alone = sum(run.C for run in self.runs)
+        saved = sum(flops_until(config, step) for config, step in shared)
+        tokens = sum(run.D for run in self.runs)
+        return {
+            "runs": len(self.runs),
+            "shapes": len({shape(run.config) for run in self.runs}),
+            "flops_separate": alone,
+            "flops_saved": saved,
+            "flops": alone - saved,
+            "tokens_separate": tokens,
+            "tokens": tokens - sum(config.sequences(step) * config.data.length for config, step in shared),
+            "flops_left": sum(run.flops_to_run for run in self.runs),
+        }
+
 
 @lru_cache(maxsize=2**16)
 def shape(config: RunConfig) -> tuple[object, ...]:
     """What a compiled step depends on: runs that agree in it compile once."""
-    optimizer = dataclasses.replace(config.optimizer, lr=1.0)  # a rate is an argument of the step
     ramp = tuple(batch for batch, _ in config.schedule.batch_ramp)
-    return (config.model, optimizer, config.data.parts, config.batch, ramp, config.precision)
+    return (config.model, _rateless(config.optimizer), config.data.parts, config.batch, ramp, config.precision)
+
+
+@lru_cache(maxsize=2**16)
+def _rateless(optimizer: OptimizerConfig) -> OptimizerConfig:
+    return dataclasses.replace(optimizer, lr=1.0)  # a rate is an argument of the step
 
 
 def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:
@@ -156,27 +183,7 @@ def measured_rate(store: Store) -> float | None:
 
 def cost(of: Plan, rate: float | None = None) -> dict[str, Any]:
     """The whole cost: FLOPs and tokens of the separate runs, of the sweep as run, and what is still to pay."""
-    alone = sum(run.C for run in of.runs)
-    fresh = shared_steps([run.config for run in of.runs])
-    saved = sum(flops_until(run.config, step) for step, run in zip(fresh, of.runs, strict=True))
-    saved_tokens = sum(
-        run.config.sequences(step) * run.config.data.length for step, run in zip(fresh, of.runs, strict=True)
-    )
-    tokens = sum(run.D for run in of.runs)
-    left = sum(run.flops_to_run for run in of.runs)
-    figures: dict[str, Any] = {
-        "runs": len(of.runs),
-        "shapes": len({shape(run.config) for run in of.runs}),
-        "flops_separate": alone,
-        "flops_saved": saved,
-        "flops": alone - saved,
-        "tokens_separate": tokens,
-        "tokens": tokens - saved_tokens,
-        "flops_left": left,
-    }
-    if rate is not None:
-        figures["seconds_left"] = left / rate
-    return figures
+    return of.figures | ({} if rate is None else {"seconds_left": of.figures["flops_left"] / rate})
 
 
 def epochs(run: Run, of: Plan) -> float:
