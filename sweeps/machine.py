@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.config import RunConfig, prefix_id, run_id
-from scaling.models.counts import run_flops
+from sweeps.budget import flops_until
 from sweeps.plan import shared_steps
 
 ACCELERATORS = ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0")
 WORKER_BYTES = 2 << 30  # of memory free, for one child more
 PACK = 8  # runs of a pack on an accelerator
 FEW = 100  # trunks: more are even enough as they are dealt
-# Measured on a core at widths 16 to 80: as long as so many FLOPs take there, a step takes beside its own, and a trunk
-# before its first (compilation, the first state).
-STEP_FLOPS, SHAPE_FLOPS = 1.1e8, 3.4e11
+# Measured on a core at widths 16 to 80: as long as so many FLOPs take there, a step takes beside its own, each score of
+# its attention, a run beside its steps (a checkpoint, the evaluation), and a trunk before its first (compilation).
+STEP_FLOPS, SCORE_FLOPS, RUN_FLOPS, SHAPE_FLOPS = 1.2e8, 240, 1.3e11, 5.2e11
 
 
 def useful_workers() -> int:
@@ -55,7 +55,7 @@ def shares(configs: Sequence[RunConfig], workers: int, packs: Sequence[Sequence[
     for config, start in zip(configs, shared_steps(configs), strict=True):
         group = pack_of.get(run_id(config)) or prefix_id(config, 0)
         groups.setdefault(group, []).append(run_id(config))
-        times[group] = times.get(group, SHAPE_FLOPS) + step_time(config) - step_time(config, start)
+        times[group] = times.get(group, SHAPE_FLOPS) + RUN_FLOPS + step_time(config) - step_time(config, start)
     dealt: list[set[str]] = [set() for _ in range(max(1, min(workers, len(groups))))]
     loads = [0.0] * len(dealt)
     for group in sorted(groups, key=lambda group: -times[group]):
@@ -87,9 +87,10 @@ def evened(dealt: list[set[str]], times: dict[str, float]) -> bool:
 
 
 def step_time(config: RunConfig, steps: int | None = None) -> float:
-    """Some time that a run's first steps (all) take on a core, in FLOPs: a step costs as much as STEP_FLOPS more."""
+    """Some time that a run's first steps (all) take on a core, in FLOPs, with what steps and scores cost besides."""
     steps = config.steps if steps is None else steps
-    return float(run_flops(config, steps)["total"] + steps * STEP_FLOPS)
+    scores = config.sequences(steps) * config.model.layers * config.model.heads * config.data.length**2
+    return float(flops_until(config, steps) + steps * STEP_FLOPS + scores * SCORE_FLOPS)
 
 
 def divided(workers: int) -> list[frozenset[int] | None]:

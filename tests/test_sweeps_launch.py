@@ -247,13 +247,15 @@ def held(store: Path) -> bool:
 
 
 def test_time_left_counts_steps_as_well_as_flops() -> None:
-    """A small model's steps take long for their FLOPs: by those alone eleven minutes were foretold as a day."""
+    """A small model's steps and scores take long for their FLOPs: by those alone, minutes were foretold as a day."""
     small, large = grid()[0], override(grid()[0], ["model.width=512", "model.mlp_width=2048", "steps=100"])
     small = override(small, ["steps=5000"])
     of = Meter(runs={"small": small, "large": large}, start={"small": 0, "large": 0})
     of.note({"event": "start", "run_id": "small", "from": 0})
     of.note({"event": "step", "run_id": "small", "step": 5000, "loss": 4.0})
-    times = [run_flops(c)["total"] + machine.STEP_FLOPS * c.steps for c in (small, large)]
+    scores = [c.batch * c.model.layers * c.model.heads * c.data.length**2 for c in (small, large)]
+    beside = [machine.STEP_FLOPS + machine.SCORE_FLOPS * each for each in scores]
+    times = [run_flops(c)["total"] + c.steps * each for c, each in zip((small, large), beside, strict=True)]
     assert of.share == times[0] / sum(times) > 2 * of.done / of.total
     assert of.seconds_left == pytest.approx(of.seconds * times[1] / times[0], rel=0.1)
 

@@ -38,7 +38,7 @@ def unevenness(runs: list[RunConfig]) -> float:
     """Of two workers, in FLOPs: the longer one's over the even share, trunks trained once."""
     own: dict[str, float] = {}
     for run, start in zip(runs, shared_steps(runs), strict=True):
-        own[run_id(run)] = machine.step_time(run) - machine.step_time(run, start)
+        own[run_id(run)] = machine.RUN_FLOPS + machine.step_time(run) - machine.step_time(run, start)
     loads = [
         sum(own[name] for name in names) + machine.SHAPE_FLOPS * len({name for name in names if name in firsts(runs)})
         for names in machine.shares(runs, 2)
