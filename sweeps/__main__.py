@@ -101,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
     add_what(saving)
     saving.add_argument("--rounds", type=int, default=1, help="both ways so often, in turn; from 2 on, quoted before")
     saving.add_argument("--workers", type=int, metavar="K", help="as of launch, of the one that shares")
+    saving.add_argument("--cold", action="store_true", help="a third way too: a process a run, compiling for itself")
     add_pack(saving)
     saving.add_argument("--json", action="store_true", help="for a program to read")
     following.add(commands)
@@ -297,7 +298,7 @@ def run_saving(args: argparse.Namespace) -> int:
     words = ["--corpus", corpus_name, "--tokenizer", args.tokenizer, "--seed", str(args.seed)]
     words += [word for setting in args.settings for word in ("--set", setting)]
     more = [f"--{name}={value}" for name in ("workers", "pack") if (value := getattr(args, name)) is not None]
-    found = measure(store, args.name, made(args, corpus), corpus, words, more, args.rounds)
+    found = measure(store, args.name, made(args, corpus), corpus, words, more, args.rounds, args.cold)
     print(json.dumps(found, indent=1, allow_nan=False) if args.json else as_text(found))
     return 0
 

@@ -1,6 +1,6 @@
 """What sharing and packing save, measured: a sweep launched as it is, and as one process a run with nothing shared.
 
-Both in turn, each in a store of its own and with nothing compiled before; then their records side by side, and what the
+In turn, each in a store of its own and with nothing compiled before; then their records side by side, and what the
 quote by the records' pace would have been.
 """
 
@@ -19,7 +19,7 @@ from sweeps.corpus import Corpus, SweepError
 from sweeps.pace import pace, seconds_left
 from sweeps.plan import plan, run_id
 
-SHARED, SEPARATE = "shared", "separate"
+SHARED, SEPARATE, COLD = "shared", "separate", "cold"
 
 
 def measure(
@@ -30,14 +30,19 @@ def measure(
     words: Sequence[str],
     sharing: Sequence[str] = (),
     rounds: int = 1,
+    cold: bool = False,
 ) -> dict[str, Any]:
     """Launches both ways `rounds` times in STORE/saving. words: of both launches; sharing: of the one that shares.
 
-    What comes back has the seconds of each launch, their ratio, how the records differ, and quoted beside measured.
+    cold: a third way too, where separate processes keep no compiled programs for each other, as scripts in a loop.
+    What comes back has the seconds of each launch, their ratios to the shared one's, how the records differ, and
+    quoted beside measured.
     """
     if rounds < 1:
         raise SweepError(f"--rounds {rounds}: must be 1 or more")
-    seconds: dict[str, list[float]] = {SHARED: [], SEPARATE: []}
+    ways = {SHARED: sharing, SEPARATE: ["--separate"]}
+    ways |= {COLD: ["--separate", "--place", "compile_cache=false"]} if cold else {}
+    seconds: dict[str, list[float]] = {how: [] for how in ways}
     quotes: list[dict[str, float]] = []
     differ: dict[str, Any] = {}
     known: Store | None = None  # whose pace the next launch is quoted by
@@ -46,15 +51,14 @@ def measure(
         for how, where in stores.items():
             if known is not None and how == SHARED:
                 quotes.append({"quoted": quoted(known, configs, corpus)})
-            own_words = ["--separate"] if how == SEPARATE else sharing
-            seconds[how].append(launched(where, sweep, [*words, *own_words]))
+            seconds[how].append(launched(where, sweep, [*words, *ways[how]]))
         known = stores[SHARED]
         if i == 0:
             quotes.append({"in_hindsight": quoted(known, configs, corpus)})
         quotes[-1]["measured"] = seconds[SHARED][-1]
         differ = differences(stores[SHARED], stores[SEPARATE], configs)
-    ratio = sum(seconds[SEPARATE]) / sum(seconds[SHARED])
-    return {"sweep": sweep, "seconds": seconds, "ratio": ratio, "records": differ, "quotes": quotes}
+    ratios = {how: sum(seconds[how]) / sum(seconds[SHARED]) for how in ways if how != SHARED}
+    return {"sweep": sweep, "seconds": seconds, "ratios": ratios, "records": differ, "quotes": quotes}
 
 
 def own(store: Store, name: str) -> Store:
@@ -112,14 +116,18 @@ def as_text(of: dict[str, Any]) -> str:
     def each(how: str) -> str:
         return ", ".join(f"{took:.1f} s" for took in seconds[how])
 
+    said = {SEPARATE: "nothing shared but compiled programs", COLD: "nothing shared at all"}
     lines = [
-        f"one process a run, nothing shared: {each(SEPARATE)}",
-        f"as launched: {each(SHARED)}: {of['ratio']:.2f} times less",
+        f"as launched: {each(SHARED)}",
+        *(
+            f"one process a run, {said[how]}: {each(how)}, {ratio:.2f} times as long"
+            for how, ratio in of["ratios"].items()
+        ),
         f"records: {records['same']} of {records['runs']} the same bit for bit"
         + (f", held-out losses up to {records['loss_apart']:.2%} apart" if records["loss_apart"] else ""),
     ]
     for quote in of["quotes"]:
-        said = quote.get("quoted", quote.get("in_hindsight", 0.0))
+        took = quote.get("quoted", quote.get("in_hindsight", 0.0))
         how = "quoted by the launch before" if "quoted" in quote else "quoted by its own records"
-        lines.append(f"{how}: {said:.1f} s, measured {quote['measured']:.1f} s ({said / quote['measured'] - 1:+.0%})")
+        lines.append(f"{how}: {took:.1f} s, measured {quote['measured']:.1f} s ({took / quote['measured'] - 1:+.0%})")
     return "\n".join(lines)

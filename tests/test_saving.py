@@ -20,14 +20,15 @@ from sweeps.launch import launch
 @pytest.mark.long
 def test_the_command_finds_the_same_records_bit_for_bit_where_one_process_shares(store: Store) -> None:
     """Small budgets of the demo's grid; the whole of it is `python -m sweeps saving quickstart --store DIR`."""
-    words = ("sweeps", "saving", "isoflop", "--store", store.root, "--workers", 1, "--json", "--rounds", 2)
+    words = ("sweeps", "saving", "isoflop", "--store", store.root, "--workers", 1, "--json", "--rounds", 2, "--cold")
     settings = ("rules=small", "budgets=2e11,4e11", "sizes=3")
     done = command(*words, *(word for setting in settings for word in ("--set", setting)), timeout=3000)
     assert done.returncode == 0, done.stderr
     print(done.stdout, file=sys.stderr)
     found = json.loads(done.stdout)
     assert found["records"] == {"runs": found["records"]["runs"], "same": found["records"]["runs"], "loss_apart": 0}
-    assert found["ratio"] > 1 and len(found["seconds"]["shared"]) == 2
+    assert found["ratios"]["cold"] > found["ratios"]["separate"] > 1
+    assert {how: len(seconds) for how, seconds in found["seconds"].items()} == {"shared": 2, "separate": 2, "cold": 2}
     again = command(*words)
     assert again.returncode == 2 and "is there: what is done in it would not be measured" in again.stderr
 
@@ -64,12 +65,14 @@ def test_records_that_differ_in_a_bit_are_not_the_same(store: Store, tmp_path: P
 def test_the_measurement_reads_as_a_few_lines() -> None:
     text = saving.as_text(
         {
-            "seconds": {"shared": [100.0, 110.0], "separate": [300.0, 330.0]},
-            "ratio": 3.0,
+            "seconds": {"shared": [100.0, 110.0], "separate": [300.0, 330.0], "cold": [400.0, 440.0]},
+            "ratios": {"separate": 3.0, "cold": 4.0},
             "records": {"runs": 4, "same": 1, "loss_apart": 0.012},
             "quotes": [{"in_hindsight": 90.0, "measured": 100.0}, {"quoted": 121.0, "measured": 110.0}],
         }
     )
-    assert "as launched: 100.0 s, 110.0 s: 3.00 times less" in text
+    assert "as launched: 100.0 s, 110.0 s\n" in text
+    assert "nothing shared but compiled programs: 300.0 s, 330.0 s, 3.00 times as long" in text
+    assert "nothing shared at all: 400.0 s, 440.0 s, 4.00 times as long" in text
     assert "1 of 4 the same bit for bit, held-out losses up to 1.20% apart" in text
     assert "quoted by the launch before: 121.0 s, measured 110.0 s (+10%)" in text
