@@ -167,10 +167,10 @@ def held(place: Place, name: str) -> Iterator[Lease]:
         lease.release()
 
 
-def holder(place: Place, name: str) -> str | None:
-    """Who holds a name, in words; None where nobody is known to."""
+def abandoned(place: Place, name: str) -> bool:
+    """Whether the name was somebody's and is nobody's: given back, or its holder is gone, or silent while we looked."""
     newest = max(_numbers(place, name), default=0)
-    return _holder(place, name, newest) if newest else None
+    return newest > 0 and _holder(place, name, newest) is None
 
 
 _LIVE: set[str] = set()  # tokens of the leases of this process

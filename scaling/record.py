@@ -113,7 +113,12 @@ class Store(Here):
 
     def lease(self, name: str) -> AbstractContextManager[lease.Lease]:
         """Holds a name against every other process, on whatever machine; lease.Held where one has it."""
-        return lease.held(Folder(self.root), name)
+        return lease.held(self.leases, name)
+
+    @property
+    def leases(self) -> lease.Place:
+        """Where they are kept."""
+        return Folder(self.root)
 
     def check_writable(self) -> None:
         """StoreError unless a file can be made here."""

@@ -157,6 +157,10 @@ class RemoteStore(Store):
     def lease(self, name: str) -> AbstractContextManager[lease.Lease]:
         return self._held(name)
 
+    @property
+    def leases(self) -> lease.Place:
+        return self.remote
+
     def check_writable(self) -> None:
         super().check_writable()
         probe = f".probe-{os.getpid()}"

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from scaling import lease
 from scaling.config import RunConfig, from_dict
 from scaling.models.counts import parameters
 from scaling.record import Record, Store
@@ -88,7 +89,7 @@ def run_status(store: Store, entry: dict[str, Any]) -> dict[str, Any]:
     if row["state"] in ("running", "stopped"):
         record = store.read(row["run_id"])
         if record is not None:
-            row["state"] = record.status if record.status != "running" or alive(record) else "interrupted"
+            row["state"] = record.status if record.status != "running" or alive(record, store) else "interrupted"
             row |= progress(store, record)
     row |= spending(entry, about, row["state"], row.get("step"))
     if "loss" in final:
@@ -113,11 +114,14 @@ def last_lines(store: Store, run_id: str, about: dict[str, Any]) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()][-LOG_LINES:]
 
 
-def alive(record: Record) -> bool:
-    """Whether the process that wrote a running record still runs; taken on trust from another machine."""
+def alive(record: Record, store: Store) -> bool:
+    """Whether the process that wrote a running record still runs; another machine's, unless its lease is silent.
+
+    That takes several looks, as of `--watch`: one cannot tell.
+    """
     pid, host = record.about.get("pid"), record.about.get("host")
     if pid is None or (host is not None and host != socket.gethostname()):
-        return True
+        return not lease.abandoned(store.leases, record.run_id)
     if not process_alive(pid):
         return False
     command = Path(f"/proc/{pid}/cmdline")  # a number may have gone to another program since

@@ -13,8 +13,11 @@ from test_sweeps_real import store as store  # the fixture
 from scaling.config import override, run_id
 from scaling.record import Store
 from sweeps import saving
+from sweeps.budget import achieved
+from sweeps.caps import CAPPED, Caps
 from sweeps.corpus import SweepError
 from sweeps.launch import launch
+from sweeps.status import status
 
 
 @pytest.mark.long
@@ -45,6 +48,23 @@ def test_a_launch_with_packs_has_the_records_of_separate_runs_to_rounding(store:
     records = [store.read(run_id(run)) for run in runs]
     assert all(record is not None and record.about["pack"]["runs"] == 3 for record in records)
     assert saving.differences(store, other, runs)["loss_apart"] < 1e-3
+
+
+@pytest.mark.slow
+def test_a_cap_holds_for_packs_and_status_tells_what_they_did(store: Store) -> None:
+    corpus = read(store)
+    runs = [override(grid(corpus)[0], [f"seed={i}"]) for i in range(3)]
+    two = Caps(flops=2 * achieved(runs[0]))
+    assert launch(store, "packed", runs, corpus, pack=8, workers=1, caps=two) == CAPPED
+    rows = status(store, "packed")["runs"]
+    assert [row["state"] for row in rows] == ["done", "done", "waiting"]
+    found = [record for record in store.records() if record.status == "done"]
+    assert len(found) == 2 and all(record.about["pack"]["runs"] == 2 for record in found)
+    spent = status(store, "packed")["cost"]
+    assert spent["flops_spent"] == two.flops and spent["flops_left"] == achieved(runs[0])
+    assert spent["hours"] * 3600 <= sum(record.about["seconds"] for record in found) + 1e-6
+    assert launch(store, "packed", runs, corpus, pack=8, workers=1) == 0
+    assert [row["state"] for row in status(store, "packed")["runs"]] == ["done"] * 3
 
 
 def test_records_that_differ_in_a_bit_are_not_the_same(store: Store, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ import pytest
 from conftest import ROOT, command
 from known_store import build
 
+from scaling import lease
 from scaling.config import RunConfig, from_dict, override, run_id
 from scaling.record import Record, Store
 from sweeps.budget import by_ratio, flops_until, isoflop
@@ -101,6 +102,28 @@ def test_a_running_run_counts_what_it_has_done_and_what_was_lost_before(tmp_path
     assert row["flops_done"] == max(0, 80 - of.runs[1].from_step) * a_step
     assert row["tokens_per_second"] > 0 and found["cost"]["seconds_left"] >= row["seconds_left"] > 0
     assert 0 < found["cost"]["share_done"] < 1
+
+
+def test_another_machines_run_is_interrupted_once_its_lease_has_been_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALING_LEASE_SECONDS", "0.3")
+    store = Store(tmp_path)
+    config = shared(store).runs[0].config
+    end(store, config, "running", host="far", pid=1)
+    owner = {"host": "far", "pid": 1, "machine": "another", "born": "1"}
+
+    def states(beating: bool) -> set[str]:
+        found = set()
+        for beat in range(8):
+            if beating or not beat:
+                store.leases.write(f"leases/{run_id(config)}/00000001.json", lease._text(owner, beat))
+            found.add(status(store, "grid")["runs"][0]["state"])
+            time.sleep(0.1)
+        return found
+
+    assert states(beating=True) == {"running"}
+    assert states(beating=False) == {"running", "interrupted"}
 
 
 def test_time_left_is_what_is_left_at_the_rate_of_each_size(tmp_path: Path) -> None:
