@@ -129,4 +129,4 @@ def identity_fields(cls: Any) -> tuple[tuple[str, Any], ...]:
 
 def canonical(config: Any) -> dict[str, Any]:
     """The fields that make the identity, those at their defaults left out (a new field keeps every old id)."""
-    return dict(config.identity)
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in config.identity.items()}

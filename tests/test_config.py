@@ -13,6 +13,7 @@ from scaling.config import (
     OptimizerConfig,
     RunConfig,
     ScheduleConfig,
+    canonical,
     dumps,
     from_dict,
     load,
@@ -36,6 +37,14 @@ def test_ids_never_change() -> None:
     assert run_id(BASE) == "e5cc1139693469289661383d405f43b6b1260c0cae7f6a11d3815ae94eb7fe73"
     assert prefix_id(BASE, 50) == "bbdf74e5d19566ec5c64cf8f24764aad3543bb958e41f4571c49667b872b56d6"
     assert prefix_id(BASE, 90) == "92d7ba9a8b90d758eb059822040314581c122b6465c0e68326795ee06a519d9f"
+
+
+def test_what_is_done_to_a_canonical_form_is_not_done_to_the_config() -> None:
+    before = run_id(BASE), prefix_id(BASE, 0)
+    form = canonical(BASE)
+    form["data"].pop("tokens")
+    form.pop("model")
+    assert (run_id(BASE), prefix_id(BASE, 0)) == before
 
 
 def test_json_both_ways() -> None:
