@@ -105,11 +105,11 @@ class Lease:
     def release(self) -> None:
         """Gives the lease back."""
         self._ended.set()
-        _LIVE.discard(self.owner["token"])
         with self._busy, contextlib.suppress(OSError):  # a store that is gone will find us silent
             if not self.lost and self._ours():
                 self.place.write(self.file, _text(self.owner, self.beats, released=True))
         self.lost = True
+        _LIVE.discard(self.owner["token"])  # after that file is written: whoever follows removes it
 
     def _live(self) -> None:
         while not self._ended.wait(self.silence / BEATS):

@@ -44,7 +44,7 @@ from scaling.files import (
     write_json,
     write_parquet,
 )
-from scaling.lease import Held
+from scaling.lease import Held, Place
 
 __all__ = [
     "STATUSES", "Held", "Record", "Store", "StoreError", "alive", "open_store", "read_json", "read_parquet",
@@ -116,7 +116,7 @@ class Store(Here):
         return lease.held(self.leases, name)
 
     @property
-    def leases(self) -> lease.Place:
+    def leases(self) -> Place:
         """Where they are kept."""
         return Folder(self.root)
 

@@ -22,6 +22,7 @@ from typing import Any
 
 from scaling import lease
 from scaling.files import StoreError, alive, read_json, write_atomic, write_json
+from scaling.lease import Place
 from scaling.record import Record, Store
 
 MANIFEST = "manifest.json"  # of a checkpoint: written last
@@ -158,7 +159,7 @@ class RemoteStore(Store):
         return self._held(name)
 
     @property
-    def leases(self) -> lease.Place:
+    def leases(self) -> Place:
         return self.remote
 
     def check_writable(self) -> None:
