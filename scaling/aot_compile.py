@@ -49,6 +49,7 @@ def compiled(config: RunConfig, placement: Placement, of: Topology) -> dict[str,
     devices = topologies.get_topology_desc(platform="tpu", topology_name=of.libtpu, **described).devices
     vars(jax)["default_backend"] = lambda: "tpu"  # which our own code asks for what it compiles for
     axes = shard.axes(placement, len(devices))
+    shard.check_whole(axes, len(devices), of.name)
     mesh = shard.lay(list(devices), axes)
     check_batch(mesh, config.batch)
     shard.check_experts(mesh, config.model.experts)

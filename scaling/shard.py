@@ -27,11 +27,8 @@ RULES: dict[str, Any] = {
 def make_mesh(placement: Placement) -> Mesh:
     """A mesh of data × fsdp × tensor × expert devices; ConfigError where the devices do not divide so."""
     shape, devices = axes(placement, jax.device_count()), jax.device_count()
-    if jax.process_count() > 1 and math.prod(shape) < devices:
-        raise ConfigError(
-            f"Placement {shape} of (data, fsdp, tensor, expert): must take all {devices} devices of the "
-            f"{jax.process_count()} hosts"
-        )
+    if jax.process_count() > 1:
+        check_whole(shape, devices, f"the {jax.process_count()} hosts")
     return lay(jax.devices()[: math.prod(shape)], shape)
 
 
@@ -45,6 +42,14 @@ def axes(placement: Placement, devices: int) -> tuple[int, int, int, int]:
             f"expert = {placement.expert}: needs {max(data, 1) * inner} devices, there are {devices}"
         )
     return data, placement.fsdp, placement.tensor, placement.expert
+
+
+def check_whole(shape: tuple[int, ...], devices: int, whose: str) -> None:
+    """ConfigError where a mesh leaves some devices out."""
+    if math.prod(shape) < devices:
+        raise ConfigError(
+            f"Placement {shape} of (data, fsdp, tensor, expert): must take all {devices} devices of {whose}"
+        )
 
 
 def lay(devices: list[Any], shape: tuple[int, ...]) -> Mesh:

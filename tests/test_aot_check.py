@@ -113,6 +113,9 @@ def test_a_sweep_is_compiled_once_and_a_batch_that_does_not_divide_says_what_wou
     assert done.returncode == 1, done.stderr
     shapes = json.loads(done.stdout)["shapes"]
     assert all("--place tensor=2 leaves 8" in one["refused"] for one in shapes)
+    done = command(*words, "--place", "data=1", timeout=1800)
+    shapes = json.loads(done.stdout)["shapes"]
+    assert done.returncode == 1 and all("must take all 16 devices of v5e-16" in one["refused"] for one in shapes)
     for kept in (False, True):
         done = command(*words, "--place", "tensor=2", timeout=1800)
         assert done.returncode == 0, done.stderr

@@ -20,9 +20,10 @@ import pytest
 from conftest import ROOT
 from test_sweeps_launch import CORPUS, IDS, TRAINER, children, grid, wait_for
 from test_sweeps_real import grid as real_grid
-from test_sweeps_real import losses, read
+from test_sweeps_real import longer, losses, read
 from test_sweeps_real import store as real_store
 
+from scaling.config import run_id
 from scaling.record import Store
 from sweeps.engines.keeper import folder
 from sweeps.launch import launch
@@ -96,12 +97,14 @@ def test_a_preempted_job_goes_on_and_the_records_are_those_of_an_undisturbed_swe
     corpus = read(real_store)
     other = Store(tmp_path_factory.mktemp("undisturbed"))
     (other.root / "tokens").symlink_to(real_store.token_files)
-    assert launch(other, "small", real_grid(corpus), corpus, workers=1) == 0
+    runs = longer(real_grid(corpus))
+    assert launch(other, "small", runs, corpus, workers=1) == 0
     script = (
         f"import sys; sys.path[:0] = {[str(ROOT / 'tests'), str(ROOT)]!r}\n"
-        "from test_sweeps_real import grid, read\nfrom scaling.record import Store\nfrom sweeps.launch import launch\n"
+        "from test_sweeps_real import grid, longer, read\n"
+        "from scaling.record import Store\nfrom sweeps.launch import launch\n"
         f"store = Store({str(real_store.root)!r}); corpus = read(store)\n"
-        f"sys.exit(launch(store, 'small', grid(corpus), corpus, engine_name='slurm', engine_options={FAST!r}))"
+        f"sys.exit(launch(store, 'small', longer(grid(corpus)), corpus, engine_name='slurm', engine_options={FAST!r}))"
     )
     launcher = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
 
@@ -122,8 +125,8 @@ def test_a_preempted_job_goes_on_and_the_records_are_those_of_an_undisturbed_swe
     for name in went_on:
         record = real_store.read(name)
         assert record is not None and record.about["started_from"]["step"] > 0 and record.status == "done"
-    assert losses(real_store, corpus) == losses(other, corpus)  # bit for bit
-    spent = [sum(store.read(n).about["steps_computed"] for n in losses(store, corpus)) for store in (real_store, other)]  # type: ignore[union-attr]
+    assert losses(real_store, runs) == losses(other, runs)  # bit for bit
+    spent = [sum(store.read(run_id(c)).about["steps_computed"] for c in runs) for store in (real_store, other)]  # type: ignore[union-attr]
     assert spent[0] == spent[1]  # saved at the preemption, and the trunks were shared
 
 

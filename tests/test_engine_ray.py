@@ -183,7 +183,7 @@ def test_a_node_lost_in_mid_sweep_loses_nothing(
     assert "attempt" not in said  # no fault of a run's
     begun = [line["node"] for line in noted(real_store, "small") if line["event"] == "began"]
     assert len(begun) == 3 and begun.count(cluster.second) == 1
-    assert losses(real_store, corpus) == losses(other, corpus)
+    assert losses(real_store, real_grid(corpus)) == losses(other, real_grid(corpus))
 
 
 def parent(pid: int) -> int:

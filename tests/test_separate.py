@@ -27,7 +27,7 @@ def test_separate_runs_have_the_numbers_of_shared_ones_and_share_nothing(store: 
     print(
         f"one process a run {seconds[True]:.1f} s, shared {seconds[False]:.1f} s: {seconds[True] / seconds[False]:.1f}x"
     )
-    assert losses(other, corpus) == losses(store, corpus)
+    assert losses(other, grid(corpus)) == losses(store, grid(corpus))
     records = [other.read(run_id(config)) for config in grid(corpus)]
     assert all(record is not None and record.about["steps_computed"] == record.config.steps for record in records)
     assert len({record.about["pid"] for record in records if record is not None}) == len(records)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.config import RunConfig, run_id
+from scaling.config import RunConfig, override, run_id
 from scaling.data.tokens import open_tokens, write_tokens
 from scaling.record import Store
 from sweeps.budget import by_ratio, isoflop, step_flops
@@ -43,6 +43,11 @@ def grid(corpus: Corpus) -> list[RunConfig]:
     )
 
 
+def longer(runs: list[RunConfig]) -> list[RunConfig]:
+    """With eight times the steps: long enough to be hit on their way."""
+    return [override(run, [f"steps={8 * run.steps}"]) for run in runs]
+
+
 def read(store: Store) -> Corpus:
     """The corpus in a store of ours."""
     file = open_tokens(next(store.token_files.glob("*.tokens")))
@@ -60,8 +65,8 @@ def store(tmp_path: Path) -> Iterator[Store]:
     yield Store(tmp_path)
 
 
-def losses(store: Store, corpus: Corpus) -> dict[str, list[dict[str, float]]]:
-    return {run_id(config): store.curve(run_id(config)) for config in grid(corpus)}
+def losses(store: Store, runs: list[RunConfig]) -> dict[str, list[dict[str, float]]]:
+    return {run_id(config): store.curve(run_id(config)) for config in runs}
 
 
 def test_a_sweep_trains_what_its_plan_promises(store: Store, capsys) -> None:
@@ -114,4 +119,4 @@ def test_killed_and_interrupted_it_ends_with_the_same_numbers(store: Store, tmp_
     os.kill(trainer(second), signal.SIGKILL)
     _, said = second.communicate(timeout=180)
     assert second.returncode == 0, said
-    assert losses(store, corpus) == losses(other, corpus)
+    assert losses(store, grid(corpus)) == losses(other, grid(corpus))
