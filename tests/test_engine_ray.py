@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -88,11 +89,16 @@ class TwoNodes:
     address: str
     second: str
 
-    def lose(self) -> None:
+    def lose(self, trainer: int) -> None:
+        """Loses the second node, and what it runs with it: what keeps the trainer at work, and the trainer."""
+        keeper = parent(trainer)
         assert self.process.stdin is not None and self.process.stdout is not None
         self.process.stdin.write("lose\n")
         self.process.stdin.flush()
         assert self.process.stdout.readline() == "lost\n"
+        for pid in (keeper, trainer):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.fixture
@@ -150,8 +156,7 @@ def test_the_work_of_a_lost_node_goes_to_the_other_and_counts_as_no_crash(cluste
     launcher = start(cluster, store)
     wait_for(lambda: stepping_on_second(cluster, store, "grid"), 120)
     (trainer,) = stepping_on_second(cluster, store, "grid")
-    cluster.lose()
-    os.kill(trainer, signal.SIGKILL)  # what a lost node runs is lost with it
+    cluster.lose(trainer)
     (tmp_path / "pace").write_text("0")
     said = said_by_end(launcher)
     assert launcher.returncode == 0 and "4 done of 4 runs" in said and "attempt" not in said, said
@@ -176,8 +181,7 @@ def test_a_node_lost_in_mid_sweep_loses_nothing(
 
     wait_for(on_second, 120)
     (trainer,) = on_second()
-    cluster.lose()
-    os.kill(trainer, signal.SIGKILL)  # what a lost node runs is lost with it
+    cluster.lose(trainer)
     said = said_by_end(launcher)
     assert launcher.returncode == 0 and "4 done of 4 runs" in said, said
     assert "attempt" not in said  # no fault of a run's
