@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from typing import Any
 
 import jax
@@ -24,37 +23,13 @@ from scaling import keeping, logs, measured, train
 from scaling.config import Placement, RunConfig, run_id
 from scaling.data import examples
 from scaling.evaluate.asked import Asked
-from scaling.lease import Held, Lost
+from scaling.lease import Held
 from scaling.pack_program import RUN, PackProgram, pack_program
-from scaling.program import State
+from scaling.pack_state import Pack, end, ours, per_run, said, state_of
 from scaling.record import Record, Store
 from scaling.run import Diverged, Run, Say, Stopped
 from scaling.schedule import learning_rate
-
-
-@dataclass
-class Pack:
-    """Runs under way, each in its place; a place without one is idle: it computes, and nobody looks."""
-
-    compiled: PackProgram
-    numbers: dict[str, jax.Array]  # of the optimiser, (R,)
-    store: Store
-    placement: Placement
-    sweep: str | None
-    say: Say
-    stop: Callable[[], bool]
-    facts: dict[str, Any]  # of every record
-    begun: float
-    exam: Asked | None = None
-    records: dict[str, Record] = field(default_factory=dict)  # of every run asked for, by id, as it ended
-    runs: dict[int, Run] = field(default_factory=dict)  # those that have not ended, by place
-    at: dict[int, int] = field(default_factory=dict)  # steps that each has dispatched
-    locks: dict[int, ExitStack] = field(default_factory=dict)
-    state: State = field(default_factory=dict)
-    flight: dict[int, int] = field(default_factory=dict)  # step of each run whose figures are still to come
-    metrics: dict[str, jax.Array] = field(default_factory=dict)
-    stepping: float = field(default_factory=time.monotonic)  # since when
-    saved: float = field(default_factory=time.monotonic)
+from scaling.taking import failed, leased, taken
 
 
 def train_pack(
@@ -91,7 +66,7 @@ def train_pack(
     except Exception as error:
         for place, run in list(pack.runs.items()):
             assert run.record is not None
-            end(pack, place, train.failed(run.record, error))
+            end(pack, place, failed(run.record, error))
         raise
     finally:
         for lock in pack.locks.values():
@@ -115,14 +90,14 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
     lock, store = ExitStack(), pack.store
     record = Record(run_id=run_id(config), config=config, status="failed")
     try:
-        lease = train.leased(store, record.run_id, lock)
+        lease = leased(store, record.run_id, lock)
         store.fetch_run(record.run_id)
         earlier = store.read(record.run_id)
         if earlier is not None and earlier.status in ("done", "diverged"):
             pack.records[record.run_id] = earlier
             said(pack, earlier)
             return
-        record = train.taken(config, store, earlier, pack.sweep)
+        record = taken(config, store, earlier, pack.sweep)
         tokens, windows, known = train.corpus(config, store)
         followed = examples.followed(tokens, config)
         run = Run(config, store, pack.placement, pack.compiled, tokens, pack.say, pack.stop, windows, followed)
@@ -135,7 +110,7 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
     except Held as by:
         pack.say({"event": "waits", "run_id": record.run_id, "why": f"{by}: left to it"})
     except Exception as error:
-        record = train.failed(record, error)
+        record = failed(record, error)
         store.write(record)
         pack.records[record.run_id] = record
         said(pack, record)
@@ -202,13 +177,6 @@ def read(pack: Pack, runs: dict[int, Run], at: dict[int, int]) -> np.ndarray:
     for place, run in runs.items():
         out_RBL[place] = train.read(run, at[place])
     return out_RBL
-
-
-def per_run(compiled: PackProgram, numbers: Any) -> jax.Array:
-    """One number a run on the runs' devices; idle places have zeros."""
-    filled = np.zeros(compiled.runs, np.float32)
-    filled[: len(numbers)] = numbers
-    return jax.device_put(filled, compiled.batch_sharding)
 
 
 def dispatch(pack: Pack, batch_RBL: np.ndarray) -> None:
@@ -338,52 +306,3 @@ def save_all(pack: Pack) -> None:
             keeping.save_rolling(run)
         run.state = {}
     pack.saved = time.monotonic()
-
-
-def state_of(pack: Pack, place: int) -> State:
-    """One run's state, laid out as a checkpoint of it is loaded."""
-
-    def one(leaf_R: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
-        [(part, first)] = [
-            (part, first)
-            for part in leaf_R.addressable_shards
-            for first, last, _ in [part.index[0].indices(len(leaf_R))]
-            if first <= place < last
-        ]
-        return jax.device_put(np.array(np.asarray(part.data)[place - first]), like.sharding)
-
-    return jax.tree.map(one, pack.state, pack.compiled.abstract)
-
-
-def end(pack: Pack, place: int, record: Record) -> None:
-    """Takes a run out of the pack with its last record; the others go on. One that is another's now has left."""
-    with ours(pack, place):
-        if (run := pack.runs.get(place)) is None:
-            return
-        keeping.mine(run)
-        pack.store.write(record)
-        logs.end(run.logs, record)
-        pack.records[run.id] = record
-        pack.runs.pop(place)
-        pack.locks.pop(place).close()
-        said(pack, record)
-
-
-@contextmanager
-def ours(pack: Pack, place: int) -> Iterator[None]:
-    """Around what is written of a run: where another process has taken it over, it leaves the pack."""
-    try:
-        yield
-    except Lost as by:
-        run = pack.runs.pop(place)
-        assert run.record is not None
-        logs.end(run.logs, run.record)
-        pack.locks.pop(place).close()
-        pack.say({"event": "waits", "run_id": run.id, "why": f"{by}: left to it"})
-
-
-def said(pack: Pack, record: Record) -> None:
-    """Says how a run ended."""
-    loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
-    why = {"error": record.about["error"]} if "error" in record.about else {}
-    pack.say({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **why})

@@ -115,6 +115,10 @@ class Store(Here):
         """Holds a name against every other process, on whatever machine; lease.Held where one has it."""
         return lease.held(self.leases, name)
 
+    def abandoned(self, name: str) -> bool:
+        """Whether a name was held and is nobody's now, as far as it can be told: see scaling/lease.py."""
+        return lease.abandoned(self.leases, name)
+
     @property
     def leases(self) -> Place:
         """Where they are kept."""

@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import os
-import platform
-import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import Any
 
 import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from scaling import blocks, commit, distributed, logs, measured, shard, starting
-from scaling.config import Placement, RunConfig, ScheduleConfig, dumps, run_id
+from scaling import blocks, distributed, logs, measured, shard
+from scaling.config import Placement, RunConfig, ScheduleConfig, run_id
 from scaling.data import examples, tokens
 from scaling.evaluate.asked import Asked
 from scaling.keeping import mine, report, restore, save, save_rolling, save_trunk, seen, spent, unwritten
-from scaling.lease import Held, Lease, Lost
-from scaling.models import counts
-from scaling.program import Program, compute_dtype, program
-from scaling.record import Record, Store, write_atomic
+from scaling.lease import Lost
+from scaling.program import Program, program
+from scaling.record import Record, Store
 from scaling.run import Diverged, Run, Say, Stopped
 from scaling.schedule import learning_rate
+from scaling.taking import failed, leased, taken
 
 EVENT_SECONDS = 1.0  # between two reports of a running run
 
@@ -82,70 +78,6 @@ def train(
             raise reason from error
         store.write(record)
         return record
-
-
-def taken(config: RunConfig, store: Store, earlier: Record | None, sweep: str | None) -> Record:
-    """The record of a run that this process has taken in hand, written."""
-    record = Record(
-        run_id=run_id(config), config=config, status="running",
-        sweep=sweep or (earlier.sweep if earlier else None),
-        params=counts.parameters(config.model), flops=counts.run_flops(config),
-        evals=earlier.evals if earlier else {}, about=about(config, earlier),
-    )  # fmt: skip
-    store.write(record)
-    if store.writes:
-        write_atomic(store.run_dir(record.run_id) / "config.json", dumps(config).encode())
-    return record
-
-
-def failed(record: Record, error: Exception) -> Record:
-    """The record of a run that died of `error`; one that lost a host is to go on."""
-    line = " ".join(str(error).split()) or type(error).__name__
-    status = "stopped" if isinstance(error, distributed.HostLost) else "failed"
-    return dataclasses.replace(record, status=status, about={**record.about, "error": line})
-
-
-def leased(store: Store, run: str, held: ExitStack) -> Lease | None:
-    """Host 0's lease on the run, kept as long as `held` is; on every host Held where another process has it."""
-    found: list[Lease] = []
-
-    def take() -> str:
-        try:
-            found.append(held.enter_context(store.lease(run)))
-        except Held as holder:
-            return str(holder)
-        return ""
-
-    if holder := distributed.agree(take):
-        raise Held(f"run {run[:12]} is being trained by {holder}")
-    return found[0] if found else None
-
-
-def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
-    """Where the numbers come from: machine, versions, commit, token file."""
-    device = jax.devices()[0]
-    spent = ("seconds", "steps_computed", "shared_steps")  # by earlier processes: what is spent adds up
-    kept: dict[str, Any] = {}
-    if earlier is not None:
-        kept = {name: earlier.about[name] for name in spent if name in earlier.about}
-        kept["spent_before"] = dict(kept)  # what this process adds to as it goes
-        made = ("commit", "device", "host", "jax", "precision", "started")
-        part = {name: earlier.about[name] for name in made if name in earlier.about}
-        kept["before"] = [*earlier.about.get("before", []), part]  # what trained the steps before a stop
-    return {
-        "commit": commit.commit(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "device": device.device_kind if device.platform != "cpu" else platform.machine() + " CPU",
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "machine_share": float(os.environ.get("SCALING_MACHINE_SHARE", 1)),  # of its cores: others train beside
-        "precision": compute_dtype(config.precision),
-        "jax": jax.__version__,
-        "python": platform.python_version(),
-        **starting.once(),
-        **kept,
-    }
 
 
 def begin(

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
 
 from scaling.config import ConfigError, ModelConfig, RunConfig
-from scaling.models.counts import parameters, training_flops
-from scaling.objective import Parts
-from scaling.schedule import stages
+from scaling.models.counts import parameters, run_total, step_total, training_flops
 from sweeps import rules
 from sweeps.corpus import Corpus, SweepError
 from sweeps.rules import SMALL, Rules
@@ -22,21 +19,14 @@ LEAST_SIZES = 3  # of a budget: a parabola's
 TOLERANCE = 0.01  # the most by which achieved training FLOPs may miss the budget
 
 
-@lru_cache(maxsize=2**14)
-def _step(of: ModelConfig, length: int, batch: int, parts: Parts) -> int:
-    return training_flops(of, length, batch, batch, parts)["total"]
-
-
-def step_flops(config: RunConfig, batch: int | None = None) -> int:
-    """Training FLOPs of one step, of the full batch if none is given."""
-    return _step(config.model, config.data.length, batch or config.batch, config.data.parts)
+def step_flops(config: RunConfig) -> int:
+    """Training FLOPs of one step of the full batch."""
+    return step_total(config, config.batch)
 
 
 def flops_until(config: RunConfig, step: int) -> int:
-    """Training FLOPs of the first `step` steps: as `run_flops` counts them, asked of ten thousand runs."""
-    return sum(
-        step_flops(config, batch) * (min(end, step) - first) for batch, first, end in stages(config) if first < step
-    )
+    """Training FLOPs of the first `step` steps."""
+    return run_total(config, step)
 
 
 def whole_steps(of: ModelConfig, *, length: int, batch: int, flops: float) -> int:
@@ -131,4 +121,4 @@ def isoflop(
 
 def achieved(config: RunConfig) -> int:
     """Training FLOPs of a run, C."""
-    return flops_until(config, config.steps)
+    return run_total(config)

@@ -7,7 +7,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from scaling import lease
 from scaling.config import RunConfig, from_dict
 from scaling.models.counts import parameters
 from scaling.record import Record, Store
@@ -121,7 +120,7 @@ def alive(record: Record, store: Store) -> bool:
     """
     pid, host = record.about.get("pid"), record.about.get("host")
     if pid is None or (host is not None and host != socket.gethostname()):
-        return not lease.abandoned(store.leases, record.run_id)
+        return not store.abandoned(record.run_id)
     if not process_alive(pid):
         return False
     command = Path(f"/proc/{pid}/cmdline")  # a number may have gone to another program since

@@ -14,7 +14,7 @@ from analysis.figures.source import load
 from scaling.config import ConfigError, RunConfig, ScheduleConfig, override, prefix_id, run_id
 from scaling.data import batches
 from scaling.data.tokens import find_tokens, open_tokens
-from scaling.models.counts import run_flops, training_flops
+from scaling.models.counts import run_flops, run_total, training_flops
 from scaling.record import Store
 from scaling.schedule import learning_rate
 from sweeps.plan import shared_steps
@@ -188,6 +188,10 @@ def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, 
         for part in training_flops(tiny.model, 32, 1)
     }
     assert run_flops(ramped, 7)["total"] == training_flops(tiny.model, 32, 5 * 2 + 2 * 4)["total"]
+    relative = override(ramped, ["model.positions=relative"])  # whose distances are projected once a batch
+    for config in (ramped, relative):
+        assert [run_total(config, n) for n in (0, 3, 7)] == [run_flops(config, n).get("total", 0) for n in (0, 3, 7)]
+        assert run_total(config) == run_flops(config)["total"]
     stopped = go(override(ramped, ["seed=1"]), store, stop_after=9)
     assert stopped.status == "stopped"
     record = go(ramped, store)

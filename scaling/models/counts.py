@@ -8,6 +8,8 @@ Key: V vocabulary, D width, F hidden units, H query heads, K key-value heads, h 
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from scaling.config import ModelConfig, RunConfig
 from scaling.models.config import GATED
 from scaling.objective import Parts
@@ -173,3 +175,23 @@ def run_flops(config: RunConfig, steps: int | None = None) -> dict[str, int]:
         of = training_flops(config.model, config.data.length, batch * taken, batch, config.data.parts)
         parts = {part: flops + parts.get(part, 0) for part, flops in of.items()}
     return parts
+
+
+def run_total(config: RunConfig, steps: int | None = None) -> int:
+    """The total of `run_flops` alone, which plans ask of ten thousand runs."""
+    counted = config.steps if steps is None else steps
+    return sum(
+        step_total(config, batch) * (min(end, counted) - first)
+        for batch, first, end in stages(config)
+        if first < counted
+    )
+
+
+def step_total(config: RunConfig, batch: int) -> int:
+    """Training FLOPs of one step of `batch` sequences."""
+    return _step_total(config.model, config.data.length, batch, config.data.parts)
+
+
+@lru_cache(maxsize=2**14)
+def _step_total(model: ModelConfig, length: int, batch: int, parts: Parts) -> int:
+    return training_flops(model, length, batch, batch, parts)["total"]
