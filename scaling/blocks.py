@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from scaling.config import ConfigError, Placement, RunConfig
-from scaling.models.counts import training_flops
+from scaling.models.counts import step_total
 
 FLOPS = 1e10  # of a block: a third of a second of a core, which a stop or a report waits for
 MOST = 32  # steps: what the host does is a few hundredths of them by then
@@ -27,8 +27,7 @@ def block_of(config: RunConfig, placement: Placement, devices: int) -> int:
         raise ConfigError(f"Placement.block = {placement.block}: is of one device, not of {devices}: leave it out")
     if placement.block or devices > 1 or jax.default_backend() != "cpu":
         return placement.block or 1
-    a_step = training_flops(config.model, config.data.length, config.batch, parts=config.data.parts)["total"]
-    return int(max(1, min(MOST, FLOPS // a_step)))
+    return int(max(1, min(MOST, FLOPS // step_total(config, config.batch))))
 
 
 def span(config: RunConfig, step: int, most: int, also: Iterable[int] = ()) -> int:
