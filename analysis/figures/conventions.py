@@ -19,7 +19,7 @@ CAPTION = (
     "embeddings out of both, and Hoffmann 2022 found."
 )
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE)
-GUIDES = (("Kaplan 2020", 0.73), ("Hoffmann 2022", 0.50))
+GUIDES = (("Kaplan 2020", 0.73, "left"), ("Hoffmann 2022", 0.50, "right"))  # names away from each other
 
 
 def figure(source: Source, width: float = style.TEXT) -> Figure:
@@ -59,9 +59,9 @@ def _exponents(axes: Axes, found: list[Counting], colors: dict[str, str]) -> Non
             marks.bars(axes, f"{said}, interval", [at - lift], [e.interval[0]], [e.interval[1]], across=True,
                        color=colors[one.C])  # fmt: skip
             marks.points(axes, said, e.value, at - lift, color=colors[one.C], marker=marker, s=20)
-    for said, value in GUIDES:
+    for said, value, side in GUIDES:
         axes.axvline(value, color=style.GREY, linewidth=0.8, linestyle=":", zorder=0)
-        how: dict[str, Any] = {"rotation": 90, "fontsize": 6.5, "ha": "right", "va": "bottom", "color": style.GREY}
+        how: dict[str, Any] = {"rotation": 90, "fontsize": 6.5, "ha": side, "va": "bottom", "color": style.GREY}
         axes.text(value, len(found) - 0.55, said, **how)
     axes.set_yticks(range(len(found)), [f"N {one.N}" for one in found])
     axes.set(ylim=(len(found) - 0.5, -0.5), xlabel="Exponent $a$ of $N^{\\ast} \\propto C^a$")
