@@ -2,7 +2,7 @@
 
 Expected: 1.2e13 FLOPs with shared prefixes; 2e10 FLOP/s on two busy cores, 6e10 on quick and quiet ones. On `cpython`
 the lowest held-out losses lay at widths 24, 24, 32, 48, 48, 48 and 48 (1.906, 1.832, 1.776, 1.705, 1.643, 1.588, 1.532
-nats a token). Four budgets for the seven leave approach 2's interval of a half as wide again: [.47, .80] for [.50, .71].
+nats a token). Of four budgets approach 2's interval of a is 1.6 times as wide: .47 to .80, not .50 to .71.
 """
 
 from __future__ import annotations
