@@ -26,6 +26,7 @@ import typing
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -283,6 +284,30 @@ class Store(Here):
             return None
         whole = [line for line in lines if line.startswith(b"{") and line.endswith(b"}\n")]
         return json.loads(whole[-1]) if whole else None
+
+    def last_written(self, run_id: str) -> float | None:
+        """When a running run's curve last grew, in seconds since 1970; None where it has none."""
+        try:
+            return (self.run_dir(run_id) / "curve.jsonl").stat().st_mtime
+        except FileNotFoundError:
+            return None
+
+    def spent(self, record: Record) -> dict[str, float]:
+        """What a run has cost so far, where known: steps_computed, and seconds of its share of the devices.
+
+        Of a process at work, or one that was killed, as far as its curve shows: unsaved steps are counted.
+        """
+        about = record.about
+        known: dict[str, float] = {name: about[name] for name in ("steps_computed", "seconds") if name in about}
+        under_way = record.status == "running" and {"started_from", "compile_seconds"} & set(about)
+        row, written = self.last_row(record.run_id), self.last_written(record.run_id)
+        if not under_way or row is None or written is None:
+            return known
+        before, pack = about.get("spent_before", {}), about.get("pack", {"devices": 1, "places": 1})
+        steps = row["step"] - about.get("started_from", {}).get("step", 0)
+        seconds = (written - datetime.fromisoformat(about["started"]).timestamp()) * pack["devices"] / pack["places"]
+        here = (("steps_computed", steps), ("seconds", seconds))
+        return {name: max(known.get(name, 0), before.get(name, 0) + max(0, more)) for name, more in here}
 
 
 def open_store(where: str | Path, *, writes: bool = True) -> Store:

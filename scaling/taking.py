@@ -26,7 +26,7 @@ def taken(config: RunConfig, store: Store, earlier: Record | None, sweep: str | 
         run_id=run_id(config), config=config, status="running",
         sweep=sweep or (earlier.sweep if earlier else None),
         params=counts.parameters(config.model), flops=counts.run_flops(config),
-        evals=earlier.evals if earlier else {}, about=about(config, earlier),
+        evals=earlier.evals if earlier else {}, about=about(config, store, earlier),
     )  # fmt: skip
     store.write(record)
     if store.writes:
@@ -57,13 +57,13 @@ def leased(store: Store, run: str, held: ExitStack) -> Lease | None:
     return found[0] if found else None
 
 
-def about(config: RunConfig, earlier: Record | None) -> dict[str, Any]:
+def about(config: RunConfig, store: Store, earlier: Record | None) -> dict[str, Any]:
     """Where the numbers come from: machine, versions, commit, token file."""
     device = jax.devices()[0]
-    spent = ("seconds", "steps_computed", "shared_steps")  # by earlier processes: what is spent adds up
     kept: dict[str, Any] = {}
     if earlier is not None:
-        kept = {name: earlier.about[name] for name in spent if name in earlier.about}
+        kept |= store.spent(earlier)  # by earlier processes: what is spent adds up
+        kept |= {name: earlier.about[name] for name in ("shared_steps",) if name in earlier.about}
         kept["spent_before"] = dict(kept)  # what this process adds to as it goes
         made = ("commit", "device", "host", "jax", "precision", "started")
         part = {name: earlier.about[name] for name in made if name in earlier.about}

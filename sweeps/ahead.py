@@ -21,6 +21,7 @@ from typing import Any
 
 from scaling.config import RunConfig, to_dict
 from scaling.record import Store, write_json
+from sweeps.compiled import keep
 from sweeps.corpus import SweepError
 from sweeps.plan import Plan, shape
 from sweeps.text import duration, table
@@ -92,6 +93,8 @@ def check_ahead(of: Plan, store: Store, topology: str, places: list[str]) -> lis
             children.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+    found = [(config, found) for (config, _), found in zip(asked, rows, strict=True) if "compiler_seconds" in found]
+    keep(store, topology, [(to_dict(config), found["compiler_seconds"]) for config, found in found])
     return rows
 
 

@@ -1,13 +1,14 @@
 """Caps on a sweep: it stops before it is over them, and what is done stays done.
 
 A cap is on the whole sweep, earlier launches included. FLOPs are exact, so that a run that would exceed them is never
-begun. Hours are those of the machine while it works for the sweep; dollars are hours of a slice at its price: when
-they are up, the run under way saves and stops.
+begun. Hours are those of the machine while it works for the sweep, of an engine with many those of each run's; dollars
+are hours of a slice at its price: when they are up, the runs under way save and stop.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import dataclass, field, replace
 
 from scaling.record import Store
 from sweeps.budget import step_flops
@@ -18,6 +19,7 @@ from sweeps.text import duration, short
 
 CAPPED = 3  # exit status of a launch that a cap has stopped
 SAVING = 0.02  # of the hours, kept for the run under way to save itself
+LOOK = 10.0  # seconds between two looks at the records of runs on other machines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +59,35 @@ class Caps:
         return " ".join(f"--cap-{name} {value:g}" for name, value in given if value is not None)
 
 
+@dataclass
+class Hours:
+    """Seconds of machines that a sweep has taken, while a launch goes on."""
+
+    of: Plan
+    store: Store
+    known: float  # up to now
+    ours: bool  # one machine, which works for the sweep as long as we do; else each run has its own, once it has one
+    began: float = field(default_factory=time.monotonic)
+
+    def seconds(self) -> float:
+        """Up to now, of earlier launches too; of runs elsewhere as their records show, looked at every LOOK seconds."""
+        now = time.monotonic()
+        if self.ours:
+            return self.known + now - self.began
+        if now - self.began >= LOOK:
+            self.known, self.began = spent(self.of, self.store)[1], now
+        return self.known
+
+
 def spent(of: Plan, store: Store) -> tuple[float, float]:
     """FLOPs and seconds that a plan's runs have taken in the store up to now."""
     flops = seconds = 0.0
     for run in of.runs:
         record = store.read(run.run_id)
         if record is not None:
-            flops += record.about.get("steps_computed", 0) * step_flops(run.config)
-            seconds += record.about.get("seconds", 0.0) * record.about.get("machine_share", 1.0)
+            known = store.spent(record)
+            flops += known.get("steps_computed", 0) * step_flops(run.config)
+            seconds += known.get("seconds", 0.0) * record.about.get("machine_share", 1.0)
     return flops, seconds
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from scaling.config import RunConfig
 from scaling.record import Store
 from sweeps import exam, machine
-from sweeps.caps import CAPPED, Caps, reached, spent, within
+from sweeps.caps import CAPPED, Caps, Hours, reached, spent, within
 from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions import Tasks
 from sweeps.engines import engine, local
@@ -134,6 +134,9 @@ def launch(
         )
     if pack and (pack < 1 or engine_name != "local" or separate):
         raise SweepError(f"--pack {pack}: must be 1 or more, of the local engine and without --separate")
+    topology = (engine_options or {}).get("topology")
+    if caps and caps.usd is not None and caps.on and topology not in (None, caps.on.name):
+        raise SweepError(f"--slice {caps.on.name}: the runs go to --option topology={topology}: give that one")
     store.check_writable()
     with only_launcher(store, sweep) as lock, asked_to_stop() as signals:
         todo = plan(configs, corpus, store)
@@ -147,6 +150,7 @@ def launch(
             todo = dataclasses.replace(todo, runs=[dataclasses.replace(run, from_step=0) for run in todo.runs])
         whole, before, todo = todo, spent(todo, store), within(todo, caps, store)
         of, error, capped = meter(todo), None, False
+        hours = Hours(whole, store, before[1], ours=engine_name == "local")
         if todo.left:
             options: dict[str, Any] = {"command": command} if command else {}
             if tasks and not command and engine_name == "local":  # each worker asks the runs it has trained
@@ -164,7 +168,7 @@ def launch(
                     for event in chosen.poll(job):
                         of.note(event)
                         tell(display, event)
-                    if not capped and caps.over(before[0] + of.done, before[1] + of.seconds) and not job.over:
+                    if not capped and caps.over(before[0] + of.done + of.lost, hours.seconds()) and not job.over:
                         capped = True
                         chosen.cancel(job)
                     if signals.count > signals.answered and not job.over:

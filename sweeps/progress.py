@@ -30,6 +30,7 @@ class Meter:
     ended: dict[str, str] = field(default_factory=dict)  # status of each run that has ended
     loss: dict[str, float] = field(default_factory=dict)
     current: str | None = None
+    lost: float = 0.0  # FLOPs done here and gone with a process that died before it saved
     began: float = field(default_factory=time.monotonic)
 
     def note(self, event: dict[str, Any]) -> None:
@@ -40,7 +41,12 @@ class Meter:
         if event["event"] == "start":
             self.current = name
             # a run that starts again has paid for the steps up to here in this launch already
-            self.start[name] = event["from"] if name not in self.steps else min(self.start[name], event["from"])
+            if name in self.steps:
+                config, stood = self.runs[name], self.steps[name]
+                self.lost += max(0, flops_until(config, stood) - flops_until(config, event["from"]))
+                self.start[name] = min(self.start[name], event["from"])
+            else:
+                self.start[name] = event["from"]
             self.steps[name] = event["from"]
         elif event["event"] == "step":
             self.current = name

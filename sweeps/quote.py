@@ -2,7 +2,8 @@
 
 seconds = FLOPs / (chips · peak · MFU), one run after the other on the whole slice. MFU is model FLOPs utilisation:
 these FLOPs over the chips' peak (Chowdhery 2022, appendix B). Compilation, evaluation and waiting for a slice are in
-the MFU or nowhere: an MFU that was measured over a whole sweep holds them.
+the MFU or nowhere: an MFU that was measured over a whole sweep holds them. Steps of a shape that `check --topology`
+has compiled, and that take longer by the compiler's own account, are quoted by that.
 """
 
 from __future__ import annotations
@@ -76,17 +77,21 @@ def slice_named(name: str, path: Path = PRICES, spot: bool = False) -> Slice:
     )
 
 
-def quote(flops: float, on: Slice, mfu: float) -> dict[str, Any]:
-    """Wall-clock in seconds, chip-hours, dollars, kWh and kg of CO2 of so many training FLOPs on a slice."""
+def quote(flops: float, on: Slice, mfu: float, longer: float = 0.0) -> dict[str, Any]:
+    """Wall-clock in seconds, chip-hours, dollars, kWh and kg of CO2 of so many training FLOPs on a slice.
+
+    longer: seconds that steps are known to take beyond that (sweeps/compiled.py).
+    """
     if not 0 < mfu <= 1:
         raise SweepError(f"--mfu {mfu:g}: must be above 0 and at most 1, such as 0.4")
-    seconds = flops / (on.chips * on.peak_flops * mfu)
+    seconds = flops / (on.chips * on.peak_flops * mfu) + longer
     hours = on.chips * seconds / 3600
     kwh = hours * on.watts / 1000
     return {
         "slice": on.name,
         "chips": on.chips,
         "mfu": mfu,
+        **({"seconds_beyond_mfu": longer} if longer else {}),
         "spot": on.spot,
         "seconds": seconds,
         "chip_hours": hours,
@@ -101,8 +106,9 @@ def quote(flops: float, on: Slice, mfu: float) -> dict[str, Any]:
 def as_text(of: dict[str, Any]) -> str:
     """The quote in a line for a person, and one on where its prices are from."""
     how = "spot" if of["spot"] else "on demand"
+    rate = f"{of['mfu']:.0%} of peak" + (", or the compiler's time of a step" if "seconds_beyond_mfu" in of else "")
     return (
-        f"on {of['slice']} ({of['chips']} chips, {how}) at {of['mfu']:.0%} of peak: {duration(of['seconds'])}, "
+        f"on {of['slice']} ({of['chips']} chips, {how}) at {rate}: {duration(of['seconds'])}, "
         f"{short(of['chip_hours'])} chip-hours, ${of['usd']:,.2f}, {short(of['kwh'])} kWh, "
         f"{short(of['kg_co2'])} kg CO2\n"
         f"prices of {of['prices_of']}, spot and watts partly assumed: {of['prices']} says which (yours: --prices)"

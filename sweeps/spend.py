@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from datetime import UTC, datetime
 from typing import Any
 
 from scaling.config import RunConfig, from_dict
@@ -31,18 +30,15 @@ def until(entry: dict[str, Any], step: int) -> int:
 
 
 def spending(entry: dict[str, Any], about: dict[str, Any], state: str, step: int | None) -> Row:
-    """What a run has cost, what it has come to and what is left of it. step: where a run that has not ended stands."""
+    """What a run has cost, what it has come to and what is left of it. step: where a run that has not ended stands;
+    about: its record's, with `Store.spent` of a run under way."""
     C, start = entry["C"], until(entry, entry["from"])
     computed, seconds = about.get("steps_computed"), about.get("seconds")
-    if state == "running" and step is not None and "started" in about:
-        before = about.get("spent_before", {})
-        computed = before.get("steps_computed", 0) + step - about.get("started_from", {}).get("step", 0)
-        seconds = before.get("seconds", 0.0) + (datetime.now(UTC) - _time(about["started"])).total_seconds()
     out: Row = {}
     if computed is not None:
         out["flops_spent"] = C * computed / entry["config"]["steps"]
     if seconds is not None:
-        out["machine_seconds"] = max(0.0, seconds) * about.get("machine_share", 1.0)
+        out["machine_seconds"] = seconds * about.get("machine_share", 1.0)
     if state == "done":
         out["flops_done"] = C - start
     elif state in OVER:
@@ -53,15 +49,10 @@ def spending(entry: dict[str, Any], about: dict[str, Any], state: str, step: int
     return out
 
 
-def _time(written: str) -> datetime:
-    at = datetime.fromisoformat(written)
-    return at if at.tzinfo else at.replace(tzinfo=UTC)
-
-
-def cost(rows: list[Row], on: Slice | None = None, mfu: float = MFU) -> dict[str, Any]:
+def cost(rows: list[Row], on: Slice | None = None, mfu: float = MFU, longer: float = 0.0) -> dict[str, Any]:
     """The sweep's sums: FLOPs quoted, done, left and spent, machine-hours and seconds left where they can be told.
 
-    on: a slice: adds its quote for the whole sweep, and the dollars of the hours so far.
+    on: a slice: adds its quote for the whole sweep, and the dollars of the hours so far. longer: as of the quote.
     """
     total = {name: sum(row[name] for row in rows) for name in ("flops_done", "flops_left")}
     out: dict[str, Any] = {"flops_quoted": sum(row["flops_planned"] for row in rows), **total}
@@ -77,7 +68,7 @@ def cost(rows: list[Row], on: Slice | None = None, mfu: float = MFU) -> dict[str
     if left is not None:
         out["seconds_left"] = left
     if on is not None:
-        out["quote"] = quote(out["flops_quoted"], on, mfu)
+        out["quote"] = quote(out["flops_quoted"], on, mfu, longer)
         if timed:
             out["usd"] = out["hours"] * on.chips * on.usd
     return out

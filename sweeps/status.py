@@ -12,6 +12,7 @@ from scaling.models.counts import parameters
 from scaling.record import Record, Store
 from scaling.record import alive as process_alive
 from sweeps.budget import achieved
+from sweeps.compiled import longer, step_seconds
 from sweeps.corpus import SweepError
 from sweeps.plan import ENDED, shared_steps
 from sweeps.quote import Slice
@@ -59,7 +60,15 @@ def status(
                 known[name] = (stamps[name], row)
         runs.append(row)
     counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
-    return {"sweep": sweep, "counts": counts, "cost": cost(runs, on, mfu), "axes": drawn, "runs": runs}
+    more = beyond_mfu(store, entries, on, mfu) if on else 0.0
+    return {"sweep": sweep, "counts": counts, "cost": cost(runs, on, mfu, more), "axes": drawn, "runs": runs}
+
+
+def beyond_mfu(store: Store, entries: list[dict[str, Any]], on: Slice, mfu: float) -> float:
+    """Seconds that the sweep's steps take beyond its FLOPs at the MFU, where the compiler has said so."""
+    seconds = step_seconds(store, on.name)
+    work = ((e["config"], e["config"]["steps"] - e["from"], e["C"] - until(e, e["from"])) for e in entries)
+    return longer(work, seconds, on, mfu) if seconds else 0.0
 
 
 def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -90,6 +99,7 @@ def run_status(store: Store, entry: dict[str, Any]) -> dict[str, Any]:
         if record is not None:
             row["state"] = record.status if record.status != "running" or alive(record, store) else "interrupted"
             row |= progress(store, record)
+            about = about | store.spent(record)
     row |= spending(entry, about, row["state"], row.get("step"))
     if "loss" in final:
         row["loss"] = final["loss"]
@@ -135,10 +145,9 @@ def progress(store: Store, record: Record) -> dict[str, Any]:
     out: dict[str, Any] = {"step": int(last["step"])}
     if "loss" in last:
         out["train_loss"] = last["loss"]
-    started = record.about.get("started")
-    if record.status != "running" or started is None:
+    started, written = record.about.get("started"), store.last_written(record.run_id)
+    if record.status != "running" or started is None or written is None:
         return out
-    written = (store.run_dir(record.run_id) / "curve.jsonl").stat().st_mtime
     took = written - datetime.fromisoformat(started).timestamp() - record.about.get("compile_seconds", 0.0)
     first = record.about.get("started_from", {}).get("step", 0)
     steps = out["step"] - first

@@ -177,6 +177,19 @@ def test_kill_9_of_the_child_from_outside_loses_no_run(tmp_path) -> None:
     assert states(tmp_path) == ["done"] * 4
 
 
+def test_a_child_that_somebody_else_stops_goes_on_from_what_it_saved(tmp_path) -> None:
+    (tmp_path / "pace").write_text("0.02")
+    launcher = start(tmp_path)
+    wait_for(lambda: children(tmp_path) and len(steps_seen(tmp_path, IDS[0])) > 2)
+    (tmp_path / "pace").write_text("0")
+    os.kill(children(tmp_path)[0], signal.SIGTERM)
+    _, said = launcher.communicate(timeout=60)
+    assert launcher.returncode == 0, said
+    assert len(children(tmp_path)) == 2 and "asked by somebody else: started again" in said
+    assert states(tmp_path) == ["done"] * 4
+    assert steps_seen(tmp_path, IDS[0]) == list(range(1, grid()[0].steps + 1))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_waits_for_the_save_and_the_next_launch_goes_on(tmp_path, number: signal.Signals) -> None:
     (tmp_path / "pace").write_text("0.02")

@@ -141,7 +141,7 @@ def _train(work: Work, said: list[Note], todo: list[str], asked: Callable[[], As
     store = Store(work.store)
     configs = [load(store.run_dir(name) / "config.json") for name in todo]
     command = work.command or local.TRAIN
-    job = local.submit(store, work.sweep, configs, command=command, restarts=work.restarts, log=work.log)
+    job = local.submit(store, work.sweep, configs, command=command, restarts=work.restarts, log=work.log, again=False)
     job.deaths.update({name: len(lines) for name, lines in deaths(said).items() if name in todo})
     moved, reason = _follow(work, job, asked)
     if job.error is not None:

@@ -48,6 +48,7 @@ class Worker:
     current: str | None = None
     child: subprocess.Popen[str] | None = None
     heard: bool = False  # whether this child has said anything
+    moved: bool = False  # whether this child has done a step
     log_start: int = 0
     over: bool = False
 
@@ -63,13 +64,13 @@ class Job:
     keep_open: tuple[int, ...]
     left: dict[str, RunConfig]  # runs that have not ended, in order
     separate: bool = False  # a process for each run, none starting from another's checkpoint
+    again: bool = True  # a child that stops unasked is started again
     pack: int = 0  # runs of a pack, at most; 0 or 1: none
     packs: frozenset[str] = frozenset()  # runs that are trained in one
     workers: list[Worker] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
     events: queue.Queue[tuple[Worker, Event | None]] = field(default_factory=queue.Queue)
     cancelled: bool = False
-    stopped: bool = False  # over with runs left, which will go on at the next launch
     error: str | None = None  # why runs are left that will not go on by themselves
 
     @property
@@ -90,12 +91,14 @@ def submit(
     workers: int = 1,
     log: Path | None = None,
     pack: int = 0,
+    again: bool = True,
 ) -> Job:
     """Starts the children on these runs, each in this order. keep_open: file descriptors that they inherit.
 
     separate: a child for each run in turn, and nothing shared: what sharing saves is measured against it.
     workers: children at once, at most; the machine's cores are divided among them. pack: runs of one, at most.
-    log: what the children say; by default STORE/sweeps/SWEEP.log.
+    log: what the children say; by default STORE/sweeps/SWEEP.log. again: whether a child that saves and stops without
+    our asking (exit 75) is started again, as long as it gets somewhere.
     """
     pack = 0 if separate else pack
     packed = graph(configs, pack).packs
@@ -108,6 +111,7 @@ def submit(
         keep_open=tuple(keep_open),
         left=left,
         separate=separate,
+        again=again,
         pack=pack,
         packs=frozenset(name for names in packed for name in names),
     )
@@ -171,7 +175,7 @@ def _start(job: Job, worker: Worker) -> None:
     if worker.cores is not None:  # before it counts them
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(worker.child.pid, worker.cores)
-    worker.heard, worker.current = False, None
+    worker.heard, worker.moved, worker.current = False, False, None
     threading.Thread(target=_read, args=(worker, worker.child, job.events), daemon=True).start()
 
 
@@ -198,12 +202,11 @@ def _noted(job: Job, worker: Worker, event: Event) -> list[Event]:
     name = event.get("run_id")
     if event["event"] in ("start", "step"):
         worker.current = name
+    worker.moved = worker.moved or event["event"] == "step"
     if event["event"] == "end":
         if worker.current == name:
             worker.current = None
-        if event["status"] == "stopped":
-            job.stopped = True
-        else:
+        if event["status"] != "stopped":
             job.left.pop(str(name), None)
         if event["status"] == "failed":
             _keep_log(job, worker, str(name))
@@ -215,10 +218,12 @@ def _ended(job: Job, worker: Worker) -> list[Event]:
     assert worker.child is not None
     status = worker.child.returncode
     out = _from_store(job, worker, ("done", "diverged", "failed") if status in (0, 1) else ("done", "diverged"))
-    if not any(name in job.left for name in worker.names):
+    stops = job.cancelled or (status == STOPPED and not (job.again and worker.moved))
+    if stops or not any(name in job.left for name in worker.names):
         worker.over = True
-    elif status == STOPPED or job.cancelled:
-        worker.over = job.stopped = True
+    elif status == STOPPED:
+        out.append({"event": "again", "why": "the trainer saved and stopped, asked by somebody else: started again"})
+        _start(job, worker)
     elif not any(name in job.left for name in worker.given):
         _start(job, worker)
     elif status == 2:
