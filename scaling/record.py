@@ -293,10 +293,7 @@ class Store(Here):
             return None
 
     def spent(self, record: Record) -> dict[str, float]:
-        """What a run has cost so far, where known: steps_computed, and seconds of its share of the devices.
-
-        Of a process at work, or one that was killed, as far as its curve shows: unsaved steps are counted.
-        """
+        """steps_computed and seconds (its share of the devices) of a run so far, where known; unsaved ones too."""
         about = record.about
         known: dict[str, float] = {name: about[name] for name in ("steps_computed", "seconds") if name in about}
         under_way = record.status == "running" and {"started_from", "compile_seconds"} & set(about)
