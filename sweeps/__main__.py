@@ -215,8 +215,7 @@ def run_launch(args: argparse.Namespace) -> int:
     options = {name: value for name, _, value in (text.partition("=") for text in args.option)}
     known = definition(args.name)
     caps = Caps(flops=args.cap_flops, hours=args.cap_hours, usd=args.cap_usd, on=slice_of(args))
-    if args.as_name is not None and not re.fullmatch(r"\w[\w.-]*", args.as_name):
-        raise SweepError(f"--as {args.as_name}: a name is letters, digits, '_', '-' and '.', no path")
+    check_name("--as", args.as_name)
     placement = placement_of(args)
     store = fetched(args.store)
     store.check_writable()
@@ -244,6 +243,12 @@ def run_launch(args: argparse.Namespace) -> int:
     if status == 0 and known.found is not None:  # sweeps knows nothing of analysis but its door
         subprocess.run([sys.executable, "-m", "analysis", known.found, str(args.store)], check=False)
     return status
+
+
+def check_name(option: str, name: str | None) -> None:
+    """SweepError where a sweep cannot have the name, which is one of a file of the store."""
+    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
+        raise SweepError(f"{option} {name}: a name is letters, digits, '_', '-' and '.', no path")
 
 
 def placement_of(args: argparse.Namespace) -> dict[str, Any]:
@@ -308,6 +313,12 @@ def run_saving(args: argparse.Namespace) -> int:
     return 0
 
 
+def run_next(args: argparse.Namespace) -> int:
+    """`next`: the advice, and its launch where a name is given."""
+    check_name("--launch", args.launch)
+    return following.run(args)
+
+
 COMMANDS = {
     "list": run_list,
     "plan": run_plan,
@@ -315,7 +326,7 @@ COMMANDS = {
     "launch": run_launch,
     "status": run_status,
     "saving": run_saving,
-    "next": following.run,
+    "next": run_next,
 }
 
 

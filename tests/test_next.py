@@ -229,6 +229,13 @@ def test_next_says_what_is_missing(store: Store) -> None:
         assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
+def test_a_sweep_of_what_is_next_has_a_name_not_a_path(store: Store) -> None:
+    words = ("--target", "C=1e14", "--budget", "2e12", "--launch", "../../x")
+    done = command("sweeps", "next", store.root, *words)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("--launch ../../x: a name is letters, digits")
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("truth", fewer.TRUTHS)
 def test_half_of_the_grids_compute_is_enough(truth: str) -> None:
