@@ -20,7 +20,7 @@ from scaling.record import Store, open_store
 from sweeps import rules
 from sweeps.budget import achieved
 from sweeps.corpus import Corpus, SweepError, read
-from sweeps.plan import Plan, as_json, as_text, measured_rate, plan
+from sweeps.plan import Plan, as_json, as_text, cost, plan
 
 # Widths that may be advised: a few a doubling, and the multiples of 128 that matrix units want.
 WIDTHS = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, *range(640, 8193, 128))
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     advice = json.loads(asked.stdout)
     wanted = configs(advice, widths, corpus, length, args.seed, store)
     made = plan(wanted, corpus, store) if wanted else Plan(corpus=corpus, runs=[])
-    rate = measured_rate(store)
+    rate = rate_of(made, store)
     if args.json:
         print(json.dumps({"advice": advice, **as_json(made, rate)}, indent=1, allow_nan=False))
     else:
@@ -145,6 +145,14 @@ def _run(width: int, corpus: Corpus, length: int, steps: float, seed: int) -> Ru
         return rules.run(width, corpus, length=length, steps=max(1, round(steps)), budget=None, seed=seed)
     except ConfigError as error:
         raise SweepError(f"width {width} for {round(steps):,} steps: {error}; raise the lower end of --ratio") from None
+
+
+def rate_of(made: Plan, store: Store) -> float | None:
+    """FLOP/s that what is left of a plan would reach on the store's machine, None where it was not measured."""
+    from sweeps.pace import pace, seconds_left
+
+    left, measured = cost(made)["flops_left"], pace(store)
+    return left / seconds_left(made, measured) if left and measured else None
 
 
 def said(advice: dict[str, Any], made: Plan, rate: float | None) -> str:

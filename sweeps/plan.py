@@ -166,21 +166,6 @@ def plan(configs: list[RunConfig], corpus: Corpus, store: Store | None = None) -
     return Plan(corpus=corpus, runs=runs)
 
 
-def measured_rate(store: Store) -> float | None:
-    """Training FLOPs a second of the runs the store has done, None where it has none.
-
-    Compilation included, as a sweep pays for it too; small models reach less of a machine than
-    large ones, so this is rough.
-    """
-    flops, seconds = 0.0, 0.0
-    for record in store.records():
-        took, steps = record.about.get("seconds"), record.about.get("steps_computed")
-        if record.status == "done" and took and steps:
-            flops += steps * step_flops(record.config)
-            seconds += took
-    return flops / seconds if seconds else None
-
-
 def cost(of: Plan, rate: float | None = None) -> dict[str, Any]:
     """The whole cost: FLOPs and tokens of the separate runs, of the sweep as run, and what is still to pay."""
     return of.figures | ({} if rate is None else {"seconds_left": of.figures["flops_left"] / rate})

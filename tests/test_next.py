@@ -24,6 +24,7 @@ from sweeps import rules
 from sweeps.budget import achieved, by_ratio, isoflop
 from sweeps.corpus import read
 from sweeps.definitions.quickstart import BUDGETS, WIDTHS
+from sweeps.plan import cost, plan
 
 TARGET = Target(C=3e23)
 
@@ -218,6 +219,21 @@ def test_what_exact_counts_are_over_the_budget_is_given_by_all_runs(store: Store
     )
     twice = following.configs({"runs": runs[:1] * 2, "budget": 1e15}, widths, of, 128, 0, store)
     assert [one.seed for one in twice] == [0, 1]
+
+
+def test_what_is_next_takes_half_as_long_where_two_workers_train(tmp_path: Path, corpus: Path) -> None:
+    of = read(corpus)
+    one = rules.run(32, of, length=128, steps=100, budget=None)
+    made = plan([replace(one, seed=seed) for seed in (1, 2)], of)
+    quoted = []
+    for workers in (1, 2):
+        store = Store(tmp_path / str(workers))
+        took = {"seconds": 10.0, "steps_computed": 100, "machine_share": 1 / workers}
+        store.write(replace(known_store.record(one, "done", 2.0), about=took))
+        rate = following.rate_of(made, store)
+        quoted.append(cost(made, rate)["seconds_left"])
+    assert quoted == pytest.approx([20.0, 10.0])
+    assert following.rate_of(made, Store(tmp_path / "none")) is None
 
 
 def test_next_says_what_is_missing(store: Store) -> None:

@@ -16,7 +16,7 @@ from sweeps import rules
 from sweeps.budget import by_ratio, isoflop, steps_for
 from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions import DEFINITIONS, definition
-from sweeps.plan import as_json, as_text, cost, execution_order, measured_rate, plan, shape
+from sweeps.plan import as_json, as_text, cost, execution_order, plan, shape
 
 CORPUS = Corpus(name="a text", tokens="ab" * 32, vocab=257, train=2_000_000)
 LONG = dataclasses.replace(CORPUS, train=10**10, facts={"equations": 2209, "example": 9})  # of modular and labels
@@ -152,16 +152,13 @@ def test_what_the_store_has_costs_nothing_and_still_lends_its_trunk(tmp_path) ->
     store = Store(tmp_path)
     planned = plan(small(), CORPUS)
     trunk = next(run for run, after in itertools.pairwise(planned.runs) if after.from_step)
-    store.write(
-        Record(run_id=trunk.run_id, config=trunk.config, status="done", about={"seconds": 2.0, "steps_computed": 10})
-    )
+    store.write(Record(run_id=trunk.run_id, config=trunk.config, status="done"))
     decay = trunk.config.decay_start
     (store.checkpoints / f"{decay:08d}-{prefix_id(trunk.config, decay)}").mkdir(parents=True)
     again = plan(small(), CORPUS, store)
     assert [run.run_id for run in again.left] == [run.run_id for run in planned.runs if run.run_id != trunk.run_id]
     assert cost(again)["flops_left"] == cost(planned)["flops_left"] - trunk.flops_to_run
     assert cost(again)["flops"] == cost(planned)["flops"]
-    assert measured_rate(store) == 10 * run_flops(trunk.config)["total"] / trunk.config.steps / 2.0
     assert "1 of 6 runs are in the store as done: will be skipped" in as_text(again)
 
 
@@ -182,8 +179,7 @@ def test_a_stopped_run_goes_on_from_its_own_checkpoint_even_in_its_decay(tmp_pat
     assert plan([run], CORPUS, store).runs[0].from_step == late
 
 
-def test_time_is_absent_until_it_was_measured(tmp_path) -> None:
-    assert measured_rate(Store(tmp_path)) is None
+def test_time_is_absent_until_it_was_measured() -> None:
     planned = plan(small(), CORPUS)
     assert "seconds_left" not in cost(planned)
     assert cost(planned, rate=1e9)["seconds_left"] == cost(planned)["flops_left"] / 1e9
