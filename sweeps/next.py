@@ -1,31 +1,37 @@
 """`sweeps next STORE`: the runs to add so that a prediction gets most certain for the FLOPs, and their launch.
 
 Which sizes and lengths, `python -m analysis next` says, in a process of its own (sweeps knows nothing of laws); what
-runs they are, the rules of this package say.
+runs they are, the rules that made the store's runs say.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scaling.config import ConfigError, RunConfig, run_id
-from scaling.models.counts import parameters
 from scaling.record import Store, open_store
 from sweeps import rules
-from sweeps.budget import achieved
+from sweeps.budget import achieved, size
 from sweeps.corpus import Corpus, SweepError, read
 from sweeps.plan import Plan, as_json, as_text, cost, plan
+from sweeps.rules import RULES, Rules
+from sweeps.settings import settings
 
 # Widths that may be advised: a few a doubling, and the multiples of 128 that matrix units want.
 WIDTHS = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, *range(640, 8193, 128))
 # Tokens a parameter: the over-training ladders of Gadre 2024. Below, the warm-up of `rules` is too long for a run.
 RATIO = "5:640"
+OPEN = ("data", "eval", "precision")  # what the rules leave to a sweep
 PASSED = ("of", "law", "runs", "largest", "worth", "bootstrap")  # on to `analysis next`, where given
 
 
@@ -45,6 +51,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sub.add_argument("--bootstrap", metavar="B", help="draws for the intervals (default 1000)")
     sub.add_argument("--corpus", help="whose runs, where the store has runs on several")
     sub.add_argument("--seed", type=int, default=0, help="of every run (default 0)")
+    made = "rules by which the store's runs were launched, as rules=small or lr=0.002 (a wrong one lists all)"
+    sub.add_argument("--set", dest="settings", action="append", default=[], metavar="name=value", help=made)
     sub.add_argument("--json", action="store_true", help="for a program to read")
     sub.add_argument("--launch", metavar="NAME", help="and launch them on this machine, as a sweep of this name")
 
@@ -56,13 +64,14 @@ def run(args: argparse.Namespace) -> int:
     store = open_store(args.store)
     store.fetch_results()
     store.fetch_tokens()
-    corpus, length = trained_on(store, args.corpus)
-    widths = {int(parameters(rules.model(width, corpus.vocab))["total"]): width for width in WIDTHS}
+    corpus, done = trained_on(store, args.corpus)
+    of = family(store, corpus, done, args.settings)
+    widths = sizes(corpus, of.by)
     asked = subprocess.run(question(args, corpus, widths), stdout=subprocess.PIPE, text=True, check=False)
     if asked.returncode:
         return asked.returncode
     advice = json.loads(asked.stdout)
-    wanted = configs(advice, widths, corpus, length, args.seed, store)
+    wanted = configs(advice, widths, of, args.seed, store)
     made = plan(wanted, corpus, store) if wanted else Plan(corpus=corpus, runs=[])
     rate = rate_of(made, store)
     if args.json:
@@ -76,8 +85,8 @@ def run(args: argparse.Namespace) -> int:
     return launch(store, args.launch, [one.config for one in made.runs], corpus)
 
 
-def trained_on(store: Store, named: str | None) -> tuple[Corpus, int]:
-    """The corpus and the length of the runs that are done; SweepError where there are several corpora, or none."""
+def trained_on(store: Store, named: str | None) -> tuple[Corpus, list[RunConfig]]:
+    """The corpus of the runs that are done, and these; SweepError where there are several corpora, or none."""
     done = [record.config for record in store.records() if record.status == "done"]
     done = [config for config in done if named is None or config.data.corpus == named]
     corpora = {config.data.tokens: config.data.corpus for config in done}
@@ -92,8 +101,65 @@ def trained_on(store: Store, named: str | None) -> tuple[Corpus, int]:
         raise SweepError(
             f"{store.token_files}: no token file of {name}, which the runs were trained on: prepare it again"
         )
-    length = Counter(config.data.length for config in done).most_common(1)[0][0]
-    return read(found[0]), length
+    return read(found[0]), done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """What runs that one law is fitted to have in common."""
+
+    corpus: Corpus
+    by: Rules
+    like: RunConfig  # a run whose text, held-out text and precision are those of all
+
+    def run(self, width: int, steps: int, seed: int) -> RunConfig:
+        """The run of a width; ConfigError where its steps are too few for its warm-up."""
+        length = self.like.data.length
+        made = rules.run(width, self.corpus, length=length, steps=steps, budget=None, seed=seed, by=self.by)
+        return dataclasses.replace(made, **{name: getattr(self.like, name) for name in OPEN})
+
+    def tokens_a_step(self, width: int) -> int:
+        """Of the run of a width."""
+        length = self.like.data.length
+        return length * rules.batch(length, rules.model(width, self.corpus.vocab, self.by), self.by)
+
+
+def family(store: Store, corpus: Corpus, done: list[RunConfig], assignments: list[str]) -> Family:
+    """The rules, as the settings change them, that made most runs, and what most have of OPEN; SweepError where none
+    made most and the settings name none."""
+    known = [settings("next", partial(sizes, by=by), assignments).get("by", by) for by in RULES.values()]
+    counts = [sum(made_by(config, corpus, by) for config in done) for by in known]
+    by, given = known[counts.index(max(counts))], {text.partition("=")[0] for text in assignments}
+    if "rules" not in given and 2 * max(counts) <= len(done):
+        raise SweepError(
+            f"{store.root}: {max(counts)} of {len(done)} runs are as rules={'|'.join(RULES)} make them: "
+            "say which rules new ones follow and what was changed, as --set rules=small --set lr=0.002"
+        )
+    ((most, _),) = Counter(map(open_of, done)).most_common(1)
+    like = next(config for config in done if open_of(config) == most)
+    if "length" in given and by.length != like.data.length:
+        raise SweepError(f"--set length={by.length}: the runs there are have {like.data.length}: leave it out")
+    return Family(corpus=corpus, by=by, like=like)
+
+
+def made_by(config: RunConfig, corpus: Corpus, by: Rules) -> bool:
+    """Whether the rules make this run, but for what they leave open."""
+    try:
+        again = Family(corpus=corpus, by=by, like=config).run(config.model.width, config.steps, config.seed)
+    except (ValueError, SweepError):  # no heads for this width or the base's, or too few steps for the warm-up
+        return False
+    return run_id(again) == run_id(config)
+
+
+def open_of(config: RunConfig) -> tuple[Any, ...]:
+    """See OPEN."""
+    return tuple(getattr(config, name) for name in OPEN)
+
+
+def sizes(corpus: Corpus, by: Rules) -> dict[int, int]:
+    """The width of each number of parameters that may be advised: a multiple of what all of the rules' ladder are."""
+    grain = math.gcd(*by.widths)
+    return {size(width, corpus, by): width for width in WIDTHS if width % grain == 0}
 
 
 def question(args: argparse.Namespace, corpus: Corpus, widths: dict[int, int]) -> list[str]:
@@ -117,32 +183,30 @@ def question(args: argparse.Namespace, corpus: Corpus, widths: dict[int, int]) -
     return [*words, "--json", "-"]
 
 
-def configs(
-    advice: dict[str, Any], widths: dict[int, int], corpus: Corpus, length: int, seed: int, store: Store
-) -> list[RunConfig]:
-    """The runs advised, by the rules. What exact counts are over the budget, all give in equal shares.
+def configs(advice: dict[str, Any], widths: dict[int, int], of: Family, seed: int, store: Store) -> list[RunConfig]:
+    """The runs advised, of the family. What exact counts are over the budget, all give in equal shares.
 
     A run that the store has already gets the next seed.
     """
-    a_step = rules.batch(length) * length
-    wanted = [(widths[round(one["N"])], one["D"] / a_step) for one in advice["runs"]]
-    made = [_run(width, corpus, length, steps, seed) for width, steps in wanted]
+    wanted = [(widths[round(one["N"])], one["D"]) for one in advice["runs"]]
+    wanted = [(width, D / of.tokens_a_step(width)) for width, D in wanted]
+    made = [_run(of, width, steps, seed) for width, steps in wanted]
     over = sum(achieved(one) for one in made) / advice["budget"]
     if over > 1:
-        made = [_run(width, corpus, length, steps / over - 0.5, seed) for width, steps in wanted]
+        made = [_run(of, width, steps / over - 0.5, seed) for width, steps in wanted]
     taken = {record.run_id for record in store.records()}
     out: list[RunConfig] = []
-    for (width, _), one in zip(wanted, made, strict=True):
+    for one in made:
         while run_id(one) in taken:
-            one = _run(width, corpus, length, one.steps, one.seed + 1)
+            one = dataclasses.replace(one, seed=one.seed + 1)
         taken.add(run_id(one))
         out.append(one)
     return out
 
 
-def _run(width: int, corpus: Corpus, length: int, steps: float, seed: int) -> RunConfig:
+def _run(of: Family, width: int, steps: float, seed: int) -> RunConfig:
     try:
-        return rules.run(width, corpus, length=length, steps=max(1, round(steps)), budget=None, seed=seed)
+        return of.run(width, max(1, round(steps)), seed)
     except ConfigError as error:
         raise SweepError(f"width {width} for {round(steps):,} steps: {error}; raise the lower end of --ratio") from None
 

@@ -17,14 +17,18 @@ from analysis.nextruns import Target, _weights, advise, candidates, pick
 from analysis.points import Points
 from analysis.simulate import HOFFMANN, sweep
 from analysis.where import DataError
+from scaling.config import EvalConfig, RunConfig, from_dict, prefix_id
 from scaling.models.counts import parameters
 from scaling.record import Store
 from sweeps import next as following
 from sweeps import rules
-from sweeps.budget import achieved, by_ratio, isoflop
-from sweeps.corpus import read
+from sweeps.budget import achieved, by_ratio, isoflop, size
+from sweeps.corpus import SweepError, read
+from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.quickstart import BUDGETS, WIDTHS
 from sweeps.plan import cost, plan
+from sweeps.rules import RULES, SMALL, TPU
+from sweeps.settings import settings
 
 TARGET = Target(C=3e23)
 
@@ -164,14 +168,17 @@ def test_a_design_is_held_to_its_share_and_its_promise() -> None:
 def swept(store: Store, corpus: Path) -> Store:
     """An isoFLOP grid of the rules' runs on the corpus, their losses on the surface of known_store."""
     of = read(corpus)
+    filled(store, isoflop(of, widths=WIDTHS, budgets=BUDGETS[::2], sizes_per_budget=5, centre=by_ratio(40), length=128))
+    return store
+
+
+def filled(store: Store, configs: list[RunConfig]) -> None:
+    """The runs, done, their losses on the surface of known_store."""
     random = np.random.default_rng(0)
-    for config in isoflop(
-        of, widths=WIDTHS, budgets=BUDGETS[::2], sizes_per_budget=5, centre=by_ratio(40.0), length=128
-    ):
+    for config in configs:
         N = parameters(config.model)["total"]
         final = known_store.loss(N, config.tokens) * float(np.exp(0.003 * random.standard_normal()))
         store.write(known_store.record(config, "done", final))
-    return store
 
 
 def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpus: Path) -> None:
@@ -206,18 +213,76 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
     assert json.loads(command(*words, "--worth", "0.99", "--json").stdout)["runs"] == []
 
 
+def test_what_is_next_is_of_the_family_of_the_runs_there_are(store: Store, corpus: Path) -> None:
+    of = read(corpus)
+    grid = DEFINITIONS["ladder"].make(of, by=replace(TPU, length=512), ratios=(20.0, 40.0, 80.0, 160.0), seed=3)
+    grid = [replace(one, precision="bfloat16", eval=EvalConfig(every=50, sequences=64)) for one in grid]
+    filled(store, grid)
+    words = ("--target", "C=1e19", "--budget", "5e17", "--runs", "6", "--bootstrap", "100", "--seed", "3", "--json")
+    done = command("sweeps", "next", store.root, *words)
+    assert done.returncode == 0, done.stderr
+    trunks = {prefix_id(one, 0) for one in grid}
+    made = [from_dict(RunConfig, run["config"]) for run in json.loads(done.stdout)["runs"]]
+    known = [one for one in made if one.model in {there.model for there in grid}]
+    assert known and all(prefix_id(one, 0) in trunks for one in known)
+    for one in made:
+        by_rules = rules.run(one.model.width, of, length=512, steps=one.steps, budget=None, seed=3, by=TPU)
+        assert one == replace(by_rules, precision="bfloat16", eval=grid[0].eval)
+
+
+CHANGES = [[], ["mup=64"], ["lr=0.003@1e6^-0.3", "batch=16384"]]
+
+
+@pytest.mark.parametrize("asked", CHANGES, ids=["as they are", "muP", "rate and batch"])
+@pytest.mark.parametrize("named", RULES)
+def test_the_rules_are_those_that_made_most_runs(named: str, asked: list[str], corpus: Path) -> None:
+    of, store, make = read(corpus), Store(corpus.parent), DEFINITIONS["ladder"].make
+    by = {"widths": (128, 256), "ratios": (20.0, 80.0)} | settings("ladder", make, [f"rules={named}", *asked])
+    done = make(of, **by)
+    other = replace(done[0], optimizer=replace(done[0].optimizer, lr=0.5))
+    found = following.family(store, of, [*done, other], asked)
+    assert all(found.run(one.model.width, one.steps, one.seed) == one for one in done)
+    if asked:
+        with pytest.raises(SweepError, match=r"0 of 4 runs are as rules=tpu\|small make them: say which"):
+            following.family(store, of, done, [])
+    else:
+        with pytest.raises(SweepError, match="2 of 4 runs"):
+            following.family(store, of, [*done[:2], other, replace(other, seed=1)], [])
+        with pytest.raises(SweepError, match=f"--set length=96: the runs there are have {found.like.data.length}: "):
+            following.family(store, of, done, ["length=96"])
+    chosen = following.family(store, of, [other], [f"rules={named}", *asked])
+    assert chosen.run(256, done[-1].steps, 0) == done[-1]
+
+
+def test_rules_that_cannot_have_a_base_are_passed_over(corpus: Path) -> None:
+    of, base = read(corpus), replace(SMALL, mup_base=24)  # the other rules' heads do not divide 24
+    done = [rules.run(width, of, length=128, steps=900, budget=None, by=base) for width in (24, 40)]
+    found = following.family(Store(corpus.parent), of, done, ["mup=24"])
+    assert found.by == base and [found.run(one.model.width, 900, 0) for one in done] == done
+
+
+def test_every_width_that_may_be_advised_has_a_model_by_its_rules(corpus: Path) -> None:
+    of = read(corpus)
+    for by in RULES.values():
+        found = following.sizes(of, by)
+        assert set(by.widths) <= set(found.values()) and list(found) == sorted(found)
+        assert all(rules.model(width, of.vocab, by).width == width for width in found.values())
+    assert all(width % 128 == 0 for width in following.sizes(of, TPU).values())
+
+
 def test_what_exact_counts_are_over_the_budget_is_given_by_all_runs(store: Store, corpus: Path) -> None:
     of = read(corpus)
-    widths = {parameters(rules.model(width, of.vocab))["total"]: width for width in (16, 32)}
+    widths = {size(width, of, SMALL): width for width in (16, 32)}
+    family = following.Family(corpus=of, by=SMALL, like=rules.run(16, of, length=128, steps=100, budget=None))
     runs = [{"N": N, "D": 60.0 * N} for N in widths]
-    whole = following.configs({"runs": runs, "budget": 1e15}, widths, of, 128, 0, store)
+    whole = following.configs({"runs": runs, "budget": 1e15}, widths, family, 0, store)
     budget = 0.8 * sum(achieved(one) for one in whole)
-    less = following.configs({"runs": runs, "budget": budget}, widths, of, 128, 0, store)
+    less = following.configs({"runs": runs, "budget": budget}, widths, family, 0, store)
     assert 0.97 * budget < sum(achieved(one) for one in less) <= budget
     assert [one.steps / all_.steps for one, all_ in zip(less, whole, strict=True)] == pytest.approx(
         [0.8, 0.8], rel=0.02
     )
-    twice = following.configs({"runs": runs[:1] * 2, "budget": 1e15}, widths, of, 128, 0, store)
+    twice = following.configs({"runs": runs[:1] * 2, "budget": 1e15}, widths, family, 0, store)
     assert [one.seed for one in twice] == [0, 1]
 
 
