@@ -12,9 +12,11 @@ from conftest import command
 from scaling.config import RunConfig, run_id
 from scaling.record import Record, Store
 from scaling.topologies import GENERATIONS, topology
+from sweeps.budget import step_flops
 from sweeps.corpus import SweepError
 from sweeps.engines import engine, gang, gke
 from sweeps.engines.slices import KINDS, slice_of
+from sweeps.progress import Meter
 
 OPTIONS = {"topology": "v5e-16", "image": "registry.example/scaling:1", "bucket": "gs://my-runs"}
 
@@ -218,6 +220,38 @@ def test_a_cluster_out_of_reach_is_no_failed_run(store: Store, tiny: RunConfig, 
         gke.poll(of)
     assert of.over and of.error is not None and "no route to host" in of.error
     assert store.read(run_id(tiny)) is None
+
+
+def stands(store: Store, tiny: RunConfig, status: str, steps: int, first: int | None = None, pid: int = 1) -> None:
+    """A run as its trainer left it in the store: the process of that number, from `first`, at the last of its steps."""
+    began = {} if first is None else {"started_from": {"step": first}}
+    store.write(Record(run_id=run_id(tiny), config=tiny, status=status, about={"started": "noon", "pid": pid, **began}))
+    store.reset_curve(run_id(tiny), [{"step": step, "loss": 5.0} for step in range(1, steps + 1)])
+
+
+def test_what_an_earlier_launch_trained_is_not_counted_again(store: Store, tiny: RunConfig, cluster: Path) -> None:
+    stands(store, tiny, "stopped", 12)
+    of = submitted(store, tiny)
+    answer(cluster, tiny)
+    assert gke.poll(of) == []
+    stands(store, tiny, "running", 12, pid=2)  # taken in hand: it compiles
+    assert gke.poll(of) == []
+    stands(store, tiny, "running", 10, first=9, pid=2)
+    started, step = gke.poll(of)
+    assert (started["event"], started["from"], step["step"]) == ("start", 9, 10)
+    seen = Meter({run_id(tiny): tiny}, {run_id(tiny): 9})  # what a cap is held against
+    seen.note(started)
+    seen.note(step)
+    assert seen.done == step_flops(tiny)
+
+
+def test_a_run_under_way_counts_from_where_it_is_found(store: Store, tiny: RunConfig, cluster: Path) -> None:
+    stands(store, tiny, "running", 12, first=0)
+    of = submitted(store, tiny)
+    answer(cluster, tiny)
+    assert gke.poll(of) == []
+    stands(store, tiny, "running", 15, first=0)
+    assert [event.get("from", event.get("step")) for event in gke.poll(of)] == [12, 15]
 
 
 def test_dry_run_prints_files_and_commands_and_starts_nothing(store: Store, cluster: Path) -> None:

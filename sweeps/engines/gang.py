@@ -55,7 +55,7 @@ class Job:
     next_look: float = 0.0
     failures: int = 0  # looks in a row that failed
     started: set[str] = field(default_factory=set)
-    steps: dict[str, float] = field(default_factory=dict)
+    steps: dict[str, float] = field(init=False)  # as last told; before that, where an earlier launch left the run
     crashes: dict[str, int] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)  # when a job was first seen to have succeeded
     cancelled: bool = False
@@ -66,6 +66,8 @@ class Job:
 
     def __post_init__(self) -> None:
         self.before = {name: self.store.read(name) for name in self.left}
+        rows = {name: self.store.last_row(name) for name in self.left}
+        self.steps = {name: row["step"] for name, row in rows.items() if row is not None and "step" in row}
 
 
 def given(kind: type[Options], options: Mapping[str, str]) -> Options:
@@ -163,7 +165,7 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
     except SweepError as error:
         job.failures += 1
         if job.failures >= DEAF:
-            job.over, job.error = True, f"{error} ({DEAF} times); the jobs go on: launch again to follow them"
+            job.over, job.error = True, f"{error} ({DEAF} times); what is under way goes on: launch again to follow it"
         return []
     return _look(job, states, now)
 
@@ -201,20 +203,27 @@ def _look(job: Job, states: Mapping[str, State], now: float) -> list[Event]:
 
 
 def _progress(job: Job, name: str) -> list[Event]:
-    """That a run has started, and its newest step, as the store has them."""
-    row = job.store.last_row(name)
-    if row is None or "step" not in row or row["step"] == job.steps.get(name):
+    """That a run has started, and its newest step, as the store has them; what stood there before us says nothing."""
+    row, record = job.store.last_row(name), job.store.read(name)
+    if row is None or record is None or "step" not in row or row["step"] == job.steps.get(name):
         return []
     out: list[Event] = []
     if name not in job.started:
         job.started.add(name)
-        record = job.store.read(name)
-        begun = int(record.about.get("started_from", {}).get("step", 0)) if record is not None else 0
+        begun = int(_first(job, name, record, row["step"]))
         out.append({"event": "start", "run_id": name, "steps": job.left[name].steps, "from": begun})
     job.steps[name] = row["step"]
     if "loss" in row:
         out.append({"event": "step", "run_id": name, "step": int(row["step"]), "loss": row["loss"]})
     return out
+
+
+def _first(job: Job, name: str, record: Record, step: float) -> float:
+    """The step that this launch has the run from: where its process began, or stood when we came to follow it."""
+    stood, before = job.steps.get(name, 0), job.before[name]
+    if before is not None and all(record.about.get(fact) == before.about.get(fact) for fact in ("started", "pid")):
+        return min(stood, step)
+    return record.about.get("started_from", {}).get("step", min(stood, step))
 
 
 def _end(job: Job, name: str, record: Record) -> Event:
