@@ -13,7 +13,7 @@ from test_sweeps_launch import IDS, grid
 
 from scaling.record import Store
 from sweeps.corpus import SweepError
-from sweeps.engines import engine, slurm, tasks
+from sweeps.engines import engine, gang, slurm, tasks
 from sweeps.engines.keeper import Work, note, spread
 
 
@@ -56,6 +56,57 @@ def test_what_is_submitted_is_what_the_dry_run_printed(tmp_path: Path, monkeypat
     said = slurm.dry_run(store, "my_sweep", grid(), options={"time": "30", "gres": "gpu:1"})
     assert told.strip() in said.replace("my-sweep-TOKEN0", name) and "#SBATCH --gres=gpu:1\n" in told
     assert list(of.left) == IDS and not of.over
+
+
+FULL = """#!/bin/sh
+if [ -e "$CLUSTER/full" ]; then echo "error: QOSMaxSubmitJobPerUserLimit" >&2; exit 1; fi
+echo "Submitted batch job 7"
+"""
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An sbatch that refuses while there is a file `full`, and a squeue whose answer is a file."""
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    for name, text in {"sbatch": FULL, "srun": "#!/bin/sh\n", "squeue": '#!/bin/sh\ncat "$CLUSTER/queue"\n'}.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    (folder / "queue").touch()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("CLUSTER", str(folder))
+    return folder
+
+
+@pytest.mark.parametrize(("state", "deaths"), [("NODE_FAIL", 0), ("OUT_OF_MEMORY", 1)])
+def test_a_refused_resubmission_is_tried_again_and_blames_nobody(
+    tmp_path: Path, cluster: Path, state: str, deaths: int
+) -> None:
+    store = Store(tmp_path / "s")
+    of = engine("slurm").submit(store, "grid", grid(), options={"every": "0"})
+    (name,) = tasks.read_given(store, "grid")
+    (cluster / "queue").write_text(f"{name}|0|7_0|{state}\n{name}|1|7_1|RUNNING\n")
+    (cluster / "full").touch()
+    events = [event for _ in range(5) for event in slurm.poll(of)]
+    assert [event["event"] for event in events] == ["died"] * deaths and list(of.left) == IDS
+    assert list(tasks.read_given(store, "grid")) == [name]
+    (cluster / "full").unlink()
+    assert slurm.poll(of) == []
+    (again,) = set(tasks.read_given(store, "grid")) - {name}
+    assert [work.names for work in tasks.read_given(store, "grid")[again]] == [tuple(IDS[:2])]
+    (cluster / "queue").write_text(f"{again}|0|8|PENDING\n{name}|1|7_1|RUNNING\n")
+    assert slurm.poll(of) == [] and len(tasks.read_given(store, "grid")) == 2  # once
+
+
+def test_a_cluster_that_takes_nothing_any_more_ends_the_launch_and_fails_no_run(tmp_path: Path, cluster: Path) -> None:
+    store = Store(tmp_path / "s")
+    of = engine("slurm").submit(store, "grid", grid(), options={"every": "0"})
+    (name,) = tasks.read_given(store, "grid")
+    (cluster / "queue").write_text(f"{name}|0|7_0|NODE_FAIL\n{name}|1|7_1|NODE_FAIL\n")
+    (cluster / "full").touch()
+    for _ in range(gang.DEAF):
+        assert not of.over and slurm.poll(of) == []
+    assert of.over and of.error is not None and "QOSMaxSubmitJobPerUserLimit" in of.error and list(of.left) == IDS
 
 
 @pytest.mark.parametrize(

@@ -184,17 +184,27 @@ class Cluster:
         return out
 
     def start(self, works: Sequence[Work]) -> None:
-        """Submits these, in arrays."""
+        """Submits these, in arrays; what sbatch refuses is no job's until it is submitted again."""
+        for work in works:
+            self.jobs.pop(work.key, None)
         for some in arrays(works):
             name = f"{gang.label(self.sweep)}-{tasks.token()}"
-            tasks.write_given(self.store, self.sweep, name, some)
+            given = tasks.write_given(self.store, self.sweep, name, some)
+            try:
+                _sbatch(self.store, self.sweep, name, self.chosen, some)
+            except SweepError:
+                given.unlink()
+                raise
             self.jobs |= {work.key: (name, index) for index, work in enumerate(some)}
-            _sbatch(self.store, self.sweep, name, self.chosen, some)
 
     def look(self, of: Tasks) -> dict[str, Outcome]:
-        """How each task stands."""
+        """How each task stands; one that sbatch refused is lost, which is nobody's fault."""
         queue = read_queue(gang.call(SQUEUE))
-        return {work.key: outcome(work, queue.get(self.jobs[work.key], ("", ""))[1]) for work in of.works}
+        return {
+            work.key: outcome(work, queue.get(self.jobs[work.key], ("", ""))[1])
+            if work.key in self.jobs else Outcome(tasks.LOST)
+            for work in of.works
+        }  # fmt: skip
 
     def end(self, of: Tasks) -> None:
         """Cancels the jobs: each process gets SIGTERM and may save; SIGKILL where it is asked for once more."""

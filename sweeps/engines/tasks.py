@@ -17,6 +17,7 @@ from typing import NamedTuple
 from scaling.config import RunConfig, run_id
 from scaling.record import Store, write_json
 from sweeps import machine
+from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import State
 from sweeps.engines.keeper import Note, Work, deaths, failures, folder, left, note, notes
@@ -40,7 +41,7 @@ class Tasks:
     sweep: str
     attempts: int
     works: list[Work]
-    start: Callable[[list[Work]], None]  # gives these to the cluster
+    start: Callable[[list[Work]], None]  # gives these to the cluster; what it refuses is lost at the next look
     look: Callable[[], Mapping[str, Outcome]]  # by key, of all of them
     cancelled: bool = False
     over: set[str] = field(default_factory=set)  # keys of tasks that nothing is left of, or that are not tried again
@@ -67,7 +68,11 @@ class Tasks:
                 again.append(work)
             out |= {name: _state(name, deaths(said), outcome.phase == RUNNING and name == todo[0]) for name in todo}
         if again:
-            self.start(again)
+            try:
+                self.start(again)
+            except SweepError:  # as of a limit on a user's jobs: once more at the next look, while others go on
+                if not any(outcome.phase in (WAITING, RUNNING) for outcome in outcomes.values()):
+                    raise
         return out
 
     def _blame(self, work: Work, name: str, said: list[Note], why: str) -> dict[str, State]:
@@ -128,11 +133,13 @@ def train_words(store: Store, work: Work, command: Sequence[str] = TRAIN) -> lis
     return [*command, *configs, "--store", work.store, "--sweep", work.sweep, "--events"]
 
 
-def write_given(store: Store, sweep: str, name: str, works: Sequence[Work]) -> None:
+def write_given(store: Store, sweep: str, name: str, works: Sequence[Work]) -> Path:
     """Keeps what is given to the cluster under a name, for the launch that follows it: written before it is given."""
     rows = [{"token": work.token, "index": work.index, "names": work.names, "restarts": work.restarts,
              "command": work.command} for work in works]  # fmt: skip
-    write_json(folder(store.root, sweep) / f"{name}.json", rows)
+    path = folder(store.root, sweep) / f"{name}.json"
+    write_json(path, rows)
+    return path
 
 
 def read_given(store: Store, sweep: str) -> dict[str, list[Work]]:
