@@ -104,9 +104,26 @@ def test_options_that_are_wrong_are_said(tmp_path: Path, tiny: RunConfig) -> Non
 
 def test_names_fit_what_a_cluster_allows() -> None:
     for sweep in ("a" * 200, "Über_sweep.2", "7b", "--"):
-        name = gang.job_name(sweep, "f" * 64)
+        name = gang.job_name(sweep, gang.mark("gs://my-runs", sweep), "f" * 64)
         assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", name) and len(f"{name}-slice-0-255-xxxxx") <= 63
         assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", gang.label(sweep)) and len(gang.label(sweep)) <= 63
+
+
+def test_what_is_asked_after_and_deleted_is_of_this_sweep_and_this_bucket(
+    store: Store, tiny: RunConfig, cluster: Path
+) -> None:
+    seen, names = set(), set()
+    for sweep, bucket in (("a_b", "gs://my-runs"), ("a_b", "my-runs/"), ("a_b", "gs://yours"), ("a-b", "gs://my-runs")):
+        of = engine("gke").submit(store, sweep, [tiny], options={**OPTIONS, "bucket": bucket})
+        gke.cancel(of)
+        asked = [line.split() for line in (cluster / "asked").read_text().splitlines()]
+        (cluster / "asked").unlink()
+        (selector,) = {words[words.index("--selector") + 1] for words in asked if words[0] in ("get", "delete")}
+        made = json.loads((cluster / "applied.json").read_text())["metadata"]
+        assert all(made["labels"][key] == value for key, value in (part.split("=") for part in selector.split(",")))
+        seen.add(selector)
+        names.add(made["name"])
+    assert len(seen) == len(names) == 3
 
 
 KUBECTL = """#!/bin/sh

@@ -88,7 +88,7 @@ def test_a_sweep_is_launched_followed_and_cancelled(
     (tmp_path / "sky").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     monkeypatch.setenv("CLOUD", str(tmp_path))
-    queue, name = tmp_path / "queue.json", gang.job_name("s", run_id(tiny))
+    queue, name = tmp_path / "queue.json", gang.job_name("s", gang.mark("my-runs", "s"), run_id(tiny))
     queue.write_text("[]")
     of = engine("skypilot").submit(store, "s", [tiny], options=OPTIONS, keep_open=())
     of.every = 0.0

@@ -7,6 +7,7 @@ store. The store is a bucket: mounted at `--store` on the machine that launches,
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import re
 import subprocess
 import time
@@ -103,9 +104,19 @@ def bucket(name: str) -> str:
     return bare
 
 
-def job_name(sweep: str, name: str) -> str:
-    """A job's name: letters, digits and dashes, at most 40 characters, unique by run and sweep."""
-    return f"{label(sweep)[:20].rstrip('-')}-{name[:16]}"
+def job_name(sweep: str, of: str, name: str) -> str:
+    """A job's name: letters, digits and dashes, at most 44 characters, unique by run, sweep and bucket."""
+    return f"{prefix(sweep, of)}{name[:16]}"
+
+
+def prefix(sweep: str, of: str) -> str:
+    """What the names of a sweep's jobs begin with."""
+    return f"{label(sweep)[:20].rstrip('-')}-{of}-"
+
+
+def mark(given: str, sweep: str) -> str:
+    """Tells a sweep's jobs from those of another bucket, or of a sweep whose label is the same."""
+    return hashlib.sha256(f"{bucket(given)}/{sweep}".encode()).hexdigest()[:6]
 
 
 def label(sweep: str) -> str:

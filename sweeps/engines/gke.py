@@ -19,7 +19,7 @@ from scaling.record import Store
 from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State
-from sweeps.engines.gke_manifest import CONTAINER, RUN_LABEL, SWEEP_LABEL, manifest
+from sweeps.engines.gke_manifest import CONTAINER, MARK_LABEL, RUN_LABEL, SWEEP_LABEL, manifest
 from sweeps.engines.slices import slice_of
 
 
@@ -54,19 +54,19 @@ def submit(
     chosen = gang.given(Options, options)
     made = _manifests(store, sweep, configs, chosen)
     left = gang.write_configs(store, configs)
-    known = _states(chosen.namespace, sweep, left)
+    known = _states(chosen, sweep, left)
     for name, text in made.items():
         state = known.get(name)
         if state is not None and state.phase in ("waiting", "running"):
             continue
         if state is not None:
-            gang.call(_delete_one(chosen.namespace, gang.job_name(sweep, name)))
+            gang.call(_delete_one(chosen.namespace, text["metadata"]["name"]))
         gang.call(_apply("-"), json.dumps(text))
     return Job(
         store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1,
-        states=lambda: _states(chosen.namespace, sweep, left),
-        delete=lambda: _gone(chosen.namespace, sweep),
-        log=lambda name: gang.tail(_logs(chosen.namespace, name)),
+        states=lambda: _states(chosen, sweep, left),
+        delete=lambda: _gone(chosen, sweep),
+        log=lambda name: gang.tail(_logs(chosen, sweep, name)),
     )  # fmt: skip
 
 
@@ -74,19 +74,19 @@ def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: 
     """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
     chosen = gang.given(Options, options)
     lines = []
-    for name, text in _manifests(store, sweep, configs, chosen).items():
-        file = f"{gang.job_name(sweep, name)}.json"
+    for text in _manifests(store, sweep, configs, chosen).values():
+        file = f"{text['metadata']['name']}.json"
         lines += [f"# {file}", json.dumps(text, indent=1), shlex.join(_apply(file)), ""]
-    lines += ["# followed with", shlex.join(_get(chosen.namespace, sweep))]
-    lines += ["# stopped with", shlex.join(_delete(chosen.namespace, sweep))]
+    lines += ["# followed with", shlex.join(_get(chosen, sweep))]
+    lines += ["# stopped with", shlex.join(_delete(chosen, sweep))]
     return "\n".join(lines)
 
 
 def _manifests(store: Store, sweep: str, configs: Sequence[RunConfig], chosen: Options) -> dict[str, dict[str, Any]]:
-    of, bucket = slice_of(chosen.topology), gang.bucket(chosen.bucket)
+    of, bucket, mark = slice_of(chosen.topology), gang.bucket(chosen.bucket), gang.mark(chosen.bucket, sweep)
     return {
         name: manifest(
-            name=gang.job_name(sweep, name), run=name, sweep=gang.label(sweep), of=of, bucket=bucket,
+            name=gang.job_name(sweep, mark, name), run=name, sweep=gang.label(sweep), mark=mark, of=of, bucket=bucket,
             words=gang.train_words(store, name, sweep), image=chosen.image, queue=chosen.queue,
             priority=chosen.priority, account=chosen.account, namespace=chosen.namespace, spot=chosen.spot,
             restarts=chosen.restarts,
@@ -99,34 +99,35 @@ def _apply(file: str) -> list[str]:
     return ["kubectl", "apply", "--filename", file]
 
 
-def _selected(namespace: str, sweep: str) -> list[str]:
-    return ["--namespace", namespace, "--selector", f"{SWEEP_LABEL}={gang.label(sweep)}"]
+def _selected(chosen: Options, sweep: str, *more: str) -> list[str]:
+    labels = [f"{SWEEP_LABEL}={gang.label(sweep)}", f"{MARK_LABEL}={gang.mark(chosen.bucket, sweep)}", *more]
+    return ["--namespace", chosen.namespace, "--selector", ",".join(labels)]
 
 
-def _get(namespace: str, sweep: str) -> list[str]:
-    return ["kubectl", "get", "jobsets.jobset.x-k8s.io", *_selected(namespace, sweep), "--output", "json"]
+def _get(chosen: Options, sweep: str) -> list[str]:
+    return ["kubectl", "get", "jobsets.jobset.x-k8s.io", *_selected(chosen, sweep), "--output", "json"]
 
 
-def _delete(namespace: str, sweep: str) -> list[str]:
-    return ["kubectl", "delete", "jobsets.jobset.x-k8s.io", *_selected(namespace, sweep), "--wait=false"]
+def _delete(chosen: Options, sweep: str) -> list[str]:
+    return ["kubectl", "delete", "jobsets.jobset.x-k8s.io", *_selected(chosen, sweep), "--wait=false"]
 
 
 def _delete_one(namespace: str, name: str) -> list[str]:
     return ["kubectl", "delete", "jobsets.jobset.x-k8s.io", name, "--namespace", namespace, "--ignore-not-found"]
 
 
-def _logs(namespace: str, run: str) -> list[str]:
-    of = ["--namespace", namespace, "--selector", f"{RUN_LABEL}={run[:63]}", "--container", CONTAINER]
+def _logs(chosen: Options, sweep: str, run: str) -> list[str]:
+    of = [*_selected(chosen, sweep, f"{RUN_LABEL}={run[:63]}"), "--container", CONTAINER]
     return ["kubectl", "logs", *of, "--tail", str(gang.LOG_LINES)]
 
 
-def _gone(namespace: str, sweep: str) -> None:
-    gang.call(_delete(namespace, sweep))
+def _gone(chosen: Options, sweep: str) -> None:
+    gang.call(_delete(chosen, sweep))
 
 
-def _states(namespace: str, sweep: str, left: Mapping[str, RunConfig]) -> dict[str, State]:
+def _states(chosen: Options, sweep: str, left: Mapping[str, RunConfig]) -> dict[str, State]:
     """The JobSets of a sweep by run; SweepError where the answer is none."""
-    said = gang.call(_get(namespace, sweep))
+    said = gang.call(_get(chosen, sweep))
     try:
         items = json.loads(said)["items"]
     except (json.JSONDecodeError, KeyError):

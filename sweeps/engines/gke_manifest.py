@@ -17,7 +17,7 @@ from sweeps.engines.slices import Slice
 
 AGAIN, REFUSED = 75, 2  # the trainer's exit statuses
 CONTAINER = "trainer"
-RUN_LABEL, SWEEP_LABEL = "scaling/run", "scaling/sweep"
+RUN_LABEL, SWEEP_LABEL, MARK_LABEL = "scaling/run", "scaling/sweep", "scaling/mark"  # gang.py says what a mark is
 GRACE = 25  # seconds from SIGTERM to SIGKILL; a spot machine gives no more
 KEPT = 7 * 24 * 3600  # seconds that a JobSet that has ended can still be asked after
 
@@ -27,6 +27,7 @@ def manifest(
     name: str,
     run: str,
     sweep: str,
+    mark: str,
     of: Slice,
     words: list[str],
     image: str,
@@ -39,7 +40,7 @@ def manifest(
     restarts: int,
 ) -> dict[str, Any]:
     """The JobSet, ready for JSON."""
-    labels = {RUN_LABEL: run[:63], SWEEP_LABEL: sweep}
+    labels = {RUN_LABEL: run[:63], SWEEP_LABEL: sweep, MARK_LABEL: mark}
     many = ["--hosts", "auto"] if of.hosts > 1 else []
     pod = _pod(of, [*words, *many], image=image, bucket=bucket, priority=priority, account=account, spot=spot)
     job = {

@@ -62,19 +62,20 @@ def submit(
     chosen = gang.given(Options, options)
     made = _tasks(store, sweep, configs, chosen)
     left = gang.write_configs(store, configs)
-    known = {name: state for name, (_, state) in _jobs(sweep, left).items()}
+    names = {task["name"]: name for name, task in made.items()}
+    known = {name: state for name, (_, state) in _jobs(names).items()}
     for name, task in made.items():
         if name in known and known[name].phase in ("waiting", "running"):
             continue
-        path = store.root / "sweeps" / f"{gang.job_name(sweep, name)}.yaml"
+        path = store.root / "sweeps" / f"{task['name']}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(task, indent=1).encode())  # JSON is YAML
-        gang.call(_launch(gang.job_name(sweep, name), str(path)))
+        gang.call(_launch(task["name"], str(path)))
     return Job(
         store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1,
-        states=lambda: {name: state for name, (_, state) in _jobs(sweep, left).items()},
-        delete=lambda: _stop(sweep, left),
-        log=lambda name: gang.tail(_logs(gang.job_name(sweep, name))),
+        states=lambda: {name: state for name, (_, state) in _jobs(names).items()},
+        delete=lambda: _stop(names),
+        log=lambda name: gang.tail(_logs(made[name]["name"])),
     )  # fmt: skip
 
 
@@ -82,8 +83,8 @@ def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: 
     """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
     chosen = gang.given(Options, options)
     lines = []
-    for name, made in _tasks(store, sweep, configs, chosen).items():
-        job = gang.job_name(sweep, name)
+    for made in _tasks(store, sweep, configs, chosen).values():
+        job = made["name"]
         lines += [f"# {job}.yaml", json.dumps(made, indent=1), shlex.join(_launch(job, f"{job}.yaml")), ""]
     lines += ["# followed with", shlex.join(QUEUE), "# stopped with", "sky jobs cancel --yes JOB_ID ..."]
     return "\n".join(lines)
@@ -130,9 +131,10 @@ def script(of: Slice, words: list[str]) -> str:
 
 def _tasks(store: Store, sweep: str, configs: Sequence[RunConfig], chosen: Options) -> dict[str, dict[str, Any]]:
     of, bucket = slice_of(chosen.topology, largest=ONE_VM), gang.bucket(chosen.bucket)
+    mark = gang.mark(chosen.bucket, sweep)
     return {
         name: task(
-            name=gang.job_name(sweep, name), of=of, words=gang.train_words(store, name, sweep), bucket=bucket,
+            name=gang.job_name(sweep, mark, name), of=of, words=gang.train_words(store, name, sweep), bucket=bucket,
             region=chosen.region, workdir=chosen.workdir, setup=chosen.setup, spot=chosen.spot,
             restarts=chosen.restarts,
         )
@@ -148,15 +150,15 @@ def _logs(name: str) -> list[str]:
     return ["sky", "jobs", "logs", "--no-follow", "--tail", str(gang.LOG_LINES), "--name", name]
 
 
-def _stop(sweep: str, left: Mapping[str, RunConfig]) -> None:
-    ids = [str(number) for number, state in _jobs(sweep, left).values() if state.phase in ("waiting", "running")]
+def _stop(names: Mapping[str, str]) -> None:
+    ids = [str(number) for number, state in _jobs(names).values() if state.phase in ("waiting", "running")]
     if ids:
         gang.call(["sky", "jobs", "cancel", "--yes", *ids])
 
 
-def _jobs(sweep: str, left: Mapping[str, RunConfig]) -> dict[str, tuple[int, State]]:
+def _jobs(names: Mapping[str, str]) -> dict[str, tuple[int, State]]:
     """Each run's newest job, its number and state; SweepError where the answer is none."""
-    return newest(gang.call(QUEUE), {gang.job_name(sweep, name): name for name in left})
+    return newest(gang.call(QUEUE), names)
 
 
 def newest(said: str, names: Mapping[str, str]) -> dict[str, tuple[int, State]]:
