@@ -132,7 +132,9 @@ case "$1" in
   logs) printf 'step 3\\nout of memory\\n' ;;
   apply) cat > "$CLUSTER/applied.json" ;;
   get) if [ -e "$CLUSTER/deaf" ]; then echo "no route to host" >&2; exit 1; fi; cat "$CLUSTER/list.json" ;;
-  delete) echo '{"items": []}' > "$CLUSTER/list.json" ;;
+  delete)
+    if [ -e "$CLUSTER/stuck" ]; then echo "TLS handshake timeout" >&2; exit 1; fi
+    echo '{"items": []}' > "$CLUSTER/list.json" ;;
 esac
 """
 
@@ -218,6 +220,29 @@ def test_cancelled_runs_are_left_for_the_next_launch(store: Store, tiny: RunConf
     gke.cancel(of)
     gke.poll(of)
     assert of.over and of.stopped and list(of.left) == [run_id(tiny)]
+
+
+def test_jobs_that_cannot_be_deleted_now_are_at_a_later_look(store: Store, tiny: RunConfig, cluster: Path) -> None:
+    of = submitted(store, tiny)
+    answer(cluster, tiny)
+    (cluster / "stuck").touch()
+    gke.cancel(of)
+    assert gke.poll(of) == [] and not of.over
+    (cluster / "stuck").unlink()
+    assert gke.poll(of) == [] and of.over and of.stopped and of.error is None
+
+
+def test_jobs_that_cannot_be_deleted_at_all_are_said_with_what_deletes_them(
+    store: Store, tiny: RunConfig, cluster: Path
+) -> None:
+    of = submitted(store, tiny)
+    answer(cluster, tiny)
+    (cluster / "stuck").touch()
+    gke.cancel(of)
+    for _ in range(gang.DEAF):
+        assert not of.over and gke.poll(of) == []
+    assert of.over and of.error is not None
+    assert "TLS handshake timeout (40 times); what is under way goes on: stop it with: kubectl delete" in of.error
 
 
 def test_a_jobset_under_way_is_not_applied_twice(store: Store, tiny: RunConfig, cluster: Path) -> None:

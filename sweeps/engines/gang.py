@@ -6,6 +6,7 @@ store. The store is a bucket: mounted at `--store` on the machine that launches,
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import re
@@ -49,6 +50,7 @@ class Job:
     left: dict[str, RunConfig]  # runs that have not ended, in order
     states: Callable[[], Mapping[str, State]]  # by run_id; a job that is gone is absent
     delete: Callable[[], None]
+    by_hand: str  # the command that does the same
     log: Callable[[str], list[str]]  # the newest lines of a run's job
     attempts: int
     every: float = EVERY
@@ -60,6 +62,7 @@ class Job:
     crashes: dict[str, int] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)  # when a job was first seen to have succeeded
     cancelled: bool = False
+    owed: bool = False  # whether the jobs are still to be deleted
     over: bool = False
     stopped: bool = False
     error: str | None = None
@@ -171,21 +174,30 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
         return []
     job.next_look = now + job.every
     try:
+        if job.owed:
+            _delete(job)
         states = job.states()
         job.failures = 0
     except SweepError as error:
         job.failures += 1
         if job.failures >= DEAF:
-            job.over, job.error = True, f"{error} ({DEAF} times); what is under way goes on: launch again to follow it"
+            what = f"stop it with: {job.by_hand}" if job.owed else "launch again to follow it"
+            job.over, job.error = True, f"{error} ({DEAF} times); what is under way goes on: {what}"
         return []
     return _look(job, states, now)
 
 
 def cancel(job: Job) -> None:
-    """Deletes the jobs; their trainers get SIGTERM, save and stop."""
-    job.cancelled = True
-    job.next_look = 0.0
+    """Deletes the jobs, now or at a later look; their trainers get SIGTERM, save and stop."""
+    job.cancelled = job.owed = True
+    job.next_look, job.failures = 0.0, 0
+    with contextlib.suppress(SweepError):
+        _delete(job)
+
+
+def _delete(job: Job) -> None:
     job.delete()
+    job.owed = False
 
 
 def _look(job: Job, states: Mapping[str, State], now: float) -> list[Event]:

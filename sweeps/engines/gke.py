@@ -65,7 +65,7 @@ def submit(
     return Job(
         store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1,
         states=lambda: _states(chosen, sweep, left),
-        delete=lambda: _gone(chosen, sweep),
+        delete=lambda: _gone(chosen, sweep), by_hand=shlex.join(_delete(chosen, sweep)),
         log=lambda name: gang.tail(_logs(chosen, sweep, name)),
     )  # fmt: skip
 

@@ -67,12 +67,17 @@ class Work:
 
     @property
     def stop(self) -> Path:
-        return folder(self.store, self.sweep) / f"{self.token}.stop"
+        return stop_file(self.store, self.sweep, self.token)
 
 
 def folder(store: str | Path, sweep: str) -> Path:
     """Where the launchers and nodes of a sweep keep what they tell each other."""
     return Path(store) / "sweeps" / f"{sweep}.tasks"
+
+
+def stop_file(store: str | Path, sweep: str, token: str) -> Path:
+    """What a launcher of that token makes that wants its work saved and stopped."""
+    return folder(store, sweep) / f"{token}.stop"
 
 
 def note(work: Work, line: Note) -> None:

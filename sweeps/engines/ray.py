@@ -20,7 +20,7 @@ from scaling.record import Store
 from sweeps.corpus import SweepError
 from sweeps.engines import gang, tasks
 from sweeps.engines.gang import Job
-from sweeps.engines.keeper import Work, keep, notes, whereabouts
+from sweeps.engines.keeper import Work, keep, notes, stop_file, whereabouts
 from sweeps.engines.tasks import Outcome, Tasks
 
 PHASES = {"NodeDiedError": tasks.LOST, "TaskCancelledError": tasks.CANCELLED}  # by Ray's exception; else crashed
@@ -56,12 +56,13 @@ def submit(
     chosen = given(options)
     cluster = Cluster(chosen)
     left = gang.write_configs(store, configs)
-    works = _works(store, sweep, configs, chosen, command, tasks.token())
+    token = tasks.token()
+    works = _works(store, sweep, configs, chosen, command, token)
     of = Tasks(store, sweep, chosen.restarts + 1, works, start=cluster.start, look=lambda: cluster.look(of))
     cluster.start(works)
     return Job(
         store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1, states=of.states,
-        delete=lambda: cluster.end(of), log=of.log, every=float(chosen.every),
+        delete=lambda: cluster.end(of), by_hand=_by_hand(store, sweep, token), log=of.log, every=float(chosen.every),
     )  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: 
     lines = [f"# ray.init(address={chosen.address!r}), then each a task with {requirements(chosen)}", ""]
     for work in _works(store, sweep, configs, chosen, (), "TOKEN"):
         lines += [f"# {work.key} keeps this at its work:", shlex.join(tasks.train_words(store, work)), ""]
-    lines += ["# stopped with", shlex.join(["touch", str(_works(store, sweep, configs, chosen, (), "TOKEN")[0].stop)])]
+    lines += ["# stopped with", _by_hand(store, sweep, "TOKEN")]
     return "\n".join(lines)
 
 
@@ -94,6 +95,10 @@ def requirements(chosen: Options) -> dict[str, Any]:
     return {
         "num_cpus": chosen.cpus, "num_gpus": chosen.gpus, "max_retries": 0, "scheduling_strategy": "SPREAD", **more,
     }  # fmt: skip
+
+
+def _by_hand(store: Store, sweep: str, of: str) -> str:
+    return shlex.join(["touch", str(stop_file(store.root.absolute(), sweep, of))])
 
 
 def _works(

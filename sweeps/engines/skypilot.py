@@ -25,6 +25,7 @@ from sweeps.engines.slices import Slice, slice_of
 
 COORDINATOR_PORT = 8482  # JAX's own since 0.8.1
 ONE_VM = 8  # chips of the largest v5e or v6e slice that is one TPU VM
+BY_HAND = "sky jobs cancel --yes JOB_ID ..."
 QUEUE = ("sky", "jobs", "queue", "--all", "--output", "json")
 PHASES = {
     "PENDING": "waiting", "SUBMITTED": "waiting", "STARTING": "waiting", "RECOVERING": "waiting",
@@ -74,7 +75,7 @@ def submit(
     return Job(
         store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1,
         states=lambda: {name: state for name, (_, state) in _jobs(names).items()},
-        delete=lambda: _stop(names),
+        delete=lambda: _stop(names), by_hand=BY_HAND,
         log=lambda name: gang.tail(_logs(made[name]["name"])),
     )  # fmt: skip
 
@@ -86,7 +87,7 @@ def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: 
     for made in _tasks(store, sweep, configs, chosen).values():
         job = made["name"]
         lines += [f"# {job}.yaml", json.dumps(made, indent=1), shlex.join(_launch(job, f"{job}.yaml")), ""]
-    lines += ["# followed with", shlex.join(QUEUE), "# stopped with", "sky jobs cancel --yes JOB_ID ..."]
+    lines += ["# followed with", shlex.join(QUEUE), "# stopped with", BY_HAND]
     return "\n".join(lines)
 
 

@@ -26,6 +26,7 @@ from sweeps.engines.tasks import Outcome, Tasks
 
 ARRAY = 1000  # elements of an array; SLURM's own limit (MaxArraySize) is 1001 unless a cluster says otherwise
 SQUEUE = ("squeue", "--me", "--states=all", "--array", "--noheader", "--format=%j|%K|%i|%T")
+BY_HAND = "scancel JOB_ID ..."
 TIME = re.compile(r"\d+(:\d\d){0,2}|\d+-\d\d?(:\d\d){0,2}")
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
@@ -83,7 +84,7 @@ def submit(
     cluster.start(works)
     return Job(
         store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1, states=of.states,
-        delete=lambda: cluster.end(of), log=of.log, every=float(chosen.every),
+        delete=lambda: cluster.end(of), by_hand=BY_HAND, log=of.log, every=float(chosen.every),
     )  # fmt: skip
 
 
@@ -146,7 +147,7 @@ def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: 
             words = spread(chosen.nodes, "FIRST_NODE", "JOB_ID", tasks.TRAIN) if chosen.nodes > 1 else tasks.TRAIN
             lines += [f"# element {index} keeps this at its work:", shlex.join(tasks.train_words(store, work, words))]
         lines.append("")
-    lines += ["# followed with", shlex.join(SQUEUE), "# stopped with", "scancel JOB_ID ..."]
+    lines += ["# followed with", shlex.join(SQUEUE), "# stopped with", BY_HAND]
     return "\n".join(lines)
 
 
