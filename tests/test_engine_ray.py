@@ -38,6 +38,11 @@ def test_a_dry_run_prints_each_task_and_what_it_asks_for_and_writes_nothing(tmp_
     assert configs == [IDS] and not (tmp_path / "s").exists()
 
 
+def test_a_dry_run_of_nothing_left_prints_no_task(tmp_path: Path) -> None:
+    said = ray.dry_run(Store(tmp_path), "sweep", [], options={})
+    assert "scaling train" not in said and said.endswith("sweep.tasks/TOKEN.stop")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -115,6 +115,7 @@ def test_a_cluster_that_takes_nothing_any_more_ends_the_launch_and_fails_no_run(
         ({"time": "tomorrow"}, "--option time=tomorrow: must be as sbatch takes it: 90"),
         ({"nodes": "0"}, "--option nodes=0: must be 1 or more"),
         ({"sbatch": "-C a100"}, "'-C' must be --flag or --flag=value"),
+        ({"sbatch": "--comment='x"}, "no closing quotation: must be --flag or --flag=value, quoted as for a shell"),
         ({"partitions": "x"}, "known are partition, account"),
         ({"gpus": "two"}, "--option gpus=two: must be a number"),
     ],

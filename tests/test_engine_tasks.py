@@ -65,6 +65,20 @@ def test_a_run_that_kills_its_process_has_its_attempts_over_all_nodes_and_fails_
     assert keep(work) == ENDED and statuses(store)[1] == "failed"  # a node that takes over does not begin anew
 
 
+def test_half_a_line_of_a_node_that_had_no_room_costs_no_other_line(store: Store) -> None:
+    (work,) = works(store)
+    note(work, {"event": "began", "node": "n1"})
+    with work.notes.open("a") as file:
+        file.write('{"event": "died", "run')
+    assert [line["event"] for line in notes(work)] == ["began"]
+    note(work, {"event": "began", "node": "n2"})
+    note(work, {"event": "left", "how": ENDED})
+    assert [line.get("node") for line in notes(work)] == ["n1", "n2", None]
+    with work.notes.open("a") as file:
+        file.write('{"ev{"event": "left"}\n')  # as two launches ago
+    assert len(notes(work)) == 3
+
+
 def test_a_launcher_that_asks_has_the_runs_saved_and_the_next_node_goes_on(store: Store) -> None:
     (store.root / "pace").write_text("0.01")
     (work,) = works(store)

@@ -11,6 +11,7 @@ STORE/sweeps/SWEEP.tasks/KEY.jsonl     "began" (which node), "died" and "end" (a
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -81,17 +82,21 @@ def stop_file(store: str | Path, sweep: str, token: str) -> Path:
 
 
 def note(work: Work, line: Note) -> None:
-    """Adds a line to the notes."""
+    """Adds a line to the notes: one of its own, where a full disk left half a line."""
     work.notes.parent.mkdir(parents=True, exist_ok=True)
-    with work.notes.open("a") as file:
-        file.write(json.dumps(line) + "\n")
+    with work.notes.open("ab+") as file:
+        file.seek(max(0, file.tell() - 1))
+        begin = b"" if file.read() in (b"", b"\n") else b"\n"
+        file.write(begin + json.dumps(line).encode() + b"\n")
 
 
 def notes(work: Work) -> list[Note]:
-    """What every node that had the work noted, in order; half a line is left out."""
-    if not work.notes.exists():
-        return []
-    return [json.loads(line) for line in work.notes.read_text().splitlines(keepends=True) if line.endswith("\n")]
+    """What every node that had the work noted, in order; what cannot be read, as half a line, is left out."""
+    said = []
+    for line in work.notes.read_bytes().split(b"\n")[:-1] if work.notes.exists() else []:
+        with contextlib.suppress(ValueError):
+            said.append(json.loads(line))
+    return said
 
 
 def deaths(said: list[Note]) -> dict[str, list[Note]]:

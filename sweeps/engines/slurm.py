@@ -104,7 +104,12 @@ def given(options: Mapping[str, str]) -> Options:
 def flags(text: str) -> dict[str, Any]:
     """sbatch's flags from text such as "--exclusive --constraint=a100"; SweepError where one is none."""
     out: dict[str, Any] = {}
-    for word in shlex.split(text):
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        how = "must be --flag or --flag=value, quoted as for a shell"
+        raise SweepError(f"--option sbatch={text!r}: {str(error).lower()}: {how}") from None
+    for word in words:
         name, equals, value = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not name:
             raise SweepError(f"--option sbatch={text!r}: {word!r} must be --flag or --flag=value")
