@@ -69,9 +69,9 @@ def losses(of: dict[str, Any]) -> str:
         Curve(points=points, colour=colour, name=label(key), mark=i)
         for i, ((key, points), colour) in enumerate(zip(found.items(), shown, strict=True))
     ]
-    isoflop = by == ["budget"]
+    isoflop = by[:1] == ["budget"]
     title = "IsoFLOP curves" if isoflop else f"Held-out loss against {NAMES.get(x, x)}"
-    what = "A curve a budget, in FLOPs" if isoflop else f"Curves by {', '.join(by)}" if by else ""
+    what = ", ".join(["A curve a budget, in FLOPs", *by[1:]]) if isoflop else f"Curves by {', '.join(by)}" if by else ""
     left_out = len({tuple(run["by"]) for run in of["runs"]}) - len(found)
     more = f"; {left_out} more are not drawn" if left_out else ""
     log = all(px > 0 for points in found.values() for px, _ in points)
@@ -171,16 +171,16 @@ def under_way(of: dict[str, Any]) -> str:
 
 
 def table_of(of: dict[str, Any]) -> str:
-    """All runs, each budget's lowest loss marked."""
-    lowest: dict[Any, float] = {}
+    """All runs, the lowest loss of each isoFLOP curve marked."""
+    lowest: dict[tuple[Any, ...], float] = {}
     for run in of["runs"]:
         if has_loss(run) and "budget" in run:
-            lowest[run["budget"]] = min(run["loss"], lowest.get(run["budget"], math.inf))
+            lowest[tuple(run["by"])] = min(run["loss"], lowest.get(tuple(run["by"]), math.inf))
     drawn = [name for name in (of["axes"]["x"], *of["axes"]["by"]) if name not in ("N", "D")]
     head = ("run", "state", *drawn, "width × layers", "N", "D", "C", "steps", "held-out loss", "machine time")
     rows = []
     for run in of["runs"][:LISTED]:
-        best = has_loss(run) and run["loss"] == lowest.get(run.get("budget"))
+        best = has_loss(run) and run["loss"] == lowest.get(tuple(run["by"]))
         took = duration(run["machine_seconds"]) if "machine_seconds" in run else ""
         at = dict(zip((of["axes"]["x"], *of["axes"]["by"]), (run["x"], *run["by"]), strict=True))
         swept = [label((at[name],)) if at[name] is not None else "" for name in drawn]
@@ -189,7 +189,7 @@ def table_of(of: dict[str, Any]) -> str:
         rows.append((run["run_id"][:12], run["state"], *swept, size(run), *figures, f"{run['steps']:,}", loss, took))
     left_out = len(of["runs"]) - len(rows)
     more = f'<p class="dim">{left_out:,} more are not listed.</p>' if left_out else ""
-    note = '<p class="dim">*: lowest of its budget. N: all parameters; C: exact training FLOPs.</p>'
+    note = '<p class="dim">*: lowest of its isoFLOP curve. N: all parameters; C: exact training FLOPs.</p>'
     return f"<h2>The runs</h2>\n{table(head, rows, 'cs' + 'n' * len(drawn) + ' nnnnnn')}\n{note}{more}"
 
 

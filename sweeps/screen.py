@@ -9,7 +9,7 @@ from typing import Any
 
 from sweeps.plot import LETTERS, plot
 from sweeps.text import duration, short, table
-from sweeps.view import NAMES, Row, series
+from sweeps.view import NAMES, Row, in_order, series
 
 Span = tuple[str, str | None]
 Line = list[Span]
@@ -97,55 +97,72 @@ def machine_time(hours: float) -> str:
 
 
 def losses_table(of: dict[str, Any], width: int) -> list[Line]:
-    """The isoFLOP table, or where it is too wide a line a budget; nothing for a sweep without budgets."""
-    runs = [run for run in of["runs"] if "budget" in run]
+    """The isoFLOP table, or where it is too wide a line a curve; nothing for a sweep without budgets."""
+    runs, by = [run for run in of["runs"] if "budget" in run], of["axes"]["by"]
     if not runs:
         return []
-    text, note = isoflop_table(runs), "(held-out loss, nats a token; *: lowest of its budget)"
+    text, note = isoflop_table(runs, by), "(held-out loss, nats a token; *: lowest of its row)"
     if max(map(len, text.splitlines())) > width:
-        text, note = budgets_table(runs), "(held-out loss, nats a token, and the size it is at)"
+        text, note = curves_table(runs, by), "(held-out loss, nats a token, and the size it is at)"
     return [[], *map(plain, text.splitlines()), [(note, "dim")]]
 
 
-def isoflop_table(runs: list[Row]) -> str:
-    """Held-out loss by budget (rows) and size (columns), each budget's lowest marked; a dot: not there yet."""
+def isoflop_table(runs: list[Row], by: list[str]) -> str:
+    """Held-out loss by curve (rows) and size (columns), the lowest of each row marked; a dot: not there yet."""
     sizes = sorted({(run["N"], run["width"]) for run in runs})
     rows = []
-    for budget, of in by_budget(runs).items():
-        cells = {run["N"]: run for run in of}
-        lowest = min((run["loss"] for run in of if has_loss(run)), default=None)
-        here = [cells.get(size) for size, _ in sizes]
-        rows.append([short(budget), *("" if run is None else cell(run, lowest) for run in here)])
-    return table(["budget \\ N", *(short(size) for size, _ in sizes)], rows)
+    for key, of in by_curve(runs).items():
+        cells = by_size(of)
+        means = [loss for here in cells.values() if (loss := mean_loss(here)) is not None]
+        here = [cell(cells[size], min(means, default=None)) if size in cells else "" for size in sizes]
+        rows.append([label(key), *here])
+    return table([f"{', '.join(by)} \\ N", *(short(size) for size, _ in sizes)], rows)
 
 
-def budgets_table(runs: list[Row]) -> str:
-    """Each budget's runs done, lowest loss, and size there."""
+def curves_table(runs: list[Row], by: list[str]) -> str:
+    """Each curve's runs done, lowest loss, and size there."""
     rows = []
-    for budget, of in by_budget(runs).items():
-        best = min((run for run in of if has_loss(run)), key=lambda run: run["loss"], default=None)
-        at = ["", ""] if best is None else [f"{best['loss']:.3f}", short(best["N"])]
-        rows.append([short(budget), f"{sum(run['state'] == 'done' for run in of)}/{len(of)}", *at])
-    return table(["budget", "done", "lowest", "at N"], rows)
+    for key, of in by_curve(runs).items():
+        means = {size: loss for size, here in by_size(of).items() if (loss := mean_loss(here)) is not None}
+        best = min(means, key=lambda size: means[size], default=None)
+        at = ["", ""] if best is None else [f"{means[best]:.3f}", short(best[0])]
+        rows.append([label(key), f"{sum(run['state'] == 'done' for run in of)}/{len(of)}", *at])
+    return table([", ".join(by), "done", "lowest", "at N"], rows)
 
 
-def by_budget(runs: list[Row]) -> dict[float, list[Row]]:
-    """The runs of each budget, in order of budgets."""
-    out: dict[float, list[Row]] = {}
+def by_curve(runs: list[Row]) -> dict[tuple[Any, ...], list[Row]]:
+    """The runs of each curve, in order of curves."""
+    out: dict[tuple[Any, ...], list[Row]] = {}
     for run in runs:
-        out.setdefault(run["budget"], []).append(run)
-    return dict(sorted(out.items()))
+        out.setdefault(tuple(run["by"]), []).append(run)
+    return {key: out[key] for key in in_order(out)}
+
+
+def by_size(runs: list[Row]) -> dict[tuple[int, int], list[Row]]:
+    """The runs of each size, by N and width: the seeds of one config."""
+    out: dict[tuple[int, int], list[Row]] = {}
+    for run in runs:
+        out.setdefault((run["N"], run["width"]), []).append(run)
+    return out
 
 
 def has_loss(run: Row) -> bool:
     return run["state"] == "done" and "loss" in run
 
 
-def cell(run: Row, lowest: float | None) -> str:
-    """A run's entry in the table."""
-    if has_loss(run):
-        return f"{run['loss']:.3f}" + ("*" if run["loss"] == lowest else " ")
-    return {"waiting": ". "}.get(run["state"], f"{run['state']} ")
+def mean_loss(runs: list[Row]) -> float | None:
+    """Mean of the losses there are, None where there is none."""
+    losses = [run["loss"] for run in runs if has_loss(run)]
+    return sum(losses) / len(losses) if losses else None
+
+
+def cell(runs: list[Row], lowest: float | None) -> str:
+    """The entry of a size in the table: its seeds' mean, or how far they are."""
+    loss = mean_loss(runs)
+    if loss is not None:
+        return f"{loss:.3f}" + ("*" if loss == lowest else " ")
+    state = next((run["state"] for run in runs if run["state"] != "waiting"), "waiting")
+    return ". " if state == "waiting" else f"{state} "
 
 
 def drawn(of: dict[str, Any], width: int, height: int) -> list[Line]:

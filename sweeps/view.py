@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 Row = dict[str, Any]
@@ -13,12 +14,13 @@ NAMES = {"N": "N, parameters", "D": "D, tokens", "optimizer.lr": "learning rate"
 
 
 def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
-    """x: the field that the runs are drawn against, by: those that tell their curves apart; `budget` where there are.
+    """x: the field that the runs are drawn against, by: those that tell their curves apart.
 
-    Else x is the number with most values, and by what tells most runs apart that share an x, in few curves.
+    Where there are budgets, theirs, and whatever else but the seed tells runs of one budget and width apart. Else x is
+    the number with most values, and by what tells most runs apart that share an x, in few curves.
     """
     if any(entry.get("budget") is not None for entry in entries):
-        return {"x": "N", "by": ["budget"]}
+        return {"x": "N", "by": _of_budgets(entries)}
     rows = [fields(entry) for entry in entries]
     values = {name: {row.get(name) for row in rows} for row in rows for name in row}
     varying = [name for name in values if len(values[name]) > 1]
@@ -31,18 +33,31 @@ def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
     return {"x": x, "by": by}
 
 
+def _of_budgets(entries: list[dict[str, Any]]) -> list[str]:
+    """`budget`, then the fields that tell apart runs of one budget and width, those of few values first."""
+    rows = [whole(entry) for entry in entries]
+    values = {name: {row.get(name) for row in rows} for row in rows for name in row}
+    told = ("N", "D", "seed", "model.width", *LABELS)
+    varying = sorted((name for name in values if len(values[name]) > 1 and name not in told),
+                     key=lambda name: len(values[name]))  # fmt: skip
+    by = ["budget"]
+    while best := _tells_apart(rows, "model.width", by, varying, len(rows)):
+        by.append(best)
+    return by
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _tells_apart(rows: list[Row], x: str, by: list[str], others: list[str]) -> str | None:
-    """The field that tells most more runs apart than x and `by` do, None where none does in few enough curves."""
+def _tells_apart(rows: list[Row], x: str, by: list[str], others: list[str], most: int = SERIES) -> str | None:
+    """The field that tells most more runs apart than x and `by` do, None where none does in at most so many curves."""
     known, best = len({tuple(row.get(name) for name in (x, *by)) for row in rows}), None
     if by == [] and known == len(rows):  # the first may still group what x alone tells apart
         known -= 1
     for name in others:
         apart = len({tuple(row.get(n) for n in (x, *by, name)) for row in rows})
-        if apart > known and len({tuple(row.get(n) for n in (*by, name)) for row in rows}) <= SERIES:
+        if apart > known and len({tuple(row.get(n) for n in (*by, name)) for row in rows}) <= most:
             known, best = apart, name
     return best
 
@@ -51,17 +66,19 @@ def place(entry: dict[str, Any], drawn: dict[str, Any]) -> tuple[Any, list[Any]]
     """Where a run is drawn: its x, and what tells its curve."""
     if drawn["by"] == ["budget"]:
         return entry["N"], [entry.get("budget")]
-    of = fields(entry)
+    of = whole(entry)
     return of.get(drawn["x"]), [of.get(name) for name in drawn["by"]]
+
+
+def whole(entry: dict[str, Any]) -> Row:
+    """All fields of a run by name, and its sizes."""
+    return dict(_flat(entry["config"], "")) | {"N": entry["N"], "D": entry["D"], "budget": entry.get("budget")}
 
 
 def fields(entry: dict[str, Any]) -> Row:
     """A run's fields by name, its sizes in place of what they follow from."""
-    out = {"N": entry["N"], "D": entry["D"]}
-    for name, value in _flat(entry["config"], ""):
-        if name not in LABELS and not (name.startswith("model.") and _is_number(value)):
-            out[name] = value
-    return out
+    of = whole(entry)
+    return {n: of[n] for n in of if n not in LABELS and not (n.startswith("model.") and _is_number(of[n]))}
 
 
 def _flat(data: dict[str, Any], prefix: str) -> list[tuple[str, Any]]:
@@ -84,7 +101,12 @@ def series(rows: list[Row], most: int | None = None) -> dict[tuple[Any, ...], li
         curve = found[tuple(row["by"])]
         if row["state"] == "done" and "loss" in row and _is_number(row["x"]):
             curve[row["x"]].append(row["loss"])
-    keys = sorted(found, key=lambda key: [(isinstance(v, str), v if v is not None else -1) for v in key])
+    keys = in_order(found)
     if most is not None and len(keys) > most:
         keys = [keys[i * (len(keys) - 1) // (most - 1)] for i in range(most)]
     return {key: [(x, sum(ys) / len(ys)) for x, ys in sorted(found[key].items())] for key in keys}
+
+
+def in_order(keys: Iterable[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    """What tells curves apart, in order: what is not there, numbers, text."""
+    return sorted(keys, key=lambda key: [(isinstance(v, str), v if v is not None else -1) for v in key])

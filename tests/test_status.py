@@ -199,6 +199,7 @@ def made(name: str, **given: str) -> list[dict]:
     ("name", "given", "x", "by"),
     [
         ("quickstart", {}, "N", ["budget"]),
+        ("compare", {"rules": "small", "budgets": "2e11,4e11"}, "N", ["budget", "model.mlp"]),
         ("markov", {}, "N", ["D"]),
         ("transfer-check", {}, "optimizer.lr", ["N", "model.parametrization"]),
         ("seeds", {"rules": "small"}, "seed", ["N"]),
@@ -207,6 +208,50 @@ def made(name: str, **given: str) -> list[dict]:
 def test_a_sweep_is_drawn_against_what_it_sweeps(name: str, given: dict, x: str, by: list[str]) -> None:
     found = axes(made(name, **given))
     assert found["x"] == x and found["by"] == by
+
+
+@pytest.mark.parametrize("change", ["mlp=geglu", "mlp=gelu", "window=64", "kv_heads=1"])
+def test_two_architectures_are_two_curves_of_a_budget_each_with_its_lowest_and_no_run_vanishes(
+    change: str, tmp_path: Path
+) -> None:
+    store, make = Store(tmp_path / "s"), DEFINITIONS["compare"].make
+    given = settings("compare", make, [f"change={change}", "rules=small", "budgets=2e11,4e11", "sizes=3"])
+    runs = make(CORPUS, **given)
+    write_sweep(store, "compare", plan(runs, CORPUS))
+    for i, run in enumerate(runs):  # the rules' model and the changed one in turn
+        loss = 3.0 + i % 2 + i / 1000
+        store.write(Record(run_id=run_id(run), config=run, status="done", final={"loss": loss}, about={}))
+    found = status(store, "compare")
+    field = f"model.{change.partition('=')[0]}"
+    assert found["axes"] == {"x": "N", "by": ["budget", field]}
+    curves = series(found["runs"])
+    assert len(curves) == 4 and all(len({round(y) for _, y in points}) == 1 for points in curves.values())
+    assert sorted(y for points in curves.values() for _, y in points) == sorted(
+        3 + i % 2 + i / 1000 for i in range(len(runs))
+    )
+    rows = [line for line in as_text(found, 300).splitlines() if "*" in line and "lowest" not in line]
+    assert [(line.count("*"), len(re.findall(r"[34]\.\d{3}", line))) for line in rows] == [(1, 3)] * 4
+    narrow = [tuple(line.split()[-3:-1]) for line in as_text(found, 30).splitlines()]
+    assert {("3/3", f"{loss:.3f}") for loss in (3.0, 4.001, 3.006, 4.007)} < set(narrow)
+    text = write_page(tmp_path / "page.html", store, found).read_text()
+    chart = ET.fromstring(re.findall(r"<svg.*?</svg>", text, re.DOTALL)[0])
+    assert len(list(chart.iter("polyline"))) == 4 and f"A curve a budget, in FLOPs, {field}" in Page(text).text
+    assert len(re.findall(r"[34]\.\d{4}\*", Page(text).text)) == 4
+
+
+def test_seeds_of_one_config_are_one_point_their_mean(tmp_path: Path) -> None:
+    store, runs = Store(tmp_path), [run.config for run in grid().runs]
+    runs += [dataclasses.replace(run, seed=1) for run in runs]
+    write_sweep(store, "seeds", plan(runs, CORPUS))
+    for run in runs:
+        final = {"loss": 3.0 + run.seed + run.model.width / 1000}
+        store.write(Record(run_id=run_id(run), config=run, status="done", final=final, about={}))
+    found = status(store, "seeds")
+    assert found["axes"]["by"] == ["budget"]
+    assert {y for points in series(found["runs"]).values() for _, y in points} == {3.516, 3.524}
+    rows = [line.split() for width in (120, 20) for line in as_text(found, width).splitlines()]
+    for budget in ("2e10", "4e10"):
+        assert [budget, "3.516*", "3.524"] in rows and [budget, "4/4", "3.516"] in [row[:3] for row in rows]
 
 
 def test_curves_are_means_of_what_is_done_and_those_to_come_are_known() -> None:

@@ -85,7 +85,7 @@ def test_a_sweep_trains_what_its_plan_promises(store: Store, capsys) -> None:
     assert spent == cost(planned)["flops"]  # as quoted, to the last FLOP
     found = status(store, "small")
     assert found["counts"]["done"] == 4
-    assert isoflop_table(found["runs"]).count("*") == 2
+    assert isoflop_table(found["runs"], ["budget"]).count("*") == 2
     assert plan(grid(corpus), corpus, store).left == []
 
 
