@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,7 +17,7 @@ CAPTION = (
     "embeddings out of both, and Hoffmann 2022 found."
 )
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE)
-GUIDES = (("Kaplan 2020", 0.73, "left"), ("Hoffmann 2022", 0.50, "right"))  # names away from each other
+GUIDES = (("Hoffmann 2022", 0.50), ("Kaplan 2020", 0.73))
 
 
 def figure(source: Source, width: float = style.TEXT) -> Figure:
@@ -59,10 +57,9 @@ def _exponents(axes: Axes, found: list[Counting], colors: dict[str, str]) -> Non
             marks.bars(axes, f"{said}, interval", [at - lift], [e.interval[0]], [e.interval[1]], across=True,
                        color=colors[one.C])  # fmt: skip
             marks.points(axes, said, e.value, at - lift, color=colors[one.C], marker=marker, s=20)
-    for said, value, side in GUIDES:
+    for row, (said, value) in enumerate(GUIDES):  # each name on a line of its own below the last interval
         axes.axvline(value, color=style.GREY, linewidth=0.8, linestyle=":", zorder=0)
-        how: dict[str, Any] = {"rotation": 90, "fontsize": 6.5, "ha": side, "va": "bottom", "color": style.GREY}
-        axes.text(value, len(found) - 0.55, said, **how)
+        axes.text(value, len(found) + 0.5 * row - 0.2, f" {said}", fontsize=6.5, va="center", color=style.GREY)
     axes.set_yticks(range(len(found)), [f"N {one.N}" for one in found])
-    axes.set(ylim=(len(found) - 0.5, -0.5), xlabel="Exponent $a$ of $N^{\\ast} \\propto C^a$")
+    axes.set(ylim=(len(found) + 0.6, -0.5), xlabel="Exponent $a$ of $N^{\\ast} \\propto C^a$")
     axes.grid(axis="y", visible=False)
