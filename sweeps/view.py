@@ -22,7 +22,7 @@ def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
     if any(entry.get("budget") is not None for entry in entries):
         return {"x": "N", "by": _of_budgets(entries)}
     rows = [fields(entry) for entry in entries]
-    values = {name: {row.get(name) for row in rows} for row in rows for name in row}
+    values = _values(rows)
     varying = [name for name in values if len(values[name]) > 1]
     varying.sort(key=lambda name: FIRST.index(name) if name in FIRST else len(FIRST))
     numbers = [name for name in varying if all(_is_number(value) for value in values[name])]
@@ -35,8 +35,11 @@ def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _of_budgets(entries: list[dict[str, Any]]) -> list[str]:
     """`budget`, then the fields that tell apart runs of one budget and width, those of few values first."""
-    rows = [whole(entry) for entry in entries]
-    values = {name: {row.get(name) for row in rows} for row in rows for name in row}
+    seedless = {
+        repr(entry["config"] | {"seed": None}): entry for entry in entries
+    }  # ten thousand may be seeds of a few
+    rows = [whole(entry) for entry in seedless.values()]
+    values = _values(rows)
     told = ("N", "D", "seed", "model.width", *LABELS)
     varying = sorted((name for name in values if len(values[name]) > 1 and name not in told),
                      key=lambda name: len(values[name]))  # fmt: skip
@@ -44,6 +47,12 @@ def _of_budgets(entries: list[dict[str, Any]]) -> list[str]:
     while best := _tells_apart(rows, "model.width", by, varying, len(rows)):
         by.append(best)
     return by
+
+
+def _values(rows: list[Row]) -> dict[str, set[Any]]:
+    """Values of each field, None where a run has none."""
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: {row.get(name) for row in rows} for name in names}
 
 
 def _is_number(value: Any) -> bool:

@@ -357,6 +357,15 @@ def test_a_page_of_a_sweep_that_is_over_does_not_refresh(tmp_path: Path) -> None
     assert "http-equiv" not in text and "100% of the FLOPs" in Page(text).text
 
 
+@pytest.mark.parametrize("budget", [2e10, None])
+def test_what_ten_thousand_runs_are_drawn_against_is_soon_known(budget: float | None) -> None:
+    config = dataclasses.asdict(grid().runs[0].config)
+    entries = [{"N": 1, "D": 1, "budget": budget, "config": config | {"seed": i}} for i in range(10_000)]
+    start = time.process_time()
+    assert axes(entries) == ({"x": "N", "by": ["budget"]} if budget else {"x": "seed", "by": []})
+    assert time.process_time() - start < 5
+
+
 @pytest.mark.slow
 def test_ten_thousand_records_are_read_once_each_and_no_config_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
