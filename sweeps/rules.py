@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
 from scaling.models.counts import parameters
-from sweeps.corpus import Corpus
+from sweeps.corpus import Corpus, SweepError
 
 # Width a layer. The loss moves by a few per cent over a 40-fold range of aspect ratios (Kaplan 2020, section 3.1), so
 # the number matters little; 32 gives models that fit a laptop 2 to 5 layers: few kernels a step.
@@ -37,6 +37,8 @@ BATCH_TOKENS = 1024
 # every run reads 20 or more; the largest model of a budget here reads 2, and must be through in a third of its steps).
 WARMUP = 0.5
 MIN_WARMUP = 10  # steps
+# A model is counted layer by layer: more than any shape here wants are refused.
+MOST_LAYERS = 10_000
 # Small batches want a longer second moment than 0.95 (Porian 2024).
 BETA2 = 0.99
 # Held-out tokens: the noise of sampling them, some 1.5 / sqrt(EVAL_TOKENS) nats, is common to all runs of a sweep and
@@ -129,7 +131,7 @@ def head_size(width: int, by: Rules = SMALL) -> int:
     most = max(by.heads[-1], 16, width // 4)
     sizes = [size for size in by.heads if size <= most and width % size == 0]
     if not sizes:
-        raise ValueError(f"width {width}: must be a multiple of {by.heads[-1]}")
+        raise SweepError(f"width {width}: must be a multiple of {by.heads[-1]}, the smallest head of the rules")
     return sizes[0]
 
 

@@ -19,6 +19,12 @@ from sweeps.rules import RULES, Rules
 
 GIVEN = ("corpus", "seed", "by")  # not settings of their own
 OF_RULES = ("rules", "lr", "batch", "length", "mup")
+# From, to: products of a few numbers stay finite, and what is counted one by one is soon counted
+NUMBER, WHOLE = (1e-30, 1e30), (1, 10_000_000)
+SEEDS = (1, 1000)  # of one config
+OTHERS = {"decays": (0, 1e30), "count": SEEDS, "seeds": SEEDS}  # settings with bounds of their own
+EXPONENT = 4.0  # of a law, at most
+BASE = 256  # of muP, an example
 
 
 def settings(name: str, make: Callable[..., Any], assignments: list[str]) -> dict[str, Any]:
@@ -60,10 +66,12 @@ def read(text: str, value: str, default: Any) -> Any:
         number = float(value)
     except ValueError:
         number = float("nan")
-    if not 0 <= number < float("inf") or (isinstance(default, int) and number != int(number)):
-        kind = "a whole number" if isinstance(default, int) else "a number"
-        raise SweepError(f"--set {text}: must be {kind} of 0 or more, such as {shown(default)}")
-    return int(number) if isinstance(default, int) else number
+    whole = isinstance(default, int)
+    least, most = OTHERS.get(text.partition("=")[0], WHOLE if whole else NUMBER)
+    if not least <= number <= most or (whole and number != int(number)):
+        kind = "a whole number" if whole else "a number"
+        raise SweepError(f"--set {text}: must be {kind} from {least:g} to {most:g}, such as {shown(default)}")
+    return int(number) if whole else number
 
 
 def changed(by: Rules, changes: dict[str, str]) -> Rules:
@@ -77,27 +85,32 @@ def changed(by: Rules, changes: dict[str, str]) -> Rules:
     if "batch" in changes:
         by = dataclasses.replace(by, tokens=power("batch", changes["batch"]), least_batch=1, power_of_two=False)
     if "length" in changes:
-        by = dataclasses.replace(by, length=positive("length", changes["length"]))
+        by = dataclasses.replace(by, length=read(f"length={changes['length']}", changes["length"], by.length))
     if "mup" in changes:
-        by = dataclasses.replace(by, mup_base=positive("mup", changes["mup"]))
+        by = dataclasses.replace(by, mup_base=read(f"mup={changes['mup']}", changes["mup"], BASE))
     return by
-
-
-def positive(key: str, value: str) -> int:
-    """A whole number above 0."""
-    if not value.isdigit() or not int(value):
-        raise SweepError(f"--set {key}={value}: must be a whole number above 0")
-    return int(value)
 
 
 def power(key: str, value: str) -> Callable[[ModelConfig], float]:
     """`level` or `level@N^exponent` as a law of a model's parameters."""
     level, at, law = value.partition("@")
     size, hat, exponent = law.partition("^")
+    (least, most), given = NUMBER, f"--set {key}={value}"
     try:
         scale, n, p = float(level), float(size) if at else 1.0, float(exponent) if at else 0.0
     except ValueError:
         scale = n = p = 0.0
-    if not (0 < scale < float("inf") and 0 < n < float("inf")) or bool(at) != bool(hat):
-        raise SweepError(f"--set {key}={value}: must be a number, or a law LEVEL@N^EXPONENT such as 0.002@1e8^-0.4")
-    return lambda of: scale * (parameters(of)["total"] / n) ** p
+    if not (least <= scale <= most and least <= n <= most and abs(p) <= EXPONENT) or bool(at) != bool(hat):
+        raise SweepError(
+            f"{given}: must be a number, or a law LEVEL@N^EXPONENT such as 0.002@1e8^-0.4, each number from {least:g} "
+            f"to {most:g}, the exponent from {-EXPONENT:g} to {EXPONENT:g}"
+        )
+
+    def law_of(of: ModelConfig) -> float:
+        total = parameters(of)["total"]
+        figure = scale * (total / n) ** p
+        if not least <= figure <= most:
+            raise SweepError(f"{given}: is {figure:g} at {total:,} parameters: must be from {least:g} to {most:g}")
+        return float(figure)
+
+    return law_of

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import json
 import math
+import time
 
 import numpy as np
 import pytest
 
 from analysis import laws
-from scaling.config import RunConfig, prefix_id, run_id
+from scaling.config import ConfigError, RunConfig, prefix_id, run_id
 from scaling.models.counts import parameters, run_flops
 from sweeps import rules
 from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.brackets import FACTORS
 from sweeps.definitions.kaplan import without_vocabulary
-from sweeps.plan import cost, plan
+from sweeps.plan import as_json, as_text, cost, plan
 from sweeps.priors import PRIORS
-from sweeps.settings import settings
+from sweeps.settings import GIVEN, OF_RULES, settings
 
 BYTES = Corpus(name="bytes", tokens="ab" * 32, vocab=257, train=30_000_000_000)
 PIECES = Corpus(name="pieces", tokens="cd" * 32, vocab=32_000, train=30_000_000_000)
+EQUATIONS = Corpus(name="equations", tokens="ab" * 32, vocab=48, train=6000, facts={"equations": 2209})
+LABELS = Corpus(name="labels", tokens="ab" * 32, vocab=27, train=4500, facts={"example": 9})
 SMALL = ("quickstart", "markov", "transfer-check", "emergence", "in-context", "grokking", "double-descent")
 LARGE = [name for name in DEFINITIONS if name not in SMALL]
 
@@ -163,13 +168,17 @@ def test_rates_and_batches_can_be_muP_or_a_law_of_one_s_own() -> None:
     [
         ("budget=1e18", "isoflop has budgets=1e.17,3e.17.* sizes=7 prior=besiroglu rules=tpu|small"),
         ("budgets", "--set budgets: isoflop has"),
-        ("budgets=many", "must be a number of 0 or more"),
+        ("budgets=many", "must be a number from 1e-30 to 1e.30, such as 1e.17"),
+        ("budgets=1e17,0", "--set budgets=1e17,0: must be a number from"),
         ("sizes=2.5", "must be a whole number"),
         ("prior=mine", "known are besiroglu, hoffmann"),
         ("rules=gpu", "known are tpu, small"),
         ("lr=0.1@1e8", "LEVEL@N.EXPONENT"),
         ("lr=-1", "must be a number, or a law"),
-        ("mup=0", "whole number above 0"),
+        ("lr=0.1@1e8^-40", "the exponent from -4 to 4"),
+        ("batch=1e25@1^4", "--set batch=1e25@1.4: is .* parameters: must be from 1e-30 to 1e.30"),
+        ("mup=0", "--set mup=0: must be a whole number from 1 to 1e.07"),
+        ("mup=100", "width 100: must be a multiple of 64"),
     ],
 )
 def test_a_setting_that_is_not_one_says_what_is_allowed(given: str, said: str) -> None:
@@ -177,6 +186,59 @@ def test_a_setting_that_is_not_one_says_what_is_allowed(given: str, said: str) -
         make("isoflop", given)
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("ladder", "widths=100", "width 100: must be a multiple of 64"),
+        ("ladder", "ratios=0", "--set ratios=0: must be a number from 1e-30 to 1e.30, such as 5"),
+        ("kaplan-d", "tokens=0", "--set tokens=0: must be a number from"),
+        ("seeds", "ratio=0", "--set ratio=0: must be a number from"),
+        ("seeds", "count=1001", "--set count=1001: must be a whole number from 1 to 1000, such as 5"),
+        ("epochs", "times=1,0", "--set times=1,0: must be a number from"),
+        ("kaplan-shape", "widths=0", "--set widths=0: must be a whole number from 1 to 1e.07"),
+        ("kaplan-shape", "width=640000", "width 384: no number of layers up to 10,000 gives"),
+        ("compare", "change=layers=1e9", "--set change=layers=1e9: 1,000,000,000 layers: take 10,000 or fewer"),
+    ],
+)
+def test_a_figure_that_no_run_can_have_is_one_line_that_says_which_can(name: str, given: str, said: str) -> None:
+    with pytest.raises(SweepError, match=said) as refused:
+        make(name, given)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_weight_decay_may_be_none() -> None:
+    assert {run.optimizer.weight_decay for run in make("grokking", "decays=0,1", corpus=EQUATIONS)} == {0.0, 1.0}
+
+
 def test_a_laptop_s_grid_is_the_same_design_by_small_rules() -> None:
     runs = make("isoflop", "rules=small", "budgets=2e11,4e11", "sizes=3", corpus=BYTES)
     assert {run.batch * run.data.length for run in runs} == {rules.BATCH_TOKENS} and len(runs) == 6
+
+
+FIGURES = (
+    "0", "-0", "-1", "1", "3", "100", "1e-30", "1e30", "9999999", "10000000", "1e9", "nan", "inf", "1e400", "1e-400",
+    "5e-324", "9" * 5000, "²", "many", "", ",", "1,1", "1@0^0", "1@1^nan", "1@1e8^-400", "1e30@1e-30^4", "1e308",
+)  # fmt: skip
+CHANGES = (
+    "layers=1e9", "layers=9999", "heads=0", "heads=3", "mlp_width=-1", "width=1e400", "width=1e12", "mlp=", "mlp", "=",
+    "experts=1e12", "window=0", "vocab=nan", "norm_eps=1e400", "positions=learned,position_length=16", "mlp=[", "a.b=1",
+)  # fmt: skip
+SETTINGS = [
+    (name, key)
+    for name, of in DEFINITIONS.items()
+    for taken in [inspect.signature(of.make).parameters]
+    for key in [key for key in taken if key not in GIVEN] + list(OF_RULES) * ("by" in taken)
+]
+
+
+@pytest.mark.parametrize(("name", "key"), SETTINGS)
+def test_whatever_a_setting_is_given_ends_in_a_plan_or_in_one_line_and_soon(name: str, key: str) -> None:
+    corpus = {"grokking": EQUATIONS, "double-descent": LABELS}.get(name, BYTES)
+    for value in (*FIGURES, *CHANGES) if key == "change" else FIGURES:
+        start = time.process_time()
+        try:
+            made = plan(make(name, f"{key}={value}", corpus=corpus), corpus)
+            assert as_text(made) and json.dumps(as_json(made), allow_nan=False)
+        except (SweepError, ConfigError) as error:
+            assert "\n" not in str(error)
+        assert time.process_time() - start < 3, value[:20]  # seconds, of which a busy machine makes more

@@ -57,6 +57,10 @@ def changed(run: RunConfig, change: tuple[str, ...], by: Rules) -> RunConfig:
         raise SweepError(f"--set change={','.join(change)}: {error}") from None
     if model == run.model:
         raise SweepError(f"--set change={','.join(change)}: is what the rules give anyway: nothing to compare")
+    if model.layers > rules.MOST_LAYERS:
+        raise SweepError(
+            f"--set change={','.join(change)}: {model.layers:,} layers: take {rules.MOST_LAYERS:,} or fewer"
+        )
     if not any(text.startswith("mlp_width=") for text in change) and (model.mlp in GATED) != (run.model.mlp in GATED):
         ratio = 2 / 3 if model.mlp in GATED else 3 / 2
         model = dataclasses.replace(model, mlp_width=rules.rounded_up(model.mlp_width * ratio, by.mlp_multiple))

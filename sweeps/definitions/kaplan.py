@@ -130,16 +130,17 @@ def without_vocabulary(of: ModelConfig) -> int:
 
 def shaped(width: int, wanted: int, base: ModelConfig, by: Rules) -> ModelConfig:
     """The model of a width with `wanted` parameters beside the vocabulary's: layers and MLP make up for it."""
-    made = []
-    for layers in range(1, 1 + wanted // (4 * width * width)):
+    shapes = []
+    for layers in range(1, 1 + min(rules.MOST_LAYERS, wanted // (4 * width * width))):
         mlp = round((wanted / layers - 4 * width**2 - 2 * width) / (3 * width * by.mlp_multiple)) * by.mlp_multiple
         if MLP_RATIOS[0] * width <= mlp <= MLP_RATIOS[1] * width:
-            heads = width // rules.head_size(width, by)
-            made.append(dataclasses.replace(base, width=width, layers=layers, heads=heads, mlp_width=mlp))
-    good = [one for one in made if abs(without_vocabulary(one) / wanted - 1) <= CLOSE]
-    if not good:
-        raise SweepError(
-            f"width {width}: no number of layers gives {wanted:,} parameters within {CLOSE:.0%}: "
-            "take widths nearer the base's, or a larger base"
-        )
-    return min(good, key=lambda one: abs(one.mlp_width / width - base.mlp_width / base.width))
+            shapes.append((layers, mlp))
+    heads = width // rules.head_size(width, by)
+    for layers, mlp in sorted(shapes, key=lambda shape: abs(shape[1] / width - base.mlp_width / base.width)):
+        made = dataclasses.replace(base, width=width, layers=layers, heads=heads, mlp_width=mlp)
+        if abs(without_vocabulary(made) / wanted - 1) <= CLOSE:
+            return made
+    raise SweepError(
+        f"width {width}: no number of layers up to {rules.MOST_LAYERS:,} gives {wanted:,} parameters within "
+        f"{CLOSE:.0%}: take widths nearer the base's, or another base"
+    )
