@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from sweeps.corpus import SweepError
 from sweeps.text import duration, short
 
 PRICES = Path(__file__).with_name("prices.json")
-NEEDED = ("peak_flops", "usd", "usd_spot", "watts", "named_by")
+NEEDED = ("peak_flops", "usd", "usd_spot", "watts")
+OPTIONAL = ("named_by",)
 SHARED = ("host_watts", "pue", "kg_co2_per_kwh")
 
 
@@ -47,7 +49,9 @@ def prices(path: Path = PRICES) -> dict[str, Any]:
     chips = table.get("chips") if isinstance(table, dict) else None
     if not isinstance(chips, dict) or not chips or not isinstance(table.get("date"), str):
         raise SweepError(f"{path}: a price table has `chips` and a `date`: copy {PRICES.name} of sweeps and edit it")
-    wanted += [(chip, name, f"chips.{kind}.{name}") for kind, chip in chips.items() for name in NEEDED]
+    for kind, chip in chips.items():
+        names = (*NEEDED, *(name for name in OPTIONAL if isinstance(chip, dict) and name in chip))
+        wanted += [(chip, name, f"chips.{kind}.{name}") for name in names]
     for holder, name, said in wanted:
         value = holder.get(name) if isinstance(holder, dict) else None
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -56,17 +60,16 @@ def prices(path: Path = PRICES) -> dict[str, Any]:
 
 
 def slice_named(name: str, path: Path = PRICES, spot: bool = False) -> Slice:
-    """The slice of that name, such as v5e-16, at the table's prices; SweepError lists the kinds of chip."""
+    """The slice of that name, such as v5e-16, at the table's prices; SweepError lists what there is."""
     table = prices(path)
     kind, _, size = name.partition("-")
     chip = table["chips"].get(kind)
-    per = int(chip["named_by"]) if chip else 1  # v4 and v5p are named by cores, of which a chip has two
-    if chip is None or not size.isdigit() or not int(size) or int(size) % per:
-        known = ", ".join(f"{k}-{8 * int(c['named_by'])}" for k, c in table["chips"].items())
+    if chip is None:
+        known = ", ".join(f"{each}-8" for each in table["chips"])
         raise SweepError(f"--slice {name}: must be a kind of chip in {path} and a size, such as {known}")
     return Slice(
         name=name,
-        chips=int(size) // per,
+        chips=chips_of(name, kind, size, chip.get("named_by", 1)),
         peak_flops=float(chip["peak_flops"]),
         usd=float(chip["usd_spot" if spot else "usd"]),
         watts=(float(chip["watts"]) + float(table["host_watts"])) * float(table["pue"]),
@@ -75,6 +78,23 @@ def slice_named(name: str, path: Path = PRICES, spot: bool = False) -> Slice:
         date=table["date"],
         table=str(path),
     )
+
+
+def chips_of(name: str, kind: str, size: str, named_by: float) -> int:
+    """Chips of a slice: of a TPU that is rented out (sweeps/engines/slices.py), or of a kind that a table adds, any.
+
+    named_by: what the name of a kind that a table adds counts of each chip.
+    """
+    from sweeps.engines.slices import KINDS, chips
+
+    if kind in KINDS:
+        if size not in map(str, KINDS[kind].slices):
+            raise SweepError(f"--slice {name}: known are {', '.join(f'{kind}-{each}' for each in KINDS[kind].slices)}")
+        return chips(KINDS[kind].slices[int(size)])
+    count = int(size) / named_by if re.fullmatch("[1-9][0-9]{0,6}", size) else 0
+    if not count or count % 1:
+        raise SweepError(f"--slice {name}: must be {kind} and a number, such as {kind}-{8 * named_by:g}: 8 chips")
+    return int(count)
 
 
 def quote(flops: float, on: Slice, mfu: float, longer: float = 0.0) -> dict[str, Any]:

@@ -10,16 +10,18 @@ import pytest
 from test_sweeps_launch import CORPUS, TRAINER, grid
 
 from scaling import topologies
+from scaling.config import ConfigError
 from scaling.record import Record, Store
 from sweeps.__main__ import main
 from sweeps.budget import step_flops
 from sweeps.caps import CAPPED, Caps, spent, within
 from sweeps.corpus import SweepError
 from sweeps.definitions import DEFINITIONS
+from sweeps.engines.slices import KINDS, slice_of
 from sweeps.launch import launch
 from sweeps.pace import pace, seconds_left
 from sweeps.plan import as_text, cost, plan
-from sweeps.quote import NEEDED, PRICES, quote, slice_named
+from sweeps.quote import NEEDED, OPTIONAL, PRICES, quote, slice_named
 from sweeps.quote import as_text as quoted_text
 
 
@@ -36,6 +38,7 @@ def test_every_price_has_a_source_and_the_table_a_date() -> None:
 @pytest.mark.parametrize("generation", topologies.GENERATIONS)
 def test_the_table_knows_the_slices_that_the_compiler_knows(generation: str) -> None:
     of = topologies.GENERATIONS[generation]
+    assert of.slices == KINDS[generation].slices
     for size in of.slices:
         name = f"{generation}-{size}"
         on = slice_named(name)
@@ -54,10 +57,42 @@ def test_a_quote_is_flops_over_the_peak_and_its_price() -> None:
     assert "16 chips, on demand" in quoted_text(hour) and "$19.20" in quoted_text(hour)
 
 
-@pytest.mark.parametrize("name", ["v9-16", "v5e", "v5e-0", "v5p-7", "v5e-x"])
-def test_a_slice_that_is_none_lists_those_there_are(name: str) -> None:
-    with pytest.raises(SweepError, match="such as v4-16, v5e-8, v5p-16, v6e-8"):
+@pytest.mark.parametrize("name", ["v9-16", "", "16", "V5E-16"])
+def test_a_kind_of_chip_that_is_none_lists_those_there_are(name: str) -> None:
+    with pytest.raises(SweepError, match="such as v4-8, v5e-8, v5p-8, v6e-8"):
         slice_named(name)
+
+
+@pytest.mark.parametrize("name", ["v5e-17", "v5p-2", "v5e", "v5e-0", "v5p-7", "v5e-x", "v5e-²", "v5e-016", "v4--8"])
+def test_a_size_that_nobody_rents_out_lists_those_of_its_kind(name: str) -> None:
+    kind = name.partition("-")[0]
+    some, other = ("16, v5e-32, v5e-64", "v5p") if kind == "v5e" else (f"16, {kind}-32, {kind}-64", "v5e")
+    for refusing, error in ((slice_named, SweepError), (slice_of, SweepError), (topologies.topology, ConfigError)):
+        with pytest.raises(error, match=rf"{kind}-8, {kind}-{some}") as said:
+            refusing(name)
+        assert "\n" not in str(said.value) and (refusing is not slice_named or f"{other}-" not in str(said.value))
+
+
+@pytest.mark.parametrize(
+    ("name", "chips"), [("v4-32", 16), ("v5p-32", 16), ("v5e-16", 16), ("v6e-16", 16), ("v5p-12288", 6144)]
+)
+def test_slices_have_the_chips_that_google_publishes(name: str, chips: int) -> None:
+    assert slice_named(name).chips == slice_of(name).hosts * slice_of(name).chips_a_host == chips
+
+
+def test_a_kind_that_only_ones_own_table_has_may_have_any_size(tmp_path: Path) -> None:
+    table = json.loads(PRICES.read_text())
+    table["chips"]["h100"] = {**table["chips"]["v5e"], "peak_flops": 989e12}
+    table["chips"]["cores"] = {**table["chips"]["v5e"], "named_by": 2}
+    mine = tmp_path / "mine.json"
+    mine.write_text(json.dumps(table))
+    for size in (1, 7, 8, 100):
+        assert slice_named(f"h100-{size}", mine).chips == size
+    assert slice_named("cores-8", mine).chips == 4
+    for name in ("h100", "h100-0", "h100-²", "h100--1", "h100-" + "9" * 5000, "cores-7"):
+        with pytest.raises(SweepError, match=r"must be (h100|cores) and a number, such as (h100-8|cores-16): 8 chips"):
+            slice_named(name, mine)
+    assert slice_named("v5e-16", mine).chips == 16
 
 
 @pytest.mark.parametrize("change", [{"usd": 0}, {"usd": "1"}, {"watts": -1}, {"named_by": True}, {"peak_flops": None}])
@@ -68,7 +103,7 @@ def test_a_table_with_a_hole_is_one_line_that_names_it(change: dict[str, object]
     (name,) = change
     with pytest.raises(SweepError, match=rf"mine.json: chips.v5e.{name} = .*must be a number above 0"):
         slice_named("v5e-16", tmp_path / "mine.json")
-    assert name in NEEDED
+    assert name in (*NEEDED, *OPTIONAL)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"chips": {}, "date": "now"}', '{"chips": {"v5e": {}}}'])

@@ -13,8 +13,10 @@ from sweeps.corpus import SweepError
 
 FLAT = {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16", 256: "16x16"}
 CUBES = {
-    8: "2x2x1", 16: "2x2x2", 32: "2x2x4", 64: "2x4x4", 128: "4x4x4", 256: "4x4x8", 512: "4x8x8", 1024: "8x8x8"
+    8: "2x2x1", 16: "2x2x2", 32: "2x2x4", 64: "2x4x4", 128: "4x4x4", 256: "4x4x8", 512: "4x8x8", 1024: "8x8x8",
+    2048: "8x8x16", 4096: "8x16x16",
 }  # fmt: skip
+LARGEST = {8192: "16x16x16", 12288: "16x16x24"}  # of v5p
 CHIPS_A_HOST = 4  # of every slice of several machines; on the clusters that xpk makes, of all
 
 
@@ -30,7 +32,7 @@ class Kind:
 KINDS = {
     "v4": Kind("tpu-v4-podslice", "v4", CUBES),
     "v5e": Kind("tpu-v5-lite-podslice", "v5litepod", FLAT),
-    "v5p": Kind("tpu-v5p-slice", "v5p", CUBES),
+    "v5p": Kind("tpu-v5p-slice", "v5p", CUBES | LARGEST),
     "v6e": Kind("tpu-v6e-slice", "v6e", FLAT),
 }
 
@@ -54,10 +56,15 @@ def slice_of(name: str, *, largest: int = CHIPS_A_HOST) -> Slice:
     """
     generation, _, size = name.partition("-")
     kind = KINDS.get(generation)
-    if kind is None or not size.isdigit() or int(size) not in kind.slices:
+    if kind is None or size not in map(str, kind.slices):
         known = ", ".join(f"{g}-{n}" for g, of in KINDS.items() for n in of.slices)
         raise SweepError(f"topology {name!r}: known are {known}")
     topology = kind.slices[int(size)]
-    chips = math.prod(map(int, topology.split("x")))
-    a_host = chips if kind.slices is FLAT and chips <= largest else CHIPS_A_HOST
-    return Slice(name, kind.node, topology, f"{kind.order}-{size}", chips // a_host, a_host)
+    count = chips(topology)
+    a_host = count if kind.slices is FLAT and count <= largest else CHIPS_A_HOST
+    return Slice(name, kind.node, topology, f"{kind.order}-{size}", count // a_host, a_host)
+
+
+def chips(topology: str) -> int:
+    """Chips of a slice, of those along each axis."""
+    return math.prod(map(int, topology.split("x")))
