@@ -21,8 +21,7 @@ GIVEN = ("corpus", "seed", "by")  # not settings of their own
 OF_RULES = ("rules", "lr", "batch", "length", "mup")
 # From, to: products of a few numbers stay finite, and what is counted one by one is soon counted
 NUMBER, WHOLE = (1e-30, 1e30), (1, 10_000_000)
-SEEDS = (1, 1000)  # of one config
-OTHERS = {"decays": (0, 1e30), "count": SEEDS, "seeds": SEEDS}  # settings with bounds of their own
+OTHERS = {"decays": (0, 1e30), "count": (1, 10_000), "seeds": (1, 1000)}  # settings with bounds of their own
 EXPONENT = 4.0  # of a law, at most
 BASE = 256  # of muP, an example
 

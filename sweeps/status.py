@@ -55,9 +55,9 @@ def status(
         stamp, row = known.get(name, (None, {}))
         if stamp is None or stamp != stamps.get(name):
             row = run_status(store, entry)
-            row["x"], row["by"] = place(entry, drawn)
             if row["state"] in ENDED and name in stamps:
                 known[name] = (stamps[name], row)
+        row["x"], row["by"] = place(entry, drawn)  # of what is swept now, however long a run has ended
         runs.append(row)
     counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
     more = beyond_mfu(store, entries, on, mfu) if on else 0.0

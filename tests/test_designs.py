@@ -193,7 +193,7 @@ def test_a_setting_that_is_not_one_says_what_is_allowed(given: str, said: str) -
         ("ladder", "ratios=0", "--set ratios=0: must be a number from 1e-30 to 1e.30, such as 5"),
         ("kaplan-d", "tokens=0", "--set tokens=0: must be a number from"),
         ("seeds", "ratio=0", "--set ratio=0: must be a number from"),
-        ("seeds", "count=1001", "--set count=1001: must be a whole number from 1 to 1000, such as 5"),
+        ("seeds", "count=10001", "--set count=10001: must be a whole number from 1 to 10000, such as 5"),
         ("epochs", "times=1,0", "--set times=1,0: must be a number from"),
         ("kaplan-shape", "widths=0", "--set widths=0: must be a whole number from 1 to 1e.07"),
         ("kaplan-shape", "width=640000", "width 384: no number of layers up to 10,000 gives"),
