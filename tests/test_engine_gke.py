@@ -1,4 +1,4 @@
-"""GKE: the JobSet of a run, against its schema and xpk's; how a gang that ends is understood."""
+"""GKE: the JobSet of a trunk, against its schema and xpk's; how a gang that ends is understood."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from conftest import command
 
-from scaling.config import RunConfig, run_id
+from scaling.config import RunConfig, prefix_id, run_id
 from scaling.record import Record, Store
 from scaling.topologies import GENERATIONS, topology
 from sweeps.budget import step_flops
@@ -130,7 +130,9 @@ KUBECTL = """#!/bin/sh
 echo "$@" >> "$CLUSTER/asked"
 case "$1" in
   logs) printf 'step 3\\nout of memory\\n' ;;
-  apply) cat > "$CLUSTER/applied.json" ;;
+  apply)
+    if [ -e "$CLUSTER/full" ]; then echo "no quota" >&2; exit 1; fi
+    cat > "$CLUSTER/applied.json" ;;
   get) if [ -e "$CLUSTER/deaf" ]; then echo "no route to host" >&2; exit 1; fi; cat "$CLUSTER/list.json" ;;
   delete)
     if [ -e "$CLUSTER/stuck" ]; then echo "TLS handshake timeout" >&2; exit 1; fi
@@ -154,7 +156,9 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def answer(cluster: Path, config: RunConfig, **status: Any) -> None:
     """What kubectl will say of the run's JobSet."""
-    item = {"metadata": {"labels": {"scaling/run": run_id(config)[:63]}}, "spec": {}, "status": status}
+    name = gang.job_name("s", gang.mark(OPTIONS["bucket"], "s"), run_id(config))
+    labels, runs = {"scaling/trunk": prefix_id(config, 0)[:32]}, {"scaling/runs": run_id(config)}
+    item = {"metadata": {"name": name, "labels": labels, "annotations": runs}, "spec": {}, "status": status}
     (cluster / "list.json").write_text(json.dumps({"items": [item]}))
 
 
@@ -303,5 +307,5 @@ def test_dry_run_prints_files_and_commands_and_starts_nothing(store: Store, clus
         "sweeps", "launch", "markov", "--corpus", corpus, "--store", store.root, "--engine", "gke", "--dry-run", *flags
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count('"kind": "JobSet"') == done.stdout.count("kubectl apply") == 20
+    assert done.stdout.count('"kind": "JobSet"') == done.stdout.count("kubectl apply") == 5
     assert not (cluster / "asked").exists() and not (store.root / "runs").exists()

@@ -55,7 +55,8 @@ def test_the_job_is_valid_strictly(tmp_path: Path, tiny: RunConfig, name: str) -
 
 DIFFERENCES = {  # a field's path, up to here: why it is not xpk's
     "metadata.namespace": "said, so that the files work whatever kubectl's context has",
-    "metadata.labels": "ours select a sweep and a run; the queue's is the same (tested below)",
+    "metadata.labels": "ours select a sweep, a trunk and a run; the queue's is the same (tested below)",
+    "metadata.annotations.scaling/runs": "what the launch that follows the job must know of it",
     "spec.ttlSecondsAfterFinished": "a week: a launch on Monday must still see what failed on Friday",
     "spec.failurePolicy": "xpk fails at the first failure and leaves rules unnamed; ours tell three ends apart",
     "job.completionMode": "Indexed: what JobSet would default to, said",

@@ -1,4 +1,4 @@
-"""SkyPilot: a run's task against its own parser; each host's part; how the queue is understood."""
+"""SkyPilot: a trunk's task against its own parser; each host's part; how the queue is understood."""
 
 import json
 import os
@@ -9,7 +9,7 @@ from typing import Any
 import cloud
 import pytest
 
-from scaling.config import RunConfig, run_id
+from scaling.config import RunConfig, override, run_id
 from scaling.record import Record, Store
 from sweeps.corpus import SweepError
 from sweeps.engines import engine, gang, skypilot
@@ -63,16 +63,15 @@ def test_75_is_recovered_uncounted_and_crashes_a_stated_number_of_times(tmp_path
     assert resources["use_spot"] is True and not made(tmp_path, tiny, spot="no")["resources"]["use_spot"]
 
 
-def test_the_queue_is_read_by_the_newest_job_of_a_run() -> None:
-    rows = [("a", 3, "FAILED"), ("a", 7, "RECOVERING"), ("b", 4, "CANCELLED"), ("c", 5, "FAILED_NO_RESOURCE"),
-            ("x", 9, "RUNNING"), ("d", 6, "SUCCEEDED")]  # fmt: skip
-    said = json.dumps([{"job_name": name, "job_id": number, "status": status} for name, number, status in rows])
-    found = skypilot.newest(said, {name: f"run-{name}" for name in "abcd"})
-    assert {name: state.phase for name, (_, state) in found.items()} == {
-        "run-a": "waiting", "run-c": "failed", "run-d": "succeeded"
-    }  # fmt: skip
+def rows(*of: tuple[str, int, str]) -> str:
+    return json.dumps([{"job_name": name, "job_id": number, "status": status} for name, number, status in of])
+
+
+def test_the_queue_is_read_by_the_newest_job_of_a_name_of_ours() -> None:
+    said = rows(("s-a", 3, "FAILED"), ("s-a", 7, "RECOVERING"), ("s-b", 4, "CANCELLED"), ("x-a", 9, "RUNNING"))
+    assert skypilot.newest(said, "s-") == {"s-a": (7, "RECOVERING"), "s-b": (4, "CANCELLED")}
     with pytest.raises(SweepError, match="no JSON list"):
-        skypilot.newest("No jobs", {})
+        skypilot.newest("No jobs", "s-")
 
 
 SKY = """#!/bin/sh
@@ -81,23 +80,79 @@ case "$2" in queue) cat "$CLOUD/queue.json" ;; esac
 """
 
 
-def test_a_sweep_is_launched_followed_and_cancelled(
-    store: Store, tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "sky").write_text(SKY)
-    (tmp_path / "sky").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setenv("CLOUD", str(tmp_path))
-    queue, name = tmp_path / "queue.json", gang.job_name("s", gang.mark("my-runs", "s"), run_id(tiny))
-    queue.write_text("[]")
-    of = engine("skypilot").submit(store, "s", [tiny], options=OPTIONS, keep_open=())
+@pytest.fixture
+def sky(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A sky whose queue is a file."""
+    folder = tmp_path / "cloud"
+    folder.mkdir()
+    (folder / "sky").write_text(SKY)
+    (folder / "sky").chmod(0o755)
+    (folder / "queue.json").write_text("[]")
+    (folder / "asked").touch()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("CLOUD", str(folder))
+    return folder
+
+
+def launches(sky: Path) -> int:
+    return (sky / "asked").read_text().count("jobs launch")
+
+
+def submitted(store: Store, *configs: RunConfig) -> gang.Job:
+    of = engine("skypilot").submit(store, "s", configs, options=OPTIONS, keep_open=())
     of.every = 0.0
-    written = json.loads((store.root / "sweeps" / f"{name}.yaml").read_text())
-    assert written["name"] == name and (store.run_dir(run_id(tiny)) / "config.json").exists()
-    queue.write_text(json.dumps([{"job_name": name, "job_id": 12, "status": "RUNNING"}]))
+    return of
+
+
+def name_of(config: RunConfig) -> str:
+    return gang.job_name("s", gang.mark("my-runs", "s"), run_id(config))
+
+
+def test_a_job_that_the_queue_does_not_have_yet_is_waited_for(store: Store, tiny: RunConfig, sky: Path) -> None:
+    (sky / "queue.json").write_text(rows((name_of(tiny), 12, "FAILED")))  # of last week
+    of = submitted(store, tiny)
+    assert launches(sky) == 1
     assert skypilot.poll(of) == [] and not of.over
     skypilot.cancel(of)
-    assert "jobs cancel --yes 12" in (tmp_path / "asked").read_text()
+    assert skypilot.poll(of) == [] and not of.over and "cancel" not in (sky / "asked").read_text()
+    (sky / "queue.json").write_text(rows((name_of(tiny), 12, "FAILED"), (name_of(tiny), 13, "STARTING")))
+    assert skypilot.poll(of) == [] and "jobs cancel --yes 13" in (sky / "asked").read_text()
+    (sky / "queue.json").write_text(rows((name_of(tiny), 13, "CANCELLED")))
+    assert skypilot.poll(of) == [] and of.over and of.stopped and store.read(run_id(tiny)) is None
+
+
+def test_a_trunk_is_one_job_and_a_launch_of_more_of_it_follows_that(store: Store, tiny: RunConfig, sky: Path) -> None:
+    longer = override(tiny, ["steps=40"])
+    of = submitted(store, tiny, longer)
+    assert launches(sky) == 1
+    store.write(Record(run_id=run_id(tiny), config=tiny, status="done"))
+    (sky / "queue.json").write_text(rows((name_of(tiny), 12, "RUNNING")))
+    longest = override(tiny, ["steps=60"])
+    of = submitted(store, longer, longest)  # the first run has ended: the job is another's by name
+    assert skypilot.poll(of) == [] and launches(sky) == 1
+    store.write(Record(run_id=run_id(longer), config=longer, status="done"))
+    (sky / "queue.json").write_text(rows((name_of(tiny), 12, "SUCCEEDED")))
+    assert [event["run_id"] for event in skypilot.poll(of)] == [run_id(longer)] and launches(sky) == 1
+    assert skypilot.poll(of) == [] and launches(sky) == 2 and not of.over
+    assert (store.root / "sweeps" / f"{name_of(longest)}.yaml").exists()
+
+
+def test_a_job_under_way_whose_file_is_gone_is_not_launched_twice(store: Store, tiny: RunConfig, sky: Path) -> None:
+    (sky / "queue.json").write_text(rows((name_of(tiny), 12, "RUNNING")))
+    with pytest.raises(SweepError, match=r"is under way, and .*yaml does not say of what: cancel it first"):
+        submitted(store, tiny)
+    assert launches(sky) == 0
+
+
+def test_a_sweep_is_launched_followed_and_cancelled(store: Store, tiny: RunConfig, sky: Path) -> None:
+    queue, name = sky / "queue.json", name_of(tiny)
+    of = submitted(store, tiny)
+    written = json.loads((store.root / "sweeps" / f"{name}.yaml").read_text())
+    assert written["name"] == name and (store.run_dir(run_id(tiny)) / "config.json").exists()
+    queue.write_text(rows((name, 12, "RUNNING")))
+    assert skypilot.poll(of) == [] and not of.over
+    skypilot.cancel(of)
+    assert "jobs cancel --yes 12" in (sky / "asked").read_text()
     store.write(Record(run_id=run_id(tiny), config=tiny, status="done", final={"loss": 2.0}))
     (end,) = skypilot.poll(of)
     assert end["status"] == "done" and of.over and not of.stopped

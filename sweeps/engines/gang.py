@@ -1,7 +1,7 @@
-"""What engines in a cloud have in common: each run is a job of its own on a whole slice.
+"""What the engines of clusters have in common: their jobs outlive us, and how a run stands is read from the store.
 
-The job is submitted, asked after and deleted by a command (kubectl, sky); how the run stands is read from the
-store. The store is a bucket: mounted at `--store` on the machine that launches, and at MOUNT in the job.
+Jobs are submitted, asked after and deleted by a command (kubectl, sky, squeue, ...). In a cloud the store is a bucket:
+mounted at `--store` on the machine that launches, and at MOUNT in the job.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scaling.record import Record, Store, write_atomic
 from sweeps.corpus import SweepError
 
 MOUNT = "/store"  # where a job sees the store
-RESTARTS = 2  # of one run, after it crashed; those after a preemption are not counted
+RESTARTS = 2  # of one job, after it crashed; those after a preemption are not counted
 EVERY = 15.0  # seconds between two looks
 LATE = 120.0  # seconds that a record may take from the job to a mounted bucket
 DEAF = 40  # looks in a row that may fail before we give up
@@ -43,12 +43,12 @@ class State(NamedTuple):
 
 @dataclass
 class Job:
-    """Runs under way, a job each."""
+    """Runs under way, in jobs."""
 
     store: Store
     sweep: str
     left: dict[str, RunConfig]  # runs that have not ended, in order
-    states: Callable[[], Mapping[str, State]]  # by run_id; a job that is gone is absent
+    states: Callable[[], Mapping[str, State]]  # by run_id; one whose job is gone is absent
     delete: Callable[[], None]
     by_hand: str  # the command that does the same
     log: Callable[[str], list[str]]  # the newest lines of a run's job
@@ -108,7 +108,7 @@ def bucket(name: str) -> str:
 
 
 def job_name(sweep: str, of: str, name: str) -> str:
-    """A job's name: letters, digits and dashes, at most 44 characters, unique by run, sweep and bucket."""
+    """A job's name, by its first run: letters, digits and dashes, at most 44, unique by run, sweep and bucket."""
     return f"{prefix(sweep, of)}{name[:16]}"
 
 
@@ -128,10 +128,11 @@ def label(sweep: str) -> str:
     return text if text[:1].isalpha() else f"s-{text}".rstrip("-")
 
 
-def train_words(store: Store, name: str, sweep: str) -> list[str]:
-    """The command of one run as a job has it."""
-    config = (store.run_dir(name) / "config.json").relative_to(store.root).as_posix()
-    return ["python", "-m", "scaling", "train", f"{MOUNT}/{config}", "--store", MOUNT, "--sweep", sweep]
+def train_words(store: Store, names: Sequence[str], sweep: str) -> list[str]:
+    """The command of runs as a job has it: at the first that fails all hosts end, or they would go on out of step."""
+    folders = (store.run_dir(name).relative_to(store.root).as_posix() for name in names)
+    configs = [f"{MOUNT}/{folder}/config.json" for folder in folders]
+    return ["python", "-m", "scaling", "train", *configs, "--store", MOUNT, "--sweep", sweep, "--halt"]
 
 
 def call(words: Sequence[str], text: str | None = None) -> str:
@@ -213,7 +214,7 @@ def _look(job: Job, states: Mapping[str, State], now: float) -> list[Event]:
         elif state.phase == "failed":
             out.append(_fail(job, name, state.why or "its job failed"))
         elif state.phase == "succeeded":
-            if _told(job, name, record) or now - job.ended.setdefault(name, now) > job.late:
+            if told(job, name, record) or now - job.ended.setdefault(name, now) > job.late:
                 out.append(_fail(job, name, "its job ended well with no finished record here: is --store the bucket?"))
         elif state.crashes > job.crashes.get(name, 0):
             job.crashes[name] = state.crashes
@@ -227,13 +228,13 @@ def _look(job: Job, states: Mapping[str, State], now: float) -> list[Event]:
 
 def _progress(job: Job, name: str) -> list[Event]:
     """That a run has started, and its newest step, as the store has them; what stood there before us says nothing."""
-    row, record = job.store.last_row(name), job.store.read(name)
-    if row is None or record is None or "step" not in row or row["step"] == job.steps.get(name):
+    row = job.store.last_row(name)
+    if row is None or "step" not in row or row["step"] == job.steps.get(name):
         return []
     out: list[Event] = []
     if name not in job.started:
         job.started.add(name)
-        begun = int(_first(job, name, record, row["step"]))
+        begun = int(_first(job, name, job.store.read(name), row["step"]))
         out.append({"event": "start", "run_id": name, "steps": job.left[name].steps, "from": begun})
     job.steps[name] = row["step"]
     if "loss" in row:
@@ -241,12 +242,13 @@ def _progress(job: Job, name: str) -> list[Event]:
     return out
 
 
-def _first(job: Job, name: str, record: Record, step: float) -> float:
+def _first(job: Job, name: str, record: Record | None, step: float) -> float:
     """The step that this launch has the run from: where its process began, or stood when we came to follow it."""
-    stood, before = job.steps.get(name, 0), job.before[name]
-    if before is not None and all(record.about.get(fact) == before.about.get(fact) for fact in ("started", "pid")):
-        return min(stood, step)
-    return record.about.get("started_from", {}).get("step", min(stood, step))
+    now, before = (of.about if of is not None else {} for of in (record, job.before[name]))
+    stood = min(job.steps.get(name, 0), step)
+    if all(now.get(fact) == before.get(fact) for fact in ("started", "pid")):
+        return stood
+    return now.get("started_from", {}).get("step", stood)
 
 
 def _end(job: Job, name: str, record: Record) -> Event:
@@ -259,7 +261,7 @@ def _end(job: Job, name: str, record: Record) -> Event:
     return event
 
 
-def _told(job: Job, name: str, record: Record | None) -> bool:
+def told(job: Job, name: str, record: Record | None) -> bool:
     """Whether the trainer has recorded a failure since we began; one of an earlier launch says nothing of this."""
     return record is not None and record.status == "failed" and record != job.before[name]
 
@@ -268,7 +270,7 @@ def _fail(job: Job, name: str, why: str) -> Event:
     """Records that a run failed for good, in the trainer's own words where it left some."""
     config = job.left.pop(name)
     known = job.store.read(name)
-    if known is not None and _told(job, name, known) and "error" in known.about:
+    if known is not None and told(job, name, known) and "error" in known.about:
         why = known.about["error"]
     else:
         log = job.log(name)

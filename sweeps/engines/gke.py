@@ -1,4 +1,4 @@
-"""TPU slices in a GKE cluster that xpk made: each run a JobSet, queued by Kueue.
+"""TPU slices in a GKE cluster that xpk made: each trunk of a sweep a JobSet, queued by Kueue.
 
     python -m sweeps launch NAME --store DIR --engine gke --option topology=v5e-16 --option image=IMAGE
         --option bucket=gs://BUCKET [--dry-run]
@@ -14,13 +14,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.config import RunConfig, run_id
+from scaling.config import RunConfig
 from scaling.record import Store
 from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State
-from sweeps.engines.gke_manifest import CONTAINER, MARK_LABEL, RUN_LABEL, SWEEP_LABEL, manifest
+from sweeps.engines.gke_manifest import CONTAINER, MARK_LABEL, RUN_LABEL, RUNS, SWEEP_LABEL, TRUNK_LABEL, manifest
 from sweeps.engines.slices import slice_of
+from sweeps.engines.trunks import RUNNING, WAITING, Given, Trunks, grouped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,49 +51,88 @@ def submit(
     options: Mapping[str, str],
     keep_open: Sequence[int] = (),
 ) -> Job:
-    """Applies a JobSet a run, but for those that are under way; one that has ended is made anew."""
-    chosen = gang.given(Options, options)
-    made = _manifests(store, sweep, configs, chosen)
+    """Applies a JobSet a trunk, but for those that are under way."""
+    cluster = Cluster(store, sweep, gang.given(Options, options))
     left = gang.write_configs(store, configs)
-    known = _states(chosen, sweep, left)
-    for name, text in made.items():
-        state = known.get(name)
-        if state is not None and state.phase in ("waiting", "running"):
-            continue
-        if state is not None:
-            gang.call(_delete_one(chosen.namespace, text["metadata"]["name"]))
-        gang.call(_apply("-"), json.dumps(text))
-    return Job(
-        store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1,
-        states=lambda: _states(chosen, sweep, left),
-        delete=lambda: _gone(chosen, sweep), by_hand=shlex.join(_delete(chosen, sweep)),
-        log=lambda name: gang.tail(_logs(chosen, sweep, name)),
+    of = Trunks(grouped(configs), cluster.under_way(), cluster.give, cluster.look, cluster.tail)
+    chosen = cluster.chosen
+    job = Job(
+        store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1, states=lambda: of.states(job),
+        delete=cluster.delete, by_hand=shlex.join(_delete(chosen, sweep)), log=of.log,
     )  # fmt: skip
+    of.begin(job)
+    return job
 
 
 def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: Mapping[str, str]) -> str:
     """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
-    chosen = gang.given(Options, options)
+    cluster = Cluster(store, sweep, gang.given(Options, options))
     lines = []
-    for text in _manifests(store, sweep, configs, chosen).values():
+    for trunk, runs in grouped(configs).items():
+        text = cluster.manifest(trunk, runs)
         file = f"{text['metadata']['name']}.json"
         lines += [f"# {file}", json.dumps(text, indent=1), shlex.join(_apply(file)), ""]
-    lines += ["# followed with", shlex.join(_get(chosen, sweep))]
-    lines += ["# stopped with", shlex.join(_delete(chosen, sweep))]
+    lines += ["# followed with", shlex.join(_get(cluster.chosen, sweep))]
+    lines += ["# stopped with", shlex.join(_delete(cluster.chosen, sweep))]
     return "\n".join(lines)
 
 
-def _manifests(store: Store, sweep: str, configs: Sequence[RunConfig], chosen: Options) -> dict[str, dict[str, Any]]:
-    of, bucket, mark = slice_of(chosen.topology), gang.bucket(chosen.bucket), gang.mark(chosen.bucket, sweep)
-    return {
-        name: manifest(
-            name=gang.job_name(sweep, mark, name), run=name, sweep=gang.label(sweep), mark=mark, of=of, bucket=bucket,
-            words=gang.train_words(store, name, sweep), image=chosen.image, queue=chosen.queue,
-            priority=chosen.priority, account=chosen.account, namespace=chosen.namespace, spot=chosen.spot,
-            restarts=chosen.restarts,
-        )
-        for name in map(run_id, configs)
-    }  # fmt: skip
+class Cluster:
+    """The JobSets of a sweep in their cluster."""
+
+    def __init__(self, store: Store, sweep: str, chosen: Options) -> None:
+        self.store, self.sweep, self.chosen = store, sweep, chosen
+        self.slice, self.bucket = slice_of(chosen.topology), gang.bucket(chosen.bucket)
+        self.known: set[str] = set()  # names of those that there were when we last looked
+
+    def manifest(self, trunk: str, runs: Sequence[str]) -> dict[str, Any]:
+        """The JobSet of a trunk's runs."""
+        chosen, mark = self.chosen, gang.mark(self.chosen.bucket, self.sweep)
+        return manifest(
+            name=gang.job_name(self.sweep, mark, runs[0]), trunk=trunk, runs=runs, sweep=gang.label(self.sweep),
+            mark=mark, of=self.slice, bucket=self.bucket, words=gang.train_words(self.store, runs, self.sweep),
+            image=chosen.image, queue=chosen.queue, priority=chosen.priority, account=chosen.account,
+            namespace=chosen.namespace, spot=chosen.spot, restarts=chosen.restarts,
+        )  # fmt: skip
+
+    def under_way(self) -> dict[str, Given]:
+        """By trunk, the JobSets of an earlier launch that wait or run."""
+        return {
+            item["metadata"]["labels"][TRUNK_LABEL]: Given(name, item["metadata"]["annotations"][RUNS].split())
+            for name, item in self._items().items()
+            if state_of(item).phase in (WAITING, RUNNING)
+        }
+
+    def look(self) -> dict[str, State]:
+        """How each JobSet stands."""
+        return {name: state_of(item) for name, item in self._items().items()}
+
+    def give(self, trunk: str, runs: Sequence[str]) -> str:
+        """Applies a JobSet of these runs, in the place of one of its name that has ended."""
+        text = self.manifest(trunk, runs)
+        name: str = text["metadata"]["name"]
+        if name in self.known:
+            gang.call(_delete_one(self.chosen.namespace, name))
+        gang.call(_apply("-"), json.dumps(text))
+        return name
+
+    def delete(self) -> None:
+        """Deletes them all; the pods get SIGTERM."""
+        gang.call(_delete(self.chosen, self.sweep))
+
+    def tail(self, given: Given) -> list[str]:
+        """The newest lines of a JobSet's pods."""
+        return gang.tail(_logs(self.chosen, self.sweep, given.runs[0]))
+
+    def _items(self) -> dict[str, dict[str, Any]]:
+        """The JobSets by name; SweepError where the answer is none."""
+        said = gang.call(_get(self.chosen, self.sweep))
+        try:
+            items = {item["metadata"]["name"]: item for item in json.loads(said)["items"]}
+        except (json.JSONDecodeError, KeyError):
+            raise SweepError(f"kubectl get jobsets: no JSON list but {said[:80]!r}") from None
+        self.known = set(items)
+        return items
 
 
 def _apply(file: str) -> list[str]:
@@ -119,21 +159,6 @@ def _delete_one(namespace: str, name: str) -> list[str]:
 def _logs(chosen: Options, sweep: str, run: str) -> list[str]:
     of = [*_selected(chosen, sweep, f"{RUN_LABEL}={run[:63]}"), "--container", CONTAINER]
     return ["kubectl", "logs", *of, "--tail", str(gang.LOG_LINES)]
-
-
-def _gone(chosen: Options, sweep: str) -> None:
-    gang.call(_delete(chosen, sweep))
-
-
-def _states(chosen: Options, sweep: str, left: Mapping[str, RunConfig]) -> dict[str, State]:
-    """The JobSets of a sweep by run; SweepError where the answer is none."""
-    said = gang.call(_get(chosen, sweep))
-    try:
-        items = json.loads(said)["items"]
-    except (json.JSONDecodeError, KeyError):
-        raise SweepError(f"kubectl get jobsets: no JSON list but {said[:80]!r}") from None
-    found = {item["metadata"]["labels"][RUN_LABEL]: state_of(item) for item in items}
-    return {name: found[name[:63]] for name in left if name[:63] in found}
 
 
 def state_of(item: Mapping[str, Any]) -> State:

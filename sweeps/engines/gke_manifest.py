@@ -1,4 +1,4 @@
-"""The JobSet of one run on a TPU slice: a gang of pods, started and started again together.
+"""The JobSet of a trunk's runs on a TPU slice: a gang of pods, started and started again together.
 
 Three ends of a pod are told apart by the Job's rules, and the JobSet acts on the rule that matched:
     disrupted (preempted, drained) or exit 75   all again, not counted
@@ -10,6 +10,7 @@ which xpk installs), Kueue's (running JobSets), GKE's (TPUs in GKE, spot VMs, Cl
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sweeps.engines.gang import MOUNT
@@ -17,7 +18,8 @@ from sweeps.engines.slices import Slice
 
 AGAIN, REFUSED = 75, 2  # the trainer's exit statuses
 CONTAINER = "trainer"
-RUN_LABEL, SWEEP_LABEL, MARK_LABEL = "scaling/run", "scaling/sweep", "scaling/mark"  # gang.py says what a mark is
+SWEEP_LABEL, MARK_LABEL, TRUNK_LABEL = "scaling/sweep", "scaling/mark", "scaling/trunk"  # a mark: see gang.py
+RUN_LABEL, RUNS = "scaling/run", "scaling/runs"  # the run that a job is named by; an annotation: all of them, in order
 GRACE = 25  # seconds from SIGTERM to SIGKILL; a spot machine gives no more
 KEPT = 7 * 24 * 3600  # seconds that a JobSet that has ended can still be asked after
 
@@ -25,7 +27,8 @@ KEPT = 7 * 24 * 3600  # seconds that a JobSet that has ended can still be asked 
 def manifest(
     *,
     name: str,
-    run: str,
+    trunk: str,
+    runs: Sequence[str],
     sweep: str,
     mark: str,
     of: Slice,
@@ -40,7 +43,7 @@ def manifest(
     restarts: int,
 ) -> dict[str, Any]:
     """The JobSet, ready for JSON."""
-    labels = {RUN_LABEL: run[:63], SWEEP_LABEL: sweep, MARK_LABEL: mark}
+    labels = {RUN_LABEL: runs[0][:63], TRUNK_LABEL: trunk, SWEEP_LABEL: sweep, MARK_LABEL: mark}
     many = ["--hosts", "auto"] if of.hosts > 1 else []
     pod = _pod(of, [*words, *many], image=image, bucket=bucket, priority=priority, account=account, spot=spot)
     job = {
@@ -58,7 +61,10 @@ def manifest(
             "name": name,
             "namespace": namespace,
             "labels": {"kueue.x-k8s.io/queue-name": queue, **labels},
-            "annotations": {"alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool"},
+            "annotations": {
+                "alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool",
+                RUNS: " ".join(runs),
+            },
         },
         "spec": {
             "ttlSecondsAfterFinished": KEPT,

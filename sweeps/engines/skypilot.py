@@ -1,4 +1,4 @@
-"""TPU VMs through SkyPilot: each run a managed job, started again elsewhere when its spot slice is taken.
+"""TPU VMs through SkyPilot: each trunk of a sweep a managed job, started again elsewhere when its slice is taken.
 
     python -m sweeps launch NAME --store DIR --engine skypilot --option topology=v5e-16
         --option bucket=gs://BUCKET [--dry-run]
@@ -15,22 +15,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.config import RunConfig, run_id
+from scaling.config import RunConfig
 from scaling.record import Store, write_atomic
 from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State
 from sweeps.engines.gke_manifest import AGAIN, REFUSED
 from sweeps.engines.slices import Slice, slice_of
+from sweeps.engines.trunks import FAILED, RUNNING, SUCCEEDED, WAITING, Given, Trunks, grouped
 
 COORDINATOR_PORT = 8482  # JAX's own since 0.8.1
 ONE_VM = 8  # chips of the largest v5e or v6e slice that is one TPU VM
 BY_HAND = "sky jobs cancel --yes JOB_ID ..."
 QUEUE = ("sky", "jobs", "queue", "--all", "--output", "json")
 PHASES = {
-    "PENDING": "waiting", "SUBMITTED": "waiting", "STARTING": "waiting", "RECOVERING": "waiting",
-    "RUNNING": "running", "WINDING_DOWN": "running", "CANCELLING": "running",
-    "SUCCEEDED": "succeeded",
+    "PENDING": WAITING, "SUBMITTED": WAITING, "STARTING": WAITING, "RECOVERING": WAITING,
+    "RUNNING": RUNNING, "WINDING_DOWN": RUNNING, "CANCELLING": RUNNING, "SUCCEEDED": SUCCEEDED,
 }  # fmt: skip
 
 
@@ -59,45 +59,115 @@ def submit(
     options: Mapping[str, str],
     keep_open: Sequence[int] = (),
 ) -> Job:
-    """Launches a managed job a run, but for those that are under way."""
-    chosen = gang.given(Options, options)
-    made = _tasks(store, sweep, configs, chosen)
+    """Launches a managed job a trunk, but for those that are under way."""
+    cloud = Cloud(store, sweep, gang.given(Options, options))
     left = gang.write_configs(store, configs)
-    names = {task["name"]: name for name, task in made.items()}
-    known = {name: state for name, (_, state) in _jobs(names).items()}
-    for name, task in made.items():
-        if name in known and known[name].phase in ("waiting", "running"):
-            continue
-        path = store.root / "sweeps" / f"{task['name']}.yaml"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(task, indent=1).encode())  # JSON is YAML
-        gang.call(_launch(task["name"], str(path)))
-    return Job(
-        store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1,
-        states=lambda: {name: state for name, (_, state) in _jobs(names).items()},
-        delete=lambda: _stop(names), by_hand=BY_HAND,
-        log=lambda name: gang.tail(_logs(made[name]["name"])),
+    of = Trunks(grouped(configs), cloud.under_way(), cloud.give, cloud.look, cloud.tail)
+    job = Job(
+        store=store, sweep=sweep, left=left, attempts=cloud.chosen.restarts + 1, states=lambda: of.states(job),
+        delete=cloud.delete, by_hand=BY_HAND, log=of.log,
     )  # fmt: skip
+    of.begin(job)
+    return job
 
 
 def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: Mapping[str, str]) -> str:
     """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
-    chosen = gang.given(Options, options)
+    cloud = Cloud(store, sweep, gang.given(Options, options))
     lines = []
-    for made in _tasks(store, sweep, configs, chosen).values():
-        job = made["name"]
-        lines += [f"# {job}.yaml", json.dumps(made, indent=1), shlex.join(_launch(job, f"{job}.yaml")), ""]
+    for trunk, runs in grouped(configs).items():
+        made = cloud.task(trunk, runs)
+        name = made["name"]
+        lines += [f"# {name}.yaml", json.dumps(made, indent=1), shlex.join(_launch(name, f"{name}.yaml")), ""]
     lines += ["# followed with", shlex.join(QUEUE), "# stopped with", BY_HAND]
     return "\n".join(lines)
 
 
+class Cloud:
+    """The managed jobs of a sweep. What each trains is in the file it was launched with."""
+
+    def __init__(self, store: Store, sweep: str, chosen: Options) -> None:
+        self.store, self.sweep, self.chosen = store, sweep, chosen
+        self.slice, self.bucket = slice_of(chosen.topology, largest=ONE_VM), gang.bucket(chosen.bucket)
+        self.mark = gang.mark(chosen.bucket, sweep)
+        self.newest: dict[str, int] = {}  # number of the newest job of a name when we last asked
+        self.past: dict[str, int] = {}  # number of the newest one before ours
+        self.unseen: dict[str, int] = {}  # looks at which a job of ours was not in the queue yet
+
+    def task(self, trunk: str, runs: Sequence[str]) -> dict[str, Any]:
+        """The task of a trunk's runs."""
+        chosen = self.chosen
+        return task(
+            name=gang.job_name(self.sweep, self.mark, runs[0]), trunk=trunk, runs=runs, of=self.slice,
+            words=gang.train_words(self.store, runs, self.sweep), bucket=self.bucket, region=chosen.region,
+            workdir=chosen.workdir, setup=chosen.setup, spot=chosen.spot, restarts=chosen.restarts,
+        )  # fmt: skip
+
+    def under_way(self) -> dict[str, Given]:
+        """By trunk, the jobs of an earlier launch that wait or run."""
+        out = {}
+        for name, (number, status) in self._ask().items():
+            if _state(number, status).phase in (WAITING, RUNNING):
+                told = self._file(name)
+                out[told["SCALING_TRUNK"]] = Given(name, told["SCALING_RUNS"].split())
+        return out
+
+    def look(self) -> dict[str, State]:
+        """How each job stands; one that was launched a moment ago waits, whether or not the queue has it."""
+        jobs = {name: of for name, of in self._ask().items() if of[0] > self.past.get(name, -1)}
+        self.unseen = {name: looks + 1 for name, looks in self.unseen.items() if name not in jobs}
+        out = {name: State(WAITING) for name, looks in self.unseen.items() if looks < gang.DEAF}
+        return out | {name: _state(*of) for name, of in jobs.items() if of[1] != "CANCELLED"}
+
+    def give(self, trunk: str, runs: Sequence[str]) -> str:
+        """Launches a job of these runs."""
+        made = self.task(trunk, runs)
+        name: str = made["name"]
+        path = self.store.root / "sweeps" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, json.dumps(made, indent=1).encode())  # JSON is YAML
+        gang.call(_launch(name, str(path)))
+        self.unseen[name] = 0
+        self.past |= {name: self.newest[name]} if name in self.newest else {}
+        return name
+
+    def delete(self) -> None:
+        """Cancels them; SweepError where one cannot be yet."""
+        jobs = self._ask()
+        ids = [str(number) for number, status in jobs.values() if _state(number, status).phase in (WAITING, RUNNING)]
+        if ids:
+            gang.call(["sky", "jobs", "cancel", "--yes", *ids])
+        late = [name for name in self.unseen if jobs.get(name, (-1, ""))[0] <= self.past.get(name, -1)]
+        if late:
+            raise SweepError(f"sky jobs queue: {late[0]} is not there yet")
+
+    def tail(self, given: Given) -> list[str]:
+        """The newest lines of a job."""
+        return gang.tail(_logs(given.name))
+
+    def _ask(self) -> dict[str, tuple[int, str]]:
+        """Number and status of the newest job of each name of ours."""
+        jobs = newest(gang.call(QUEUE), gang.prefix(self.sweep, self.mark))
+        self.newest = {name: number for name, (number, _) in jobs.items()}
+        return jobs
+
+    def _file(self, name: str) -> dict[str, str]:
+        path = self.store.root / "sweeps" / f"{name}.yaml"
+        try:
+            told: dict[str, str] = json.loads(path.read_bytes())["envs"]
+        except (OSError, ValueError, KeyError):
+            raise SweepError(f"sky job {name} is under way, and {path} does not say of what: cancel it first") from None
+        return told
+
+
 def task(
-    *, name: str, of: Slice, words: list[str], bucket: str, region: str, workdir: str, setup: str, spot: bool,
-    restarts: int,
+    *, name: str, trunk: str, runs: Sequence[str], of: Slice, words: list[str], bucket: str, region: str, workdir: str,
+    setup: str, spot: bool, restarts: int,
 ) -> dict[str, Any]:  # fmt: skip
-    """SkyPilot's task of one run; `run` is executed on every host of the slice."""
+    """SkyPilot's task of a trunk's runs; `run` is executed on every host of the slice."""
     return {
         "name": name,
+        "envs": {"SCALING_TRUNK": trunk, "SCALING_RUNS": " ".join(runs)},  # for the launch that follows it
         "workdir": workdir,
         "num_nodes": 1,  # of one slice, however many hosts it has
         "resources": {
@@ -130,19 +200,6 @@ def script(of: Slice, words: list[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tasks(store: Store, sweep: str, configs: Sequence[RunConfig], chosen: Options) -> dict[str, dict[str, Any]]:
-    of, bucket = slice_of(chosen.topology, largest=ONE_VM), gang.bucket(chosen.bucket)
-    mark = gang.mark(chosen.bucket, sweep)
-    return {
-        name: task(
-            name=gang.job_name(sweep, mark, name), of=of, words=gang.train_words(store, name, sweep), bucket=bucket,
-            region=chosen.region, workdir=chosen.workdir, setup=chosen.setup, spot=chosen.spot,
-            restarts=chosen.restarts,
-        )
-        for name in map(run_id, configs)
-    }  # fmt: skip
-
-
 def _launch(name: str, file: str) -> list[str]:
     return ["sky", "jobs", "launch", "--name", name, "--yes", "--async", file]
 
@@ -151,30 +208,19 @@ def _logs(name: str) -> list[str]:
     return ["sky", "jobs", "logs", "--no-follow", "--tail", str(gang.LOG_LINES), "--name", name]
 
 
-def _stop(names: Mapping[str, str]) -> None:
-    ids = [str(number) for number, state in _jobs(names).values() if state.phase in ("waiting", "running")]
-    if ids:
-        gang.call(["sky", "jobs", "cancel", "--yes", *ids])
-
-
-def _jobs(names: Mapping[str, str]) -> dict[str, tuple[int, State]]:
-    """Each run's newest job, its number and state; SweepError where the answer is none."""
-    return newest(gang.call(QUEUE), names)
-
-
-def newest(said: str, names: Mapping[str, str]) -> dict[str, tuple[int, State]]:
-    """The queue's JSON by run; `names`: run_id by job name. A cancelled job is absent."""
+def newest(said: str, begin: str) -> dict[str, tuple[int, str]]:
+    """Number and status of the newest job of each name that begins so; SweepError where the queue is no JSON list."""
     try:
-        rows = [(row["job_name"], int(row["job_id"]), str(row["status"])) for row in json.loads(said)]
+        rows = [(str(row["job_name"]), int(row["job_id"]), str(row["status"])) for row in json.loads(said)]
     except (json.JSONDecodeError, KeyError, TypeError, ValueError):
         raise SweepError(f"sky jobs queue: no JSON list of jobs but {said[:80]!r}") from None
-    last: dict[str, tuple[int, str]] = {}
-    for job, number, status in rows:
-        if job in names and number >= last.get(names[job], (-1, ""))[0]:
-            last[names[job]] = (number, status)
-    return {name: (number, _state(number, status)) for name, (number, status) in last.items() if status != "CANCELLED"}
+    out: dict[str, tuple[int, str]] = {}
+    for name, number, status in rows:
+        if name.startswith(begin) and number >= out.get(name, (-1, ""))[0]:
+            out[name] = (number, status)
+    return out
 
 
 def _state(number: int, status: str) -> State:
-    phase = PHASES.get(status, "failed")
-    return State(phase, f"{status}: see sky jobs logs {number}" if phase == "failed" else "")
+    phase = PHASES.get(status, FAILED)
+    return State(phase, f"{status}: see sky jobs logs {number}" if phase == FAILED else "")
