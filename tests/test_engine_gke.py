@@ -164,7 +164,7 @@ def answer(cluster: Path, config: RunConfig, **status: Any) -> None:
 
 def submitted(store: Store, tiny: RunConfig) -> gang.Job:
     of = engine("gke").submit(store, "s", [tiny], options=OPTIONS, keep_open=())
-    of.every = 0.0
+    of.every = of.late = 0.0
     return of
 
 
@@ -194,6 +194,7 @@ def test_a_gang_that_crashed_too_often_is_a_failed_record(store: Store, tiny: Ru
 
 def test_a_success_without_a_record_is_waited_for_then_failed(store: Store, tiny: RunConfig, cluster: Path) -> None:
     of = submitted(store, tiny)
+    of.late = gang.LATE
     answer(cluster, tiny, conditions=[{"type": "Completed", "status": "True"}])
     assert gke.poll(of) == []
     of.late = 0.0

@@ -35,7 +35,7 @@ def names(configs: list[RunConfig]) -> list[str]:
 
 def submitted(store: Store, configs: list[RunConfig]) -> gang.Job:
     of = engine("gke").submit(store, "s", configs, options=OPTIONS, keep_open=())
-    of.every = 0.0
+    of.every = of.late = 0.0
     return of
 
 
@@ -95,6 +95,21 @@ def test_a_run_that_takes_its_job_with_it_fails_alone_and_the_rest_of_the_trunk_
     assert gke.poll(of) == [] and applied(cluster) == [] and not of.over
     write(store, trunk[2], "done")
     assert [event["status"] for event in gke.poll(of)] == ["done"] and of.over and not of.stopped
+
+
+def test_a_record_may_take_its_time_to_the_launcher_before_a_run_is_blamed(
+    store: Store, trunk: list[RunConfig], cluster: Path
+) -> None:
+    of = submitted(store, trunk)
+    of.late = gang.LATE
+    applied(cluster)
+    write(store, trunk[0], "running", started="noon")  # as it was a minute ago
+    answers(cluster, (trunk, {"conditions": [FAILED]}))
+    assert gke.poll(of) == [] and applied(cluster) == [] and not of.over
+    write(store, trunk[0], "done")
+    write(store, trunk[1], "running", started="one")
+    of.late = 0.0
+    assert [event["status"] for event in gke.poll(of)] == ["done", "failed"] and applied(cluster) == names(trunk[2:])
 
 
 def test_a_run_that_says_why_it_failed_is_the_one_whatever_an_earlier_launch_left(

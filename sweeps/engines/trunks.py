@@ -7,6 +7,7 @@ is left of that becomes a job of its own.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -21,11 +22,12 @@ WAITING, RUNNING, SUCCEEDED, FAILED = "waiting", "running", "succeeded", "failed
 
 @dataclass
 class Given:
-    """A job as it was submitted, and of how many crashes of it we have heard."""
+    """A job as it was submitted, and what we have heard of it."""
 
     name: str
     runs: Sequence[str]  # in order
     crashes: int = 0
+    failed: float | None = None  # when it was first seen to have failed
 
 
 @dataclass
@@ -79,6 +81,11 @@ class Trunks:
         left, mine = self._left(job, self.runs[trunk]), self._left(job, given.runs)
         if not left or state is None:
             return {}
+        if state.phase == FAILED:
+            now = time.monotonic()
+            given.failed = given.failed or now
+            if now - given.failed < job.late:  # a record on its way here may be of one that ended, or of another
+                return {name: State(WAITING) for name in left}
         refused = state.phase == SUCCEEDED and any(_told(job, name) for name in mine)
         if state.phase == FAILED or refused or (state.phase == SUCCEEDED and not mine):
             self._blame(job, given, mine, state)
