@@ -292,6 +292,16 @@ def test_what_an_earlier_launch_trained_is_not_counted_again(store: Store, tiny:
     assert seen.done == step_flops(tiny)
 
 
+def test_a_run_that_begins_and_ends_between_two_looks_is_counted(store: Store, tiny: RunConfig, cluster: Path) -> None:
+    of = submitted(store, tiny)
+    answer(cluster, tiny)
+    stands(store, tiny, "done", 0, first=16)
+    seen = Meter({run_id(tiny): tiny}, {run_id(tiny): 0})  # what a cap is held against
+    for event in gke.poll(of):
+        seen.note(event)
+    assert of.over and seen.done == 4 * step_flops(tiny)
+
+
 def test_a_run_under_way_counts_from_where_it_is_found(store: Store, tiny: RunConfig, cluster: Path) -> None:
     stands(store, tiny, "running", 12, first=0)
     of = submitted(store, tiny)

@@ -208,6 +208,8 @@ def _look(job: Job, states: Mapping[str, State], now: float) -> list[Event]:
         record = job.store.read(name)
         state = states.get(name)
         if record is not None and record.status in ("done", "diverged"):
+            if "started" in record.about:  # perhaps between two looks
+                out += _started(job, name, record, job.left[name].steps)
             out.append(_end(job, name, record))
         elif state is None:
             continue
@@ -231,15 +233,20 @@ def _progress(job: Job, name: str) -> list[Event]:
     row = job.store.last_row(name)
     if row is None or "step" not in row or row["step"] == job.steps.get(name):
         return []
-    out: list[Event] = []
-    if name not in job.started:
-        job.started.add(name)
-        begun = int(_first(job, name, job.store.read(name), row["step"]))
-        out.append({"event": "start", "run_id": name, "steps": job.left[name].steps, "from": begun})
+    out = _started(job, name, job.store.read(name), row["step"])
     job.steps[name] = row["step"]
     if "loss" in row:
         out.append({"event": "step", "run_id": name, "step": int(row["step"]), "loss": row["loss"]})
     return out
+
+
+def _started(job: Job, name: str, record: Record | None, step: float) -> list[Event]:
+    """That a run has started, once; it has come to `step` by now."""
+    if name in job.started:
+        return []
+    job.started.add(name)
+    begun = int(_first(job, name, record, step))
+    return [{"event": "start", "run_id": name, "steps": job.left[name].steps, "from": begun}]
 
 
 def _first(job: Job, name: str, record: Record | None, step: float) -> float:
