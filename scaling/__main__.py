@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> int:
     p.add_argument("--sweep", metavar="NAME", help="noted in the records")
     p.add_argument("--wandb", nargs="?", const="online", metavar="offline", help="curves to Weights & Biases too")
     p.add_argument("--retries", type=int, default=0, metavar="N", help="of a run that crashed (default 0)")
-    p.add_argument("--halt", action="store_true", help="end at the first run that fails, with its status")
+    p.add_argument("--in-order", action="store_true", help="none before the one before it; end at the first that fails")
     p.add_argument("--events", action="store_true", help="JSON lines on standard output, for a program")
     from scaling.commands import pack
 
@@ -183,7 +183,6 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
         one = argparse.Namespace(**{**vars(args), "pack": None})
         return pack.run(args, configs, placed, asked, lambda rest: train_all(one, rest, placed, asked))
     store = open_store(args.store)
-    halted: list[int] = []  # with --halt, the status of the run that failed
 
     def attempt(config: Any, again: str) -> int:
         """One run to its end: 0, its failure's status, 75 where it was stopped; `again`: see turns.in_turn."""
@@ -207,10 +206,7 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
                 print(f"scaling train: run {run_id(config)[:12]} failed: {line}", file=sys.stderr)
             if os.environ.get("SCALING_TRACEBACK"):
                 raise
-            if args.halt:
-                halted.append(status_of(error))
-                return STOPPED
-            return 1 if len(configs) > 1 else status_of(error)
+            return 1 if len(configs) > 1 and not args.in_order else status_of(error)
         loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
         why = {"error": record.about["error"]} if "error" in record.about else {}
         say({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **why})
@@ -222,8 +218,11 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
     say = say if distributed.first() else lambda event: None
     trunks = placed.share and len(configs) > 1 and not distributed.many()
     retries = 0 if distributed.many() else args.retries
-    status = turns.in_turn(configs, store, attempt, say, asked, trunks=trunks, retries=retries)
-    return halted[0] if halted else status
+    for some in [[config] for config in configs] if args.in_order else [configs]:
+        status = turns.in_turn(some, store, attempt, say, asked, trunks=trunks, retries=retries)
+        if status:
+            return status
+    return 0
 
 
 def status_of(error: Exception) -> int:

@@ -218,6 +218,19 @@ def test_a_job_trains_a_branch_from_what_its_trunk_left_on_however_many_hosts(
 
 
 @pytest.mark.slow
+def test_a_branch_waits_for_a_trunk_that_a_process_elsewhere_was_killed_at(
+    store: Store, trunk: list[RunConfig]
+) -> None:
+    lease = store.root / "leases" / run_id(trunk[0]) / "00000001.json"
+    lease.parent.mkdir(parents=True)
+    lease.write_text(json.dumps({"owner": {"host": "gone", "pid": 1, "machine": "another"}, "beats": 3}))
+    done = command(*words(store, trunk[:2]), SCALING_LEASE_SECONDS=3)
+    assert done.returncode == 0 and "left to it" in done.stderr, done.stderr
+    second = store.read(run_id(trunk[1]))
+    assert second is not None and second.about["started_from"] == {"step": 16, "shared": True}
+
+
+@pytest.mark.slow
 def test_a_job_ends_at_the_run_that_fails_with_its_status(store: Store, trunk: list[RunConfig]) -> None:
     runs = [trunk[0], override(trunk[1], [f"data.tokens={'ab' * 32}"]), trunk[2]]
     done = command(*words(store, runs))

@@ -129,10 +129,12 @@ def label(sweep: str) -> str:
 
 
 def train_words(store: Store, names: Sequence[str], sweep: str) -> list[str]:
-    """The command of runs as a job has it: at the first that fails all hosts end, or they would go on out of step."""
+    """The command of runs as a job has it. In order: else hosts would go on out of step where a run fails on one of
+    them, and a branch before its trunk where that is still held for a process that was killed.
+    """
     folders = (store.run_dir(name).relative_to(store.root).as_posix() for name in names)
     configs = [f"{MOUNT}/{folder}/config.json" for folder in folders]
-    return ["python", "-m", "scaling", "train", *configs, "--store", MOUNT, "--sweep", sweep, "--halt"]
+    return ["python", "-m", "scaling", "train", *configs, "--store", MOUNT, "--sweep", sweep, "--in-order"]
 
 
 def call(words: Sequence[str], text: str | None = None) -> str:
