@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +17,16 @@ import pytest
 from conftest import ROOT, command
 from test_distributed import ends
 from test_engine_gke import OPTIONS, cluster
+from test_sweeps_real import grid as real_grid
+from test_sweeps_real import longer, losses, read
+from test_sweeps_real import store as real_store
 
 from scaling.config import RunConfig, override, prefix_id, run_id
 from scaling.record import Record, Store
 from sweeps.engines import engine, gang, gke, skypilot
+from sweeps.launch import launch
 
-__all__ = ["cluster"]
+__all__ = ["cluster", "real_store"]
 FAILED = {"type": "Failed", "status": "True", "reason": "ReachedMaxRestarts", "message": "restarts: 2"}
 
 
@@ -194,6 +201,40 @@ def words(store: Store, configs: list[RunConfig]) -> list[str]:
     given = gang.train_words(store, names(configs), "s")
     assert given[:2] == ["python", "-m"]
     return [word.replace(gang.MOUNT, str(store.root)) for word in given[2:]]
+
+
+@pytest.mark.slow
+def test_what_is_planned_as_shared_is_shared_and_a_preemption_costs_no_step(
+    real_store: Store, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A JobSet's command runs here for real; the records are bit for bit those of the local engine."""
+    corpus, here, other = read(real_store), tmp_path_factory.mktemp("here"), Store(tmp_path_factory.mktemp("other"))
+    (other.root / "tokens").symlink_to(real_store.token_files)
+    runs = longer(real_grid(corpus))
+    with monkeypatch.context() as patch:
+        patch.setenv("XLA_FLAGS", "")
+        assert launch(other, "small", runs, corpus, workers=1) == 0
+    (here / "kubectl").write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/kubectl_here.py "$@"\n')
+    (here / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
+    monkeypatch.setenv("CLUSTER", str(here))
+    monkeypatch.setenv("STORE", str(real_store.root))
+
+    def preempt() -> None:
+        """Tells the first trainer that has come to a step to save and stop."""
+        while not (pids := [r.about["pid"] for r in real_store.records() if real_store.last_row(r.run_id)]):
+            time.sleep(0.05)
+        os.kill(pids[0], signal.SIGTERM)
+
+    threading.Thread(target=preempt, daemon=True).start()
+    options = {**OPTIONS, "topology": "v5e-4"}
+    assert launch(real_store, "small", runs, corpus, engine_name="gke", engine_options=options) == 0
+    records = [[store.read(run_id(config)) for config in runs] for store in (real_store, other)]
+    computed = [[record.about["steps_computed"] for record in some if record] for some in records]
+    assert computed[0] == computed[1] and sum(computed[0]) < sum(config.steps for config in runs)
+    assert any(record is not None and record.about.get("before") for record in records[0])  # it was preempted
+    assert losses(real_store, runs) == losses(other, runs)
+    assert len(list(here.glob("*.json"))) == 2
 
 
 @pytest.mark.slow
