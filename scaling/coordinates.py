@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _sizes(kind: str, text: str) -> list[int]:
     parts = text.split(",")
-    if len(parts) < 2 or not all(part.isdigit() and int(part) > 0 for part in parts) or len({*parts}) < len(parts):
+    if len(parts) < 2 or not all(part.isdecimal() and int(part) > 0 for part in parts) or len({*parts}) < len(parts):
         raise ConfigError(f"--{kind} {text}: must be two or more different whole numbers, with commas between")
     return sorted(map(int, parts))
 

@@ -76,13 +76,13 @@ def asked(args: argparse.Namespace) -> Hosts | None:
     if count is None:
         require(index is None and where is None, "--host and --coordinator: need --hosts N beside them")
         return None
-    require(count.isdigit() and int(count) > 0, f"--hosts {count}: must be a number above 0, or auto")
+    require(count.isdecimal() and int(count) > 0, f"--hosts {count}: must be a number above 0, or auto")
     if int(count) == 1:
         return None
     require(index is not None and where is not None, f"--hosts {count}: needs --host I and --coordinator ADDRESS:PORT")
     assert index is not None and where is not None
-    require(str(index).isdigit() and int(index) < int(count), f"--host {index}: must be from 0 to {int(count) - 1}")
-    require(where.rpartition(":")[2].isdigit() and ":" in where, f"--coordinator {where}: must be ADDRESS:PORT")
+    require(str(index).isdecimal() and int(index) < int(count), f"--host {index}: must be from 0 to {int(count) - 1}")
+    require(where.rpartition(":")[2].isdecimal() and ":" in where, f"--coordinator {where}: must be ADDRESS:PORT")
     return Hosts(int(count), int(index), where, args.deadline)
 
 

@@ -130,9 +130,8 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_plan(args: argparse.Namespace) -> int:
     """`plan`: the table, or JSON."""
-    from scaling.config import to_dict
     from sweeps import graph
-    from sweeps.compiled import longer, step_seconds
+    from sweeps.compiled import longer
     from sweeps.machine import useful_pack, useful_workers
     from sweeps.pace import pace, seconds_left
     from sweeps.plan import as_json, as_text, cost
@@ -147,10 +146,8 @@ def run_plan(args: argparse.Namespace) -> int:
         left = cost(planned)["flops_left"]
         measured = pace(store) if store and left else None
         rate = left / seconds_left(planned, measured) if measured else None
-        seconds = step_seconds(store, on.name) if store and on else {}
         work = ((to_dict(run.config), run.config.steps - run.from_step, run.flops_to_run) for run in planned.left)
-        beyond = longer(work, seconds, on, args.mfu) if seconds and on else 0.0
-        quoted = quote(left, on, args.mfu, beyond) if on else None
+        quoted = quote(left, on, args.mfu, longer(store, work, on, args.mfu) if store else 0.0) if on else None
         size, why = useful_pack() if args.pack is None else (args.pack, "as asked")
         found = graph.graph([run.config for run in planned.runs], size, planned.starts)
         saving = graph.saved(planned, found, useful_workers(), pace(store) if store else None)

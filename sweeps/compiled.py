@@ -37,12 +37,12 @@ def step_seconds(store: Store, topology: str) -> dict[str, float]:
         return {}
 
 
-def longer(
-    runs: Iterable[tuple[Mapping[str, Any], int, float]], seconds: Mapping[str, float], on: Slice, mfu: float
-) -> float:
-    """Seconds that runs take beyond their FLOPs at the MFU, by the compiler's own time of their steps.
+def longer(store: Store, runs: Iterable[tuple[Mapping[str, Any], int, float]], on: Slice, mfu: float) -> float:
+    """Seconds that runs take on a slice beyond their FLOPs at the MFU, by the compiler's own time of their steps.
 
-    runs: config, steps and FLOPs of each; seconds: of `step_seconds`.
+    runs: config, steps and FLOPs of each.
     """
-    rate = on.chips * on.peak_flops * mfu
+    seconds, rate = step_seconds(store, on.name), on.chips * on.peak_flops * mfu
+    if not seconds:
+        return 0.0
     return sum(max(0.0, steps * seconds.get(shape_key(config), 0.0) - flops / rate) for config, steps, flops in runs)

@@ -12,7 +12,7 @@ from scaling.models.counts import parameters
 from scaling.record import Record, Store
 from scaling.record import alive as process_alive
 from sweeps.budget import achieved
-from sweeps.compiled import longer, step_seconds
+from sweeps.compiled import longer
 from sweeps.corpus import SweepError
 from sweeps.plan import ENDED, shared_steps
 from sweeps.quote import Slice
@@ -66,9 +66,8 @@ def status(
 
 def beyond_mfu(store: Store, entries: list[dict[str, Any]], on: Slice, mfu: float) -> float:
     """Seconds that the sweep's steps take beyond its FLOPs at the MFU, where the compiler has said so."""
-    seconds = step_seconds(store, on.name)
     work = ((e["config"], e["config"]["steps"] - e["from"], e["C"] - until(e, e["from"])) for e in entries)
-    return longer(work, seconds, on, mfu) if seconds else 0.0
+    return longer(store, work, on, mfu)
 
 
 def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:

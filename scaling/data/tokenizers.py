@@ -39,7 +39,7 @@ def make(name: str, training: Callable[[], Iterator[bytes]], folder: Path) -> To
     kind, _, size = name.partition(":")
     if name == "bytes":
         return Tokenizer("bytes", 257, BYTES_EOD, lambda d: np.frombuffer(d, np.uint8), _bytes, {})
-    if kind == "sentencepiece" and size.isdigit() and int(size) >= 300:
+    if kind == "sentencepiece" and size.isdecimal() and int(size) >= 300:
         return sentencepiece(name, train_sentencepiece(int(size), training), folder)
     raise DataError(f"unknown tokenizer {name!r}: allowed are bytes and sentencepiece:V with V of 300 or more")
 

@@ -91,7 +91,7 @@ def given(kind: type[Options], options: Mapping[str, str]) -> Options:
                 raise SweepError(f"--option {name}={text}: must be yes or no")
             values[name] = text == "yes"
         elif isinstance(default, int):
-            if not text.isdigit():
+            if not text.isdecimal():
                 raise SweepError(f"--option {name}={text}: must be a number, 0 or more")
             values[name] = int(text)
         else:

@@ -88,7 +88,7 @@ def requirements(chosen: Options) -> dict[str, Any]:
     named: dict[str, float] = {}
     for part in filter(None, chosen.resources.split(",")):
         name, _, count = part.partition("=")
-        if not name or not count.isdigit():
+        if not name or not count.isdecimal():
             raise SweepError(f"--option resources={chosen.resources}: must be NAME=NUMBER,... as TPU=4")
         named[name] = float(count)
     more = {"resources": named} if named else {}
