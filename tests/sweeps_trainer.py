@@ -1,6 +1,7 @@
 """A small trainer for the tests of sweeps: a real process with the trainer's events, records, resumption and exits.
 
 STORE/behave.json maps run ids to what shall happen: fail, diverge, die (each time), die-once, deaf (ignores SIGTERM).
+"all": "in-order" ends the process with the first run that fails.
 STORE/pace is the seconds a step takes.
 """
 
@@ -77,6 +78,8 @@ for config in configs:
         store.write(Record(run_id=name, config=config, status=status, sweep=sweep, about={**about, **extra}))
         say(event="end", run_id=name, status=status, **extra)
         failed = failed or how == "fail"
+        if behave.get("all") == "in-order" and failed:
+            sys.exit(1)
         continue
     for step in range(first + 1, config.steps + 1):
         time.sleep(pace)

@@ -166,5 +166,5 @@ def test_over_several_nodes_each_process_knows_its_number_and_the_first_ones_add
     shell = words[words.index("bash") :]
     env = {**os.environ, "SLURM_PROCID": "1"}
     done = subprocess.run([*shell, "a b.json"], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout == "train a b.json --hosts 2 --host 1 --coordinator 10.0.0.7:20031 "
+    assert done.stdout == "train a b.json --in-order --hosts 2 --host 1 --coordinator 10.0.0.7:20031 "
     assert "--hosts 2" in dry(tmp_path, nodes="2")

@@ -137,6 +137,13 @@ def test_a_child_that_dies_once_is_started_again(tmp_path, capsys) -> None:
     assert "about to run out of memory" in said
 
 
+def test_a_process_that_ends_with_a_run_that_failed_is_no_death_of_the_next(tmp_path, capsys) -> None:
+    (tmp_path / "behave.json").write_text(json.dumps({IDS[1]: "fail", "all": "in-order"}))
+    assert run(tmp_path) == 1
+    assert states(tmp_path) == ["done", "failed", "done", "done"]
+    assert len(children(tmp_path)) == 2 and "attempt" not in capsys.readouterr().err
+
+
 def test_a_run_that_kills_its_process_before_a_word_fails_alone(tmp_path) -> None:
     (tmp_path / "behave.json").write_text(json.dumps({IDS[0]: "die-compiling"}))
     assert run(tmp_path) == 1

@@ -210,10 +210,11 @@ def keep_in_slurm(work: Work) -> str:
 def spread(nodes: int, first: str, job: str, command: Sequence[str] = ()) -> list[str]:
     """A run's command over the nodes of a job: a process on each, which knows its number and the first one's address.
 
-    first: an address, for a node's name need not be known to the others. job: its number, for a port of its own.
+    first: an address, for a node's name need not be known to the others. job: its number, for a port of its own. In
+    order: a run that fails on one of them must not leave it at another run than the others.
     """
     port = str(20_000 + int(job) % 10_000) if job.isdigit() else "PORT"
-    script = f'exec "$0" "$@" --hosts {nodes} --host "$SLURM_PROCID" --coordinator {first}:{port}'
+    script = f'exec "$0" "$@" --in-order --hosts {nodes} --host "$SLURM_PROCID" --coordinator {first}:{port}'
     srun = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=0"]
     return [*srun, "bash", "-c", script, *(command or local.TRAIN)]
 

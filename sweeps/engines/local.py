@@ -49,6 +49,7 @@ class Worker:
     child: subprocess.Popen[str] | None = None
     heard: bool = False  # whether this child has said anything
     moved: bool = False  # whether this child has done a step
+    failed: bool = False  # whether this child has told of a run that failed
     log_start: int = 0
     over: bool = False
 
@@ -175,7 +176,8 @@ def _start(job: Job, worker: Worker) -> None:
     if worker.cores is not None:  # before it counts them
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(worker.child.pid, worker.cores)
-    worker.heard, worker.moved, worker.current = False, False, None
+    worker.heard = worker.moved = worker.failed = False
+    worker.current = None
     threading.Thread(target=_read, args=(worker, worker.child, job.events), daemon=True).start()
 
 
@@ -209,6 +211,7 @@ def _noted(job: Job, worker: Worker, event: Event) -> list[Event]:
         if event["status"] != "stopped":
             job.left.pop(str(name), None)
         if event["status"] == "failed":
+            worker.failed = True
             _keep_log(job, worker, str(name))
     return [event]
 
@@ -224,8 +227,8 @@ def _ended(job: Job, worker: Worker) -> list[Event]:
     elif status == STOPPED:
         out.append({"event": "again", "why": "the trainer saved and stopped, asked by somebody else: started again"})
         _start(job, worker)
-    elif not any(name in job.left for name in worker.given):
-        _start(job, worker)
+    elif not any(name in job.left for name in worker.given) or (worker.failed and status in (1, 2)):
+        _start(job, worker)  # strictly in order (train --in-order) a run that fails ends its process, which it told
     elif status == 2:
         worker.over, job.error = True, _last_line(worker) or "the trainer refused its arguments"
     else:
