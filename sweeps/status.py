@@ -11,6 +11,7 @@ from scaling.config import RunConfig, from_dict
 from scaling.models.counts import parameters
 from scaling.record import Record, Store
 from scaling.record import alive as process_alive
+from sweeps import reading
 from sweeps.budget import achieved
 from sweeps.compiled import longer
 from sweeps.corpus import SweepError
@@ -50,11 +51,15 @@ def status(
     known = {} if known is None else known
     entries, runs = planned(entries), []
     drawn = axes(entries)
+    read = {name for name, (stamp, _) in known.items() if stamp == stamps.get(name)}
+    found = reading.each(store.facts, [entry["run_id"] for entry in entries if entry["run_id"] not in read])
     for entry in entries:
         name = entry["run_id"]
-        stamp, row = known.get(name, (None, {}))
-        if stamp is None or stamp != stamps.get(name):
-            row = run_status(store, entry)
+        if name in read:
+            row = known[name][1]
+        else:
+            record = next(found)
+            row = run_status(store, entry, record or {})
             if row["state"] in ENDED and name in stamps:
                 known[name] = (stamps[name], row)
         row["x"], row["by"] = place(entry, drawn)  # of what is swept now, however long a run has ended
@@ -82,15 +87,14 @@ def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def run_status(store: Store, entry: dict[str, Any]) -> dict[str, Any]:
-    """One run of a sweep, from its record alone; its config and its curve are looked at only while it grows."""
+def run_status(store: Store, entry: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+    """One run of a sweep, from its record as found; its config and its curve are looked at only while it grows."""
     row: dict[str, Any] = {"run_id": entry["run_id"], "state": "waiting", "N": entry["N"], "D": entry["D"]}
     row["C"], row["flops_planned"] = entry["C"], entry["C"] - until(entry, entry["from"])
     config = entry["config"]
     row |= {"width": config["model"]["width"], "layers": config["model"]["layers"], "steps": config["steps"]}
     if entry.get("budget") is not None:
         row["budget"] = entry["budget"]
-    found = store.facts(row["run_id"]) or {}
     about, final = found.get("about", {}), found.get("final", {})
     row["state"] = found.get("status", "waiting")
     if row["state"] in ("running", "stopped"):
