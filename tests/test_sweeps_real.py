@@ -112,7 +112,8 @@ def test_killed_and_interrupted_it_ends_with_the_same_numbers(store: Store, tmp_
         raise AssertionError("no run was seen running")
 
     first = begin()
-    os.kill(trainer(first), signal.SIGTERM)  # a preemption: saved, and gone on with at the next launch
+    trainer(first)
+    first.send_signal(signal.SIGTERM)  # a preemption: saved, and gone on with at the next launch
     _, said = first.communicate(timeout=120)
     assert first.returncode == 75, said
     second = begin()
