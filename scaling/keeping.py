@@ -55,6 +55,18 @@ def restore(run: Run) -> dict[str, Any]:
     return facts
 
 
+def counted(about: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """A record's facts with those of its start.
+
+    A checkpoint of the run's own shows steps that were computed, though its process was killed before it said so.
+    """
+    known, start = {**about, **facts}, facts.get("started_from", {"shared": True})
+    if not start["shared"]:
+        steps = max(known.get("steps_computed", 0), start["step"] - known.get("shared_steps", 0))
+        known |= {"steps_computed": steps, "spent_before": {**known.get("spent_before", {}), "steps_computed": steps}}
+    return known
+
+
 def candidates(run: Run) -> list[tuple[int, str]]:
     """Steps and paths of the checkpoints that the run may start from, newest first; what is half written goes."""
     shared = run.store.checkpoints

@@ -103,7 +103,7 @@ def begin(pack: Pack, place: int, config: RunConfig) -> None:
         run = Run(config, store, pack.placement, pack.compiled, tokens, pack.say, pack.stop, windows, followed)
         run.lease, run.begun, run.share = lease, pack.begun, pack.compiled.mesh.size / pack.compiled.runs
         known |= {**pack.facts, **keeping.restore(run)}
-        run.record = dataclasses.replace(record, about={**record.about, **known})
+        run.record = dataclasses.replace(record, about=keeping.counted(record.about, known))
         store.write(run.record)
         run.logs = logs.opened(store, config, pack.placement, run.rows, record.sweep)
         pack.say({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first})

@@ -18,7 +18,7 @@ from scaling import blocks, distributed, logs, measured, shard
 from scaling.config import Placement, RunConfig, ScheduleConfig, run_id
 from scaling.data import examples, tokens
 from scaling.evaluate.asked import Asked
-from scaling.keeping import mine, report, restore, save, save_rolling, save_trunk, seen, spent, unwritten
+from scaling.keeping import counted, mine, report, restore, save, save_rolling, save_trunk, seen, spent, unwritten
 from scaling.lease import Lost
 from scaling.program import Program, program
 from scaling.record import Record, Store
@@ -60,7 +60,7 @@ def train(
         record = taken(config, store, earlier, sweep)
         try:
             run, facts = begin(config, store, placement, say, stop)
-            run.record = record = dataclasses.replace(record, about={**record.about, **facts})
+            run.record = record = dataclasses.replace(record, about=counted(record.about, facts))
             run.begun, run.lease, run.exam = begun, lease, exam
             store.write(record)
             run.logs = logs.opened(store, config, placement, run.rows, record.sweep)

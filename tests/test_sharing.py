@@ -94,3 +94,14 @@ def test_a_sweeps_run_that_is_gone_on_with_by_hand_stays_in_its_sweep(store: Sto
     asked = iter([False, True])
     stopped = train(tiny, store, ALONE, sweep="mine", say=lambda event: None, stop=lambda: next(asked))
     assert stopped.status == "stopped" and go(tiny, store).sweep == "mine"
+
+
+def test_steps_of_a_checkpoint_are_counted_though_its_process_was_killed_before_the_record_said_so(
+    store: Store, tiny: RunConfig
+) -> None:
+    record = go(tiny, store, stop_after=9)
+    known = {name: fact for name, fact in record.about.items() if name not in ("steps_computed", "seconds")}
+    store.write(dataclasses.replace(record, status="running", about=known))
+    (store.run_dir(record.run_id) / "curve.jsonl").unlink()
+    about = go(tiny, store).about
+    assert about["started_from"]["step"] == 9 and about["steps_computed"] == tiny.steps
