@@ -297,8 +297,9 @@ class Store(Here):
         about = record.about
         known: dict[str, float] = {name: about[name] for name in ("steps_computed", "seconds") if name in about}
         under_way = record.status == "running" and {"started_from", "compile_seconds"} & set(about)
-        row, written = self.last_row(record.run_id), self.last_written(record.run_id)
-        if not under_way or row is None or written is None:
+        row = self.last_row(record.run_id) if under_way else None
+        written = self.last_written(record.run_id) if row else None
+        if row is None or written is None:
             return known
         before, pack = about.get("spent_before", {}), about.get("pack", {"devices": 1, "places": 1})
         steps = row["step"] - about.get("started_from", {}).get("step", 0)
