@@ -168,7 +168,8 @@ def launch(
                     for event in chosen.poll(job):
                         of.note(event)
                         tell(display, event)
-                    if not capped and caps.over(before[0] + of.done + of.lost, hours.seconds()) and not job.over:
+                    took = 0.0 if caps.seconds is None else hours.seconds()  # a look at every record
+                    if not capped and caps.over(before[0] + of.done + of.lost, took) and not job.over:
                         capped = True
                         chosen.cancel(job)
                     if signals.count > signals.answered and not job.over:
