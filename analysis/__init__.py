@@ -11,18 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis import laws
-    from analysis.fitting import Fit, FitError, fit
-    from analysis.points import DataError, Points, load
+    from analysis.errors import DataError, FitError
+    from analysis.fitted import Fit
+    from analysis.fitting import fit
+    from analysis.points import Points, load
 
 __all__ = ["DataError", "Fit", "FitError", "Points", "fit", "laws", "load"]
 
-_HOMES = {"fit": "fitting", "Fit": "fitting", "FitError": "fitting", "load": "points", "Points": "points"}
-_HOMES |= {"DataError": "points"}
+_HOMES = {
+    "fit": "analysis.fitting",
+    "Fit": "analysis.fitted",
+    "FitError": "analysis.errors",
+    "load": "analysis.points",
+    "Points": "analysis.points",
+    "DataError": "analysis.errors",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name == "laws":
         return importlib.import_module("analysis.laws")
     if name in _HOMES:
-        return getattr(importlib.import_module(f"analysis.{_HOMES[name]}"), name)
+        return getattr(importlib.import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'analysis' has no attribute {name!r}")

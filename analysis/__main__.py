@@ -73,8 +73,8 @@ def fetch(given: argparse.Namespace) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Runs a command; exit status 0 done, 1 could not fit, 2 bad input."""
     given = parser().parse_args(arguments)
-    from analysis.where import DataError
-    from scaling.record import StoreError
+    from analysis.errors import DataError
+    from scaling.files import StoreError
 
     try:
         fetch(given)
@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         return options.say(f"{error.filename or 'output'}: {error.strerror}", options.BAD)
     except RuntimeError as error:
-        from analysis.solve import FitError
+        from analysis.errors import FitError
 
         if not isinstance(error, FitError):
             raise

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from analysis import items, sources
+from analysis.errors import DataError
 from analysis.metrics import METRICS, wilson
-from analysis.where import DataError
 
 AXES = ("C", "N", "D", "L")
 SCORES = {"exact": "exact", "choice": "accuracy"}  # by kind of task, unless another is chosen

@@ -19,11 +19,11 @@ from scipy.special import expit
 
 from analysis import doubt, laws, twostep
 from analysis.emergence import Finding
-from analysis.fitting import Fit, FitError
+from analysis.errors import DataError, FitError
+from analysis.fitted import Fit
 from analysis.fitting import fit as fit_law
 from analysis.laws.law import Array, Law
 from analysis.points import Points
-from analysis.where import DataError
 
 SUMS = {"C": "power-c", "N": "power-n", "D": "power-d"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape as text
 from typing import TYPE_CHECKING
 
-from analysis import items, prose
+from analysis import format, items
 from analysis.emergence import Finding, Study, unplaced
 from analysis.tables import table
 from analysis.verdict import CANNOT, SMOOTH
@@ -56,11 +56,11 @@ def section(source: Source, pictures: dict[str, str]) -> str:
 
 def _row(one: Finding, study: Study) -> tuple[str, ...]:
     score, verdict, change = one.score, one.verdict, ""
-    moved = prose.MISSING if score is None else f"{score.mean[0]:.3g} to {score.mean[-1]:.3g}"
+    moved = format.MISSING if score is None else f"{score.mean[0]:.3g} to {score.mean[-1]:.3g}"
     if verdict.score is not None and verdict.verdict not in (SMOOTH, CANNOT):
         ends = sorted(unplaced(x, study.axis) for x in verdict.score.interval)
-        change = prose.estimate(unplaced(verdict.score.change, study.axis), (ends[0], ends[1]), prose.flops)
-    return (one.task.name, verdict.verdict, moved, f"{one.task.chance:.3g}", change, prose.sentence(verdict.why))
+        change = format.estimate(unplaced(verdict.score.change, study.axis), (ends[0], ends[1]), format.flops)
+    return (one.task.name, verdict.verdict, moved, f"{one.task.chance:.3g}", change, format.sentence(verdict.why))
 
 
 def _counted(study: Study) -> str:

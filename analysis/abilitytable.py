@@ -14,8 +14,8 @@ import pandas as pd
 from analysis import files
 from analysis.abilities import AXES, Measure, Task
 from analysis.cells import listed, parse
+from analysis.errors import DataError
 from analysis.metrics import wilson
-from analysis.where import DataError
 
 NAMES = {  # other names of columns
     "task": ("task", "benchmark", "dataset"),

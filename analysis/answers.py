@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.where import DataError
+from analysis.errors import DataError
 from scaling.record import Record, Store
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis import doubt, isoflop
-from analysis.fitting import Fit, Optimum
+from analysis.errors import FitError
+from analysis.fitted import Fit, Optimum
 from analysis.points import Curve, Points
-from analysis.solve import FitError
 
 GRID = 200  # values of C at which the envelope of the curves is read (Hoffmann 2022, section 3.1, has 1500)
 WARM = 0.1  # share of a run that is left out of the envelope: warm-up

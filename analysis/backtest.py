@@ -15,12 +15,11 @@ from typing import Any
 import numpy as np
 
 from analysis import forecast, laws
+from analysis.errors import DataError, FitError
 from analysis.fitting import fit
 from analysis.laws.law import Law
 from analysis.points import Points, load
 from analysis.scores import Backtest, Result, judge
-from analysis.solve import FitError
-from analysis.where import DataError
 
 __all__ = ["Backtest", "backtest"]
 

@@ -26,9 +26,12 @@ from scipy.optimize import minimize
 from scipy.special import huber, logsumexp
 
 from analysis import doubt, laws
-from analysis.fitting import fit, search
+from analysis.fitting import fit
+from analysis.laws.loss import chinchilla
+from analysis.objective import OBJECTIVES
 from analysis.points import Points
-from analysis.solve import OBJECTIVES, Problem
+from analysis.problem import Problem
+from analysis.search import search
 
 # Besiroglu 2024, table 1, and the shape of the sweep there: 240 runs of Hoffmann 2022, figure 4.
 PUBLISHED = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
@@ -52,7 +55,7 @@ def synthetic(seed: int = 0) -> Points:
     a, _, ln_g = laws.chinchilla_optimum(PUBLISHED, 6.0)
     N = np.exp(ln_g + rng.uniform(-2, 2, RUNS)) * (C / 6) ** a
     D = C / (6 * N)
-    L = laws.chinchilla(N, D, **PUBLISHED) * np.exp(NOISE * rng.normal(size=RUNS))
+    L = chinchilla.chinchilla(N, D, **PUBLISHED) * np.exp(NOISE * rng.normal(size=RUNS))
     return Points(N, D, C, L, [f"run {i}" for i in range(RUNS)], source=f"{RUNS} synthetic runs")
 
 

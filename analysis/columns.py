@@ -13,8 +13,8 @@ import numpy as np
 
 from analysis import units
 from analysis.cells import Table, listed, parse
+from analysis.errors import DataError
 from analysis.laws.law import Law
-from analysis.where import DataError
 
 COMMON = {
     "N": "n params parameters n_params num_params param_count parameter_count total_params params_total n_parameters "

@@ -15,7 +15,7 @@ import numpy as np
 from analysis import files
 from analysis import where as language
 from analysis.cells import Table, listed, parse, shown
-from analysis.where import DataError
+from analysis.errors import DataError
 
 EMPTY = ("", "nan", "na", "n/a", "null", "none", "-")
 ROUNDS = 1000  # of filling in; the code of Ruan 2024 has as many

@@ -16,9 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis import doubt, isoflop, prose
-from analysis.fitting import Fit, FitError, fit
-from analysis.points import DataError, Points, load
+from analysis import doubt, format, isoflop
+from analysis.errors import DataError, FitError
+from analysis.fitted import Fit
+from analysis.fitting import fit
+from analysis.points import Points, load
 from analysis.sources import FLOPS, PARAMS
 
 LAWS = ("chinchilla-2", "chinchilla")
@@ -284,6 +286,6 @@ def rows(found: list[Counting], of: Collection[str] = tuple(HEADS)) -> list[tupl
     out: list[tuple[str, ...]] = [("N counts", "C counts", "s", *(HEADS[name] for name in names))]
     for one in found:
         known = [one.exponents[name] for name in names]
-        cells = [prose.MISSING if e.why else prose.estimate(e.value, e.interval) for e in known]
+        cells = [format.MISSING if e.why else format.estimate(e.value, e.interval) for e in known]
         out.append((one.N, one.C, f"{one.s:.3f}", *cells))
     return out

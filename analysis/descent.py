@@ -19,7 +19,7 @@ import numpy as np
 
 from analysis import answers
 from analysis.answers import Answered
-from analysis.where import DataError
+from analysis.errors import DataError
 from scaling.record import Record
 
 LEAST_POINTS, LEAST_SEEDS = 4, 3

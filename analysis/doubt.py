@@ -11,9 +11,11 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
-from analysis.columns import listed
+from analysis.cells import listed
+from analysis.errors import FitError
 from analysis.points import Points, duplicates
-from analysis.solve import FitError, Problem, hessian, minimise
+from analysis.problem import Problem
+from analysis.solve import hessian, minimise
 
 KINDS = ("auto", "residuals", "cases", "groups", "sizes", "parametric")
 INTERVALS = ("bootstrap", "profile")

@@ -14,11 +14,11 @@ import numpy as np
 
 from analysis import abilities, gather
 from analysis.abilities import AXES, Measure, Task
-from analysis.fitted import plain
+from analysis.errors import DataError
+from analysis.format import plain
 from analysis.metrics import METRICS, corrected, wilson
 from analysis.sharp import Series
 from analysis.verdict import ARTEFACT, BREAK, Verdict, judge
-from analysis.where import DataError
 
 TITLE = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss (nats a token)"}
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from analysis import laws
+from analysis.errors import FitError
 from analysis.points import Points
-from analysis.solve import FitError, Problem
+from analysis.problem import Problem
 
 
 def chosen(points: Points, form: laws.Law, law: str) -> tuple[Points, tuple[str, ...]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from analysis import items
+from analysis.errors import DataError
 from analysis.metrics import wilson
-from analysis.where import DataError
 
 TASK = "extraction"
 

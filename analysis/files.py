@@ -20,7 +20,7 @@ import pandas as pd
 
 from analysis import exports
 from analysis.cells import COMMA, Table
-from analysis.where import DataError
+from analysis.errors import DataError
 
 KINDS = ".csv, .tsv, .txt, .parquet, .json or .jsonl (also .gz, .bz2, .xz), or the folder of a store"
 OPEN = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis import doubt, laws, leave, profile
+from analysis.errors import FitError
+from analysis.format import plain
 from analysis.points import Points
-from analysis.solve import FitError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -193,14 +194,3 @@ class Fit:
         out["source"] = {"name": self.points.source, "convention": self.points.convention}
         out["notes"] = [*self.points.notes, *self.notes]
         return plain(out)
-
-
-def plain(value: Any) -> Any:
-    """JSON's own types; a number that is not finite is null."""
-    if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    if isinstance(value, float):
-        return float(value) if np.isfinite(value) else None
-    return value

@@ -13,10 +13,13 @@ import numpy as np
 
 from analysis import doubt, laws, leave, noise, profile, regimes, valleys
 from analysis.enough import chosen, enough, falls, frontier
-from analysis.fitted import Fit, Optimum, plain
-from analysis.points import DataError, Points, load
+from analysis.errors import DataError, FitError
+from analysis.fitted import Fit, Optimum
+from analysis.format import plain
+from analysis.objective import OBJECTIVES, Objective, objective_of
+from analysis.points import Points, load
+from analysis.problem import Problem
 from analysis.search import search
-from analysis.solve import OBJECTIVES, FitError, Objective, Problem, objective_of
 
 __all__ = ["Fit", "FitError", "Optimum", "fit", "frontier", "plain", "search"]
 

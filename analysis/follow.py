@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from analysis.fitting import Fit, FitError
+from analysis.errors import FitError
+from analysis.fitted import Fit
 from analysis.surface import Array, Estimate, Surface, surface
 
 

@@ -15,12 +15,12 @@ from typing import Any
 
 import numpy as np
 
+from analysis.errors import FitError
 from analysis.laws.law import Law
 from analysis.objective import OBJECTIVES
 from analysis.points import Points
 from analysis.problem import Problem
 from analysis.search import search
-from analysis.solve import FitError
 
 ORIGINS = 3  # times at which a forecast is tried
 FOLDS = 5  # where what is held out does not lie ahead

@@ -16,7 +16,7 @@ from typing import Any
 
 from analysis import answers
 from analysis.answers import Answered
-from analysis.where import DataError
+from analysis.errors import DataError
 from scaling.record import Record
 
 LEARNED = 0.99

@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.where import DataError
-from scaling.record import Record, Store, StoreError, write_atomic
+from analysis.errors import DataError
+from scaling.files import StoreError, write_atomic
+from scaling.record import Record, Store
 
 FILE = "index.parquet"
 LEAST = 500  # runs of a store worth an index: fewer are read in a tenth of a second

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import doubt, minima
+from analysis.errors import FitError
 from analysis.points import Points
-from analysis.solve import FitError
 
 WEIGHTINGS = ("noise", "equal")
 MINIMA = ("parabola", "akima")

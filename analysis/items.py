@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.where import DataError
+from analysis.errors import DataError
 
 NAME = re.compile(r"(?P<task>.+?)(?:@(?P<shots>\d+))?\.(?P<step>\d+)\.parquet")
 NEEDED = ("task", "metric_kind")

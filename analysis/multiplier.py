@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from analysis import doubt
+from analysis.errors import DataError, FitError
 from analysis.isoflop import group as by_budget
-from analysis.points import DataError, Points, load
-from analysis.solve import FitError
+from analysis.points import Points, load
 
 LARGEST = 32.0  # multiplier that is looked for, and 1 / this
 SHIFTS = 801

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from analysis import design, laws
+from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.objective import objective_of
 from analysis.problem import Problem
-from analysis.solve import FitError
-from analysis.where import DataError
 
 DRAWS = 48  # of the fit's bootstrap that the design is made for
 STEP = 1.5  # between the sizes tried, where none are given

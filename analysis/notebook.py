@@ -5,12 +5,12 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from analysis import prose
+from analysis import format
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
 
 Row = tuple[str, str, str, str]
 
@@ -29,25 +29,25 @@ def rows(fit: Fit) -> list[Row]:
 def _row(name: str, value: float, spread: tuple[float, float], unit: str, fit: Fit) -> Row:
     held = fit.held.get(name)
     if held is None:
-        return name, f"{value:.5g}", prose.between(spread, lambda end: f"{end:.4g}"), unit
+        return name, f"{value:.5g}", format.between(spread, lambda end: f"{end:.4g}"), unit
     return name, f"{value:.5g}", f"as {held}" if isinstance(held, str) else "held", unit
 
 
 def heading(fit: Fit) -> str:
     """Law and source of the points; then its form and where it comes from."""
     said = f"{fit.law}, {len(fit.points)} points of {fit.points.source}"
-    return said if fit.form is None else f"{said}\n{prose.form(fit.form)}"
+    return said if fit.form is None else f"{said}\n{format.form(fit.form)}"
 
 
 def footing(fit: Fit) -> list[str]:
     """Optimum, objective and verdict, a line each."""
     said = []
     if fit.optimum is not None:
-        said = [prose.budget(fit.optimum.at(times * fit.optimum.largest), times) for times in fit.extrapolate]
+        said = [format.budget(fit.optimum.at(times * fit.optimum.largest), times) for times in fit.extrapolate]
     first, *rest = fit.verdict
     return [
         *said,
-        f"objective: {_objective(fit.objective)}; {prose.starts(fit)}",
+        f"objective: {_objective(fit.objective)}; {format.starts(fit)}",
         f"verdict: {first}",
         *(f"         {one}" for one in rest),
     ]
@@ -63,7 +63,7 @@ def _objective(of: dict[str, Any]) -> str:
 
 def text(fit: Fit) -> str:
     """Plain text, a line a parameter."""
-    lines = [f"  {line}" for line in prose.aligned(rows(fit)).split("\n")]
+    lines = [f"  {line}" for line in format.aligned(rows(fit)).split("\n")]
     return "\n".join([heading(fit), *lines, *footing(fit)])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.where import DataError
+from analysis.errors import DataError
 
 LINKS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any], Callable[[Any], Any]]] = {
     # the link, its inverse, and the link's derivative, all of the output

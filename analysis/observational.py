@@ -18,11 +18,12 @@ from scipy.special import expit, logit
 
 from analysis import doubt
 from analysis.components import Components, Models, fill, principal, read
-from analysis.fitting import Fit, FitError, plain
+from analysis.errors import DataError, FitError
+from analysis.fitted import Fit
 from analysis.fitting import fit as fit_law
+from analysis.format import plain
 from analysis.laws.law import Array, Law
 from analysis.points import Points
-from analysis.where import DataError
 
 FLOOR = 0.2  # the highest chance level, 1 − h (Ruan 2024, section 3.3)
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from html import escape as text
 from typing import TYPE_CHECKING, Any
 
-from analysis import prose
-from analysis.prose import MISSING
+from analysis import format
+from analysis.format import MISSING
 from analysis.tables import table
 
 if TYPE_CHECKING:
     from analysis.conventions import Counting
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
     from analysis.report import Findings
 
 TIMES = (1.0, 10.0, 100.0)  # of the largest budget
@@ -21,7 +21,7 @@ SERVED = 1.0  # tokens served for each token trained on, where inference counts
 
 def follows(found: Findings) -> str:
     """Optima of the parametric law, with and without inference, and what other sizes cost."""
-    from analysis.fitting import FitError
+    from analysis.errors import FitError
 
     law = found.fits.get("chinchilla")
     if law is None:
@@ -29,7 +29,7 @@ def follows(found: Findings) -> str:
     try:
         return "\n".join([_optima(law), _off(law)])
     except FitError as error:
-        return f'<p class="warn">{text(prose.sentence(str(error)))}</p>'
+        return f'<p class="warn">{text(format.sentence(str(error)))}</p>'
 
 
 def _optima(law: Fit) -> str:
@@ -41,8 +41,8 @@ def _optima(law: Fit) -> str:
     for times, C, one in zip(TIMES, budgets, plain, strict=True):
         served = SERVED * one["D"]
         (other,) = frontier(law, C, inference_tokens=served).to_json()
-        rows.append((f"{times:g}×: {prose.flops(C)}", MISSING, *_cells(one)))
-        rows.append(("", prose.count(served), *_cells(other)))
+        rows.append((f"{times:g}×: {format.flops(C)}", MISSING, *_cells(one)))
+        rows.append(("", format.count(served), *_cells(other)))
     head = ("FLOPs", "served", "N* (parameters)", "D* (tokens)", "tokens a parameter", "loss (nats/token)")
     said = (
         f"The best training by approach 3, with {law.level:.0%} intervals; and the best where the same FLOPs must also "
@@ -52,8 +52,8 @@ def _optima(law: Fit) -> str:
 
 
 def _cells(one: dict[str, Any]) -> tuple[str, ...]:
-    sizes = [prose.estimate_of(one, letter, prose.count) for letter in "ND"]
-    return (*sizes, prose.estimate_of(one, "tokens_per_parameter", prose.three), prose.estimate_of(one, "L"))
+    sizes = [format.estimate_of(one, letter, format.count) for letter in "ND"]
+    return (*sizes, format.estimate_of(one, "tokens_per_parameter", format.three), format.estimate_of(one, "L"))
 
 
 def _off(law: Fit) -> str:
@@ -63,8 +63,8 @@ def _off(law: Fit) -> str:
     rows = []
     for off in off_optimum(law, C, FACTORS):
         (one,) = off.to_json()
-        more = prose.estimate_of(one, "more_compute", prose.share)
-        rows.append((f"{off.factor:g} N*", prose.count(one["N"]), more, prose.estimate_of(one, "more_loss")))
+        more = format.estimate_of(one, "more_compute", format.share)
+        rows.append((f"{off.factor:g} N*", format.count(one["N"]), more, format.estimate_of(one, "more_loss")))
     said = f"What it costs to train another size at {TIMES[1]:g}× the largest budget."
     head = ("size", "parameters", "more compute for the same loss", "more loss for the same compute (nats/token)")
     return table(head, rows, "wnww", said)
@@ -73,13 +73,12 @@ def _off(law: Fit) -> str:
 def counted(found: Findings) -> str:
     """The exponents under each counting, and why they differ."""
     from analysis.conventions import explained, rows
-    from analysis.fitting import FitError
-    from analysis.points import DataError
+    from analysis.errors import DataError, FitError
 
     try:
         countings = found.source.countings()
     except (DataError, FitError) as error:
-        return f'<p class="warn">Not counted otherwise: {text(prose.sentence(str(error)))}</p>'
+        return f'<p class="warn">Not counted otherwise: {text(format.sentence(str(error)))}</p>'
     head, *body = rows(countings, ("a chinchilla-2", "a chinchilla", "a kaplan"))
     said = "".join(f"<p>{text(line)}</p>" for line in explained(countings))
     shown = table(head, body, "wwnwww", "The same runs, counted each way.")
@@ -95,7 +94,7 @@ def _kaplan(countings: list[Counting]) -> list[tuple[str, str, str]]:
     for one in countings:
         for name, of in (("alpha_N", f"N {one.N}"), ("alpha_C", f"C {one.C}"), ("alpha_D", "D")):
             e = one.exponents[name]
-            said = f"none: {e.why}" if e.why else prose.estimate(e.value, e.interval)
+            said = f"none: {e.why}" if e.why else format.estimate(e.value, e.interval)
             found.setdefault((name, of), said)
     return sorted((name, of, said) for (name, of), said in found.items())
 
@@ -110,7 +109,7 @@ def left_out(law: Fit) -> str:
         for one in law.left_out
     ]
     rows.append(("nothing", str(len(law.points)), *(f"{law.params[name]:.4g}" for name in names), ""))
-    head = ("without", "runs left", *(prose.SYMBOLS.get(name, name) for name in names), "p")
+    head = ("without", "runs left", *(format.SYMBOLS.get(name, name) for name in names), "p")
     said = (
         "The parametric law fitted without each part of the runs. p: how often chance alone would put a part as far "
         "off the law of the others."

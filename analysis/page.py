@@ -1,4 +1,4 @@
-"""The sections of the report as HTML: what is said, in which order. Words come from analysis/prose.py."""
+"""The sections of the report as HTML: what is said, in which order. Words come from analysis/format.py."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import abilitypage, outlook, prose, runs
-from analysis.prose import MISSING
+from analysis import abilitypage, format, outlook, runs
+from analysis.format import MISSING
 from analysis.tables import table
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
     from analysis.report import Findings
 
 
@@ -51,12 +51,12 @@ def _top(found: Findings) -> str:
         said = "No run is done yet, so there is nothing to fit. What is known of the runs follows."
     else:
         spans = [
-            f"{word} {prose.count(v.min())} to {prose.count(v.max())}"
+            f"{word} {format.count(v.min())} to {format.count(v.max())}"
             for word, v in (("parameters", points.N), ("tokens", points.D))
             if np.isfinite(v).all()
         ]
         if np.isfinite(points.C).all():
-            spans.append(f"compute {prose.flops(points.C.min())} to {prose.flops(points.C.max())} FLOPs")
+            spans.append(f"compute {format.flops(points.C.min())} to {format.flops(points.C.max())} FLOPs")
         said = f"{len(points)} runs; {'; '.join(spans)}. Losses are in nats a token."
     return f'<h1>{text(title(found.source))}</h1>\n<p class="lead">{text(said)}</p>'
 
@@ -68,14 +68,14 @@ def _short(found: Findings) -> str:
         low, high = law.intervals["E"]
         lines.append(
             f"The law is {_formula(law)}. The part of the loss that no model and no data take away is "
-            f"E = {text(prose.estimate(law.params['E'], (low, high)))} nats a token."
+            f"E = {text(format.estimate(law.params['E'], (low, high)))} nats a token."
         )
     best = next((found.fits[n] for n in ("chinchilla", "chinchilla-2", "chinchilla-1") if _optimal(found, n)), None)
     if best is not None:
-        lines.append(text(prose.allocation(best)))
+        lines.append(text(format.allocation(best)))
         lines += [text(f) for f in _forecasts(best)]
-    doubted = [prose.NAMES[n] for n, fit in found.approaches.items() if prose.doubtful(fit)]
-    doubted += [f"{prose.NAMES[n]} (no fit)" for n in prose.NAMES if n in found.failed]
+    doubted = [format.NAMES[n] for n, fit in found.approaches.items() if format.doubtful(fit)]
+    doubted += [f"{format.NAMES[n]} (no fit)" for n in format.NAMES if n in found.failed]
     if doubted:
         lines.append(f'<span class="warn">To be doubted: {text(", ".join(doubted))}.</span> The reasons are below.')
     elif found.approaches:
@@ -95,12 +95,12 @@ def _at(fit: Fit) -> list[dict[str, Any]]:
 
 
 def _forecasts(fit: Fit) -> list[str]:
-    return [prose.forecast(at, times, fit.level) for at, times in zip(_at(fit), (10, 100), strict=False)]
+    return [format.forecast(at, times, fit.level) for at, times in zip(_at(fit), (10, 100), strict=False)]
 
 
 def _formula(fit: Fit) -> str:
     """The law with its numbers, in HTML."""
-    p = {name: prose.number(value, fit.intervals.get(name)) for name, value in fit.params.items()}
+    p = {name: format.number(value, fit.intervals.get(name)) for name, value in fit.params.items()}
     return (
         f"<i>L</i>(<i>N</i>, <i>D</i>) = {p['E']} + {p['A']} / <i>N</i><sup>{p['alpha']}</sup> + "
         f"{p['B']} / <i>D</i><sup>{p['beta']}</sup>"
@@ -112,8 +112,8 @@ def _law(found: Findings) -> str:
     if fit is None:
         return _unfitted("The parametric law (approach 3)", found.failed.get("chinchilla", "not tried"))
     rows = [
-        (prose.SYMBOLS.get(name, name), prose.number(value, fit.intervals.get(name)),
-         prose.between(fit.intervals.get(name)), MEANING.get(name, ""))
+        (format.SYMBOLS.get(name, name), format.number(value, fit.intervals.get(name)),
+         format.between(fit.intervals.get(name)), MEANING.get(name, ""))
         for name, value in fit.params.items()
     ]  # fmt: skip
     return "\n".join(
@@ -121,7 +121,7 @@ def _law(found: Findings) -> str:
             f'<p class="law">{_formula(fit)}</p>',
             table(("", "value", f"{fit.level:.0%} interval", "what it is"), rows, "tnnt"),
             f"<p>Fitted to {len(fit.points)} runs (Hoffmann 2022, approach 3). "
-            f"Objective: {text(prose.objective(fit))}. {text(prose.starts(fit).capitalize())}. {_verdict(fit)}</p>",
+            f"Objective: {text(format.objective(fit))}. {text(format.starts(fit).capitalize())}. {_verdict(fit)}</p>",
             _floor(found.source, fit),
         ]
     )
@@ -149,7 +149,7 @@ def _floor(source: Source, fit: Fit) -> str:
 
 
 def _verdict(fit: Fit) -> str:
-    return f"<span{' class=warn' if prose.doubtful(fit) else ''}>{text(prose.verdict(fit))}</span>"
+    return f"<span{' class=warn' if format.doubtful(fit) else ''}>{text(format.verdict(fit))}</span>"
 
 
 def _unfitted(what: str, why: str) -> str:
@@ -163,18 +163,18 @@ def _optimum(found: Findings) -> str:
         "C<sup>a</sup>, D* as C<sup>b</sup>.</p>"
     ]
     rows, later = [], []
-    for name in prose.LONG_NAMES:
+    for name in format.LONG_NAMES:
         fit = fits.get(name)
-        label = prose.LONG_NAMES[name]
+        label = format.LONG_NAMES[name]
         if fit is None or fit.optimum is None:
             rows.append((label, "no fit", "no fit", found.failed.get(name, "")))
             continue
         of = fit.optimum
-        a, b = (prose.estimate(v, of.intervals[k]) for k, v in (("a", of.a), ("b", of.b)))
-        rows.append((label, a, b, "doubtful" if prose.doubtful(fit) else "converged"))
+        a, b = (format.estimate(v, of.intervals[k]) for k, v in (("a", of.a), ("b", of.b)))
+        rows.append((label, a, b, "doubtful" if format.doubtful(fit) else "converged"))
         for at, times in zip(_at(fit), (10, 100), strict=False):
             later.append(
-                (f"{times}×: {prose.flops(at['C'])} FLOPs", prose.NAMES[name].removeprefix("Approach "), *_cells(at))
+                (f"{times}×: {format.flops(at['C'])} FLOPs", format.NAMES[name].removeprefix("Approach "), *_cells(at))
             )
     out.append(table(("approach", "a", "b", ""), rows, "twwt"))
     if later:
@@ -182,7 +182,7 @@ def _optimum(found: Findings) -> str:
         head = ("compute", "approach", "N* (parameters)", "D* (tokens)", "tokens a parameter", "loss (nats/token)")
         out.append(table(head, sorted(later, key=lambda r: len(r[0].split("×")[0])), "wtwwnw",
                          f"At 10× and 100× the largest budget, with {level:.0%} intervals."))  # fmt: skip
-    apart = prose.disagreement(fits)
+    apart = format.disagreement(fits)
     if apart:
         out.append(f"<p>{text(apart)}</p>")
     return "\n".join(out) + _budgets(found.source)
@@ -190,7 +190,7 @@ def _optimum(found: Findings) -> str:
 
 def _budgets(source: Source) -> str:
     """Approach 2's minimum at each budget."""
-    from analysis.fitting import FitError
+    from analysis.errors import FitError
 
     try:
         parabolas = source.isoflop().budgets
@@ -201,36 +201,36 @@ def _budgets(source: Source) -> str:
         where = "has no minimum" if one.concave else "inside its runs" if one.inside else "beyond its runs: left out"
         best = ("none", "none")
         if one.N_opt is not None and one.L_opt is not None and one.inside:
-            best = (prose.estimate(one.N_opt, one.interval, prose.count), f"{one.L_opt:.4f}")
-        rows.append((prose.flops(one.budget), str(one.count), *best, where))
+            best = (format.estimate(one.N_opt, one.interval, format.count), f"{one.L_opt:.4f}")
+        rows.append((format.flops(one.budget), str(one.count), *best, where))
     head = ("budget (FLOPs)", "runs", "N* (parameters)", "loss there", "the minimum is")
     return "\n" + table(head, rows, "wnwnt", "Approach 2, budget by budget.")
 
 
 def _cells(at: dict[str, Any]) -> tuple[str, ...]:
     intervals = at["intervals"]
-    loss = prose.estimate(at["L"], intervals["L"]) if at.get("L") is not None and "L" in intervals else MISSING
-    sizes = (prose.estimate(at[k], intervals[k], prose.count) for k in "ND")
+    loss = format.estimate(at["L"], intervals["L"]) if at.get("L") is not None and "L" in intervals else MISSING
+    sizes = (format.estimate(at[k], intervals[k], format.count) for k in "ND")
     return (*sizes, f"{at['D'] / at['N']:.3g}", loss)
 
 
 def _doubts(found: Findings) -> str:
     points, said = found.source.points, []
-    for name, label in prose.NAMES.items():
+    for name, label in format.NAMES.items():
         if name in found.failed:
-            said.append(f"<b>{label}</b> could not be fitted: {text(prose.sentence(found.failed[name]))}")
-        elif name in found.fits and prose.doubtful(found.fits[name]):
-            said.append(f"<b>{label}.</b> {text(prose.verdict(found.fits[name]))}")
+            said.append(f"<b>{label}</b> could not be fitted: {text(format.sentence(found.failed[name]))}")
+        elif name in found.fits and format.doubtful(found.fits[name]):
+            said.append(f"<b>{label}.</b> {text(format.verdict(found.fits[name]))}")
     if len(points):
         if np.isfinite(points.C).all():
-            said.append(text(prose.extrapolation(points)))
+            said.append(text(format.extrapolation(points)))
         if "chinchilla-2" in found.fits:
-            said.append(text(prose.parabolas(found.source.isoflop())))
+            said.append(text(format.parabolas(found.source.isoflop())))
         said.append(
             f"Counting: {text(points.convention)}. The exponents depend on what is counted, most of all where models "
             "are small (Porian 2024)."
         )
-    said += [text(prose.sentence(note)) for note in points.notes]
+    said += [text(format.sentence(note)) for note in points.notes]
     law = found.fits.get("chinchilla")
     listed = "<ul>\n" + "\n".join(f"<li>{s}</li>" for s in said) + "\n</ul>"
     return listed + (outlook.left_out(law) if law is not None else "")
@@ -244,9 +244,9 @@ def _single(found: Findings) -> str:
             rows.append((name, MISSING, f"no fit: {found.failed.get(name, 'not tried')}", ""))
             continue
         values = ", ".join(
-            f"{prose.SYMBOLS.get(k, k)} = {prose.estimate(v, fit.intervals.get(k))}" for k, v in fit.params.items()
+            f"{format.SYMBOLS.get(k, k)} = {format.estimate(v, fit.intervals.get(k))}" for k, v in fit.params.items()
         )
-        rows.append((name, str(len(fit.points)), values, prose.verdict(fit) if prose.doubtful(fit) else "nothing"))
+        rows.append((name, str(len(fit.points)), values, format.verdict(fit) if format.doubtful(fit) else "nothing"))
     return (
         "<p>Laws in one quantity, fitted to the frontier: the runs that none with less of it beats. kaplan-x is "
         "(X<sub>c</sub>/X)<sup>α</sup> (Kaplan 2020); power-x adds an irreducible loss E.</p>\n"

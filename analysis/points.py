@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from analysis.errors import DataError
 from analysis.laws.law import Law
-from analysis.where import DataError
 
 __all__ = ["Curve", "DataError", "Points", "load"]
 

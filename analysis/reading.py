@@ -16,9 +16,9 @@ from analysis import exports, units
 from analysis import where as language
 from analysis.cells import Table, count, listed, parse, shown, words
 from analysis.columns import Choice
+from analysis.errors import DataError
 from analysis.laws.law import Law
 from analysis.points import Points, duplicates
-from analysis.where import DataError
 
 NOT_COUNTS = ("L", "weight", "lr")
 SAMPLE = 8  # names that a note lists

@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import abilitypage, figures, prose
-from analysis.points import DataError
-from scaling.record import write_atomic
+from analysis import abilitypage, figures, format
+from analysis.errors import DataError
+from scaling.files import write_atomic
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
 
 APPROACHES = ("chinchilla-1", "chinchilla-2", "chinchilla")
 LAWS = (
@@ -88,7 +88,7 @@ def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
 
 def _several(source: Source) -> bool:
     """Whether there is more than one way to count the runs."""
-    from analysis.fitting import FitError
+    from analysis.errors import FitError
 
     try:
         return len(source.countings()) > 1
@@ -98,7 +98,7 @@ def _several(source: Source) -> bool:
 
 def findings(source: Source) -> Findings:
     """Every law of the report fitted, or the reason why not."""
-    from analysis.fitting import FitError
+    from analysis.errors import FitError
 
     found = Findings(source)
     for law in _tracked(list(LAWS), "fits"):
@@ -119,7 +119,7 @@ def _tracked(names: list[str], what: str) -> Any:
 
 def picture(name: str, source: Source, folder: Path) -> str:
     """A figure as HTML, its PDF, PNG, data and origin in `folder`; a sentence where it cannot be drawn."""
-    from analysis.fitting import FitError
+    from analysis.errors import FitError
 
     heading = f'<h3 id="{name}">{TITLES[name]}</h3>'
     try:
@@ -127,7 +127,7 @@ def picture(name: str, source: Source, folder: Path) -> str:
     except (DataError, FitError) as error:
         for left in folder.glob(f"{name}.*"):  # of an earlier report: it would show what is no longer so
             left.unlink()
-        return f'{heading}\n<p class="warn">Not drawn: {html.escape(prose.sentence(str(error)))}</p>'
+        return f'{heading}\n<p class="warn">Not drawn: {html.escape(format.sentence(str(error)))}</p>'
     for kind in ("pdf", "png"):
         write_atomic(folder / f"{name}.{kind}", figures.render(wide, kind))
     figures.write_beside(wide, name, source, folder / f"{name}.pdf")

@@ -11,8 +11,8 @@ import pandas as pd
 from analysis import reading, sources
 from analysis.cells import Table, count
 from analysis.columns import Choice
+from analysis.errors import DataError
 from analysis.points import Curve, Points
-from analysis.where import DataError
 from scaling.record import Store
 
 USUAL = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "group": "sweep"}

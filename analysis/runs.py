@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import figures, prose
-from analysis.prose import MISSING
+from analysis import figures, format
+from analysis.format import MISSING
 from analysis.tables import table
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ def table_of(source: Source) -> str:
     if source.runs is None:
         points = source.points
         lines = [
-            (name, prose.count(N), prose.count(D), prose.flops(C), f"{L:.4f}")
+            (name, format.count(N), format.count(D), format.flops(C), f"{L:.4f}")
             for name, N, D, C, L in zip(points.names, points.N, points.D, points.C, points.L, strict=True)
         ]
         more = f"The first {MOST} of {len(lines)} rows." if len(lines) > MOST else ""
@@ -38,7 +38,7 @@ def _row(run: dict[Any, Any]) -> tuple[str, ...]:
     state = run["status"] if not isinstance(run["error"], str) else f"{run['status']}: {run['error']}"
     loss = MISSING if not np.isfinite(run["loss"]) else f"{run['loss']:.4f}"
     seconds = MISSING if not np.isfinite(run["seconds"]) else f"{run['seconds']:.0f}"
-    sizes = (prose.flops(run["budget"]), prose.count(run["N"]), prose.count(run["D"]), prose.flops(run["C"]))
+    sizes = (format.flops(run["budget"]), format.count(run["N"]), format.count(run["D"]), format.flops(run["C"]))
     return (run["run_id"][:12], state, *sizes, loss, seconds)
 
 
@@ -85,7 +85,7 @@ def _compute(source: Source) -> str:
     if not done:
         return "not recorded"
     total = float(sum(r.flops["total"] for r in done))
-    said = f"{prose.flops(total)} FLOPs in {len(done)} runs, every matrix product counted"
+    said = f"{format.flops(total)} FLOPs in {len(done)} runs, every matrix product counted"
     shared = [_shared_steps(r.about) for r in done]
     if None in shared:
         return said + "; what sharing prefixes saved of it is not recorded"
@@ -94,7 +94,7 @@ def _compute(source: Source) -> str:
     )
     saved = sum(r.flops["total"] * share for r, share in zip(done, shares, strict=True))
     if saved:
-        said += f"; {prose.flops(saved)} of them ({saved / total:.0%}) saved by starting from a shared prefix"
+        said += f"; {format.flops(saved)} of them ({saved / total:.0%}) saved by starting from a shared prefix"
     return said
 
 

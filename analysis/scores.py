@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from analysis import forecast
-from analysis.fitting import plain
-from analysis.solve import FitError
+from analysis.errors import FitError
+from analysis.format import plain
 
 COMBINED = "combined"
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from analysis import valleys
+from analysis.errors import FitError
+from analysis.problem import Problem
 from analysis.project import low_cells
-from analysis.solve import FitError, Problem, minimise, polish, vertex
+from analysis.solve import minimise, polish, vertex
 
 SAMPLE = 4000  # points that the starts are searched on; more than these are used from the best start on
 

@@ -15,31 +15,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.objective import OBJECTIVES, Objective, objective_of
 from analysis.problem import Problem
 
 if TYPE_CHECKING:
     from analysis.project import Inner
 
-__all__ = [
-    "OBJECTIVES",
-    "FitError",
-    "Objective",
-    "Problem",
-    "gradient",
-    "hessian",
-    "minimise",
-    "objective_of",
-    "polish",
-    "vertex",
-]
-
 BLOCK = 300_000  # numbers that a block of rows works on: 2 MB, about the cache of a core
 NEWTON = 0.02  # least share of Levenberg–Marquardt's curvature where ρ is linear: keeps the step finite
-
-
-class FitError(RuntimeError):
-    """A fit that cannot be done: one line that says why."""
 
 
 def minimise(

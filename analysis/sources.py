@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from analysis import index
-from analysis.where import DataError
+from analysis.errors import DataError
 
 PARAMS = {"total": "all parameters", "nonembedding": "parameters without embedding and head"}
 FLOPS = {

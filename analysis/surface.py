@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import doubt
-from analysis.fitting import Fit, FitError
+from analysis.errors import FitError
+from analysis.fitted import Fit
 
 LETTERS = ("N", "D", "C", "M")  # what N and D of a run say of a law's inputs; M is D / N
 FORWARD = 1 / 3  # share of a training token's FLOPs that a token of inference takes: 2·N of 6·N

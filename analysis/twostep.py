@@ -16,10 +16,12 @@ import pandas as pd
 from analysis import files, reading
 from analysis.cells import listed
 from analysis.doubt import SIZES
-from analysis.fitting import Fit, FitError
+from analysis.errors import DataError, FitError
+from analysis.fitted import Fit
 from analysis.fitting import fit as fit_law
-from analysis.laws import LAWS, tasks
-from analysis.points import DataError, Points, load
+from analysis.laws import LAWS
+from analysis.laws.downstream.accuracy import TWO_STEP
+from analysis.points import Points, load
 
 FIRST, SECOND = "chinchilla", "sigmoid"
 RUN = "run of the checkpoint"  # a column that is made
@@ -150,7 +152,7 @@ def _points(source: Any, runs: Sequence[str], given: Mapping[str, Any]) -> tuple
             raise FitError(f"{', '.join(given)}: points are read already; give these to load")
         return (finals(source), smoothed(source)) if runs else (source, source)
     if not runs:
-        points = load(source, law=tasks.TWO_STEP, **given)
+        points = load(source, law=TWO_STEP, **given)
         return points, points
     points = _checkpoints(source, runs, given)
     return finals(points), smoothed(points)
@@ -167,7 +169,7 @@ def _checkpoints(source: Any, runs: Sequence[str], given: Mapping[str, Any]) -> 
     run = table.frame[list(runs)].astype(str).agg(" ".join, axis=1)
     table = replace(table, frame=table.frame.assign(**{RUN: run}))
     wanted = {**given, "columns": {**(given.get("columns") or {}), "group": RUN}}
-    return reading.points_of(table, reading.Wanted(tasks.TWO_STEP, **wanted))
+    return reading.points_of(table, reading.Wanted(TWO_STEP, **wanted))
 
 
 def _usable(points: Points, letters: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.where import DataError
+from analysis.errors import DataError
 
 DAY = 86400.0  # seconds
 

@@ -13,10 +13,7 @@ from typing import Any
 
 import numpy as np
 
-
-class DataError(ValueError):
-    """Points that cannot be read: one line that names the file, the row or column, and what is allowed."""
-
+from analysis.errors import DataError
 
 COMPARE: dict[type, Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,

@@ -96,9 +96,10 @@ def main(argv: list[str] | None = None) -> int:
         "attention": inside.attention,
         "activations": inside.activations,
     }
-    from scaling.config import ConfigError
+    from scaling.checked import ConfigError
     from scaling.data.tokens import DataError
-    from scaling.record import StoreError, open_store
+    from scaling.files import StoreError
+    from scaling.record import open_store
 
     try:
         if args.door == "prepare":
@@ -121,8 +122,9 @@ def main(argv: list[str] | None = None) -> int:
 def train(args: argparse.Namespace) -> int:
     """Trains each config in turn; one that fails is recorded and the next goes on."""
     from scaling import distributed, wandb
+    from scaling.checked import ConfigError, from_dict
     from scaling.commands import evaluate
-    from scaling.config import ConfigError, Placement, from_dict, load, override
+    from scaling.config import Placement, load, override
     from scaling.record import open_store
 
     asked = [f"wandb={args.wandb}"] if args.wandb else []
@@ -227,16 +229,17 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
 
 def status_of(error: Exception) -> int:
     """2 where the input was bad, 1 where the run failed."""
-    from scaling.config import ConfigError
+    from scaling.checked import ConfigError
     from scaling.data.tokens import DataError
-    from scaling.record import StoreError
+    from scaling.files import StoreError
 
     return 2 if isinstance(error, ConfigError | DataError | StoreError) else 1
 
 
 def count(args: argparse.Namespace) -> int:
     """Counts of a preset (FLOPs of one sequence) or of a run (all its training)."""
-    from scaling.config import ConfigError, load
+    from scaling.checked import ConfigError
+    from scaling.config import load
     from scaling.models import counts
     from scaling.models.presets import preset
 
@@ -262,7 +265,7 @@ def count(args: argparse.Namespace) -> int:
 def bench(args: argparse.Namespace) -> int:
     """Measures; see scaling/bench.py."""
     from scaling import bench as benchmark
-    from scaling.config import ConfigError
+    from scaling.checked import ConfigError
 
     for name, least in (("steps", 1), ("batch", 1), ("length", 0), ("seconds", 0)):
         if getattr(args, name) < least:

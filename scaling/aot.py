@@ -19,18 +19,16 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from scaling.checked import ConfigError, require
+from scaling.checked import ConfigError, canonical, require, to_dict
 from scaling.config import (
-    DataConfig,
+    DataConfig,  # fmt: skip
     OptimizerConfig,
     Placement,
     RunConfig,
-    ScheduleConfig,
-    canonical,
     load,
     override,
-    to_dict,
-)  # fmt: skip
+)
+from scaling.schedule import ScheduleConfig
 from scaling.topologies import Topology, topology
 
 # libtpu must neither look for a TPU's metadata server nor for its lock; effort -1: the same memory, sooner

@@ -17,7 +17,8 @@ import numpy as np
 from jax.experimental import topologies
 
 from scaling import shard
-from scaling.config import ConfigError, Placement, RunConfig, from_dict
+from scaling.checked import ConfigError, from_dict
+from scaling.config import Placement, RunConfig
 from scaling.hlo import collectives, kernels
 from scaling.program import lower_step, shape_of
 from scaling.topologies import Topology, topology

@@ -24,9 +24,10 @@ import numpy as np
 
 from scaling import memory
 from scaling.bench_torch import torch_step
-from scaling.checked import one_of
-from scaling.config import ConfigError, DataConfig, ModelConfig, OptimizerConfig, Placement, RunConfig
+from scaling.checked import ConfigError, one_of
+from scaling.config import DataConfig, OptimizerConfig, Placement, RunConfig
 from scaling.models import counts
+from scaling.models.config import ModelConfig
 from scaling.program import program
 
 # width, layers: some 1, 10, 30, 100, 350 million and 1 billion parameters

@@ -14,7 +14,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from scaling.config import ConfigError, Placement, RunConfig
+from scaling.checked import ConfigError
+from scaling.config import Placement, RunConfig
 from scaling.models.counts import step_total
 
 FLOPS = 1e10  # of a block: a third of a second of a core, which a stop or a report waits for

@@ -32,9 +32,8 @@ from jax.experimental import multihost_utils
 
 from scaling import distributed
 from scaling.config import RunConfig, prefix_id
-from scaling.files import Here
+from scaling.files import Here, StoreError, alive, read_json, read_parquet, write_json, write_parquet
 from scaling.program import compute_dtype
-from scaling.record import StoreError, alive, read_json, read_parquet, write_json, write_parquet
 
 Rows = list[dict[str, float]]
 Entries = Callable[[Path], list[Path]]

@@ -13,7 +13,9 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from scaling.config import ConfigError, ModelConfig, Placement, RunConfig, load, override
+from scaling.checked import ConfigError
+from scaling.config import Placement, RunConfig, load, override
+from scaling.models.config import ModelConfig
 
 Row = dict[str, Any]
 FOLLOWS = 0.9  # share of tokens that follow the permutation

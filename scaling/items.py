@@ -57,7 +57,7 @@ def write(folder: Path, task: str, shots: int, step: int, rows: list[Row]) -> Pa
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from scaling.record import write_atomic
+    from scaling.files import write_atomic
 
     for row in rows:
         if strange := set(row) - set(COLUMNS):
@@ -90,7 +90,7 @@ def table(path: Path) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from scaling.record import StoreError
+    from scaling.files import StoreError
 
     try:
         found = pq.read_table(pa.BufferReader(path.read_bytes()))

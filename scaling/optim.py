@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from scaling.config import ModelConfig, OptimizerConfig
+from scaling.config import OptimizerConfig
+from scaling.models.config import ModelConfig
 from scaling.parametrisation import group, multiplier
 
 MATRICES = ("attention_in", "attention_out", "mlp_in", "mlp_out", "experts_in", "experts_out")  # Muon's

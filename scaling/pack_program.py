@@ -18,7 +18,8 @@ import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from scaling import compile_cache, memory, shard
-from scaling.config import ConfigError, Placement, RunConfig, prefix_id, run_id
+from scaling.checked import ConfigError
+from scaling.config import Placement, RunConfig, prefix_id, run_id
 from scaling.program import Program, Shape, State, functions, scratch, shape_of
 
 RUN = "run"  # axis of the mesh

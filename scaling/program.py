@@ -19,8 +19,10 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from scaling import blocks, compile_cache, memory, optim, shard
-from scaling.config import ConfigError, ModelConfig, OptimizerConfig, Placement, RunConfig
+from scaling.checked import ConfigError
+from scaling.config import OptimizerConfig, Placement, RunConfig
 from scaling.evaluate.loss import sequence_scores, training_loss
+from scaling.models.config import ModelConfig
 from scaling.models.encoder import EncoderDecoder
 from scaling.models.kernels import kernel
 from scaling.models.positions import documents

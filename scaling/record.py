@@ -30,9 +30,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from scaling import items as items  # through here for analysis, which sees nothing else of scaling
-from scaling import lease
-from scaling.config import RunConfig, from_dict, to_dict
+from scaling import (
+    lease,
+)
+from scaling.checked import from_dict, to_dict
+from scaling.config import RunConfig
 from scaling.files import (
     Folder,
     Here,

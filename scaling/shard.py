@@ -10,7 +10,8 @@ import numpy as np
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from scaling.config import ConfigError, Placement
+from scaling.checked import ConfigError
+from scaling.config import Placement
 
 MESH = ("data", "fsdp", "tensor", "expert")
 ROWS = ("data", "fsdp", "expert")  # sequences: what is no expert's own is computed beside it

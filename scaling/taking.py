@@ -14,10 +14,11 @@ import jax
 
 from scaling import commit, distributed, starting
 from scaling.config import RunConfig, dumps, run_id
+from scaling.files import write_atomic
 from scaling.lease import Held, Lease
 from scaling.models import counts
 from scaling.program import compute_dtype
-from scaling.record import Record, Store, write_atomic
+from scaling.record import Record, Store
 
 
 def taken(config: RunConfig, store: Store, earlier: Record | None, sweep: str | None) -> Record:

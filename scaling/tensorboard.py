@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.config import RunConfig, run_id
-from scaling.record import Record, Store, write_atomic
+from scaling.files import write_atomic
+from scaling.record import Record, Store
 
 POINTS = 1000  # of a curve, evaluations aside: as many as TensorBoard keeps of one
 TAGS = {"loss": "loss/train", "val_loss": "loss/held-out"}  # the others are called as in the curve

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import NamedSharding
 
 from scaling import blocks, distributed, logs, measured, shard
-from scaling.config import Placement, RunConfig, ScheduleConfig, run_id
+from scaling.config import Placement, RunConfig, run_id
 from scaling.data import examples, tokens
 from scaling.evaluate.asked import Asked
 from scaling.keeping import counted, mine, report, restore, save, save_rolling, save_trunk, seen, spent, unwritten
@@ -23,7 +23,7 @@ from scaling.lease import Lost
 from scaling.program import Program, program
 from scaling.record import Record, Store
 from scaling.run import Diverged, Run, Say, Stopped
-from scaling.schedule import learning_rate
+from scaling.schedule import ScheduleConfig, learning_rate
 from scaling.taking import failed, leased, taken
 
 EVENT_SECONDS = 1.0  # between two reports of a running run

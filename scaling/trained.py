@@ -13,11 +13,13 @@ from flax import nnx
 
 from scaling import checkpoint
 from scaling.checked import require
-from scaling.config import ModelConfig, RunConfig
+from scaling.config import RunConfig
 from scaling.data import tokenizers
+from scaling.files import StoreError
+from scaling.models.config import ModelConfig
 from scaling.models.transformer import Transformer
 from scaling.program import compute_dtype
-from scaling.record import Record, Store, StoreError
+from scaling.record import Record, Store
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from scaling.config import ConfigError, Placement, RunConfig, run_id, to_dict
+from scaling.checked import ConfigError, to_dict
+from scaling.config import Placement, RunConfig, run_id
 from scaling.record import Record, Store
 from scaling.tensorboard import TAGS, Rows, is_point, title
 

@@ -12,8 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling.config import ConfigError, Placement, RunConfig, override, to_dict
-from scaling.record import Store, StoreError, open_store
+from scaling.checked import ConfigError, to_dict
+from scaling.config import Placement, RunConfig, override
+from scaling.files import StoreError
+from scaling.record import Store, open_store
 from sweeps import next as following
 from sweeps.corpus import Corpus, PrepareError, SweepError, find_or_prepare, for_planning
 from sweeps.definitions import DEFINITIONS, definition

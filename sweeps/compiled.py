@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from scaling.record import Store, write_json
+from scaling.files import write_json
+from scaling.record import Store
 from sweeps.quote import Slice
 
 

@@ -7,7 +7,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from scaling.record import Store, items
+from scaling import items
+from scaling.record import Store
 from sweeps.definitions import Tasks
 
 EVALUATE = (sys.executable, "-m", "scaling", "evaluate")

@@ -18,7 +18,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scaling.config import ConfigError, RunConfig, run_id
+from scaling.checked import ConfigError
+from scaling.config import RunConfig, run_id
 from scaling.record import Store, open_store
 from sweeps import rules
 from sweeps.budget import achieved, size

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import scaling.config as names
-from scaling.config import OptimizerConfig, RunConfig, to_dict
+from scaling.checked import to_dict
+from scaling.config import OptimizerConfig, RunConfig
 from scaling.models.counts import parameters
 from scaling.record import Store
 from sweeps.budget import achieved, flops_until, step_flops

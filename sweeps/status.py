@@ -7,10 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from scaling.config import RunConfig, from_dict
+from scaling.checked import from_dict
+from scaling.config import RunConfig
+from scaling.files import alive as process_alive
 from scaling.models.counts import parameters
 from scaling.record import Record, Store
-from scaling.record import alive as process_alive
 from sweeps import reading
 from sweeps.budget import achieved
 from sweeps.compiled import longer

@@ -15,10 +15,12 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "compiled"))
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
-from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig
 from scaling.data.prepare import prepare
 from scaling.data.tokens import open_tokens
+from scaling.models.config import ModelConfig
 from scaling.record import Store
+from scaling.schedule import ScheduleConfig
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT.parent / "shared" / "data"  # other people's points, where they are at hand

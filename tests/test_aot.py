@@ -13,7 +13,8 @@ from conftest import command
 
 from scaling.aot import remedies
 from scaling.aot_compile import short, size
-from scaling.config import ConfigError, Placement, RunConfig, override
+from scaling.checked import ConfigError
+from scaling.config import Placement, RunConfig, override
 from scaling.hlo import collectives
 from scaling.models.counts import parameters
 from scaling.models.presets import preset

@@ -10,8 +10,11 @@ from test_fit import TRUTH, grid, points, sweep
 
 from analysis import laws
 from analysis.approaches import lowest
-from analysis.fitting import FitError, fit, frontier
+from analysis.enough import frontier
+from analysis.errors import FitError
+from analysis.fitting import fit
 from analysis.isoflop import isoflop
+from analysis.laws.loss import chinchilla
 from analysis.points import Curve, Points
 
 
@@ -52,7 +55,9 @@ def test_approach_one_reads_the_envelope_of_curves() -> None:
     one, share = sweep(budgets=4, sizes=5), np.geomspace(0.05, 1, 200)
     sizes = np.geomspace(1e4, 1e8, 30)
     curves = tuple(
-        Curve(f"{N}", N, D, 6 * N * D, laws.chinchilla(N, D, **TRUTH), True) for N in sizes for D in [6 * N * share]
+        Curve(f"{N}", N, D, 6 * N * D, chinchilla.chinchilla(N, D, **TRUTH), True)
+        for N in sizes
+        for D in [6 * N * share]
     )
     with_curves = Points(one.N, one.D, one.C, one.L, one.names, budgets=one.budgets, curves=curves)
     found = fit(with_curves, "chinchilla-1", bootstrap=200)
@@ -72,10 +77,10 @@ def test_approach_one_sees_through_the_noise_of_single_batches() -> None:
         for N in np.geomspace(2e4, 2e6, 9):
             best = (N / np.exp(ln_g)) ** (1 / a) / N  # tokens at which this size is the best
             D = np.arange(1, 3001) / 3000 * 4 * best
-            L = laws.chinchilla(N, D, **TRUTH) + noise * rng.normal(size=len(D))
+            L = chinchilla.chinchilla(N, D, **TRUTH) + noise * rng.normal(size=len(D))
             curves.append(Curve(f"{N}", N, D, 6 * N * D, L, False))
         found = lowest(replace(one, curves=tuple(curves)))
-        return found.L - laws.chinchilla(found.N, found.D, **TRUTH)
+        return found.L - chinchilla.chinchilla(found.N, found.D, **TRUTH)
 
     assert abs(above_truth(0.0).mean()) < 0.02 and abs(above_truth(0.15).mean()) < 0.02
 

@@ -13,9 +13,10 @@ import pytest
 
 from analysis import forecast, laws
 from analysis.backtest import backtest
+from analysis.errors import DataError
 from analysis.forecast import Ahead
+from analysis.laws.loss import chinchilla
 from analysis.points import load
-from analysis.where import DataError
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -26,7 +27,7 @@ def sweep(noise: float = 0.002, seed: int = 0) -> pd.DataFrame:
     """IsoFLOP runs at eight budgets, of Chinchilla's form."""
     C = np.repeat(np.geomspace(1e17, 3e20, 8), 6)
     N = 0.3 * C**0.46 * np.tile(np.geomspace(0.3, 3.0, 6), 8)
-    L = laws.chinchilla(N, C / 6 / N, E=1.7, A=400.0, B=900.0, alpha=0.34, beta=0.32)
+    L = chinchilla.chinchilla(N, C / 6 / N, E=1.7, A=400.0, B=900.0, alpha=0.34, beta=0.32)
     return pd.DataFrame({"N": N, "C": C, "L": L * np.exp(noise * np.random.default_rng(seed).normal(size=len(N)))})
 
 

@@ -7,7 +7,8 @@ import pytest
 from test_train import ALONE, assert_same_run, go, other
 
 from scaling import blocks
-from scaling.config import ConfigError, Placement, RunConfig, override, run_id
+from scaling.checked import ConfigError
+from scaling.config import Placement, RunConfig, override, run_id
 from scaling.program import program
 from scaling.record import Store
 

@@ -8,8 +8,8 @@ import pytest
 
 from analysis import calibration, extraction
 from analysis.__main__ import main
+from analysis.errors import DataError
 from analysis.figures import save
-from analysis.where import DataError
 from scaling import items
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from test_sweeps_launch import CORPUS, grid
 
-from scaling.config import override, to_dict
+from scaling.checked import to_dict
+from scaling.config import override
 from scaling.record import Store
 from sweeps.compiled import keep, longer, step_seconds
 from sweeps.launch import write_sweep

@@ -6,23 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from scaling.config import (
-    ConfigError,
-    DataConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RunConfig,
-    ScheduleConfig,
-    canonical,
-    dumps,
-    from_dict,
-    load,
-    loads,
-    override,
-    prefix_id,
-    run_id,
-    to_dict,
-)
+from scaling.checked import ConfigError, canonical, from_dict, to_dict
+from scaling.config import DataConfig, OptimizerConfig, RunConfig, dumps, load, loads, override, prefix_id, run_id
+from scaling.models.config import ModelConfig
+from scaling.schedule import ScheduleConfig
 
 BASE = RunConfig(
     model=ModelConfig(vocab=257, width=64, layers=2, heads=2, mlp_width=172),

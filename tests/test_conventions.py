@@ -12,16 +12,17 @@ from test_follow import CHINCHILLA, EPOCH, HOFFMANN, command, plane
 
 from analysis import laws
 from analysis.conventions import conventions
+from analysis.errors import DataError
 from analysis.fitting import fit
 from analysis.follow import frontier
 from analysis.laws import Law
-from analysis.points import DataError
+from analysis.laws.loss import chinchilla
 
 OMEGA = 47491.0  # Pearce 2024, equation 12: N = N_ne + ω·N_ne^(1/3)
 
 
 def without_embeddings(N: np.ndarray, D: np.ndarray, **p: float) -> np.ndarray:
-    return laws.chinchilla(N + OMEGA * N ** (1 / 3), D, **p)
+    return chinchilla.chinchilla(N + OMEGA * N ** (1 / 3), D, **p)
 
 
 def pearce(N: np.ndarray, alpha: float, beta: float) -> np.ndarray:
@@ -56,7 +57,7 @@ def small_scale() -> pd.DataFrame:
     C = np.repeat(np.geomspace(1e16, 1e19, 6), 7)
     N = np.exp(ln_g) * (C / 6) ** a * np.tile(np.exp(np.linspace(-1, 1, 7)), 6)
     ne = np.array([np.interp(n, x + OMEGA * x ** (1 / 3), x) for x in [np.geomspace(1, 1e11, 100_000)] for n in N])
-    L = laws.chinchilla(N, C / 6 / N, **EPOCH)
+    L = chinchilla.chinchilla(N, C / 6 / N, **EPOCH)
     return pd.DataFrame({"params": N, "params_nonembedding": ne, "tokens": C / 6 / N, "budget": C, "loss": L})
 
 
@@ -81,7 +82,7 @@ def test_approach_three_knows_that_compute_may_grow_otherwise_than_n(s: float) -
     found = {(one.N, one.C): one for one in conventions(given, ("chinchilla",), bootstrap=100)}
     a = found["total", "as given"].exponents["a chinchilla"]
     N = np.geomspace(1e6, 1e13, 20001)
-    best = [N[laws.chinchilla(N, c / (6 * N**s * 1e9 ** (1 - s)), **HOFFMANN).argmin()] for c in (1e21, 1e25)]
+    best = [N[chinchilla.chinchilla(N, c / (6 * N**s * 1e9 ** (1 - s)), **HOFFMANN).argmin()] for c in (1e21, 1e25)]
     assert a.value == pytest.approx(np.log(best[1] / best[0]) / np.log(1e4), abs=1e-3)
     assert np.exp(a.scale + a.value * np.log(1e21)) == pytest.approx(best[0], rel=2e-3)
 

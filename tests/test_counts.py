@@ -8,8 +8,8 @@ import pytest
 from flax import nnx
 from variants import ENCODERS, VARIANTS
 
-from scaling.config import ModelConfig
 from scaling.models import attend, counts, presets
+from scaling.models.config import ModelConfig
 from scaling.models.encoder import EncoderDecoder
 from scaling.models.presets import preset
 from scaling.models.transformer import Transformer

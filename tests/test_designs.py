@@ -11,8 +11,9 @@ import time
 import numpy as np
 import pytest
 
-from analysis import laws
-from scaling.config import ConfigError, RunConfig, prefix_id, run_id
+from analysis.laws.loss import chinchilla
+from scaling.checked import ConfigError
+from scaling.config import RunConfig, prefix_id, run_id
 from scaling.models.counts import parameters, run_flops
 from sweeps import rules
 from sweeps.corpus import Corpus, SweepError
@@ -69,7 +70,7 @@ def test_an_isoflop_grid_reaches_past_a_thousand_million_with_its_minima_inside(
         for flops in budgets:
             group = sorted((run for run in runs if run.budget == flops), key=n)
             assert len(group) >= 3
-            losses = laws.chinchilla(
+            losses = chinchilla.chinchilla(
                 np.array([n(run) for run in group], float), np.array([run.tokens for run in group], float),
                 E=1.8, A=law.A, B=law.B, alpha=law.alpha, beta=law.beta,
             )  # fmt: skip
@@ -80,7 +81,7 @@ def test_an_isoflop_grid_reaches_past_a_thousand_million_with_its_minima_inside(
 def test_a_prior_s_best_size_is_where_its_loss_is_least(name: str) -> None:
     law = PRIORS[name]
     N = np.geomspace(1e6, 1e12, 200_001)
-    losses = laws.chinchilla(N, 1e21 / (6 * N), E=1.7, A=law.A, B=law.B, alpha=law.alpha, beta=law.beta)
+    losses = chinchilla.chinchilla(N, 1e21 / (6 * N), E=1.7, A=law.A, B=law.B, alpha=law.alpha, beta=law.beta)
     assert N[np.argmin(losses)] == pytest.approx(law.best_size(1e21), rel=1e-3)
 
 

@@ -14,8 +14,9 @@ import pytest
 from conftest import ROOT, command
 from test_train import go, losses, other
 
-from scaling import checkpoint
-from scaling.config import ConfigError, Placement, RunConfig, dumps, override, run_id
+from scaling import checkpoint, files
+from scaling.checked import ConfigError
+from scaling.config import Placement, RunConfig, dumps, override, run_id
 from scaling.program import program
 from scaling.record import Store
 from scaling.shard import local_rows
@@ -148,14 +149,14 @@ def test_a_checkpoint_of_before_is_still_known(tmp_path: Path, tiny: RunConfig) 
     """Manifests once held SHA-256 of whole arrays."""
     state = program(tiny, CHAIN[0])[0].init(0)
     saved = checkpoint.save(tmp_path, tiny, 1, state, [{"step": 1}])
-    manifest = checkpoint.read_json(saved / "manifest.json")
+    manifest = files.read_json(saved / "manifest.json")
     arrays = checkpoint._named(state)
     manifest["arrays"] = {name: checkpoint._digest(array) for name, array in arrays.items()}
     del manifest["sums"]
-    checkpoint.write_json(saved / "manifest.json", manifest)
+    files.write_json(saved / "manifest.json", manifest)
     checkpoint.load(saved, program(tiny, CHAIN[1])[0].abstract)
     manifest["arrays"]["params.embedding_VD"] = "0" * 64
-    checkpoint.write_json(saved / "manifest.json", manifest)
+    files.write_json(saved / "manifest.json", manifest)
     with pytest.raises(checkpoint.CheckpointError, match=r"is altered: params\.embedding_VD"):
         checkpoint.load(saved, program(tiny, CHAIN[1])[0].abstract)
 

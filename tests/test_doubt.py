@@ -11,8 +11,10 @@ from conftest import command
 from scipy.stats import t as student
 
 from analysis import bias, doubt, laws, leave, regimes
-from analysis.fitting import FitError, fit
+from analysis.errors import FitError
+from analysis.fitting import fit
 from analysis.isoflop import isoflop
+from analysis.laws.loss import chinchilla
 from analysis.objective import OBJECTIVES
 from analysis.points import Points
 from analysis.problem import Problem
@@ -88,7 +90,9 @@ def test_draws_by_size_know_of_luck_that_a_size_shares() -> None:
     rng, spread, said = np.random.default_rng(0), [], {"residuals": [], "sizes": []}
     for seed in range(20):
         luck = 0.004 * np.repeat(rng.standard_normal(8), 6) + 0.001 * rng.standard_normal(48)
-        points = Points(N, D, 6 * N * D, laws.chinchilla(N, D, **HOFFMANN) * np.exp(luck), [str(i) for i in range(48)])
+        points = Points(
+            N, D, 6 * N * D, chinchilla.chinchilla(N, D, **HOFFMANN) * np.exp(luck), [str(i) for i in range(48)]
+        )
         for kind, widths in said.items():
             found = fit(points, objective="mse-log", kind=kind, bootstrap=100, seed=seed)
             widths.append(np.log(found.draws["alpha"]).std())
@@ -207,7 +211,7 @@ def test_tokens_follow_the_runs_where_flops_are_not_six_n_d() -> None:
     N = np.exp(ln_g) * (C / 6) ** a * np.tile(np.geomspace(0.4, 4, 9), 4)
     share = 1 + 30 * N ** (-1 / 3)
     D = C / 6 / N / share
-    points = Points(N, D, C, laws.chinchilla(N, D, **HOFFMANN), [str(i) for i in range(36)], budgets=C)
+    points = Points(N, D, C, chinchilla.chinchilla(N, D, **HOFFMANN), [str(i) for i in range(36)], budgets=C)
     for one in isoflop(points, bootstrap=100).budgets:
         assert one.N_opt is not None and one.D_opt is not None
         true = one.budget / 6 / one.N_opt / (1 + 30 * one.N_opt ** (-1 / 3))

@@ -13,8 +13,8 @@ from scipy.optimize import isotonic_regression
 
 from analysis import abilities, emergence, gather, planted, sharp, verdict
 from analysis.__main__ import main
+from analysis.errors import DataError
 from analysis.verdict import ARTEFACT, BREAK, CANNOT, SMOOTH
-from analysis.where import DataError
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,9 @@ import items_store
 import pytest
 
 from analysis import abilitypage, figures, report
+from analysis.errors import DataError
 from analysis.figures import abilities, style
 from analysis.figures.source import Source, load
-from analysis.points import DataError
 from scaling.record import Store
 
 NAMES = ("emergence", "metrics", "accuracy-loss", "shots")

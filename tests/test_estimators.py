@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from analysis import laws, noise
+from analysis.errors import DataError, FitError
 from analysis.fitting import fit
 from analysis.laws import Law
 from analysis.objective import OBJECTIVES, objective_of
-from analysis.points import DataError, Points
+from analysis.points import Points
 from analysis.problem import Problem
-from analysis.solve import FitError, gradient, minimise
+from analysis.solve import gradient, minimise
 from tests.test_fit import TRUTH, grid, points
 
 R = np.linspace(-0.02, 0.02, 4001)

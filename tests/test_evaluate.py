@@ -18,17 +18,7 @@ from flax import nnx
 from scaling import items as kept
 from scaling.__main__ import main
 from scaling.checked import ConfigError
-from scaling.config import (
-    DataConfig,
-    EvalConfig,
-    ModelConfig,
-    OptimizerConfig,
-    Placement,
-    RunConfig,
-    ScheduleConfig,
-    dumps,
-    run_id,
-)
+from scaling.config import DataConfig, EvalConfig, OptimizerConfig, Placement, RunConfig, dumps, run_id
 from scaling.data.batches import validation_windows
 from scaling.data.prepare import prepare
 from scaling.data.tokens import open_tokens
@@ -37,7 +27,9 @@ from scaling.evaluate.asked import Asked
 from scaling.evaluate.family import split_of
 from scaling.evaluate.questions import of_task
 from scaling.evaluate.scores import scores
+from scaling.models.config import ModelConfig
 from scaling.record import Store
+from scaling.schedule import ScheduleConfig
 from scaling.train import train
 from scaling.trained import Trained, load
 

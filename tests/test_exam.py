@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import command
 
+from scaling import items
 from scaling.commands.evaluate import add_asked, asked_of
 from scaling.config import RunConfig, run_id
-from scaling.record import Record, Store, items
+from scaling.record import Record, Store
 from sweeps import exam
 from sweeps.definitions import DEFINITIONS, Tasks
 

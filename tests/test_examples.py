@@ -14,13 +14,15 @@ from test_counts import dot_flops
 from test_models import QUICK
 from test_train import ALONE, assert_same_run, go
 
-from scaling.config import ConfigError, DataConfig, ModelConfig, OptimizerConfig, RunConfig, canonical, override, run_id
+from scaling.checked import ConfigError, canonical
+from scaling.config import DataConfig, OptimizerConfig, RunConfig, override, run_id
 from scaling.data import examples
 from scaling.data.corpora import modular
 from scaling.data.corpus import open_corpus
 from scaling.data.prepare import prepare
 from scaling.data.tokens import DataError, TokenFile, open_tokens, write_tokens
 from scaling.models import counts
+from scaling.models.config import ModelConfig
 from scaling.pack import train_pack
 from scaling.program import functions, network, program, shape_of, stream
 from scaling.record import Store

@@ -23,18 +23,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.config import (
-    DataConfig,
-    EvalConfig,
-    ModelConfig,
-    OptimizerConfig,
-    RunConfig,
-    ScheduleConfig,
-    prefix_id,
-    run_id,
-)
+from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig, prefix_id, run_id
 from scaling.data.tokens import open_tokens, write_tokens
+from scaling.models.config import ModelConfig
 from scaling.record import Record, Store
+from scaling.schedule import ScheduleConfig
 from sweeps.corpus import Corpus
 from sweeps.plan import execution_order, plan
 

@@ -11,8 +11,8 @@ import pytest
 from known_store import BUDGETS, build
 
 from analysis import figures
+from analysis.errors import DataError
 from analysis.figures.source import Source, load
-from analysis.points import DataError
 
 DRAWS = {"bootstrap": 100}  # bands need draws, not many
 ABILITIES = ("emergence", "metrics", "accuracy-loss", "shots", "calibration", "extraction")
@@ -158,7 +158,7 @@ def test_smoothing_keeps_the_mean_and_the_order() -> None:
 
 
 def test_the_frontier_is_beaten_by_no_cheaper_run() -> None:
-    from analysis.figures.curves import frontier
+    from analysis.enough import frontier
 
     C, L = np.array([1, 1, 2, 3, 3, 4.0]), np.array([5, 4, 4.5, 3, 3.5, 3.0])
     assert frontier(C, L).tolist() == [1, 3]

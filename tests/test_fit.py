@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 
 from analysis import laws
-from analysis.fitting import FitError, fit
-from analysis.points import DataError, Points
-from analysis.solve import OBJECTIVES, Problem
+from analysis.errors import DataError, FitError
+from analysis.fitting import fit
+from analysis.laws.loss import chinchilla
+from analysis.objective import OBJECTIVES
+from analysis.points import Points
+from analysis.problem import Problem
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -26,7 +29,7 @@ def points(N: np.ndarray, D: np.ndarray, L: np.ndarray, budgets: np.ndarray | No
 def grid(noise: float = 0.0, seed: int = 0, size: int = 5, **changed: float) -> Points:
     """Sizes × tokens, with relative noise."""
     N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e5, 3e6, size), np.geomspace(1e6, 1e8, size)))
-    L = laws.chinchilla(N, D, **{**TRUTH, **changed})
+    L = chinchilla.chinchilla(N, D, **{**TRUTH, **changed})
     return points(N, D, L * np.exp(noise * np.random.default_rng(seed).normal(size=len(N))))
 
 
@@ -35,7 +38,7 @@ def sweep(noise: float = 0.0, seed: int = 0, budgets: int = 4, sizes: int = 5, o
     C = np.repeat(np.geomspace(1e12, 3e13, budgets), sizes)
     a, _, ln_g = laws.chinchilla_optimum(TRUTH, 6.0)
     N = np.exp(ln_g + off) * (C / 6) ** a * np.tile(np.exp(np.linspace(-1.1, 1.1, sizes)), budgets)
-    L = laws.chinchilla(N, C / 6 / N, **TRUTH)
+    L = chinchilla.chinchilla(N, C / 6 / N, **TRUTH)
     return points(N, C / 6 / N, L * np.exp(noise * np.random.default_rng(seed).normal(size=len(N))), C)
 
 

@@ -13,9 +13,12 @@ import pytest
 from conftest import PUBLISHED, ROOT
 
 from analysis import laws
-from analysis.fitting import Fit, FitError, fit
+from analysis.errors import FitError
+from analysis.fitted import Fit
+from analysis.fitting import fit
 from analysis.follow import cheapest, frontier, off_optimum, waste
 from analysis.laws import Law
+from analysis.laws.loss import chinchilla
 from analysis.points import Points
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283}  # as Sardana 2024 takes them
@@ -27,7 +30,7 @@ published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published sets ar
 def plane(noise: float = 0.0, seed: int = 0, **params: float) -> dict[str, np.ndarray]:
     """Sizes × tokens on a surface."""
     N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e8, 1e11, 6), np.geomspace(1e9, 1e13, 6)))
-    L = laws.chinchilla(N, D, **{**HOFFMANN, **params})
+    L = chinchilla.chinchilla(N, D, **{**HOFFMANN, **params})
     return {"N": N, "D": D, "L": L * np.exp(noise * np.random.default_rng(seed).normal(size=36))}
 
 
@@ -87,7 +90,7 @@ def test_inference_is_served_by_smaller_models_trained_for_longer(exact: Fit) ->
     """Sardana 2024, figure 1: of 13B quality with 2T tokens served, 7B on more data saves 1.7e22 FLOPs, 17%."""
     a, _, ln_g = laws.chinchilla_optimum(HOFFMANN, 6.0)
     C = 6 * float((13e9 / np.exp(ln_g)) ** (1 / a))
-    target = float(laws.chinchilla(13e9, C / 6 / 13e9, **HOFFMANN))
+    target = float(chinchilla.chinchilla(13e9, C / 6 / 13e9, **HOFFMANN))
     found = cheapest(exact, target, inference_tokens=2e12)
     before = C + 2 * 13e9 * 2e12
     assert found.N.value[0] == pytest.approx(7e9, rel=0.02)
@@ -104,7 +107,7 @@ def test_inference_is_served_by_smaller_models_trained_for_longer(exact: Fit) ->
 def test_a_total_to_spend_is_spent_to_the_least_loss(exact: Fit) -> None:
     found = frontier(exact, 1e24, inference_tokens=2e12)
     N = found.N.value[0] * np.exp(np.linspace(-0.5, 0.5, 1001))
-    L = laws.chinchilla(N, (1e24 - 2 * N * 2e12) / (6 * N), **HOFFMANN)
+    L = chinchilla.chinchilla(N, (1e24 - 2 * N * 2e12) / (6 * N), **HOFFMANN)
     assert found.L is not None and found.L.value[0] <= L.min() * (1 + 1e-12)
     assert abs(np.log(N[L.argmin()] / found.N.value[0])) < 2e-3
     assert cheapest(exact, float(L.min()), inference_tokens=2e12).total.value[0] == pytest.approx(1e24, rel=1e-6)
@@ -115,10 +118,10 @@ def test_off_the_optimum_costs_what_the_definition_says(exact: Fit, factor: floa
     (off,) = off_optimum(exact, 1e24, factor)
     a, _, ln_g = laws.chinchilla_optimum(HOFFMANN, 6.0)
     best = np.exp(ln_g) * (1e24 / 6) ** a
-    N, least = factor * best, laws.chinchilla(best, 1e24 / 6 / best, **HOFFMANN)
+    N, least = factor * best, chinchilla.chinchilla(best, 1e24 / 6 / best, **HOFFMANN)
     D = (HOFFMANN["B"] / (least - HOFFMANN["E"] - HOFFMANN["A"] * N ** -HOFFMANN["alpha"])) ** (1 / HOFFMANN["beta"])
     assert off.more_compute.value[0] == pytest.approx(6 * N * D / 1e24 - 1, rel=1e-6)
-    assert off.more_loss.value[0] == pytest.approx(laws.chinchilla(N, 1e24 / 6 / N, **HOFFMANN) - least, rel=1e-9)
+    assert off.more_loss.value[0] == pytest.approx(chinchilla.chinchilla(N, 1e24 / 6 / N, **HOFFMANN) - least, rel=1e-9)
 
 
 def test_at_the_optimum_nothing_is_lost(noisy: Fit) -> None:
@@ -163,7 +166,9 @@ def test_an_approach_gives_sizes_alone() -> None:
     C = np.repeat(np.geomspace(1e19, 1e21, 4), 5)
     a, _, ln_g = laws.chinchilla_optimum(HOFFMANN, 6.0)
     N = np.exp(ln_g) * (C / 6) ** a * np.tile(np.exp(np.linspace(-1, 1, 5)), 4)
-    one = Points(N, C / 6 / N, C, laws.chinchilla(N, C / 6 / N, **HOFFMANN), [f"{i}" for i in range(20)], budgets=C)
+    one = Points(
+        N, C / 6 / N, C, chinchilla.chinchilla(N, C / 6 / N, **HOFFMANN), [f"{i}" for i in range(20)], budgets=C
+    )
     found = fit(one, "chinchilla-2", bootstrap=100)
     path = frontier(found, [1e20, 1e22])
     assert path.L is None and path.N.value[0] == pytest.approx(np.exp(ln_g) * (1e20 / 6) ** a, rel=0.05)

@@ -16,10 +16,11 @@ from test_train import go
 from variants import VARIANTS
 
 from scaling.checked import ConfigError
-from scaling.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, override, run_id
+from scaling.config import DataConfig, OptimizerConfig, RunConfig, override, run_id
 from scaling.data import tokenizers
 from scaling.data.tokens import DataError
 from scaling.generate import Sampling, allowed, draw, generate
+from scaling.models.config import ModelConfig
 from scaling.record import Record, Store
 from scaling.trained import Trained
 

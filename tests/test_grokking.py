@@ -14,9 +14,9 @@ from analysis import answers
 from analysis import descent as descents
 from analysis.__main__ import main
 from analysis.descent import CANNOT_SAY, NOT_SEEN, SEEN, Profile, descent, peak
+from analysis.errors import DataError
 from analysis.figures import save
 from analysis.grokking import grokking
-from analysis.where import DataError
 from scaling.config import RunConfig, override, run_id
 from scaling.record import Record, Store
 from sweeps.corpus import Corpus, SweepError

@@ -13,12 +13,13 @@ from test_generate import drawn
 
 from scaling import items
 from scaling.checked import ConfigError
-from scaling.config import DataConfig, ModelConfig, OptimizerConfig, Placement, RunConfig, run_id
+from scaling.config import DataConfig, OptimizerConfig, Placement, RunConfig, run_id
 from scaling.data import tokenizers
 from scaling.evaluate.harness.local import FORMATS, TASKS, read
 from scaling.evaluate.harness.run import Asked, ask
 from scaling.evaluate.sandbox import pass_at_k, passes
 from scaling.evaluate.score import Scorer
+from scaling.models.config import ModelConfig
 from scaling.record import Record
 from scaling.trained import Trained
 

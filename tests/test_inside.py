@@ -17,7 +17,7 @@ from test_train import go
 from variants import VARIANTS
 
 from analysis import figures
-from analysis.points import DataError
+from analysis.errors import DataError
 from scaling.commands import inside as commands
 from scaling.config import RunConfig
 from scaling.data import batches

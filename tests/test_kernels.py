@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from scaling import shard
-from scaling.config import ConfigError, Placement, from_dict, override
+from scaling.checked import ConfigError, from_dict
+from scaling.config import Placement, override
 from scaling.models import kernels
 from scaling.models.attend import Scores
 

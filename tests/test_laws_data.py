@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 
 from analysis import laws
-from analysis.fitting import Fit, FitError, fit
-from analysis.laws.repeats import unique_parameters
+from analysis.errors import DataError, FitError
+from analysis.fitted import Fit
+from analysis.fitting import fit
+from analysis.laws.loss import chinchilla
+from analysis.laws.loss.data_constrained import unique_parameters
 from analysis.points import Points
-from analysis.where import DataError
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -56,7 +58,7 @@ def test_over_training_is_chinchilla_with_both_exponents_twice_eta() -> None:
     N, D = np.geomspace(1e7, 1e10, 5), np.geomspace(1e9, 1e11, 5)
     p = {"E": 1.5, "a": 140.0, "b": 190.0, "eta": 0.12}
     same = {"E": 1.5, "A": 140.0 * 6**-0.12, "B": 190.0 * 6**-0.12, "alpha": 0.24, "beta": 0.24}
-    assert np.allclose(laws.LAWS["over-training"].function(6 * N * D, D / N, **p), laws.chinchilla(N, D, **same))
+    assert np.allclose(laws.LAWS["over-training"].function(6 * N * D, D / N, **p), chinchilla.chinchilla(N, D, **same))
     ours, theirs = laws.LAWS["over-training"].optimum, laws.chinchilla_optimum
     assert ours is not None
     assert np.allclose(ours(p, 6.0), theirs(same, 6.0))
@@ -89,7 +91,7 @@ def test_unrepeated_data_are_chinchillas() -> None:
     p = {"E": 1.87, "A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.37}
     assert (unique_parameters(D, A=520.0, B=1488.0, alpha=0.35, beta=0.37) > N).all()
     once = laws.LAWS["data-constrained"].function(N, D, D, **p, RD_star=15.0, RN_star=5.0)
-    assert np.allclose(once, laws.chinchilla(N, D, **p), rtol=1e-14)
+    assert np.allclose(once, chinchilla.chinchilla(N, D, **p), rtol=1e-14)
     more = laws.LAWS["data-constrained"].function(N, D, 2 * D, **p, RD_star=15.0, RN_star=5.0)
     assert np.array_equal(more, once)  # tokens that were not seen are worth nothing
 
@@ -108,7 +110,7 @@ def test_repetitions_are_worth_less_and_never_more_than_the_limit() -> None:
     epochs = np.array([1.0, 2.0, 8.0, 64.0, 1e4, 1e6])
     L = law(np.full(6, 1e8), epochs * U, U, **p)
     assert (np.diff(L) <= 0).all()
-    whole = laws.chinchilla(1e8, 16 * U, **{k: p[k] for k in ("E", "A", "B", "alpha", "beta")})  # 1 + R_D* epochs
+    whole = chinchilla.chinchilla(1e8, 16 * U, **{k: p[k] for k in ("E", "A", "B", "alpha", "beta")})  # 1 + R_D* epochs
     assert L[-1] >= whole - 1e-12
 
 
@@ -117,7 +119,7 @@ def test_a_law_with_no_end_to_its_repetitions_is_as_exact_as_any() -> None:
     p = {"E": 1.87, "A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35}
     law = laws.LAWS["data-constrained"].function
     near, far = (law(1e9, 1e10, 1e9, **p, RD_star=x, RN_star=x) for x in (1e12, 1e17))
-    assert near == pytest.approx(laws.chinchilla(1e9, 1e10, **p), rel=1e-9)
+    assert near == pytest.approx(chinchilla.chinchilla(1e9, 1e10, **p), rel=1e-9)
     assert far == pytest.approx(near, rel=1e-11)
 
 
@@ -226,7 +228,7 @@ def test_muennighoff_2023_objective_and_r2() -> None:
     at = laws.LAWS["data-constrained"].function(N, D, U, **HELD, RD_star=15.387756, RN_star=5.309743)
     r = np.abs(np.log(at) - np.log(L))
     assert np.sum(np.where(r < 1e-3, r * r / 2, 1e-3 * (r - 5e-4))) == pytest.approx(0.0158259366, rel=1e-6)
-    for predicted, r2 in ((at, 0.772205), (laws.chinchilla(N, D, **HELD), 0.445168)):
+    for predicted, r2 in ((at, 0.772205), (chinchilla.chinchilla(N, D, **HELD), 0.445168)):
         assert 1 - np.sum((predicted - L) ** 2) / np.sum((L - L.mean()) ** 2) == pytest.approx(r2, abs=1e-6)
 
 

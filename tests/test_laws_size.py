@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from analysis import laws
-from analysis.fitting import FitError, fit
-from analysis.laws import experts, kaplan
+from analysis.errors import FitError
+from analysis.fitting import fit
+from analysis.laws.loss import chinchilla, experts, kaplan
 from analysis.points import Points
 
 ROOT = Path(__file__).parent.parent
@@ -196,7 +197,7 @@ def test_a_dense_model_of_the_effective_parameters_does_as_well() -> None:
 
 def test_granularity_held_is_chinchilla() -> None:
     p = true("granularity")
-    same = laws.chinchilla(1e8, 1e10, E=p["c"], A=p["a"] + p["g"], B=p["b"], alpha=p["alpha"], beta=p["beta"])
+    same = chinchilla.chinchilla(1e8, 1e10, E=p["c"], A=p["a"] + p["g"], B=p["b"], alpha=p["alpha"], beta=p["beta"])
     assert experts.granularity(1e8, 1e10, 1.0, **p) == pytest.approx(same)
     assert experts.granularity(1e8, 1e10, 8.0, **p) < same
 

@@ -13,7 +13,9 @@ from test_models import QUICK, drawn, tokens
 from test_train import go
 from variants import BASE
 
-from scaling.config import ConfigError, ModelConfig, Placement, RunConfig, override, run_id
+from scaling.checked import ConfigError
+from scaling.config import Placement, RunConfig, override, run_id
+from scaling.models.config import ModelConfig
 from scaling.models.experts import Experts
 from scaling.record import Store
 

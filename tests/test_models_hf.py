@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 from test_models import QUICK
 
-from scaling.config import ModelConfig
+from scaling.models.config import ModelConfig
 from scaling.models.encoder import EncoderDecoder
 from scaling.models.presets import preset
 from scaling.models.transformer import Transformer

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from analysis.__main__ import main
+from analysis.errors import DataError
 from analysis.multiplier import multipliers
-from analysis.points import DataError
 
 BUDGETS = (1e17, 3e17, 1e18, 3e18)
 

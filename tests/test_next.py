@@ -12,12 +12,13 @@ import pytest
 from conftest import command
 
 from analysis import design, fewer
+from analysis.errors import DataError
 from analysis.fitting import fit
 from analysis.nextruns import Target, _weights, advise, candidates, pick
 from analysis.points import Points
 from analysis.simulate import HOFFMANN, sweep
-from analysis.where import DataError
-from scaling.config import EvalConfig, RunConfig, from_dict, prefix_id
+from scaling.checked import from_dict
+from scaling.config import EvalConfig, RunConfig, prefix_id
 from scaling.models.counts import parameters
 from scaling.record import Store
 from sweeps import next as following

@@ -17,10 +17,12 @@ from test_models import QUICK
 from test_train import ALONE, assert_same_run, go, losses, other, process, wait_for
 
 from scaling import train
-from scaling.config import ConfigError, DataConfig, ModelConfig, Placement, RunConfig, dumps, override, run_id
+from scaling.checked import ConfigError
+from scaling.config import DataConfig, Placement, RunConfig, dumps, override, run_id
 from scaling.data import batches, corruption, examples
 from scaling.data.tokens import DataError, TokenFile, find_tokens, open_tokens
 from scaling.models import counts
+from scaling.models.config import ModelConfig
 from scaling.objective import parts
 from scaling.pack import train_pack
 from scaling.program import functions, network, program, shape_of, stream

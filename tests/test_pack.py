@@ -15,7 +15,8 @@ import pytest
 from conftest import ROOT, command
 from test_train import ALONE, assert_same_run, go, other, wait_for
 
-from scaling.config import ConfigError, Placement, RunConfig, dumps, override, run_id
+from scaling.checked import ConfigError
+from scaling.config import Placement, RunConfig, dumps, override, run_id
 from scaling.pack import train_pack
 from scaling.pack_program import packs
 from scaling.record import Record, Store

@@ -11,8 +11,10 @@ from test_train import ALONE, assert_same_run, go, other
 from variants import VARIANTS
 
 from scaling import optim
-from scaling.config import ConfigError, ModelConfig, OptimizerConfig, Placement, RunConfig, override, to_dict
-from scaling.config import from_dict as read
+from scaling.checked import ConfigError, to_dict
+from scaling.checked import from_dict as read
+from scaling.config import OptimizerConfig, Placement, RunConfig, override
+from scaling.models.config import ModelConfig
 from scaling.models.transformer import Transformer
 from scaling.parametrisation import TABLE, group, multiplier, score_multiplier
 from scaling.program import program

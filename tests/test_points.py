@@ -14,8 +14,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.points import DataError, Points, load
-from scaling.config import DataConfig, ModelConfig, OptimizerConfig, RunConfig, run_id
+from analysis.errors import DataError
+from analysis.points import Points, load
+from scaling.config import DataConfig, OptimizerConfig, RunConfig, run_id
+from scaling.models.config import ModelConfig
 from scaling.models.counts import parameters, run_flops
 from scaling.record import Record, Store
 

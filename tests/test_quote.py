@@ -10,7 +10,7 @@ import pytest
 from test_sweeps_launch import CORPUS, TRAINER, grid
 
 from scaling import topologies
-from scaling.config import ConfigError
+from scaling.checked import ConfigError
 from scaling.record import Record, Store
 from sweeps.__main__ import main
 from sweeps.budget import step_flops

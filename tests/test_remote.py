@@ -10,7 +10,8 @@ from test_train import assert_same_run, go
 
 from scaling import lease
 from scaling.config import RunConfig, override, run_id
-from scaling.record import Record, Store, StoreError, open_store
+from scaling.files import StoreError
+from scaling.record import Record, Store, open_store
 from scaling.remote import Remote, RemoteStore
 
 

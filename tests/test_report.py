@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from known_store import build, config, record
 
-from analysis import prose, report
+from analysis import format, report
 from analysis.figures.source import Source, load
 from analysis.follow import frontier, off_optimum
 from analysis.page import sections
@@ -60,33 +60,33 @@ def test_the_numbers_are_those_of_the_fits(page: Path, source: Source) -> None:
     fit = source.fit("chinchilla")
     for name, value in fit.params.items():
         row = (
-            prose.SYMBOLS.get(name, name),
-            prose.number(value, fit.intervals[name]),
-            prose.between(fit.intervals[name]),
+            format.SYMBOLS.get(name, name),
+            format.number(value, fit.intervals[name]),
+            format.between(fit.intervals[name]),
         )
         assert "".join(row) in said
     for law in ("chinchilla-1", "chinchilla-2", "chinchilla"):
         optimum = source.fit(law).optimum
         assert optimum is not None
-        assert prose.estimate(optimum.a, optimum.intervals["a"]) in said
-        assert prose.estimate(optimum.b, optimum.intervals["b"]) in said
+        assert format.estimate(optimum.a, optimum.intervals["a"]) in said
+        assert format.estimate(optimum.b, optimum.intervals["b"]) in said
         for at in source.fit(law).to_json()["optimum"]["at"]:
-            assert prose.estimate(at["N"], at["intervals"]["N"], prose.count) in said
-            assert prose.estimate(at["D"], at["intervals"]["D"], prose.count) in said
+            assert format.estimate(at["N"], at["intervals"]["N"], format.count) in said
+            assert format.estimate(at["D"], at["intervals"]["D"], format.count) in said
 
 
 def test_what_follows_and_every_counting_are_on_the_page(page: Path, source: Source) -> None:
     said, law = words(page), source.fit("chinchilla")
     largest = float(source.points.C.max())
     (best,) = frontier(law, 100 * largest).to_json()
-    assert prose.estimate_of(best, "tokens_per_parameter", prose.three) in said
+    assert format.estimate_of(best, "tokens_per_parameter", format.three) in said
     (off,) = off_optimum(law, 10 * largest, 0.5)
-    assert prose.estimate_of(off.to_json()[0], "more_compute", prose.share) in said
+    assert format.estimate_of(off.to_json()[0], "more_compute", format.share) in said
     countings = source.countings()
     assert len(countings) == 8
     for one in countings:
         a = one.exponents["a chinchilla"]
-        assert f"{one.N}{one.C}{one.s:.3f}" in said and prose.estimate(a.value, a.interval) in said
+        assert f"{one.N}{one.C}{one.s:.3f}" in said and format.estimate(a.value, a.interval) in said
     assert law.left_out
     for one in law.left_out:
         assert one.without in said
@@ -162,15 +162,15 @@ def test_what_sharing_saved_is_counted(tmp_path: Path, store: Path) -> None:
     runs = [run for run in Store(shared).records() if run.status == "done"]
     saved = sum(run.flops["total"] * 2 / steps[run.run_id] for run in runs)
     share = saved / sum(run.flops["total"] for run in runs)
-    assert f"{prose.flops(saved)} of them ({share:.0%}) saved by starting from a shared prefix" in said_of(shared)
+    assert f"{format.flops(saved)} of them ({share:.0%}) saved by starting from a shared prefix" in said_of(shared)
 
 
 def test_numbers_keep_the_digits_that_their_interval_leaves() -> None:
-    assert prose.number(0.347312, (0.3312, 0.3618)) == "0.347"
-    assert prose.number(477.83, (400.0, 560.0)) == "478"
-    assert prose.estimate(1.8172, (1.79, 1.84)) == "1.817 [1.790, 1.840]"
-    assert prose.count(999_600) == "1.00M"
-    assert prose.count(1.3e9) == "1.30B"
-    assert prose.count(None) == "—"
-    assert prose.flops(3.2e18) == "3.2×10¹⁸"
-    assert prose.between((float("nan"), 1.0)) == "no interval"
+    assert format.number(0.347312, (0.3312, 0.3618)) == "0.347"
+    assert format.number(477.83, (400.0, 560.0)) == "478"
+    assert format.estimate(1.8172, (1.79, 1.84)) == "1.817 [1.790, 1.840]"
+    assert format.count(999_600) == "1.00M"
+    assert format.count(1.3e9) == "1.30B"
+    assert format.count(None) == "—"
+    assert format.flops(3.2e18) == "3.2×10¹⁸"
+    assert format.between((float("nan"), 1.0)) == "no interval"

@@ -11,12 +11,13 @@ from test_train import assert_same_run, go, other
 
 from analysis import sources
 from analysis.figures.source import load
-from scaling.config import ConfigError, RunConfig, ScheduleConfig, override, prefix_id, run_id
+from scaling.checked import ConfigError
+from scaling.config import RunConfig, override, prefix_id, run_id
 from scaling.data import batches
 from scaling.data.tokens import find_tokens, open_tokens
 from scaling.models.counts import run_flops, run_total, training_flops
 from scaling.record import Store
-from scaling.schedule import learning_rate
+from scaling.schedule import ScheduleConfig, learning_rate
 from sweeps.plan import shared_steps
 
 __all__ = ["other"]

@@ -9,6 +9,7 @@ from scipy.optimize import minimize
 from analysis import bench, laws
 from analysis.fitting import fit
 from analysis.laws import Law
+from analysis.laws.loss import chinchilla
 from analysis.objective import OBJECTIVES
 from analysis.points import Points, load
 from analysis.problem import Problem
@@ -124,7 +125,7 @@ REGIMES = {
     "E small": grid(E=1e-3),
     "E zero": grid(E=0.0),
     "terms far apart": grid(A=0.5, B=3000.0),
-    "large scales": points(LARGE[0], LARGE[1], laws.chinchilla(*LARGE, **TRUTH)),
+    "large scales": points(LARGE[0], LARGE[1], chinchilla.chinchilla(*LARGE, **TRUTH)),
     "six points": grid().where(np.array([0, 4, 7, 13, 20, 23])),
 }
 

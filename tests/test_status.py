@@ -16,7 +16,8 @@ import pytest
 from known_store import build
 
 from scaling import lease
-from scaling.config import RunConfig, from_dict, override, run_id
+from scaling.checked import from_dict
+from scaling.config import RunConfig, override, run_id
 from scaling.record import Record, Store
 from sweeps.budget import by_ratio, flops_until, isoflop
 from sweeps.corpus import Corpus

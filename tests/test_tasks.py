@@ -11,9 +11,11 @@ import pytest
 from conftest import command
 
 from analysis import components, laws, observational, twostep
-from analysis.fitting import Fit, FitError, fit
+from analysis.errors import DataError, FitError
+from analysis.fitted import Fit
+from analysis.fitting import fit
+from analysis.laws.loss import chinchilla
 from analysis.points import Points
-from analysis.where import DataError
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -60,7 +62,7 @@ def ladder(noise: float = 0.0, seed: int = 0) -> Points:
     """Sizes × lengths, a row a run."""
     rng = np.random.default_rng(seed)
     N, D = (x.ravel() for x in np.meshgrid(np.geomspace(2e8, 1.3e9, 5), np.geomspace(4e9, 2.5e11, 5)))
-    L = laws.chinchilla(N, D, **STEP_1) * np.exp(noise * rng.standard_normal(25))
+    L = chinchilla.chinchilla(N, D, **STEP_1) * np.exp(noise * rng.standard_normal(25))
     acc = laws.LAWS["sigmoid"].function(L, **STEP_2) + noise * rng.standard_normal(25)
     return Points(N, D, 6 * N * D, L, [f"run {i}" for i in range(25)], more={"Acc": acc})
 
@@ -69,7 +71,7 @@ def test_two_steps_come_back_and_chain() -> None:
     found = fit(ladder(), "two-step", ideal=False, bootstrap=100)
     for name, value in {**STEP_1, **STEP_2}.items():
         assert abs(found.params[name] / value - 1) < 1e-7
-    chained = laws.LAWS["sigmoid"].function(laws.chinchilla(1e10, 1e12, **STEP_1), **STEP_2)
+    chained = laws.LAWS["sigmoid"].function(chinchilla.chinchilla(1e10, 1e12, **STEP_1), **STEP_2)
     assert found.predict(N=1e10, D=1e12) == pytest.approx(chained, rel=1e-9)
     assert found.verdict == ("converged",) and list(found.params) == list(laws.LAWS["two-step"].parameters)
 
@@ -81,7 +83,7 @@ def test_an_interval_of_the_chain_is_through_both_steps() -> None:
     step_1, step_2 = ({k: both.params[k] for k in step} for step in (STEP_1, STEP_2))
     sigmoid = laws.LAWS["sigmoid"].function
     first = sigmoid(loss.predict_draws(**TARGET), **step_2)  # doubt about the loss alone
-    second = sigmoid(laws.chinchilla(**TARGET, **step_1), **{k: both.draws[k] for k in STEP_2})
+    second = sigmoid(chinchilla.chinchilla(**TARGET, **step_1), **{k: both.draws[k] for k in STEP_2})
     widths = [np.ptp(np.quantile(x, [0.025, 0.975])) for x in (first, second)]
     assert np.hypot(*widths) == pytest.approx(np.ptp(both.predict_interval(**TARGET)), rel=0.15)
     assert min(widths) > 0.5 * max(widths)  # neither is the other's shadow
@@ -172,7 +174,7 @@ def test_olmo_ladder_2024(task: str) -> None:
     found = olmo(task)
     named = [found.params[k] for k in ("A", "B", "alpha", "beta", "E")]
     assert named == pytest.approx(FITTED[task], rel=3e-4)
-    loss = laws.chinchilla(TARGET["N"], TARGET["D"], **{k: found.params[k] for k in STEP_1})
+    loss = chinchilla.chinchilla(TARGET["N"], TARGET["D"], **{k: found.params[k] for k in STEP_1})
     assert loss == pytest.approx(table["step1_main", task], abs=1e-5)
     step_2 = laws.LAWS["sigmoid"].function(actual["step1_main", task], **{k: found.params[k] for k in STEP_2})
     assert step_2 == pytest.approx(table["step2_main", task], abs=1e-5)
@@ -182,7 +184,7 @@ def test_olmo_ladder_2024(task: str) -> None:
 
 
 AT_LEAST_1 = laws.Law(
-    laws.chinchilla,
+    chinchilla.chinchilla,
     "Chinchilla's form with ln A and ln B at least 0",
     {"E": (0.3, 1.0), "A": (2.0, 50.0), "B": (2.0, 50.0), "alpha": (0.05, 0.2, 0.5), "beta": (0.05, 0.2, 0.5)},
     bounds={"A": (1.0, 1e80), "B": (1.0, 1e80), "alpha": (1e-3, 5.0), "beta": (1e-3, 5.0)},

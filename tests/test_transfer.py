@@ -11,7 +11,7 @@ from conftest import command
 from test_train import go
 
 from analysis import figures
-from analysis.points import DataError
+from analysis.errors import DataError
 from scaling.config import RunConfig, dumps, run_id
 from scaling.models.counts import parameters, run_flops
 from scaling.record import Record, Store

@@ -11,7 +11,8 @@ import pytest
 from conftest import command
 from test_train import ALONE, go
 
-from scaling.config import ConfigError, RunConfig, dumps, override, run_id
+from scaling.checked import ConfigError
+from scaling.config import RunConfig, dumps, override, run_id
 from scaling.record import Store
 from scaling.wandb import check
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.backtest import Backtest
+    from analysis.scores import Backtest
 
 DRAWS = 200
 
@@ -38,8 +38,8 @@ def run(given: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from analysis.backtest import backtest
-    from analysis.where import DataError
-    from scaling.record import write_json
+    from analysis.errors import DataError
+    from scaling.files import write_json
 
     if given.workers is not None and given.workers < 1:
         raise DataError(f"--workers {given.workers}: must be 1 or more")

@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     for name in ("starts", "draws"):
         if getattr(given, name) < 1:
@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> int:
 
     from analysis import bench
     from analysis.points import load
-    from scaling.record import write_json
+    from scaling.files import write_json
 
     columns = options.columns(given.columns)
     points = load(given.source, columns=columns, where=given.where) if given.source else bench.synthetic(given.seed)

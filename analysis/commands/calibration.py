@@ -29,7 +29,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     """Prints a line a run and task; 2 where the store holds neither choices nor extraction."""
     from analysis import calibration, extraction
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     if not 0 < given.level < 1:
         raise DataError(f"--level {given.level}: must be between 0 and 1")
@@ -51,7 +51,7 @@ def run(given: argparse.Namespace) -> int:
         print(json.dumps(data))
         return options.GOOD
     if given.json:
-        from scaling.record import write_atomic
+        from scaling.files import write_atomic
 
         write_atomic(Path(given.json), (json.dumps(data, indent=1) + "\n").encode())
     show(found, heart, given.level)

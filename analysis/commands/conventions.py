@@ -28,9 +28,9 @@ def run(given: argparse.Namespace) -> int:
     del given.law  # two laws: checked where they are used
     options.check(given)
     from analysis.conventions import conventions, explained
-    from analysis.fitting import plain
-    from analysis.where import DataError
-    from scaling.record import write_json
+    from analysis.errors import DataError
+    from analysis.format import plain
+    from scaling.files import write_json
 
     chosen = options.chosen(given)
     for option in ("flops", "params"):
@@ -51,14 +51,14 @@ def run(given: argparse.Namespace) -> int:
 def _show(source: str, found: list[Counting]) -> None:
     from rich.console import Console
 
-    from analysis import prose
+    from analysis import format
     from analysis.conventions import explained, rows
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(
         f"{source}, {len(found[0].points)} points counted {len(found)} way{'s'[: len(found) > 1]}", markup=False
     )
-    console.print(prose.aligned(rows(found)), markup=False)
+    console.print(format.aligned(rows(found)), markup=False)
     notes = {note: one.name for one in reversed(found) for note in one.notes}
     reasons = {e.why: one.name for one in reversed(found) for e in one.exponents.values() if e.why}
     for note, name in (*notes.items(), *reasons.items()):

@@ -81,7 +81,7 @@ def simulate(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace, **checks: tuple[bool, str]) -> None:
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     for option, (ok, allowed) in {**checks, "seed": (given.seed >= 0, "0 or more")}.items():
         if not ok:
@@ -90,7 +90,7 @@ def _check(given: argparse.Namespace, **checks: tuple[bool, str]) -> None:
 
 def _written(path: str | None, data: dict[str, Any]) -> bool:
     """Whether all was said as JSON on standard output."""
-    from scaling.record import write_json
+    from scaling.files import write_json
 
     if path == "-":
         print(json.dumps(data, indent=1, allow_nan=False))

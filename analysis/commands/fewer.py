@@ -39,8 +39,8 @@ def run(given: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from analysis.fewer import TRUTHS, study
-    from analysis.fitted import plain
-    from scaling.record import write_json
+    from analysis.format import plain
+    from scaling.files import write_json
 
     names = tuple(TRUTHS) if given.truth == "all" else (given.truth,)
     chosen = {
@@ -68,9 +68,9 @@ def _told(progress: Progress, task: TaskID, before: int, done: int) -> None:
 
 
 def _check(given: argparse.Namespace) -> None:
+    from analysis.errors import DataError
     from analysis.fewer import TRUTHS
     from analysis.nextruns import WHAT
-    from analysis.where import DataError
 
     for option, ok, allowed in (
         ("truth", given.truth in ("all", *TRUTHS), f"{', '.join(TRUTHS)} or all"),
@@ -88,7 +88,7 @@ def _check(given: argparse.Namespace) -> None:
 
 
 def _show(found: Fewer) -> None:
-    from analysis import prose
+    from analysis import format
 
     print(f"{found.truth}: {found.target}, truth {found.true:.4g}; {found.draws} draws")
     rows = [
@@ -99,7 +99,7 @@ def _show(found: Fewer) -> None:
         rows.append(
             (
                 f"{name}{f', {way.failed} without a fit' if way.failed else ''}",
-                f"{prose.scientific(way.share * found.flops, 2)} ({way.share:.3g})",
+                f"{format.scientific(way.share * found.flops, 2)} ({way.share:.3g})",
                 f"{way.runs:g}",
                 f"{way.width:.4f}",
                 f"×{way.width / found.grid.width:.2f}",
@@ -108,7 +108,7 @@ def _show(found: Fewer) -> None:
                 f"{way.coverage:.0%}",
             )
         )
-    print(prose.aligned(rows))
+    print(format.aligned(rows))
     print(
         f"the grid's interval takes {found.enough:.3g} of the grid's FLOPs (median of the draws); the interval of "
         f"the last round came to ×{found.promised:.2f} of what was promised before it\n"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,7 +43,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     options.check(given)
     from analysis.fitting import fit
-    from scaling.record import write_json
+    from scaling.files import write_json
 
     result = fit(
         given.source,
@@ -88,7 +88,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _checkpoints(given: argparse.Namespace) -> dict[str, Any]:
     """Columns that name a run, for the one law that is fitted to checkpoints."""
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     if given.runs is None:
         return {}
@@ -108,7 +108,7 @@ def _show_at(at: dict[str, Any]) -> None:
 def _show_fit(fit: Fit) -> None:
     from rich.console import Console
 
-    from analysis import notebook, prose
+    from analysis import format, notebook
 
     console = Console(soft_wrap=True, highlight=False)
 
@@ -118,6 +118,6 @@ def _show_fit(fit: Fit) -> None:
     say(notebook.heading(fit))
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):
         say(note, "dim")
-    say(prose.aligned([("parameter", "value", f"{fit.level:.0%} interval", ""), *notebook.rows(fit)]))
+    say(format.aligned([("parameter", "value", f"{fit.level:.0%} interval", ""), *notebook.rows(fit)]))
     for line in notebook.footing(fit):
         say(line)

@@ -42,11 +42,11 @@ def run(given: argparse.Namespace) -> int:
 
 def entry(name: str, law: Law) -> dict[str, Any]:
     """A law as JSON has it."""
-    from analysis import prose
+    from analysis import format
 
     return {
         "name": name,
-        "form": prose.form(law),
+        "form": format.form(law),
         "inputs": list(law.inputs),
         "output": law.output,
         "parameters": list(law.parameters),

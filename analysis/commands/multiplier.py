@@ -21,9 +21,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     options.check(given)
+    from analysis.errors import DataError
     from analysis.multiplier import multipliers
-    from analysis.where import DataError
-    from scaling.record import write_json
+    from scaling.files import write_json
 
     chosen = options.chosen(given)
     for option in ("objective", "delta", "undertuned", "weights"):

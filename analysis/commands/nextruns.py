@@ -37,9 +37,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     options.check(given)
     target, asked = _asked(given)
-    from analysis.fitting import fit, plain
+    from analysis.fitting import fit
+    from analysis.format import plain
     from analysis.nextruns import advise
-    from scaling.record import write_json
+    from scaling.files import write_json
 
     found = fit(given.source, given.law, **options.chosen(given))
     advice = advise(found, target, **asked)
@@ -61,8 +62,8 @@ def run(given: argparse.Namespace) -> int:
 
 def _asked(given: argparse.Namespace) -> tuple[Target, dict[str, Any]]:
     """The target, and what `advise` takes; DataError for what cannot be."""
+    from analysis.errors import DataError
     from analysis.nextruns import Target
-    from analysis.where import DataError
 
     at = options.numbers("target", given.target) or {}
     if not set(at) <= {"C", "N", "D"}:
@@ -81,7 +82,7 @@ def _asked(given: argparse.Namespace) -> tuple[Target, dict[str, Any]]:
 
 
 def _list(option: str, text: str, between: str = ",") -> tuple[float, ...]:
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     try:
         found = tuple(float(part) for part in text.split(between))
@@ -103,7 +104,7 @@ def _said(fit: Fit, advice: Advice) -> dict[str, Any]:
 def _show(fit: Fit, advice: Advice) -> None:
     from rich.console import Console
 
-    from analysis import prose
+    from analysis import format
 
     console = Console(soft_wrap=True, highlight=False)
 
@@ -114,14 +115,14 @@ def _show(fit: Fit, advice: Advice) -> None:
     say(f"{advice.target}: {_of(advice, 1.0)} now, {fit.level:.0%} interval")
     rows = [("N", "D", "FLOPs", "tokens a parameter", "then, expected", "width")]
     for one in advice.runs:
-        numbers = (prose.count(one["N"]), prose.count(one["D"]), prose.scientific(one["C"], 3))
+        numbers = (format.count(one["N"]), format.count(one["D"]), format.scientific(one["C"], 3))
         then = _bounds(advice, one["ratio"])
-        rows.append((*numbers, prose.three(one["tokens_per_parameter"]), then, f"×{one['ratio']:.2f}"))
+        rows.append((*numbers, format.three(one["tokens_per_parameter"]), then, f"×{one['ratio']:.2f}"))
     if advice.runs:
         spent = sum(one["C"] for one in advice.runs)
-        say(f"\n{prose.aligned(rows)}\n\n{len(advice.runs)} runs, {prose.scientific(spent, 3)} FLOPs")
+        say(f"\n{format.aligned(rows)}\n\n{len(advice.runs)} runs, {format.scientific(spent, 3)} FLOPs")
     say(advice.why)
-    spends = ", ".join(f"×{ratio:.2f} for {prose.scientific(C, 2)}" for C, ratio in advice.curve)
+    spends = ", ".join(f"×{ratio:.2f} for {format.scientific(C, 2)}" for C, ratio in advice.curve)
     say(f"expected width by FLOPs spent: {spends}", "dim")
     if advice.ratio < 0.5:
         say("the law at its present estimate says so: after the first half of the runs, fit and ask again", "dim")
@@ -138,6 +139,6 @@ def _bounds(advice: Advice, ratio: float) -> str:
 
 
 def _number(advice: Advice, value: float) -> str:
-    from analysis import prose
+    from analysis import format
 
-    return f"{value:.4f}" if advice.target.what == "L" else prose.count(value)
+    return f"{value:.4f}" if advice.target.what == "L" else format.count(value)

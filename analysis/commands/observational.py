@@ -32,8 +32,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     from analysis import observational
-    from analysis.where import DataError
-    from scaling.record import write_json
+    from analysis.errors import DataError
+    from scaling.files import write_json
 
     for option, ok, allowed in (
         ("full", 0 < given.full < float("inf"), "greater than 0"),

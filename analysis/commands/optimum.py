@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
 
 TIMES = (1.0, 10.0, 100.0)  # of the largest budget of the points, where no budget is asked for
 
@@ -42,8 +42,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     options.check(given)
     asked = _asked(given)
-    from analysis.fitting import fit, plain
-    from scaling.record import write_json
+    from analysis.fitting import fit
+    from analysis.format import plain
+    from scaling.files import write_json
 
     found = fit(given.source, given.law, **options.chosen(given))
     said = answers(found, **asked)
@@ -58,7 +59,7 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _asked(given: argparse.Namespace) -> dict[str, Any]:
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     run_of = options.numbers("run", given.run) or {}
     if run_of and set(run_of) != {"N", "D"}:
@@ -76,7 +77,7 @@ def _asked(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _list(option: str, text: str | None) -> list[float]:
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     try:
         found = [float(part) for part in text.split(",")] if text is not None else []
@@ -124,7 +125,7 @@ def answers(
 def _show(fit: Fit, said: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from analysis import prose
+    from analysis import format
 
     console = Console(soft_wrap=True, highlight=False)
 
@@ -138,37 +139,37 @@ def _show(fit: Fit, said: dict[str, Any]) -> None:
     say(_best(answered, said["inference_tokens"]))
     for one in answered:
         for doubt in one["verdict"]:
-            say(f"  {prose.scientific(one['total'], 3)} FLOPs: {doubt}", "dim")
+            say(f"  {format.scientific(one['total'], 3)} FLOPs: {doubt}", "dim")
     if said.get("off"):
         say("\n" + _off(said["off"]) + "\n")
     if "run" in said:
-        say(prose.wasted(said["run"]))
+        say(format.wasted(said["run"]))
     say("verdict of the fit: " + "\n                    ".join(fit.verdict))
 
 
 def _best(entries: list[dict[str, Any]], inference: float) -> str:
     """The optima as a table."""
-    from analysis import prose
+    from analysis import format
 
     rows = [("FLOPs", *(("of training",) if inference else ()), "N*", "D*", "tokens a parameter", "loss")]
     for one in entries:
         asked = "target_loss" in one
-        total = prose.estimate_of(one, "total", prose.flops) if asked else prose.scientific(one["total"], 3)
-        training = (prose.estimate_of(one, "C", prose.flops),) if inference else ()
-        sizes = [prose.estimate_of(one, letter, prose.count) for letter in ("N", "D")]
-        ratio = prose.estimate_of(one, "tokens_per_parameter", prose.three)
+        total = format.estimate_of(one, "total", format.flops) if asked else format.scientific(one["total"], 3)
+        training = (format.estimate_of(one, "C", format.flops),) if inference else ()
+        sizes = [format.estimate_of(one, letter, format.count) for letter in ("N", "D")]
+        ratio = format.estimate_of(one, "tokens_per_parameter", format.three)
         rows.append(
-            (total, *training, *sizes, ratio, f"{one['L']:g}, as asked" if asked else prose.estimate_of(one, "L"))
+            (total, *training, *sizes, ratio, f"{one['L']:g}, as asked" if asked else format.estimate_of(one, "L"))
         )
-    return prose.aligned(rows)
+    return format.aligned(rows)
 
 
 def _off(entries: list[dict[str, Any]]) -> str:
     """What it costs to be off the best size, as a table."""
-    from analysis import prose
+    from analysis import format
 
     rows = [("training FLOPs", "size", "N", "more compute for the same loss", "more loss for the same compute")]
     for one in entries:
-        costs = prose.estimate_of(one, "more_compute", prose.share), prose.estimate_of(one, "more_loss")
-        rows.append((prose.flops(one["C"]), f"{one['factor']:g} N*", prose.count(one["N"]), *costs))
-    return prose.aligned(rows)
+        costs = format.estimate_of(one, "more_compute", format.share), format.estimate_of(one, "more_loss")
+        rows.append((format.flops(one["C"]), f"{one['factor']:g} N*", format.count(one["N"]), *costs))
+    return format.aligned(rows)

@@ -58,7 +58,7 @@ def say(error: object, status: int) -> int:
 
 
 def columns(text: str | None, option: str = "columns", such: str = "N=params,L=val_loss") -> dict[str, str] | None:
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     if text is None:
         return None
@@ -71,7 +71,7 @@ def columns(text: str | None, option: str = "columns", such: str = "N=params,L=v
 
 def numbers(option: str, text: str | None) -> dict[str, float] | None:
     """`name=number,...` as a mapping; DataError for what is not a number."""
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     pairs = columns(text, option, "E=1.69,alpha=0.34")
     try:
@@ -83,8 +83,8 @@ def numbers(option: str, text: str | None) -> dict[str, float] | None:
 def check(given: argparse.Namespace) -> None:
     """What can be wrong about the options themselves: bad input, not a failed fit."""
     from analysis import doubt, isoflop, laws, noise
-    from analysis.solve import OBJECTIVES
-    from analysis.where import DataError
+    from analysis.errors import DataError
+    from analysis.objective import OBJECTIVES
 
     if getattr(given, "law", None) and given.law not in laws.NAMES:
         laws.find(given.law)

@@ -42,9 +42,9 @@ def run(given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from analysis.fitting import plain
+    from analysis.format import plain
     from analysis.simulate import study
-    from scaling.record import write_json
+    from scaling.files import write_json
 
     named = ("design", "runs", "noise", "bend", "seed", "level", "bootstrap", "objective", "delta", "kind")
     chosen = {name: vars(given)[name] for name in (*named, "intervals", "weighting", "minimum")}
@@ -69,8 +69,8 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _check(given: argparse.Namespace) -> None:
+    from analysis.errors import DataError
     from analysis.simulate import DESIGNS
-    from analysis.where import DataError
 
     if given.design not in DESIGNS:
         raise DataError(f"--design {given.design}: known are {', '.join(DESIGNS)}")
@@ -85,7 +85,7 @@ def _check(given: argparse.Namespace) -> None:
 
 def _ranges(text: str | None) -> dict[str, tuple[float, float]] | None:
     """`C=1e18:1e21,..` as a mapping; DataError for what is not a range."""
-    from analysis.where import DataError
+    from analysis.errors import DataError
 
     pairs = options.columns(text, "over", "C=1e18:1e21")
     try:

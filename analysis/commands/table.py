@@ -28,8 +28,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     from analysis import runpoints, sources
     from analysis.cells import listed
-    from analysis.where import DataError
-    from scaling.record import write_atomic
+    from analysis.errors import DataError
+    from scaling.files import write_atomic
 
     path = Path(given.source)
     if not path.is_dir():

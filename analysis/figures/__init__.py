@@ -16,8 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from analysis.points import DataError
-from scaling.record import write_atomic
+from analysis.errors import DataError
+from scaling.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from analysis.emergence import Finding
+from analysis.errors import DataError
 from analysis.figures import abilities, marks, style
 from analysis.figures.abilities import read
 from analysis.figures.source import Source
-from analysis.points import DataError
 
 MOST = 6  # tasks shown
 CAPTION = (

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.errors import FitError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.solve import FitError
 
 if TYPE_CHECKING:
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
 
 CAPTION = (
     "The parametric law (approach 3) as a surface. (a) Lines of equal loss over compute and model size; the runs it "

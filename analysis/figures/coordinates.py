@@ -14,10 +14,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
 from analysis.figures.transfer import ORDER, SAID
-from analysis.points import DataError, Points
+from analysis.points import Points
 
 AXES = {"width": "Width", "layers": "Layers"}
 CAPTION = (

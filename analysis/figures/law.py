@@ -9,9 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import laws
+from analysis.errors import FitError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.fitting import Fit, FitError
+from analysis.fitted import Fit
 
 CAPTION = (
     "The law and the points it was fitted to. (a) Against its first input; where it has more, at some values of the "

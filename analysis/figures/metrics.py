@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.emergence import Curve, Finding
+from analysis.errors import DataError
 from analysis.figures import abilities, style
 from analysis.figures.abilities import read
 from analysis.figures.source import Source
 from analysis.metrics import METRICS
-from analysis.points import DataError
 from analysis.verdict import ARTEFACT, BREAK, SMOOTH
 
 MOST = 3  # tasks shown

@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.errors import DataError
 from analysis.figures import FORMATS, marks, render, style
 from analysis.fitted import Fit
 from analysis.nextruns import Advice
-from analysis.where import DataError
-from scaling.record import write_atomic
+from scaling.files import write_atomic
 
 CAPTION = (
     "Which runs to add. (a) The runs there are and those advised, larger where they narrow the interval more; the line "

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.errors import FitError
 from analysis.figures import marks, style
 from analysis.figures.law import label
 from analysis.figures.source import Source
-from analysis.fitting import FitError
 
 CAPTION = (
     "How well a law (approach 3, unless another was asked for) describes the runs it was fitted to. (a) Predicted "

@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import t as student
 
+from analysis.errors import FitError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.fitting import FitError
 
 if TYPE_CHECKING:
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
     from analysis.profile import Profile
 
 CAPTION = (

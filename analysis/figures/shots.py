@@ -8,10 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.emergence import Study
+from analysis.errors import DataError
 from analysis.figures import abilities, marks, style
 from analysis.figures.abilities import read
 from analysis.figures.source import Source
-from analysis.points import DataError
 
 LEAST = 3  # numbers of shots that make a curve
 MOST = 6  # tasks shown

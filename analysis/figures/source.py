@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from analysis import laws, sources
-from analysis.points import DataError, Points
+from analysis.errors import DataError
+from analysis.points import Points
 from analysis.points import load as load_points
 from scaling.record import Record, Store
 
 if TYPE_CHECKING:
     from analysis.conventions import Counting
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
     from analysis.isoflop import IsoFlop
 
 
@@ -107,7 +108,7 @@ class Source:
 
     def keep(self, key: str, make: Callable[[], Any]) -> Any:
         """What `make` gives, made once; the FitError that it raised is raised again."""
-        from analysis.fitting import FitError
+        from analysis.errors import FitError
 
         if key not in self.kept:
             try:

@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.points import DataError
 from scaling.record import Record
 
 ORDER = ("standard", "mup", "completep")

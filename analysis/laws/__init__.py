@@ -2,53 +2,43 @@
 
 from __future__ import annotations
 
-from analysis.laws import (
-    broken,
-    curves,
-    experts,
-    hyper,
-    kaplan,
-    optimal,
-    overtraining,
-    powers,
-    repeats,
-    reward,
-    sae,
-    schedules,
-    tasks,
-    transfer,
-)
-from analysis.laws.chinchilla import CHINCHILLA, chinchilla, chinchilla_optimum
+from analysis.errors import DataError
+from analysis.laws.curve import broken_power, saturating, schedules
+from analysis.laws.downstream import accuracy
+from analysis.laws.interpretability import sparse_autoencoder
 from analysis.laws.law import Law, given
-from analysis.where import DataError
+from analysis.laws.loss import data_constrained, experts, kaplan, over_training, power_laws
+from analysis.laws.loss.chinchilla import CHINCHILLA, chinchilla, chinchilla_optimum
+from analysis.laws.post_training import reward_model, transfer
+from analysis.laws.recipe import compute_optimal, hyperparameters
 
 __all__ = ["APPROACHES", "LAWS", "NAMES", "Law", "chinchilla", "chinchilla_optimum", "find", "given"]
 
 LAWS: dict[str, Law] = {
     "chinchilla": CHINCHILLA,
-    "over-training": overtraining.OVER_TRAINING,
-    "data-constrained": repeats.DATA_CONSTRAINED,
-    "error": tasks.ERROR,
-    "sigmoid": tasks.SIGMOID,
-    "two-step": tasks.TWO_STEP,
-    "kaplan-n": powers.KAPLAN_N,
-    "kaplan-d": powers.KAPLAN_D,
-    "kaplan-c": powers.KAPLAN_C,
-    "power-n": powers.POWER_N,
-    "power-d": powers.POWER_D,
-    "power-c": powers.POWER_C,
-    "m1": curves.M1,
-    "m2": curves.M2,
-    "m3": curves.M3,
-    "m4": curves.M4,
-    "bnsl": broken.BNSL_1,
-    "bnsl-1": broken.BNSL_1,
-    "bnsl-2": broken.BNSL_2,
-    "bnsl-3": broken.BNSL_3,
+    "over-training": over_training.OVER_TRAINING,
+    "data-constrained": data_constrained.DATA_CONSTRAINED,
+    "error": accuracy.ERROR,
+    "sigmoid": accuracy.SIGMOID,
+    "two-step": accuracy.TWO_STEP,
+    "kaplan-n": power_laws.KAPLAN_N,
+    "kaplan-d": power_laws.KAPLAN_D,
+    "kaplan-c": power_laws.KAPLAN_C,
+    "power-n": power_laws.POWER_N,
+    "power-d": power_laws.POWER_D,
+    "power-c": power_laws.POWER_C,
+    "m1": saturating.M1,
+    "m2": saturating.M2,
+    "m3": saturating.M3,
+    "m4": saturating.M4,
+    "bnsl": broken_power.BNSL_1,
+    "bnsl-1": broken_power.BNSL_1,
+    "bnsl-2": broken_power.BNSL_2,
+    "bnsl-3": broken_power.BNSL_3,
     "multi-power": schedules.MULTI_POWER,
     "tissue": schedules.TISSUE,
-    "optimal-n": optimal.OPTIMAL_N,
-    "optimal-d": optimal.OPTIMAL_D,
+    "optimal-n": compute_optimal.OPTIMAL_N,
+    "optimal-d": compute_optimal.OPTIMAL_D,
     "kaplan-nd": kaplan.KAPLAN_ND,
     "kaplan-ns": kaplan.KAPLAN_NS,
     "kaplan-nsb": kaplan.KAPLAN_NSB,
@@ -56,14 +46,14 @@ LAWS: dict[str, Law] = {
     "transfer": transfer.TRANSFER,
     "routing": experts.ROUTING,
     "granularity": experts.GRANULARITY,
-    "sae-n": sae.SAE_N,
-    "sae-nk": sae.SAE_NK,
-    "reward-bon": reward.REWARD_BON,
-    "reward-rl": reward.REWARD_RL,
-    "step-law-lr": hyper.STEP_LAW_LR,
-    "step-law-batch": hyper.STEP_LAW_BATCH,
-    "deepseek-lr": hyper.DEEPSEEK_LR,
-    "deepseek-batch": hyper.DEEPSEEK_BATCH,
+    "sae-n": sparse_autoencoder.SAE_N,
+    "sae-nk": sparse_autoencoder.SAE_NK,
+    "reward-bon": reward_model.REWARD_BON,
+    "reward-rl": reward_model.REWARD_RL,
+    "step-law-lr": hyperparameters.STEP_LAW_LR,
+    "step-law-batch": hyperparameters.STEP_LAW_BATCH,
+    "deepseek-lr": hyperparameters.DEEPSEEK_LR,
+    "deepseek-batch": hyperparameters.DEEPSEEK_BATCH,
 }
 APPROACHES = {
     "chinchilla-1": "Hoffmann 2022, approach 1: the lowest loss over runs at each C",
@@ -75,9 +65,9 @@ NAMES = (*LAWS, *APPROACHES)
 def find(name: str) -> Law:
     """The law of that name, or of a file of your own (FILE.py:FUNCTION). Raises DataError that lists the known."""
     if ".py:" in name:
-        from analysis.laws import own
+        from analysis.laws import custom
 
-        return own.load(name)
+        return custom.load(name)
     if name not in LAWS:
         raise DataError(f"law {name!r}: known are {', '.join(NAMES)}, or your own: FILE.py:FUNCTION")
     return LAWS[name]

@@ -102,10 +102,10 @@ def show(said: dict[str, Any], as_json: bool) -> None:
 
 def after_training(asked: Asked, store: Store, runs: Iterable[str]) -> int:
     """Asks those of the runs that are done, where something is not kept yet; 1 where a task went wrong."""
-    from scaling.config import ConfigError
+    from scaling.checked import ConfigError
     from scaling.data.tokens import DataError
     from scaling.evaluate.ask import ask, missing, warn
-    from scaling.record import StoreError
+    from scaling.files import StoreError
     from scaling.trained import load
 
     status = 0

@@ -42,8 +42,9 @@ def attention(args: argparse.Namespace) -> int:
 
     from scaling.checked import ConfigError
     from scaling.commands.generate import decoded, encoded
+    from scaling.files import write_atomic
     from scaling.inside import attention_maps
-    from scaling.record import open_store, write_atomic
+    from scaling.record import open_store
     from scaling.trained import load
 
     if args.out.suffix not in (".json", ".npz"):
@@ -99,7 +100,7 @@ def write_npy(out: Path, about: dict[str, Any], parts: Any) -> None:
     """float32 (count, width), and beside it what it is of."""
     import numpy as np
 
-    from scaling.record import write_json
+    from scaling.files import write_json
 
     header = {"descr": "<f4", "fortran_order": False, "shape": (about["count"], about["width"])}
     with growing(out, about) as (path, tell):

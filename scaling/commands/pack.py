@@ -9,8 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from scaling.checked import ConfigError
 from scaling.commands import evaluate
-from scaling.config import ConfigError, Placement, RunConfig, run_id
+from scaling.config import Placement, RunConfig, run_id
 
 STOPPED = 75
 

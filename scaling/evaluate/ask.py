@@ -15,11 +15,13 @@ from scaling.checked import ConfigError
 from scaling.data.tokens import DataError
 from scaling.evaluate import extraction, perplexity
 from scaling.evaluate.asked import Asked
-from scaling.evaluate.questions import END, Question, of_task
+from scaling.evaluate.family import END
+from scaling.evaluate.questions import Question, of_task
 from scaling.evaluate.score import ScoreError, Scorer
 from scaling.evaluate.scores import scores
+from scaling.files import StoreError
 from scaling.items import Row
-from scaling.record import Store, StoreError
+from scaling.record import Store
 from scaling.trained import Trained
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]  # tokens of a context, and of what follows

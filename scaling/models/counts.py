@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from scaling.config import ModelConfig, RunConfig
-from scaling.models.config import GATED
+from scaling.config import RunConfig
+from scaling.models.config import GATED, ModelConfig
 from scaling.objective import Parts
 from scaling.schedule import stages
 

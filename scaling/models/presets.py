@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from scaling.config import ConfigError, ModelConfig
+from scaling.checked import ConfigError
+from scaling.models.config import ModelConfig
 
 # Radford 2019, table 2, and the released code: context 1024, MLP of 4·D
 GPT2 = {"gpt2": (12, 768, 12), "gpt2-medium": (24, 1024, 16), "gpt2-large": (36, 1280, 20), "gpt2-xl": (48, 1600, 25)}

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from scaling.config import ConfigError, RunConfig, override
+from scaling.checked import ConfigError
+from scaling.config import RunConfig, override
 from sweeps import rules
 from sweeps.budget import isoflop, whole_steps
 from sweeps.corpus import Corpus, SweepError

@@ -9,7 +9,9 @@ peaked at 12, where 500 examples are fitted for the first time, 4.9 [0.9, 8.8] p
 
 from __future__ import annotations
 
-from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig
+from scaling.models.config import ModelConfig
+from scaling.schedule import ScheduleConfig
 from sweeps.corpus import Corpus, SweepError
 
 # Blurred enough that hardly two inputs are alike: wrong labels of equal inputs could never be fitted.

@@ -9,7 +9,9 @@ Some minutes on two CPU cores. `python -m analysis grokking STORE` says what cam
 
 from __future__ import annotations
 
-from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig
+from scaling.models.config import ModelConfig
+from scaling.schedule import ScheduleConfig
 from sweeps.corpus import Corpus, SweepError
 
 CORPUS = "modular:p=47,op=add,fraction=0.7,seed=0"

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from scaling.config import EvalConfig, ModelConfig, RunConfig
+from scaling.config import EvalConfig, RunConfig
+from scaling.models.config import ModelConfig
 from scaling.models.counts import parameters
 from sweeps import budget, rules
 from sweeps.budget import steps_reading

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import dataclasses
 
-from scaling.config import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
+from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig
+from scaling.models.config import ModelConfig
+from scaling.schedule import ScheduleConfig
 from sweeps import rules
 from sweeps.corpus import Corpus
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from scaling.config import RunConfig, dumps, run_id
+from scaling.files import write_atomic
 from scaling.models.counts import parameters, run_flops
-from scaling.record import Record, Store, write_atomic
+from scaling.record import Record, Store
 from sweeps.corpus import SweepError
 
 MOUNT = "/store"  # where a job sees the store

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config import RunConfig, dumps, run_id
+from scaling.files import write_atomic
+from scaling.lease import Held
 from scaling.models.counts import parameters, run_flops
-from scaling.record import Held, Record, Store, write_atomic
+from scaling.record import Record, Store
 from sweeps.graph import graph
 from sweeps.machine import divided, shares
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaling.config import RunConfig
-from scaling.record import Store, write_atomic
+from scaling.files import write_atomic
+from scaling.record import Store
 from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from scaling.config import RunConfig, run_id
-from scaling.record import Store, write_json
+from scaling.files import write_json
+from scaling.record import Store
 from sweeps import machine
 from sweeps.corpus import SweepError
 from sweeps.engines import gang

@@ -17,7 +17,7 @@ from scaling import items
 from scaling.checked import Checked, ConfigError, require
 from scaling.evaluate.harness.local import TASKS, read
 from scaling.evaluate.score import ScoreError, Scorer
-from scaling.record import write_atomic
+from scaling.files import write_atomic
 
 CODE = ("humaneval",)  # tasks whose answers are programs: always by our own YAML, which runs none
 

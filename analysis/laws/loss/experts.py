@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.chinchilla import EXPONENT
 from analysis.laws.law import Array, Law
+from analysis.laws.loss.chinchilla import EXPONENT
 
 SLOPE = (-10.0, 10.0)  # of log10 L: far beyond any law's
 

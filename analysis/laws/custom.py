@@ -8,8 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from analysis.errors import DataError
 from analysis.laws.law import Law
-from analysis.where import DataError
 
 LOW, HIGH = 1e-12, 1e80  # bounds of a parameter whose own are not given and whose starts are all positive
 

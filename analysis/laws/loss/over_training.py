@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.chinchilla import EXPONENTS
 from analysis.laws.law import Array, Law
+from analysis.laws.loss.chinchilla import EXPONENTS
 
 
 def over_training(C: Array, M: Array, *, E: Array, a: Array, b: Array, eta: Array) -> Array:

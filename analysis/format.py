@@ -7,8 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
-    from analysis.fitting import Fit
+    from analysis.fitted import Fit
     from analysis.isoflop import IsoFlop
     from analysis.laws.law import Law
     from analysis.points import Points
@@ -227,3 +229,14 @@ def extrapolation(points: Points) -> str:
         f"The runs span a factor of {span} in compute. 10× and 100× the largest budget lie outside of it: the "
         "intervals there hold only if the law keeps its form, and they do not know of a change of regime."
     )
+
+
+def plain(value: Any) -> Any:
+    """JSON's own types; a number that is not finite is null."""
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(one) for one in value]
+    if isinstance(value, float):
+        return float(value) if np.isfinite(value) else None
+    return value

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from analysis.laws.chinchilla import CHINCHILLA, chinchilla
 from analysis.laws.law import Array, Law
+from analysis.laws.loss.chinchilla import CHINCHILLA, chinchilla
 
 
 def error(L: Array, *, epsilon: Array, k: Array, gamma: Array) -> Array:

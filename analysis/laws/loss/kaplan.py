@@ -9,8 +9,8 @@ import itertools
 
 import numpy as np
 
-from analysis.laws.chinchilla import EXPONENT
 from analysis.laws.law import Array, Law
+from analysis.laws.loss.chinchilla import EXPONENT
 
 SCALE = (1e-6, 1e80)
 NEWTON = 100  # steps at most

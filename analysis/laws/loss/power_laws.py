@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analysis.laws.chinchilla import EXPONENT, EXPONENTS
 from analysis.laws.law import Array, Law
+from analysis.laws.loss.chinchilla import EXPONENT, EXPONENTS
 
 SCALES = tuple(10.0**k for k in range(2, 42, 3))
 
