@@ -28,10 +28,10 @@ from scipy.special import huber, logsumexp
 from analysis import doubt, laws
 from analysis.fitting import fit
 from analysis.laws.loss import chinchilla
-from analysis.objective import OBJECTIVES
 from analysis.points import Points
-from analysis.problem import Problem
-from analysis.search import search
+from analysis.solver.objective import OBJECTIVES
+from analysis.solver.problem import Problem
+from analysis.solver.search import search
 
 # Besiroglu 2024, table 1, and the shape of the sweep there: 240 runs of Hoffmann 2022, figure 4.
 PUBLISHED = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}

@@ -14,8 +14,8 @@ from scipy.special import digamma, polygamma
 from analysis.cells import listed
 from analysis.errors import FitError
 from analysis.points import Points, duplicates
-from analysis.problem import Problem
-from analysis.solve import hessian, minimise
+from analysis.solver.minimise import hessian, minimise
+from analysis.solver.problem import Problem
 
 KINDS = ("auto", "residuals", "cases", "groups", "sizes", "parametric")
 INTERVALS = ("bootstrap", "profile")

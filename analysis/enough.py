@@ -10,7 +10,7 @@ import numpy as np
 from analysis import laws
 from analysis.errors import FitError
 from analysis.points import Points
-from analysis.problem import Problem
+from analysis.solver.problem import Problem
 
 
 def chosen(points: Points, form: laws.Law, law: str) -> tuple[Points, tuple[str, ...]]:

@@ -11,15 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from analysis import doubt, laws, leave, noise, profile, regimes, valleys
+from analysis import doubt, laws, leave, noise, profile, regimes
 from analysis.enough import chosen, enough, falls, frontier
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit, Optimum
 from analysis.format import plain
-from analysis.objective import OBJECTIVES, Objective, objective_of
 from analysis.points import Points, load
-from analysis.problem import Problem
-from analysis.search import search
+from analysis.solver import local_minima
+from analysis.solver.objective import OBJECTIVES, Objective, objective_of
+from analysis.solver.problem import Problem
+from analysis.solver.search import search
 
 __all__ = ["Fit", "FitError", "Optimum", "fit", "frontier", "plain", "search"]
 
@@ -148,7 +149,7 @@ def _fit_form(
     params = {name: float(value[0]) for name, value in problem.params(u[None]).items()}
     value = problem.objective.value(problem.residual(u[None])[0], problem.weights)
     more = [
-        *valleys.said(problem, minima),
+        *local_minima.said(problem, minima),
         *profile.verdict(profiles),
         *leave.verdict(left, said),
         *regimes.verdict(problem, u, points),

@@ -17,10 +17,10 @@ import numpy as np
 
 from analysis.errors import FitError
 from analysis.laws.law import Law
-from analysis.objective import OBJECTIVES
 from analysis.points import Points
-from analysis.problem import Problem
-from analysis.search import search
+from analysis.solver.objective import OBJECTIVES
+from analysis.solver.problem import Problem
+from analysis.solver.search import search
 
 ORIGINS = 3  # times at which a forecast is tried
 FOLDS = 5  # where what is held out does not lie ahead

@@ -13,8 +13,8 @@ from scipy.stats import f as fisher
 
 from analysis import doubt, isoflop
 from analysis.points import Points
-from analysis.problem import Problem
-from analysis.solve import hessian, minimise
+from analysis.solver.minimise import hessian, minimise
+from analysis.solver.problem import Problem
 
 CHANCE = 0.01  # of a verdict about a sweep that has nothing wrong with it
 MOST = 40  # budgets or groups that are left out one by one; more are taken as tenths

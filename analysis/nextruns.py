@@ -14,8 +14,8 @@ import numpy as np
 from analysis import design, laws
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
-from analysis.objective import objective_of
-from analysis.problem import Problem
+from analysis.solver.objective import objective_of
+from analysis.solver.problem import Problem
 
 DRAWS = 48  # of the fit's bootstrap that the design is made for
 STEP = 1.5  # between the sizes tried, where none are given

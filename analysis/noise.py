@@ -12,8 +12,8 @@ import numpy as np
 from analysis.doubt import moderated
 from analysis.errors import FitError
 from analysis.laws.law import Law
-from analysis.objective import Objective
 from analysis.points import Points
+from analysis.solver.objective import Objective
 
 WEIGHTS = ("column", "seeds", "even")
 CLEAR = 2.0  # standard errors from which on noise is said to change with size

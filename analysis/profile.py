@@ -16,10 +16,10 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from analysis.constrained import gradient, held
 from analysis.points import Points
-from analysis.problem import Problem
-from analysis.solve import hessian
+from analysis.solver.constrained import gradient, held
+from analysis.solver.minimise import hessian
+from analysis.solver.problem import Problem
 
 Quantity = Callable[[dict[str, np.ndarray]], np.ndarray]  # parameters (R,) -> values (R,)
 STEPS = 40  # outward, each a third of the way or twice the last

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.points import Points
-from analysis.problem import Problem
-from analysis.solve import minimise
+from analysis.solver.minimise import minimise
+from analysis.solver.problem import Problem
 
 CHANCE = 0.01  # of a verdict about points that have no break
 SIMULATIONS = 999

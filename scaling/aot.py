@@ -20,14 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.checked import ConfigError, canonical, require, to_dict
-from scaling.config import (
-    DataConfig,  # fmt: skip
-    OptimizerConfig,
-    Placement,
-    RunConfig,
-    load,
-    override,
-)
+from scaling.config import DataConfig, OptimizerConfig, Placement, RunConfig, load, override
 from scaling.schedule import ScheduleConfig
 from scaling.topologies import Topology, topology
 

@@ -30,9 +30,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from scaling import (
-    lease,
-)
+from scaling import lease
 from scaling.checked import from_dict, to_dict
 from scaling.config import RunConfig
 from scaling.files import (

@@ -15,11 +15,11 @@ from analysis.errors import FitError
 from analysis.fitting import fit
 from analysis.isoflop import isoflop
 from analysis.laws.loss import chinchilla
-from analysis.objective import OBJECTIVES
 from analysis.points import Points
-from analysis.problem import Problem
 from analysis.simulate import HOFFMANN, study, sweep
-from analysis.solve import minimise
+from analysis.solver.minimise import minimise
+from analysis.solver.objective import OBJECTIVES
+from analysis.solver.problem import Problem
 
 LAW = laws.LAWS["chinchilla"]
 

@@ -11,10 +11,10 @@ from analysis import laws, noise
 from analysis.errors import DataError, FitError
 from analysis.fitting import fit
 from analysis.laws import Law
-from analysis.objective import OBJECTIVES, objective_of
 from analysis.points import Points
-from analysis.problem import Problem
-from analysis.solve import gradient, minimise
+from analysis.solver.minimise import gradient, minimise
+from analysis.solver.objective import OBJECTIVES, objective_of
+from analysis.solver.problem import Problem
 from tests.test_fit import TRUTH, grid, points
 
 R = np.linspace(-0.02, 0.02, 4001)

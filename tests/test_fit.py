@@ -12,9 +12,9 @@ from analysis import laws
 from analysis.errors import DataError, FitError
 from analysis.fitting import fit
 from analysis.laws.loss import chinchilla
-from analysis.objective import OBJECTIVES
 from analysis.points import Points
-from analysis.problem import Problem
+from analysis.solver.objective import OBJECTIVES
+from analysis.solver.problem import Problem
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -253,7 +253,7 @@ def test_many_points_are_searched_by_sample_and_drawn_by_newton_steps_alike(monk
     many = grid(0.003, size=71)  # 5,041 points
     quick = fit(many, bootstrap=400)
     monkeypatch.setattr("analysis.doubt.LINEAR", 10**9)
-    monkeypatch.setattr("analysis.search.SAMPLE", 10**9)
+    monkeypatch.setattr("analysis.solver.search.SAMPLE", 10**9)
     slow = fit(many, bootstrap=100)
     for name in TRUTH:
         assert quick.params[name] == pytest.approx(slow.params[name], rel=1e-8)

@@ -10,12 +10,12 @@ from analysis import bench, laws
 from analysis.fitting import fit
 from analysis.laws import Law
 from analysis.laws.loss import chinchilla
-from analysis.objective import OBJECTIVES
 from analysis.points import Points, load
-from analysis.problem import Problem
-from analysis.project import RISE, axes, projected
-from analysis.search import search
-from analysis.solve import minimise
+from analysis.solver.minimise import minimise
+from analysis.solver.objective import OBJECTIVES
+from analysis.solver.problem import Problem
+from analysis.solver.projection import RISE, axes, projected
+from analysis.solver.search import search
 from tests.test_fit import DATA, TRUTH, grid, points, published
 
 CHINCHILLA = laws.LAWS["chinchilla"]

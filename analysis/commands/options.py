@@ -84,7 +84,7 @@ def check(given: argparse.Namespace) -> None:
     """What can be wrong about the options themselves: bad input, not a failed fit."""
     from analysis import doubt, isoflop, laws, noise
     from analysis.errors import DataError
-    from analysis.objective import OBJECTIVES
+    from analysis.solver.objective import OBJECTIVES
 
     if getattr(given, "law", None) and given.law not in laws.NAMES:
         laws.find(given.law)

@@ -14,14 +14,15 @@ from functools import cached_property
 import numpy as np
 
 from analysis.laws.law import Law
-from analysis.objective import Objective
+from analysis.solver.objective import Objective
 
 STEP = 1e-6  # of a central difference, relative above 1
 
 
 @dataclass(frozen=True)
 class Problem:
-    """A law on points. y_n or y_Sn is the link of the output (analysis/objective.py); a row a draw where two axes."""
+    """A law on points. y_n or y_Sn is the link of the output (analysis/solver/objective.py); a row a draw where two
+    axes."""
 
     law: Law
     inputs: tuple[np.ndarray, ...]
@@ -204,3 +205,32 @@ class Problem:
                 ahead, behind = self.model(u_SP + step), self.model(u_SP - step)
                 out[:, at] = steep * (ahead - behind) / (2 * step[:, at, None])
         return self.objective.of(model) - self.y, out
+
+
+@dataclass(frozen=True)
+class Inner:
+    """The linear part of a law, its columns standing still; as a Problem is to the solver."""
+
+    columns_SJn: np.ndarray
+    beside_Sn: np.ndarray
+    y: np.ndarray
+    weights: np.ndarray
+    objective: Objective
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def names(self) -> tuple[int, ...]:
+        return tuple(range(self.columns_SJn.shape[1]))
+
+    def part(self, rows: np.ndarray | slice) -> Inner:
+        return replace(self, columns_SJn=self.columns_SJn[rows], beside_Sn=self.beside_Sn[rows])
+
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        return self.low, self.high
+
+    def evaluate(self, u_SJ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """r (S, n) and its derivative (S, J, n)."""
+        columns, beside = self.columns_SJn[: len(u_SJ)], self.beside_Sn[: len(u_SJ)]
+        model = beside + (u_SJ[:, None] @ columns)[:, 0]
+        return self.objective.of(model) - self.y, columns * self.objective.steepness(model)[:, None]

@@ -8,47 +8,15 @@ Key: S rows, K nonlinear coordinates, J linear ones, n points.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-
 import numpy as np
 
-from analysis.objective import Objective
-from analysis.problem import Problem
-from analysis.solve import minimise
+from analysis.solver.minimise import minimise
+from analysis.solver.problem import Inner, Problem
 
 RISE = 0.25  # of ln(exponent) from one line of the grid to the next
 LINES = {1: 200, 2: 33}  # of a parameter that is no exponent, by the number of nonlinear parameters
 POINTS = 500  # that the grid is laid over; more than these are used from its valleys on
 MOST = 24  # valleys that are followed down, the lowest first
-
-
-@dataclass(frozen=True)
-class Inner:
-    """The linear part of a law, its columns standing still; as a Problem is to the solver."""
-
-    columns_SJn: np.ndarray
-    beside_Sn: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray
-    objective: Objective
-    low: np.ndarray
-    high: np.ndarray
-
-    @property
-    def names(self) -> tuple[int, ...]:
-        return tuple(range(self.columns_SJn.shape[1]))
-
-    def part(self, rows: np.ndarray | slice) -> Inner:
-        return replace(self, columns_SJn=self.columns_SJn[rows], beside_Sn=self.beside_Sn[rows])
-
-    def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        return self.low, self.high
-
-    def evaluate(self, u_SJ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """r (S, n) and its derivative (S, J, n)."""
-        columns, beside = self.columns_SJn[: len(u_SJ)], self.beside_Sn[: len(u_SJ)]
-        model = beside + (u_SJ[:, None] @ columns)[:, 0]
-        return self.objective.of(model) - self.y, columns * self.objective.steepness(model)[:, None]
 
 
 def projected(problem: Problem, free_SK: np.ndarray, tolerance: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis import valleys
 from analysis.errors import FitError
-from analysis.problem import Problem
-from analysis.project import low_cells
-from analysis.solve import minimise, polish, vertex
+from analysis.solver import local_minima
+from analysis.solver.minimise import minimise, polish, vertex
+from analysis.solver.problem import Problem
+from analysis.solver.projection import low_cells
 
 SAMPLE = 4000  # points that the starts are searched on; more than these are used from the best start on
 
@@ -24,7 +24,7 @@ def search(problem: Problem, others: bool = True) -> tuple[np.ndarray, dict[str,
     """
     starts = _starts(problem)
     if problem.law.near:
-        return valleys.nearest(problem, starts)
+        return local_minima.nearest(problem, starts)
     n = problem.y.shape[-1]
     # Which valley is the lowest, a sample tells as well; all points then say where its floor is.
     sample = problem if n <= SAMPLE else problem.points(np.random.default_rng(0).choice(n, SAMPLE, replace=False))
@@ -44,7 +44,7 @@ def search(problem: Problem, others: bool = True) -> tuple[np.ndarray, dict[str,
     agreed = int(np.sum(cost[: len(starts)] <= cost[best] * (1 + 1e-4) + floor))
     tried = {"tried": len(starts), "agreed": agreed} | ({"cells": cells} if cells else {})
     whole = others and sample is problem and problem.objective.smooth is None
-    return u, tried, valleys.others(problem, found, cost, u) if whole else []
+    return u, tried, local_minima.others(problem, found, cost, u) if whole else []
 
 
 def _starts(problem: Problem) -> np.ndarray:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.errors import FitError
-from analysis.problem import Problem
-from analysis.solve import polish
+from analysis.solver.minimise import polish
+from analysis.solver.problem import Problem
 
 REACH = 10.8  # n·ln(objective / lowest) within which noise does not tell two minima apart: χ²(1) at 0.999
 APART = 0.02  # in a coordinate, relative above 1: nearer ones are the same

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from analysis.problem import Problem
+from analysis.solver.problem import Problem
 
 STEPS = 40  # damped Newton steps at most
 SETTLED = 1e-7  # of the objective: a step that lowers it by less has arrived

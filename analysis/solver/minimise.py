@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.problem import Problem
+from analysis.solver.problem import Problem
 
 if TYPE_CHECKING:
-    from analysis.project import Inner
+    from analysis.solver.problem import Inner
 
 BLOCK = 300_000  # numbers that a block of rows works on: 2 MB, about the cache of a core
 NEWTON = 0.02  # least share of Levenberg–Marquardt's curvature where ρ is linear: keeps the step finite
