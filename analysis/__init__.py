@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis import laws
+    from analysis.data.load import load
+    from analysis.data.points import Points
     from analysis.errors import DataError, FitError
     from analysis.fitted import Fit
     from analysis.fitting import fit
-    from analysis.points import Points, load
 
 __all__ = ["DataError", "Fit", "FitError", "Points", "fit", "laws", "load"]
 
@@ -22,8 +23,8 @@ _HOMES = {
     "fit": "analysis.fitting",
     "Fit": "analysis.fitted",
     "FitError": "analysis.errors",
-    "load": "analysis.points",
-    "Points": "analysis.points",
+    "load": "analysis.data.load",
+    "Points": "analysis.data.points",
     "DataError": "analysis.errors",
 }
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import items, sources
+from analysis import items
+from analysis.data import runs as runs_module
 from analysis.errors import DataError
 from analysis.metrics import METRICS, wilson
 
@@ -73,7 +74,7 @@ def load(
     files = items.found(source, every)
     if not files:
         raise DataError(f"{source}: no run was evaluated on a task (no runs/*/items/*.parquet)")
-    runs = sources.runs(source, flops, params).set_index("run_id")
+    runs = runs_module.runs(source, flops, params).set_index("run_id")
     groups: dict[tuple[str, int], list[items.File]] = {}
     for file in files:
         if file.run in runs.index:

@@ -18,12 +18,12 @@ import numpy as np
 from scipy.special import expit
 
 from analysis import doubt, laws, twostep
+from analysis.data.points import Points
 from analysis.emergence import Finding
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit as fit_law
 from analysis.laws.law import Array, Law
-from analysis.points import Points
 
 SUMS = {"C": "power-c", "N": "power-n", "D": "power-d"}
 

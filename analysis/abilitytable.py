@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import files
 from analysis.abilities import AXES, Measure, Task
-from analysis.cells import listed, parse
+from analysis.data import readers
+from analysis.data.table import listed, parse
 from analysis.errors import DataError
 from analysis.metrics import wilson
 
@@ -40,7 +40,7 @@ UP = {"logp": 1.0, "brier": -1.0, "edit": -1.0}
 
 def load(path: Path, level: float) -> list[Task]:
     """Tasks in the order of the table. Raises DataError (one line)."""
-    table = files.read(path)
+    table = readers.read(path)
     have = {c if len(c) == 1 else c.lower(): c for c in map(str, table.frame.columns)}  # N parameters, n items
     where = {k: next((have[n] for n in names if n in have), None) for k, names in NAMES.items()}
     if where["score"] is None and where["k"] is None:

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis import doubt, isoflop
+from analysis.data.points import Curve, Points, group
 from analysis.errors import FitError
 from analysis.fitted import Fit, Optimum
-from analysis.points import Curve, Points
 
 GRID = 200  # values of C at which the envelope of the curves is read (Hoffmann 2022, section 3.1, has 1500)
 WARM = 0.1  # share of a run that is left out of the envelope: warm-up
@@ -125,7 +125,7 @@ def lowest(points: Points) -> Envelope:
 
 
 def _of_budgets(points: Points) -> Envelope:
-    groups = [at for _, at in isoflop.group(points) if len(np.unique(points.N[at])) > 2]
+    groups = [at for _, at in group(points) if len(np.unique(points.N[at])) > 2]
     if len(groups) < 2:
         raise FitError("chinchilla-1: fewer than two budgets with three sizes, and no learning curves")
     best = [at[np.argmin(points.L[at])] for at in groups]

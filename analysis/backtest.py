@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 
 from analysis import forecast, laws
+from analysis.data.load import load
+from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting import fit
 from analysis.laws.law import Law
-from analysis.points import Points, load
 from analysis.scores import Backtest, Result, judge
 
 __all__ = ["Backtest", "backtest"]
@@ -66,7 +67,8 @@ def backtest(
     progress: Callable[[int, int], None] | None = None,
     **reading: Any,
 ) -> Backtest:
-    """Laws fitted to the points that `holdout` (analysis/where.py) does not name, and what they say of those it names.
+    """Laws fitted to the points that `holdout` (analysis/data/filter.py) does not name, and what they say of those it
+    names.
 
     law: one or several, as `fit` takes them. group: a column, or several with commas between: each group is fitted on
     its own, and errors are averaged over groups. bootstrap: draws of each fit. workers: processes (all cores where

@@ -26,9 +26,9 @@ from scipy.optimize import minimize
 from scipy.special import huber, logsumexp
 
 from analysis import doubt, laws
+from analysis.data.points import Points
 from analysis.fitting import fit
 from analysis.laws.loss import chinchilla
-from analysis.points import Points
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
 from analysis.solver.search import search

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis import files
-from analysis import where as language
-from analysis.cells import Table, listed, parse, shown
+from analysis.data import filter as language
+from analysis.data import readers
+from analysis.data.table import Table, listed, parse, shown
 from analysis.errors import DataError
 
 EMPTY = ("", "nan", "na", "n/a", "null", "none", "-")
@@ -49,7 +49,7 @@ def read(source: Any, scores: Sequence[str], target: str, holdout: str | None, f
     """Models of a table; the arguments are those of observational.fit."""
     if isinstance(source, str | Path) and not Path(source).is_file():
         raise DataError(f"{source}: not a file: an observational law is fitted to a table of models")
-    table = files.read(Path(source)) if isinstance(source, str | Path) else files.from_memory(source)
+    table = readers.read(Path(source)) if isinstance(source, str | Path) else readers.from_memory(source)
     if len(set(scores)) < max(len(scores), 2):
         raise DataError(f"scores {', '.join(scores)}: two different columns at least")
     x = np.stack([_numbers(table, column) for column in scores], -1)

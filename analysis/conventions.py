@@ -16,12 +16,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis import doubt, format, isoflop
+from analysis import doubt, format
+from analysis.data.load import load
+from analysis.data.points import Points, group
+from analysis.data.runs import FLOPS, PARAMS
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit
-from analysis.points import Points, load
-from analysis.sources import FLOPS, PARAMS
 
 LAWS = ("chinchilla-2", "chinchilla")
 KAPLAN = {"alpha_N": "kaplan-n", "alpha_D": "kaplan-d", "alpha_C": "kaplan-c"}
@@ -144,7 +145,7 @@ def _differ(one: np.ndarray, other: np.ndarray) -> bool:
 def _keys(points: Points) -> np.ndarray:
     """The budget of each run: planned, or as the first counting groups them."""
     keys = np.full(len(points), np.nan)
-    for key, at in isoflop.group(points):
+    for key, at in group(points):
         keys[at] = key
     return keys
 

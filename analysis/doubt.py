@@ -11,9 +11,9 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import digamma, polygamma
 
-from analysis.cells import listed
+from analysis.data.points import Points, duplicates
+from analysis.data.table import listed
 from analysis.errors import FitError
-from analysis.points import Points, duplicates
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
 

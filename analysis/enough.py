@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis import laws
+from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.points import Points
 from analysis.solver.problem import Problem
 
 

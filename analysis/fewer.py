@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from analysis import laws, simulate
+from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit
 from analysis.nextruns import WIDER, Target, interval, pick
-from analysis.points import Points
 
 # Gemstones: McLeish 2025, approach 3 on the cooled-down runs, as their code keeps it (E, A and B by their logarithms).
 GEMSTONES = {

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis import doubt, laws, leave, profile
+from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.format import plain
-from analysis.points import Points
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

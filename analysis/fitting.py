@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from analysis import doubt, laws, leave, noise, profile, regimes
+from analysis.data.load import load
+from analysis.data.points import Points
 from analysis.enough import chosen, enough, falls, frontier
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit, Optimum
 from analysis.format import plain
-from analysis.points import Points, load
 from analysis.solver import local_minima
 from analysis.solver.objective import OBJECTIVES, Objective, objective_of
 from analysis.solver.problem import Problem

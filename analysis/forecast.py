@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.laws.law import Law
-from analysis.points import Points
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
 from analysis.solver.search import search

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from analysis.data.points import Points
     from analysis.fitted import Fit
     from analysis.isoflop import IsoFlop
     from analysis.laws.law import Law
-    from analysis.points import Points
 
 RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 NAMES = {"chinchilla-1": "Approach 1", "chinchilla-2": "Approach 2", "chinchilla": "Approach 3"}

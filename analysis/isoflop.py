@@ -10,13 +10,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import doubt, minima
+from analysis.data.points import TOLERANCE, Points, group
 from analysis.errors import FitError
-from analysis.points import Points
 
 WEIGHTINGS = ("noise", "equal")
 MINIMA = ("parabola", "akima")
 REACH = 5.0  # spans of ln N from the middle of a budget's runs at which a flat parabola's minimum is cut off
-TOLERANCE = 0.1  # C within 10% is one budget where a source names none
 
 
 @dataclass(frozen=True)
@@ -83,16 +82,6 @@ class IsoFlop:
         values = np.exp(np.log(self.params[scale])[axes] + self.params[exponent][axes] * np.log(C))
         low, high = np.nanquantile(values[1:], [(1 - self.level) / 2, (1 + self.level) / 2], axis=0)
         return values[0], low, high
-
-
-def group(points: Points) -> list[tuple[float, np.ndarray]]:
-    """Budgets in rising order, each with the indices of its runs: planned ones, else C within TOLERANCE."""
-    if points.budgets is not None:
-        known = np.unique(points.budgets[np.isfinite(points.budgets)])
-        return [(float(key), np.flatnonzero(points.budgets == key)) for key in known]
-    order = np.argsort(points.C)
-    cuts = np.flatnonzero(np.diff(np.log(points.C[order])) > np.log1p(TOLERANCE)) + 1
-    return [(float(np.median(points.C[at])), np.sort(at)) for at in np.split(order, cuts)]
 
 
 def isoflop(

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.stats import f as fisher
 
-from analysis import doubt, isoflop
-from analysis.points import Points
+from analysis import doubt
+from analysis.data.points import Points, group
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
 
@@ -41,7 +41,7 @@ def parts(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
     """
     found: list[tuple[str, np.ndarray]] = []
     if points.budgets is not None:
-        found = [(f"budget {key:.3g}", at) for key, at in isoflop.group(points)]
+        found = [(f"budget {key:.3g}", at) for key, at in group(points)]
     if not 3 <= len(found) <= MOST and points.groups is not None:
         groups = np.array(points.groups)
         found = [(f"group {name}", np.flatnonzero(groups == name)) for name in np.unique(groups)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import doubt
-from analysis.points import Points
+from analysis.data.points import Points
 
 CELLS = 25  # of the grid in ln N between two sizes, where an Akima curve is read (Porian 2024)
 BLOCK = 2_000_000  # numbers of one array of curves

@@ -17,9 +17,10 @@ from typing import Any
 import numpy as np
 
 from analysis import doubt
+from analysis.data.load import load
+from analysis.data.points import Points
+from analysis.data.points import group as by_budget
 from analysis.errors import DataError, FitError
-from analysis.isoflop import group as by_budget
-from analysis.points import Points, load
 
 LARGEST = 32.0  # multiplier that is looked for, and 1 / this
 SHIFTS = 801

@@ -9,10 +9,10 @@ from dataclasses import replace
 
 import numpy as np
 
+from analysis.data.points import Points
 from analysis.doubt import moderated
 from analysis.errors import FitError
 from analysis.laws.law import Law
-from analysis.points import Points
 from analysis.solver.objective import Objective
 
 WEIGHTS = ("column", "seeds", "even")

@@ -18,12 +18,12 @@ from scipy.special import expit, logit
 
 from analysis import doubt
 from analysis.components import Components, Models, fill, principal, read
+from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit as fit_law
 from analysis.format import plain
 from analysis.laws.law import Array, Law
-from analysis.points import Points
 
 FLOOR = 0.2  # the highest chance level, 1 − h (Ruan 2024, section 3.3)
 
@@ -81,7 +81,8 @@ def fit(
 
     source: a table's file, a DataFrame or columns by name. scores: columns of benchmarks, shares from 0 to 1; cells may
     be empty. target: the task's column, of which `full` is full marks; models without it are left out. holdout: rows
-    to hold out (analysis/where.py). components: that the task is fitted to; filled: that empty cells are filled with.
+    to hold out (analysis/data/filter.py). components: that the task is fitted to; filled: that empty cells are filled
+    with.
     name: column that names a model. Raises DataError and FitError.
     """
     models = read(source, scores, target, holdout, full, name)

@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import norm
 from scipy.stats import t as student
 
-from analysis.points import Points
+from analysis.data.points import Points
 from analysis.solver.constrained import gradient, held
 from analysis.solver.minimise import hessian
 from analysis.solver.problem import Problem

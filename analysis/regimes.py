@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.points import Points
+from analysis.data.points import Points
 from analysis.solver.minimise import minimise
 from analysis.solver.problem import Problem
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from analysis import laws
+from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit
-from analysis.points import Points
 
 DESIGNS = ("isoflop", "grid")
 BUDGETS = 4  # of an isoFLOP design

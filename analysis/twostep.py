@@ -13,15 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import files, reading
-from analysis.cells import listed
+from analysis.data import from_table, readers
+from analysis.data.load import load
+from analysis.data.points import Points
+from analysis.data.table import listed
 from analysis.doubt import SIZES
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit as fit_law
 from analysis.laws import LAWS
 from analysis.laws.downstream.accuracy import TWO_STEP
-from analysis.points import Points, load
 
 FIRST, SECOND = "chinchilla", "sigmoid"
 RUN = "run of the checkpoint"  # a column that is made
@@ -162,14 +163,14 @@ def _checkpoints(source: Any, runs: Sequence[str], given: Mapping[str, Any]) -> 
     """Checkpoints as points, `groups` naming the run of each by the columns `runs`."""
     if isinstance(source, str | Path) and not Path(source).is_file():
         raise DataError(f"{source}: not a file: the checkpoints of runs are read from a table")
-    table = files.read(Path(source)) if isinstance(source, str | Path) else files.from_memory(source)
+    table = readers.read(Path(source)) if isinstance(source, str | Path) else readers.from_memory(source)
     missing = [name for name in runs if name not in table.frame.columns]
     if missing:
         raise DataError(f"{table.name}: no column {missing[0]!r} to name runs by: it has {listed(table.frame.columns)}")
     run = table.frame[list(runs)].astype(str).agg(" ".join, axis=1)
     table = replace(table, frame=table.frame.assign(**{RUN: run}))
     wanted = {**given, "columns": {**(given.get("columns") or {}), "group": RUN}}
-    return reading.points_of(table, reading.Wanted(TWO_STEP, **wanted))
+    return from_table.points_of(table, from_table.Wanted(TWO_STEP, **wanted))
 
 
 def _usable(points: Points, letters: tuple[str, ...]) -> None:

@@ -12,7 +12,7 @@ STORE/tensorboard/                 see scaling/tensorboard.py
 STORE/checkpoints/                 see scaling/checkpoint.py
 STORE/tokens/                      token files, see scaling/data/tokens.py
 STORE/leases/                      who is at work on which run, see scaling/lease.py
-STORE/index.parquet                what analysis keeps of all records, see analysis/index.py; may be deleted
+STORE/index.parquet                what analysis keeps of all records, see analysis/data/record_cache.py; may be deleted
 """
 
 from __future__ import annotations

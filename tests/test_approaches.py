@@ -10,12 +10,12 @@ from test_fit import TRUTH, grid, points, sweep
 
 from analysis import laws
 from analysis.approaches import lowest
+from analysis.data.points import Curve, Points
 from analysis.enough import frontier
 from analysis.errors import FitError
 from analysis.fitting import fit
 from analysis.isoflop import isoflop
 from analysis.laws.loss import chinchilla
-from analysis.points import Curve, Points
 
 
 def test_minima_off_their_grid_are_left_out_and_named() -> None:

@@ -13,10 +13,10 @@ import pytest
 
 from analysis import forecast, laws
 from analysis.backtest import backtest
+from analysis.data.load import load
 from analysis.errors import DataError
 from analysis.forecast import Ahead
 from analysis.laws.loss import chinchilla
-from analysis.points import load
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -11,11 +11,11 @@ from conftest import command
 from scipy.stats import t as student
 
 from analysis import bias, doubt, laws, leave, regimes
+from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitting import fit
 from analysis.isoflop import isoflop
 from analysis.laws.loss import chinchilla
-from analysis.points import Points
 from analysis.simulate import HOFFMANN, study, sweep
 from analysis.solver.minimise import minimise
 from analysis.solver.objective import OBJECTIVES

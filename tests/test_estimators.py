@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from analysis import laws, noise
+from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting import fit
 from analysis.laws import Law
-from analysis.points import Points
 from analysis.solver.minimise import gradient, minimise
 from analysis.solver.objective import OBJECTIVES, objective_of
 from analysis.solver.problem import Problem

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from analysis.data.load import load
 from analysis.fitting import fit
-from analysis.points import load
 from tests.test_fit import ROOT, grid
 
 

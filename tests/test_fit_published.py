@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.data.load import load
+from analysis.data.points import Points
 from analysis.fitting import fit
-from analysis.points import Points, load
 from tests.test_fit import DATA, published
 
 

@@ -12,8 +12,9 @@ import pytest
 from test_points import add, analysis, config
 from test_sources import refused
 
-from analysis import index, laws, sources
-from analysis.points import load
+from analysis import laws
+from analysis.data import record_cache, runs
+from analysis.data.load import load
 from scaling.record import Record, Store
 
 
@@ -40,51 +41,51 @@ def many(root: Path, count: int) -> Store:
 
 
 def test_an_index_gives_what_the_records_say_whatever_was_done_to_them(tmp_path: Path) -> None:
-    store = many(tmp_path / "store", index.LEAST + 20)
-    first = sources.runs(store.root)
-    kept = (store.root / index.FILE).read_bytes()
-    pd.testing.assert_frame_equal(sources.runs(store.root), first, check_dtype=False)
-    assert (store.root / index.FILE).read_bytes() == kept
+    store = many(tmp_path / "store", record_cache.LEAST + 20)
+    first = runs.runs(store.root)
+    kept = (store.root / record_cache.FILE).read_bytes()
+    pd.testing.assert_frame_equal(runs.runs(store.root), first, check_dtype=False)
+    assert (store.root / record_cache.FILE).read_bytes() == kept
 
     change = store.read(f"{3:064x}")
     assert change is not None
     store.write(Record(**{**vars(change), "final": {**change.final, "loss": 1.25}, "evals": {"task": 0.5}}))
-    assert sources.runs(store.root).set_index("run_id").loss[f"{3:064x}"] == 1.25
+    assert runs.runs(store.root).set_index("run_id").loss[f"{3:064x}"] == 1.25
     gone = store.run_dir(f"{4:064x}")
     (gone / "record.json").unlink()
     add(store, config(64, 100), "running", None)
-    now = sources.runs(store.root)
-    (store.root / index.FILE).unlink()
-    pd.testing.assert_frame_equal(now, sources.runs(store.root), check_like=True, check_dtype=False)
+    now = runs.runs(store.root)
+    (store.root / record_cache.FILE).unlink()
+    pd.testing.assert_frame_equal(now, runs.runs(store.root), check_like=True, check_dtype=False)
     assert len(now) == len(first) and now.set_index("run_id").loss[f"{3:064x}"] == 1.25
     assert f"{4:064x}" not in set(now.run_id) and (now.status == "running").sum() == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 nothing", None])
 def test_a_damaged_index_or_one_of_another_kind_is_made_anew(tmp_path: Path, damage: bytes | None) -> None:
-    store = many(tmp_path / "store", index.LEAST)
-    first = sources.runs(store.root)
-    path = store.root / index.FILE
+    store = many(tmp_path / "store", record_cache.LEAST)
+    first = runs.runs(store.root)
+    path = store.root / record_cache.FILE
     if damage is None:
         pd.DataFrame({"folder": ["x"]}).to_parquet(path)
     else:
         path.write_bytes(damage)
-    pd.testing.assert_frame_equal(sources.runs(store.root), first, check_dtype=False)
+    pd.testing.assert_frame_equal(runs.runs(store.root), first, check_dtype=False)
 
 
 def test_another_process_knows_the_index_again(tmp_path: Path) -> None:
-    store = many(tmp_path / "store", index.LEAST)
-    sources.runs(store.root)
-    kept = (store.root / index.FILE).stat().st_ino
+    store = many(tmp_path / "store", record_cache.LEAST)
+    runs.runs(store.root)
+    kept = (store.root / record_cache.FILE).stat().st_ino
     assert analysis("table", store.root, "--csv", "-").returncode == 0
-    assert (store.root / index.FILE).stat().st_ino == kept
+    assert (store.root / record_cache.FILE).stat().st_ino == kept
 
 
 def test_a_store_that_cannot_be_written_is_read_and_that_is_said(tmp_path: Path) -> None:
-    store = many(tmp_path / "store", index.LEAST)
-    (store.root / index.FILE).mkdir()  # where no file can be put, not even by root
+    store = many(tmp_path / "store", record_cache.LEAST)
+    (store.root / record_cache.FILE).mkdir()  # where no file can be put, not even by root
     points = load(store.root)
-    assert len(points) == index.LEAST and any("no index is kept" in note for note in points.notes)
+    assert len(points) == record_cache.LEAST and any("no index is kept" in note for note in points.notes)
 
 
 def test_a_stores_other_columns_can_be_named_and_what_a_law_wants_is_found(tmp_path: Path) -> None:

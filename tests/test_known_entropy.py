@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from conftest import command
 
+from analysis.data.load import load
 from analysis.fitting import fit
-from analysis.points import load
 from scaling.record import Store
 
 

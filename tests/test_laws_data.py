@@ -10,12 +10,12 @@ import pandas as pd
 import pytest
 
 from analysis import laws
+from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit
 from analysis.laws.loss import chinchilla
 from analysis.laws.loss.data_constrained import unique_parameters
-from analysis.points import Points
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"

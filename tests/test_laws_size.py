@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from analysis import laws
+from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitting import fit
 from analysis.laws.loss import chinchilla, experts, kaplan
-from analysis.points import Points
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"

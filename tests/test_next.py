@@ -12,10 +12,10 @@ import pytest
 from conftest import command
 
 from analysis import design, fewer
+from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.fitting import fit
 from analysis.nextruns import Target, _weights, advise, candidates, pick
-from analysis.points import Points
 from analysis.simulate import HOFFMANN, sweep
 from scaling.checked import from_dict
 from scaling.config import EvalConfig, RunConfig, prefix_id

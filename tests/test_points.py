@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from analysis.data.load import load
+from analysis.data.points import Points
 from analysis.errors import DataError
-from analysis.points import Points, load
 from scaling.config import DataConfig, OptimizerConfig, RunConfig, run_id
 from scaling.models.config import ModelConfig
 from scaling.models.counts import parameters, run_flops

@@ -8,9 +8,10 @@ import pytest
 from conftest import PUBLISHED
 
 from analysis import minima
+from analysis.data.load import load
+from analysis.data.points import Points, group
 from analysis.fitting import fit
-from analysis.isoflop import group, isoflop
-from analysis.points import Points, load
+from analysis.isoflop import isoflop
 
 pytestmark = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published sets are not here (../shared/data)")
 PORIAN = PUBLISHED / "porian2024_refinedweb"

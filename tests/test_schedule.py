@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_train import assert_same_run, go, other
 
-from analysis import sources
+from analysis.data import runs as runs_module
 from analysis.figures.source import load
 from scaling.checked import ConfigError
 from scaling.config import RunConfig, override, prefix_id, run_id
@@ -197,7 +197,7 @@ def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, 
     assert stopped.status == "stopped"
     record = go(ramped, store)
     assert record.final["tokens"] == record.config.tokens and record.flops == run_flops(ramped)
-    runs = sources.runs(store.root, "exact").set_index("run_id")
+    runs = runs_module.runs(store.root, "exact").set_index("run_id")
     assert runs["D"][record.run_id] == runs["D"][stopped.run_id] == ramped.tokens
     [curve] = [curve for curve in load(store.root).curves() if curve.run_id == record.run_id]
     np.testing.assert_allclose(curve.C[6] / curve.C[19], ramped.sequences(7) / ramped.sequences(20))

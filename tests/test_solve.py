@@ -7,10 +7,11 @@ import pytest
 from scipy.optimize import minimize
 
 from analysis import bench, laws
+from analysis.data.load import load
+from analysis.data.points import Points
 from analysis.fitting import fit
 from analysis.laws import Law
 from analysis.laws.loss import chinchilla
-from analysis.points import Points, load
 from analysis.solver.minimise import minimise
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem

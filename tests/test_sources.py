@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 
 from analysis import laws
+from analysis.data.load import load
+from analysis.data.points import Points
 from analysis.errors import DataError
-from analysis.points import Points, load
 
 PARAMS, TOKENS, LOSSES = [1e8, 2e8, 4e8], [1e9, 3e9, 9e9], [3.5, 3.1, 2.8]
 

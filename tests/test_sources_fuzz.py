@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_sources import write
 
+from analysis.data.load import load
 from analysis.errors import DataError
-from analysis.points import load
 
 CELLS = st.one_of(
     st.sampled_from(

@@ -11,11 +11,11 @@ import pytest
 from conftest import command
 
 from analysis import components, laws, observational, twostep
+from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit
 from analysis.laws.loss import chinchilla
-from analysis.points import Points
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"

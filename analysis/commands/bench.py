@@ -31,7 +31,7 @@ def run(given: argparse.Namespace) -> int:
     from rich.console import Console
 
     from analysis import bench
-    from analysis.points import load
+    from analysis.data.load import load
     from scaling.files import write_json
 
     columns = options.columns(given.columns)

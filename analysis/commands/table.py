@@ -26,8 +26,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from analysis import runpoints, sources
-    from analysis.cells import listed
+    from analysis.data import from_store, runs
+    from analysis.data.table import listed
     from analysis.errors import DataError
     from scaling.files import write_atomic
 
@@ -36,10 +36,10 @@ def run(given: argparse.Namespace) -> int:
         raise DataError(f"{path}: not a store: give the folder that runs were trained into")
     if given.rows < 0:
         raise DataError(f"--rows {given.rows}: must be 0 (all) or more")
-    frame = sources.runs(path, given.flops or "6nd", given.params)
+    frame = runs.runs(path, given.flops or "6nd", given.params)
     for note in frame.attrs["notes"]:
         print(note, file=sys.stderr)
-    frame = runpoints.only(frame, path, given.where)
+    frame = from_store.only(frame, path, given.where)
     if given.sort is not None:
         if given.sort not in frame:
             raise DataError(f"--sort {given.sort}: no such column: there are {listed(frame.columns, 100)}")

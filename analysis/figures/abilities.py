@@ -8,11 +8,11 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from analysis import emergence
+from analysis.data.points import Points
 from analysis.emergence import Curve, Finding, Study
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.points import Points
 from analysis.verdict import ARTEFACT, BREAK, CANNOT, SMOOTH
 
 MARKS = {SMOOTH: "o", ARTEFACT: "D", BREAK: "^", CANNOT: "o"}

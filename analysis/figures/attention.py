@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.points import Points
 
 MOST = 8  # heads shown
 LABELS = 24  # tokens named along an axis, about

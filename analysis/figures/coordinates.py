@@ -14,11 +14,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
 from analysis.figures.transfer import ORDER, SAID
-from analysis.points import Points
 
 AXES = {"width": "Width", "layers": "Layers"}
 CAPTION = (

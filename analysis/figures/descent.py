@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis import answers
+from analysis.data.points import Points
 from analysis.descent import KINDS, SEEN, Descent, Profile, descent
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.points import Points
 
 CAPTION = (
     "Double descent. Test error (and training error, wrong labels included, grey) over width, over training examples "

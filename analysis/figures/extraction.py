@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.extraction import load
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.points import Points
 from scaling.record import Store
 
 CAPTION = (

@@ -10,11 +10,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
 from analysis.grokking import GENERALISED, Cell, Grokking, grokking
-from analysis.points import Points
 
 CAPTION = (
     "Grokking. Left: accuracy on the equations trained on and on held-out ones against steps (logarithmic), a line a "

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analysis import laws, sources
+from analysis import laws
+from analysis.data import runs as runs_module
+from analysis.data.load import load as load_points
+from analysis.data.points import Points
 from analysis.errors import DataError
-from analysis.points import Points
-from analysis.points import load as load_points
 from scaling.record import Record, Store
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Source:
     name: str
     points: Points
     records: tuple[Record, ...] = ()
-    runs: pd.DataFrame | None = None  # a store's runs whatever their status, as analysis/sources.py has them
+    runs: pd.DataFrame | None = None  # a store's runs whatever their status, as analysis/data/runs.py has them
     store: Store | None = None
     choices: dict[str, Any] = field(default_factory=dict)  # of columns, rows and conventions
     options: dict[str, Any] = field(default_factory=dict)
@@ -148,7 +149,7 @@ def load(
         form = laws.find(law) if law and law not in laws.APPROACHES else None
         return Source(str(source), load_points(path, law=form, **choices), choices=choices, options=options)
     store = Store(path)
-    runs = sources.runs(path, flops or "6nd", params)
+    runs = runs_module.runs(path, flops or "6nd", params)
     try:
         points = load_points(path, curves=True, **choices)
     except DataError as error:

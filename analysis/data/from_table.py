@@ -11,14 +11,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 
-from analysis import columns as columns_of
-from analysis import exports, units
-from analysis import where as language
-from analysis.cells import Table, count, listed, parse, shown, words
-from analysis.columns import Choice
+from analysis.data import columns as columns_of
+from analysis.data import filter as language
+from analysis.data import trackers, units
+from analysis.data.columns import Choice
+from analysis.data.points import Points, duplicates
+from analysis.data.table import Table, count, listed, parse, shown, words
 from analysis.errors import DataError
 from analysis.laws.law import Law
-from analysis.points import Points, duplicates
 
 NOT_COUNTS = ("L", "weight", "lr")
 SAMPLE = 8  # names that a note lists
@@ -46,12 +46,12 @@ def points_of(table: Table, wanted: Wanted, convention: str | None = None) -> Po
             f"flops = {wanted.flops!r}: a file carries no counts by part: allowed is 6nd, or name a column as C"
         )
     if table.plot and not (law and set(law.inputs) <= {"S", "x"}):
-        table = exports.ended(table)
+        table = trackers.ended(table)
     letters = columns_of.letters_of(law)
     given = units.given(columns_of.lettered(wanted.units, law), letters)
     chosen = columns_of.choose(table, wanted.columns, params, law, wanted.usual)
     columns_of.sufficient(table, chosen.names, law)
-    table = exports.done(table)
+    table = trackers.done(table)
     read = Reader(table, chosen, given, law, wanted.drop_bad)
     label = chosen.names.get("name")
     telling = label if label and len(set(words(table.frame[label]))) == len(table.frame) else None

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import index
+from analysis.data import record_cache
 from analysis.errors import DataError
 
 PARAMS = {"total": "all parameters", "nonembedding": "parameters without embedding and head"}
@@ -47,7 +47,7 @@ def runs(store: str | Path, flops: str = "6nd", params: str = "total") -> pd.Dat
     """
     choice("flops", flops, FLOPS)
     choice("params", params, PARAMS)
-    known, notes = index.facts(store)
+    known, notes = record_cache.facts(store)
     D = _tokens(known)
     config = [name for name in known.columns if str(name).startswith("config.")]
     data = {

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import exports
-from analysis.cells import COMMA, Table
+from analysis.data import trackers
+from analysis.data.table import COMMA, Table
 from analysis.errors import DataError
 
 KINDS = ".csv, .tsv, .txt, .parquet, .json or .jsonl (also .gz, .bz2, .xz), or the folder of a store"
@@ -45,7 +45,7 @@ def read(path: Path) -> Table:
     except (EOFError, OSError, ValueError, RecursionError, zlib.error, lzma.LZMAError, csv.Error) as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read: {said}") from None
-    return exports.unfold(table)
+    return trackers.unfold(table)
 
 
 def from_memory(source: Any) -> Table:
@@ -140,7 +140,7 @@ def _lines(path: Path, data: bytes) -> Table:
             raise DataError(f"{path}: line {number}: not JSON: {error.msg}") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}: line {number}: must be an object, one a line")
-        found.append(exports.flat(row))
+        found.append(trackers.flat(row))
     return _table(pd.DataFrame(found, dtype=object), str(path))
 
 
@@ -158,7 +158,7 @@ def _json(path: Path, data: bytes) -> Table:
         objects = [v for v in whole.values() if isinstance(v, list) and v and all(isinstance(r, dict) for r in v)]
         whole = objects[0] if len(objects) == 1 else whole
     if isinstance(whole, list) and all(isinstance(row, dict) for row in whole):
-        return _table(pd.DataFrame([exports.flat(row) for row in whole], dtype=object), str(path))
+        return _table(pd.DataFrame([trackers.flat(row) for row in whole], dtype=object), str(path))
     if isinstance(whole, dict) and whole and all(isinstance(v, list) for v in whole.values()):
         return _table(pd.DataFrame(whole, dtype=object), str(path))
     raise DataError(f"{path}: must be a list of objects, one a run, or an object of lists, one a column")

@@ -8,28 +8,28 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis import reading, sources
-from analysis.cells import Table, count
-from analysis.columns import Choice
+from analysis.data import from_table, runs
+from analysis.data.columns import Choice
+from analysis.data.points import Curve, Points
+from analysis.data.table import Table, count
 from analysis.errors import DataError
-from analysis.points import Curve, Points
 from scaling.record import Store
 
 USUAL = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "group": "sweep"}
 
 
-def points_of(path: Path, wanted: reading.Wanted, curves: bool) -> Points:
+def points_of(path: Path, wanted: from_table.Wanted, curves: bool) -> Points:
     """Points of the runs that are done. Raises DataError (one line)."""
     flops = wanted.flops or "6nd"
-    frame = sources.runs(path, flops, wanted.params)
+    frame = runs.runs(path, flops, wanted.params)
     if not len(frame):
         raise DataError(f"{path}: no runs in this store (no runs/*/record.json)")
     table = Table(frame, str(path), tuple(frame.attrs["notes"]), named="run_id")
     given = set(wanted.columns or {})
-    said = "" if "N" in given else f"N: {sources.PARAMS[wanted.params]}"
-    counted = "; ".join([s for s in (said, "" if "C" in given else f"C: {sources.FLOPS[flops]}") if s])
+    said = "" if "N" in given else f"N: {runs.PARAMS[wanted.params]}"
+    counted = "; ".join([s for s in (said, "" if "C" in given else f"C: {runs.FLOPS[flops]}") if s])
     named = "; ".join(f"{letter}: {name}" for letter, name in (wanted.columns or {}).items())
-    points = reading.points_of(
+    points = from_table.points_of(
         table, replace(wanted, flops=None, usual=USUAL), "; ".join(part for part in (counted, named) if part)
     )
     kept = frame.set_index("run_id").loc[points.names].reset_index()
@@ -44,7 +44,7 @@ def points_of(path: Path, wanted: reading.Wanted, curves: bool) -> Points:
 def only(frame: pd.DataFrame, path: Path, where: str | None) -> pd.DataFrame:
     """The runs of a table that `where` keeps. Raises DataError (one line)."""
     table, chosen = Table(frame, str(path), named="run_id"), Choice(USUAL, frozenset(), {}, ())
-    return reading.keep(table, where, chosen, reading.Reader(table, chosen, {}, None, drop_bad=True)).frame
+    return from_table.keep(table, where, chosen, from_table.Reader(table, chosen, {}, None, drop_bad=True)).frame
 
 
 def _said(frame: pd.DataFrame) -> list[str]:

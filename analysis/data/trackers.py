@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.cells import Table, count, listed
+from analysis.data.table import Table, count, listed
 
 NESTED = ("config", "summary", "summary_metrics")  # columns that hold a whole object a run
 STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")

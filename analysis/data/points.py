@@ -5,17 +5,13 @@ Key: N parameters, D tokens, C training FLOPs, L loss in nats a token.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from analysis.errors import DataError
-from analysis.laws.law import Law
 
-__all__ = ["Curve", "DataError", "Points", "load"]
+TOLERANCE = 0.1  # C within 10% is one budget where a source names none
 
 
 @dataclass(frozen=True)
@@ -89,41 +85,6 @@ class Points:
         return replace(self, **changed)  # type: ignore[arg-type]
 
 
-def load(
-    source: Any,
-    *,
-    law: Law | None = None,
-    columns: Mapping[str, str] | None = None,
-    units: Mapping[str, str] | None = None,
-    where: str | None = None,
-    drop_bad: bool = False,
-    flops: str | None = None,
-    params: str = "total",
-    curves: bool = False,
-) -> Points:
-    """Points of a store's runs that are done, of a file (analysis/files.py), a DataFrame, arrays by name or rows.
-
-    law: says which letters are wanted (N, D, C and L where None). columns: {"N": "column", ...} for those, and budget,
-    name, group, weight; y stands for the law's output; the rest is guessed from common names, and notes say what was
-    guessed. units: {"N": "billions", "L": "bits", ...} (analysis/units.py). where: rows to keep (analysis/where.py).
-    drop_bad: rows with a cell that cannot be are left out, and named in notes. flops: for a store 6nd (default),
-    6nd-nonembedding, exact or exact-full-attention; for a file its own column C, else (or on "6nd") 6·N·D. params:
-    total or nonembedding. curves: read a store's learning curves as well. Raises DataError (one line).
-    """
-    from analysis import files, reading, runpoints, sources
-
-    sources.choice("params", params, sources.PARAMS)
-    wanted = reading.Wanted(law, columns, units, where, drop_bad, flops, params)
-    if not isinstance(source, str | Path):
-        return reading.points_of(files.from_memory(source), wanted)
-    path = Path(source)
-    if path.is_dir():
-        return runpoints.points_of(path, wanted, curves)
-    if not path.exists():
-        raise DataError(f"{path}: not there: a source is {files.KINDS}")
-    return reading.points_of(files.read(path), wanted)
-
-
 def duplicates(points: Points) -> list[str]:
     """Rows that are the same in all inputs and outputs as an earlier one: "later = earlier"."""
     first: dict[tuple[float, ...], str] = {}
@@ -134,3 +95,13 @@ def duplicates(points: Points) -> list[str]:
         if seen is not name:
             twins.append(f"{name} = {seen}")
     return twins
+
+
+def group(points: Points) -> list[tuple[float, np.ndarray]]:
+    """Budgets in rising order, each with the indices of its runs: planned ones, else C within TOLERANCE."""
+    if points.budgets is not None:
+        known = np.unique(points.budgets[np.isfinite(points.budgets)])
+        return [(float(key), np.flatnonzero(points.budgets == key)) for key in known]
+    order = np.argsort(points.C)
+    cuts = np.flatnonzero(np.diff(np.log(points.C[order])) > np.log1p(TOLERANCE)) + 1
+    return [(float(np.median(points.C[at])), np.sort(at)) for at in np.split(order, cuts)]

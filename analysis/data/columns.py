@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import units
-from analysis.cells import Table, listed, parse
+from analysis.data import units
+from analysis.data.table import Table, listed, parse
 from analysis.errors import DataError
 from analysis.laws.law import Law
 
