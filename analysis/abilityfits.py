@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from analysis import doubt, laws, twostep
+from analysis import laws, twostep
 from analysis.data.points import Points
 from analysis.emergence import Finding
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit as fit_law
 from analysis.laws.law import Array, Law
+from analysis.uncertainty import intervals
 
 SUMS = {"C": "power-c", "N": "power-n", "D": "power-d"}
 
@@ -108,7 +109,7 @@ def _two_step(points: Points, axis: str, target: Mapping[str, float], how: dict[
     verdict = [f"{said} (step {step})" for step, of in ((1, loss), (2, score)) for said in of.verdict]
     return {
         "value": float(np.clip(value, 0, 1)),
-        "interval": [float(np.clip(end, 0, 1)) for end in doubt.interval(drawn, how["level"])],
+        "interval": [float(np.clip(end, 0, 1)) for end in intervals.interval(drawn, how["level"])],
         "params": {**loss.params, **score.params},
         "verdict": [said for said in verdict if not said.startswith("converged")] or ["converged"],
     }

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis import doubt, isoflop
+from analysis import isoflop
 from analysis.data.points import Curve, Points, group
 from analysis.errors import FitError
 from analysis.fitted import Fit, Optimum
+from analysis.uncertainty import intervals
 
 GRID = 200  # values of C at which the envelope of the curves is read (Hoffmann 2022, section 3.1, has 1500)
 WARM = 0.1  # share of a run that is left out of the envelope: warm-up
@@ -62,7 +63,7 @@ def _second(points: Points, found: isoflop.IsoFlop, extrapolate: tuple[float, ..
 
 def _with_open_exponent(said: tuple[str, ...], a: np.ndarray, level: float) -> tuple[str, ...]:
     """The verdict, and whether the points leave open that N* or D* shrinks as compute grows."""
-    low, high = doubt.interval(a[1:], level)
+    low, high = intervals.interval(a[1:], level)
     said = tuple(one for one in said if one != "converged")
     if low <= 0 or high >= 1:
         said += (f"unidentifiable: the interval of a, {low:.3g} to {high:.3g}, leaves open which of N* and D* grows",)
@@ -85,7 +86,7 @@ def _as_fit(
         law=law,
         points=points,
         params={name: float(values[0]) for name, values in params.items()},
-        intervals={name: doubt.interval(values[1:], level) for name, values in params.items()},
+        intervals={name: intervals.interval(values[1:], level) for name, values in params.items()},
         level=level,
         objective=objective,
         starts={"tried": 0, "agreed": 0},

@@ -25,13 +25,14 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import huber, logsumexp
 
-from analysis import doubt, laws
+from analysis import laws
 from analysis.data.points import Points
 from analysis.fitting import fit
 from analysis.laws.loss import chinchilla
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
 from analysis.solver.search import search
+from analysis.uncertainty import bootstrap
 
 # Besiroglu 2024, table 1, and the shape of the sweep there: 240 runs of Hoffmann 2022, figure 4.
 PUBLISHED = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}
@@ -109,7 +110,7 @@ def _ours(points: Points, seed: int) -> tuple[dict[str, Any], dict[str, float]]:
         with searched:
             u, tried, _ = search(problem)
         with drawn:
-            doubt.draws(problem, u, points, DRAWS, seed, "cases")
+            bootstrap.draws(problem, u, points, DRAWS, seed, "cases")
         with whole:
             fit(points, "chinchilla", objective="huber-log", bootstrap=DRAWS, seed=seed)
     said: dict[str, Any] = {"search": searched.times(1 / REPEATS), "bootstrap": drawn.times(1 / REPEATS)}

@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis import doubt, format
+from analysis import format
 from analysis.data.load import load
 from analysis.data.points import Points, group
 from analysis.data.runs import FLOPS, PARAMS
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit
+from analysis.uncertainty import intervals
 
 LAWS = ("chinchilla-2", "chinchilla")
 KAPLAN = {"alpha_N": "kaplan-n", "alpha_D": "kaplan-d", "alpha_C": "kaplan-c"}
@@ -201,7 +202,7 @@ def _counted(surface: Fit | FitError, s: float, ln_c0: float, level: float) -> E
     with np.errstate(all="ignore"):
         a = p["beta"] / (p["alpha"] + s * p["beta"])
         ln_g = np.log(p["alpha"] * p["A"] / (s * p["beta"] * p["B"])) / (p["alpha"] + s * p["beta"])
-    return Exponent(float(a[0]), doubt.interval(a[1:], level), a[1:], scale=float(ln_g[0] - a[0] * ln_c0))
+    return Exponent(float(a[0]), intervals.interval(a[1:], level), a[1:], scale=float(ln_g[0] - a[0] * ln_c0))
 
 
 def _parabolas(
@@ -244,7 +245,7 @@ def _ratio(over: Exponent, under: Exponent, level: float) -> Exponent:
     if over.why or under.why:
         return _none(over.why or under.why)
     draws = over.draws / np.roll(under.draws, 1)
-    return Exponent(over.value / under.value, doubt.interval(draws, level), draws)
+    return Exponent(over.value / under.value, intervals.interval(draws, level), draws)
 
 
 def explained(found: list[Counting]) -> list[str]:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import doubt, laws, leave, profile
+from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.format import plain
+from analysis.uncertainty import influence, profile
+from analysis.uncertainty.intervals import interval
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -48,7 +50,7 @@ class Optimum:
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        return {name: doubt.interval(self.path[name][1:], self.level) for name in ("a", "b")} | self.profiled
+        return {name: interval(self.path[name][1:], self.level) for name in ("a", "b")} | self.profiled
 
     def at(self, C: float) -> dict[str, Any]:
         """N, D and (where the law has one) L at budget C, with intervals; verdict says how far beyond the points."""
@@ -63,7 +65,7 @@ class Optimum:
         return {
             "C": float(C),
             **{name: float(value[0]) for name, value in values.items()},
-            "intervals": {name: doubt.interval(value[1:], self.level) for name, value in values.items()},
+            "intervals": {name: interval(value[1:], self.level) for name, value in values.items()},
             "verdict": [f"extrapolates: {times:.3g} times beyond the largest budget"] if far else [],
         }
 
@@ -93,7 +95,7 @@ class Fit:
     form: laws.Law | None = None
     held: dict[str, float | str] = field(default_factory=dict)
     drawn_by: str = "residuals"
-    left_out: tuple[leave.LeftOut, ...] = ()
+    left_out: tuple[influence.LeftOut, ...] = ()
     profiles: dict[str, profile.Profile] = field(default_factory=dict)
     beyond: float = 1.0
 

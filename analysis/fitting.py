@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis import doubt, laws, leave, noise, profile, regimes
+from analysis import laws
 from analysis.data.load import load
 from analysis.data.points import Points
 from analysis.enough import chosen, enough, falls, frontier
@@ -22,6 +22,9 @@ from analysis.solver import local_minima
 from analysis.solver.objective import OBJECTIVES, Objective, objective_of
 from analysis.solver.problem import Problem
 from analysis.solver.search import search
+from analysis.uncertainty import diagnostics, influence, profile, regimes, seed_noise
+from analysis.uncertainty.bootstrap import KINDS, draws, resolved
+from analysis.uncertainty.intervals import INTERVALS, interval
 
 __all__ = ["Fit", "FitError", "Optimum", "fit", "frontier", "plain", "search"]
 
@@ -53,13 +56,14 @@ def fit(
     source: Points, a DataFrame, arrays by letter ({"N": ..., "D": ..., "L": ...}), or what `points.load` reads;
     `reading` are its options (columns, where, flops, params). law: a name in laws.NAMES, "FILE.py:FUNCTION" or a Law.
     objective: a name in OBJECTIVES, the law's own unless given, with Huber's delta (1e-3). bootstrap: draws, at least
-    100. kind: of doubt.KINDS (doubt.draws). intervals: bootstrap or profile (analysis/profile.py). minimum: parabola or
+    100. kind: of doubt.KINDS (doubt.draws). intervals: bootstrap or profile (analysis/uncertainty/profile.py).
+    minimum: parabola or
     akima, of chinchilla-2. beyond: how many times the largest input is called extrapolation. weighting: of
     chinchilla-2's minima, by noise or equal. extrapolate: multiples of the largest C that to_json tells of. fix:
     parameters held at values; tie: parameters equal to others, {"beta": "alpha"}. start: values to search from instead
     of the law's own. undertuned: runs above the law count twice this, those below it twice what is left to 1 (0.1: a
     run worse than the law says is taken nine times less seriously). weights: column (the source's own, if any), seeds
-    (analysis/noise.py) or even. Raises FitError (one line), and DataError for what cannot be read.
+    (analysis/uncertainty/seed_noise.py) or even. Raises FitError (one line), and DataError for what cannot be read.
     """
     name = law if isinstance(law, str) else law.function.__name__
     if name == "two-step":
@@ -72,8 +76,8 @@ def fit(
     form = None if approach else law if isinstance(law, laws.Law) else laws.find(name)
     objective = objective or (form.objective if form else "huber-log")
     _check(objective, bootstrap, level, kind, intervals)
-    if weights not in noise.WEIGHTS:
-        raise DataError(f"weights {weights!r}: known are {', '.join(noise.WEIGHTS)}")
+    if weights not in seed_noise.WEIGHTS:
+        raise DataError(f"weights {weights!r}: known are {', '.join(seed_noise.WEIGHTS)}")
     points = _read(source, form, name, reading)
     if form is None:
         if undertuned is not None or weights != "column":
@@ -90,7 +94,7 @@ def fit(
     summed = objective_of(objective, delta, undertuned)
     held: dict[str, float | str] = {**(fix or {}), **(tie or {})}
     free = _given(form, fix, tie, start)
-    points = noise.weighed(points, form, summed, weights)
+    points = seed_noise.weighed(points, form, summed, weights)
     found = _fit_form(points, name, form, free, held, summed, bootstrap, seed, level, kind, intervals)
     if points.weights is not None:
         found = replace(found, objective=found.objective | {"weights": weights})
@@ -141,21 +145,21 @@ def _fit_form(
     problem = _problem(points, free, objective)
     u, starts, minima = search(problem)
     falls(problem, u, law)
-    kind = doubt.resolved(kind, points)
-    drawn = doubt.draws(problem, u, points, bootstrap, seed, kind)
-    said = {name: doubt.interval(values, level) for name, values in drawn.items()}
+    kind = resolved(kind, points)
+    drawn = draws(problem, u, points, bootstrap, seed, kind)
+    said = {name: interval(values, level) for name, values in drawn.items()}
     profiles = profile.of_fit(problem, u, points, level) if intervals == "profile" else {}
     said |= {name: one.interval for name, one in profiles.items() if name in said}
-    left = leave.out(problem, u, points)
+    left = influence.out(problem, u, points)
     params = {name: float(value[0]) for name, value in problem.params(u[None]).items()}
     value = problem.objective.value(problem.residual(u[None])[0], problem.weights)
     more = [
         *local_minima.said(problem, minima),
         *profile.verdict(profiles),
-        *leave.verdict(left, said),
+        *influence.verdict(left, said),
         *regimes.verdict(problem, u, points),
     ]
-    verdict = doubt.verdict(problem, u, points, starts, drawn, level, more)
+    verdict = diagnostics.verdict(problem, u, points, starts, drawn, level, more)
     params, drawn = (_with(form, held, of) for of in (params, drawn))
     optimum = _optimum(points, form, params, drawn, level)
     if optimum is not None:
@@ -185,7 +189,7 @@ def _intervals(
 ) -> dict[str, tuple[float, float]]:
     """Of what was fitted, and of what was held: a tied parameter has its twin's."""
     twins = {name: said[to] for name, to in held.items() if isinstance(to, str)}
-    return {k: said.get(k) or twins.get(k) or doubt.interval(np.atleast_1d(v), level) for k, v in drawn.items()}
+    return {k: said.get(k) or twins.get(k) or interval(np.atleast_1d(v), level) for k, v in drawn.items()}
 
 
 def _with(form: laws.Law, held: dict[str, float | str], free: dict[str, Any]) -> dict[str, Any]:
@@ -202,10 +206,10 @@ def _check(objective: str, bootstrap: int, level: float, kind: str, intervals: s
         raise FitError(f"objective {objective!r}: known are {', '.join(OBJECTIVES)}")
     if bootstrap < 100:
         raise FitError(f"bootstrap = {bootstrap}: an interval takes at least 100 draws")
-    if kind not in doubt.KINDS:
-        raise FitError(f"kind {kind!r} of bootstrap: known are {', '.join(doubt.KINDS)}")
-    if intervals not in doubt.INTERVALS:
-        raise FitError(f"intervals {intervals!r}: known are {', '.join(doubt.INTERVALS)}")
+    if kind not in KINDS:
+        raise FitError(f"kind {kind!r} of bootstrap: known are {', '.join(KINDS)}")
+    if intervals not in INTERVALS:
+        raise FitError(f"intervals {intervals!r}: known are {', '.join(INTERVALS)}")
     if not 0 < level < 1:
         raise FitError(f"level = {level}: must lie between 0 and 1")
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import doubt, minima
+from analysis import minima
 from analysis.data.points import TOLERANCE, Points, group
 from analysis.errors import FitError
+from analysis.uncertainty import intervals
 
 WEIGHTINGS = ("noise", "equal")
 MINIMA = ("parabola", "akima")
@@ -153,7 +154,7 @@ def _parabola(points: Points, key: float, found: minima.Minimum, level: float) -
 
 def _open_interval(draws: np.ndarray, level: float) -> tuple[float, float] | None:
     """Interval of a minimum; None where too many draws have none, because then it has no end."""
-    return None if np.isnan(draws).mean() > (1 - level) / 2 else doubt.interval(draws, level)
+    return None if np.isnan(draws).mean() > (1 - level) / 2 else intervals.interval(draws, level)
 
 
 def _lines(

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import doubt
 from analysis.data.points import Points
+from analysis.uncertainty import bootstrap
 
 CELLS = 25  # of the grid in ln N between two sizes, where an Akima curve is read (Porian 2024)
 BLOCK = 2_000_000  # numbers of one array of curves
@@ -118,7 +118,7 @@ def _drawn(
         return [np.zeros((count, len(r))) for r in residuals]
     unit = np.concatenate([r / s for r, s in zip(residuals, noise, strict=True)])
     return [
-        s * doubt.resample(unit, leverage, d, count, rng, told)[:, : len(r)]
+        s * bootstrap.resample(unit, leverage, d, count, rng, told)[:, : len(r)]
         for r, s, d in zip(residuals, noise, free, strict=True)
     ]
 
@@ -152,5 +152,5 @@ def _rough(
 def _noise(square: list[float], freedom: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Standard deviation of the losses about each curve (K,), and its degrees of freedom."""
     free = np.array(freedom)
-    variance, free = doubt.moderated(np.array(square) / np.maximum(free, 1), free)
+    variance, free = bootstrap.moderated(np.array(square) / np.maximum(free, 1), free)
     return np.maximum(np.sqrt(variance), 1e-12), free

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from analysis import doubt
 from analysis.data.load import load
 from analysis.data.points import Points
 from analysis.data.points import group as by_budget
 from analysis.errors import DataError, FitError
+from analysis.uncertainty import intervals
 
 LARGEST = 32.0  # multiplier that is looked for, and 1 / this
 SHIFTS = 801
@@ -131,7 +131,7 @@ def against(name: str, reference: str, curves: dict[str, Curve], level: float, r
     sound = np.isfinite(draws).all(-1)
     if sound.mean() < level:
         doubts.append(f"{1 - sound.mean():.0%} of draws have a budget without a minimum: left out")
-    low, high = doubt.interval(shifts(other.x, one.x, draws[sound]), level) if sound.any() else (-np.inf, np.inf)
+    low, high = intervals.interval(shifts(other.x, one.x, draws[sound]), level) if sound.any() else (-np.inf, np.inf)
     if abs(best) > np.log(LARGEST) * 0.99:
         doubts.append(f"beyond the {LARGEST:g} times that is looked for")
     if other.L.min() > one.L.max() or one.L.min() > other.L.max():

@@ -232,14 +232,14 @@ def per_token(fit: Fit) -> float:
 
 def interval(fit: Fit, target: Target) -> tuple[float, tuple[float, float]]:
     """The target now: estimate, and interval of the draws."""
-    from analysis import doubt
+    from analysis.uncertainty import intervals
 
     assert fit.form is not None
     k = per_token(fit)
     with np.errstate(all="ignore"):
         drawn = target.value(fit.form, fit.draws, k)
     value = float(target.value(fit.form, {name: np.asarray(x) for name, x in fit.params.items()}, k))
-    return value, doubt.interval(np.where(np.isfinite(drawn), drawn, np.nan), fit.level)
+    return value, intervals.interval(np.where(np.isfinite(drawn), drawn, np.nan), fit.level)
 
 
 def _runs(of: design.Candidates, chosen: list[int], now: float) -> tuple[dict[str, float], ...]:

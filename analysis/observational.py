@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from analysis import doubt
 from analysis.components import Components, Models, fill, principal, read
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
@@ -24,6 +23,7 @@ from analysis.fitted import Fit
 from analysis.fitting import fit as fit_law
 from analysis.format import plain
 from analysis.laws.law import Array, Law
+from analysis.uncertainty.intervals import interval
 
 FLOOR = 0.2  # the highest chance level, 1 − h (Ruan 2024, section 3.3)
 
@@ -180,7 +180,7 @@ def _observed(
         fit=one,
         components=found,
         weights=dict(zip(scores, w.tolist(), strict=True)),
-        intervals={s: doubt.interval(drawn[:, j], one.level) for j, s in enumerate(scores)},
+        intervals={s: interval(drawn[:, j], one.level) for j, s in enumerate(scores)},
         train=float(error[train].mean()),
         held=float(error[held].mean()) if held.any() else None,
         rows=rows,

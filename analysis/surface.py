@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import doubt
 from analysis.errors import FitError
 from analysis.fitted import Fit
+from analysis.uncertainty import intervals
 
 LETTERS = ("N", "D", "C", "M")  # what N and D of a run say of a law's inputs; M is D / N
 FORWARD = 1 / 3  # share of a training token's FLOPs that a token of inference takes: 2·N of 6·N
@@ -52,7 +52,7 @@ class Estimate:
         if not len(draws) or np.isnan(draws).mean() > tail:
             return float("nan"), float("nan")
         if not np.isinf(draws).any():
-            return doubt.interval(draws, self.level)
+            return intervals.interval(draws, self.level)
         low, high = np.nanquantile(draws, [tail, 1 - tail], method="inverted_cdf")
         return float(low), float(high)
 

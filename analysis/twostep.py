@@ -17,12 +17,12 @@ from analysis.data import from_table, readers
 from analysis.data.load import load
 from analysis.data.points import Points
 from analysis.data.table import listed
-from analysis.doubt import SIZES
 from analysis.errors import DataError, FitError
 from analysis.fitted import Fit
 from analysis.fitting import fit as fit_law
 from analysis.laws import LAWS
 from analysis.laws.downstream.accuracy import TWO_STEP
+from analysis.uncertainty.bootstrap import SIZES
 
 FIRST, SECOND = "chinchilla", "sigmoid"
 RUN = "run of the checkpoint"  # a column that is made

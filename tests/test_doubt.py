@@ -10,7 +10,7 @@ import pytest
 from conftest import command
 from scipy.stats import t as student
 
-from analysis import bias, doubt, laws, leave, regimes
+from analysis import bias, laws
 from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitting import fit
@@ -20,6 +20,7 @@ from analysis.simulate import HOFFMANN, study, sweep
 from analysis.solver.minimise import minimise
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
+from analysis.uncertainty import bootstrap, influence, regimes
 
 LAW = laws.LAWS["chinchilla"]
 
@@ -105,8 +106,8 @@ def test_draws_by_size_know_of_luck_that_a_size_shares() -> None:
 def test_runs_that_share_their_beginnings_are_drawn_by_size() -> None:
     points = made(design="grid", runs=36)
     shared = replace(points, shared=np.arange(36) % 2 > 0)
-    assert doubt.resolved("auto", points) == "residuals"
-    assert doubt.resolved("auto", shared) == "sizes" == fit(shared, bootstrap=100).drawn_by
+    assert bootstrap.resolved("auto", points) == "residuals"
+    assert bootstrap.resolved("auto", shared) == "sizes" == fit(shared, bootstrap=100).drawn_by
     with pytest.raises(FitError, match="group"):
         fit(points, kind="groups", bootstrap=100)
     with pytest.raises(FitError, match="2 of them"):
@@ -132,10 +133,10 @@ def test_thousands_of_points_are_left_out_by_one_step_alike(monkeypatch: pytest.
     points = made(design="grid", runs=2500)
     problem, u = at_truth(points)
     u = minimise(problem, u[None])[0][0]
-    monkeypatch.setattr("analysis.doubt.LINEAR", 100)
-    quick = leave.out(problem, u, points)
+    monkeypatch.setattr("analysis.uncertainty.bootstrap.LINEAR", 100)
+    quick = influence.out(problem, u, points)
     monkeypatch.undo()
-    for one, other in zip(quick, leave.out(problem, u, points), strict=True):
+    for one, other in zip(quick, influence.out(problem, u, points), strict=True):
         moved = other.params["alpha"] - problem.params(u[None])["alpha"][0]
         assert one.params["alpha"] == pytest.approx(other.params["alpha"], abs=0.15 * abs(moved) + 1e-6)
 
@@ -258,4 +259,4 @@ def test_nominal_95_covers_93_to_97(runs: int, sweeps: int, choices: dict[str, s
     for row in found.rows:
         assert 0.93 - chance <= row.coverage <= 0.97 + chance, f"{row.name}: {row.coverage:.1%}"
     assert found.verdicts["converged"] >= 0.95
-    assert leave.CHANCE == regimes.CHANCE == 0.01
+    assert influence.CHANCE == regimes.CHANCE == 0.01

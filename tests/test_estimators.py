@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from analysis import laws, noise
+from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting import fit
@@ -15,6 +15,7 @@ from analysis.laws import Law
 from analysis.solver.minimise import gradient, minimise
 from analysis.solver.objective import OBJECTIVES, objective_of
 from analysis.solver.problem import Problem
+from analysis.uncertainty import seed_noise
 from tests.test_fit import TRUTH, grid, points
 
 R = np.linspace(-0.02, 0.02, 4001)
@@ -104,8 +105,8 @@ def test_seeds_that_are_as_noisy_everywhere_weigh_alike() -> None:
 def test_a_trend_of_noise_is_followed_where_it_is_clear_alone() -> None:
     x, free, told = np.log(np.geomspace(1e5, 1e9, 5)), np.full(5, 10.0), np.full(5, True)
     chance = np.exp([0.2, -0.1, 0.1, -0.2, 0.3])
-    assert np.all(noise._trend(x, chance, free, told) == 1)
-    steep = noise._trend(x, chance * np.exp(-0.5 * x), free, told)
+    assert np.all(seed_noise._trend(x, chance, free, told) == 1)
+    steep = seed_noise._trend(x, chance * np.exp(-0.5 * x), free, told)
     assert np.allclose(np.diff(np.log(steep)) / np.diff(x), -0.5, atol=0.05)
 
 

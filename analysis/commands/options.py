@@ -82,18 +82,19 @@ def numbers(option: str, text: str | None) -> dict[str, float] | None:
 
 def check(given: argparse.Namespace) -> None:
     """What can be wrong about the options themselves: bad input, not a failed fit."""
-    from analysis import doubt, isoflop, laws, noise
+    from analysis import isoflop, laws
     from analysis.errors import DataError
     from analysis.solver.objective import OBJECTIVES
+    from analysis.uncertainty import bootstrap, intervals, seed_noise
 
     if getattr(given, "law", None) and given.law not in laws.NAMES:
         laws.find(given.law)
     for option, known in (
         ("objective", tuple(OBJECTIVES)),
-        ("kind", doubt.KINDS),
-        ("intervals", doubt.INTERVALS),
+        ("kind", bootstrap.KINDS),
+        ("intervals", intervals.INTERVALS),
         ("weighting", isoflop.WEIGHTINGS),
-        ("weights", noise.WEIGHTS),
+        ("weights", seed_noise.WEIGHTS),
         ("minimum", isoflop.MINIMA),
         ("width", ("text", "column")),
     ):

@@ -15,7 +15,7 @@ from analysis.figures.source import Source
 
 if TYPE_CHECKING:
     from analysis.fitted import Fit
-    from analysis.profile import Profile
+    from analysis.uncertainty.profile import Profile
 
 CAPTION = (
     "Each parameter held at value after value, all others fitted again: how much worse the fit gets, as Student's t. "

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import f as fisher
 
-from analysis import doubt
 from analysis.data.points import Points, group
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
+from analysis.uncertainty import bootstrap
 
 CHANCE = 0.01  # of a verdict about a sweep that has nothing wrong with it
 MOST = 40  # budgets or groups that are left out one by one; more are taken as tenths
@@ -59,7 +59,7 @@ def out(problem: Problem, u_P: np.ndarray, points: Points) -> tuple[LeftOut, ...
     kept = [(name, at) for name, at in parts(points, problem.law.inputs[0]) if n - len(at) > P]
     if not kept:
         return ()
-    u = (_stepped if n > doubt.LINEAR else _again)(problem, u_P, [at for _, at in kept])
+    u = (_stepped if n > bootstrap.LINEAR else _again)(problem, u_P, [at for _, at in kept])
     values = problem.params(u)
     chances = _chances(problem, u_P, [at for _, at in kept])
     return tuple(

@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 
 from analysis.data.points import Points
-from analysis.doubt import moderated
 from analysis.errors import FitError
 from analysis.laws.law import Law
 from analysis.solver.objective import Objective
+from analysis.uncertainty.bootstrap import moderated
 
 WEIGHTS = ("column", "seeds", "even")
 CLEAR = 2.0  # standard errors from which on noise is said to change with size
