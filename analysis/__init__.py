@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from analysis.data.load import load
     from analysis.data.points import Points
     from analysis.errors import DataError, FitError
-    from analysis.fitted import Fit
-    from analysis.fitting import fit
+    from analysis.fitting.fit import fit
+    from analysis.fitting.result import Fit
 
 __all__ = ["DataError", "Fit", "FitError", "Points", "fit", "laws", "load"]
 
 _HOMES = {
-    "fit": "analysis.fitting",
-    "Fit": "analysis.fitted",
+    "fit": "analysis.fitting.fit",
+    "Fit": "analysis.fitting.result",
     "FitError": "analysis.errors",
     "load": "analysis.data.load",
     "Points": "analysis.data.points",

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 from scipy.special import expit
 
-from analysis import laws, twostep
+from analysis import laws
 from analysis.data.points import Points
 from analysis.emergence import Finding
 from analysis.errors import DataError, FitError
-from analysis.fitted import Fit
-from analysis.fitting import fit as fit_law
+from analysis.fitting import two_step
+from analysis.fitting.fit import fit as fit_law
+from analysis.fitting.result import Fit
 from analysis.laws.law import Array, Law
 from analysis.uncertainty import intervals
 
@@ -96,13 +97,13 @@ def _two_step(points: Points, axis: str, target: Mapping[str, float], how: dict[
     if not (np.isfinite(points.L).all() and (points.L > 0).all()):
         raise FitError("the task has no loss: no log-probability of right answers was kept")
     if set(target) == {"N", "D"}:
-        return _told(twostep.fit(points, **how), target)
+        return _told(two_step.fit(points, **how), target)
     if axis == "L":
         loss = fit_law(replace(points, more={**points.more, "x": points["P"]}), passed_on(), **how)
         first = {"x": target["L"]}
     else:
         loss, first = fit_law(points, SUMS[axis], **how), dict(target)
-    score = fit_law(twostep.with_ideal(points), "sigmoid", **{**how, "seed": how["seed"] + 1})
+    score = fit_law(two_step.with_ideal(points), "sigmoid", **{**how, "seed": how["seed"] + 1})
     function = laws.LAWS["sigmoid"].function
     drawn = function(np.squeeze(loss.predict_draws(**first)), **score.draws)
     value = function(float(loss.predict(**first)), **score.params)

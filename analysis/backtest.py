@@ -18,7 +18,7 @@ from analysis import forecast, laws
 from analysis.data.load import load
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 from analysis.laws.law import Law
 from analysis.scores import Backtest, Result, judge
 

@@ -27,7 +27,7 @@ from scipy.special import huber, logsumexp
 
 from analysis import laws
 from analysis.data.points import Points
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 from analysis.laws.loss import chinchilla
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem

@@ -21,8 +21,8 @@ from analysis.data.load import load
 from analysis.data.points import Points, group
 from analysis.data.runs import FLOPS, PARAMS
 from analysis.errors import DataError, FitError
-from analysis.fitted import Fit
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
+from analysis.fitting.result import Fit
 from analysis.uncertainty import intervals
 
 LAWS = ("chinchilla-2", "chinchilla")

@@ -18,9 +18,9 @@ import numpy as np
 from analysis import laws, simulate
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.fitted import Fit
-from analysis.fitting import fit
-from analysis.nextruns import WIDER, Target, interval, pick
+from analysis.fitting.fit import fit
+from analysis.fitting.result import Fit
+from analysis.planning.next_runs import WIDER, Target, interval, pick
 
 # Gemstones: McLeish 2025, approach 3 on the cooled-down runs, as their code keeps it (E, A and B by their logarithms).
 GEMSTONES = {

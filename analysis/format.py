@@ -11,8 +11,8 @@ import numpy as np
 
 if TYPE_CHECKING:
     from analysis.data.points import Points
-    from analysis.fitted import Fit
-    from analysis.isoflop import IsoFlop
+    from analysis.fitting.isoflop import IsoFlop
+    from analysis.fitting.result import Fit
     from analysis.laws.law import Law
 
 RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
@@ -90,7 +90,8 @@ def three(value: float) -> str:
 
 
 def estimate_of(entry: dict[str, Any], name: str, show: Any = None) -> str:
-    """value [low, high] of one name of an entry of `analysis/follow.py`; MISSING where it has none."""
+    """value [low, high] of one name of an entry of `analysis/planning/compute_optimal.py`; MISSING where it has
+    none."""
     if entry.get(name) is None:
         return MISSING
     return estimate(entry[name], entry["intervals"][name], show)
@@ -101,15 +102,6 @@ def form(law: Law) -> str:
     first = " ".join((law.function.__doc__ or "").strip().split("\n\n")[0].split()).rstrip(".")
     output, inputs = law.output, ", ".join(law.inputs)
     return f"{output}({inputs}) = {first}" if first else f"{output}({inputs}), {law.source}"
-
-
-def budget(at: dict[str, Any], times: float) -> str:
-    """The optimum at a budget in one line."""
-    of = at["intervals"]
-    parts = [f"{name} = {estimate(at[name], of[name], count)}" for name in ("N", "D")]
-    parts.append(f"{estimate(at['tokens_per_parameter'], of['tokens_per_parameter'], three)} tokens a parameter")
-    parts += [f"L = {estimate(at['L'], of['L'])}"] if "L" in at else []
-    return f"at {times:g}× the largest budget, C = {at['C']:.3g}: {', '.join(parts)}"
 
 
 def share(value: float) -> str:
@@ -145,14 +137,6 @@ def sentence(text: str) -> str:
         f"{code.replace('-', ' ').capitalize()}: {rest}" if colon and " " not in code else text[:1].upper() + text[1:]
     )
     return RUN_ID.sub(lambda found: found[0][:12], said.rstrip(".") + ".")
-
-
-def starts(fit: Fit) -> str:
-    """How many starts reached the same optimum."""
-    tried, agreed = fit.starts.get("tried"), fit.starts.get("agreed")
-    if not tried:
-        return "solved directly, without a search"
-    return f"{agreed} of {tried} starts agree"
 
 
 def objective(fit: Fit) -> str:

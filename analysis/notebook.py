@@ -6,11 +6,12 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from analysis import format
+from analysis.fitting import result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from analysis.fitted import Fit
+    from analysis.fitting.result import Fit
 
 Row = tuple[str, str, str, str]
 
@@ -43,11 +44,11 @@ def footing(fit: Fit) -> list[str]:
     """Optimum, objective and verdict, a line each."""
     said = []
     if fit.optimum is not None:
-        said = [format.budget(fit.optimum.at(times * fit.optimum.largest), times) for times in fit.extrapolate]
+        said = [result.budget(fit.optimum.at(times * fit.optimum.largest), times) for times in fit.extrapolate]
     first, *rest = fit.verdict
     return [
         *said,
-        f"objective: {_objective(fit.objective)}; {format.starts(fit)}",
+        f"objective: {_objective(fit.objective)}; {result.starts(fit)}",
         f"verdict: {first}",
         *(f"         {one}" for one in rest),
     ]

@@ -19,8 +19,8 @@ from scipy.special import expit, logit
 from analysis.components import Components, Models, fill, principal, read
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.fitted import Fit
-from analysis.fitting import fit as fit_law
+from analysis.fitting.fit import fit as fit_law
+from analysis.fitting.result import Fit
 from analysis.format import plain
 from analysis.laws.law import Array, Law
 from analysis.uncertainty.intervals import interval

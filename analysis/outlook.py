@@ -11,7 +11,7 @@ from analysis.tables import table
 
 if TYPE_CHECKING:
     from analysis.conventions import Counting
-    from analysis.fitted import Fit
+    from analysis.fitting.result import Fit
     from analysis.report import Findings
 
 TIMES = (1.0, 10.0, 100.0)  # of the largest budget
@@ -33,7 +33,7 @@ def follows(found: Findings) -> str:
 
 
 def _optima(law: Fit) -> str:
-    from analysis.follow import frontier
+    from analysis.planning.compute_optimal import frontier
 
     budgets = [times * float(law.points.C.max()) for times in TIMES]
     plain = frontier(law, budgets).to_json()
@@ -57,7 +57,7 @@ def _cells(one: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _off(law: Fit) -> str:
-    from analysis.follow import off_optimum
+    from analysis.planning.compute_optimal import off_optimum
 
     C = TIMES[1] * float(law.points.C.max())
     rows = []

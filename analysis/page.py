@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analysis import abilitypage, format, outlook, runs
+from analysis.fitting import result
 from analysis.format import MISSING
 from analysis.tables import table
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
-    from analysis.fitted import Fit
+    from analysis.fitting.result import Fit
     from analysis.report import Findings
 
 
@@ -121,7 +122,7 @@ def _law(found: Findings) -> str:
             f'<p class="law">{_formula(fit)}</p>',
             table(("", "value", f"{fit.level:.0%} interval", "what it is"), rows, "tnnt"),
             f"<p>Fitted to {len(fit.points)} runs (Hoffmann 2022, approach 3). "
-            f"Objective: {text(format.objective(fit))}. {text(format.starts(fit).capitalize())}. {_verdict(fit)}</p>",
+            f"Objective: {text(format.objective(fit))}. {text(result.starts(fit).capitalize())}. {_verdict(fit)}</p>",
             _floor(found.source, fit),
         ]
     )

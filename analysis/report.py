@@ -19,7 +19,7 @@ from scaling.files import write_atomic
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
-    from analysis.fitted import Fit
+    from analysis.fitting.result import Fit
 
 APPROACHES = ("chinchilla-1", "chinchilla-2", "chinchilla")
 LAWS = (

@@ -15,8 +15,8 @@ import numpy as np
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.fitted import Fit
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
+from analysis.fitting.result import Fit
 
 DESIGNS = ("isoflop", "grid")
 BUDGETS = 4  # of an isoFLOP design

@@ -9,12 +9,12 @@ import pytest
 from test_fit import TRUTH, grid, points, sweep
 
 from analysis import laws
-from analysis.approaches import lowest
 from analysis.data.points import Curve, Points
-from analysis.enough import frontier
 from analysis.errors import FitError
-from analysis.fitting import fit
-from analysis.isoflop import isoflop
+from analysis.fitting.approaches import lowest
+from analysis.fitting.fit import fit
+from analysis.fitting.isoflop import isoflop
+from analysis.fitting.selection import frontier
 from analysis.laws.loss import chinchilla
 
 

@@ -13,10 +13,10 @@ from test_follow import CHINCHILLA, EPOCH, HOFFMANN, command, plane
 from analysis import laws
 from analysis.conventions import conventions
 from analysis.errors import DataError
-from analysis.fitting import fit
-from analysis.follow import frontier
+from analysis.fitting.fit import fit
 from analysis.laws import Law
 from analysis.laws.loss import chinchilla
+from analysis.planning.compute_optimal import frontier
 
 OMEGA = 47491.0  # Pearce 2024, equation 12: N = N_ne + ω·N_ne^(1/3)
 

@@ -10,11 +10,12 @@ import pytest
 from conftest import command
 from scipy.stats import t as student
 
-from analysis import bias, laws
+from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.fitting import fit
-from analysis.isoflop import isoflop
+from analysis.fitting import parabola_bias
+from analysis.fitting.fit import fit
+from analysis.fitting.isoflop import isoflop
 from analysis.laws.loss import chinchilla
 from analysis.simulate import HOFFMANN, study, sweep
 from analysis.solver.minimise import minimise
@@ -196,13 +197,13 @@ def test_approach_twos_own_error_is_the_one_it_makes() -> None:
     tilted = points.where(np.argsort(points.N / points.D)[4:])  # the smallest sizes are missing: off the middle
     found = isoflop(tilted, bootstrap=100)
     assert found.params is not None
-    own = bias.bias(tilted, found, (10.0,))
+    own = parabola_bias.bias(tilted, found, (10.0,))
     a, _, ln_g = laws.chinchilla_optimum(HOFFMANN, 6.0)
     assert own is not None and own.a == pytest.approx(float(found.params["a"][0]) - a, abs=1e-6)
     C = 10 * float(tilted.C.max())
     true = float(np.exp(ln_g) * (C / 6) ** a)
     assert own.ratios[10.0] == pytest.approx(float(found.path(C)[0]) / true, rel=1e-4)
-    assert bias.verdict(own, found.params, float(tilted.C.max()), 0.95)[0].startswith("bias: ")
+    assert parabola_bias.verdict(own, found.params, float(tilted.C.max()), 0.95)[0].startswith("bias: ")
 
 
 def test_tokens_follow_the_runs_where_flops_are_not_six_n_d() -> None:

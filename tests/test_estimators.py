@@ -10,7 +10,7 @@ import pytest
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 from analysis.laws import Law
 from analysis.solver.minimise import gradient, minimise
 from analysis.solver.objective import OBJECTIVES, objective_of

@@ -158,7 +158,7 @@ def test_smoothing_keeps_the_mean_and_the_order() -> None:
 
 
 def test_the_frontier_is_beaten_by_no_cheaper_run() -> None:
-    from analysis.enough import frontier
+    from analysis.fitting.selection import frontier
 
     C, L = np.array([1, 1, 2, 3, 3, 4.0]), np.array([5, 4, 4.5, 3, 3.5, 3.0])
     assert frontier(C, L).tolist() == [1, 3]

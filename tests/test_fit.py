@@ -11,7 +11,7 @@ import pytest
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 from analysis.laws.loss import chinchilla
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from analysis.data.load import load
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 from tests.test_fit import ROOT, grid
 
 

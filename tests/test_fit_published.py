@@ -6,7 +6,7 @@ import pytest
 
 from analysis.data.load import load
 from analysis.data.points import Points
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 from tests.test_fit import DATA, published
 
 

@@ -15,11 +15,11 @@ from conftest import PUBLISHED, ROOT
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.fitted import Fit
-from analysis.fitting import fit
-from analysis.follow import cheapest, frontier, off_optimum, waste
+from analysis.fitting.fit import fit
+from analysis.fitting.result import Fit
 from analysis.laws import Law
 from analysis.laws.loss import chinchilla
+from analysis.planning.compute_optimal import cheapest, frontier, off_optimum, waste
 
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283}  # as Sardana 2024 takes them
 EPOCH = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658}  # Besiroglu 2024

@@ -6,7 +6,7 @@ import pytest
 from conftest import command
 
 from analysis.data.load import load
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 from scaling.record import Store
 
 

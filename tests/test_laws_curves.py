@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis import laws
-from analysis.fitted import Fit
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
+from analysis.fitting.result import Fit
 from analysis.laws.curve import broken_power, saturating, schedules
 
 DATA = Path(__file__).parent.parent.parent / "shared" / "data"

@@ -12,8 +12,8 @@ import pytest
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.fitted import Fit
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
+from analysis.fitting.result import Fit
 from analysis.laws.loss import chinchilla
 from analysis.laws.loss.data_constrained import unique_parameters
 

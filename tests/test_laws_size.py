@@ -13,7 +13,7 @@ import pytest
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 from analysis.laws.loss import chinchilla, experts, kaplan
 
 ROOT = Path(__file__).parent.parent

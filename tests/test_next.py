@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from conftest import command
 
-from analysis import design, fewer
+from analysis import fewer
 from analysis.data.points import Points
 from analysis.errors import DataError
-from analysis.fitting import fit
-from analysis.nextruns import Target, _weights, advise, candidates, pick
+from analysis.fitting.fit import fit
+from analysis.planning import optimal_design
+from analysis.planning.next_runs import Target, _weights, advise, candidates, pick
 from analysis.simulate import HOFFMANN, sweep
 from scaling.checked import from_dict
 from scaling.config import EvalConfig, RunConfig, prefix_id
@@ -47,11 +48,11 @@ def found():
     return fit(noisy(0), bootstrap=200)
 
 
-def random_candidates(K: int) -> design.Candidates:
+def random_candidates(K: int) -> optimal_design.Candidates:
     random = np.random.default_rng(3)
     J, have = random.standard_normal((4, 3, K)), 0.1 * np.tile(np.eye(3), (4, 1, 1))
     C = np.exp(random.standard_normal(K))
-    return design.Candidates(C, C, C, J * np.sqrt(C), have, random.standard_normal((4, 3)))
+    return optimal_design.Candidates(C, C, C, J * np.sqrt(C), have, random.standard_normal((4, 3)))
 
 
 def test_what_one_more_run_tells_is_what_the_whole_design_tells_with_it() -> None:
@@ -65,7 +66,7 @@ def test_the_design_is_as_good_as_the_best_of_all(budget: float) -> None:
     of = random_candidates(12)
     every = [list(c) for r in range(1, 5) for c in itertools.combinations(range(12), r)]
     best = min(of.spread(one) for one in every if of.C[one].sum() <= budget)
-    chosen = design.choose(of, budget, 4)
+    chosen = optimal_design.choose(of, budget, 4)
     assert of.C[chosen].sum() <= budget and len(chosen) == len(set(chosen)) <= 4
     assert of.spread(chosen) == pytest.approx(best, abs=1e-3)
 

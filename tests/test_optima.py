@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from analysis import laws
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 
 TRUTHS = {
     "chinchilla": {"E": 1.7, "A": 400.0, "B": 410.0, "alpha": 0.34, "beta": 0.28},

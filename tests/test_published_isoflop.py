@@ -7,11 +7,11 @@ import pandas as pd
 import pytest
 from conftest import PUBLISHED
 
-from analysis import minima
 from analysis.data.load import load
 from analysis.data.points import Points, group
-from analysis.fitting import fit
-from analysis.isoflop import isoflop
+from analysis.fitting import minima
+from analysis.fitting.fit import fit
+from analysis.fitting.isoflop import isoflop
 
 pytestmark = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published sets are not here (../shared/data)")
 PORIAN = PUBLISHED / "porian2024_refinedweb"

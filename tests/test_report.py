@@ -14,8 +14,8 @@ from known_store import build, config, record
 
 from analysis import format, report
 from analysis.figures.source import Source, load
-from analysis.follow import frontier, off_optimum
 from analysis.page import sections
+from analysis.planning.compute_optimal import frontier, off_optimum
 from scaling.record import Store
 
 DRAWS = {"bootstrap": 100}

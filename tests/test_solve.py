@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from analysis import bench, laws
 from analysis.data.load import load
 from analysis.data.points import Points
-from analysis.fitting import fit
+from analysis.fitting.fit import fit
 from analysis.laws import Law
 from analysis.laws.loss import chinchilla
 from analysis.solver.minimise import minimise

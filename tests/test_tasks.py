@@ -10,11 +10,12 @@ import pandas as pd
 import pytest
 from conftest import command
 
-from analysis import components, laws, observational, twostep
+from analysis import components, laws, observational
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.fitted import Fit
-from analysis.fitting import fit
+from analysis.fitting import two_step
+from analysis.fitting.fit import fit
+from analysis.fitting.result import Fit
 from analysis.laws.loss import chinchilla
 
 ROOT = Path(__file__).parent.parent
@@ -112,13 +113,13 @@ def checkpoints() -> Points:
 
 
 def test_a_run_ends_at_the_mean_of_its_last_checkpoints() -> None:
-    ends = twostep.finals(checkpoints(), last=5)
+    ends = two_step.finals(checkpoints(), last=5)
     assert sorted(ends.names) == ["run 0", "run 1"]
     assert np.allclose(ends.D, 20e8) and np.allclose(ends.L, 4 - 1.8) and np.allclose(ends["Acc"], 18 / 40)
 
 
 def test_checkpoints_are_averaged_with_those_before_them_in_their_run() -> None:
-    smooth = twostep.smoothed(checkpoints(), drop=0.11, window=5)  # 2.2 of 20: the first three are left out
+    smooth = two_step.smoothed(checkpoints(), drop=0.11, window=5)  # 2.2 of 20: the first three are left out
     one = smooth.where(np.array(smooth.groups) == "run 1")
     assert len(one) == 17 and np.allclose(one.D, np.arange(4, 21) * 1e8)
     steps = [[k for k in range(end - 4, end + 1) if k >= 4] for end in range(4, 21)]
@@ -127,7 +128,7 @@ def test_checkpoints_are_averaged_with_those_before_them_in_their_run() -> None:
 
 
 def test_the_ideal_point_is_in_every_draw() -> None:
-    points = twostep.with_ideal(ladder(0.004))
+    points = two_step.with_ideal(ladder(0.004))
     assert points.L[-1] == 0 and points["Acc"][-1] == 1
     assert points.budgets is not None and (points.budgets == points.budgets[-1]).sum() == 1
 
@@ -212,7 +213,7 @@ def test_olmo_ladder_2024_from_the_choices_alone(task: str) -> None:
         groups=list(rows["model"] + rows["length"]),
         more={"Acc": rows[f"{task}:rc_acc"].to_numpy(float)},
     )
-    ends = twostep.finals(points, last=1)
+    ends = two_step.finals(points, last=1)
     theirs, ours = fit(ends, AT_LEAST_1, start=BESIDE.get(task), bootstrap=100), fit(ends, "chinchilla", bootstrap=100)
     said = table["step1_taskce_main", task]
     assert theirs.predict(**TARGET) == pytest.approx(said, abs=1e-5)

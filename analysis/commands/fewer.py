@@ -70,7 +70,7 @@ def _told(progress: Progress, task: TaskID, before: int, done: int) -> None:
 def _check(given: argparse.Namespace) -> None:
     from analysis.errors import DataError
     from analysis.fewer import TRUTHS
-    from analysis.nextruns import WHAT
+    from analysis.planning.next_runs import WHAT
 
     for option, ok, allowed in (
         ("truth", given.truth in ("all", *TRUTHS), f"{', '.join(TRUTHS)} or all"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.fitted import Fit
+    from analysis.fitting.result import Fit
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     options.check(given)
-    from analysis.fitting import fit
+    from analysis.fitting.fit import fit
     from scaling.files import write_json
 
     result = fit(

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.fitted import Fit
-    from analysis.nextruns import Advice, Target
+    from analysis.fitting.result import Fit
+    from analysis.planning.next_runs import Advice, Target
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -37,9 +37,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     options.check(given)
     target, asked = _asked(given)
-    from analysis.fitting import fit
+    from analysis.fitting.fit import fit
     from analysis.format import plain
-    from analysis.nextruns import advise
+    from analysis.planning.next_runs import advise
     from scaling.files import write_json
 
     found = fit(given.source, given.law, **options.chosen(given))
@@ -63,7 +63,7 @@ def run(given: argparse.Namespace) -> int:
 def _asked(given: argparse.Namespace) -> tuple[Target, dict[str, Any]]:
     """The target, and what `advise` takes; DataError for what cannot be."""
     from analysis.errors import DataError
-    from analysis.nextruns import Target
+    from analysis.planning.next_runs import Target
 
     at = options.numbers("target", given.target) or {}
     if not set(at) <= {"C", "N", "D"}:
@@ -94,7 +94,7 @@ def _list(option: str, text: str, between: str = ",") -> tuple[float, ...]:
 
 
 def _said(fit: Fit, advice: Advice) -> dict[str, Any]:
-    from analysis.nextruns import per_token
+    from analysis.planning.next_runs import per_token
 
     about = {"law": fit.law, "points": len(fit.points), "flops_per_parameter_and_token": per_token(fit)}
     about |= {"verdict": fit.verdict, "convention": fit.points.convention, "source": fit.points.source}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.fitted import Fit
+    from analysis.fitting.result import Fit
 
 TIMES = (1.0, 10.0, 100.0)  # of the largest budget of the points, where no budget is asked for
 
@@ -42,7 +42,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     options.check(given)
     asked = _asked(given)
-    from analysis.fitting import fit
+    from analysis.fitting.fit import fit
     from analysis.format import plain
     from scaling.files import write_json
 
@@ -100,25 +100,25 @@ def answers(
     at: dict[str, float] | None,
 ) -> dict[str, Any]:
     """What was asked of a fit, as JSON has it."""
-    from analysis import follow
+    from analysis.planning import compute_optimal
 
     said: dict[str, Any] = {"law": fit.law, "level": fit.level, "inference_tokens": inference, "verdict": fit.verdict}
     largest = float(fit.points.C.max())
     budgets = budgets or ([] if targets else [times * largest for times in TIMES])
     how: dict[str, Any] = {"inference_tokens": inference, "at": at}
     if budgets:
-        said["budgets"] = follow.frontier(fit, budgets, **how).to_json()
+        said["budgets"] = compute_optimal.frontier(fit, budgets, **how).to_json()
     if targets:
         said["targets"] = [
             {"target_loss": loss} | one
-            for loss, one in zip(targets, follow.cheapest(fit, targets, **how).to_json(), strict=True)
+            for loss, one in zip(targets, compute_optimal.cheapest(fit, targets, **how).to_json(), strict=True)
         ]
     asked = [one["C"] for one in (*said.get("budgets", ()), *said.get("targets", ()))]
     if fit.form is not None or factors:
-        costs = follow.off_optimum(fit, asked, factors or (0.5, 2.0), at=at)
+        costs = compute_optimal.off_optimum(fit, asked, factors or (0.5, 2.0), at=at)
         said["off"] = [{"C": C} | one for off in costs for C, one in zip(asked, off.to_json(), strict=True)]
     if run_of:
-        said["run"] = run_of | follow.waste(fit, run_of["N"], run_of["D"], at=at).to_json()[0]
+        said["run"] = run_of | compute_optimal.waste(fit, run_of["N"], run_of["D"], at=at).to_json()[0]
     return said
 
 

@@ -82,8 +82,9 @@ def numbers(option: str, text: str | None) -> dict[str, float] | None:
 
 def check(given: argparse.Namespace) -> None:
     """What can be wrong about the options themselves: bad input, not a failed fit."""
-    from analysis import isoflop, laws
+    from analysis import laws
     from analysis.errors import DataError
+    from analysis.fitting import isoflop
     from analysis.solver.objective import OBJECTIVES
     from analysis.uncertainty import bootstrap, intervals, seed_noise
 

@@ -13,7 +13,7 @@ from analysis.figures import marks, style
 from analysis.figures.source import Source
 
 if TYPE_CHECKING:
-    from analysis.fitted import Fit
+    from analysis.fitting.result import Fit
 
 CAPTION = (
     "The parametric law (approach 3) as a surface. (a) Lines of equal loss over compute and model size; the runs it "

@@ -10,10 +10,10 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 
-from analysis.enough import frontier
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Curve, Source
+from analysis.fitting.selection import frontier
 
 BINS = 24  # a decade of compute
 SHOWN = 300  # the axis starts at the smallest run's compute over this: before it, all curves are the same fall

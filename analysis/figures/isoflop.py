@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.isoflop import IsoFlop, Parabola
+from analysis.fitting.isoflop import IsoFlop, Parabola
 
 CAPTION = (
     "IsoFLOP profiles (approach 2). (a) Loss against model size at each budget of compute, the parabola through each "

@@ -7,11 +7,11 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.enough import frontier
 from analysis.errors import DataError, FitError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.fitted import Fit
+from analysis.fitting.result import Fit
+from analysis.fitting.selection import frontier
 
 CAPTION = (
     "Held-out loss against (a) compute, (b) training data and (c) model size. Filled: the frontier, the runs that no "

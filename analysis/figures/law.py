@@ -12,7 +12,7 @@ from analysis import laws
 from analysis.errors import FitError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.fitted import Fit
+from analysis.fitting.result import Fit
 
 CAPTION = (
     "The law and the points it was fitted to. (a) Against its first input; where it has more, at some values of the "

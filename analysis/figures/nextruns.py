@@ -1,4 +1,5 @@
-"""The runs that are advised over those there are, and the interval expected for the FLOPs (analysis/nextruns.py)."""
+"""The runs that are advised over those there are, and the interval expected for the FLOPs
+(analysis/planning/next_runs.py)."""
 
 from __future__ import annotations
 
@@ -10,8 +11,8 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError
 from analysis.figures import FORMATS, marks, render, style
-from analysis.fitted import Fit
-from analysis.nextruns import Advice
+from analysis.fitting.result import Fit
+from analysis.planning.next_runs import Advice
 from scaling.files import write_atomic
 
 CAPTION = (

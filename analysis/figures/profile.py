@@ -14,7 +14,7 @@ from analysis.figures import marks, style
 from analysis.figures.source import Source
 
 if TYPE_CHECKING:
-    from analysis.fitted import Fit
+    from analysis.fitting.result import Fit
     from analysis.uncertainty.profile import Profile
 
 CAPTION = (

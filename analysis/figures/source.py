@@ -19,8 +19,8 @@ from scaling.record import Record, Store
 
 if TYPE_CHECKING:
     from analysis.conventions import Counting
-    from analysis.fitted import Fit
-    from analysis.isoflop import IsoFlop
+    from analysis.fitting.isoflop import IsoFlop
+    from analysis.fitting.result import Fit
 
 
 @dataclass(frozen=True)
@@ -51,13 +51,13 @@ class Source:
 
     def fit(self, law: str) -> Fit:
         """The fit of a law to the points; FitError where it cannot be done."""
-        from analysis.fitting import fit
+        from analysis.fitting.fit import fit
 
         return self.keep(law, lambda: fit(self.points, law, **self.options))
 
     def profiled(self, law: str) -> Fit:
         """The same with intervals by profile, and the profiles themselves."""
-        from analysis.fitting import fit
+        from analysis.fitting.fit import fit
 
         def again() -> Fit:
             plain = self.fit(law)
@@ -69,7 +69,7 @@ class Source:
 
     def isoflop(self) -> IsoFlop:
         """Approach 2's parabolas; FitError where there are none."""
-        from analysis.isoflop import isoflop
+        from analysis.fitting.isoflop import isoflop
 
         taken = {k: v for k, v in self.options.items() if k in ("bootstrap", "seed", "level")}
         return self.keep("isoflop", lambda: isoflop(self.points, **taken))
@@ -136,7 +136,7 @@ def load(
     law: str | None = None,
     **options: Any,
 ) -> Source:
-    """A store, CSV, TSV, Parquet or JSON-lines file to draw from; `options` go to every fit (analysis/fitting.py).
+    """A store, CSV, TSV, Parquet or JSON-lines file to draw from; `options` go to every fit (analysis/fitting/fit.py).
 
     law: the one whose columns are read from a file (N, D, C and L unless given).
     A store none of whose runs is done still loads, without points: its curves and its table can be shown.

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import isoflop, minima
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.fitting import fit
+from analysis.fitting import isoflop, minima
+from analysis.fitting.fit import fit
 
 MATERIAL = 0.5  # of the way to the end of the interval: one standard error, which costs a 95% interval 12% of coverage
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import FitError
-from analysis.fitted import Fit
+from analysis.fitting.result import Fit
 from analysis.uncertainty import intervals
 
 LETTERS = ("N", "D", "C", "M")  # what N and D of a run say of a law's inputs; M is D / N

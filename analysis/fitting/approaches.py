@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis import isoflop
 from analysis.data.points import Curve, Points, group
 from analysis.errors import FitError
-from analysis.fitted import Fit, Optimum
+from analysis.fitting import isoflop
+from analysis.fitting.result import Fit, Optimum
 from analysis.uncertainty import intervals
 
 GRID = 200  # values of C at which the envelope of the curves is read (Hoffmann 2022, section 3.1, has 1500)
@@ -46,16 +46,16 @@ def fit(
 
 def _second(points: Points, found: isoflop.IsoFlop, extrapolate: tuple[float, ...]) -> Fit:
     """Approach 2 with its own error beside it."""
-    from analysis import bias
+    from analysis.fitting import parabola_bias
 
     if found.params is None:
         raise FitError(f"chinchilla-2: {'; '.join(found.verdict)}")
     curves = {"parabola": "parabolas by least squares", "akima": "Akima curves; the value is of parabolas"}
     said = {"name": curves[found.minimum], "value": found.value}
     verdict, notes = _with_open_exponent(found.verdict, found.params["a"], found.level), found.notes
-    own = bias.bias(points, found, extrapolate)
+    own = parabola_bias.bias(points, found, extrapolate)
     if own is not None:
-        more = bias.verdict(own, found.params, float(points.C.max()), found.level)
+        more = parabola_bias.verdict(own, found.params, float(points.C.max()), found.level)
         verdict = tuple(one for one in verdict if one != "converged" or not more) + more
         notes = (*notes, own.note)
     return _as_fit(points, "chinchilla-2", found.params, said, verdict, notes, found.level, extrapolate)

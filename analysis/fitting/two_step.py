@@ -18,8 +18,8 @@ from analysis.data.load import load
 from analysis.data.points import Points
 from analysis.data.table import listed
 from analysis.errors import DataError, FitError
-from analysis.fitted import Fit
-from analysis.fitting import fit as fit_law
+from analysis.fitting.fit import fit as fit_law
+from analysis.fitting.result import Fit
 from analysis.laws import LAWS
 from analysis.laws.downstream.accuracy import TWO_STEP
 from analysis.uncertainty.bootstrap import SIZES

@@ -14,7 +14,7 @@ import numpy as np
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.format import plain
+from analysis.format import count, estimate, plain, three
 from analysis.uncertainty import influence, profile
 from analysis.uncertainty.intervals import interval
 
@@ -196,3 +196,20 @@ class Fit:
         out["source"] = {"name": self.points.source, "convention": self.points.convention}
         out["notes"] = [*self.points.notes, *self.notes]
         return plain(out)
+
+
+def budget(at: dict[str, Any], times: float) -> str:
+    """The optimum at a budget in one line."""
+    of = at["intervals"]
+    parts = [f"{name} = {estimate(at[name], of[name], count)}" for name in ("N", "D")]
+    parts.append(f"{estimate(at['tokens_per_parameter'], of['tokens_per_parameter'], three)} tokens a parameter")
+    parts += [f"L = {estimate(at['L'], of['L'])}"] if "L" in at else []
+    return f"at {times:g}× the largest budget, C = {at['C']:.3g}: {', '.join(parts)}"
+
+
+def starts(fit: Fit) -> str:
+    """How many starts reached the same optimum."""
+    tried, agreed = fit.starts.get("tried"), fit.starts.get("agreed")
+    if not tried:
+        return "solved directly, without a search"
+    return f"{agreed} of {tried} starts agree"

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis import minima
 from analysis.data.points import TOLERANCE, Points, group
 from analysis.errors import FitError
+from analysis.fitting import minima
 from analysis.uncertainty import intervals
 
 WEIGHTINGS = ("noise", "equal")

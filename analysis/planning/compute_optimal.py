@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import FitError
-from analysis.fitted import Fit
-from analysis.surface import Array, Estimate, Surface, surface
+from analysis.fitting.result import Fit
+from analysis.planning.surface import Array, Estimate, Surface, surface
 
 
 @dataclass(frozen=True)

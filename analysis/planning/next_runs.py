@@ -1,4 +1,5 @@
-"""Which runs to add so that what a fitted law foretells gets most certain for the FLOPs (analysis/design.py).
+"""Which runs to add so that what a fitted law foretells gets most certain for the FLOPs
+(analysis/planning/optimal_design.py).
 
 Key: N parameters, D tokens, C FLOPs, L nats a token; S draws, P coordinates, K candidates.
 """
@@ -11,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from analysis import design, laws
+from analysis import laws
 from analysis.errors import DataError, FitError
-from analysis.fitted import Fit
+from analysis.fitting.result import Fit
+from analysis.planning import optimal_design
 from analysis.solver.objective import objective_of
 from analysis.solver.problem import Problem
 
@@ -127,10 +129,10 @@ def advise(
     of = candidates(fit, target, min(largest or budget, budget), sizes, ratios)
     now = of.spread([])
     spends = budget * 0.5 ** np.arange(HALVINGS, -1, -1)
-    designs = [design.choose(of, float(spend), most) for spend in spends]
+    designs = [optimal_design.choose(of, float(spend), most) for spend in spends]
     ratio = np.minimum.accumulate([np.exp(0.5 * (of.spread(one) - now)) for one in designs])
     at = _stop(np.concatenate([[1.0], ratio]), worth) - 1
-    chosen = design.ordered(of, design.pruned(of, designs[at], TRIFLE)) if at >= 0 else []
+    chosen = optimal_design.ordered(of, optimal_design.pruned(of, designs[at], TRIFLE)) if at >= 0 else []
     value, bounds = interval(fit, target)
     curve = tuple((float(of.C[one].sum()), float(r)) for one, r in zip(designs, ratio, strict=True))
     why = _why(at, len(spends), ratio, budget, worth)
@@ -145,11 +147,11 @@ def pick(
     largest: float,
     most: int,
     ratios: tuple[float, float],
-    pulls: tuple[float, ...] = design.PULLS,
+    pulls: tuple[float, ...] = optimal_design.PULLS,
 ) -> tuple[np.ndarray, np.ndarray, float]:
     """N and D of the best runs for a budget, the most telling a FLOP first; the ratio expected after them."""
     of = candidates(fit, target, min(largest, budget), None, ratios)
-    chosen = design.choose(of, budget, most, pulls)
+    chosen = optimal_design.choose(of, budget, most, pulls)
     return of.N[chosen], of.D[chosen], float(np.exp(0.5 * (of.spread(chosen) - of.spread([]))))
 
 
@@ -159,7 +161,7 @@ def candidates(
     largest: float,
     sizes: Sequence[float] | None = None,
     ratios: tuple[float, float] | None = None,
-) -> design.Candidates:
+) -> optimal_design.Candidates:
     """What could be run, at DRAWS of the fit's draws. Raises DataError where nothing can."""
     points, k = fit.points, per_token(fit)
     N0, D0 = float(points.N.min()), float(points.D.min())
@@ -170,7 +172,7 @@ def candidates(
     tried = (
         np.asarray(sizes, float) if sizes is not None else N0 * STEP ** np.arange(np.log(biggest / N0) / np.log(STEP))
     )
-    N, D = design.grid(tried, largest, k, (N0, D0), ratios)
+    N, D = optimal_design.grid(tried, largest, k, (N0, D0), ratios)
     if not len(N):
         raise DataError(
             f"no run of at most {largest:.3g} FLOPs has {ratios[0]:.3g} to {ratios[1]:.3g} tokens a parameter and "
@@ -179,7 +181,7 @@ def candidates(
     return _informed(fit, target, k, N, D)
 
 
-def _informed(fit: Fit, target: Target, k: float, N: np.ndarray, D: np.ndarray) -> design.Candidates:
+def _informed(fit: Fit, target: Target, k: float, N: np.ndarray, D: np.ndarray) -> optimal_design.Candidates:
     """Gradients at the draws: of the runs there are, of the candidates, of the target."""
     points, n = fit.points, len(fit.points)
     problem = _problem(fit, np.append(points.N, N), np.append(points.D, D))
@@ -187,15 +189,15 @@ def _informed(fit: Fit, target: Target, k: float, N: np.ndarray, D: np.ndarray) 
     u = problem.coordinates({name: fit.draws[name][:DRAWS] for name in form.parameters})
     with np.errstate(all="ignore"):
         J = problem.evaluate(u)[1]
-        g = design.gradient(lambda at: np.log(target.value(form, problem.params(at), k)), u)
+        g = optimal_design.gradient(lambda at: np.log(target.value(form, problem.params(at), k)), u)
     sound = np.isfinite(J).all((1, 2)) & np.isfinite(g).all(1) & (np.abs(g).max(1) > 0)
     if sound.sum() < DRAWS / 4:
         raise FitError(f"{fit.law}: {sound.sum()} of {len(u)} draws foretell {target}: run more, and more apart, first")
     J, g = J[sound] * np.sqrt(_weights(fit, N)), g[sound]
     held = J[:, :, :n]
     size = np.where(np.isin(problem.names, form.linear), problem.typical(), 1.0)
-    prior = np.diag((design.WEAK * _noise(fit) / size) ** 2)
-    return design.Candidates(N, D, k * N * D, J[:, :, n:], held @ held.transpose(0, 2, 1) + prior, g)
+    prior = np.diag((optimal_design.WEAK * _noise(fit) / size) ** 2)
+    return optimal_design.Candidates(N, D, k * N * D, J[:, :, n:], held @ held.transpose(0, 2, 1) + prior, g)
 
 
 def _problem(fit: Fit, N: np.ndarray, D: np.ndarray) -> Problem:
@@ -242,7 +244,7 @@ def interval(fit: Fit, target: Target) -> tuple[float, tuple[float, float]]:
     return value, intervals.interval(np.where(np.isfinite(drawn), drawn, np.nan), fit.level)
 
 
-def _runs(of: design.Candidates, chosen: list[int], now: float) -> tuple[dict[str, float], ...]:
+def _runs(of: optimal_design.Candidates, chosen: list[int], now: float) -> tuple[dict[str, float], ...]:
     out = []
     for count, at in enumerate(chosen, 1):
         N, D, C = (float(x[at]) for x in (of.N, of.D, of.C))
