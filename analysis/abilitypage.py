@@ -5,10 +5,12 @@ from __future__ import annotations
 from html import escape as text
 from typing import TYPE_CHECKING
 
-from analysis import format, items
-from analysis.emergence import Finding, Study, unplaced
+from analysis import format
+from analysis.evals import items
+from analysis.evals.emergence import Study, unplaced
+from analysis.evals.tasks import Finding
+from analysis.evals.verdict import CANNOT, SMOOTH
 from analysis.tables import table
-from analysis.verdict import CANNOT, SMOOTH
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source

@@ -21,9 +21,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit, logit
 
-from analysis import verdict
-from analysis.gather import choices, values
-from analysis.sharp import Series
+from analysis.evals import verdict
+from analysis.evals.series import Series, choices, values
 
 CHANCE = 0.1  # of a digit
 

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import calibration, extraction
 from analysis.__main__ import main
 from analysis.errors import DataError
+from analysis.evals import calibration, extraction
 from analysis.figures import save
 from scaling import items
 

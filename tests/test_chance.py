@@ -12,7 +12,7 @@ import pytest
 from test_families import EASY
 from test_harness import of_bytes, rows
 
-from analysis.metrics import wilson
+from analysis.evals.metrics import wilson
 from scaling.config import Placement
 from scaling.evaluate.ask import answered
 from scaling.evaluate.harness.run import Asked, ask

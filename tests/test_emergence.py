@@ -11,10 +11,11 @@ import pandas as pd
 import pytest
 from scipy.optimize import isotonic_regression
 
-from analysis import abilities, emergence, gather, planted, sharp, verdict
+from analysis import planted
 from analysis.__main__ import main
 from analysis.errors import DataError
-from analysis.verdict import ARTEFACT, BREAK, CANNOT, SMOOTH
+from analysis.evals import changepoint, emergence, series, tasks, verdict
+from analysis.evals.verdict import ARTEFACT, BREAK, CANNOT, SMOOTH
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +49,9 @@ def test_the_kth_power_of_a_smooth_share_is_an_artefact_and_the_share_itself_is_
     """Schaeffer 2023: nothing differs between the two but the metric."""
     x = np.linspace(18, 21, 10)
     p = 1 / (1 + np.exp(-np.linspace(-2.2, 3, 10)))
-    logp = gather.values(x, np.log(p), np.full(10, 1e-4))
+    logp = series.values(x, np.log(p), np.full(10, 1e-4))
     for k, said in ((1, SMOOTH), (5, ARTEFACT)):
-        assert verdict.judge(gather.choices(x, np.round(400 * p**k), np.full(10, 400.0)), logp).verdict == said
+        assert verdict.judge(series.choices(x, np.round(400 * p**k), np.full(10, 400.0)), logp).verdict == said
 
 
 def test_a_break_has_its_change_point_where_it_was_planted() -> None:
@@ -71,8 +72,8 @@ def test_a_log_probability_that_gave_no_sign_is_no_artefact() -> None:
     """Both leave their floor at one place and then rise over more than a decade: no jump, and no warning either."""
     x = np.linspace(18, 22, 12)
     rise = np.maximum(x - 20.2, 0) / 1.8
-    score = gather.choices(x, np.round(500 * (0.01 + 0.7 * rise)), np.full(12, 500.0))
-    logp = gather.values(x, -2.3 + 2 * rise, np.full(12, 1e-3))
+    score = series.choices(x, np.round(500 * (0.01 + 0.7 * rise)), np.full(12, 500.0))
+    logp = series.values(x, -2.3 + 2 * rise, np.full(12, 1e-3))
     found = verdict.judge(score, logp)
     assert found.verdict == BREAK and found.before is not None and found.before < 0.25
 
@@ -91,9 +92,9 @@ def test_what_cannot_be_told_is_said(scales: int, score: object, logp: object, c
     rng = np.random.default_rng(3)
     t = np.linspace(0.1, 0.9, scales)
     hits = rng.binomial(300, score(t))  # type: ignore[operator]
-    first = gather.choices(18 + 3 * t, hits, np.full(scales, 300))
+    first = series.choices(18 + 3 * t, hits, np.full(scales, 300))
     noise = 0.02 * rng.standard_normal(scales)
-    second = None if logp is None else gather.values(18 + 3 * t, logp(t) + noise, np.full(scales, 4e-4))  # type: ignore[operator]
+    second = None if logp is None else series.values(18 + 3 * t, logp(t) + noise, np.full(scales, 4e-4))  # type: ignore[operator]
     found = verdict.judge(first, second)
     assert found.verdict == CANNOT and found.codes == (code,)
 
@@ -102,7 +103,7 @@ def test_curves_that_never_fall_are_the_nearest_ones() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         y, weight = rng.normal(size=(3, 9)), rng.uniform(0.1, 3, 9)
-        found = sharp.rising(y, weight)
+        found = series.rising(y, weight)
         assert np.allclose(found, [isotonic_regression(row, weights=weight).x for row in y])
 
 
@@ -115,7 +116,7 @@ def test_flat_noise_rises_no_oftener_than_it_should() -> None:
     for i in range(200):
         y = 0.05 * rng.standard_normal(24)  # five times what items would give
         for slope, found in ((0.0, flat), (0.3, line)):
-            of = sharp.sharpness(gather.values(x, slope * (x - 18) + y, np.full(24, 1e-4)), 0.5, seed=i)
+            of = changepoint.sharpness(series.values(x, slope * (x - 18) + y, np.full(24, 1e-4)), 0.5, seed=i)
             assert of is not None
             found.append(of.p_rise if not slope else of.p)
     assert np.mean(np.array(flat) < 0.05) < 0.09
@@ -167,7 +168,7 @@ def test_runs_that_less_compute_beats_are_left_out_whatever_their_score() -> Non
     scale = np.array([0, 0, 0, 1, 1])
 
     def kept(losses: list[float]) -> list[bool]:
-        task = abilities.Task("t", "t", 1, 0, 0, runs.assign(L=losses), {})
+        task = tasks.Task("t", "t", 1, 0, 0, runs.assign(L=losses), {})
         return list(emergence._best(task, scale, np.ones(5, bool)))
 
     assert kept([3.0, 3.1, 2.9, 2.95, 2.5]) == [False, False, True, False, True]

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy.stats import binom
 
-from analysis import metrics
-from analysis.metrics import METRICS, distance, passes, until, wilson
+from analysis.evals import metrics
+from analysis.evals.metrics import METRICS, distance, passes, until, wilson
 
 
 def items(**columns: list[object]) -> pd.DataFrame:

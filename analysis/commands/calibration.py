@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.calibration import Calibration
-    from analysis.extraction import Extraction
+    from analysis.evals.calibration import Calibration
+    from analysis.evals.extraction import Extraction
 
 WIDE = 130  # columns of a table that goes to a file
 
@@ -28,8 +28,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(given: argparse.Namespace) -> int:
     """Prints a line a run and task; 2 where the store holds neither choices nor extraction."""
-    from analysis import calibration, extraction
     from analysis.errors import DataError
+    from analysis.evals import calibration, extraction
 
     if not 0 < given.level < 1:
         raise DataError(f"--level {given.level}: must be between 0 and 1")

@@ -13,7 +13,8 @@ from analysis.commands import options
 if TYPE_CHECKING:
     from collections import Counter
 
-    from analysis.emergence import Finding, Study
+    from analysis.evals.emergence import Study
+    from analysis.evals.tasks import Finding
 
 WIDE = 130  # columns of a table that goes to a file
 
@@ -40,7 +41,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from analysis import emergence
+    from analysis.evals import emergence
 
     _check(given, level=(0 < given.level < 1, "between 0 and 1"), bootstrap=(given.bootstrap >= 100, "at least 100"))
     found = emergence.study(
@@ -105,7 +106,7 @@ def _show(found: Study) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from analysis.emergence import TITLE
+    from analysis.evals.emergence import TITLE
 
     console = Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else WIDE)
     console.print(f"{len(found.findings)} tasks of {found.source} over {TITLE[found.axis]}", markup=False)
@@ -124,8 +125,8 @@ def _show(found: Study) -> None:
 
 
 def _row(one: Finding, axis: str) -> tuple[str, ...]:
-    from analysis.emergence import unplaced
-    from analysis.verdict import SMOOTH
+    from analysis.evals.emergence import unplaced
+    from analysis.evals.verdict import SMOOTH
 
     verdict, score = one.verdict, one.score
     moved = f"{score.mean[0]:.3g} to {score.mean[-1]:.3g}" if score is not None else "none"
@@ -154,8 +155,8 @@ def _confusion(counts: dict[str, Counter[str]], draws: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from analysis.evals.verdict import VERDICTS
     from analysis.planted import TRUTHS
-    from analysis.verdict import VERDICTS
 
     shown = Table("planted", *VERDICTS, "right", box=None, pad_edge=False)
     for name, found in counts.items():

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis import emergence
 from analysis.data.points import Points
-from analysis.emergence import Curve, Finding, Study
 from analysis.errors import DataError
+from analysis.evals import emergence
+from analysis.evals.emergence import Study
+from analysis.evals.tasks import Curve, Finding
+from analysis.evals.verdict import ARTEFACT, BREAK, CANNOT, SMOOTH
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.verdict import ARTEFACT, BREAK, CANNOT, SMOOTH
 
 MARKS = {SMOOTH: "o", ARTEFACT: "D", BREAK: "^", CANNOT: "o"}
 SIZES = {SMOOTH: 13, ARTEFACT: 13, BREAK: 20, CANNOT: 13}

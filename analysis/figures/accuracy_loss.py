@@ -6,8 +6,8 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.emergence import Finding
 from analysis.errors import DataError
+from analysis.evals.tasks import Finding
 from analysis.figures import abilities, marks, style
 from analysis.figures.abilities import read
 from analysis.figures.source import Source

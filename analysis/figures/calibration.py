@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from analysis.calibration import COVERAGES, Calibration, bins, load, study
 from analysis.data.points import Points
 from analysis.errors import DataError
+from analysis.evals.calibration import COVERAGES, Calibration, bins, load, study
+from analysis.evals.metrics import wilson
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.metrics import wilson
 from scaling.record import Store
 
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)

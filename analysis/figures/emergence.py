@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.emergence import Finding
+from analysis.evals.tasks import Finding
+from analysis.evals.verdict import CANNOT, VERDICTS
 from analysis.figures import abilities, style
 from analysis.figures.abilities import read
 from analysis.figures.source import Source
-from analysis.verdict import CANNOT, VERDICTS
 
 COLUMNS = {True: 2, False: 3}  # of a narrow figure, of a wide one
 CAPTION = (

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from analysis.data.points import Points
 from analysis.errors import DataError
-from analysis.extraction import load
+from analysis.evals.extraction import load
 from analysis.figures import marks, style
 from analysis.figures.source import Source
 from scaling.record import Store

@@ -7,13 +7,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.emergence import Curve, Finding
 from analysis.errors import DataError
+from analysis.evals.metrics import METRICS
+from analysis.evals.tasks import Curve, Finding
+from analysis.evals.verdict import ARTEFACT, BREAK, SMOOTH
 from analysis.figures import abilities, style
 from analysis.figures.abilities import read
 from analysis.figures.source import Source
-from analysis.metrics import METRICS
-from analysis.verdict import ARTEFACT, BREAK, SMOOTH
 
 MOST = 3  # tasks shown
 ORDER = (ARTEFACT, BREAK, SMOOTH)  # which come first

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.emergence import Study
 from analysis.errors import DataError
+from analysis.evals.emergence import Study
 from analysis.figures import abilities, marks, style
 from analysis.figures.abilities import read
 from analysis.figures.source import Source

@@ -5,61 +5,27 @@ Key: r runs, I items, B draws.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis import items
 from analysis.data import runs as runs_module
 from analysis.errors import DataError
-from analysis.metrics import METRICS, wilson
+from analysis.evals import items
+from analysis.evals.metrics import METRICS
+from analysis.evals.tasks import Task, measure
 
-AXES = ("C", "N", "D", "L")
 SCORES = {"exact": "exact", "choice": "accuracy"}  # by kind of task, unless another is chosen
 CONTINUOUS = {"exact": "logp", "choice": "choice-logp", "loss": "logp"}
-DRAWS = 1000
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A metric of one task over runs: mean (r,), variance of it over items (r,), interval (r, 2); items (r,), 0 where
-    that is not known; by item, where it is known (r arrays of (I,))."""
-
-    name: str
-    mean: np.ndarray
-    variance: np.ndarray
-    interval: np.ndarray
-    items: np.ndarray
-    share: bool = False
-    values: tuple[np.ndarray, ...] = ()
-
-
-@dataclass(frozen=True)
-class Task:
-    """A task over runs. runs: a row each of run, step, N, D, C, L (NaN where not known). chance: score of a guess.
-
-    score, continuous: names of the metrics that the verdict compares, None where there is none.
-    """
-
-    name: str
-    family: str
-    difficulty: float
-    shots: int
-    chance: float
-    runs: pd.DataFrame
-    measures: dict[str, Measure] = field(repr=False)
-    score: str | None = None
-    continuous: str | None = None
 
 
 def load(
     source: str | Path, *, every: bool = False, flops: str = "6nd", params: str = "total", level: float = 0.95,
     seed: int = 0, score: str | None = None, continuous: str | None = None,
 ) -> list[Task]:  # fmt: skip
-    """The tasks of a store, or of a table (analysis/abilitytable.py). every: all evaluations, not each run's last.
+    """The tasks of a store, or of a table (analysis/evals/score_table.py). every: all evaluations, not each run's last.
 
     score, continuous: metrics to compare instead of the usual ones. Raises DataError (one line).
     """
@@ -68,9 +34,9 @@ def load(
         if given is not None and given not in fit:
             raise DataError(f"metric {given!r}: known are {', '.join(fit)}")
     if not Path(source).is_dir():
-        from analysis import abilitytable
+        from analysis.evals import score_table
 
-        return abilitytable.load(Path(source), level)
+        return score_table.load(Path(source), level)
     files = items.found(source, every)
     if not files:
         raise DataError(f"{source}: no run was evaluated on a task (no runs/*/items/*.parquet)")
@@ -131,28 +97,3 @@ def _loss_at(store: Path, run: str, step: int) -> float:
 
     rows = Store(store).curve(run)
     return next((row["val_loss"] for row in rows if row["step"] == step and "val_loss" in row), float("nan"))
-
-
-def measure(name: str, values: list[np.ndarray], share: bool, level: float, seed: int = 0) -> Measure:
-    """A metric from what each item has of it: items without it are left out.
-
-    Intervals: Wilson's of a share, a bootstrap over items of anything else.
-    """
-    values = [v[np.isfinite(v)] for v in values]
-    whole = all(bool(np.isin(v, (0.0, 1.0)).all()) for v in values)
-    count = np.array([len(v) for v in values])
-    mean = np.array([v.mean() for v in values])
-    if share and whole:
-        interval = [wilson(v.sum(), len(v), level) for v in values]
-    else:
-        ends = [(1 - level) / 2, (1 + level) / 2]
-        drawn = {size: weights(size, seed) for size in {len(v) for v in values}}
-        interval = [tuple(np.quantile(drawn[len(v)] @ v, ends)) for v in values]
-    variance = np.array([v.var() / len(v) for v in values])
-    return Measure(name, mean, variance, np.array(interval), count, share, tuple(values))
-
-
-def weights(items_: int, seed: int, draws: int = DRAWS) -> np.ndarray:
-    """Shares (B, I) that items have in draws with replacement."""
-    rng = np.random.default_rng([seed, items_])
-    return rng.multinomial(items_, np.full(items_, 1 / items_), draws) / items_

@@ -14,7 +14,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from analysis.sharp import BELOW, LEAST, Series, Sharpness, gain_before, sharpness
+from analysis.evals.changepoint import BELOW, LEAST, Sharpness, gain_before, sharpness
+from analysis.evals.series import Series
 
 SMOOTH, ARTEFACT, BREAK, CANNOT = "smooth", "artefact of the metric", "break", "cannot say"
 VERDICTS = (SMOOTH, ARTEFACT, BREAK, CANNOT)

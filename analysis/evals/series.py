@@ -5,9 +5,9 @@ Key: r runs, n scales.
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
 
-from analysis.sharp import Series, rising
+import numpy as np
 
 SAME = 0.05  # decades within which runs are of one scale
 
@@ -51,3 +51,28 @@ def scales(x: np.ndarray, same: float = SAME) -> np.ndarray:
 
 def _sum(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.bincount(scale, weights=values)
+
+
+@dataclass(frozen=True)
+class Series:
+    """A score by scale: x (n,) strictly rising, y (n,), v (n,); between runs of one scale: φ and degrees of freedom."""
+
+    x: np.ndarray
+    y: np.ndarray
+    v: np.ndarray
+    phi: float = 1.0
+    freedom: float = 0.0
+
+
+def rising(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """The nearest curves (..., n) that never fall, by weighted least squares: the largest, over beginnings up to a
+    point, of the smallest mean, over ends from it, of what lies between (Barlow 1972)."""
+    n = y.shape[-1]
+    sums = np.concatenate([np.zeros((*y.shape[:-1], 1)), np.cumsum(y * weight, -1)], -1)
+    weights = np.concatenate([[0.0], np.cumsum(weight)])
+    begin, end = np.tril_indices(n)[::-1]
+    means = np.full((*y.shape[:-1], n, n), np.inf)  # from a begin to an end
+    means[..., begin, end] = (sums[..., end + 1] - sums[..., begin]) / (weights[end + 1] - weights[begin])
+    least = np.minimum.accumulate(means[..., ::-1], -1)[..., ::-1]  # over ends from here on
+    least = np.where(np.tri(n, dtype=bool).T, least, -np.inf)
+    return np.asarray(least.max(-2))

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis import items
 from analysis.errors import DataError
-from analysis.metrics import wilson
+from analysis.evals import items
+from analysis.evals.metrics import wilson
 
 TASK = "extraction"
 

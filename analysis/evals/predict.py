@@ -19,8 +19,8 @@ from scipy.special import expit
 
 from analysis import laws
 from analysis.data.points import Points
-from analysis.emergence import Finding
 from analysis.errors import DataError, FitError
+from analysis.evals.tasks import Finding
 from analysis.fitting import two_step
 from analysis.fitting.fit import fit as fit_law
 from analysis.fitting.result import Fit

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.abilities import AXES, Measure, Task
 from analysis.data import readers
 from analysis.data.table import listed, parse
 from analysis.errors import DataError
-from analysis.metrics import wilson
+from analysis.evals.metrics import wilson
+from analysis.evals.tasks import AXES, Measure, Task
 
 NAMES = {  # other names of columns
     "task": ("task", "benchmark", "dataset"),

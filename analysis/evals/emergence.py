@@ -6,54 +6,21 @@ Key: r runs, n scales, I items, B draws.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from analysis import abilities, gather
-from analysis.abilities import AXES, Measure, Task
 from analysis.errors import DataError
+from analysis.evals import load
+from analysis.evals.metrics import METRICS, corrected, wilson
+from analysis.evals.series import SAME, Series, choices, scales, values
+from analysis.evals.tasks import AXES, Curve, Finding, Measure, Task, weights
+from analysis.evals.verdict import ARTEFACT, BREAK, Verdict, judge
 from analysis.format import plain
-from analysis.metrics import METRICS, corrected, wilson
-from analysis.sharp import Series
-from analysis.verdict import ARTEFACT, BREAK, Verdict, judge
 
 TITLE = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss (nats a token)"}
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A metric by scale: x (n,) as C, N, D or L, mean (n,), interval (n, 2), runs (n,) of each."""
-
-    metric: str
-    x: np.ndarray
-    mean: np.ndarray
-    interval: np.ndarray
-    runs: np.ndarray
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What is found of a task. kept: which of its runs the curves are of. told: of a target, where one was given."""
-
-    task: Task
-    verdict: Verdict
-    kept: np.ndarray
-    curves: dict[str, Curve]
-    notes: tuple[str, ...] = ()
-    told: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def score(self) -> Curve | None:
-        """The curve of the score."""
-        return self.curves.get(self.task.score or "")
-
-    @property
-    def continuous(self) -> Curve | None:
-        """The curve of the metric beside it."""
-        return self.curves.get(self.task.continuous or "")
 
 
 @dataclass(frozen=True)
@@ -92,13 +59,13 @@ def study(
     if x not in AXES:
         raise DataError(f"x = {x!r}: allowed are {', '.join(AXES)}")
     if target:
-        from analysis import abilityfits
+        from analysis.evals import predict
 
-        abilityfits.check(x, target)
-    tasks = abilities.load(source, every=every, level=level, seed=seed, **reading)
+        predict.check(x, target)
+    tasks = load.load(source, every=every, level=level, seed=seed, **reading)
     found = [_finding(task, x, frontier and x != "L", level, seed) for task in tasks]
     if target:
-        found = [abilityfits.at(one, x, target, bootstrap, level, seed) for one in found]
+        found = [predict.at(one, x, target, bootstrap, level, seed) for one in found]
     return Study(str(source), x, level, tuple(found))
 
 
@@ -109,7 +76,7 @@ def _finding(task: Task, axis: str, frontier: bool, level: float, seed: int) -> 
         raise DataError(f"task {task.name}: no run has {axis}: choose another x")
     if not kept.all():
         notes.append(f"{int((~kept).sum())} of {len(kept)} runs have no {axis}: left out")
-    scale = gather.scales(position(at, axis), _same(at[kept], axis))
+    scale = scales(position(at, axis), _same(at[kept], axis))
     if frontier:
         best = _best(task, scale, kept)
         if best.sum() < kept.sum():
@@ -146,14 +113,14 @@ def series(task: Task, metric: str | None, axis: str, kept: np.ndarray) -> Serie
     x, same = position(at, axis)[kept], _same(at[kept], axis)
     mean, items = one.mean[kept], one.items[kept]
     if one.share:
-        return gather.choices(x, mean * items, items, same)
+        return choices(x, mean * items, items, same)
     sign = -1.0 if metric in METRICS and not METRICS[metric].up else 1.0
-    return gather.values(x, sign * mean, one.variance[kept], same)
+    return values(x, sign * mean, one.variance[kept], same)
 
 
 def _same(at: np.ndarray, axis: str) -> float:
     """How close runs must be to be of one scale."""
-    return float(np.ptp(at)) / 60 if axis == "L" else gather.SAME
+    return float(np.ptp(at)) / 60 if axis == "L" else SAME
 
 
 def _best(task: Task, scale: np.ndarray, kept: np.ndarray) -> np.ndarray:
@@ -196,7 +163,7 @@ def _interval(one: Measure, rows: np.ndarray, level: float, seed: int) -> tuple[
         half = (one.interval[rows, 1] - one.interval[rows, 0]).mean() / 2 / np.sqrt(len(rows))
         return float(one.mean[rows].mean() - half), float(one.mean[rows].mean() + half)
     values_RI = np.stack([one.values[r] for r in rows])
-    drawn_BR = abilities.weights(values_RI.shape[1], seed) @ values_RI.T
+    drawn_BR = weights(values_RI.shape[1], seed) @ values_RI.T
     chosen = np.random.default_rng(seed).integers(len(rows), size=drawn_BR.shape)
     low, high = np.quantile(np.take_along_axis(drawn_BR, chosen, 1).mean(1), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

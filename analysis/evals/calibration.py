@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis import items
 from analysis.errors import DataError
-from analysis.metrics import wilson
+from analysis.evals import items
+from analysis.evals.metrics import wilson
 
 BINS = 10  # of confidence, equally wide (Guo 2017, equation 3)
 PER = {"raw": None, "token": "choice_tokens", "byte": "choice_bytes", "prior": "choice_prior_logp"}

@@ -18,6 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
+from analysis.evals.series import Series, rising
+
 BELOW = 3  # scales that a line to foretell from is laid through, at least
 LEAST = 6  # scales that anything can be said from
 RISEN = 0.9  # share of the way after which a curve is at its top
@@ -25,17 +27,6 @@ PRIOR = 2.0  # degrees of freedom that φ = 1, items alone, counts as
 DRAWS, FLAT = 2000, 1000
 MOST = 0.75  # share of a rise that two steps of the scales must hold to be one jump
 TAUS = 60  # change-points tried
-
-
-@dataclass(frozen=True)
-class Series:
-    """A score by scale: x (n,) strictly rising, y (n,), v (n,); between runs of one scale: φ and degrees of freedom."""
-
-    x: np.ndarray
-    y: np.ndarray
-    v: np.ndarray
-    phi: float = 1.0
-    freedom: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -108,20 +99,6 @@ def _p_rise(of: Series, phi: float, seed: int) -> float:
         return np.asarray(((smooth - flat) ** 2 * weight).sum(-1) / _scatter(of, smooth, found, y)[0])
 
     return float((1 + np.count_nonzero(clear(noise, between) >= clear(of.y, of.phi))) / (1 + FLAT))
-
-
-def rising(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The nearest curves (..., n) that never fall, by weighted least squares: the largest, over beginnings up to a
-    point, of the smallest mean, over ends from it, of what lies between (Barlow 1972)."""
-    n = y.shape[-1]
-    sums = np.concatenate([np.zeros((*y.shape[:-1], 1)), np.cumsum(y * weight, -1)], -1)
-    weights = np.concatenate([[0.0], np.cumsum(weight)])
-    begin, end = np.tril_indices(n)[::-1]
-    means = np.full((*y.shape[:-1], n, n), np.inf)  # from a begin to an end
-    means[..., begin, end] = (sums[..., end + 1] - sums[..., begin]) / (weights[end + 1] - weights[begin])
-    least = np.minimum.accumulate(means[..., ::-1], -1)[..., ::-1]  # over ends from here on
-    least = np.where(np.tri(n, dtype=bool).T, least, -np.inf)
-    return np.asarray(least.max(-2))
 
 
 def gain_before(of: Series, x: float) -> float:
