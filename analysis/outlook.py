@@ -10,9 +10,9 @@ from analysis.format import MISSING
 from analysis.tables import table
 
 if TYPE_CHECKING:
-    from analysis.conventions import Counting
     from analysis.fitting.result import Fit
     from analysis.report import Findings
+    from analysis.studies.conventions import Counting
 
 TIMES = (1.0, 10.0, 100.0)  # of the largest budget
 FACTORS = (0.25, 0.5, 2.0, 4.0)  # of the best size
@@ -72,8 +72,8 @@ def _off(law: Fit) -> str:
 
 def counted(found: Findings) -> str:
     """The exponents under each counting, and why they differ."""
-    from analysis.conventions import explained, rows
     from analysis.errors import DataError, FitError
+    from analysis.studies.conventions import explained, rows
 
     try:
         countings = found.source.countings()

@@ -11,12 +11,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import forecast, laws
-from analysis.backtest import backtest
+from analysis import laws
 from analysis.data.load import load
 from analysis.errors import DataError
-from analysis.forecast import Ahead
 from analysis.laws.loss import chinchilla
+from analysis.studies.backtest import combine
+from analysis.studies.backtest.backtest import backtest
+from analysis.studies.backtest.combine import Ahead
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"
@@ -94,12 +95,12 @@ def test_a_point_of_a_curve_is_foretold_from_its_beginning_under_a_schedule() ->
 
 def test_origins_look_as_far_ahead_as_the_forecast() -> None:
     some = load({"x": np.geomspace(1, 1024, 21), "L": np.ones(21)}, law=laws.LAWS["m1"])
-    pairs = forecast.origins(some, Ahead("x", np.log(4)), most=4)
+    pairs = combine.origins(some, Ahead("x", np.log(4)), most=4)
     assert [(at[-1], new[0], new[-1]) for at, new in pairs] == [(16, 17, 20), (12, 13, 16), (8, 9, 12)]
-    few = forecast.origins(some, Ahead("x", np.log(4)), most=15)
+    few = combine.origins(some, Ahead("x", np.log(4)), most=15)
     assert [(at[-1], new[-1]) for at, new in few] == [(16, 20)] and len(few) == 1
-    assert forecast.origins(some, Ahead("x", np.log(4)), most=19) == []
-    folds = forecast.origins(some, Ahead(None, 0.0), most=4)
+    assert combine.origins(some, Ahead("x", np.log(4)), most=19) == []
+    folds = combine.origins(some, Ahead(None, 0.0), most=4)
     assert sorted(np.concatenate([new for _, new in folds])) == list(range(21))
 
 
@@ -108,10 +109,10 @@ def test_held_out_points_among_the_others_are_no_extrapolation() -> None:
     everything = load(frame, law=laws.LAWS["chinchilla"])
     forms = [laws.LAWS["chinchilla"]]
     above = everything.C > 3e19
-    how = forecast.ahead(everything.where(~above), everything.where(above), forms)
+    how = combine.ahead(everything.where(~above), everything.where(above), forms)
     assert how.letter == "C" and how.reach == pytest.approx(np.log(everything.C.max() / everything.C[~above].max()))
     odd = np.arange(len(frame)) % 2 == 1
-    assert forecast.ahead(everything.where(~odd), everything.where(odd), forms).letter is None
+    assert combine.ahead(everything.where(~odd), everything.where(odd), forms).letter is None
 
 
 BAD = [

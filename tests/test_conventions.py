@@ -11,12 +11,12 @@ from known_store import build
 from test_follow import CHINCHILLA, EPOCH, HOFFMANN, command, plane
 
 from analysis import laws
-from analysis.conventions import conventions
 from analysis.errors import DataError
 from analysis.fitting.fit import fit
 from analysis.laws import Law
 from analysis.laws.loss import chinchilla
 from analysis.planning.compute_optimal import frontier
+from analysis.studies.conventions import conventions
 
 OMEGA = 47491.0  # Pearce 2024, equation 12: N = N_ne + ω·N_ne^(1/3)
 

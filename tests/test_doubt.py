@@ -17,10 +17,10 @@ from analysis.fitting import parabola_bias
 from analysis.fitting.fit import fit
 from analysis.fitting.isoflop import isoflop
 from analysis.laws.loss import chinchilla
-from analysis.simulate import HOFFMANN, study, sweep
 from analysis.solver.minimise import minimise
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
+from analysis.studies.coverage import HOFFMANN, study, sweep
 from analysis.uncertainty import bootstrap, influence, regimes
 
 LAW = laws.LAWS["chinchilla"]

@@ -11,11 +11,11 @@ import pandas as pd
 import pytest
 from scipy.optimize import isotonic_regression
 
-from analysis import planted
 from analysis.__main__ import main
 from analysis.errors import DataError
 from analysis.evals import changepoint, emergence, series, tasks, verdict
 from analysis.evals.verdict import ARTEFACT, BREAK, CANNOT, SMOOTH
+from analysis.studies import planted_truths
 
 
 @pytest.fixture(scope="module")
@@ -28,20 +28,20 @@ def study(store: Path) -> emergence.Study:
     return emergence.study(store)
 
 
-@pytest.mark.parametrize("name", planted.TRUTHS)
+@pytest.mark.parametrize("name", planted_truths.TRUTHS)
 def test_planted_truths_are_found(name: str) -> None:
     """A few of each; test_planted_truths_are_found_in_95_of_100 has the rates."""
-    make, (least, most), right = planted.TRUTHS[name]
+    make, (least, most), right = planted_truths.TRUTHS[name]
     for i in range(4):
         rng = np.random.default_rng([5, i])
         truth = make(rng, int(rng.integers(least, most + 1)))
-        assert verdict.judge(*planted.drawn(truth, rng, 200, 1, 0.05)).verdict == right
+        assert verdict.judge(*planted_truths.drawn(truth, rng, 200, 1, 0.05)).verdict == right
 
 
 @pytest.mark.slow
 def test_planted_truths_are_found_in_95_of_100() -> None:
-    found = planted.study(100)
-    for name, (_, _, right) in planted.TRUTHS.items():
+    found = planted_truths.study(100)
+    for name, (_, _, right) in planted_truths.TRUTHS.items():
         assert found[name][right] >= 95, (name, found[name])
 
 
@@ -60,7 +60,7 @@ def test_a_break_has_its_change_point_where_it_was_planted() -> None:
         rng = np.random.default_rng(i)
         x = np.linspace(18, 21, 9)
         z = np.where(x > 19.6, 2.5, -1.5) + 0.1 * (x - 18)
-        found = verdict.judge(*planted.drawn(planted.Truth(x, z, 3), rng, 300, 1, 0.05))
+        found = verdict.judge(*planted_truths.drawn(planted_truths.Truth(x, z, 3), rng, 300, 1, 0.05))
         assert found.verdict == BREAK and found.score is not None and found.logp is not None
         low, high = found.score.interval
         inside += low - 1e-9 <= 19.6 <= high
@@ -250,4 +250,6 @@ def test_bad_options_are_one_line(
 def test_the_simulation_prints_its_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate-emergence", "--draws", "1", "--json", "-"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert set(told["verdicts"]) == set(planted.TRUTHS) and all(sum(v.values()) == 1 for v in told["verdicts"].values())
+    assert set(told["verdicts"]) == set(planted_truths.TRUTHS) and all(
+        sum(v.values()) == 1 for v in told["verdicts"].values()
+    )

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analysis import answers
-from analysis import descent as descents
 from analysis.__main__ import main
-from analysis.descent import CANNOT_SAY, NOT_SEEN, SEEN, Profile, descent, peak
 from analysis.errors import DataError
 from analysis.figures import save
-from analysis.grokking import grokking
+from analysis.studies import accuracy_curves
+from analysis.studies import double_descent as descents
+from analysis.studies.double_descent import CANNOT_SAY, NOT_SEEN, SEEN, Profile, descent, peak
+from analysis.studies.grokking import grokking
 from scaling.config import RunConfig, override, run_id
 from scaling.record import Record, Store
 from sweeps.corpus import Corpus, SweepError
@@ -222,6 +222,6 @@ def test_the_doors_of_double_descent(descended: Path, tmp_path: Path, capsys: py
 
 
 def test_the_interval_is_students() -> None:
-    low, high = answers.interval([1.0, 2.0, 3.0]) or (0, 0)
+    low, high = accuracy_curves.interval([1.0, 2.0, 3.0]) or (0, 0)
     assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), rel=1e-6)
-    assert answers.interval([1.0]) is None and descents.LEAST_SEEDS == 3
+    assert accuracy_curves.interval([1.0]) is None and descents.LEAST_SEEDS == 3

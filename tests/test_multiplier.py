@@ -11,7 +11,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.errors import DataError
-from analysis.multiplier import multipliers
+from analysis.studies.multiplier import multipliers
 
 BUDGETS = (1e17, 3e17, 1e18, 3e18)
 

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from conftest import command
 
-from analysis import fewer
 from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.fitting.fit import fit
 from analysis.planning import optimal_design
 from analysis.planning.next_runs import Target, _weights, advise, candidates, pick
-from analysis.simulate import HOFFMANN, sweep
+from analysis.studies import design_savings
+from analysis.studies.coverage import HOFFMANN, sweep
 from scaling.checked import from_dict
 from scaling.config import EvalConfig, RunConfig, prefix_id
 from scaling.models.counts import parameters
@@ -159,7 +159,7 @@ def test_the_command_says_the_runs(tmp_path: Path) -> None:
 
 
 def test_a_design_is_held_to_its_share_and_its_promise() -> None:
-    found = fewer.study("chinchilla", draws=3, bootstrap=100, shares=(0.5,))
+    found = design_savings.study("chinchilla", draws=3, bootstrap=100, shares=(0.5,))
     (half,) = found.designs
     assert half.failed == 0 and half.runs <= 40 and half.share == 0.5
     assert found.grid.runs == 20 and found.flops == pytest.approx(sweep("chinchilla", HOFFMANN, "isoflop", 20).C.sum())
@@ -320,9 +320,9 @@ def test_a_sweep_of_what_is_next_has_a_name_not_a_path(store: Store) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("truth", fewer.TRUTHS)
+@pytest.mark.parametrize("truth", design_savings.TRUTHS)
 def test_half_of_the_grids_compute_is_enough(truth: str) -> None:
-    found = fewer.study(truth, draws=50, shares=(0.5,))
+    found = design_savings.study(truth, draws=50, shares=(0.5,))
     (half,) = found.designs
     assert found.enough <= 0.5 and half.failed == 0
     assert half.width <= found.grid.width and half.off <= found.grid.off

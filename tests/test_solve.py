@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize
 
-from analysis import bench, laws
+from analysis import laws
 from analysis.data.load import load
 from analysis.data.points import Points
 from analysis.fitting.fit import fit
@@ -17,6 +17,7 @@ from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
 from analysis.solver.projection import RISE, axes, projected
 from analysis.solver.search import search
+from analysis.studies import bench
 from tests.test_fit import DATA, TRUTH, grid, points, published
 
 CHINCHILLA = laws.LAWS["chinchilla"]

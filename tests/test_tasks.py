@@ -10,13 +10,14 @@ import pandas as pd
 import pytest
 from conftest import command
 
-from analysis import components, laws, observational
+from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting import two_step
 from analysis.fitting.fit import fit
 from analysis.fitting.result import Fit
 from analysis.laws.loss import chinchilla
+from analysis.studies import components, observational
 
 ROOT = Path(__file__).parent.parent
 DATA = ROOT.parent / "shared" / "data"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.scores import Backtest
+    from analysis.studies.backtest.results import Backtest
 
 DRAWS = 200
 
@@ -37,8 +37,8 @@ def run(given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from analysis.backtest import backtest
     from analysis.errors import DataError
+    from analysis.studies.backtest.backtest import backtest
     from scaling.files import write_json
 
     if given.workers is not None and given.workers < 1:

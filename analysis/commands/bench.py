@@ -30,8 +30,8 @@ def run(given: argparse.Namespace) -> int:
             raise DataError(f"--{name} {getattr(given, name)}: must be 1 or more")
     from rich.console import Console
 
-    from analysis import bench
     from analysis.data.load import load
+    from analysis.studies import bench
     from scaling.files import write_json
 
     columns = options.columns(given.columns)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.conventions import Counting
+    from analysis.studies.conventions import Counting
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,9 +27,9 @@ def run(given: argparse.Namespace) -> int:
     laws = tuple(given.law.split(","))
     del given.law  # two laws: checked where they are used
     options.check(given)
-    from analysis.conventions import conventions, explained
     from analysis.errors import DataError
     from analysis.format import plain
+    from analysis.studies.conventions import conventions, explained
     from scaling.files import write_json
 
     chosen = options.chosen(given)
@@ -52,7 +52,7 @@ def _show(source: str, found: list[Counting]) -> None:
     from rich.console import Console
 
     from analysis import format
-    from analysis.conventions import explained, rows
+    from analysis.studies.conventions import explained, rows
 
     console = Console(soft_wrap=True, highlight=False)
     console.print(

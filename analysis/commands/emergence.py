@@ -68,12 +68,12 @@ def simulate(given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from analysis import planted
+    from analysis.studies import planted_truths
 
     _check(given, draws=(given.draws >= 1, "1 or more"))
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task("tasks", total=given.draws * len(planted.TRUTHS))
-        counts = planted.study(given.draws, given.seed, lambda done: progress.update(task, completed=done))
+        task = progress.add_task("tasks", total=given.draws * len(planted_truths.TRUTHS))
+        counts = planted_truths.study(given.draws, given.seed, lambda done: progress.update(task, completed=done))
     data = {name: dict(found) for name, found in counts.items()}
     if _written(given.json, {"draws": given.draws, "seed": given.seed, "verdicts": data}):
         return options.GOOD
@@ -156,12 +156,12 @@ def _confusion(counts: dict[str, Counter[str]], draws: int) -> None:
     from rich.table import Table
 
     from analysis.evals.verdict import VERDICTS
-    from analysis.planted import TRUTHS
+    from analysis.studies.planted_truths import TRUTHS
 
     shown = Table("planted", *VERDICTS, "right", box=None, pad_edge=False)
     for name, found in counts.items():
         right = found[TRUTHS[name][2]] / draws
         shown.add_row(name, *(str(found[verdict]) for verdict in VERDICTS), f"{right:.0%}")
     console = Console(soft_wrap=True, highlight=False)
-    console.print(f"verdicts on {draws} draws of each truth (analysis/planted.py)", markup=False)
+    console.print(f"verdicts on {draws} draws of each truth (analysis/studies/planted_truths.py)", markup=False)
     console.print(shown)

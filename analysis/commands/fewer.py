@@ -14,7 +14,7 @@ from analysis.commands import options
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from analysis.fewer import Fewer
+    from analysis.studies.design_savings import Fewer
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -38,8 +38,8 @@ def run(given: argparse.Namespace) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from analysis.fewer import TRUTHS, study
     from analysis.format import plain
+    from analysis.studies.design_savings import TRUTHS, study
     from scaling.files import write_json
 
     names = tuple(TRUTHS) if given.truth == "all" else (given.truth,)
@@ -69,8 +69,8 @@ def _told(progress: Progress, task: TaskID, before: int, done: int) -> None:
 
 def _check(given: argparse.Namespace) -> None:
     from analysis.errors import DataError
-    from analysis.fewer import TRUTHS
     from analysis.planning.next_runs import WHAT
+    from analysis.studies.design_savings import TRUTHS
 
     for option, ok, allowed in (
         ("truth", given.truth in ("all", *TRUTHS), f"{', '.join(TRUTHS)} or all"),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.grokking import Cell
+    from analysis.studies.grokking import Cell
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -27,8 +27,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def grokking(given: argparse.Namespace) -> int:
     """A line a cell, then the verdict."""
-    from analysis.grokking import GENERALISED, LEARNED
-    from analysis.grokking import grokking as found
+    from analysis.studies.grokking import GENERALISED, LEARNED
+    from analysis.studies.grokking import grokking as found
 
     of = found(given.source, given.level)
     lines = [f"fraction  decay  steps to train accuracy {LEARNED:g}, to held-out accuracy {GENERALISED:g}"]
@@ -38,7 +38,7 @@ def grokking(given: argparse.Namespace) -> int:
 
 def descent(given: argparse.Namespace) -> int:
     """A line a profile, then the verdicts."""
-    from analysis.descent import descent as found
+    from analysis.studies.double_descent import descent as found
 
     of = found(given.source, given.level)
     return told(given, of, [profile.line for profile in of.profiles])

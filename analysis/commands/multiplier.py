@@ -22,7 +22,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     options.check(given)
     from analysis.errors import DataError
-    from analysis.multiplier import multipliers
+    from analysis.studies.multiplier import multipliers
     from scaling.files import write_json
 
     chosen = options.chosen(given)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.observational import Observed
+    from analysis.studies.observational import Observed
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,8 +31,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(given: argparse.Namespace) -> int:
-    from analysis import observational
     from analysis.errors import DataError
+    from analysis.studies import observational
     from scaling.files import write_json
 
     for option, ok, allowed in (

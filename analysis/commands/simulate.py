@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from analysis.commands import options
 
 if TYPE_CHECKING:
-    from analysis.simulate import Study
+    from analysis.studies.coverage import Study
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -43,7 +43,7 @@ def run(given: argparse.Namespace) -> int:
     from rich.progress import Progress
 
     from analysis.format import plain
-    from analysis.simulate import study
+    from analysis.studies.coverage import study
     from scaling.files import write_json
 
     named = ("design", "runs", "noise", "bend", "seed", "level", "bootstrap", "objective", "delta", "kind")
@@ -70,7 +70,7 @@ def run(given: argparse.Namespace) -> int:
 
 def _check(given: argparse.Namespace) -> None:
     from analysis.errors import DataError
-    from analysis.simulate import DESIGNS
+    from analysis.studies.coverage import DESIGNS
 
     if given.design not in DESIGNS:
         raise DataError(f"--design {given.design}: known are {', '.join(DESIGNS)}")

@@ -7,7 +7,7 @@ more is asked of it: it is sharp where it jumps (half of its rise or more within
 neighbouring scales, and less than half foretold), or where it too gave no sign until the score left its floor. Sharp
 under both: a break. Sharp in the score alone: an artefact of the metric (Schaeffer 2023).
 
-Where the limits stand was set on simulated truths (analysis/planted.py) alone.
+Where the limits stand was set on simulated truths (analysis/studies/planted_truths.py) alone.
 """
 
 from __future__ import annotations

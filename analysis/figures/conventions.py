@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.conventions import Counting
 from analysis.figures import marks, style
 from analysis.figures.source import Source
+from analysis.studies.conventions import Counting
 
 CAPTION = (
     "The same runs counted in each way. (a) The compute-optimal size N*(C) by approach 3, N and C both as counted: "

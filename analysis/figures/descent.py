@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis import answers
 from analysis.data.points import Points
-from analysis.descent import KINDS, SEEN, Descent, Profile, descent
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
+from analysis.studies import accuracy_curves
+from analysis.studies.double_descent import KINDS, SEEN, Descent, Profile, descent
 
 CAPTION = (
     "Double descent. Test error (and training error, wrong labels included, grey) over width, over training examples "
@@ -58,7 +58,7 @@ def best(profiles: list[Profile]) -> Profile:
 def _profile(axes: Axes, profile: Profile) -> None:
     x, said = profile.x, f"{profile.kind}, {profile.of}"
     for errors, name, color in ((profile.test, "test", style.BLUE), (profile.train, "training", style.GREY)):
-        ends = [answers.interval(column) or (column[0], column[0]) for column in errors.T]
+        ends = [accuracy_curves.interval(column) or (column[0], column[0]) for column in errors.T]
         low, high = np.clip(np.array(ends, float).T, 0, 1)
         marks.band(axes, f"interval of {name} error, {said}", x, low, high, color=color)
         label = f"{name} error"

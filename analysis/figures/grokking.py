@@ -14,7 +14,7 @@ from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.grokking import GENERALISED, Cell, Grokking, grokking
+from analysis.studies.grokking import GENERALISED, Cell, Grokking, grokking
 
 CAPTION = (
     "Grokking. Left: accuracy on the equations trained on and on held-out ones against steps (logarithmic), a line a "

@@ -18,9 +18,9 @@ from analysis.errors import DataError
 from scaling.record import Record, Store
 
 if TYPE_CHECKING:
-    from analysis.conventions import Counting
     from analysis.fitting.isoflop import IsoFlop
     from analysis.fitting.result import Fit
+    from analysis.studies.conventions import Counting
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Source:
 
     def countings(self) -> list[Counting]:
         """The runs counted each way, read again from where they came; FitError, DataError where they cannot be."""
-        from analysis.conventions import conventions
+        from analysis.studies.conventions import conventions
 
         reading = {k: v for k, v in self.choices.items() if k not in ("flops", "params")}
         return self.keep("conventions", lambda: conventions(self.name, **reading, **self.options))

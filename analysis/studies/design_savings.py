@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from analysis import laws, simulate
+from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.result import Fit
 from analysis.planning.next_runs import WIDER, Target, interval, pick
+from analysis.studies.coverage import BUDGETS, HOFFMANN, sweep
 
 # Gemstones: McLeish 2025, approach 3 on the cooled-down runs, as their code keeps it (E, A and B by their logarithms).
 GEMSTONES = {
@@ -32,7 +33,7 @@ GEMSTONES = {
 }
 KAPLAN = {"Nc": 6.4e13, "Dc": 1.8e13, "alphaN": 0.076, "alphaD": 0.103}  # Kaplan 2020, table 2
 TRUTHS: dict[str, tuple[str, dict[str, float]]] = {
-    "chinchilla": ("chinchilla", simulate.HOFFMANN),
+    "chinchilla": ("chinchilla", HOFFMANN),
     "kaplan": ("kaplan-nd", KAPLAN),
     "gemstones": ("chinchilla", GEMSTONES),
 }
@@ -108,7 +109,7 @@ def study(
     if truth not in TRUTHS:
         raise DataError(f"truth {truth!r}: known are {', '.join(TRUTHS)}")
     law, params = TRUTHS[truth]
-    clean = simulate.sweep(law, params, "isoflop", runs)
+    clean = sweep(law, params, "isoflop", runs)
     flops, most_flops = float(clean.C.sum()), float(clean.C.max())
     asked = _Asked(
         law,
@@ -125,7 +126,7 @@ def study(
         random = np.random.default_rng([seed, draw])
         grid = asked.made(clean.N, clean.D, random)
         told[draw, 0] = asked.told(grid)
-        cheap = np.sort(clean.C)[len(clean) * PILOT // simulate.BUDGETS - 1]
+        cheap = np.sort(clean.C)[len(clean) * PILOT // BUDGETS - 1]
         for at, share in enumerate(shares, 1):
             told[draw, at] = _designed(asked, grid.where(cheap * 1.001 > grid.C), share * flops, [seed, draw, at])
         said(draw + 1)

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis import forecast
 from analysis.errors import FitError
 from analysis.format import plain
+from analysis.studies.backtest import combine
 
 COMBINED = "combined"
 
@@ -137,13 +137,13 @@ def _weights(by: dict[str, dict[str, Result]], names: list[str]) -> tuple[dict[s
         group = []
         for origin in range(count):
             size = max(len(one[origin]) for one in told if one)
-            group.append(np.stack([one[origin] if one else np.full(size, forecast.LOST) for one in told]))
+            group.append(np.stack([one[origin] if one else np.full(size, combine.LOST) for one in told]))
         errors.append(group)
     if not any(errors):
         return {name: 1 / len(names) for name in names}, [
             "too few points to try the laws on their own end: all count alike"
         ]
-    return dict(zip(names, map(float, forecast.weigh(errors)), strict=True)), []
+    return dict(zip(names, map(float, combine.weigh(errors)), strict=True)), []
 
 
 def _combine(results: dict[str, Result], weights: dict[str, float]) -> Result:

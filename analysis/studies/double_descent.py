@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis import answers
-from analysis.answers import Answered
 from analysis.errors import DataError
+from analysis.studies import accuracy_curves
+from analysis.studies.accuracy_curves import Answered
 from scaling.record import Record
 
 LEAST_POINTS, LEAST_SEEDS = 4, 3
@@ -62,7 +62,7 @@ class Profile:
         if not self.places:
             return None
         lower = min(self.heights, key=lambda over: float(over.mean()))
-        within = answers.interval(lower, self.level)
+        within = accuracy_curves.interval(lower, self.level)
         assert within is not None
         return float(lower.mean()), within
 
@@ -83,7 +83,7 @@ class Profile:
         """seen: over both shoulders beyond the seeds' noise; not seen: at least one of them is not so much as SMALL."""
         if self.height is None:
             return CANNOT_SAY
-        within = [answers.interval(over, self.level) or (-np.inf, np.inf) for over in self.heights]
+        within = [accuracy_curves.interval(over, self.level) or (-np.inf, np.inf) for over in self.heights]
         if all(low > 0 for low, _ in within) and min(over.mean() for over in self.heights) >= SMALL:
             return SEEN
         return NOT_SEEN if any(high < SMALL for _, high in within) else CANNOT_SAY
@@ -148,8 +148,8 @@ def descent(path: str | Path, level: float = 0.95) -> Descent:
     """What a store's runs say; DataError where it holds no such runs, or more than one sweep of them."""
     if not 0 < level < 1:
         raise DataError(f"--level {level}: must be a number between 0 and 1")
-    runs = answers.read(Path(path), "double-descent")
-    answers.one_sweep(runs, Path(path), _rest, "width, data and seed")
+    runs = accuracy_curves.read(Path(path), "double-descent")
+    accuracy_curves.one_sweep(runs, Path(path), _rest, "width, data and seed")
     groups: dict[tuple[int, int], list[Answered]] = {}
     for run in runs:
         groups.setdefault((run.record.config.model.width, run.examples), []).append(run)

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from analysis import forecast, laws
+from analysis import laws
 from analysis.data.load import load
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.laws.law import Law
-from analysis.scores import Backtest, Result, judge
+from analysis.studies.backtest import combine
+from analysis.studies.backtest.results import Backtest, Result, judge
 
 __all__ = ["Backtest", "backtest"]
 
@@ -151,10 +152,10 @@ def _tasks(
         everything, held = per_law[0]
         if not held.any() or held.all():
             continue
-        how = forecast.ahead(everything.where(~held), everything.where(held), forms)
+        how = combine.ahead(everything.where(~held), everything.where(held), forms)
         for law, form, (points, out) in zip(chosen, forms, per_law, strict=True):
             label = points[form.labels[0]][~out] if form.labels else None
-            splits = forecast.origins(points.where(~out), how, most, label)
+            splits = combine.origins(points.where(~out), how, most, label)
             tasks.append(Task(group, law, points, out, splits, options))
     if not tasks:
         raise DataError("holdout: no group has points on both sides of it")
@@ -202,5 +203,5 @@ def _one(task: Task) -> Result:
     residual = found.residuals()
     residual = residual[np.isfinite(residual)] * np.sqrt(n / max(n - len(form.parameters), 1))
     draws = draws * np.exp(rng.choice(residual - residual.mean(), size=draws.shape))
-    told = forecast.foretold(points, found.points, form, found.objective, task.splits)
+    told = combine.foretold(points, found.points, form, found.objective, task.splits)
     return Result(task.group, name, measured, predicted, draws, told)

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analysis import answers
-from analysis.answers import Answered
 from analysis.errors import DataError
+from analysis.studies import accuracy_curves
+from analysis.studies.accuracy_curves import Answered
 from scaling.record import Record
 
 LEARNED = 0.99
@@ -146,15 +146,15 @@ class Grokking:
 def geometric(values: Sequence[float], level: float) -> tuple[float, Interval]:
     """Geometric mean and its interval."""
     logs = [math.log(value) for value in values]
-    within = answers.interval(logs, level)
+    within = accuracy_curves.interval(logs, level)
     middle = math.exp(sum(logs) / len(logs))
     return middle, (math.exp(within[0]), math.exp(within[1])) if within else None
 
 
 def grokking(path: str | Path, level: float = 0.95) -> Grokking:
     """What a store's runs say; DataError where it holds no such runs, or more than one sweep of them."""
-    runs = answers.read(Path(path), "grokking")
-    answers.one_sweep(runs, Path(path), _rest, "data, weight decay, length and seed")
+    runs = accuracy_curves.read(Path(path), "grokking")
+    accuracy_curves.one_sweep(runs, Path(path), _rest, "data, weight decay, length and seed")
     groups: dict[tuple[float, float], list[Answered]] = {}
     most = max(run.examples for run in runs)
     for run in runs:

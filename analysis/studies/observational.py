@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from scipy.special import expit, logit
 
-from analysis.components import Components, Models, fill, principal, read
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit as fit_law
 from analysis.fitting.result import Fit
 from analysis.format import plain
 from analysis.laws.law import Array, Law
+from analysis.studies.components import Components, Models, fill, principal, read
 from analysis.uncertainty.intervals import interval
 
 FLOOR = 0.2  # the highest chance level, 1 − h (Ruan 2024, section 3.3)
