@@ -47,9 +47,9 @@ def section(source: Source, pictures: dict[str, str]) -> str:
     """The table of verdicts and the figures; empty where nothing was evaluated."""
     if not has(source):
         return ""
-    from analysis.figures import abilities
+    from analysis.figures.evals import common
 
-    study = abilities.study(source)
+    study = common.study(source)
     rows = [_row(one, study) for one in study.findings]
     head = ("task", "verdict", "score", "chance", "change at C (FLOPs)", "why")
     drawn = "\n".join(pictures[name] for name in TITLES if name in pictures)

@@ -9,8 +9,6 @@ from analysis import format
 from analysis.fitting import result
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from analysis.fitting.result import Fit
 
 Row = tuple[str, str, str, str]
@@ -81,14 +79,3 @@ def html(fit: Fit) -> str:
     )
     said = "".join(f"<div>{escape(line)}</div>" for line in (*form, *footing(fit)))
     return f"<div><b>{escape(head)}</b><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{said}</div>"
-
-
-def figure(fit: Fit, name: str, width: str) -> Figure:
-    """A figure of analysis/figures that shows this fit."""
-    from analysis import figures
-    from analysis.figures.source import Source
-
-    options: dict[str, Any] = {"level": fit.level}
-    return figures.draw(
-        name, Source(fit.points.source, fit.points, options=options, kept={fit.law: fit}), width, fit.law
-    )

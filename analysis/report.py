@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import abilitypage, figures, format
 from analysis.errors import DataError
+from analysis.figures import save
 from scaling.files import write_atomic
 
 if TYPE_CHECKING:
@@ -123,14 +124,14 @@ def picture(name: str, source: Source, folder: Path) -> str:
 
     heading = f'<h3 id="{name}">{TITLES[name]}</h3>'
     try:
-        wide, narrow = figures.draw(name, source), figures.draw(name, source, "column")
+        wide, narrow = save.draw(name, source), save.draw(name, source, "column")
     except (DataError, FitError) as error:
         for left in folder.glob(f"{name}.*"):  # of an earlier report: it would show what is no longer so
             left.unlink()
         return f'{heading}\n<p class="warn">Not drawn: {html.escape(format.sentence(str(error)))}</p>'
     for kind in ("pdf", "png"):
-        write_atomic(folder / f"{name}.{kind}", figures.render(wide, kind))
-    figures.write_beside(wide, name, source, folder / f"{name}.pdf")
+        write_atomic(folder / f"{name}.{kind}", save.render(wide, kind))
+    save.write_beside(wide, name, source, folder / f"{name}.pdf")
     caption = figures.module(name).CAPTION.format(level=source.level)
     links = ", ".join(
         f'<a href="figures/{name}.{kind}">{said}</a>'
@@ -144,4 +145,4 @@ def picture(name: str, source: Source, folder: Path) -> str:
 
 
 def _inline(figure: Any) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(figures.render(figure, "svg")).decode()
+    return "data:image/svg+xml;base64," + base64.b64encode(save.render(figure, "svg")).decode()

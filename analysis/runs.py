@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import figures, format
+from analysis import format
+from analysis.figures import save
 from analysis.format import MISSING
 from analysis.tables import table
 
@@ -56,7 +57,7 @@ def origin(source: Source) -> str:
             ("time", _seconds(source)),
             ("training compute", _compute(source)),
         ]
-    facts.append(("commit of this report", figures.commit() or "not recorded: outside of a git repository"))
+    facts.append(("commit of this report", save.commit() or "not recorded: outside of a git repository"))
     facts.append(
         ("to make it again", f"python -m analysis report {source.name} --out DIR {' '.join(source.arguments())}")
     )

@@ -9,7 +9,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.errors import DataError
 from analysis.evals import calibration, extraction
-from analysis.figures import save
+from analysis.figures.save import save
 from scaling import items
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import items_store
 import pytest
 
-from analysis import abilitypage, figures, report
+from analysis import abilitypage, report
 from analysis.errors import DataError
-from analysis.figures import abilities, style
+from analysis.figures import save, style
+from analysis.figures.evals import common
 from analysis.figures.source import Source, load
 from scaling.record import Store
 
@@ -27,7 +28,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def source(store: Path) -> Source:
-    return abilities.read(store)
+    return common.read(store)
 
 
 def rows_of(path: Path) -> list[dict[str, str]]:
@@ -37,18 +38,18 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_holds_the_numbers_that_were_found(source: Source, name: str, tmp_path: Path) -> None:
-    out = figures.save(name, source, tmp_path / f"{name}.pdf", width="column")
+    out = save.save(name, source, tmp_path / f"{name}.pdf", width="column")
     assert out.read_bytes().startswith(b"%PDF") and b"/Type3" not in out.read_bytes()
     rows = rows_of(tmp_path / f"{name}.data.csv")
     drawn = {round(float(row["y"]), 9) for row in rows if row["mark"] == "point"}
-    one = next(o for o in abilities.study(source).findings if o.task.name == "addition-4@0")
+    one = next(o for o in common.study(source).findings if o.task.name == "addition-4@0")
     assert one.score is not None and {round(float(y), 9) for y in one.score.mean} <= drawn
     about = json.loads((tmp_path / f"{name}.about.json").read_text())
     assert about["command"].startswith(f"python -m analysis figure {name} {source.name} --out")
 
 
 def test_chance_is_drawn_where_it_is(source: Source, tmp_path: Path) -> None:
-    figures.save("emergence", source, tmp_path / "e.svg")
+    save.save("emergence", source, tmp_path / "e.svg")
     rows = rows_of(tmp_path / "e.data.csv")
     panel = next(row["panel"] for row in rows if row["series"] == "accuracy of choice")
     level = {float(row["y"]) for row in rows if row["panel"] == panel and row["series"] == "chance"}
@@ -63,7 +64,7 @@ def test_no_two_panels_are_called_alike() -> None:
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     plain = items_store.build(tmp_path / "plain", items=20)
     with pytest.raises(DataError, match="3 numbers of shots"):
-        figures.save("shots", plain.root, tmp_path / "s.pdf")
+        save.save("shots", plain.root, tmp_path / "s.pdf")
 
 
 def words(page: str) -> str:
@@ -74,7 +75,7 @@ def test_the_section_of_a_report_has_every_verdict_and_why(store: Path, source: 
     evaluated = Source(str(store), source.points, store=Store(store), kept=source.kept)
     assert abilitypage.shown(evaluated) == list(NAMES)
     said = words(abilitypage.section(evaluated, {name: f"<p>{name} here</p>" for name in NAMES}))
-    for one in abilities.study(source).findings:
+    for one in common.study(source).findings:
         assert one.task.name in said and one.verdict.verdict in said and one.verdict.why[1:] in said
     assert all(f"{name} here" in said for name in NAMES)
 

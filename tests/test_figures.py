@@ -12,6 +12,7 @@ from known_store import BUDGETS, build
 
 from analysis import figures
 from analysis.errors import DataError
+from analysis.figures import save
 from analysis.figures.source import Source, load
 
 DRAWS = {"bootstrap": 100}  # bands need draws, not many
@@ -46,7 +47,7 @@ def table(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_draws_from_a_store(source: Source, name: str, tmp_path: Path) -> None:
-    out = figures.save(name, source, tmp_path / f"{name}.pdf")
+    out = save.save(name, source, tmp_path / f"{name}.pdf")
     assert out.read_bytes().startswith(b"%PDF")
     rows = rows_of(tmp_path / f"{name}.data.csv")
     assert rows
@@ -59,7 +60,7 @@ def test_every_figure_draws_from_a_store(source: Source, name: str, tmp_path: Pa
 def test_no_font_is_type_3_and_all_are_embedded(source: Source, name: str, tmp_path: Path) -> None:
     from pypdf import PdfReader
 
-    out = figures.save(name, source, tmp_path / "figure.pdf")
+    out = save.save(name, source, tmp_path / "figure.pdf")
     fonts = [font.get_object() for page in PdfReader(out).pages for font in page["/Resources"]["/Font"].values()]
     assert fonts
     for font in fonts:
@@ -77,23 +78,23 @@ def test_the_same_source_gives_the_same_bytes_whenever(
     made = []
     for day in (1, 2):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", str(day * 86_400))  # what a figure would take for today
-        made.append(figures.render(figures.draw(name, load(store, **DRAWS)), kind))
+        made.append(save.render(save.draw(name, load(store, **DRAWS)), kind))
     assert made[0] == made[1]
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name != "curves"])
 def test_a_table_of_results_draws_too(table: Path, name: str, tmp_path: Path) -> None:
-    assert figures.save(name, table, tmp_path / f"{name}.svg", **DRAWS).read_text().startswith("<?xml")
+    assert save.save(name, table, tmp_path / f"{name}.svg", **DRAWS).read_text().startswith("<?xml")
 
 
 def test_curves_of_a_table_are_an_error_that_says_why(table: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="learning curves are kept in a store alone"):
-        figures.save("curves", table, tmp_path / "curves.pdf", **DRAWS)
+        save.save("curves", table, tmp_path / "curves.pdf", **DRAWS)
     assert not list(tmp_path.iterdir())
 
 
 def test_the_data_beside_a_figure_are_what_it_shows(source: Source, tmp_path: Path) -> None:
-    figures.save("parity", source, tmp_path / "parity.png")
+    save.save("parity", source, tmp_path / "parity.png")
     rows = [r for r in rows_of(tmp_path / "parity.data.csv") if r["series"].startswith("runs")]
     shown = sorted((float(r["x"]), float(r["y"])) for r in rows)
     points = source.points
@@ -102,7 +103,7 @@ def test_the_data_beside_a_figure_are_what_it_shows(source: Source, tmp_path: Pa
 
 
 def test_a_band_is_written_down_with_both_its_edges(source: Source, tmp_path: Path) -> None:
-    figures.save("kaplan", source, tmp_path / "kaplan.svg")
+    save.save("kaplan", source, tmp_path / "kaplan.svg")
     rows = [r for r in rows_of(tmp_path / "kaplan.data.csv") if r["mark"] == "band"]
     law = [r for r in rows if r["panel"] == "a" and r["series"].startswith("power law, ")]
     x, low, high = (np.array([float(r[k]) for r in law]) for k in ("x", "y", "y_high"))
@@ -111,7 +112,7 @@ def test_a_band_is_written_down_with_both_its_edges(source: Source, tmp_path: Pa
 
 
 def test_one_mark_for_each_budget_has_a_minimum(source: Source, tmp_path: Path) -> None:
-    figures.save("isoflop", source, tmp_path / "isoflop.svg")
+    save.save("isoflop", source, tmp_path / "isoflop.svg")
     rows = rows_of(tmp_path / "isoflop.data.csv")
     minima = [r for r in rows if r["panel"] == "a" and r["series"].startswith("minimum")]
     assert len(minima) == len(BUDGETS)
@@ -123,7 +124,7 @@ def test_one_mark_for_each_budget_has_a_minimum(source: Source, tmp_path: Path) 
 ])  # fmt: skip
 def test_what_cannot_be_asked_for_is_one_line(source: Source, tmp_path: Path, name: str, out: str, said: str) -> None:
     with pytest.raises(DataError, match=said) as error:
-        figures.save(name, source, tmp_path / out)
+        save.save(name, source, tmp_path / out)
     assert "\n" not in str(error.value)
 
 
@@ -131,7 +132,7 @@ def test_a_source_is_never_overwritten_by_a_figures_data(table: Path, tmp_path: 
     mine = tmp_path / "kaplan.data.csv"
     mine.write_bytes(table.read_bytes())
     with pytest.raises(DataError, match="would be overwritten"):
-        figures.save("kaplan", mine, tmp_path / "kaplan.pdf", **DRAWS)
+        save.save("kaplan", mine, tmp_path / "kaplan.pdf", **DRAWS)
     assert mine.read_bytes() == table.read_bytes()
 
 
@@ -149,7 +150,7 @@ def test_a_log_axis_has_labels_however_little_it_spans(low: float, span: float, 
 
 
 def test_smoothing_keeps_the_mean_and_the_order() -> None:
-    from analysis.figures.curves import smooth
+    from analysis.figures.training.curves import smooth
 
     C = np.geomspace(1e9, 1e12, 500)
     x, y = smooth(C, np.log(C))

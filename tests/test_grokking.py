@@ -12,7 +12,7 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.errors import DataError
-from analysis.figures import save
+from analysis.figures.save import save
 from analysis.studies import accuracy_curves
 from analysis.studies import double_descent as descents
 from analysis.studies.double_descent import CANNOT_SAY, NOT_SEEN, SEEN, Profile, descent, peak

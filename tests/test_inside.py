@@ -16,8 +16,8 @@ from test_models import QUICK, tokens
 from test_train import go
 from variants import VARIANTS
 
-from analysis import figures
 from analysis.errors import DataError
+from analysis.figures import save
 from scaling.commands import inside as commands
 from scaling.config import RunConfig
 from scaling.data import batches
@@ -135,9 +135,7 @@ def maps(length: int, heads: int) -> dict:
 def test_maps_are_drawn_with_their_numbers_beside_them(tmp_path: Path, kind: str, heads: int, length: int) -> None:
     said = maps(length, heads)
     (tmp_path / "maps.json").write_text(json.dumps(said))
-    figures.save(
-        "attention", tmp_path / "maps.json", tmp_path / f"maps.{kind}", width="text" if heads > 1 else "column"
-    )
+    save.save("attention", tmp_path / "maps.json", tmp_path / f"maps.{kind}", width="text" if heads > 1 else "column")
     with (tmp_path / "maps.data.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == min(heads, 8) * length**2
@@ -150,5 +148,5 @@ def test_a_file_without_maps_is_one_line(tmp_path: Path) -> None:
     for text in ("N,D,L\n1,2,3\n", "[]", json.dumps(odd)):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(DataError, match="holds no attention maps") as error:
-            figures.save("attention", tmp_path / "x.json", tmp_path / "x.png")
+            save.save("attention", tmp_path / "x.json", tmp_path / "x.png")
         assert "\n" not in str(error.value)

@@ -30,7 +30,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def figure(given: argparse.Namespace) -> int:
     options.check(given)
-    from analysis.figures import save
+    from analysis.figures.save import save
 
     save(given.name, given.source, Path(given.out), width=given.width, law=given.law, **options.chosen(given))
     print(given.out)

@@ -46,7 +46,7 @@ def run(given: argparse.Namespace) -> int:
     advice = advise(found, target, **asked)
     said = plain(_said(found, advice))
     if given.figure:
-        from analysis.figures.nextruns import save
+        from analysis.figures.fits.next_runs import save
 
         save(found, advice, Path(given.figure))
         print(f"{given.figure}: written", file=sys.stderr)

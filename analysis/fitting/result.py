@@ -153,9 +153,9 @@ class Fit:
 
     def figure(self, name: str = "law", width: str = "text") -> Figure:
         """A figure of this fit by name (analysis/figures): law, parity, contours, ...; of no pyplot state."""
-        from analysis import notebook
+        from analysis.figures import plot
 
-        return notebook.figure(self, name, width)
+        return plot.figure(self, name, width)
 
     def __repr__(self) -> str:
         from analysis import notebook

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError
 from analysis.evals.emergence import Study
-from analysis.figures import abilities, marks, style
-from analysis.figures.abilities import read
+from analysis.figures import marks, style
+from analysis.figures.evals import common
+from analysis.figures.evals.common import read
 from analysis.figures.source import Source
 
 LEAST = 3  # numbers of shots that make a curve
@@ -25,7 +26,7 @@ __all__ = ["CAPTION", "figure", "read"]
 
 def figure(source: Source, width: float = style.TEXT) -> Figure:
     """A panel a task; DataError where none was asked with several numbers of shots."""
-    study = abilities.study(source)
+    study = common.study(source)
     tasks = _tasks(study)
     if not tasks:
         raise DataError(
@@ -40,7 +41,7 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
     colors = dict(zip(sizes, style.ordered(sizes), strict=True))
     for axes, name in zip(panels, names, strict=False):
         _panel(axes, name, tasks[name], colors)
-    abilities.bottom(panels, len(names), columns, "Examples in the prompt")
+    common.bottom(panels, len(names), columns, "Examples in the prompt")
     style.legend_below(fig, panels[0], min(len(sizes), 3 if width < 4.5 else 6), title="Model size $N$")
     return fig
 
@@ -86,7 +87,7 @@ def _panel(axes: Axes, name: str, rows: list[Row], colors: dict[float, tuple[flo
         marks.bars(axes, f"interval of {said}", shots, *np.array([row[3] for row in of]).T, color=color, linewidth=0.7)
         marks.points(axes, said, shots, mean, color=color)
     if rows[0][5]:
-        abilities.chance(axes, rows[0][4])
+        common.chance(axes, rows[0][4])
         axes.set_ylim(-0.05, 1.05)
     shots = sorted({row[0] for row in rows})
     if shots[-1] > 8:

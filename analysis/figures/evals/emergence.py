@@ -10,22 +10,23 @@ from matplotlib.lines import Line2D
 
 from analysis.evals.tasks import Finding
 from analysis.evals.verdict import CANNOT, VERDICTS
-from analysis.figures import abilities, style
-from analysis.figures.abilities import read
+from analysis.figures import style
+from analysis.figures.evals import common
+from analysis.figures.evals.common import read
 from analysis.figures.source import Source
 
 COLUMNS = {True: 2, False: 3}  # of a narrow figure, of a wide one
 CAPTION = (
     "Scores against scale, a panel a family of tasks, a line a difficulty (light: hard), with {level:.0%} intervals; "
-    "dashed: chance. " + abilities.KEY
+    "dashed: chance. " + common.KEY
 )
 __all__ = ["CAPTION", "figure", "read"]
 
 
 def figure(source: Source, width: float = style.TEXT) -> Figure:
     """A panel a family; DataError where runs were not evaluated."""
-    study = abilities.study(source)
-    families = abilities.families(study)
+    study = common.study(source)
+    families = common.families(study)
     columns = min(COLUMNS[width < 4.5], len(families))
     rows = -(-len(families) // columns)
     fig, panels = style.panels(width, rows, columns, height=1.5, stack=False)
@@ -33,10 +34,10 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
         colors = style.ordered(list(range(len(found))))
         for one, color in zip(found, colors, strict=True):
             assert one.score is not None
-            abilities.curve(axes, one, one.score, color)
+            common.curve(axes, one, one.score, color)
         _ends(axes, found, colors)
         for level in {round(one.task.chance, 6) for one in found}:
-            abilities.chance(axes, level)
+            common.chance(axes, level)
         axes.set(ylim=(-0.05, 1.05))
         axes.set_xlim(style.limits(*(one.score.x for one in found if one.score is not None), pad=0.12))
         axes.set_title(name, fontsize=8, pad=3)
@@ -44,7 +45,7 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
             style.log_axes(axes, y=False)
         else:
             axes.invert_xaxis()
-    abilities.bottom(panels, len(families), columns, abilities.LABELS[study.axis])
+    common.bottom(panels, len(families), columns, common.LABELS[study.axis])
     fig.supylabel("Score (share of answers right)", fontsize=8.5)
     _key(fig, {one.verdict.verdict for found in families.values() for one in found}, 2 if width < 4.5 else 4)
     return fig
@@ -53,7 +54,7 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
 def _key(fig: Figure, said: set[str], columns: int) -> None:
     """Which mark is which verdict."""
     shown = [
-        Line2D([], [], linestyle="none", marker=abilities.MARKS[one], markersize=4, color=style.BLACK,
+        Line2D([], [], linestyle="none", marker=common.MARKS[one], markersize=4, color=style.BLACK,
                markerfacecolor="white" if one == CANNOT else style.BLACK, label=one)
         for one in VERDICTS if one in said
     ]  # fmt: skip

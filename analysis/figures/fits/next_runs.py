@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.errors import DataError
-from analysis.figures import FORMATS, marks, render, style
+from analysis.figures import marks, style
+from analysis.figures.save import FORMATS, render
 from analysis.fitting.result import Fit
 from analysis.planning.next_runs import Advice
 from scaling.files import write_atomic

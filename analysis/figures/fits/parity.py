@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import FitError
 from analysis.figures import marks, style
-from analysis.figures.law import label
+from analysis.figures.fits.law import label
 from analysis.figures.source import Source
 
 CAPTION = (

@@ -18,7 +18,7 @@ from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from analysis.figures.transfer import ORDER, SAID
+from analysis.figures.training.transfer import ORDER, SAID
 
 AXES = {"width": "Width", "layers": "Layers"}
 CAPTION = (

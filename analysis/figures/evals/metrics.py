@@ -11,8 +11,9 @@ from analysis.errors import DataError
 from analysis.evals.metrics import METRICS
 from analysis.evals.tasks import Curve, Finding
 from analysis.evals.verdict import ARTEFACT, BREAK, SMOOTH
-from analysis.figures import abilities, style
-from analysis.figures.abilities import read
+from analysis.figures import style
+from analysis.figures.evals import common
+from analysis.figures.evals.common import read
 from analysis.figures.source import Source
 
 MOST = 3  # tasks shown
@@ -32,8 +33,8 @@ __all__ = ["CAPTION", "figure", "read"]
 
 def figure(source: Source, width: float = style.TEXT) -> Figure:
     """A row a task; DataError where no task has two metrics."""
-    study = abilities.study(source)
-    both = [one for one in abilities.fewest(study) if one.score is not None and one.continuous is not None]
+    study = common.study(source)
+    both = [one for one in common.fewest(study) if one.score is not None and one.continuous is not None]
     if not both:
         raise DataError(f"{study.source}: no task has a score and a continuous metric beside it")
     shown = sorted(both, key=_order)[:MOST]
@@ -42,18 +43,18 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
         left, right = panels[2 * row : 2 * row + 2]
         assert one.score is not None and one.continuous is not None
         for axes, curve, color in ((left, one.score, style.VERMILION), (right, one.continuous, style.BLUE)):
-            abilities.changed(axes, one, study.axis)
-            abilities.curve(axes, one, curve, color)
+            common.changed(axes, one, study.axis)
+            common.curve(axes, one, curve, color)
             axes.set_ylabel(_said(curve), fontsize=7.5)
             axes.set_xlim(style.limits(curve.x))
             _finish(axes, study.axis)
-        abilities.chance(left, one.task.chance)
+        common.chance(left, one.task.chance)
         left.set_ylim(-0.05, 1.05)
         left.set_title(f"{one.task.name.removesuffix('@0')}: {one.verdict.verdict}", loc="left", fontsize=8, pad=3)
         right.set_title("")
         right.set_title("", loc="left")
     for axes in panels[-2:]:
-        axes.set_xlabel(abilities.LABELS[study.axis], fontsize=7.5 if width < 4.5 else 8.5)
+        axes.set_xlabel(common.LABELS[study.axis], fontsize=7.5 if width < 4.5 else 8.5)
     return fig
 
 

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError
 from analysis.evals.tasks import Finding
-from analysis.figures import abilities, marks, style
-from analysis.figures.abilities import read
+from analysis.figures import marks, style
+from analysis.figures.evals import common
+from analysis.figures.evals.common import read
 from analysis.figures.source import Source
 
 MOST = 6  # tasks shown
@@ -23,8 +24,8 @@ __all__ = ["CAPTION", "figure", "read"]
 
 def figure(source: Source, width: float = style.TEXT) -> Figure:
     """A panel a task; DataError where losses are not known."""
-    study = abilities.study(source)
-    known = [one for one in abilities.fewest(study) if one.score is not None and _known(one).sum() > 1]
+    study = common.study(source)
+    known = [one for one in common.fewest(study) if one.score is not None and _known(one).sum() > 1]
     if not known:
         raise DataError(f"{study.source}: no task has a score at known losses and sizes (L and N)")
     shown = sorted(known, key=lambda one: -float(np.ptp(one.task.measures[str(one.task.score)].mean)))[:MOST]
@@ -43,11 +44,11 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
             L, name = runs["L"].to_numpy(float)[rows], f"{one.task.name}, N = {style.short(size)}"
             marks.bars(axes, f"interval of {name}", L, *score.interval[rows].T, color=colors[size], linewidth=0.7)
             marks.points(axes, name, L, score.mean[rows], color=colors[size], label=style.short(size))
-        abilities.chance(axes, one.task.chance)
+        common.chance(axes, one.task.chance)
         axes.set(ylim=(-0.05, 1.05))
         axes.invert_xaxis()
         axes.set_title(one.task.name.removesuffix("@0"), fontsize=8, pad=3)
-    abilities.bottom(panels, len(shown), columns, style.L_LABEL)
+    common.bottom(panels, len(shown), columns, style.L_LABEL)
     fig.supylabel("Score (share of answers right)", fontsize=8.5)
     style.legend_below(fig, panels[0], min(len(sizes), 4 if width < 4.5 else 8), title="Model size $N$")
     return fig
