@@ -5,24 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 
-from analysis.commands import (
+from analysis.commands import figure, fit, laws, optimum, options, table
+from analysis.commands.studies import (
     backtest,
     bench,
     calibration,
     conventions,
+    coverage,
+    design_savings,
     emergence,
-    fewer,
-    figure,
-    fit,
     grokking,
-    laws,
     multiplier,
-    nextruns,
+    next_runs,
     observational,
-    optimum,
-    options,
-    simulate,
-    table,
 )
 
 
@@ -30,8 +25,20 @@ def parser() -> argparse.ArgumentParser:
     """The command line; nothing heavy is imported for --help."""
     top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    fits = (fit, optimum, conventions, backtest, simulate, observational)
-    for one in (table, laws, *fits, multiplier, nextruns, fewer, emergence, grokking, calibration, bench, figure):
+    fits = (fit, optimum, conventions, backtest, coverage, observational)
+    for one in (
+        table,
+        laws,
+        *fits,
+        multiplier,
+        next_runs,
+        design_savings,
+        emergence,
+        grokking,
+        calibration,
+        bench,
+        figure,
+    ):
         one.add(commands)
     return top
 
@@ -43,9 +50,9 @@ COMMANDS = {
     "optimum": optimum.run,
     "conventions": conventions.run,
     "backtest": backtest.run,
-    "simulate": simulate.run,
-    "next": nextruns.run,
-    "simulate-next": fewer.run,
+    "simulate": coverage.run,
+    "next": next_runs.run,
+    "simulate-next": design_savings.run,
     "observational": observational.run,
     "multiplier": multiplier.run,
     "emergence": emergence.run,

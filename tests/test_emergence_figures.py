@@ -11,11 +11,11 @@ from pathlib import Path
 import items_store
 import pytest
 
-from analysis import abilitypage, report
 from analysis.errors import DataError
 from analysis.figures import save, style
 from analysis.figures.evals import common
 from analysis.figures.source import Source, load
+from analysis.report import build, evals
 from scaling.record import Store
 
 NAMES = ("emergence", "metrics", "accuracy-loss", "shots")
@@ -73,8 +73,8 @@ def words(page: str) -> str:
 
 def test_the_section_of_a_report_has_every_verdict_and_why(store: Path, source: Source) -> None:
     evaluated = Source(str(store), source.points, store=Store(store), kept=source.kept)
-    assert abilitypage.shown(evaluated) == list(NAMES)
-    said = words(abilitypage.section(evaluated, {name: f"<p>{name} here</p>" for name in NAMES}))
+    assert evals.shown(evaluated) == list(NAMES)
+    said = words(evals.section(evaluated, {name: f"<p>{name} here</p>" for name in NAMES}))
     for one in common.study(source).findings:
         assert one.task.name in said and one.verdict.verdict in said and one.verdict.why[1:] in said
     assert all(f"{name} here" in said for name in NAMES)
@@ -82,12 +82,12 @@ def test_the_section_of_a_report_has_every_verdict_and_why(store: Path, source: 
 
 def test_a_store_without_items_has_no_such_section(source: Source, tmp_path: Path) -> None:
     bare = Source(str(tmp_path), source.points, store=Store(tmp_path))
-    assert abilitypage.shown(bare) == [] and abilitypage.section(bare, {}) == ""
+    assert evals.shown(bare) == [] and evals.section(bare, {}) == ""
 
 
 @pytest.mark.slow
 def test_the_report_has_the_section_where_runs_were_evaluated(store: Path, tmp_path: Path) -> None:
-    said = words(report.write(load(store, bootstrap=100), tmp_path).read_text())
+    said = words(build.write(load(store, bootstrap=100), tmp_path).read_text())
     assert "Abilities" in said and "switch" in said
     for name in NAMES:
         assert (tmp_path / "figures" / f"{name}.pdf").is_file()

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from known_store import build, config, record
 
-from analysis import format, report
+from analysis import format
 from analysis.figures.source import Source, load
-from analysis.page import sections
 from analysis.planning.compute_optimal import frontier, off_optimum
+from analysis.report import findings
+from analysis.report.build import write
+from analysis.report.page import sections
 from scaling.record import Store
 
 DRAWS = {"bootstrap": 100}
@@ -33,7 +35,7 @@ def source(store: Path) -> Source:
 
 @pytest.fixture(scope="module")
 def page(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return report.write(source, tmp_path_factory.mktemp("out"))
+    return write(source, tmp_path_factory.mktemp("out"))
 
 
 def words(page: Path) -> str:
@@ -119,7 +121,7 @@ def test_a_store_with_nothing_done_still_reports(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.write(record(config(16, 1, 1e12), "running", None))
     store.write(record(config(24, 1, 1e12), "failed", None, error="no space left on device"))
-    said = words(report.write(store.root, tmp_path / "out"))
+    said = words(write(store.root, tmp_path / "out"))
     assert "No run is done yet" in said
     assert "failed: no space left on device" in said
 
@@ -129,7 +131,7 @@ def test_a_fit_that_cannot_be_done_says_why_and_the_rest_is_shown(tmp_path: Path
     shutil.copytree(store, few)
     for run in list(Store(few).records())[4:]:
         shutil.rmtree(Store(few).run_dir(run.run_id))
-    out = report.write(few, tmp_path / "out", **DRAWS)
+    out = write(few, tmp_path / "out", **DRAWS)
     said = words(out)
     assert "could not be fitted" in said
     assert "Not drawn" in said
@@ -138,7 +140,7 @@ def test_a_fit_that_cannot_be_done_says_why_and_the_rest_is_shown(tmp_path: Path
 
 def said_of(store: Path) -> str:
     """The page's words, figures left out."""
-    return html.unescape(re.sub(r"<[^>]*>", "", "".join(sections(report.findings(load(store, **DRAWS)), {}))))
+    return html.unescape(re.sub(r"<[^>]*>", "", "".join(sections(findings.findings(load(store, **DRAWS)), {}))))
 
 
 def with_about(store: Path, to: Path, **about: Any) -> Path:

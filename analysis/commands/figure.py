@@ -39,7 +39,7 @@ def figure(given: argparse.Namespace) -> int:
 
 def report(given: argparse.Namespace) -> int:
     options.check(given)
-    from analysis.report import write
+    from analysis.report.build import write
 
     print(write(given.source, Path(given.out), **options.chosen(given)))
     return options.GOOD

@@ -126,6 +126,7 @@ def _show(fit: Fit, said: dict[str, Any]) -> None:
     from rich.console import Console
 
     from analysis import format
+    from analysis.report import sentences
 
     console = Console(soft_wrap=True, highlight=False)
 
@@ -143,7 +144,7 @@ def _show(fit: Fit, said: dict[str, Any]) -> None:
     if said.get("off"):
         say("\n" + _off(said["off"]) + "\n")
     if "run" in said:
-        say(format.wasted(said["run"]))
+        say(sentences.wasted(said["run"]))
     say("verdict of the fit: " + "\n                    ".join(fit.verdict))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from analysis import format
 from analysis.figures import save
 from analysis.format import MISSING
-from analysis.tables import table
+from analysis.report.html import table
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source

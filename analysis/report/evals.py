@@ -10,7 +10,8 @@ from analysis.evals import items
 from analysis.evals.emergence import Study, unplaced
 from analysis.evals.tasks import Finding
 from analysis.evals.verdict import CANNOT, SMOOTH
-from analysis.tables import table
+from analysis.report import sentences
+from analysis.report.html import table
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
@@ -62,7 +63,7 @@ def _row(one: Finding, study: Study) -> tuple[str, ...]:
     if verdict.score is not None and verdict.verdict not in (SMOOTH, CANNOT):
         ends = sorted(unplaced(x, study.axis) for x in verdict.score.interval)
         change = format.estimate(unplaced(verdict.score.change, study.axis), (ends[0], ends[1]), format.flops)
-    return (one.task.name, verdict.verdict, moved, f"{one.task.chance:.3g}", change, format.sentence(verdict.why))
+    return (one.task.name, verdict.verdict, moved, f"{one.task.chance:.3g}", change, sentences.sentence(verdict.why))
 
 
 def _counted(study: Study) -> str:

@@ -8,32 +8,19 @@ from __future__ import annotations
 
 import base64
 import html
-import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import abilitypage, figures, format
+from analysis import figures
 from analysis.errors import DataError
 from analysis.figures import save
+from analysis.report import evals, sentences
+from analysis.report.findings import _tracked, findings
 from scaling.files import write_atomic
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
-    from analysis.fitting.result import Fit
 
-APPROACHES = ("chinchilla-1", "chinchilla-2", "chinchilla")
-LAWS = (
-    "chinchilla",
-    "chinchilla-2",
-    "chinchilla-1",
-    "kaplan-c",
-    "kaplan-d",
-    "kaplan-n",
-    "power-c",
-    "power-d",
-    "power-n",
-)
 TITLES = {  # in the order of the page
     "isoflop": "IsoFLOP profiles",
     "curves": "Learning curves",
@@ -41,21 +28,8 @@ TITLES = {  # in the order of the page
     "kaplan": "Loss against compute, data and size",
     "parity": "Predicted against measured",
     "conventions": "The same runs, counted otherwise",
-    **abilitypage.TITLES,
+    **evals.TITLES,
 }
-
-
-@dataclass(frozen=True)
-class Findings:
-    """Fits that could be made, and one line of why for those that could not."""
-
-    source: Source
-    fits: dict[str, Fit] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def approaches(self) -> dict[str, Fit]:
-        return {name: self.fits[name] for name in APPROACHES if name in self.fits}
 
 
 def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
@@ -69,11 +43,11 @@ def write(source: Source | str | Path, out: str | Path, **choices: Any) -> Path:
     out = Path(out)
     loaded = source if isinstance(source, Source) else load(source, **choices)
     found = findings(loaded)
-    from analysis import page
+    from analysis.report import page
 
     several = len(loaded.points) > 0 and _several(loaded)
-    shown = [name for name in TITLES if name not in abilitypage.TITLES and (name != "conventions" or several)]
-    shown += abilitypage.shown(loaded)
+    shown = [name for name in TITLES if name not in evals.TITLES and (name != "conventions" or several)]
+    shown += evals.shown(loaded)
     drawn = {name: picture(name, loaded, out / "figures") for name in _tracked(shown, "figures")}
     body = "\n".join(page.sections(found, drawn))
     style = Path(__file__).with_name("report.css").read_text("utf-8")
@@ -97,27 +71,6 @@ def _several(source: Source) -> bool:
         return False
 
 
-def findings(source: Source) -> Findings:
-    """Every law of the report fitted, or the reason why not."""
-    from analysis.errors import FitError
-
-    found = Findings(source)
-    for law in _tracked(list(LAWS), "fits"):
-        try:
-            found.fits[law] = source.fit(law)
-        except FitError as error:
-            found.failed[law] = str(error)
-    return found
-
-
-def _tracked(names: list[str], what: str) -> Any:
-    """The names in turn, with a bar on a terminal."""
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(names, what, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
-
-
 def picture(name: str, source: Source, folder: Path) -> str:
     """A figure as HTML, its PDF, PNG, data and origin in `folder`; a sentence where it cannot be drawn."""
     from analysis.errors import FitError
@@ -128,7 +81,7 @@ def picture(name: str, source: Source, folder: Path) -> str:
     except (DataError, FitError) as error:
         for left in folder.glob(f"{name}.*"):  # of an earlier report: it would show what is no longer so
             left.unlink()
-        return f'{heading}\n<p class="warn">Not drawn: {html.escape(format.sentence(str(error)))}</p>'
+        return f'{heading}\n<p class="warn">Not drawn: {html.escape(sentences.sentence(str(error)))}</p>'
     for kind in ("pdf", "png"):
         write_atomic(folder / f"{name}.{kind}", save.render(wide, kind))
     save.write_beside(wide, name, source, folder / f"{name}.pdf")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from analysis import format
 from analysis.format import MISSING
-from analysis.tables import table
+from analysis.report import sentences
+from analysis.report.html import table
 
 if TYPE_CHECKING:
     from analysis.fitting.result import Fit
-    from analysis.report import Findings
+    from analysis.report.findings import Findings
     from analysis.studies.conventions import Counting
 
 TIMES = (1.0, 10.0, 100.0)  # of the largest budget
@@ -29,7 +30,7 @@ def follows(found: Findings) -> str:
     try:
         return "\n".join([_optima(law), _off(law)])
     except FitError as error:
-        return f'<p class="warn">{text(format.sentence(str(error)))}</p>'
+        return f'<p class="warn">{text(sentences.sentence(str(error)))}</p>'
 
 
 def _optima(law: Fit) -> str:
@@ -78,7 +79,7 @@ def counted(found: Findings) -> str:
     try:
         countings = found.source.countings()
     except (DataError, FitError) as error:
-        return f'<p class="warn">Not counted otherwise: {text(format.sentence(str(error)))}</p>'
+        return f'<p class="warn">Not counted otherwise: {text(sentences.sentence(str(error)))}</p>'
     head, *body = rows(countings, ("a chinchilla-2", "a chinchilla", "a kaplan"))
     said = "".join(f"<p>{text(line)}</p>" for line in explained(countings))
     shown = table(head, body, "wwnwww", "The same runs, counted each way.")

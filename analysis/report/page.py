@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from analysis import abilitypage, format, outlook, runs
+from analysis import format
 from analysis.fitting import result
 from analysis.format import MISSING
-from analysis.tables import table
+from analysis.report import evals, outlook, runs, sentences
+from analysis.report.html import table
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source
     from analysis.fitting.result import Fit
-    from analysis.report import Findings
+    from analysis.report.findings import Findings
 
 
 def title(source: Source) -> str:
@@ -38,9 +39,9 @@ def sections(found: Findings, pictures: dict[str, str]) -> Iterator[str]:
         yield "<h2>What follows</h2>\n" + outlook.follows(found)
         yield "<h2>What is counted</h2>\n" + outlook.counted(found)
     yield "<h2>What to doubt</h2>\n" + _doubts(found)
-    yield "<h2>Figures</h2>\n" + "\n".join(pictures[name] for name in pictures if name not in abilitypage.TITLES)
-    if abilitypage.has(found.source):
-        yield "<h2>Abilities</h2>\n" + abilitypage.section(found.source, pictures)
+    yield "<h2>Figures</h2>\n" + "\n".join(pictures[name] for name in pictures if name not in evals.TITLES)
+    if evals.has(found.source):
+        yield "<h2>Abilities</h2>\n" + evals.section(found.source, pictures)
     yield "<h2>Power laws of one quantity</h2>\n" + _single(found)
     yield "<h2>The runs</h2>\n" + runs.table_of(found.source)
     yield "<h2>How it was made</h2>\n" + runs.origin(found.source)
@@ -73,10 +74,10 @@ def _short(found: Findings) -> str:
         )
     best = next((found.fits[n] for n in ("chinchilla", "chinchilla-2", "chinchilla-1") if _optimal(found, n)), None)
     if best is not None:
-        lines.append(text(format.allocation(best)))
+        lines.append(text(sentences.allocation(best)))
         lines += [text(f) for f in _forecasts(best)]
-    doubted = [format.NAMES[n] for n, fit in found.approaches.items() if format.doubtful(fit)]
-    doubted += [f"{format.NAMES[n]} (no fit)" for n in format.NAMES if n in found.failed]
+    doubted = [sentences.NAMES[n] for n, fit in found.approaches.items() if sentences.doubtful(fit)]
+    doubted += [f"{sentences.NAMES[n]} (no fit)" for n in sentences.NAMES if n in found.failed]
     if doubted:
         lines.append(f'<span class="warn">To be doubted: {text(", ".join(doubted))}.</span> The reasons are below.')
     elif found.approaches:
@@ -96,7 +97,7 @@ def _at(fit: Fit) -> list[dict[str, Any]]:
 
 
 def _forecasts(fit: Fit) -> list[str]:
-    return [format.forecast(at, times, fit.level) for at, times in zip(_at(fit), (10, 100), strict=False)]
+    return [sentences.forecast(at, times, fit.level) for at, times in zip(_at(fit), (10, 100), strict=False)]
 
 
 def _formula(fit: Fit) -> str:
@@ -122,7 +123,8 @@ def _law(found: Findings) -> str:
             f'<p class="law">{_formula(fit)}</p>',
             table(("", "value", f"{fit.level:.0%} interval", "what it is"), rows, "tnnt"),
             f"<p>Fitted to {len(fit.points)} runs (Hoffmann 2022, approach 3). "
-            f"Objective: {text(format.objective(fit))}. {text(result.starts(fit).capitalize())}. {_verdict(fit)}</p>",
+            f"Objective: {text(sentences.objective(fit))}. {text(result.starts(fit).capitalize())}. "
+            f"{_verdict(fit)}</p>",
             _floor(found.source, fit),
         ]
     )
@@ -150,7 +152,7 @@ def _floor(source: Source, fit: Fit) -> str:
 
 
 def _verdict(fit: Fit) -> str:
-    return f"<span{' class=warn' if format.doubtful(fit) else ''}>{text(format.verdict(fit))}</span>"
+    return f"<span{' class=warn' if sentences.doubtful(fit) else ''}>{text(sentences.verdict(fit))}</span>"
 
 
 def _unfitted(what: str, why: str) -> str:
@@ -164,18 +166,22 @@ def _optimum(found: Findings) -> str:
         "C<sup>a</sup>, D* as C<sup>b</sup>.</p>"
     ]
     rows, later = [], []
-    for name in format.LONG_NAMES:
+    for name in sentences.LONG_NAMES:
         fit = fits.get(name)
-        label = format.LONG_NAMES[name]
+        label = sentences.LONG_NAMES[name]
         if fit is None or fit.optimum is None:
             rows.append((label, "no fit", "no fit", found.failed.get(name, "")))
             continue
         of = fit.optimum
         a, b = (format.estimate(v, of.intervals[k]) for k, v in (("a", of.a), ("b", of.b)))
-        rows.append((label, a, b, "doubtful" if format.doubtful(fit) else "converged"))
+        rows.append((label, a, b, "doubtful" if sentences.doubtful(fit) else "converged"))
         for at, times in zip(_at(fit), (10, 100), strict=False):
             later.append(
-                (f"{times}×: {format.flops(at['C'])} FLOPs", format.NAMES[name].removeprefix("Approach "), *_cells(at))
+                (
+                    f"{times}×: {format.flops(at['C'])} FLOPs",
+                    sentences.NAMES[name].removeprefix("Approach "),
+                    *_cells(at),
+                )
             )
     out.append(table(("approach", "a", "b", ""), rows, "twwt"))
     if later:
@@ -183,7 +189,7 @@ def _optimum(found: Findings) -> str:
         head = ("compute", "approach", "N* (parameters)", "D* (tokens)", "tokens a parameter", "loss (nats/token)")
         out.append(table(head, sorted(later, key=lambda r: len(r[0].split("×")[0])), "wtwwnw",
                          f"At 10× and 100× the largest budget, with {level:.0%} intervals."))  # fmt: skip
-    apart = format.disagreement(fits)
+    apart = sentences.disagreement(fits)
     if apart:
         out.append(f"<p>{text(apart)}</p>")
     return "\n".join(out) + _budgets(found.source)
@@ -217,21 +223,21 @@ def _cells(at: dict[str, Any]) -> tuple[str, ...]:
 
 def _doubts(found: Findings) -> str:
     points, said = found.source.points, []
-    for name, label in format.NAMES.items():
+    for name, label in sentences.NAMES.items():
         if name in found.failed:
-            said.append(f"<b>{label}</b> could not be fitted: {text(format.sentence(found.failed[name]))}")
-        elif name in found.fits and format.doubtful(found.fits[name]):
-            said.append(f"<b>{label}.</b> {text(format.verdict(found.fits[name]))}")
+            said.append(f"<b>{label}</b> could not be fitted: {text(sentences.sentence(found.failed[name]))}")
+        elif name in found.fits and sentences.doubtful(found.fits[name]):
+            said.append(f"<b>{label}.</b> {text(sentences.verdict(found.fits[name]))}")
     if len(points):
         if np.isfinite(points.C).all():
-            said.append(text(format.extrapolation(points)))
+            said.append(text(sentences.extrapolation(points)))
         if "chinchilla-2" in found.fits:
-            said.append(text(format.parabolas(found.source.isoflop())))
+            said.append(text(sentences.parabolas(found.source.isoflop())))
         said.append(
             f"Counting: {text(points.convention)}. The exponents depend on what is counted, most of all where models "
             "are small (Porian 2024)."
         )
-    said += [text(format.sentence(note)) for note in points.notes]
+    said += [text(sentences.sentence(note)) for note in points.notes]
     law = found.fits.get("chinchilla")
     listed = "<ul>\n" + "\n".join(f"<li>{s}</li>" for s in said) + "\n</ul>"
     return listed + (outlook.left_out(law) if law is not None else "")
@@ -247,7 +253,9 @@ def _single(found: Findings) -> str:
         values = ", ".join(
             f"{format.SYMBOLS.get(k, k)} = {format.estimate(v, fit.intervals.get(k))}" for k, v in fit.params.items()
         )
-        rows.append((name, str(len(fit.points)), values, format.verdict(fit) if format.doubtful(fit) else "nothing"))
+        rows.append(
+            (name, str(len(fit.points)), values, sentences.verdict(fit) if sentences.doubtful(fit) else "nothing")
+        )
     return (
         "<p>Laws in one quantity, fitted to the frontier: the runs that none with less of it beats. kaplan-x is "
         "(X<sub>c</sub>/X)<sup>α</sup> (Kaplan 2020); power-x adds an irreducible loss E.</p>\n"
