@@ -70,7 +70,7 @@ def fetch(given: argparse.Namespace) -> None:
     """A store at an address (s3://, gs://, ...) is read from its folder on this machine, its records fetched."""
     source = vars(given).get("source")
     if source and "://" in source:
-        from scaling.record import open_store
+        from scaling.store.open import open_store
 
         store = open_store(source)
         store.fetch_results()
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs a command; exit status 0 done, 1 could not fit, 2 bad input."""
     given = parser().parse_args(arguments)
     from analysis.errors import DataError
-    from scaling.files import StoreError
+    from scaling.store.files import StoreError
 
     try:
         fetch(given)

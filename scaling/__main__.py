@@ -39,9 +39,9 @@ def main(argv: list[str] | None = None) -> int:
     from scaling.commands import evaluate
 
     evaluate.add_training(p)
-    from scaling import distributed
+    from scaling.distributed.hosts import add_arguments
 
-    distributed.add_arguments(p)
+    add_arguments(p)
 
     p = doors.add_parser("prepare", help="a corpus to a token file, once")
     from scaling.commands import prepare
@@ -96,10 +96,10 @@ def main(argv: list[str] | None = None) -> int:
         "attention": inside.attention,
         "activations": inside.activations,
     }
-    from scaling.checked import ConfigError
+    from scaling.config.validation import ConfigError
     from scaling.data.tokens import DataError
-    from scaling.files import StoreError
-    from scaling.record import open_store
+    from scaling.store.files import StoreError
+    from scaling.store.open import open_store
 
     try:
         if args.door == "prepare":
@@ -121,29 +121,32 @@ def main(argv: list[str] | None = None) -> int:
 
 def train(args: argparse.Namespace) -> int:
     """Trains each config in turn; one that fails is recorded and the next goes on."""
-    from scaling import distributed, wandb
-    from scaling.checked import ConfigError, from_dict
     from scaling.commands import evaluate
-    from scaling.config import Placement, load, override
-    from scaling.record import open_store
+    from scaling.config.placement import Placement
+    from scaling.config.run import load, override
+    from scaling.config.validation import ConfigError, from_dict
+    from scaling.distributed import collectives
+    from scaling.distributed import hosts as hosts_module
+    from scaling.store.open import open_store
+    from scaling.training.tracking import wandb
 
     asked = [f"wandb={args.wandb}"] if args.wandb else []
     usual = from_dict(Placement, open_store(args.store).placement(args.sweep) if args.sweep else {})
     placed = override(usual, [*asked, *args.place])
     wandb.check(placed)
     configs = [override(load(path), args.set) for path in args.configs]
-    hosts = distributed.asked(args)
+    hosts = hosts_module.asked(args)
     if hosts is not None and "://" in args.store:
         raise ConfigError(f"--store {args.store}: many hosts write one checkpoint: mount it, and give the folder")
     args.exam = evaluate.exam_of(args, alone=hosts is None)
-    if hosts is not None and not distributed.supervised():
-        return distributed.supervise(hosts, sys.argv[1:])
+    if hosts is not None and not hosts_module.supervised():
+        return hosts_module.supervise(hosts, sys.argv[1:])
     stop = stopper()
     if hosts is None:
         return train_all(args, configs, placed, stop)
-    distributed.start(hosts)
+    hosts_module.start(hosts)
     status = train_all(args, configs, placed, stop)
-    distributed.finish()
+    collectives.finish()
     return status
 
 
@@ -172,15 +175,18 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
         logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = lambda _: None
 
-    from scaling import distributed, lease, memory, starting
+    from scaling import memory
     from scaling.commands import evaluate, pack, turns
-    from scaling.config import run_id
-    from scaling.progress import speaker
-    from scaling.record import open_store
-    from scaling.train import train as train_one
+    from scaling.config.run import run_id
+    from scaling.distributed import collectives
+    from scaling.store import lease
+    from scaling.store.open import open_store
+    from scaling.training import startup
+    from scaling.training.events import speaker
+    from scaling.training.loop import train as train_one
 
     memory.keep()
-    starting.note()
+    startup.note()
     if args.pack is not None:
         one = argparse.Namespace(**{**vars(args), "pack": None})
         return pack.run(args, configs, placed, asked, lambda rest: train_all(one, rest, placed, asked))
@@ -189,13 +195,13 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
     def attempt(config: Any, again: str) -> int:
         """One run to its end: 0, its failure's status, 75 where it was stopped; `again`: see turns.in_turn."""
         say = speaker(config, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
-        say = say if distributed.first() else lambda event: None
+        say = say if collectives.first() else lambda event: None
         try:
             record = train_one(
                 config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked), exam=args.exam
             )
-        except distributed.HostLost as error:
-            distributed.leave(error)
+        except collectives.HostLost as error:
+            collectives.leave(error)
         except (lease.Held, lease.Lost):
             raise
         except Exception as error:  # whatever one run died of, the others go on; the record keeps the reason
@@ -217,9 +223,9 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
         return 0 if args.exam is None else evaluate.after_training(args.exam, store, [record.run_id])
 
     say = speaker(configs[0], events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
-    say = say if distributed.first() else lambda event: None
-    trunks = placed.share and len(configs) > 1 and not distributed.many()
-    retries = 0 if distributed.many() else args.retries
+    say = say if collectives.first() else lambda event: None
+    trunks = placed.share and len(configs) > 1 and not collectives.many()
+    retries = 0 if collectives.many() else args.retries
     for some in [[config] for config in configs] if args.in_order else [configs]:
         status = turns.in_turn(some, store, attempt, say, asked, trunks=trunks, retries=retries)
         if status:
@@ -229,19 +235,19 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
 
 def status_of(error: Exception) -> int:
     """2 where the input was bad, 1 where the run failed."""
-    from scaling.checked import ConfigError
+    from scaling.config.validation import ConfigError
     from scaling.data.tokens import DataError
-    from scaling.files import StoreError
+    from scaling.store.files import StoreError
 
     return 2 if isinstance(error, ConfigError | DataError | StoreError) else 1
 
 
 def count(args: argparse.Namespace) -> int:
     """Counts of a preset (FLOPs of one sequence) or of a run (all its training)."""
-    from scaling.checked import ConfigError
-    from scaling.config import load
+    from scaling.config.presets import preset
+    from scaling.config.run import load
+    from scaling.config.validation import ConfigError
     from scaling.models import counts
-    from scaling.models.presets import preset
 
     if args.model.endswith(".json"):
         config = load(args.model)
@@ -265,7 +271,7 @@ def count(args: argparse.Namespace) -> int:
 def bench(args: argparse.Namespace) -> int:
     """Measures; see scaling/bench.py."""
     from scaling import bench as benchmark
-    from scaling.checked import ConfigError
+    from scaling.config.validation import ConfigError
 
     for name, least in (("steps", 1), ("batch", 1), ("length", 0), ("seconds", 0)):
         if getattr(args, name) < least:

@@ -19,9 +19,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from scaling.checked import ConfigError, canonical, require, to_dict
-from scaling.config import DataConfig, OptimizerConfig, Placement, RunConfig, load, override
-from scaling.schedule import ScheduleConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, load, override
+from scaling.config.schedule import ScheduleConfig
+from scaling.config.validation import ConfigError, canonical, require, to_dict
 from scaling.topologies import Topology, topology
 
 # libtpu must neither look for a TPU's metadata server nor for its lock; effort -1: the same memory, sooner
@@ -68,7 +71,7 @@ def asked(args: argparse.Namespace, of: Topology) -> RunConfig:
         config = load(args.model)
         data = dataclasses.replace(config.data, length=args.length or config.data.length)
         return dataclasses.replace(config, data=data, batch=args.batch or config.batch)
-    from scaling.models.presets import preset
+    from scaling.config.presets import preset
 
     model = preset(args.model)
     length = args.length or min(2048, model.position_length or 2048)

@@ -16,9 +16,10 @@ import jax
 import numpy as np
 from jax.experimental import topologies
 
-from scaling import shard
-from scaling.checked import ConfigError, from_dict
-from scaling.config import Placement, RunConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig
+from scaling.config.validation import ConfigError, from_dict
+from scaling.distributed import sharding
 from scaling.hlo import collectives, kernels
 from scaling.program import lower_step, shape_of
 from scaling.topologies import Topology, topology
@@ -49,11 +50,11 @@ def compiled(config: RunConfig, placement: Placement, of: Topology) -> dict[str,
         described["chips_per_host_bounds"] = [1, 1, 1]
     devices = topologies.get_topology_desc(platform="tpu", topology_name=of.libtpu, **described).devices
     vars(jax)["default_backend"] = lambda: "tpu"  # which our own code asks for what it compiles for
-    axes = shard.axes(placement, len(devices))
-    shard.check_whole(axes, len(devices), of.name)
-    mesh = shard.lay(list(devices), axes)
+    axes = sharding.axes(placement, len(devices))
+    sharding.check_whole(axes, len(devices), of.name)
+    mesh = sharding.lay(list(devices), axes)
     check_batch(mesh, config.batch)
-    shard.check_experts(mesh, config.model.experts)
+    sharding.check_experts(mesh, config.model.experts)
     began = time.perf_counter()
     facts: dict[str, Any] = {"mesh": dict(mesh.shape), "chips": len(devices)}
     try:
@@ -73,9 +74,9 @@ def compiled(config: RunConfig, placement: Placement, of: Topology) -> dict[str,
 def check_batch(mesh: Any, batch: int) -> None:
     """ConfigError unless a batch divides over the mesh: it names the tensor devices that would make it."""
     try:
-        shard.check_batch(mesh, batch)
+        sharding.check_batch(mesh, batch)
     except ConfigError as error:
-        rows = math.prod(mesh.shape[axis] for axis in shard.ROWS)
+        rows = math.prod(mesh.shape[axis] for axis in sharding.ROWS)
         tensor = mesh.shape["tensor"] * rows // math.gcd(rows, batch)
         raise ConfigError(f"{error}; --place tensor={tensor} leaves {math.gcd(rows, batch)}") from None
 

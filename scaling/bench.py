@@ -24,10 +24,13 @@ import numpy as np
 
 from scaling import memory
 from scaling.bench_torch import torch_step
-from scaling.checked import ConfigError, one_of
-from scaling.config import DataConfig, OptimizerConfig, Placement, RunConfig
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig
+from scaling.config.validation import ConfigError, one_of
 from scaling.models import counts
-from scaling.models.config import ModelConfig
 from scaling.program import program
 
 # width, layers: some 1, 10, 30, 100, 350 million and 1 billion parameters

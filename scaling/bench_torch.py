@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 
 
 def torch_step(config: RunConfig, tokens: np.ndarray, compiled: bool = False) -> Callable[[], None] | None:

@@ -14,8 +14,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from scaling.checked import ConfigError
-from scaling.config import Placement, RunConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig
+from scaling.config.validation import ConfigError
 from scaling.models.counts import step_total
 
 FLOPS = 1e10  # of a block: a third of a second of a core, which a stop or a report waits for

@@ -30,10 +30,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
-from scaling import distributed
-from scaling.config import RunConfig, prefix_id
-from scaling.files import Here, StoreError, alive, read_json, read_parquet, write_json, write_parquet
+from scaling.config.run import RunConfig, prefix_id
+from scaling.distributed import collectives
 from scaling.program import compute_dtype
+from scaling.store.files import Here, StoreError, alive, read_json, read_parquet, write_json, write_parquet
 
 Rows = list[dict[str, float]]
 Entries = Callable[[Path], list[Path]]
@@ -96,7 +96,7 @@ BLOCK = 1 << 22  # elements
 
 def _sums(arrays: dict[str, jax.Array]) -> dict[str, str]:
     """Type, shape and sum of each array, whatever mesh it lies on; on every host."""
-    parts = distributed.gather([_share(array) for array in arrays.values()])
+    parts = collectives.gather([_share(array) for array in arrays.values()])
     totals = (sum(of) % 2**64 for of in zip(*parts, strict=True))
     return {
         name: f"{array.dtype}{array.shape} {total:016x}"
@@ -123,19 +123,19 @@ def save(folder: Path, config: RunConfig, step: int, state: Any, rows: Rows) -> 
     arrays = _named(state)
     temporary: Path | None = None
     try:
-        made = distributed.agree(lambda: _room(final, sum(array.nbytes for array in arrays.values())))
+        made = collectives.agree(lambda: _room(final, sum(array.nbytes for array in arrays.values())))
         if made is None:
             return final
         temporary = Path(made)
         with ocp.StandardCheckpointer() as orbax:
             orbax.save(temporary.absolute() / "state", arrays)
         sums = _sums(arrays)
-        distributed.agree(functools.partial(_seal, temporary, final, step, sums, rows))
+        collectives.agree(functools.partial(_seal, temporary, final, step, sums, rows))
     except Exception as error:
-        if temporary is not None and distributed.first():
+        if temporary is not None and collectives.first():
             shutil.rmtree(temporary, ignore_errors=True)
-        reason = distributed.told(error)
-        if isinstance(reason, distributed.HostLost):
+        reason = collectives.told(error)
+        if isinstance(reason, collectives.HostLost):
             raise reason from error
         raise CheckpointError(f"checkpoint {final} could not be written: {_one_line(error)}") from error
     return final
@@ -211,7 +211,7 @@ def of_run(folders: Iterable[Path], config: RunConfig, entries: Entries = entrie
 def load(checkpoint: Path, abstract: Any) -> tuple[Any, Rows]:
     """State (laid out as `abstract` says) and curve; CheckpointError where a byte differs from what was saved."""
     manifest, arrays, curve, failed = _read(checkpoint, abstract)
-    reasons = [reason for reason in distributed.gather(str(failed or "")) if reason]
+    reasons = [reason for reason in collectives.gather(str(failed or "")) if reason]
     if reasons:
         raise CheckpointError(f"checkpoint {checkpoint} does not load: {reasons[0]}") from failed
     altered = _altered(manifest, arrays)
@@ -248,8 +248,8 @@ def _read(checkpoint: Path, abstract: Any) -> tuple[Any, dict[str, jax.Array], b
             arrays = orbax.restore(checkpoint.absolute() / "state", _named(abstract))
         return manifest, arrays, (checkpoint / "curve.parquet").read_bytes(), None
     except Exception as error:  # Orbax, TensorStore and the file system each have their own ways to fail
-        reason = distributed.told(error)
-        if isinstance(reason, distributed.HostLost):
+        reason = collectives.told(error)
+        if isinstance(reason, collectives.HostLost):
             raise reason from error
         failed = CheckpointError(_one_line(error))
         failed.__cause__ = error

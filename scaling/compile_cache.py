@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 
-from scaling.config import Placement
+from scaling.config.placement import Placement
 
 LEAST_SECONDS = 0.3  # of compiling, for a program to be worth keeping
 

@@ -13,9 +13,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from scaling.checked import ConfigError
-from scaling.config import Placement, RunConfig, load, override
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, load, override
+from scaling.config.validation import ConfigError
 
 Row = dict[str, Any]
 FOLLOWS = 0.9  # share of tokens that follow the permutation

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from scaling import shard
-from scaling.checked import Checked, require
+from scaling.config.validation import Checked, require
+from scaling.distributed import sharding
 from scaling.models import cached, positions
 from scaling.trained import Trained
 
@@ -167,7 +167,7 @@ class Writer:
 
 def by_rows(x: jax.Array) -> jax.Array:
     """`x` with its first axis over the devices of the mesh in force, if there is one."""
-    return shard.constrain(x, shard.ROWS, *(None,) * (x.ndim - 1))
+    return sharding.constrain(x, sharding.ROWS, *(None,) * (x.ndim - 1))
 
 
 def _whole(of: Trained, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, choose: Any, seed: int) -> Any:

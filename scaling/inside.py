@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from scaling.checked import ConfigError, require
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
+from scaling.config.validation import ConfigError, require
 from scaling.data import batches, examples
 from scaling.data.tokens import TokenFile
 from scaling.models import cached, positions

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from scaling.config import OptimizerConfig
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.optimizer import OptimizerConfig
 from scaling.parametrisation import group, multiplier
 
 MATRICES = ("attention_in", "attention_out", "mlp_in", "mlp_out", "experts_in", "experts_out")  # Muon's

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
 
 Powers = tuple[float, float]  # of m, of l
 ONE: Powers = (0.0, 0.0)

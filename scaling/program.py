@@ -18,16 +18,19 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from scaling import blocks, compile_cache, memory, optim, shard
-from scaling.checked import ConfigError
-from scaling.config import OptimizerConfig, Placement, RunConfig
+from scaling import blocks, compile_cache, memory, optim
+from scaling.config.model import ModelConfig
+from scaling.config.objective import Parts
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig
+from scaling.config.validation import ConfigError
+from scaling.distributed import sharding
 from scaling.evaluate.loss import sequence_scores, training_loss
-from scaling.models.config import ModelConfig
 from scaling.models.encoder import EncoderDecoder
 from scaling.models.kernels import kernel
 from scaling.models.positions import documents
 from scaling.models.transformer import Transformer
-from scaling.objective import Parts
 
 State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays
 
@@ -90,7 +93,7 @@ def microbatches(config: RunConfig, placement: Placement, axes: tuple[int, ...])
     """How many microbatches a batch is; ConfigError where they are not equal or not the same numbers."""
     size, rows = (
         placement.microbatch,
-        math.prod(n for n, axis in zip(axes, shard.MESH, strict=True) if axis in shard.ROWS),
+        math.prod(n for n, axis in zip(axes, sharding.MESH, strict=True) if axis in sharding.ROWS),
     )
     if not size or size >= config.batch:
         return 1
@@ -113,12 +116,12 @@ def program(config: RunConfig, placement: Placement, *, in_blocks: bool = False)
     in_blocks: its step does as many as pay in one dispatch.
     """
     compile_cache.use(placement)
-    mesh = shard.make_mesh(placement)
-    shard.check_batch(mesh, config.batch)
-    shard.check_experts(mesh, config.model.experts)
+    mesh = sharding.make_mesh(placement)
+    sharding.check_batch(mesh, config.batch)
+    sharding.check_experts(mesh, config.model.experts)
     if config.model.kind != "decoder" and placement.attention not in ("auto", "xla"):
         raise ConfigError(f"Placement.attention = {placement.attention!r}: an encoder's is 'xla': leave it out")
-    shape = shape_of(config, placement, tuple(mesh.shape[a] for a in shard.MESH))
+    shape = shape_of(config, placement, tuple(mesh.shape[a] for a in sharding.MESH))
     if in_blocks:
         shape = dataclasses.replace(shape, block=blocks.block_of(config, placement, mesh.size))
     before = _compile.cache_info().misses
@@ -191,7 +194,7 @@ def accumulated(loss: Callable[..., Any], parts: int) -> Callable[[Any, jax.Arra
     def gradients(params: Any, tokens_BX: jax.Array) -> Any:
         B, X = tokens_BX.shape
         each = tokens_BX.reshape(B // parts, parts, X).swapaxes(0, 1)  # of each device's sequences an equal share
-        each = shard.constrain(each, None, shard.ROWS, None)
+        each = sharding.constrain(each, None, sharding.ROWS, None)
         zeros = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), jax.eval_shape(whole, params, each[0]))
         total, _ = jax.lax.scan(lambda sum, one: (jax.tree.map(jnp.add, sum, whole(params, one)), None), zeros, each)
         return jax.tree.map(lambda sum: sum / parts, total)
@@ -244,9 +247,9 @@ def functions(shape: Shape) -> Functions:
 def arguments(shape: Shape, mesh: Mesh, of: Functions) -> tuple[State, jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
     """Shapes, types and shardings of what a step takes: state, tokens, learning rate."""
     shapes = jax.eval_shape(of.init, jax.ShapeDtypeStruct((), jnp.uint32))
-    layout = shard.shardings(shapes, mesh)
+    layout = sharding.shardings(shapes, mesh)
     abstract = jax.tree.map(lambda s, at: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=at), shapes, layout)
-    rows, whole = NamedSharding(mesh, shard.BATCH), NamedSharding(mesh, PartitionSpec())
+    rows, whole = NamedSharding(mesh, sharding.BATCH), NamedSharding(mesh, PartitionSpec())
     tokens = jax.ShapeDtypeStruct((shape.batch, shape.parts.columns), jnp.int32, sharding=rows)
     return abstract, tokens, jax.ShapeDtypeStruct((), jnp.float32, sharding=whole)
 
@@ -271,7 +274,7 @@ def lower_step(shape: Shape, mesh: Mesh) -> jax.stages.Lowered:
 
 def scratch(shape: Shape, mesh: Mesh) -> int:
     """Bytes of scratch memory that a device's step takes, roughly."""
-    rows = math.ceil(shape.batch / shape.microbatches / math.prod(mesh.shape[axis] for axis in shard.ROWS))
+    rows = math.ceil(shape.batch / shape.microbatches / math.prod(mesh.shape[axis] for axis in sharding.ROWS))
     of = shape.model
     return memory.scratch(rows=rows, length=shape.parts.columns, layers=of.layers, width=of.width, heads=of.heads)
 
@@ -285,7 +288,7 @@ def once() -> dict[str, int]:
 def _compile(shape: Shape) -> Program:
     started = time.perf_counter()
     data, fsdp, tensor, expert = shape.axes
-    mesh = shard.make_mesh(Placement(data=data, fsdp=fsdp, tensor=tensor, expert=expert))
+    mesh = sharding.make_mesh(Placement(data=data, fsdp=fsdp, tensor=tensor, expert=expert))
     of = functions(shape)
     abstract, tokens, _ = arguments(shape, mesh, of)
     layout, whole = jax.tree.map(lambda leaf: leaf.sharding, abstract), NamedSharding(mesh, PartitionSpec())

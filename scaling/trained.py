@@ -12,14 +12,14 @@ import jax.numpy as jnp
 from flax import nnx
 
 from scaling import checkpoint
-from scaling.checked import require
-from scaling.config import RunConfig
+from scaling.config.model import ModelConfig
+from scaling.config.run import RunConfig
+from scaling.config.validation import require
 from scaling.data import tokenizers
-from scaling.files import StoreError
-from scaling.models.config import ModelConfig
 from scaling.models.transformer import Transformer
 from scaling.program import compute_dtype
-from scaling.record import Record, Store
+from scaling.store.files import StoreError
+from scaling.store.record import Record, Store
 
 
 @dataclass(frozen=True)

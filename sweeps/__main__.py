@@ -12,10 +12,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scaling.checked import ConfigError, to_dict
-from scaling.config import Placement, RunConfig, override
-from scaling.files import StoreError
-from scaling.record import Store, open_store
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, override
+from scaling.config.validation import ConfigError, to_dict
+from scaling.store.files import StoreError
+from scaling.store.open import open_store
+from scaling.store.record import Store
 from sweeps import next as following
 from sweeps.corpus import Corpus, PrepareError, SweepError, find_or_prepare, for_planning
 from sweeps.definitions import DEFINITIONS, definition

@@ -19,10 +19,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaling.checked import to_dict
-from scaling.config import RunConfig
-from scaling.files import write_json
-from scaling.record import Store
+from scaling.config.run import RunConfig
+from scaling.config.validation import to_dict
+from scaling.store.files import write_json
+from scaling.store.record import Store
 from sweeps.compiled import keep
 from sweeps.corpus import SweepError
 from sweeps.plan import Plan, shape

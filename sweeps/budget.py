@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from scaling.checked import ConfigError
-from scaling.config import RunConfig
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.run import RunConfig
+from scaling.config.validation import ConfigError
 from scaling.models.counts import parameters, run_total, step_total, training_flops
 from sweeps import rules
 from sweeps.corpus import Corpus, SweepError

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
-from scaling.record import Store
+from scaling.store.record import Store
 from sweeps.budget import step_flops
 from sweeps.corpus import SweepError
 from sweeps.plan import ENDED, Plan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scaling.record import Store
+from scaling.store.record import Store
 from sweeps.corpus import SweepError
 from sweeps.plan import Plan, epochs, notes, shape
 

@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from scaling.files import write_json
-from scaling.record import Store
+from scaling.store.files import write_json
+from scaling.store.record import Store
 from sweeps.quote import Slice
 
 

@@ -7,8 +7,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from scaling import items
-from scaling.record import Store
+from scaling.store import items
+from scaling.store.record import Store
 from sweeps.definitions import Tasks
 
 EVALUATE = (sys.executable, "-m", "scaling", "evaluate")

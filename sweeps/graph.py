@@ -1,7 +1,8 @@
 """A sweep as a graph: trunks, the branches that leave them, and packs of runs of one shape; and what each saves.
 
 A branch starts from the checkpoint that a shorter run of its trunk leaves at the start of its decay: the steps before
-are not computed again. A pack is trained as one program (scaling/pack.py): its runs share a process, a compilation and
+are not computed again. A pack is trained as one program (scaling/training/packs/loop.py): its runs share a process, a
+compilation and
 each step's dispatch. Against both stands one process a run, which computes everything itself. Plain data, no jax.
 """
 
@@ -12,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from sweeps.budget import flops_until
 from sweeps.corpus import SweepError
 from sweeps.plan import Plan, prefix_id, run_id, shape, shared_steps
@@ -63,7 +64,8 @@ def graph(configs: Sequence[RunConfig], pack: int = 0, starts: Sequence[int] | N
 
 
 def packs(configs: Sequence[RunConfig], size: int) -> list[list[str]]:
-    """The packs that `train --pack` makes of runs that share no trunk (scaling/pack_program.py), lone runs left out."""
+    """The packs that `train --pack` makes of runs that share no trunk (scaling/training/packs/program.py), lone runs
+    left out."""
     shapes: dict[Any, list[str]] = {}
     for config in sorted(configs, key=lambda config: config.steps) if size > 1 else []:
         if not config.schedule.batch_ramp:

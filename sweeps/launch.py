@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from scaling.config import RunConfig
-from scaling.record import Store
+from scaling.config.run import RunConfig
+from scaling.store.record import Store
 from sweeps import exam, machine
 from sweeps.caps import CAPPED, Caps, Hours, reached, spent, within
 from sweeps.corpus import Corpus, SweepError

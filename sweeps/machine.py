@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from scaling.config import RunConfig, prefix_id, run_id
+from scaling.config.run import RunConfig, prefix_id, run_id
 from sweeps.budget import flops_until
 from sweeps.plan import shared_steps
 

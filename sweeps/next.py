@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from scaling.checked import ConfigError
-from scaling.config import RunConfig, run_id
-from scaling.record import Store, open_store
+from scaling.config.run import RunConfig, run_id
+from scaling.config.validation import ConfigError
+from scaling.store.open import open_store
+from scaling.store.record import Store
 from sweeps import rules
 from sweeps.budget import achieved, size
 from sweeps.corpus import Corpus, SweepError, read

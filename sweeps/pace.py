@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-from scaling.config import RunConfig
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig
+from scaling.store.record import Record, Store
 from sweeps.budget import step_flops
 from sweeps.machine import shares
 from sweeps.plan import Plan, shape

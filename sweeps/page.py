@@ -9,8 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from scaling.files import write_atomic
-from scaling.record import Store
+from scaling.store.files import write_atomic
+from scaling.store.record import Store
 from sweeps.screen import cost_lines, has_loss, label, percent
 from sweeps.svg import Axis, Curve, chart, colours
 from sweeps.text import duration, short

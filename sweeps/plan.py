@@ -9,18 +9,19 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
-import scaling.config as names
-from scaling.checked import to_dict
-from scaling.config import OptimizerConfig, RunConfig
+from scaling.config import run as run_config
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import RunConfig
+from scaling.config.validation import to_dict
 from scaling.models.counts import parameters
-from scaling.record import Store
+from scaling.store.record import Store
 from sweeps.budget import achieved, flops_until, step_flops
 from sweeps.corpus import Corpus, SweepError
 
 ENDED = ("done", "diverged")  # results: not run again
 # A plan asks for the same hashes several times over; configs never change.
-run_id = lru_cache(maxsize=2**16)(names.run_id)
-prefix_id = lru_cache(maxsize=2**17)(names.prefix_id)
+run_id = lru_cache(maxsize=2**16)(run_config.run_id)
+prefix_id = lru_cache(maxsize=2**17)(run_config.prefix_id)
 
 
 @dataclass(frozen=True, kw_only=True)

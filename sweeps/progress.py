@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from sweeps.budget import flops_until
 from sweeps.machine import step_time
 from sweeps.plan import Plan

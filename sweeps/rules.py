@@ -11,10 +11,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import EvalConfig, RunConfig
+from scaling.config.schedule import ScheduleConfig
 from scaling.models.counts import parameters
-from scaling.schedule import ScheduleConfig
 from sweeps.corpus import Corpus, SweepError
 
 # Width a layer. The loss moves by a few per cent over a 40-fold range of aspect ratios (Kaplan 2020, section 3.1), so

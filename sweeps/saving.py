@@ -13,8 +13,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from scaling.config import RunConfig
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig
+from scaling.store.record import Record, Store
 from sweeps.corpus import Corpus, SweepError
 from sweeps.pace import pace, seconds_left
 from sweeps.plan import plan, run_id

@@ -12,7 +12,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
 from scaling.models.counts import parameters
 from sweeps.corpus import SweepError
 from sweeps.rules import RULES, Rules

@@ -11,8 +11,8 @@ import math
 from collections import defaultdict
 from typing import Any
 
-from scaling.checked import from_dict
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
+from scaling.config.validation import from_dict
 from sweeps.budget import flops_until
 from sweeps.pace import interpolated
 from sweeps.quote import Slice, quote

@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from scaling.checked import from_dict
-from scaling.config import RunConfig
-from scaling.files import alive as process_alive
+from scaling.config.run import RunConfig
+from scaling.config.validation import from_dict
 from scaling.models.counts import parameters
-from scaling.record import Record, Store
+from scaling.store.files import alive as process_alive
+from scaling.store.record import Record, Store
 from sweeps import reading
 from sweeps.budget import achieved
 from sweeps.compiled import longer

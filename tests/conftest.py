@@ -15,12 +15,14 @@ os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "compiled"))
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 
-from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import EvalConfig, RunConfig
+from scaling.config.schedule import ScheduleConfig
 from scaling.data.prepare import prepare
 from scaling.data.tokens import open_tokens
-from scaling.models.config import ModelConfig
-from scaling.record import Store
-from scaling.schedule import ScheduleConfig
+from scaling.store.record import Store
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED = ROOT.parent / "shared" / "data"  # other people's points, where they are at hand

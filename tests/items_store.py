@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from known_store import config, curve, loss, record
 from scipy.special import expit
 
-from scaling.config import run_id
+from scaling.config.run import run_id
 from scaling.models.counts import parameters
-from scaling.record import Store
+from scaling.store.record import Store
 
 SHAPES = ((16, 1), (24, 2), (32, 2), (48, 3), (64, 4), (96, 4), (128, 5), (160, 6))
 BUDGETS = tuple(float(b) for b in np.geomspace(1e11, 1e14, 8))

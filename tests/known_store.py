@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig, run_id
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import EvalConfig, RunConfig, run_id
+from scaling.config.schedule import ScheduleConfig
 from scaling.models.counts import parameters, run_flops
-from scaling.record import Record, Store
-from scaling.schedule import ScheduleConfig
+from scaling.store.record import Record, Store
 
 TRUTH = {"E": 1.1, "A": 60.0, "B": 260.0, "alpha": 0.36, "beta": 0.34}
 BUDGETS = (1e12, 3e12, 1e13, 3e13)

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from scaling.config import load, run_id
-from scaling.record import Record, Store
+from scaling.config.run import load, run_id
+from scaling.store.record import Record, Store
 
 arguments = sys.argv[1:]
 root = Path(arguments[arguments.index("--store") + 1])

@@ -13,11 +13,12 @@ from conftest import command
 
 from scaling.aot import remedies
 from scaling.aot_compile import short, size
-from scaling.checked import ConfigError
-from scaling.config import Placement, RunConfig, override
+from scaling.config.placement import Placement
+from scaling.config.presets import preset
+from scaling.config.run import RunConfig, override
+from scaling.config.validation import ConfigError
 from scaling.hlo import collectives
 from scaling.models.counts import parameters
-from scaling.models.presets import preset
 from scaling.program import program
 from scaling.topologies import GENERATIONS, topology
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from conftest import command
 
-from scaling.config import RunConfig, override
+from scaling.config.run import RunConfig, override
 from sweeps import ahead
 from sweeps.corpus import Corpus
 from sweeps.plan import Plan, plan

@@ -7,10 +7,11 @@ import pytest
 from test_train import ALONE, assert_same_run, go, other
 
 from scaling import blocks
-from scaling.checked import ConfigError
-from scaling.config import Placement, RunConfig, override, run_id
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, override, run_id
+from scaling.config.validation import ConfigError
 from scaling.program import program
-from scaling.record import Store
+from scaling.store.record import Store
 
 __all__ = ["other"]
 BLOCKS = dataclasses.replace(ALONE, block=7)
@@ -67,12 +68,12 @@ def test_a_block_is_of_one_device_and_of_small_steps(tiny: RunConfig) -> None:
 
 
 def test_a_blocks_batches_are_those_of_its_steps(store: Store, tiny: RunConfig) -> None:
-    from scaling import train
-    from scaling.run import Run
+    from scaling.training import loop
+    from scaling.training.run import Run
 
     compiled, _ = program(tiny, BLOCKS, in_blocks=True)
-    tokens, windows, _ = train.corpus(tiny, store)
+    tokens, windows, _ = loop.corpus(tiny, store)
     run = Run(tiny, store, BLOCKS, compiled, tokens, lambda event: None, lambda: False, windows)
-    got_SBX, count = train.read_block(run, 12)
+    got_SBX, count = loop.read_block(run, 12)
     assert count == 4 and len(got_SBX) == 7 and not got_SBX[4:].any()
-    np.testing.assert_array_equal(got_SBX[:4], np.stack([train.read(run, step) for step in range(12, 16)]))
+    np.testing.assert_array_equal(got_SBX[:4], np.stack([loop.read(run, step) for step in range(12, 16)]))

@@ -10,7 +10,7 @@ from analysis.__main__ import main
 from analysis.errors import DataError
 from analysis.evals import calibration, extraction
 from analysis.figures.save import save
-from scaling import items
+from scaling.store import items
 
 
 def known(confidence: np.ndarray, right: np.ndarray) -> calibration.Known:

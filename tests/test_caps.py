@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from test_sweeps_launch import CORPUS, grid
 
-from scaling.config import RunConfig, run_id
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig, run_id
+from scaling.store.record import Record, Store
 from sweeps.budget import flops_until, step_flops
 from sweeps.caps import Caps, Hours, spent
 from sweeps.corpus import SweepError

@@ -13,12 +13,12 @@ from test_families import EASY
 from test_harness import of_bytes, rows
 
 from analysis.evals.metrics import wilson
-from scaling.config import Placement
+from scaling.config.placement import Placement
 from scaling.evaluate.ask import answered
 from scaling.evaluate.harness.run import Asked, ask
 from scaling.evaluate.questions import of_task
 from scaling.evaluate.score import Scorer
-from scaling.items import Row
+from scaling.store.items import Row
 
 LEVEL = 0.9999  # of each of some fifteen intervals
 COUNT = 300

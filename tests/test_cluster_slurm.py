@@ -23,8 +23,8 @@ from test_sweeps_real import grid as real_grid
 from test_sweeps_real import longer, losses, read
 from test_sweeps_real import store as real_store
 
-from scaling.config import run_id
-from scaling.record import Store
+from scaling.config.run import run_id
+from scaling.store.record import Store
 from sweeps.engines.keeper import folder
 from sweeps.launch import launch
 from sweeps.status import status

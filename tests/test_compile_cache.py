@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from conftest import command
 
-from scaling.config import RunConfig, dumps, run_id
-from scaling.record import Store
+from scaling.config.run import RunConfig, dumps, run_id
+from scaling.store.record import Store
 
 SAYS = "jax._src.compiler"  # hits and misses
 HIT = "cache hit for 'jit_run'"  # the steps of a block

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from test_sweeps_launch import CORPUS, grid
 
-from scaling.checked import to_dict
-from scaling.config import override
-from scaling.record import Store
+from scaling.config.run import override
+from scaling.config.validation import to_dict
+from scaling.store.record import Store
 from sweeps.compiled import keep, longer, step_seconds
 from sweeps.launch import write_sweep
 from sweeps.plan import cost, plan

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from scaling.checked import ConfigError, canonical, from_dict, to_dict
-from scaling.config import DataConfig, OptimizerConfig, RunConfig, dumps, load, loads, override, prefix_id, run_id
-from scaling.models.config import ModelConfig
-from scaling.schedule import ScheduleConfig
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import RunConfig, dumps, load, loads, override, prefix_id, run_id
+from scaling.config.schedule import ScheduleConfig
+from scaling.config.validation import ConfigError, canonical, from_dict, to_dict
 
 BASE = RunConfig(
     model=ModelConfig(vocab=257, width=64, layers=2, heads=2, mlp_width=172),

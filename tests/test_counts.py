@@ -8,10 +8,11 @@ import pytest
 from flax import nnx
 from variants import ENCODERS, VARIANTS
 
-from scaling.models import attend, counts, presets
-from scaling.models.config import ModelConfig
+from scaling.config import presets
+from scaling.config.model import ModelConfig
+from scaling.config.presets import preset
+from scaling.models import attend, counts
 from scaling.models.encoder import EncoderDecoder
-from scaling.models.presets import preset
 from scaling.models.transformer import Transformer
 from sweeps import rules
 from sweeps.definitions import quickstart

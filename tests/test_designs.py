@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from analysis.laws.loss import chinchilla
-from scaling.checked import ConfigError
-from scaling.config import RunConfig, prefix_id, run_id
+from scaling.config.run import RunConfig, prefix_id, run_id
+from scaling.config.validation import ConfigError
 from scaling.models.counts import parameters, run_flops
 from sweeps import rules
 from sweeps.corpus import Corpus, SweepError

@@ -14,12 +14,14 @@ import pytest
 from conftest import ROOT, command
 from test_train import go, losses, other
 
-from scaling import checkpoint, files
-from scaling.checked import ConfigError
-from scaling.config import Placement, RunConfig, dumps, override, run_id
+from scaling import checkpoint
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, dumps, override, run_id
+from scaling.config.validation import ConfigError
+from scaling.distributed.sharding import local_rows
 from scaling.program import program
-from scaling.record import Store
-from scaling.shard import local_rows
+from scaling.store import files
+from scaling.store.record import Store
 
 __all__ = ["other"]
 
@@ -172,7 +174,7 @@ def test_a_changed_bit_changes_the_sum_wherever_it_is() -> None:
 
 
 def test_fewer_devices_than_hosts_have_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    from scaling.shard import make_mesh
+    from scaling.distributed.sharding import make_mesh
 
     monkeypatch.setattr(jax, "process_count", lambda: 2)
     with pytest.raises(ConfigError, match="must take all 8 devices of the 2 hosts"):

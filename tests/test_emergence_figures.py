@@ -16,7 +16,7 @@ from analysis.figures import save, style
 from analysis.figures.evals import common
 from analysis.figures.source import Source, load
 from analysis.report import build, evals
-from scaling.record import Store
+from scaling.store.record import Store
 
 NAMES = ("emergence", "metrics", "accuracy-loss", "shots")
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from conftest import command
 
-from scaling.config import RunConfig, prefix_id, run_id
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig, prefix_id, run_id
+from scaling.store.record import Record, Store
 from scaling.topologies import GENERATIONS, topology
 from sweeps.budget import step_flops
 from sweeps.corpus import SweepError

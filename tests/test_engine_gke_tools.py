@@ -7,7 +7,7 @@ import cloud
 import pytest
 from test_engine_gke import job, made
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from sweeps.engines.slices import slice_of
 
 ROUND_TRIP = """

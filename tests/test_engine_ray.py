@@ -21,7 +21,7 @@ from test_sweeps_real import grid as real_grid
 from test_sweeps_real import losses, read
 from test_sweeps_real import store as real_store
 
-from scaling.record import Store
+from scaling.store.record import Store
 from sweeps.corpus import SweepError
 from sweeps.engines import engine, ray
 from sweeps.engines.keeper import folder

@@ -9,8 +9,8 @@ from typing import Any
 import cloud
 import pytest
 
-from scaling.config import RunConfig, override, run_id
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig, override, run_id
+from scaling.store.record import Record, Store
 from sweeps.corpus import SweepError
 from sweeps.engines import engine, gang, skypilot
 from sweeps.engines.slices import slice_of

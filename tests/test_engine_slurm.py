@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from test_sweeps_launch import IDS, grid
 
-from scaling.record import Store
+from scaling.store.record import Store
 from sweeps.corpus import SweepError
 from sweeps.engines import engine, gang, slurm, tasks
 from sweeps.engines.keeper import Work, note, spread

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from test_sweeps_launch import IDS, TRAINER, grid
 
-from scaling.record import Store
+from scaling.store.record import Store
 from sweeps.engines import gang, keeper, tasks
 from sweeps.engines.keeper import AGAIN, ENDED, Asked, Refused, Work, keep, note, notes
 from sweeps.engines.tasks import Outcome, Tasks

@@ -21,8 +21,8 @@ from test_sweeps_real import grid as real_grid
 from test_sweeps_real import longer, losses, read
 from test_sweeps_real import store as real_store
 
-from scaling.config import RunConfig, override, prefix_id, run_id
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig, override, prefix_id, run_id
+from scaling.store.record import Record, Store
 from sweeps.engines import engine, gang, gke, skypilot
 from sweeps.launch import launch
 

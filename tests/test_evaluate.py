@@ -15,10 +15,14 @@ import pytest
 from conftest import command
 from flax import nnx
 
-from scaling import items as kept
 from scaling.__main__ import main
-from scaling.checked import ConfigError
-from scaling.config import DataConfig, EvalConfig, OptimizerConfig, Placement, RunConfig, dumps, run_id
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.placement import Placement
+from scaling.config.run import EvalConfig, RunConfig, dumps, run_id
+from scaling.config.schedule import ScheduleConfig
+from scaling.config.validation import ConfigError
 from scaling.data.batches import validation_windows
 from scaling.data.prepare import prepare
 from scaling.data.tokens import open_tokens
@@ -27,11 +31,10 @@ from scaling.evaluate.asked import Asked
 from scaling.evaluate.family import split_of
 from scaling.evaluate.questions import of_task
 from scaling.evaluate.scores import scores
-from scaling.models.config import ModelConfig
-from scaling.record import Store
-from scaling.schedule import ScheduleConfig
-from scaling.train import train
+from scaling.store import items as kept
+from scaling.store.record import Store
 from scaling.trained import Trained, load
+from scaling.training.loop import train
 
 MIX = "mix:addition:1-2=0.6,recall:1-4=0.4,tokens=60000"
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from conftest import command
 
-from scaling import items
 from scaling.commands.evaluate import add_asked, asked_of
-from scaling.config import RunConfig, run_id
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig, run_id
+from scaling.store import items
+from scaling.store.record import Record, Store
 from sweeps import exam
 from sweeps.definitions import DEFINITIONS, Tasks
 

@@ -14,18 +14,20 @@ from test_counts import dot_flops
 from test_models import QUICK
 from test_train import ALONE, assert_same_run, go
 
-from scaling.checked import ConfigError, canonical
-from scaling.config import DataConfig, OptimizerConfig, RunConfig, override, run_id
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import RunConfig, override, run_id
+from scaling.config.validation import ConfigError, canonical
 from scaling.data import examples
 from scaling.data.corpora import modular
 from scaling.data.corpus import open_corpus
 from scaling.data.prepare import prepare
 from scaling.data.tokens import DataError, TokenFile, open_tokens, write_tokens
 from scaling.models import counts
-from scaling.models.config import ModelConfig
-from scaling.pack import train_pack
 from scaling.program import functions, network, program, shape_of, stream
-from scaling.record import Store
+from scaling.store.record import Store
+from scaling.training.packs.loop import train_pack
 from sweeps.corpus import Corpus
 from sweeps.plan import epochs, plan
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from scaling import items as kept
-from scaling.checked import ConfigError
+from scaling.config.validation import ConfigError
 from scaling.evaluate import FAMILIES
 from scaling.evaluate.family import Item, checked, draws, family, items, parse, pattern, split_of
-from scaling.files import StoreError
+from scaling.store import items as kept
+from scaling.store.files import StoreError
 
 EASY = {name: max(family(name).DIFFICULTIES[0], 3) for name in FAMILIES} | {"modular": 23, "regression": 2}
 

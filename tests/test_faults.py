@@ -23,11 +23,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig, prefix_id, run_id
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import EvalConfig, RunConfig, prefix_id, run_id
+from scaling.config.schedule import ScheduleConfig
 from scaling.data.tokens import open_tokens, write_tokens
-from scaling.models.config import ModelConfig
-from scaling.record import Record, Store
-from scaling.schedule import ScheduleConfig
+from scaling.store.record import Record, Store
 from sweeps.corpus import Corpus
 from sweeps.plan import execution_order, plan
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scaling import shard
-from scaling.config import Placement
+from scaling.config.placement import Placement
+from scaling.distributed import sharding
 from scaling.evaluate import loss
 
 B, L, D, V = 4, 10, 8, 31
@@ -66,10 +66,10 @@ def test_on_a_mesh_it_is_the_same_and_the_heads_gradient_is_summed_once(placemen
     x, w, y = drawn()
     grad = jax.value_and_grad(lambda x, w: loss.training_loss(x, w, y, z_loss=0.1, count=5)[0], argnums=(0, 1))
     here = jax.jit(grad)(x, w)
-    mesh = shard.make_mesh(placement)
+    mesh = sharding.make_mesh(placement)
     layout = (
-        jax.sharding.NamedSharding(mesh, shard.BATCH),
-        jax.sharding.NamedSharding(mesh, shard.spec(("w_DV",), w.shape, mesh)),
+        jax.sharding.NamedSharding(mesh, sharding.BATCH),
+        jax.sharding.NamedSharding(mesh, sharding.spec(("w_DV",), w.shape, mesh)),
     )
     with jax.set_mesh(mesh):
         compiled = jax.jit(grad, in_shardings=layout).lower(x, w).compile()

@@ -15,13 +15,15 @@ from test_models import drawn
 from test_train import go
 from variants import VARIANTS
 
-from scaling.checked import ConfigError
-from scaling.config import DataConfig, OptimizerConfig, RunConfig, override, run_id
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import RunConfig, override, run_id
+from scaling.config.validation import ConfigError
 from scaling.data import tokenizers
 from scaling.data.tokens import DataError
 from scaling.generate import Sampling, allowed, draw, generate
-from scaling.models.config import ModelConfig
-from scaling.record import Record, Store
+from scaling.store.record import Record, Store
 from scaling.trained import Trained
 
 DECODERS = {name: of for name, of in VARIANTS.items() if getattr(of, "kind", "decoder") == "decoder"}

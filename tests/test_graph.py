@@ -8,9 +8,10 @@ import pytest
 from test_sweeps_launch import CORPUS, TRAINER
 from test_sweeps_launch import grid as small_grid
 
-from scaling.config import Placement, RunConfig, override, run_id
-from scaling.pack_program import packs as of_the_trainer
-from scaling.record import Store
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, override, run_id
+from scaling.store.record import Store
+from scaling.training.packs.program import packs as of_the_trainer
 from sweeps import graph, machine
 from sweeps.corpus import SweepError
 from sweeps.definitions import DEFINITIONS

@@ -17,8 +17,8 @@ from analysis.studies import accuracy_curves
 from analysis.studies import double_descent as descents
 from analysis.studies.double_descent import CANNOT_SAY, NOT_SEEN, SEEN, Profile, descent, peak
 from analysis.studies.grokking import grokking
-from scaling.config import RunConfig, override, run_id
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig, override, run_id
+from scaling.store.record import Record, Store
 from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions.descent import descent as descent_sweep
 from sweeps.definitions.grokking import grokking as grokking_sweep

@@ -11,16 +11,19 @@ import numpy as np
 import pytest
 from test_generate import drawn
 
-from scaling import items
-from scaling.checked import ConfigError
-from scaling.config import DataConfig, OptimizerConfig, Placement, RunConfig, run_id
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, run_id
+from scaling.config.validation import ConfigError
 from scaling.data import tokenizers
 from scaling.evaluate.harness.local import FORMATS, TASKS, read
 from scaling.evaluate.harness.run import Asked, ask
 from scaling.evaluate.sandbox import pass_at_k, passes
 from scaling.evaluate.score import Scorer
-from scaling.models.config import ModelConfig
-from scaling.record import Record
+from scaling.store import items
+from scaling.store.record import Record
 from scaling.trained import Trained
 
 OWN = Path(__file__).parent / "harness"

@@ -15,7 +15,7 @@ from test_sources import refused
 from analysis import laws
 from analysis.data import record_cache, runs
 from analysis.data.load import load
-from scaling.record import Record, Store
+from scaling.store.record import Record, Store
 
 
 def many(root: Path, count: int) -> Store:

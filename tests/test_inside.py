@@ -19,11 +19,11 @@ from variants import VARIANTS
 from analysis.errors import DataError
 from analysis.figures import save
 from scaling.commands import inside as commands
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from scaling.data import batches
 from scaling.data.tokens import find_tokens, open_tokens
 from scaling.inside import SEQUENCES, Site, activation, activations, attention_maps
-from scaling.record import Store
+from scaling.store.record import Store
 from scaling.trained import load
 
 FEW = ("swiglu", "sinusoidal, post-norm", "local and global, capped, sandwich", "experts, capacity, shared")

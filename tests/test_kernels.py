@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scaling import shard
-from scaling.checked import ConfigError, from_dict
-from scaling.config import Placement, override
+from scaling.config.placement import Placement
+from scaling.config.run import override
+from scaling.config.validation import ConfigError, from_dict
+from scaling.distributed import sharding
 from scaling.models import kernels
 from scaling.models.attend import Scores
 
@@ -63,7 +64,7 @@ def test_the_tpus_kernel_agrees(way: str) -> None:
 def test_the_tpus_kernel_agrees_on_a_mesh() -> None:
     ask = PLAIN, True, 128, 4
     here = computed(kernels.in_blocks, *ask)
-    with jax.set_mesh(shard.make_mesh(Placement(data=2, fsdp=2, tensor=2))):
+    with jax.set_mesh(sharding.make_mesh(Placement(data=2, fsdp=2, tensor=2))):
         there = computed(lambda *x: kernels.splash(*x, interpret=True), *ask)
     alike(here, there)
 

@@ -7,7 +7,7 @@ from conftest import command
 
 from analysis.data.load import load
 from analysis.fitting.fit import fit
-from scaling.record import Store
+from scaling.store.record import Store
 
 
 @pytest.mark.long

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from scaling import lease
 from scaling.commands import turns
-from scaling.config import RunConfig, override, run_id
-from scaling.files import Folder
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig, override, run_id
+from scaling.store import lease
+from scaling.store.files import Folder
+from scaling.store.record import Record, Store
 
 HOLDER = """
 import sys, time

@@ -14,10 +14,10 @@ import pytest
 from flax import nnx
 from variants import VARIANTS
 
+from scaling.config.model import ModelConfig
 from scaling.evaluate.loss import token_losses
 from scaling.models import attend, positions
 from scaling.models.attention import shifted
-from scaling.models.config import ModelConfig
 from scaling.models.transformer import Transformer
 
 LENGTH = 130  # two blocks of attention

@@ -13,11 +13,12 @@ from test_models import QUICK, drawn, tokens
 from test_train import go
 from variants import BASE
 
-from scaling.checked import ConfigError
-from scaling.config import Placement, RunConfig, override, run_id
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, override, run_id
+from scaling.config.validation import ConfigError
 from scaling.models.experts import Experts
-from scaling.record import Store
+from scaling.store.record import Store
 
 MIXED = replace(BASE, experts=4, mlp_width=16)
 

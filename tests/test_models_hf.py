@@ -11,9 +11,9 @@ import pytest
 from flax import nnx
 from test_models import QUICK
 
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.presets import preset
 from scaling.models.encoder import EncoderDecoder
-from scaling.models.presets import preset
 from scaling.models.transformer import Transformer
 
 torch = pytest.importorskip("torch", reason="pip install -e '.[dev]'")

@@ -18,10 +18,10 @@ from analysis.planning import optimal_design
 from analysis.planning.next_runs import Target, _weights, advise, candidates, pick
 from analysis.studies import design_savings
 from analysis.studies.coverage import HOFFMANN, sweep
-from scaling.checked import from_dict
-from scaling.config import EvalConfig, RunConfig, prefix_id
+from scaling.config.run import EvalConfig, RunConfig, prefix_id
+from scaling.config.validation import from_dict
 from scaling.models.counts import parameters
-from scaling.record import Store
+from scaling.store.record import Store
 from sweeps import next as following
 from sweeps import rules
 from sweeps.budget import achieved, by_ratio, isoflop, size

@@ -16,18 +16,19 @@ from test_counts import dot_flops
 from test_models import QUICK
 from test_train import ALONE, assert_same_run, go, losses, other, process, wait_for
 
-from scaling import train
-from scaling.checked import ConfigError
-from scaling.config import DataConfig, Placement, RunConfig, dumps, override, run_id
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig, parts
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, dumps, override, run_id
+from scaling.config.validation import ConfigError
 from scaling.data import batches, corruption, examples
 from scaling.data.tokens import DataError, TokenFile, find_tokens, open_tokens
 from scaling.models import counts
-from scaling.models.config import ModelConfig
-from scaling.objective import parts
-from scaling.pack import train_pack
 from scaling.program import functions, network, program, shape_of, stream
-from scaling.record import Record, Store
-from scaling.run import Run
+from scaling.store.record import Record, Store
+from scaling.training import loop
+from scaling.training.packs.loop import train_pack
+from scaling.training.run import Run
 from sweeps.corpus import Corpus
 from sweeps.plan import plan, shape
 
@@ -248,7 +249,7 @@ def test_each_host_reads_its_own_rows(store: Store, tokens: TokenFile, run: RunC
     compiled, _ = program(run, Placement(data=4))
     path = find_tokens(store.token_files, run.data.tokens)
     under_way = Run(run, store, ALONE, compiled, open_tokens(path), lambda event: None, lambda: False, np.zeros((0, 0)))
-    np.testing.assert_array_equal(train.read(under_way, 3), examples.training(tokens, run, np.arange(24, 32)))
+    np.testing.assert_array_equal(loop.read(under_way, 3), examples.training(tokens, run, np.arange(24, 32)))
 
 
 def test_flops_are_the_products_of_the_program(run: RunConfig) -> None:

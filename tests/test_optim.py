@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from scaling import optim
-from scaling.config import Placement, RunConfig, override
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, override
 from scaling.program import program
 
 

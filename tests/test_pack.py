@@ -15,11 +15,12 @@ import pytest
 from conftest import ROOT, command
 from test_train import ALONE, assert_same_run, go, other, wait_for
 
-from scaling.checked import ConfigError
-from scaling.config import Placement, RunConfig, dumps, override, run_id
-from scaling.pack import train_pack
-from scaling.pack_program import packs
-from scaling.record import Record, Store
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, dumps, override, run_id
+from scaling.config.validation import ConfigError
+from scaling.store.record import Record, Store
+from scaling.training.packs.loop import train_pack
+from scaling.training.packs.program import packs
 
 __all__ = ["other"]
 

@@ -11,14 +11,16 @@ from test_train import ALONE, assert_same_run, go, other
 from variants import VARIANTS
 
 from scaling import optim
-from scaling.checked import ConfigError, to_dict
-from scaling.checked import from_dict as read
-from scaling.config import OptimizerConfig, Placement, RunConfig, override
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, override
+from scaling.config.validation import ConfigError, to_dict
+from scaling.config.validation import from_dict as read
 from scaling.models.transformer import Transformer
 from scaling.parametrisation import TABLE, group, multiplier, score_multiplier
 from scaling.program import program
-from scaling.record import Store
+from scaling.store.record import Store
 
 __all__ = ["other"]
 

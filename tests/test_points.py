@@ -17,10 +17,12 @@ import pytest
 from analysis.data.load import load
 from analysis.data.points import Points
 from analysis.errors import DataError
-from scaling.config import DataConfig, OptimizerConfig, RunConfig, run_id
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import RunConfig, run_id
 from scaling.models.counts import parameters, run_flops
-from scaling.record import Record, Store
+from scaling.store.record import Record, Store
 
 ROOT = Path(__file__).parent.parent
 

@@ -10,8 +10,8 @@ import pytest
 from test_sweeps_launch import CORPUS, TRAINER, grid
 
 from scaling import topologies
-from scaling.checked import ConfigError
-from scaling.record import Record, Store
+from scaling.config.validation import ConfigError
+from scaling.store.record import Record, Store
 from sweeps.__main__ import main
 from sweeps.budget import step_flops
 from sweeps.caps import CAPPED, Caps, spent, within

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from test_train import assert_same_run, go
 
-from scaling import lease
-from scaling.config import RunConfig, override, run_id
-from scaling.files import StoreError
-from scaling.record import Record, Store, open_store
-from scaling.remote import Remote, RemoteStore
+from scaling.config.run import RunConfig, override, run_id
+from scaling.store import lease
+from scaling.store.files import StoreError
+from scaling.store.open import open_store
+from scaling.store.record import Record, Store
+from scaling.store.remote import Remote, RemoteStore
 
 
 @pytest.fixture

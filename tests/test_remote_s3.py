@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 from test_faults import ROOT, calm, forty, read, wait_for
 
-from scaling.config import RunConfig, run_id
-from scaling.record import Store
+from scaling.config.run import RunConfig, run_id
+from scaling.store.record import Store
 from sweeps.corpus import Corpus
 from sweeps.plan import plan
 

@@ -18,7 +18,7 @@ from analysis.planning.compute_optimal import frontier, off_optimum
 from analysis.report import findings
 from analysis.report.build import write
 from analysis.report.page import sections
-from scaling.record import Store
+from scaling.store.record import Store
 
 DRAWS = {"bootstrap": 100}
 

@@ -10,8 +10,8 @@ from conftest import command
 from test_sweeps_real import grid, read
 from test_sweeps_real import store as store  # the fixture
 
-from scaling.config import override, run_id
-from scaling.record import Store
+from scaling.config.run import override, run_id
+from scaling.store.record import Store
 from sweeps import saving
 from sweeps.budget import achieved
 from sweeps.caps import CAPPED, Caps
@@ -68,7 +68,7 @@ def test_a_cap_holds_for_packs_and_status_tells_what_they_did(store: Store) -> N
 
 
 def test_records_that_differ_in_a_bit_are_not_the_same(store: Store, tmp_path: Path) -> None:
-    from scaling.record import Record
+    from scaling.store.record import Record
 
     config = grid(read(store))[0]
     record = Record(run_id=run_id(config), config=config, status="done", final={"loss": 2.0})

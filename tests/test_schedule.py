@@ -11,13 +11,14 @@ from test_train import assert_same_run, go, other
 
 from analysis.data import runs as runs_module
 from analysis.figures.source import load
-from scaling.checked import ConfigError
-from scaling.config import RunConfig, override, prefix_id, run_id
+from scaling.config.run import RunConfig, override, prefix_id, run_id
+from scaling.config.schedule import ScheduleConfig
+from scaling.config.validation import ConfigError
 from scaling.data import batches
 from scaling.data.tokens import find_tokens, open_tokens
 from scaling.models.counts import run_flops, run_total, training_flops
-from scaling.record import Store
-from scaling.schedule import ScheduleConfig, learning_rate
+from scaling.store.record import Store
+from scaling.training.learning_rate import learning_rate
 from sweeps.plan import shared_steps
 
 __all__ = ["other"]

@@ -10,7 +10,7 @@ import pytest
 from test_generate import untrained
 from variants import VARIANTS
 
-from scaling.config import Placement
+from scaling.config.placement import Placement
 from scaling.data import tokenizers
 from scaling.evaluate.batches import batches, buckets, windows
 from scaling.evaluate.score import ScoreError, Scorer

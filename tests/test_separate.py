@@ -9,8 +9,8 @@ import pytest
 from test_sweeps_real import grid, losses, read
 from test_sweeps_real import store as store  # the fixture
 
-from scaling.config import run_id
-from scaling.record import Store
+from scaling.config.run import run_id
+from scaling.store.record import Store
 from sweeps.corpus import SweepError
 from sweeps.launch import launch
 

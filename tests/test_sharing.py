@@ -10,10 +10,11 @@ import pytest
 from test_train import ALONE, assert_same_run, go, other
 
 from scaling import checkpoint
-from scaling.config import Placement, RunConfig, override, run_id
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, override, run_id
 from scaling.program import program
-from scaling.record import Store
-from scaling.train import train
+from scaling.store.record import Store
+from scaling.training.loop import train
 
 __all__ = ["other"]
 

@@ -15,10 +15,10 @@ from pathlib import Path
 import pytest
 from known_store import build
 
-from scaling import lease
-from scaling.checked import from_dict
-from scaling.config import RunConfig, override, run_id
-from scaling.record import Record, Store
+from scaling.config.run import RunConfig, override, run_id
+from scaling.config.validation import from_dict
+from scaling.store import lease
+from scaling.store.record import Record, Store
 from sweeps.budget import by_ratio, flops_until, isoflop
 from sweeps.corpus import Corpus
 from sweeps.launch import write_sweep

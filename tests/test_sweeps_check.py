@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from scaling.config import RunConfig, override, run_id
+from scaling.config.run import RunConfig, override, run_id
 from scaling.data.tokens import open_tokens
-from scaling.record import Record, Store
+from scaling.store.record import Record, Store
 from sweeps.check import check
 from sweeps.corpus import Corpus, SweepError
 from sweeps.plan import plan

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from conftest import processor_seconds
 
-from scaling.checked import from_dict
-from scaling.config import RunConfig, run_id
+from scaling.config.run import RunConfig, run_id
+from scaling.config.validation import from_dict
 from sweeps.corpus import find_or_prepare
 from sweeps.definitions import DEFINITIONS
 from sweeps.engines import ENGINES

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from scaling.config import RunConfig, run_id
-from scaling.record import Store
+from scaling.config.run import RunConfig, run_id
+from scaling.store.record import Store
 from sweeps.budget import by_ratio, isoflop
 from sweeps.corpus import Corpus, SweepError
 from sweeps.engines import local

@@ -9,9 +9,9 @@ import random
 
 import pytest
 
-from scaling.config import RunConfig, prefix_id, run_id
+from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.models.counts import parameters, run_flops, training_flops
-from scaling.record import Record, Store
+from scaling.store.record import Record, Store
 from sweeps import rules
 from sweeps.budget import by_ratio, isoflop, steps_for
 from sweeps.corpus import Corpus, SweepError

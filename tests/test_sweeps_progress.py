@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from test_sweeps_launch import CORPUS, IDS, grid, run
 
-from scaling.config import override, run_id
+from scaling.config.run import override, run_id
 from scaling.models.counts import run_flops
-from scaling.record import Record, Store
+from scaling.store.record import Record, Store
 from sweeps import machine, rules
 from sweeps.budget import by_ratio, isoflop
 from sweeps.plan import execution_order, plan

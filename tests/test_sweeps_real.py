@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.config import RunConfig, override, run_id
+from scaling.config.run import RunConfig, override, run_id
 from scaling.data.tokens import open_tokens, write_tokens
-from scaling.record import Store
+from scaling.store.record import Store
 from sweeps.budget import by_ratio, isoflop, step_flops
 from sweeps.corpus import Corpus
 from sweeps.launch import launch

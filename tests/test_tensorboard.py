@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from test_train import ALONE, go
 
-from scaling.config import RunConfig, override, run_id
-from scaling.pack import train_pack
-from scaling.record import Store
-from scaling.tensorboard import POINTS, TensorBoard, masked
+from scaling.config.run import RunConfig, override, run_id
+from scaling.store.record import Store
+from scaling.training.packs.loop import train_pack
+from scaling.training.tracking.tensorboard import POINTS, TensorBoard, masked
 
 # TensorBoard reads files by TensorFlow where that is installed; told that there is none, by itself, and at once
 sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))

@@ -17,11 +17,12 @@ import pytest
 from conftest import ROOT
 
 from scaling import checkpoint
-from scaling.config import Placement, RunConfig, dumps, override, run_id
-from scaling.lease import Held
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.program import program
-from scaling.record import Record, Store
-from scaling.train import train
+from scaling.store.lease import Held
+from scaling.store.record import Record, Store
+from scaling.training.loop import train
 
 ALONE = Placement(data=1, save_seconds=1e9, block=1)  # stops are counted in steps
 
@@ -144,7 +145,9 @@ def test_a_nan_ends_the_run_as_diverged_with_its_last_good_figures(
     store: Store, tiny: RunConfig, where: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bad = {"first step": 0, "late": 9}[where]
-    monkeypatch.setattr("scaling.train.learning_rate", lambda config, step: float("nan") if step == bad else 0.01)
+    monkeypatch.setattr(
+        "scaling.training.loop.learning_rate", lambda config, step: float("nan") if step == bad else 0.01
+    )
     record = go(tiny, store)
     assert record.status == "diverged" and record.about["diverged_at"] == bad + 2  # the update of step bad+1 was NaN
     curve = store.curve(record.run_id)

@@ -10,8 +10,8 @@ import pytest
 from conftest import command
 from test_train import process, wait_for
 
-from scaling.config import RunConfig, dumps, override, run_id
-from scaling.record import Store
+from scaling.config.run import RunConfig, dumps, override, run_id
+from scaling.store.record import Store
 
 
 def test_bad_input_is_one_line_and_loses_nothing(store: Store, tiny: RunConfig, tmp_path: Path) -> None:

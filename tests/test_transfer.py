@@ -12,9 +12,9 @@ from test_train import go
 
 from analysis.errors import DataError
 from analysis.figures import save
-from scaling.config import RunConfig, dumps, run_id
+from scaling.config.run import RunConfig, dumps, run_id
 from scaling.models.counts import parameters, run_flops
-from scaling.record import Record, Store
+from scaling.store.record import Record, Store
 from sweeps.corpus import Corpus
 from sweeps.definitions import transfer
 

@@ -7,8 +7,8 @@ import pytest
 from conftest import command
 
 from scaling.commands import turns
-from scaling.config import RunConfig, dumps, override, run_id
-from scaling.record import Store
+from scaling.config.run import RunConfig, dumps, override, run_id
+from scaling.store.record import Store
 
 
 def test_a_run_that_crashes_is_tried_again_after_the_others(

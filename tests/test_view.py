@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from test_status import CORPUS, Page, grid
 
-from scaling.config import run_id
-from scaling.record import Record, Store
+from scaling.config.run import run_id
+from scaling.store.record import Record, Store
 from sweeps.definitions import DEFINITIONS
 from sweeps.launch import write_sweep
 from sweeps.page import write_page

@@ -11,10 +11,10 @@ import pytest
 from conftest import command
 from test_train import ALONE, go
 
-from scaling.checked import ConfigError
-from scaling.config import RunConfig, dumps, override, run_id
-from scaling.record import Store
-from scaling.wandb import check
+from scaling.config.run import RunConfig, dumps, override, run_id
+from scaling.config.validation import ConfigError
+from scaling.store.record import Store
+from scaling.training.tracking.wandb import check
 
 OFFLINE = dataclasses.replace(ALONE, wandb="offline")
 

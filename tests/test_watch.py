@@ -15,7 +15,7 @@ from pathlib import Path
 from conftest import ROOT, command
 from test_status import end, shared
 
-from scaling.record import Store
+from scaling.store.record import Store
 
 
 def watching(store: Path, *more: str) -> tuple[subprocess.Popen, int]:

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from test_sweeps_launch import CORPUS, TRAINER, grid
 
-from scaling.config import RunConfig, prefix_id, run_id
-from scaling.record import Store
+from scaling.config.run import RunConfig, prefix_id, run_id
+from scaling.store.record import Store
 from sweeps import machine
 from sweeps.corpus import SweepError
 from sweeps.engines import local

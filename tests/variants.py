@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
 
 BASE = ModelConfig(vocab=50, width=32, layers=2, heads=4, mlp_width=48)
 

@@ -43,7 +43,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     options.check(given)
     from analysis.fitting.fit import fit
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     result = fit(
         given.source,

@@ -44,7 +44,7 @@ def run(given: argparse.Namespace) -> int:
     asked = _asked(given)
     from analysis.fitting.fit import fit
     from analysis.format import plain
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     found = fit(given.source, given.law, **options.chosen(given))
     said = answers(found, **asked)

@@ -29,7 +29,7 @@ def run(given: argparse.Namespace) -> int:
     from analysis.data import from_store, runs
     from analysis.data.table import listed
     from analysis.errors import DataError
-    from scaling.files import write_atomic
+    from scaling.store.files import write_atomic
 
     path = Path(given.source)
     if not path.is_dir():

@@ -13,7 +13,7 @@ from analysis.data.columns import Choice
 from analysis.data.points import Curve, Points
 from analysis.data.table import Table, count
 from analysis.errors import DataError
-from scaling.record import Store
+from scaling.store.record import Store
 
 USUAL = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "group": "sweep"}
 

@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import DataError
-from scaling.files import StoreError, write_atomic
-from scaling.record import Record, Store
+from scaling.store.files import StoreError, write_atomic
+from scaling.store.record import Record, Store
 
 FILE = "index.parquet"
 LEAST = 500  # runs of a store worth an index: fewer are read in a tenth of a second

@@ -93,7 +93,7 @@ def _run(file: items.File, run: Any, store: Path) -> dict[str, Any]:
 
 def _loss_at(store: Path, run: str, step: int) -> float:
     """Held-out loss at a step, NaN where it was not measured."""
-    from scaling.record import Store
+    from scaling.store.record import Store
 
     rows = Store(store).curve(run)
     return next((row["val_loss"] for row in rows if row["step"] == step and "val_loss" in row), float("nan"))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.errors import DataError
 from analysis.figures import module, of_one_law
 from analysis.figures.source import Source
-from scaling.files import write_atomic
+from scaling.store.files import write_atomic
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ from analysis.data import runs as runs_module
 from analysis.data.load import load as load_points
 from analysis.data.points import Points
 from analysis.errors import DataError
-from scaling.record import Record, Store
+from scaling.store.record import Record, Store
 
 if TYPE_CHECKING:
     from analysis.fitting.isoflop import IsoFlop

@@ -16,7 +16,7 @@ from analysis.errors import DataError
 from analysis.figures import save
 from analysis.report import evals, sentences
 from analysis.report.findings import _tracked, findings
-from scaling.files import write_atomic
+from scaling.store.files import write_atomic
 
 if TYPE_CHECKING:
     from analysis.figures.source import Source

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from analysis.errors import DataError
-from scaling.record import Record, Store
+from scaling.store.record import Record, Store
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ import numpy as np
 from analysis.errors import DataError
 from analysis.studies import accuracy_curves
 from analysis.studies.accuracy_curves import Answered
-from scaling.record import Record
+from scaling.store.record import Record
 
 LEAST_POINTS, LEAST_SEEDS = 4, 3
 SMALL = 0.01  # of test error: a peak that is lower is none

@@ -17,7 +17,7 @@ from typing import Any
 from analysis.errors import DataError
 from analysis.studies import accuracy_curves
 from analysis.studies.accuracy_curves import Answered
-from scaling.record import Record
+from scaling.store.record import Record
 
 LEARNED = 0.99
 GENERALISED = 0.9

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scaling.evaluate.asked import Asked
-    from scaling.record import Store
+    from scaling.store.record import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +60,7 @@ def asked_of(args: argparse.Namespace, tokens: str | None = None) -> Asked:
 
 def exam_of(args: argparse.Namespace, alone: bool) -> Asked | None:
     """What `train` is to ask, None where it is nothing. alone: one host trains."""
-    from scaling.checked import require
+    from scaling.config.validation import require
 
     if not args.tasks:
         require(not args.task_steps, f"--task-steps {args.task_steps}: of which --tasks?")
@@ -72,7 +72,7 @@ def exam_of(args: argparse.Namespace, alone: bool) -> Asked | None:
 def run(args: argparse.Namespace) -> int:
     """Asks each run and prints its scores; 1 where a task went wrong, the others are kept."""
     from scaling.evaluate.ask import ask, warn
-    from scaling.record import open_store
+    from scaling.store.open import open_store
     from scaling.trained import load
 
     theirs = harness.asked_of(args)
@@ -102,10 +102,10 @@ def show(said: dict[str, Any], as_json: bool) -> None:
 
 def after_training(asked: Asked, store: Store, runs: Iterable[str]) -> int:
     """Asks those of the runs that are done, where something is not kept yet; 1 where a task went wrong."""
-    from scaling.checked import ConfigError
+    from scaling.config.validation import ConfigError
     from scaling.data.tokens import DataError
     from scaling.evaluate.ask import ask, missing, warn
-    from scaling.files import StoreError
+    from scaling.store.files import StoreError
     from scaling.trained import load
 
     status = 0

@@ -33,9 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints each prompt with what follows it; after Ctrl-C, as far as it came."""
-    from scaling.checked import require
+    from scaling.config.validation import require
     from scaling.generate import Sampling, generate
-    from scaling.record import open_store
+    from scaling.store.open import open_store
     from scaling.trained import load
 
     require(args.tokens > 0, f"--tokens {args.tokens}: must be 1 or more")
@@ -85,7 +85,7 @@ def encoded(of: Trained, text: str) -> np.ndarray:
     """A prompt's tokens; of an empty one, the end of the document before."""
     import numpy as np
 
-    from scaling.checked import require
+    from scaling.config.validation import require
 
     require(text.isascii() or text.encode(errors="ignore").decode() == text, "--prompt: must be text in UTF-8")
     tokens = np.asarray(of.tokenizer.encode(text.encode()), np.int32)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scaling.evaluate.harness.run import Asked
-    from scaling.record import Store
+    from scaling.store.record import Store
     from scaling.trained import Trained
 
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def asked_of(args: argparse.Namespace) -> Asked | None:
     """What the arguments ask of the harness, None where it is nothing; ConfigError says what is allowed."""
-    from scaling.checked import require
+    from scaling.config.validation import require
     from scaling.evaluate.asked import numbers
     from scaling.evaluate.harness.run import Asked
 

@@ -40,11 +40,11 @@ def attention(args: argparse.Namespace) -> int:
     """Writes each head's map of a prompt."""
     import numpy as np
 
-    from scaling.checked import ConfigError
     from scaling.commands.generate import decoded, encoded
-    from scaling.files import write_atomic
+    from scaling.config.validation import ConfigError
     from scaling.inside import attention_maps
-    from scaling.record import open_store
+    from scaling.store.files import write_atomic
+    from scaling.store.open import open_store
     from scaling.trained import load
 
     if args.out.suffix not in (".json", ".npz"):
@@ -71,11 +71,11 @@ def attention(args: argparse.Namespace) -> int:
 
 def activations(args: argparse.Namespace) -> int:
     """Writes activations as they are computed; the file gets its name when it is whole."""
-    from scaling.checked import ConfigError, require
+    from scaling.config.validation import ConfigError, require
     from scaling.data import tokens
     from scaling.inside import Site, check_count
     from scaling.inside import activations as taken
-    from scaling.record import open_store
+    from scaling.store.open import open_store
     from scaling.trained import load
 
     require(args.tokens >= 1 and args.tokens == int(args.tokens), f"--tokens {args.tokens:g}: must be a whole number")
@@ -100,7 +100,7 @@ def write_npy(out: Path, about: dict[str, Any], parts: Any) -> None:
     """float32 (count, width), and beside it what it is of."""
     import numpy as np
 
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     header = {"descr": "<f4", "fortran_order": False, "shape": (about["count"], about["width"])}
     with growing(out, about) as (path, tell):

@@ -9,9 +9,10 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scaling.checked import ConfigError
 from scaling.commands import evaluate
-from scaling.config import Placement, RunConfig, run_id
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, run_id
+from scaling.config.validation import ConfigError
 
 STOPPED = 75
 
@@ -27,7 +28,7 @@ def run(
     """Trains each pack in turn, then by `alone` what is left by itself or to another process; the worst exit status."""
     if args.pack < 1:
         raise ConfigError(f"--pack {args.pack}: must be 1 or more")
-    from scaling.pack_program import packs
+    from scaling.training.packs.program import packs
 
     worst, rest = 0, list[RunConfig]()
     for group in packs(configs, args.pack, placed):
@@ -46,9 +47,9 @@ def together(
     args: argparse.Namespace, group: list[RunConfig], placed: Placement, asked: list[int]
 ) -> tuple[int, list[RunConfig]]:
     """Trains one pack: 75 where it was stopped, 1 where a run failed; and the runs that another process holds."""
-    from scaling.pack import train_pack
-    from scaling.progress import speaker
-    from scaling.record import open_store
+    from scaling.store.open import open_store
+    from scaling.training.events import speaker
+    from scaling.training.packs.loop import train_pack
 
     tell = speaker(*group, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
     left = {run_id(config) for config in group}

@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from scaling.data import CORPORA
-from scaling.record import open_store
+from scaling.store.open import open_store
 
 if TYPE_CHECKING:
     from scaling.data.tokens import TokenFile

@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from scaling import distributed
-from scaling.config import RunConfig, prefix_id, run_id
-from scaling.lease import Held, Lost, seconds
-from scaling.record import Store
+from scaling.config.run import RunConfig, prefix_id, run_id
+from scaling.distributed import collectives
+from scaling.store.lease import Held, Lost, seconds
+from scaling.store.record import Store
 
 STOPPED, CRASHED = 75, -1
 PAUSE = 5.0  # seconds before a run that crashed is tried again, times its crashes
@@ -35,7 +35,7 @@ def in_turn(
         still = []
         for config in left:
             name = run_id(config)
-            if asked and not distributed.many():
+            if asked and not collectives.many():
                 return STOPPED
             if name in waited and (status := told(store, name, say)) is not None:
                 worst = max(worst, status)
@@ -91,4 +91,4 @@ def stopped_while_waiting(asked: list[int], pause: float) -> bool:
     until = time.monotonic() + pause
     while time.monotonic() < until and not asked:
         time.sleep(0.1)
-    return any(distributed.gather(bool(asked)))
+    return any(collectives.gather(bool(asked)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from scaling.data import batches, corruption
 from scaling.data.tokens import DataError, TokenFile
 

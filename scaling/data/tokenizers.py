@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from scaling.data.tokens import DataError
-from scaling.files import write_atomic
+from scaling.store.files import write_atomic
 
 BYTES_EOD = 256
 LONGEST = 1 << 14  # characters of a line trained on at once: a word of 65,536 makes SentencePiece abort

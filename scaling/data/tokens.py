@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from scaling.files import alive
+from scaling.store.files import alive
 
 MAGIC = b"SCLTOKS1"
 ALIGN = 4096

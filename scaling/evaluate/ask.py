@@ -10,8 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scaling import items
-from scaling.checked import ConfigError
+from scaling.config.validation import ConfigError
 from scaling.data.tokens import DataError
 from scaling.evaluate import extraction, perplexity
 from scaling.evaluate.asked import Asked
@@ -19,9 +18,10 @@ from scaling.evaluate.family import END
 from scaling.evaluate.questions import Question, of_task
 from scaling.evaluate.score import ScoreError, Scorer
 from scaling.evaluate.scores import scores
-from scaling.files import StoreError
-from scaling.items import Row
-from scaling.record import Store
+from scaling.store import items
+from scaling.store.files import StoreError
+from scaling.store.items import Row
+from scaling.store.record import Store
 from scaling.trained import Trained
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]  # tokens of a context, and of what follows

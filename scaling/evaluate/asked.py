@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scaling.checked import Checked, require
+from scaling.config.validation import Checked, require
 
 
 @dataclass(frozen=True, kw_only=True)

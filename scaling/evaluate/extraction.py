@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from scaling.checked import ConfigError
+from scaling.config.validation import ConfigError
 from scaling.evaluate.score import Scorer
-from scaling.items import Row
+from scaling.store.items import Row
 from scaling.trained import Trained
 
 TASK = "extraction"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
 
-from scaling.checked import ConfigError, require
+from scaling.config.validation import ConfigError, require
 from scaling.evaluate import FAMILIES
 
 SPLITS = ("train", "held-out")

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from scaling import shard
+from scaling.distributed import sharding
 from scaling.models.linear import rows
 
 BLOCK_BYTES = 64 * 2**20  # of a block's logits in float32 on one device: smaller ones are not cut
@@ -31,7 +31,7 @@ def token_losses(logits_BLV: jax.Array, targets_BL: jax.Array) -> tuple[jax.Arra
 def blocks(sequences: int, length: int, vocab: int, limit: int = BLOCK_BYTES) -> int:
     """Blocks of positions, so that the logits of one take at most `limit` bytes on a device (one position at least)."""
     mesh = jax.sharding.get_abstract_mesh()
-    over = 1 if mesh.empty else math.prod(mesh.shape[a] for a in shard.ROWS)
+    over = 1 if mesh.empty else math.prod(mesh.shape[a] for a in sharding.ROWS)
     parts = over if sequences % over == 0 else 1
     return min(length, max(1, math.ceil(4 * sequences * length * vocab / parts / limit)))
 
@@ -118,7 +118,7 @@ def forward(
     x_BLD: jax.Array, w_DV: jax.Array, targets_BL: jax.Array, softcap: float | None, z_loss: float, count: int
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     mesh = jax.sharding.get_abstract_mesh()
-    over = () if mesh.empty else tuple(a for a in shard.ROWS if mesh.shape[a] > 1)
+    over = () if mesh.empty else tuple(a for a in sharding.ROWS if mesh.shape[a] > 1)
     if not over or count == 1 or len(x_BLD) % math.prod(mesh.shape[a] for a in over):
         total, plain, dx_BLD, dw_DV = walk(x_BLD, w_DV, targets_BL, softcap, z_loss, count)
         return (total, plain), (dx_BLD, dw_DV)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from scaling.checked import require
+from scaling.config.validation import require
 from scaling.data import batches
 from scaling.data.tokens import SUFFIX, TokenFile, find_tokens, open_tokens, read_header
 from scaling.evaluate.score import Scorer
-from scaling.items import Row
-from scaling.record import Store
+from scaling.store.items import Row
+from scaling.store.record import Store
 from scaling.trained import Trained
 
 TASK = "perplexity"

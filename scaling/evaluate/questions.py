@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scaling.checked import require
+from scaling.config.validation import require
 from scaling.evaluate.family import END, Item, checked, family, items, parse
 
 POOL = 64  # questions that shots are drawn from

@@ -16,8 +16,8 @@ import numpy as np
 from flax import nnx
 from jax.sharding import NamedSharding
 
-from scaling import shard
-from scaling.config import Placement
+from scaling.config.placement import Placement
+from scaling.distributed import sharding
 from scaling.evaluate.batches import TOKENS, batches, buckets, windows
 from scaling.evaluate.loss import blocks, capped, cut, joined, token_losses
 from scaling.evaluate.texts import Texts
@@ -70,11 +70,11 @@ class Scorer:
 
     def __init__(self, of: Trained, placement: Placement | None = None) -> None:
         placement = placement or Placement()
-        shape = shard.axes(placement, jax.local_device_count())
-        self.mesh = shard.lay(jax.local_devices()[: int(np.prod(shape))], shape)
-        self.rows = NamedSharding(self.mesh, shard.BATCH)
-        self.over = int(np.prod([self.mesh.shape[axis] for axis in shard.ROWS]))
-        self.of = replace(of, params=jax.device_put(of.params, shard.shardings(of.params, self.mesh)))
+        shape = sharding.axes(placement, jax.local_device_count())
+        self.mesh = sharding.lay(jax.local_devices()[: int(np.prod(shape))], shape)
+        self.rows = NamedSharding(self.mesh, sharding.BATCH)
+        self.over = int(np.prod([self.mesh.shape[axis] for axis in sharding.ROWS]))
+        self.of = replace(of, params=jax.device_put(of.params, sharding.shardings(of.params, self.mesh)))
         scan = jax.default_backend() != "cpu" if placement.scan is None else placement.scan
         self.how: dict[str, Any] = {"dtype": of.dtype, "scan": scan, "remat": "none", "kernel": placement.attention}
         self.known_V = np.asarray(known(of))

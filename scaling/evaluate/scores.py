@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 
-from scaling.items import Row
+from scaling.store.items import Row
 
 
 def scores(rows: list[Row]) -> dict[str, float]:

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from scaling.config.model import ModelConfig
 from scaling.models import attend, kernels, positions
-from scaling.models.config import ModelConfig
 from scaling.models.linear import bias, rows, weight
 from scaling.models.norm import RMSNorm
 from scaling.parametrisation import multiplier, score_multiplier

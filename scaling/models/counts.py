@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from scaling.config import RunConfig
-from scaling.models.config import GATED, ModelConfig
-from scaling.objective import Parts
-from scaling.schedule import stages
+from scaling.config.model import GATED, ModelConfig
+from scaling.config.objective import Parts
+from scaling.config.run import RunConfig, stages
 
 # two conventions for one part, of which the second is never added to the first
 OTHERWISE = ("attention_full", "experts_slots")

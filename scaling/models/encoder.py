@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling import shard
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.distributed import sharding
 from scaling.models.linear import rows, scaled, weight
 from scaling.models.mlp import mlp
 from scaling.models.norm import norm
@@ -94,7 +94,7 @@ class Stack(nnx.Module):
         graph, stacked = nnx.split(self.blocks)
 
         def layer(x_BLD: jax.Array, state: Any) -> tuple[jax.Array, None]:
-            return shard.rows(nnx.merge(graph, state)(x_BLD, add_BKLM, of)), None
+            return sharding.rows(nnx.merge(graph, state)(x_BLD, add_BKLM, of)), None
 
         if remat != "none":
             layer = jax.checkpoint(layer, prevent_cse=not scan, policy=KEPT[remat])
@@ -142,12 +142,12 @@ class EncoderDecoder(nnx.Module):
         remat: str = "none",
     ) -> jax.Array:
         """What the head reads, of the last stack's tokens: (B, L, D), or of an encoder alone (B, M, D)."""
-        table_VD = shard.constrain(self.embedding_VD[...].astype(dtype), shard.RULES["V"], None)
-        x_BLD = self.encoder(shard.rows(table_VD[inputs_BM]), seen_BM, scan=scan, remat=remat)
+        table_VD = sharding.constrain(self.embedding_VD[...].astype(dtype), sharding.RULES["V"], None)
+        x_BLD = self.encoder(sharding.rows(table_VD[inputs_BM]), seen_BM, scan=scan, remat=remat)
         if self.decoder is not None:
             assert outputs_BL is not None, "an encoder-decoder needs outputs"
             of = (x_BLD, unseen(seen_BM))
-            x_BLD = self.decoder(shard.rows(table_VD[outputs_BL]), None, of, scan=scan, remat=remat)
+            x_BLD = self.decoder(sharding.rows(table_VD[outputs_BL]), None, of, scan=scan, remat=remat)
         return scaled(x_BLD, self.config.width**-0.5 if self.config.tied else 1)
 
     def head(self) -> jax.Array:

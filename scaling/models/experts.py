@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling import shard
-from scaling.models.config import GATED, ModelConfig
+from scaling.config.model import GATED, ModelConfig
+from scaling.distributed import sharding
 from scaling.models.linear import rows, scaled, weight
 from scaling.models.mlp import ACTIVATIONS, mlp
 from scaling.parametrisation import multiplier
@@ -79,16 +79,16 @@ class Experts(nnx.Module):
         # each sequence by itself (vmap), so that the compiler sees that no device needs another's
         token_BS = jax.vmap(lambda slot_N: empty_S.at[slot_N].set(token_N))(slot_BN)[:, :-1]
         padded_BLD = jnp.pad(x_BLD, ((0, 0), (0, 1), (0, 0)))
-        x_BSD = shard.rows(jax.vmap(lambda x_LD, token_S: x_LD[token_S])(padded_BLD, token_BS))
+        x_BSD = sharding.rows(jax.vmap(lambda x_LD, token_S: x_LD[token_S])(padded_BLD, token_BS))
         x_BECD = over_experts(x_BSD.reshape(B, E, C, D))
 
         def product(x: jax.Array, w: jax.Array) -> jax.Array:
             return jnp.einsum("BECx,ExF->BECF", x, w.astype(x.dtype))
 
         y_BECD = over_experts(product(self.hidden(product, x_BECD), self.down_EFD[...]))
-        y_BSD = jnp.pad(shard.rows(y_BECD.reshape(B, E * C, D)), ((0, 0), (0, 1), (0, 0)))
+        y_BSD = jnp.pad(sharding.rows(y_BECD.reshape(B, E * C, D)), ((0, 0), (0, 1), (0, 0)))
         y_BND = jax.vmap(lambda y_SD, slot_N: y_SD[slot_N])(y_BSD, slot_BN)
-        y_BLkD = shard.rows(y_BND).reshape(B, L, k, D)  # zeros where the choice was dropped
+        y_BLkD = sharding.rows(y_BND).reshape(B, L, k, D)  # zeros where the choice was dropped
         out_BLD = jnp.sum(y_BLkD * gates_BLk[..., None].astype(y_BLkD.dtype), axis=2)
         return out_BLD, 1 - jnp.mean(kept_BN.astype(jnp.float32))
 
@@ -120,4 +120,4 @@ def route(logits_BLE: jax.Array, config: ModelConfig) -> tuple[jax.Array, jax.Ar
 
 def over_experts(x_BECD: jax.Array) -> jax.Array:
     """Slots with their experts over the expert axis: an all-to-all on the way in, another on the way out."""
-    return shard.constrain(x_BECD, shard.RULES["B"], shard.RULES["E"], None, None)
+    return sharding.constrain(x_BECD, sharding.RULES["B"], sharding.RULES["E"], None, None)

@@ -13,8 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from scaling import shard
-from scaling.checked import ConfigError
+from scaling.config.validation import ConfigError
+from scaling.distributed import sharding
 from scaling.models.attend import Scores, alibi, blockwise, square
 
 # The first is what `auto` means there. xla: the full square, its scores held in memory.
@@ -118,7 +118,7 @@ def splash(
     q_BHLh = (q_BKGLh * how.scale).reshape(B, K * G, L, h)
     if mesh.empty:
         return one_device(q_BHLh, k_BKMh, v_BKMh, segments_BL, how, interpret).reshape(q_BKGLh.shape)
-    over = tuple(a for a in shard.ROWS if mesh.shape[a] > 1)
+    over = tuple(a for a in sharding.ROWS if mesh.shape[a] > 1)
     heads = "tensor" if mesh.shape["tensor"] > 1 and K % mesh.shape["tensor"] == 0 else None
     at, rows = PartitionSpec(over or None, heads), PartitionSpec(over or None)
     segments = () if segments_BL is None else (segments_BL,)

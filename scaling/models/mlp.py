@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.models.config import GATED, ModelConfig
+from scaling.config.model import GATED, ModelConfig
 from scaling.models.linear import bias, rows, weight
 from scaling.parametrisation import multiplier
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
 
 
 class RMSNorm(nnx.Module):

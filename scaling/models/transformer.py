@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling import shard
-from scaling.checked import ConfigError
+from scaling.config.model import ModelConfig
+from scaling.config.validation import ConfigError
+from scaling.distributed import sharding
 from scaling.models import positions
 from scaling.models.attention import Attention, Place
-from scaling.models.config import ModelConfig
 from scaling.models.experts import Experts
 from scaling.models.linear import rows, scaled, weight
 from scaling.models.mlp import mlp
@@ -96,7 +96,7 @@ class Transformer(nnx.Module):
     def embed(self, tokens_BL: jax.Array, place: Place, dtype: Any) -> jax.Array:
         """The residual stream before the first layer."""
         config, (_, L) = self.config, tokens_BL.shape
-        table_VD = shard.constrain(self.embedding_VD[...].astype(dtype), shard.RULES["V"], None)
+        table_VD = sharding.constrain(self.embedding_VD[...].astype(dtype), sharding.RULES["V"], None)
         x_BLD = table_VD[tokens_BL]
         if config.embedding_scale:
             x_BLD = x_BLD * jnp.asarray(config.width**0.5, dtype)
@@ -106,7 +106,7 @@ class Transformer(nnx.Module):
             if config.position_length < L:
                 raise ConfigError(f"{L} tokens: the model has positions for position_length = {config.position_length}")
             x_BLD = x_BLD + self.position_LD[...].astype(dtype)[place.places_BL]
-        return shard.rows(x_BLD)
+        return sharding.rows(x_BLD)
 
     def hidden(
         self,
@@ -124,7 +124,7 @@ class Transformer(nnx.Module):
 
         def layer(x_BLD: jax.Array, state: Any, place: Place, window: int | None) -> tuple[jax.Array, Aux]:
             x_BLD, aux = nnx.merge(graph, state)(x_BLD, place, window)
-            return shard.rows(x_BLD), aux
+            return sharding.rows(x_BLD), aux
 
         if remat != "none":
             layer = jax.checkpoint(layer, prevent_cse=not scan, static_argnums=3, policy=KEPT[remat])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from sweeps.corpus import SweepError
 from sweeps.definitions import (
     brackets,

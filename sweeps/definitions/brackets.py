@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from sweeps import rules
 from sweeps.budget import size, steps_reading
 from sweeps.corpus import Corpus

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from scaling.checked import ConfigError
-from scaling.config import RunConfig, override
+from scaling.config.run import RunConfig, override
+from scaling.config.validation import ConfigError
 from sweeps import rules
 from sweeps.budget import isoflop, whole_steps
 from sweeps.corpus import Corpus, SweepError

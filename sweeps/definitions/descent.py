@@ -9,9 +9,11 @@ peaked at 12, where 500 examples are fitted for the first time, 4.9 [0.9, 8.8] p
 
 from __future__ import annotations
 
-from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig
-from scaling.models.config import ModelConfig
-from scaling.schedule import ScheduleConfig
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import EvalConfig, RunConfig
+from scaling.config.schedule import ScheduleConfig
 from sweeps.corpus import Corpus, SweepError
 
 # Blurred enough that hardly two inputs are alike: wrong labels of equal inputs could never be fitted.

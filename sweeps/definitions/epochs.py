@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from sweeps import rules
 from sweeps.budget import steps_reading
 from sweeps.corpus import Corpus, SweepError

@@ -9,9 +9,11 @@ Some minutes on two CPU cores. `python -m analysis grokking STORE` says what cam
 
 from __future__ import annotations
 
-from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig
-from scaling.models.config import ModelConfig
-from scaling.schedule import ScheduleConfig
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import EvalConfig, RunConfig
+from scaling.config.schedule import ScheduleConfig
 from sweeps.corpus import Corpus, SweepError
 
 CORPUS = "modular:p=47,op=add,fraction=0.7,seed=0"

@@ -5,7 +5,7 @@ What it costs: `plan isoflop --slice v5e-16`. A laptop's: `--set rules=small --s
 
 from __future__ import annotations
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from sweeps import budget
 from sweeps.corpus import Corpus
 from sweeps.priors import prior as law

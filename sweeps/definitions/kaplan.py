@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from scaling.config import EvalConfig, RunConfig
-from scaling.models.config import ModelConfig
+from scaling.config.model import ModelConfig
+from scaling.config.run import EvalConfig, RunConfig
 from scaling.models.counts import parameters
 from sweeps import budget, rules
 from sweeps.budget import steps_reading

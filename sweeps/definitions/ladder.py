@@ -5,7 +5,7 @@ All lengths of a size are one trunk with branches: the ladder costs little more 
 
 from __future__ import annotations
 
-from scaling.config import RunConfig
+from scaling.config.run import RunConfig
 from sweeps import rules
 from sweeps.budget import size, steps_reading
 from sweeps.corpus import Corpus

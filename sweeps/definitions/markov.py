@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from scaling.config import EvalConfig, RunConfig
+from scaling.config.run import EvalConfig, RunConfig
 from sweeps import rules
 from sweeps.corpus import Corpus
 

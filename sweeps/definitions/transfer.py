@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from scaling.config import DataConfig, EvalConfig, OptimizerConfig, RunConfig
-from scaling.models.config import ModelConfig
-from scaling.schedule import ScheduleConfig
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import EvalConfig, RunConfig
+from scaling.config.schedule import ScheduleConfig
 from sweeps import rules
 from sweeps.corpus import Corpus
 

@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
-from scaling.config import RunConfig, dumps, run_id
-from scaling.files import write_atomic
+from scaling.config.run import RunConfig, dumps, run_id
 from scaling.models.counts import parameters, run_flops
-from scaling.record import Record, Store
+from scaling.store.files import write_atomic
+from scaling.store.record import Record, Store
 from sweeps.corpus import SweepError
 
 MOUNT = "/store"  # where a job sees the store

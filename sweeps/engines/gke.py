@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.config import RunConfig
-from scaling.record import Store
+from scaling.config.run import RunConfig
+from scaling.store.record import Store
 from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State

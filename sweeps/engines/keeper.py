@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from scaling.config import load
-from scaling.record import Store
+from scaling.config.run import load
+from scaling.store.record import Store
 from sweeps.engines import local
 
 ENDED, AGAIN = "ended", "again"  # how a node leaves its work: nothing is left of it, or it is to be taken up again

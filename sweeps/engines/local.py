@@ -21,11 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaling.config import RunConfig, dumps, run_id
-from scaling.files import write_atomic
-from scaling.lease import Held
+from scaling.config.run import RunConfig, dumps, run_id
 from scaling.models.counts import parameters, run_flops
-from scaling.record import Record, Store
+from scaling.store.files import write_atomic
+from scaling.store.lease import Held
+from scaling.store.record import Record, Store
 from sweeps.graph import graph
 from sweeps.machine import divided, shares
 

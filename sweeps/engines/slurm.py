@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.config import RunConfig, run_id
-from scaling.record import Store
+from scaling.config.run import RunConfig, run_id
+from scaling.store.record import Store
 from sweeps.corpus import SweepError
 from sweeps.engines import gang, tasks
 from sweeps.engines.gang import Job

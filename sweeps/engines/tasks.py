@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from scaling.config import RunConfig, run_id
-from scaling.files import write_json
-from scaling.record import Store
+from scaling.config.run import RunConfig, run_id
+from scaling.store.files import write_json
+from scaling.store.record import Store
 from sweeps import machine
 from sweeps.corpus import SweepError
 from sweeps.engines import gang

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from scaling.config import RunConfig, prefix_id, run_id
+from scaling.config.run import RunConfig, prefix_id, run_id
 from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State

@@ -39,7 +39,7 @@ def run(given: argparse.Namespace) -> int:
 
     from analysis.errors import DataError
     from analysis.studies.backtest.backtest import backtest
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     if given.workers is not None and given.workers < 1:
         raise DataError(f"--workers {given.workers}: must be 1 or more")

@@ -32,7 +32,7 @@ def run(given: argparse.Namespace) -> int:
 
     from analysis.data.load import load
     from analysis.studies import bench
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     columns = options.columns(given.columns)
     points = load(given.source, columns=columns, where=given.where) if given.source else bench.synthetic(given.seed)

@@ -51,7 +51,7 @@ def run(given: argparse.Namespace) -> int:
         print(json.dumps(data))
         return options.GOOD
     if given.json:
-        from scaling.files import write_atomic
+        from scaling.store.files import write_atomic
 
         write_atomic(Path(given.json), (json.dumps(data, indent=1) + "\n").encode())
     show(found, heart, given.level)

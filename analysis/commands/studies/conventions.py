@@ -30,7 +30,7 @@ def run(given: argparse.Namespace) -> int:
     from analysis.errors import DataError
     from analysis.format import plain
     from analysis.studies.conventions import conventions, explained
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     chosen = options.chosen(given)
     for option in ("flops", "params"):

@@ -44,7 +44,7 @@ def run(given: argparse.Namespace) -> int:
 
     from analysis.format import plain
     from analysis.studies.coverage import study
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     named = ("design", "runs", "noise", "bend", "seed", "level", "bootstrap", "objective", "delta", "kind")
     chosen = {name: vars(given)[name] for name in (*named, "intervals", "weighting", "minimum")}

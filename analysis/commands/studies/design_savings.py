@@ -40,7 +40,7 @@ def run(given: argparse.Namespace) -> int:
 
     from analysis.format import plain
     from analysis.studies.design_savings import TRUTHS, study
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     names = tuple(TRUTHS) if given.truth == "all" else (given.truth,)
     chosen = {

@@ -91,7 +91,7 @@ def _check(given: argparse.Namespace, **checks: tuple[bool, str]) -> None:
 
 def _written(path: str | None, data: dict[str, Any]) -> bool:
     """Whether all was said as JSON on standard output."""
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     if path == "-":
         print(json.dumps(data, indent=1, allow_nan=False))

@@ -46,7 +46,7 @@ def descent(given: argparse.Namespace) -> int:
 
 def told(given: argparse.Namespace, found: Any, lines: list[str]) -> int:
     """Prints the lines and the verdict, or JSON."""
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     if given.json == "-":
         print(json.dumps(found.to_json(), indent=1, allow_nan=False))

@@ -23,7 +23,7 @@ def run(given: argparse.Namespace) -> int:
     options.check(given)
     from analysis.errors import DataError
     from analysis.studies.multiplier import multipliers
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     chosen = options.chosen(given)
     for option in ("objective", "delta", "undertuned", "weights"):

@@ -40,7 +40,7 @@ def run(given: argparse.Namespace) -> int:
     from analysis.fitting.fit import fit
     from analysis.format import plain
     from analysis.planning.next_runs import advise
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     found = fit(given.source, given.law, **options.chosen(given))
     advice = advise(found, target, **asked)

@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def run(given: argparse.Namespace) -> int:
     from analysis.errors import DataError
     from analysis.studies import observational
-    from scaling.files import write_json
+    from scaling.store.files import write_json
 
     for option, ok, allowed in (
         ("full", 0 < given.full < float("inf"), "greater than 0"),

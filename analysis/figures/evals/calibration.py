@@ -17,7 +17,7 @@ from analysis.evals.calibration import COVERAGES, Calibration, bins, load, study
 from analysis.evals.metrics import wilson
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from scaling.record import Store
+from scaling.store.record import Store
 
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 CAPTION = (

@@ -15,7 +15,7 @@ from analysis.errors import DataError
 from analysis.evals.extraction import load
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from scaling.record import Store
+from scaling.store.record import Store
 
 CAPTION = (
     "Verbatim extraction: share of planted documents whose second half greedy decoding writes after their first, with "

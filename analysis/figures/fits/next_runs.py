@@ -14,7 +14,7 @@ from analysis.figures import marks, style
 from analysis.figures.save import FORMATS, render
 from analysis.fitting.result import Fit
 from analysis.planning.next_runs import Advice
-from scaling.files import write_atomic
+from scaling.store.files import write_atomic
 
 CAPTION = (
     "Which runs to add. (a) The runs there are and those advised, larger where they narrow the interval more; the line "

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-from scaling.record import Record
+from scaling.store.record import Record
 
 ORDER = ("standard", "mup", "completep")
 SAID = {"standard": "standard", "mup": "muP", "completep": "CompleteP"}

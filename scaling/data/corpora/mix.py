@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from scaling.checked import ConfigError
+from scaling.config.validation import ConfigError
 from scaling.data import CORPORA, canary, corpus
 from scaling.data.corpus import Text
 from scaling.data.tokens import DataError

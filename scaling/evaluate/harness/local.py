@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from scaling.checked import ConfigError, require
+from scaling.config.validation import ConfigError, require
 
 Line = dict[str, Any]
 TASKS = Path(__file__).parent / "tasks"

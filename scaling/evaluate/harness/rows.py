@@ -7,7 +7,7 @@ from typing import Any
 from scaling.evaluate.harness.model import Run
 from scaling.evaluate.harness.run import CODE, Asked
 from scaling.evaluate.sandbox import pass_at_k, passes
-from scaling.items import Row
+from scaling.store.items import Row
 
 
 def rows_of(

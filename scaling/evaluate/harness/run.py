@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaling import items
-from scaling.checked import Checked, ConfigError, require
+from scaling.config.validation import Checked, ConfigError, require
 from scaling.evaluate.harness.local import TASKS, read
 from scaling.evaluate.score import ScoreError, Scorer
-from scaling.files import write_atomic
+from scaling.store import items
+from scaling.store.files import write_atomic
 
 CODE = ("humaneval",)  # tasks whose answers are programs: always by our own YAML, which runs none
 
