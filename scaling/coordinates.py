@@ -151,8 +151,8 @@ def activations(model: Any, tokens_BL: Any) -> dict[str, Any]:
     import jax.numpy as jnp
     from flax import nnx
 
-    from scaling.models import positions
-    from scaling.models.attention import Place
+    from scaling.models.attention import positions
+    from scaling.models.attention.attention import Place
     from scaling.models.transformer import unstack
 
     place = Place(positions.places(tokens_BL.shape[1], None))

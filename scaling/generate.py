@@ -17,7 +17,8 @@ from flax import nnx
 
 from scaling.config.validation import Checked, require
 from scaling.distributed import sharding
-from scaling.models import cached, positions
+from scaling.models import cached
+from scaling.models.attention import positions
 from scaling.trained import Trained
 
 

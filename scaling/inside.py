@@ -17,10 +17,11 @@ from flax import nnx
 
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError, require
-from scaling.data import batches, examples
+from scaling.data import examples, windows
 from scaling.data.tokens import TokenFile
-from scaling.models import cached, positions
-from scaling.models.attention import Place
+from scaling.models import cached
+from scaling.models.attention import positions
+from scaling.models.attention.attention import Place
 from scaling.models.transformer import Transformer
 from scaling.trained import Trained
 
@@ -86,7 +87,7 @@ def activation(graph: Any, config: RunConfig, dtype: Any, at: Site, params: Any,
 def check_count(of: Trained, text: TokenFile, count: int, split: str) -> None:
     require(split in SPLITS, f"--split {split}: allowed are {', '.join(SPLITS)}")
     length = of.config.data.length
-    there = batches.windows(text.counts[SPLITS.index(split)], length, of.config.data.stride)
+    there = windows.windows(text.counts[SPLITS.index(split)], length, of.config.data.stride)
     if not 0 < count <= there * length:
         raise ConfigError(
             f"--tokens {count}: the {split} split has {there * length:,} in {there:,} sequences of {length}"
@@ -111,7 +112,7 @@ def activations(
         if split == "train":
             read_BL = examples.training(text, config, some)
         else:
-            read_BL = batches.in_order(text, length=L, rows=some, stride=config.data.stride)
+            read_BL = windows.in_order(text, length=L, rows=some, stride=config.data.stride)
         inputs_BL = np.zeros((SEQUENCES, L), np.int32)  # filled up: one shape, compiled once
         inputs_BL[: len(some)] = read_BL[:, :-1]
         left = min(len(some) * L, count - first * L)

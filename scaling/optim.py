@@ -12,7 +12,7 @@ import optax
 
 from scaling.config.model import ModelConfig
 from scaling.config.optimizer import OptimizerConfig
-from scaling.parametrisation import group, multiplier
+from scaling.models.parametrisation import group, multiplier
 
 MATRICES = ("attention_in", "attention_out", "mlp_in", "mlp_out", "experts_in", "experts_out")  # Muon's
 MUON_RMS = 0.2  # size of an entry of Muon's update, which lets it have AdamW's rate and decay (Liu 2025, section 2.2)

@@ -26,10 +26,10 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
 from scaling.distributed import sharding
-from scaling.evaluate.loss import sequence_scores, training_loss
-from scaling.models.encoder import EncoderDecoder
-from scaling.models.kernels import kernel
-from scaling.models.positions import documents
+from scaling.models.attention.kernels import kernel
+from scaling.models.attention.positions import documents
+from scaling.models.encoder_decoder import EncoderDecoder
+from scaling.models.loss import sequence_scores, training_loss
 from scaling.models.transformer import Transformer
 
 State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays

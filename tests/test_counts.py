@@ -11,8 +11,9 @@ from variants import ENCODERS, VARIANTS
 from scaling.config import presets
 from scaling.config.model import ModelConfig
 from scaling.config.presets import preset
-from scaling.models import attend, counts
-from scaling.models.encoder import EncoderDecoder
+from scaling.models import counts
+from scaling.models.attention import softmax
+from scaling.models.encoder_decoder import EncoderDecoder
 from scaling.models.transformer import Transformer
 from sweeps import rules
 from sweeps.definitions import quickstart
@@ -145,7 +146,7 @@ def multiplied(model: ModelConfig, length: int, batch: int) -> int:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_flops_are_the_products_of_the_program(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attend, "BLOCKS", 1)  # one block: the full square, which is counted too
+    monkeypatch.setattr(softmax, "BLOCKS", 1)  # one block: the full square, which is counted too
     model, length, batch = SHAPES[name], 64, 2
     loss, params = loss_of(model)
     tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
@@ -156,7 +157,7 @@ def test_flops_are_the_products_of_the_program(name: str, monkeypatch: pytest.Mo
 
 
 def xla_over_ours(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> float:
-    monkeypatch.setattr(attend, "BLOCKS", 1)
+    monkeypatch.setattr(softmax, "BLOCKS", 1)
     loss, params = loss_of(model)
     tokens = jax.ShapeDtypeStruct((4, 128), jnp.int32)
     analysis = jax.jit(jax.grad(loss)).lower(params, tokens).cost_analysis()

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.data.batches import batch, check, order, permuted, validation_windows, windows
 from scaling.data.tokens import DataError, TokenFile, open_tokens, write_tokens
+from scaling.data.windows import batch, check, order, permuted, validation_windows, windows
 
 LENGTH = 16
 

@@ -12,11 +12,11 @@ import pytest
 from conftest import ROOT, command
 
 from scaling.data import CORPORA
-from scaling.data.batches import batch, windows
 from scaling.data.corpora import cpython
 from scaling.data.corpus import held_out, open_corpus, parse
 from scaling.data.prepare import prepare
 from scaling.data.tokens import DataError, TokenFile, open_tokens
+from scaling.data.windows import batch, windows
 
 
 def read(tokens: TokenFile) -> tuple[list[bytes], list[bytes]]:

@@ -23,12 +23,12 @@ from scaling.config.placement import Placement
 from scaling.config.run import EvalConfig, RunConfig, dumps, run_id
 from scaling.config.schedule import ScheduleConfig
 from scaling.config.validation import ConfigError
-from scaling.data.batches import validation_windows
 from scaling.data.prepare import prepare
+from scaling.data.tasks.family import split_of
 from scaling.data.tokens import open_tokens
+from scaling.data.windows import validation_windows
 from scaling.evaluate.ask import ask, context_of, missing, tokens_of
 from scaling.evaluate.asked import Asked
-from scaling.evaluate.family import split_of
 from scaling.evaluate.questions import of_task
 from scaling.evaluate.scores import scores
 from scaling.store import items as kept

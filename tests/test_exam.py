@@ -40,7 +40,7 @@ def test_a_done_run_is_asked_what_is_not_kept_of_its_last_step(tmp_path: Path, t
 
 
 def test_every_task_of_a_sweep_is_one() -> None:
-    from scaling.evaluate.family import parse
+    from scaling.data.tasks.family import parse
 
     for known in DEFINITIONS.values():
         for task in known.tasks.names if known.tasks else ():

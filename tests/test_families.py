@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scaling.config.validation import ConfigError
-from scaling.evaluate import FAMILIES
-from scaling.evaluate.family import Item, checked, draws, family, items, parse, pattern, split_of
+from scaling.data.tasks.family import Item, checked, draws, family, items, parse, pattern, split_of
+from scaling.data.tasks.registry import FAMILIES
 from scaling.store import items as kept
 from scaling.store.files import StoreError
 

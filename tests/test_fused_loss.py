@@ -10,7 +10,7 @@ import pytest
 
 from scaling.config.placement import Placement
 from scaling.distributed import sharding
-from scaling.evaluate import loss
+from scaling.models import loss
 
 B, L, D, V = 4, 10, 8, 31
 

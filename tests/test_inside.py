@@ -20,7 +20,7 @@ from analysis.errors import DataError
 from analysis.figures import save
 from scaling.commands import inside as commands
 from scaling.config.run import RunConfig
-from scaling.data import batches
+from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens
 from scaling.inside import SEQUENCES, Site, activation, activations, attention_maps
 from scaling.store.record import Store
@@ -80,7 +80,7 @@ def test_files_hold_what_the_run_computes_on_its_own_text(store: Store, tiny: Ru
     assert values.shape == (count, 16) and about["step"] == 20 and (about["layer"], about["site"]) == (1, "mlp")
     assert json.loads(table.schema.metadata[b"scaling"]) == about
     np.testing.assert_array_equal(np.stack(table["activation"].to_numpy()), values)
-    read = batches.sequences(text, seed=0, length=32, rows=np.arange(SEQUENCES + 2))[:, :-1]
+    read = windows.sequences(text, seed=0, length=32, rows=np.arange(SEQUENCES + 2))[:, :-1]
     np.testing.assert_array_equal(table["token"], read.reshape(-1)[:count])
     assert table["position"].to_pylist()[30:34] == [30, 31, 0, 1] and table["sequence"][33].as_py() == 1
     graph, place = of.graph, slice(3 * 32, 4 * 32)

@@ -11,8 +11,8 @@ from scaling.config.placement import Placement
 from scaling.config.run import override
 from scaling.config.validation import ConfigError, from_dict
 from scaling.distributed import sharding
-from scaling.models import kernels
-from scaling.models.attend import Scores
+from scaling.models.attention import kernels
+from scaling.models.attention.softmax import Scores
 
 PLAIN = Scores(0.3)
 WAYS = {

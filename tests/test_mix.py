@@ -10,10 +10,10 @@ from scaling.data import canary
 from scaling.data.corpora import mix
 from scaling.data.corpus import held_out, open_corpus
 from scaling.data.prepare import prepare
+from scaling.data.tasks.family import family, items
+from scaling.data.tasks.registry import FAMILIES
 from scaling.data.tokenizers import BYTES_EOD
 from scaling.data.tokens import DataError, TokenFile, open_tokens
-from scaling.evaluate import FAMILIES
-from scaling.evaluate.family import family, items
 
 SMALL = "mix:addition:1-3=0.5,sorting=0.25,lookup=0.25,tokens=60000"
 

@@ -15,9 +15,9 @@ from flax import nnx
 from variants import VARIANTS
 
 from scaling.config.model import ModelConfig
-from scaling.evaluate.loss import token_losses
-from scaling.models import attend, positions
-from scaling.models.attention import shifted
+from scaling.models.attention import positions, softmax
+from scaling.models.attention.attention import shifted
+from scaling.models.loss import token_losses
 from scaling.models.transformer import Transformer
 
 LENGTH = 130  # two blocks of attention
@@ -132,13 +132,13 @@ def naive(q, k, v, segments, how):
     return jnp.einsum("XQM,XMh->XQh", jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1), v)
 
 
-PLAIN = attend.Scores(1.0)
+PLAIN = softmax.Scores(1.0)
 WAYS = {
     "plain": PLAIN,
     "window": replace(PLAIN, window=37),
     "softcap": replace(PLAIN, softcap=1.5),
     "alibi": replace(PLAIN, slopes=(0.5, 0.1, 0.02)),
-    "all, documents": attend.Scores(1.0, 70, 2.0, (0.5, 0.1, 0.02)),
+    "all, documents": softmax.Scores(1.0, 70, 2.0, (0.5, 0.1, 0.02)),
 }
 
 
@@ -152,7 +152,7 @@ def test_blockwise_attention_is_attention_and_so_is_its_gradient(way: str, lengt
         out, pull = jax.vjp(lambda q, k, v: f(q, k, v, segments, WAYS[way]), q, k, v)
         return out, pull(d)
 
-    ours, theirs = both(attend.blockwise, q * 8**-0.5, k, v, d), both(naive, q * 8**-0.5, k, v, d)
+    ours, theirs = both(softmax.blockwise, q * 8**-0.5, k, v, d), both(naive, q * 8**-0.5, k, v, d)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=3e-6), ours, theirs)
 
 
@@ -182,7 +182,7 @@ def test_alibis_slopes_are_the_papers() -> None:
 
 def test_einsum_letters_are_the_axes_in_the_names() -> None:
     """Style: a name that ends in its axes means them."""
-    models = Path(attend.__file__).parent
+    models = Path(softmax.__file__).parent
     for path in sorted(models.glob("*.py")):
         for letters, operands in re.findall(r'einsum\("([^"]+)", ([^)]*?)(?:, preferred|\))', path.read_text()):
             inputs = letters.split("->")[0].split(",")

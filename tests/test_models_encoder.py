@@ -7,7 +7,7 @@ from flax import nnx
 from test_models import QUICK, tokens
 from variants import ENCODERS
 
-from scaling.models.encoder import EncoderDecoder, buckets
+from scaling.models.encoder_decoder import EncoderDecoder, buckets
 
 
 def model(name: str):

@@ -13,7 +13,7 @@ from test_models import QUICK
 
 from scaling.config.model import ModelConfig
 from scaling.config.presets import preset
-from scaling.models.encoder import EncoderDecoder
+from scaling.models.encoder_decoder import EncoderDecoder
 from scaling.models.transformer import Transformer
 
 torch = pytest.importorskip("torch", reason="pip install -e '.[dev]'")

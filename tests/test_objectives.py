@@ -21,8 +21,10 @@ from scaling.config.objective import DataConfig, parts
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.config.validation import ConfigError
-from scaling.data import batches, corruption, examples
+from scaling.data import corruption, examples
+from scaling.data import windows as windows_module
 from scaling.data.tokens import DataError, TokenFile, find_tokens, open_tokens
+from scaling.data.windows import sequences
 from scaling.models import counts
 from scaling.program import functions, network, program, shape_of, stream
 from scaling.store.record import Record, Store
@@ -57,7 +59,7 @@ def tokens(corpus: Path) -> TokenFile:
 
 
 def windows(tokens: TokenFile, rows: np.ndarray, length: int, seed: int = 0) -> np.ndarray:
-    return batches.sequences(tokens, seed=seed, length=length, rows=rows)[:, :-1]
+    return sequences(tokens, seed=seed, length=length, rows=rows)[:, :-1]
 
 
 def whole(row: np.ndarray, inputs: int, text: int) -> list[int]:
@@ -136,7 +138,7 @@ def test_a_row_is_the_same_in_whatever_batch_it_comes(tokens: TokenFile, run: Ru
     seeded = dataclasses.replace(run, seed=1)
     np.testing.assert_array_equal(examples.held_out(tokens, run), examples.held_out(tokens, seeded))
     assert (examples.training(tokens, seeded, rows) != made).any()
-    length, epoch = run.data.length, batches.windows(len(tokens.train), run.data.length)
+    length, epoch = run.data.length, windows_module.windows(len(tokens.train), run.data.length)
     many = np.arange(2 * epoch)
     read = windows(tokens, many, length)
     first = {row.tobytes(): i for i, row in enumerate(read[:epoch])}
@@ -338,7 +340,7 @@ def test_rates_are_identity(run: RunConfig) -> None:
 
 def test_scores_start_alike_whatever_they_are_divided_by() -> None:
     """T5 divides by nothing and draws queries the smaller (Raffel 2020's published code)."""
-    from scaling.models.encoder import Attention
+    from scaling.models.encoder_decoder import Attention
 
     draws = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     for scale in (None, 1.0):

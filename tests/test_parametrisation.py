@@ -17,8 +17,8 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, override
 from scaling.config.validation import ConfigError, to_dict
 from scaling.config.validation import from_dict as read
+from scaling.models.parametrisation import TABLE, group, multiplier, score_multiplier
 from scaling.models.transformer import Transformer
-from scaling.parametrisation import TABLE, group, multiplier, score_multiplier
 from scaling.program import program
 from scaling.store.record import Store
 

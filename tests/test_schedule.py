@@ -14,7 +14,7 @@ from analysis.figures.source import load
 from scaling.config.run import RunConfig, override, prefix_id, run_id
 from scaling.config.schedule import ScheduleConfig
 from scaling.config.validation import ConfigError
-from scaling.data import batches
+from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens
 from scaling.models.counts import run_flops, run_total, training_flops
 from scaling.store.record import Store
@@ -204,10 +204,10 @@ def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, 
     np.testing.assert_allclose(curve.C[6] / curve.C[19], ramped.sequences(7) / ramped.sequences(20))
     tokens = open_tokens(find_tokens(store.token_files, tiny.data.tokens))
     read = [
-        batches.sequences(tokens, seed=0, length=32, rows=ramped.sequences(step) + np.arange(size))
+        windows.sequences(tokens, seed=0, length=32, rows=ramped.sequences(step) + np.arange(size))
         for step, size in enumerate(sizes)
     ]
-    whole = [batches.batch(tokens, seed=0, size=11, length=32, index=i) for i in range(10)]
+    whole = [windows.batch(tokens, seed=0, size=11, length=32, index=i) for i in range(10)]
     np.testing.assert_array_equal(np.concatenate(read)[:100], np.concatenate(whole)[:100])
 
 

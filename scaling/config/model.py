@@ -64,7 +64,7 @@ class ModelConfig(Checked):
     base_width: int | None = None  # the width at which mup and completep are the standard one
     base_depth: int | None = None  # the layers at which completep is
     base_head: int | None = None  # size of a head there; None: as here (wider models have more heads)
-    kind: str = "decoder"  # encoder-decoder and encoder: scaling/models/encoder.py
+    kind: str = "decoder"  # encoder-decoder and encoder: scaling/models/encoder_decoder.py
     encoder_layers: int | None = None  # of an encoder-decoder; None: as many as its decoder has
     buckets: int = 32  # of distances, each with a learned score a head (Raffel 2020, section 2.1)
     bucket_distance: int = 128  # from where on all share the last one

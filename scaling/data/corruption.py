@@ -10,7 +10,7 @@ import hashlib
 import numpy as np
 
 from scaling.config.objective import Parts
-from scaling.data.batches import mix
+from scaling.data.windows import mix
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # SplitMix64's step (Steele 2014)
 MASKED, RANDOM = 0.8, 0.1  # shares of the chosen tokens: masked, and replaced by any token (Devlin 2019, section 3.1)

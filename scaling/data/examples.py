@@ -5,17 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from scaling.config.run import RunConfig
-from scaling.data import batches, corruption
+from scaling.data import corruption
+from scaling.data import windows as windows_module
 from scaling.data.tokens import DataError, TokenFile
 
 
 def check(tokens: TokenFile, config: RunConfig) -> None:
     """DataError where the run cannot be trained on the file."""
     data, vocab = config.data, config.model.vocab
-    batches.check(tokens, vocab=vocab, length=data.length, document_end=data.document_end)
+    windows_module.check(tokens, vocab=vocab, length=data.length, document_end=data.document_end)
     if data.objective == "examples":
         check_whole(tokens, config)
-    there = batches.windows(len(tokens.train), data.length, data.stride) * data.length
+    there = windows_module.windows(len(tokens.train), data.length, data.stride) * data.length
     if data.unique is not None and data.unique > there:
         raise DataError(f"data.unique = {data.unique}: must be at most the {there:,} training tokens of {tokens.path}")
     least = tokens.vocab + data.parts.specials
@@ -42,7 +43,7 @@ def check_whole(tokens: TokenFile, config: RunConfig) -> None:
 def training(tokens: TokenFile, config: RunConfig, rows: np.ndarray) -> np.ndarray:
     """Those rows of a run, numbered from its start: int32 (rows, data.parts.columns)."""
     data = config.data
-    windows = batches.sequences(
+    windows = windows_module.sequences(
         tokens, seed=config.seed, length=data.length, rows=rows, unique=data.unique, stride=data.stride
     )
     return made(windows, rows, tokens, config, f"seed {config.seed}")
@@ -51,7 +52,7 @@ def training(tokens: TokenFile, config: RunConfig, rows: np.ndarray) -> np.ndarr
 def held_out(tokens: TokenFile, config: RunConfig) -> np.ndarray:
     """The validation rows: the same for every run of this objective, whatever its seed."""
     data, most = config.data, config.eval.sequences
-    windows = batches.validation_windows(tokens, length=data.length, sequences=most, stride=data.stride)
+    windows = windows_module.validation_windows(tokens, length=data.length, sequences=most, stride=data.stride)
     return made(windows, np.arange(len(windows)), tokens, config, "validation")
 
 
@@ -60,7 +61,7 @@ def followed(tokens: TokenFile, config: RunConfig) -> np.ndarray | None:
     data, most = config.data, config.eval.sequences
     if data.objective != "examples":
         return None
-    return batches.followed(tokens, length=data.length, sequences=most, unique=data.unique, stride=data.stride)
+    return windows_module.followed(tokens, length=data.length, sequences=most, unique=data.unique, stride=data.stride)
 
 
 def made(windows: np.ndarray, rows: np.ndarray, tokens: TokenFile, config: RunConfig, stream: str) -> np.ndarray:

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from scaling.config.validation import ConfigError
+from scaling.data.tasks.family import END
 from scaling.data.tokens import DataError
 from scaling.evaluate import extraction, perplexity
 from scaling.evaluate.asked import Asked
-from scaling.evaluate.family import END
 from scaling.evaluate.questions import Question, of_task
 from scaling.evaluate.score import ScoreError, Scorer
 from scaling.evaluate.scores import scores

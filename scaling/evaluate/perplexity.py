@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from scaling.config.validation import require
-from scaling.data import batches
 from scaling.data.tokens import SUFFIX, TokenFile, find_tokens, open_tokens, read_header
+from scaling.data.windows import validation_windows
 from scaling.evaluate.score import Scorer
 from scaling.store.items import Row
 from scaling.store.record import Store
@@ -28,7 +28,7 @@ def rows(of: Trained, scorer: Scorer, store: Store, tokens: str | None, count: i
     """A row a window, a log-probability a target; DataError or ConfigError where the model cannot read the text."""
     file = text_of(of, store, tokens)
     length = of.config.data.length
-    windows = batches.validation_windows(file, length=length, sequences=count)
+    windows = validation_windows(file, length=length, sequences=count)
     scored = scorer.continuations([(window[:1].tolist(), window[1:].tolist()) for window in windows])
     out = []
     for number, (window, one) in enumerate(zip(windows, scored, strict=True)):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.validation import require
-from scaling.evaluate.family import END, Item, checked, family, items, parse
+from scaling.data.tasks.family import END, Item, checked, family, items, parse
 
 POOL = 64  # questions that shots are drawn from
 

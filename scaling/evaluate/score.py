@@ -19,10 +19,10 @@ from jax.sharding import NamedSharding
 from scaling.config.placement import Placement
 from scaling.distributed import sharding
 from scaling.evaluate.batches import TOKENS, batches, buckets, windows
-from scaling.evaluate.loss import blocks, capped, cut, joined, token_losses
 from scaling.evaluate.texts import Texts
 from scaling.generate import Sampling, known
-from scaling.models.positions import documents
+from scaling.models.attention.positions import documents
+from scaling.models.loss import blocks, capped, cut, joined, token_losses
 from scaling.trained import Trained
 
 Tokens = Sequence[int] | np.ndarray

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.models.attend import Scores
-from scaling.models.attention import Attention, Place, scores
+from scaling.models.attention.attention import Attention, Place, scores
+from scaling.models.attention.softmax import Scores
 from scaling.models.transformer import Block, Transformer, unstack
 
 

@@ -16,7 +16,7 @@ from scaling.config.model import GATED, ModelConfig
 from scaling.distributed import sharding
 from scaling.models.linear import rows, scaled, weight
 from scaling.models.mlp import ACTIVATIONS, mlp
-from scaling.parametrisation import multiplier
+from scaling.models.parametrisation import multiplier
 
 ROUTER_STD = 0.02  # all experts nearly alike at first
 

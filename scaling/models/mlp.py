@@ -9,7 +9,7 @@ from flax import nnx
 
 from scaling.config.model import GATED, ModelConfig
 from scaling.models.linear import bias, rows, weight
-from scaling.parametrisation import multiplier
+from scaling.models.parametrisation import multiplier
 
 # gelu by its tanh approximation (Hendrycks & Gimpel 2016), as GPT-2 and Gemma have it; relu² (So 2021)
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {

@@ -12,13 +12,13 @@ from flax import nnx
 from scaling.config.model import ModelConfig
 from scaling.config.validation import ConfigError
 from scaling.distributed import sharding
-from scaling.models import positions
-from scaling.models.attention import Attention, Place
+from scaling.models.attention import positions
+from scaling.models.attention.attention import Attention, Place
 from scaling.models.experts import Experts
 from scaling.models.linear import rows, scaled, weight
 from scaling.models.mlp import mlp
 from scaling.models.norm import norm
-from scaling.parametrisation import multiplier
+from scaling.models.parametrisation import multiplier
 
 Aux = dict[str, jax.Array]  # what else a forward pass has measured: scalars
 

@@ -20,9 +20,9 @@ from typing import Any
 from scaling.config.validation import ConfigError
 from scaling.data import CORPORA, canary, corpus
 from scaling.data.corpus import Text
+from scaling.data.tasks.family import checked, draws, family, pattern
+from scaling.data.tasks.registry import FAMILIES
 from scaling.data.tokens import DataError
-from scaling.evaluate import FAMILIES
-from scaling.evaluate.family import checked, draws, family, pattern
 
 TOKENS = 4_000_000  # where no text says how much there is
 LINES = 8  # questions of a document, at most

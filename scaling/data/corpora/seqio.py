@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from scaling.data.corpus import Tokens, known_options
-from scaling.data.quiet import import_quietly
+from scaling.data.tensorflow import import_quietly
 from scaling.data.tokens import DataError
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scaling.data.corpus import Text, known_options
-from scaling.data.quiet import import_quietly
+from scaling.data.tensorflow import import_quietly
 from scaling.data.tokens import DataError
 
 

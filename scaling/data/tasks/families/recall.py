@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole, letters
+from scaling.data.tasks.family import Item, Whole, letters
 
 QUESTION = r"find (?:[a-z][A-Z] )+[a-z]="
 DIFFICULTIES = (1, 26)  # pairs

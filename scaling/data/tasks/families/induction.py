@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole, letters
+from scaling.data.tasks.family import Item, Whole, letters
 
 QUESTION = r"next [a-z]+ [a-z]+="
 DIFFICULTIES = (2, 26)  # letters

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole
-from scaling.evaluate.tasks.addition import number, pair, span
+from scaling.data.tasks.families.addition import number, pair, span
+from scaling.data.tasks.family import Item, Whole
 
 QUESTION = r"mul \d+\*\d+="
 DIFFICULTIES = (1, 8)  # digits

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole, letters
+from scaling.data.tasks.family import Item, Whole, letters
 
 QUESTION = r"hop (?:[a-z][a-z] )+[a-z] \d+="
 DIFFICULTIES = (1, 7)  # hops

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole
+from scaling.data.tasks.family import Item, Whole
 
 QUESTION = r"add \d+\+\d+="
 DIFFICULTIES = (1, 12)  # digits

@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec
 
 from scaling.config.validation import ConfigError
 from scaling.distributed import sharding
-from scaling.models.attend import Scores, alibi, blockwise, square
+from scaling.models.attention.softmax import Scores, alibi, blockwise, square
 
 # The first is what `auto` means there. xla: the full square, its scores held in memory.
 KERNELS = {"cpu": ("blockwise", "xla"), "gpu": ("cudnn", "xla", "blockwise"), "tpu": ("splash", "xla", "blockwise")}

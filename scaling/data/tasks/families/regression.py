@@ -7,7 +7,7 @@ no question about a function that training has seen.
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole
+from scaling.data.tasks.family import Item, Whole
 
 QUESTION = r"fit [\d,> ]+="
 DIFFICULTIES = (1, 4)  # inputs

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole
-from scaling.evaluate.tasks import addition
+from scaling.data.tasks.families import addition
+from scaling.data.tasks.family import Item, Whole
 
 QUESTION = r"dda \d+\+\d+="
 DIFFICULTIES = addition.DIFFICULTIES

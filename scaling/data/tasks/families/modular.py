@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole
-from scaling.evaluate.tasks.addition import pair
+from scaling.data.tasks.families.addition import pair
+from scaling.data.tasks.family import Item, Whole
 
 QUESTION = r"mod \d+ \d+\+\d+="
 DIFFICULTIES = (2, 9999)  # the modulus, prime or not

@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from flax import nnx
 
 from scaling.config.model import ModelConfig
-from scaling.models import attend, kernels, positions
+from scaling.models.attention import kernels, positions, softmax
 from scaling.models.linear import bias, rows, weight
 from scaling.models.norm import RMSNorm
-from scaling.parametrisation import multiplier, score_multiplier
+from scaling.models.parametrisation import multiplier, score_multiplier
 
 
 @jax.tree_util.register_dataclass
@@ -60,7 +60,7 @@ class Attention(nnx.Module):
             y_BKGLh = kernels.attend(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL, place.kernel)
         else:
             q_BKGLh, more_BHLM = self.relative(q_BKGLh)
-            y_BKGLh = attend.square(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL, more_BHLM)
+            y_BKGLh = softmax.square(q_BKGLh, k_BKMh, v_BKMh, how, place.segments_BL, more_BHLM)
         return self.out(y_BKGLh)
 
     def heads(self, x_BLD: jax.Array, place: Place) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -118,8 +118,8 @@ def shifted(more_BHLM: jax.Array) -> jax.Array:
     return padded.reshape(B, H, M + 1, L)[:, :, 1:].reshape(B, H, L, M)
 
 
-def scores(config: ModelConfig, window: int | None) -> attend.Scores:
+def scores(config: ModelConfig, window: int | None) -> softmax.Scores:
     """The scores of a layer that sees `window` tokens."""
     scale = config.head if config.attention_scale is None else config.attention_scale
     slopes: Any = positions.slopes(config.heads) if config.positions == "alibi" else None
-    return attend.Scores(score_multiplier(config) * scale**-0.5, window, config.attention_softcap, slopes)
+    return softmax.Scores(score_multiplier(config) * scale**-0.5, window, config.attention_softcap, slopes)

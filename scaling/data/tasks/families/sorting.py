@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from scaling.evaluate.family import Item, Whole, letters
+from scaling.data.tasks.family import Item, Whole, letters
 
 QUESTION = r"sort [a-z]+="
 DIFFICULTIES = (2, 26)  # letters

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from scaling.config.validation import ConfigError, require
-from scaling.evaluate import FAMILIES
+from scaling.data.tasks.registry import FAMILIES
 
 SPLITS = ("train", "held-out")
 HELD_OUT = 0.1  # share of the questions, by hash

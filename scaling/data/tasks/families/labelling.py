@@ -7,7 +7,7 @@ can only be guessed. The split is by the first letter and name shown and the let
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole, letters
+from scaling.data.tasks.family import Item, Whole, letters
 
 QUESTION = r"label \d (?:[a-z]>[A-Z] )*[a-z]="
 DIFFICULTIES = (2, 8)  # letters

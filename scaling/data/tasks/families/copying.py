@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scaling.evaluate.family import Item, Whole
+from scaling.data.tasks.family import Item, Whole
 
 QUESTION = r"copy [a-z]+="
 DIFFICULTIES = (1, 64)  # letters
