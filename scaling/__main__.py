@@ -175,17 +175,17 @@ def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: 
         logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = lambda _: None
 
-    from scaling import memory
     from scaling.commands import evaluate, pack, turns
     from scaling.config.run import run_id
     from scaling.distributed import collectives
+    from scaling.program import cpu_memory
     from scaling.store import lease
     from scaling.store.open import open_store
     from scaling.training import startup
     from scaling.training.events import speaker
     from scaling.training.loop import train as train_one
 
-    memory.keep()
+    cpu_memory.keep()
     startup.note()
     if args.pack is not None:
         one = argparse.Namespace(**{**vars(args), "pack": None})

@@ -21,7 +21,7 @@ from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError, from_dict
 from scaling.distributed import sharding
 from scaling.hlo import collectives, kernels
-from scaling.program import lower_step, shape_of
+from scaling.program.step import lower_step, shape_of
 from scaling.topologies import Topology, topology
 
 UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

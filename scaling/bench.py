@@ -22,7 +22,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scaling import memory
 from scaling.bench_torch import torch_step
 from scaling.config.model import ModelConfig
 from scaling.config.objective import DataConfig
@@ -31,7 +30,8 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError, one_of
 from scaling.models import counts
-from scaling.program import program
+from scaling.program import cpu_memory
+from scaling.program.step import program
 
 # width, layers: some 1, 10, 30, 100, 350 million and 1 billion parameters
 SHAPES = ((128, 5), (320, 8), (512, 10), (768, 14), (1024, 28), (1792, 26))
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     sides = tuple(args.beside.split(",")) if args.beside else SIDES[1:]
     for side in sides:
         one_of("--beside", side, SIDES[1:])
-    memory.keep()
+    cpu_memory.keep()
     rate = matmul_rate()
     length = args.length or (128 if jax.default_backend() == "cpu" else 2048)
     results = []

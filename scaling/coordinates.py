@@ -106,7 +106,7 @@ def measure(config: RunConfig, steps: int) -> list[Row]:
     from flax import nnx
 
     from scaling.models.transformer import Transformer
-    from scaling.program import program
+    from scaling.program.step import program
 
     compiled, _ = program(config, Placement(data=1))
     graph = nnx.split(nnx.eval_shape(lambda: Transformer(config.model, rngs=nnx.Rngs(0))))[0]

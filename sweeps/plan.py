@@ -126,7 +126,7 @@ def shared_steps(configs: Iterable[RunConfig], store: Store | None = None) -> li
 
 
 def checkpoints(folder: Path) -> set[tuple[int, str]]:
-    """Step and prefix_id of the checkpoints in a folder, read from their names (scaling/checkpoint.py)."""
+    """Step and prefix_id of the checkpoints in a folder, read from their names (scaling/program/checkpoint.py)."""
     names = [path.name.partition("-") for path in folder.glob("[0-9]*-*")]
     return {(int(step), prefix) for step, _, prefix in names if step.isdigit()}
 

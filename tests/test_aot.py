@@ -19,7 +19,7 @@ from scaling.config.run import RunConfig, override
 from scaling.config.validation import ConfigError
 from scaling.hlo import collectives
 from scaling.models.counts import parameters
-from scaling.program import program
+from scaling.program.step import program
 from scaling.topologies import GENERATIONS, topology
 
 LOOPED = """HloModule step

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from test_train import ALONE, assert_same_run, go, other
 
-from scaling import blocks
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, override, run_id
 from scaling.config.validation import ConfigError
-from scaling.program import program
+from scaling.program import multi_step
+from scaling.program.step import program
 from scaling.store.record import Store
 
 __all__ = ["other"]
@@ -52,17 +52,17 @@ def test_a_run_that_diverges_within_a_block_keeps_the_figures_before(
 def test_no_block_crosses_an_evaluation_the_decay_another_batch_or_the_end(tiny: RunConfig) -> None:
     config = override(tiny, ["schedule.batch_ramp=[[4, 5]]"])  # evaluated every 6, decays from 16 on, 20 steps
     steps = [0]
-    while count := blocks.span(config, steps[-1], 4):
+    while count := multi_step.span(config, steps[-1], 4):
         steps.append(steps[-1] + count)
     assert steps == [0, 4, 5, 6, 10, 12, 16, 18, 20]
-    assert blocks.span(config, 6, 4, also=(3, 8)) == 2
+    assert multi_step.span(config, 6, 4, also=(3, 8)) == 2
 
 
 def test_a_block_is_of_one_device_and_of_small_steps(tiny: RunConfig) -> None:
-    assert blocks.block_of(tiny, Placement(), 1) == blocks.MOST
-    assert blocks.block_of(tiny, Placement(), 8) == 1
+    assert multi_step.block_of(tiny, Placement(), 1) == multi_step.MOST
+    assert multi_step.block_of(tiny, Placement(), 8) == 1
     large = override(tiny, ["model.width=512", "model.mlp_width=2048", "model.layers=24", "data.length=512"])
-    assert blocks.block_of(large, Placement(), 1) == 1
+    assert multi_step.block_of(large, Placement(), 1) == 1
     with pytest.raises(ConfigError, match=r"Placement\.block = 4: is of one device, not of 8"):
         program(tiny, Placement(block=4), in_blocks=True)
 

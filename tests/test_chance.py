@@ -14,10 +14,11 @@ from test_harness import of_bytes, rows
 
 from analysis.evals.metrics import wilson
 from scaling.config.placement import Placement
-from scaling.evaluate.ask import answered
-from scaling.evaluate.harness.run import Asked, ask
-from scaling.evaluate.questions import of_task
-from scaling.evaluate.score import Scorer
+from scaling.evaluate.harness.config import Asked
+from scaling.evaluate.harness.run import ask
+from scaling.evaluate.prompts import of_task
+from scaling.evaluate.run import answered
+from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
 
 LEVEL = 0.9999  # of each of some fifteen intervals

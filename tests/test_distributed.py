@@ -14,12 +14,12 @@ import pytest
 from conftest import ROOT, command
 from test_train import go, losses, other
 
-from scaling import checkpoint
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.config.validation import ConfigError
 from scaling.distributed.sharding import local_rows
-from scaling.program import program
+from scaling.program import checkpoint
+from scaling.program.step import program
 from scaling.store import files
 from scaling.store.record import Store
 

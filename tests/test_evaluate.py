@@ -27,13 +27,13 @@ from scaling.data.prepare import prepare
 from scaling.data.tasks.family import split_of
 from scaling.data.tokens import open_tokens
 from scaling.data.windows import validation_windows
-from scaling.evaluate.ask import ask, context_of, missing, tokens_of
-from scaling.evaluate.asked import Asked
-from scaling.evaluate.questions import of_task
-from scaling.evaluate.scores import scores
+from scaling.evaluate.config import Asked
+from scaling.evaluate.prompts import of_task
+from scaling.evaluate.run import ask, context_of, missing, tokens_of
+from scaling.evaluate.summary import scores
+from scaling.inference.load import Trained, load
 from scaling.store import items as kept
 from scaling.store.record import Store
-from scaling.trained import Trained, load
 from scaling.training.loop import train
 
 MIX = "mix:addition:1-2=0.6,recall:1-4=0.4,tokens=60000"

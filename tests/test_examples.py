@@ -25,7 +25,7 @@ from scaling.data.corpus import open_corpus
 from scaling.data.prepare import prepare
 from scaling.data.tokens import DataError, TokenFile, open_tokens, write_tokens
 from scaling.models import counts
-from scaling.program import functions, network, program, shape_of, stream
+from scaling.program.step import functions, network, program, shape_of, stream
 from scaling.store.record import Store
 from scaling.training.packs.loop import train_pack
 from sweeps.corpus import Corpus

@@ -22,9 +22,9 @@ from scaling.config.run import RunConfig, override, run_id
 from scaling.config.validation import ConfigError
 from scaling.data import tokenizers
 from scaling.data.tokens import DataError
-from scaling.generate import Sampling, allowed, draw, generate
+from scaling.inference.load import Trained
+from scaling.inference.sampling import Sampling, allowed, draw, generate
 from scaling.store.record import Record, Store
-from scaling.trained import Trained
 
 DECODERS = {name: of for name, of in VARIANTS.items() if getattr(of, "kind", "decoder") == "decoder"}
 SAMPLED, GREEDY = Sampling(temperature=1.2, top_k=30, top_p=0.95), Sampling(temperature=0)

@@ -18,13 +18,14 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import ConfigError
 from scaling.data import tokenizers
+from scaling.evaluate.harness.config import Asked
 from scaling.evaluate.harness.local import FORMATS, TASKS, read
-from scaling.evaluate.harness.run import Asked, ask
-from scaling.evaluate.sandbox import pass_at_k, passes
-from scaling.evaluate.score import Scorer
+from scaling.evaluate.harness.run import ask
+from scaling.evaluate.harness.sandbox import pass_at_k, passes
+from scaling.inference.load import Trained
+from scaling.inference.scorer import Scorer
 from scaling.store import items
 from scaling.store.record import Record
-from scaling.trained import Trained
 
 OWN = Path(__file__).parent / "harness"
 FIVE = ("mmlu", "gpqa_diamond_zeroshot", "gsm8k", "humaneval", "arc_challenge")

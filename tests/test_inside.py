@@ -22,9 +22,9 @@ from scaling.commands import inside as commands
 from scaling.config.run import RunConfig
 from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens
-from scaling.inside import SEQUENCES, Site, activation, activations, attention_maps
+from scaling.inference.activations import SEQUENCES, Site, activation, activations, attention_maps
+from scaling.inference.load import load
 from scaling.store.record import Store
-from scaling.trained import load
 
 FEW = ("swiglu", "sinusoidal, post-norm", "local and global, capped, sandwich", "experts, capacity, shared")
 

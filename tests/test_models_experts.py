@@ -110,7 +110,7 @@ def test_experts_train_alike_on_any_mesh_and_the_curve_says_what_was_dropped(
 
 
 def test_experts_lie_over_their_axis_with_an_all_to_all(tiny: RunConfig) -> None:
-    from scaling.program import program
+    from scaling.program.step import program
 
     config = override(tiny, ["model.experts=4", "model.capacity=1", "model.mlp_width=16"])
     compiled, _ = program(config, Placement(data=2, expert=4))
@@ -130,7 +130,7 @@ def test_experts_lie_over_their_axis_with_an_all_to_all(tiny: RunConfig) -> None
 def test_a_mesh_that_cannot_hold_the_experts_says_why(
     tiny: RunConfig, assignments: list[str], placement: Placement, says: str
 ) -> None:
-    from scaling.program import program
+    from scaling.program.step import program
 
     with pytest.raises(ConfigError, match=says):
         program(override(tiny, assignments), placement)

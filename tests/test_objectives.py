@@ -26,7 +26,7 @@ from scaling.data import windows as windows_module
 from scaling.data.tokens import DataError, TokenFile, find_tokens, open_tokens
 from scaling.data.windows import sequences
 from scaling.models import counts
-from scaling.program import functions, network, program, shape_of, stream
+from scaling.program.step import functions, network, program, shape_of, stream
 from scaling.store.record import Record, Store
 from scaling.training import loop
 from scaling.training.packs.loop import train_pack

@@ -5,24 +5,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from scaling import optim
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, override
-from scaling.program import program
+from scaling.program import optimizer
+from scaling.program.step import program
 
 
 def test_clipping_bounds_the_norm_and_leaves_small_gradients_alone() -> None:
     grads = {"a": jnp.array([3.0, 0.0]), "b": jnp.array([[4.0]])}
-    clipped, norm = optim.clip(grads, 1.0)
+    clipped, norm = optimizer.clip(grads, 1.0)
     assert float(norm) == pytest.approx(5)
     np.testing.assert_allclose(clipped["a"], [0.6, 0])
     for limit in (0.0, 10.0):
-        np.testing.assert_array_equal(optim.clip(grads, limit)[0]["b"], grads["b"])
+        np.testing.assert_array_equal(optimizer.clip(grads, limit)[0]["b"], grads["b"])
 
 
 def test_decay_pulls_on_matrices_and_not_on_gains(tiny: RunConfig) -> None:
     params = {"norm": {"g_D": jnp.ones(3)}, "head_DV": jnp.ones((3, 2))}
-    transform = optim.optimizer(tiny.optimizer)
+    transform = optimizer.optimizer(tiny.optimizer)
     zero = jax.tree.map(jnp.zeros_like, params)
     updates, _ = transform.update(zero, transform.init(params), params)
     np.testing.assert_array_equal(updates["norm"]["g_D"], 0)

@@ -10,7 +10,6 @@ from flax import nnx
 from test_train import ALONE, assert_same_run, go, other
 from variants import VARIANTS
 
-from scaling import optim
 from scaling.config.model import ModelConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.placement import Placement
@@ -19,7 +18,8 @@ from scaling.config.validation import ConfigError, to_dict
 from scaling.config.validation import from_dict as read
 from scaling.models.parametrisation import TABLE, group, multiplier, score_multiplier
 from scaling.models.transformer import Transformer
-from scaling.program import program
+from scaling.program import optimizer
+from scaling.program.step import program
 from scaling.store.record import Store
 
 __all__ = ["other"]
@@ -63,7 +63,7 @@ def test_at_the_base_shape_each_is_the_standard_one_bit_for_bit(tiny: RunConfig)
 
 @pytest.mark.parametrize("name", [name for name, config in VARIANTS.items() if config.kind == "decoder"])
 def test_every_parameter_has_its_row(name: str) -> None:
-    groups = jax.tree.leaves(optim.by_path(lambda path, leaf: group(path), shapes(VARIANTS[name])))
+    groups = jax.tree.leaves(optimizer.by_path(lambda path, leaf: group(path), shapes(VARIANTS[name])))
     for table in TABLE.values():
         assert set(groups) <= set(table)
 
@@ -97,7 +97,7 @@ def test_a_forward_multiplier_is_the_standard_model_with_that_parameter_multipli
     graph, state = nnx.split(Transformer(config, rngs=nnx.Rngs(0)))
     other = nnx.split(Transformer(standard, rngs=nnx.Rngs(0)))[0]
     params = nnx.to_pure_dict(state)
-    changed = optim.by_path(lambda path, leaf: leaf * multiplier(config, group(path), "forward"), params)
+    changed = optimizer.by_path(lambda path, leaf: leaf * multiplier(config, group(path), "forward"), params)
     draws = np.random.default_rng(0).integers(0, 50, (2, 8)).astype(np.int32)
     logits = [jax.jit(lambda p, g=g: nnx.merge(g, p)(draws))(p) for g, p in ((graph, params), (other, changed))]
     np.testing.assert_allclose(*logits, rtol=1e-4, atol=1e-6)
@@ -111,27 +111,27 @@ def test_rates_and_decays_follow_the_table(name: str) -> None:
     grads = jax.tree.map(lambda s: jax.random.normal(jax.random.key(2), s.shape), shapes(WIDE))
     found = []
     for of in (None, WIDE):
-        transform = optim.optimizer(dataclasses.replace(config, weight_decay=0.0), of)
-        decayed = optim.optimizer(config, of)
+        transform = optimizer.optimizer(dataclasses.replace(config, weight_decay=0.0), of)
+        decayed = optimizer.optimizer(config, of)
         plain, more = (t.update(grads, t.init(params), params)[0] for t in (transform, decayed))
         found.append((plain, jax.tree.map(jnp.subtract, more, plain)))
 
     def check(path, was, now, pull_was, pull_now) -> None:
-        own = kind if group(path) in optim.MATRICES else ""
+        own = kind if group(path) in optimizer.MATRICES else ""
         np.testing.assert_allclose(now, was * multiplier(WIDE, group(path), own + "lr"), rtol=1e-4, atol=1e-6)
         np.testing.assert_allclose(pull_now, pull_was, rtol=1e-4, atol=2e-6)  # rate · decay stays what it was
 
-    optim.by_path(check, found[0][0], found[1][0], found[0][1], found[1][1])
+    optimizer.by_path(check, found[0][0], found[1][0], found[0][1], found[1][1])
 
 
 def test_gradients_over_k_are_an_epsilon_times_k() -> None:
     grads = jax.tree.map(lambda s: 1e-4 * jax.random.normal(jax.random.key(2), s.shape), shapes(WIDE))
     config = OptimizerConfig(lr=1, eps=1e-4, weight_decay=0.0)
-    mine = optim.optimizer(config, WIDE)
+    mine = optimizer.optimizer(config, WIDE)
     updates, _ = mine.update(grads, mine.init(grads), grads)
     for of in ("mlp_in", "head"):
         k, rate = multiplier(WIDE, of, "eps"), multiplier(WIDE, of, "lr")
-        plain = optim.adamw(dataclasses.replace(config, eps=1e-4 * k))
+        plain = optimizer.adamw(dataclasses.replace(config, eps=1e-4 * k))
         expected, _ = plain.update(grads, plain.init(grads))
         pick = (lambda t: t["blocks"]["mlp"]["up_DF"]) if of == "mlp_in" else (lambda t: t["head_DV"])
         np.testing.assert_allclose(pick(updates), rate * pick(expected), rtol=1e-5)
@@ -140,14 +140,14 @@ def test_gradients_over_k_are_an_epsilon_times_k() -> None:
 def test_muon_turns_each_matrix_by_itself_and_leaves_the_rest_to_adamw() -> None:
     grads = jax.tree.map(lambda s: jax.random.normal(jax.random.key(2), s.shape), shapes(WIDE))
     config = OptimizerConfig(lr=1, name="muon", weight_decay=0.0)
-    mine, adam = optim.optimizer(config), optim.adamw(config)
+    mine, adam = optimizer.optimizer(config), optimizer.adamw(config)
     updates, expected = (t.update(grads, t.init(grads), grads)[0] for t in (mine, adam))
     np.testing.assert_array_equal(updates["embedding_VD"], expected["embedding_VD"])
     np.testing.assert_array_equal(updates["blocks"]["mlp_norm"]["g_D"], expected["blocks"]["mlp_norm"]["g_D"])
     attention = updates["blocks"]["attention"]
     qkv_NDF = jnp.moveaxis(attention["qkv_DKJh"], 3, 1).reshape(4 * 3, 32, 32)
     for matrices, larger in ((qkv_NDF, 32), (attention["out_HD"], 32), (updates["blocks"]["mlp"]["up_DF"], 48)):
-        singular = jnp.linalg.svd(matrices, compute_uv=False) / (optim.MUON_RMS * larger**0.5)
+        singular = jnp.linalg.svd(matrices, compute_uv=False) / (optimizer.MUON_RMS * larger**0.5)
         assert float(jnp.quantile(singular, 0.05)) > 0.3 and float(singular.max()) < 1.3
         assert float(jnp.sqrt(jnp.mean(matrices**2))) == pytest.approx(0.2 * 0.9, abs=0.05)
 

@@ -12,10 +12,10 @@ from variants import VARIANTS
 
 from scaling.config.placement import Placement
 from scaling.data import tokenizers
-from scaling.evaluate.batches import batches, buckets, windows
-from scaling.evaluate.score import ScoreError, Scorer
-from scaling.program import functions, shape_of
-from scaling.trained import Trained
+from scaling.inference.length_buckets import batches, buckets, windows
+from scaling.inference.load import Trained
+from scaling.inference.scorer import ScoreError, Scorer
+from scaling.program.step import functions, shape_of
 
 AXES = (1, 1, 1, 1)
 CAPPED = "local and global, capped, sandwich"

@@ -9,10 +9,10 @@ import jax
 import pytest
 from test_train import ALONE, assert_same_run, go, other
 
-from scaling import checkpoint
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, override, run_id
-from scaling.program import program
+from scaling.program import checkpoint
+from scaling.program.step import program
 from scaling.store.record import Store
 from scaling.training.loop import train
 

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from scaling import checkpoint
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, dumps, override, run_id
-from scaling.program import program
+from scaling.program import checkpoint
+from scaling.program.step import program
 from scaling.store.lease import Held
 from scaling.store.record import Record, Store
 from scaling.training.loop import train

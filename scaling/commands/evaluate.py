@@ -11,7 +11,7 @@ from scaling.commands import harness
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scaling.evaluate.asked import Asked
+    from scaling.evaluate.config import Asked
     from scaling.store.record import Store
 
 
@@ -46,7 +46,7 @@ def add_training(parser: argparse.ArgumentParser) -> None:
 
 def asked_of(args: argparse.Namespace, tokens: str | None = None) -> Asked:
     """What the arguments ask; ConfigError says what is allowed."""
-    from scaling.evaluate.asked import Asked, numbers
+    from scaling.evaluate.config import Asked, numbers
 
     tasks = [task for task in args.tasks.split(",") if task]
     if tokens is not None and "perplexity" not in tasks:
@@ -71,9 +71,9 @@ def exam_of(args: argparse.Namespace, alone: bool) -> Asked | None:
 
 def run(args: argparse.Namespace) -> int:
     """Asks each run and prints its scores; 1 where a task went wrong, the others are kept."""
-    from scaling.evaluate.ask import ask, warn
+    from scaling.evaluate.run import ask, warn
+    from scaling.inference.load import load
     from scaling.store.open import open_store
-    from scaling.trained import load
 
     theirs = harness.asked_of(args)
     asked = asked_of(args, args.tokens) if args.tasks or args.tokens or theirs is None else None
@@ -104,9 +104,9 @@ def after_training(asked: Asked, store: Store, runs: Iterable[str]) -> int:
     """Asks those of the runs that are done, where something is not kept yet; 1 where a task went wrong."""
     from scaling.config.validation import ConfigError
     from scaling.data.tokens import DataError
-    from scaling.evaluate.ask import ask, missing, warn
+    from scaling.evaluate.run import ask, missing, warn
+    from scaling.inference.load import load
     from scaling.store.files import StoreError
-    from scaling.trained import load
 
     status = 0
     for name in runs:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from scaling.trained import Trained
+    from scaling.inference.load import Trained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,9 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints each prompt with what follows it; after Ctrl-C, as far as it came."""
     from scaling.config.validation import require
-    from scaling.generate import Sampling, generate
+    from scaling.inference.load import load
+    from scaling.inference.sampling import Sampling, generate
     from scaling.store.open import open_store
-    from scaling.trained import load
 
     require(args.tokens > 0, f"--tokens {args.tokens}: must be 1 or more")
     require(0 <= args.seed < 2**32, f"--seed {args.seed}: must be in [0, 2**32)")

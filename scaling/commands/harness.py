@@ -6,9 +6,9 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scaling.evaluate.harness.run import Asked
+    from scaling.evaluate.harness.config import Asked
+    from scaling.inference.load import Trained
     from scaling.store.record import Store
-    from scaling.trained import Trained
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def asked_of(args: argparse.Namespace) -> Asked | None:
     """What the arguments ask of the harness, None where it is nothing; ConfigError says what is allowed."""
     from scaling.config.validation import require
-    from scaling.evaluate.asked import numbers
-    from scaling.evaluate.harness.run import Asked
+    from scaling.evaluate.config import numbers
+    from scaling.evaluate.harness.config import Asked
 
     tasks = tuple(task for task in args.harness.split(",") if task)
     if not tasks:
@@ -40,9 +40,9 @@ def asked_of(args: argparse.Namespace) -> Asked | None:
 
 def run(of: Trained, store: Store, asked: Asked) -> tuple[dict[str, float], list[str]]:
     """Asks one model; its scores, kept in its record too, and a line for each task that went wrong."""
-    from scaling.evaluate.ask import keep
     from scaling.evaluate.harness.run import ask
-    from scaling.evaluate.score import Scorer
+    from scaling.evaluate.run import keep
+    from scaling.inference.scorer import Scorer
 
     found = ask(Scorer(of), store.items_dir(of.record.run_id), asked)
     for path in found.files:

@@ -42,10 +42,10 @@ def attention(args: argparse.Namespace) -> int:
 
     from scaling.commands.generate import decoded, encoded
     from scaling.config.validation import ConfigError
-    from scaling.inside import attention_maps
+    from scaling.inference.activations import attention_maps
+    from scaling.inference.load import load
     from scaling.store.files import write_atomic
     from scaling.store.open import open_store
-    from scaling.trained import load
 
     if args.out.suffix not in (".json", ".npz"):
         raise ConfigError(
@@ -73,10 +73,10 @@ def activations(args: argparse.Namespace) -> int:
     """Writes activations as they are computed; the file gets its name when it is whole."""
     from scaling.config.validation import ConfigError, require
     from scaling.data import tokens
-    from scaling.inside import Site, check_count
-    from scaling.inside import activations as taken
+    from scaling.inference.activations import Site, check_count
+    from scaling.inference.activations import activations as taken
+    from scaling.inference.load import load
     from scaling.store.open import open_store
-    from scaling.trained import load
 
     require(args.tokens >= 1 and args.tokens == int(args.tokens), f"--tokens {args.tokens:g}: must be a whole number")
     if args.out.suffix not in WRITERS:

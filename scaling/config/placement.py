@@ -25,11 +25,11 @@ class Placement(Checked):
     scan: bool | None = None  # one compiled layer, looped; None: on accelerators only
     remat: str = "none"  # what the backward pass computes again: nothing, all but products with weights (dots), or all
     microbatch: int = 0  # sequences computed at once, whose gradients are summed; 0: the whole batch
-    block: int = 0  # steps of one dispatch, of one device; 0: as many as pay; see scaling/blocks.py
+    block: int = 0  # steps of one dispatch, of one device; 0: as many as pay; see scaling/program/multi_step.py
     attention: str = (
         "auto"  # kernel: the hardware's own where it fits, else xla; see scaling/models/attention/kernels.py
     )
-    compile_cache: bool = True  # keep compiled programs for later processes; see scaling/compile_cache.py
+    compile_cache: bool = True  # keep compiled programs for later processes; see scaling/program/compile_cache.py
     save_seconds: float = 300.0  # between checkpoints
     keep_branch: bool = True  # keep the checkpoint at the start of the decay, for longer runs to branch from
     share: bool = True  # start from a checkpoint that another run left

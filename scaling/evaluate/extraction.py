@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from scaling.config.validation import ConfigError
-from scaling.evaluate.score import Scorer
+from scaling.inference.load import Trained
+from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
-from scaling.trained import Trained
 
 TASK = "extraction"
 

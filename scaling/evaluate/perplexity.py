@@ -11,10 +11,10 @@ from pathlib import Path
 from scaling.config.validation import require
 from scaling.data.tokens import SUFFIX, TokenFile, find_tokens, open_tokens, read_header
 from scaling.data.windows import validation_windows
-from scaling.evaluate.score import Scorer
+from scaling.inference.load import Trained
+from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
 from scaling.store.record import Store
-from scaling.trained import Trained
 
 TASK = "perplexity"
 

@@ -9,7 +9,7 @@ STORE/runs/RUN_ID/record.json      facts about the run (Record without its curve
 STORE/sweeps/NAME.json             the runs a sweep consists of, with their planned budgets
              NAME.place            how its runs are to be placed, where that is not as usual
 STORE/tensorboard/                 see scaling/training/tracking/tensorboard.py
-STORE/checkpoints/                 see scaling/checkpoint.py
+STORE/checkpoints/                 see scaling/program/checkpoint.py
 STORE/tokens/                      token files, see scaling/data/tokens.py
 STORE/leases/                      who is at work on which run, see scaling/store/lease.py
 STORE/index.parquet                what analysis keeps of all records, see analysis/data/record_cache.py; may be deleted

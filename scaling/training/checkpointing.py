@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from scaling import checkpoint
 from scaling.distributed import collectives
+from scaling.program import checkpoint
 from scaling.store.lease import Lost
 from scaling.store.record import Record
 from scaling.training import validation

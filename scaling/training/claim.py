@@ -15,7 +15,7 @@ import jax
 from scaling.config.run import RunConfig, dumps, run_id
 from scaling.distributed import collectives
 from scaling.models import counts
-from scaling.program import compute_dtype
+from scaling.program.step import compute_dtype
 from scaling.store.files import write_atomic
 from scaling.store.lease import Held, Lease
 from scaling.store.record import Record, Store

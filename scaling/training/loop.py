@@ -14,15 +14,15 @@ import jax
 import numpy as np
 from jax.sharding import NamedSharding
 
-from scaling import blocks
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.config.schedule import ScheduleConfig
 from scaling.data import examples, tokens
 from scaling.distributed import collectives
 from scaling.distributed.sharding import local_rows, place
-from scaling.evaluate.asked import Asked
-from scaling.program import Program, program
+from scaling.evaluate.config import Asked
+from scaling.program import multi_step
+from scaling.program.step import Program, program
 from scaling.store.lease import Lost
 from scaling.store.record import Record, Store
 from scaling.training import validation
@@ -220,7 +220,7 @@ def read_block(run: Run, step: int) -> tuple[np.ndarray, int]:
     A block that is cut short is filled up with zeros, which are not looked at.
     """
     block = program_at(run, step).block
-    count = blocks.span(run.config, step, block, run.exam.steps if run.exam is not None else ())
+    count = multi_step.span(run.config, step, block, run.exam.steps if run.exam is not None else ())
     if block == 1 or not count:
         return read(run, step, run.compiled.batch_sharding), count
     size = run.config.batch_at(step)
@@ -294,8 +294,8 @@ def held_out(run: Run) -> dict[str, float]:
 
 def examine(run: Run) -> None:
     """Asks the model as it stands, and keeps what it says; a task that goes wrong stops neither others nor training."""
-    from scaling.evaluate.ask import ask, warn
-    from scaling.trained import live
+    from scaling.evaluate.run import ask, warn
+    from scaling.inference.load import live
 
     assert run.exam is not None and run.record is not None
     begun = time.monotonic()

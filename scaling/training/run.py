@@ -14,8 +14,8 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.data import tokens
 from scaling.distributed import collectives
-from scaling.evaluate.asked import Asked
-from scaling.program import Program, State
+from scaling.evaluate.config import Asked
+from scaling.program.step import Program, State
 from scaling.store.lease import Lease
 from scaling.store.record import Record, Store
 from scaling.training.tracking.trackers import Log

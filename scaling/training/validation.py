@@ -13,7 +13,7 @@ from scaling.distributed.sharding import local_rows, place
 if TYPE_CHECKING:
     from scaling.training.run import Run
 
-NAMES = {  # of a score (scaling/program.py) on a set of rows, in the curve
+NAMES = {  # of a score (scaling/program/step.py) on a set of rows, in the curve
     ("held out", "loss"): "val_loss",
     ("held out", "accuracy"): "val_accuracy",
     ("followed", "loss"): "train_loss_fixed",

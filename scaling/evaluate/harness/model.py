@@ -10,7 +10,7 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from scaling.evaluate.score import Scored, Scorer
+from scaling.inference.scorer import Scored, Scorer
 
 USUAL_TOKENS = 256  # of a generation that does not say
 

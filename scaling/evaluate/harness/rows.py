@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from scaling.evaluate.harness.config import CODE, Asked
 from scaling.evaluate.harness.model import Run
-from scaling.evaluate.harness.run import CODE, Asked
-from scaling.evaluate.sandbox import pass_at_k, passes
+from scaling.evaluate.harness.sandbox import pass_at_k, passes
 from scaling.store.items import Row
 
 

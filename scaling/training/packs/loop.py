@@ -22,7 +22,7 @@ import numpy as np
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.data import examples
-from scaling.evaluate.asked import Asked
+from scaling.evaluate.config import Asked
 from scaling.store.lease import Held
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing, validation

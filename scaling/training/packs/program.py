@@ -17,12 +17,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
-from scaling import compile_cache, memory
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.config.validation import ConfigError
 from scaling.distributed import sharding
-from scaling.program import Program, Shape, State, functions, scratch, shape_of
+from scaling.program import compile_cache, cpu_memory
+from scaling.program.step import Program, Shape, State, functions, scratch, shape_of
 
 RUN = "run"  # axis of the mesh
 NUMBERS = ("weight_decay",)  # of the optimiser: those that may differ within a pack, beside the learning rate
@@ -162,7 +162,7 @@ def _compile(shape: PackShape) -> PackProgram:
     with jax.set_mesh(mesh):
         compiled_init = jax.jit(to(of.init))
         lowered = jax.jit(to(step), donate_argnums=0).lower(state, tokens, number, numbers)
-        compiled_step = memory.build(lowered, scratch(shape.run, mesh) * shape.runs // shape.devices)
+        compiled_step = cpu_memory.build(lowered, scratch(shape.run, mesh) * shape.runs // shape.devices)
         compiled_evaluate = jax.jit(to(of.evaluate)).lower(state["params"], tokens).compile()
 
     def start(seeds: Any) -> State:

@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from scaling.config.placement import Placement
-from scaling.evaluate.asked import Asked
-from scaling.program import State
+from scaling.evaluate.config import Asked
+from scaling.program.step import State
 from scaling.store.lease import Lost
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing

@@ -18,7 +18,6 @@ import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from scaling import blocks, compile_cache, memory, optim
 from scaling.config.model import ModelConfig
 from scaling.config.objective import Parts
 from scaling.config.optimizer import OptimizerConfig
@@ -31,6 +30,8 @@ from scaling.models.attention.positions import documents
 from scaling.models.encoder_decoder import EncoderDecoder
 from scaling.models.loss import sequence_scores, training_loss
 from scaling.models.transformer import Transformer
+from scaling.program import compile_cache, cpu_memory, multi_step
+from scaling.program import optimizer as optimizer_module
 
 State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays
 
@@ -123,7 +124,7 @@ def program(config: RunConfig, placement: Placement, *, in_blocks: bool = False)
         raise ConfigError(f"Placement.attention = {placement.attention!r}: an encoder's is 'xla': leave it out")
     shape = shape_of(config, placement, tuple(mesh.shape[a] for a in sharding.MESH))
     if in_blocks:
-        shape = dataclasses.replace(shape, block=blocks.block_of(config, placement, mesh.size))
+        shape = dataclasses.replace(shape, block=multi_step.block_of(config, placement, mesh.size))
     before = _compile.cache_info().misses
     compiled = _compile(shape)
     return compiled, _compile.cache_info().misses > before
@@ -223,14 +224,14 @@ def functions(shape: Shape) -> Functions:
     def init(seed: jax.Array) -> State:
         key = jax.random.key(seed, impl="threefry2x32")  # the same numbers on any number of devices
         params = nnx.to_pure_dict(nnx.state(network(shape.model, nnx.Rngs(params=key))))
-        return {"params": params, "opt": optim.optimizer(shape.optimizer, shape.model).init(params)}
+        return {"params": params, "opt": optimizer_module.optimizer(shape.optimizer, shape.model).init(params)}
 
     def step(
         state: State, tokens: jax.Array, lr: jax.Array, **numbers: jax.Array
     ) -> tuple[State, dict[str, jax.Array]]:
         (_, report), grads = gradients(state["params"], tokens)
-        grads, norm = optim.clip(grads, shape.optimizer.clip)
-        transform = optim.optimizer(shape.optimizer, shape.model, **numbers)
+        grads, norm = optimizer_module.clip(grads, shape.optimizer.clip)
+        transform = optimizer_module.optimizer(shape.optimizer, shape.model, **numbers)
         updates, opt = transform.update(grads, state["opt"], state["params"])
         params = jax.tree.map(lambda p, u: p - lr * u, state["params"], updates)
         return {"params": params, "opt": opt}, {**report, "grad_norm": norm}
@@ -266,7 +267,7 @@ def lower_step(shape: Shape, mesh: Mesh) -> jax.stages.Lowered:
             return jax.ShapeDtypeStruct((shape.block, *leaf.shape), leaf.dtype, sharding=whole)
 
         count = jax.ShapeDtypeStruct((), jnp.int32, sharding=whole)
-        taken, step = (several(tokens), several(rate), count), blocks.looped(of.step, shape.block)
+        taken, step = (several(tokens), several(rate), count), multi_step.looped(of.step, shape.block)
     out = (jax.tree.map(lambda leaf: leaf.sharding, abstract), whole)
     with jax.set_mesh(mesh):
         return jax.jit(step, donate_argnums=0, out_shardings=out).lower(abstract, *taken)
@@ -276,7 +277,7 @@ def scratch(shape: Shape, mesh: Mesh) -> int:
     """Bytes of scratch memory that a device's step takes, roughly."""
     rows = math.ceil(shape.batch / shape.microbatches / math.prod(mesh.shape[axis] for axis in sharding.ROWS))
     of = shape.model
-    return memory.scratch(rows=rows, length=shape.parts.columns, layers=of.layers, width=of.width, heads=of.heads)
+    return cpu_memory.scratch(rows=rows, length=shape.parts.columns, layers=of.layers, width=of.width, heads=of.heads)
 
 
 def once() -> dict[str, int]:
@@ -294,7 +295,7 @@ def _compile(shape: Shape) -> Program:
     layout, whole = jax.tree.map(lambda leaf: leaf.sharding, abstract), NamedSharding(mesh, PartitionSpec())
     with jax.set_mesh(mesh):
         compiled_init = jax.jit(of.init, out_shardings=layout, compiler_options=once())
-        compiled_step = memory.build(lower_step(shape, mesh), scratch(shape, mesh))
+        compiled_step = cpu_memory.build(lower_step(shape, mesh), scratch(shape, mesh))
         compiled_evaluate = jax.jit(of.evaluate, out_shardings=whole).lower(abstract["params"], tokens).compile()
 
     def start(seed: int) -> State:

@@ -17,9 +17,9 @@ from flax import nnx
 
 from scaling.config.validation import Checked, require
 from scaling.distributed import sharding
-from scaling.models import cached
+from scaling.inference import kv_cache
+from scaling.inference.load import Trained
 from scaling.models.attention import positions
-from scaling.trained import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def generate(
     for row, prompt in zip(prompts_BL, prompts, strict=True):
         row[: len(prompt)] = prompt
     if cache:
-        write = Writer(of, how, cached.apart(of.params, of.model.layers))
+        write = Writer(of, how, kv_cache.apart(of.params, of.model.layers))
         yield from write(prompts_BL, lengths_B, tokens, np.arange(len(prompts)), seed)
     else:
         yield from _whole(of, prompts_BL, lengths_B, tokens, partial(_next, how, known(of)), seed)
@@ -127,22 +127,22 @@ class Writer:
         self.model = nnx.eval_shape(lambda: nnx.merge(of.graph, of.params))
         self.begun, self.compiled = jax.jit(self.begin, static_argnums=1), jax.jit(self.step, donate_argnums=2)
 
-    def begin(self, prompts_BL: jax.Array, tokens: int) -> tuple[cached.Tokens, cached.Cache]:
+    def begin(self, prompts_BL: jax.Array, tokens: int) -> tuple[kv_cache.Tokens, kv_cache.Cache]:
         """The prompts as the tokens that come first, and an empty cache with room for what follows."""
         B, L = prompts_BL.shape
         segments_BL = _segments(self.of, prompts_BL)
         slots_BL = jnp.broadcast_to(jnp.arange(L, dtype=jnp.int32), (B, L))
         places_BL = jnp.broadcast_to(positions.places(L, segments_BL), (B, L))
-        new = cached.Tokens(prompts_BL, slots_BL, segments_BL, places_BL)
-        return jax.tree.map(by_rows, (new, cached.empty(self.model, B, L + tokens, self.of.dtype)))
+        new = kv_cache.Tokens(prompts_BL, slots_BL, segments_BL, places_BL)
+        return jax.tree.map(by_rows, (new, kv_cache.empty(self.model, B, L + tokens, self.of.dtype)))
 
     def step(
-        self, rest: Any, blocks: Any, cache: cached.Cache, new: cached.Tokens, last_B: Any, rows_B: Any, seed: Any,
+        self, rest: Any, blocks: Any, cache: kv_cache.Cache, new: kv_cache.Tokens, last_B: Any, rows_B: Any, seed: Any,
         n: Any,
-    ) -> tuple[cached.Tokens, cached.Cache]:  # fmt: skip
+    ) -> tuple[kv_cache.Tokens, kv_cache.Cache]:  # fmt: skip
         """The token after each row's last, and the cache with what came before it."""
         model, end = nnx.merge(self.of.graph, rest), self.of.config.data.document_end
-        x_BLD, cache = cached.extend(model, blocks, cache, new, self.of.dtype)
+        x_BLD, cache = kv_cache.extend(model, blocks, cache, new, self.of.dtype)
         x_B1D = jnp.take_along_axis(x_BLD, last_B[:, None, None], axis=1)
         token_B = self.choose(model.logits(x_B1D)[:, 0], seed, n, rows_B)
         before_B, slot_B, segment_B, place_B = (
@@ -151,7 +151,7 @@ class Writer:
         )
         ended_B = jnp.zeros_like(before_B) if end is None else (before_B == end).astype(jnp.int32)
         after = (token_B, slot_B + 1, segment_B + ended_B, jnp.where(ended_B, 0, place_B + 1))
-        return jax.tree.map(by_rows, (cached.Tokens(*(t[:, None] for t in after)), cache))
+        return jax.tree.map(by_rows, (kv_cache.Tokens(*(t[:, None] for t in after)), cache))
 
     def __call__(
         self, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, rows_B: np.ndarray, seed: int

@@ -11,13 +11,13 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling import checkpoint
 from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
 from scaling.config.validation import require
 from scaling.data import tokenizers
 from scaling.models.transformer import Transformer
-from scaling.program import compute_dtype
+from scaling.program import checkpoint
+from scaling.program.step import compute_dtype
 from scaling.store.files import StoreError
 from scaling.store.record import Record, Store
 

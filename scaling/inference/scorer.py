@@ -18,12 +18,12 @@ from jax.sharding import NamedSharding
 
 from scaling.config.placement import Placement
 from scaling.distributed import sharding
-from scaling.evaluate.batches import TOKENS, batches, buckets, windows
-from scaling.evaluate.texts import Texts
-from scaling.generate import Sampling, known
+from scaling.inference.batched_sampling import Texts
+from scaling.inference.length_buckets import TOKENS, batches, buckets, windows
+from scaling.inference.load import Trained
+from scaling.inference.sampling import Sampling, known
 from scaling.models.attention.positions import documents
 from scaling.models.loss import blocks, capped, cut, joined, token_losses
-from scaling.trained import Trained
 
 Tokens = Sequence[int] | np.ndarray
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import jax
 
-from scaling import compile_cache
+from scaling.program import compile_cache
 
 BLOCK = 2 << 20  # bytes: measured best of 1/4 to 16 MiB, 64 x 2 to 512 x 10
 KEPT = 32 << 20  # bytes of one block that glibc keeps by itself, once told to

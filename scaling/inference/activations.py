@@ -19,11 +19,11 @@ from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError, require
 from scaling.data import examples, windows
 from scaling.data.tokens import TokenFile
-from scaling.models import cached
+from scaling.inference import kv_cache
+from scaling.inference.load import Trained
 from scaling.models.attention import positions
 from scaling.models.attention.attention import Place
 from scaling.models.transformer import Transformer
-from scaling.trained import Trained
 
 SITES = ("residual", "attention", "mlp")
 SPLITS = ("train", "validation")
@@ -46,12 +46,12 @@ def attention_maps(of: Trained, prompt: np.ndarray, layer: int) -> np.ndarray:
     @jax.jit
     def look(params: Any, tokens_BL: jax.Array) -> jax.Array:
         model = nnx.merge(of.graph, params)
-        _, blocks = cached.apart(params, of.model.layers)
+        _, blocks = kv_cache.apart(params, of.model.layers)
         segments_BL = jnp.zeros_like(tokens_BL) if end is None else positions.documents(tokens_BL, end)
         slots_BL = jnp.arange(L, dtype=jnp.int32)[None]
-        new = cached.Tokens(tokens_BL, slots_BL, segments_BL, positions.places(L, segments_BL))
-        empty = cached.empty(model, 1, L, of.dtype)
-        passed = list(cached.through(model, blocks[: layer + 1], empty, new, of.dtype))
+        new = kv_cache.Tokens(tokens_BL, slots_BL, segments_BL, positions.places(L, segments_BL))
+        empty = kv_cache.empty(model, 1, L, of.dtype)
+        passed = list(kv_cache.through(model, blocks[: layer + 1], empty, new, of.dtype))
         return passed[-1].weights_BHLM[0]
 
     return np.asarray(look(of.params, jnp.asarray(prompt)[None]))
@@ -75,7 +75,7 @@ def activation(graph: Any, config: RunConfig, dtype: Any, at: Site, params: Any,
     end, L = config.data.document_end, tokens_BL.shape[1]
     segments_BL = None if end is None else positions.documents(tokens_BL, end)
     place = Place(positions.places(L, segments_BL), segments_BL)
-    block_graph, blocks = nnx.split(model.blocks)[0], cached.apart(params, config.model.layers)[1]
+    block_graph, blocks = nnx.split(model.blocks)[0], kv_cache.apart(params, config.model.layers)[1]
     x_BLD = model.embed(tokens_BL, place, dtype)
     parts = (x_BLD, x_BLD)
     for state, window in zip(blocks[: at.layer + 1], config.model.windows, strict=False):

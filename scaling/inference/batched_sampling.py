@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from scaling.evaluate.batches import batches
-from scaling.generate import Sampling, Writer
-from scaling.models import cached
-from scaling.trained import Trained
+from scaling.inference import kv_cache
+from scaling.inference.length_buckets import batches
+from scaling.inference.load import Trained
+from scaling.inference.sampling import Sampling, Writer
 
 LOOK = 8  # tokens between looks for a stop: a look decodes the whole text
 
@@ -36,7 +36,7 @@ class Texts:
 
     def __init__(self, of: Trained, context: int, over: int, buckets: Sequence[int], tokens: int) -> None:
         self.of, self.context, self.over, self.buckets, self.tokens = of, context, over, buckets, tokens
-        self.parts = cached.apart(of.params, of.model.layers)
+        self.parts = kv_cache.apart(of.params, of.model.layers)
         self.writers: dict[Sampling, Writer] = {}
 
     def write(

@@ -32,7 +32,7 @@ from jax.experimental import multihost_utils
 
 from scaling.config.run import RunConfig, prefix_id
 from scaling.distributed import collectives
-from scaling.program import compute_dtype
+from scaling.program.step import compute_dtype
 from scaling.store.files import Here, StoreError, alive, read_json, read_parquet, write_json, write_parquet
 
 Rows = list[dict[str, float]]

@@ -14,15 +14,15 @@ from scaling.config.validation import ConfigError
 from scaling.data.tasks.family import END
 from scaling.data.tokens import DataError
 from scaling.evaluate import extraction, perplexity
-from scaling.evaluate.asked import Asked
-from scaling.evaluate.questions import Question, of_task
-from scaling.evaluate.score import ScoreError, Scorer
-from scaling.evaluate.scores import scores
+from scaling.evaluate.config import Asked
+from scaling.evaluate.prompts import Question, of_task
+from scaling.evaluate.summary import scores
+from scaling.inference.load import Trained
+from scaling.inference.scorer import ScoreError, Scorer
 from scaling.store import items
 from scaling.store.files import StoreError
 from scaling.store.items import Row
 from scaling.store.record import Store
-from scaling.trained import Trained
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]  # tokens of a context, and of what follows
 WHOLE = (perplexity.TASK, extraction.TASK)  # tasks about what the run has read, without shots
