@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 from conftest import command
 
-from scaling.aot import remedies
-from scaling.aot_compile import short, size
+from scaling.aot.check import remedies
+from scaling.aot.hlo import collectives
+from scaling.aot.topologies import GENERATIONS, topology
+from scaling.aot.worker import short, size
 from scaling.config.placement import Placement
 from scaling.config.presets import preset
 from scaling.config.run import RunConfig, override
 from scaling.config.validation import ConfigError
-from scaling.hlo import collectives
 from scaling.models.counts import parameters
 from scaling.program.step import program
-from scaling.topologies import GENERATIONS, topology
 
 LOOPED = """HloModule step
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from conftest import command
 
+from scaling.aot.topologies import GENERATIONS, topology
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.store.record import Record, Store
-from scaling.topologies import GENERATIONS, topology
 from sweeps.budget import step_flops
 from sweeps.corpus import SweepError
 from sweeps.engines import engine, gang, gke

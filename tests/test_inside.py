@@ -18,7 +18,7 @@ from variants import VARIANTS
 
 from analysis.errors import DataError
 from analysis.figures import save
-from scaling.commands import inside as commands
+from scaling.commands import internals as commands
 from scaling.config.run import RunConfig
 from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens

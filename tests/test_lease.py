@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.commands import turns
+from scaling.commands import schedule_runs
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store import lease
 from scaling.store.files import Folder
@@ -186,7 +186,7 @@ def test_two_trainers_given_the_same_runs_share_them_out(tmp_path: Path, tiny: R
             said.append(run_id(config))
             return 0
 
-        assert turns.in_turn(configs, store, attempt, lambda event: None, [], trunks=True) == 0
+        assert schedule_runs.in_turn(configs, store, attempt, lambda event: None, [], trunks=True) == 0
 
     said: tuple[list[str], list[str]] = ([], [])
     both = [threading.Thread(target=trainer, args=(number, said[number])) for number in (0, 1)]
@@ -210,7 +210,7 @@ def test_a_run_that_failed_at_its_holders_is_not_tried_again(tmp_path: Path, tin
         store.write(Record(run_id=run_id(tiny), config=tiny, status="failed", about={"error": "no memory"}))
         holding.close()
 
-    assert turns.in_turn([tiny], store, attempt, say, [], trunks=False) == 1
+    assert schedule_runs.in_turn([tiny], store, attempt, say, [], trunks=False) == 1
     assert [event["event"] for event in events] == ["waits", "waiting", "end"] and events[2]["error"] == "no memory"
 
 

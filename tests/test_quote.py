@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from test_sweeps_launch import CORPUS, TRAINER, grid
 
-from scaling import topologies
+from scaling.aot import topologies
 from scaling.config.validation import ConfigError
 from scaling.store.record import Record, Store
 from sweeps.__main__ import main

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from conftest import command
 
-from scaling.commands import turns
+from scaling.commands import schedule_runs
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.store.record import Store
 
@@ -14,7 +14,7 @@ from scaling.store.record import Store
 def test_a_run_that_crashes_is_tried_again_after_the_others(
     tmp_path: Path, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(turns, "PAUSE", 0.01)
+    monkeypatch.setattr(schedule_runs, "PAUSE", 0.01)
     monkeypatch.setenv("SCALING_LEASE_SECONDS", "0.1")
     configs = [override(tiny, [f"seed={seed}"]) for seed in range(3)]
     turn: list[tuple[int, str]] = []
@@ -25,16 +25,18 @@ def test_a_run_that_crashes_is_tried_again_after_the_others(
             return 0
         if config.seed == 0 and len(turn) > 3:
             return 0
-        return turns.CRASHED if again else 1
+        return schedule_runs.CRASHED if again else 1
 
-    assert turns.in_turn(configs, Store(tmp_path), attempt, lambda event: None, [], trunks=False, retries=2) == 1
+    assert (
+        schedule_runs.in_turn(configs, Store(tmp_path), attempt, lambda event: None, [], trunks=False, retries=2) == 1
+    )
     first, second = "attempt 1 of 3", "attempt 2 of 3"
     assert turn == [(0, first), (1, first), (2, first), (0, second), (2, second), (2, "")]
 
 
 def test_one_asked_to_stop_begins_no_run(tmp_path: Path, tiny: RunConfig) -> None:
     attempt = lambda config, again: pytest.fail("begun")  # noqa: E731
-    assert turns.in_turn([tiny], Store(tmp_path), attempt, print, [signal.SIGTERM], trunks=True) == 75
+    assert schedule_runs.in_turn([tiny], Store(tmp_path), attempt, print, [signal.SIGTERM], trunks=True) == 75
 
 
 def test_wrong_input_is_not_tried_again_and_a_crash_is(store: Store, tiny: RunConfig, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The child of scaling/aot.py: compiles one step for a TPU that is not here. JSON in, JSON out.
+"""The child of scaling/aot/check.py: compiles one step for a TPU that is not here. JSON in, JSON out.
 
 A process of its own because libtpu wants an environment of its own before JAX is imported.
 """
@@ -16,13 +16,13 @@ import jax
 import numpy as np
 from jax.experimental import topologies
 
+from scaling.aot.hlo import collectives, kernels
+from scaling.aot.topologies import Topology, topology
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError, from_dict
 from scaling.distributed import sharding
-from scaling.hlo import collectives, kernels
 from scaling.program.step import lower_step, shape_of
-from scaling.topologies import Topology, topology
 
 UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SIZE = re.compile(r"([\d.]+)([KMGT]?)")

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from scaling.bench_torch import torch_step
+from scaling.bench.torch import torch_step
 from scaling.config.model import ModelConfig
 from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig

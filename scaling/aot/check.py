@@ -1,6 +1,6 @@
 """`python -m scaling aot CONFIG|PRESET --topology v5e-16`: does the real step fit, and what does it send?
 
-The step is compiled by libtpu, on a machine without a TPU, in a child (scaling/aot_compile.py). A verdict is
+The step is compiled by libtpu, on a machine without a TPU, in a child (scaling/aot/worker.py). A verdict is
 kept by what it depends on: shape, placement, slice, versions, and the source of the program.
 """
 
@@ -19,13 +19,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from scaling.aot.topologies import Topology, topology
 from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, load, override
 from scaling.config.schedule import ScheduleConfig
 from scaling.config.validation import ConfigError, canonical, require, to_dict
-from scaling.topologies import Topology, topology
 
 # libtpu must neither look for a TPU's metadata server nor for its lock; effort -1: the same memory, sooner
 ENVIRONMENT = {
@@ -151,8 +151,8 @@ def compiled(
     env = {**os.environ, **ENVIRONMENT}
     env["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
     child = subprocess.run(
-        [sys.executable, "-m", "scaling.aot_compile"], input=json.dumps(request), capture_output=True, text=True,
-        env=env, cwd=Path(__file__).parent.parent, check=False,
+        [sys.executable, "-m", "scaling.aot.worker"], input=json.dumps(request), capture_output=True, text=True,
+        env=env, cwd=Path(__file__).parents[2], check=False,
     )  # fmt: skip
     if child.returncode:
         last = (child.stderr.strip().splitlines() or ["without a word"])[-1]
@@ -203,9 +203,10 @@ def kept(config: RunConfig, placement: Placement, name: str) -> str:
 @functools.cache
 def source() -> str:
     """Hash of the code that a step is made of."""
-    code = Path(__file__).parent
-    parts = ("aot_compile.py", "hlo.py", "optim.py", "parametrisation.py", "program.py", "shard.py", "topologies.py")
-    files = [*(code / part for part in parts), *sorted((code / "models").glob("*.py")), code / "evaluate" / "loss.py"]
+    code = Path(__file__).parents[1]
+    files = [
+        file for part in ("aot", "models", "program", "distributed") for file in sorted((code / part).rglob("*.py"))
+    ]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
