@@ -19,13 +19,14 @@ from scaling.store.files import StoreError
 from scaling.store.open import open_store
 from scaling.store.record import Store
 from sweeps import next as following
-from sweeps.corpus import Corpus, PrepareError, SweepError, find_or_prepare, for_planning
 from sweeps.definitions import DEFINITIONS, definition
-from sweeps.plan import Plan, plan
-from sweeps.settings import settings
+from sweeps.errors import PrepareError, SweepError
+from sweeps.planning.corpus import Corpus, find_or_prepare, for_planning
+from sweeps.planning.plan import Plan, plan
+from sweeps.planning.settings import settings
 
 if TYPE_CHECKING:
-    from sweeps.quote import Slice
+    from sweeps.cost.quote import Slice
 
 BAD_INPUT = 2
 STOPPED = 75
@@ -55,7 +56,7 @@ def parser() -> argparse.ArgumentParser:
     def add_slice(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--slice", metavar="T", help="TPU slice whose hours and dollars are meant, as v5e-16")
         sub.add_argument("--spot", action="store_true", help="at the spot price")
-        sub.add_argument("--prices", type=Path, metavar="FILE", help="your copy of sweeps/prices.json")
+        sub.add_argument("--prices", type=Path, metavar="FILE", help="your copy of sweeps/cost/prices.json")
 
     def add_pack(sub: argparse.ArgumentParser) -> None:
         said = "runs of one shape trained as one program, at most (local engine; default: as many as pay)"
@@ -134,12 +135,13 @@ def run_list(args: argparse.Namespace) -> int:
 
 def run_plan(args: argparse.Namespace) -> int:
     """`plan`: the table, or JSON."""
-    from sweeps import graph
-    from sweeps.compiled import longer
-    from sweeps.machine import useful_pack, useful_workers
-    from sweeps.pace import pace, seconds_left
-    from sweeps.plan import as_json, as_text, cost
-    from sweeps.quote import quote
+    from sweeps.cost import sharing_saved
+    from sweeps.cost.compiled_time import longer
+    from sweeps.cost.pace import pace, seconds_left
+    from sweeps.cost.quote import quote
+    from sweeps.planning import sharing
+    from sweeps.planning.plan import as_json, as_text, cost
+    from sweeps.planning.workers import useful_pack, useful_workers
 
     on = slice_of(args)
     store = fetched(args.store) if args.store else None
@@ -153,13 +155,13 @@ def run_plan(args: argparse.Namespace) -> int:
         work = ((to_dict(run.config), run.config.steps - run.from_step, run.flops_to_run) for run in planned.left)
         quoted = quote(left, on, args.mfu, longer(store, work, on, args.mfu) if store else 0.0) if on else None
         size, why = useful_pack() if args.pack is None else (args.pack, "as asked")
-        found = graph.graph([run.config for run in planned.runs], size, planned.starts)
-        saving = graph.saved(planned, found, useful_workers(), pace(store) if store else None)
+        found = sharing.graph([run.config for run in planned.runs], size, planned.starts)
+        saving = sharing_saved.saved(planned, found, useful_workers(), pace(store) if store else None)
         if args.json:
-            whole = {**as_json(planned, rate, quoted), "graph": graph.as_json(found, saving)}
+            whole = {**as_json(planned, rate, quoted), "graph": sharing_saved.as_json(found, saving)}
             print(json.dumps({"sweep": args.name, **whole}, indent=1, allow_nan=False))
         else:
-            print(as_text(planned, rate, quoted, graph.as_text(found, saving, size, why)))
+            print(as_text(planned, rate, quoted, sharing_saved.as_text(found, saving, size, why)))
     return 0
 
 
@@ -173,7 +175,7 @@ def fetched(where: str) -> Store:
 
 def slice_of(args: argparse.Namespace) -> Slice | None:
     """The slice that the arguments name, at its price."""
-    from sweeps.quote import PRICES, slice_named
+    from sweeps.cost.quote import PRICES, slice_named
 
     return slice_named(args.slice, args.prices or PRICES, args.spot) if args.slice else None
 
@@ -205,7 +207,7 @@ def run_check(args: argparse.Namespace) -> int:
 
 def run_launch(args: argparse.Namespace) -> int:
     """`launch`: the bar, then a summary."""
-    from sweeps.caps import Caps
+    from sweeps.cost.caps import Caps
     from sweeps.engines import engine
     from sweeps.launch import dry_run, launch
 
@@ -266,9 +268,9 @@ def placement_of(args: argparse.Namespace) -> dict[str, Any]:
 
 def run_status(args: argparse.Namespace) -> int:
     """`status`: what is done, under way and left, once or again and again; as text, JSON or a page."""
+    from sweeps.format import terminal_size
     from sweeps.screen import as_text
     from sweeps.status import status
-    from sweeps.text import terminal_size
     from sweeps.watch import watch
 
     if args.watch is not None and (args.json or not 0.1 <= args.watch < 1e6):
@@ -300,7 +302,7 @@ def run_status(args: argparse.Namespace) -> int:
 
 def run_saving(args: argparse.Namespace) -> int:
     """`saving`: seconds both ways, how the records differ, the quote beside the measurement."""
-    from sweeps.saving import as_text, measure
+    from sweeps.cost.sharing_measured import as_text, measure
 
     store = fetched(args.store)
     store.check_writable()

@@ -23,10 +23,10 @@ from scaling.config.run import RunConfig
 from scaling.config.validation import to_dict
 from scaling.store.files import write_json
 from scaling.store.record import Store
-from sweeps.compiled import keep
-from sweeps.corpus import SweepError
-from sweeps.plan import Plan, shape
-from sweeps.text import duration, table
+from sweeps.cost.compiled_time import keep
+from sweeps.errors import SweepError
+from sweeps.format import duration, table
+from sweeps.planning.plan import Plan, shape
 
 AOT = (sys.executable, "-m", "scaling", "aot")
 COMPILER_BYTES = 4 * 2**30  # of this machine's memory that one compiler may take

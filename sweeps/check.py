@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from scaling.store.record import Store
-from sweeps.corpus import SweepError
-from sweeps.plan import Plan, epochs, notes, shape
+from sweeps.errors import SweepError
+from sweeps.planning.plan import Plan, epochs, notes, shape
 
 
 def check(of: Plan, store: Store) -> list[str]:

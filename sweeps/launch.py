@@ -15,14 +15,16 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.store.record import Store
-from sweeps import exam, machine
-from sweeps.caps import CAPPED, Caps, Hours, reached, spent, within
-from sweeps.corpus import Corpus, SweepError
+from sweeps import exam
+from sweeps.cost.caps import CAPPED, Caps, Hours, reached, spent, within
 from sweeps.definitions import Tasks
 from sweeps.engines import engine, local
-from sweeps.plan import Plan, plan, shared_steps
+from sweeps.errors import SweepError
+from sweeps.format import duration, short
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import Plan, plan, shared_steps
+from sweeps.planning.workers import useful_pack, useful_workers
 from sweeps.progress import Display, Meter, meter
-from sweeps.text import duration, short
 
 STOPPED = 75
 
@@ -160,8 +162,8 @@ def launch(
             if separate:
                 options["separate"] = True
             elif engine_name == "local":
-                options["workers"] = workers or (1 if command else machine.useful_workers())
-                options["pack"] = (0 if command else machine.useful_pack()[0]) if pack is None else pack
+                options["workers"] = workers or (1 if command else useful_workers())
+                options["pack"] = (0 if command else useful_pack()[0]) if pack is None else pack
             job = chosen.submit(store, sweep, [run.config for run in todo.left], keep_open=(lock,), **options)
             with Display(sweep, of) as display:
                 while not job.over:

@@ -22,12 +22,13 @@ from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import ConfigError
 from scaling.store.open import open_store
 from scaling.store.record import Store
-from sweeps import rules
-from sweeps.budget import achieved, size
-from sweeps.corpus import Corpus, SweepError, read
-from sweeps.plan import Plan, as_json, as_text, cost, plan
-from sweeps.rules import RULES, Rules
-from sweeps.settings import settings
+from sweeps.errors import SweepError
+from sweeps.planning import rules
+from sweeps.planning.budget import achieved, size
+from sweeps.planning.corpus import Corpus, read
+from sweeps.planning.plan import Plan, as_json, as_text, cost, plan
+from sweeps.planning.rules import RULES, Rules
+from sweeps.planning.settings import settings
 
 # Widths that may be advised: a few a doubling, and the multiples of 128 that matrix units want.
 WIDTHS = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, *range(640, 8193, 128))
@@ -215,7 +216,7 @@ def _run(of: Family, width: int, steps: float, seed: int) -> RunConfig:
 
 def rate_of(made: Plan, store: Store) -> float | None:
     """FLOP/s that what is left of a plan would reach on the store's machine, None where it was not measured."""
-    from sweeps.pace import pace, seconds_left
+    from sweeps.cost.pace import pace, seconds_left
 
     left, measured = cost(made)["flops_left"], pace(store)
     return left / seconds_left(made, measured) if left and measured else None

@@ -11,9 +11,9 @@ from typing import Any
 
 from scaling.store.files import write_atomic
 from scaling.store.record import Store
+from sweeps.format import duration, short
 from sweeps.screen import cost_lines, has_loss, label, percent
 from sweeps.svg import Axis, Curve, chart, colours
-from sweeps.text import duration, short
 from sweeps.view import NAMES, Row, series
 from sweeps.watch import over
 

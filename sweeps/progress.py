@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from scaling.config.run import RunConfig
-from sweeps.budget import flops_until
-from sweeps.machine import step_time
-from sweeps.plan import Plan
-from sweeps.text import duration, short
+from sweeps.format import duration, short
+from sweeps.planning.budget import flops_until
+from sweeps.planning.plan import Plan
+from sweeps.planning.workers import step_time
 
 if TYPE_CHECKING:
     from rich.progress import Progress

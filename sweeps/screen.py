@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sweeps.format import duration, short, table
 from sweeps.plot import LETTERS, plot
-from sweeps.text import duration, short, table
 from sweeps.view import NAMES, Row, in_order, series
 
 Span = tuple[str, str | None]

@@ -13,12 +13,12 @@ from scaling.models.counts import parameters
 from scaling.store.files import alive as process_alive
 from scaling.store.record import Record, Store
 from sweeps import reading
-from sweeps.budget import achieved
-from sweeps.compiled import longer
-from sweeps.corpus import SweepError
-from sweeps.plan import ENDED, shared_steps
-from sweeps.quote import Slice
-from sweeps.spend import MFU, cost, spending, until
+from sweeps.cost.compiled_time import longer
+from sweeps.cost.quote import Slice
+from sweeps.cost.spend import MFU, cost, spending, until
+from sweeps.errors import SweepError
+from sweeps.planning.budget import achieved
+from sweeps.planning.plan import ENDED, shared_steps
 from sweeps.view import axes, place
 
 LOG_LINES = 5

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from sweeps.format import terminal_size
 from sweeps.screen import Line, as_text, screen
-from sweeps.text import terminal_size
 
 UNDER_WAY = ("running", "waiting", "stopped", "interrupted")
 

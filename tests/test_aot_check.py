@@ -15,8 +15,8 @@ from conftest import command
 
 from scaling.config.run import RunConfig, override
 from sweeps import ahead
-from sweeps.corpus import Corpus
-from sweeps.plan import Plan, plan
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import Plan, plan
 
 needs_libtpu = pytest.mark.skipif(
     importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install 'scaling[tpu]'"

@@ -11,13 +11,13 @@ from test_sweeps_launch import CORPUS, grid
 
 from scaling.config.run import RunConfig, run_id
 from scaling.store.record import Record, Store
-from sweeps.budget import flops_until, step_flops
-from sweeps.caps import Caps, Hours, spent
-from sweeps.corpus import SweepError
+from sweeps.cost.caps import Caps, Hours, spent
+from sweeps.cost.quote import slice_named
+from sweeps.errors import SweepError
 from sweeps.launch import launch
-from sweeps.plan import plan
+from sweeps.planning.budget import flops_until, step_flops
+from sweeps.planning.plan import plan
 from sweeps.progress import meter
-from sweeps.quote import slice_named
 
 
 def under_way(store: Store, config: RunConfig, ago: float, step: int, **more: object) -> None:
@@ -46,7 +46,7 @@ def test_hours_are_the_launchers_here_and_each_runs_own_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of ten slices an hour by the clock is ten; of a run that waits in a queue it is none."""
-    monkeypatch.setattr("sweeps.caps.LOOK", 0.0)
+    monkeypatch.setattr("sweeps.cost.caps.LOOK", 0.0)
     store, of = Store(tmp_path), plan(grid(), CORPUS)
     an_hour_ago = time.monotonic() - 3600
     assert Hours(of, store, 5.0, ours=True, began=an_hour_ago).seconds() == pytest.approx(3605, abs=1.0)

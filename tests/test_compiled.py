@@ -10,10 +10,10 @@ from test_sweeps_launch import CORPUS, grid
 from scaling.config.run import override
 from scaling.config.validation import to_dict
 from scaling.store.record import Store
-from sweeps.compiled import keep, longer, step_seconds
+from sweeps.cost.compiled_time import keep, longer, step_seconds
+from sweeps.cost.quote import quote, slice_named
 from sweeps.launch import write_sweep
-from sweeps.plan import cost, plan
-from sweeps.quote import quote, slice_named
+from sweeps.planning.plan import cost, plan
 from sweeps.status import status
 
 

@@ -15,8 +15,8 @@ from scaling.models import counts
 from scaling.models.attention import softmax
 from scaling.models.encoder_decoder import EncoderDecoder
 from scaling.models.transformer import Transformer
-from sweeps import rules
 from sweeps.definitions import quickstart
+from sweeps.planning import rules
 
 ARCHITECTURES = VARIANTS | ENCODERS
 SHAPES = ARCHITECTURES | {f"quickstart, width {width}": rules.model(width, 257) for width in quickstart.WIDTHS}

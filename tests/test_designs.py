@@ -15,14 +15,15 @@ from analysis.laws.loss import chinchilla
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.config.validation import ConfigError
 from scaling.models.counts import parameters, run_flops
-from sweeps import rules
-from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.brackets import FACTORS
 from sweeps.definitions.kaplan import without_vocabulary
-from sweeps.plan import as_json, as_text, cost, plan
-from sweeps.priors import PRIORS
-from sweeps.settings import GIVEN, OF_RULES, settings
+from sweeps.errors import SweepError
+from sweeps.planning import rules
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import as_json, as_text, cost, plan
+from sweeps.planning.prior import PRIORS
+from sweeps.planning.settings import GIVEN, OF_RULES, settings
 
 BYTES = Corpus(name="bytes", tokens="ab" * 32, vocab=257, train=30_000_000_000)
 PIECES = Corpus(name="pieces", tokens="cd" * 32, vocab=32_000, train=30_000_000_000)

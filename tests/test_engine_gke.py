@@ -12,10 +12,10 @@ from conftest import command
 from scaling.aot.topologies import GENERATIONS, topology
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.store.record import Record, Store
-from sweeps.budget import step_flops
-from sweeps.corpus import SweepError
 from sweeps.engines import engine, gang, gke
-from sweeps.engines.slices import KINDS, slice_of
+from sweeps.errors import SweepError
+from sweeps.planning.budget import step_flops
+from sweeps.planning.tpu_slices import KINDS, slice_of
 from sweeps.progress import Meter
 
 OPTIONS = {"topology": "v5e-16", "image": "registry.example/scaling:1", "bucket": "gs://my-runs"}

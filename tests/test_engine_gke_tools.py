@@ -8,7 +8,7 @@ import pytest
 from test_engine_gke import job, made
 
 from scaling.config.run import RunConfig
-from sweeps.engines.slices import slice_of
+from sweeps.planning.tpu_slices import slice_of
 
 ROUND_TRIP = """
 import json, sys

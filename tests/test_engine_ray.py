@@ -22,9 +22,9 @@ from test_sweeps_real import losses, read
 from test_sweeps_real import store as real_store
 
 from scaling.store.record import Store
-from sweeps.corpus import SweepError
 from sweeps.engines import engine, ray
 from sweeps.engines.keeper import folder
+from sweeps.errors import SweepError
 from sweeps.launch import launch
 
 __all__ = ["real_store"]

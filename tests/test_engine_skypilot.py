@@ -11,9 +11,9 @@ import pytest
 
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store.record import Record, Store
-from sweeps.corpus import SweepError
 from sweeps.engines import engine, gang, skypilot
-from sweeps.engines.slices import slice_of
+from sweeps.errors import SweepError
+from sweeps.planning.tpu_slices import slice_of
 
 OPTIONS = {"topology": "v5e-16", "bucket": "gs://my-runs"}
 

@@ -12,9 +12,9 @@ import pytest
 from test_sweeps_launch import IDS, grid
 
 from scaling.store.record import Store
-from sweeps.corpus import SweepError
 from sweeps.engines import engine, gang, slurm, tasks
 from sweeps.engines.keeper import Work, note, spread
+from sweeps.errors import SweepError
 
 
 def dry(tmp_path: Path, **options: str) -> str:

@@ -28,8 +28,8 @@ from scaling.models import counts
 from scaling.program.step import functions, network, program, shape_of, stream
 from scaling.store.record import Store
 from scaling.training.packs.loop import train_pack
-from sweeps.corpus import Corpus
-from sweeps.plan import epochs, plan
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import epochs, plan
 
 P = 7
 EQUATIONS = f"modular:p={P},fraction=0.6"

@@ -30,8 +30,8 @@ from scaling.config.run import EvalConfig, RunConfig, prefix_id, run_id
 from scaling.config.schedule import ScheduleConfig
 from scaling.data.tokens import open_tokens, write_tokens
 from scaling.store.record import Record, Store
-from sweeps.corpus import Corpus
-from sweeps.plan import execution_order, plan
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import execution_order, plan
 
 ROOT = Path(__file__).parents[1]  # no import of conftest here: the launcher imports this file, and wants one device
 STEPS = (150, 250, 350)

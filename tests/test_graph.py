@@ -12,12 +12,14 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store.record import Store
 from scaling.training.packs.program import packs as of_the_trainer
-from sweeps import graph, machine
-from sweeps.corpus import SweepError
+from sweeps.cost import sharing_saved
+from sweeps.cost.pace import Pace
 from sweeps.definitions import DEFINITIONS
+from sweeps.errors import SweepError
 from sweeps.launch import launch
-from sweeps.pace import Pace
-from sweeps.plan import cost, execution_order, plan, shape
+from sweeps.planning import sharing as sharing_module
+from sweeps.planning import workers
+from sweeps.planning.plan import cost, execution_order, plan, shape
 
 
 def designed(name: str) -> list[RunConfig]:
@@ -26,7 +28,7 @@ def designed(name: str) -> list[RunConfig]:
 
 def test_every_branch_starts_where_another_run_of_its_trunk_keeps_its_state() -> None:
     runs = designed("quickstart")
-    found, by_id = graph.graph(runs), {run_id(run): run for run in runs}
+    found, by_id = sharing_module.graph(runs), {run_id(run): run for run in runs}
     assert len(found.trunks) == 6 and len(found.branches) == 29
     order = [run_id(run) for run in runs]
     for branch in found.branches:
@@ -37,7 +39,7 @@ def test_every_branch_starts_where_another_run_of_its_trunk_keeps_its_state() ->
 
 def test_what_sharing_saves_is_what_the_plan_saves() -> None:
     of = plan(designed("quickstart"), CORPUS)
-    saving = graph.saved(of, graph.graph([run.config for run in of.runs]), workers=2)
+    saving = sharing_saved.saved(of, sharing_module.graph([run.config for run in of.runs]), workers=2)
     assert saving["sharing"]["flops"] == cost(of)["flops_saved"] > 0
     assert saving["sharing"]["steps"] == sum(run.from_step for run in of.runs)
     assert saving["packing"] == {"processes": 33, "compilations": 29, "dispatches": 0}
@@ -48,7 +50,7 @@ def test_seconds_saved_are_at_the_pace_of_the_store() -> None:
     of = plan(designed("quickstart"), CORPUS)
     flat = {shape(run.config): 1e9 for run in of.runs}
     by = Pace(shapes=flat, rates=[(0.0, 1.0)], compiling=2.0, beginning=0.5, starting=3.0)
-    saving = graph.saved(of, graph.graph([run.config for run in of.runs]), workers=2, by=by)
+    saving = sharing_saved.saved(of, sharing_module.graph([run.config for run in of.runs]), workers=2, by=by)
     assert saving["sharing"]["seconds"] == pytest.approx(cost(of)["flops_saved"] / 1e9)
     assert saving["packing"]["seconds"] == 33 * 3.0 + 29 * 2.0
 
@@ -57,7 +59,7 @@ def test_seconds_saved_are_at_the_pace_of_the_store() -> None:
 @pytest.mark.parametrize("size", [3, 8])
 def test_packs_are_those_the_trainer_makes_and_never_hold_two_of_one_trunk(name: str, size: int) -> None:
     runs = designed(name)
-    found = graph.graph(runs, size)
+    found = sharing_module.graph(runs, size)
     sharing = {run for names in found.trunks for run in names}
     alone = [run for run in runs if run_id(run) not in sharing]
     theirs = [[run_id(run) for run in group] for group in of_the_trainer(alone, size, Placement())]
@@ -73,20 +75,20 @@ def test_runs_of_other_shapes_or_growing_batches_are_in_no_pack_together() -> No
     other = override(run, ["model.width=48", "model.heads=3"])
     ended = override(run, ["seed=3", "data.document_end=5"])
     growing = override(run, ["seed=4", "schedule.batch_ramp=[[4, 5]]"])
-    found = graph.graph(execution_order([run, *same, other, ended, growing]), 8)
+    found = sharing_module.graph(execution_order([run, *same, other, ended, growing]), 8)
     assert [set(names) for names in found.packs] == [{run_id(one) for one in (run, *same)}]
 
 
 def test_packs_stay_whole_and_only_they_are_trained_as_packs(tmp_path: Path) -> None:
     """Sharing runs go in turn and first, packs in a process of their own, which says --pack."""
     trunk, pack = small_grid(), [override(small_grid()[0], [f"seed={i}", "model.width=48"]) for i in (5, 6, 7)]
-    assert graph.graph(execution_order(trunk)).branches
+    assert sharing_module.graph(execution_order(trunk)).branches
     assert launch(Store(tmp_path), "grid", [*trunk, *pack], CORPUS, command=TRAINER, pack=8) == 0
     turns, packed = (tmp_path / "commands").read_text().splitlines()
     assert "--pack" not in turns and packed.endswith("--pack 8")
     assert all(run_id(run) in packed and run_id(run) not in turns for run in pack)
     assert not any(run_id(run) in packed for run in trunk)
-    dealt = machine.shares([*trunk, *pack], 2, [[run_id(run) for run in pack]])
+    dealt = workers.shares([*trunk, *pack], 2, [[run_id(run) for run in pack]])
     assert any({run_id(run) for run in pack} <= names for names in dealt)
 
 
@@ -104,11 +106,11 @@ def test_a_pack_that_cannot_be_is_one_line(tmp_path: Path) -> None:
         with pytest.raises(SweepError, match="--pack 4: must be 1 or more"):
             launch(Store(tmp_path), "grid", small_grid(), CORPUS, pack=4, **more)  # type: ignore[arg-type]
     with pytest.raises(SweepError, match="--pack -1: must be 1 or more"):
-        graph.graph(small_grid(), -1)
+        sharing_module.graph(small_grid(), -1)
 
 
 def test_a_processes_start_is_in_the_quote_once() -> None:
-    from sweeps.pace import seconds_of
+    from sweeps.cost.pace import seconds_of
 
     of = plan(designed("quickstart"), CORPUS)
     flat = {shape(run.config): 1e9 for run in of.runs}

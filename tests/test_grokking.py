@@ -19,9 +19,10 @@ from analysis.studies.double_descent import CANNOT_SAY, NOT_SEEN, SEEN, Profile,
 from analysis.studies.grokking import grokking
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store.record import Record, Store
-from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions.descent import descent as descent_sweep
 from sweeps.definitions.grokking import grokking as grokking_sweep
+from sweeps.errors import SweepError
+from sweeps.planning.corpus import Corpus
 
 SUMS = Corpus(
     name="modular:p=47",

@@ -23,14 +23,15 @@ from scaling.config.validation import from_dict
 from scaling.models.counts import parameters
 from scaling.store.record import Store
 from sweeps import next as following
-from sweeps import rules
-from sweeps.budget import achieved, by_ratio, isoflop, size
-from sweeps.corpus import SweepError, read
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.quickstart import BUDGETS, WIDTHS
-from sweeps.plan import cost, plan
-from sweeps.rules import RULES, SMALL, TPU
-from sweeps.settings import settings
+from sweeps.errors import SweepError
+from sweeps.planning import rules
+from sweeps.planning.budget import achieved, by_ratio, isoflop, size
+from sweeps.planning.corpus import read
+from sweeps.planning.plan import cost, plan
+from sweeps.planning.rules import RULES, SMALL, TPU
+from sweeps.planning.settings import settings
 
 TARGET = Target(C=3e23)
 

@@ -31,8 +31,8 @@ from scaling.store.record import Record, Store
 from scaling.training import loop
 from scaling.training.packs.loop import train_pack
 from scaling.training.run import Run
-from sweeps.corpus import Corpus
-from sweeps.plan import plan, shape
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import plan, shape
 
 __all__ = ["other"]
 

@@ -13,16 +13,16 @@ from scaling.aot import topologies
 from scaling.config.validation import ConfigError
 from scaling.store.record import Record, Store
 from sweeps.__main__ import main
-from sweeps.budget import step_flops
-from sweeps.caps import CAPPED, Caps, spent, within
-from sweeps.corpus import SweepError
+from sweeps.cost.caps import CAPPED, Caps, spent, within
+from sweeps.cost.pace import pace, seconds_left
+from sweeps.cost.quote import NEEDED, OPTIONAL, PRICES, quote, slice_named
+from sweeps.cost.quote import as_text as quoted_text
 from sweeps.definitions import DEFINITIONS
-from sweeps.engines.slices import KINDS, slice_of
+from sweeps.errors import SweepError
 from sweeps.launch import launch
-from sweeps.pace import pace, seconds_left
-from sweeps.plan import as_text, cost, plan
-from sweeps.quote import NEEDED, OPTIONAL, PRICES, quote, slice_named
-from sweeps.quote import as_text as quoted_text
+from sweeps.planning.budget import step_flops
+from sweeps.planning.plan import as_text, cost, plan
+from sweeps.planning.tpu_slices import KINDS, slice_of
 
 
 def test_every_price_has_a_source_and_the_table_a_date() -> None:

@@ -20,8 +20,8 @@ from test_faults import ROOT, calm, forty, read, wait_for
 
 from scaling.config.run import RunConfig, run_id
 from scaling.store.record import Store
-from sweeps.corpus import Corpus
-from sweeps.plan import plan
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import plan
 
 WHERE = os.environ.get("SCALING_S3", "")
 ADDRESS = "s3://runs/of/a/test"

@@ -12,11 +12,11 @@ from test_sweeps_real import store as store  # the fixture
 
 from scaling.config.run import override, run_id
 from scaling.store.record import Store
-from sweeps import saving
-from sweeps.budget import achieved
-from sweeps.caps import CAPPED, Caps
-from sweeps.corpus import SweepError
+from sweeps.cost import sharing_measured
+from sweeps.cost.caps import CAPPED, Caps
+from sweeps.errors import SweepError
 from sweeps.launch import launch
+from sweeps.planning.budget import achieved
 from sweeps.status import status
 
 
@@ -47,7 +47,7 @@ def test_a_launch_with_packs_has_the_records_of_separate_runs_to_rounding(store:
     assert launch(other, "turn", runs, corpus, separate=True) == 0
     records = [store.read(run_id(run)) for run in runs]
     assert all(record is not None and record.about["pack"]["runs"] == 3 for record in records)
-    assert saving.differences(store, other, runs)["loss_apart"] < 1e-3
+    assert sharing_measured.differences(store, other, runs)["loss_apart"] < 1e-3
 
 
 @pytest.mark.slow
@@ -75,15 +75,15 @@ def test_records_that_differ_in_a_bit_are_not_the_same(store: Store, tmp_path: P
     store.write(record)
     shutil.copytree(store.root / "runs", tmp_path / "other" / "runs")
     other = Store(tmp_path / "other")
-    assert saving.differences(store, other, [config]) == {"runs": 1, "same": 1, "loss_apart": 0.0}
+    assert sharing_measured.differences(store, other, [config]) == {"runs": 1, "same": 1, "loss_apart": 0.0}
     store.finish_curve(record.run_id, [{"step": 1, "loss": 3.0}])
-    assert saving.differences(store, other, [config])["same"] == 0
+    assert sharing_measured.differences(store, other, [config])["same"] == 0
     with pytest.raises(SweepError, match="no record"):
-        saving.differences(store, Store(tmp_path / "empty"), [config])
+        sharing_measured.differences(store, Store(tmp_path / "empty"), [config])
 
 
 def test_the_measurement_reads_as_a_few_lines() -> None:
-    text = saving.as_text(
+    text = sharing_measured.as_text(
         {
             "seconds": {"shared": [100.0, 110.0], "separate": [300.0, 330.0], "cold": [400.0, 440.0]},
             "ratios": {"separate": 3.0, "cold": 4.0},

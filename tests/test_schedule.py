@@ -19,7 +19,7 @@ from scaling.data.tokens import find_tokens, open_tokens
 from scaling.models.counts import run_flops, run_total, training_flops
 from scaling.store.record import Store
 from scaling.training.learning_rate import learning_rate
-from sweeps.plan import shared_steps
+from sweeps.planning.plan import shared_steps
 
 __all__ = ["other"]
 

@@ -11,7 +11,7 @@ from test_sweeps_real import store as store  # the fixture
 
 from scaling.config.run import run_id
 from scaling.store.record import Store
-from sweeps.corpus import SweepError
+from sweeps.errors import SweepError
 from sweeps.launch import launch
 
 

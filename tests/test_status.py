@@ -19,12 +19,12 @@ from scaling.config.run import RunConfig, override, run_id
 from scaling.config.validation import from_dict
 from scaling.store import lease
 from scaling.store.record import Record, Store
-from sweeps.budget import by_ratio, flops_until, isoflop
-from sweeps.corpus import Corpus
+from sweeps.cost.quote import quote, slice_named
 from sweeps.launch import write_sweep
 from sweeps.page import write_page
-from sweeps.plan import Plan, cost, plan
-from sweeps.quote import quote, slice_named
+from sweeps.planning.budget import by_ratio, flops_until, isoflop
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import Plan, cost, plan
 from sweeps.screen import as_text, screen
 from sweeps.status import status
 

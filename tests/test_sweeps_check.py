@@ -10,8 +10,9 @@ from scaling.config.run import RunConfig, override, run_id
 from scaling.data.tokens import open_tokens
 from scaling.store.record import Record, Store
 from sweeps.check import check
-from sweeps.corpus import Corpus, SweepError
-from sweeps.plan import plan
+from sweeps.errors import SweepError
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import plan
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from conftest import processor_seconds
 
 from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import from_dict
-from sweeps.corpus import find_or_prepare
 from sweeps.definitions import DEFINITIONS
 from sweeps.engines import ENGINES
+from sweeps.planning.corpus import find_or_prepare
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,11 +18,12 @@ import pytest
 
 from scaling.config.run import RunConfig, run_id
 from scaling.store.record import Store
-from sweeps.budget import by_ratio, isoflop
-from sweeps.corpus import Corpus, SweepError
 from sweeps.engines import local
+from sweeps.errors import SweepError
 from sweeps.launch import launch
-from sweeps.plan import execution_order
+from sweeps.planning.budget import by_ratio, isoflop
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import execution_order
 from sweeps.screen import as_text
 from sweeps.status import status
 

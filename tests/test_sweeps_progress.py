@@ -13,9 +13,9 @@ from test_sweeps_launch import CORPUS, IDS, grid, run
 from scaling.config.run import override, run_id
 from scaling.models.counts import run_flops
 from scaling.store.record import Record, Store
-from sweeps import machine, rules
-from sweeps.budget import by_ratio, isoflop
-from sweeps.plan import execution_order, plan
+from sweeps.planning import rules, workers
+from sweeps.planning.budget import by_ratio, isoflop
+from sweeps.planning.plan import execution_order, plan
 from sweeps.progress import Meter, meter
 from sweeps.screen import as_text
 from sweeps.status import status
@@ -29,7 +29,7 @@ def test_time_left_counts_steps_as_well_as_flops() -> None:
     of.note({"event": "start", "run_id": "small", "from": 0})
     of.note({"event": "step", "run_id": "small", "step": 5000, "loss": 4.0})
     scores = [c.batch * c.model.layers * c.model.heads * c.data.length**2 for c in (small, large)]
-    beside = [machine.STEP_FLOPS + machine.SCORE_FLOPS * each for each in scores]
+    beside = [workers.STEP_FLOPS + workers.SCORE_FLOPS * each for each in scores]
     times = [run_flops(c)["total"] + c.steps * each for c, each in zip((small, large), beside, strict=True)]
     assert of.share == times[0] / sum(times) > 2 * of.done / of.total
     assert of.seconds_left == pytest.approx(of.seconds * times[1] / times[0], rel=0.1)

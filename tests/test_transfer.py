@@ -15,8 +15,8 @@ from analysis.figures import save
 from scaling.config.run import RunConfig, dumps, run_id
 from scaling.models.counts import parameters, run_flops
 from scaling.store.record import Record, Store
-from sweeps.corpus import Corpus
 from sweeps.definitions import transfer
+from sweeps.planning.corpus import Corpus
 
 CORPUS = Corpus(name="cpython", tokens="ab" * 32, vocab=258, train=10**7)
 STEP = transfer.RATES[1] / transfer.RATES[0]

@@ -16,10 +16,10 @@ from scaling.store.record import Record, Store
 from sweeps.definitions import DEFINITIONS
 from sweeps.launch import write_sweep
 from sweeps.page import write_page
-from sweeps.plan import plan
+from sweeps.planning.plan import plan
+from sweeps.planning.settings import settings
 from sweeps.plot import plot
 from sweeps.screen import as_text
-from sweeps.settings import settings
 from sweeps.status import status
 from sweeps.view import axes, series
 

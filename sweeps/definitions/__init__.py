@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from scaling.config.run import RunConfig
-from sweeps.corpus import SweepError
 from sweeps.definitions import (
     brackets,
     compare,
@@ -22,6 +21,7 @@ from sweeps.definitions import (
     quickstart,
     transfer,
 )
+from sweeps.errors import SweepError
 
 
 class Tasks(NamedTuple):
@@ -35,7 +35,9 @@ class Tasks(NamedTuple):
 class Definition(NamedTuple):
     """What makes the runs of a sweep, its corpus, the command of analysis that tells what came, and what is asked."""
 
-    make: Callable[..., list[RunConfig]]  # of a corpus, by keyword a seed, and what `--set` sets (sweeps/settings.py)
+    make: Callable[
+        ..., list[RunConfig]
+    ]  # of a corpus, by keyword a seed, and what `--set` sets (sweeps/planning/settings.py)
     corpus: str
     found: str | None = None
     tasks: Tasks | None = None

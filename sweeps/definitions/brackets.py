@@ -6,10 +6,10 @@ import dataclasses
 import math
 
 from scaling.config.run import RunConfig
-from sweeps import rules
-from sweeps.budget import size, steps_reading
-from sweeps.corpus import Corpus
-from sweeps.rules import TPU, Rules
+from sweeps.planning import rules
+from sweeps.planning.budget import size, steps_reading
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.rules import TPU, Rules
 
 WIDTHS = (256, 384, 512, 768)
 FACTORS = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)

@@ -9,12 +9,13 @@ import dataclasses
 
 from scaling.config.run import RunConfig, override
 from scaling.config.validation import ConfigError
-from sweeps import rules
-from sweeps.budget import isoflop, whole_steps
-from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions.isoflop import REACH
-from sweeps.priors import prior as law
-from sweeps.rules import TPU, Rules
+from sweeps.errors import SweepError
+from sweeps.planning import rules
+from sweeps.planning.budget import isoflop, whole_steps
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.prior import prior as law
+from sweeps.planning.rules import TPU, Rules
 
 GATED = ("swiglu", "geglu")  # MLPs of three matrices, the others have two
 

@@ -14,7 +14,8 @@ from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import EvalConfig, RunConfig
 from scaling.config.schedule import ScheduleConfig
-from sweeps.corpus import Corpus, SweepError
+from sweeps.errors import SweepError
+from sweeps.planning.corpus import Corpus
 
 # Blurred enough that hardly two inputs are alike: wrong labels of equal inputs could never be fitted.
 CORPUS = "labels:classes=10,examples=500,held=2000,noise=0.3,length=8,symbols=16,blur=0.25"

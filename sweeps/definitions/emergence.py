@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 
 from scaling.config.run import EvalConfig, RunConfig
-from sweeps import rules
-from sweeps.corpus import Corpus
+from sweeps.planning import rules
+from sweeps.planning.corpus import Corpus
 
 CORPUS = "mix:addition:1-3=0.6,sorting:2-5=0.1,copying:1-6=0.1,recall:1-4=0.1,cpython=0.1,tokens=6000000"
 LENGTH = 64

@@ -9,10 +9,11 @@ from __future__ import annotations
 import dataclasses
 
 from scaling.config.run import RunConfig
-from sweeps import rules
-from sweeps.budget import steps_reading
-from sweeps.corpus import Corpus, SweepError
-from sweeps.rules import TPU, Rules
+from sweeps.errors import SweepError
+from sweeps.planning import rules
+from sweeps.planning.budget import steps_reading
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.rules import TPU, Rules
 
 
 def epochs(

@@ -14,7 +14,8 @@ from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import EvalConfig, RunConfig
 from scaling.config.schedule import ScheduleConfig
-from sweeps.corpus import Corpus, SweepError
+from sweeps.errors import SweepError
+from sweeps.planning.corpus import Corpus
 
 CORPUS = "modular:p=47,op=add,fraction=0.7,seed=0"
 LENGTH = 3  # a, b and the sign =

@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 
 from scaling.config.run import EvalConfig, RunConfig
-from sweeps import rules
-from sweeps.corpus import Corpus
+from sweeps.planning import rules
+from sweeps.planning.corpus import Corpus
 
 CORPUS = "mix:labelling:2-6=1.0,tokens=11000000"
 LENGTH = 64

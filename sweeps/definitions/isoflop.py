@@ -6,10 +6,10 @@ What it costs: `plan isoflop --slice v5e-16`. A laptop's: `--set rules=small --s
 from __future__ import annotations
 
 from scaling.config.run import RunConfig
-from sweeps import budget
-from sweeps.corpus import Corpus
-from sweeps.priors import prior as law
-from sweeps.rules import TPU, Rules
+from sweeps.planning import budget
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.prior import prior as law
+from sweeps.planning.rules import TPU, Rules
 
 BUDGETS = (1e17, 3e17, 1e18, 3e18, 1e19, 3e19, 1e20, 3e20)
 REACH = 4.0  # sizes at most so far from the centre: beyond, a budget leaves some less than two tokens a parameter

@@ -11,13 +11,14 @@ import dataclasses
 from scaling.config.model import ModelConfig
 from scaling.config.run import EvalConfig, RunConfig
 from scaling.models.counts import parameters
-from sweeps import budget, rules
-from sweeps.budget import steps_reading
-from sweeps.corpus import Corpus, SweepError
 from sweeps.definitions.brackets import with_batch
 from sweeps.definitions.isoflop import REACH
-from sweeps.priors import prior as law
-from sweeps.rules import TPU, Rules
+from sweeps.errors import SweepError
+from sweeps.planning import budget, rules
+from sweeps.planning.budget import steps_reading
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.prior import prior as law
+from sweeps.planning.rules import TPU, Rules
 
 CLOSE = 0.01  # the most by which sizes of `in_shape` may differ from the one asked for
 MLP_RATIOS = (1.5, 5.0)  # of MLP to width, within which a shape may make up for whole layers

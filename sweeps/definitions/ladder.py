@@ -6,10 +6,10 @@ All lengths of a size are one trunk with branches: the ladder costs little more 
 from __future__ import annotations
 
 from scaling.config.run import RunConfig
-from sweeps import rules
-from sweeps.budget import size, steps_reading
-from sweeps.corpus import Corpus
-from sweeps.rules import TPU, Rules
+from sweeps.planning import rules
+from sweeps.planning.budget import size, steps_reading
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.rules import TPU, Rules
 
 RATIOS = (5.0, 10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 640.0)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import dataclasses
 
 from scaling.config.run import EvalConfig, RunConfig
-from sweeps import rules
-from sweeps.corpus import Corpus
+from sweeps.planning import rules
+from sweeps.planning.corpus import Corpus
 
 CORPUS = "markov:order=1,vocab=256,tokens=20000000,seed=0"
 LENGTH = 64

@@ -8,8 +8,8 @@ nats a token). Of four budgets approach 2's interval of a is 1.6 times as wide: 
 from __future__ import annotations
 
 from scaling.config.run import RunConfig
-from sweeps.budget import by_ratio, isoflop
-from sweeps.corpus import Corpus
+from sweeps.planning.budget import by_ratio, isoflop
+from sweeps.planning.corpus import Corpus
 
 CORPUS = "cpython"
 LENGTH = 128

@@ -15,8 +15,8 @@ from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import EvalConfig, RunConfig
 from scaling.config.schedule import ScheduleConfig
-from sweeps import rules
-from sweeps.corpus import Corpus
+from sweeps.planning import rules
+from sweeps.planning.corpus import Corpus
 
 CORPUS = "cpython"
 LENGTH = 64

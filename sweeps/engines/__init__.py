@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sweeps.corpus import SweepError
 from sweeps.engines import gke, local, ray, skypilot, slurm
+from sweeps.errors import SweepError
 
 
 class Engine(NamedTuple):

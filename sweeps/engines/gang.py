@@ -20,7 +20,7 @@ from scaling.config.run import RunConfig, dumps, run_id
 from scaling.models.counts import parameters, run_flops
 from scaling.store.files import write_atomic
 from scaling.store.record import Record, Store
-from sweeps.corpus import SweepError
+from sweeps.errors import SweepError
 
 MOUNT = "/store"  # where a job sees the store
 RESTARTS = 2  # of one job, after it crashed; those after a preemption are not counted

@@ -16,12 +16,12 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.store.record import Store
-from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State
 from sweeps.engines.gke_manifest import CONTAINER, MARK_LABEL, RUN_LABEL, RUNS, SWEEP_LABEL, TRUNK_LABEL, manifest
-from sweeps.engines.slices import slice_of
 from sweeps.engines.trunks import RUNNING, WAITING, Given, Trunks, grouped
+from sweeps.errors import SweepError
+from sweeps.planning.tpu_slices import slice_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sweeps.engines.gang import MOUNT
-from sweeps.engines.slices import Slice
+from sweeps.planning.tpu_slices import Slice
 
 AGAIN, REFUSED = 75, 2  # the trainer's exit statuses
 CONTAINER = "trainer"

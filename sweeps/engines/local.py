@@ -26,8 +26,8 @@ from scaling.models.counts import parameters, run_flops
 from scaling.store.files import write_atomic
 from scaling.store.lease import Held
 from scaling.store.record import Record, Store
-from sweeps.graph import graph
-from sweeps.machine import divided, shares
+from sweeps.planning.sharing import graph
+from sweeps.planning.workers import divided, shares
 
 TRAIN = (sys.executable, "-m", "scaling", "train")
 ALONE = ("--place", "share=false")  # a run that starts from no other's checkpoint

@@ -17,11 +17,11 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.store.record import Store
-from sweeps.corpus import SweepError
 from sweeps.engines import gang, tasks
 from sweeps.engines.gang import Job
 from sweeps.engines.keeper import Work, keep, notes, stop_file, whereabouts
 from sweeps.engines.tasks import Outcome, Tasks
+from sweeps.errors import SweepError
 
 PHASES = {"NodeDiedError": tasks.LOST, "TaskCancelledError": tasks.CANCELLED}  # by Ray's exception; else crashed
 

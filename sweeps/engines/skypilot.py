@@ -18,12 +18,12 @@ from typing import Any
 from scaling.config.run import RunConfig
 from scaling.store.files import write_atomic
 from scaling.store.record import Store
-from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State
 from sweeps.engines.gke_manifest import AGAIN, REFUSED
-from sweeps.engines.slices import Slice, slice_of
 from sweeps.engines.trunks import FAILED, RUNNING, SUCCEEDED, WAITING, Given, Trunks, grouped
+from sweeps.errors import SweepError
+from sweeps.planning.tpu_slices import Slice, slice_of
 
 COORDINATOR_PORT = 8482  # JAX's own since 0.8.1
 ONE_VM = 8  # chips of the largest v5e or v6e slice that is one TPU VM

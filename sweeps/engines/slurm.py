@@ -18,11 +18,11 @@ from typing import Any
 
 from scaling.config.run import RunConfig, run_id
 from scaling.store.record import Store
-from sweeps.corpus import SweepError
 from sweeps.engines import gang, tasks
 from sweeps.engines.gang import Job
 from sweeps.engines.keeper import AGAIN, ENDED, Work, folder, keep_in_slurm, notes, spread, whereabouts
 from sweeps.engines.tasks import Outcome, Tasks
+from sweeps.errors import SweepError
 
 ARRAY = 1000  # elements of an array; SLURM's own limit (MaxArraySize) is 1001 unless a cluster says otherwise
 SQUEUE = ("squeue", "--me", "--states=all", "--array", "--noheader", "--format=%j|%K|%i|%T")

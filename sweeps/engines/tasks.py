@@ -17,11 +17,11 @@ from typing import NamedTuple
 from scaling.config.run import RunConfig, run_id
 from scaling.store.files import write_json
 from scaling.store.record import Store
-from sweeps import machine
-from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import State
 from sweeps.engines.keeper import Note, Work, deaths, failures, folder, left, note, notes
+from sweeps.errors import SweepError
+from sweeps.planning import workers
 
 TRAIN = ("python", "-m", "scaling", "train")
 WAITING, RUNNING, LOST, CRASHED, CANCELLED, REFUSED = "waiting", "running", "lost", "crashed", "cancelled", "refused"
@@ -120,7 +120,7 @@ def shared_out(
 ) -> list[Work]:
     """The tasks: a trunk each, or at most `jobs` of several trunks. of: the token of the launch."""
     order = [run_id(config) for config in configs]
-    dealt = machine.shares(configs, jobs or len(configs)) if configs else []
+    dealt = workers.shares(configs, jobs or len(configs)) if configs else []
     return [
         Work(store=str(store.root.absolute()), sweep=sweep, token=of, index=i, restarts=restarts,
              names=tuple(name for name in order if name in names), command=tuple(command))

@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaling.config.run import RunConfig, prefix_id, run_id
-from sweeps.corpus import SweepError
 from sweeps.engines import gang
 from sweeps.engines.gang import Job, State
-from sweeps.plan import ENDED
+from sweeps.errors import SweepError
+from sweeps.planning.plan import ENDED
 
 WAITING, RUNNING, SUCCEEDED, FAILED = "waiting", "running", "succeeded", "failed"
 

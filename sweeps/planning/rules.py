@@ -17,7 +17,8 @@ from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import EvalConfig, RunConfig
 from scaling.config.schedule import ScheduleConfig
 from scaling.models.counts import parameters
-from sweeps.corpus import Corpus, SweepError
+from sweeps.errors import SweepError
+from sweeps.planning.corpus import Corpus
 
 # Width a layer. The loss moves by a few per cent over a 40-fold range of aspect ratios (Kaplan 2020, section 3.1), so
 # the number matters little; 32 gives models that fit a laptop 2 to 5 layers: few kernels a step.

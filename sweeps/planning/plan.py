@@ -15,8 +15,9 @@ from scaling.config.run import RunConfig
 from scaling.config.validation import to_dict
 from scaling.models.counts import parameters
 from scaling.store.record import Store
-from sweeps.budget import achieved, flops_until, step_flops
-from sweeps.corpus import Corpus, SweepError
+from sweeps.errors import SweepError
+from sweeps.planning.budget import achieved, flops_until, step_flops
+from sweeps.planning.corpus import Corpus
 
 ENDED = ("done", "diverged")  # results: not run again
 # A plan asks for the same hashes several times over; configs never change.
@@ -26,7 +27,7 @@ prefix_id = lru_cache(maxsize=2**17)(run_config.prefix_id)
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """One planned run. N counts every parameter; C is the exact training count (sweeps/budget.py)."""
+    """One planned run. N counts every parameter; C is the exact training count (sweeps/planning/budget.py)."""
 
     run_id: str
     config: RunConfig
@@ -199,7 +200,7 @@ def notes(of: Plan) -> list[str]:
 
 
 def as_json(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What `plan --json` writes. quoted: of sweeps/quote.py."""
+    """What `plan --json` writes. quoted: of sweeps/cost/quote.py."""
     runs = []
     for run in of.runs:
         row: dict[str, Any] = {
@@ -233,9 +234,9 @@ def as_json(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None =
 def as_text(
     of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None, graph: Sequence[str] = ()
 ) -> str:
-    """The plan as a table for a person. graph: lines of sweeps/graph.py."""
-    from sweeps import quote
-    from sweeps.text import duration, short, table
+    """The plan as a table for a person. graph: lines of sweeps/planning/sharing.py."""
+    from sweeps.cost import quote
+    from sweeps.format import duration, short, table
 
     header = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
     rows = [

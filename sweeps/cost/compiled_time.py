@@ -13,7 +13,7 @@ from typing import Any
 
 from scaling.store.files import write_json
 from scaling.store.record import Store
-from sweeps.quote import Slice
+from sweeps.cost.quote import Slice
 
 
 def shape_key(config: Mapping[str, Any]) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 
 from scaling.config.model import ModelConfig
 from scaling.models.counts import parameters
-from sweeps.corpus import SweepError
-from sweeps.rules import RULES, Rules
+from sweeps.errors import SweepError
+from sweeps.planning.rules import RULES, Rules
 
 GIVEN = ("corpus", "seed", "by")  # not settings of their own
 OF_RULES = ("rules", "lr", "batch", "length", "mup")

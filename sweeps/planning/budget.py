@@ -13,9 +13,10 @@ from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
 from scaling.models.counts import parameters, run_total, step_total, training_flops
-from sweeps import rules
-from sweeps.corpus import Corpus, SweepError
-from sweeps.rules import SMALL, Rules
+from sweeps.errors import SweepError
+from sweeps.planning import rules
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.rules import SMALL, Rules
 
 LEAST_SIZES = 3  # of a budget: a parabola's
 TOLERANCE = 0.01  # the most by which achieved training FLOPs may miss the budget

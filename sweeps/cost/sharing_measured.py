@@ -15,9 +15,10 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.store.record import Record, Store
-from sweeps.corpus import Corpus, SweepError
-from sweeps.pace import pace, seconds_left
-from sweeps.plan import plan, run_id
+from sweeps.cost.pace import pace, seconds_left
+from sweeps.errors import SweepError
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import plan, run_id
 
 SHARED, SEPARATE, COLD = "shared", "separate", "cold"
 

@@ -15,10 +15,10 @@ from statistics import median
 
 from scaling.config.run import RunConfig
 from scaling.store.record import Record, Store
-from sweeps.budget import step_flops
-from sweeps.machine import shares
-from sweeps.plan import Plan, shape
-from sweeps.plan import Run as PlannedRun
+from sweeps.planning.budget import step_flops
+from sweeps.planning.plan import Plan, shape
+from sweeps.planning.plan import Run as PlannedRun
+from sweeps.planning.workers import shares
 
 
 @dataclass(frozen=True, kw_only=True)

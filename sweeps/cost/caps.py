@@ -11,11 +11,11 @@ import time
 from dataclasses import dataclass, field, replace
 
 from scaling.store.record import Store
-from sweeps.budget import step_flops
-from sweeps.corpus import SweepError
-from sweeps.plan import ENDED, Plan
-from sweeps.quote import Slice
-from sweeps.text import duration, short
+from sweeps.cost.quote import Slice
+from sweeps.errors import SweepError
+from sweeps.format import duration, short
+from sweeps.planning.budget import step_flops
+from sweeps.planning.plan import ENDED, Plan
 
 CAPPED = 3  # exit status of a launch that a cap has stopped
 SAVING = 0.02  # of the hours, kept for the run under way to save itself

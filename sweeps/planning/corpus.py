@@ -13,20 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweeps.errors import PrepareError, SweepError
+
 TOKENIZERS = ("bytes", "sentencepiece")  # those a person chooses; other corpora bring their own tokens
 PREPARE = (sys.executable, "-m", "scaling", "prepare")
-
-
-class SweepError(RuntimeError):
-    """A sweep that cannot be: one line that says what was given and what is allowed."""
-
-
-class PrepareError(RuntimeError):
-    """The corpus could not be prepared; `prepare` has said why, `status` is its exit status."""
-
-    def __init__(self, corpus: str, status: int) -> None:
-        super().__init__(f"corpus {corpus} could not be prepared")
-        self.status = status
 
 
 @dataclass(frozen=True, kw_only=True)

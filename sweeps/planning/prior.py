@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sweeps.corpus import SweepError
+from sweeps.errors import SweepError
 
 
 class Surface(NamedTuple):

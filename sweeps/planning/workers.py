@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.config.run import RunConfig, prefix_id, run_id
-from sweeps.budget import flops_until
-from sweeps.plan import shared_steps
+from sweeps.planning.budget import flops_until
+from sweeps.planning.plan import shared_steps
 
 ACCELERATORS = ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0")
 WORKER_BYTES = 2 << 30  # of memory free, for one child more

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweeps.corpus import SweepError
-from sweeps.text import duration, short
+from sweeps.errors import SweepError
+from sweeps.format import duration, short
 
 PRICES = Path(__file__).with_name("prices.json")
 NEEDED = ("peak_flops", "usd", "usd_spot", "watts")
@@ -81,11 +81,12 @@ def slice_named(name: str, path: Path = PRICES, spot: bool = False) -> Slice:
 
 
 def chips_of(name: str, kind: str, size: str, named_by: float) -> int:
-    """Chips of a slice: of a TPU that is rented out (sweeps/engines/slices.py), or of a kind that a table adds, any.
+    """Chips of a slice: of a TPU that is rented out (sweeps/planning/tpu_slices.py), or of a kind that a table adds,
+    any.
 
     named_by: what the name of a kind that a table adds counts of each chip.
     """
-    from sweeps.engines.slices import KINDS, chips
+    from sweeps.planning.tpu_slices import KINDS, chips
 
     if kind in KINDS:
         if size not in map(str, KINDS[kind].slices):
@@ -100,7 +101,7 @@ def chips_of(name: str, kind: str, size: str, named_by: float) -> int:
 def quote(flops: float, on: Slice, mfu: float, longer: float = 0.0) -> dict[str, Any]:
     """Wall-clock in seconds, chip-hours, dollars, kWh and kg of CO2 of so many training FLOPs on a slice.
 
-    longer: seconds that steps are known to take beyond that (sweeps/compiled.py).
+    longer: seconds that steps are known to take beyond that (sweeps/cost/compiled_time.py).
     """
     if not 0 < mfu <= 1:
         raise SweepError(f"--mfu {mfu:g}: must be above 0 and at most 1, such as 0.4")

@@ -13,9 +13,9 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.config.validation import from_dict
-from sweeps.budget import flops_until
-from sweeps.pace import interpolated
-from sweeps.quote import Slice, quote
+from sweeps.cost.pace import interpolated
+from sweeps.cost.quote import Slice, quote
+from sweeps.planning.budget import flops_until
 
 MFU = 0.4  # of a quote for which none is given
 OVER = ("done", "diverged", "failed")  # a failed run is not paid for again until somebody launches again
