@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import gc
-import json
-import re
-import subprocess
 import sys
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scaling.config.placement import Placement
-from scaling.config.run import RunConfig, override
-from scaling.config.validation import ConfigError, to_dict
+from scaling.config.validation import ConfigError
 from scaling.store.files import StoreError
-from scaling.store.open import open_store
-from scaling.store.record import Store
-from sweeps import next as following
-from sweeps.definitions import DEFINITIONS, definition
+from sweeps.commands import next as following
+from sweeps.commands.check import run_check
+from sweeps.commands.launch import check_name, run_launch
+from sweeps.commands.plan import run_list, run_plan
+from sweeps.commands.saving import run_saving
+from sweeps.commands.status import run_status
 from sweeps.errors import PrepareError, SweepError
-from sweeps.planning.corpus import Corpus, find_or_prepare, for_planning
-from sweeps.planning.plan import Plan, plan
-from sweeps.planning.settings import settings
 
 if TYPE_CHECKING:
-    from sweeps.cost.quote import Slice
+    pass
 
 BAD_INPUT = 2
 STOPPED = 75
@@ -111,209 +103,6 @@ def parser() -> argparse.ArgumentParser:
     saving.add_argument("--json", action="store_true", help="for a program to read")
     following.add(commands)
     return top
-
-
-def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> Plan:
-    """The plan of the sweep the arguments name."""
-    return plan(made(args, corpus), corpus, store)
-
-
-def made(args: argparse.Namespace, corpus: Corpus) -> list[RunConfig]:
-    """The runs of the sweep the arguments name, with its settings."""
-    make = definition(args.name).make
-    return make(corpus, seed=args.seed, **settings(args.name, make, args.settings))
-
-
-def run_list(args: argparse.Namespace) -> int:
-    """`list`: each sweep in a line."""
-    width = max(len(name) for name in DEFINITIONS)
-    for name, known in DEFINITIONS.items():
-        text = (known.make.__doc__ or "").strip().splitlines()[0]
-        print(f"{name:<{width}}  {text} (corpus {known.corpus})")
-    return 0
-
-
-def run_plan(args: argparse.Namespace) -> int:
-    """`plan`: the table, or JSON."""
-    from sweeps.cost import sharing_saved
-    from sweeps.cost.compiled_time import longer
-    from sweeps.cost.pace import pace, seconds_left
-    from sweeps.cost.quote import quote
-    from sweeps.planning import sharing
-    from sweeps.planning.plan import as_json, as_text, cost
-    from sweeps.planning.workers import useful_pack, useful_workers
-
-    on = slice_of(args)
-    store = fetched(args.store) if args.store else None
-    corpus_name = args.corpus or definition(args.name).corpus
-    with ExitStack() as stack:
-        corpus = stack.enter_context(for_planning(store.root if store else None, corpus_name, args.tokenizer))
-        planned = make_plan(args, corpus, store)
-        left = cost(planned)["flops_left"]
-        measured = pace(store) if store and left else None
-        rate = left / seconds_left(planned, measured) if measured else None
-        work = ((to_dict(run.config), run.config.steps - run.from_step, run.flops_to_run) for run in planned.left)
-        quoted = quote(left, on, args.mfu, longer(store, work, on, args.mfu) if store else 0.0) if on else None
-        size, why = useful_pack() if args.pack is None else (args.pack, "as asked")
-        found = sharing.graph([run.config for run in planned.runs], size, planned.starts)
-        saving = sharing_saved.saved(planned, found, useful_workers(), pace(store) if store else None)
-        if args.json:
-            whole = {**as_json(planned, rate, quoted), "graph": sharing_saved.as_json(found, saving)}
-            print(json.dumps({"sweep": args.name, **whole}, indent=1, allow_nan=False))
-        else:
-            print(as_text(planned, rate, quoted, sharing_saved.as_text(found, saving, size, why)))
-    return 0
-
-
-def fetched(where: str) -> Store:
-    """The store, its records and token files on this machine."""
-    store = open_store(where)
-    store.fetch_results()
-    store.fetch_tokens()
-    return store
-
-
-def slice_of(args: argparse.Namespace) -> Slice | None:
-    """The slice that the arguments name, at its price."""
-    from sweeps.cost.quote import PRICES, slice_named
-
-    return slice_named(args.slice, args.prices or PRICES, args.spot) if args.slice else None
-
-
-def run_check(args: argparse.Namespace) -> int:
-    """`check`: each finding in a line, then a row for each shape that was compiled; 1 where one does not fit."""
-    from sweeps import ahead
-    from sweeps.check import check
-
-    if args.place and not args.topology:
-        raise SweepError(f"--place {args.place[0]}: is of a compilation: add --topology")
-    corpus_name = args.corpus or definition(args.name).corpus
-    store = fetched(args.store)
-    store.check_writable()
-    corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
-    store.put_tokens()
-    planned = make_plan(args, corpus, store)
-    found = check(planned, store)
-    if not args.json:
-        print("\n".join(found), flush=True)
-    rows = ahead.check_ahead(planned, store, args.topology, args.place) if args.topology else []
-    if args.json:
-        compiled = {"topology": args.topology, "shapes": rows} if args.topology else {}
-        print(json.dumps({"sweep": args.name, "findings": found, **compiled}, indent=1, allow_nan=False))
-    elif args.topology:
-        print(f"\n{ahead.as_text(rows, args.topology)}")
-    return 0 if all(one["fits"] for one in rows) else 1
-
-
-def run_launch(args: argparse.Namespace) -> int:
-    """`launch`: the bar, then a summary."""
-    from sweeps.cost.caps import Caps
-    from sweeps.engines import engine
-    from sweeps.launch import dry_run, launch
-
-    engine(args.engine)
-    wrong = [text for text in args.option if not text.partition("=")[1]]
-    if wrong:
-        raise SweepError(f"--option {wrong[0]}: must be NAME=VALUE")
-    options = {name: value for name, _, value in (text.partition("=") for text in args.option)}
-    known = definition(args.name)
-    caps = Caps(flops=args.cap_flops, hours=args.cap_hours, usd=args.cap_usd, on=slice_of(args))
-    check_name("--as", args.as_name)
-    placement = placement_of(args)
-    store = fetched(args.store)
-    store.check_writable()
-    corpus = find_or_prepare(store.root, args.corpus or known.corpus, args.tokenizer)
-    store.put_tokens()
-    configs = made(args, corpus)
-    name = args.as_name or args.name
-    if args.dry_run:
-        print(dry_run(store, name, configs, corpus, args.engine, options))
-        return 0
-    status = launch(
-        store,
-        name,
-        configs,
-        corpus,
-        engine_name=args.engine,
-        engine_options=options,
-        separate=args.separate,
-        caps=caps,
-        workers=args.workers,
-        placement=placement,
-        tasks=known.tasks,
-        pack=args.pack,
-    )
-    if status == 0 and known.found is not None:  # sweeps knows nothing of analysis but its door
-        subprocess.run([sys.executable, "-m", "analysis", known.found, str(args.store)], check=False)
-    return status
-
-
-def check_name(option: str, name: str | None) -> None:
-    """SweepError where a sweep cannot have the name, which is one of a file of the store."""
-    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-        raise SweepError(f"{option} {name}: a name is letters, digits, '_', '-' and '.', no path")
-
-
-def placement_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The fields of Placement that a launch sets, checked."""
-    from importlib.util import find_spec
-
-    asked = [f"wandb={args.wandb}"] if args.wandb else []
-    usual = to_dict(Placement())
-    placement = {k: v for k, v in to_dict(override(Placement(), [*asked, *args.place])).items() if v != usual[k]}
-    if placement.get("wandb") and args.engine == "local" and find_spec("wandb") is None:
-        raise SweepError("--wandb: the package wandb is not installed: pip install 'scaling[wandb]', or leave it out")
-    return placement
-
-
-def run_status(args: argparse.Namespace) -> int:
-    """`status`: what is done, under way and left, once or again and again; as text, JSON or a page."""
-    from sweeps.format import terminal_size
-    from sweeps.screen import as_text
-    from sweeps.status import status
-    from sweeps.watch import watch
-
-    if args.watch is not None and (args.json or not 0.1 <= args.watch < 1e6):
-        raise SweepError(f"--watch {args.watch:g}: seconds, 0.1 or more, and without --json")
-    store, on = open_store(args.store), slice_of(args)
-    known: dict[str, Any] = {}
-
-    def look() -> dict[str, Any]:
-        store.fetch_results()
-        return status(store, args.name, on=on, mfu=args.mfu, known=known if args.watch else None)
-
-    def write(found: dict[str, Any]) -> Path:
-        from sweeps.page import write_page
-
-        return write_page(args.html, store, found, every=args.watch)
-
-    if args.watch is not None:
-        return watch(look, args.watch, write if args.html else None)
-    gc.disable()  # ten thousand small records hold no cycles, and we end soon
-    found = look()
-    if args.html:
-        print(write(found))
-    if args.json:
-        print(json.dumps(found, indent=1, allow_nan=False))
-    elif not args.html:
-        print(as_text(found, terminal_size()[0]))
-    return 0
-
-
-def run_saving(args: argparse.Namespace) -> int:
-    """`saving`: seconds both ways, how the records differ, the quote beside the measurement."""
-    from sweeps.cost.sharing_measured import as_text, measure
-
-    store = fetched(args.store)
-    store.check_writable()
-    corpus_name = args.corpus or definition(args.name).corpus
-    corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
-    words = ["--corpus", corpus_name, "--tokenizer", args.tokenizer, "--seed", str(args.seed)]
-    words += [word for setting in args.settings for word in ("--set", setting)]
-    more = [f"--{name}={value}" for name in ("workers", "pack") if (value := getattr(args, name)) is not None]
-    found = measure(store, args.name, made(args, corpus), corpus, words, more, args.rounds, args.cold)
-    print(json.dumps(found, indent=1, allow_nan=False) if args.json else as_text(found))
-    return 0
 
 
 def run_next(args: argparse.Namespace) -> int:

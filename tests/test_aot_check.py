@@ -14,7 +14,7 @@ import pytest
 from conftest import command
 
 from scaling.config.run import RunConfig, override
-from sweeps import ahead
+from sweeps.launching import check_topology
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import Plan, plan
 
@@ -43,33 +43,33 @@ def text(tmp_path: Path) -> str:
 
 
 def test_each_shape_is_asked_once_and_no_run_is_left_out(planned: Plan) -> None:
-    asked = ahead.shapes(planned)
+    asked = check_topology.shapes(planned)
     assert [runs for _, runs in asked] == [3, 1]
     assert [config.model.width for config, _ in asked] == [16, 32]
 
 
 def test_the_table_says_what_is_spare_what_lacks_and_what_would_mend_it(tiny: RunConfig) -> None:
-    head = ahead.row(tiny, 3)
+    head = check_topology.row(tiny, 3)
     fits = {**head, "fits": True, "memory": {"total": 6 * GB, "hbm": 16 * GB}}
     mended = [{"place": {"data": 1, "fsdp": 16}, "total": 7 * GB}]
     too_large = {**head, "fits": False, "memory": {"total": 20 * GB, "hbm": 16 * GB}, "would_fit": mended}
     unknown = {**head, "fits": False, "memory": {"hbm": 16 * GB}, "tried": ["remat=full"]}
     refused = {**head, "fits": False, "refused": "batch = 8 does not divide"}
-    lines = ahead.as_text([fits, too_large, unknown, refused], "v5e-16").splitlines()
+    lines = check_topology.as_text([fits, too_large, unknown, refused], "v5e-16").splitlines()
     assert "10.00" in lines[1] and lines[1].endswith("10.00")
     assert "-4.00" in lines[2] and lines[2].endswith("--place data=1 --place fsdp=16")
-    assert ahead.spare(unknown) is None and lines[3].endswith("more chips, or a smaller batch")
+    assert check_topology.spare(unknown) is None and lines[3].endswith("more chips, or a smaller batch")
     assert lines[4].endswith("batch = 8 does not divide") and lines[-1].startswith("1 of 4 shapes fit")
 
 
 def test_a_compiler_gets_a_core_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert ahead.free() > 0
-    monkeypatch.setattr(ahead, "free", lambda: 0)
-    assert ahead.workers() == 1
+    assert check_topology.free() > 0
+    monkeypatch.setattr(check_topology, "free", lambda: 0)
+    assert check_topology.workers() == 1
 
 
 def test_no_compiler_outlives_a_check_that_is_stopped() -> None:
-    children = ahead.Children()
+    children = check_topology.Children()
     sleeper = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"]
     ended: list[tuple[int, str, str]] = []
     thread = threading.Thread(target=lambda: ended.append(children.ask(sleeper)))

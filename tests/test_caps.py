@@ -14,10 +14,10 @@ from scaling.store.record import Record, Store
 from sweeps.cost.caps import Caps, Hours, spent
 from sweeps.cost.quote import slice_named
 from sweeps.errors import SweepError
-from sweeps.launch import launch
+from sweeps.launching.launch import launch
+from sweeps.launching.progress import meter
 from sweeps.planning.budget import flops_until, step_flops
 from sweeps.planning.plan import plan
-from sweeps.progress import meter
 
 
 def under_way(store: Store, config: RunConfig, ago: float, step: int, **more: object) -> None:

@@ -25,9 +25,9 @@ from test_sweeps_real import store as real_store
 
 from scaling.config.run import run_id
 from scaling.store.record import Store
-from sweeps.engines.keeper import folder
-from sweeps.launch import launch
-from sweeps.status import status
+from sweeps.engines.node_worker import folder
+from sweeps.launching.launch import launch
+from sweeps.status.status import status
 
 __all__ = ["real_store"]
 MISSING = [name for name in ("slurmctld", "slurmd", "munged", "sbatch") if shutil.which(name) is None]

@@ -12,9 +12,9 @@ from scaling.config.validation import to_dict
 from scaling.store.record import Store
 from sweeps.cost.compiled_time import keep, longer, step_seconds
 from sweeps.cost.quote import quote, slice_named
-from sweeps.launch import write_sweep
+from sweeps.launching.launch import write_sweep
 from sweeps.planning.plan import cost, plan
-from sweeps.status import status
+from sweeps.status.status import status
 
 
 def test_a_time_is_of_the_shape_whatever_the_rate_the_seed_or_the_length_of_the_run(tmp_path: Path) -> None:

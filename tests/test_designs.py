@@ -15,13 +15,14 @@ from analysis.laws.loss import chinchilla
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.config.validation import ConfigError
 from scaling.models.counts import parameters, run_flops
+from sweeps.commands.plan import as_json, as_text
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.brackets import FACTORS
 from sweeps.definitions.kaplan import without_vocabulary
 from sweeps.errors import SweepError
 from sweeps.planning import rules
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import as_json, as_text, cost, plan
+from sweeps.planning.plan import cost, plan
 from sweeps.planning.prior import PRIORS
 from sweeps.planning.settings import GIVEN, OF_RULES, settings
 

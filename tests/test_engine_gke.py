@@ -12,11 +12,11 @@ from conftest import command
 from scaling.aot.topologies import GENERATIONS, topology
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.store.record import Record, Store
-from sweeps.engines import engine, gang, gke
+from sweeps.engines import cluster_jobs, engine, gke
 from sweeps.errors import SweepError
+from sweeps.launching.progress import Meter
 from sweeps.planning.budget import step_flops
 from sweeps.planning.tpu_slices import KINDS, slice_of
-from sweeps.progress import Meter
 
 OPTIONS = {"topology": "v5e-16", "image": "registry.example/scaling:1", "bucket": "gs://my-runs"}
 
@@ -104,9 +104,12 @@ def test_options_that_are_wrong_are_said(tmp_path: Path, tiny: RunConfig) -> Non
 
 def test_names_fit_what_a_cluster_allows() -> None:
     for sweep in ("a" * 200, "Über_sweep.2", "7b", "--"):
-        name = gang.job_name(sweep, gang.mark("gs://my-runs", sweep), "f" * 64)
+        name = cluster_jobs.job_name(sweep, cluster_jobs.mark("gs://my-runs", sweep), "f" * 64)
         assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", name) and len(f"{name}-slice-0-255-xxxxx") <= 63
-        assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", gang.label(sweep)) and len(gang.label(sweep)) <= 63
+        assert (
+            re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", cluster_jobs.label(sweep))
+            and len(cluster_jobs.label(sweep)) <= 63
+        )
 
 
 def test_what_is_asked_after_and_deleted_is_of_this_sweep_and_this_bucket(
@@ -156,13 +159,13 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def answer(cluster: Path, config: RunConfig, **status: Any) -> None:
     """What kubectl will say of the run's JobSet."""
-    name = gang.job_name("s", gang.mark(OPTIONS["bucket"], "s"), run_id(config))
+    name = cluster_jobs.job_name("s", cluster_jobs.mark(OPTIONS["bucket"], "s"), run_id(config))
     labels, runs = {"scaling/trunk": prefix_id(config, 0)[:32]}, {"scaling/runs": run_id(config)}
     item = {"metadata": {"name": name, "labels": labels, "annotations": runs}, "spec": {}, "status": status}
     (cluster / "list.json").write_text(json.dumps({"items": [item]}))
 
 
-def submitted(store: Store, tiny: RunConfig) -> gang.Job:
+def submitted(store: Store, tiny: RunConfig) -> cluster_jobs.Job:
     of = engine("gke").submit(store, "s", [tiny], options=OPTIONS, keep_open=())
     of.every = of.late = 0.0
     return of
@@ -194,7 +197,7 @@ def test_a_gang_that_crashed_too_often_is_a_failed_record(store: Store, tiny: Ru
 
 def test_a_success_without_a_record_is_waited_for_then_failed(store: Store, tiny: RunConfig, cluster: Path) -> None:
     of = submitted(store, tiny)
-    of.late = gang.LATE
+    of.late = cluster_jobs.LATE
     answer(cluster, tiny, conditions=[{"type": "Completed", "status": "True"}])
     assert gke.poll(of) == []
     of.late = 0.0
@@ -244,7 +247,7 @@ def test_jobs_that_cannot_be_deleted_at_all_are_said_with_what_deletes_them(
     answer(cluster, tiny)
     (cluster / "stuck").touch()
     gke.cancel(of)
-    for _ in range(gang.DEAF):
+    for _ in range(cluster_jobs.DEAF):
         assert not of.over and gke.poll(of) == []
     assert of.over and of.error is not None
     assert "TLS handshake timeout (40 times); what is under way goes on: stop it with: kubectl delete" in of.error
@@ -263,7 +266,7 @@ def test_a_cluster_out_of_reach_is_no_failed_run(store: Store, tiny: RunConfig, 
     of = submitted(store, tiny)
     (cluster / "deaf").touch()
     assert gke.poll(of) == [] and not of.over
-    for _ in range(gang.DEAF):
+    for _ in range(cluster_jobs.DEAF):
         gke.poll(of)
     assert of.over and of.error is not None and "no route to host" in of.error
     assert store.read(run_id(tiny)) is None

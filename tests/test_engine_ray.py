@@ -23,9 +23,9 @@ from test_sweeps_real import store as real_store
 
 from scaling.store.record import Store
 from sweeps.engines import engine, ray
-from sweeps.engines.keeper import folder
+from sweeps.engines.node_worker import folder
 from sweeps.errors import SweepError
-from sweeps.launch import launch
+from sweeps.launching.launch import launch
 
 __all__ = ["real_store"]
 

@@ -11,7 +11,7 @@ import pytest
 
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store.record import Record, Store
-from sweeps.engines import engine, gang, skypilot
+from sweeps.engines import cluster_jobs, engine, skypilot
 from sweeps.errors import SweepError
 from sweeps.planning.tpu_slices import slice_of
 
@@ -98,14 +98,14 @@ def launches(sky: Path) -> int:
     return (sky / "asked").read_text().count("jobs launch")
 
 
-def submitted(store: Store, *configs: RunConfig) -> gang.Job:
+def submitted(store: Store, *configs: RunConfig) -> cluster_jobs.Job:
     of = engine("skypilot").submit(store, "s", configs, options=OPTIONS, keep_open=())
     of.every = 0.0
     return of
 
 
 def name_of(config: RunConfig) -> str:
-    return gang.job_name("s", gang.mark("my-runs", "s"), run_id(config))
+    return cluster_jobs.job_name("s", cluster_jobs.mark("my-runs", "s"), run_id(config))
 
 
 def test_a_job_that_the_queue_does_not_have_yet_is_waited_for(store: Store, tiny: RunConfig, sky: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from test_sweeps_launch import IDS, grid
 
 from scaling.store.record import Store
-from sweeps.engines import engine, gang, slurm, tasks
-from sweeps.engines.keeper import Work, note, spread
+from sweeps.engines import cluster_jobs, cluster_tasks, engine, slurm
+from sweeps.engines.node_worker import Work, note, spread
 from sweeps.errors import SweepError
 
 
@@ -51,7 +51,7 @@ def test_what_is_submitted_is_what_the_dry_run_printed(tmp_path: Path, monkeypat
     monkeypatch.setenv("SAID", str(tmp_path / "said"))
     store = Store(tmp_path / "s")
     of = engine("slurm").submit(store, "my_sweep", grid(), options={"time": "30", "gres": "gpu:1"})
-    (name,) = tasks.read_given(store, "my_sweep")
+    (name,) = cluster_tasks.read_given(store, "my_sweep")
     told = (tmp_path / "said").read_text()
     said = slurm.dry_run(store, "my_sweep", grid(), options={"time": "30", "gres": "gpu:1"})
     assert told.strip() in said.replace("my-sweep-TOKEN0", name) and "#SBATCH --gres=gpu:1\n" in told
@@ -84,27 +84,27 @@ def test_a_refused_resubmission_is_tried_again_and_blames_nobody(
 ) -> None:
     store = Store(tmp_path / "s")
     of = engine("slurm").submit(store, "grid", grid(), options={"every": "0"})
-    (name,) = tasks.read_given(store, "grid")
+    (name,) = cluster_tasks.read_given(store, "grid")
     (cluster / "queue").write_text(f"{name}|0|7_0|{state}\n{name}|1|7_1|RUNNING\n")
     (cluster / "full").touch()
     events = [event for _ in range(5) for event in slurm.poll(of)]
     assert [event["event"] for event in events] == ["died"] * deaths and list(of.left) == IDS
-    assert list(tasks.read_given(store, "grid")) == [name]
+    assert list(cluster_tasks.read_given(store, "grid")) == [name]
     (cluster / "full").unlink()
     assert slurm.poll(of) == []
-    (again,) = set(tasks.read_given(store, "grid")) - {name}
-    assert [work.names for work in tasks.read_given(store, "grid")[again]] == [tuple(IDS[:2])]
+    (again,) = set(cluster_tasks.read_given(store, "grid")) - {name}
+    assert [work.names for work in cluster_tasks.read_given(store, "grid")[again]] == [tuple(IDS[:2])]
     (cluster / "queue").write_text(f"{again}|0|8|PENDING\n{name}|1|7_1|RUNNING\n")
-    assert slurm.poll(of) == [] and len(tasks.read_given(store, "grid")) == 2  # once
+    assert slurm.poll(of) == [] and len(cluster_tasks.read_given(store, "grid")) == 2  # once
 
 
 def test_a_cluster_that_takes_nothing_any_more_ends_the_launch_and_fails_no_run(tmp_path: Path, cluster: Path) -> None:
     store = Store(tmp_path / "s")
     of = engine("slurm").submit(store, "grid", grid(), options={"every": "0"})
-    (name,) = tasks.read_given(store, "grid")
+    (name,) = cluster_tasks.read_given(store, "grid")
     (cluster / "queue").write_text(f"{name}|0|7_0|NODE_FAIL\n{name}|1|7_1|NODE_FAIL\n")
     (cluster / "full").touch()
-    for _ in range(gang.DEAF):
+    for _ in range(cluster_jobs.DEAF):
         assert not of.over and slurm.poll(of) == []
     assert of.over and of.error is not None and "QOSMaxSubmitJobPerUserLimit" in of.error and list(of.left) == IDS
 

@@ -14,20 +14,20 @@ import pytest
 from test_sweeps_launch import IDS, TRAINER, grid
 
 from scaling.store.record import Store
-from sweeps.engines import gang, keeper, tasks
-from sweeps.engines.keeper import AGAIN, ENDED, Asked, Refused, Work, keep, note, notes
-from sweeps.engines.tasks import Outcome, Tasks
+from sweeps.engines import cluster_jobs, cluster_tasks, node_worker
+from sweeps.engines.cluster_tasks import Outcome, Tasks
+from sweeps.engines.node_worker import AGAIN, ENDED, Asked, Refused, Work, keep, note, notes
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     store = Store(tmp_path)
-    gang.write_configs(store, grid())
+    cluster_jobs.write_configs(store, grid())
     return store
 
 
 def works(store: Store, jobs: int = 1, command: tuple[str, ...] = TRAINER) -> list[Work]:
-    return tasks.shared_out(store, "grid", grid(), jobs=jobs, restarts=2, command=command, of="t")
+    return cluster_tasks.shared_out(store, "grid", grid(), jobs=jobs, restarts=2, command=command, of="t")
 
 
 def statuses(store: Store) -> list[str]:
@@ -39,9 +39,11 @@ def test_a_trunk_is_a_task_in_order_and_fewer_tasks_have_whole_trunks(store: Sto
     assert [work.names for work in by_trunk] == [tuple(IDS[:2]), tuple(IDS[2:])]  # the longest first
     (all_of_them,) = works(store, jobs=1)
     assert all_of_them.names == tuple(IDS)
-    assert tasks.shared_out(store, "grid", [], jobs=0, restarts=2, command=(), of="t") == []  # all are under way
-    tasks.write_given(store, "grid", "some", by_trunk)
-    assert tasks.read_given(store, "grid") == {"some": by_trunk}
+    assert (
+        cluster_tasks.shared_out(store, "grid", [], jobs=0, restarts=2, command=(), of="t") == []
+    )  # all are under way
+    cluster_tasks.write_given(store, "grid", "some", by_trunk)
+    assert cluster_tasks.read_given(store, "grid") == {"some": by_trunk}
 
 
 def test_a_node_trains_its_runs_in_one_process_and_a_second_one_finds_nothing_to_do(store: Store) -> None:
@@ -126,7 +128,7 @@ def test_what_gets_nowhere_is_not_tried_for_ever(store: Store, code: int, said: 
     (work,) = works(store, command=(sys.executable, "-c", f"import sys; sys.exit({code})"))
     with pytest.raises(Refused, match=said):
         keep(work)
-    assert said in keeper.whereabouts(notes(work))["how"]
+    assert said in node_worker.whereabouts(notes(work))["how"]
 
 
 class Given:
@@ -142,7 +144,7 @@ class Given:
     def look(self) -> dict[str, Outcome]:
         return {work.key: self.phases.get(work.key, Outcome("running")) for work in self.of.works}
 
-    def states(self, phase: str, why: str = "") -> dict[str, gang.State]:
+    def states(self, phase: str, why: str = "") -> dict[str, cluster_jobs.State]:
         self.phases[self.of.works[0].key] = Outcome(phase, why)
         return self.of.states()
 
@@ -162,12 +164,14 @@ def test_what_crashed_is_given_out_a_stated_number_of_times_and_then_fails_alone
     first, second = IDS[:2]
     for count in (1, 2):
         states = cluster.states("crashed", "ended as OUT_OF_MEMORY")
-        assert states[first] == gang.State("waiting", "ended as OUT_OF_MEMORY", count)
+        assert states[first] == cluster_jobs.State("waiting", "ended as OUT_OF_MEMORY", count)
         assert cluster.given == ["t-0"] * count
     states = cluster.states("crashed", "ended as OUT_OF_MEMORY")
     assert states[first].phase == "failed" and states[first].crashes == 3
     assert states[first].why == "its job ended as OUT_OF_MEMORY, 3 times: out of memory"
-    assert states[second] == gang.State("waiting", "", 0) and cluster.given == ["t-0"] * 3  # goes on with the next
+    assert (
+        states[second] == cluster_jobs.State("waiting", "", 0) and cluster.given == ["t-0"] * 3
+    )  # goes on with the next
     assert cluster.of.log(first) == ["step 1", "out of memory"]
 
 

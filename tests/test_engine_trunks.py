@@ -23,8 +23,8 @@ from test_sweeps_real import store as real_store
 
 from scaling.config.run import RunConfig, override, prefix_id, run_id
 from scaling.store.record import Record, Store
-from sweeps.engines import engine, gang, gke, skypilot
-from sweeps.launch import launch
+from sweeps.engines import cluster_jobs, engine, gke, skypilot
+from sweeps.launching.launch import launch
 
 __all__ = ["cluster", "real_store"]
 FAILED = {"type": "Failed", "status": "True", "reason": "ReachedMaxRestarts", "message": "restarts: 2"}
@@ -40,7 +40,7 @@ def names(configs: list[RunConfig]) -> list[str]:
     return [run_id(config) for config in configs]
 
 
-def submitted(store: Store, configs: list[RunConfig]) -> gang.Job:
+def submitted(store: Store, configs: list[RunConfig]) -> cluster_jobs.Job:
     of = engine("gke").submit(store, "s", configs, options=OPTIONS, keep_open=())
     of.every = of.late = 0.0
     return of
@@ -58,7 +58,7 @@ def answers(cluster: Path, *of: tuple[list[RunConfig], dict[str, Any]]) -> None:
     """What kubectl will say of the JobSets of these runs."""
     items = []
     for configs, status in of:
-        name = gang.job_name("s", gang.mark(OPTIONS["bucket"], "s"), run_id(configs[0]))
+        name = cluster_jobs.job_name("s", cluster_jobs.mark(OPTIONS["bucket"], "s"), run_id(configs[0]))
         labels = {"scaling/trunk": prefix_id(configs[0], 0)[:32]}
         runs = {"scaling/runs": " ".join(names(configs))}
         metadata = {"name": name, "labels": labels, "annotations": runs}
@@ -108,7 +108,7 @@ def test_a_record_may_take_its_time_to_the_launcher_before_a_run_is_blamed(
     store: Store, trunk: list[RunConfig], cluster: Path
 ) -> None:
     of = submitted(store, trunk)
-    of.late = gang.LATE
+    of.late = cluster_jobs.LATE
     applied(cluster)
     write(store, trunk[0], "running", started="noon")  # as it was a minute ago
     answers(cluster, (trunk, {"conditions": [FAILED]}))
@@ -197,10 +197,10 @@ def test_a_stopped_launch_submits_nothing_more(store: Store, trunk: list[RunConf
 
 def words(store: Store, configs: list[RunConfig]) -> list[str]:
     """The command of a job, on this machine."""
-    gang.write_configs(store, configs)
-    given = gang.train_words(store, names(configs), "s")
+    cluster_jobs.write_configs(store, configs)
+    given = cluster_jobs.train_words(store, names(configs), "s")
     assert given[:2] == ["python", "-m"]
-    return [word.replace(gang.MOUNT, str(store.root)) for word in given[2:]]
+    return [word.replace(cluster_jobs.MOUNT, str(store.root)) for word in given[2:]]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from sweeps.cost import sharing_saved
 from sweeps.cost.pace import Pace
 from sweeps.definitions import DEFINITIONS
 from sweeps.errors import SweepError
-from sweeps.launch import launch
+from sweeps.launching.launch import launch
 from sweeps.planning import sharing as sharing_module
 from sweeps.planning import workers
 from sweeps.planning.plan import cost, execution_order, plan, shape

@@ -19,8 +19,8 @@ from analysis.studies.double_descent import CANNOT_SAY, NOT_SEEN, SEEN, Profile,
 from analysis.studies.grokking import grokking
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store.record import Record, Store
-from sweeps.definitions.descent import descent as descent_sweep
-from sweeps.definitions.grokking import grokking as grokking_sweep
+from sweeps.definitions.abilities.double_descent import descent as descent_sweep
+from sweeps.definitions.abilities.grokking import grokking as grokking_sweep
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus
 

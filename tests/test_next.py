@@ -22,7 +22,7 @@ from scaling.config.run import EvalConfig, RunConfig, prefix_id
 from scaling.config.validation import from_dict
 from scaling.models.counts import parameters
 from scaling.store.record import Store
-from sweeps import next as following
+from sweeps.commands import next as following
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.quickstart import BUDGETS, WIDTHS
 from sweeps.errors import SweepError

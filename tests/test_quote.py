@@ -13,15 +13,16 @@ from scaling.aot import topologies
 from scaling.config.validation import ConfigError
 from scaling.store.record import Record, Store
 from sweeps.__main__ import main
+from sweeps.commands.plan import as_text
 from sweeps.cost.caps import CAPPED, Caps, spent, within
 from sweeps.cost.pace import pace, seconds_left
 from sweeps.cost.quote import NEEDED, OPTIONAL, PRICES, quote, slice_named
 from sweeps.cost.quote import as_text as quoted_text
 from sweeps.definitions import DEFINITIONS
 from sweeps.errors import SweepError
-from sweeps.launch import launch
+from sweeps.launching.launch import launch
 from sweeps.planning.budget import step_flops
-from sweeps.planning.plan import as_text, cost, plan
+from sweeps.planning.plan import cost, plan
 from sweeps.planning.tpu_slices import KINDS, slice_of
 
 

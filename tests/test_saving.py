@@ -15,9 +15,9 @@ from scaling.store.record import Store
 from sweeps.cost import sharing_measured
 from sweeps.cost.caps import CAPPED, Caps
 from sweeps.errors import SweepError
-from sweeps.launch import launch
+from sweeps.launching.launch import launch
 from sweeps.planning.budget import achieved
-from sweeps.status import status
+from sweeps.status.status import status
 
 
 @pytest.mark.long

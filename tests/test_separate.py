@@ -12,7 +12,7 @@ from test_sweeps_real import store as store  # the fixture
 from scaling.config.run import run_id
 from scaling.store.record import Store
 from sweeps.errors import SweepError
-from sweeps.launch import launch
+from sweeps.launching.launch import launch
 
 
 @pytest.mark.slow

@@ -20,13 +20,13 @@ from scaling.config.validation import from_dict
 from scaling.store import lease
 from scaling.store.record import Record, Store
 from sweeps.cost.quote import quote, slice_named
-from sweeps.launch import write_sweep
-from sweeps.page import write_page
+from sweeps.launching.launch import write_sweep
 from sweeps.planning.budget import by_ratio, flops_until, isoflop
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import Plan, cost, plan
-from sweeps.screen import as_text, screen
-from sweeps.status import status
+from sweeps.status.page import write_page
+from sweeps.status.status import status
+from sweeps.status.terminal import as_text, screen
 
 CORPUS = Corpus(name="a text", tokens="cd" * 32, vocab=257, train=2_000_000)
 

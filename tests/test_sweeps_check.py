@@ -9,8 +9,8 @@ import pytest
 from scaling.config.run import RunConfig, override, run_id
 from scaling.data.tokens import open_tokens
 from scaling.store.record import Record, Store
-from sweeps.check import check
 from sweeps.errors import SweepError
+from sweeps.launching.check import check
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import plan
 

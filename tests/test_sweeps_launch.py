@@ -20,12 +20,12 @@ from scaling.config.run import RunConfig, run_id
 from scaling.store.record import Store
 from sweeps.engines import local
 from sweeps.errors import SweepError
-from sweeps.launch import launch
+from sweeps.launching.launch import launch
 from sweeps.planning.budget import by_ratio, isoflop
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import execution_order
-from sweeps.screen import as_text
-from sweeps.status import status
+from sweeps.status.status import status
+from sweeps.status.terminal import as_text
 
 CORPUS = Corpus(name="a text", tokens="cd" * 32, vocab=257, train=2_000_000)
 LAUNCHERS: list[subprocess.Popen[str]] = []

@@ -12,12 +12,13 @@ import pytest
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.models.counts import parameters, run_flops, training_flops
 from scaling.store.record import Record, Store
+from sweeps.commands.plan import as_json, as_text
 from sweeps.definitions import DEFINITIONS, definition
 from sweeps.errors import SweepError
 from sweeps.planning import rules
 from sweeps.planning.budget import by_ratio, isoflop, steps_for
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import as_json, as_text, cost, execution_order, plan, shape
+from sweeps.planning.plan import cost, execution_order, plan, shape
 
 CORPUS = Corpus(name="a text", tokens="ab" * 32, vocab=257, train=2_000_000)
 LONG = dataclasses.replace(CORPUS, train=10**10, facts={"equations": 2209, "example": 9})  # of modular and labels

@@ -13,12 +13,12 @@ from test_sweeps_launch import CORPUS, IDS, grid, run
 from scaling.config.run import override, run_id
 from scaling.models.counts import run_flops
 from scaling.store.record import Record, Store
+from sweeps.launching.progress import Meter, meter
 from sweeps.planning import rules, workers
 from sweeps.planning.budget import by_ratio, isoflop
 from sweeps.planning.plan import execution_order, plan
-from sweeps.progress import Meter, meter
-from sweeps.screen import as_text
-from sweeps.status import status
+from sweeps.status.status import status
+from sweeps.status.terminal import as_text
 
 
 def test_time_left_counts_steps_as_well_as_flops() -> None:

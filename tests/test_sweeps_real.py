@@ -16,12 +16,12 @@ import pytest
 from scaling.config.run import RunConfig, override, run_id
 from scaling.data.tokens import open_tokens, write_tokens
 from scaling.store.record import Store
-from sweeps.launch import launch
+from sweeps.launching.launch import launch
 from sweeps.planning.budget import by_ratio, isoflop, step_flops
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import cost, execution_order, plan
-from sweeps.screen import isoflop_table
-from sweeps.status import status
+from sweeps.status.status import status
+from sweeps.status.terminal import isoflop_table
 
 ROOT = Path(__file__).parents[1]
 LAUNCHER = """

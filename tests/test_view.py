@@ -14,14 +14,14 @@ from test_status import CORPUS, Page, grid
 from scaling.config.run import run_id
 from scaling.store.record import Record, Store
 from sweeps.definitions import DEFINITIONS
-from sweeps.launch import write_sweep
-from sweeps.page import write_page
+from sweeps.launching.launch import write_sweep
 from sweeps.planning.plan import plan
 from sweeps.planning.settings import settings
-from sweeps.plot import plot
-from sweeps.screen import as_text
-from sweeps.status import status
-from sweeps.view import axes, series
+from sweeps.status.axes import axes, series
+from sweeps.status.braille import plot
+from sweeps.status.page import write_page
+from sweeps.status.status import status
+from sweeps.status.terminal import as_text
 
 
 def made(name: str, **given: str) -> list[dict]:

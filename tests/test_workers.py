@@ -15,7 +15,7 @@ from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.store.record import Store
 from sweeps.engines import local
 from sweeps.errors import SweepError
-from sweeps.launch import launch
+from sweeps.launching.launch import launch
 from sweeps.planning.plan import execution_order, shared_steps
 from sweeps.planning.workers import RUN_FLOPS, SHAPE_FLOPS, divided, evened, shares, step_time
 

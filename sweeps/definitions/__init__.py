@@ -6,21 +6,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from scaling.config.run import RunConfig
-from sweeps.definitions import (
-    brackets,
-    compare,
-    descent,
-    emergence,
-    epochs,
-    grokking,
-    incontext,
-    isoflop,
-    kaplan,
-    ladder,
-    markov,
-    quickstart,
-    transfer,
-)
+from sweeps.definitions import brackets, compare, epochs, isoflop, kaplan, ladder, markov, quickstart, transfer
+from sweeps.definitions.abilities import double_descent, emergence, grokking, in_context
 from sweeps.errors import SweepError
 
 
@@ -54,10 +41,10 @@ DEFINITIONS: dict[str, Definition] = {
         Tasks(emergence.TASKS, items=emergence.ITEMS),
     ),
     "in-context": Definition(
-        incontext.in_context,
-        incontext.CORPUS,
+        in_context.in_context,
+        in_context.CORPUS,
         "emergence",
-        Tasks(incontext.TASKS, incontext.SHOTS, incontext.ITEMS),
+        Tasks(in_context.TASKS, in_context.SHOTS, in_context.ITEMS),
     ),
     "isoflop": Definition(isoflop.isoflop, "cpython"),
     "ladder": Definition(ladder.ladder, "cpython"),
@@ -72,7 +59,7 @@ DEFINITIONS: dict[str, Definition] = {
     "seeds": Definition(brackets.seeds, "cpython"),
     "compare": Definition(compare.compare, "cpython"),
     "grokking": Definition(grokking.grokking, grokking.CORPUS, "grokking"),
-    "double-descent": Definition(descent.descent, descent.CORPUS, "double-descent"),
+    "double-descent": Definition(double_descent.descent, double_descent.CORPUS, "double-descent"),
 }
 
 

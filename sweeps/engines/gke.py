@@ -16,8 +16,8 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.store.record import Store
-from sweeps.engines import gang
-from sweeps.engines.gang import Job, State
+from sweeps.engines import cluster_jobs
+from sweeps.engines.cluster_jobs import Job, State
 from sweeps.engines.gke_manifest import CONTAINER, MARK_LABEL, RUN_LABEL, RUNS, SWEEP_LABEL, TRUNK_LABEL, manifest
 from sweeps.engines.trunks import RUNNING, WAITING, Given, Trunks, grouped
 from sweeps.errors import SweepError
@@ -36,11 +36,11 @@ class Options:
     account: str = "default"  # Kubernetes' service account that may write to the bucket
     namespace: str = "default"
     spot: bool = True
-    restarts: int = gang.RESTARTS
+    restarts: int = cluster_jobs.RESTARTS
 
 
-poll = gang.poll
-cancel = gang.cancel
+poll = cluster_jobs.poll
+cancel = cluster_jobs.cancel
 
 
 def submit(
@@ -52,8 +52,8 @@ def submit(
     keep_open: Sequence[int] = (),
 ) -> Job:
     """Applies a JobSet a trunk, but for those that are under way."""
-    cluster = Cluster(store, sweep, gang.given(Options, options))
-    left = gang.write_configs(store, configs)
+    cluster = Cluster(store, sweep, cluster_jobs.given(Options, options))
+    left = cluster_jobs.write_configs(store, configs)
     of = Trunks(grouped(configs), cluster.under_way(), cluster.give, cluster.look, cluster.tail)
     chosen = cluster.chosen
     job = Job(
@@ -66,7 +66,7 @@ def submit(
 
 def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: Mapping[str, str]) -> str:
     """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
-    cluster = Cluster(store, sweep, gang.given(Options, options))
+    cluster = Cluster(store, sweep, cluster_jobs.given(Options, options))
     lines = []
     for trunk, runs in grouped(configs).items():
         text = cluster.manifest(trunk, runs)
@@ -82,15 +82,16 @@ class Cluster:
 
     def __init__(self, store: Store, sweep: str, chosen: Options) -> None:
         self.store, self.sweep, self.chosen = store, sweep, chosen
-        self.slice, self.bucket = slice_of(chosen.topology), gang.bucket(chosen.bucket)
+        self.slice, self.bucket = slice_of(chosen.topology), cluster_jobs.bucket(chosen.bucket)
         self.known: set[str] = set()  # names of those that there were when we last looked
 
     def manifest(self, trunk: str, runs: Sequence[str]) -> dict[str, Any]:
         """The JobSet of a trunk's runs."""
-        chosen, mark = self.chosen, gang.mark(self.chosen.bucket, self.sweep)
+        chosen, mark = self.chosen, cluster_jobs.mark(self.chosen.bucket, self.sweep)
         return manifest(
-            name=gang.job_name(self.sweep, mark, runs[0]), trunk=trunk, runs=runs, sweep=gang.label(self.sweep),
-            mark=mark, of=self.slice, bucket=self.bucket, words=gang.train_words(self.store, runs, self.sweep),
+            name=cluster_jobs.job_name(self.sweep, mark, runs[0]), trunk=trunk, runs=runs,
+            sweep=cluster_jobs.label(self.sweep),
+            mark=mark, of=self.slice, bucket=self.bucket, words=cluster_jobs.train_words(self.store, runs, self.sweep),
             image=chosen.image, queue=chosen.queue, priority=chosen.priority, account=chosen.account,
             namespace=chosen.namespace, spot=chosen.spot, restarts=chosen.restarts,
         )  # fmt: skip
@@ -112,21 +113,21 @@ class Cluster:
         text = self.manifest(trunk, runs)
         name: str = text["metadata"]["name"]
         if name in self.known:
-            gang.call(_delete_one(self.chosen.namespace, name))
-        gang.call(_apply("-"), json.dumps(text))
+            cluster_jobs.call(_delete_one(self.chosen.namespace, name))
+        cluster_jobs.call(_apply("-"), json.dumps(text))
         return name
 
     def delete(self) -> None:
         """Deletes them all; the pods get SIGTERM."""
-        gang.call(_delete(self.chosen, self.sweep))
+        cluster_jobs.call(_delete(self.chosen, self.sweep))
 
     def tail(self, given: Given) -> list[str]:
         """The newest lines of a JobSet's pods."""
-        return gang.tail(_logs(self.chosen, self.sweep, given.runs[0]))
+        return cluster_jobs.tail(_logs(self.chosen, self.sweep, given.runs[0]))
 
     def _items(self) -> dict[str, dict[str, Any]]:
         """The JobSets by name; SweepError where the answer is none."""
-        said = gang.call(_get(self.chosen, self.sweep))
+        said = cluster_jobs.call(_get(self.chosen, self.sweep))
         try:
             items = {item["metadata"]["name"]: item for item in json.loads(said)["items"]}
         except (json.JSONDecodeError, KeyError):
@@ -140,7 +141,11 @@ def _apply(file: str) -> list[str]:
 
 
 def _selected(chosen: Options, sweep: str, *more: str) -> list[str]:
-    labels = [f"{SWEEP_LABEL}={gang.label(sweep)}", f"{MARK_LABEL}={gang.mark(chosen.bucket, sweep)}", *more]
+    labels = [
+        f"{SWEEP_LABEL}={cluster_jobs.label(sweep)}",
+        f"{MARK_LABEL}={cluster_jobs.mark(chosen.bucket, sweep)}",
+        *more,
+    ]
     return ["--namespace", chosen.namespace, "--selector", ",".join(labels)]
 
 
@@ -158,7 +163,7 @@ def _delete_one(namespace: str, name: str) -> list[str]:
 
 def _logs(chosen: Options, sweep: str, run: str) -> list[str]:
     of = [*_selected(chosen, sweep, f"{RUN_LABEL}={run[:63]}"), "--container", CONTAINER]
-    return ["kubectl", "logs", *of, "--tail", str(gang.LOG_LINES)]
+    return ["kubectl", "logs", *of, "--tail", str(cluster_jobs.LOG_LINES)]
 
 
 def state_of(item: Mapping[str, Any]) -> State:

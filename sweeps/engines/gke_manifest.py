@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sweeps.engines.gang import MOUNT
+from sweeps.engines.cluster_jobs import MOUNT
 from sweeps.planning.tpu_slices import Slice
 
 AGAIN, REFUSED = 75, 2  # the trainer's exit statuses

@@ -17,13 +17,16 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.store.record import Store
-from sweeps.engines import gang, tasks
-from sweeps.engines.gang import Job
-from sweeps.engines.keeper import Work, keep, notes, stop_file, whereabouts
-from sweeps.engines.tasks import Outcome, Tasks
+from sweeps.engines import cluster_jobs, cluster_tasks
+from sweeps.engines.cluster_jobs import Job
+from sweeps.engines.cluster_tasks import Outcome, Tasks
+from sweeps.engines.node_worker import Work, keep, notes, stop_file, whereabouts
 from sweeps.errors import SweepError
 
-PHASES = {"NodeDiedError": tasks.LOST, "TaskCancelledError": tasks.CANCELLED}  # by Ray's exception; else crashed
+PHASES = {
+    "NodeDiedError": cluster_tasks.LOST,
+    "TaskCancelledError": cluster_tasks.CANCELLED,
+}  # by Ray's exception; else crashed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,12 +38,12 @@ class Options:
     gpus: int = 0
     resources: str = ""  # of its own names, as TPU=4,big=1
     jobs: int = 0  # at most so many, each with several trunks; 0: a trunk each
-    restarts: int = gang.RESTARTS
+    restarts: int = cluster_jobs.RESTARTS
     every: int = 2  # seconds between two looks
 
 
-poll = gang.poll
-cancel = gang.cancel
+poll = cluster_jobs.poll
+cancel = cluster_jobs.cancel
 
 
 def submit(
@@ -55,8 +58,8 @@ def submit(
     """Gives out a task a trunk."""
     chosen = given(options)
     cluster = Cluster(chosen)
-    left = gang.write_configs(store, configs)
-    token = tasks.token()
+    left = cluster_jobs.write_configs(store, configs)
+    token = cluster_tasks.token()
     works = _works(store, sweep, configs, chosen, command, token)
     of = Tasks(store, sweep, chosen.restarts + 1, works, start=cluster.start, look=lambda: cluster.look(of))
     cluster.start(works)
@@ -71,14 +74,14 @@ def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: 
     chosen = given(options)
     lines = [f"# ray.init(address={chosen.address!r}), then each a task with {requirements(chosen)}", ""]
     for work in _works(store, sweep, configs, chosen, (), "TOKEN"):
-        lines += [f"# {work.key} keeps this at its work:", shlex.join(tasks.train_words(store, work)), ""]
+        lines += [f"# {work.key} keeps this at its work:", shlex.join(cluster_tasks.train_words(store, work)), ""]
     lines += ["# stopped with", _by_hand(store, sweep, "TOKEN")]
     return "\n".join(lines)
 
 
 def given(options: Mapping[str, str]) -> Options:
     """The options from text; SweepError where one is wrong."""
-    chosen = gang.given(Options, options)
+    chosen = cluster_jobs.given(Options, options)
     requirements(chosen)
     return chosen
 
@@ -104,7 +107,7 @@ def _by_hand(store: Store, sweep: str, of: str) -> str:
 def _works(
     store: Store, sweep: str, configs: Sequence[RunConfig], chosen: Options, command: Sequence[str], of: str
 ) -> list[Work]:
-    return tasks.shared_out(
+    return cluster_tasks.shared_out(
         store, sweep, configs, jobs=chosen.jobs, restarts=chosen.restarts, command=command, of=of
     )  # fmt: skip
 
@@ -131,15 +134,17 @@ class Cluster:
 
     def _outcome(self, work: Work, done: bool) -> Outcome:
         if not done:
-            return Outcome(tasks.RUNNING if "node" in whereabouts(notes(work)) else tasks.WAITING)
+            return Outcome(cluster_tasks.RUNNING if "node" in whereabouts(notes(work)) else cluster_tasks.WAITING)
         try:
             self.ray.get(self.refs[work.key])
         except self.ray.exceptions.RayTaskError:  # ours, from the node
-            return Outcome(tasks.REFUSED, whereabouts(notes(work)).get("how") or "the node could not begin its work")
+            return Outcome(
+                cluster_tasks.REFUSED, whereabouts(notes(work)).get("how") or "the node could not begin its work"
+            )
         except self.ray.exceptions.RayError as error:
             why = type(error).__name__
-            return Outcome(PHASES.get(why, tasks.CRASHED), f"ended by Ray as {why}")
-        return Outcome(tasks.LOST)
+            return Outcome(PHASES.get(why, cluster_tasks.CRASHED), f"ended by Ray as {why}")
+        return Outcome(cluster_tasks.LOST)
 
     def end(self, of: Tasks) -> None:
         """Has the nodes save and stop; asked for once more, kills what they run."""

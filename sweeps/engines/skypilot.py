@@ -18,8 +18,8 @@ from typing import Any
 from scaling.config.run import RunConfig
 from scaling.store.files import write_atomic
 from scaling.store.record import Store
-from sweeps.engines import gang
-from sweeps.engines.gang import Job, State
+from sweeps.engines import cluster_jobs
+from sweeps.engines.cluster_jobs import Job, State
 from sweeps.engines.gke_manifest import AGAIN, REFUSED
 from sweeps.engines.trunks import FAILED, RUNNING, SUCCEEDED, WAITING, Given, Trunks, grouped
 from sweeps.errors import SweepError
@@ -45,11 +45,11 @@ class Options:
     workdir: str = "."  # copied to the machines
     setup: str = "pip install -e '.[tpu]'"
     spot: bool = True
-    restarts: int = gang.RESTARTS
+    restarts: int = cluster_jobs.RESTARTS
 
 
-poll = gang.poll
-cancel = gang.cancel
+poll = cluster_jobs.poll
+cancel = cluster_jobs.cancel
 
 
 def submit(
@@ -61,8 +61,8 @@ def submit(
     keep_open: Sequence[int] = (),
 ) -> Job:
     """Launches a managed job a trunk, but for those that are under way."""
-    cloud = Cloud(store, sweep, gang.given(Options, options))
-    left = gang.write_configs(store, configs)
+    cloud = Cloud(store, sweep, cluster_jobs.given(Options, options))
+    left = cluster_jobs.write_configs(store, configs)
     of = Trunks(grouped(configs), cloud.under_way(), cloud.give, cloud.look, cloud.tail)
     job = Job(
         store=store, sweep=sweep, left=left, attempts=cloud.chosen.restarts + 1, states=lambda: of.states(job),
@@ -74,7 +74,7 @@ def submit(
 
 def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: Mapping[str, str]) -> str:
     """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
-    cloud = Cloud(store, sweep, gang.given(Options, options))
+    cloud = Cloud(store, sweep, cluster_jobs.given(Options, options))
     lines = []
     for trunk, runs in grouped(configs).items():
         made = cloud.task(trunk, runs)
@@ -89,8 +89,8 @@ class Cloud:
 
     def __init__(self, store: Store, sweep: str, chosen: Options) -> None:
         self.store, self.sweep, self.chosen = store, sweep, chosen
-        self.slice, self.bucket = slice_of(chosen.topology, largest=ONE_VM), gang.bucket(chosen.bucket)
-        self.mark = gang.mark(chosen.bucket, sweep)
+        self.slice, self.bucket = slice_of(chosen.topology, largest=ONE_VM), cluster_jobs.bucket(chosen.bucket)
+        self.mark = cluster_jobs.mark(chosen.bucket, sweep)
         self.newest: dict[str, int] = {}  # number of the newest job of a name when we last asked
         self.past: dict[str, int] = {}  # number of the newest one before ours
         self.unseen: dict[str, int] = {}  # looks at which a job of ours was not in the queue yet
@@ -99,8 +99,8 @@ class Cloud:
         """The task of a trunk's runs."""
         chosen = self.chosen
         return task(
-            name=gang.job_name(self.sweep, self.mark, runs[0]), trunk=trunk, runs=runs, of=self.slice,
-            words=gang.train_words(self.store, runs, self.sweep), bucket=self.bucket, region=chosen.region,
+            name=cluster_jobs.job_name(self.sweep, self.mark, runs[0]), trunk=trunk, runs=runs, of=self.slice,
+            words=cluster_jobs.train_words(self.store, runs, self.sweep), bucket=self.bucket, region=chosen.region,
             workdir=chosen.workdir, setup=chosen.setup, spot=chosen.spot, restarts=chosen.restarts,
         )  # fmt: skip
 
@@ -117,7 +117,7 @@ class Cloud:
         """How each job stands; one that was launched a moment ago waits, whether or not the queue has it."""
         jobs = {name: of for name, of in self._ask().items() if of[0] > self.past.get(name, -1)}
         self.unseen = {name: looks + 1 for name, looks in self.unseen.items() if name not in jobs}
-        out = {name: State(WAITING) for name, looks in self.unseen.items() if looks < gang.DEAF}
+        out = {name: State(WAITING) for name, looks in self.unseen.items() if looks < cluster_jobs.DEAF}
         return out | {name: _state(*of) for name, of in jobs.items() if of[1] != "CANCELLED"}
 
     def give(self, trunk: str, runs: Sequence[str]) -> str:
@@ -127,7 +127,7 @@ class Cloud:
         path = self.store.root / "sweeps" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, json.dumps(made, indent=1).encode())  # JSON is YAML
-        gang.call(_launch(name, str(path)))
+        cluster_jobs.call(_launch(name, str(path)))
         self.unseen[name] = 0
         self.past |= {name: self.newest[name]} if name in self.newest else {}
         return name
@@ -137,18 +137,18 @@ class Cloud:
         jobs = self._ask()
         ids = [str(number) for number, status in jobs.values() if _state(number, status).phase in (WAITING, RUNNING)]
         if ids:
-            gang.call(["sky", "jobs", "cancel", "--yes", *ids])
+            cluster_jobs.call(["sky", "jobs", "cancel", "--yes", *ids])
         late = [name for name in self.unseen if jobs.get(name, (-1, ""))[0] <= self.past.get(name, -1)]
         if late:
             raise SweepError(f"sky jobs queue: {late[0]} is not there yet")
 
     def tail(self, given: Given) -> list[str]:
         """The newest lines of a job."""
-        return gang.tail(_logs(given.name))
+        return cluster_jobs.tail(_logs(given.name))
 
     def _ask(self) -> dict[str, tuple[int, str]]:
         """Number and status of the newest job of each name of ours."""
-        jobs = newest(gang.call(QUEUE), gang.prefix(self.sweep, self.mark))
+        jobs = newest(cluster_jobs.call(QUEUE), cluster_jobs.prefix(self.sweep, self.mark))
         self.newest = {name: number for name, (number, _) in jobs.items()}
         return jobs
 
@@ -181,7 +181,7 @@ def task(
                 "recover_on_exit_codes": [AGAIN],
             },
         },
-        "file_mounts": {gang.MOUNT: {"source": f"gs://{bucket}", "mode": "MOUNT"}},
+        "file_mounts": {cluster_jobs.MOUNT: {"source": f"gs://{bucket}", "mode": "MOUNT"}},
         "setup": setup,
         "run": script(of, words),
     }
@@ -206,7 +206,7 @@ def _launch(name: str, file: str) -> list[str]:
 
 
 def _logs(name: str) -> list[str]:
-    return ["sky", "jobs", "logs", "--no-follow", "--tail", str(gang.LOG_LINES), "--name", name]
+    return ["sky", "jobs", "logs", "--no-follow", "--tail", str(cluster_jobs.LOG_LINES), "--name", name]
 
 
 def newest(said: str, begin: str) -> dict[str, tuple[int, str]]:

@@ -18,10 +18,10 @@ from typing import Any
 
 from scaling.config.run import RunConfig, run_id
 from scaling.store.record import Store
-from sweeps.engines import gang, tasks
-from sweeps.engines.gang import Job
-from sweeps.engines.keeper import AGAIN, ENDED, Work, folder, keep_in_slurm, notes, spread, whereabouts
-from sweeps.engines.tasks import Outcome, Tasks
+from sweeps.engines import cluster_jobs, cluster_tasks
+from sweeps.engines.cluster_jobs import Job
+from sweeps.engines.cluster_tasks import Outcome, Tasks
+from sweeps.engines.node_worker import AGAIN, ENDED, Work, folder, keep_in_slurm, notes, spread, whereabouts
 from sweeps.errors import SweepError
 
 ARRAY = 1000  # elements of an array; SLURM's own limit (MaxArraySize) is 1001 unless a cluster says otherwise
@@ -52,12 +52,12 @@ class Options:
     setup: str = ""  # shell, before Python starts
     python: str = shlex.quote(sys.executable)
     sbatch: str = ""  # more of its flags, as "--constraint=a100 --exclude=n7"
-    restarts: int = gang.RESTARTS
+    restarts: int = cluster_jobs.RESTARTS
     every: int = 15  # seconds between two looks at the queue
 
 
-poll = gang.poll
-cancel = gang.cancel
+poll = cluster_jobs.poll
+cancel = cluster_jobs.cancel
 
 
 def submit(
@@ -74,11 +74,11 @@ def submit(
     cluster = Cluster(store, sweep, chosen)
     followed = cluster.under_way()
     in_hand = {name for work in followed for name in work.names}
-    left = gang.write_configs(store, configs)
+    left = cluster_jobs.write_configs(store, configs)
     fresh = [config for config in configs if run_id(config) not in in_hand]
-    works = tasks.shared_out(
+    works = cluster_tasks.shared_out(
         store, sweep, fresh, jobs=chosen.jobs, restarts=chosen.restarts, command=command,
-        of=tasks.token(),
+        of=cluster_tasks.token(),
     )  # fmt: skip
     of = Tasks(store, sweep, chosen.restarts + 1, followed + works, start=cluster.start, look=lambda: cluster.look(of))
     cluster.start(works)
@@ -90,7 +90,7 @@ def submit(
 
 def given(options: Mapping[str, str]) -> Options:
     """The options from text; SweepError where one is wrong."""
-    chosen = gang.given(Options, options)
+    chosen = cluster_jobs.given(Options, options)
     if not TIME.fullmatch(chosen.time):
         raise SweepError(
             f"--option time={chosen.time}: must be as sbatch takes it: 90 (minutes), 8:00:00 or 2-12:00:00"
@@ -143,14 +143,23 @@ def parameters(name: str, chosen: Options) -> dict[str, Any]:
 def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: Mapping[str, str]) -> str:
     """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
     chosen = given(options)
-    works = tasks.shared_out(store, sweep, configs, jobs=chosen.jobs, restarts=chosen.restarts, command=(), of="TOKEN")
+    works = cluster_tasks.shared_out(
+        store, sweep, configs, jobs=chosen.jobs, restarts=chosen.restarts, command=(), of="TOKEN"
+    )
     lines = []
     for i, some in enumerate(arrays(works)):
-        name = f"{gang.label(sweep)}-TOKEN{i}"
+        name = f"{cluster_jobs.label(sweep)}-TOKEN{i}"
         lines += [f"# {name}.sh", script(store, sweep, name, chosen, len(some)), f"sbatch {name}.sh", ""]
         for index, work in enumerate(some):
-            words = spread(chosen.nodes, "FIRST_NODE", "JOB_ID", tasks.TRAIN) if chosen.nodes > 1 else tasks.TRAIN
-            lines += [f"# element {index} keeps this at its work:", shlex.join(tasks.train_words(store, work, words))]
+            words = (
+                spread(chosen.nodes, "FIRST_NODE", "JOB_ID", cluster_tasks.TRAIN)
+                if chosen.nodes > 1
+                else cluster_tasks.TRAIN
+            )
+            lines += [
+                f"# element {index} keeps this at its work:",
+                shlex.join(cluster_tasks.train_words(store, work, words)),
+            ]
         lines.append("")
     lines += ["# followed with", shlex.join(SQUEUE), "# stopped with", BY_HAND]
     return "\n".join(lines)
@@ -180,11 +189,11 @@ class Cluster:
 
     def under_way(self) -> list[Work]:
         """What a job of an earlier launch still has in hand."""
-        queue = read_queue(gang.call(SQUEUE))
+        queue = read_queue(cluster_jobs.call(SQUEUE))
         out = []
-        for name, works in tasks.read_given(self.store, self.sweep).items():
+        for name, works in cluster_tasks.read_given(self.store, self.sweep).items():
             for index, work in enumerate(works):
-                if phase(queue.get((name, index), ("", ""))[1]) in (tasks.WAITING, tasks.RUNNING):
+                if phase(queue.get((name, index), ("", ""))[1]) in (cluster_tasks.WAITING, cluster_tasks.RUNNING):
                     self.jobs[work.key] = (name, index)
                     out.append(work)
         return out
@@ -194,8 +203,8 @@ class Cluster:
         for work in works:
             self.jobs.pop(work.key, None)
         for some in arrays(works):
-            name = f"{gang.label(self.sweep)}-{tasks.token()}"
-            given = tasks.write_given(self.store, self.sweep, name, some)
+            name = f"{cluster_jobs.label(self.sweep)}-{cluster_tasks.token()}"
+            given = cluster_tasks.write_given(self.store, self.sweep, name, some)
             try:
                 _sbatch(self.store, self.sweep, name, self.chosen, some)
             except SweepError:
@@ -205,20 +214,22 @@ class Cluster:
 
     def look(self, of: Tasks) -> dict[str, Outcome]:
         """How each task stands; one that sbatch refused is lost, which is nobody's fault."""
-        queue = read_queue(gang.call(SQUEUE))
+        queue = read_queue(cluster_jobs.call(SQUEUE))
         return {
             work.key: outcome(work, queue.get(self.jobs[work.key], ("", ""))[1])
-            if work.key in self.jobs else Outcome(tasks.LOST)
+            if work.key in self.jobs else Outcome(cluster_tasks.LOST)
             for work in of.works
         }  # fmt: skip
 
     def end(self, of: Tasks) -> None:
         """Cancels the jobs: each process gets SIGTERM and may save; SIGKILL where it is asked for once more."""
         of.cancelled = True
-        queue = read_queue(gang.call(SQUEUE))
-        ids = [queue[job][0] for job in self.jobs.values() if job in queue and phase(queue[job][1]) != tasks.LOST]
+        queue = read_queue(cluster_jobs.call(SQUEUE))
+        ids = [
+            queue[job][0] for job in self.jobs.values() if job in queue and phase(queue[job][1]) != cluster_tasks.LOST
+        ]
         if ids:
-            gang.call(["scancel", *(["--full", "--signal=KILL"] if self.ended else []), *ids])
+            cluster_jobs.call(["scancel", *(["--full", "--signal=KILL"] if self.ended else []), *ids])
         self.ended += 1
 
 
@@ -236,7 +247,9 @@ def read_queue(said: str) -> dict[tuple[str, int], tuple[str, str]]:
 
 def phase(state: str) -> str:
     """Whether SLURM has a job in hand: waiting or running; lost where it has not."""
-    return tasks.WAITING if state in WAITING else tasks.RUNNING if state in RUNNING else tasks.LOST
+    return (
+        cluster_tasks.WAITING if state in WAITING else cluster_tasks.RUNNING if state in RUNNING else cluster_tasks.LOST
+    )
 
 
 def outcome(work: Work, state: str) -> Outcome:
@@ -244,15 +257,15 @@ def outcome(work: Work, state: str) -> Outcome:
     if state in WAITING or state in RUNNING:
         return Outcome(phase(state))
     if state == "CANCELLED":
-        return Outcome(tasks.CANCELLED)
+        return Outcome(cluster_tasks.CANCELLED)
     if state in LOST:
-        return Outcome(tasks.LOST)
+        return Outcome(cluster_tasks.LOST)
     how = whereabouts(notes(work)).get("how")
     if how in (ENDED, AGAIN) and state in ("COMPLETED", ""):
-        return Outcome(tasks.LOST)
+        return Outcome(cluster_tasks.LOST)
     if how is not None and how not in (ENDED, AGAIN):
-        return Outcome(tasks.REFUSED, how)
-    return Outcome(tasks.CRASHED, f"ended as {state}" if state else "is gone from the queue")
+        return Outcome(cluster_tasks.REFUSED, how)
+    return Outcome(cluster_tasks.CRASHED, f"ended as {state}" if state else "is gone from the queue")
 
 
 def _sbatch(store: Store, sweep: str, name: str, chosen: Options, works: Sequence[Work]) -> None:

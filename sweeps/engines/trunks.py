@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaling.config.run import RunConfig, prefix_id, run_id
-from sweeps.engines import gang
-from sweeps.engines.gang import Job, State
+from sweeps.engines import cluster_jobs
+from sweeps.engines.cluster_jobs import Job, State
 from sweeps.errors import SweepError
 from sweeps.planning.plan import ENDED
 
@@ -127,7 +127,7 @@ def _ended(job: Job, name: str) -> bool:
 
 
 def _told(job: Job, name: str) -> bool:
-    return gang.told(job, name, job.store.read(name))
+    return cluster_jobs.told(job, name, job.store.read(name))
 
 
 def _under_way(job: Job, names: Sequence[str]) -> str:

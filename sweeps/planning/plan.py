@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,7 +12,6 @@ from typing import Any
 from scaling.config import run as run_config
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig
-from scaling.config.validation import to_dict
 from scaling.models.counts import parameters
 from scaling.store.record import Store
 from sweeps.errors import SweepError
@@ -197,76 +196,3 @@ def notes(of: Plan) -> list[str]:
             ahead = {"done": "will be skipped", "diverged": "will be skipped"}.get(status, "will go on or run again")
             out.append(f"{count} of {len(of.runs)} runs are in the store as {status}: {ahead}")
     return out
-
-
-def as_json(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What `plan --json` writes. quoted: of sweeps/cost/quote.py."""
-    runs = []
-    for run in of.runs:
-        row: dict[str, Any] = {
-            "run_id": run.run_id,
-            "budget": run.config.budget,
-            "N": run.N,
-            "D": run.D,
-            "C": run.C,
-            "tokens_per_parameter": run.D / run.N,
-            "epochs": epochs(run, of),
-            "width": run.config.model.width,
-            "layers": run.config.model.layers,
-            "length": run.config.data.length,
-            "batch": run.config.batch,
-            "steps": run.config.steps,
-            "lr": run.config.optimizer.lr,
-            "from_step": run.from_step,
-            "status": run.status,
-            "config": to_dict(run.config),
-        }
-        runs.append({key: value for key, value in row.items() if value is not None})
-    return {
-        "corpus": dataclasses.asdict(of.corpus),
-        "convention": "N: all parameters; C: exact training FLOPs, causal attention and head included",
-        "runs": runs,
-        "cost": cost(of, rate) | ({"quote": quoted} if quoted else {}),
-        "notes": notes(of),
-    }
-
-
-def as_text(
-    of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None, graph: Sequence[str] = ()
-) -> str:
-    """The plan as a table for a person. graph: lines of sweeps/planning/sharing.py."""
-    from sweeps.cost import quote
-    from sweeps.format import duration, short, table
-
-    header = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
-    rows = [
-        [
-            run.run_id[:12],
-            short(run.config.budget) if run.config.budget is not None else "",
-            str(run.config.model.width),
-            str(run.config.model.layers),
-            short(run.N),
-            short(run.D),
-            short(run.C),
-            f"{run.D / run.N:.1f}",
-            f"{run.config.steps:,}",
-            f"{run.from_step:,}" if run.from_step else "",
-            f"{run.config.optimizer.lr:.2g}",
-            run.status or "",
-        ]
-        for run in of.runs
-    ]
-    paid = cost(of, rate)
-    saved = f"{short(paid['flops_saved'])} FLOPs, {paid['flops_saved'] / paid['flops_separate']:.0%}"
-    lines = [
-        table(header, rows),
-        "",
-        f"{paid['runs']} runs of {paid['shapes']} shapes: {short(paid['flops'])} FLOPs, {short(paid['tokens'])} tokens "
-        f"(shared prefixes save {saved})",
-        *graph,
-        f"left to run: {short(paid['flops_left'])} FLOPs"
-        + (f", some {duration(paid['seconds_left'])} at the rate of the runs in the store" if rate is not None else ""),
-        *([quote.as_text(quoted)] if quoted else []),
-        *notes(of),
-    ]
-    return "\n".join(lines)

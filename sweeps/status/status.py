@@ -12,14 +12,14 @@ from scaling.config.validation import from_dict
 from scaling.models.counts import parameters
 from scaling.store.files import alive as process_alive
 from scaling.store.record import Record, Store
-from sweeps import reading
 from sweeps.cost.compiled_time import longer
 from sweeps.cost.quote import Slice
 from sweeps.cost.spend import MFU, cost, spending, until
 from sweeps.errors import SweepError
 from sweeps.planning.budget import achieved
 from sweeps.planning.plan import ENDED, shared_steps
-from sweeps.view import axes, place
+from sweeps.status import read_many
+from sweeps.status.axes import axes, place
 
 LOG_LINES = 5
 
@@ -53,7 +53,7 @@ def status(
     entries, runs = planned(entries), []
     drawn = axes(entries)
     read = {name for name, (stamp, _) in known.items() if stamp == stamps.get(name)}
-    found = reading.each(store.facts, [entry["run_id"] for entry in entries if entry["run_id"] not in read])
+    found = read_many.each(store.facts, [entry["run_id"] for entry in entries if entry["run_id"] not in read])
     for entry in entries:
         name = entry["run_id"]
         if name in read:

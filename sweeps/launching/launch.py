@@ -15,16 +15,16 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.store.record import Store
-from sweeps import exam
 from sweeps.cost.caps import CAPPED, Caps, Hours, reached, spent, within
 from sweeps.definitions import Tasks
 from sweeps.engines import engine, local
 from sweeps.errors import SweepError
 from sweeps.format import duration, short
+from sweeps.launching import evaluate
+from sweeps.launching.progress import Display, Meter, meter
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import Plan, plan, shared_steps
 from sweeps.planning.workers import useful_pack, useful_workers
-from sweeps.progress import Display, Meter, meter
 
 STOPPED = 75
 
@@ -156,7 +156,7 @@ def launch(
         if todo.left:
             options: dict[str, Any] = {"command": command} if command else {}
             if tasks and not command and engine_name == "local":  # each worker asks the runs it has trained
-                options["command"] = (*local.TRAIN, *exam.asked(tasks))
+                options["command"] = (*local.TRAIN, *evaluate.asked(tasks))
             if chosen.dry_run is not None:
                 options["options"] = engine_options or {}
             if separate:
@@ -184,7 +184,7 @@ def launch(
         capped = (capped or len(todo.runs) < len(whole.runs)) and not signals.count and error is None
         status = summary(store, sweep, whole, of, error, hint=not capped)
         if tasks and not signals.count:
-            status = max(status, exam.rest(store, [run.run_id for run in whole.runs], tasks))
+            status = max(status, evaluate.rest(store, [run.run_id for run in whole.runs], tasks))
         if capped:
             print(reached(caps, whole, store), file=sys.stderr)
             return CAPPED

@@ -22,11 +22,12 @@ from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import ConfigError
 from scaling.store.open import open_store
 from scaling.store.record import Store
+from sweeps.commands.plan import as_json, as_text
 from sweeps.errors import SweepError
 from sweeps.planning import rules
 from sweeps.planning.budget import achieved, size
 from sweeps.planning.corpus import Corpus, read
-from sweeps.planning.plan import Plan, as_json, as_text, cost, plan
+from sweeps.planning.plan import Plan, cost, plan
 from sweeps.planning.rules import RULES, Rules
 from sweeps.planning.settings import settings
 
@@ -83,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         print(said(advice, made, rate))
     if not args.launch or not made.runs:
         return 0
-    from sweeps.launch import launch
+    from sweeps.launching.launch import launch
 
     return launch(store, args.launch, [one.config for one in made.runs], corpus)
 

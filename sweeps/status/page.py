@@ -12,10 +12,10 @@ from typing import Any
 from scaling.store.files import write_atomic
 from scaling.store.record import Store
 from sweeps.format import duration, short
-from sweeps.screen import cost_lines, has_loss, label, percent
-from sweeps.svg import Axis, Curve, chart, colours
-from sweeps.view import NAMES, Row, series
-from sweeps.watch import over
+from sweeps.status.axes import NAMES, Row, series
+from sweeps.status.svg import Axis, Curve, chart, colours
+from sweeps.status.terminal import cost_lines, has_loss, label, percent
+from sweeps.status.watch import over
 
 EVERY = 30.0  # seconds between two refreshes of a page that is not watched
 CURVES = 12  # of held-out losses

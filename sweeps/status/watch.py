@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.format import terminal_size
-from sweeps.screen import Line, as_text, screen
+from sweeps.status.terminal import Line, as_text, screen
 
 UNDER_WAY = ("running", "waiting", "stopped", "interrupted")
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from sweeps.format import duration, short, table
-from sweeps.plot import LETTERS, plot
-from sweeps.view import NAMES, Row, in_order, series
+from sweeps.status.axes import NAMES, Row, in_order, series
+from sweeps.status.braille import LETTERS, plot
 
 Span = tuple[str, str | None]
 Line = list[Span]

@@ -17,9 +17,9 @@ from typing import NamedTuple
 from scaling.config.run import RunConfig, run_id
 from scaling.store.files import write_json
 from scaling.store.record import Store
-from sweeps.engines import gang
-from sweeps.engines.gang import State
-from sweeps.engines.keeper import Note, Work, deaths, failures, folder, left, note, notes
+from sweeps.engines import cluster_jobs
+from sweeps.engines.cluster_jobs import State
+from sweeps.engines.node_worker import Note, Work, deaths, failures, folder, left, note, notes
 from sweeps.errors import SweepError
 from sweeps.planning import workers
 
@@ -107,7 +107,7 @@ def tail(path: Path) -> list[str]:
             lines = file.read().decode("utf-8", "replace").splitlines()
     except FileNotFoundError:
         return []
-    return [line for line in lines if line.strip()][-gang.LOG_LINES :]
+    return [line for line in lines if line.strip()][-cluster_jobs.LOG_LINES :]
 
 
 def token() -> str:
