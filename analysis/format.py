@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from analysis.laws.law import Law
 
 RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
@@ -84,13 +81,6 @@ def estimate_of(entry: dict[str, Any], name: str, show: Any = None) -> str:
     if entry.get(name) is None:
         return MISSING
     return estimate(entry[name], entry["intervals"][name], show)
-
-
-def form(law: Law) -> str:
-    """A law's first sentence and where it comes from."""
-    first = " ".join((law.function.__doc__ or "").strip().split("\n\n")[0].split()).rstrip(".")
-    output, inputs = law.output, ", ".join(law.inputs)
-    return f"{output}({inputs}) = {first}" if first else f"{output}({inputs}), {law.source}"
 
 
 def share(value: float) -> str:

@@ -1,10 +1,6 @@
 """Shared ground: a corpus of real text in a store, and the smallest run that is still a run."""
 
 import os
-import resource
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,9 +19,7 @@ from scaling.config.schedule import ScheduleConfig
 from scaling.data.prepare import prepare
 from scaling.data.tokens import open_tokens
 from scaling.store.record import Store
-
-ROOT = Path(__file__).parent.parent
-PUBLISHED = ROOT.parent / "shared" / "data"  # other people's points, where they are at hand
+from tests.support.commands import ROOT
 
 
 @pytest.fixture(scope="session")
@@ -60,18 +54,3 @@ def tiny(corpus: Path) -> RunConfig:
         batch=8,
         steps=20,
     )
-
-
-def command(*words: object, timeout: float = 240, **more: object) -> subprocess.CompletedProcess[str]:
-    """A door of the project in a process of its own, on one device unless told otherwise."""
-    env = {**os.environ, "XLA_FLAGS": "", **{k: str(v) for k, v in more.items()}}
-    line = [sys.executable, "-m", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, timeout=timeout, check=False)
-
-
-def processor_seconds(call: Callable[[], object]) -> float:
-    """Of the processes that a call starts and waits for: what they take on a machine that does nothing else."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    call()
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

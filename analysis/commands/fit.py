@@ -108,16 +108,17 @@ def _show_at(at: dict[str, Any]) -> None:
 def _show_fit(fit: Fit) -> None:
     from rich.console import Console
 
-    from analysis import format, notebook
+    from analysis import format
+    from analysis.fitting.result import footing, heading, table_rows
 
     console = Console(soft_wrap=True, highlight=False)
 
     def say(text: str, style: str | None = None) -> None:
         console.print(text, style=style, markup=False)
 
-    say(notebook.heading(fit))
+    say(heading(fit))
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):
         say(note, "dim")
-    say(format.aligned([("parameter", "value", f"{fit.level:.0%} interval", ""), *notebook.rows(fit)]))
-    for line in notebook.footing(fit):
+    say(format.aligned([("parameter", "value", f"{fit.level:.0%} interval", ""), *table_rows(fit)]))
+    for line in footing(fit):
         say(line)

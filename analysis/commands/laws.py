@@ -42,11 +42,11 @@ def run(given: argparse.Namespace) -> int:
 
 def entry(name: str, law: Law) -> dict[str, Any]:
     """A law as JSON has it."""
-    from analysis import format
+    from analysis.laws.law import formula
 
     return {
         "name": name,
-        "form": format.form(law),
+        "form": formula(law),
         "inputs": list(law.inputs),
         "output": law.output,
         "parameters": list(law.parameters),

@@ -1,46 +1,36 @@
-"""Figures: one file each with `figure(source, width) -> Figure` and its CAPTION; what is saved says how it was made.
+"""Figures of fits, evaluations and training runs.
 
-Beside FILE.pdf (png, svg) lie FILE.data.csv, the numbers it shows, and FILE.about.json, where they come from.
+Each figure is one module with a function `figure(source, width) -> matplotlib.figure.Figure` and a `CAPTION`; the
+names are in `analysis.figures.registry`. `plot` draws a figure of a fit in a notebook; `analysis.figures.save.save`
+writes FILE.pdf (png, svg) and beside it FILE.data.csv, the numbers it shows, and FILE.about.json, their origin.
 """
 
 from __future__ import annotations
 
-import importlib
-import inspect
-from types import ModuleType
+from typing import TYPE_CHECKING
 
-from analysis.errors import DataError
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-FIGURES = {
-    "kaplan": "analysis.figures.fits.kaplan",
-    "curves": "analysis.figures.training.curves",
-    "isoflop": "analysis.figures.fits.isoflop",
-    "contours": "analysis.figures.fits.contours",
-    "parity": "analysis.figures.fits.parity",
-    "law": "analysis.figures.fits.law",
-    "profile": "analysis.figures.fits.profile",
-    "conventions": "analysis.figures.fits.conventions",
-    "transfer": "analysis.figures.training.transfer",
-    "coordinates": "analysis.figures.training.coordinates",
-    "attention": "analysis.figures.training.attention",
-    "grokking": "analysis.figures.training.grokking",
-    "double-descent": "analysis.figures.training.double_descent",
-    "emergence": "analysis.figures.evals.emergence",
-    "metrics": "analysis.figures.evals.metrics",
-    "accuracy-loss": "analysis.figures.evals.accuracy_loss",
-    "shots": "analysis.figures.evals.shots",
-    "calibration": "analysis.figures.evals.calibration",
-    "extraction": "analysis.figures.evals.extraction",
-}
+    from analysis.fitting.result import Fit
 
 
-def module(name: str) -> ModuleType:
-    """The file of a figure, imported; DataError lists the known names."""
-    if name not in FIGURES:
-        raise DataError(f"figure {name!r}: known are {', '.join(FIGURES)}")
-    return importlib.import_module(FIGURES[name])
+def plot(fit: Fit, name: str = "law", width: str = "text") -> Figure:
+    """Draws a figure of a fit; pyplot's state is not touched.
 
+    Args:
+        fit: The fitted law.
+        name: A name in `analysis.figures.registry.FIGURES` whose figure shows points and a law.
+        width: "text" (5.5 in) or "column" (3.25 in).
 
-def of_one_law(name: str) -> bool:
-    """Whether a figure shows one law, which can be chosen."""
-    return "law" in inspect.signature(module(name).figure).parameters
+    Returns:
+        The Matplotlib figure.
+
+    Raises:
+        DataError: The name or the width is unknown.
+    """
+    from analysis.figures.save import draw  # here, so that `--help` does not import Matplotlib
+    from analysis.figures.source import Source
+
+    source = Source(fit.points.source, fit.points, options={"level": fit.level}, kept={fit.law: fit})
+    return draw(name, source, width, fit.law)

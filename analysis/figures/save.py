@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.errors import DataError
-from analysis.figures import module, of_one_law
+from analysis.figures.registry import figure_module, shows_one_law
 from analysis.figures.source import Source
 from scaling.store.files import write_atomic
 
@@ -30,9 +30,9 @@ def draw(name: str, source: Source, width: str = "text", law: str | None = None)
 
     if width not in style.WIDTHS:
         raise DataError(f"width {width!r}: known are {', '.join(style.WIDTHS)}")
-    of = module(name)
+    of = figure_module(name)
     with style.context():
-        figure: Figure = of.figure(source, style.WIDTHS[width], **({"law": law} if law and of_one_law(name) else {}))
+        figure: Figure = of.figure(source, style.WIDTHS[width], **({"law": law} if law and shows_one_law(name) else {}))
         style.settle(figure)
     return figure
 
@@ -67,8 +67,8 @@ def save(
     kind = out.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise DataError(f"{out}: a figure is saved as {', '.join('.' + f for f in FORMATS)}")
-    read = getattr(module(name), "read", None)  # of a figure whose source holds no points
-    if law and not of_one_law(name):
+    read = getattr(figure_module(name), "read", None)  # of a figure whose source holds no points
+    if law and not shows_one_law(name):
         raise DataError(f"figure {name} shows no law to choose: leave out law {law!r}")
     if not isinstance(source, Source):
         source = read(Path(source)) if read else load(source, law=law, **choices)

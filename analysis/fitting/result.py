@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from html import escape
+from typing import Any
 
 import numpy as np
 
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.format import count, estimate, plain, three
+from analysis.format import aligned, between, count, estimate, plain, three
+from analysis.laws.law import formula
 from analysis.uncertainty import influence, profile
 from analysis.uncertainty.intervals import interval
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+Row = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -151,21 +152,11 @@ class Fit:
             raise FitError(f"{self.law} takes {', '.join(wanted)}: give {', '.join(f'{m}=' for m in missing)}")
         return [np.asarray(given[letter], np.float64) for letter in wanted]
 
-    def figure(self, name: str = "law", width: str = "text") -> Figure:
-        """A figure of this fit by name (analysis/figures): law, parity, contours, ...; of no pyplot state."""
-        from analysis.figures import plot
-
-        return plot.figure(self, name, width)
-
     def __repr__(self) -> str:
-        from analysis import notebook
-
-        return notebook.text(self)
+        return as_text(self)
 
     def _repr_html_(self) -> str:
-        from analysis import notebook
-
-        return notebook.html(self)
+        return as_html(self)
 
     def to_json(self) -> dict[str, Any]:
         """What `fit --json` writes; plain Python numbers."""
@@ -213,3 +204,72 @@ def starts(fit: Fit) -> str:
     if not tried:
         return "solved directly, without a search"
     return f"{agreed} of {tried} starts agree"
+
+
+def table_rows(fit: Fit) -> list[Row]:
+    """Parameters, then exponents of the optimum where the law has one: name, value, interval, unit."""
+    units = fit.form.units if fit.form else {}
+    found = [
+        _table_row(name, value, fit.intervals[name], units.get(name, ""), fit) for name, value in fit.params.items()
+    ]
+    if fit.optimum is not None and "a" not in fit.params:
+        spread = fit.optimum.intervals
+        found.append(_table_row("a", fit.optimum.a, spread["a"], "N* grows as C^a", fit))
+        found.append(_table_row("b", fit.optimum.b, spread["b"], "D* grows as C^b", fit))
+    return found
+
+
+def _table_row(name: str, value: float, spread: tuple[float, float], unit: str, fit: Fit) -> Row:
+    held = fit.held.get(name)
+    if held is None:
+        return name, f"{value:.5g}", between(spread, lambda end: f"{end:.4g}"), unit
+    return name, f"{value:.5g}", f"as {held}" if isinstance(held, str) else "held", unit
+
+
+def heading(fit: Fit) -> str:
+    """Law and source of the points; then its form and where it comes from."""
+    said = f"{fit.law}, {len(fit.points)} points of {fit.points.source}"
+    return said if fit.form is None else f"{said}\n{formula(fit.form)}"
+
+
+def footing(fit: Fit) -> list[str]:
+    """Optimum, objective and verdict, a line each."""
+    said = []
+    if fit.optimum is not None:
+        said = [budget(fit.optimum.at(times * fit.optimum.largest), times) for times in fit.extrapolate]
+    first, *rest = fit.verdict
+    return [
+        *said,
+        f"objective: {_objective_text(fit.objective)}; {starts(fit)}",
+        f"verdict: {first}",
+        *(f"         {one}" for one in rest),
+    ]
+
+
+def _objective_text(of: dict[str, Any]) -> str:
+    """Name, what it was set to, value; of two steps, both."""
+    more = {name: value for name, value in of.items() if name not in ("name", "value", "second")}
+    said = ", ".join([of["name"], *(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in more.items())])
+    second = f"; second step: {_objective_text(of['second'])}" if "second" in of else ""
+    return f"{said}, value {of['value']:.7g}{second}"
+
+
+def as_text(fit: Fit) -> str:
+    """Plain text, a line a parameter."""
+    lines = [f"  {line}" for line in aligned(table_rows(fit)).split("\n")]
+    return "\n".join([heading(fit), *lines, *footing(fit)])
+
+
+def as_html(fit: Fit) -> str:
+    """The same as a table."""
+    head, *form = heading(fit).split("\n")
+    body = "".join(
+        "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in table_rows(fit)
+    )
+    top = "".join(
+        f'<th style="text-align:left">{escape(cell)}</th>'
+        for cell in ("parameter", "value", f"{fit.level:.0%} interval", "")
+    )
+    said = "".join(f"<div>{escape(line)}</div>" for line in (*form, *footing(fit)))
+    return f"<div><b>{escape(head)}</b><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{said}</div>"

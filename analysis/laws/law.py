@@ -169,3 +169,10 @@ def _starts(law: Law, name: str, tied: Mapping[str, str], bounds: tuple[float, f
     """Of a parameter, or of those tied to it where it was linear until then; within its bounds."""
     own = [x for other in _followers(name, tied) for x in law.starts.get(other, ())]
     return tuple(sorted({min(max(x, bounds[0]), bounds[1]) for x in own}))
+
+
+def formula(law: Law) -> str:
+    """A law's first sentence and where it comes from."""
+    first = " ".join((law.function.__doc__ or "").strip().split("\n\n")[0].split()).rstrip(".")
+    output, inputs = law.output, ", ".join(law.inputs)
+    return f"{output}({inputs}) = {first}" if first else f"{output}({inputs}), {law.source}"

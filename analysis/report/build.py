@@ -11,9 +11,8 @@ import html
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from analysis import figures
 from analysis.errors import DataError
-from analysis.figures import save
+from analysis.figures import registry, save
 from analysis.report import evals, sentences
 from analysis.report.findings import _tracked, findings
 from scaling.store.files import write_atomic
@@ -85,7 +84,7 @@ def picture(name: str, source: Source, folder: Path) -> str:
     for kind in ("pdf", "png"):
         write_atomic(folder / f"{name}.{kind}", save.render(wide, kind))
     save.write_beside(wide, name, source, folder / f"{name}.pdf")
-    caption = figures.module(name).CAPTION.format(level=source.level)
+    caption = registry.figure_module(name).CAPTION.format(level=source.level)
     links = ", ".join(
         f'<a href="figures/{name}.{kind}">{said}</a>'
         for kind, said in (("pdf", "PDF"), ("png", "PNG"), ("data.csv", "its data"), ("about.json", "its origin"))

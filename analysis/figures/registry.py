@@ -1,0 +1,43 @@
+"""Names of the figures and the modules that draw them."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from types import ModuleType
+
+from analysis.errors import DataError
+
+FIGURES = {
+    "kaplan": "analysis.figures.fits.kaplan",
+    "curves": "analysis.figures.training.curves",
+    "isoflop": "analysis.figures.fits.isoflop",
+    "contours": "analysis.figures.fits.contours",
+    "parity": "analysis.figures.fits.parity",
+    "law": "analysis.figures.fits.law",
+    "profile": "analysis.figures.fits.profile",
+    "conventions": "analysis.figures.fits.conventions",
+    "transfer": "analysis.figures.training.transfer",
+    "coordinates": "analysis.figures.training.coordinates",
+    "attention": "analysis.figures.training.attention",
+    "grokking": "analysis.figures.training.grokking",
+    "double-descent": "analysis.figures.training.double_descent",
+    "emergence": "analysis.figures.evals.emergence",
+    "metrics": "analysis.figures.evals.metrics",
+    "accuracy-loss": "analysis.figures.evals.accuracy_loss",
+    "shots": "analysis.figures.evals.shots",
+    "calibration": "analysis.figures.evals.calibration",
+    "extraction": "analysis.figures.evals.extraction",
+}
+
+
+def figure_module(name: str) -> ModuleType:
+    """The file of a figure, imported; DataError lists the known names."""
+    if name not in FIGURES:
+        raise DataError(f"figure {name!r}: known are {', '.join(FIGURES)}")
+    return importlib.import_module(FIGURES[name])
+
+
+def shows_one_law(name: str) -> bool:
+    """Whether a figure shows one law, which can be chosen."""
+    return "law" in inspect.signature(figure_module(name).figure).parameters

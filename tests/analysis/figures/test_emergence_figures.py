@@ -1,0 +1,93 @@
+"""Figures and the report of abilities: what is drawn is what was found, and the report has it where there are items."""
+
+from __future__ import annotations
+
+import csv
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from analysis.errors import DataError
+from analysis.figures import save, style
+from analysis.figures.evals import common
+from analysis.figures.source import Source, load
+from analysis.report import build, evals
+from scaling.store.record import Store
+from tests.support import items_store
+
+NAMES = ("emergence", "metrics", "accuracy-loss", "shots")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return items_store.build(tmp_path_factory.mktemp("abilities") / "store", items=60, shots=(1, 2)).root
+
+
+@pytest.fixture(scope="module")
+def source(store: Path) -> Source:
+    return common.read(store)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_holds_the_numbers_that_were_found(source: Source, name: str, tmp_path: Path) -> None:
+    out = save.save(name, source, tmp_path / f"{name}.pdf", width="column")
+    assert out.read_bytes().startswith(b"%PDF") and b"/Type3" not in out.read_bytes()
+    rows = rows_of(tmp_path / f"{name}.data.csv")
+    drawn = {round(float(row["y"]), 9) for row in rows if row["mark"] == "point"}
+    one = next(o for o in common.study(source).findings if o.task.name == "addition-4@0")
+    assert one.score is not None and {round(float(y), 9) for y in one.score.mean} <= drawn
+    about = json.loads((tmp_path / f"{name}.about.json").read_text())
+    assert about["command"].startswith(f"python -m analysis figure {name} {source.name} --out")
+
+
+def test_chance_is_drawn_where_it_is(source: Source, tmp_path: Path) -> None:
+    save.save("emergence", source, tmp_path / "e.svg")
+    rows = rows_of(tmp_path / "e.data.csv")
+    panel = next(row["panel"] for row in rows if row["series"] == "accuracy of choice")
+    level = {float(row["y"]) for row in rows if row["panel"] == panel and row["series"] == "chance"}
+    assert level == {0.25}
+
+
+def test_no_two_panels_are_called_alike() -> None:
+    names = [style.letter(i) for i in range(60)]
+    assert names[:2] == ["a", "b"] and names[25:28] == ["z", "aa", "ab"] and len(set(names)) == 60
+
+
+def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
+    plain = items_store.build(tmp_path / "plain", items=20)
+    with pytest.raises(DataError, match="3 numbers of shots"):
+        save.save("shots", plain.root, tmp_path / "s.pdf")
+
+
+def words(page: str) -> str:
+    return html.unescape(re.sub(r"<[^>]*>", "", page))
+
+
+def test_the_section_of_a_report_has_every_verdict_and_why(store: Path, source: Source) -> None:
+    evaluated = Source(str(store), source.points, store=Store(store), kept=source.kept)
+    assert evals.shown(evaluated) == list(NAMES)
+    said = words(evals.section(evaluated, {name: f"<p>{name} here</p>" for name in NAMES}))
+    for one in common.study(source).findings:
+        assert one.task.name in said and one.verdict.verdict in said and one.verdict.why[1:] in said
+    assert all(f"{name} here" in said for name in NAMES)
+
+
+def test_a_store_without_items_has_no_such_section(source: Source, tmp_path: Path) -> None:
+    bare = Source(str(tmp_path), source.points, store=Store(tmp_path))
+    assert evals.shown(bare) == [] and evals.section(bare, {}) == ""
+
+
+@pytest.mark.slow
+def test_the_report_has_the_section_where_runs_were_evaluated(store: Path, tmp_path: Path) -> None:
+    said = words(build.write(load(store, bootstrap=100), tmp_path).read_text())
+    assert "Abilities" in said and "switch" in said
+    for name in NAMES:
+        assert (tmp_path / "figures" / f"{name}.pdf").is_file()

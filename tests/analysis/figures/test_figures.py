@@ -1,0 +1,165 @@
+"""Figures: same bytes each time, fonts a venue takes, the data beside them, a line instead of a traceback."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from analysis.errors import DataError
+from analysis.figures import registry, save
+from analysis.figures.source import Source, load
+from tests.support.known_store import BUDGETS, build
+
+DRAWS = {"bootstrap": 100}  # bands need draws, not many
+ABILITIES = ("emergence", "metrics", "accuracy-loss", "shots", "calibration", "extraction")
+OTHERS = ("transfer", "attention", "coordinates", "grokking", "double-descent", *ABILITIES)  # have their own tests
+FIGURES = [name for name in registry.FIGURES if name not in OTHERS]
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open() as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("figures") / "store", extras=True, rows=40).root
+
+
+@pytest.fixture(scope="module")
+def source(store: Path) -> Source:
+    return load(store, **DRAWS)
+
+
+@pytest.fixture(scope="module")
+def table(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The store's points as a CSV that knows nothing of runs or budgets."""
+    path = tmp_path_factory.mktemp("table") / "runs.csv"
+    rows = zip(source.points.N, source.points.D, source.points.L, strict=True)
+    path.write_text("params,tokens,loss\n" + "".join(f"{N},{D},{L}\n" for N, D, L in rows))
+    return path
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_draws_from_a_store(source: Source, name: str, tmp_path: Path) -> None:
+    out = save.save(name, source, tmp_path / f"{name}.pdf")
+    assert out.read_bytes().startswith(b"%PDF")
+    rows = rows_of(tmp_path / f"{name}.data.csv")
+    assert rows
+    about = json.loads((tmp_path / f"{name}.about.json").read_text())
+    assert about["source"] == source.name
+    assert about["command"].startswith(f"python -m analysis figure {name} {source.name} --out")
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_font_is_type_3_and_all_are_embedded(source: Source, name: str, tmp_path: Path) -> None:
+    from pypdf import PdfReader
+
+    out = save.save(name, source, tmp_path / "figure.pdf")
+    fonts = [font.get_object() for page in PdfReader(out).pages for font in page["/Resources"]["/Font"].values()]
+    assert fonts
+    for font in fonts:
+        assert font["/Subtype"] != "/Type3"
+        inner = font["/DescendantFonts"][0].get_object() if "/DescendantFonts" in font else font
+        assert "/FontFile2" in inner["/FontDescriptor"].get_object()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("isoflop", "pdf"), ("isoflop", "png"), *((name, "svg") for name in FIGURES)]
+)
+def test_the_same_source_gives_the_same_bytes_whenever(
+    store: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for day in (1, 2):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(day * 86_400))  # what a figure would take for today
+        made.append(save.render(save.draw(name, load(store, **DRAWS)), kind))
+    assert made[0] == made[1]
+
+
+@pytest.mark.parametrize("name", [name for name in FIGURES if name != "curves"])
+def test_a_table_of_results_draws_too(table: Path, name: str, tmp_path: Path) -> None:
+    assert save.save(name, table, tmp_path / f"{name}.svg", **DRAWS).read_text().startswith("<?xml")
+
+
+def test_curves_of_a_table_are_an_error_that_says_why(table: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="learning curves are kept in a store alone"):
+        save.save("curves", table, tmp_path / "curves.pdf", **DRAWS)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_data_beside_a_figure_are_what_it_shows(source: Source, tmp_path: Path) -> None:
+    save.save("parity", source, tmp_path / "parity.png")
+    rows = [r for r in rows_of(tmp_path / "parity.data.csv") if r["series"].startswith("runs")]
+    shown = sorted((float(r["x"]), float(r["y"])) for r in rows)
+    points = source.points
+    expected = source.fit("chinchilla").predict(N=points.N, D=points.D)
+    np.testing.assert_allclose(shown, sorted(zip(points.L, expected, strict=True)), rtol=1e-12)
+
+
+def test_a_band_is_written_down_with_both_its_edges(source: Source, tmp_path: Path) -> None:
+    save.save("kaplan", source, tmp_path / "kaplan.svg")
+    rows = [r for r in rows_of(tmp_path / "kaplan.data.csv") if r["mark"] == "band"]
+    law = [r for r in rows if r["panel"] == "a" and r["series"].startswith("power law, ")]
+    x, low, high = (np.array([float(r[k]) for r in law]) for k in ("x", "y", "y_high"))
+    expected = source.fit("kaplan-c").predict_interval(C=x)
+    np.testing.assert_allclose((low, high), expected, rtol=1e-9)
+
+
+def test_one_mark_for_each_budget_has_a_minimum(source: Source, tmp_path: Path) -> None:
+    save.save("isoflop", source, tmp_path / "isoflop.svg")
+    rows = rows_of(tmp_path / "isoflop.data.csv")
+    minima = [r for r in rows if r["panel"] == "a" and r["series"].startswith("minimum")]
+    assert len(minima) == len(BUDGETS)
+
+
+@pytest.mark.parametrize(("name", "out", "said"), [
+    ("kaplans", "a.pdf", "known are kaplan, curves, isoflop, contours, parity"),
+    ("kaplan", "a.tiff", "saved as .pdf, .png, .svg"),
+])  # fmt: skip
+def test_what_cannot_be_asked_for_is_one_line(source: Source, tmp_path: Path, name: str, out: str, said: str) -> None:
+    with pytest.raises(DataError, match=said) as error:
+        save.save(name, source, tmp_path / out)
+    assert "\n" not in str(error.value)
+
+
+def test_a_source_is_never_overwritten_by_a_figures_data(table: Path, tmp_path: Path) -> None:
+    mine = tmp_path / "kaplan.data.csv"
+    mine.write_bytes(table.read_bytes())
+    with pytest.raises(DataError, match="would be overwritten"):
+        save.save("kaplan", mine, tmp_path / "kaplan.pdf", **DRAWS)
+    assert mine.read_bytes() == table.read_bytes()
+
+
+@pytest.mark.parametrize("span", [1.05, 1.5, 3, 8, 12, 100, 1e4, 1e9])
+@pytest.mark.parametrize("low", [1.7, 2.9, 9.3, 8.8e5, 1e18])
+@pytest.mark.parametrize("want", [2, 4, 8])
+def test_a_log_axis_has_labels_however_little_it_spans(low: float, span: float, want: int) -> None:
+    from analysis.figures.style import log_label, log_ticks
+
+    major, minor = log_ticks(low, low * span, want)
+    assert 2 <= len(major) <= want + 2
+    assert all(low * (1 - 1e-9) <= v <= low * span * (1 + 1e-9) for v in major)
+    assert not set(major) & set(minor)
+    assert len({log_label(v, major) for v in major}) == len(major)
+
+
+def test_smoothing_keeps_the_mean_and_the_order() -> None:
+    from analysis.figures.training.curves import smooth
+
+    C = np.geomspace(1e9, 1e12, 500)
+    x, y = smooth(C, np.log(C))
+    assert (np.diff(x) > 0).all() and (np.diff(y) > 0).all() and len(x) <= 3 * 24 + 2
+    np.testing.assert_allclose(np.interp(np.log(1e10), np.log(x), y), np.log(1e10), rtol=1e-3)
+
+
+def test_the_frontier_is_beaten_by_no_cheaper_run() -> None:
+    from analysis.fitting.selection import frontier
+
+    C, L = np.array([1, 1, 2, 3, 3, 4.0]), np.array([5, 4, 4.5, 3, 3.5, 3.0])
+    assert frontier(C, L).tolist() == [1, 3]
+    assert frontier(np.zeros(0), np.zeros(0)).tolist() == []

@@ -1,0 +1,65 @@
+"""python -m analysis fit: what it writes, and what it says of bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from analysis.data.load import load
+from analysis.fitting.fit import fit
+from tests.analysis.fitting.test_fit import grid
+from tests.support.commands import ROOT
+
+
+def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "analysis", "fit", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_writes_the_contract(tmp_path: Path) -> None:
+    one = grid(0.003)
+    source, out = tmp_path / "runs.csv", tmp_path / "fit.json"
+    rows = zip(one.N, one.D, one.L, strict=True)
+    source.write_text("params,tokens,loss\n" + "".join(f"{n},{d},{x}\n" for n, d, x in rows))
+    ran = command(source, "--json", out, "--bootstrap", "100", "--where", "N < 1e9")
+    assert ran.returncode == 0, ran.stderr
+    assert "alpha" in ran.stdout and "verdict: converged" in ran.stdout
+    made = json.loads(out.read_text())
+    for key in ("law", "points", "params", "intervals", "level", "objective", "starts", "verdict", "optimum"):
+        assert key in made
+    assert made["verdict"] == ["converged"] and made["level"] == 0.95 and made["points"] == 25
+    assert list(made["params"]) == ["E", "A", "B", "alpha", "beta"]
+    assert [round(at["C"] / one.C.max()) for at in made["optimum"]["at"]] == [10, 100]
+    assert made["params"] == fit(load(source), bootstrap=100).params
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["none.csv"], 2, "not there"),
+        (["RUNS", "--law", "nope"], 2, "known are kaplan-n"),
+        (["RUNS", "--objective", "nope"], 2, "huber-log"),
+        (["RUNS", "--columns", "L"], 2, "--columns"),
+        (["RUNS", "--where", "N <"], 2, "where"),
+        (["RUNS", "--delta", "0"], 2, "--delta"),
+        (["RUNS", "--objective", "mse", "--delta", "1e-3"], 2, "has none"),
+        (["RUNS", "--undertuned", "0.7"], 2, "--undertuned"),
+        (["RUNS", "--bootstrap", "3"], 2, "--bootstrap"),
+        (["RUNS"], 1, "3 points"),
+    ],
+)
+def test_bad_input_gets_one_line_and_its_status(tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
+    runs = tmp_path / "runs.csv"
+    runs.write_text("N,D,L\n1e6,1e8,3\n2e6,2e8,2.9\n4e6,4e8,2.8\n")
+    ran = command(*[runs if a == "RUNS" else a for a in arguments])
+    assert ran.returncode == status, ran.stderr
+    assert ran.stderr.count("\n") == 1 and said.replace("known are kaplan-n", "known are") in ran.stderr

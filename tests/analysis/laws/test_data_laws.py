@@ -1,0 +1,277 @@
+"""Laws of data give back what made the points, and what their authors found in theirs."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis import laws
+from analysis.data.points import Points
+from analysis.errors import DataError, FitError
+from analysis.fitting.fit import fit
+from analysis.fitting.result import Fit
+from analysis.laws.loss import chinchilla
+from analysis.laws.loss.data_constrained import unique_parameters
+from tests.support.commands import PUBLISHED
+
+DATA = PUBLISHED
+published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
+GADRE, MUENNIGHOFF = DATA / "gadre2024_c4_rpj", DATA / "muennighoff2023"
+HELD = {  # the tied Chinchilla fit that Muennighoff 2023 holds
+    "E": math.exp(0.6254804),
+    "A": math.exp(6.255414),
+    "B": math.exp(7.3049974),
+    "alpha": 0.3526596,
+    "beta": 0.3526596,
+}
+
+
+def repeated(**true: float) -> dict[str, np.ndarray]:
+    """Sizes × epochs × unique tokens, where both repetitions and parameters beyond the data matter."""
+    N, R, U = (x.ravel() for x in np.meshgrid(np.geomspace(1e7, 1e10, 5), [1.0, 4.0, 16.0, 64.0], [1e8, 1e9, 1e10]))
+    return {"N": N, "D": R * U, "U": U, "L": laws.LAWS["data-constrained"].function(N, R * U, U, **true)}
+
+
+@pytest.mark.parametrize(
+    "true",
+    [
+        {"E": 1.5, "a": 140.0, "b": 190.0, "eta": 0.12},
+        {"E": 0.7, "a": 3e4, "b": 9e3, "eta": 0.25},
+        {"E": 2.5, "a": 5.0, "b": 40.0, "eta": 0.06},
+    ],
+)
+def test_over_training_comes_back(true: dict[str, float]) -> None:
+    C, M = (x.ravel() for x in np.meshgrid(np.geomspace(1e16, 1e21, 5), [5.0, 20.0, 80.0, 320.0]))
+    found = fit(
+        {"C": C, "M": M, "L": laws.LAWS["over-training"].function(C, M, **true)}, "over-training", bootstrap=100
+    )
+    for name, value in true.items():
+        assert abs(found.params[name] / value - 1) < 1e-7
+    assert found.verdict == ("converged",)
+
+
+def test_over_training_is_chinchilla_with_both_exponents_twice_eta() -> None:
+    N, D = np.geomspace(1e7, 1e10, 5), np.geomspace(1e9, 1e11, 5)
+    p = {"E": 1.5, "a": 140.0, "b": 190.0, "eta": 0.12}
+    same = {"E": 1.5, "A": 140.0 * 6**-0.12, "B": 190.0 * 6**-0.12, "alpha": 0.24, "beta": 0.24}
+    assert np.allclose(laws.LAWS["over-training"].function(6 * N * D, D / N, **p), chinchilla.chinchilla(N, D, **same))
+    ours, theirs = laws.LAWS["over-training"].optimum, laws.chinchilla_optimum
+    assert ours is not None
+    assert np.allclose(ours(p, 6.0), theirs(same, 6.0))
+
+
+def test_over_training_takes_tokens_a_parameter_from_sizes_and_tokens() -> None:
+    N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e7, 1e9, 4), np.geomspace(1e9, 1e11, 4)))
+    true = {"E": 1.5, "a": 140.0, "b": 190.0, "eta": 0.12}
+    L = laws.LAWS["over-training"].function(6 * N * D, D / N, **true)
+    found = fit({"params": N, "tokens": D, "loss": L}, "over-training", bootstrap=100)
+    assert found.params["eta"] == pytest.approx(0.12, rel=1e-7)
+
+
+@pytest.mark.parametrize(
+    "true",
+    [
+        {"E": 1.87, "A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35, "RD_star": 15.4, "RN_star": 5.3},
+        {"E": 1.2, "A": 60.0, "B": 120.0, "alpha": 0.28, "beta": 0.33, "RD_star": 4.0, "RN_star": 12.0},
+        {"E": 0.6, "A": 900.0, "B": 400.0, "alpha": 0.4, "beta": 0.3, "RD_star": 40.0, "RN_star": 2.0},
+    ],
+)
+def test_data_constrained_comes_back(true: dict[str, float]) -> None:
+    found = fit(repeated(**true), "data-constrained", bootstrap=100)
+    for name, value in true.items():
+        assert abs(found.params[name] / value - 1) < 1e-7
+
+
+def test_unrepeated_data_are_chinchillas() -> None:
+    N, D = np.geomspace(1e6, 1e9, 5), np.full(5, 1e12)
+    p = {"E": 1.87, "A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.37}
+    assert (unique_parameters(D, A=520.0, B=1488.0, alpha=0.35, beta=0.37) > N).all()
+    once = laws.LAWS["data-constrained"].function(N, D, D, **p, RD_star=15.0, RN_star=5.0)
+    assert np.allclose(once, chinchilla.chinchilla(N, D, **p), rtol=1e-14)
+    more = laws.LAWS["data-constrained"].function(N, D, 2 * D, **p, RD_star=15.0, RN_star=5.0)
+    assert np.array_equal(more, once)  # tokens that were not seen are worth nothing
+
+
+def test_the_size_that_unique_tokens_feed_is_chinchillas_optimum() -> None:
+    p = {"A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.37}
+    a, b, ln_g = laws.chinchilla_optimum(p, 6.0)
+    U = 1e10
+    budget = (U * np.exp(ln_g)) ** (1 / b)  # C/6 at which U tokens are optimal
+    assert unique_parameters(U, **p) == pytest.approx(np.exp(ln_g) * budget**a, rel=1e-12)
+
+
+def test_repetitions_are_worth_less_and_never_more_than_the_limit() -> None:
+    p = {"E": 1.87, "A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35, "RD_star": 15.0, "RN_star": 5.0}
+    law, U = laws.LAWS["data-constrained"].function, 1e9
+    epochs = np.array([1.0, 2.0, 8.0, 64.0, 1e4, 1e6])
+    L = law(np.full(6, 1e8), epochs * U, U, **p)
+    assert (np.diff(L) <= 0).all()
+    whole = chinchilla.chinchilla(1e8, 16 * U, **{k: p[k] for k in ("E", "A", "B", "alpha", "beta")})  # 1 + R_D* epochs
+    assert L[-1] >= whole - 1e-12
+
+
+def test_a_law_with_no_end_to_its_repetitions_is_as_exact_as_any() -> None:
+    """1 − e^(−x) in place of expm1 loses all digits here, and has minima of its own there."""
+    p = {"E": 1.87, "A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35}
+    law = laws.LAWS["data-constrained"].function
+    near, far = (law(1e9, 1e10, 1e9, **p, RD_star=x, RN_star=x) for x in (1e12, 1e17))
+    assert near == pytest.approx(chinchilla.chinchilla(1e9, 1e10, **p), rel=1e-9)
+    assert far == pytest.approx(near, rel=1e-11)
+
+
+def gadre(dataset: str) -> pd.DataFrame:
+    runs = pd.read_csv(GADRE / "runs.csv")
+    return runs[runs["dataset"] == dataset]
+
+
+def five(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that Gadre 2024 fits to: four sizes at 20 tokens a parameter, the smallest at 320 as well."""
+    small = runs["model"].str.match("d=(96|512|576|1024)_")
+    shortest = (runs["token_multiplier"] == 320) & runs["model"].str.startswith("d=96_")
+    return runs[(small & (runs["token_multiplier"] == 20)) | shortest]
+
+
+def over_training(runs: pd.DataFrame, objective: str) -> Fit:
+    arrays = {"C": runs["flops_6nd"], "M": runs["token_multiplier"], "L": runs["loss_c4_val"]}
+    return fit(arrays, "over-training", objective=objective, bootstrap=100)
+
+
+@published
+@pytest.mark.parametrize(
+    ("dataset", "loss", "error"),
+    [
+        ("c4_original", (1.50826, 141.28, 189.52, 0.12124), (0.8497, 2.0789, 0.7561)),
+        ("rpj", (1.83665, 212.24, 366.69, 0.13643), (0.8570, 2.2065, 0.7146)),
+    ],
+)
+def test_gadre_2024(dataset: str, loss: tuple[float, ...], error: tuple[float, ...]) -> None:
+    """By their procedure: least squares on the loss of five runs; error on those and the 1.4B run.
+
+    Our own objective, Huber on ln L, has E lower (1.457 for 1.508, 1.799 for 1.837): it passes four of the five runs
+    exactly and calls the fifth an outlier, where least squares shares the misfit. One run more than parameters says
+    nothing of which is right, and the verdict says so of both.
+    """
+    runs = gadre(dataset)
+    theirs = over_training(five(runs), "mse")
+    assert list(theirs.params.values()) == pytest.approx(loss, rel=1e-4)
+    assert theirs.verdict[-1].startswith("too-few-points: 5 points for 4 parameters")
+    ours = over_training(five(runs), "huber-log")
+    assert ours.params["E"] == pytest.approx(loss[0], abs=0.06) and ours.params["E"] < loss[0]
+    low, high = theirs.intervals["E"]
+    assert low < ours.params["E"] < high
+
+    six = pd.concat([five(runs), runs[(runs["model"] == "open_lm_1b") & (runs["token_multiplier"] == 20)]])
+    tasks = fit({"L": six["loss_c4_val"], "Err": six["err_avg_subset"]}, "error", bootstrap=100)
+    assert tasks.objective["name"] == "mse"
+    assert list(tasks.params.values()) == pytest.approx(error, rel=1e-4)
+
+
+@published
+@pytest.mark.parametrize(
+    ("dataset", "error"), [("c4_original", (0.7589, 1.2885, 0.9722)), ("rpj", (0.7608, 1.3229, 0.8907))]
+)
+def test_gadre_2024_on_all_tasks(dataset: str, error: tuple[float, ...]) -> None:
+    runs = gadre(dataset)
+    six = pd.concat([five(runs), runs[(runs["model"] == "open_lm_1b") & (runs["token_multiplier"] == 20)]])
+    found = fit({"L": six["loss_c4_val"], "Err": six["err_avg"]}, "error", bootstrap=100)
+    assert list(found.params.values()) == pytest.approx(error, rel=1e-4)
+
+
+@published
+def test_gadre_2024_predicts_the_large_runs() -> None:
+    """Relative errors of loss and of error on RedPajama, in percent, as their notebook prints them."""
+    runs = gadre("rpj")
+    loss = over_training(five(runs), "mse")
+    six = pd.concat([five(runs), runs[(runs["model"] == "open_lm_1b") & (runs["token_multiplier"] == 20)]])
+    tasks = fit({"L": six["loss_c4_val"], "Err": six["err_avg_subset"]}, "error", bootstrap=100)
+    for model, M, said in (("open_lm_1b", 640, (0.7103, 3.6365)), ("open_lm_7b", 20, (0.7320, 0.0464))):
+        run = runs[(runs["model"] == model) & (runs["token_multiplier"] == M)].iloc[0]
+        L = loss.predict(C=run["flops_6nd"], M=M)
+        off = abs(L / run["loss_c4_val"] - 1), abs(tasks.predict(L=L) / run["err_avg_subset"] - 1)
+        assert [100 * x for x in off] == pytest.approx(said, abs=1e-4)
+
+
+def constrained(**more: object) -> Fit:
+    return fit(MUENNIGHOFF / "runs_c4_182.csv", "data-constrained", bootstrap=100, **more)  # type: ignore[arg-type]
+
+
+@published
+def test_muennighoff_2023_is_one_of_several_minima() -> None:
+    """From their start, their minimum; from ours, one that is lower, and the verdict names theirs among the others.
+
+    The published (15.39, 5.31) is where L-BFGS stopped beside the minimum at (15.3718, 5.3151). Along one ridge,
+    more worth of repeated tokens against less of spare parameters, there are minima of nearly the same height; the
+    points do not choose, and both intervals are wide. (With 1 − e^(−R/R*) for expm1 there is one more and lower near
+    R_N* = 1e17: rounding.)
+    """
+    theirs = constrained(fix=HELD, start={"RD_star": 15.0, "RN_star": 5.0})
+    assert theirs.params["RD_star"] == pytest.approx(15.3718, rel=1e-5)
+    assert theirs.params["RN_star"] == pytest.approx(5.3151, rel=1e-5)
+    ours = constrained(fix=HELD)
+    assert ours.objective["value"] < theirs.objective["value"] < ours.objective["value"] * 1.002
+    assert ours.params["RD_star"] == pytest.approx(95.365, rel=1e-3)
+    assert ours.params["RN_star"] == pytest.approx(1.7059, rel=1e-3)
+    other = next(said for said in ours.verdict if said.startswith("other-minima"))
+    assert "RD_star = 15.37, RN_star = 5.315" in other and "RD_star = 46.99, RN_star = 2.33" in other
+    low, high = ours.intervals["RD_star"]
+    assert low < 15.387756 < high
+
+
+@published
+def test_muennighoff_2023_objective_and_r2() -> None:
+    runs = pd.read_csv(MUENNIGHOFF / "runs_c4_182.csv").rename(columns={"unique_tokens": "U"})
+    N, D, U, L = (runs[c].to_numpy(float) for c in ("params", "tokens", "U", "val_loss"))
+    at = laws.LAWS["data-constrained"].function(N, D, U, **HELD, RD_star=15.387756, RN_star=5.309743)
+    r = np.abs(np.log(at) - np.log(L))
+    assert np.sum(np.where(r < 1e-3, r * r / 2, 1e-3 * (r - 5e-4))) == pytest.approx(0.0158259366, rel=1e-6)
+    for predicted, r2 in ((at, 0.772205), (chinchilla.chinchilla(N, D, **HELD), 0.445168)):
+        assert 1 - np.sum((predicted - L) ** 2) / np.sum((L - L.mean()) ** 2) == pytest.approx(r2, abs=1e-6)
+
+
+@published
+def test_muennighoff_2023_tied_fit_of_few_epochs() -> None:
+    """Their α = β, on runs of at most 2.5 epochs. Our own default has them free, and a lower objective."""
+    source = MUENNIGHOFF / "runs_c4_all_incl_seeds.csv"
+    tied = fit(source, "chinchilla", tie={"beta": "alpha"}, where="epochs<=2.5", bootstrap=100)
+    found = [math.log(tied.params[k]) for k in "ABE"] + [tied.params["alpha"]]
+    assert len(tied.points) == 62
+    assert found == pytest.approx([6.45395, 8.02425, 0.640036, 0.359609], rel=2e-6)
+    assert tied.objective["value"] == pytest.approx(0.00121893868, rel=1e-8)
+    free = fit(source, "chinchilla", where="epochs<=2.5", bootstrap=100)
+    assert free.objective["value"] < tied.objective["value"]
+
+
+def test_a_start_is_searched_from_and_checked() -> None:
+    true = {"E": 1.5, "a": 140.0, "b": 190.0, "eta": 0.12}
+    C, M = (x.ravel() for x in np.meshgrid(np.geomspace(1e16, 1e21, 4), [5.0, 20.0, 80.0]))
+    arrays = {"C": C, "M": M, "L": laws.LAWS["over-training"].function(C, M, **true)}
+    found = fit(arrays, "over-training", bootstrap=100, start={"eta": (0.1, 0.3)})
+    assert found.starts["tried"] == 2 and found.params["eta"] == pytest.approx(0.12, rel=1e-7)
+    for start, said in (
+        ({"E": 1.0}, "'E' is solved for, not searched"),
+        ({"zeta": 1.0}, "'zeta' is not a parameter"),
+        ({"eta": 9.0}, "beyond its bounds"),
+    ):
+        with pytest.raises((FitError, DataError), match=said):
+            fit(arrays, "over-training", bootstrap=100, start=start)
+
+
+def valley(x: np.ndarray, *, p: np.ndarray) -> np.ndarray:
+    """Two minima in p, one a little higher."""
+    return 2 + 0.1 * np.cos(p) + 0.01 * p + 0.0 * x
+
+
+def test_minima_that_noise_does_not_tell_apart_are_named() -> None:
+    law = laws.Law(valley, "test", {"p": (1.0, 3.0, 5.0, 9.0)}, bounds={"p": (0.1, 12.0)}, objective="mse")
+    x = np.linspace(1, 2, 40)
+    rng = np.random.default_rng(0)
+    nothing = np.full(40, np.nan)
+    L = 1.9 + 0.3 * rng.standard_normal(40)
+    points = Points(nothing, nothing, nothing, L, [f"{i}" for i in range(40)], more={"x": x})
+    said = [one for one in fit(points, law, bootstrap=100).verdict if one.startswith("other-minima")]
+    assert len(said) == 1 and "p = " in said[0]
+    exact = Points(nothing, nothing, nothing, valley(x, p=np.pi - np.arcsin(0.1)), points.names, more={"x": x})
+    assert not [one for one in fit(exact, law, bootstrap=100).verdict if one.startswith("other-minima")]

@@ -1,0 +1,178 @@
+"""The report: one file, nothing loaded from elsewhere, its numbers those of the fits, its doubts said."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import format
+from analysis.figures.source import Source, load
+from analysis.planning.compute_optimal import frontier, off_optimum
+from analysis.report import findings
+from analysis.report.build import write
+from analysis.report.page import sections
+from scaling.store.record import Store
+from tests.support.known_store import build, config, record
+
+DRAWS = {"bootstrap": 100}
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("report") / "store", extras=True, rows=40).root
+
+
+@pytest.fixture(scope="module")
+def source(store: Path) -> Source:
+    return load(store, **DRAWS)
+
+
+@pytest.fixture(scope="module")
+def page(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write(source, tmp_path_factory.mktemp("out"))
+
+
+def words(page: Path) -> str:
+    """What a reader sees."""
+    return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<style>.*?</style>", "", page.read_text(), flags=re.S)))
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
+    text = page.read_text()
+    loads = re.findall(r'(?:src|srcset|href|url\()="?([^"\s)]{1,40})', text)
+    assert loads
+    assert not [target for target in loads if not target.startswith(("data:image/svg+xml;base64,", "figures/"))]
+    assert "<script" not in text and "@import" not in text and "<link" not in text
+
+
+def test_every_link_leads_to_a_file_beside_the_page(page: Path) -> None:
+    links = re.findall(r'href="([^"]+)"', page.read_text())
+    assert len(links) == 6 * 4
+    assert all((page.parent / link).is_file() for link in links)
+
+
+def test_the_numbers_are_those_of_the_fits(page: Path, source: Source) -> None:
+    said = words(page)
+    fit = source.fit("chinchilla")
+    for name, value in fit.params.items():
+        row = (
+            format.SYMBOLS.get(name, name),
+            format.number(value, fit.intervals[name]),
+            format.between(fit.intervals[name]),
+        )
+        assert "".join(row) in said
+    for law in ("chinchilla-1", "chinchilla-2", "chinchilla"):
+        optimum = source.fit(law).optimum
+        assert optimum is not None
+        assert format.estimate(optimum.a, optimum.intervals["a"]) in said
+        assert format.estimate(optimum.b, optimum.intervals["b"]) in said
+        for at in source.fit(law).to_json()["optimum"]["at"]:
+            assert format.estimate(at["N"], at["intervals"]["N"], format.count) in said
+            assert format.estimate(at["D"], at["intervals"]["D"], format.count) in said
+
+
+def test_what_follows_and_every_counting_are_on_the_page(page: Path, source: Source) -> None:
+    said, law = words(page), source.fit("chinchilla")
+    largest = float(source.points.C.max())
+    (best,) = frontier(law, 100 * largest).to_json()
+    assert format.estimate_of(best, "tokens_per_parameter", format.three) in said
+    (off,) = off_optimum(law, 10 * largest, 0.5)
+    assert format.estimate_of(off.to_json()[0], "more_compute", format.share) in said
+    countings = source.countings()
+    assert len(countings) == 8
+    for one in countings:
+        a = one.exponents["a chinchilla"]
+        assert f"{one.N}{one.C}{one.s:.3f}" in said and format.estimate(a.value, a.interval) in said
+    assert law.left_out
+    for one in law.left_out:
+        assert one.without in said
+
+
+def test_every_run_is_in_the_table_whatever_became_of_it(page: Path, store: Path) -> None:
+    said = words(page)
+    records = list(Store(store).records())
+    assert len(records) == 24
+    for run in records:
+        assert run.run_id[:12] in said
+    for status in ("failed: out of memory <at step 3>", "running", "diverged", "stopped"):
+        assert status in said
+    assert "4 runs left out" in said
+
+
+def test_where_it_comes_from_is_said(page: Path) -> None:
+    said = words(page)
+    for fact in ("c0ffee", "ab" * 32, "cpu", "python -m analysis report"):
+        assert fact in said
+
+
+def test_the_same_source_gives_the_same_words(store: Path) -> None:
+    first, again = said_of(store), said_of(store)
+    commit = r"(?<=commit of this report)\w+"  # may move while the tests run
+    assert re.sub(commit, "", first) == re.sub(commit, "", again)
+
+
+def test_a_store_with_nothing_done_still_reports(tmp_path: Path) -> None:
+    store = Store(tmp_path / "store")
+    store.write(record(config(16, 1, 1e12), "running", None))
+    store.write(record(config(24, 1, 1e12), "failed", None, error="no space left on device"))
+    said = words(write(store.root, tmp_path / "out"))
+    assert "No run is done yet" in said
+    assert "failed: no space left on device" in said
+
+
+def test_a_fit_that_cannot_be_done_says_why_and_the_rest_is_shown(tmp_path: Path, store: Path) -> None:
+    few = tmp_path / "few"
+    shutil.copytree(store, few)
+    for run in list(Store(few).records())[4:]:
+        shutil.rmtree(Store(few).run_dir(run.run_id))
+    out = write(few, tmp_path / "out", **DRAWS)
+    said = words(out)
+    assert "could not be fitted" in said
+    assert "Not drawn" in said
+    assert (out.parent / "figures" / "curves.pdf").exists()
+
+
+def said_of(store: Path) -> str:
+    """The page's words, figures left out."""
+    return html.unescape(re.sub(r"<[^>]*>", "", "".join(sections(findings.findings(load(store, **DRAWS)), {}))))
+
+
+def with_about(store: Path, to: Path, **about: Any) -> Path:
+    """The store again with more in what its runs that are done say about themselves."""
+    shutil.copytree(store, to)
+    for run in list(Store(to).records()):
+        if run.status == "done":
+            Store(to).write(dataclasses.replace(run, about={**run.about, **about}))
+    return to
+
+
+def test_a_known_entropy_rate_stands_beside_e(tmp_path: Path, store: Path) -> None:
+    said = said_of(with_about(store, tmp_path / "chain", corpus_facts={"entropy_rate": 1.1}))
+    assert "entropy rate is known: 1.1000 nats a token" in said
+
+
+def test_what_sharing_saved_is_counted(tmp_path: Path, store: Path) -> None:
+    assert "what sharing prefixes saved of it is not recorded" in said_of(store)
+    steps = {run.run_id: run.config.steps for run in Store(store).records()}
+    shared = with_about(store, tmp_path / "shared", shared_steps=2, steps_computed=1)
+    runs = [run for run in Store(shared).records() if run.status == "done"]
+    saved = sum(run.flops["total"] * 2 / steps[run.run_id] for run in runs)
+    share = saved / sum(run.flops["total"] for run in runs)
+    assert f"{format.flops(saved)} of them ({share:.0%}) saved by starting from a shared prefix" in said_of(shared)
+
+
+def test_numbers_keep_the_digits_that_their_interval_leaves() -> None:
+    assert format.number(0.347312, (0.3312, 0.3618)) == "0.347"
+    assert format.number(477.83, (400.0, 560.0)) == "478"
+    assert format.estimate(1.8172, (1.79, 1.84)) == "1.817 [1.790, 1.840]"
+    assert format.count(999_600) == "1.00M"
+    assert format.count(1.3e9) == "1.30B"
+    assert format.count(None) == "—"
+    assert format.flops(3.2e18) == "3.2×10¹⁸"
+    assert format.between((float("nan"), 1.0)) == "no interval"

@@ -1,0 +1,212 @@
+"""Laws of the harness: it says what the project's own scorer says; what is wrong is a line, and the rest goes on."""
+
+import dataclasses
+import json
+import math
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.placement import Placement
+from scaling.config.run import RunConfig, run_id
+from scaling.config.validation import ConfigError
+from scaling.data import tokenizers
+from scaling.evaluate.harness.config import Asked
+from scaling.evaluate.harness.local import FORMATS, TASKS, read
+from scaling.evaluate.harness.run import ask
+from scaling.evaluate.harness.sandbox import pass_at_k, passes
+from scaling.inference.load import Trained
+from scaling.inference.scorer import Scorer
+from scaling.store import items
+from scaling.store.record import Record
+from tests.scaling.inference.test_sampling import drawn
+
+OWN = Path(__file__).parent / "harness_data"
+FIVE = ("mmlu", "gpqa_diamond_zeroshot", "gsm8k", "humaneval", "arc_challenge")
+BYTES = ModelConfig(vocab=264, width=16, layers=1, heads=2, mlp_width=16)
+
+
+def of_bytes(model: ModelConfig = BYTES, length: int = 256) -> Trained:
+    """A model of drawn parameters that reads bytes."""
+    data = DataConfig(tokens="0" * 64, length=length)
+    config = RunConfig(model=model, data=data, optimizer=OptimizerConfig(lr=1), batch=1, steps=1)
+    graph, params = drawn(model)
+    import jax
+    import jax.numpy as jnp
+    from flax import nnx
+
+    text = tokenizers.of_tokens("bytes", {}, Path(), vocab=model.vocab, eod=None)
+    record = Record(run_id=run_id(config), config=config, status="done")
+    return Trained(record, 1, model, graph, jax.tree.map(jnp.asarray, nnx.to_pure_dict(params)), text)
+
+
+@pytest.fixture(scope="module")
+def scorer() -> Scorer:
+    return Scorer(of_bytes(), Placement(data=1))
+
+
+@pytest.fixture(autouse=True)
+def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+
+
+def asked(*tasks: str, **more) -> Asked:
+    return Asked(tasks=tasks, **{"path": str(OWN), **more})
+
+
+def rows(folder: Path, task: str) -> list[dict]:
+    [one] = [one for one in items.scored(folder) if one.task == task]
+    return items.read(one.path)
+
+
+def test_the_harness_says_what_the_scorer_says(scorer: Scorer, tmp_path: Path) -> None:
+    """All five formats, from lines alone; every number of the items is the scorer's, the scores are the items'."""
+    pytest.importorskip("lm_eval")
+    found = ask(scorer, tmp_path, asked(*FIVE))
+    assert found.wrong == []
+    for task in ("mmlu", "gpqa_diamond_zeroshot", "arc_challenge"):
+        right = []
+        for row in rows(tmp_path, task):
+            own = scorer.continuations([scorer.pair(row["prompt"], choice) for choice in row["choices"]])
+            np.testing.assert_allclose(row["choice_logp"], [one.logp.sum() for one in own], rtol=1e-5)
+            np.testing.assert_allclose(row["answer_logp"], own[row["gold"]].logp, rtol=1e-5, atol=1e-5)
+            assert row["answer"] == row["choices"][row["gold"]] and row["chance"] == 1 / len(row["choices"])
+            assert row["choice_bytes"] == row["choice_tokens"] == [len(choice) for choice in row["choices"]]
+            right.append(np.argmax(row["choice_logp"]) == row["gold"])
+        assert found.scores[f"{task}/acc"] == pytest.approx(np.mean(right))
+    assert [row["gold"] for row in rows(tmp_path, "mmlu")] == [0, 1, 2]
+    for row in rows(tmp_path, "gsm8k"):
+        [text] = scorer.generate([scorer.pair(row["prompt"], "")[0]], 256, ["Question:", "\n\n"])
+        assert row["generated"] == text and row["passed"] == [False]
+    assert [row["answer"] for row in rows(tmp_path, "gsm8k")] == ["7", "1500"] and found.scores[
+        "gsm8k/exact_match_last-number"
+    ] == 0
+    assert all("passed" not in row for row in rows(tmp_path, "humaneval"))
+
+
+def test_a_uniform_byte_model_scores_eight_bits_a_byte(tmp_path: Path) -> None:
+    """Its last norm says ones whatever it reads, and the head gives all bytes the same, other tokens nothing."""
+    pytest.importorskip("lm_eval")
+    of = of_bytes(dataclasses.replace(BYTES, norm="layernorm", biases="all"))
+    params = dict(of.params)
+    params["norm"] = {name: np.full_like(leaf, name.startswith("b")) for name, leaf in params["norm"].items()}
+    head_DV = np.zeros_like(params["head_DV"])
+    head_DV[:, 256:] = -100
+    params["head_DV"] = head_DV
+    found = ask(Scorer(dataclasses.replace(of, params=params), Placement(data=1)), tmp_path, asked("text"))
+    assert found.wrong == [] and found.scores["text/bits_per_byte"] == pytest.approx(8, abs=1e-5)
+    assert found.scores["text/byte_perplexity"] == pytest.approx(256, rel=1e-5)
+
+
+def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    folder, out = tmp_path / "lines", tmp_path / "items"
+    shutil.copytree(OWN, folder)
+    (folder / "gsm8k.jsonl").write_text(json.dumps({"question": "How many?", "answer": "seven"}) + "\n")
+    (folder / "gpqa_diamond_zeroshot.jsonl").unlink()
+    long = {"question": "x" * 300, "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "A"}
+    (folder / "arc_challenge.jsonl").write_text(json.dumps(long) + "\n")
+    names = ("gsm8k", "gpqa_diamond_zeroshot", "arc_challenge", "hellaswag", "mmlu")
+    found = ask(scorer, out, asked(*names, path=str(folder), limit=2))
+    for line, why in zip(
+        found.wrong,
+        (r"gsm8k.jsonl, line 1: answer = 'seven': must end with ####", "gpqa_diamond_zeroshot.jsonl: No such file",
+         "task arc_challenge: item 0: 319 tokens of prompt", "--harness hellaswag: with --harness-path known are mmlu"),
+        strict=True,
+    ):  # fmt: skip
+        assert why in line and "\n" not in line
+    assert len(rows(out, "mmlu")) == 2 and {one.task for one in items.scored(out)} == {"mmlu"}
+
+
+def test_shots_come_from_their_own_lines(scorer: Scorer, tmp_path: Path) -> None:
+    pytest.importorskip("lm_eval")
+    found = ask(scorer, tmp_path, asked("gsm8k", "mmlu", "humaneval", shots=1, limit=1))
+    assert "gsm8k@1/exact_match_last-number" in found.scores and "humaneval: has no shots" in found.wrong[0]
+    [row] = rows(tmp_path, "gsm8k")
+    shown, _, question = row["prompt"].partition("\n\n")
+    assert shown.startswith("Question: ") and "\n#### " in shown and question.startswith("Question: Ida")
+    [row] = rows(tmp_path, "mmlu")
+    assert "Answer: D\n\n" in row["prompt"] or "Answer: A\n\n" in row["prompt"]
+
+
+GOOD = {
+    "mmlu": {"question": "q", "choices": list("wxyz"), "answer": 3},
+    "arc_challenge": {"question": "q", "choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "B"},
+    "humaneval": {"prompt": "def f():", "test": "t", "entry_point": "f"},
+}
+WRONG = [
+    ("mmlu", {"answer": 4}, "answer = 4: must be 0 to 3, or A to D"),
+    ("mmlu", {"choices": ["a", "b"]}, "2 choices: must be 4"),
+    ("mmlu", {"question": None}, "question is empty"),
+    ("arc_challenge", {"answerKey": "C"}, "answerKey = 'C': labels are A, B"),
+    ("arc_challenge", {"choices": ["x", "y"]}, "choices = None: must be two texts or more"),
+    ("humaneval", {"entry_point": "f()"}, "entry_point = 'f()': must be a name"),
+]
+
+
+@pytest.mark.parametrize(("task", "change", "why"), WRONG)
+def test_a_wrong_line_is_named(task: str, change: dict, why: str, tmp_path: Path) -> None:
+    path = tmp_path / f"{task}.jsonl"
+    path.write_text(f"{json.dumps(GOOD[task])}\n\n{json.dumps({**GOOD[task], **change})}\n")
+    with pytest.raises(ConfigError) as error:
+        read(task, tmp_path)
+    assert str(error.value) == f"{path}, line 3: {why}"
+    path.write_text("{")
+    with pytest.raises(ConfigError, match="line 1: not JSON"):
+        read(task, tmp_path)
+
+
+def test_every_format_has_its_yaml_and_its_lines() -> None:
+    assert {path.stem for path in TASKS.glob("*.yaml")} == set(FORMATS)
+    assert all(read(task, OWN)[0] for task in FORMATS)
+    golds = [row["gold"] for row in read("gpqa_diamond_zeroshot", OWN)[0]]
+    assert len(set(golds)) > 1 and golds == [row["gold"] for row in read("gpqa_diamond_zeroshot", OWN)[0]]
+
+
+def test_a_program_passes_by_its_last_line_alone_and_within_its_limits(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    cases = {
+        "x = 1": True,
+        "assert 1 == 2": False,
+        "raise SystemExit(0)": False,  # it has not come to its end
+        "while True: pass": False,
+        "x = bytearray(10**9)": False,
+        "open('big', 'wb').write(b'0' * 2**22)": False,
+        "import os; assert not [k for k in os.environ if k != 'LC_CTYPE'] and os.listdir() != ['kept']": True,
+        f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 3; touch {kept}'])": True,
+    }
+    for program, right in cases.items():
+        assert passes(program, cpu=1, wall=10) is right, program
+    assert not passes("import time; time.sleep(60)", wall=0.5)
+
+
+def test_pass_at_k_is_the_share_of_draws_that_pass() -> None:
+    """Against all draws of k among 6 samples, 2 of which pass."""
+    import itertools
+
+    for k in range(1, 7):
+        draws = list(itertools.combinations([True, True, False, False, False, False], k))
+        assert pass_at_k(6, 2, k) == pytest.approx(sum(map(any, draws)) / len(draws))
+    assert pass_at_k(5, 0, 3) == 0 and math.isclose(pass_at_k(5, 5, 1), 1)
+    with pytest.raises(ValueError, match="k must be from 1 to 5"):
+        pass_at_k(5, 1, 6)
+
+
+def test_programs_are_run_where_asked_and_no_sooner(tmp_path: Path) -> None:
+    """Of what the harness hands over: a greedy program that fails, two samples of which one passes."""
+    from scaling.evaluate.harness.rows import rows_of
+
+    [doc, _] = read("humaneval", OWN)[0]
+    texts = ["    return x\n", "    return 3 * x\n", "    import os; os._exit(0)\n"]
+    sample = {"doc_id": 0, "doc": doc, "target": "", "arguments": [(doc["prompt"], {})], "resps": [texts]}
+    model = SimpleNamespace(kept={})
+    [row], more = rows_of(model, "humaneval", 0, 1, [sample], asked("humaneval"))
+    assert "passed" not in row and more == {} and row["generated"] == texts
+    [row], more = rows_of(model, "humaneval", 0, 1, [sample], asked("humaneval", run_code=True))
+    assert row["passed"] == [False, True, False] and more == {"passed": 0, "pass@1": 0.5}

@@ -1,0 +1,101 @@
+"""Laws of the curves at Weights & Biases: offline, one run there for each here, every point once."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import struct
+from pathlib import Path
+
+import pytest
+
+from scaling.config.run import RunConfig, dumps, override, run_id
+from scaling.config.validation import ConfigError
+from scaling.store.record import Store
+from scaling.training.tracking.wandb import check
+from tests.scaling.training.test_loop import ALONE, go
+from tests.support.commands import command
+
+OFFLINE = dataclasses.replace(ALONE, wandb="offline")
+
+
+def records(path: Path) -> list[bytes]:
+    """Records of a file of wandb's: LevelDB's log format, blocks of 32 KB, after seven bytes of wandb's own."""
+    data, at, out, part = path.read_bytes(), 7, [], b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:
+            at += 32768 - at % 32768
+            continue
+        size, kind = struct.unpack_from("<HB", data, at + 4)
+        part += data[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # whole, or a last part
+            out.append(part)
+            part = b""
+    return out
+
+
+def folders(store: Store, config: RunConfig) -> list[Path]:
+    return sorted((store.root / "wandb").glob(f"offline-run-*-{run_id(config)}"))
+
+
+def read(folder: Path) -> tuple[dict, list[dict], int]:
+    """What would be sent: the run (id, group, config), the rows of its history, and its exit code."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    run: dict = {}
+    rows, code = [], -1
+    [path] = folder.glob("run-*.wandb")
+    for data in records(path):
+        record = Record.FromString(data)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            config = {item.key: json.loads(item.value_json) for item in record.run.config.update}
+            run = {"id": record.run.run_id, "group": record.run.run_group, "config": config}
+        elif kind == "history":
+            names = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
+            rows.append(names)
+        elif kind == "exit":
+            code = record.exit.exit_code
+    return run, rows, code
+
+
+@pytest.mark.slow
+def test_offline_has_config_sweep_curve_and_final_loss_of_a_run_that_was_stopped_once(
+    store: Store, tiny: RunConfig
+) -> None:
+    assert go(tiny, store, OFFLINE, stop_after=9).status == "stopped"
+    assert go(tiny, store, OFFLINE).status == "done"
+    parts = [read(folder) for folder in folders(store, tiny)]
+    assert len(parts) == 2 and [code for _, _, code in parts] == [75, 0]
+    for run, _, _ in parts:
+        assert run["id"] == run_id(tiny) and run["config"]["model"]["width"] == 16
+    rows = [row for _, rows, _ in parts for row in rows]
+    assert [row["_step"] for row in rows] == list(range(1, 21))  # the second begins where the first had stopped
+    curve = store.curve(run_id(tiny))
+    assert [row["loss/train"] for row in rows] == [row["loss"] for row in curve]
+    assert [row["loss/held-out"] for row in rows if "loss/held-out" in row] == [
+        row["val_loss"] for row in curve if "val_loss" in row
+    ]
+
+
+@pytest.mark.slow
+def test_a_sweep_is_a_group_of_wandb(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
+    """Through the door, as an engine starts it: what the launch asked for lies in the store."""
+    store.write_placement("mine", {"wandb": "offline"})
+    (tmp_path / "run.json").write_text(dumps(tiny))
+    done = command("scaling", "train", tmp_path / "run.json", "--store", store.root, "--sweep", "mine")
+    assert done.returncode == 0, done.stderr
+    [folder] = folders(store, tiny)
+    assert read(folder)[0]["group"] == "mine" and "wandb" not in done.stderr
+
+
+def test_a_missing_package_is_one_line_before_anything(
+    store: Store, tiny: RunConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"wandb is not installed: pip install 'scaling\[wandb\]'"):
+        check(OFFLINE)
+    check(ALONE)
+    with pytest.raises(ConfigError, match="allowed are , online, offline"):
+        override(ALONE, ["wandb=somewhere"])

@@ -1,0 +1,1 @@
+"""Configs, stores, trainers and clusters that several tests use."""

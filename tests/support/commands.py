@@ -1,0 +1,26 @@
+"""Running the project's commands in processes of their own, what such processes cost, and where files are."""
+
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PUBLISHED = ROOT.parent / "shared" / "data"  # published data sets, where they are at hand
+
+
+def command(*arguments: object, timeout: float = 240, **environment: object) -> subprocess.CompletedProcess[str]:
+    """Run `python -m ARGUMENTS` in a process of its own, on one device unless `XLA_FLAGS` is given."""
+    env = {**os.environ, "XLA_FLAGS": "", **{k: str(v) for k, v in environment.items()}}
+    line = [sys.executable, "-m", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, timeout=timeout, check=False)
+
+
+def processor_seconds(call: Callable[[], object]) -> float:
+    """Processor seconds of the processes that a call starts and waits for: their duration on an idle machine."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    call()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

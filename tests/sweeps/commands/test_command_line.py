@@ -1,0 +1,146 @@
+"""Laws of `python -m sweeps`: quick help, one line for bad input, imports that run one way."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from scaling.config.run import RunConfig, run_id
+from scaling.config.validation import from_dict
+from sweeps.definitions import DEFINITIONS
+from sweeps.engines import ENGINES
+from sweeps.planning.corpus import find_or_prepare
+from tests.support.commands import ROOT, processor_seconds
+
+
+def sweeps(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "sweeps", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+
+def refused(*arguments: str) -> str:
+    ended = sweeps(*arguments)
+    assert ended.returncode == 2, ended
+    assert ended.stdout == ""
+    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
+    return ended.stderr.strip()
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["launch", "--help"], ["list"]])
+def test_help_and_list_answer_at_once(arguments: list[str]) -> None:
+    assert sweeps(*arguments).returncode == 0
+    assert min(processor_seconds(lambda: sweeps(*arguments)) for _ in range(3)) < 0.5
+
+
+def test_list_names_each_definition_with_its_corpus() -> None:
+    lines = sweeps("list").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == list(DEFINITIONS)
+    assert "(corpus cpython)" in lines[0]
+
+
+@pytest.mark.parametrize("command", ["plan", "check", "launch"])
+def test_an_unknown_sweep_is_one_line_with_the_known_ones(command: str, tmp_path) -> None:
+    said = refused(command, "nope", "--store", str(tmp_path / "s"))
+    assert said == "sweep 'nope': known are " + ", ".join(DEFINITIONS)
+    assert not (tmp_path / "s").exists()
+
+
+def test_status_of_an_unknown_sweep_lists_those_in_the_store(tmp_path) -> None:
+    assert refused("status", "nope", "--store", str(tmp_path)).endswith("known are none")
+    (tmp_path / "sweeps").mkdir()
+    (tmp_path / "sweeps" / "mine.json").write_text('{"name": "mine", "runs": []}')
+    assert refused("status", "nope", "--store", str(tmp_path)).endswith("known are mine")
+    (tmp_path / "sweeps" / "mine.json").write_text('{"name": "mi')
+    assert "mine.json: damaged" in refused("status", "mine", "--store", str(tmp_path))
+
+
+@pytest.mark.parametrize("command", ["check", "launch"])
+def test_a_store_that_cannot_be_written_is_one_line(command: str, tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refused(command, "quickstart", "--store", str(tmp_path / "file" / "store"))
+    assert said.startswith(f"store {tmp_path / 'file' / 'store'} cannot be written")
+
+
+def test_a_sweep_is_not_named_by_a_path(tmp_path) -> None:
+    said = refused("launch", "quickstart", "--store", str(tmp_path), "--as", "../x")
+    assert "--as ../x" in said and not list(tmp_path.iterdir())
+
+
+def test_an_unknown_engine_is_one_line(tmp_path) -> None:
+    said = refused("launch", "quickstart", "--store", str(tmp_path / "s"), "--engine", "abacus")
+    assert said == f"engine 'abacus': known are {', '.join(ENGINES)}"
+
+
+@pytest.fixture
+def text(tmp_path) -> str:
+    """A corpus of a person's own, of enough documents that some are held out."""
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for i in range(60):
+        (folder / f"{i:02}.txt").write_text(f"document {i}\n" * 300)
+    return f"text:{folder}"
+
+
+def test_plan_is_the_same_with_a_store_and_without(text: str, tmp_path) -> None:
+    arguments = ["plan", "quickstart", "--corpus", text, "--json"]
+    ended = sweeps(*arguments)
+    assert ended.returncode == 0, ended.stderr
+    without = json.loads(ended.stdout)
+    assert len({run["run_id"] for run in without["runs"]}) == len(without["runs"]) >= 20
+    assert all(run["N"] > 0 and run["D"] > 0 and run["C"] > 0 for run in without["runs"])
+    for run in without["runs"]:
+        assert run_id(from_dict(RunConfig, run["config"])) == run["run_id"]
+    kept = sweeps(*arguments, "--store", str(tmp_path / "store"))
+    assert json.loads(kept.stdout) == without
+    assert "prepared corpus" in kept.stderr
+    again = sweeps(*arguments, "--store", str(tmp_path / "store"))
+    assert (json.loads(again.stdout), again.stderr) == (without, "")
+
+
+def test_a_corpus_that_is_not_there_is_one_line(tmp_path) -> None:
+    assert "unknown corpus 'nope'" in refused("plan", "quickstart", "--corpus", "nope")
+    assert "no such file" in refused("launch", "quickstart", "--corpus", "text:/not/there", "--store", str(tmp_path))
+
+
+def test_a_truncated_token_file_is_one_line_that_names_it(text: str, tmp_path) -> None:
+    arguments = ["quickstart", "--corpus", text, "--store", str(tmp_path / "store")]
+    ended = sweeps("check", *arguments)
+    assert ended.returncode == 0, ended.stderr
+    assert "vocabulary and length fit the token file" in ended.stdout
+    (path,) = (tmp_path / "store" / "tokens").glob("*.tokens")
+    os.truncate(path, path.stat().st_size // 2)
+    for command in ("plan", "check", "launch"):
+        assert f"{path}: truncated" in refused(command, *arguments)
+    assert not (tmp_path / "store" / "runs").exists()
+
+
+def test_a_corpus_that_brings_its_own_tokens_is_prepared_once(tmp_path) -> None:
+    spec = "markov:order=1,vocab=16,tokens=20000,seed=0"
+    first = find_or_prepare(tmp_path, spec)
+    (path,) = (tmp_path / "tokens").glob("*.tokens")
+    before = path.stat().st_mtime_ns
+    assert (find_or_prepare(tmp_path, spec), first.vocab, first.name) == (first, 16, spec)
+    assert path.stat().st_mtime_ns == before
+
+
+def test_sweeps_imports_neither_jax_nor_analysis() -> None:
+    """Read from the source, function bodies included; and by running all that a launch imports."""
+    heavy = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow", "analysis", "matplotlib", "pandas", "scipy"}
+    for path in (ROOT / "sweeps").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {name.split(".")[0] for name in names} & heavy, path
+    script = (
+        "import sys, pkgutil, importlib, sweeps\n"
+        "[importlib.import_module(m.name) for m in pkgutil.walk_packages(sweeps.__path__, 'sweeps.') "
+        "if m.name != 'sweeps.__main__']\n"
+        f"print(*sorted({{m.split('.')[0] for m in sys.modules}} & {heavy!r}))"
+    )
+    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == []

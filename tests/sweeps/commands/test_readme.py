@@ -1,0 +1,36 @@
+"""What the README shows runs as it stands."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.commands import ROOT
+
+SNIPPETS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_a_snippet_runs(snippet: str, tmp_path: Path) -> None:
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{snippet}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_there_are_snippets() -> None:
+    assert SNIPPETS
+
+
+def test_every_command_of_the_readme_exists() -> None:
+    """The doors and their commands, as the parsers know them."""
+    said = set(re.findall(r"^python -m (\w+) (\w[\w-]*)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
+    for room in {room for room, _ in said}:
+        done = subprocess.run(
+            [sys.executable, "-m", room, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        missing = {command for of, command in said if of == room and command not in done.stdout}
+        assert not missing, f"python -m {room}: {missing}"

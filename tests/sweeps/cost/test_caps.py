@@ -1,0 +1,71 @@
+"""Laws of what a cap counts: what was lost with a process too, and the hours of machines that runs have had."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from scaling.config.run import RunConfig, run_id
+from scaling.store.record import Record, Store
+from sweeps.cost.caps import Caps, Hours, spent
+from sweeps.cost.quote import slice_named
+from sweeps.errors import SweepError
+from sweeps.launching.launch import launch
+from sweeps.launching.progress import meter
+from sweeps.planning.budget import flops_until, step_flops
+from sweeps.planning.plan import plan
+from tests.sweeps.launching.test_launch import CORPUS, grid
+
+
+def under_way(store: Store, config: RunConfig, ago: float, step: int, **more: object) -> None:
+    """A run whose process began so long ago and now stands at a step that it has not saved."""
+    started = (datetime.now(UTC) - timedelta(seconds=ago)).isoformat()
+    about = {"started": started, "compile_seconds": 1.0, "started_from": {"step": 10}, **more}
+    store.write(Record(run_id=run_id(config), config=config, status="running", about=about))
+    store.append_curve(run_id(config), [{"step": step, "loss": 4.0}])
+
+
+def test_what_a_process_had_not_saved_when_it_was_killed_is_spent_too(tmp_path: Path) -> None:
+    store, of = Store(tmp_path), plan(grid(), CORPUS)
+    config = of.runs[0].config
+    before = {"steps_computed": 40, "seconds": 7.0}
+    under_way(store, config, 100.0, 60, spent_before=before, machine_share=0.5, steps_computed=70, seconds=9.0)
+    flops, seconds = spent(of, store)
+    assert flops == (40 + 60 - 10) * step_flops(config) and seconds == pytest.approx(0.5 * 107.0, abs=1.0)
+    under_way(store, config, 100.0, 60, pack={"runs": 4, "places": 4, "devices": 1})
+    assert spent(of, store)[1] == pytest.approx(25.0, abs=1.0)  # a quarter of its device
+    old = store.run_dir(run_id(config)) / "curve.jsonl"  # of the process before: this one has not begun
+    store.write(Record(run_id=run_id(config), config=config, status="running", about={"seconds": 9.0, "started": "x"}))
+    assert old.exists() and spent(of, store) == (0, 9.0)
+
+
+def test_hours_are_the_launchers_here_and_each_runs_own_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of ten slices an hour by the clock is ten; of a run that waits in a queue it is none."""
+    monkeypatch.setattr("sweeps.cost.caps.LOOK", 0.0)
+    store, of = Store(tmp_path), plan(grid(), CORPUS)
+    an_hour_ago = time.monotonic() - 3600
+    assert Hours(of, store, 5.0, ours=True, began=an_hour_ago).seconds() == pytest.approx(3605, abs=1.0)
+    elsewhere = Hours(of, store, 0.0, ours=False, began=an_hour_ago)
+    assert elsewhere.seconds() == 0
+    for run in of.runs[:3]:
+        under_way(store, run.config, 600.0, 20)
+    assert elsewhere.seconds() == pytest.approx(1800, abs=3.0)
+
+
+def test_the_slice_whose_dollars_are_capped_is_the_one_that_runs(tmp_path: Path) -> None:
+    options = {"topology": "v5e-16", "image": "i", "bucket": "gs://my-runs"}
+    with pytest.raises(SweepError, match="--slice v5e-8: the runs go to --option topology=v5e-16: give that one"):
+        caps = Caps(usd=5.0, on=slice_named("v5e-8"))
+        launch(Store(tmp_path), "s", grid(), CORPUS, engine_name="gke", engine_options=options, caps=caps)
+
+
+def test_steps_lost_with_a_process_count_for_the_cap_though_not_for_what_is_done() -> None:
+    of, run = meter(plan(grid(), CORPUS)), plan(grid(), CORPUS).runs[0]
+    for event in ({"event": "start", "from": 0}, {"event": "step", "step": 50}, {"event": "start", "from": 20}):
+        of.note({"run_id": run.run_id, "steps": run.config.steps, **event})
+    assert of.done == flops_until(run.config, 20) and of.lost == flops_until(run.config, 50) - of.done

@@ -1,0 +1,98 @@
+"""Laws of `sweeps saving`: both ways from nothing, and the same records bit for bit where one process shares."""
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from scaling.config.run import override, run_id
+from scaling.store.record import Store
+from sweeps.cost import sharing_measured
+from sweeps.cost.caps import CAPPED, Caps
+from sweeps.errors import SweepError
+from sweeps.launching.launch import launch
+from sweeps.planning.budget import achieved
+from sweeps.status.status import status
+from tests.support.commands import command
+from tests.sweeps.launching.test_real_trainer import grid, read
+from tests.sweeps.launching.test_real_trainer import store as store  # the fixture
+
+
+@pytest.mark.long
+def test_the_command_finds_the_same_records_bit_for_bit_where_one_process_shares(store: Store) -> None:
+    """Small budgets of the demo's grid; the whole of it is `python -m sweeps saving quickstart --store DIR`."""
+    words = ("sweeps", "saving", "isoflop", "--store", store.root, "--workers", 1, "--json", "--rounds", 2, "--cold")
+    settings = ("rules=small", "budgets=2e11,4e11", "sizes=3")
+    done = command(*words, *(word for setting in settings for word in ("--set", setting)), timeout=3000)
+    assert done.returncode == 0, done.stderr
+    print(done.stdout, file=sys.stderr)
+    found = json.loads(done.stdout)
+    assert found["records"] == {"runs": found["records"]["runs"], "same": found["records"]["runs"], "loss_apart": 0}
+    assert found["ratios"]["cold"] > found["ratios"]["separate"] > 1
+    assert {how: len(seconds) for how, seconds in found["seconds"].items()} == {"shared": 2, "separate": 2, "cold": 2}
+    again = command(*words)
+    assert again.returncode == 2 and "is there: what is done in it would not be measured" in again.stderr
+
+
+@pytest.mark.slow
+def test_a_launch_with_packs_has_the_records_of_separate_runs_to_rounding(store: Store, tmp_path: Path) -> None:
+    corpus = read(store)
+    runs = [override(grid(corpus)[0], [f"seed={i}", f"optimizer.lr=0.00{i}"]) for i in (3, 4, 5)]
+    other = Store(tmp_path / "turn")
+    other.root.mkdir()
+    (other.root / "tokens").symlink_to(store.token_files)
+    assert launch(store, "packed", runs, corpus, pack=8, workers=1) == 0
+    assert launch(other, "turn", runs, corpus, separate=True) == 0
+    records = [store.read(run_id(run)) for run in runs]
+    assert all(record is not None and record.about["pack"]["runs"] == 3 for record in records)
+    assert sharing_measured.differences(store, other, runs)["loss_apart"] < 1e-3
+
+
+@pytest.mark.slow
+def test_a_cap_holds_for_packs_and_status_tells_what_they_did(store: Store) -> None:
+    corpus = read(store)
+    runs = [override(grid(corpus)[0], [f"seed={i}"]) for i in range(3)]
+    two = Caps(flops=2 * achieved(runs[0]))
+    assert launch(store, "packed", runs, corpus, pack=8, workers=1, caps=two) == CAPPED
+    rows = status(store, "packed")["runs"]
+    assert [row["state"] for row in rows] == ["done", "done", "waiting"]
+    found = [record for record in store.records() if record.status == "done"]
+    assert len(found) == 2 and all(record.about["pack"]["runs"] == 2 for record in found)
+    spent = status(store, "packed")["cost"]
+    assert spent["flops_spent"] == two.flops and spent["flops_left"] == achieved(runs[0])
+    assert spent["hours"] * 3600 <= sum(record.about["seconds"] for record in found) + 1e-6
+    assert launch(store, "packed", runs, corpus, pack=8, workers=1) == 0
+    assert [row["state"] for row in status(store, "packed")["runs"]] == ["done"] * 3
+
+
+def test_records_that_differ_in_a_bit_are_not_the_same(store: Store, tmp_path: Path) -> None:
+    from scaling.store.record import Record
+
+    config = grid(read(store))[0]
+    record = Record(run_id=run_id(config), config=config, status="done", final={"loss": 2.0})
+    store.write(record)
+    shutil.copytree(store.root / "runs", tmp_path / "other" / "runs")
+    other = Store(tmp_path / "other")
+    assert sharing_measured.differences(store, other, [config]) == {"runs": 1, "same": 1, "loss_apart": 0.0}
+    store.finish_curve(record.run_id, [{"step": 1, "loss": 3.0}])
+    assert sharing_measured.differences(store, other, [config])["same"] == 0
+    with pytest.raises(SweepError, match="no record"):
+        sharing_measured.differences(store, Store(tmp_path / "empty"), [config])
+
+
+def test_the_measurement_reads_as_a_few_lines() -> None:
+    text = sharing_measured.as_text(
+        {
+            "seconds": {"shared": [100.0, 110.0], "separate": [300.0, 330.0], "cold": [400.0, 440.0]},
+            "ratios": {"separate": 3.0, "cold": 4.0},
+            "records": {"runs": 4, "same": 1, "loss_apart": 0.012},
+            "quotes": [{"in_hindsight": 90.0, "measured": 100.0}, {"quoted": 121.0, "measured": 110.0}],
+        }
+    )
+    assert "as launched: 100.0 s, 110.0 s\n" in text
+    assert "nothing shared but compiled programs: 300.0 s, 330.0 s, 3.00 times as long" in text
+    assert "nothing shared at all: 400.0 s, 440.0 s, 4.00 times as long" in text
+    assert "1 of 4 the same bit for bit, held-out losses up to 1.20% apart" in text
+    assert "quoted by the launch before: 121.0 s, measured 110.0 s (+10%)" in text

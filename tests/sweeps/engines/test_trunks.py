@@ -1,0 +1,279 @@
+"""A trunk is a job: its runs in one process, and what becomes of them when the job does not end well."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scaling.config.run import RunConfig, override, prefix_id, run_id
+from scaling.store.record import Record, Store
+from sweeps.engines import cluster_jobs, engine, gke, skypilot
+from sweeps.launching.launch import launch
+from tests.scaling.distributed.test_hosts import ends
+from tests.support.commands import ROOT, command
+from tests.sweeps.engines.test_gke import OPTIONS, cluster
+from tests.sweeps.launching.test_real_trainer import grid as real_grid
+from tests.sweeps.launching.test_real_trainer import longer, losses, read
+from tests.sweeps.launching.test_real_trainer import store as real_store
+
+__all__ = ["cluster", "real_store"]
+FAILED = {"type": "Failed", "status": "True", "reason": "ReachedMaxRestarts", "message": "restarts: 2"}
+
+
+@pytest.fixture
+def trunk(tiny: RunConfig) -> list[RunConfig]:
+    """Three runs of a trunk, in order of execution."""
+    return [override(tiny, [f"steps={steps}"]) for steps in (20, 40, 60)]
+
+
+def names(configs: list[RunConfig]) -> list[str]:
+    return [run_id(config) for config in configs]
+
+
+def submitted(store: Store, configs: list[RunConfig]) -> cluster_jobs.Job:
+    of = engine("gke").submit(store, "s", configs, options=OPTIONS, keep_open=())
+    of.every = of.late = 0.0
+    return of
+
+
+def applied(cluster: Path) -> list[str]:
+    """The runs of the JobSet that was applied since the last call; none where none was."""
+    path = cluster / "applied.json"
+    made = json.loads(path.read_text()) if path.exists() else {"metadata": {"annotations": {"scaling/runs": ""}}}
+    path.unlink(missing_ok=True)
+    return made["metadata"]["annotations"]["scaling/runs"].split()
+
+
+def answers(cluster: Path, *of: tuple[list[RunConfig], dict[str, Any]]) -> None:
+    """What kubectl will say of the JobSets of these runs."""
+    items = []
+    for configs, status in of:
+        name = cluster_jobs.job_name("s", cluster_jobs.mark(OPTIONS["bucket"], "s"), run_id(configs[0]))
+        labels = {"scaling/trunk": prefix_id(configs[0], 0)[:32]}
+        runs = {"scaling/runs": " ".join(names(configs))}
+        metadata = {"name": name, "labels": labels, "annotations": runs}
+        items.append({"metadata": metadata, "spec": {}, "status": status})
+    (cluster / "list.json").write_text(json.dumps({"items": items}))
+
+
+def write(store: Store, config: RunConfig, status: str, **about: Any) -> None:
+    store.write(Record(run_id=run_id(config), config=config, status=status, about=about))
+
+
+def statuses(store: Store, configs: list[RunConfig]) -> list[str | None]:
+    return [record.status if (record := store.read(name)) else None for name in names(configs)]
+
+
+def test_a_trunk_is_one_job_that_trains_its_runs_in_order(tmp_path: Path, trunk: list[RunConfig]) -> None:
+    other = override(trunk[0], ["seed=1"])
+    for of, kind in ((gke, "kubectl apply"), (skypilot, "sky jobs launch")):
+        options = {name: OPTIONS[name] for name in ("topology", "bucket")} if of is skypilot else OPTIONS
+        said = of.dry_run(Store(tmp_path), "s", [*trunk, other], options=options)
+        assert said.count(kind) == 2, said
+        order = [said.index(f"/store/runs/{name}/config.json") for name in names([*trunk, other])]
+        assert order == sorted(order)
+
+
+def test_a_run_that_takes_its_job_with_it_fails_alone_and_the_rest_of_the_trunk_goes_on(
+    store: Store, trunk: list[RunConfig], cluster: Path
+) -> None:
+    of = submitted(store, trunk)
+    assert applied(cluster) == names(trunk)
+    write(store, trunk[0], "done")
+    write(store, trunk[1], "running", started="noon")
+    answers(cluster, (trunk, {"conditions": [FAILED]}))
+    ended = {event["run_id"]: event["status"] for event in gke.poll(of)}
+    assert ended == {run_id(trunk[0]): "done", run_id(trunk[1]): "failed"} and not of.over
+    record = store.read(run_id(trunk[1]))
+    assert record is not None and record.about["error"].endswith("ReachedMaxRestarts: restarts: 2: out of memory")
+    assert record.about["log"] == ["step 3", "out of memory"]
+    assert applied(cluster) == names(trunk[2:])
+    answers(cluster, (trunk, {"conditions": [FAILED]}), (trunk[2:], {}))  # the old one stays a week
+    assert gke.poll(of) == [] and applied(cluster) == [] and not of.over
+    write(store, trunk[2], "done")
+    assert [event["status"] for event in gke.poll(of)] == ["done"] and of.over and not of.stopped
+
+
+def test_a_record_may_take_its_time_to_the_launcher_before_a_run_is_blamed(
+    store: Store, trunk: list[RunConfig], cluster: Path
+) -> None:
+    of = submitted(store, trunk)
+    of.late = cluster_jobs.LATE
+    applied(cluster)
+    write(store, trunk[0], "running", started="noon")  # as it was a minute ago
+    answers(cluster, (trunk, {"conditions": [FAILED]}))
+    assert gke.poll(of) == [] and applied(cluster) == [] and not of.over
+    write(store, trunk[0], "done")
+    write(store, trunk[1], "running", started="one")
+    of.late = 0.0
+    assert [event["status"] for event in gke.poll(of)] == ["done", "failed"] and applied(cluster) == names(trunk[2:])
+
+
+def test_a_run_that_says_why_it_failed_is_the_one_whatever_an_earlier_launch_left(
+    store: Store, trunk: list[RunConfig], cluster: Path
+) -> None:
+    write(store, trunk[1], "running", started="last week")
+    of = submitted(store, trunk)
+    applied(cluster)
+    write(store, trunk[0], "failed", error="loss of the batch is no number", started="noon")
+    answers(cluster, (trunk, {"conditions": [FAILED]}))
+    (end,) = gke.poll(of)
+    assert end["error"] == "loss of the batch is no number" and applied(cluster) == names(trunk[1:])
+
+
+def test_a_job_that_never_came_to_a_run_fails_with_all_of_them(
+    store: Store, trunk: list[RunConfig], cluster: Path
+) -> None:
+    of = submitted(store, trunk)
+    applied(cluster)
+    answers(cluster, (trunk, {"conditions": [{**FAILED, "reason": "FailJobSetFailurePolicyAction"}]}))
+    assert {event["status"] for event in gke.poll(of)} == {"failed"} and of.over
+    assert statuses(store, trunk) == ["failed"] * 3 and applied(cluster) == []
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_what_cannot_be_submitted_now_is_at_a_later_look_and_no_other_run_is_blamed(
+    store: Store, trunk: list[RunConfig], cluster: Path, beside: bool
+) -> None:
+    other = [override(trunk[0], ["seed=1"])] if beside else []
+    of = submitted(store, [*trunk, *other])
+    applied(cluster)
+    write(store, trunk[0], "running", started="noon")
+    answers(cluster, (trunk, {"conditions": [FAILED]}), *([(other, {})] if other else []))
+    (cluster / "full").touch()
+    seen = [event["run_id"] for _ in range(3) for event in gke.poll(of)]
+    assert seen == (names(trunk[:1]) if beside else []) and not of.over  # others' news do not wait for it
+    (cluster / "full").unlink()
+    assert seen + [event["run_id"] for event in gke.poll(of)] == names(trunk[:1])
+    assert applied(cluster) == names(trunk[1:]) and statuses(store, trunk) == ["failed", None, None]
+
+
+def test_a_crash_is_told_of_the_run_that_was_under_way_and_once(
+    store: Store, trunk: list[RunConfig], cluster: Path
+) -> None:
+    of = submitted(store, trunk)
+    write(store, trunk[0], "done")
+    write(store, trunk[1], "running", started="noon")
+    answers(cluster, (trunk, {"restartsCountTowardsMax": 1}))
+    events = [event for _ in range(3) for event in gke.poll(of)]
+    assert [(event["event"], event["run_id"]) for event in events] == [
+        ("end", run_id(trunk[0])), ("died", run_id(trunk[1]))
+    ]  # fmt: skip
+    assert (events[1]["attempt"], events[1]["attempts"]) == (1, 3)
+
+
+def test_a_trunks_job_is_followed_whatever_it_is_named_by_and_what_it_has_not_comes_after_it(
+    store: Store, trunk: list[RunConfig], cluster: Path
+) -> None:
+    answers(cluster, (trunk[:2], {}))  # an earlier launch's, whose first run is done by now
+    write(store, trunk[0], "done")
+    of = submitted(store, trunk[1:])
+    assert gke.poll(of) == [] and applied(cluster) == []
+    write(store, trunk[1], "done")
+    answers(cluster, (trunk[:2], {"conditions": [{"type": "Completed", "status": "True"}]}))
+    assert [event["run_id"] for event in gke.poll(of)] == names(trunk[1:2])
+    assert gke.poll(of) == [] and applied(cluster) == names(trunk[2:]) and not of.over
+
+
+def test_a_stopped_launch_submits_nothing_more(store: Store, trunk: list[RunConfig], cluster: Path) -> None:
+    of = submitted(store, trunk)
+    applied(cluster)
+    write(store, trunk[0], "running", started="noon")
+    gke.cancel(of)
+    answers(cluster, (trunk, {"conditions": [FAILED]}))
+    assert [event["run_id"] for event in gke.poll(of)] == names(trunk[:1])
+    assert of.over and of.stopped and applied(cluster) == [] and list(of.left) == names(trunk[1:])
+
+
+def words(store: Store, configs: list[RunConfig]) -> list[str]:
+    """The command of a job, on this machine."""
+    cluster_jobs.write_configs(store, configs)
+    given = cluster_jobs.train_words(store, names(configs), "s")
+    assert given[:2] == ["python", "-m"]
+    return [word.replace(cluster_jobs.MOUNT, str(store.root)) for word in given[2:]]
+
+
+@pytest.mark.slow
+def test_what_is_planned_as_shared_is_shared_and_a_preemption_costs_no_step(
+    real_store: Store, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A JobSet's command runs here for real; the records are bit for bit those of the local engine."""
+    corpus, here, other = read(real_store), tmp_path_factory.mktemp("here"), Store(tmp_path_factory.mktemp("other"))
+    (other.root / "tokens").symlink_to(real_store.token_files)
+    runs = longer(real_grid(corpus))
+    with monkeypatch.context() as patch:
+        patch.setenv("XLA_FLAGS", "")
+        assert launch(other, "small", runs, corpus, workers=1) == 0
+    (here / "kubectl").write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/support/kubectl_here.py "$@"\n')
+    (here / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
+    monkeypatch.setenv("CLUSTER", str(here))
+    monkeypatch.setenv("STORE", str(real_store.root))
+
+    def preempt() -> None:
+        """Tells the first trainer that has come to a step to save and stop."""
+        while not (pids := [r.about["pid"] for r in real_store.records() if real_store.last_row(r.run_id)]):
+            time.sleep(0.05)
+        os.kill(pids[0], signal.SIGTERM)
+
+    threading.Thread(target=preempt, daemon=True).start()
+    options = {**OPTIONS, "topology": "v5e-4"}
+    assert launch(real_store, "small", runs, corpus, engine_name="gke", engine_options=options) == 0
+    records = [[store.read(run_id(config)) for config in runs] for store in (real_store, other)]
+    computed = [[record.about["steps_computed"] for record in some if record] for some in records]
+    assert computed[0] == computed[1] and sum(computed[0]) < sum(config.steps for config in runs)
+    assert any(record is not None and record.about.get("before") for record in records[0])  # it was preempted
+    assert losses(real_store, runs) == losses(other, runs)
+    assert len(list(here.glob("*.json"))) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_a_job_trains_a_branch_from_what_its_trunk_left_on_however_many_hosts(
+    store: Store, trunk: list[RunConfig], hosts: int
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        where = f"127.0.0.1:{free.getsockname()[1]}"
+    line = [sys.executable, "-m", *words(store, trunk[:2])]
+    each = [[*line, "--hosts", "2", "--host", str(i), "--coordinator", where] for i in range(2)]
+    env = {**os.environ, "XLA_FLAGS": ""}
+    jobs = [
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env)
+        for words in (each if hosts == 2 else [line])
+    ]
+    assert [status for status, _, _ in ends(jobs)] == [0] * hosts
+    first, second = (store.read(name) for name in names(trunk[:2]))
+    assert first is not None and first.about["hosts"] == hosts and "started_from" not in first.about
+    assert second is not None and second.about["started_from"] == {"step": 16, "shared": True}
+
+
+@pytest.mark.slow
+def test_a_branch_waits_for_a_trunk_that_a_process_elsewhere_was_killed_at(
+    store: Store, trunk: list[RunConfig]
+) -> None:
+    lease = store.root / "leases" / run_id(trunk[0]) / "00000001.json"
+    lease.parent.mkdir(parents=True)
+    lease.write_text(json.dumps({"owner": {"host": "gone", "pid": 1, "machine": "another"}, "beats": 3}))
+    done = command(*words(store, trunk[:2]), SCALING_LEASE_SECONDS=3)
+    assert done.returncode == 0 and "left to it" in done.stderr, done.stderr
+    second = store.read(run_id(trunk[1]))
+    assert second is not None and second.about["started_from"] == {"step": 16, "shared": True}
+
+
+@pytest.mark.slow
+def test_a_job_ends_at_the_run_that_fails_with_its_status(store: Store, trunk: list[RunConfig]) -> None:
+    runs = [trunk[0], override(trunk[1], [f"data.tokens={'ab' * 32}"]), trunk[2]]
+    done = command(*words(store, runs))
+    assert done.returncode == 2, done.stderr
+    assert statuses(store, runs) == ["done", "failed", None]

@@ -1,0 +1,138 @@
+"""`sweeps check --topology`: every shape once, the verdict of the real compiler, and what would mend a refusal."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from scaling.config.run import RunConfig, override
+from sweeps.launching import check_topology
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import Plan, plan
+from tests.support.commands import command
+
+needs_libtpu = pytest.mark.skipif(
+    importlib.util.find_spec("libtpu") is None, reason="needs libtpu: pip install 'scaling[tpu]'"
+)
+GB = 10**9
+
+
+@pytest.fixture
+def planned(tiny: RunConfig) -> Plan:
+    """Two shapes; of the first three runs, that differ in what no compilation depends on."""
+    changes: list[list[str]] = [[], ["steps=30"], ["optimizer.lr=0.02"], ["model.width=32"]]
+    corpus = Corpus(name="text", tokens=tiny.data.tokens, vocab=257, train=10**6)
+    return plan([override(tiny, change) for change in changes], corpus)
+
+
+@pytest.fixture
+def text(tmp_path: Path) -> str:
+    """A corpus of a person's own."""
+    folder = tmp_path / "text"
+    folder.mkdir()
+    for i in range(120):
+        (folder / f"{i:02}.txt").write_text(f"document {i}\n" * 300)
+    return f"text:{folder}"
+
+
+def test_each_shape_is_asked_once_and_no_run_is_left_out(planned: Plan) -> None:
+    asked = check_topology.shapes(planned)
+    assert [runs for _, runs in asked] == [3, 1]
+    assert [config.model.width for config, _ in asked] == [16, 32]
+
+
+def test_the_table_says_what_is_spare_what_lacks_and_what_would_mend_it(tiny: RunConfig) -> None:
+    head = check_topology.row(tiny, 3)
+    fits = {**head, "fits": True, "memory": {"total": 6 * GB, "hbm": 16 * GB}}
+    mended = [{"place": {"data": 1, "fsdp": 16}, "total": 7 * GB}]
+    too_large = {**head, "fits": False, "memory": {"total": 20 * GB, "hbm": 16 * GB}, "would_fit": mended}
+    unknown = {**head, "fits": False, "memory": {"hbm": 16 * GB}, "tried": ["remat=full"]}
+    refused = {**head, "fits": False, "refused": "batch = 8 does not divide"}
+    lines = check_topology.as_text([fits, too_large, unknown, refused], "v5e-16").splitlines()
+    assert "10.00" in lines[1] and lines[1].endswith("10.00")
+    assert "-4.00" in lines[2] and lines[2].endswith("--place data=1 --place fsdp=16")
+    assert check_topology.spare(unknown) is None and lines[3].endswith("more chips, or a smaller batch")
+    assert lines[4].endswith("batch = 8 does not divide") and lines[-1].startswith("1 of 4 shapes fit")
+
+
+def test_a_compiler_gets_a_core_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_topology.free() > 0
+    monkeypatch.setattr(check_topology, "free", lambda: 0)
+    assert check_topology.workers() == 1
+
+
+def test_no_compiler_outlives_a_check_that_is_stopped() -> None:
+    children = check_topology.Children()
+    sleeper = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"]
+    ended: list[tuple[int, str, str]] = []
+    thread = threading.Thread(target=lambda: ended.append(children.ask(sleeper)))
+    thread.start()
+    while not children.running:
+        time.sleep(0.01)
+    (group,) = children.running
+    children.stop()
+    thread.join(10)
+    assert ended and ended[0][0] < 0 and children.ask(sleeper)[0] < 0
+    gone = subprocess.run(["ps", "-o", "pid=", "-g", str(group)], capture_output=True, text=True, check=False)
+    assert not gone.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(("--topology", "v9-1"), "topology 'v9-1': known are"), (("--place", "tensor=2"), "add --topology")],
+)
+def test_what_cannot_be_compiled_for_is_one_line(words: tuple[str, ...], said: str, text: str, tmp_path: Path) -> None:
+    done = command("sweeps", "check", "quickstart", "--corpus", text, "--store", tmp_path / "s", "--json", *words)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("prepared")]
+    assert done.returncode == 2 and done.stdout == "" and len(lines) == 1 and said in lines[0], done
+
+
+@pytest.mark.long
+@needs_libtpu
+def test_a_sweep_is_compiled_once_and_a_batch_that_does_not_divide_says_what_would(text: str, tmp_path: Path) -> None:
+    words = (
+        "sweeps",
+        "check",
+        "quickstart",
+        "--corpus",
+        text,
+        "--store",
+        tmp_path / "s",
+        "--json",
+        "--topology",
+        "v5e-16",
+    )
+    done = command(*words, timeout=1800)
+    assert done.returncode == 1, done.stderr
+    shapes = json.loads(done.stdout)["shapes"]
+    assert all("--place tensor=2 leaves 8" in one["refused"] for one in shapes)
+    done = command(*words, "--place", "data=1", timeout=1800)
+    shapes = json.loads(done.stdout)["shapes"]
+    assert done.returncode == 1 and all("must take all 16 devices of v5e-16" in one["refused"] for one in shapes)
+    for kept in (False, True):
+        done = command(*words, "--place", "tensor=2", timeout=1800)
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)["shapes"]
+        assert [one["kept"] for one in found] == [kept] * len(shapes)
+        assert all(0 < one["memory"]["total"] < one["memory"]["hbm"] for one in found)
+        assert sum(one["runs"] for one in found) == 20
+
+
+@pytest.mark.long
+@needs_libtpu
+def test_what_a_billion_lacks_on_small_chips_is_mended_by_what_it_is_told() -> None:
+    """Replicated, a step cannot fit 16 GB: parameters and Adam's moments alone take 12 bytes a parameter."""
+    asked = ("scaling", "aot", "chinchilla-1018m", "--topology", "v5e-16", "--batch", "16", "--json")
+    found = json.loads(command(*asked, timeout=1800).stdout)
+    assert not found["fits"] and found["memory"]["total"] > 12 * 1.018e9
+    (mended,) = found["would_fit"]
+    words = [word for name, value in mended["place"].items() for word in ("--place", f"{name}={value}")]
+    again = json.loads(command(*asked, *words, timeout=1800).stdout)
+    assert again["fits"] and again["memory"]["total"] == mended["total"]

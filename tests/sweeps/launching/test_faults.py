@@ -1,0 +1,286 @@
+"""A sweep of 40 runs with everything thrown at it: each record right in the end, none trained twice.
+
+Thrown, for real: kill -9 of trainers and of the launcher, a disk that is full for a while, damaged checkpoints, a run
+whose learning rate makes NaN, a second launcher of the same sweep and one of the same runs under another name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
+from scaling.config.optimizer import OptimizerConfig
+from scaling.config.run import EvalConfig, RunConfig, prefix_id, run_id
+from scaling.config.schedule import ScheduleConfig
+from scaling.data.tokens import open_tokens, write_tokens
+from scaling.store.record import Record, Store
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import execution_order, plan
+from tests.support.commands import ROOT
+
+STEPS = (150, 250, 350)
+SIZE = "24m"  # of the file system that fills up
+LAUNCHER = f"""
+import sys
+sys.path.insert(0, {str(ROOT)!r})
+from tests.sweeps.launching.test_faults import forty, read
+from scaling.store.record import Store
+from sweeps.errors import SweepError
+from sweeps.engines import local
+from sweeps.launching.launch import launch
+store = Store(sys.argv[1])
+command = (*local.TRAIN, "--place", "tensorboard=false", *sys.argv[3:])
+try:
+    sys.exit(launch(store, sys.argv[2], forty(read(store)), read(store), command=command, workers=2))
+except SweepError as error:
+    sys.exit(print(error, file=sys.stderr) or 2)
+"""
+
+
+OFTEN = ("--place", "save_seconds=0.5", "--place", "block=1")  # where faults come: saved often, and slow enough to hit
+
+
+def forty(corpus: Corpus) -> list[RunConfig]:
+    """13 trunks of three lengths each, and a run that diverges."""
+    model = ModelConfig(vocab=16, width=8, layers=1, heads=2, mlp_width=16)
+    of = RunConfig(
+        model=model, data=DataConfig(tokens=corpus.tokens, length=16), optimizer=OptimizerConfig(lr=0.01),
+        schedule=ScheduleConfig(warmup=10), eval=EvalConfig(every=0, sequences=8), batch=4, steps=STEPS[0],
+    )  # fmt: skip
+    runs = [replace(of, seed=seed, steps=steps) for seed in range(13) for steps in STEPS]
+    return execution_order([*runs, replace(of, optimizer=OptimizerConfig(lr=1e30), seed=99)])
+
+
+def read(store: Store) -> Corpus:
+    file = open_tokens(next(store.token_files.glob("*.tokens")))
+    return Corpus(name=file.corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train))
+
+
+@pytest.fixture
+def calm(tmp_path: Path) -> Store:
+    """A store where nothing happens but the sweep."""
+    store = Store(tmp_path / "calm")
+    tokens = np.random.default_rng(0).integers(0, 16, 60_000).astype(np.uint16)
+    write_tokens(
+        store.token_files, [tokens[:50_000]], [tokens[50_000:]], corpus="noise", tokenizer="symbols", vocab=16,
+        eod=None, documents=lambda: 1,
+    )  # fmt: skip
+    return store
+
+
+@pytest.fixture
+def small(tmp_path: Path, calm: Store) -> Iterator[Store]:
+    """A store on a small file system of its own, with the same corpus."""
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    mount = tmp_path / "small"
+    mount.mkdir()
+    line = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(mount)]
+    if subprocess.run(line, capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not allow a mount")
+    try:
+        store = Store(mount / "store")
+        shutil.copytree(calm.token_files, store.token_files)
+        yield store
+    finally:
+        subprocess.run(["umount", "--lazy", str(mount)], check=False)
+
+
+@dataclass
+class Sweep:
+    """A sweep under way, and what was thrown at it."""
+
+    store: Store
+    configs: dict[str, RunConfig]
+    random: random.Random
+    launcher: subprocess.Popen[str]
+    thrown: list[str] = field(default_factory=list)
+    hit: set[str] = field(default_factory=set)  # runs that were under way when something happened
+    began: float = field(default_factory=time.monotonic)
+
+    def note(self, what: str) -> None:
+        self.thrown.append(f"{time.monotonic() - self.began:5.1f} s  {what}")
+
+    def records(self) -> dict[str, Record]:
+        return {record.run_id: record for record in self.store.records()}
+
+    def under_way(self) -> dict[str, int]:
+        """Runs in a process that lives, and its number."""
+        running = {r.run_id: r.about["pid"] for r in self.records().values() if r.status == "running"}
+        return {name: pid for name, pid in running.items() if alive(pid)}
+
+    def ended(self) -> int:
+        return sum(record.status in ("done", "diverged") for record in self.records().values())
+
+
+def alive(pid: int) -> bool:
+    with contextlib.suppress(OSError):
+        return b"scaling" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    return False
+
+
+def start(store: Store, name: str) -> subprocess.Popen[str]:
+    """A launcher; what it says goes to a file beside the stores."""
+    env = {**os.environ, "XLA_FLAGS": ""}
+    line = [sys.executable, "-c", LAUNCHER, str(store.root), name, *(() if store.root.name == "calm" else OFTEN)]
+    beside = store.root.parent if store.root.name == "calm" else store.root.parent.parent
+    log = (beside / f"{store.root.name}-{name}.err").open("a")
+    with log:
+        return subprocess.Popen(line, stderr=log, stdout=subprocess.DEVNULL, text=True, cwd=ROOT, env=env)
+
+
+def wait_for(true: Callable[[], object], seconds: float = 900) -> None:
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, "nothing happened for too long"
+        time.sleep(0.02)
+
+
+def free(of: Sweep, name: str) -> bool:
+    """Whether no launcher of that name, and no trainer that it left, is there."""
+    with (of.store.root / "sweeps" / f"{name}.lock").open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+def kill_trainers(of: Sweep, times: int) -> None:
+    """kill -9 of a trainer in the middle of a run, each time another run's."""
+    for _ in range(times):
+        wait_for(lambda: any(name not in of.hit for name in of.under_way()))
+        time.sleep(of.random.uniform(0.0, 0.6))
+        at_work = of.under_way()
+        fresh = sorted(name for name in at_work if name not in of.hit)
+        if not fresh:
+            continue
+        name = of.random.choice(fresh)
+        of.hit |= {n for n, pid in at_work.items() if pid == at_work[name]}
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(at_work[name], signal.SIGKILL)
+        of.note(f"kill -9 of the trainer of run {name[:12]}, process {at_work[name]}")
+
+
+def second_launchers(of: Sweep) -> subprocess.Popen[str]:
+    """One of the same sweep, which is refused; one of the same runs under another name, which helps."""
+    env = {**os.environ, "XLA_FLAGS": ""}
+    line = [sys.executable, "-c", LAUNCHER, str(of.store.root), "first", *OFTEN]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, check=False, timeout=120)
+    assert done.returncode == 2 and f"by process {of.launcher.pid}" in done.stderr, done.stderr
+    of.note("a second launcher of the same sweep beside the first: refused")
+    beside = start(of.store, "second")
+    of.note(f"a launcher of the same runs under another name beside the first, process {beside.pid}")
+    return beside
+
+
+def fill_disk(of: Sweep, seconds: float) -> None:
+    """No room at all until a run has said so, and a while after."""
+    ballast = of.store.root.parent / "ballast"
+    of.hit |= set(of.under_way())
+    with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(b"\0" * 4096)
+    of.note(f"the disk of {SIZE} full")
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        of.hit |= set(of.under_way())
+        time.sleep(0.02)
+    of.hit |= set(of.under_way())
+    ballast.unlink()
+    of.note("room on the disk again")
+
+
+def damage(of: Sweep, folder: Path, what: str) -> str | None:
+    """Flips a bit in the middle of a checkpoint's largest file; the checkpoint's name, None where there is none."""
+    found = sorted(folder.glob("[0-9]*-*"))
+    if not found:
+        return None
+    checkpoint = found[-1]
+    files = [path for path in (checkpoint / "state").rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[len(data) // 2] ^= 0x10
+    largest.write_bytes(data)
+    of.note(f"a bit flipped in {what} {checkpoint.name[:24]}")
+    return checkpoint.name
+
+
+def damage_some(of: Sweep) -> None:
+    """While nothing runs: the newest own checkpoint of a run under way, and shared ones that others will start from."""
+    begun = [r.run_id for r in of.records().values() if r.status in ("running", "stopped", "failed")]
+    of.hit |= {name for name in begun if damage(of, of.store.run_dir(name) / "checkpoints", "the checkpoint of a run,")}
+    shared = damage(of, of.store.checkpoints, "a shared checkpoint,")
+    assert shared is not None
+    step, prefix = int(shared[:8]), shared[9:]
+    of.hit |= {n for n, of_n in of.configs.items() if step <= of_n.decay_start and prefix_id(of_n, step) == prefix}
+
+
+@pytest.mark.slow
+def test_a_sweep_under_fire_ends_with_every_record_right_and_none_twice(
+    calm: Store, small: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    corpus = read(calm)
+    runs = {run_id(config): config for config in forty(corpus)}
+    assert len(runs) == 40
+    assert start(calm, "first").wait(timeout=900) == 0
+    seed = int(os.environ.get("SCALING_FAULT_SEED", time.time_ns() % 10**6))
+    of = Sweep(small, runs, random.Random(seed), start(small, "first"))
+    wait_for(lambda: of.ended() >= 3)
+    beside = second_launchers(of)
+    kill_trainers(of, 3)
+    wait_for(lambda: of.ended() >= 12)
+    fill_disk(of, 3.0)
+    kill_trainers(of, 2)
+    for launcher, name in ((of.launcher, "first"), (beside, "second")):
+        of.hit |= set(of.under_way())
+        launcher.kill()
+        launcher.wait()
+        of.note(f"kill -9 of the {name} launcher")
+    wait_for(lambda: not of.under_way() and free(of, "first") and free(of, "second"))  # trainers hear of it and stop
+    damage_some(of)
+    again, beside = start(small, "first"), start(small, "second")
+    of.note("both launched again")
+    assert (again.wait(timeout=900), beside.wait(timeout=900)) == (0, 0)
+    of.note("over")
+    with capsys.disabled():
+        print(f"\nthrown at a sweep of 40 runs (seed {seed}):", *of.thrown, sep="\n  ")
+    judge(of, calm, corpus)
+
+
+def judge(of: Sweep, calm: Store, corpus: Corpus) -> None:
+    """Every record as in the undisturbed sweep, and what no fault hit was trained once."""
+    planned = {run.run_id: run for run in plan(list(of.configs.values()), corpus).runs}
+    statuses = []
+    said = "".join(path.read_text() for path in calm.root.parent.glob("store-*.err"))
+    of.hit |= {name for name in of.configs if re.search(rf"run {name[:12]}.*\(attempt", said)}
+    for name, config in of.configs.items():
+        found, right = of.store.read(name), calm.read(name)
+        assert found is not None and right is not None
+        statuses.append(found.status)
+        about = {"error", "diverged_at"} & {*found.about, *right.about}
+        assert replace(found, about={}, sweep=None) == replace(right, about={}, sweep=None)
+        assert {key: found.about[key] for key in about} == {key: right.about[key] for key in about}
+        assert found.config == config
+        assert of.store.curve(name) == calm.curve(name)
+        if name not in of.hit and found.status == "done":
+            assert "before" not in found.about, name
+            assert found.about["steps_computed"] == config.steps - planned[name].from_step, name
+    assert sorted(statuses) == ["diverged", *["done"] * 39]
+    assert len(of.records()) == 40

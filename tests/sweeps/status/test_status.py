@@ -1,0 +1,289 @@
+"""Laws of `status`: what it says of a sweep is what the records say, and a page or a screen of it holds it all."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import time
+import xml.etree.ElementTree as ET
+from datetime import UTC, datetime, timedelta
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from scaling.config.run import RunConfig, override, run_id
+from scaling.config.validation import from_dict
+from scaling.store import lease
+from scaling.store.record import Record, Store
+from sweeps.cost.quote import quote, slice_named
+from sweeps.launching.launch import write_sweep
+from sweeps.planning.budget import by_ratio, flops_until, isoflop
+from sweeps.planning.corpus import Corpus
+from sweeps.planning.plan import Plan, cost, plan
+from sweeps.status.page import write_page
+from sweeps.status.status import status
+from sweeps.status.terminal import as_text, screen
+from tests.support.known_store import build
+
+CORPUS = Corpus(name="a text", tokens="cd" * 32, vocab=257, train=2_000_000)
+
+
+def grid() -> Plan:
+    """Four short runs, of two sizes at two budgets; the longer of each size starts from the shorter."""
+    budgets = (2e10, 4e10)
+    runs = isoflop(CORPUS, widths=(16, 24), budgets=budgets, sizes_per_budget=2, centre=by_ratio(20.0), length=16)
+    return plan(runs, CORPUS)
+
+
+def shared(store: Store) -> Plan:
+    """The grid, known to the store."""
+    of = grid()
+    write_sweep(store, "grid", of)
+    return of
+
+
+def starts(of: Plan) -> list[int]:
+    return [run.from_step for run in of.runs]
+
+
+def end(store: Store, config: RunConfig, state: str = "done", computed: int | None = None, **about: object) -> None:
+    final = {"loss": 2.0, "step": config.steps} if state == "done" else {}
+    about = {"seconds": 10.0, "steps_computed": config.steps if computed is None else computed, **about}
+    store.write(Record(run_id=run_id(config), config=config, status=state, final=final, about=about))
+
+
+def test_what_was_quoted_is_the_plans_cost_and_a_sweep_that_ran_as_planned_has_spent_it(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    of = shared(store)
+    assert any(starts(of))  # there is something shared
+    before = status(store, "grid")["cost"]
+    assert before["flops_quoted"] == before["flops_left"] == cost(of)["flops"]
+    assert before["share_done"] == 0 and "flops_spent" not in before and "hours" not in before
+    for run in of.runs:
+        end(store, run.config, computed=run.config.steps - run.from_step, machine_share=0.5)
+    after = status(store, "grid")["cost"]
+    assert after["flops_spent"] == pytest.approx(cost(of)["flops"], rel=1e-12)
+    assert after["flops_done"] == cost(of)["flops"] and after["flops_left"] == 0
+    assert after["share_done"] == 1 and after["seconds_left"] == 0
+    assert after["hours"] == pytest.approx(4 * 10.0 * 0.5 / 3600)  # two trained beside each other on one machine
+
+
+def test_a_running_run_counts_what_it_has_done_and_what_was_lost_before(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    of = shared(store)
+    first, second = (run.config for run in of.runs[:2])
+    end(store, first)
+    started = datetime.now(UTC) - timedelta(seconds=20)
+    about = {
+        "host": "elsewhere", "started": started.isoformat(), "started_from": {"step": 30, "shared": False},
+        "spent_before": {"steps_computed": 50, "seconds": 7.0}, "steps_computed": 60, "seconds": 9.0,
+    }  # fmt: skip
+    store.write(Record(run_id=run_id(second), config=second, status="running", about=about))
+    store.append_curve(run_id(second), [{"step": step, "loss": 4.0} for step in range(1, 81)])
+    found = status(store, "grid")
+    row = next(run for run in found["runs"] if run["run_id"] == run_id(second))
+    a_step = flops_until(second, 1)
+    assert (row["state"], row["step"], row["train_loss"]) == ("running", 80, 4.0)
+    assert row["flops_spent"] == pytest.approx((50 + 80 - 30) * a_step)
+    assert row["machine_seconds"] == pytest.approx(27.0, abs=3.0)
+    assert row["flops_done"] == max(0, 80 - of.runs[1].from_step) * a_step
+    assert row["tokens_per_second"] > 0 and found["cost"]["seconds_left"] >= row["seconds_left"] > 0
+    assert 0 < found["cost"]["share_done"] < 1
+
+
+def test_another_machines_run_is_interrupted_once_its_lease_has_been_silent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALING_LEASE_SECONDS", "0.3")
+    store = Store(tmp_path)
+    config = shared(store).runs[0].config
+    end(store, config, "running", host="far", pid=1)
+    owner = {"host": "far", "pid": 1, "machine": "another", "born": "1"}
+
+    def states(beating: bool) -> set[str]:
+        found = set()
+        for beat in range(8):
+            if beating or not beat:
+                store.leases.write(f"leases/{run_id(config)}/00000001.json", lease._text(owner, beat))
+            found.add(status(store, "grid")["runs"][0]["state"])
+            time.sleep(0.1)
+        return found
+
+    assert states(beating=True) == {"running"}
+    assert states(beating=False) == {"running", "interrupted"}
+
+
+def test_time_left_is_what_is_left_at_the_rate_of_each_size(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    of = shared(store)
+    done = [run for run in of.runs if run.config.budget == 2e10]
+    for i, run in enumerate(done):
+        end(store, run.config, seconds=10.0 * (1 + i))
+    left = [run for run in of.runs if run.config.budget == 4e10]
+    rates = {run.N: run.C / (10.0 * (1 + i)) for i, run in enumerate(done)}
+    expected = sum((run.C - flops_until(run.config, run.from_step)) / rates[run.N] for run in left)
+    assert status(store, "grid")["cost"]["seconds_left"] == pytest.approx(expected)
+
+
+def test_dollars_are_hours_of_the_slice_beside_its_quote(tmp_path: Path) -> None:
+    store, on = Store(tmp_path), slice_named("v5e-16")
+    of = shared(store)
+    end(store, of.runs[0].config, seconds=7200.0)
+    found = status(store, "grid", on=on, mfu=0.3)
+    assert found["cost"]["usd"] == pytest.approx(2 * 16 * on.usd)
+    assert found["cost"]["quote"] == quote(cost(of)["flops"], on, 0.3)
+    assert f"${2 * 16 * on.usd:,.2f} of " in as_text(found) and "30% of peak" in as_text(found)
+
+
+def test_a_sweep_written_without_its_plan_has_the_same_status(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    of = shared(store)
+    end(store, of.runs[0].config)
+    before = status(store, "grid")
+    store.write_sweep("grid", [run.config for run in of.runs], [run.run_id for run in of.runs])
+    assert status(store, "grid") == before
+
+
+def test_why_a_run_failed_is_told_with_the_last_words_of_its_process(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    of = shared(store)
+    end(store, of.runs[0].config, "failed", error="killed by SIGKILL", log=["line one", "about to run out of memory"])
+    end(store, of.runs[1].config, "failed", error="exit status 1")
+    (store.run_dir(of.runs[1].run_id) / "log.txt").write_text("a\n" * 5000 + "\nKeyError: 'x'\n\n")
+    end(store, of.runs[2].config, "diverged", error="loss became NaN in step 3")
+    said = as_text(status(store, "grid"))
+    for words in ("killed by SIGKILL", "about to run out of memory", "KeyError: 'x'", "NaN in step 3"):
+        assert words in said
+    assert said.splitlines().count("    a") == 4  # five last lines, no more
+
+
+class Counting(Store):
+    """A store that counts the records it reads."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.read_ids: list[str] = []
+
+    def facts(self, run_id: str) -> dict | None:
+        self.read_ids.append(run_id)
+        return super().facts(run_id)
+
+
+def test_a_watch_reads_no_record_again_that_has_ended_and_is_as_it_was(tmp_path: Path) -> None:
+    store = Counting(tmp_path)
+    of = shared(store)
+    for run in of.runs[:3]:
+        end(store, run.config, "failed" if run is of.runs[2] else "done")
+    known: dict = {}
+    first = status(store, "grid", known=known)
+    store.read_ids.clear()
+    assert status(store, "grid", known=known) == first
+    assert set(store.read_ids) == {of.runs[2].run_id, of.runs[3].run_id}  # a failed run may go on
+    end(store, of.runs[0].config, seconds=99.0)
+    assert status(store, "grid", known=known)["runs"][0]["seconds"] == 99.0
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Store:
+    """24 runs of four budgets; one failed, one diverged, one stopped, one that seems to run."""
+    return build(tmp_path / "known", extras=True, rows=60)
+
+
+def test_a_screen_fits_a_small_terminal_and_says_the_most_important(known: Store) -> None:
+    found = status(known, "quickstart")
+    for width, height in ((80, 24), (80, 40), (120, 60), (40, 10)):
+        lines = screen(found, width, height)
+        assert len(lines) <= height
+        text = ["".join(t for t, _ in line) for line in lines]
+        assert "20 done" in text[0] and "of 24 runs" in text[0]
+        assert any("of the FLOPs" in line for line in text)
+        plotted = [line for line in text if re.search("[⠀-⣿]", line)]
+        assert all(len(line) <= width for line in plotted)
+    best = min(run["loss"] for run in found["runs"] if run.get("budget") == 1e12 and "loss" in run)
+    assert "out of memory <at step 3>" in as_text(found) and f"{best:.3f}*" in as_text(found, 120)
+    narrow = [line.split() for line in as_text(found, 60).splitlines()]
+    assert ["1e12", "5/9", f"{best:.3f}", "41.2k"] in narrow  # the grid does not fit: a line a budget
+
+
+class Page(HTMLParser):
+    """Tags, attributes and text of a page; every tag closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+        assert not self.open, self.open
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self.links += [value for name, value in attrs if name in ("src", "href")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_page_is_whole_loads_nothing_and_escapes_everything(known: Store, tmp_path: Path) -> None:
+    configs = [from_dict(RunConfig, entry["config"]) for entry in known.sweep("quickstart") or []]
+    configs.append(override(configs[0], ["seed=7"]))
+    end(known, configs[-1], "failed", error="<script>alert('&')</script>", log=["</pre><img src=x>"])
+    known.write_sweep('a<b>"&', configs, [run_id(c) for c in configs])
+    found = status(known, 'a<b>"&', on=slice_named("v5e-16"))
+    out = write_page(tmp_path / "page.html", known, found, every=7)
+    text = out.read_text()
+    page = Page(text)
+    assert page.links == [] and "url(" not in text and "@import" not in text and "<script" not in text
+    assert "<script>alert('&')</script>" in page.text and "</pre><img src=x>" in page.text and 'a<b>"&' in page.text
+    assert '<meta http-equiv="refresh" content="7">' in text
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["page.html"]
+    charts = [ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", text, re.DOTALL)]
+    assert len(charts) == 2
+    assert len([e for e in charts[0].iter("polyline")]) == 4  # a curve a budget
+    assert len([e for e in charts[1].iter("polyline")]) == 23  # runs that have begun and have a curve
+    numbers = [float(n) for e in charts[0].iter("polyline") for n in re.split("[ ,]", e.attrib["points"])]
+    assert all(0 <= n <= 760 for n in numbers)
+    best = min(run["loss"] for run in found["runs"] if run.get("budget") == 3e13 and "loss" in run)
+    for words in (f"{best:.4f}*", "28 × 2", "/5,015", "quoted for v5e-16"):
+        assert words in page.text
+
+
+def test_a_page_of_a_sweep_that_is_over_does_not_refresh(tmp_path: Path) -> None:
+    store = build(tmp_path / "known", rows=20)
+    text = write_page(tmp_path / "page.html", store, status(store, "quickstart")).read_text()
+    assert "http-equiv" not in text and "100% of the FLOPs" in Page(text).text
+
+
+@pytest.mark.slow
+def test_ten_thousand_records_are_read_once_each_and_no_config_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work is counted, not time: 10,000 small files, and nothing that grows faster than they do."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # building them is not what is measured
+    store = Counting(tmp_path)
+    base = grid().runs[0].config
+    configs = [dataclasses.replace(base, seed=i, budget=2e10 * (1 + i % 25)) for i in range(10_000)]
+    for config in configs[:9_000]:
+        end(store, config)
+    write_sweep(store, "big", plan(configs, CORPUS))
+    made = [0]
+    check = RunConfig.check
+    monkeypatch.setattr(RunConfig, "check", lambda self: (made.__setitem__(0, made[0] + 1), check(self))[1])
+    known: dict = {}
+    found = status(store, "big", known=known)
+    assert found["counts"]["done"] == 9_000 and found["counts"]["waiting"] == 1_000
+    assert len(store.read_ids) == 10_000 and made[0] == 0
+    store.read_ids.clear()
+    assert status(store, "big", known=known) == found and len(store.read_ids) == 1_000
+    assert len(as_text(found).splitlines()) < 80
+    assert json.loads(json.dumps(found))["counts"] == found["counts"]
