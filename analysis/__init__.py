@@ -1,7 +1,7 @@
-"""Reads records, never trains: points, laws, fits with their doubt, figures, reports.
+"""Reads stores and tables of runs, fits scaling laws to them, and makes figures and reports; it never trains.
 
-In a notebook: `from analysis import fit, laws, load`. They are loaded when first asked for, so that the command line
-answers --help at once.
+In a notebook: `from analysis import fit, laws, load, FitOptions, ReadOptions`. These names are imported on first use,
+so that the command line answers --help at once.
 """
 
 from __future__ import annotations
@@ -12,26 +12,30 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from analysis import laws
     from analysis.data.load import load
+    from analysis.data.options import ReadOptions
     from analysis.data.points import Points
     from analysis.errors import DataError, FitError
     from analysis.fitting.fit import fit
+    from analysis.fitting.options import FitOptions
     from analysis.fitting.result import Fit
 
-__all__ = ["DataError", "Fit", "FitError", "Points", "fit", "laws", "load"]
+__all__ = ["DataError", "Fit", "FitError", "FitOptions", "Points", "ReadOptions", "fit", "laws", "load"]
 
-_HOMES = {
-    "fit": "analysis.fitting.fit",
+_MODULES = {
+    "DataError": "analysis.errors",
     "Fit": "analysis.fitting.result",
     "FitError": "analysis.errors",
-    "load": "analysis.data.load",
+    "FitOptions": "analysis.fitting.options",
     "Points": "analysis.data.points",
-    "DataError": "analysis.errors",
+    "ReadOptions": "analysis.data.options",
+    "fit": "analysis.fitting.fit",
+    "load": "analysis.data.load",
 }
 
 
 def __getattr__(name: str) -> Any:
     if name == "laws":
         return importlib.import_module("analysis.laws")
-    if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return getattr(importlib.import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'analysis' has no attribute {name!r}")

@@ -1,11 +1,11 @@
-"""python -m analysis table | fit | optimum | backtest | observational | figure | report: what the runs say."""
+"""Entry point of `python -m analysis`: tables, fits, studies, figures and reports of a store or a file of runs."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 
-from analysis.commands import figure, fit, laws, optimum, options, table
+from analysis.commands import figure, fit, laws, optimum, options, report, table
 from analysis.commands.studies import (
     backtest,
     bench,
@@ -13,89 +13,76 @@ from analysis.commands.studies import (
     conventions,
     coverage,
     design_savings,
+    double_descent,
     emergence,
     grokking,
     multiplier,
     next_runs,
     observational,
+    simulate_emergence,
 )
+from analysis.errors import DataError, FitError
+from scaling.config.exit_status import BAD_INPUT, FAILED
 
-
-def parser() -> argparse.ArgumentParser:
-    """The command line; nothing heavy is imported for --help."""
-    top = argparse.ArgumentParser(prog="python -m analysis", description="Runs to laws, figures and reports.")
-    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    fits = (fit, optimum, conventions, backtest, coverage, observational)
-    for one in (
-        table,
-        laws,
-        *fits,
-        multiplier,
-        next_runs,
-        design_savings,
-        emergence,
-        grokking,
-        calibration,
-        bench,
-        figure,
-    ):
-        one.add(commands)
-    return top
-
-
-COMMANDS = {
-    "table": table.run,
-    "laws": laws.run,
-    "fit": fit.run,
-    "optimum": optimum.run,
-    "conventions": conventions.run,
-    "backtest": backtest.run,
-    "simulate": coverage.run,
-    "next": next_runs.run,
-    "simulate-next": design_savings.run,
-    "observational": observational.run,
-    "multiplier": multiplier.run,
-    "emergence": emergence.run,
-    "simulate-emergence": emergence.simulate,
-    "grokking": grokking.grokking,
-    "double-descent": grokking.descent,
-    "calibration": calibration.run,
-    "bench": bench.run,
-    "figure": figure.figure,
-    "report": figure.report,
+COMMANDS = {  # name: module with `add` and `run`, in the order of --help
+    "table": table,
+    "laws": laws,
+    "fit": fit,
+    "optimum": optimum,
+    "conventions": conventions,
+    "backtest": backtest,
+    "simulate": coverage,
+    "observational": observational,
+    "multiplier": multiplier,
+    "next": next_runs,
+    "simulate-next": design_savings,
+    "emergence": emergence,
+    "simulate-emergence": simulate_emergence,
+    "grokking": grokking,
+    "double-descent": double_descent,
+    "calibration": calibration,
+    "bench": bench,
+    "figure": figure,
+    "report": report,
 }
 
 
-def fetch(given: argparse.Namespace) -> None:
-    """A store at an address (s3://, gs://, ...) is read from its folder on this machine, its records fetched."""
-    source = vars(given).get("source")
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line; --help imports nothing slow."""
+    program = argparse.ArgumentParser(
+        prog="python -m analysis", description="Scaling laws, figures and reports from a store or a file of runs."
+    )
+    commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for module in COMMANDS.values():
+        module.add(commands)
+    return program
+
+
+def fetch_store(arguments: argparse.Namespace) -> None:
+    """Fetches the records of a store at an address (s3://, gs://, ...) and reads them from the local copy."""
+    source = vars(arguments).get("source")
     if source and "://" in source:
-        from scaling.store.open import open_store
+        from scaling.store.open import open_store  # here, so that --help does not import it
 
         store = open_store(source)
         store.fetch_results()
-        given.source = str(store.root)
+        arguments.source = str(store.root)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Runs a command; exit status 0 done, 1 could not fit, 2 bad input."""
-    given = parser().parse_args(arguments)
-    from analysis.errors import DataError
-    from scaling.store.files import StoreError
+def main(command_line: list[str] | None = None) -> int:
+    """Runs a command and returns the exit status: 0 done, 1 could not fit, 2 bad input."""
+    arguments = parser().parse_args(command_line)
+    from scaling.store.files import StoreError  # here, so that --help does not import it
 
     try:
-        fetch(given)
-        return COMMANDS[given.command](given)
+        fetch_store(arguments)
+        return COMMANDS[arguments.command].run(arguments)
     except (DataError, StoreError) as error:
-        return options.say(error, options.BAD)
+        return options.print_error(error, BAD_INPUT)
     except OSError as error:
-        return options.say(f"{error.filename or 'output'}: {error.strerror}", options.BAD)
-    except RuntimeError as error:
-        from analysis.errors import FitError
-
-        if not isinstance(error, FitError):
-            raise
-        return options.say(error, options.FAILED)
+        return options.print_error(f"{error.filename or 'output'}: {error.strerror}", BAD_INPUT)
+    except FitError as error:
+        return options.print_error(error, FAILED)
 
 
 if __name__ == "__main__":

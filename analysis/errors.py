@@ -1,11 +1,23 @@
-"""analysis.errors."""
+"""Errors of the analysis package, and the check of option values that raises them."""
 
 from __future__ import annotations
 
 
 class FitError(RuntimeError):
-    """A fit that cannot be done: one line that says why."""
+    """A law cannot be fitted to these points; one line that says why."""
 
 
 class DataError(ValueError):
-    """Points that cannot be read: one line that names the file, the row or column, and what is allowed."""
+    """Bad input: one line that names the file and the row or column, or the option, and what is allowed."""
+
+
+def check_values(options: object, **rules: tuple[bool, str]) -> None:
+    """Raises DataError for the first field of an options dataclass that has a value which is not allowed.
+
+    Args:
+        options: The dataclass.
+        **rules: By field, whether its value is allowed, and what is allowed, such as "0 or more".
+    """
+    for name, (valid, allowed) in rules.items():
+        if not valid:
+            raise DataError(f"{name.replace('_', '-')} {getattr(options, name)}: must be {allowed}")

@@ -1,99 +1,153 @@
-"""Fits in words: numbers with their doubt, said so that a person who opens a report cold can follow. Plain text."""
+"""Numbers, intervals, lists and tables as plain text, the same in the terminal, in reports and in captions."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-RAISED = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
+COUNT_PREFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 MISSING = "—"
+
+Interval = Sequence[float | None] | None
+Formatter = Callable[[float], str]
 
 
 def scientific(value: float, digits: int = 2) -> str:
-    """3.2×10¹⁸."""
+    """Formats a number in scientific notation, such as 3.2×10¹⁸.
+
+    Args:
+        value: Finite number.
+        digits: Significant digits.
+    """
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
-    return f"{mantissa}×10{str(int(exponent)).translate(RAISED)}"
+    return f"{mantissa}×10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def count(value: float | None) -> str:
-    """Parameters or tokens as people say them: 1.3M, 410B."""
+    """Formats parameters or tokens with a unit prefix, such as 1.3M or 410B."""
     if value is None or not math.isfinite(value):
         return "∞" if value == math.inf else MISSING
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if 0.9995 * size <= value < 999.5 * size:
+    for size, letter in COUNT_PREFIXES:
+        if 0.9995 * size <= value < 999.5 * size:  # what rounds to three digits below the next prefix
             digits = max(0, 2 - math.floor(math.log10(value / size) + 1e-3))
             return f"{value / size:.{digits}f}{letter}"
     return scientific(value, 3) if value >= 1e15 else f"{value:.3g}"
 
 
 def flops(value: float | None) -> str:
-    """Compute in FLOPs."""
+    """Formats an amount of compute."""
     if value is None or not math.isfinite(value):
         return "∞" if value == math.inf else MISSING
     return scientific(value)
 
 
-def number(value: float, interval: Any = None) -> str:
-    """A value with the digits that its interval leaves it."""
+def number(value: float, interval: Interval = None) -> str:
+    """Formats a value with as many digits as its interval determines.
+
+    Args:
+        value: Any number.
+        interval: Its interval; four significant digits without one.
+    """
     if not math.isfinite(value):
         return str(value)
     if value != 0 and not 1e-4 <= abs(value) < 1e5:
         return scientific(value, 3)
-    if interval is None or not all(math.isfinite(v) for v in interval) or interval[0] == interval[1]:
+    low, high = (None, None) if interval is None else interval
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)) or low == high:
         return f"{value:.4g}"
-    decimals = 1 - math.floor(math.log10(abs(interval[1] - interval[0])))
+    decimals = 1 - math.floor(math.log10(abs(high - low)))
     return f"{value:.{min(max(decimals, 0), 6)}f}"
 
 
-def between(interval: Any, show: Any = None) -> str:
-    """[low, high], or that there is none."""
-    if interval is None or any(v is None or math.isnan(v) for v in interval):
+def interval_text(interval: Interval, formatter: Formatter | None = None) -> str:
+    """Formats an interval as [low, high].
+
+    Args:
+        interval: Low and high end; None, or ends that are None or NaN, where there is no interval.
+        formatter: Formats an end, `number` unless given.
+    """
+    if interval is None:
         return "no interval"
-    low, high = (show(v) if show else number(v, interval) for v in interval)
+    ends = [end for end in interval if end is not None and not math.isnan(end)]
+    if len(ends) < len(interval):
+        return "no interval"
+    low, high = (formatter(end) if formatter else number(end, interval) for end in ends)
     return f"[{low}, {high}]"
 
 
-def estimate(value: float, interval: Any, show: Any = None) -> str:
-    """value [low, high]."""
-    return f"{show(value) if show else number(value, interval)} {between(interval, show)}"
+def estimate(value: float, interval: Interval, formatter: Formatter | None = None) -> str:
+    """Formats a value with its interval, as value [low, high].
+
+    Args:
+        value: Estimate.
+        interval: Its interval.
+        formatter: Formats each number, `number` unless given.
+    """
+    text = formatter(value) if formatter else number(value, interval)
+    return f"{text} {interval_text(interval, formatter)}"
+
+
+def entry_estimate(entry: Mapping[str, Any], name: str, formatter: Formatter | None = None) -> str:
+    """Formats one value of a JSON entry that has its intervals under "intervals".
+
+    Args:
+        entry: Values by name, such as those of `analysis.planning.compute_optimal`.
+        name: Name of the value; `MISSING` where the entry does not have it.
+        formatter: Formats each number, `number` unless given.
+    """
+    if entry.get(name) is None:
+        return MISSING
+    return estimate(entry[name], entry["intervals"][name], formatter)
+
+
+def three_digits(value: float) -> str:
+    """Formats a number with three significant digits, and with thousands separators from 1,000 to a million."""
+    return "∞" if value == math.inf else f"{value:,.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
+
+
+def percent(value: float) -> str:
+    """Formats a share as a percentage."""
+    return f"{100 * value:.3g}%" if math.isfinite(value) else MISSING if math.isnan(value) else "∞"
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Rows as lines, each column as wide as its widest cell."""
+    """Formats rows as lines with columns as wide as their widest cell."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
-def three(value: float) -> str:
-    """A plain number with three digits."""
-    return "∞" if value == math.inf else f"{value:,.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
+def join_names(names: Iterable[object], most: int = 20) -> str:
+    """Joins names by commas.
+
+    Args:
+        names: Names to list.
+        most: Names to list at most; the number of the others follows.
+    """
+    texts = [str(name) for name in names]
+    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
 
 
-def estimate_of(entry: dict[str, Any], name: str, show: Any = None) -> str:
-    """value [low, high] of one name of an entry of `analysis/planning/compute_optimal.py`; MISSING where it has
-    none."""
-    if entry.get(name) is None:
-        return MISSING
-    return estimate(entry[name], entry["intervals"][name], show)
+def plural(number: int, noun: str) -> str:
+    """Formats a number with its noun, such as "1 run" or "2 runs".
+
+    Args:
+        number: How many.
+        noun: In the singular.
+    """
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def share(value: float) -> str:
-    """A share as per cent."""
-    return f"{100 * value:.3g}%" if math.isfinite(value) else MISSING if math.isnan(value) else "∞"
-
-
-def plain(value: Any) -> Any:
-    """JSON's own types; a number that is not finite is null."""
+def json_ready(value: Any) -> Any:
+    """Converts a value to the types of JSON; a number that is not finite becomes null."""
     if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
+        return {name: json_ready(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
+        return [json_ready(item) for item in value]
     if isinstance(value, float):
-        return float(value) if np.isfinite(value) else None
+        return float(value) if math.isfinite(value) else None
     return value

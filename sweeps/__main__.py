@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scaling.config.options import add_options
 from scaling.config.validation import ConfigError
 from scaling.store.files import StoreError
 from sweeps.commands import next as following
@@ -16,6 +17,7 @@ from sweeps.commands.plan import run_list, run_plan
 from sweeps.commands.saving import run_saving
 from sweeps.commands.status import run_status
 from sweeps.errors import PrepareError, SweepError
+from sweeps.launching.options import LaunchOptions
 
 if TYPE_CHECKING:
     pass
@@ -70,14 +72,10 @@ def parser() -> argparse.ArgumentParser:
 
     launching = add("launch", "run what is left of a sweep", store=True)
     add_what(launching)
-    launching.add_argument("--engine", default="local", help="where (default: local, this machine)")
     launching.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="of the engine")
     launching.add_argument("--dry-run", action="store_true", help="print the engine's files and commands, start none")
-    launching.add_argument(
-        "--workers", type=int, metavar="K", help="processes here at once (default: one a core of a CPU)"
-    )
+    add_options(launching, LaunchOptions)
     add_pack(launching)
-    launching.add_argument("--separate", action="store_true", help="a process a run, nothing shared: to compare")
     launching.add_argument("--wandb", nargs="?", const="online", metavar="offline", help="to Weights & Biases too")
     launching.add_argument("--place", action="append", default=[], metavar="field=value", help="as of scaling train")
     add_slice(launching)

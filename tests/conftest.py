@@ -1,6 +1,7 @@
 """Shared ground: a corpus of real text in a store, and the smallest run that is still a run."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from scaling.data.prepare import prepare
 from scaling.data.tokens import open_tokens
 from scaling.store.record import Store
 from tests.support.commands import ROOT
+from tests.support.sweeps import write_noise_corpus
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +56,17 @@ def tiny(corpus: Path) -> RunConfig:
         batch=8,
         steps=20,
     )
+
+
+@pytest.fixture
+def second_store(tmp_path: Path, store: Store) -> Store:
+    """A second store with the same corpus."""
+    second = Store(tmp_path / "other")
+    shutil.copytree(store.token_files, second.token_files)
+    return second
+
+
+@pytest.fixture
+def noise_store(tmp_path: Path) -> Store:
+    """A store with a small token file of random symbols, for sweeps of the real trainer."""
+    return write_noise_corpus(Store(tmp_path / "noise"))

@@ -1,4 +1,4 @@
-"""python -m analysis figure and report: pictures, and a whole page."""
+"""python -m analysis figure: one figure with its data."""
 
 from __future__ import annotations
 
@@ -6,40 +6,28 @@ import argparse
 from pathlib import Path
 
 from analysis.commands import options
+from analysis.figures.options import FigureOptions
+from analysis.figures.registry import FIGURES
+from scaling.config.exit_status import DONE
+from scaling.config.options import add_options, read_options
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    figure = commands.add_parser("figure", help="draw one figure")
-    figure.add_argument(
-        "name",
-        metavar="NAME",
-        help="kaplan, curves, isoflop, contours, parity, law, profile, conventions, transfer, coordinates, attention, "
-        "grokking, double-descent, emergence, metrics, accuracy-loss, shots, calibration, extraction",
+    """Adds the command to the parser."""
+    command = commands.add_parser("figure", help="draw one figure")
+    command.add_argument("name", metavar="NAME", help=", ".join(FIGURES))
+    command.add_argument("source", metavar="SOURCE", help=options.SOURCE)
+    command.add_argument("--out", required=True, metavar="FILE", help="file to write: .pdf, .png or .svg")
+    add_options(command, FigureOptions)
+    options.add_source_options(command)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Draws the figure and prints its path."""
+    from analysis.figures.save import save  # here, so that --help imports no pandas
+
+    figure_options = read_options(FigureOptions, arguments)
+    print(
+        save(arguments.name, arguments.source, Path(arguments.out), figure_options, *options.source_options(arguments))
     )
-    figure.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    figure.add_argument("--out", required=True, metavar="FILE", help="where to: .pdf, .png or .svg")
-    figure.add_argument("--law", help="that law, profile, contours and parity show (chinchilla)")
-    figure.add_argument("--width", default="text", help="text (5.5 in, default) or column (3.25 in)")
-    options.reading(figure)
-
-    report = commands.add_parser("report", help="every fit and figure in one HTML file")
-    report.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    report.add_argument("--out", required=True, metavar="DIR", help="folder to write report.html and the figures to")
-    options.reading(report)
-
-
-def figure(given: argparse.Namespace) -> int:
-    options.check(given)
-    from analysis.figures.save import save
-
-    save(given.name, given.source, Path(given.out), width=given.width, law=given.law, **options.chosen(given))
-    print(given.out)
-    return options.GOOD
-
-
-def report(given: argparse.Namespace) -> int:
-    options.check(given)
-    from analysis.report.build import write
-
-    print(write(given.source, Path(given.out), **options.chosen(given)))
-    return options.GOOD
+    return DONE

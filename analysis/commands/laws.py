@@ -1,4 +1,4 @@
-"""python -m analysis laws: every law there is, with its form and where it comes from."""
+"""python -m analysis laws: the known laws, with their form and source."""
 
 from __future__ import annotations
 
@@ -7,41 +7,45 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from analysis.commands import options
+from scaling.config.exit_status import DONE
 
 if TYPE_CHECKING:
     from analysis.laws import Law
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    laws = commands.add_parser("laws", help="the laws there are: form, inputs, parameters, source")
-    laws.add_argument("name", metavar="LAW", nargs="?", help="one law, or your own FILE.py:FUNCTION (all)")
-    laws.add_argument("--json", action="store_true", help="as JSON, on standard output")
+    """Adds the command to the command line."""
+    laws = commands.add_parser("laws", help="the known laws: form, inputs, parameters, source")
+    laws.add_argument("name", metavar="LAW", nargs="?", help="one law, or your own FILE.py:FUNCTION (default: all)")
+    laws.add_argument("--json", action="store_true", help="write JSON to standard output")
 
 
-def run(given: argparse.Namespace) -> int:
-    from analysis import laws
+def run(arguments: argparse.Namespace) -> int:
+    """Prints one law or all of them."""
+    from analysis import laws  # here, so that --help stays fast
 
-    if given.name in laws.APPROACHES:
-        known: dict[str, Law] = {}
+    if arguments.name in laws.APPROACHES:
+        entries = [_approach_entry(arguments.name, laws.APPROACHES[arguments.name])]
+    elif arguments.name:
+        entries = [law_entry(arguments.name, laws.find(arguments.name))]
     else:
-        known = {given.name: laws.find(given.name)} if given.name else laws.LAWS
-    said = [entry(name, law) for name, law in known.items()]
-    said += [
-        {"name": name, "form": what, "source": what.split(",")[0]}
-        for name, what in laws.APPROACHES.items()
-        if given.name in (None, name)
-    ]
-    if given.json:
-        json.dump(said, sys.stdout, indent=1, ensure_ascii=False)
+        entries = [law_entry(name, law) for name, law in laws.LAWS.items()]
+        entries += [_approach_entry(name, description) for name, description in laws.APPROACHES.items()]
+    if arguments.json:
+        json.dump(entries, sys.stdout, indent=1, ensure_ascii=False)
         print()
-        return options.GOOD
-    _show(said)
-    return options.GOOD
+    else:
+        _print_laws(entries)
+    return DONE
 
 
-def entry(name: str, law: Law) -> dict[str, Any]:
-    """A law as JSON has it."""
+def law_entry(name: str, law: Law) -> dict[str, Any]:
+    """Returns a law as `--json` writes it.
+
+    Args:
+        name: Its name on the command line.
+        law: The law.
+    """
     from analysis.laws.law import formula
 
     return {
@@ -56,15 +60,20 @@ def entry(name: str, law: Law) -> dict[str, Any]:
     }
 
 
-def _show(said: list[dict[str, Any]]) -> None:
+def _approach_entry(name: str, description: str) -> dict[str, Any]:
+    return {"name": name, "form": description, "source": description.split(",")[0]}
+
+
+def _print_laws(entries: list[dict[str, Any]]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, soft_wrap=True)
-    width = max(len(one["name"]) for one in said)
-    for one in said:
-        console.print(f"{one['name']:<{width}}  {one['form']}", markup=False)
-        if "parameters" in one:
-            units = [f"{letter} in {unit}" for letter, unit in one["units"].items() if unit]
-            told = [f"parameters {', '.join(one['parameters'])}", ", ".join(units), one["source"]]
-            told = told if len(said) == 1 else [told[0], told[2]]
-            console.print(f"{'':<{width}}  {'; '.join(filter(None, told))}", style="dim", markup=False)
+    width = max(len(entry["name"]) for entry in entries)
+    for entry in entries:
+        console.print(f"{entry['name']:<{width}}  {entry['form']}", markup=False)
+        if "parameters" not in entry:
+            continue
+        parts = [f"parameters {', '.join(entry['parameters'])}", entry["source"]]
+        if len(entries) == 1:
+            parts.insert(1, ", ".join(f"{letter} in {unit}" for letter, unit in entry["units"].items() if unit))
+        console.print(f"{'':<{width}}  {'; '.join(filter(None, parts))}", style="dim", markup=False)

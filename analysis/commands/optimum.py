@@ -1,176 +1,170 @@
-"""python -m analysis optimum: what follows from a law: the best training for a budget or a loss, and what it costs not
-to do it."""
+"""python -m analysis optimum: the best training for a budget or a loss, and the cost of another model size."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.commands import options
+from analysis.commands.output import add_json_option, text_console, write_result
+from analysis.data.options import parse_numbers, parse_positive
+from analysis.errors import DataError
+from scaling.config.options import add_options, option, read_options
 
 if TYPE_CHECKING:
     from analysis.fitting.result import Fit
 
-TIMES = (1.0, 10.0, 100.0)  # of the largest budget of the points, where no budget is asked for
+BUDGET_MULTIPLES = (1.0, 10.0, 100.0)  # of the largest budget of the points, where no budget is given
+FACTORS = (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class OptimumOptions:
+    """What is computed from a fit. Raises DataError for a value that is not allowed.
+
+    Attributes:
+        budgets: FLOPs to spend; BUDGET_MULTIPLES of the largest where there are neither budgets nor target losses.
+        target_losses: Losses to reach with the least FLOPs.
+        inference_tokens: Tokens served later, whose FLOPs count as well.
+        factors: Model sizes relative to the optimal one whose cost is computed.
+        run: N and D of a run whose wasted compute is computed.
+        at: Values of the law's inputs other than N and D.
+    """
+
+    budgets: tuple[float, ...] = option(
+        (),
+        "FLOPs to spend (1, 10 and 100 times the largest)",
+        metavar="1e21,..",
+        parse=parse_positive("1e21,1e24"),
+        flag="--budget",
+    )
+    target_losses: tuple[float, ...] = option(
+        (),
+        "losses to reach with the least FLOPs",
+        metavar="2.0,..",
+        parse=parse_positive("2.0,2.2"),
+        flag="--target-loss",
+    )
+    inference_tokens: float = option(0.0, "tokens served later, whose FLOPs count as well (0)", metavar="T")
+    factors: tuple[float, ...] = option(
+        (), "cost of models of these multiples of the best size (0.5,2)", metavar="0.5,2", parse=parse_positive("0.5,2")
+    )
+    run: Mapping[str, float] = option(
+        {}, "compute that this run wasted", metavar="N=7e9,D=2e12", parse=parse_numbers("N=7e9,D=2e12")
+    )
+    at: Mapping[str, float] = option(
+        {}, "values of a law's inputs other than N and D", metavar="U=1e9,..", parse=parse_numbers("U=1e9")
+    )
+
+    def __post_init__(self) -> None:
+        if self.run and set(self.run) != {"N", "D"}:
+            raise DataError(f"run {self.run}: must be N=...,D=...")
+        if not 0 <= self.inference_tokens < float("inf"):
+            raise DataError(f"inference_tokens {self.inference_tokens}: must be 0 or more")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    optimum = commands.add_parser("optimum", help="the best N and D for a budget or a loss, and the cost of others")
-    optimum.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    optimum.add_argument(
-        "--law", default="chinchilla", help="a law of the loss in N and D (chinchilla), or an approach"
-    )
-    optimum.add_argument("--budget", metavar="1e21,..", help="FLOPs to spend (1, 10 and 100 times the largest)")
-    optimum.add_argument("--target-loss", metavar="2.0,..", help="losses to reach as cheaply as can be")
-    optimum.add_argument(
-        "--inference-tokens",
-        type=float,
-        default=0.0,
-        metavar="T",
-        help="tokens served later: their FLOPs count too (0)",
-    )
-    optimum.add_argument("--off", metavar="0.5,2", help="what models of these multiples of the best size cost (0.5,2)")
-    optimum.add_argument("--run", metavar="N=7e9,D=2e12", help="a run: how much of its compute was wasted")
-    optimum.add_argument("--at", metavar="U=1e9,..", help="values of a law's inputs beyond N and D")
-    optimum.add_argument("--json", metavar="FILE", help="write it as JSON (- for standard output)")
-    options.reading(optimum)
+    """Adds the command's parser."""
+    parser = commands.add_parser("optimum", help="the best N and D for a budget or a loss, and the cost of others")
+    parser.add_argument("source", metavar="SOURCE", help=options.SOURCE)
+    parser.add_argument("--law", default="chinchilla", help="a law of the loss in N and D (chinchilla), or an approach")
+    add_options(parser, OptimumOptions)
+    add_json_option(parser)
+    options.add_source_options(parser)
 
 
-def run(given: argparse.Namespace) -> int:
-    options.check(given)
-    asked = _asked(given)
-    from analysis.fitting.fit import fit
-    from analysis.format import plain
-    from scaling.store.files import write_json
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    optimum_options = read_options(OptimumOptions, arguments)
+    from analysis.fitting.fit import fit  # here, so that --help stays fast
+    from analysis.format import json_ready
 
-    found = fit(given.source, given.law, **options.chosen(given))
-    said = answers(found, **asked)
-    if given.json == "-":
-        print(json.dumps(plain(said), indent=1, allow_nan=False))
-        return options.GOOD
-    _show(found, said)
-    if given.json:
-        write_json(Path(given.json), plain(said))
-        print(f"{given.json}: written", file=sys.stderr)
-    return options.GOOD
+    result = fit(arguments.source, arguments.law, *options.source_options(arguments))
+    data = optima(result, optimum_options)
+    return write_result(json_ready(data), arguments.json, lambda: _print_optima(result, data))
 
 
-def _asked(given: argparse.Namespace) -> dict[str, Any]:
-    from analysis.errors import DataError
+def optima(fit: Fit, options: OptimumOptions) -> dict[str, Any]:
+    """Returns the optima of a fit as the JSON of the command has them.
 
-    run_of = options.numbers("run", given.run) or {}
-    if run_of and set(run_of) != {"N", "D"}:
-        raise DataError(f"--run {given.run}: must be N=...,D=...")
-    if not 0 <= given.inference_tokens < float("inf"):
-        raise DataError(f"--inference-tokens {given.inference_tokens}: must be 0 or more")
-    return {
-        "budgets": _list("budget", given.budget),
-        "targets": _list("target-loss", given.target_loss),
-        "inference": given.inference_tokens,
-        "factors": _list("off", given.off),
-        "run_of": run_of,
-        "at": options.numbers("at", given.at),
-    }
-
-
-def _list(option: str, text: str | None) -> list[float]:
-    from analysis.errors import DataError
-
-    try:
-        found = [float(part) for part in text.split(",")] if text is not None else []
-    except ValueError:
-        found = [float("nan")]
-    if not all(0 < value < float("inf") for value in found):
-        such = {"off": "0.5,2", "target-loss": "2.0,2.2"}.get(option, "1e21,1e24")
-        raise DataError(f"--{option} {text}: must be numbers greater than 0, such as {such}")
-    return found
-
-
-def answers(
-    fit: Fit,
-    *,
-    budgets: list[float],
-    targets: list[float],
-    inference: float,
-    factors: list[float],
-    run_of: dict[str, float],
-    at: dict[str, float] | None,
-) -> dict[str, Any]:
-    """What was asked of a fit, as JSON has it."""
+    Args:
+        fit: A law of the loss in N and D, or approach 1 or 2.
+        options: What is computed.
+    """
     from analysis.planning import compute_optimal
 
-    said: dict[str, Any] = {"law": fit.law, "level": fit.level, "inference_tokens": inference, "verdict": fit.verdict}
-    largest = float(fit.points.C.max())
-    budgets = budgets or ([] if targets else [times * largest for times in TIMES])
-    how: dict[str, Any] = {"inference_tokens": inference, "at": at}
+    served, at = options.inference_tokens, options.at
+    data: dict[str, Any] = {"law": fit.law, "level": fit.level, "inference_tokens": served, "verdict": fit.verdict}
+    budgets = options.budgets
+    if not budgets and not options.target_losses:
+        budgets = tuple(multiple * float(fit.points.C.max()) for multiple in BUDGET_MULTIPLES)
     if budgets:
-        said["budgets"] = compute_optimal.frontier(fit, budgets, **how).to_json()
-    if targets:
-        said["targets"] = [
-            {"target_loss": loss} | one
-            for loss, one in zip(targets, compute_optimal.cheapest(fit, targets, **how).to_json(), strict=True)
-        ]
-    asked = [one["C"] for one in (*said.get("budgets", ()), *said.get("targets", ()))]
-    if fit.form is not None or factors:
-        costs = compute_optimal.off_optimum(fit, asked, factors or (0.5, 2.0), at=at)
-        said["off"] = [{"C": C} | one for off in costs for C, one in zip(asked, off.to_json(), strict=True)]
-    if run_of:
-        said["run"] = run_of | compute_optimal.waste(fit, run_of["N"], run_of["D"], at=at).to_json()[0]
-    return said
+        training = compute_optimal.optimal_training(fit, budgets, inference_tokens=served, at=at)
+        data["budgets"] = training.to_json()
+    if options.target_losses:
+        training = compute_optimal.cheapest_training(fit, options.target_losses, inference_tokens=served, at=at)
+        targets = zip(options.target_losses, training.to_json(), strict=True)
+        data["targets"] = [{"target_loss": loss} | entry for loss, entry in targets]
+    C = [entry["C"] for entry in (*data.get("budgets", ()), *data.get("targets", ()))]
+    if fit.form is not None or options.factors:
+        costs = compute_optimal.off_optimum(fit, C, options.factors or FACTORS, at=at)
+        data["off"] = [{"C": budget} | entry for cost in costs for budget, entry in zip(C, cost.to_json(), strict=True)]
+    if options.run:
+        N, D = options.run["N"], options.run["D"]
+        data["run"] = {**options.run} | compute_optimal.wasted_compute(fit, N, D, at=at).to_json()[0]
+    return data
 
 
-def _show(fit: Fit, said: dict[str, Any]) -> None:
-    from rich.console import Console
-
+def _print_optima(fit: Fit, data: dict[str, Any]) -> None:
     from analysis import format
     from analysis.report import sentences
 
-    console = Console(soft_wrap=True, highlight=False)
-
-    def say(text: str, style: str | None = None) -> None:
-        console.print(text, style=style, markup=False)
-
-    say(f"{fit.law}, {len(fit.points)} points of {fit.points.source}; {fit.level:.0%} intervals")
+    console = text_console()
+    console.print(
+        f"{fit.law}, {len(fit.points)} points of {fit.points.source}; {fit.level:.0%} intervals", markup=False
+    )
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):
-        say(note, "dim")
-    answered = [*said.get("budgets", ()), *said.get("targets", ())]
-    say(_best(answered, said["inference_tokens"]))
-    for one in answered:
-        for doubt in one["verdict"]:
-            say(f"  {format.scientific(one['total'], 3)} FLOPs: {doubt}", "dim")
-    if said.get("off"):
-        say("\n" + _off(said["off"]) + "\n")
-    if "run" in said:
-        say(sentences.wasted(said["run"]))
-    say("verdict of the fit: " + "\n                    ".join(fit.verdict))
+        console.print(note, style="dim", markup=False)
+    entries = [*data.get("budgets", ()), *data.get("targets", ())]
+    console.print(_optima_table(entries, data["inference_tokens"]), markup=False)
+    for entry in entries:
+        for line in entry["verdict"]:
+            console.print(f"  {format.scientific(entry['total'], 3)} FLOPs: {line}", style="dim", markup=False)
+    if data.get("off"):
+        console.print(f"\n{_cost_table(data['off'])}\n", markup=False)
+    if "run" in data:
+        console.print(sentences.excess_compute(data["run"]), markup=False)
+    console.print("verdict of the fit: " + "\n                    ".join(fit.verdict), markup=False)
 
 
-def _best(entries: list[dict[str, Any]], inference: float) -> str:
-    """The optima as a table."""
+def _optima_table(entries: list[dict[str, Any]], inference_tokens: float) -> str:
     from analysis import format
 
-    rows = [("FLOPs", *(("of training",) if inference else ()), "N*", "D*", "tokens a parameter", "loss")]
-    for one in entries:
-        asked = "target_loss" in one
-        total = format.estimate_of(one, "total", format.flops) if asked else format.scientific(one["total"], 3)
-        training = (format.estimate_of(one, "C", format.flops),) if inference else ()
-        sizes = [format.estimate_of(one, letter, format.count) for letter in ("N", "D")]
-        ratio = format.estimate_of(one, "tokens_per_parameter", format.three)
-        rows.append(
-            (total, *training, *sizes, ratio, f"{one['L']:g}, as asked" if asked else format.estimate_of(one, "L"))
-        )
+    training_title = ("of training",) if inference_tokens else ()
+    rows: list[tuple[str, ...]] = [("FLOPs", *training_title, "N*", "D*", "tokens per parameter", "loss")]
+    for entry in entries:
+        if "target_loss" in entry:
+            total, loss = format.entry_estimate(entry, "total", format.flops), f"{entry['L']:g}, the target"
+        else:
+            total, loss = format.scientific(entry["total"], 3), format.entry_estimate(entry, "L")
+        training = (format.entry_estimate(entry, "C", format.flops),) if inference_tokens else ()
+        sizes = [format.entry_estimate(entry, letter, format.count) for letter in ("N", "D")]
+        ratio = format.entry_estimate(entry, "tokens_per_parameter", format.three_digits)
+        rows.append((total, *training, *sizes, ratio, loss))
     return format.aligned(rows)
 
 
-def _off(entries: list[dict[str, Any]]) -> str:
-    """What it costs to be off the best size, as a table."""
+def _cost_table(entries: list[dict[str, Any]]) -> str:
     from analysis import format
 
-    rows = [("training FLOPs", "size", "N", "more compute for the same loss", "more loss for the same compute")]
-    for one in entries:
-        costs = format.estimate_of(one, "more_compute", format.share), format.estimate_of(one, "more_loss")
-        rows.append((format.flops(one["C"]), f"{one['factor']:g} N*", format.count(one["N"]), *costs))
+    rows: list[tuple[str, ...]] = [
+        ("training FLOPs", "size", "N", "more compute for the same loss", "more loss for the same compute")
+    ]
+    for entry in entries:
+        compute = format.entry_estimate(entry, "more_compute", format.percent)
+        loss = format.entry_estimate(entry, "more_loss")
+        size = f"{entry['factor']:g} N*"
+        rows.append((format.flops(entry["C"]), size, format.count(entry["N"]), compute, loss))
     return format.aligned(rows)

@@ -7,66 +7,70 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.commands import options
+from analysis.data.options import ReadOptions
+from analysis.errors import DataError
+from scaling.config.exit_status import DONE
+from scaling.config.options import add_options, read_options
 
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = 100
+ROWS = 100  # rows printed unless --rows says otherwise
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command to the command line."""
     table = commands.add_parser("table", help="the runs of a store as a table")
-    table.add_argument("source", metavar="STORE", help="a store's folder")
+    table.add_argument("source", metavar="STORE", help="folder of a store")
     table.add_argument("--csv", metavar="FILE", help="write every column as CSV (- for standard output)")
-    table.add_argument("--where", metavar="EXPR", help="runs to list, such as \"C<1e21 and status=='done'\"")
-    table.add_argument("--sort", metavar="COLUMN", help="list in order of a column (C, then N)")
-    table.add_argument("--rows", type=int, default=ROWS, metavar="R", help=f"at most so many ({ROWS}; 0: all)")
-    options.counting(table)
+    table.add_argument("--sort", metavar="COLUMN", help="sort by a column (default: by C, then by N)")
+    table.add_argument("--rows", type=int, default=ROWS, metavar="R", help=f"print at most R rows ({ROWS}; 0: all)")
+    add_options(table, ReadOptions, only=("where", "flops", "params"))
 
 
-def run(given: argparse.Namespace) -> int:
-    from analysis.data import from_store, runs
-    from analysis.data.table import listed
-    from analysis.errors import DataError
+def run(arguments: argparse.Namespace) -> int:
+    """Prints the runs of a store, or writes them as CSV."""
+    from analysis.data.from_store import filter_runs  # here, so that --help stays fast
+    from analysis.data.runs import read_runs
+    from analysis.format import join_names
     from scaling.store.files import write_atomic
 
-    path = Path(given.source)
+    path, options = Path(arguments.source), read_options(ReadOptions, arguments)
     if not path.is_dir():
         raise DataError(f"{path}: not a store: give the folder that runs were trained into")
-    if given.rows < 0:
-        raise DataError(f"--rows {given.rows}: must be 0 (all) or more")
-    frame = runs.runs(path, given.flops or "6nd", given.params)
+    if arguments.rows < 0:
+        raise DataError(f"--rows {arguments.rows}: must be 0 (all) or more")
+    frame = read_runs(path, options.flops, options.params)
     for note in frame.attrs["notes"]:
         print(note, file=sys.stderr)
-    frame = from_store.only(frame, path, given.where)
-    if given.sort is not None:
-        if given.sort not in frame:
-            raise DataError(f"--sort {given.sort}: no such column: there are {listed(frame.columns, 100)}")
-        frame = frame.sort_values(given.sort, kind="stable")
-    if given.csv == "-":
+    frame = filter_runs(frame, path, options.where)
+    if arguments.sort is not None:
+        if arguments.sort not in frame:
+            columns = join_names(frame.columns, 100)
+            raise DataError(f"--sort {arguments.sort}: no such column: the store has {columns}")
+        frame = frame.sort_values(arguments.sort, kind="stable")
+    if arguments.csv == "-":
         frame.to_csv(sys.stdout, index=False)
-        return options.GOOD
-    if given.csv:
-        write_atomic(Path(given.csv), frame.to_csv(index=False).encode())
-        print(f"{given.csv}: {len(frame)} runs", file=sys.stderr)
-        return options.GOOD
-    _show_runs(frame if given.sort else frame.sort_values(["C", "N"]), given.rows or len(frame))
-    return options.GOOD
+    elif arguments.csv:
+        write_atomic(Path(arguments.csv), frame.to_csv(index=False).encode())
+        print(f"{arguments.csv}: {len(frame)} runs", file=sys.stderr)
+    else:
+        _print_runs(frame if arguments.sort else frame.sort_values(["C", "N"]), arguments.rows or len(frame))
+    return DONE
 
 
-def _show_runs(frame: pd.DataFrame, most: int) -> None:
+def _print_runs(frame: pd.DataFrame, most: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(title=f"{len(frame)} runs", title_justify="left")
+    table = Table(title=f"{len(frame)} runs", title_justify="left")
     numbers = ("N", "D", "C", "loss")
     for name in ("run", "sweep", "status", *numbers):
-        shown.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
     for row in frame.head(most).to_dict("records"):
         cells = ["" if row[name] != row[name] else f"{row[name]:.4g}" for name in numbers]
         sweep = row["sweep"] if isinstance(row["sweep"], str) else ""
-        shown.add_row(row["run_id"][:12], sweep, row["status"], *cells)
-    Console().print(shown)
+        table.add_row(row["run_id"][:12], sweep, row["status"], *cells)
+    Console().print(table)
     if len(frame) > most:
-        print(f"and {len(frame) - most} more: --rows 0 lists all, --csv FILE writes them")
+        print(f"and {len(frame) - most} more: --rows 0 prints all, --csv FILE writes them")

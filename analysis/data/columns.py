@@ -1,6 +1,6 @@
-"""Which column of a source is N, D, C or L, and what follows from C = 6·N·D where one is missing.
+"""Which column of a source holds N, D, C or L, and what follows from C = 6·N·D where one of them is missing.
 
-Key: N parameters, D tokens, C training FLOPs, L loss in nats a token.
+Key: N parameters, D tokens, C training FLOPs, L loss in nats per token.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.data import units
-from analysis.data.table import Table, listed, parse
+from analysis.data.options import ReadOptions
+from analysis.data.table import Table, parse_column
+from analysis.data.units import Unit, parse_unit, parse_units, split_unit
 from analysis.errors import DataError
+from analysis.format import join_names
 from analysis.laws.law import Law
 
-COMMON = {
+COLUMN_NAMES = {  # usual names of the columns of Points, the likeliest first
     "N": "n params parameters n_params num_params param_count parameter_count total_params params_total n_parameters "
     "num_parameters total_parameters total_parameter_count model_size n_total nparams model_params model_parameters "
     "parameters_count params_count num_total_params trainable_params num_trainable_params size",
@@ -34,209 +36,268 @@ COMMON = {
     "group": "group sweep config",
     "weight": "weight weights",
 }
-NONEMBEDDING = (
+NONEMBEDDING_NAMES = (
     "n_nonembedding params_nonembedding params_no_embed n_params_nonemb params_non_embedding non_embedding_params "
     "nonembedding_params params_nonemb non_emb_params n_params_no_embed non_embedding_parameters n_non_embedding "
     "num_non_embedding_params"
 )
-OTHERWISE = {  # where none of the above is there: another unit, or another count, which is said
-    "N": NONEMBEDDING,
+FALLBACK_NAMES = {  # used where none of the above is there: another unit or another count, which a note says
+    "N": NONEMBEDDING_NAMES,
     "L": "perplexity ppl val_ppl val_perplexity validation_perplexity eval_ppl eval_perplexity test_ppl "
     "test_perplexity loss_bits val_bits bpb bits_per_byte val_bpb",
 }
-MORE = {  # of laws' other letters
+LAW_COLUMN_NAMES = {  # usual names of the inputs and outputs of laws, unless the law has its own (Law.columns)
     "x": "x seen_examples examples n_examples train_set_size dataset_size samples steps step",
     "M": "m token_multiplier tokens_per_parameter tokens_per_param",
-    "U": "u unique_tokens unique",
+    "U": "u unique_tokens unique unique_data",
     "S": "s steps step n_steps",
     "y": "y",
 }
-PREFIXES = (  # of nested names: where a value was kept, not what it is
+PREFIXES = (  # of nested names: where a tracker kept a value, not what the value is
     *("config", "summary", "summary_metrics", "hparams", "hyperparameters", "args", "cfg", "metrics"),
     *("model", "data", "optimizer", "schedule", "training"),
 )
 
 
-def extra(law: Law | None) -> tuple[str, ...]:
-    """Letters of a law beyond N, D, C and L."""
+@dataclass(frozen=True)
+class ColumnChoice:
+    """The column of each letter and its unit.
+
+    Attributes:
+        names: Column by letter.
+        explicit: Letters whose column the user named.
+        units: Unit by letter; values are used as they are where there is none.
+        guessed_units: Letters whose unit was guessed from the column's name.
+        notes: Which columns were guessed.
+    """
+
+    names: dict[str, str]
+    explicit: frozenset[str]
+    units: dict[str, Unit]
+    guessed_units: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+
+
+def law_letters(law: Law | None) -> tuple[str, ...]:
+    """Letters of a law's inputs and output beyond N, D, C and L."""
     return () if law is None else tuple(k for k in (*law.inputs, law.output) if k not in ("N", "D", "C", "L"))
 
 
-@dataclass(frozen=True)
-class Choice:
-    """Column behind each letter (named: those a person chose), and the unit that its name says."""
+def choose_columns(
+    table: Table, options: ReadOptions, law: Law | None, store_columns: Mapping[str, str]
+) -> ColumnChoice:
+    """Chooses the column of each letter: those that the user named, then a store's own, then guesses by name.
 
-    names: dict[str, str]
-    named: frozenset[str]
-    units: dict[str, str]
-    notes: tuple[str, ...]
+    Args:
+        table: Rows of the source.
+        options: Columns and units that the user named.
+        law: Law whose inputs and output are read.
+        store_columns: Columns of a store, by letter; empty for other sources.
+
+    Raises:
+        DataError: A named letter, column or unit does not exist, or a column's name is ambiguous.
+    """
+    letters = (*law_letters(law), *COLUMN_NAMES)  # the law's letters first: its n is not N
+    units = parse_units(_by_letter(options.units, law, letters), letters)
+    named = _by_letter(options.columns, law, letters)
+    _check_named(table, named, letters)
+    names, notes = {**store_columns, **named}, []
+    units_by_name = {letter: _unit_in_name(name, letter) for letter, name in named.items()}
+    readings = {column: _readings(column) for column in table.frame.columns}
+
+    def candidates(letter: str) -> list[tuple[str, str | None]]:
+        return _candidates(table, readings, letter, _usual_names(letter, options.params, law))
+
+    if law and "x" in law.inputs and "x" not in names:  # the input of a curve may be any of the three
+        inputs = [k for k in ("N", "D", "C") if k in named] or [k for k in ("N", "D", "C") if candidates(k)]
+        if len(inputs) == 1:
+            names["x"] = named.get(inputs[0]) or candidates(inputs[0])[0][0]
+            notes.append(f"x taken from column {names['x']}")
+    for letter in law_letters(law) if store_columns else letters:
+        if letter in names:
+            continue
+        columns = [(name, unit) for name, unit in candidates(letter) if name not in names.values()]
+        if not columns:
+            continue
+        names[letter], units_by_name[letter] = columns[0]
+        if letter not in ("name", "group"):
+            others = f" (not {', '.join(name for name, _ in columns[1:])})" if len(columns) > 1 else ""
+            notes.append(f"{letter} taken from column {names[letter]}{others}")
+    for letter, name in names.items():
+        if name in table.duplicate_columns:
+            raise DataError(f"{table.name}: two columns are called {name!r} (for {letter}): rename one")
+    guessed = {k: parse_unit(k, unit) for k, unit in units_by_name.items() if unit and k not in units}
+    return ColumnChoice(names, frozenset(named), units | guessed, frozenset(guessed), tuple(notes))
+
+
+def _by_letter(named: Mapping[str, str], law: Law | None, letters: tuple[str, ...]) -> dict[str, str]:
+    """What the user named, by letter: y stands for the law's output, x for its only input."""
+    result = dict(named)
+    if "y" in result and "y" not in letters:
+        result[law.output if law else "L"] = result.pop("y")
+    if "x" in result and "x" not in letters and law and len(law.inputs) == 1:
+        result[law.inputs[0]] = result.pop("x")
+    return result
+
+
+def _check_named(table: Table, named: Mapping[str, str], letters: tuple[str, ...]) -> None:
+    unknown = sorted(set(named) - set(letters))
+    if unknown:
+        raise DataError(f"columns {', '.join(unknown)}: allowed are {', '.join(letters)}")
+    for letter, name in named.items():
+        if name not in table.frame.columns:
+            names = join_names(table.frame.columns)
+            raise DataError(f"{table.name}: no column {name!r} (for {letter}): it has {names}")
+
+
+def _usual_names(letter: str, params: str, law: Law | None) -> list[str]:
+    """Usual names of a letter's column, the likeliest first: with words joined by _, then as they are."""
+    if letter == "N" and params == "nonembedding":
+        names = NONEMBEDDING_NAMES
+    else:
+        law_names = law.columns.get(letter) if law else None
+        names = COLUMN_NAMES.get(letter) or law_names or LAW_COLUMN_NAMES.get(letter, letter)
+    joined = [_plain(name) for name in f"{names} {FALLBACK_NAMES.get(letter, '')}".split()]
+    return joined + [name.lower() for name in names.split()]
 
 
 def _plain(name: str) -> str:
-    """A name without case and punctuation: words joined by _."""
+    """A name in lower case without punctuation, its words joined by _."""
     return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
 
 
-def _meanings(name: str) -> dict[str, str | None]:
-    """What a column's name may say, as plain words, and the unit it names."""
-    found: dict[str, str | None] = {}
-    for stem, unit in units.in_name(name):
+def _readings(column: str) -> dict[str, str | None]:
+    """The plain names that a column's name can stand for, each with the unit it then gives."""
+    readings: dict[str, str | None] = {}
+    for stem, unit in split_unit(column):
         parts = re.split(r"[./]", stem)
         while parts:
-            for words in (_plain("_".join(parts)), re.sub(r"[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")):
-                found.setdefault(words, unit)
+            name = "_".join(parts)
+            for reading in (_plain(name), _plain(name.lower())):
+                readings.setdefault(reading, unit)
             if parts[0].lower() not in PREFIXES:
                 break
             parts = parts[1:]
-    return found
+    return readings
 
 
-def _match(table: Table, letter: str, params: str, law: Law | None) -> list[tuple[str, str | None]]:
-    """Columns that may be a letter's, with their units, the likeliest first."""
-    common = COMMON.get(letter) or (law.columns.get(letter) if law else None) or MORE.get(letter, letter)
-    if letter == "N" and params == "nonembedding":
-        common = NONEMBEDDING
-    wanted = [_plain(word) for word in f"{common} {OTHERWISE.get(letter, '')}".split()]
-    wanted += [word.lower() for word in common.split()]
-    found: dict[str, tuple[int, str | None]] = {}
-    for column in table.frame.columns:
-        for words, unit in _meanings(column).items():
-            if words not in wanted or (unit is not None and not _known(letter, unit)):
-                continue
-            rank = wanted.index(words)
-            if column not in found or rank < found[column][0]:
-                found[column] = (rank, unit or _implied(letter, words))
-    order = sorted(found, key=lambda column: found[column][0])
-    if letter not in ("name", "group"):  # a column of words is no number's, if there is another
-        order = [column for column in order if _has_numbers(table, column)] or order
-    return [(column, found[column][1]) for column in order]
+def _candidates(
+    table: Table, readings: Mapping[str, Mapping[str, str | None]], letter: str, usual: list[str]
+) -> list[tuple[str, str | None]]:
+    """Columns that can be a letter's, the likeliest first, each with the unit that its name gives."""
+    ranked: list[tuple[int, str, str | None]] = []
+    for column, units in readings.items():
+        ranks = [
+            (usual.index(reading), column, unit or _loss_unit(letter, reading))
+            for reading, unit in units.items()
+            if reading in usual and (unit is None or _has_unit(letter, unit))
+        ]
+        if ranks:
+            ranked.append(min(ranks, key=lambda rank: rank[0]))
+    ranked.sort(key=lambda rank: rank[0])
+    if letter not in ("name", "group"):  # a column without numbers is used only where there is no other
+        ranked = [rank for rank in ranked if _has_numbers(table, rank[1])] or ranked
+    return [(column, unit) for _, column, unit in ranked]
 
 
 def _has_numbers(table: Table, column: str) -> bool:
-    return bool(np.isfinite(parse(table.frame[column].head(100), True, table.comma).values).any())
+    numbers = parse_column(table.frame[column].head(100), True, table.decimal_comma)
+    return bool(np.isfinite(numbers.values).any())
 
 
-def _known(letter: str, unit: str) -> bool:
+def _has_unit(letter: str, unit: str) -> bool:
+    """Whether the column of a letter can have that unit."""
     try:
-        units.unit(letter, unit)
+        parse_unit(letter, unit)
     except DataError:
         return False
     return letter not in ("name", "group", "weight")
 
 
-def _implied(letter: str, words: str) -> str | None:
-    """The unit of a loss by the name of its kind."""
+def _loss_unit(letter: str, reading: str) -> str | None:
+    """The unit of a loss that the words of its column's name give."""
     if letter != "L":
         return None
-    said = set(words.split("_"))
-    if said & {"perplexity", "ppl"}:
+    words = set(reading.split("_"))
+    if words & {"perplexity", "ppl"}:
         return "perplexity"
-    if "bpb" in said or {"bits", "byte"} <= said:
+    if "bpb" in words or {"bits", "byte"} <= words:
         return "bits/byte"
-    return "bits" if "bits" in said else None
+    return "bits" if "bits" in words else None
 
 
-def letters_of(law: Law | None) -> tuple[str, ...]:
-    """Letters that a column can be named for."""
-    return (*extra(law), *COMMON)  # what the law takes has the first choice: its n is not N
+def _unit_in_name(column: str, letter: str) -> str | None:
+    """The unit that the name of a letter's column gives."""
+    units = [unit for _, unit in split_unit(column) if unit and _has_unit(letter, unit)]
+    return units[0] if units else _loss_unit(letter, _plain(column))
 
 
-def lettered(given: Mapping[str, str] | None, law: Law | None) -> dict[str, str]:
-    """What a person gave by letter; y stands for the law's output, x for its only input."""
-    found, letters = dict(given or {}), letters_of(law)
-    if "y" in found and "y" not in letters:
-        found[law.output if law else "L"] = found.pop("y")
-    if "x" in found and "x" not in letters and law and len(law.inputs) == 1:
-        found[law.inputs[0]] = found.pop("x")
-    return found
+def check_sufficient(table: Table, names: Mapping[str, str], law: Law | None) -> None:
+    """Checks that every input and the output of a law has a column, or follows from others.
 
+    Args:
+        table: Rows of the source.
+        names: Column by letter.
+        law: Law whose inputs and output are read; without one, L and any of N, D and C.
 
-def choose(
-    table: Table, columns: Mapping[str, str] | None, params: str, law: Law | None, usual: dict[str, str]
-) -> Choice:
-    """Column behind each letter: those a person names, then `usual`, then guesses by common names, which notes say."""
-    given, letters, notes = lettered(columns, law), letters_of(law), []
-    unknown = sorted(set(given) - set(letters))
-    if unknown:
-        raise DataError(f"columns {', '.join(unknown)}: allowed are {', '.join(letters)}")
-    for letter, name in given.items():
-        if name not in table.frame.columns:
-            raise DataError(f"{table.name}: no column {name!r} (for {letter}): it has {listed(table.frame.columns)}")
-    chosen, said = {**usual, **given}, {letter: _said(name, letter) for letter, name in given.items()}
-    if law and "x" in law.inputs and "x" not in chosen:  # a curve's one input may be any of the three
-        one = [letter for letter in ("N", "D", "C") if letter in given]
-        one = one or [letter for letter in ("N", "D", "C") if _match(table, letter, params, law)]
-        if len(one) == 1:
-            chosen["x"], said["x"] = given.get(one[0]) or _match(table, one[0], params, law)[0][0], None
-            notes.append(f"x taken from column {chosen['x']}")
-    for letter in extra(law) if usual else letters:
-        found = [(name, unit) for name, unit in _match(table, letter, params, law) if name not in chosen.values()]
-        if letter in chosen or not found:
-            continue
-        chosen[letter], said[letter] = found[0]
-        others = f" (not {', '.join(name for name, _ in found[1:])})" if len(found) > 1 else ""
-        if letter not in ("name", "group"):
-            notes.append(f"{letter} taken from column {found[0][0]}{others}")
-    for letter, name in chosen.items():
-        if name in table.twice:
-            raise DataError(f"{table.name}: two columns are called {name!r} (for {letter}): rename one")
-    return Choice(chosen, frozenset(given), {k: v for k, v in said.items() if v}, tuple(notes))
-
-
-def _said(name: str, letter: str) -> str | None:
-    """The unit that the name of a column says."""
-    meant = [unit for _, unit in units.in_name(name) if unit and _known(letter, unit)]
-    return meant[0] if meant else _implied(letter, _plain(name))
-
-
-def sufficient(table: Table, chosen: Mapping[str, str], law: Law | None) -> None:
-    """DataError where a column is missing that nothing else gives."""
-    has = f"it has {listed(table.frame.columns)}"
+    Raises:
+        DataError: A column is missing.
+    """
+    columns = f"it has {join_names(table.frame.columns)}"
     output = law.output if law else "L"
-    if output not in chosen:
-        said = "L (loss)" if output == "L" else output
-        raise DataError(f"{table.name}: no column for {said}: say which with {output}=..., {has}")
-    known = {"N", "D", "C"} & set(chosen)
+    if output not in names:
+        missing = "L (loss)" if output == "L" else output
+        raise DataError(f"{table.name}: no column for {missing}: name one with {output}=..., {columns}")
+    sizes = {"N", "D", "C"} & set(names)
     if law is None:
-        if not known:
-            raise DataError(f"{table.name}: no column for N, D or C: say which with N=..., {has}")
+        if not sizes:
+            raise DataError(f"{table.name}: no column for N, D or C: name one with N=..., {columns}")
         return
-    got = set(chosen)
-    if len(known) >= 2:  # C = 6·N·D gives the third
-        got |= {"N", "D", "C", "M"}
-    if "budget" in chosen:
-        got.add("C")
-    missing = [letter for letter in law.inputs if letter not in got]
-    if missing:
-        raise DataError(f"{table.name}: no column for {', '.join(missing)}: say which with {missing[0]}=..., {has}")
+    available = set(names)
+    if len(sizes) >= 2:  # C = 6·N·D gives the third
+        available |= {"N", "D", "C", "M"}
+    if "budget" in names:
+        available.add("C")
+    absent = [letter for letter in law.inputs if letter not in available]
+    if absent:
+        raise DataError(f"{table.name}: no column for {', '.join(absent)}: name one with {absent[0]}=..., {columns}")
 
 
-def complete(
-    have: dict[str, np.ndarray], chosen: Mapping[str, str], flops: str | None, params: str, count: int
-) -> tuple[str, list[str]]:
-    """Fills in what follows from C = 6·N·D; the convention in words, and what was done."""
-    notes = []
-    if "C" not in have and not {"N", "D"} <= set(have) and "budget" in have:
-        have["C"] = have["budget"]
+def complete_compute(
+    values: Mapping[str, np.ndarray], names: Mapping[str, str], options: ReadOptions
+) -> tuple[dict[str, np.ndarray], str, list[str]]:
+    """Computes N, D or C from the two others by C = 6·N·D where it is missing.
+
+    Args:
+        values: Values (n,) by letter.
+        names: Column by letter.
+        options: What N and C count.
+
+    Returns:
+        The values with N, D and C, all NaN where they are unknown; the convention in words; notes.
+    """
+    result, notes = dict(values), []
+    if "C" not in result and not {"N", "D"} <= set(result) and "budget" in result:
+        result["C"] = result["budget"]
         notes.append("C taken to be the planned budget")
-    counted = f"C: as in column {chosen.get('C', chosen.get('budget'))}" if "C" in have else "C: none"
-    if "N" in have and "D" in have and ("C" not in have or flops == "6nd"):
-        have["C"] = 6 * have["N"] * have["D"]
-        counted = "C: 6·N·D"
+    convention = f"C: as in column {names.get('C', names.get('budget'))}" if "C" in result else "C: none"
+    if "N" in result and "D" in result and ("C" not in result or options.flops == "6nd"):
+        result["C"] = 6 * result["N"] * result["D"]
+        convention = "C: 6·N·D"
         notes.append("C computed as 6·N·D")
-    elif "C" in have:
+    elif "C" in result:
         for letter, other in (("D", "N"), ("N", "D")):
-            if letter not in have and other in have:
-                have[letter] = have["C"] / (6 * have[other])
+            if letter not in result and other in result:
+                result[letter] = result["C"] / (6 * result[other])
                 notes.append(f"{letter} computed as C / (6·{other})")
-        if not notes and "N" in have and "D" in have:
-            ratio = have["C"] / (6 * have["N"] * have["D"])
+        if not notes and "N" in result and "D" in result:
+            ratio = result["C"] / (6 * result["N"] * result["D"])
             if ratio.max() > 1.05 or ratio.min() < 0.95:
                 notes.append(f"C is {ratio.min():.3g} to {ratio.max():.3g} times 6·N·D")
-    for letter in "NDC":
-        if letter not in have:
-            have[letter] = np.full(count, np.nan)
-            notes.append(f"no {letter} in this source")
-    bare = params == "nonembedding" or _plain(chosen.get("N", "")) in NONEMBEDDING.split()
-    counted_n = f"N: {'without embedding' if bare else 'as'} in column {chosen.get('N', '(none)')}"
-    return f"{counted_n}; {counted}", notes
+    unknown = [letter for letter in "NDC" if letter not in result]
+    n = len(next(iter(values.values())))
+    result |= {letter: np.full(n, np.nan) for letter in unknown}
+    notes += [f"no {letter} in this source" for letter in unknown]
+    bare = options.params == "nonembedding" or _plain(names.get("N", "")) in NONEMBEDDING_NAMES.split()
+    counted = f"N: {'without embedding' if bare else 'as'} in column {names.get('N', '(none)')}"
+    return result, f"{counted}; {convention}", notes

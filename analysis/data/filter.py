@@ -1,7 +1,7 @@
-"""A small language that chooses rows: `C<1e21 and N>=1e6 and not excluded`. Parsed, never evaluated as Python.
+"""A small language that selects rows: `C<1e21 and N>=1e6 and not excluded`. Parsed, never evaluated as Python.
 
-Comparisons (chained too), and / or / not, + - * / **, in (a, b), numbers, text in quotes, column names
-(dots allowed; col("any name") for the rest).
+Comparisons (chained too), and / or / not, + - * / **, in (a, b), numbers, quoted text and column names (dots allowed;
+col("any name") for the rest).
 """
 
 from __future__ import annotations
@@ -9,13 +9,14 @@ from __future__ import annotations
 import ast
 import operator
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from analysis.errors import DataError
 
-COMPARE: dict[type, Callable[[Any, Any], Any]] = {
+COMPARISONS: dict[type, Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
     ast.Gt: operator.gt,
@@ -33,10 +34,19 @@ ARITHMETIC: dict[type, Callable[[Any, Any], Any]] = {
 ALLOWED = "allowed are comparisons, and, or, not, in (...), + - * / **, numbers, quoted text and column names"
 
 
-def rows(expression: str, column: Callable[[str], np.ndarray], count: int) -> np.ndarray:
-    """Which of `count` rows the expression keeps (bool array); `column` gives the values behind a name.
+def row_mask(expression: str, column: Callable[[str], np.ndarray], count: int) -> np.ndarray:
+    """Evaluates an expression for every row.
 
-    A comparison with a missing number is false. Raises DataError on anything that is not in the language.
+    Args:
+        expression: Text in the language of this module.
+        column: Gives the values (count,) of a column by its name.
+        count: Number of rows.
+
+    Returns:
+        Mask (count,) of the rows for which the expression is true. A comparison with a missing number is false.
+
+    Raises:
+        DataError: The expression is not in the language.
     """
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
@@ -44,19 +54,20 @@ def rows(expression: str, column: Callable[[str], np.ndarray], count: int) -> np
         raise DataError(f"where {expression!r}: cannot be read ({type(error).__name__}): {ALLOWED}") from None
     try:
         with np.errstate(all="ignore"):
-            kept = _value(tree, column, expression)
+            mask = _Evaluator(expression, column).value(tree)
     except (TypeError, OverflowError, ZeroDivisionError, RecursionError, np.exceptions.DTypePromotionError):
         raise DataError(f"where {expression!r}: mixes numbers with text, or a number too large") from None
-    if np.asarray(kept).dtype != bool:
+    if np.asarray(mask).dtype != bool:
         raise DataError(f"where {expression!r}: gives numbers, not yes or no: write a comparison")
-    return np.broadcast_to(kept, count).copy()
+    return np.broadcast_to(mask, count).copy()
 
 
-def _name(node: ast.AST) -> str | None:
+def _column_name(node: ast.AST) -> str | None:
+    """The name of the column that a node stands for: `a`, `a.b` or `col("a b")`."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
-        left = _name(node.value)
+        left = _column_name(node.value)
         return None if left is None else f"{left}.{node.attr}"
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "col":
         argument = node.args[0] if len(node.args) == 1 and not node.keywords else None
@@ -65,57 +76,66 @@ def _name(node: ast.AST) -> str | None:
     return None
 
 
-def _value(node: ast.AST, column: Callable[[str], np.ndarray], whole: str) -> Any:
-    name = _name(node)
-    if name is not None:
-        return column(name)
-    match node:
-        case ast.Constant(value=bool() | int() | float() | str() as value):
-            return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
-        case ast.BoolOp(op=op, values=values):
-            parts = [_boolean(v, column, whole) for v in values]
-            return np.logical_and.reduce(parts) if isinstance(op, ast.And) else np.logical_or.reduce(parts)
-        case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return ~_boolean(operand, column, whole)
-        case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_value(operand, column, whole)
-        case ast.BinOp(op=op, left=left, right=right) if type(op) in ARITHMETIC:
-            return ARITHMETIC[type(op)](_value(left, column, whole), _value(right, column, whole))
-        case ast.Compare():
-            return _compare(node, column, whole)
-    raise DataError(f"where {whole!r}: {ast.unparse(node)!r} is not part of the language: {ALLOWED}")
+@dataclass(frozen=True)
+class _Evaluator:
+    """Values of the nodes of one expression."""
 
+    expression: str
+    column: Callable[[str], np.ndarray]
 
-def _boolean(node: ast.AST, column: Callable[[str], np.ndarray], whole: str) -> np.ndarray:
-    value = np.asarray(_value(node, column, whole))
-    if value.dtype != bool:
-        raise DataError(f"where {whole!r}: {ast.unparse(node)!r} is not yes or no: write a comparison")
-    return value
+    def value(self, node: ast.AST) -> Any:
+        """Returns the value of a node, an array over rows or one value for all of them."""
+        name = _column_name(node)
+        if name is not None:
+            return self.column(name)
+        match node:
+            case ast.Constant(value=bool() | int() | float() | str() as value):
+                return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+            case ast.BoolOp(op=op, values=values):
+                parts = [self._boolean(value) for value in values]
+                return np.logical_and.reduce(parts) if isinstance(op, ast.And) else np.logical_or.reduce(parts)
+            case ast.UnaryOp(op=ast.Not(), operand=operand):
+                return ~self._boolean(operand)
+            case ast.UnaryOp(op=ast.USub(), operand=operand):
+                return -self.value(operand)
+            case ast.BinOp(op=op, left=left, right=right) if type(op) in ARITHMETIC:
+                return ARITHMETIC[type(op)](self.value(left), self.value(right))
+            case ast.Compare():
+                return self._comparison(node)
+        raise DataError(f"where {self.expression!r}: {ast.unparse(node)!r} is not part of the language: {ALLOWED}")
 
+    def _boolean(self, node: ast.AST) -> np.ndarray:
+        value = np.asarray(self.value(node))
+        if value.dtype != bool:
+            raise DataError(f"where {self.expression!r}: {ast.unparse(node)!r} is not yes or no: write a comparison")
+        return value
 
-def _compare(node: ast.Compare, column: Callable[[str], np.ndarray], whole: str) -> np.ndarray:
-    result: Any = True
-    left = _value(node.left, column, whole)
-    for op, side in zip(node.ops, node.comparators, strict=True):
-        if isinstance(op, ast.In | ast.NotIn):
-            if not isinstance(side, ast.Tuple | ast.List):
-                raise DataError(f"where {whole!r}: `in` takes a list: in (a, b)")
-            found: Any = False
-            for item in side.elts:
-                found = found | _same_kind(operator.eq, left, _value(item, column, whole), whole)
-            result = result & (found if isinstance(op, ast.In) else ~np.asarray(found))
-            continue
-        if type(op) not in COMPARE:
-            raise DataError(f"where {whole!r}: {ALLOWED}")
-        right = _value(side, column, whole)
-        result = result & _same_kind(COMPARE[type(op)], left, right, whole)
-        left = right
-    return np.asarray(result)
+    def _comparison(self, node: ast.Compare) -> np.ndarray:
+        result: Any = True
+        left = self.value(node.left)
+        for op, side in zip(node.ops, node.comparators, strict=True):
+            if isinstance(op, ast.In | ast.NotIn):
+                member = self._is_member(left, side)
+                result = result & (member if isinstance(op, ast.In) else ~np.asarray(member))
+                continue
+            if type(op) not in COMPARISONS:
+                raise DataError(f"where {self.expression!r}: {ALLOWED}")
+            right = self.value(side)
+            result = result & self._compare(COMPARISONS[type(op)], left, right)
+            left = right
+        return np.asarray(result)
 
+    def _is_member(self, left: Any, side: ast.expr) -> Any:
+        if not isinstance(side, ast.Tuple | ast.List):
+            raise DataError(f"where {self.expression!r}: `in` takes a list: in (a, b)")
+        member: Any = False
+        for item in side.elts:
+            member = member | self._compare(operator.eq, left, self.value(item))
+        return member
 
-def _same_kind(compare: Callable[[Any, Any], Any], left: Any, right: Any, whole: str) -> Any:
-    """Numbers with numbers, text with text: NumPy would answer False in silence."""
-    kinds = ["text" if np.asarray(side).dtype.kind in "OUS" else "number" for side in (left, right)]
-    if kinds[0] != kinds[1]:
-        raise DataError(f"where {whole!r}: compares a {kinds[0]} with a {kinds[1]}")
-    return compare(left, right)
+    def _compare(self, compare: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+        """Compares numbers with numbers and text with text: for a mixture NumPy would answer False silently."""
+        kinds = ["text" if np.asarray(side).dtype.kind in "OUS" else "number" for side in (left, right)]
+        if kinds[0] != kinds[1]:
+            raise DataError(f"where {self.expression!r}: compares a {kinds[0]} with a {kinds[1]}")
+        return compare(left, right)

@@ -8,72 +8,104 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.data import from_table, runs
-from analysis.data.columns import Choice
-from analysis.data.points import Curve, Points
-from analysis.data.table import Table, count
+from analysis.data.columns import ColumnChoice
+from analysis.data.from_table import ColumnReader, filter_rows, points_from_table
+from analysis.data.options import ReadOptions
+from analysis.data.points import Points, TrainingCurve
+from analysis.data.record_cache import StoreSnapshot
+from analysis.data.runs import DEFAULT_FLOPS, FLOP_COUNTS, PARAM_COUNTS, read_runs, sequences_at
+from analysis.data.table import Table
 from analysis.errors import DataError
+from analysis.format import plural
+from analysis.laws.law import Law
 from scaling.store.record import Store
 
-USUAL = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "group": "sweep"}
+STORE_COLUMNS = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "group": "sweep"}
 
 
-def points_of(path: Path, wanted: from_table.Wanted, curves: bool) -> Points:
-    """Points of the runs that are done. Raises DataError (one line)."""
-    flops = wanted.flops or "6nd"
-    frame = runs.runs(path, flops, wanted.params)
+def points_from_store(
+    store: str | Path | StoreSnapshot, options: ReadOptions, law: Law | None, *, curves: bool = False
+) -> Points:
+    """Reads the points of the runs of a store that are done.
+
+    Args:
+        store: The store, or its folder.
+        options: Columns, units, rows and counting convention.
+        law: Law whose inputs and output are read; N, D, C and L without one.
+        curves: Also read the training curves.
+
+    Raises:
+        DataError: The store has no runs, or its runs do not have what the law needs.
+    """
+    frame = read_runs(store, options.flops, options.params)
     if not len(frame):
-        raise DataError(f"{path}: no runs in this store (no runs/*/record.json)")
-    table = Table(frame, str(path), tuple(frame.attrs["notes"]), named="run_id")
-    given = set(wanted.columns or {})
-    said = "" if "N" in given else f"N: {runs.PARAMS[wanted.params]}"
-    counted = "; ".join([s for s in (said, "" if "C" in given else f"C: {runs.FLOPS[flops]}") if s])
-    named = "; ".join(f"{letter}: {name}" for letter, name in (wanted.columns or {}).items())
-    points = from_table.points_of(
-        table, replace(wanted, flops=None, usual=USUAL), "; ".join(part for part in (counted, named) if part)
+        raise DataError(f"{store}: no runs in this store (no runs/*/record.json)")
+    table = Table(frame, str(store), tuple(frame.attrs["notes"]), label_column="run_id")
+    counted = {"N": PARAM_COUNTS[options.params], "C": FLOP_COUNTS[options.flops or DEFAULT_FLOPS]}
+    conventions = {letter: text for letter, text in counted.items() if letter not in options.columns}
+    convention = "; ".join(f"{letter}: {text}" for letter, text in (conventions | dict(options.columns)).items())
+    points = points_from_table(table, replace(options, flops=None), law, STORE_COLUMNS, convention)
+    runs = frame.set_index("run_id").loc[points.names].reset_index()
+    shared_prefix = (runs["shared_steps"] > 0).to_numpy(bool)
+    budgets = runs["budget"].to_numpy(np.float64)
+    return replace(
+        points,
+        budgets=budgets if points.budgets is None and np.isfinite(budgets).any() else points.budgets,
+        notes=(*points.notes, *_run_notes(runs)),
+        shared_prefix=shared_prefix if shared_prefix.any() else None,
+        curves=_training_curves(store, runs) if curves else None,
     )
-    kept = frame.set_index("run_id").loc[points.names].reset_index()
-    planned = kept["budget"].to_numpy(np.float64)
-    if points.budgets is None and np.isfinite(planned).any():  # runs without one stay, in no group
-        points = replace(points, budgets=planned)
-    shared = (kept["shared_steps"] > 0).to_numpy(bool)
-    points = replace(points, notes=(*points.notes, *_said(kept)), shared=shared if shared.any() else None)
-    return replace(points, curves=_curves(path, kept)) if curves else points
 
 
-def only(frame: pd.DataFrame, path: Path, where: str | None) -> pd.DataFrame:
-    """The runs of a table that `where` keeps. Raises DataError (one line)."""
-    table, chosen = Table(frame, str(path), named="run_id"), Choice(USUAL, frozenset(), {}, ())
-    return from_table.keep(table, where, chosen, from_table.Reader(table, chosen, {}, None, drop_bad=True)).frame
+def filter_runs(frame: pd.DataFrame, path: Path, where: str | None) -> pd.DataFrame:
+    """Selects the runs of a store for which an expression is true.
+
+    Args:
+        frame: Runs as `read_runs` gives them.
+        path: Folder of the store, for errors.
+        where: Expression of letters and columns (analysis/data/filter.py); None selects every run.
+
+    Raises:
+        DataError: The expression is not in the language.
+    """
+    table = Table(frame, str(path), label_column="run_id")
+    columns = ColumnChoice(STORE_COLUMNS, explicit=frozenset(), units={})
+    return filter_rows(table, where, ColumnReader(columns, drop_bad=True)).frame
 
 
-def _said(frame: pd.DataFrame) -> list[str]:
-    """What the runs that are left are, beside their numbers."""
+def _run_notes(runs: pd.DataFrame) -> list[str]:
+    """Notes on budgets, precisions and shared prefixes of the runs."""
     notes = []
-    without = int(frame["budget"].isna().sum())
-    if 0 < without < len(frame):
-        notes.append(f"{count(without, 'run')} without a planned budget")
-    precisions = sorted({p for p in frame["computed_in"] if isinstance(p, str)})
+    unplanned = int(runs["budget"].isna().sum())
+    if 0 < unplanned < len(runs):
+        notes.append(f"{plural(unplanned, 'run')} without a planned budget")
+    precisions = sorted({name for name in runs["computed_in"] if isinstance(name, str)})
     if len(precisions) > 1:
-        notes.append(
-            f"runs computed in {' and in '.join(precisions)} stand side by side: their losses differ by rounding"
-        )
-    shared = int((frame["shared_steps"] > 0).sum())
+        notes.append(f"runs were computed in {' and in '.join(precisions)}: their losses differ by rounding")
+    shared = int((runs["shared_steps"] > 0).sum())
     if shared:
         notes.append(
-            f"{count(shared, 'run')} began on another's trajectory (prefix sharing): what chance did to a size is in "
-            "all of its runs; bootstraps draw them by size where there are five sizes, and don't know of it where not"
+            f"{plural(shared, 'run')} started from another run's checkpoint (a shared prefix), so that their errors "
+            "are correlated: the bootstrap resamples them by size where there are five sizes or more, and with fewer "
+            "sizes the intervals are too narrow"
         )
     return notes
 
 
-def _curves(path: Path, frame: pd.DataFrame) -> tuple[Curve, ...]:
-    store, found = Store(path), []
-    for run, N, D, C, steps in zip(*(frame[c] for c in ("run_id", "N", "D", "C", "steps")), strict=True):
-        rows = store.curve(run)
-        held = [(r["step"], r["val_loss"]) for r in rows if r.get("val_loss") is not None]
-        use = held if len(held) > 1 else [(r["step"], r["loss"]) for r in rows if r.get("loss") is not None]
-        if use:
-            step, loss = np.array(use, np.float64).T
-            found.append(Curve(run, N, D * step / steps, C * step / steps, loss, len(held) > 1))
-    return tuple(found)
+def _training_curves(source: str | Path | StoreSnapshot, runs: pd.DataFrame) -> tuple[TrainingCurve, ...]:
+    """Curves of held-out loss, or of training loss for runs that measured the former once at most."""
+    store, curves = source if isinstance(source, StoreSnapshot) else Store(source), []
+    columns = ["run_id", "N", "D", "C", "batch", "schedule.batch_ramp", "steps"]
+    for run in runs[columns].to_dict("records"):
+        rows = store.curve(run["run_id"])
+        losses = [(row["step"], row["val_loss"]) for row in rows if row.get("val_loss") is not None]
+        held_out = len(losses) > 1
+        if not held_out:
+            losses = [(row["step"], row["loss"]) for row in rows if row.get("loss") is not None]
+        if losses:
+            read = sequences_at(run, [step for step, _ in losses])
+            total = sequences_at(run, [run["steps"]])
+            D, C = run["D"] * read / total, run["C"] * read / total  # every sequence costs the same
+            loss = np.array([value for _, value in losses], np.float64)
+            curves.append(TrainingCurve(run["run_id"], run["N"], D, C, loss, held_out))
+    return tuple(curves)

@@ -1,243 +1,283 @@
-"""A table as points: which columns, which rows, which units, and what is said about all of it.
+"""A table as points: its columns chosen, its rows filtered, its cells converted, and notes on all of it.
 
-Key: N parameters, D tokens, C training FLOPs, L loss in nats a token.
+Key: N parameters, D tokens, C training FLOPs, L loss in nats per token; n rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.data import columns as columns_of
-from analysis.data import filter as language
-from analysis.data import trackers, units
-from analysis.data.columns import Choice
-from analysis.data.points import Points, duplicates
-from analysis.data.table import Table, count, listed, parse, shown, words
+from analysis.data.columns import ColumnChoice, check_sufficient, choose_columns, complete_compute, law_letters
+from analysis.data.filter import row_mask
+from analysis.data.options import ReadOptions
+from analysis.data.points import Points, duplicate_rows
+from analysis.data.table import Table, cell_texts, parse_column, quote_cell
+from analysis.data.trackers import finished_runs, last_values
+from analysis.data.units import Unit, is_plausible, unit_warnings
 from analysis.errors import DataError
+from analysis.format import join_names, plural
 from analysis.laws.law import Law
 
-NOT_COUNTS = ("L", "weight", "lr")
-SAMPLE = 8  # names that a note lists
+NOT_COUNTS = ("L", "weight", "lr")  # letters for which 70M is not a number
+MAX_LISTED = 8  # rows that a note lists
+MAX_COMPUTE_RATIO = 3  # C / (6·N·D) of a row over that of most rows, from which on a note names the row
+
+
+def points_from_table(
+    table: Table,
+    options: ReadOptions,
+    law: Law | None = None,
+    store_columns: Mapping[str, str] | None = None,
+    convention: str | None = None,
+) -> Points:
+    """Makes points of the rows of a table.
+
+    Args:
+        table: Rows of a source.
+        options: Columns, units and rows.
+        law: Law whose inputs and output are read; N, D, C and L without one.
+        store_columns: Columns of a store, by letter; None for other sources, whose columns are guessed.
+        convention: What N and C count, in words, where the source counts them itself.
+
+    Raises:
+        DataError: One line that names the source and the row or column.
+    """
+    if options.flops not in (None, "6nd"):
+        raise DataError(
+            f"flops = {options.flops!r}: a file carries no counts by part: allowed is 6nd, or name a column as C"
+        )
+    if table.is_line_plot and not (law and set(law.inputs) <= {"S", "x"}):
+        table = last_values(table)
+    columns = choose_columns(table, options, law, store_columns or {})
+    check_sufficient(table, columns.names, law)
+    table = finished_runs(table)
+    label = _label_column(table, columns)
+    reader = ColumnReader(columns, law, options.drop_bad)
+    table = filter_rows(table, options.where, reader)
+    if not len(table.frame):
+        raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
+    table, values, notes = reader.read(table)
+    values, counted, compute_notes = complete_compute(values, columns.names, options)
+    notes = [*columns.notes, *table.notes, *notes, *(compute_notes if convention is None else [])]
+    for letter in "NDCL":
+        if letter in values and (letter not in columns.units or letter in columns.guessed_units):
+            notes += unit_warnings(letter, values[letter])
+    names = [table.row_name(i) for i in table.frame.index] if label is None else cell_texts(table.frame[label])
+    if "C" in columns.names:
+        notes += _compute_warnings(values, names)
+    points = Points(
+        N=values["N"],
+        D=values["D"],
+        C=values["C"],
+        L=values.get("L", np.full(len(names), np.nan)),
+        names=names,
+        budgets=values.get("budget"),
+        groups=_groups(table, columns),
+        weights=values.get("weight"),
+        source=table.name,
+        convention=convention or counted,
+        extra={letter: values[letter] for letter in law_letters(law) if letter in values},
+    )
+    duplicates = duplicate_rows(points)
+    if duplicates:
+        notes.append(f"duplicate rows, both kept: {join_names(duplicates, 5)}")
+    return replace(points, notes=tuple(notes))
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a person asked for: see points.load."""
+class ColumnReader:
+    """Reads the columns of a table as numbers in the units of Points.
 
+    Attributes:
+        columns: Column and unit of each letter.
+        law: Law whose inputs and output are read.
+        drop_bad: Leave out rows with a cell that is not a valid number, instead of an error.
+    """
+
+    columns: ColumnChoice
     law: Law | None = None
-    columns: Mapping[str, str] | None = None
-    units: Mapping[str, str] | None = None
-    where: str | None = None
     drop_bad: bool = False
-    flops: str | None = None
-    params: str = "total"
-    usual: dict[str, str] = field(default_factory=dict)  # columns that a store has for N, D, C and L
 
+    def read(self, table: Table) -> tuple[Table, dict[str, np.ndarray], list[str]]:
+        """Reads every letter.
 
-def points_of(table: Table, wanted: Wanted, convention: str | None = None) -> Points:
-    """Points of a table's rows. Raises DataError (one line)."""
-    law, params = wanted.law, wanted.params
-    if wanted.flops not in (None, "6nd"):
-        raise DataError(
-            f"flops = {wanted.flops!r}: a file carries no counts by part: allowed is 6nd, or name a column as C"
-        )
-    if table.plot and not (law and set(law.inputs) <= {"S", "x"}):
-        table = trackers.ended(table)
-    letters = columns_of.letters_of(law)
-    given = units.given(columns_of.lettered(wanted.units, law), letters)
-    chosen = columns_of.choose(table, wanted.columns, params, law, wanted.usual)
-    columns_of.sufficient(table, chosen.names, law)
-    table = trackers.done(table)
-    read = Reader(table, chosen, given, law, wanted.drop_bad)
-    label = chosen.names.get("name")
-    telling = label if label and len(set(words(table.frame[label]))) == len(table.frame) else None
-    table = read.table = keep(table, wanted.where, chosen, read)
-    if not len(table.frame):
-        raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
-    have = read.all()
-    table = read.table
-    notes = [*chosen.notes, *table.notes, *read.notes]
-    others = {k: have.pop(k) for k in columns_of.extra(law) if k in have}
-    counted, said = columns_of.complete(have, chosen.names, wanted.flops, params, len(table.frame))
-    notes += [] if convention else said
-    for letter in "NDCL":
-        if letter in have and letter not in given:
-            notes += units.doubts(letter, have[letter])
-    names, groups = _names(table, telling), _groups(table, chosen.names)
-    notes += _uneven(have, names) if "C" in chosen.names else []
-    points = Points(
-        N=have["N"],
-        D=have["D"],
-        C=have["C"],
-        L=have.get("L", np.full(len(table.frame), np.nan)),
-        names=names,
-        budgets=have.get("budget"),
-        groups=groups,
-        weights=have.get("weight"),
-        source=table.name,
-        notes=tuple(notes),
-        convention=convention or counted,
-        more=others,
-    )
-    twins = duplicates(points)
-    return replace(points, notes=(*notes, f"duplicate rows, both kept: {listed(twins, 5)}")) if twins else points
+        Returns:
+            The rows that are left, their values (n,) by letter, and notes on how cells were read.
 
-
-@dataclass
-class Reader:
-    """Columns of a table as numbers in our units, with notes on how they were read."""
-
-    table: Table
-    chosen: Choice
-    given: dict[str, units.Unit]
-    law: Law | None
-    drop_bad: bool = False
-    notes: list[str] = field(default_factory=list)
-
-    def numbers(self, letter: str, frame: pd.DataFrame) -> tuple[np.ndarray, list[str]]:
-        """Values behind a letter in those rows (n,), NaN where a cell is no number; what there is to say."""
-        name = self.chosen.names[letter]
-        said: list[str] = []
-        if self.law and letter in self.law.labels:
-            return pd.factorize(frame[name])[0] + 1.0, said
-        counts = letter not in NOT_COUNTS and not (self.law and letter == self.law.output)
-        found = parse(frame[name], counts, self.table.comma)
-        if found.example:
-            said.append(f"{letter}: cells such as {found.example}")
-        unit, guess = self.given.get(letter), self.chosen.units.get(letter)
-        if unit is None and guess:
-            unit = units.unit(letter, guess)
-            if not units.believed(letter, unit, found.values[~found.whole]):
-                said.append(f"{letter} is not taken to be in {unit.name}, as column {name} says: too large")
-                unit = None
-            elif not found.whole.all() and unit != units.Unit(unit.name):
-                said.append(f"{letter} taken to be in {unit.name}, as column {name} says")
-        values = found.values if unit is None else np.where(found.whole, found.values, unit(found.values))
-        return values, said
-
-    def wrong(self, letter: str, values: np.ndarray) -> np.ndarray:
-        """Cells (n,) that cannot be: not finite, or not greater than 0 where the letter is."""
-        signed = bool(self.law) and letter in self.law.signed  # type: ignore[union-attr]
-        return ~np.isfinite(values) | (False if signed else values <= 0)
-
-    def all(self) -> dict[str, np.ndarray]:
-        """Every letter's values; rows with bad cells are an error, or left out and named."""
-        have: dict[str, np.ndarray] = {}
+        Raises:
+            DataError: A cell is not a valid number and bad rows are not dropped.
+        """
+        values: dict[str, np.ndarray] = {}
         bad: dict[str, np.ndarray] = {}
-        order = [k for k in (*"NDCL", *columns_of.extra(self.law), "budget", "weight") if k in self.chosen.names]
-        for letter in dict.fromkeys(order):
-            values, said = self.numbers(letter, self.table.frame)
-            wrong = self.wrong(letter, values)
-            if wrong.any() and self._optional(letter):
-                self.notes.append(f"{letter} not used after all: {self.cell(letter, wrong, values)}")
+        notes: list[str] = []
+        for letter in dict.fromkeys((*"NDCL", *law_letters(self.law), "budget", "weight")):
+            if letter not in self.columns.names:
+                continue
+            cells, cell_notes = self.convert(letter, table)
+            wrong = ~np.isfinite(cells) | (False if self._may_be_negative(letter) else cells <= 0)
+            if wrong.any() and self._is_optional(letter):
+                notes.append(f"{letter} not used: {self.describe_bad_cell(letter, table, wrong, cells)}")
                 continue
             if wrong.any() and not self.drop_bad:
-                raise DataError(
-                    f"{self.table.name}: {self.cell(letter, wrong, values)}; --drop-bad leaves such rows out"
-                )
-            have[letter], bad[letter] = values, wrong
-            self.notes += said
-        return self._drop(have, bad)
-
-    def _drop(self, have: dict[str, np.ndarray], bad: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+                cell = self.describe_bad_cell(letter, table, wrong, cells)
+                raise DataError(f"{table.name}: {cell}; --drop-bad leaves such rows out")
+            values[letter], bad[letter] = cells, wrong
+            notes += cell_notes
         out = np.logical_or.reduce(list(bad.values()))
         if not out.any():
-            return have
+            return table, values, notes
+        notes.append(self._describe_dropped(table, bad, out))
+        if out.all():
+            raise DataError(f"{table.name}: no rows to fit: {notes[-1]}")
+        return table.select(~out), {letter: cells[~out] for letter, cells in values.items()}, notes
+
+    def convert(self, letter: str, table: Table) -> tuple[np.ndarray, list[str]]:
+        """Reads the column of a letter.
+
+        Args:
+            letter: A letter that has a column.
+            table: Rows (n,) to read.
+
+        Returns:
+            Values (n,), NaN where a cell is not a number, and notes on how cells were read.
+        """
+        name = self.columns.names[letter]
+        if self.law and letter in self.law.labels:
+            return pd.factorize(table.frame[name])[0] + 1.0, []
+        counts = letter not in NOT_COUNTS and not (self.law and letter == self.law.output)
+        numbers = parse_column(table.frame[name], counts, table.decimal_comma)
+        notes = [f"{letter}: cells such as {numbers.example}"] if numbers.example else []
+        unit = self.columns.units.get(letter)
+        if unit is not None and letter in self.columns.guessed_units:
+            if not is_plausible(letter, unit, numbers.values[~numbers.scaled]):
+                notes.append(f"{letter} is not taken to be in {unit.name}, as column {name} says: too large")
+                unit = None
+            elif not numbers.scaled.all() and unit != Unit(unit.name):
+                notes.append(f"{letter} taken to be in {unit.name}, as column {name} says")
+        if unit is None:
+            return numbers.values, notes
+        return np.where(numbers.scaled, numbers.values, unit.convert(numbers.values)), notes
+
+    def describe_bad_cell(self, letter: str, table: Table, bad: np.ndarray, values: np.ndarray) -> str:
+        """Describes the first bad cell of a column, and how many rows have one.
+
+        Args:
+            letter: The letter that the column holds.
+            table: Rows (n,).
+            bad: Mask (n,) of the rows whose cell is bad; at least one is.
+            values: Values (n,) of the column.
+        """
+        row, name = int(np.argmax(bad)), self.columns.names[letter]
+        index = table.frame.index[row]
+        unit = self.columns.units.get(letter) if letter not in self.columns.guessed_units else None
+        converted = f" ({values[row]:g} from {unit.name})" if unit and np.isfinite(values[row]) else ""
+        allowed = f"finite numbers{'' if self._may_be_negative(letter) else ' greater than 0'}"
+        others = f" ({bad.sum() - 1} more such rows)" if bad.sum() > 1 else ""
+        cell = f"{quote_cell(table.frame.at[index, name])}{converted}"
+        return f"{table.row_name(index)}, column {name}: {cell}: allowed are {allowed}{others}"
+
+    def _describe_dropped(self, table: Table, bad: Mapping[str, np.ndarray], out: np.ndarray) -> str:
         rows = []
-        for at in np.flatnonzero(out)[: SAMPLE + 1]:
-            index = self.table.frame.index[at]
-            letter = next(k for k in bad if bad[k][at])
-            name = self.chosen.names[letter]
-            rows.append(f"{self.table.place(index)}: {name} = {shown(self.table.frame.at[index, name])}")
-        more = f" and {out.sum() - SAMPLE} more" if out.sum() > SAMPLE else ""
-        self.notes.append(f"{count(int(out.sum()), 'row')} left out: {', '.join(rows[:SAMPLE])}{more}")
-        self.table = self.table.keep(~out)
-        if not len(self.table.frame):
-            raise DataError(f"{self.table.name}: no rows to fit: {self.notes[-1]}")
-        return {letter: values[~out] for letter, values in have.items()}
+        for row in np.flatnonzero(out)[:MAX_LISTED]:
+            index = table.frame.index[row]
+            name = self.columns.names[next(letter for letter, wrong in bad.items() if wrong[row])]
+            rows.append(f"{table.row_name(index)}: {name} = {quote_cell(table.frame.at[index, name])}")
+        others = f" and {out.sum() - MAX_LISTED} more" if out.sum() > MAX_LISTED else ""
+        return f"{plural(int(out.sum()), 'row')} left out: {', '.join(rows)}{others}"
 
-    def cell(self, letter: str, wrong: np.ndarray, values: np.ndarray) -> str:
-        """The first bad cell in words, and how many rows have one."""
-        at, name = int(np.argmax(wrong)), self.chosen.names[letter]
-        index = self.table.frame.index[at]
-        cell = shown(self.table.frame.at[index, name])
-        unit = self.given.get(letter)
-        became = f" ({values[at]:g} from {unit.name})" if unit and np.isfinite(values[at]) else ""
-        positive = not (self.law and letter in self.law.signed)
-        allowed = f"finite numbers{' greater than 0' if positive else ''}"
-        more = f" ({wrong.sum() - 1} more such rows)" if wrong.sum() > 1 else ""
-        return f"{self.table.place(index)}, column {name}: {cell}{became}: allowed are {allowed}{more}"
+    def _may_be_negative(self, letter: str) -> bool:
+        return self.law is not None and letter in self.law.signed
 
-    def _optional(self, letter: str) -> bool:
-        """Whether a fit can do without a column that nobody named."""
-        if letter in self.chosen.named:
+    def _is_optional(self, letter: str) -> bool:
+        """Whether a fit can do without the column, which the user did not name."""
+        if letter in self.columns.explicit:
             return False
         if letter in ("budget", "weight"):
             return True
         if self.law is None:
             return False
         needed = {*self.law.inputs, self.law.output}
-        return letter not in (needed if needed <= set(self.chosen.names) else {*needed, "N", "D", "C"})
+        return letter not in (needed if needed <= set(self.columns.names) else {*needed, "N", "D", "C"})
 
 
-def keep(table: Table, where: str | None, chosen: Choice, read: Reader) -> Table:
-    """Rows that `where` keeps, and a note that counts the others."""
+def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
+    """Selects the rows for which an expression is true; a note says how many there were.
+
+    Args:
+        table: Rows (n,).
+        where: Expression of letters and columns (analysis/data/filter.py); None selects every row.
+        reader: Reads the columns of letters.
+
+    Raises:
+        DataError: The expression is not in the language, or a cell that it compares is not a number.
+    """
     if where is None:
         return table
-    frame, names = table.frame, chosen.names
-    empty = np.zeros(len(frame), bool)
+    frame, names = table.frame, reader.columns.names
+    has_empty_cell = np.zeros(len(frame), bool)
 
-    def values(letter: str) -> np.ndarray:
-        if letter not in names and letter not in frame.columns:
-            if letter in ("C", "M") and "N" in names and "D" in names:
-                return 6 * values("N") * values("D") if letter == "C" else values("D") / values("N")
-            raise DataError(f"where {where!r}: no column {letter!r}: there are {listed([*names, *frame.columns])}")
-        column = frame[names.get(letter, letter)]
+    def column_values(name: str) -> np.ndarray:
+        if name not in names and name not in frame.columns:
+            if name in ("C", "M") and "N" in names and "D" in names:
+                N, D = column_values("N"), column_values("D")
+                return 6 * N * D if name == "C" else D / N
+            raise DataError(f"where {where!r}: no column {name!r}: there are {join_names([*names, *frame.columns])}")
+        column = frame[names.get(name, name)]
         if column.dtype == bool:
             return column.to_numpy()
-        text = np.array(words(column), object)
-        lower = np.array([cell.lower() for cell in text], object)
-        void = np.isin(lower, ["", "nan"])
-        meant = letter in names and letter not in ("name", "group")
-        number = read.numbers(letter, frame)[0] if meant else parse(column, False, table.comma).values
-        other = ~void & np.isnan(number)
-        if meant and other.any() and not read.drop_bad:
-            raise DataError(f"{table.name}: {read.cell(letter, other, number)}")
-        if meant or not other.any():
-            empty[:] |= np.isnan(number)
-            return number
-        return lower == "true" if set(lower[~void]) <= {"true", "false"} else text
+        lower = np.array([text.lower() for text in cell_texts(column)], object)
+        is_empty = np.isin(lower, ["", "nan"])
+        is_letter = name in names and name not in ("name", "group")
+        if is_letter:
+            values = reader.convert(name, table)[0]
+        else:
+            values = parse_column(column, False, table.decimal_comma).values
+        is_text = ~is_empty & np.isnan(values)
+        if is_letter and is_text.any() and not reader.drop_bad:
+            raise DataError(f"{table.name}: {reader.describe_bad_cell(name, table, is_text, values)}")
+        if is_letter or not is_text.any():
+            has_empty_cell[:] |= np.isnan(values)
+            return values
+        return lower == "true" if set(lower[~is_empty]) <= {"true", "false"} else np.array(cell_texts(column), object)
 
-    kept = language.rows(where, values, len(frame))
-    left = int((~kept).sum())
-    because = f" ({int((empty & ~kept).sum())} of them for an empty cell)" if (empty & ~kept).any() else ""
-    return table.keep(kept).say(f"{count(left, 'row')} left out by where {where!r}{because}") if left else table
+    mask = row_mask(where, column_values, len(frame))
+    if mask.all():
+        return table
+    empty = int((has_empty_cell & ~mask).sum())
+    because = f" ({plural(empty, 'row')} left out for an empty cell)" if empty else ""
+    return table.select(mask).with_notes(
+        f"kept {int(mask.sum())} of {plural(len(mask), 'row')} matching {where}{because}"
+    )
 
 
-def _names(table: Table, label: str | None) -> list[str]:
-    """What each row is called, the same whichever rows are kept: labels that do not tell all apart cannot name one."""
-    return [table.place(i) for i in table.frame.index] if label is None else words(table.frame[label])
+def _label_column(table: Table, columns: ColumnChoice) -> str | None:
+    """The column that names rows, unless two rows have the same name."""
+    label = columns.names.get("name")
+    return label if label and len(set(cell_texts(table.frame[label]))) == len(table.frame) else None
 
 
-def _groups(table: Table, chosen: Mapping[str, str]) -> list[str] | None:
-    if "group" not in chosen:
+def _groups(table: Table, columns: ColumnChoice) -> list[str] | None:
+    if "group" not in columns.names:
         return None
-    groups = words(table.frame[chosen["group"]])
+    groups = cell_texts(table.frame[columns.names["group"]])
     return groups if any(groups) else None
 
 
-def _uneven(have: Mapping[str, np.ndarray], names: list[str]) -> list[str]:
-    """Rows whose C is more than 3 times off what 6·N·D makes of the others."""
+def _compute_warnings(values: Mapping[str, np.ndarray], names: list[str]) -> list[str]:
+    """Warns of rows whose C is another multiple of 6·N·D than that of most rows."""
     with np.errstate(all="ignore"):
-        ratio = have["C"] / (6 * have["N"] * have["D"])
+        ratio = values["C"] / (6 * values["N"] * values["D"])
     if not np.isfinite(ratio).all():
         return []
-    off = np.abs(np.log(ratio / np.median(ratio))) > np.log(3)
-    if not off.any():
+    differs = np.abs(np.log(ratio / np.median(ratio))) > np.log(MAX_COMPUTE_RATIO)
+    if not differs.any():
         return []
-    rows = listed([f"{names[i]} ({ratio[i]:.3g})" for i in np.flatnonzero(off)[: SAMPLE + 1]], SAMPLE)
-    return [f"C is {np.median(ratio):.3g} times 6·N·D in most rows, and not within 3 times of that in {rows}"]
+    rows = join_names([f"{names[i]} ({ratio[i]:.3g})" for i in np.flatnonzero(differs)], MAX_LISTED)
+    return [
+        f"C is {np.median(ratio):.3g} times 6·N·D in most rows, and not within {MAX_COMPUTE_RATIO} times of that in "
+        f"{rows}"
+    ]

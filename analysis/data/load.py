@@ -1,48 +1,56 @@
-"""analysis.data.load."""
+"""Reads any source into Points."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from analysis.data.from_store import points_from_store
+from analysis.data.from_table import points_from_table
+from analysis.data.options import ReadOptions
 from analysis.data.points import Points
+from analysis.data.readers import read_table
+from analysis.data.record_cache import StoreSnapshot
+from analysis.data.runs import PARAM_COUNTS, check_choice
+from analysis.data.table import Table
 from analysis.errors import DataError
+from analysis.format import join_names
 from analysis.laws.law import Law
 
+RUN_COLUMN = "run of the checkpoint"  # made of the columns that together name a run
 
-def load(
-    source: Any,
-    *,
-    law: Law | None = None,
-    columns: Mapping[str, str] | None = None,
-    units: Mapping[str, str] | None = None,
-    where: str | None = None,
-    drop_bad: bool = False,
-    flops: str | None = None,
-    params: str = "total",
-    curves: bool = False,
-) -> Points:
-    """Points of a store's runs that are done, of a file (analysis/data/readers.py), a DataFrame, arrays by name or
-    rows.
 
-    law: says which letters are wanted (N, D, C and L where None). columns: {"N": "column", ...} for those, and budget,
-    name, group, weight; y stands for the law's output; the rest is guessed from common names, and notes say what was
-    guessed. units: {"N": "billions", "L": "bits", ...} (analysis/data/units.py). where: rows to keep
-    (analysis/data/filter.py).
-    drop_bad: rows with a cell that cannot be are left out, and named in notes. flops: for a store 6nd (default),
-    6nd-nonembedding, exact or exact-full-attention; for a file its own column C, else (or on "6nd") 6·N·D. params:
-    total or nonembedding. curves: read a store's learning curves as well. Raises DataError (one line).
+def load(source: Any, law: Law | None = None, options: ReadOptions = ReadOptions(), *, curves: bool = False) -> Points:
+    """Reads the points of a source.
+
+    Args:
+        source: A store or its folder (its runs that are done), a file (analysis/data/readers.py), a DataFrame, arrays
+            by letter such as {"N": ..., "D": ..., "L": ...}, or a list of rows.
+        law: Law whose inputs and output are read; N, D, C and L without one.
+        options: Columns, units, rows and counting convention.
+        curves: Also read the training curves of a store.
+
+    Raises:
+        DataError: The source cannot be read; one line that names the file and the row or column.
     """
-    from analysis.data import from_store, from_table, readers, runs
+    check_choice("params", options.params, PARAM_COUNTS)
+    if isinstance(source, StoreSnapshot) or (isinstance(source, str | Path) and Path(source).is_dir()):
+        if options.run_columns:
+            raise DataError(f"{source}: not a file: the checkpoints of runs are read from a table")
+        return points_from_store(source, options, law, curves=curves)
+    table = read_table(source)
+    if options.run_columns:
+        table, options = _group_checkpoints(table, options)
+    return points_from_table(table, options, law)
 
-    runs.choice("params", params, runs.PARAMS)
-    wanted = from_table.Wanted(law, columns, units, where, drop_bad, flops, params)
-    if not isinstance(source, str | Path):
-        return from_table.points_of(readers.from_memory(source), wanted)
-    path = Path(source)
-    if path.is_dir():
-        return from_store.points_of(path, wanted, curves)
-    if not path.exists():
-        raise DataError(f"{path}: not there: a source is {readers.KINDS}")
-    return from_table.points_of(readers.read(path), wanted)
+
+def _group_checkpoints(table: Table, options: ReadOptions) -> tuple[Table, ReadOptions]:
+    """Adds a column that names the run of each checkpoint, and makes it the column of groups."""
+    missing = [name for name in options.run_columns if name not in table.frame.columns]
+    if missing:
+        columns = join_names(table.frame.columns)
+        raise DataError(f"{table.name}: no column {missing[0]!r} to name runs by: it has {columns}")
+    run = table.frame[list(options.run_columns)].astype(str).agg(" ".join, axis=1)
+    table = replace(table, frame=table.frame.assign(**{RUN_COLUMN: run}))
+    return table, replace(options, columns={**options.columns, "group": RUN_COLUMN})

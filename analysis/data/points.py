@@ -1,6 +1,6 @@
-"""Points: parameters, tokens, FLOPs and loss of runs. The only place where a counting convention is chosen.
+"""Points: parameters, tokens, FLOPs and loss of runs, which every fit takes.
 
-Key: N parameters, D tokens, C training FLOPs, L loss in nats a token.
+Key: N parameters, D tokens, C training FLOPs, L loss in nats per token; n points, m steps of a curve.
 """
 
 from __future__ import annotations
@@ -11,26 +11,49 @@ import numpy as np
 
 from analysis.errors import DataError
 
-TOLERANCE = 0.1  # C within 10% is one budget where a source names none
+BUDGET_TOLERANCE = 0.1  # runs whose C differs by less than 10% share a budget, where the source names no budgets
 
 
 @dataclass(frozen=True)
-class Curve:
-    """Loss along one run: tokens seen and FLOPs spent (m,), loss (m,) in nats a token; held: on held-out text."""
+class TrainingCurve:
+    """Loss along one run.
+
+    Attributes:
+        name: Id of the run.
+        N: Parameters.
+        D: Tokens seen at each step (m,).
+        C: FLOPs spent at each step (m,).
+        L: Loss at each step (m,) in nats per token.
+        held_out: Whether the loss is of held-out text; otherwise of the training batches.
+    """
 
     name: str
     N: float
     D: np.ndarray
     C: np.ndarray
     L: np.ndarray
-    held: bool
+    held_out: bool
 
 
 @dataclass(frozen=True)
 class Points:
-    """Runs as arrays (n,), float64. An array of an input that the source does not have is all NaN, and notes say so.
+    """Runs as float64 arrays (n,). `points["U"]` gives any input or output by its letter.
 
-    more: inputs and outputs of laws beyond N, D, C and L, by letter. `points["U"]` gives any of them.
+    Attributes:
+        N: Parameters; all NaN where the source does not have them, as for D, C and L.
+        D: Training tokens.
+        C: Training FLOPs.
+        L: Loss in nats per token.
+        names: Label of each run.
+        budgets: Planned FLOPs, equal for the runs of one isoFLOP group.
+        groups: Group of each run, such as its sweep.
+        weights: Weight of each run in the objective.
+        source: Where the points come from.
+        notes: What was guessed, converted or left out when reading.
+        convention: What N and C count.
+        curves: Training curves of the runs, where they were read.
+        shared_prefix: Whether a run started from the checkpoint of another run.
+        extra: Inputs and outputs of laws beyond N, D, C and L, by letter.
     """
 
     N: np.ndarray
@@ -38,70 +61,81 @@ class Points:
     C: np.ndarray
     L: np.ndarray
     names: list[str]
-    budgets: np.ndarray | None = None  # planned FLOPs: the key of an isoFLOP group
+    budgets: np.ndarray | None = None
     groups: list[str] | None = None
     weights: np.ndarray | None = None
     source: str = "arrays"
     notes: tuple[str, ...] = ()
     convention: str = "as given"
-    curves: tuple[Curve, ...] | None = None
-    shared: np.ndarray | None = None  # whether a run began on another's trajectory
-    more: dict[str, np.ndarray] = field(default_factory=dict)
+    curves: tuple[TrainingCurve, ...] | None = None
+    shared_prefix: np.ndarray | None = None
+    extra: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("N", "D", "C", "L"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
-        object.__setattr__(self, "more", {k: np.asarray(v, np.float64) for k, v in self.more.items()})
-        for name in ("N", "D", "C", "L", *self.more):
-            if self[name].shape != (len(self.names),):
+        extra = {letter: np.asarray(values, np.float64) for letter, values in self.extra.items()}
+        object.__setattr__(self, "extra", extra)
+        for name, values in (("N", self.N), ("D", self.D), ("C", self.C), ("L", self.L), *extra.items()):
+            if values.shape != (len(self.names),):
                 raise DataError(
-                    f"points: {name} has shape {self[name].shape}, names has {len(self.names)} entries: "
+                    f"points: {name} has shape {values.shape}, names has {len(self.names)} entries: "
                     "all must be one-dimensional and equally long"
                 )
 
     def __getitem__(self, letter: str) -> np.ndarray:
-        """An input or output by its letter (n,); all NaN where there is none. M is D / N unless it was given."""
+        """Returns an input or output by its letter (n,), all NaN where there is none. M is D / N unless it was read."""
         if letter in ("N", "D", "C", "L"):
             return np.asarray(getattr(self, letter))
-        if letter in self.more:
-            return self.more[letter]
+        if letter in self.extra:
+            return self.extra[letter]
         return self.D / self.N if letter == "M" else np.full(len(self.names), np.nan)
 
     def __len__(self) -> int:
         return len(self.L)
 
-    def where(self, mask: np.ndarray) -> Points:
-        """The points that `mask` (n,) keeps, in order; also takes indices."""
-        chosen = np.arange(len(self))[mask]
-        changed: dict[str, object] = {}
-        for one in fields(self):
-            value = getattr(self, one.name)
+    @property
+    def flops_factor(self) -> float:
+        """FLOPs per parameter and token: the median of C / (N·D), which is 6 where C was counted as 6·N·D."""
+        return float(np.median(self.C / (self.N * self.D)))
+
+    def select(self, rows: np.ndarray) -> Points:
+        """Returns the points that `rows`, a mask (n,) or indices, selects, in their order."""
+        indices = np.arange(len(self))[rows]
+        changes: dict[str, object] = {}
+        for member in fields(self):
+            value = getattr(self, member.name)
             if isinstance(value, np.ndarray):
-                changed[one.name] = value[chosen]
+                changes[member.name] = value[indices]
             elif isinstance(value, list):
-                changed[one.name] = [value[i] for i in chosen]
+                changes[member.name] = [value[i] for i in indices]
             elif isinstance(value, dict):
-                changed[one.name] = {letter: array[chosen] for letter, array in value.items()}
-        return replace(self, **changed)  # type: ignore[arg-type]
+                changes[member.name] = {letter: array[indices] for letter, array in value.items()}
+        return replace(self, **changes)  # type: ignore[arg-type]
 
 
-def duplicates(points: Points) -> list[str]:
-    """Rows that are the same in all inputs and outputs as an earlier one: "later = earlier"."""
+def duplicate_rows(points: Points) -> list[str]:
+    """Lists the rows that equal an earlier row in all inputs and outputs, each as "later = earlier"."""
     first: dict[tuple[float, ...], str] = {}
-    twins = []
-    rows = np.nan_to_num(np.stack([points.N, points.D, points.C, points.L, *points.more.values()], -1)).tolist()
+    duplicates = []
+    rows = np.nan_to_num(np.stack([points.N, points.D, points.C, points.L, *points.extra.values()], -1)).tolist()
     for row, name in zip(rows, points.names, strict=True):
-        seen = first.setdefault(tuple(row), name)
-        if seen is not name:
-            twins.append(f"{name} = {seen}")
-    return twins
+        earlier = first.setdefault(tuple(row), name)
+        if earlier is not name:
+            duplicates.append(f"{name} = {earlier}")
+    return duplicates
 
 
-def group(points: Points) -> list[tuple[float, np.ndarray]]:
-    """Budgets in rising order, each with the indices of its runs: planned ones, else C within TOLERANCE."""
+def group_by_budget(points: Points) -> list[tuple[float, np.ndarray]]:
+    """Groups runs by compute budget.
+
+    Returns:
+        Budgets in increasing order, each with the indices of its runs: the planned budgets where there are any,
+        otherwise groups whose neighbouring C differ by at most `BUDGET_TOLERANCE`.
+    """
     if points.budgets is not None:
-        known = np.unique(points.budgets[np.isfinite(points.budgets)])
-        return [(float(key), np.flatnonzero(points.budgets == key)) for key in known]
+        planned = np.unique(points.budgets[np.isfinite(points.budgets)])
+        return [(float(budget), np.flatnonzero(points.budgets == budget)) for budget in planned]
     order = np.argsort(points.C)
-    cuts = np.flatnonzero(np.diff(np.log(points.C[order])) > np.log1p(TOLERANCE)) + 1
-    return [(float(np.median(points.C[at])), np.sort(at)) for at in np.split(order, cuts)]
+    cuts = np.flatnonzero(np.diff(np.log(points.C[order])) > np.log1p(BUDGET_TOLERANCE)) + 1
+    return [(float(np.median(points.C[rows])), np.sort(rows)) for rows in np.split(order, cuts)]

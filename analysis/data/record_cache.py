@@ -1,8 +1,8 @@
-"""What a store's records say, read once: a table of facts kept in the store, by the content of each record.
+"""The facts of a store's records as one table, cached in the store by the size, time and inode of each record.
 
 A row is a run; its columns are run_id, sweep, status, folder, and by dotted name params.*, flops.*, final.*, evals.*,
-about.* (ABOUT) and config.*. A record that was written again since (another size, time or inode) is read again; nothing
-else is. The index holds no convention and may be deleted.
+about.* (ABOUT_FIELDS) and config.*. Only records that were written since are read again. The cache holds no counting
+convention and may be deleted.
 """
 
 from __future__ import annotations
@@ -23,144 +23,188 @@ from analysis.errors import DataError
 from scaling.store.files import StoreError, write_atomic
 from scaling.store.record import Record, Store
 
-FILE = "index.parquet"
-LEAST = 500  # runs of a store worth an index: fewer are read in a tenth of a second
-SHOW = 3000  # records to be read that are worth a progress bar
-ABOUT = ("precision", "shared_steps", "seconds", "error")
-STAMP = ("size", "changed_ns", "inode")
+CACHE_FILE = "index.parquet"
+MIN_RUNS = 500  # runs of a store from which on it has a cache: fewer are read in a tenth of a second
+PROGRESS_MIN_RECORDS = 3000  # records to read from which on a progress bar is shown
+ABOUT_FIELDS = ("precision", "shared_steps", "seconds", "error")
+STAMP_COLUMNS = ("size", "changed_ns", "inode")
 VERSION = 1
 
 
-def facts(root: str | Path) -> tuple[pd.DataFrame, list[str]]:
-    """All records of a store, in order of run id, and what there is to say about the index.
+class StoreSnapshot(Store):
+    """A store of which each record and each curve is read once, for a report, which needs them several times.
 
-    Raises DataError for a damaged record.
+    It may be given wherever the folder of a store is; what is written meanwhile is not seen.
     """
-    store = Store(root)
-    stamps = store.stamps()
-    kept = _kept(store) if len(stamps) >= LEAST else None
-    if kept is None:
-        known, old = pd.DataFrame(), []
-    elif _unchanged(kept, stamps):
-        return kept, []
+
+    def __init__(self, root: str | Path) -> None:
+        super().__init__(root, writes=False)
+        self._records: dict[str, Record | None] = {}
+        self._curves: dict[str, list[dict[str, float]]] = {}
+
+    def __fspath__(self) -> str:
+        return str(self.root)
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def read(self, run_id: str) -> Record | None:
+        """The record of a run, None where there is none."""
+        if run_id not in self._records:
+            self._records[run_id] = super().read(run_id)
+        return self._records[run_id]
+
+    def curve(self, run_id: str) -> list[dict[str, float]]:
+        """Rows of a run's curve in order of steps, as `Store.curve`; not to be changed."""
+        if run_id not in self._curves:
+            self._curves[run_id] = super().curve(run_id)
+        return self._curves[run_id]
+
+    @functools.cached_property
+    def facts_table(self) -> tuple[pd.DataFrame, list[str]]:
+        """What `read_facts` returns."""
+        return _read_facts(self)
+
+
+def read_facts(store: str | Path | StoreSnapshot) -> tuple[pd.DataFrame, list[str]]:
+    """Reads the facts of all records of a store.
+
+    Args:
+        store: The store, or its folder.
+
+    Returns:
+        One row per run in the order of run ids, and notes on the cache.
+
+    Raises:
+        DataError: A record is damaged.
+    """
+    return store.facts_table if isinstance(store, StoreSnapshot) else _read_facts(Store(store))
+
+
+def _read_facts(store: Store) -> tuple[pd.DataFrame, list[str]]:
+    stamps = store.record_stamps()
+    cached = _read_cache(store) if len(stamps) >= MIN_RUNS else None
+    if cached is None:
+        cached = pd.DataFrame({"folder": []})
+    elif _is_current(cached, stamps):
+        return cached, []
     else:
-        held = zip(kept["folder"], *(kept[name] for name in STAMP), strict=True)
-        same = np.array([stamps.get(run) == tuple(stamp) for run, *stamp in held], bool)
-        known = kept[same]
-        old = known["folder"].tolist()
-    fresh = list(stamps.keys() - set(old))
-    frame = _read(store, fresh, stamps)
-    if old:
-        frame = pd.concat([known, frame]) if len(frame) else known
+        old_stamps = zip(cached["folder"], *(cached[name] for name in STAMP_COLUMNS), strict=True)
+        cached = cached[np.array([stamps.get(run) == tuple(stamp) for run, *stamp in old_stamps], bool)]
+    changed = stamps.keys() - set(cached["folder"])
+    frame = _read_records(store, sorted(changed), stamps)
+    if len(cached):
+        frame = pd.concat([cached, frame]) if len(frame) else cached
         frame = frame.sort_values("folder", ignore_index=True)
-    return frame, _keep(store, frame) if len(frame) >= LEAST else []
+    return frame, _write_cache(store, frame) if len(frame) >= MIN_RUNS else []
 
 
-def _unchanged(kept: pd.DataFrame, stamps: dict[str, tuple[int, int, int]]) -> bool:
-    """Whether all records are those that the index was made of."""
-    if kept["folder"].tolist() != list(stamps):
+def _is_current(cached: pd.DataFrame, stamps: dict[str, tuple[int, int, int]]) -> bool:
+    """Whether the cache was made of the records that the store has now."""
+    if cached["folder"].tolist() != list(stamps):
         return False
-    return np.array_equal(kept[list(STAMP)].to_numpy(np.int64), np.array(list(stamps.values()), np.int64))
+    return np.array_equal(cached[list(STAMP_COLUMNS)].to_numpy(np.int64), np.array(list(stamps.values()), np.int64))
 
 
-def _read(store: Store, runs: list[str], stamps: dict[str, tuple[int, int, int]]) -> pd.DataFrame:
+def _read_records(store: Store, runs: list[str], stamps: dict[str, tuple[int, int, int]]) -> pd.DataFrame:
     rows = []
     try:
-        for run in _progress(sorted(runs)):
+        for run in _with_progress(runs):
             record = store.read(run)
             if record is not None:  # unless it was deleted a moment ago
-                rows.append(_row(record) | {"folder": run} | dict(zip(STAMP, stamps[run], strict=True)))
+                rows.append(_row(record) | {"folder": run} | dict(zip(STAMP_COLUMNS, stamps[run], strict=True)))
     except StoreError as error:
         raise DataError(str(error)) from None
     names = dict.fromkeys(name for row in rows for name in row)
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
 
 
-def _progress(runs: list[str]) -> Iterable[str]:
-    if len(runs) < SHOW:
+def _with_progress(runs: list[str]) -> Iterable[str]:
+    if len(runs) < PROGRESS_MIN_RECORDS:
         return runs
-    from rich.console import Console
+    from rich.console import Console  # imported only where a progress bar is shown
     from rich.progress import track
 
     return track(runs, "reading records", console=Console(stderr=True), transient=True)
 
 
 def _row(record: Record) -> dict[str, Any]:
-    """A record as one flat row. Counts beyond 2^63 are floats: FLOPs of a large run are."""
+    """A record as one flat row. Counts are floats: the FLOPs of a large run are more than 2^63."""
     row: dict[str, Any] = {"run_id": record.run_id, "sweep": record.sweep, "status": record.status}
     for part in ("params", "flops", "final", "evals"):
         row.update({f"{part}.{name}": float(value) for name, value in getattr(record, part).items()})
-    row.update({f"about.{name}": record.about[name] for name in ABOUT if record.about.get(name) is not None})
-    return row | _flat.__wrapped__(record.config, "config.")
+    row.update({f"about.{name}": record.about[name] for name in ABOUT_FIELDS if record.about.get(name) is not None})
+    return row | _flatten.__wrapped__(record.config, "config.")
 
 
 @functools.cache
-def _names(of: Any) -> dict[str, bool]:
+def _nested_fields(cls: Any) -> dict[str, bool]:
     """Fields of a dataclass, and whether they are dataclasses themselves."""
-    hints = typing.get_type_hints(of)
-    return {field.name: dataclasses.is_dataclass(hints[field.name]) for field in dataclasses.fields(of)}
+    hints = typing.get_type_hints(cls)
+    return {field.name: dataclasses.is_dataclass(hints[field.name]) for field in dataclasses.fields(cls)}
 
 
 @functools.lru_cache(maxsize=4096)
-def _flat(config: Any, prefix: str) -> dict[str, Any]:
-    """Fields of a config by dotted name. Its parts are remembered: runs of a sweep share most of theirs."""
+def _flatten(config: Any, prefix: str) -> dict[str, Any]:
+    """Fields of a config by dotted name. Its parts are cached: runs of a sweep share most of theirs."""
     row: dict[str, Any] = {}
-    kind: Any = type(config)
-    for name, nested in _names(kind).items():
+    for name, is_nested in _nested_fields(type(config)).items():
         value = getattr(config, name)
-        row |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+        row |= _flatten(value, f"{prefix}{name}.") if is_nested else {prefix + name: value}
     return row
 
 
 def _column(values: list[Any]) -> pd.Series:
-    """Numbers as numbers, absent ones NaN; anything else as it is."""
+    """Numbers as float64 with NaN for absent ones; anything else as it is."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float} and (kinds != {int} or None in values):
         return pd.Series(np.array([np.nan if value is None else value for value in values], np.float64))
     return pd.Series(values)
 
 
-def _key() -> str:
-    """Changes with what a record holds: an index of another key is not read."""
-    return hashlib.sha256(json.dumps([VERSION, ABOUT, _fields(Record)]).encode()).hexdigest()
+def _schema_key() -> str:
+    """Hash of the fields that a record has: a cache with another key is not read."""
+    return hashlib.sha256(json.dumps([VERSION, ABOUT_FIELDS, _schema(Record)]).encode()).hexdigest()
 
 
-def _fields(of: Any) -> list[Any]:
-    """Names and defaults of a dataclass, those of its parts too."""
-    hints = typing.get_type_hints(of)
-    parts = {name: _fields(hint) for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+def _schema(cls: Any) -> list[Any]:
+    """Names and defaults of a dataclass's fields, and of those of its parts."""
+    hints = typing.get_type_hints(cls)
+    parts = {name: _schema(hint) for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
     return [
-        (f.name, None if f.default is dataclasses.MISSING else repr(f.default), parts.get(f.name))
-        for f in dataclasses.fields(of)
+        (field.name, None if field.default is dataclasses.MISSING else repr(field.default), parts.get(field.name))
+        for field in dataclasses.fields(cls)
     ]
 
 
-def _kept(store: Store) -> pd.DataFrame | None:
-    """The index as it was left; None where there is none that can be used."""
-    import pyarrow as pa
+def _read_cache(store: Store) -> pd.DataFrame | None:
+    """The cache as it was written; None where there is none that can be used."""
+    import pyarrow as pa  # slow to import, and used for large stores alone
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(store.root / FILE)
-        if (table.schema.metadata or {}).get(b"key") != _key().encode():
+        table = pq.read_table(store.root / CACHE_FILE)
+        if (table.schema.metadata or {}).get(b"key") != _schema_key().encode():
             return None
         return table.to_pandas()
     except (OSError, pa.ArrowException):
         return None
 
 
-def _keep(store: Store, frame: pd.DataFrame) -> list[str]:
-    import pyarrow as pa
+def _write_cache(store: Store, frame: pd.DataFrame) -> list[str]:
+    """Writes the cache; a note says why where that fails."""
+    import pyarrow as pa  # slow to import, and used for large stores alone
     import pyarrow.parquet as pq
 
     try:
         table = pa.Table.from_pandas(frame, preserve_index=False)
-        table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"key": _key().encode()})
+        table = table.replace_schema_metadata({**(table.schema.metadata or {}), b"key": _schema_key().encode()})
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        write_atomic(store.root / FILE, sink.getvalue().to_pybytes())
-    except OSError as error:
-        return [f"no index is kept of this store, each reading takes all {len(frame)} records ({error.strerror})"]
-    except pa.ArrowException as error:
-        return [f"no index is kept of this store, each reading takes all {len(frame)} records ({error})"]
+        write_atomic(store.root / CACHE_FILE, sink.getvalue().to_pybytes())
+    except (OSError, pa.ArrowException) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return [
+            f"the cache of this store cannot be written, so that each reading takes all {len(frame)} records ({reason})"
+        ]
     return []

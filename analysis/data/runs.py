@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.data import record_cache
+from analysis.data.record_cache import StoreSnapshot, read_facts
 from analysis.errors import DataError
+from scaling.config import schedule
 
-PARAMS = {"total": "all parameters", "nonembedding": "parameters without embedding and head"}
-FLOPS = {
+PARAM_COUNTS = {"total": "all parameters", "nonembedding": "parameters without embedding and head"}
+FLOP_COUNTS = {
     "6nd": "6·N·D with all parameters",
     "6nd-nonembedding": "6·N·D without embedding and head",
     "exact": "every matrix product, causal attention and head included",
     "exact-full-attention": "every matrix product, unmasked attention and head included",
 }
-NUMBERS = ("N", "D", "C", "loss", "budget", "shared_steps", "seconds")
-TABLE = (
+DEFAULT_FLOPS = "6nd"
+NUMERIC_COLUMNS = ("N", "D", "C", "loss", "budget", "shared_steps", "seconds")
+RUN_COLUMNS = (
     "run_id",
     "sweep",
     "status",
@@ -34,92 +38,126 @@ TABLE = (
 )
 
 
-def choice(what: str, value: str, allowed: dict[str, str]) -> None:
-    if value not in allowed:
-        raise DataError(f"{what} = {value!r}: allowed are {', '.join(allowed)}")
+def check_choice(option: str, value: str, allowed: Collection[str]) -> None:
+    """Checks that the value of an option is one of those allowed.
 
+    Args:
+        option: Name of the option.
+        value: Its value.
+        allowed: The values that it can have.
 
-def runs(store: str | Path, flops: str = "6nd", params: str = "total") -> pd.DataFrame:
-    """Every run of a store, one row each, whatever its status; the columns of TABLE even when it has none.
-
-    Then scores (eval.TASK), batch_tokens and the config's fields by dotted name. What is not known is NaN or None.
-    D and C of a run that has not ended are those of its plan; its loss is absent. attrs["notes"]: of the reading.
+    Raises:
+        DataError: Another value.
     """
-    choice("flops", flops, FLOPS)
-    choice("params", params, PARAMS)
-    known, notes = record_cache.facts(store)
-    D = _tokens(known)
-    config = [name for name in known.columns if str(name).startswith("config.")]
+    if value not in allowed:
+        raise DataError(f"{option} = {value!r}: allowed are {', '.join(allowed)}")
+
+
+def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, params: str = "total") -> pd.DataFrame:
+    """Reads every run of a store, whatever its status.
+
+    Args:
+        store: The store, or its folder.
+        flops: What C counts, a key of `FLOP_COUNTS`; `DEFAULT_FLOPS` unless given.
+        params: What N counts, a key of `PARAM_COUNTS`.
+
+    Returns:
+        One row per run: the columns `RUN_COLUMNS`, then scores (eval.TASK), batch_tokens and the config's fields by
+        dotted name. Unknown values are NaN or None. D and C of a run that has not ended are those of its plan, and its
+        loss is absent. `attrs["notes"]` holds notes on the reading.
+
+    Raises:
+        DataError: Unknown convention, or a damaged record.
+    """
+    flops = flops or DEFAULT_FLOPS
+    check_choice("flops", flops, FLOP_COUNTS)
+    check_choice("params", params, PARAM_COUNTS)
+    facts, notes = read_facts(store)
+    D = _tokens(facts)
     data = {
-        **{name: known.get(name) for name in ("run_id", "sweep", "status")},
-        "loss": _number(known, "final.loss"),
-        "budget": _number(known, "config.budget"),
-        "computed_in": known.get("about.precision"),
-        **{name: known.get(f"about.{name}") for name in ("shared_steps", "seconds", "error")},
-        "N": count_params(known, params),
+        **{name: facts.get(name) for name in ("run_id", "sweep", "status")},
+        "loss": _column(facts, "final.loss"),
+        "budget": _column(facts, "config.budget"),
+        "computed_in": facts.get("about.precision"),
+        **{name: facts.get(f"about.{name}") for name in ("shared_steps", "seconds", "error")},
+        "N": _params(facts, params),
         "D": D,
-        "C": count_flops(known, D, flops),
+        "C": _flops(facts, D, flops),
     }
-    frame = pd.DataFrame({name: data[name] for name in TABLE}, index=known.index)
-    for name in NUMBERS:
+    frame = pd.DataFrame({name: data[name] for name in RUN_COLUMNS}, index=facts.index)
+    for name in NUMERIC_COLUMNS:
         frame[name] = frame[name].astype(float)
-    scores = [name for name in known.columns if str(name).startswith("evals.")]
-    more = {f"eval.{name.removeprefix('evals.')}": known[name] for name in scores}
-    if len(known):
-        more["batch_tokens"] = known["config.batch"] * known["config.data.length"]
-    more |= {name.removeprefix("config."): known[name] for name in config if name != "config.budget"}
-    frame = pd.concat([frame, pd.DataFrame(more, index=known.index)], axis=1)
+    names = [str(name) for name in facts.columns]
+    columns = {f"eval.{name.removeprefix('evals.')}": facts[name] for name in names if name.startswith("evals.")}
+    if len(facts):
+        columns["batch_tokens"] = facts["config.batch"] * facts["config.data.length"]
+    fields = [name for name in names if name.startswith("config.") and name != "config.budget"]
+    columns |= {name.removeprefix("config."): facts[name] for name in fields}
+    frame = pd.concat([frame, pd.DataFrame(columns, index=facts.index)], axis=1)
     frame.attrs["notes"] = notes
     return frame
 
 
-def count_params(known: pd.DataFrame, convention: str) -> np.ndarray:
-    """N: `total`, or without embedding, head and position tables (Kaplan 2020, section 2.1)."""
-    total = _number(known, "params.total")
+def _params(facts: pd.DataFrame, convention: str) -> np.ndarray:
+    """N: all parameters, or those without embedding, head and position tables (Kaplan 2020, section 2.1)."""
+    total = _column(facts, "params.total")
     if convention == "total":
         return total
-    return total - sum(np.nan_to_num(_number(known, f"params.{group}")) for group in ("embedding", "head", "position"))
+    return total - sum(np.nan_to_num(_column(facts, f"params.{group}")) for group in ("embedding", "head", "position"))
 
 
-def count_flops(known: pd.DataFrame, D: np.ndarray, convention: str) -> np.ndarray:
-    """C of runs that saw D tokens.
-
-    6nd: 6·N·D with all parameters (Hoffmann 2022); 6nd-nonembedding: with Kaplan's N; exact: every
-    matrix product, causal attention, head included; exact-full-attention: the same, attention unmasked.
-    """
+def _flops(facts: pd.DataFrame, D: np.ndarray, convention: str) -> np.ndarray:
+    """C of runs that saw D tokens: 6·N·D (Hoffmann 2022; with Kaplan's N where nonembedding), or every product."""
     if convention.startswith("6nd"):
-        return 6 * count_params(known, "nonembedding" if convention.endswith("nonembedding") else "total") * D
-    total = _number(known, "flops.total")
+        return 6 * _params(facts, "nonembedding" if convention.endswith("nonembedding") else "total") * D
+    total = _column(facts, "flops.total")
     if convention == "exact-full-attention":
         for side in ("forward", "backward"):
-            total = total + _number(known, f"flops.attention_full_{side}")
-            total = total - _number(known, f"flops.attention_causal_{side}")
+            total = total + _column(facts, f"flops.attention_full_{side}")
+            total = total - _column(facts, f"flops.attention_causal_{side}")
     return total
 
 
-def _tokens(known: pd.DataFrame) -> np.ndarray:
-    """D: those that a run that is done has seen, else those of its plan."""
-    if not len(known):
+def _tokens(facts: pd.DataFrame) -> np.ndarray:
+    """D: the tokens that a run that is done has seen, otherwise those of its plan."""
+    if not len(facts):
         return np.zeros(0)
-    sequences = _number(known, "config.batch") * _number(known, "config.steps") - _not_read(known)
-    planned = sequences * _number(known, "config.data.length")
-    seen = _number(known, "final.tokens")
-    return np.where((known["status"] == "done") & np.isfinite(seen), seen, planned)
+    planned = _planned_sequences(facts) * _column(facts, "config.data.length")
+    read = _column(facts, "final.tokens")
+    return np.where((facts["status"] == "done") & np.isfinite(read), read, planned)
 
 
-def _not_read(known: pd.DataFrame) -> np.ndarray:
-    """Sequences that runs which begin with smaller batches read fewer than they would without."""
-    fewer = np.zeros(len(known))
-    if "config.schedule.batch_ramp" not in known:
-        return fewer
-    for row, (ramp, batch) in enumerate(zip(known["config.schedule.batch_ramp"], known["config.batch"], strict=True)):
-        first = 0
-        for size, until in ramp if isinstance(ramp, list | tuple | np.ndarray) else ():
-            fewer[row] += (batch - size) * (until - first)
-            first = until
-    return fewer
+def _planned_sequences(facts: pd.DataFrame) -> np.ndarray:
+    """Sequences that each run reads by its plan, batch ramps included."""
+    sequences = _column(facts, "config.batch") * _column(facts, "config.steps")
+    columns = ("config.batch", "config.schedule.batch_ramp", "config.steps")
+    for row, (batch, ramp, steps) in enumerate(zip(*(facts[name] for name in columns), strict=True)):
+        if len(ramp):
+            sequences[row] = schedule.sequences_read(batch, ramp, steps, steps)
+    return sequences
 
 
-def _number(known: pd.DataFrame, name: str) -> np.ndarray:
+def sequences_at(run: Mapping[str, Any], steps: Sequence[float]) -> np.ndarray:
+    """Counts the sequences that a run has read at each of `steps` (m,), with the batch ramp.
+
+    Args:
+        run: A row of `read_runs`, or a mapping with its `batch`, `schedule.batch_ramp` and `steps`.
+        steps: Steps done.
+    """
+    config = run["batch"], run["schedule.batch_ramp"], int(run["steps"])
+    return np.array([schedule.sequences_read(*config, int(step)) for step in steps], np.float64)
+
+
+def token_share(run: Any, step: float) -> float:
+    """Share of a run's training tokens that its first `step` steps read.
+
+    Args:
+        run: A row of `read_runs`, or a mapping with its `batch`, `schedule.batch_ramp` and `steps`.
+        step: Steps done.
+    """
+    return schedule.token_share(run["batch"], run["schedule.batch_ramp"], int(run["steps"]), int(step))
+
+
+def _column(facts: pd.DataFrame, name: str) -> np.ndarray:
     """A column as float64 (n,); all NaN where no record has it."""
-    return known[name].to_numpy(np.float64, na_value=np.nan) if name in known else np.full(len(known), np.nan)
+    return facts[name].to_numpy(np.float64, na_value=np.nan) if name in facts else np.full(len(facts), np.nan)

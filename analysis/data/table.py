@@ -1,10 +1,9 @@
-"""A source as a table whose rows can be named, and its cells as numbers: what is none is wrong, never guessed."""
+"""A source as a table whose rows can be named, and the cells of its columns as numbers."""
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -13,143 +12,144 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-SCALES = {
-    **dict.fromkeys(("k", "thousand"), 1e3),
-    **dict.fromkeys(("m", "mn", "million"), 1e6),
-    **dict.fromkeys(("b", "bn", "g", "billion"), 1e9),
-    **dict.fromkeys(("t", "trillion"), 1e12),
-}
-COUNT = re.compile(
-    r"([+-]?(?:\d{1,3}(?:(?P<by>[,_' \u00a0\u202f])\d{3})(?:(?P=by)\d{3})*(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)"
+from analysis.data.units import COUNTS
+
+SCALES = {name: unit.factor for name, unit in COUNTS.items() if unit.factor > 1}
+THOUSANDS_SEPARATOR = r"[,_' \u00a0\u202f]"
+COUNT_PATTERN = re.compile(
+    rf"([+-]?(?:\d{{1,3}}(?:(?P<by>{THOUSANDS_SEPARATOR})\d{{3}})(?:(?P=by)\d{{3}})*(?:\.\d*)?|\d+(?:\.\d*)?|\.\d+)"
     rf"(?:e[+-]?\d+)?)\s*({'|'.join(sorted(SCALES, key=len, reverse=True))})?s?"
     r"[\s-]*(?:tokens?|params?|parameters?|flops?)?",
     re.IGNORECASE,
 )
-COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:[. \u00a0\u202f]\d{3})+),\d+(?:e[+-]?\d+)?", re.IGNORECASE)
-GROUPED = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")  # where commas are decimal, a dot between thousands, or is it?
+DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:[. \u00a0\u202f]\d{3})+),\d+(?:e[+-]?\d+)?", re.IGNORECASE)
+AMBIGUOUS_DOT = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")  # 1.000 where commas are decimal: one thousand, or one?
 
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of a source. The frame's index numbers them as they stand there, from 0.
+    """Rows of a source.
 
-    lines: of each row in a text file, None where rows have no lines. named: column that names a row better than its
-    number. twice: names that more than one column has. comma: text has decimal commas. plot: rows are of curves, the
-    column `name` says of which.
+    Attributes:
+        frame: The rows; the index numbers them in their order in the source, from 0.
+        name: Where the rows come from, as errors name it.
+        notes: What was left out or converted when reading.
+        lines: Line of each row in a text file; None for other sources.
+        label_column: Column that names a row better than its number does.
+        duplicate_columns: Names that more than one column has; the first is kept.
+        decimal_comma: Text has decimal commas.
+        is_line_plot: Rows are the values of curves; the column `name` names the curve.
     """
 
     frame: pd.DataFrame
     name: str
     notes: tuple[str, ...] = ()
     lines: np.ndarray | None = None
-    named: str | None = None
-    twice: frozenset[str] = frozenset()
-    comma: bool = False
-    plot: bool = False
+    label_column: str | None = None
+    duplicate_columns: frozenset[str] = frozenset()
+    decimal_comma: bool = False
+    is_line_plot: bool = False
 
-    def keep(self, mask: np.ndarray) -> Table:
-        """The rows that `mask` (n,) keeps."""
+    def select(self, mask: np.ndarray) -> Table:
+        """Returns the rows that `mask` (n,) selects."""
         return replace(self, frame=self.frame[mask])
 
-    def say(self, *notes: str) -> Table:
+    def with_notes(self, *notes: str) -> Table:
+        """Returns the table with more notes."""
         return replace(self, notes=(*self.notes, *notes))
 
-    def place(self, index: Any) -> str:
-        """How a person finds the row of that index."""
-        if self.named:
-            return f"run {self.frame.at[index, self.named]!s}"
+    def row_name(self, index: Any) -> str:
+        """Names the row with that index so that a person finds it in the source."""
+        if self.label_column:
+            return f"run {self.frame.at[index, self.label_column]!s}"
         row = f"row {int(index) + 1}"
         return row if self.lines is None else f"{row} (line {self.lines[int(index)]})"
 
 
 @dataclass(frozen=True)
 class Numbers:
-    """A column as float64 (n,), NaN where a cell is no number; whole (n,): cells such as 70M, that say their scale."""
+    """A column as numbers.
+
+    Attributes:
+        values: Numbers (n,), NaN where a cell is not a number.
+        scaled: Mask (n,) of cells that name their scale, such as 70M, so that the column's unit does not apply.
+        example: A cell that is more than a plain number, and how it is read; empty where there is none.
+    """
 
     values: np.ndarray
-    whole: np.ndarray
-    example: str = ""  # of a cell that is more than a plain number, and how it is read
+    scaled: np.ndarray
+    example: str = ""
 
 
-def parse(column: pd.Series, counts: bool, comma: bool = False) -> Numbers:
-    """Numbers of a column. counts: 70M, 1.4B, 20e9 tokens and 1,000,000 are numbers too."""
+def parse_column(column: pd.Series, counts: bool, decimal_comma: bool = False) -> Numbers:
+    """Reads the cells of a column as numbers.
+
+    Args:
+        column: Cells of any type (n,).
+        counts: Whether 70M, 1.4B, 20e9 tokens and 1,000,000 are numbers too.
+        decimal_comma: Whether 1,5 is one and a half.
+    """
     n = len(column)
-    nothing = Numbers(np.full(n, np.nan), np.zeros(n, bool))
+    empty = Numbers(np.full(n, np.nan), np.zeros(n, bool))
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.astype(object)
     if column.dtype.kind in "iuf":
-        return replace(nothing, values=column.to_numpy(np.float64, na_value=np.nan))
+        return replace(empty, values=column.to_numpy(np.float64, na_value=np.nan))
     if column.dtype.kind in "bcmM":
-        return nothing
-    return _text([_plain(cell) for cell in column], counts, comma)
+        return empty
+    values, scaled, example = empty.values, empty.scaled, ""
+    for i, cell in enumerate(column):
+        if not isinstance(cell, str):
+            values[i] = _float(cell)
+            continue
+        values[i], match = _parse_text(cell.strip(), counts, decimal_comma)
+        if match is not None:
+            scaled[i] = match[3] is not None
+            example = example or f"{cell.strip()!r} are read as {values[i]:.6g}"
+    return Numbers(values, scaled, example)
 
 
-def _plain(cell: Any) -> Any:
-    """A cell as text or a number; None for anything else."""
-    if isinstance(cell, str):
-        return cell.strip()
+def _parse_text(text: str, counts: bool, decimal_comma: bool) -> tuple[float, re.Match[str] | None]:
+    """A cell as a number, NaN where it is none, and the match of `COUNT_PATTERN` where it is more than a number."""
+    if decimal_comma and DECIMAL_COMMA.fullmatch(text):
+        text = re.sub(r"[. \u00a0\u202f]", "", text).replace(",", ".")
+    elif decimal_comma and AMBIGUOUS_DOT.fullmatch(text):
+        return np.nan, None
+    value = np.nan
+    with contextlib.suppress(ValueError):
+        value = np.nan if "_" in text else float(text)
+    match = COUNT_PATTERN.fullmatch(text) if counts and np.isnan(value) else None
+    if match is None:
+        return value, None
+    return float(re.sub(THOUSANDS_SEPARATOR, "", match[1])) * (SCALES[match[3].lower()] if match[3] else 1), match
+
+
+def _float(cell: Any) -> float:
+    """A cell that is not text as a number, NaN where it is none."""
     if isinstance(cell, bool) or not isinstance(cell, int | float | np.integer | np.floating | Decimal | Fraction):
-        return None
+        return np.nan
     try:
         return float(cell)
     except OverflowError:
         return np.inf
     except ValueError:  # a signalling NaN
-        return None
+        return np.nan
 
 
-def _text(cells: list[Any], counts: bool, comma: bool) -> Numbers:
-    values, whole, example = np.full(len(cells), np.nan), np.zeros(len(cells), bool), ""
-    for i, cell in enumerate(cells):
-        if not isinstance(cell, str):
-            values[i] = np.nan if cell is None else cell
-            continue
-        if comma and COMMA.fullmatch(cell):
-            cell = re.sub(r"[. \u00a0\u202f]", "", cell).replace(",", ".")
-        elif comma and GROUPED.fullmatch(cell):
-            continue
-        with contextlib.suppress(ValueError):
-            values[i] = np.nan if "_" in cell else float(cell)
-        if not np.isnan(values[i]) or not counts:
-            continue
-        found = COUNT.fullmatch(cell)
-        if found:
-            scale = found[3]
-            values[i] = float(re.sub(r"[,_' \u00a0\u202f]", "", found[1])) * (SCALES[scale.lower()] if scale else 1)
-            whole[i], example = bool(scale), example or f"{cell!r} are read as {values[i]:.6g}"
-    return Numbers(values, whole, example)
+def cell_texts(column: pd.Series) -> list[str]:
+    """Returns the cells of a column as stripped text, empty where there is nothing."""
+    return ["" if _is_empty(cell) else str(cell).strip() for cell in column]
 
 
-def words(column: pd.Series) -> list[str]:
-    """Cells as text, stripped; empty where there is nothing."""
-    return ["" if _empty(cell) else str(cell).strip() for cell in column]
-
-
-def _empty(cell: Any) -> bool:
+def _is_empty(cell: Any) -> bool:
     if isinstance(cell, float | np.floating):
         return bool(np.isnan(cell))
     return cell is None or cell is pd.NA or cell is pd.NaT or (isinstance(cell, str) and not cell.strip())
 
 
-def shown(cell: Any) -> str:
-    """A cell as an error quotes it."""
-    if _empty(cell):
+def quote_cell(cell: Any) -> str:
+    """Returns a cell as errors quote it."""
+    if _is_empty(cell):
         return "nothing"
     text = " ".join(str(cell).split()) if isinstance(cell, int | float | np.number) else " ".join(repr(cell).split())
     return text if len(text) <= 40 else f"{text[:40]}…"
-
-
-def where_in_file(name: str, index: int) -> str:
-    """The row of that number, and in a text file without blank lines its line."""
-    text = re.search(r"\.(csv|tsv|txt)(\.\w+)?$", name, re.IGNORECASE)
-    return f"row {index + 1} (line {index + 2})" if text else f"row {index + 1}"
-
-
-def listed(names: Iterable[object], most: int = 20) -> str:
-    """The first names and how many more there are."""
-    known = [str(name) for name in names]
-    return ", ".join(known[:most]) + (f" and {len(known) - most} more" if len(known) > most else "")
-
-
-def count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,4 +1,4 @@
-"""Tables as experiment trackers export them (Weights & Biases): nested cells unfolded, plots turned into rows."""
+"""Tables as experiment trackers export them (Weights & Biases): nested cells unfolded, line plots turned into rows."""
 
 from __future__ import annotations
 
@@ -12,101 +12,113 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.data.table import Table, count, listed
+from analysis.data.table import Table
+from analysis.format import join_names, plural
 
-NESTED = ("config", "summary", "summary_metrics")  # columns that hold a whole object a run
+NESTED = ("config", "summary", "summary_metrics")  # columns that hold a whole object per run
 STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")
-PLOTTED = " - "  # "RUN - METRIC" heads a plot's columns
+PLOT_SEPARATOR = " - "  # columns of a line plot are called "RUN - METRIC"
 RANGES = ("__MIN", "__MAX")
-GOOD = ("done", "finished", "completed", "complete", "succeeded", "success")
-BAD = (
+FINISHED = ("done", "finished", "completed", "complete", "succeeded", "success")
+UNFINISHED = (
     *("running", "stopped", "diverged", "failed", "crashed", "killed", "preempted", "preempting", "pending", "queued"),
     *("starting", "canceled", "cancelled", "error", "timeout", "incomplete"),
 )
 
 
-def flat(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """An object without objects inside: names joined by dots, {"value": x} taken for x."""
-    return dict(_pairs(row, prefix))
+def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flattens nested objects: names are joined by dots, and {"value": x} becomes x.
+
+    Args:
+        row: Object that may hold objects.
+        prefix: Put before every name.
+    """
+    return dict(_items(row, prefix))
 
 
-def _pairs(row: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+def _items(row: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
     for key, value in row.items():
         if isinstance(value, dict) and "value" in value and set(value) <= {"value", "desc"}:
             value = value["value"]
         if isinstance(value, dict):
-            yield from _pairs(value, f"{prefix}{key}.")
+            yield from _items(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
 def unfold(table: Table) -> Table:
-    """A tracker's table as one row a run; any other as it is."""
-    for name in [c for c in table.frame.columns if c.lower() in NESTED]:
-        objects = [_object(cell) for cell in table.frame[name]]
+    """Turns a tracker's table into one row per run, and an exported line plot into rows of name, step and metric.
+
+    Any other table is returned as it is.
+    """
+    for name in [column for column in table.frame.columns if column.lower() in NESTED]:
+        objects = [_parse_object(cell) for cell in table.frame[name]]
         if any(objects):
-            inside = pd.DataFrame([flat(one, f"{name}.") for one in objects], index=table.frame.index, dtype=object)
-            inside = inside[[c for c in inside if c not in table.frame.columns]]
-            table = replace(table, frame=pd.concat([table.frame.drop(columns=name), inside], axis=1))
-    return _plot(table)
+            rows = [flatten(cell, f"{name}.") for cell in objects]
+            nested = pd.DataFrame(rows, index=table.frame.index, dtype=object)
+            nested = nested[[column for column in nested if column not in table.frame.columns]]
+            table = replace(table, frame=pd.concat([table.frame.drop(columns=name), nested], axis=1))
+    curves = _plotted_columns(list(table.frame.columns))
+    return _unfold_plot(table, curves) if curves else table
 
 
-def _object(cell: Any) -> dict[str, Any]:
-    """A cell such as {"lr": 0.1}, or as Python prints it; empty for anything else."""
+def _parse_object(cell: Any) -> dict[str, Any]:
+    """A cell such as {"lr": 0.1}, in JSON or as Python prints it; empty for anything else."""
     if isinstance(cell, dict):
         return cell
     if not isinstance(cell, str) or not cell.lstrip().startswith("{"):
         return {}
     try:
-        found = json.loads(cell)
+        value = json.loads(cell)
     except ValueError:
         try:
-            found = ast.literal_eval(re.sub(r"(?<=[:\s\[,])-?(?:nan|inf)(?=[,}\]\s])", "None", cell))
+            value = ast.literal_eval(re.sub(r"(?<=[:\s\[,])-?(?:nan|inf)(?=[,}\]\s])", "None", cell))
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             return {}
-    return found if isinstance(found, dict) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _plot(table: Table) -> Table:
-    """An exported line plot, a column a run, as rows: name, step, metric."""
-    names = list(table.frame.columns)
-    if len(names) < 2 or names[0].lower() not in STEPS:
-        return table
-    curves = [name for name in names[1:] if PLOTTED in name and not name.endswith(RANGES)]
-    if not curves or any(PLOTTED not in name for name in names[1:]):
-        return table
+def _plotted_columns(names: list[str]) -> list[str]:
+    """The columns of an exported line plot, one per run and metric; empty for any other table."""
+    if len(names) < 2 or names[0].lower() not in STEPS or any(PLOT_SEPARATOR not in name for name in names[1:]):
+        return []
+    columns = [name for name in names[1:] if not name.endswith(RANGES)]
+    metrics = [name.rpartition(PLOT_SEPARATOR)[2].lower().lstrip("_") for name in columns]
+    return [
+        name for name, metric in zip(columns, metrics, strict=True) if metric not in ("step", "timestamp", "runtime")
+    ]
+
+
+def _unfold_plot(table: Table, columns: list[str]) -> Table:
+    steps = table.frame.columns[0]
     parts = []
-    for name in curves:
-        run, _, metric = name.rpartition(PLOTTED)
-        if metric.lower().lstrip("_") in ("step", "timestamp", "runtime"):
-            continue
+    for name in columns:
+        run, _, metric = name.rpartition(PLOT_SEPARATOR)
         filled = table.frame[name].map(lambda cell: cell == cell and cell is not None and str(cell).strip() != "")
-        rows = table.frame.loc[filled.to_numpy(bool), [names[0], name]]
+        rows = table.frame.loc[filled.to_numpy(bool), [steps, name]]
         parts.append(pd.DataFrame({"name": run, "step": rows.iloc[:, 0], metric: rows.iloc[:, 1]}, dtype=object))
-    if not parts:
-        return table
     frame = pd.concat(parts)
     lines = None if table.lines is None else table.lines[frame.index.to_numpy(int)]
-    said = f"a line plot of {count(len(parts), 'run')}, {count(len(frame), 'row')}: it has no sizes of the runs"
-    return replace(table.say(said), frame=frame.reset_index(drop=True), lines=lines, plot=True)
+    note = f"a line plot of {plural(len(parts), 'run')}, {plural(len(frame), 'row')}: it has no sizes of the runs"
+    return replace(table.with_notes(note), frame=frame.reset_index(drop=True), lines=lines, is_line_plot=True)
 
 
-def ended(table: Table) -> Table:
-    """Of a line plot the last row of each run; its note says so."""
+def last_values(table: Table) -> Table:
+    """Returns the last row of each curve of a line plot."""
     last = ~table.frame["name"].duplicated(keep="last").to_numpy(bool)
-    return table.keep(last).say("the last value of each curve is taken")
+    return table.select(last).with_notes("the last value of each curve is taken")
 
 
-def done(table: Table) -> Table:
-    """Runs that are done, where a column says how runs ended; a note counts the others."""
-    for name in [c for c in table.frame.columns if c.lower() in ("status", "state")]:
+def finished_runs(table: Table) -> Table:
+    """Returns the runs that are done, by a column `status` or `state`; a note counts the others."""
+    for name in [column for column in table.frame.columns if column.lower() in ("status", "state")]:
         states = table.frame[name].map(lambda cell: cell.strip().lower() if isinstance(cell, str) else "")
-        if not len(states) or not states.isin([*GOOD, *BAD]).all():
+        if not len(states) or not states.isin([*FINISHED, *UNFINISHED]).all():
             continue
-        good = states.isin(GOOD).to_numpy(bool)
-        if good.all():
+        finished = states.isin(FINISHED).to_numpy(bool)
+        if finished.all():
             return table
-        left = table.frame.loc[~good, name].value_counts()
-        said = listed(f"{number} {state}" for state, number in left.items())
-        return table.keep(good).say(f"{count(int(np.sum(~good)), 'run')} left out: {said}")
+        counts = table.frame.loc[~finished, name].value_counts()
+        note = join_names(f"{number} {state}" for state, number in counts.items())
+        return table.select(finished).with_notes(f"{plural(int(np.sum(~finished)), 'run')} left out: {note}")
     return table

@@ -1,6 +1,6 @@
 """Units of a source's columns: counts in millions or billions, FLOPs in PF-days, losses in bits or as perplexity.
 
-Key: N parameters, D tokens, C FLOPs, L nats a token.
+Key: N parameters, D tokens, C FLOPs, L loss in nats per token.
 """
 
 from __future__ import annotations
@@ -13,24 +13,32 @@ import numpy as np
 
 from analysis.errors import DataError
 
-DAY = 86400.0  # seconds
+SECONDS_PER_DAY = 86400.0
+LARGEST_PLAUSIBLE = {"N": 1e13, "D": 1e16, "C": 1e29, "budget": 1e29}  # a unit guessed from a name may not give more
 
 
 @dataclass(frozen=True)
 class Unit:
-    """value = factor · cell, or its natural logarithm where `log`."""
+    """Conversion of a column to parameters, tokens, FLOPs or nats per token.
+
+    Attributes:
+        name: Name in notes and errors.
+        factor: Value of one unit.
+        log: The value is the natural logarithm of the cell, as for perplexity.
+    """
 
     name: str
     factor: float = 1.0
     log: bool = False
 
-    def __call__(self, cells: np.ndarray) -> np.ndarray:
+    def convert(self, cells: np.ndarray) -> np.ndarray:
+        """Converts cells (n,) of a column."""
         with np.errstate(all="ignore"):
             return np.log(cells) if self.log else self.factor * cells
 
 
 def _units(*rows: tuple[str, float]) -> dict[str, Unit]:
-    return {word: Unit(words.split()[0], factor) for words, factor in rows for word in words.split()}
+    return {name: Unit(names.split()[0], factor) for names, factor in rows for name in names.split()}
 
 
 COUNTS = _units(
@@ -48,41 +56,49 @@ FLOPS = _units(
     ("exaflops eflops eflop", 1e18),
     ("zettaflops zflops zflop", 1e21),
     ("yottaflops yflops yflop", 1e24),
-    ("pfdays pf-days pf_days pfday pf-day pflopsdays petaflop/s-days pflop/s-days", 1e15 * DAY),
-    ("efdays ef-days", 1e18 * DAY),
+    ("pfdays pf-days pf_days pfday pf-day pflopsdays petaflop/s-days pflop/s-days", 1e15 * SECONDS_PER_DAY),
+    ("efdays ef-days", 1e18 * SECONDS_PER_DAY),
 )
 LOSSES = {
     **_units(
         ("nats nat", 1.0),
         ("bits bit", float(np.log(2))),
         ("dits dit", float(np.log(10))),
-        ("bits/byte bpb", 1.0),  # stays what it is: without bytes a token it is no nats a token
+        ("bits/byte bpb", 1.0),  # not converted: nats per token would take the bytes per token
     ),
     **dict.fromkeys(("perplexity", "ppl"), Unit("perplexity", log=True)),
 }
-SAID = {
+ALLOWED_UNITS = {  # as errors list them
     "L": "nats, bits, dits, perplexity, bits/byte",
     "C": "flops, pfdays, petaflops, exaflops, zettaflops or a number such as 1e21",
     "": "thousands, millions, billions, trillions or a number such as 1e6",
 }
-WORDS = {  # of a name's end that say a unit
-    **{w: u for w, u in COUNTS.items() if len(w) > 2},
-    **{w: u for w, u in FLOPS.items() if len(w) > 5 and "-" not in w},
-    **{w: LOSSES[w] for w in ("nats", "bits")},
+NAME_SUFFIXES = {  # last words of a column's name that give its unit
+    **{name: unit for name, unit in COUNTS.items() if len(name) > 2},
+    **{name: unit for name, unit in FLOPS.items() if len(name) > 5 and "-" not in name},
+    **{name: LOSSES[name] for name in ("nats", "bits")},
 }
-LETTERS = {w: COUNTS[w] for w in "kmbt"}
+LETTER_SUFFIXES = frozenset("kmbt")  # last letters of a column's name that give its unit, as in params_B
 
 
-def known(letter: str) -> dict[str, Unit]:
-    """Units that a letter can have, by name."""
+def units_of_letter(letter: str) -> dict[str, Unit]:
+    """Units that the column of a letter can have, by name."""
     return LOSSES if letter == "L" else {**COUNTS, **FLOPS} if letter in ("C", "budget") else COUNTS
 
 
-def unit(letter: str, name: str) -> Unit:
-    """The unit of that name for a letter. Raises DataError that lists those it can have."""
-    found = known(letter).get(name.strip().lower())
-    if found is not None:
-        return found
+def parse_unit(letter: str, name: str) -> Unit:
+    """Finds the unit of a letter's column by its name.
+
+    Args:
+        letter: N, D, C, L, budget or a letter of a law.
+        name: Name of a unit, or a number that the cells are multiplied by.
+
+    Raises:
+        DataError: Unknown unit; lists the units that the letter can have.
+    """
+    unit = units_of_letter(letter).get(name.strip().lower())
+    if unit is not None:
+        return unit
     if letter != "L":
         try:
             factor = float(name)
@@ -90,53 +106,71 @@ def unit(letter: str, name: str) -> Unit:
             factor = np.nan
         if np.isfinite(factor) and factor > 0:
             return Unit(f"{factor:g}", factor)
-    said = SAID.get("C" if letter == "budget" else letter, SAID[""])
-    raise DataError(f"units {letter}={name}: allowed are {said}")
+    allowed = ALLOWED_UNITS.get("C" if letter == "budget" else letter, ALLOWED_UNITS[""])
+    raise DataError(f"units {letter}={name}: allowed are {allowed}")
 
 
-def given(units: Mapping[str, str] | None, letters: tuple[str, ...]) -> dict[str, Unit]:
-    """The units that a person names, by letter; a budget has those of C. Raises DataError."""
-    units = dict(units or {})
-    unknown = sorted(set(units) - set(letters))
+def parse_units(names: Mapping[str, str], letters: tuple[str, ...]) -> dict[str, Unit]:
+    """Finds the units that the user named, by letter; a budget has the unit of C unless it has its own.
+
+    Args:
+        names: Name of a unit by letter.
+        letters: Letters that can have a unit.
+
+    Raises:
+        DataError: Unknown letter or unit.
+    """
+    unknown = sorted(set(names) - set(letters))
     if unknown:
         raise DataError(f"units {', '.join(unknown)}: allowed are {', '.join(letters)}")
-    if "C" in units:
-        units.setdefault("budget", units["C"])
-    return {letter: unit(letter, name) for letter, name in units.items()}
+    names = {"budget": names["C"], **names} if "C" in names else names
+    return {letter: parse_unit(letter, name) for letter, name in names.items()}
 
 
-def in_name(name: str) -> list[tuple[str, str | None]]:
-    """What a column's name may mean, its end taken for a unit or not: [(name without unit, unit), ...]."""
-    found: list[tuple[str, str | None]] = [(name, None)]
+def split_unit(name: str) -> list[tuple[str, str | None]]:
+    """Lists the readings of a column's name: the whole name, and the name with its end taken as a unit.
+
+    Returns:
+        Pairs of a name and a unit; the unit of the whole name is None.
+    """
+    readings: list[tuple[str, str | None]] = [(name, None)]
     bracket = re.fullmatch(r"(.*?)\s*[(\[](?:in )?(.*?)[)\]]\s*", name)
     if bracket and bracket[1]:
-        said = bracket[2].strip().lower().removesuffix(" tokens").removesuffix(" parameters").replace(" ", "")
-        found.append((bracket[1], said))
+        unit = bracket[2].strip().lower().removesuffix(" tokens").removesuffix(" parameters").replace(" ", "")
+        readings.append((bracket[1], unit))
     tail = re.fullmatch(r"(.+?)(?:[ _-]in)?(?:[ _-]|(?<=[a-z])(?=[BMKT]$))([A-Za-z]+)", name)
-    if tail and (tail[2].lower() in WORDS or (tail[2].lower() in LETTERS and len(tail[1]) > 2)):
-        found.append((tail[1], tail[2].lower()))
-    return found
+    if tail and (tail[2].lower() in NAME_SUFFIXES or (tail[2].lower() in LETTER_SUFFIXES and len(tail[1]) > 2)):
+        readings.append((tail[1], tail[2].lower()))
+    return readings
 
 
-LARGEST = {"N": 1e13, "D": 1e16, "C": 1e29, "budget": 1e29}  # beyond these a unit guessed from a name is not believed
+def is_plausible(letter: str, unit: Unit, cells: np.ndarray) -> bool:
+    """Whether a unit guessed from a column's name gives sizes that a run can have.
+
+    Args:
+        letter: N, D, C or budget; every unit is plausible for other letters.
+        unit: The guessed unit.
+        cells: Cells of the column (n,), not converted.
+    """
+    finite = cells[np.isfinite(cells)]
+    return not len(finite) or bool(np.median(unit.convert(finite)) <= LARGEST_PLAUSIBLE.get(letter, np.inf))
 
 
-def believed(letter: str, unit: Unit, cells: np.ndarray) -> bool:
-    """Whether a guessed unit gives sizes that a run can have."""
-    known = cells[np.isfinite(cells)]
-    return not len(known) or bool(np.median(unit(known)) <= LARGEST.get(letter, np.inf))
+def unit_warnings(letter: str, values: np.ndarray) -> list[str]:
+    """Warns of values that suggest another unit; nothing is converted.
 
-
-def doubts(letter: str, values: np.ndarray) -> list[str]:
-    """What looks like another unit than ours: said, not mended."""
-    known = values[np.isfinite(values)]
-    if not len(known):
+    Args:
+        letter: N, D, C or L; other letters give no warning.
+        values: Values (n,) as they were read.
+    """
+    finite = values[np.isfinite(values)]
+    if not len(finite):
         return []
-    span = f"{letter} from {known.min():.3g} to {known.max():.3g}"
-    if letter in ("N", "D") and known.max() < 1e3:
-        return [f"{span}: if these are millions or billions, say --units {letter}=billions"]
-    if letter == "C" and known.max() < 1e6:
-        return [f"{span}: if these are PF-days or a multiple of FLOPs, say --units C=pfdays or C=1e21"]
-    if letter == "L" and known.max() > 15:
-        return [f"{span}: more than ln of any vocabulary: if this is perplexity, say --units L=perplexity"]
+    span = f"{letter} from {finite.min():.3g} to {finite.max():.3g}"
+    if letter in ("N", "D") and finite.max() < 1e3:
+        return [f"{span}: if these are millions or billions, use --units {letter}=billions"]
+    if letter == "C" and finite.max() < 1e6:
+        return [f"{span}: if these are PF-days or a multiple of FLOPs, use --units C=pfdays or C=1e21"]
+    if letter == "L" and finite.max() > 15:
+        return [f"{span}: more than ln of any vocabulary size: if this is perplexity, use --units L=perplexity"]
     return []

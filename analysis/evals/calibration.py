@@ -1,7 +1,8 @@
-"""Does a model know what it knows: calibration and abstention, from the items of multiple-choice tasks.
+"""Calibration and abstention of models, from the items of multiple-choice tasks.
 
-A model's confidence in an item is the probability of the choice it takes, its choices' probabilities summing to 1.
-Key: I items, K choices, M bins, B bootstrap draws.
+The confidence of a model in an item is the probability of its likeliest choice, with the probabilities of the choices
+normalised to 1.
+Key: I items, K choices, M bins, B bootstrap samples, Q coverages.
 """
 
 from __future__ import annotations
@@ -14,18 +15,29 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import DataError
-from analysis.evals import items
-from analysis.evals.metrics import wilson
+from analysis.evals.items import item_files, read_items
+from analysis.evals.metrics import normalised, wilson_interval
+from analysis.evals.options import NORMALISATIONS, CalibrationOptions
+from analysis.uncertainty import intervals
 
-BINS = 10  # of confidence, equally wide (Guo 2017, equation 3)
-PER = {"raw": None, "token": "choice_tokens", "byte": "choice_bytes", "prior": "choice_prior_logp"}
+CONFIDENCE_BINS = 10  # equally wide (Guo 2017, equation 3)
 COVERAGES = np.linspace(0.05, 1, 20)
+TIE = 1e-12  # of probability, within which choices count as equally likely
+CALIBRATED_SAMPLES = 200  # simulations of a calibrated model, at most
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
-class Known:
-    """One run's answers to one task. confidence, right: (I,)."""
+class Answers:
+    """Answers of one run to one task.
+
+    Attributes:
+        run: Id of the run.
+        task: Name of the task, with its shots.
+        step: Training steps of the model.
+        confidence: Probability of the likeliest choice (I,).
+        right: Whether it is right (I,); a share where several choices are equally likely.
+    """
 
     run: str
     task: str
@@ -35,135 +47,195 @@ class Known:
 
     @property
     def items(self) -> int:
+        """Number of items."""
         return len(self.right)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What they come to, each with its interval.
+    """Calibration and abstention of one run on one task, each number with its interval.
 
-    ece: mean distance of confidence from accuracy over the bins, weighed by their items; ece_sound: what it would be on
-    average of so many items if every confidence were true (it is never 0). aurc: mean of the error rate over coverage.
-    risk: error rate among the most confident share, at COVERAGES, (20,), and its interval (20, 2).
+    Attributes:
+        answers: The answers.
+        accuracy: Share of right answers.
+        accuracy_interval: Wilson's interval.
+        ece: Expected calibration error: mean distance of confidence from accuracy over bins, weighted by items.
+        ece_interval: Bootstrap interval.
+        ece_calibrated: Mean calibration error of a calibrated model on as many items; it is never 0.
+        aurc: Area under the risk-coverage curve.
+        aurc_interval: Bootstrap interval.
+        risk: Error rate among the most confident items at COVERAGES (Q,).
+        risk_interval: Bootstrap interval (Q, 2).
     """
 
-    of: Known
+    answers: Answers
     accuracy: float
     accuracy_interval: Interval
     ece: float
     ece_interval: Interval
-    ece_sound: float
+    ece_calibrated: float
     aurc: float
     aurc_interval: Interval
     risk: np.ndarray
     risk_interval: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers."""
+        """Returns plain numbers."""
         return {
-            "run_id": self.of.run, "task": self.of.task, "step": self.of.step, "items": self.of.items,
-            "accuracy": self.accuracy, "accuracy_interval": list(self.accuracy_interval),
-            "ece": self.ece, "ece_interval": list(self.ece_interval), "ece_sound": self.ece_sound,
-            "aurc": self.aurc, "aurc_interval": list(self.aurc_interval),
-            "coverage": COVERAGES.tolist(), "risk": self.risk.tolist(), "risk_interval": self.risk_interval.tolist(),
-        }  # fmt: skip
+            "run_id": self.answers.run,
+            "task": self.answers.task,
+            "step": self.answers.step,
+            "items": self.answers.items,
+            "accuracy": self.accuracy,
+            "accuracy_interval": list(self.accuracy_interval),
+            "ece": self.ece,
+            "ece_interval": list(self.ece_interval),
+            "ece_calibrated": self.ece_calibrated,
+            "aurc": self.aurc,
+            "aurc_interval": list(self.aurc_interval),
+            "coverage": COVERAGES.tolist(),
+            "risk": self.risk.tolist(),
+            "risk_interval": self.risk_interval.tolist(),
+        }
 
 
-def load(store: str | Path, per: str = "raw") -> list[Known]:
-    """Each run's last answers to each task with choices, by task; DataError where there are none.
+def load_answers(store: str | Path, per: str = "raw") -> list[Answers]:
+    """Reads the last answers of each run to each task with choices, by task.
 
-    per: over what a choice's log-probability is taken, of PER.
+    Args:
+        store: Folder of the store.
+        per: Normalisation of the log-probability of a choice, a key of NORMALISATIONS.
+
+    Raises:
+        DataError: No run was evaluated on a task with choices, or a file is damaged.
     """
-    if per not in PER:
-        raise DataError(f"--per {per}: allowed are {', '.join(PER)}")
-    out = []
-    for file in items.found(store):
-        table = items.read(file.path)
-        known = confidences(table[table["metric_kind"] == "choice"], PER[per])
-        if known is not None:
+    if per not in NORMALISATIONS:
+        raise DataError(f"per {per}: must be one of {', '.join(NORMALISATIONS)}")
+    answers = []
+    for file in item_files(store):
+        table = read_items(file.path)
+        columns = confidences(table[table["metric_kind"] == "choice"], NORMALISATIONS[per])
+        if columns is not None:
             task = f"{file.task}@{file.shots}" if file.shots else file.task
-            out.append(Known(file.run, task, file.step, *known))
-    if not out:
+            answers.append(Answers(file.run, task, file.step, *columns))
+    if not answers:
         raise DataError(
             f"{store}: no items with choices: run `python -m scaling evaluate RUN --store {store} --tasks ...` first"
         )
-    return out
+    return answers
 
 
-def confidences(table: pd.DataFrame, over: str | None) -> tuple[np.ndarray, np.ndarray] | None:
-    """Probability of the likeliest choice and whether it is right, (I,) each; None where no item says.
+def confidences(table: pd.DataFrame, per: str | None) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns the probability of the likeliest choice and whether it is right, (I,) each; None if no item has choices.
 
-    Of choices equally likely the right one is as likely taken as the others: an equal share is right.
+    Equally likely choices share the item.
+
+    Args:
+        table: Items with choices.
+        per: Column that normalises the log-probability of a choice (metrics.accuracy), None for none.
     """
     confidence, right = [], []
     for row in table.to_dict("records"):
-        logp_K, by_K = row.get("choice_logp"), row.get(over) if over else None
-        if logp_K is None or not len(logp_K) or (over and by_K is None):
+        logp_K, norm_K = row.get("choice_logp"), row.get(per) if per else None
+        if logp_K is None or not len(logp_K) or (per and norm_K is None):
             continue
-        logp_K = np.asarray(logp_K, float)
-        if over == "choice_prior_logp":
-            logp_K = logp_K - np.asarray(by_K, float)
-        elif over:
-            logp_K = logp_K / np.asarray(by_K, float)
+        logp_K = normalised(np.asarray(logp_K, float), norm_K, per)
         p_K = np.exp(logp_K - logp_K.max())
         p_K /= p_K.sum()
-        best_K = np.isclose(p_K, p_K.max(), rtol=0, atol=1e-12)
+        best_K = np.isclose(p_K, p_K.max(), rtol=0, atol=TIE)
         confidence.append(float(p_K.max()))
         right.append(float(best_K[int(row["gold"])]) / best_K.sum())
     return (np.array(confidence), np.array(right)) if confidence else None
 
 
-def study(known: Known, *, draws: int = 1000, level: float = 0.95, seed: int = 0) -> Calibration:
-    """Calibration and abstention with bootstrap intervals over the items (the accuracy's is Wilson's)."""
-    stream = np.random.default_rng(seed)
-    I = known.items
-    at_BI = stream.integers(0, I, (draws, I))
-    drawn = [(known.confidence[at_I], known.right[at_I]) for at_I in at_BI]
-    ece_B = np.array([ece(*one) for one in drawn])
-    risk_BC = np.array([risk(*one) for one in drawn])
-    aurc_B = np.array([aurc(*one) for one in drawn])
-    sound = [ece(known.confidence, stream.random(I) < known.confidence) for _ in range(min(draws, 200))]
-    tails = [(1 - level) / 2, (1 + level) / 2]
+def measure_calibration(answers: Answers, options: CalibrationOptions = CalibrationOptions()) -> Calibration:
+    """Returns calibration and abstention with bootstrap intervals over the items (Wilson's for the accuracy).
 
-    def interval(values: np.ndarray) -> Interval:
-        low, high = np.quantile(values, tails)
-        return float(low), float(high)
-
+    Args:
+        answers: Answers of one run to one task.
+        options: Bootstrap, level and seed.
+    """
+    rng = np.random.default_rng(options.seed)
+    I = answers.items
+    item_BI = rng.integers(0, I, (options.bootstrap, I))
+    samples = [(answers.confidence[item_I], answers.right[item_I]) for item_I in item_BI]
+    ece_B = np.array([expected_calibration_error(*sample) for sample in samples])
+    risk_BQ = np.array([risk_at_coverage(*sample) for sample in samples])
+    aurc_B = np.array([area_under_risk_coverage(*sample) for sample in samples])
+    calibrated = [
+        expected_calibration_error(answers.confidence, rng.random(I) < answers.confidence)
+        for _ in range(min(options.bootstrap, CALIBRATED_SAMPLES))
+    ]
     return Calibration(
-        of=known, accuracy=float(known.right.mean()),
-        accuracy_interval=wilson(float(known.right.sum()), I, level),
-        ece=ece(known.confidence, known.right), ece_interval=interval(ece_B), ece_sound=float(np.mean(sound)),
-        aurc=aurc(known.confidence, known.right), aurc_interval=interval(aurc_B),
-        risk=risk(known.confidence, known.right), risk_interval=np.quantile(risk_BC, tails, axis=0).T,
-    )  # fmt: skip
+        answers=answers,
+        accuracy=float(answers.right.mean()),
+        accuracy_interval=wilson_interval(float(answers.right.sum()), I, options.level),
+        ece=expected_calibration_error(answers.confidence, answers.right),
+        ece_interval=intervals.percentile_interval(ece_B, options.level),
+        ece_calibrated=float(np.mean(calibrated)),
+        aurc=area_under_risk_coverage(answers.confidence, answers.right),
+        aurc_interval=intervals.percentile_interval(aurc_B, options.level),
+        risk=risk_at_coverage(answers.confidence, answers.right),
+        risk_interval=np.stack(intervals.percentile_band(risk_BQ, options.level), -1),
+    )
 
 
-def bins(confidence: np.ndarray, right: np.ndarray, count: int = BINS) -> list[tuple[float, float, int]]:
-    """Of each bin that holds items: mean confidence, share right, items."""
+def reliability_bins(
+    confidence: np.ndarray, right: np.ndarray, count: int = CONFIDENCE_BINS
+) -> list[tuple[float, float, int]]:
+    """Returns mean confidence, accuracy and number of items of each bin that is not empty.
+
+    Args:
+        confidence: Confidence of each item (I,).
+        right: Whether it is right (I,).
+        count: Number of bins M.
+    """
     bin_I = np.minimum((confidence * count).astype(int), count - 1)
-    held = [bin_I == m for m in range(count) if np.any(bin_I == m)]
-    return [(float(confidence[m].mean()), float(right[m].mean()), int(m.sum())) for m in held]
+    masks = [bin_I == m for m in range(count) if np.any(bin_I == m)]
+    return [(float(confidence[mask].mean()), float(right[mask].mean()), int(mask.sum())) for mask in masks]
 
 
-def ece(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Expected calibration error (Guo 2017, equation 3)."""
-    return sum(n * abs(c - a) for c, a, n in bins(confidence, right)) / len(right)
+def expected_calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Returns the expected calibration error (Guo 2017, equation 3).
+
+    Args:
+        confidence: Confidence of each item (I,).
+        right: Whether it is right (I,).
+    """
+    return sum(n * abs(c - a) for c, a, n in reliability_bins(confidence, right)) / len(right)
 
 
-def errors(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Error rate among the n most confident, (I,), for n of 1 to I; items of one confidence count alike."""
+def error_rates(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Returns the error rate among the n most confident items for n of 1 to I (I,).
+
+    Items of equal confidence share their errors, so that their order does not matter.
+
+    Args:
+        confidence: Confidence of each item (I,).
+        right: Whether it is right (I,).
+    """
     order = np.argsort(-confidence, kind="stable")
     _, group_I = np.unique(-confidence[order], return_inverse=True)
-    wrong = np.bincount(group_I, weights=1 - right[order]) / np.bincount(group_I)
-    return np.asarray(np.cumsum(wrong[group_I]) / np.arange(1, len(right) + 1))
+    error_rate = np.bincount(group_I, weights=1 - right[order]) / np.bincount(group_I)
+    return np.asarray(np.cumsum(error_rate[group_I]) / np.arange(1, len(right) + 1))
 
 
-def risk(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Error rate at each of COVERAGES: of the most confident share, one item at least (El-Yaniv 2010)."""
-    most = np.maximum(1, np.round(COVERAGES * len(right))).astype(int)
-    return np.asarray(errors(confidence, right)[most - 1])
+def risk_at_coverage(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Returns the error rate among the most confident share at each of COVERAGES (Q,) (El-Yaniv 2010).
+
+    Args:
+        confidence: Confidence of each item (I,).
+        right: Whether it is right (I,).
+    """
+    items_Q = np.maximum(1, np.round(COVERAGES * len(right))).astype(int)
+    return np.asarray(error_rates(confidence, right)[items_Q - 1])
 
 
-def aurc(confidence: np.ndarray, right: np.ndarray) -> float:
-    """Area under the risk-coverage curve (Geifman 2019, equation 2)."""
-    return float(errors(confidence, right).mean())
+def area_under_risk_coverage(confidence: np.ndarray, right: np.ndarray) -> float:
+    """Returns the area under the risk-coverage curve (Geifman 2019, equation 2).
+
+    Args:
+        confidence: Confidence of each item (I,).
+        right: Whether it is right (I,).
+    """
+    return float(error_rates(confidence, right).mean())

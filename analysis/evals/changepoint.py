@@ -1,14 +1,13 @@
-"""Whether a score jumps with scale: a hinge against a straight line, how much of the rise nothing below it foretold,
-and how narrow the rise is.
+"""Whether a score jumps with scale: a hinge against a straight line, the unpredicted share of its rise, its steepness.
 
-A curve is sharp in the sense of Wei 2022 where it rises after a stretch that did not foretell it. Up to its
-change-point a straight line in log scale is laid through the points; what that line, drawn on, misses of the rise is
-*unforetold*. Whether the hinge is more than noise is told by F = max over change-points of (RSS of the line − RSS of
-the hinge)/φ, against the same F of lines with the same noise (Hansen 1996: a change-point has no table). Only the part
-up to where the score has made nine tenths of its way is looked at: a ceiling is no news.
+A curve is sharp in the sense of Wei 2022 if it rises after a stretch that did not predict the rise. A straight line in
+log scale is fitted to the points up to the changepoint; the share of the rise that its extrapolation misses is
+*unpredicted*. Whether the hinge is more than noise is tested by F = max over changepoints of (RSS of the line - RSS of
+the hinge) / dispersion, against the same F of simulated lines with the same noise (Hansen 1996: a changepoint has no
+tabulated distribution). Only the part up to nine tenths of the rise is used, so that a ceiling does not count.
 
-Key: n scales in order, x log10 of C, N or D (or −L), y the score, v its variance from items, φ how many times more the
-points scatter than items alone would have them.
+Key: n scales in increasing order, T changepoints, B simulations; x log10 of C, N or D (or -L), y the score; dispersion:
+variance of the points as a multiple of what items alone would give.
 """
 
 from __future__ import annotations
@@ -18,153 +17,185 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import chi2
 
-from analysis.evals.series import Series, rising
+from analysis.evals.series import Series, isotonic_regression
 
-BELOW = 3  # scales that a line to foretell from is laid through, at least
-LEAST = 6  # scales that anything can be said from
-RISEN = 0.9  # share of the way after which a curve is at its top
-PRIOR = 2.0  # degrees of freedom that φ = 1, items alone, counts as
-DRAWS, FLAT = 2000, 1000
-MOST = 0.75  # share of a rise that two steps of the scales must hold to be one jump
-TAUS = 60  # change-points tried
+MIN_SCALES_BELOW = 3  # least number of scales that the line below a changepoint is fitted to
+MIN_SCALES = 6  # least number of scales of a series
+PLATEAU_SHARE = 0.9  # share of the rise from which a curve counts as being at its top
+PRIOR_DOF = 2.0  # degrees of freedom of the prior dispersion of 1 (items alone)
+HINGE_SAMPLES, FLAT_SAMPLES = 2000, 1000  # simulations of straight lines, and of flat curves
+TWO_STEP_SHARE = 0.75  # share of the rise that two steps of scale must hold to count as one jump
+CHANGEPOINTS = 60  # number of changepoints tried
 
 
 @dataclass(frozen=True)
 class Sharpness:
-    """What a series does. rise: from its lowest to its highest. p_rise: of as much under no change at all.
+    """How sharply a series rises.
 
-    change: the change-point, and its interval. unforetold: share of the rise that the points below do not foretell.
-    p: of such a hinge under a straight line. steepest: largest share of the rise within `window`, from x to x.
-    phi: scatter of the points in units of what items alone give.
+    Attributes:
+        scales: Number of scales.
+        rise: Difference between its highest and its lowest smoothed score.
+        p_rise: p-value of the rise under no change at all.
+        changepoint: Scale at which the hinge bends, as x.
+        interval: Interval of the changepoint.
+        unpredicted: Share of the rise that the points below the changepoint do not predict.
+        p_hinge: p-value of the hinge under a straight line.
+        steepest: Largest share of the rise within `window`.
+        window: Range of x, from and to.
+        dispersion: Variance of the points as a multiple of what items alone give.
     """
 
     scales: int
     rise: float
     p_rise: float
-    change: float
+    changepoint: float
     interval: tuple[float, float]
-    unforetold: float
-    p: float
+    unpredicted: float
+    p_hinge: float
     steepest: float
     window: tuple[float, float]
-    phi: float
+    dispersion: float
 
 
-def sharpness(of: Series, narrow: float, level: float = 0.95, seed: int = 0) -> Sharpness | None:
-    """The sharpness of a series; None where it has fewer than LEAST scales. narrow: width of a sudden change, as x."""
-    n = len(of.x)
-    if n < LEAST:
+def sharpness(series: Series, width: float, level: float = 0.95, seed: int = 0) -> Sharpness | None:
+    """Returns the sharpness of a series, None if it has fewer than MIN_SCALES scales.
+
+    Args:
+        series: Scores by scale.
+        width: Largest width of a sudden change, in x.
+        level: Coverage of the interval of the changepoint.
+        seed: Seed of the simulations.
+    """
+    n = len(series.x)
+    if n < MIN_SCALES:
         return None
-    smooth = rising(of.y, 1 / of.v)
+    smooth = isotonic_regression(series.y, 1 / series.variance)
     rise = float(smooth[-1] - smooth[0])
-    phi, freedom = map(float, _scatter(of, smooth, of.phi, of.y))
-    keep = max(int(np.argmax(smooth - smooth[0] >= RISEN * rise)) + 1, BELOW + 1)
-    hinge = _Hinge(of.x[:keep], of.y[:keep], of.v[:keep])
-    gains = hinge.gains(hinge.z)
-    at = int(np.argmax(gains))
-    inside = hinge.taus[gains >= gains[at] - phi * chi2.ppf(level, 1)]
-    steepest, window = _steepest(of.x, smooth, narrow)
+    dispersion, dof = map(float, _dispersion(series, smooth, series.dispersion, series.y))
+    top = max(int(np.argmax(smooth - smooth[0] >= PLATEAU_SHARE * rise)) + 1, MIN_SCALES_BELOW + 1)
+    hinge = _Hinge(series.x[:top], series.y[:top], series.variance[:top])
+    gain_T = hinge.gains(hinge.z)
+    best = int(np.argmax(gain_T))
+    plausible = hinge.tau_T[gain_T >= gain_T[best] - dispersion * chi2.ppf(level, 1)]
+    steepest, window = _steepest(series.x, smooth, width)
     return Sharpness(
         scales=n,
         rise=rise,
-        p_rise=_p_rise(of, phi, seed),
-        change=float(hinge.taus[at]),
-        interval=(float(inside.min()), _end(hinge.x, float(inside.max()))),
-        unforetold=hinge.unforetold(at),
-        p=hinge.p(gains[at] / phi, freedom, seed),
+        p_rise=_p_rise(series, dispersion, seed),
+        changepoint=float(hinge.tau_T[best]),
+        interval=(float(plausible.min()), _upper_end(hinge.x, float(plausible.max()))),
+        unpredicted=hinge.unpredicted(best),
+        p_hinge=hinge.p_value(gain_T[best] / dispersion, dof, seed),
         steepest=steepest,
         window=window,
-        phi=phi,
+        dispersion=dispersion,
     )
 
 
-def _scatter(of: Series, smooth: np.ndarray, phi: float | np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """φ and its degrees of freedom: from runs of one scale, and from what falls where a curve should not fall."""
-    left = (np.diff(smooth, axis=-1) == 0).sum(-1)
-    freedom = PRIOR + of.freedom + left
-    return (PRIOR + of.freedom * phi + ((y - smooth) ** 2 / of.v).sum(-1)) / freedom, freedom
+def _dispersion(
+    series: Series, smooth: np.ndarray, dispersion: float | np.ndarray, y: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Dispersion and its degrees of freedom, from runs of one scale and from decreases of y between scales."""
+    pooled = (np.diff(smooth, axis=-1) == 0).sum(-1)
+    dof = PRIOR_DOF + series.dof + pooled
+    return (PRIOR_DOF + series.dof * dispersion + ((y - smooth) ** 2 / series.variance).sum(-1)) / dof, dof
 
 
-def _p_rise(of: Series, phi: float, seed: int) -> float:
+def _p_rise(series: Series, dispersion: float, seed: int) -> float:
     """Share of flat curves with noise of this size that seem to rise as clearly."""
     rng = np.random.default_rng(seed)
-    size = max(phi, 1.0)
-    noise = rng.standard_normal((FLAT, len(of.x))) * np.sqrt(size * of.v)
-    between = size * rng.chisquare(of.freedom, FLAT) / of.freedom if of.freedom else np.ones(FLAT)
-    weight = 1 / of.v
+    size = max(dispersion, 1.0)
+    noise = rng.standard_normal((FLAT_SAMPLES, len(series.x))) * np.sqrt(size * series.variance)
+    between = size * rng.chisquare(series.dof, FLAT_SAMPLES) / series.dof if series.dof else np.ones(FLAT_SAMPLES)
+    weight = 1 / series.variance
 
-    def clear(y: np.ndarray, found: float | np.ndarray) -> np.ndarray:
-        smooth = rising(y, weight)
+    def statistic(y: np.ndarray, dispersion: float | np.ndarray) -> np.ndarray:
+        smooth = isotonic_regression(y, weight)
         flat = (y * weight).sum(-1, keepdims=True) / weight.sum()
-        return np.asarray(((smooth - flat) ** 2 * weight).sum(-1) / _scatter(of, smooth, found, y)[0])
+        return np.asarray(((smooth - flat) ** 2 * weight).sum(-1) / _dispersion(series, smooth, dispersion, y)[0])
 
-    return float((1 + np.count_nonzero(clear(noise, between) >= clear(of.y, of.phi))) / (1 + FLAT))
+    as_clear = np.count_nonzero(statistic(noise, between) >= statistic(series.y, series.dispersion))
+    return float((1 + as_clear) / (1 + FLAT_SAMPLES))
 
 
-def gain_before(of: Series, x: float) -> float:
-    """Share of its rise that a series has made at x."""
-    smooth = rising(of.y, 1 / of.v)
+def rise_share_before(series: Series, x: float) -> float:
+    """Returns the share of its rise that a series has made at x.
+
+    Args:
+        series: Scores by scale.
+        x: Scale, in the units of `series.x`.
+    """
+    smooth = isotonic_regression(series.y, 1 / series.variance)
     rise = smooth[-1] - smooth[0]
-    return float((np.interp(x, of.x, smooth) - smooth[0]) / rise) if rise > 0 else 0.0
+    return float((np.interp(x, series.x, smooth) - smooth[0]) / rise) if rise > 0 else 0.0
 
 
 class _Hinge:
-    """Upward hinges at every change-point over a straight line, fitted at once.
+    """Upward hinges at every changepoint over a straight line, fitted at once.
 
-    q_TN are the hinges made orthogonal to lines, in units of the noise: (q·z)² is what each explains of points z.
+    q_Tn are the hinges made orthogonal to lines, in units of the noise: (q·z)² is the sum of squares that each
+    explains of points z.
     """
 
-    def __init__(self, x: np.ndarray, y: np.ndarray, v: np.ndarray) -> None:
-        self.x, self.scale, self.taus = x, 1 / np.sqrt(v), _taus(x)
+    def __init__(self, x: np.ndarray, y: np.ndarray, variance: np.ndarray) -> None:
+        self.x, self.scale, self.tau_T = x, 1 / np.sqrt(variance), _changepoints(x)
         self.z = y * self.scale
         basis = np.linalg.qr(np.stack([np.ones_like(x), x - x.mean()], -1) * self.scale[:, None])[0]
-        free = np.maximum(x - self.taus[:, None], 0.0) * self.scale
-        free = free - free @ basis @ basis.T
-        self.q = free / np.linalg.norm(free, axis=1)[:, None]
+        hinge_Tn = np.maximum(x - self.tau_T[:, None], 0.0) * self.scale
+        hinge_Tn = hinge_Tn - hinge_Tn @ basis @ basis.T
+        self.q_Tn = hinge_Tn / np.linalg.norm(hinge_Tn, axis=1)[:, None]
 
     def gains(self, z: np.ndarray) -> np.ndarray:
-        """What each change-point explains (..., T) of points (..., n) in units of noise."""
-        return np.maximum(z @ self.q.T, 0.0) ** 2
+        """Sum of squares (..., T) that each changepoint explains of points (..., n) in units of noise."""
+        return np.maximum(z @ self.q_Tn.T, 0.0) ** 2
 
-    def p(self, gain: float, freedom: float, seed: int) -> float:
-        """Share of straight lines with noise whose best hinge explains as much, φ being known as well as it is."""
+    def p_value(self, gain: float, dof: float, seed: int) -> float:
+        """Share of straight lines with noise whose best hinge explains as much.
+
+        Args:
+            gain: Sum of squares that the best hinge explains, over the dispersion.
+            dof: Degrees of freedom of the dispersion.
+            seed: Seed of the simulation.
+        """
         rng = np.random.default_rng(seed)
-        null = self.gains(rng.standard_normal((DRAWS, len(self.x)))).max(-1)
-        return float((1 + np.count_nonzero(null * freedom / rng.chisquare(freedom, DRAWS) >= gain)) / (1 + DRAWS))
+        null_B = self.gains(rng.standard_normal((HINGE_SAMPLES, len(self.x)))).max(-1)
+        return float(
+            (1 + np.count_nonzero(null_B * dof / rng.chisquare(dof, HINGE_SAMPLES) >= gain)) / (1 + HINGE_SAMPLES)
+        )
 
-    def unforetold(self, at: int) -> float:
-        """Share of the rise that the line below the change-point misses; a line that falls foretells nothing."""
-        above = np.maximum(self.x - self.taus[at], 0.0)
+    def unpredicted(self, index: int) -> float:
+        """Share of the rise that the line below changepoint `index` misses; a decreasing line predicts nothing."""
+        above = np.maximum(self.x - self.tau_T[index], 0.0)
         design = np.stack([np.ones_like(self.x), self.x, above], -1) * self.scale[:, None]
         _, b, c = np.linalg.lstsq(design, self.z, rcond=None)[0]
         if b < 0:
             b, c = 0.0, np.linalg.lstsq(design[:, [0, 2]], self.z, rcond=None)[0][1]
-        whole = b * np.ptp(self.x) + c * above[-1]
-        return float(c * above[-1] / whole) if whole > 0 else 0.0
+        total = b * np.ptp(self.x) + c * above[-1]
+        return float(c * above[-1] / total) if total > 0 else 0.0
 
 
-def _taus(x: np.ndarray) -> np.ndarray:
-    """Change-points to try: from the BELOWth scale to before the last, every scale among them."""
-    at = np.linspace(x[BELOW - 1], x[-1], TAUS, endpoint=False)
-    return np.unique(np.concatenate([at, x[BELOW - 1 : -1]]))
+def _changepoints(x: np.ndarray) -> np.ndarray:
+    """Changepoints to try (T,): an even grid from scale MIN_SCALES_BELOW on, and every scale but the last."""
+    grid = np.linspace(x[MIN_SCALES_BELOW - 1], x[-1], CHANGEPOINTS, endpoint=False)
+    return np.unique(np.concatenate([grid, x[MIN_SCALES_BELOW - 1 : -1]]))
 
 
-def _end(x: np.ndarray, tau: float) -> float:
-    """A change-point between two scales with one above it could be anywhere between the two."""
+def _upper_end(x: np.ndarray, tau: float) -> float:
+    """Upper end of the interval: with one scale above it, a changepoint may lie anywhere below that scale."""
     return float(x[-1]) if tau >= x[-2] else tau
 
 
-def _steepest(x: np.ndarray, smooth: np.ndarray, narrow: float) -> tuple[float, tuple[float, float]]:
-    """The largest share of the rise within `narrow` of x, or between two neighbouring scales, and where.
+def _steepest(x: np.ndarray, smooth: np.ndarray, width: float) -> tuple[float, tuple[float, float]]:
+    """Largest share of the rise within `width` of x, or between two neighbouring scales, and its window.
 
-    A jump that a scale lies in the middle of falls to two steps: both together count where they have three quarters.
+    A jump with a scale in its middle falls into two steps: both together count if they hold TWO_STEP_SHARE.
     """
     rise = smooth[-1] - smooth[0]
-    best, where = 0.0, (float(x[0]), float(x[-1]))
+    best, window = 0.0, (float(x[0]), float(x[-1]))
     for i in range(len(x) - 1):
-        j = max(i + 1, int(np.searchsorted(x, x[i] + narrow + 1e-9, "right")) - 1)
+        j = max(i + 1, int(np.searchsorted(x, x[i] + width + 1e-9, "right")) - 1)
         for end in (j, min(i + 2, len(x) - 1)):
             share = (smooth[end] - smooth[i]) / rise if rise > 0 else 0.0
-            if share > best + 1e-12 and (end <= j or share >= MOST):
-                best, where = float(share), (float(x[i]), float(x[end]))
-    return best, where
+            if share > best + 1e-12 and (end <= j or share >= TWO_STEP_SHARE):
+                best, window = float(share), (float(x[i]), float(x[end]))
+    return best, window

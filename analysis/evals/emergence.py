@@ -1,31 +1,42 @@
-"""Abilities over scale: every task's curve, its change-point and the verdict whether it was sudden.
+"""Scores over scale: the curve of every task, its changepoint and the verdict whether its rise was sudden.
 
-Key: r runs, n scales, I items, B draws.
+Key: r runs, n scales, I items, B bootstrap samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
-from analysis.evals import load
-from analysis.evals.metrics import METRICS, corrected, wilson
-from analysis.evals.series import SAME, Series, choices, scales, values
-from analysis.evals.tasks import AXES, Curve, Finding, Measure, Task, weights
-from analysis.evals.verdict import ARTEFACT, BREAK, Verdict, judge
-from analysis.format import plain
+from analysis.evals.load import load_tasks
+from analysis.evals.metrics import METRICS, chance_corrected, wilson_interval
+from analysis.evals.options import EmergenceOptions
+from analysis.evals.series import SCALE_TOLERANCE, Series, binomial_series, mean_series, scale_indices
+from analysis.evals.tasks import Curve, Finding, Task, TaskMetric, bootstrap_weights
+from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, Verdict, judge_emergence
+from analysis.fitting.options import FitOptions
+from analysis.format import json_ready
+from analysis.uncertainty import intervals
 
-TITLE = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss (nats a token)"}
+AXIS_TITLES = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss (nats per token)"}
+LOSS_SCALES = 60  # runs whose losses differ by less than 1/60 of their range are of one scale
 
 
 @dataclass(frozen=True)
-class Study:
-    """Findings of a source along an axis."""
+class EmergenceStudy:
+    """Findings of a source along one axis.
+
+    Attributes:
+        source: Name of the store or table.
+        axis: Scale of the curves: C, N, D or L.
+        level: Coverage of the intervals.
+        findings: One per task.
+    """
 
     source: str
     axis: str
@@ -33,164 +44,196 @@ class Study:
     findings: tuple[Finding, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """What `emergence --json` writes."""
-        tasks = [_json(one, self.axis) for one in self.findings]
-        return dict(plain({"source": self.source, "x": self.axis, "level": self.level, "tasks": tasks}))
+        """Returns what `emergence --json` writes."""
+        tasks = [_finding_json(finding, self.axis) for finding in self.findings]
+        return dict(json_ready({"source": self.source, "x": self.axis, "level": self.level, "tasks": tasks}))
 
 
-def study(
-    source: str | Path,
-    *,
-    x: str = "C",
-    target: Mapping[str, float] | None = None,
-    every: bool = False,
-    frontier: bool = True,
-    level: float = 0.95,
-    seed: int = 0,
-    bootstrap: int = 300,
-    **reading: Any,
-) -> Study:
-    """Curves and verdicts of all tasks of a store or a table along x: C, N, D or L.
+def emergence_study(
+    source: str | Path | StoreSnapshot, options: EmergenceOptions = EmergenceOptions()
+) -> EmergenceStudy:
+    """Returns curves and verdicts of all tasks of a store or a table.
 
-    every: all evaluations of a run, not its last. frontier: configurations whose loss none of a smaller scale beats,
-    with all their seeds; else all runs. target: {"C": 1e13} or {"N": ..., "D": ...}, where a score is predicted.
-    Raises DataError.
+    Args:
+        source: A store whose runs were evaluated, its folder, or the file of a table of scores.
+        options: Scale, metrics, runs, and the target of predictions.
+
+    Raises:
+        DataError: The source cannot be read, or a metric or the target does not apply.
     """
-    if x not in AXES:
-        raise DataError(f"x = {x!r}: allowed are {', '.join(AXES)}")
-    if target:
-        from analysis.evals import predict
+    from analysis.evals import predict  # here: only a target needs it, and it imports the fitting
 
-        predict.check(x, target)
-    tasks = load.load(source, every=every, level=level, seed=seed, **reading)
-    found = [_finding(task, x, frontier and x != "L", level, seed) for task in tasks]
-    if target:
-        found = [predict.at(one, x, target, bootstrap, level, seed) for one in found]
-    return Study(str(source), x, level, tuple(found))
+    if options.target:
+        predict.check_target(options.x, options.target)
+    findings = [_finding(task, options) for task in load_tasks(source, options)]
+    if options.target:
+        fit_options = FitOptions(bootstrap=options.bootstrap, level=options.level, seed=options.seed)
+        findings = [predict.add_predictions(f, options.x, options.target, fit_options) for f in findings]
+    return EmergenceStudy(str(source), options.x, options.level, tuple(findings))
 
 
-def _finding(task: Task, axis: str, frontier: bool, level: float, seed: int) -> Finding:
-    at = task.runs[axis].to_numpy(float)
-    kept, notes = np.isfinite(at) & (at > 0), []
-    if not kept.any():
+def _finding(task: Task, options: EmergenceOptions) -> Finding:
+    axis = options.x
+    scale_r = task.runs[axis].to_numpy(float)
+    placed = np.isfinite(scale_r) & (scale_r > 0)
+    if not placed.any():
         raise DataError(f"task {task.name}: no run has {axis}: choose another x")
-    if not kept.all():
-        notes.append(f"{int((~kept).sum())} of {len(kept)} runs have no {axis}: left out")
-    scale = scales(position(at, axis), _same(at[kept], axis))
-    if frontier:
-        best = _best(task, scale, kept)
-        if best.sum() < kept.sum():
-            notes.append(f"{int(best.sum())} of {int(kept.sum())} runs: those whose loss none of a smaller scale beats")
-        kept = best
-    curves = {name: _curve(task, one, at, scale, kept, level, seed) for name, one in task.measures.items()}
+    index_r = scale_indices(scale_position(scale_r, axis), _tolerance(scale_r[placed], axis))
+    included, notes = _included_runs(task, index_r, placed, options)
+    curves = {name: _curve(measure, scale_r, index_r, included, options) for name, measure in task.measures.items()}
     if task.score is None:
-        verdict = Verdict("cannot say", "no score that could be at a floor: nothing to compare", codes=("one",))
-        return Finding(task, verdict, kept, curves, tuple(notes))
-    score, beside = (series(task, name, axis, kept) for name in (task.score, task.continuous))
+        verdict = Verdict(INCONCLUSIVE, "no score that could be at a floor: nothing to compare", codes=("no-score",))
+        return Finding(task, verdict, included, curves, tuple(notes))
+    score, continuous = (metric_series(task, name, axis, included) for name in (task.score, task.continuous))
     assert score is not None
-    verdict = judge(score, beside, decades=axis != "L", level=level)
-    if verdict.score is not None and verdict.verdict in (ARTEFACT, BREAK) and verdict.score.change >= score.x[-2]:
-        notes.append("the rise rests on the last scale alone: one more above it would tell")
-    return Finding(task, verdict, kept, curves, tuple(notes))
+    verdict = judge_emergence(score, continuous, decades=axis != "L", level=options.level)
+    if verdict.score is not None and verdict.verdict in (ARTEFACT, BREAK) and verdict.score.changepoint >= score.x[-2]:
+        notes.append("the rise rests on the last scale alone: add a larger one")
+    return Finding(task, verdict, included, curves, tuple(notes))
 
 
-def position(at: np.ndarray, axis: str) -> np.ndarray:
-    """Where scales stand: log10 of C, N or D; −L, so that more is to the right."""
+def _included_runs(
+    task: Task, index_r: np.ndarray, placed: np.ndarray, options: EmergenceOptions
+) -> tuple[np.ndarray, list[str]]:
+    """Which runs the curves are made of (r,): those with a scale, and of these the compute-efficient frontier."""
+    notes = []
+    if not placed.all():
+        notes.append(f"{int((~placed).sum())} of {len(placed)} runs have no {options.x}: left out")
+    if options.all_runs or options.x == "L":
+        return placed, notes
+    frontier = _frontier(task, index_r, placed)
+    if frontier.sum() < placed.sum():
+        notes.append(f"{int(frontier.sum())} of {int(placed.sum())} runs: those on the compute-efficient frontier")
+    return frontier, notes
+
+
+def scale_position(scale: np.ndarray, axis: str) -> np.ndarray:
+    """Returns the position of scales on the x axis of a series: log10 of C, N or D; -L, so that it increases.
+
+    Args:
+        scale: C, N, D or L of runs.
+        axis: Its letter.
+    """
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.asarray(-at if axis == "L" else np.log10(at))
+        return np.asarray(-scale if axis == "L" else np.log10(scale))
 
 
-def unplaced(x: float, axis: str) -> float:
-    """The scale that stands at x."""
+def scale_value(x: float, axis: str) -> float:
+    """Returns the scale at a position, the inverse of `scale_position`.
+
+    Args:
+        x: Position.
+        axis: C, N, D or L.
+    """
     return -x if axis == "L" else 10.0**x
 
 
-def series(task: Task, metric: str | None, axis: str, kept: np.ndarray) -> Series | None:
-    """A task's metric by scale, up where it gets better; None where there is none."""
+def metric_series(task: Task, metric: str | None, axis: str, included: np.ndarray) -> Series | None:
+    """Returns a metric by scale, with its sign such that more is better; None if there is no metric.
+
+    Args:
+        task: The task.
+        metric: Name of the metric.
+        axis: C, N, D or L.
+        included: Which runs to use (r,).
+    """
     if metric is None:
         return None
-    one, at = task.measures[metric], task.runs[axis].to_numpy(float)
-    x, same = position(at, axis)[kept], _same(at[kept], axis)
-    mean, items = one.mean[kept], one.items[kept]
-    if one.share:
-        return choices(x, mean * items, items, same)
-    sign = -1.0 if metric in METRICS and not METRICS[metric].up else 1.0
-    return values(x, sign * mean, one.variance[kept], same)
+    measure, scale_r = task.measures[metric], task.runs[axis].to_numpy(float)
+    x, tolerance = scale_position(scale_r, axis)[included], _tolerance(scale_r[included], axis)
+    mean, items = measure.mean[included], measure.items[included]
+    if measure.share:
+        return binomial_series(x, mean * items, items, tolerance)
+    sign = -1.0 if metric in METRICS and not METRICS[metric].higher_is_better else 1.0
+    return mean_series(x, sign * mean, measure.variance[included], tolerance)
 
 
-def _same(at: np.ndarray, axis: str) -> float:
-    """How close runs must be to be of one scale."""
-    return float(np.ptp(at)) / 60 if axis == "L" else SAME
+def _tolerance(scale: np.ndarray, axis: str) -> float:
+    """Distance in x within which runs count as one scale."""
+    return float(np.ptp(scale)) / LOSS_SCALES if axis == "L" else SCALE_TOLERANCE
 
 
-def _best(task: Task, scale: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """The frontier: the configurations whose mean loss none of a smaller scale beats, and at one scale the best one.
+def _frontier(task: Task, index_r: np.ndarray, included: np.ndarray) -> np.ndarray:
+    """The runs on the frontier (r,): at each scale the best size, if its mean loss is below that of smaller scales.
 
-    All runs where losses or sizes are missing. A configuration is a scale and a size; its runs are its seeds.
+    All runs if losses or sizes are missing. A configuration is a scale and a size; its runs are its seeds.
     """
     loss, N = task.runs["L"].to_numpy(float), task.runs["N"].to_numpy(float)
-    if not (np.isfinite(loss[kept]).all() and np.isfinite(N[kept]).all()):
-        return kept
-    size = np.round(np.log10(N, where=kept, out=np.zeros(len(N))), 3)
-    out, lowest = np.zeros_like(kept), np.inf
-    for one in np.unique(scale[kept]):  # scales are numbered in order
-        here = (scale == one) & kept
-        means = {s: loss[here & (size == s)].mean() for s in np.unique(size[here])}
+    if not (np.isfinite(loss[included]).all() and np.isfinite(N[included]).all()):
+        return included
+    size = np.round(np.log10(N, where=included, out=np.zeros(len(N))), 3)
+    frontier, lowest = np.zeros_like(included), np.inf
+    for index in np.unique(index_r[included]):  # scales are numbered in increasing order
+        runs = (index_r == index) & included
+        means = {s: loss[runs & (size == s)].mean() for s in np.unique(size[runs])}
         best = min(means, key=lambda s: means[s])
         if means[best] < lowest:
             lowest = float(means[best])
-            out |= here & (size == best)
-    return out
+            frontier |= runs & (size == best)
+    return frontier
 
 
 def _curve(
-    task: Task, one: Measure, at: np.ndarray, scale: np.ndarray, kept: np.ndarray, level: float, seed: int
+    measure: TaskMetric, scale_r: np.ndarray, index_r: np.ndarray, included: np.ndarray, options: EmergenceOptions
 ) -> Curve:
-    rows = [np.flatnonzero((scale == s) & kept) for s in np.unique(scale[kept])]  # in order: a loss falls
-    means = np.array([one.mean[r].mean() for r in rows])
-    intervals = np.array([_interval(one, r, level, seed) for r in rows])
-    return Curve(one.name, np.array([at[r].mean() for r in rows]), means, intervals, np.array([len(r) for r in rows]))
+    rows = [np.flatnonzero((index_r == i) & included) for i in np.unique(index_r[included])]  # a loss decreases
+    return Curve(
+        measure.name,
+        x=np.array([scale_r[r].mean() for r in rows]),
+        mean=np.array([measure.mean[r].mean() for r in rows]),
+        interval=np.array([_scale_interval(measure, r, options.level, options.seed) for r in rows]),
+        runs=np.array([len(r) for r in rows]),
+    )
 
 
-def _interval(one: Measure, rows: np.ndarray, level: float, seed: int) -> tuple[float, float]:
-    """Of a scale: its run's own; of several runs a bootstrap over runs and items, where items are known."""
+def _scale_interval(measure: TaskMetric, rows: np.ndarray, level: float, seed: int) -> tuple[float, float]:
+    """Interval of one scale: of its only run, or of several runs by a bootstrap over runs and items."""
     if len(rows) == 1:
-        low, high = one.interval[rows[0]]
+        low, high = measure.interval[rows[0]]
         return float(low), float(high)
-    if not one.values or len({len(one.values[r]) for r in rows}) > 1:
-        if one.share:
-            return wilson(float((one.mean * one.items)[rows].sum()), float(one.items[rows].sum()), level)
-        half = (one.interval[rows, 1] - one.interval[rows, 0]).mean() / 2 / np.sqrt(len(rows))
-        return float(one.mean[rows].mean() - half), float(one.mean[rows].mean() + half)
-    values_RI = np.stack([one.values[r] for r in rows])
-    drawn_BR = weights(values_RI.shape[1], seed) @ values_RI.T
-    chosen = np.random.default_rng(seed).integers(len(rows), size=drawn_BR.shape)
-    low, high = np.quantile(np.take_along_axis(drawn_BR, chosen, 1).mean(1), [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    if not measure.values or len({len(measure.values[r]) for r in rows}) > 1:
+        if measure.share:
+            hits, items = (measure.mean * measure.items)[rows].sum(), measure.items[rows].sum()
+            return wilson_interval(float(hits), float(items), level)
+        half = (measure.interval[rows, 1] - measure.interval[rows, 0]).mean() / 2 / np.sqrt(len(rows))
+        return float(measure.mean[rows].mean() - half), float(measure.mean[rows].mean() + half)
+    values_RI = np.stack([measure.values[r] for r in rows])
+    mean_BR = bootstrap_weights(values_RI.shape[1], seed) @ values_RI.T
+    run_BR = np.random.default_rng(seed).integers(len(rows), size=mean_BR.shape)
+    return intervals.percentile_interval(np.take_along_axis(mean_BR, run_BR, 1).mean(1), level)
 
 
-def _json(one: Finding, axis: str) -> dict[str, Any]:
-    task, verdict = one.task, one.verdict
-    change = None
-    if verdict.score is not None:
-        low, high = sorted(unplaced(x, axis) for x in verdict.score.interval)
-        change = {"at": unplaced(verdict.score.change, axis), "interval": [low, high]}
-    known = {
-        "task": task.name, "family": task.family, "difficulty": task.difficulty, "shots": task.shots,
-        "chance": task.chance, "score": task.score, "continuous": task.continuous,
-        "verdict": verdict.verdict, "why": verdict.why, "change": change, "before": verdict.before,
+def _finding_json(finding: Finding, axis: str) -> dict[str, Any]:
+    task, verdict = finding.task, finding.verdict
+    data: dict[str, Any] = {
+        "task": task.name,
+        "family": task.family,
+        "difficulty": task.difficulty,
+        "shots": task.shots,
+        "chance": task.chance,
+        "score": task.score,
+        "continuous": task.continuous,
+        "verdict": verdict.verdict,
+        "reason": verdict.reason,
+        "logp_before": verdict.logp_before,
         "sharpness": {k: asdict(v) for k, v in (("score", verdict.score), ("continuous", verdict.logp)) if v},
-        "scales": {k: _points(task, c, axis) for k, c in one.curves.items()},
-        "runs": task.runs[one.kept].to_dict("records"), "notes": list(one.notes), **one.told,
-    }  # fmt: skip
-    return {k: v for k, v in known.items() if v is not None and not (isinstance(v, float) and np.isnan(v))}
+        "scales": {name: _curve_json(task, curve, axis) for name, curve in finding.curves.items()},
+        "runs": task.runs[finding.included].to_dict("records"),
+        "notes": list(finding.notes),
+    }
+    if verdict.score is not None:
+        ends = sorted(scale_value(x, axis) for x in verdict.score.interval)
+        data["changepoint"] = {"at": scale_value(verdict.score.changepoint, axis), "interval": ends}
+    if finding.target:
+        data |= {"target": finding.target, "predictions": finding.predictions}
+    return {k: v for k, v in data.items() if v is not None and not (isinstance(v, float) and np.isnan(v))}
 
 
-def _points(task: Task, curve: Curve, axis: str) -> list[dict[str, Any]]:
+def _curve_json(task: Task, curve: Curve, axis: str) -> list[dict[str, Any]]:
     rows = []
     for x, mean, (low, high), runs in zip(curve.x, curve.mean, curve.interval, curve.runs, strict=True):
         row = {axis: x, "mean": mean, "interval": [low, high], "runs": int(runs)}
         if curve.metric == task.score:
-            row["corrected"] = corrected(mean, task.chance)
+            row["corrected"] = chance_corrected(mean, task.chance)
         rows.append(row)
     return rows

@@ -1,4 +1,7 @@
-"""Verbatim extraction by repetition: the share of planted documents that a run gives back, by how often they occur."""
+"""Verbatim extraction by repetition: the share of planted documents that a run reproduces, by how often they occur.
+
+Key: T numbers of repetitions, I items.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,25 @@ from pathlib import Path
 import numpy as np
 
 from analysis.errors import DataError
-from analysis.evals import items
-from analysis.evals.metrics import wilson
+from analysis.evals.items import item_files, read_items
+from analysis.evals.metrics import wilson_interval
 
 TASK = "extraction"
+REQUIRED_COLUMNS = ("difficulty", "greedy", "answer_logp")
 
 
 @dataclass(frozen=True)
 class Extraction:
-    """One run's documents by times (T,): how many of how many came back whole, and the rest's nats a token."""
+    """The planted documents of one run by how often they occur in the corpus.
+
+    Attributes:
+        run: Id of the run.
+        step: Training steps of the model.
+        times: Number of repetitions in the corpus (T,), increasing.
+        hits: Number of documents reproduced verbatim (T,).
+        documents: Number of documents (T,).
+        nats: Loss of the second half of the documents in nats per token (T,).
+    """
 
     run: str
     step: int
@@ -26,45 +39,64 @@ class Extraction:
     nats: np.ndarray
 
     def rates(self, level: float = 0.95) -> list[tuple[float, float, float]]:
-        """Rate and Wilson's interval at each of times."""
+        """Returns the rate and the ends of Wilson's interval for each number of repetitions.
+
+        Args:
+            level: Coverage of the intervals.
+        """
         return [
-            (float(k / n), *wilson(float(k), float(n), level)) for k, n in zip(self.hits, self.documents, strict=True)
+            (float(k / n), *wilson_interval(float(k), float(n), level))
+            for k, n in zip(self.hits, self.documents, strict=True)
         ]
 
     def to_json(self, level: float = 0.95) -> dict[str, object]:
-        """Plain numbers."""
+        """Returns plain numbers.
+
+        Args:
+            level: Coverage of the intervals.
+        """
+        columns = zip(self.times, self.hits, self.documents, self.nats, self.rates(level), strict=True)
         rows = [
-            {"times": int(t), "extracted": int(k), "documents": int(n), "rate": rate, "interval": [low, high],
-             "nats_a_token": float(nats)}
-            for t, k, n, nats, (rate, low, high) in zip(
-                self.times, self.hits, self.documents, self.nats, self.rates(level), strict=True)
-        ]  # fmt: skip
+            {
+                "times": int(times),
+                "extracted": int(hits),
+                "documents": int(documents),
+                "rate": rate,
+                "interval": [low, high],
+                "nats_per_token": float(nats),
+            }
+            for times, hits, documents, nats, (rate, low, high) in columns
+        ]
         return {"run_id": self.run, "step": self.step, "by_times": rows}
 
 
-def load(store: str | Path) -> list[Extraction]:
-    """Each run's last extraction; none where no run was asked. DataError names a file that is damaged."""
-    out = []
-    for file in items.found(store):
+def load_extractions(store: str | Path) -> list[Extraction]:
+    """Reads the last extraction of each run; empty if no run was evaluated on it.
+
+    Raises:
+        DataError: A file is damaged.
+    """
+    extractions = []
+    for file in item_files(store):
         if file.task != TASK:
             continue
-        table = items.read(file.path)
-        missing = [name for name in ("difficulty", "greedy", "answer_logp") if name not in table]
+        table = read_items(file.path)
+        missing = [name for name in REQUIRED_COLUMNS if name not in table]
         if missing:
-            raise DataError(f"{file.path}: no column {missing[0]!r}, which extraction has")
+            raise DataError(f"{file.path}: no column {missing[0]!r}: extraction needs {', '.join(REQUIRED_COLUMNS)}")
         times_I = table["difficulty"].to_numpy(int)
-        times = np.unique(times_I)
         hit_I = table["greedy"].to_numpy(bool)
         nats_I = np.array([-float(np.mean(logp)) for logp in table["answer_logp"]])
-        of = [times_I == t for t in times]
-        out.append(
+        times = np.unique(times_I)
+        masks = [times_I == t for t in times]
+        extractions.append(
             Extraction(
                 file.run,
                 file.step,
                 times,
-                np.array([hit_I[m].sum() for m in of]),
-                np.array([m.sum() for m in of]),
-                np.array([nats_I[m].mean() for m in of]),
+                hits=np.array([hit_I[mask].sum() for mask in masks]),
+                documents=np.array([mask.sum() for mask in masks]),
+                nats=np.array([nats_I[mask].mean() for mask in masks]),
             )
         )
-    return out
+    return extractions

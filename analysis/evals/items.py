@@ -1,57 +1,46 @@
-"""Items that evaluations left beside records: STORE/runs/RUN_ID/items/<task>[@<shots>].<step>.parquet, a row each."""
+"""Item files of the evaluations of a store: STORE/runs/RUN_ID/items/TASK[@SHOTS].STEP.parquet, one row per item."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
+from scaling.store import items as stored_items
+from scaling.store.files import StoreError
+from scaling.store.items import ItemFile
 
-NAME = re.compile(r"(?P<task>.+?)(?:@(?P<shots>\d+))?\.(?P<step>\d+)\.parquet")
-NEEDED = ("task", "metric_kind")
-
-
-@dataclass(frozen=True)
-class File:
-    """One evaluation: a run's answers to a task at a step."""
-
-    run: str
-    task: str
-    shots: int
-    step: int
-    path: Path
+REQUIRED_COLUMNS = ("task", "metric_kind")
 
 
-def found(store: str | Path, every: bool = False) -> list[File]:
-    """The evaluations of a store in order of task, shots, run and step: each run's last one, or every one."""
-    files = []
-    for path in Path(store).glob("runs/*/items/*.parquet"):
-        match = NAME.fullmatch(path.name)
-        if match and not path.name.startswith("."):
-            run, shots = path.parent.parent.name, int(match["shots"] or 0)
-            files.append(File(run, match["task"], shots, int(match["step"]), path))
-    files.sort(key=lambda f: (f.task, f.shots, f.run, f.step))
-    if every:
+def item_files(store: str | Path | StoreSnapshot, all_steps: bool = False) -> list[ItemFile]:
+    """Lists the evaluations of a store by task, shots, run and step.
+
+    Args:
+        store: The store, or its folder.
+        all_steps: All evaluations of a run instead of its last one on each task.
+    """
+    folders = Path(store).glob("runs/*/items")
+    files = [file for folder in folders for file in stored_items.item_files(folder)]
+    files.sort(key=lambda file: (file.task, file.shots, file.run, file.step))
+    if all_steps:
         return files
-    last = {(f.task, f.shots, f.run): f for f in files}
+    last = {(file.task, file.shots, file.run): file for file in files}
     return list(last.values())
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The items of a file. Raises DataError (one line)."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+def read_items(path: Path) -> pd.DataFrame:
+    """Reads the items of a file, one row each.
 
+    Raises:
+        DataError: The file is damaged or empty, or lacks a required column.
+    """
     try:
-        items = pq.read_table(path).to_pandas()
-    except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
-    missing = [name for name in NEEDED if name not in items]
-    if missing:
-        raise DataError(f"{path}: no column {missing[0]!r}: items have at least {', '.join(NEEDED)}")
+        items = stored_items.read_table(path, REQUIRED_COLUMNS).to_pandas()
+    except StoreError as error:
+        raise DataError(str(error)) from None
     if not len(items):
         raise DataError(f"{path}: no items")
     return items

@@ -1,16 +1,16 @@
-"""A score foretold at a target, three ways: a sigmoid of scale, a broken power law of the errors, and two steps.
+"""Predicts a score at a target scale by three methods: a sigmoid of scale, a broken power law, and two steps.
 
-sigmoid  the score against log scale, from chance to a top of its own;
-broken   1 − score as a power law with one break (Caballero 2023);
-two-step the task's loss (minus the log-probability of the right answer, nats a token) by a power law of scale, then the
-         score from that loss (Bhagia 2024); of N and D together where the target gives both.
+sigmoid   the score against log scale, from chance to a fitted top;
+broken    1 - score as a power law with one break (Caballero 2023);
+two-step  the loss of the task (minus the log-probability of the right answer, nats per token) by a power law of scale,
+          then the score from that loss (Bhagia 2024); of N and D together if the target gives both.
 
-Key: r runs, B draws.
+Key: r runs, B bootstrap samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,38 +20,49 @@ from scipy.special import expit
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
+from analysis.evals.series import JEFFREYS
 from analysis.evals.tasks import Finding
 from analysis.fitting import two_step
-from analysis.fitting.fit import fit as fit_law
+from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.laws.law import Array, Law
 from analysis.uncertainty import intervals
 
-SUMS = {"C": "power-c", "N": "power-n", "D": "power-d"}
+LOSS_LAWS = {"C": "power-c", "N": "power-n", "D": "power-d"}  # law of the task's loss by axis
 
 
-def at(one: Finding, axis: str, target: Mapping[str, float], bootstrap: int, level: float, seed: int) -> Finding:
-    """The finding with what each fit foretells at the target; a fit that cannot be made says why."""
-    if one.task.score is None:
-        return one
-    how: dict[str, Any] = {"bootstrap": max(bootstrap, 100), "level": level, "seed": seed}
-    points = _points(one, axis)
-    told: dict[str, Any] = {}
-    ways: dict[str, Callable[[], dict[str, Any]]] = {
-        "sigmoid": lambda: _sigmoid(one, points, axis, target, how),
-        "broken": lambda: _broken(points, axis, target, how),
-        "two-step": lambda: _two_step(points, axis, target, how),
-    }
-    for name, way in ways.items():
+def add_predictions(finding: Finding, axis: str, target: Mapping[str, float], options: FitOptions) -> Finding:
+    """Returns the finding with the prediction of each method at the target.
+
+    Args:
+        finding: A task; without a score it is returned unchanged.
+        axis: Scale of its curves: C, N, D or L.
+        target: {axis: value}, or {"N": ..., "D": ...}.
+        options: Bootstrap, level and seed of the fits.
+
+    Returns:
+        The finding; a method that cannot be fitted has {"failed": why}.
+    """
+    if finding.task.score is None:
+        return finding
+    points = _points(finding, axis)
+    predictions: dict[str, dict[str, Any]] = {}
+    for name, method in (("sigmoid", _sigmoid), ("broken", _broken), ("two-step", _two_step)):
         try:
-            told[name] = way()
+            predictions[name] = method(points, axis, target, finding.task.chance, options)
         except (FitError, DataError) as error:
-            told[name] = {"failed": str(error)}
-    return replace(one, told={"target": dict(target), "predicted": told})
+            predictions[name] = {"failed": str(error)}
+    return replace(finding, target=dict(target), predictions=predictions)
 
 
-def check(axis: str, target: Mapping[str, float]) -> None:
-    """DataError for a target that no fit over this axis can be asked for."""
+def check_target(axis: str, target: Mapping[str, float]) -> None:
+    """Raises DataError for a target that no method can predict from fits along this axis.
+
+    Args:
+        axis: Scale of the curves: C, N, D or L.
+        target: Scale at which scores are predicted, by letter.
+    """
     if not (set(target) == {axis} or (set(target) == {"N", "D"} and axis in "CND")):
         raise DataError(f"target {', '.join(target)}: allowed are {axis}, or N and D together")
     for name, value in target.items():
@@ -59,92 +70,104 @@ def check(axis: str, target: Mapping[str, float]) -> None:
             raise DataError(f"target {name} = {value:g}: must be greater than 0")
 
 
-def _points(one: Finding, axis: str) -> Points:
-    """The runs that the curve is of. Acc: the score, half an item added to each side; L: the task's loss."""
-    task, kept = one.task, one.kept
+def _points(finding: Finding, axis: str) -> Points:
+    """The runs of the curve. Acc: the score with Jeffreys' prior; Err: 1 - Acc; L: loss of the task; P: of the text."""
+    task, included = finding.task, finding.included
     assert task.score is not None
     score = task.measures[task.score]
-    n = np.maximum(score.items[kept], 1.0)
-    Acc = (score.mean[kept] * n + 0.5) / (n + 1)
-    lost = task.measures["logp"].mean[kept] if "logp" in task.measures else np.full(kept.sum(), np.nan)
-    place = {name: task.runs[name].to_numpy(float)[kept] for name in "NDCL"}
-    more = {"Acc": Acc, "Err": 1 - Acc, "x": place[axis], "P": place["L"]}
-    weights = n / (Acc * (1 - Acc))  # binomial
+    n = np.maximum(score.items[included], 1.0)
+    Acc = (score.mean[included] * n + JEFFREYS) / (n + 2 * JEFFREYS)
+    logp = task.measures["logp"].mean[included] if "logp" in task.measures else np.full(included.sum(), np.nan)
+    scales = {name: task.runs[name].to_numpy(float)[included] for name in "NDCL"}
     return Points(
-        N=place["N"], D=place["D"], C=place["C"], L=-lost, names=[str(r) for r in task.runs["run"][kept]],
-        weights=weights, source=task.name, more=more,
-    )  # fmt: skip
+        N=scales["N"],
+        D=scales["D"],
+        C=scales["C"],
+        L=-logp,
+        names=[str(run) for run in task.runs["run"][included]],
+        weights=n / (Acc * (1 - Acc)),  # inverse binomial variance
+        source=task.name,
+        extra={"Acc": Acc, "Err": 1 - Acc, "x": scales[axis], "P": scales["L"]},
+    )
 
 
 def _sigmoid(
-    one: Finding, points: Points, axis: str, target: Mapping[str, float], how: dict[str, Any]
+    points: Points, axis: str, target: Mapping[str, float], chance: float, options: FitOptions
 ) -> dict[str, Any]:
     if axis not in target:
-        raise FitError(f"a sigmoid is of one input: give a target in {axis}")
-    found = fit_law(points, rise(axis == "L"), fix={"floor": one.task.chance}, **how)
-    return _told(found, {"x": target[axis]})
+        raise FitError(f"a sigmoid has one input: give the target in {axis}")
+    result = fit(points, score_sigmoid(axis == "L"), replace(options, fix={"floor": chance}))
+    return _prediction(result, {"x": target[axis]})
 
 
-def _broken(points: Points, axis: str, target: Mapping[str, float], how: dict[str, Any]) -> dict[str, Any]:
+def _broken(
+    points: Points, axis: str, target: Mapping[str, float], chance: float, options: FitOptions
+) -> dict[str, Any]:
     if axis not in target or axis == "L":
-        raise FitError("a broken power law is of C, N or D alone: give a target in one of them")
-    found = fit_law(replace(points, L=points["Err"], weights=None), "bnsl", **how)
-    return _told(found, {"x": target[axis]}, turned=True)
+        raise FitError("a broken power law has one input, C, N or D: give the target in one of them")
+    result = fit(replace(points, L=points["Err"], weights=None), "bnsl", options)
+    return _prediction(result, {"x": target[axis]}, of_error=True)
 
 
-def _two_step(points: Points, axis: str, target: Mapping[str, float], how: dict[str, Any]) -> dict[str, Any]:
+def _two_step(
+    points: Points, axis: str, target: Mapping[str, float], chance: float, options: FitOptions
+) -> dict[str, Any]:
     points = replace(points, weights=None)
     if not (np.isfinite(points.L).all() and (points.L > 0).all()):
-        raise FitError("the task has no loss: no log-probability of right answers was kept")
+        raise FitError("the task has no loss: its items hold no log-probability of right answers")
     if set(target) == {"N", "D"}:
-        return _told(two_step.fit(points, **how), target)
+        return _prediction(two_step.fit_two_step(points, points, options), target)
     if axis == "L":
-        loss = fit_law(replace(points, more={**points.more, "x": points["P"]}), passed_on(), **how)
-        first = {"x": target["L"]}
+        loss = fit(replace(points, extra={**points.extra, "x": points["P"]}), task_loss_law(), options)
+        inputs = {"x": target["L"]}
     else:
-        loss, first = fit_law(points, SUMS[axis], **how), dict(target)
-    score = fit_law(two_step.with_ideal(points), "sigmoid", **{**how, "seed": how["seed"] + 1})
+        loss, inputs = fit(points, LOSS_LAWS[axis], options), dict(target)
+    score = fit(two_step.with_ideal_point(points), "sigmoid", replace(options, seed=options.seed + 1))
     function = laws.LAWS["sigmoid"].function
-    drawn = function(np.squeeze(loss.predict_draws(**first)), **score.draws)
-    value = function(float(loss.predict(**first)), **score.params)
-    verdict = [f"{said} (step {step})" for step, of in ((1, loss), (2, score)) for said in of.verdict]
+    samples = function(np.squeeze(loss.predict_samples(**inputs)), **score.samples)
+    value = function(float(loss.predict(**inputs)), **score.params)
+    verdict = [f"{line} (step {step})" for step, result in ((1, loss), (2, score)) for line in result.verdict]
     return {
         "value": float(np.clip(value, 0, 1)),
-        "interval": [float(np.clip(end, 0, 1)) for end in intervals.interval(drawn, how["level"])],
+        "interval": [float(np.clip(end, 0, 1)) for end in intervals.percentile_interval(samples, options.level)],
         "params": {**loss.params, **score.params},
-        "verdict": [said for said in verdict if not said.startswith("converged")] or ["converged"],
+        "verdict": [line for line in verdict if not line.startswith("converged")] or ["converged"],
     }
 
 
-def _told(found: Fit, target: Mapping[str, float], turned: bool = False) -> dict[str, Any]:
-    """Value and interval at the target; of errors turned into a score."""
-    value, ends = float(found.predict(**target)), [float(np.squeeze(e)) for e in found.predict_interval(**target)]
-    if turned:
+def _prediction(result: Fit, inputs: Mapping[str, float], of_error: bool = False) -> dict[str, Any]:
+    """Value and interval of the score at the inputs of a law of the score, or of the error, 1 - score."""
+    value, ends = float(result.predict(**inputs)), [float(np.squeeze(e)) for e in result.predict_interval(**inputs)]
+    if of_error:
         value, ends = 1 - value, [1 - ends[1], 1 - ends[0]]
     ends = [float(np.clip(e, 0, 1)) for e in ends]
     return {
         "value": float(np.clip(value, 0, 1)),
         "interval": ends,
-        "params": found.params,
-        "verdict": list(found.verdict),
+        "params": result.params,
+        "verdict": list(result.verdict),
     }
 
 
-def rise(falls: bool = False) -> Law:
-    """floor + (top − floor)·σ(s·ln(x/x0)) as a law; falls: of an input that gets better as it falls, a loss."""
-    sign = -1.0 if falls else 1.0
+def score_sigmoid(decreasing: bool = False) -> Law:
+    """Returns the law floor + (top - floor)·sigmoid(s·ln(x / x0)) of a score (Wei 2022).
+
+    Args:
+        decreasing: Whether the score gets better as x falls, as with a loss.
+    """
+    sign = -1.0 if decreasing else 1.0
 
     def ability(x: Array, *, floor: Array, top: Array, x0: Array, s: Array) -> Array:
         return floor + (top - floor) * expit(sign * s * (np.log(x) - np.log(x0)))
 
     def seeds(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
-        """Middles from within the points to beyond them, slow and steep, up to the highest point or to 1."""
+        """Starts: middles from within the points to beyond them, slow and steep, up to the highest point or to 1."""
         x = np.log(inputs[0])
         span = max(float(np.ptp(x)), 1e-9)
-        middle = np.append(np.quantile(x, [0.2, 0.5, 0.8]), (x.min() if falls else x.max()) + sign * 0.3 * span)
-        middles, s, top = (
-            a.ravel() for a in np.meshgrid(middle, np.array([2.0, 8.0, 32.0]) / span, [min(float(y.max()), 0.999), 1.0])
-        )
+        beyond = (x.min() if decreasing else x.max()) + sign * 0.3 * span
+        middle = np.append(np.quantile(x, [0.2, 0.5, 0.8]), beyond)
+        slopes, tops = np.array([2.0, 8.0, 32.0]) / span, [min(float(y.max()), 0.999), 1.0]
+        middles, s, top = (a.ravel() for a in np.meshgrid(middle, slopes, tops))
         return {"floor": np.zeros_like(s), "top": top, "x0": np.exp(middles), "s": s}
 
     return Law(
@@ -156,15 +179,22 @@ def rise(falls: bool = False) -> Law:
         objective="mse",
         units={"Acc": "share of answers", "x": "FLOPs, parameters, tokens or nats"},
         signed=("Acc",),
-        seeds=seeds,
+        starts_from_data=seeds,
     )
 
 
-def passed_on() -> Law:
-    """E + A·x^γ: a task's loss from the loss of the text, x."""
+def task_loss_law() -> Law:
+    """Returns the law E + A·x^gamma of the loss of a task in the held-out loss x of the text."""
 
-    def on(x: Array, *, E: Array, A: Array, gamma: Array) -> Array:
+    def task_loss(x: Array, *, E: Array, A: Array, gamma: Array) -> Array:
         return E + A * x**gamma
 
-    return Law(on, "a power of the text's loss", {"gamma": (0.5, 1.0, 2.0, 4.0, 8.0)}, ("E", "A"),
-               {"gamma": (1e-2, 50.0)}, constants=("E",), units={"x": "nats a token"})  # fmt: skip
+    return Law(
+        task_loss,
+        "a power of the held-out loss",
+        starts={"gamma": (0.5, 1.0, 2.0, 4.0, 8.0)},
+        linear=("E", "A"),
+        bounds={"gamma": (1e-2, 50.0)},
+        constants=("E",),
+        units={"x": "nats per token"},
+    )

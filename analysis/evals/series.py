@@ -1,4 +1,4 @@
-"""Measurements of runs as a series by scale: runs close in scale are one scale, and what differs between them is noise.
+"""Scores by scale: runs close in scale form one scale, and the differences among them measure the noise between runs.
 
 Key: r runs, n scales.
 """
@@ -9,70 +9,114 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SAME = 0.05  # decades within which runs are of one scale
-
-
-def choices(x: np.ndarray, hits: np.ndarray, items: np.ndarray, same: float = SAME) -> Series:
-    """A share of right answers by scale, of runs at x (r,) with `hits` of `items` right.
-
-    A scale's variance is binomial, at the smoothed share with half an item added to each side (Jeffreys): at a floor of
-    no hits there is doubt too.
-    """
-    scale = scales(x, same)
-    k, n = _sum(hits, scale), _sum(items, scale)
-    share = rising((k + 0.5) / (n + 1), n)
-    return _series(x, hits / items, share[scale] * (1 - share[scale]) / items, scale, k / n)
-
-
-def values(x: np.ndarray, y: np.ndarray, v: np.ndarray, same: float = SAME) -> Series:
-    """A mean by scale, of runs at x (r,) with mean y and variance of it v."""
-    scale = scales(x, same)
-    floor = 1e-6 * max(float(np.ptp(y)), 1e-6) ** 2
-    v = _sum(np.maximum(v, floor), scale)[scale] / np.bincount(scale)[scale]  # of few items, steadier
-    return _series(x, y, v, scale, _sum(y, scale) / np.bincount(scale))
-
-
-def _series(x: np.ndarray, y: np.ndarray, v: np.ndarray, scale: np.ndarray, mean: np.ndarray) -> Series:
-    count = np.bincount(scale)
-    freedom = float(len(x) - len(count))
-    phi = float(np.sum((y - (_sum(y, scale) / count)[scale]) ** 2 / v) / freedom) if freedom else 1.0
-    return Series(_sum(x, scale) / count, mean, _sum(v, scale) / count**2, phi, freedom)
-
-
-def scales(x: np.ndarray, same: float = SAME) -> np.ndarray:
-    """The scale, from 0, of each run (r,): a new one begins more than `same` above where the last began."""
-    out, begun, current = np.zeros(len(x), int), -np.inf, -1
-    for i in np.argsort(x, kind="stable"):
-        if x[i] > begun + same:
-            begun, current = x[i], current + 1
-        out[i] = current
-    return out
-
-
-def _sum(values: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    return np.bincount(scale, weights=values)
+SCALE_TOLERANCE = 0.05  # decades within which runs count as one scale
+JEFFREYS = 0.5  # items added to each side of a share (Jeffreys prior): a share of 0 has a variance too
+RELATIVE_FLOOR = 1e-6  # least standard error of a mean, relative to the range of the means
 
 
 @dataclass(frozen=True)
 class Series:
-    """A score by scale: x (n,) strictly rising, y (n,), v (n,); between runs of one scale: φ and degrees of freedom."""
+    """A score by scale.
+
+    Attributes:
+        x: Scale (n,), strictly increasing: log10 of C, N or D, or -L.
+        y: Mean score (n,).
+        variance: Variance of each mean (n,) over items.
+        dispersion: Variance between runs of one scale, as a multiple of what items alone give.
+        dof: Degrees of freedom of `dispersion`, 0 where each scale has one run.
+    """
 
     x: np.ndarray
     y: np.ndarray
-    v: np.ndarray
-    phi: float = 1.0
-    freedom: float = 0.0
+    variance: np.ndarray
+    dispersion: float = 1.0
+    dof: float = 0.0
 
 
-def rising(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """The nearest curves (..., n) that never fall, by weighted least squares: the largest, over beginnings up to a
-    point, of the smallest mean, over ends from it, of what lies between (Barlow 1972)."""
+def binomial_series(
+    x_r: np.ndarray, hits_r: np.ndarray, items_r: np.ndarray, tolerance: float = SCALE_TOLERANCE
+) -> Series:
+    """Returns the share of right answers by scale.
+
+    The variance of a scale is binomial, at the share smoothed by isotonic regression with Jeffreys' prior, so that a
+    score of 0 has a variance too.
+
+    Args:
+        x_r: Scale of each run.
+        hits_r: Number of items that each run answers right.
+        items_r: Number of items of each run.
+        tolerance: Distance in x within which runs count as one scale.
+    """
+    scale_r = scale_indices(x_r, tolerance)
+    hits, items = _sum_by_scale(hits_r, scale_r), _sum_by_scale(items_r, scale_r)
+    share = isotonic_regression((hits + JEFFREYS) / (items + 2 * JEFFREYS), items)
+    variance_r = share[scale_r] * (1 - share[scale_r]) / items_r
+    return _build_series(x_r, hits_r / items_r, variance_r, scale_r, hits / items)
+
+
+def mean_series(x_r: np.ndarray, y_r: np.ndarray, variance_r: np.ndarray, tolerance: float = SCALE_TOLERANCE) -> Series:
+    """Returns a mean by scale.
+
+    Args:
+        x_r: Scale of each run.
+        y_r: Mean of each run.
+        variance_r: Variance of each mean over items.
+        tolerance: Distance in x within which runs count as one scale.
+    """
+    scale_r = scale_indices(x_r, tolerance)
+    runs = np.bincount(scale_r)
+    floor = RELATIVE_FLOOR * max(float(np.ptp(y_r)), 1e-6) ** 2
+    # Averaged over the runs of a scale: the variance of a few items is itself noisy.
+    variance_r = _sum_by_scale(np.maximum(variance_r, floor), scale_r)[scale_r] / runs[scale_r]
+    return _build_series(x_r, y_r, variance_r, scale_r, _sum_by_scale(y_r, scale_r) / runs)
+
+
+def _build_series(
+    x_r: np.ndarray, y_r: np.ndarray, variance_r: np.ndarray, scale_r: np.ndarray, mean: np.ndarray
+) -> Series:
+    runs = np.bincount(scale_r)
+    dof = float(len(x_r) - len(runs))
+    residual_r = y_r - (_sum_by_scale(y_r, scale_r) / runs)[scale_r]
+    dispersion = float(np.sum(residual_r**2 / variance_r) / dof) if dof else 1.0
+    x, variance = _sum_by_scale(x_r, scale_r) / runs, _sum_by_scale(variance_r, scale_r) / runs**2
+    return Series(x, mean, variance, dispersion, dof)
+
+
+def scale_indices(x_r: np.ndarray, tolerance: float = SCALE_TOLERANCE) -> np.ndarray:
+    """Returns the index of the scale of each run (r,), from 0 in increasing order of x.
+
+    Args:
+        x_r: Scale of each run.
+        tolerance: A new scale starts more than this above the first run of the last one.
+    """
+    index_r, first, current = np.zeros(len(x_r), int), -np.inf, -1
+    for i in np.argsort(x_r, kind="stable"):
+        if x_r[i] > first + tolerance:
+            first, current = x_r[i], current + 1
+        index_r[i] = current
+    return index_r
+
+
+def _sum_by_scale(values_r: np.ndarray, scale_r: np.ndarray) -> np.ndarray:
+    return np.bincount(scale_r, weights=values_r)
+
+
+def isotonic_regression(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Returns the nondecreasing curves nearest to y in weighted least squares (..., n).
+
+    The min-max formula (Barlow 1972): at each point the largest, over starts up to it, of the smallest mean, over ends
+    from it, of what lies between.
+
+    Args:
+        y: Curves (..., n).
+        weight: Weight of each point (n,).
+    """
     n = y.shape[-1]
     sums = np.concatenate([np.zeros((*y.shape[:-1], 1)), np.cumsum(y * weight, -1)], -1)
     weights = np.concatenate([[0.0], np.cumsum(weight)])
-    begin, end = np.tril_indices(n)[::-1]
-    means = np.full((*y.shape[:-1], n, n), np.inf)  # from a begin to an end
-    means[..., begin, end] = (sums[..., end + 1] - sums[..., begin]) / (weights[end + 1] - weights[begin])
-    least = np.minimum.accumulate(means[..., ::-1], -1)[..., ::-1]  # over ends from here on
-    least = np.where(np.tri(n, dtype=bool).T, least, -np.inf)
-    return np.asarray(least.max(-2))
+    start, end = np.tril_indices(n)[::-1]
+    means = np.full((*y.shape[:-1], n, n), np.inf)  # (start, end)
+    means[..., start, end] = (sums[..., end + 1] - sums[..., start]) / (weights[end + 1] - weights[start])
+    smallest = np.minimum.accumulate(means[..., ::-1], -1)[..., ::-1]  # over ends from each point on
+    smallest = np.where(np.tri(n, dtype=bool).T, smallest, -np.inf)
+    return np.asarray(smallest.max(-2))

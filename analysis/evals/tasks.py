@@ -1,4 +1,7 @@
-"""analysis.evals.tasks."""
+"""A task over runs: its metrics with intervals, its curves by scale, and what was found about it.
+
+Key: r runs, n scales, I items, B bootstrap samples.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +11,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.evals.metrics import wilson
+from analysis.evals.metrics import wilson_interval
 from analysis.evals.verdict import Verdict
+from analysis.uncertainty import intervals
 
-AXES = ("C", "N", "D", "L")
-
-DRAWS = 1000
+BOOTSTRAP_SAMPLES = 1000  # of the interval of a metric over items
 
 
 @dataclass(frozen=True)
-class Measure:
-    """A metric of one task over runs: mean (r,), variance of it over items (r,), interval (r, 2); items (r,), 0 where
-    that is not known; by item, where it is known (r arrays of (I,))."""
+class TaskMetric:
+    """A metric of one task over runs.
+
+    Attributes:
+        name: Name in `analysis.evals.metrics.METRICS`.
+        mean: Mean over items (r,).
+        variance: Variance of the mean over items (r,).
+        interval: Interval of the mean (r, 2).
+        items: Number of items (r,), 0 if it is not known.
+        share: Whether the mean is a share of right answers.
+        values: Value of each item, r arrays of (I,); empty if they are not known.
+    """
 
     name: str
     mean: np.ndarray
@@ -32,9 +43,18 @@ class Measure:
 
 @dataclass(frozen=True)
 class Task:
-    """A task over runs. runs: a row each of run, step, N, D, C, L (NaN where not known). chance: score of a guess.
+    """A task over runs.
 
-    score, continuous: names of the metrics that the verdict compares, None where there is none.
+    Attributes:
+        name: Name of the task, with its number of shots where there are several.
+        family: Family of tasks that it belongs to.
+        difficulty: Difficulty within the family, NaN if it has none.
+        shots: Number of solved examples in the prompt.
+        chance: Score of a random guess.
+        runs: One row per run: run, step, N, D, C, L (NaN if unknown).
+        measures: Metrics by name.
+        score: Name of the metric that may jump, None if there is none.
+        continuous: Name of the metric that the verdict compares it with, None if there is none.
     """
 
     name: str
@@ -43,39 +63,62 @@ class Task:
     shots: int
     chance: float
     runs: pd.DataFrame
-    measures: dict[str, Measure] = field(repr=False)
+    measures: dict[str, TaskMetric] = field(repr=False)
     score: str | None = None
     continuous: str | None = None
 
 
-def measure(name: str, values: list[np.ndarray], share: bool, level: float, seed: int = 0) -> Measure:
-    """A metric from what each item has of it: items without it are left out.
+def summarise_metric(name: str, values: list[np.ndarray], share: bool, level: float, seed: int = 0) -> TaskMetric:
+    """Returns the mean of a metric over items with its interval: Wilson's for a share, a bootstrap otherwise.
 
-    Intervals: Wilson's of a share, a bootstrap over items of anything else.
+    Args:
+        name: Name of the metric.
+        values: Value of each item, an array (I,) for each run; items with NaN are left out.
+        share: Whether an item is either right or wrong.
+        level: Coverage of the interval.
+        seed: Seed of the bootstrap.
     """
-    values = [v[np.isfinite(v)] for v in values]
-    whole = all(bool(np.isin(v, (0.0, 1.0)).all()) for v in values)
-    count = np.array([len(v) for v in values])
-    mean = np.array([v.mean() for v in values])
-    if share and whole:
-        interval = [wilson(v.sum(), len(v), level) for v in values]
+    values = [v_I[np.isfinite(v_I)] for v_I in values]
+    binary = all(bool(np.isin(v_I, (0.0, 1.0)).all()) for v_I in values)
+    if share and binary:
+        interval = [wilson_interval(v_I.sum(), len(v_I), level) for v_I in values]
     else:
-        ends = [(1 - level) / 2, (1 + level) / 2]
-        drawn = {size: weights(size, seed) for size in {len(v) for v in values}}
-        interval = [tuple(np.quantile(drawn[len(v)] @ v, ends)) for v in values]
-    variance = np.array([v.var() / len(v) for v in values])
-    return Measure(name, mean, variance, np.array(interval), count, share, tuple(values))
+        weights = {items: bootstrap_weights(items, seed) for items in {len(v_I) for v_I in values}}
+        interval = [intervals.percentile_interval(weights[len(v_I)] @ v_I, level) for v_I in values]
+    return TaskMetric(
+        name,
+        mean=np.array([v_I.mean() for v_I in values]),
+        variance=np.array([v_I.var() / len(v_I) for v_I in values]),
+        interval=np.array(interval),
+        items=np.array([len(v_I) for v_I in values]),
+        share=share,
+        values=tuple(values),
+    )
 
 
-def weights(items_: int, seed: int, draws: int = DRAWS) -> np.ndarray:
-    """Shares (B, I) that items have in draws with replacement."""
-    rng = np.random.default_rng([seed, items_])
-    return rng.multinomial(items_, np.full(items_, 1 / items_), draws) / items_
+def bootstrap_weights(items: int, seed: int, samples: int = BOOTSTRAP_SAMPLES) -> np.ndarray:
+    """Returns the share of each item (B, I) in bootstrap samples.
+
+    Args:
+        items: Number of items.
+        seed: Seed; runs with equally many items get the same samples.
+        samples: Number of samples.
+    """
+    rng = np.random.default_rng([seed, items])
+    return rng.multinomial(items, np.full(items, 1 / items), samples) / items
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A metric by scale: x (n,) as C, N, D or L, mean (n,), interval (n, 2), runs (n,) of each."""
+    """A metric by scale.
+
+    Attributes:
+        metric: Name of the metric.
+        x: Scale (n,) as C, N, D or L.
+        mean: Mean over runs and items (n,).
+        interval: Interval of the mean (n, 2).
+        runs: Number of runs (n,).
+    """
 
     metric: str
     x: np.ndarray
@@ -86,21 +129,32 @@ class Curve:
 
 @dataclass(frozen=True)
 class Finding:
-    """What is found of a task. kept: which of its runs the curves are of. told: of a target, where one was given."""
+    """What was found about a task.
+
+    Attributes:
+        task: The task.
+        verdict: Whether its rise was sudden.
+        included: Which of its runs the curves are made of (r,).
+        curves: Curve of each metric by name.
+        notes: Remarks, one line each.
+        target: Scale at which the score was predicted, {} if it was not.
+        predictions: Prediction at the target by method, or {"failed": why}.
+    """
 
     task: Task
     verdict: Verdict
-    kept: np.ndarray
+    included: np.ndarray
     curves: dict[str, Curve]
     notes: tuple[str, ...] = ()
-    told: dict[str, Any] = field(default_factory=dict)
+    target: dict[str, float] = field(default_factory=dict)
+    predictions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def score(self) -> Curve | None:
-        """The curve of the score."""
+        """Curve of the score, None if there is none."""
         return self.curves.get(self.task.score or "")
 
     @property
     def continuous(self) -> Curve | None:
-        """The curve of the metric beside it."""
+        """Curve of the continuous metric, None if there is none."""
         return self.curves.get(self.task.continuous or "")

@@ -1,103 +1,131 @@
-"""The verdict on a task: smooth, an artefact of the metric, a break, or cannot say, from its score and its
-log-probability over the same scales.
+"""Verdict on a task: smooth, metric artefact, break or inconclusive, from its score and its log-probability by scale.
 
-The score is what one would report (exact match, accuracy); its rise is sharp where the scales below the change-point
-foretold less than a third of it. The log-probability of the right answer, a token, has no floor to hide behind, so
-more is asked of it: it is sharp where it jumps (half of its rise or more within half a decade, or between two
-neighbouring scales, and less than half foretold), or where it too gave no sign until the score left its floor. Sharp
-under both: a break. Sharp in the score alone: an artefact of the metric (Schaeffer 2023).
+The score is the metric that is usually reported (exact match, accuracy). Its rise is sharp if the scales below the
+changepoint predict less than a third of it. The log-probability of the right answer per token has no floor, so the
+test is stricter: it is sharp if it jumps (half of its rise or more within half a decade, or between two neighbouring
+scales, less than half of it predicted), or if it gave no sign either before the score left its floor. Sharp under both
+metrics: a break. Sharp in the score alone: an artefact of the metric (Schaeffer 2023).
 
-Where the limits stand was set on simulated truths (analysis/studies/planted_truths.py) alone.
+The thresholds were set on simulated tasks (analysis/studies/planted_truths.py) alone.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from analysis.evals.changepoint import BELOW, LEAST, Sharpness, gain_before, sharpness
+from analysis.evals.changepoint import MIN_SCALES, MIN_SCALES_BELOW, Sharpness, rise_share_before, sharpness
 from analysis.evals.series import Series
 
-SMOOTH, ARTEFACT, BREAK, CANNOT = "smooth", "artefact of the metric", "break", "cannot say"
-VERDICTS = (SMOOTH, ARTEFACT, BREAK, CANNOT)
-ALPHA = 0.01  # of a hinge, and of a rise
-STRAIGHT = 0.1  # a line that noise takes as far from straight so often is straight
-UNFORETOLD = 2 / 3  # share of a score's rise that makes it sharp
-JUMP = 0.5  # share of the log-probability's rise that is a jump where it is made at once
-SILENT = 0.25  # share of its rise that the log-probability may have made by the score's change-point and be no sign
-LEAST_RISE = 0.05  # of a score, in shares of answers
-DECADE = 0.5  # width of a jump, in decades
-PART = 0.25  # and at most this part of all scales
+SMOOTH, ARTEFACT, BREAK, INCONCLUSIVE = "smooth", "metric artefact", "break", "inconclusive"
+VERDICTS = (SMOOTH, ARTEFACT, BREAK, INCONCLUSIVE)
+ALPHA = 0.01  # significance level of a hinge, and of a rise
+LINEAR_P = 0.1  # p-value of the hinge above which a curve counts as a straight line
+UNPREDICTED = 2 / 3  # unpredicted share of its rise from which a score is sharp
+JUMP = 0.5  # share of the rise of the log-probability that counts as a jump if it is made at once
+NO_SIGN = 0.25  # share of its rise up to which the log-probability gave no sign before the changepoint of the score
+MIN_RISE = 0.05  # least rise of a score, as a share of right answers
+JUMP_DECADES = 0.5  # largest width of a jump, in decades
+JUMP_SPAN = 0.25  # largest width of a jump, as a share of the range of scales
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is said, why in one line, and what decides it. before: share of the log-probability's rise made by then."""
+    """A verdict with what decides it.
+
+    Attributes:
+        verdict: One of VERDICTS.
+        reason: Why, in one line.
+        score: Sharpness of the score.
+        logp: Sharpness of the continuous metric.
+        logp_before: Share of its rise that the continuous metric has made at the changepoint of the score.
+        codes: Why it is inconclusive: few, floor, disagree, noise, score-only or logp-flat.
+    """
 
     verdict: str
-    why: str
+    reason: str
     score: Sharpness | None = None
     logp: Sharpness | None = None
-    before: float | None = None
+    logp_before: float | None = None
     codes: tuple[str, ...] = field(default=())
 
 
-def judge(score: Series, logp: Series | None, *, decades: bool = True, level: float = 0.95) -> Verdict:
-    """The verdict on one task. decades: whether x is in decades (else a jump is only bounded by a part of the span)."""
+def judge_emergence(score: Series, logp: Series | None, *, decades: bool = True, level: float = 0.95) -> Verdict:
+    """Returns the verdict on one task.
+
+    Args:
+        score: Share of right answers by scale.
+        logp: Log-probability of the right answer, or another continuous metric, by scale; None if there is none.
+        decades: Whether x is in decades; otherwise only JUMP_SPAN limits the width of a jump.
+        level: Coverage of the interval of the changepoint.
+    """
     n, span = len(score.x), float(score.x[-1] - score.x[0]) if len(score.x) else 0.0
-    narrow = min(DECADE, PART * span) if decades else PART * span / 2
-    if n < LEAST:
-        return _cannot(f"{n} scales: at least {LEAST} are needed, {BELOW} of them below a change", "few")
-    s = sharpness(score, narrow, level)
-    assert s is not None
-    g = sharpness(logp, narrow, level) if logp is not None else None
-    if s.p_rise > ALPHA or s.rise < LEAST_RISE:
-        return _cannot("the score does not rise above its floor by more than noise", "floor", s, g)
-    moved = g is not None and g.p_rise <= ALPHA
-    before = gain_before(logp, s.change) if logp is not None and moved else None
-    jumps = g is not None and moved and g.steepest >= JUMP and g.unforetold >= JUMP
-    silent = g is not None and before is not None and before <= SILENT and g.unforetold >= UNFORETOLD
-    apart = (jumps or silent) and g is not None and g.p <= ALPHA
-    if s.unforetold < UNFORETOLD or s.p > STRAIGHT:
-        if apart:
-            return _cannot("the log-probability jumps where the score does not", "apart", s, g, before)
-        return Verdict(SMOOTH, _steady(s), s, g, before)
-    if s.p > ALPHA:
-        return _cannot(f"the score looks sharp, but noise does as much in {s.p:.0%} of straight lines", "noise", s, g)
+    width = min(JUMP_DECADES, JUMP_SPAN * span) if decades else JUMP_SPAN * span / 2
+    s = sharpness(score, width, level)
+    if s is None:
+        reason = f"{n} scales: at least {MIN_SCALES} are needed, {MIN_SCALES_BELOW} of them below a changepoint"
+        return _inconclusive(reason, "few")
+    g = sharpness(logp, width, level) if logp is not None else None
+    if s.p_rise > ALPHA or s.rise < MIN_RISE:
+        return _inconclusive("the rise of the score above its floor is within the noise", "floor", s, g)
+    before = rise_share_before(logp, s.changepoint) if logp is not None and _rises(g) else None
+    if s.unpredicted < UNPREDICTED or s.p_hinge > LINEAR_P:
+        if g is not None and _looks_sharp(g, before) and g.p_hinge <= ALPHA:
+            return _inconclusive("the log-probability jumps where the score does not", "disagree", s, g, before)
+        return Verdict(SMOOTH, _smooth_reason(s), s, g, before)
+    return _judge_sharp_score(s, g, before)
+
+
+def _judge_sharp_score(s: Sharpness, g: Sharpness | None, before: float | None) -> Verdict:
+    """Verdict on a task whose score rises sharply, by its log-probability."""
+    if s.p_hinge > ALPHA:
+        chance = f"the score looks sharp, but {s.p_hinge:.0%} of straight lines with this noise look as sharp"
+        return _inconclusive(chance, "noise", s, g)
     if g is None:
-        return _cannot("the score is sharp, and there is no continuous metric beside it", "one", s)
-    if not moved:
-        return _cannot("the score is sharp, and the log-probability moves by no more than noise", "still", s, g)
-    if (jumps or silent) and not apart:
-        return _cannot(
-            f"the log-probability looks sharp too, but noise does as much in {g.p:.0%} of lines", "noise", s, g, before
+        return _inconclusive("the score is sharp, and there is no continuous metric to compare", "score-only", s)
+    if not _rises(g):
+        return _inconclusive("the score is sharp, and the log-probability changes within the noise", "logp-flat", s, g)
+    if not _looks_sharp(g, before):
+        reason = (
+            f"the scales below the changepoint predict {max(0, 1 - s.unpredicted):.0%} of the rise of the score; "
+            f"by then the log-probability had made {before or 0:.0%} of its rise, without a jump"
         )
-    if apart:
-        return Verdict(BREAK, _broke(g, jumps, before), s, g, before)
-    return Verdict(
-        ARTEFACT,
-        f"the score rises after a stretch that foretold {max(0, 1 - s.unforetold):.0%} of it; the log-probability had "
-        f"made {before or 0:.0%} of its way by then, and no jump",
-        s,
-        g,
-        before,
-    )
-
-
-def _steady(s: Sharpness) -> str:
-    if s.p > STRAIGHT:
-        return "the score rises in a straight line, as far as noise lets one see"
-    return f"the scales below foretold {min(1, 1 - s.unforetold):.0%} of the rise"
-
-
-def _broke(g: Sharpness, jumps: bool, before: float | None) -> str:
-    if jumps:
-        return (
-            f"{g.steepest:.0%} of the log-probability's rise is one jump, {max(0, 1 - g.unforetold):.0%} of it foretold"
+        return Verdict(ARTEFACT, reason, s, g, before)
+    if g.p_hinge > ALPHA:
+        chance = (
+            f"the log-probability looks sharp too, but {g.p_hinge:.0%} of straight lines with this noise look as sharp"
         )
-    return f"by the score's change the log-probability had made {before or 0:.0%} of its way: it gave no sign either"
+        return _inconclusive(chance, "noise", s, g, before)
+    return Verdict(BREAK, _break_reason(g, before), s, g, before)
 
 
-def _cannot(
-    why: str, code: str, s: Sharpness | None = None, g: Sharpness | None = None, before: float | None = None
+def _rises(g: Sharpness | None) -> bool:
+    """Whether the log-probability rises beyond its noise."""
+    return g is not None and g.p_rise <= ALPHA
+
+
+def _jumps(g: Sharpness) -> bool:
+    return _rises(g) and g.steepest >= JUMP and g.unpredicted >= JUMP
+
+
+def _looks_sharp(g: Sharpness, before: float | None) -> bool:
+    """Whether the log-probability jumps, or gave no sign before the changepoint of the score."""
+    return _jumps(g) or (before is not None and before <= NO_SIGN and g.unpredicted >= UNPREDICTED)
+
+
+def _smooth_reason(s: Sharpness) -> str:
+    if s.p_hinge > LINEAR_P:
+        return "the score is consistent with a straight line within the noise"
+    return f"the scales below the changepoint predict {min(1, 1 - s.unpredicted):.0%} of the rise"
+
+
+def _break_reason(g: Sharpness, before: float | None) -> str:
+    if _jumps(g):
+        predicted = max(0, 1 - g.unpredicted)
+        return f"{g.steepest:.0%} of the rise of the log-probability is one jump, of which {predicted:.0%} is predicted"
+    return f"at the changepoint of the score the log-probability had made only {before or 0:.0%} of its rise"
+
+
+def _inconclusive(
+    reason: str, code: str, s: Sharpness | None = None, g: Sharpness | None = None, before: float | None = None
 ) -> Verdict:
-    return Verdict(CANNOT, why, s, g, before, (code,))
+    return Verdict(INCONCLUSIVE, reason, s, g, before, (code,))

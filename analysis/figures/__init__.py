@@ -1,8 +1,8 @@
 """Figures of fits, evaluations and training runs.
 
 Each figure is one module with a function `figure(source, width) -> matplotlib.figure.Figure` and a `CAPTION`; the
-names are in `analysis.figures.registry`. `plot` draws a figure of a fit in a notebook; `analysis.figures.save.save`
-writes FILE.pdf (png, svg) and beside it FILE.data.csv, the numbers it shows, and FILE.about.json, their origin.
+names are in `analysis.figures.registry`. `plot` draws a figure of a fit in a notebook. `analysis.figures.save.save`
+writes FILE.pdf (png, svg), the numbers it shows to FILE.data.csv, and their origin to FILE.about.json.
 """
 
 from __future__ import annotations
@@ -29,8 +29,10 @@ def plot(fit: Fit, name: str = "law", width: str = "text") -> Figure:
     Raises:
         DataError: The name or the width is unknown.
     """
+    from analysis.figures.options import FigureOptions
     from analysis.figures.save import draw  # here, so that `--help` does not import Matplotlib
     from analysis.figures.source import Source
+    from analysis.fitting.options import FitOptions
 
-    source = Source(fit.points.source, fit.points, options={"level": fit.level}, kept={fit.law: fit})
-    return draw(name, source, width, fit.law)
+    source = Source(fit.points.source, fit.points, options=FitOptions(level=fit.level), results={fit.law: fit})
+    return draw(name, source, FigureOptions(fit.law, width))

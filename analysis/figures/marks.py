@@ -1,80 +1,180 @@
-"""The marks figures are made of. Each carries its series' name, so that what was drawn can be written down.
+"""Lines, points, bands, intervals and cells, each drawn under the name of its series.
 
-A mark's name is its `gid`; `drawn` reads names and numbers back from the finished figure: the data beside
-a figure are by construction those it shows.
+The name of a mark is its Matplotlib `gid`. `mark_rows` reads the names and numbers back from the finished figure, so
+the data file of a figure holds exactly what the figure shows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PathCollection, PolyCollection, QuadMesh
 from matplotlib.contour import ContourSet
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
 
-from analysis.figures.style import BLACK, letter
+from analysis.figures.style import BLACK, panel_label
 
-Row = dict[str, str | float]
+MarkRow = dict[str, str | float]
 COLUMNS = ("panel", "series", "mark", "x", "y", "x_high", "y_high")
 
 
-def line(axes: Axes, series: str, x: Any, y: Any, **how: Any) -> None:
-    """A line through points."""
-    axes.plot(x, y, gid=series, **how)
+class LineStyle(TypedDict, total=False):
+    """Matplotlib's options of a line that figures set."""
+
+    color: Any
+    label: str | None
+    linewidth: float
+    linestyle: str
+    alpha: float
+    zorder: float
+    marker: str
+    markersize: float
 
 
-def points(axes: Axes, series: str, x: Any, y: Any, *, sound: Any = None, color: Any = BLACK, **how: Any) -> None:
-    """Discs; those that are not sound are hollow."""
+class PointStyle(TypedDict, total=False):
+    """Matplotlib's options of points that figures set."""
+
+    label: str | None
+    s: float | np.ndarray
+    marker: str
+    alpha: float
+    zorder: float
+
+
+class IntervalStyle(TypedDict, total=False):
+    """Matplotlib's options of bands and intervals that figures set."""
+
+    color: Any
+    alpha: float
+    linewidth: float
+    zorder: float
+
+
+def line(axes: Axes, series: str, x: ArrayLike, y: ArrayLike, **style: Unpack[LineStyle]) -> None:
+    """Draws a line through points.
+
+    Args:
+        axes: The panel.
+        series: Name of the series in the data file.
+        x: Horizontal positions (n,).
+        y: Vertical positions (n,).
+        **style: Matplotlib's options.
+    """
+    axes.plot(x, y, gid=series, **style)  # type: ignore[arg-type]
+
+
+def points(
+    axes: Axes,
+    series: str,
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    filled: ArrayLike | None = None,
+    color: Any = BLACK,
+    **style: Unpack[PointStyle],
+) -> None:
+    """Draws points, those with a warning hollow and in a series of their own.
+
+    Args:
+        axes: The panel.
+        series: Name of the series in the data file; hollow points have " (doubtful)" after it.
+        x: Horizontal positions (n,) or one.
+        y: Vertical positions (n,) or one.
+        filled: Which points are filled (n,), all unless given.
+        color: Colour of all points.
+        **style: Matplotlib's options.
+    """
     x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
-    good = np.ones(len(x), bool) if sound is None else np.atleast_1d(np.asarray(sound, bool))
-    how = {"s": 13 if len(x) <= 100 else 7 if len(x) <= 400 else 4, "linewidths": 0.8, "zorder": 3} | how
-    if good.any():
+    solid = np.ones(len(x), bool) if filled is None else np.atleast_1d(np.asarray(filled, bool))
+    size = 13 if len(x) <= 100 else 7 if len(x) <= 400 else 4  # points²; smaller where there are many
+    options: dict[str, Any] = {"s": size, "zorder": 3} | style
+    if solid.any():
+        edge = 0.4 if len(x) <= 100 else 0.2
+        axes.scatter(x[solid], y[solid], facecolors=[color], edgecolors="white", gid=series, linewidths=edge, **options)
+    if not solid.all():
+        options.pop("label", None)
         axes.scatter(
-            x[good],
-            y[good],
-            facecolors=[color],
-            edgecolors="white",
-            gid=series,
-            **how | {"linewidths": 0.4 if len(x) <= 100 else 0.2},
+            x[~solid],
+            y[~solid],
+            facecolors="white",
+            edgecolors=[color],
+            gid=f"{series} (doubtful)",
+            linewidths=0.8,
+            **options,
         )
-    if not good.all():
-        how.pop("label", None)
-        axes.scatter(x[~good], y[~good], facecolors="white", edgecolors=[color], gid=f"{series} (doubtful)", **how)
 
 
-def band(axes: Axes, series: str, x: Any, low: Any, high: Any, **how: Any) -> None:
-    """An interval around a line."""
-    how = {"alpha": 0.2, "linewidth": 0, "zorder": 1} | how
-    axes.fill_between(x, low, high, gid=series, **how)
+def band(
+    axes: Axes, series: str, x: ArrayLike, low: ArrayLike, high: ArrayLike, **style: Unpack[IntervalStyle]
+) -> None:
+    """Draws an interval around a line.
+
+    Args:
+        axes: The panel.
+        series: Name of the series in the data file.
+        x: Horizontal positions (n,).
+        low: Lower ends (n,).
+        high: Upper ends (n,).
+        **style: Matplotlib's options.
+    """
+    options: dict[str, Any] = {"alpha": 0.2, "linewidth": 0, "zorder": 1} | style
+    axes.fill_between(x, low, high, gid=series, **options)
 
 
-def bars(axes: Axes, series: str, x: Any, low: Any, high: Any, *, across: bool = False, **how: Any) -> None:
-    """An interval at each point: upright, or lying across when `across` (then x is the height)."""
-    how = {"linewidth": 0.9, "zorder": 2, "color": BLACK, **how}
-    (axes.hlines if across else axes.vlines)(x, low, high, gid=series, **how)
+def bars(
+    axes: Axes,
+    series: str,
+    position: ArrayLike,
+    low: ArrayLike,
+    high: ArrayLike,
+    *,
+    horizontal: bool = False,
+    **style: Unpack[IntervalStyle],
+) -> None:
+    """Draws an interval at each position.
+
+    Args:
+        axes: The panel.
+        series: Name of the series in the data file.
+        position: Place of each interval (n,): x of a vertical one, y of a horizontal one.
+        low: Lower ends (n,).
+        high: Upper ends (n,).
+        horizontal: Draw horizontal intervals.
+        **style: Matplotlib's options.
+    """
+    options: dict[str, Any] = {"linewidth": 0.9, "zorder": 2, "color": BLACK} | style
+    (axes.hlines if horizontal else axes.vlines)(position, low, high, gid=series, **options)
 
 
-def cells(axes: Axes, series: str, values: Any) -> None:
-    """A square for each entry of a matrix of shares, row by row downwards; centres at whole numbers."""
+def cells(axes: Axes, series: str, values: ArrayLike) -> None:
+    """Draws a matrix of shares as coloured squares, row by row from the top, with centres at whole numbers.
+
+    Args:
+        axes: The panel.
+        series: Name of the series in the data file.
+        values: Shares from 0 to 1 (rows, columns).
+    """
     axes.pcolormesh(np.asarray(values, float), gid=series, cmap="Blues", vmin=0, vmax=1, shading="nearest")
 
 
-def drawn(figure: Figure) -> list[Row]:
-    """Every named mark of a figure as rows: panel, series, mark, x, y and, for intervals, x_high, y_high."""
+def mark_rows(figure: Figure) -> list[MarkRow]:
+    """Returns every named mark of a figure as rows of COLUMNS; x_high and y_high are set for intervals alone."""
     return [
-        {"panel": letter(place), "series": str(artist.get_gid()), **row}
-        for place, axes in enumerate(figure.axes)
+        {"panel": panel_label(index), "series": str(artist.get_gid()), **row}
+        for index, axes in enumerate(figure.axes)
         for artist in axes.get_children()
         if artist.get_gid()
         for row in _rows(artist)
     ]
 
 
-def _rows(artist: Any) -> Iterator[Row]:
+def _rows(artist: Artist) -> Iterator[MarkRow]:
     if isinstance(artist, Line2D):
         yield from ({"mark": "line", "x": x, "y": y} for x, y in np.asarray(artist.get_xydata(), float).tolist())
     elif isinstance(artist, PathCollection):
@@ -87,15 +187,16 @@ def _rows(artist: Any) -> Iterator[Row]:
             for x, y in np.asarray(path.vertices, float).tolist():
                 yield {"mark": f"contour {level:.6g}", "x": x, "y": y}
     elif isinstance(artist, QuadMesh):
-        for (y, x), value in np.ndenumerate(np.asarray(artist.get_array())):
-            yield {"mark": f"share {value:.6g}", "x": float(x), "y": float(y)}
+        for (row, column), value in np.ndenumerate(np.asarray(artist.get_array())):
+            yield {"mark": f"share {value:.6g}", "x": float(column), "y": float(row)}
     elif isinstance(artist, PolyCollection):
         for path in artist.get_paths():
             yield from _band_rows(np.asarray(path.vertices, float))
 
 
-def _band_rows(vertices: np.ndarray) -> Iterator[Row]:
-    """fill_between goes out along the lower edge and comes back along the upper one, a corner extra at each turn."""
+def _band_rows(vertices: np.ndarray) -> Iterator[MarkRow]:
+    """Yields the edges of a band; fill_between follows the lower edge, then the upper one backwards, with an extra
+    corner at each turn."""
     n = (len(vertices) - 3) // 2
     low, high = vertices[1 : n + 1], vertices[n + 2 : 2 * n + 2][::-1]
     for (x, y), (_, y_high) in zip(low.tolist(), high.tolist(), strict=True):

@@ -32,12 +32,12 @@ FIGURES = {
 
 
 def figure_module(name: str) -> ModuleType:
-    """The file of a figure, imported; DataError lists the known names."""
+    """Imports and returns the module of a figure; DataError lists the known names."""
     if name not in FIGURES:
-        raise DataError(f"figure {name!r}: known are {', '.join(FIGURES)}")
+        raise DataError(f"figure {name!r}: must be one of {', '.join(FIGURES)}")
     return importlib.import_module(FIGURES[name])
 
 
-def shows_one_law(name: str) -> bool:
-    """Whether a figure shows one law, which can be chosen."""
+def takes_law(name: str) -> bool:
+    """Whether a figure shows one law, chosen by name."""
     return "law" in inspect.signature(figure_module(name).figure).parameters

@@ -1,11 +1,11 @@
-"""What figures and the report draw from: points, the fits of them, and, for a store, its records and curves."""
+"""What figures and the report show: points and their fits, and for a store its records and learning curves."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,19 +13,32 @@ import pandas as pd
 from analysis import laws
 from analysis.data import runs as runs_module
 from analysis.data.load import load as load_points
+from analysis.data.options import ReadOptions
 from analysis.data.points import Points
-from analysis.errors import DataError
-from scaling.store.record import Record, Store
-
-if TYPE_CHECKING:
-    from analysis.fitting.isoflop import IsoFlop
-    from analysis.fitting.result import Fit
-    from analysis.studies.conventions import Counting
+from analysis.data.record_cache import StoreSnapshot
+from analysis.errors import DataError, FitError
+from analysis.fitting.fit import fit
+from analysis.fitting.isoflop import IsoFlop, fit_isoflop
+from analysis.fitting.options import FitOptions
+from analysis.fitting.result import Fit
+from analysis.studies.conventions import Convention, compare_conventions
+from scaling.config.options import format_options
+from scaling.store.record import Record
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A run's losses against compute, nats a token; empty arrays where nothing was measured."""
+class LearningCurve:
+    """Losses of a run against compute.
+
+    Attributes:
+        run_id: Id of the run.
+        status: Status of its record.
+        N: Parameters.
+        C: Compute at the logged steps in FLOPs (s,).
+        loss: Training loss there in nats per token (s,).
+        val_C: Compute at the evaluated steps in FLOPs (v,); empty where there are none.
+        val_loss: Held-out loss there in nats per token (v,).
+    """
 
     run_id: str
     status: str
@@ -38,148 +51,166 @@ class Curve:
 
 @dataclass(frozen=True)
 class Source:
-    """Points with their fits, made when first asked for and then kept. `records` is empty for a file."""
+    """Points with the fits and studies of them, each computed at first use.
+
+    Attributes:
+        name: Path of the store or file, as given.
+        points: Its points; empty where no run is done, or for a figure that shows none.
+        records: All records of a store, empty for a file.
+        runs: All runs of a store whatever their status, one row each (analysis/data/runs.py); None for a file.
+        store: The store, whose records and curves are read once; None for a file.
+        reading: How the points were read.
+        options: How every law is fitted.
+        results: Fits and studies by name; FitErrors too.
+    """
 
     name: str
     points: Points
     records: tuple[Record, ...] = ()
-    runs: pd.DataFrame | None = None  # a store's runs whatever their status, as analysis/data/runs.py has them
-    store: Store | None = None
-    choices: dict[str, Any] = field(default_factory=dict)  # of columns, rows and conventions
-    options: dict[str, Any] = field(default_factory=dict)
-    kept: dict[str, Any] = field(default_factory=dict, repr=False)
+    runs: pd.DataFrame | None = None
+    store: StoreSnapshot | None = None
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    options: FitOptions = field(default_factory=FitOptions)
+    results: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def fit(self, law: str) -> Fit:
-        """The fit of a law to the points; FitError where it cannot be done."""
-        from analysis.fitting.fit import fit
+        """Returns the fit of a law to the points. Raises FitError."""
+        return self.result(law, lambda: fit(self.points, law, self.options))
 
-        return self.keep(law, lambda: fit(self.points, law, **self.options))
+    def fit_with_profiles(self, law: str) -> Fit:
+        """Returns the fit of a law with intervals by profile likelihood. Raises FitError."""
 
-    def profiled(self, law: str) -> Fit:
-        """The same with intervals by profile, and the profiles themselves."""
-        from analysis.fitting.fit import fit
-
-        def again() -> Fit:
+        def compute() -> Fit:
             plain = self.fit(law)
-            held = {"fix": {k: v for k, v in plain.held.items() if not isinstance(v, str)}}
-            tied = {"tie": {k: v for k, v in plain.held.items() if isinstance(v, str)}}
-            return fit(self.points, plain.form or law, **{**self.options, **held, **tied, "intervals": "profile"})
+            fixed = {name: value for name, value in plain.constraints.items() if not isinstance(value, str)}
+            tied = {name: value for name, value in plain.constraints.items() if isinstance(value, str)}
+            options = replace(self.options, fix=fixed, tie=tied, intervals="profile")
+            return fit(self.points, plain.form or law, options)
 
-        return self.keep(f"profiles of {law}", again)
+        return self.result(f"profiles of {law}", compute)
 
     def isoflop(self) -> IsoFlop:
-        """Approach 2's parabolas; FitError where there are none."""
-        from analysis.fitting.isoflop import isoflop
+        """Returns the parabolas of approach 2. Raises FitError."""
+        return self.result("isoflop", lambda: fit_isoflop(self.points, self.options))
 
-        taken = {k: v for k, v in self.options.items() if k in ("bootstrap", "seed", "level")}
-        return self.keep("isoflop", lambda: isoflop(self.points, **taken))
+    def conventions(self) -> list[Convention]:
+        """Returns the exponents under each counting convention. Raises FitError, DataError."""
+        return self.result(
+            "conventions",
+            lambda: compare_conventions(self.store or self.name, fit_options=self.options, reading=self.reading),
+        )
 
-    def countings(self) -> list[Counting]:
-        """The runs counted each way, read again from where they came; FitError, DataError where they cannot be."""
-        from analysis.studies.conventions import conventions
-
-        reading = {k: v for k, v in self.choices.items() if k not in ("flops", "params")}
-        return self.keep("conventions", lambda: conventions(self.name, **reading, **self.options))
-
-    def curves(self) -> list[Curve]:
-        """Learning curves in order of model size; DataError for a source that has none."""
+    def curves(self) -> list[LearningCurve]:
+        """Returns the learning curves of a store in order of model size. Raises DataError for a file."""
         if self.store is None:
-            raise DataError(f"{self.name}: learning curves are kept in a store alone, and this is a file: give a store")
-        return self.keep("curves", lambda: _curves(self))
+            raise DataError(f"{self.name}: is a file, which has no learning curves: give a store")
+        if "curves" not in self.results:
+            self.results["curves"] = _learning_curves(self)
+        curves: list[LearningCurve] = self.results["curves"]
+        return curves
 
     @property
     def level(self) -> float:
-        """Of every interval drawn."""
-        return float(self.options.get("level", 0.95))
+        """Coverage of all intervals."""
+        return self.options.level
 
     @property
     def entropy_rate(self) -> float | None:
-        """Of the text, nats a token, where its corpus has a known one and all runs share it."""
-        known = {r.about.get("corpus_facts", {}).get("entropy_rate") for r in self.records if r.status == "done"}
-        return known.pop() if len(known) == 1 else None
+        """Entropy rate of the text in nats per token, where all runs that are done share a corpus of known rate."""
+        rates = {r.about.get("corpus_facts", {}).get("entropy_rate") for r in self.records if r.status == "done"}
+        return rates.pop() if len(rates) == 1 else None
 
     def arguments(self) -> list[str]:
-        """The choices made when loading, as options of the command line."""
-        given = {**self.choices, **self.options}
-        for pairs in ("columns", "units"):
-            given[pairs] = ",".join(f"{k}={name}" for k, name in (given.get(pairs) or {}).items()) or None
-        given.pop("params" if given.get("params") == "total" else "", None)
-        bare = ["--drop-bad"] if given.pop("drop_bad", False) else []
-        return bare + [word for name, value in given.items() if value is not None for word in (f"--{name}", str(value))]
+        """Returns the command-line flags of the options that differ from their defaults."""
+        return [*format_options(self.reading), *format_options(self.options)]
 
-    def keep(self, key: str, make: Callable[[], Any]) -> Any:
-        """What `make` gives, made once; the FitError that it raised is raised again."""
-        from analysis.errors import FitError
+    def result(self, name: str, compute: Callable[[], Any]) -> Any:
+        """Returns a result, computed at first use; a FitError that this raised is raised again.
 
-        if key not in self.kept:
+        Args:
+            name: Key of the result in `results`.
+            compute: Computes it from the points.
+        """
+        if name not in self.results:
             try:
-                if not len(self.points) and key != "curves":
+                if not len(self.points):
                     raise FitError("no run is done: there is nothing to fit")
-                self.kept[key] = make()
+                self.results[name] = compute()
             except FitError as error:
-                self.kept[key] = error
-        found = self.kept[key]
-        if isinstance(found, FitError):
-            raise found
-        return found
+                self.results[name] = error
+        value = self.results[name]
+        if isinstance(value, FitError):
+            raise value
+        return value
 
 
 def load(
     source: str | Path,
-    *,
-    columns: Mapping[str, str] | None = None,
-    units: Mapping[str, str] | None = None,
-    drop_bad: bool = False,
-    where: str | None = None,
-    flops: str | None = None,
-    params: str = "total",
+    options: FitOptions = FitOptions(),
+    reading: ReadOptions = ReadOptions(),
     law: str | None = None,
-    **options: Any,
 ) -> Source:
-    """A store, CSV, TSV, Parquet or JSON-lines file to draw from; `options` go to every fit (analysis/fitting/fit.py).
+    """Loads a store or a file. A store none of whose runs is done has no points; its curves and runs can be shown.
 
-    law: the one whose columns are read from a file (N, D, C and L unless given).
-    A store none of whose runs is done still loads, without points: its curves and its table can be shown.
-    Raises DataError (one line).
+    Args:
+        source: Folder of a store, or a .csv, .tsv, .parquet, .json or .jsonl file.
+        options: How every law is fitted.
+        reading: How the source is read.
+        law: Law whose columns are read from a file; N, D, C and L without one.
+
+    Raises:
+        DataError: The source cannot be read.
     """
     path = Path(source)
-    choices: dict[str, Any] = {"columns": columns, "units": units, "where": where, "flops": flops, "params": params}
-    choices["drop_bad"] = drop_bad
     if not path.is_dir():
         form = laws.find(law) if law and law not in laws.APPROACHES else None
-        return Source(str(source), load_points(path, law=form, **choices), choices=choices, options=options)
-    store = Store(path)
-    runs = runs_module.runs(path, flops or "6nd", params)
+        return Source(str(source), load_points(path, form, reading), reading=reading, options=options)
+    store = StoreSnapshot(path)
+    runs = runs_module.read_runs(store, reading.flops, reading.params)
     try:
-        points = load_points(path, curves=True, **choices)
+        points = load_points(store, options=reading, curves=True)
     except DataError as error:
         if not len(runs) or (runs["status"] == "done").any():
             raise
-        nothing = np.zeros(0)
-        points = Points(nothing, nothing, nothing, nothing, [], source=str(source), notes=(str(error),))
-    return Source(str(source), points, tuple(store.records()), runs, store, choices, options)
+        points = no_points(source, str(error))
+    return Source(str(source), points, tuple(store.records()), runs, store, reading, options)
 
 
-def _curves(source: Source) -> list[Curve]:
-    """Compute at a step is the run's compute times its share of the sequences: each of them costs the same."""
+def source_of_study(path: Path, name: str, study: Any) -> Source:
+    """Returns the source of a figure that shows the result of a study instead of points.
+
+    Args:
+        path: What the study was made of.
+        name: Key of the study in `Source.results`.
+        study: The study.
+    """
+    return Source(str(path), no_points(path), results={name: study})
+
+
+def no_points(source: str | Path, *notes: str) -> Points:
+    """Returns empty points.
+
+    Args:
+        source: Where points would come from.
+        *notes: Why there are none.
+    """
+    empty = np.zeros(0)
+    return Points(empty, empty, empty, empty, [], source=str(source), notes=notes)
+
+
+def _learning_curves(source: Source) -> list[LearningCurve]:
+    """Compute at a step is the run's compute times its share of the tokens: all sequences cost the same."""
     assert source.store is not None and source.runs is not None
-    out, configs = [], {record.run_id: record.config for record in source.records}
+    curves, records = [], {record.run_id: record for record in source.records}
     for run in source.runs.to_dict("records"):
         rows = source.store.curve(run["run_id"])
         if not rows or not np.isfinite(run["N"]) or not np.isfinite(run["C"]):
             continue
         train, val = (_column(rows, name) for name in ("loss", "val_loss"))
-        spent = [run["C"] * _share(configs[run["run_id"]], steps) for steps in (train[0], val[0])]
-        losses = (spent[0], train[1], spent[1], val[1])
-        out.append(Curve(run["run_id"], run["status"], run["N"], *losses))
-    return sorted(out, key=lambda curve: (curve.N, curve.run_id))
-
-
-def _share(config: Any, steps: np.ndarray) -> np.ndarray:
-    """Of a run's sequences, those that its first steps read."""
-    if not config.schedule.batch_ramp:
-        return steps / config.steps
-    return np.array([config.sequences(int(step)) for step in steps]) / config.sequences(config.steps)
+        token_share = records[run["run_id"]].token_share
+        C, val_C = (run["C"] * np.array([token_share(int(step)) for step in steps]) for steps in (train[0], val[0]))
+        curves.append(LearningCurve(run["run_id"], run["status"], run["N"], C, train[1], val_C, val[1]))
+    return sorted(curves, key=lambda curve: (curve.N, curve.run_id))
 
 
 def _column(rows: list[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:

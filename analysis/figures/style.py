@@ -1,8 +1,8 @@
-"""How every figure looks: widths, fonts, colours, log axes, bytes that do not change from one day to the next.
+"""Style of all figures: widths, fonts, colours, logarithmic axes and reproducible file contents.
 
-Text width 5.5 in and column width 3.25 in are those of the NeurIPS and ICML style files, so a figure goes into
-a paper unscaled. Fonts are STIX (shipped with Matplotlib), embedded as TrueType: venues refuse Type 3.
-Colours: Okabe & Ito 2008 where there is no order, viridis where there is.
+The text width of 5.5 in and the column width of 3.25 in are those of the NeurIPS and ICML style files, so that a
+figure fits a paper unscaled. Fonts are STIX (shipped with Matplotlib), embedded as TrueType because venues refuse
+Type 3. Colours: Okabe & Ito 2008 for unordered series, viridis for ordered ones.
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter
 
-TEXT, COLUMN = 5.5, 3.25  # inches
-WIDTHS = {"text": TEXT, "column": COLUMN}
+from analysis.figures.options import WIDTHS
+from analysis.format import COUNT_PREFIXES
+
+TEXT_WIDTH, COLUMN_WIDTH = WIDTHS["text"], WIDTHS["column"]
+NARROW = 4.5  # inches: panels of a figure below this width are stacked
 
 BLACK, ORANGE, SKY, GREEN = "#1a1a1a", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8a8a8a"
 
+VIRIDIS_RANGE = (0.06, 0.86)  # the part of the colour map that stands out from white
+
 N_LABEL, D_LABEL = "Model size $N$ (parameters)", "Training data $D$ (tokens)"
 C_LABEL, L_LABEL = "Compute $C$ (FLOPs)", "Loss $L$ (nats/token)"
 
-RC: dict[str, Any] = {
+RC_PARAMS: dict[str, Any] = {
     "font.family": "STIXGeneral",
     "mathtext.fontset": "stix",
     "font.size": 8.5,
@@ -72,7 +77,7 @@ RC: dict[str, Any] = {
     "svg.hashsalt": "scaling",
 }
 
-# What a file would say about when it was made, and by which version of Matplotlib: left out.
+# Entries left out of the files: the date and Matplotlib's version would make the bytes depend on them.
 METADATA: dict[str, dict[str, None]] = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     "svg": {"Date": None, "Creator": None},
@@ -80,38 +85,54 @@ METADATA: dict[str, dict[str, None]] = {
 }
 
 
-def context() -> AbstractContextManager[None]:
-    """The style, for a `with` block: figures are made, drawn and saved inside it."""
-    settings: dict[Any, Any] = {**matplotlib.rcParamsDefault, "backend": "agg", **RC}
+def style_context() -> AbstractContextManager[None]:
+    """Returns a context manager that applies the style; figures are created, drawn and saved inside it."""
+    settings: dict[Any, Any] = {**matplotlib.rcParamsDefault, "backend": "agg", **RC_PARAMS}
     return matplotlib.rc_context(settings)
 
 
 def panels(
     width: float, rows: int, columns: int, *, height: float, ratios: Sequence[float] | None = None, stack: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """A figure `width` inches wide with rows × columns panels of `height` inches; one column when it is narrow, unless
-    `stack` is off: then it is for panels that mean something side by side."""
-    narrow = width < 4.5 and stack
-    if narrow:
+    """Creates a figure with a grid of panels.
+
+    Args:
+        width: Width of the figure in inches.
+        rows: Rows of panels.
+        columns: Columns of panels.
+        height: Height of a panel in inches.
+        ratios: Relative widths of the columns, equal unless given.
+        stack: Put all panels into one column where the figure is narrow. False for panels that are compared side by
+            side.
+
+    Returns:
+        The figure and its panels, row by row.
+    """
+    if is_narrow(width) and stack:
         rows, columns, ratios, height = rows * columns, 1, None, max(height, 2.1)
     figure = Figure(figsize=(width, height * rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.04, wspace=0.03, hspace=0.05)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(rows, columns, squeeze=False, width_ratios=ratios)
     axes = list(grid.flat)
     if len(axes) > 1:
-        for place, axis in enumerate(axes):
-            axis.set_title(f"({letter(place)})", loc="left", fontsize=8.5, pad=4)
+        for index, panel in enumerate(axes):
+            panel.set_title(f"({panel_label(index)})", loc="left", fontsize=8.5, pad=4)
     return figure, axes
 
 
-def letter(place: int) -> str:
-    """What a panel is called, from 0: a to z, then aa, ab, .."""
-    head, tail = divmod(place, 26)
-    return (letter(head - 1) if head else "") + "abcdefghijklmnopqrstuvwxyz"[tail]
+def is_narrow(width: float) -> bool:
+    """Whether a figure is too narrow for panels side by side."""
+    return width < NARROW
 
 
-def settle(figure: Figure) -> None:
-    """Computes the layout, once for every format, and rounds it: the solver's last bits differ from call to call."""
+def panel_label(index: int) -> str:
+    """Returns the label of a panel, counted from 0: a to z, then aa, ab, and so on."""
+    head, tail = divmod(index, 26)
+    return (panel_label(head - 1) if head else "") + "abcdefghijklmnopqrstuvwxyz"[tail]
+
+
+def fix_layout(figure: Figure) -> None:
+    """Computes the layout once for all file formats and rounds it: the solver's last bits differ between calls."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
@@ -119,15 +140,22 @@ def settle(figure: Figure) -> None:
         axes.set_position((left, bottom, width, height))
 
 
-def ordered(values: Sequence[float] | np.ndarray) -> list[tuple[float, float, float, float]]:
-    """A colour for each value by its rank: viridis without the yellow that white paper swallows."""
+def sequential_colors(values: Sequence[float] | np.ndarray) -> list[tuple[float, float, float, float]]:
+    """Returns a colour for each value by its rank: viridis without its yellow end, which is invisible on white."""
     distinct = sorted(set(map(float, values)))
-    place = {v: 0.06 + 0.80 * (i / max(1, len(distinct) - 1)) for i, v in enumerate(distinct)}
-    return [colormaps["viridis"](place[float(v)]) for v in values]
+    low, high = VIRIDIS_RANGE
+    position = {v: low + (high - low) * (i / max(1, len(distinct) - 1)) for i, v in enumerate(distinct)}
+    return [colormaps["viridis"](position[float(v)]) for v in values]
 
 
 def log_axes(axes: Axes, *, x: bool = True, y: bool = True) -> None:
-    """Log scales with labels that can be read however little of a decade they span. Call when all is drawn."""
+    """Makes axes logarithmic, with readable labels even where they span less than a decade. Call it last.
+
+    Args:
+        axes: The panel; its limits are kept.
+        x: Whether the horizontal axis is logarithmic.
+        y: Whether the vertical axis is logarithmic.
+    """
     if x:
         _log_axis(axes, "x")
     if y:
@@ -138,8 +166,8 @@ def _log_axis(axes: Axes, which: str) -> None:
     getattr(axes, f"set_{which}scale")("log")
     low, high = getattr(axes, f"get_{which}lim")()
     axis = getattr(axes, f"{which}axis")
-    inches = _extent(axes, which)
-    major, minor = log_ticks(low, high, want=max(2, int(inches / (0.42 if which == "x" else 0.32))))
+    label_inches = 0.42 if which == "x" else 0.32
+    major, minor = log_ticks(low, high, count=max(2, int(_axis_inches(axes, which) / label_inches)))
     axis.set_major_locator(FixedLocator(major))
     axis.set_major_formatter(FixedFormatter([log_label(v, major) for v in major]))
     axis.set_minor_locator(FixedLocator(minor))
@@ -147,8 +175,8 @@ def _log_axis(axes: Axes, which: str) -> None:
     getattr(axes, f"set_{which}lim")(low, high)
 
 
-def _extent(axes: Axes, which: str) -> float:
-    """Rough length of an axis in inches, before the layout is known."""
+def _axis_inches(axes: Axes, which: str) -> float:
+    """Approximate length of an axis in inches, before the layout is computed."""
     figure = axes.get_figure(root=True)
     assert figure is not None
     box = axes.get_position()
@@ -156,12 +184,21 @@ def _extent(axes: Axes, which: str) -> float:
     return float(box.width * width if which == "x" else box.height * height)
 
 
-def log_ticks(low: float, high: float, want: int = 4) -> tuple[list[float], list[float]]:
-    """Labelled and unlabelled ticks of a log axis from `low` to `high`, at most about `want` labels."""
+def log_ticks(low: float, high: float, count: int = 4) -> tuple[list[float], list[float]]:
+    """Returns the ticks of a logarithmic axis.
+
+    Args:
+        low: Lower limit of the axis, above 0.
+        high: Upper limit of the axis.
+        count: Labels that fit, approximately.
+
+    Returns:
+        Labelled and unlabelled ticks.
+    """
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     decades = last - first + 1
     if decades >= 2 and math.log10(high / low) >= 1.5:
-        step = math.ceil(decades / want)
+        step = math.ceil(decades / count)
         major = [10.0**e for e in range(first, last + 1) if (last - e) % step == 0]
         minor = (
             [10.0**e for e in range(first, last + 1) if (last - e) % step]
@@ -171,9 +208,9 @@ def log_ticks(low: float, high: float, want: int = 4) -> tuple[list[float], list
         return major, minor
     for digits in ((1, 2, 5), (1, 3), (1, 2, 3, 5), (1, 2, 3, 4, 6, 8)):
         major = _within(low, high, digits)
-        if min(3, want) <= len(major) <= want + 1:
+        if min(3, count) <= len(major) <= count + 1:
             return major, [v for v in _within(low, high, range(1, 10)) if not np.isclose(major, v).any()]
-    major = [float(v) for v in MaxNLocator(want, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= v <= high]
+    major = [float(v) for v in MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high) if low <= v <= high]
     return major, []
 
 
@@ -182,9 +219,14 @@ def _within(low: float, high: float, digits: Sequence[int]) -> list[float]:
     return [d * 10.0**e for e in exponents for d in digits if low <= d * 10.0**e <= high]
 
 
-def log_label(value: float, among: Sequence[float]) -> str:
-    """Plain digits from 0.01 to 999, powers of ten beyond."""
-    if all(1e-2 <= v < 1e3 for v in among):
+def log_label(value: float, ticks: Sequence[float]) -> str:
+    """Formats a tick of a logarithmic axis: plain digits from 0.01 to 999, powers of ten beyond.
+
+    Args:
+        value: The tick.
+        ticks: All labelled ticks of the axis; one beyond the range makes all of them powers.
+    """
+    if all(1e-2 <= v < 1e3 for v in ticks):
         return f"{value:.6g}"
     exponent = math.floor(math.log10(value) + 1e-9)
     digits = value / 10.0**exponent
@@ -193,7 +235,14 @@ def log_label(value: float, among: Sequence[float]) -> str:
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int, title: str | None = None) -> None:
-    """A legend of what `axes` shows under the whole figure, read row by row (Matplotlib's own order is by column)."""
+    """Places the legend of a panel below the whole figure, to be read row by row (Matplotlib orders by column).
+
+    Args:
+        figure: The figure.
+        axes: The panel whose labelled artists are listed.
+        columns: Columns of the legend.
+        title: Title of the legend.
+    """
     handles, labels = axes.get_legend_handles_labels()
     order = [i for column in range(columns) for i in range(column, len(handles), columns)]
     figure.legend(
@@ -206,8 +255,13 @@ def legend_below(figure: Figure, axes: Axes, columns: int, title: str | None = N
     )
 
 
-def limits(*arrays: Any, pad: float = 0.06) -> tuple[float, float]:
-    """Limits of a log axis that hold every finite positive value, with a margin of `pad` of their span."""
+def log_limits(*arrays: Any, pad: float = 0.06) -> tuple[float, float]:
+    """Returns limits of a logarithmic axis that contain every finite positive value.
+
+    Args:
+        *arrays: Values of any shapes.
+        pad: Margin on each side as a share of the span of the logarithms.
+    """
     values = np.concatenate([np.ravel(np.asarray(a, dtype=float)) for a in arrays])
     values = values[np.isfinite(values) & (values > 0)]
     low, high = np.log(values.min()), np.log(values.max())
@@ -215,24 +269,29 @@ def limits(*arrays: Any, pad: float = 0.06) -> tuple[float, float]:
     return float(np.exp(low - margin)), float(np.exp(high + margin))
 
 
-def short(value: float) -> str:
-    """A count as people say it: 1.3M, 410B; beyond a thousand trillion a power of ten."""
-    for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
+def short_count(value: float) -> str:
+    """Formats a count with a unit prefix (1.3M, 410B), and as a power of ten from 10^15."""
+    for size, prefix in COUNT_PREFIXES:
         if size <= value < 1e3 * size:
-            return f"{value / size:.3g}{letter}"
-    return f"{value:.3g}" if value < 1e3 else power(value)
+            return f"{value / size:.3g}{prefix}"
+    return f"{value:.3g}" if value < 1e3 else math_number(value)
 
 
-def symbol(name: str) -> str:
-    """A parameter's name as mathtext, without the dollars."""
+def math_symbol(name: str) -> str:
+    """Returns a parameter's name as mathtext, without the dollar signs."""
     greek = ("alpha", "beta", "gamma", "delta", "epsilon", "eta", "kappa", "lambda", "sigma", "omega")
-    head, _, below = name.partition("_")
-    said = rf"\{head}" if head in greek else head if len(head) == 1 else rf"\mathrm{{{head}}}"
-    return rf"{said}_{{\mathrm{{{below.replace('_', ' ')}}}}}" if below else said
+    head, _, subscript = name.partition("_")
+    symbol = rf"\{head}" if head in greek else head if len(head) == 1 else rf"\mathrm{{{head}}}"
+    return rf"{symbol}_{{\mathrm{{{subscript.replace('_', ' ')}}}}}" if subscript else symbol
 
 
-def power(value: float, digits: int = 2) -> str:
-    r"""A number as mathtext, 3.2{\times}10^{18}, without the dollars."""
+def math_number(value: float, digits: int = 2) -> str:
+    r"""Formats a number as mathtext without the dollar signs, such as 3.2{\times}10^{18}.
+
+    Args:
+        value: The number.
+        digits: Significant digits.
+    """
     if not math.isfinite(value) or value == 0:
         return rf"\mathrm{{{value:g}}}"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")

@@ -1,6 +1,6 @@
-"""Approach 2: the size of least loss at each budget, and power laws through these minima (Hoffmann 2022).
+"""Approach 2: the model size of least loss at each budget, and power laws through these minima (Hoffmann 2022).
 
-Key: N parameters, D tokens, C FLOPs, L nats a token; B draws, K budgets.
+Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, K budgets.
 """
 
 from __future__ import annotations
@@ -9,23 +9,36 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.data.points import TOLERANCE, Points, group
+from analysis.data.points import BUDGET_TOLERANCE, Points, group_by_budget
 from analysis.errors import FitError
 from analysis.fitting import minima
-from analysis.uncertainty import intervals
+from analysis.fitting.options import FitOptions
+from analysis.uncertainty.intervals import percentile_band, percentile_interval
+from analysis.uncertainty.verdicts import verdict, warning
 
-WEIGHTINGS = ("noise", "equal")
-MINIMA = ("parabola", "akima")
-REACH = 5.0  # spans of ln N from the middle of a budget's runs at which a flat parabola's minimum is cut off
+MAX_REACH = 5.0  # spans of ln N from the middle of a budget's runs at which the minimum of a flat parabola is clipped
+MIN_SIZES = {"parabola": 3, "akima": 5}
+ONE_SIGMA = (0.1587, 0.8413)  # percentiles of a normal variable at ∓1 standard deviation
+MIN_NOISE = 1e-9  # in ln N: less is rounding, of budgets with three sizes
 
 
 @dataclass(frozen=True)
 class Parabola:
-    """L = c0 + c1·x + c2·x², x = ln N, at one budget; the minimum is its own, or an Akima curve's (minima.akima).
+    """L = c0 + c1·x + c2·x², x = ln N, at one budget; the minimum may be that of an Akima curve instead.
 
-    budget: its key (planned FLOPs); C: what its runs spent (median). N_opt, D_opt, L_opt: the minimum, None where the
-    parabola is concave; interval: of N_opt, None with it. inside: the minimum lies between the smallest and
-    largest N of the runs. draws: N_opt (B,), NaN where a draw has no minimum.
+    Attributes:
+        budget: Key of the budget (planned FLOPs).
+        C: FLOPs that its runs spent (median).
+        points: Its runs.
+        coefficients: c0, c1 and c2.
+        N_opt: N of the minimum; None where the parabola is concave.
+        D_opt: Tokens there.
+        L_opt: Loss there.
+        interval: Interval of N_opt; None where it has none or is open.
+        inside: Whether the minimum lies between the smallest and the largest N of the runs.
+        concave: Whether the losses have no minimum.
+        count: Number of runs.
+        samples: Bootstrap samples of N_opt (B,); NaN where a sample has no minimum.
     """
 
     budget: float
@@ -39,21 +52,21 @@ class Parabola:
     inside: bool
     concave: bool
     count: int
-    draws: np.ndarray
+    samples: np.ndarray
 
     def predict(self, N: np.ndarray | float) -> np.ndarray:
-        """L at N."""
+        """Returns L at N."""
         x = np.log(N)
         c0, c1, c2 = self.coefficients
         return np.asarray(c0 + c1 * x + c2 * x * x)
 
     def tokens(self, N: np.ndarray | float) -> np.ndarray:
-        """D of a run of N at this budget: N·D as its runs have it, interpolated in ln N (constant under C = 6·N·D)."""
+        """Returns D of a run of N at this budget: N·D of its runs, interpolated in ln N (constant if C = 6·N·D)."""
         return np.exp(minima.ln_tokens(self.points, np.log(N)))
 
     @property
     def sound(self) -> bool:
-        """A minimum between its runs."""
+        """Whether the minimum lies between the runs."""
         return self.inside and not self.concave
 
 
@@ -61,81 +74,87 @@ class Parabola:
 class IsoFlop:
     """Parabolas in order of budget, and N*(C) = G_N·C^a, D*(C) = G_D·C^b through the sound ones.
 
-    params: a, b, G_N, G_D, each (1 + B,): the estimate, then the draws; None where fewer than two minima are sound.
+    Attributes:
+        budgets: The parabolas.
+        level: Coverage of the intervals.
+        params: a, b, G_N and G_D, each (1 + B,): the estimate, then the samples; None with fewer than two sound minima.
+        verdict: What is doubtful.
+        value: Sum of squared residuals of the parabolas, nats².
+        notes: How the budgets were made.
+        weights: Weights of the sound minima in the power laws (K,).
+        minimum: "parabola" or "akima".
     """
 
     budgets: list[Parabola]
     level: float
     params: dict[str, np.ndarray] | None
     verdict: tuple[str, ...]
-    value: float  # sum of squared residuals of the parabolas, nats²
+    value: float
     notes: tuple[str, ...] = ()
-    weights: np.ndarray | None = None  # of the sound minima, as the lines took them
+    weights: np.ndarray | None = None
     minimum: str = "parabola"
 
-    def path(self, C: np.ndarray | float, of: str = "N") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """N*(C) (or of="D") and its interval: estimate, low, high, in the shape of C."""
+    def path(self, C: np.ndarray | float, letter: str = "N") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns N*(C) or D*(C): the estimate and both ends of its interval, each in the shape of C.
+
+        Args:
+            C: Budgets.
+            letter: "N" or "D".
+        """
         if self.params is None:
             raise FitError("chinchilla-2: fewer than two budgets have a minimum inside their grid")
-        scale, exponent = ("G_N", "a") if of == "N" else ("G_D", "b")
+        scale, exponent = ("G_N", "a") if letter == "N" else ("G_D", "b")
         C = np.asarray(C, np.float64)
         axes = (slice(None), *(None,) * C.ndim)
         values = np.exp(np.log(self.params[scale])[axes] + self.params[exponent][axes] * np.log(C))
-        low, high = np.nanquantile(values[1:], [(1 - self.level) / 2, (1 + self.level) / 2], axis=0)
-        return values[0], low, high
+        return values[0], *percentile_band(values[1:], self.level)
 
 
-def isoflop(
-    points: Points,
-    *,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-    weighting: str = "noise",
-    minimum: str = "parabola",
-) -> IsoFlop:
-    """Minima of each budget with at least three sizes, with draws from their residuals, and the lines through them.
+def fit_isoflop(points: Points, options: FitOptions = FitOptions()) -> IsoFlop:
+    """Fits the minimum of each budget, and the power laws through the minima.
 
-    weighting of the minima: equal, or noise (by the inverse square of their error). minimum: that of a parabola by
-    least squares, or of an Akima curve through all runs (Porian 2024). Raises FitError where no budget has enough
-    sizes: three, or five for Akima.
+    Args:
+        points: Runs with N and C, grouped by budget.
+        options: The bootstrap, `weighting` (of the minima) and `minimum` (of a parabola, or of an Akima curve).
+
+    Raises:
+        FitError: No budget has enough sizes: three, or five for an Akima curve.
     """
     if not (np.isfinite(points.N).all() and np.isfinite(points.C).all()):
         raise FitError(f"chinchilla-2 needs N and C, which {points.source} does not have")
-    for name, asked, known in (("weighting", weighting, WEIGHTINGS), ("minimum", minimum, MINIMA)):
-        if asked not in known:
-            raise FitError(f"{name} {asked!r}: known are {', '.join(known)}")
-    used, notes = _used(points, 3 if minimum == "parabola" else 5)
-    found, value = minima.of(points, used, bootstrap, seed, minimum)
-    budgets = [_parabola(points.where(at), key, one, level) for (key, at), one in zip(used, found, strict=True)]
-    params, weights, verdict = _lines(budgets, seed, level, weighting)
-    return IsoFlop(budgets, level, params, verdict, value, tuple(notes), weights, minimum)
+    budgets, notes = _select_budgets(points, options.minimum)
+    fits, value = minima.fit_minima(points, budgets, options.bootstrap, options.seed, options.minimum)
+    parabolas = [
+        _parabola(points.select(rows), key, fit, options.level) for (key, rows), fit in zip(budgets, fits, strict=True)
+    ]
+    sound = [parabola for parabola in parabolas if parabola.sound]
+    params, weights = _power_laws(sound, options) if len(sound) > 1 else (None, None)
+    return IsoFlop(parabolas, options.level, params, _verdict(parabolas), value, notes, weights, options.minimum)
 
 
-def _used(points: Points, least: int) -> tuple[list[tuple[float, np.ndarray]], list[str]]:
-    """The budgets that have enough sizes, and what was left out."""
-    groups, notes = group(points), []
-    used = [(key, at) for key, at in groups if len(np.unique(points.N[at].round())) >= least]
-    words = {3: "three", 5: "five"}[least]
-    if len(used) < len(groups):
-        notes.append(f"{len(groups) - len(used)} of {len(groups)} budgets left out: fewer than {words} sizes")
-    if not used:
-        curve = "a parabola needs three" if least == 3 else "an Akima curve needs five"
-        raise FitError(f"chinchilla-2: no budget has {words} model sizes: {curve}")
+def _select_budgets(points: Points, minimum: str) -> tuple[minima.Budgets, tuple[str, ...]]:
+    """The budgets that have enough sizes, and notes."""
+    least = MIN_SIZES[minimum]
+    budgets, notes = group_by_budget(points), []
+    enough = [(key, rows) for key, rows in budgets if len(np.unique(points.N[rows].round())) >= least]
+    if len(enough) < len(budgets):
+        notes.append(f"{len(budgets) - len(enough)} of {len(budgets)} budgets have fewer than {least} sizes: dropped")
+    if not enough:
+        raise FitError(f"chinchilla-2: no budget has {least} model sizes, which the {minimum} needs")
     if points.budgets is None:
         notes.append(
-            f"no planned budgets in this source: runs with C within {TOLERANCE:.0%} of the next are one budget"
+            f"no budget column: runs with C within {BUDGET_TOLERANCE:.0%} of the next are one budget, which can chain "
+            "distinct budgets: check, or name a column with columns budget=NAME"
         )
-    return used, notes
+    return enough, tuple(notes)
 
 
-def _parabola(points: Points, key: float, found: minima.Minimum, level: float) -> Parabola:
-    x, c, best = np.log(points.N), found.coefficients, found.best
-    m = float(x.mean())
-    concave = bool(np.isnan(best))
-    reach = float(np.ptp(x))
-    draws = np.exp(np.clip(found.draws, m - REACH * reach, m + REACH * reach))
-    N = None if concave else float(np.exp(np.clip(best, m - 50, m + 50)))
+def _parabola(points: Points, key: float, minimum: minima.Minimum, level: float) -> Parabola:
+    x, c = np.log(points.N), minimum.coefficients
+    m, span = float(x.mean()), float(np.ptp(x))
+    concave = bool(np.isnan(minimum.ln_N))
+    samples = np.exp(np.clip(minimum.samples, m - MAX_REACH * span, m + MAX_REACH * span))
+    N = None if concave else float(np.exp(np.clip(minimum.ln_N, m - 50, m + 50)))
     return Parabola(
         budget=key,
         C=float(np.median(points.C)),
@@ -143,89 +162,94 @@ def _parabola(points: Points, key: float, found: minima.Minimum, level: float) -
         coefficients=(float(c[0] - c[1] * m + c[2] * m * m), float(c[1] - 2 * c[2] * m), float(c[2])),
         N_opt=N,
         D_opt=None if N is None else float(np.exp(minima.ln_tokens(points, np.log(N)))),
-        L_opt=None if concave else found.lowest,
-        interval=None if concave else _open_interval(draws, level),
-        inside=not concave and bool(x.min() < best < x.max()),
+        L_opt=None if concave else minimum.loss,
+        interval=None if concave else _bounded_interval(samples, level),
+        inside=not concave and bool(x.min() < minimum.ln_N < x.max()),
         concave=concave,
         count=len(points),
-        draws=draws,
+        samples=samples,
     )
 
 
-def _open_interval(draws: np.ndarray, level: float) -> tuple[float, float] | None:
-    """Interval of a minimum; None where too many draws have none, because then it has no end."""
-    return None if np.isnan(draws).mean() > (1 - level) / 2 else intervals.interval(draws, level)
+def _bounded_interval(samples_B: np.ndarray, level: float) -> tuple[float, float] | None:
+    """Interval of a minimum; None where too many samples have none, because then it has no end."""
+    return None if np.isnan(samples_B).mean() > (1 - level) / 2 else percentile_interval(samples_B, level)
 
 
-def _lines(
-    budgets: list[Parabola], seed: int, level: float, weighting: str
-) -> tuple[dict[str, np.ndarray] | None, np.ndarray | None, tuple[str, ...]]:
-    """Least squares of ln N* and ln D* on ln C over the sound minima, their weights, what to doubt about them."""
-    sound, said = [one for one in budgets if one.sound], _doubts(budgets)
-    if len(sound) < 2:
-        return None, None, said
-    x = np.log([one.C for one in sound])
-    y = np.log([one.N_opt for one in sound])  # type: ignore[arg-type]
-    drawn = np.log(np.stack([one.draws for one in sound], -1))
-    # A draw without a minimum could have had it anywhere: one end of its budget's reach or the other.
-    reach = np.log([[one.points.N.min(), one.points.N.max()] for one in sound]).T
-    ends = np.random.default_rng(seed + 1).integers(2, size=drawn.shape)
-    drawn = np.where(np.isnan(drawn), y + (2 * ends - 1) * REACH * np.ptp(reach, axis=0), drawn)
-    noise = np.diff(np.quantile(drawn, [0.1587, 0.8413], axis=0), axis=0)[0] / 2
-    weight = 1 / np.maximum(noise, 1e-9) ** 2 if weighting == "noise" else np.ones(len(x))
-    drawn = _scattered(x, y, drawn, noise, weight, seed)
-    ln_n = np.vstack([y, drawn])
-    ln_d = np.stack([minima.ln_tokens(one.points, column) for one, column in zip(sound, ln_n.T, strict=True)], -1)
-    a, n0 = line(x, ln_n, weight)
-    b, d0 = line(x, ln_d, weight)
+def _power_laws(sound: list[Parabola], options: FitOptions) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Weighted least squares of ln N* and ln D* on ln C over the sound minima, and the weights (K,)."""
+    x = np.log([parabola.C for parabola in sound])
+    y = np.log([parabola.N_opt for parabola in sound])  # type: ignore[arg-type]
+    samples_BK = np.log(np.stack([parabola.samples for parabola in sound], -1))
+    # A sample without a minimum could have had it anywhere: at one end of its budget's reach or the other.
+    ends = np.log([[parabola.points.N.min(), parabola.points.N.max()] for parabola in sound]).T
+    sign_BK = 2 * np.random.default_rng(options.seed + 1).integers(2, size=samples_BK.shape) - 1
+    samples_BK = np.where(np.isnan(samples_BK), y + sign_BK * MAX_REACH * np.ptp(ends, axis=0), samples_BK)
+    noise_K = np.diff(np.quantile(samples_BK, ONE_SIGMA, axis=0), axis=0)[0] / 2
+    weight_K = 1 / np.maximum(noise_K, MIN_NOISE) ** 2 if options.weighting == "noise" else np.ones(len(x))
+    samples_BK = _inflate(x, y, samples_BK, noise_K, weight_K, options.seed)
+    ln_n = np.vstack([y, samples_BK])
+    ln_d = np.stack(
+        [minima.ln_tokens(parabola.points, column) for parabola, column in zip(sound, ln_n.T, strict=True)], -1
+    )
+    a, n0 = weighted_line(x, ln_n, weight_K)
+    b, d0 = weighted_line(x, ln_d, weight_K)
     with np.errstate(over="ignore"):
-        return {"a": a, "b": b, "G_N": np.exp(n0), "G_D": np.exp(d0)}, weight, said
+        return {"a": a, "b": b, "G_N": np.exp(n0), "G_D": np.exp(d0)}, weight_K
 
 
-def _doubts(budgets: list[Parabola]) -> tuple[str, ...]:
-    said = []
-    for one in budgets:
-        at = f"at C = {one.budget:.3g}"
-        if one.concave:
-            said.append(f"concave: {at} the losses have no minimum in N: left out")
-        elif not one.inside:
-            said.append(f"edge-minimum: {at} the minimum, N = {one.N_opt:.3g}, is outside its runs: left out")
-        elif one.interval is None:
-            said.append(
-                f"edge-minimum: {at} the interval of the minimum is open: the parabola is too flat for its noise"
-            )
-        elif one.interval[0] <= one.points.N.min() or one.interval[1] >= one.points.N.max():
-            said.append(f"edge-minimum: {at} the interval of the minimum reaches beyond its runs")
-    sound = sum(one.sound for one in budgets)
+def _verdict(parabolas: list[Parabola]) -> tuple[str, ...]:
+    warnings = []
+    for parabola in parabolas:
+        place = f"at C = {parabola.budget:.3g}"
+        if parabola.concave:
+            warnings.append(warning("concave-parabola", f"{place} the losses have no minimum in N: budget dropped"))
+        elif not parabola.inside:
+            sentence = f"{place} the minimum, N = {parabola.N_opt:.3g}, is outside the runs: budget dropped"
+            warnings.append(warning("edge-minimum", sentence))
+        elif parabola.interval is None:
+            sentence = f"{place} the interval of the minimum is open: the parabola is too flat for its noise"
+            warnings.append(warning("edge-minimum", sentence))
+        elif parabola.interval[0] <= parabola.points.N.min() or parabola.interval[1] >= parabola.points.N.max():
+            warnings.append(warning("edge-minimum", f"{place} the interval of the minimum reaches beyond the runs"))
+    sound = sum(parabola.sound for parabola in parabolas)
     if sound < 2:
-        said.append(f"too-few-budgets: {sound} with a minimum between its runs, and a power law takes two")
+        sentence = f"{sound} with a minimum between its runs, and a power law needs two"
+        warnings.append(warning("too-few-budgets", sentence))
     elif sound == 2:
-        said.append("too-few-budgets: a line through two minima leaves nothing to tell its error")
-    return tuple(said) or ("converged",)
+        sentence = "a line through two minima leaves no residual to estimate its error from"
+        warnings.append(warning("too-few-budgets", sentence))
+    return verdict(warnings)
 
 
-def line(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Slope and intercept of each row of y (B, K) on x (K,)."""
-    weight = weight / weight.sum()
-    middle = weight @ x
-    slope = y @ (weight * (x - middle)) / (weight @ (x - middle) ** 2)
-    return slope, y @ weight - slope * middle
+def weighted_line(x_K: np.ndarray, y_BK: np.ndarray, weight_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns slope and intercept (B,) of each row of y on x, by weighted least squares.
+
+    Args:
+        x_K: Abscissae.
+        y_BK: Ordinates, a row per line.
+        weight_K: Weights.
+    """
+    weight = weight_K / weight_K.sum()
+    centre = weight @ x_K
+    slope = y_BK @ (weight * (x_K - centre)) / (weight @ (x_K - centre) ** 2)
+    return slope, y_BK @ weight - slope * centre
 
 
-def _scattered(
-    x: np.ndarray, y: np.ndarray, drawn: np.ndarray, noise: np.ndarray, weight: np.ndarray, seed: int
+def _inflate(
+    x: np.ndarray, y: np.ndarray, samples_BK: np.ndarray, noise_K: np.ndarray, weight_K: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Draws (B, K) spread wider where the minima scatter about their line more than the noise of the losses explains.
+    """Samples (B, K) spread wider where the minima scatter about their line more than the noise of the losses explains.
 
-    The ratio of the two spreads is Birge's (1932); below 1 it is left at 1.
+    The ratio of the two spreads is Birge's (1932); it is at least 1.
     """
     if len(x) < 3:
-        return drawn
-    slope, start = line(x, y[None], weight)
-    off, free = y - (start + slope * x), len(x) - 2
-    if noise.max() <= 1e-9:  # three sizes a budget: the scatter about the line is all there is to go by
+        return samples_BK
+    slope, intercept = weighted_line(x, y[None], weight_K)
+    deviation, dof = y - (intercept + slope * x), len(x) - 2
+    if noise_K.max() <= MIN_NOISE:  # three sizes per budget: only the scatter about the line tells the noise
         rng = np.random.default_rng(seed)
-        scale = np.sqrt(np.sum(off**2) / free * free / rng.chisquare(free, size=(len(drawn), 1)))
-        return y + scale * rng.standard_normal(drawn.shape)
-    ratio = np.sqrt(np.sum((off / np.maximum(noise, 1e-9)) ** 2) / free)
-    return y + (drawn - y) * max(float(ratio), 1.0)
+        scale = np.sqrt(np.sum(deviation**2) / dof * dof / rng.chisquare(dof, size=(len(samples_BK), 1)))
+        return y + scale * rng.standard_normal(samples_BK.shape)
+    ratio = np.sqrt(np.sum((deviation / np.maximum(noise_K, MIN_NOISE)) ** 2) / dof)
+    return y + (samples_BK - y) * max(float(ratio), 1.0)

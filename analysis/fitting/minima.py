@@ -1,6 +1,7 @@
-"""Where the losses of one budget are least in ln N: by a parabola through them, or by an Akima curve.
+"""Where the losses of one budget are least in ln N: of a parabola through them, or of an Akima curve.
 
-Key: N parameters, D tokens, L nats a token; B draws, K budgets, n runs.
+Key: N parameters, D tokens, L nats per token; B bootstrap samples, K budgets, n runs. x = ln N about its mean, X the
+parabola's basis 1, x, x² (n, 3), c its coefficients.
 """
 
 from __future__ import annotations
@@ -12,61 +13,94 @@ import numpy as np
 from analysis.data.points import Points
 from analysis.uncertainty import bootstrap
 
-CELLS = 25  # of the grid in ln N between two sizes, where an Akima curve is read (Porian 2024)
-BLOCK = 2_000_000  # numbers of one array of curves
+AKIMA_CELLS = 25  # of the grid in ln N between two sizes, where an Akima curve is read (Porian 2024)
+MAX_ELEMENTS = 2_000_000  # numbers in one array of curves
+
+Budgets = list[tuple[float, np.ndarray]]  # key (planned FLOPs) and indices of the runs of each
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """coefficients (3,) of the parabola in ln N about its mean; best: ln N of the minimum, NaN where there is none;
-    lowest: the loss there; draws (B,) of best."""
+    """The minimum of one budget.
+
+    Attributes:
+        coefficients: The parabola's, in ln N about its mean (3,).
+        ln_N: ln N of the minimum; NaN where there is none.
+        loss: The loss there.
+        samples: Bootstrap samples of ln_N (B,).
+    """
 
     coefficients: np.ndarray
-    best: float
-    lowest: float
-    draws: np.ndarray
+    ln_N: float
+    loss: float
+    samples: np.ndarray
 
 
-def of(
-    points: Points, used: list[tuple[float, np.ndarray]], count: int, seed: int, kind: str
-) -> tuple[list[Minimum], float]:
-    """The minimum of each budget (its key and its runs), and the parabolas' sum of squared residuals, nats²."""
-    bases = [_basis(points.N[at]) for _, at in used]
-    L = [points.L[at] for _, at in used]
-    fits = [inverse @ y for (_, inverse), y in zip(bases, L, strict=True)]
-    residuals = [y - X @ c for (X, _), y, c in zip(bases, L, fits, strict=True)]
+def fit_minima(points: Points, budgets: Budgets, count: int, seed: int, kind: str) -> tuple[list[Minimum], float]:
+    """Fits the minimum of each budget.
+
+    Args:
+        points: The runs.
+        budgets: Key and indices of each budget.
+        count: Number of bootstrap samples.
+        seed: Seed of the bootstrap.
+        kind: "parabola" or "akima".
+
+    Returns:
+        The minima, and the parabolas' sum of squared residuals, nats².
+    """
+    bases = [_basis(points.N[rows]) for _, rows in budgets]
+    losses = [points.L[rows] for _, rows in budgets]
+    coefficients = [inverse @ y for (_, inverse), y in zip(bases, losses, strict=True)]
+    residuals = [y - X @ c for (X, _), y, c in zip(bases, losses, coefficients, strict=True)]
     value = float(sum(np.sum(r**2) for r in residuals))
     rng = np.random.default_rng(seed)
-    found = []
+    minima = []
     if kind == "akima":
-        for (_, at), c, new in zip(used, fits, _rough(points, used, count, rng), strict=True):
-            x = np.log(points.N[at])
-            best, lowest = akima(x, points.L[at][None])
-            found.append(Minimum(c, float(best[0]), float(lowest[0]), akima(x, points.L[at] + new)[0]))
-        return found, value
-    for (_, at), (X, inverse), c, new in zip(used, bases, fits, _drawn(bases, residuals, count, rng), strict=True):
-        middle = float(np.log(points.N[at]).mean())
+        noise = _difference_noise(points, budgets, count, rng)
+        for (_, rows), c, noise_Bn in zip(budgets, coefficients, noise, strict=True):
+            x = np.log(points.N[rows])
+            ln_N, loss = akima_minimum(x, points.L[rows][None])
+            samples = akima_minimum(x, points.L[rows] + noise_Bn)[0]
+            minima.append(Minimum(c, float(ln_N[0]), float(loss[0]), samples))
+        return minima, value
+    noise = _parabola_noise(bases, residuals, count, rng)
+    for (_, rows), (X, inverse), c, noise_Bn in zip(budgets, bases, coefficients, noise, strict=True):
+        centre = float(np.log(points.N[rows]).mean())
         with np.errstate(all="ignore"):
             lowest = c[0] - c[1] ** 2 / (4 * c[2])
-        drawn = _vertex((X @ c + new) @ inverse.T, middle)
-        found.append(Minimum(c, float(_vertex(c, middle)), float(lowest), drawn))
-    return found, value
+        samples = _vertex((X @ c + noise_Bn) @ inverse.T, centre)
+        minima.append(Minimum(c, float(_vertex(c, centre)), float(lowest), samples))
+    return minima, value
 
 
-def centres(points: Points, used: list[tuple[float, np.ndarray]], kind: str) -> np.ndarray:
-    """ln N of each minimum (K,), for losses without noise."""
+def noiseless_minima(points: Points, budgets: Budgets, kind: str) -> np.ndarray:
+    """Returns ln N of each minimum (K,), without bootstrap.
+
+    Args:
+        points: The runs.
+        budgets: Key and indices of each budget.
+        kind: "parabola" or "akima".
+    """
     if kind == "akima":
-        return np.array([akima(np.log(points.N[at]), points.L[at][None])[0][0] for _, at in used])
+        return np.array([akima_minimum(np.log(points.N[rows]), points.L[rows][None])[0][0] for _, rows in budgets])
     return np.array(
-        [_vertex(_basis(points.N[at])[1] @ points.L[at], float(np.log(points.N[at]).mean())) for _, at in used]
+        [
+            _vertex(_basis(points.N[rows])[1] @ points.L[rows], float(np.log(points.N[rows]).mean()))
+            for _, rows in budgets
+        ]
     )
 
 
-def akima(x_n: np.ndarray, L_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ln N (B,) and L (B,) where Akima's curve through ln L, at sizes ln N, is least on a grid between the sizes.
+def akima_minimum(x_n: np.ndarray, L_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns ln N (B,) and L (B,) where Akima's curve through ln L is least, on a grid between the sizes.
 
-    Runs of one size count as their mean. Akima 1970; the grid and ln L as in Porian 2024 (section 3.2 and its code's
-    data): steps of 1/25 of the mean spacing.
+    Akima 1970; the grid and ln L as in Porian 2024 (section 3.2 and its code's data): steps of 1/25 of the mean
+    spacing. Runs of one size count as their mean.
+
+    Args:
+        x_n: ln N of the runs.
+        L_Bn: Losses, a row per curve.
     """
     from scipy.interpolate import Akima1DInterpolator
 
@@ -74,19 +108,24 @@ def akima(x_n: np.ndarray, L_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     mean = np.zeros((len(sizes), len(x_n)))
     mean[which, np.arange(len(x_n))] = 1
     y = np.log(L_Bn) @ (mean / mean.sum(1, keepdims=True)).T
-    grid = np.linspace(sizes[0], sizes[-1], CELLS * (len(sizes) - 1))
-    best, lowest = np.empty(len(y)), np.empty(len(y))
-    step = max(1, BLOCK // len(grid))
+    grid = np.linspace(sizes[0], sizes[-1], AKIMA_CELLS * (len(sizes) - 1))
+    ln_N_B, loss_B = np.empty(len(y)), np.empty(len(y))
+    step = max(1, MAX_ELEMENTS // len(grid))
     for start in range(0, len(y), step):
         curve = Akima1DInterpolator(sizes, y[start : start + step].T)(grid)
-        at = curve.argmin(0)
-        best[start : start + step] = grid[at]
-        lowest[start : start + step] = np.exp(curve[at, np.arange(curve.shape[1])])
-    return best, lowest
+        index = curve.argmin(0)
+        ln_N_B[start : start + step] = grid[index]
+        loss_B[start : start + step] = np.exp(curve[index, np.arange(curve.shape[1])])
+    return ln_N_B, loss_B
 
 
 def ln_tokens(points: Points, ln_n: np.ndarray | float) -> np.ndarray:
-    """ln D of runs of ln N at the budget of `points`: N·D interpolated in ln N between its runs, level beyond them."""
+    """Returns ln D of runs at a budget: N·D interpolated in ln N between its runs, constant beyond them.
+
+    Args:
+        points: The runs of the budget.
+        ln_n: ln N, of any shape.
+    """
     product = points.N * points.D if np.isfinite(points.D).all() else points.C / 6
     sizes, which = np.unique(np.log(points.N), return_inverse=True)
     y = np.bincount(which, np.log(product)) / np.bincount(which)
@@ -106,51 +145,49 @@ def _vertex(c: np.ndarray, centre: float) -> np.ndarray:
         return np.where(c[..., 2] > 0, centre - c[..., 1] / (2 * c[..., 2]), np.nan)
 
 
-def _drawn(
+def _parabola_noise(
     bases: list[tuple[np.ndarray, np.ndarray]], residuals: list[np.ndarray], count: int, rng: np.random.Generator
 ) -> list[np.ndarray]:
     """New residuals (B, n) of each budget's parabola."""
     leverage = np.concatenate([np.einsum("np,pn->n", X, inverse) for X, inverse in bases])
-    noise, free = _noise([np.sum(r**2) for r in residuals], [len(r) - 3 for r in residuals])
-    # Runs on an exact parabola (leverage 1) leave no residual to draw from: they take those of the others.
-    told = leverage < 1 - 1e-9
-    if not told.any():
+    noise, dof_K = _noise([np.sum(r**2) for r in residuals], [len(r) - 3 for r in residuals])
+    # Runs on an exact parabola (leverage 1) have no residual to resample: they take those of the others.
+    informative = leverage < 1 - 1e-9
+    if not informative.any():
         return [np.zeros((count, len(r))) for r in residuals]
     unit = np.concatenate([r / s for r, s in zip(residuals, noise, strict=True)])
     return [
-        s * bootstrap.resample(unit, leverage, d, count, rng, told)[:, : len(r)]
-        for r, s, d in zip(residuals, noise, free, strict=True)
+        s * bootstrap.resample_residuals(unit, leverage, dof, count, rng, informative)[:, : len(r)]
+        for r, s, dof in zip(residuals, noise, dof_K, strict=True)
     ]
 
 
-def _rough(
-    points: Points, used: list[tuple[float, np.ndarray]], count: int, rng: np.random.Generator
-) -> list[np.ndarray]:
+def _difference_noise(points: Points, budgets: Budgets, count: int, rng: np.random.Generator) -> list[np.ndarray]:
     """New noise (B, n) of each budget: normal, as large as what three neighbours' parabola leaves of the next run.
 
-    A curve through all runs leaves no residual. Four neighbours have one combination that no parabola has a part in;
-    its square is the noise's variance (Gasser, Sroka and Jennen-Steinmetz 1986, with a parabola for their line).
+    A curve through all runs leaves no residual. Of four neighbours one combination is orthogonal to every parabola; its
+    square is the noise's variance (Gasser, Sroka and Jennen-Steinmetz 1986, with a parabola for their line).
     """
-    square, free = [], []
-    for _, at in used:
-        order = at[np.argsort(points.N[at], kind="stable")]
-        left = []
+    squares, dof = [], []
+    for _, rows in budgets:
+        order = rows[np.argsort(points.N[rows], kind="stable")]
+        combinations = []
         for i in range(len(order) - 3):
             four = order[i : i + 4]
             X = np.vander(np.log(points.N[four] / points.N[four[0]]), 3)
-            left.append(np.linalg.svd(X)[0][:, -1] @ points.L[four])
-        square.append(float(np.sum(np.square(left))))
-        free.append(len(left))
-    noise, free_K = _noise(square, free)
-    out = []
-    for (_, at), s, d in zip(used, noise, free_K, strict=True):
+            combinations.append(np.linalg.svd(X)[0][:, -1] @ points.L[four])
+        squares.append(float(np.sum(np.square(combinations))))
+        dof.append(len(combinations))
+    noise, dof_K = _noise(squares, dof)
+    new = []
+    for (_, rows), s, d in zip(budgets, noise, dof_K, strict=True):
         scale = s * np.sqrt(d / rng.chisquare(d, size=(count, 1)))
-        out.append(scale * rng.standard_normal((count, len(at))))
-    return out
+        new.append(scale * rng.standard_normal((count, len(rows))))
+    return new
 
 
-def _noise(square: list[float], freedom: list[int]) -> tuple[np.ndarray, np.ndarray]:
+def _noise(squares: list[float], dof: list[int]) -> tuple[np.ndarray, np.ndarray]:
     """Standard deviation of the losses about each curve (K,), and its degrees of freedom."""
-    free = np.array(freedom)
-    variance, free = bootstrap.moderated(np.array(square) / np.maximum(free, 1), free)
-    return np.maximum(np.sqrt(variance), 1e-12), free
+    dof_K = np.array(dof)
+    variance, dof_K = bootstrap.moderate_variances(np.array(squares) / np.maximum(dof_K, 1), dof_K)
+    return np.maximum(np.sqrt(variance), 1e-12), dof_K

@@ -1,7 +1,9 @@
-"""How far approach 2 is off by itself: what it makes of losses without noise, of a law whose optimum is known.
+"""Bias of approach 2 for a design: its result on noiseless losses of a law whose optimum is known.
 
-A parabola has no third derivative, and a law with α ≠ β, or runs off the middle of their minimum, has: the minimum
-moves, noise or not. Key: N parameters, D tokens, C FLOPs.
+A parabola has no third derivative. A law with α ≠ β has one, and so have runs that are not centred on their minimum:
+the minimum moves, with noise or without.
+
+Key: N parameters, D tokens, C FLOPs; B bootstrap samples.
 """
 
 from __future__ import annotations
@@ -13,78 +15,104 @@ import numpy as np
 from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitting import isoflop, minima
-from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
+from analysis.fitting.parametric import fit_law
+from analysis.laws import LAWS
+from analysis.uncertainty.intervals import percentile_interval
+from analysis.uncertainty.options import LEAST_BOOTSTRAP
+from analysis.uncertainty.verdicts import CONVERGED, warning
 
-MATERIAL = 0.5  # of the way to the end of the interval: one standard error, which costs a 95% interval 12% of coverage
+MATERIAL = 0.5  # of half the interval: one standard error, which costs a 95% interval 12% of coverage
 
 
 @dataclass(frozen=True)
 class Bias:
-    """On a surface's own losses: approach 2's exponent less the true one, and the ratio of its N* to the true one
-    at multiples of the largest C. doubted: the surface says so of itself."""
+    """Bias of approach 2 on the losses of a fitted surface.
+
+    Attributes:
+        a: Its exponent less the surface's.
+        ratios: Its N* to the surface's, by multiple of the largest C.
+        doubtful: Whether the fit of the surface has warnings.
+    """
 
     a: float
     ratios: dict[float, float]
-    doubted: bool
+    doubtful: bool
 
     @property
     def note(self) -> str:
         """One sentence."""
         sizes = ", ".join(
-            f"N* at {times:g}× the largest budget {ratio - 1:+.2g}" for times, ratio in self.ratios.items()
+            f"N* at {multiple:g}× the largest budget {ratio - 1:+.2g}" for multiple, ratio in self.ratios.items()
         )
-        doubt = " (a surface that is itself in doubt)" if self.doubted else ""
+        surface = "fitted surface, which has warnings itself" if self.doubtful else "fitted surface"
         return (
-            f"approach 2's own error, from noiseless losses of approach 3's surface{doubt} at these runs: "
-            f"a {self.a:+.2g}" + (f", {sizes} (relative)" if sizes else "")
+            f"estimated bias of approach 2 for this design, on noiseless losses of the {surface}: a {self.a:+.2g}"
+            + (f", {sizes} (relative)" if sizes else "")
         )
 
 
-def bias(points: Points, found: isoflop.IsoFlop, extrapolate: tuple[float, ...]) -> Bias | None:
-    """None where approach 3 cannot be fitted to the same points, or has no minimum at the same budgets."""
-    sound = [one for one in found.budgets if one.sound]
-    if found.weights is None:
+def estimate_bias(points: Points, result: isoflop.IsoFlop, budget_multiples: tuple[float, ...]) -> Bias | None:
+    """Estimates the bias of approach 2 for the design of the points.
+
+    Args:
+        points: The runs.
+        result: Approach 2 on them.
+        budget_multiples: Multiples of the largest C at which N* is compared.
+
+    Returns:
+        The bias; None where approach 3 cannot be fitted to the same points, or has no minimum at the same budgets.
+    """
+    if result.weights is None:
         return None
     try:
-        surface = fit(points, "chinchilla", bootstrap=100)
+        surface = fit_law(points, "chinchilla", LAWS["chinchilla"], FitOptions(bootstrap=LEAST_BOOTSTRAP))
     except FitError:
         return None
     if surface.optimum is None:
         return None
-    groups, at = [], 0
-    for one in sound:
-        groups.append((one.budget, np.arange(at, at + one.count)))
-        at += one.count
-    parts = [one.points for one in sound]
-    N, D = (np.concatenate([getattr(part, letter) for part in parts]) for letter in "ND")
-    clean = Points(N, D, 6 * N * D, surface.predict(N=N, D=D), [str(i) for i in range(len(N))])
-    best = minima.centres(clean, groups, found.minimum)
-    if not np.isfinite(best).all():
+    sound = [parabola for parabola in result.budgets if parabola.sound]
+    budgets, start = [], 0
+    for parabola in sound:
+        budgets.append((parabola.budget, np.arange(start, start + parabola.count)))
+        start += parabola.count
+    N, D = (np.concatenate([getattr(parabola.points, letter) for parabola in sound]) for letter in "ND")
+    noiseless = Points(N, D, 6 * N * D, surface.predict(N=N, D=D), [str(i) for i in range(len(N))])
+    ln_N = minima.noiseless_minima(noiseless, budgets, result.minimum)
+    if not np.isfinite(ln_N).all():
         return None
-    slope, start = isoflop.line(np.log([one.C for one in sound]), best[None], found.weights)
+    slope, intercept = isoflop.weighted_line(np.log([parabola.C for parabola in sound]), ln_N[None], result.weights)
     ratios = {}
-    for times in extrapolate:
-        C = times * float(points.C.max())
-        ratios[times] = float(np.exp(start[0] + slope[0] * np.log(C)) / surface.optimum.at(C)["N"])
-    return Bias(float(slope[0]) - surface.optimum.a, ratios, tuple(surface.verdict) != ("converged",))
+    for multiple in budget_multiples:
+        C = multiple * float(points.C.max())
+        ratios[multiple] = float(np.exp(intercept[0] + slope[0] * np.log(C)) / surface.optimum.at(C)["N"])
+    return Bias(float(slope[0]) - surface.optimum.a, ratios, surface.verdict != (CONVERGED,))
 
 
-def verdict(found: Bias, params: dict[str, np.ndarray], largest: float, level: float) -> tuple[str, ...]:
-    """Said where the error is more than MATERIAL of the interval's reach: of a, or of N* somewhere."""
-    if found.doubted:
-        return ()
-    said = []
-    if _material(found.a, params["a"], level):
-        said.append(f"a is {found.a:+.2g} off")
-    for times, ratio in found.ratios.items():
-        ln_n = np.log(params["G_N"]) + params["a"] * np.log(times * largest)
-        if _material(float(np.log(ratio)), ln_n, level):
-            said.append(f"N* at {times:g}× the largest budget is {ratio - 1:+.0%} off")
-    if not said:
-        return ()
-    return (f"bias: approach 2 on these budgets without noise: {', '.join(said)}: approach 3 (chinchilla) is not",)
+def check_bias(bias: Bias, params: dict[str, np.ndarray], largest: float, level: float) -> list[str]:
+    """Warns where the bias of a, or of N* at some budget, is more than MATERIAL of half its interval.
+
+    Args:
+        bias: The bias.
+        params: a and G_N of approach 2: estimate and samples (1 + B,).
+        largest: The largest C of the points.
+        level: Coverage of the intervals.
+    """
+    if bias.doubtful:
+        return []
+    biased = []
+    if _is_material(bias.a, params["a"], level):
+        biased.append(f"a by {bias.a:+.2g}")
+    for multiple, ratio in bias.ratios.items():
+        ln_n = np.log(params["G_N"]) + params["a"] * np.log(multiple * largest)
+        if _is_material(float(np.log(ratio)), ln_n, level):
+            biased.append(f"N* at {multiple:g}× the largest budget by {ratio - 1:+.0%}")
+    if not biased:
+        return []
+    sentence = f"for this design approach 2 is biased: {', '.join(biased)}; approach 3 (chinchilla) is not"
+    return [warning("parabola-bias", sentence)]
 
 
-def _material(off: float, values: np.ndarray, level: float) -> bool:
-    low, high = np.nanquantile(values[1:], [(1 - level) / 2, (1 + level) / 2])
-    return abs(off) > MATERIAL * (high - low) / 2 + 1e-9
+def _is_material(bias: float, values: np.ndarray, level: float) -> bool:
+    low, high = percentile_interval(values[1:], level)
+    return abs(bias) > MATERIAL * (high - low) / 2 + 1e-9

@@ -1,139 +1,208 @@
-"""analysis.fitting.parametric."""
+"""Fits one parametric law to points: the lowest objective, its uncertainty, and the optimum that follows.
+
+Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, P coordinates, n points. u coordinates.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
+from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit, Optimum
-from analysis.fitting.selection import chosen, enough, falls
-from analysis.solver import local_minima
-from analysis.solver.objective import Objective
+from analysis.fitting.selection import check_decrease, check_points, select_points
+from analysis.laws.law import Law, constrain
+from analysis.solver.objective import LINKS, Objective, make_objective
 from analysis.solver.problem import Problem
-from analysis.solver.search import search
-from analysis.uncertainty import diagnostics, influence, profile, regimes
-from analysis.uncertainty.bootstrap import draws, resolved
-from analysis.uncertainty.intervals import interval
+from analysis.solver.search import Solution, search
+from analysis.uncertainty.bootstrap import choose_resampling, sample_parameters
+from analysis.uncertainty.diagnostics import diagnose
+from analysis.uncertainty.influence import Refit, check_influence, refit_without_parts
+from analysis.uncertainty.intervals import percentile_interval
+from analysis.uncertainty.profile import Profile, check_profiles, profile_fit
+from analysis.uncertainty.regimes import check_regimes
+from analysis.uncertainty.seed_noise import weight_points
+from analysis.uncertainty.verdicts import verdict
+
+Constraints = dict[str, float | str]  # parameters with the values they are fixed at, or the names they are tied to
 
 
-def _given(
-    form: laws.Law,
-    fix: Mapping[str, float] | None,
-    tie: Mapping[str, str] | None,
-    start: Mapping[str, float | tuple[float, ...]] | None,
-) -> laws.Law:
+@dataclass(frozen=True)
+class Uncertainty:
+    """The uncertainty of the free parameters of a fit.
+
+    Attributes:
+        resampling: Bootstrap scheme that was used.
+        samples: Bootstrap samples of each parameter (B,).
+        intervals: Interval of each parameter.
+        profiles: Profiles by quantity, where intervals are by profile.
+        refits: The law without each part of the points.
+        verdict: What is doubtful.
+    """
+
+    resampling: str
+    samples: dict[str, np.ndarray]
+    intervals: dict[str, tuple[float, float]]
+    profiles: dict[str, Profile]
+    refits: tuple[Refit, ...]
+    verdict: tuple[str, ...]
+
+
+def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOptions()) -> Fit:
+    """Fits a parametric law to points.
+
+    Args:
+        points: Runs with the law's inputs and output.
+        name: Name of the law, for messages and the result.
+        law: The law.
+        options: Objective, constraints, and how the uncertainty is estimated.
+
+    Returns:
+        The fit; what is doubtful about it is in its verdict.
+
+    Raises:
+        FitError: The points cannot determine the law.
+        DataError: The options do not apply to the law.
+    """
+    objective = make_objective(options.objective or law.objective, options.delta, options.undertuned)
+    constraints: Constraints = {**options.fix, **options.tie}
+    free_law = _free_law(law, options)
+    points = weight_points(points, law, objective, options.weights)
+    points, notes = select_points(points, law, name)
+    check_points(points, free_law, name, notes, constrained=bool(constraints))
+    problem = make_problem(points, free_law, objective)
+    solution = search(problem)
+    check_decrease(problem, solution.u_P, name)
+    uncertainty = estimate_uncertainty(problem, solution, points, options)
+    estimates = {parameter: float(value[0]) for parameter, value in problem.params(solution.u_P[None]).items()}
+    params = _with_constraints(law, constraints, estimates)
+    samples = _with_constraints(law, constraints, uncertainty.samples)
+    return Fit(
+        law=name,
+        points=points,
+        params=params,
+        intervals=_with_constraints(law, constraints, uncertainty.intervals),
+        level=options.level,
+        objective=_describe_objective(problem, solution, points, options),
+        starts=solution.starts,
+        verdict=uncertainty.verdict,
+        samples=samples,
+        optimum=_optimum(points, law, params, samples, uncertainty.profiles, options),
+        notes=notes,
+        budget_multiples=options.budget_multiples,
+        form=law,
+        constraints=constraints,
+        resampling=uncertainty.resampling,
+        refits=uncertainty.refits,
+        profiles=uncertainty.profiles,
+        extrapolation_ratio=options.extrapolation_ratio,
+    )
+
+
+def make_problem(points: Points, law: Law, objective: Objective) -> Problem:
+    """Returns the minimisation problem of a law on points.
+
+    Args:
+        points: Runs with the law's inputs and output; their weights are scaled to mean 1.
+        law: The law, without the parameters that are fixed or tied.
+        objective: What is minimised.
+
+    Raises:
+        FitError: The objective takes the logarithm of an output that is not positive.
+    """
+    weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
+    output, infimum = points[law.output], LINKS[objective.link].infimum
+    outside = np.flatnonzero(output <= infimum)
+    if len(outside):
+        raise FitError(
+            f"objective {objective.name} takes logarithms: {law.output} of {points.names[outside[0]]} is "
+            f"{output[outside[0]]:g}: it must be greater than {infimum:g}, or choose mse or huber"
+        )
+    return Problem(law, tuple(points[letter] for letter in law.inputs), objective.transform(output), weights, objective)
+
+
+def estimate_uncertainty(problem: Problem, solution: Solution, points: Points, options: FitOptions) -> Uncertainty:
+    """Estimates the uncertainty of the free parameters, and what is doubtful about them.
+
+    Args:
+        problem: The law on points.
+        solution: The optimum.
+        points: The points.
+        options: Bootstrap scheme, kind and level of the intervals.
+    """
+    u_P, level = solution.u_P, options.level
+    resampling = choose_resampling(options.resampling, points)
+    samples = sample_parameters(problem, u_P, points, options.bootstrap, options.seed, resampling)
+    intervals = {name: percentile_interval(samples_B, level) for name, samples_B in samples.items()}
+    profiles = profile_fit(problem, u_P, points, level) if options.intervals == "profile" else {}
+    intervals |= {name: profiles[name].interval for name in intervals if name in profiles}
+    refits = refit_without_parts(problem, u_P, points)
+    warnings = [
+        *diagnose(problem, solution, points, samples, level),
+        *check_profiles(profiles),
+        *check_influence(refits, intervals, level),
+        *check_regimes(problem, u_P, points),
+    ]
+    return Uncertainty(resampling, samples, intervals, profiles, refits, verdict(warnings))
+
+
+def _free_law(law: Law, options: FitOptions) -> Law:
+    """The law without fixed and tied parameters, with the starts of the options."""
     try:
-        return laws.given(form, fix, tie).begun(start or {})
+        return constrain(law, options.fix, options.tie).with_starts(options.start)
     except ValueError as error:
         raise DataError(str(error)) from None
 
 
-def _fit_form(
-    points: Points,
-    law: str,
-    form: laws.Law,
-    free: laws.Law,
-    held: dict[str, float | str],
-    objective: Objective,
-    bootstrap: int,
-    seed: int,
-    level: float,
-    kind: str,
-    intervals: str,
-) -> Fit:
-    points, notes = chosen(points, form, law)
-    enough(points, free, law, notes, bool(held))
-    problem = _problem(points, free, objective)
-    u, starts, minima = search(problem)
-    falls(problem, u, law)
-    kind = resolved(kind, points)
-    drawn = draws(problem, u, points, bootstrap, seed, kind)
-    said = {name: interval(values, level) for name, values in drawn.items()}
-    profiles = profile.of_fit(problem, u, points, level) if intervals == "profile" else {}
-    said |= {name: one.interval for name, one in profiles.items() if name in said}
-    left = influence.out(problem, u, points)
-    params = {name: float(value[0]) for name, value in problem.params(u[None]).items()}
-    value = problem.objective.value(problem.residual(u[None])[0], problem.weights)
-    more = [
-        *local_minima.said(problem, minima),
-        *profile.verdict(profiles),
-        *influence.verdict(left, said),
-        *regimes.verdict(problem, u, points),
-    ]
-    verdict = diagnostics.verdict(problem, u, points, starts, drawn, level, more)
-    params, drawn = (_with(form, held, of) for of in (params, drawn))
-    optimum = _optimum(points, form, params, drawn, level)
-    if optimum is not None:
-        optimum = replace(optimum, profiled={k: profiles[k].interval for k in ("a", "b") if k in profiles})
-    return Fit(
-        law=law,
-        points=points,
-        params=params,
-        intervals=_intervals(drawn, said, held, level),
-        level=level,
-        objective={"name": objective.name, "value": value, **objective.to_json()},
-        starts=starts,
-        verdict=verdict,
-        draws=drawn,
-        optimum=optimum,
-        notes=notes,
-        form=form,
-        held=held,
-        drawn_by=kind,
-        left_out=left,
-        profiles=profiles,
-    )
+def _with_constraints(law: Law, constraints: Constraints, free: dict[str, Any]) -> dict[str, Any]:
+    """Estimates, samples (B,) or intervals of the free parameters, completed by those of the constrained ones.
+
+    A tied parameter has those of the other; a fixed one has its value everywhere. In the order of the law.
+    """
+    example = next(iter(free.values()))
+    values = dict(free)
+    for name, constraint in constraints.items():
+        if isinstance(constraint, str):
+            values[name] = free[constraint]
+        elif isinstance(example, tuple):
+            values[name] = (float(constraint), float(constraint))
+        else:
+            values[name] = np.full(example.shape, constraint) if np.ndim(example) else float(constraint)
+    return {name: values[name] for name in law.parameters}
 
 
-def _intervals(
-    drawn: dict[str, np.ndarray], said: dict[str, tuple[float, float]], held: dict[str, float | str], level: float
-) -> dict[str, tuple[float, float]]:
-    """Of what was fitted, and of what was held: a tied parameter has its twin's."""
-    twins = {name: said[to] for name, to in held.items() if isinstance(to, str)}
-    return {k: said.get(k) or twins.get(k) or interval(np.atleast_1d(v), level) for k, v in drawn.items()}
-
-
-def _with(form: laws.Law, held: dict[str, float | str], free: dict[str, Any]) -> dict[str, Any]:
-    """Fitted values or draws, and beside them those that were held, in the law's order."""
-    like = next(iter(free.values()))
-    out = dict(free)
-    for name, to in held.items():
-        out[name] = free[to] if isinstance(to, str) else np.full(like.shape, to) if np.ndim(like) else float(to)
-    return {name: out[name] for name in form.parameters}
-
-
-def _problem(points: Points, form: laws.Law, objective: Objective) -> Problem:
-    weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
-    output = points[form.output]
-    least = {"log": 0.0, "log1p": -1.0}.get(objective.link, -np.inf)
-    bad = np.flatnonzero(output <= least)
-    if len(bad):
-        raise FitError(
-            f"objective {objective.name} takes logarithms: {form.output} of {points.names[bad[0]]} is "
-            f"{output[bad[0]]:g}: it must be greater than {least:g}, or choose mse or huber"
-        )
-    return Problem(form, tuple(points[letter] for letter in form.inputs), objective.of(output), weights, objective)
+def _describe_objective(problem: Problem, solution: Solution, points: Points, options: FitOptions) -> dict[str, Any]:
+    """Name, value and settings of the objective."""
+    objective = problem.objective
+    value = objective.value(problem.residual(solution.u_P[None])[0], problem.weights)
+    weights = {} if points.weights is None else {"weights": options.weights}
+    return {"name": objective.name, "value": value, **objective.to_json(), **weights}
 
 
 def _optimum(
-    points: Points, form: laws.Law, params: dict[str, float], drawn: dict[str, np.ndarray], level: float
+    points: Points,
+    law: Law,
+    params: dict[str, float],
+    samples: dict[str, np.ndarray],
+    profiles: dict[str, Profile],
+    options: FitOptions,
 ) -> Optimum | None:
-    if form.optimum is None or not np.isfinite(points.C).all():
+    """The compute-optimal training that follows from the law; None where it has none or compute is not known."""
+    if law.optimum is None or not np.isfinite(points.C).all():
         return None
-    k = float(np.median(points.C / (points.N * points.D)))  # 6 under C = 6·N·D
-    both = {name: np.concatenate([[params[name]], values]) for name, values in drawn.items()}
+    k = points.flops_factor
+    rows = {name: np.concatenate([[params[name]], samples_B]) for name, samples_B in samples.items()}
     with np.errstate(all="ignore"):
-        a, b, ln_g = (np.where(np.isfinite(x), x, np.nan) for x in form.optimum(both, k))
+        a, b, ln_g = (np.where(np.isfinite(x), x, np.nan) for x in law.optimum(rows, k))
     path = {"ln_n": ln_g - a * np.log(k), "a": a, "ln_d": -ln_g - b * np.log(k), "b": b}
 
     def loss(N: np.ndarray, D: np.ndarray) -> np.ndarray:
-        known = {"N": N, "D": D, "C": k * N * D, "M": D / N}
-        return np.asarray(form.function(*(known[letter] for letter in form.inputs), **both))
+        inputs = {"N": N, "D": D, "C": k * N * D, "M": D / N}
+        return np.asarray(law.function(*(inputs[letter] for letter in law.inputs), **rows))
 
-    return Optimum(path, level, float(points.C.max()), loss)
+    profiled = {name: profiles[name].interval for name in ("a", "b") if name in profiles}
+    return Optimum(path, options.level, float(points.C.max()), loss, options.extrapolation_ratio, profiled)

@@ -1,42 +1,49 @@
-"""A fitted law: parameters, intervals, what the optimum says, and a verdict.
+"""A fitted law: parameters, intervals, the optimum that follows, and a verdict; as numbers, text and HTML.
 
-Key: N parameters, D tokens, C FLOPs, L nats a token; B draws, n points.
+Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, n points.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from html import escape
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.format import aligned, between, count, estimate, plain, three
-from analysis.laws.law import formula
-from analysis.uncertainty import influence, profile
-from analysis.uncertainty.intervals import interval
+from analysis.format import aligned, count, estimate, interval_text, json_ready, three_digits
+from analysis.laws.law import Law, formula
+from analysis.uncertainty.influence import Refit
+from analysis.uncertainty.intervals import percentile_band, percentile_interval
+from analysis.uncertainty.profile import Profile
+from analysis.uncertainty.verdicts import warning
 
-Row = tuple[str, str, str, str]
+Row = tuple[str, str, str, str]  # name, value, interval, unit
+ROUNDING = 1.001  # inputs are extrapolated only beyond this times the range, so that its own ends are not
 
 
 @dataclass(frozen=True)
 class Optimum:
     """Compute-optimal training: N* = e^ln_n·C^a, D* = e^ln_d·C^b.
 
-    path: ln_n, a, ln_d, b as arrays (1 + B,): the estimate, then the draws. loss: (N, D) of each -> L of each, where
-    the law has one. largest: the largest C of the points. beyond: how many times that is called extrapolation.
-    profiled: intervals of a and b by profile, where they were asked for.
+    Attributes:
+        path: ln_n, a, ln_d and b, each (1 + B,): the estimate, then the samples.
+        level: Coverage of the intervals.
+        largest: The largest C of the points.
+        loss: L of N and D, each (1 + B,), where the law has a loss.
+        extrapolation_ratio: Multiple of `largest` beyond which a budget counts as extrapolation.
+        profiled: Intervals of a and b by profile, where they were computed.
     """
 
     path: dict[str, np.ndarray]
     level: float
     largest: float
     loss: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    beyond: float = 1.0
+    extrapolation_ratio: float = 1.0
     profiled: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     @property
@@ -51,34 +58,50 @@ class Optimum:
 
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
-        return {name: interval(self.path[name][1:], self.level) for name in ("a", "b")} | self.profiled
+        """Intervals of a and b."""
+        return {name: percentile_interval(self.path[name][1:], self.level) for name in ("a", "b")} | self.profiled
 
     def at(self, C: float) -> dict[str, Any]:
-        """N, D and (where the law has one) L at budget C, with intervals; verdict says how far beyond the points."""
+        """Returns N, D and (where the law has one) L at budget C, with intervals and a verdict."""
         with np.errstate(over="ignore"):
             N = np.exp(self.path["ln_n"] + self.path["a"] * np.log(C))
             D = np.exp(self.path["ln_d"] + self.path["b"] * np.log(C))
         values = {"N": N, "D": D, "tokens_per_parameter": D / N}
         if self.loss is not None:
             values["L"] = self.loss(N, D)
-        times = C / self.largest
-        far = times > self.beyond * 1.001
+        ratio = C / self.largest
+        extrapolated = ratio > self.extrapolation_ratio * ROUNDING
         return {
             "C": float(C),
             **{name: float(value[0]) for name, value in values.items()},
-            "intervals": {name: interval(value[1:], self.level) for name, value in values.items()},
-            "verdict": [f"extrapolates: {times:.3g} times beyond the largest budget"] if far else [],
+            "intervals": {name: percentile_interval(value[1:], self.level) for name, value in values.items()},
+            "verdict": [warning("extrapolation", f"{ratio:.3g} times the largest budget")] if extrapolated else [],
         }
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A fitted law. points: those it was fitted to. draws: parameters (B,) of the bootstrap.
+    """A fitted law.
 
-    form: the law itself, None for the approaches that give exponents alone. held: parameters that were fixed (their
-    values) or tied (the names of others); params, intervals and draws hold them as well. drawn_by: kind of bootstrap.
-    left_out: the parameters without each budget. profiles: by quantity, where intervals are by profile. beyond: how
-    many times the largest input is called extrapolation.
+    Attributes:
+        law: Its name.
+        points: Points that it was fitted to.
+        params: Estimates of the parameters, fixed and tied ones included.
+        intervals: Intervals of the parameters.
+        level: Coverage of the intervals.
+        objective: Name, value and settings of the objective.
+        starts: How many starts were "tried", and how many "agreed" on the optimum.
+        verdict: What is doubtful, ("converged",) if nothing is (analysis/uncertainty/verdicts.py).
+        samples: Bootstrap samples of the parameters (B,).
+        optimum: Compute-optimal training, where the law has one.
+        notes: How the points were selected.
+        budget_multiples: Budgets that `to_json` and the text report, as multiples of the largest C.
+        form: The law itself; None for approaches 1 and 2, which give exponents alone.
+        constraints: Parameters that were fixed (their values) or tied (the names of others).
+        resampling: Bootstrap scheme.
+        refits: The law fitted without each part of the points.
+        profiles: Profiles by quantity, where intervals are by profile.
+        extrapolation_ratio: Inputs beyond this multiple of the range of the points count as extrapolation.
     """
 
     law: str
@@ -89,78 +112,83 @@ class Fit:
     objective: dict[str, Any]
     starts: dict[str, int]
     verdict: tuple[str, ...]
-    draws: dict[str, np.ndarray]
+    samples: dict[str, np.ndarray]
     optimum: Optimum | None = None
     notes: tuple[str, ...] = ()
-    extrapolate: tuple[float, ...] = (10.0, 100.0)
-    form: laws.Law | None = None
-    held: dict[str, float | str] = field(default_factory=dict)
-    drawn_by: str = "residuals"
-    left_out: tuple[influence.LeftOut, ...] = ()
-    profiles: dict[str, profile.Profile] = field(default_factory=dict)
-    beyond: float = 1.0
+    budget_multiples: tuple[float, ...] = (10.0, 100.0)
+    form: Law | None = None
+    constraints: dict[str, float | str] = field(default_factory=dict)
+    resampling: str = "residuals"
+    refits: tuple[Refit, ...] = ()
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    extrapolation_ratio: float = 1.0
 
-    def predict(self, **inputs: Any) -> np.ndarray:
-        """The law's output at its inputs (N=, D=, ...), of any shapes that broadcast; others are not looked at."""
-        return np.asarray(self._form().function(*self._take(inputs), **self.params))
+    def predict(self, **inputs: ArrayLike) -> np.ndarray:
+        """Returns the law's output at its inputs (N=, D=, ...), of any shapes that broadcast; others are ignored."""
+        return np.asarray(self._form().function(*self._arguments(inputs), **self.params))
 
-    def predict_interval(self, **inputs: Any) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest output that the draws allow, at `level`; the doubt about the law, seed noise left out."""
-        low, high = np.nanquantile(self.predict_draws(**inputs), [(1 - self.level) / 2, (1 + self.level) / 2], axis=0)
-        return low, high
+    def predict_interval(self, **inputs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Returns both ends of the interval of the law's output at its inputs; the noise of a run is not included."""
+        return percentile_band(self.predict_samples(**inputs), self.level)
 
-    def predict_draws(self, **inputs: Any) -> np.ndarray:
-        """The output at its inputs under each draw (B, ...)."""
-        taken = np.broadcast_arrays(*self._take(inputs))
-        axes = (slice(None), *(None,) * taken[0].ndim)
-        return np.asarray(self._form().function(*taken, **{name: values[axes] for name, values in self.draws.items()}))
+    def predict_samples(self, **inputs: ArrayLike) -> np.ndarray:
+        """Returns the law's output at its inputs for each bootstrap sample (B, ...)."""
+        arrays = np.broadcast_arrays(*self._arguments(inputs))
+        axes = (slice(None), *(None,) * arrays[0].ndim)
+        params = {name: samples_B[axes] for name, samples_B in self.samples.items()}
+        return np.asarray(self._form().function(*arrays, **params))
 
     def at(self, **inputs: float) -> dict[str, Any]:
-        """The output at one setting of the inputs: plain numbers, its interval, and how far beyond the points it is."""
+        """Returns the output at one setting of the inputs as plain numbers, with its interval and a verdict."""
         form = self._form()
         unknown = [name for name in inputs if name not in form.inputs]
         if unknown:
             raise FitError(f"{self.law} takes {', '.join(form.inputs)}: not {', '.join(unknown)}")
         low, high = self.predict_interval(**inputs)
-        verdict = []
+        warnings = []
         for name, value in inputs.items():
-            least, most = float(self.points[name].min()), float(self.points[name].max())
-            times = value / most if value > most else least / value if 0 < value < least else 1.0
-            if times > self.beyond * 1.001:
-                verdict.append(
-                    f"extrapolates: {name} is {times:.3g} times beyond the points ({least:.3g} to {most:.3g})"
-                )
-        predicted = {"value": float(self.predict(**inputs)), "interval": (float(low), float(high))}
-        return {"inputs": dict(inputs), "output": form.output, **predicted, "verdict": verdict}
+            least, largest = float(self.points[name].min()), float(self.points[name].max())
+            ratio = value / largest if value > largest else least / value if 0 < value < least else 1.0
+            if ratio > self.extrapolation_ratio * ROUNDING:
+                sentence = f"{name} is {ratio:.3g} times beyond the points ({least:.3g} to {largest:.3g})"
+                warnings.append(warning("extrapolation", sentence))
+        prediction = {"value": float(self.predict(**inputs)), "interval": (float(low), float(high))}
+        return {"inputs": dict(inputs), "output": form.output, **prediction, "verdict": warnings}
 
     def residuals(self) -> np.ndarray:
-        """ln of predicted over measured, of the points (n,); their difference where outputs may be negative."""
+        """Returns ln of predicted over measured of the points (n,); the difference where outputs may be negative."""
         form = self._form()
         predicted = self.predict(**{letter: self.points[letter] for letter in form.inputs})
         measured = self.points[form.output]
         return predicted - measured if form.output in form.signed else np.log(predicted) - np.log(measured)
 
-    def _form(self) -> laws.Law:
+    def _form(self) -> Law:
         if self.form is None:
             raise FitError(f"{self.law} gives exponents of the optimum, not a loss: predict with chinchilla")
         return self.form
 
-    def _take(self, given: dict[str, Any]) -> list[np.ndarray]:
-        wanted = self._form().inputs
-        missing = [letter for letter in wanted if given.get(letter) is None]
+    def _arguments(self, inputs: Mapping[str, ArrayLike | None]) -> list[np.ndarray]:
+        letters = self._form().inputs
+        missing = [letter for letter in letters if inputs.get(letter) is None]
         if missing:
-            raise FitError(f"{self.law} takes {', '.join(wanted)}: give {', '.join(f'{m}=' for m in missing)}")
-        return [np.asarray(given[letter], np.float64) for letter in wanted]
+            needed = ", ".join(f"{letter}=" for letter in missing)
+            raise FitError(f"{self.law} takes {', '.join(letters)}: give {needed}")
+        return [np.asarray(inputs[letter], np.float64) for letter in letters]
 
     def __repr__(self) -> str:
-        return as_text(self)
+        rows = [f"  {line}" for line in aligned(table_rows(self)).split("\n")]
+        return "\n".join([*heading(self), *rows, *footing(self)])
 
     def _repr_html_(self) -> str:
-        return as_html(self)
+        from jinja2 import Environment  # here: only notebooks need it
+
+        template = Environment(autoescape=True).from_string(Path(__file__).with_name("fit.html.j2").read_text("utf-8"))
+        titles = ("parameter", "value", f"{self.level:.0%} interval", "")
+        return template.render(heading=heading(self), titles=titles, rows=table_rows(self), footing=footing(self))
 
     def to_json(self) -> dict[str, Any]:
-        """What `fit --json` writes; plain Python numbers."""
-        out: dict[str, Any] = {
+        """Returns what `fit --json` writes, in JSON's own types."""
+        entries: dict[str, Any] = {
             "law": self.law,
             "points": len(self.points),
             "params": self.params,
@@ -170,106 +198,85 @@ class Fit:
             "starts": self.starts,
             "verdict": self.verdict,
         }
-        if self.held:
-            out["held"] = self.held
-        out["bootstrap"] = {"kind": self.drawn_by, "draws": len(next(iter(self.draws.values())))}
-        if self.left_out:
-            out["left_out"] = [one.to_json() for one in self.left_out]
+        if self.constraints:
+            entries["held"] = self.constraints
+        entries["bootstrap"] = {"kind": self.resampling, "draws": len(next(iter(self.samples.values())))}
+        if self.refits:
+            entries["left_out"] = [refit.to_json() for refit in self.refits]
         if self.profiles:
-            out["profile"] = {name: one.to_json() for name, one in self.profiles.items()}
+            entries["profile"] = {name: curve.to_json() for name, curve in self.profiles.items()}
         if self.optimum is not None:
-            out["optimum"] = {
+            entries["optimum"] = {
                 "a": self.optimum.a,
                 "b": self.optimum.b,
                 "intervals": self.optimum.intervals,
-                "at": [self.optimum.at(times * self.optimum.largest) for times in self.extrapolate],
+                "at": [self.optimum.at(multiple * self.optimum.largest) for multiple in self.budget_multiples],
             }
-        out["source"] = {"name": self.points.source, "convention": self.points.convention}
-        out["notes"] = [*self.points.notes, *self.notes]
-        return plain(out)
+        entries["source"] = {"name": self.points.source, "convention": self.points.convention}
+        entries["notes"] = [*self.points.notes, *self.notes]
+        return json_ready(entries)
 
 
-def budget(at: dict[str, Any], times: float) -> str:
-    """The optimum at a budget in one line."""
-    of = at["intervals"]
-    parts = [f"{name} = {estimate(at[name], of[name], count)}" for name in ("N", "D")]
-    parts.append(f"{estimate(at['tokens_per_parameter'], of['tokens_per_parameter'], three)} tokens a parameter")
-    parts += [f"L = {estimate(at['L'], of['L'])}"] if "L" in at else []
-    return f"at {times:g}× the largest budget, C = {at['C']:.3g}: {', '.join(parts)}"
-
-
-def starts(fit: Fit) -> str:
-    """How many starts reached the same optimum."""
-    tried, agreed = fit.starts.get("tried"), fit.starts.get("agreed")
-    if not tried:
-        return "solved directly, without a search"
-    return f"{agreed} of {tried} starts agree"
+def heading(fit: Fit) -> list[str]:
+    """Returns a line with the law and the source of the points, and one with the law's form and source."""
+    first = f"{fit.law}, {len(fit.points)} points of {fit.points.source}"
+    return [first] if fit.form is None else [first, formula(fit.form)]
 
 
 def table_rows(fit: Fit) -> list[Row]:
-    """Parameters, then exponents of the optimum where the law has one: name, value, interval, unit."""
+    """Returns the rows of the parameters, then of the exponents of the optimum where the law has one."""
     units = fit.form.units if fit.form else {}
-    found = [
+    rows = [
         _table_row(name, value, fit.intervals[name], units.get(name, ""), fit) for name, value in fit.params.items()
     ]
     if fit.optimum is not None and "a" not in fit.params:
-        spread = fit.optimum.intervals
-        found.append(_table_row("a", fit.optimum.a, spread["a"], "N* grows as C^a", fit))
-        found.append(_table_row("b", fit.optimum.b, spread["b"], "D* grows as C^b", fit))
-    return found
-
-
-def _table_row(name: str, value: float, spread: tuple[float, float], unit: str, fit: Fit) -> Row:
-    held = fit.held.get(name)
-    if held is None:
-        return name, f"{value:.5g}", between(spread, lambda end: f"{end:.4g}"), unit
-    return name, f"{value:.5g}", f"as {held}" if isinstance(held, str) else "held", unit
-
-
-def heading(fit: Fit) -> str:
-    """Law and source of the points; then its form and where it comes from."""
-    said = f"{fit.law}, {len(fit.points)} points of {fit.points.source}"
-    return said if fit.form is None else f"{said}\n{formula(fit.form)}"
+        intervals = fit.optimum.intervals
+        rows.append(_table_row("a", fit.optimum.a, intervals["a"], "N* grows as C^a", fit))
+        rows.append(_table_row("b", fit.optimum.b, intervals["b"], "D* grows as C^b", fit))
+    return rows
 
 
 def footing(fit: Fit) -> list[str]:
-    """Optimum, objective and verdict, a line each."""
-    said = []
+    """Returns the lines after the parameters: optimum, objective and verdict."""
+    optima = []
     if fit.optimum is not None:
-        said = [budget(fit.optimum.at(times * fit.optimum.largest), times) for times in fit.extrapolate]
-    first, *rest = fit.verdict
+        optima = [
+            _optimum_text(fit.optimum.at(multiple * fit.optimum.largest), multiple) for multiple in fit.budget_multiples
+        ]
+    first, *others = fit.verdict
     return [
-        *said,
-        f"objective: {_objective_text(fit.objective)}; {starts(fit)}",
+        *optima,
+        f"objective: {_objective_text(fit.objective)}; {starts_text(fit)}",
         f"verdict: {first}",
-        *(f"         {one}" for one in rest),
+        *(f"         {line}" for line in others),
     ]
 
 
-def _objective_text(of: dict[str, Any]) -> str:
-    """Name, what it was set to, value; of two steps, both."""
-    more = {name: value for name, value in of.items() if name not in ("name", "value", "second")}
-    said = ", ".join([of["name"], *(f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in more.items())])
-    second = f"; second step: {_objective_text(of['second'])}" if "second" in of else ""
-    return f"{said}, value {of['value']:.7g}{second}"
+def _table_row(name: str, value: float, interval: tuple[float, float], unit: str, fit: Fit) -> Row:
+    constraint = fit.constraints.get(name)
+    if constraint is None:
+        return name, f"{value:.5g}", interval_text(interval, lambda end: f"{end:.4g}"), unit
+    return name, f"{value:.5g}", f"= {constraint}" if isinstance(constraint, str) else "fixed", unit
 
 
-def as_text(fit: Fit) -> str:
-    """Plain text, a line a parameter."""
-    lines = [f"  {line}" for line in aligned(table_rows(fit)).split("\n")]
-    return "\n".join([heading(fit), *lines, *footing(fit)])
+def _optimum_text(entry: dict[str, Any], multiple: float) -> str:
+    """The optimum at a budget in one line."""
+    intervals = entry["intervals"]
+    parts = [f"{name} = {estimate(entry[name], intervals[name], count)}" for name in ("N", "D")]
+    ratio = estimate(entry["tokens_per_parameter"], intervals["tokens_per_parameter"], three_digits)
+    parts.append(f"{ratio} tokens per parameter")
+    parts += [f"L = {estimate(entry['L'], intervals['L'])}"] if "L" in entry else []
+    return f"at {multiple:g}× the largest budget, C = {entry['C']:.3g}: {', '.join(parts)}"
 
 
-def as_html(fit: Fit) -> str:
-    """The same as a table."""
-    head, *form = heading(fit).split("\n")
-    body = "".join(
-        "<tr>" + "".join(f'<td style="text-align:left">{escape(cell)}</td>' for cell in row) + "</tr>"
-        for row in table_rows(fit)
-    )
-    top = "".join(
-        f'<th style="text-align:left">{escape(cell)}</th>'
-        for cell in ("parameter", "value", f"{fit.level:.0%} interval", "")
-    )
-    said = "".join(f"<div>{escape(line)}</div>" for line in (*form, *footing(fit)))
-    return f"<div><b>{escape(head)}</b><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table>{said}</div>"
+def starts_text(fit: Fit) -> str:
+    """How many starts reached the same optimum."""
+    tried, agreed = fit.starts.get("tried"), fit.starts.get("agreed")
+    return f"{agreed} of {tried} starts agree" if tried else "solved directly, without a search"
+
+
+def _objective_text(objective: dict[str, Any]) -> str:
+    """Name, settings and value."""
+    settings = {name: value for name, value in objective.items() if name not in ("name", "value")}
+    texts = (f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in settings.items())
+    return f"{', '.join([objective['name'], *texts])}, value {objective['value']:.7g}"

@@ -1,103 +1,133 @@
-"""Which points a law is fitted to, and whether they can tell it; what cannot be fitted is refused by name.
+"""Which points a law is fitted to, and checks that they can determine it.
 
-Key: N parameters, D tokens, C FLOPs, L nats a token; P coordinates.
+Key: N parameters, D tokens, C FLOPs, L nats per token; P coordinates, n points. u coordinates, r residuals, J ∂r/∂u.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
+from analysis.laws.law import Law
 from analysis.solver.problem import Problem
 
+VARIES = 1.1  # ratio of the largest to the smallest value at which another input counts as varying
+SAME_X = 0.02  # relative difference of x below which runs count as one on the frontier
+MIN_SPREAD = 0.05  # relative spread that an input must have
+MIN_BUDGET_RATIO = 1.3  # of the largest to the smallest C, for a law with an optimum
+VANISHED = 0.1  # of the median residual: a term that varies less has vanished
 
-def chosen(points: Points, form: laws.Law, law: str) -> tuple[Points, tuple[str, ...]]:
-    """Points that a law is fitted to: the frontier where it speaks of the best run for its one input."""
-    missing = [x for x in (*form.inputs, form.output) if not np.isfinite(points[x]).all()]
+
+def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[str, ...]]:
+    """Returns the points that a law is fitted to, and notes on the selection.
+
+    Args:
+        points: All points.
+        law: The law; one that describes the best run at each value of its input is fitted to the efficient frontier.
+        name: Its name, for messages.
+
+    Raises:
+        FitError: The points lack an input or the output.
+    """
+    missing = [letter for letter in (*law.inputs, law.output) if not np.isfinite(points[letter]).all()]
     if missing:
-        raise FitError(f"{law} needs {', '.join(missing)}, which {points.source} does not have")
-    if not form.frontier or not _others_vary(points, form.inputs[0]):
+        raise FitError(f"{name} needs {', '.join(missing)}, which {points.source} does not have")
+    if not law.on_frontier or not _others_vary(points, law.inputs[0]):
         return points, ()
-    kept = frontier(points[form.inputs[0]], points.L)
-    if len(kept) == len(points):
+    rows = efficient_frontier(points[law.inputs[0]], points.L)
+    if len(rows) == len(points):
         return points, ()
-    note = f"{law} is fitted to {len(kept)} of {len(points)} runs: those that no run with less {form.inputs[0]} beats"
-    return points.where(kept), (note,)
+    note = f"{name} is fitted to the {len(rows)} of {len(points)} runs that no run with less {law.inputs[0]} beats"
+    return points.select(rows), (note,)
 
 
 def _others_vary(points: Points, letter: str) -> bool:
-    """Whether another input varies too: if not, every run is on the curve that the law describes."""
+    """Whether N or D varies besides the input; if not, every run is on the curve that the law describes."""
     others = [getattr(points, other) for other in "ND" if other != letter]
-    return any(np.isfinite(x).all() and x.max() > 1.1 * x.min() for x in others)
+    return any(np.isfinite(x).all() and x.max() > VARIES * x.min() for x in others)
 
 
-def frontier(x: np.ndarray, L: np.ndarray, tolerance: float = 0.02) -> np.ndarray:
-    """Indices of the runs that no run with less x beats, one for each x (equal within `tolerance`), x rising."""
-    order = np.lexsort((L, x))
-    kept: list[int] = []
-    for at in order:
-        if kept and x[at] <= x[kept[-1]] * (1 + tolerance):
-            if L[at] < L[kept[-1]]:
-                kept[-1] = int(at)
-        elif not kept or L[at] < L[kept[-1]]:
-            kept.append(int(at))
-    return np.array(kept)
+def efficient_frontier(x: np.ndarray, L: np.ndarray, tolerance: float = SAME_X) -> np.ndarray:
+    """Returns the indices of the runs with a lower loss than every run with less x, in order of x.
 
-
-def enough(points: Points, form: laws.Law, law: str, notes: tuple[str, ...], held: bool = False) -> None:
-    """FitError where the points are too few, or do not vary in what the law takes.
-
-    held: some parameters are not fitted.
+    Args:
+        x: Compute, or another input (n,).
+        L: Loss (n,).
+        tolerance: Runs whose x differ relatively by less count as one.
     """
-    n, p = len(points), len(form.parameters)
+    rows: list[int] = []
+    for row in np.lexsort((L, x)):
+        if rows and x[row] <= x[rows[-1]] * (1 + tolerance):
+            if L[row] < L[rows[-1]]:
+                rows[-1] = int(row)
+        elif not rows or L[row] < L[rows[-1]]:
+            rows.append(int(row))
+    return np.array(rows)
+
+
+def check_points(points: Points, law: Law, name: str, notes: tuple[str, ...], constrained: bool = False) -> None:
+    """Checks that the points are enough, and vary in what the law takes.
+
+    Args:
+        points: Selected points.
+        law: The law without its constrained parameters.
+        name: Its name, for messages.
+        notes: Notes of `select_points`.
+        constrained: Whether parameters are fixed or tied: these may be all that depends on an input, which then need
+            not vary.
+
+    Raises:
+        FitError: They are too few, or do not vary, or the loss does not fall.
+    """
+    n, p = len(points), len(law.parameters)
     if n <= p and notes:
-        raise FitError(f"{notes[0]}: too few for {p} parameters: the loss hardly falls with {form.inputs[0]}")
+        raise FitError(f"{notes[0]}: too few for {p} parameters: the loss hardly falls with {law.inputs[0]}")
     if n <= p:
-        raise FitError(
-            f"{law} has {p} parameters and there are {n} points: it takes at least {p + 1} to say how sure it is"
-        )
-    for letter in form.inputs:
+        raise FitError(f"{name} has {p} parameters and there are {n} points: at least {p + 1} are needed")
+    for letter in law.inputs:
         x = points[letter]
-        # What is held may be all that speaks of an input: then it need not vary.
-        if np.ptp(x) < 0.05 * np.abs(x).max() and not held:
-            raise FitError(f"{law}: all points have the same {letter} (within 5%): nothing can be said about it")
-        if form.frontier and np.polyfit(np.log(x), points.L, 1)[0] >= 0:
-            raise FitError(f"{law}: the loss does not fall with {letter} in these points")
-    if form.optimum is not None and np.isfinite(points.C).all() and points.C.max() < 1.3 * points.C.min():
-        raise FitError(f"{law}: all points lie at one budget (C within 30%): run more budgets to see how loss scales")
+        if np.ptp(x) < MIN_SPREAD * np.abs(x).max() and not constrained:
+            raise FitError(f"{name}: all points have the same {letter} (within {MIN_SPREAD:.0%}): vary it")
+        if law.on_frontier and np.polyfit(np.log(x), points.L, 1)[0] >= 0:
+            raise FitError(f"{name}: the loss does not fall with {letter} in these points")
+    if law.optimum is not None and np.isfinite(points.C).all() and points.C.max() < MIN_BUDGET_RATIO * points.C.min():
+        raise FitError(f"{name}: all points lie at one budget (C within {MIN_BUDGET_RATIO - 1:.0%}): run more budgets")
 
 
-def falls(problem: Problem, u_P: np.ndarray, law: str) -> None:
-    """FitError where the term of an input has vanished: then the loss does not fall with it."""
+def check_decrease(problem: Problem, u_P: np.ndarray, name: str) -> None:
+    """Checks that the output falls with each input that the law says it falls with.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        name: Name of the law, for messages.
+
+    Raises:
+        FitError: The term of an input has vanished.
+    """
     r = problem.residual(u_P[None])[0]
-    noise = np.median(np.abs(r))
-    # A law of one term has one relative share everywhere, however steeply it falls: what varies is the share in nats.
-    share = 1 / problem.objective.steepness(problem.model(u_P[None])[0])
-    share = share / share.mean()
-    J = problem.jacobian(u_P[None])[0] * share
-    for name, (letter, _) in problem.law.powers.items():
-        at = problem.names.index(name)
-        part = u_P[at] * J[at]  # of the loss
-        if np.ptp(part) <= 0.1 * noise + 1e-12:
-            raise FitError(f"{law}: the loss does not fall with {letter} in these points (the best {name} is 0)")
-    for letter in problem.law.falls:
-        if _drop(problem, u_P, letter) <= 0.1 * noise + 1e-12:
-            raise FitError(f"{law}: the {_output(problem.law)} does not fall with {letter} in these points")
+    threshold = VANISHED * np.median(np.abs(r)) + 1e-12
+    # The term of a one-term law has the same relative share everywhere; in nats its share varies as the output does.
+    scale = 1 / problem.objective.link_derivative(problem.model(u_P[None])[0])
+    J = problem.jacobian(u_P[None])[0] * (scale / scale.mean())
+    for parameter, (letter, _) in problem.law.powers.items():
+        p = problem.names.index(parameter)
+        if np.ptp(u_P[p] * J[p]) <= threshold:
+            raise FitError(f"{name}: the loss does not fall with {letter} in these points (the best {parameter} is 0)")
+    for letter in problem.law.decreasing_in:
+        if _decrease(problem, u_P, letter) <= threshold:
+            output = "loss" if problem.law.output == "L" else problem.law.output
+            raise FitError(f"{name}: the {output} does not fall with {letter} in these points")
 
 
-def _drop(problem: Problem, u_P: np.ndarray, letter: str) -> float:
-    """How far the output falls, on the objective's scale, from the least of an input to its most, others halfway."""
+def _decrease(problem: Problem, u_P: np.ndarray, letter: str) -> float:
+    """Decrease of the output, on the link's scale, over the range of an input, the others at their median."""
     law = problem.law
     ends = [
         np.array([x.min(), x.max()]) if name == letter else np.full(2, np.median(x))
         for name, x in zip(law.inputs, problem.inputs, strict=True)
     ]
     params = {name: value[:, None] for name, value in problem.params(u_P[None]).items()}
-    most, least = problem.objective.of(np.asarray(law.function(*ends, **params))[0])
-    return float(most - least)
-
-
-def _output(law: laws.Law) -> str:
-    return "loss" if law.output == "L" else law.output
+    first, last = problem.objective.transform(np.asarray(law.function(*ends, **params))[0])
+    return float(first - last)

@@ -1,194 +1,171 @@
 """Accuracy in two steps: the task's loss from parameters and tokens, then accuracy from that loss (OLMo ladder 2024).
 
-Key: N parameters, D tokens, L the task's loss, Acc accuracy (0 to 1); B draws.
+Key: N parameters, D tokens, L the task's loss, Acc accuracy (0 to 1).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.data import from_table, readers
 from analysis.data.load import load
+from analysis.data.options import ReadOptions
 from analysis.data.points import Points
-from analysis.data.table import listed
-from analysis.errors import DataError, FitError
-from analysis.fitting.fit import fit as fit_law
+from analysis.errors import FitError
+from analysis.fitting.options import FitOptions
+from analysis.fitting.parametric import fit_law
 from analysis.fitting.result import Fit
 from analysis.laws import LAWS
-from analysis.laws.downstream.accuracy import TWO_STEP
-from analysis.uncertainty.bootstrap import SIZES
+from analysis.uncertainty.bootstrap import MIN_GROUPS
 
-FIRST, SECOND = "chinchilla", "sigmoid"
-RUN = "run of the checkpoint"  # a column that is made
+LOSS_LAW, ACCURACY_LAW = "chinchilla", "sigmoid"
 LAST, DROP, WINDOW = 5, 0.1, 5  # OLMo ladder 2024, sections 3.1 and 3.2
 
 
-def fit(
-    source: Any,
-    *,
-    second: Points | None = None,
-    runs: Sequence[str] = (),
-    ideal: bool = True,
-    objective: str | None = None,
-    delta: float | None = None,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-    kind: str = "auto",
-    **given: Any,
-) -> Fit:
-    """Both steps, and the chain of them as one Fit: predict(N=, D=) gives accuracy, its draws are through both steps.
+def read_steps(source: Any, reading: ReadOptions = ReadOptions()) -> tuple[Points, Points]:
+    """Reads the points of step 1 and of step 2.
 
-    source: Points with "Acc" in `more`, or what `points.load` reads (`given` are its options), a row a run; or rows
-    that are checkpoints, and `runs` the columns that together name a run: then step 1 is fitted to `finals` and step 2
-    to `smoothed`. second: points of step 2 where they are other ones. ideal: step 2 has one more point, no loss and
-    all answers right. objective, delta: of step 1; step 2 is least squares on accuracy, as the paper has it.
+    Args:
+        source: Points with "Acc" in `extra`, or what `load` reads: a row per run, or rows that are checkpoints.
+        reading: How the source is read; with `run_columns` the rows are checkpoints.
+
+    Returns:
+        The same points twice; of checkpoints, `final_checkpoints` and `smoothed_checkpoints`.
     """
-    first, more = _points(source, runs, given)
-    second = second or more
-    _usable(first, ("N", "D", "L"))
-    _usable(second, ("L", "Acc"))
-    if ideal:
-        second = with_ideal(second)
-    both: dict[str, Any] = {"bootstrap": bootstrap, "level": level}
-    loss = fit_law(first, FIRST, objective=objective, delta=delta, seed=seed, kind=kind, **both)
-    # Checkpoints of a run share their noise: they are drawn together where there are runs enough.
-    together = kind == "auto" and second.groups is not None and len(set(second.groups)) >= SIZES < len(second)
-    accuracy = fit_law(second, SECOND, seed=seed + 1, kind="groups" if together else kind, **both)
-    return chain(loss, accuracy, first, _said(first, second, runs, ideal))
+    points = source if isinstance(source, Points) else load(source, LAWS["two-step"], reading)
+    if reading.run_columns:
+        return final_checkpoints(points), smoothed_checkpoints(points)
+    return points, points
 
 
-def alone(**options: Any) -> None:
-    """FitError for an option that is of one law alone."""
-    for name, value in options.items():
-        if value:
-            raise FitError(f"{name}: two-step takes none: fit its steps one by one, with chinchilla and with sigmoid")
+def fit_two_step(loss_points: Points, accuracy_points: Points, options: FitOptions = FitOptions()) -> Fit:
+    """Fits both steps; the result predicts accuracy from N and D, with the uncertainty of both steps.
+
+    Args:
+        loss_points: Points of step 1, with N, D and L.
+        accuracy_points: Points of step 2, with L and "Acc" in `extra`; several per run may carry `groups`.
+        options: The objective and delta are of step 1; step 2 is least squares on accuracy, as in the paper.
+
+    Raises:
+        FitError: An input is missing, or a step cannot be fitted.
+    """
+    _check_inputs(loss_points, ("N", "D", "L"))
+    _check_inputs(accuracy_points, ("L", "Acc"))
+    notes = []
+    if accuracy_points is not loss_points:
+        notes.append(
+            f"step 1: the mean of the last {LAST} checkpoints of {len(loss_points)} runs; step 2: "
+            f"{len(accuracy_points)} checkpoints, the first {DROP:.0%} of each run left out, averaged over {WINDOW}"
+        )
+    if options.ideal_point:
+        accuracy_points = with_ideal_point(accuracy_points)
+        notes.append("step 2 has one more point: zero loss, accuracy 1")
+    loss = fit_law(loss_points, LOSS_LAW, LAWS[LOSS_LAW], options)
+    second = replace(options, objective=None, delta=None, seed=options.seed + 1)
+    # The checkpoints of a run share their noise: they are resampled together where there are enough runs.
+    groups = accuracy_points.groups
+    if options.resampling == "auto" and groups is not None and len(set(groups)) >= MIN_GROUPS < len(accuracy_points):
+        second = replace(second, resampling="groups")
+    accuracy = fit_law(accuracy_points, ACCURACY_LAW, LAWS[ACCURACY_LAW], second)
+    return chain(loss, accuracy, tuple(notes))
 
 
-def chain(loss: Fit, accuracy: Fit, points: Points, notes: tuple[str, ...] = ()) -> Fit:
-    """A fit of L(N, D) and one of Acc(L) as one: parameters side by side, draws of both paired."""
-    verdict = [f"{said} (step {step})" for step, one in ((1, loss), (2, accuracy)) for said in one.verdict]
-    tried = [loss.starts, accuracy.starts]
-    return Fit(
+def chain(loss: Fit, accuracy: Fit, notes: tuple[str, ...] = ()) -> Fit:
+    """Joins a fit of L(N, D) and one of Acc(L): parameters together, bootstrap samples in pairs.
+
+    Args:
+        loss: Step 1.
+        accuracy: Step 2.
+        notes: How the points of the steps were made.
+    """
+    verdict = [f"{line} (step {step})" for step, fit in ((1, loss), (2, accuracy)) for line in fit.verdict]
+    starts = [loss.starts, accuracy.starts]
+    return replace(
+        loss,
         law="two-step",
-        points=points,
         params=loss.params | accuracy.params,
         intervals=loss.intervals | accuracy.intervals,
-        level=loss.level,
         objective={**loss.objective, "step_2": accuracy.objective["name"], "step_2_value": accuracy.objective["value"]},
-        starts=min(tried, key=lambda one: one["agreed"] / one["tried"]),
-        verdict=tuple(said for said in verdict if not said.startswith("converged")) or ("converged",),
-        draws=loss.draws | accuracy.draws,
+        starts=min(starts, key=lambda counts: counts["agreed"] / counts["tried"]),
+        verdict=tuple(line for line in verdict if not line.startswith("converged")) or ("converged",),
+        samples=loss.samples | accuracy.samples,
+        optimum=None,
         notes=(
             *notes,
             f"step 2 is fitted to {len(accuracy.points)} points; starts are those of the step that agrees less",
         ),
         form=LAWS["two-step"],
+        refits=(),
+        resampling="residuals",
     )
 
 
-def finals(points: Points, last: int = LAST) -> Points:
-    """Each run's end, from its checkpoints (OLMo ladder 2024, section 3.1): the mean L and Acc of the last few.
+def final_checkpoints(points: Points, last: int = LAST) -> Points:
+    """Returns each run's final state from its checkpoints (OLMo ladder 2024, section 3.1).
 
-    points: checkpoints, `groups` naming the run of each. D is that of the last one.
+    Args:
+        points: Checkpoints; `groups` names the run of each.
+        last: Number of final checkpoints whose L and Acc are averaged; D is that of the last one.
     """
-    rows = _runs(points)
-    ends = points.where(np.array([at[-1] for at in rows.values()]))
+    rows = _rows_by_run(points)
+    final = points.select(np.array([at[-1] for at in rows.values()]))
     mean = {letter: np.array([points[letter][at[-last:]].mean() for at in rows.values()]) for letter in ("L", "Acc")}
-    return replace(ends, names=list(rows), L=mean["L"], more={**ends.more, "Acc": mean["Acc"]})
+    return replace(final, names=list(rows), L=mean["L"], extra={**final.extra, "Acc": mean["Acc"]})
 
 
-def smoothed(points: Points, drop: float = DROP, window: int = WINDOW) -> Points:
-    """Checkpoints for step 2 (OLMo ladder 2024, section 3.2): each run's first ones left out, the others averaged.
+def smoothed_checkpoints(points: Points, drop: float = DROP, window: int = WINDOW) -> Points:
+    """Returns the checkpoints of step 2: each run's first ones dropped, the others averaged (OLMo ladder, section 3.2).
 
-    points: as for `finals`. drop: share of a run's checkpoints, rounded up. window: how many, up to and with itself,
-    a checkpoint is averaged over; the first ones over those there are.
+    Args:
+        points: Checkpoints; `groups` names the run of each.
+        drop: Share of a run's checkpoints that is dropped, rounded up.
+        window: Number of checkpoints in the running mean, up to and with the checkpoint itself; fewer at the start.
     """
-    rows = {name: at[int(np.ceil(drop * len(at))) :] for name, at in _runs(points).items()}
-    kept = points.where(np.concatenate(list(rows.values())))
+    rows = {name: at[int(np.ceil(drop * len(at))) :] for name, at in _rows_by_run(points).items()}
+    later = points.select(np.concatenate(list(rows.values())))
     mean = {
         letter: np.concatenate(
             [pd.Series(points[letter][at]).rolling(window, min_periods=1).mean().to_numpy() for at in rows.values()]
         )
         for letter in ("L", "Acc")
     }
-    return replace(kept, L=mean["L"], more={**kept.more, "Acc": mean["Acc"]})
+    return replace(later, L=mean["L"], extra={**later.extra, "Acc": mean["Acc"]})
 
 
-def with_ideal(points: Points) -> Points:
-    """One more point for step 2 (OLMo ladder 2024, section 3.2): no loss, every answer right."""
-    nothing = [np.nan]
+def with_ideal_point(points: Points) -> Points:
+    """Adds a point with zero loss and accuracy 1 for step 2 (OLMo ladder 2024, section 3.2)."""
+    missing = [np.nan]
     return Points(
-        N=np.append(points.N, nothing),
-        D=np.append(points.D, nothing),
-        C=np.append(points.C, nothing),
+        N=np.append(points.N, missing),
+        D=np.append(points.D, missing),
+        C=np.append(points.C, missing),
         L=np.append(points.L, 0.0),
         names=[*points.names, "ideal"],
-        budgets=np.append(np.zeros(len(points)), 1.0),  # drawn apart from the others: every draw has it
+        budgets=np.append(np.zeros(len(points)), 1.0),  # a budget of its own: every bootstrap sample has it
         groups=None if points.groups is None else [*points.groups, "ideal"],
         source=points.source,
-        more={"Acc": np.append(points["Acc"], 1.0)},
+        extra={"Acc": np.append(points["Acc"], 1.0)},
     )
 
 
-def _runs(points: Points) -> dict[str, np.ndarray]:
-    """Rows of each run, by tokens."""
+def _rows_by_run(points: Points) -> dict[str, np.ndarray]:
+    """Indices of each run's checkpoints, by tokens."""
     if points.groups is None:
-        raise FitError(f"two-step: the checkpoints of {points.source} do not say which run they are of: give groups")
+        raise FitError(f"two-step: the checkpoints of {points.source} do not name their run: give groups")
     groups = np.array(points.groups)
     rows = {name: np.flatnonzero(groups == name) for name in dict.fromkeys(points.groups)}
     return {name: at[np.argsort(points.D[at], kind="stable")] for name, at in rows.items()}
 
 
-def _points(source: Any, runs: Sequence[str], given: Mapping[str, Any]) -> tuple[Points, Points]:
-    """Points of step 1 and of step 2."""
-    if isinstance(source, Points):
-        if given:
-            raise FitError(f"{', '.join(given)}: points are read already; give these to load")
-        return (finals(source), smoothed(source)) if runs else (source, source)
-    if not runs:
-        points = load(source, law=TWO_STEP, **given)
-        return points, points
-    points = _checkpoints(source, runs, given)
-    return finals(points), smoothed(points)
-
-
-def _checkpoints(source: Any, runs: Sequence[str], given: Mapping[str, Any]) -> Points:
-    """Checkpoints as points, `groups` naming the run of each by the columns `runs`."""
-    if isinstance(source, str | Path) and not Path(source).is_file():
-        raise DataError(f"{source}: not a file: the checkpoints of runs are read from a table")
-    table = readers.read(Path(source)) if isinstance(source, str | Path) else readers.from_memory(source)
-    missing = [name for name in runs if name not in table.frame.columns]
-    if missing:
-        raise DataError(f"{table.name}: no column {missing[0]!r} to name runs by: it has {listed(table.frame.columns)}")
-    run = table.frame[list(runs)].astype(str).agg(" ".join, axis=1)
-    table = replace(table, frame=table.frame.assign(**{RUN: run}))
-    wanted = {**given, "columns": {**(given.get("columns") or {}), "group": RUN}}
-    return from_table.points_of(table, from_table.Wanted(TWO_STEP, **wanted))
-
-
-def _usable(points: Points, letters: tuple[str, ...]) -> None:
+def _check_inputs(points: Points, letters: tuple[str, ...]) -> None:
     missing = [letter for letter in letters if not np.isfinite(points[letter]).all()]
     if missing:
         raise FitError(f"two-step needs {', '.join(missing)}, which {points.source} does not have")
     if "Acc" in letters and (points["Acc"].min() < 0 or points["Acc"].max() > 1):
-        at = int(np.argmax((points["Acc"] < 0) | (points["Acc"] > 1)))
-        raise FitError(f"{points.names[at]}: Acc = {points['Acc'][at]:g}: accuracy is a share of answers, from 0 to 1")
-
-
-def _said(first: Points, second: Points, runs: Sequence[str], ideal: bool) -> tuple[str, ...]:
-    notes = []
-    if runs:
-        notes.append(
-            f"step 1: the mean of the last {LAST} checkpoints of {len(first)} runs; step 2: {len(second) - ideal} "
-            f"checkpoints, the first {DROP:.0%} of each run left out, averaged over {WINDOW}"
+        row = int(np.argmax((points["Acc"] < 0) | (points["Acc"] > 1)))
+        raise FitError(
+            f"{points.names[row]}: Acc = {points['Acc'][row]:g}: accuracy is a share of answers, from 0 to 1"
         )
-    if ideal:
-        notes.append("step 2 has one more point: no loss, all answers right")
-    return tuple(notes)

@@ -1,18 +1,22 @@
-"""The laws of the field by name. A new one is a function and its Law in a file here, and a line below."""
+"""The published laws by name, grouped by what they predict; `find` returns one, `custom` reads a user's own.
+
+A new law is a function and its `Law` in a file of a sub-package, and a line in `LAWS`.
+"""
 
 from __future__ import annotations
 
 from analysis.errors import DataError
+from analysis.laws import custom
 from analysis.laws.curve import broken_power, saturating, schedules
 from analysis.laws.downstream import accuracy
 from analysis.laws.interpretability import sparse_autoencoder
-from analysis.laws.law import Law, given
+from analysis.laws.law import Law, constrain
 from analysis.laws.loss import data_constrained, experts, kaplan, over_training, power_laws
 from analysis.laws.loss.chinchilla import CHINCHILLA, chinchilla, chinchilla_optimum
 from analysis.laws.post_training import reward_model, transfer
 from analysis.laws.recipe import compute_optimal, hyperparameters
 
-__all__ = ["APPROACHES", "LAWS", "NAMES", "Law", "chinchilla", "chinchilla_optimum", "find", "given"]
+__all__ = ["APPROACHES", "LAWS", "NAMES", "Law", "chinchilla", "chinchilla_optimum", "constrain", "find"]
 
 LAWS: dict[str, Law] = {
     "chinchilla": CHINCHILLA,
@@ -63,11 +67,13 @@ NAMES = (*LAWS, *APPROACHES)
 
 
 def find(name: str) -> Law:
-    """The law of that name, or of a file of your own (FILE.py:FUNCTION). Raises DataError that lists the known."""
-    if ".py:" in name:
-        from analysis.laws import custom
+    """Returns the law of that name, or one from a user's file, named as FILE.py:FUNCTION.
 
-        return custom.load(name)
+    Raises:
+        DataError: Unknown name; lists the known ones.
+    """
+    if ".py:" in name:
+        return custom.load_law(name)
     if name not in LAWS:
         raise DataError(f"law {name!r}: known are {', '.join(NAMES)}, or your own: FILE.py:FUNCTION")
     return LAWS[name]

@@ -1,7 +1,10 @@
-"""What a law is: a function whose parameter names are read from its signature, and what it takes to fit it.
+"""The description of a law: its function, and what is needed to fit it.
 
-Positional arguments are a law's inputs, one letter or word each (N parameters, D tokens, C FLOPs, ...); keyword-only
-ones are its parameters. A law broadcasts: parameters (S, 1) against inputs (n,) give (S, n).
+The positional arguments of the function are the law's inputs, one letter or word each (N parameters, D tokens,
+C FLOPs, ...); the keyword-only arguments are its parameters. The function broadcasts: parameters (S, 1) with inputs
+(n,) give (S, n).
+
+Key: n points, S sets of parameters.
 """
 
 from __future__ import annotations
@@ -17,31 +20,37 @@ import numpy as np
 
 Array = Any  # float or np.ndarray, broadcasting
 
+SIGNED_EXPONENT = (-5.0, 5.0)  # bounds of an exponent that may have either sign
+
 
 @dataclass(frozen=True)
 class Law:
-    """A form and what it takes to fit it.
+    """A law and what is needed to fit it.
 
-    source: paper and equation.
-    starts: values to begin from, for each parameter that is not linear; their product is tried.
-    linear: parameters that enter linearly and may not be negative: solved for, never searched.
-    bounds: lowest and highest value of a parameter; (0, inf) where not given. One whose lowest is above 0 is
-        searched by its logarithm.
-    powers: linear parameters that multiply a falling power of an input, {"A": ("N", "alpha")}: solved for faster,
-        and a fit in which one vanishes is refused, because then the output does not fall with that input.
-    constants: linear parameters that stand alone.
-    falls: inputs that a fit must have the output fall with, beyond those of powers, or it is refused.
-    optimum: (params, k) -> (a, b, ln G): N* = G·(C/k)^a, D* = (C/k)^b / G, where C = k·N·D.
-    frontier: fitted to the runs that no run with less of the input beats.
-    output: the letter of what the law gives; L, the loss, unless said.
-    objective: the default one, a name in solve.OBJECTIVES.
-    units: of inputs, output and parameters, {"N": "parameters", "E": "nats a token"}.
-    columns: common column names of inputs and output beyond N, D, C and L, {"U": "unique_tokens u"}.
-    signed: inputs or outputs that may be zero or negative; all others must be greater than 0.
-    labels: inputs that name things (the curve that a row is of): a column of text will do, numbered as it comes.
-    seeds: (inputs, output) -> values to begin from, {parameter: (S,)}, of a law whose starts are set by the range of
-        the points; `starts` is left empty then.
-    near: the minimum in whose valley a start lies is wanted, not the lowest that can be reached from there.
+    Attributes:
+        function: The formula. Its docstring begins with the formula, which `formula` shows.
+        source: Paper and equation.
+        starts: Starting values of each parameter that is not linear; their product is tried.
+        linear: Parameters that enter linearly and are not negative; they are solved for in closed form.
+        bounds: Lowest and highest value of a parameter, (0, inf) where not given. A parameter whose lowest value is
+            greater than 0 is searched by its logarithm.
+        powers: Linear parameters that multiply a decreasing power of an input, as {"A": ("N", "alpha")}. They are
+            solved for faster, and a fit in which one vanishes is refused: the output does not decrease with the input.
+        constants: Linear parameters that are a term of their own.
+        decreasing_in: Inputs, beyond those of `powers`, with which the output must decrease in a fit.
+        optimum: Compute-optimal allocation (params, k) -> (a, b, ln G), where C = k·N·D, N* = G·(C/k)^a and
+            D* = (C/k)^b / G; None for a law that has none.
+        on_frontier: Fit only the runs that no run with a smaller input has a lower loss than.
+        output: Letter of the output.
+        objective: Name of the default objective (analysis/solver/objective.py).
+        units: Units of inputs, output and parameters, as {"N": "parameters", "E": "nats per token"}.
+        columns: Usual names of the columns of inputs and output beyond N, D, C and L, the likeliest first, as
+            {"U": "unique_tokens u"}.
+        signed: Inputs or outputs that may be zero or negative; all others must be greater than 0.
+        labels: Inputs that name things, such as the curve of a row; text is numbered in order of appearance.
+        starts_from_data: (inputs, output) -> starting values {parameter: (S,)}, for a law whose starts depend on the
+            points; `starts` is empty then.
+        local_only: Search the local minimum of each start, instead of the lowest minimum within reach.
     """
 
     function: Callable[..., Array]
@@ -51,128 +60,162 @@ class Law:
     bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     powers: dict[str, tuple[str, str]] = field(default_factory=dict)
     constants: tuple[str, ...] = ()
-    falls: tuple[str, ...] = ()
+    decreasing_in: tuple[str, ...] = ()
     optimum: Callable[[dict[str, Array], float], tuple[Array, Array, Array]] | None = None
-    frontier: bool = False
+    on_frontier: bool = False
     output: str = "L"
     objective: str = "huber-log"
     units: dict[str, str] = field(default_factory=dict)
     columns: dict[str, str] = field(default_factory=dict)
     signed: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
-    seeds: Callable[[tuple[np.ndarray, ...], np.ndarray], dict[str, np.ndarray]] | None = None
-    near: bool = False
+    starts_from_data: Callable[[tuple[np.ndarray, ...], np.ndarray], dict[str, np.ndarray]] | None = None
+    local_only: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """What the law takes, in order."""
-        return tuple(p.name for p in _signature(self.function) if p.kind is not p.KEYWORD_ONLY)
+        """Names of the inputs, in order."""
+        return tuple(p.name for p in _arguments(self.function) if p.kind is not p.KEYWORD_ONLY)
 
     @property
     def parameters(self) -> tuple[str, ...]:
-        """Parameter names in order."""
-        return tuple(p.name for p in _signature(self.function) if p.kind is p.KEYWORD_ONLY)
+        """Names of the parameters, in order."""
+        return tuple(p.name for p in _arguments(self.function) if p.kind is p.KEYWORD_ONLY)
 
     @property
     def nonlinear(self) -> tuple[str, ...]:
+        """Names of the parameters that are searched, in order."""
         return tuple(name for name in self.parameters if name not in self.linear)
 
     def bound(self, name: str) -> tuple[float, float]:
+        """Returns the lowest and highest value of a parameter."""
         return self.bounds.get(name, (0.0, np.inf))
 
-    def grid(self, inputs: tuple[np.ndarray, ...], output: np.ndarray) -> np.ndarray:
-        """Starts (S, number of nonlinear parameters) for points with these inputs and output (n,)."""
-        if self.seeds is not None:
-            seeded = self.seeds(inputs, output)
-            return np.stack([np.asarray(seeded[name], np.float64) for name in self.nonlinear], -1)
+    def start_grid(self, inputs: tuple[np.ndarray, ...], output: np.ndarray) -> np.ndarray:
+        """Returns the starting values of the nonlinear parameters (S, number of them).
+
+        Args:
+            inputs: Inputs of the points, each (n,).
+            output: Output of the points (n,).
+        """
+        if self.starts_from_data is not None:
+            starts = self.starts_from_data(inputs, output)
+            return np.stack([np.asarray(starts[name], np.float64) for name in self.nonlinear], -1)
         return np.array(list(itertools.product(*(self.starts[name] for name in self.nonlinear))), np.float64)
 
-    def begun(self, start: Mapping[str, float | tuple[float, ...]]) -> Law:
-        """The law searched downhill from these values. Raises ValueError for a parameter that is not searched."""
-        if self.seeds is not None and start and set(start) != set(self.nonlinear):
-            raise ValueError(f"its starts are set by the points: give all of {', '.join(self.nonlinear)} or none")
-        for name, values in start.items():
+    def with_starts(self, starts: Mapping[str, float | tuple[float, ...]]) -> Law:
+        """Returns the law with other starting values, searched for the local minimum of each.
+
+        Args:
+            starts: A value, or several, of each parameter whose starts change.
+
+        Raises:
+            ValueError: Not a parameter that is searched, or a value outside its bounds.
+        """
+        if self.starts_from_data is not None and starts and set(starts) != set(self.nonlinear):
+            raise ValueError(f"its starts depend on the points: give all of {', '.join(self.nonlinear)} or none")
+        for name, values in starts.items():
             if name not in self.nonlinear:
                 why = "is solved for, not searched" if name in self.linear else "is not a parameter"
                 raise ValueError(f"{name!r} {why}: a start may be given to {', '.join(self.nonlinear)}")
             low, high = self.bound(name)
-            if not all(low <= x <= high for x in np.atleast_1d(values)):
-                raise ValueError(f"{name} = {values} is beyond its bounds, {low:g} and {high:g}")
-        begun = {name: tuple(np.atleast_1d(np.asarray(values, np.float64))) for name, values in start.items()}
-        return replace(self, starts={**self.starts, **begun}, seeds=None, near=True) if start else self
+            if not all(low <= value <= high for value in np.atleast_1d(values)):
+                raise ValueError(f"{name} = {values} is outside its bounds, {low:g} and {high:g}")
+        if not starts:
+            return self
+        values_by_name = {name: tuple(np.atleast_1d(np.asarray(v, np.float64))) for name, v in starts.items()}
+        return replace(self, starts={**self.starts, **values_by_name}, starts_from_data=None, local_only=True)
 
 
 @lru_cache(maxsize=256)
-def _signature(function: Callable[..., Array]) -> list[inspect.Parameter]:
+def _arguments(function: Callable[..., Array]) -> list[inspect.Parameter]:
     return list(inspect.signature(function).parameters.values())
 
 
-def given(law: Law, fixed: Mapping[str, float] | None = None, tied: Mapping[str, str] | None = None) -> Law:
-    """The law with some parameters held at values, and some equal to others ({"beta": "alpha"}): fewer to fit.
+def constrain(law: Law, fixed: Mapping[str, float] | None = None, tied: Mapping[str, str] | None = None) -> Law:
+    """Returns the law with fewer parameters: some fixed at values, some equal to others.
 
-    Raises ValueError for a name that is not a parameter, or a parameter tied to one that is itself fixed or tied.
+    Args:
+        law: The law.
+        fixed: Value of each parameter that is fixed.
+        tied: By parameter, the parameter that it equals, as {"beta": "alpha"}.
+
+    Raises:
+        ValueError: A name that is not a parameter, or a parameter tied to one that is itself fixed or tied.
     """
     fixed, tied = dict(fixed or {}), dict(tied or {})
     for name in (*fixed, *tied, *tied.values()):
         if name not in law.parameters:
             raise ValueError(f"{name!r} is not a parameter: there are {', '.join(law.parameters)}")
-    gone = {**fixed, **tied}
-    if len(gone) < len(fixed) + len(tied) or set(tied.values()) & set(gone):
+    removed = {**fixed, **tied}
+    if len(removed) < len(fixed) + len(tied) or set(tied.values()) & set(removed):
         raise ValueError("a parameter may be fixed, or tied to one that is neither fixed nor tied")
-    if not gone:
+    if not removed:
         return law
 
-    def function(*inputs: Array, **params: Array) -> Array:
-        return law.function(*inputs, **params, **fixed, **{name: params[other] for name, other in tied.items()})
+    def all_parameters(params: Mapping[str, Array]) -> dict[str, Array]:
+        return {**params, **fixed, **{name: params[other] for name, other in tied.items()}}
 
-    signature = inspect.signature(law.function)
-    kept = [p for p in signature.parameters.values() if p.name not in gone]
-    function.__signature__ = signature.replace(parameters=kept)  # type: ignore[attr-defined]
-    function.__doc__ = law.function.__doc__
     optimum = law.optimum
-    linear = tuple(name for name in law.linear if name not in gone and _stays_linear(law, name, tied))
-    bounds = {name: _shared(law, name, tied) for name in law.parameters if name not in gone}
-    alone = [name for name in linear if name not in tied.values()]
+    linear = tuple(name for name in law.linear if name not in removed and _is_linear(law, name, tied))
+    bounds = {name: _common_bounds(law, name, tied) for name in law.parameters if name not in removed}
+    untied = [name for name in linear if name not in tied.values()]
     return replace(
         law,
-        function=function,
+        function=_with_arguments(law.function, bounds, all_parameters),
         linear=linear,
-        starts={name: _starts(law, name, tied, bounds[name]) for name in bounds if name not in linear},
+        starts={name: _common_starts(law, name, tied, bounds[name]) for name in bounds if name not in linear},
         bounds=bounds,
         powers={
             name: (letter, tied.get(exponent, exponent))
             for name, (letter, exponent) in law.powers.items()
-            if name in alone and exponent not in fixed and tied.get(exponent, exponent) not in linear
+            if name in untied and exponent not in fixed and tied.get(exponent, exponent) not in linear
         },
-        constants=tuple(name for name in law.constants if name in alone),
-        optimum=None
-        if optimum is None
-        else lambda p, k: optimum({**p, **fixed, **{name: p[other] for name, other in tied.items()}}, k),
+        constants=tuple(name for name in law.constants if name in untied),
+        optimum=None if optimum is None else lambda params, k: optimum(all_parameters(params), k),
     )
 
 
-def _followers(name: str, tied: Mapping[str, str]) -> list[str]:
-    return [name, *(other for other, to in tied.items() if to == name)]
+def _with_arguments(
+    function: Callable[..., Array],
+    parameters: Mapping[str, object],
+    all_parameters: Callable[[Mapping[str, Array]], dict[str, Array]],
+) -> Callable[..., Array]:
+    """The function with only some of its parameters; `all_parameters` computes the others from them."""
+
+    def constrained(*inputs: Array, **params: Array) -> Array:
+        return function(*inputs, **all_parameters(params))
+
+    signature = inspect.signature(function)
+    arguments = [p for p in signature.parameters.values() if p.kind is not p.KEYWORD_ONLY or p.name in parameters]
+    constrained.__signature__ = signature.replace(parameters=arguments)  # type: ignore[attr-defined]
+    constrained.__doc__ = function.__doc__
+    return constrained
 
 
-def _stays_linear(law: Law, name: str, tied: Mapping[str, str]) -> bool:
-    return all(other in law.linear for other in _followers(name, tied))
+def _tied_group(name: str, tied: Mapping[str, str]) -> list[str]:
+    """A parameter and those that are tied to it."""
+    return [name, *(other for other, target in tied.items() if target == name)]
 
 
-def _shared(law: Law, name: str, tied: Mapping[str, str]) -> tuple[float, float]:
+def _is_linear(law: Law, name: str, tied: Mapping[str, str]) -> bool:
+    return all(other in law.linear for other in _tied_group(name, tied))
+
+
+def _common_bounds(law: Law, name: str, tied: Mapping[str, str]) -> tuple[float, float]:
     """The bounds that a parameter and all that are tied to it allow."""
-    lows, highs = zip(*(law.bound(other) for other in _followers(name, tied)), strict=True)
+    lows, highs = zip(*(law.bound(other) for other in _tied_group(name, tied)), strict=True)
     return max(lows), min(highs)
 
 
-def _starts(law: Law, name: str, tied: Mapping[str, str], bounds: tuple[float, float]) -> tuple[float, ...]:
-    """Of a parameter, or of those tied to it where it was linear until then; within its bounds."""
-    own = [x for other in _followers(name, tied) for x in law.starts.get(other, ())]
-    return tuple(sorted({min(max(x, bounds[0]), bounds[1]) for x in own}))
+def _common_starts(law: Law, name: str, tied: Mapping[str, str], bounds: tuple[float, float]) -> tuple[float, ...]:
+    """The starts of a parameter and of those tied to it, clipped to the bounds."""
+    starts = [value for other in _tied_group(name, tied) for value in law.starts.get(other, ())]
+    return tuple(sorted({min(max(value, bounds[0]), bounds[1]) for value in starts}))
 
 
 def formula(law: Law) -> str:
-    """A law's first sentence and where it comes from."""
+    """Formats a law as its output, its inputs and its formula: the first paragraph of the function's docstring."""
     first = " ".join((law.function.__doc__ or "").strip().split("\n\n")[0].split()).rstrip(".")
     output, inputs = law.output, ", ".join(law.inputs)
     return f"{output}({inputs}) = {first}" if first else f"{output}({inputs}), {law.source}"

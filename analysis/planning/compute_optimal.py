@@ -1,8 +1,10 @@
-"""What follows from a law of the loss: the optimum at a budget, with inference counted too, what it costs to be off
-it, the cheapest budget for a loss, and what a run wasted. Each with an interval, and how far it extrapolates.
+"""Compute-optimal training that follows from a law of the loss, with intervals and how far it extrapolates.
+
+The optimum at a budget, inference included; the cheapest training for a loss; the cost of another model size; and the
+compute that a run wasted.
 
 Key: N parameters, D training tokens, C training FLOPs (C = k·N·D), T FLOPs of training and inference together, L the
-loss; K questions, one value of each estimate for each.
+loss; R rows (the estimate, then the bootstrap samples), K questions.
 """
 
 from __future__ import annotations
@@ -12,18 +14,29 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from analysis.errors import FitError
-from analysis.fitting.result import Fit
-from analysis.planning.surface import Array, Estimate, Surface, surface
+from analysis.fitting.result import ROUNDING, Fit
+from analysis.planning.surface import Array, Estimate, Surface, loss_surface
+from analysis.uncertainty.verdicts import warning
+
+LOG_STEP = 1e-3  # nats of T, of the difference that gives the local exponent
 
 
 @dataclass(frozen=True)
-class Optimal:
-    """Training that is optimal for each of K questions. L and exponent are None where there is no law of the loss.
+class OptimalTraining:
+    """Optimal training for each of K questions.
 
-    total: FLOPs of training and inference; C: of training. exponent: ∂ ln N*/∂ ln T there: a, where the law is a
-    power law of compute. verdict: what to doubt, a tuple for each question.
+    Attributes:
+        total: FLOPs of training and inference.
+        C: FLOPs of training.
+        N: Parameters.
+        D: Training tokens.
+        L: Loss; None where there is no law of the loss.
+        tokens_per_parameter: D / N.
+        exponent: ∂ ln N*/∂ ln T: a, where the law is a power law of compute.
+        verdict: What is doubtful about each.
     """
 
     total: Estimate
@@ -39,71 +52,24 @@ class Optimal:
         return self.N.rows.shape[1]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One entry a question: values, intervals, verdict; plain numbers."""
-        named = {"total": self.total, "C": self.C, "N": self.N, "D": self.D, "L": self.L}
-        named |= {"tokens_per_parameter": self.tokens_per_parameter, "exponent": self.exponent}
-        known = {name: one for name, one in named.items() if one is not None}
-        return [one | {"verdict": list(said)} for one, said in zip(_entries(known), self.verdict, strict=True)]
-
-
-def _entries(named: dict[str, Estimate]) -> list[dict[str, Any]]:
-    """Values and intervals of each question."""
-    return [
-        {name: float(one.value[i]) for name, one in named.items()}
-        | {"intervals": {name: one.interval(i) for name, one in named.items()}}
-        for i in range(next(iter(named.values())).rows.shape[1])
-    ]
-
-
-def frontier(fit: Fit, C: Any, *, inference_tokens: float = 0.0, at: Mapping[str, float] | None = None) -> Optimal:
-    """Optimal training at budgets C (K,): the least L under k·N·D = C (Hoffmann 2022, equation 4).
-
-    With inference_tokens, C is all there is to spend: k·N·D + k/3·N·inference_tokens (6·N·D + 2·N·D_inf under
-    C = 6·N·D; Sardana 2024, equation 2, asked the other way round: the least loss, not the least cost). Approaches
-    1 and 2 give N* and D* alone. Raises FitError.
-    """
-    budgets = _positive("budget", C)
-    _check_inference(inference_tokens)
-    if fit.form is None and fit.optimum is not None and not inference_tokens:
-        return _of_exponents(fit, budgets)
-    on = surface(fit, at)
-    rows = np.tile(budgets, (len(next(iter(on.params.values()))), 1))
-    return _path(on, rows, inference_tokens, [()] * len(budgets))
-
-
-def cheapest(
-    fit: Fit, target_loss: Any, *, inference_tokens: float = 0.0, at: Mapping[str, float] | None = None
-) -> Optimal:
-    """The cheapest training that reaches each loss (K,), inference counted too.
-
-    The least k·N·D + k/3·N·inference_tokens with L(N, D) = target (Sardana 2024, equation 2). Raises FitError (one
-    line) where the law says that a target cannot be reached.
-    """
-    on, targets = surface(fit, at), _positive("target loss", target_loss)
-    _check_inference(inference_tokens)
-    rows = len(next(iter(on.params.values())))
-    T = on.budget(np.tile(targets, (rows, 1)), inference_tokens)
-    for target, value in zip(targets, T[0], strict=True):
-        if np.isinf(value):
-            raise FitError(f"target loss {target:g}: cannot be reached: {_floor(fit)}")
-        if np.isnan(value):
-            raise FitError(f"target loss {target:g}: so high that any training reaches it: give a lower one")
-    open_ = np.isinf(T[1:]).mean(0)
-    said = [(f"cannot be reached in {s:.1%} of the draws: the interval is open upwards",) if s else () for s in open_]
-    return _path(on, T, inference_tokens, said)
-
-
-def _floor(fit: Fit) -> str:
-    if "E" not in fit.params:
-        return f"{fit.law} stays above it at any compute"
-    low, high = fit.intervals["E"]
-    return f"the law goes no lower than E = {fit.params['E']:.4g} ({low:.4g} to {high:.4g})"
+        """Returns values, intervals and verdict of each question in JSON's own types."""
+        estimates = {"total": self.total, "C": self.C, "N": self.N, "D": self.D, "L": self.L}
+        estimates |= {"tokens_per_parameter": self.tokens_per_parameter, "exponent": self.exponent}
+        present = {name: estimate for name, estimate in estimates.items() if estimate is not None}
+        entries = zip(_entries(present), self.verdict, strict=True)
+        return [entry | {"verdict": list(warnings)} for entry, warnings in entries]
 
 
 @dataclass(frozen=True)
-class Off:
-    """What a model `factor` times the optimal size costs (K,): more loss at the same compute, or more compute for the
-    same loss, as a share of the optimum's (infinite where it never gets there)."""
+class SizeCost:
+    """Cost of a model of `factor` times the optimal size at K budgets.
+
+    Attributes:
+        factor: Its size relative to the optimal one.
+        N: Its parameters.
+        more_loss: More loss at the same compute, nats per token.
+        more_compute: More compute for the same loss, as a share of the optimum's; infinite where it never gets there.
+    """
 
     factor: float
     N: Estimate
@@ -111,106 +77,201 @@ class Off:
     more_compute: Estimate
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One entry a budget."""
-        named = {"N": self.N, "more_loss": self.more_loss, "more_compute": self.more_compute}
-        return [{"factor": self.factor} | one for one in _entries(named)]
-
-
-def off_optimum(fit: Fit, C: Any, factors: Any, *, at: Mapping[str, float] | None = None) -> list[Off]:
-    """The cost of training a model of factor·N*(C), at budgets C (K,).
-
-    more_loss: L(r·N*, C/(k·r·N*)) − L*. more_compute: k·r·N*·D'/C − 1, with D' from L(r·N*, D') = L*(C).
-    """
-    on, level, budgets = surface(fit, at), fit.level, _positive("budget", C)
-    N, _, L = on.best(budgets[None])
-    out = []
-    for r in _positive("factor", factors):
-        less = L if r == 1 else on.loss(r * N, budgets / on.k / (r * N))
-        D = budgets / on.k / N if r == 1 else on.tokens(r * N, L)
-        more = on.k * r * N * D / budgets - 1
-        out.append(Off(float(r), *(Estimate(rows, level) for rows in (r * N, less - L, more))))
-    return out
+        """Returns an entry per budget in JSON's own types."""
+        estimates = {"N": self.N, "more_loss": self.more_loss, "more_compute": self.more_compute}
+        return [{"factor": self.factor} | entry for entry in _entries(estimates)]
 
 
 @dataclass(frozen=True)
-class Waste:
-    """What runs of (N, D) wasted (K,): the share of their compute that the cheapest training of the same loss leaves
-    over, the loss they gave away at their own compute, and the size they should have had."""
+class WastedCompute:
+    """What K runs wasted.
+
+    Attributes:
+        share: Share of their compute that the cheapest training of the same loss would have saved.
+        more_loss: Loss above the least at their compute, nats per token.
+        best_N: Parameters of the model that has that least loss.
+    """
 
     share: Estimate
     more_loss: Estimate
     best_N: Estimate
 
     def to_json(self) -> list[dict[str, Any]]:
-        """One entry a run."""
+        """Returns an entry per run in JSON's own types."""
         return _entries({"share": self.share, "more_loss": self.more_loss, "best_N": self.best_N})
 
 
-def waste(fit: Fit, N: Any, D: Any, *, at: Mapping[str, float] | None = None) -> Waste:
-    """1 − C*(L(N, D)) / (k·N·D) and L(N, D) − L*(k·N·D), for runs of N parameters on D tokens (K,)."""
-    on = surface(fit, at)
+def optimal_training(
+    fit: Fit, C: ArrayLike, *, inference_tokens: float = 0.0, at: Mapping[str, float] | None = None
+) -> OptimalTraining:
+    """Returns optimal training at budgets: the least L under k·N·D = C (Hoffmann 2022, equation 4).
+
+    Args:
+        fit: A law of the loss in N and D, or approach 1 or 2, which give N* and D* alone.
+        C: Budgets (K,).
+        inference_tokens: Tokens served later. The budget is then k·N·D + k/3·N·inference_tokens (6·N·D + 2·N·D_inf
+            under C = 6·N·D; Sardana 2024, equation 2, solved for the least loss instead of the least cost).
+        at: Values of the law's inputs other than N and D.
+
+    Raises:
+        FitError: The fit has no optimum, or an argument is not positive.
+    """
+    budgets = _positive("budget", C)
+    _check_inference(inference_tokens)
+    if fit.form is None and fit.optimum is not None and not inference_tokens:
+        return _from_exponents(fit, budgets)
+    surface = loss_surface(fit, at)
+    T = np.tile(budgets, (surface.row_count, 1))
+    return _describe(surface, T, inference_tokens, [()] * len(budgets))
+
+
+def cheapest_training(
+    fit: Fit, target_loss: ArrayLike, *, inference_tokens: float = 0.0, at: Mapping[str, float] | None = None
+) -> OptimalTraining:
+    """Returns the cheapest training that reaches each loss, inference included.
+
+    The least k·N·D + k/3·N·inference_tokens with L(N, D) = target (Sardana 2024, equation 2).
+
+    Args:
+        fit: A law of the loss in N and D.
+        target_loss: Losses (K,).
+        inference_tokens: Tokens served later.
+        at: Values of the law's inputs other than N and D.
+
+    Raises:
+        FitError: A target cannot be reached, or any training reaches it.
+    """
+    surface, targets = loss_surface(fit, at), _positive("target loss", target_loss)
+    _check_inference(inference_tokens)
+    T = surface.budget(np.tile(targets, (surface.row_count, 1)), inference_tokens)
+    for target, value in zip(targets, T[0], strict=True):
+        if np.isinf(value):
+            raise FitError(f"target loss {target:g}: cannot be reached: {_describe_floor(fit)}")
+        if np.isnan(value):
+            raise FitError(f"target loss {target:g}: so high that any training reaches it: give a lower one")
+    unreachable = np.isinf(T[1:]).mean(0)
+    sentence = "cannot be reached in {:.1%} of the bootstrap samples: the interval is open upwards"
+    warnings = [(warning("unreachable", sentence.format(share)),) if share else () for share in unreachable]
+    return _describe(surface, T, inference_tokens, warnings)
+
+
+def off_optimum(fit: Fit, C: ArrayLike, factors: ArrayLike, *, at: Mapping[str, float] | None = None) -> list[SizeCost]:
+    """Returns the cost of models that are not of the optimal size.
+
+    more_loss: L(r·N*, C/(k·r·N*)) − L*. more_compute: k·r·N*·D'/C − 1, with D' from L(r·N*, D') = L*(C).
+
+    Args:
+        fit: A law of the loss in N and D.
+        C: Budgets (K,).
+        factors: Sizes r relative to the optimal one.
+        at: Values of the law's inputs other than N and D.
+    """
+    surface, level, budgets = loss_surface(fit, at), fit.level, _positive("budget", C)
+    N, _, L = surface.optimum(budgets[None])
+    costs = []
+    for r in _positive("factor", factors):
+        L_same = L if r == 1 else surface.loss(r * N, budgets / surface.k / (r * N))
+        D_same = budgets / surface.k / N if r == 1 else surface.tokens(r * N, L)
+        more_compute = surface.k * r * N * D_same / budgets - 1
+        costs.append(SizeCost(float(r), *(Estimate(rows, level) for rows in (r * N, L_same - L, more_compute))))
+    return costs
+
+
+def wasted_compute(fit: Fit, N: ArrayLike, D: ArrayLike, *, at: Mapping[str, float] | None = None) -> WastedCompute:
+    """Returns 1 − C*(L(N, D)) / (k·N·D), and L(N, D) − L*(k·N·D), of runs.
+
+    Args:
+        fit: A law of the loss in N and D.
+        N: Parameters (K,).
+        D: Tokens (K,).
+        at: Values of the law's inputs other than N and D.
+    """
+    surface = loss_surface(fit, at)
     N, D = np.broadcast_arrays(_positive("N", N), _positive("D", D))
-    L, C = on.loss(N[None], D[None]), on.k * N * D
-    best, _, least = on.best(C[None])
-    rows = 1 - on.budget(L) / C, L - least, best
-    return Waste(*(Estimate(one, fit.level) for one in rows))
+    L, C = surface.loss(N[None], D[None]), surface.k * N * D
+    best_N, _, best_L = surface.optimum(C[None])
+    rows = 1 - surface.budget(L) / C, L - best_L, best_N
+    return WastedCompute(*(Estimate(values, fit.level) for values in rows))
 
 
-def _path(on: Surface, T: Array, inference: float, said: Sequence[tuple[str, ...]]) -> Optimal:
-    fit = on.fit
+def _entries(estimates: dict[str, Estimate]) -> list[dict[str, Any]]:
+    """Values and intervals of each question."""
+    return [
+        {name: float(estimate.value[i]) for name, estimate in estimates.items()}
+        | {"intervals": {name: estimate.interval(i) for name, estimate in estimates.items()}}
+        for i in range(next(iter(estimates.values())).rows.shape[1])
+    ]
+
+
+def _describe_floor(fit: Fit) -> str:
+    if "E" not in fit.params:
+        return f"{fit.law} stays above it at any compute"
+    low, high = fit.intervals["E"]
+    return f"the law goes no lower than E = {fit.params['E']:.4g} ({low:.4g} to {high:.4g})"
+
+
+def _describe(
+    surface: Surface, T: Array, inference_tokens: float, warnings: Sequence[tuple[str, ...]]
+) -> OptimalTraining:
+    """The optimum at T (R, K); warnings: others of each question."""
+    fit = surface.fit
     with np.errstate(all="ignore"):
-        N, D, L = on.best(np.where(np.isfinite(T), T, 1.0), inference)
-        step = 1e-3  # nats of T
-        more = on.best(np.where(np.isfinite(T), T, 1.0) * np.exp(step), inference)[0]
-        exponent = np.log(more / N) / step
-    lost = np.isinf(T)
-    N, D = (np.where(lost, np.inf, x) for x in (N, D))
-    ratio, exponent, L = (np.where(lost, np.nan, x) for x in (D / np.where(lost, 1.0, N), exponent, L))
-    C = np.where(lost, np.inf, on.k * N * D) if inference else T
+        T_finite = np.where(np.isfinite(T), T, 1.0)
+        N, D, L = surface.optimum(T_finite, inference_tokens)
+        N_next = surface.optimum(T_finite * np.exp(LOG_STEP), inference_tokens)[0]
+        exponent = np.log(N_next / N) / LOG_STEP
+    unreachable = np.isinf(T)
+    N, D = (np.where(unreachable, np.inf, x) for x in (N, D))
+    ratio = D / np.where(unreachable, 1.0, N)
+    ratio, exponent, L = (np.where(unreachable, np.nan, x) for x in (ratio, exponent, L))
+    C = np.where(unreachable, np.inf, surface.k * N * D) if inference_tokens else T
     L = np.where(np.isnan(N), np.nan, L)
     verdict = tuple(
-        (*_unbounded(N[:, i], fit.level), *_beyond(fit, C[0, i], N[0, i], D[0, i]), *said[i]) for i in range(T.shape[1])
+        (*_check_minimum(N[:, i], fit.level), *_check_range(fit, C[0, i], N[0, i], D[0, i]), *warnings[i])
+        for i in range(T.shape[1])
     )
-    of = [Estimate(one, fit.level) for one in (T, C, N, D, L, ratio, exponent)]
-    return Optimal(of[0], of[1], of[2], of[3], of[4], of[5], of[6], verdict)
+    estimates = (Estimate(rows, fit.level) for rows in (T, C, N, D, L, ratio, exponent))
+    return OptimalTraining(*estimates, verdict=verdict)
 
 
-def _of_exponents(fit: Fit, budgets: Array) -> Optimal:
-    """Of approaches 1 and 2, which know N* and D* alone."""
+def _from_exponents(fit: Fit, budgets: Array) -> OptimalTraining:
+    """The optimum of approaches 1 and 2, which give N* and D* alone."""
     assert fit.optimum is not None
     path = {name: rows[:, None] for name, rows in fit.optimum.path.items()}
     with np.errstate(over="ignore"):
         N, D = (np.exp(path[f"ln_{x}"] + path[e] * np.log(budgets)) for x, e in (("n", "a"), ("d", "b")))
     C = np.tile(budgets, (len(N), 1))
-    verdict = tuple(_beyond(fit, C[0, i], N[0, i], D[0, i]) for i in range(len(budgets)))
-    exponent = np.tile(path["a"], (1, len(budgets)))
-    of = [Estimate(one, fit.level) for one in (C, N, D, D / N, exponent)]
-    return Optimal(of[0], of[0], of[1], of[2], None, of[3], of[4], verdict)
+    verdict = tuple(_check_range(fit, C[0, i], N[0, i], D[0, i]) for i in range(len(budgets)))
+    total, N_, D_, ratio, exponent = (
+        Estimate(rows, fit.level) for rows in (C, N, D, D / N, np.tile(path["a"], (1, len(budgets))))
+    )
+    return OptimalTraining(total, total, N_, D_, None, ratio, exponent, verdict)
 
 
-def _unbounded(N: Array, level: float) -> tuple[str, ...]:
+def _check_minimum(N: Array, level: float) -> tuple[str, ...]:
+    """Warns where the loss has no minimum in N; N: the estimate and the samples (R,)."""
     share = float(np.isnan(N[1:]).mean()) if len(N) > 1 else 0.0
     if np.isnan(N[0]):
-        return ("no-optimum: the loss has no minimum in N at this compute, however far beyond the points",)
-    return (f"no-optimum: {share:.0%} of the draws have no minimum in N",) if share > (1 - level) / 2 else ()
-
-
-def _beyond(fit: Fit, C: float, N: float, D: float) -> tuple[str, ...]:
-    """How many times the largest C, N and D of the points this is, where it is more."""
-    points = fit.points
-    with np.errstate(all="ignore"):
-        times = {name: x / np.nanmax(points[name]) for name, x in (("C", C), ("N", N), ("D", D))}
-    far = {name: x for name, x in times.items() if x > 1.001}
-    if not far:
+        sentence = "the loss has no minimum in N at this compute, however far from the points"
+        return (warning("no-optimum", sentence),)
+    if share <= (1 - level) / 2:
         return ()
-    return ("extrapolates: " + ", ".join(f"{name} is {x:.3g} times" for name, x in far.items()) + " the largest",)
+    return (warning("no-optimum", f"{share:.0%} of the bootstrap samples have no minimum in N"),)
 
 
-def _positive(what: str, values: Any) -> Array:
-    found = np.atleast_1d(np.asarray(values, np.float64))
-    if not (np.isfinite(found) & (found > 0)).all():
-        raise FitError(f"{what} = {', '.join(f'{v:g}' for v in found)}: must be greater than 0")
-    return found
+def _check_range(fit: Fit, C: float, N: float, D: float) -> tuple[str, ...]:
+    """Warns where C, N or D is larger than the largest of the points."""
+    with np.errstate(all="ignore"):
+        ratios = {name: x / np.nanmax(fit.points[name]) for name, x in (("C", C), ("N", N), ("D", D))}
+    beyond = [f"{name} is {ratio:.3g} times" for name, ratio in ratios.items() if ratio > ROUNDING]
+    return (warning("extrapolation", f"{', '.join(beyond)} the largest"),) if beyond else ()
+
+
+def _positive(name: str, values: ArrayLike) -> Array:
+    array = np.atleast_1d(np.asarray(values, np.float64))
+    if not (np.isfinite(array) & (array > 0)).all():
+        raise FitError(f"{name} = {', '.join(f'{value:g}' for value in array)}: must be greater than 0")
+    return array
 
 
 def _check_inference(tokens: float) -> None:

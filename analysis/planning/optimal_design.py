@@ -1,165 +1,192 @@
-"""Which runs tell most of one quantity: Bayesian c-optimal design, by greedy choice and exchange.
+"""Bayesian c-optimal design: which runs tell most about one quantity, by greedy choice and exchange.
 
-The variance of ln t, t what is to be foretold, after runs with gradients J is gᵀ(M + Σ w·J·Jᵀ)⁻¹g, M the information of
-the runs there are and g the gradient of ln t, both at one draw of the law's parameters. What is made least is the mean
-over draws of the logarithm of that variance (Chaloner and Verdinelli 1995, section 2.2; exchange: Fedorov 1972).
+The variance of ln t, t the predicted quantity, after runs with gradients J is gᵀ(M + Σ w·J·Jᵀ)⁻¹g, with M the
+information of the existing runs and g the gradient of ln t, all at one sample of the law's parameters. The criterion is
+the mean over samples of the logarithm of that variance (Chaloner and Verdinelli 1995, section 2.2; exchange: Fedorov
+1972).
 
-Key: S draws, P coordinates, K candidates, R chosen runs. Variances are in units of one run's noise.
+Key: S samples, P coordinates, K candidates. Variances are in units of one run's noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-PULLS = (0.0, 0.5, 1.0)  # greedy by narrowing / cost^pull: exchange starts from each, the best end is kept
-PASSES = 6  # of exchanges, at most
-BETTER = 1e-4  # least gain, in ln variance, for which runs are exchanged
-WEAK = 1e-2  # of a unit: standard deviation over a coordinate of what is known of it beforehand is 1 / this
+COST_EXPONENTS = (0.0, 0.5, 1.0)  # greedy by gain / cost^exponent: exchange starts from each, the best result is kept
+MAX_PASSES = 6  # of exchanges
+MIN_GAIN = 1e-4  # in ln variance, for which runs are exchanged
+WEAK = 1e-2  # 1 / (prior standard deviation over the size of a coordinate)
+RUNG = 2**0.5  # ratio of neighbouring FLOPs of candidates of one size
 
 
 @dataclass(frozen=True)
 class Candidates:
     """Runs that could be made, and what they would tell.
 
-    N, D, C: parameters, tokens and FLOPs (K,). J: ∂ link(L)/∂u times √weight (S, P, K). have: information of the runs
-    there are (S, P, P). g: ∂ ln t/∂u (S, P).
+    Attributes:
+        N: Parameters (K,).
+        D: Tokens (K,).
+        C: FLOPs (K,).
+        J: ∂ link(L)/∂u times √weight (S, P, K).
+        information: Information of the existing runs (S, P, P).
+        g: ∂ ln t/∂u (S, P).
     """
 
     N: np.ndarray
     D: np.ndarray
     C: np.ndarray
     J: np.ndarray
-    have: np.ndarray
+    information: np.ndarray
     g: np.ndarray
 
     def __len__(self) -> int:
         return len(self.C)
 
-    def spread(self, chosen: list[int]) -> float:
-        """Mean over draws of ln variance with the chosen runs made."""
+    def log_variance(self, chosen: list[int]) -> float:
+        """Returns the mean over samples of ln variance after the chosen runs."""
         return float(np.mean(np.log(self._variance(self._inverse(chosen)))))
 
-    def with_each(self, chosen: list[int]) -> np.ndarray:
-        """`spread` with the chosen runs and one more, for each candidate (K,)."""
+    def log_variance_with_each(self, chosen: list[int]) -> np.ndarray:
+        """Returns `log_variance` with the chosen runs and one more, for each candidate (K,)."""
         inverse = self._inverse(chosen)
         x = inverse @ self.J
         gain = np.einsum("sp,spk->sk", self.g, x) ** 2 / (1 + np.einsum("spk,spk->sk", self.J, x))
-        now = self._variance(inverse)[:, None]
-        return np.asarray(np.mean(np.log(np.maximum(now - gain, 1e-12 * now)), 0))
+        variance = self._variance(inverse)[:, None]
+        return np.asarray(np.mean(np.log(np.maximum(variance - gain, 1e-12 * variance)), 0))
+
+    def width_ratio(self, chosen: list[int]) -> float:
+        """Returns the expected width of the interval of ln t after the chosen runs, relative to the present one."""
+        return float(np.exp(0.5 * (self.log_variance(chosen) - self.log_variance([]))))
 
     def _inverse(self, chosen: list[int]) -> np.ndarray:
         J = self.J[:, :, chosen]
-        return np.linalg.inv(self.have + J @ J.transpose(0, 2, 1))
+        return np.linalg.inv(self.information + J @ J.transpose(0, 2, 1))
 
     def _variance(self, inverse: np.ndarray) -> np.ndarray:
         return np.einsum("sp,spq,sq->s", self.g, inverse, self.g)
 
 
-def grid(
-    sizes: np.ndarray,
-    largest: float,
-    k: float,
-    least: tuple[float, float],
-    ratios: tuple[float, float],
-    step: float = 2**0.5,
+def candidate_grid(
+    sizes: np.ndarray, largest: float, k: float, least: tuple[float, float], ratios: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """N and D (K,) of what can be run: each size at a ladder of FLOPs that ends at `largest`, neighbours `step` apart.
+    """Returns N and D (K,) of candidates: each size at a ladder of FLOPs that ends at `largest`.
 
-    C = k·N·D. least: fewest parameters and tokens. ratios: least and most tokens a parameter.
+    Args:
+        sizes: Numbers of parameters.
+        largest: FLOPs of the largest run.
+        k: Factor in C = k·N·D.
+        least: Fewest parameters and tokens.
+        ratios: Least and most tokens per parameter.
     """
     sizes = np.unique(sizes[sizes >= least[0] * 0.999])
-    rungs = max(1, int(np.log(largest / (k * least[0] * least[1])) / np.log(step)) + 1)
-    C, N = (x.ravel() for x in np.meshgrid(largest * step ** -np.arange(rungs), sizes))
+    rungs = max(1, int(np.log(largest / (k * least[0] * least[1])) / np.log(RUNG)) + 1)
+    C, N = (x.ravel() for x in np.meshgrid(largest * RUNG ** -np.arange(rungs), sizes))
     D = C / (k * N)
-    fewest, (low, high), each = least[1] * 0.999, ratios, D / N
-    kept = (fewest <= D) & (each >= low) & (each <= high)
-    return N[kept], D[kept]
+    ratio = D / N
+    allowed = (least[1] * 0.999 <= D) & (ratio >= ratios[0]) & (ratio <= ratios[1])
+    return N[allowed], D[allowed]
 
 
-def choose(of: Candidates, budget: float, most: int, pulls: tuple[float, ...] = PULLS) -> list[int]:
-    """Candidates that together narrow most, at most `most` for at most `budget` FLOPs: what adds most a FLOP first.
+def choose_runs(
+    candidates: Candidates, budget: float, max_runs: int, cost_exponents: tuple[float, ...] = COST_EXPONENTS
+) -> list[int]:
+    """Chooses the runs that together narrow the interval most.
 
-    Each candidate once. Empty where none is affordable.
+    Args:
+        candidates: Runs that could be made, each once.
+        budget: Most FLOPs of all runs.
+        max_runs: Most runs.
+        cost_exponents: Exponents of the cost in the greedy choices that exchange starts from.
+
+    Returns:
+        Indices of the candidates, what narrows most per FLOP first; empty where none is affordable.
     """
-    found = [_exchanged(of, _greedy(of, budget, most, pull), budget, most) for pull in pulls]
-    return ordered(of, min(found, key=of.spread))
+    designs = [
+        _exchange(candidates, _greedy(candidates, budget, max_runs, exponent), budget, max_runs)
+        for exponent in cost_exponents
+    ]
+    return order_runs(candidates, min(designs, key=candidates.log_variance))
 
 
-def _greedy(of: Candidates, budget: float, most: int, pull: float) -> list[int]:
+def _greedy(candidates: Candidates, budget: float, max_runs: int, exponent: float) -> list[int]:
     chosen: list[int] = []
-    while len(chosen) < most and (more := _best(of, chosen, budget, pull)) is not None:
-        chosen.append(more)
+    while len(chosen) < max_runs and (best := _best(candidates, chosen, budget, exponent)) is not None:
+        chosen.append(best)
     return chosen
 
 
-def _best(of: Candidates, chosen: list[int], budget: float, pull: float = 0.0) -> int | None:
-    """The candidate to add: the most narrowing / cost^pull of what is affordable; None where nothing narrows."""
-    left = (budget - float(of.C[chosen].sum())) * (1 + 1e-9)
-    open_ = left >= of.C
-    open_[chosen] = False
-    gain = of.spread(chosen) - of.with_each(chosen)
-    open_ &= gain > BETTER
-    if not open_.any():
+def _best(candidates: Candidates, chosen: list[int], budget: float, exponent: float) -> int | None:
+    """The affordable candidate with the most gain / cost^exponent; None where none gains."""
+    remaining = (budget - float(candidates.C[chosen].sum())) * (1 + 1e-9)
+    available = remaining >= candidates.C
+    available[chosen] = False
+    gain = candidates.log_variance(chosen) - candidates.log_variance_with_each(chosen)
+    available &= gain > MIN_GAIN
+    if not available.any():
         return None
-    worth = np.where(open_, np.log(np.maximum(gain, 1e-300)) - pull * np.log(of.C), -np.inf)
-    return int(np.argmax(worth))
+    score = np.where(available, np.log(np.maximum(gain, 1e-300)) - exponent * np.log(candidates.C), -np.inf)
+    return int(np.argmax(score))
 
 
-def _exchanged(of: Candidates, chosen: list[int], budget: float, most: int) -> list[int]:
-    """Each run in turn given for the best that its FLOPs and what is left can buy, until no exchange helps.
+def _exchange(candidates: Candidates, chosen: list[int], budget: float, max_runs: int) -> list[int]:
+    """Exchanges each run in turn for the best that its FLOPs and the remaining ones buy, until no exchange helps.
 
     For one run, or for two in its place.
     """
-    for _ in range(PASSES):
-        before = of.spread(chosen)
-        for one in list(chosen):
-            chosen = min((chosen, *_without(of, chosen, one, budget, most)), key=of.spread)
-        if of.spread(chosen) > before - BETTER:
+    for _ in range(MAX_PASSES):
+        before = candidates.log_variance(chosen)
+        for run in list(chosen):
+            exchanges = _replacements(candidates, chosen, run, budget, max_runs)
+            chosen = min((chosen, *exchanges), key=candidates.log_variance)
+        if candidates.log_variance(chosen) > before - MIN_GAIN:
             break
     return chosen
 
 
-def _without(of: Candidates, chosen: list[int], one: int, budget: float, most: int) -> list[list[int]]:
-    """The chosen runs with others instead of one: filled up by narrowing alone, and by narrowing a FLOP."""
-    out = []
-    for pull in (0.0, 1.0):
-        new = [at for at in chosen if at != one]
-        while len(new) < min(most, len(chosen) + 1) and (more := _best(of, new, budget, pull)) is not None:
-            new.append(more)
-        out.append(new)
-    return out
+def _replacements(candidates: Candidates, chosen: list[int], run: int, budget: float, max_runs: int) -> list[list[int]]:
+    """The chosen runs with others in place of one: filled up by gain alone, and by gain per FLOP."""
+    designs = []
+    for exponent in (0.0, 1.0):
+        design = [index for index in chosen if index != run]
+        while (
+            len(design) < min(max_runs, len(chosen) + 1)
+            and (best := _best(candidates, design, budget, exponent)) is not None
+        ):
+            design.append(best)
+        designs.append(design)
+    return designs
 
 
-def ordered(of: Candidates, chosen: list[int]) -> list[int]:
-    """The chosen runs, what narrows most a FLOP given those before it first."""
-    out: list[int] = []
-    left = list(chosen)
-    while left:
-        gain = (of.spread(out) - of.with_each(out)[left]) / of.C[left]
-        out.append(left.pop(int(np.argmax(gain))))
-    return out
+def order_runs(candidates: Candidates, chosen: list[int]) -> list[int]:
+    """Orders the chosen runs: first what narrows most per FLOP, given those before it.
+
+    Args:
+        candidates: Runs that could be made.
+        chosen: Indices of the chosen ones.
+    """
+    ordered: list[int] = []
+    remaining = list(chosen)
+    while remaining:
+        gain = candidates.log_variance(ordered) - candidates.log_variance_with_each(ordered)[remaining]
+        ordered.append(remaining.pop(int(np.argmax(gain / candidates.C[remaining]))))
+    return ordered
 
 
-def pruned(of: Candidates, chosen: list[int], least: float) -> list[int]:
-    """Without the runs that can each be left out for an interval wider by less than `least`, relatively."""
+def prune_runs(candidates: Candidates, chosen: list[int], tolerance: float) -> list[int]:
+    """Drops the runs without which the interval is hardly wider.
+
+    Args:
+        candidates: Runs that could be made.
+        chosen: Indices of the chosen ones.
+        tolerance: Relative widening that a run must prevent to stay.
+    """
     chosen = list(chosen)
     while chosen:
-        without = [of.spread(chosen[:i] + chosen[i + 1 :]) for i in range(len(chosen))]
-        at = int(np.argmin(without))
-        if 0.5 * (without[at] - of.spread(chosen)) >= np.log1p(least):
+        without = [candidates.log_variance(chosen[:i] + chosen[i + 1 :]) for i in range(len(chosen))]
+        least = int(np.argmin(without))
+        if 0.5 * (without[least] - candidates.log_variance(chosen)) >= np.log1p(tolerance):
             break
-        chosen.pop(at)
+        chosen.pop(least)
     return chosen
-
-
-def gradient(of: Callable[[np.ndarray], np.ndarray], u_SP: np.ndarray, step: float = 1e-5) -> np.ndarray:
-    """∂of/∂u (S, P) by central differences; `of` takes coordinates (S, P) and gives (S,)."""
-    out = np.empty_like(u_SP)
-    for at in range(u_SP.shape[1]):
-        move = np.zeros_like(u_SP)
-        move[:, at] = step * np.maximum(np.abs(u_SP[:, at]), 1.0)
-        out[:, at] = (of(u_SP + move) - of(u_SP - move)) / (2 * move[:, at])
-    return out

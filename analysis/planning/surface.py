@@ -1,7 +1,7 @@
-"""The loss surface L(N, D) of a fit and of its draws, and how its minima and levels are found: all rows at once.
+"""The loss surface L(N, D) of a fit and of its bootstrap samples, its minima and its level sets: all rows at once.
 
 Key: N parameters, D training tokens, C training FLOPs (C = k·N·D), T FLOPs of training and inference together, L the
-loss; R rows: the estimate, then the draws; K questions. Arrays are (R, K).
+loss; R rows (the estimate, then the samples), K questions. Arrays are (R, K).
 """
 
 from __future__ import annotations
@@ -13,13 +13,15 @@ import numpy as np
 
 from analysis.errors import FitError
 from analysis.fitting.result import Fit
-from analysis.uncertainty import intervals
+from analysis.laws.law import Law
+from analysis.uncertainty.intervals import percentile_interval
 
-LETTERS = ("N", "D", "C", "M")  # what N and D of a run say of a law's inputs; M is D / N
-FORWARD = 1 / 3  # share of a training token's FLOPs that a token of inference takes: 2·N of 6·N
-SCAN, NARROW = 97, 44  # values of ln N at which a minimum is looked for, then steps of a golden section
-FAR = 12.0  # nats of N beyond the points within which an optimum is looked for
-LOW, HIGH, HALVINGS = 30.0, 70.0, 60  # nats of C or D below and above the points within which a loss is looked for
+KNOWN_INPUTS = ("N", "D", "C", "M")  # inputs of a law that follow from N and D; M is D / N
+INFERENCE_SHARE = 1 / 3  # FLOPs of a token of inference relative to one of training: 2·N of 6·N
+SCAN_POINTS, GOLDEN_STEPS = 97, 44  # values of ln N that are scanned for a minimum, then golden-section steps
+SIZE_MARGIN = 12.0  # nats of N beyond the points within which a minimum is looked for
+LOW_MARGIN, HIGH_MARGIN = 30.0, 70.0  # nats of C or D below and above the points within which a loss is looked for
+HALVINGS = 60
 GOLDEN = (np.sqrt(5) - 1) / 2
 
 Array = np.ndarray
@@ -27,7 +29,12 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Estimate:
-    """A quantity (R, K): infinite where the law cannot reach what was asked, NaN where it has none."""
+    """A quantity for each of K questions.
+
+    Attributes:
+        rows: Values (R, K): infinite where the law cannot reach what was asked, NaN where it has none.
+        level: Coverage of the intervals.
+    """
 
     rows: Array
     level: float
@@ -39,136 +46,168 @@ class Estimate:
 
     @property
     def low(self) -> Array:
+        """Lower ends of the intervals (K,)."""
         return np.array([self.interval(i)[0] for i in range(self.rows.shape[1])])
 
     @property
     def high(self) -> Array:
+        """Upper ends of the intervals (K,)."""
         return np.array([self.interval(i)[1] for i in range(self.rows.shape[1])])
 
-    def interval(self, at: int = 0) -> tuple[float, float]:
-        """Percentile interval; open upwards where enough draws are infinite, none where too many have no value."""
-        draws = self.rows[1:, at]
-        tail = (1 - self.level) / 2
-        if not len(draws) or np.isnan(draws).mean() > tail:
+    def interval(self, index: int = 0) -> tuple[float, float]:
+        """Returns the percentile interval of a question.
+
+        Its upper end is infinite where enough samples are; it is NaN where too many have no value.
+        """
+        samples = self.rows[1:, index]
+        if not len(samples) or np.isnan(samples).mean() > (1 - self.level) / 2:
             return float("nan"), float("nan")
-        if not np.isinf(draws).any():
-            return intervals.interval(draws, self.level)
-        low, high = np.nanquantile(draws, [tail, 1 - tail], method="inverted_cdf")
-        return float(low), float(high)
+        method = "inverted_cdf" if np.isinf(samples).any() else "linear"
+        return percentile_interval(samples, self.level, method)
 
 
 @dataclass(frozen=True)
 class Surface:
-    """L(N, D) of a fit, one row for the estimate and one for each draw."""
+    """L(N, D) of a fit, a row for the estimate and one for each bootstrap sample.
+
+    Attributes:
+        fit: The fit.
+        law: Its law.
+        k: Factor in C = k·N·D.
+        params: The law's parameters (R, 1).
+        inputs: Values of the law's inputs other than KNOWN_INPUTS.
+    """
 
     fit: Fit
+    law: Law
     k: float
     params: dict[str, Array]
-    at: dict[str, float]
+    inputs: dict[str, float]
+
+    @property
+    def row_count(self) -> int:
+        """R."""
+        return len(next(iter(self.params.values())))
 
     def loss(self, N: Array, D: Array) -> Array:
-        """L (R, K); infinite where the law has no value."""
-        form = self.fit.form
-        assert form is not None
-        known = {"N": N, "D": D, "C": self.k * N * D, "M": D / N, **self.at}
+        """Returns L (R, K) at N and D; infinite where the law has no value."""
+        inputs = {"N": N, "D": D, "C": self.k * N * D, "M": D / N, **self.inputs}
         with np.errstate(all="ignore"):
-            L = np.asarray(form.function(*(known[letter] for letter in form.inputs), **self.params))
+            L = np.asarray(self.law.function(*(inputs[letter] for letter in self.law.inputs), **self.params))
         return np.where(np.isfinite(L), L, np.inf)
 
-    def best(self, T: Array, inference: float = 0.0) -> tuple[Array, Array, Array]:
-        """N, D and L with the least loss for T = k·N·D + k/3·N·inference; N and D are NaN where it has no minimum."""
-        form, rows = self.fit.form, len(next(iter(self.params.values())))
-        assert form is not None
-        T = np.broadcast_to(T, (rows, np.shape(T)[-1]))
-        if form.optimum is not None and inference == 0 and form.inputs == ("N", "D"):
+    def optimum(self, T: Array, inference_tokens: float = 0.0) -> tuple[Array, Array, Array]:
+        """Returns N, D and L with the least loss for T = k·N·D + k/3·N·inference_tokens.
+
+        Args:
+            T: FLOPs of training and inference.
+            inference_tokens: Tokens of inference.
+
+        Returns:
+            N, D and L, each (R, K); N and D are NaN where the loss has no minimum.
+        """
+        T = np.broadcast_to(T, (self.row_count, np.shape(T)[-1]))
+        if self.law.optimum is not None and inference_tokens == 0 and self.law.inputs == ("N", "D"):
             with np.errstate(all="ignore"):
-                a, _, ln_g = form.optimum(self.params, self.k)
+                a, _, ln_g = self.law.optimum(self.params, self.k)
                 N = np.exp(ln_g + a * np.log(T / self.k))
             return N, T / self.k / N, self.loss(N, T / self.k / N)
-        served = FORWARD * inference
+        inference = INFERENCE_SHARE * inference_tokens  # training tokens that cost as much
 
-        def tokens(x: Array) -> Array:
-            return T / self.k * np.exp(-x) - served
+        def tokens(ln_N: Array) -> Array:
+            return T / self.k * np.exp(-ln_N) - inference
 
-        def loss(x: Array) -> Array:
-            D = tokens(x)
-            return np.where(D > 0, self.loss(np.exp(x), np.where(D > 0, D, 1.0)), np.inf)
+        def loss(ln_N: Array) -> Array:
+            D = tokens(ln_N)
+            return np.where(D > 0, self.loss(np.exp(ln_N), np.where(D > 0, D, 1.0)), np.inf)
 
-        low, high = self._sizes(T, served)
-        x, L, edge = _least(loss, low, high)
-        return np.where(edge, np.nan, np.exp(x)), np.where(edge, np.nan, tokens(x)), L
+        ln_N, L, at_edge = _minimise_scalar(loss, *self._size_range(T, inference))
+        return np.where(at_edge, np.nan, np.exp(ln_N)), np.where(at_edge, np.nan, tokens(ln_N)), L
 
-    def _sizes(self, T: Array, served: float) -> tuple[Array, Array]:
+    def _size_range(self, T: Array, inference: float) -> tuple[Array, Array]:
         """Lowest and highest ln N of the search."""
         points = self.fit.points
         C, N = points.C[np.isfinite(points.C)], points.N[np.isfinite(points.N)]
         smallest, largest = (C.min(), C.max()) if len(C) else (T, T)
-        low = np.log(N.min()) - FAR + np.minimum(0.0, np.log(T / smallest))
-        high = np.log(N.max()) + FAR + np.maximum(0.0, np.log(T / largest))
-        if served:
-            high = np.minimum(high, np.log(T / self.k / served))
-        return np.minimum(low, high - FAR), high
+        low = np.log(N.min()) - SIZE_MARGIN + np.minimum(0.0, np.log(T / smallest))
+        high = np.log(N.max()) + SIZE_MARGIN + np.maximum(0.0, np.log(T / largest))
+        if inference:
+            high = np.minimum(high, np.log(T / self.k / inference))
+        return np.minimum(low, high - SIZE_MARGIN), high
 
     def tokens(self, N: Array, L: Array) -> Array:
-        """D at which a model of N reaches L: infinite where it never does."""
+        """Returns the D (R, K) at which a model of N reaches L: infinite where it never does."""
         D = self.fit.points.D[np.isfinite(self.fit.points.D)]
-        return _first(lambda x: self.loss(N, np.exp(x)) <= L, np.log(D.min()) - LOW, np.log(D.max()) + HIGH, L.shape)
+        low, high = np.log(D.min()) - LOW_MARGIN, np.log(D.max()) + HIGH_MARGIN
+        return _bisect(lambda ln_D: self.loss(N, np.exp(ln_D)) <= L, low, high, L.shape)
 
-    def budget(self, L: Array, inference: float = 0.0) -> Array:
-        """The least T with which L can be reached: infinite where it cannot."""
+    def budget(self, L: Array, inference_tokens: float = 0.0) -> Array:
+        """Returns the least T (R, K) with which L can be reached: infinite where it cannot.
+
+        Args:
+            L: Loss.
+            inference_tokens: Tokens of inference.
+        """
         C = self.fit.points.C
-        low, high = np.log(np.nanmin(C)) - LOW, np.log(np.nanmax(C)) + HIGH
-        return _first(lambda x: self.best(np.exp(x), inference)[2] <= L, low, high, L.shape)
+        low, high = np.log(np.nanmin(C)) - LOW_MARGIN, np.log(np.nanmax(C)) + HIGH_MARGIN
+        return _bisect(lambda ln_T: self.optimum(np.exp(ln_T), inference_tokens)[2] <= L, low, high, L.shape)
 
 
-def surface(fit: Fit, at: Mapping[str, float] | None = None) -> Surface:
-    """The loss surface of a fit; `at`: values of inputs beyond N, D, C and M. Raises FitError where there is none."""
-    form, held = fit.form, dict(at or {})
-    if form is None:
-        raise FitError(f"{fit.law} gives N* and D* alone, not a loss: ask chinchilla")
-    if form.output != "L":
-        raise FitError(f"{fit.law} gives {form.output}, not a loss: what follows takes a law of L(N, D)")
-    unknown = [letter for letter in held if letter not in form.inputs or letter in LETTERS]
+def loss_surface(fit: Fit, inputs: Mapping[str, float] | None = None) -> Surface:
+    """Returns the loss surface of a fit.
+
+    Args:
+        fit: A fit of a law of the loss.
+        inputs: Values of the law's inputs other than N, D, C and M.
+
+    Raises:
+        FitError: The law has no loss surface in N and D, or inputs are missing.
+    """
+    law, extra = fit.form, dict(inputs or {})
+    if law is None:
+        raise FitError(f"{fit.law} gives N* and D* alone, not a loss: use chinchilla")
+    if law.output != "L":
+        raise FitError(f"{fit.law} gives {law.output}, not a loss: an optimum needs a law of L(N, D)")
+    unknown = [letter for letter in extra if letter not in law.inputs or letter in KNOWN_INPUTS]
     if unknown:
-        raise FitError(f"{fit.law} has no input {', '.join(unknown)} to hold: it takes {', '.join(form.inputs)}")
-    missing = [letter for letter in form.inputs if letter not in LETTERS and letter not in held]
+        raise FitError(f"{fit.law} has no input {', '.join(unknown)} to set: it takes {', '.join(law.inputs)}")
+    missing = [letter for letter in law.inputs if letter not in KNOWN_INPUTS and letter not in extra]
     if missing:
-        raise FitError(f"{fit.law} takes {', '.join(missing)} too: say at which value")
-    if sum(letter in LETTERS for letter in form.inputs) < 2:
-        raise FitError(f"{fit.law} is a law of {', '.join(form.inputs)}: an optimum takes a law of N and D")
-    points = fit.points
+        raise FitError(f"{fit.law} takes {', '.join(missing)} too: give a value with at")
+    if sum(letter in KNOWN_INPUTS for letter in law.inputs) < 2:
+        raise FitError(f"{fit.law} is a law of {', '.join(law.inputs)}: an optimum takes a law of N and D")
     with np.errstate(all="ignore"):
-        k = float(np.median(points.C / (points.N * points.D)))
+        k = fit.points.flops_factor
     if not np.isfinite(k):
-        raise FitError(f"{fit.law}: {points.source} has no N, D and C: an optimum takes all three")
-    params = {name: np.concatenate([[fit.params[name]], fit.draws[name]])[:, None] for name in form.parameters}
-    return Surface(fit, k, params, held)
+        raise FitError(f"{fit.law}: {fit.points.source} has no N, D and C: an optimum takes all three")
+    params = {name: np.concatenate([[fit.params[name]], fit.samples[name]])[:, None] for name in law.parameters}
+    return Surface(fit, law, k, params, extra)
 
 
-def _least(f: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array, Array]:
+def _minimise_scalar(f: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array, Array]:
     """Where f is least between low and high, f there, and whether that is at an end: a scan, then golden sections."""
-    share = np.linspace(0, 1, SCAN)
-    best, at = np.full(np.shape(low), np.inf), np.zeros(np.shape(low), int)
+    share = np.linspace(0, 1, SCAN_POINTS)
+    lowest, index = np.full(np.shape(low), np.inf), np.zeros(np.shape(low), int)
     for i, s in enumerate(share):
         value = f(low + s * (high - low))
-        better = value < best
-        best, at = np.where(better, value, best), np.where(better, i, at)
-    step = (high - low) / (SCAN - 1)
-    left, right = low + np.maximum(at - 1, 0) * step, low + np.minimum(at + 1, SCAN - 1) * step
-    for _ in range(NARROW):
+        better = value < lowest
+        lowest, index = np.where(better, value, lowest), np.where(better, i, index)
+    step = (high - low) / (SCAN_POINTS - 1)
+    left, right = low + np.maximum(index - 1, 0) * step, low + np.minimum(index + 1, SCAN_POINTS - 1) * step
+    for _ in range(GOLDEN_STEPS):
         inner, outer = right - GOLDEN * (right - left), left + GOLDEN * (right - left)
         lower = f(inner) <= f(outer)
         left, right = np.where(lower, left, inner), np.where(lower, outer, right)
     x = (left + right) / 2
-    return x, f(x), (at == 0) | (at == SCAN - 1) | ~np.isfinite(best)
+    return x, f(x), (index == 0) | (index == SCAN_POINTS - 1) | ~np.isfinite(lowest)
 
 
-def _first(holds: Callable[[Array], Array], low: float, high: float, shape: tuple[int, ...]) -> Array:
+def _bisect(holds: Callable[[Array], Array], low: float, high: float, shape: tuple[int, ...]) -> Array:
     """e^x at the x from which on `holds` is true (it changes once): infinite where it never is, NaN where always."""
     left, right = np.full(shape, low), np.full(shape, high)
     always, never = holds(left), ~holds(right)
     for _ in range(HALVINGS):
         middle = (left + right) / 2
-        there = holds(middle)
-        left, right = np.where(there, left, middle), np.where(there, middle, right)
+        true = holds(middle)
+        left, right = np.where(true, left, middle), np.where(true, middle, right)
     return np.where(never, np.inf, np.where(always, np.nan, np.exp((left + right) / 2)))

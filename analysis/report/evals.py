@@ -1,20 +1,20 @@
-"""The abilities of a store's runs as a section of the report: a verdict a task, what decides it, and the figures."""
+"""The section about evaluations: a verdict per task with its reason, and the figures."""
 
 from __future__ import annotations
 
-from html import escape as text
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from analysis import format
 from analysis.evals import items
-from analysis.evals.emergence import Study, unplaced
+from analysis.evals.emergence import EmergenceStudy, scale_value
 from analysis.evals.tasks import Finding
-from analysis.evals.verdict import CANNOT, SMOOTH
+from analysis.evals.verdict import INCONCLUSIVE, SMOOTH
+from analysis.figures.evals import common
+from analysis.figures.source import Source
 from analysis.report import sentences
-from analysis.report.html import table
-
-if TYPE_CHECKING:
-    from analysis.figures.source import Source
+from analysis.report.html import Table
+from analysis.report.pictures import Picture, select
 
 TITLES = {
     "emergence": "Scores over scale",
@@ -22,50 +22,69 @@ TITLES = {
     "accuracy-loss": "Scores against loss",
     "shots": "Scores over examples in the prompt",
 }
-SAID = (
-    "A score is called sharp where less than a third of its rise was foretold by the scales below its change-point. "
-    "If the log-probability of the right answer rose all along and without a jump, that is an artefact of the metric; "
-    "if it jumped too, or gave no sign either, a break."
+EXPLANATION = (
+    "A score is called sharp where less than a third of its rise was predicted by the scales below its changepoint. "
+    "It is an artefact of the metric where the log-probability of the right answer rises throughout without a jump, "
+    "and a break where that jumps too or shows no trend."
 )
 
 
-def has(source: Source) -> bool:
+@dataclass(frozen=True)
+class Evaluations:
+    """The section about evaluations.
+
+    Attributes:
+        explanation: What the verdicts mean.
+        table: Verdict of each task.
+        pictures: Figures of the section.
+    """
+
+    explanation: str
+    table: Table
+    pictures: list[Picture]
+
+
+def has_evaluations(source: Source) -> bool:
     """Whether any run of the source was evaluated on a task."""
-    return source.store is not None and bool(items.found(source.name))
+    return source.store is not None and bool(items.item_files(source.store))
 
 
-def shown(source: Source) -> list[str]:
-    """The figures that there is something for."""
-    if not has(source):
-        return []
-    several = len({(file.task, file.shots) for file in items.found(source.name)}) > len(
-        {file.task for file in items.found(source.name)}
-    )
-    return [name for name in TITLES if name != "shots" or several]
+def figure_titles(source: Source) -> dict[str, str]:
+    """Returns the title of each figure of evaluations that the source has, by name."""
+    if source.store is None:
+        return {}
+    files = items.item_files(source.store)
+    several_shots = len({(file.task, file.shots) for file in files}) > len({file.task for file in files})
+    return {name: title for name, title in TITLES.items() if files and (name != "shots" or several_shots)}
 
 
-def section(source: Source, pictures: dict[str, str]) -> str:
-    """The table of verdicts and the figures; empty where nothing was evaluated."""
-    if not has(source):
-        return ""
-    from analysis.figures.evals import common
+def describe_evaluations(source: Source, pictures: Sequence[Picture]) -> Evaluations | None:
+    """Returns the section about evaluations; None where no run was evaluated.
 
-    study = common.study(source)
-    rows = [_row(one, study) for one in study.findings]
-    head = ("task", "verdict", "score", "chance", "change at C (FLOPs)", "why")
-    drawn = "\n".join(pictures[name] for name in TITLES if name in pictures)
-    return f"<p>{text(SAID)}</p>\n" + table(head, rows, "wtwntt", _counted(study)) + "\n" + drawn
-
-
-def _row(one: Finding, study: Study) -> tuple[str, ...]:
-    score, verdict, change = one.score, one.verdict, ""
-    moved = format.MISSING if score is None else f"{score.mean[0]:.3g} to {score.mean[-1]:.3g}"
-    if verdict.score is not None and verdict.verdict not in (SMOOTH, CANNOT):
-        ends = sorted(unplaced(x, study.axis) for x in verdict.score.interval)
-        change = format.estimate(unplaced(verdict.score.change, study.axis), (ends[0], ends[1]), format.flops)
-    return (one.task.name, verdict.verdict, moved, f"{one.task.chance:.3g}", change, sentences.sentence(verdict.why))
+    Args:
+        source: What the report is about.
+        pictures: All pictures of the report.
+    """
+    if not has_evaluations(source):
+        return None
+    study = common.emergence_study(source)
+    head = ("task", "verdict", "score", "chance", "change at C (FLOPs)", "reason")
+    rows = [_row(finding, study) for finding in study.findings]
+    return Evaluations(EXPLANATION, Table(head, "wtwntt", rows, _verdict_counts(study)), select(pictures, TITLES))
 
 
-def _counted(study: Study) -> str:
-    found = [one.verdict.verdict for one in study.findings]
-    return f"{len(found)} tasks: " + ", ".join(f"{found.count(v)} {v}" for v in dict.fromkeys(found)) + "."
+def _row(finding: Finding, study: EmergenceStudy) -> tuple[str, ...]:
+    task, score, verdict = finding.task, finding.score, finding.verdict
+    rise, change = format.MISSING, ""
+    if score is not None:
+        rise = f"{score.mean[0]:.3g} to {score.mean[-1]:.3g}"
+    if verdict.score is not None and verdict.verdict not in (SMOOTH, INCONCLUSIVE):
+        low, high = sorted(scale_value(x, study.axis) for x in verdict.score.interval)
+        change = format.estimate(scale_value(verdict.score.changepoint, study.axis), (low, high), format.flops)
+    return task.name, verdict.verdict, rise, f"{task.chance:.3g}", change, sentences.sentence(verdict.reason)
+
+
+def _verdict_counts(study: EmergenceStudy) -> str:
+    verdicts = [finding.verdict.verdict for finding in study.findings]
+    counts = (f"{verdicts.count(verdict)} {verdict}" for verdict in dict.fromkeys(verdicts))
+    return f"{len(verdicts)} tasks: {', '.join(counts)}."

@@ -1,59 +1,59 @@
-"""analysis.report.findings.findings."""
+"""The fits of a report."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from analysis.figures.source import Source
-    from analysis.fitting.result import Fit
+from analysis.errors import FitError
+from analysis.figures.source import Source
+from analysis.fitting.result import Fit
 
 APPROACHES = ("chinchilla-1", "chinchilla-2", "chinchilla")
-
-LAWS = (
-    "chinchilla",
-    "chinchilla-2",
-    "chinchilla-1",
-    "kaplan-c",
-    "kaplan-d",
-    "kaplan-n",
-    "power-c",
-    "power-d",
-    "power-n",
-)
+POWER_LAWS = ("kaplan-c", "kaplan-d", "kaplan-n", "power-c", "power-d", "power-n")
+LAWS = ("chinchilla", "chinchilla-2", "chinchilla-1", *POWER_LAWS)
 
 
 @dataclass(frozen=True)
 class Findings:
-    """Fits that could be made, and one line of why for those that could not."""
+    """Fits of a report.
+
+    Attributes:
+        source: What the report is about.
+        fits: Fits by law.
+        failures: Why a law could not be fitted, by law.
+    """
 
     source: Source
     fits: dict[str, Fit] = field(default_factory=dict)
-    failed: dict[str, str] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
 
     @property
     def approaches(self) -> dict[str, Fit]:
+        """The fits of Hoffmann's three approaches, as far as they succeeded."""
         return {name: self.fits[name] for name in APPROACHES if name in self.fits}
 
 
-def findings(source: Source) -> Findings:
-    """Every law of the report fitted, or the reason why not."""
-    from analysis.errors import FitError
-
-    found = Findings(source)
-    for law in _tracked(list(LAWS), "fits"):
+def fit_laws(source: Source) -> Findings:
+    """Fits every law of the report, and keeps the reason where one cannot be fitted."""
+    findings = Findings(source)
+    for law in with_progress(LAWS, "fits"):
         try:
-            found.fits[law] = source.fit(law)
+            findings.fits[law] = source.fit(law)
         except FitError as error:
-            found.failed[law] = str(error)
-    return found
+            findings.failures[law] = str(error)
+    return findings
 
 
-def _tracked(names: list[str], what: str) -> Any:
-    """The names in turn, with a bar on a terminal."""
-    from rich.console import Console
+def with_progress(names: Sequence[str], title: str) -> Iterable[str]:
+    """Yields names in turn, with a progress bar where standard error is a terminal.
+
+    Args:
+        names: What is worked on.
+        title: Title of the bar.
+    """
+    from rich.console import Console  # here: only a report needs it
     from rich.progress import track
 
-    return track(names, what, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    return track(names, title, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())

@@ -1,118 +1,130 @@
-"""What follows from the law, and what the count of N and C does to it: two sections of the report, as HTML."""
+"""The sections about larger budgets and other model sizes, and about the counting conventions of N and C."""
 
 from __future__ import annotations
 
-from html import escape as text
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from analysis import format
+from analysis.errors import DataError, FitError
+from analysis.figures.source import Source
+from analysis.fitting.result import Fit
 from analysis.format import MISSING
+from analysis.planning.compute_optimal import off_optimum, optimal_training
 from analysis.report import sentences
-from analysis.report.html import table
+from analysis.report.html import Table
+from analysis.studies.conventions import Convention, explanations, table_rows
 
-if TYPE_CHECKING:
-    from analysis.fitting.result import Fit
-    from analysis.report.findings import Findings
-    from analysis.studies.conventions import Counting
+BUDGET_MULTIPLES = (1.0, 10.0, 100.0)  # of the largest budget
+OFF_OPTIMUM_MULTIPLE = 10.0
+SIZE_FACTORS = (0.25, 0.5, 2.0, 4.0)  # of the compute-optimal size
+INFERENCE_RATIO = 1.0  # tokens served per token trained on, where inference is counted
+KAPLAN_CAPTION = (
+    "Kaplan's exponents (2020): each of the loss over the frontier of the runs, without an irreducible part."
+)
 
-TIMES = (1.0, 10.0, 100.0)  # of the largest budget
-FACTORS = (0.25, 0.5, 2.0, 4.0)  # of the best size
-SERVED = 1.0  # tokens served for each token trained on, where inference counts
+
+@dataclass(frozen=True)
+class Outlook:
+    """Optima of the parametric law and the cost of other sizes.
+
+    Attributes:
+        error: Why there are none, "" where there are.
+        optima: Optima with and without inference, by budget.
+        other_sizes: What training another size costs.
+    """
+
+    error: str = ""
+    optima: Table | None = None
+    other_sizes: Table | None = None
 
 
-def follows(found: Findings) -> str:
-    """Optima of the parametric law, with and without inference, and what other sizes cost."""
-    from analysis.errors import FitError
+@dataclass(frozen=True)
+class Counting:
+    """Exponents under each counting convention.
 
-    law = found.fits.get("chinchilla")
-    if law is None:
-        return '<p class="warn">Without the parametric law (approach 3) nothing follows.</p>'
+    Attributes:
+        error: Why the conventions could not be compared, "" where they were.
+        table: Exponents by convention.
+        explanations: What the table shows, one line each.
+        kaplan: Kaplan's exponents by what is counted.
+    """
+
+    error: str = ""
+    table: Table | None = None
+    explanations: Sequence[str] = ()
+    kaplan: Table | None = None
+
+
+def describe_outlook(fit: Fit | None) -> Outlook:
+    """Returns optima of the parametric law at larger budgets, and what other sizes cost."""
+    if fit is None:
+        return Outlook(error="These predictions need the parametric law (approach 3), which could not be fitted.")
     try:
-        return "\n".join([_optima(law), _off(law)])
+        return Outlook(optima=_optima(fit), other_sizes=_other_sizes(fit))
     except FitError as error:
-        return f'<p class="warn">{text(sentences.sentence(str(error)))}</p>'
+        return Outlook(error=sentences.sentence(str(error)))
 
 
-def _optima(law: Fit) -> str:
-    from analysis.planning.compute_optimal import frontier
-
-    budgets = [times * float(law.points.C.max()) for times in TIMES]
-    plain = frontier(law, budgets).to_json()
+def _optima(fit: Fit) -> Table:
+    budgets = [multiple * float(fit.points.C.max()) for multiple in BUDGET_MULTIPLES]
     rows = []
-    for times, C, one in zip(TIMES, budgets, plain, strict=True):
-        served = SERVED * one["D"]
-        (other,) = frontier(law, C, inference_tokens=served).to_json()
-        rows.append((f"{times:g}×: {format.flops(C)}", MISSING, *_cells(one)))
-        rows.append(("", format.count(served), *_cells(other)))
-    head = ("FLOPs", "served", "N* (parameters)", "D* (tokens)", "tokens a parameter", "loss (nats/token)")
-    said = (
-        f"The best training by approach 3, with {law.level:.0%} intervals; and the best where the same FLOPs must also "
-        "serve as many tokens as that training reads, at a third of a training token's FLOPs each (Sardana 2024)."
+    for multiple, C, optimum in zip(BUDGET_MULTIPLES, budgets, optimal_training(fit, budgets).to_json(), strict=True):
+        served = INFERENCE_RATIO * optimum["D"]
+        (with_inference,) = optimal_training(fit, C, inference_tokens=served).to_json()
+        rows.append((f"{multiple:g}×: {format.flops(C)}", MISSING, *_optimum_cells(optimum)))
+        rows.append(("", format.count(served), *_optimum_cells(with_inference)))
+    head = ("FLOPs", "served", "N* (parameters)", "D* (tokens)", "tokens per parameter", "loss (nats/token)")
+    caption = (
+        f"Compute-optimal training by approach 3, with {fit.level:.0%} intervals; and the optimum where the same FLOPs "
+        "must also serve as many tokens as that training reads, at a third of the FLOPs per training token (Sardana "
+        "2024)."
     )
-    return table(head, rows, "wnwwww", said)
+    return Table(head, "wnwwww", rows, caption)
 
 
-def _cells(one: dict[str, Any]) -> tuple[str, ...]:
-    sizes = [format.estimate_of(one, letter, format.count) for letter in "ND"]
-    return (*sizes, format.estimate_of(one, "tokens_per_parameter", format.three), format.estimate_of(one, "L"))
+def _optimum_cells(entry: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        format.entry_estimate(entry, "N", format.count),
+        format.entry_estimate(entry, "D", format.count),
+        format.entry_estimate(entry, "tokens_per_parameter", format.three_digits),
+        format.entry_estimate(entry, "L"),
+    )
 
 
-def _off(law: Fit) -> str:
-    from analysis.planning.compute_optimal import off_optimum
-
-    C = TIMES[1] * float(law.points.C.max())
+def _other_sizes(fit: Fit) -> Table:
+    C = OFF_OPTIMUM_MULTIPLE * float(fit.points.C.max())
     rows = []
-    for off in off_optimum(law, C, FACTORS):
-        (one,) = off.to_json()
-        more = format.estimate_of(one, "more_compute", format.share)
-        rows.append((f"{off.factor:g} N*", format.count(one["N"]), more, format.estimate_of(one, "more_loss")))
-    said = f"What it costs to train another size at {TIMES[1]:g}× the largest budget."
+    for size in off_optimum(fit, C, SIZE_FACTORS):
+        (entry,) = size.to_json()
+        more_compute = format.entry_estimate(entry, "more_compute", format.percent)
+        more_loss = format.entry_estimate(entry, "more_loss")
+        rows.append((f"{size.factor:g} N*", format.count(entry["N"]), more_compute, more_loss))
     head = ("size", "parameters", "more compute for the same loss", "more loss for the same compute (nats/token)")
-    return table(head, rows, "wnww", said)
+    return Table(head, "wnww", rows, f"Cost of training another size at {OFF_OPTIMUM_MULTIPLE:g}× the largest budget.")
 
 
-def counted(found: Findings) -> str:
-    """The exponents under each counting, and why they differ."""
-    from analysis.errors import DataError, FitError
-    from analysis.studies.conventions import explained, rows
-
+def describe_counting(source: Source) -> Counting:
+    """Returns the exponents under each counting convention, and why they differ."""
     try:
-        countings = found.source.countings()
+        conventions = source.conventions()
     except (DataError, FitError) as error:
-        return f'<p class="warn">Not counted otherwise: {text(sentences.sentence(str(error)))}</p>'
-    head, *body = rows(countings, ("a chinchilla-2", "a chinchilla", "a kaplan"))
-    said = "".join(f"<p>{text(line)}</p>" for line in explained(countings))
-    shown = table(head, body, "wwnwww", "The same runs, counted each way.")
-    return shown + said + table(("exponent", "of", "value"), _kaplan(countings), "wtw", KAPLAN)
-
-
-KAPLAN = "Kaplan's exponents (2020): each of the loss over the frontier of the runs, without an irreducible part."
-
-
-def _kaplan(countings: list[Counting]) -> list[tuple[str, str, str]]:
-    """alpha_N by what N counts, alpha_C by what C does, alpha_D once."""
-    found: dict[tuple[str, str], str] = {}
-    for one in countings:
-        for name, of in (("alpha_N", f"N {one.N}"), ("alpha_C", f"C {one.C}"), ("alpha_D", "D")):
-            e = one.exponents[name]
-            said = f"none: {e.why}" if e.why else format.estimate(e.value, e.interval)
-            found.setdefault((name, of), said)
-    return sorted((name, of, said) for (name, of), said in found.items())
-
-
-def left_out(law: Fit) -> str:
-    """The parameters without each budget, as a table; nothing where that could not be done."""
-    if not law.left_out:
-        return ""
-    names = [name for name in law.params if name not in law.held]
-    rows = [
-        (one.without, str(one.points), *(f"{one.params[name]:.4g}" for name in names), f"{one.p:.2g}")
-        for one in law.left_out
-    ]
-    rows.append(("nothing", str(len(law.points)), *(f"{law.params[name]:.4g}" for name in names), ""))
-    head = ("without", "runs left", *(format.SYMBOLS.get(name, name) for name in names), "p")
-    said = (
-        "The parametric law fitted without each part of the runs. p: how often chance alone would put a part as far "
-        "off the law of the others."
+        return Counting(error=sentences.sentence(str(error)))
+    head, *rows = table_rows(conventions, ("a chinchilla-2", "a chinchilla", "a kaplan"))
+    return Counting(
+        table=Table(head, "wwnwww", rows, "The same runs under each counting convention."),
+        explanations=explanations(conventions),
+        kaplan=Table(("exponent", "of", "value"), "wtw", _kaplan_rows(conventions), KAPLAN_CAPTION),
     )
-    return table(head, rows, "wn" + "n" * len(names) + "n", said)
+
+
+def _kaplan_rows(conventions: list[Convention]) -> list[tuple[str, str, str]]:
+    """alpha_N by what N counts, alpha_C by what C counts, alpha_D once."""
+    rows: dict[tuple[str, str], str] = {}
+    for convention in conventions:
+        for name, counted in (("alpha_N", f"N {convention.N}"), ("alpha_C", f"C {convention.C}"), ("alpha_D", "D")):
+            exponent = convention.exponents[name]
+            text = f"none: {exponent.reason}" if exponent.reason else format.estimate(exponent.value, exponent.interval)
+            rows.setdefault((name, counted), text)
+    return sorted((name, counted, text) for (name, counted), text in rows.items())

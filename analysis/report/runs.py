@@ -1,109 +1,111 @@
-"""The runs of a report and where their numbers come from, as HTML."""
+"""The sections about the runs and where their numbers come from."""
 
 from __future__ import annotations
 
-from html import escape as text
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from analysis import format
-from analysis.figures import save
+from analysis.figures.source import Source
 from analysis.format import MISSING
-from analysis.report.html import table
+from analysis.report.html import Table
+from analysis.report.sentences import SHORT_ID
+from scaling.store.commit import code_commit
 
-if TYPE_CHECKING:
-    from analysis.figures.source import Source
-
-MOST = 300  # rows of a file shown
+MAX_ROWS = 300  # rows of a file that are listed
+NOT_RECORDED = "not recorded"
 
 
-def table_of(source: Source) -> str:
-    """Every run of a store whatever became of it, or the rows of a file."""
+def describe_runs(source: Source) -> Table:
+    """Returns every run of a store whatever its status, or the rows of a file."""
     if source.runs is None:
-        points = source.points
-        lines = [
-            (name, format.count(N), format.count(D), format.flops(C), f"{L:.4f}")
-            for name, N, D, C, L in zip(points.names, points.N, points.D, points.C, points.L, strict=True)
-        ]
-        more = f"The first {MOST} of {len(lines)} rows." if len(lines) > MOST else ""
-        return table(("row", "N", "D", "C (FLOPs)", "loss"), lines[:MOST], "tnnnn", more)
+        return _file_rows(source)
     runs = source.runs.sort_values(["budget", "N", "run_id"])
-    states = ", ".join(f"{n} {s}" for s, n in runs["status"].value_counts().items())
-    rows = [_row(run) for run in runs.to_dict("records")]
+    statuses = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().items())
+    rows = [_run_cells(run) for run in runs.to_dict("records")]
     head = ("run", "status", "budget", "N", "D", "C (FLOPs)", "loss", "seconds")
-    return table(head, rows, "ctnnnnnn", f"{len(runs)} runs: {states}. {MISSING}: not recorded.")
+    return Table(head, "ctnnnnnn", rows, f"{len(runs)} runs: {statuses}. {MISSING}: {NOT_RECORDED}.")
 
 
-def _row(run: dict[Any, Any]) -> tuple[str, ...]:
-    state = run["status"] if not isinstance(run["error"], str) else f"{run['status']}: {run['error']}"
+def _file_rows(source: Source) -> Table:
+    points = source.points
+    rows = [
+        (name, format.count(N), format.count(D), format.flops(C), f"{L:.4f}")
+        for name, N, D, C, L in zip(points.names, points.N, points.D, points.C, points.L, strict=True)
+    ]
+    caption = f"The first {MAX_ROWS} of {len(rows)} rows." if len(rows) > MAX_ROWS else ""
+    return Table(("row", "N", "D", "C (FLOPs)", "loss"), "tnnnn", rows[:MAX_ROWS], caption)
+
+
+def _run_cells(run: dict[Any, Any]) -> tuple[str, ...]:
+    status = run["status"] if not isinstance(run["error"], str) else f"{run['status']}: {run['error']}"
     loss = MISSING if not np.isfinite(run["loss"]) else f"{run['loss']:.4f}"
     seconds = MISSING if not np.isfinite(run["seconds"]) else f"{run['seconds']:.0f}"
     sizes = (format.flops(run["budget"]), format.count(run["N"]), format.count(run["D"]), format.flops(run["C"]))
-    return (run["run_id"][:12], state, *sizes, loss, seconds)
+    return (run["run_id"][:SHORT_ID], status, *sizes, loss, seconds)
 
 
-def origin(source: Source) -> str:
-    """By which commit, on what, in how long, from which text; what is not recorded is said to be so."""
-    facts = [("source", source.name), ("counting", source.points.convention if len(source.points) else MISSING)]
+def describe_origin(source: Source) -> dict[str, str]:
+    """Returns what made the numbers, by name: source, code, devices, text, time, and the command of the report."""
+    facts = {"source": source.name, "counting": source.points.convention if len(source.points) else MISSING}
     if source.store is not None:
-        said = [r.about for r in source.records]
-        facts += [
-            ("commit of the runs", _values(said, "commit")),
-            ("made by", ", ".join(f"{name} {_values(said, name)}" for name in ("jax", "python", "precision"))),
-            ("device", _values(said, "device")),
-            ("text", f"{_values(said, 'corpus')}; tokens: {_values(said, 'tokenizer')}"),
-            ("token file (content hash)", ", ".join(sorted({r.config.data.tokens for r in source.records}))),
-            ("time", _seconds(source)),
-            ("training compute", _compute(source)),
-        ]
-    facts.append(("commit of this report", save.commit() or "not recorded: outside of a git repository"))
-    facts.append(
-        ("to make it again", f"python -m analysis report {source.name} --out DIR {' '.join(source.arguments())}")
-    )
-    rows = "\n".join(f"<dt>{text(k)}</dt><dd>{text(v.strip())}</dd>" for k, v in facts)
-    return f"<dl>\n{rows}\n</dl>"
+        about = [record.about for record in source.records]
+        facts |= {
+            "commit of the runs": _values(about, "commit"),
+            "software": ", ".join(f"{name} {_values(about, name)}" for name in ("jax", "python", "precision")),
+            "device": _values(about, "device"),
+            "text": f"{_values(about, 'corpus')}; tokens: {_values(about, 'tokenizer')}",
+            "token file (content hash)": ", ".join(sorted({record.config.data.tokens for record in source.records})),
+            "time": _time(source),
+            "training compute": _compute(source),
+        }
+    command = f"python -m analysis report {source.name} --out DIR {' '.join(source.arguments())}"
+    return facts | {
+        "commit of this report": code_commit() or f"{NOT_RECORDED}: outside of a git repository",
+        "command": command.strip(),
+    }
 
 
-def _values(said: list[dict[str, Any]], name: str) -> str:
-    """Distinct values of a fact, or that there are none."""
-    known = sorted({str(about[name]) for about in said if about.get(name) is not None})
-    return ", ".join(known) if known else "not recorded"
+def _values(about: list[dict[str, Any]], name: str) -> str:
+    """Distinct values of a fact over the runs."""
+    values = sorted({str(facts[name]) for facts in about if facts.get(name) is not None})
+    return ", ".join(values) if values else NOT_RECORDED
 
 
-def _seconds(source: Source) -> str:
-    known = [r.about["seconds"] for r in source.records if "seconds" in r.about]
-    if not known:
-        return "not recorded"
-    total = sum(known)
-    said = f"{total:.0f} s" if total < 120 else f"{total / 60:.1f} min" if total < 7200 else f"{total / 3600:.1f} h"
-    return f"{said} in {len(known)} of {len(source.records)} runs"
+def _time(source: Source) -> str:
+    """Total training time, in the unit that suits it."""
+    seconds = [record.about["seconds"] for record in source.records if "seconds" in record.about]
+    if not seconds:
+        return NOT_RECORDED
+    total = sum(seconds)
+    text = f"{total:.0f} s" if total < 120 else f"{total / 60:.1f} min" if total < 7200 else f"{total / 3600:.1f} h"
+    return f"{text} in {len(seconds)} of {len(source.records)} runs"
 
 
 def _compute(source: Source) -> str:
-    """Exact FLOPs of the runs that are done, and what starting from shared checkpoints saved of them."""
-    done = [r for r in source.records if r.status == "done" and "total" in r.flops]
+    """Exact FLOPs of the runs that are done, and how many of them shared prefixes saved."""
+    done = [record for record in source.records if record.status == "done" and "total" in record.flops]
     if not done:
-        return "not recorded"
-    total = float(sum(r.flops["total"] for r in done))
-    said = f"{format.flops(total)} FLOPs in {len(done)} runs, every matrix product counted"
-    shared = [_shared_steps(r.about) for r in done]
+        return NOT_RECORDED
+    total = float(sum(record.flops["total"] for record in done))
+    text = f"{format.flops(total)} FLOPs in {len(done)} runs, every matrix product counted"
+    shared = [_shared_steps(record.about) for record in done]
     if None in shared:
-        return said + "; what sharing prefixes saved of it is not recorded"
-    shares = (
-        r.config.sequences(n or 0) / r.config.sequences(r.config.steps) for r, n in zip(done, shared, strict=True)
+        return f"{text}; savings by shared prefixes {NOT_RECORDED}"
+    saved = sum(
+        record.flops["total"] * record.token_share(steps or 0) for record, steps in zip(done, shared, strict=True)
     )
-    saved = sum(r.flops["total"] * share for r, share in zip(done, shares, strict=True))
     if saved:
-        said += f"; {format.flops(saved)} of them ({saved / total:.0%}) saved by starting from a shared prefix"
-    return said
+        text += f"; {format.flops(saved)} of them ({saved / total:.0%}) saved by starting from a shared prefix"
+    return text
 
 
 def _shared_steps(about: dict[str, Any]) -> int | None:
-    """Steps a run did not compute because another had; None where that cannot be told."""
+    """Steps that a run took over from a shared prefix; None where that is not recorded."""
     if "shared_steps" in about:
         return int(about["shared_steps"])
     if "steps_computed" not in about:
         return None
-    first = about.get("started_from", {"step": 0, "shared": True})  # earlier records
+    first = about.get("started_from", {"step": 0, "shared": True})  # records of earlier versions
     return int(first["step"]) if first["shared"] else None

@@ -1,11 +1,12 @@
-"""analysis.report.sentences."""
+"""Sentences about fits: verdicts, exponents, predictions and how the approaches agree."""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
 
-from analysis.format import count, estimate, estimate_of, flops, number, share
+from analysis.format import count, entry_estimate, estimate, flops, number, percent
+from analysis.uncertainty.verdicts import CONVERGED
 
 if TYPE_CHECKING:
     from analysis.data.points import Points
@@ -21,109 +22,110 @@ LONG_NAMES = {
 }
 
 RUN_ID = re.compile(r"\b[0-9a-f]{64}\b")
+SHORT_ID = 12  # characters of a run id that are shown
 
 
-def wasted(entry: dict[str, Any]) -> str:
-    """How much of a run's compute the cheapest run of the same loss would have left over."""
+def excess_compute(entry: dict[str, Any]) -> str:
+    """Returns how much compute a run used beyond the cheapest run of the same loss, from the entry of `waste`."""
     return (
-        f"{count(entry['N'])} parameters on {count(entry['D'])} tokens: {estimate_of(entry, 'share', share)} of the "
-        f"compute could have been saved; the best size for it is {estimate_of(entry, 'best_N', count)}, "
-        f"{estimate_of(entry, 'more_loss')} lower in loss."
+        f"{count(entry['N'])} parameters on {count(entry['D'])} tokens: {entry_estimate(entry, 'share', percent)} of "
+        f"the compute could have been saved; the best size for it is {entry_estimate(entry, 'best_N', count)}, "
+        f"{entry_estimate(entry, 'more_loss')} lower in loss."
     )
 
 
-def doubtful(fit: Fit) -> bool:
-    """Whether there is anything to doubt about a fit."""
-    return tuple(fit.verdict) != ("converged",)
+def has_warnings(fit: Fit) -> bool:
+    """Whether the verdict of a fit is anything but converged."""
+    return tuple(fit.verdict) != (CONVERGED,)
 
 
-def verdict(fit: Fit) -> str:
-    """The verdict as sentences."""
-    if not doubtful(fit):
-        return "Nothing to doubt: the fit converged."
-    return " ".join(sentence(v) for v in fit.verdict if v != "converged")
+def verdict_text(fit: Fit) -> str:
+    """Returns the verdict as sentences."""
+    if not has_warnings(fit):
+        return "The fit converged without warnings."
+    return " ".join(sentence(line) for line in fit.verdict if line != CONVERGED)
 
 
 def sentence(text: str) -> str:
-    """'at-bound: alpha is ...' as a sentence: code in words first, full stop last."""
+    """Returns a verdict or message as a sentence: 'at-bound: alpha is' as 'At bound: alpha is.', run ids shortened."""
     code, colon, rest = text.partition(": ")
-    said = (
-        f"{code.replace('-', ' ').capitalize()}: {rest}" if colon and " " not in code else text[:1].upper() + text[1:]
-    )
-    return RUN_ID.sub(lambda found: found[0][:12], said.rstrip(".") + ".")
+    is_code = colon and " " not in code
+    line = f"{code.replace('-', ' ').capitalize()}: {rest}" if is_code else text[:1].upper() + text[1:]
+    return RUN_ID.sub(lambda match: match[0][:SHORT_ID], line.rstrip(".") + ".")
 
 
 def objective(fit: Fit) -> str:
-    """What was minimised."""
+    """Returns the name of the objective, its delta and its value at the optimum."""
     delta = fit.objective.get("delta")
-    said = f"{fit.objective.get('name', 'unnamed')}" + (f", δ = {delta:g}" if delta is not None else "")
-    return said + f", value {fit.objective['value']:.4g}" if "value" in fit.objective else said
+    text = f"{fit.objective.get('name', 'unnamed')}" + (f", δ = {delta:g}" if delta is not None else "")
+    return text + f", value {fit.objective['value']:.4g}" if "value" in fit.objective else text
 
 
 def allocation(fit: Fit) -> str:
-    """What the exponents mean for the next run."""
+    """Returns what the exponents of N* and D* mean for ten times the compute."""
     assert fit.optimum is not None
     a, b = fit.optimum.a, fit.optimum.b
     low, high = interval = fit.optimum.intervals["a"]
-    said = (
-        f"For ten times the compute, take {10**a:.3g} times the parameters and {10**b:.3g} times the tokens "
+    line = (
+        f"For ten times the compute, use {10**a:.3g} times the parameters and {10**b:.3g} times the tokens "
         f"(a = {number(a, interval)}, b = {number(b, fit.optimum.intervals['b'])})."
     )
     if low <= 0.5 <= high:
-        return said + " An even split of growth between the two, a = 0.5, lies within the interval of a."
-    side = "parameters" if a > 0.5 else "data"
-    return said + f" An even split, a = 0.5, lies outside of the interval of a: growth favours {side}."
+        return line + " Equal growth of both, a = 0.5, lies within the interval of a."
+    faster = "parameters" if a > 0.5 else "data"
+    return line + f" Equal growth of both, a = 0.5, lies outside the interval of a: {faster} should grow faster."
 
 
-def forecast(at: dict[str, Any], times: int, level: float) -> str:
-    """What a law expects at a budget: one sentence."""
-    intervals = at["intervals"]
-    N, D = (estimate(at[letter], intervals[letter], count) for letter in "ND")
-    said = (
-        f"At {times}× the largest budget (C = {flops(at['C'])} FLOPs): N* = {N} parameters, D* = {D} tokens, "
-        f"{at['D'] / at['N']:.3g} tokens a parameter"
+def prediction(optimum: dict[str, Any], times: float, level: float) -> str:
+    """Returns what a law predicts for compute-optimal training at a budget.
+
+    Args:
+        optimum: Entry of `Optimum.at`.
+        times: The budget as a multiple of the largest one.
+        level: Coverage of the intervals.
+    """
+    intervals = optimum["intervals"]
+    N, D = (estimate(optimum[letter], intervals[letter], count) for letter in "ND")
+    line = (
+        f"At {times:g}× the largest budget (C = {flops(optimum['C'])} FLOPs): N* = {N} parameters, D* = {D} tokens, "
+        f"{optimum['D'] / optimum['N']:.3g} tokens per parameter"
     )
-    if at.get("L") is not None and "L" in intervals:
-        said += f", and a loss of {estimate(at['L'], intervals['L'])} nats a token"
-    return f"{said} ({level:.0%} intervals)."
+    if optimum.get("L") is not None and "L" in intervals:
+        line += f", and a loss of {estimate(optimum['L'], intervals['L'])} nats per token"
+    return f"{line} ({level:.0%} intervals)."
 
 
-def disagreement(fits: dict[str, Fit]) -> str | None:
-    """How far the approaches lie apart in a; None where fewer than two gave one."""
-    found = {NAMES[k]: f.optimum for k, f in fits.items() if f.optimum is not None}
-    if len(found) < 2:
-        return None
-    values = {name: optimum.a for name, optimum in found.items()}
-    lowest, highest = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
-    apart = found[lowest].intervals["a"][1] < found[highest].intervals["a"][0]
+def agreement(fits: dict[str, Fit]) -> str:
+    """Returns the range of a over the approaches, and whether their intervals overlap; "" for fewer than two."""
+    optima = {NAMES[name]: fit.optimum for name, fit in fits.items() if fit.optimum is not None}
+    if len(optima) < 2:
+        return ""
+    a = {name: optimum.a for name, optimum in optima.items()}
+    lowest, highest = min(a, key=a.__getitem__), max(a, key=a.__getitem__)
+    apart = optima[lowest].intervals["a"][1] < optima[highest].intervals["a"][0]
+    *others, last = (name.removeprefix("Approach ") for name in optima)
     return (
-        f"{_listed(list(found))} give a between {values[lowest]:.3f} ({lowest.lower()}) and "
-        f"{values[highest]:.3f} ({highest.lower()}). "
-        + ("Their intervals do not overlap: at least one of them is wrong about itself." if apart else
-           "Their intervals overlap.")
-    )  # fmt: skip
+        f"Approaches {', '.join(others)} and {last} give a between {a[lowest]:.3f} ({lowest.lower()}) and "
+        f"{a[highest]:.3f} ({highest.lower()}). "
+        + ("Their intervals do not overlap: at least one is biased." if apart else "Their intervals overlap.")
+    )
 
 
-def _listed(words: list[str]) -> str:
-    numbers = [word.removeprefix("Approach ") for word in words]
-    return f"Approaches {', '.join(numbers[:-1])} and {numbers[-1]}"
-
-
-def parabolas(found: IsoFlop) -> str:
-    """How much approach 2 stands on, and what it takes for granted."""
-    sound, budgets = sum(one.sound for one in found.budgets), len(found.budgets)
+def parabola_coverage(isoflop: IsoFlop) -> str:
+    """Returns how many budgets approach 2 uses, and what it assumes."""
+    used, budgets = sum(parabola.sound for parabola in isoflop.budgets), len(isoflop.budgets)
     return (
-        f"Approach 2 stands on {sound} of {budgets} budgets: those whose minimum lies between their smallest and "
-        "largest model. It takes the loss for a parabola in ln N, which leans its minima to one side where α ≠ β or a "
-        "grid is off-centre, noise or not."
+        f"Approach 2 uses {used} of {budgets} budgets: those whose minimum lies between their smallest and largest "
+        "model. It assumes that the loss is a parabola in ln N, which biases its minima where α ≠ β or a grid is "
+        "off-centre, even without noise."
     )
 
 
 def extrapolation(points: Points) -> str:
-    """What stands behind a forecast beyond the data."""
+    """Returns the range of compute of the points, and what predictions beyond it assume."""
     factor = float(points.C.max() / points.C.min())
     span = f"{factor:.2g}" if factor < 100 else f"{factor:,.0f}"
     return (
-        f"The runs span a factor of {span} in compute. 10× and 100× the largest budget lie outside of it: the "
-        "intervals there hold only if the law keeps its form, and they do not know of a change of regime."
+        f"The runs span a factor of {span} in compute. 10× and 100× the largest budget lie beyond it: the intervals "
+        "there assume that the law keeps its form, and do not account for a change of regime."
     )

@@ -1,9 +1,10 @@
-"""A law on points as an optimiser sees it: coordinates, residuals and their derivatives, for many rows at once.
+"""A law on points as the optimiser sees it: coordinates, residuals and their derivatives, for many rows at once.
 
-Linear parameters are carried as coefficients of basis columns scaled to geometric mean 1 and positive nonlinear ones as
-logarithms: the Chinchilla form, conditioned near 1e11 in (E, A, B, α, β), comes near 1e2 so.
+Linear parameters become coefficients of basis columns scaled to geometric mean 1, and positive nonlinear ones become
+logarithms: the condition number of the Chinchilla form falls from about 1e11 in (E, A, B, α, β) to about 1e2.
 
-Key: S starts or draws, P parameters, n points; arrays end in their axes.
+Key: S starts or bootstrap samples, P parameters, J linear parameters, n points; arrays end in their axes.
+u coordinates, r residuals.
 """
 
 from __future__ import annotations
@@ -21,13 +22,20 @@ STEP = 1e-6  # of a central difference, relative above 1
 
 @dataclass(frozen=True)
 class Problem:
-    """A law on points. y_n or y_Sn is the link of the output (analysis/solver/objective.py); a row a draw where two
-    axes."""
+    """A law on points.
+
+    Attributes:
+        law: The law.
+        inputs: The law's inputs, each (n,).
+        y: The link of the output (analysis/solver/objective.py), (n,), or (S, n) with a row per bootstrap sample.
+        weights: Weights of the points, (n,) or (S, n).
+        objective: What is minimised.
+    """
 
     law: Law
     inputs: tuple[np.ndarray, ...]
     y: np.ndarray
-    weights: np.ndarray  # (n,) or (S, n)
+    weights: np.ndarray
     objective: Objective
 
     @cached_property
@@ -35,184 +43,204 @@ class Problem:
         """Order of the coordinates: linear parameters, then the others."""
         return (*self.law.linear, *self.law.nonlinear)
 
-    def part(self, rows: np.ndarray | slice) -> Problem:
-        """The draws in `rows`."""
+    def select_rows(self, rows: np.ndarray | slice) -> Problem:
+        """Returns the problem of some of the bootstrap samples."""
         y, w = self.y, self.weights
-        return self.again(y[rows] if y.ndim == 2 else y, w[rows] if w.ndim == 2 else w)
+        return self.with_data(y[rows] if y.ndim == 2 else y, w[rows] if w.ndim == 2 else w)
 
-    def points(self, at: np.ndarray) -> Problem:
-        """The same problem on some of its points."""
-        return replace(self, inputs=tuple(x[at] for x in self.inputs), y=self.y[..., at], weights=self.weights[..., at])
+    def select_points(self, indices: np.ndarray) -> Problem:
+        """Returns the problem on some of its points."""
+        inputs = tuple(x[indices] for x in self.inputs)
+        return replace(self, inputs=inputs, y=self.y[..., indices], weights=self.weights[..., indices])
 
-    def again(self, y: np.ndarray, weights: np.ndarray) -> Problem:
-        """Other outputs and weights on the same inputs, whose logarithms are kept."""
+    def with_data(self, y: np.ndarray, weights: np.ndarray) -> Problem:
+        """Returns the problem with other outputs and weights; what depends on the inputs alone is not computed again.
+
+        Args:
+            y: The link of the output, (n,) or (S, n).
+            weights: Weights of the points, (n,) or (S, n).
+        """
         other = replace(self, y=y, weights=weights)
-        kept = ("names", "_logs", "_offset", "_exact")
-        other.__dict__.update({name: self.__dict__[name] for name in kept if name in self.__dict__})
+        cached = ("names", "_logs", "_has_offset", "_has_exact_jacobian")
+        other.__dict__.update({name: self.__dict__[name] for name in cached if name in self.__dict__})
         return other
 
-    def typical(self) -> float:
-        """Size of the output."""
-        return float(np.abs(self.objective.back(self.y)).mean())
+    def output_scale(self) -> float:
+        """Returns the mean size of the output."""
+        return float(np.abs(self.objective.inverse(self.y)).mean())
 
-    def grid(self) -> np.ndarray:
-        """Starts (S, number of nonlinear parameters)."""
-        return self.law.grid(self.inputs, self.objective.back(self.y if self.y.ndim == 1 else self.y[0]))
+    def start_grid(self) -> np.ndarray:
+        """Returns the law's starts (S, number of nonlinear parameters)."""
+        return self.law.start_grid(self.inputs, self.objective.inverse(self.y if self.y.ndim == 1 else self.y[0]))
 
     def is_log(self, name: str) -> bool:
-        """Whether a nonlinear parameter is searched by its logarithm."""
+        """Returns whether a nonlinear parameter is searched by its logarithm."""
         return self.law.bound(name)[0] > 0
 
-    def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest coordinates (P,)."""
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the lowest and highest coordinates, each (P,)."""
         bounds = [self.law.bound(name) for name in self.names]
-        for at, name in enumerate(self.names):
+        for p, name in enumerate(self.names):
             if name in self.law.nonlinear and self.is_log(name):
-                bounds[at] = float(np.log(bounds[at][0])), float(np.log(bounds[at][1]))
+                bounds[p] = float(np.log(bounds[p][0])), float(np.log(bounds[p][1]))
         low, high = np.array(bounds, np.float64).reshape(-1, 2).T
         return low, high
 
     def params(self, u_SP: np.ndarray) -> dict[str, np.ndarray]:
-        """The law's own parameters (S,) at coordinates."""
-        free = self._free(u_SP)
-        scales = self._scales(free)
+        """Returns the law's parameters (S,) at coordinates."""
+        free = self._nonlinear_params(u_SP)
+        scales = self._log_scales(free)
         linear = {name: u_SP[:, j] * np.exp(-scales[j]) for j, name in enumerate(self.law.linear)}
-        both = {**linear, **{name: value[:, 0] for name, value in free.items()}}
-        return {name: both[name] for name in self.law.parameters}
+        values = {**linear, **{name: value[:, 0] for name, value in free.items()}}
+        return {name: values[name] for name in self.law.parameters}
 
     def coordinates(self, params: dict[str, np.ndarray]) -> np.ndarray:
-        """The inverse of `params`: (S, P)."""
+        """Returns the coordinates (S, P) of parameters (S,): the inverse of `params`."""
         free = {name: np.atleast_1d(params[name])[:, None] for name in self.law.nonlinear}
-        scales = self._scales(free)
+        scales = self._log_scales(free)
         u = [np.atleast_1d(params[name]) * np.exp(scales[j]) for j, name in enumerate(self.law.linear)]
         u += [np.log(value[:, 0]) if self.is_log(name) else value[:, 0] for name, value in free.items()]
         return np.stack(np.broadcast_arrays(*u), -1)
 
-    def _free(self, u_SP: np.ndarray) -> dict[str, np.ndarray]:
+    def basis(self, u_SP: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Returns the offset (S, n) or (1, 1), and the column (S, n) or (1, n) of each linear coordinate.
+
+        The output is the offset plus the columns times the linear coordinates.
+        """
+        free = self._nonlinear_params(u_SP)
+        return self._offset(free), [column for column, _ in self._scaled_columns(free)]
+
+    def model(self, u_SP: np.ndarray) -> np.ndarray:
+        """Returns the output L̂ (S, n)."""
+        offset, columns = self.basis(u_SP)
+        output = offset + sum(u_SP[:, j, None] * column for j, column in enumerate(columns))
+        return np.broadcast_to(output, (len(u_SP), self.y.shape[-1]))
+
+    def residual(self, u_SP: np.ndarray) -> np.ndarray:
+        """Returns r (S, n): infinite where the law has no value."""
+        with np.errstate(all="ignore"):
+            r = self.objective.transform(self.model(u_SP)) - self.y
+        return np.where(np.isfinite(r), r, np.inf)
+
+    def cost(self, r_Sn: np.ndarray) -> np.ndarray:
+        """Returns the objective of each row (S,)."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.sum(self.weights * self.objective.rho(r_Sn), -1)
+
+    def jacobian(self, u_SP: np.ndarray) -> np.ndarray:
+        """Returns ∂r/∂u (S, P, n)."""
+        return self.evaluate(u_SP)[1]
+
+    def evaluate(self, u_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns r (S, n), NaN where the law has no value, and ∂r/∂u (S, P, n).
+
+        Derivatives are exact for sums of powers and constants, and central differences for other laws.
+        """
+        free = self._nonlinear_params(u_SP)
+        columns = [column for column, _ in self._scaled_columns(free)]
+        model = self._offset(free) + sum(u_SP[:, j, None] * column for j, column in enumerate(columns))
+        dlink_Sn = self.objective.link_derivative(model)
+        jacobian_SPn = np.zeros((len(u_SP), len(self.names), self.y.shape[-1]))
+        for j, (name, column) in enumerate(zip(self.law.linear, columns, strict=True)):
+            np.multiply(column, dlink_Sn, out=jacobian_SPn[:, j])
+            if self._has_exact_jacobian and name in self.law.powers:
+                letter, exponent = self.law.powers[name]
+                chain = u_SP[:, j, None] * (free[exponent] if self.is_log(exponent) else 1.0)
+                jacobian_SPn[:, self.names.index(exponent)] -= chain * self._logs[letter][0] * jacobian_SPn[:, j]
+        if not self._has_exact_jacobian:
+            for p in range(len(self.law.linear), len(self.names)):
+                step = np.zeros_like(u_SP)
+                step[:, p] = STEP * np.maximum(np.abs(u_SP[:, p]), 1.0)
+                ahead, behind = self.model(u_SP + step), self.model(u_SP - step)
+                jacobian_SPn[:, p] = dlink_Sn * (ahead - behind) / (2 * step[:, p, None])
+        return self.objective.transform(model) - self.y, jacobian_SPn
+
+    def _nonlinear_params(self, u_SP: np.ndarray) -> dict[str, np.ndarray]:
         """Nonlinear parameters (S, 1)."""
         first = len(self.law.linear)
         values = {name: u_SP[:, first + i, None] for i, name in enumerate(self.law.nonlinear)}
         return {name: np.exp(v) if self.is_log(name) else v for name, v in values.items()}
 
-    def columns(self, u_SP: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-        """What stands beside the linear part (S, n) or (1, 1), and each linear coordinate's column (S, n) or (1, n)."""
-        free = self._free(u_SP)
-        return self._beside(free), [x for x, _ in self._columns(free)]
-
-    def _scales(self, free: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """ln of what each column was divided by (S,) or (1,), without the columns where they are powers."""
+    def _log_scales(self, free: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """ln of the scale of each column (S,) or (1,); of powers without computing the columns."""
         if not set(self.law.linear) <= {*self.law.powers, *self.law.constants}:
-            return [scale for _, scale in self._columns(free)]
-        of = [self.law.powers.get(name) for name in self.law.linear]
-        return [np.zeros(1) if one is None else -free[one[1]][:, 0] * self._logs[one[0]][1] for one in of]
+            return [scale for _, scale in self._scaled_columns(free)]
+        powers = [self.law.powers.get(name) for name in self.law.linear]
+        return [np.zeros(1) if power is None else -free[power[1]][:, 0] * self._logs[power[0]][1] for power in powers]
 
-    def _columns(self, free: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Each linear parameter's column, scaled to geometric mean 1, and ln of what it was divided by (S,) or (1,)."""
-        out = []
+    def _scaled_columns(self, free: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Column of each linear parameter, scaled to geometric mean 1, and ln of its scale (S,) or (1,)."""
+        columns = []
         for name in self.law.linear:
             if name in self.law.powers:
                 letter, exponent = self.law.powers[name]
                 logs, mean = self._logs[letter]
-                out.append((np.exp(-free[exponent] * logs), -free[exponent][:, 0] * mean))
+                columns.append((np.exp(-free[exponent] * logs), -free[exponent][:, 0] * mean))
             elif name in self.law.constants:
-                out.append((np.ones((1, self.y.shape[-1])), np.zeros(1)))
+                columns.append((np.ones((1, self.y.shape[-1])), np.zeros(1)))
             else:
-                out.append(self._scaled(self._at(free, name) - self._beside(free)))
-        return out
+                columns.append(self._scaled(self._unit_output(free, name) - self._offset(free)))
+        return columns
 
-    def _scaled(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        x = np.broadcast_to(x, (len(x), self.y.shape[-1]))
-        some = (x != 0) & np.isfinite(x)
-        logs = np.log(np.abs(x), out=np.zeros(x.shape), where=some)
-        scale = logs.sum(-1) / np.maximum(some.sum(-1), 1)
-        return x * np.exp(-scale)[:, None], scale
+    def _scaled(self, column: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        column = np.broadcast_to(column, (len(column), self.y.shape[-1]))
+        nonzero = (column != 0) & np.isfinite(column)
+        logs = np.log(np.abs(column), out=np.zeros(column.shape), where=nonzero)
+        scale = logs.sum(-1) / np.maximum(nonzero.sum(-1), 1)
+        return column * np.exp(-scale)[:, None], scale
 
-    def _at(self, free: dict[str, np.ndarray], name: str | None) -> np.ndarray:
-        """The law (S, n) with one linear parameter 1 and the others 0."""
-        unit = {other: 1.0 if other == name else 0.0 for other in self.law.linear}
+    def _unit_output(self, free: dict[str, np.ndarray], name: str | None) -> np.ndarray:
+        """The law (S, n) with one linear parameter 1 and the others 0; all 0 for None."""
+        unit = {linear: 1.0 if linear == name else 0.0 for linear in self.law.linear}
         value = np.asarray(self.law.function(*self.inputs, **unit, **free), np.float64)
         rows = max((len(v) for v in free.values()), default=1)
         return np.broadcast_to(value, (rows, self.y.shape[-1]))
 
-    def _beside(self, free: dict[str, np.ndarray]) -> np.ndarray:
-        return self._at(free, None) if self._offset else np.zeros((1, 1))
+    def _offset(self, free: dict[str, np.ndarray]) -> np.ndarray:
+        """The law where its linear parameters are 0: (S, n), or (1, 1) where that is nothing."""
+        return self._unit_output(free, None) if self._has_offset else np.zeros((1, 1))
 
     @cached_property
-    def _offset(self) -> bool:
-        """Whether the law is anything where its linear parameters are 0: not so for most, and then it is not asked."""
+    def _has_offset(self) -> bool:
+        """Whether the law is anything but 0 where its linear parameters are 0; most are not, which saves a call."""
         if not self.law.linear:
             return True
-        grid = self.grid()
+        grid = self.start_grid()
         free = {name: grid[:, i, None] for i, name in enumerate(self.law.nonlinear)}
         with np.errstate(all="ignore"):
-            return bool(np.any(self._at(free, None) != 0))
+            return bool(np.any(self._unit_output(free, None) != 0))
 
     @cached_property
-    def _exact(self) -> bool:
-        """Whether constants and powers are all there is: then derivatives are written down, else differences taken."""
+    def _has_exact_jacobian(self) -> bool:
+        """Whether the law is a sum of constants and powers."""
         law = self.law
-        named = set(law.linear) <= {*law.powers, *law.constants}
-        return named and not self._offset and set(law.nonlinear) <= {e for _, e in law.powers.values()}
+        known = set(law.linear) <= {*law.powers, *law.constants}
+        return known and not self._has_offset and set(law.nonlinear) <= {e for _, e in law.powers.values()}
 
     @cached_property
     def _logs(self) -> dict[str, tuple[np.ndarray, float]]:
         """For each input of a power its ln about the mean (n,), and that mean."""
-        wanted = {letter for letter, _ in self.law.powers.values()}
-        logs = {k: np.log(x) for k, x in zip(self.law.inputs, self.inputs, strict=True) if k in wanted}
+        letters = {letter for letter, _ in self.law.powers.values()}
+        logs = {k: np.log(x) for k, x in zip(self.law.inputs, self.inputs, strict=True) if k in letters}
         return {letter: (x - x.mean(), float(x.mean())) for letter, x in logs.items()}
-
-    def model(self, u_SP: np.ndarray) -> np.ndarray:
-        """The output L̂ (S, n)."""
-        beside, columns = self.columns(u_SP)
-        out = beside + sum(u_SP[:, j, None] * x for j, x in enumerate(columns))
-        return np.broadcast_to(out, (len(u_SP), self.y.shape[-1]))
-
-    def residual(self, u_SP: np.ndarray) -> np.ndarray:
-        """r (S, n): infinite where the law has no value."""
-        with np.errstate(all="ignore"):
-            r = self.objective.of(self.model(u_SP)) - self.y
-        return np.where(np.isfinite(r), r, np.inf)
-
-    def cost(self, r_Sn: np.ndarray) -> np.ndarray:
-        """The objective of each row (S,)."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.sum(self.weights * self.objective.rho(r_Sn), -1)
-
-    def jacobian(self, u_SP: np.ndarray) -> np.ndarray:
-        """∂r/∂u (S, P, n)."""
-        return self.evaluate(u_SP)[1]
-
-    def evaluate(self, u_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """r (S, n), not a number where the law has none, and ∂r/∂u (S, P, n).
-
-        The derivative is written down for powers and constants, else taken by central differences.
-        """
-        free = self._free(u_SP)
-        columns = [x for x, _ in self._columns(free)]
-        model = self._beside(free) + sum(u_SP[:, j, None] * x for j, x in enumerate(columns))
-        steep = self.objective.steepness(model)
-        out = np.zeros((len(u_SP), len(self.names), self.y.shape[-1]))
-        for j, (name, x) in enumerate(zip(self.law.linear, columns, strict=True)):
-            np.multiply(x, steep, out=out[:, j])
-            if self._exact and name in self.law.powers:
-                letter, exponent = self.law.powers[name]
-                chain = u_SP[:, j, None] * (free[exponent] if self.is_log(exponent) else 1.0)
-                out[:, self.names.index(exponent)] -= chain * self._logs[letter][0] * out[:, j]
-        if not self._exact:
-            for at in range(len(self.law.linear), len(self.names)):
-                step = np.zeros_like(u_SP)
-                step[:, at] = STEP * np.maximum(np.abs(u_SP[:, at]), 1.0)
-                ahead, behind = self.model(u_SP + step), self.model(u_SP - step)
-                out[:, at] = steep * (ahead - behind) / (2 * step[:, at, None])
-        return self.objective.of(model) - self.y, out
 
 
 @dataclass(frozen=True)
-class Inner:
-    """The linear part of a law, its columns standing still; as a Problem is to the solver."""
+class LinearProblem:
+    """The linear part of a law with its columns fixed; `minimise` takes it as it takes a Problem.
+
+    Attributes:
+        columns_SJn: Column of each linear coordinate.
+        offset_Sn: Output where all linear coordinates are 0.
+        y: The link of the output, (n,).
+        weights: Weights of the points, (n,).
+        objective: What is minimised.
+        low: Lowest coordinates (J,).
+        high: Highest coordinates (J,).
+    """
 
     columns_SJn: np.ndarray
-    beside_Sn: np.ndarray
+    offset_Sn: np.ndarray
     y: np.ndarray
     weights: np.ndarray
     objective: Objective
@@ -221,16 +249,19 @@ class Inner:
 
     @property
     def names(self) -> tuple[int, ...]:
+        """Positions of the coordinates, which have no names of their own."""
         return tuple(range(self.columns_SJn.shape[1]))
 
-    def part(self, rows: np.ndarray | slice) -> Inner:
-        return replace(self, columns_SJn=self.columns_SJn[rows], beside_Sn=self.beside_Sn[rows])
+    def select_rows(self, rows: np.ndarray | slice) -> LinearProblem:
+        """Returns the problem of some of the rows."""
+        return replace(self, columns_SJn=self.columns_SJn[rows], offset_Sn=self.offset_Sn[rows])
 
-    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+    def bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the lowest and highest coordinates, each (J,)."""
         return self.low, self.high
 
     def evaluate(self, u_SJ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """r (S, n) and its derivative (S, J, n)."""
-        columns, beside = self.columns_SJn[: len(u_SJ)], self.beside_Sn[: len(u_SJ)]
-        model = beside + (u_SJ[:, None] @ columns)[:, 0]
-        return self.objective.of(model) - self.y, columns * self.objective.steepness(model)[:, None]
+        """Returns r (S, n) and ∂r/∂u (S, J, n)."""
+        columns, offset = self.columns_SJn[: len(u_SJ)], self.offset_Sn[: len(u_SJ)]
+        model = offset + (u_SJ[:, None] @ columns)[:, 0]
+        return self.objective.transform(model) - self.y, columns * self.objective.link_derivative(model)[:, None]

@@ -1,9 +1,9 @@
-"""Variable projection: the objective over the nonlinear parameters alone, the linear ones solved for at each.
+"""Variable projection: the objective as a function of the nonlinear parameters, the linear ones solved for at each.
 
-Golub and Pereyra (1973) for least squares; here the inner fit is by any objective and within bounds, so it takes a few
-steps of its own, on one to three coefficients, for all rows at once.
+Golub and Pereyra (1973) for least squares. Here the inner fit has any objective and bounds, so it takes a few steps of
+its own, on one to three coefficients, for all rows at once.
 
-Key: S rows, K nonlinear coordinates, J linear ones, n points.
+Key: S rows, K nonlinear coordinates, J linear ones, P = J + K, n points.
 """
 
 from __future__ import annotations
@@ -11,78 +11,89 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.solver.minimise import minimise
-from analysis.solver.problem import Inner, Problem
+from analysis.solver.problem import LinearProblem, Problem
 
-RISE = 0.25  # of ln(exponent) from one line of the grid to the next
-LINES = {1: 200, 2: 33}  # of a parameter that is no exponent, by the number of nonlinear parameters
-POINTS = 500  # that the grid is laid over; more than these are used from its valleys on
-MOST = 24  # valleys that are followed down, the lowest first
+LOG_SPACING = 0.25  # of ln(exponent) between neighbouring lines of the grid
+LINES = {1: 200, 2: 33}  # lines for a parameter that is no exponent, by the number of nonlinear parameters
+MAX_GRID_POINTS = 500  # points that the grid is evaluated on; all points count from its minima on
+MAX_CELLS = 24  # minima of the grid that are followed down, the lowest first
 
 
-def projected(problem: Problem, free_SK: np.ndarray, tolerance: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:
-    """Coordinates (S, P) with the linear ones solved for, and the objective (S,), at nonlinear coordinates.
+def project(problem: Problem, free_SK: np.ndarray, tolerance: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:
+    """Solves for the linear coordinates at given nonlinear ones.
 
-    tolerance: of the objective, relatively, at which a row ends; a rough answer tells cells of the grid apart.
+    Args:
+        problem: The law on points.
+        free_SK: Nonlinear coordinates.
+        tolerance: Relative decrease of the objective at which a row ends; a rough value is enough to compare cells.
+
+    Returns:
+        Coordinates (S, P) and objective (S,).
     """
     first, rows, n = len(problem.law.linear), len(free_SK), problem.y.shape[-1]
-    u = np.concatenate([np.full((rows, first), problem.typical() / max(first, 1)), free_SK], -1)
+    u = np.concatenate([np.full((rows, first), problem.output_scale() / max(first, 1)), free_SK], -1)
     with np.errstate(all="ignore"):
         if not first:
             return u, problem.cost(problem.residual(u))
-        beside, columns = problem.columns(u)
-        low, high = problem.limits()
-        inner = Inner(
-            np.stack([np.broadcast_to(x, (rows, n)) for x in columns], 1),
-            np.broadcast_to(beside, (rows, n)),
+        offset, columns = problem.basis(u)
+        low, high = problem.bounds()
+        linear = LinearProblem(
+            np.stack([np.broadcast_to(column, (rows, n)) for column in columns], 1),
+            np.broadcast_to(offset, (rows, n)),
             problem.y,
             problem.weights,
             problem.objective,
             low[:first],
             high[:first],
         )
-        u[:, :first], cost = minimise(inner, u[:, :first], iterations=60, tolerance=tolerance)
+        u[:, :first], cost = minimise(linear, u[:, :first], iterations=60, tolerance=tolerance)
     return u, cost
 
 
-def axes(problem: Problem) -> list[np.ndarray] | None:
-    """Lines of a grid over the whole box of bounds, one array a nonlinear coordinate; None beyond a plane or if open.
+def grid_lines(problem: Problem) -> list[np.ndarray] | None:
+    """Returns the lines of a grid over the whole box of bounds, one array per nonlinear coordinate.
 
     A power x^-α falls from 1 as e^(-α·t), t = ln(x / least x) ≥ 0. A step of h in ln α changes it by at most
     h·max(α·t·e^(-α·t)) = h/e, whatever α and the range of x: with h = 1/4 no exponent is further from a line than what
-    changes its term by 5% of the term's largest value. For a parameter that is no exponent the lines are even, and
-    that is not said of it.
+    changes its term by 5% of the term's largest value. For a parameter that is no exponent the lines are even, without
+    such a bound. None where there are more than two nonlinear coordinates, or no bounds.
     """
     first = len(problem.law.linear)
-    low, high = (edge[first:] for edge in problem.limits())
+    low, high = (edge[first:] for edge in problem.bounds())
     if not 0 < len(low) <= 2 or not np.isfinite([low, high]).all():
         return None
     exponents = {exponent for _, exponent in problem.law.powers.values()}
-    out = []
+    lines = []
     for lo, hi, name in zip(low, high, problem.law.nonlinear, strict=True):
-        by_rise = name in exponents and problem.is_log(name)
-        out.append(np.linspace(lo, hi, int(np.ceil((hi - lo) / RISE)) + 1 if by_rise else LINES[len(low)]))
-    return out
+        is_exponent = name in exponents and problem.is_log(name)
+        lines.append(np.linspace(lo, hi, int(np.ceil((hi - lo) / LOG_SPACING)) + 1 if is_exponent else LINES[len(low)]))
+    return lines
 
 
-def low_cells(problem: Problem) -> tuple[np.ndarray, int]:
-    """Coordinates (S, P) of the cells that no neighbour is lower than, lowest first; how many cells the grid has."""
-    lines = axes(problem)
+def lowest_cells(problem: Problem) -> tuple[np.ndarray, int]:
+    """Returns coordinates (S, P) of the local minima of the grid, lowest first, and the number of its cells."""
+    lines = grid_lines(problem)
     if lines is None:
         return np.empty((0, len(problem.names))), 0
     n = problem.y.shape[-1]
-    some = problem if n <= POINTS else problem.points(np.random.default_rng(0).choice(n, POINTS, replace=False))
-    mesh = np.stack([x.ravel() for x in np.meshgrid(*lines, indexing="ij")], -1)
-    u, cost = projected(some, mesh)
-    at = np.flatnonzero(_lowest(np.where(np.isfinite(cost), cost, np.inf).reshape([len(x) for x in lines])))
-    at = at[np.argsort(cost[at], kind="stable")][:MOST]
-    return u[at] if some is problem else problem.coordinates(some.params(u[at])), len(mesh)
+    sample = problem
+    if n > MAX_GRID_POINTS:
+        sample = problem.select_points(np.random.default_rng(0).choice(n, MAX_GRID_POINTS, replace=False))
+    cells_SK = np.stack([x.ravel() for x in np.meshgrid(*lines, indexing="ij")], -1)
+    u, cost = project(sample, cells_SK)
+    cost_grid = np.where(np.isfinite(cost), cost, np.inf).reshape([len(x) for x in lines])
+    minima = np.flatnonzero(_is_local_minimum(cost_grid))
+    minima = minima[np.argsort(cost[minima], kind="stable")][:MAX_CELLS]
+    if sample is problem:
+        return u[minima], len(cells_SK)
+    return problem.coordinates(sample.params(u[minima])), len(cells_SK)
 
 
-def _lowest(cost: np.ndarray) -> np.ndarray:
-    """Whether a cell is finite and no neighbour, diagonal ones among them, is lower; of equal ones the first."""
+def _is_local_minimum(cost: np.ndarray) -> np.ndarray:
+    """Whether each cell is finite and no neighbour, diagonal ones included, is lower; of equal ones the first."""
     padded = np.pad(cost, 1, constant_values=np.inf)
-    keep = np.isfinite(cost)
-    for step in np.ndindex(*(3,) * cost.ndim):
-        beside = padded[tuple(slice(s, s + length) for s, length in zip(step, cost.shape, strict=True))]
-        keep &= cost < beside if step < (1,) * cost.ndim else cost <= beside
-    return keep.ravel()
+    lowest = np.isfinite(cost)
+    for shift in np.ndindex(*(3,) * cost.ndim):
+        neighbour = padded[tuple(slice(s, s + length) for s, length in zip(shift, cost.shape, strict=True))]
+        lowest &= cost < neighbour if shift < (1,) * cost.ndim else cost <= neighbour
+    return lowest.ravel()

@@ -1,10 +1,13 @@
-"""Runs on examples with answers (data.objective = "examples"): accuracy along each, and means over seeds."""
+"""Runs trained on examples with answers (data.objective = "examples"): accuracy along each run, and means over seeds.
+
+Key: m measured steps.
+"""
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,73 +19,113 @@ from scaling.store.record import Record, Store
 
 
 @dataclass(frozen=True)
-class Answered:
-    """One run that is done: training examples, all there are of them, and accuracies at the steps measured, (m,)."""
+class AccuracyCurve:
+    """Accuracy of one finished run at the steps where it was measured.
+
+    Attributes:
+        record: Record of the run.
+        examples: Number of training examples.
+        steps: Measured steps (m,).
+        train: Accuracy on the training examples (m,).
+        held_out: Accuracy on the held-out examples (m,).
+    """
 
     record: Record
     examples: int
     steps: np.ndarray
     train: np.ndarray
-    held: np.ndarray
+    held_out: np.ndarray
 
-    def first(self, which: str, least: float) -> int | None:
-        """The first measured step at which an accuracy (train or held) is at least that; None: at none."""
-        there = np.flatnonzero(getattr(self, which) >= least)
-        return int(self.steps[there[0]]) if len(there) else None
+    def first_step(self, split: str, accuracy: float) -> int | None:
+        """Returns the first measured step with at least this accuracy, None if there is none.
 
-    def before(self, step: int) -> int:
-        """The step measured before that one; 1 of the first."""
+        Args:
+            split: "train" or "held_out".
+            accuracy: From 0 to 1.
+        """
+        reached = np.flatnonzero(getattr(self, split) >= accuracy)
+        return int(self.steps[reached[0]]) if len(reached) else None
+
+    def previous_step(self, step: int) -> int:
+        """Returns the step measured before this one, 1 before the first."""
         earlier = self.steps[self.steps < step]
         return int(earlier[-1]) if len(earlier) else 1
 
 
-def read(path: Path, launch: str) -> list[Answered]:
-    """The finished runs of a store whose answers were counted; DataError where it has none. launch: a sweep of such."""
+def read_accuracy_curves(path: Path, sweep: str) -> list[AccuracyCurve]:
+    """Reads the finished runs of a store that measured their accuracy.
+
+    Args:
+        path: Folder of the store.
+        sweep: Name of a sweep of such runs, for the error message.
+
+    Raises:
+        DataError: The store has none.
+    """
     if not path.is_dir():
         raise DataError(f"{path}: not a store: give the folder that runs were trained into")
     store = Store(path)
-    found = [of for record in store.records() if (of := _answered(store, record)) is not None]
-    if not found:
+    curves = [curve for record in store.records() if (curve := _accuracy_curve(store, record)) is not None]
+    if not curves:
         raise DataError(
-            f"{path}: no run that is done has answers counted: python -m sweeps launch {launch} --store {path}"
+            f"{path}: no finished run has measured its accuracy: python -m sweeps launch {sweep} --store {path}"
         )
-    return found
+    return curves
 
 
-def _answered(store: Store, record: Record) -> Answered | None:
+def _accuracy_curve(store: Store, record: Record) -> AccuracyCurve | None:
     data = record.config.data
     if data.objective != "examples" or record.status != "done":
         return None
     rows = [row for row in store.curve(record.run_id) if "val_accuracy" in row]
-    steps, train, held = (np.array([row[n] for row in rows]) for n in ("step", "train_accuracy", "val_accuracy"))
+    steps, train, held_out = (np.array([row[n] for row in rows]) for n in ("step", "train_accuracy", "val_accuracy"))
     facts = record.about.get("corpus_facts", {})
-    known = data.unique // data.length if data.unique is not None else facts.get("train")
-    return Answered(record, int(known), steps, train, held) if known and len(rows) else None
+    examples = data.unique // data.length if data.unique is not None else facts.get("train")
+    return AccuracyCurve(record, int(examples), steps, train, held_out) if examples and len(rows) else None
 
 
-def one_sweep(runs: Sequence[Answered], path: Path, rest: Any, differ: str) -> None:
-    """DataError where the runs differ in more than `differ`; rest: what all of a sweep share, of a run."""
-    kinds = len({rest(run.record) for run in runs})
-    if kinds > 1:
+def check_one_sweep(
+    runs: Sequence[AccuracyCurve], path: Path, shared_fields: Callable[[Record], Any], varied: str
+) -> None:
+    """Raises DataError if the runs differ in more than what their sweep varies.
+
+    Args:
+        runs: The runs.
+        path: Folder of the store, for the error message.
+        shared_fields: Returns what all runs of a sweep have in common.
+        varied: What the sweep varies, for the error message.
+    """
+    sweeps = len({shared_fields(run.record) for run in runs})
+    if sweeps > 1:
         raise DataError(
-            f"{path}: {kinds} sweeps of runs with answers, which differ in more than {differ}: "
+            f"{path}: {sweeps} sweeps of runs with accuracies, which differ in more than {varied}: "
             "give a store that has one of them"
         )
 
 
-def interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
-    """Of the mean of values that are normal, by Student's t; None of fewer than two."""
+def student_interval(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
+    """Returns Student's interval of the mean of normal values, None for fewer than two.
+
+    Args:
+        values: The values.
+        level: Coverage.
+    """
     count = len(values)
     if count < 2:
         return None
-    reach = students(level, count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
+    half = student_quantile(level, count - 1) * float(np.std(values, ddof=1)) / math.sqrt(count)
     middle = float(np.mean(values))
-    return middle - reach, middle + reach
+    return middle - half, middle + half
 
 
 @functools.cache
-def students(level: float, freedom: int) -> float:
-    """How many standard errors an interval of that level reaches to either side."""
-    from scipy import stats
+def student_quantile(level: float, dof: int) -> float:
+    """Returns the half width of Student's interval in standard errors.
 
-    return float(stats.t.ppf((1 + level) / 2, freedom))
+    Args:
+        level: Coverage.
+        dof: Degrees of freedom.
+    """
+    from scipy import stats  # here: at import it would slow the start of the commands
+
+    return float(stats.t.ppf((1 + level) / 2, dof))

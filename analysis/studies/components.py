@@ -1,6 +1,6 @@
-"""Scores of models: read from a table with gaps, filled in, and turned into principal components.
+"""Scores of models: read from a table with missing cells, imputed, and reduced to principal components.
 
-Key: m models, s scores, K components, y the task's score (0 to 1).
+Key: m models, s scores, K components, y the score of the task (0 to 1).
 """
 
 from __future__ import annotations
@@ -12,137 +12,189 @@ from typing import Any
 
 import numpy as np
 
-from analysis.data import filter as language
+from analysis.data import filter as row_filter
 from analysis.data import readers
-from analysis.data.table import Table, listed, parse, shown
+from analysis.data.table import Table, parse_column, quote_cell
 from analysis.errors import DataError
+from analysis.format import join_names
+from analysis.studies.options import ObservationalOptions
 
-EMPTY = ("", "nan", "na", "n/a", "null", "none", "-")
-ROUNDS = 1000  # of filling in; the code of Ruan 2024 has as many
+EMPTY_CELLS = ("", "nan", "na", "n/a", "null", "none", "-")
+MAX_ROUNDS = 1000  # of imputation, as in the code of Ruan 2024
+TOLERANCE = 1e-12  # change of a standardised score at which imputation stops
 
 
 @dataclass(frozen=True)
-class Components:
-    """Principal components of scores (K, s), about `mean` (s,); share of the scores' variance that each has (K,)."""
+class PrincipalComponents:
+    """Principal components of scores.
+
+    Attributes:
+        mean: Mean of each score (s,).
+        loadings: Direction of each component (K, s).
+        share: Share of the variance of the scores of each component (K,).
+    """
 
     mean: np.ndarray
     loadings: np.ndarray
     share: np.ndarray
 
-    def of(self, scores: np.ndarray) -> np.ndarray:
-        """Components (m, K) of scores (m, s)."""
+    def transform(self, scores: np.ndarray) -> np.ndarray:
+        """Returns the components (m, K) of scores (m, s)."""
         return np.asarray((scores - self.mean) @ self.loadings.T)
 
 
 @dataclass(frozen=True)
-class Models:
-    """scores (m, s), NaN where missing; y (m,), NaN where not known; held (m,): to be predicted, not fitted to."""
+class ModelScores:
+    """Scores of models.
+
+    Attributes:
+        scores: Scores (m, s), NaN where missing.
+        y: Score of the task (m,), NaN where missing.
+        held_out: Which models are predicted instead of fitted (m,).
+        names: Names of the models.
+        source: Name of the table.
+    """
 
     scores: np.ndarray
     y: np.ndarray
-    held: np.ndarray
+    held_out: np.ndarray
     names: list[str]
     source: str
 
 
-def read(source: Any, scores: Sequence[str], target: str, holdout: str | None, full: float, name: str | None) -> Models:
-    """Models of a table; the arguments are those of observational.fit."""
+def read_model_scores(
+    source: Any, scores: Sequence[str], target: str, options: ObservationalOptions = ObservationalOptions()
+) -> ModelScores:
+    """Reads the scores of models from a table.
+
+    Args:
+        source: A table's file, a DataFrame or columns by name.
+        scores: Columns of benchmarks, shares from 0 to 1; cells may be empty.
+        target: Column of the task.
+        options: Full marks of the task, held-out models, and the column that names a model.
+
+    Raises:
+        DataError: A column is missing, or a score is not a share from 0 to 1.
+    """
     if isinstance(source, str | Path) and not Path(source).is_file():
         raise DataError(f"{source}: not a file: an observational law is fitted to a table of models")
-    table = readers.read(Path(source)) if isinstance(source, str | Path) else readers.from_memory(source)
+    table = readers.read_table(source)
     if len(set(scores)) < max(len(scores), 2):
-        raise DataError(f"scores {', '.join(scores)}: two different columns at least")
-    x = np.stack([_numbers(table, column) for column in scores], -1)
-    y = _numbers(table, target) / full
-    _shares(x, y, (*scores, target), full, table)
-    return Models(x, y, ~np.isnan(y) & _held(table, holdout), _names(table, name), table.name)
+        raise DataError(f"scores {', '.join(scores)}: must be two different columns or more")
+    scores_ms = np.stack([_numbers(table, column) for column in scores], -1)
+    y = _numbers(table, target) / options.full
+    _check_shares(scores_ms, y, (*scores, target), options.full, table)
+    held_out = ~np.isnan(y) & _held_out_rows(table, options.holdout)
+    return ModelScores(scores_ms, y, held_out, _model_names(table, options.name), table.name)
 
 
-def fill(train: np.ndarray, held: np.ndarray, components: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Scores (m, s) without gaps, by principal components of the standardised training scores (Ruan 2024, section 3.1).
+def impute_scores(train: np.ndarray, held_out: np.ndarray, components: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the scores with missing cells filled in by principal components (Ruan 2024, section 3.1).
 
-    A gap begins at the mean and takes what the components say of it until nothing changes; held-out rows take the
-    training rows' components. What is filled in lies between 0 and 1.
+    Scores are standardised. A missing cell starts at the mean and takes the value of the components until nothing
+    changes; held-out models take the components of the training models. Imputed scores are clipped to 0 and 1.
+
+    Args:
+        train: Scores of the models that are fitted (m, s), NaN where missing.
+        held_out: Scores of the held-out models (m, s), NaN where missing.
+        components: Number of components K.
     """
     with np.errstate(invalid="ignore"):
-        mean, spread = np.nanmean(train, 0), np.nanstd(train, 0)
-    spread = np.where(spread > 0, spread, 1.0)
-    fixed: Components | None = None
-    out = []
-    for rows in (train, held):
-        gaps = np.isnan(rows)
-        z = np.where(gaps, 0.0, (rows - mean) / spread)
-        used = fixed
-        for _ in range(ROUNDS if gaps.any() else 1):
-            used = fixed or principal(z, components)
-            new = np.where(gaps, used.mean + used.of(z) @ used.loadings, z)
-            still = bool(np.abs(new - z).max(initial=0.0) < 1e-12)
-            z = new
-            if still:
-                break
-        fixed = used
-        out.append(np.where(gaps, np.clip(z * spread + mean, 0.0, 1.0), rows))
-    return out[0], out[1]
+        mean, std = np.nanmean(train, 0), np.nanstd(train, 0)
+    std = np.where(std > 0, std, 1.0)
+    train_z, fitted = _impute((train - mean) / std, None, components)
+    held_out_z, _ = _impute((held_out - mean) / std, fitted, components)
+    filled = (
+        np.where(np.isnan(x), np.clip(z * std + mean, 0.0, 1.0), x)
+        for x, z in ((train, train_z), (held_out, held_out_z))
+    )
+    return next(filled), next(filled)
 
 
-def principal(scores: np.ndarray, components: int) -> Components:
-    """The first components of scores (m, s) about their mean; each points to where most scores rise."""
+def _impute(
+    z: np.ndarray, fixed: PrincipalComponents | None, components: int
+) -> tuple[np.ndarray, PrincipalComponents]:
+    """Standardised scores (m, s) without NaN, and the components; `fixed` components are not fitted again."""
+    missing = np.isnan(z)
+    z = np.where(missing, 0.0, z)
+    for _ in range(MAX_ROUNDS if missing.any() else 1):
+        fitted = fixed or principal_components(z, components)
+        new = np.where(missing, fitted.mean + fitted.transform(z) @ fitted.loadings, z)
+        converged = bool(np.abs(new - z).max(initial=0.0) < TOLERANCE)
+        z = new
+        if converged:
+            break
+    return z, fitted
+
+
+def principal_components(scores: np.ndarray, components: int) -> PrincipalComponents:
+    """Returns the first principal components of scores, with signs such that most scores rise along each.
+
+    Args:
+        scores: Scores (m, s) without NaN.
+        components: Number of components K.
+    """
     mean = scores.mean(0)
-    _, size, loadings = np.linalg.svd(scores - mean, full_matrices=False)
+    _, singular_values, loadings = np.linalg.svd(scores - mean, full_matrices=False)
     loadings = loadings * np.where(loadings.sum(1) < 0, -1.0, 1.0)[:, None]
-    total = max(float(np.sum(size**2)), 1e-300)
-    return Components(mean, loadings[:components], size[:components] ** 2 / total)
+    total = max(float(np.sum(singular_values**2)), 1e-300)
+    return PrincipalComponents(mean, loadings[:components], singular_values[:components] ** 2 / total)
 
 
 def _numbers(table: Table, name: str) -> np.ndarray:
-    """A column as float64 (m,), NaN where the cell is empty; DataError for what is no number."""
+    """A column as float64 (m,), NaN where the cell is empty. Raises DataError for other text."""
     if name not in table.frame.columns:
-        raise DataError(f"{table.name}: no column {name!r}: it has {listed(table.frame.columns)}")
+        raise DataError(f"{table.name}: no column {name!r}: it has {join_names(table.frame.columns)}")
     column = table.frame[name]
-    number = parse(column, counts=False, comma=table.comma).values
-    void = column.isna() | column.astype("string").str.strip().str.lower().isin(EMPTY)
-    bad = ~void.to_numpy(bool, na_value=True) & ~np.isfinite(number)
+    number = parse_column(column, counts=False, decimal_comma=table.decimal_comma).values
+    empty = column.isna() | column.astype("string").str.strip().str.lower().isin(EMPTY_CELLS)
+    bad = ~empty.to_numpy(bool, na_value=True) & ~np.isfinite(number)
     if bad.any():
-        at = int(np.argmax(bad))
-        raise DataError(f"{table.name}: {table.place(at)}, column {name}: {shown(column[at])} is not a number")
+        row = int(np.argmax(bad))
+        raise DataError(
+            f"{table.name}: {table.row_name(row)}, column {name}: {quote_cell(column[row])} is not a number"
+        )
     return number
 
 
-def _shares(x: np.ndarray, y: np.ndarray, named: tuple[str, ...], full: float, table: Table) -> None:
-    """DataError for a score beyond 0 to 1, or a model without any."""
-    for name, values in zip(named, (*x.T, y), strict=True):
-        beyond = (values < 0) | (values > 1)
-        if beyond.any():
-            at, task = int(np.argmax(beyond)), name == named[-1]
-            how = f"full marks are {full:g}: say how many with --full" if task else "give shares of full marks"
-            cell = values[at] * (full if task else 1)
-            raise DataError(f"{table.name}: {table.place(at)}, column {name}: {cell:g} is not from 0 to 1 ({how})")
-    empty = np.isnan(x).all(1) & ~np.isnan(y)
+def _check_shares(scores: np.ndarray, y: np.ndarray, columns: tuple[str, ...], full: float, table: Table) -> None:
+    """Raises DataError for a score outside 0 to 1, or a model without any score."""
+    for name, values in zip(columns, (*scores.T, y), strict=True):
+        outside = (values < 0) | (values > 1)
+        if outside.any():
+            row, is_target = int(np.argmax(outside)), name == columns[-1]
+            remedy = f"full marks are {full:g}: set them with --full" if is_target else "give shares of full marks"
+            cell = values[row] * (full if is_target else 1)
+            raise DataError(
+                f"{table.name}: {table.row_name(row)}, column {name}: {cell:g} is not from 0 to 1 ({remedy})"
+            )
+    empty = np.isnan(scores).all(1) & ~np.isnan(y)
     if empty.any():
-        raise DataError(f"{table.name}: {table.place(int(np.argmax(empty)))}: has none of the scores: leave it out")
+        row = int(np.argmax(empty))
+        raise DataError(f"{table.name}: {table.row_name(row)}: has none of the scores: leave it out")
 
 
-def _held(table: Table, holdout: str | None) -> np.ndarray:
-    """Rows to hold out (m,)."""
+def _held_out_rows(table: Table, holdout: str | None) -> np.ndarray:
+    """Rows that an expression selects (m,)."""
     if holdout is None:
         return np.zeros(len(table.frame), bool)
 
-    def values(name: str) -> np.ndarray:
+    def column(name: str) -> np.ndarray:
         if name not in table.frame.columns:
-            raise DataError(f"holdout {holdout!r}: no column {name!r}: it has {listed(table.frame.columns)}")
+            raise DataError(f"holdout {holdout!r}: no column {name!r}: it has {join_names(table.frame.columns)}")
         try:
             return _numbers(table, name)
         except DataError:
             return table.frame[name].fillna("").astype(str).to_numpy(object)
 
-    return language.rows(holdout, values, len(table.frame))
+    return row_filter.row_mask(holdout, column, len(table.frame))
 
 
-def _names(table: Table, name: str | None) -> list[str]:
-    usual = [c for c in table.frame.columns if c.lower() in ("model", "name")]
+def _model_names(table: Table, name: str | None) -> list[str]:
+    common = [c for c in table.frame.columns if c.lower() in ("model", "name")]
     if name is not None and name not in table.frame.columns:
-        raise DataError(f"{table.name}: no column {name!r} to name models by: it has {listed(table.frame.columns)}")
-    chosen = name or (usual[0] if usual else None)
-    if chosen is None or table.frame[chosen].duplicated().any():
-        return [table.place(i) for i in range(len(table.frame))]
-    return [str(cell) for cell in table.frame[chosen]]
+        raise DataError(f"{table.name}: no column {name!r} to name models by: it has {join_names(table.frame.columns)}")
+    column = name or (common[0] if common else None)
+    if column is None or table.frame[column].duplicated().any():
+        return [table.row_name(i) for i in range(len(table.frame))]
+    return [str(cell) for cell in table.frame[column]]

@@ -1,15 +1,16 @@
-"""Kaplan's and Chinchilla's exponents from the same runs, counted in each way that the source allows.
+"""Kaplan's and Chinchilla's exponents from the same runs, under each counting convention that the source allows.
 
-How N*(C) grows depends on what N and C count. Kaplan (2020) left embeddings out of both and found N* ∝ C^0.73; Hoffmann
-(2022) counted all and found C^0.50. At small scale, where embeddings are most of a model, the count alone makes most
-of that difference (Pearce 2024; Porian 2024, who adds warm-up and tuning).
+How N*(C) grows depends on what N and C count. Kaplan (2020) left embeddings out of both and found N* ~ C^0.73; Hoffmann
+(2022) counted all parameters and found C^0.50. At small scale, where embeddings are most of a model, the convention
+alone explains most of that difference (Pearce 2024; Porian 2024, who adds warm-up and tuning).
 
-Key: N parameters, D tokens, C FLOPs, L nats a token; s: C/D grows as N^s among the runs (1 where C = 6·N·D).
+Key: N parameters, D tokens, C FLOPs, L nats per token; s: C/D grows as N^s among the runs (1 if C = 6·N·D); B bootstrap
+samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,36 +19,64 @@ import numpy as np
 
 from analysis import format
 from analysis.data.load import load
-from analysis.data.points import Points, group
-from analysis.data.runs import FLOPS, PARAMS
+from analysis.data.options import ReadOptions
+from analysis.data.points import Points, group_by_budget
+from analysis.data.record_cache import StoreSnapshot
+from analysis.data.runs import FLOP_COUNTS, PARAM_COUNTS
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
+from analysis.studies.options import ConventionsOptions
 from analysis.uncertainty import intervals
 
-LAWS = ("chinchilla-2", "chinchilla")
-KAPLAN = {"alpha_N": "kaplan-n", "alpha_D": "kaplan-d", "alpha_C": "kaplan-c"}
-EVEN = 0.02  # relative spread of one count over another from which on runs of a budget are brought to one C
-SAME = 0.01  # relative difference below which two counts are one
+KAPLAN_LAWS = {"alpha_N": "kaplan-n", "alpha_D": "kaplan-d", "alpha_C": "kaplan-c"}
+MAX_SPREAD = 0.02  # spread in ln C within a budget from which its runs are moved to one C
+SAME_COUNT = 0.01  # relative difference up to which two counts are the same
+COLUMN_TITLES = {
+    "a chinchilla-2": "a, approach 2",
+    "a chinchilla": "a, approach 3",
+    "a kaplan": "alpha_C/alpha_N",
+    "alpha_N": "alpha_N",
+    "alpha_C": "alpha_C",
+    "alpha_D": "alpha_D",
+}
 
 Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
 class Exponent:
-    """A value with its interval; NaN, and why, where there is none. draws: (B,). scale: ln of N* at 1 FLOP."""
+    """An exponent with its interval.
+
+    Attributes:
+        value: The exponent, NaN if it could not be estimated.
+        interval: Its interval.
+        samples: Its bootstrap samples (B,).
+        reason: Why it could not be estimated, "" if it was.
+        scale: ln N* at 1 FLOP, for exponents of N*(C).
+    """
 
     value: float
     interval: Interval
-    draws: np.ndarray
-    why: str = ""
+    samples: np.ndarray
+    reason: str = ""
     scale: float = float("nan")
 
 
 @dataclass(frozen=True)
-class Counting:
-    """The runs counted one way. exponents: a by approach ("a chinchilla-2"), by Kaplan's route ("a kaplan"), and
-    Kaplan's alpha_N, alpha_D and alpha_C."""
+class Convention:
+    """The runs under one counting convention.
+
+    Attributes:
+        N: What N counts.
+        C: What C counts.
+        points: The runs, counted so.
+        s: Exponent of C/D in N among the runs.
+        exponents: a by approach ("a chinchilla-2", "a chinchilla"), a by Kaplan's route ("a kaplan"), and Kaplan's
+            alpha_N, alpha_D and alpha_C.
+        notes: Remarks, one line each.
+    """
 
     N: str
     C: str
@@ -58,236 +87,224 @@ class Counting:
 
     @property
     def name(self) -> str:
+        """Name in tables and figures."""
         return f"N {self.N}, C {self.C}"
 
     def to_json(self) -> dict[str, Any]:
+        """Returns plain numbers."""
         return {
             "N": self.N,
             "C": self.C,
             "s": self.s,
             "exponents": {
-                name: {"value": e.value, "interval": e.interval} | ({"why": e.why} if e.why else {})
+                name: {"value": e.value, "interval": e.interval} | ({"reason": e.reason} if e.reason else {})
                 for name, e in self.exponents.items()
             },
             "notes": list(self.notes),
         }
 
 
-def conventions(
+def compare_conventions(
     source: Any,
-    laws: tuple[str, ...] = LAWS,
-    *,
-    columns: Mapping[str, str] | None = None,
-    nonembedding: str | None = None,
-    where: str | None = None,
-    units: Mapping[str, str] | None = None,
-    drop_bad: bool = False,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-    **fitting: Any,
-) -> list[Counting]:
-    """Every counting that a store or file allows, each with its exponents.
+    options: ConventionsOptions = ConventionsOptions(),
+    fit_options: FitOptions = FitOptions(),
+    reading: ReadOptions = ReadOptions(),
+) -> list[Convention]:
+    """Returns the exponents under each counting convention that a store or file allows.
 
-    nonembedding: a file's column of N without embeddings, where its name is none of the common ones. fitting: more
-    options of `fit`, for approach 3. Raises DataError, and FitError where no counting gives an exponent.
+    Args:
+        source: What `load` reads.
+        options: Approaches, and the column of N without embeddings.
+        fit_options: How laws are fitted; objective and weights are those of approach 3.
+        reading: How the source is read; its counting convention is ignored.
+
+    Raises:
+        DataError: The source cannot be read or lacks N, D or C.
+        FitError: No convention gives an exponent.
     """
-    unknown = [law for law in laws if law not in LAWS]
-    if unknown:
-        raise DataError(f"law {', '.join(unknown)}: countings are compared by {', '.join(LAWS)}")
-    reading = {"columns": columns, "where": where, "units": units, "drop_bad": drop_bad}
-    options = {"bootstrap": bootstrap, "seed": seed, "level": level}
-    base: Points | None = None
-    found: list[Counting] = []
-    known: dict[
-        tuple[str, str | None], Exponent
-    ] = {}  # alpha_N depends on what N counts, alpha_C on C, alpha_D on none
-    surfaces: dict[str, Fit | FitError] = {}  # of N and D alone
-    for n, c, points in _countings(source, nonembedding, reading):
-        base = base or points
-        for name, law in KAPLAN.items():
-            if (name, {"N": n, "C": c}.get(name[-1])) not in known:
-                known[name, {"N": n, "C": c}.get(name[-1])] = _kaplan(points, law, options)
+    plain_options = FitOptions(bootstrap=fit_options.bootstrap, seed=fit_options.seed, level=fit_options.level)
+    counted = _counted_points(source, options.nonembedding, reading)
+    base = counted[0][2]
+    surfaces: dict[str, Fit | FitError] = {}  # by what N counts: approach 3 fits L(N, D)
+    kaplan: dict[tuple[str, str], Exponent] = {}  # by name and by what its own variable counts
+    conventions = []
+    for n, c, points in counted:
         if n not in surfaces:
-            surfaces[n] = _surface(points, {**options, **fitting})
-        kaplan = {name: known[name, {"N": n, "C": c}.get(name[-1])] for name in KAPLAN}
-        found.append(_exponents(n, c, points, base, laws, kaplan, surfaces[n], options))
-    reasons = [e.why for one in found for e in one.exponents.values()]
+            surfaces[n] = _fit_surface(points, fit_options)
+        keys = {"alpha_N": n, "alpha_D": "tokens", "alpha_C": c}
+        for key in keys.items():
+            if key not in kaplan:
+                kaplan[key] = _kaplan_exponent(points, KAPLAN_LAWS[key[0]], plain_options)
+        alphas = {name: kaplan[name, count] for name, count in keys.items()}
+        s, ln_c0 = (float(x) for x in np.polyfit(np.log(points.N), np.log(points.C / points.D), 1))
+        exponents: dict[str, Exponent] = {}
+        notes: tuple[str, ...] = ()
+        if "chinchilla-2" in options.laws:
+            exponents["a chinchilla-2"], notes = _approach_2(points, base, surfaces[n], plain_options)
+        if "chinchilla" in options.laws:
+            exponents["a chinchilla"] = _approach_3(surfaces[n], s, ln_c0, fit_options.level)
+        exponents["a kaplan"] = _kaplan_route(alphas["alpha_C"], alphas["alpha_N"], fit_options.level)
+        conventions.append(Convention(n, c, points, s, {**exponents, **alphas}, notes))
+    reasons = [exponent.reason for convention in conventions for exponent in convention.exponents.values()]
     if all(reasons):
         raise FitError(reasons[0])
-    return found
+    return conventions
 
 
-def _countings(source: Any, nonembedding: str | None, reading: dict[str, Any]) -> list[tuple[str, str, Points]]:
-    """What N and C count, and the points counted so."""
-    if isinstance(source, str | Path) and Path(source).is_dir():
-        return [(n, c, load(source, flops=c, params=n, **reading)) for n in PARAMS for c in FLOPS]
-    total = load(source, **reading)
+def _counted_points(source: Any, nonembedding: str | None, reading: ReadOptions) -> list[tuple[str, str, Points]]:
+    """What N and C count, and the points counted so; at least one convention."""
+    if isinstance(source, str | Path | StoreSnapshot) and Path(source).is_dir():
+        return [
+            (n, c, load(source, options=replace(reading, flops=c, params=n))) for n in PARAM_COUNTS for c in FLOP_COUNTS
+        ]
+    total = load(source, options=replace(reading, flops=None, params="total"))
     if not all(np.isfinite(total[letter]).all() for letter in "NDC"):
-        raise DataError(f"{total.source}: countings are compared on N, D and C: say which columns they are")
+        raise DataError(f"{total.source}: conventions are compared on N, D and C: name their columns with --columns")
     sizes = {"total": total}
     counts = {"as given": total.C, "6nd": 6 * total.N * total.D}
-    columns = {**(reading["columns"] or {}), **({"N": nonembedding} if nonembedding else {})}
-    less = load(source, params="nonembedding", **{**reading, "columns": columns})
-    if less.names != total.names:
-        raise DataError(f"{total.source}: where keeps other rows under another count of N: name its column instead")
-    if not any(note.startswith("N computed") for note in less.notes) and _differ(less.N, total.N):
-        sizes["nonembedding"] = less
-        counts["6nd-nonembedding"] = 6 * less.N * total.D
+    columns = {**reading.columns, **({"N": nonembedding} if nonembedding else {})}
+    nonembedding_points = load(source, options=replace(reading, flops=None, params="nonembedding", columns=columns))
+    if nonembedding_points.names != total.names:
+        raise DataError(f"{total.source}: --where selects other rows under another count of N: name its column there")
+    if not any(note.startswith("N computed") for note in nonembedding_points.notes) and _differ(
+        nonembedding_points.N, total.N
+    ):
+        sizes["nonembedding"] = nonembedding_points
+        counts["6nd-nonembedding"] = 6 * nonembedding_points.N * total.D
     if not _differ(total.C, counts["6nd"]):
         del counts["as given"]
     return [(n, c, replace(points, C=C)) for n, points in sizes.items() for c, C in counts.items()]
 
 
-def _differ(one: np.ndarray, other: np.ndarray) -> bool:
-    return bool(np.any(np.abs(np.log(one / other)) > SAME))
+def _differ(a: np.ndarray, b: np.ndarray) -> bool:
+    return bool(np.any(np.abs(np.log(a / b)) > SAME_COUNT))
 
 
-def _keys(points: Points) -> np.ndarray:
-    """The budget of each run: planned, or as the first counting groups them."""
-    keys = np.full(len(points), np.nan)
-    for key, at in group(points):
-        keys[at] = key
-    return keys
-
-
-def _kaplan(points: Points, law: str, options: dict[str, Any]) -> Exponent:
+def _kaplan_exponent(points: Points, law: str, options: FitOptions) -> Exponent:
     try:
-        found = fit(points, law, **options)
+        result = fit(points, law, options)
     except FitError as error:
-        return _none(str(error))
-    return Exponent(found.params["alpha"], found.intervals["alpha"], found.draws["alpha"])
+        return _missing(str(error))
+    return Exponent(result.params["alpha"], result.intervals["alpha"], result.samples["alpha"])
 
 
-def _surface(points: Points, options: dict[str, Any]) -> Fit | FitError:
+def _fit_surface(points: Points, options: FitOptions) -> Fit | FitError:
     try:
-        return fit(points, "chinchilla", **options)
+        return fit(points, "chinchilla", options)
     except FitError as error:
         return error
 
 
-def _none(why: str) -> Exponent:
-    return Exponent(float("nan"), (float("nan"), float("nan")), np.zeros(0), why)
+def _missing(reason: str) -> Exponent:
+    return Exponent(float("nan"), (float("nan"), float("nan")), np.zeros(0), reason)
 
 
-def _exponents(
-    n: str,
-    c: str,
-    points: Points,
-    base: Points,
-    laws: tuple[str, ...],
-    kaplan: dict[str, Exponent],
-    surface: Fit | FitError,
-    options: dict[str, Any],
-) -> Counting:
-    s, ln_c0 = np.polyfit(np.log(points.N), np.log(points.C / points.D), 1)
-    found: dict[str, Exponent] = {}
-    notes: tuple[str, ...] = ()
-    if "chinchilla-2" in laws:
-        found["a chinchilla-2"], notes = _parabolas(points, base, surface, options)
-    if "chinchilla" in laws:
-        found["a chinchilla"] = _counted(surface, float(s), float(ln_c0), options["level"])
-    found["a kaplan"] = _ratio(kaplan["alpha_C"], kaplan["alpha_N"], options["level"])
-    return Counting(n, c, points, float(s), {**found, **kaplan}, notes)
+def _approach_3(surface: Fit | FitError, s: float, ln_c0: float, level: float) -> Exponent:
+    """a of approach 3 if C = c0·N^s·D: E + A/N^alpha + B/D^beta is least at N* ~ C^a with a = beta/(alpha + s·beta).
 
-
-def _counted(surface: Fit | FitError, s: float, ln_c0: float, level: float) -> Exponent:
-    """Approach 3 where C = c0·N^s·D: the least E + A/N^α + B/D^β lies at N* ∝ C^a with a = β / (α + s·β).
-
-    Of α·A·N^−α = s·β·B·D^−β (Hoffmann 2022, equation 4, is s = 1).
+    From alpha·A·N^-alpha = s·beta·B·D^-beta; s = 1 is Hoffmann 2022, equation 4.
     """
     if isinstance(surface, FitError):
-        return _none(str(surface))
-    p = {name: np.concatenate([[value], surface.draws[name]]) for name, value in surface.params.items()}
+        return _missing(str(surface))
+    p = {name: np.concatenate([[value], surface.samples[name]]) for name, value in surface.params.items()}
     with np.errstate(all="ignore"):
         a = p["beta"] / (p["alpha"] + s * p["beta"])
         ln_g = np.log(p["alpha"] * p["A"] / (s * p["beta"] * p["B"])) / (p["alpha"] + s * p["beta"])
-    return Exponent(float(a[0]), intervals.interval(a[1:], level), a[1:], scale=float(ln_g[0] - a[0] * ln_c0))
+    interval = intervals.percentile_interval(a[1:], level)
+    return Exponent(float(a[0]), interval, a[1:], scale=float(ln_g[0] - a[0] * ln_c0))
 
 
-def _parabolas(
-    points: Points, base: Points, surface: Fit | FitError, options: dict[str, Any]
+def _approach_2(
+    points: Points, base: Points, surface: Fit | FitError, options: FitOptions
 ) -> tuple[Exponent, tuple[str, ...]]:
-    """Approach 2, its budgets brought to one C each."""
-    even, notes = _even(points, base, surface)
+    """a of approach 2, with the runs of each budget moved to one C."""
+    aligned, notes = _align_budgets(points, base, surface)
     try:
-        found = fit(even, "chinchilla-2", **options)
+        result = fit(aligned, "chinchilla-2", options)
     except FitError as error:
-        return _none(str(error)), notes
-    said = tuple(one for one in found.verdict if one != "converged")
-    scale = float(np.log(found.params["G_N"]))
-    return Exponent(found.params["a"], found.intervals["a"], found.draws["a"], scale=scale), (*notes, *said)
+        return _missing(str(error)), notes
+    warnings = tuple(line for line in result.verdict if line != "converged")
+    scale = float(np.log(result.params["G_N"]))
+    exponent = Exponent(result.params["a"], result.intervals["a"], result.samples["a"], scale=scale)
+    return exponent, (*notes, *warnings)
 
 
-def _even(points: Points, base: Points, surface: Fit | FitError) -> tuple[Points, tuple[str, ...]]:
-    """Runs of a budget as far apart in C as the first counting has them, and no further.
+def _align_budgets(points: Points, base: Points, surface: Fit | FitError) -> tuple[Points, tuple[str, ...]]:
+    """Moves the runs of a budget so that they differ in C only as much as under the first convention.
 
-    Runs planned at one 6·N·D differ in C under another count, most between small and large models: parabolas through
-    them as they are would lean. So D is changed to what brings C there, and the loss as approach 3's surface has it.
+    Runs planned at one 6·N·D differ in C under another convention, small models most, which would tilt the parabolas.
+    So D is changed such that C agrees, and the loss by what the surface of approach 3 predicts for that change.
     """
     ratio = points.C / base.C
-    if np.ptp(np.log(ratio)) <= EVEN:
+    if np.ptp(np.log(ratio)) <= MAX_SPREAD:
         return points, ()
-    keys, C = _keys(base), points.C.copy()
+    keys, C = _budget_keys(base), points.C.copy()
     for key in np.unique(keys[np.isfinite(keys)]):
-        at = keys == key
-        C[at] = base.C[at] * np.median(ratio[at])
+        runs = keys == key
+        C[runs] = base.C[runs] * np.median(ratio[runs])
     if isinstance(surface, FitError):
-        return points, ("runs of a budget differ in C, and no surface could be fitted to bring them to one",)
+        return points, ("runs of a budget differ in C, and no surface could be fitted to move them to one C",)
     D = points.D * C / points.C
     shift = surface.predict(N=points.N, D=D) - surface.predict(N=points.N, D=points.D)
-    note = f"runs of a budget brought to one C by approach 3's surface, losses by up to {np.abs(shift).max():.2g} nats"
+    note = (
+        f"runs of a budget moved to one C by the surface of approach 3, losses by up to {np.abs(shift).max():.2g} nats"
+    )
     return replace(points, C=C, D=D, L=points.L + shift, budgets=keys), (note,)
 
 
-def _ratio(over: Exponent, under: Exponent, level: float) -> Exponent:
-    """alpha_C / alpha_N: Kaplan's own route to N* ∝ C^a (2020, equation 1.7); the draws of the two taken apart."""
-    if over.why or under.why:
-        return _none(over.why or under.why)
-    draws = over.draws / np.roll(under.draws, 1)
-    return Exponent(over.value / under.value, intervals.interval(draws, level), draws)
+def _budget_keys(points: Points) -> np.ndarray:
+    """Budget of each run (n,), NaN if it has none."""
+    keys = np.full(len(points), np.nan)
+    for key, rows in group_by_budget(points):
+        keys[rows] = key
+    return keys
 
 
-def explained(found: list[Counting]) -> list[str]:
-    """What the table says, and why countings disagree; a sentence each."""
-    if len(found) == 1:
-        return ["This source allows one counting: give columns of C, or of N without embeddings, to compare."]
-    said = []
-    for name, what in (("a chinchilla", "approach 3"), ("a chinchilla-2", "approach 2")):
-        known = {one.name: one.exponents[name].value for one in found if name in one.exponents}
-        known = {k: v for k, v in known.items() if np.isfinite(v)}
-        if len(known) > 1:
-            low, high = min(known, key=known.__getitem__), max(known, key=known.__getitem__)
-            said.append(
-                f"By {what} the same runs have N* grow as C^{known[low]:.3f} ({low}) to C^{known[high]:.3f} ({high})."
+def _kaplan_route(alpha_C: Exponent, alpha_N: Exponent, level: float) -> Exponent:
+    """a = alpha_C / alpha_N (Kaplan 2020, equation 1.7), with independent samples of the two."""
+    if alpha_C.reason or alpha_N.reason:
+        return _missing(alpha_C.reason or alpha_N.reason)
+    samples = alpha_C.samples / np.roll(alpha_N.samples, 1)
+    return Exponent(alpha_C.value / alpha_N.value, intervals.percentile_interval(samples, level), samples)
+
+
+def explanations(conventions: list[Convention]) -> list[str]:
+    """Returns what the table shows, and why conventions disagree, one sentence each."""
+    if len(conventions) == 1:
+        return ["This source allows one convention: give columns of C, or of N without embeddings, to compare."]
+    lines = []
+    for name, approach in (("a chinchilla", "approach 3"), ("a chinchilla-2", "approach 2")):
+        values = {c.name: c.exponents[name].value for c in conventions if name in c.exponents}
+        values = {convention: value for convention, value in values.items() if np.isfinite(value)}
+        if len(values) > 1:
+            low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
+            lines.append(
+                f"By {approach}, N* of the same runs grows as C^{values[low]:.3f} ({low}) to "
+                f"C^{values[high]:.3f} ({high})."
             )
-    said.append(
-        "s says how C/D grows with N among these runs: where a count leaves something out that small models have most "
-        "of, s is above or below 1, and by approach 3 a = beta / (alpha + s beta)."
+    lines.append(
+        "s is the exponent of C/D in N among these runs. It differs from 1 if a count leaves out what small models "
+        "mostly consist of; by approach 3, a = beta / (alpha + s beta)."
     )
-    said.append(
-        "Kaplan 2020 (0.73) left embeddings out of N and C, Hoffmann 2022 (0.50) counted all; with small models most "
-        "of the difference is the count (Pearce 2024), the rest the head's FLOPs, warm-up and tuning (Porian 2024)."
+    lines.append(
+        "Kaplan 2020 (0.73) left embeddings out of N and C, Hoffmann 2022 (0.50) counted all parameters. With small "
+        "models most of the difference is the convention (Pearce 2024); the rest are the FLOPs of the head, warm-up "
+        "and tuning (Porian 2024)."
     )
-    return said
+    return lines
 
 
-HEADS = {
-    "a chinchilla-2": "a, approach 2",
-    "a chinchilla": "a, approach 3",
-    "a kaplan": "alpha_C/alpha_N",
-    "alpha_N": "alpha_N",
-    "alpha_C": "alpha_C",
-    "alpha_D": "alpha_D",
-}
+def table_rows(conventions: list[Convention], columns: Collection[str] = tuple(COLUMN_TITLES)) -> list[tuple[str, ...]]:
+    """Returns the rows of a table: what N and C count, s, and the exponents with their intervals; titles first.
 
-
-def rows(found: list[Counting], of: Collection[str] = tuple(HEADS)) -> list[tuple[str, ...]]:
-    """The table: what N and C count, s, and the exponents with their intervals."""
-    names = [name for name in HEADS if name in of and name in found[0].exponents]
-    out: list[tuple[str, ...]] = [("N counts", "C counts", "s", *(HEADS[name] for name in names))]
-    for one in found:
-        known = [one.exponents[name] for name in names]
-        cells = [format.MISSING if e.why else format.estimate(e.value, e.interval) for e in known]
-        out.append((one.N, one.C, f"{one.s:.3f}", *cells))
-    return out
+    Args:
+        conventions: The conventions, one row each.
+        columns: Names of the exponents to show.
+    """
+    names = [name for name in COLUMN_TITLES if name in columns and name in conventions[0].exponents]
+    rows: list[tuple[str, ...]] = [("N counts", "C counts", "s", *(COLUMN_TITLES[name] for name in names))]
+    for convention in conventions:
+        exponents = [convention.exponents[name] for name in names]
+        cells = [format.MISSING if e.reason else format.estimate(e.value, e.interval) for e in exponents]
+        rows.append((convention.N, convention.C, f"{convention.s:.3f}", *cells))
+    return rows

@@ -1,4 +1,4 @@
-"""Sweeps of a law that is known, fitted as any other: bias, spread and how often the intervals hold the truth.
+"""Simulated sweeps of a known law, fitted like any other: bias, spread, and the coverage of the intervals.
 
 Key: N parameters, D tokens, C FLOPs.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,205 +16,247 @@ from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
+from analysis.studies.options import COVERAGE_BOOTSTRAP, CoverageOptions
 
-DESIGNS = ("isoflop", "grid")
 BUDGETS = 4  # of an isoFLOP design
-WIDE = 1.1  # nats of N to either side of the optimum of each budget
-FARTHER = (10.0, 100.0)  # times the largest compute, or input, where predictions are held against the truth
+LOG_SIZE_RANGE = 1.1  # half range of ln N about the optimum of each budget
+EXTRAPOLATIONS = (10.0, 100.0)  # multiples of the largest compute, or input, at which predictions are compared
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}  # Hoffmann 2022, equation 10
-COMPUTE = (6e18, 3e21)  # FLOPs: the least and largest budget (Hoffmann 2022, figure 3)
-SPAN = (1e6, 1e9)  # of an input, where nothing else is said
+COMPUTE_RANGE = (6e18, 3e21)  # FLOPs of the least and largest budget (Hoffmann 2022, figure 3)
+INPUT_RANGE = (1e6, 1e9)  # of an input of a grid, unless given
+FLOPS_PER_TOKEN = 6.0  # per parameter: C = 6·N·D
+# Options of the fits that a result states.
+FIT_OPTIONS = ("bootstrap", "objective", "delta", "resampling", "intervals", "weighting", "minimum")
 
 
 @dataclass(frozen=True)
-class Row:
-    """One quantity over all sweeps. width: mean of the intervals; within: two standard errors of the coverage."""
+class CoverageRow:
+    """One quantity over all sweeps.
+
+    Attributes:
+        name: Name of the quantity.
+        true: Its true value.
+        mean: Mean of the estimates.
+        std: Standard deviation of the estimates.
+        mean_interval_width: Mean width of the intervals.
+        coverage: Share of the intervals that contain the true value.
+        coverage_error: Two standard errors of the coverage.
+    """
 
     name: str
     true: float
     mean: float
-    spread: float
-    width: float
+    std: float
+    mean_interval_width: float
     coverage: float
-    within: float
+    coverage_error: float
 
     @property
     def bias(self) -> float:
+        """Mean of the estimates minus the true value."""
         return self.mean - self.true
 
 
 @dataclass(frozen=True)
-class Study:
-    """What `study` found. verdicts: share of the sweeps whose verdict has each code; failed: sweeps with no fit."""
+class CoverageStudy:
+    """Coverage of the intervals of a law.
+
+    Attributes:
+        law: Name of the law.
+        level: Nominal coverage of the intervals.
+        sweeps: Number of simulated sweeps.
+        rows: One per quantity.
+        verdicts: Share of the fitted sweeps whose verdict has each code.
+        failed: Number of sweeps that could not be fitted.
+        settings: Truth, design, noise and options of the fits.
+    """
 
     law: str
     level: float
     sweeps: int
-    rows: tuple[Row, ...]
+    rows: tuple[CoverageRow, ...]
     verdicts: dict[str, float]
     failed: int
-    told: dict[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
+        """Returns what `simulate --json` writes."""
         rows = [{**vars(row), "bias": row.bias} for row in self.rows]
         return {**vars(self), "rows": rows}
 
 
-def sweep(
+def simulate_sweep(
     law: str,
     truth: Mapping[str, float],
     design: str,
     runs: int,
     over: Mapping[str, tuple[float, float]] | None = None,
 ) -> Points:
-    """Runs of the law without noise.
+    """Returns runs that follow a law without noise.
 
-    isoflop: BUDGETS budgets over C, sizes WIDE to either side of the optimum of each. grid: every combination of as
-    many values of each input, evenly in its logarithm. Raises FitError where the law does not go with the design.
+    Args:
+        law: Name of a law or an approach.
+        truth: Parameters of the law.
+        design: "isoflop": BUDGETS budgets over C, sizes within LOG_SIZE_RANGE of the optimum of each. "grid": every
+            combination of as many values of each input, evenly spaced in the logarithm.
+        runs: Number of runs; a grid has the nearest number that it can.
+        over: Range of C or of each input.
+
+    Raises:
+        FitError: The law has no optimum, which the isoFLOP design needs.
     """
-    form, over = _form(law), dict(over or {})
+    form, over = _law_form(law), dict(over or {})
     if design == "isoflop":
         if form.optimum is None or form.inputs != ("N", "D"):
-            raise FitError(f"design isoflop: {law} has no optimum in N and D: take grid")
-        C = np.repeat(np.geomspace(*over.get("C", COMPUTE), BUDGETS), runs // BUDGETS)
-        a, _, ln_g = form.optimum(dict(truth), 6.0)
-        steps = np.tile(np.exp(np.linspace(-WIDE, WIDE, runs // BUDGETS)), BUDGETS)
-        N = np.exp(ln_g) * (C / 6) ** a * steps
-        inputs, budgets = {"N": N, "D": C / 6 / N}, C
+            raise FitError(f"design isoflop: {law} has no optimum in N and D: use design grid")
+        C = np.repeat(np.geomspace(*over.get("C", COMPUTE_RANGE), BUDGETS), runs // BUDGETS)
+        a, _, ln_g = form.optimum(dict(truth), FLOPS_PER_TOKEN)
+        factors = np.tile(np.exp(np.linspace(-LOG_SIZE_RANGE, LOG_SIZE_RANGE, runs // BUDGETS)), BUDGETS)
+        N = np.exp(ln_g) * (C / FLOPS_PER_TOKEN) ** a * factors
+        inputs, budgets = {"N": N, "D": C / FLOPS_PER_TOKEN / N}, C
     else:
-        each = max(2, round(runs ** (1 / len(form.inputs))))
-        axes = [np.geomspace(*over.get(letter, SPAN), each) for letter in form.inputs]
-        flat = [x.ravel() for x in np.meshgrid(*axes, indexing="ij")]
-        inputs, budgets = dict(zip(form.inputs, flat, strict=True)), None
+        count = max(2, round(runs ** (1 / len(form.inputs))))
+        axes = [np.geomspace(*over.get(letter, INPUT_RANGE), count) for letter in form.inputs]
+        grid = [x.ravel() for x in np.meshgrid(*axes, indexing="ij")]
+        inputs, budgets = dict(zip(form.inputs, grid, strict=True)), None
     output = np.asarray(form.function(*inputs.values(), **truth), np.float64)
-    return _points(form, inputs, output, budgets)
+    return _simulated_points(form, inputs, output, budgets)
 
 
-def _form(law: str) -> laws.Law:
-    """The law that losses are made by: Chinchilla's for the approaches."""
+def _law_form(law: str) -> laws.Law:
+    """The law that losses follow: Chinchilla's for the approaches."""
     return laws.LAWS["chinchilla"] if law in laws.APPROACHES else laws.find(law)
 
 
-def _points(form: laws.Law, inputs: dict[str, np.ndarray], output: np.ndarray, budgets: np.ndarray | None) -> Points:
-    nothing = np.full(len(output), np.nan)
-    have = {**inputs, form.output: output}
-    if "N" in have and "D" in have and "C" not in have:
-        have["C"] = 6 * have["N"] * have["D"]
-    N, D, C, L = (have.pop(letter, nothing) for letter in "NDCL")
+def _simulated_points(
+    form: laws.Law, inputs: dict[str, np.ndarray], output: np.ndarray, budgets: np.ndarray | None
+) -> Points:
+    missing = np.full(len(output), np.nan)
+    columns = {**inputs, form.output: output}
+    if "N" in columns and "D" in columns and "C" not in columns:
+        columns["C"] = FLOPS_PER_TOKEN * columns["N"] * columns["D"]
+    N, D, C, L = (columns.pop(letter, missing) for letter in "NDCL")
     names = [f"run {i}" for i in range(len(output))]
-    return Points(N, D, C, L, names, budgets=budgets, source="simulated", more=have)
+    return Points(N, D, C, L, names, budgets=budgets, source="simulated", extra=columns)
 
 
-def study(
-    law: str = "chinchilla",
-    *,
-    truth: Mapping[str, float] | None = None,
-    design: str = "isoflop",
-    runs: int = 20,
-    noise: float = 0.003,
-    bend: float = 0.0,
-    sweeps: int = 300,
-    over: Mapping[str, tuple[float, float]] | None = None,
-    seed: int = 0,
-    level: float = 0.95,
-    said: Callable[[int], None] | None = None,
-    **choices: Any,
-) -> Study:
-    """`sweeps` sweeps with normal noise, relative to the output, each fitted with `choices` (fitting.fit).
+def coverage_study(
+    options: CoverageOptions = CoverageOptions(),
+    fit_options: FitOptions = FitOptions(bootstrap=COVERAGE_BOOTSTRAP),
+    progress: Callable[[int, int], None] | None = None,
+) -> CoverageStudy:
+    """Fits simulated sweeps and compares the intervals with the truth.
 
-    truth: the law's parameters; Hoffmann's for Chinchilla's form. bend: added to the exponent of the output along C (or
-    the first input) above its middle: a change of regime. said: called with the number of sweeps done. Raises FitError.
+    Args:
+        options: Law, truth, design, noise and number of the sweeps.
+        fit_options: How each sweep is fitted; its seed is the number of the sweep.
+        progress: Called with the number of sweeps done and in total.
+
+    Raises:
+        FitError: The truth does not have the parameters of the law, or no sweep could be fitted.
     """
-    form = _form(law)
-    if design not in DESIGNS:
-        raise FitError(f"design {design!r}: known are {', '.join(DESIGNS)}")
-    if truth is None and form is not laws.LAWS["chinchilla"]:
-        raise FitError(f"{law}: say its parameters, {', '.join(form.parameters)}")
-    true = dict(truth or HOFFMANN)
-    if set(true) != set(form.parameters):
-        raise FitError(f"truth has {', '.join(true)}: {law} has {', '.join(form.parameters)}")
-    clean = sweep(law, true, design, runs, over)
-    bent = _bent(clean, form, bend)
-    expected = _truth(clean, form, true, law)
-    rng, seen, verdicts, failed = np.random.default_rng(seed), [], Counter[str](), 0
-    for done in range(sweeps):
-        made = _noisy(bent, form, noise, rng)
+    law, form = options.law, _law_form(options.law)
+    if not options.truth and form is not laws.LAWS["chinchilla"]:
+        raise FitError(f"{law}: give the truth, values of {', '.join(form.parameters)}")
+    truth = dict(options.truth or HOFFMANN)
+    if set(truth) != set(form.parameters):
+        raise FitError(f"truth has {', '.join(truth)}: {law} has {', '.join(form.parameters)}")
+    clean = simulate_sweep(law, truth, options.design, options.runs, options.over)
+    bent = _bend(clean, form, options.bend)
+    rng, estimates, verdicts, failed = np.random.default_rng(options.seed), [], Counter[str](), 0
+    for sweep in range(options.draws):
+        noise = np.exp(options.noise * rng.standard_normal(len(bent)))
+        points = _with_output(bent, form, bent[form.output] * noise)
         try:
-            found = fit(made, law, seed=done, level=level, extrapolate=FARTHER, **choices)
+            result = fit(points, law, replace(fit_options, seed=sweep, budget_multiples=EXTRAPOLATIONS))
         except FitError:
             failed += 1
         else:
-            seen.append(_told(found, clean, form))
-            verdicts.update({one.partition(":")[0] for one in found.verdict})
-        if said is not None:
-            said(done + 1)
-    if not seen:
-        raise FitError(f"{law}: none of {sweeps} simulated sweeps could be fitted")
-    rows = tuple(_row(name, value, [one[name] for one in seen]) for name, value in expected.items())
-    told = {"truth": true, "design": design, "runs": len(clean), "noise": noise, "bend": bend, **choices}
-    return Study(law, level, sweeps, rows, {k: n / len(seen) for k, n in verdicts.items()}, failed, told)
+            estimates.append(_estimates(result, clean, form))
+            verdicts.update({line.partition(":")[0] for line in result.verdict})
+        if progress is not None:
+            progress(sweep + 1, options.draws)
+    if not estimates:
+        raise FitError(f"{law}: none of {options.draws} simulated sweeps could be fitted")
+    true_values = _true_values(clean, form, truth, law)
+    settings = {"truth": truth, "design": options.design, "runs": len(clean), "noise": options.noise}
+    settings |= {"bend": options.bend, **{name: getattr(fit_options, name) for name in FIT_OPTIONS}}
+    return CoverageStudy(
+        law=law,
+        level=fit_options.level,
+        sweeps=options.draws,
+        rows=tuple(_row(name, true, [e[name] for e in estimates]) for name, true in true_values.items()),
+        verdicts={code: count / len(estimates) for code, count in verdicts.items()},
+        failed=failed,
+        settings=settings,
+    )
 
 
-def _noisy(points: Points, form: laws.Law, noise: float, rng: np.random.Generator) -> Points:
-    return _with(points, form, points[form.output] * np.exp(noise * rng.standard_normal(len(points))))
-
-
-def _bent(points: Points, form: laws.Law, bend: float) -> Points:
-    """The output times (x / middle)^bend above the middle of x."""
+def _bend(points: Points, form: laws.Law, bend: float) -> Points:
+    """Multiplies the output by (x / middle)^bend above the middle of x."""
     x = points.C if np.isfinite(points.C).all() else points[form.inputs[0]]
     middle = np.exp(np.log(x).mean())
-    return _with(points, form, points[form.output] * np.maximum(x / middle, 1.0) ** bend)
+    return _with_output(points, form, points[form.output] * np.maximum(x / middle, 1.0) ** bend)
 
 
-def _with(points: Points, form: laws.Law, output: np.ndarray) -> Points:
-    have = {letter: points[letter] for letter in form.inputs}
-    return _points(form, have, output, points.budgets)
+def _with_output(points: Points, form: laws.Law, output: np.ndarray) -> Points:
+    inputs = {letter: points[letter] for letter in form.inputs}
+    return _simulated_points(form, inputs, output, points.budgets)
 
 
-def _truth(points: Points, form: laws.Law, true: dict[str, float], law: str) -> dict[str, float]:
-    """What is asked of each fit, at its true value."""
-    out = {} if law in laws.APPROACHES else {name: true[name] for name in form.parameters}
+def _true_values(points: Points, form: laws.Law, truth: dict[str, float], law: str) -> dict[str, float]:
+    """True value of each quantity that is compared."""
+    values = {} if law in laws.APPROACHES else {name: truth[name] for name in form.parameters}
     if form.optimum is not None and np.isfinite(points.C).all():
-        a, _, ln_g = form.optimum(dict(true), 6.0)
-        out["a"] = float(a)
-        for times in FARTHER:
-            C = times * float(points.C.max()) / 6
+        a, _, ln_g = form.optimum(dict(truth), FLOPS_PER_TOKEN)
+        values["a"] = float(a)
+        for multiple in EXTRAPOLATIONS:
+            C = multiple * float(points.C.max()) / FLOPS_PER_TOKEN
             N = float(np.exp(ln_g) * C**a)
-            out[f"N* at {times:g}x"] = N
+            values[f"N* at {multiple:g}x"] = N
             if law not in laws.APPROACHES:
-                out[f"L* at {times:g}x"] = float(form.function(N, C / N, **true))
-        return out
-    for times in FARTHER:
-        out[f"{form.output} at {times:g}x"] = float(form.function(*_far(points, form, times).values(), **true))
-    return out
+                values[f"L* at {multiple:g}x"] = float(form.function(N, C / N, **truth))
+        return values
+    for multiple in EXTRAPOLATIONS:
+        inputs = _extrapolated_inputs(points, form, multiple)
+        values[f"{form.output} at {multiple:g}x"] = float(form.function(*inputs.values(), **truth))
+    return values
 
 
-def _far(points: Points, form: laws.Law, times: float) -> dict[str, float]:
-    return {letter: times * float(points[letter].max()) for letter in form.inputs}
+def _extrapolated_inputs(points: Points, form: laws.Law, multiple: float) -> dict[str, float]:
+    return {letter: multiple * float(points[letter].max()) for letter in form.inputs}
 
 
-def _told(found: Fit, points: Points, form: laws.Law) -> dict[str, tuple[float, float, float]]:
-    """Estimate, low and high of each quantity."""
-    out = {name: (value, *found.intervals[name]) for name, value in found.params.items()}
-    if found.optimum is not None:
-        out["a"] = (found.optimum.a, *found.optimum.intervals["a"])
-        for times in FARTHER:
-            at = found.optimum.at(times * found.optimum.largest)
-            for letter in [k for k in "NL" if k in at]:
-                known = found.profiles.get(f"{letter} at {times:g}x")
-                interval = known.interval if known is not None else at["intervals"][letter]
-                out[f"{letter}* at {times:g}x"] = (at[letter], *interval)
-        return out
-    for times in FARTHER:
-        at = found.at(**_far(points, form, times))
-        out[f"{form.output} at {times:g}x"] = (at["value"], *at["interval"])
-    return out
+def _estimates(result: Fit, points: Points, form: laws.Law) -> dict[str, tuple[float, float, float]]:
+    """Estimate and both ends of the interval of each quantity."""
+    estimates = {name: (value, *result.intervals[name]) for name, value in result.params.items()}
+    if result.optimum is not None:
+        estimates["a"] = (result.optimum.a, *result.optimum.intervals["a"])
+        for multiple in EXTRAPOLATIONS:
+            optimum = result.optimum.at(multiple * result.optimum.largest)
+            for letter in [letter for letter in "NL" if letter in optimum]:
+                profile = result.profiles.get(f"{letter} at {multiple:g}x")
+                interval = profile.interval if profile is not None else optimum["intervals"][letter]
+                estimates[f"{letter}* at {multiple:g}x"] = (optimum[letter], *interval)
+        return estimates
+    for multiple in EXTRAPOLATIONS:
+        prediction = result.at(**_extrapolated_inputs(points, form, multiple))
+        estimates[f"{form.output} at {multiple:g}x"] = (prediction["value"], *prediction["interval"])
+    return estimates
 
 
-def _row(name: str, true: float, seen: list[tuple[float, float, float]]) -> Row:
-    value, low, high = np.array(seen).T
-    share = float(np.mean((low <= true) & (true <= high)))
-    within = 2 * float(np.sqrt(max(share * (1 - share), 1 / len(seen)) / len(seen)))
-    spread = float(value.std(ddof=1)) if len(seen) > 1 else float("nan")
-    return Row(name, true, float(value.mean()), spread, float(np.mean(high - low)), share, within)
+def _row(name: str, true: float, estimates: list[tuple[float, float, float]]) -> CoverageRow:
+    value, low, high = np.array(estimates).T
+    count = len(estimates)
+    coverage = float(np.mean((low <= true) & (true <= high)))
+    return CoverageRow(
+        name=name,
+        true=true,
+        mean=float(value.mean()),
+        std=float(value.std(ddof=1)) if count > 1 else float("nan"),
+        mean_interval_width=float(np.mean(high - low)),
+        coverage=coverage,
+        coverage_error=2 * float(np.sqrt(max(coverage * (1 - coverage), 1 / count) / count)),
+    )

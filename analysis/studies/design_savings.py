@@ -1,17 +1,18 @@
-"""How much compute a design needs for the interval of an isoFLOP grid: sweeps of known laws, both ways.
+"""How much compute a sequential design needs for the interval of an isoFLOP grid, on simulated sweeps of known laws.
 
-The grid is `simulate.sweep`'s, centred on the truth. The design begins with the runs of the grid's PILOT least budgets,
-the noise in them the same, and then asks `nextruns.pick` ROUNDS times, fitting in between: no run larger than the
-grid's largest, tokens a parameter as `next` allows them, at most so many runs. Both are fitted alike.
+The grid is that of `coverage.simulate_sweep`, centred on the true optimum. The design starts with the runs of the two
+smallest budgets of the grid, with the same noise, and then chooses runs with `next_runs.design_runs` in ROUNDS rounds, fitting
+in between: no run larger than the largest of the grid, tokens per parameter as `next` allows them, a limited number of
+runs. Both are fitted alike.
 
-Key: N parameters, D tokens, C FLOPs; R draws of the noise, F shares of the grid's FLOPs.
+Key: N parameters, D tokens, C FLOPs; R simulated sweeps, F shares of the FLOPs of the grid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,11 +20,14 @@ from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
-from analysis.planning.next_runs import WIDER, Target, interval, pick
-from analysis.studies.coverage import BUDGETS, HOFFMANN, sweep
+from analysis.planning.next_runs import Target, default_ratios, design_runs, predict_target
+from analysis.planning.options import DesignOptions
+from analysis.studies.coverage import BUDGETS, FLOPS_PER_TOKEN, HOFFMANN, simulate_sweep
+from analysis.studies.options import DesignSavingsOptions
 
-# Gemstones: McLeish 2025, approach 3 on the cooled-down runs, as their code keeps it (E, A and B by their logarithms).
+# Gemstones: McLeish 2025, approach 3 on the cooled-down runs, as in their code (E, A and B by their logarithms).
 GEMSTONES = {
     "E": float(np.exp(0.7458889548)),
     "A": float(np.exp(5.3627962101)),
@@ -32,44 +36,55 @@ GEMSTONES = {
     "beta": 0.6903991635,
 }
 KAPLAN = {"Nc": 6.4e13, "Dc": 1.8e13, "alphaN": 0.076, "alphaD": 0.103}  # Kaplan 2020, table 2
-TRUTHS: dict[str, tuple[str, dict[str, float]]] = {
+TRUTHS: dict[str, tuple[str, dict[str, float]]] = {  # law and parameters
     "chinchilla": ("chinchilla", HOFFMANN),
     "kaplan": ("kaplan-nd", KAPLAN),
     "gemstones": ("chinchilla", GEMSTONES),
 }
-SHARES = (0.5, 0.35, 0.25, 0.18, 0.125)  # of the grid's FLOPs, the pilot's included; falling
-PILOT = 2  # least budgets of the grid
+PILOT_BUDGETS = 2  # smallest budgets of the grid, whose runs the design starts with
 ROUNDS = 3
-FIRST = 0.25  # of what is left to spend, and half of the runs that are left: a round but the last
-COLUMNS = 5  # ln of estimate, low and high; the width that came to the one promised; runs
-FAR = 100.0  # times the grid's largest budget: where both foretell
+ROUND_SHARE = 0.25  # of the remaining FLOPs spent in each round but the last, with half of the remaining runs
+EXTRAPOLATION = 100.0  # multiple of the largest budget of the grid at which both predict
 
 
 @dataclass(frozen=True)
-class Way:
-    """What one way of choosing runs foretells over all draws. share: of the grid's FLOPs.
+class DesignResult:
+    """Predictions of one way of choosing runs over all simulated sweeps.
 
-    runs: median. width: median of the intervals' widths, in ln; spread: standard deviation of ln of the estimate;
-    off: root mean square of its ln over the truth; coverage: share of the intervals that hold the truth. failed: draws
-    with no fit.
+    Attributes:
+        share: Its FLOPs as a share of those of the grid.
+        runs: Median number of runs.
+        width: Median width of the intervals, in ln.
+        std: Standard deviation of the log estimates.
+        rmse: Root mean square of the log estimate over the truth.
+        coverage: Share of the intervals that contain the truth.
+        failed: Number of sweeps that could not be fitted.
     """
 
     share: float
     runs: float
     width: float
-    spread: float
-    off: float
+    std: float
+    rmse: float
     coverage: float
     failed: int
 
 
 @dataclass(frozen=True)
-class Fewer:
-    """The grid, the design at each share, and what share the grid's interval takes.
+class DesignSavings:
+    """The grid, the design at each share of its FLOPs, and the share that gives the interval of the grid.
 
-    enough: median over draws of the least share at which, as at all larger ones, the design's interval is no wider than
-    the grid's of that draw (infinite where no share is enough). promised: median of the width that the last round came
-    to, to the one promised.
+    Attributes:
+        truth: Name of the true law, of TRUTHS.
+        target: What is predicted.
+        true: Its true value.
+        flops: FLOPs of the grid.
+        draws: Number of simulated sweeps.
+        grid: Result of the grid.
+        designs: Result of the design at each share, decreasing.
+        sufficient_share: Median over sweeps of the least share at which, as at all larger ones, the interval of the
+            design is no wider than that of the grid; infinite if no share is sufficient.
+        width_to_expected: Median ratio of the width after the last round to the width expected before it.
     """
 
     truth: str
@@ -77,139 +92,188 @@ class Fewer:
     true: float
     flops: float
     draws: int
-    grid: Way
-    designs: tuple[Way, ...]
-    enough: float
-    promised: float
+    grid: DesignResult
+    designs: tuple[DesignResult, ...]
+    sufficient_share: float
+    width_to_expected: float
 
     def to_json(self) -> dict[str, Any]:
-        return {**vars(self), "grid": vars(self.grid), "designs": [vars(way) for way in self.designs]}
+        """Returns plain numbers."""
+        return {**vars(self), "grid": vars(self.grid), "designs": [vars(design) for design in self.designs]}
 
 
-def study(
+class _Outcome(NamedTuple):
+    """Prediction from one simulated sweep: logarithms of estimate and interval, NaN if it could not be fitted."""
+
+    estimate: float = np.nan
+    low: float = np.nan
+    high: float = np.nan
+    width_to_expected: float = np.nan
+    runs: float = np.nan
+
+
+def design_savings(
     truth: str = "chinchilla",
-    *,
-    of: str = "L",
-    draws: int = 50,
-    noise: float = 0.003,
-    runs: int = 20,
-    shares: Sequence[float] = SHARES,
-    bootstrap: int = 300,
-    seed: int = 0,
-    largest: float = 1.0,
-    most: float = 2.0,
-    said: Callable[[int], None] = lambda done: None,
-) -> Fewer:
-    """Both ways over `draws` draws of the noise, one of TRUTHS.
+    options: DesignSavingsOptions = DesignSavingsOptions(),
+    progress: Callable[[int, int], None] | None = None,
+) -> DesignSavings:
+    """Compares the design with the grid on simulated sweeps.
 
-    of: L, N or D of the optimum at FAR times the largest budget. noise: standard deviation of ln L. runs: of the grid.
-    largest: FLOPs of one run at most, to the grid's largest. most: runs of a design at most, to the grid's. Raises
-    DataError for an unknown truth.
+    Args:
+        truth: Name of the true law, of TRUTHS.
+        options: Target, noise and number of the sweeps, and limits of the design.
+        progress: Called with the number of sweeps done and in total.
+
+    Raises:
+        DataError: The truth is unknown.
     """
     if truth not in TRUTHS:
-        raise DataError(f"truth {truth!r}: known are {', '.join(TRUTHS)}")
-    law, params = TRUTHS[truth]
-    clean = sweep(law, params, "isoflop", runs)
-    flops, most_flops = float(clean.C.sum()), float(clean.C.max())
-    asked = _Asked(
-        law,
-        params,
-        Target(C=FAR * most_flops, what=of),
-        noise,
-        bootstrap,
-        most_flops * largest,
-        round(most * len(clean)),
-    )
-    shares = sorted(shares, reverse=True)
-    told = np.full((draws, 1 + len(shares), COLUMNS), np.nan)
-    for draw in range(draws):
-        random = np.random.default_rng([seed, draw])
-        grid = asked.made(clean.N, clean.D, random)
-        told[draw, 0] = asked.told(grid)
-        cheap = np.sort(clean.C)[len(clean) * PILOT // BUDGETS - 1]
-        for at, share in enumerate(shares, 1):
-            told[draw, at] = _designed(asked, grid.where(cheap * 1.001 > grid.C), share * flops, [seed, draw, at])
-        said(draw + 1)
-    true = float(asked.target.value(laws.find(law), {k: np.asarray(v) for k, v in params.items()}, 6.0))
-    ways = [_way(told[:, at], share, np.log(true)) for at, share in enumerate((1.0, *shares))]
-    return Fewer(
-        truth, str(asked.target), true, flops, draws, ways[0], tuple(ways[1:]), _enough(told, shares), _kept(told)
+        raise DataError(f"truth {truth!r}: must be one of {', '.join(TRUTHS)}")
+    simulation = _simulation(truth, options)
+    clean = simulation.clean
+    shares = sorted(options.shares, reverse=True)
+    outcomes_RF = np.full((options.draws, 1 + len(shares), len(_Outcome._fields)), np.nan)
+    for draw in range(options.draws):
+        rng = np.random.default_rng([options.seed, draw])
+        grid = simulation.measure(clean.N, clean.D, rng)
+        outcomes_RF[draw, 0] = simulation.outcome(grid)
+        pilot_largest = np.sort(clean.C)[len(clean) * PILOT_BUDGETS // BUDGETS - 1]
+        pilot = grid.select(pilot_largest * 1.001 > grid.C)
+        for column, share in enumerate(shares, 1):
+            seed = [options.seed, draw, column]
+            outcomes_RF[draw, column] = _design_outcome(simulation, pilot, share * simulation.flops, seed)
+        if progress is not None:
+            progress(draw + 1, options.draws)
+    true = simulation.true_value
+    results = [_summarise(outcomes_RF[:, i], share, np.log(true)) for i, share in enumerate((1.0, *shares))]
+    return DesignSavings(
+        truth=truth,
+        target=str(simulation.target),
+        true=true,
+        flops=simulation.flops,
+        draws=options.draws,
+        grid=results[0],
+        designs=tuple(results[1:]),
+        sufficient_share=_sufficient_share(outcomes_RF, shares),
+        width_to_expected=_width_to_expected(outcomes_RF),
     )
 
 
 @dataclass(frozen=True)
-class _Asked:
-    """What stays the same over draws."""
+class _Simulation:
+    """What all simulated sweeps have in common: the law, the target, the grid without noise, and limits of designs."""
 
     law: str
     params: dict[str, float]
     target: Target
+    clean: Points
     noise: float
-    bootstrap: int
-    largest: float
-    runs: int
+    fit_options: FitOptions
+    largest: float  # FLOPs of a run
+    runs: int  # number of runs of a design
 
-    def made(self, N: np.ndarray, D: np.ndarray, random: np.random.Generator) -> Points:
-        L = laws.find(self.law).function(N, D, **self.params) * np.exp(self.noise * random.standard_normal(len(N)))
-        return Points(N, D, 6 * N * D, L, [f"run {i}" for i in range(len(N))], source="simulated")
+    @property
+    def flops(self) -> float:
+        """FLOPs of the grid."""
+        return float(self.clean.C.sum())
+
+    @property
+    def true_value(self) -> float:
+        """True value of the target."""
+        params = {name: np.asarray(value) for name, value in self.params.items()}
+        return float(self.target.value(laws.find(self.law), params, FLOPS_PER_TOKEN))
+
+    def measure(self, N: np.ndarray, D: np.ndarray, rng: np.random.Generator) -> Points:
+        """Returns runs with noise.
+
+        Args:
+            N: Parameters of each run.
+            D: Tokens of each run.
+            rng: Random numbers.
+        """
+        L = laws.find(self.law).function(N, D, **self.params) * np.exp(self.noise * rng.standard_normal(len(N)))
+        return Points(N, D, FLOPS_PER_TOKEN * N * D, L, [f"run {i}" for i in range(len(N))], source="simulated")
 
     def fit(self, points: Points) -> Fit:
-        return fit(points, self.law, bootstrap=self.bootstrap)
+        """Fits the law."""
+        return fit(points, self.law, self.fit_options)
 
-    def told(self, points: Points) -> np.ndarray:
-        """A row of COLUMNS, nothing promised; all none where there is no fit."""
+    def outcome(self, points: Points) -> _Outcome:
+        """Returns the prediction from these points."""
         try:
-            value, (low, high) = interval(self.fit(points), self.target)
+            value, (low, high) = predict_target(self.fit(points), self.target)
         except FitError:
-            return np.full(COLUMNS, np.nan)
+            return _Outcome()
         with np.errstate(all="ignore"):
-            return np.append(np.log([value, low, high]), [np.nan, len(points)])
+            estimate, low, high = (float(x) for x in np.log([value, low, high]))
+        return _Outcome(estimate, low, high, runs=len(points))
 
 
-def _designed(asked: _Asked, have: Points, budget: float, seed: list[int]) -> np.ndarray:
-    """What the design foretells that starts from `have` and spends `budget` in all."""
-    random, before, promised = np.random.default_rng(seed), np.nan, np.nan
-    seen = have.D / have.N
-    ratios = (float(seen.min()) / WIDER, float(seen.max()) * WIDER)
-    for turn in range(ROUNDS):
-        last = turn == ROUNDS - 1
-        left, open_ = budget - float(have.C.sum()), asked.runs - len(have)
-        spend, most = (left, open_) if last else (FIRST * left, open_ // 2)
+def _simulation(truth: str, options: DesignSavingsOptions) -> _Simulation:
+    law, params = TRUTHS[truth]
+    clean = simulate_sweep(law, params, "isoflop", options.runs)
+    largest = float(clean.C.max())
+    return _Simulation(
+        law=law,
+        params=params,
+        target=Target(C=EXTRAPOLATION * largest, quantity=options.quantity),
+        clean=clean,
+        noise=options.noise,
+        fit_options=FitOptions(bootstrap=options.bootstrap, level=options.level),
+        largest=largest * options.largest,
+        runs=round(options.most_runs * len(clean)),
+    )
+
+
+def _design_outcome(simulation: _Simulation, pilot: Points, budget: float, seed: list[int]) -> _Outcome:
+    """Prediction of the design that starts with the pilot runs and spends `budget` in total."""
+    rng, width, expected_ratio = np.random.default_rng(seed), np.nan, np.nan
+    points, ratios = pilot, default_ratios(pilot.D / pilot.N)
+    for round_number in range(ROUNDS):
+        flops, runs = budget - float(points.C.sum()), simulation.runs - len(points)
+        if round_number < ROUNDS - 1:
+            flops, runs = ROUND_SHARE * flops, runs // 2
         try:
-            found = asked.fit(have)
-            N, D, promised = pick(found, asked.target, spend, largest=asked.largest, most=most, ratios=ratios)
-            before = float(np.diff(np.log(interval(found, asked.target)[1]))[0])
+            result = simulation.fit(points)
+            limits = DesignOptions(max_runs=runs, largest=simulation.largest, ratios=ratios)
+            N, D, expected_ratio = design_runs(result, simulation.target, flops, limits)
+            width = float(np.diff(np.log(predict_target(result, simulation.target)[1]))[0])
         except FitError:
-            return np.full(COLUMNS, np.nan)
-        have = _joined(have, asked.made(N, D, random))
-    told = asked.told(have)
-    told[3] = (told[2] - told[1]) / before / promised
-    return told
+            return _Outcome()
+        points = _join(points, simulation.measure(N, D, rng))
+    outcome = simulation.outcome(points)
+    return outcome._replace(width_to_expected=(outcome.high - outcome.low) / width / expected_ratio)
 
 
-def _joined(one: Points, other: Points) -> Points:
-    N, D, C, L = (np.append(one[letter], other[letter]) for letter in "NDCL")
+def _join(first: Points, second: Points) -> Points:
+    N, D, C, L = (np.append(first[letter], second[letter]) for letter in "NDCL")
     return Points(N, D, C, L, [f"run {i}" for i in range(len(N))], source="simulated")
 
 
-def _way(told: np.ndarray, share: float, true: float) -> Way:
-    sound = told[np.isfinite(told[:, :3]).all(1)]
-    if len(sound) < 2:
-        return Way(share, *(float("nan"),) * 5, len(told))
-    value, low, high = sound[:, :3].T
-    off = float(np.sqrt(np.mean((value - true) ** 2)))
-    held = float(np.mean((low <= true) & (true <= high)))
-    width, spread = float(np.median(high - low)), float(value.std(ddof=1))
-    return Way(share, float(np.median(sound[:, 4])), width, spread, off, held, len(told) - len(sound))
+def _summarise(outcomes_R: np.ndarray, share: float, log_truth: float) -> DesignResult:
+    fitted = outcomes_R[np.isfinite(outcomes_R[:, :3]).all(1)]
+    if len(fitted) < 2:
+        return DesignResult(share, *(float("nan"),) * 5, len(outcomes_R))
+    estimate, low, high, _, runs = fitted.T
+    return DesignResult(
+        share=share,
+        runs=float(np.median(runs)),
+        width=float(np.median(high - low)),
+        std=float(estimate.std(ddof=1)),
+        rmse=float(np.sqrt(np.mean((estimate - log_truth) ** 2))),
+        coverage=float(np.mean((low <= log_truth) & (log_truth <= high))),
+        failed=len(outcomes_R) - len(fitted),
+    )
 
 
-def _enough(told: np.ndarray, shares: Sequence[float]) -> float:
-    """Median over draws of the least share whose interval is no wider than the grid's."""
-    width = told[:, :, 2] - told[:, :, 1]
-    good = np.logical_and.accumulate(width[:, 1:] <= width[:, :1], axis=1)  # a draw without a fit is not good
-    return float(np.median(np.where(good, np.asarray(shares), np.inf).min(1)))
+def _sufficient_share(outcomes_RF: np.ndarray, shares: Sequence[float]) -> float:
+    """Median over sweeps of the least share whose interval is no wider than that of the grid."""
+    width_RF = outcomes_RF[:, :, 2] - outcomes_RF[:, :, 1]
+    # A sweep that could not be fitted has a width of NaN, which is not sufficient.
+    sufficient = np.logical_and.accumulate(width_RF[:, 1:] <= width_RF[:, :1], axis=1)
+    return float(np.median(np.where(sufficient, np.asarray(shares), np.inf).min(1)))
 
 
-def _kept(told: np.ndarray) -> float:
-    kept = told[:, 1:, 3]
-    return float(np.median(kept[np.isfinite(kept)]))
+def _width_to_expected(outcomes_RF: np.ndarray) -> float:
+    ratios = outcomes_RF[:, 1:, 3]
+    return float(np.median(ratios[np.isfinite(ratios)]))

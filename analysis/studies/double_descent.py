@@ -1,10 +1,11 @@
-"""Double descent (Nakkiran 2019): does test error fall, rise to a peak and fall again, over width, data or epochs?
+"""Double descent (Nakkiran 2019): test error falls, rises to a peak and falls again, over width, data or epochs.
 
-A profile is test errors along one of them, a row a seed. Its peak, and the lowest points before and behind it (its
-shoulders), are chosen for each seed on the means of the other seeds; how far the peak stands over each shoulder is
-then measured on that seed. What noise puts up in one place does not stand there in a seed that had no say, so the
-heights are not those of the highest noise. Intervals are Student's t over seeds; of many profiles of one kind each
-has its share of the doubt (Bonferroni), so that a kind is called wrongly in 1 - level of the sweeps.
+A profile is the test error along one of these axes, one row per seed. The peak and the minima on either side of it are
+chosen for each seed on the mean of the other seeds; the height of the peak over each minimum is then measured on that
+seed. So a peak that is only noise has no height in a seed that did not choose it. Intervals are Student's over seeds;
+over the profiles of one axis they are simultaneous (Bonferroni): an axis is misjudged in 1 - level of the sweeps.
+
+Key: k points, S seeds.
 """
 
 from __future__ import annotations
@@ -19,188 +20,227 @@ import numpy as np
 
 from analysis.errors import DataError
 from analysis.studies import accuracy_curves
-from analysis.studies.accuracy_curves import Answered
+from analysis.studies.accuracy_curves import AccuracyCurve
 from scaling.store.record import Record
 
-LEAST_POINTS, LEAST_SEEDS = 4, 3
-SMALL = 0.01  # of test error: a peak that is lower is none
-FITTED = 0.05  # training error up to which the data, wrong labels and all, count as fitted: Nakkiran 2019, definition 1
-KINDS = {"width": "width", "data": "training examples", "epochs": "step"}
-SEEN, NOT_SEEN, CANNOT_SAY = "double descent seen", "not seen", "cannot say"
+MIN_POINTS, MIN_SEEDS = 4, 3
+MIN_HEIGHT = 0.01  # least height of a peak, of test error
+INTERPOLATION_ERROR = 0.05  # training error, label noise included, at which the data are fitted (Nakkiran 2019)
+AXES = {"width": "width", "data": "training examples", "epochs": "step"}
+DOUBLE_DESCENT, NO_DOUBLE_DESCENT, INCONCLUSIVE = "double descent", "no double descent", "inconclusive"
 
 
 @dataclass(frozen=True)
 class Profile:
-    """Errors along a kind's axis: x (k,), test and train (S, k), a row a seed."""
+    """Errors along one axis.
 
-    kind: str
-    of: str  # what it is held at, as "600 examples"
+    Attributes:
+        axis: A key of AXES.
+        fixed: What is held constant, such as "600 examples".
+        x: Width, training examples or steps (k,).
+        test: Test error of each seed (S, k).
+        train: Training error of each seed (S, k).
+        level: Coverage of its intervals.
+        fixed_value: The width or number of examples that is held constant.
+    """
+
+    axis: str
+    fixed: str
     x: np.ndarray
     test: np.ndarray
     train: np.ndarray
-    level: float  # of its intervals, its share of the doubt taken off
-    held: float = 0.0  # the width or examples that it is of
+    level: float
+    fixed_value: float = 0.0
 
     @property
-    def places(self) -> list[tuple[int, int, int]]:
-        """Left shoulder, peak and right shoulder of each seed, by the others; empty where there are too few."""
+    def peaks(self) -> list[tuple[int, int, int]]:
+        """Indices of left minimum, peak and right minimum for each seed, from the others; empty if too few."""
         seeds = len(self.test)
-        if seeds < LEAST_SEEDS or len(self.x) < LEAST_POINTS:
+        if seeds < MIN_SEEDS or len(self.x) < MIN_POINTS:
             return []
-        return [peak(np.delete(self.test, seed, axis=0).mean(axis=0)) for seed in range(seeds)]
+        return [find_peak(np.delete(self.test, seed, axis=0).mean(axis=0)) for seed in range(seeds)]
 
     @property
     def heights(self) -> tuple[np.ndarray, np.ndarray]:
-        """How far each seed's error at the peak is over that at the left and at the right shoulder, (S,)."""
-        rises = [(row[p] - row[a], row[p] - row[b]) for row, (a, p, b) in zip(self.test, self.places, strict=True)]
+        """Height of each seed's peak over its left and over its right minimum, (S,) each."""
+        rises = [(row[p] - row[a], row[p] - row[b]) for row, (a, p, b) in zip(self.test, self.peaks, strict=True)]
         left, right = np.array(rises, float).T
         return left, right
 
     @property
     def height(self) -> tuple[float, tuple[float, float]] | None:
-        """Over the nearer in height of both shoulders, mean and interval; None where there are too few seeds."""
-        if not self.places:
+        """Height over the higher of both minima, mean and interval; None if there are too few seeds or points."""
+        if not self.peaks:
             return None
-        lower = min(self.heights, key=lambda over: float(over.mean()))
-        within = accuracy_curves.interval(lower, self.level)
-        assert within is not None
-        return float(lower.mean()), within
+        lower = min(self.heights, key=lambda heights: float(heights.mean()))
+        interval = accuracy_curves.student_interval(lower, self.level)
+        assert interval is not None
+        return float(lower.mean()), interval
 
     @property
-    def at(self) -> tuple[float, tuple[float, float]]:
-        """Where the mean over seeds peaks, and from where to where the seeds' peaks reach."""
-        chosen = [self.x[p] for _, p, _ in self.places]
-        return float(self.x[peak(self.test.mean(axis=0))[1]]), (float(min(chosen)), float(max(chosen)))
+    def peak_position(self) -> tuple[float, tuple[float, float]]:
+        """x of the peak of the mean over seeds, and the range over seeds."""
+        positions = [self.x[p] for _, p, _ in self.peaks]
+        return float(self.x[find_peak(self.test.mean(axis=0))[1]]), (float(min(positions)), float(max(positions)))
 
     @property
-    def fitted(self) -> float | None:
-        """Where along x the training data are first fitted (last, of an axis of data); None: nowhere."""
-        there = np.flatnonzero(self.train.mean(axis=0) <= FITTED)
-        return float(self.x[there[-1 if self.kind == "data" else 0]]) if len(there) else None
+    def interpolation(self) -> float | None:
+        """First x at which the training data are fitted (last x, along data); None if they never are."""
+        fitted = np.flatnonzero(self.train.mean(axis=0) <= INTERPOLATION_ERROR)
+        return float(self.x[fitted[-1 if self.axis == "data" else 0]]) if len(fitted) else None
 
     @property
     def verdict(self) -> str:
-        """seen: over both shoulders beyond the seeds' noise; not seen: at least one of them is not so much as SMALL."""
+        """DOUBLE_DESCENT if both heights exceed their noise, NO_DOUBLE_DESCENT if one is below MIN_HEIGHT."""
         if self.height is None:
-            return CANNOT_SAY
-        within = [accuracy_curves.interval(over, self.level) or (-np.inf, np.inf) for over in self.heights]
-        if all(low > 0 for low, _ in within) and min(over.mean() for over in self.heights) >= SMALL:
-            return SEEN
-        return NOT_SEEN if any(high < SMALL for _, high in within) else CANNOT_SAY
+            return INCONCLUSIVE
+        ends = [accuracy_curves.student_interval(heights, self.level) or (-np.inf, np.inf) for heights in self.heights]
+        if all(low > 0 for low, _ in ends) and min(heights.mean() for heights in self.heights) >= MIN_HEIGHT:
+            return DOUBLE_DESCENT
+        return NO_DOUBLE_DESCENT if any(high < MIN_HEIGHT for _, high in ends) else INCONCLUSIVE
 
     @property
     def line(self) -> str:
-        """For a person."""
-        said = f"over {KINDS[self.kind]} at {self.of}, {len(self.test)} seeds: {self.verdict}"
+        """The profile in one line of text."""
+        text = f"over {AXES[self.axis]} at {self.fixed}, {len(self.test)} seeds: {self.verdict}"
         if self.height is None:
-            return f"{said}: fewer than {LEAST_SEEDS} seeds or {LEAST_POINTS} points"
-        (height, (low, high)), (at, (first, last)) = self.height, self.at
-        said += f"; peak at {KINDS[self.kind]} {at:g} [{first:g}, {last:g}], {100 * height:.1f} points "
-        said += f"[{100 * low:.1f}, {100 * high:.1f}] over its nearer shoulder"
-        return said + (f"; training error {100 * FITTED:g}% at {self.fitted:g}" if self.fitted is not None else "")
+            return f"{text}: fewer than {MIN_SEEDS} seeds or {MIN_POINTS} points"
+        (height, (low, high)), (position, (first, last)) = self.height, self.peak_position
+        text += f"; peak at {AXES[self.axis]} {position:g} [{first:g}, {last:g}], {100 * height:.1f} points "
+        text += f"[{100 * low:.1f}, {100 * high:.1f}] above the higher minimum"
+        if self.interpolation is None:
+            return text
+        return f"{text}; training error {100 * INTERPOLATION_ERROR:g}% at {self.interpolation:g}"
 
     def to_json(self) -> dict[str, Any]:
-        """For a program; what is not known is absent."""
-        out: dict[str, Any] = {"kind": self.kind, "of": self.of, "x": self.x.tolist(), "seeds": len(self.test)}
-        out |= {"test_error": self.test.mean(axis=0).tolist(), "train_error": self.train.mean(axis=0).tolist()}
+        """Returns plain numbers; what is unknown is absent."""
+        data: dict[str, Any] = {
+            "axis": self.axis,
+            "fixed": self.fixed,
+            "x": self.x.tolist(),
+            "seeds": len(self.test),
+            "test_error": self.test.mean(axis=0).tolist(),
+            "train_error": self.train.mean(axis=0).tolist(),
+        }
         if self.height is not None:
-            out["peak"] = {"at": self.at[0], "at_interval": list(self.at[1])}
-            out["height"] = {"value": self.height[0], "interval": list(self.height[1]), "level": self.level}
-        return out | ({"fitted": self.fitted} if self.fitted is not None else {}) | {"verdict": self.verdict}
+            position, interval = self.peak_position
+            data["peak"] = {"at": position, "at_interval": list(interval)}
+            data["height"] = {"value": self.height[0], "interval": list(self.height[1]), "level": self.level}
+        if self.interpolation is not None:
+            data["interpolation"] = self.interpolation
+        return data | {"verdict": self.verdict}
 
 
-def peak(errors: np.ndarray) -> tuple[int, int, int]:
-    """The inner place that stands highest over the lower ends of both sides, between the lowest places there."""
-    best = max(
+def find_peak(errors: np.ndarray) -> tuple[int, int, int]:
+    """Returns the indices of the inner point that is highest over the minima on both sides, between these minima."""
+    peak = max(
         range(1, len(errors) - 1),
         key=lambda p: min(errors[p] - errors[:p].min(), errors[p] - errors[p + 1 :].min()),
     )
-    return int(np.argmin(errors[:best])), best, best + 1 + int(np.argmin(errors[best + 1 :]))
+    return int(np.argmin(errors[:peak])), peak, peak + 1 + int(np.argmin(errors[peak + 1 :]))
 
 
 @dataclass(frozen=True)
-class Descent:
-    """All profiles of a sweep."""
+class DoubleDescent:
+    """All profiles of a sweep.
+
+    Attributes:
+        profiles: By axis.
+        level: Coverage of the intervals, simultaneous over the profiles of an axis.
+    """
 
     profiles: tuple[Profile, ...]
     level: float
 
-    def of(self, kind: str) -> list[Profile]:
-        return [profile for profile in self.profiles if profile.kind == kind]
+    def along(self, axis: str) -> list[Profile]:
+        """Returns the profiles along an axis, a key of AXES."""
+        return [profile for profile in self.profiles if profile.axis == axis]
 
-    def kind_verdict(self, kind: str) -> str:
-        """Seen where one of its profiles has it, not seen where none of them has."""
-        found = [profile.verdict for profile in self.of(kind)]
-        return SEEN if SEEN in found else NOT_SEEN if found and set(found) == {NOT_SEEN} else CANNOT_SAY
+    def axis_verdict(self, axis: str) -> str:
+        """Returns DOUBLE_DESCENT if one of the profiles has it, NO_DOUBLE_DESCENT if none has, else INCONCLUSIVE."""
+        verdicts = [profile.verdict for profile in self.along(axis)]
+        if DOUBLE_DESCENT in verdicts:
+            return DOUBLE_DESCENT
+        return NO_DOUBLE_DESCENT if verdicts and set(verdicts) == {NO_DOUBLE_DESCENT} else INCONCLUSIVE
 
     @property
     def verdict(self) -> list[str]:
-        """A line a kind."""
-        return [f"{kind}-wise: {self.kind_verdict(kind)}" for kind in KINDS]
+        """One line per axis."""
+        return [f"{axis}-wise: {self.axis_verdict(axis)}" for axis in AXES]
 
     def to_json(self) -> dict[str, Any]:
-        """What `analysis double-descent --json` writes."""
-        verdicts = {kind: self.kind_verdict(kind) for kind in KINDS}
+        """Returns what `analysis double-descent --json` writes."""
+        verdicts = {axis: self.axis_verdict(axis) for axis in AXES}
         return {"profiles": [p.to_json() for p in self.profiles], "level": self.level, "verdict": verdicts}
 
 
-def descent(path: str | Path, level: float = 0.95) -> Descent:
-    """What a store's runs say; DataError where it holds no such runs, or more than one sweep of them."""
+def analyse_double_descent(path: str | Path, level: float = 0.95) -> DoubleDescent:
+    """Returns the profiles of the double-descent sweep in a store.
+
+    Args:
+        path: Folder of the store.
+        level: Coverage of the intervals, simultaneous over the profiles of an axis.
+
+    Raises:
+        DataError: The store has no such runs, or more than one sweep of them.
+    """
     if not 0 < level < 1:
-        raise DataError(f"--level {level}: must be a number between 0 and 1")
-    runs = accuracy_curves.read(Path(path), "double-descent")
-    accuracy_curves.one_sweep(runs, Path(path), _rest, "width, data and seed")
-    groups: dict[tuple[int, int], list[Answered]] = {}
+        raise DataError(f"level {level}: must be between 0 and 1")
+    runs = accuracy_curves.read_accuracy_curves(Path(path), "double-descent")
+    accuracy_curves.check_one_sweep(runs, Path(path), _shared_fields, "width, data and seed")
+    groups: dict[tuple[int, int], list[AccuracyCurve]] = {}
     for run in runs:
         groups.setdefault((run.record.config.model.width, run.examples), []).append(run)
-    widths, amounts = ({key[place] for key in groups} for place in (0, 1))
-    profiles = [
-        _ends("width", groups, [(w, n) for w in sorted(widths) if (w, n) in groups], n) for n in sorted(amounts)
-    ]
-    profiles += [
-        _ends("data", groups, [(w, n) for n in sorted(amounts) if (w, n) in groups], w) for w in sorted(widths)
-    ]
-    profiles += [_along(width, examples, of) for (width, examples), of in sorted(groups.items())]
-    return Descent(tuple(doubted([p for p in profiles if p is not None], level)), level)
+    profiles = [_final_errors("width", groups, examples) for examples in sorted({n for _, n in groups})]
+    profiles += [_final_errors("data", groups, width) for width in sorted({w for w, _ in groups})]
+    profiles += [_errors_along(width, examples, curves) for (width, examples), curves in sorted(groups.items())]
+    return DoubleDescent(tuple(share_level([p for p in profiles if p is not None], level)), level)
 
 
-def _ends(
-    kind: str, groups: dict[tuple[int, int], list[Answered]], keys: list[tuple[int, int]], held: int
-) -> Profile | None:
-    """Errors at the end of runs, over width or data; None of too few points. Seeds that all of them have."""
-    if len(keys) < LEAST_POINTS:
+def _final_errors(axis: str, groups: dict[tuple[int, int], list[AccuracyCurve]], fixed: int) -> Profile | None:
+    """Errors at the end of runs over width or data, of the seeds that all points have; None if points are too few."""
+    varied, constant = (0, 1) if axis == "width" else (1, 0)
+    keys = sorted(key for key in groups if key[constant] == fixed)
+    if len(keys) < MIN_POINTS:
         return None
-    by_seed = [{run.record.config.seed: run for run in groups[key]} for key in keys]
-    seeds = sorted(set.intersection(*(set(one) for one in by_seed)))
+    runs_by_seed = [{run.record.config.seed: run for run in groups[key]} for key in keys]
+    seeds = sorted(set.intersection(*(set(runs) for runs in runs_by_seed)))
     if not seeds:
         return None
-    x = np.array([width if kind == "width" else examples for width, examples in keys], float)
+    x = np.array([key[varied] for key in keys], float)
     test, train = (
-        np.array([[1 - getattr(one[s], n)[-1] for one in by_seed] for s in seeds]) for n in ("held", "train")
+        np.array([[1 - getattr(runs[seed], split)[-1] for runs in runs_by_seed] for seed in seeds])
+        for split in ("held_out", "train")
     )
-    return Profile(kind, f"{held:,} examples" if kind == "width" else f"width {held}", x, test, train, 0.0, held)
+    return Profile(axis, f"{fixed:,} examples" if axis == "width" else f"width {fixed}", x, test, train, 0.0, fixed)
 
 
-def _along(width: int, examples: int, runs: Sequence[Answered]) -> Profile | None:
-    """Errors along runs, at the steps that all were measured at."""
+def _errors_along(width: int, examples: int, runs: Sequence[AccuracyCurve]) -> Profile | None:
+    """Errors along runs, at the steps that all of them measured."""
     common: set[int] = set.intersection(*({int(s) for s in run.steps} for run in runs))
     steps = sorted(common)
-    if len(steps) < LEAST_POINTS:
+    if len(steps) < MIN_POINTS:
         return None
     test, train = (
-        np.array([1 - getattr(run, n)[np.isin(run.steps, steps)] for run in runs]) for n in ("held", "train")
+        np.array([1 - getattr(run, split)[np.isin(run.steps, steps)] for run in runs])
+        for split in ("held_out", "train")
     )
     return Profile("epochs", f"width {width}, {examples:,} examples", np.array(steps, float), test, train, 0.0, width)
 
 
-def doubted(profiles: Iterable[Profile], level: float) -> list[Profile]:
-    """The profiles, each with its share of the doubt of its kind."""
-    found = list(profiles)
-    many = {kind: max(1, sum(profile.kind == kind for profile in found)) for kind in KINDS}
-    return [dataclasses.replace(profile, level=1 - (1 - level) / many[profile.kind]) for profile in found]
+def share_level(profiles: Iterable[Profile], level: float) -> list[Profile]:
+    """Returns the profiles with the level of each such that the intervals of an axis hold simultaneously (Bonferroni).
+
+    Args:
+        profiles: Profiles of all axes.
+        level: Simultaneous coverage.
+    """
+    profiles = list(profiles)
+    counts = {axis: max(1, sum(profile.axis == axis for profile in profiles)) for axis in AXES}
+    return [dataclasses.replace(profile, level=1 - (1 - level) / counts[profile.axis]) for profile in profiles]
 
 
-def _rest(record: Record) -> Any:
+def _shared_fields(record: Record) -> Any:
     """What the runs of one sweep have in common."""
     config = record.config
     model = dataclasses.replace(config.model, width=2, heads=1, mlp_width=1)

@@ -1,8 +1,9 @@
-"""Grokking (Power 2022): when training equations are known by heart, and when the others are answered.
+"""Grokking (Power 2022): when a run fits its training equations, and when it answers the held-out ones.
 
 A run has learned at the first measured step with a training accuracy of LEARNED, and generalised at the first with a
-held-out accuracy of GENERALISED; it came to it after the measurement before. Means over seeds are of logarithms, their
-intervals Student's t: from the lower end for the steps before to the upper end for the steps at which it was seen.
+held-out accuracy of GENERALISED; the true step lies after the measurement before. Means over seeds are geometric, their
+intervals Student's on logarithms: from the lower end for the previous measurements to the upper end for the steps
+themselves.
 """
 
 from __future__ import annotations
@@ -16,166 +17,200 @@ from typing import Any
 
 from analysis.errors import DataError
 from analysis.studies import accuracy_curves
-from analysis.studies.accuracy_curves import Answered
+from analysis.studies.accuracy_curves import AccuracyCurve
 from scaling.store.record import Record
 
-LEARNED = 0.99
-GENERALISED = 0.9
-LATE = 3.0  # times the steps to learn, from where on generalising is called late
+LEARNED = 0.99  # training accuracy
+GENERALISED = 0.9  # held-out accuracy
+DELAY_RATIO = 3.0  # steps to generalise over steps to learn from which generalisation counts as delayed
+GROKKING, SIMULTANEOUS, NOT_GENERALISED, INCONCLUSIVE = "grokking", "simultaneous", "not generalised", "inconclusive"
+
 Interval = tuple[float, float] | None
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Runs of one share of the data and one weight decay, which differ in their seed."""
+    """Runs of one share of the data and one weight decay, which differ in their seed.
 
-    fraction: float  # of all equations, or of the largest amount where their number is not known
+    Attributes:
+        fraction: Share of all equations trained on; of the largest number of any run if their number is unknown.
+        decay: Weight decay.
+        runs: One run per seed.
+        level: Coverage of the intervals.
+    """
+
+    fraction: float
     decay: float
-    runs: tuple[Answered, ...]
+    runs: tuple[AccuracyCurve, ...]
     level: float = 0.95
 
     @property
     def steps(self) -> int:
-        """That each run was given, at least."""
+        """Least number of training steps of a run."""
         return min(run.record.config.steps for run in self.runs)
 
-    def reached(self, which: str) -> list[int]:
-        """Steps to learn ("train") or to generalise ("held"), of the runs that did."""
-        least = LEARNED if which == "train" else GENERALISED
-        return [step for run in self.runs if (step := run.first(which, least)) is not None]
+    def steps_to(self, split: str) -> list[int]:
+        """Returns the steps to learn ("train") or to generalise ("held_out"), of the runs that did."""
+        accuracy = LEARNED if split == "train" else GENERALISED
+        return [step for run in self.runs if (step := run.first_step(split, accuracy)) is not None]
 
-    def mean(self, which: str) -> tuple[float, Interval] | None:
-        """Geometric mean of those steps and its interval over seeds; None where a run never came to it."""
-        reached = self.reached(which)
-        if len(reached) < len(self.runs):
+    def mean(self, split: str) -> tuple[float, Interval] | None:
+        """Returns the geometric mean of `steps_to` with its interval over seeds, None if a run did not get there."""
+        steps = self.steps_to(split)
+        if len(steps) < len(self.runs):
             return None
-        middle, within = geometric(reached, self.level)
-        before = [run.before(step) for run, step in zip(self.runs, reached, strict=True)]
-        earlier = geometric(before, self.level)[1]
-        return middle, (earlier[0], within[1]) if within and earlier else None
+        middle, interval = geometric_mean(steps, self.level)
+        previous = [run.previous_step(step) for run, step in zip(self.runs, steps, strict=True)]
+        earlier = geometric_mean(previous, self.level)[1]
+        return middle, (earlier[0], interval[1]) if interval and earlier else None
 
     @property
     def ratio(self) -> tuple[float, Interval] | None:
-        """How many times the steps to learn the steps to generalise are."""
-        pairs = [(run.first("train", LEARNED), run.first("held", GENERALISED)) for run in self.runs]
-        known = [b / a for a, b in pairs if a is not None and b is not None]
-        return geometric(known, self.level) if len(known) == len(pairs) else None
+        """Steps to generalise over steps to learn, with the interval; None if a run lacks one."""
+        pairs = [(run.first_step("train", LEARNED), run.first_step("held_out", GENERALISED)) for run in self.runs]
+        ratios = [b / a for a, b in pairs if a is not None and b is not None]
+        return geometric_mean(ratios, self.level) if len(ratios) == len(pairs) else None
 
     @property
     def delay(self) -> int | None:
-        """Fewest steps, over seeds, from a training accuracy of 1 to generalising; None where a run lacks one."""
-        pairs = [(run.first("train", 1.0), run.first("held", GENERALISED)) for run in self.runs]
-        known = [b - a for a, b in pairs if a is not None and b is not None]
-        return min(known) if len(known) == len(pairs) else None
+        """Fewest steps, over seeds, from a training accuracy of 1 to generalising; None if a run lacks one."""
+        pairs = [(run.first_step("train", 1.0), run.first_step("held_out", GENERALISED)) for run in self.runs]
+        delays = [b - a for a, b in pairs if a is not None and b is not None]
+        return min(delays) if len(delays) == len(pairs) else None
 
     @property
     def verdict(self) -> str:
-        """grokking, together, not yet (none has generalised), or cannot say."""
-        if not self.reached("held"):
-            return "not yet" if self.reached("train") else "cannot say"
-        within = self.ratio[1] if self.ratio is not None else None
-        if within is None:
-            return "cannot say"
-        return "grokking" if within[0] >= LATE else "together" if within[1] < LATE else "cannot say"
+        """GROKKING, SIMULTANEOUS, NOT_GENERALISED (no run has) or INCONCLUSIVE."""
+        if not self.steps_to("held_out"):
+            return NOT_GENERALISED if self.steps_to("train") else INCONCLUSIVE
+        interval = self.ratio[1] if self.ratio is not None else None
+        if interval is None:
+            return INCONCLUSIVE
+        low, high = interval
+        return GROKKING if low >= DELAY_RATIO else SIMULTANEOUS if high < DELAY_RATIO else INCONCLUSIVE
 
     def to_json(self) -> dict[str, Any]:
-        """For a program; what is not known is absent."""
-
-        def said(found: tuple[float, Interval] | None) -> dict[str, Any]:
-            if found is None:
-                return {}
-            return {"steps": found[0]} | ({"interval": list(found[1])} if found[1] else {})
-
-        out: dict[str, Any] = {
+        """Returns plain numbers; what is unknown is absent."""
+        data: dict[str, Any] = {
             "fraction": self.fraction,
             "weight_decay": self.decay,
             "seeds": [run.record.config.seed for run in self.runs],
-            "learned": {"runs": len(self.reached("train")), **said(self.mean("train"))},
-            "generalised": {"runs": len(self.reached("held")), **said(self.mean("held"))},
+            "learned": {"runs": len(self.steps_to("train")), **_mean_json("steps", self.mean("train"))},
+            "generalised": {"runs": len(self.steps_to("held_out")), **_mean_json("steps", self.mean("held_out"))},
             "steps": self.steps,
             "verdict": self.verdict,
         }
         if self.ratio is not None:
-            out["ratio"] = {"value": self.ratio[0]} | ({"interval": list(self.ratio[1])} if self.ratio[1] else {})
-        return out | ({"least_delay": self.delay} if self.delay is not None else {})
+            data["ratio"] = _mean_json("value", self.ratio)
+        if self.delay is not None:
+            data["shortest_delay"] = self.delay
+        return data
+
+
+def _mean_json(name: str, mean: tuple[float, Interval] | None) -> dict[str, Any]:
+    if mean is None:
+        return {}
+    return {name: mean[0]} | ({"interval": list(mean[1])} if mean[1] else {})
 
 
 @dataclass(frozen=True)
 class Grokking:
-    """The cells of a sweep, by fraction and decay."""
+    """The cells of a sweep.
+
+    Attributes:
+        cells: By share of the data and weight decay.
+        level: Coverage of the intervals.
+    """
 
     cells: tuple[Cell, ...]
     level: float
 
     @property
-    def shown(self) -> Cell:
-        """The cell that shows it best: of those all of whose runs generalised the one with the longest delay."""
-        return max(self.cells, key=lambda cell: (cell.delay is not None, cell.delay or 0, len(cell.reached("held"))))
+    def longest_delay(self) -> Cell:
+        """The cell with the longest delay of those all of whose runs generalised."""
+        return max(
+            self.cells, key=lambda cell: (cell.delay is not None, cell.delay or 0, len(cell.steps_to("held_out")))
+        )
 
     @property
     def verdict(self) -> list[str]:
-        """One line: whether grokking was seen, and where most."""
-        seen = [cell for cell in self.cells if cell.verdict == "grokking"]
-        late = [(cell.ratio[0], cell) for cell in self.cells if cell.ratio is not None and cell.ratio[0] >= LATE]
-        if late and not seen:
-            times, best = max(late, key=lambda pair: pair[0])
-            return [
-                f"cannot say: at fraction {best.fraction:.3g} and weight decay {best.decay:g} generalising took "
-                f"{times:.3g} times the steps of learning, which {len(best.runs)} seeds do not settle: launch more"
-            ]
-        if not seen:
-            return [
-                f"grokking not seen: in no cell does generalising take {LATE:g} times the steps of learning or more"
-            ]
-        best = max(seen, key=lambda cell: cell.delay or 0)
-        said = f"grokking seen in {len(seen)} of {len(self.cells)} cells"
-        if best.delay is None:
-            return [said]
+        """One line: whether there is grokking, and where it is strongest."""
+        grokking = [cell for cell in self.cells if cell.verdict == GROKKING]
+        if not grokking:
+            return [self._verdict_without_grokking()]
+        strongest = max(grokking, key=lambda cell: cell.delay or 0)
+        line = f"{GROKKING} in {len(grokking)} of {len(self.cells)} cells"
+        if strongest.delay is None:
+            return [line]
         return [
-            f"{said}: at fraction {best.fraction:.3g} and weight decay {best.decay:g} each of {len(best.runs)} seeds "
-            f"had training accuracy 1 at least {best.delay:,} steps before its held-out accuracy passed {GENERALISED:g}"
+            f"{line}: at fraction {strongest.fraction:.3g} and weight decay {strongest.decay:g} each of "
+            f"{len(strongest.runs)} seeds had a training accuracy of 1 at least {strongest.delay:,} steps before its "
+            f"held-out accuracy exceeded {GENERALISED:g}"
         ]
 
+    def _verdict_without_grokking(self) -> str:
+        delayed = [(c.ratio[0], c) for c in self.cells if c.ratio is not None and c.ratio[0] >= DELAY_RATIO]
+        if not delayed:
+            return f"no grokking: no cell takes {DELAY_RATIO:g} times as many steps to generalise as to learn"
+        ratio, cell = max(delayed, key=lambda pair: pair[0])
+        return (
+            f"{INCONCLUSIVE}: at fraction {cell.fraction:.3g} and weight decay {cell.decay:g} generalising took "
+            f"{ratio:.3g} times as many steps as learning, but {len(cell.runs)} seeds are too few: train more seeds"
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """What `analysis grokking --json` writes."""
-        thresholds = {"learned": LEARNED, "generalised": GENERALISED, "late": LATE}
+        """Returns what `analysis grokking --json` writes."""
+        thresholds = {"learned": LEARNED, "generalised": GENERALISED, "delay_ratio": DELAY_RATIO}
         cells = [cell.to_json() for cell in self.cells]
         return {"cells": cells, "thresholds": thresholds, "level": self.level, "verdict": self.verdict}
 
 
-def geometric(values: Sequence[float], level: float) -> tuple[float, Interval]:
-    """Geometric mean and its interval."""
+def geometric_mean(values: Sequence[float], level: float) -> tuple[float, Interval]:
+    """Returns the geometric mean and its interval.
+
+    Args:
+        values: Positive numbers.
+        level: Coverage.
+    """
     logs = [math.log(value) for value in values]
-    within = accuracy_curves.interval(logs, level)
+    interval = accuracy_curves.student_interval(logs, level)
     middle = math.exp(sum(logs) / len(logs))
-    return middle, (math.exp(within[0]), math.exp(within[1])) if within else None
+    return middle, (math.exp(interval[0]), math.exp(interval[1])) if interval else None
 
 
-def grokking(path: str | Path, level: float = 0.95) -> Grokking:
-    """What a store's runs say; DataError where it holds no such runs, or more than one sweep of them."""
-    runs = accuracy_curves.read(Path(path), "grokking")
-    accuracy_curves.one_sweep(runs, Path(path), _rest, "data, weight decay, length and seed")
-    groups: dict[tuple[float, float], list[Answered]] = {}
-    most = max(run.examples for run in runs)
-    for run in runs:
-        whole = run.record.about.get("corpus_facts", {}).get("equations", most)
-        key = (run.examples / whole, run.record.config.optimizer.weight_decay)
-        groups.setdefault(key, []).append(run)
-    cells = tuple(Cell(*key, tuple(_by_seed(of)), level) for key, of in sorted(groups.items()))
+def analyse_grokking(path: str | Path, level: float = 0.95) -> Grokking:
+    """Returns the cells of the grokking sweep in a store.
+
+    Args:
+        path: Folder of the store.
+        level: Coverage of the intervals.
+
+    Raises:
+        DataError: The store has no such runs, or more than one sweep of them.
+    """
     if not 0 < level < 1:
-        raise DataError(f"--level {level}: must be a number between 0 and 1")
-    return Grokking(cells, level)
+        raise DataError(f"level {level}: must be between 0 and 1")
+    runs = accuracy_curves.read_accuracy_curves(Path(path), "grokking")
+    accuracy_curves.check_one_sweep(runs, Path(path), _shared_fields, "data, weight decay, length and seed")
+    groups: dict[tuple[float, float], list[AccuracyCurve]] = {}
+    largest = max(run.examples for run in runs)
+    for run in runs:
+        equations = run.record.about.get("corpus_facts", {}).get("equations", largest)
+        key = (run.examples / equations, run.record.config.optimizer.weight_decay)
+        groups.setdefault(key, []).append(run)
+    cells = (Cell(*key, tuple(_longest_by_seed(cell_runs)), level) for key, cell_runs in sorted(groups.items()))
+    return Grokking(tuple(cells), level)
 
 
-def _by_seed(runs: list[Answered]) -> list[Answered]:
-    """One run a seed, the longest."""
-    longest: dict[int, Answered] = {}
+def _longest_by_seed(runs: list[AccuracyCurve]) -> list[AccuracyCurve]:
+    """One run per seed, the longest."""
+    longest: dict[int, AccuracyCurve] = {}
     for run in sorted(runs, key=lambda run: run.record.config.steps):
         longest[run.record.config.seed] = run
     return [longest[seed] for seed in sorted(longest)]
 
 
-def _rest(record: Record) -> Any:
+def _shared_fields(record: Record) -> Any:
     """What the runs of one sweep have in common."""
     config = record.config
     optimizer = dataclasses.replace(config.optimizer, weight_decay=0.0)

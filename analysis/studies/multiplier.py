@@ -1,35 +1,49 @@
-"""How many times the compute one architecture needs to reach another's loss: the compute multiplier, with its interval.
+"""Compute multipliers: how many times the compute one architecture needs to reach the loss of another.
 
-At each budget C the losses of a group's sizes have a parabola in ln N, whose lowest point is the group's loss at C. The
-groups' curves are one curve, ln L = p(ln C + s), each shifted by its own s = ln multiplier: a group with a multiplier
-of 2 does with C what the reference does with 2 C. p is a parabola, a line where the budgets are two.
-The interval: the runs' residuals about their parabolas, drawn anew (DRAWS times) and all of it fitted again.
+At each budget C the losses of a group are fitted by a parabola in ln N, whose minimum is the group's loss at C. The
+curves of the groups are shifts of one curve, ln L = p(ln C + s), with s the log multiplier: a group with a multiplier
+of 2 reaches with C the loss of the reference with 2·C. p is a parabola, a line if a group has two budgets. The interval
+is a parametric bootstrap: normal noise of the size of the residuals about the parabolas, and everything fitted again.
 
-Key: C planned FLOPs, N parameters, L nats a token; B draws, K budgets of both groups, S shifts, n runs of a budget.
+Key: C planned FLOPs, N parameters, L nats per token; B bootstrap samples, K budgets of both groups, S shifts, n runs of
+a budget.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from analysis.data.load import load
-from analysis.data.points import Points
-from analysis.data.points import group as by_budget
+from analysis.data.options import ReadOptions
+from analysis.data.points import Points, group_by_budget
 from analysis.errors import DataError, FitError
+from analysis.studies.options import MultiplierOptions
 from analysis.uncertainty import intervals
 
-LARGEST = 32.0  # multiplier that is looked for, and 1 / this
-SHIFTS = 801
-SIZES = 3  # of a budget: a parabola's
+LARGEST_MULTIPLIER = 32.0  # multipliers are searched from 1/32 to 32
+SHIFTS = 801  # number of log multipliers tried
+MIN_SIZES = 3  # least number of sizes of a budget: a parabola has three coefficients
+MIN_BUDGETS = 2
 
 
 @dataclass(frozen=True)
 class Multiplier:
-    """Of `group` against `reference`: value, interval, and verdict, `converged` where nothing was found to doubt."""
+    """Compute multiplier of a group against a reference.
+
+    Attributes:
+        group: Name of the group.
+        reference: Name of the reference.
+        value: The multiplier.
+        interval: Its interval.
+        level: Coverage of the interval.
+        budgets: Number of budgets of both groups.
+        runs: Number of runs of both groups.
+        verdict: Warnings, one line each; "converged" if there are none.
+    """
 
     group: str
     reference: str
@@ -41,128 +55,203 @@ class Multiplier:
     verdict: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """As written by --json."""
+        """Returns plain numbers."""
         return {**asdict(self), "interval": list(self.interval)}
 
 
 @dataclass(frozen=True)
-class Curve:
-    """A group's budgets: ln C (K,), the lowest loss of each (K,), draws of it (B, K); doubts."""
+class LossCurve:
+    """Loss of a group by budget.
+
+    Attributes:
+        x: ln C of each budget (K,).
+        L: Lowest loss of each budget (K,).
+        samples: Bootstrap samples of it (B, K), NaN where a parabola has no minimum.
+        warnings: One line each.
+    """
 
     x: np.ndarray
     L: np.ndarray
-    draws: np.ndarray
-    doubts: list[str]
+    samples: np.ndarray
+    warnings: list[str]
 
 
-def multipliers(
+@dataclass(frozen=True)
+class _Parabola:
+    """Parabola in ln N through the losses of one budget: C, design X (n, 3), its pseudoinverse, coefficients (3,)."""
+
+    C: float
+    L: np.ndarray
+    X: np.ndarray
+    inverse: np.ndarray
+    coefficients: np.ndarray
+
+    @property
+    def residual(self) -> np.ndarray:
+        """Measured minus fitted loss (n,)."""
+        return self.L - self.X @ self.coefficients
+
+
+def compute_multipliers(
     source: str | Path,
     by: str,
-    *,
-    reference: str | None = None,
-    bootstrap: int = 1000,
-    level: float = 0.95,
-    seed: int = 0,
-    columns: dict[str, str] | None = None,
-    **reading: Any,
+    options: MultiplierOptions = MultiplierOptions(),
+    reading: ReadOptions = ReadOptions(),
 ) -> list[Multiplier]:
-    """Each group of column `by` against the reference (default: the first in order of name).
+    """Returns the compute multiplier of each group against the reference.
 
-    Raises DataError where the groups are not two or more, or lack budgets; FitError where a budget has no minimum.
+    Args:
+        source: A store's folder or a file.
+        by: Column that names the group of a run, such as "model.mlp".
+        options: Reference and bootstrap.
+        reading: How the source is read.
+
+    Raises:
+        DataError: There are fewer than two groups, or a group has fewer than two budgets with three sizes.
+        FitError: Fewer than two budgets of a group have a minimum.
     """
-    points = load(source, columns={**(columns or {}), "group": by}, **reading)
+    points = load(source, options=replace(reading, columns={**reading.columns, "group": by}))
     assert points.groups is not None
     names = sorted({str(name) for name in points.groups})
     if len(names) < 2:
-        raise DataError(f"{source}: {by} is {names[0]} in all runs: a multiplier is of two groups or more")
-    chosen = names[0] if reference is None else reference
-    if chosen not in names:
-        raise DataError(f"--reference {chosen}: {by} is one of {', '.join(names)}")
-    rng = np.random.default_rng(seed)
+        raise DataError(f"{source}: {by} is {names[0]} in all runs: a multiplier compares two groups or more")
+    reference = names[0] if options.reference is None else options.reference
+    if reference not in names:
+        raise DataError(f"reference {reference}: must be one of the values of {by}, {', '.join(names)}")
+    rng = np.random.default_rng(options.seed)
     labels = np.array([str(name) for name in points.groups])
-    parts = {name: points.where(labels == name) for name in names}
-    curves = {name: curve(part, name, bootstrap, rng) for name, part in parts.items()}
+    parts = {name: points.select(labels == name) for name in names}
+    curves = {name: fit_budget_minima(part, name, options.bootstrap, rng) for name, part in parts.items()}
     return [
-        against(name, chosen, curves, level, len(parts[name]) + len(parts[chosen])) for name in names if name != chosen
+        compare_curves(name, reference, curves, options.level, len(parts[name]) + len(parts[reference]))
+        for name in names
+        if name != reference
     ]
 
 
-def curve(points: Points, name: str, count: int, rng: np.random.Generator) -> Curve:
-    """The lowest loss of each budget with at least SIZES sizes."""
-    used = [(C, at) for C, at in by_budget(points) if len(np.unique(points.N[at])) >= SIZES]
-    if len(used) < 2:
-        raise DataError(f"{name}: {len(used)} budgets with {SIZES} sizes or more: a multiplier needs 2")
-    bases, doubts = [], []
-    for C, at in used:
-        x = np.log(points.N[at]) - np.log(points.N[at]).mean()
+def fit_budget_minima(points: Points, name: str, samples: int, rng: np.random.Generator) -> LossCurve:
+    """Returns the lowest loss of each budget with at least MIN_SIZES sizes.
+
+    Args:
+        points: Runs of one group.
+        name: Name of the group.
+        samples: Number of bootstrap samples.
+        rng: Random numbers.
+
+    Raises:
+        DataError: Fewer than two budgets have MIN_SIZES sizes.
+        FitError: Fewer than two budgets have a minimum.
+    """
+    parabolas, warnings = _fit_parabolas(points, name)
+    dof = sum(len(parabola.L) - MIN_SIZES for parabola in parabolas)
+    if dof < 1:
+        warnings.append(f"{name}: no budget has more than three runs: the noise is unknown, the interval too narrow")
+    noise = float(np.sqrt(sum(np.sum(parabola.residual**2) for parabola in parabolas) / max(dof, 1)))
+    noise_B1 = noise * np.sqrt(max(dof, 1) / rng.chisquare(max(dof, 1), (samples, 1)))  # the noise is estimated too
+    minima = [_minimum(parabola.coefficients) for parabola in parabolas]
+    minima_BK = []
+    for parabola in parabolas:
+        noise_Bn = noise_B1 * rng.standard_normal((samples, len(parabola.L)))
+        minima_BK.append(_minimum((parabola.X @ parabola.coefficients + noise_Bn) @ parabola.inverse.T))
+    x = np.log([parabola.C for parabola in parabolas])
+    return LossCurve(x, np.array(minima), np.stack(minima_BK, -1), warnings)
+
+
+def _minimum(coefficients: np.ndarray) -> np.ndarray:
+    """Minimum of parabolas with coefficients (..., 3), NaN where they have none."""
+    a, b, c = np.moveaxis(coefficients, -1, 0)
+    with np.errstate(all="ignore"):
+        return np.where(c > 0, a - b**2 / (4 * c), np.nan)
+
+
+def _fit_parabolas(points: Points, name: str) -> tuple[list[_Parabola], list[str]]:
+    """The parabolas of the budgets that have a minimum, with warnings."""
+    parabolas, warnings = [], []
+    for C, rows in group_by_budget(points):
+        if len(np.unique(points.N[rows])) < MIN_SIZES:
+            continue
+        x, L = np.log(points.N[rows]) - np.log(points.N[rows]).mean(), points.L[rows]
         X = np.stack([np.ones_like(x), x, x**2], -1)
-        bases.append((X, np.linalg.pinv(X)))
-        if np.argmin(points.L[at]) in (np.argmin(x), np.argmax(x)):
-            doubts.append(f"{name}: lowest loss at C = {C:.3g} is at the edge of its sizes")
-    fits = [inverse @ points.L[at] for (_, inverse), (_, at) in zip(bases, used, strict=True)]
-    kept = [at for at, c in enumerate(fits) if c[2] > 0]
-    if len(kept) < len(fits):
-        named = ", ".join(f"{used[at][0]:.3g}" for at in range(len(fits)) if at not in kept)
-        doubts.append(f"{name}: losses at C = {named} have no minimum in N (concave): left out")
-        if len(kept) < 2:
-            raise FitError(f"{doubts[-1]}; a multiplier needs 2 budgets: more sizes, further apart")
-        used, bases, fits = [used[at] for at in kept], [bases[at] for at in kept], [fits[at] for at in kept]
-    left = [points.L[at] - X @ c for (X, _), (_, at), c in zip(bases, used, fits, strict=True)]
-    free = sum(len(r) - SIZES for r in left)
-    if free < 1:
-        doubts.append(f"{name}: no run beyond a parabola's three: the noise is unknown, the interval too narrow")
-    noise = float(np.sqrt(sum(np.sum(r**2) for r in left) / max(free, 1)))
-    wide = noise * np.sqrt(max(free, 1) / rng.chisquare(max(free, 1), (count, 1)))  # the noise is not known exactly
-    lowest, draws = [], []
-    for (X, inverse), c in zip(bases, fits, strict=True):
-        lowest.append(c[0] - c[1] ** 2 / (4 * c[2]))
-        new = (X @ c + wide * rng.standard_normal((count, len(X)))) @ inverse.T
-        with np.errstate(all="ignore"):
-            draws.append(np.where(new[:, 2] > 0, new[:, 0] - new[:, 1] ** 2 / (4 * new[:, 2]), np.nan))
-    return Curve(np.log([C for C, _ in used]), np.array(lowest), np.stack(draws, -1), doubts)
+        inverse = np.linalg.pinv(X)
+        parabolas.append(_Parabola(C, L, X, inverse, inverse @ L))
+        if np.argmin(L) in (np.argmin(x), np.argmax(x)):
+            warnings.append(f"{name}: the lowest loss at C = {C:.3g} is at the edge of its sizes")
+    if len(parabolas) < MIN_BUDGETS:
+        raise DataError(
+            f"{name}: {len(parabolas)} budgets with {MIN_SIZES} sizes or more: a multiplier needs {MIN_BUDGETS}"
+        )
+    concave = [parabola for parabola in parabolas if not parabola.coefficients[2] > 0]
+    if concave:
+        budgets = ", ".join(f"{parabola.C:.3g}" for parabola in concave)
+        warnings.append(f"{name}: losses at C = {budgets} have no minimum in N (concave): left out")
+        parabolas = [parabola for parabola in parabolas if parabola.coefficients[2] > 0]
+        if len(parabolas) < MIN_BUDGETS:
+            raise FitError(f"{warnings[-1]}; a multiplier needs {MIN_BUDGETS} budgets: train more sizes, further apart")
+    return parabolas, warnings
 
 
-def against(name: str, reference: str, curves: dict[str, Curve], level: float, runs: int) -> Multiplier:
-    """The multiplier of one group, from both curves and their draws."""
-    one, other = curves[name], curves[reference]
-    doubts = [*other.doubts, *one.doubts]
-    best = float(shifts(other.x, one.x, np.concatenate([other.L, one.L])[None])[0])
-    draws = np.concatenate([other.draws, one.draws], -1)
-    sound = np.isfinite(draws).all(-1)
-    if sound.mean() < level:
-        doubts.append(f"{1 - sound.mean():.0%} of draws have a budget without a minimum: left out")
-    low, high = intervals.interval(shifts(other.x, one.x, draws[sound]), level) if sound.any() else (-np.inf, np.inf)
-    if abs(best) > np.log(LARGEST) * 0.99:
-        doubts.append(f"beyond the {LARGEST:g} times that is looked for")
-    if other.L.min() > one.L.max() or one.L.min() > other.L.max():
-        doubts.append("the losses of the two have no range in common: extrapolated")
+def compare_curves(name: str, reference: str, curves: dict[str, LossCurve], level: float, runs: int) -> Multiplier:
+    """Returns the multiplier of one group, from both curves and their bootstrap samples.
+
+    Args:
+        name: Name of the group.
+        reference: Name of the reference.
+        curves: Loss by budget of each group.
+        level: Coverage of the interval.
+        runs: Number of runs of both.
+    """
+    group, base = curves[name], curves[reference]
+    shift = float(fit_shifts(base.x, group.x, np.concatenate([base.L, group.L])[None])[0])
+    samples_BK = np.concatenate([base.samples, group.samples], -1)
+    finite_B = np.isfinite(samples_BK).all(-1)
+    low, high = -np.inf, np.inf
+    if finite_B.any():
+        low, high = intervals.percentile_interval(fit_shifts(base.x, group.x, samples_BK[finite_B]), level)
     return Multiplier(
         group=name,
         reference=reference,
-        value=float(np.exp(best)),
+        value=float(np.exp(shift)),
         interval=(float(np.exp(low)), float(np.exp(high))),
         level=level,
-        budgets=len(one.x) + len(other.x),
+        budgets=len(group.x) + len(base.x),
         runs=runs,
-        verdict=doubts or ["converged"],
+        verdict=_warnings(group, base, shift, 1 - finite_B.mean(), level) or ["converged"],
     )
 
 
-def shifts(x: np.ndarray, moved: np.ndarray, L: np.ndarray) -> np.ndarray:
-    """s (B,) with which ln L (B, K), the reference's first, lies nearest one curve in ln C + s.
+def _warnings(group: LossCurve, base: LossCurve, shift: float, failed: float, level: float) -> list[str]:
+    """Warnings of a comparison; `failed`: share of bootstrap samples without a minimum at some budget."""
+    warnings = [*base.warnings, *group.warnings]
+    if 1 - failed < level:
+        warnings.append(f"{failed:.0%} of bootstrap samples have a budget without a minimum: left out")
+    if abs(shift) > np.log(LARGEST_MULTIPLIER) * 0.99:
+        warnings.append(f"beyond the largest multiplier searched, {LARGEST_MULTIPLIER:g}")
+    if base.L.min() > group.L.max() or group.L.min() > base.L.max():
+        warnings.append("the losses of the two groups have no range in common: extrapolated")
+    return warnings
 
-    The curve's coefficients are solved for at each of a grid of shifts; a parabola through the best three refines it.
+
+def fit_shifts(x: np.ndarray, moved: np.ndarray, L: np.ndarray) -> np.ndarray:
+    """Returns the shift s (B,) with which the losses of both groups lie nearest to one curve in ln C + s.
+
+    The coefficients of the curve are solved in closed form on a grid of shifts (S,); a parabola through the best three
+    refines the best one.
+
+    Args:
+        x: ln C of the budgets of the reference.
+        moved: ln C of the budgets of the group, which are shifted.
+        L: Losses (B, K) of the reference, then of the group.
     """
-    grid = np.linspace(-np.log(LARGEST), np.log(LARGEST), SHIFTS)
-    y, degree = np.log(L), 2 if min(len(x), len(moved)) > 2 else 1
-    square = np.empty((len(grid), len(y)))
-    for at, s in enumerate(grid):
+    shift_S = np.linspace(-np.log(LARGEST_MULTIPLIER), np.log(LARGEST_MULTIPLIER), SHIFTS)
+    y_BK, degree = np.log(L), 2 if min(len(x), len(moved)) > 2 else 1
+    rss_SB = np.empty((len(shift_S), len(y_BK)))
+    for i, s in enumerate(shift_S):
         z = np.concatenate([x, moved + s])
         X = np.vander((z - z.mean()) / np.ptp(z), degree + 1)
         q = np.linalg.qr(X)[0]
-        square[at] = np.sum(y**2, -1) - np.sum((y @ q) ** 2, -1)
-    best = np.clip(square.argmin(0), 1, len(grid) - 2)
-    rows = np.arange(len(y))
-    a, b, c = (square[best + k, rows] for k in (-1, 0, 1))
+        rss_SB[i] = np.sum(y_BK**2, -1) - np.sum((y_BK @ q) ** 2, -1)
+    best_B = np.clip(rss_SB.argmin(0), 1, len(shift_S) - 2)
+    column = np.arange(len(y_BK))
+    a, b, c = (rss_SB[best_B + k, column] for k in (-1, 0, 1))
     bend = np.maximum(a - 2 * b + c, 1e-300)
-    return np.asarray(grid[best] + (grid[1] - grid[0]) * np.clip((a - c) / (2 * bend), -1, 1))
+    return np.asarray(shift_S[best_B] + (shift_S[1] - shift_S[0]) * np.clip((a - c) / (2 * bend), -1, 1))

@@ -1,9 +1,9 @@
 """Observational laws: a task's score from the public benchmark scores of many models (Ruan 2024).
 
-Scores that are missing are filled in by principal components, the scores are turned into a few components, and the
-task is a sigmoid of those: y = h·σ(w·PC + c) + 1 − h.
+Missing scores are imputed by principal components, the scores are reduced to a few components, and the task is a
+sigmoid of those: y = h·sigmoid(w·PC + c) + 1 - h.
 
-Key: m models, s scores, K components, y the task's score (0 to 1).
+Key: m models, s scores, K components, B bootstrap samples; y the score of the task (0 to 1).
 """
 
 from __future__ import annotations
@@ -18,101 +18,111 @@ from scipy.special import expit, logit
 
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.fitting.fit import fit as fit_law
+from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
-from analysis.format import plain
+from analysis.format import json_ready
 from analysis.laws.law import Array, Law
-from analysis.studies.components import Components, Models, fill, principal, read
-from analysis.uncertainty.intervals import interval
+from analysis.studies.components import (
+    ModelScores,
+    PrincipalComponents,
+    impute_scores,
+    principal_components,
+    read_model_scores,
+)
+from analysis.studies.options import ObservationalOptions
+from analysis.uncertainty.intervals import percentile_interval
 
-FLOOR = 0.2  # the highest chance level, 1 − h (Ruan 2024, section 3.3)
+MAX_CHANCE = 0.2  # the highest chance level, 1 - h (Ruan 2024, section 3.3)
 
 
 @dataclass(frozen=True)
-class Observed:
-    """A law over models. fit: of y on components, with its doubt. weights: of each score inside the sigmoid.
+class ObservationalFit:
+    """A law of one task over models.
 
-    train, held: mean squared error of y over the models fitted to, and over those held out (None where none were).
-    rows: of every model its name, y, what is predicted with its interval, and whether it was held out.
+    Attributes:
+        fit: Fit of y on the components, whose intervals take the components as given.
+        components: The components.
+        weights: Weight of each score inside the sigmoid.
+        intervals: Interval of each weight.
+        train_error: Mean squared error of y over the models that are fitted.
+        held_out_error: The same over the held-out models, None if there are none.
+        rows: For every model its name, y, the prediction with its interval, and whether it was held out.
+        target: Name of the task.
     """
 
     fit: Fit
-    components: Components
+    components: PrincipalComponents
     weights: dict[str, float]
     intervals: dict[str, tuple[float, float]]
-    train: float
-    held: float | None
+    train_error: float
+    held_out_error: float | None
     rows: list[dict[str, Any]]
     target: str
 
     def to_json(self) -> dict[str, Any]:
-        """Plain Python numbers."""
-        return plain(
-            {
-                "target": self.target,
-                **self.fit.to_json(),
-                "scores": {"weights": self.weights, "intervals": self.intervals},
-                "components": {
-                    "mean": self.components.mean.tolist(),
-                    "loadings": self.components.loadings.tolist(),
-                    "share": self.components.share.tolist(),
-                },
-                "error": {"train": self.train, "held_out": self.held},
-                "models": self.rows,
-            }
-        )
+        """Returns plain numbers."""
+        data = {
+            "target": self.target,
+            **self.fit.to_json(),
+            "scores": {"weights": self.weights, "intervals": self.intervals},
+            "components": {
+                "mean": self.components.mean.tolist(),
+                "loadings": self.components.loadings.tolist(),
+                "share": self.components.share.tolist(),
+            },
+            "error": {"train": self.train_error, "held_out": self.held_out_error},
+            "models": self.rows,
+        }
+        return dict(json_ready(data))
 
 
-def fit(
-    source: Any,
-    *,
-    scores: Sequence[str],
-    target: str,
-    holdout: str | None = None,
-    full: float = 1.0,
-    components: int = 3,
-    filled: int = 1,
-    name: str | None = None,
-    bootstrap: int = 1000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Observed:
-    """The law of one task over models, a row each.
+def fit_observational(
+    source: Any, scores: Sequence[str], target: str, options: ObservationalOptions = ObservationalOptions()
+) -> ObservationalFit:
+    """Fits the score of one task to the benchmark scores of models.
 
-    source: a table's file, a DataFrame or columns by name. scores: columns of benchmarks, shares from 0 to 1; cells may
-    be empty. target: the task's column, of which `full` is full marks; models without it are left out. holdout: rows
-    to hold out (analysis/data/filter.py). components: that the task is fitted to; filled: that empty cells are filled
-    with.
-    name: column that names a model. Raises DataError and FitError.
+    Args:
+        source: A table's file, a DataFrame or columns by name, with one row per model.
+        scores: Columns of benchmarks, shares from 0 to 1; cells may be empty.
+        target: Column of the task; models without it are left out.
+        options: Components, held-out models, full marks and bootstrap.
+
+    Raises:
+        DataError: The table cannot be read, or the number of components is not allowed.
+        FitError: There are too few models.
     """
-    models = read(source, scores, target, holdout, full, name)
-    x, known = models.scores, ~np.isnan(models.y)
-    train = known & ~models.held
-    if not 1 <= components <= len(scores) or not 1 <= filled <= len(scores):
-        raise DataError(f"components {components}, filled {filled}: from 1 to {len(scores)}, the number of scores")
-    if train.sum() <= components + 2:
-        raise FitError(
-            f"{models.source}: {int(train.sum())} models for {components + 2} parameters: use fewer components"
-        )
-    for score, values in zip(scores, x[train].T, strict=True):
-        if np.isnan(values).all():
-            raise DataError(f"{models.source}: no model that is fitted to has a {score}: leave that score out")
-    whole = np.full(x.shape, np.nan)
-    whole[train], whole[models.held] = fill(x[train], x[models.held], filled)
-    found = principal(whole[train], components)
-    gone = int((~known).sum())
-    notes = (
-        f"{int(np.isnan(x[known]).sum())} of {x[known].size} scores are missing and filled in",
-        *([f"{gone} models have no {target}"] if gone else []),
-        "intervals take the components as given",
+    models = read_model_scores(source, scores, target, options)
+    train = ~np.isnan(models.y) & ~models.held_out
+    _check_models(models, train, scores, options)
+    imputed = np.full(models.scores.shape, np.nan)
+    imputed[train], imputed[models.held_out] = impute_scores(
+        models.scores[train], models.scores[models.held_out], options.filled
     )
-    points = _points(found.of(whole[train]), models, train, notes)
-    one = fit_law(points, sigmoid_of(components), bootstrap=bootstrap, seed=seed, level=level)
-    return _observed(one, found, whole, models, train, scores, target)
+    components = principal_components(imputed[train], options.components)
+    points = _points(components.transform(imputed[train]), models, train, target)
+    law = component_sigmoid(options.components)
+    fit_options = FitOptions(bootstrap=options.bootstrap, seed=options.seed, level=options.level)
+    result = fit(points, law, fit_options)
+    names = [f"w{k}" for k in range(1, options.components + 1)]
+    weights = np.array([result.params[name] for name in names]) @ components.loadings
+    samples_Bs = np.stack([result.samples[name] for name in names], -1) @ components.loadings
+    rows = _model_rows(result, components, imputed, models, train)
+    error, held_out = _squared_errors(rows)
+    return ObservationalFit(
+        fit=result,
+        components=components,
+        weights=dict(zip(scores, weights.tolist(), strict=True)),
+        intervals={s: percentile_interval(samples_Bs[:, j], options.level) for j, s in enumerate(scores)},
+        train_error=float(error[~held_out].mean()),
+        held_out_error=float(error[held_out].mean()) if held_out.any() else None,
+        rows=rows,
+        target=target,
+    )
 
 
-def sigmoid_of(components: int) -> Law:
-    """y = h·σ(w1·PC1 + … + c) + 1 − h as a law of that many components (Ruan 2024, equation 7)."""
+def component_sigmoid(components: int) -> Law:
+    """Returns the law y = h·sigmoid(w1·PC1 + ... + c) + 1 - h of that many components (Ruan 2024, equation 7)."""
     inputs = [f"PC{k}" for k in range(1, components + 1)]
     weights = [f"w{k}" for k in range(1, components + 1)]
 
@@ -120,85 +130,89 @@ def sigmoid_of(components: int) -> Law:
         inside = sum((p[w] * x for w, x in zip(weights, pcs, strict=True)), p["c"])
         return p["h"] * expit(inside) + 1 - p["h"]
 
-    take = [inspect.Parameter(x, inspect.Parameter.POSITIONAL_OR_KEYWORD) for x in inputs]
-    keep = [inspect.Parameter(p, inspect.Parameter.KEYWORD_ONLY) for p in (*weights, "c", "h")]
-    observational.__signature__ = inspect.Signature(take + keep)  # type: ignore[attr-defined]
+    positional = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in inputs]
+    keyword = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in (*weights, "c", "h")]
+    observational.__signature__ = inspect.Signature(positional + keyword)  # type: ignore[attr-defined]
 
     def seeds(pcs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
-        """Straight lines through the logits, for each height; and flat ones."""
+        """Starts: straight lines through the logits for each h, and flatter and steeper ones."""
         X = np.stack([*pcs, np.ones_like(y)], -1)
         rows = []
-        for h in (1.0, 1 - FLOOR / 4, 1 - FLOOR):
+        for h in (1.0, 1 - MAX_CHANCE / 4, 1 - MAX_CHANCE):
             inside = logit(np.clip((y - 1 + h) / h, 0.01, 0.99))
             line = np.linalg.lstsq(X, inside, rcond=None)[0]
-            rows += [[*(line * times), h] for times in (0.3, 1.0, 2.0)]
+            rows += [[*(line * factor), h] for factor in (0.3, 1.0, 2.0)]
         return dict(zip((*weights, "c", "h"), np.array(rows).T, strict=True))
 
-    wide = dict.fromkeys((*weights, "c"), (-1e6, 1e6))
+    unbounded = dict.fromkeys((*weights, "c"), (-1e6, 1e6))
     return Law(
         observational,
         "Ruan 2024, equation 7",
         {},
-        bounds={**wide, "h": (1 - FLOOR, 1.0)},
+        bounds={**unbounded, "h": (1 - MAX_CHANCE, 1.0)},
         output="y",
         objective="mse",
         units={"y": "share of full marks"},
         signed=("y", *inputs),
-        seeds=seeds,
+        starts_from_data=seeds,
     )
 
 
-def _observed(
-    one: Fit,
-    found: Components,
-    whole: np.ndarray,
-    models: Models,
-    train: np.ndarray,
-    scores: Sequence[str],
-    target: str,
-) -> Observed:
-    y, held = models.y, models.held
-    letters = [f"w{k}" for k in range(1, len(found.loadings) + 1)]
-    w = np.array([one.params[k] for k in letters]) @ found.loadings
-    drawn = np.stack([one.draws[k] for k in letters], -1) @ found.loadings
-    shown = train | held
-    pcs = {f"PC{k}": column for k, column in enumerate(found.of(whole[shown]).T, 1)}
-    predicted, (low, high) = one.predict(**pcs), one.predict_interval(**pcs)
-    error = np.full(len(y), np.nan)
-    error[shown] = (predicted - y[shown]) ** 2
-    rows = [
+def _check_models(models: ModelScores, train: np.ndarray, scores: Sequence[str], options: ObservationalOptions) -> None:
+    components, filled = options.components, options.filled
+    if not 1 <= components <= len(scores) or not 1 <= filled <= len(scores):
+        raise DataError(
+            f"components {components}, filled {filled}: must be from 1 to {len(scores)}, the number of scores"
+        )
+    if train.sum() <= components + 2:
+        raise FitError(
+            f"{models.source}: {int(train.sum())} models for {components + 2} parameters: use fewer components"
+        )
+    for score, values in zip(scores, models.scores[train].T, strict=True):
+        if np.isnan(values).all():
+            raise DataError(f"{models.source}: no fitted model has a {score}: leave that score out")
+
+
+def _model_rows(
+    result: Fit, components: PrincipalComponents, imputed: np.ndarray, models: ModelScores, train: np.ndarray
+) -> list[dict[str, Any]]:
+    used = np.flatnonzero(train | models.held_out)
+    inputs = {f"PC{k}": column for k, column in enumerate(components.transform(imputed[used]).T, 1)}
+    predicted, (low, high) = result.predict(**inputs), result.predict_interval(**inputs)
+    return [
         {
             "name": models.names[i],
-            "y": float(y[i]),
-            "predicted": float(p),
-            "interval": (float(a), float(b)),
-            "held_out": bool(h),
+            "y": float(models.y[i]),
+            "predicted": float(predicted[row]),
+            "interval": (float(low[row]), float(high[row])),
+            "held_out": bool(models.held_out[i]),
         }
-        for i, p, a, b, h in zip(np.flatnonzero(shown), predicted, low, high, held[shown], strict=True)
+        for row, i in enumerate(used)
     ]
-    return Observed(
-        fit=one,
-        components=found,
-        weights=dict(zip(scores, w.tolist(), strict=True)),
-        intervals={s: interval(drawn[:, j], one.level) for j, s in enumerate(scores)},
-        train=float(error[train].mean()),
-        held=float(error[held].mean()) if held.any() else None,
-        rows=rows,
-        target=target,
-    )
 
 
-def _points(pcs: np.ndarray, models: Models, train: np.ndarray, notes: tuple[str, ...]) -> Points:
-    nothing = np.full(len(pcs), np.nan)
-    more = {f"PC{k}": column for k, column in enumerate(pcs.T, 1)} | {"y": models.y[train]}
+def _squared_errors(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Squared error of each model, and whether it was held out."""
+    predicted, y = (np.array([row[name] for row in rows]) for name in ("predicted", "y"))
+    return (predicted - y) ** 2, np.array([row["held_out"] for row in rows])
+
+
+def _points(components: np.ndarray, models: ModelScores, train: np.ndarray, target: str) -> Points:
+    missing = np.full(len(components), np.nan)
+    scores = models.scores[~np.isnan(models.y)]
+    without_target = len(models.y) - len(scores)
+    notes = [f"{int(np.isnan(scores).sum())} of {scores.size} scores are missing and were imputed"]
+    if without_target:
+        notes.append(f"{without_target} models have no {target}")
+    notes.append("intervals take the components as given")
     return Points(
-        N=nothing,
-        D=nothing,
-        C=nothing,
-        L=nothing,
+        N=missing,
+        D=missing,
+        C=missing,
+        L=missing,
         names=[models.names[i] for i in np.flatnonzero(train)],
         source=models.source,
-        notes=notes,
+        notes=tuple(notes),
         convention="scores from 0 to 1",
-        more=more,
+        extra={f"PC{k}": column for k, column in enumerate(components.T, 1)} | {"y": models.y[train]},
     )

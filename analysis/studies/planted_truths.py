@@ -1,15 +1,15 @@
-"""Tasks whose truth is known, drawn at random, and how often the verdict finds it.
+"""Simulated tasks whose truth is known, and how often the verdict on them is right.
 
-Every draw has its own number of scales (6 to 12, over 2 to 4 decades), items (100 to 1000), tokens an answer (2 to 8),
-runs a scale (1 or 3) and noise between runs. The logit of a token's probability goes
-  artefact   straight up with the log of scale, from a floor of nothing or of one in ten digits; exact match is its k-th
-             power, and sits below 5% for at least the lower 40% of scales;
-  break      along a slight slope, and through a jump less than a tenth of a decade wide;
-  smooth     straight up, one token an answer or a choice of four, and the score with it;
-  floor      nowhere;
-  few        as in artefact or break, at 3 to 5 scales.
+Each task has a random number of scales (6 to 12, over 2 to 4 decades), of items (100 to 1000), of tokens per answer
+(2 to 8), of runs per scale (1 or 3), and random noise between runs. The logit of the probability of a token is
+  artefact   a straight line in log scale, above a floor of 0 or of one in ten digits; exact match is its k-th power and
+             lies below 5% for at least the lower 40% of scales;
+  break      a slight slope with a jump less than a tenth of a decade wide;
+  smooth     a straight line, with one token per answer or a choice of four, so that the score rises with it;
+  floor      constant;
+  few        as in artefact or break, at 4 or 5 scales.
 
-Key: n scales, R runs a scale, I items, k tokens an answer.
+Key: n scales, R runs per scale, I items, k tokens per answer.
 """
 
 from __future__ import annotations
@@ -17,19 +17,32 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit, logit
 
 from analysis.evals import verdict
-from analysis.evals.series import Series, choices, values
+from analysis.evals.series import Series, binomial_series, mean_series
+from analysis.studies.options import PlantedTruthOptions
 
-CHANCE = 0.1  # of a digit
+DIGIT_CHANCE = 0.1  # probability that a guessed digit is right
+ITEM_SPREAD = 0.7  # standard deviation of the difficulty of items, in logits
+TOKEN_SPREAD = 0.3  # of tokens within an answer
+LARGEST_RUN_SPREAD = 0.15  # of runs of one scale
 
 
 @dataclass(frozen=True)
 class Truth:
-    """A task by scale: x (n,) log10 C; z (n,) logit of a token; k tokens; chance of a token; choice of four or not."""
+    """A task by scale, without noise.
+
+    Attributes:
+        x: log10 of C (n,).
+        z: Logit of the probability of a token (n,), above chance.
+        k: Tokens per answer.
+        chance: Probability that a guessed token is right.
+        choice: Whether the task is a choice of four.
+    """
 
     x: np.ndarray
     z: np.ndarray
@@ -44,94 +57,157 @@ class Truth:
 
     @property
     def score(self) -> np.ndarray:
-        """The score without noise (n,)."""
+        """Exact match (n,)."""
         return np.asarray(self.token**self.k)
 
 
-def artefact(rng: np.random.Generator, n: int) -> Truth:
-    x = _scales(rng, n)
+def artefact_task(rng: np.random.Generator, n: int) -> Truth:
+    """Returns a task whose probability rises smoothly and whose exact match rises suddenly.
+
+    Args:
+        rng: Random numbers.
+        n: Number of scales.
+    """
+    x = _log_compute(rng, n)
     while True:
-        k, chance = int(rng.integers(2, 9)), float(rng.choice([0.0, CHANCE]))
+        k, chance = int(rng.integers(2, 9)), float(rng.choice([0.0, DIGIT_CHANCE]))
         top = (rng.uniform(0.5, 0.95)) ** (1 / k)
         high = logit((top - chance) / (1 - chance))
         low = logit(rng.uniform(0.02, 0.15)) if not chance else rng.uniform(-5.0, -2.0)
-        truth = Truth(x, low + (high - low) * _share(x), k, chance)
+        truth = Truth(x, low + (high - low) * _unit_range(x), k, chance)
         if np.mean(truth.score < 0.05) >= 0.4:
             return truth
 
 
-def break_(rng: np.random.Generator, n: int) -> Truth:
-    x, k = _scales(rng, n), int(rng.integers(2, 9))
+def break_task(rng: np.random.Generator, n: int) -> Truth:
+    """Returns a task whose probability jumps.
+
+    Args:
+        rng: Random numbers.
+        n: Number of scales.
+    """
+    x, k = _log_compute(rng, n), int(rng.integers(2, 9))
     low = logit(rng.uniform(0.08, 0.3))
     high = logit(rng.uniform(0.4, 0.9) ** (1 / k))
-    width = rng.uniform(0.005, 0.025)  # of a logistic; from a tenth to nine tenths it takes 4.4 of them
-    first = x[2] + 4 * width  # three scales below know nothing of it
-    at = rng.uniform(first, max(first, x[-2]))
-    drift = rng.uniform(0.0, 0.4) * (_share(x) - 0.5)
-    return Truth(x, low + drift + (high - low) * expit((x - at) / width), k)
+    width = rng.uniform(0.005, 0.025)  # of a logistic, which rises from 10% to 90% within 4.4 widths
+    first = x[2] + 4 * width  # the three scales below do not predict the jump
+    center = rng.uniform(first, max(first, x[-2]))
+    drift = rng.uniform(0.0, 0.4) * (_unit_range(x) - 0.5)
+    return Truth(x, low + drift + (high - low) * expit((x - center) / width), k)
 
 
-def smooth(rng: np.random.Generator, n: int) -> Truth:
-    x = _scales(rng, n)
+def smooth_task(rng: np.random.Generator, n: int) -> Truth:
+    """Returns a task whose score rises smoothly.
+
+    Args:
+        rng: Random numbers.
+        n: Number of scales.
+    """
+    x = _log_compute(rng, n)
     if rng.random() < 0.5:
         low, high = logit(rng.uniform(0.1, 0.3)), logit(rng.uniform(0.7, 0.9))
-        return Truth(x, low + (high - low) * _share(x), 1)
+        return Truth(x, low + (high - low) * _unit_range(x), 1)
     low, high = logit(rng.uniform(0.3, 0.4)), logit(rng.uniform(0.6, 0.9))
-    return Truth(x, low + (high - low) * _share(x), 1, choice=True)
+    return Truth(x, low + (high - low) * _unit_range(x), 1, choice=True)
 
 
-def floor(rng: np.random.Generator, n: int) -> Truth:
-    x = _scales(rng, n)
+def floor_task(rng: np.random.Generator, n: int) -> Truth:
+    """Returns a task whose probability does not change.
+
+    Args:
+        rng: Random numbers.
+        n: Number of scales.
+    """
+    x = _log_compute(rng, n)
     return Truth(x, np.full(n, logit(rng.uniform(0.05, 0.3))), int(rng.integers(2, 9)))
 
 
-def few(rng: np.random.Generator, n: int) -> Truth:
-    return (artefact if rng.random() < 0.5 else break_)(rng, n)
+def few_scales_task(rng: np.random.Generator, n: int) -> Truth:
+    """Returns an artefact or a break, for too few scales.
+
+    Args:
+        rng: Random numbers.
+        n: Number of scales.
+    """
+    return (artefact_task if rng.random() < 0.5 else break_task)(rng, n)
 
 
-TRUTHS: dict[str, tuple[Callable[[np.random.Generator, int], Truth], tuple[int, int], str]] = {
-    "artefact": (artefact, (6, 12), verdict.ARTEFACT),
-    "break": (break_, (6, 12), verdict.BREAK),
-    "smooth": (smooth, (6, 12), verdict.SMOOTH),
-    "floor": (floor, (6, 12), verdict.CANNOT),
-    "few": (few, (4, 5), verdict.CANNOT),
+class PlantedTruth(NamedTuple):
+    """How tasks of one truth are simulated.
+
+    Attributes:
+        make: Function that returns a task with n scales.
+        scales: Least and largest number of scales.
+        verdict: The right verdict.
+    """
+
+    make: Callable[[np.random.Generator, int], Truth]
+    scales: tuple[int, int]
+    verdict: str
+
+
+TRUTHS = {
+    "artefact": PlantedTruth(artefact_task, (6, 12), verdict.ARTEFACT),
+    "break": PlantedTruth(break_task, (6, 12), verdict.BREAK),
+    "smooth": PlantedTruth(smooth_task, (6, 12), verdict.SMOOTH),
+    "floor": PlantedTruth(floor_task, (6, 12), verdict.INCONCLUSIVE),
+    "few": PlantedTruth(few_scales_task, (4, 5), verdict.INCONCLUSIVE),
 }
 
 
-def drawn(truth: Truth, rng: np.random.Generator, items: int, runs: int, seeds: float) -> tuple[Series, Series]:
-    """A score and a log-probability as measured: the same items at all scales, harder and easier ones among them."""
+def simulate_measurements(
+    truth: Truth, rng: np.random.Generator, items: int, runs: int, run_spread: float
+) -> tuple[Series, Series]:
+    """Returns the score and the log-probability of a task as measured on the same items at all scales.
+
+    Args:
+        truth: The task.
+        rng: Random numbers.
+        items: Number of items.
+        runs: Runs per scale.
+        run_spread: Standard deviation between runs of one scale, in logits.
+    """
     n, k = len(truth.x), truth.k
-    harder = rng.normal(0, 0.7, items)
-    noise = rng.normal(0, seeds, (n, runs, 1))
-    p = truth.chance + (1 - truth.chance) * expit(truth.z[:, None, None] + noise + harder)
-    own = expit(logit(p)[..., None] + rng.normal(0, 0.3, (n, runs, items, k)))  # tokens differ
-    right = rng.random(own.shape) < own
-    x = np.repeat(truth.x, runs)
-    hits = right.all(-1).sum(-1).ravel()
-    logp = np.log(own).mean(-1).reshape(-1, items)
-    return choices(x, hits, np.full(len(x), items)), values(x, logp.mean(-1), logp.var(-1) / items)
+    difficulty_I = rng.normal(0, ITEM_SPREAD, items)
+    noise_nR1 = rng.normal(0, run_spread, (n, runs, 1))
+    p_nRI = truth.chance + (1 - truth.chance) * expit(truth.z[:, None, None] + noise_nR1 + difficulty_I)
+    p_nRIk = expit(logit(p_nRI)[..., None] + rng.normal(0, TOKEN_SPREAD, (n, runs, items, k)))
+    right_nRIk = rng.random(p_nRIk.shape) < p_nRIk
+    x_r = np.repeat(truth.x, runs)
+    hits_r = right_nRIk.all(-1).sum(-1).ravel()
+    logp_rI = np.log(p_nRIk).mean(-1).reshape(-1, items)
+    score = binomial_series(x_r, hits_r, np.full(len(x_r), items))
+    return score, mean_series(x_r, logp_rI.mean(-1), logp_rI.var(-1) / items)
 
 
-def study(draws: int, seed: int = 0, said: Callable[[int], None] = lambda done: None) -> dict[str, Counter[str]]:
-    """{truth: {verdict: how many of `draws`}}."""
-    found: dict[str, Counter[str]] = {}
-    for name, (make, (least, most), _) in TRUTHS.items():
-        found[name] = Counter()
-        for i in range(draws):
-            rng = np.random.default_rng([seed, i, *name.encode()])
-            truth = make(rng, int(rng.integers(least, most + 1)))
+def verdict_counts(
+    options: PlantedTruthOptions = PlantedTruthOptions(), progress: Callable[[int, int], None] | None = None
+) -> dict[str, Counter[str]]:
+    """Returns how often each truth gets each verdict: {truth: {verdict: count}}.
+
+    Args:
+        options: Number of tasks of each truth, and the seed.
+        progress: Called with the number of tasks done and in total.
+    """
+    counts: dict[str, Counter[str]] = {name: Counter() for name in TRUTHS}
+    for name, planted in TRUTHS.items():
+        fewest, largest = planted.scales
+        for i in range(options.draws):
+            rng = np.random.default_rng([options.seed, i, *name.encode()])
+            truth = planted.make(rng, int(rng.integers(fewest, largest + 1)))
             items, runs = int(np.exp(rng.uniform(np.log(100), np.log(1000)))), int(rng.choice([1, 3]))
-            both = drawn(truth, rng, items, runs, rng.uniform(0.0, 0.15))
-            found[name][verdict.judge(*both).verdict] += 1
-            said(sum(sum(c.values()) for c in found.values()))
-    return found
+            score, logp = simulate_measurements(truth, rng, items, runs, rng.uniform(0.0, LARGEST_RUN_SPREAD))
+            counts[name][verdict.judge_emergence(score, logp).verdict] += 1
+            if progress is not None:
+                progress(sum(count.total() for count in counts.values()), options.draws * len(TRUTHS))
+    return counts
 
 
-def _scales(rng: np.random.Generator, n: int) -> np.ndarray:
-    """log10 C of n scales, not quite evenly apart."""
+def _log_compute(rng: np.random.Generator, n: int) -> np.ndarray:
+    """log10 of C of n scales with uneven gaps."""
     gaps = rng.uniform(0.7, 1.3, n - 1)
     return 18 + rng.uniform(2, 4) * np.concatenate([[0.0], np.cumsum(gaps) / gaps.sum()])
 
 
-def _share(x: np.ndarray) -> np.ndarray:
+def _unit_range(x: np.ndarray) -> np.ndarray:
     return np.asarray((x - x[0]) / (x[-1] - x[0]))

@@ -1,6 +1,7 @@
-"""Doubt: bootstrap draws whose percentiles cover what they claim, and what a fit says against itself.
+"""Bootstrap samples of a fit's parameters, whose percentiles have the coverage they claim.
 
-Key: B draws, P coordinates, n points.
+Key: B samples, P coordinates, n points, K groups. u coordinates, r residuals, q orthonormal basis of the weighted
+∂r/∂u.
 """
 
 from __future__ import annotations
@@ -13,190 +14,242 @@ from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
+from analysis.solver.robust import robust_std
 
-KINDS = ("auto", "residuals", "cases", "groups", "sizes", "parametric")
-SIZES = 5  # groups, or sizes that share their beginnings, from which on they are drawn together
-MANY = 60  # runs from which on `auto` draws cases
-LINEAR = 4000  # runs from which on a draw is one Newton step from the optimum
-LARGEST = 20_000_000  # numbers of one block of draws
+MIN_GROUPS = 5  # fewest groups, or sizes, whose runs are resampled together
+MIN_CASES = 60  # fewest runs for which "auto" resamples cases
+MAX_REFITTED = 4000  # runs; with more, a sample is one Newton step from the optimum
+MAX_ELEMENTS = 20_000_000  # numbers in the arrays of a block of samples
+MAX_LEVERAGE = 0.98  # residuals are divided by √(1 − leverage)
+BANDWIDTH = 0.53  # half of Silverman's normal kernel bandwidth, 1.06·n^(-1/5)·σ
 
 
-def resample(
+def resample_residuals(
     residual_n: np.ndarray,
     leverage_n: np.ndarray,
-    free: int | np.ndarray,
+    dof: int | np.ndarray,
     count: int,
     rng: np.random.Generator,
-    told_n: np.ndarray | None = None,
+    pool_n: np.ndarray | None = None,
 ) -> np.ndarray:
-    """New residuals (B, n) for a fit with `free` degrees of freedom left.
+    """Resamples the residuals of a fit.
 
-    Residuals divided by √(1 − leverage), centred, drawn with replacement (of `told_n` alone, where given), smoothed
-    (half of Silverman's bandwidth, variance kept); and each draw is scaled by √(free / χ²(free)). That scale is the
-    doubt about the noise itself: with it, percentile intervals of 20 points cover as Student's t would.
+    Residuals divided by √(1 − leverage), centred, drawn with replacement, smoothed (half of Silverman's bandwidth,
+    variance kept). Each sample is scaled by √(dof / χ²(dof)), the uncertainty of the noise itself: with it, percentile
+    intervals of 20 points cover as Student's t would.
+
+    Args:
+        residual_n: Residuals.
+        leverage_n: Leverage of each point.
+        dof: Degrees of freedom that the fit leaves.
+        count: Number of samples.
+        rng: Random generator.
+        pool_n: Which residuals are drawn from (bool); all unless given.
+
+    Returns:
+        New residuals (B, n).
     """
-    scaled = residual_n / np.sqrt(1 - np.clip(leverage_n, 0, 0.98))
-    pool = scaled if told_n is None else scaled[told_n]
+    scaled = residual_n / np.sqrt(1 - np.clip(leverage_n, 0, MAX_LEVERAGE))
+    pool = scaled if pool_n is None else scaled[pool_n]
     pool = pool - pool.mean()
     spread = max(float(pool.std()), 1e-300)
-    width = 0.53 * len(pool) ** -0.2 * spread
+    width = BANDWIDTH * len(pool) ** -0.2 * spread
     shape = (count, len(residual_n))
-    drawn = (rng.choice(pool, size=shape) + width * rng.standard_normal(shape)) * (spread / np.hypot(spread, width))
-    return drawn * np.sqrt(free / rng.chisquare(free, size=(count, 1)))
+    new_Bn = (rng.choice(pool, size=shape) + width * rng.standard_normal(shape)) * (spread / np.hypot(spread, width))
+    return new_Bn * _chi_scale(dof, count, rng)
 
 
-def moderated(variance_K: np.ndarray, free_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Noise variances (K,) of groups with few degrees of freedom each, drawn to a common one, and the freedom gained.
+def _chi_scale(dof: int | np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """√(dof / χ²(dof)) of each sample (B, 1): how far the true noise may be from its estimate."""
+    return np.sqrt(dof / rng.chisquare(dof, size=(count, 1)))
 
-    Empirical Bayes (Smyth 2004, sections 3 and 6.2): when the groups differ no more than chance lets them, the common
-    one is taken and its freedom is that of all; groups without freedom take the common one.
+
+def moderate_variances(variance_K: np.ndarray, dof_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shrinks the noise variances of groups with few degrees of freedom each towards a common one.
+
+    Empirical Bayes (Smyth 2004, sections 3 and 6.2). Where the groups differ no more than by chance, all take the
+    common variance, with the degrees of freedom of all; groups without degrees of freedom take it as well.
+
+    Args:
+        variance_K: Variance of each group.
+        dof_K: Degrees of freedom of each group.
+
+    Returns:
+        The moderated variances and their degrees of freedom.
     """
-    told = (free_K > 0) & (variance_K > 0)
-    pooled = np.sum(variance_K * free_K) / max(np.sum(free_K), 1)
-    total = np.full(len(free_K), float(np.sum(free_K)))
-    if told.sum() < 2:
-        return np.full(len(free_K), pooled), total
-    half = free_K[told] / 2
-    e = np.log(variance_K[told]) - digamma(half) + np.log(half)
+    informative = (dof_K > 0) & (variance_K > 0)
+    pooled = np.sum(variance_K * dof_K) / max(np.sum(dof_K), 1)
+    total = np.full(len(dof_K), float(np.sum(dof_K)))
+    if informative.sum() < 2:
+        return np.full(len(dof_K), pooled), total
+    half = dof_K[informative] / 2
+    e = np.log(variance_K[informative]) - digamma(half) + np.log(half)
     excess = np.var(e, ddof=1) - np.mean(polygamma(1, half))
     if excess <= 1e-6:
-        return np.full(len(free_K), pooled), total
+        return np.full(len(dof_K), pooled), total
     prior = 2 * brentq(lambda x: polygamma(1, x) - excess, 1e-6, 1e7)
     common = np.exp(e.mean() + digamma(prior / 2) - np.log(prior / 2))
-    free = np.where(told, free_K, 0)
-    return (prior * common + free * np.where(told, variance_K, 0)) / (prior + free), np.minimum(prior + free, total)
+    dof = np.where(informative, dof_K, 0)
+    moderated = (prior * common + dof * np.where(informative, variance_K, 0)) / (prior + dof)
+    return moderated, np.minimum(prior + dof, total)
 
 
-def resolved(kind: str, points: Points) -> str:
-    """What `auto` means: sizes where runs share their beginnings and there are SIZES of them, else cases from MANY runs
-    on, else residuals."""
-    if kind != "auto":
-        return kind
-    if points.shared is not None and points.shared.any() and len(np.unique(points.N)) >= SIZES:
-        return "sizes"
-    return "cases" if len(points) >= MANY else "residuals"
+def choose_resampling(resampling: str, points: Points) -> str:
+    """Returns the scheme that "auto" stands for, or the one given.
 
-
-def draws(problem: Problem, u_P: np.ndarray, points: Points, count: int, seed: int, kind: str) -> dict[str, np.ndarray]:
-    """Parameters (B,) fitted again to `count` bootstrap sets.
-
-    residuals: the runs as they were planned, their residuals drawn anew (`resample`); takes the noise to be even.
-    cases: runs drawn with replacement, within each budget where there are budgets; takes nothing, but is too wide on
-    20 runs. groups, sizes: the residuals of a group (of a size) stay together (`_together`); for noise that the runs of
-    a group share. parametric: normal noise as wide as the residuals say (`_normal`). auto: `resolved`. Beyond LINEAR
-    runs cases are one Newton step each. Raises FitError where groups are asked for and there are too few.
+    Args:
+        resampling: "auto" or a scheme of `sample_parameters`.
+        points: "sizes" where runs share prefixes and there are MIN_GROUPS sizes, else "cases" from MIN_CASES runs on,
+            else "residuals".
     """
-    kind = resolved(kind, points)
-    if kind == "cases" and len(points) > LINEAR:
-        return _linear(problem, u_P, count, seed)
+    if resampling != "auto":
+        return resampling
+    if points.shared_prefix is not None and points.shared_prefix.any() and len(np.unique(points.N)) >= MIN_GROUPS:
+        return "sizes"
+    return "cases" if len(points) >= MIN_CASES else "residuals"
+
+
+def sample_parameters(
+    problem: Problem, u_P: np.ndarray, points: Points, count: int, seed: int, resampling: str
+) -> dict[str, np.ndarray]:
+    """Fits the law again to bootstrap samples of the points.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        points: The points, with budgets and groups where there are some.
+        count: Number of samples.
+        seed: Seed of the random generator.
+        resampling: The scheme.
+            "residuals": the design fixed, residuals resampled (`resample_residuals`); assumes even noise.
+            "cases": runs drawn with replacement, within each budget where there are budgets; assumes nothing, but is
+            too wide on 20 runs. With more than MAX_REFITTED runs each sample is one Newton step.
+            "groups", "sizes": the residuals of a group (of a size) keep together (`_wild_cluster`); for noise that the
+            runs of a group share.
+            "parametric": normal noise of the residuals' standard deviation (`_normal`).
+            "auto": `choose_resampling`.
+
+    Returns:
+        Samples of each parameter (B,).
+
+    Raises:
+        FitError: The points have no groups, or too few.
+    """
+    resampling = choose_resampling(resampling, points)
+    if resampling == "cases" and len(points) > MAX_REFITTED:
+        return _newton_samples(problem, u_P, count, seed)
     rng, n = np.random.default_rng(seed), len(points)
-    block = max(1, LARGEST // n)
-    new = {"residuals": _redrawn, "parametric": _normal, "groups": _together, "sizes": _together}
-    labels = _labels(points, kind)
-    found: list[np.ndarray] = []
+    block = max(1, MAX_ELEMENTS // n)
+    outputs = {"residuals": _redrawn, "parametric": _normal, "groups": _wild_cluster, "sizes": _wild_cluster}
+    labels_n = _labels(points, resampling)
+    u_BP: list[np.ndarray] = []
     for start in range(0, count, block):
         shape = (min(block, count - start), n)
-        if kind == "cases":
-            again = problem.again(problem.y, problem.weights * _cases(points, shape, rng))
+        if resampling == "cases":
+            resampled = problem.with_data(problem.y, problem.weights * _case_counts(points, shape, rng))
         else:
-            again = problem.again(new[kind](problem, u_P, shape, rng, labels), problem.weights)
-        found.append(minimise(again, np.tile(u_P, (shape[0], 1)), iterations=60, tolerance=1e-7)[0])
-    return problem.params(np.concatenate(found))
+            y_Bn = outputs[resampling](problem, u_P, shape, rng, labels_n)
+            resampled = problem.with_data(y_Bn, problem.weights)
+        u_BP.append(minimise(resampled, np.tile(u_P, (shape[0], 1)), iterations=60, tolerance=1e-7)[0])
+    return problem.params(np.concatenate(u_BP))
 
 
-def _labels(points: Points, kind: str) -> np.ndarray:
-    """Which group each run is of (n,), as small integers."""
-    if kind == "groups":
+def _labels(points: Points, resampling: str) -> np.ndarray:
+    """Group of each run (n,), as small integers; all 0 where the scheme has no groups."""
+    if resampling == "groups":
         if points.groups is None:
-            raise FitError("kind groups: no column says which group a run is of: name one with --columns group=...")
+            raise FitError("resampling groups: no column says which group a run is of: name one with columns group=...")
         labels = np.unique(np.array(points.groups), return_inverse=True)[1]
-    elif kind == "sizes":
+    elif resampling == "sizes":
         labels = np.unique(np.round(np.log(points.N), 6), return_inverse=True)[1]
     else:
         return np.zeros(len(points), int)
-    if labels.max() < SIZES - 1:
-        raise FitError(f"kind {kind}: {labels.max() + 1} of them: it takes {SIZES} to tell how they differ")
+    if labels.max() < MIN_GROUPS - 1:
+        raise FitError(f"resampling {resampling}: there are {labels.max() + 1}, and {MIN_GROUPS} are needed")
     return np.asarray(labels)
 
 
-def _linear(problem: Problem, u_P: np.ndarray, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Draws of a Bayesian bootstrap over cases (Rubin 1981), each one Newton step from the optimum.
+def _newton_samples(problem: Problem, u_P: np.ndarray, count: int, seed: int) -> dict[str, np.ndarray]:
+    """Bayesian bootstrap over cases (Rubin 1981), each sample one Newton step from the optimum.
 
-    A step is off by the order of 1/n, which for thousands of points is far below the spread of the draws.
+    The error of a step is of the order of 1/n, for thousands of points far below the spread of the samples.
     """
     rng, n = np.random.default_rng(seed), problem.y.shape[-1]
-    low, high = problem.limits()
-    pull = problem.jacobian(u_P[None])[0] * problem.weights * problem.objective.slope(problem.residual(u_P[None])[0])
+    low, high = problem.bounds()
+    residual = problem.residual(u_P[None])[0]
+    score_Pn = problem.jacobian(u_P[None])[0] * problem.weights * problem.objective.psi(residual)
     free = (u_P > low) & (u_P < high)
     steps = np.zeros((count, len(u_P)))
-    block = max(1, LARGEST // n)
+    block = max(1, MAX_ELEMENTS // n)
     for start in range(0, count, block):
         weights = rng.standard_exponential((min(block, count - start), n)) - 1
-        steps[start : start + block, free] = weights @ pull[free].T
+        steps[start : start + block, free] = weights @ score_Pn[free].T
     steps[:, free] = np.linalg.lstsq(hessian(problem, u_P)[np.ix_(free, free)], steps[:, free].T, rcond=None)[0].T
     return problem.params(np.clip(u_P - steps, low, high))
 
 
-def _left(problem: Problem, u_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Measured less fitted (n,), √weights, and an orthonormal basis of the fit's directions (n, P), both weighted."""
+def _linearised(problem: Problem, u_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Measured less fitted (n,), √weights, and the orthonormal basis q of the weighted ∂r/∂u (n, P)."""
     residual = -problem.residual(u_P[None])[0]
     root = np.sqrt(problem.weights)
     return residual, root, np.linalg.qr((problem.jacobian(u_P[None])[0] * root).T)[0]
 
 
 def _redrawn(
-    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels: np.ndarray
+    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels_n: np.ndarray
 ) -> np.ndarray:
-    residual, root, q = _left(problem, u_P)
-    new = resample(residual * root, np.sum(q**2, -1), shape[1] - len(u_P), shape[0], rng)
+    """Outputs with resampled residuals (B, n)."""
+    residual, root, q = _linearised(problem, u_P)
+    new = resample_residuals(residual * root, np.sum(q**2, -1), shape[1] - len(u_P), shape[0], rng)
     return problem.y - residual + new / root
 
 
 def _normal(
-    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels: np.ndarray
+    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels_n: np.ndarray
 ) -> np.ndarray:
-    """Normal noise on the fitted law: √(RSS / (n − P)) wide under least squares, and else, because Huber's objective
-    does not look at how far an outlier is, 1.4826 times the median of the residuals corrected for leverage."""
-    residual, root, q = _left(problem, u_P)
-    free = max(shape[1] - len(u_P), 1)
-    if problem.objective.turn is None:
-        scale = float(np.sqrt(np.sum((residual * root) ** 2) / free))
+    """Outputs with normal noise on the fitted law (B, n).
+
+    Its standard deviation is √(RSS / (n − P)) under least squares, and otherwise, because Huber's objective ignores how
+    far away an outlier is, the robust one of the residuals corrected for leverage.
+    """
+    residual, root, q = _linearised(problem, u_P)
+    dof = max(shape[1] - len(u_P), 1)
+    if problem.objective.threshold is None:
+        scale = float(np.sqrt(np.sum((residual * root) ** 2) / dof))
     else:
-        scaled = residual * root / np.sqrt(1 - np.clip(np.sum(q**2, -1), 0, 0.98))
-        scale = 1.4826 * float(np.median(np.abs(scaled)))
-    new = scale * rng.standard_normal(shape) * np.sqrt(free / rng.chisquare(free, size=(shape[0], 1)))
+        scale = robust_std(residual * root / np.sqrt(1 - np.clip(np.sum(q**2, -1), 0, MAX_LEVERAGE)))
+    new = scale * rng.standard_normal(shape) * _chi_scale(dof, shape[0], rng)
     return problem.y - residual + new / root
 
 
-def _together(
-    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels: np.ndarray
+def _wild_cluster(
+    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels_n: np.ndarray
 ) -> np.ndarray:
-    """Each group's residuals times one random factor: the wild cluster bootstrap (Cameron, Gelbach and Miller 2008).
+    """Outputs with each group's residuals times one random factor (B, n): the wild cluster bootstrap.
 
-    They are first given back what the fit took of them, (I − H)^(-1/2) of the group's own block (CR2: Bell and
-    McCaffrey 2002). The factor is normal, times √(free / χ²(free)) for the number of groups less the P − 1 that a law
-    can spend on telling them apart, at least 2.
+    Cameron, Gelbach and Miller 2008. Before, the residuals are corrected for what the fit took of them, by (I − H)^(-½)
+    of the group's own block (CR2: Bell and McCaffrey 2002). The factor is normal, times √(dof / χ²(dof)) for the number
+    of groups less the P − 1 degrees of freedom that a law can spend on differences between groups, at least 2.
     """
-    residual, root, q = _left(problem, u_P)
-    groups = int(labels.max()) + 1
-    block = np.zeros(shape[1])
+    residual, root, q = _linearised(problem, u_P)
+    groups = int(labels_n.max()) + 1
+    corrected = np.zeros(shape[1])
     for group in range(groups):
-        at = np.flatnonzero(labels == group)
-        u, s, _ = np.linalg.svd(q[at], full_matrices=False)
-        gain = 1 / np.sqrt(1 - np.clip(s**2, 0, 0.98)) - 1
-        e = residual[at] * root[at]
-        block[at] = e + u @ (gain * (u.T @ e))
-    free = max(groups - len(u_P) + 1, 2)
-    scale = np.sqrt(free / rng.chisquare(free, size=(shape[0], 1)))
+        rows = np.flatnonzero(labels_n == group)
+        u, s, _ = np.linalg.svd(q[rows], full_matrices=False)
+        gain = 1 / np.sqrt(1 - np.clip(s**2, 0, MAX_LEVERAGE)) - 1
+        e = residual[rows] * root[rows]
+        corrected[rows] = e + u @ (gain * (u.T @ e))
+    scale = _chi_scale(max(groups - len(u_P) + 1, 2), shape[0], rng)
     factor = rng.standard_normal((shape[0], groups)) * scale
-    return problem.y - residual + block * factor[:, labels] / root
+    return problem.y - residual + corrected * factor[:, labels_n] / root
 
 
-def _cases(points: Points, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+def _case_counts(points: Points, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
     """How often each run is drawn (B, n)."""
     keys = np.zeros(shape[1]) if points.budgets is None else np.nan_to_num(points.budgets)
-    out = np.zeros(shape)
+    counts_Bn = np.zeros(shape)
     for key in np.unique(keys):
-        at = np.flatnonzero(keys == key)
-        out[:, at] = rng.multinomial(len(at), np.full(len(at), 1 / len(at)), size=shape[0])
-    return out
+        rows = np.flatnonzero(keys == key)
+        counts_Bn[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=shape[0])
+    return counts_Bn

@@ -1,4 +1,7 @@
-"""analysis.uncertainty.diagnostics."""
+"""Checks of a fit that its optimum and its bootstrap samples allow, as warnings of its verdict.
+
+Key: B samples, P coordinates, n points. u coordinates, J ∂r/∂u.
+"""
 
 from __future__ import annotations
 
@@ -6,90 +9,164 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from analysis.data.points import Points, duplicates
-from analysis.data.table import listed
+from analysis.data.points import Points, duplicate_rows
+from analysis.format import join_names
 from analysis.solver.problem import Problem
+from analysis.solver.robust import robust_std
+from analysis.solver.search import Solution
+from analysis.uncertainty.verdicts import warning
 
 AT_BOUND = 1e-6  # relative distance from a bound, or a term's share of the loss, that counts as being there
+OUTLIER = 8.0  # robust standard deviations: 1 point in 1e15 if the residuals were normal
+MIN_SINGULAR = 1e-5  # ratio of singular values of J below which the parameters are not determined
+MIN_SPARE_POINTS = 5  # points more than parameters
+MIN_AGREED, MIN_AGREED_SHARE = 2, 0.25  # starts that should reach the lowest objective
+MAX_LISTED = 5  # rows that a warning names
 
-OUTLIER = 8.0  # robust standard deviations: 1 point in 1e15 were the residuals normal
 
+def check_bounds(problem: Problem, u_P: np.ndarray, samples: dict[str, np.ndarray], level: float) -> list[str]:
+    """Warns of parameters at a bound, at the optimum or in too many bootstrap samples.
 
-def verdict(
-    problem: Problem,
-    u_P: np.ndarray,
-    points: Points,
-    starts: dict[str, int],
-    drawn: dict[str, np.ndarray],
-    level: float,
-    more: Iterable[str] = (),
-) -> tuple[str, ...]:
-    """What to doubt: sentences with a code in front; exactly ("converged",) where there is nothing.
-
-    more: what others have found to say (analysis/uncertainty/influence.py, regimes.py, profile.py).
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        samples: Bootstrap samples of each parameter (B,).
+        level: Coverage of the intervals.
     """
-    names, params = problem.law.parameters, {k: float(v[0]) for k, v in problem.params(u_P[None]).items()}
-    low, high = problem.limits()
-    said: list[str] = []
-    at_bound = []
-    for at, name in enumerate(problem.names):
-        edge = _edge(problem, u_P, at, low[at], high[at])
-        if edge:
-            at_bound.append(name)
-            said.append(f"at-bound: {name} = {params[name]:.4g} is at its {edge} bound")
-    for name in names:
-        if name not in at_bound and name in drawn:
-            share = float(np.mean(_drawn_at_bound(problem, drawn, name)))
-            if share > (1 - level) / 2:
-                said.append(
-                    f"unidentifiable: {share:.0%} of the draws put {name} at a bound: its interval is open there"
+    params = problem.params(u_P[None])
+    edges = {name: edge for p, name in enumerate(problem.names) if (edge := _edge(problem, u_P, p))}
+    warnings = [
+        warning("parameter-at-bound", f"{name} = {params[name][0]:.4g} is at its {edge} bound")
+        for name, edge in edges.items()
+    ]
+    for name in problem.law.parameters:
+        if name in edges or name not in samples:
+            continue
+        share = float(np.mean(_samples_at_bound(problem, samples[name], name)))
+        if share > (1 - level) / 2:
+            warnings.append(
+                warning(
+                    "unidentifiable",
+                    f"{name} is at a bound in {share:.0%} of the bootstrap samples: its interval is open there",
                 )
+            )
+    return warnings
+
+
+def check_design(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]:
+    """Warns where the points do not determine the parameters separately, or are few, or occur twice.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        points: The points.
+    """
+    warnings = []
     J = problem.jacobian(u_P[None])[0] * np.sqrt(problem.weights)
     size = np.linalg.norm(J, axis=-1, keepdims=True)
     singular = np.linalg.svd(J / np.where(size > 0, size, 1.0), compute_uv=False)
-    if singular[-1] < 1e-5 * singular[0]:
+    if singular[-1] < MIN_SINGULAR * singular[0]:
         condition = (singular[0] / max(singular[-1], 1e-150)) ** 2
-        said.append(f"unidentifiable: these points do not tell the parameters apart (condition number {condition:.1g})")
-    if len(points) - len(names) < 5:
-        said.append(f"too-few-points: {len(points)} points for {len(names)} parameters")
-    if starts["agreed"] < min(starts["tried"], max(2, 0.25 * starts["tried"])):
-        said.append(f"starts-disagree: {starts['agreed']} of {starts['tried']} starts reach the lowest objective")
-    said += outliers(problem.residual(u_P[None])[0] * np.sqrt(problem.weights), points, len(u_P))
-    twins = duplicates(points)
-    if twins:
-        said.append(f"duplicates: {listed(twins, 5)}: the same in N, D, C and L, and both counted")
-    said += more
-    return tuple(said) or ("converged",)
+        sentence = f"these points do not determine the parameters separately (condition number {condition:.1g})"
+        warnings.append(warning("unidentifiable", sentence))
+    if len(points) - len(problem.law.parameters) < MIN_SPARE_POINTS:
+        sentence = f"{len(points)} points for {len(problem.law.parameters)} parameters"
+        warnings.append(warning("too-few-points", sentence))
+    return warnings
 
 
-def _edge(problem: Problem, u_P: np.ndarray, at: int, low: float, high: float) -> str | None:
-    if at < len(problem.law.linear):
-        near = AT_BOUND * problem.typical()
-        return "lower" if u_P[at] <= low + near else "upper" if u_P[at] >= high - near else None
-    if u_P[at] <= low + AT_BOUND * max(1.0, abs(low)):
-        return "lower"
-    return "upper" if np.isfinite(high) and u_P[at] >= high - AT_BOUND * max(1.0, abs(high)) else None
+def check_starts(starts: dict[str, int]) -> list[str]:
+    """Warns where few starts reach the lowest objective; `starts` counts those tried and agreed."""
+    if starts["agreed"] >= min(starts["tried"], max(MIN_AGREED, MIN_AGREED_SHARE * starts["tried"])):
+        return []
+    sentence = f"{starts['agreed']} of {starts['tried']} starts reach the lowest objective"
+    return [warning("disagreeing-starts", sentence)]
 
 
-def _drawn_at_bound(problem: Problem, drawn: dict[str, np.ndarray], name: str) -> np.ndarray:
-    low, high = problem.law.bound(name)
-    if name in problem.law.linear:
-        near = AT_BOUND * max(float(np.abs(np.median(drawn[name]))), 1e-300)
-        return (drawn[name] <= low + near) | (drawn[name] >= high - near)
-    return (drawn[name] <= low * (1 + AT_BOUND)) | (drawn[name] >= high * (1 - AT_BOUND))
+def check_other_minima(problem: Problem, minima: Iterable[np.ndarray]) -> list[str]:
+    """Warns of other minima that are as good as noise can tell.
+
+    Args:
+        problem: The law on points.
+        minima: Their coordinates (P,).
+    """
+    texts = []
+    for u in minima:
+        params = ", ".join(f"{name} = {value[0]:.4g}" for name, value in problem.params(u[None]).items())
+        value = problem.objective.value(problem.residual(u[None])[0], problem.weights)
+        texts.append(f"({params}; objective {value:.7g})")
+    if not texts:
+        return []
+    return [warning("local-minima", f"these fit as well within noise: {'; '.join(texts)}: choose one with start")]
 
 
-def outliers(residual_n: np.ndarray, points: Points, fitted: int) -> list[str]:
-    """Names rows whose residual lies beyond OUTLIER robust standard deviations.
+def check_outliers(residual_n: np.ndarray, points: Points, parameters: int) -> list[str]:
+    """Warns of points whose residual lies beyond OUTLIER robust standard deviations.
 
-    A fit of P parameters passes through, or near, P of the points: the scale is the median of the others.
+    Args:
+        residual_n: Residuals times the root of their weights.
+        points: The points, for their names.
+        parameters: Number of fitted parameters P. A robust fit passes through, or near, P of the points: the scale is
+            that of the others.
     """
     size = np.sort(np.abs(residual_n))
-    scale = 1.4826 * np.median(size[min(fitted, len(size) - 1) :])
+    scale = robust_std(size[min(parameters, len(size) - 1) :])
     far = np.flatnonzero(np.abs(residual_n) > OUTLIER * max(scale, 1e-9))
     if not len(far):
         return []
-    worst = far[np.argsort(-np.abs(residual_n[far]))]
-    listed = ", ".join(f"{points.names[i]} ({residual_n[i] / scale:+.0f}σ)" for i in worst[:5])
-    more = f" and {len(far) - 5} more" if len(far) > 5 else ""
-    return [f"outliers: {listed}{more}: the law misses them by more than {OUTLIER:.0f} robust standard deviations"]
+    far = far[np.argsort(-np.abs(residual_n[far]))]
+    named = ", ".join(f"{points.names[i]} ({residual_n[i] / scale:+.0f}σ)" for i in far[:MAX_LISTED])
+    rest = f" and {len(far) - MAX_LISTED} more" if len(far) > MAX_LISTED else ""
+    sentence = f"{named}{rest}: more than {OUTLIER:.0f} robust standard deviations from the law"
+    return [warning("outliers", sentence)]
+
+
+def check_duplicates(points: Points) -> list[str]:
+    """Warns of points that occur twice."""
+    duplicates = duplicate_rows(points)
+    if not duplicates:
+        return []
+    sentence = f"{join_names(duplicates, MAX_LISTED)}: equal in N, D, C and L; each counts twice"
+    return [warning("duplicate-points", sentence)]
+
+
+def diagnose(
+    problem: Problem, solution: Solution, points: Points, samples: dict[str, np.ndarray], level: float
+) -> list[str]:
+    """Returns the warnings of all checks of this module.
+
+    Args:
+        problem: The law on points.
+        solution: The optimum, how many starts reached it, and other minima.
+        points: The points.
+        samples: Bootstrap samples of each parameter (B,).
+        level: Coverage of the intervals.
+    """
+    u_P = solution.u_P
+    return [
+        *check_bounds(problem, u_P, samples, level),
+        *check_design(problem, u_P, points),
+        *check_starts(solution.starts),
+        *check_outliers(problem.residual(u_P[None])[0] * np.sqrt(problem.weights), points, len(u_P)),
+        *check_duplicates(points),
+        *check_other_minima(problem, solution.other_minima),
+    ]
+
+
+def _edge(problem: Problem, u_P: np.ndarray, p: int) -> str | None:
+    """The bound ("lower" or "upper") that a coordinate is at, if any."""
+    low, high = (edge[p] for edge in problem.bounds())
+    if p < len(problem.law.linear):
+        margin = AT_BOUND * problem.output_scale()
+        return "lower" if u_P[p] <= low + margin else "upper" if u_P[p] >= high - margin else None
+    if u_P[p] <= low + AT_BOUND * max(1.0, abs(low)):
+        return "lower"
+    return "upper" if np.isfinite(high) and u_P[p] >= high - AT_BOUND * max(1.0, abs(high)) else None
+
+
+def _samples_at_bound(problem: Problem, samples_B: np.ndarray, name: str) -> np.ndarray:
+    low, high = problem.law.bound(name)
+    if name in problem.law.linear:
+        margin = AT_BOUND * max(float(np.abs(np.median(samples_B))), 1e-300)
+        return (samples_B <= low + margin) | (samples_B >= high - margin)
+    return (samples_B <= low * (1 + AT_BOUND)) | (samples_B >= high * (1 - AT_BOUND))

@@ -1,6 +1,6 @@
-"""The fit without each budget in turn: which of them it leans on.
+"""Influential points: the fit repeated without each part of the points in turn.
 
-Key: K parts, P coordinates, n points.
+Key: K parts, P coordinates, n points. u coordinates, r residuals, J ∂r/∂u, H Hessian of the objective.
 """
 
 from __future__ import annotations
@@ -11,114 +11,153 @@ from typing import Any
 import numpy as np
 from scipy.stats import f as fisher
 
-from analysis.data.points import Points, group
+from analysis.data.points import Points, group_by_budget
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
 from analysis.uncertainty import bootstrap
+from analysis.uncertainty.verdicts import warning
 
-CHANCE = 0.01  # of a verdict about a sweep that has nothing wrong with it
-MOST = 40  # budgets or groups that are left out one by one; more are taken as tenths
+CHANCE = 0.01  # probability of a warning about points that have nothing wrong
+MIN_PARTS, MAX_PARTS = 3, 40  # with more budgets or groups, tenths are dropped instead
+TENTHS, MIN_TENTH = 10, 3  # parts along C, and the fewest runs in one
 EXACT = 1e-9  # residuals below this share of the output's size are rounding
 
 
 @dataclass(frozen=True)
-class LeftOut:
-    """Parameters without one part of the points. p: chance of a part as far off the others' law as this one."""
+class Refit:
+    """The law fitted without one part of the points.
 
-    without: str
+    Attributes:
+        omitted: The part that was dropped.
+        points: Number of points left.
+        params: Parameters of the refit.
+        p: Probability that chance alone puts a part as far from the law of the others (Chow 1960).
+    """
+
+    omitted: str
     points: int
     params: dict[str, float]
     p: float
 
     def to_json(self) -> dict[str, Any]:
-        return {"without": self.without, "points": self.points, "params": self.params, "p": self.p}
+        """Returns the fields in JSON's own types."""
+        return {"without": self.omitted, "points": self.points, "params": self.params, "p": self.p}
 
 
-def parts(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
-    """Names and indices: of each budget, else of each group, else of tenths along C (or `letter`) of three runs each.
+def partition(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
+    """Splits the points into budgets, else groups, else tenths along C.
 
-    Empty where there are fewer than three parts.
+    Args:
+        points: The points.
+        letter: Input along which tenths are taken where C is not known.
+
+    Returns:
+        Name and indices of each part; empty where there are fewer than three.
     """
-    found: list[tuple[str, np.ndarray]] = []
+
+    def fits(parts: list[tuple[str, np.ndarray]]) -> bool:
+        return MIN_PARTS <= len(parts) <= MAX_PARTS
+
+    parts: list[tuple[str, np.ndarray]] = []
     if points.budgets is not None:
-        found = [(f"budget {key:.3g}", at) for key, at in group(points)]
-    if not 3 <= len(found) <= MOST and points.groups is not None:
+        parts = [(f"budget {key:.3g}", rows) for key, rows in group_by_budget(points)]
+    if not fits(parts) and points.groups is not None:
         groups = np.array(points.groups)
-        found = [(f"group {name}", np.flatnonzero(groups == name)) for name in np.unique(groups)]
-    if not 3 <= len(found) <= MOST:
-        x, named = (points.C, "C") if np.isfinite(points.C).all() else (points[letter], letter)
+        parts = [(f"group {name}", np.flatnonzero(groups == name)) for name in np.unique(groups)]
+    if not fits(parts):
+        x, axis = (points.C, "C") if np.isfinite(points.C).all() else (points[letter], letter)
         order = np.argsort(x, kind="stable")
-        tenths = np.array_split(order, min(10, len(points) // 3) or 1)
-        found = [(f"{named} {x[at].min():.3g} to {x[at].max():.3g}", np.sort(at)) for at in tenths]
-    return found if 3 <= len(found) <= MOST else []
+        tenths = np.array_split(order, min(TENTHS, len(points) // MIN_TENTH) or 1)
+        parts = [(f"{axis} {x[rows].min():.3g} to {x[rows].max():.3g}", np.sort(rows)) for rows in tenths]
+    return parts if fits(parts) else []
 
 
-def out(problem: Problem, u_P: np.ndarray, points: Points) -> tuple[LeftOut, ...]:
-    """The law fitted again without each part, from its optimum; parts that leave too few points are passed over."""
+def refit_without_parts(problem: Problem, u_P: np.ndarray, points: Points) -> tuple[Refit, ...]:
+    """Fits the law again without each part, from its optimum; parts that leave too few points are skipped.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        points: The points.
+    """
     P, n = len(u_P), len(points)
-    kept = [(name, at) for name, at in parts(points, problem.law.inputs[0]) if n - len(at) > P]
-    if not kept:
+    parts = [(name, rows) for name, rows in partition(points, problem.law.inputs[0]) if n - len(rows) > P]
+    if not parts:
         return ()
-    u = (_stepped if n > bootstrap.LINEAR else _again)(problem, u_P, [at for _, at in kept])
-    values = problem.params(u)
-    chances = _chances(problem, u_P, [at for _, at in kept])
+    omitted = [rows for _, rows in parts]
+    u_KP = (_newton_refits if n > bootstrap.MAX_REFITTED else _refits)(problem, u_P, omitted)
+    params = problem.params(u_KP)
+    p_values = _chow_p_values(problem, u_P, omitted)
     return tuple(
-        LeftOut(name, n - len(at), {k: float(v[row]) for k, v in values.items()}, p)
-        for row, ((name, at), p) in enumerate(zip(kept, chances, strict=True))
+        Refit(name, n - len(rows), {key: float(value_K[k]) for key, value_K in params.items()}, p)
+        for k, ((name, rows), p) in enumerate(zip(parts, p_values, strict=True))
     )
 
 
-def _again(problem: Problem, u_P: np.ndarray, left: list[np.ndarray]) -> np.ndarray:
+def check_influence(refits: tuple[Refit, ...], intervals: dict[str, tuple[float, float]], level: float) -> list[str]:
+    """Warns of parts without which a parameter leaves its interval, where chance alone would not move it so far.
+
+    Args:
+        refits: Of `refit_without_parts`.
+        intervals: Interval of each parameter.
+        level: Their coverage.
+    """
+    warnings = []
+    for refit in refits:
+        if refit.p * len(refits) >= CHANCE:  # Bonferroni: one warning for all parts
+            continue
+        moves = [
+            f"{name} to {value:.4g}"
+            for name, value in refit.params.items()
+            if name in intervals and not intervals[name][0] <= value <= intervals[name][1]
+        ]
+        if moves:
+            sentence = f"dropping {refit.omitted} moves {', '.join(moves)}: outside the {level:.0%} interval"
+            warnings.append(warning("influential-points", f"{sentence} (p = {refit.p:.1g})"))
+    return warnings
+
+
+def _refits(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray]) -> np.ndarray:
     """Coordinates (K, P) without each part."""
-    weights = np.tile(problem.weights, (len(left), 1))
-    for row, at in enumerate(left):
-        weights[row, at] = 0.0
-    return minimise(problem.again(problem.y, weights), np.tile(u_P, (len(left), 1)))[0]
+    weights = np.tile(problem.weights, (len(omitted), 1))
+    for k, rows in enumerate(omitted):
+        weights[k, rows] = 0.0
+    return minimise(problem.with_data(problem.y, weights), np.tile(u_P, (len(omitted), 1)))[0]
 
 
-def _stepped(problem: Problem, u_P: np.ndarray, left: list[np.ndarray]) -> np.ndarray:
-    """The same by one Newton step, for thousands of points: what a part pulled is let go of, and its share of the
-    curvature with it, as large as its share of the squared derivatives."""
-    low, high = problem.limits()
+def _newton_refits(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray]) -> np.ndarray:
+    """The same by one Newton step, for thousands of points.
+
+    The part's share of the gradient is removed, and of the curvature a share as large as its share of JᵀJ.
+    """
+    low, high = problem.bounds()
     free = (u_P > low) & (u_P < high)
     J = problem.jacobian(u_P[None])[0][free]
-    pull = problem.weights * problem.objective.slope(problem.residual(u_P[None])[0])
+    psi = problem.weights * problem.objective.psi(problem.residual(u_P[None])[0])
     H, squares = hessian(problem, u_P)[np.ix_(free, free)], (J * problem.weights) @ J.T
-    u = np.tile(u_P, (len(left), 1))
-    for row, at in enumerate(left):
-        step = np.linalg.lstsq(H, J[:, at] @ pull[at], rcond=None)[0]
-        rest = squares - (J[:, at] * problem.weights[at]) @ J[:, at].T
-        u[row, free] += np.linalg.lstsq(rest, squares @ step, rcond=None)[0]
+    u = np.tile(u_P, (len(omitted), 1))
+    for k, rows in enumerate(omitted):
+        step = np.linalg.lstsq(H, J[:, rows] @ psi[rows], rcond=None)[0]
+        rest = squares - (J[:, rows] * problem.weights[rows]) @ J[:, rows].T
+        u[k, free] += np.linalg.lstsq(rest, squares @ step, rcond=None)[0]
     return np.clip(u, low, high)
 
 
-def _chances(problem: Problem, u_P: np.ndarray, left: list[np.ndarray]) -> list[float]:
+def _chow_p_values(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray]) -> list[float]:
     """Chow's predictive test of each part against the rest (Chow 1960, section 2), the law linear about its fit."""
     root = np.sqrt(problem.weights)
     r, J = problem.residual(u_P[None])[0] * root, (problem.jacobian(u_P[None])[0] * root).T
     n, P = J.shape
     if np.median(np.abs(r)) < EXACT * max(float(np.abs(problem.y).mean()), 1e-300):
-        return [1.0] * len(left)
+        return [1.0] * len(omitted)
 
     Q = np.linalg.qr(J)[0]
     b, total = Q.T @ r, float(r @ r)
-    everything, out = total - float(b @ b), []
-    for at in left:
-        free, q, c = n - len(at) - P, Q[at], b - Q[at].T @ r[at]
-        rest = total - float(r[at] @ r[at]) - float(c @ np.linalg.lstsq(np.eye(P) - q.T @ q, c, rcond=None)[0])
-        ratio = (everything - rest) / len(at) / max(rest / free, 1e-300)
-        out.append(float(fisher.sf(ratio, len(at), free)))
-    return out
-
-
-def verdict(left: tuple[LeftOut, ...], intervals: dict[str, tuple[float, float]]) -> list[str]:
-    """Said of a part without which a parameter leaves its interval, where chance alone would not move it so far."""
-    said = []
-    for one in left:
-        if one.p * len(left) >= CHANCE:
-            continue
-        moved = [k for k, v in one.params.items() if k in intervals and not intervals[k][0] <= v <= intervals[k][1]]
-        if moved:
-            values = ", ".join(f"{name} would be {one.params[name]:.4g}" for name in moved)
-            said.append(f"leans-on: without {one.without} {values}, beyond the interval (p = {one.p:.1g})")
-    return said
+    rss_all, p_values = total - float(b @ b), []
+    for rows in omitted:
+        dof, q, c = n - len(rows) - P, Q[rows], b - Q[rows].T @ r[rows]
+        rss_rest = total - float(r[rows] @ r[rows])
+        rss_rest -= float(c @ np.linalg.lstsq(np.eye(P) - q.T @ q, c, rcond=None)[0])
+        F = (rss_all - rss_rest) / len(rows) / max(rss_rest / dof, 1e-300)
+        p_values.append(float(fisher.sf(F, len(rows), dof)))
+    return p_values

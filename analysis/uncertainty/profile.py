@@ -1,9 +1,9 @@
-"""Profile likelihood: a quantity held at value after value, everything else fitted again, until the fit is too bad.
+"""Profile likelihood: a quantity fixed at value after value, everything else fitted again, until the fit is too poor.
 
-An interval holds the values whose objective lies within Student's t of the least. It needs no draws and no normal
-parameters, goes to infinity where the points do not bound a quantity, and takes noise to be even.
+An interval holds the values whose objective is within Student's t of the least. It needs no resampling and no normal
+parameters, extends to infinity where the points do not bound a quantity, and assumes even noise.
 
-Key: R rows (one for each side of each quantity), P coordinates, n points.
+Key: R rows (one for each side of each quantity), P coordinates, n points. u coordinates, r residuals, t Student's t.
 """
 
 from __future__ import annotations
@@ -17,21 +17,32 @@ from scipy.stats import norm
 from scipy.stats import t as student
 
 from analysis.data.points import Points
-from analysis.solver.constrained import gradient, held
+from analysis.solver.constrained import FLOOR, STEP, minimise_constrained
+from analysis.solver.differences import central_gradient
 from analysis.solver.minimise import hessian
 from analysis.solver.problem import Problem
+from analysis.uncertainty.bootstrap import BANDWIDTH
+from analysis.uncertainty.verdicts import warning
 
 Quantity = Callable[[dict[str, np.ndarray]], np.ndarray]  # parameters (R,) -> values (R,)
-STEPS = 40  # outward, each a third of the way or twice the last
-FAR = 50.0  # standard errors from the optimum at which a side that is still flat is called open
-TARGETS = (10.0, 100.0)  # times the largest C, for quantities of the optimum
-CLOSE = 1e-4  # of Student's t: where the end of an interval is found
+MAX_STEPS = 40  # steps outward, each a third of the way to the expected end or twice the last
+FLAT = 50.0  # standard errors from the optimum at which a side that is still flat is called open
+BUDGET_MULTIPLES = (10.0, 100.0)  # of the largest C, for quantities of the optimum
+TOLERANCE = 1e-4  # relative, in Student's t, at the end of an interval
+NODES = 200  # of the normal kernel that smooths the residuals
 
 
 @dataclass(frozen=True)
 class Profile:
-    """interval: an end is infinite, or the parameter's bound, where the profile never rises enough (open says which).
-    values, deviance: the points walked through, in order; deviance is Student's t, squared."""
+    """The profile of one quantity.
+
+    Attributes:
+        name: The quantity.
+        interval: Both ends; infinite, or the parameter's bound, where the profile never rises enough.
+        open: Whether each end is such a one.
+        values: Values at which the profile was computed, in order.
+        deviance: Student's t squared at these values.
+    """
 
     name: str
     interval: tuple[float, float]
@@ -40,173 +51,192 @@ class Profile:
     deviance: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
+        """Returns the interval in JSON's own types."""
         return {"interval": self.interval, "open": self.open}
 
 
 @dataclass(frozen=True)
-class _Scale:
-    """How a quantity is walked along: its own scale, or its logarithm."""
+class _Axis:
+    """A quantity on the scale on which it is profiled: its own, or its logarithm."""
 
-    of: Quantity
+    quantity: Quantity
     log: bool
 
     def __call__(self, params: dict[str, np.ndarray]) -> np.ndarray:
-        value = self.of(params)
+        value = self.quantity(params)
         return np.log(value) if self.log else value
 
-    def back(self, value: np.ndarray | float) -> np.ndarray:
+    def inverse(self, value: np.ndarray | float) -> np.ndarray:
         with np.errstate(over="ignore"):
             return np.asarray(np.exp(value) if self.log else value)
 
 
 def profile(
-    problem: Problem, u_P: np.ndarray, level: float, more: dict[str, tuple[Quantity, bool]] | None = None
+    problem: Problem, u_P: np.ndarray, level: float, quantities: dict[str, tuple[Quantity, bool]] | None = None
 ) -> dict[str, Profile]:
-    """Profiles of each parameter, and of `more`: a function of the parameters, and whether to walk along its logarithm.
+    """Profiles each parameter and other quantities.
 
-    A parameter that may not be negative is walked along its logarithm, but for constants, which may be 0.
+    A parameter that may not be negative is profiled on a logarithmic scale, except constants, which may be 0.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        level: Coverage of the intervals.
+        quantities: Functions of the parameters, and whether to profile their logarithm.
     """
     law = problem.law
-    asked = {k: _Scale(_taken(k), law.bound(k)[0] >= 0 and k not in law.constants) for k in law.parameters}
-    asked |= {k: _Scale(*one) for k, one in (more or {}).items()}
+    axes = {
+        name: _Axis(_parameter(name), law.bound(name)[0] >= 0 and name not in law.constants) for name in law.parameters
+    }
+    axes |= {name: _Axis(quantity, log) for name, (quantity, log) in (quantities or {}).items()}
     with np.errstate(all="ignore"):
-        rows = _Walk.begin(problem, u_P, list(asked.values()), level)
-        for _ in range(STEPS):
-            if not rows.walking.any():
+        walk = _Walk.begin(problem, u_P, list(axes.values()), level)
+        for _ in range(MAX_STEPS):
+            if not walk.walking.any():
                 break
-            rows.step()
-        return {name: rows.found(i, name) for i, name in enumerate(asked)}
+            walk.step()
+        return {name: walk.profile(i, name) for i, name in enumerate(axes)}
 
 
-def of_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float) -> dict[str, Profile]:
-    """Profiles of the parameters and, where the law has an optimum, of a, b, and N*, D* and L* at TARGETS."""
-    more: dict[str, tuple[Quantity, bool]] = {}
+def profile_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float) -> dict[str, Profile]:
+    """Profiles the parameters and, where the law has an optimum, a, b, and N*, D* and L* at BUDGET_MULTIPLES.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        points: The points, for their compute.
+        level: Coverage of the intervals.
+    """
+    quantities: dict[str, tuple[Quantity, bool]] = {}
     optimum = problem.law.optimum
     if optimum is not None and np.isfinite(points.C).all():
-        k, largest = float(np.median(points.C / (points.N * points.D))), float(points.C.max())
-        more = {"a": (lambda p: optimum(p, k)[0], False), "b": (lambda p: optimum(p, k)[1], False)}
-        for times in TARGETS:
-            for at, letter in enumerate("NDL"):
-                more[f"{letter} at {times:g}x"] = _best(problem, k, times * largest, at), letter != "L"
-    return profile(problem, u_P, level, more)
+        k, largest = points.flops_factor, float(points.C.max())
+        quantities = {"a": (lambda p: optimum(p, k)[0], False), "b": (lambda p: optimum(p, k)[1], False)}
+        for multiple in BUDGET_MULTIPLES:
+            for letter in "NDL":
+                quantity = _optimal(problem, k, multiple * largest, letter)
+                quantities[f"{letter} at {multiple:g}x"] = quantity, letter != "L"
+    return profile(problem, u_P, level, quantities)
 
 
-def _best(problem: Problem, k: float, C: float, which: int) -> Quantity:
+def check_profiles(profiles: dict[str, Profile]) -> list[str]:
+    """Warns of quantities that the points do not bound: a profile that stays flat on one side."""
+    warnings = []
+    for name, curve in profiles.items():
+        sides = [side for side, flat in zip(("below", "above"), curve.open, strict=True) if flat]
+        if sides:
+            low, high = (
+                reached if flat else end
+                for reached, flat, end in zip(curve.values[[0, -1]], curve.open, curve.interval, strict=True)
+            )
+            sentence = f"the profile of {name} is flat {' and '.join(sides)}: {low:.3g} to {high:.3g} fit as well"
+            warnings.append(warning("unidentifiable", sentence))
+    return warnings
+
+
+def _optimal(problem: Problem, k: float, C: float, letter: str) -> Quantity:
     """N*, D* or L* at C as a function of the parameters."""
 
     def value(p: dict[str, np.ndarray]) -> np.ndarray:
         assert problem.law.optimum is not None
         a, b, ln_g = problem.law.optimum(p, k)
         N, D = np.exp(ln_g + a * np.log(C / k)), np.exp(-ln_g + b * np.log(C / k))
-        return np.asarray((N, D)[which] if which < 2 else problem.law.function(N, D, **p))
+        return np.asarray({"N": N, "D": D}[letter] if letter != "L" else problem.law.function(N, D, **p))
 
     return value
 
 
-def verdict(profiles: dict[str, Profile]) -> list[str]:
-    """Said of what the points do not bound: a profile that stays flat on one side."""
-    said = []
-    for name, one in profiles.items():
-        sides = [word for word, flat in zip(("below", "above"), one.open, strict=True) if flat]
-        if sides:
-            low, high = (
-                walked if flat else end
-                for walked, flat, end in zip(one.values[[0, -1]], one.open, one.interval, strict=True)
-            )
-            said.append(
-                f"unidentifiable: the profile of {name} is flat {' and '.join(sides)}: "
-                f"from {low:.3g} to {high:.3g} the points do not refuse it"
-            )
-    return said
-
-
-def _taken(name: str) -> Quantity:
+def _parameter(name: str) -> Quantity:
     return lambda params: params[name]
 
 
-def spread(problem: Problem, u_P: np.ndarray) -> float:
-    """What twice the rise of the objective is divided by to be Student's t, squared.
+def deviance_scale(problem: Problem, u_P: np.ndarray) -> float:
+    """Returns the scale by which twice the rise of the objective is divided to be Student's t squared.
 
     Least squares: the variance of the noise, RSS / (n − P). Otherwise E ψ² / E ψ′ (Ronchetti 1982) over the residuals
     but for the P smallest, which a robust fit makes zero or nearly so (Koenker 2005, section 3.10.2, of quantiles);
-    smoothed by half of Silverman's normal kernel, as bootstrap draws are.
+    smoothed by half of Silverman's normal kernel, as bootstrap residuals are.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
     """
     root = np.sqrt(problem.weights)
     r = problem.residual(u_P[None])[0] * root
     n, P = len(r), len(u_P)
-    if problem.objective.turn is None:
+    if problem.objective.threshold is None:
         return max(2 * float(problem.cost(r / root)) / max(n - P, 1), 1e-300)
     pool = r[np.argsort(np.abs(r))[min(P, n - 2) :]]
     pool = pool - pool.mean()
-    wide = max(float(pool.std()), 1e-300)
-    width = 0.53 * n**-0.2 * wide
-    nodes = norm.ppf((np.arange(200) + 0.5) / 200)
-    r_smooth = ((pool[:, None] + width * nodes) * wide / np.hypot(wide, width)).ravel()
-    square = float(np.mean(problem.objective.slope(r_smooth) ** 2))
-    turn = float(problem.objective.turn)
-    bend = float(np.mean(np.abs(r_smooth) < turn))
-    return max(square / max(bend, 1 / len(r_smooth)), 1e-300)
+    spread = max(float(pool.std()), 1e-300)
+    width = BANDWIDTH * n**-0.2 * spread
+    nodes = norm.ppf((np.arange(NODES) + 0.5) / NODES)
+    r_smooth = ((pool[:, None] + width * nodes) * spread / np.hypot(spread, width)).ravel()
+    mean_psi2 = float(np.mean(problem.objective.psi(r_smooth) ** 2))
+    mean_dpsi = float(np.mean(np.abs(r_smooth) < float(problem.objective.threshold)))
+    return max(mean_psi2 / max(mean_dpsi, 1 / len(r_smooth)), 1e-300)
 
 
 @dataclass
 class _Walk:
-    """Two rows for each quantity, below and above: where each stands and what it has seen."""
+    """The walk along all profiles at once: two rows for each quantity, below and above the optimum."""
 
     problem: Problem
-    scales: list[_Scale]
-    critical: float
-    per_t: float
-    least: float
+    axes: list[_Axis]
+    critical: float  # Student's t at the level
+    scale: float  # of `deviance_scale`
+    least: float  # the objective at the optimum
     u: np.ndarray  # (R, P)
     start: np.ndarray  # (R,): the quantity at the optimum
     stride: np.ndarray  # (R,), signed
     error: np.ndarray  # (R,): standard error of the quantity
-    at: np.ndarray  # (R,): where each stands
+    position: np.ndarray  # (R,): value that each row has reached
     walking: np.ndarray  # (R,)
-    trail: list[list[tuple[float, float]]]
+    trail: list[list[tuple[float, float]]]  # values and Student's t of each row
 
     @classmethod
-    def begin(cls, problem: Problem, u_P: np.ndarray, scales: list[_Scale], level: float) -> _Walk:
-        free = max(problem.y.shape[-1] - len(u_P), 1)
-        critical = float(student.ppf((1 + level) / 2, free))
-        per_t = spread(problem, u_P)
-        u = np.tile(u_P, (2 * len(scales), 1))
-        g = gradient(lambda at: _values(problem, scales, at), u)
+    def begin(cls, problem: Problem, u_P: np.ndarray, axes: list[_Axis], level: float) -> _Walk:
+        """All rows at the optimum, with strides of a third of the interval that the Hessian gives."""
+        dof = max(problem.y.shape[-1] - len(u_P), 1)
+        critical = float(student.ppf((1 + level) / 2, dof))
+        scale = deviance_scale(problem, u_P)
+        u = np.tile(u_P, (2 * len(axes), 1))
+        g = central_gradient(lambda u_RP: _values(problem, axes, u_RP), u, STEP, FLOOR)
         H = hessian(problem, u_P)
         inverse = np.linalg.pinv(0.5 * (H + H.T), rcond=1e-14, hermitian=True)
-        error = np.sqrt(np.abs(np.einsum("rp,pq,rq->r", g, inverse, g)) * per_t)
-        start = _values(problem, scales, u)
+        error = np.sqrt(np.abs(np.einsum("rp,pq,rq->r", g, inverse, g)) * scale)
+        start = _values(problem, axes, u)
         error = np.where(np.isfinite(error) & (error > 0), error, 1e-3 * np.maximum(np.abs(start), 1.0))
-        stride = np.tile([-1.0, 1.0], len(scales)) * error * critical / 3
+        stride = np.tile([-1.0, 1.0], len(axes)) * error * critical / 3
         least = float(problem.cost(problem.residual(u_P[None]))[0])
+        trail = [[(float(x), 0.0)] for x in start]
         walking = np.isfinite(start)
-        return cls(
-            problem, scales, critical, per_t, least, u, start, stride, error, start.copy(), walking,
-            [[(float(x), 0.0)] for x in start],
-        )  # fmt: skip
+        return cls(problem, axes, critical, scale, least, u, start, stride, error, start.copy(), walking, trail)
 
     def step(self) -> None:
-        """One stride outward of every row that walks; a row whose t has passed the critical value closes in on it."""
+        """One stride outward of every walking row; a row whose t has passed the critical value closes in on it."""
         rows = np.flatnonzero(self.walking)
-        target = self.at[rows] + self.stride[rows]
-        scales = [self.scales[r // 2] for r in rows]
-        u, reached = held(self.problem, lambda u: _values(self.problem, scales, u), self.u[rows], target)
+        target = self.position[rows] + self.stride[rows]
+        axes = [self.axes[r // 2] for r in rows]
+        u, reached = minimise_constrained(
+            self.problem, lambda u_RP: _values(self.problem, axes, u_RP), self.u[rows], target
+        )
         cost = self.problem.cost(self.problem.residual(u))
-        t = np.sqrt(np.maximum(2 * (cost - self.least) / self.per_t, 0.0))
+        t = np.sqrt(np.maximum(2 * (cost - self.least) / self.scale, 0.0))
         for i, r in enumerate(rows):
             if not (reached[i] and np.isfinite(t[i])):
                 self.stride[r] /= 4
                 self.walking[r] = abs(self.stride[r]) > 1e-3 * self.error[r]
                 continue
-            before = self.trail[r][-1]
+            previous = self.trail[r][-1]
             self.trail[r].append((float(target[i]), float(t[i])))
             if t[i] <= self.critical:
-                self.at[r], self.u[r] = target[i], u[i]
-                self.stride[r] *= 2.0 if t[i] - before[1] < self.critical / 6 else 1.0
+                self.position[r], self.u[r] = target[i], u[i]
+                self.stride[r] *= 2.0 if t[i] - previous[1] < self.critical / 6 else 1.0
             else:
-                self.stride[r] = self._crossing(r) - self.at[r]
-            done = abs(t[i] - self.critical) < CLOSE * self.critical
-            self.walking[r] = not done and abs(self.at[r] - self.start[r]) < FAR * self.error[r]
+                self.stride[r] = self._crossing(r) - self.position[r]
+            close = abs(t[i] - self.critical) < TOLERANCE * self.critical
+            self.walking[r] = not close and abs(self.position[r] - self.start[r]) < FLAT * self.error[r]
 
     def _crossing(self, r: int | np.signedinteger[Any]) -> float:
         """Where the trail crosses the critical value, by a line between its neighbours."""
@@ -214,33 +244,33 @@ class _Walk:
         above = min((p for p in self.trail[r] if p[1] > self.critical), key=lambda p: p[1])
         return below[0] + (above[0] - below[0]) * (self.critical - below[1]) / (above[1] - below[1])
 
-    def found(self, quantity: int, name: str) -> Profile:
-        scale, ends, closed = self.scales[quantity], [], []
-        for side, r in enumerate((2 * quantity, 2 * quantity + 1)):
-            over = any(t > self.critical * (1 - CLOSE) for _, t in self.trail[r])
-            closed.append(over)
-            if over:
+    def profile(self, index: int, name: str) -> Profile:
+        """The profile of a quantity from the trails of its two rows."""
+        axis, ends, closed = self.axes[index], [], []
+        for side, r in enumerate((2 * index, 2 * index + 1)):
+            closed.append(any(t > self.critical * (1 - TOLERANCE) for _, t in self.trail[r]))
+            if closed[-1]:
                 passed = any(t > self.critical for _, t in self.trail[r])
-                ends.append(float(scale.back(self._crossing(r) if passed else self.trail[r][-1][0])))
+                ends.append(float(axis.inverse(self._crossing(r) if passed else self.trail[r][-1][0])))
             else:
-                ends.append(self._edge(name, side))
-        walked = np.array(sorted(self.trail[2 * quantity] + self.trail[2 * quantity + 1]))
+                ends.append(self._bound(name, side))
+        trail = np.array(sorted(self.trail[2 * index] + self.trail[2 * index + 1]))
         return Profile(
-            name, (ends[0], ends[1]), (not closed[0], not closed[1]), scale.back(walked[:, 0]), walked[:, 1] ** 2
+            name, (ends[0], ends[1]), (not closed[0], not closed[1]), axis.inverse(trail[:, 0]), trail[:, 1] ** 2
         )
 
-    def _edge(self, name: str, side: int) -> float:
+    def _bound(self, name: str, side: int) -> float:
         if name in self.problem.law.parameters:
             return float(self.problem.law.bound(name)[side])
         return (-np.inf, np.inf)[side]
 
 
-def _values(problem: Problem, scales: list[_Scale], u_RP: np.ndarray) -> np.ndarray:
-    """Each quantity (R,) at its own two rows."""
+def _values(problem: Problem, axes: list[_Axis], u_RP: np.ndarray) -> np.ndarray:
+    """Each quantity (R,) at its own rows, of which all have equally many."""
     params = problem.params(u_RP)
-    each = len(u_RP) // len(scales)
-    out = np.empty(len(u_RP))
-    for i, scale in enumerate(scales):
+    each = len(u_RP) // len(axes)
+    values_R = np.empty(len(u_RP))
+    for i, axis in enumerate(axes):
         rows = slice(each * i, each * (i + 1))
-        out[rows] = scale({name: value[rows] for name, value in params.items()})
-    return out
+        values_R[rows] = axis({name: value[rows] for name, value in params.items()})
+    return values_R

@@ -1,10 +1,11 @@
-"""A change of regime: a break along C in what a law leaves unexplained.
+"""A change of regime: a changepoint along C in the residuals of a law.
 
-The residuals may step and bend at some value of C (or of the law's input, where it has no C). Which value is not known,
-so the largest F over all of them is held against its own distribution under even noise on the same points (Andrews
-1993), simulated: with few points the asymptotic values promise too much.
+The residuals may step and bend at some value of C (or of the law's input, where it has no C). The value is unknown, so
+the largest F statistic over all of them is compared with its distribution under even noise on the same points (Andrews
+1993), which is simulated: with few points the asymptotic values are too optimistic.
 
-Key: P coordinates, n points, K places for a break, S simulations.
+Key: P coordinates, n points, K candidate changepoints, S simulations. u coordinates, r residuals, J ∂r/∂u,
+Q orthonormal basis of the weighted J, Z orthonormal step and bend, F the statistic.
 """
 
 from __future__ import annotations
@@ -16,23 +17,34 @@ import numpy as np
 from analysis.data.points import Points
 from analysis.solver.minimise import minimise
 from analysis.solver.problem import Problem
+from analysis.solver.robust import robust_std
+from analysis.uncertainty.verdicts import warning
 
-CHANCE = 0.01  # of a verdict about points that have no break
+CHANCE = 0.01  # probability of a warning about points without a changepoint
 SIMULATIONS = 999
-SHARE = 0.15  # of the points that must lie on either side (Andrews 1993)
-LEAST = 4  # points on either side
-PLACES = 40  # at most
-SAMPLE = 1000  # points; more are thinned
-CLIP = 2.5  # robust standard deviations at which a residual is cut off: an outlier is no regime
+MIN_SHARE = 0.15  # of the points that must lie on either side (Andrews 1993)
+MIN_POINTS = 4  # on either side
+MAX_CANDIDATES = 40
+MAX_POINTS = 1000  # of more, a sample is tested
+CLIP = 2.5  # robust standard deviations at which a residual is clipped: an outlier is no regime
 EXACT = 1e-9  # residuals below this share of the output's size are rounding
 
 
 @dataclass(frozen=True)
-class Break:
-    """Where the residuals break (between two values of `letter`), the largest F and its chance, and each side's fit."""
+class RegimeChange:
+    """A changepoint in the residuals.
+
+    Attributes:
+        letter: The input along which it lies: C, or the law's first input.
+        value: Its value.
+        F: The largest F statistic.
+        p: Its p-value.
+        below: Nonlinear parameters fitted below it alone; None where there are too few points.
+        above: The same above it.
+    """
 
     letter: str
-    at: float
+    value: float
     F: float
     p: float
     below: dict[str, float] | None
@@ -41,47 +53,62 @@ class Break:
     @property
     def sentence(self) -> str:
         """For a verdict."""
-        sides = [_side(side, word) for side, word in ((self.below, "below"), (self.above, "above")) if side]
-        return f"regime-change: the residuals break at {self.letter} = {self.at:.3g} (p = {self.p:.2g}): " + (
-            "; ".join(sides) or "too few points on either side to fit each"
-        )
+        sides = [
+            f"{', '.join(f'{name} = {value:.3g}' for name, value in params.items())} {side} it"
+            for params, side in ((self.below, "below"), (self.above, "above"))
+            if params
+        ]
+        fits = "; ".join(sides) or "too few points on either side to fit each"
+        return f"the residuals have a changepoint at {self.letter} = {self.value:.3g} (p = {self.p:.2g}): {fits}"
 
 
-def _side(params: dict[str, float], word: str) -> str:
-    return f"{', '.join(f'{name} {value:.3g}' for name, value in params.items())} {word} it"
+def find_regime_change(problem: Problem, u_P: np.ndarray, points: Points) -> RegimeChange | None:
+    """Finds the likeliest changepoint, whatever its p-value.
 
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        points: The points.
 
-def find(problem: Problem, u_P: np.ndarray, points: Points) -> Break | None:
-    """The likeliest break, whatever its chance; None where there are too few points or values, or no noise."""
+    Returns:
+        The changepoint; None where there are too few points or values, or no noise.
+    """
     letter, x = _axis(points, problem.law.inputs[0])
-    kept = np.arange(len(x))
-    if len(kept) > SAMPLE:
-        kept = np.sort(np.random.default_rng(0).choice(len(x), SAMPLE, replace=False))
-    x_n, root = np.log(x[kept]), np.sqrt(problem.weights)[kept]
-    r, J = problem.residual(u_P[None])[0][kept] * root, (problem.jacobian(u_P[None])[0][:, kept] * root).T
-    scale = 1.4826 * float(np.median(np.abs(r)))
-    places = _places(x_n)
-    free = len(r) - len(u_P) - 2
-    if free < 3 or not len(places) or scale < EXACT * max(float(np.abs(problem.y).mean()), 1e-300):
+    rows = np.arange(len(x))
+    if len(rows) > MAX_POINTS:
+        rows = np.sort(np.random.default_rng(0).choice(len(x), MAX_POINTS, replace=False))
+    x_n, root = np.log(x[rows]), np.sqrt(problem.weights)[rows]
+    r, J = problem.residual(u_P[None])[0][rows] * root, (problem.jacobian(u_P[None])[0][:, rows] * root).T
+    scale = robust_std(r)
+    candidates = _candidates(x_n)
+    dof = len(r) - len(u_P) - 2
+    if dof < 3 or not len(candidates) or scale < EXACT * max(float(np.abs(problem.y).mean()), 1e-300):
         return None
     Q = np.linalg.qr(J)[0]
-    bases = [Z for Z in (_break(x_n, cut, root, Q) for cut in places) if Z is not None]
-    if not bases:
+    directions = [Z for Z in (_step_and_bend(x_n, cut, root, Q) for cut in candidates) if Z is not None]
+    if not directions:
         return None
-    Z = np.stack(bases)
-    observed = _largest(np.clip(r, -CLIP * scale, CLIP * scale)[None], Q, Z, free)
+    Z = np.stack(directions)
+    F_observed, index = _largest_F(np.clip(r, -CLIP * scale, CLIP * scale)[None], Q, Z, dof)
     rng = np.random.default_rng(0)
-    chance = _largest(np.clip(rng.standard_normal((SIMULATIONS, len(r))), -CLIP, CLIP), Q, Z, free)[0]
-    F, which = float(observed[0][0]), int(observed[1][0])
-    p = (1 + int(np.sum(chance >= F))) / (1 + SIMULATIONS)
-    at = float(np.exp(places[which]))
-    return Break(letter, at, F, p, *(_fitted(problem, u_P, side) for side in (x <= at, x > at)))
+    F_null = _largest_F(np.clip(rng.standard_normal((SIMULATIONS, len(r))), -CLIP, CLIP), Q, Z, dof)[0]
+    F = float(F_observed[0])
+    p = (1 + int(np.sum(F_null >= F))) / (1 + SIMULATIONS)
+    value = float(np.exp(candidates[int(index[0])]))
+    below, above = (_fit_side(problem, u_P, side) for side in (x <= value, x > value))
+    return RegimeChange(letter, value, F, p, below, above)
 
 
-def verdict(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]:
-    """The sentence of a break that chance makes once in a hundred sweeps."""
-    found = find(problem, u_P, points)
-    return [found.sentence] if found is not None and found.p <= CHANCE else []
+def check_regimes(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]:
+    """Warns of a changepoint whose p-value is at most CHANCE.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        points: The points.
+    """
+    change = find_regime_change(problem, u_P, points)
+    return [warning("regime-change", change.sentence)] if change is not None and change.p <= CHANCE else []
 
 
 def _axis(points: Points, first: str) -> tuple[str, np.ndarray]:
@@ -91,39 +118,41 @@ def _axis(points: Points, first: str) -> tuple[str, np.ndarray]:
     return first, x - x.min() + 1.0 if x.min() <= 0 else x
 
 
-def _places(x_n: np.ndarray) -> np.ndarray:
-    """Cuts between neighbouring values with enough points on either side, in ln x."""
+def _candidates(x_n: np.ndarray) -> np.ndarray:
+    """Cuts (K,) in ln x between neighbouring values with enough points on either side."""
     values = np.unique(np.round(x_n, 9))
-    least = max(LEAST, int(np.ceil(SHARE * len(x_n))))
+    least = max(MIN_POINTS, int(np.ceil(MIN_SHARE * len(x_n))))
     cuts = (values[1:] + values[:-1]) / 2
     below = np.searchsorted(np.sort(x_n), cuts)
     cuts = cuts[(below >= least) & (len(x_n) - below >= least)]
-    return cuts if len(cuts) <= PLACES else cuts[np.linspace(0, len(cuts) - 1, PLACES).round().astype(int)]
+    if len(cuts) <= MAX_CANDIDATES:
+        return cuts
+    return cuts[np.linspace(0, len(cuts) - 1, MAX_CANDIDATES).round().astype(int)]
 
 
-def _break(x_n: np.ndarray, cut: float, root: np.ndarray, Q: np.ndarray) -> np.ndarray | None:
-    """A step and a bend at the cut (n, 2), orthonormal, and to the law's own directions; None where it has them."""
-    over = x_n > cut
-    raw = np.stack([over, np.where(over, x_n - cut, 0.0)], -1) * root[:, None]
+def _step_and_bend(x_n: np.ndarray, cut: float, root: np.ndarray, Q: np.ndarray) -> np.ndarray | None:
+    """A step and a bend at the cut (n, 2), orthonormal and orthogonal to Q; None where Q contains them."""
+    above = x_n > cut
+    raw = np.stack([above, np.where(above, x_n - cut, 0.0)], -1) * root[:, None]
     raw = raw / np.linalg.norm(raw, axis=0)
-    left = raw - Q @ (Q.T @ raw)
-    u, s, _ = np.linalg.svd(left - Q @ (Q.T @ left), full_matrices=False)
+    rest = raw - Q @ (Q.T @ raw)
+    u, s, _ = np.linalg.svd(rest - Q @ (Q.T @ rest), full_matrices=False)
     return u if s[-1] > 1e-6 else None
 
 
-def _largest(r_Sn: np.ndarray, Q: np.ndarray, Z: np.ndarray, free: int) -> tuple[np.ndarray, np.ndarray]:
-    """The largest F of each row over the places (S,), and which."""
+def _largest_F(r_Sn: np.ndarray, Q: np.ndarray, Z: np.ndarray, dof: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest F of each row over the candidates (S,), and which candidate has it (S,)."""
     r = r_Sn - (r_Sn @ Q) @ Q.T
     explained = np.stack([np.sum((r @ z) ** 2, -1) for z in Z], -1)
-    left = np.sum(r**2, -1)[:, None] - explained
-    F = (explained / 2) / np.maximum(left / free, 1e-300)
+    rest = np.sum(r**2, -1)[:, None] - explained
+    F = (explained / 2) / np.maximum(rest / dof, 1e-300)
     return F.max(-1), F.argmax(-1)
 
 
-def _fitted(problem: Problem, u_P: np.ndarray, side: np.ndarray) -> dict[str, float] | None:
-    """What is not linear of the law on one side alone; None where it has too few points."""
+def _fit_side(problem: Problem, u_P: np.ndarray, side: np.ndarray) -> dict[str, float] | None:
+    """The nonlinear parameters on one side alone; None where it has too few points."""
     if side.sum() <= len(u_P):
         return None
-    alone = problem.points(np.flatnonzero(side))
-    found = alone.params(minimise(alone, alone.coordinates(problem.params(u_P[None])))[0])
-    return {name: float(found[name][0]) for name in problem.law.nonlinear}
+    part = problem.select_points(np.flatnonzero(side))
+    params = part.params(minimise(part, part.coordinates(problem.params(u_P[None])))[0])
+    return {name: float(params[name][0]) for name in problem.law.nonlinear}

@@ -1,1 +1,5 @@
-"""aot."""
+"""Ahead-of-time compilation of training steps for TPU slices, on a machine without a TPU.
+
+`check.check_fit` says whether a step fits a slice; it compiles in a child process (`worker`), because libtpu needs
+environment variables that are set before JAX is imported. `hlo` reads collectives and kernels from a compiled program.
+"""

@@ -1,4 +1,4 @@
-"""What a compiled program sends between devices, read from its HLO text. Standard library only."""
+"""Collectives and kernels of a compiled program, read from its HLO text. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,15 +14,19 @@ CALLED = re.compile(r"(?:calls|body|to_apply)=%?([\w.-]+)")
 BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
 CONDITION = re.compile(r"condition=%?([\w.-]+)")
 LIMIT = re.compile(r"= [su]32\[\]\S* constant\((\d+)\)")
-END = re.compile(r"^\}(, execution_thread=.*)?$")  # a kernel's metadata has lines of its own that begin so too
+END = re.compile(r"^\}(, execution_thread=.*)?$")  # lines of a kernel's metadata begin with } as well
 KERNEL = re.compile(r"%([A-Za-z_-]+)[\w.-]* = .* custom-call\(.*custom_call_target=\"tpu_custom_call\"")
 TRIPS = re.compile(r'known_trip_count":\{"n":"(\d+)"')
 
 
 def collectives(text: str) -> dict[str, dict[str, int]]:
-    """For each kind its count in one run of the program and the bytes of its results on one device.
+    """Counts the collectives of a program.
 
-    What stands in a loop is counted as often as the loop goes round.
+    Args:
+        text: HLO text of the compiled program.
+
+    Returns:
+        For each kind its count in one execution, loops included, and the bytes of its results on one device.
     """
     bodies, entry = computations(text)
     count: Counter[str] = Counter()
@@ -30,55 +34,61 @@ def collectives(text: str) -> dict[str, dict[str, int]]:
 
     def walk(name: str, times: int) -> None:
         for line in bodies.get(name, ()):
-            if found := OPERATION.search(line):
-                kind = found[2].removeprefix("ragged-")
+            if match := OPERATION.search(line):
+                kind = match[2].removeprefix("ragged-")
                 count[kind] += times
-                size[kind] += times * result_bytes(found[1], started=bool(found[3]), kind=kind)
-            inside = times
+                size[kind] += times * result_bytes(match[1], started=bool(match[3]), kind=kind)
+            inner_times = times
             if " while(" in line:
-                inside *= trips(line, bodies)
-            for called in CALLED.findall(line):
-                walk(called, inside)
-            for several in BRANCHES.findall(line):
-                for called in several.split(","):
-                    walk(called.strip().lstrip("%"), times)
+                inner_times *= trip_count(line, bodies)
+            for name in CALLED.findall(line):
+                walk(name, inner_times)
+            for branches in BRANCHES.findall(line):
+                for name in branches.split(","):
+                    walk(name.strip().lstrip("%"), times)
 
     walk(entry, 1)
     return {kind: {"count": count[kind], "bytes": size[kind]} for kind in KINDS if count[kind]}
 
 
 def kernels(text: str) -> list[str]:
-    """The Pallas kernels of a TPU's program, by name, each once; none where XLA computes everything."""
+    """Returns the names of the Pallas kernels of a TPU program, each once."""
     return sorted(set(KERNEL.findall(text)))
 
 
-def trips(line: str, bodies: dict[str, list[str]]) -> int:
-    """How often a loop goes round: as the compiler says, or up to the constant that its condition counts to."""
-    if known := TRIPS.search(line):
-        return int(known[1])
+def trip_count(line: str, bodies: dict[str, list[str]]) -> int:
+    """Returns the iterations of a loop: the compiler's count, or the constant that its condition compares with."""
+    if match := TRIPS.search(line):
+        return int(match[1])
     condition = CONDITION.search(line)
-    limits = [int(n) for one in bodies.get(condition[1] if condition else "", ()) for n in LIMIT.findall(one)]
+    limits = [int(n) for each in bodies.get(condition[1] if condition else "", ()) for n in LIMIT.findall(each)]
     return limits[0] if len(limits) == 1 else 1
 
 
 def computations(text: str) -> tuple[dict[str, list[str]], str]:
-    """The instructions of each computation, and the name of the one that is run."""
+    """Returns the instructions of each computation, and the name of the entry computation."""
     bodies: dict[str, list[str]] = {}
-    entry, at = "", ""
+    entry, current = "", ""
     for line in text.splitlines():
         if head := HEAD.match(line):
-            at = head[2]
-            bodies[at] = []
-            entry = at if head[1] else entry
+            current = head[2]
+            bodies[current] = []
+            entry = current if head[1] else entry
         elif END.match(line):
-            at = ""
-        elif at:
-            bodies[at].append(line)
+            current = ""
+        elif current:
+            bodies[current].append(line)
     return bodies, entry
 
 
 def result_bytes(types: str, *, started: bool, kind: str) -> int:
-    """Bytes of an operation's result. A started one's type holds its operand too, but an all-reduce's."""
+    """Returns the bytes of an operation's result.
+
+    Args:
+        types: The result type in HLO text.
+        started: Whether it is an asynchronous start, whose type includes the operand (except for all-reduce).
+        kind: The collective.
+    """
     sizes = []
     for name, dims in ARRAY.findall(types):
         elements = 1

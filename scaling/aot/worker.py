@@ -1,7 +1,4 @@
-"""The child of scaling/aot/check.py: compiles one step for a TPU that is not here. JSON in, JSON out.
-
-A process of its own because libtpu wants an environment of its own before JAX is imported.
-"""
+"""Child process of scaling/aot/check.py: compiles one training step for a TPU slice; JSON in, JSON out."""
 
 from __future__ import annotations
 
@@ -17,16 +14,17 @@ import numpy as np
 from jax.experimental import topologies
 
 from scaling.aot.hlo import collectives, kernels
-from scaling.aot.topologies import Topology, topology
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
+from scaling.config.tpu import TpuSlice, tpu_slice
 from scaling.config.validation import ConfigError, from_dict
 from scaling.distributed import sharding
-from scaling.program.step import lower_step, shape_of
+from scaling.program.build import lower_step
+from scaling.program.step import program_shape
 
 UNITS = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 SIZE = re.compile(r"([\d.]+)([KMGT]?)")
-# either of the compiler's complaints: after placing every buffer, or before, of the temporaries alone
+# two forms of the compiler's message: after it has placed every buffer, and before, about temporaries alone
 USED = re.compile(
     r"(?:Used|temporaries \()\s*([\d.]+[KMGT]?)\)? (?:of|exceeds available HBM \()\s*([\d.]+[KMGT]?)", re.IGNORECASE
 )
@@ -34,62 +32,72 @@ LARGE = re.compile(r"^\s*(\d+)\. Size: ([\d.]+[KMGT]?)\n(.*?)(?=\n\s*=====|\Z)",
 
 
 def main() -> None:
-    asked = json.loads(sys.stdin.read())
-    config, placement = from_dict(RunConfig, asked["config"]), from_dict(Placement, asked["placement"])
+    """Reads a request from standard input and prints the result."""
+    request = json.loads(sys.stdin.read())
+    config, placement = from_dict(RunConfig, request["config"]), from_dict(Placement, request["placement"])
     try:
-        found = compiled(config, placement, topology(asked["topology"]))
+        result = compile_for_slice(config, placement, tpu_slice(request["topology"]))
     except ConfigError as error:
-        found = {"config_error": str(error)}
-    print(json.dumps(found))
+        result = {"config_error": str(error)}
+    print(json.dumps(result))
 
 
-def compiled(config: RunConfig, placement: Placement, of: Topology) -> dict[str, Any]:
-    """Whether the step fits, its memory and its collectives."""
-    described: Any = {name: value for name, value in of.chip.options}
-    if of.chips == 1:
-        described["chips_per_host_bounds"] = [1, 1, 1]
-    devices = topologies.get_topology_desc(platform="tpu", topology_name=of.libtpu, **described).devices
-    vars(jax)["default_backend"] = lambda: "tpu"  # which our own code asks for what it compiles for
-    axes = sharding.axes(placement, len(devices))
-    sharding.check_whole(axes, len(devices), of.name)
-    mesh = sharding.lay(list(devices), axes)
+def compile_for_slice(config: RunConfig, placement: Placement, topology: TpuSlice) -> dict[str, Any]:
+    """Compiles the step and returns whether it fits, its memory and its collectives.
+
+    Args:
+        config: The run.
+        placement: How it is laid out.
+        topology: The slice.
+
+    Raises:
+        ConfigError: The run cannot be laid out over the slice.
+    """
+    options: Any = dict(topology.generation.libtpu_options)
+    if topology.chips == 1:
+        options["chips_per_host_bounds"] = [1, 1, 1]
+    devices = topologies.get_topology_desc(platform="tpu", topology_name=topology.libtpu_name, **options).devices
+    vars(jax)["default_backend"] = lambda: "tpu"  # the models choose kernels by the backend
+    axes = sharding.mesh_shape(placement, len(devices))
+    sharding.check_all_devices_used(axes, len(devices), topology.name)
+    mesh = sharding.arrange_devices(list(devices), axes)
     check_batch(mesh, config.batch)
     sharding.check_experts(mesh, config.model.experts)
-    began = time.perf_counter()
+    started = time.perf_counter()
     facts: dict[str, Any] = {"mesh": dict(mesh.shape), "chips": len(devices)}
     try:
-        lowered = lower_step(shape_of(config, placement, axes), mesh)
-        facts["lower_seconds"] = round(time.perf_counter() - began, 2)
+        lowered = lower_step(program_shape(config, placement, axes), mesh)
+        facts["lower_seconds"] = round(time.perf_counter() - started, 2)
         step = lowered.compile()
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        found = short(str(error))
-        found["largest"] = found["largest"] or largest(lowered)  # the compiler names none when it gives up early
-        return {"fits": False, **facts, **found}
-    facts["compile_seconds"] = round(time.perf_counter() - began, 2)
-    return {"fits": True, **facts, **measured(step)}
+        result = parse_memory_error(str(error))
+        result["largest"] = result["largest"] or largest_arrays(lowered)  # the compiler may name none
+        return {"fits": False, **facts, **result}
+    facts["compile_seconds"] = round(time.perf_counter() - started, 2)
+    return {"fits": True, **facts, **step_facts(step)}
 
 
 def check_batch(mesh: Any, batch: int) -> None:
-    """ConfigError unless a batch divides over the mesh: it names the tensor devices that would make it."""
+    """Raises ConfigError unless the batch is divisible; the message names a tensor axis with which it would be."""
     try:
         sharding.check_batch(mesh, batch)
     except ConfigError as error:
-        rows = math.prod(mesh.shape[axis] for axis in sharding.ROWS)
+        rows = math.prod(mesh.shape[axis] for axis in sharding.BATCH_AXES)
         tensor = mesh.shape["tensor"] * rows // math.gcd(rows, batch)
         raise ConfigError(f"{error}; --place tensor={tensor} leaves {math.gcd(rows, batch)}") from None
 
 
-def largest(step: Any) -> list[dict[str, Any]]:
-    """The five largest arrays of the state, whole: what fsdp and tensor devices divide."""
+def largest_arrays(step: Any) -> list[dict[str, Any]]:
+    """Returns the five largest arrays of the unsharded state, which the fsdp and tensor axes divide."""
     args = jax.tree_util.tree_flatten_with_path(step.args_info)[0]
-    sizes = [(int(np.prod(of.shape)) * of.dtype.itemsize, jax.tree_util.keystr(path)) for path, of in args]
+    sizes = [(int(np.prod(leaf.shape)) * leaf.dtype.itemsize, jax.tree_util.keystr(path)) for path, leaf in args]
     return [{"bytes": size, "what": f"state, whole: {name}"} for size, name in sorted(sizes, reverse=True)[:5]]
 
 
-def measured(step: Any) -> dict[str, Any]:
-    """Bytes a chip, collectives and the compiler's own time of a compiled step."""
+def step_facts(step: Any) -> dict[str, Any]:
+    """Returns bytes per chip, collectives, kernels and the compiler's own time estimate of a compiled step."""
     memory = step.memory_analysis()
     parts = {
         "arguments": memory.argument_size_in_bytes,
@@ -102,23 +110,23 @@ def measured(step: Any) -> dict[str, Any]:
     costs = step.cost_analysis() or {}
     seconds = (costs[0] if isinstance(costs, list) else costs).get("optimal_seconds", -1.0)
     text = step.as_text()
-    found = {"memory": parts, "collectives": collectives(text), "kernels": kernels(text)}
-    return found | ({"compiler_seconds": seconds} if seconds > 0 else {})  # it is often negative: then it is none
+    facts = {"memory": parts, "collectives": collectives(text), "kernels": kernels(text)}
+    return facts | ({"compiler_seconds": seconds} if seconds > 0 else {})  # it is often negative, hence unusable
 
 
-def short(message: str) -> dict[str, Any]:
-    """Bytes needed and there, and the largest buffers, from the compiler's complaint."""
-    found: dict[str, Any] = {}
+def parse_memory_error(message: str) -> dict[str, Any]:
+    """Returns bytes needed and available and the largest buffers, from the compiler's message."""
+    facts: dict[str, Any] = {}
     if used := USED.search(message):
-        found["memory"] = {"total": size(used[1]), "usable": size(used[2])}
-    found["largest"] = [
-        {"bytes": size(item[2]), "what": " ".join(item[3].split())[:300]} for item in LARGE.finditer(message)
+        facts["memory"] = {"total": parse_bytes(used[1]), "usable": parse_bytes(used[2])}
+    facts["largest"] = [
+        {"bytes": parse_bytes(item[2]), "what": " ".join(item[3].split())[:300]} for item in LARGE.finditer(message)
     ][:5]
-    return found
+    return facts
 
 
-def size(text: str) -> int:
-    """15.75G in bytes."""
+def parse_bytes(text: str) -> int:
+    """Returns the bytes of a size such as 15.75G."""
     number = SIZE.fullmatch(text)
     return int(float(number[1]) * UNITS[number[2]]) if number else 0
 

@@ -1,1 +1,1 @@
-"""bench."""
+"""Measurements of the program itself: training speed (`bench`, with PyTorch in `torch`) and coordinate checks."""

@@ -1,4 +1,4 @@
-"""The same Transformer in plain PyTorch, eager or compiled, for `bench` to stand beside."""
+"""The same Transformer in PyTorch, eager or compiled, for comparison in `bench`."""
 
 from __future__ import annotations
 

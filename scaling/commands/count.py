@@ -1,13 +1,24 @@
-"""scaling.commands.count."""
+"""`python -m scaling count PRESET|CONFIG.json`: parameters and training FLOPs, without allocating anything."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
+from scaling.config.exit_status import DONE
 
-def count(args: argparse.Namespace) -> int:
-    """Counts of a preset (FLOPs of one sequence) or of a run (all its training)."""
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    parser.add_argument("model", metavar="PRESET|CONFIG.json")
+    parser.add_argument(
+        "--length", type=int, default=2048, metavar="L", help="context length of a preset, in tokens (default 2048)"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the counts of a preset (FLOPs of one sequence) or of a run (FLOPs of its whole training)."""
     from scaling.config.presets import preset
     from scaling.config.run import load
     from scaling.config.validation import ConfigError
@@ -24,9 +35,9 @@ def count(args: argparse.Namespace) -> int:
     params = counts.parameters(model)
     if args.json:
         print(json.dumps({"params": params, "flops": flops}))
-        return 0
-    for title, figures in (("parameters", params), ("training FLOPs", flops)):
+        return DONE
+    for title, group_counts in (("parameters", params), ("training FLOPs", flops)):
         print(title)
-        for name, value in figures.items():
+        for name, value in group_counts.items():
             print(f"  {name:32} {value:>28,}")
-    return 0
+    return DONE

@@ -1,4 +1,4 @@
-"""python -m scaling evaluate RUN: what a trained run scores, every item kept beside its record."""
+"""`python -m scaling evaluate RUN`: scores of trained runs; the result of each item is kept next to the record."""
 
 from __future__ import annotations
 
@@ -7,116 +7,147 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from scaling.commands import harness
+from scaling.config.exit_status import DONE, FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scaling.evaluate.config import Asked
+    from scaling.evaluate.config import EvaluationOptions
     from scaling.store.record import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run ids, or how they begin")
-    parser.add_argument("--store", required=True, metavar="DIR")
-    add_asked(parser)
+    """Adds the command's arguments."""
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="run ids, or their first characters")
+    parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the runs")
+    add_evaluation_options(parser)
     harness.add_arguments(parser)
-    parser.add_argument("--tokens", metavar="FILE|CORPUS", help="perplexity on this text (default: the run's own)")
-    parser.add_argument("--step", type=int, metavar="N", help="of the checkpoint after N steps (default: the newest)")
-    parser.add_argument("--missing", action="store_true", help="leave out what is kept of this step already")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument(
+        "--tokens", metavar="FILE|CORPUS", help="text for perplexity (default: the run's own validation split)"
+    )
+    parser.add_argument(
+        "--step", type=int, metavar="N", help="evaluate the checkpoint after N steps (default: the newest)"
+    )
+    parser.add_argument("--missing", action="store_true", help="evaluate only what has no stored result for this step")
+    parser.add_argument("--json", action="store_true", help="print one JSON line per run")
 
 
-def add_asked(parser: argparse.ArgumentParser, seed: str = "--seed") -> None:
-    """What is asked, and of how many items."""
+def add_evaluation_options(parser: argparse.ArgumentParser, seed: str = "--seed") -> None:
+    """Adds the tasks and how to evaluate them; `seed` is the flag of the random seed."""
     parser.add_argument("--tasks", default="", metavar="a,b", help="addition-3, recall-4, perplexity, FILE.jsonl, ...")
-    parser.add_argument("--shots", default="", metavar="K,...", help="solved examples before a question (default 0)")
-    parser.add_argument("--items", type=int, default=200, metavar="M", help="questions a task (default 200)")
-    parser.add_argument(seed, dest="task_seed", type=int, default=0, help="of questions, shots, samples (default 0)")
-    parser.add_argument("--samples", type=int, default=0, metavar="S", help="answers written beside the greedy one")
-    parser.add_argument("--temperature", type=float, default=1.0, help="of the samples (default 1)")
+    parser.add_argument("--shots", default="", metavar="K,...", help="solved examples before each question (default 0)")
+    parser.add_argument("--items", type=int, default=200, metavar="M", help="questions per task (default 200)")
+    parser.add_argument(
+        seed, dest="task_seed", type=int, default=0, help="seed of questions, shots and samples (default 0)"
+    )
+    parser.add_argument(
+        "--samples", type=int, default=0, metavar="S", help="sampled answers in addition to the greedy one"
+    )
+    parser.add_argument("--temperature", type=float, default=1.0, help="temperature of the samples (default 1)")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
-    """What `train` asks of the runs it has trained."""
-    add_asked(parser, "--task-seed")
+    """Adds the evaluation options of `train`."""
+    add_evaluation_options(parser, "--task-seed")
     parser.add_argument(
-        "--task-steps", default="", metavar="N,...", help="ask after these steps too, not at the end alone"
+        "--task-steps", default="", metavar="N,...", help="evaluate after these training steps as well as at the end"
     )
 
 
-def asked_of(args: argparse.Namespace, tokens: str | None = None) -> Asked:
-    """What the arguments ask; ConfigError says what is allowed."""
-    from scaling.evaluate.config import Asked, numbers
+def evaluation_options(args: argparse.Namespace, tokens: str | None = None) -> EvaluationOptions:
+    """Builds the evaluation options from parsed arguments.
+
+    Args:
+        args: Parsed arguments.
+        tokens: Text for perplexity, which is then among the tasks.
+
+    Raises:
+        ConfigError: An option is out of range.
+    """
+    from scaling.evaluate.config import EvaluationOptions, parse_integers
 
     tasks = [task for task in args.tasks.split(",") if task]
     if tokens is not None and "perplexity" not in tasks:
         tasks.append("perplexity")
-    return Asked(
-        tasks=tuple(dict.fromkeys(tasks)), shots=numbers("--shots", args.shots), items=args.items,
+    return EvaluationOptions(
+        tasks=tuple(dict.fromkeys(tasks)), shots=parse_integers("--shots", args.shots), items=args.items,
         seed=args.task_seed, samples=args.samples, temperature=args.temperature, tokens=tokens,
-        steps=numbers("--task-steps", getattr(args, "task_steps", "")),
+        steps=parse_integers("--task-steps", getattr(args, "task_steps", "")),
     )  # fmt: skip
 
 
-def exam_of(args: argparse.Namespace, alone: bool) -> Asked | None:
-    """What `train` is to ask, None where it is nothing. alone: one host trains."""
+def training_evaluation(args: argparse.Namespace, one_host: bool) -> EvaluationOptions | None:
+    """Returns the evaluation options of `train`, None without --tasks; ConfigError on several hosts."""
     from scaling.config.validation import require
 
     if not args.tasks:
-        require(not args.task_steps, f"--task-steps {args.task_steps}: of which --tasks?")
+        require(not args.task_steps, f"--task-steps {args.task_steps}: give --tasks as well")
         return None
-    require(alone, "--tasks: several hosts cannot: ask afterwards, with `python -m scaling evaluate`")
-    return asked_of(args)
+    require(one_host, "--tasks: not on several hosts: run `python -m scaling evaluate` afterwards")
+    return evaluation_options(args)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Asks each run and prints its scores; 1 where a task went wrong, the others are kept."""
-    from scaling.evaluate.run import ask, warn
-    from scaling.inference.load import load
+    """Evaluates each run and prints its scores; FAILED where a task had an error, the other scores are kept."""
+    from scaling.evaluate.run import evaluate_run, print_warnings
+    from scaling.inference.load import load_model
     from scaling.store.open import open_store
 
-    theirs = harness.asked_of(args)
-    asked = asked_of(args, args.tokens) if args.tasks or args.tokens or theirs is None else None
-    store, status = open_store(args.store), 0
+    harness_options = harness.harness_options(args)
+    wants_tasks = args.tasks or args.tokens or harness_options is None
+    options = evaluation_options(args, args.tokens) if wants_tasks else None
+    store, status = open_store(args.store), DONE
     for name in args.runs:
-        of = load(store, name, step=args.step)
-        found, wrong = ask(of, store, asked, only_missing=args.missing) if asked else ({}, [])
-        if theirs is not None:
-            scores, lines = harness.run(of, store, theirs)
-            found, wrong = found | scores, wrong + lines
-        warn(wrong)
-        status = max(status, int(bool(wrong)))
-        show({"run_id": of.record.run_id, "step": of.step, "scores": found, "wrong": wrong}, args.json)
+        model = load_model(store, name, step=args.step)
+        scores, errors = evaluate_run(model, store, options, only_missing=args.missing) if options else ({}, [])
+        if harness_options is not None:
+            harness_scores, harness_errors = harness.evaluate_with_harness(model, store, harness_options)
+            scores, errors = scores | harness_scores, errors + harness_errors
+        print_warnings(errors)
+        status = FAILED if errors else status
+        result = {"run_id": model.record.run_id, "step": model.step, "scores": scores, "wrong": errors}
+        print_scores(result, args.json)
     return status
 
 
-def show(said: dict[str, Any], as_json: bool) -> None:
+def print_scores(result: dict[str, Any], as_json: bool) -> None:
+    """Prints the scores of one run as a table or as a JSON line."""
     if as_json:
-        print(json.dumps(said))
+        print(json.dumps(result))
         return
-    print(f"run {said['run_id'][:12]}, step {said['step']:,}")
-    width = max(map(len, said["scores"]), default=0)
-    for name, value in said["scores"].items():
+    print(f"run {result['run_id'][:12]}, step {result['step']:,}")
+    width = max(map(len, result["scores"]), default=0)
+    for name, value in result["scores"].items():
         print(f"  {name:<{width}}  {value:.4g}")
 
 
-def after_training(asked: Asked, store: Store, runs: Iterable[str]) -> int:
-    """Asks those of the runs that are done, where something is not kept yet; 1 where a task went wrong."""
+def after_training(options: EvaluationOptions, store: Store, runs: Iterable[str]) -> int:
+    """Evaluates the finished runs among `runs` that lack a result; errors are printed.
+
+    Args:
+        options: The tasks.
+        store: The store that has the runs.
+        runs: Run ids.
+
+    Returns:
+        DONE, or FAILED where a task had an error.
+    """
     from scaling.config.validation import ConfigError
-    from scaling.data.tokens import DataError
-    from scaling.evaluate.run import ask, missing, warn
-    from scaling.inference.load import load
+    from scaling.data.tokens import CorpusError
+    from scaling.evaluate.run import evaluate_run, has_missing, print_warnings
+    from scaling.inference.load import load_model
     from scaling.store.files import StoreError
 
-    status = 0
+    status = DONE
     for name in runs:
         record = store.read(name)
-        if record is None or record.status != "done" or not missing(store, name, record.config.steps, asked):
+        if record is None or record.status != "done" or not has_missing(store, name, record.config.steps, options):
             continue
         try:
-            _, wrong = ask(load(store, name, step=record.config.steps), store, asked, only_missing=True)
-        except (ConfigError, DataError, StoreError) as error:  # the run is done, and the others are still to be asked
-            wrong = [str(error)]
-        warn([f"run {name[:12]}: {line}" for line in wrong])
-        status = max(status, int(bool(wrong)))
+            model = load_model(store, name, step=record.config.steps)
+            _, errors = evaluate_run(model, store, options, only_missing=True)
+        except (ConfigError, CorpusError, StoreError) as error:  # the run is done, and other runs are to be evaluated
+            errors = [str(error)]
+        print_warnings([f"run {name[:12]}: {line}" for line in errors])
+        status = FAILED if errors else status
     return status

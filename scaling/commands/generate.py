@@ -1,4 +1,4 @@
-"""python -m scaling generate RUN: text from a trained run."""
+"""`python -m scaling generate RUN`: text from a trained run."""
 
 from __future__ import annotations
 
@@ -12,66 +12,82 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from scaling.inference.load import Trained
+    from scaling.inference.load import TrainedModel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="run id, or how it begins; its newest checkpoint is taken")
-    parser.add_argument("--store", required=True, metavar="DIR")
-    parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="may be given more than once")
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="a prompt a line")
-    parser.add_argument("--tokens", type=int, default=100, metavar="N", help="at most, for each prompt (default 100)")
-    parser.add_argument("--temperature", type=float, default=1.0, help="0: the likeliest token always (default 1)")
-    parser.add_argument("--top-k", type=int, default=0, metavar="K", help="among the K likeliest alone (0: all)")
-    parser.add_argument("--top-p", type=float, default=1.0, metavar="P", help="among the likeliest that make up P")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--stop", type=int, metavar="TOKEN", help="that ends a text (default: the end of a document)")
-    parser.add_argument("--no-stop", action="store_true", help="go on past the end of a document")
-    parser.add_argument("--no-cache", action="store_true", help="compute everything anew for each token: to check")
-    parser.add_argument("--json", action="store_true")
+    """Adds the command's arguments."""
+    parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
+    parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
+    parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="may be repeated")
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt per line")
+    parser.add_argument(
+        "--tokens", type=int, default=100, metavar="N", help="largest number of new tokens per prompt (default 100)"
+    )
+    parser.add_argument("--temperature", type=float, default=1.0, help="0 takes the most likely token (default 1)")
+    parser.add_argument(
+        "--top-k", type=int, default=0, metavar="K", help="sample from the K most likely tokens (default 0: all)"
+    )
+    parser.add_argument(
+        "--top-p",
+        type=float,
+        default=1.0,
+        metavar="P",
+        help="sample from the most likely tokens with total probability P (default 1)",
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the samples (default 0)")
+    parser.add_argument("--stop", type=int, metavar="TOKEN", help="token that ends a text (default: end of document)")
+    parser.add_argument("--no-stop", action="store_true", help="continue after the end of a document")
+    parser.add_argument(
+        "--no-cache", action="store_true", help="recompute the whole sequence for each token, as a check of the cache"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints each prompt with what follows it; after Ctrl-C, as far as it came."""
+    """Prints each prompt with its continuation; after Ctrl-C, what has been generated so far."""
     from scaling.config.validation import require
-    from scaling.inference.load import load
+    from scaling.inference.load import load_model
     from scaling.inference.sampling import Sampling, generate
     from scaling.store.open import open_store
 
     require(args.tokens > 0, f"--tokens {args.tokens}: must be 1 or more")
     require(0 <= args.seed < 2**32, f"--seed {args.seed}: must be in [0, 2**32)")
-    how = Sampling(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p)
+    sampling = Sampling(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p)
     texts = [*args.prompt, *(args.prompts.read_text("utf-8").splitlines() if args.prompts else [])] or [""]
-    of = load(open_store(args.store), args.run)
-    prompts = [encoded(of, text) for text in texts]
-    longest, trained = max(map(len, prompts)) + args.tokens, of.config.data.length
+    model = load_model(open_store(args.store), args.run)
+    prompts = [encode_prompt(model, text) for text in texts]
+    longest, trained = max(map(len, prompts)) + args.tokens, model.config.data.length
     if longest > trained:
-        print(f"scaling generate: {longest} tokens are more than the {trained} of training", file=sys.stderr)
-    stop = None if args.no_stop else args.stop if args.stop is not None else of.tokenizer.eod
-    written: list[list[int]] = [[] for _ in prompts]
-    stopped, status, begun = [False] * len(prompts), 0, time.monotonic()
+        print(f"scaling generate: {longest} tokens exceed the {trained} of the training context", file=sys.stderr)
+    stop = None if args.no_stop else args.stop if args.stop is not None else model.tokenizer.eod
+    generated: list[list[int]] = [[] for _ in prompts]
+    stopped, status, started_at = [False] * len(prompts), 0, time.monotonic()
     try:
-        for tokens_B in generate(of, prompts, args.tokens, how, seed=args.seed, cache=not args.no_cache):
+        for tokens_B in generate(model, prompts, args.tokens, sampling, seed=args.seed, cache=not args.no_cache):
             for row, token in enumerate(tokens_B.tolist()):
                 if not stopped[row]:
                     stopped[row] = token == stop
-                    written[row] += [] if stopped[row] else [token]
+                    generated[row] += [] if stopped[row] else [token]
             if all(stopped):
                 break
     except KeyboardInterrupt:
         status = 130
-    seconds = time.monotonic() - begun
+    seconds = time.monotonic() - started_at
     rows = [
-        {"prompt": text, "text": decoded(of, tokens), "tokens": tokens, "stopped": ended}
-        for text, tokens, ended in zip(texts, written, stopped, strict=True)
+        {"prompt": text, "text": decode_text(model, tokens), "tokens": tokens, "stopped": has_stopped}
+        for text, tokens, has_stopped in zip(texts, generated, stopped, strict=True)
     ]
-    show(
-        rows, {"run_id": of.record.run_id, "step": of.step, "seed": args.seed, "seconds": round(seconds, 3)}, args.json
+    print_texts(
+        rows,
+        {"run_id": model.record.run_id, "step": model.step, "seed": args.seed, "seconds": round(seconds, 3)},
+        args.json,
     )
     return status
 
 
-def show(rows: list[dict[str, Any]], about: dict[str, Any], as_json: bool) -> None:
+def print_texts(rows: list[dict[str, Any]], about: dict[str, Any], as_json: bool) -> None:
+    """Prints the texts, or one JSON object with them."""
     if as_json:
         print(json.dumps({**about, "texts": rows}))
         return
@@ -81,21 +97,24 @@ def show(rows: list[dict[str, Any]], about: dict[str, Any], as_json: bool) -> No
         print(row["prompt"] + row["text"])
 
 
-def encoded(of: Trained, text: str) -> np.ndarray:
-    """A prompt's tokens; of an empty one, the end of the document before."""
+def encode_prompt(model: TrainedModel, text: str) -> np.ndarray:
+    """Returns the tokens of a prompt, int32 (L,); an empty one is the end-of-document token."""
     import numpy as np
 
     from scaling.config.validation import require
 
     require(text.isascii() or text.encode(errors="ignore").decode() == text, "--prompt: must be text in UTF-8")
-    tokens = np.asarray(of.tokenizer.encode(text.encode()), np.int32)
+    tokens = np.asarray(model.tokenizer.encode(text.encode()), np.int32)
     if len(tokens) == 0:
-        require(of.tokenizer.eod >= 0, "--prompt: must not be empty: this run's text has no end of a document")
-        tokens = np.array([of.tokenizer.eod], np.int32)
+        require(
+            model.tokenizer.eod >= 0, "--prompt: must not be empty: the run's tokenizer has no end-of-document token"
+        )
+        tokens = np.array([model.tokenizer.eod], np.int32)
     return tokens
 
 
-def decoded(of: Trained, tokens: list[int]) -> str:
+def decode_text(model: TrainedModel, tokens: list[int]) -> str:
+    """Returns the text of tokens; invalid UTF-8 is replaced."""
     import numpy as np
 
-    return of.tokenizer.decode(np.array(tokens, np.int64)).decode(errors="replace")
+    return model.tokenizer.decode(np.array(tokens, np.int64)).decode(errors="replace")

@@ -1,4 +1,4 @@
-"""python -m scaling attention RUN, activations RUN: what a trained model computes on its way, to a file."""
+"""`python -m scaling attention RUN` and `activations RUN`: intermediate results of a trained model, to a file."""
 
 from __future__ import annotations
 
@@ -17,33 +17,37 @@ from typing import Any, BinaryIO
 
 
 def add_attention(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="run id, or how it begins; its newest checkpoint is taken")
+    """Adds the arguments of `attention`."""
+    parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
     parser.add_argument("--store", required=True, metavar="DIR")
     parser.add_argument("--prompt", required=True, metavar="TEXT")
-    parser.add_argument("--layer", type=int, default=0, metavar="I", help="counted from 0 (default)")
+    parser.add_argument("--layer", type=int, default=0, metavar="I", help="layer, counted from 0 (default 0)")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE",
                         help=".json or .npz; `python -m analysis figure attention FILE.json` draws it")  # fmt: skip
 
 
 def add_activations(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("run", metavar="RUN", help="run id, or how it begins; its newest checkpoint is taken")
+    """Adds the arguments of `activations`."""
+    parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
     parser.add_argument("--store", required=True, metavar="DIR")
-    parser.add_argument("--layer", required=True, type=int, metavar="I", help="counted from 0")
+    parser.add_argument("--layer", required=True, type=int, metavar="I", help="layer, counted from 0")
     parser.add_argument("--site", default="residual", metavar="SITE",
-                        help="residual: the stream after it (default); attention or mlp: what that adds")  # fmt: skip
-    parser.add_argument("--tokens", type=float, default=1e6, metavar="N", help="positions of the text (default 1e6)")
-    parser.add_argument("--split", default="train", metavar="SPLIT", help="train (default) or validation")
+                        help="residual (stream after the layer, default), attention or mlp (their output)")  # fmt: skip
+    parser.add_argument("--tokens", type=float, default=1e6, metavar="N", help="number of positions (default 1e6)")
+    parser.add_argument(
+        "--split", default="train", metavar="SPLIT", help="split of the text: train (default) or validation"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npy (and FILE.npy.json) or .parquet")
 
 
-def attention(args: argparse.Namespace) -> int:
-    """Writes each head's map of a prompt."""
+def run_attention(args: argparse.Namespace) -> int:
+    """Writes the attention map of each head for a prompt."""
     import numpy as np
 
-    from scaling.commands.generate import decoded, encoded
+    from scaling.commands.generate import decode_text, encode_prompt
     from scaling.config.validation import ConfigError
     from scaling.inference.activations import attention_maps
-    from scaling.inference.load import load
+    from scaling.inference.load import load_model
     from scaling.store.files import write_atomic
     from scaling.store.open import open_store
 
@@ -52,11 +56,15 @@ def attention(args: argparse.Namespace) -> int:
             f"--out {args.out}: must be .json or .npz; then draw it: python -m analysis figure attention FILE.json "
             f"--out {args.out}"
         )
-    of = load(open_store(args.store), args.run)
-    tokens = encoded(of, args.prompt)
-    weights_HLM = attention_maps(of, tokens, args.layer)
-    about = {"kind": "attention", "run_id": of.record.run_id, "step": of.step, "layer": args.layer}
-    about |= {"prompt": args.prompt, "tokens": tokens.tolist(), "pieces": [decoded(of, [t]) for t in tokens.tolist()]}
+    model = load_model(open_store(args.store), args.run)
+    tokens = encode_prompt(model, args.prompt)
+    weights_HLM = attention_maps(model, tokens, args.layer)
+    about = {"kind": "attention", "run_id": model.record.run_id, "step": model.step, "layer": args.layer}
+    about |= {
+        "prompt": args.prompt,
+        "tokens": tokens.tolist(),
+        "pieces": [decode_text(model, [t]) for t in tokens.tolist()],
+    }
     if args.out.suffix == ".json":
         rows = [[[float(str(w)) for w in row] for row in head] for head in weights_HLM]
         data = json.dumps({**about, "weights": rows}, allow_nan=False).encode()
@@ -69,100 +77,121 @@ def attention(args: argparse.Namespace) -> int:
     return 0
 
 
-def activations(args: argparse.Namespace) -> int:
-    """Writes activations as they are computed; the file gets its name when it is whole."""
+def run_activations(args: argparse.Namespace) -> int:
+    """Writes activations as they are computed; the file gets its name once it is complete."""
     from scaling.config.validation import ConfigError, require
     from scaling.data import tokens
-    from scaling.inference.activations import Site, check_count
-    from scaling.inference.activations import activations as taken
-    from scaling.inference.load import load
+    from scaling.inference.activations import Site, check_token_count, collect_activations
+    from scaling.inference.load import load_model
     from scaling.store.open import open_store
 
     require(args.tokens >= 1 and args.tokens == int(args.tokens), f"--tokens {args.tokens:g}: must be a whole number")
     if args.out.suffix not in WRITERS:
         raise ConfigError(f"--out {args.out}: must be {' or '.join(WRITERS)}")
-    store, count, at = open_store(args.store), int(args.tokens), Site(args.layer, args.site)
-    of = load(store, args.run)
-    at.check(of)
-    text = tokens.open_tokens(tokens.find_tokens(store.token_files, of.config.data.tokens))
-    check_count(of, text, count, args.split)
+    store, count, site = open_store(args.store), int(args.tokens), Site(args.layer, args.site)
+    model = load_model(store, args.run)
+    site.check(model)
+    text = tokens.open_tokens(tokens.find_tokens(store.token_files, model.config.data.tokens))
+    check_token_count(model, text, count, args.split)
     about: dict[str, Any] = {
-        "kind": "activations", "run_id": of.record.run_id, "step": of.step, "layer": args.layer, "site": args.site,
-        "count": count, "width": of.model.width, "split": args.split, "tokens": of.config.data.tokens,
-        "length": of.config.data.length,
+        "kind": "activations", "run_id": model.record.run_id, "step": model.step, "layer": args.layer,
+        "site": args.site,
+        "count": count, "width": model.model.width, "split": args.split, "tokens": model.config.data.tokens,
+        "length": model.config.data.length,
     }  # fmt: skip
-    WRITERS[args.out.suffix](args.out, about, taken(of, text, at, count=count, split=args.split))
+    WRITERS[args.out.suffix](args.out, about, collect_activations(model, text, site, count=count, split=args.split))
     print(args.out)
     return 0
 
 
 def write_npy(out: Path, about: dict[str, Any], parts: Any) -> None:
-    """float32 (count, width), and beside it what it is of."""
+    """Writes a .npy file of float32 (count, width), and FILE.npy.json with its origin.
+
+    Args:
+        out: The file.
+        about: Origin of the activations, with their count and width.
+        parts: Iterator over (activations (n, width), tokens (n,)).
+    """
     import numpy as np
 
     from scaling.store.files import write_json
 
     header = {"descr": "<f4", "fortran_order": False, "shape": (about["count"], about["width"])}
-    with growing(out, about) as (path, tell):
+    with growing_file(out, about) as (path, advance):
         with path.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, header)
             for values_XD, _ in parts:
                 file.write(np.ascontiguousarray(values_XD, "<f4").tobytes())
-                tell(len(values_XD))
-            sync(file)
+                advance(len(values_XD))
+            flush_to_disk(file)
         write_json(out.with_name(out.name + ".json"), about)
 
 
 def write_parquet(out: Path, about: dict[str, Any], parts: Any) -> None:
-    """Columns sequence, position, token, activation; what it is of in the schema's metadata, under `scaling`."""
+    """Writes a Parquet file with the columns sequence, position, token and activation.
+
+    Args:
+        out: The file.
+        about: Origin of the activations, in the schema's metadata under `scaling`.
+        parts: Iterator over (activations (n, width), tokens (n,)).
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    width, length, at = about["width"], about["length"], 0
+    width, length, position = about["width"], about["length"], 0
     columns = [("sequence", pa.int64()), ("position", pa.int32()), ("token", pa.int32())]
     schema = pa.schema([*columns, ("activation", pa.list_(pa.float32(), width))], {"scaling": json.dumps(about)})
-    with growing(out, about) as (path, tell), path.open("wb") as file:
+    with growing_file(out, about) as (path, advance), path.open("wb") as file:
         with pq.ParquetWriter(file, schema) as writer:
             for values_XD, tokens_X in parts:
-                place_X = np.arange(at, at + len(tokens_X))
+                place_X = np.arange(position, position + len(tokens_X))
                 flat = pa.FixedSizeListArray.from_arrays(pa.array(values_XD.reshape(-1)), width)
                 places = (place_X // length, (place_X % length).astype(np.int32), tokens_X)
                 named = [*(pa.array(column) for column in places), flat]
                 writer.write_table(pa.table(named, schema=schema))
-                at += len(tokens_X)
-                tell(len(tokens_X))
-        sync(file)
+                position += len(tokens_X)
+                advance(len(tokens_X))
+        flush_to_disk(file)
 
 
 @contextmanager
-def growing(out: Path, about: dict[str, Any]) -> Iterator[tuple[Path, Callable[[int], None]]]:
-    """A hidden file that gets the name `out` when all is in it, and goes where it is cut short; and how far it is."""
+def growing_file(out: Path, about: dict[str, Any]) -> Iterator[tuple[Path, Callable[[int], None]]]:
+    """Context with a temporary file, renamed to `out` at the end and removed on error, and a progress function.
+
+    Args:
+        out: The final path.
+        about: Origin of the activations, with their count and width.
+
+    Yields:
+        The temporary path, and a function that is called with the number of positions written.
+    """
     count, needed = about["count"], 4 * about["count"] * about["width"]
     out.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(out.parent).free
     if free < needed:
-        raise OSError(errno.ENOSPC, f"no room: {needed:,} bytes are needed, {free:,} are free", str(out))
-    path, done, spoken = out.with_name(f".{out.name}.{os.getpid()}"), 0, time.monotonic()
+        raise OSError(errno.ENOSPC, f"not enough space: {needed:,} bytes are needed, {free:,} are free", str(out))
+    path, done, printed_at = out.with_name(f".{out.name}.{os.getpid()}"), 0, time.monotonic()
 
-    def tell(more: int) -> None:
-        nonlocal done, spoken
-        done += more
-        if time.monotonic() - spoken > SECONDS or (done == count and count > more):
-            spoken = time.monotonic()
+    def advance(positions: int) -> None:
+        nonlocal done, printed_at
+        done += positions
+        if time.monotonic() - printed_at > PROGRESS_SECONDS or (done == count and count > positions):
+            printed_at = time.monotonic()
             print(f"{done:,} of {count:,} positions", file=sys.stderr)
 
     try:
-        yield path, tell
+        yield path, advance
         os.replace(path, out)
     finally:
         path.unlink(missing_ok=True)
 
 
-def sync(file: BinaryIO) -> None:
+def flush_to_disk(file: BinaryIO) -> None:
+    """Flushes a file and waits until it is on disk."""
     file.flush()
     os.fsync(file.fileno())
 
 
-SECONDS = 5.0  # between two words of how far it is
+PROGRESS_SECONDS = 5.0  # between two progress lines
 WRITERS = {".npy": write_npy, ".parquet": write_parquet}

@@ -1,83 +1,90 @@
-"""`train --pack SIZE`: runs of one shape trained together, as many packs as it takes."""
+"""`train --pack SIZE`: trains runs of one shape as one program, pack after pack."""
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import os
-import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaling.commands import evaluate
-from scaling.config.placement import Placement
+from scaling.config.exit_status import DONE, FAILED, STOPPED
 from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import ConfigError
 
-STOPPED = 75
+if TYPE_CHECKING:
+    from scaling.commands.train import TrainJob
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--pack", type=int, metavar="SIZE", help="train runs of one shape together, SIZE at a time")
+def train_packs(job: TrainJob, train_alone: Callable[[TrainJob], int]) -> int:
+    """Trains the runs of a command in packs, then those that are left by themselves.
 
+    Args:
+        job: The runs and options; `pack` is the largest number of runs per pack.
+        train_alone: Trains the runs of a job one by one: those without a partner, and those another process holds.
 
-def run(
-    args: argparse.Namespace, configs: Sequence[RunConfig], placed: Placement, asked: list[int],
-    alone: Callable[[list[RunConfig]], int],
-) -> int:  # fmt: skip
-    """Trains each pack in turn, then by `alone` what is left by itself or to another process; the worst exit status."""
-    if args.pack < 1:
-        raise ConfigError(f"--pack {args.pack}: must be 1 or more")
-    from scaling.training.packs.program import packs
+    Returns:
+        The worst exit status; STOPPED as soon as a stop is requested.
+    """
+    from scaling.training.packs.program import group_into_packs
 
-    worst, rest = 0, list[RunConfig]()
-    for group in packs(configs, args.pack, placed):
-        status, left = (0, group) if len(group) == 1 else together(args, group, placed, asked)
-        rest += left
+    if job.pack is None or job.pack < 1:
+        raise ConfigError(f"--pack {job.pack}: must be 1 or more")
+    worst, remaining = DONE, list[RunConfig]()
+    for group in group_into_packs(job.configs, job.pack, job.placement):
+        status, not_trained = (DONE, group) if len(group) == 1 else train_group(job, group)
+        remaining += not_trained
         if status == STOPPED:
             return STOPPED
         worst = max(worst, status)
-    status = alone(rest) if rest else 0
+    status = train_alone(dataclasses.replace(job, configs=remaining, pack=None)) if remaining else DONE
     if status == STOPPED:
         return STOPPED
-    return max(worst, min(status, 1) if len(configs) > 1 else status)
+    return max(worst, min(status, FAILED) if len(job.configs) > 1 else status)
 
 
-def together(
-    args: argparse.Namespace, group: list[RunConfig], placed: Placement, asked: list[int]
-) -> tuple[int, list[RunConfig]]:
-    """Trains one pack: 75 where it was stopped, 1 where a run failed; and the runs that another process holds."""
-    from scaling.store.open import open_store
-    from scaling.training.events import speaker
+def train_group(job: TrainJob, group: Sequence[RunConfig]) -> tuple[int, list[RunConfig]]:
+    """Trains one pack.
+
+    Args:
+        job: Options of the command.
+        group: The runs of the pack.
+
+    Returns:
+        The exit status (STOPPED, or FAILED if a run failed), and the runs that another process trains.
+    """
+    from scaling.training.events import event_reporter
     from scaling.training.packs.loop import train_pack
 
-    tell = speaker(*group, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
-    left = {run_id(config) for config in group}
+    report = event_reporter(*group, events=job.events, on_broken_pipe=job.on_broken_pipe)
+    unfinished = {run_id(config) for config in group}
 
-    def say(event: dict[str, Any]) -> None:
+    def emit(event: dict[str, Any]) -> None:
         if event["event"] == "end":
-            left.discard(event["run_id"])
-            if event["status"] == "failed" and args.events:  # a person has been told
+            unfinished.discard(event["run_id"])
+            if event["status"] == "failed" and job.events:  # without events the line goes to standard error anyway
                 print(f"scaling train: run {event['run_id'][:12]} failed: {event['error']}", file=sys.stderr)
-        tell(event)
+        report(event)
 
     try:
         records = train_pack(
-            group, open_store(args.store), placed, sweep=args.sweep, say=say, stop=lambda: bool(asked), exam=args.exam
-        )
+            group, job.store, job.placement, sweep=job.sweep, emit=emit, should_stop=job.should_stop,
+            evaluation=job.evaluation,
+        )  # fmt: skip
     except ConfigError:
         raise
-    except Exception as error:  # the next pack goes on; the records keep the reason
+    except Exception as error:  # the next pack is trained; the records have the reason
         line = " ".join(str(error).split()) or type(error).__name__
         line += ": try a smaller --pack" if "RESOURCE_EXHAUSTED" in line else ""
-        for name in sorted(left):  # those that it died before
-            say({"event": "end", "run_id": name, "status": "failed", "error": line})
+        for name in sorted(unfinished):
+            emit({"event": "end", "run_id": name, "status": "failed", "error": line})
         if os.environ.get("SCALING_TRACEBACK"):
             raise
-        return 1, []
-    statuses, known = {record.status for record in records}, {record.run_id for record in records}
-    held = [config for config in group if run_id(config) not in known]
+        return FAILED, []
+    statuses, recorded = {record.status for record in records}, {record.run_id for record in records}
+    held_elsewhere = [config for config in group if run_id(config) not in recorded]
     if "stopped" in statuses:
-        return STOPPED, held
-    wrong = 0 if args.exam is None else evaluate.after_training(args.exam, open_store(args.store), known)
-    return max(wrong, int("failed" in statuses)), held
+        return STOPPED, held_elsewhere
+    status = DONE if job.evaluation is None else evaluate.after_training(job.evaluation, job.store, recorded)
+    return max(status, FAILED if "failed" in statuses else DONE), held_elsewhere

@@ -1,4 +1,4 @@
-"""`python -m scaling prepare CORPUS`: a corpus to a token file."""
+"""`python -m scaling prepare CORPUS`: turns a corpus into a token file."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
-from scaling.data import CORPORA
+from scaling.data.corpora import CORPORA
 from scaling.store.open import open_store
 
 if TYPE_CHECKING:
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command's arguments."""
+    """Adds the command's arguments."""
     parser.add_argument("corpus", metavar="CORPUS", help=f"{', '.join(CORPORA)}: kind:argument,key=value,...")
-    parser.add_argument("--store", required=True, metavar="DIR")
+    parser.add_argument("--store", required=True, metavar="DIR", help="the store to write the token file to")
     parser.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prepares and says what came of it."""
+    """Prepares the corpus and prints the token file's path, counts and content hash."""
     from scaling.data.prepare import prepare
     from scaling.data.tokens import open_tokens
 
     store = open_store(args.store)
     store.fetch_tokens()
     tokens = open_tokens(prepare(args.corpus, store.token_files, tokenizer=args.tokenizer))
-    store.put_tokens()
+    store.upload_tokens()
     if args.json:
         print(json.dumps(describe(tokens)))
     else:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(tokens: TokenFile) -> dict[str, object]:
-    """What `--json` prints."""
+    """Returns what `--json` prints."""
     return {
         "path": str(tokens.path), "tokens": tokens.content_hash, "corpus": tokens.corpus,
         "tokenizer": tokens.tokenizer, "vocab": tokens.vocab, "eod": tokens.eod, "train": tokens.counts[0],

@@ -1,94 +1,123 @@
-"""Runs in turn, and those that another process is at: left to it, and looked after once nothing else is to be done."""
+"""Trains runs in turn, retries those that crash, and waits for those that another process trains."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
 
+from scaling.config.exit_status import DONE, FAILED, STOPPED
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.distributed import collectives
-from scaling.store.lease import Held, Lost, seconds
+from scaling.store.lease import LeaseHeldError, LeaseLostError, silence_seconds
 from scaling.store.record import Store
+from scaling.training.events import EventSink
 
-STOPPED, CRASHED = 75, -1
-PAUSE = 5.0  # seconds before a run that crashed is tried again, times its crashes
-LOOKS = 12  # at who holds a run, in the time in which a holder falls silent
-Say = Callable[[dict[str, Any]], None]
+CRASHED = -1  # the run failed, and another attempt follows
+RETRY_SECONDS = 5.0  # before a run that crashed is tried again, times the number of its crashes
+CHECKS_PER_SILENCE = 12  # checks of a lease within the time after which a silent holder loses it
+SIGNAL_POLL_SECONDS = 0.1
 
 
-def in_turn(
-    configs: Sequence[RunConfig], store: Store, attempt: Callable[[RunConfig, str], int], say: Say, asked: list[int],
-    *, trunks: bool, retries: int = 0,
-) -> int:  # fmt: skip
-    """Each run by `attempt`, which gives its exit status; the worst of them, 75 at once where it was stopped.
+@dataclass(frozen=True)
+class Schedule:
+    """How the runs of a process are trained in turn.
 
-    `attempt` is told whether the run will be tried again should it crash ("attempt 1 of 3"; "" where not), and then
-    gives CRASHED: it has another turn once the others have had theirs, `retries` times at most.
-
-    A run that another process holds is done by that one, or by us once it has given it back or fallen silent. One
-    that failed there meanwhile is not tried again here. trunks: two processes do not train one trunk at a time.
+    Attributes:
+        store: The store with the records and leases.
+        emit: Receives the events of waiting.
+        stop_signals: Signals received so far.
+        lock_trunks: Let one process at a time train a trunk and its branches, so that the next run finds the
+            checkpoint to start from.
+        retries: Further attempts for a run that crashes.
     """
-    left, worst, waited, crashes = list(configs), 0, set[str](), dict[str, int]()
-    while left:
-        still = []
-        for config in left:
+
+    store: Store
+    emit: EventSink
+    stop_signals: list[int]
+    lock_trunks: bool
+    retries: int = 0
+
+
+def train_in_turn(configs: Sequence[RunConfig], attempt: Callable[[RunConfig, str], int], schedule: Schedule) -> int:
+    """Trains each run; the worst exit status, or STOPPED at once where a stop is requested.
+
+    A run that crashes is tried again after the others. A run that another process trains is left to that process,
+    and trained here if the other gives it back or falls silent; if it failed there, it is not tried again.
+
+    Args:
+        configs: The runs.
+        attempt: Trains one run. Called with "attempt 1 of 3" if another attempt would follow a crash (it then returns
+            CRASHED instead of a failure), else with "".
+        schedule: Store, events, stop signals and retries.
+
+    Returns:
+        The exit status.
+    """
+    store, emit, stop_signals = schedule.store, schedule.emit, schedule.stop_signals
+    pending, worst, waited_for, crashes = list(configs), DONE, set[str](), dict[str, int]()
+    while pending:
+        unfinished = []
+        for config in pending:
             name = run_id(config)
-            if asked and not collectives.many():
+            if stop_signals and not collectives.is_multi_host():
                 return STOPPED
-            if name in waited and (status := told(store, name, say)) is not None:
+            if name in waited_for and (status := failed_elsewhere(store, name, emit)) is not None:
                 worst = max(worst, status)
                 continue
             try:
-                with trunk(store, config) if trunks else contextlib.nullcontext():
-                    again = crashes.get(name, 0)
-                    status = attempt(config, f"attempt {again + 1} of {retries + 1}" if again < retries else "")
-            except (Held, Lost) as by:
-                still.append(config)
-                if name not in waited:
-                    say({"event": "waits", "run_id": name, "why": f"{by}: left to it"})
-                    waited.add(name)
+                with trunk_lease(store, config) if schedule.lock_trunks else contextlib.nullcontext():
+                    count = crashes.get(name, 0)
+                    retry = f"attempt {count + 1} of {schedule.retries + 1}" if count < schedule.retries else ""
+                    status = attempt(config, retry)
+            except (LeaseHeldError, LeaseLostError) as holder:
+                unfinished.append(config)
+                if name not in waited_for:
+                    emit({"event": "waits", "run_id": name, "why": f"{holder}: left to it"})
+                    waited_for.add(name)
                 continue
             if status == STOPPED:
                 return STOPPED
             if status == CRASHED:
                 crashes[name] = crashes.get(name, 0) + 1
-                still.append(config)
+                unfinished.append(config)
             worst = max(worst, status)
-        if len(still) == len(left):
-            pause = max([seconds() / LOOKS, *(PAUSE * n for name, n in crashes.items() if name in map(run_id, still))])
-            say({"event": "waiting", "run_id": run_id(left[0])})  # a launcher that is gone is noticed so
-            if stopped_while_waiting(asked, pause):
+        if len(unfinished) == len(pending):
+            names = set(map(run_id, unfinished))
+            delays = [RETRY_SECONDS * count for name, count in crashes.items() if name in names]
+            emit({"event": "waiting", "run_id": run_id(pending[0])})  # fails if the launcher has gone
+            if stopped_while_waiting(stop_signals, max([silence_seconds() / CHECKS_PER_SILENCE, *delays])):
                 return STOPPED
-        left = still
+        pending = unfinished
     return worst
 
 
 @contextlib.contextmanager
-def trunk(store: Store, config: RunConfig) -> Iterator[None]:
-    """Holds the trunk that a run is on: who comes to its next run finds the checkpoint to start from."""
-    with contextlib.ExitStack() as held:
+def trunk_lease(store: Store, config: RunConfig) -> Iterator[None]:
+    """Holds the lease on the trunk of a run; raises LeaseHeldError where another process trains it."""
+    with contextlib.ExitStack() as stack:
         try:
-            held.enter_context(store.lease(f"trunk-{prefix_id(config, 0)}"))
-        except Held as holder:
-            raise Held(f"the trunk of run {run_id(config)[:12]} is being trained by {holder}") from None
+            stack.enter_context(store.lease(f"trunk-{prefix_id(config, 0)}"))
+        except LeaseHeldError as holder:
+            raise LeaseHeldError(f"the trunk of run {run_id(config)[:12]} is being trained by {holder}") from None
         yield
 
 
-def told(store: Store, name: str, say: Say) -> int | None:
-    """Says that a run failed in the process that we left it to, and the status for it; None where it did not."""
-    store.fetch_run(name)
+def failed_elsewhere(store: Store, name: str, emit: EventSink) -> int | None:
+    """Returns FAILED and emits the reason if a run failed in the process it was left to, else None."""
+    store.fetch_record(name)
     record = store.read(name)
     if record is None or record.status != "failed":
         return None
-    say({"event": "end", "run_id": name, "status": "failed", "error": record.about.get("error", "it does not say why")})
-    return 1
+    reason = record.about.get("error", "the record gives no reason")
+    emit({"event": "end", "run_id": name, "status": "failed", "error": reason})
+    return FAILED
 
 
-def stopped_while_waiting(asked: list[int], pause: float) -> bool:
-    """Waits until it is time to look again; whether any host was asked to stop meanwhile."""
-    until = time.monotonic() + pause
-    while time.monotonic() < until and not asked:
-        time.sleep(0.1)
-    return any(collectives.gather(bool(asked)))
+def stopped_while_waiting(stop_signals: list[int], seconds: float) -> bool:
+    """Waits; returns whether any host was asked to stop meanwhile."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until and not stop_signals:
+        time.sleep(SIGNAL_POLL_SECONDS)
+    return any(collectives.gather(bool(stop_signals)))

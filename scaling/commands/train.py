@@ -1,139 +1,261 @@
-"""scaling.commands.train."""
+"""`python -m scaling train CONFIG.json ...`: trains runs; run again after any interruption, it resumes."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-STOPPED = 75  # saved after a signal: run the same command again
+from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, STOPPED
 
-SAME = 2.0  # seconds within which a signal is the first one come by another way: clusters tell parent and child
+if TYPE_CHECKING:
+    from scaling.config.placement import Placement
+    from scaling.config.run import RunConfig
+    from scaling.evaluate.config import EvaluationOptions
+    from scaling.store.record import Record, Store
+    from scaling.training.events import EventSink
+
+REPEAT_SECONDS = 2.0  # a signal within this time is a duplicate: clusters signal both the parent and the child
 
 
-def train(args: argparse.Namespace) -> int:
-    """Trains each config in turn; one that fails is recorded and the next goes on."""
+@dataclasses.dataclass(frozen=True)
+class TrainJob:
+    """The runs of one `train` command and how to train them.
+
+    Attributes:
+        configs: The runs, in the order given.
+        store: Where records, curves and checkpoints are written.
+        placement: How the runs are laid out on the devices.
+        stop_signals: Signals received so far; not empty once a stop is requested.
+        sweep: Name of the sweep, noted in the records.
+        evaluation: Tasks to evaluate.
+        pack: Largest number of runs trained as one program; None trains each alone.
+        retries: Further attempts for a run that crashes.
+        in_order: Train strictly in the given order and stop at the first failure.
+        events: Print JSON events on standard output.
+    """
+
+    configs: Sequence[RunConfig]
+    store: Store
+    placement: Placement
+    stop_signals: list[int]
+    sweep: str | None = None
+    evaluation: EvaluationOptions | None = None
+    pack: int | None = None
+    retries: int = 0
+    in_order: bool = False
+    events: bool = False
+
+    def should_stop(self) -> bool:
+        """Whether a stop was requested."""
+        return bool(self.stop_signals)
+
+    def on_broken_pipe(self) -> None:
+        """Stops the runs when the reader of the events has gone."""
+        self.stop_signals.append(signal.SIGTERM)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    from scaling.commands import evaluate
+    from scaling.distributed import hosts
+
+    parser.add_argument("configs", nargs="+", metavar="CONFIG.json", help="trained one after the other in this process")
+    parser.add_argument("--store", required=True, metavar="DIR", help="folder or address for records and checkpoints")
+    parser.add_argument("--set", action="append", default=[], metavar="path.to.field=value", help="change the configs")
+    parser.add_argument(
+        "--place",
+        action="append",
+        default=[],
+        metavar="field=value",
+        help="placement: data, fsdp, tensor, expert, scan, remat, attention, save_seconds, share, ...",
+    )
+    parser.add_argument("--sweep", metavar="NAME", help="name of the sweep, noted in the records")
+    parser.add_argument(
+        "--wandb", nargs="?", const="online", metavar="offline", help="write curves to Weights & Biases as well"
+    )
+    parser.add_argument(
+        "--retries", type=int, default=0, metavar="N", help="further attempts for a run that crashes (default 0)"
+    )
+    parser.add_argument(
+        "--in-order", action="store_true", help="train the configs in the given order; stop at the first failure"
+    )
+    parser.add_argument("--events", action="store_true", help="print JSON events on standard output")
+    parser.add_argument(
+        "--pack",
+        type=int,
+        metavar="SIZE",
+        help="train up to SIZE runs of one shape as one program (default: each alone)",
+    )
+    evaluate.add_training(parser)
+    hosts.add_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Trains each config; one that fails is recorded, and the next is trained."""
     from scaling.commands import evaluate
     from scaling.config.placement import Placement
     from scaling.config.run import load, override
     from scaling.config.validation import ConfigError, from_dict
-    from scaling.distributed import collectives
-    from scaling.distributed import hosts as hosts_module
+    from scaling.distributed import collectives, hosts
     from scaling.store.open import open_store
     from scaling.training.tracking import wandb
 
-    asked = [f"wandb={args.wandb}"] if args.wandb else []
-    usual = from_dict(Placement, open_store(args.store).placement(args.sweep) if args.sweep else {})
-    placed = override(usual, [*asked, *args.place])
-    wandb.check(placed)
+    tracking = [f"wandb={args.wandb}"] if args.wandb else []
+    sweep_placement = from_dict(Placement, open_store(args.store).placement(args.sweep) if args.sweep else {})
+    placement = override(sweep_placement, [*tracking, *args.place])
+    wandb.check_wandb(placement)
     configs = [override(load(path), args.set) for path in args.configs]
-    hosts = hosts_module.asked(args)
-    if hosts is not None and "://" in args.store:
-        raise ConfigError(f"--store {args.store}: many hosts write one checkpoint: mount it, and give the folder")
-    args.exam = evaluate.exam_of(args, alone=hosts is None)
-    if hosts is not None and not hosts_module.supervised():
-        return hosts_module.supervise(hosts, sys.argv[1:])
-    stop = stopper()
-    if hosts is None:
-        return train_all(args, configs, placed, stop)
-    hosts_module.start(hosts)
-    status = train_all(args, configs, placed, stop)
-    collectives.finish()
+    host = hosts.parse_hosts(args)
+    if host is not None and "://" in args.store:
+        raise ConfigError(
+            f"--store {args.store}: several hosts write one checkpoint, which needs a folder: mount the bucket and "
+            "give the folder"
+        )
+    evaluation = evaluate.training_evaluation(args, one_host=host is None)
+    if host is not None and not hosts.is_supervised():
+        return hosts.supervise(host, sys.argv[1:])
+    stop_signals = watch_stop_signals()
+    if host is not None:
+        hosts.join_hosts(host)
+    store = open_store(args.store)
+    job = TrainJob(
+        configs, store, placement, stop_signals, args.sweep, evaluation, args.pack, args.retries, args.in_order,
+        args.events,
+    )  # fmt: skip
+    status = train_job(job)
+    if host is not None:
+        collectives.shut_down()
     return status
 
 
-def stopper() -> list[int]:
-    """A list that a signal is added to; a second one ends the process at once."""
-    asked: list[int] = []
-    heard: list[float] = []
+def watch_stop_signals() -> list[int]:
+    """Returns a list to which SIGTERM or SIGINT is added; a second signal ends the process at once."""
+    received: list[int] = []
+    received_at: list[float] = []
 
-    def ask(number: int, _: Any) -> None:
-        if heard and time.monotonic() - heard[0] > SAME:  # a second signal does not wait
+    def handle(number: int, _: Any) -> None:
+        if received_at and time.monotonic() - received_at[0] > REPEAT_SECONDS:
             os._exit(128 + number)
-        if not heard:
-            heard.append(time.monotonic())
-            asked.append(number)
-            print("stopping after this step (again: at once, without saving)", file=sys.stderr)
+        if not received_at:
+            received_at.append(time.monotonic())
+            received.append(number)
+            print("stopping after this step (signal again to stop at once, without saving)", file=sys.stderr)
 
-    signal.signal(signal.SIGTERM, ask)
-    signal.signal(signal.SIGINT, ask)
-    return asked
+    signal.signal(signal.SIGTERM, handle)
+    signal.signal(signal.SIGINT, handle)
+    return received
 
 
-def train_all(args: argparse.Namespace, configs: list[Any], placed: Any, asked: list[int]) -> int:
-    """The runs one after the other; the exit status."""
-    # Orbax logs and re-raises in its threads what it raises in ours as well: said once is enough.
+def train_job(job: TrainJob) -> int:
+    """Trains the runs of a command and returns its exit status."""
+    from scaling.commands import pack
+    from scaling.program import cpu_memory
+    from scaling.training import startup
+
+    # Orbax logs in its threads, and raises there, what it also raises in this one.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = lambda _: None
+    cpu_memory.retain_freed_memory()
+    startup.note_start()
+    if job.pack is not None:
+        return pack.train_packs(job, train_one_by_one)
+    return train_one_by_one(job)
 
-    from scaling.commands import evaluate, pack, schedule_runs
-    from scaling.config.run import run_id
+
+def train_one_by_one(job: TrainJob) -> int:
+    """Trains each run by itself and returns the exit status; with `in_order`, stops at the first failure."""
+    from scaling.commands import schedule_runs
     from scaling.distributed import collectives
-    from scaling.program import cpu_memory
-    from scaling.store import lease
-    from scaling.store.open import open_store
-    from scaling.training import startup
-    from scaling.training.events import speaker
-    from scaling.training.loop import train as train_one
 
-    cpu_memory.keep()
-    startup.note()
-    if args.pack is not None:
-        one = argparse.Namespace(**{**vars(args), "pack": None})
-        return pack.run(args, configs, placed, asked, lambda rest: train_all(one, rest, placed, asked))
-    store = open_store(args.store)
-
-    def attempt(config: Any, again: str) -> int:
-        """One run to its end: 0, its failure's status, 75 where it was stopped; `again`: see turns.in_turn."""
-        say = speaker(config, events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
-        say = say if collectives.first() else lambda event: None
-        try:
-            record = train_one(
-                config, store, placed, sweep=args.sweep, say=say, stop=lambda: bool(asked), exam=args.exam
-            )
-        except collectives.HostLost as error:
-            collectives.leave(error)
-        except (lease.Held, lease.Lost):
-            raise
-        except Exception as error:  # whatever one run died of, the others go on; the record keeps the reason
-            line = " ".join(str(error).split()) or type(error).__name__
-            if again and status_of(error) == 1:
-                say({"event": "again", "run_id": run_id(config), "why": f"run {run_id(config)[:12]}: {line} ({again})"})
-                return schedule_runs.CRASHED
-            say({"event": "end", "run_id": run_id(config), "status": "failed", "error": line})
-            if args.events:  # a person has been told
-                print(f"scaling train: run {run_id(config)[:12]} failed: {line}", file=sys.stderr)
-            if os.environ.get("SCALING_TRACEBACK"):
-                raise
-            return 1 if len(configs) > 1 and not args.in_order else status_of(error)
-        loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
-        why = {"error": record.about["error"]} if "error" in record.about else {}
-        say({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **why})
-        if record.status == "stopped":
-            return STOPPED
-        return 0 if args.exam is None else evaluate.after_training(args.exam, store, [record.run_id])
-
-    say = speaker(configs[0], events=args.events, unheard=lambda: asked.append(signal.SIGTERM))
-    say = say if collectives.first() else lambda event: None
-    trunks = placed.share and len(configs) > 1 and not collectives.many()
-    retries = 0 if collectives.many() else args.retries
-    for some in [[config] for config in configs] if args.in_order else [configs]:
-        status = schedule_runs.in_turn(some, store, attempt, say, asked, trunks=trunks, retries=retries)
+    emit = event_sink(job, job.configs[0])
+    share_trunks = job.placement.share and len(job.configs) > 1 and not collectives.is_multi_host()
+    retries = 0 if collectives.is_multi_host() else job.retries
+    schedule = schedule_runs.Schedule(job.store, emit, job.stop_signals, lock_trunks=share_trunks, retries=retries)
+    for configs in [[config] for config in job.configs] if job.in_order else [list(job.configs)]:
+        status = schedule_runs.train_in_turn(configs, lambda config, retry: train_run(job, config, retry), schedule)
         if status:
             return status
-    return 0
+    return DONE
 
 
-def status_of(error: Exception) -> int:
-    """2 where the input was bad, 1 where the run failed."""
+def event_sink(job: TrainJob, config: RunConfig) -> EventSink:
+    """Returns the function that prints a run's events; hosts other than the first print nothing."""
+    from scaling.distributed import collectives
+    from scaling.training.events import event_reporter
+
+    emit = event_reporter(config, events=job.events, on_broken_pipe=job.on_broken_pipe)
+    return emit if collectives.is_main_host() else lambda event: None
+
+
+def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
+    """Trains one run to its end.
+
+    Args:
+        job: The command's runs and options.
+        config: The run.
+        retry: "attempt 1 of 3" if a crash is followed by another attempt, else "".
+
+    Returns:
+        The exit status, or `schedule_runs.CRASHED` where another attempt follows.
+
+    Raises:
+        LeaseHeldError: Another process trains the run.
+        LeaseLostError: Another process has taken the run over.
+    """
+    from scaling.commands import evaluate, schedule_runs
+    from scaling.config.run import run_id
+    from scaling.distributed import collectives
+    from scaling.store import lease
+    from scaling.training.loop import train
+
+    emit = event_sink(job, config)
+    try:
+        record = train(
+            config, job.store, job.placement, sweep=job.sweep, emit=emit, should_stop=job.should_stop,
+            evaluation=job.evaluation,
+        )  # fmt: skip
+    except collectives.HostLostError as error:
+        collectives.exit_after_host_loss(error)
+    except (lease.LeaseHeldError, lease.LeaseLostError):
+        raise
+    except Exception as error:  # whatever made one run fail, the others are trained; the record has the reason
+        line = " ".join(str(error).split()) or type(error).__name__
+        name = run_id(config)
+        if retry and error_status(error) == FAILED:
+            emit({"event": "again", "run_id": name, "why": f"run {name[:12]}: {line} ({retry})"})
+            return schedule_runs.CRASHED
+        emit({"event": "end", "run_id": name, "status": "failed", "error": line})
+        if job.events:  # without events the line above went to standard error already
+            print(f"scaling train: run {name[:12]} failed: {line}", file=sys.stderr)
+        if os.environ.get("SCALING_TRACEBACK"):
+            raise
+        return FAILED if len(job.configs) > 1 and not job.in_order else error_status(error)
+    emit(end_event(record))
+    if record.status == "stopped":
+        return STOPPED
+    return DONE if job.evaluation is None else evaluate.after_training(job.evaluation, job.store, [record.run_id])
+
+
+def end_event(record: Record) -> dict[str, Any]:
+    """Returns the event that says how a run ended."""
+    loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
+    reason = {"error": record.about["error"]} if "error" in record.about else {}
+    return {"event": "end", "run_id": record.run_id, "status": record.status, **loss, **reason}
+
+
+def error_status(error: Exception) -> int:
+    """Returns the exit status for an error: BAD_INPUT where the input was wrong, else FAILED."""
     from scaling.config.validation import ConfigError
-    from scaling.data.tokens import DataError
+    from scaling.data.tokens import CorpusError
     from scaling.store.files import StoreError
 
-    return 2 if isinstance(error, ConfigError | DataError | StoreError) else 1
+    return BAD_INPUT if isinstance(error, ConfigError | CorpusError | StoreError) else FAILED

@@ -1,87 +1,93 @@
-"""What a model is. Standard library only."""
+"""Configuration of a model: its architecture and shape. Standard library only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scaling.config.validation import Checked, not_negative, one_of, positive, require
+from scaling.config.validation import ValidatedConfig, require, require_choice, require_non_negative, require_positive
 
 KINDS = ("decoder", "encoder-decoder", "encoder")
-POSITIONS = ("rotary", "learned", "sinusoidal", "alibi", "relative", "buckets", "none")
+POSITION_ENCODINGS = ("rotary", "learned", "sinusoidal", "alibi", "relative", "buckets", "none")
 NORMS = ("rmsnorm", "layernorm")
-PLACEMENTS = ("pre", "post", "sandwich")
+NORM_PLACEMENTS = ("pre", "post", "sandwich")
 MLPS = ("swiglu", "gelu", "geglu", "relu2", "relu")
-GATED = ("swiglu", "geglu")  # three matrices, the others two
+GATED_MLPS = ("swiglu", "geglu")  # MLPs with three matrices; the others have two
 BIASES = ("none", "qkv", "all")
 GATES = ("chosen", "all")
-# parametrisations, and what of its base shape each needs
-PARAMETRIZATIONS = {
+PARAMETRIZATIONS = {  # and the fields of the base shape that each needs
     "standard": (),
     "mup": ("base_width",),
     "completep": ("base_width", "base_depth"),
 }
-DECODERS_OWN = (  # what encoders have not been given
+DECODER_ONLY_FIELDS = (  # encoders are implemented for the defaults of these alone
     "kv_heads", "norm", "norm_placement", "qk_norm", "biases", "window", "attention_softcap", "final_softcap",
     "embedding_scale", "experts", "parametrization",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig(Checked):
-    """A Transformer; by default a decoder, pre-norm RMSNorm, rotary, no biases (Touvron 2023, section 2.2)."""
+class ModelConfig(ValidatedConfig):
+    """A Transformer; by default a decoder with pre-norm RMSNorm, rotary positions and no biases.
+
+    The defaults are those of Llama (Touvron 2023, section 2.2). Symbols in the comments are those of array axes.
+    """
 
     vocab: int  # tokens in the vocabulary, V
-    width: int  # residual stream, D
+    width: int  # width of the residual stream, D
     layers: int
     heads: int  # query heads
     mlp_width: int  # hidden units of the MLP, or of each expert, F
-    kv_heads: int | None = None  # None: as many as query heads
+    kv_heads: int | None = None  # key and value heads; None: as many as query heads
     head_dim: int | None = None  # None: width / heads
     mlp: str = "swiglu"
-    tied: bool = False  # output head shares the embedding table
+    tied: bool = False  # whether the output head shares the embedding table
     rope_base: float = 10_000.0
     norm_eps: float = 1e-6
     positions: str = "rotary"
-    position_length: int | None = None  # learned positions: rows of the table, the longest context
+    position_length: int | None = None  # rows of the table of learned positions, which is the longest context
     norm: str = "rmsnorm"
-    norm_placement: str = "pre"  # of each block: before it, after its sum with the stream, or before and after it
-    qk_norm: bool = False  # RMSNorm over each head's queries and keys (Dehghani 2023, section 2)
-    biases: str = "none"  # qkv: of queries, keys and values alone; all: of every product but the head, and of LayerNorm
-    window: int | None = None  # tokens that a local layer sees, its own included; None: every layer sees all
+    norm_placement: str = (
+        "pre"  # pre: before each block; post: after its sum with the stream; sandwich: before and after
+    )
+    qk_norm: bool = False  # RMSNorm over the queries and keys of each head (Dehghani 2023, section 2)
+    biases: str = "none"  # qkv: of queries, keys and values; all: of every product but the head, and of LayerNorm
+    window: int | None = None  # tokens that a local layer attends to, its own included; None: every layer is global
     window_pattern: str = "L"  # local (L) and global (G) layers from the first on, repeated: Gemma 2 has LG
-    attention_scale: float | None = None  # scores are divided by its square root; None: size of a head
-    attention_softcap: float | None = None  # scores become cap·tanh(score / cap)
-    final_softcap: float | None = None  # so do the logits
+    attention_scale: float | None = None  # attention scores are divided by its square root; None: head dimension
+    attention_softcap: float | None = None  # attention scores become cap·tanh(score / cap)
+    final_softcap: float | None = None  # the same for the logits
     embedding_scale: bool = False  # embeddings times √D (Vaswani 2017, section 3.4)
     experts: int = 0  # routed experts in place of the MLP, E; 0: a dense model
-    experts_chosen: int = 2  # by each token, k
-    shared_experts: int = 0  # that every token passes, added to the chosen (Dai 2024)
+    experts_chosen: int = 2  # experts of each token, k
+    shared_experts: int = 0  # experts that every token passes, added to the chosen ones (Dai 2024)
     gates: str = "chosen"  # router's softmax over the k chosen (Jiang 2024) or over all experts (Fedus 2022)
-    capacity: float | None = None  # slots of an expert over its fair share of a sequence; None: nothing is dropped
+    capacity: float | None = None  # slots of an expert over its fair share of a sequence; None: no token is dropped
     balance_loss: float = 0.01  # weight of the load-balance loss (Fedus 2022, equation 4)
     router_z_loss: float = 0.001  # weight of the router's (ln Z)^2 (Zoph 2022, equation 5)
-    parametrization: str = "standard"  # what initialisation, products and steps do as a model grows: parametrisation.py
-    base_width: int | None = None  # the width at which mup and completep are the standard one
-    base_depth: int | None = None  # the layers at which completep is
-    base_head: int | None = None  # size of a head there; None: as here (wider models have more heads)
+    parametrization: str = (
+        "standard"  # scaling of initialisation and steps with size: scaling/models/parametrisation.py
+    )
+    base_width: int | None = None  # width at which mup and completep equal the standard parametrisation
+    base_depth: int | None = None  # layers at which completep equals the standard parametrisation
+    base_head: int | None = None  # head dimension at the base shape; None: as here (wider models have more heads)
     kind: str = "decoder"  # encoder-decoder and encoder: scaling/models/encoder_decoder.py
     encoder_layers: int | None = None  # of an encoder-decoder; None: as many as its decoder has
-    buckets: int = 32  # of distances, each with a learned score a head (Raffel 2020, section 2.1)
-    bucket_distance: int = 128  # from where on all share the last one
+    buckets: int = 32  # relative-position buckets, each with a learned score per head (Raffel 2020, section 2.1)
+    bucket_distance: int = 128  # distance from which on all positions share the last bucket
 
     @property
     def kv(self) -> int:
-        """Key and value heads."""
+        """Number of key and value heads."""
         return self.heads if self.kv_heads is None else self.kv_heads
 
     @property
     def head(self) -> int:
-        """Size of one head."""
+        """Head dimension."""
         return self.width // self.heads if self.head_dim is None else self.head_dim
 
     @property
     def windows(self) -> tuple[int | None, ...]:
-        """Tokens that each layer sees, None where all that came before."""
+        """Attention window of each layer in tokens, None for a global layer."""
         pattern = self.window_pattern
         return tuple(self.window if pattern[i % len(pattern)] == "L" else None for i in range(self.layers))
 
@@ -93,23 +99,24 @@ class ModelConfig(Checked):
         return (self.layers, 0) if self.kind == "encoder" else (self.encoder_layers or self.layers, self.layers)
 
     def slots(self, length: int) -> int:
-        """Tokens of one sequence that an expert has room for."""
+        """Tokens of a sequence of `length` tokens that one expert processes at most."""
         if self.capacity is None:
             return length
         return min(length, -int(-self.capacity * self.experts_chosen * length // self.experts))
 
     def check(self) -> None:
-        positive(self, "vocab", "width", "layers", "heads", "mlp_width", "kv", "head", "rope_base", "norm_eps")
-        one_of("ModelConfig.kind", self.kind, KINDS)
-        one_of("ModelConfig.mlp", self.mlp, MLPS)
-        one_of("ModelConfig.positions", self.positions, POSITIONS)
-        one_of("ModelConfig.norm", self.norm, NORMS)
-        one_of("ModelConfig.norm_placement", self.norm_placement, PLACEMENTS)
-        one_of("ModelConfig.biases", self.biases, BIASES)
-        one_of("ModelConfig.gates", self.gates, GATES)
+        """Raises ConfigError if the fields are out of range or contradict each other."""
+        require_positive(self, "vocab", "width", "layers", "heads", "mlp_width", "kv", "head", "rope_base", "norm_eps")
+        require_choice("ModelConfig.kind", self.kind, KINDS)
+        require_choice("ModelConfig.mlp", self.mlp, MLPS)
+        require_choice("ModelConfig.positions", self.positions, POSITION_ENCODINGS)
+        require_choice("ModelConfig.norm", self.norm, NORMS)
+        require_choice("ModelConfig.norm_placement", self.norm_placement, NORM_PLACEMENTS)
+        require_choice("ModelConfig.biases", self.biases, BIASES)
+        require_choice("ModelConfig.gates", self.gates, GATES)
         for name in ("window", "attention_scale", "attention_softcap", "final_softcap", "position_length", "capacity"):
             if getattr(self, name) is not None:
-                positive(self, name)
+                require_positive(self, name)
         self._check_heads()
         self._check_positions()
         self._check_experts()
@@ -117,70 +124,70 @@ class ModelConfig(Checked):
         self._check_kind()
         require(
             bool(self.window_pattern) and not set(self.window_pattern) - set("LG"),
-            f"ModelConfig.window_pattern = {self.window_pattern!r}: must be of the letters L (local) and G (global)",
+            f"ModelConfig.window_pattern = {self.window_pattern!r}: must be letters L (local) and G (global)",
         )
 
     def _check_heads(self) -> None:
         if self.head_dim is None:
             require(
                 self.width % self.heads == 0,
-                f"ModelConfig.width = {self.width} does not divide by heads = {self.heads}: "
-                "choose a multiple, or set head_dim",
+                f"ModelConfig.width = {self.width}: must be a multiple of heads = {self.heads}, or set head_dim",
             )
         require(
             self.heads % self.kv == 0,
-            f"ModelConfig.heads = {self.heads} does not divide by kv_heads = {self.kv}: choose a divisor",
+            f"ModelConfig.heads = {self.heads}: must be a multiple of kv_heads = {self.kv}",
         )
 
     def _check_positions(self) -> None:
         if self.positions == "rotary":
-            require(self.head % 2 == 0, f"ModelConfig.head_dim = {self.head}: rotary positions need an even size")
+            require(self.head % 2 == 0, f"ModelConfig.head_dim = {self.head}: must be even with rotary positions")
         if self.positions in ("sinusoidal", "relative"):
-            require(
-                self.width % 2 == 0, f"ModelConfig.width = {self.width}: {self.positions} positions need an even one"
-            )
+            even = self.width % 2 == 0
+            require(even, f"ModelConfig.width = {self.width}: must be even with {self.positions} positions")
         require(
             (self.positions == "learned") == (self.position_length is not None),
             f"ModelConfig.position_length = {self.position_length} with positions = {self.positions!r}: "
-            "learned positions need it (the longest context), no others have it",
+            "must be set (to the longest context) with learned positions, and only with them",
         )
 
     def _check_base(self) -> None:
         name = self.parametrization
-        one_of("ModelConfig.parametrization", name, tuple(PARAMETRIZATIONS))
+        require_choice("ModelConfig.parametrization", name, tuple(PARAMETRIZATIONS))
         needed = PARAMETRIZATIONS[name]
         allowed = (*needed, "base_head") if needed else ()
         for field in ("base_width", "base_depth", "base_head"):
             if getattr(self, field) is not None:
-                given = f"ModelConfig.{field} = {getattr(self, field)} with parametrization = {name!r}"
-                require(field in allowed, f"{given}: allowed are {', '.join(allowed) or 'none'}")
-                positive(self, field)
+                message = f"ModelConfig.{field} = {getattr(self, field)} with parametrization = {name!r}"
+                require(field in allowed, f"{message}: allowed are {', '.join(allowed) or 'none'}")
+                require_positive(self, field)
             require(
                 field not in needed or getattr(self, field) is not None,
-                f"ModelConfig.{field}: parametrization = {name!r} needs it: the shape at which it is the standard one",
+                f"ModelConfig.{field}: must be set with parametrization = {name!r}, to the value of the base shape",
             )
 
     def _check_experts(self) -> None:
-        not_negative(self, "experts", "shared_experts", "balance_loss", "router_z_loss")
+        require_non_negative(self, "experts", "shared_experts", "balance_loss", "router_z_loss")
         if not self.experts:
-            require(not self.shared_experts, "ModelConfig.shared_experts: need routed ones beside them: set experts")
+            require(
+                not self.shared_experts, "ModelConfig.shared_experts: must be 0 without routed experts: set experts"
+            )
             return
         require(
             1 <= self.experts_chosen <= self.experts,
             f"ModelConfig.experts_chosen = {self.experts_chosen}: must be from 1 to experts = {self.experts}",
         )
-        require(self.biases != "all", "ModelConfig.biases = 'all': experts have none: allowed are none, qkv")
+        require(self.biases != "all", "ModelConfig.biases = 'all': experts have no biases: allowed are none, qkv")
 
     def _check_kind(self) -> None:
-        positive(self, "buckets", "bucket_distance")
+        require_positive(self, "buckets", "bucket_distance")
         require(
             (self.kind == "decoder") == (self.positions != "buckets"),
             f"ModelConfig.positions = {self.positions!r} with kind = {self.kind!r}: "
-            "encoders have buckets, decoders alone anything else",
+            "must be 'buckets' for encoders, and anything else for decoders",
         )
         require(
             self.encoder_layers is None or (self.kind == "encoder-decoder" and self.encoder_layers > 0),
-            f"ModelConfig.encoder_layers = {self.encoder_layers}: must be 1 or more, of an encoder-decoder alone",
+            f"ModelConfig.encoder_layers = {self.encoder_layers}: must be 1 or more; only an encoder-decoder has it",
         )
         if self.kind == "decoder":
             return
@@ -189,7 +196,7 @@ class ModelConfig(Checked):
             self.bucket_distance > self.buckets // 2,
             f"ModelConfig.bucket_distance = {self.bucket_distance}: must be more than half of buckets = {self.buckets}",
         )
-        usual = ModelConfig(vocab=self.vocab, width=2, layers=1, heads=1, mlp_width=1)
-        for name in DECODERS_OWN:
-            value, only = getattr(self, name), getattr(usual, name)
-            require(value == only, f"ModelConfig.{name} = {value!r} with kind = {self.kind!r}: must be {only!r}")
+        defaults = ModelConfig(vocab=self.vocab, width=2, layers=1, heads=1, mlp_width=1)
+        for name in DECODER_ONLY_FIELDS:
+            value, default = getattr(self, name), getattr(defaults, name)
+            require(value == default, f"ModelConfig.{name} = {value!r} with kind = {self.kind!r}: must be {default!r}")

@@ -1,30 +1,28 @@
-"""What a window of tokens is made into for each training objective, in numbers alone. Standard library only."""
+"""Training objectives: how many inputs and targets each makes of a window of tokens. Standard library only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-from scaling.config.validation import Checked, one_of, positive, require
+from scaling.config.validation import LABEL, ValidatedConfig, require, require_choice, require_positive
 
-if TYPE_CHECKING:
-    pass
-
-LABEL = {"identity": False}
-
-
-OBJECTIVES = {  # and the kind of model each trains
+OBJECTIVE_MODEL_KINDS = {  # objective: the kind of model that it trains
     "causal": "decoder", "span": "encoder-decoder", "masked": "encoder", "examples": "decoder",
 }  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What one window becomes: the same numbers for every window, so that shapes are static.
+class WindowLayout:
+    """Sizes of what an objective makes of one window; the same for every window, so that shapes are static.
 
-    inputs: tokens that the encoder reads; outputs: that the decoder reads; scored: positions with a loss;
-    specials: tokens at the top of the vocabulary that are no text's; spans: that are cut out of a window;
-    columns: entries of a row of the batch; answers: whether what is scored is an answer, right or wrong as a whole.
+    Attributes:
+        inputs: Tokens that the encoder reads.
+        outputs: Tokens that the decoder reads.
+        scored: Positions with a loss.
+        specials: Tokens at the top of the vocabulary that stand for no text.
+        spans: Spans that are cut out of a window.
+        columns: Columns of a row of the batch.
+        answers: Whether the scored positions are an answer, right or wrong as a whole.
     """
 
     inputs: int
@@ -36,67 +34,61 @@ class Parts:
     answers: bool = False
 
 
-def parts(objective: str, length: int, corrupted: float, span_length: float, scored: int = 1) -> Parts:
-    """The parts of a window of `length` tokens, of which a share `corrupted` is to be told from the rest.
+def window_layout(objective: str, length: int, corrupted: float, span_length: float, scored: int = 1) -> WindowLayout:
+    """Returns the layout of a window under an objective.
 
-    span (Raffel 2020, section 3.1.4): each span is one sentinel in the inputs; the targets are the spans, each after
-    its sentinel, and a last sentinel. Beside the sentinels there is the token that the decoder starts from.
-    masked (Devlin 2019, section 3.1): one special token, the mask. A row is inputs, places, and the tokens there.
-    examples: a question and its answer, the last `scored` tokens, of which alone there is a loss.
+    causal: the next token at every position.
+    span (Raffel 2020, section 3.1.4): each span becomes one sentinel in the inputs; the targets are the spans, each
+    after its sentinel, and a last sentinel. One more special token starts the decoder.
+    masked (Devlin 2019, section 3.1): one special token, the mask. A row holds inputs, positions and their tokens.
+    examples: a question and its answer; only the answer has a loss.
+
+    Args:
+        objective: One of OBJECTIVE_MODEL_KINDS.
+        length: Tokens of a window.
+        corrupted: Share of the tokens that span and masked predict.
+        span_length: Mean length of a span in tokens.
+        scored: Tokens of the answer, the last ones of an example.
+
+    Raises:
+        ConfigError: The window is too short for the corruption.
     """
     if objective == "examples":
-        return Parts(0, length, scored, 0, 0, length + 1, answers=True)
+        return WindowLayout(0, length, scored, 0, 0, length + 1, answers=True)
     if objective == "causal":
-        return Parts(0, length, length, 0, 0, length + 1)
+        return WindowLayout(0, length, length, 0, 0, length + 1)
     hidden = max(1, round(corrupted * length))
-    said = f"DataConfig.corrupted = {corrupted} of length = {length} tokens"
+    message = f"DataConfig.corrupted = {corrupted} of length = {length} tokens"
     if objective == "masked":
-        require(hidden <= length, f"{said}: must leave one to read")
-        return Parts(length, 0, hidden, 1, 0, length + 2 * hidden)
+        require(hidden <= length, f"{message}: must leave at least one token")
+        return WindowLayout(length, 0, hidden, 1, 0, length + 2 * hidden)
     spans = max(1, round(hidden / span_length))
-    kept = length - hidden
-    require(spans <= kept, f"{said} is {spans} spans among {kept} kept ones: corrupt less, or in longer spans")
-    inputs, targets = kept + spans, hidden + spans + 1
-    return Parts(inputs, targets, targets, spans + 2, spans, inputs + targets)
-
-
-def check_objective(data: DataConfig) -> None:
-    """ConfigError where the objective is unknown, or has no use for a field that is given."""
-    objective, end = data.objective, data.document_end
-    one_of("DataConfig.objective", objective, tuple(OBJECTIVES))
-    require(0 < data.corrupted < 1, f"DataConfig.corrupted = {data.corrupted}: must be between 0 and 1")
-    require(data.span_length >= 1, f"DataConfig.span_length = {data.span_length}: must be 1 or more")
-    require(0 < data.scored <= data.length, f"DataConfig.scored = {data.scored}: must be from 1 to {data.length}")
-    uses = (("corrupted", ("span", "masked")), ("span_length", ("span",)), ("scored", ("examples",)))
-    for name, having in uses:
-        value, usual = getattr(data, name), getattr(type(data), name)
-        said = f"DataConfig.{name} = {value} with objective = {objective!r}"
-        require(value == usual or objective in having, f"{said}: {' and '.join(having)} alone have it")
+    intact = length - hidden
     require(
-        end is None or objective == "causal",
-        f"DataConfig.document_end = {end} with objective = {objective!r}: "
-        "documents are kept apart in causal runs alone: leave it out",
+        spans <= intact,
+        f"{message} makes {spans} spans among {intact} remaining tokens: lower corrupted or raise span_length",
     )
+    inputs, targets = intact + spans, hidden + spans + 1
+    return WindowLayout(inputs, targets, targets, spans + 2, spans, inputs + targets)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataConfig(Checked):
-    """Which tokens, by content: a moved or renamed token file is the same data."""
+class DataConfig(ValidatedConfig):
+    """The tokens that a run trains on, named by content: a moved or renamed token file is the same data."""
 
     tokens: str  # content hash of the token file, 64 hex digits
     length: int  # context length in tokens, L
-    document_end: int | None = None  # the token that ends a document, beyond which none is seen; None: all are
-    objective: str = (
-        "causal"  # span: T5's corruption; masked: BERT's; examples: answers; see scaling/config/objective.py
-    )
-    corrupted: float = 0.15  # share of a window's tokens that span and masked ask for
-    span_length: float = 3.0  # mean tokens of a span
-    unique: int | None = None  # training tokens that may be read, then again from the start; None: all there are
-    scored: int = 1  # last tokens of an example, its answer; an example is length + 1 tokens
-    corpus: str = field(default="", metadata=LABEL)  # what a person calls it
+    document_end: int | None = None  # token that ends a document and limits attention to it; None: no limit
+    objective: str = "causal"  # span: corruption of T5; masked: of BERT; examples: questions with answers
+    corrupted: float = 0.15  # share of the tokens of a window that span and masked predict
+    span_length: float = 3.0  # mean length of a span in tokens
+    unique: int | None = None  # training tokens that are read, repeatedly if needed; None: all of the file
+    scored: int = 1  # tokens of an answer, the last ones of an example of length + 1 tokens
+    corpus: str = field(default="", metadata=LABEL)  # name for people
 
     def check(self) -> None:
-        positive(self, "length")
+        """Raises ConfigError if the fields are out of range or contradict each other."""
+        require_positive(self, "length")
         require(
             self.unique is None or self.unique >= self.length,
             f"DataConfig.unique = {self.unique}: must be at least one window of length = {self.length} tokens",
@@ -105,16 +97,34 @@ class DataConfig(Checked):
             self.document_end is None or self.document_end >= 0,
             f"DataConfig.document_end = {self.document_end}: must be a token, 0 or more",
         )
-        known = len(self.tokens) == 64 and not set(self.tokens) - set("0123456789abcdef")
-        require(known, f"DataConfig.tokens = {self.tokens!r}: must be the 64 hex digits that `prepare` prints")
-        check_objective(self)
+        is_hash = len(self.tokens) == 64 and not set(self.tokens) - set("0123456789abcdef")
+        require(is_hash, f"DataConfig.tokens = {self.tokens!r}: must be the 64 hex digits that `prepare` prints")
+        self._check_objective()
+
+    def _check_objective(self) -> None:
+        objective, end = self.objective, self.document_end
+        require_choice("DataConfig.objective", objective, tuple(OBJECTIVE_MODEL_KINDS))
+        require(0 < self.corrupted < 1, f"DataConfig.corrupted = {self.corrupted}: must be between 0 and 1")
+        require(self.span_length >= 1, f"DataConfig.span_length = {self.span_length}: must be 1 or more")
+        require(0 < self.scored <= self.length, f"DataConfig.scored = {self.scored}: must be from 1 to {self.length}")
+        objectives = {"corrupted": ("span", "masked"), "span_length": ("span",), "scored": ("examples",)}
+        for name, allowed in objectives.items():
+            value, default = getattr(self, name), getattr(type(self), name)
+            require(
+                value == default or objective in allowed,
+                f"DataConfig.{name} = {value} with objective = {objective!r}: used only by {' and '.join(allowed)}",
+            )
+        require(
+            end is None or objective == "causal",
+            f"DataConfig.document_end = {end} with objective = {objective!r}: must be null unless it is causal",
+        )
 
     @property
-    def parts(self) -> Parts:
+    def layout(self) -> WindowLayout:
         """What the objective makes of a window."""
-        return parts(self.objective, self.length, self.corrupted, self.span_length, self.scored)
+        return window_layout(self.objective, self.length, self.corrupted, self.span_length, self.scored)
 
     @property
     def stride(self) -> int:
-        """Tokens from one row's first to the next's: windows share a token, examples none."""
+        """Tokens from the start of a row to the start of the next: windows share a token, examples do not."""
         return self.length + (self.objective == "examples")

@@ -70,7 +70,12 @@ def add_options(
 
 
 def read_options(options: type[Options], arguments: argparse.Namespace) -> Options:
-    """Builds the dataclass from parsed arguments; fields without a flag in this command keep their defaults."""
+    """Builds the dataclass from parsed arguments; fields without a flag in this command keep their defaults.
+
+    Args:
+        options: The dataclass.
+        arguments: Result of the parser that `add_options` added the flags to.
+    """
     values: dict[str, Any] = {}
     for field in _flags(options):
         value = getattr(arguments, field.name, None)
@@ -79,6 +84,26 @@ def read_options(options: type[Options], arguments: argparse.Namespace) -> Optio
         parse = field.metadata["parse"]
         values[field.name] = parse(_flag(field), value) if parse is not None and isinstance(value, str) else value
     return options(**values)
+
+
+def format_options(options: Any) -> list[str]:
+    """Returns the flags that give these options where they differ from the defaults: the inverse of `read_options`.
+
+    Args:
+        options: An instance of a dataclass whose fields were declared with `option`.
+    """
+    words: list[str] = []
+    default = type(options)()
+    for field in _flags(type(options)):
+        value = getattr(options, field.name)
+        if value == getattr(default, field.name):
+            continue
+        if isinstance(value, dict):
+            value = ",".join(f"{key}={item}" for key, item in value.items())
+        elif isinstance(value, tuple):
+            value = ",".join(map(str, value))
+        words += [_flag(field)] if value is True else [_flag(field), str(value)]
+    return words
 
 
 def _flags(options: type) -> list[dataclasses.Field[Any]]:

@@ -1,4 +1,4 @@
-"""Published models by name, from their own papers. Standard library only."""
+"""Published models by name, with the shapes that their papers print. Standard library only."""
 
 from dataclasses import replace
 
@@ -8,8 +8,8 @@ from scaling.config.validation import ConfigError
 # Radford 2019, table 2, and the released code: context 1024, MLP of 4·D
 GPT2 = {"gpt2": (12, 768, 12), "gpt2-medium": (24, 1024, 16), "gpt2-large": (36, 1280, 20), "gpt2-xl": (48, 1600, 25)}
 
-# Brown 2020, table 2.1: layers, width, heads, size of a head. Every second layer there is sparse, how is not
-# published: here all are dense. 1.3B: 24 heads are printed, which its size and width contradict; 16 agree.
+# Brown 2020, table 2.1: layers, width, heads, head dimension. Every second layer there is sparse in a way that is not
+# published; here all are dense. 1.3B: the paper prints 24 heads, which contradicts its size and width; 16 agrees.
 GPT3 = {
     "gpt3-125m": (12, 768, 12, 64),
     "gpt3-350m": (24, 1024, 16, 64),
@@ -21,8 +21,8 @@ GPT3 = {
     "gpt3-175b": (96, 12_288, 96, 128),
 }
 
-# Hoffmann 2022, table A9: millions of parameters as printed, width, MLP width, size of a head, heads, layers;
-# and Chinchilla itself, table 4
+# Hoffmann 2022, table A9: millions of parameters as printed, width, MLP width, head dimension, heads, layers.
+# Chinchilla itself is in table 4.
 CHINCHILLA = (
     (44, 512, 2048, 64, 8, 8), (57, 576, 2304, 64, 9, 9), (74, 640, 2560, 64, 10, 10), (90, 640, 2560, 64, 10, 13),
     (106, 640, 2560, 64, 10, 16), (117, 768, 3072, 64, 12, 12), (140, 768, 3072, 64, 12, 15),
@@ -42,16 +42,17 @@ CHINCHILLA = (
     (13_735, 4864, 19_456, 128, 32, 47), (14_940, 4992, 19_968, 128, 32, 49), (16_183, 5120, 20_480, 128, 40, 47),
 )  # fmt: skip
 
-# Gemma Team 2024 (Gemma 2), table 1: layers, width, heads, key-value heads, size of a head, hidden units (the paper
-# counts both halves of the gate), and what the released configurations divide scores by the root of
+# Gemma Team 2024 (Gemma 2), table 1: layers, width, heads, key-value heads, head dimension, hidden units (the paper
+# counts both halves of the gate), and the attention scale of the released configurations
 GEMMA2 = {
     "gemma2-2b": (26, 2304, 8, 4, 256, 9216, 256),
     "gemma2-9b": (42, 3584, 16, 8, 256, 14_336, 256),
     "gemma2-27b": (46, 4608, 32, 16, 128, 36_864, 144),
 }
 
-# Kaplan 2020 on GPT-2's vocabulary and context: layers and width of the two shapes that figure 5 names (6 x 4288,
-# 48 x 1600), and a grid between the ends of section 3 (1e3 to 1.5e9 parameters without embedding, 12·layers·D²)
+# Kaplan 2020 with the vocabulary and context of GPT-2: layers and width of the two shapes that figure 5 names
+# (6 x 4288, 48 x 1600), and a grid over the range of section 3 (1e3 to 1.5e9 parameters without embedding,
+# 12·layers·D²)
 KAPLAN = (
     (1, 16), (2, 32), (2, 64), (2, 128), (2, 256), (3, 256), (4, 256), (4, 512), (6, 512), (6, 768), (8, 768),
     (12, 768), (24, 768), (36, 768), (12, 1024), (24, 1024), (36, 1280), (12, 1600), (24, 1600), (48, 1600),
@@ -60,7 +61,15 @@ KAPLAN = (
 
 
 def gpt(layers: int, width: int, heads: int, context: int, head: int | None = None) -> ModelConfig:
-    """GPT-2's architecture (Radford 2018, 2019)."""
+    """Returns a model with the architecture of GPT-2 (Radford 2018, 2019).
+
+    Args:
+        layers: Layers.
+        width: Width of the residual stream.
+        heads: Heads.
+        context: Longest context, in tokens.
+        head: Head dimension; width / heads unless given.
+    """
     return ModelConfig(
         vocab=50_257, width=width, layers=layers, heads=heads, head_dim=head, mlp_width=4 * width, mlp="gelu",
         tied=True, positions="learned", position_length=context, norm="layernorm", norm_eps=1e-5, biases="all",
@@ -68,9 +77,16 @@ def gpt(layers: int, width: int, heads: int, context: int, head: int | None = No
 
 
 def chinchilla(width: int, hidden: int, head: int, heads: int, layers: int) -> ModelConfig:
-    """Gopher's architecture (Rae 2021, section 2.1): RMSNorm, relative positions; vocabulary of 32,000.
+    """Returns a model with the architecture of Gopher (Rae 2021, section 2.1): RMSNorm, relative positions.
 
-    Biases and a tied head are what the sizes of table A9 add up to: all 49 exactly, gains of norms left out.
+    Biases and a tied head follow from the sizes in table A9: with them all 49 agree exactly, gains of norms left out.
+
+    Args:
+        width: Width of the residual stream.
+        hidden: Hidden units of the MLP.
+        head: Head dimension.
+        heads: Heads.
+        layers: Layers.
     """
     return ModelConfig(
         vocab=32_000, width=width, layers=layers, heads=heads, head_dim=head, mlp_width=hidden, mlp="gelu", tied=True,
@@ -79,7 +95,17 @@ def chinchilla(width: int, hidden: int, head: int, heads: int, layers: int) -> M
 
 
 def gemma2(layers: int, width: int, heads: int, kv: int, head: int, hidden: int, scale: int) -> ModelConfig:
-    """Gemma 2 (Gemma Team 2024, section 2)."""
+    """Returns a model with the architecture of Gemma 2 (Gemma Team 2024, section 2).
+
+    Args:
+        layers: Layers, alternately local and global.
+        width: Width of the residual stream.
+        heads: Query heads.
+        kv: Key and value heads.
+        head: Head dimension.
+        hidden: Hidden units of the MLP.
+        scale: Attention scores are divided by its square root.
+    """
     return ModelConfig(
         vocab=256_128, width=width, layers=layers, heads=heads, kv_heads=kv, head_dim=head, mlp_width=hidden,
         mlp="geglu", tied=True, norm_placement="sandwich", window=4096, window_pattern="LG", attention_scale=scale,
@@ -88,14 +114,21 @@ def gemma2(layers: int, width: int, heads: int, kv: int, head: int, hidden: int,
 
 
 def t5(layers: int, width: int, heads: int, hidden: int) -> ModelConfig:
-    """T5's first release (Raffel 2020, section 3.1.1): heads of 64, scores as they are, a tied head."""
+    """Returns a model of the first release of T5 (Raffel 2020, section 3.1.1): unscaled attention, a tied head.
+
+    Args:
+        layers: Layers of the encoder and of the decoder.
+        width: Width of the residual stream.
+        heads: Heads, of dimension 64.
+        hidden: Hidden units of the MLP.
+    """
     return ModelConfig(
         vocab=32_128, width=width, layers=layers, heads=heads, head_dim=64, mlp_width=hidden, mlp="relu", tied=True,
         kind="encoder-decoder", positions="buckets", attention_scale=1,
     )  # fmt: skip
 
 
-# Touvron 2023 (Llama 2), table 1 and its released configuration
+# Touvron 2023 (Llama 2), table 1 and the released configuration
 LLAMA2 = ModelConfig(vocab=32_000, width=4096, layers=32, heads=32, mlp_width=11_008, norm_eps=1e-5)
 # Grattafiori 2024 (Llama 3), table 3
 LLAMA3 = replace(LLAMA2, vocab=128_256, kv_heads=8, mlp_width=14_336, rope_base=5e5)
@@ -120,7 +153,7 @@ PRESETS = {
 
 
 def preset(name: str) -> ModelConfig:
-    """The model of that name; ConfigError lists the known ones."""
+    """Returns the model of a preset; the ConfigError for an unknown name lists the known ones."""
     if name not in PRESETS:
         raise ConfigError(f"unknown preset {name!r}: known are {', '.join(PRESETS)} (or give a CONFIG.json)")
     return PRESETS[name]

@@ -1,8 +1,8 @@
-"""What a run is: frozen dataclasses, JSON both ways, and the two hashes that name a run and its prefixes.
+"""The configuration of a run, and the two hashes that identify a run and its prefixes.
 
 Standard library only: sweeps and tools read configs without importing JAX.
-Everything in a RunConfig changes the run's numbers, except the fields marked `identity: False`
-(labels that travel with it). What does not change the numbers is a Placement.
+Everything in a RunConfig changes the numbers of the run, except the fields marked `identity: False` (labels).
+What does not change the numbers is a Placement.
 """
 
 from __future__ import annotations
@@ -11,25 +11,25 @@ import hashlib
 import json
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from scaling.config.model import ModelConfig
-from scaling.config.objective import LABEL, OBJECTIVES, DataConfig
+from scaling.config.objective import OBJECTIVE_MODEL_KINDS, DataConfig
 from scaling.config.optimizer import OptimizerConfig
-from scaling.config.schedule import ScheduleConfig
+from scaling.config.schedule import ScheduleConfig, batch_stages, sequences_read, token_share
 from scaling.config.validation import (
-    Checked,
+    LABEL,
     Config,
     ConfigError,
+    ValidatedConfig,
     canonical,
     from_dict,
     identity_fields,
-    not_negative,
-    one_of,
-    positive,
     require,
+    require_choice,
+    require_non_negative,
+    require_positive,
     to_dict,
 )
 
@@ -37,25 +37,26 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvalConfig(Checked):
-    """The held-out loss: the same windows of the validation split, each time."""
+class EvalConfig(ValidatedConfig):
+    """The held-out loss: measured on the same windows of the validation split each time."""
 
     every: int = 0  # steps between evaluations; 0: only after the last step
     sequences: int = 256  # windows of data.length tokens (fewer where the split is shorter)
 
     def check(self) -> None:
-        not_negative(self, "every")
-        positive(self, "sequences")
+        """Raises ConfigError if the fields are out of range."""
+        require_non_negative(self, "every")
+        require_positive(self, "sequences")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig(Checked):
-    """All that changes a run's numbers. D = batch · length · steps tokens, fewer where the batch is ramped up."""
+class RunConfig(ValidatedConfig):
+    """All that changes the numbers of a run. D = batch · length · steps tokens, fewer with a batch ramp."""
 
     model: ModelConfig
     data: DataConfig
     optimizer: OptimizerConfig
-    batch: int  # sequences a step (schedule.batch_ramp: in the end)
+    batch: int  # sequences per step, after the batch ramp if there is one
     steps: int
     schedule: ScheduleConfig = field(default=ScheduleConfig())
     eval: EvalConfig = EvalConfig()
@@ -64,7 +65,7 @@ class RunConfig(Checked):
     budget: float | None = field(default=None, metadata=LABEL)  # planned training FLOPs, the key of an isoFLOP group
 
     def __hash__(self) -> int:
-        return self._hash  # plans ask for it some thirty times
+        return self._hash  # planning a sweep needs it some thirty times per run
 
     @cached_property
     def _hash(self) -> int:
@@ -75,27 +76,50 @@ class RunConfig(Checked):
         """Training tokens, D."""
         return self.sequences(self.steps) * self.data.length
 
-    def sequences(self, steps: int) -> int:
-        """Sequences that the first `steps` steps read."""
-        return sequences(self, steps)
+    @property
+    def batch_stages(self) -> list[tuple[int, int, int]]:
+        """Stages of constant batch size as (sequences per step, first step, end step)."""
+        return batch_stages(self.batch, self.schedule.batch_ramp, self.steps)
 
     def batch_at(self, step: int) -> int:
-        """Sequences that the step after `step` finished ones reads."""
-        return next((size for size, until in self.schedule.batch_ramp if step < until), self.batch)
+        """Sequences that the next step reads after `step` steps."""
+        return next((size for size, end in self.schedule.batch_ramp if step < end), self.batch)
+
+    def sequences(self, steps: int) -> int:
+        """Sequences that the first `steps` steps read."""
+        return sequences_read(self.batch, self.schedule.batch_ramp, self.steps, steps)
+
+    def token_share(self, step: int) -> float:
+        """Share of the training tokens that the first `step` steps read, from 0 to 1."""
+        return token_share(self.batch, self.schedule.batch_ramp, self.steps, step)
 
     @property
     def warmup_steps(self) -> int:
-        """Steps until the learning rate has reached its peak."""
-        return warmup_steps(self)
+        """Steps until the learning rate reaches its peak."""
+        if self.schedule.warmup_tokens is None:
+            return self.schedule.warmup
+        sequences, steps = -(-self.schedule.warmup_tokens // self.data.length), 0
+        for size, first, end in self.batch_stages:
+            steps = first + -(-sequences // size)
+            if steps <= end:
+                return steps
+            sequences -= size * (end - first)
+        return steps
+
+    @property
+    def has_even_warmup(self) -> bool:
+        """Whether the learning rate rises by the same amount at each warmup step and peaks at the end of a step."""
+        tokens = self.schedule.warmup_tokens
+        return tokens is None or not (self.schedule.batch_ramp or tokens % (self.batch * self.data.length))
 
     @property
     def timescale(self) -> int:
-        """Of an inverse-sqrt schedule, in steps."""
+        """Timescale of an inverse-sqrt schedule in steps."""
         return self.schedule.timescale or max(1, self.warmup_steps)
 
     @property
     def decay_start(self) -> int:
-        """First step (0-based) whose learning rate depends on the run's length; `steps` where none does."""
+        """First step (from 0) whose learning rate depends on the length of the run; `steps` if none does."""
         if self.schedule.name in ("constant", "inverse-sqrt"):
             return self.steps
         if self.schedule.name in ("cosine", "linear"):
@@ -103,32 +127,33 @@ class RunConfig(Checked):
         return self.steps - round(self.schedule.decay * self.steps)
 
     def check(self) -> None:
-        positive(self, "batch", "steps")
+        """Raises ConfigError if the fields are out of range or contradict each other."""
+        require_positive(self, "batch", "steps")
         require(0 <= self.seed < 2**32, f"RunConfig.seed = {self.seed}: must be in [0, 2**32)")
-        one_of("RunConfig.precision", self.precision, PRECISIONS)
+        require_choice("RunConfig.precision", self.precision, PRECISIONS)
         self._check_model()
         self._check_schedule()
 
     def _check_schedule(self) -> None:
         self.schedule.check_run(self.batch, self.steps)
         tokens, steps = self.schedule.warmup_tokens, self.warmup_steps
-        said = f"warmup = {steps}" if tokens is None else f"warmup_tokens = {tokens} ({steps} steps)"
-        require(steps <= self.steps, f"ScheduleConfig.{said}: must be at most steps = {self.steps}")
+        warmup = f"warmup = {steps}" if tokens is None else f"warmup_tokens = {tokens} ({steps} steps)"
+        require(steps <= self.steps, f"ScheduleConfig.{warmup}: must be at most steps = {self.steps}")
         if self.schedule.name == "wsd":
             require(
                 steps <= self.decay_start,
-                f"ScheduleConfig.{said} reaches into the decay, which starts at step {self.decay_start}: "
+                f"ScheduleConfig.{warmup}: must end before the decay, which starts at step {self.decay_start}: "
                 "shorten one of them",
             )
 
     def _check_model(self) -> None:
         kind, objective = self.model.kind, self.data.objective
         require(
-            kind == OBJECTIVES[objective],
+            kind == OBJECTIVE_MODEL_KINDS[objective],
             f"ModelConfig.kind = {kind!r} with DataConfig.objective = {objective!r}: "
-            + ", ".join(f"{name} trains {of!r}" for name, of in OBJECTIVES.items()),
+            + ", ".join(f"{name} trains {model_kind!r}" for name, model_kind in OBJECTIVE_MODEL_KINDS.items()),
         )
-        vocab, specials = self.model.vocab, self.data.parts.specials
+        vocab, specials = self.model.vocab, self.data.layout.specials
         require(
             vocab > specials,
             f"ModelConfig.vocab = {vocab}: must be more than the {specials} tokens that objective {objective!r} adds",
@@ -145,26 +170,34 @@ class RunConfig(Checked):
         )
         require(
             end is None or self.model.capacity is None,
-            "DataConfig.document_end: an expert's capacity is taken by the documents before: set model.capacity = null",
+            f"DataConfig.document_end = {end}: must be null with model.capacity, which couples documents",
         )
 
 
 def dumps(config: Any) -> str:
-    """JSON for people and files."""
+    """Returns a config as indented JSON, every field included."""
     return json.dumps(to_dict(config), indent=2, allow_nan=False) + "\n"
 
 
-def loads(text: str, where: str = "config") -> RunConfig:
-    """A RunConfig from JSON text."""
+def loads(text: str, source: str = "config") -> RunConfig:
+    """Parses a RunConfig from JSON.
+
+    Args:
+        text: The JSON.
+        source: Name of the file, for error messages.
+
+    Raises:
+        ConfigError: The text is not JSON, or not a valid config.
+    """
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{where}: not JSON: {error}") from None
+        raise ConfigError(f"{source}: not JSON: {error}") from None
     return from_dict(RunConfig, data)
 
 
 def load(path: str | Path) -> RunConfig:
-    """A RunConfig from a JSON file."""
+    """Reads a RunConfig from a JSON file; a ConfigError names the file."""
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -177,7 +210,15 @@ def load(path: str | Path) -> RunConfig:
 
 
 def override(config: Config, assignments: list[str]) -> Config:
-    """`config` with `path.to.field=value` applied in turn; values are JSON, or plain text where they are not."""
+    """Returns a config with some fields changed, as the flag `--set` does.
+
+    Args:
+        config: The config.
+        assignments: `path.to.field=value` each, applied in turn. A value is JSON, or plain text if it is not JSON.
+
+    Raises:
+        ConfigError: A field is unknown, or the new config is not valid.
+    """
     data = to_dict(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
@@ -186,14 +227,14 @@ def override(config: Config, assignments: list[str]) -> Config:
             value = json.loads(text)
         except json.JSONDecodeError:
             value = text
-        *parents, last = path.split(".")
-        at: Any = data
+        *parents, name = path.split(".")
+        fields: Any = data
         for parent in parents:
-            require(isinstance(at, dict) and parent in at, f"--set {assignment}: unknown field {parent}")
-            at = at[parent]
-        require(isinstance(at, dict), f"--set {assignment}: {'.'.join(parents)} has no fields")
-        require(last in at, f"--set {assignment}: unknown field {last}: known are {', '.join(at)}")
-        at[last] = text if isinstance(at[last], str) and not isinstance(value, str) else value
+            require(isinstance(fields, dict) and parent in fields, f"--set {assignment}: unknown field {parent}")
+            fields = fields[parent]
+        require(isinstance(fields, dict), f"--set {assignment}: {'.'.join(parents)} has no fields")
+        require(name in fields, f"--set {assignment}: unknown field {name}: known are {', '.join(fields)}")
+        fields[name] = text if isinstance(fields[name], str) and not isinstance(value, str) else value
     return from_dict(type(config), data)
 
 
@@ -203,63 +244,37 @@ def _sha256(data: dict[str, Any]) -> str:
 
 
 def run_id(config: RunConfig) -> str:
-    """SHA-256 of the canonical JSON, 64 hex digits."""
+    """Returns the id of a run: SHA-256 of the canonical JSON of its config, 64 hex digits."""
     return _sha256(canonical(config))
 
 
 def prefix_id(config: RunConfig, step: int) -> str:
-    """Names the state after `step` steps: equal for two runs exactly when their trajectories up to there are.
+    """Returns the id of the state after some steps, equal for two runs exactly if their trajectories so far are.
 
-    Before the decay starts, neither the length of a run nor its way of decaying has touched the trajectory: wsd,
-    constant and inverse-sqrt runs of any length share it, cosine and linear ones their warm-up.
+    Before the decay neither the length of a run nor the shape of its decay affects the trajectory: wsd, constant and
+    inverse-sqrt runs of any length share it, cosine and linear runs share their warmup.
+
+    Args:
+        config: The run.
+        step: Steps done, from 0 to `config.steps`.
     """
-    require(0 <= step <= config.steps, f"step {step} of a run of {config.steps} steps")
+    require(0 <= step <= config.steps, f"step {step}: must be from 0 to steps = {config.steps}")
     data = canonical(config)
     if step <= config.decay_start:
         data.pop("steps")
-        data["schedule"] = shaping(config, step)
+        data["schedule"] = _schedule_before(config, step)
     data["step"] = step
     return _sha256(data)
 
 
-def stages(config: RunConfig) -> list[tuple[int, int, int]]:
-    """Batch, first step and end of each stage: the ramp's, then the run's own."""
-    ends = (0, *(until for _, until in config.schedule.batch_ramp), config.steps)
-    sizes = (*(size for size, _ in config.schedule.batch_ramp), config.batch)
-    return [(size, *between) for size, between in zip(sizes, pairwise(ends), strict=True)]
-
-
-def sequences(config: RunConfig, steps: int) -> int:
-    """Sequences that the first `steps` steps read."""
-    return sum(size * (min(end, steps) - first) for size, first, end in stages(config) if first < steps)
-
-
-def warmup_steps(config: RunConfig) -> int:
-    """Steps until the learning rate has reached its peak."""
-    tokens = config.schedule.warmup_tokens
-    if tokens is None:
-        return config.schedule.warmup
-    wanted, steps = -(-tokens // config.data.length), 0
-    for size, first, end in stages(config):
-        steps = first + -(-wanted // size)
-        if steps <= end:
-            return steps
-        wanted -= size * (end - first)
-    return steps
-
-
-def _even_warmup(config: RunConfig) -> bool:
-    """Whether the warm-up is one of equal steps that ends with a step."""
-    tokens = config.schedule.warmup_tokens
-    return tokens is None or not (config.schedule.batch_ramp or tokens % (config.batch * config.data.length))
-
-
-def shaping(config: RunConfig, step: int) -> dict[str, Any]:
-    """What of the schedule has shaped the trajectory up to `step`, none of which lies in the decay."""
-    even = _even_warmup(config)
-    out: dict[str, Any] = {"warmup": config.warmup_steps} if even else {"warmup_tokens": config.schedule.warmup_tokens}
-    if config.schedule.name == "inverse-sqrt" and step > config.warmup_steps:
+def _schedule_before(config: RunConfig, step: int) -> dict[str, Any]:
+    """Returns what of the schedule affects the first `step` steps, which are before the decay."""
+    schedule = config.schedule
+    out: dict[str, Any] = (
+        {"warmup": config.warmup_steps} if config.has_even_warmup else {"warmup_tokens": schedule.warmup_tokens}
+    )
+    if schedule.name == "inverse-sqrt" and step > config.warmup_steps:
         out["timescale"] = config.timescale
-        out |= {"floor": config.schedule.floor} if config.schedule.floor else {}
-    ramp = [[size, min(end, step)] for size, first, end in stages(config)[:-1] if first < step]
+        out |= {"floor": schedule.floor} if schedule.floor else {}
+    ramp = [[size, min(end, step)] for size, first, end in config.batch_stages[:-1] if first < step]
     return out | ({"batch_ramp": ramp} if ramp else {})

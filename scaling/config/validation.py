@@ -1,4 +1,4 @@
-"""Frozen dataclasses that check themselves: each field coerced to its type, JSON both ways, errors in one line.
+"""Frozen dataclasses that validate themselves: fields coerced to their types, JSON both ways, errors of one line.
 
 Standard library only.
 """
@@ -12,121 +12,149 @@ import types
 import typing
 from typing import Any, TypeVar
 
+LABEL = {"identity": False}  # metadata of a field that does not change the numbers of a run
+
 
 class ConfigError(ValueError):
-    """A config that cannot be: one line that says what was given and what is allowed."""
+    """A config that is not valid: one line that says what was given and what is allowed."""
 
 
-def require(ok: bool, message: str) -> None:
-    if not ok:
+def require(condition: bool, message: str) -> None:
+    """Raises ConfigError with `message` unless `condition` holds."""
+    if not condition:
         raise ConfigError(message)
 
 
-def one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
-    require(value in allowed, f"{what} = {value!r}: allowed are {', '.join(allowed)}")
+def require_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
+    """Raises ConfigError unless `value` is among the allowed ones.
+
+    Args:
+        name: Name of the field or flag, for the message.
+        value: Its value.
+        allowed: The values it may have.
+    """
+    require(value in allowed, f"{name} = {value!r}: allowed are {', '.join(allowed)}")
 
 
-def positive(of: Any, *names: str) -> None:
+def require_positive(config: Any, *names: str) -> None:
+    """Raises ConfigError unless the fields `names` of `config` are greater than 0."""
     for name in names:
-        value = getattr(of, name)
-        require(value > 0, f"{type(of).__name__}.{name} = {value}: must be greater than 0")
+        value = getattr(config, name)
+        require(value > 0, f"{type(config).__name__}.{name} = {value}: must be greater than 0")
 
 
-def not_negative(of: Any, *names: str) -> None:
+def require_non_negative(config: Any, *names: str) -> None:
+    """Raises ConfigError unless the fields `names` of `config` are 0 or more."""
     for name in names:
-        value = getattr(of, name)
-        require(value >= 0, f"{type(of).__name__}.{name} = {value}: must be 0 or more")
+        value = getattr(config, name)
+        require(value >= 0, f"{type(config).__name__}.{name} = {value}: must be 0 or more")
 
 
 @functools.cache
 def field_types(cls: Any) -> dict[str, Any]:
-    """Declared type of each field."""
+    """Returns the declared type of each field of a dataclass."""
     return typing.get_type_hints(cls)
 
 
-def _coerce(value: Any, hint: Any, where: str) -> Any:
+def _coerce(value: Any, hint: Any, path: str) -> Any:
     if isinstance(hint, types.UnionType):
         if value is None and type(None) in hint.__args__:
             return None
         hint = next(arg for arg in hint.__args__ if arg is not type(None))
     if typing.get_origin(hint) is tuple:
-        return _coerce_tuple(value, typing.get_args(hint), where)
+        return _coerce_tuple(value, typing.get_args(hint), path)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        require(abs(value) < 2**1023, f"{where} = {str(value)[:20]}…: must be finite")
+        require(abs(value) < 2**1023, f"{path} = {str(value)[:20]}…: must be finite")
         value = float(value)
     if hint is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     fits = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    require(fits, f"{where} = {value!r}: must be {getattr(hint, '__name__', hint)}")
-    require(not isinstance(value, float) or math.isfinite(value), f"{where} = {value}: must be finite")
+    require(fits, f"{path} = {value!r}: must be {getattr(hint, '__name__', hint)}")
+    require(not isinstance(value, float) or math.isfinite(value), f"{path} = {value}: must be finite")
     return value
 
 
-def _coerce_tuple(value: Any, hints: tuple[Any, ...], where: str) -> tuple[Any, ...]:
-    require(isinstance(value, list | tuple), f"{where} = {value!r}: must be a list")
-    each = hints[:1] * len(value) if hints[-1] is Ellipsis else hints
-    require(len(value) == len(each), f"{where} = {list(value)}: must have {len(each)} entries")
-    return tuple(_coerce(v, hint, f"{where}[{i}]") for i, (v, hint) in enumerate(zip(value, each, strict=True)))
+def _coerce_tuple(value: Any, hints: tuple[Any, ...], path: str) -> tuple[Any, ...]:
+    require(isinstance(value, list | tuple), f"{path} = {value!r}: must be a list")
+    entry_hints = hints[:1] * len(value) if hints[-1] is Ellipsis else hints
+    require(len(value) == len(entry_hints), f"{path} = {list(value)}: must have {len(entry_hints)} entries")
+    return tuple(_coerce(v, hint, f"{path}[{i}]") for i, (v, hint) in enumerate(zip(value, entry_hints, strict=True)))
 
 
-class Checked:
-    """Coerces each field to its declared type (1 becomes 1.0 in a float field: one number, one identity)."""
+class ValidatedConfig:
+    """Base of configs: coerces each field to its declared type, then calls `check`.
+
+    Coercion gives one number one identity: 1 in a float field becomes 1.0.
+    """
 
     def __post_init__(self) -> None:
         for name, hint in field_types(type(self)).items():  # type: ignore[arg-type]
-            where = f"{type(self).__name__}.{name}"
-            object.__setattr__(self, name, _coerce(getattr(self, name), hint, where))
+            path = f"{type(self).__name__}.{name}"
+            object.__setattr__(self, name, _coerce(getattr(self, name), hint, path))
         self.check()
 
     def check(self) -> None:
-        """Raises ConfigError where the fields cannot stand together."""
+        """Raises ConfigError if the fields are out of range or contradict each other."""
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """See `canonical`; made once, for a config never changes."""
+        """The result of `canonical`, computed once because a config never changes."""
         out: dict[str, Any] = {}
         for name, default in identity_fields(type(self)):  # type: ignore[arg-type]
             value = getattr(self, name)
             if value != default:
-                out[name] = value.identity if isinstance(value, Checked) else value
+                out[name] = value.identity if isinstance(value, ValidatedConfig) else value
         return out
 
 
-Config = TypeVar("Config", bound=Checked)
+Config = TypeVar("Config", bound=ValidatedConfig)
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Every field, defaults included."""
+    """Returns every field of a config as JSON types, defaults included."""
     return dataclasses.asdict(config)
 
 
-def from_dict(cls: type[Config], data: Any, where: str = "") -> Config:
-    """The config that `data` (parsed JSON) describes; ConfigError names the field that does not fit."""
-    require(isinstance(data, dict), f"{where or cls.__name__} = {data!r}: must be an object")
+def from_dict(cls: type[Config], data: Any, path: str = "") -> Config:
+    """Builds a config from parsed JSON.
+
+    Args:
+        cls: The config's class.
+        data: A dict of its fields; configs inside it are dicts too. Fields with defaults may be absent.
+        path: Dotted path of `data` in the whole config, for error messages.
+
+    Raises:
+        ConfigError: A field is unknown, missing, or has a value that is not allowed; the message names it.
+    """
+    name = path or cls.__name__
+    require(isinstance(data, dict), f"{name} = {data!r}: must be an object")
     hints = field_types(cls)  # type: ignore[arg-type]
     unknown = sorted(set(data) - set(hints))
-    require(not unknown, f"{where or cls.__name__}: unknown field {', '.join(unknown)}: known are {', '.join(hints)}")
+    require(not unknown, f"{name}: unknown field {', '.join(unknown)}: known are {', '.join(hints)}")
     missing = [
         f.name
         for f in dataclasses.fields(cls)  # type: ignore[arg-type]
         if f.default is dataclasses.MISSING and f.name not in data
     ]
-    require(not missing, f"{where or cls.__name__}: missing field {', '.join(missing)}")
+    require(not missing, f"{name}: missing field {', '.join(missing)}")
     values = {
-        name: from_dict(hints[name], value, f"{where}{'.' if where else ''}{name}")
-        if dataclasses.is_dataclass(hints[name])
+        key: from_dict(hints[key], value, f"{path}{'.' if path else ''}{key}")
+        if dataclasses.is_dataclass(hints[key])
         else value
-        for name, value in data.items()
+        for key, value in data.items()
     }
     return cls(**values)
 
 
 @functools.cache
 def identity_fields(cls: Any) -> tuple[tuple[str, Any], ...]:
-    """Name and default of each field that is part of the identity."""
+    """Returns name and default of each field that is part of the identity."""
     return tuple((f.name, f.default) for f in dataclasses.fields(cls) if f.metadata.get("identity", True))
 
 
 def canonical(config: Any) -> dict[str, Any]:
-    """The fields that make the identity, those at their defaults left out (a new field keeps every old id)."""
+    """Returns the fields that make the identity of a config, those at their defaults left out.
+
+    Leaving defaults out means that a new field with a default keeps every existing id.
+    """
     return {name: dict(value) if isinstance(value, dict) else value for name, value in config.identity.items()}

@@ -1,15 +1,6 @@
-"""Corpora to token files, and token files to batches.
+"""Data: corpora become token files, token files become the rows that a training program reads.
 
-A new corpus is one file in scaling/data/corpora with `open_corpus(argument, options)`, and one line here.
+`prepare` writes the token file of a corpus, `tokens` reads and writes token files, `examples` gives the rows of a run
+by its objective, `windows` and `corruption` compute them, `tokenizers` encodes text. Corpora are in `corpora`, the task
+families that evaluations and mixtures draw questions from in `tasks`.
 """
-
-CORPORA = {
-    "cpython": "scaling.data.corpora.cpython",  # the running interpreter's standard library
-    "text": "scaling.data.corpora.text",  # text:PATH, a person's own files
-    "tfds": "scaling.data.corpora.tfds",  # tfds:NAME, TensorFlow Datasets
-    "seqio": "scaling.data.corpora.seqio",  # seqio:TASK, tokenised by the task
-    "mix": "scaling.data.corpora.mix",  # mix:cpython=0.8,addition:1-5=0.2, text and families of tasks in shares
-    "markov": "scaling.data.corpora.markov",  # text whose entropy rate is known
-    "modular": "scaling.data.corpora.modular",  # equations modulo p, for grokking
-    "labels": "scaling.data.corpora.labels",  # strings in classes with wrong labels, for double descent
-}

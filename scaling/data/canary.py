@@ -1,41 +1,61 @@
-"""Documents of random letters, planted once, twice, four times, ...: what a model says of them it has by heart."""
+"""Canaries: random documents planted 1, 2, 4, ... times in a corpus to measure memorisation (Carlini 2023)."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Iterator
 
-from scaling.data.corpus import held_out
-from scaling.data.tokens import DataError
+from scaling.data.corpus import is_validation
+from scaling.data.tokens import CorpusError
 
-LETTERS = 64  # of a document
-Planted = list[tuple[str, int]]  # a text, and how often it occurs
-
-
-def planted(low: int, high: int, size: float, seed: int) -> Planted:
-    """As many texts of each power of two between `low` and `high`, in `size` bytes altogether; all of them train."""
-    times = [2**k for k in range(20) if low <= 2**k <= high]
-    if not times:
-        raise DataError(f"canary:{low}-{high}: a power of two must lie between them: how often documents occur")
-    need = (LETTERS + 1) * sum(times)
-    each = int(size / need)
-    if not each:
-        raise DataError(f"canary:{low}-{high}: one document of each count takes {need} bytes, its share is {size:.0f}")
-    draw = random.Random(f"canary {seed}").random
-    out: Planted = []
-    while len(out) < each * len(times):
-        text = "".join(chr(ord("a") + int(draw() * 26)) for _ in range(LETTERS))
-        if not held_out(text.encode()):
-            out.append((text, times[len(out) % len(times)]))
-    return out
+CANARY_LENGTH = 64  # letters
+Canaries = list[tuple[str, int]]  # a document, and how often it occurs
 
 
-def scattered(texts: Planted, seed: int) -> Iterator[bytes]:
-    """Every text as often as it occurs, in an order of chance."""
-    copies = [text for text, times in texts for _ in range(times)]
-    draw = random.Random(f"scattered {seed}").random
+def make_canaries(fewest: int, most: int, size: float, seed: int) -> Canaries:
+    """Makes equally many documents for each power of two in a range of repetitions; all are in the training split.
+
+    Args:
+        fewest: Least repetitions of a document.
+        most: Most repetitions of a document.
+        size: Bytes of all repetitions together, at most.
+        seed: Names the random stream.
+
+    Returns:
+        The documents with their repetitions.
+
+    Raises:
+        CorpusError: The range has no power of two, or the size is below one document of each count.
+    """
+    repetitions = [2**k for k in range(20) if fewest <= 2**k <= most]
+    if not repetitions:
+        raise CorpusError(f"canary:{fewest}-{most}: the range of repetitions must contain a power of two")
+    required = (CANARY_LENGTH + 1) * sum(repetitions)
+    documents_per_count = int(size / required)
+    if not documents_per_count:
+        raise CorpusError(
+            f"canary:{fewest}-{most}: one document of each count needs {required} bytes, the share is {size:.0f}"
+        )
+    uniform = random.Random(f"canary {seed}").random
+    canaries: Canaries = []
+    while len(canaries) < documents_per_count * len(repetitions):
+        text = "".join(chr(ord("a") + int(uniform() * 26)) for _ in range(CANARY_LENGTH))
+        if not is_validation(text.encode()):
+            canaries.append((text, repetitions[len(canaries) % len(repetitions)]))
+    return canaries
+
+
+def shuffled_copies(canaries: Canaries, seed: int) -> Iterator[bytes]:
+    """Yields each document as often as it occurs, in random order.
+
+    Args:
+        canaries: The documents with their repetitions.
+        seed: Names the random stream.
+    """
+    copies = [text for text, times in canaries for _ in range(times)]
+    uniform = random.Random(f"scattered {seed}").random
     for i in range(len(copies) - 1, 0, -1):
-        j = int(draw() * (i + 1))
+        j = int(uniform() * (i + 1))
         copies[i], copies[j] = copies[j], copies[i]
     for text in copies:
         yield text.encode()

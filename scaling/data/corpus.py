@@ -1,50 +1,72 @@
-"""What a corpus is: documents of text to be tokenised, or token arrays that are tokens already."""
+"""Corpora: documents of text to be tokenised, or documents that are arrays of tokens already."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from scaling.data import CORPORA
-from scaling.data.tokens import DataError
+from scaling.data.corpora import CORPORA
+from scaling.data.tokens import CorpusError
 
 VALIDATION_SHARE = 0.05  # of the documents, by hash
 
 
 @dataclass(frozen=True)
-class Text:
-    """Documents in a fixed order, as UTF-8; `documents()` starts anew each time it is called."""
+class TextCorpus:
+    """Documents of text.
+
+    Attributes:
+        documents: Starts a new iteration over the documents each time it is called: UTF-8, in a fixed order.
+        total: Number of documents, where known beforehand.
+        notes: Lines for the user, such as what was left out; complete after the documents are read.
+        facts: Known properties of the corpus, for the header of its token file.
+    """
 
     documents: Callable[[], Iterator[bytes]]
-    total: int | None = None  # documents, where known beforehand
-    notes: list[str] = field(default_factory=list)  # what was left out, filled while reading
-    facts: dict[str, Any] = field(default_factory=dict)  # what is known of it, for the token file's header
+    total: int | None = None
+    notes: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """Documents as token arrays with their own vocabulary, or (eod None) one unbroken stream."""
+class TokenCorpus:
+    """Documents as arrays of tokens of a vocabulary of their own.
+
+    Attributes:
+        documents: Starts a new iteration over the documents; of the training split where `validation` is given.
+        vocab: Vocabulary size.
+        eod: Token that ends each document; None where the arrays are parts of one stream.
+        tokenizer: Name of the tokeniser.
+        facts: Known properties of the corpus, for the header of its token file.
+        total: Number of tokens, where known beforehand.
+        notes: Lines for the user.
+        validation: Starts a new iteration over the validation split, where the corpus brings one.
+    """
 
     documents: Callable[[], Iterator[np.ndarray]]
     vocab: int
     eod: int | None
     tokenizer: str
     facts: dict[str, Any] = field(default_factory=dict)
-    total: int | None = None  # tokens, where known beforehand
-    notes: list[str] = field(default_factory=list)  # what a person should know of it
-    validation: Callable[[], Iterator[np.ndarray]] | None = None  # a split of its own; `documents` then is training's
+    total: int | None = None
+    notes: list[str] = field(default_factory=list)
+    validation: Callable[[], Iterator[np.ndarray]] | None = None
 
 
-def parse(spec: str) -> tuple[str, str, dict[str, str]]:
-    """`kind:argument,key=value,...` in its parts; text:PATH takes all that follows as the path."""
+def parse_corpus(spec: str) -> tuple[str, str, dict[str, str]]:
+    """Splits `kind:argument,key=value,...` into its parts; of text:PATH everything after the colon is the path.
+
+    Raises:
+        CorpusError: The kind is unknown, or a part is neither the argument nor key=value.
+    """
     kind, _, rest = spec.partition(":")
     if kind not in CORPORA:
-        raise DataError(f"unknown corpus {spec!r}: known are {', '.join(CORPORA)}")
+        raise CorpusError(f"unknown corpus {spec!r}: known are {', '.join(CORPORA)}")
     if kind == "text":
         return kind, rest, {}
     argument, options = "", {}
@@ -53,35 +75,73 @@ def parse(spec: str) -> tuple[str, str, dict[str, str]]:
         if equals:
             options[key] = value
         elif argument:
-            raise DataError(f"corpus {spec!r}: {part!r} must be key=value")
+            raise CorpusError(f"corpus {spec!r}: {part!r} must be key=value")
         else:
             argument = part
     return kind, argument, options
 
 
-def open_corpus(spec: str) -> Text | Tokens:
-    """The corpus that `spec` names; DataError where there is none such."""
-    kind, argument, options = parse(spec)
+def open_corpus(spec: str) -> TextCorpus | TokenCorpus:
+    """Opens the corpus of a specification such as `markov:order=2`; CorpusError where there is none."""
+    kind, argument, options = parse_corpus(spec)
     return importlib.import_module(CORPORA[kind]).open_corpus(argument, options)
 
 
-def known_options(kind: str, options: dict[str, str], allowed: tuple[str, ...]) -> None:
-    """DataError where an option is not one of `allowed`."""
-    for key in options:
-        if key not in allowed:
-            raise DataError(f"corpus {kind}: unknown option {key!r}: known are {', '.join(allowed) or 'none'}")
+def check_options(kind: str, options: Collection[str], allowed: Collection[str], argument: str = "") -> None:
+    """Checks the options of a corpus.
+
+    Args:
+        kind: Kind of the corpus.
+        options: Names of the given options.
+        allowed: Names of the allowed options.
+        argument: The argument of a corpus that takes none.
+
+    Raises:
+        CorpusError: An option is not allowed, or an argument is given.
+    """
+    for name in (*options, *filter(None, [argument])):
+        if name not in allowed:
+            raise CorpusError(f"corpus {kind}: unknown option {name!r}: known are {', '.join(allowed) or 'none'}")
 
 
-def number(kind: str, name: str, text: str, of: type[int] | type[float]) -> float:
-    """An option's number; DataError where it is none."""
+def parse_integer(kind: str, name: str, text: str) -> int:
+    """Parses an option as an integer.
+
+    Args:
+        kind: Kind of the corpus.
+        name: Name of the option.
+        text: Its value.
+
+    Raises:
+        CorpusError: The value is no integer.
+    """
     try:
-        return of(text)
+        return int(text)
     except ValueError:
-        what = "a whole number" if of is int else "a number"
-        raise DataError(f"corpus {kind}: {name}={text}: must be {what}") from None
+        raise CorpusError(f"corpus {kind}: {name}={text}: must be an integer") from None
 
 
-def held_out(document: bytes) -> bool:
-    """Whether a document belongs to validation: by its own hash, so others coming or going move nothing,
-    and a document that occurs twice falls in one split."""
+def parse_number(kind: str, name: str, text: str) -> float:
+    """Parses an option as a floating-point number.
+
+    Args:
+        kind: Kind of the corpus.
+        name: Name of the option.
+        text: Its value.
+
+    Raises:
+        CorpusError: The value is no number.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise CorpusError(f"corpus {kind}: {name}={text}: must be a number") from None
+
+
+def is_validation(document: bytes) -> bool:
+    """Whether a document belongs to the validation split.
+
+    The split depends on the hash of the document alone: other documents do not move it, and a document that occurs
+    twice is in one split.
+    """
     return int.from_bytes(hashlib.sha256(document).digest()[:8], "big") < VALIDATION_SHARE * 2**64

@@ -1,4 +1,4 @@
-"""The rows that a run's program reads, by its objective: windows as they are, corrupted ones, or examples."""
+"""The rows that a run's program reads: windows, corrupted windows or question-answer examples, by its objective."""
 
 from __future__ import annotations
 
@@ -7,69 +7,123 @@ import numpy as np
 from scaling.config.run import RunConfig
 from scaling.data import corruption
 from scaling.data import windows as windows_module
-from scaling.data.tokens import DataError, TokenFile
+from scaling.data.tokens import CorpusError, TokenFile
 
 
-def check(tokens: TokenFile, config: RunConfig) -> None:
-    """DataError where the run cannot be trained on the file."""
+def check_run(tokens: TokenFile, config: RunConfig) -> None:
+    """Checks that a run can be trained on a token file.
+
+    Args:
+        tokens: The token file.
+        config: The run.
+
+    Raises:
+        CorpusError: It cannot; the message says which field to change.
+    """
     data, vocab = config.data, config.model.vocab
-    windows_module.check(tokens, vocab=vocab, length=data.length, document_end=data.document_end)
+    windows_module.check_token_file(tokens, vocab=vocab, length=data.length, document_end=data.document_end)
     if data.objective == "examples":
-        check_whole(tokens, config)
-    there = windows_module.windows(len(tokens.train), data.length, data.stride) * data.length
-    if data.unique is not None and data.unique > there:
-        raise DataError(f"data.unique = {data.unique}: must be at most the {there:,} training tokens of {tokens.path}")
-    least = tokens.vocab + data.parts.specials
-    if vocab < least:
-        raise DataError(
-            f"model.vocab = {vocab}: objective {data.objective!r} needs {data.parts.specials} tokens beyond the "
-            f"{tokens.vocab} of {tokens.path}: set it to at least {least}"
+        check_examples(tokens, data.stride)
+    available = windows_module.count_windows(len(tokens.train), data.length, data.stride) * data.length
+    if data.unique is not None and data.unique > available:
+        raise CorpusError(
+            f"data.unique = {data.unique}: must be at most the {available:,} training tokens of {tokens.path}"
+        )
+    required = tokens.vocab + data.layout.specials
+    if vocab < required:
+        raise CorpusError(
+            f"model.vocab = {vocab}: objective {data.objective!r} needs {data.layout.specials} tokens beyond the "
+            f"{tokens.vocab} of {tokens.path}: set it to at least {required}"
         )
 
 
-def check_whole(tokens: TokenFile, config: RunConfig) -> None:
-    """DataError where the file is no list of examples of that many tokens."""
-    each, known = config.data.stride, tokens.facts.get("example")
-    if known not in (None, each):
-        raise DataError(f"data.length = {each - 1}: the examples of {tokens.path} have {known} tokens: set {known - 1}")
+def check_examples(tokens: TokenFile, example_length: int) -> None:
+    """Checks that a token file is a list of examples of one length.
+
+    Args:
+        tokens: The token file.
+        example_length: Tokens of an example, data.length + 1.
+
+    Raises:
+        CorpusError: Its examples have another length, or a split is no whole number of examples.
+    """
+    length, actual = example_length - 1, tokens.facts.get("example")
+    if actual not in (None, example_length):
+        raise CorpusError(
+            f"data.length = {length}: the examples of {tokens.path} have {actual} tokens: set {actual - 1}"
+        )
     for split, count in zip(("train", "validation"), tokens.counts, strict=True):
-        if count % each:
-            raise DataError(
-                f"data.length = {each - 1} with objective 'examples': the {split} split of {tokens.path} has "
-                f"{count:,} tokens, no whole number of examples of {each}"
+        if count % example_length:
+            raise CorpusError(
+                f"data.length = {length} with objective 'examples': the {split} split of {tokens.path} has "
+                f"{count:,} tokens, no whole number of examples of {example_length}"
             )
 
 
-def training(tokens: TokenFile, config: RunConfig, rows: np.ndarray) -> np.ndarray:
-    """Those rows of a run, numbered from its start: int32 (rows, data.parts.columns)."""
+def training_rows(tokens: TokenFile, config: RunConfig, rows: np.ndarray) -> np.ndarray:
+    """Returns training rows of a run.
+
+    Args:
+        tokens: The token file.
+        config: The run.
+        rows: Numbers of the rows, from the start of the run.
+
+    Returns:
+        int32 (rows, data.layout.columns).
+    """
     data = config.data
-    windows = windows_module.sequences(
+    windows = windows_module.training_windows(
         tokens, seed=config.seed, length=data.length, rows=rows, unique=data.unique, stride=data.stride
     )
-    return made(windows, rows, tokens, config, f"seed {config.seed}")
+    return apply_objective(windows, rows, tokens, config, f"seed {config.seed}")
 
 
-def held_out(tokens: TokenFile, config: RunConfig) -> np.ndarray:
-    """The validation rows: the same for every run of this objective, whatever its seed."""
-    data, most = config.data, config.eval.sequences
-    windows = windows_module.validation_windows(tokens, length=data.length, sequences=most, stride=data.stride)
-    return made(windows, np.arange(len(windows)), tokens, config, "validation")
+def validation_rows(tokens: TokenFile, config: RunConfig) -> np.ndarray:
+    """Returns the validation rows, the same for every run of this objective and length, whatever its seed.
+
+    Args:
+        tokens: The token file.
+        config: The run; eval.sequences is the number of rows.
+
+    Returns:
+        int32 (eval.sequences, data.layout.columns), or all rows of the split where it has fewer.
+    """
+    data, sequences = config.data, config.eval.sequences
+    windows = windows_module.validation_windows(tokens, length=data.length, sequences=sequences, stride=data.stride)
+    return apply_objective(windows, np.arange(len(windows)), tokens, config, "validation")
 
 
-def followed(tokens: TokenFile, config: RunConfig) -> np.ndarray | None:
-    """Training examples whose figures are measured beside the validation's, at most as many; None of other rows."""
-    data, most = config.data, config.eval.sequences
+def fixed_training_rows(tokens: TokenFile, config: RunConfig) -> np.ndarray | None:
+    """Returns training examples that are evaluated along with the validation rows; None for other objectives.
+
+    Args:
+        tokens: The token file.
+        config: The run; eval.sequences is the number of rows.
+    """
+    data = config.data
     if data.objective != "examples":
         return None
-    return windows_module.followed(tokens, length=data.length, sequences=most, unique=data.unique, stride=data.stride)
+    return windows_module.fixed_training_windows(
+        tokens, length=data.length, sequences=config.eval.sequences, unique=data.unique, stride=data.stride
+    )
 
 
-def made(windows: np.ndarray, rows: np.ndarray, tokens: TokenFile, config: RunConfig, stream: str) -> np.ndarray:
-    """Windows of data.length + 1 tokens as the objective wants them; of corrupted ones the last token is the next's."""
+def apply_objective(
+    windows: np.ndarray, rows: np.ndarray, tokens: TokenFile, config: RunConfig, stream: str
+) -> np.ndarray:
+    """Corrupts windows where the objective does; a corrupted row lacks the last token, the first of the next window.
+
+    Args:
+        windows: Tokens, int32 (rows, data.length + 1).
+        rows: Numbers of the rows, which seed their corruption.
+        tokens: The token file.
+        config: The run.
+        stream: Separates the corruption of training and validation, and of each seed.
+    """
     data, vocab = config.data, config.model.vocab
     if data.objective in ("causal", "examples"):
         return windows
-    key, own = f"corruption {tokens.content_hash} {data.length} {stream}", windows[:, :-1]
+    key, window_SL = f"corruption {tokens.content_hash} {data.length} {stream}", windows[:, :-1]
     if data.objective == "span":
-        return corruption.spans_cut(own, rows, key=key, parts=data.parts, vocab=vocab)
-    return corruption.masked(own, rows, key=key, parts=data.parts, vocab=vocab, known=tokens.vocab)
+        return corruption.corrupt_spans(window_SL, rows, key=key, layout=data.layout, vocab=vocab)
+    return corruption.mask_tokens(window_SL, rows, key=key, layout=data.layout, vocab=vocab, text_vocab=tokens.vocab)

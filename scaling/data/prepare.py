@@ -1,4 +1,4 @@
-"""A corpus to a token file, once; after that nothing imports TensorFlow."""
+"""Preparation of a corpus: its documents are tokenised, split and written as a token file."""
 
 from __future__ import annotations
 
@@ -13,176 +13,180 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from scaling.data.corpus import Text, Tokens, held_out, open_corpus
-from scaling.data.tokens import CHUNK, pack, token_type, write_tokens
+from scaling.data.corpus import TextCorpus, TokenCorpus, is_validation, open_corpus
+from scaling.data.tokens import CHUNK_BYTES, TokenSource, encode_tokens, token_dtype, write_tokens
 
-END = 20  # one part in so many of a stream, its end, is held out
-FEW = 100  # documents: with fewer, a split by hash would be a lottery
-SPEAK = 30.0  # seconds between lines of progress where nobody watches a terminal
+STREAM_PARTS = 20  # the last of so many parts of a stream is the validation split
+MIN_HASHED_DOCUMENTS = 100  # with fewer, a split by hash could be far from VALIDATION_SHARE
+PROGRESS_SECONDS = 30.0  # between progress lines where standard error is no terminal
 
-Split = Callable[[bool], Iterator[np.ndarray]]  # held out or not -> token arrays; to be read in that order, once
-Document = tuple[bool, np.ndarray]  # held out or not, tokens
+Split = tuple[Iterator[np.ndarray], Iterator[np.ndarray]]  # training and validation arrays, to be read in this order
+Document = tuple[bool, np.ndarray]  # whether it belongs to validation by its hash; its tokens
 Item = TypeVar("Item")
 
 
 def prepare(spec: str, folder: Path, *, tokenizer: str = "bytes") -> Path:
-    """The token file of a corpus in `folder`; the same corpus twice gives the same file, left as it is.
+    """Writes the token file of a corpus; preparing the same corpus again keeps the file as it is.
 
-    Documents are split into training and validation by their own hash. A corpus of few documents
-    (or one unbroken stream) has its end held out instead. An OSError names the folder or the file.
+    Documents are split into training and validation by their hash. Of a corpus with few documents, or of one stream,
+    the end is the validation split.
+
+    Args:
+        spec: Specification of the corpus, such as `text:PATH`.
+        folder: Folder of token files, made where it is missing.
+        tokenizer: `bytes`, or `sentencepiece:V`; not used by a corpus that brings its own tokens.
+
+    Returns:
+        The path of the token file.
+
+    Raises:
+        CorpusError: The corpus is unknown or cannot be used.
+        OSError: A file cannot be read or written; it names the file or the folder.
     """
     corpus = open_corpus(spec)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if isinstance(corpus, Text):
-            return _text(spec, corpus, folder, tokenizer)
+        if isinstance(corpus, TextCorpus):
+            return _prepare_text(spec, corpus, folder, tokenizer)
         if tokenizer != "bytes":
-            _say(spec, f"brings its own tokens, the tokenizer {tokenizer} is not used")
-        return _tokens(spec, corpus, folder)
+            _print_note(spec, f"brings its own tokens, the tokenizer {tokenizer} is not used")
+        return _prepare_tokens(spec, corpus, folder)
     except OSError as error:
         if error.filename is None:  # a full disk
             raise OSError(error.errno, error.strerror, str(folder)) from None
         raise
 
 
-def _say(spec: str, line: str) -> None:
-    print(f"{spec}: {line}", file=sys.stderr)
+def _print_note(spec: str, note: str) -> None:
+    print(f"{spec}: {note}", file=sys.stderr)
 
 
-def _tokens(spec: str, corpus: Tokens, folder: Path) -> Path:
+def _prepare_tokens(spec: str, corpus: TokenCorpus, folder: Path) -> Path:
     for note in corpus.notes:
-        _say(spec, note)
-    about: dict[str, Any] = {"vocab": corpus.vocab, "eod": corpus.eod, "tokenizer": corpus.tokenizer}
+        _print_note(spec, note)
+    source = TokenSource(spec, corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
     if corpus.validation is not None:
-        splits = (corpus.documents(), corpus.validation())
-        return write_tokens(folder, *splits, corpus=spec, documents=lambda: 1, facts=corpus.facts, **about)
+        return write_tokens(folder, source, corpus.documents(), corpus.validation())
     if corpus.eod is None:
-        total = corpus.total if corpus.total is not None else sum(len(part) for part in corpus.documents())
-        split = _end_held_out(_watched(spec, corpus.documents(), total, "tokens", len), total)
-        return write_tokens(
-            folder, split(False), split(True), corpus=spec, documents=lambda: 1, facts=corpus.facts, **about
-        )
-    documents = ((held_out(d.astype("<i8").tobytes()), d) for d in corpus.documents())
-    few = _few(corpus.documents())
-    return _write(spec, documents, None, folder, few=few, facts=corpus.facts, **about)
+        total = corpus.total if corpus.total is not None else sum(len(array) for array in corpus.documents())
+        arrays = _show_progress(spec, corpus.documents(), total, "tokens", len)
+        return write_tokens(folder, source, *_split_stream(arrays, total))
+    documents = ((is_validation(tokens.astype("<i8").tobytes()), tokens) for tokens in corpus.documents())
+    return _write_documents(folder, source, documents, None, few=_has_few(corpus.documents()))
 
 
-def _text(spec: str, corpus: Text, folder: Path, name: str) -> Path:
+def _prepare_text(spec: str, corpus: TextCorpus, folder: Path, name: str) -> Path:
     from rich.console import Console
 
     from scaling.data import tokenizers
 
-    few = _few(corpus.documents())
+    few = _has_few(corpus.documents())
+
+    def training() -> Iterator[bytes]:
+        return (document for document in corpus.documents() if few or not is_validation(document))
+
     console = Console(stderr=True)
     with console.status(f"{spec}: tokenizer {name}") if console.is_terminal else contextlib.nullcontext():
-        tokenizer = tokenizers.make(name, lambda: (d for d in corpus.documents() if few or not held_out(d)), folder)
-    dtype = token_type(tokenizer.vocab)
+        tokenizer = tokenizers.make_tokenizer(name, training, folder)
+    dtype = token_dtype(tokenizer.vocab)
 
-    def ended(document: bytes) -> np.ndarray:
+    def encode(document: bytes) -> np.ndarray:
         tokens = tokenizer.encode(document)
         out = np.empty(len(tokens) + 1, dtype)
         out[:-1], out[-1] = tokens, tokenizer.eod
         return out
 
-    path = _write(
-        spec, ((held_out(d), ended(d)) for d in corpus.documents()), corpus.total, folder, few=few,
-        tokenizer=name, vocab=tokenizer.vocab, eod=tokenizer.eod,
-        facts={**corpus.facts, **tokenizer.facts},
-    )  # fmt: skip
+    source = TokenSource(spec, name, tokenizer.vocab, tokenizer.eod, {**corpus.facts, **tokenizer.facts})
+    documents = ((is_validation(document), encode(document)) for document in corpus.documents())
+    path = _write_documents(folder, source, documents, corpus.total, few=few)
     for note in corpus.notes:
-        _say(spec, note)
+        _print_note(spec, note)
     return path
 
 
-def _few(documents: Iterator[object]) -> bool:
-    return sum(1 for _ in itertools.islice(documents, FEW)) < FEW
+def _has_few(documents: Iterator[object]) -> bool:
+    return sum(1 for _ in itertools.islice(documents, MIN_HASHED_DOCUMENTS)) < MIN_HASHED_DOCUMENTS
 
 
-def _write(
-    spec: str, documents: Iterator[Document], total: int | None, folder: Path, *, few: bool, vocab: int, **about: Any
+def _write_documents(
+    folder: Path, source: TokenSource, documents: Iterator[Document], total: int | None, *, few: bool
 ) -> Path:
-    """Writes documents that are read once: what must wait for its split waits in a file without a name."""
-    counted = 0
+    """Writes documents, which are read once: those that must wait for their split are spooled in an unnamed file."""
+    count = 0
 
-    def counting() -> Iterator[Document]:
-        nonlocal counted
-        for document in _watched(spec, documents, total, "documents"):
-            counted += 1
+    def counted_documents() -> Iterator[Document]:
+        nonlocal count
+        for document in _show_progress(source.corpus, documents, total, "documents"):
+            count += 1
             yield document
 
     with tempfile.TemporaryFile(dir=folder) as spool:
-        split = _by_place(counting(), spool, vocab) if few else _by_hash(counting(), spool, vocab)
-        path = write_tokens(
-            folder, split(False), split(True), corpus=spec, vocab=vocab, documents=lambda: counted, **about
-        )
+        split = _split_by_position if few else _split_by_hash
+        train, validation = split(counted_documents(), spool, source.vocab)
+        path = write_tokens(folder, source, train, validation, documents=lambda: count)
     if few:
-        _say(spec, f"fewer than {FEW} documents: the end of the corpus is held out")
+        _print_note(source.corpus, f"fewer than {MIN_HASHED_DOCUMENTS} documents: the end of the corpus is held out")
     return path
 
 
-def _by_hash(documents: Iterator[Document], spool: BinaryIO, vocab: int) -> Split:
-    def split(held: bool) -> Iterator[np.ndarray]:
-        if held:
-            yield from _back(spool, vocab)
-            return
-        for out, document in documents:
-            if out:
-                spool.write(pack(document, vocab))
+def _split_by_hash(documents: Iterator[Document], spool: BinaryIO, vocab: int) -> Split:
+    def train() -> Iterator[np.ndarray]:
+        for in_validation, tokens in documents:
+            if in_validation:
+                spool.write(encode_tokens(tokens, vocab))
             else:
-                yield document
+                yield tokens
 
-    return split
-
-
-def _by_place(documents: Iterator[Document], spool: BinaryIO, vocab: int) -> Split:
-    def stream() -> Iterator[np.ndarray]:
-        yield from _back(spool, vocab)
-
-    for _, document in documents:
-        spool.write(pack(document, vocab))
-    return _end_held_out(stream(), spool.tell() // np.dtype(token_type(vocab)).itemsize)
+    return train(), _read_spool(spool, vocab)
 
 
-def _back(spool: BinaryIO, vocab: int) -> Iterator[np.ndarray]:
+def _split_by_position(documents: Iterator[Document], spool: BinaryIO, vocab: int) -> Split:
+    for _, tokens in documents:
+        spool.write(encode_tokens(tokens, vocab))
+    total = spool.tell() // np.dtype(token_dtype(vocab)).itemsize
+    return _split_stream(_read_spool(spool, vocab), total)
+
+
+def _read_spool(spool: BinaryIO, vocab: int) -> Iterator[np.ndarray]:
     spool.seek(0)
-    while chunk := spool.read(CHUNK):
-        yield np.frombuffer(chunk, token_type(vocab))
+    while chunk := spool.read(CHUNK_BYTES):
+        yield np.frombuffer(chunk, token_dtype(vocab))
 
 
-def _end_held_out(parts: Iterator[np.ndarray], total: int) -> Split:
-    """Splits a stream of arrays: all but the last part trains, the last is held out."""
-    left, over = total - total // END, np.zeros(0, np.uint32)
+def _split_stream(arrays: Iterator[np.ndarray], total: int) -> Split:
+    """Splits a stream of `total` tokens: its last part is the validation split."""
+    remaining, rest = total - total // STREAM_PARTS, np.zeros(0, np.uint32)
 
-    def split(held: bool) -> Iterator[np.ndarray]:
-        nonlocal left, over
-        if held:
-            yield over
-            yield from parts
-            return
-        while left:
-            part = next(parts)
-            over, part = part[left:], part[:left]
-            left -= len(part)
-            yield part
+    def train() -> Iterator[np.ndarray]:
+        nonlocal remaining, rest
+        while remaining:
+            array = next(arrays)
+            array, rest = array[:remaining], array[remaining:]
+            remaining -= len(array)
+            yield array
 
-    return split
+    def validation() -> Iterator[np.ndarray]:
+        yield rest
+        yield from arrays
+
+    return train(), validation()
 
 
-def _watched(
+def _show_progress(
     spec: str, items: Iterator[Item], total: int | None, unit: str, size: Callable[[Any], int] = lambda _: 1
 ) -> Iterator[Item]:
-    """The items as they are, with a bar where a person watches, elsewhere a line now and then."""
+    """Yields the items and shows progress: a bar on a terminal, elsewhere a line now and then."""
     from rich.console import Console
     from rich.progress import Progress
 
     console = Console(stderr=True)
-    done, spoke = 0, time.monotonic()
+    done, last_line = 0, time.monotonic()
     with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(spec, total=total)
         for item in items:
             yield item
             done += size(item)
             progress.update(task, completed=done)
-            if progress.disable and time.monotonic() - spoke > SPEAK:
-                spoke = time.monotonic()
-                _say(spec, f"{done:,} {f'of {total:,} ' if total else ''}{unit}")
+            if progress.disable and time.monotonic() - last_line > PROGRESS_SECONDS:
+                last_line = time.monotonic()
+                _print_note(spec, f"{done:,} {f'of {total:,} ' if total else ''}{unit}")

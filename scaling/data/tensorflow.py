@@ -1,4 +1,4 @@
-"""TensorFlow, imported without what it says of itself: a person is to read our one line, not its twenty."""
+"""Import of TensorFlow without its log output."""
 
 from __future__ import annotations
 
@@ -9,20 +9,26 @@ from types import ModuleType
 
 
 def import_quietly(name: str) -> ModuleType:
-    """TensorFlow and then the module `name` that stands on it; ImportError as ever.
+    """Imports TensorFlow and then a module that depends on it.
 
-    TensorFlow's libraries write to the file descriptor itself, past sys.stderr and before any log
-    level is read, so the descriptor is turned away for as long as the import takes.
+    TensorFlow's libraries write to file descriptor 2 directly, before any log level is read, so the descriptor is
+    redirected during the import.
+
+    Args:
+        name: Name of the module.
+
+    Raises:
+        ImportError: TensorFlow or the module is not installed.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         tensorflow = importlib.import_module("tensorflow")
-        tensorflow.config.set_visible_devices([], "GPU")  # it would take all the memory of a card it has no use for
+        tensorflow.config.set_visible_devices([], "GPU")  # it would reserve all memory of a GPU that it does not use
         return importlib.import_module(name)
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)

@@ -1,7 +1,7 @@
-"""Token files: one corpus, tokenised once, memory-mapped ever after. NumPy and the standard library.
+"""Token files: one tokenised corpus each, memory-mapped for reading. NumPy and the standard library only.
 
-Layout: 8 bytes of magic, 8 bytes little-endian length of the header, the header (JSON), zeros up to
-a multiple of 4096, then the tokens of the training split and of the validation split, little-endian.
+Layout: 8 bytes of magic, the length of the header (8 bytes, little-endian), the header (JSON), zeros up to a multiple
+of 4096, then the tokens of the training split and of the validation split (little-endian).
 """
 
 from __future__ import annotations
@@ -14,43 +14,74 @@ import os
 import re
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from scaling.store.files import alive
+from scaling.store.files import process_exists
 
 MAGIC = b"SCLTOKS1"
-ALIGN = 4096
-CHUNK = 1 << 22  # bytes read or written at a time
+ALIGNMENT = 4096  # bytes: the tokens start at a multiple of a memory page
+CHUNK_BYTES = 1 << 22  # bytes read or written at a time
 SUFFIX = ".tokens"
-WIDTHS = {"<u2": 2, "<u4": 4}  # bytes a token
-FIELDS = {"corpus", "tokenizer", "vocab", "eod", "documents", "facts", "dtype", "counts", "content_hash"}
-AGAIN = "remove it and prepare the corpus again"
-DAY = 86_400  # seconds
+TOKEN_BYTES = {"<u2": 2, "<u4": 4}
+HEADER_FIELDS = {"corpus", "tokenizer", "vocab", "eod", "documents", "facts", "dtype", "counts", "content_hash"}
+TEXT_TOKENIZERS = ("bytes", "sentencepiece")  # kinds of tokenisers of text; other corpora bring their own tokens
+REMEDY = "remove the file and prepare the corpus again"
+ABANDONED_SECONDS = 86_400  # after a day without a change, a partial file of another host counts as abandoned
+MAX_VOCAB = 1 << 31  # batches are int32
 
 
-class DataError(ValueError):
-    """A corpus or token file that cannot be used: one line that names it."""
+class CorpusError(ValueError):
+    """A corpus or token file that cannot be used; the message is one line that names it."""
+
+
+@dataclass(frozen=True)
+class TokenSource:
+    """Where the tokens of a file come from, as its header states it.
+
+    Attributes:
+        corpus: Specification of the corpus, such as `text:PATH`.
+        tokenizer: Name of the tokeniser.
+        vocab: Vocabulary size; every token is below it.
+        eod: Token that ends each document; None where the corpus is one stream.
+        facts: Known properties of the corpus, such as the `entropy_rate` of a Markov chain in nats per token.
+    """
+
+    corpus: str
+    tokenizer: str
+    vocab: int
+    eod: int | None
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class TokenFile:
     """A verified token file.
 
-    content_hash: SHA-256 over all that changes a run's numbers (tokens, their type, vocabulary and
-    split), never over names or paths. facts: what is known of the corpus (a markov chain's
-    `entropy_rate`, nats a token).
+    Attributes:
+        path: The file.
+        corpus: Specification of the corpus.
+        tokenizer: Name of the tokeniser.
+        vocab: Vocabulary size.
+        eod: Token that ends each document; None where the corpus is one stream.
+        documents: Number of documents.
+        content_hash: SHA-256 over everything that changes a run's numbers (tokens, their type, vocabulary and split),
+            never over names or paths.
+        facts: Known properties of the corpus.
+        dtype: NumPy type of a token, `<u2` or `<u4`.
+        offset: Byte at which the tokens start.
+        counts: Tokens of the training split and of the validation split.
     """
 
     path: Path
     corpus: str
     tokenizer: str
     vocab: int
-    eod: int | None  # the token that ends each document; None: the corpus is one stream
+    eod: int | None
     documents: int
     content_hash: str
     facts: dict[str, Any]
@@ -60,12 +91,12 @@ class TokenFile:
 
     @functools.cached_property
     def train(self) -> np.ndarray:
-        """Tokens of the training split, shape (n,), read only."""
+        """Tokens of the training split, shape (n,), read-only."""
         return self._map(self.offset, self.counts[0])
 
     @functools.cached_property
     def validation(self) -> np.ndarray:
-        """Tokens of the validation split, shape (n,), read only."""
+        """Tokens of the validation split, shape (n,), read-only."""
         return self._map(self.offset + self.counts[0] * np.dtype(self.dtype).itemsize, self.counts[1])
 
     def _map(self, offset: int, count: int) -> np.ndarray:
@@ -74,195 +105,266 @@ class TokenFile:
         return np.memmap(self.path, dtype=self.dtype, mode="r", offset=offset, shape=(count,))
 
 
-def token_type(vocab: int) -> str:
-    """Smallest of uint16 and uint32 that holds the vocabulary; batches are int32."""
-    if not 0 < vocab <= 1 << 31:
-        raise DataError(f"a vocabulary of {vocab} tokens: must be between 1 and 2**31")
+def token_dtype(vocab: int) -> str:
+    """Returns the smaller of uint16 and uint32 that holds every token of a vocabulary."""
+    if not 0 < vocab <= MAX_VOCAB:
+        raise CorpusError(f"a vocabulary of {vocab} tokens: must be between 1 and 2**31")
     return "<u2" if vocab <= 1 << 16 else "<u4"
 
 
 def content_hash(dtype: str, vocab: int, counts: tuple[int, int], payload_sha256: str) -> str:
-    """The name of the data: 64 hex digits."""
+    """Computes the content hash of a token file, 64 hex digits, by which runs refer to it.
+
+    Args:
+        dtype: NumPy type of a token.
+        vocab: Vocabulary size.
+        counts: Tokens of the training split and of the validation split.
+        payload_sha256: SHA-256 of the token bytes, training split first.
+    """
     identity = {"dtype": dtype, "vocab": vocab, "train": counts[0], "validation": counts[1], "payload": payload_sha256}
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header, its offset and size checked against the file; DataError names the file and what is wrong."""
+    """Reads the header of a token file and checks it against the size of the file.
+
+    Returns:
+        The fields of the header, and `offset`, the byte at which the tokens start.
+
+    Raises:
+        CorpusError: The file cannot be read, is no token file, or is damaged.
+    """
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(16)
             if size == 0:
-                raise DataError(f"{path}: empty: {AGAIN}")
+                raise CorpusError(f"{path}: empty: {REMEDY}")
             if start[:8] != MAGIC:
-                raise DataError(f"{path}: not a token file: make one with `python -m scaling prepare`")
+                raise CorpusError(f"{path}: not a token file: make one with `python -m scaling prepare`")
             length = int.from_bytes(start[8:], "little")
             text = file.read(length) if length < size else b""
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+        raise CorpusError(f"{path}: cannot be read: {error.strerror}") from None
     try:
         header = json.loads(text)
-        offset = -(-(16 + length) // ALIGN) * ALIGN
+        offset = -(-(16 + length) // ALIGNMENT) * ALIGNMENT
         train, validation = header["counts"]
-        expected = offset + (train + validation) * WIDTHS[header["dtype"]]
-        if header.keys() != FIELDS or min(train, validation) < 0:
+        expected = offset + (train + validation) * TOKEN_BYTES[header["dtype"]]
+        if header.keys() != HEADER_FIELDS or min(train, validation) < 0:
             raise KeyError
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise DataError(f"{path}: damaged header: {AGAIN}") from None
+        raise CorpusError(f"{path}: damaged header: {REMEDY}") from None
     if size != expected:
-        how = "truncated" if size < expected else "too long"
-        raise DataError(f"{path}: {how}: {size} bytes where the header says {expected}: {AGAIN}")
+        problem = "truncated" if size < expected else "too long"
+        raise CorpusError(f"{path}: {problem}: {size} bytes where the header says {expected}: {REMEDY}")
     return {**header, "offset": offset}
 
 
 def open_tokens(path: Path) -> TokenFile:
-    """The token file, its checksum verified (once for each state of the file); DataError names what is wrong."""
+    """Opens a token file and verifies its checksum, which is computed once for each state of the file.
+
+    Raises:
+        CorpusError: The file cannot be read, is damaged, or does not match its checksum.
+    """
     header = read_header(path)
-    if not _verified(path):
+    if not _is_verified(path):
         digest = hashlib.sha256()
         with path.open("rb") as file:
             file.seek(header["offset"])
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(CHUNK_BYTES):
                 digest.update(chunk)
-        found = content_hash(header["dtype"], header["vocab"], tuple(header["counts"]), digest.hexdigest())
-        if found != header["content_hash"]:
-            raise DataError(f"{path}: altered: its content does not match its checksum: {AGAIN}")
-        _remember(path)
-    return TokenFile(
-        path, header["corpus"], header["tokenizer"], header["vocab"], header["eod"], header["documents"],
-        header["content_hash"], header["facts"], header["dtype"], header["offset"], tuple(header["counts"]),
-    )  # fmt: skip
+        computed = content_hash(header["dtype"], header["vocab"], tuple(header["counts"]), digest.hexdigest())
+        if computed != header["content_hash"]:
+            raise CorpusError(f"{path}: altered: its content does not match its checksum: {REMEDY}")
+        _mark_verified(path)
+    return TokenFile(path=path, **{**header, "counts": tuple(header["counts"])})
 
 
-def _stamp(path: Path) -> tuple[Path, str]:
+def _verification_mark(path: Path) -> tuple[Path, str]:
+    """Returns the file that records a verification, and the state of the token file that it should contain."""
     stat = path.stat()
     return path.with_name(f".{path.name}.verified"), f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino}"
 
 
-def _verified(path: Path) -> bool:
-    stamp, now = _stamp(path)
+def _is_verified(path: Path) -> bool:
+    mark, state = _verification_mark(path)
     with contextlib.suppress(OSError):
-        return stamp.read_bytes() == now.encode()
+        return mark.read_bytes() == state.encode()
     return False
 
 
-def _remember(path: Path) -> None:
-    stamp, now = _stamp(path)
-    with contextlib.suppress(OSError):  # a folder that is read only, or full: the file is verified again next time
-        stamp.write_text(now)
+def _mark_verified(path: Path) -> None:
+    mark, state = _verification_mark(path)
+    with contextlib.suppress(OSError):  # a read-only or full folder: the file is verified again next time
+        mark.write_text(state)
 
 
-def _intact(path: Path, content_hash: str) -> bool:
-    """Whether the file is there, whole, and has that content."""
+def _has_content(path: Path, expected: str) -> bool:
+    """Whether the file exists, is intact and has the expected content hash."""
     try:
-        return path.exists() and open_tokens(path).content_hash == content_hash
-    except DataError:  # damaged: what is being prepared takes its place
+        return path.exists() and open_tokens(path).content_hash == expected
+    except CorpusError:  # damaged: the file being prepared replaces it
         return False
 
 
-def _is(header: dict[str, Any], corpus: str, tokenizer: str) -> bool:
-    return (header["corpus"], header["tokenizer"]) == (corpus, tokenizer)
-
-
-def _token_files(folder: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    for path in sorted(folder.glob(f"*{SUFFIX}")):
-        if not path.name.startswith("."):
-            yield path, read_header(path)
-
-
 def find_tokens(folder: Path, content_hash: str) -> Path:
-    """The token file of that content in `folder`; DataError where there is none."""
+    """Finds the token file with a content hash.
+
+    Args:
+        folder: Folder of token files.
+        content_hash: 64 hex digits.
+
+    Raises:
+        CorpusError: The folder has no such file.
+    """
     for path in sorted(folder.glob(f"*-{content_hash[:16]}{SUFFIX}")):
         if read_header(path)["content_hash"] == content_hash:
             return path
-    raise DataError(f"no token file of content {content_hash[:16]}… in {folder}: run `python -m scaling prepare` there")
+    raise CorpusError(
+        f"no token file with content hash {content_hash[:16]}… in {folder}: run `python -m scaling prepare` there"
+    )
 
 
 def find_corpus(folder: Path, corpus: str, tokenizer: str = "bytes") -> Path | None:
-    """The newest token file of that corpus and tokeniser in `folder`, None where there is none."""
-    found = [path for path, header in _token_files(folder) if _is(header, corpus, tokenizer)]
-    return max(found, key=lambda path: path.stat().st_mtime_ns, default=None)
+    """Finds the most recently prepared token file of a corpus.
+
+    Args:
+        folder: Folder of token files.
+        corpus: Specification of the corpus.
+        tokenizer: Name of the tokeniser; a corpus that brings its own tokens (markov, seqio) matches any.
+
+    Returns:
+        The path, or None where the corpus is not prepared in this folder.
+
+    Raises:
+        CorpusError: A token file in the folder is damaged.
+    """
+    paths = []
+    for path in sorted(folder.glob(f"*{SUFFIX}")):
+        header = read_header(path)
+        own_tokens = header["tokenizer"].partition(":")[0] not in TEXT_TOKENIZERS
+        if header["corpus"] == corpus and (own_tokens or header["tokenizer"] == tokenizer):
+            paths.append(path)
+    return max(paths, key=lambda path: path.stat().st_mtime_ns, default=None)
 
 
 def write_tokens(
     folder: Path,
+    source: TokenSource,
     train: Iterable[np.ndarray],
     validation: Iterable[np.ndarray],
-    *,
-    corpus: str,
-    tokenizer: str,
-    vocab: int,
-    eod: int | None,
-    documents: Callable[[], int],
-    facts: dict[str, Any] | None = None,
+    documents: Callable[[], int] = lambda: 1,
 ) -> Path:
-    """Writes the splits (arrays in order) as one token file and returns its path.
+    """Writes both splits as one token file, atomically; a file of the same content is kept as it is.
 
-    Until the last byte is synced the file has a hidden name of this process; what a killed process
-    left under such a name is removed by the next. A file of the same content is left as it is.
+    Until the last byte is synced the file has a hidden name with the id of this process. The next process removes
+    what a killed one left behind.
+
+    Args:
+        folder: Folder of token files, made where it is missing.
+        source: Where the tokens come from.
+        train: Arrays of tokens of the training split, in order.
+        validation: Arrays of tokens of the validation split, read after `train` is exhausted.
+        documents: Returns the number of documents; called after both splits are read.
+
+    Returns:
+        The path of the token file.
+
+    Raises:
+        CorpusError: The training split is empty, or a token is outside the vocabulary.
     """
+    dtype = token_dtype(source.vocab)
     folder.mkdir(parents=True, exist_ok=True)
-    sweep_up(folder)
-    dtype = token_type(vocab)
-    payload, whole = (folder / f".{part}-{socket.gethostname()}-{os.getpid()}" for part in ("payload", "writing"))
+    remove_abandoned_files(folder)
+    payload, partial = (folder / f".{part}-{socket.gethostname()}-{os.getpid()}" for part in ("payload", "writing"))
     try:
         digest = hashlib.sha256()
         with payload.open("wb") as file:
-            counts = (_append(file, train, vocab, digest), _append(file, validation, vocab, digest))
+            counts = tuple(_append_tokens(file, split, source.vocab, digest) for split in (train, validation))
         if not counts[0]:
-            raise DataError(f"corpus {corpus}: empty: there is nothing to train on")
-        name = content_hash(dtype, vocab, counts, digest.hexdigest())
-        header = {
-            "corpus": corpus, "tokenizer": tokenizer, "vocab": vocab, "eod": eod, "documents": documents(),
-            "facts": facts or {}, "dtype": dtype, "counts": counts, "content_hash": name,
-        }  # fmt: skip
-        slug = re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")[:40]
-        final = folder / f"{slug}-{name[:16]}{SUFFIX}"
-        if _intact(final, name) and not _is(read_header(final), corpus, tokenizer):  # same text under a like name
-            final = folder / f"{slug}-{hashlib.sha256(corpus.encode()).hexdigest()[:8]}-{name[:16]}{SUFFIX}"
-        if _intact(final, name):
+            raise CorpusError(f"corpus {source.corpus}: empty: it has no training tokens")
+        header = _make_header(source, dtype, documents(), counts, digest.hexdigest())
+        final = _file_path(folder, header)
+        if _has_content(final, header["content_hash"]):
             os.utime(final)
-            _remember(final)
-            return final
-        text = json.dumps(header, allow_nan=False).encode()
-        start = MAGIC + len(text).to_bytes(8, "little") + text
-        with whole.open("wb") as out, payload.open("rb") as tokens:
-            out.write(start + b"\0" * (-len(start) % ALIGN))
-            while chunk := tokens.read(CHUNK):
-                out.write(chunk)
-            out.flush()
-            os.fsync(out.fileno())
-        os.replace(whole, final)
-        _remember(final)
+        else:
+            _join_file(partial, header, payload)
+            os.replace(partial, final)
+        _mark_verified(final)
         return final
     finally:
         payload.unlink(missing_ok=True)
-        whole.unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
 
 
-def _append(file: BinaryIO, arrays: Iterable[np.ndarray], vocab: int, digest: Any) -> int:
+def _append_tokens(file: BinaryIO, arrays: Iterable[np.ndarray], vocab: int, digest: Any) -> int:
+    """Appends arrays of tokens to the payload and its digest; returns the number of tokens."""
     count = 0
     for array in arrays:
-        data = pack(array, vocab)
+        data = encode_tokens(array, vocab)
         file.write(data)
         digest.update(data)
         count += array.size
     return count
 
 
-def pack(array: np.ndarray, vocab: int) -> bytes:
-    """Tokens as the bytes that stand in the file; DataError where one lies outside the vocabulary."""
+def _make_header(source: TokenSource, dtype: str, documents: int, counts: Any, payload_sha256: str) -> dict[str, Any]:
+    return {
+        "corpus": source.corpus, "tokenizer": source.tokenizer, "vocab": source.vocab, "eod": source.eod,
+        "documents": documents, "facts": source.facts, "dtype": dtype, "counts": counts,
+        "content_hash": content_hash(dtype, source.vocab, counts, payload_sha256),
+    }  # fmt: skip
+
+
+def _file_path(folder: Path, header: dict[str, Any]) -> Path:
+    """Names a token file by its corpus and content; by a hash of the corpus too, where another corpus has that name."""
+    corpus, short_hash = header["corpus"], header["content_hash"][:16]
+    slug = re.sub(r"[^a-z0-9]+", "-", corpus.lower()).strip("-")[:40]
+    path = folder / f"{slug}-{short_hash}{SUFFIX}"
+    if _has_content(path, header["content_hash"]):
+        same_name = read_header(path)
+        if any(same_name[name] != header[name] for name in ("corpus", "tokenizer")):
+            return folder / f"{slug}-{hashlib.sha256(corpus.encode()).hexdigest()[:8]}-{short_hash}{SUFFIX}"
+    return path
+
+
+def _join_file(path: Path, header: dict[str, Any], payload: Path) -> None:
+    """Writes header and payload as one synced file."""
+    text = json.dumps(header, allow_nan=False).encode()
+    start = MAGIC + len(text).to_bytes(8, "little") + text
+    with path.open("wb") as out, payload.open("rb") as tokens:
+        out.write(start + b"\0" * (-len(start) % ALIGNMENT))
+        while chunk := tokens.read(CHUNK_BYTES):
+            out.write(chunk)
+        out.flush()
+        os.fsync(out.fileno())
+
+
+def encode_tokens(array: np.ndarray, vocab: int) -> bytes:
+    """Encodes tokens as the bytes that a token file holds.
+
+    Args:
+        array: Tokens, any integer type.
+        vocab: Vocabulary size, which decides the bytes per token.
+
+    Raises:
+        CorpusError: A token is outside the vocabulary.
+    """
     if array.size and not 0 <= int(array.min()) <= int(array.max()) < vocab:
-        wrong = int(array.min()) if array.min() < 0 else int(array.max())
-        raise DataError(f"token {wrong} lies outside the vocabulary of {vocab}")
-    return np.ascontiguousarray(array, token_type(vocab)).tobytes()
+        outside = int(array.min()) if array.min() < 0 else int(array.max())
+        raise CorpusError(f"token {outside} is outside the vocabulary of {vocab}")
+    return np.ascontiguousarray(array, token_dtype(vocab)).tobytes()
 
 
-def sweep_up(folder: Path) -> None:
-    """Removes what processes that are gone left half written; another host's after a day without a change."""
-    for left in [*folder.glob(".payload-*"), *folder.glob(".writing-*")]:
-        host, _, pid = left.name.partition("-")[2].rpartition("-")
-        with contextlib.suppress(FileNotFoundError):  # another process swept it up
-            if not alive(int(pid)) if host == socket.gethostname() else time.time() - left.stat().st_mtime > DAY:
-                left.unlink()
+def remove_abandoned_files(folder: Path) -> None:
+    """Removes partial files of processes that have ended, and of other hosts after a day without a change."""
+    for path in [*folder.glob(".payload-*"), *folder.glob(".writing-*")]:
+        host, _, pid = path.name.partition("-")[2].rpartition("-")
+        with contextlib.suppress(FileNotFoundError):  # another process removed it
+            if host == socket.gethostname():
+                abandoned = not process_exists(int(pid))
+            else:
+                abandoned = time.time() - path.stat().st_mtime > ABANDONED_SECONDS
+            if abandoned:
+                path.unlink()

@@ -1,5 +1,9 @@
-"""Token file to batches. Batch i is a pure function of (content hash, seed, length, i): nothing is
-remembered between batches, so a resumed run, another batch size or another host reads the same rows.
+"""Windows of a token file and the order in which a run reads them.
+
+Row i of a run is a pure function of (content hash, seed, length, i). Nothing is remembered between batches, so a
+resumed run, another batch size or another host reads the same rows.
+
+Axes: S windows, L + 1 tokens of a window.
 """
 
 from __future__ import annotations
@@ -9,59 +13,84 @@ import hashlib
 
 import numpy as np
 
-from scaling.data.tokens import DataError, TokenFile
+from scaling.data.tokens import CorpusError, TokenFile
 
-ROUNDS = 8  # of the Feistel network: 4 are pseudorandom (Luby & Rackoff 1988), more cost nothing here
-SMALL = 1 << 14  # indices whose permutation is kept as a table
+FEISTEL_ROUNDS = 8  # four are pseudorandom (Luby & Rackoff 1988); more cost nothing here
+MAX_TABLE_SIZE = 1 << 14  # indices: smaller permutations are computed once and kept as a table
 
 
-def permuted(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
-    """Where each index of [0, size) goes under the permutation that `key` names, shape of `index`.
+def splitmix64(x: np.ndarray) -> np.ndarray:
+    """Applies the finaliser of SplitMix64 (Steele 2014): every bit of x affects every bit of the result."""
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
-    A Feistel network on the next even number of bits, walked until the image falls inside: exact,
-    without a table, and ours to keep unchanged (NumPy's generators promise no stable stream).
+
+def feistel_permutation(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
+    """Maps indices by a pseudorandom permutation of [0, size).
+
+    A Feistel network on the next even number of bits, repeated until the image is inside the range: exact, without a
+    table, and fixed by this code (NumPy's generators promise no stable stream).
+
+    Args:
+        index: Indices in [0, size), any shape.
+        size: Size of the range.
+        key: Names the permutation.
+
+    Returns:
+        The images, int64, of the shape of `index`.
     """
     half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
     mask = np.uint64((1 << half) - 1)
-    keys = np.frombuffer(hashlib.sha256(key).digest() + hashlib.sha256(key + b"+").digest(), "<u8")[:ROUNDS]
+    keys = np.frombuffer(hashlib.sha256(key).digest() + hashlib.sha256(key + b"+").digest(), "<u8")[:FEISTEL_ROUNDS]
     out = index.astype(np.uint64)
     outside = np.ones(out.shape, bool)
     while outside.any():
         left, right = out[outside] >> np.uint64(half), out[outside] & mask
         for round_key in keys:
-            left, right = right, left ^ (mix(right ^ round_key) & mask)
+            left, right = right, left ^ (splitmix64(right ^ round_key) & mask)
         out[outside] = (left << np.uint64(half)) | right
         outside = out >= size
     return out.astype(np.int64)
 
 
 @functools.lru_cache(maxsize=16)
-def table(size: int, key: bytes) -> np.ndarray:
-    """`permuted` of every index, kept: an epoch of few rows is asked for again and again."""
-    out = permuted(np.arange(size, dtype=np.int64), size, key)
-    out.flags.writeable = False
-    return out
+def permutation_table(size: int, key: bytes) -> np.ndarray:
+    """Returns `feistel_permutation` of every index, cached: short epochs look up the same table for each batch.
+
+    Args:
+        size: Size of the range.
+        key: Names the permutation.
+    """
+    table = feistel_permutation(np.arange(size, dtype=np.int64), size, key)
+    table.flags.writeable = False
+    return table
 
 
-def moved(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
-    """`permuted`, by the table where that is small."""
-    return table(size, key)[index] if size <= SMALL else permuted(index, size, key)
+def permute(index: np.ndarray, size: int, key: bytes) -> np.ndarray:
+    """Maps indices by `feistel_permutation`, through a table where that is small.
+
+    Args:
+        index: Indices in [0, size).
+        size: Size of the range.
+        key: Names the permutation.
+    """
+    return permutation_table(size, key)[index] if size <= MAX_TABLE_SIZE else feistel_permutation(index, size, key)
 
 
-def mix(x: np.ndarray) -> np.ndarray:
-    """The finaliser of SplitMix64 (Steele 2014): every bit of x touches every bit of the result."""
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+def count_windows(count: int, length: int, stride: int | None = None) -> int:
+    """Returns how many windows of length + 1 tokens a split has.
 
-
-def windows(count: int, length: int, stride: int | None = None) -> int:
-    """Windows of length + 1 tokens in `count` tokens, at a stride of `length` (each token is a target once) or another:
-    examples that share no token have length + 1."""
+    Args:
+        count: Tokens of the split.
+        length: Targets of a window, L.
+        stride: Tokens from the start of one window to the next. L unless given, so that each token is a target once;
+            L + 1 for examples, which share no token.
+    """
     return max(0, (count - 1 - length) // (stride or length) + 1)
 
 
-def order(
+def window_order(
     tokens: TokenFile,
     *,
     seed: int,
@@ -70,33 +99,40 @@ def order(
     unique: int | None = None,
     stride: int | None = None,
 ) -> np.ndarray:
-    """The window that each row of the run reads: every window once an epoch, each epoch in an order of its own.
+    """Returns the window that each row of a run reads: every window once per epoch, each epoch in another order.
 
-    unique: only so many tokens are read, then they again. They are windows drawn from all of the text, the same for
-    every seed, and less text is always a part of more.
+    Args:
+        tokens: The token file.
+        seed: Seed of the run.
+        length: Targets of a window, L.
+        rows: Numbers of the rows, from the start of the run.
+        unique: Unique training tokens that the run may read. Its windows are a random subset of the split, the same for
+            every seed, and a smaller subset is part of a larger one. None: all tokens.
+        stride: As for `count_windows`.
     """
-    there = windows(len(tokens.train), length, stride)
-    size = there if unique is None else min(there, unique // length)
-    epochs, places = rows // size, rows % size
+    available = count_windows(len(tokens.train), length, stride)
+    size = available if unique is None else min(available, unique // length)
+    epochs, positions = rows // size, rows % size
     out = np.empty_like(rows)
     for epoch in np.unique(epochs):
-        here = epochs == epoch
-        out[here] = moved(places[here], size, f"{tokens.content_hash} {seed} {length} {epoch}".encode())
-    return out if unique is None else chosen(tokens, out, there, length)
+        in_epoch = epochs == epoch
+        out[in_epoch] = permute(positions[in_epoch], size, f"{tokens.content_hash} {seed} {length} {epoch}".encode())
+    return out if unique is None else unique_windows(tokens, out, available, length)
 
 
-def chosen(tokens: TokenFile, rows: np.ndarray, there: int, length: int) -> np.ndarray:
-    """The windows, of all `there` are, that a run of few unique tokens has: those numbered `rows` of them."""
-    return moved(rows, there, f"{tokens.content_hash} {length} unique".encode())
+def unique_windows(tokens: TokenFile, index: np.ndarray, available: int, length: int) -> np.ndarray:
+    """Returns windows of the subset that a run of few unique tokens reads.
+
+    Args:
+        tokens: The token file.
+        index: Indices into the subset.
+        available: Windows of the whole split.
+        length: Targets of a window, L.
+    """
+    return permute(index, available, f"{tokens.content_hash} {length} unique".encode())
 
 
-def batch(tokens: TokenFile, *, seed: int, size: int, length: int, index: int, unique: int | None = None) -> np.ndarray:
-    """Batch `index` of a run: int32 (size, length + 1); inputs are [:, :-1], targets [:, 1:]."""
-    rows = index * size + np.arange(size, dtype=np.int64)
-    return sequences(tokens, seed=seed, length=length, rows=rows, unique=unique)
-
-
-def sequences(
+def training_windows(
     tokens: TokenFile,
     *,
     seed: int,
@@ -105,58 +141,110 @@ def sequences(
     unique: int | None = None,
     stride: int | None = None,
 ) -> np.ndarray:
-    """Those sequences of a run, whatever its batches: int32 (rows, length + 1); rows: numbers from its start."""
-    at = order(tokens, seed=seed, length=length, rows=rows, unique=unique, stride=stride)
-    return _gather(tokens.train, at * (stride or length), length)
+    """Reads rows of a run, whatever its batch size.
+
+    Args:
+        tokens: The token file.
+        seed: Seed of the run.
+        length: Targets of a window, L.
+        rows: Numbers of the rows, from the start of the run.
+        unique: As for `window_order`.
+        stride: As for `count_windows`.
+
+    Returns:
+        Tokens, int32 (S, L + 1); inputs are [:, :-1], targets [:, 1:].
+    """
+    index = window_order(tokens, seed=seed, length=length, rows=rows, unique=unique, stride=stride)
+    return _gather(tokens.train, index * (stride or length), length)
 
 
-def followed(
+def fixed_training_windows(
     tokens: TokenFile, *, length: int, sequences: int, unique: int | None = None, stride: int | None = None
 ) -> np.ndarray:
-    """A fixed set of the windows that a run trains on, whatever its seed: int32 (S, length + 1), S as of
-    `validation_windows`."""
-    there = windows(len(tokens.train), length, stride)
-    size = there if unique is None else min(there, unique // length)
-    taken = min(sequences, size)
-    rows = np.arange(taken, dtype=np.int64) * size // taken
-    rows = rows if unique is None else chosen(tokens, rows, there, length)
-    return _gather(tokens.train, rows * (stride or length), length)
+    """Reads windows evenly spread over what a run trains on, the same for every seed.
+
+    Args:
+        tokens: The token file.
+        length: Targets of a window, L.
+        sequences: Number of windows; all of them where there are fewer.
+        unique: As for `window_order`.
+        stride: As for `count_windows`.
+
+    Returns:
+        Tokens, int32 (S, L + 1).
+    """
+    available = count_windows(len(tokens.train), length, stride)
+    size = available if unique is None else min(available, unique // length)
+    count = min(sequences, size)
+    index = np.arange(count, dtype=np.int64) * size // count
+    index = index if unique is None else unique_windows(tokens, index, available, length)
+    return _gather(tokens.train, index * (stride or length), length)
 
 
-def in_order(tokens: TokenFile, *, length: int, rows: np.ndarray, stride: int | None = None) -> np.ndarray:
-    """Those sequences of the validation split, counted from its start: int32 (rows, length + 1)."""
+def validation_windows_at(tokens: TokenFile, *, length: int, rows: np.ndarray, stride: int | None = None) -> np.ndarray:
+    """Reads windows of the validation split by their number.
+
+    Args:
+        tokens: The token file.
+        length: Targets of a window, L.
+        rows: Numbers of the windows, from the start of the split.
+        stride: As for `count_windows`.
+
+    Returns:
+        Tokens, int32 (S, L + 1).
+    """
     return _gather(tokens.validation, rows * (stride or length), length)
 
 
 def validation_windows(tokens: TokenFile, *, length: int, sequences: int, stride: int | None = None) -> np.ndarray:
-    """A fixed set of windows, evenly spread over the validation split: int32 (S, length + 1).
+    """Reads windows evenly spread over the validation split.
 
-    S is `sequences`, or all the windows there are where they are fewer.
+    Args:
+        tokens: The token file.
+        length: Targets of a window, L.
+        sequences: Number of windows; all of them where there are fewer.
+        stride: As for `count_windows`.
+
+    Returns:
+        Tokens, int32 (S, L + 1).
+
+    Raises:
+        CorpusError: The split is shorter than one window.
     """
-    available = windows(len(tokens.validation), length, stride)
-    taken = min(sequences, available)
-    if not taken:
-        raise DataError(_short(tokens, "validation", len(tokens.validation), length))
-    starts = np.arange(taken, dtype=np.int64) * available // taken * (stride or length)
-    return _gather(tokens.validation, starts, length)
+    available = count_windows(len(tokens.validation), length, stride)
+    count = min(sequences, available)
+    if not count:
+        raise CorpusError(_too_short(tokens, "validation", len(tokens.validation), length))
+    rows = np.arange(count, dtype=np.int64) * available // count
+    return validation_windows_at(tokens, length=length, rows=rows, stride=stride)
 
 
-def check(tokens: TokenFile, *, vocab: int, length: int, document_end: int | None = None) -> None:
-    """DataError where a model of `vocab` tokens cannot read the file, its documents end otherwise than in
-    `document_end`, or a split is shorter than one window."""
+def check_token_file(tokens: TokenFile, *, vocab: int, length: int, document_end: int | None = None) -> None:
+    """Checks that a model can be trained on a token file.
+
+    Args:
+        tokens: The token file.
+        vocab: Vocabulary size of the model.
+        length: Targets of a window, L.
+        document_end: Token at which the model separates documents; None where it does not.
+
+    Raises:
+        CorpusError: The vocabulary is too small, the documents end in another token, or a split is shorter than one
+            window.
+    """
     if vocab < tokens.vocab:
-        raise DataError(
+        raise CorpusError(
             f"model.vocab = {vocab} is smaller than the vocabulary of {tokens.path}: set it to at least {tokens.vocab}"
         )
     if document_end is not None and document_end != tokens.eod:
         ends = "are one stream" if tokens.eod is None else f"end in token {tokens.eod}"
-        raise DataError(f"data.document_end = {document_end}: the documents of {tokens.path} {ends}")
+        raise CorpusError(f"data.document_end = {document_end}: the documents of {tokens.path} {ends}")
     for split, count in zip(("train", "validation"), tokens.counts, strict=True):
-        if not windows(count, length):
-            raise DataError(_short(tokens, split, count, length))
+        if not count_windows(count, length):
+            raise CorpusError(_too_short(tokens, split, count, length))
 
 
-def _short(tokens: TokenFile, split: str, count: int, length: int) -> str:
+def _too_short(tokens: TokenFile, split: str, count: int, length: int) -> str:
     return f"{tokens.path}: the {split} split has {count} tokens, fewer than one window of {length + 1}"
 
 

@@ -1,11 +1,4 @@
-"""One run on many hosts: how they start, agree and stop together.
-
-    python -m scaling train CONFIG.json --store DIR --hosts 4 --host 2 --coordinator 10.0.0.1:8482
-
-on each host, all with the same store; or `--hosts auto` where JAX can tell by itself (TPU pods, SLURM,
-Open MPI). JAX aborts a process whose fellow is lost, with a stack trace: so each host's work is done in a
-child, whose end the parent turns into one line and a status that says whether to run again.
-"""
+"""Exchange of small values between the hosts of a run: broadcast, gather, and stop signals."""
 
 from __future__ import annotations
 
@@ -16,27 +9,28 @@ import sys
 from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
+from scaling.config.exit_status import STOPPED
 from scaling.config.validation import ConfigError
 
-LOST = 75  # run again: the newest checkpoint is there
-DEADLINE = 300.0  # seconds
+DEADLINE_SECONDS = 300.0  # that a host may take to start or be silent
 
 T = TypeVar("T")
 
 
-class HostLost(RuntimeError):
-    """Another host is gone: run again, on as many as are left."""
+class HostLostError(RuntimeError):
+    """Another host is gone; the run can be resumed on those that remain."""
 
 
-class Elsewhere(RuntimeError):
-    """What failed on host 0."""
+class MainHostError(RuntimeError):
+    """A call failed on host 0."""
 
 
-def _lost(deadline: float) -> str:
+def host_lost_message(deadline: float) -> str:
+    """Returns the message for a host that was lost or silent for `deadline` seconds."""
     return f"another host was lost or silent for {deadline:g} s; run again, on the hosts that are left"
 
 
-_deadline = DEADLINE
+_deadline = DEADLINE_SECONDS
 
 
 def set_deadline(seconds: float) -> None:
@@ -45,125 +39,134 @@ def set_deadline(seconds: float) -> None:
     _deadline = seconds
 
 
-_calls = itertools.count()  # every host makes the same calls in the same order
+_calls = itertools.count()  # numbers the exchanges: every host makes the same calls in the same order
 
 
 def _client() -> Any:
-    from jax._src import distributed  # where Orbax takes it from too: JAX gives it no public name
+    from jax._src import distributed  # JAX gives it no public name; Orbax takes it from here too
 
     return distributed.global_state.client
 
 
-def many() -> bool:
-    """Whether there is more than one host."""
+def is_multi_host() -> bool:
+    """Returns whether the run has more than one host."""
     import jax
 
     return jax.process_count() > 1
 
 
-def first() -> bool:
-    """Whether this host writes records and speaks."""
+def is_main_host() -> bool:
+    """Returns whether this is host 0, which writes records and output."""
     import jax
 
     return jax.process_index() == 0
 
 
-def agree(make: Callable[[], T]) -> T:
-    """What `make()` gave on host 0 (JSON), on every host; where it raised there, all raise."""
-    if not many():
-        return make()
+def call_on_main_host(function: Callable[[], T]) -> T:
+    """Calls a function on host 0 and returns its result (JSON types) on every host.
+
+    Raises:
+        MainHostError: The function raised on host 0, where its own error is raised.
+        HostLostError: Host 0 is gone.
+    """
+    if not is_multi_host():
+        return function()
     key = f"scaling/{next(_calls)}"
-    if first():
+    if is_main_host():
         try:
-            value = make()
+            value = function()
         except Exception as error:
             line = " ".join(str(error).split()) or type(error).__name__
             _client().key_value_set(key, json.dumps({"error": line}))
             raise
         _client().key_value_set(key, json.dumps({"value": value}))
         return value
-    said = json.loads(_waited(lambda wait: _client().blocking_key_value_get(key, wait)))
-    if "error" in said:
-        raise Elsewhere(said["error"])
-    return said["value"]
+    message = json.loads(_with_deadline(lambda wait: _client().blocking_key_value_get(key, wait)))
+    if "error" in message:
+        raise MainHostError(message["error"])
+    return message["value"]
 
 
 def gather(value: T) -> list[T]:
-    """Each host's `value` (JSON), in order of hosts; all wait for the last."""
-    if not many():
+    """Returns the `value` of every host (JSON types) in order of hosts, after waiting for the slowest."""
+    if not is_multi_host():
         return [value]
     import jax
 
     key = f"scaling/{next(_calls)}"
     _client().key_value_set(f"{key}/{jax.process_index()}", json.dumps(value))
-    _waited(lambda wait: _client().wait_at_barrier(key, wait))
+    _with_deadline(lambda wait: _client().wait_at_barrier(key, wait))
     texts = (_client().blocking_key_value_get(f"{key}/{i}", 1000) for i in range(jax.process_count()))
     return [json.loads(text) for text in texts]
 
 
-def _waited(call: Callable[[int], T]) -> T:
-    """`call` with the deadline in milliseconds; HostLost where it passes."""
+def _with_deadline(call: Callable[[int], T]) -> T:
+    """Calls a function with the deadline in milliseconds; raises HostLostError if it passes."""
     try:
         return call(int(_deadline * 1000))
     except Exception as error:
-        raise told(error) from error
+        raise as_host_lost(error) from error
 
 
-def told(error: Exception) -> Exception:
-    """`error`, or HostLost where it is what another host's end looks like from here."""
+def as_host_lost(error: Exception) -> Exception:
+    """Returns a HostLostError if `error` is what the loss of another host raises here, else `error`."""
     import jax
 
-    if not many() or not isinstance(error, jax.errors.JaxRuntimeError | ValueError) or isinstance(error, ConfigError):
+    is_runtime = isinstance(error, jax.errors.JaxRuntimeError | ValueError) and not isinstance(error, ConfigError)
+    if not is_multi_host() or not is_runtime:
         return error
     signs = ("Gloo", "UNAVAILABLE", "DEADLINE_EXCEEDED", "ABORTED", "CANCELLED", "Connection")
-    return HostLost(_lost(_deadline)) if any(sign in str(error) for sign in signs) else error
+    return HostLostError(host_lost_message(_deadline)) if any(sign in str(error) for sign in signs) else error
 
 
-def leave(error: HostLost) -> NoReturn:
-    """Ends this process as one that lost another: at once, for JAX would wait for it."""
+def exit_after_host_loss(error: HostLostError) -> NoReturn:
+    """Prints the error and ends the process at once: JAX's own shutdown would wait for the lost host."""
     import jax
 
     print(f"scaling train: host {jax.process_index()} of {jax.process_count()}: {error}", file=sys.stderr)
     sys.stderr.flush()
     sys.stdout.flush()
-    os._exit(LOST)
+    os._exit(STOPPED)
 
 
-def finish() -> None:
-    """Waits for the other hosts before this one's process may end."""
-    if many():
+def shut_down() -> None:
+    """Waits for the other hosts before this process ends."""
+    if is_multi_host():
         import jax
 
         jax.distributed.shutdown()
 
 
-LOST_RUN, STOP, SAVE = 3, 2, 1
+RUN_LOST, STOP, SAVE = 3, 2, 1  # signals, the most urgent the largest
 
 
-class Word:
-    """A number that every host says at each step, and the largest that was said: all hear it at the same step.
+class SignalExchange:
+    """Exchanges one number per step between hosts: each learns the largest, all at the same step.
 
-    One host hears its own at once; many hear what was said a step ago, so that none waits for it.
+    With several hosts the result is that of the step before, so that no host waits for the exchange.
     """
 
     def __init__(self) -> None:
-        self.said: Any = None
-        if many():
+        self._previous: Any = None
+        if is_multi_host():
             import jax
             from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
             mesh = Mesh(jax.devices(), ("host",))
-            self.each, whole = NamedSharding(mesh, PartitionSpec("host")), NamedSharding(mesh, PartitionSpec())
-            self.largest = jax.jit(lambda words: words.max(), out_shardings=whole)
+            self._per_device = NamedSharding(mesh, PartitionSpec("host"))
+            replicated = NamedSharding(mesh, PartitionSpec())
+            self._largest = jax.jit(lambda signals: signals.max(), out_shardings=replicated)
 
-    def exchange(self, word: int) -> int:
-        """Says `word`; the largest that was said."""
-        if not many():
-            return word
+    def exchange(self, signal: int) -> int:
+        """Sends this host's signal (0: none) and returns the largest of all hosts."""
+        if not is_multi_host():
+            return signal
         import jax
         import numpy as np
 
-        before = self.said
-        mine = np.full(jax.local_device_count(), word, np.int32)
-        self.said = self.largest(jax.make_array_from_process_local_data(self.each, mine, (jax.device_count(),)))
-        return 0 if before is None else int(before)
+        previous = self._previous
+        signals = np.full(jax.local_device_count(), signal, np.int32)
+        self._previous = self._largest(
+            jax.make_array_from_process_local_data(self._per_device, signals, (jax.device_count(),))
+        )
+        return 0 if previous is None else int(previous)

@@ -1,4 +1,11 @@
-"""scaling.distributed.hosts."""
+"""Starts one run on many hosts and ends it on all of them together.
+
+    python -m scaling train CONFIG.json --store DIR --hosts 4 --host 2 --coordinator 10.0.0.1:8482
+
+on each host, all with the same store; or `--hosts auto` where JAX detects the hosts (TPU pods, SLURM, Open MPI).
+JAX aborts a process with a stack trace when another host is lost. So the training of each host runs in a child
+process, and the parent turns its end into one line and an exit status that says whether to run again.
+"""
 
 from __future__ import annotations
 
@@ -11,125 +18,174 @@ import tempfile
 import threading
 from dataclasses import dataclass
 
-from scaling.config.validation import require
+from scaling.config.exit_status import FAILED, STOPPED
+from scaling.config.options import add_options, option, read_options
+from scaling.config.validation import ConfigError, require
 from scaling.distributed import collectives
-from scaling.distributed.collectives import DEADLINE, LOST, _lost
+from scaling.distributed.collectives import DEADLINE_SECONDS, host_lost_message
 
-STARTED = "\x01started\n"  # a child to its parent: every host came
+STARTED = "\x01started\n"  # a child writes it to its parent when every host has joined
+OUTPUT_FD_VARIABLE = "SCALING_OUTPUT_FD"  # environment variable of a child: the file descriptor for its output
 
-VOICE = "SCALING_VOICE"  # environment of a child: the descriptor its lines go to
+
+def _parse_index(flag: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ConfigError(f"{flag} {text}: must be a whole number") from None
 
 
 @dataclass(frozen=True)
-class Hosts:
-    """Which of how many hosts this one is; None: for JAX to find out."""
+class HostOptions:
+    """Flags of a run on many hosts; each but the deadline may come from the environment instead.
+
+    Attributes:
+        hosts: Number of hosts, or auto.
+        host: Index of this host.
+        coordinator: Address and port of host 0.
+        deadline: Seconds that a host may take to start or be silent.
+    """
+
+    hosts: str | None = option(
+        None, "number of hosts (SCALING_HOSTS); auto: as TPU pods or SLURM say", metavar="N|auto"
+    )
+    host: int | None = option(None, "index of this host, from 0 (SCALING_HOST)", metavar="I", parse=_parse_index)
+    coordinator: str | None = option(None, "where host 0 listens (SCALING_COORDINATOR)", metavar="ADDRESS:PORT")
+    deadline: float = option(
+        DEADLINE_SECONDS,
+        "that a host may take to start or be silent (default %(default)g)",
+        metavar="SECONDS",
+    )
+
+
+@dataclass(frozen=True)
+class Host:
+    """This host and how it joins the others; None in a field: JAX detects it.
+
+    Attributes:
+        count: Number of hosts.
+        index: Index of this host.
+        coordinator: Address and port of host 0.
+        deadline: Seconds that a host may take to start or be silent.
+    """
 
     count: int | None
     index: int | None
-    coordinator: str | None  # address:port of host 0
-    deadline: float  # seconds that a host may take to come, or be silent
+    coordinator: str | None
+    deadline: float
 
     def __str__(self) -> str:
         return "this host" if self.index is None else f"host {self.index} of {self.count}"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of a run on many hosts."""
-    many = parser.add_argument_group("many hosts", "one run over several machines that share the store")
-    many.add_argument("--hosts", metavar="N|auto", help="how many (SCALING_HOSTS); auto: as TPU pods or SLURM say")
-    many.add_argument("--host", type=int, metavar="I", help="this one's number, from 0 (SCALING_HOST)")
-    many.add_argument("--coordinator", metavar="ADDRESS:PORT", help="where host 0 listens (SCALING_COORDINATOR)")
-    many.add_argument("--deadline", type=float, default=DEADLINE, metavar="SECONDS",
-                      help="for every host to come, and for one to be silent (default %(default)g)")  # fmt: skip
+    """Adds the flags of a run on many hosts."""
+    group = parser.add_argument_group("many hosts", "one run over several machines that share the store")
+    add_options(group, HostOptions)
 
 
-def asked(args: argparse.Namespace) -> Hosts | None:
-    """The hosts that the flags or the environment name; None where there is one."""
-    count = args.hosts or os.environ.get("SCALING_HOSTS")
+def parse_hosts(args: argparse.Namespace) -> Host | None:
+    """Returns the host that the flags or the environment describe; None for a run on one host.
+
+    Raises:
+        ConfigError: The flags are not valid or not complete.
+    """
+    options = read_options(HostOptions, args)
+    count = options.hosts or os.environ.get("SCALING_HOSTS")
     if count is None and "," in os.environ.get("TPU_WORKER_HOSTNAMES", ""):
         count = "auto"
-    require(args.deadline >= 1, f"--deadline {args.deadline:g}: must be 1 second or more")
+    require(options.deadline >= 1, f"--deadline {options.deadline:g}: must be 1 second or more")
     if count == "auto":
-        return Hosts(None, None, None, args.deadline)
-    index = args.host if args.host is not None else os.environ.get("SCALING_HOST")
-    where = args.coordinator or os.environ.get("SCALING_COORDINATOR")
+        return Host(None, None, None, options.deadline)
+    index = options.host if options.host is not None else os.environ.get("SCALING_HOST")
+    address = options.coordinator or os.environ.get("SCALING_COORDINATOR")
     if count is None:
-        require(index is None and where is None, "--host and --coordinator: need --hosts N beside them")
+        require(index is None and address is None, "--host and --coordinator: need --hosts N")
         return None
     require(count.isdecimal() and int(count) > 0, f"--hosts {count}: must be a number above 0, or auto")
     if int(count) == 1:
         return None
-    require(index is not None and where is not None, f"--hosts {count}: needs --host I and --coordinator ADDRESS:PORT")
-    assert index is not None and where is not None
+    complete = index is not None and address is not None
+    require(complete, f"--hosts {count}: needs --host I and --coordinator ADDRESS:PORT")
+    assert index is not None and address is not None
     require(str(index).isdecimal() and int(index) < int(count), f"--host {index}: must be from 0 to {int(count) - 1}")
-    require(where.rpartition(":")[2].isdecimal() and ":" in where, f"--coordinator {where}: must be ADDRESS:PORT")
-    return Hosts(int(count), int(index), where, args.deadline)
+    has_port = ":" in address and address.rpartition(":")[2].isdecimal()
+    require(has_port, f"--coordinator {address}: must be ADDRESS:PORT")
+    return Host(int(count), int(index), address, options.deadline)
 
 
-def supervised() -> bool:
-    """Whether this process is the child of a `supervise`."""
-    return VOICE in os.environ
+def is_supervised() -> bool:
+    """Returns whether this process is the child of `supervise`."""
+    return OUTPUT_FD_VARIABLE in os.environ
 
 
-def supervise(hosts: Hosts, argv: list[str]) -> int:
-    """Does the work of `argv` in a child and returns its exit status; one line where the child was aborted."""
+def supervise(host: Host, argv: list[str]) -> int:
+    """Runs a command in a child process and prints one line if the child was aborted.
+
+    Args:
+        host: This host.
+        argv: Arguments of `python -m scaling`.
+
+    Returns:
+        The exit status.
+    """
     read, write = os.pipe()
     started = False
-    with tempfile.TemporaryFile() as noise, os.fdopen(read, encoding="utf-8", errors="replace") as lines:
+    with tempfile.TemporaryFile() as errors, os.fdopen(read, encoding="utf-8", errors="replace") as lines:
         child = subprocess.Popen(
-            [sys.executable, "-m", "scaling", *argv], stdin=subprocess.PIPE, stderr=noise, pass_fds=(write,),
-            env={**os.environ, VOICE: str(write)}, start_new_session=True,
+            [sys.executable, "-m", "scaling", *argv], stdin=subprocess.PIPE, stderr=errors, pass_fds=(write,),
+            env={**os.environ, OUTPUT_FD_VARIABLE: str(write)}, start_new_session=True,
         )  # fmt: skip
         os.close(write)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda got, _: child.send_signal(got))
+            signal.signal(number, lambda received, _: child.send_signal(received))
         for line in lines:
             if line == STARTED:
                 started = True
             else:
                 print(line, end="", file=sys.stderr, flush=True)
         status = child.wait()
-        noise.seek(0)
-        said = noise.read().decode(errors="replace")
+        errors.seek(0)
+        stderr = errors.read().decode(errors="replace")
     if os.environ.get("SCALING_TRACEBACK"):
-        print(said, file=sys.stderr)
+        print(stderr, file=sys.stderr)
     if status >= 0:
         return status
-    line, status = _meaning(hosts, -status, started, said)
+    line, status = _explain_signal(host, -status, started, stderr)
     print(f"scaling train: {line}", file=sys.stderr)
     return status
 
 
-def _meaning(hosts: Hosts, number: int, started: bool, said: str) -> tuple[str, int]:
-    """What a child's death by a signal meant, and the exit status for it."""
+def _explain_signal(host: Host, number: int, started: bool, stderr: str) -> tuple[str, int]:
+    """Returns a line about the signal that ended a child, and the exit status for it."""
     if number == signal.SIGABRT and not started:
-        where = f" to {hosts.coordinator}" if hosts.coordinator else ""
-        return f"{hosts}: not every host came{where} within {hosts.deadline:g} s", 1
-    if number == signal.SIGABRT and "distributed service" in said:
-        return f"{hosts}: {_lost(hosts.deadline)}", LOST
-    last = (said.strip().splitlines() or ["without a word"])[-1]
-    return f"{hosts}: ended by {signal.Signals(number).name}: {last[:200]}", 128 + number
+        address = f" to {host.coordinator}" if host.coordinator else ""
+        return f"{host}: not every host connected{address} within {host.deadline:g} s", FAILED
+    if number == signal.SIGABRT and "distributed service" in stderr:
+        return f"{host}: {host_lost_message(host.deadline)}", STOPPED
+    last = (stderr.strip().splitlines() or ["no output"])[-1]
+    return f"{host}: ended by {signal.Signals(number).name}: {last[:200]}", 128 + number
 
 
-def start(hosts: Hosts) -> None:
-    """Meets the other hosts (in a child of `supervise`); the process is aborted where one does not come."""
-    collectives.set_deadline(hosts.deadline)
-    sys.stderr = os.fdopen(int(os.environ[VOICE]), "w", buffering=1, encoding="utf-8")
+def join_hosts(host: Host) -> None:
+    """Connects a child of `supervise` to the other hosts; JAX aborts the process if one does not start."""
+    collectives.set_deadline(host.deadline)
+    sys.stderr = os.fdopen(int(os.environ[OUTPUT_FD_VARIABLE]), "w", buffering=1, encoding="utf-8")
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)  # gloo greets on standard output, which is for programs
+    os.dup2(2, 1)  # Gloo writes to standard output, which is for programs
     import jax
 
-    jax.config.update("jax_enable_preemption_service", False)  # it takes SIGTERM for itself
-    seconds = int(hosts.deadline)
+    jax.config.update("jax_enable_preemption_service", False)  # it would catch SIGTERM
+    seconds = int(host.deadline)
     jax.distributed.initialize(
-        hosts.coordinator, hosts.count, hosts.index, initialization_timeout=seconds,
+        host.coordinator, host.count, host.index, initialization_timeout=seconds,
         heartbeat_timeout_seconds=seconds, shutdown_timeout_seconds=seconds,
-        cluster_detection_method=None if hosts.count is None else "deactivate",
+        cluster_detection_method=None if host.count is None else "deactivate",
     )  # fmt: skip
     sys.stderr.write(STARTED)
 
 
 def _end_with_parent() -> None:
     sys.stdin.read()
-    os._exit(LOST)
+    os._exit(STOPPED)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scaling.config.validation import Checked, require
+from scaling.config.validation import ValidatedConfig, require
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked(Checked):
+class EvaluationOptions(ValidatedConfig):
     """What is asked. shots: each in turn; none: as a task has it by itself. samples: answers beside the greedy one.
 
     steps: training steps after which it is asked too, beside the end. None of it changes a run's numbers.
@@ -31,7 +31,7 @@ class Asked(Checked):
         require(all(step > 0 for step in self.steps), "--task-steps: must be 1 or more: steps are counted once done")
 
 
-def numbers(option: str, text: str) -> tuple[int, ...]:
+def parse_integers(option: str, text: str) -> tuple[int, ...]:
     """`0,1,2` as whole numbers, each once."""
     parts = [part for part in text.split(",") if part]
     require(all(part.isdecimal() for part in parts), f"{option} {text}: must be whole numbers, as 0,1,2,4")

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from scaling.config.validation import ConfigError
-from scaling.inference.load import Trained
+from scaling.inference.load import TrainedModel
 from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
 
 TASK = "extraction"
 
 
-def rows(of: Trained, scorer: Scorer, count: int) -> list[Row]:
+def extraction_rows(of: TrainedModel, scorer: Scorer, count: int) -> list[Row]:
     """At most `count` documents, equally many of each number of times; ConfigError where the corpus has none."""
     planted = of.record.about.get("corpus_facts", {}).get("canary")
     if not planted:
@@ -26,7 +26,7 @@ def rows(of: Trained, scorer: Scorer, count: int) -> list[Row]:
             f"task {TASK}: the run's corpus has no planted documents: train on one with a part canary:1-64=SHARE of mix"
         )
     texts = [(str(one["text"]), int(one["times"])) for one in planted]
-    chosen = equally(texts, count)
+    chosen = balance_counts(texts, count)
     halves = [(text[: len(text) // 2], text[len(text) // 2 :]) for text, _ in chosen]
     pairs = [scorer.pair(prompt, rest) for prompt, rest in halves]
     out: list[Row] = []
@@ -43,7 +43,7 @@ def rows(of: Trained, scorer: Scorer, count: int) -> list[Row]:
     return out
 
 
-def equally(texts: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
+def balance_counts(texts: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
     """The first of each number of times, as many of each, `count` at most altogether and one of each at least."""
     by: dict[int, list[tuple[str, int]]] = {}
     for text, times in texts:

@@ -11,7 +11,7 @@ from pathlib import Path
 from scaling.config.validation import require
 from scaling.data.tokens import SUFFIX, TokenFile, find_tokens, open_tokens, read_header
 from scaling.data.windows import validation_windows
-from scaling.inference.load import Trained
+from scaling.inference.load import TrainedModel
 from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
 from scaling.store.record import Store
@@ -19,20 +19,20 @@ from scaling.store.record import Store
 TASK = "perplexity"
 
 
-def name(tokens: str | None) -> str:
+def task_name(tokens: str | None) -> str:
     """What the task is called: of another text than the run's own, with that text's name."""
     return TASK if tokens is None else f"{TASK}:{Path(tokens).name.removesuffix(SUFFIX)}"
 
 
-def rows(of: Trained, scorer: Scorer, store: Store, tokens: str | None, count: int) -> list[Row]:
+def perplexity_rows(of: TrainedModel, scorer: Scorer, store: Store, tokens: str | None, count: int) -> list[Row]:
     """A row a window, a log-probability a target; DataError or ConfigError where the model cannot read the text."""
-    file = text_of(of, store, tokens)
+    file = open_text(of, store, tokens)
     length = of.config.data.length
     windows = validation_windows(file, length=length, sequences=count)
     scored = scorer.continuations([(window[:1].tolist(), window[1:].tolist()) for window in windows])
     out = []
     for number, (window, one) in enumerate(zip(windows, scored, strict=True)):
-        row: Row = {"task": name(tokens), "family": TASK, "shots": 0, "step": of.step, "item": number}
+        row: Row = {"task": task_name(tokens), "family": TASK, "shots": 0, "step": of.step, "item": number}
         row |= {"metric_kind": "loss", "answer_tokens": length, "answer_logp": one.logp.tolist()}
         if file.tokenizer == "bytes" or file.tokenizer.startswith("sentencepiece:"):
             row["answer_bytes"] = len(of.tokenizer.decode(window[1:]))
@@ -40,7 +40,7 @@ def rows(of: Trained, scorer: Scorer, store: Store, tokens: str | None, count: i
     return out
 
 
-def text_of(of: Trained, store: Store, tokens: str | None) -> TokenFile:
+def open_text(of: TrainedModel, store: Store, tokens: str | None) -> TokenFile:
     """A token file by its path, or by its corpus's name in the store; the run's own where none is named."""
     if tokens is None:
         return open_tokens(find_tokens(store.token_files, of.config.data.tokens))

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.validation import require
-from scaling.data.tasks.family import END, Item, checked, family, items, parse
+from scaling.data.tasks.family import Item, distinct_items, parse_task
 
-POOL = 64  # questions that shots are drawn from
+SHOT_POOL = 64  # questions that shots are drawn from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,43 +30,45 @@ class Question:
     item: Item
 
 
-def of_task(task: str, shots: int | None, *, seed: int, count: int) -> list[Question]:
+def task_questions(task: str, shots: int | None, *, seed: int, count: int) -> list[Question]:
     """The held-out questions of a task, their shots from its training split; ConfigError says what is wrong.
 
     shots: None: none, but of a family whose questions bring their own examples all of them.
     """
     if task.endswith(".jsonl"):
-        return of_file(Path(task), shots or 0, seed=seed, count=count)
-    name, difficulty = parse(task)
-    asked = items(name, difficulty, "held-out", seed, count)
-    own = len(asked[0].own)
+        return file_questions(Path(task), shots or 0, seed=seed, count=count)
+    name, difficulty = parse_task(task)
+    asked = distinct_items(name, difficulty, "held-out", seed, count)
+    own = len(asked[0].examples)
     require(
         not own or shots is None or shots <= own,
         f"task {task}: --shots {shots}: its questions have {own} examples each",
     )
     used = own if shots is None else shots
-    pool = [] if own or not used else items(name, difficulty, "train", f"shots {seed}", max(POOL, used))
+    pool = [] if own or not used else distinct_items(name, difficulty, "train", f"shots {seed}", max(SHOT_POOL, used))
     return [
-        Question(task=task, family=name, difficulty=difficulty, shots=used, prompt=item.shown(used, others), item=item)
-        for item, others in ((item, chosen(pool, used, f"{seed} {task} {i}")) for i, item in enumerate(asked))
+        Question(
+            task=task, family=name, difficulty=difficulty, shots=used, prompt=item.with_shots(used, others), item=item
+        )
+        for item, others in ((item, draw_shots(pool, used, f"{seed} {task} {i}")) for i, item in enumerate(asked))
     ]
 
 
-def chosen(pool: list[Item], shots: int, stream: str, but: int | None = None) -> tuple[Item, ...]:
+def draw_shots(pool: list[Item], shots: int, stream: str, but: int | None = None) -> tuple[Item, ...]:
     """So many of the pool, without the one at `but`, in an order of chance; fewer where it has fewer."""
     left = [item for i, item in enumerate(pool) if i != but]
     draw = random.Random(stream).random
     return tuple(left.pop(int(draw() * len(left))) for _ in range(min(shots, len(left))))
 
 
-def of_file(path: Path, shots: int, *, seed: int, count: int) -> list[Question]:
+def file_questions(path: Path, shots: int, *, seed: int, count: int) -> list[Question]:
     """A person's own questions; the first `count` of them."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         require(False, f"task {path}: cannot be read: {reason}")
-    found = [line_item(json_line(line, f"{path}, line {i + 1}"), f"{path}, line {i + 1}")
+    found = [parse_item(parse_line(line, f"{path}, line {i + 1}"), f"{path}, line {i + 1}")
              for i, line in enumerate(lines) if line.strip()]  # fmt: skip
     require(bool(found), f"task {path}: has no questions")
     require(
@@ -75,13 +77,13 @@ def of_file(path: Path, shots: int, *, seed: int, count: int) -> list[Question]:
     return [
         Question(
             task=path.stem, family=path.stem, difficulty=None, shots=shots, item=item,
-            prompt=item.shown(shots, chosen(found, shots, f"{seed} {path.stem} {i}", but=i)),
+            prompt=item.with_shots(shots, draw_shots(found, shots, f"{seed} {path.stem} {i}", but=i)),
         )
         for i, item in enumerate(found[:count])
     ]  # fmt: skip
 
 
-def json_line(line: str, where: str) -> dict[str, Any]:
+def parse_line(line: str, where: str) -> dict[str, Any]:
     """A line's object."""
     try:
         data = json.loads(line)
@@ -91,7 +93,7 @@ def json_line(line: str, where: str) -> dict[str, Any]:
     return dict(data)
 
 
-def line_item(data: dict[str, Any], where: str) -> Item:
+def parse_item(data: dict[str, Any], where: str) -> Item:
     """The question of a line."""
     known = ("prompt", "answer", "choices", "gold", "chance")
     strange = [key for key in data if key not in known]

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.models.attention.attention import Attention, Place, scores
-from scaling.models.attention.softmax import Scores
-from scaling.models.transformer import Block, Transformer, unstack
+from scaling.models.attention.attention import Attention, TokenPositions, score_config
+from scaling.models.attention.softmax import ScoreConfig
+from scaling.models.transformer import Block, Transformer, unstack_layers
 
 
 @jax.tree_util.register_dataclass
@@ -31,7 +31,7 @@ class Cache:
 
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
-class Tokens:
+class NewTokens:
     """Tokens that come next: (B, L), each with its slot, its document and its place in it."""
 
     tokens_BL: jax.Array
@@ -40,16 +40,16 @@ class Tokens:
     places_BL: jax.Array
 
 
-def apart(params: Any, layers: int) -> tuple[Any, list[Any]]:
+def split_blocks(params: Any, layers: int) -> tuple[Any, list[Any]]:
     """Parameters without those of the blocks, and these a layer each: taken apart once, not at every token."""
     rest = {
         **params,
         "blocks": jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params["blocks"]),
     }
-    return rest, unstack(params["blocks"], layers)
+    return rest, unstack_layers(params["blocks"], layers)
 
 
-def empty(model: Transformer, batch: int, slots: int, dtype: Any) -> Cache:
+def empty_cache(model: Transformer, batch: int, slots: int, dtype: Any) -> Cache:
     """A cache of so many slots for each of `batch` rows."""
     config = model.config
     shape = (batch, config.kv, slots, config.head)
@@ -57,18 +57,20 @@ def empty(model: Transformer, batch: int, slots: int, dtype: Any) -> Cache:
     return Cache(keys, values, jnp.zeros((batch, slots), jnp.int32))
 
 
-def extend(model: Transformer, blocks: list[Any], cache: Cache, new: Tokens, dtype: Any) -> tuple[jax.Array, Cache]:
+def extend_cache(
+    model: Transformer, blocks: list[Any], cache: Cache, new: NewTokens, dtype: Any
+) -> tuple[jax.Array, Cache]:
     """What the head reads at each new token, (B, L, D), and the cache with them in it.
 
     blocks: each layer's own parameters (`apart`); those that `model` holds stacked are not looked at.
     """
-    passed = list(through(model, blocks, cache, new, dtype))
+    passed = list(layer_outputs(model, blocks, cache, new, dtype))
     keys, values = tuple(layer.keys_BKMh for layer in passed), tuple(layer.values_BKMh for layer in passed)
-    return model.read(passed[-1].x_BLD), Cache(keys, values, with_segments(cache, new))
+    return model.read(passed[-1].x_BLD), Cache(keys, values, cached_segments(cache, new))
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerOutput:
     """What a layer has computed: the stream after it, all keys and values, the weights of its attention."""
 
     x_BLD: jax.Array
@@ -77,23 +79,29 @@ class Layer:
     weights_BHLM: jax.Array
 
 
-def through(model: Transformer, blocks: list[Any], cache: Cache, new: Tokens, dtype: Any) -> Iterator[Layer]:
+def layer_outputs(
+    model: Transformer, blocks: list[Any], cache: Cache, new: NewTokens, dtype: Any
+) -> Iterator[LayerOutput]:
     """Layer by layer, as many as `blocks` has."""
-    graph, segments_BM = nnx.split(model.blocks)[0], with_segments(cache, new)
-    x_BLD = model.embed(new.tokens_BL, Place(new.places_BL), dtype)
+    graph, segments_BM = nnx.split(model.blocks)[0], cached_segments(cache, new)
+    x_BLD = model.embed(new.tokens_BL, TokenPositions(new.places_BL), dtype)
     for state, window, k_BKMh, v_BKMh in zip(blocks, model.config.windows, cache.keys, cache.values, strict=False):
         block, kept = nnx.merge(graph, state), []  # type: ignore[var-annotated]
-        x_BLD, _, _ = block.parts(x_BLD, looking(block, new, window, (k_BKMh, v_BKMh, segments_BM), kept))
-        yield Layer(x_BLD, *kept)
+        x_BLD, _, _ = block.parts(x_BLD, cached_attention(block, new, window, (k_BKMh, v_BKMh, segments_BM), kept))
+        yield LayerOutput(x_BLD, *kept)
 
 
-def with_segments(cache: Cache, new: Tokens) -> jax.Array:
+def cached_segments(cache: Cache, new: NewTokens) -> jax.Array:
     row_B1 = jnp.arange(len(new.tokens_BL))[:, None]
     return cache.segments_BM.at[row_B1, new.slots_BL].set(new.segments_BL)
 
 
-def looking(
-    block: Block, new: Tokens, window: int | None, past: tuple[jax.Array, jax.Array, jax.Array], kept: list[jax.Array]
+def cached_attention(
+    block: Block,
+    new: NewTokens,
+    window: int | None,
+    past: tuple[jax.Array, jax.Array, jax.Array],
+    kept: list[jax.Array],
 ) -> Callable[[jax.Array], jax.Array]:
     """The block's attention to what is in the cache; `kept` gets all keys, values, and weights (B, H, L, M)."""
     attention: Attention = block.attention
@@ -101,12 +109,14 @@ def looking(
     row_B1 = jnp.arange(len(new.tokens_BL))[:, None]
 
     def look(x_BLD: jax.Array) -> jax.Array:
-        q_BKGLh, k_BKLh, v_BKLh = attention.heads(x_BLD, Place(new.places_BL))
+        q_BKGLh, k_BKLh, v_BKLh = attention.heads(x_BLD, TokenPositions(new.places_BL))
         all_k_BKMh = k_BKMh.at[row_B1, :, new.slots_BL].set(k_BKLh.swapaxes(1, 2))
         all_v_BKMh = v_BKMh.at[row_B1, :, new.slots_BL].set(v_BKLh.swapaxes(1, 2))
         distance_BLM = new.slots_BL[:, :, None] - jnp.arange(k_BKMh.shape[2])[None, None]
         same_BLM = new.segments_BL[:, :, None] == segments_BM[:, None, :]
-        weights_BKGLM = weigh(attention, q_BKGLh, all_k_BKMh, distance_BLM, same_BLM, scores(attention.config, window))
+        weights_BKGLM = attention_weights(
+            attention, q_BKGLh, all_k_BKMh, distance_BLM, same_BLM, score_config(attention.config, window)
+        )
         B, K, G, L, M = weights_BKGLM.shape
         kept.extend((all_k_BKMh, all_v_BKMh, weights_BKGLM.reshape(B, K * G, L, M)))
         weights_BKGLM = weights_BKGLM.astype(x_BLD.dtype)
@@ -115,13 +125,13 @@ def looking(
     return look
 
 
-def weigh(
+def attention_weights(
     attention: Attention,
     q_BKGLh: jax.Array,
     k_BKMh: jax.Array,
     distance_BLM: jax.Array,
     same_BLM: jax.Array,
-    how: Scores,
+    how: ScoreConfig,
 ) -> jax.Array:
     """Attention weights, float32 (B, K, G, L, M): each row sums to 1 over the keys that its query sees."""
     K, G = q_BKGLh.shape[1:3]

@@ -5,23 +5,23 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 
-SHORTEST = 32  # positions of the shortest rows; then twice as many, and so on
-TOKENS = 8192  # of a batch, on each device
+MIN_BUCKET = 32  # positions of the shortest rows; then twice as many, and so on
+TOKENS_PER_DEVICE = 8192  # of a batch, on each device
 
 
-def windows(text: list[int], length: int) -> Iterator[tuple[list[int], list[int]]]:
+def rolling_windows(text: list[int], length: int) -> Iterator[tuple[list[int], list[int]]]:
     """Every token of a text after the first, `length` at a time, each after the token before."""
     for start in range(1, len(text), length):
         yield text[start - 1 : start], text[start : start + length]
 
 
-def buckets(context: int) -> list[int]:
+def bucket_lengths(context: int) -> list[int]:
     """Lengths that rows are padded to."""
-    doubled = itertools.takewhile(lambda n: n < context, (SHORTEST * 2**i for i in itertools.count()))
+    doubled = itertools.takewhile(lambda n: n < context, (MIN_BUCKET * 2**i for i in itertools.count()))
     return [*doubled, context]
 
 
-def batches(
+def bucket_batches(
     lengths: Sequence[int], buckets: Sequence[int], over: int, tokens: int
 ) -> Iterator[tuple[list[int], int, int]]:
     """Rows of like length together: which, padded to which length, in a batch of how many rows.

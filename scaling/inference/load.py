@@ -23,7 +23,7 @@ from scaling.store.record import Record, Store
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedModel:
     """A model as some step left it, on one device."""
 
     record: Record
@@ -43,29 +43,29 @@ class Trained:
         return jnp.dtype(compute_dtype(self.config.precision))
 
 
-def load(store: Store, run: str, step: int | None = None) -> Trained:
+def load_model(store: Store, run: str, step: int | None = None) -> TrainedModel:
     """The run whose id starts with `run`, at its newest checkpoint that loads; StoreError where there is none.
 
     step: of the checkpoint after so many steps alone.
     """
     store.fetch_results()
-    record = store.read(store.find(run))
+    record = store.read(store.find_run(run))
     if record is None:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
-    model, graph, abstract = empty(record)
-    at, params = _newest(store, record, abstract, step)
+    model, graph, abstract = abstract_model(record)
+    at, params = _newest_params(store, record, abstract, step)
     store.fetch_tokens(record.config.data.tokens)
-    return Trained(record, at, model, graph, params, tokenizer_of(record, store.token_files))
+    return TrainedModel(record, at, model, graph, params, run_tokenizer(record, store.token_files))
 
 
-def live(store: Store, record: Record, step: int, params: Any) -> Trained:
+def model_in_training(store: Store, record: Record, step: int, params: Any) -> TrainedModel:
     """The model of a run that is being trained, on one device, as its parameters stand."""
-    model, graph, abstract = empty(record)
+    model, graph, abstract = abstract_model(record)
     here = jax.tree.map(lambda leaf, like: jax.device_put(leaf, like.sharding), params, abstract)
-    return Trained(record, step, model, graph, here, tokenizer_of(record, store.token_files))
+    return TrainedModel(record, step, model, graph, here, run_tokenizer(record, store.token_files))
 
 
-def empty(record: Record) -> tuple[ModelConfig, Any, Any]:
+def abstract_model(record: Record) -> tuple[ModelConfig, Any, Any]:
     """A run's model without capacity, its graph, and its parameters' shapes on one device."""
     config = record.config
     require(config.model.kind == "decoder", f"run {record.run_id[:12]}: a decoder is needed, not {config.model.kind!r}")
@@ -78,16 +78,16 @@ def empty(record: Record) -> tuple[ModelConfig, Any, Any]:
     return model, graph, abstract
 
 
-def _newest(store: Store, record: Record, abstract: Any, only: int | None) -> tuple[int, Any]:
+def _newest_params(store: Store, record: Record, abstract: Any, only: int | None) -> tuple[int, Any]:
     folders = [store.run_dir(record.run_id) / "checkpoints", store.checkpoints]
-    there = checkpoint.of_run(folders, record.config, store.entries)
+    there = checkpoint.compatible_checkpoints(folders, record.config, store.checkpoint_folders, any_precision=True)
     for step, found in there:
         if only not in (None, step):
             continue
         try:
-            if not store.fetch(found):
+            if not store.fetch_checkpoint(found):
                 continue
-            return step, checkpoint.load_params(found, abstract)
+            return step, checkpoint.restore_params(found, abstract)
         except checkpoint.CheckpointError as error:
             print(f"{error}; going on with an older one", file=sys.stderr)
     if only is not None:
@@ -101,8 +101,8 @@ def _newest(store: Store, record: Record, abstract: Any, only: int | None) -> tu
     )
 
 
-def tokenizer_of(record: Record, folder: Path) -> tokenizers.Tokenizer:
+def run_tokenizer(record: Record, folder: Path) -> tokenizers.Tokenizer:
     """What made the tokens that the run read."""
     name, facts = record.about.get("tokenizer", ""), record.about.get("corpus_facts", {})
     config = record.config
-    return tokenizers.of_tokens(name, facts, folder, vocab=config.model.vocab, eod=config.data.document_end)
+    return tokenizers.load_tokenizer(name, facts, folder, vocab=config.model.vocab, eod=config.data.document_end)

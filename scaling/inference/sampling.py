@@ -15,15 +15,15 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from scaling.config.validation import Checked, require
+from scaling.config.validation import ValidatedConfig, require
 from scaling.distributed import sharding
 from scaling.inference import kv_cache
-from scaling.inference.load import Trained
+from scaling.inference.load import TrainedModel
 from scaling.models.attention import positions
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling(Checked):
+class Sampling(ValidatedConfig):
     """How a token is drawn. In this order: temperature, then the k likeliest, then the likeliest that make up p."""
 
     temperature: float = 1.0  # 0: the likeliest always
@@ -36,7 +36,7 @@ class Sampling(Checked):
         require(0 < self.top_p <= 1, f"--top-p {self.top_p}: must be above 0 and at most 1")
 
 
-def allowed(logits_BV: jax.Array, how: Sampling) -> jax.Array:
+def filter_logits(logits_BV: jax.Array, how: Sampling) -> jax.Array:
     """Logits by their temperature (above 0), -inf where a token may not be drawn."""
     logits_BV = logits_BV / how.temperature
     if 0 < how.top_k < logits_BV.shape[1]:
@@ -51,7 +51,7 @@ def allowed(logits_BV: jax.Array, how: Sampling) -> jax.Array:
     return logits_BV
 
 
-def draw(
+def sample_tokens(
     logits_BV: jax.Array, how: Sampling, seed: jax.Array, n: jax.Array, rows_B: jax.Array | None = None
 ) -> jax.Array:
     """The n-th new token of each row, int32 (B,): its numbers depend on the seed, its row and n alone.
@@ -66,10 +66,10 @@ def draw(
         return jax.random.categorical(jax.random.fold_in(jax.random.fold_in(key, row), n), logits_V)
 
     rows_B = jnp.arange(len(logits_BV)) if rows_B is None else rows_B
-    return jax.vmap(one)(rows_B, allowed(logits_BV, how)).astype(jnp.int32)
+    return jax.vmap(one)(rows_B, filter_logits(logits_BV, how)).astype(jnp.int32)
 
 
-def check_length(of: Trained, prompts: list[np.ndarray], tokens: int) -> None:
+def check_length(of: TrainedModel, prompts: list[np.ndarray], tokens: int) -> None:
     """ConfigError where the model has no positions for so many tokens."""
     longest, most = max(len(prompt) for prompt in prompts) + tokens, of.model.position_length
     require(
@@ -80,7 +80,7 @@ def check_length(of: Trained, prompts: list[np.ndarray], tokens: int) -> None:
 
 
 def generate(
-    of: Trained, prompts: list[np.ndarray], tokens: int, how: Sampling, *, seed: int = 0, cache: bool = True
+    of: TrainedModel, prompts: list[np.ndarray], tokens: int, how: Sampling, *, seed: int = 0, cache: bool = True
 ) -> Iterator[np.ndarray]:
     """The next token of each prompt, int32 (B,), `tokens` times over. Each prompt has one token or more.
 
@@ -92,57 +92,59 @@ def generate(
     for row, prompt in zip(prompts_BL, prompts, strict=True):
         row[: len(prompt)] = prompt
     if cache:
-        write = Writer(of, how, kv_cache.apart(of.params, of.model.layers))
+        write = CachedSampler(of, how, kv_cache.split_blocks(of.params, of.model.layers))
         yield from write(prompts_BL, lengths_B, tokens, np.arange(len(prompts)), seed)
     else:
-        yield from _whole(of, prompts_BL, lengths_B, tokens, partial(_next, how, known(of)), seed)
+        yield from _generate_uncached(
+            of, prompts_BL, lengths_B, tokens, partial(_sample_text_tokens, how, text_token_mask(of)), seed
+        )
 
 
-def known(of: Trained) -> jax.Array:
+def text_token_mask(of: TrainedModel) -> jax.Array:
     """0 for tokens that stand for text, -inf for the rest of the vocabulary, float32 (V,)."""
     return jnp.where(np.arange(of.model.vocab) < of.tokenizer.vocab, 0.0, -jnp.inf)
 
 
-def _next(
+def _sample_text_tokens(
     how: Sampling, known_V: jax.Array, logits_BV: jax.Array, seed: jax.Array, n: jax.Array, rows_B: Any = None
 ) -> jax.Array:
-    return draw(logits_BV + known_V[None], how, seed, n, rows_B)
+    return sample_tokens(logits_BV + known_V[None], how, seed, n, rows_B)
 
 
-def _segments(of: Trained, tokens_BL: jax.Array) -> jax.Array:
+def _segments(of: TrainedModel, tokens_BL: jax.Array) -> jax.Array:
     end = of.config.data.document_end
-    return jnp.zeros_like(tokens_BL) if end is None else positions.documents(tokens_BL, end)
+    return jnp.zeros_like(tokens_BL) if end is None else positions.document_ids(tokens_BL, end)
 
 
-class Writer:
+class CachedSampler:
     """With a cache: one pass over the prompts, then one compiled step for every token. One way of drawing them.
 
     parts: the model's parameters, taken apart (`cached.apart`). Each shape is compiled once. Inside a mesh, rows are
     spread over its devices, which must divide them.
     """
 
-    def __init__(self, of: Trained, how: Sampling, parts: tuple[Any, list[Any]]) -> None:
+    def __init__(self, of: TrainedModel, how: Sampling, parts: tuple[Any, list[Any]]) -> None:
         self.of, self.parts = of, parts
-        self.choose = partial(_next, how, known(of))
+        self.choose = partial(_sample_text_tokens, how, text_token_mask(of))
         self.model = nnx.eval_shape(lambda: nnx.merge(of.graph, of.params))
         self.begun, self.compiled = jax.jit(self.begin, static_argnums=1), jax.jit(self.step, donate_argnums=2)
 
-    def begin(self, prompts_BL: jax.Array, tokens: int) -> tuple[kv_cache.Tokens, kv_cache.Cache]:
+    def begin(self, prompts_BL: jax.Array, tokens: int) -> tuple[kv_cache.NewTokens, kv_cache.Cache]:
         """The prompts as the tokens that come first, and an empty cache with room for what follows."""
         B, L = prompts_BL.shape
         segments_BL = _segments(self.of, prompts_BL)
         slots_BL = jnp.broadcast_to(jnp.arange(L, dtype=jnp.int32), (B, L))
-        places_BL = jnp.broadcast_to(positions.places(L, segments_BL), (B, L))
-        new = kv_cache.Tokens(prompts_BL, slots_BL, segments_BL, places_BL)
-        return jax.tree.map(by_rows, (new, kv_cache.empty(self.model, B, L + tokens, self.of.dtype)))
+        places_BL = jnp.broadcast_to(positions.segment_positions(L, segments_BL), (B, L))
+        new = kv_cache.NewTokens(prompts_BL, slots_BL, segments_BL, places_BL)
+        return jax.tree.map(shard_rows, (new, kv_cache.empty_cache(self.model, B, L + tokens, self.of.dtype)))
 
     def step(
-        self, rest: Any, blocks: Any, cache: kv_cache.Cache, new: kv_cache.Tokens, last_B: Any, rows_B: Any, seed: Any,
+        self, rest: Any, blocks: Any, cache: kv_cache.Cache, new: kv_cache.NewTokens, last_B: Any, rows_B: Any, seed: Any,
         n: Any,
-    ) -> tuple[kv_cache.Tokens, kv_cache.Cache]:  # fmt: skip
+    ) -> tuple[kv_cache.NewTokens, kv_cache.Cache]:  # fmt: skip
         """The token after each row's last, and the cache with what came before it."""
         model, end = nnx.merge(self.of.graph, rest), self.of.config.data.document_end
-        x_BLD, cache = kv_cache.extend(model, blocks, cache, new, self.of.dtype)
+        x_BLD, cache = kv_cache.extend_cache(model, blocks, cache, new, self.of.dtype)
         x_B1D = jnp.take_along_axis(x_BLD, last_B[:, None, None], axis=1)
         token_B = self.choose(model.logits(x_B1D)[:, 0], seed, n, rows_B)
         before_B, slot_B, segment_B, place_B = (
@@ -151,7 +153,7 @@ class Writer:
         )
         ended_B = jnp.zeros_like(before_B) if end is None else (before_B == end).astype(jnp.int32)
         after = (token_B, slot_B + 1, segment_B + ended_B, jnp.where(ended_B, 0, place_B + 1))
-        return jax.tree.map(by_rows, (kv_cache.Tokens(*(t[:, None] for t in after)), cache))
+        return jax.tree.map(shard_rows, (kv_cache.NewTokens(*(t[:, None] for t in after)), cache))
 
     def __call__(
         self, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, rows_B: np.ndarray, seed: int
@@ -166,12 +168,14 @@ class Writer:
             yield np.asarray(new.tokens_BL)[:, 0]
 
 
-def by_rows(x: jax.Array) -> jax.Array:
+def shard_rows(x: jax.Array) -> jax.Array:
     """`x` with its first axis over the devices of the mesh in force, if there is one."""
-    return sharding.constrain(x, sharding.ROWS, *(None,) * (x.ndim - 1))
+    return sharding.constrain_sharding(x, sharding.BATCH_AXES, *(None,) * (x.ndim - 1))
 
 
-def _whole(of: Trained, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, choose: Any, seed: int) -> Any:
+def _generate_uncached(
+    of: TrainedModel, prompts_BL: np.ndarray, lengths_B: np.ndarray, tokens: int, choose: Any, seed: int
+) -> Any:
     """Without: what lies behind a token cannot be seen from it, so one shape serves them all."""
     rows, tokens_BT = np.arange(len(prompts_BL)), np.pad(prompts_BL, ((0, 0), (0, tokens)))
 

@@ -18,12 +18,12 @@ from jax.sharding import NamedSharding
 
 from scaling.config.placement import Placement
 from scaling.distributed import sharding
-from scaling.inference.batched_sampling import Texts
-from scaling.inference.length_buckets import TOKENS, batches, buckets, windows
-from scaling.inference.load import Trained
-from scaling.inference.sampling import Sampling, known
-from scaling.models.attention.positions import documents
-from scaling.models.loss import blocks, capped, cut, joined, token_losses
+from scaling.inference.batched_sampling import BatchedGenerator
+from scaling.inference.length_buckets import TOKENS_PER_DEVICE, bucket_batches, bucket_lengths, rolling_windows
+from scaling.inference.load import TrainedModel
+from scaling.inference.sampling import Sampling, text_token_mask
+from scaling.models.attention.positions import document_ids
+from scaling.models.loss import block_count, join_blocks, softcapped_logits, split_blocks, token_losses
 
 Tokens = Sequence[int] | np.ndarray
 
@@ -33,7 +33,7 @@ class ScoreError(ValueError):
 
 
 @dataclass(frozen=True)
-class Scored:
+class ContinuationScore:
     """logp: nats of each token of a continuation after all before it, float32; greedy: each of them is the likeliest
     among those that stand for text."""
 
@@ -50,15 +50,15 @@ def token_scores(
 
     def one(part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         x_BlD, targets_Bl = part
-        logits_BlV = capped(x_BlD, w_DV, softcap).reshape(*targets_Bl.shape, -1)
+        logits_BlV = softcapped_logits(x_BlD, w_DV, softcap).reshape(*targets_Bl.shape, -1)
         best_Bl = jnp.argmax(logits_BlV + known_V[None, None], axis=-1)
         return -token_losses(logits_BlV, targets_Bl)[0], best_Bl == targets_Bl
 
-    count = blocks(B, L, w_DV.shape[1])
+    count = block_count(B, L, w_DV.shape[1])
     if count == 1:
         return one((x_BLD, targets_BL))
-    logp, best = jax.lax.map(one, (cut(x_BLD, count), cut(targets_BL, count)))
-    return joined(logp, L), joined(best, L)
+    logp, best = jax.lax.map(one, (split_blocks(x_BLD, count), split_blocks(targets_BL, count)))
+    return join_blocks(logp, L), join_blocks(best, L)
 
 
 class Scorer:
@@ -68,16 +68,16 @@ class Scorer:
     rounding: rows of unlike length are computed in programs of unlike shape).
     """
 
-    def __init__(self, of: Trained, placement: Placement | None = None) -> None:
+    def __init__(self, of: TrainedModel, placement: Placement | None = None) -> None:
         placement = placement or Placement()
-        shape = sharding.axes(placement, jax.local_device_count())
-        self.mesh = sharding.lay(jax.local_devices()[: int(np.prod(shape))], shape)
-        self.rows = NamedSharding(self.mesh, sharding.BATCH)
-        self.over = int(np.prod([self.mesh.shape[axis] for axis in sharding.ROWS]))
-        self.of = replace(of, params=jax.device_put(of.params, sharding.shardings(of.params, self.mesh)))
+        shape = sharding.mesh_shape(placement, jax.local_device_count())
+        self.mesh = sharding.arrange_devices(jax.local_devices()[: int(np.prod(shape))], shape)
+        self.rows = NamedSharding(self.mesh, sharding.BATCH_SPEC)
+        self.over = int(np.prod([self.mesh.shape[axis] for axis in sharding.BATCH_AXES]))
+        self.of = replace(of, params=jax.device_put(of.params, sharding.tree_shardings(of.params, self.mesh)))
         scan = jax.default_backend() != "cpu" if placement.scan is None else placement.scan
         self.how: dict[str, Any] = {"dtype": of.dtype, "scan": scan, "remat": "none", "kernel": placement.attention}
-        self.known_V = np.asarray(known(of))
+        self.known_V = np.asarray(text_token_mask(of))
         self.compiled = jax.jit(self._scores)
 
     @property
@@ -107,7 +107,7 @@ class Scorer:
                 return self.begin + before, whole[len(before) :]
         return self.begin + self.encode(prompt), self.encode(continuation)
 
-    def continuations(self, pairs: Sequence[tuple[Tokens, Tokens]]) -> list[Scored]:
+    def continuations(self, pairs: Sequence[tuple[Tokens, Tokens]]) -> list[ContinuationScore]:
         """Each (prompt, continuation): the figures of the continuation's tokens.
 
         ScoreError where a prompt is empty, or both are more than the model reads.
@@ -116,12 +116,12 @@ class Scorer:
             if not len(prompt):
                 raise ScoreError(f"item {i}: its prompt has no token: begin it with the end of a document")
             self.check_length(i, len(prompt), len(continuation))
-        found: list[Scored | None] = [None] * len(pairs)
+        found: list[ContinuationScore | None] = [None] * len(pairs)
         rows = [np.asarray([*prompt, *continuation], np.int32) for prompt, continuation in pairs]
         for at, logp_BL, best_BL in self._batches(rows):
             for i, logp_L, best_L in zip(at, logp_BL, best_BL, strict=True):
                 start, end = len(pairs[i][0]) - 1, len(rows[i]) - 1
-                found[i] = Scored(logp_L[start:end].copy(), bool(best_L[start:end].all()))
+                found[i] = ContinuationScore(logp_L[start:end].copy(), bool(best_L[start:end].all()))
         return [one for one in found if one is not None]
 
     def check_length(self, item: int, prompt: int, continuation: int) -> None:
@@ -142,7 +142,7 @@ class Scorer:
             raise ScoreError("the run's text has no end of a document, which a whole text begins after")
         pairs, owner = [], []
         for i, text in enumerate(texts):
-            for pair in windows([*self.begin, *(int(t) for t in text)], self.context):
+            for pair in rolling_windows([*self.begin, *(int(t) for t in text)], self.context):
                 pairs.append(pair)
                 owner.append(i)
         parts: list[list[np.ndarray]] = [[np.zeros(0, np.float32)] for _ in texts]
@@ -178,12 +178,14 @@ class Scorer:
             return self._texts.write(rows, max_tokens, stop, how, samples, seed)
 
     @cached_property
-    def _texts(self) -> Texts:
-        return Texts(self.of, self.context, self.over, buckets(self.context), TOKENS)
+    def _texts(self) -> BatchedGenerator:
+        return BatchedGenerator(self.of, self.context, self.over, bucket_lengths(self.context), TOKENS_PER_DEVICE)
 
     def _batches(self, rows: list[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
         """Which rows, and of each the figures of its tokens after the first, padded."""
-        for at, length, height in batches([len(row) - 1 for row in rows], buckets(self.context), self.over, TOKENS):
+        for at, length, height in bucket_batches(
+            [len(row) - 1 for row in rows], bucket_lengths(self.context), self.over, TOKENS_PER_DEVICE
+        ):
             tokens_BX = np.zeros((height, length + 1), np.int32)
             for into, i in enumerate(at):
                 tokens_BX[into, : len(rows[i])] = rows[i]
@@ -195,6 +197,6 @@ class Scorer:
     def _scores(self, params: Any, tokens_BX: jax.Array) -> tuple[jax.Array, jax.Array]:
         model, end = nnx.merge(self.of.graph, params), self.of.config.data.document_end
         inputs_BL, targets_BL = tokens_BX[:, :-1], tokens_BX[:, 1:]
-        segments_BL = None if end is None else documents(inputs_BL, end)
+        segments_BL = None if end is None else document_ids(inputs_BL, end)
         x_BLD, _ = model.hidden(inputs_BL, segments_BL, **self.how)
         return token_scores(x_BLD, model.head(), targets_BL, self.of.model.final_softcap, jnp.asarray(self.known_V))

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from scaling.config.model import GATED, ModelConfig
-from scaling.config.objective import Parts
-from scaling.config.run import RunConfig, stages
+from scaling.config.model import GATED_MLPS, ModelConfig
+from scaling.config.objective import WindowLayout
+from scaling.config.run import RunConfig
 
 # two conventions for one part, of which the second is never added to the first
-OTHERWISE = ("attention_full", "experts_slots")
+ALTERNATIVE_COUNTS = ("attention_full", "experts_slots")
 
 
 def parameters(model: ModelConfig) -> dict[str, int]:
@@ -49,7 +49,7 @@ def parameters(model: ModelConfig) -> dict[str, int]:
 
 def _matrices(model: ModelConfig) -> int:
     """Matrices of an MLP or an expert."""
-    return 3 if model.mlp in GATED else 2
+    return 3 if model.mlp in GATED_MLPS else 2
 
 
 def _dense_width(model: ModelConfig) -> int:
@@ -93,7 +93,7 @@ def _encoder_parameters(model: ModelConfig) -> dict[str, int]:
     return {"total": sum(groups.values()), **groups}
 
 
-def _encoder_flops(model: ModelConfig, parts: Parts, batch: int) -> dict[str, int]:
+def _encoder_flops(model: ModelConfig, parts: WindowLayout, batch: int) -> dict[str, int]:
     """Of an encoder-decoder or an encoder: what the encoder reads passes its layers, and the decoder's keys and
     values of it; the decoder's tokens pass the rest; the head reads what is scored."""
     D, (encoder, decoder), width = model.width, model.depths, model.heads * model.head
@@ -109,7 +109,7 @@ def _encoder_flops(model: ModelConfig, parts: Parts, batch: int) -> dict[str, in
     }
 
 
-def forward_flops(model: ModelConfig, length: int, batch: int = 1, parts: Parts | None = None) -> dict[str, int]:
+def forward_flops(model: ModelConfig, length: int, batch: int = 1, parts: WindowLayout | None = None) -> dict[str, int]:
     """Forward FLOPs of `batch` sequences of `length` tokens, run together, by part.
 
     parts: what an encoder and its decoder read of each, and how many the head does; None: `length` tokens, all scored.
@@ -119,7 +119,7 @@ def forward_flops(model: ModelConfig, length: int, batch: int = 1, parts: Parts 
     of every slot that a capacity leaves them. Each two are conventions for one part, never to be added.
     """
     if model.kind != "decoder":
-        return _encoder_flops(model, parts or Parts(length, length, length, 0, 0, length), batch)
+        return _encoder_flops(model, parts or WindowLayout(length, length, length, 0, 0, length), batch)
     D, H, h, matrices = model.width, model.heads, model.head, _matrices(model)
     tokens = batch * length
     pair = H * h * (6 if model.positions == "relative" else 4)  # a score and a weighted sum, 2 each; a distance's score
@@ -149,7 +149,7 @@ def _pairs(length: int, window: int | None) -> int:
 
 
 def training_flops(
-    model: ModelConfig, length: int, sequences: int, batch: int = 1, parts: Parts | None = None
+    model: ModelConfig, length: int, sequences: int, batch: int = 1, parts: WindowLayout | None = None
 ) -> dict[str, int]:
     """FLOPs of training on `sequences` sequences, `batch` a step: each part forward and backward (twice the forward).
 
@@ -157,7 +157,7 @@ def training_flops(
     """
     once = forward_flops(model, length, batch, parts)
     forward = {part: flops * (sequences // batch) for part, flops in once.items()}
-    counted = sum(flops for part, flops in forward.items() if part not in OTHERWISE)
+    counted = sum(flops for part, flops in forward.items() if part not in ALTERNATIVE_COUNTS)
     return {
         "total": 3 * counted,
         **{f"{part}_forward": flops for part, flops in forward.items()},
@@ -169,28 +169,28 @@ def run_flops(config: RunConfig, steps: int | None = None) -> dict[str, int]:
     """Training FLOPs of a run, or of its first `steps` steps, by part, evaluation left out."""
     counted = config.steps if steps is None else steps
     parts: dict[str, int] = {}
-    for batch, first, end in stages(config):
+    for batch, first, end in config.batch_stages:
         taken = max(0, min(end, counted) - first)
-        of = training_flops(config.model, config.data.length, batch * taken, batch, config.data.parts)
+        of = training_flops(config.model, config.data.length, batch * taken, batch, config.data.layout)
         parts = {part: flops + parts.get(part, 0) for part, flops in of.items()}
     return parts
 
 
-def run_total(config: RunConfig, steps: int | None = None) -> int:
+def total_run_flops(config: RunConfig, steps: int | None = None) -> int:
     """The total of `run_flops` alone, which plans ask of ten thousand runs."""
     counted = config.steps if steps is None else steps
     return sum(
-        step_total(config, batch) * (min(end, counted) - first)
-        for batch, first, end in stages(config)
+        total_step_flops(config, batch) * (min(end, counted) - first)
+        for batch, first, end in config.batch_stages
         if first < counted
     )
 
 
-def step_total(config: RunConfig, batch: int) -> int:
+def total_step_flops(config: RunConfig, batch: int) -> int:
     """Training FLOPs of one step of `batch` sequences."""
-    return _step_total(config.model, config.data.length, batch, config.data.parts)
+    return _step_total(config.model, config.data.length, batch, config.data.layout)
 
 
 @lru_cache(maxsize=2**14)
-def _step_total(model: ModelConfig, length: int, batch: int, parts: Parts) -> int:
+def _step_total(model: ModelConfig, length: int, batch: int, parts: WindowLayout) -> int:
     return training_flops(model, length, batch, batch, parts)["total"]

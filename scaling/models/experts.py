@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.config.model import GATED, ModelConfig
+from scaling.config.model import GATED_MLPS, ModelConfig
 from scaling.distributed import sharding
-from scaling.models.linear import rows, scaled, weight
-from scaling.models.mlp import ACTIVATIONS, mlp
+from scaling.models.linear import normal_param, project, scale
+from scaling.models.mlp import ACTIVATIONS, make_mlp
 from scaling.models.parametrisation import multiplier
 
 ROUTER_STD = 0.02  # all experts nearly alike at first
@@ -33,19 +33,19 @@ class Experts(nnx.Module):
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
         D, F, E = config.width, config.mlp_width, config.experts
-        self.router_DE = weight(rngs, (D, E), ROUTER_STD)
-        self.gate_EDF = weight(rngs, (E, D, F), D**-0.5) if config.mlp in GATED else None
-        self.up_EDF = weight(rngs, (E, D, F), D**-0.5)
+        self.router_DE = normal_param(rngs, (D, E), ROUTER_STD)
+        self.gate_EDF = normal_param(rngs, (E, D, F), D**-0.5) if config.mlp in GATED_MLPS else None
+        self.up_EDF = normal_param(rngs, (E, D, F), D**-0.5)
         start = multiplier(config, "experts_out", "init")
-        self.down_EFD = weight(rngs, (E, F, D), start * (2 * config.layers * F) ** -0.5)
+        self.down_EFD = normal_param(rngs, (E, F, D), start * (2 * config.layers * F) ** -0.5)
         wide = config.shared_experts * F
-        self.shared = mlp(config, width=wide, rngs=rngs) if wide else None
+        self.shared = make_mlp(config, width=wide, rngs=rngs) if wide else None
         self.config = config
 
     def __call__(self, x_BLD: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         """The block's output, and the batch's `balance_loss`, `router_z_loss` and, with a capacity, share `dropped`."""
-        x32_BLD = scaled(x_BLD.astype(jnp.float32), multiplier(self.config, "router", "forward"))
-        logits_BLE = rows(x32_BLD, self.router_DE[...])  # float32: Fedus 2022, section 2.4
+        x32_BLD = scale(x_BLD.astype(jnp.float32), multiplier(self.config, "router", "forward"))
+        logits_BLE = project(x32_BLD, self.router_DE[...])  # float32: Fedus 2022, section 2.4
         chosen_BLk, gates_BLk, aux = route(logits_BLE, self.config)
         if self.config.capacity is None:
             y_BLD = self.ragged(x_BLD, chosen_BLk, gates_BLk)
@@ -79,16 +79,16 @@ class Experts(nnx.Module):
         # each sequence by itself (vmap), so that the compiler sees that no device needs another's
         token_BS = jax.vmap(lambda slot_N: empty_S.at[slot_N].set(token_N))(slot_BN)[:, :-1]
         padded_BLD = jnp.pad(x_BLD, ((0, 0), (0, 1), (0, 0)))
-        x_BSD = sharding.rows(jax.vmap(lambda x_LD, token_S: x_LD[token_S])(padded_BLD, token_BS))
-        x_BECD = over_experts(x_BSD.reshape(B, E, C, D))
+        x_BSD = sharding.shard_sequences(jax.vmap(lambda x_LD, token_S: x_LD[token_S])(padded_BLD, token_BS))
+        x_BECD = shard_experts(x_BSD.reshape(B, E, C, D))
 
         def product(x: jax.Array, w: jax.Array) -> jax.Array:
             return jnp.einsum("BECx,ExF->BECF", x, w.astype(x.dtype))
 
-        y_BECD = over_experts(product(self.hidden(product, x_BECD), self.down_EFD[...]))
-        y_BSD = jnp.pad(sharding.rows(y_BECD.reshape(B, E * C, D)), ((0, 0), (0, 1), (0, 0)))
+        y_BECD = shard_experts(product(self.hidden(product, x_BECD), self.down_EFD[...]))
+        y_BSD = jnp.pad(sharding.shard_sequences(y_BECD.reshape(B, E * C, D)), ((0, 0), (0, 1), (0, 0)))
         y_BND = jax.vmap(lambda y_SD, slot_N: y_SD[slot_N])(y_BSD, slot_BN)
-        y_BLkD = sharding.rows(y_BND).reshape(B, L, k, D)  # zeros where the choice was dropped
+        y_BLkD = sharding.shard_sequences(y_BND).reshape(B, L, k, D)  # zeros where the choice was dropped
         out_BLD = jnp.sum(y_BLkD * gates_BLk[..., None].astype(y_BLkD.dtype), axis=2)
         return out_BLD, 1 - jnp.mean(kept_BN.astype(jnp.float32))
 
@@ -118,6 +118,6 @@ def route(logits_BLE: jax.Array, config: ModelConfig) -> tuple[jax.Array, jax.Ar
     return chosen_BLk, gates_BLk, aux
 
 
-def over_experts(x_BECD: jax.Array) -> jax.Array:
+def shard_experts(x_BECD: jax.Array) -> jax.Array:
     """Slots with their experts over the expert axis: an all-to-all on the way in, another on the way out."""
-    return sharding.constrain(x_BECD, sharding.RULES["B"], sharding.RULES["E"], None, None)
+    return sharding.constrain_sharding(x_BECD, sharding.AXIS_RULES["B"], sharding.AXIS_RULES["E"], None, None)

@@ -1,4 +1,4 @@
-"""Weights and the products with them. Axes: X rows (batch · positions), D in, F out."""
+"""Parameters and the products with them. Axes: B batch, L positions, X = B·L rows, D features in, F features out."""
 
 from typing import Any
 
@@ -7,29 +7,40 @@ import jax.numpy as jnp
 from flax import nnx
 
 
-def weight(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> nnx.Param[jax.Array]:
-    """A float32 parameter drawn from N(0, std²)."""
+def normal_param(rngs: nnx.Rngs, shape: tuple[int, ...], std: float) -> nnx.Param[jax.Array]:
+    """Returns a float32 parameter with entries from N(0, std²).
+
+    Args:
+        rngs: Source of random keys.
+        shape: Shape of the parameter.
+        std: Standard deviation.
+    """
     return nnx.Param(std * jax.random.normal(rngs.params(), shape, jnp.float32))
 
 
-def bias(shape: tuple[int, ...]) -> nnx.Param[jax.Array]:
-    """A float32 parameter of zeros."""
+def zeros_param(shape: tuple[int, ...]) -> nnx.Param[jax.Array]:
+    """Returns a float32 parameter of zeros."""
     return nnx.Param(jnp.zeros(shape, jnp.float32))
 
 
-def scaled(x: jax.Array, by: float) -> jax.Array:
-    """x·by in x's type; a multiplier of 1 leaves no trace in the program."""
-    return x if by == 1 else x * jnp.asarray(by, x.dtype)
+def scale(x: jax.Array, factor: float) -> jax.Array:
+    """Returns x·factor in the type of x; a factor of 1 adds nothing to the program."""
+    return x if factor == 1 else x * jnp.asarray(factor, x.dtype)
 
 
-def rows(x_BLD: jax.Array, w_DF: jax.Array, out: Any = None, add: Any = None) -> jax.Array:
-    """x·w (+ add) over flattened rows: on CPU a two-dimensional product takes half the time of a batched one.
+def project(x_BLD: jax.Array, w_DF: jax.Array, dtype: Any = None, bias: Any = None) -> jax.Array:
+    """Returns x·w (+ bias), shape (B, L, F).
 
-    out: type of the result (of x where not given); the product is summed in it, never rounded below it.
-    add: a bias of the result's features, or None.
+    Rows are flattened first: on CPU a two-dimensional product takes half the time of a batched one.
+
+    Args:
+        x_BLD: Inputs.
+        w_DF: Weights, converted to the type of x.
+        dtype: Type of the result and of the sums in the product; the type of x unless given.
+        bias: Parameter that is added to the F features.
     """
     B, L, D = x_BLD.shape
-    flat_XF = jnp.matmul(x_BLD.reshape(B * L, D), w_DF.astype(x_BLD.dtype), preferred_element_type=out)
-    if add is not None:
-        flat_XF = flat_XF + add[...].astype(flat_XF.dtype).reshape(1, -1)
+    flat_XF = jnp.matmul(x_BLD.reshape(B * L, D), w_DF.astype(x_BLD.dtype), preferred_element_type=dtype)
+    if bias is not None:
+        flat_XF = flat_XF + bias[...].astype(flat_XF.dtype).reshape(1, -1)
     return flat_XF.reshape(B, L, -1)

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
 from scaling.distributed import sharding
-from scaling.models.linear import rows
+from scaling.models.linear import project
 
 BLOCK_BYTES = 64 * 2**20  # of a block's logits in float32 on one device: smaller ones are not cut
-Walked = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+LossAndGradients = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
 
 
 def token_losses(logits_BLV: jax.Array, targets_BL: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -28,15 +28,15 @@ def token_losses(logits_BLV: jax.Array, targets_BL: jax.Array) -> tuple[jax.Arra
     return log_z_BL - right_BL, log_z_BL
 
 
-def blocks(sequences: int, length: int, vocab: int, limit: int = BLOCK_BYTES) -> int:
+def block_count(sequences: int, length: int, vocab: int, limit: int = BLOCK_BYTES) -> int:
     """Blocks of positions, so that the logits of one take at most `limit` bytes on a device (one position at least)."""
     mesh = jax.sharding.get_abstract_mesh()
-    over = 1 if mesh.empty else math.prod(mesh.shape[a] for a in sharding.ROWS)
+    over = 1 if mesh.empty else math.prod(mesh.shape[a] for a in sharding.BATCH_AXES)
     parts = over if sequences % over == 0 else 1
     return min(length, max(1, math.ceil(4 * sequences * length * vocab / parts / limit)))
 
 
-def cut(x: jax.Array, count: int) -> jax.Array:
+def split_blocks(x: jax.Array, count: int) -> jax.Array:
     """(B, L, ...) as (N, B, l, ...), its last block filled up with zeros."""
     B, L = x.shape[:2]
     size = -(-L // count)
@@ -44,15 +44,15 @@ def cut(x: jax.Array, count: int) -> jax.Array:
     return padded.reshape(B, count, size, *x.shape[2:]).swapaxes(0, 1)
 
 
-def joined(x: jax.Array, length: int) -> jax.Array:
+def join_blocks(x: jax.Array, length: int) -> jax.Array:
     """What `cut` cut, whole again."""
     x = x.swapaxes(0, 1)
     return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :length]
 
 
-def capped(x_BlD: jax.Array, w_DV: jax.Array, softcap: float | None) -> jax.Array:
+def softcapped_logits(x_BlD: jax.Array, w_DV: jax.Array, softcap: float | None) -> jax.Array:
     """Logits, float32 (X, V)."""
-    logits_XV = rows(x_BlD, w_DV, jnp.float32).reshape(-1, w_DV.shape[1])
+    logits_XV = project(x_BlD, w_DV, jnp.float32).reshape(-1, w_DV.shape[1])
     return logits_XV if softcap is None else softcap * jnp.tanh(logits_XV / softcap)
 
 
@@ -68,19 +68,19 @@ def sequence_scores(
 ) -> tuple[jax.Array, jax.Array]:
     """The same, and whether each sequence's targets are all the likeliest tokens, 1 or 0, float32 (B,)."""
     B, L = targets_BL.shape
-    count = blocks(B, L, w_DV.shape[1]) if count is None else count
+    count = block_count(B, L, w_DV.shape[1]) if count is None else count
     w_DV = w_DV.astype(x_BLD.dtype)
 
     def one(part: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         x_BlD, targets_Bl = part
-        logits_BlV = capped(x_BlD, w_DV, softcap).reshape(*targets_Bl.shape, -1)
+        logits_BlV = softcapped_logits(x_BlD, w_DV, softcap).reshape(*targets_Bl.shape, -1)
         return token_losses(logits_BlV, targets_Bl)[0], jnp.argmax(logits_BlV, axis=-1) == targets_Bl
 
     if count == 1:
         losses_BL, right_BL = one((x_BLD, targets_BL))
     else:
-        each = jax.lax.map(one, (cut(x_BLD, count), cut(targets_BL, count)))
-        losses_BL, right_BL = (joined(of, L) for of in each)
+        each = jax.lax.map(one, (split_blocks(x_BLD, count), split_blocks(targets_BL, count)))
+        losses_BL, right_BL = (join_blocks(of, L) for of in each)
     return jnp.mean(losses_BL, axis=1), jnp.all(right_BL, axis=1).astype(jnp.float32)
 
 
@@ -97,13 +97,13 @@ def training_loss(
     The second has no gradient. count: blocks; None: as the size asks for.
     """
     B, L = targets_BL.shape
-    count = blocks(B, L, w_DV.shape[1]) if count is None else count
-    total, plain = minimised(x_BLD, w_DV, targets_BL, softcap, z_loss, count)
+    count = block_count(B, L, w_DV.shape[1]) if count is None else count
+    total, plain = differentiable_loss(x_BLD, w_DV, targets_BL, softcap, z_loss, count)
     return total, jax.lax.stop_gradient(plain)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(3, 4, 5))
-def minimised(
+def differentiable_loss(
     x_BLD: jax.Array, w_DV: jax.Array, targets_BL: jax.Array, softcap: float | None, z_loss: float, count: int
 ) -> tuple[jax.Array, jax.Array]:
     """`training_loss` with its gradient written out.
@@ -111,23 +111,23 @@ def minimised(
     The gradient is taken where the logits are made, block by block, and waits to be multiplied: logits are
     neither kept nor made twice (Hsu 2024, section 3.3).
     """
-    return forward(x_BLD, w_DV, targets_BL, softcap, z_loss, count)[0]
+    return loss_forward(x_BLD, w_DV, targets_BL, softcap, z_loss, count)[0]
 
 
-def forward(
+def loss_forward(
     x_BLD: jax.Array, w_DV: jax.Array, targets_BL: jax.Array, softcap: float | None, z_loss: float, count: int
 ) -> tuple[tuple[jax.Array, jax.Array], tuple[jax.Array, jax.Array]]:
     mesh = jax.sharding.get_abstract_mesh()
-    over = () if mesh.empty else tuple(a for a in sharding.ROWS if mesh.shape[a] > 1)
+    over = () if mesh.empty else tuple(a for a in sharding.BATCH_AXES if mesh.shape[a] > 1)
     if not over or count == 1 or len(x_BLD) % math.prod(mesh.shape[a] for a in over):
-        total, plain, dx_BLD, dw_DV = walk(x_BLD, w_DV, targets_BL, softcap, z_loss, count)
+        total, plain, dx_BLD, dw_DV = loss_and_gradients(x_BLD, w_DV, targets_BL, softcap, z_loss, count)
         return (total, plain), (dx_BLD, dw_DV)
     # Each device walks its own rows, and the gradients of the head are summed once, not once a block.
     row, whole = PartitionSpec(over), PartitionSpec()
     share = 1 / math.prod(mesh.shape[a] for a in over)
 
-    def mine(x_BLD: jax.Array, w_DV: jax.Array, targets_BL: jax.Array) -> Walked:
-        total, plain, dx_BLD, dw_DV = walk(x_BLD, w_DV, targets_BL, softcap, z_loss, count)
+    def mine(x_BLD: jax.Array, w_DV: jax.Array, targets_BL: jax.Array) -> LossAndGradients:
+        total, plain, dx_BLD, dw_DV = loss_and_gradients(x_BLD, w_DV, targets_BL, softcap, z_loss, count)
         total, plain, dw_DV = jax.lax.psum((share * total, share * plain, share * dw_DV), over)
         return total, plain, dx_BLD * jnp.asarray(share, dx_BLD.dtype), dw_DV
 
@@ -142,16 +142,16 @@ def forward(
     return (total, plain), (dx_BLD, dw_DV)
 
 
-def walk(
+def loss_and_gradients(
     x_BLD: jax.Array, w_DV: jax.Array, targets_BL: jax.Array, softcap: float | None, z_loss: float, count: int
-) -> Walked:
+) -> LossAndGradients:
     """What is minimised, the mean cross-entropy, and the gradients of the first: of x (its type) and w (float32)."""
     (B, L), (D, V) = targets_BL.shape, w_DV.shape
     cast_DV, scale = w_DV.astype(x_BLD.dtype), 1 / (B * L)
 
-    def one(x_BlD: jax.Array, targets_Bl: jax.Array, counts_Bl: jax.Array) -> Walked:
+    def one(x_BlD: jax.Array, targets_Bl: jax.Array, counts_Bl: jax.Array) -> LossAndGradients:
         x_XD, targets_X, counts_X = x_BlD.reshape(-1, D), targets_Bl.reshape(-1), counts_Bl.reshape(-1)
-        logits_XV = capped(x_BlD, cast_DV, softcap)
+        logits_XV = softcapped_logits(x_BlD, cast_DV, softcap)
         log_z_X = jax.nn.logsumexp(logits_XV, axis=-1)
         mine_XV = targets_X[:, None] == jnp.arange(V)[None]
         right_X = jnp.sum(jnp.where(mine_XV, logits_XV, 0), axis=-1)
@@ -174,15 +174,17 @@ def walk(
         return (carry[0] + total, carry[1] + plain, carry[2] + dw_DV), dx_BlD
 
     counts_BL = jnp.ones((B, L), jnp.float32)
-    parts = (cut(x_BLD, count), cut(targets_BL, count), cut(counts_BL, count))
+    parts = (split_blocks(x_BLD, count), split_blocks(targets_BL, count), split_blocks(counts_BL, count))
     empty = (jnp.float32(0), jnp.float32(0), jnp.zeros((D, V), jnp.float32))
     (total, plain, dw_DV), dx_NBlD = jax.lax.scan(step, empty, parts)
-    return total, plain, joined(dx_NBlD, L), dw_DV
+    return total, plain, join_blocks(dx_NBlD, L), dw_DV
 
 
-def backward(softcap: float | None, z_loss: float, count: int, gradients: Any, d: Any) -> tuple[jax.Array, Any, None]:
+def loss_backward(
+    softcap: float | None, z_loss: float, count: int, gradients: Any, d: Any
+) -> tuple[jax.Array, Any, None]:
     dx_BLD, dw_DV = gradients
     return dx_BLD * d[0].astype(dx_BLD.dtype), dw_DV * d[0], None
 
 
-minimised.defvjp(forward, backward)
+differentiable_loss.defvjp(loss_forward, loss_backward)

@@ -1,4 +1,4 @@
-"""Normalisation, computed in float32 whatever the precision of x. Axes: D features; x: (..., D)."""
+"""Normalisation over the last axis, computed in float32. Axes: D features; x has shape (..., D) and keeps its type."""
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ class RMSNorm(nnx.Module):
 
 
 class LayerNorm(nnx.Module):
-    """(x - mean(x)) / sqrt(var(x) + eps) · g, plus b where biases are wanted (Ba 2016)."""
+    """(x - mean(x)) / sqrt(var(x) + eps) · g, plus b if the model has biases (Ba 2016)."""
 
     def __init__(self, width: int, eps: float, bias: bool) -> None:
         self.g_D = nnx.Param(jnp.ones((width,), jnp.float32))
@@ -39,8 +39,8 @@ class LayerNorm(nnx.Module):
         return y.astype(x.dtype)
 
 
-def norm(config: ModelConfig) -> RMSNorm | LayerNorm:
-    """The residual stream's normalisation."""
+def make_norm(config: ModelConfig) -> RMSNorm | LayerNorm:
+    """Returns a normalisation of the residual stream."""
     if config.norm == "layernorm":
         return LayerNorm(config.width, config.norm_eps, config.biases == "all")
     return RMSNorm(config.width, config.norm_eps)

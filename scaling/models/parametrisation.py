@@ -1,17 +1,19 @@
-"""What changes with width and depth: one table of multipliers over the standard parametrisation. Standard library only.
+"""How initialisation, products and optimizer steps scale with width and depth. Standard library only.
 
-m = width / base_width, l = layers / base_depth. An entry (a, b) is the multiplier m^a · l^b; at the base shape all
-are 1, and every parametrisation is the standard one. Standard here: embedding, head and router of a fixed standard
-deviation, matrices of layers of 1/√fan-in, those that write into the stream divided by √(2 · layers) (Radford 2019).
+m = width / base_width, l = layers / base_depth. An entry (a, b) of the table is the multiplier m^a · l^b over the
+standard parametrisation; at the base shape all multipliers are 1. In the standard parametrisation, embedding, head and
+router have a fixed standard deviation, matrices of layers have 1/√fan-in, and those that write into the residual stream
+are divided by √(2 · layers) (Radford 2019).
 
-mup: Tensor Programs V (Yang 2022), table 8, which allows a tied head: matrices of layers learn at 1/m, what reads
-the whole width to a fixed number of outputs (head, router: Małaśnicki 2025) is divided by m, and scores by the size of
-a head instead of its root (definition 4.1). Decay is multiplied by a rate, so it grows as the rate falls; Adam's
-epsilon follows the gradients, 1/m (Dey 2025, table 1, column muP).
-completep: Dey 2025, table 1 with alpha = 1: mup, each layer's two branches divided by l, no 1/√layers at the start,
-and epsilon within layers divided by l.
-Muon's updates here have an entry's size fixed as AdamW's is, yet their full rank makes the norm of one √m, where
-Adam's is m: the spectral condition (Yang 2023, condition 1) then asks for m^-1/2.
+mup: Tensor Programs V (Yang 2022), table 8, which allows a tied head. Matrices of layers have learning rates ∝ 1/m,
+outputs of fixed size that read the whole width (head, and router: Małaśnicki 2025) are divided by m, and attention
+scores are divided by the head dimension instead of its root (definition 4.1). Weight decay is multiplied by the learning
+rate, so its coefficient grows as the rate falls. Adam's epsilon scales with the gradients, 1/m (Dey 2025, table 1,
+column muP).
+completep: Dey 2025, table 1 with alpha = 1: mup, with both branches of a layer divided by l, no 1/√layers at
+initialisation, and epsilon within layers divided by l.
+Muon: the entries of its updates have a fixed size, as those of AdamW have, but the updates have full rank, so that their
+norm grows as √m and not as m. The spectral condition (Yang 2023, condition 1) then gives m^-1/2 for its learning rate.
 """
 
 from __future__ import annotations
@@ -21,31 +23,31 @@ from dataclasses import dataclass, replace
 
 from scaling.config.model import ModelConfig
 
-Powers = tuple[float, float]  # of m, of l
-ONE: Powers = (0.0, 0.0)
+Powers = tuple[float, float]  # exponents of m and of l
+UNIT: Powers = (0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Row:
-    """Multipliers of one group of parameters, as powers."""
+class Multipliers:
+    """Multipliers of one group of parameters, as exponents of m and l."""
 
-    init: Powers = ONE  # of the standard deviation at the start
-    forward: Powers = ONE  # of the product's result; of a layer's branch for what writes into the stream
-    lr: Powers = ONE
-    decay: Powers = ONE  # of the coefficient, which the rate then multiplies
-    eps: Powers = ONE
-    muon_lr: Powers = ONE
-    muon_decay: Powers = ONE
+    init: Powers = UNIT  # of the standard deviation at initialisation
+    forward: Powers = UNIT  # of the result of the product; for matrices that write into the stream, of the branch
+    lr: Powers = UNIT
+    decay: Powers = UNIT  # of the weight-decay coefficient, which the learning rate multiplies
+    eps: Powers = UNIT
+    muon_lr: Powers = UNIT
+    muon_decay: Powers = UNIT
 
 
-FIXED = Row()
-VECTOR = Row(eps=(-1, 0))  # one side of fixed size: embedding, gains, biases
-READ = Row(forward=(-1, 0), eps=(-1, 0))  # from the width to a fixed size
-HIDDEN = Row(lr=(-1, 0), decay=(1, 0), eps=(-1, 0), muon_lr=(-0.5, 0), muon_decay=(0.5, 0))  # width to width
+FIXED = Multipliers()
+VECTOR = Multipliers(eps=(-1, 0))  # one axis of fixed size: embedding, gains, biases
+READ = Multipliers(forward=(-1, 0), eps=(-1, 0))  # from the width to a fixed size
+HIDDEN = Multipliers(lr=(-1, 0), decay=(1, 0), eps=(-1, 0), muon_lr=(-0.5, 0), muon_decay=(0.5, 0))  # width to width
 DEEP = replace(HIDDEN, eps=(-1, -1))
 WRITE = replace(DEEP, init=(0, 0.5), forward=(0, -1))  # into the stream
 
-TABLE: dict[str, dict[str, Row]] = {
+MULTIPLIERS: dict[str, dict[str, Multipliers]] = {
     "standard": dict.fromkeys(
         ("embedding", "position", "attention_in", "attention_out", "mlp_in", "mlp_out", "experts_in", "experts_out",
          "router", "norm", "bias", "last_norm", "head"), FIXED),
@@ -64,7 +66,7 @@ TABLE: dict[str, dict[str, Row]] = {
     },
 }  # fmt: skip
 
-GROUPS = {  # by a parameter's name; of gains and biases see `group`
+PARAMETER_GROUPS = {  # by name of a parameter; for gains and biases see `parameter_group`
     "embedding_VD": "embedding", "position_LD": "position", "bucket_RK": "position", "head_DV": "head",
     "qkv_DKJh": "attention_in", "q_DH": "attention_in", "k_DH": "attention_in", "v_DH": "attention_in",
     "distance_DH": "attention_in", "out_HD": "attention_out",
@@ -73,23 +75,29 @@ GROUPS = {  # by a parameter's name; of gains and biases see `group`
 }  # fmt: skip
 
 
-def group(path: Sequence[str]) -> str:
-    """The group of a parameter from the names on the way to it."""
+def parameter_group(path: Sequence[str]) -> str:
+    """Returns the group of a parameter from the names on its path."""
     if path[-1].startswith(("g_", "b_")):
         if "blocks" not in path:
             return "last_norm"
         return "norm" if path[-1].startswith("g_") else "bias"
-    return GROUPS[path[-1]]
+    return PARAMETER_GROUPS[path[-1]]
 
 
-def multiplier(model: ModelConfig, of: str, what: str) -> float:
-    """A multiplier of the group `of`: init, forward, lr, decay, eps, muon_lr or muon_decay."""
-    a, b = getattr(TABLE[model.parametrization][of], what)
+def multiplier(model: ModelConfig, group: str, quantity: str) -> float:
+    """Returns a multiplier over the standard parametrisation.
+
+    Args:
+        model: The model.
+        group: Group of parameters, a key of MULTIPLIERS.
+        quantity: A field of Multipliers: init, forward, lr, decay, eps, muon_lr or muon_decay.
+    """
+    a, b = getattr(MULTIPLIERS[model.parametrization][group], quantity)
     m = model.width / (model.base_width or model.width)
     l = model.layers / (model.base_depth or model.layers)
     return m**a * l**b
 
 
 def score_multiplier(model: ModelConfig) -> float:
-    """Of attention's scores: with it they are divided by the size of a head, as the base's are by its root."""
+    """Returns the multiplier of attention scores that divides them by the head dimension, relative to the base shape."""
     return (model.base_head / model.head) ** 0.5 if model.base_head else 1.0

@@ -1,13 +1,13 @@
-"""Checkpoints: the state after some step, with the curve up to it, named by what led there.
+"""Checkpoints: the training state after a step, with the curve up to it.
 
-    FOLDER/STEP-PREFIX_ID/state/         Orbax
+    FOLDER/STEP-PREFIX_ID/state/         written by Orbax
                           curve.parquet
                           manifest.json  a checksum of each array, SHA-256 of the curve
 
-A checkpoint's name holds prefix_id(config, step), so any run with that prefix may start from it:
-resuming and branching are one mechanism. A folder gets its name only when everything in it is
-written and synced, and nothing in it is trusted without its checksum. Many hosts write one checkpoint
-together, each what its devices hold, and any other number of hosts or mesh of devices may load it.
+The name of a checkpoint contains prefix_id(config, step), so any run with that prefix may start from it: resuming and
+branching are one mechanism. A folder gets its name only when everything in it is written and synced, and its content is
+trusted only if the checksums match. Several hosts write one checkpoint together, each the part on its devices; any
+number of hosts and any device mesh may restore it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import contextlib
 import errno
 import functools
 import hashlib
-import math
 import os
 import shutil
 import socket
@@ -26,153 +25,118 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 import orbax.checkpoint as ocp
-from jax.experimental import multihost_utils
 
 from scaling.config.run import RunConfig, prefix_id
 from scaling.distributed import collectives
+from scaling.program.array_checksums import altered_arrays, array_checksums
 from scaling.program.step import compute_dtype
-from scaling.store.files import Here, StoreError, alive, read_json, read_parquet, write_json, write_parquet
+from scaling.store.files import process_exists, read_json, read_parquet, write_json, write_parquet
 
-Rows = list[dict[str, float]]
-Entries = Callable[[Path], list[Path]]
+FREE_SPACE_FACTOR = 1.1  # of the bytes of the arrays, which must be free before writing
+MAX_MESSAGE_LENGTH = 300  # characters of an error of Orbax or TensorStore
+Curve = list[dict[str, float]]
+ListCheckpoints = Callable[[Path], list[Path]]
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that could not be written or does not load: one line that names it."""
+    """A checkpoint that could not be written or restored; the message is one line that names it."""
 
 
-def path(folder: Path, config: RunConfig, step: int) -> Path:
-    """Where the checkpoint of this prefix lies in `folder`."""
-    return folder / f"{step:08d}-{_prefix(config, step)}"
+def checkpoint_path(folder: Path, config: RunConfig, step: int) -> Path:
+    """Returns the path of a run's checkpoint.
+
+    Args:
+        folder: Folder of checkpoints.
+        config: The run.
+        step: Steps done.
+    """
+    return folder / f"{step:08d}-{_trajectory_id(config, step)}"
 
 
-def _prefix(config: RunConfig, step: int) -> str:
-    """prefix_id, and what `auto` came to where that is not a CPU's: bfloat16 and float32 share no trajectory."""
+def _trajectory_id(config: RunConfig, step: int) -> str:
+    """Returns prefix_id, and the type where precision `auto` is not float32, which gives another trajectory."""
     dtype = compute_dtype(config.precision)
     return prefix_id(config, step) + (f"-{dtype}" if config.precision == "auto" and dtype != "float32" else "")
 
 
-def _named(state: Any) -> dict[str, Any]:
+def _named_leaves(state: Any) -> dict[str, Any]:
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    return {jax.tree_util.keystr(at, simple=True, separator="."): leaf for at, leaf in leaves}
+    return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
-@functools.lru_cache(maxsize=64)
-def _weights(axis: int, size: int) -> np.ndarray:
-    """Odd numbers for the places along an axis, uint64 (size,): SplitMix64 (Steele 2014) of axis and place."""
-    x = np.arange(size, dtype=np.uint64) + np.uint64(((axis + 1) << 40) + 1)
-    for shift, factor in ((0, 0x9E3779B97F4A7C15), (30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x = (x ^ (x >> np.uint64(shift)) if shift else x) * np.uint64(factor)
-    return (x ^ (x >> np.uint64(31))) | np.uint64(1)
+def save_checkpoint(folder: Path, config: RunConfig, step: int, state: Any, curve: Curve) -> Path:
+    """Writes a checkpoint atomically; one that exists already is kept as it is.
 
+    Args:
+        folder: Folder of checkpoints.
+        config: The run.
+        step: Steps done.
+        state: Tree of arrays; with several hosts each passes the same global arrays.
+        curve: Rows of the curve up to this step.
 
-def _share(array: jax.Array) -> int:
-    """This host's part of an array's sum: each element's bits, times its place's weights, modulo 2^64.
+    Returns:
+        The path of the checkpoint.
 
-    A multilinear hash (Carter & Wegman 1979): parts add up to the same sum however the array is cut, and a
-    changed bit always changes it.
+    Raises:
+        CheckpointError: It could not be written.
+        HostLostError: Another host was lost.
     """
-    total = 0
-    for part in array.addressable_shards:
-        if part.replica_id == 0:
-            bits = np.asarray(part.data)
-            bits = np.ascontiguousarray(bits).view(f"u{bits.dtype.itemsize}").reshape(1, *bits.shape)
-            weights = [_weights(i, n)[at] for i, (n, at) in enumerate(zip(array.shape, part.index, strict=True))]
-            rows = max(1, BLOCK // max(1, math.prod(bits.shape[2:])))  # keeps what is widened to 64 bits small
-            for start in range(0, bits.shape[1] if weights else 1, rows):
-                words = bits[:, start : start + rows] if weights else bits
-                words = words.astype(np.uint64)
-                for axis in reversed(range(len(weights))):
-                    weight = weights[axis] if axis else weights[0][start : start + rows]
-                    words = np.asarray(np.sum(words * weight, axis=-1, dtype=np.uint64))
-                total += int(words[0])
-    return total % 2**64
-
-
-BLOCK = 1 << 22  # elements
-
-
-def _sums(arrays: dict[str, jax.Array]) -> dict[str, str]:
-    """Type, shape and sum of each array, whatever mesh it lies on; on every host."""
-    parts = collectives.gather([_share(array) for array in arrays.values()])
-    totals = (sum(of) % 2**64 for of in zip(*parts, strict=True))
-    return {
-        name: f"{array.dtype}{array.shape} {total:016x}"
-        for (name, array), total in zip(arrays.items(), totals, strict=True)
-    }
-
-
-def _altered(manifest: Any, arrays: dict[str, jax.Array]) -> list[str]:
-    """Arrays that are not what was saved."""
-    if "sums" in manifest:
-        return [name for name, found in _sums(arrays).items() if manifest["sums"].get(name) != found]
-    return [name for name, array in arrays.items() if manifest["arrays"].get(name) != _digest(array)]
-
-
-def _digest(array: Any) -> str:
-    """SHA-256 of a whole array: what manifests held before many hosts wrote them."""
-    host = np.ascontiguousarray(multihost_utils.process_allgather(array, tiled=True))
-    return hashlib.sha256(f"{host.dtype}{host.shape}".encode() + host.tobytes()).hexdigest()
-
-
-def save(folder: Path, config: RunConfig, step: int, state: Any, rows: Rows) -> Path:
-    """Writes the checkpoint, whole or not at all; does nothing where it is there already."""
-    final = path(folder, config, step)
-    arrays = _named(state)
+    final = checkpoint_path(folder, config, step)
+    arrays = _named_leaves(state)
     temporary: Path | None = None
     try:
-        made = collectives.agree(lambda: _room(final, sum(array.nbytes for array in arrays.values())))
-        if made is None:
+        size = sum(array.nbytes for array in arrays.values())
+        created = collectives.call_on_main_host(lambda: _make_folder(final, size))
+        if created is None:
             return final
-        temporary = Path(made)
+        temporary = Path(created)
         with ocp.StandardCheckpointer() as orbax:
             orbax.save(temporary.absolute() / "state", arrays)
-        sums = _sums(arrays)
-        collectives.agree(functools.partial(_seal, temporary, final, step, sums, rows))
+        sums = array_checksums(arrays)
+        collectives.call_on_main_host(functools.partial(_finish_checkpoint, temporary, final, step, sums, curve))
     except Exception as error:
-        if temporary is not None and collectives.first():
+        if temporary is not None and collectives.is_main_host():
             shutil.rmtree(temporary, ignore_errors=True)
-        reason = collectives.told(error)
-        if isinstance(reason, collectives.HostLost):
+        reason = collectives.as_host_lost(error)
+        if isinstance(reason, collectives.HostLostError):
             raise reason from error
         raise CheckpointError(f"checkpoint {final} could not be written: {_one_line(error)}") from error
     return final
 
 
-def _room(final: Path, needed: int) -> str | None:
-    """A new folder to write the checkpoint in; None where the checkpoint is there already."""
+def _make_folder(final: Path, size: int) -> str | None:
+    """Makes the temporary folder of a checkpoint of `size` bytes; None where the checkpoint exists already."""
     if final.exists():
         return None
     temporary = final.parent / f".writing-{socket.gethostname()}-{os.getpid()}-{final.name}"
-    shutil.rmtree(temporary, ignore_errors=True)  # in a container, one that was killed may have had our number
+    shutil.rmtree(temporary, ignore_errors=True)  # in a container, a killed process may have had the same id
     temporary.mkdir(parents=True)
     try:
-        _check_room(temporary, needed)
+        _check_free_space(temporary, size)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
     return str(temporary)
 
 
-def _seal(temporary: Path, final: Path, step: int, sums: dict[str, str], rows: Rows) -> None:
-    """Adds the curve and the manifest, and gives the whole its name."""
-    write_parquet(temporary / "curve.parquet", rows)
-    curve = hashlib.sha256((temporary / "curve.parquet").read_bytes()).hexdigest()
-    write_json(temporary / "manifest.json", {"step": step, "curve": curve, "sums": sums})
-    _name(temporary, final)
-
-
-def _check_room(folder: Path, needed: int) -> None:
-    """OSError where the disk has no room: said before Orbax's threads say it in their many ways."""
+def _check_free_space(folder: Path, size: int) -> None:
+    """Raises OSError where the disk is too full: Orbax's threads would each report it in another way."""
     free = shutil.disk_usage(folder).free
-    if free < 1.1 * needed:
-        raise OSError(errno.ENOSPC, f"No space left on device: {needed:,} bytes are needed, {free:,} are free")
+    if free < FREE_SPACE_FACTOR * size:
+        raise OSError(errno.ENOSPC, f"No space left on device: {size:,} bytes are needed, {free:,} are free")
 
 
-def _name(temporary: Path, final: Path) -> None:
-    """Gives a whole checkpoint its name; where another process was first with the same, its stays."""
+def _finish_checkpoint(temporary: Path, final: Path, step: int, sums: dict[str, str], curve: Curve) -> None:
+    """Adds the curve and the manifest, then renames the folder."""
+    write_parquet(temporary / "curve.parquet", curve)
+    curve_sha256 = hashlib.sha256((temporary / "curve.parquet").read_bytes()).hexdigest()
+    write_json(temporary / "manifest.json", {"step": step, "curve": curve_sha256, "sums": sums})
+    _rename_folder(temporary, final)
+
+
+def _rename_folder(temporary: Path, final: Path) -> None:
+    """Gives a complete checkpoint its name; where another process was first, that one's is kept."""
     try:
         os.replace(temporary, final)
     except OSError:
@@ -181,95 +145,117 @@ def _name(temporary: Path, final: Path) -> None:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def entries_here(folder: Path) -> list[Path]:
-    """What may be checkpoints in a folder of this machine."""
-    return Here().entries(folder)
+def compatible_checkpoints(
+    folders: Iterable[Path], config: RunConfig, list_checkpoints: ListCheckpoints, *, any_precision: bool = False
+) -> list[tuple[int, Path]]:
+    """Lists the checkpoints that a run may start from, newest first.
+
+    Args:
+        folders: Folders of checkpoints.
+        config: The run.
+        list_checkpoints: Lists the checkpoints in a folder.
+        any_precision: Include checkpoints of the same run that were computed in another type under precision `auto`:
+            good for evaluating, not for continuing.
+
+    Returns:
+        Steps done, and path.
+    """
+    checkpoints = []
+    for path in (path for folder in folders for path in list_checkpoints(folder)):
+        number, _, trajectory = path.name.partition("-")
+        if not number.isdigit() or int(number) > config.steps:
+            continue
+        step = int(number)
+        if any_precision:
+            matches = trajectory.partition("-")[0] == prefix_id(config, step)
+        else:
+            matches = trajectory == _trajectory_id(config, step)
+        if matches:
+            checkpoints.append((step, path))
+    return sorted(checkpoints, key=lambda entry: entry[0], reverse=True)
 
 
-def candidates(folders: Iterable[Path], config: RunConfig, entries: Entries = entries_here) -> list[tuple[int, Path]]:
-    """Checkpoints that this run may start from, newest step first."""
-    found = []
-    for folder in folders:
-        for entry in entries(folder):
-            step, _, prefix = entry.name.partition("-")
-            if step.isdigit() and int(step) <= config.steps and _prefix(config, int(step)) == prefix:
-                found.append((int(step), entry))
-    return sorted(found, key=lambda pair: pair[0], reverse=True)
+def restore_checkpoint(checkpoint: Path, abstract: Any) -> tuple[Any, Curve]:
+    """Reads the state and the curve of a checkpoint and verifies every byte.
 
+    Args:
+        checkpoint: Path of the checkpoint.
+        abstract: Tree of `jax.ShapeDtypeStruct` with the shardings that the state is restored to.
 
-def of_run(folders: Iterable[Path], config: RunConfig, entries: Entries = entries_here) -> list[tuple[int, Path]]:
-    """Checkpoints of this run's trajectory, newest step first, whatever precision `auto` came to."""
-    found = []
-    for folder in folders:
-        for entry in entries(folder):
-            step, prefix, *_ = entry.name.split("-")
-            if step.isdigit() and int(step) <= config.steps and prefix_id(config, int(step)) == prefix:
-                found.append((int(step), entry))
-    return sorted(found, key=lambda pair: pair[0], reverse=True)
+    Returns:
+        The state, and the curve up to the step of the checkpoint.
 
-
-def load(checkpoint: Path, abstract: Any) -> tuple[Any, Rows]:
-    """State (laid out as `abstract` says) and curve; CheckpointError where a byte differs from what was saved."""
-    manifest, arrays, curve, failed = _read(checkpoint, abstract)
-    reasons = [reason for reason in collectives.gather(str(failed or "")) if reason]
+    Raises:
+        CheckpointError: It cannot be read, or differs from what was saved; on every host where on any.
+        HostLostError: Another host was lost.
+    """
+    manifest, arrays, curve, failure = _read_checkpoint(checkpoint, abstract)
+    reasons = [reason for reason in collectives.gather(str(failure or "")) if reason]
     if reasons:
-        raise CheckpointError(f"checkpoint {checkpoint} does not load: {reasons[0]}") from failed
-    altered = _altered(manifest, arrays)
+        raise CheckpointError(f"checkpoint {checkpoint} does not load: {reasons[0]}") from failure
+    altered = altered_arrays(manifest, arrays)
     if altered or manifest["curve"] != hashlib.sha256(curve).hexdigest():
         raise CheckpointError(f"checkpoint {checkpoint} is altered: {', '.join(altered) or 'curve'}")
-    tree = jax.tree.structure(abstract)
-    return jax.tree.unflatten(tree, [arrays[name] for name in _named(abstract)]), read_parquet(
-        checkpoint / "curve.parquet"
-    )
+    state = jax.tree.unflatten(jax.tree.structure(abstract), [arrays[name] for name in _named_leaves(abstract)])
+    return state, read_parquet(checkpoint / "curve.parquet")
 
 
-def load_params(checkpoint: Path, abstract: Any) -> Any:
-    """The parameters alone, laid out as `abstract` says; CheckpointError as from `load`."""
-    wanted = _named({"params": abstract})
+def restore_params(checkpoint: Path, abstract: Any) -> Any:
+    """Reads only the parameters of a checkpoint and verifies them.
+
+    Args:
+        checkpoint: Path of the checkpoint.
+        abstract: Tree of `jax.ShapeDtypeStruct` with the shardings that the parameters are restored to.
+
+    Raises:
+        CheckpointError: They cannot be read, or differ from what was saved.
+    """
+    leaves = _named_leaves({"params": abstract})
     try:
         manifest = read_json(checkpoint / "manifest.json")
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
-            layout = ocp.checkpoint_utils.construct_restore_args(wanted)
-            some = ocp.args.PyTreeRestore(item=wanted, restore_args=layout, partial_restore=True)
-            arrays = orbax.restore(checkpoint.absolute() / "state", args=some)
-    except Exception as error:  # as in _read
+            layout = ocp.checkpoint_utils.construct_restore_args(leaves)
+            arguments = ocp.args.PyTreeRestore(item=leaves, restore_args=layout, partial_restore=True)
+            arrays = orbax.restore(checkpoint.absolute() / "state", args=arguments)
+    except Exception as error:  # Orbax, TensorStore and the file system each fail in their own ways
         raise CheckpointError(f"checkpoint {checkpoint} does not load: {_one_line(error)}") from error
-    altered = _altered(manifest, arrays)
-    if altered:
+    if altered := altered_arrays(manifest, arrays):
         raise CheckpointError(f"checkpoint {checkpoint} is altered: {', '.join(altered)}")
-    return jax.tree.unflatten(jax.tree.structure(abstract), [arrays[name] for name in wanted])
+    return jax.tree.unflatten(jax.tree.structure(abstract), [arrays[name] for name in leaves])
 
 
-def _read(checkpoint: Path, abstract: Any) -> tuple[Any, dict[str, jax.Array], bytes, Exception | None]:
-    """Manifest, arrays and curve as they are on disk; or what kept them from being read, said in one line."""
+def _read_checkpoint(
+    checkpoint: Path, abstract: Any
+) -> tuple[Any, dict[str, jax.Array], bytes, CheckpointError | None]:
+    """Returns manifest, arrays and curve as they are on disk; or why they cannot be read, for the other hosts."""
     try:
         manifest = read_json(checkpoint / "manifest.json")
         with ocp.StandardCheckpointer() as orbax:
-            arrays = orbax.restore(checkpoint.absolute() / "state", _named(abstract))
+            arrays = orbax.restore(checkpoint.absolute() / "state", _named_leaves(abstract))
         return manifest, arrays, (checkpoint / "curve.parquet").read_bytes(), None
-    except Exception as error:  # Orbax, TensorStore and the file system each have their own ways to fail
-        reason = collectives.told(error)
-        if isinstance(reason, collectives.HostLost):
+    except Exception as error:  # Orbax, TensorStore and the file system each fail in their own ways
+        reason = collectives.as_host_lost(error)
+        if isinstance(reason, collectives.HostLostError):
             raise reason from error
-        failed = CheckpointError(_one_line(error))
-        failed.__cause__ = error
-        return None, {}, b"", failed
+        failure = CheckpointError(_one_line(error))
+        failure.__cause__ = error
+        return None, {}, b"", failure
 
 
-def set_aside(checkpoint: Path) -> None:
-    """Takes a checkpoint that does not load out of the way of the one that will replace it."""
-    aside = checkpoint.with_name(f".damaged-{time.time_ns()}-{checkpoint.name}")
+def rename_damaged(checkpoint: Path) -> None:
+    """Renames a checkpoint that does not load, so that its name is free for the one that replaces it."""
+    renamed = checkpoint.with_name(f".damaged-{time.time_ns()}-{checkpoint.name}")
     with contextlib.suppress(FileNotFoundError):  # another process was first
-        os.replace(checkpoint, aside)
+        os.replace(checkpoint, renamed)
 
 
-def sweep_up(folder: Path) -> None:
-    """Removes what processes of this machine that are gone had half written; another host's may be at work."""
-    mine = f".writing-{socket.gethostname()}-"
-    for left in folder.glob(".writing-*"):
-        pid = left.name.removeprefix(mine).partition("-")[0]
-        if left.name.startswith(mine) and not alive(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
+def remove_abandoned_checkpoints(folder: Path) -> None:
+    """Removes partial checkpoints of ended processes on this machine; another host's may still be written."""
+    prefix = f".writing-{socket.gethostname()}-"
+    for path in folder.glob(".writing-*"):
+        pid = path.name.removeprefix(prefix).partition("-")[0]
+        if path.name.startswith(prefix) and not process_exists(int(pid)):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _one_line(error: Exception) -> str:
@@ -278,10 +264,4 @@ def _one_line(error: Exception) -> str:
         return error.strerror or text
     if "No space left on device" in text:  # TensorStore wraps it in some thousand characters
         return "No space left on device"
-    return text if len(text) < 300 else text[:300] + " …"
-
-
-__all__ = [
-    "CheckpointError", "StoreError", "candidates", "load", "load_params", "of_run", "path", "save", "set_aside",
-    "sweep_up",
-]  # fmt: skip
+    return text if len(text) < MAX_MESSAGE_LENGTH else text[:MAX_MESSAGE_LENGTH] + " …"

@@ -1,4 +1,4 @@
-"""Where compiled programs are kept from one process to the next."""
+"""The cache of compiled programs, kept from one process to the next."""
 
 from __future__ import annotations
 
@@ -14,36 +14,40 @@ import jax
 
 from scaling.config.placement import Placement
 
-LEAST_SECONDS = 0.3  # of compiling, for a program to be worth keeping
+MIN_COMPILE_SECONDS = 0.3  # programs that compile faster are not cached
 
 
-def use(placement: Placement) -> None:
-    """Keeps compiled programs in `folder()`, or in JAX_COMPILATION_CACHE_DIR where that is set; or not at all."""
+def configure_cache(placement: Placement) -> None:
+    """Configures JAX's compile cache: in JAX_COMPILATION_CACHE_DIR where that is set, else in `cache_folder()`.
+
+    Args:
+        placement: Its `compile_cache` turns the cache off.
+    """
     jax.config.update("jax_enable_compilation_cache", placement.compile_cache)
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS)
     if placement.compile_cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        jax.config.update("jax_compilation_cache_dir", str(folder()))
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
 
 
 @contextlib.contextmanager
-def nothing_kept() -> Iterator[None]:
-    """Programs compiled herein are not written to the cache that `use` has set."""
+def disable_cache_writes() -> Iterator[None]:
+    """Programs compiled in this context are not written to the cache."""
     jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     try:
         yield
     finally:
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", LEAST_SECONDS)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_COMPILE_SECONDS)
 
 
-def folder() -> Path:
-    """The user's own, one for each kind of machine: code for one CPU may not run on another."""
+def cache_folder() -> Path:
+    """Returns the user's folder of compiled programs, one per kind of CPU: code for one may not run on another."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "scaling" / "compiled" / f"{jax.default_backend()}-{machine()}"
+    return base / "scaling" / "compiled" / f"{jax.default_backend()}-{cpu_fingerprint()}"
 
 
-def machine() -> str:
-    """A short name of the CPU's abilities."""
-    known = Path("/proc/cpuinfo")
-    lines = known.read_text().splitlines() if known.exists() else [platform.processor()]
-    told = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}) or lines[:1]
-    return f"{platform.machine()}-{hashlib.sha256(chr(10).join(told).encode()).hexdigest()[:8]}"
+def cpu_fingerprint() -> str:
+    """Returns a short name of the CPU's model and instruction sets."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else [platform.processor()]
+    features = sorted({line for line in lines if line.startswith(("flags", "Features", "model name"))}) or lines[:1]
+    return f"{platform.machine()}-{hashlib.sha256(chr(10).join(features).encode()).hexdigest()[:8]}"

@@ -1,10 +1,8 @@
-"""Memory of a CPU's steps that stays with the process, for each page that is new to it costs some microseconds.
+"""Reuse of a CPU step's scratch memory from one step to the next: each new page costs some microseconds.
 
-XLA takes all of a step's scratch memory as one block. Beyond 32 MiB glibc maps such a block anew at each step and the
-kernel clears it page by page: a quarter of a step's time at 128 x 5 on 8 x 128 bytes (24,000 page faults a step).
-As blocks of `BLOCK` bytes, and with an allocator that gives nothing back, the pages are the last step's.
-
-Axes: B sequences, L positions, D width.
+XLA allocates all scratch memory of a step as one block. Above 32 MiB glibc maps such a block anew at each step and the
+kernel clears it page by page: a quarter of a step's time at 128 x 5 on 8 x 128 bytes (24,000 page faults per step).
+With blocks of HEAP_BYTES, and an allocator that returns nothing to the system, the pages are reused.
 """
 
 from __future__ import annotations
@@ -15,36 +13,50 @@ from typing import Any
 
 import jax
 
+from scaling.config.model import ModelConfig
 from scaling.program import compile_cache
 
-BLOCK = 2 << 20  # bytes: measured best of 1/4 to 16 MiB, 64 x 2 to 512 x 10
-KEPT = 32 << 20  # bytes of one block that glibc keeps by itself, once told to
-# Floats of scratch memory: of width D a token and layer, and of a head a token and position it sees. Measured: 31 to 32
-# of D, heads included, from 128 x 5 to 512 x 10 at L = 128.
-OF_WIDTH, OF_HEADS = 30, 3
-TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # glibc's names of its settings (malloc.h)
+HEAP_BYTES = 2 << 20  # measured best of 1/4 to 16 MiB, for models from 64 x 2 to 512 x 10
+MAX_RETAINED_BYTES = 32 << 20  # largest block that glibc can be told to retain
+THREAD_HEAP_BYTES = 64 << 20  # glibc's heaps of a thread
+# Floats of scratch memory per token and layer: times the width, and times heads and positions. Measured: 31 to 32 times
+# the width, heads included, for models from 128 x 5 to 512 x 10 at 128 positions.
+FLOATS_PER_WIDTH, FLOATS_PER_HEAD = 30, 3
+FLOAT_BYTES = 4
+TRIM_THRESHOLD, TOP_PAD, MMAP_THRESHOLD = -1, -2, -3  # glibc's numbers of its settings (malloc.h)
 
 
-def scratch(*, rows: int, length: int, layers: int, width: int, heads: int) -> int:
-    """Bytes of scratch memory that a step takes, roughly; rows: sequences that a device computes at once."""
-    return 4 * rows * length * layers * (OF_WIDTH * width + OF_HEADS * heads * length)
+def estimate_scratch_bytes(model: ModelConfig, *, rows: int, length: int) -> int:
+    """Estimates the bytes of scratch memory of a training step.
 
-
-def build(lowered: Any, bytes_needed: int) -> Any:
-    """The lowered program, compiled with its scratch memory in blocks where it is for a CPU and needs many bytes.
-
-    XLA cannot write such a program to the compile cache: it is compiled in each process.
+    Args:
+        model: The model.
+        rows: Sequences that a device computes at once.
+        length: Tokens of a sequence.
     """
-    if jax.default_backend() != "cpu" or bytes_needed <= KEPT:
+    floats_per_token = model.layers * (FLOATS_PER_WIDTH * model.width + FLOATS_PER_HEAD * model.heads * length)
+    return FLOAT_BYTES * rows * length * floats_per_token
+
+
+def compile_step(lowered: Any, scratch_bytes: int) -> Any:
+    """Compiles a lowered program, on a CPU with its scratch memory in small blocks where it needs much.
+
+    XLA cannot write such a program to the compile cache, so each process compiles it.
+
+    Args:
+        lowered: The lowered program.
+        scratch_bytes: Estimate of its scratch memory.
+    """
+    if jax.default_backend() != "cpu" or scratch_bytes <= MAX_RETAINED_BYTES:
         return lowered.compile()
-    with compile_cache.nothing_kept():
-        return lowered.compile(compiler_options={"xla_multiheap_size_constraint_per_heap": BLOCK})
+    with compile_cache.disable_cache_writes():
+        return lowered.compile(compiler_options={"xla_multiheap_size_constraint_per_heap": HEAP_BYTES})
 
 
-def keep() -> None:
-    """Keeps what is freed for the next step; once, before threads start. Nothing where the allocator is not glibc's."""
+def retain_freed_memory() -> None:
+    """Tells glibc to keep freed memory for the next step; call once, before threads start. No effect elsewhere."""
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         return
-    libc.mallopt(TRIM_THRESHOLD, -1)  # never
-    libc.mallopt(MMAP_THRESHOLD, KEPT)  # the most that it allows
-    libc.mallopt(TOP_PAD, 64 << 20)  # a thread's heaps are of 64 MiB: none is given back that another could spare
+    libc.mallopt(TRIM_THRESHOLD, -1)  # never trim
+    libc.mallopt(MMAP_THRESHOLD, MAX_RETAINED_BYTES)
+    libc.mallopt(TOP_PAD, THREAD_HEAP_BYTES)  # no heap of a thread is returned that another could use

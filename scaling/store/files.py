@@ -1,4 +1,4 @@
-"""Files written whole or not at all: JSON, Parquet; a folder as what holds leases, and as all of a store. No JAX."""
+"""Atomic files (JSON, Parquet), the local file operations of leases, and the hooks of a remote store. No JAX."""
 
 from __future__ import annotations
 
@@ -12,11 +12,16 @@ from typing import Any
 
 
 class StoreError(RuntimeError):
-    """A store that cannot be read or written: one line that names the file."""
+    """A store cannot be read or written: one line that names the file."""
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """All of `data` at `path`, or what was there before; survives a crash at any moment."""
+    """Writes a file whole or not at all, whenever the process or the machine stops.
+
+    Args:
+        path: The file; its folder is created if needed.
+        data: Its content.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -31,29 +36,42 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
-def alive(pid: int) -> bool:
-    """Whether a process of this machine is there."""
+def process_exists(pid: int) -> bool:
+    """Returns whether a process of this machine exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # another person's
+    except PermissionError:  # it belongs to another user
         return True
     return True
 
 
 def write_json(path: Path, data: Any) -> None:
-    """`data` as JSON at `path`, atomically; a NaN or infinity raises ValueError."""
+    """Writes JSON atomically.
+
+    Args:
+        path: The file.
+        data: What to write; a NaN or infinity raises ValueError.
+    """
     write_atomic(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> Any:
-    """Parsed JSON; StoreError names the file that is damaged."""
-    return parsed(path, path.read_bytes())
+    """Reads JSON; a StoreError names a file that is damaged."""
+    return parse_json(path, path.read_bytes())
 
 
-def parsed(path: Path | str, data: bytes) -> Any:
-    """What a file's bytes say as JSON; StoreError names the file where they are damaged."""
+def parse_json(path: Path | str, data: bytes) -> Any:
+    """Parses the content of a JSON file.
+
+    Args:
+        path: The file, for the error message.
+        data: Its content.
+
+    Raises:
+        StoreError: The content is not JSON.
+    """
     try:
         return json.loads(data.decode("utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -61,8 +79,13 @@ def parsed(path: Path | str, data: bytes) -> Any:
 
 
 def write_parquet(path: Path, rows: list[dict[str, float]]) -> None:
-    """Rows (dicts; a missing key is null) as Parquet, atomically."""
-    import pyarrow as pa
+    """Writes rows as Parquet, atomically.
+
+    Args:
+        path: The file.
+        rows: One dict per row; a missing key becomes null.
+    """
+    import pyarrow as pa  # here: PyArrow takes long to import, and most commands do not need it
     import pyarrow.parquet as pq
 
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -73,8 +96,8 @@ def write_parquet(path: Path, rows: list[dict[str, float]]) -> None:
 
 
 def read_parquet(path: Path) -> list[dict[str, float]]:
-    """Rows as dicts; a null is a missing key."""
-    import pyarrow as pa
+    """Reads the rows of a Parquet file as dicts; a null becomes a missing key."""
+    import pyarrow as pa  # here: PyArrow takes long to import, and most commands do not need it
     import pyarrow.parquet as pq
 
     try:
@@ -84,27 +107,36 @@ def read_parquet(path: Path) -> list[dict[str, float]]:
     return [{k: v for k, v in row.items() if v is not None} for row in rows]
 
 
-class Folder:
-    """A folder of this machine, or one that is mounted, as lease.Place has it."""
+class LocalFiles:
+    """The file operations that leases need (`scaling.store.lease.FileStorage`), in a local or mounted folder."""
 
     def __init__(self, root: Path) -> None:
         self.root, self.name = root, str(root)
 
     def files(self, folder: str) -> list[str]:
-        """Names of the files in a folder; none where there is no such folder."""
+        """Lists the names of the files in a folder, none if it does not exist."""
         try:
             return os.listdir(self.root / folder)
         except FileNotFoundError:
             return []
 
     def read(self, file: str) -> bytes:
+        """Reads a file; FileNotFoundError if it does not exist."""
         return (self.root / file).read_bytes()
 
     def write(self, file: str, data: bytes) -> None:
+        """Writes a file atomically, replacing it if it exists."""
         write_atomic(self.root / file, data)
 
     def create(self, file: str, data: bytes) -> bool:
-        """Makes the file, whole; False where it is there. A mounted bucket has no links: there it may be seen empty."""
+        """Creates a file; returns False if it exists already.
+
+        A mounted bucket may have no hard links; there, others may see the file empty before it has its content.
+
+        Args:
+            file: The file, relative to the folder.
+            data: Its content.
+        """
         path = self.root / file
         path.parent.mkdir(parents=True, exist_ok=True)
         fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -117,17 +149,18 @@ class Folder:
         except OSError as error:
             if error.errno not in (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK):
                 raise
-            return _create_new(path, data)
+            return _create_without_link(path, data)
         finally:
             Path(name).unlink(missing_ok=True)
         return True
 
     def remove(self, file: str) -> None:
+        """Removes a file if it exists."""
         with contextlib.suppress(FileNotFoundError):
             (self.root / file).unlink()
 
 
-def _create_new(path: Path, data: bytes) -> bool:
+def _create_without_link(path: Path, data: bytes) -> bool:
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
     except FileExistsError:
@@ -137,32 +170,36 @@ def _create_new(path: Path, data: bytes) -> bool:
     return True
 
 
-class Here:
-    """What a store at an address has to do beside its folder (scaling/store/remote.py): nothing, where the folder is
-    all."""
+class RemoteHooks:
+    """What a store at an address does besides its folder (scaling/store/remote.py); a local store does nothing."""
 
-    def put(self, path: Path, every: float = 0.0) -> None:
-        """A file, or a checkpoint's folder, was written here; every: seconds between two of a file that grows."""
+    def upload(self, path: Path, every: float = 0.0) -> None:
+        """Called after a file, or the folder of a checkpoint, was written.
 
-    def put_tokens(self) -> None:
-        """Token files may have been made here."""
+        Args:
+            path: The file or folder.
+            every: Least seconds between two uploads of it, for a file that grows.
+        """
 
-    def drop(self, path: Path) -> None:
-        """A file, or a checkpoint's folder, is gone or not to be trusted."""
+    def upload_tokens(self) -> None:
+        """Called when token files may have been written."""
 
-    def entries(self, folder: Path) -> list[Path]:
-        """Checkpoints in a folder."""
+    def discard(self, path: Path) -> None:
+        """Called when a file, or the folder of a checkpoint, was removed or found to be damaged."""
+
+    def checkpoint_folders(self, folder: Path) -> list[Path]:
+        """Lists the checkpoints in a folder."""
         return list(folder.glob("[0-9]*-*"))
 
-    def fetch(self, checkpoint: Path) -> bool:
-        """Makes sure that a checkpoint is here; whether it is, whole."""
+    def fetch_checkpoint(self, checkpoint: Path) -> bool:
+        """Fetches a checkpoint that is not here; returns whether it is here and complete."""
         return True
 
-    def fetch_run(self, run_id: str) -> None:
-        """Makes sure that the run's record here is the newest."""
+    def fetch_record(self, run_id: str) -> None:
+        """Fetches the newest record of a run."""
 
     def fetch_results(self) -> None:
-        """Makes sure of all records, curves and sweeps."""
+        """Fetches all records, curves, items and sweeps that have changed."""
 
     def fetch_tokens(self, content_hash: str = "") -> None:
-        """Makes sure of the token files, or of the one that is meant, and of the tokenisers."""
+        """Fetches tokenizers and all token files, or only the one with a content hash."""

@@ -1,115 +1,151 @@
-"""What an evaluation keeps of every item, in Parquet beside the record: metrics are computed from it in analysis.
+"""Item files: the items that an evaluation scored, in Parquet beside the record; analysis computes metrics from them.
 
-STORE/runs/RUN_ID/items/TASK[@SHOTS].STEP.parquet, a row an item; a column that does not apply to a row is null.
+    STORE/runs/RUN_ID/items/TASK[@SHOTS].STEP.parquet
+
+One row per item; a column that does not apply to a row is null. PyArrow is imported by the functions that need it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-KINDS = ("choice", "exact", "loss")
-COLUMNS = {  # name: type, as PyArrow calls it
+from scaling.store.files import StoreError, write_atomic
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+METRIC_KINDS = ("choice", "exact", "loss")
+COLUMNS = {  # name: type, by its name in PyArrow
     "task": "string",  # "addition-3"
     "family": "string",  # "addition"
     "difficulty": "int32",
     "shots": "int32",  # solved examples before the question
     "step": "int64",  # training steps of the model
-    "item": "int32",  # number in the task, from 0
-    "metric_kind": "string",  # choice: among `choices`; exact: `answer`, letter for letter; loss: tokens of a text
+    "item": "int32",  # index in the task, from 0
+    "metric_kind": "string",  # choice: among `choices`; exact: exact match of `answer`; loss: tokens of a text
     "prompt": "string",
     "answer": "string",
-    "chance": "float64",  # probability that a guess is right
+    "chance": "float64",  # probability that a random guess is right
     "answer_tokens": "int32",
     "answer_bytes": "int32",
-    "answer_logp": "list<float32>",  # nats, of each token of the answer after those before it
-    "greedy": "bool",  # the answer, and that it ends there, is what greedy decoding writes
+    "answer_logp": "list<float32>",  # nats, of each token of the answer given the tokens before it
+    "greedy": "bool",  # whether greedy decoding writes the answer and stops there
     "choices": "list<string>",
     "choice_logp": "list<float32>",  # nats, of each choice as a whole
     "choice_tokens": "list<int32>",
     "choice_bytes": "list<int32>",
-    "choice_prior_logp": "list<float32>",  # the same without the prompt
-    "gold": "int32",  # the right one of the choices, from 0
-    "generated": "list<string>",  # what the model wrote: greedily, then samples
-    "passed": "list<bool>",  # whether each of these is right
+    "choice_prior_logp": "list<float32>",  # nats, of each choice without the prompt
+    "gold": "int32",  # index of the correct choice, from 0
+    "generated": "list<string>",  # text that the model wrote: greedy first, then samples
+    "passed": "list<bool>",  # whether each generated text is correct
 }
-NAME = re.compile(r"(?P<task>.+?)(?:@(?P<shots>\d+))?\.(?P<step>\d+)\.parquet")
+FILE_NAME = re.compile(r"(?P<task>[^.].*?)(?:@(?P<shots>\d+))?\.(?P<step>\d+)\.parquet")
 Row = dict[str, Any]
 
 
-class Scored(NamedTuple):
-    """One file of items, by its name."""
+class ItemFile(NamedTuple):
+    """The items of one evaluation, as the path of the file identifies it.
+
+    Attributes:
+        path: The file.
+        task: Name of the task, without shots.
+        shots: Solved examples in the prompt.
+        step: Training steps of the model.
+    """
 
     path: Path
     task: str
     shots: int
     step: int
 
+    @property
+    def run(self) -> str:
+        """Id of the run."""
+        return self.path.parent.parent.name
 
-def label(task: str, shots: int) -> str:
-    """What a task with its shots is called in a record and in file names."""
+
+def task_label(task: str, shots: int) -> str:
+    """Returns the name of a task with its shots, as records and file names have it."""
     return f"{task}@{shots}" if shots else task
 
 
-def write(folder: Path, task: str, shots: int, step: int, rows: list[Row]) -> Path:
-    """The items of one task at one step, atomically, in place of those that were there; their file."""
+def safe_name(text: str) -> str:
+    """Replaces the characters of a task's name that a file name may not contain."""
+    return re.sub(r"[^\w@.,=+-]", "_", text)
+
+
+def item_files(folder: Path) -> list[ItemFile]:
+    """Lists the item files in the folder of one run, by task, shots and step."""
+    files = []
+    for path in folder.glob("*.parquet"):
+        if match := FILE_NAME.fullmatch(path.name):  # none: being written
+            files.append(ItemFile(path, match["task"], int(match["shots"] or 0), int(match["step"])))
+    return sorted(files, key=lambda file: (file.task, file.shots, file.step))
+
+
+def write_items(folder: Path, task: str, shots: int, step: int, rows: list[Row]) -> Path:
+    """Writes the items of one task at one step atomically, in place of an earlier file of them.
+
+    Args:
+        folder: Folder of the run's items.
+        task: Name of the task.
+        shots: Solved examples in the prompt.
+        step: Training steps of the model.
+        rows: One dict per item; its keys are among COLUMNS.
+
+    Returns:
+        The file.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from scaling.store.files import write_atomic
-
     for row in rows:
-        if strange := set(row) - set(COLUMNS):
-            raise ValueError(f"items of {task}: unknown columns {', '.join(sorted(strange))}")
-        if row["metric_kind"] not in KINDS:
-            raise ValueError(f"items of {task}: metric_kind {row['metric_kind']!r}: allowed are {', '.join(KINDS)}")
-    columns = {name: pa.array([row.get(name) for row in rows], kind(of)) for name, of in COLUMNS.items()}
+        if unknown := set(row) - set(COLUMNS):
+            raise ValueError(f"items of {task}: unknown columns {', '.join(sorted(unknown))}")
+        if row["metric_kind"] not in METRIC_KINDS:
+            kinds = ", ".join(METRIC_KINDS)
+            raise ValueError(f"items of {task}: metric_kind {row['metric_kind']!r}: must be one of {kinds}")
+    columns = {name: pa.array([row.get(name) for row in rows], arrow_type(kind)) for name, kind in COLUMNS.items()}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, compression="zstd")
-    path = folder / f"{file_name(label(task, shots))}.{step}.parquet"
+    path = folder / f"{safe_name(task_label(task, shots))}.{step}.parquet"
     write_atomic(path, sink.getvalue().to_pybytes())
     return path
 
 
-def kind(of: str) -> Any:
-    """A PyArrow type by its name in COLUMNS."""
+def arrow_type(name: str) -> pa.DataType:
+    """Returns a PyArrow type by its name in COLUMNS."""
     import pyarrow as pa
 
-    inner = re.fullmatch(r"list<(\w+)>", of)
-    return pa.list_(pa.type_for_alias(inner[1])) if inner else pa.type_for_alias(of)
+    inner = re.fullmatch(r"list<(\w+)>", name)
+    return pa.list_(pa.type_for_alias(inner[1])) if inner else pa.type_for_alias(name)
 
 
-def file_name(text: str) -> str:
-    """A task's name without what a file's may not hold."""
-    return re.sub(r"[^\w@.,=+-]", "_", text)
+def read_table(path: Path, required: Sequence[str] = tuple(COLUMNS)) -> pa.Table:
+    """Reads an item file as a PyArrow table.
 
+    Args:
+        path: The file.
+        required: Columns that it must have; all of COLUMNS unless given.
 
-def table(path: Path) -> Any:
-    """A file of items as a PyArrow table with all of COLUMNS; StoreError names one that is damaged."""
+    Raises:
+        StoreError: The file is damaged or lacks a required column.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from scaling.store.files import StoreError
-
     try:
-        found = pq.read_table(pa.BufferReader(path.read_bytes()))
-    except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path}: damaged: {error}") from None
-    if missing := [name for name in COLUMNS if name not in found.column_names]:
-        raise StoreError(f"{path}: not a file of items: it has no column {', '.join(missing)}")
-    return found
+        table = pq.read_table(pa.BufferReader(path.read_bytes()))
+    except (pa.ArrowException, OSError) as error:
+        raise StoreError(f"{path}: damaged: {' '.join(str(error).split())}") from None
+    if missing := [name for name in required if name not in table.column_names]:
+        raise StoreError(f"{path}: no column {', '.join(missing)}: item files have at least {', '.join(required)}")
+    return table
 
 
-def read(path: Path) -> list[Row]:
-    """The rows of a file of items; what does not apply to a row is missing from it."""
-    return [{k: v for k, v in row.items() if v is not None} for row in table(path).to_pylist()]
-
-
-def scored(folder: Path) -> list[Scored]:
-    """The files of items of one run, by task, shots and step."""
-    found = []
-    for path in folder.glob("*.parquet"):
-        if name := NAME.fullmatch(path.name):
-            found.append(Scored(path, name["task"], int(name["shots"] or 0), int(name["step"])))
-    return sorted(found, key=lambda one: (one.task, one.shots, one.step))
+def read_items(path: Path) -> list[Row]:
+    """Reads the rows of an item file; a column that does not apply to a row is absent from it."""
+    return [{k: v for k, v in row.items() if v is not None} for row in read_table(path).to_pylist()]

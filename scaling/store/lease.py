@@ -1,13 +1,13 @@
-"""Leases: one process at a time, on whatever machine, holds a name in a store. Standard library only.
+"""Leases: at most one process, on any machine, holds a name in a store. Standard library only.
 
-    STORE/leases/NAME/00000007.json      the seventh holder: who it is, and a count that grows while it lives
+    STORE/leases/NAME/00000007.json      the seventh holder: its process, and a count that grows while it is alive
 
-All that is asked of the store is a file made by whoever comes first. A lease is taken over by making the next
-number, which one process can do; each holder writes its own file only; a number higher than one's own means that
-the lease is lost. The newest file stays when its lease is given back, so that numbers only grow.
+The store must only be able to create a file that does not exist yet. A process takes a lease over by creating the
+file of the next number, in which only one process succeeds. Each holder writes its own file only; a higher number
+than its own means that its lease is lost. The newest file stays after a release, so that numbers only grow.
 
-A holder is silent when its file has not changed over SECONDS of the observer's own clock, so clocks that differ
-between machines do not matter. A holder of this machine whose process is gone is silent at once.
+A holder counts as gone when its file has not changed for SILENCE_SECONDS of the observer's own clock; clocks of
+machines need not agree. A holder on this machine whose process does not exist is gone at once.
 """
 
 from __future__ import annotations
@@ -23,52 +23,55 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
-from scaling.store.files import alive
+from scaling.store.files import process_exists
 
-SECONDS = 60.0  # of silence, after which another may take over; SCALING_LEASE_SECONDS sets another
-BEATS = 6  # signs of life in that time
+SILENCE_SECONDS = 60.0  # without a heartbeat, after which another process may take over
+HEARTBEATS = 6  # in that time
 
 
-class Place(Protocol):
-    """What a lease needs of a store; names are relative to it. OSError where the store cannot be reached."""
+class FileStorage(Protocol):
+    """The file operations that leases need of a store; paths are relative to it. OSError if it cannot be reached."""
 
     name: str
 
-    def files(self, folder: str) -> list[str]: ...
+    def files(self, folder: str) -> list[str]:
+        """Lists the names of the files in a folder, none if it does not exist."""
 
     def read(self, file: str) -> bytes:
-        """FileNotFoundError where there is none."""
+        """Reads a file; FileNotFoundError if it does not exist."""
 
-    def write(self, file: str, data: bytes) -> None: ...
+    def write(self, file: str, data: bytes) -> None:
+        """Writes a file, replacing it if it exists."""
 
     def create(self, file: str, data: bytes) -> bool:
-        """False where the file is there already, whoever made it."""
+        """Creates a file; returns False if it exists already, whoever created it."""
 
-    def remove(self, file: str) -> None: ...
-
-
-class Held(RuntimeError):
-    """Another process holds the lease."""
+    def remove(self, file: str) -> None:
+        """Removes a file if it exists."""
 
 
-class Lost(RuntimeError):
-    """Another process has taken the lease over: what it was for is that one's to write."""
+class LeaseHeldError(RuntimeError):
+    """Another process holds the lease; the message names it."""
 
 
-def seconds() -> float:
-    """Of silence that make a holder's lease another's."""
-    return float(os.environ.get("SCALING_LEASE_SECONDS", SECONDS))
+class LeaseLostError(RuntimeError):
+    """Another process has taken the lease over; what the lease protects is no longer ours to write."""
 
 
-def machine() -> str:
-    """Names the system in which a process number of ours means a process: boot, and namespace where there is one."""
+def silence_seconds() -> float:
+    """Returns the seconds without a heartbeat after which a lease may be taken over (SCALING_LEASE_SECONDS)."""
+    return float(os.environ.get("SCALING_LEASE_SECONDS", SILENCE_SECONDS))
+
+
+def machine_id() -> str:
+    """Returns an id of the system in which a process number is unique: boot id and, on Linux, PID namespace."""
     with contextlib.suppress(OSError):
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
     return socket.gethostname()
 
 
-def born(pid: int) -> str:
-    """When a process of this machine began, in ticks since its boot: tells it from a later one of the same number."""
+def process_start(pid: int) -> str:
+    """Returns the start time of a process in ticks since boot, which tells it from a later one with its number."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -76,162 +79,202 @@ def born(pid: int) -> str:
 
 
 class Lease:
-    """A lease that this process holds; a thread gives its signs of life."""
+    """A lease that this process holds; a thread writes its heartbeats.
 
-    def __init__(self, place: Place, name: str, number: int, owner: dict[str, Any]) -> None:
-        self.place, self.name, self.number, self.owner = place, name, number, owner
-        self.silence = seconds()
+    Attributes:
+        storage: Where the lease is kept.
+        name: The name that is held.
+        number: Number of the holder, which names its file.
+        owner: Facts about the process, as the file has them.
+        silence: Seconds without a heartbeat after which another process may take over.
+        beats: Heartbeats so far.
+        lost: Whether the lease is known to be lost or was released.
+    """
+
+    def __init__(self, storage: FileStorage, name: str, number: int, owner: dict[str, Any]) -> None:
+        self.storage, self.name, self.number, self.owner = storage, name, number, owner
+        self.silence = silence_seconds()
         self.beats = 0
         self.lost = False
-        self._beaten = _clock()
+        self._last_beat = _clock()
         self._ended = threading.Event()
-        self._busy = threading.Lock()
-        self._thread = threading.Thread(target=self._live, name=f"lease {name[:20]}", daemon=True)
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._send_heartbeats, name=f"lease {name[:20]}", daemon=True)
         self._thread.start()
 
     @property
     def file(self) -> str:
-        return _file(self.name, self.number)
+        """File of the lease, relative to the store."""
+        return _file_name(self.name, self.number)
 
     def check(self) -> None:
-        """Lost where another has taken over; asks the store where our last sign of life is old."""
-        if not self.lost and _clock() - self._beaten > self.silence / 2:
+        """Raises LeaseLostError if another process has taken over; reads the store if the last heartbeat is old."""
+        if not self.lost and _clock() - self._last_beat > self.silence / 2:
             self._beat()
         if self.lost:
-            raise Lost(
-                f"{self.name[:12]}: another process took it over, for this one was silent for {self.silence:g} s"
+            raise LeaseLostError(
+                f"{self.name[:12]}: another process took it over because this one was silent for {self.silence:g} s"
             )
 
     def release(self) -> None:
-        """Gives the lease back."""
+        """Releases the lease."""
         self._ended.set()
-        with self._busy, contextlib.suppress(OSError):  # a store that is gone will find us silent
-            if not self.lost and self._ours():
-                self.place.write(self.file, _text(self.owner, self.beats, released=True))
+        with self._lock, contextlib.suppress(OSError):  # if the store is unreachable, the silence releases it
+            if not self.lost and self._is_newest():
+                self.storage.write(self.file, _file_text(self.owner, self.beats, released=True))
         self.lost = True
-        _LIVE.discard(self.owner["token"])  # after that file is written: whoever follows removes it
+        _HELD_TOKENS.discard(self.owner["token"])  # after the file is written: the next holder removes it
 
-    def _live(self) -> None:
-        while not self._ended.wait(self.silence / BEATS):
-            with contextlib.suppress(OSError):  # not to be reached now: again soon, and `check` asks before a write
+    def _send_heartbeats(self) -> None:
+        while not self._ended.wait(self.silence / HEARTBEATS):
+            with contextlib.suppress(OSError):  # unreachable now: the next heartbeat tries again; writers call `check`
                 self._beat()
 
     def _beat(self) -> None:
-        with self._busy:
+        with self._lock:
             if self._ended.is_set() or self.lost:
                 return
-            if not self._ours():
+            if not self._is_newest():
                 self.lost = True
                 return
             self.beats += 1
-            self.place.write(self.file, _text(self.owner, self.beats))
-            self._beaten = _clock()
+            self.storage.write(self.file, _file_text(self.owner, self.beats))
+            self._last_beat = _clock()
 
-    def _ours(self) -> bool:
-        return max(_numbers(self.place, self.name), default=0) == self.number
+    def _is_newest(self) -> bool:
+        return max(_numbers(self.storage, self.name), default=0) == self.number
 
 
-def take(place: Place, name: str) -> Lease:
-    """The lease on a name; Held where another process has it and is not known to be silent (ask again)."""
-    newest = max(_numbers(place, name), default=0)
+def acquire_lease(storage: FileStorage, name: str) -> Lease:
+    """Acquires the lease on a name.
+
+    Args:
+        storage: Where leases are kept.
+        name: The name to hold.
+
+    Raises:
+        LeaseHeldError: Another process holds it and is not known to be gone. That takes several calls over
+            SILENCE_SECONDS to find out, so try again.
+    """
+    newest = max(_numbers(storage, name), default=0)
     if newest:
-        holder = _holder(place, name, newest)
+        holder = _holder(storage, name, newest)
         if holder is not None:
-            raise Held(holder)
-    owner = {"host": socket.gethostname(), "pid": os.getpid(), "machine": machine(), "born": born(os.getpid())}
+            raise LeaseHeldError(holder)
+    pid = os.getpid()
+    owner = {"host": socket.gethostname(), "pid": pid, "machine": machine_id(), "born": process_start(pid)}
     owner["token"] = token = secrets.token_hex(8)
-    _LIVE.add(token)  # before the file is there for another thread to see
+    _HELD_TOKENS.add(token)  # before other threads can see the file
     try:
-        if not place.create(_file(name, newest + 1), _text(owner, 0)):
-            raise Held("another process, just now")
-        numbers = _numbers(place, name)
-        if max(numbers, default=0) > newest + 1:  # it was taken and given back while we looked
-            raise Held("another process, just now")
+        if not storage.create(_file_name(name, newest + 1), _file_text(owner, 0)):
+            raise LeaseHeldError("another process, just now")
+        numbers = _numbers(storage, name)
+        if max(numbers, default=0) > newest + 1:  # acquired and released by another process meanwhile
+            raise LeaseHeldError("another process, just now")
     except BaseException:
-        _LIVE.discard(token)
+        _HELD_TOKENS.discard(token)
         raise
-    for old in numbers:
-        if old <= newest:
-            place.remove(_file(name, old))
-    _SEEN.pop((place.name, name), None)
-    return Lease(place, name, newest + 1, owner)
+    for number in numbers:
+        if number <= newest:
+            storage.remove(_file_name(name, number))
+    _OBSERVED.pop((storage.name, name), None)
+    return Lease(storage, name, newest + 1, owner)
 
 
 @contextlib.contextmanager
-def held(place: Place, name: str) -> Iterator[Lease]:
-    """Holds the lease on a name; Held where another process has it."""
-    lease = take(place, name)
+def hold_lease(storage: FileStorage, name: str) -> Iterator[Lease]:
+    """Holds the lease on a name within a `with` block.
+
+    Args:
+        storage: Where leases are kept.
+        name: The name to hold.
+
+    Raises:
+        LeaseHeldError: Another process holds it.
+    """
+    lease = acquire_lease(storage, name)
     try:
         yield lease
     finally:
         lease.release()
 
 
-def abandoned(place: Place, name: str) -> bool:
-    """Whether the name was somebody's and is nobody's: given back, or its holder is gone, or silent while we looked."""
-    newest = max(_numbers(place, name), default=0)
-    return newest > 0 and _holder(place, name, newest) is None
+def is_abandoned(storage: FileStorage, name: str) -> bool:
+    """Returns whether a name was held once and is free now: released, or its holder is gone.
+
+    Args:
+        storage: Where leases are kept.
+        name: The name.
+    """
+    newest = max(_numbers(storage, name), default=0)
+    return newest > 0 and _holder(storage, name, newest) is None
 
 
-_LIVE: set[str] = set()  # tokens of the leases of this process
-_SEEN: dict[tuple[str, str], tuple[tuple[int, bytes], float, float]] = {}  # what was seen, when last, silent for
+# Tokens of the leases of this process
+_HELD_TOKENS: set[str] = set()
+# By storage and name: number and content of the newest file, when it was read, and seconds without a change
+_OBSERVED: dict[tuple[str, str], tuple[tuple[int, bytes], float, float]] = {}
 
 
-def _holder(place: Place, name: str, number: int) -> str | None:
-    """Who holds this number; None where it was given back, or its holder is gone or silent."""
+def _holder(storage: FileStorage, name: str, number: int) -> str | None:
+    """Describes the holder of this number; None if it released the lease or is gone."""
     try:
-        data = place.read(_file(name, number))
-    except FileNotFoundError:  # a moment ago: its successor is there
+        data = storage.read(_file_name(name, number))
+    except FileNotFoundError:  # removed by its successor just now
         return "another process, just now"
-    said = _parsed(data)
-    if said.get("released"):
+    content = _parse_file(data)
+    if content.get("released"):
         return None
-    owner = said.get("owner", {})
+    owner = content.get("owner", {})
     pid = owner.get("pid")
-    if pid is not None and owner["machine"] == machine() and not _lives(owner):
+    if pid is not None and owner["machine"] == machine_id() and not _owner_exists(owner):
         return None
-    if _silent((place.name, name), (number, data)) > seconds():
+    if _seconds_unchanged((storage.name, name), (number, data)) > silence_seconds():
         return None
     return f"process {pid} on {owner['host']}" if pid is not None else "another process"
 
 
-def _lives(owner: dict[str, Any]) -> bool:
-    """Whether the process of this machine is there and, where it is this one, still has that lease."""
+def _owner_exists(owner: dict[str, Any]) -> bool:
+    """Returns whether a process of this machine exists and, if it is this one, still has that lease."""
     pid = owner["pid"]
-    return alive(pid) and born(pid) == owner["born"] and (pid != os.getpid() or owner["token"] in _LIVE)
+    is_same_process = process_exists(pid) and process_start(pid) == owner["born"]
+    return is_same_process and (pid != os.getpid() or owner["token"] in _HELD_TOKENS)
 
 
-def _silent(key: tuple[str, str], now: tuple[int, bytes]) -> float:
-    """Seconds over which we have seen no change; one look counts for a third of what it takes, lest we slept."""
+def _seconds_unchanged(key: tuple[str, str], content: tuple[int, bytes]) -> float:
+    """Returns the seconds over which this process has seen no change of a lease's file.
+
+    The time between two reads counts for at most a third of the silence: this process may have been suspended.
+    """
     clock = time.monotonic()
-    seen, last, silent = _SEEN.get(key, (now, clock, 0.0))
-    silent = silent + min(clock - last, seconds() / 3) if seen == now else 0.0
-    _SEEN[key] = (now, clock, silent)
-    return silent
+    previous, read_at, unchanged = _OBSERVED.get(key, (content, clock, 0.0))
+    unchanged = unchanged + min(clock - read_at, silence_seconds() / 3) if previous == content else 0.0
+    _OBSERVED[key] = (content, clock, unchanged)
+    return unchanged
 
 
 def _clock() -> float:
-    """Seconds that go on while the machine sleeps, where there are such."""
+    """Returns a clock in seconds that also runs while the machine sleeps, where the system has one."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
-def _file(name: str, number: int) -> str:
+def _file_name(name: str, number: int) -> str:
     return f"leases/{name}/{number:08d}.json"
 
 
-def _numbers(place: Place, name: str) -> list[int]:
-    found = (file.removesuffix(".json") for file in place.files(f"leases/{name}") if file.endswith(".json"))
-    return [int(number) for number in found if number.isdigit()]
+def _numbers(storage: FileStorage, name: str) -> list[int]:
+    stems = (file.removesuffix(".json") for file in storage.files(f"leases/{name}") if file.endswith(".json"))
+    return [int(stem) for stem in stems if stem.isdigit()]
 
 
-def _text(owner: dict[str, Any], beats: int, *, released: bool = False) -> bytes:
+def _file_text(owner: dict[str, Any], beats: int, *, released: bool = False) -> bytes:
     return json.dumps({"owner": owner, "beats": beats} | ({"released": True} if released else {})).encode()
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
-    """Empty where the file is half written."""
+def _parse_file(data: bytes) -> dict[str, Any]:
+    """Parses the file of a lease; returns an empty dict if it is half written."""
     try:
-        said = json.loads(data)
+        content = json.loads(data)
     except ValueError:
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}

@@ -1,4 +1,4 @@
-"""scaling.store.open."""
+"""Opens a store by its folder or address."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from pathlib import Path
 from scaling.store.record import Store
 
 
-def open_store(where: str | Path, *, writes: bool = True) -> Store:
-    """The store in a folder, or at an address (s3://, gs://, ...); StoreError where nothing here can open it."""
-    if "://" not in str(where):
-        return Store(where, writes=writes)
-    from scaling.store.remote import RemoteStore
+def open_store(address: str | Path, *, writes: bool = True) -> Store:
+    """Opens the store in a folder or at an address (s3://, gs://, ...).
 
-    return RemoteStore(str(where), writes=writes)
+    Args:
+        address: Folder or address.
+        writes: Whether this process writes records and curves.
+
+    Raises:
+        StoreError: No installed package can open the address.
+    """
+    if "://" not in str(address):
+        return Store(address, writes=writes)
+    from scaling.store.remote import RemoteStore  # here: most stores are folders
+
+    return RemoteStore(str(address), writes=writes)

@@ -1,14 +1,13 @@
-"""A store at an address that fsspec knows (s3://, gs://, ...): the same files as in a folder, worked on in one here.
+"""A store at an address that fsspec knows (s3://, gs://, ...), with a folder on this machine as its cache.
 
-ROOT/FILE of this machine is ADDRESS/FILE there. What a run writes goes there as it is written: its record, its curve
-every half minute and when it ends, its checkpoints whole, their manifest last, so that what lacks one was cut off.
-What is read comes from there when it has changed. ROOT is a cache: it may be deleted while nothing runs.
+ROOT/FILE on this machine is ADDRESS/FILE there. A run uploads what it writes: its record, its curve every half minute
+and at the end, and its checkpoints, the manifest last, so that a checkpoint without one is incomplete. Files that
+have changed there are fetched before they are read. The folder may be deleted while nothing runs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import hashlib
 import json
@@ -21,263 +20,179 @@ from pathlib import Path
 from typing import Any
 
 from scaling.store import lease
-from scaling.store.files import StoreError, alive, read_json, write_atomic, write_json
-from scaling.store.lease import Place
+from scaling.store.files import StoreError, process_exists, read_json, write_atomic, write_json
+from scaling.store.lease import FileStorage
 from scaling.store.record import Record, Store
+from scaling.store.remote_files import RemoteFiles
 
-MANIFEST = "manifest.json"  # of a checkpoint: written last
-SEEN = ".seen.json"  # what the files here were there, when they were fetched
-STAMP = ("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "mtime", "created", "size")
-BATCH = 500  # files fetched at once
-
-
-class Remote:
-    """Files under an address; what a lease needs of it too. OSError where it cannot be reached."""
-
-    def __init__(self, address: str) -> None:
-        """Raises StoreError (one line) for an address that nothing here can open."""
-        self.name = address.rstrip("/")
-        protocol = address.partition("://")[0]
-        try:
-            import fsspec
-        except ImportError:
-            raise StoreError(f"store {address}: needs the package fsspec: pip install 'scaling[cloud]'") from None
-        try:
-            self.fs, self.root = fsspec.core.url_to_fs(self.name, use_listings_cache=False)
-        except ImportError as error:
-            raise StoreError(f"store {address}: {error}: pip install 'scaling[cloud]' has s3:// and gs://") from None
-        except ValueError:
-            raise StoreError(f"store {address}: protocol {protocol!r} is not known: s3://, gs://, ... are") from None
-
-    def files(self, folder: str) -> list[str]:
-        with self.asked(folder):
-            try:
-                return [str(path).rpartition("/")[2] for path in self.fs.ls(self.at(folder), detail=False)]
-            except FileNotFoundError:
-                return []
-
-    def read(self, file: str) -> bytes:
-        with self.asked(file):
-            return self.fs.cat_file(self.at(file))
-
-    def write(self, file: str, data: bytes) -> None:
-        with self.asked(file):
-            self._parent(file)
-            self.fs.pipe_file(self.at(file), data)
-
-    def create(self, file: str, data: bytes) -> bool:
-        try:
-            with self.asked(file):
-                self._parent(file)
-                self.fs.pipe_file(self.at(file), data, mode="create")
-        except FileExistsError:
-            return False
-        return True
-
-    def remove(self, file: str) -> None:
-        """Takes a file away, or all under a folder; nothing where there is none."""
-        with self.asked(file), contextlib.suppress(FileNotFoundError):
-            self.fs.rm(self.at(file), recursive=True)
-
-    def tree(self, folder: str) -> dict[str, str]:
-        """Every file under a folder, by name relative to it, with a stamp that changes with its content."""
-        with self.asked(folder):
-            try:
-                found = self.fs.find(self.at(folder), detail=True)
-            except FileNotFoundError:
-                return {}
-        start = len(self.at(folder)) + 1
-        return {path[start:]: str([str(info[k]) for k in STAMP if k in info]) for path, info in found.items()}
-
-    def many(self, files: list[str]) -> dict[str, bytes]:
-        """Contents of the files that are there."""
-        if not files:
-            return {}
-        with self.asked(files[0]):
-            found = self.fs.cat([self.at(file) for file in files], on_error="omit")
-        return {file: found[self.at(file)] for file in files if self.at(file) in found}
-
-    def put(self, path: Path, file: str) -> None:
-        with self.asked(file):
-            self._parent(file)
-            self.fs.put_file(str(path), self.at(file))
-
-    def get(self, file: str, path: Path) -> None:
-        """Fetches a file, whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".fetching-{os.getpid()}-{path.name}")
-        try:
-            with self.asked(file):
-                self.fs.get_file(self.at(file), str(part))
-            os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-
-    def changed(self, file: str) -> float:
-        """When a file was written, in seconds of the store's clock."""
-        with self.asked(file):
-            return self.fs.modified(self.at(file)).timestamp()
-
-    def at(self, file: str) -> str:
-        return f"{self.root.rstrip('/')}/{file}"
-
-    def _parent(self, file: str) -> None:
-        if "file" in self.fs.protocol:  # object stores have no folders
-            self.fs.makedirs(self.at(file).rpartition("/")[0], exist_ok=True)
-
-    @contextlib.contextmanager
-    def asked(self, file: str) -> Iterator[None]:
-        """What the many clients raise, as OSError."""
-        try:
-            yield
-        except OSError as error:
-            if error.strerror:
-                raise
-            raise type(error)(error.errno or errno.EIO, _line(error), f"{self.name}/{file}") from error
-        except Exception as error:
-            raise OSError(errno.EIO, _line(error), f"{self.name}/{file}") from error
+MANIFEST = "manifest.json"  # the last file of a checkpoint to be written
+STAMPS_FILE = ".seen.json"  # stamps of the remote files when they were fetched
+FETCH_BATCH = 500  # files fetched in one call
 
 
 class RemoteStore(Store):
-    """A store at an address, with its folder on this machine."""
+    """A store at an address; `root` is its cache on this machine."""
 
     def __init__(self, address: str, *, writes: bool = True) -> None:
-        self.remote = Remote(address)
-        super().__init__(scratch(self.remote.name), writes=writes)
+        self.remote = RemoteFiles(address)
+        super().__init__(cache_folder(self.remote.name), writes=writes)
         self.address = self.remote.name
-        self.sent: dict[Path, float] = {}
+        self._uploaded: dict[Path, float] = {}  # when a file was last uploaded, by time.monotonic
 
     @contextlib.contextmanager
-    def _held(self, name: str) -> Iterator[lease.Lease]:
-        here = self.root / "held" / name
-        here.parent.mkdir(parents=True, exist_ok=True)
-        with lease.held(self.remote, name) as held, here.open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_SH)  # what is fetched does not touch the run's folder: see _busy
-            yield held
+    def _hold_both(self, name: str) -> Iterator[lease.Lease]:
+        lock = self.root / "held" / name
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        with lease.hold_lease(self.remote, name) as remote_lease, lock.open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)  # keeps fetches out of the run's folder: see _is_training
+            yield remote_lease
 
     def lease(self, name: str) -> AbstractContextManager[lease.Lease]:
-        return self._held(name)
+        """Holds a name there, and locks the run of that name against fetches on this machine."""
+        return self._hold_both(name)
 
     @property
-    def leases(self) -> Place:
+    def leases(self) -> FileStorage:
+        """Storage of the leases."""
         return self.remote
 
     def check_writable(self) -> None:
+        """Raises StoreError unless files can be written here and there."""
         super().check_writable()
         probe = f".probe-{os.getpid()}"
-        with self.said():
+        with self._store_errors():
             self.remote.write(probe, b"")
             self.remote.remove(probe)
 
     def write(self, record: Record) -> None:
-        """Writes the record; with one that says the end, all that lies beside it."""
+        """Writes a record; uploads the other files of the run first if it has ended."""
         folder = self.run_dir(record.run_id)
         if self.writes and record.status != "running" and folder.exists():
             for path in sorted(folder.iterdir()):
                 if path.is_file() and not path.name.startswith(".") and path.name != "record.json":
-                    self.put(path)
+                    self.upload(path)
         super().write(record)
 
     def placement(self, sweep: str) -> dict[str, Any]:
+        """Returns the fields of Placement that the launch of a sweep has set, the newest ones."""
         with contextlib.suppress(FileNotFoundError):
             write_atomic(self.root / "sweeps" / f"{sweep}.place", self.remote.read(f"sweeps/{sweep}.place"))
         return super().placement(sweep)
 
-    def put(self, path: Path, every: float = 0.0) -> None:
-        if not self.writes or time.monotonic() - self.sent.get(path, -1e9) < every:
-            return
-        name = self.name_of(path)
-        self.sent[path] = time.monotonic()
-        if not path.is_dir():
-            self.remote.put(path, name)
-            return
-        if MANIFEST in self.remote.files(name):  # another machine was first with the same
-            return
-        inside = sorted(file for file in path.rglob("*") if file.is_file())
-        for file in sorted(inside, key=lambda file: file == path / MANIFEST):
-            self.remote.put(file, self.name_of(file))
+    def upload(self, path: Path, every: float = 0.0) -> None:
+        """Uploads a file, or the folder of a checkpoint unless it is complete there.
 
-    def drop(self, path: Path) -> None:
+        Args:
+            path: The file or folder.
+            every: Least seconds between two uploads of it.
+        """
+        if not self.writes or time.monotonic() - self._uploaded.get(path, -1e9) < every:
+            return
+        name = self._remote_name(path)
+        self._uploaded[path] = time.monotonic()
+        if not path.is_dir():
+            self.remote.upload(path, name)
+            return
+        if MANIFEST in self.remote.files(name):  # another machine has uploaded the same checkpoint
+            return
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        for file in sorted(files, key=lambda file: file == path / MANIFEST):
+            self.remote.upload(file, self._remote_name(file))
+
+    def upload_tokens(self) -> None:
+        """Uploads the token files that are not there yet."""
+        uploaded = set(self.remote.files("tokens"))
+        for path in sorted(self.token_files.iterdir()):
+            if path.is_file() and not path.name.startswith(".") and path.name not in uploaded:
+                self.upload(path)
+
+    def discard(self, path: Path) -> None:
+        """Removes a file, or the folder of a checkpoint, manifest first."""
         if not self.writes:
             return
-        name = self.name_of(path)
+        name = self._remote_name(path)
         if path.suffix != ".jsonl":
             self.remote.remove(f"{name}/{MANIFEST}")
         self.remote.remove(name)
 
-    def entries(self, folder: Path) -> list[Path]:
-        there = (folder / name for name in self.remote.files(self.name_of(folder)))
-        return sorted({*super().entries(folder), *(path for path in there if path.name[:1].isdigit())})
+    def checkpoint_folders(self, folder: Path) -> list[Path]:
+        """Lists the checkpoints in a folder, here and there."""
+        remote = (folder / name for name in self.remote.files(self._remote_name(folder)))
+        return sorted({*super().checkpoint_folders(folder), *(path for path in remote if path.name[:1].isdigit())})
 
-    def fetch(self, checkpoint: Path) -> bool:
+    def fetch_checkpoint(self, checkpoint: Path) -> bool:
+        """Fetches a checkpoint that is not here; returns whether it is here and complete."""
         if checkpoint.exists():
             return True
-        name = self.name_of(checkpoint)
+        name = self._remote_name(checkpoint)
         files = self.remote.tree(name)
-        if MANIFEST not in files:  # cut off while it was sent, or on its way now
+        if MANIFEST not in files:  # its upload was cut off or is going on
             return False
         part = checkpoint.with_name(f".fetching-{os.getpid()}-{checkpoint.name}")
-        for left in checkpoint.parent.glob(".fetching-*"):  # by processes of this machine that are gone, or by us
-            pid = int(left.name.split("-")[1])
-            if pid == os.getpid() or not alive(pid):
-                shutil.rmtree(left, ignore_errors=True)
+        for leftover in checkpoint.parent.glob(".fetching-*"):  # of earlier fetches that did not finish
+            pid = int(leftover.name.split("-")[1])
+            if pid == os.getpid() or not process_exists(pid):
+                shutil.rmtree(leftover, ignore_errors=True)
         for file in files:
-            self.remote.get(f"{name}/{file}", part / file)
-        with contextlib.suppress(OSError):  # another process was first
+            self.remote.download(f"{name}/{file}", part / file)
+        with contextlib.suppress(OSError):  # another process was faster
             os.replace(part, checkpoint)
         shutil.rmtree(part, ignore_errors=True)
         return checkpoint.exists()
 
-    def fetch_run(self, run_id: str) -> None:
+    def fetch_record(self, run_id: str) -> None:
+        """Fetches the newest record of a run."""
         path = self.run_dir(run_id) / "record.json"
         with contextlib.suppress(FileNotFoundError):
-            write_atomic(path, self.remote.read(self.name_of(path)))
+            write_atomic(path, self.remote.read(self._remote_name(path)))
 
     def fetch_results(self) -> None:
-        with self.said():
-            there = {f"sweeps/{name}": stamp for name, stamp in self.remote.tree("sweeps").items()}
-            there |= {
-                f"runs/{n}": stamp
-                for n, stamp in self.remote.tree("runs").items()
-                if n.count("/") == 1 or "/items/" in n
-            }
-            known = read_json(self.root / SEEN) if (self.root / SEEN).exists() else {}
-            wanted = [n for n, stamp in there.items() if known.get(n) != stamp or not (self.root / n).exists()]
-            busy = {run for run in {n.split("/")[1] for n in wanted if n.startswith("runs/")} if self._busy(run)}
-            wanted = [name for name in wanted if name.split("/")[1] not in busy]
-            for start in range(0, len(wanted), BATCH):
-                for name, data in self.remote.many(wanted[start : start + BATCH]).items():
+        """Fetches all records, curves, items and sweeps that have changed, but of runs that this machine trains."""
+        with self._store_errors():
+            stamps = self._result_stamps()
+            fetched = read_json(self.root / STAMPS_FILE) if (self.root / STAMPS_FILE).exists() else {}
+            names = [n for n, stamp in stamps.items() if fetched.get(n) != stamp or not (self.root / n).exists()]
+            runs = {name.split("/")[1] for name in names if name.startswith("runs/")}
+            training = {run for run in runs if self._is_training(run)}
+            names = [name for name in names if name.split("/")[1] not in training]
+            for start in range(0, len(names), FETCH_BATCH):
+                for name, data in self.remote.read_existing(names[start : start + FETCH_BATCH]).items():
                     write_atomic(self.root / name, data)
-                    if name.endswith("/curve.jsonl"):  # of a run under way: its time tells how far it has come by when
-                        with contextlib.suppress(FileNotFoundError):  # it has ended since
-                            when = self.remote.changed(name)
-                            os.utime(self.root / name, (when, when))
-                    known[name] = there[name]
-            if wanted:
-                write_json(self.root / SEEN, known)
+                    if name.endswith("/curve.jsonl"):  # of a running run: status reads its progress off this time
+                        with contextlib.suppress(FileNotFoundError):  # the run has ended since
+                            self._copy_time(name)
+                    fetched[name] = stamps[name]
+            if names:
+                write_json(self.root / STAMPS_FILE, fetched)
+
+    def _result_stamps(self) -> dict[str, str]:
+        """Returns the stamps of all records, curves, items and sweeps there, by name."""
+        stamps = {f"sweeps/{name}": stamp for name, stamp in self.remote.tree("sweeps").items()}
+        runs = self.remote.tree("runs")
+        return stamps | {
+            f"runs/{name}": stamp for name, stamp in runs.items() if name.count("/") == 1 or "/items/" in name
+        }
 
     def fetch_tokens(self, content_hash: str = "") -> None:
-        with self.said():
+        """Fetches tokenizers and all token files, or only the one with a content hash."""
+        with self._store_errors():
             for name in self.remote.files("tokens"):
                 path = self.token_files / name
-                foreign = content_hash and name.endswith(".tokens") and content_hash[:16] not in name
-                if name.startswith(".") or foreign or path.exists():
+                other_tokens = content_hash and name.endswith(".tokens") and content_hash[:16] not in name
+                if name.startswith(".") or other_tokens or path.exists():
                     continue
-                self.remote.get(f"tokens/{name}", path)
-                when = self.remote.changed(f"tokens/{name}")
-                os.utime(path, (when, when))  # of a corpus's files the newest is meant
+                self.remote.download(f"tokens/{name}", path)
+                self._copy_time(f"tokens/{name}")  # the newest token file of a corpus is used
 
-    def put_tokens(self) -> None:
-        there = set(self.remote.files("tokens"))
-        for path in sorted(self.token_files.iterdir()):
-            if path.is_file() and not path.name.startswith(".") and path.name not in there:
-                self.put(path)
+    def _copy_time(self, name: str) -> None:
+        modified = self.remote.modified(name)
+        os.utime(self.root / name, (modified, modified))
 
-    def name_of(self, path: Path) -> str:
+    def _remote_name(self, path: Path) -> str:
         return path.relative_to(self.root).as_posix()
 
-    def _busy(self, run: str) -> bool:
-        """Whether a process of this machine trains the run in this folder."""
+    def _is_training(self, run: str) -> bool:
+        """Returns whether a process of this machine trains the run in this folder."""
         try:
             with (self.root / "held" / run).open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -288,23 +203,19 @@ class RemoteStore(Store):
         return False
 
     @contextlib.contextmanager
-    def said(self) -> Iterator[None]:
+    def _store_errors(self) -> Iterator[None]:
+        """Turns an OSError into a StoreError that names the store."""
         try:
             yield
         except OSError as error:
             raise StoreError(f"store {self.address}: {error.strerror or error}") from error
 
 
-def scratch(address: str) -> Path:
-    """The folder of this machine for a store's address."""
+def cache_folder(address: str) -> Path:
+    """Returns the folder of this machine for the store at an address."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scaling" / "stores"
     folder = cache / hashlib.sha256(address.encode()).hexdigest()[:16]
     if not (folder / "address.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / "address.json", json.dumps(address).encode())
     return folder
-
-
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) < 200 else text[:200] + " …"

@@ -1,4 +1,4 @@
-"""What a run keeps in its store on its way: checkpoints, its curve, what was spent; and how it starts from them."""
+"""Checkpoints, curve and cost of a run during training, and restoring it from a checkpoint."""
 
 from __future__ import annotations
 
@@ -11,78 +11,100 @@ from typing import Any
 
 from scaling.distributed import collectives
 from scaling.program import checkpoint
-from scaling.store.lease import Lost
+from scaling.store.lease import LeaseLostError
 from scaling.store.record import Record
 from scaling.training import validation
 from scaling.training.run import Rows, Run
 
 
-def mine(run: Run) -> None:
-    """Before anything is written: Lost, on every host, where another process has taken the run over."""
+def check_lease(run: Run) -> None:
+    """Raises Lost, on every host, if another process has taken the run over. Called before anything is written."""
 
-    def asked() -> str:
+    def reason() -> str:
         try:
             if run.lease is not None:
                 run.lease.check()
-        except Lost as by:
-            return str(by)
+        except LeaseLostError as error:
+            return str(error)
         return ""
 
-    if by := collectives.agree(asked):
-        raise Lost(by)
+    if message := collectives.call_on_main_host(reason):
+        raise LeaseLostError(message)
 
 
-def restore(run: Run) -> dict[str, Any]:
-    """Takes the state and the curve of the newest checkpoint that loads, none where there is none; facts of it."""
+def restore_checkpoint(run: Run) -> dict[str, Any]:
+    """Restores state and curve from the newest checkpoint that loads; leaves the run at step 0 if there is none.
+
+    A checkpoint that does not load is renamed, reported on standard error, and the next older one is tried.
+
+    Args:
+        run: The run; `state`, `rows` and `first_step` are set.
+
+    Returns:
+        Facts for the record: `started_from`, and `shared_steps` if the checkpoint came from another run.
+    """
     facts: dict[str, Any] = {}
-    for step, found in ((step, Path(path)) for step, path in collectives.agree(lambda: candidates(run))):
+    for step, path in (
+        (step, Path(name)) for step, name in collectives.call_on_main_host(lambda: restore_candidates(run))
+    ):
         try:
-            if not run.store.fetch(found):
+            if not run.store.fetch_checkpoint(path):
                 continue
-            run.state, run.rows = checkpoint.load(found, run.compiled.abstract)
+            run.state, run.rows = checkpoint.restore_checkpoint(path, run.program.abstract)
         except checkpoint.CheckpointError as error:
-            if collectives.first():
+            if collectives.is_main_host():
                 print(f"{error}; going on with an older one", file=sys.stderr)
-                checkpoint.set_aside(found)
-                run.store.drop(found)
+                checkpoint.rename_damaged(path)
+                run.store.discard(path)
             continue
-        facts["started_from"] = {"step": step, "shared": found.parent == run.store.checkpoints}
-        facts |= {"shared_steps": step} if found.parent == run.store.checkpoints else {}
+        facts["started_from"] = {"step": step, "shared": path.parent == run.store.checkpoints}
+        facts |= {"shared_steps": step} if path.parent == run.store.checkpoints else {}
         break
     else:
         facts["shared_steps"] = 0
     run.store.reset_curve(run.id, run.rows)
-    run.written = len(run.rows)
-    run.first = run.step
+    run.rows_written = len(run.rows)
+    run.first_step = run.step
     return facts
 
 
-def counted(about: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
-    """A record's facts with those of its start.
+def add_start_facts(about: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
+    """Adds the facts of `restore_checkpoint` to a record's `about`.
 
-    A checkpoint of the run's own shows steps that were computed, though its process was killed before it said so.
+    The run's own checkpoint proves that its steps were computed, even if the process that computed them was killed
+    before it wrote their cost to the record.
+
+    Args:
+        about: The record's `about`.
+        facts: Facts of the start.
+
+    Returns:
+        The new `about`.
     """
-    known, start = {**about, **facts}, facts.get("started_from", {"shared": True})
+    merged, start = {**about, **facts}, facts.get("started_from", {"shared": True})
     if not start["shared"]:
-        steps = max(known.get("steps_computed", 0), start["step"] - known.get("shared_steps", 0))
-        known |= {"steps_computed": steps, "spent_before": {**known.get("spent_before", {}), "steps_computed": steps}}
-    return known
+        steps = max(merged.get("steps_computed", 0), start["step"] - merged.get("shared_steps", 0))
+        merged |= {"steps_computed": steps, "spent_before": {**merged.get("spent_before", {}), "steps_computed": steps}}
+    return merged
 
 
-def candidates(run: Run) -> list[tuple[int, str]]:
-    """Steps and paths of the checkpoints that the run may start from, newest first; what is half written goes."""
+def restore_candidates(run: Run) -> list[tuple[int, str]]:
+    """Returns step and path of each checkpoint the run may start from, newest first; removes incomplete ones."""
     shared = run.store.checkpoints
-    for folder in (run.own, shared):
-        checkpoint.sweep_up(folder)
-    folders = [run.own, shared] if run.placement.share else [run.own]
-    return [(step, str(path)) for step, path in checkpoint.candidates(folders, run.config, run.store.entries)]
+    for folder in (run.own_checkpoints, shared):
+        checkpoint.remove_abandoned_checkpoints(folder)
+    folders = [run.own_checkpoints, shared] if run.placement.share else [run.own_checkpoints]
+    return [
+        (step, str(path))
+        for step, path in checkpoint.compatible_checkpoints(folders, run.config, run.store.checkpoint_folders)
+    ]
 
 
-def spent(run: Run) -> Record:
-    """The record with what has been spent on the run up to now, by this process and by those before it."""
+def record_with_cost(run: Run) -> Record:
+    """Returns the record with the steps and seconds spent so far, by this process and by earlier ones."""
     assert run.record is not None
-    about, steps = run.record.about, run.step - run.first
-    elapsed = (time.monotonic() - run.begun - run.examined) * run.share
+    about, steps = run.record.about, run.step - run.first_step
+    elapsed = (time.monotonic() - run.started_at - run.evaluation_seconds) * run.device_share
     facts = {
         "steps_computed": about.get("steps_computed", 0) + steps,
         "seconds": round(about.get("seconds", 0.0) + elapsed, 3),
@@ -90,54 +112,69 @@ def spent(run: Run) -> Record:
     return dataclasses.replace(run.record, about={**about, **facts})
 
 
-def report(run: Run) -> None:
-    """Puts the new rows of the curve on disk and says where the run stands."""
-    if run.written < len(run.rows):
-        if not collectives.many():  # hosts report each at its own time, and hear of a loss in `pause`
-            mine(run)
-        run.store.append_curve(run.id, unwritten(run))
-        run.say({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
+def write_curve(run: Run) -> None:
+    """Writes the new rows of the curve to the store and emits a progress event."""
+    if run.rows_written < len(run.rows):
+        if (
+            not collectives.is_multi_host()
+        ):  # hosts write at different times; they learn of a lost lease in `save_or_stop`
+            check_lease(run)
+        run.store.append_curve(run.id, take_new_rows(run))
+        run.emit({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
 
 
-def unwritten(run: Run) -> Rows:
-    """The rows of the curve since the last call, which the run's logs have now."""
-    new, run.written = run.rows[run.written :], len(run.rows)
+def take_new_rows(run: Run) -> Rows:
+    """Returns the rows of the curve since the last call, and passes them to the run's trackers."""
+    new, run.rows_written = run.rows[run.rows_written :], len(run.rows)
     if new:
-        for log in run.logs:
-            log.add(new)
+        for tracker in run.trackers:
+            tracker.add(new)
     return new
 
 
-def save(run: Run, folder: Path, step: int) -> Path:
-    """Writes a checkpoint of the state after `step` steps."""
-    mine(run)
-    run.saved = time.monotonic()
-    made = checkpoint.save(folder, run.config, step, run.state, run.rows)
-    run.store.put(made)
-    return made
+def save_checkpoint(run: Run, folder: Path, step: int) -> Path:
+    """Writes a checkpoint.
+
+    Args:
+        run: The run.
+        folder: The store's shared checkpoints, or the run's own.
+        step: Number of steps that the state has.
+
+    Returns:
+        The checkpoint's path.
+    """
+    check_lease(run)
+    run.saved_at = time.monotonic()
+    path = checkpoint.save_checkpoint(folder, run.config, step, run.state, run.rows)
+    run.store.upload(path)
+    return path
 
 
-def save_trunk(run: Run) -> None:
-    """Keeps the end of a run that never decays, as a longer one comes by it, for that one to branch from."""
-    mine(run)
+def save_trunk_checkpoint(run: Run) -> None:
+    """Keeps the last state of a run without decay in the form in which a longer run reaches it, to branch from."""
+    check_lease(run)
     every, last = run.config.eval.every, run.rows[-1]
     planned = every and run.step % every == 0
-    unmeasured = {name: value for name, value in last.items() if name not in validation.NAMES.values()}
+    unmeasured = {name: value for name, value in last.items() if name not in validation.CURVE_COLUMNS.values()}
     rows = [*run.rows[:-1], last if planned else unmeasured]
-    run.store.put(checkpoint.save(run.store.checkpoints, run.config, run.step, run.state, rows))
+    run.store.upload(checkpoint.save_checkpoint(run.store.checkpoints, run.config, run.step, run.state, rows))
 
 
-def save_rolling(run: Run) -> None:
-    """Writes a checkpoint that only this run needs and, once it is whole, removes the ones before."""
-    newest = save(run, run.own, run.step)
-    older = checkpoint.candidates([run.own], run.config, run.store.entries) if collectives.first() else []
-    for step, old in older:
-        if step < run.step and old != newest:
-            shutil.rmtree(old, ignore_errors=True)
-            run.store.drop(old)
-    run.store.write(spent(run))
+def save_own_checkpoint(run: Run) -> None:
+    """Writes a checkpoint that only this run needs and then removes the run's older ones."""
+    newest = save_checkpoint(run, run.own_checkpoints, run.step)
+    older = (
+        checkpoint.compatible_checkpoints([run.own_checkpoints], run.config, run.store.checkpoint_folders)
+        if collectives.is_main_host()
+        else []
+    )
+    for step, path in older:
+        if step < run.step and path != newest:
+            shutil.rmtree(path, ignore_errors=True)
+            run.store.discard(path)
+    run.store.write(record_with_cost(run))
 
 
-def seen(run: Run, step: int) -> int:
-    """Training tokens of the first `step` steps."""
+def tokens_seen(run: Run, step: int) -> int:
+    """Returns the number of training tokens in the first `step` steps."""
     return run.config.sequences(step) * run.config.data.length

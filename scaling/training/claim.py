@@ -1,4 +1,4 @@
-"""Taking a run in hand: its lease, its record, and where its numbers come from."""
+"""Claiming a run: its lease, the record that says it is running, and where its numbers come from."""
 
 from __future__ import annotations
 
@@ -16,71 +16,100 @@ from scaling.config.run import RunConfig, dumps, run_id
 from scaling.distributed import collectives
 from scaling.models import counts
 from scaling.program.step import compute_dtype
+from scaling.store.commit import code_commit
+from scaling.store.cost import cost_so_far
 from scaling.store.files import write_atomic
-from scaling.store.lease import Held, Lease
+from scaling.store.lease import Lease, LeaseHeldError
 from scaling.store.record import Record, Store
-from scaling.training import commit, startup
+from scaling.training import startup
+
+PROCESS_FACTS = ("commit", "device", "host", "jax", "precision", "started")  # kept for each earlier process of a run
 
 
-def taken(config: RunConfig, store: Store, earlier: Record | None, sweep: str | None) -> Record:
-    """The record of a run that this process has taken in hand, written."""
+def claim_run(config: RunConfig, store: Store, earlier: Record | None, sweep: str | None) -> Record:
+    """Writes the record of a run that this process starts to train.
+
+    Args:
+        config: The run's configuration.
+        store: The store to write to; the caller holds the run's lease.
+        earlier: The record of an earlier, unfinished attempt.
+        sweep: Name of the sweep, as noted in the record.
+
+    Returns:
+        The record, with status "running".
+    """
     record = Record(
-        run_id=run_id(config), config=config, status="running",
+        run_id=run_id(config),
+        config=config,
+        status="running",
         sweep=sweep or (earlier.sweep if earlier else None),
-        params=counts.parameters(config.model), flops=counts.run_flops(config),
-        evals=earlier.evals if earlier else {}, about=about(config, store, earlier),
-    )  # fmt: skip
+        params=counts.parameters(config.model),
+        flops=counts.run_flops(config),
+        evals=earlier.evals if earlier else {},
+        about=provenance(config, store, earlier),
+    )
     store.write(record)
     if store.writes:
         write_atomic(store.run_dir(record.run_id) / "config.json", dumps(config).encode())
     return record
 
 
-def failed(record: Record, error: Exception) -> Record:
-    """The record of a run that died of `error`; one that lost a host is to go on."""
+def failed_record(record: Record, error: Exception) -> Record:
+    """Returns the record with the error; "stopped" where only a host was lost, so that the run is resumed."""
     line = " ".join(str(error).split()) or type(error).__name__
-    status = "stopped" if isinstance(error, collectives.HostLost) else "failed"
+    status = "stopped" if isinstance(error, collectives.HostLostError) else "failed"
     return dataclasses.replace(record, status=status, about={**record.about, "error": line})
 
 
-def leased(store: Store, run: str, held: ExitStack) -> Lease | None:
-    """Host 0's lease on the run, kept as long as `held` is; on every host Held where another process has it."""
-    found: list[Lease] = []
+def acquire_lease(store: Store, run: str, stack: ExitStack) -> Lease | None:
+    """Acquires the lease on a run for all hosts of this process group.
 
-    def take() -> str:
+    Args:
+        store: The store that holds the lease.
+        run: The run id.
+        stack: Releases the lease when it is closed.
+
+    Returns:
+        The lease on host 0, None on the other hosts.
+
+    Raises:
+        Held: Another process trains the run (on every host).
+    """
+    leases: list[Lease] = []
+
+    def acquire() -> str:
         try:
-            found.append(held.enter_context(store.lease(run)))
-        except Held as holder:
+            leases.append(stack.enter_context(store.lease(run)))
+        except LeaseHeldError as holder:
             return str(holder)
         return ""
 
-    if holder := collectives.agree(take):
-        raise Held(f"run {run[:12]} is being trained by {holder}")
-    return found[0] if found else None
+    if holder := collectives.call_on_main_host(acquire):
+        raise LeaseHeldError(f"run {run[:12]} is being trained by {holder}")
+    return leases[0] if leases else None
 
 
-def about(config: RunConfig, store: Store, earlier: Record | None) -> dict[str, Any]:
-    """Where the numbers come from: machine, versions, commit, token file."""
+def provenance(config: RunConfig, store: Store, earlier: Record | None) -> dict[str, Any]:
+    """Returns the record's `about`: machine, versions, commit, and what earlier processes spent on the run."""
     device = jax.devices()[0]
-    kept: dict[str, Any] = {}
+    carried: dict[str, Any] = {}
     if earlier is not None:
-        kept |= store.spent(earlier)  # by earlier processes: what is spent adds up
-        kept |= {name: earlier.about[name] for name in ("shared_steps",) if name in earlier.about}
-        kept["spent_before"] = dict(kept)  # what this process adds to as it goes
-        made = ("commit", "device", "host", "jax", "precision", "started")
-        part = {name: earlier.about[name] for name in made if name in earlier.about}
-        kept["before"] = [*earlier.about.get("before", []), part]  # what trained the steps before a stop
+        carried |= cost_so_far(store, earlier)  # costs of all processes add up
+        carried |= {name: earlier.about[name] for name in ("shared_steps",) if name in earlier.about}
+        carried["spent_before"] = dict(carried)
+        process = {name: earlier.about[name] for name in PROCESS_FACTS if name in earlier.about}
+        carried["before"] = [*earlier.about.get("before", []), process]
     return {
-        "commit": commit.commit(),
+        "commit": code_commit() or "unknown",
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "device": device.device_kind if device.platform != "cpu" else platform.machine() + " CPU",
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "machine_share": float(os.environ.get("SCALING_MACHINE_SHARE", 1)),  # of its cores: others train beside
+        "machine_share": float(os.environ.get("SCALING_MACHINE_SHARE", 1)),  # other processes use the remaining cores
         "precision": compute_dtype(config.precision),
         "jax": jax.__version__,
         "python": platform.python_version(),
-        **startup.once(),
-        **kept,
+        **startup.start_seconds(),
+        **carried,
     }

@@ -1,18 +1,14 @@
-"""scaling.training.learning_rate."""
+"""Learning-rate schedules."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
-from scaling.config.run import _even_warmup
-
-if TYPE_CHECKING:
-    from scaling.config.run import RunConfig
+from scaling.config.run import RunConfig
 
 
 def learning_rate(config: RunConfig, step: int) -> float:
-    """Learning rate of the update that follows `step` finished steps, in float64.
+    """Returns the learning rate of the update that follows `step` finished steps, in float64.
 
     wsd: linear warm-up, constant, then a decay over the last share of the steps (Hägele 2024); cosine and linear:
     from the peak after the warm-up to floor·peak at the end (Hoffmann 2022, appendix B; Bergsma 2025);
@@ -21,7 +17,7 @@ def learning_rate(config: RunConfig, step: int) -> float:
     """
     schedule, peak, warm = config.schedule, config.optimizer.lr, config.warmup_steps
     if step < warm:
-        if _even_warmup(config):
+        if config.has_even_warmup:
             return peak * (step + 1) / warm
         seen = config.sequences(step + 1) * config.data.length
         return peak * min(1.0, seen / (schedule.warmup_tokens or seen))

@@ -1,4 +1,4 @@
-"""A run under way: what it is, where it stands, what it has measured."""
+"""The state of one run while this process trains it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.data import tokens
 from scaling.distributed import collectives
-from scaling.evaluate.config import Asked
-from scaling.program.step import Program, State
+from scaling.evaluate.config import EvaluationOptions
+from scaling.program.build import Program
+from scaling.program.step import State
 from scaling.store.lease import Lease
 from scaling.store.record import Record, Store
-from scaling.training.tracking.trackers import Log
+from scaling.training.events import EventSink
+from scaling.training.tracking.trackers import Tracker
 
-Say = Callable[[dict[str, Any]], None]
 Rows = list[dict[str, float]]
 
 
@@ -33,48 +34,78 @@ class Diverged(Exception):
 
 
 class Stopped(Exception):
-    """Asked to stop; the state is saved."""
+    """A stop was requested, and the state has been saved."""
 
 
 @dataclass
 class Run:
-    """A run under way: what it is, where it stands, what it has measured."""
+    """One run while it is trained.
+
+    Attributes:
+        config: The run's configuration.
+        store: Where its record, curve and checkpoints are written.
+        placement: How it is laid out on the devices.
+        program: The compiled program for the run's batch size.
+        tokens: The token file it reads.
+        emit: Receives progress events, one dict each (see scaling/training/events.py).
+        should_stop: True once the process has been asked to stop.
+        validation_rows: Rows of the validation split, int32 (n, X), the same at each evaluation.
+        tracked_rows: Training examples whose loss is evaluated as well, int32 (n, X).
+        ramp_programs: Programs of the smaller batches of a batch ramp, by batch size.
+        state: Parameters and optimizer state on the devices.
+        rows: The training curve so far, one row per step.
+        input_wait: Seconds in which the loop waited for a batch.
+        in_flight: First step, number of steps and metrics of the steps that the devices still compute.
+        rows_written: How many rows of the curve are in the store.
+        trackers: Other destinations of the curve (TensorBoard, Weights & Biases).
+        signals: Exchanges stop and save requests between hosts.
+        record: The record as it was when this process claimed the run.
+        lease: The lease on the run; on host 0 only, which writes.
+        first_step: The step at which this process started.
+        evaluation: Tasks to evaluate during training.
+        evaluation_seconds: Time spent on these tasks, which is not counted as training.
+        device_share: Share of the devices' time that this run has; less than 1 in a pack.
+        started_at: Start of this process's work on the run (time.monotonic).
+        saved_at: Time of the last checkpoint (time.monotonic).
+    """
 
     config: RunConfig
     store: Store
     placement: Placement
-    compiled: Program
+    program: Program
     tokens: tokens.TokenFile
-    say: Say
-    stop: Callable[[], bool]
-    windows: np.ndarray
-    followed: np.ndarray | None = None  # training examples that are measured too
-    ramp: dict[int, Program] = field(default_factory=dict)  # of the smaller batches that it begins with
+    emit: EventSink
+    should_stop: Callable[[], bool]
+    validation_rows: np.ndarray
+    tracked_rows: np.ndarray | None = None
+    ramp_programs: dict[int, Program] = field(default_factory=dict)
     state: State = field(default_factory=dict)
     rows: Rows = field(default_factory=list)
-    waited: float | None = None  # seconds that the loop stood still for a batch
-    flight: tuple[int, int, dict[str, Any]] | None = None  # first and number of the steps whose figures are to come
-    written: int = 0  # rows of the curve that are on disk
-    logs: list[Log] = field(default_factory=list)  # where they go beside the store
-    word: collectives.Word = field(default_factory=collectives.Word)
-    record: Record | None = None  # as it was when this process took the run in hand
-    lease: Lease | None = None  # of host 0, which writes
-    first: int = 0  # the step it began at
-    exam: Asked | None = None  # what it is asked on its way
-    examined: float = 0.0  # seconds that took, which are not training's
-    share: float = 1.0  # of its devices' time: the runs of a pack may divide one's
-    begun: float = field(default_factory=time.monotonic)
-    saved: float = field(default_factory=time.monotonic)
+    input_wait: float | None = None
+    in_flight: tuple[int, int, dict[str, Any]] | None = None
+    rows_written: int = 0
+    trackers: list[Tracker] = field(default_factory=list)
+    signals: collectives.SignalExchange = field(default_factory=collectives.SignalExchange)
+    record: Record | None = None
+    lease: Lease | None = None
+    first_step: int = 0
+    evaluation: EvaluationOptions | None = None
+    evaluation_seconds: float = 0.0
+    device_share: float = 1.0
+    started_at: float = field(default_factory=time.monotonic)
+    saved_at: float = field(default_factory=time.monotonic)
 
     @property
     def id(self) -> str:
+        """The run id, a SHA-256 in hexadecimal."""
         return run_id(self.config)
 
     @property
-    def own(self) -> Path:
+    def own_checkpoints(self) -> Path:
         """Folder of the checkpoints that only this run needs."""
         return self.store.run_dir(self.id) / "checkpoints"
 
     @property
     def step(self) -> int:
+        """Number of finished steps whose metrics are in `rows`."""
         return int(self.rows[-1]["step"]) if self.rows else 0

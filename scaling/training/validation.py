@@ -1,5 +1,4 @@
-"""What is measured of a run where it is evaluated: the held-out loss and, of answers, how many are right, there and
-among training examples that are followed."""
+"""Validation loss of a run and, for examples with answers, accuracy on the validation and on tracked training rows."""
 
 from __future__ import annotations
 
@@ -8,54 +7,61 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from scaling.distributed.sharding import local_rows, place
+from scaling.distributed.sharding import local_rows, place_batch
 
 if TYPE_CHECKING:
     from scaling.training.run import Run
 
-NAMES = {  # of a score (scaling/program/step.py) on a set of rows, in the curve
+CURVE_COLUMNS = {  # (set of rows, score of scaling/program/step.py) -> column of the curve
     ("held out", "loss"): "val_loss",
     ("held out", "accuracy"): "val_accuracy",
     ("followed", "loss"): "train_loss_fixed",
     ("followed", "accuracy"): "train_accuracy",
 }
-Scores = Callable[[int, int], Mapping[str, Any]]  # of rows from one to another: an array a score
+Scores = Callable[[int, int], Mapping[str, Any]]  # (start, end) -> each score of rows[start:end], (n,)
 
 
-def sets(run: Run) -> dict[str, np.ndarray]:
-    """The sets of rows that a run is measured on, by name."""
-    return {"held out": run.windows} | ({} if run.followed is None else {"followed": run.followed})
+def row_sets(run: Run) -> dict[str, np.ndarray]:
+    """Returns the sets of rows that a run is evaluated on, by name."""
+    return {"held out": run.validation_rows} | ({} if run.tracked_rows is None else {"followed": run.tracked_rows})
 
 
-def means(name: str, rows: np.ndarray, size: int, scores: Scores) -> dict[str, float]:
-    """Mean scores of a set of rows, summed on the host in float64 in a fixed order.
+def mean_scores(name: str, rows: np.ndarray, size: int, scores: Scores) -> dict[str, float]:
+    """Averages the scores of a set of rows, summed on the host in float64 in a fixed order.
 
-    scores(start, end): those of rows[start:end], at most `size` of them; what comes beyond is left out.
+    Args:
+        name: Name of the set of rows.
+        rows: The rows, int32 (n, X).
+        size: Rows per call of `scores`.
+        scores: Called with (start, end); returns each score of these rows, padding allowed after them.
+
+    Returns:
+        The means by column of the curve.
     """
     totals: dict[str, float] = {}
     for start in range(0, len(rows), size):
         end = min(start + size, len(rows))
-        for score, each in scores(start, end).items():
-            totals[score] = totals.get(score, 0.0) + float(np.sum(np.asarray(each, np.float64)[: end - start]))
-    return {NAMES[name, score]: total / len(rows) for score, total in totals.items()}
+        for score, values in scores(start, end).items():
+            totals[score] = totals.get(score, 0.0) + float(np.sum(np.asarray(values, np.float64)[: end - start]))
+    return {CURVE_COLUMNS[name, score]: total / len(rows) for score, total in totals.items()}
 
 
-def figures(run: Run) -> dict[str, float]:
-    """All of them, for the run's curve."""
-    size, sharding = run.config.batch, run.compiled.batch_sharding
-    mine = local_rows(sharding, size)
+def evaluate_row_sets(run: Run) -> dict[str, float]:
+    """Returns the mean scores of all sets of rows, by column of the curve."""
+    size, sharding = run.config.batch, run.program.batch_sharding
+    local = local_rows(sharding, size)
     out: dict[str, float] = {}
-    for name, rows in sets(run).items():
+    for name, rows in row_sets(run).items():
 
         def scores(start: int, end: int, rows: np.ndarray = rows) -> Mapping[str, Any]:
             filled = np.concatenate([rows[start:end], np.repeat(rows[start : start + 1], size - end + start, axis=0)])
-            return run.compiled.evaluate(run.state["params"], place(filled[mine], sharding, size))
+            return run.program.evaluate(run.state["params"], place_batch(filled[local], sharding, size))
 
-        out |= means(name, rows, size, scores)
+        out |= mean_scores(name, rows, size, scores)
     return out
 
 
-def final(last: Mapping[str, float]) -> dict[str, float]:
-    """What the record says at the end of what was measured in the curve's last row."""
-    known = {name: last[name] for name in NAMES.values() if name in last}
-    return ({"loss": known.pop("val_loss")} if "val_loss" in known else {}) | known
+def final_scores(last: Mapping[str, float]) -> dict[str, float]:
+    """Returns the final scores for the record, from the last row of the curve; `val_loss` is called `loss` there."""
+    scores = {name: last[name] for name in CURVE_COLUMNS.values() if name in last}
+    return ({"loss": scores.pop("val_loss")} if "val_loss" in scores else {}) | scores

@@ -36,7 +36,7 @@ WIDTHS = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, *range(
 # Tokens a parameter: the over-training ladders of Gadre 2024. Below, the warm-up of `rules` is too long for a run.
 RATIO = "5:640"
 OPEN = ("data", "eval", "precision")  # what the rules leave to a sweep
-PASSED = ("of", "law", "runs", "largest", "worth", "bootstrap")  # on to `analysis next`, where given
+PASSED = ("quantity", "law", "runs", "largest", "worth", "bootstrap")  # on to `analysis next`, where given
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,7 +46,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     sub.add_argument("store", metavar="STORE", help="folder of runs and token files")
     sub.add_argument("--target", required=True, metavar="C=1e24", help="what to foretell: C=.., or N=..,D=..")
     sub.add_argument("--budget", required=True, metavar="1e20", help="FLOPs to spend at most, of all runs")
-    sub.add_argument("--of", help="at that C: L (default), the best size N, or the best tokens D")
+    sub.add_argument("--quantity", help="at that C: L (default), the best size N, or the best tokens D")
     sub.add_argument("--law", help="a law of the loss in N and D (default chinchilla)")
     sub.add_argument("--runs", help="at most so many (default 20)")
     sub.add_argument("--largest", metavar="C", help="FLOPs of one run at most (default: the budget)")

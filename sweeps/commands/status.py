@@ -23,11 +23,11 @@ def run_status(args: argparse.Namespace) -> int:
     if args.watch is not None and (args.json or not 0.1 <= args.watch < 1e6):
         raise SweepError(f"--watch {args.watch:g}: seconds, 0.1 or more, and without --json")
     store, on = open_store(args.store), slice_of(args)
-    known: dict[str, Any] = {}
+    cache: dict[str, Any] = {}
 
     def look() -> dict[str, Any]:
         store.fetch_results()
-        return status(store, args.name, on=on, mfu=args.mfu, known=known if args.watch else None)
+        return status(store, args.name, on=on, mfu=args.mfu, cache=cache if args.watch else None)
 
     def write(found: dict[str, Any]) -> Path:
         from sweeps.status.page import write_page

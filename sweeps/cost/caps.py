@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field, replace
 
+from scaling.store.cost import cost_so_far
 from scaling.store.record import Store
 from sweeps.cost.quote import Slice
 from sweeps.errors import SweepError
@@ -85,7 +86,7 @@ def spent(of: Plan, store: Store) -> tuple[float, float]:
     for run in of.runs:
         record = store.read(run.run_id)
         if record is not None:
-            known = store.spent(record)
+            known = cost_so_far(store, record)
             flops += known.get("steps_computed", 0) * step_flops(run.config)
             seconds += known.get("seconds", 0.0) * record.about.get("machine_share", 1.0)
     return flops, seconds

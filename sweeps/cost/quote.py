@@ -81,17 +81,19 @@ def slice_named(name: str, path: Path = PRICES, spot: bool = False) -> Slice:
 
 
 def chips_of(name: str, kind: str, size: str, named_by: float) -> int:
-    """Chips of a slice: of a TPU that is rented out (sweeps/planning/tpu_slices.py), or of a kind that a table adds,
+    """Chips of a slice: of a TPU that is rented out (scaling/config/tpu.py), or of a kind that a table adds,
     any.
 
     named_by: what the name of a kind that a table adds counts of each chip.
     """
-    from sweeps.planning.tpu_slices import KINDS, chips
+    from scaling.config.tpu import GENERATIONS, count_chips
 
-    if kind in KINDS:
-        if size not in map(str, KINDS[kind].slices):
-            raise SweepError(f"--slice {name}: known are {', '.join(f'{kind}-{each}' for each in KINDS[kind].slices)}")
-        return chips(KINDS[kind].slices[int(size)])
+    if kind in GENERATIONS:
+        if size not in map(str, GENERATIONS[kind].slices):
+            raise SweepError(
+                f"--slice {name}: known are {', '.join(f'{kind}-{each}' for each in GENERATIONS[kind].slices)}"
+            )
+        return count_chips(GENERATIONS[kind].slices[int(size)])
     count = int(size) / named_by if re.fullmatch("[1-9][0-9]{0,6}", size) else 0
     if not count or count % 1:
         raise SweepError(f"--slice {name}: must be {kind} and a number, such as {kind}-{8 * named_by:g}: 8 chips")

@@ -1,15 +1,9 @@
-"""Where runs are computed: each engine is three functions.
+"""Engines: where the runs of a sweep are trained.
 
-submit(store, sweep, configs, ...) -> job    starts computing the runs in this order
-poll(job, timeout) -> list of events         what happened since; job.over once nothing is left to happen
-cancel(job)                                  asks the runs to save and stop; poll on until job.over
-
-Events are the trainer's own, one dict each:
-    {"event": "start", "run_id", "steps", "from"}         from > 0: resumed or branched
-    {"event": "step", "run_id", "step", "loss"}
-    {"event": "end", "run_id", "status", "loss"?, "error"?}
-and one of the engine's:
-    {"event": "died", "run_id", "how", "log", "attempt", "attempts"}   its process ended without a word
+`ENGINES` maps the names that `launch --engine` accepts to the functions of an engine, and `get_engine` looks one up.
+The local engine trains in child processes of this machine. The others submit one job per trunk: `slurm` and `ray` to
+a cluster whose nodes mount the store, `gke` and `skypilot` to TPU slices in a cloud, where the store is a bucket.
+`Submission` is what a launch hands to an engine; events.py describes the events that an engine reports.
 """
 
 from __future__ import annotations
@@ -17,33 +11,42 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from sweeps.engines import gke, local, ray, skypilot, slurm
+from sweeps.engines import gke, gke_manifest, local, ray, skypilot, slurm
+from sweeps.engines.events import Event
 from sweeps.errors import SweepError
 
 
 class Engine(NamedTuple):
-    """The three functions of an engine; and one that says what they would do, where it takes options.
+    """The functions of an engine and the dataclass of its options.
 
-    dry_run(store, sweep, configs, options=...) -> text     the exact files and commands; nothing is touched
+    Attributes:
+        submit: `submit(submission, options) -> job` starts to train the runs in the given order.
+        poll: `poll(job, timeout) -> events` returns what has happened since the last call, waiting at most `timeout`
+            seconds. `job.finished` is True once nothing is left to happen, `job.error` then says why runs are left.
+        cancel: `cancel(job)` asks the runs to save and stop; poll until `job.finished`.
+        options: Dataclass of the engine's options.
+        dry_run: `dry_run(submission, options) -> str` returns the exact files and commands of `submit`, `poll` and
+            `cancel`, and touches nothing. None for the local engine, which takes no `--option` either.
     """
 
     submit: Callable[..., Any]
-    poll: Callable[..., list[dict[str, Any]]]
+    poll: Callable[..., list[Event]]
     cancel: Callable[[Any], None]
+    options: type[Any]
     dry_run: Callable[..., str] | None = None
 
 
 ENGINES: dict[str, Engine] = {
-    "local": Engine(local.submit, local.poll, local.cancel),
-    "slurm": Engine(slurm.submit, slurm.poll, slurm.cancel, slurm.dry_run),
-    "ray": Engine(ray.submit, ray.poll, ray.cancel, ray.dry_run),
-    "gke": Engine(gke.submit, gke.poll, gke.cancel, gke.dry_run),
-    "skypilot": Engine(skypilot.submit, skypilot.poll, skypilot.cancel, skypilot.dry_run),
+    "local": Engine(local.submit, local.poll, local.cancel, local.LocalOptions),
+    "slurm": Engine(slurm.submit, slurm.poll, slurm.cancel, slurm.SlurmOptions, slurm.dry_run),
+    "ray": Engine(ray.submit, ray.poll, ray.cancel, ray.RayOptions, ray.dry_run),
+    "gke": Engine(gke.submit, gke.poll, gke.cancel, gke_manifest.GkeOptions, gke.dry_run),
+    "skypilot": Engine(skypilot.submit, skypilot.poll, skypilot.cancel, skypilot.SkyPilotOptions, skypilot.dry_run),
 }
 
 
-def engine(name: str) -> Engine:
-    """The engine of a name; SweepError lists the known ones."""
+def get_engine(name: str) -> Engine:
+    """Returns the engine of a name; raises SweepError, with the known names, for an unknown one."""
     if name not in ENGINES:
         raise SweepError(f"engine {name!r}: known are {', '.join(ENGINES)}")
     return ENGINES[name]

@@ -1,8 +1,8 @@
-"""What engines on a cluster of one's own have in common: the runs of a trunk are a task, which one node has at a time.
+"""Tasks of a cluster whose nodes mount the store (SLURM, Ray): the runs of a trunk, trained by one node at a time.
 
-A branch needs what its trunk left and they share a compiled step, so they stay together, in order: as many tasks as
-trunks, each as long as its runs; chained jobs would each wait in the queue and compile anew. What crashed is given out
-again a stated number of times; what lost its node, was preempted or asks to be run again, as often as it must be.
+Runs of a trunk stay together, in order: a branch needs the checkpoint of its trunk, and they share a compiled step.
+There are as many tasks as trunks (chained jobs would each wait in the queue and compile again). A task that crashed is
+submitted again at most `restarts` times; one that lost its node, was preempted or asks for it, as often as needed.
 """
 
 from __future__ import annotations
@@ -10,146 +10,177 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from scaling.config.run import RunConfig, run_id
+from scaling.config.run import run_id
 from scaling.store.files import write_json
 from scaling.store.record import Store
-from sweeps.engines import cluster_jobs
-from sweeps.engines.cluster_jobs import State
-from sweeps.engines.node_worker import Note, Work, deaths, failures, folder, left, note, notes
+from sweeps.engines.cluster_jobs import FAILED, RUNNING, WAITING, JobState
+from sweeps.engines.events import failure_event, log_tail, with_last_line
+from sweeps.engines.node_worker import (
+    NodeTask,
+    Note,
+    append_note,
+    deaths,
+    failures,
+    read_notes,
+    tasks_folder,
+    unfinished_runs,
+)
+from sweeps.engines.submission import Submission
 from sweeps.errors import SweepError
 from sweeps.planning import workers
 
 TRAIN = ("python", "-m", "scaling", "train")
-WAITING, RUNNING, LOST, CRASHED, CANCELLED, REFUSED = "waiting", "running", "lost", "crashed", "cancelled", "refused"
+# Phases of a task besides WAITING and RUNNING. LOST: its node is gone, or it asks to be run again; REFUSED: to run it
+# again is of no use.
+LOST, CRASHED, CANCELLED, REFUSED = "lost", "crashed", "cancelled", "refused"
 
 
-class Outcome(NamedTuple):
-    """A task as its cluster sees it: one of the phases above, and why."""
+class TaskState(NamedTuple):
+    """A task as its cluster sees it."""
 
-    phase: str
-    why: str = ""
+    phase: str  # WAITING, RUNNING, LOST, CRASHED, CANCELLED or REFUSED
+    reason: str = ""
 
 
 @dataclass
-class Tasks:
-    """The tasks of a launch, given out again as often as they must be."""
+class TaskQueue:
+    """The tasks of a launch, submitted again as often as necessary."""
 
     store: Store
     sweep: str
-    attempts: int
-    works: list[Work]
-    start: Callable[[list[Work]], None]  # gives these to the cluster; what it refuses is lost at the next look
-    look: Callable[[], Mapping[str, Outcome]]  # by key, of all of them
+    max_attempts: int  # of a run that crashes
+    tasks: list[NodeTask]
+    start: Callable[[list[NodeTask]], None]  # submits tasks; one that the cluster refuses is lost at the next poll
+    task_states: Callable[[], Mapping[str, TaskState]]  # by key, of all tasks
     cancelled: bool = False
-    over: set[str] = field(default_factory=set)  # keys of tasks that nothing is left of, or that are not tried again
 
-    def states(self) -> dict[str, State]:
-        """How each run stands, for engines/gang.py; what must be given out again is."""
-        outcomes, out, again = self.look(), dict[str, State](), list[Work]()
-        for work in self.works:
-            said = notes(work)
-            for name, why in failures(said).items():
-                out[name] = State("failed", why, len(deaths(said).get(name, ())))
-            todo = left(work, said)
-            outcome = outcomes[work.key]
-            if not todo or outcome.phase == CANCELLED or (self.cancelled and outcome.phase not in (WAITING, RUNNING)):
-                continue
-            if outcome.phase == REFUSED:
-                out |= {name: State("failed", outcome.why) for name in todo}
-                continue
-            if outcome.phase == CRASHED:
-                out |= self._blame(work, todo[0], said, outcome.why)
-                said = notes(work)
-                todo = left(work, said)
-            if todo and outcome.phase in (CRASHED, LOST):
-                again.append(work)
-            out |= {name: _state(name, deaths(said), outcome.phase == RUNNING and name == todo[0]) for name in todo}
-        if again:
+    def run_states(self) -> dict[str, JobState]:
+        """Returns how each run stands, for cluster_jobs.py, and submits the tasks that are to run again."""
+        task_states, states, resubmitted = self.task_states(), dict[str, JobState](), list[NodeTask]()
+        for task in self.tasks:
+            notes = read_notes(task)
+            for name, error in failures(notes).items():
+                states[name] = JobState(FAILED, error, len(deaths(notes).get(name, ())))
+            states |= self._unfinished_states(task, task_states[task.key], notes, resubmitted)
+        if resubmitted:
             try:
-                self.start(again)
-            except SweepError:  # as of a limit on a user's jobs: once more at the next look, while others go on
-                if not any(outcome.phase in (WAITING, RUNNING) for outcome in outcomes.values()):
+                self.start(resubmitted)
+            except SweepError:  # such as a limit on a user's jobs: tried again at the next poll, while others go on
+                if not any(state.phase in (WAITING, RUNNING) for state in task_states.values()):
                     raise
-        return out
+        return states
 
-    def _blame(self, work: Work, name: str, said: list[Note], why: str) -> dict[str, State]:
-        """Notes that the run under way took its node's process with it, for good once it has had its attempts."""
-        count, lines = len(deaths(said).get(name, ())) + 1, tail(work.log)
-        note(work, {"event": "died", "run_id": name, "how": why, "log": lines, "attempt": count,
-                    "attempts": self.attempts})  # fmt: skip
-        if count < self.attempts:
+    def log_lines(self, name: str) -> list[str]:
+        """Returns the last lines of a run's trainer, those before its last crash if it crashed."""
+        task = next(task for task in self.tasks if name in task.run_ids)
+        crashes = deaths(read_notes(task)).get(name)
+        return crashes[-1]["log"] if crashes else log_tail(task.log)
+
+    def _unfinished_states(
+        self, task: NodeTask, state: TaskState, notes: list[Note], resubmitted: list[NodeTask]
+    ) -> dict[str, JobState]:
+        """How the unfinished runs of a task stand; adds the task to `resubmitted` where it must run again."""
+        names = unfinished_runs(task, notes)
+        if not names or state.phase == CANCELLED or (self.cancelled and state.phase not in (WAITING, RUNNING)):
             return {}
-        error = f"its job {why}, {count} times" + (f": {lines[-1]}" if lines else "")
-        note(work, {"event": "end", "run_id": name, "status": "failed", "error": error})
-        return {name: State("failed", error, count)}
+        if state.phase == REFUSED:
+            return {name: JobState(FAILED, state.reason) for name in names}
+        states: dict[str, JobState] = {}
+        if state.phase == CRASHED:
+            states |= self._count_crash(task, names[0], notes, state.reason)
+            notes = read_notes(task)
+            names = unfinished_runs(task, notes)
+        if names and state.phase in (CRASHED, LOST):
+            resubmitted.append(task)
+        crashes = deaths(notes)
+        for i, name in enumerate(names):
+            states[name] = _run_state(crashes.get(name, ()), running=state.phase == RUNNING and i == 0)
+        return states
 
-    def log(self, name: str) -> list[str]:
-        """The last lines that the trainer of a run said: before it died, where it did."""
-        work = next(work for work in self.works if name in work.names)
-        died = deaths(notes(work)).get(name)
-        return died[-1]["log"] if died else tail(work.log)
+    def _count_crash(self, task: NodeTask, name: str, notes: list[Note], reason: str) -> dict[str, JobState]:
+        """Notes that a run crashed together with its node's process, and its failure after the last attempt."""
+        count, lines = len(deaths(notes).get(name, ())) + 1, log_tail(task.log)
+        append_note(task, {"event": "died", "run_id": name, "how": reason, "log": lines, "attempt": count,
+                           "attempts": self.max_attempts})  # fmt: skip
+        if count < self.max_attempts:
+            return {}
+        error = with_last_line(f"its job {reason}, {count} times", lines)
+        append_note(task, failure_event(name, error))
+        return {name: JobState(FAILED, error, count)}
 
 
-def _state(name: str, dead: Mapping[str, Sequence[Note]], running: bool) -> State:
-    mine = dead.get(name, ())
-    return State("running" if running else "waiting", mine[-1]["how"] if mine else "", len(mine))
+def _run_state(crashes: Sequence[Note], running: bool) -> JobState:
+    return JobState(RUNNING if running else WAITING, crashes[-1]["how"] if crashes else "", len(crashes))
 
 
-def tail(path: Path) -> list[str]:
-    """The last lines of a log that say something; none where there is no log."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 8192))
-            lines = file.read().decode("utf-8", "replace").splitlines()
-    except FileNotFoundError:
-        return []
-    return [line for line in lines if line.strip()][-cluster_jobs.LOG_LINES :]
-
-
-def token() -> str:
-    """A new name for what a launch gives out."""
+def new_token() -> str:
+    """Returns a new name for the tasks of a launch."""
     return secrets.token_hex(4)
 
 
-def shared_out(
-    store: Store, sweep: str, configs: Sequence[RunConfig], *, jobs: int, restarts: int, command: Sequence[str], of: str
-) -> list[Work]:
-    """The tasks: a trunk each, or at most `jobs` of several trunks. of: the token of the launch."""
+def divide_runs(submission: Submission, token: str, *, jobs: int, restarts: int) -> list[NodeTask]:
+    """Returns the tasks of a launch.
+
+    Args:
+        submission: The runs.
+        token: Name of the launch's tasks.
+        jobs: Most tasks, each with several trunks; 0: a task for each trunk.
+        restarts: Of a run after a crash.
+    """
+    configs, store = submission.configs, submission.store
     order = [run_id(config) for config in configs]
-    dealt = workers.shares(configs, jobs or len(configs)) if configs else []
+    shares = workers.shares(configs, jobs or len(configs), starts=submission.starts) if configs else []
     return [
-        Work(store=str(store.root.absolute()), sweep=sweep, token=of, index=i, restarts=restarts,
-             names=tuple(name for name in order if name in names), command=tuple(command))
-        for i, names in enumerate(dealt)
+        NodeTask(store=str(store.root.absolute()), sweep=submission.sweep, token=token, index=i, restarts=restarts,
+                 run_ids=tuple(name for name in order if name in names), command=tuple(submission.command))
+        for i, names in enumerate(shares)
     ]  # fmt: skip
 
 
-def train_words(store: Store, work: Work, command: Sequence[str] = TRAIN) -> list[str]:
-    """The command that a node keeps at its work, where nothing has happened yet."""
-    configs = [str(store.run_dir(name).absolute() / "config.json") for name in work.names]
-    return [*command, *configs, "--store", work.store, "--sweep", work.sweep, "--events"]
+def node_command(store: Store, task: NodeTask, command: Sequence[str] = TRAIN) -> list[str]:
+    """Returns the command that a node starts for a new task, and restarts on failure.
+
+    Args:
+        store: The sweep's store.
+        task: The task.
+        command: Command that trains.
+    """
+    configs = [str(store.run_dir(name).absolute() / "config.json") for name in task.run_ids]
+    return [*command, *configs, "--store", task.store, "--sweep", task.sweep, "--events"]
 
 
-def write_given(store: Store, sweep: str, name: str, works: Sequence[Work]) -> Path:
-    """Keeps what is given to the cluster under a name, for the launch that follows it: written before it is given."""
-    rows = [{"token": work.token, "index": work.index, "names": work.names, "restarts": work.restarts,
-             "command": work.command} for work in works]  # fmt: skip
-    path = folder(store.root, sweep) / f"{name}.json"
+def write_tasks(store: Store, sweep: str, name: str, tasks: Sequence[NodeTask]) -> Path:
+    """Writes which tasks a job has, before it is submitted, so that a later launch can follow it.
+
+    Args:
+        store: The sweep's store.
+        sweep: Name of the sweep.
+        name: Name of the job.
+        tasks: Its tasks, in order.
+    """
+    rows = [{"token": task.token, "index": task.index, "names": task.run_ids, "restarts": task.restarts,
+             "command": task.command} for task in tasks]  # fmt: skip
+    path = tasks_folder(store.root, sweep) / f"{name}.json"
     write_json(path, rows)
     return path
 
 
-def read_given(store: Store, sweep: str) -> dict[str, list[Work]]:
-    """What was given to the cluster, by name."""
+def read_tasks(store: Store, sweep: str) -> dict[str, list[NodeTask]]:
+    """Returns the tasks of each job of a sweep, by the job's name.
+
+    Args:
+        store: The sweep's store.
+        sweep: Name of the sweep.
+    """
     return {
         path.stem: [
-            Work(store=str(store.root.absolute()), sweep=sweep, token=row["token"], index=row["index"],
-                 names=tuple(row["names"]), restarts=row["restarts"], command=tuple(row["command"]))
+            NodeTask(store=str(store.root.absolute()), sweep=sweep, token=row["token"], index=row["index"],
+                     run_ids=tuple(row["names"]), restarts=row["restarts"], command=tuple(row["command"]))
             for row in json.loads(path.read_text())
         ]
-        for path in sorted(folder(store.root, sweep).glob("*.json"))
+        for path in sorted(tasks_folder(store.root, sweep).glob("*.json"))
     }  # fmt: skip

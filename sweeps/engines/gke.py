@@ -1,9 +1,10 @@
-"""TPU slices in a GKE cluster that xpk made: each trunk of a sweep a JobSet, queued by Kueue.
+"""TPU slices in a GKE cluster that xpk made: each trunk of a sweep is a JobSet, queued by Kueue.
 
     python -m sweeps launch NAME --store DIR --engine gke --option topology=v5e-16 --option image=IMAGE
         --option bucket=gs://BUCKET [--dry-run]
 
-DIR is the bucket, mounted here; kubectl must point at the cluster. A JobSet that is there already goes on.
+DIR is the bucket, mounted here; kubectl must point at the cluster. A JobSet of an earlier launch is followed, not
+submitted again.
 """
 
 from __future__ import annotations
@@ -11,171 +12,172 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from scaling.config.run import RunConfig
-from scaling.store.record import Store
 from sweeps.engines import cluster_jobs
-from sweeps.engines.cluster_jobs import Job, State
-from sweeps.engines.gke_manifest import CONTAINER, MARK_LABEL, RUN_LABEL, RUNS, SWEEP_LABEL, TRUNK_LABEL, manifest
-from sweeps.engines.trunks import RUNNING, WAITING, Given, Trunks, grouped
+from sweeps.engines.cluster_jobs import FAILED, RUNNING, SUCCEEDED, WAITING, Job, JobState
+from sweeps.engines.events import LOG_LINES
+from sweeps.engines.gke_manifest import (
+    CONTAINER,
+    HASH_LABEL,
+    LABEL_LENGTH,
+    RUN_LABEL,
+    RUNS_ANNOTATION,
+    SWEEP_LABEL,
+    TRUNK_LABEL,
+    GkeOptions,
+    jobset,
+)
+from sweeps.engines.job_names import sweep_hash, sweep_label
+from sweeps.engines.submission import Submission, write_configs
+from sweeps.engines.trunks import TrunkJob, TrunkJobs, runs_by_trunk, trunk_spec
 from sweeps.errors import SweepError
-from sweeps.planning.tpu_slices import slice_of
 
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What a cluster must be told; the defaults are those of a cluster that xpk made."""
-
-    topology: str
-    image: str
-    bucket: str
-    queue: str = "multislice-queue"
-    priority: str = "medium"
-    account: str = "default"  # Kubernetes' service account that may write to the bucket
-    namespace: str = "default"
-    spot: bool = True
-    restarts: int = cluster_jobs.RESTARTS
-
+RESOURCE = "jobsets.jobset.x-k8s.io"
 
 poll = cluster_jobs.poll
 cancel = cluster_jobs.cancel
 
 
-def submit(
-    store: Store,
-    sweep: str,
-    configs: Sequence[RunConfig],
-    *,
-    options: Mapping[str, str],
-    keep_open: Sequence[int] = (),
-) -> Job:
-    """Applies a JobSet a trunk, but for those that are under way."""
-    cluster = Cluster(store, sweep, cluster_jobs.given(Options, options))
-    left = cluster_jobs.write_configs(store, configs)
-    of = Trunks(grouped(configs), cluster.under_way(), cluster.give, cluster.look, cluster.tail)
-    chosen = cluster.chosen
+def submit(submission: Submission, options: GkeOptions) -> Job:
+    """Applies a JobSet for each trunk, except those that are under way.
+
+    Args:
+        submission: The runs.
+        options: Of the engine.
+    """
+    cluster = Cluster(submission, options)
+    remaining = write_configs(submission)
+    trunks = TrunkJobs(
+        runs_by_trunk(submission.configs), cluster.active_jobs(), cluster.submit, cluster.job_states, cluster.log_tail
+    )
     job = Job(
-        store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1, states=lambda: of.states(job),
-        delete=cluster.delete, by_hand=shlex.join(_delete(chosen, sweep)), log=of.log,
+        store=submission.store, sweep=submission.sweep, remaining=remaining, max_attempts=options.restarts + 1,
+        run_states=lambda: trunks.run_states(job), delete_jobs=cluster.delete,
+        delete_command=shlex.join(_delete_command(options, submission.sweep)), log_lines=trunks.log_lines,
     )  # fmt: skip
-    of.begin(job)
+    trunks.submit_remaining(job)
     return job
 
 
-def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: Mapping[str, str]) -> str:
-    """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
-    cluster = Cluster(store, sweep, cluster_jobs.given(Options, options))
+def dry_run(submission: Submission, options: GkeOptions) -> str:
+    """Returns the files and commands of `submit`, `poll` and `cancel`; nothing is written or queried.
+
+    Args:
+        submission: The runs.
+        options: Of the engine.
+    """
+    cluster = Cluster(submission, options)
     lines = []
-    for trunk, runs in grouped(configs).items():
-        text = cluster.manifest(trunk, runs)
-        file = f"{text['metadata']['name']}.json"
-        lines += [f"# {file}", json.dumps(text, indent=1), shlex.join(_apply(file)), ""]
-    lines += ["# followed with", shlex.join(_get(cluster.chosen, sweep))]
-    lines += ["# stopped with", shlex.join(_delete(cluster.chosen, sweep))]
+    for trunk, runs in runs_by_trunk(submission.configs).items():
+        manifest = cluster.manifest(trunk, runs)
+        file = f"{manifest['metadata']['name']}.json"
+        lines += [f"# {file}", json.dumps(manifest, indent=1), shlex.join(_apply_command(file)), ""]
+    lines += ["# followed with", shlex.join(_get_command(options, submission.sweep))]
+    lines += ["# stopped with", shlex.join(_delete_command(options, submission.sweep))]
     return "\n".join(lines)
 
 
 class Cluster:
     """The JobSets of a sweep in their cluster."""
 
-    def __init__(self, store: Store, sweep: str, chosen: Options) -> None:
-        self.store, self.sweep, self.chosen = store, sweep, chosen
-        self.slice, self.bucket = slice_of(chosen.topology), cluster_jobs.bucket(chosen.bucket)
-        self.known: set[str] = set()  # names of those that there were when we last looked
+    def __init__(self, submission: Submission, options: GkeOptions) -> None:
+        self.store, self.sweep, self.options = submission.store, submission.sweep, options
+        self.existing: set[str] = set()  # names of the JobSets at the last query
 
-    def manifest(self, trunk: str, runs: Sequence[str]) -> dict[str, Any]:
-        """The JobSet of a trunk's runs."""
-        chosen, mark = self.chosen, cluster_jobs.mark(self.chosen.bucket, self.sweep)
-        return manifest(
-            name=cluster_jobs.job_name(self.sweep, mark, runs[0]), trunk=trunk, runs=runs,
-            sweep=cluster_jobs.label(self.sweep),
-            mark=mark, of=self.slice, bucket=self.bucket, words=cluster_jobs.train_words(self.store, runs, self.sweep),
-            image=chosen.image, queue=chosen.queue, priority=chosen.priority, account=chosen.account,
-            namespace=chosen.namespace, spot=chosen.spot, restarts=chosen.restarts,
-        )  # fmt: skip
+    def manifest(self, trunk: str, run_ids: Sequence[str]) -> dict[str, Any]:
+        """Returns the JobSet of runs of a trunk.
 
-    def under_way(self) -> dict[str, Given]:
-        """By trunk, the JobSets of an earlier launch that wait or run."""
+        Args:
+            trunk: Label of the trunk.
+            run_ids: Its runs, in order.
+        """
+        return jobset(trunk_spec(self.store, self.sweep, self.options.bucket, trunk, run_ids), self.options)
+
+    def active_jobs(self) -> dict[str, TrunkJob]:
+        """Returns the JobSets of an earlier launch that wait or run, by trunk."""
         return {
-            item["metadata"]["labels"][TRUNK_LABEL]: Given(name, item["metadata"]["annotations"][RUNS].split())
+            item["metadata"]["labels"][TRUNK_LABEL]: TrunkJob(
+                name, item["metadata"]["annotations"][RUNS_ANNOTATION].split()
+            )
             for name, item in self._items().items()
-            if state_of(item).phase in (WAITING, RUNNING)
+            if jobset_state(item).phase in (WAITING, RUNNING)
         }
 
-    def look(self) -> dict[str, State]:
-        """How each JobSet stands."""
-        return {name: state_of(item) for name, item in self._items().items()}
+    def job_states(self) -> dict[str, JobState]:
+        """Returns how each JobSet stands, by name."""
+        return {name: jobset_state(item) for name, item in self._items().items()}
 
-    def give(self, trunk: str, runs: Sequence[str]) -> str:
-        """Applies a JobSet of these runs, in the place of one of its name that has ended."""
-        text = self.manifest(trunk, runs)
-        name: str = text["metadata"]["name"]
-        if name in self.known:
-            cluster_jobs.call(_delete_one(self.chosen.namespace, name))
-        cluster_jobs.call(_apply("-"), json.dumps(text))
+    def submit(self, trunk: str, run_ids: Sequence[str]) -> str:
+        """Applies a JobSet, after deleting one of the same name that has ended; returns its name.
+
+        Args:
+            trunk: Label of the trunk.
+            run_ids: Its runs, in order.
+        """
+        manifest = self.manifest(trunk, run_ids)
+        name: str = manifest["metadata"]["name"]
+        if name in self.existing:
+            cluster_jobs.run_command(_delete_one_command(self.options.namespace, name))
+        cluster_jobs.run_command(_apply_command("-"), json.dumps(manifest))
         return name
 
     def delete(self) -> None:
-        """Deletes them all; the pods get SIGTERM."""
-        cluster_jobs.call(_delete(self.chosen, self.sweep))
+        """Deletes all JobSets of the sweep; their pods get SIGTERM."""
+        cluster_jobs.run_command(_delete_command(self.options, self.sweep))
 
-    def tail(self, given: Given) -> list[str]:
-        """The newest lines of a JobSet's pods."""
-        return cluster_jobs.tail(_logs(self.chosen, self.sweep, given.runs[0]))
+    def log_tail(self, job: TrunkJob) -> list[str]:
+        """Returns the last lines of a JobSet's pods."""
+        return cluster_jobs.output_tail(_logs_command(self.options, self.sweep, job.run_ids[0]))
 
     def _items(self) -> dict[str, dict[str, Any]]:
-        """The JobSets by name; SweepError where the answer is none."""
-        said = cluster_jobs.call(_get(self.chosen, self.sweep))
+        """The JobSets by name; SweepError where kubectl's answer is no JSON list."""
+        output = cluster_jobs.run_command(_get_command(self.options, self.sweep))
         try:
-            items = {item["metadata"]["name"]: item for item in json.loads(said)["items"]}
+            items = {item["metadata"]["name"]: item for item in json.loads(output)["items"]}
         except (json.JSONDecodeError, KeyError):
-            raise SweepError(f"kubectl get jobsets: no JSON list but {said[:80]!r}") from None
-        self.known = set(items)
+            raise SweepError(f"kubectl get jobsets: no JSON list but {output[:80]!r}") from None
+        self.existing = set(items)
         return items
 
 
-def _apply(file: str) -> list[str]:
+def _apply_command(file: str) -> list[str]:
     return ["kubectl", "apply", "--filename", file]
 
 
-def _selected(chosen: Options, sweep: str, *more: str) -> list[str]:
-    labels = [
-        f"{SWEEP_LABEL}={cluster_jobs.label(sweep)}",
-        f"{MARK_LABEL}={cluster_jobs.mark(chosen.bucket, sweep)}",
-        *more,
-    ]
-    return ["--namespace", chosen.namespace, "--selector", ",".join(labels)]
+def _selection(options: GkeOptions, sweep: str, *labels: str) -> list[str]:
+    selector = [f"{SWEEP_LABEL}={sweep_label(sweep)}", f"{HASH_LABEL}={sweep_hash(options.bucket, sweep)}", *labels]
+    return ["--namespace", options.namespace, "--selector", ",".join(selector)]
 
 
-def _get(chosen: Options, sweep: str) -> list[str]:
-    return ["kubectl", "get", "jobsets.jobset.x-k8s.io", *_selected(chosen, sweep), "--output", "json"]
+def _get_command(options: GkeOptions, sweep: str) -> list[str]:
+    return ["kubectl", "get", RESOURCE, *_selection(options, sweep), "--output", "json"]
 
 
-def _delete(chosen: Options, sweep: str) -> list[str]:
-    return ["kubectl", "delete", "jobsets.jobset.x-k8s.io", *_selected(chosen, sweep), "--wait=false"]
+def _delete_command(options: GkeOptions, sweep: str) -> list[str]:
+    return ["kubectl", "delete", RESOURCE, *_selection(options, sweep), "--wait=false"]
 
 
-def _delete_one(namespace: str, name: str) -> list[str]:
-    return ["kubectl", "delete", "jobsets.jobset.x-k8s.io", name, "--namespace", namespace, "--ignore-not-found"]
+def _delete_one_command(namespace: str, name: str) -> list[str]:
+    return ["kubectl", "delete", RESOURCE, name, "--namespace", namespace, "--ignore-not-found"]
 
 
-def _logs(chosen: Options, sweep: str, run: str) -> list[str]:
-    of = [*_selected(chosen, sweep, f"{RUN_LABEL}={run[:63]}"), "--container", CONTAINER]
-    return ["kubectl", "logs", *of, "--tail", str(cluster_jobs.LOG_LINES)]
+def _logs_command(options: GkeOptions, sweep: str, run_id: str) -> list[str]:
+    selection = _selection(options, sweep, f"{RUN_LABEL}={run_id[:LABEL_LENGTH]}")
+    return ["kubectl", "logs", *selection, "--container", CONTAINER, "--tail", str(LOG_LINES)]
 
 
-def state_of(item: Mapping[str, Any]) -> State:
-    """A JobSet's own account of itself."""
+def jobset_state(item: Mapping[str, Any]) -> JobState:
+    """Returns the state of a JobSet from its status, as kubectl prints it."""
     status = item.get("status", {})
     crashes = status.get("restartsCountTowardsMax", 0)
     conditions = {c["type"]: c for c in status.get("conditions", []) if c["status"] == "True"}
     if "Failed" in conditions:
-        told = conditions["Failed"]
-        return State("failed", f"its JobSet failed: {told.get('reason', '')}: {told.get('message', '')}", crashes)
+        failed = conditions["Failed"]
+        reason = f"its JobSet failed: {failed.get('reason', '')}: {failed.get('message', '')}"
+        return JobState(FAILED, reason, crashes)
     if "Completed" in conditions:
-        return State("succeeded", "", crashes)
+        return JobState(SUCCEEDED, "", crashes)
     if item.get("spec", {}).get("suspend") or "Suspended" in conditions:
-        return State("waiting", "", crashes)
-    return State("running", "", crashes)
+        return JobState(WAITING, "", crashes)
+    return JobState(RUNNING, "", crashes)

@@ -1,94 +1,116 @@
-"""The JobSet of a trunk's runs on a TPU slice: a gang of pods, started and started again together.
+"""The JobSet of a trunk's runs on a TPU slice: pods that are started, and restarted, together.
 
-Three ends of a pod are told apart by the Job's rules, and the JobSet acts on the rule that matched:
-    disrupted (preempted, drained) or exit 75   all again, not counted
+The Job's rules tell three ends of a pod apart, and the JobSet acts on the rule that matched:
+    disrupted (preempted, drained) or exit 75   all pods again, not counted
     exit 2 (the trainer refused its input)      never again
-    any other                                   all again, at most `restarts` times
+    any other                                   all pods again, at most `restarts` times
 Sources: Kubernetes' documentation (pod failure policy), JobSet's (failure policy; messages are matched since 0.10,
 which xpk installs), Kueue's (running JobSets), GKE's (TPUs in GKE, spot VMs, Cloud Storage FUSE).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sweeps.engines.cluster_jobs import MOUNT
-from sweeps.planning.tpu_slices import Slice
+from scaling.config import exit_status
+from scaling.config.tpu import TpuSlice, tpu_slice
+from sweeps.engines.job_names import bucket_name
+from sweeps.engines.submission import RESTARTS
+from sweeps.engines.trunks import STORE_MOUNT, TrunkSpec
 
-AGAIN, REFUSED = 75, 2  # the trainer's exit statuses
 CONTAINER = "trainer"
-SWEEP_LABEL, MARK_LABEL, TRUNK_LABEL = "scaling/sweep", "scaling/mark", "scaling/trunk"  # a mark: see gang.py
-RUN_LABEL, RUNS = "scaling/run", "scaling/runs"  # the run that a job is named by; an annotation: all of them, in order
-GRACE = 25  # seconds from SIGTERM to SIGKILL; a spot machine gives no more
-KEPT = 7 * 24 * 3600  # seconds that a JobSet that has ended can still be asked after
+SWEEP_LABEL, HASH_LABEL, TRUNK_LABEL = "scaling/sweep", "scaling/mark", "scaling/trunk"  # hash: see job_names.py
+RUN_LABEL, RUNS_ANNOTATION = "scaling/run", "scaling/runs"  # the first run of a job; all of them, in order
+LABEL_LENGTH = 63  # characters that Kubernetes allows in the value of a label
+GRACE_SECONDS = 25  # from SIGTERM to SIGKILL; a spot machine gives no more
+TTL_SECONDS = 7 * 24 * 3600  # that a JobSet is kept after it has ended
 
 
-def manifest(
-    *,
-    name: str,
-    trunk: str,
-    runs: Sequence[str],
-    sweep: str,
-    mark: str,
-    of: Slice,
-    words: list[str],
-    image: str,
-    bucket: str,
-    queue: str,
-    priority: str,
-    account: str,
-    namespace: str,
-    spot: bool,
-    restarts: int,
-) -> dict[str, Any]:
-    """The JobSet, ready for JSON."""
-    labels = {RUN_LABEL: runs[0][:63], TRUNK_LABEL: trunk, SWEEP_LABEL: sweep, MARK_LABEL: mark}
-    many = ["--hosts", "auto"] if of.hosts > 1 else []
-    pod = _pod(of, [*words, *many], image=image, bucket=bucket, priority=priority, account=account, spot=spot)
+@dataclass(frozen=True, kw_only=True)
+class GkeOptions:
+    """Options of the gke engine; the defaults are those of a cluster that xpk made."""
+
+    topology: str  # TPU slice of each job, as v5e-16
+    image: str  # container image with this package
+    bucket: str  # that is the store, as gs://my-runs
+    queue: str = "multislice-queue"  # Kueue's local queue
+    priority: str = "medium"  # Kubernetes' priority class
+    account: str = "default"  # Kubernetes' service account that may write to the bucket
+    namespace: str = "default"
+    spot: bool = True
+    restarts: int = RESTARTS  # of a job after a crash
+
+    def __post_init__(self) -> None:
+        tpu_slice(self.topology)
+        bucket_name(self.bucket)
+
+    @property
+    def slice(self) -> TpuSlice:
+        """The TPU slice of each job."""
+        return tpu_slice(self.topology)
+
+
+def jobset(spec: TrunkSpec, options: GkeOptions) -> dict[str, Any]:
+    """Returns the manifest of the JobSet that trains a trunk's runs.
+
+    Args:
+        spec: The runs and their command.
+        options: Of the engine.
+    """
+    hosts = options.slice.hosts
+    labels = {
+        RUN_LABEL: spec.run_ids[0][:LABEL_LENGTH],
+        TRUNK_LABEL: spec.trunk,
+        SWEEP_LABEL: spec.sweep,
+        HASH_LABEL: spec.digest,
+    }
     job = {
-        "parallelism": of.hosts,
-        "completions": of.hosts,
+        "parallelism": hosts,
+        "completions": hosts,
         "completionMode": "Indexed",
         "backoffLimit": 0,
         "podFailurePolicy": {"rules": _pod_rules()},
-        "template": {"metadata": {"labels": labels, "annotations": {"gke-gcsfuse/volumes": "true"}}, "spec": pod},
+        "template": {
+            "metadata": {"labels": labels, "annotations": {"gke-gcsfuse/volumes": "true"}},
+            "spec": _pod(spec, options),
+        },
     }
     return {
         "apiVersion": "jobset.x-k8s.io/v1alpha2",
         "kind": "JobSet",
         "metadata": {
-            "name": name,
-            "namespace": namespace,
-            "labels": {"kueue.x-k8s.io/queue-name": queue, **labels},
+            "name": spec.name,
+            "namespace": options.namespace,
+            "labels": {"kueue.x-k8s.io/queue-name": options.queue, **labels},
             "annotations": {
                 "alpha.jobset.sigs.k8s.io/exclusive-topology": "cloud.google.com/gke-nodepool",
-                RUNS: " ".join(runs),
+                RUNS_ANNOTATION: " ".join(spec.run_ids),
             },
         },
         "spec": {
-            "ttlSecondsAfterFinished": KEPT,
-            "failurePolicy": {"maxRestarts": restarts, "rules": _gang_rules()},
+            "ttlSecondsAfterFinished": TTL_SECONDS,
+            "failurePolicy": {"maxRestarts": options.restarts, "rules": _jobset_rules()},
             "replicatedJobs": [{"name": "slice", "replicas": 1, "template": {"spec": job}}],
         },
     }
 
 
 def _pod_rules() -> list[dict[str, Any]]:
-    """Ends of a pod that fail the Job by a rule; the place in the list is what the JobSet reads."""
+    """Ends of a pod that fail the Job by a rule; the JobSet reads the rule's place in this list."""
 
-    def code(number: int) -> dict[str, Any]:
-        return {"containerName": CONTAINER, "operator": "In", "values": [number]}
+    def exit_code(status: int) -> dict[str, Any]:
+        return {"containerName": CONTAINER, "operator": "In", "values": [status]}
 
     return [
         {"action": "FailJob", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-        {"action": "FailJob", "onExitCodes": code(AGAIN)},
-        {"action": "FailJob", "onExitCodes": code(REFUSED)},
+        {"action": "FailJob", "onExitCodes": exit_code(exit_status.STOPPED)},
+        {"action": "FailJob", "onExitCodes": exit_code(exit_status.BAD_INPUT)},
     ]
 
 
-def _gang_rules() -> list[dict[str, Any]]:
-    """What follows for the whole gang; where none matches, a restart that counts."""
+def _jobset_rules() -> list[dict[str, Any]]:
+    """What follows for all pods; where no rule matches, a restart that counts."""
 
     def rule(name: str, action: str, places: str) -> dict[str, Any]:
         pattern = f"matching FailJob rule at index {places}$"
@@ -102,33 +124,35 @@ def _gang_rules() -> list[dict[str, Any]]:
     return [rule("again", "RestartJobSetAndIgnoreMaxRestarts", "[01]"), rule("refused", "FailJobSet", "2")]
 
 
-def _pod(
-    of: Slice, command: list[str], *, image: str, bucket: str, priority: str, account: str, spot: bool
-) -> dict[str, Any]:
-    selector = {"cloud.google.com/gke-tpu-accelerator": of.node, "cloud.google.com/gke-tpu-topology": of.topology}
+def _pod(spec: TrunkSpec, options: GkeOptions) -> dict[str, Any]:
+    tpu = options.slice
+    selector = {
+        "cloud.google.com/gke-tpu-accelerator": tpu.generation.gke_node,
+        "cloud.google.com/gke-tpu-topology": tpu.shape,
+    }
     tolerations = [{"key": "google.com/tpu", "operator": "Exists", "effect": "NoSchedule"}]
-    if spot:
+    if options.spot:
         selector["cloud.google.com/gke-spot"] = "true"
         tolerations.append({"key": "cloud.google.com/gke-spot", "operator": "Exists", "effect": "NoSchedule"})
-    chips = {"google.com/tpu": str(of.chips_a_host)}
-    store = {"bucketName": bucket, "mountOptions": "implicit-dirs,metadata-cache:ttl-secs:0"}
+    chips = {"google.com/tpu": str(tpu.chips_per_host)}
+    store = {"bucketName": spec.bucket, "mountOptions": "implicit-dirs,metadata-cache:ttl-secs:0"}
     return {
         "restartPolicy": "Never",
         "hostNetwork": True,
         "dnsPolicy": "ClusterFirstWithHostNet",
-        "serviceAccountName": account,
-        "priorityClassName": priority,
-        "terminationGracePeriodSeconds": GRACE,
+        "serviceAccountName": options.account,
+        "priorityClassName": options.priority,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
         "nodeSelector": selector,
         "tolerations": tolerations,
         "containers": [
             {
                 "name": CONTAINER,
-                "image": image,
-                "command": command,
+                "image": options.image,
+                "command": [*spec.command, *(["--hosts", "auto"] if tpu.hosts > 1 else [])],
                 "resources": {"requests": chips, "limits": dict(chips)},
                 "securityContext": {"privileged": True},
-                "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}, {"name": "store", "mountPath": MOUNT}],
+                "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}, {"name": "store", "mountPath": STORE_MOUNT}],
             }
         ],
         "volumes": [

@@ -1,227 +1,269 @@
-"""TPU VMs through SkyPilot: each trunk of a sweep a managed job, started again elsewhere when its slice is taken.
+"""TPU VMs through SkyPilot: each trunk of a sweep is a managed job, which moves elsewhere when its slice is preempted.
 
     python -m sweeps launch NAME --store DIR --engine skypilot --option topology=v5e-16
         --option bucket=gs://BUCKET [--dry-run]
 
-DIR is the bucket, mounted here; `sky` must be able to reach the account. A job that is there already goes on.
-Source: SkyPilot's documentation (task YAML, managed jobs, TPUs, distributed jobs' environment).
+DIR is the bucket, mounted here; `sky` must be able to reach the account. A job of an earlier launch is followed, not
+launched again. Source: SkyPilot's documentation (task YAML, managed jobs, TPUs, distributed jobs' environment).
 """
 
 from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaling.config.run import RunConfig
+from scaling.config import exit_status
+from scaling.config.tpu import TpuSlice, tpu_slice
 from scaling.store.files import write_atomic
-from scaling.store.record import Store
 from sweeps.engines import cluster_jobs
-from sweeps.engines.cluster_jobs import Job, State
-from sweeps.engines.gke_manifest import AGAIN, REFUSED
-from sweeps.engines.trunks import FAILED, RUNNING, SUCCEEDED, WAITING, Given, Trunks, grouped
+from sweeps.engines.cluster_jobs import FAILED, RUNNING, SUCCEEDED, WAITING, Job, JobState
+from sweeps.engines.events import LOG_LINES
+from sweeps.engines.job_names import bucket_name, job_name_prefix, sweep_hash
+from sweeps.engines.submission import RESTARTS, Submission, write_configs
+from sweeps.engines.trunks import STORE_MOUNT, TrunkJob, TrunkJobs, TrunkSpec, runs_by_trunk, trunk_spec
 from sweeps.errors import SweepError
-from sweeps.planning.tpu_slices import Slice, slice_of
 
-COORDINATOR_PORT = 8482  # JAX's own since 0.8.1
-ONE_VM = 8  # chips of the largest v5e or v6e slice that is one TPU VM
-BY_HAND = "sky jobs cancel --yes JOB_ID ..."
-QUEUE = ("sky", "jobs", "queue", "--all", "--output", "json")
-PHASES = {
+COORDINATOR_PORT = 8482  # JAX's default since 0.8.1
+ONE_VM_CHIPS = 8  # chips of the largest v5e or v6e slice that is one TPU VM
+CANCEL_COMMAND = "sky jobs cancel --yes JOB_ID ..."
+QUEUE_COMMAND = ("sky", "jobs", "queue", "--all", "--output", "json")
+PHASES = {  # of SkyPilot's states; any other state is a failure
     "PENDING": WAITING, "SUBMITTED": WAITING, "STARTING": WAITING, "RECOVERING": WAITING,
     "RUNNING": RUNNING, "WINDING_DOWN": RUNNING, "CANCELLING": RUNNING, "SUCCEEDED": SUCCEEDED,
 }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What SkyPilot must be told."""
+class SkyPilotOptions:
+    """Options of the skypilot engine."""
 
-    topology: str
-    bucket: str
-    region: str = ""  # any, where empty
-    workdir: str = "."  # copied to the machines
-    setup: str = "pip install -e '.[tpu]'"
+    topology: str  # TPU slice of each job, as v5e-16
+    bucket: str  # that is the store, as gs://my-runs
+    region: str = ""  # of Google Cloud; empty: any
+    workdir: str = "."  # folder that is copied to the machines
+    setup: str = "pip install -e '.[tpu]'"  # shell commands that prepare a machine
     spot: bool = True
-    restarts: int = cluster_jobs.RESTARTS
+    restarts: int = RESTARTS  # of a job after a crash
+
+    def __post_init__(self) -> None:
+        tpu_slice(self.topology, largest_host=ONE_VM_CHIPS)
+        bucket_name(self.bucket)
+
+    @property
+    def slice(self) -> TpuSlice:
+        """The TPU slice of each job."""
+        return tpu_slice(self.topology, largest_host=ONE_VM_CHIPS)
 
 
 poll = cluster_jobs.poll
 cancel = cluster_jobs.cancel
 
 
-def submit(
-    store: Store,
-    sweep: str,
-    configs: Sequence[RunConfig],
-    *,
-    options: Mapping[str, str],
-    keep_open: Sequence[int] = (),
-) -> Job:
-    """Launches a managed job a trunk, but for those that are under way."""
-    cloud = Cloud(store, sweep, cluster_jobs.given(Options, options))
-    left = cluster_jobs.write_configs(store, configs)
-    of = Trunks(grouped(configs), cloud.under_way(), cloud.give, cloud.look, cloud.tail)
+def submit(submission: Submission, options: SkyPilotOptions) -> Job:
+    """Launches a managed job for each trunk, except those that are under way.
+
+    Args:
+        submission: The runs.
+        options: Of the engine.
+    """
+    cloud = Cloud(submission, options)
+    remaining = write_configs(submission)
+    trunks = TrunkJobs(
+        runs_by_trunk(submission.configs), cloud.active_jobs(), cloud.submit, cloud.job_states, cloud.log_tail
+    )
     job = Job(
-        store=store, sweep=sweep, left=left, attempts=cloud.chosen.restarts + 1, states=lambda: of.states(job),
-        delete=cloud.delete, by_hand=BY_HAND, log=of.log,
+        store=submission.store, sweep=submission.sweep, remaining=remaining, max_attempts=options.restarts + 1,
+        run_states=lambda: trunks.run_states(job), delete_jobs=cloud.delete, delete_command=CANCEL_COMMAND,
+        log_lines=trunks.log_lines,
     )  # fmt: skip
-    of.begin(job)
+    trunks.submit_remaining(job)
     return job
 
 
-def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: Mapping[str, str]) -> str:
-    """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
-    cloud = Cloud(store, sweep, cluster_jobs.given(Options, options))
+def dry_run(submission: Submission, options: SkyPilotOptions) -> str:
+    """Returns the files and commands of `submit`, `poll` and `cancel`; nothing is written or queried.
+
+    Args:
+        submission: The runs.
+        options: Of the engine.
+    """
+    cloud = Cloud(submission, options)
     lines = []
-    for trunk, runs in grouped(configs).items():
-        made = cloud.task(trunk, runs)
-        name = made["name"]
-        lines += [f"# {name}.yaml", json.dumps(made, indent=1), shlex.join(_launch(name, f"{name}.yaml")), ""]
-    lines += ["# followed with", shlex.join(QUEUE), "# stopped with", BY_HAND]
+    for trunk, runs in runs_by_trunk(submission.configs).items():
+        task = cloud.task(trunk, runs)
+        name = task["name"]
+        lines += [f"# {name}.yaml", json.dumps(task, indent=1), shlex.join(_launch_command(name, f"{name}.yaml")), ""]
+    lines += ["# followed with", shlex.join(QUEUE_COMMAND), "# stopped with", CANCEL_COMMAND]
     return "\n".join(lines)
 
 
 class Cloud:
-    """The managed jobs of a sweep. What each trains is in the file it was launched with."""
+    """The managed jobs of a sweep. The file with which a job was launched says which runs it trains."""
 
-    def __init__(self, store: Store, sweep: str, chosen: Options) -> None:
-        self.store, self.sweep, self.chosen = store, sweep, chosen
-        self.slice, self.bucket = slice_of(chosen.topology, largest=ONE_VM), cluster_jobs.bucket(chosen.bucket)
-        self.mark = cluster_jobs.mark(chosen.bucket, sweep)
-        self.newest: dict[str, int] = {}  # number of the newest job of a name when we last asked
-        self.past: dict[str, int] = {}  # number of the newest one before ours
-        self.unseen: dict[str, int] = {}  # looks at which a job of ours was not in the queue yet
+    def __init__(self, submission: Submission, options: SkyPilotOptions) -> None:
+        self.store, self.sweep, self.options = submission.store, submission.sweep, options
+        self.newest: dict[str, int] = {}  # number of the newest job of a name at the last query
+        self.earlier: dict[str, int] = {}  # number of the newest job of that name before this launch
+        self.unseen: dict[str, int] = {}  # queries in which a job of this launch was not in the queue yet
 
-    def task(self, trunk: str, runs: Sequence[str]) -> dict[str, Any]:
-        """The task of a trunk's runs."""
-        chosen = self.chosen
-        return task(
-            name=cluster_jobs.job_name(self.sweep, self.mark, runs[0]), trunk=trunk, runs=runs, of=self.slice,
-            words=cluster_jobs.train_words(self.store, runs, self.sweep), bucket=self.bucket, region=chosen.region,
-            workdir=chosen.workdir, setup=chosen.setup, spot=chosen.spot, restarts=chosen.restarts,
-        )  # fmt: skip
+    def task(self, trunk: str, run_ids: Sequence[str]) -> dict[str, Any]:
+        """Returns the task of runs of a trunk.
 
-    def under_way(self) -> dict[str, Given]:
-        """By trunk, the jobs of an earlier launch that wait or run."""
-        out = {}
-        for name, (number, status) in self._ask().items():
-            if _state(number, status).phase in (WAITING, RUNNING):
-                told = self._file(name)
-                out[told["SCALING_TRUNK"]] = Given(name, told["SCALING_RUNS"].split())
-        return out
+        Args:
+            trunk: Label of the trunk.
+            run_ids: Its runs, in order.
+        """
+        return task(trunk_spec(self.store, self.sweep, self.options.bucket, trunk, run_ids), self.options)
 
-    def look(self) -> dict[str, State]:
-        """How each job stands; one that was launched a moment ago waits, whether or not the queue has it."""
-        jobs = {name: of for name, of in self._ask().items() if of[0] > self.past.get(name, -1)}
-        self.unseen = {name: looks + 1 for name, looks in self.unseen.items() if name not in jobs}
-        out = {name: State(WAITING) for name, looks in self.unseen.items() if looks < cluster_jobs.DEAF}
-        return out | {name: _state(*of) for name, of in jobs.items() if of[1] != "CANCELLED"}
+    def active_jobs(self) -> dict[str, TrunkJob]:
+        """Returns the jobs of an earlier launch that wait or run, by trunk."""
+        jobs = {}
+        for name, (number, status) in self._query().items():
+            if _job_state(number, status).phase in (WAITING, RUNNING):
+                environment = self._environment(name)
+                jobs[environment["SCALING_TRUNK"]] = TrunkJob(name, environment["SCALING_RUNS"].split())
+        return jobs
 
-    def give(self, trunk: str, runs: Sequence[str]) -> str:
-        """Launches a job of these runs."""
-        made = self.task(trunk, runs)
-        name: str = made["name"]
+    def job_states(self) -> dict[str, JobState]:
+        """Returns how each job stands, by name; one that was just launched waits, also while the queue lacks it."""
+        jobs = {name: job for name, job in self._query().items() if job[0] > self.earlier.get(name, -1)}
+        self.unseen = {name: queries + 1 for name, queries in self.unseen.items() if name not in jobs}
+        states = {
+            name: JobState(WAITING) for name, queries in self.unseen.items() if queries < cluster_jobs.MAX_FAILED_POLLS
+        }
+        return states | {name: _job_state(*job) for name, job in jobs.items() if job[1] != "CANCELLED"}
+
+    def submit(self, trunk: str, run_ids: Sequence[str]) -> str:
+        """Launches a job and returns its name.
+
+        Args:
+            trunk: Label of the trunk.
+            run_ids: Its runs, in order.
+        """
+        task = self.task(trunk, run_ids)
+        name: str = task["name"]
         path = self.store.root / "sweeps" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, json.dumps(made, indent=1).encode())  # JSON is YAML
-        cluster_jobs.call(_launch(name, str(path)))
+        write_atomic(path, json.dumps(task, indent=1).encode())  # JSON is YAML
+        cluster_jobs.run_command(_launch_command(name, str(path)))
         self.unseen[name] = 0
-        self.past |= {name: self.newest[name]} if name in self.newest else {}
+        self.earlier |= {name: self.newest[name]} if name in self.newest else {}
         return name
 
     def delete(self) -> None:
-        """Cancels them; SweepError where one cannot be yet."""
-        jobs = self._ask()
-        ids = [str(number) for number, status in jobs.values() if _state(number, status).phase in (WAITING, RUNNING)]
-        if ids:
-            cluster_jobs.call(["sky", "jobs", "cancel", "--yes", *ids])
-        late = [name for name in self.unseen if jobs.get(name, (-1, ""))[0] <= self.past.get(name, -1)]
-        if late:
-            raise SweepError(f"sky jobs queue: {late[0]} is not there yet")
+        """Cancels the sweep's jobs; raises SweepError where one is not in the queue yet."""
+        jobs = self._query()
+        numbers = [
+            str(number) for number, status in jobs.values() if _job_state(number, status).phase in (WAITING, RUNNING)
+        ]
+        if numbers:
+            cluster_jobs.run_command(["sky", "jobs", "cancel", "--yes", *numbers])
+        missing = [name for name in self.unseen if jobs.get(name, (-1, ""))[0] <= self.earlier.get(name, -1)]
+        if missing:
+            raise SweepError(f"sky jobs queue: {missing[0]} is not there yet")
 
-    def tail(self, given: Given) -> list[str]:
-        """The newest lines of a job."""
-        return cluster_jobs.tail(_logs(given.name))
+    def log_tail(self, job: TrunkJob) -> list[str]:
+        """Returns the last lines of a job."""
+        return cluster_jobs.output_tail(_logs_command(job.name))
 
-    def _ask(self) -> dict[str, tuple[int, str]]:
-        """Number and status of the newest job of each name of ours."""
-        jobs = newest(cluster_jobs.call(QUEUE), cluster_jobs.prefix(self.sweep, self.mark))
+    def _query(self) -> dict[str, tuple[int, str]]:
+        """Number and status of the newest job of each name of this sweep."""
+        prefix = job_name_prefix(self.sweep, sweep_hash(self.options.bucket, self.sweep))
+        jobs = newest_jobs(cluster_jobs.run_command(QUEUE_COMMAND), prefix)
         self.newest = {name: number for name, (number, _) in jobs.items()}
         return jobs
 
-    def _file(self, name: str) -> dict[str, str]:
+    def _environment(self, name: str) -> dict[str, str]:
+        """The environment variables in a job's file, which say what it trains."""
         path = self.store.root / "sweeps" / f"{name}.yaml"
         try:
-            told: dict[str, str] = json.loads(path.read_bytes())["envs"]
+            environment: dict[str, str] = json.loads(path.read_bytes())["envs"]
         except (OSError, ValueError, KeyError):
             raise SweepError(f"sky job {name} is under way, and {path} does not say of what: cancel it first") from None
-        return told
+        return environment
 
 
-def task(
-    *, name: str, trunk: str, runs: Sequence[str], of: Slice, words: list[str], bucket: str, region: str, workdir: str,
-    setup: str, spot: bool, restarts: int,
-) -> dict[str, Any]:  # fmt: skip
-    """SkyPilot's task of a trunk's runs; `run` is executed on every host of the slice."""
+def task(spec: TrunkSpec, options: SkyPilotOptions) -> dict[str, Any]:
+    """Returns SkyPilot's task of a trunk's runs; its `run` is executed on every host of the slice.
+
+    Args:
+        spec: The runs and their command.
+        options: Of the engine.
+    """
     return {
-        "name": name,
-        "envs": {"SCALING_TRUNK": trunk, "SCALING_RUNS": " ".join(runs)},  # for the launch that follows it
-        "workdir": workdir,
+        "name": spec.name,
+        "envs": {"SCALING_TRUNK": spec.trunk, "SCALING_RUNS": " ".join(spec.run_ids)},  # read by a later launch
+        "workdir": options.workdir,
         "num_nodes": 1,  # of one slice, however many hosts it has
         "resources": {
-            "infra": f"gcp/{region}" if region else "gcp",
-            "accelerators": f"tpu-{of.order}:1",
-            "use_spot": spot,
+            "infra": f"gcp/{options.region}" if options.region else "gcp",
+            "accelerators": f"tpu-{options.slice.cloud_name}:1",
+            "use_spot": options.spot,
             "job_recovery": {
                 "strategy": "EAGER_NEXT_REGION",
-                "max_restarts_on_errors": restarts,
-                "recover_on_exit_codes": [AGAIN],
+                "max_restarts_on_errors": options.restarts,
+                "recover_on_exit_codes": [exit_status.STOPPED],
             },
         },
-        "file_mounts": {cluster_jobs.MOUNT: {"source": f"gs://{bucket}", "mode": "MOUNT"}},
-        "setup": setup,
-        "run": script(of, words),
+        "file_mounts": {STORE_MOUNT: {"source": f"gs://{spec.bucket}", "mode": "MOUNT"}},
+        "setup": options.setup,
+        "run": host_script(options.slice, spec.command),
     }
 
 
-def script(of: Slice, words: list[str]) -> str:
-    """What each host does. Exit 2 (refused input) becomes 0, for SkyPilot would try again: no record comes of it."""
-    command = shlex.join(words)
+def host_script(tpu: TpuSlice, command: Sequence[str]) -> str:
+    """Returns the shell script of each host.
+
+    Exit status 2 (refused input) becomes 0, because SkyPilot would run the job again; such a run leaves no record.
+
+    Args:
+        tpu: The slice.
+        command: Command that trains.
+    """
+    train = shlex.join(command)
     lines = []
-    if of.hosts > 1:
+    if tpu.hosts > 1:
         lines.append("addresses=($SKYPILOT_NODE_IPS)")
-        where = f'"${{addresses[0]}}:{COORDINATOR_PORT}"'
-        command += f' --hosts {of.hosts} --host "$SKYPILOT_NODE_RANK" --coordinator {where}'
-    lines += ["status=0", f"{command} || status=$?"]
-    lines.append(f'if [ "$status" -eq {REFUSED} ]; then echo "refused its input: not run again"; exit 0; fi')
-    lines.append('exit "$status"')
+        coordinator = f'"${{addresses[0]}}:{COORDINATOR_PORT}"'
+        train += f' --hosts {tpu.hosts} --host "$SKYPILOT_NODE_RANK" --coordinator {coordinator}'
+    refused = 'echo "refused its input: not run again"; exit 0'
+    lines += ["status=0", f"{train} || status=$?"]
+    lines += [f'if [ "$status" -eq {exit_status.BAD_INPUT} ]; then {refused}; fi', 'exit "$status"']
     return "\n".join(lines) + "\n"
 
 
-def _launch(name: str, file: str) -> list[str]:
+def _launch_command(name: str, file: str) -> list[str]:
     return ["sky", "jobs", "launch", "--name", name, "--yes", "--async", file]
 
 
-def _logs(name: str) -> list[str]:
-    return ["sky", "jobs", "logs", "--no-follow", "--tail", str(cluster_jobs.LOG_LINES), "--name", name]
+def _logs_command(name: str) -> list[str]:
+    return ["sky", "jobs", "logs", "--no-follow", "--tail", str(LOG_LINES), "--name", name]
 
 
-def newest(said: str, begin: str) -> dict[str, tuple[int, str]]:
-    """Number and status of the newest job of each name that begins so; SweepError where the queue is no JSON list."""
+def newest_jobs(output: str, prefix: str) -> dict[str, tuple[int, str]]:
+    """Returns number and status of the newest job of each name.
+
+    Args:
+        output: What `sky jobs queue` prints.
+        prefix: Beginning of the names that count.
+
+    Raises:
+        SweepError: The output is no JSON list of jobs.
+    """
     try:
-        rows = [(str(row["job_name"]), int(row["job_id"]), str(row["status"])) for row in json.loads(said)]
+        rows = [(str(row["job_name"]), int(row["job_id"]), str(row["status"])) for row in json.loads(output)]
     except (json.JSONDecodeError, KeyError, TypeError, ValueError):
-        raise SweepError(f"sky jobs queue: no JSON list of jobs but {said[:80]!r}") from None
-    out: dict[str, tuple[int, str]] = {}
+        raise SweepError(f"sky jobs queue: no JSON list of jobs but {output[:80]!r}") from None
+    newest: dict[str, tuple[int, str]] = {}
     for name, number, status in rows:
-        if name.startswith(begin) and number >= out.get(name, (-1, ""))[0]:
-            out[name] = (number, status)
-    return out
+        if name.startswith(prefix) and number >= newest.get(name, (-1, ""))[0]:
+            newest[name] = (number, status)
+    return newest
 
 
-def _state(number: int, status: str) -> State:
+def _job_state(number: int, status: str) -> JobState:
     phase = PHASES.get(status, FAILED)
-    return State(phase, f"{status}: see sky jobs logs {number}" if phase == FAILED else "")
+    return JobState(phase, f"{status}: see sky jobs logs {number}" if phase == FAILED else "")

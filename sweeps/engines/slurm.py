@@ -1,284 +1,309 @@
-"""A SLURM cluster, through submitit: each trunk of a sweep an element of a job array, put back when preempted.
+"""A SLURM cluster, through submitit: each trunk of a sweep is an element of a job array, requeued when preempted.
 
     python -m sweeps launch NAME --store DIR --engine slurm --option partition=gpu --option gpus=1 --option time=8:00:00
         [--dry-run]
 
-DIR and this environment must be there on every node. A job that is under way is followed, not submitted again.
+DIR and this environment must be there on every node. A job of an earlier launch is followed, not submitted again.
 Sources: SLURM's manual (sbatch --signal, --requeue; squeue's states) and submitit's executor.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from scaling.config.run import RunConfig, run_id
+from scaling.config.run import run_id
 from scaling.store.record import Store
 from sweeps.engines import cluster_jobs, cluster_tasks
-from sweeps.engines.cluster_jobs import Job
-from sweeps.engines.cluster_tasks import Outcome, Tasks
-from sweeps.engines.node_worker import AGAIN, ENDED, Work, folder, keep_in_slurm, notes, spread, whereabouts
+from sweeps.engines.cluster_jobs import RUNNING, WAITING, Job
+from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, TRAIN, TaskQueue, TaskState
+from sweeps.engines.job_names import sweep_label
+from sweeps.engines.node_worker import (
+    FINISHED,
+    UNFINISHED,
+    NodeTask,
+    last_transition,
+    read_notes,
+    run_slurm_task,
+    srun_command,
+    tasks_folder,
+)
+from sweeps.engines.submission import RESTARTS, Submission, write_configs
 from sweeps.errors import SweepError
 
-ARRAY = 1000  # elements of an array; SLURM's own limit (MaxArraySize) is 1001 unless a cluster says otherwise
+ARRAY_SIZE = 1000  # elements of an array; SLURM's default limit (MaxArraySize) is 1001
 SQUEUE = ("squeue", "--me", "--states=all", "--array", "--noheader", "--format=%j|%K|%i|%T")
-BY_HAND = "scancel JOB_ID ..."
-TIME = re.compile(r"\d+(:\d\d){0,2}|\d+-\d\d?(:\d\d){0,2}")
-WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
-RUNNING = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
-LOST = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")  # no fault of a run's
+CANCEL_COMMAND = "scancel JOB_ID ..."
+TIME_PATTERN = re.compile(r"\d+(:\d\d){0,2}|\d+-\d\d?(:\d\d){0,2}")
+WAITING_STATES = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
+RUNNING_STATES = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
+LOST_STATES = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")  # not caused by a run
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options:
-    """What sbatch must be told; what is empty or 0 is left to the cluster."""
+class SlurmOptions:
+    """Options of the slurm engine; what is empty or 0 is left to the cluster."""
 
     partition: str = ""
     account: str = ""
     qos: str = ""
-    time: str = "24:00:00"  # of one job, as sbatch takes it; a job that reaches it goes on after another wait
-    warn: int = 120  # seconds before it at which the trainer saves
-    nodes: int = 1  # that one run is spread over
-    cpus: int = 0  # a node
-    gpus: int = 0  # a node
-    gres: str = ""
-    mem: str = ""  # a node, as 64G
-    parallel: int = 0  # jobs that may run at once
-    jobs: int = 0  # at most so many, each with several trunks; 0: a trunk each
-    setup: str = ""  # shell, before Python starts
+    time: str = "24:00:00"  # limit of one job, as sbatch takes it; a job that reaches it is requeued
+    warn: int = 120  # seconds before the limit at which the trainer saves
+    nodes: int = 1  # that train one run
+    cpus: int = 0  # per node
+    gpus: int = 0  # per node
+    gres: str = ""  # generic resources
+    mem: str = ""  # per node, as 64G
+    parallel: int = 0  # most jobs that run at the same time
+    jobs: int = 0  # most jobs, each with several trunks; 0: a job for each trunk
+    setup: str = ""  # shell commands before Python starts
     python: str = shlex.quote(sys.executable)
-    sbatch: str = ""  # more of its flags, as "--constraint=a100 --exclude=n7"
-    restarts: int = cluster_jobs.RESTARTS
-    every: int = 15  # seconds between two looks at the queue
+    sbatch: str = ""  # further flags of sbatch, as "--constraint=a100 --exclude=n7"
+    restarts: int = RESTARTS  # of a run after a crash
+    every: int = 15  # seconds between two queries of the queue
+
+    def __post_init__(self) -> None:
+        if not TIME_PATTERN.fullmatch(self.time):
+            allowed = "must be as sbatch takes it: 90 (minutes), 8:00:00 or 2-12:00:00"
+            raise SweepError(f"--option time={self.time}: {allowed}")
+        if self.nodes < 1:
+            raise SweepError(f"--option nodes={self.nodes}: must be 1 or more")
+        sbatch_flags(self.sbatch)
 
 
 poll = cluster_jobs.poll
 cancel = cluster_jobs.cancel
 
 
-def submit(
-    store: Store,
-    sweep: str,
-    configs: Sequence[RunConfig],
-    *,
-    options: Mapping[str, str],
-    command: Sequence[str] = (),
-    keep_open: Sequence[int] = (),
-) -> Job:
-    """Submits arrays of what is left, but for the runs that a job has in hand."""
-    chosen = given(options)
-    cluster = Cluster(store, sweep, chosen)
-    followed = cluster.under_way()
-    in_hand = {name for work in followed for name in work.names}
-    left = cluster_jobs.write_configs(store, configs)
-    fresh = [config for config in configs if run_id(config) not in in_hand]
-    works = cluster_tasks.shared_out(
-        store, sweep, fresh, jobs=chosen.jobs, restarts=chosen.restarts, command=command,
-        of=cluster_tasks.token(),
+def submit(submission: Submission, options: SlurmOptions) -> Job:
+    """Submits job arrays that train the runs, except those that a job of an earlier launch has.
+
+    Args:
+        submission: The runs.
+        options: Of the engine.
+    """
+    store, sweep = submission.store, submission.sweep
+    cluster = Cluster(store, sweep, options)
+    active = cluster.active_tasks()
+    active_runs = {name for task in active for name in task.run_ids}
+    remaining = write_configs(submission)
+    new_configs = [config for config in submission.configs if run_id(config) not in active_runs]
+    new_runs = dataclasses.replace(submission, configs=new_configs, starts=None)
+    tasks = cluster_tasks.divide_runs(new_runs, cluster_tasks.new_token(), jobs=options.jobs, restarts=options.restarts)
+    queue = TaskQueue(
+        store, sweep, options.restarts + 1, active + tasks, start=cluster.start,
+        task_states=lambda: cluster.task_states(queue),
     )  # fmt: skip
-    of = Tasks(store, sweep, chosen.restarts + 1, followed + works, start=cluster.start, look=lambda: cluster.look(of))
-    cluster.start(works)
+    cluster.start(tasks)
     return Job(
-        store=store, sweep=sweep, left=left, attempts=chosen.restarts + 1, states=of.states,
-        delete=lambda: cluster.end(of), by_hand=BY_HAND, log=of.log, every=float(chosen.every),
+        store=store, sweep=sweep, remaining=remaining, max_attempts=options.restarts + 1,
+        run_states=queue.run_states, delete_jobs=lambda: cluster.stop(queue), delete_command=CANCEL_COMMAND,
+        log_lines=queue.log_lines, poll_seconds=float(options.every),
     )  # fmt: skip
 
 
-def given(options: Mapping[str, str]) -> Options:
-    """The options from text; SweepError where one is wrong."""
-    chosen = cluster_jobs.given(Options, options)
-    if not TIME.fullmatch(chosen.time):
-        raise SweepError(
-            f"--option time={chosen.time}: must be as sbatch takes it: 90 (minutes), 8:00:00 or 2-12:00:00"
-        )
-    if chosen.nodes < 1:
-        raise SweepError(f"--option nodes={chosen.nodes}: must be 1 or more")
-    flags(chosen.sbatch)
-    return chosen
+def sbatch_flags(text: str) -> dict[str, Any]:
+    """Returns sbatch's flags by name from text such as "--exclusive --constraint=a100".
 
-
-def flags(text: str) -> dict[str, Any]:
-    """sbatch's flags from text such as "--exclusive --constraint=a100"; SweepError where one is none."""
-    out: dict[str, Any] = {}
+    Raises:
+        SweepError: The text is no sequence of --flag or --flag=value.
+    """
+    flags: dict[str, Any] = {}
     try:
-        words = shlex.split(text)
+        parts = shlex.split(text)
     except ValueError as error:
-        how = "must be --flag or --flag=value, quoted as for a shell"
-        raise SweepError(f"--option sbatch={text!r}: {str(error).lower()}: {how}") from None
-    for word in words:
-        name, equals, value = word.removeprefix("--").partition("=")
-        if not word.startswith("--") or not name:
-            raise SweepError(f"--option sbatch={text!r}: {word!r} must be --flag or --flag=value")
-        out[name.replace("-", "_")] = value if equals else True
-    return out
+        allowed = "must be --flag or --flag=value, quoted as for a shell"
+        raise SweepError(f"--option sbatch={text!r}: {str(error).lower()}: {allowed}") from None
+    for part in parts:
+        name, equals, value = part.removeprefix("--").partition("=")
+        if not part.startswith("--") or not name:
+            raise SweepError(f"--option sbatch={text!r}: {part!r} must be --flag or --flag=value")
+        flags[name.replace("-", "_")] = value if equals else True
+    return flags
 
 
-def parameters(name: str, chosen: Options) -> dict[str, Any]:
-    """submitit's parameters of an array of that name."""
-    plain: dict[str, Any] = {
-        name: value
-        for name in ("partition", "account", "qos", "gres", "mem")
-        if (value := getattr(chosen, name))
+def submitit_parameters(name: str, options: SlurmOptions) -> dict[str, Any]:
+    """Returns submitit's parameters of a job array.
+
+    Args:
+        name: Name of the array.
+        options: Of the engine.
+    """
+    resources: dict[str, Any] = {
+        field: value
+        for field in ("partition", "account", "qos", "gres", "mem")
+        if (value := getattr(options, field))
     }  # fmt: skip
-    plain |= {"cpus_per_task": chosen.cpus} if chosen.cpus else {}
-    plain |= {"gpus_per_node": chosen.gpus} if chosen.gpus else {}
-    plain |= {"setup": [chosen.setup]} if chosen.setup else {}
-    more = {
-        "time": chosen.time,
+    resources |= {"cpus_per_task": options.cpus} if options.cpus else {}
+    resources |= {"gpus_per_node": options.gpus} if options.gpus else {}
+    resources |= {"setup": [options.setup]} if options.setup else {}
+    additional = {
+        "time": options.time,
         "requeue": True,
-        # B: to the batch script alone, which is Python: it tells the trainer, and puts the job back
-        "signal": f"B:USR2@{chosen.warn}",
-        **flags(chosen.sbatch),
+        # B: to the batch script alone, which is Python: it signals the trainer and requeues the job
+        "signal": f"B:USR2@{options.warn}",
+        **sbatch_flags(options.sbatch),
     }
     return {
-        "job_name": name, "nodes": chosen.nodes, "ntasks_per_node": 1, "use_srun": False, "stderr_to_stdout": True,
-        "array_parallelism": chosen.parallel or ARRAY, "additional_parameters": more, **plain,
+        "job_name": name, "nodes": options.nodes, "ntasks_per_node": 1, "use_srun": False, "stderr_to_stdout": True,
+        "array_parallelism": options.parallel or ARRAY_SIZE, "additional_parameters": additional, **resources,
     }  # fmt: skip
 
 
-def dry_run(store: Store, sweep: str, configs: Sequence[RunConfig], *, options: Mapping[str, str]) -> str:
-    """The files and commands of `submit`, `poll` and `cancel`, as text; nothing is written or asked."""
-    chosen = given(options)
-    works = cluster_tasks.shared_out(
-        store, sweep, configs, jobs=chosen.jobs, restarts=chosen.restarts, command=(), of="TOKEN"
-    )
+def dry_run(submission: Submission, options: SlurmOptions) -> str:
+    """Returns the files and commands of `submit`, `poll` and `cancel`; nothing is written or queried.
+
+    Args:
+        submission: The runs.
+        options: Of the engine.
+    """
+    store, sweep = submission.store, submission.sweep
+    tasks = cluster_tasks.divide_runs(submission, "TOKEN", jobs=options.jobs, restarts=options.restarts)
+    train = srun_command(options.nodes, "FIRST_NODE", "JOB_ID", TRAIN) if options.nodes > 1 else TRAIN
     lines = []
-    for i, some in enumerate(arrays(works)):
-        name = f"{cluster_jobs.label(sweep)}-TOKEN{i}"
-        lines += [f"# {name}.sh", script(store, sweep, name, chosen, len(some)), f"sbatch {name}.sh", ""]
-        for index, work in enumerate(some):
-            words = (
-                spread(chosen.nodes, "FIRST_NODE", "JOB_ID", cluster_tasks.TRAIN)
-                if chosen.nodes > 1
-                else cluster_tasks.TRAIN
-            )
-            lines += [
-                f"# element {index} keeps this at its work:",
-                shlex.join(cluster_tasks.train_words(store, work, words)),
-            ]
+    for i, array in enumerate(job_arrays(tasks)):
+        name = f"{sweep_label(sweep)}-TOKEN{i}"
+        script = batch_script(tasks_folder(store.root.absolute(), sweep), name, options, len(array))
+        lines += [f"# {name}.sh", script, f"sbatch {name}.sh", ""]
+        for index, task in enumerate(array):
+            command = shlex.join(cluster_tasks.node_command(store, task, train))
+            lines += [f"# array task {index} runs this, and restarts it on failure:", command]
         lines.append("")
-    lines += ["# followed with", shlex.join(SQUEUE), "# stopped with", BY_HAND]
+    lines += ["# followed with", shlex.join(SQUEUE), "# stopped with", CANCEL_COMMAND]
     return "\n".join(lines)
 
 
-def script(store: Store, sweep: str, name: str, chosen: Options, count: int) -> str:
-    """What submitit gives to sbatch for so many tasks; SweepError where there is no submitit."""
-    slurm = _submitit().slurm.slurm
-    of = {**parameters(name, chosen), **({"map_count": count} if count > 1 else {})}
-    where = folder(store.root.absolute(), sweep)
-    command = f"exec {chosen.python} -u -m submitit.core._submit {shlex.quote(str(where))}"
-    return slurm._make_sbatch_string(command=command, folder=where, **of)
+def batch_script(folder: Path, name: str, options: SlurmOptions, count: int) -> str:
+    """Returns the script that submitit gives to sbatch; raises SweepError where submitit is not installed.
+
+    Args:
+        folder: Folder of the sweep's tasks.
+        name: Name of the job array.
+        options: Of the engine.
+        count: Tasks of the array.
+    """
+    slurm = _import_submitit().slurm.slurm
+    parameters = {**submitit_parameters(name, options), **({"map_count": count} if count > 1 else {})}
+    command = f"exec {options.python} -u -m submitit.core._submit {shlex.quote(str(folder))}"
+    return slurm._make_sbatch_string(command=command, folder=folder, **parameters)
 
 
-def arrays(works: Sequence[Work]) -> list[list[Work]]:
-    """The tasks in parts that an array can hold."""
-    return [list(works[i : i + ARRAY]) for i in range(0, len(works), ARRAY)]
+def job_arrays(tasks: Sequence[NodeTask]) -> list[list[NodeTask]]:
+    """Returns the tasks in parts that a job array can hold."""
+    return [list(tasks[i : i + ARRAY_SIZE]) for i in range(0, len(tasks), ARRAY_SIZE)]
 
 
 class Cluster:
-    """The cluster's queue, and which of its jobs are ours."""
+    """The cluster's queue and the jobs of a sweep in it."""
 
-    def __init__(self, store: Store, sweep: str, chosen: Options) -> None:
-        self.store, self.sweep, self.chosen = store, sweep, chosen
-        self.jobs: dict[str, tuple[str, int]] = {}  # name and index in the array, by key of work
-        self.ended = 0
+    def __init__(self, store: Store, sweep: str, options: SlurmOptions) -> None:
+        self.store, self.sweep, self.options = store, sweep, options
+        self.jobs: dict[str, tuple[str, int]] = {}  # name and index in the array, by key of the task
+        self.stops = 0  # calls of `stop`
 
-    def under_way(self) -> list[Work]:
-        """What a job of an earlier launch still has in hand."""
-        queue = read_queue(cluster_jobs.call(SQUEUE))
-        out = []
-        for name, works in cluster_tasks.read_given(self.store, self.sweep).items():
-            for index, work in enumerate(works):
-                if phase(queue.get((name, index), ("", ""))[1]) in (cluster_tasks.WAITING, cluster_tasks.RUNNING):
-                    self.jobs[work.key] = (name, index)
-                    out.append(work)
-        return out
+    def active_tasks(self) -> list[NodeTask]:
+        """Returns the tasks of an earlier launch whose jobs wait or run."""
+        queue = read_queue(cluster_jobs.run_command(SQUEUE))
+        tasks = []
+        for name, array in cluster_tasks.read_tasks(self.store, self.sweep).items():
+            for index, task in enumerate(array):
+                if job_phase(queue.get((name, index), ("", ""))[1]) in (WAITING, RUNNING):
+                    self.jobs[task.key] = (name, index)
+                    tasks.append(task)
+        return tasks
 
-    def start(self, works: Sequence[Work]) -> None:
-        """Submits these, in arrays; what sbatch refuses is no job's until it is submitted again."""
-        for work in works:
-            self.jobs.pop(work.key, None)
-        for some in arrays(works):
-            name = f"{cluster_jobs.label(self.sweep)}-{cluster_tasks.token()}"
-            given = cluster_tasks.write_given(self.store, self.sweep, name, some)
+    def start(self, tasks: Sequence[NodeTask]) -> None:
+        """Submits tasks in arrays; one that sbatch refuses has no job until it is submitted again."""
+        for task in tasks:
+            self.jobs.pop(task.key, None)
+        for array in job_arrays(tasks):
+            name = f"{sweep_label(self.sweep)}-{cluster_tasks.new_token()}"
+            path = cluster_tasks.write_tasks(self.store, self.sweep, name, array)
             try:
-                _sbatch(self.store, self.sweep, name, self.chosen, some)
+                _submit_array(tasks_folder(self.store.root.absolute(), self.sweep), name, self.options, array)
             except SweepError:
-                given.unlink()
+                path.unlink()
                 raise
-            self.jobs |= {work.key: (name, index) for index, work in enumerate(some)}
+            self.jobs |= {task.key: (name, index) for index, task in enumerate(array)}
 
-    def look(self, of: Tasks) -> dict[str, Outcome]:
-        """How each task stands; one that sbatch refused is lost, which is nobody's fault."""
-        queue = read_queue(cluster_jobs.call(SQUEUE))
+    def task_states(self, queue: TaskQueue) -> dict[str, TaskState]:
+        """Returns how each task stands, by key; one that sbatch refused is lost."""
+        states = read_queue(cluster_jobs.run_command(SQUEUE))
         return {
-            work.key: outcome(work, queue.get(self.jobs[work.key], ("", ""))[1])
-            if work.key in self.jobs else Outcome(cluster_tasks.LOST)
-            for work in of.works
+            task.key: task_state(task, states.get(self.jobs[task.key], ("", ""))[1])
+            if task.key in self.jobs else TaskState(LOST)
+            for task in queue.tasks
         }  # fmt: skip
 
-    def end(self, of: Tasks) -> None:
-        """Cancels the jobs: each process gets SIGTERM and may save; SIGKILL where it is asked for once more."""
-        of.cancelled = True
-        queue = read_queue(cluster_jobs.call(SQUEUE))
-        ids = [
-            queue[job][0] for job in self.jobs.values() if job in queue and phase(queue[job][1]) != cluster_tasks.LOST
-        ]
-        if ids:
-            cluster_jobs.call(["scancel", *(["--full", "--signal=KILL"] if self.ended else []), *ids])
-        self.ended += 1
+    def stop(self, queue: TaskQueue) -> None:
+        """Cancels the jobs: each process gets SIGTERM and may save; SIGKILL the second time."""
+        queue.cancelled = True
+        states = read_queue(cluster_jobs.run_command(SQUEUE))
+        numbers = [states[job][0] for job in self.jobs.values() if job in states and job_phase(states[job][1]) != LOST]
+        if numbers:
+            cluster_jobs.run_command(["scancel", *(["--full", "--signal=KILL"] if self.stops else []), *numbers])
+        self.stops += 1
 
 
-def read_queue(said: str) -> dict[tuple[str, int], tuple[str, str]]:
-    """Job id and state by job name and index in its array; SweepError where the answer is none."""
-    out = {}
-    for line in said.splitlines():
+def read_queue(output: str) -> dict[tuple[str, int], tuple[str, str]]:
+    """Returns number and state of each job by its name and its index in the array.
+
+    Raises:
+        SweepError: The output is not squeue's.
+    """
+    jobs = {}
+    for line in output.splitlines():
         parts = line.strip().rsplit("|", 3)
         if len(parts) != 4:
             raise SweepError(f"squeue: no line of four fields but {line[:80]!r}")
-        name, index, job, state = parts
-        out[name, int(index) if index.isdigit() else 0] = (job, state)
-    return out
+        name, index, number, state = parts
+        jobs[name, int(index) if index.isdigit() else 0] = (number, state)
+    return jobs
 
 
-def phase(state: str) -> str:
-    """Whether SLURM has a job in hand: waiting or running; lost where it has not."""
-    return (
-        cluster_tasks.WAITING if state in WAITING else cluster_tasks.RUNNING if state in RUNNING else cluster_tasks.LOST
-    )
+def job_phase(state: str) -> str:
+    """Returns the phase of a state of SLURM: WAITING, RUNNING, or LOST for any other."""
+    return WAITING if state in WAITING_STATES else RUNNING if state in RUNNING_STATES else LOST
 
 
-def outcome(work: Work, state: str) -> Outcome:
-    """How a task stands whose job is in that state; empty: SLURM knows of none any more."""
-    if state in WAITING or state in RUNNING:
-        return Outcome(phase(state))
+def task_state(task: NodeTask, state: str) -> TaskState:
+    """Returns how a task stands.
+
+    Args:
+        task: The task.
+        state: SLURM's state of its job; empty: SLURM has no such job any more.
+    """
+    if state in WAITING_STATES or state in RUNNING_STATES:
+        return TaskState(job_phase(state))
     if state == "CANCELLED":
-        return Outcome(cluster_tasks.CANCELLED)
-    if state in LOST:
-        return Outcome(cluster_tasks.LOST)
-    how = whereabouts(notes(work)).get("how")
-    if how in (ENDED, AGAIN) and state in ("COMPLETED", ""):
-        return Outcome(cluster_tasks.LOST)
-    if how is not None and how not in (ENDED, AGAIN):
-        return Outcome(cluster_tasks.REFUSED, how)
-    return Outcome(cluster_tasks.CRASHED, f"ended as {state}" if state else "is gone from the queue")
+        return TaskState(CANCELLED)
+    if state in LOST_STATES:
+        return TaskState(LOST)
+    outcome = last_transition(read_notes(task)).get("how")
+    if outcome in (FINISHED, UNFINISHED) and state in ("COMPLETED", ""):
+        return TaskState(LOST)
+    if outcome is not None and outcome not in (FINISHED, UNFINISHED):
+        return TaskState(REFUSED, outcome)
+    return TaskState(CRASHED, f"ended as {state}" if state else "is gone from the queue")
 
 
-def _sbatch(store: Store, sweep: str, name: str, chosen: Options, works: Sequence[Work]) -> None:
-    module = _submitit()
+def _submit_array(folder: Path, name: str, options: SlurmOptions, tasks: Sequence[NodeTask]) -> None:
+    submitit = _import_submitit()
     try:
-        executor = module.SlurmExecutor(folder(store.root.absolute(), sweep), python=f"exec {chosen.python}")
-        executor.update_parameters(**parameters(name, chosen))
-        executor.map_array(keep_in_slurm, list(works))
-    except RuntimeError as error:  # submitit's own for no srun, and for what sbatch refused
+        executor = submitit.SlurmExecutor(folder, python=f"exec {options.python}")
+        executor.update_parameters(**submitit_parameters(name, options))
+        executor.map_array(run_slurm_task, list(tasks))
+    except RuntimeError as error:  # of submitit: no srun, or sbatch refused
         raise SweepError(f"sbatch: {' '.join(str(error).split())[-300:]}") from None
 
 
-def _submitit() -> Any:
+def _import_submitit() -> Any:
     try:
         import submitit
     except ImportError:

@@ -1,8 +1,8 @@
-"""What engines in a cloud have in common: a job is a trunk, its runs in order on a slice, in one process.
+"""Jobs of engines in a cloud: a job trains the runs of one trunk in order, on one slice, in one process.
 
-A branch starts from what the run before it left. The cluster starts a job again that was preempted or crashed, and the
-trainer skips what is done. A job that has failed for good takes the run that was under way with it, not the trunk: what
-is left of that becomes a job of its own.
+A branch starts from the checkpoint of the run before it. The cluster restarts a job that was preempted or crashed, and
+the trainer skips the runs that are done. After the last restart of a job the current run is marked failed; the
+remaining runs are submitted as a new job.
 """
 
 from __future__ import annotations
@@ -12,109 +12,172 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from scaling.config.run import RunConfig, prefix_id, run_id
+from scaling.store.record import Store
 from sweeps.engines import cluster_jobs
-from sweeps.engines.cluster_jobs import Job, State
+from sweeps.engines.cluster_jobs import FAILED, RUNNING, SUCCEEDED, WAITING, Job, JobState
+from sweeps.engines.job_names import bucket_name, job_name, sweep_hash, sweep_label
 from sweeps.errors import SweepError
 from sweeps.planning.plan import ENDED
 
-WAITING, RUNNING, SUCCEEDED, FAILED = "waiting", "running", "succeeded", "failed"
+STORE_MOUNT = "/store"  # where a job has the bucket
+TRUNK_ID_LENGTH = 32  # characters of a prefix_id that label a trunk
 
 
-@dataclass
-class Given:
-    """A job as it was submitted, and what we have heard of it."""
+@dataclass(frozen=True, kw_only=True)
+class TrunkSpec:
+    """What a cluster is to train as one job.
+
+    Attributes:
+        name: Name of the job.
+        trunk: Label of the trunk.
+        run_ids: Its runs, in order.
+        sweep: Label of the sweep.
+        digest: `sweep_hash` of the bucket and the sweep.
+        bucket: Name of the bucket that is the store.
+        command: Command of the job, where the bucket is mounted at STORE_MOUNT.
+    """
 
     name: str
-    runs: Sequence[str]  # in order
-    crashes: int = 0
-    failed: float | None = None  # when it was first seen to have failed
+    trunk: str
+    run_ids: Sequence[str]
+    sweep: str
+    digest: str
+    bucket: str
+    command: Sequence[str]
 
 
 @dataclass
-class Trunks:
-    """The jobs of a launch: one a trunk at a time."""
+class TrunkJob:
+    """A job as it was submitted, and what is known of it."""
 
-    runs: Mapping[str, Sequence[str]]  # by trunk, in order
-    jobs: dict[str, Given]  # by trunk; of one that has none, what is left is to be submitted
-    give: Callable[[str, Sequence[str]], str]  # submits a trunk's runs; the job's name
-    look: Callable[[], Mapping[str, State]]  # by job's name; a job that is gone is absent
-    tail: Callable[[Given], list[str]]  # the newest lines of a job
-    failed: dict[str, State] = field(default_factory=dict)  # runs that a job took with it
-    said: dict[str, list[str]] = field(default_factory=dict)  # the last lines of its job, by run
+    name: str
+    run_ids: Sequence[str]  # in order
+    crashes: int = 0
+    failed_at: float | None = None  # when it was first seen to have failed, of the monotonic clock
 
-    def begin(self, job: Job) -> dict[str, State]:
-        """Submits what is left of each trunk that has no job."""
-        out: dict[str, State] = {}
+
+@dataclass
+class TrunkJobs:
+    """The jobs of a launch: at most one per trunk at a time."""
+
+    runs: Mapping[str, Sequence[str]]  # run_ids by trunk, in order
+    jobs: dict[str, TrunkJob]  # by trunk; the remaining runs of a trunk without a job are to be submitted
+    submit: Callable[[str, Sequence[str]], str]  # submits runs of a trunk, returns the job's name
+    job_states: Callable[[], Mapping[str, JobState]]  # by the job's name; a job that is gone is absent
+    log_tail: Callable[[TrunkJob], list[str]]  # the last lines of a job
+    failed: dict[str, JobState] = field(default_factory=dict)  # runs that failed with their job
+    failed_logs: dict[str, list[str]] = field(default_factory=dict)  # the last lines of that job, by run
+
+    def submit_remaining(self, job: Job) -> dict[str, JobState]:
+        """Submits the remaining runs of each trunk without a job; returns how these runs stand."""
+        states: dict[str, JobState] = {}
         for trunk, names in self.runs.items():
             if trunk in self.jobs or job.cancelled:
                 continue
-            rest = [name for name in self._left(job, names) if not _ended(job, name)]
-            if rest:
-                self.jobs[trunk] = Given(self.give(trunk, rest), rest)
-                out |= {name: State(WAITING) for name in rest}
-        return out
+            unfinished = [name for name in self._remaining(job, names) if not _ended(job, name)]
+            if unfinished:
+                self.jobs[trunk] = TrunkJob(self.submit(trunk, unfinished), unfinished)
+                states |= {name: JobState(WAITING) for name in unfinished}
+        return states
 
-    def states(self, job: Job) -> dict[str, State]:
-        """How each run stands, for engines/gang.py; what is left of a job that has ended is submitted."""
-        known, out = self.look(), dict[str, State]()
+    def run_states(self, job: Job) -> dict[str, JobState]:
+        """Returns how each run stands, for cluster_jobs.py; submits the remaining runs of a job that has ended."""
+        job_states, states = self.job_states(), dict[str, JobState]()
         for trunk in list(self.jobs):
-            out |= self._stands(job, trunk, known.get(self.jobs[trunk].name))
+            states |= self._trunk_states(job, trunk, job_states.get(self.jobs[trunk].name))
         try:
-            out |= self.begin(job)
-        except SweepError:  # as of a quota: once more at the next look, while others go on
-            if not out:
+            states |= self.submit_remaining(job)
+        except SweepError:  # such as a quota: tried again at the next poll, while others go on
+            if not states:
                 raise
-        return out | {name: state for name, state in self.failed.items() if name in job.left}
+        return states | {name: state for name, state in self.failed.items() if name in job.remaining}
 
-    def log(self, name: str) -> list[str]:
-        """The last lines that the job of a run said."""
-        if name in self.said:
-            return self.said[name]
-        return next((self.tail(given) for given in self.jobs.values() if name in given.runs), [])
+    def log_lines(self, name: str) -> list[str]:
+        """Returns the last lines of a run's job."""
+        if name in self.failed_logs:
+            return self.failed_logs[name]
+        return next((self.log_tail(job) for job in self.jobs.values() if name in job.run_ids), [])
 
-    def _left(self, job: Job, names: Sequence[str]) -> list[str]:
-        return [name for name in names if name in job.left and name not in self.failed]
+    def _remaining(self, job: Job, names: Sequence[str]) -> list[str]:
+        return [name for name in names if name in job.remaining and name not in self.failed]
 
-    def _stands(self, job: Job, trunk: str, state: State | None) -> dict[str, State]:
-        """The runs of a trunk whose job stands so; where it is over, the trunk has none any more."""
-        given = self.jobs[trunk]
-        left, mine = self._left(job, self.runs[trunk]), self._left(job, given.runs)
-        if not left or state is None:
+    def _trunk_states(self, job: Job, trunk: str, state: JobState | None) -> dict[str, JobState]:
+        """How the runs of a trunk stand, by the state of its job; a job that is over is no longer the trunk's."""
+        trunk_job = self.jobs[trunk]
+        trunk_runs, job_runs = self._remaining(job, self.runs[trunk]), self._remaining(job, trunk_job.run_ids)
+        if not trunk_runs or state is None:
             return {}
         if state.phase == FAILED:
-            now = time.monotonic()
-            given.failed = given.failed or now
-            if now - given.failed < job.late:  # a record on its way here may be of one that ended, or of another
-                return {name: State(WAITING) for name in left}
-        refused = state.phase == SUCCEEDED and any(_told(job, name) for name in mine)
-        if state.phase == FAILED or refused or (state.phase == SUCCEEDED and not mine):
-            self._blame(job, given, mine, state)
+            clock = time.monotonic()
+            trunk_job.failed_at = trunk_job.failed_at or clock
+            if clock - trunk_job.failed_at < job.record_delay:  # a record on its way may decide which run failed
+                return {name: JobState(WAITING) for name in trunk_runs}
+        refused = state.phase == SUCCEEDED and any(_failed(job, name) for name in job_runs)
+        if state.phase == FAILED or refused or (state.phase == SUCCEEDED and not job_runs):
+            self._fail_runs(job, trunk_job, job_runs, state)
             del self.jobs[trunk]
             return {}
-        out = {name: State(WAITING) for name in left} | {name: State(state.phase) for name in mine}
-        if mine and state.crashes > given.crashes:
-            given.crashes = state.crashes
-            out[_under_way(job, mine)] = state
-        return out
+        states = {name: JobState(WAITING) for name in trunk_runs} | {name: JobState(state.phase) for name in job_runs}
+        if job_runs and state.crashes > trunk_job.crashes:
+            trunk_job.crashes = state.crashes
+            states[_current_run(job, job_runs)] = state
+        return states
 
-    def _blame(self, job: Job, given: Given, mine: Sequence[str], state: State) -> None:
-        """Which of a job's runs have failed with it: who said so, else who was under way; all where none ever was."""
-        rest = [name for name in mine if not _ended(job, name)]
-        guilty = [name for name in rest if _told(job, name)]
-        if not guilty and rest:
-            begun = len(rest) < len(given.runs) or any(_status(job, name) == RUNNING for name in rest)
-            guilty = [_under_way(job, rest)] if begun else rest
-        lines = self.tail(given) if guilty else []
-        for name in guilty:
-            self.failed[name], self.said[name] = State(FAILED, state.why), lines
+    def _fail_runs(self, job: Job, trunk_job: TrunkJob, names: Sequence[str], state: JobState) -> None:
+        """Marks the runs that failed with their job: those with a recorded error, else the current one, else all.
+
+        All of them fail where none was ever begun.
+        """
+        unfinished = [name for name in names if not _ended(job, name)]
+        failed = [name for name in unfinished if _failed(job, name)]
+        if not failed and unfinished:
+            running = any(_status(job, name) == RUNNING for name in unfinished)
+            started = len(unfinished) < len(trunk_job.run_ids) or running
+            failed = [_current_run(job, unfinished)] if started else unfinished
+        lines = self.log_tail(trunk_job) if failed else []
+        for name in failed:
+            self.failed[name], self.failed_logs[name] = JobState(FAILED, state.reason), lines
 
 
-def grouped(configs: Sequence[RunConfig]) -> dict[str, list[str]]:
-    """The runs of each trunk, in this order."""
-    out: dict[str, list[str]] = {}
+def train_command(store: Store, names: Sequence[str], sweep: str) -> list[str]:
+    """Returns the command that trains runs in a job, strictly in order.
+
+    In order, because hosts would otherwise go on out of step after a run that fails on one of them, and a branch
+    would be trained before its trunk while a killed process still has the trunk's lease.
+
+    Args:
+        store: The sweep's store.
+        names: run_id of each run.
+        sweep: Name of the sweep.
+    """
+    folders = (store.run_dir(name).relative_to(store.root).as_posix() for name in names)
+    configs = [f"{STORE_MOUNT}/{folder}/config.json" for folder in folders]
+    return ["python", "-m", "scaling", "train", *configs, "--store", STORE_MOUNT, "--sweep", sweep, "--in-order"]
+
+
+def trunk_spec(store: Store, sweep: str, bucket: str, trunk: str, run_ids: Sequence[str]) -> TrunkSpec:
+    """Returns what a cluster is to train as one job.
+
+    Args:
+        store: The sweep's store.
+        sweep: Name of the sweep.
+        bucket: The bucket that is the store, with or without gs://.
+        trunk: Label of the trunk.
+        run_ids: Its runs, in order.
+    """
+    digest = sweep_hash(bucket, sweep)
+    return TrunkSpec(
+        name=job_name(sweep, digest, run_ids[0]), trunk=trunk, run_ids=run_ids, sweep=sweep_label(sweep),
+        digest=digest, bucket=bucket_name(bucket), command=train_command(store, run_ids, sweep),
+    )  # fmt: skip
+
+
+def runs_by_trunk(configs: Sequence[RunConfig]) -> dict[str, list[str]]:
+    """Returns the run_ids of each trunk, in the order of the configs."""
+    trunks: dict[str, list[str]] = {}
     for config in configs:
-        out.setdefault(prefix_id(config, 0)[:32], []).append(run_id(config))
-    return out
+        trunks.setdefault(prefix_id(config, 0)[:TRUNK_ID_LENGTH], []).append(run_id(config))
+    return trunks
 
 
 def _status(job: Job, name: str) -> str | None:
@@ -126,11 +189,11 @@ def _ended(job: Job, name: str) -> bool:
     return _status(job, name) in ENDED
 
 
-def _told(job: Job, name: str) -> bool:
-    return cluster_jobs.told(job, name, job.store.read(name))
+def _failed(job: Job, name: str) -> bool:
+    return cluster_jobs.failed_since_launch(job, name, job.store.read(name))
 
 
-def _under_way(job: Job, names: Sequence[str]) -> str:
-    """The first that its record says is running, else the first that has not ended."""
+def _current_run(job: Job, names: Sequence[str]) -> str:
+    """The first run whose record says that it is running, else the first that has not ended."""
     running = [name for name in names if _status(job, name) == RUNNING]
     return (running or [name for name in names if not _ended(job, name)] or names)[0]

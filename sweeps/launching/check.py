@@ -1,4 +1,4 @@
-"""What can be checked of a sweep for nothing, before it is launched."""
+"""Checks of a sweep that cost nothing, before it is launched."""
 
 from __future__ import annotations
 
@@ -9,36 +9,45 @@ from sweeps.errors import SweepError
 from sweeps.planning.plan import Plan, epochs, notes, shape
 
 
-def check(of: Plan, store: Store) -> list[str]:
-    """What was found in order, a line each; SweepError at the first thing that is not.
+def check_sweep(plan: Plan, store: Store) -> list[str]:
+    """Checks a sweep and returns what is in order, one finding per line.
 
-    Widths, heads and schedules have been checked by the configs themselves, runs planned twice by the plan.
+    Widths, heads and schedules have been checked by the configs themselves, and that no run is planned twice by the
+    plan.
+
+    Args:
+        plan: The sweep.
+        store: Where its token file is and its runs will be.
+
+    Raises:
+        SweepError: The first thing that is not in order.
     """
-    from scaling.data.examples import check as check_fit
-    from scaling.data.tokens import DataError, find_tokens, open_tokens
+    from scaling.data.examples import check_run  # imports NumPy: only where token files are read
+    from scaling.data.tokens import CorpusError, find_tokens, open_tokens
 
+    runs = plan.runs
     try:
-        file = open_tokens(find_tokens(store.token_files, of.corpus.tokens))
-        for config in {(run.config.model.vocab, run.config.data): run.config for run in of.runs}.values():
-            check_fit(file, config)  # as the trainer will
-    except DataError as error:
+        file = open_tokens(find_tokens(store.token_files, plan.corpus.tokens))
+        for config in {(run.config.model.vocab, run.config.data): run.config for run in runs}.values():
+            check_run(file, config)  # as the trainer will
+    except CorpusError as error:
         raise SweepError(str(error)) from None
     store.check_writable()
-    longest = max(of.runs, key=lambda run: run.D)
-    shapes = len({shape(run.config) for run in of.runs})
-    known = sum(run.status is not None for run in of.runs)
+    longest = max(runs, key=lambda run: run.D)
+    shapes = len({shape(run.config) for run in runs})
+    stored = sum(run.status is not None for run in runs)
     return [
         f"token file {file.path}: whole, {len(file.train):,} training and {len(file.validation):,} validation tokens",
-        f"{len(of.runs)} runs of {shapes} shapes: vocabulary and length fit the token file, no run twice",
-        f"longest run: {longest.D:,} tokens, {epochs(longest, of):.2f} epochs",
-        f"every batch divides over {divisor(of)} devices, and over what divides that",
-        f"store {store.root}: can be written, has {known or 'none'} of these runs",
-        *notes(of),
+        f"{len(runs)} runs of {shapes} shapes: vocabulary and length fit the token file, no run twice",
+        f"longest run: {longest.D:,} tokens, {epochs(longest, plan):.2f} epochs",
+        f"all batch sizes are divisible by {common_batch_divisor(plan)}",
+        f"store {store.root}: can be written, has {stored or 'none'} of these runs",
+        *notes(plan),
     ]
 
 
-def divisor(of: Plan) -> int:
-    """The most devices that every batch of every run can be split over evenly, the smaller first ones of a ramp too."""
+def common_batch_divisor(plan: Plan) -> int:
+    """Returns the greatest common divisor of the batch sizes of all runs, those of batch ramps included."""
     return math.gcd(
-        *(size for run in of.runs for size in (run.config.batch, *(b for b, _ in run.config.schedule.batch_ramp)))
+        *(size for run in plan.runs for size in (run.config.batch, *(b for b, _ in run.config.schedule.batch_ramp)))
     )

@@ -1,6 +1,6 @@
-"""`check --topology`: every shape of a sweep compiled for a TPU slice before one is paid for.
+"""`check --topology`: compiles every shape of a sweep for a TPU slice before one is paid for.
 
-Each is a process of `python -m scaling aot`, which keeps its verdicts under the store by what they depend on:
+Each shape is a process of `python -m scaling aot`, which keeps its verdict under the store by what it depends on:
 shape, placement, slice, versions and source. What was compiled once is not compiled again.
 """
 
@@ -12,13 +12,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scaling.config import exit_status
 from scaling.config.run import RunConfig
 from scaling.config.validation import to_dict
 from scaling.store.files import write_json
@@ -27,21 +28,23 @@ from sweeps.cost.compiled_time import keep
 from sweeps.errors import SweepError
 from sweeps.format import duration, table
 from sweeps.planning.plan import Plan, shape
+from sweeps.status.live import COUNT_COLUMNS, ProgressBar
 
 AOT = (sys.executable, "-m", "scaling", "aot")
-COMPILER_BYTES = 4 * 2**30  # of this machine's memory that one compiler may take
-ANSWERED, BAD_INPUT = (0, 1), 2  # exit statuses of `aot`: it fits or does not; nothing could be compiled
+COMPILER_BYTES = 4 * 2**30  # of this machine's memory, for one compiler
+GIGABYTE = 1e9
+Row = dict[str, Any]
 
 
 @dataclass
-class Children:
-    """The compilers at work, so that none outlives us."""
+class CompilerProcesses:
+    """The compilers at work, so that none outlives this process."""
 
     running: dict[int, subprocess.Popen[str]] = field(default_factory=dict)
     stopped: bool = False
 
-    def ask(self, command: list[str]) -> tuple[int, str, str]:
-        """Exit status, stdout and stderr of a process, which has a group of its own."""
+    def run(self, command: list[str]) -> tuple[int, str, str]:
+        """Runs a command in a process group of its own; returns exit status, standard output and standard error."""
         if self.stopped:
             return -signal.SIGTERM, "", "stopped"
         with subprocess.Popen(
@@ -50,91 +53,135 @@ class Children:
         ) as child:  # fmt: skip
             self.running[child.pid] = child
             try:
-                out, said = child.communicate()
+                output, errors = child.communicate()
             finally:
                 self.running.pop(child.pid, None)
-        return child.returncode, out, said
+        return child.returncode, output, errors
 
     def stop(self) -> None:
-        """Ends them, and what they started."""
+        """Ends the compilers and their children."""
         self.stopped = True
         for pid in list(self.running):
             with suppress(ProcessLookupError):
                 os.killpg(pid, signal.SIGTERM)
 
 
-def shapes(of: Plan) -> list[tuple[RunConfig, int]]:
-    """A run of each distinct shape, and how many runs have it; in order of execution."""
+@dataclass(frozen=True, kw_only=True)
+class CompileTarget:
+    """What shapes are compiled for.
+
+    Attributes:
+        topology: TPU slice, as v5e-16.
+        placement: Fields of the placement, as texts FIELD=VALUE.
+        cache: Folder of the verdicts.
+    """
+
+    topology: str
+    placement: list[str]
+    cache: Path
+
+
+def distinct_shapes(plan: Plan) -> list[tuple[RunConfig, int]]:
+    """Returns a run of each distinct shape and the number of its runs, in order of execution."""
     first: dict[object, RunConfig] = {}
     count: dict[object, int] = {}
-    for run in of.runs:
+    for run in plan.runs:
         key = shape(run.config)
         first.setdefault(key, run.config)
         count[key] = count.get(key, 0) + 1
     return [(config, count[key]) for key, config in first.items()]
 
 
-def check_ahead(of: Plan, store: Store, topology: str, places: list[str]) -> list[dict[str, Any]]:
-    """A row for each shape: width, layers, length, batch, runs, fits, and what aot found or why it refused.
+def compile_shapes(plan: Plan, store: Store, topology: str, placement: list[str]) -> list[Row]:
+    """Compiles each shape of a plan, and keeps the compiler's step times in the store.
 
-    SweepError where none can be compiled: the slice or the placement is unknown, the compiler is not installed.
+    Args:
+        plan: The sweep.
+        store: Where the verdicts are kept.
+        topology: TPU slice, as v5e-16.
+        placement: Fields of the placement, as texts FIELD=VALUE.
+
+    Returns:
+        A row for each shape: width, layers, length, batch, runs, fits, and what the compiler reports or why it refused.
+
+    Raises:
+        SweepError: Nothing can be compiled: the slice or the placement is unknown, or there is no compiler.
     """
-    asked = shapes(of)
-    rows: list[dict[str, Any]] = [row(config, runs) for config, runs in asked]
-    children = Children()
-    with progress(len(rows), topology) as advance, ThreadPoolExecutor(workers()) as pool:
-        waiting = {
-            pool.submit(verdict, config, store.root / "aot", topology, places, children): at
-            for at, (config, _) in enumerate(asked)
+    shapes = distinct_shapes(plan)
+    rows = [shape_row(config, runs) for config, runs in shapes]
+    target = CompileTarget(topology=topology, placement=placement, cache=store.root / "aot")
+    processes = CompilerProcesses()
+    with progress(len(rows), topology) as advance, ThreadPoolExecutor(compiler_count()) as pool:
+        pending = {
+            pool.submit(compile_verdict, config, target, processes): place for place, (config, _) in enumerate(shapes)
         }
         try:
-            for done in as_completed(waiting):
-                rows[waiting[done]].update(done.result())
-                advance(rows[waiting[done]])
+            for future in as_completed(pending):
+                rows[pending[future]].update(future.result())
+                advance(rows[pending[future]])
         except BaseException:
-            children.stop()
+            processes.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    found = [(config, found) for (config, _), found in zip(asked, rows, strict=True) if "compiler_seconds" in found]
-    keep(store, topology, [(to_dict(config), found["compiler_seconds"]) for config, found in found])
+    seconds = [
+        (to_dict(config), row["compiler_seconds"])
+        for (config, _), row in zip(shapes, rows, strict=True)
+        if "compiler_seconds" in row
+    ]
+    keep(store, topology, seconds)
     return rows
 
 
-def row(config: RunConfig, runs: int) -> dict[str, Any]:
-    """What a shape is called."""
+def shape_row(config: RunConfig, runs: int) -> Row:
+    """Returns the sizes of a shape.
+
+    Args:
+        config: A run of the shape.
+        runs: Number of its runs.
+    """
     model = config.model
     sizes = {"width": model.width, "layers": model.layers, "length": config.data.length, "batch": config.batch}
     return {**sizes, "runs": runs}
 
 
-def verdict(config: RunConfig, folder: Path, topology: str, places: list[str], children: Children) -> dict[str, Any]:
-    """What `scaling aot` says of a shape; `refused` and its line where the compiler failed."""
-    asked = folder / "asked" / f"{os.getpid()}-{id(config):x}.json"
-    write_json(asked, to_dict(config))
+def compile_verdict(config: RunConfig, target: CompileTarget, processes: CompilerProcesses) -> Row:
+    """Compiles a shape and returns the verdict of `scaling aot`; `refused` and its reason where the compiler failed.
+
+    Args:
+        config: A run of the shape.
+        target: What it is compiled for.
+        processes: The compilers at work.
+
+    Raises:
+        SweepError: `aot` refused its input.
+    """
+    path = target.cache / "asked" / f"{os.getpid()}-{id(config):x}.json"
+    write_json(path, to_dict(config))
     try:
-        words = [word for place in places for word in ("--place", place)]
-        command = [*AOT, str(asked), "--topology", topology, *words, "--cache", str(folder), "--json"]
-        status, out, said = children.ask(command)
+        place = [part for field in target.placement for part in ("--place", field)]
+        cache = ["--cache", str(target.cache)]
+        command = [*AOT, str(path), "--topology", target.topology, *place, *cache, "--json"]
+        status, output, errors = processes.run(command)
     finally:
-        asked.unlink()
-    lines = out.strip().splitlines()
-    if status in ANSWERED and lines:
+        path.unlink()
+    lines = output.strip().splitlines()
+    if status in (exit_status.DONE, exit_status.FAILED) and lines:  # it fits or does not
         return dict(json.loads(lines[-1]))
-    last = (said.strip().splitlines() or [f"aot ended with {status}, without a word"])[-1]
-    last = last.removeprefix("scaling aot: ")
-    if status == BAD_INPUT:
-        raise SweepError(last)
-    return {"fits": False, "refused": last}
+    message = (errors.strip().splitlines() or [f"aot ended with {status} and no message"])[-1]
+    message = message.removeprefix("scaling aot: ")
+    if status == exit_status.BAD_INPUT:
+        raise SweepError(message)
+    return {"fits": False, "refused": message}
 
 
-def workers() -> int:
-    """Compilers at a time: one a core, as far as memory is free for them."""
+def compiler_count() -> int:
+    """Returns how many compilers run at the same time: one per core, as far as memory is free for them."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, free() // COMPILER_BYTES))
+    return max(1, min(cores, available_memory() // COMPILER_BYTES))
 
 
-def free() -> int:
-    """Bytes of memory that this machine can still give; one compiler's where it does not say."""
+def available_memory() -> int:
+    """Returns the bytes of memory that are free on this machine; one compiler's where it does not say."""
     with suppress(OSError), open("/proc/meminfo") as file:
         for line in file:
             if line.startswith("MemAvailable:"):
@@ -143,63 +190,73 @@ def free() -> int:
 
 
 @contextmanager
-def progress(total: int, topology: str) -> Iterator[Any]:
-    """A function to call with each row that is ready: a bar on a terminal, otherwise a line each, on stderr."""
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+def progress(total: int, topology: str) -> Iterator[Callable[[Row], None]]:
+    """Yields a function to call with each row that is ready: a bar on a terminal, else a line each, on stderr.
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task(f"compiling for {topology}", total=total)
-            yield lambda _: bar.advance(task)
+    Args:
+        total: Number of shapes.
+        topology: TPU slice.
+    """
+    if sys.stderr.isatty():
+        bar = ProgressBar(f"compiling for {topology}", total, COUNT_COLUMNS)
+        bar.start()
+        try:
+            yield lambda _: bar.advance()
+        finally:
+            bar.stop()
         return
     began, done = time.monotonic(), 0
 
-    def line(found: dict[str, Any]) -> None:
+    def print_row(row: Row) -> None:
         nonlocal done
         done += 1
-        left = (time.monotonic() - began) / done * (total - done)
-        more = f", some {duration(left)} left" if done < total else ""
-        print(f"{done} of {total} shapes for {topology}: {named(found)}: {answer(found)}{more}", file=sys.stderr)
+        seconds_left = (time.monotonic() - began) / done * (total - done)
+        estimate = f", about {duration(seconds_left)} left" if done < total else ""
+        verdict = f"{shape_name(row)}: {verdict_text(row)}"
+        print(f"{done} of {total} shapes for {topology}: {verdict}{estimate}", file=sys.stderr)
 
-    yield line
-
-
-def named(found: dict[str, Any]) -> str:
-    """A shape in a few words: width × layers, then sequences × tokens."""
-    return f"{found['width']} × {found['layers']}, {found['batch']} × {found['length']}"
+    yield print_row
 
 
-def answer(found: dict[str, Any]) -> str:
-    """Yes, no, or that it was refused."""
-    if "refused" in found:
+def shape_name(row: Row) -> str:
+    """Returns a shape as width × layers, sequences × tokens."""
+    return f"{row['width']} × {row['layers']}, {row['batch']} × {row['length']}"
+
+
+def verdict_text(row: Row) -> str:
+    """Returns whether a shape fits, or that the compiler refused it."""
+    if "refused" in row:
         return "refused"
-    return "fits" if found["fits"] else "does not fit"
+    return "fits" if row["fits"] else "does not fit"
 
 
-def spare(found: dict[str, Any]) -> int | None:
-    """Bytes a chip left over, negative where they lack; None where the compiler gave no total."""
-    memory = found.get("memory", {})
+def spare_memory(row: Row) -> int | None:
+    """Returns the bytes left over on a chip, negative where they lack; None where the compiler gave no total."""
+    memory = row.get("memory", {})
     return memory["hbm"] - memory["total"] if "total" in memory else None
 
 
-def advice(found: dict[str, Any]) -> str:
-    """What would make it fit, of what was compiled and does; or why not."""
-    if "refused" in found:
-        return str(found["refused"])
-    for one in found.get("would_fit", []):
-        return " ".join(f"--place {name}={value}" for name, value in one["place"].items())
-    return "" if found["fits"] else "more chips, or a smaller batch"
+def advice(row: Row) -> str:
+    """Returns a placement that was compiled and makes the shape fit, else what else would help, or why it failed."""
+    if "refused" in row:
+        return str(row["refused"])
+    for placement in row.get("would_fit", []):
+        return " ".join(f"--place {name}={value}" for name, value in placement["place"].items())
+    return "" if row["fits"] else "more chips, or a smaller batch"
 
 
-def as_text(rows: list[dict[str, Any]], topology: str) -> str:
-    """The verdicts as a table for a person."""
-    header = ["width × layers, batch", "runs", "verdict", "GB to spare a chip", "what would make it fit"]
+def as_text(rows: list[Row], topology: str) -> str:
+    """Returns the verdicts as a table.
+
+    Args:
+        rows: Of the shapes.
+        topology: TPU slice.
+    """
+    header = ["width × layers, batch", "runs", "verdict", "spare GB per chip", "what would make it fit"]
     cells = []
-    for found in rows:
-        left = spare(found)
-        gigabytes = "" if left is None else f"{left / 1e9:.2f}"
-        cells.append([named(found), str(found["runs"]), answer(found), gigabytes, advice(found)])
-    fit = sum(found["fits"] for found in rows)
-    return f"{table(header, cells)}\n\n{fit} of {len(rows)} shapes fit a chip of {topology}"
+    for row in rows:
+        spare = spare_memory(row)
+        gigabytes = "" if spare is None else f"{spare / GIGABYTE:.2f}"
+        cells.append([shape_name(row), str(row["runs"]), verdict_text(row), gigabytes, advice(row)])
+    fitting = sum(row["fits"] for row in rows)
+    return f"{table(header, cells)}\n\n{fitting} of {len(rows)} shapes fit a chip of {topology}"

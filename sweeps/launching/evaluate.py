@@ -1,4 +1,4 @@
-"""What the models of a sweep are asked: by whoever trains them, and afterwards what was left out."""
+"""Evaluation of a sweep's models on its tasks: by the workers that train them, and afterwards for what is missing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
+from scaling.config import exit_status
 from scaling.store import items
 from scaling.store.record import Store
 from sweeps.definitions import Tasks
@@ -14,35 +15,47 @@ from sweeps.definitions import Tasks
 EVALUATE = (sys.executable, "-m", "scaling", "evaluate")
 
 
-def asked(tasks: Tasks) -> tuple[str, ...]:
-    """The arguments that say so to `scaling train` and `scaling evaluate`."""
+def evaluate_arguments(tasks: Tasks) -> tuple[str, ...]:
+    """Returns the arguments of `scaling train` and `scaling evaluate` that name the tasks."""
     shots = ("--shots", ",".join(map(str, tasks.shots))) if tasks.shots else ()
     return ("--tasks", ",".join(tasks.names), *shots, "--items", str(tasks.items))
 
 
-def unasked(store: Store, runs: Sequence[str], tasks: Tasks) -> list[str]:
-    """The done runs of which something is not kept."""
-    wanted = {(items.file_name(name), shots) for name in tasks.names for shots in tasks.shots or (None,)}
-    out = []
-    for name in runs:
+def unevaluated_runs(store: Store, run_ids: Sequence[str], tasks: Tasks) -> list[str]:
+    """Returns the done runs that lack the items of a task at their last step.
+
+    Args:
+        store: Where the runs are kept.
+        run_ids: The runs.
+        tasks: What each run is evaluated on.
+    """
+    required = {(items.safe_name(name), shots) for name in tasks.names for shots in tasks.shots or (None,)}
+    missing = []
+    for name in run_ids:
         record = store.read(name)
         if record is None or record.status != "done":
             continue
-        there = [one for one in items.scored(store.items_dir(name)) if one.step == record.config.steps]
-        kept = {(one.task, one.shots) for one in there} | {(one.task, None) for one in there}
-        if not wanted <= kept:
-            out.append(name)
-    return out
+        files = [file for file in items.item_files(store.items_dir(name)) if file.step == record.config.steps]
+        evaluated = {(file.task, file.shots) for file in files} | {(file.task, None) for file in files}
+        if not required <= evaluated:
+            missing.append(name)
+    return missing
 
 
-def rest(store: Store, runs: Sequence[str], tasks: Tasks) -> int:
-    """Asks the done runs what is not kept of them, in a process of its own; 0, or 1 where something went wrong."""
-    left = unasked(store, runs, tasks)
-    if not left:
-        return 0
-    print(f"asking {len(left)} runs their tasks", file=sys.stderr)
-    command = [*EVALUATE, *left, "--store", store.address, *asked(tasks), "--missing", "--json"]
-    ended = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
-    if ended.returncode < 0:
-        print(f"`evaluate` was killed by {signal.Signals(-ended.returncode).name}: launch again", file=sys.stderr)
-    return int(ended.returncode != 0)
+def evaluate_missing(store: Store, run_ids: Sequence[str], tasks: Tasks) -> int:
+    """Evaluates the done runs on what they lack, in a process of its own; returns exit status DONE or FAILED.
+
+    Args:
+        store: Where the runs are kept.
+        run_ids: The runs.
+        tasks: What each run is evaluated on.
+    """
+    missing = unevaluated_runs(store, run_ids, tasks)
+    if not missing:
+        return exit_status.DONE
+    print(f"evaluating {len(missing)} runs on their tasks", file=sys.stderr)
+    command = [*EVALUATE, *missing, "--store", store.address, *evaluate_arguments(tasks), "--missing", "--json"]
+    process = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+    if process.returncode < 0:
+        print(f"`evaluate` was killed by {signal.Signals(-process.returncode).name}: launch again", file=sys.stderr)
+    return exit_status.FAILED if process.returncode else exit_status.DONE

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
-from scaling.models.counts import parameters, run_total, step_total, training_flops
+from scaling.models.counts import parameters, total_run_flops, total_step_flops, training_flops
 from sweeps.errors import SweepError
 from sweeps.planning import rules
 from sweeps.planning.corpus import Corpus
@@ -24,12 +24,12 @@ TOLERANCE = 0.01  # the most by which achieved training FLOPs may miss the budge
 
 def step_flops(config: RunConfig) -> int:
     """Training FLOPs of one step of the full batch."""
-    return step_total(config, config.batch)
+    return total_step_flops(config, config.batch)
 
 
 def flops_until(config: RunConfig, step: int) -> int:
     """Training FLOPs of the first `step` steps."""
-    return run_total(config, step)
+    return total_run_flops(config, step)
 
 
 def whole_steps(of: ModelConfig, *, length: int, batch: int, flops: float) -> int:
@@ -124,4 +124,4 @@ def isoflop(
 
 def achieved(config: RunConfig) -> int:
     """Training FLOPs of a run, C."""
-    return run_total(config)
+    return total_run_flops(config)

@@ -15,7 +15,6 @@ from typing import Any
 
 from sweeps.errors import PrepareError, SweepError
 
-TOKENIZERS = ("bytes", "sentencepiece")  # those a person chooses; other corpora bring their own tokens
 PREPARE = (sys.executable, "-m", "scaling", "prepare")
 
 
@@ -37,27 +36,22 @@ def find(folder: Path, corpus: str, tokenizer: str = "bytes") -> Corpus | None:
     `prepare` to be run again, and is then another corpus by its hash. A corpus that brings its own tokens
     (markov, seqio) is found whatever the tokenizer.
     """
-    from scaling.data.tokens import DataError, read_header
+    from scaling.data.tokens import CorpusError, find_corpus
 
-    found = []
     try:
-        for path in folder.glob("*.tokens"):
-            header = read_header(path)
-            own = header["tokenizer"].partition(":")[0] not in TOKENIZERS
-            if header["corpus"] == corpus and (own or header["tokenizer"] == tokenizer):
-                found.append(path)
-    except DataError as error:
+        path = find_corpus(folder, corpus, tokenizer)
+    except CorpusError as error:
         raise SweepError(str(error)) from None
-    return read(max(found, key=lambda path: path.stat().st_mtime_ns)) if found else None
+    return read(path) if path is not None else None
 
 
 def read(path: Path) -> Corpus:
     """The corpus in a token file; SweepError where the file is damaged."""
-    from scaling.data.tokens import DataError, open_tokens
+    from scaling.data.tokens import CorpusError, open_tokens
 
     try:
         file = open_tokens(path)
-    except DataError as error:
+    except CorpusError as error:
         raise SweepError(str(error)) from None
     return Corpus(name=file.corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train), facts=file.facts)
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from scaling.config import run as run_config
 from scaling.config.optimizer import OptimizerConfig
@@ -33,7 +33,8 @@ class Run:
     N: int
     D: int
     C: int
-    from_step: int  # steps that a shared prefix saves
+    from_step: int  # steps that a shared prefix, or a checkpoint in the store, saves
+    shared_step: int = 0  # steps that a prefix shared with an earlier run of the plan that has no result saves
     status: str | None  # what the store says of it, None where it says nothing
 
     @property
@@ -57,6 +58,8 @@ class Plan:
     @cached_property
     def starts(self) -> list[int]:
         """The step that each run would start from in an empty store."""
+        if len(self.left) == len(self.runs):
+            return [run.shared_step for run in self.runs]
         return shared_steps([run.config for run in self.runs])
 
     @cached_property
@@ -82,7 +85,7 @@ class Plan:
 def shape(config: RunConfig) -> tuple[object, ...]:
     """What a compiled step depends on: runs that agree in it compile once."""
     ramp = tuple(batch for batch, _ in config.schedule.batch_ramp)
-    return (config.model, _rateless(config.optimizer), config.data.parts, config.batch, ramp, config.precision)
+    return (config.model, _rateless(config.optimizer), config.data.layout, config.batch, ramp, config.precision)
 
 
 @lru_cache(maxsize=2**16)
@@ -105,24 +108,43 @@ def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:
     )
 
 
-def shared_steps(configs: Iterable[RunConfig], store: Store | None = None) -> list[int]:
-    """For each run in turn, the step it can start from: the last one of which there will be a checkpoint.
+class StartStep(NamedTuple):
+    """The step that a run can start from."""
 
-    Each run keeps the state at the start of its decay; a store adds the checkpoints it has, for all runs and
-    for each run alone.
+    shared: int  # from the checkpoint of an earlier run of the same list; 0: from scratch
+    stored: int  # from that or from a checkpoint in the store, whichever is later
+
+
+def start_steps(configs: Iterable[RunConfig], store: Store | None = None) -> list[StartStep]:
+    """Returns for each run in turn the step it can start from: the last one of which there will be a checkpoint.
+
+    Args:
+        configs: Runs in order of execution. Each keeps the state at the start of its decay.
+        store: Adds the checkpoints that it has, for all runs and for each run alone.
     """
     common = checkpoints(store.checkpoints) if store else set()
-    kept: dict[str, dict[int, set[str]]] = {}  # by trunk and step: prefixes that earlier runs will have left there
+    trunks: dict[str, dict[int, set[str]]] = {}  # by trunk and step: prefixes of the checkpoints of earlier runs
     starts = []
     for config in configs:
-        trunk = kept.setdefault(prefix_id(config, 0), {})
+        trunk = trunks.setdefault(prefix_id(config, 0), {})
         before = sorted((step for step in trunk if step <= config.decay_start), reverse=True)
-        planned = next((step for step in before if prefix_id(config, step) in trunk[step]), 0)
+        shared = next((step for step in before if prefix_id(config, step) in trunk[step]), 0)
         stored = common | checkpoints(store.run_dir(run_id(config)) / "checkpoints") if store else common
-        later = sorted({step for step, _ in stored if planned < step <= config.steps}, reverse=True)
-        starts.append(next((step for step in later if (step, prefix_id(config, step)) in stored), planned))
+        later = sorted({step for step, _ in stored if shared < step <= config.steps}, reverse=True)
+        last = next((step for step in later if (step, prefix_id(config, step)) in stored), shared)
+        starts.append(StartStep(shared, last))
         trunk.setdefault(config.decay_start, set()).add(prefix_id(config, config.decay_start))
     return starts
+
+
+def shared_steps(configs: Iterable[RunConfig], store: Store | None = None) -> list[int]:
+    """Returns the step that each run can start from, checkpoints of the store included.
+
+    Args:
+        configs: Runs in order of execution.
+        store: Adds the checkpoints that it has.
+    """
+    return [start.stored for start in start_steps(configs, store)]
 
 
 def checkpoints(folder: Path) -> set[tuple[int, str]]:
@@ -152,7 +174,7 @@ def plan(configs: list[RunConfig], corpus: Corpus, store: Store | None = None) -
     found = {name: store.read(name) for name in ids} if store else {}
     stored = {name: record for name, record in found.items() if record is not None}
     left = [c for c, name in zip(ordered, ids, strict=True) if name not in stored or stored[name].status not in ENDED]
-    starts = dict(zip([run_id(c) for c in left], shared_steps(left, store), strict=True))
+    starts = dict(zip([run_id(c) for c in left], start_steps(left, store), strict=True))
     runs = [
         Run(
             run_id=name,
@@ -160,7 +182,8 @@ def plan(configs: list[RunConfig], corpus: Corpus, store: Store | None = None) -
             N=parameters(config.model)["total"],
             D=config.tokens,
             C=achieved(config),
-            from_step=starts.get(name, 0),
+            from_step=starts[name].stored if name in starts else 0,
+            shared_step=starts[name].shared if name in starts else 0,
             status=stored[name].status if name in stored else None,
         )
         for name, config in zip(ids, ordered, strict=True)

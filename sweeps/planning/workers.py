@@ -44,15 +44,18 @@ def useful_pack() -> tuple[int, str]:
     return 0, "a pack's runs take turns on a CPU, and blocks of steps spare the dispatches; --pack SIZE makes them"
 
 
-def shares(configs: Sequence[RunConfig], workers: int, packs: Sequence[Sequence[str]] = ()) -> list[frozenset[str]]:
+def shares(
+    configs: Sequence[RunConfig], workers: int, packs: Sequence[Sequence[str]] = (), starts: Sequence[int] | None = None
+) -> list[frozenset[str]]:
     """The runs of each worker, of runs in order of execution: trunks and packs whole, the work as even as can be.
 
     The longest first to whoever has least to do; where they are few, exchanged as long as that makes it more even.
+    starts: `shared_steps(configs)`, where it is known.
     """
     pack_of = {name: f"pack {i}" for i, names in enumerate(packs) for name in names}
     groups: dict[str, list[str]] = {}
     times: dict[str, float] = {}
-    for config, start in zip(configs, shared_steps(configs), strict=True):
+    for config, start in zip(configs, shared_steps(configs) if starts is None else starts, strict=True):
         group = pack_of.get(run_id(config)) or prefix_id(config, 0)
         groups.setdefault(group, []).append(run_id(config))
         times[group] = times.get(group, SHAPE_FLOPS) + RUN_FLOPS + step_time(config) - step_time(config, start)

@@ -1,92 +1,140 @@
-"""A plot of a few curves in characters: braille dots for lines, a letter a curve for its points.
+"""A plot of a few curves in characters: braille dots for lines, a letter for each curve's points.
 
-A character is 2 × 4 dots. Coordinates of dots: from the left, and from the top.
+A character is 2 × 4 dots. Coordinates of dots count from the left and from the top.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
 
-DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column; Unicode 2800 + their sum
+from rich.text import Text
+
+DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and column, added to Unicode 2800
+BRAILLE = 0x2800
+DOT_ROWS, DOT_COLUMNS = len(DOTS), len(DOTS[0])
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
+OUTLIER = 6  # times the median's distance from the lowest loss: losses above are drawn at the upper edge
+MARGIN = 0.03  # of the width, left and right of the points
 Points = Sequence[tuple[float, float]]
-Span = tuple[str, int | None]  # text and the curve it belongs to
-Line = list[Span]
-Text = Callable[[float], str]
 
 
-def plot(curves: Sequence[Points], width: int, height: int, *, log_x: bool, x_text: Text, y_text: Text) -> list[Line]:
-    """Lines of `width` characters: `height` of the plot with the y axis, two below it; none where there is no point.
+@dataclass(frozen=True, kw_only=True)
+class PlotAxes:
+    """The axes of a plot.
 
-    A loss far above the others is drawn at the upper edge.
+    Attributes:
+        log_x: Whether x is logarithmic.
+        x_text: Text of a value of x.
+        y_text: Text of a value of y.
+    """
+
+    log_x: bool
+    x_text: Callable[[float], str]
+    y_text: Callable[[float], str]
+
+
+def plot(curves: Sequence[Points], width: int, height: int, axes: PlotAxes, styles: Sequence[str] = ()) -> list[Text]:
+    """Returns a plot as lines of text: `height` lines with the y axis, and two below; none where there is no point.
+
+    Args:
+        curves: Points of each curve.
+        width: Characters of a line.
+        height: Lines of the plot.
+        axes: The axes.
+        styles: Style of each curve, used again from the first one on; empty: none.
     """
     points = [point for curve in curves for point in curve]
     if not points:
         return []
-    lowest = min(y for _, y in points)
-    top = min(max(y for _, y in points), lowest + 6 * (median(y for _, y in points) - lowest) + 1e-9)
-    place = math.log if log_x else float
-    left, right = min(place(x) for x, _ in points), max(place(x) for x, _ in points)
-    margin = max(len(y_text(lowest)), len(y_text(top))) + 2
-    columns = width - margin
-    canvas = Canvas(columns, height)
+    xs, ys = [x for x, _ in points], [y for _, y in points]
+    bottom = min(ys)
+    top = min(max(ys), bottom + OUTLIER * (median(ys) - bottom) + 1e-9)
+    margin = max(len(axes.y_text(bottom)), len(axes.y_text(top))) + 2
+    canvas = Canvas(width - margin, height)
+    _draw(canvas, curves, (min(xs), max(xs)), (bottom, top), axes.log_x)
+    ticks = {0: top, height // 2: (top + bottom) / 2, height - 1: bottom}
+    labels = {row: axes.y_text(value) for row, value in ticks.items()}
+    lines = [Text(f"{labels.get(row, ''):>{margin - 2}} │") + canvas.row(row, styles) for row in range(height)]
+    first, last = axes.x_text(min(xs)), axes.x_text(max(xs))
+    several = max(xs) > min(xs)
+    lines.append(Text(" " * (margin - 1) + "└" + "─" * canvas.columns))
+    lines.append(Text(" " * margin + first + (last.rjust(canvas.columns - len(first)) if several else "")))
+    return lines
+
+
+def _draw(
+    canvas: Canvas, curves: Sequence[Points], x_range: tuple[float, float], y_range: tuple[float, float], log_x: bool
+) -> None:
+    """Draws the lines of all curves, then their points."""
+    scale = math.log if log_x else float
+    left, right = scale(x_range[0]), scale(x_range[1])
+    bottom, top = y_range
 
     def dot(x: float, y: float) -> tuple[int, int]:
-        across = (place(x) - left) / (right - left) if right > left else 0.5
-        up = (min(y, top) - lowest) / (top - lowest) if top > lowest else 0.5
-        return round((0.03 + 0.94 * across) * (2 * columns - 1)), round((1 - up) * (4 * height - 1))
+        across = (scale(x) - left) / (right - left) if right > left else 0.5
+        up = (min(y, top) - bottom) / (top - bottom) if top > bottom else 0.5
+        column = (MARGIN + (1 - 2 * MARGIN) * across) * (DOT_COLUMNS * canvas.columns - 1)
+        return round(column), round((1 - up) * (DOT_ROWS * canvas.rows - 1))
 
     for i, curve in enumerate(curves):
-        dots = [dot(x, y) for x, y in curve]
-        for a, b in pairwise(dots):
-            canvas.line(a, b, i)
+        for start, end in pairwise([dot(x, y) for x, y in curve]):
+            canvas.draw_line(start, end, i)
     for i, curve in enumerate(curves):
         for x, y in curve:
-            canvas.mark(*dot(x, y), LETTERS[i % len(LETTERS)], i)
-    labels = {0: y_text(top), height // 2: y_text((top + lowest) / 2), height - 1: y_text(lowest)}
-    out = [[(f"{labels.get(row, ''):>{margin - 2}} │", None), *canvas.row(row)] for row in range(height)]
-    least, most = x_text(min(x for x, _ in points)), x_text(max(x for x, _ in points))
-    out.append([(" " * (margin - 1) + "└" + "─" * columns, None)])
-    out.append(
-        [(" " * margin + least + most.rjust(columns - len(least)) if right > left else " " * margin + least, None)]
-    )
-    return out
+            canvas.mark(*dot(x, y), i)
 
 
 class Canvas:
-    """Dots and marks on a grid of characters, each of the curve that came last."""
+    """Dots and letters on a grid of characters, each character of the curve drawn last."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.columns, self.rows = columns, rows
         self.dots: dict[tuple[int, int], int] = {}
-        self.marks: dict[tuple[int, int], str] = {}
-        self.of: dict[tuple[int, int], int] = {}
+        self.letters: dict[tuple[int, int], str] = {}
+        self.curves: dict[tuple[int, int], int] = {}
 
-    def line(self, a: tuple[int, int], b: tuple[int, int], curve: int) -> None:
-        """A straight line of dots."""
-        steps = max(abs(b[0] - a[0]), abs(b[1] - a[1]), 1)
+    def draw_line(self, start: tuple[int, int], end: tuple[int, int], curve: int) -> None:
+        """Draws a straight line of dots.
+
+        Args:
+            start: Dot at which it begins.
+            end: Dot at which it ends.
+            curve: Number of the curve.
+        """
+        steps = max(abs(end[0] - start[0]), abs(end[1] - start[1]), 1)
         for i in range(steps + 1):
-            x, y = (round(a[k] + (b[k] - a[k]) * i / steps) for k in (0, 1))
-            cell = (y // 4, x // 2)
-            self.dots[cell] = self.dots.get(cell, 0) | DOTS[y % 4][x % 2]
-            self.of[cell] = curve
+            x, y = (round(start[k] + (end[k] - start[k]) * i / steps) for k in (0, 1))
+            cell = (y // DOT_ROWS, x // DOT_COLUMNS)
+            self.dots[cell] = self.dots.get(cell, 0) | DOTS[y % DOT_ROWS][x % DOT_COLUMNS]
+            self.curves[cell] = curve
 
-    def mark(self, x: int, y: int, letter: str, curve: int) -> None:
-        """A letter in place of the dots around it."""
-        self.marks[y // 4, x // 2], self.of[y // 4, x // 2] = letter, curve
+    def mark(self, x: int, y: int, curve: int) -> None:
+        """Puts the curve's letter in place of the dots around a dot.
 
-    def row(self, row: int) -> Line:
-        """A line of characters, neighbours of one curve together."""
-        out: Line = []
+        Args:
+            x: Dot, from the left.
+            y: Dot, from the top.
+            curve: Number of the curve.
+        """
+        cell = (y // DOT_ROWS, x // DOT_COLUMNS)
+        self.letters[cell], self.curves[cell] = LETTERS[curve % len(LETTERS)], curve
+
+    def row(self, row: int, styles: Sequence[str]) -> Text:
+        """Returns a line of characters.
+
+        Args:
+            row: From the top.
+            styles: Style of each curve, none where empty.
+        """
+        line = Text()
         for column in range(self.columns):
             cell = (row, column)
-            text = self.marks.get(cell) or (chr(0x2800 + self.dots[cell]) if cell in self.dots else " ")
-            curve = self.of.get(cell)
-            if out and out[-1][1] == curve:
-                out[-1] = (out[-1][0] + text, curve)
-            else:
-                out.append((text, curve))
-        return out
+            dots = chr(BRAILLE + self.dots[cell]) if cell in self.dots else " "
+            curve = self.curves.get(cell)
+            style = styles[curve % len(styles)] if styles and curve is not None else None
+            line.append(self.letters.get(cell) or dots, style)
+        return line

@@ -12,10 +12,10 @@ from typing import Any
 from scaling.store.files import write_atomic
 from scaling.store.record import Store
 from sweeps.format import duration, short
-from sweeps.status.axes import NAMES, Row, series
+from sweeps.status.axes import NAMES, Row, loss_curves
 from sweeps.status.svg import Axis, Curve, chart, colours
 from sweeps.status.terminal import cost_lines, has_loss, label, percent
-from sweeps.status.watch import over
+from sweeps.status.watch import sweep_ended
 
 EVERY = 30.0  # seconds between two refreshes of a page that is not watched
 CURVES = 12  # of held-out losses
@@ -30,7 +30,7 @@ _drawn: dict[str, tuple[Any, list[tuple[float, float]]]] = {}  # learning curves
 def write_page(path: Path, store: Store, of: dict[str, Any], every: float | None = None) -> Path:
     """Writes the page, whole or not at all; every: seconds until it is written again."""
     title = f"{of['sweep']}: {percent(of['cost']['share_done'])}"
-    refresh = "" if over(of) else f'<meta http-equiv="refresh" content="{max(1, round(every or EVERY))}">\n'
+    refresh = "" if sweep_ended(of) else f'<meta http-equiv="refresh" content="{max(1, round(every or EVERY))}">\n'
     style = Path(__file__).with_name("page.css").read_text("utf-8")
     body = "\n".join([top(of), losses(of), learning(store, of), troubles(of), under_way(of), table_of(of)])
     written = time.strftime("%Y-%m-%d %H:%M:%S")
@@ -64,7 +64,7 @@ def state(name: str, text: str) -> str:
 def losses(of: dict[str, Any]) -> str:
     """Held-out loss against size, a curve a budget, or against the field that the sweep varies."""
     x, by = of["axes"]["x"], of["axes"]["by"]
-    found = series(of["runs"], CURVES)
+    found = loss_curves(of["runs"], CURVES)
     shown = colours(len(found), all(isinstance(value, int | float) for key in found for value in key))
     curves = [
         Curve(points=points, colour=colour, name=label(key), mark=i)

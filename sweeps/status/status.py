@@ -1,4 +1,4 @@
-"""What a sweep has come to: each run's state, what it has cost so far, and what its losses are drawn against."""
+"""The status of a sweep: each run's state, the cost so far, and what the losses are drawn against."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 from scaling.config.run import RunConfig
 from scaling.config.validation import from_dict
 from scaling.models.counts import parameters
-from scaling.store.files import alive as process_alive
+from scaling.store.cost import cost_so_far
+from scaling.store.files import process_exists
 from scaling.store.record import Record, Store
 from sweeps.cost.compiled_time import longer
 from sweeps.cost.quote import Slice
 from sweeps.cost.spend import MFU, cost, spending, until
+from sweeps.engines.events import last_lines, log_tail
 from sweeps.errors import SweepError
 from sweeps.planning.budget import achieved
 from sweeps.planning.plan import ENDED, shared_steps
 from sweeps.status import read_many
-from sweeps.status.axes import axes, place
-
-LOG_LINES = 5
+from sweeps.status.axes import axes, coordinates
 
 STATES = ("done", "running", "waiting", "stopped", "interrupted", "diverged", "failed")
 
 
 def known_sweeps(store: Store) -> list[str]:
-    """Names of the sweeps in a store."""
+    """Returns the names of the sweeps in a store."""
     return sorted(path.stem for path in (store.root / "sweeps").glob("*.json"))
 
 
@@ -37,47 +37,66 @@ def status(
     *,
     on: Slice | None = None,
     mfu: float = MFU,
-    known: dict[str, Any] | None = None,
+    cache: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """State of each run (sizes, what there is of loss, step, tokens/s, seconds left, error, log), and the cost so far.
+    """Returns the status of a sweep as plain data.
 
-    on, mfu: the slice whose hours and dollars are meant. known: what an earlier call has kept of the runs that had
-    ended; those whose records are as they were are not read again.
+    Args:
+        store: Where the runs are kept.
+        sweep: Name of the sweep.
+        on: TPU slice whose hours and dollars are meant; None: no dollars.
+        mfu: Share of the slice's peak that is quoted.
+        cache: Rows of runs that had ended in an earlier call, which fills it; their records are read again only after
+            they have changed. None: all records are read.
+
+    Returns:
+        `sweep`; `counts` of runs by state; `cost` so far; `axes` of plots; and `runs`, a row for each run: its sizes,
+        and loss, step, tokens per second, seconds left, error and log as far as they are known.
+
+    Raises:
+        SweepError: The store has no such sweep.
     """
     entries = store.sweep(sweep)
     if entries is None:
         names = ", ".join(known_sweeps(store)) or "none"
         raise SweepError(f"sweep {sweep!r} is not in store {store.root}: known are {names}")
-    stamps = store.stamps() if known is not None else {}
-    known = {} if known is None else known
-    entries, runs = planned(entries), []
-    drawn = axes(entries)
-    read = {name for name, (stamp, _) in known.items() if stamp == stamps.get(name)}
-    found = read_many.each(store.facts, [entry["run_id"] for entry in entries if entry["run_id"] not in read])
+    stamps = store.record_stamps() if cache is not None else {}
+    cache = {} if cache is None else cache
+    entries, runs = with_plan(entries), []
+    sweep_axes = axes(entries)
+    cached = {name for name, (stamp, _) in cache.items() if stamp == stamps.get(name)}
+    unread = [entry["run_id"] for entry in entries if entry["run_id"] not in cached]
+    records = read_many.read_all(store.raw_record, unread)
     for entry in entries:
         name = entry["run_id"]
-        if name in read:
-            row = known[name][1]
+        if name in cached:
+            row = cache[name][1]
         else:
-            record = next(found)
-            row = run_status(store, entry, record or {})
+            row = run_status(store, entry, next(records) or {})
             if row["state"] in ENDED and name in stamps:
-                known[name] = (stamps[name], row)
-        row["x"], row["by"] = place(entry, drawn)  # of what is swept now, however long a run has ended
+                cache[name] = (stamps[name], row)
+        row["x"], row["by"] = coordinates(entry, sweep_axes)  # by the sweep as it is now, also for a run in the cache
         runs.append(row)
     counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
-    more = beyond_mfu(store, entries, on, mfu) if on else 0.0
-    return {"sweep": sweep, "counts": counts, "cost": cost(runs, on, mfu, more), "axes": drawn, "runs": runs}
+    seconds = seconds_beyond_mfu(store, entries, on, mfu) if on else 0.0
+    return {"sweep": sweep, "counts": counts, "cost": cost(runs, on, mfu, seconds), "axes": sweep_axes, "runs": runs}
 
 
-def beyond_mfu(store: Store, entries: list[dict[str, Any]], on: Slice, mfu: float) -> float:
-    """Seconds that the sweep's steps take beyond its FLOPs at the MFU, where the compiler has said so."""
+def seconds_beyond_mfu(store: Store, entries: list[dict[str, Any]], on: Slice, mfu: float) -> float:
+    """Returns the seconds that a sweep's steps take beyond its FLOPs at the MFU, where the compiler has measured them.
+
+    Args:
+        store: Where the compiler's step times are kept.
+        entries: The runs of the sweep, as planned.
+        on: TPU slice.
+        mfu: Share of its peak.
+    """
     work = ((e["config"], e["config"]["steps"] - e["from"], e["C"] - until(e, e["from"])) for e in entries)
     return longer(store, work, on, mfu)
 
 
-def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A sweep's runs with what was planned of each; worked out here for a sweep that was written without."""
+def with_plan(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns a sweep's runs with their planned sizes, which are computed for a sweep that an early version wrote."""
     if all("C" in entry for entry in entries):
         return entries
     configs = [from_dict(RunConfig, entry["config"]) for entry in entries]
@@ -88,76 +107,92 @@ def planned(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def run_status(store: Store, entry: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
-    """One run of a sweep, from its record as found; its config and its curve are looked at only while it grows."""
+def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]) -> dict[str, Any]:
+    """Returns the row of a run; its whole record and its curve are read only while it grows.
+
+    Args:
+        store: Where the run is kept.
+        entry: The run as planned.
+        record_facts: `store.raw_record` of its record, empty where there is none.
+    """
     row: dict[str, Any] = {"run_id": entry["run_id"], "state": "waiting", "N": entry["N"], "D": entry["D"]}
     row["C"], row["flops_planned"] = entry["C"], entry["C"] - until(entry, entry["from"])
     config = entry["config"]
     row |= {"width": config["model"]["width"], "layers": config["model"]["layers"], "steps": config["steps"]}
     if entry.get("budget") is not None:
         row["budget"] = entry["budget"]
-    about, final = found.get("about", {}), found.get("final", {})
-    row["state"] = found.get("status", "waiting")
+    about, final = record_facts.get("about", {}), record_facts.get("final", {})
+    row["state"] = record_facts.get("status", "waiting")
     if row["state"] in ("running", "stopped"):
         record = store.read(row["run_id"])
         if record is not None:
-            row["state"] = record.status if record.status != "running" or alive(record, store) else "interrupted"
-            row |= progress(store, record)
-            about = about | store.spent(record)
+            row["state"] = record.status if record.status != "running" or is_alive(record, store) else "interrupted"
+            row |= run_progress(store, record)
+            about = about | cost_so_far(store, record)
     row |= spending(entry, about, row["state"], row.get("step"))
     if "loss" in final:
         row["loss"] = final["loss"]
     row |= {key: about[key] for key in ("error", "seconds", "host") if key in about}
-    if row["state"] == "failed" and (log := last_lines(store, row["run_id"], about)):
+    if row["state"] == "failed" and (log := failure_log(store, row["run_id"], about)):
         row["log"] = log
     return row
 
 
-def last_lines(store: Store, run_id: str, about: dict[str, Any]) -> list[str]:
-    """The last lines that a run's process said, where they have been kept: in its record, or in its folder."""
-    kept = about.get("log")
-    if kept is None:
-        path = store.run_dir(run_id) / "log.txt"
-        if not path.exists():
-            return []
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
-            kept = file.read().decode("utf-8", "replace")
-    lines = kept.splitlines() if isinstance(kept, str) else [str(line) for line in kept]
-    return [line.rstrip() for line in lines if line.strip()][-LOG_LINES:]
+def failure_log(store: Store, run_id: str, about: dict[str, Any]) -> list[str]:
+    """Returns the last lines of a run's process, from its record or from its folder.
+
+    Args:
+        store: Where the run is kept.
+        run_id: The run.
+        about: The facts of its record.
+    """
+    log = about.get("log")
+    if log is None:
+        lines = log_tail(store.run_dir(run_id) / "log.txt")
+    else:
+        lines = last_lines(log if isinstance(log, str) else "\n".join(map(str, log)))
+    return [line.rstrip() for line in lines]
 
 
-def alive(record: Record, store: Store) -> bool:
-    """Whether the process that wrote a running record still runs; another machine's, unless its lease is silent.
+def is_alive(record: Record, store: Store) -> bool:
+    """Returns whether the process that wrote a running record still runs.
 
-    That takes several looks, as of `--watch`: one cannot tell.
+    Of another machine's process this is known only after several calls, as of `--watch`: its lease is then silent.
+
+    Args:
+        record: Of the run.
+        store: Where the run is kept.
     """
     pid, host = record.about.get("pid"), record.about.get("host")
     if pid is None or (host is not None and host != socket.gethostname()):
-        return not store.abandoned(record.run_id)
-    if not process_alive(pid):
+        return not store.is_abandoned(record.run_id)
+    if not process_exists(pid):
         return False
-    command = Path(f"/proc/{pid}/cmdline")  # a number may have gone to another program since
+    command = Path(f"/proc/{pid}/cmdline")  # the number may belong to another program by now
     return not command.exists() or b"train" in command.read_bytes()
 
 
-def progress(store: Store, record: Record) -> dict[str, Any]:
-    """Step, training loss, tokens a second and seconds left of a run under way, where they can be told."""
+def run_progress(store: Store, record: Record) -> dict[str, Any]:
+    """Returns step, training loss, tokens per second and seconds left of a run under way, as far as they are known.
+
+    Args:
+        store: Where the run is kept.
+        record: Of the run.
+    """
     last = store.last_row(record.run_id)
     if last is None:
         return {}
-    out: dict[str, Any] = {"step": int(last["step"])}
+    row: dict[str, Any] = {"step": int(last["step"])}
     if "loss" in last:
-        out["train_loss"] = last["loss"]
-    started, written = record.about.get("started"), store.last_written(record.run_id)
+        row["train_loss"] = last["loss"]
+    started, written = record.about.get("started"), store.last_write_time(record.run_id)
     if record.status != "running" or started is None or written is None:
-        return out
-    took = written - datetime.fromisoformat(started).timestamp() - record.about.get("compile_seconds", 0.0)
-    first = record.about.get("started_from", {}).get("step", 0)
-    steps = out["step"] - first
-    if took > 0 and steps > 0:
+        return row
+    seconds = written - datetime.fromisoformat(started).timestamp() - record.about.get("compile_seconds", 0.0)
+    first_step = record.about.get("started_from", {}).get("step", 0)
+    if seconds > 0 and row["step"] > first_step:
         config = record.config
-        seen = config.sequences(out["step"]) * config.data.length
-        out["tokens_per_second"] = (seen - config.sequences(first) * config.data.length) / took
-        out["seconds_left"] = (config.tokens - seen) / out["tokens_per_second"]
-    return out
+        tokens = config.sequences(row["step"]) * config.data.length
+        row["tokens_per_second"] = (tokens - config.sequences(first_step) * config.data.length) / seconds
+        row["seconds_left"] = (config.tokens - tokens) / row["tokens_per_second"]
+    return row

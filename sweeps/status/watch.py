@@ -1,6 +1,6 @@
-"""`status` again and again: redrawn in place on a terminal, printed anew elsewhere, written as a page if asked.
+"""`status --watch`: the status again and again, redrawn in place on a terminal, printed elsewhere, or as a page.
 
-Ends by itself once no run is left to wait for, or with Ctrl-C: nothing is half-written.
+It ends by itself once every run has ended, or with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -11,65 +11,66 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from scaling.config import exit_status
 from sweeps.format import terminal_size
-from sweeps.status.terminal import Line, as_text, screen
 
-UNDER_WAY = ("running", "waiting", "stopped", "interrupted")
+UNFINISHED = ("running", "waiting", "stopped", "interrupted")
+Read = Callable[[], dict[str, Any]]
+Write = Callable[[dict[str, Any]], Path]
 
 
-def watch(look: Callable[[], dict[str, Any]], seconds: float, write: Callable[[dict[str, Any]], Path] | None) -> int:
-    """Shows what `look` finds every so many seconds until the sweep is over. write: the page, which is then said."""
+def watch(read: Read, seconds: float, write: Write | None) -> int:
+    """Shows the status of a sweep until every run has ended; returns the exit status.
+
+    Args:
+        read: Returns `status.status` of the sweep.
+        seconds: Between two readings.
+        write: Writes the page and returns its path, which is shown; None: no page.
+    """
     try:
         if sys.stdout.isatty():
-            _redraw(look, seconds, write)
+            _redraw(read, seconds, write)
         else:
-            _print(look, seconds, write)
+            _print(read, seconds, write)
     except KeyboardInterrupt:
         pass
-    return 0
+    return exit_status.DONE
 
 
-def over(found: dict[str, Any]) -> bool:
-    """Whether every run has come to its end."""
-    return not any(found["counts"][state] for state in UNDER_WAY)
+def sweep_ended(status: dict[str, Any]) -> bool:
+    """Returns whether every run has ended."""
+    return not any(status["counts"][state] for state in UNFINISHED)
 
 
-def _print(look: Callable[[], dict[str, Any]], seconds: float, write: Callable[[dict[str, Any]], Path] | None) -> None:
+def _clock() -> str:
+    return time.strftime("%H:%M:%S")
+
+
+def _print(read: Read, seconds: float, write: Write | None) -> None:
+    from sweeps.status.terminal import as_text  # imports rich
+
     while True:
-        found = look()
-        at = time.strftime("%H:%M:%S")
-        said = f"{at}  {write(found)}" if write else f"{at}\n{as_text(found, terminal_size()[0])}\n"
-        print(said, flush=True)
-        if over(found):
+        status = read()
+        clock = _clock()
+        print(f"{clock}  {write(status)}" if write else f"{clock}\n{as_text(status, terminal_size()[0])}\n", flush=True)
+        if sweep_ended(status):
             return
         time.sleep(seconds)
 
 
-def _redraw(look: Callable[[], dict[str, Any]], seconds: float, write: Callable[[dict[str, Any]], Path] | None) -> None:
-    from rich.console import Console
-    from rich.live import Live
-
-    console = Console(highlight=False)
-    with Live(console=console, auto_refresh=False, vertical_overflow="crop") as live:
-        while True:
-            found = look()
-            width, height = terminal_size()
-            lines = screen(found, width - 1, height - 1)
-            at = time.strftime("%H:%M:%S")
-            said = f"{at}, every {seconds:g} s, Ctrl-C ends it" + (f"; {write(found)}" if write else "")
-            live.update(styled([*lines[: height - 2], [(said, "dim")]]), refresh=True)
-            if over(found):
-                return
-            time.sleep(seconds)
-
-
-def styled(lines: list[Line]) -> Any:
-    """Spans as a text of rich; what they hold is never read as markup."""
+def _redraw(read: Read, seconds: float, write: Write | None) -> None:
     from rich.text import Text
 
-    out = Text(no_wrap=True, overflow="ellipsis")
-    for i, line in enumerate(lines):
-        out.append("\n" if i else "")
-        for text, style in line:
-            out.append(text, style or "")
-    return out
+    from sweeps.status.live import redrawn_screen
+    from sweeps.status.terminal import screen
+
+    with redrawn_screen() as show:
+        while True:
+            status = read()
+            width, height = terminal_size()
+            lines = screen(status, width - 1, height - 1)
+            footer = f"{_clock()}, every {seconds:g} s, Ctrl-C ends it" + (f"; {write(status)}" if write else "")
+            show([*lines[: height - 2], Text(footer, "dim")])
+            if sweep_ended(status):
+                return
+            time.sleep(seconds)

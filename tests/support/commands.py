@@ -18,9 +18,20 @@ def command(*arguments: object, timeout: float = 240, **environment: object) -> 
     return subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, timeout=timeout, check=False)
 
 
+def run_analysis(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """Run `python -m analysis ARGUMENTS` in a process of its own."""
+    return command("analysis", *arguments)
+
+
 def processor_seconds(call: Callable[[], object]) -> float:
     """Processor seconds of the processes that a call starts and waits for: their duration on an idle machine."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     call()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def outcomes(hosts: list[subprocess.Popen[str]]) -> list[tuple[int, str, str]]:
+    """Exit status, standard output and standard error of processes, once they have all ended."""
+    outputs = [host.communicate(timeout=400) for host in hosts]
+    return [(host.returncode, out, err) for host, (out, err) in zip(hosts, outputs, strict=True)]

@@ -60,21 +60,21 @@ def build(root: Path, *, noise: float = 0.003, per_budget: int = 5, extras: bool
     configs = []
     for place, budget in enumerate(BUDGETS):
         for width, layers in SHAPES[place // 2 : place // 2 + per_budget]:
-            of = config(width, layers, budget)
-            N = parameters(of.model)["total"]
-            final = loss(N, of.tokens) * float(np.exp(noise * random.standard_normal()))
-            configs.append(of)
-            store.write(record(of, "done", final))
-            store.finish_curve(run_id(of), curve(of, final, random, rows))
+            run = config(width, layers, budget)
+            N = parameters(run.model)["total"]
+            final = loss(N, run.tokens) * float(np.exp(noise * random.standard_normal()))
+            configs.append(run)
+            store.write(record(run, "done", final))
+            store.finish_curve(run_id(run), curve(run, final, random, rows))
     if extras:
         for status, shape in (("failed", (20, 1)), ("running", (28, 2)), ("diverged", (40, 3)), ("stopped", (44, 3))):
-            of = config(*shape, budget=1e12)
-            configs.append(of)
+            run = config(*shape, budget=1e12)
+            configs.append(run)
             about = {"error": "out of memory <at step 3>"} if status == "failed" else {}
-            store.write(record(of, status, None, **about))
+            store.write(record(run, status, None, **about))
             if status != "failed":
-                lines = curve(of, 4.0, random, rows)[: rows // 2]
-                (store.finish_curve if status == "diverged" else store.append_curve)(run_id(of), lines)
+                lines = curve(run, 4.0, random, rows)[: rows // 2]
+                (store.finish_curve if status == "diverged" else store.append_curve)(run_id(run), lines)
     store.write_sweep("quickstart", configs, [run_id(c) for c in configs])
     return store
 

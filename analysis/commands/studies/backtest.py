@@ -1,94 +1,86 @@
-"""python -m analysis backtest: laws fitted below, held against what lies above."""
+"""python -m analysis backtest: laws are fitted to one part of the points and compared with another."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.commands import options
+from analysis.commands.options import SOURCE, add_source_options, source_options
+from analysis.commands.output import add_json_option, progress_bar, text_console, write_result
+from analysis.data.options import parse_names
+from analysis.studies.options import BACKTEST_BOOTSTRAP, BacktestOptions
+from scaling.config.options import add_options, read_options
 
 if TYPE_CHECKING:
-    from analysis.studies.backtest.results import Backtest
-
-DRAWS = 200
+    from analysis.studies.backtest.result import Backtest, Score
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command's parser."""
     backtest = commands.add_parser(
         "backtest",
-        help="fit laws to one part of the points and hold them against another",
-        epilog=f"Here --bootstrap is {DRAWS} unless given.",
+        help="fit laws to one part of the points and compare their predictions with another",
+        epilog=f"The default of --bootstrap is {BACKTEST_BOOTSTRAP} here.",
     )
-    backtest.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    backtest.add_argument("--law", dest="laws", required=True, metavar="A,B,..", help="names, or FILE.py:FUNCTION")
-    backtest.add_argument("--holdout", required=True, metavar="EXPR", help='rows to foretell, such as "C>1e21"')
-    backtest.add_argument("--group", metavar="COLUMN,..", help="fit each group on its own, and average its errors")
-    backtest.add_argument("--workers", type=int, metavar="P", help="processes (default: all cores, for many fits)")
-    backtest.add_argument("--json", metavar="FILE", help="write scores as JSON (- for standard output)")
-    options.reading(backtest)
-    backtest.set_defaults(bootstrap=DRAWS)
+    backtest.add_argument("source", metavar="SOURCE", help=SOURCE)
+    backtest.add_argument("--law", required=True, metavar="A,B,..", help="names of laws, or FILE.py:FUNCTION")
+    backtest.add_argument("--holdout", required=True, metavar="EXPR", help='rows to predict, such as "C>1e21"')
+    add_options(backtest, BacktestOptions)
+    add_json_option(backtest)
+    add_source_options(backtest)
+    backtest.set_defaults(bootstrap=BACKTEST_BOOTSTRAP)
 
 
-def run(given: argparse.Namespace) -> int:
-    options.check(given)
-    from rich.console import Console
-    from rich.progress import Progress
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    options = read_options(BacktestOptions, arguments)
+    fit_options, reading = source_options(arguments)
+    names = parse_names("--law", arguments.law)
+    from analysis.studies.backtest.backtest import backtest  # here, so that --help stays fast
 
-    from analysis.errors import DataError
-    from analysis.studies.backtest.backtest import backtest
-    from scaling.store.files import write_json
-
-    if given.workers is not None and given.workers < 1:
-        raise DataError(f"--workers {given.workers}: must be 1 or more")
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as shown:
-        bar = shown.add_task("fits", total=None)
-        found = backtest(
-            given.source,
-            [name.strip() for name in given.laws.split(",")],
-            given.holdout,
-            group=given.group,
-            workers=given.workers,
-            progress=lambda done, total: shown.update(bar, completed=done, total=total),
-            **{**options.chosen(given), "bootstrap": given.bootstrap},
-        )
-    if given.json == "-":
-        print(json.dumps(found.to_json(), indent=1, allow_nan=False))
-        return options.GOOD
-    _show(found)
-    if given.json:
-        write_json(Path(given.json), found.to_json())
-        print(f"{given.json}: written", file=sys.stderr)
-    return options.GOOD
+    with progress_bar("fits") as progress:
+        result = backtest(arguments.source, names, arguments.holdout, options, fit_options, reading, progress)
+    return write_result(result.to_json(), arguments.json, lambda: _print_result(result))
 
 
-def _show(found: Backtest) -> None:
-    from rich.console import Console
+def _print_result(result: Backtest) -> None:
     from rich.table import Table
 
-    console = Console(soft_wrap=True, highlight=False)
-    groups = f" in {len(found.by_group)} groups" if len(found.by_group) > 1 else ""
-    said = f"{found.source}: fitted to {found.points} points{groups}, {found.held} held out by {found.holdout}"
-    console.print(said, markup=False)
-    heads = ("law", "RMSLE", "|error|", "bias", f"{found.level:.0%} covers", "width", "foretold", "weight")
-    shown = Table(box=None, pad_edge=False)
-    for head in heads:
-        shown.add_column(head, justify="left" if head == "law" else "right")
-    for one in found.scores:
-        name = one.law if one.groups == len(found.by_group) else f"{one.law} ({one.groups} groups)"
-        cells = [
-            f"{one.rmsle:.5f}",
-            f"{one.relative:.2%}",
-            f"{one.bias:+.5f}",
-            f"{one.coverage:.0%}",
-            f"{one.width:.3g}",
-        ]
-        last = ["", ""] if one.weight is None else [f"{one.foretold:.5f}", f"{one.weight:.2f}"]
-        shown.add_row(name, *cells, *last)
-    console.print(shown)
-    ratio = found.combined.rmsle / found.best.rmsle
-    console.print(f"combined: {ratio:.2f} times the error of {found.best.law}, the single law that turned out best")
-    for note in found.notes:
+    console = text_console()
+    groups = f" in {len(result.by_group)} groups" if len(result.by_group) > 1 else ""
+    console.print(
+        f"{result.source}: fitted to {result.points} points{groups}, {result.held_out} held out by {result.holdout}",
+        markup=False,
+    )
+    table = Table(box=None, pad_edge=False)
+    for title in (
+        "law",
+        "RMSLE",
+        "|error|",
+        "bias",
+        f"{result.level:.0%} coverage",
+        "mean interval width",
+        "validation error",
+        "ensemble weight",
+    ):
+        table.add_column(title, justify="left" if title == "law" else "right")
+    for score in result.scores:
+        table.add_row(*_row(score, len(result.by_group)))
+    console.print(table)
+    ratio = result.combined.rmsle / result.best.rmsle
+    console.print(f"combined: {ratio:.2f} times the error of {result.best.law}, the best single law in hindsight")
+    for note in result.notes:
         console.print(note, style="dim", markup=False)
+
+
+def _row(score: Score, groups: int) -> tuple[str, ...]:
+    return (
+        score.law if score.groups == groups else f"{score.law} ({score.groups} groups)",
+        f"{score.rmsle:.5f}",
+        f"{score.relative:.2%}",
+        f"{score.bias:+.5f}",
+        f"{score.coverage:.0%}",
+        f"{score.mean_interval_width:.3g}",
+        "" if score.ensemble_weight is None else f"{score.validation_error:.5f}",
+        "" if score.ensemble_weight is None else f"{score.ensemble_weight:.2f}",
+    )

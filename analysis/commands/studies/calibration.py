@@ -1,108 +1,100 @@
-"""python -m analysis calibration: does a run know what it knows, and what has it by heart."""
+"""python -m analysis calibration: calibration, abstention and verbatim extraction of evaluated runs."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from analysis.commands import options
+from analysis.commands.output import add_json_option, text_console, write_result
+from analysis.errors import DataError
+from analysis.evals.options import CalibrationOptions
+from scaling.config.options import add_options, read_options
 
 if TYPE_CHECKING:
     from analysis.evals.calibration import Calibration
     from analysis.evals.extraction import Extraction
 
-WIDE = 130  # columns of a table that goes to a file
+CALIBRATION_COLUMNS = (
+    "run", "task", "items", "accuracy", "calibration error", "if calibrated", "error at half coverage", "area",
+)  # fmt: skip
+EXTRACTION_COLUMNS = ("times in the corpus", "reproduced", "rate", "nats per token")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    one = commands.add_parser("calibration", help="calibration, abstention and verbatim extraction of evaluated runs")
-    one.add_argument("source", metavar="STORE", help="whose runs were evaluated")
-    one.add_argument("--per", default="raw", help="a choice's log-probability: raw (default), by token, byte or prior")
-    one.add_argument("--bootstrap", type=int, default=1000, metavar="B", help="draws for intervals (default 1000)")
-    one.add_argument("--level", type=float, default=0.95, help="of the intervals (default 0.95)")
-    one.add_argument("--seed", type=int, default=0, help="of the draws (default 0)")
-    one.add_argument("--json", metavar="FILE", help="write it as JSON (- for standard output)")
+    """Adds the command's parser."""
+    calibration = commands.add_parser(
+        "calibration", help="calibration, abstention and verbatim extraction of evaluated runs"
+    )
+    calibration.add_argument("source", metavar="STORE", help="folder of a store whose runs were evaluated")
+    add_options(calibration, CalibrationOptions)
+    add_json_option(calibration)
 
 
-def run(given: argparse.Namespace) -> int:
-    """Prints a line a run and task; 2 where the store holds neither choices nor extraction."""
-    from analysis.errors import DataError
-    from analysis.evals import calibration, extraction
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    options = read_options(CalibrationOptions, arguments)
+    from analysis.evals.calibration import load_answers, measure_calibration  # here, so that --help stays fast
+    from analysis.evals.extraction import load_extractions
 
-    if not 0 < given.level < 1:
-        raise DataError(f"--level {given.level}: must be between 0 and 1")
-    if given.bootstrap < 100:
-        raise DataError(f"--bootstrap {given.bootstrap}: must be at least 100")
-    heart = extraction.load(given.source)
+    extractions = load_extractions(arguments.source)
     try:
-        known = calibration.load(given.source, given.per)
+        answers = load_answers(arguments.source, options.per)
     except DataError:
-        if not heart:
+        if not extractions:
             raise
-        known = []
-    found = [calibration.study(one, draws=given.bootstrap, level=given.level, seed=given.seed) for one in known]
+        answers = []
+    calibrations = [measure_calibration(run_answers, options) for run_answers in answers]
     data = {
-        "level": given.level, "per": given.per, "calibration": [one.to_json() for one in found],
-        "extraction": [one.to_json(given.level) for one in heart],
-    }  # fmt: skip
-    if given.json == "-":
-        print(json.dumps(data))
-        return options.GOOD
-    if given.json:
-        from scaling.store.files import write_atomic
-
-        write_atomic(Path(given.json), (json.dumps(data, indent=1) + "\n").encode())
-    show(found, heart, given.level)
-    return options.GOOD
+        "level": options.level,
+        "per": options.per,
+        "calibration": [calibration.to_json() for calibration in calibrations],
+        "extraction": [extraction.to_json(options.level) for extraction in extractions],
+    }
+    return write_result(data, arguments.json, lambda: _print_tables(calibrations, extractions, options.level))
 
 
-def show(found: list[Calibration], heart: list[Extraction], level: float) -> None:
-    """Tables."""
-    from rich.console import Console
+def _print_tables(calibrations: list[Calibration], extractions: list[Extraction], level: float) -> None:
+    if calibrations:
+        rows = [_calibration_row(calibration) for calibration in calibrations]
+        _print_table(f"calibration ({level:.0%} intervals)", CALIBRATION_COLUMNS, rows)
+    for extraction in extractions:
+        title = f"extraction, run {extraction.run[:12]}, step {extraction.step:,}"
+        _print_table(title, EXTRACTION_COLUMNS, _extraction_rows(extraction, level))
+
+
+def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
-    console = Console()
-    console = console if console.is_terminal else Console(width=WIDE)
-
-    def printed(title: str, names: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-        table = Table(*names, title=title, title_justify="left")
-        for row in rows:
-            table.add_row(*row)
-        console.print(table)
-
-    if found:
-        head: tuple[str, ...] = (
-            "run",
-            "task",
-            "items",
-            "accuracy",
-            "calibration error",
-            "if sound",
-            "error at half",
-            "area",
-        )
-        printed(f"calibration ({level:.0%} intervals)", head, [row_of(one) for one in found])
-    for one in heart:
-        rows: list[tuple[str, ...]] = [
-            (f"{t:,}", f"{k} of {n}", within(rate, (low, high)), f"{nats:.3f}")
-            for t, k, n, nats, (rate, low, high) in zip(
-                one.times, one.hits, one.documents, one.nats, one.rates(level), strict=True
-            )
-        ]
-        names = ("times in the corpus", "given back", "rate", "nats a token")
-        printed(f"extraction, run {one.run[:12]}, step {one.step:,}", names, rows)
+    table = Table(*columns, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*row)
+    text_console().print(table)
 
 
-def row_of(one: Calibration) -> tuple[str, ...]:
-    half = len(one.risk) // 2 - 1  # coverage of a half
+def _calibration_row(calibration: Calibration) -> tuple[str, ...]:
+    half = len(calibration.risk) // 2 - 1  # index of a coverage of one half
+    answers = calibration.answers
     return (
-        one.of.run[:8], one.of.task, f"{one.of.items:,}", within(one.accuracy, one.accuracy_interval),
-        within(one.ece, one.ece_interval), f"{one.ece_sound:.3f}", within(one.risk[half], one.risk_interval[half]),
-        within(one.aurc, one.aurc_interval),
-    )  # fmt: skip
+        answers.run[:8],
+        answers.task,
+        f"{answers.items:,}",
+        _with_interval(calibration.accuracy, calibration.accuracy_interval),
+        _with_interval(calibration.ece, calibration.ece_interval),
+        f"{calibration.ece_calibrated:.3f}",
+        _with_interval(calibration.risk[half], calibration.risk_interval[half]),
+        _with_interval(calibration.aurc, calibration.aurc_interval),
+    )
 
 
-def within(value: float, interval: Any) -> str:
+def _extraction_rows(extraction: Extraction, level: float) -> list[tuple[str, ...]]:
+    columns = zip(
+        extraction.times, extraction.hits, extraction.documents, extraction.nats, extraction.rates(level), strict=True
+    )
+    return [
+        (f"{times:,}", f"{hits} of {documents}", _with_interval(rate, (low, high)), f"{nats:.3f}")
+        for times, hits, documents, nats, (rate, low, high) in columns
+    ]
+
+
+def _with_interval(value: float, interval: tuple[float, float]) -> str:
     return f"{value:.3f} [{interval[0]:.3f}, {interval[1]:.3f}]"

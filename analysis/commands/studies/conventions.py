@@ -1,67 +1,54 @@
-"""python -m analysis conventions: Kaplan's and Chinchilla's exponents from the same runs, counted each way."""
+"""python -m analysis conventions: Kaplan's and Chinchilla's exponents from the same runs, under each convention."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from analysis.commands import options
+from analysis.commands.options import SOURCE
+from analysis.commands.output import add_json_option, text_console, write_result
+from analysis.data.options import ReadOptions
+from analysis.fitting.options import COMMON, FitOptions
+from analysis.studies.options import ConventionsOptions
+from scaling.config.options import add_options, read_options
 
 if TYPE_CHECKING:
-    from analysis.studies.conventions import Counting
+    from analysis.studies.conventions import Convention
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    conventions = commands.add_parser("conventions", help="exponents under each way of counting N and C")
-    conventions.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    conventions.add_argument("--law", default="chinchilla-2,chinchilla", help="approaches to compare (both)")
-    conventions.add_argument("--nonembedding", metavar="COLUMN", help="of a file: N without embeddings")
-    conventions.add_argument("--json", metavar="FILE", help="write it as JSON (- for standard output)")
-    options.reading(conventions)
+    """Adds the command's parser."""
+    conventions = commands.add_parser("conventions", help="exponents under each convention of counting N and C")
+    conventions.add_argument("source", metavar="SOURCE", help=SOURCE)
+    add_options(conventions, ConventionsOptions)
+    add_options(conventions, ReadOptions, leave_out=("run_columns", "flops", "params"))
+    add_options(conventions, FitOptions, only=COMMON)
+    add_json_option(conventions)
 
 
-def run(given: argparse.Namespace) -> int:
-    laws = tuple(given.law.split(","))
-    del given.law  # two laws: checked where they are used
-    options.check(given)
-    from analysis.errors import DataError
-    from analysis.format import plain
-    from analysis.studies.conventions import conventions, explained
-    from scaling.store.files import write_json
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    options = read_options(ConventionsOptions, arguments)
+    fit_options, reading = read_options(FitOptions, arguments), read_options(ReadOptions, arguments)
+    from analysis.format import json_ready  # here, so that --help stays fast
+    from analysis.studies.conventions import compare_conventions, explanations
 
-    chosen = options.chosen(given)
-    for option in ("flops", "params"):
-        if chosen.pop(option, None) is not None:
-            raise DataError(f"--{option}: every counting is compared: leave it out")
-    found = conventions(given.source, laws, nonembedding=given.nonembedding, **chosen)
-    said = plain({"countings": [one.to_json() for one in found], "notes": explained(found)})
-    if given.json == "-":
-        print(json.dumps(said, indent=1, allow_nan=False))
-        return options.GOOD
-    _show(given.source, found)
-    if given.json:
-        write_json(Path(given.json), said)
-        print(f"{given.json}: written", file=sys.stderr)
-    return options.GOOD
+    conventions = compare_conventions(arguments.source, options, fit_options, reading)
+    data = {"conventions": [c.to_json() for c in conventions], "notes": explanations(conventions)}
+    return write_result(json_ready(data), arguments.json, lambda: _print_conventions(arguments.source, conventions))
 
 
-def _show(source: str, found: list[Counting]) -> None:
-    from rich.console import Console
-
+def _print_conventions(source: str, conventions: list[Convention]) -> None:
     from analysis import format
-    from analysis.studies.conventions import explained, rows
+    from analysis.studies.conventions import explanations, table_rows
 
-    console = Console(soft_wrap=True, highlight=False)
-    console.print(
-        f"{source}, {len(found[0].points)} points counted {len(found)} way{'s'[: len(found) > 1]}", markup=False
-    )
-    console.print(format.aligned(rows(found)), markup=False)
-    notes = {note: one.name for one in reversed(found) for note in one.notes}
-    reasons = {e.why: one.name for one in reversed(found) for e in one.exponents.values() if e.why}
+    console = text_console()
+    number = format.plural(len(conventions), "convention")
+    console.print(f"{source}, {len(conventions[0].points)} points under {number}", markup=False)
+    console.print(format.aligned(table_rows(conventions)), markup=False)
+    notes = {note: c.name for c in reversed(conventions) for note in c.notes}
+    reasons = {e.reason: c.name for c in reversed(conventions) for e in c.exponents.values() if e.reason}
     for note, name in (*notes.items(), *reasons.items()):
         console.print(f"{name}: {note}", style="dim", markup=False)
-    for line in explained(found):
+    for line in explanations(conventions):
         console.print(line, markup=False)

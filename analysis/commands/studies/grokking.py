@@ -1,75 +1,53 @@
-"""python -m analysis grokking | double-descent: what those sweeps found."""
+"""python -m analysis grokking: steps to learn and to generalise, by share of the data and weight decay."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from analysis.commands import options
+from analysis.commands.output import add_json_option, write_result
 
 if TYPE_CHECKING:
-    from analysis.studies.grokking import Cell
+    from analysis.studies.grokking import Cell, Grokking
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    for name, help in (
-        ("grokking", "steps to learn and to generalise, by share of the data and weight decay"),
-        ("double-descent", "peaks of test error over width, data and epochs, and how sure they are"),
-    ):
-        command = commands.add_parser(name, help=help)
-        command.add_argument("source", metavar="STORE", help="a store's folder")
-        command.add_argument("--level", type=float, default=0.95, help="of the intervals (default 0.95)")
-        command.add_argument("--json", metavar="FILE", help="write it as JSON (- for standard output)")
+    """Adds the command's parser."""
+    grokking = commands.add_parser(
+        "grokking", help="steps to learn and to generalise, by share of the data and weight decay"
+    )
+    grokking.add_argument("source", metavar="STORE", help="folder of a store")
+    grokking.add_argument("--level", type=float, default=0.95, help="coverage of the intervals (%(default)s)")
+    add_json_option(grokking)
 
 
-def grokking(given: argparse.Namespace) -> int:
-    """A line a cell, then the verdict."""
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    from analysis.studies.grokking import analyse_grokking  # here, so that --help stays fast
+
+    study = analyse_grokking(arguments.source, arguments.level)
+    return write_result(study.to_json(), arguments.json, lambda: _print_study(study))
+
+
+def _print_study(study: Grokking) -> None:
     from analysis.studies.grokking import GENERALISED, LEARNED
-    from analysis.studies.grokking import grokking as found
 
-    of = found(given.source, given.level)
-    lines = [f"fraction  decay  steps to train accuracy {LEARNED:g}, to held-out accuracy {GENERALISED:g}"]
-    lines += [_cell(cell) for cell in of.cells]
-    return told(given, of, lines)
+    print(f"fraction  decay  steps to train accuracy {LEARNED:g}, to held-out accuracy {GENERALISED:g}")
+    print("\n".join([*map(_cell_line, study.cells), *study.verdict]))
 
 
-def descent(given: argparse.Namespace) -> int:
-    """A line a profile, then the verdicts."""
-    from analysis.studies.double_descent import descent as found
-
-    of = found(given.source, given.level)
-    return told(given, of, [profile.line for profile in of.profiles])
-
-
-def told(given: argparse.Namespace, found: Any, lines: list[str]) -> int:
-    """Prints the lines and the verdict, or JSON."""
-    from scaling.store.files import write_json
-
-    if given.json == "-":
-        print(json.dumps(found.to_json(), indent=1, allow_nan=False))
-        return options.GOOD
-    print("\n".join([*lines, *found.verdict]))
-    if given.json:
-        write_json(Path(given.json), found.to_json())
-        print(f"{given.json}: written", file=sys.stderr)
-    return options.GOOD
-
-
-def _cell(cell: Cell) -> str:
+def _cell_line(cell: Cell) -> str:
     parts = [f"{cell.fraction:8.3g}  {cell.decay:5g} "]
-    for which in ("train", "held"):
-        mean, reached = cell.mean(which), cell.reached(which)
+    for split in ("train", "held_out"):
+        mean, steps = cell.mean(split), cell.steps_to(split)
         if mean is None:
-            parts.append(f"{len(reached)} of {len(cell.runs)} seeds within {cell.steps:,},")
+            parts.append(f"{len(steps)} of {len(cell.runs)} seeds within {cell.steps:,},")
         else:
-            parts.append(f"{mean[0]:,.0f}{_within(mean[1])},")
+            parts.append(f"{mean[0]:,.0f}{_interval_text(mean[1])},")
     if cell.ratio is not None:
-        parts.append(f"{cell.ratio[0]:.3g} times{_within(cell.ratio[1])}:")
+        parts.append(f"ratio {cell.ratio[0]:.3g}{_interval_text(cell.ratio[1])}:")
     return " ".join([*parts, cell.verdict])
 
 
-def _within(interval: tuple[float, float] | None) -> str:
+def _interval_text(interval: tuple[float, float] | None) -> str:
     return f" [{interval[0]:,.3g}, {interval[1]:,.3g}]" if interval else ""

@@ -1,47 +1,48 @@
-"""python -m analysis multiplier: how many times the compute one architecture is worth of another."""
+"""python -m analysis multiplier: how many times the compute one architecture needs to reach the loss of another."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from analysis.commands import options
+from analysis.commands.options import SOURCE
+from analysis.commands.output import add_json_option, write_result
+from analysis.data.options import ReadOptions
+from analysis.studies.options import MultiplierOptions
+from scaling.config.options import add_options, read_options
+
+if TYPE_CHECKING:
+    from analysis.studies.multiplier import Multiplier
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    multiplier = commands.add_parser("multiplier", help="compute multipliers of groups of runs, as architectures")
-    multiplier.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    multiplier.add_argument("--by", required=True, metavar="FIELD", help="what tells the groups apart, as model.mlp")
-    multiplier.add_argument("--reference", metavar="VALUE", help="the group that counts 1 (default: first by name)")
-    multiplier.add_argument("--json", metavar="FILE", help="write it as JSON (- for standard output)")
-    options.reading(multiplier)
+    """Adds the command's parser."""
+    multiplier = commands.add_parser("multiplier", help="compute multipliers of groups of runs, such as architectures")
+    multiplier.add_argument("source", metavar="SOURCE", help=SOURCE)
+    multiplier.add_argument(
+        "--by", required=True, metavar="FIELD", help="column that names the group of a run, such as model.mlp"
+    )
+    add_options(multiplier, MultiplierOptions)
+    add_options(multiplier, ReadOptions, leave_out=("run_columns",))
+    add_json_option(multiplier)
 
 
-def run(given: argparse.Namespace) -> int:
-    options.check(given)
-    from analysis.errors import DataError
-    from analysis.studies.multiplier import multipliers
-    from scaling.store.files import write_json
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    options = read_options(MultiplierOptions, arguments)
+    reading = read_options(ReadOptions, arguments)
+    from analysis.studies.multiplier import compute_multipliers  # here, so that --help stays fast
 
-    chosen = options.chosen(given)
-    for option in ("objective", "delta", "undertuned", "weights"):
-        if chosen.pop(option, None) is not None:
-            raise DataError(f"--{option}: a multiplier is of parabolas by least squares: leave it out")
-    found = multipliers(given.source, given.by, reference=given.reference, **chosen)
-    said = {"by": given.by, "multipliers": [one.to_json() for one in found]}
-    if given.json == "-":
-        print(json.dumps(said, indent=1, allow_nan=False))
-        return options.GOOD
-    for one in found:
-        low, high = one.interval
+    multipliers = compute_multipliers(arguments.source, arguments.by, options, reading)
+    data = {"by": arguments.by, "multipliers": [multiplier.to_json() for multiplier in multipliers]}
+    return write_result(data, arguments.json, lambda: _print_multipliers(arguments.by, multipliers))
+
+
+def _print_multipliers(by: str, multipliers: list[Multiplier]) -> None:
+    for m in multipliers:
+        low, high = m.interval
         print(
-            f"{given.by} = {one.group} does with C what {one.reference} does with {one.value:.3g} C "
-            f"[{low:.3g}, {high:.3g}] ({one.level:.0%}; {one.budgets} budgets of {one.runs} runs)"
+            f"{by} = {m.group}: {m.value:.3g} times the compute efficiency of {m.reference} "
+            f"[{low:.3g}, {high:.3g}] ({m.level:.0%}; {m.budgets} budgets, {m.runs} runs)"
         )
-        print("\n".join(f"  {line}" for line in one.verdict))
-    if given.json:
-        write_json(Path(given.json), said)
-        print(f"{given.json}: written", file=sys.stderr)
-    return options.GOOD
+        print("\n".join(f"  {line}" for line in m.verdict))

@@ -1,94 +1,124 @@
-"""What the figures of abilities share: the study that they draw from, its families, and how a score is drawn."""
+"""What the figures of evaluations share: the study they show, its findings by family, and how a metric is drawn."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.evals import emergence
-from analysis.evals.emergence import Study
+from analysis.evals.emergence import EmergenceStudy
+from analysis.evals.options import EmergenceOptions
 from analysis.evals.tasks import Curve, Finding
-from analysis.evals.verdict import ARTEFACT, BREAK, CANNOT, SMOOTH
+from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, SMOOTH
 from analysis.figures import marks, style
-from analysis.figures.source import Source
+from analysis.figures.source import Source, source_of_study
 
-MARKS = {SMOOTH: "o", ARTEFACT: "D", BREAK: "^", CANNOT: "o"}
-SIZES = {SMOOTH: 13, ARTEFACT: 13, BREAK: 20, CANNOT: 13}
-KEY = "Discs: smooth; diamonds: an artefact of the metric; triangles: a break; hollow: cannot say."
+VERDICT_MARKERS = {SMOOTH: "o", ARTEFACT: "D", BREAK: "^", INCONCLUSIVE: "o"}
+VERDICT_SIZES = {SMOOTH: 13, ARTEFACT: 13, BREAK: 20, INCONCLUSIVE: 13}
+VERDICT_KEY = f"Discs: smooth; diamonds: artefact of the metric; triangles: break; hollow: {INCONCLUSIVE}."
+SCALE_LABELS = {"C": style.C_LABEL, "N": style.N_LABEL, "D": style.D_LABEL, "L": style.L_LABEL}
 
 
 def read(path: Path) -> Source:
-    """A store whose runs were evaluated, or a table of scores, as a source without points."""
-    nothing = np.zeros(0)
-    points = Points(nothing, nothing, nothing, nothing, [], source=str(path))
-    return Source(str(path), points, kept={"emergence": emergence.study(path)})
+    """Reads a store whose runs were evaluated, or a table of scores. Raises DataError."""
+    return source_of_study(path, "emergence", emergence.emergence_study(path))
 
 
-def study(source: Source) -> Study:
-    """The study of a source, made when first asked for; DataError where its runs were not evaluated."""
-    if "emergence" not in source.kept:
-        flops, params = source.choices.get("flops") or "6nd", source.choices.get("params") or "total"
-        source.kept["emergence"] = emergence.study(source.name, level=source.level, flops=flops, params=params)
-    found: Study = source.kept["emergence"]
-    return found
+def emergence_study(source: Source) -> EmergenceStudy:
+    """Returns the study of a source, computed at first use. Raises DataError where its runs were not evaluated."""
+    if "emergence" not in source.results:
+        flops, params = source.reading.flops or "6nd", source.reading.params
+        options = EmergenceOptions(level=source.level, flops=flops, params=params)
+        source.results["emergence"] = emergence.emergence_study(source.store or source.name, options)
+    study: EmergenceStudy = source.results["emergence"]
+    return study
 
 
-def families(of: Study) -> dict[str, list[Finding]]:
-    """Findings that have a score, by family, easy ones first."""
-    out: dict[str, list[Finding]] = {}
-    for one in fewest(of):
-        if one.score is not None:
-            out.setdefault(one.task.family, []).append(one)
-    if not out:
-        raise DataError(f"{of.source}: no task has a score: only losses were kept")
-    for found in out.values():
-        found.sort(key=lambda one: (np.nan_to_num(one.task.difficulty), one.task.name))
-    return out
+def findings_by_family(study: EmergenceStudy) -> dict[str, list[Finding]]:
+    """Returns the findings of tasks with a score by family, easy tasks first. Raises DataError where there are none."""
+    families: dict[str, list[Finding]] = {}
+    for finding in with_fewest_shots(study):
+        if finding.score is not None:
+            families.setdefault(finding.task.family, []).append(finding)
+    if not families:
+        raise DataError(f"{study.source}: no task has a score, only losses were recorded")
+    for findings in families.values():
+        findings.sort(key=lambda finding: (np.nan_to_num(finding.task.difficulty), finding.task.name))
+    return families
 
 
-def fewest(of: Study) -> list[Finding]:
-    """Each task once, with the fewest examples in the prompt that it was asked with."""
-    out: dict[str, Finding] = {}
-    for one in sorted(of.findings, key=lambda one: one.task.shots):
-        out.setdefault(one.task.name.split("@")[0], one)
-    return [one for one in of.findings if one in out.values()]
+def with_fewest_shots(study: EmergenceStudy) -> list[Finding]:
+    """Returns each task once, with the fewest shots that it was evaluated with."""
+    chosen: dict[str, Finding] = {}
+    for finding in sorted(study.findings, key=lambda finding: finding.task.shots):
+        chosen.setdefault(finding.task.name.split("@")[0], finding)
+    return [finding for finding in study.findings if finding in chosen.values()]
 
 
-def bottom(panels: list[Axes], count: int, columns: int, label: str) -> None:
-    """The scale's label under the last panel of each column; panels beyond `count` go."""
+def label_bottom_row(panels: list[Axes], count: int, columns: int, label: str) -> None:
+    """Labels the last panel of each column and removes the unused ones.
+
+    Args:
+        panels: All panels of a grid, row by row.
+        count: How many of them are used.
+        columns: Columns of the grid.
+        label: Label of the horizontal axis.
+    """
     for axes in panels[count:]:
         axes.remove()
     for axes in panels[max(0, count - columns) : count]:
         axes.set_xlabel(label, fontsize=7.5)
 
 
-def curve(axes: Axes, one: Finding, of: Curve, color: object, *, shown: str | None = None) -> None:
-    """A metric over scale: its line, its marks by verdict, its intervals."""
-    said = one.verdict.verdict
-    name = f"{of.metric} of {one.task.name}"
-    marks.line(axes, name, of.x, of.mean, color=color, linewidth=0.9, label=shown)
-    marks.bars(axes, f"interval of {name}", of.x, of.interval[:, 0], of.interval[:, 1], color=color, linewidth=0.7)
-    sound = np.full(len(of.x), said != CANNOT)
-    how = {"marker": MARKS[said], "s": SIZES[said]}
-    marks.points(axes, name, of.x, of.mean, sound=sound, color=color, **how)
+def draw_curve(axes: Axes, finding: Finding, curve: Curve, color: Any) -> None:
+    """Draws a metric over scale: a line, markers by verdict, and intervals.
+
+    Args:
+        axes: The panel.
+        finding: What was found about the task.
+        curve: One of its metrics over scale.
+        color: Colour of all marks.
+    """
+    verdict = finding.verdict.verdict
+    name, (low, high) = f"{curve.metric} of {finding.task.name}", curve.interval.T
+    marks.line(axes, name, curve.x, curve.mean, color=color, linewidth=0.9)
+    marks.bars(axes, f"interval of {name}", curve.x, low, high, color=color, linewidth=0.7)
+    marks.points(
+        axes,
+        name,
+        curve.x,
+        curve.mean,
+        filled=np.full(len(curve.x), verdict != INCONCLUSIVE),
+        color=color,
+        marker=VERDICT_MARKERS[verdict],
+        s=VERDICT_SIZES[verdict],
+    )
 
 
-def chance(axes: Axes, level: float) -> None:
-    """A dashed line at chance."""
+def draw_chance(axes: Axes, level: float) -> None:
+    """Draws a dashed line at the score of a random guess.
+
+    Args:
+        axes: The panel.
+        level: The score.
+    """
     axes.axhline(level, color=style.GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1, gid="chance")
 
 
-def changed(axes: Axes, one: Finding, axis: str) -> None:
-    """The interval of the change-point of a sharp score."""
-    of = one.verdict.score
-    if of is None or one.verdict.verdict not in (ARTEFACT, BREAK):
+def shade_changepoint(axes: Axes, finding: Finding, axis: str) -> None:
+    """Shades the interval of the changepoint where the score jumps.
+
+    Args:
+        axes: The panel.
+        finding: What was found about the task.
+        axis: The scale: C, N, D or L.
+    """
+    sharpness = finding.verdict.score
+    if sharpness is None or finding.verdict.verdict not in (ARTEFACT, BREAK):
         return
-    low, high = (emergence.unplaced(x, axis) for x in of.interval)
+    low, high = (emergence.scale_value(x, axis) for x in sharpness.interval)
     axes.axvspan(low, high, color=style.GREY, alpha=0.18, linewidth=0, zorder=0)
-
-
-LABELS = {"C": style.C_LABEL, "N": style.N_LABEL, "D": style.D_LABEL, "L": style.L_LABEL}

@@ -1,5 +1,4 @@
-"""The same tasks under both metrics, side by side: the score that may jump, and the log-probability beside it
-(Schaeffer 2023, figure 3)."""
+"""The same tasks under a score and under a continuous metric (Schaeffer 2023, figure 3)."""
 
 from __future__ import annotations
 
@@ -16,64 +15,82 @@ from analysis.figures.evals import common
 from analysis.figures.evals.common import read
 from analysis.figures.source import Source
 
-MOST = 3  # tasks shown
-ORDER = (ARTEFACT, BREAK, SMOOTH)  # which come first
-SHORT = {
-    "exact": "Exact match", "accuracy": "Accuracy", "logp": "log p of answer\n(nats/token)",
+MAX_TASKS = 3
+VERDICT_ORDER = (ARTEFACT, BREAK, SMOOTH)
+METRIC_LABELS = {
+    "exact": "Exact match",
+    "accuracy": "Accuracy",
+    "logp": "log p of answer\n(nats/token)",
     "choice-logp": "log p of choice\n(nats)",
-}  # fmt: skip
+}
 CAPTION = (
-    "The same answers of the same models under two metrics, a row a task, with {level:.0%} intervals. Left, a score "
-    "that counts an answer as right or wrong; right, the log-probability of the right answer. Shaded: where the score "
-    "leaves its floor, with its interval; dashed: chance. Each row is titled with its verdict; up to three tasks, "
-    "artefacts of the metric first."
+    "The same answers of the same models under two metrics, one row per task, with {level:.0%} intervals. Left: a "
+    "score that counts an answer as right or wrong. Right: the log-probability of the right answer. Shaded: the "
+    "interval of the changepoint of the score; dashed: chance. The title of each row is its verdict; up to three "
+    "tasks, artefacts of the metric first."
 )
 __all__ = ["CAPTION", "figure", "read"]
 
 
-def figure(source: Source, width: float = style.TEXT) -> Figure:
-    """A row a task; DataError where no task has two metrics."""
-    study = common.study(source)
-    both = [one for one in common.fewest(study) if one.score is not None and one.continuous is not None]
-    if not both:
-        raise DataError(f"{study.source}: no task has a score and a continuous metric beside it")
-    shown = sorted(both, key=_order)[:MOST]
-    fig, panels = style.panels(width, len(shown), 2, height=1.55, stack=False)
-    for row, one in enumerate(shown):
-        left, right = panels[2 * row : 2 * row + 2]
-        assert one.score is not None and one.continuous is not None
-        for axes, curve, color in ((left, one.score, style.VERMILION), (right, one.continuous, style.BLUE)):
-            common.changed(axes, one, study.axis)
-            common.curve(axes, one, curve, color)
-            axes.set_ylabel(_said(curve), fontsize=7.5)
-            axes.set_xlim(style.limits(curve.x))
-            _finish(axes, study.axis)
-        common.chance(left, one.task.chance)
-        left.set_ylim(-0.05, 1.05)
-        left.set_title(f"{one.task.name.removesuffix('@0')}: {one.verdict.verdict}", loc="left", fontsize=8, pad=3)
-        right.set_title("")
-        right.set_title("", loc="left")
+def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
+    """Draws one row of two panels per task.
+
+    Args:
+        source: A store whose runs were evaluated, or a table of scores.
+        width: Width in inches.
+
+    Raises:
+        DataError: No task has both a score and a continuous metric.
+    """
+    study = common.emergence_study(source)
+    candidates = [
+        finding
+        for finding in common.with_fewest_shots(study)
+        if finding.score is not None and finding.continuous is not None
+    ]
+    if not candidates:
+        raise DataError(f"{study.source}: no task has both a score and a continuous metric")
+    findings = sorted(candidates, key=_order)[:MAX_TASKS]
+    fig, panels = style.panels(width, len(findings), 2, height=1.55, stack=False)
+    for row, finding in enumerate(findings):
+        _row(panels[2 * row], panels[2 * row + 1], finding, study.axis)
     for axes in panels[-2:]:
-        axes.set_xlabel(common.LABELS[study.axis], fontsize=7.5 if width < 4.5 else 8.5)
+        axes.set_xlabel(common.SCALE_LABELS[study.axis], fontsize=7.5 if style.is_narrow(width) else 8.5)
     return fig
 
 
-def _order(one: Finding) -> tuple[int, float]:
-    """Artefacts first, those that rise most before others."""
-    said = one.verdict.verdict
-    assert one.score is not None
-    return (ORDER.index(said) if said in ORDER else len(ORDER), -float(np.ptp(one.score.mean)))
+def _row(score_axes: Axes, continuous_axes: Axes, finding: Finding, axis: str) -> None:
+    assert finding.score is not None and finding.continuous is not None
+    for axes, curve, color in (
+        (score_axes, finding.score, style.VERMILION),
+        (continuous_axes, finding.continuous, style.BLUE),
+    ):
+        common.shade_changepoint(axes, finding, axis)
+        common.draw_curve(axes, finding, curve, color)
+        axes.set_ylabel(_metric_label(curve), fontsize=7.5)
+        axes.set_xlim(style.log_limits(curve.x))
+        if axis == "L":
+            axes.invert_xaxis()
+        else:
+            style.log_axes(axes, y=False)
+    common.draw_chance(score_axes, finding.task.chance)
+    score_axes.set_ylim(-0.05, 1.05)
+    title = f"{finding.task.name.removesuffix('@0')}: {finding.verdict.verdict}"
+    score_axes.set_title(title, loc="left", fontsize=8, pad=3)
+    continuous_axes.set_title("")
+    continuous_axes.set_title("", loc="left")
 
 
-def _said(curve: Curve) -> str:
-    if curve.metric in SHORT:
-        return SHORT[curve.metric]
-    known = METRICS[curve.metric].said if curve.metric in METRICS else curve.metric
-    return known[:1].upper() + known[1:]
+def _order(finding: Finding) -> tuple[int, float]:
+    """Artefacts of the metric first; within a verdict the largest rise first."""
+    verdict = finding.verdict.verdict
+    assert finding.score is not None
+    rank = VERDICT_ORDER.index(verdict) if verdict in VERDICT_ORDER else len(VERDICT_ORDER)
+    return rank, -float(np.ptp(finding.score.mean))
 
 
-def _finish(axes: Axes, axis: str) -> None:
-    if axis == "L":
-        axes.invert_xaxis()
-    else:
-        style.log_axes(axes, y=False)
+def _metric_label(curve: Curve) -> str:
+    if curve.metric in METRIC_LABELS:
+        return METRIC_LABELS[curve.metric]
+    title = METRICS[curve.metric].label if curve.metric in METRICS else curve.metric
+    return title[:1].upper() + title[1:]

@@ -1,8 +1,7 @@
-"""The fitted surface L(N, D): contours over compute and model size, and slices through it (Hoffmann 2022, figure 4)."""
+"""The fitted surface L(N, D): contours over compute and model size, and slices at fixed compute (Hoffmann 2022,
+figure 4)."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,55 +9,61 @@ from matplotlib.figure import Figure
 
 from analysis.errors import FitError
 from analysis.figures import marks, style
+from analysis.figures.fits.common import linestyle
 from analysis.figures.source import Source
-
-if TYPE_CHECKING:
-    from analysis.fitting.result import Fit
+from analysis.fitting.result import Fit
 
 CAPTION = (
-    "The parametric law (approach 3) as a surface. (a) Lines of equal loss over compute and model size; the runs it "
-    "was fitted to; the compute-optimal path N*(C) with its {level:.0%} interval, carried on to a hundred times the "
-    "largest budget. Right of the dotted line is extrapolation. (b) Slices at fixed compute, with the runs near each; "
-    "the crosses are the law's minima."
+    "The parametric law (approach 3) as a surface. (a) Contours of equal loss over compute and model size, the fitted "
+    "runs, and the compute-optimal path N*(C) with its {level:.0%} interval, extrapolated to a hundred times the "
+    "largest budget. Right of the dotted line the law is extrapolated. (b) Slices at fixed compute, with the runs "
+    "close to each; crosses: the minima of the law."
 )
 LEVELS, GRID, SLICES = 14, 120, 6
+REACH = 130.0  # times the largest compute at which the plane ends
+NEAR = 0.25  # distance in ln C up to which a run is shown with a slice
 
 
-def figure(source: Source, width: float = style.TEXT, law: str = "chinchilla") -> Figure:
-    """Two panels: the surface over (C, N) with the optimal path, and isoFLOP slices of it."""
+def figure(source: Source, width: float = style.TEXT_WIDTH, law: str = "chinchilla") -> Figure:
+    """Draws the surface over C and N with the compute-optimal path, and slices of it at fixed compute.
+
+    Args:
+        source: Points of a store or file.
+        width: Width in inches.
+        law: A law of N and D.
+
+    Raises:
+        FitError: The law cannot be fitted, or is not a law of N and D.
+    """
     fit = source.fit(law)
     if fit.form is None or fit.form.inputs != ("N", "D"):
-        raise FitError(f"{fit.law} is no law of N and D: contours take one, such as chinchilla")
+        raise FitError(f"{fit.law} is not a law of N and D: contours need one, such as chinchilla")
     fig, (plane, slices) = style.panels(width, 1, 2, height=2.6, ratios=(1.15, 1))
     _plane(plane, fit)
     _slices(slices, fit)
-    style.legend_below(fig, slices, 6 if width > 4.5 else 3, f"(b): {style.C_LABEL}")
+    style.legend_below(fig, slices, 3 if style.is_narrow(width) else 6, f"(b): {style.C_LABEL}")
     return fig
 
 
 def _plane(axes: Axes, fit: Fit) -> None:
     points = fit.points
     largest = float(points.C.max())
-    c_low = style.limits(points.C)[0]
-    C = np.geomspace(c_low, 130 * largest, GRID)
+    c_low = style.log_limits(points.C)[0]
+    C = np.geomspace(c_low, REACH * largest, GRID)
     path = _path(fit, C)
-    n_low, n_high = style.limits(points.N, [path["N"][-1]] if path else [])
+    n_low, n_high = style.log_limits(points.N, [path["N"][-1]] if path else [])
     N = np.geomspace(n_low, n_high, GRID)
     c_CN, n_CN = np.meshgrid(C, N)
-    L = np.asarray(fit.predict(N=n_CN, D=c_CN / (_per_token(fit) * n_CN)), float)
+    L = np.asarray(fit.predict(N=n_CN, D=c_CN / (_flops_per_token(fit) * n_CN)), float)
 
-    # Levels even in the law's best loss along the path; what lies far off the path would swallow them all.
+    # Levels are spaced by the best loss along the path: losses far off the path would take up all of them.
     best = L.min(axis=0)
     levels = np.geomspace(best[-1], float(points.L.max()) * 1.05, LEVELS)
-    colors = style.ordered(-levels)
-    drawn = axes.contour(C, N, L, levels=levels, colors=colors, linewidths=0.7)
-    drawn.set_gid("loss (nats/token)")
+    contours = axes.contour(C, N, L, levels=levels, colors=style.sequential_colors(-levels), linewidths=0.7)
+    contours.set_gid("loss (nats/token)")
     marks.points(axes, "runs", points.C, points.N, color=style.BLACK, s=9)
     if path:
-        marks.band(axes, f"optimal path, {fit.level:.0%} interval", C, path["low"], path["high"], color=style.VERMILION)
-        marks.line(axes, "optimal path", C, path["N"], color=style.VERMILION, zorder=2.5, **_doubt(fit))
-        at = int(0.68 * GRID)
-        _write(axes, C[at], path["N"][at], "$N^{\\ast}(C)$", offset=(16, -15), color=style.VERMILION, fontsize=8)
+        _draw_path(axes, fit, C, path)
     axes.axvline(largest, color=style.GREY, linewidth=0.8, linestyle=":")
     axes.set(xlim=(c_low, C[-1]), ylim=(n_low, n_high), xlabel=style.C_LABEL, ylabel=style.N_LABEL)
     axes.grid(False)
@@ -66,27 +71,45 @@ def _plane(axes: Axes, fit: Fit) -> None:
     _label_levels(axes, C, N, L, levels)
 
 
+def _draw_path(axes: Axes, fit: Fit, C: np.ndarray, path: dict[str, np.ndarray]) -> None:
+    color, series = style.VERMILION, "optimal path"
+    marks.band(axes, f"{series}, {fit.level:.0%} interval", C, path["low"], path["high"], color=color)
+    marks.line(axes, series, C, path["N"], color=color, zorder=2.5, linestyle=linestyle(fit.verdict))
+    i = int(0.68 * GRID)
+    _write(axes, C[i], path["N"][i], "$N^{\\ast}(C)$", offset=(16, -15), color=color, fontsize=8)
+
+
 def _label_levels(axes: Axes, C: np.ndarray, N: np.ndarray, L: np.ndarray, levels: np.ndarray) -> None:
-    """Every other contour's loss, written near the upper edge of the panel where the contour crosses it."""
+    """Writes the loss of contours where they cross the upper edge of the panel, as far as there is space."""
     row = int(0.93 * len(N))
     last = 0.0
     for level in levels[::-1]:
         crossing = np.flatnonzero(np.diff(np.sign(L[row] - level)))
-        if len(crossing) and 0.04 < (at := crossing[0] / len(C)) < 0.9 and at - last > 0.11:
+        if len(crossing) and 0.04 < (position := crossing[0] / len(C)) < 0.9 and position - last > 0.11:
             _write(axes, C[crossing[0]], N[row], f"{level:.2f}", fontsize=6.5, color=style.BLACK)
-            last = at
+            last = position
 
 
-def _write(axes: Axes, x: float, y: float, text: str, offset: tuple[float, float] = (0, 0), **how: Any) -> None:
-    """Text on a patch of paper, so that lines do not run through it; `offset` in points."""
-    paper = {"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"}
+def _write(
+    axes: Axes, x: float, y: float, text: str, *, color: str, fontsize: float, offset: tuple[float, float] = (0, 0)
+) -> None:
+    """Writes text on a white patch, so that lines do not cross it; `offset` is in points."""
     axes.annotate(
-        text, (x, y), offset, textcoords="offset points", ha="center", va="center", bbox=paper, zorder=6, **how
-    )  # fmt: skip
+        text,
+        (x, y),
+        offset,
+        textcoords="offset points",
+        ha="center",
+        va="center",
+        bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"},
+        zorder=6,
+        color=color,
+        fontsize=fontsize,
+    )
 
 
-def _per_token(fit: Fit) -> float:
-    """C / (N·D): 6 where compute is counted so."""
+def _flops_per_token(fit: Fit) -> float:
+    """C / (N·D) of the points: 6 under the usual convention."""
     points = fit.points
     return float(np.median(points.C / (points.N * points.D)))
 
@@ -95,54 +118,39 @@ def _path(fit: Fit, C: np.ndarray) -> dict[str, np.ndarray]:
     """N*(C) and its interval; empty where the law has no optimum."""
     if fit.optimum is None:
         return {}
-    at = [fit.optimum.at(float(c)) for c in C]
+    optima = [fit.optimum.at(float(c)) for c in C]
     return {
-        "N": np.array([a["N"] for a in at]),
-        "low": np.array([a["intervals"]["N"][0] for a in at]),
-        "high": np.array([a["intervals"]["N"][1] for a in at]),
+        "N": np.array([optimum["N"] for optimum in optima]),
+        "low": np.array([optimum["intervals"]["N"][0] for optimum in optima]),
+        "high": np.array([optimum["intervals"]["N"][1] for optimum in optima]),
     }
-
-
-def _doubt(fit: Fit) -> dict[str, str]:
-    """A law with something to doubt is drawn with dashes."""
-    return {} if tuple(fit.verdict) == ("converged",) else {"linestyle": "--"}
 
 
 def _slices(axes: Axes, fit: Fit) -> None:
     points = fit.points
-    budgets = _budgets(fit)
-    n_low, n_high = style.limits(points.N, pad=0.12)
+    budgets = _slice_budgets(fit)
+    n_low, n_high = style.log_limits(points.N, pad=0.12)
     N = np.geomspace(n_low, n_high, GRID)
-    for C, color in zip(budgets, style.ordered(budgets), strict=True):
-        near = np.abs(np.log(points.C / C)) < 0.25
-        name = f"C = {C:.2g} FLOPs"
-        marks.line(
-            axes,
-            f"law, {name}",
-            N,
-            fit.predict(N=N, D=C / (_per_token(fit) * N)),
-            color=color,
-            linewidth=0.9,
-            label=f"${style.power(C)}$",
-        )
+    for C, color in zip(budgets, style.sequential_colors(budgets), strict=True):
+        near = np.abs(np.log(points.C / C)) < NEAR
+        name, label = f"C = {C:.2g} FLOPs", f"${style.math_number(C)}$"
+        L = fit.predict(N=N, D=C / (_flops_per_token(fit) * N))
+        marks.line(axes, f"law, {name}", N, L, color=color, linewidth=0.9, label=label)
         marks.points(axes, f"runs, {name}", points.N[near], points.L[near], color=color, s=11)
         if fit.optimum is not None:
             best = fit.optimum.at(float(C))
             marks.points(axes, f"minimum, {name}", best["N"], best["L"], color=color, marker="P", s=30, zorder=4)
-    axes.set(xlim=(n_low, n_high), ylim=_loss_limits(points.L), xlabel=style.N_LABEL, ylabel=style.L_LABEL)
+    loss_limits = style.log_limits(points.L, pad=0.1)
+    axes.set(xlim=(n_low, n_high), ylim=loss_limits, xlabel=style.N_LABEL, ylabel=style.L_LABEL)
     style.log_axes(axes)
 
 
-def _loss_limits(L: np.ndarray) -> tuple[float, float]:
-    return style.limits(L, pad=0.1)
-
-
-def _budgets(fit: Fit) -> np.ndarray:
-    """The sweep's budgets, or some values of compute spread over the points; at most `SLICES`, the ends kept."""
+def _slice_budgets(fit: Fit) -> np.ndarray:
+    """The budgets of the sweep, or values of compute spread over the points; at most SLICES, with both ends."""
     points = fit.points
     if points.budgets is not None:
-        distinct = np.unique([np.median(points.C[points.budgets == b]) for b in np.unique(points.budgets)])
+        distinct = np.unique([np.median(points.C[points.budgets == budget]) for budget in np.unique(points.budgets)])
     else:
         distinct = np.geomspace(points.C.min(), points.C.max(), SLICES)
-    keep = np.unique(np.linspace(0, len(distinct) - 1, SLICES).round().astype(int))
-    return distinct[keep]
+    chosen = np.unique(np.linspace(0, len(distinct) - 1, SLICES).round().astype(int))
+    return distinct[chosen]

@@ -1,5 +1,4 @@
-"""Loss against compute, data and model size, with power laws through the runs nothing smaller beats (Kaplan 2020,
-figure 1)."""
+"""Loss against compute, data and model size, with power laws through the frontier (Kaplan 2020, figure 1)."""
 
 from __future__ import annotations
 
@@ -9,83 +8,91 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError, FitError
 from analysis.figures import marks, style
+from analysis.figures.fits.common import linestyle
 from analysis.figures.source import Source
 from analysis.fitting.result import Fit
-from analysis.fitting.selection import frontier
+from analysis.fitting.selection import efficient_frontier
 
 CAPTION = (
-    "Held-out loss against (a) compute, (b) training data and (c) model size. Filled: the frontier, the runs that no "
-    "run with less of that quantity beats; the laws are fitted to these alone. Grey: the others, held back by "
-    "something else. Red: a pure power law; blue: one with an irreducible loss E; both with {level:.0%} intervals, "
-    "dashed where the fit is doubtful."
+    "Held-out loss against (a) compute, (b) training data and (c) model size. Black: the frontier, the runs whose loss "
+    "no run with less of that quantity reaches; the laws are fitted to these alone. Grey: the other runs, limited by "
+    "another quantity. Red: a pure power law; blue: a power law with an irreducible loss E; both with {level:.0%} "
+    "intervals, dashed where the fit has warnings."
 )
-PANELS = (("C", style.C_LABEL, "kaplan-c", "power-c"), ("D", style.D_LABEL, "kaplan-d", "power-d"),
-          ("N", style.N_LABEL, "kaplan-n", "power-n"))  # fmt: skip
+PANELS = (
+    ("C", style.C_LABEL, "kaplan-c", "power-c"),
+    ("D", style.D_LABEL, "kaplan-d", "power-d"),
+    ("N", style.N_LABEL, "kaplan-n", "power-n"),
+)
+PURE, WITH_FLOOR = "power law", "power law + E"
+LIGHT_GREY = "#c4c4c4"
 
 
-def figure(source: Source, width: float = style.TEXT) -> Figure:
-    """Three panels, L(C), L(D) and L(N), each with a pure power law and one with an irreducible loss."""
+def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
+    """Draws L(C), L(D) and L(N), each with a pure power law and one with an irreducible loss.
+
+    Args:
+        source: Points of a store or file.
+        width: Width in inches.
+
+    Raises:
+        DataError: No run is done.
+    """
     if not len(source.points):
         raise DataError(f"{source.name}: no run is done: there is no loss to draw")
-    fig, axes = style.panels(width, 1, 3, height=2.25)
-    for panel, (letter, label, pure, floored) in zip(axes, PANELS, strict=True):
-        _panel(panel, source, letter, pure, floored)
-        panel.set_xlabel(label)
-        if panel is axes[0] or width < 4.5:
-            panel.set_ylabel(style.L_LABEL)
-    low, high = style.limits(source.points.L, pad=0.12)
-    for panel in axes:
-        panel.set_ylim(low, high * (high / low) ** 0.28)  # room for the laws in words
-        style.log_axes(panel)
-    for color, label in ((style.VERMILION, "power law"), (style.BLUE, "power law + E")):
-        axes[0].plot([], [], color=color, label=label)
-    style.legend_below(fig, axes[0], 4 if width > 4.5 else 2)
+    fig, panels = style.panels(width, 1, 3, height=2.25)
+    for axes, (letter, label, pure, with_floor) in zip(panels, PANELS, strict=True):
+        _panel(axes, source, letter, {PURE: pure, WITH_FLOOR: with_floor})
+        axes.set_xlabel(label)
+        if axes is panels[0] or style.is_narrow(width):
+            axes.set_ylabel(style.L_LABEL)
+    low, high = style.log_limits(source.points.L, pad=0.12)
+    for axes in panels:
+        axes.set_ylim(low, high * (high / low) ** 0.28)  # leaves space for the formulas
+        style.log_axes(axes)
+    for color, label in ((style.VERMILION, PURE), (style.BLUE, WITH_FLOOR)):
+        panels[0].plot([], [], color=color, label=label)
+    style.legend_below(fig, panels[0], 2 if style.is_narrow(width) else 4)
     return fig
 
 
-def _panel(axes: Axes, source: Source, letter: str, pure: str, floored: str) -> None:
+def _panel(axes: Axes, source: Source, letter: str, laws: dict[str, str]) -> None:
     points = source.points
     x, L = getattr(points, letter), points.L
     if not np.isfinite(x).all() or not len(x):
         axes.text(0.5, 0.5, f"no {letter} in this source", transform=axes.transAxes, ha="center", color=style.GREY)
         axes.set_xlim(1, 10)
         return
-    best = frontier(x, L)
-    rest = np.setdiff1d(np.arange(len(x)), best)
-    if len(rest):
-        marks.points(axes, "other runs", x[rest], L[rest], color="#c4c4c4", s=9, label="other runs")
+    best = efficient_frontier(x, L)
+    others = np.setdiff1d(np.arange(len(x)), best)
+    if len(others):
+        marks.points(axes, "other runs", x[others], L[others], color=LIGHT_GREY, s=9, label="other runs")
     marks.points(axes, "frontier", x[best], L[best], color=style.BLACK, label="frontier")
-    xs = np.geomspace(*style.limits(x), 80)
-    for law, color, label, y in (
-        (pure, style.VERMILION, "power law", 0.99),
-        (floored, style.BLUE, "power law + E", 0.885),
-    ):
-        said = _law(axes, source, law, letter, xs, color, label)
-        axes.text(0.99, y, said, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=color)
-    axes.set_xlim(xs[0], xs[-1])
+    grid = np.geomspace(*style.log_limits(x), 80)
+    for (label, law), color, height in zip(laws.items(), (style.VERMILION, style.BLUE), (0.99, 0.885), strict=True):
+        try:
+            formula = _draw_law(axes, source.fit(law), letter, grid, label, color)
+        except FitError:
+            formula = f"{label}: no fit"
+        axes.text(0.99, height, formula, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=color)
+    axes.set_xlim(grid[0], grid[-1])
 
 
-def _law(axes: Axes, source: Source, law: str, letter: str, xs: np.ndarray, color: str, label: str) -> str:
-    """Draws a law with its band; what it says of itself, or why there is none."""
-    try:
-        fit = source.fit(law)
-    except FitError:
-        return f"{label}: no fit"
-    doubtful = tuple(fit.verdict) != ("converged",)
-    low, high = fit.predict_interval(**{letter: xs})
-    marks.band(axes, f"{label}, {fit.level:.0%} interval", xs, low, high, color=color, alpha=0.15)
-    y = np.asarray(fit.predict(**{letter: xs}))
-    marks.line(axes, label, xs, y, color=color, linestyle="--" if doubtful else "-")
+def _draw_law(axes: Axes, fit: Fit, letter: str, grid: np.ndarray, label: str, color: str) -> str:
+    """Draws a law with its interval and returns its formula."""
+    low, high = fit.predict_interval(**{letter: grid})
+    marks.band(axes, f"{label}, {fit.level:.0%} interval", grid, low, high, color=color, alpha=0.15)
+    y = np.asarray(fit.predict(**{letter: grid}))
+    marks.line(axes, label, grid, y, color=color, linestyle=linestyle(fit.verdict))
     return _formula(fit, letter)
 
 
 def _formula(fit: Fit, letter: str) -> str:
-    """The law with its numbers, as mathtext."""
-    p = dict(fit.params)
-    exponent = next(p[k] for k in ("alpha", "beta", "gamma") if k in p)
-    if "E" in p:
-        floor = f"{p['E']:.3g}" if p["E"] > 1e-3 else "0"
-        scale = next(p[k] for k in ("A", "B", "G") if k in p)
-        return rf"${floor} + ({style.power(scale ** (1 / exponent))}/{letter})^{{{exponent:.3f}}}$"
-    scale = p[f"{letter}c"]
-    return rf"$({style.power(scale)}/{letter})^{{{exponent:.3f}}}$"
+    """The law with its fitted parameters, as mathtext."""
+    params = dict(fit.params)
+    exponent = next(params[name] for name in ("alpha", "beta", "gamma") if name in params)
+    if "E" in params:
+        floor = f"{params['E']:.3g}" if params["E"] > 1e-3 else "0"
+        scale = next(params[name] for name in ("A", "B", "G") if name in params)
+        return rf"${floor} + ({style.math_number(scale ** (1 / exponent))}/{letter})^{{{exponent:.3f}}}$"
+    return rf"$({style.math_number(params[f'{letter}c'])}/{letter})^{{{exponent:.3f}}}$"

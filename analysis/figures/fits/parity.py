@@ -1,25 +1,39 @@
-"""Predicted against measured, and what is left over along each input: a law that misses a trend shows here."""
+"""Predicted against measured values, and residuals along each input, which show a trend that a law does not have."""
 
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.errors import FitError
 from analysis.figures import marks, style
-from analysis.figures.fits.law import label
+from analysis.figures.fits.common import axis_label
 from analysis.figures.source import Source
+from analysis.fitting.result import Fit
+from analysis.solver.robust import robust_std
 
 CAPTION = (
-    "How well a law (approach 3, unless another was asked for) describes the runs it was fitted to. (a) Predicted "
-    "against measured; the line is equality. Then residuals, measured over predicted, along each input; the "
-    "grey band is two robust standard deviations wide on each side (1.48 × the median absolute deviation "
-    "each). A trend in a panel is something the law misses; runs beyond three are hollow."
+    "Fit of a law (approach 3 unless another is named) to its runs. (a) Predicted against measured values; the line is "
+    "equality. Then residuals, measured over predicted, along each input; the grey band is two robust standard "
+    "deviations wide on each side (1.48 × the median absolute deviation each). A trend in a panel is not captured by "
+    "the law; runs beyond three standard deviations are hollow."
 )
+LAYOUT = {1: (1, 2), 2: (1, 3), 3: (2, 2)}  # rows and columns of panels, by the number of residual panels
+BAND, OUTLIER = 2, 3  # robust standard deviations
 
 
-def figure(source: Source, width: float = style.TEXT, law: str = "chinchilla") -> Figure:
-    """Parity, then residuals in per cent against the law's inputs (at most three), and C where N and D are all."""
+def figure(source: Source, width: float = style.TEXT_WIDTH, law: str = "chinchilla") -> Figure:
+    """Draws predicted against measured values, then residuals against up to three inputs (and C for a law of N and D).
+
+    Args:
+        source: Points of a store or file.
+        width: Width in inches.
+        law: A law of any inputs.
+
+    Raises:
+        FitError: The law cannot be fitted, or gives exponents alone.
+    """
     fit = source.fit(law)
     if fit.form is None:
         raise FitError(f"{fit.law} gives exponents of the optimum, not a loss to compare")
@@ -28,33 +42,48 @@ def figure(source: Source, width: float = style.TEXT, law: str = "chinchilla") -
     predicted = np.asarray(fit.predict(**{letter: points[letter] for letter in form.inputs}), float)
     log = bool(measured.min() > 0 and predicted.min() > 0)
     residual = 100 * (measured / predicted - 1) if log else measured - predicted
-    deviation = max(1.4826 * float(np.median(np.abs(residual - np.median(residual)))), 1e-9)
-    spread, sound = 2 * deviation, np.abs(residual - np.median(residual)) <= 3 * deviation
-    along = [*form.inputs, "C"] if form.inputs == ("N", "D") and np.isfinite(points.C).all() else form.inputs[:3]
-    fig, (parity, *rest) = style.panels(width, *{1: (1, 2), 2: (1, 3), 3: (2, 2)}[len(along)], height=1.95)
-
-    name = label(form, form.output).split(" (")[0] if form.output != "L" else "loss"
-    unit = "nats/token" if form.output == "L" else form.units.get(form.output, "")
-    low, high = style.limits(measured, predicted) if log else (measured.min(), measured.max())
-    marks.line(parity, "equality", [low, high], [low, high], color=style.GREY, linewidth=0.8, zorder=1)
-    marks.points(parity, "runs", measured, predicted, sound=sound, color=style.BLUE)
-    parity.set(xlim=(low, high), ylim=(low, high))
-    said = f"{name} ({unit})" if unit else name
-    parity.set(xlabel=f"Measured {said}", ylabel=f"Predicted {said}")
-    style.log_axes(parity, x=log, y=log)
+    centred = np.abs(residual - np.median(residual))
+    deviation = max(robust_std(centred), 1e-9)
+    filled = centred <= OUTLIER * deviation
+    letters = [*form.inputs, "C"] if form.inputs == ("N", "D") and np.isfinite(points.C).all() else form.inputs[:3]
+    fig, (parity, *panels) = style.panels(width, *LAYOUT[len(letters)], height=1.95)
+    _draw_parity(parity, fit, measured, predicted, filled, log)
     parity.text(0.04, 0.95, _summary(residual, log), transform=parity.transAxes, va="top", fontsize=7.5)
-
-    for axes, letter in zip(rest, along, strict=True):
-        x = points[letter]
-        wide = letter not in form.signed and x.min() > 0
-        xs = style.limits(x) if wide else (x.min(), x.max())
-        marks.band(axes, "two robust standard deviations", xs, [-spread] * 2, [spread] * 2, color=style.GREY)
-        marks.line(axes, "zero", xs, [0, 0], color=style.GREY, linewidth=0.8, zorder=1)
-        marks.points(axes, "residuals", x, residual, sound=sound, color=style.BLUE)
-        top = 1.15 * max(float(np.abs(residual).max()), spread)
-        axes.set(xlim=xs, ylim=(-top, top), xlabel=label(form, letter), ylabel="Residual (%)" if log else "Residual")
-        style.log_axes(axes, x=wide, y=False)
+    for axes, letter in zip(panels, letters, strict=True):
+        _draw_residuals(axes, fit, letter, residual, filled, BAND * deviation)
+        axes.set_ylabel("Residual (%)" if log else "Residual")
     return fig
+
+
+def _draw_parity(
+    axes: Axes, fit: Fit, measured: np.ndarray, predicted: np.ndarray, filled: np.ndarray, log: bool
+) -> None:
+    form = fit.form
+    assert form is not None
+    name = axis_label(form, form.output).split(" (")[0] if form.output != "L" else "loss"
+    unit = "nats/token" if form.output == "L" else form.units.get(form.output, "")
+    low, high = style.log_limits(measured, predicted) if log else (measured.min(), measured.max())
+    marks.line(axes, "equality", [low, high], [low, high], color=style.GREY, linewidth=0.8, zorder=1)
+    marks.points(axes, "runs", measured, predicted, filled=filled, color=style.BLUE)
+    quantity = f"{name} ({unit})" if unit else name
+    axes.set(xlim=(low, high), ylim=(low, high), xlabel=f"Measured {quantity}", ylabel=f"Predicted {quantity}")
+    style.log_axes(axes, x=log, y=log)
+
+
+def _draw_residuals(
+    axes: Axes, fit: Fit, letter: str, residual: np.ndarray, filled: np.ndarray, half_width: float
+) -> None:
+    form, x = fit.form, fit.points[letter]
+    assert form is not None
+    log = bool(letter not in form.signed and x.min() > 0)
+    ends = style.log_limits(x) if log else (x.min(), x.max())
+    name = "two robust standard deviations"
+    marks.band(axes, name, ends, [-half_width] * 2, [half_width] * 2, color=style.GREY)
+    marks.line(axes, "zero", ends, [0, 0], color=style.GREY, linewidth=0.8, zorder=1)
+    marks.points(axes, "residuals", x, residual, filled=filled, color=style.BLUE)
+    top = 1.15 * max(float(np.abs(residual).max()), half_width)
+    axes.set(xlim=ends, ylim=(-top, top), xlabel=axis_label(form, letter))
+    style.log_axes(axes, x=log, y=False)
 
 
 def _summary(residual: np.ndarray, log: bool) -> str:

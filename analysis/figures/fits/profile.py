@@ -1,8 +1,6 @@
-"""How well each parameter is bounded: its profile, and beside it what the bootstrap says."""
+"""Profile likelihood of each parameter, with its intervals by profile and by bootstrap."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -12,57 +10,75 @@ from scipy.stats import t as student
 from analysis.errors import FitError
 from analysis.figures import marks, style
 from analysis.figures.source import Source
-
-if TYPE_CHECKING:
-    from analysis.fitting.result import Fit
-    from analysis.uncertainty.profile import Profile
+from analysis.fitting.result import Fit
+from analysis.uncertainty.profile import Profile
 
 CAPTION = (
-    "Each parameter held at value after value, all others fitted again: how much worse the fit gets, as Student's t. "
-    "Below the dotted line lies the {level:.0%} interval (blue bar); a curve that stays below it on one side leaves "
-    "the parameter open there. Red bar: the interval by bootstrap."
+    "Profile of each parameter: the increase of the objective, as Student's t, where the parameter is fixed at a value "
+    "and all others are fitted again. Below the dotted line lies the {level:.0%} interval (blue bar); a profile that "
+    "stays below it on one side leaves the parameter unbounded there. Red bar: the interval by bootstrap."
 )
-MOST = 6  # parameters shown
+MAX_PARAMETERS = 6
+LOG_RATIO = 20  # ratio of the ends of the axis from which it is logarithmic
 
 
-def figure(source: Source, width: float = style.TEXT, law: str = "chinchilla") -> Figure:
-    """A panel for each of the first parameters."""
-    fit = source.profiled(law)
-    names = [name for name in fit.params if name in fit.profiles][:MOST]
+def figure(source: Source, width: float = style.TEXT_WIDTH, law: str = "chinchilla") -> Figure:
+    """Draws one panel for each of the first six parameters.
+
+    Args:
+        source: Points of a store or file.
+        width: Width in inches.
+        law: A law with parameters to profile.
+
+    Raises:
+        FitError: The law cannot be fitted, or has no free parameter.
+    """
+    fit = source.fit_with_profiles(law)
+    names = [name for name in fit.params if name in fit.profiles][:MAX_PARAMETERS]
     if not names:
         raise FitError(f"{fit.law} has no parameter to profile")
     columns = min(3, len(names))
-    fig, axes = style.panels(width, -(-len(names) // columns), columns, height=1.6)
-    drawn = source.fit(law).intervals
-    for panel, name in zip(axes, names, strict=False):
-        _panel(panel, fit, fit.profiles[name], drawn.get(name))
-        panel.set_xlabel(f"${style.symbol(name)}$")
-    for panel in axes[len(names) :]:
-        panel.set_visible(False)
-    for panel in axes[::columns] if width > 4.5 else axes:
-        panel.set_ylabel("Student's $t$")
+    fig, panels = style.panels(width, -(-len(names) // columns), columns, height=1.6)
+    by_bootstrap = source.fit(law).intervals
+    for axes, name in zip(panels, names, strict=False):
+        _panel(axes, fit, fit.profiles[name], by_bootstrap.get(name))
+        axes.set_xlabel(f"${style.math_symbol(name)}$")
+    for axes in panels[len(names) :]:
+        axes.set_visible(False)
+    for axes in panels if style.is_narrow(width) else panels[::columns]:
+        axes.set_ylabel("Student's $t$")
     return fig
 
 
-def _panel(axes: Axes, fit: Fit, of: Profile, drawn: tuple[float, float] | None) -> None:
-    free = max(len(fit.points) - len(fit.params) + len(fit.held), 1)
-    limit = float(student.ppf((1 + fit.level) / 2, free))
-    t = np.sqrt(np.maximum(of.deviance, 0))
-    near = np.isfinite(of.values) & (t < 2.5 * limit)
-    x = of.values[near]
-    marks.line(axes, f"profile of {of.name}", x, t[near], color=style.BLACK)
-    marks.points(axes, f"least objective, {of.name}", fit.params[of.name], 0.0, color=style.BLACK, zorder=5)
+def _panel(axes: Axes, fit: Fit, profile: Profile, by_bootstrap: tuple[float, float] | None) -> None:
+    degrees_of_freedom = max(len(fit.points) - len(fit.params) + len(fit.constraints), 1)
+    limit = float(student.ppf((1 + fit.level) / 2, degrees_of_freedom))
+    t = np.sqrt(np.maximum(profile.deviance, 0))
+    near = np.isfinite(profile.values) & (t < 2.5 * limit)
+    x = profile.values[near]
+    marks.line(axes, f"profile of {profile.name}", x, t[near], color=style.BLACK)
+    marks.points(axes, f"least objective, {profile.name}", fit.params[profile.name], 0.0, color=style.BLACK, zorder=5)
     axes.axhline(limit, color=style.GREY, linewidth=0.8, linestyle=":")
-    bars = {"profile": (of.interval, style.BLUE, 1.0), "bootstrap": (drawn, style.VERMILION, 1.12)}
-    known = {said: one for said, one in bars.items() if one[0] is not None}
-    ends = [end for spread, _, _ in known.values() for end in spread or () if np.isfinite(end)]
-    low, high = min([float(x.min()), *ends]), max([float(x.max()), *ends])
-    for said, (spread, color, lift) in known.items():
-        left, right = np.clip(spread or (), low, high)  # an open end goes to the edge of the panel
-        marks.bars(axes, f"{of.name}, interval by {said}", [lift * limit], [left], [right], across=True,
-                   color=color, linewidth=2.0)  # fmt: skip
-    log = low > 0 and high > 20 * low
-    room = 0.04 * (high - low)  # or an end at the edge would look open
-    axes.set(xlim=(low / 1.1, high * 1.1) if log else (low - room, high + room), ylim=(-0.15 * limit, 1.6 * limit))
+    low, high = _draw_intervals(axes, profile, by_bootstrap, x, limit)
+    log = low > 0 and high > LOG_RATIO * low
+    margin = 0.04 * (high - low)  # without it an end at the edge would look unbounded
+    limits = (low / 1.1, high * 1.1) if log else (low - margin, high + margin)
+    axes.set(xlim=limits, ylim=(-0.15 * limit, 1.6 * limit))
     if log:
         style.log_axes(axes, y=False)
+
+
+def _draw_intervals(
+    axes: Axes, profile: Profile, by_bootstrap: tuple[float, float] | None, x: np.ndarray, limit: float
+) -> tuple[float, float]:
+    """Draws both intervals, an unbounded end up to the edge of the panel, and returns the edges."""
+    intervals = [("profile", profile.interval, style.BLUE, 1.0), ("bootstrap", by_bootstrap, style.VERMILION, 1.12)]
+    ends = [end for _, interval, _, _ in intervals for end in interval or () if np.isfinite(end)]
+    low, high = min([float(x.min()), *ends]), max([float(x.max()), *ends])
+    for method, interval, color, height in intervals:
+        if interval is None:
+            continue
+        start, end = np.clip(interval, low, high)
+        series = f"{profile.name}, interval by {method}"
+        marks.bars(axes, series, [height * limit], [start], [end], horizontal=True, color=color, linewidth=2.0)
+    return low, high

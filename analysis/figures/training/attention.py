@@ -1,6 +1,8 @@
-"""How the heads of a layer look at a prompt: a map a head (Vaswani 2017, figures 3 to 5).
+"""Attention of the heads of a layer to a prompt, one map per head (Vaswani 2017, figures 3 to 5).
 
-SOURCE is what `python -m scaling attention RUN --prompt TEXT --layer I --out FILE.json` writes.
+SOURCE is a file that `python -m scaling attention RUN --prompt TEXT --layer I --out FILE.json` wrote.
+
+Key: H heads, L queries, M keys.
 """
 
 from __future__ import annotations
@@ -14,22 +16,23 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.figures import marks, style
-from analysis.figures.source import Source
+from analysis.figures.source import Source, source_of_study
 
-MOST = 8  # heads shown
-LABELS = 24  # tokens named along an axis, about
+MAX_HEADS = 8
+MAX_TICKS = 24  # approximate number of tokens labelled along an axis
+LAST_LATIN = 0x250  # end of the code points that all fonts have
 CAPTION = (
-    "Attention of one layer to a prompt, a panel a head (the first eight). Each row is a token that looks, each column "
-    "one that it looks at; the darker, the more of its attention. A row sums to one, and no token sees a later one."
+    "Attention of one layer to a prompt, one panel per head (the first eight). Rows are query tokens, columns key "
+    "tokens; the darker a cell, the larger the attention weight. A row sums to one, and no token attends to a later "
+    "one."
 )
-MAKE = "make one: python -m scaling attention RUN --store DIR --prompt TEXT --layer 0 --out FILE.json"
+COMMAND = "run `python -m scaling attention RUN --store DIR --prompt TEXT --layer 0 --out FILE.json` first"
 
 
 def read(path: Path) -> Source:
-    """The maps of a file, .json or .npz; DataError where it holds none."""
+    """Reads the maps of a file, .json or .npz. Raises DataError where it has none."""
     try:
         if path.suffix == ".npz":
             with np.load(path) as file:
@@ -37,36 +40,41 @@ def read(path: Path) -> Source:
         else:
             data = json.loads(path.read_text("utf-8"))
         weights_HLM = np.asarray(data["weights"], np.float64)
-        _, length, seen = weights_HLM.shape
-        if length != seen or len(data["pieces"]) != length or not np.allclose(weights_HLM.sum(axis=-1), 1, atol=1e-3):
+        _, queries, keys = weights_HLM.shape
+        if queries != keys or len(data["pieces"]) != queries or not np.allclose(weights_HLM.sum(axis=-1), 1, atol=1e-3):
             raise ValueError("its maps are not square, or their rows do not sum to 1")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: holds no attention maps ({error}): {MAKE}") from None
-    nothing = np.zeros(0)
-    points = Points(nothing, nothing, nothing, nothing, [], source=str(path))
-    return Source(str(path), points, kept={"attention": {**data, "weights": weights_HLM}})
+        raise DataError(f"{path}: has no attention maps ({error}): {COMMAND}") from None
+    return source_of_study(path, "attention", {**data, "weights": weights_HLM})
 
 
-def figure(source: Source, width: float = style.TEXT) -> Figure:
-    """A panel a head; DataError where the source holds no maps."""
-    if "attention" not in source.kept:
-        raise DataError(f"{source.name}: holds no attention maps: {MAKE}")
-    data = source.kept["attention"]
-    weights_HLM = data["weights"][:MOST]
-    columns = min(4, len(weights_HLM)) if width > 4.5 else 1
-    each = width / columns
+def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
+    """Draws one panel per head.
+
+    Args:
+        source: What `read` returns.
+        width: Width in inches.
+
+    Raises:
+        DataError: The source has no attention maps.
+    """
+    if "attention" not in source.results:
+        raise DataError(f"{source.name}: has no attention maps: {COMMAND}")
+    data = source.results["attention"]
+    weights_HLM = data["weights"][:MAX_HEADS]
+    columns = 1 if style.is_narrow(width) else min(4, len(weights_HLM))
     rows = -(-len(weights_HLM) // columns)
-    fig, axes = style.panels(width, rows, columns, height=min(each, 3.2) + 0.35)
-    names = labels(data)
-    for head, panel in enumerate(axes):
+    fig, panels = style.panels(width, rows, columns, height=min(width / columns, 3.2) + 0.35)
+    names = token_labels(data)
+    for head, axes in enumerate(panels):
         if head >= len(weights_HLM):
-            panel.set_visible(False)
+            axes.set_visible(False)
             continue
-        _map(panel, f"head {head}", weights_HLM[head], names)
+        _map(axes, f"head {head}", weights_HLM[head], names)
         if columns > 1 and head % columns:
-            panel.set_yticklabels([])
+            axes.set_yticklabels([])
     return fig
 
 
@@ -76,17 +84,17 @@ def _map(axes: Axes, name: str, weights_LM: np.ndarray, names: list[str]) -> Non
     axes.set_aspect("equal")
     axes.invert_yaxis()
     axes.grid(False)
-    at = range(0, len(names), -(-len(names) // LABELS))
-    axes.set_xticks(at, [names[i] for i in at], rotation=90, fontsize=6)
-    axes.set_yticks(at, [names[i] for i in at], fontsize=6)
+    ticks = range(0, len(names), -(-len(names) // MAX_TICKS))
+    axes.set_xticks(ticks, [names[i] for i in ticks], rotation=90, fontsize=6)
+    axes.set_yticks(ticks, [names[i] for i in ticks], fontsize=6)
     axes.tick_params(length=1.5)
 
 
-def labels(data: dict[str, Any]) -> list[str]:
-    """Each token as a word that any font has: a space as a dot, what cannot be written by its number."""
-    out = []
+def token_labels(data: dict[str, Any]) -> list[str]:
+    """Returns a printable label for each token: a space as a dot, and the id of a token that fonts may not have."""
+    labels = []
     for token, piece in zip(data["tokens"], data["pieces"], strict=True):
-        shown = piece.replace(" ", "·").replace("\n", "\\n").replace("\t", "\\t")
-        plain = shown and shown.isprintable() and all(ord(letter) < 0x250 for letter in shown)
-        out.append((shown if plain else f"<{token}>").replace("\\", r"\\").replace("$", r"\$"))
-    return out
+        text = piece.replace(" ", "·").replace("\n", "\\n").replace("\t", "\\t")
+        printable = text and text.isprintable() and all(ord(letter) < LAST_LATIN for letter in text)
+        labels.append((text if printable else f"<{token}>").replace("\\", r"\\").replace("$", r"\$"))
+    return labels

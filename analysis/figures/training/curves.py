@@ -1,4 +1,4 @@
-"""Every learning curve against compute, and the frontier of what a budget bought (Kaplan 2020, figure 1; Hoffmann 2022,
+"""Learning curves against compute, and the compute-efficient frontier (Kaplan 2020, figure 1; Hoffmann 2022,
 figure 2)."""
 
 from __future__ import annotations
@@ -12,45 +12,45 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError
 from analysis.figures import marks, style
-from analysis.figures.source import Curve, Source
-from analysis.fitting.selection import frontier
+from analysis.figures.source import LearningCurve, Source
+from analysis.fitting.selection import efficient_frontier
 
-BINS = 24  # a decade of compute
-SHOWN = 300  # the axis starts at the smallest run's compute over this: before it, all curves are the same fall
+BINS = 24  # per decade of compute
+REACH = 300  # the axis starts at the smallest run's compute divided by this: before it all curves fall alike
 CAPTION = (
-    "Learning curves, coloured by model size. Lines: training loss, averaged within windows of a 24th of a decade of "
-    "compute. Small dots: held-out loss while training; large ones: at the end of a run that is done. Crosses: runs "
-    "that diverged, at their last step. Black: the compute frontier, the finished runs that no cheaper run equals in "
-    "held-out loss."
+    "Learning curves, coloured by model size. Lines: training loss, averaged within windows of 1/24 of a decade of "
+    "compute. Small dots: held-out loss during training; large ones: at the end of a finished run. Crosses: runs that "
+    "diverged, at their last step. Black: the compute-efficient frontier, the finished runs whose held-out loss no "
+    "cheaper run reaches."
 )
 
 
-def figure(source: Source, width: float = style.TEXT) -> Figure:
-    """One panel; DataError where the source keeps no curves."""
+def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
+    """Draws all learning curves in one panel.
+
+    Args:
+        source: A store.
+        width: Width in inches.
+
+    Raises:
+        DataError: The source has no learning curves.
+    """
     curves = [curve for curve in source.curves() if len(curve.C)]
     if not curves:
         raise DataError(f"{source.name}: no run has a learning curve yet: train one first")
-    fig, (axes,) = style.panels(width, 1, 1, height=3.1 if width > 4.5 else 2.7)
-    cut = colormaps["viridis"](np.linspace(0.06, 0.86, 256))
-    colors = LinearSegmentedColormap.from_list("viridis-ink", cut)
-    sizes = [c.N for c in curves]
+    fig, (axes,) = style.panels(width, 1, 1, height=2.7 if style.is_narrow(width) else 3.1)
+    colors = LinearSegmentedColormap.from_list(
+        "viridis-dark", colormaps["viridis"](np.linspace(*style.VIRIDIS_RANGE, 256))
+    )
+    sizes = [curve.N for curve in curves]
     norm = LogNorm(min(sizes) / 1.01, max(sizes) * 1.01)
     for curve in curves:
         _draw(axes, curve, colors(norm(curve.N)))
-    points = source.points
-    best = frontier(points.C, points.L) if len(points) else np.zeros(0, int)
-    marks.line(
-        axes, "compute frontier", points.C[best], points.L[best], color=style.BLACK, linewidth=1.0, zorder=5,
-        marker="o", markersize=2.6, label="compute frontier",
-    )  # fmt: skip
-    low, high = style.limits(*(c.C for c in curves), pad=0.02)
-    low = max(low, min(c.C[-1] for c in curves) / SHOWN)
-    floor = source.entropy_rate
-    if floor is not None:
-        marks.line(axes, "entropy rate", (low, high), (floor, floor), color=style.BLACK, linestyle=":", linewidth=1.0,
-                   label="entropy rate of the text")  # fmt: skip
-    bottom, top = _loss_limits(curves, np.append(points.L, floor or []), low)
-    axes.set(xlabel=style.C_LABEL, ylabel=style.L_LABEL, xlim=(low, high), ylim=(bottom, top))
+    _draw_frontier(axes, source)
+    low, high = style.log_limits(*(curve.C for curve in curves), pad=0.02)
+    low = max(low, min(curve.C[-1] for curve in curves) / REACH)
+    losses = _draw_entropy_rate(axes, source, (low, high))
+    axes.set(xlabel=style.C_LABEL, ylabel=style.L_LABEL, xlim=(low, high), ylim=_loss_limits(curves, losses, low))
     style.log_axes(axes)
     _legend(axes, curves)
     bar = fig.colorbar(ScalarMappable(norm, colors), ax=axes, pad=0.015, aspect=32)
@@ -61,39 +61,81 @@ def figure(source: Source, width: float = style.TEXT) -> Figure:
     return fig
 
 
-def _draw(axes: Axes, curve: Curve, color: tuple[float, float, float, float]) -> None:
-    name = curve.run_id[:12]
+def _draw(axes: Axes, curve: LearningCurve, color: tuple[float, float, float, float]) -> None:
+    name, done = curve.run_id[:12], curve.status == "done"
     marks.line(axes, f"training loss {name}", *smooth(curve.C, curve.loss), color=color, linewidth=0.7, alpha=0.8)
-    ended = curve.status == "done"
-    middle = slice(None, -1) if ended else slice(None)
+    middle = slice(None, -1) if done else slice(None)
     marks.points(axes, f"held-out loss {name}", curve.val_C[middle], curve.val_loss[middle], color=color, s=5)
-    if ended:
+    if done:
         marks.points(axes, f"final held-out loss {name}", curve.val_C[-1:], curve.val_loss[-1:], color=color, s=16)
     elif curve.status == "diverged" and len(curve.C):
-        marks.points(
-            axes, f"diverged {name}", curve.C[-1:], curve.loss[-1:], color=style.VERMILION, marker="X", s=26, zorder=6
-        )
+        C, loss = curve.C[-1:], curve.loss[-1:]
+        marks.points(axes, f"diverged {name}", C, loss, color=style.VERMILION, marker="X", s=26, zorder=6)
 
 
-def _legend(axes: Axes, curves: list[Curve]) -> None:
+def _draw_frontier(axes: Axes, source: Source) -> None:
+    points = source.points
+    best = efficient_frontier(points.C, points.L) if len(points) else np.zeros(0, int)
+    marks.line(
+        axes,
+        "compute frontier",
+        points.C[best],
+        points.L[best],
+        color=style.BLACK,
+        linewidth=1.0,
+        zorder=5,
+        marker="o",
+        markersize=2.6,
+        label="compute-efficient frontier",
+    )
+
+
+def _draw_entropy_rate(axes: Axes, source: Source, ends: tuple[float, float]) -> np.ndarray:
+    """Draws the entropy rate of the text where it is known, and returns it with the losses of the points."""
+    rate = source.entropy_rate
+    if rate is None:
+        return np.asarray(source.points.L)
+    marks.line(
+        axes,
+        "entropy rate",
+        ends,
+        (rate, rate),
+        color=style.BLACK,
+        linestyle=":",
+        linewidth=1.0,
+        label="entropy rate of the text",
+    )
+    return np.append(source.points.L, rate)
+
+
+def _legend(axes: Axes, curves: list[LearningCurve]) -> None:
     axes.plot([], [], color=style.GREY, linewidth=0.7, label="training loss, smoothed")
     axes.scatter([], [], s=16, color=style.GREY, edgecolors="white", linewidths=0.4, label="held-out loss")
-    if any(c.status == "diverged" for c in curves):
+    if any(curve.status == "diverged" for curve in curves):
         axes.scatter([], [], s=26, marker="X", color=style.VERMILION, edgecolors="white", label="diverged")
     axes.legend(loc="upper right")
 
 
-def _loss_limits(curves: list[Curve], L: np.ndarray, low: float) -> tuple[float, float]:
-    shown = [(c.C, c.loss, low <= c.C) for c in curves]
-    smoothed = [smooth(C[late], loss[late])[1] for C, loss, late in shown]
-    return style.limits(*smoothed, L, pad=0.04)
+def _loss_limits(curves: list[LearningCurve], L: np.ndarray, low: float) -> tuple[float, float]:
+    """Limits that contain the losses L and the smoothed curves from compute `low` on."""
+    visible = [(curve, low <= curve.C) for curve in curves]
+    smoothed = [smooth(curve.C[rows], curve.loss[rows])[1] for curve, rows in visible]
+    return style.log_limits(*smoothed, L, pad=0.04)
 
 
 def smooth(C: np.ndarray, loss: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean loss and mean compute within windows of 1/BINS of a decade: no lag, and no more points than can be seen."""
+    """Averages a learning curve within windows of 1/BINS of a decade of compute.
+
+    Args:
+        C: Compute in FLOPs (s,).
+        loss: Loss (s,).
+
+    Returns:
+        Mean compute and mean loss of each window.
+    """
     if not len(C):
         return C, loss
     window = np.floor(np.log10(C) * BINS).astype(int)
-    _, where = np.unique(window, return_inverse=True)
-    count = np.bincount(where)
-    return np.bincount(where, C) / count, np.bincount(where, loss) / count
+    _, index = np.unique(window, return_inverse=True)
+    count = np.bincount(index)
+    return np.bincount(index, C) / count, np.bincount(index, loss) / count

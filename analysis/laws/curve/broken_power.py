@@ -1,6 +1,6 @@
-"""Broken power laws with one to three breaks (Caballero 2023): power laws joined by smooth turns, monotone or not.
+"""Broken power laws with one to three breaks (Caballero 2023): power laws joined by smooth breaks, monotone or not.
 
-Key: x examples, tokens, parameters or FLOPs; y error or loss.
+Key: x examples, tokens, parameters or FLOPs; y error or loss; S starts.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import numpy as np
 
 from analysis.laws.law import Array, Law
 
-SEEDED = 400  # starts at most
-SLOPES = (0.0, 0.15, 0.6)  # of the first part, as a falling exponent
-CHANGES = (-0.5, 0.3, 1.5)  # of the exponent at a break
-TURNS = (0.05, 0.3, 1.0)  # width of a turn in ln x
+MAX_STARTS = 400
+FIRST_EXPONENTS = (0.0, 0.15, 0.6)  # starting values of c0
+EXPONENT_CHANGES = (-0.5, 0.3, 1.5)  # of the change of the exponent at a break
+BREAK_WIDTHS = (0.05, 0.3, 1.0)  # of the width of a break in ln x
+BREAK_PLACES = 7  # places of a break that are tried, and one more for each break
 
 
-def _broken(x: Array, a: Array, b: Array, c0: Array, *breaks: tuple[Array, Array, Array]) -> Array:
-    """a + b·x^−c0·∏(1 + (x/d)^(1/f))^(−c·f) over breaks (c, d, f), by logarithms: nothing overflows."""
+def _broken_power(x: Array, a: Array, b: Array, c0: Array, *breaks: tuple[Array, Array, Array]) -> Array:
+    """b·x^−c0·∏(1 + (x/d)^(1/f))^(−c·f) + a over breaks (c, d, f), by logarithms so that nothing overflows."""
     log_x = np.log(x)
     power = -c0 * log_x
     for c, d, f in breaks:
@@ -28,15 +29,38 @@ def _broken(x: Array, a: Array, b: Array, c0: Array, *breaks: tuple[Array, Array
 
 
 def bnsl_1(x: Array, *, a: Array, b: Array, c0: Array, c1: Array, d1: Array, f1: Array) -> Array:
-    """a + b·x^−c0·(1 + (x/d1)^(1/f1))^(−c1·f1) (equation 1, one break)."""
-    return _broken(x, a, b, c0, (c1, d1, f1))
+    """b·x^−c0·(1 + (x/d1)^(1/f1))^(−c1·f1) + a (Caballero 2023, equation 1, one break).
+
+    Args:
+        x: Examples, tokens, parameters or FLOPs.
+        a: Limit of y, in the unit of y.
+        b: Factor.
+        c0: Exponent before the first break.
+        c1: Change of the exponent at the break.
+        d1: Place of the break, in the unit of x.
+        f1: Width of the break in ln x.
+    """
+    return _broken_power(x, a, b, c0, (c1, d1, f1))
 
 
 def bnsl_2(
     x: Array, *, a: Array, b: Array, c0: Array, c1: Array, d1: Array, f1: Array, c2: Array, d2: Array, f2: Array
 ) -> Array:
-    """The same with two breaks."""
-    return _broken(x, a, b, c0, (c1, d1, f1), (c2, d2, f2))
+    """b·x^−c0·∏(1 + (x/d)^(1/f))^(−c·f) + a, the product over two breaks (Caballero 2023, equation 1).
+
+    Args:
+        x: Examples, tokens, parameters or FLOPs.
+        a: Limit of y, in the unit of y.
+        b: Factor.
+        c0: Exponent before the first break.
+        c1: Change of the exponent at the first break.
+        d1: Place of the first break.
+        f1: Width of the first break in ln x.
+        c2: Change of the exponent at the second break.
+        d2: Place of the second break.
+        f2: Width of the second break.
+    """
+    return _broken_power(x, a, b, c0, (c1, d1, f1), (c2, d2, f2))
 
 
 def bnsl_3(
@@ -55,40 +79,54 @@ def bnsl_3(
     d3: Array,
     f3: Array,
 ) -> Array:
-    """The same with three breaks."""
-    return _broken(x, a, b, c0, (c1, d1, f1), (c2, d2, f2), (c3, d3, f3))
+    """b·x^−c0·∏(1 + (x/d)^(1/f))^(−c·f) + a, the product over three breaks (Caballero 2023, equation 1).
+
+    Args:
+        x: Examples, tokens, parameters or FLOPs.
+        a: Limit of y, in the unit of y.
+        b: Factor.
+        c0: Exponent before the first break.
+        c1: Change of the exponent at the first break.
+        d1: Place of the first break.
+        f1: Width of the first break in ln x.
+        c2: Change of the exponent at the second break.
+        d2: Place of the second break.
+        f2: Width of the second break.
+        c3: Change of the exponent at the third break.
+        d3: Place of the third break.
+        f3: Width of the third break.
+    """
+    return _broken_power(x, a, b, c0, (c1, d1, f1), (c2, d2, f2), (c3, d3, f3))
 
 
-def _seeds(breaks: int) -> Callable[[tuple[np.ndarray, ...], np.ndarray], dict[str, np.ndarray]]:
-    """Breaks at even steps of ln x between the second and the last but one x; every mixture of slopes and turns.
+def _starts(breaks: int) -> Callable[[tuple[np.ndarray, ...], np.ndarray], dict[str, np.ndarray]]:
+    """Starting values: every combination of places, exponents and widths, or a fixed sample of MAX_STARTS of them.
 
-    Of more than SEEDED mixtures an even sample is taken, always the same one.
+    Places are evenly spaced in ln x between the second and the last but one x.
     """
 
-    def seeds(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
+    def starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
         x = np.unique(inputs[0])
         inner = x[1:-1] if len(x) > 4 else x
-        at = np.geomspace(inner[0], inner[-1], 7 + breaks)
-        places = list(itertools.combinations(at, breaks))
-        changes = list(itertools.product(CHANGES, repeat=breaks))
-        every = list(itertools.product(places, changes, SLOPES, TURNS))
-        if len(every) > SEEDED:
-            every = [every[i] for i in np.random.default_rng(0).permutation(len(every))[:SEEDED]]
-        out = {"c0": np.array([slope for _, _, slope, _ in every])}
+        places = list(itertools.combinations(np.geomspace(inner[0], inner[-1], BREAK_PLACES + breaks), breaks))
+        changes = list(itertools.product(EXPONENT_CHANGES, repeat=breaks))
+        grid = list(itertools.product(places, changes, FIRST_EXPONENTS, BREAK_WIDTHS))
+        if len(grid) > MAX_STARTS:
+            grid = [grid[i] for i in np.random.default_rng(0).permutation(len(grid))[:MAX_STARTS]]
+        values = {"c0": np.array([exponent for _, _, exponent, _ in grid])}
         for i in range(breaks):
-            out[f"d{i + 1}"] = np.array([place[i] for place, *_ in every])
-            out[f"c{i + 1}"] = np.array([change[i] for _, change, *_ in every])
-            out[f"f{i + 1}"] = np.array([turn for *_, turn in every])
-        return out
+            values[f"d{i + 1}"] = np.array([place[i] for place, *_ in grid])
+            values[f"c{i + 1}"] = np.array([change[i] for _, change, *_ in grid])
+            values[f"f{i + 1}"] = np.array([width for *_, width in grid])
+        return values
 
-    return seeds
+    return starts
 
 
 def _law(function: Callable[..., Array], breaks: int) -> Law:
     bounds = {"c0": (-10.0, 10.0)}
     for i in range(1, breaks + 1):
         bounds |= {f"c{i}": (-20.0, 20.0), f"d{i}": (1e-12, 1e45), f"f{i}": (1e-3, 20.0)}
-    units = {"x": "examples, tokens, parameters or FLOPs", "L": "error or loss", "a": "as y", "d1": "as x"}
     return Law(
         function,
         f"Caballero 2023, equation 1, {breaks} break{'s' if breaks > 1 else ''}",
@@ -97,8 +135,8 @@ def _law(function: Callable[..., Array], breaks: int) -> Law:
         bounds,
         constants=("a",),
         objective="mse-log",
-        units=units,
-        seeds=_seeds(breaks),
+        units={"x": "examples, tokens, parameters or FLOPs", "L": "error or loss", "a": "as y", "d1": "as x"},
+        starts_from_data=_starts(breaks),
     )
 
 

@@ -1,1 +1,1 @@
-"""downstream."""
+"""Laws of the error or accuracy on tasks."""

@@ -1,1 +1,1 @@
-"""interpretability."""
+"""Laws of tools that interpret models: sparse autoencoders."""

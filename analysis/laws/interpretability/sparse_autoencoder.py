@@ -1,53 +1,74 @@
 """Sparse autoencoders: reconstruction error from the number of latents and how many of them are active (Gao 2024).
 
-Key: n latents, k active latents, L mean squared error as a share of the activations' variance.
+Key: n latents, k active latents, L mean squared error as a share of the activations' variance; S starts.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.law import Array, Law
+from analysis.laws.law import SIGNED_EXPONENT, Array, Law
 
-POWER = (-5.0, 5.0)
-FLOORS = (0.1, 0.5, 0.8, 0.95, 0.99)
-LOG = (-100.0, 100.0)  # of the logarithm of a factor
+FLOORS = (0.1, 0.5, 0.8, 0.95, 0.99)  # starting values of the irreducible error, as shares of the least error
+LOG = (-100.0, 100.0)  # bounds of the logarithm of a factor
 
 
 def sae_n(n: Array, *, alpha: Array, beta_n: Array, zeta: Array) -> Array:
-    """e^(α + βn·ln n) + e^ζ: at one k (Gao 2024, section 3.1 with k held)."""
+    """e^(α + βn·ln n) + e^ζ: at one k (Gao 2024, section 3.1 with k held).
+
+    Args:
+        n: Latents.
+        alpha: Logarithm of the factor.
+        beta_n: Exponent of n, 0 or less.
+        zeta: Logarithm of the irreducible error.
+    """
     return np.exp(alpha + beta_n * np.log(n)) + np.exp(zeta)
-
-
-def _n_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starts of `sae_n`: floors at shares of the lowest error, and least squares of the ln of what is above."""
-    size, zeta = np.log(inputs[0]), np.log(np.array(FLOORS) * output.min())
-    basis = np.stack([np.ones_like(size), size], -1)
-    return {"zeta": zeta, **_above(np.exp(zeta)[:, None], basis, output, ("alpha", "beta_n"))}
 
 
 def sae_nk(
     n: Array, k: Array, *, alpha: Array, beta_k: Array, beta_n: Array, gamma: Array, zeta: Array, eta: Array
 ) -> Array:
-    """e^(α + βk·ln k + βn·ln n + γ·ln k·ln n) + e^(ζ + η·ln k) (Gao 2024, section 3.1)."""
-    size, active = np.log(n), np.log(k)
-    return np.exp(alpha + beta_k * active + (beta_n + gamma * active) * size) + np.exp(zeta + eta * active)
+    """e^(α + βk·ln k + βn·ln n + γ·ln k·ln n) + e^(ζ + η·ln k) (Gao 2024, section 3.1).
+
+    Published, for GPT-4: α = −0.50, βk = 0.26, βn = −0.017, γ = −0.042, ζ = −1.32, η = −0.085.
+
+    Args:
+        n: Latents.
+        k: Active latents.
+        alpha: Logarithm of the factor.
+        beta_k: Exponent of k.
+        beta_n: Exponent of n.
+        gamma: Change of the exponent of n with ln k.
+        zeta: Logarithm of the factor of the irreducible error.
+        eta: Exponent of k in the irreducible error.
+    """
+    log_n, log_k = np.log(n), np.log(k)
+    return np.exp(alpha + beta_k * log_k + (beta_n + gamma * log_k) * log_n) + np.exp(zeta + eta * log_k)
+
+
+def _n_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
+    """Starting values of `sae_n`: floors below the least error, and least squares of the logarithm of the rest."""
+    log_n, zeta = np.log(inputs[0]), np.log(np.array(FLOORS) * output.min())
+    basis = np.stack([np.ones_like(log_n), log_n], -1)
+    return {"zeta": zeta, **_fit_above(np.exp(zeta)[:, None], basis, output, ("alpha", "beta_n"))}
 
 
 def _nk_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starts of `sae_nk`, as those of `sae_n`, for several slopes of the floor in k."""
-    size, active = (np.log(x) for x in inputs)
+    """Starting values of `sae_nk`, as those of `sae_n`, for several exponents of k in the floor."""
+    log_n, log_k = (np.log(x) for x in inputs)
     share, eta = (x.ravel() for x in np.meshgrid(FLOORS, (0.0, -0.1, -0.3, -1.0)))
-    zeta = np.log(share) + np.min(np.log(output) - eta[:, None] * active, -1)
-    basis = np.stack([np.ones_like(size), active, size, active * size], -1)
-    floor = np.exp(zeta[:, None] + eta[:, None] * active)
-    return {"zeta": zeta, "eta": eta, **_above(floor, basis, output, ("alpha", "beta_k", "beta_n", "gamma"))}
+    zeta = np.log(share) + np.min(np.log(output) - eta[:, None] * log_k, -1)
+    basis = np.stack([np.ones_like(log_n), log_k, log_n, log_k * log_n], -1)
+    floor = np.exp(zeta[:, None] + eta[:, None] * log_k)
+    return {"zeta": zeta, "eta": eta, **_fit_above(floor, basis, output, ("alpha", "beta_k", "beta_n", "gamma"))}
 
 
-def _above(floor: np.ndarray, basis: np.ndarray, output: np.ndarray, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _fit_above(
+    floor: np.ndarray, basis: np.ndarray, output: np.ndarray, names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
     """Coefficients (S,) of the basis (n, names) in ln(output − floor), floor (S, n) or (S, 1) below the output."""
-    found = np.linalg.lstsq(basis, np.log(output - floor).T, rcond=None)[0]
-    return dict(zip(names, found, strict=True))
+    solution = np.linalg.lstsq(basis, np.log(output - floor).T, rcond=None)[0]
+    return dict(zip(names, solution, strict=True))
 
 
 UNITS = {"n": "latents", "k": "active latents", "L": "share of variance"}
@@ -56,8 +77,8 @@ SAE_N = Law(
     sae_n,
     "Gao 2024 (sparse autoencoders), section 3.1",
     {},
-    bounds={"alpha": LOG, "beta_n": (-5.0, 0.0), "zeta": LOG},
-    seeds=_n_starts,
+    bounds={"alpha": LOG, "beta_n": (SIGNED_EXPONENT[0], 0.0), "zeta": LOG},
+    starts_from_data=_n_starts,
     units=UNITS,
     columns=COLUMNS,
 )
@@ -65,8 +86,15 @@ SAE_NK = Law(
     sae_nk,
     "Gao 2024 (sparse autoencoders), section 3.1",
     {},
-    bounds={"alpha": LOG, "beta_k": POWER, "beta_n": POWER, "gamma": POWER, "zeta": LOG, "eta": POWER},
-    seeds=_nk_starts,
+    bounds={
+        "alpha": LOG,
+        "beta_k": SIGNED_EXPONENT,
+        "beta_n": SIGNED_EXPONENT,
+        "gamma": SIGNED_EXPONENT,
+        "zeta": LOG,
+        "eta": SIGNED_EXPONENT,
+    },
+    starts_from_data=_nk_starts,
     units=UNITS,
     columns=COLUMNS,
 )

@@ -1,4 +1,7 @@
-"""Chinchilla's form (Hoffmann 2022). N parameters, D tokens, C FLOPs, L nats a token."""
+"""Chinchilla's law (Hoffmann 2022).
+
+Key: N parameters, D tokens, C FLOPs, L loss in nats per token.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,41 @@ import numpy as np
 
 from analysis.laws.law import Array, Law
 
-EXPONENT = (1e-3, 5.0)
-EXPONENTS = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)
+EXPONENT = (1e-3, 5.0)  # bounds of an exponent of the laws of the loss
+EXPONENTS = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)  # its starting values
 
 
 def chinchilla(N: Array, D: Array, *, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
-    """E + A/N^α + B/D^β (Hoffmann 2022, equation 2)."""
+    """E + A/N^α + B/D^β (Hoffmann 2022, equation 2).
+
+    Published: E = 1.69, A = 406.4, B = 410.7, α = 0.34, β = 0.28 (Hoffmann 2022, approach 3); E = 1.8172, A = 482.01,
+    B = 2085.43, α = 0.3478, β = 0.3658 (Besiroglu 2024, the same runs fitted again).
+
+    Args:
+        N: Parameters.
+        D: Tokens.
+        E: Irreducible loss in nats per token.
+        A: Factor of the term of the size.
+        B: Factor of the term of the data.
+        alpha: Exponent of the size.
+        beta: Exponent of the data.
+    """
     return E + A * N**-alpha + B * D**-beta
 
 
-def chinchilla_optimum(p: dict[str, Array], k: float) -> tuple[Array, Array, Array]:
-    """Where E + A/N^α + B/D^β is least under C = k·N·D (Hoffmann 2022, equation 4): a, b, ln G."""
-    total = p["alpha"] + p["beta"]
-    return p["beta"] / total, p["alpha"] / total, np.log(p["alpha"] * p["A"] / (p["beta"] * p["B"])) / total
+def chinchilla_optimum(params: dict[str, Array], k: float) -> tuple[Array, Array, Array]:
+    """Minimises Chinchilla's law under C = k·N·D (Hoffmann 2022, equation 4).
+
+    Args:
+        params: Parameters of `chinchilla`.
+        k: FLOPs per parameter and token.
+
+    Returns:
+        a, b and ln G of N* = G·(C/k)^a and D* = (C/k)^b / G.
+    """
+    alpha, beta = params["alpha"], params["beta"]
+    total = alpha + beta
+    return beta / total, alpha / total, np.log(alpha * params["A"] / (beta * params["B"])) / total
 
 
 CHINCHILLA = Law(
@@ -30,5 +55,5 @@ CHINCHILLA = Law(
     powers={"A": ("N", "alpha"), "B": ("D", "beta")},
     constants=("E",),
     optimum=chinchilla_optimum,
-    units={"N": "parameters", "D": "tokens", "L": "nats a token", "E": "nats a token"},
+    units={"N": "parameters", "D": "tokens", "L": "nats per token", "E": "nats per token"},
 )

@@ -1,6 +1,6 @@
-"""Data-constrained training: what tokens are worth the second time, and parameters beyond what the data feed.
+"""Data-constrained training: the value of repeated tokens, and of parameters beyond what the data support.
 
-Key: N parameters, D tokens with repetitions, U unique tokens, L nats a token.
+Key: N parameters, D tokens with repetitions, U unique tokens, L loss in nats per token.
 """
 
 from __future__ import annotations
@@ -8,6 +8,10 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.laws.law import Array, Law
+from analysis.laws.loss.chinchilla import EXPONENT
+
+FACTOR = (1e-6, 1e80)  # bounds of A and B
+REPETITIONS = (1e-2, 1e4)  # bounds of RD_star and RN_star
 
 
 def data_constrained(
@@ -25,26 +29,45 @@ def data_constrained(
 ) -> Array:
     """E + A/N′^α + B/D′^β (Muennighoff 2023, equations 10 to 14), N′ and D′ being worth as much unrepeated.
 
-    D′ = U + U·R_D*·(1 − e^(−R_D/R_D*)), R_D = D/U − 1 repetitions; N′ likewise from U_N, R_N = N/U_N − 1, where U_N is
-    N, or the parameters for which U unique tokens are compute-optimal if those are fewer. R_D* and R_N*: repetitions
-    after which another is worth 1/e of the first.
+    D′ = U + U·R_D*·(1 − e^(−R_D/R_D*)), where R_D = D/U − 1 are the repetitions. N′ follows likewise from U_N and
+    R_N = N/U_N − 1, where U_N is N, or the parameters for which U unique tokens are compute-optimal if these are fewer.
+    Published: α = β = 0.353, E = 1.87, A = 521, B = 1488, R_D* = 15.4, R_N* = 5.3.
+
+    Args:
+        N: Parameters.
+        D: Tokens, repetitions included.
+        U: Unique tokens.
+        E: Irreducible loss in nats per token.
+        A: Factor of the term of the size.
+        B: Factor of the term of the data.
+        alpha: Exponent of the size.
+        beta: Exponent of the data.
+        RD_star: Repetitions of the data after which one more is worth 1/e of the first.
+        RN_star: The same for parameters in excess of U_N.
     """
     U = np.minimum(U, D)
     with np.errstate(over="ignore"):
-        fed = unique_parameters(U, A=A, B=B, alpha=alpha, beta=beta)
-    UN = np.minimum(N, fed)
-    N_worth = UN - UN * RN_star * np.expm1(-(N / UN - 1) / RN_star)
-    D_worth = U - U * RD_star * np.expm1(-(D / U - 1) / RD_star)
-    return E + A * N_worth**-alpha + B * D_worth**-beta
+        supported = unique_parameters(U, A=A, B=B, alpha=alpha, beta=beta)
+    UN = np.minimum(N, supported)
+    N_effective = UN - UN * RN_star * np.expm1(-(N / UN - 1) / RN_star)
+    D_effective = U - U * RD_star * np.expm1(-(D / U - 1) / RD_star)
+    return E + A * N_effective**-alpha + B * D_effective**-beta
 
 
 def unique_parameters(U: Array, *, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
-    """Parameters for which U tokens are compute-optimal: G·(G·U)^(β/α), G = (αA/βB)^(1/(α+β))."""
+    """Computes the parameters for which U tokens are compute-optimal: G·(G·U)^(β/α), G = (αA/βB)^(1/(α+β)).
+
+    Args:
+        U: Unique tokens.
+        A: Factor of the term of the size.
+        B: Factor of the term of the data.
+        alpha: Exponent of the size.
+        beta: Exponent of the data.
+    """
     ln_g = np.log(alpha * A / (beta * B)) / (alpha + beta)
     return np.exp(ln_g + beta / alpha * (ln_g + np.log(U)))
 
 
-REPETITIONS = (1e-2, 1e4)
 DATA_CONSTRAINED = Law(
     data_constrained,
     "Muennighoff 2023, equations 10 to 14",
@@ -58,12 +81,12 @@ DATA_CONSTRAINED = Law(
     },
     linear=("E",),
     constants=("E",),
-    falls=("N", "D"),
+    decreasing_in=("N", "D"),
     bounds={
-        "A": (1e-6, 1e80),
-        "B": (1e-6, 1e80),
-        "alpha": (1e-3, 5.0),
-        "beta": (1e-3, 5.0),
+        "A": FACTOR,
+        "B": FACTOR,
+        "alpha": EXPONENT,
+        "beta": EXPONENT,
         "RD_star": REPETITIONS,
         "RN_star": REPETITIONS,
     },
@@ -71,10 +94,9 @@ DATA_CONSTRAINED = Law(
         "N": "parameters",
         "D": "tokens",
         "U": "tokens",
-        "L": "nats a token",
-        "E": "nats a token",
+        "L": "nats per token",
+        "E": "nats per token",
         "RD_star": "repetitions",
         "RN_star": "repetitions",
     },
-    columns={"U": "u unique_tokens unique unique_data"},
 )

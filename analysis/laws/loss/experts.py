@@ -1,6 +1,6 @@
-"""Mixtures of experts: loss from size and number of experts, or from the granularity of the experts.
+"""Mixtures of experts: the loss from the number of experts, or from the granularity of the experts.
 
-Key: N parameters, E experts, G granularity, D tokens, L nats a token.
+Key: N parameters, E experts, G granularity, D tokens, L loss in nats per token; n points, S starts.
 """
 
 from __future__ import annotations
@@ -10,50 +10,92 @@ import numpy as np
 from analysis.laws.law import Array, Law
 from analysis.laws.loss.chinchilla import EXPONENT
 
-SLOPE = (-10.0, 10.0)  # of log10 L: far beyond any law's
+SLOPE = (-10.0, 10.0)  # bounds of a slope of log10 L; the published slopes are below 0.2 in size
+OFFSET = (-1e3, 1e3)  # bounds of the constant of log10 L
 
 
-def saturated(E: Array, E_start: Array, E_max: Array) -> Array:
-    """Ê: E_start at one expert, E_max at infinitely many (Clark 2022, equation 1); E_max where E_start is no less."""
+def effective_experts(E: Array, E_start: Array, E_max: Array) -> Array:
+    """Computes Ê: E_start at one expert, E_max at infinitely many (Clark 2022, equation 1).
+
+    Args:
+        E: Experts.
+        E_start: Ê of one expert.
+        E_max: Ê of infinitely many; Ê is E_max throughout where E_start is not less.
+    """
     gap = np.maximum(E_max - E_start, 1e-12 * E_max)
     return 1 / (1 / (E - 1 + E_start * E_max / gap) + 1 / E_max)
 
 
 def routing(N: Array, E: Array, *, a: Array, b: Array, c: Array, d: Array, E_start: Array, E_max: Array) -> Array:
-    """10^(a·log N + b·log Ê + c·log N·log Ê + d), logs to base 10, Ê = saturated(E) (Clark 2022, equation 1).
+    """10^(a·log N + b·log Ê + c·log N·log Ê + d), logs to base 10, Ê = effective_experts(E) (Clark 2022, equation 1).
 
-    N: parameters of the dense model that the experts are put in. A dense model is one of one expert.
+    Published, in this order of parameters: −0.082, −0.108, 0.009, 1.104, 1.847, 314.478 (S-BASE); −0.083, −0.126,
+    0.012, 1.111, 1.880, 469.982 (RL-R); −0.087, −0.136, 0.012, 1.157, 4.175, 477.741 (hash layers).
+
+    Args:
+        N: Parameters of the dense model that the experts are added to.
+        E: Experts; a dense model has one.
+        a: Slope of log N.
+        b: Slope of log Ê.
+        c: Slope of log N·log Ê.
+        d: Constant.
+        E_start: Ê of one expert.
+        E_max: Ê of infinitely many experts.
     """
-    size, experts = np.log10(N), np.log10(saturated(E, E_start, E_max))
-    return np.exp(np.log(10) * ((a + c * experts) * size + b * experts + d))
+    log_N, log_E = np.log10(N), np.log10(effective_experts(E, E_start, E_max))
+    return np.exp(np.log(10) * ((a + c * log_E) * log_N + b * log_E + d))
 
 
 def effective_parameters(
     N: Array, E: Array, *, a: Array, b: Array, c: Array, E_start: Array, E_max: Array, d: Array = 0.0
 ) -> Array:
-    """Parameters of a dense model as good as N with E experts by `routing` (Clark 2022, effective parameters)."""
-    dense, routed = np.log10(saturated(1.0, E_start, E_max)), np.log10(saturated(E, E_start, E_max))
-    return 10 ** (((a + c * routed) * np.log10(N) + b * (routed - dense)) / (a + c * dense))
+    """Computes the size of the dense model that has the same loss by `routing` (Clark 2022, effective parameters).
+
+    Args:
+        N: Parameters of the dense model that the experts are added to.
+        E: Experts.
+        a: Slope of log N.
+        b: Slope of log Ê.
+        c: Slope of log N·log Ê.
+        E_start: Ê of one expert.
+        E_max: Ê of infinitely many experts.
+        d: Constant; it has no effect.
+    """
+    log_dense = np.log10(effective_experts(1.0, E_start, E_max))
+    log_routed = np.log10(effective_experts(E, E_start, E_max))
+    return 10 ** (((a + c * log_routed) * np.log10(N) + b * (log_routed - log_dense)) / (a + c * log_dense))
 
 
-def _bilinear(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starts of `routing`: for each E_start and E_max, the a, b, c and d of least squares of log L."""
+def _routing_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
+    """Starting values of `routing`: for each E_start and E_max, a, b, c and d by least squares of log L."""
     N, E = inputs
-    start, most = (x.ravel() for x in np.meshgrid((1.1, 3.0, 10.0), (30.0, 300.0, 3000.0)))
-    size, solved = np.log10(N), []
-    for experts in np.log10(saturated(E, start[:, None], most[:, None])):
-        basis = np.stack([size, experts, size * experts, np.ones_like(size)], -1)
-        solved.append(np.linalg.lstsq(basis, np.log10(output), rcond=None)[0])
-    return {**dict(zip("abcd", np.transpose(solved), strict=True)), "E_start": start, "E_max": most}
+    E_start, E_max = (x.ravel() for x in np.meshgrid((1.1, 3.0, 10.0), (30.0, 300.0, 3000.0)))
+    log_N, solutions = np.log10(N), []
+    for log_E in np.log10(effective_experts(E, E_start[:, None], E_max[:, None])):
+        basis = np.stack([log_N, log_E, log_N * log_E, np.ones_like(log_N)], -1)
+        solutions.append(np.linalg.lstsq(basis, np.log10(output), rcond=None)[0])
+    return {**dict(zip("abcd", np.transpose(solutions), strict=True)), "E_start": E_start, "E_max": E_max}
 
 
 def granularity(
     N: Array, D: Array, G: Array, *, c: Array, g: Array, a: Array, b: Array, alpha: Array, beta: Array, gamma: Array
 ) -> Array:
-    """c + (g/G^γ + a)/N^α + b/D^β (Krajewski 2024, the joint law).
+    """(g/G^γ + a)/N^α + b/D^β + c (Krajewski 2024, the joint law).
 
-    G: how many times smaller an expert is than the feed-forward layer it stands for, at one number of experts times
-    size (expansion rate).
+    Published: c = 0.47, g = 2.1, a = 18.1, b = 30.8, α = 0.115, β = 0.147, γ = 0.58.
+
+    Args:
+        N: Parameters.
+        D: Tokens.
+        G: Granularity: how many times smaller an expert is than the feed-forward layer that it replaces, at one
+            expansion rate (number of experts times their size).
+        c: Irreducible loss in nats per token.
+        g: Factor of the granularity.
+        a: Factor of the size at infinite granularity.
+        b: Factor of the data.
+        alpha: Exponent of the size.
+        beta: Exponent of the data.
+        gamma: Exponent of the granularity.
     """
     return c + (g * G**-gamma + a) * N**-alpha + b * D**-beta
 
@@ -62,9 +104,9 @@ ROUTING = Law(
     routing,
     "Clark 2022, equation 1",
     {},
-    bounds={"a": SLOPE, "b": SLOPE, "c": SLOPE, "d": (-1e3, 1e3), "E_start": (1e-2, 1e4), "E_max": (1e-1, 1e8)},
-    units={"N": "parameters", "E": "experts", "L": "nats a token", "E_start": "experts", "E_max": "experts"},
-    seeds=_bilinear,
+    bounds={"a": SLOPE, "b": SLOPE, "c": SLOPE, "d": OFFSET, "E_start": (1e-2, 1e4), "E_max": (1e-1, 1e8)},
+    units={"N": "parameters", "E": "experts", "L": "nats per token", "E_start": "experts", "E_max": "experts"},
+    starts_from_data=_routing_starts,
     columns={"E": "e num_experts n_experts experts expert_count number_of_experts"},
 )
 GRANULARITY = Law(
@@ -75,7 +117,7 @@ GRANULARITY = Law(
     bounds={"alpha": EXPONENT, "beta": EXPONENT, "gamma": EXPONENT},
     powers={"b": ("D", "beta")},
     constants=("c",),
-    falls=("N",),
-    units={"N": "parameters", "D": "tokens", "L": "nats a token", "c": "nats a token"},
+    decreasing_in=("N",),
+    units={"N": "parameters", "D": "tokens", "L": "nats per token", "c": "nats per token"},
     columns={"G": "g granularity"},
 )

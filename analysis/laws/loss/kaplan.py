@@ -1,6 +1,6 @@
-"""Kaplan's laws of more than one input, and what they need to know of batches (Kaplan 2020).
+"""Kaplan's laws of several inputs, and the effect of the batch size on steps and compute (Kaplan 2020).
 
-Key: N parameters without embeddings, D tokens, S steps, B tokens a batch, C FLOPs, L nats a token.
+Key: N parameters without embeddings, D tokens, S steps, B tokens per batch, C FLOPs, L loss in nats per token.
 """
 
 from __future__ import annotations
@@ -11,68 +11,61 @@ import numpy as np
 
 from analysis.laws.law import Array, Law
 from analysis.laws.loss.chinchilla import EXPONENT
+from analysis.laws.loss.power_laws import SCALE
 
-SCALE = (1e-6, 1e80)
-NEWTON = 100  # steps at most
-TRIED = tuple(float(x) for x in np.geomspace(0.02, 2, 12))  # exponents
-BEST = 12  # starts
+BATCH_EXPONENT = (1e-2, 1e2)  # bounds of alphaB
+START_EXPONENTS = tuple(float(x) for x in np.geomspace(0.02, 2, 12))
+MAX_STARTS = 12  # of the starts that are tried, those with the least residuals
+MIN_TERM = 1e-3  # share of the output that either term of a start has at the middle of the points
+MAX_NEWTON_STEPS = 100
+NEWTON_TOLERANCE = 1e-14  # of ln L: below it a step is rounding
 
 
 def kaplan_nd(N: Array, D: Array, *, Nc: Array, Dc: Array, alphaN: Array, alphaD: Array) -> Array:
-    """[(Nc/N)^(αN/αD) + Dc/D]^αD: early stopped on D tokens (Kaplan 2020, equation 1.5)."""
+    """[(Nc/N)^(αN/αD) + Dc/D]^αD: early stopped on D tokens (Kaplan 2020, equation 1.5).
+
+    Published: Nc = 6.4e13, Dc = 1.8e13, αN = 0.076, αD = 0.103.
+
+    Args:
+        N: Parameters.
+        D: Tokens of the data set.
+        Nc: Scale in parameters.
+        Dc: Scale in tokens.
+        alphaN: Exponent of the size.
+        alphaD: Exponent of the data.
+    """
     return ((Nc / N) ** (alphaN / alphaD) + Dc / D) ** alphaD
 
 
-def kaplan_nd_optimum(p: dict[str, Array], k: float) -> tuple[Array, Array, Array]:
-    """Where it is least under C = k·N·D: Chinchilla's optimum with α = αN/αD, β = 1, A = Nc^α and B = Dc."""
-    ratio = p["alphaN"] / p["alphaD"]
+def kaplan_nd_optimum(params: dict[str, Array], k: float) -> tuple[Array, Array, Array]:
+    """Minimises L(N, D) under C = k·N·D: Chinchilla's optimum with α = αN/αD, β = 1, A = Nc^α and B = Dc.
+
+    Args:
+        params: Parameters of `kaplan_nd`.
+        k: FLOPs per parameter and token.
+
+    Returns:
+        a, b and ln G of N* = G·(C/k)^a and D* = (C/k)^b / G.
+    """
+    ratio = params["alphaN"] / params["alphaD"]
     a = 1 / (1 + ratio)
-    return a, ratio * a, a * (np.log(ratio) + ratio * np.log(p["Nc"]) - np.log(p["Dc"]))
-
-
-def _nd_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starts of `kaplan_nd`: at pairs of exponents, the scales of least squares of L^(1/αD)."""
-    N, D = inputs
-    tried: list[tuple[float, ...]] = []
-    for alphaN, alphaD in itertools.product(TRIED, TRIED):
-        Nc, Dc, off = _scales(N, alphaN / alphaD, D, 1.0, output ** (1 / alphaD))
-        tried.append((off * alphaD, Nc, Dc, alphaN, alphaD))
-    return _nearest(tried, ("Nc", "Dc", "alphaN", "alphaD"))
+    return a, ratio * a, a * (np.log(ratio) + ratio * np.log(params["Nc"]) - np.log(params["Dc"]))
 
 
 def kaplan_ns(N: Array, S: Array, *, Nc: Array, Sc: Array, alphaN: Array, alphaS: Array) -> Array:
-    """(Nc/N)^αN + (Sc/S)^αS, S the fewest steps that would do, `s_min` (Kaplan 2020, equation 1.6)."""
+    """(Nc/N)^αN + (Sc/S)^αS, S the fewest steps that would do, `s_min` (Kaplan 2020, equation 1.6).
+
+    Published: Nc = 6.5e13, Sc = 2.1e3, αN = 0.077, αS = 0.76.
+
+    Args:
+        N: Parameters.
+        S: Steps at a batch far above the critical one (`minimum_steps`).
+        Nc: Scale in parameters.
+        Sc: Scale in steps.
+        alphaN: Exponent of the size.
+        alphaS: Exponent of the steps.
+    """
     return (Nc / N) ** alphaN + (Sc / S) ** alphaS
-
-
-def _ns_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starts of `kaplan_ns`: at pairs of exponents, the scales of least squares."""
-    N, S = inputs
-    return _nearest(_ns_tried(N, S, output), ("Nc", "Sc", "alphaN", "alphaS"))
-
-
-def _ns_tried(N: np.ndarray, S: np.ndarray, L: np.ndarray) -> list[tuple[float, ...]]:
-    tried: list[tuple[float, ...]] = []
-    for alphaN, alphaS in itertools.product(TRIED, TRIED):
-        Nc, Sc, off = _scales(N, alphaN, S, alphaS, L)
-        tried.append((off, Nc, Sc, alphaN, alphaS))
-    return tried
-
-
-def _scales(x: np.ndarray, p: float, z: np.ndarray, q: float, y: np.ndarray) -> tuple[float, float, float]:
-    """X and Z of (X/x)^p + (Z/z)^q nearest to y, and how far that is; neither term under 0.1% of y at the middle."""
-    x_mid, z_mid, y_mid = (float(np.exp(np.log(v).mean())) for v in (x, z, y))
-    terms = np.stack([(x_mid / x) ** p, (z_mid / z) ** q], -1) * (y_mid / y)[:, None]
-    solved = np.maximum(np.linalg.lstsq(terms, np.ones_like(y), rcond=None)[0], 1e-3)
-    first, second = np.log(solved) + np.log(y_mid)
-    off = float(np.std(np.log(terms @ solved)))
-    return float(np.exp(np.log(x_mid) + first / p)), float(np.exp(np.log(z_mid) + second / q)), off
-
-
-def _nearest(tried: list[tuple[float, ...]], names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The BEST of what was tried, (how far off, values ...), by name."""
-    best = np.array(sorted(tried)[:BEST])
-    return {name: best[:, at + 1] for at, name in enumerate(names)}
 
 
 def kaplan_nsb(
@@ -87,112 +80,170 @@ def kaplan_nsb(
     B_star: Array,
     alphaB: Array,
 ) -> Array:
-    """kaplan_ns for S steps of B tokens: at the fewest steps (`s_min`), the critical batch being that of the loss.
+    """(Nc/N)^αN + (Sc/S_min)^αS, S_min = S/(1 + B_*/(B·L^(1/αB))) (Kaplan 2020, equations 1.6, 5.4 and 1.4).
 
-    (Kaplan 2020, equations 1.6, 5.4 and 1.4 as one.) The loss stands on both sides: Newton's method on its logarithm,
-    where the difference of the sides is convex and falls, so that from below each step stays below.
+    The loss is on both sides. Newton's method solves for its logarithm, where the difference of the sides is convex
+    and decreasing, so that each step from below stays below. Published values: see `kaplan_ns` and `critical_batch`.
+
+    Args:
+        N: Parameters.
+        S: Steps.
+        B: Tokens per batch.
+        Nc: Scale in parameters.
+        Sc: Scale in steps.
+        alphaN: Exponent of the size.
+        alphaS: Exponent of the steps.
+        B_star: Critical batch at a loss of 1, in tokens.
+        alphaB: Exponent of the critical batch.
     """
-    size, steps, batch = alphaN * np.log(Nc / N), alphaS * np.log(Sc / S), np.log(B_star / B)
-    x = np.logaddexp(size, steps)
-    for _ in range(NEWTON):
-        more = np.logaddexp(0.0, batch - x / alphaB)  # ln(1 + B_crit/B)
-        term = steps + alphaS * more
-        side = np.logaddexp(size, term)
-        slope = -np.exp(term - side) * alphaS / alphaB * -np.expm1(-more)
-        move = (side - x) / (1 - slope)
-        x = x + move
-        if not np.any(np.abs(move) > 1e-14):
+    log_size, log_steps, log_batch = alphaN * np.log(Nc / N), alphaS * np.log(Sc / S), np.log(B_star / B)
+    x = np.logaddexp(log_size, log_steps)
+    for _ in range(MAX_NEWTON_STEPS):
+        log_slowdown = np.logaddexp(0.0, log_batch - x / alphaB)  # ln(1 + B_crit/B)
+        term = log_steps + alphaS * log_slowdown
+        side = np.logaddexp(log_size, term)
+        slope = -np.exp(term - side) * alphaS / alphaB * -np.expm1(-log_slowdown)
+        step = (side - x) / (1 - slope)
+        x = x + step
+        if not np.any(np.abs(step) > NEWTON_TOLERANCE):
             break
     return np.exp(x)
 
 
-def _nsb_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starts of `kaplan_nsb`: those of `kaplan_ns` under critical batches about those of the points."""
-    N, S, B = inputs
-    tried: list[tuple[float, ...]] = []
-    B_mid, L_mid = (float(np.exp(np.log(x).mean())) for x in (B, output))
-    for times, alphaB in itertools.product((0.1, 1.0, 10.0), (0.15, 0.3, 0.6)):
-        B_star = times * B_mid * L_mid ** (1 / alphaB)
-        fewest = s_min(S, B, critical_batch(output, B_star=B_star, alphaB=alphaB))
-        tried += [(*one, B_star, alphaB) for one in _ns_tried(N, fewest, output)]
-    return _nearest(tried, ("Nc", "Sc", "alphaN", "alphaS", "B_star", "alphaB"))
-
-
 def critical_batch(L: Array, *, B_star: Array, alphaB: Array) -> Array:
-    """B_*/L^(1/αB) tokens, at a loss of L: half as fast as could be, twice the tokens (Kaplan 2020, equation 1.4)."""
+    """B_*/L^(1/αB) tokens, at a loss of L: half as fast as could be, twice the tokens (Kaplan 2020, equation 1.4).
+
+    Published: B_* = 2.1e8, αB = 0.21.
+
+    Args:
+        L: Loss in nats per token.
+        B_star: Critical batch at a loss of 1, in tokens.
+        alphaB: Exponent.
+    """
     return B_star * L ** (-1 / alphaB)
 
 
-def s_min(S: Array, B: Array, B_crit: Array) -> Array:
-    """Fewest steps to the loss that S steps of B tokens reach: S/(1 + B_crit/B) (Kaplan 2020, equation 5.4).
+def minimum_steps(S: Array, B: Array, B_crit: Array) -> Array:
+    """Computes the fewest steps to the loss that S steps reach: S/(1 + B_crit/B) (Kaplan 2020, equation 5.4).
 
-    B_crit: the critical batch at that loss, in the units of B. Fit kaplan-ns with these as its S, or kaplan-nsb with
-    S and B as they are.
+    They are the S of `kaplan_ns`; `kaplan_nsb` takes S and B as they are.
+
+    Args:
+        S: Steps.
+        B: Batch.
+        B_crit: Critical batch at that loss, in the unit of B.
     """
     return S / (1 + B_crit / B)
 
 
-def c_min(C: Array, B: Array, B_crit: Array) -> Array:
-    """Least compute to the loss that C FLOPs in batches of B reach: C/(1 + B/B_crit) (Kaplan 2020, equation 5.5).
+def minimum_compute(C: Array, B: Array, B_crit: Array) -> Array:
+    """Computes the least compute to the loss that C FLOPs reach: C/(1 + B/B_crit) (Kaplan 2020, equation 5.5).
 
-    Fit kaplan-c with these as its C to get L(C_min).
+    `kaplan_c` fitted to it is L(C_min).
+
+    Args:
+        C: Training FLOPs.
+        B: Batch.
+        B_crit: Critical batch at that loss, in the unit of B.
     """
     return C / (1 + B / B_crit)
+
+
+def _nd_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
+    """Starting values of `kaplan_nd`: the scales by least squares of L^(1/αD), at pairs of exponents."""
+    N, D = inputs
+    candidates: list[tuple[float, ...]] = []
+    for alphaN, alphaD in itertools.product(START_EXPONENTS, START_EXPONENTS):
+        Nc, Dc, residual = _fit_scales(N, alphaN / alphaD, D, 1.0, output ** (1 / alphaD))
+        candidates.append((residual * alphaD, Nc, Dc, alphaN, alphaD))
+    return _best_starts(candidates, ("Nc", "Dc", "alphaN", "alphaD"))
+
+
+def _ns_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
+    """Starting values of `kaplan_ns`: the scales by least squares, at pairs of exponents."""
+    N, S = inputs
+    return _best_starts(_ns_candidates(N, S, output), ("Nc", "Sc", "alphaN", "alphaS"))
+
+
+def _nsb_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
+    """Starting values of `kaplan_nsb`: those of `kaplan_ns` for critical batches about the batches of the points."""
+    N, S, B = inputs
+    candidates: list[tuple[float, ...]] = []
+    B_mid, L_mid = _geometric_mean(B), _geometric_mean(output)
+    for factor, alphaB in itertools.product((0.1, 1.0, 10.0), (0.15, 0.3, 0.6)):
+        B_star = factor * B_mid * L_mid ** (1 / alphaB)
+        fewest = minimum_steps(S, B, critical_batch(output, B_star=B_star, alphaB=alphaB))
+        candidates += [(*candidate, B_star, alphaB) for candidate in _ns_candidates(N, fewest, output)]
+    return _best_starts(candidates, ("Nc", "Sc", "alphaN", "alphaS", "B_star", "alphaB"))
+
+
+def _ns_candidates(N: np.ndarray, S: np.ndarray, L: np.ndarray) -> list[tuple[float, ...]]:
+    """Residual, Nc, Sc, alphaN and alphaS at each pair of exponents."""
+    candidates: list[tuple[float, ...]] = []
+    for alphaN, alphaS in itertools.product(START_EXPONENTS, START_EXPONENTS):
+        Nc, Sc, residual = _fit_scales(N, alphaN, S, alphaS, L)
+        candidates.append((residual, Nc, Sc, alphaN, alphaS))
+    return candidates
+
+
+def _fit_scales(x: np.ndarray, p: float, z: np.ndarray, q: float, y: np.ndarray) -> tuple[float, float, float]:
+    """X and Z of (X/x)^p + (Z/z)^q by least squares of y, each term at least MIN_TERM of it; the residuals' size."""
+    x_mid, z_mid, y_mid = (_geometric_mean(values) for values in (x, z, y))
+    terms = np.stack([(x_mid / x) ** p, (z_mid / z) ** q], -1) * (y_mid / y)[:, None]
+    solution = np.maximum(np.linalg.lstsq(terms, np.ones_like(y), rcond=None)[0], MIN_TERM)
+    first, second = np.log(solution) + np.log(y_mid)
+    residual = float(np.std(np.log(terms @ solution)))
+    return float(np.exp(np.log(x_mid) + first / p)), float(np.exp(np.log(z_mid) + second / q)), residual
+
+
+def _geometric_mean(values: np.ndarray) -> float:
+    return float(np.exp(np.log(values).mean()))
+
+
+def _best_starts(candidates: list[tuple[float, ...]], names: tuple[str, ...]) -> dict[str, np.ndarray]:
+    """The MAX_STARTS candidates (residual, values ...) with the least residuals, by name."""
+    best = np.array(sorted(candidates)[:MAX_STARTS])
+    return {name: best[:, column] for column, name in enumerate(names, 1)}
 
 
 KAPLAN_ND = Law(
     kaplan_nd,
     "Kaplan 2020, equation 1.5",
     {},
-    falls=("N", "D"),
+    decreasing_in=("N", "D"),
     bounds={"Nc": SCALE, "Dc": SCALE, "alphaN": EXPONENT, "alphaD": EXPONENT},
-    seeds=_nd_starts,
+    starts_from_data=_nd_starts,
     optimum=kaplan_nd_optimum,
-    units={"N": "parameters", "D": "tokens", "L": "nats a token", "Nc": "parameters", "Dc": "tokens"},
+    units={"N": "parameters", "D": "tokens", "L": "nats per token", "Nc": "parameters", "Dc": "tokens"},
 )
 KAPLAN_NS = Law(
     kaplan_ns,
     "Kaplan 2020, equation 1.6",
     {},
-    falls=("N", "S"),
+    decreasing_in=("N", "S"),
     bounds={"Nc": SCALE, "Sc": SCALE, "alphaN": EXPONENT, "alphaS": EXPONENT},
-    units={"N": "parameters", "S": "steps", "L": "nats a token", "Nc": "parameters", "Sc": "steps"},
-    seeds=_ns_starts,
+    units={"N": "parameters", "S": "steps", "L": "nats per token", "Nc": "parameters", "Sc": "steps"},
+    starts_from_data=_ns_starts,
     columns={"S": "s s_min steps_min min_steps steps step n_steps"},
 )
 KAPLAN_NSB = Law(
     kaplan_nsb,
     "Kaplan 2020, equations 1.6, 5.4 and 1.4",
     {},
-    falls=("N", "S"),
-    bounds={
-        "Nc": SCALE,
-        "Sc": SCALE,
-        "alphaN": EXPONENT,
-        "alphaS": EXPONENT,
-        "B_star": (1e-6, 1e80),
-        "alphaB": (1e-2, 1e2),
-    },
-    seeds=_nsb_starts,
-    units={
-        "N": "parameters",
-        "S": "steps",
-        "B": "tokens a batch",
-        "L": "nats a token",
-        "Nc": "parameters",
-        "Sc": "steps",
-        "B_star": "tokens a batch",
-    },
-    columns={"S": "s steps step n_steps", "B": "b batch_tokens batch_size batch bs"},
+    decreasing_in=("N", "S"),
+    bounds={**KAPLAN_NS.bounds, "B_star": SCALE, "alphaB": BATCH_EXPONENT},
+    starts_from_data=_nsb_starts,
+    units={**KAPLAN_NS.units, "B": "tokens per batch", "B_star": "tokens per batch"},
+    columns={"B": "b batch_tokens batch_size batch bs"},
 )
 CRITICAL_BATCH = Law(
     critical_batch,
     "Kaplan 2020, equation 1.4",
     {"alphaB": (0.1, 0.2, 0.4, 1.0)},
     linear=("B_star",),
-    bounds={"alphaB": (1e-2, 1e2)},
+    bounds={"alphaB": BATCH_EXPONENT},
     output="B",
     objective="mse-log",
-    units={"L": "nats a token", "B": "tokens a batch", "B_star": "tokens a batch"},
+    units={"L": "nats per token", "B": "tokens per batch", "B_star": "tokens per batch"},
     columns={"B": "b b_crit critical_batch critical_batch_size batch_size batch_tokens batch"},
 )

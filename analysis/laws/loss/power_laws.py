@@ -1,6 +1,6 @@
-"""Power laws in one input: Kaplan's L(N), L(D), L(C), and the same with an irreducible term.
+"""Power laws in one input: Kaplan's L(N), L(D) and L(C), and the same with an irreducible loss.
 
-Key: N parameters, D tokens, C FLOPs, L nats a token.
+Key: N parameters, D tokens, C FLOPs, L loss in nats per token.
 """
 
 from __future__ import annotations
@@ -10,43 +10,94 @@ from collections.abc import Callable
 from analysis.laws.law import Array, Law
 from analysis.laws.loss.chinchilla import EXPONENT, EXPONENTS
 
-SCALES = tuple(10.0**k for k in range(2, 42, 3))
+SCALE = (1e-6, 1e80)  # bounds of a scale of Kaplan's laws
+SCALES = tuple(10.0**k for k in range(2, 42, 3))  # its starting values
+KAPLAN_EXPONENTS = (0.03, 0.08, 0.2)  # starting values: the published exponents are 0.05 to 0.1
 
 
 def kaplan_n(N: Array, *, Nc: Array, alpha: Array) -> Array:
-    """(Nc/N)^α (Kaplan 2020, equation 1.1; N there without embeddings)."""
+    """(Nc/N)^α (Kaplan 2020, equation 1.1).
+
+    Published, for N without embeddings: Nc = 8.8e13, α = 0.076.
+
+    Args:
+        N: Parameters.
+        Nc: Scale in parameters.
+        alpha: Exponent.
+    """
     return (Nc / N) ** alpha
 
 
 def kaplan_d(D: Array, *, Dc: Array, alpha: Array) -> Array:
-    """(Dc/D)^α (Kaplan 2020, equation 1.2)."""
+    """(Dc/D)^α (Kaplan 2020, equation 1.2).
+
+    Published: Dc = 5.4e13, α = 0.095.
+
+    Args:
+        D: Tokens.
+        Dc: Scale in tokens.
+        alpha: Exponent.
+    """
     return (Dc / D) ** alpha
 
 
 def kaplan_c(C: Array, *, Cc: Array, alpha: Array) -> Array:
-    """(Cc/C)^α, Cc in FLOPs (Kaplan 2020, equation 1.3, has PF-days: 8.64e19 FLOPs each)."""
+    """(Cc/C)^α, Cc in FLOPs (Kaplan 2020, equation 1.3, has PF-days: 8.64e19 FLOPs each).
+
+    Published, for the least compute of a loss: Cc = 3.1e8 PF-days, α = 0.050.
+
+    Args:
+        C: Training FLOPs.
+        Cc: Scale in FLOPs.
+        alpha: Exponent.
+    """
     return (Cc / C) ** alpha
 
 
 def power_n(N: Array, *, E: Array, A: Array, alpha: Array) -> Array:
-    """E + A/N^α: Kaplan's law with an irreducible term (Henighan 2020, equation 1.1)."""
+    """E + A/N^α: Kaplan's law with an irreducible loss (Henighan 2020, equation 1.1).
+
+    Args:
+        N: Parameters.
+        E: Irreducible loss in nats per token.
+        A: Factor.
+        alpha: Exponent.
+    """
     return E + A * N**-alpha
 
 
 def power_d(D: Array, *, E: Array, B: Array, beta: Array) -> Array:
-    """E + B/D^β (Henighan 2020, equation 1.1)."""
+    """E + B/D^β (Henighan 2020, equation 1.1).
+
+    Args:
+        D: Tokens.
+        E: Irreducible loss in nats per token.
+        B: Factor.
+        beta: Exponent.
+    """
     return E + B * D**-beta
 
 
 def power_c(C: Array, *, E: Array, G: Array, gamma: Array) -> Array:
-    """E + G/C^γ: the compute frontier (Henighan 2020, equation 1.1)."""
+    """E + G/C^γ: the compute-efficient frontier (Henighan 2020, equation 1.1).
+
+    Args:
+        C: Training FLOPs.
+        E: Irreducible loss in nats per token.
+        G: Factor.
+        gamma: Exponent.
+    """
     return E + G * C**-gamma
 
 
 def _kaplan(function: Callable[..., Array], scale: str, equation: str) -> Law:
-    starts = {scale: SCALES, "alpha": (0.03, 0.08, 0.2)}
-    bounds = {scale: (1e-6, 1e80), "alpha": EXPONENT}
-    return Law(function, f"Kaplan 2020, equation {equation}", starts, bounds=bounds, frontier=True)
+    return Law(
+        function,
+        f"Kaplan 2020, equation {equation}",
+        {scale: SCALES, "alpha": KAPLAN_EXPONENTS},
+        bounds={scale: SCALE, "alpha": EXPONENT},
+        on_frontier=True,
+    )
 
 
 def _power(function: Callable[..., Array], scale: str, exponent: str, letter: str) -> Law:
@@ -58,7 +109,7 @@ def _power(function: Callable[..., Array], scale: str, exponent: str, letter: st
         bounds={exponent: EXPONENT},
         powers={scale: (letter, exponent)},
         constants=("E",),
-        frontier=True,
+        on_frontier=True,
     )
 
 

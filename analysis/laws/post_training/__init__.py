@@ -1,1 +1,1 @@
-"""post_training."""
+"""Laws of what follows pre-training: fine-tuning on other data, and optimisation against a reward model."""

@@ -1,9 +1,13 @@
 """Over-optimisation of a reward model: the true reward rises, then falls, as the policy moves away (Gao 2022).
 
-Key: d square root of the divergence KL(policy, first policy) in nats, R gold reward above the first policy's.
+The parameters depend on the size of the reward model; the paper gives no single values.
+
+Key: d square root of the divergence KL(policy, initial policy) in nats, R gold reward above the initial policy's.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -11,25 +15,37 @@ from analysis.laws.law import Array, Law
 
 
 def reward_bon(d: Array, *, alpha: Array, beta: Array) -> Array:
-    """d·(α − β·d): best of n samples (Gao 2022)."""
+    """d·(α − β·d): best of n samples (Gao 2022).
+
+    Args:
+        d: Square root of the divergence, in √nats.
+        alpha: Reward per √nat at the start.
+        beta: Loss of reward per nat.
+    """
     return d * (alpha - beta * d)
 
 
 def reward_rl(d: Array, *, alpha: Array, beta: Array) -> Array:
-    """d·(α − β·ln d), 0 where d is 0: reinforcement learning (Gao 2022)."""
+    """d·(α − β·ln d), 0 where d is 0: reinforcement learning (Gao 2022).
+
+    Args:
+        d: Square root of the divergence, in √nats.
+        alpha: Reward per √nat at d = 1.
+        beta: Loss of reward per √nat, with ln d.
+    """
     return d * (alpha - beta * np.log(np.where(d > 0, d, 1.0)))
 
 
-def _reward(function: object, way: str) -> Law:
+def _reward(function: Callable[..., Array], method: str) -> Law:
     return Law(
-        function,  # type: ignore[arg-type]
-        f"Gao 2022 (reward models), {way}",
+        function,
+        f"Gao 2022 (reward models), {method}",
         {},
         linear=("alpha", "beta"),
         bounds={"alpha": (-np.inf, np.inf), "beta": (-np.inf, np.inf)},
         output="R",
         objective="mse",
-        units={"d": "√nats", "R": "reward", "alpha": "reward a √nat", "beta": "reward a nat"},
+        units={"d": "√nats", "R": "reward", "alpha": "reward per √nat", "beta": "reward per nat"},
         columns={"d": "d sqrt_kl root_kl", "R": "r gold_reward gold_score reward gold"},
         signed=("d", "R"),
     )

@@ -1,1 +1,1 @@
-"""recipe."""
+"""Laws of the best choices at a scale: compute-optimal sizes, learning rates and batch sizes."""

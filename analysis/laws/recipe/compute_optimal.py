@@ -1,4 +1,4 @@
-"""Compute-optimal sizes already measured: N*(C) and D*(C) as power laws through a table of optima.
+"""Compute-optimal sizes that are measured already: N*(C) and D*(C) as power laws through a table of optima.
 
 Key: C FLOPs, Nopt parameters, Dopt tokens.
 """
@@ -12,12 +12,28 @@ BOUND = (1e-3, 3.0)
 
 
 def optimal_n(C: Array, *, G: Array, a: Array) -> Array:
-    """G·C^a: the best number of parameters at C (Hoffmann 2022, section 3; Porian 2024, equation 2)."""
+    """G·C^a: the compute-optimal number of parameters (Hoffmann 2022, section 3; Porian 2024, equation 2).
+
+    Published: a = 0.50, 0.49 and 0.46 by the three approaches (Hoffmann 2022, table 2).
+
+    Args:
+        C: Training FLOPs.
+        G: Factor in parameters.
+        a: Exponent.
+    """
     return G * C**a
 
 
 def optimal_d(C: Array, *, G: Array, b: Array) -> Array:
-    """G·C^b: the best number of tokens at C (Hoffmann 2022, section 3)."""
+    """G·C^b: the compute-optimal number of tokens (Hoffmann 2022, section 3).
+
+    Published: b = 0.50, 0.51 and 0.54 by the three approaches (Hoffmann 2022, table 2).
+
+    Args:
+        C: Training FLOPs.
+        G: Factor in tokens.
+        b: Exponent.
+    """
     return G * C**b
 
 

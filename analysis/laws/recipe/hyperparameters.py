@@ -1,16 +1,15 @@
-"""Best learning rate and batch size: powers of size, tokens or compute, which may rise or fall.
+"""Best learning rate and batch size: power laws of size, tokens or compute, increasing or decreasing.
 
-Key: N parameters without embeddings, D tokens, C FLOPs, lr peak learning rate, B tokens a batch.
+Key: N parameters without embeddings, D tokens, C FLOPs, lr peak learning rate, B tokens per batch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from analysis.laws.law import Array, Law
+from analysis.laws.law import SIGNED_EXPONENT, Array, Law
 
-POWER = (-5.0, 5.0)
-UNITS = {"N": "parameters", "D": "tokens", "C": "FLOPs", "lr": "peak learning rate", "B": "tokens a batch"}
+UNITS = {"N": "parameters", "D": "tokens", "C": "FLOPs", "lr": "peak learning rate", "B": "tokens per batch"}
 COLUMNS = {
     "lr": "lr learning_rate peak_lr max_lr best_lr optimal_lr eta",
     "B": "b batch_size batch_tokens batch bs best_batch optimal_batch",
@@ -18,22 +17,48 @@ COLUMNS = {
 
 
 def step_law_lr(N: Array, D: Array, *, c: Array, alpha: Array, beta: Array) -> Array:
-    """c·N^α·D^β (Step law, Li 2025, equation 1: 1.79, −0.713, 0.307)."""
+    """c·N^α·D^β (Step law, Li 2025, equation 1: 1.79, −0.713, 0.307).
+
+    Args:
+        N: Parameters.
+        D: Tokens.
+        c: Factor.
+        alpha: Exponent of the size.
+        beta: Exponent of the data.
+    """
     return c * N**alpha * D**beta
 
 
 def step_law_batch(D: Array, *, c: Array, beta: Array) -> Array:
-    """c·D^β (Step law, Li 2025, equation 1: 0.58, 0.571)."""
+    """c·D^β (Step law, Li 2025, equation 1: 0.58, 0.571).
+
+    Args:
+        D: Tokens.
+        c: Factor in tokens.
+        beta: Exponent.
+    """
     return c * D**beta
 
 
 def deepseek_lr(C: Array, *, c: Array, g: Array) -> Array:
-    """c·C^−g (DeepSeek 2024, equation 1: 0.3118, 0.1250; C there without embeddings, with attention)."""
+    """c·C^−g (DeepSeek 2024, equation 1: 0.3118, 0.1250; C there without embeddings, with attention).
+
+    Args:
+        C: Training FLOPs.
+        c: Factor.
+        g: Exponent.
+    """
     return c * C**-g
 
 
 def deepseek_batch(C: Array, *, c: Array, g: Array) -> Array:
-    """c·C^g (DeepSeek 2024, equation 1: 0.2920, 0.3271; C as in deepseek_lr)."""
+    """c·C^g (DeepSeek 2024, equation 1: 0.2920, 0.3271; C as in deepseek_lr).
+
+    Args:
+        C: Training FLOPs.
+        c: Factor in tokens.
+        g: Exponent.
+    """
     return c * C**g
 
 
@@ -43,7 +68,7 @@ def _power(function: Callable[..., Array], source: str, output: str, exponents: 
         source,
         exponents,
         linear=("c",),
-        bounds=dict.fromkeys(exponents, POWER),
+        bounds=dict.fromkeys(exponents, SIGNED_EXPONENT),
         output=output,
         objective="mse-log",
         units=UNITS,

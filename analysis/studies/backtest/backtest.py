@@ -1,13 +1,13 @@
-"""Backtests: laws fitted to one part of the points, held against another; and a forecast of all of them together.
+"""Backtests: laws are fitted to one part of the points and compared with another, each alone and in an ensemble.
 
-Key: K laws, G groups, n held-out points, B draws.
+Key: K laws, n points, h held-out points, B bootstrap samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,192 +16,206 @@ import numpy as np
 
 from analysis import laws
 from analysis.data.load import load
+from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
+from analysis.fitting.result import Fit
 from analysis.laws.law import Law
-from analysis.studies.backtest import combine
-from analysis.studies.backtest.results import Backtest, Result, judge
+from analysis.studies.backtest.ensemble import Split, forecast_horizon, validation_errors, validation_splits
+from analysis.studies.backtest.result import Backtest, Forecast, Forecasts, summarise
+from analysis.studies.options import BACKTEST_BOOTSTRAP, BacktestOptions
 
-__all__ = ["Backtest", "backtest"]
+MAX_SERIAL_TASKS = 4  # number of tasks up to which a second process does not pay
 
-FEW = 4  # tasks that are not worth a second process
+Progress = Callable[[int, int], None]
+Part = tuple[Points, np.ndarray]  # the points of a group as one law reads them, and which of them are held out (n,)
 
 
 @dataclass(frozen=True)
-class Task:
-    """One law on one group."""
+class BacktestTask:
+    """One law on one group.
+
+    Attributes:
+        group: Name of the group.
+        law: Name of the law, or the law itself.
+        points: All points of the group.
+        held_out: Which of them are held out (n,).
+        splits: Validation splits of the others.
+        options: How the law is fitted.
+    """
 
     group: str
     law: str | Law
-    everything: Points
-    held: np.ndarray  # (n,) bool
-    splits: list[tuple[np.ndarray, np.ndarray]]
-    options: dict[str, Any]
-
-
-def name_of(law: str | Law) -> str:
-    return law if isinstance(law, str) else law.function.__name__
-
-
-def form_of(law: str | Law) -> Law:
-    if isinstance(law, str) and law in laws.APPROACHES:
-        raise DataError(f"law {law!r}: gives exponents of the optimum, not a loss: backtest chinchilla")
-    return laws.find(law) if isinstance(law, str) else law
+    points: Points
+    held_out: np.ndarray
+    splits: list[Split]
+    options: FitOptions
 
 
 def backtest(
     source: Any,
-    law: str | Law | list[str | Law] | tuple[str | Law, ...],
+    candidates: str | Law | Sequence[str | Law],
     holdout: str,
-    *,
-    group: str | None = None,
-    objective: str | None = None,
-    delta: float | None = None,
-    undertuned: float | None = None,
-    bootstrap: int = 200,
-    seed: int = 0,
-    level: float = 0.95,
-    columns: Mapping[str, str] | None = None,
-    where: str | None = None,
-    workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-    **reading: Any,
+    options: BacktestOptions = BacktestOptions(),
+    fit_options: FitOptions = FitOptions(bootstrap=BACKTEST_BOOTSTRAP),
+    reading: ReadOptions = ReadOptions(),
+    progress: Progress | None = None,
 ) -> Backtest:
-    """Laws fitted to the points that `holdout` (analysis/data/filter.py) does not name, and what they say of those it
-    names.
+    """Fits laws to the points that are not held out, and compares their predictions with those that are.
 
-    law: one or several, as `fit` takes them. group: a column, or several with commas between: each group is fitted on
-    its own, and errors are averaged over groups. bootstrap: draws of each fit. workers: processes (all cores where
-    there are many tasks). progress: called with tasks done and in all. reading: of `points.load` (flops, params).
-    Raises DataError for bad input and FitError where no law can be fitted.
+    Args:
+        source: What `load` reads.
+        candidates: One or several laws, as `fit` takes them, of the same output.
+        holdout: Expression that selects the held-out points (analysis/data/filter.py), such as "C>1e21".
+        options: Groups and processes.
+        fit_options: How each law is fitted.
+        reading: How the source is read.
+        progress: Called with the number of fits done and in total.
+
+    Raises:
+        DataError: The source cannot be read, or nothing is held out or left to fit.
+        FitError: No law can be fitted.
     """
-    chosen = [law] if isinstance(law, str | Law) else list(law)
-    forms = [form_of(one) for one in chosen]
+    names = [candidates] if isinstance(candidates, str | Law) else list(candidates)
+    forms = [resolve_law(law) for law in names]
     outputs = {form.output for form in forms}
     if len(outputs) != 1:
-        raise DataError(f"laws {', '.join(map(name_of, chosen))} speak of {', '.join(sorted(outputs))}: choose of one")
-    parts = _parts(source, forms, holdout, group, {"columns": columns, "where": where, **reading})
-    options = {"objective": objective, "delta": delta, "undertuned": undertuned}
-    options |= {"bootstrap": bootstrap, "seed": seed, "level": level}
-    tasks = _tasks(chosen, forms, parts, options)
-    results = _run(tasks, workers, progress)
-    by: dict[str, dict[str, Result]] = {}
-    for result in results:
-        by.setdefault(result.group, {})[result.law] = result
-    fitted_to = sum({task.group: int((~task.held).sum()) for task in tasks}.values())
+        listed = ", ".join(map(law_name, names))
+        raise DataError(f"laws {listed} predict {', '.join(sorted(outputs))}: choose laws of one output")
+    parts = _parts(source, forms, holdout, options.group, reading)
+    tasks = _tasks(names, forms, parts, fit_options)
+    forecasts: Forecasts = {}
+    for forecast in _run_tasks(tasks, options.workers, progress):
+        forecasts.setdefault(forecast.group, {})[forecast.law] = forecast
+    points = sum({task.group: int((~task.held_out).sum()) for task in tasks}.values())
     name = str(source) if isinstance(source, str | Path) else "table"
-    return judge(by, name, holdout, level, fitted_to)
+    return summarise(forecasts, name, holdout, fit_options.level, points)
+
+
+def law_name(law: str | Law) -> str:
+    """Returns the name of a law."""
+    return law if isinstance(law, str) else law.function.__name__
+
+
+def resolve_law(law: str | Law) -> Law:
+    """Returns a law by its name. Raises DataError for an approach that predicts no loss."""
+    if isinstance(law, str) and law in laws.APPROACHES:
+        raise DataError(f"law {law!r}: it predicts exponents of the optimum, not a loss: backtest chinchilla instead")
+    return laws.find(law) if isinstance(law, str) else law
 
 
 def _parts(
-    source: Any, forms: list[Law], holdout: str, group: str | None, reading: dict[str, Any]
-) -> dict[str, list[tuple[Points, np.ndarray]]]:
-    """For each group, the points as each law reads them and which of them are held out."""
-    where = reading.pop("where")
-    both = f"({where}) and ({holdout})" if where else holdout
-    read: dict[Any, tuple[Points, np.ndarray, np.ndarray]] = {}
+    source: Any, forms: list[Law], holdout: str, group: str | None, reading: ReadOptions
+) -> dict[str, list[Part]]:
+    """For each group, its points as each law reads them and which of them are held out."""
+    where = f"({reading.where}) and ({holdout})" if reading.where else holdout
+    by_inputs: dict[Any, tuple[Points, np.ndarray, np.ndarray]] = {}
     for form in forms:
-        key = (form.inputs, form.output, form.labels, form.signed)
-        if key not in read:
-            everything = load(source, law=form, where=where, **reading)
-            held = np.isin(everything.names, load(source, law=form, where=both, **reading).names)
-            if held.all():
-                raise DataError(f"holdout {holdout!r}: names every row: nothing is left to fit to")
-            read[key] = everything, held, _groups(source, form, where, group, reading, everything)
-    found: dict[str, list[tuple[Points, np.ndarray]]] = {}
+        if _columns_key(form) not in by_inputs:
+            points = load(source, form, reading)
+            held_out = np.isin(points.names, load(source, form, replace(reading, where=where)).names)
+            if held_out.all():
+                raise DataError(f"holdout {holdout!r}: selects every row: no row is left to fit")
+            by_inputs[_columns_key(form)] = points, held_out, _groups(source, form, group, reading, points)
+    parts: dict[str, list[Part]] = {}
     for form in forms:
-        everything, held, labels = read[(form.inputs, form.output, form.labels, form.signed)]
-        if not (everything[form.output] > 0).all():
-            raise DataError(f"{everything.source}: {form.output} is not positive everywhere: errors are of logarithms")
+        points, held_out, labels = by_inputs[_columns_key(form)]
+        if not (points[form.output] > 0).all():
+            raise DataError(f"{points.source}: {form.output} must be positive: errors are of logarithms")
         for name in dict.fromkeys(labels.tolist()):
-            at = labels == name
-            found.setdefault(name, []).append((everything.where(at), held[at]))
-    return found
+            rows = labels == name
+            parts.setdefault(name, []).append((points.select(rows), held_out[rows]))
+    return parts
 
 
-def _groups(
-    source: Any, form: Law, where: str | None, group: str | None, reading: dict[str, Any], points: Points
-) -> np.ndarray:
-    """The group of each point: what `group`'s columns say, joined."""
+def _columns_key(form: Law) -> tuple[Any, ...]:
+    """Laws with the same key read the same columns."""
+    return (form.inputs, form.output, form.labels, form.signed)
+
+
+def _groups(source: Any, form: Law, group: str | None, reading: ReadOptions, points: Points) -> np.ndarray:
+    """Name of the group of each point (n,): its cells in the columns of `group`, joined."""
     if group is None:
         return np.full(len(points), "all", object)
-    parts = []
+    columns = []
     for column in group.split(","):
         if isinstance(source, str | Path) and Path(source).is_dir():
             if column != "sweep":
                 raise DataError(f"group {column!r}: a store is grouped by sweep")
-            parts.append(points.groups)
+            cells = points.groups
         else:
-            columns = {**(reading.get("columns") or {}), "group": column.strip()}
-            parts.append(load(source, law=form, where=where, **{**reading, "columns": columns}).groups)
-    return np.array(
-        [" ".join(map(str, one)) for one in zip(*(part or [""] * len(points) for part in parts), strict=True)], object
-    )
+            with_group = replace(reading, columns={**reading.columns, "group": column.strip()})
+            cells = load(source, form, with_group).groups
+        columns.append(cells or [""] * len(points))
+    return np.array([" ".join(map(str, cells)) for cells in zip(*columns, strict=True)], object)
 
 
 def _tasks(
-    chosen: list[str | Law],
-    forms: list[Law],
-    parts: dict[str, list[tuple[Points, np.ndarray]]],
-    options: dict[str, Any],
-) -> list[Task]:
+    names: list[str | Law], forms: list[Law], parts: dict[str, list[Part]], options: FitOptions
+) -> list[BacktestTask]:
     tasks = []
-    most = max(len(form.parameters) for form in forms)
-    for group, per_law in parts.items():
-        everything, held = per_law[0]
-        if not held.any() or held.all():
+    parameters = max(len(form.parameters) for form in forms)
+    for group, group_parts in parts.items():
+        points, held_out = group_parts[0]
+        if not held_out.any() or held_out.all():
             continue
-        how = combine.ahead(everything.where(~held), everything.where(held), forms)
-        for law, form, (points, out) in zip(chosen, forms, per_law, strict=True):
-            label = points[form.labels[0]][~out] if form.labels else None
-            splits = combine.origins(points.where(~out), how, most, label)
-            tasks.append(Task(group, law, points, out, splits, options))
+        horizon = forecast_horizon(points.select(~held_out), points.select(held_out), forms)
+        for law, form, (law_points, law_held_out) in zip(names, forms, group_parts, strict=True):
+            label = law_points[form.labels[0]][~law_held_out] if form.labels else None
+            splits = validation_splits(law_points.select(~law_held_out), horizon, parameters, label)
+            tasks.append(BacktestTask(group, law, law_points, law_held_out, splits, options))
     if not tasks:
-        raise DataError("holdout: no group has points on both sides of it")
+        raise DataError("holdout: no group has both held-out points and others")
     return tasks
 
 
-def _run(tasks: list[Task], workers: int | None, progress: Callable[[int, int], None] | None) -> list[Result]:
-    done: list[Result] = []
-    by_name = all(isinstance(task.law, str) for task in tasks)  # a Law itself does not travel to another process
-    if workers == 1 or not by_name or len(tasks) <= FEW:
-        stream: Any = map(_one, tasks)
-        pool = None
-    else:
-        pool = ProcessPoolExecutor(workers, get_context("spawn"))  # a fork would not have the threads of a solver
-        stream = pool.map(_one, tasks)
+def _run_tasks(tasks: list[BacktestTask], workers: int | None, progress: Progress | None) -> list[Forecast]:
+    by_name = all(isinstance(task.law, str) for task in tasks)  # a Law itself cannot be sent to another process
+    if workers == 1 or not by_name or len(tasks) <= MAX_SERIAL_TASKS:
+        return _collect(map(_forecast, tasks), len(tasks), progress)
+    pool = ProcessPoolExecutor(workers, get_context("spawn"))  # a fork would lack the threads of the linear algebra
     try:
-        for result in stream:
-            done.append(result)
-            if progress:
-                progress(len(done), len(tasks))
+        return _collect(pool.map(_forecast, tasks), len(tasks), progress)
     finally:
-        if pool:
-            pool.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
+
+
+def _collect(forecasts: Iterable[Forecast], total: int, progress: Progress | None) -> list[Forecast]:
+    done: list[Forecast] = []
+    for forecast in forecasts:
+        done.append(forecast)
+        if progress:
+            progress(len(done), total)
     return done
 
 
-def _one(task: Task) -> Result:
-    """Fits one law to one group, foretells what it held back, and what its own end would have been."""
-    form, name = form_of(task.law), name_of(task.law)
-    points = task.everything.where(~task.held)
-    measured = task.everything[form.output][task.held]
+def _forecast(task: BacktestTask) -> Forecast:
+    """Fits one law to one group and predicts its held-out points and its validation points."""
+    form, name = resolve_law(task.law), law_name(task.law)
+    points = task.points.select(~task.held_out)
+    measured = task.points[form.output][task.held_out]
     try:
-        found = fit(points, task.law, **task.options)
+        result = fit(points, task.law, task.options)
     except FitError as error:
-        nothing = np.full(len(measured), np.nan)
-        return Result(task.group, name, measured, nothing, nothing[None], [], str(error))
-    # A law of a schedule needs every row of a curve to tell any of them.
-    at = np.ones(len(task.held), bool) if form.labels else task.held
-    inputs = {letter: task.everything[letter][at] for letter in form.inputs}
+        missing = np.full(len(measured), np.nan)
+        return Forecast(task.group, name, measured, missing, missing[None], [], str(error))
+    # A law of a schedule needs every row of a curve to predict any of them.
+    rows = np.ones(len(task.held_out), bool) if form.labels else task.held_out
+    inputs = {letter: task.points[letter][rows] for letter in form.inputs}
     with np.errstate(all="ignore"):
-        predicted = found.predict(**inputs)[task.held[at]]
-        draws = found.predict_draws(**inputs)[:, task.held[at]]
-    rng = np.random.default_rng(task.options["seed"])
-    n = len(found.points)
-    residual = found.residuals()
+        predicted = result.predict(**inputs)[task.held_out[rows]]
+        samples = result.predict_samples(**inputs)[:, task.held_out[rows]]
+    samples = _with_noise(samples, result, form, task.options.seed)
+    errors = validation_errors(points, result.points.names, form, result.objective, task.splits)
+    return Forecast(task.group, name, measured, predicted, samples, errors)
+
+
+def _with_noise(samples: np.ndarray, result: Fit, form: Law, seed: int) -> np.ndarray:
+    """Samples (B, h) with the noise of a run: centred residuals of the fit, corrected for its degrees of freedom."""
+    rng = np.random.default_rng(seed)
+    n = len(result.points)
+    residual = result.residuals()
     residual = residual[np.isfinite(residual)] * np.sqrt(n / max(n - len(form.parameters), 1))
-    draws = draws * np.exp(rng.choice(residual - residual.mean(), size=draws.shape))
-    told = combine.foretold(points, found.points, form, found.objective, task.splits)
-    return Result(task.group, name, measured, predicted, draws, told)
+    return np.asarray(samples * np.exp(rng.choice(residual - residual.mean(), size=samples.shape)))

@@ -1,4 +1,4 @@
-"""The source files of the running interpreter's standard library: some 12 MB of code and prose, everywhere, offline."""
+"""cpython: source files of the running interpreter's standard library, about 12 MB of code and prose, offline."""
 
 from __future__ import annotations
 
@@ -6,38 +6,48 @@ import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
 
-from scaling.data.corpus import Text, known_options
+from scaling.data.corpus import TextCorpus, check_options
 
 SUFFIXES = (".py", ".txt", ".rst")
-# Tests are left out because distributions differ in which they ship; the rest is not the library's own source.
-LEFT_OUT = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+# Distributions differ in the tests that they ship; the other folders are not the library's own source.
+EXCLUDED_FOLDERS = {"test", "tests", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 
 
-def open_corpus(argument: str, options: dict[str, str]) -> Text:
-    """Documents in sorted order of their paths; a file that is not UTF-8 is left out and counted."""
-    known_options("cpython", {**options, **({argument: ""} if argument else {})}, ())
+def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
+    """Opens the corpus: one document per file, in the order of their paths; files that are not UTF-8 are skipped.
+
+    Args:
+        argument: Not used; must be empty.
+        options: None are allowed.
+    """
+    check_options("cpython", options, (), argument)
     root = Path(sysconfig.get_paths()["stdlib"])
-    paths = [path for path in sorted(root.rglob("*")) if wanted(path, root)]
+    paths = [path for path in sorted(root.rglob("*")) if is_library_source(path, root)]
     notes: list[str] = []
 
     def documents() -> Iterator[bytes]:
-        left_out = 0
+        skipped = 0
         for path in paths:
             data = path.read_bytes()
             try:
                 data.decode("utf-8")
             except UnicodeDecodeError:
-                left_out += 1
+                skipped += 1
                 continue
             if data:
                 yield data
-        notes[:] = [f"{left_out} files are not UTF-8 and were left out"] if left_out else []
+        notes[:] = [f"skipped {skipped} files that are not UTF-8"] if skipped else []
 
-    return Text(documents, len(paths), notes)
+    return TextCorpus(documents, len(paths), notes)
 
 
-def wanted(path: Path, root: Path) -> bool:
-    """A source file of the library itself."""
+def is_library_source(path: Path, root: Path) -> bool:
+    """Whether a path is a source file of the library itself.
+
+    Args:
+        path: The path.
+        root: Folder of the standard library.
+    """
     folders = path.relative_to(root).parts[:-1]
-    ours = not LEFT_OUT.intersection(folders) and not any(f.startswith("config-") for f in folders)
-    return ours and path.suffix in SUFFIXES and path.is_file()
+    excluded = EXCLUDED_FOLDERS.intersection(folders) or any(folder.startswith("config-") for folder in folders)
+    return not excluded and path.suffix in SUFFIXES and path.is_file()

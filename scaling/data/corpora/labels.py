@@ -1,73 +1,139 @@
-"""labels: short strings to be sorted into classes, some of the training labels wrong (Nakkiran 2019, section 2).
+"""labels: short strings to classify, some training labels wrong, for double descent (Nakkiran 2019, section 2).
 
-Each class has prototypes, random strings; an input is one of them with symbols replaced at random. Labels of
-held-out examples are all right. An example is the input and its label, which alone is scored: data.objective =
-"examples", data.length = `length`.
+Each class has prototypes, random strings; an input is a prototype with some symbols replaced at random. Labels of the
+validation split are all correct. An example is the input and its label, and only the label has a loss: train with
+data.objective = "examples" and data.length = `length`.
 """
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.data.corpus import Tokens, known_options, number
-from scaling.data.tokens import DataError
+from scaling.data.corpus import TokenCorpus, check_options, parse_integer, parse_number
+from scaling.data.tokens import CorpusError
 
-Draw = Callable[[], float]  # of a number from 0 to 1
+Uniform = Callable[[], float]  # a random number in [0, 1)
 DEFAULTS = {
     "classes": "10", "examples": "1000", "held": "2000", "noise": "0.15", "length": "8", "symbols": "16",
     "prototypes": "1", "blur": "0.3", "seed": "0",
 }  # fmt: skip
-WHOLE = ("classes", "examples", "held", "length", "symbols", "prototypes", "seed")
 ALLOWED = (
     "classes ≥ 2, symbols ≥ 2, examples, held, length and prototypes ≥ 1, noise and blur at least 0 and less than 1"
 )
 
 
-def open_corpus(argument: str, options: dict[str, str]) -> Tokens:
-    """Options: classes; examples and held, of each split; noise, the share of training labels that are wrong; length,
-    symbols, prototypes (of a class), blur (the share of a prototype's symbols that are drawn anew); seed."""
-    known_options("labels", {**options, **({argument: ""} if argument else {})}, tuple(DEFAULTS))
-    given = {**DEFAULTS, **options}
-    n = {name: int(number("labels", name, given[name], int)) for name in WHOLE}
-    noise, blur = (number("labels", name, given[name], float) for name in ("noise", "blur"))
-    least = {"classes": 2, "symbols": 2, "seed": n["seed"]}
-    if any(n[name] < least.get(name, 1) for name in WHOLE) or not (0 <= noise < 1 and 0 <= blur < 1):
-        raise DataError(f"corpus labels: allowed are {ALLOWED}; given were {given}".replace("'", ""))
-    draw = random.Random(f"labels {n['seed']}").random  # a stream that Python guarantees
-    prototypes = strings(draw, n["classes"] * n["prototypes"], n["length"], n["symbols"])
-    train, held = (sampled(draw, prototypes, n, blur, n[split]) for split in ("examples", "held"))
-    train[:, -1] = mistaken(draw, train[:, -1], n["symbols"], n["classes"], noise)
+@dataclass(frozen=True)
+class LabelOptions:
+    """Options of the corpus.
+
+    Attributes:
+        classes: Number of classes.
+        examples: Training examples.
+        held: Validation examples.
+        length: Symbols of an input.
+        symbols: Size of the input alphabet.
+        prototypes: Prototypes per class.
+        seed: Names the random stream.
+        noise: Share of training labels that are wrong.
+        blur: Share of a prototype's symbols that are drawn anew.
+    """
+
+    classes: int
+    examples: int
+    held: int
+    length: int
+    symbols: int
+    prototypes: int
+    seed: int
+    noise: float
+    blur: float
+
+
+def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
+    """Opens the corpus.
+
+    Args:
+        argument: Not used; must be empty.
+        options: Fields of LabelOptions; DEFAULTS for those not given.
+
+    Raises:
+        CorpusError: An option is unknown or out of range.
+    """
+    check_options("labels", options, DEFAULTS, argument)
+    opts = parse_options({**DEFAULTS, **options})
+    uniform = random.Random(f"labels {opts.seed}").random  # a stream that Python guarantees
+    prototypes = random_strings(uniform, opts.classes * opts.prototypes, opts.length, opts.symbols)
+    train, validation = (sample_examples(uniform, prototypes, opts, count) for count in (opts.examples, opts.held))
+    train[:, -1] = add_label_noise(uniform, train[:, -1], opts)
     facts = {
-        "example": n["length"] + 1, "answer": 1, "train": n["examples"], "classes": n["classes"],
-        "chance": 1 / n["classes"], "noise": noise,
+        "example": opts.length + 1, "answer": 1, "train": opts.examples, "classes": opts.classes,
+        "chance": 1 / opts.classes, "noise": opts.noise,
     }  # fmt: skip
-    return Tokens(
-        lambda: iter([train.ravel()]), n["symbols"] + n["classes"], None, "symbols", facts, train.size,
-        validation=lambda: iter([held.ravel()]),
+    return TokenCorpus(
+        lambda: iter([train.ravel()]), opts.symbols + opts.classes, None, "symbols", facts, train.size,
+        validation=lambda: iter([validation.ravel()]),
     )  # fmt: skip
 
 
-def strings(draw: Draw, count: int, length: int, symbols: int) -> np.ndarray:
-    """Random ones, (count, length)."""
-    return np.array([int(draw() * symbols) for _ in range(count * length)], np.uint32).reshape(count, length)
+def parse_options(options: dict[str, str]) -> LabelOptions:
+    """Parses and checks the options; CorpusError says what is allowed."""
+    numeric = {name: parse_number("labels", name, options[name]) for name in ("noise", "blur")}
+    integers = {name: parse_integer("labels", name, text) for name, text in options.items() if name not in numeric}
+    minimum = {"classes": 2, "symbols": 2, "seed": integers["seed"]}
+    valid = all(value >= minimum.get(name, 1) for name, value in integers.items())
+    if not valid or not all(0 <= value < 1 for value in numeric.values()):
+        raise CorpusError(f"corpus labels: allowed are {ALLOWED}; given were {options}".replace("'", ""))
+    return LabelOptions(**integers, **numeric)
 
 
-def sampled(draw: Draw, prototypes: np.ndarray, n: dict[str, int], blur: float, count: int) -> np.ndarray:
-    """Inputs with their right labels, (count, length + 1); a class's prototypes stand together."""
-    out = np.empty((count, n["length"] + 1), np.uint32)
+def random_strings(uniform: Uniform, count: int, length: int, symbols: int) -> np.ndarray:
+    """Draws random strings.
+
+    Args:
+        uniform: Source of random numbers.
+        count: Number of strings.
+        length: Symbols of a string.
+        symbols: Size of the alphabet.
+
+    Returns:
+        Symbols, uint32 (count, length).
+    """
+    return np.array([int(uniform() * symbols) for _ in range(count * length)], np.uint32).reshape(count, length)
+
+
+def sample_examples(uniform: Uniform, prototypes: np.ndarray, opts: LabelOptions, count: int) -> np.ndarray:
+    """Draws inputs with their correct labels.
+
+    Args:
+        uniform: Source of random numbers.
+        prototypes: Symbols, (classes · prototypes, length); the prototypes of a class are consecutive.
+        opts: Options of the corpus.
+        count: Number of examples.
+
+    Returns:
+        Inputs and labels, uint32 (count, length + 1).
+    """
+    out = np.empty((count, opts.length + 1), np.uint32)
     for row in out:
-        which = int(draw() * len(prototypes))
-        row[:-1], row[-1] = prototypes[which], n["symbols"] + which // n["prototypes"]
-        for place in range(n["length"]):
-            if draw() < blur:
-                row[place] = int(draw() * n["symbols"])
+        index = int(uniform() * len(prototypes))
+        row[:-1], row[-1] = prototypes[index], opts.symbols + index // opts.prototypes
+        for position in range(opts.length):
+            if uniform() < opts.blur:
+                row[position] = int(uniform() * opts.symbols)
     return out
 
 
-def mistaken(draw: Draw, labels: np.ndarray, first: int, classes: int, noise: float) -> np.ndarray:
-    """Each label with probability `noise` one of the others, all as likely."""
-    moved = [1 + int(draw() * (classes - 1)) if draw() < noise else 0 for _ in labels]
-    return first + (labels - first + np.array(moved, np.uint32)) % classes
+def add_label_noise(uniform: Uniform, labels: np.ndarray, opts: LabelOptions) -> np.ndarray:
+    """Replaces each label with probability `noise` by one of the other classes, all equally likely.
+
+    Args:
+        uniform: Source of random numbers.
+        labels: Tokens of the labels, which follow the symbols in the vocabulary.
+        opts: Options of the corpus.
+    """
+    shifts = [1 + int(uniform() * (opts.classes - 1)) if uniform() < opts.noise else 0 for _ in labels]
+    return opts.symbols + (labels - opts.symbols + np.array(shifts, np.uint32)) % opts.classes

@@ -1,5 +1,8 @@
-"""markov: text with a known truth. An order-k chain over V symbols with Zipf-like next-symbol
-probabilities, whose entropy rate is computed exactly: a sweep on it has a known irreducible loss E.
+"""markov: a Markov chain of known entropy rate, so that a sweep on it has a known irreducible loss E.
+
+The chain has order k over V symbols, with Zipf-like probabilities of the next symbol.
+
+Axes: C contexts (V^k), S symbols (V), K directions.
 """
 
 from __future__ import annotations
@@ -13,111 +16,154 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.data.corpus import Tokens, known_options, number
-from scaling.data.tokens import DataError
+from scaling.data.corpus import TokenCorpus, check_options, parse_integer, parse_number
+from scaling.data.tokens import CorpusError
 
 DEFAULTS = {"order": "1", "vocab": "64", "tokens": "2000000", "seed": "0", "zipf": "1.0"}
-CHUNK = 1 << 16
+CHUNK_SYMBOLS = 1 << 16
+MAX_CONTEXTS = 1 << 16
+STATIONARY_RESIDUAL = 1e-14  # absolute change of the distribution in one step, in total
+MAX_ITERATIONS = 100_000
 
 
 @dataclass(frozen=True)
 class Chain:
-    """transition[c, s]: probability of symbol s after the context c (its last `order` symbols in base V)."""
+    """A Markov chain.
+
+    Attributes:
+        order: Symbols of a context, k.
+        transition: Probability of each symbol after each context, float64 (C, S). The index of a context is its last
+            `order` symbols in base V.
+    """
 
     order: int
-    transition: np.ndarray  # (V^order, V), float64
+    transition: np.ndarray
 
     @property
     def vocab(self) -> int:
+        """Number of symbols, V."""
         return self.transition.shape[1]
 
 
-def open_corpus(argument: str, options: dict[str, str]) -> Tokens:
-    """Options: order, vocab, tokens, seed, zipf (the exponent). The stream has no document ends."""
-    known_options("markov", {**options, **({argument: ""} if argument else {})}, tuple(DEFAULTS))
-    given = {**DEFAULTS, **options}
-    whole = (int(number("markov", name, given[name], int)) for name in ("order", "vocab", "tokens", "seed"))
-    (order, vocab, tokens, seed), zipf = whole, number("markov", "zipf", given["zipf"], float)
-    if not (1 <= order <= 16 and vocab >= 2 and tokens >= 1 and 0 <= zipf < math.inf and vocab**order <= 1 << 16):
-        allowed = "order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ 65,536"
-        raise DataError(f"corpus markov: allowed are {allowed}; given were {given}".replace("'", ""))
+def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
+    """Opens the corpus, one stream without document ends.
+
+    Args:
+        argument: Not used; must be empty.
+        options: order, vocab, tokens, seed, zipf (the exponent); DEFAULTS for those not given.
+
+    Raises:
+        CorpusError: An option is unknown or out of range.
+    """
+    check_options("markov", options, DEFAULTS, argument)
+    values = {**DEFAULTS, **options}
+    order, vocab, tokens, seed = (
+        parse_integer("markov", name, values[name]) for name in ("order", "vocab", "tokens", "seed")
+    )
+    zipf = parse_number("markov", "zipf", values["zipf"])
+    if not (1 <= order <= 16 and vocab >= 2 and tokens >= 1 and 0 <= zipf < math.inf and vocab**order <= MAX_CONTEXTS):
+        allowed = f"order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ {MAX_CONTEXTS:,}"
+        raise CorpusError(f"corpus markov: allowed are {allowed}; given were {values}".replace("'", ""))
     chain = make_chain(order, vocab, seed, zipf)
     facts = {"entropy_rate": entropy_rate(chain), "order": order}
-    return Tokens(lambda: sample(chain, tokens, seed), vocab, None, "symbols", facts, tokens)
+    return TokenCorpus(lambda: sample_stream(chain, tokens, seed), vocab, None, "symbols", facts, tokens)
 
 
 def make_chain(order: int, vocab: int, seed: int, zipf: float) -> Chain:
-    """After each context the symbols have probabilities ∝ rank^-zipf.
+    """Makes a chain in which the symbols after each context have probabilities ∝ rank^-zipf.
 
-    They rank by an affinity between context and symbol whose k-th direction has size 1/k: a power-law
-    spectrum, so that a model of twice the width, or one that has read twice the text, knows more of it
-    by a power too. Independent ranks would be learned all at once, when the model's rank suffices.
+    The ranks follow an affinity between context and symbol whose k-th direction has size 1/k. With this power-law
+    spectrum a model of twice the width, or one trained on twice the text, improves by a power law too. With
+    independent ranks everything would be learned at once, when the rank of the model suffices.
+
+    Args:
+        order: Symbols of a context.
+        vocab: Number of symbols.
+        seed: Names the random stream.
+        zipf: Exponent of the probabilities.
     """
-    draw = random.Random(f"chain {seed}").random  # a stream that Python guarantees
+    uniform = random.Random(f"chain {seed}").random  # a stream that Python guarantees
     contexts = vocab**order
-    u_CK, v_SK = (np.array([draw() for _ in range(n * vocab)]).reshape(n, vocab) - 0.5 for n in (contexts, vocab))
+    u_CK, v_SK = (
+        np.array([uniform() for _ in range(rows * vocab)]).reshape(rows, vocab) - 0.5 for rows in (contexts, vocab)
+    )
     affinity_CS = (u_CK / np.arange(1, vocab + 1)) @ v_SK.T
-    weights = np.arange(1, vocab + 1, dtype=np.float64) ** -zipf
-    transition = np.empty((contexts, vocab))
-    best_first = np.argsort(-affinity_CS, axis=1, kind="stable")
-    np.put_along_axis(transition, best_first, weights[None] / weights.sum(), axis=1)
-    return Chain(order, transition)
+    weights_S = np.arange(1, vocab + 1, dtype=np.float64) ** -zipf
+    transition_CS = np.empty((contexts, vocab))
+    order_CS = np.argsort(-affinity_CS, axis=1, kind="stable")
+    np.put_along_axis(transition_CS, order_CS, weights_S[None] / weights_S.sum(), axis=1)
+    return Chain(order, transition_CS)
 
 
-def stationary(chain: Chain) -> np.ndarray:
-    """Long-run probability of each context, shape (V^order,), to a residual under 1e-14."""
+def stationary_distribution(chain: Chain) -> np.ndarray:
+    """Returns the long-run probability of each context, (C,); CorpusError where the iteration does not converge."""
     contexts = len(chain.transition)
-    p = np.full(contexts, 1 / contexts)
-    for _ in range(100_000):
-        moved = step(chain, p)
-        if np.abs(moved - p).sum() < 1e-14:
-            return moved / moved.sum()
-        p = 0.5 * (p + moved)  # damped: a periodic chain converges too
-    raise DataError("corpus markov: the chain's stationary distribution did not converge")
+    p_C = np.full(contexts, 1 / contexts)
+    for _ in range(MAX_ITERATIONS):
+        next_C = next_distribution(chain, p_C)
+        if np.abs(next_C - p_C).sum() < STATIONARY_RESIDUAL:
+            return next_C / next_C.sum()
+        p_C = 0.5 * (p_C + next_C)  # damped: a periodic chain converges too
+    raise CorpusError("corpus markov: the chain's stationary distribution did not converge")
 
 
-def step(chain: Chain, p: np.ndarray) -> np.ndarray:
-    """Probabilities of the contexts one symbol later: (c0 … ck-1) and s lead to (c1 … ck-1 s)."""
-    vocab = chain.vocab
-    joint = p[:, None] * chain.transition  # (V^order, V): context, next symbol
-    return joint.reshape(vocab, -1).sum(axis=0)
+def next_distribution(chain: Chain, p_C: np.ndarray) -> np.ndarray:
+    """Returns the distribution of contexts one symbol later: (c0 … ck-1) and s lead to (c1 … ck-1 s).
+
+    Args:
+        chain: The chain.
+        p_C: Distribution of contexts.
+    """
+    joint_CS = p_C[:, None] * chain.transition
+    return joint_CS.reshape(chain.vocab, -1).sum(axis=0)
 
 
 def entropy_rate(chain: Chain) -> float:
-    """H = -Σ_c π(c) Σ_s p(s|c) ln p(s|c), nats a symbol (Cover & Thomas 2006, theorem 4.2.4)."""
-    p = chain.transition
-    logs = np.log(p, where=p > 0, out=np.zeros_like(p))
-    return float(-(stationary(chain)[:, None] * p * logs).sum())
+    """Returns H = -Σ_c π(c) Σ_s p(s|c) ln p(s|c) in nats per symbol (Cover & Thomas 2006, theorem 4.2.4)."""
+    p_CS = chain.transition
+    log_CS = np.log(p_CS, where=p_CS > 0, out=np.zeros_like(p_CS))
+    return float(-(stationary_distribution(chain)[:, None] * p_CS * log_CS).sum())
 
 
 def loss_floor(chain: Chain, length: int) -> float:
-    """Least mean loss over the `length` targets of a window: the first ones see fewer than `order` symbols.
+    """Returns the least possible mean loss over the targets of a window, in nats per token.
 
-    Target i (0-based) sees the i + 1 symbols before it. For order 1 this is the entropy rate.
+    Target i (from 0) is predicted from the i + 1 symbols before it, which is fewer than `order` for the first targets.
+    For order 1 the floor is the entropy rate.
+
+    Args:
+        chain: The chain.
+        length: Targets of a window.
     """
-    vocab, pi = chain.vocab, stationary(chain)
-    joint = (pi[:, None] * chain.transition).reshape(*(vocab,) * (chain.order + 1))
+    vocab, pi_C = chain.vocab, stationary_distribution(chain)
+    joint = (pi_C[:, None] * chain.transition).reshape(*(vocab,) * (chain.order + 1))
 
-    def block(symbols: int) -> float:
+    def block_entropy(symbols: int) -> float:
         marginal = joint.sum(axis=tuple(range(chain.order + 1 - symbols)))
-        seen = marginal[marginal > 0]
-        return float(-(seen * np.log(seen)).sum())
+        positive = marginal[marginal > 0]
+        return float(-(positive * np.log(positive)).sum())
 
     rate = entropy_rate(chain)
-    short = [block(i + 2) - block(i + 1) for i in range(min(chain.order - 1, length))]
+    short = [block_entropy(i + 2) - block_entropy(i + 1) for i in range(min(chain.order - 1, length))]
     return (sum(short) + (length - len(short)) * rate) / length
 
 
-def sample(chain: Chain, tokens: int, seed: int) -> Iterator[np.ndarray]:
-    """One unbroken stream of `tokens` symbols in chunks, begun in the most likely context of the long run."""
-    draw = random.Random(f"stream {seed}").random
-    ladders = [list(itertools.accumulate(row)) for row in chain.transition.tolist()]
-    vocab, contexts = chain.vocab, len(ladders)
-    context, last = int(np.argmax(stationary(chain))), vocab - 1
-    for start in range(0, tokens, CHUNK):
-        out = np.empty(min(CHUNK, tokens - start), np.uint32)
-        for i in range(len(out)):
-            symbol = min(bisect(ladders[context], draw()), last)
-            out[i] = symbol
+def sample_stream(chain: Chain, tokens: int, seed: int) -> Iterator[np.ndarray]:
+    """Samples one stream in chunks, starting in the most likely context.
+
+    Args:
+        chain: The chain.
+        tokens: Symbols in total.
+        seed: Names the random stream.
+    """
+    uniform = random.Random(f"stream {seed}").random
+    cumulative = [list(itertools.accumulate(row)) for row in chain.transition.tolist()]
+    vocab, contexts = chain.vocab, len(cumulative)
+    context, last = int(np.argmax(stationary_distribution(chain))), vocab - 1
+    for start in range(0, tokens, CHUNK_SYMBOLS):
+        chunk = np.empty(min(CHUNK_SYMBOLS, tokens - start), np.uint32)
+        for i in range(len(chunk)):
+            symbol = min(bisect(cumulative[context], uniform()), last)
+            chunk[i] = symbol
             context = (context * vocab + symbol) % contexts
-        yield out
+        yield chunk

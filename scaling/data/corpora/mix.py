@@ -1,11 +1,11 @@
-"""mix:cpython=0.8,addition:1-5=0.2: text and families of tasks in chosen shares of the bytes, and nothing held out.
+"""mix:cpython=0.8,addition:1-5=0.2: text and task families in given shares of the bytes, without held-out items.
 
-A part is a corpus of text, a family of tasks with its difficulties (addition:3, addition:1-5, or addition alone), or
-canary:1-64, documents of random letters, as many that occur once, twice, four times, ... up to 64 times: which, the
-token file's header says. Options: tokens (bytes altogether; default: as much as the text goes round for), seed.
+A part is a text corpus, a task family with its difficulties (addition:3, addition:1-5, or just addition), or
+canary:1-64: random documents that occur 1, 2, 4, ... 64 times, listed in the header of the token file. Options:
+tokens (bytes in total; as many as the text suffices for unless given) and seed.
 
-A document of a family is up to LINES questions of one difficulty with their answers, all of the family's training
-split. A text document in which a question of any family occurs is left out, so a held-out one occurs nowhere.
+A document of a family has up to MAX_QUESTIONS items of one difficulty with their answers, from the family's training
+split. Text documents that contain a question of any family are left out, so that no held-out item occurs.
 """
 
 from __future__ import annotations
@@ -18,136 +18,211 @@ from functools import partial
 from typing import Any
 
 from scaling.config.validation import ConfigError
-from scaling.data import CORPORA, canary, corpus
-from scaling.data.corpus import Text
-from scaling.data.tasks.family import checked, draws, family, pattern
-from scaling.data.tasks.registry import FAMILIES
-from scaling.data.tokens import DataError
+from scaling.data import canary, corpus
+from scaling.data.corpora import CORPORA
+from scaling.data.corpus import TextCorpus
+from scaling.data.tasks import FAMILIES
+from scaling.data.tasks.family import check_difficulty, draw_items, get_family, question_pattern
+from scaling.data.tokens import CorpusError
 
-TOKENS = 4_000_000  # where no text says how much there is
-LINES = 8  # questions of a document, at most
+DEFAULT_BYTES = 4_000_000  # of a mixture without text
+MAX_QUESTIONS = 8  # of a document
 Documents = Callable[[], Iterator[bytes]]
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part: its share of the bytes, its documents, and all their bytes where they end."""
+    """One part of a mixture.
+
+    Attributes:
+        share: Share of the bytes.
+        documents: Starts a new iteration over the documents.
+        size: Bytes of all documents; None where they never end.
+    """
 
     share: float
     documents: Documents
     size: int | None = None
 
 
-def open_corpus(argument: str, options: dict[str, str]) -> Text:
-    """The mixture; facts: its shares, bytes and seed, and its canaries with how often each occurs."""
+def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
+    """Opens a mixture; its facts are the shares, bytes and seed, and the canaries with their repetitions.
+
+    Args:
+        argument: Not used; must be empty.
+        options: Shares by the name of the part, and tokens and seed.
+
+    Raises:
+        CorpusError: A part is unknown, the shares do not sum to 1, or a text is too short for its share.
+    """
     if argument:
-        raise DataError(f"corpus mix: {argument!r} has no share: write {argument}=0.5")
+        raise CorpusError(f"corpus mix: {argument!r} has no share: write {argument}=0.5")
     try:
-        return opened(options)
+        return open_mixture(options)
     except ConfigError as error:  # of a family
-        raise DataError(f"corpus mix: {error}") from None
+        raise CorpusError(f"corpus mix: {error}") from None
 
 
-def opened(options: dict[str, str]) -> Text:
-    seed = whole("seed", options.get("seed", "0"))
-    shares = {name: share(name, text) for name, text in options.items() if name not in ("tokens", "seed")}
+def open_mixture(options: dict[str, str]) -> TextCorpus:
+    """Opens the mixture of these shares; ConfigError where a family does not have a difficulty."""
+    seed = parse_integer("seed", options.get("seed", "0"))
+    shares = {name: parse_share(name, text) for name, text in options.items() if name not in ("tokens", "seed")}
     if not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
-        said = ", ".join(f"{name}={of:g}" for name, of in shares.items()) or "nothing"
-        raise DataError(f"corpus mix: shares must sum to 1, not to {sum(shares.values()):g} ({said})")
+        listed = ", ".join(f"{name}={share:g}" for name, share in shares.items()) or "nothing"
+        raise CorpusError(f"corpus mix: shares must sum to 1, not to {sum(shares.values()):g} ({listed})")
     notes: list[str] = []
-    parts = {name: part(name, of, seed, notes) for name, of in shares.items() if not name.startswith("canary")}
-    total = bytes_of(options.get("tokens"), parts, notes)
+    parts = {
+        name: make_part(name, share, seed, notes) for name, share in shares.items() if not name.startswith("canary")
+    }
+    total = total_bytes(options.get("tokens"), parts, notes)
     facts: dict[str, Any] = {"mix": {"shares": shares, "bytes": total, "seed": seed}}
     for name in (name for name in shares if name.startswith("canary")):
-        texts = canary.planted(*span(name, name.partition(":")[2]), shares[name] * total, seed)
-        parts[name] = Part(shares[name], partial(canary.scattered, texts, seed))
-        facts["canary"] = [{"text": text, "times": times} for text, times in texts]
-    return Text(lambda: mixed(list(parts.values()), total), notes=notes, facts=facts)
+        fewest, most = parse_range(name, name.partition(":")[2])
+        canaries = canary.make_canaries(fewest, most, shares[name] * total, seed)
+        parts[name] = Part(shares[name], partial(canary.shuffled_copies, canaries, seed))
+        facts["canary"] = [{"text": text, "times": times} for text, times in canaries]
+    return TextCorpus(lambda: mix_documents(list(parts.values()), total), notes=notes, facts=facts)
 
 
-def part(name: str, of: float, seed: int, notes: list[str]) -> Part:
-    """The part of a name; DataError lists the known ones."""
+def make_part(name: str, share: float, seed: int, notes: list[str]) -> Part:
+    """Makes the part of a task family or a text corpus.
+
+    Args:
+        name: Name of the part, such as addition:1-5.
+        share: Share of the bytes.
+        seed: Names the random stream of a family.
+        notes: Lines for the user, extended by what is left out of a text.
+
+    Raises:
+        CorpusError: The part is unknown, or is no text.
+    """
     kind, colon, range_ = name.partition(":")
     if kind in FAMILIES:
-        low, high = span(name, range_) if colon else family(kind).USUAL
-        return Part(of, partial(questions, kind, checked(kind, low), checked(kind, high), seed))
+        lowest, highest = parse_range(name, range_) if colon else get_family(kind).DEFAULT_DIFFICULTIES
+        check_difficulty(kind, lowest)
+        check_difficulty(kind, highest)
+        return Part(share, partial(question_documents, kind, lowest, highest, seed))
     if kind not in CORPORA or kind == "mix":
         known = [*(k for k in CORPORA if k != "mix"), *FAMILIES, "canary"]
-        raise DataError(f"corpus mix: unknown part {name!r}: known are {', '.join(known)}, and tokens= and seed=")
+        raise CorpusError(f"corpus mix: unknown part {name!r}: known are {', '.join(known)}, and tokens= and seed=")
     text = corpus.open_corpus(name)
-    if not isinstance(text, Text):
-        raise DataError(f"corpus mix: {name} brings its own tokens: only text can be mixed")
-    documents = partial(without_questions, text)
+    if not isinstance(text, TextCorpus):
+        raise CorpusError(f"corpus mix: {name} brings its own tokens: only text can be mixed")
+    documents = partial(filter_questions, text)
     size = sum(len(document) + 1 for document in documents())
-    left_out = sum(1 for _ in text.documents()) - sum(1 for _ in documents())
+    excluded = sum(1 for _ in text.documents()) - sum(1 for _ in documents())
     notes += [f"{name}: {note}" for note in text.notes]
-    notes += [f"{name}: {left_out} documents hold a question of a task and are left out"] * bool(left_out)
-    return Part(of, documents, size)
+    if excluded:
+        notes.append(f"{name}: left out {excluded} documents that contain a question of a task")
+    return Part(share, documents, size)
 
 
-def bytes_of(asked: str | None, parts: dict[str, Part], notes: list[str]) -> int:
-    """Bytes altogether: what was asked for, or what the texts go round for."""
-    most = {name: int(one.size / one.share) for name, one in parts.items() if one.size is not None}
-    scarce = min(most, key=lambda name: most[name]) if most else None
-    total = whole("tokens", asked) if asked is not None else most[scarce] if scarce else TOKENS
-    if scarce and total > most[scarce]:
-        raise DataError(
-            f"corpus mix: tokens={total}: at its share {scarce} is enough for {most[scarce]}: ask for fewer"
+def total_bytes(requested: str | None, parts: dict[str, Part], notes: list[str]) -> int:
+    """Returns the bytes of the mixture: those requested, or as many as every text suffices for.
+
+    Args:
+        requested: Value of the option `tokens`, None where it is not given.
+        parts: The parts by name.
+        notes: Lines for the user, extended by what is not used of a text.
+
+    Raises:
+        CorpusError: A text is too short for its share.
+    """
+    limits = {name: int(part.size / part.share) for name, part in parts.items() if part.size is not None}
+    scarcest = min(limits, key=lambda name: limits[name]) if limits else None
+    if requested is not None:
+        total = parse_integer("tokens", requested)
+    else:
+        total = limits[scarcest] if scarcest else DEFAULT_BYTES
+    if scarcest and total > limits[scarcest]:
+        raise CorpusError(
+            f"corpus mix: tokens={total}: the share of {scarcest} suffices for {limits[scarcest]}: lower tokens"
         )
-    for name, bytes_ in most.items():
-        if bytes_ > total + 1:
-            notes.append(f"{name}: {parts[name].share * total:,.0f} of its {parts[name].size:,} bytes are its share")
+    for name, limit in limits.items():
+        if limit > total + 1:
+            used, size = parts[name].share * total, parts[name].size
+            notes.append(f"{name}: {used:,.0f} of its {size:,} bytes are used")
     return total
 
 
-def mixed(parts: list[Part], total: int) -> Iterator[bytes]:
-    """Documents until each part has had its share; next comes the part that is furthest behind."""
-    streams, had, left = [one.documents() for one in parts], [0] * len(parts), set(range(len(parts)))
-    while left:
-        turn = min(left, key=lambda i: (had[i] / parts[i].share, i))
-        document = next(streams[turn], None) if had[turn] < parts[turn].share * total else None
+def mix_documents(parts: list[Part], total: int) -> Iterator[bytes]:
+    """Yields documents, next of the part that is furthest behind its share, until each has its share.
+
+    Args:
+        parts: The parts.
+        total: Bytes of the mixture.
+    """
+    streams, bytes_read, open_parts = [part.documents() for part in parts], [0] * len(parts), set(range(len(parts)))
+    while open_parts:
+        i = min(open_parts, key=lambda i: (bytes_read[i] / parts[i].share, i))
+        document = next(streams[i], None) if bytes_read[i] < parts[i].share * total else None
         if document is None:
-            left.discard(turn)
+            open_parts.discard(i)
             continue
-        had[turn] += len(document) + 1  # and the token that ends it
+        bytes_read[i] += len(document) + 1  # and the token that ends it
         yield document
 
 
-def without_questions(text: Text) -> Iterator[bytes]:
-    """The documents in which no question of any family occurs."""
-    found = pattern(list(FAMILIES))
-    return (document for document in text.documents() if not found.search(document.decode()))
+def filter_questions(text: TextCorpus) -> Iterator[bytes]:
+    """Yields the documents that contain no question of any family."""
+    question = question_pattern(list(FAMILIES))
+    return (document for document in text.documents() if not question.search(document.decode()))
 
 
-def questions(name: str, low: int, high: int, seed: int) -> Iterator[bytes]:
-    """Documents of a family without end, as many of each difficulty; of a question's own examples any number."""
-    draw = random.Random(f"documents {name} {low} {high} {seed}").random
-    drawn = [draws(name, difficulty, "train", f"mix {seed}") for difficulty in range(low, high + 1)]
+def question_documents(name: str, lowest: int, highest: int, seed: int) -> Iterator[bytes]:
+    """Yields documents of a family without end, each difficulty and each number of own examples equally likely.
+
+    Args:
+        name: Name of the family.
+        lowest: Lowest difficulty.
+        highest: Highest difficulty.
+        seed: Names the random stream.
+    """
+    uniform = random.Random(f"documents {name} {lowest} {highest} {seed}").random
+    streams = [draw_items(name, difficulty, "train", f"mix {seed}") for difficulty in range(lowest, highest + 1)]
     while True:
-        asked = drawn[int(draw() * len(drawn))]
-        some = [next(asked) for _ in range(1 + int(draw() * LINES))]
-        yield "".join(item.answered(int(draw() * (len(item.own) + 1))) for item in some).encode()
+        stream = streams[int(uniform() * len(streams))]
+        items = [next(stream) for _ in range(1 + int(uniform() * MAX_QUESTIONS))]
+        yield "".join(item.solved(int(uniform() * (len(item.examples) + 1))) for item in items).encode()
 
 
-def span(name: str, text: str) -> tuple[int, int]:
-    """`1-5` as two whole numbers, `3` as twice the same."""
-    low, dash, high = text.partition("-")
-    if not low.isdecimal() or (dash and not high.isdecimal()) or (dash and int(low) > int(high)):
-        raise DataError(f"corpus mix: {name}: must be one number or two, as {name.partition(':')[0]}:1-5")
-    return int(low), int(high) if dash else int(low)
+def parse_range(name: str, text: str) -> tuple[int, int]:
+    """Parses `1-5` as a range of integers, `3` as the range of that one.
+
+    Args:
+        name: Name of the part, for the message.
+        text: The range.
+    """
+    lowest, dash, highest = text.partition("-")
+    valid = lowest.isdecimal() and (not dash or (highest.isdecimal() and int(lowest) <= int(highest)))
+    if not valid:
+        raise CorpusError(f"corpus mix: {name}: must be one integer or a range, as {name.partition(':')[0]}:1-5")
+    return int(lowest), int(highest) if dash else int(lowest)
 
 
-def share(name: str, text: str) -> float:
+def parse_share(name: str, text: str) -> float:
+    """Parses the share of a part; CorpusError where it is not in (0, 1].
+
+    Args:
+        name: Name of the part.
+        text: The share.
+    """
     try:
-        of = float(text)
+        share = float(text)
     except ValueError:
-        of = math.nan
-    if not 0 < of <= 1:
-        raise DataError(f"corpus mix: {name}={text}: a share must be above 0 and at most 1")
-    return of
+        share = math.nan
+    if not 0 < share <= 1:
+        raise CorpusError(f"corpus mix: {name}={text}: a share must be above 0 and at most 1")
+    return share
 
 
-def whole(name: str, text: str) -> int:
+def parse_integer(name: str, text: str) -> int:
+    """Parses a non-negative integer option; `tokens` must be positive.
+
+    Args:
+        name: Name of the option.
+        text: Its value.
+    """
     if not text.isdecimal() or (name == "tokens" and not int(text)):
-        raise DataError(f"corpus mix: {name}={text}: must be a whole number")
+        raise CorpusError(f"corpus mix: {name}={text}: must be an integer, {'1' if name == 'tokens' else '0'} or more")
     return int(text)

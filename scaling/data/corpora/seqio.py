@@ -1,66 +1,87 @@
 """seqio:TASK: a SeqIO task or mixture, tokenised by its own vocabulary and preprocessors.
 
-SeqIO cuts each document at its sequence length and drops the rest; here it is given none, and the
-documents are laid end to end, so every token of a task arrives. A mixture keeps its rates, and so
-ends with the first of its tasks to run out, as SeqIO has it.
+SeqIO cuts each document at its sequence length and drops the rest. No length is set here, and the documents are laid
+end to end, so every token of a task is used. A mixture keeps its rates, and so ends with the first task to run out.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from scaling.data.corpus import Tokens, known_options
+from scaling.data.corpus import TokenCorpus, check_options
 from scaling.data.tensorflow import import_quietly
-from scaling.data.tokens import DataError
+from scaling.data.tokens import CorpusError
+
+MIXTURE_NOTE = "a mixture ends with the first of its tasks to run out; the rest of the others is not used"
 
 
-def open_corpus(argument: str, options: dict[str, str]) -> Tokens:
-    """Options: module (a Python module of yours that registers the task), split (train), feature (targets)."""
-    known_options("seqio", options, ("module", "split", "feature"))
+def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
+    """Opens a task or mixture.
+
+    Args:
+        argument: Name of the task or mixture.
+        options: module (a Python module that registers the task), split (train unless given), feature (targets).
+
+    Raises:
+        CorpusError: The task, split or feature is unknown, or SeqIO is not installed.
+    """
+    check_options("seqio", options, ("module", "split", "feature"))
+    corpus = f"corpus seqio:{argument}"
     try:
         seqio = import_quietly("seqio")
     except ImportError as error:
-        need = "needs the [data] extra: pip install 'scaling[data]'"
-        raise DataError(f"corpus seqio:{argument} {need} ({error})") from None
+        install = "needs the [data] extra: pip install 'scaling[data]'"
+        raise CorpusError(f"{corpus} {install} ({error})") from None
     feature, split = options.get("feature", "targets"), options.get("split", "train")
     try:
         if "module" in options:
             importlib.import_module(options["module"])
-    except Exception as error:  # a person's own module may raise anything
-        raise DataError(f"corpus seqio:{argument}: module {options['module']}: {_line(error)}") from None
+    except Exception as error:  # the module is the user's and may raise anything
+        raise CorpusError(f"{corpus}: module {options['module']}: {_one_line(error)}") from None
     known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if argument not in known:
         hint = "" if "module" in options else " (name the module that registers it with module=)"
-        raise DataError(f"corpus seqio:{argument}: unknown task{hint}: known are {', '.join(sorted(known)) or 'none'}")
+        raise CorpusError(f"{corpus}: unknown task{hint}: known are {', '.join(sorted(known)) or 'none'}")
     task = seqio.get_mixture_or_task(argument)
-    if feature not in task.output_features:
-        features = ", ".join(task.output_features)
-        raise DataError(f"corpus seqio:{argument}: no feature {feature!r}: known are {features}")
-    if split not in task.splits:
-        raise DataError(f"corpus seqio:{argument}: no split {split!r}: known are {', '.join(task.splits)}")
-    mixture = isinstance(task, seqio.Mixture)
-    notes = ["a mixture ends with the first of its tasks to run out, what is left of the others is not used"]
+    for name, value, allowed in (("feature", feature, task.output_features), ("split", split, task.splits)):
+        if value not in allowed:
+            raise CorpusError(f"{corpus}: no {name} {value!r}: known are {', '.join(allowed)}")
     vocabulary = task.output_features[feature].vocabulary
-    eod = vocabulary.eos_id
-    if eod is None:
-        raise DataError(f"corpus seqio:{argument}: its vocabulary has no end-of-sequence token to end documents with")
-
-    def documents() -> Iterator[np.ndarray]:
-        try:
-            # The seed is for preprocessors that draw: each reading must give the same documents.
-            dataset = task.get_dataset(sequence_length=None, split=split, shuffle=False, num_epochs=1, seed=0)
-            for example in dataset.as_numpy_iterator():
-                tokens = np.asarray(example[feature], np.int64)
-                if tokens.size:
-                    yield tokens if tokens[-1] == eod else np.append(tokens, eod)
-        except Exception as error:  # a task's own code may raise anything
-            raise DataError(f"corpus seqio:{argument}: {_line(error)}") from None
-
-    return Tokens(documents, int(vocabulary.vocab_size), int(eod), f"seqio:{argument}", notes=notes if mixture else [])
+    if vocabulary.eos_id is None:
+        raise CorpusError(f"{corpus}: its vocabulary has no end-of-sequence token, which must end each document")
+    eod = int(vocabulary.eos_id)
+    return TokenCorpus(
+        lambda: read_documents(task, split, feature, eod), int(vocabulary.vocab_size), eod, f"seqio:{argument}",
+        notes=[MIXTURE_NOTE] if isinstance(task, seqio.Mixture) else [],
+    )  # fmt: skip
 
 
-def _line(error: Exception) -> str:
+def read_documents(task: Any, split: str, feature: str, eod: int) -> Iterator[np.ndarray]:
+    """Yields the documents of a task as tokens, each ending in `eod`.
+
+    Args:
+        task: The SeqIO task or mixture.
+        split: Name of the split.
+        feature: Name of the feature that holds the tokens.
+        eod: The token that ends a document.
+
+    Raises:
+        CorpusError: A preprocessor of the task failed.
+    """
+    try:
+        # Seeded for preprocessors that draw random numbers: each reading must give the same documents.
+        dataset = task.get_dataset(sequence_length=None, split=split, shuffle=False, num_epochs=1, seed=0)
+        for example in dataset.as_numpy_iterator():
+            tokens = np.asarray(example[feature], np.int64)
+            if tokens.size:
+                yield tokens if tokens[-1] == eod else np.append(tokens, eod)
+    except Exception as error:  # a task's own code may raise anything
+        raise CorpusError(f"corpus seqio:{task.name}: {_one_line(error)}") from None
+
+
+def _one_line(error: Exception) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]

@@ -1,53 +1,72 @@
-"""tfds:NAME: TensorFlow Datasets, through its own loader; a document an example."""
+"""tfds:NAME: TensorFlow Datasets, through its own loader; one document per example."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
-from scaling.data.corpus import Text, known_options
+from scaling.data.corpus import TextCorpus, check_options
 from scaling.data.tensorflow import import_quietly
-from scaling.data.tokens import DataError
+from scaling.data.tokens import CorpusError
 
 
-def open_corpus(argument: str, options: dict[str, str]) -> Text:
-    """Options: split (train; train[:10%] and train+test too), feature (text), data_dir.
+def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
+    """Opens a data set, downloaded where it is not there yet.
 
-    The order is that of the files: one after the other, never shuffled or interleaved.
+    Args:
+        argument: Name of the data set.
+        options: split (train unless given; train[:10%] and train+test are allowed), feature (text), data_dir.
+
+    Raises:
+        CorpusError: The data set, split or feature is unknown, or TensorFlow Datasets is not installed.
     """
-    known_options("tfds", options, ("split", "feature", "data_dir"))
+    check_options("tfds", options, ("split", "feature", "data_dir"))
     try:
         tfds = import_quietly("tensorflow_datasets")
     except ImportError as error:
-        need = "needs the [data] extra: pip install 'scaling[data]'"
-        raise DataError(f"corpus tfds:{argument} {need} ({error})") from None
+        install = "needs the [data] extra: pip install 'scaling[data]'"
+        raise CorpusError(f"corpus tfds:{argument} {install} ({error})") from None
     feature, split = options.get("feature", "text"), options.get("split", "train")
     try:
         builder = tfds.builder(argument, data_dir=options.get("data_dir"))
         builder.download_and_prepare()
         features, splits = sorted(builder.info.features), sorted(builder.info.splits)
-    except Exception as error:  # unknown names, missing downloads and bad versions each have a class of their own
-        raise DataError(f"corpus tfds:{argument}: {' '.join(str(error).split())[:300]}") from None
+    except Exception as error:  # unknown names, missing downloads and bad versions raise classes of their own
+        raise CorpusError(f"corpus tfds:{argument}: {' '.join(str(error).split())[:300]}") from None
     if feature not in features:
-        raise DataError(f"corpus tfds:{argument}: no feature {feature!r}: known are {', '.join(features)}")
+        raise CorpusError(f"corpus tfds:{argument}: no feature {feature!r}: known are {', '.join(features)}")
     try:
         total = builder.info.splits[split].num_examples
-    except (KeyError, ValueError, AssertionError):  # an unknown name, or a slice that cannot be read
-        known = ", ".join(splits)
-        raise DataError(f"corpus tfds:{argument}: no split {split!r}: known are {known}, and slices of them") from None
+    except (KeyError, ValueError, AssertionError):  # an unknown name, or a slice that cannot be parsed
+        known = f"known are {', '.join(splits)}, and slices of them"
+        raise CorpusError(f"corpus tfds:{argument}: no split {split!r}: {known}") from None
+    return TextCorpus(lambda: read_documents(argument, tfds, builder, split, feature), total)
 
-    def documents() -> Iterator[bytes]:
-        in_order = tfds.ReadConfig(interleave_cycle_length=1)
-        examples = builder.as_dataset(split=split, shuffle_files=False, read_config=in_order)
-        for number, example in enumerate(tfds.as_numpy(examples)):
-            document = example[feature]
-            if not isinstance(document, bytes):
-                raise DataError(f"corpus tfds:{argument}: feature {feature!r} is not text: name another with feature=")
-            try:
-                document.decode("utf-8")
-            except UnicodeDecodeError as error:
-                where = f"document {number} is not UTF-8 at byte offset {error.start}"
-                raise DataError(f"corpus tfds:{argument}: {where}") from None
-            if document:
-                yield document
 
-    return Text(documents, total)
+def read_documents(name: str, tfds: Any, builder: Any, split: str, feature: str) -> Iterator[bytes]:
+    """Yields the documents in the order of the files, neither shuffled nor interleaved.
+
+    Args:
+        name: Name of the data set, for messages.
+        tfds: The module tensorflow_datasets.
+        builder: Builder of the data set.
+        split: Name of the split.
+        feature: Name of the text feature.
+
+    Raises:
+        CorpusError: A document is not text in UTF-8.
+    """
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    examples = builder.as_dataset(split=split, shuffle_files=False, read_config=in_order)
+    for number, example in enumerate(tfds.as_numpy(examples)):
+        document = example[feature]
+        if not isinstance(document, bytes):
+            raise CorpusError(f"corpus tfds:{name}: feature {feature!r} is not text: choose another with feature=")
+        try:
+            document.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise CorpusError(
+                f"corpus tfds:{name}: document {number} is not UTF-8 at byte offset {error.start}"
+            ) from None
+        if document:
+            yield document

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from scaling.config.validation import Checked, require
+from scaling.config.validation import ValidatedConfig, require
 
-CODE = ("humaneval",)  # tasks whose answers are programs: always by our own YAML, which runs none
+CODE_TASKS = ("humaneval",)  # tasks whose answers are programs: always by our own YAML, which runs none
 
 
 @dataclass(frozen=True, kw_only=True)
-class Asked(Checked):
+class HarnessOptions(ValidatedConfig):
     """Which tasks; path: folder of their JSON lines, None: from the hub; limit: questions of each, 0: all.
 
     samples: programs beside the greedy one, at a temperature; run_code: run them (scaling/evaluate/harness/sandbox.py).

@@ -19,30 +19,32 @@ Line = dict[str, Any]
 TASKS = Path(__file__).parent / "tasks"
 
 
-def read(task: str, folder: Path) -> tuple[list[Line], list[Line]]:
+def read_task(task: str, folder: Path) -> tuple[list[Line], list[Line]]:
     """The questions of a task and what its shots are drawn from (maybe nothing), as its YAML reads them.
 
     ConfigError names the file and the line that is wrong.
     """
     require(task in FORMATS, f"--harness {task}: with --harness-path known are {', '.join(FORMATS)}")
     shots = folder / f"{task}.shots.jsonl"
-    return lines(task, folder / f"{task}.jsonl"), lines(task, shots) if shots.exists() else []
+    return read_lines(task, folder / f"{task}.jsonl"), read_lines(task, shots) if shots.exists() else []
 
 
-def lines(task: str, path: Path) -> list[Line]:
+def read_lines(task: str, path: Path) -> list[Line]:
     """A file's lines, each checked and put in order."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}: it is to hold {task}") from None
     found = [
-        line(task, said, f"{path}, line {number}") for number, said in enumerate(text.splitlines(), 1) if said.strip()
+        parse_line(task, said, f"{path}, line {number}")
+        for number, said in enumerate(text.splitlines(), 1)
+        if said.strip()
     ]
     require(bool(found), f"{path}: holds no question")
     return found
 
 
-def line(task: str, said: str, where: str) -> Line:
+def parse_line(task: str, said: str, where: str) -> Line:
     """One question."""
     fields, order = FORMATS[task]
     try:
@@ -54,20 +56,23 @@ def line(task: str, said: str, where: str) -> Line:
     for name in fields:
         value = data[name]
         require(value not in ("", [], {}, None), f"{where}: {name} is empty")
-        require(isinstance(value, FIELDS.get(name, str)), f"{where}: {name} = {value!r}: must be {kind(name)}")
+        require(
+            isinstance(value, FIELD_TYPES.get(name, str)),
+            f"{where}: {name} = {value!r}: must be {describe_field(name)}",
+        )
     return order(data, where)
 
 
-FIELDS: dict[str, Any] = {"choices": (list, dict), "answer": (str, int), "label": list}  # others: text
+FIELD_TYPES: dict[str, Any] = {"choices": (list, dict), "answer": (str, int), "label": list}  # others: text
 
 
-def kind(name: str) -> str:
+def describe_field(name: str) -> str:
     return {"choices": "the choices", "answer": "text, or a choice's number"}.get(name, "text")
 
 
 def mmlu(data: Line, where: str) -> Line:
     """answer: the right choice's number from 0, or its letter."""
-    answer, choices = data["answer"], texts(data["choices"], where)
+    answer, choices = data["answer"], check_texts(data["choices"], where)
     require(len(choices) == 4, f"{where}: {len(choices)} choices: must be 4")
     gold = "ABCD".find(answer) if isinstance(answer, str) and len(answer) == 1 else answer
     known = isinstance(gold, int) and not isinstance(gold, bool) and 0 <= gold < 4
@@ -87,7 +92,7 @@ def gpqa(data: Line, where: str) -> Line:
 def arc(data: Line, where: str) -> Line:
     """choices: {"text": [...], "label": [...]}; answerKey: the right one's label."""
     said = data["choices"] if isinstance(data["choices"], dict) else {}
-    choices, labels = texts(said.get("text"), where), texts(said.get("label"), where)
+    choices, labels = check_texts(said.get("text"), where), check_texts(said.get("label"), where)
     require(len(choices) == len(labels), f"{where}: {len(choices)} choices, {len(labels)} labels")
     require(data["answerKey"] in labels, f"{where}: answerKey = {data['answerKey']!r}: labels are {', '.join(labels)}")
     return {"question": data["question"].strip(), "choices": choices, "gold": labels.index(data["answerKey"])}
@@ -111,7 +116,7 @@ def text(data: Line, where: str) -> Line:
     return {"text": data["text"]}
 
 
-def texts(value: Any, where: str) -> list[str]:
+def check_texts(value: Any, where: str) -> list[str]:
     """A list of two texts or more."""
     right = isinstance(value, list) and len(value) > 1 and all(isinstance(one, str) and one for one in value)
     if not right:

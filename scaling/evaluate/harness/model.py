@@ -10,12 +10,12 @@ from typing import Any
 
 from lm_eval.api.model import LM
 
-from scaling.inference.scorer import Scored, Scorer
+from scaling.inference.scorer import ContinuationScore, Scorer
 
-USUAL_TOKENS = 256  # of a generation that does not say
+DEFAULT_MAX_TOKENS = 256  # of a generation that does not say
 
 
-class Run(LM):
+class HarnessModel(LM):
     """Scores and writes through the project's own Scorer, all requests of a kind at once.
 
     kept: what each (context, continuation) came to, token by token.
@@ -24,7 +24,7 @@ class Run(LM):
     def __init__(self, scorer: Scorer, seed: int = 0) -> None:
         super().__init__()
         self.scorer, self.seed = scorer, seed
-        self.kept: dict[tuple[str, str], Scored] = {}
+        self.kept: dict[tuple[str, str], ContinuationScore] = {}
 
     def loglikelihood(self, requests: list[Any]) -> list[tuple[float, bool]]:
         """Nats of each continuation as a whole, and whether greedy decoding would have written it."""
@@ -61,7 +61,7 @@ class Run(LM):
         tokens = [self.scorer.pair(prompt, "")[0] for prompt in prompts]
         until = how.get("until") or []
         stop = [until] if isinstance(until, str) else list(until)
-        most = next((how[name] for name in TOKENS if how.get(name)), USUAL_TOKENS)
+        most = next((how[name] for name in MAX_TOKENS_KEYS if how.get(name)), DEFAULT_MAX_TOKENS)
         temperature = float(how.get("temperature") or 0.0)
         drawn = bool(how.get("do_sample", temperature > 0))
         greedy = count if not drawn else 1 if how.get("greedy_first") else 0
@@ -79,4 +79,4 @@ class Run(LM):
         return texts
 
 
-TOKENS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
+MAX_TOKENS_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from scaling.evaluate.harness.config import CODE, Asked
-from scaling.evaluate.harness.model import Run
-from scaling.evaluate.harness.sandbox import pass_at_k, passes
+from scaling.evaluate.harness.config import CODE_TASKS, HarnessOptions
+from scaling.evaluate.harness.model import HarnessModel
+from scaling.evaluate.harness.sandbox import pass_at_k, program_passes
 from scaling.store.items import Row
 
 
-def rows_of(
-    model: Run, task: str, shots: int, step: int, samples: list[dict[str, Any]], asked: Asked
+def harness_rows(
+    model: HarnessModel, task: str, shots: int, step: int, samples: list[dict[str, Any]], asked: HarnessOptions
 ) -> tuple[list[Row], dict[str, float]]:
     """A row for each question, in order; and scores that the harness does not compute: pass@k of programs."""
     out: dict[int, Row] = {}
@@ -20,27 +20,31 @@ def rows_of(
             "task": task, "family": task, "shots": shots, "step": step, "item": int(sample["doc_id"]),
             "prompt": str(sample["arguments"][0][0]),
         }  # fmt: skip
-        kind = what(sample)
+        kind = metric_kind(sample)
         out[row["item"]] = row | (
-            chosen(model, sample) if kind == "choice" else whole(model, sample) if kind == "loss" else written(sample)
+            choice_row(model, sample)
+            if kind == "choice"
+            else loss_row(model, sample)
+            if kind == "loss"
+            else generation_row(sample)
         )
     rows = [out[item] for item in sorted(out)]
-    if task not in CODE or not asked.run_code:
+    if task not in CODE_TASKS or not asked.run_code:
         return rows, {}
     docs = {int(sample["doc_id"]): sample["doc"] for sample in samples}
     for row in rows:
-        row["passed"] = [passes(program(docs[row["item"]], text)) for text in row["generated"]]
-    return rows, rates(rows)
+        row["passed"] = [program_passes(test_program(docs[row["item"]], text)) for text in row["generated"]]
+    return rows, pass_rates(rows)
 
 
-def what(sample: dict[str, Any]) -> str:
+def metric_kind(sample: dict[str, Any]) -> str:
     """choice, exact or loss, by what the model was asked."""
     if len(sample["arguments"][0]) == 1:
         return "loss"
     return "exact" if isinstance(sample["arguments"][0][1], dict) else "choice"
 
 
-def chosen(model: Run, sample: dict[str, Any]) -> Row:
+def choice_row(model: HarnessModel, sample: dict[str, Any]) -> Row:
     """Of continuations: each one's log-probability, the right one's token by token."""
     pairs = [(str(context), str(choice)) for context, choice in sample["arguments"]]
     pairs = [pair for pair in pairs if pair[0] == pairs[0][0]]  # not those without the question
@@ -62,7 +66,7 @@ def chosen(model: Run, sample: dict[str, Any]) -> Row:
     return row
 
 
-def whole(model: Run, sample: dict[str, Any]) -> Row:
+def loss_row(model: HarnessModel, sample: dict[str, Any]) -> Row:
     """Of a whole text: its log-probability."""
     text = str(sample["arguments"][0][0])
     return {
@@ -71,19 +75,19 @@ def whole(model: Run, sample: dict[str, Any]) -> Row:
     }  # fmt: skip
 
 
-def written(sample: dict[str, Any]) -> Row:
+def generation_row(sample: dict[str, Any]) -> Row:
     """Of texts that the model wrote: right where the harness's metric says so; of programs nothing is known yet."""
     row: Row = {"metric_kind": "exact", "answer": str(sample["target"]), "generated": list(sample["resps"][0])}
     right = sample.get("exact_match")
     return row if right is None else row | {"passed": [bool(right)] * len(row["generated"])}
 
 
-def program(doc: dict[str, Any], text: str) -> str:
+def test_program(doc: dict[str, Any], text: str) -> str:
     """A function as the model ended it, and its test."""
     return f"{doc['prompt']}{text}\n\n{doc['test']}\n\ncheck({doc['entry_point']})\n"
 
 
-def rates(rows: list[Row]) -> dict[str, float]:
+def pass_rates(rows: list[Row]) -> dict[str, float]:
     """pass@1 of the greedy program; pass@k of samples for k of 1, 10, 100, as far as they go."""
     out = {"passed": sum(row["passed"][0] for row in rows) / len(rows)}
     samples = [row["passed"][1:] for row in rows]

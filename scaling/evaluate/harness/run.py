@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import math
 import os
@@ -14,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.validation import ConfigError, require
-from scaling.evaluate.harness.config import CODE, Asked
-from scaling.evaluate.harness.local import TASKS, read
+from scaling.evaluate.harness.config import CODE_TASKS, HarnessOptions
+from scaling.evaluate.harness.local import TASKS, read_task
 from scaling.inference.scorer import ScoreError, Scorer
 from scaling.store import items
 from scaling.store.files import write_atomic
 
 
 @dataclass
-class Found:
+class HarnessResult:
     """scores by task/metric; a line for each task that went wrong; files of items."""
 
     scores: dict[str, float] = field(default_factory=dict)
@@ -30,21 +31,21 @@ class Found:
     files: list[Path] = field(default_factory=list)
 
 
-def ask(scorer: Scorer, folder: Path, asked: Asked) -> Found:
+def run_harness(scorer: Scorer, folder: Path, asked: HarnessOptions) -> HarnessResult:
     """Asks everything; items go to `folder`. ConfigError where the harness is not installed."""
     if asked.path is not None:
         os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
     os.environ.setdefault("TQDM_DISABLE", "1")
     try:
-        with quiet():
-            import lm_eval  # noqa: F401
+        with silence_logging():
+            importlib.import_module("lm_eval")
     except ImportError:
         raise ConfigError("--harness needs the [harness] extra: pip install 'scaling[harness]'") from None
-    found = Found()
+    found = HarnessResult()
     for task in dict.fromkeys(asked.tasks):
         try:
-            scores, files = one(scorer, folder, task, asked)
+            scores, files = run_task(scorer, folder, task, asked)
             found.scores |= scores
             found.files += files
         except (ConfigError, ScoreError, OSError) as error:
@@ -53,28 +54,28 @@ def ask(scorer: Scorer, folder: Path, asked: Asked) -> Found:
     return found
 
 
-def one(scorer: Scorer, folder: Path, task: str, asked: Asked) -> tuple[dict[str, float], list[Path]]:
+def run_task(scorer: Scorer, folder: Path, task: str, asked: HarnessOptions) -> tuple[dict[str, float], list[Path]]:
     """A task's scores (of a group also those of its parts), and its items' files."""
-    from scaling.evaluate.harness.model import Run
-    from scaling.evaluate.harness.rows import rows_of
+    from scaling.evaluate.harness.model import HarnessModel
+    from scaling.evaluate.harness.rows import harness_rows
 
-    model = Run(scorer, asked.seed)
-    with tempfile.TemporaryDirectory(prefix="harness-") as scratch, quiet():
-        said = evaluated(model, task, asked, Path(scratch))
+    model = HarnessModel(scorer, asked.seed)
+    with tempfile.TemporaryDirectory(prefix="harness-") as scratch, silence_logging():
+        said = evaluate_task(model, task, asked, Path(scratch))
     out: dict[str, float] = {}
     files = []
     for name, samples in said["samples"].items():
         shots = int(said["n-shot"].get(name) or 0)
-        rows, more = rows_of(model, name, shots, scorer.of.step, samples, asked)
-        files.append(items.write(folder, name, shots, scorer.of.step, rows))
-        out |= {f"{items.label(name, shots)}/{metric}": value for metric, value in more.items()}
+        rows, more = harness_rows(model, name, shots, scorer.of.step, samples, asked)
+        files.append(items.write_items(folder, name, shots, scorer.of.step, rows))
+        out |= {f"{items.task_label(name, shots)}/{metric}": value for metric, value in more.items()}
     for name, values in {**said["results"], **said.get("groups", {})}.items():
-        label = items.label(name, int(said["n-shot"].get(name) or 0))
-        out |= {f"{label}/{metric}": value for metric, value in metrics(values)}
+        label = items.task_label(name, int(said["n-shot"].get(name) or 0))
+        out |= {f"{label}/{metric}": value for metric, value in finite_metrics(values)}
     return out, files
 
 
-def metrics(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
+def finite_metrics(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
     """The harness's `acc,none` as acc; what is no finite number is left out."""
     for key, value in values.items():
         metric, comma, how = key.partition(",")
@@ -83,17 +84,17 @@ def metrics(values: dict[str, Any]) -> Iterator[tuple[str, float]]:
             yield metric if how == "none" else f"{metric}_{how}", float(value)
 
 
-def evaluated(model: Any, task: str, asked: Asked, scratch: Path) -> dict[str, Any]:
+def evaluate_task(model: Any, task: str, asked: HarnessOptions, scratch: Path) -> dict[str, Any]:
     """What the harness says of one task."""
     from lm_eval import simple_evaluate
     from lm_eval.tasks import TaskManager
 
     spec: Any = task
-    if asked.path is None and task not in CODE:
+    if asked.path is None and task not in CODE_TASKS:
         manager = TaskManager()
         require(task in manager.all_tasks, f"--harness {task}: unknown to the harness: `lm-eval ls tasks` lists them")
     else:
-        spec = described(task, asked, scratch)
+        spec = write_task_config(task, asked, scratch)
         manager = TaskManager(include_path=str(scratch / "tasks"), include_defaults=False)
     said: Any = simple_evaluate(
         model, tasks=[spec], num_fewshot=asked.shots, limit=asked.limit or None, bootstrap_iters=0,
@@ -103,22 +104,22 @@ def evaluated(model: Any, task: str, asked: Asked, scratch: Path) -> dict[str, A
     return dict(said)
 
 
-def described(task: str, asked: Asked, scratch: Path) -> str:
+def write_task_config(task: str, asked: HarnessOptions, scratch: Path) -> str:
     """Our own YAML of a task, over its lines as they are read here; its name."""
     import yaml
 
-    questions, shots = read(task, Path(asked.path)) if asked.path is not None else from_hub(task)
+    questions, shots = read_task(task, Path(asked.path)) if asked.path is not None else load_from_hub(task)
     config = yaml.safe_load((TASKS / f"{task}.yaml").read_text("utf-8"))
-    files = {"test": str(lines(scratch / "test.jsonl", questions))}
+    files = {"test": str(write_lines(scratch / "test.jsonl", questions))}
     if asked.shots:
         require(config.get("num_fewshot") != 0, f"--harness {task}: has no shots: leave --shots out")
         require(bool(shots), f"--shots {asked.shots}: {task}.shots.jsonl is not there: shots are drawn from it")
         require(asked.shots <= len(shots), f"--shots {asked.shots}: {task}.shots.jsonl has {len(shots)}")
-        files["shots"] = str(lines(scratch / "shots.jsonl", shots))
+        files["shots"] = str(write_lines(scratch / "shots.jsonl", shots))
         config |= {"fewshot_split": "shots"}
         if "answer" in shots[0]:  # the whole way to it
             config["fewshot_config"] = {"doc_to_target": "{{answer}}"}
-    if task in CODE and asked.samples:
+    if task in CODE_TASKS and asked.samples:
         config["repeats"] = 1 + asked.samples
         config["generation_kwargs"] |= {"do_sample": True, "temperature": asked.temperature, "greedy_first": True}
     config["dataset_kwargs"] = {"data_files": files, "cache_dir": str(scratch / "cache")}
@@ -126,7 +127,7 @@ def described(task: str, asked: Asked, scratch: Path) -> str:
     return task
 
 
-def from_hub(task: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def load_from_hub(task: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """The questions of a code task, from where they are published."""
     import datasets
 
@@ -137,7 +138,7 @@ def from_hub(task: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     return [order({name: row[name] for name in fields}, f"{task}, question {i}") for i, row in enumerate(rows)], []
 
 
-def lines(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
+def write_lines(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
     import json
 
     write_atomic(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
@@ -145,7 +146,7 @@ def lines(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_logging() -> Iterator[None]:
     """Without what the harness and its data library say on the way, which is not for a user of ours."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

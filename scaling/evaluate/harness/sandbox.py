@@ -19,10 +19,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-CPU_SECONDS, WALL_SECONDS, MEMORY, FILE = 5, 15, 512 * 2**20, 2**20
+CPU_SECONDS, WALL_SECONDS, MEMORY_BYTES, FILE_BYTES = 5, 15, 512 * 2**20, 2**20
 
 # Sets the limits from within, then becomes the program: nothing runs between a fork and its exec in our own process.
-LIMITED = """
+LIMITED_PROGRAM = """
 import os, resource, sys
 for name, most in (("CPU", {cpu}), ("AS", {memory}), ("FSIZE", {file}), ("CORE", 0), ("NOFILE", 32)):
     resource.setrlimit(getattr(resource, "RLIMIT_" + name), (most, most))
@@ -30,19 +30,21 @@ os.execv(sys.executable, [sys.executable, "-I", "-S", "-B", "program.py"])
 """
 
 
-def passes(program: str, *, cpu: int = CPU_SECONDS, wall: float = WALL_SECONDS, memory: int = MEMORY) -> bool:
+def program_passes(
+    program: str, *, cpu: int = CPU_SECONDS, wall: float = WALL_SECONDS, memory: int = MEMORY_BYTES
+) -> bool:
     """Whether a program runs to its last line within its limits."""
     word = secrets.token_hex(16)
     with tempfile.TemporaryDirectory(prefix="program-") as folder:
         (Path(folder) / "program.py").write_text(f"{program}\n\nprint({word!r})\n", encoding="utf-8", errors="replace")
         with (Path(folder) / "said").open("w+b") as said:
-            ended = ran([*alone(), sys.executable, "-I", "-S", "-B", "-c",
-                         LIMITED.format(cpu=cpu, memory=memory, file=FILE)], folder, said.fileno(), wall)  # fmt: skip
+            ended = run_isolated([*isolation_command(), sys.executable, "-I", "-S", "-B", "-c",
+                         LIMITED_PROGRAM.format(cpu=cpu, memory=memory, file=FILE_BYTES)], folder, said.fileno(), wall)  # fmt: skip
             said.seek(0)
-            return ended == 0 and said.read(2 * FILE).rstrip().endswith(word.encode())
+            return ended == 0 and said.read(2 * FILE_BYTES).rstrip().endswith(word.encode())
 
 
-def ran(line: list[str], folder: str, out: int, wall: float) -> int | None:
+def run_isolated(line: list[str], folder: str, out: int, wall: float) -> int | None:
     """Its exit status, None where its time ran out; whatever it has started ends with it."""
     process = subprocess.Popen(
         line, cwd=folder, env={}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL,
@@ -59,7 +61,7 @@ def ran(line: list[str], folder: str, out: int, wall: float) -> int | None:
 
 
 @functools.cache
-def alone() -> tuple[str, ...]:
+def isolation_command() -> tuple[str, ...]:
     """What takes the network and the sight of other processes away from a command, as far as this system allows."""
     unshare = shutil.which("unshare")
     for flags in (("-rnpf", "--kill-child"), ("-rn",), ("-n",)):

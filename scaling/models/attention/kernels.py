@@ -1,7 +1,7 @@
-"""Which kernel computes attention: the one its hardware has, where it knows the scores.
+"""Kernels that compute attention: the one of the hardware where it supports the scores, else XLA.
 
-Axes: B batch, L positions (queries), M positions (keys), K key-value heads, G query heads a key-value
-head, H = K·G, h size of one head.
+Axes: B batch, L positions (queries), M positions (keys), K key-value heads, G query heads per key-value
+head, H = K·G, h head dimension, X = B·H sequences and heads.
 """
 
 from __future__ import annotations
@@ -15,35 +15,52 @@ from jax.sharding import PartitionSpec
 
 from scaling.config.validation import ConfigError
 from scaling.distributed import sharding
-from scaling.models.attention.softmax import Scores, alibi, blockwise, square
+from scaling.models.attention.softmax import ScoreConfig, alibi_bias, blockwise_attention, full_attention
 
-# The first is what `auto` means there. xla: the full square, its scores held in memory.
+# By platform; the first is what `auto` means. xla: full attention, with its scores in memory
 KERNELS = {"cpu": ("blockwise", "xla"), "gpu": ("cudnn", "xla", "blockwise"), "tpu": ("splash", "xla", "blockwise")}
-TILE = 128  # positions: splash knows whole tiles only
+SPLASH_TILE = 128  # positions: splash attention supports multiples of it
+SPLASH_BLOCKS = (512, 256, SPLASH_TILE)  # positions of one block, the largest that divides the length
 
 
-def kernel(asked: str, platform: str) -> str:
-    """The kernel that `asked` (of a Placement) names on a platform; ConfigError where it has none such."""
-    there = KERNELS.get(platform, ("xla",))
-    if asked == "auto":
-        return there[0]
-    if asked not in there:
-        raise ConfigError(f"Placement.attention = {asked!r}: on {platform} allowed are auto, {', '.join(there)}")
-    return asked
+def select_kernel(name: str, platform: str) -> str:
+    """Returns the kernel for `Placement.attention` on a platform.
+
+    Args:
+        name: auto, or one of KERNELS.
+        platform: Platform of JAX: cpu, gpu or tpu.
+
+    Raises:
+        ConfigError: The platform does not have that kernel.
+    """
+    names = KERNELS.get(platform, ("xla",))
+    if name == "auto":
+        return names[0]
+    if name not in names:
+        raise ConfigError(f"Placement.attention = {name!r}: on {platform} allowed are auto, {', '.join(names)}")
+    return name
 
 
-def fitting(name: str, how: Scores, length: int, head: int, dtype: Any) -> str:
-    """`name`, or xla where that kernel does not know these scores, this length, head or type."""
+def supported_kernel(name: str, config: ScoreConfig, length: int, head: int, dtype: Any) -> str:
+    """Returns `name`, or xla if that kernel does not support the scores.
+
+    Args:
+        name: One of KERNELS.
+        config: How scores are computed.
+        length: Positions.
+        head: Head dimension.
+        dtype: Type of queries, keys and values.
+    """
     half = jnp.dtype(dtype) in (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))
-    fits = {
-        "cudnn": half and head % 8 == 0 and head <= widest() and length % 2 == 0 and how.softcap is None,
-        "splash": length % TILE == 0 and how.slopes is None,
+    supported = {
+        "cudnn": half and head % 8 == 0 and head <= max_cudnn_head() and length % 2 == 0 and config.softcap is None,
+        "splash": length % SPLASH_TILE == 0 and config.slopes is None,
     }
-    return name if fits.get(name, True) else "xla"
+    return name if supported.get(name, True) else "xla"
 
 
-def widest() -> int:
-    """Largest head that cuDNN's flash attention takes: 256 from Hopper on, 128 before."""
+def max_cudnn_head() -> int:
+    """Returns the largest head dimension of cuDNN's flash attention: 256 from Hopper on, 128 before."""
     major = str(getattr(jax.devices()[0], "compute_capability", "0")).partition(".")[0]
     return 256 if int(major) >= 9 else 128
 
@@ -52,110 +69,138 @@ def attend(
     q_BKGLh: jax.Array,
     k_BKMh: jax.Array,
     v_BKMh: jax.Array,
-    how: Scores,
+    config: ScoreConfig,
     segments_BL: jax.Array | None = None,
     name: str = "auto",
 ) -> jax.Array:
-    """Each query's weighted mean of v, shape of q; the softmax in float32.
+    """Returns causal attention, the weighted mean of v for each query, (B, K, G, L, h); the softmax is in float32.
 
-    segments_BL: int32; a query sees the keys of its own segment alone. None: the whole row is one.
-    name: of KERNELS; what it does not know, xla computes.
+    Args:
+        q_BKGLh: Queries.
+        k_BKMh: Keys.
+        v_BKMh: Values.
+        config: How scores are computed.
+        segments_BL: int32; a query attends to keys of its own segment only. None: a row is one segment.
+        name: auto, or one of KERNELS; xla computes what that kernel does not support.
     """
-    name = kernel(name, jax.default_backend()) if name == "auto" else name
-    name = fitting(name, how, q_BKGLh.shape[3], q_BKGLh.shape[4], q_BKGLh.dtype)
-    if name == "xla" and how.softcap is not None:
-        return square(q_BKGLh, k_BKMh, v_BKMh, how, segments_BL)
-    compute = {"blockwise": in_blocks, "splash": splash}.get(name, partial(dot_product, name=name))
-    return compute(q_BKGLh, k_BKMh, v_BKMh, how, segments_BL)
+    name = select_kernel(name, jax.default_backend()) if name == "auto" else name
+    name = supported_kernel(name, config, q_BKGLh.shape[3], q_BKGLh.shape[4], q_BKGLh.dtype)
+    if name == "xla" and config.softcap is not None:
+        return full_attention(q_BKGLh, k_BKMh, v_BKMh, config, segments_BL)
+    kernels = {"blockwise": attend_blockwise, "splash": attend_splash}
+    kernel = kernels.get(name, partial(attend_dot_product, implementation=name))
+    return kernel(q_BKGLh, k_BKMh, v_BKMh, config, segments_BL)
 
 
-def in_blocks(
-    q_BKGLh: jax.Array, k_BKMh: jax.Array, v_BKMh: jax.Array, how: Scores, segments_BL: jax.Array | None
+def attend_blockwise(
+    q_BKGLh: jax.Array, k_BKMh: jax.Array, v_BKMh: jax.Array, config: ScoreConfig, segments_BL: jax.Array | None
 ) -> jax.Array:
-    """`blockwise`, which has sequences and heads side by side."""
+    """Computes `attend` by `blockwise_attention`, which has sequences and heads on one axis."""
     B, K, G, L, h = q_BKGLh.shape
-    q_XLh = (q_BKGLh * how.scale).reshape(B * K * G, L, h)
-    if G > 1:  # one row of products for each query head
+    q_XLh = (q_BKGLh * config.scale).reshape(B * K * G, L, h)
+    if G > 1:  # repeat keys and values for each query head
         k_BKMh, v_BKMh = (jnp.repeat(t, G, axis=1) for t in (k_BKMh, v_BKMh))
     k_XMh, v_XMh = (t.reshape(B * K * G, L, h) for t in (k_BKMh, v_BKMh))
-    return blockwise(q_XLh, k_XMh, v_XMh, segments_BL, how).reshape(B, K, G, L, h)
+    return blockwise_attention(q_XLh, k_XMh, v_XMh, segments_BL, config).reshape(B, K, G, L, h)
 
 
-def dot_product(
-    q_BKGLh: jax.Array, k_BKMh: jax.Array, v_BKMh: jax.Array, how: Scores, segments_BL: jax.Array | None, name: Any
+def attend_dot_product(
+    q_BKGLh: jax.Array,
+    k_BKMh: jax.Array,
+    v_BKMh: jax.Array,
+    config: ScoreConfig,
+    segments_BL: jax.Array | None,
+    implementation: Any,
 ) -> jax.Array:
-    """jax.nn.dot_product_attention, by xla or cudnn."""
+    """Computes `attend` by `jax.nn.dot_product_attention`, whose implementation is xla or cudnn."""
     B, K, G, L, h = q_BKGLh.shape
     q_BLHh, k_BLKh, v_BLKh = (t.swapaxes(1, 2) for t in (q_BKGLh.reshape(B, K * G, L, h), k_BKMh, v_BKMh))
     y_BLHh = jax.nn.dot_product_attention(
         q_BLHh,
         k_BLKh,
         v_BLKh,
-        bias=None if how.slopes is None else alibi(0, L, 0, L, how.slopes)[None].astype(q_BLHh.dtype),
+        bias=None if config.slopes is None else alibi_bias(0, L, 0, L, config.slopes)[None].astype(q_BLHh.dtype),
         mask=None if segments_BL is None else (segments_BL[:, :, None] == segments_BL[:, None, :])[:, None],
-        scale=how.scale,
+        scale=config.scale,
         is_causal=True,
-        local_window_size=None if how.window is None else (how.window - 1, 0),
-        implementation=name,
+        local_window_size=None if config.window is None else (config.window - 1, 0),
+        implementation=implementation,
     )
     return y_BLHh.swapaxes(1, 2).reshape(B, K, G, L, h)
 
 
-def splash(
+def attend_splash(
     q_BKGLh: jax.Array,
     k_BKMh: jax.Array,
     v_BKMh: jax.Array,
-    how: Scores,
+    config: ScoreConfig,
     segments_BL: jax.Array | None,
     interpret: bool = False,
 ) -> jax.Array:
-    """The TPU's block-sparse flash kernel; each device has its own sequences and heads.
+    """Computes `attend` by the block-sparse flash kernel of TPUs; each device computes its own sequences and heads.
 
-    interpret: computed step by step on any hardware, for tests.
+    Args:
+        q_BKGLh: Queries.
+        k_BKMh: Keys.
+        v_BKMh: Values.
+        config: How scores are computed.
+        segments_BL: As for `attend`.
+        interpret: Interpret the kernel on any hardware, for tests.
     """
     B, K, G, L, h = q_BKGLh.shape
     mesh = jax.sharding.get_abstract_mesh()
-    q_BHLh = (q_BKGLh * how.scale).reshape(B, K * G, L, h)
+    q_BHLh = (q_BKGLh * config.scale).reshape(B, K * G, L, h)
     if mesh.empty:
-        return one_device(q_BHLh, k_BKMh, v_BKMh, segments_BL, how, interpret).reshape(q_BKGLh.shape)
-    over = tuple(a for a in sharding.ROWS if mesh.shape[a] > 1)
-    heads = "tensor" if mesh.shape["tensor"] > 1 and K % mesh.shape["tensor"] == 0 else None
-    at, rows = PartitionSpec(over or None, heads), PartitionSpec(over or None)
+        return splash_on_device(q_BHLh, k_BKMh, v_BKMh, segments_BL, config, interpret).reshape(q_BKGLh.shape)
+    batch_axes = tuple(a for a in sharding.BATCH_AXES if mesh.shape[a] > 1)
+    head_axis = "tensor" if mesh.shape["tensor"] > 1 and K % mesh.shape["tensor"] == 0 else None
+    spec, rows = PartitionSpec(batch_axes or None, head_axis), PartitionSpec(batch_axes or None)
     segments = () if segments_BL is None else (segments_BL,)
 
-    def mine(q: jax.Array, k: jax.Array, v: jax.Array, *segments: jax.Array) -> jax.Array:
-        return one_device(q, k, v, segments[0] if segments else None, how, interpret)
+    def on_device(q: jax.Array, k: jax.Array, v: jax.Array, *segments: jax.Array) -> jax.Array:
+        return splash_on_device(q, k, v, segments[0] if segments else None, config, interpret)
 
-    apart = jax.shard_map(mine, in_specs=(at, at, at, *(rows for _ in segments)), out_specs=at, check_vma=False)
-    return apart(q_BHLh, k_BKMh, v_BKMh, *segments).reshape(q_BKGLh.shape)
+    in_specs = (spec, spec, spec, *(rows for _ in segments))
+    on_mesh = jax.shard_map(on_device, in_specs=in_specs, out_specs=spec, check_vma=False)
+    return on_mesh(q_BHLh, k_BKMh, v_BKMh, *segments).reshape(q_BKGLh.shape)
 
 
-def one_device(
+def splash_on_device(
     q_BHLh: jax.Array,
     k_BKMh: jax.Array,
     v_BKMh: jax.Array,
     segments_BL: jax.Array | None,
-    how: Scores,
+    config: ScoreConfig,
     interpret: bool,
 ) -> jax.Array:
-    from jax.experimental.pallas.ops.tpu import splash_attention as kernels
+    """Computes splash attention on one device, (B, H, L, h); queries are scaled already, the rest as `attend_splash`.
+
+    Args:
+        q_BHLh: Queries times `config.scale`.
+        k_BKMh: Keys.
+        v_BKMh: Values.
+        segments_BL: As for `attend`.
+        config: How scores are computed.
+        interpret: Interpret the kernel on any hardware.
+    """
+    from jax.experimental.pallas.ops.tpu import splash_attention as splash  # here: only TPUs use it
 
     H, L = q_BHLh.shape[1:3]
-    seen: Any = kernels.CausalMask((L, L))
-    if how.window is not None:
-        seen = kernels.LocalMask((L, L), (how.window - 1, 0), 0)
-    tile = next(t for t in (512, 256, TILE) if L % t == 0)
-    sizes = kernels.BlockSizes(
-        block_q=tile, block_kv=tile, block_q_dkv=tile, block_kv_dkv=tile, block_q_dq=tile, block_kv_dq=tile
+    mask: Any = splash.CausalMask((L, L))
+    if config.window is not None:
+        mask = splash.LocalMask((L, L), (config.window - 1, 0), 0)
+    block = next(size for size in SPLASH_BLOCKS if L % size == 0)
+    sizes = splash.BlockSizes(
+        block_q=block, block_kv=block, block_q_dkv=block, block_kv_dkv=block, block_q_dq=block, block_kv_dq=block
     )
-    one = kernels.make_splash_mha(
-        kernels.MultiHeadMask([seen] * H),
+    kernel = splash.make_splash_mha(
+        splash.MultiHeadMask([mask] * H),
         block_sizes=sizes,
         head_shards=1,
         q_seq_shards=1,
-        attn_logits_soft_cap=how.softcap,
+        attn_logits_soft_cap=config.softcap,
         interpret=interpret,
     )
     if segments_BL is None:
-        return jax.vmap(lambda q, k, v: one(q, k, v))(q_BHLh, k_BKMh, v_BKMh)
-    return jax.vmap(lambda q, k, v, s: one(q, k, v, kernels.SegmentIds(s, s)))(q_BHLh, k_BKMh, v_BKMh, segments_BL)
+        return jax.vmap(lambda q, k, v: kernel(q, k, v))(q_BHLh, k_BKMh, v_BKMh)
+    return jax.vmap(lambda q, k, v, s: kernel(q, k, v, splash.SegmentIds(s, s)))(q_BHLh, k_BKMh, v_BKMh, segments_BL)

@@ -1,8 +1,8 @@
-"""softmax(scores)·v under a causal mask, in blocks or over the full square (kernels.py chooses).
+"""softmax(scores)·v under a causal mask, in blocks or over all scores at once (kernels.py chooses).
 
-Axes: B batch, L positions (queries), M positions (keys), K key-value heads, G query heads a
-key-value head, H = K·G, h size of one head, Q queries in one block, X = B·H sequences and heads
-side by side.
+Axes: B batch, L positions (queries), M positions (keys), K key-value heads, G query heads per
+key-value head, H = K·G, h head dimension, Q queries of one block, X = B·H sequences and heads
+on one axis.
 """
 
 from __future__ import annotations
@@ -14,109 +14,172 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-QUERIES = 64  # queries in one block, at least: smaller products fall off the machine's rate
-BLOCKS = 4  # blocks at most: each compiles by itself
+MIN_BLOCK_QUERIES = 64  # smaller products do not reach the machine's rate
+MAX_BLOCKS = 4  # each block is compiled separately
 
 
 @dataclass(frozen=True)
-class Scores:
-    """How a query's product with a key becomes a score, and which keys it sees. Static: one program for each."""
+class ScoreConfig:
+    """How products of queries and keys become scores, and which keys a query attends to; static in programs.
 
-    scale: float  # of the products
-    window: int | None = None  # keys that a query sees, its own included; None: all up to its own
-    softcap: float | None = None  # cap·tanh(product / cap) (Gemma Team 2024, section 2)
-    slopes: tuple[float, ...] | None = None  # ALiBi's, one a head: -slope·distance is added
+    Attributes:
+        scale: Factor of the products.
+        window: Keys that a query attends to, its own included; None: all up to its own.
+        softcap: Scores become cap·tanh(score / cap) (Gemma Team 2024, section 2).
+        slopes: ALiBi slope of each head: -slope·distance is added to the scores.
+    """
+
+    scale: float
+    window: int | None = None
+    softcap: float | None = None
+    slopes: tuple[float, ...] | None = None
 
 
-def square(
+def full_attention(
     q_BKGLh: jax.Array,
     k_BKMh: jax.Array,
     v_BKMh: jax.Array,
-    how: Scores,
+    config: ScoreConfig,
     segments_BL: jax.Array | None,
-    more_BHLM: jax.Array | None = None,
+    extra_BHLM: jax.Array | None = None,
 ) -> jax.Array:
-    """The same over the full square, which is held in memory: for scores that no kernel at hand knows.
+    """Returns attention with all scores in memory, (B, K, G, L, h), for scores that no kernel supports.
 
-    more_BHLM: added to the products before they are scaled.
+    Args:
+        q_BKGLh: Queries.
+        k_BKMh: Keys.
+        v_BKMh: Values.
+        config: How scores are computed.
+        segments_BL: int32; a query attends to keys of its own segment only. None: a row is one segment.
+        extra_BHLM: Added to the products of queries and keys before they are scaled.
     """
     B, K, G, L, _ = q_BKGLh.shape
     products = jnp.einsum("BKGLh,BKMh->BKGLM", q_BKGLh, k_BKMh, preferred_element_type=jnp.float32)
     products = products.reshape(B * K * G, L, L)
-    if more_BHLM is not None:
-        products = products + more_BHLM.reshape(B * K * G, L, L)
-    scores = hidden(shaped(products * how.scale, 0, L, 0, how)[0], 0, L, 0, how, segments_BL)
+    if extra_BHLM is not None:
+        products = products + extra_BHLM.reshape(B * K * G, L, L)
+    block = QueryBlock(0, L, 0)
+    scores = mask_scores(cap_and_bias(products * config.scale, block, config)[0], block, config, segments_BL)
     weights_BKGLM = jax.nn.softmax(scores, axis=-1).reshape(B, K, G, L, L).astype(v_BKMh.dtype)
     return jnp.einsum("BKGLM,BKMh->BKGLh", weights_BKGLM, v_BKMh)
 
 
-def blocks(length: int, window: int | None) -> Iterator[tuple[int, int, int]]:
-    """First query, end, and first key of each block: equal blocks of at least QUERIES, BLOCKS of them at most."""
-    count, start = max(1, min(BLOCKS, length // QUERIES)), 0
+@dataclass(frozen=True)
+class QueryBlock:
+    """Queries [start, end) and the keys [first_key, end) that they attend to."""
+
+    start: int
+    end: int
+    first_key: int
+
+
+def query_blocks(length: int, window: int | None) -> Iterator[QueryBlock]:
+    """Divides the queries into at most MAX_BLOCKS equal blocks of at least MIN_BLOCK_QUERIES.
+
+    Args:
+        length: Number of queries.
+        window: Keys that a query attends to, None for all before it.
+    """
+    count, start = max(1, min(MAX_BLOCKS, length // MIN_BLOCK_QUERIES)), 0
     for i in range(count):
         end = length * (i + 1) // count
-        yield start, end, 0 if window is None or count == 1 else max(0, start - window + 1)
+        yield QueryBlock(start, end, 0 if window is None or count == 1 else max(0, start - window + 1))
         start = end
 
 
-def alibi(start: int, end: int, low: int, length: int, slopes: tuple[float, ...]) -> jax.Array:
-    """-slope · distance of queries [start, end) from keys [low, length), float32 (H, Q, M) (Press 2022)."""
-    distance_QM = jnp.arange(start, end)[:, None] - jnp.arange(low, length)[None, :]
+def alibi_bias(start: int, end: int, first_key: int, key_end: int, slopes: tuple[float, ...]) -> jax.Array:
+    """Returns -slope·distance of queries from keys, float32 (H, Q, M) (Press 2022).
+
+    Args:
+        start: First query.
+        end: End of the queries.
+        first_key: First key.
+        key_end: End of the keys.
+        slopes: Slope of each head.
+    """
+    distance_QM = jnp.arange(start, end)[:, None] - jnp.arange(first_key, key_end)[None, :]
     return -jnp.asarray(slopes, jnp.float32)[:, None, None] * distance_QM[None].astype(jnp.float32)
 
 
-def shaped(scores_XQM: jax.Array, start: int, end: int, low: int, how: Scores) -> tuple[jax.Array, jax.Array | None]:
-    """Scores capped and with ALiBi's part, and the tanh of the capping."""
+def cap_and_bias(scores_XQM: jax.Array, block: QueryBlock, config: ScoreConfig) -> tuple[jax.Array, jax.Array | None]:
+    """Applies the soft-cap and ALiBi.
+
+    Args:
+        scores_XQM: Scaled products of queries and keys.
+        block: Their queries and keys.
+        config: How scores are computed.
+
+    Returns:
+        The scores, and the tanh of the soft-cap if there is one.
+    """
     tanh_XQM = None
-    if how.softcap is not None:
-        tanh_XQM = jnp.tanh(scores_XQM / how.softcap)
-        scores_XQM = how.softcap * tanh_XQM
-    if how.slopes is not None:
+    if config.softcap is not None:
+        tanh_XQM = jnp.tanh(scores_XQM / config.softcap)
+        scores_XQM = config.softcap * tanh_XQM
+    if config.slopes is not None:
         X, Q, M = scores_XQM.shape
-        bias = alibi(start, end, low, end, how.slopes)
-        scores_XQM = (scores_XQM.reshape(-1, len(how.slopes), Q, M) + bias[None]).reshape(X, Q, M)
+        bias = alibi_bias(block.start, block.end, block.first_key, block.end, config.slopes)
+        scores_XQM = (scores_XQM.reshape(-1, len(config.slopes), Q, M) + bias[None]).reshape(X, Q, M)
     return scores_XQM, tanh_XQM
 
 
-def hidden(
-    scores_XQM: jax.Array, start: int, end: int, low: int, how: Scores, segments_BL: jax.Array | None
+def mask_scores(
+    scores_XQM: jax.Array, block: QueryBlock, config: ScoreConfig, segments_BL: jax.Array | None
 ) -> jax.Array:
-    """Scores with -inf where the key comes later, lies beyond the window or in another segment."""
-    q_Q1, k_1M = jnp.arange(start, end)[:, None], jnp.arange(low, end)[None, :]
-    seen_QM = q_Q1 >= k_1M
-    if how.window is not None:
-        seen_QM &= q_Q1 - k_1M < how.window
-    scores_XQM = jnp.where(seen_QM[None], scores_XQM, -jnp.inf)
+    """Returns the scores with -inf for keys after the query, beyond its window or in another segment.
+
+    Args:
+        scores_XQM: Scores.
+        block: Their queries and keys.
+        config: How scores are computed.
+        segments_BL: Segment of each token, None if a row is one segment.
+    """
+    q_Q1, k_1M = jnp.arange(block.start, block.end)[:, None], jnp.arange(block.first_key, block.end)[None, :]
+    visible_QM = q_Q1 >= k_1M
+    if config.window is not None:
+        visible_QM &= q_Q1 - k_1M < config.window
+    scores_XQM = jnp.where(visible_QM[None], scores_XQM, -jnp.inf)
     if segments_BL is None:
         return scores_XQM
     X, Q, M = scores_XQM.shape
-    same_BQM = segments_BL[:, start:end, None] == segments_BL[:, None, low:end]
+    same_BQM = segments_BL[:, block.start : block.end, None] == segments_BL[:, None, block.first_key : block.end]
     by_row = scores_XQM.reshape(len(segments_BL), -1, Q, M)
     return jnp.where(same_BQM[:, None], by_row, -jnp.inf).reshape(X, Q, M)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(4,))
-def blockwise(
-    q_XLh: jax.Array, k_XMh: jax.Array, v_XMh: jax.Array, segments_BL: jax.Array | None, how: Scores
+def blockwise_attention(
+    q_XLh: jax.Array, k_XMh: jax.Array, v_XMh: jax.Array, segments_BL: jax.Array | None, config: ScoreConfig
 ) -> jax.Array:
-    """Causal attention for a CPU, X sequences and heads side by side; q is scaled already.
+    """Returns causal attention for CPUs, (X, L, h).
 
-    Each block of queries meets only the keys up to its own end and from its first window on: half the
-    products and exponentials of the full square as blocks get many. The gradient is written out
-    because the derived one takes two and a half times as long here.
+    Each block of queries is multiplied only with the keys up to its own end and from its first window on: half the
+    products and exponentials of full attention, for many blocks. The gradient is written out because the derived one
+    takes two and a half times as long on CPU.
+
+    Args:
+        q_XLh: Queries, scaled already.
+        k_XMh: Keys.
+        v_XMh: Values.
+        segments_BL: As for `full_attention`.
+        config: How scores are computed.
     """
-    return blockwise_forward(q_XLh, k_XMh, v_XMh, segments_BL, how)[0]
+    return _blockwise_forward(q_XLh, k_XMh, v_XMh, segments_BL, config)[0]
 
 
-def blockwise_forward(
-    q_XLh: jax.Array, k_XMh: jax.Array, v_XMh: jax.Array, segments_BL: jax.Array | None, how: Scores
+def _blockwise_forward(
+    q_XLh: jax.Array, k_XMh: jax.Array, v_XMh: jax.Array, segments_BL: jax.Array | None, config: ScoreConfig
 ) -> tuple[jax.Array, tuple]:
     out, saved = [], []
-    for start, end, low in blocks(q_XLh.shape[1], how.window):
-        q, k, v = q_XLh[:, start:end], k_XMh[:, low:end], v_XMh[:, low:end]
+    for block in query_blocks(q_XLh.shape[1], config.window):
+        q, k, v = (
+            q_XLh[:, block.start : block.end],
+            k_XMh[:, block.first_key : block.end],
+            v_XMh[:, block.first_key : block.end],
+        )
         scores_XQM = jnp.einsum("XQh,XMh->XQM", q, k, preferred_element_type=jnp.float32)
-        scores_XQM, tanh_XQM = shaped(scores_XQM, start, end, low, how)
-        scores_XQM = hidden(scores_XQM, start, end, low, how, segments_BL)
+        scores_XQM, tanh_XQM = cap_and_bias(scores_XQM, block, config)
+        scores_XQM = mask_scores(scores_XQM, block, config, segments_BL)
         weights_XQM = jax.nn.softmax(scores_XQM, axis=-1).astype(v.dtype)
         out.append(jnp.einsum("XQM,XMh->XQh", weights_XQM, v))
         saved.append((weights_XQM, tanh_XQM))
@@ -124,15 +187,16 @@ def blockwise_forward(
     return out_XLh, (q_XLh, k_XMh, v_XMh, out_XLh, saved)
 
 
-def blockwise_backward(how: Scores, residuals: tuple, d_XLh: jax.Array) -> tuple:
-    """Gradients of q, k, v: dS = P ⊙ (dP − Σ dO·O) (Dao 2022, appendix B.2), times 1 − tanh² where capped."""
+def _blockwise_backward(config: ScoreConfig, residuals: tuple, d_XLh: jax.Array) -> tuple:
+    """Gradients of q, k, v: dS = P ⊙ (dP − Σ dO·O) (Dao 2022, appendix B.2), times 1 − tanh² with a soft-cap."""
     q_XLh, k_XMh, v_XMh, out_XLh, saved = residuals
     L = q_XLh.shape[1]
     sum_XL1 = jnp.sum((d_XLh * out_XLh).astype(jnp.float32), axis=-1, keepdims=True)
     dq = []
     dk_XhM = jnp.zeros_like(k_XMh.swapaxes(1, 2))
     dv_XhM = jnp.zeros_like(dk_XhM)
-    for (start, end, low), (weights_XQM, tanh_XQM) in zip(blocks(L, how.window), saved, strict=True):
+    for block, (weights_XQM, tanh_XQM) in zip(query_blocks(L, config.window), saved, strict=True):
+        start, end, low = block.start, block.end, block.first_key
         q, d, k, v = q_XLh[:, start:end], d_XLh[:, start:end], k_XMh[:, low:end], v_XMh[:, low:end]
         dweights_XQM = jnp.einsum("XQh,XMh->XQM", d, v, preferred_element_type=jnp.float32)
         dscores_XQM = weights_XQM * (dweights_XQM - sum_XL1[:, start:end])
@@ -140,10 +204,10 @@ def blockwise_backward(how: Scores, residuals: tuple, d_XLh: jax.Array) -> tuple
             dscores_XQM = dscores_XQM * (1 - jnp.square(tanh_XQM))
         dscores_XQM = dscores_XQM.astype(q.dtype)
         dq.append(jnp.einsum("XQM,XMh->XQh", dscores_XQM, k))
-        unseen = ((0, 0), (0, 0), (low, L - end))
-        dk_XhM += jnp.pad(jnp.einsum("XQM,XQh->XhM", dscores_XQM, q), unseen)
-        dv_XhM += jnp.pad(jnp.einsum("XQM,XQh->XhM", weights_XQM, d), unseen)
+        other_keys = ((0, 0), (0, 0), (low, L - end))
+        dk_XhM += jnp.pad(jnp.einsum("XQM,XQh->XhM", dscores_XQM, q), other_keys)
+        dv_XhM += jnp.pad(jnp.einsum("XQM,XQh->XhM", weights_XQM, d), other_keys)
     return jnp.concatenate(dq, axis=1), dk_XhM.swapaxes(1, 2), dv_XhM.swapaxes(1, 2), None
 
 
-blockwise.defvjp(blockwise_forward, blockwise_backward)
+blockwise_attention.defvjp(_blockwise_forward, _blockwise_backward)

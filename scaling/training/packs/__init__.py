@@ -1,1 +1,5 @@
-"""packs."""
+"""Packs: several runs of one shape trained as one program, each with its own record, curve and checkpoints.
+
+`program` maps the functions of one run over a run axis that is laid out over the devices, `state` holds the runs of a
+pack, and `loop.train_pack` trains them.
+"""

@@ -1,8 +1,8 @@
-"""Packs: many runs of one shape trained as one program, each with its own record, curve and checkpoints.
+"""Trains the runs of a pack: several runs of one shape as one program.
 
-What may differ between them: learning rate, schedule, length, seed, token file, weight decay, evaluation. A run's
-checkpoints are its own, so it goes on alone or in another pack where this one stopped. Numbers equal those of
-the run alone to rounding, and those of the same pack bit for bit, whatever the other runs come to.
+Runs of a pack may differ in learning rate, schedule, length, seed, token file, weight decay and evaluation. Each has
+its own checkpoints, so it may be resumed alone or in another pack. Its numbers equal those of the run trained alone to
+rounding, and do not depend, bit for bit, on what becomes of the other runs of the pack.
 
 Axes: R runs (places of the pack), B batch, L positions.
 """
@@ -22,17 +22,19 @@ import numpy as np
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.data import examples
-from scaling.evaluate.config import Asked
-from scaling.store.lease import Held
+from scaling.evaluate.config import EvaluationOptions
+from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing, validation
 from scaling.training import loop as loop_module
-from scaling.training.claim import failed, leased, taken
+from scaling.training.claim import acquire_lease, claim_run, failed_record
 from scaling.training.learning_rate import learning_rate
-from scaling.training.loop import EVENT_SECONDS, corpus, ended
+from scaling.training.loop import EVENT_SECONDS, final_record, open_corpus
 from scaling.training.packs.program import RUN, PackProgram, pack_program
-from scaling.training.packs.state import Pack, end, ours, per_run, said, state_of
-from scaling.training.run import Diverged, Run, Say, Stopped
+from scaling.training.packs.state import Pack, end_run, leave_pack_if_lost, per_run, report_end, run_state
+from scaling.training.run import Diverged, EventSink, Run, Stopped
+from scaling.training.steps import collect_metrics as collect_run_metrics
+from scaling.training.steps import read_batch
 from scaling.training.tracking import trackers
 
 
@@ -42,44 +44,54 @@ def train_pack(
     placement: Placement,
     *,
     sweep: str | None = None,
-    say: Say = lambda event: None,
-    stop: Callable[[], bool] = lambda: False,
-    exam: Asked | None = None,
+    emit: EventSink = lambda event: None,
+    should_stop: Callable[[], bool] = lambda: False,
+    evaluation: EvaluationOptions | None = None,
 ) -> list[Record]:
-    """Trains runs of one shape together; their records, in order, each also in the store.
+    """Trains runs of one shape together.
 
-    A run that cannot begin (no token file) fails alone; one that another process holds, or takes over, is left to
-    it and has no record here. What stops all raises, once every record says so. ConfigError where the runs do
-    not go together.
+    Args:
+        configs: The runs. One that cannot start (no token file, say) fails alone.
+        store: Where records, curves and checkpoints are written.
+        placement: How the runs are laid out on the devices.
+        sweep: Name of the sweep, noted in the records.
+        emit: Receives progress events.
+        should_stop: True once the process has been asked to stop.
+        evaluation: Tasks to evaluate after given steps.
 
-    exam: what each model is asked after its steps, as by train.
+    Returns:
+        The records in order, which are in the store as well. A run that another process trains has none.
+
+    Raises:
+        ConfigError: The runs cannot be trained as one program.
+        Exception: Whatever stopped all runs, after each record says so.
     """
     store.check_writable()
-    begun, by_id = time.monotonic(), {run_id(config): config for config in configs}
+    started_at, by_id = time.monotonic(), {run_id(config): config for config in configs}
     compiled, fresh = pack_program(list(by_id.values()), placement)
     numbers = {name: [getattr(c.optimizer, name) for c in by_id.values()] for name in compiled.numbers}
-    on_devices = {name: per_run(compiled, of) for name, of in numbers.items()}
-    facts = facts_of(compiled, len(by_id), fresh, placement)
-    pack = Pack(compiled, on_devices, store, placement, sweep, say, stop, facts, begun, exam)
+    on_devices = {name: per_run(compiled, values) for name, values in numbers.items()}
+    facts = pack_facts(compiled, len(by_id), fresh, placement)
+    pack = Pack(compiled, on_devices, store, placement, sweep, emit, should_stop, facts, started_at, evaluation)
     try:
         for place, config in enumerate(by_id.values()):
-            begin(pack, place, config)
+            start_run(pack, place, config)
         if pack.runs:
-            stack(pack, [config.seed for config in by_id.values()])
-            loop(pack)
+            stack_states(pack, [config.seed for config in by_id.values()])
+            run_steps(pack)
     except Exception as error:
         for place, run in list(pack.runs.items()):
             assert run.record is not None
-            end(pack, place, failed(run.record, error))
+            end_run(pack, place, failed_record(run.record, error))
         raise
     finally:
-        for lock in pack.locks.values():
-            lock.close()
+        for lease in pack.leases.values():
+            lease.close()
     return [pack.records[run_id(config)] for config in configs if run_id(config) in pack.records]
 
 
-def facts_of(compiled: PackProgram, runs: int, fresh: bool, placement: Placement) -> dict[str, Any]:
-    """What each run's record says of the pack; what all have cost together is divided by them."""
+def pack_facts(compiled: PackProgram, runs: int, fresh: bool, placement: Placement) -> dict[str, Any]:
+    """Returns facts for the record of each run; the compile time is divided by the number of runs."""
     return {
         "compile_seconds": round(compiled.compile_seconds / runs if fresh else 0.0, 3),
         "devices": 1,
@@ -89,224 +101,249 @@ def facts_of(compiled: PackProgram, runs: int, fresh: bool, placement: Placement
     }
 
 
-def begin(pack: Pack, place: int, config: RunConfig) -> None:
-    """Takes a run in hand and restores it from its newest checkpoint, or notes why it has none to train."""
-    lock, store = ExitStack(), pack.store
+def start_run(pack: Pack, place: int, config: RunConfig) -> None:
+    """Claims a run and restores its newest checkpoint, or records why it cannot be trained."""
+    stack, store = ExitStack(), pack.store
     record = Record(run_id=run_id(config), config=config, status="failed")
     try:
-        lease = leased(store, record.run_id, lock)
-        store.fetch_run(record.run_id)
+        lease = acquire_lease(store, record.run_id, stack)
+        store.fetch_record(record.run_id)
         earlier = store.read(record.run_id)
         if earlier is not None and earlier.status in ("done", "diverged"):
             pack.records[record.run_id] = earlier
-            said(pack, earlier)
+            report_end(pack, earlier)
             return
-        record = taken(config, store, earlier, pack.sweep)
-        tokens, windows, known = corpus(config, store)
-        followed = examples.followed(tokens, config)
-        run = Run(config, store, pack.placement, pack.compiled, tokens, pack.say, pack.stop, windows, followed)
-        run.lease, run.begun, run.share = lease, pack.begun, pack.compiled.mesh.size / pack.compiled.runs
-        known |= {**pack.facts, **checkpointing.restore(run)}
-        run.record = dataclasses.replace(record, about=checkpointing.counted(record.about, known))
+        record = claim_run(config, store, earlier, pack.sweep)
+        tokens, windows, facts = open_corpus(config, store)
+        followed = examples.fixed_training_rows(tokens, config)
+        run = Run(config, store, pack.placement, pack.program, tokens, pack.emit, pack.should_stop, windows, followed)
+        run.lease, run.started_at, run.device_share = lease, pack.started_at, pack.program.mesh.size / pack.program.runs
+        facts |= {**pack.shared_facts, **checkpointing.restore_checkpoint(run)}
+        run.record = dataclasses.replace(record, about=checkpointing.add_start_facts(record.about, facts))
         store.write(run.record)
-        run.logs = trackers.opened(store, config, pack.placement, run.rows, record.sweep)
-        pack.say({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first})
-    except Held as by:
-        pack.say({"event": "waits", "run_id": record.run_id, "why": f"{by}: left to it"})
+        run.trackers = trackers.open_trackers(store, config, pack.placement, run.rows, record.sweep)
+        pack.emit({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first_step})
+    except LeaseHeldError as error:
+        pack.emit({"event": "waits", "run_id": record.run_id, "why": f"{error}: left to it"})
     except Exception as error:
-        record = failed(record, error)
+        record = failed_record(record, error)
         store.write(record)
         pack.records[record.run_id] = record
-        said(pack, record)
+        report_end(pack, record)
     else:
-        pack.runs[place], pack.at[place], pack.locks[place] = run, run.first, lock.pop_all()
+        pack.runs[place], pack.steps_dispatched[place], pack.leases[place] = run, run.first_step, stack.pop_all()
     finally:
-        lock.close()
+        stack.close()
 
 
-def stack(pack: Pack, seeds: list[int]) -> None:
-    """The state of all places on their devices: those with a checkpoint from there, the others from their seeds."""
+def stack_states(pack: Pack, seeds: list[int]) -> None:
+    """Stacks the states of all places on the devices: restored ones, and the others initialised from their seeds."""
     restored = {place: run.state for place, run in pack.runs.items() if run.state}
-    compiled = pack.compiled
+    compiled = pack.program
     places: Any = np.resize(np.asarray(seeds, np.uint32), compiled.runs)
     pack.state = compiled.init(places)
     if not restored:
         return
     leaves, tree = jax.tree.flatten(pack.state)
-    ones = {place: jax.tree.leaves(state) for place, state in restored.items()}
+    restored_leaves = {place: jax.tree.leaves(state) for place, state in restored.items()}
     for i, leaf in enumerate(leaves):
         whole = np.array(leaf)
-        for place, one in ones.items():
-            whole[place] = np.asarray(one[i])
+        for place, values in restored_leaves.items():
+            whole[place] = np.asarray(values[i])
         leaves[i] = jax.device_put(whole, compiled.batch_sharding)
     pack.state = jax.tree.unflatten(tree, leaves)
     for run in pack.runs.values():
         run.state = {}
 
 
-def loop(pack: Pack) -> None:
-    """Steps, evaluations and checkpoints until every run has ended; the next batches are read meanwhile."""
-    spoken, pack.stepping = 0.0, time.monotonic()
-    finish(pack, [place for place, run in pack.runs.items() if run.first == run.config.steps])
+def run_steps(pack: Pack) -> None:
+    """Steps, evaluates and saves until every run has ended; the next batches are read meanwhile."""
+    reported_at, pack.stepping_since = 0.0, time.monotonic()
+    finish_runs(pack, [place for place, run in pack.runs.items() if run.first_step == run.config.steps])
     if not pack.runs:
         return
     with ThreadPoolExecutor(1) as reader:
-        coming = reader.submit(read, pack, dict(pack.runs), dict(pack.at))
+        next_batch = reader.submit(read_batches, pack, dict(pack.runs), dict(pack.steps_dispatched))
         while pack.runs:
-            keep_branches(pack)
-            batch_RBL = coming.result()
-            coming = reader.submit(read, pack, dict(pack.runs), {place: step + 1 for place, step in pack.at.items()})
-            dispatch(pack, batch_RBL)
-            measure(pack)
-            examine(pack)
-            if time.monotonic() - spoken > EVENT_SECONDS:
-                spoken = time.monotonic()
+            save_trunk_checkpoints(pack)
+            batch_RBL = next_batch.result()
+            next_batch = reader.submit(
+                read_batches, pack, dict(pack.runs), {place: step + 1 for place, step in pack.steps_dispatched.items()}
+            )
+            dispatch_step(pack, batch_RBL)
+            evaluate_due(pack)
+            evaluate_tasks_due(pack)
+            if time.monotonic() - reported_at > EVENT_SECONDS:
+                reported_at = time.monotonic()
                 for place, run in list(pack.runs.items()):
-                    with ours(pack, place):
-                        checkpointing.report(run)
-            if pack.runs and pack.stop():
-                save_all(pack)
+                    with leave_pack_if_lost(pack, place):
+                        checkpointing.write_curve(run)
+            if pack.runs and pack.should_stop():
+                save_own_checkpoints(pack)
                 for place, run in list(pack.runs.items()):
-                    with ours(pack, place):
-                        checkpointing.report(run)
-                    end(pack, place, ended(run, Stopped(), time.monotonic() - pack.stepping))
-            elif pack.runs and time.monotonic() - pack.saved > pack.placement.save_seconds:
-                save_all(pack)
+                    with leave_pack_if_lost(pack, place):
+                        checkpointing.write_curve(run)
+                    end_run(pack, place, final_record(run, Stopped(), time.monotonic() - pack.stepping_since))
+            elif pack.runs and time.monotonic() - pack.saved_at > pack.placement.save_seconds:
+                save_own_checkpoints(pack)
 
 
-def read(pack: Pack, runs: dict[int, Run], at: dict[int, int]) -> np.ndarray:
-    """The batch of each run that follows its step; zeros in idle places."""
-    some = next(iter(runs.values()))
-    out_RBL = np.zeros((pack.compiled.runs, some.config.batch, some.config.data.parts.columns), np.int32)
+def read_batches(pack: Pack, runs: dict[int, Run], steps: dict[int, int]) -> np.ndarray:
+    """Reads the next batch of each run, int32 (R, B, X); zeros in unused places."""
+    first = next(iter(runs.values()))
+    out_RBL = np.zeros((pack.program.runs, first.config.batch, first.config.data.layout.columns), np.int32)
     for place, run in runs.items():
-        out_RBL[place] = loop_module.read(run, at[place])
+        out_RBL[place] = read_batch(run, steps[place])
     return out_RBL
 
 
-def dispatch(pack: Pack, batch_RBL: np.ndarray) -> None:
-    """Starts the next step of every run, then takes in the figures of the one before."""
-    compiled, rates = pack.compiled, np.zeros(pack.compiled.runs)
+def dispatch_step(pack: Pack, batch_RBL: np.ndarray) -> None:
+    """Starts the next step of every run, then collects the metrics of the previous one."""
+    compiled, rates = pack.program, np.zeros(pack.program.runs)
     for place, run in pack.runs.items():
-        rates[place] = learning_rate(run.config, pack.at[place])
+        rates[place] = learning_rate(run.config, pack.steps_dispatched[place])
     placed = jax.device_put(batch_RBL, compiled.batch_sharding)
-    pack.state, metrics = compiled.step(pack.state, placed, per_run(compiled, rates), pack.numbers)
-    land(pack)
+    pack.state, metrics = compiled.step(pack.state, placed, per_run(compiled, rates), pack.optimizer_numbers)
+    collect_metrics(pack)
     for place in pack.runs:
-        pack.at[place] += 1
-    pack.flight, pack.metrics = {place: pack.at[place] for place in pack.runs}, metrics
+        pack.steps_dispatched[place] += 1
+    pack.in_flight, pack.metrics = {place: pack.steps_dispatched[place] for place in pack.runs}, metrics
 
 
-def land(pack: Pack) -> None:
-    """Takes in the figures of the steps in flight; a run in which they are not finite ends as diverged."""
-    flight, pack.flight = pack.flight, {}
-    figures = jax.device_get(pack.metrics) if flight else {}
-    for place, step in flight.items():
+def collect_metrics(pack: Pack) -> None:
+    """Appends the metrics in flight to the curves; a run whose metrics are not finite ends as diverged."""
+    steps, pack.in_flight = pack.in_flight, {}
+    figures = jax.device_get(pack.metrics) if steps else {}
+    for place, step in steps.items():
         if (run := pack.runs.get(place)) is None:  # taken over by another process
             continue
-        run.flight = (step, 1, {name: values_R[place] for name, values_R in figures.items()})
+        run.in_flight = (step, 1, {name: values_R[place] for name, values_R in figures.items()})
         try:
-            loop_module.land(run)
+            collect_run_metrics(run)
         except Diverged as error:
-            end(pack, place, loop_module.ended(run, error, time.monotonic() - pack.stepping))
+            end_run(pack, place, loop_module.final_record(run, error, time.monotonic() - pack.stepping_since))
 
 
-def measure(pack: Pack) -> None:
-    """The held-out loss of the runs whose turn it is; those that have done their last step end."""
-    last = [place for place, run in pack.runs.items() if pack.at[place] == run.config.steps]
-    turn = [place for place, run in pack.runs.items() if every(run) and pack.at[place] % every(run) == 0]
-    if due := {*last, *turn}:
-        land(pack)
-        held_out(pack, sorted(due & set(pack.runs)))
-        finish(pack, last)
+def evaluate_due(pack: Pack) -> None:
+    """Evaluates the runs that are due, and ends those that have finished their last step."""
+    last = [place for place, run in pack.runs.items() if pack.steps_dispatched[place] == run.config.steps]
+    periodic = [
+        place
+        for place, run in pack.runs.items()
+        if evaluation_interval(run) and pack.steps_dispatched[place] % evaluation_interval(run) == 0
+    ]
+    if due := {*last, *periodic}:
+        collect_metrics(pack)
+        evaluate_runs(pack, sorted(due & set(pack.runs)))
+        finish_runs(pack, last)
 
 
-def examine(pack: Pack) -> None:
-    """Asks the models that stand at a step after which they shall be."""
-    if pack.exam is None:
+def evaluate_tasks_due(pack: Pack) -> None:
+    """Scores the models that are at a step after which tasks are evaluated."""
+    if pack.evaluation is None:
         return
-    due = [place for place in pack.runs if pack.at[place] in pack.exam.steps]
+    due = [place for place in pack.runs if pack.steps_dispatched[place] in pack.evaluation.steps]
     if due:
-        land(pack)
+        collect_metrics(pack)
     for place in due:
         if run := pack.runs.get(place):
-            run.exam, run.state = pack.exam, state_of(pack, place)
-            with ours(pack, place):
-                loop_module.examine(run)
+            run.evaluation, run.state = pack.evaluation, run_state(pack, place)
+            with leave_pack_if_lost(pack, place):
+                loop_module.evaluate_tasks(run)
             run.state = {}
 
 
-def every(run: Run) -> int:
+def evaluation_interval(run: Run) -> int:
+    """Returns the steps between two evaluations, 0 for one at the end only."""
     return run.config.eval.every
 
 
-def held_out(pack: Pack, due: list[int]) -> None:
-    """Puts what is measured of them into the rows of the runs; see train.held_out."""
-    rows = {place: validation.sets(pack.runs[place]) for place in due}
-    found: dict[int, dict[str, float]] = {place: {} for place in due}
+def evaluate_runs(pack: Pack, due: list[int]) -> None:
+    """Evaluates runs and adds the scores to their curves; a run whose scores are not finite ends as diverged."""
+    rows = {place: validation.row_sets(pack.runs[place]) for place in due}
+    scores: dict[int, dict[str, float]] = {place: {} for place in due}
     for name in next(iter(rows.values()), ()):
-        for place, figures in means(pack, name, {place: rows[place][name] for place in due}).items():
-            found[place] |= figures
-    for place, figures in found.items():
+        for place, figures in mean_scores_per_run(pack, name, {place: rows[place][name] for place in due}).items():
+            scores[place] |= figures
+    for place, figures in scores.items():
         run = pack.runs[place]
         if all(map(np.isfinite, figures.values())):
             run.rows[-1] |= figures
         else:
-            end(pack, place, loop_module.ended(run, Diverged(run.step), time.monotonic() - pack.stepping))
+            end_run(
+                pack, place, loop_module.final_record(run, Diverged(run.step), time.monotonic() - pack.stepping_since)
+            )
 
 
-def means(pack: Pack, name: str, rows: dict[int, np.ndarray]) -> dict[int, dict[str, float]]:
-    """Mean scores of each place's set of rows, all places computed at once."""
-    compiled, size = pack.compiled, next(run.config.batch for run in pack.runs.values())
+def mean_scores_per_run(pack: Pack, name: str, rows: dict[int, np.ndarray]) -> dict[int, dict[str, float]]:
+    """Averages the scores of each place's set of rows, all places computed at once.
+
+    Args:
+        pack: The pack.
+        name: Name of the set of rows.
+        rows: The rows by place, int32 (n, X) each.
+
+    Returns:
+        The means by column of the curve, by place.
+    """
+    compiled, size = pack.program, next(run.config.batch for run in pack.runs.values())
     parts: list[dict[str, np.ndarray]] = []
     for start in range(0, max(map(len, rows.values())), size):
         filled_RBL = np.zeros((compiled.runs, size, *next(iter(rows.values())).shape[1:]), np.int32)
-        for place, of in rows.items():
-            filled_RBL[place, : len(of[start : start + size])] = of[start : start + size]
+        for place, place_rows in rows.items():
+            chunk = place_rows[start : start + size]
+            filled_RBL[place, : len(chunk)] = chunk
         placed = jax.device_put(filled_RBL, compiled.batch_sharding)
         scores = compiled.evaluate(pack.state["params"], placed)
-        parts.append({score: np.asarray(each_RB) for score, each_RB in scores.items()})
+        parts.append({score: np.asarray(values_RB) for score, values_RB in scores.items()})
 
-    def of_place(place: int) -> validation.Scores:
-        return lambda start, end: {score: each_RB[place] for score, each_RB in parts[start // size].items()}
+    def place_scores(place: int) -> validation.Scores:
+        return lambda start, end: {score: values_RB[place] for score, values_RB in parts[start // size].items()}
 
-    return {place: validation.means(name, of, size, of_place(place)) for place, of in rows.items()}
+    return {
+        place: validation.mean_scores(name, place_rows, size, place_scores(place)) for place, place_rows in rows.items()
+    }
 
 
-def finish(pack: Pack, places: list[int]) -> None:
-    """Saves and ends runs that have done their last step."""
-    held_out(pack, [p for p in places if p in pack.runs and "val_loss" not in pack.runs[p].rows[-1]])
+def finish_runs(pack: Pack, places: list[int]) -> None:
+    """Saves and ends runs that have finished their last step."""
+    evaluate_runs(pack, [p for p in places if p in pack.runs and "val_loss" not in pack.runs[p].rows[-1]])
     for place in places:
         run = pack.runs.get(place)
         if run is None:  # diverged
             continue
-        run.state = state_of(pack, place)
-        with ours(pack, place):
+        run.state = run_state(pack, place)
+        with leave_pack_if_lost(pack, place):
             if run.step == run.config.decay_start and pack.placement.keep_branch:
-                checkpointing.save_trunk(run)
-            checkpointing.report(run)
-            checkpointing.save_rolling(run)
-        end(pack, place, loop_module.ended(run, None, time.monotonic() - pack.stepping))
+                checkpointing.save_trunk_checkpoint(run)
+            checkpointing.write_curve(run)
+            checkpointing.save_own_checkpoint(run)
+        end_run(pack, place, loop_module.final_record(run, None, time.monotonic() - pack.stepping_since))
 
 
-def keep_branches(pack: Pack) -> None:
-    """Keeps the checkpoints that longer runs may branch from, of runs that stand where their decay starts."""
-    due = [p for p, run in pack.runs.items() if 0 < pack.at[p] == run.config.decay_start and pack.placement.keep_branch]
+def save_trunk_checkpoints(pack: Pack) -> None:
+    """Saves the shared checkpoints of runs that are at the start of their decay, for longer runs to branch from."""
+    due = [
+        p
+        for p, run in pack.runs.items()
+        if 0 < pack.steps_dispatched[p] == run.config.decay_start and pack.placement.keep_branch
+    ]
     if due:
-        land(pack)
+        collect_metrics(pack)
     for place in due:
         if run := pack.runs.get(place):
-            run.state = state_of(pack, place)
-            with ours(pack, place):
-                checkpointing.save(run, pack.store.checkpoints, run.step)
+            run.state = run_state(pack, place)
+            with leave_pack_if_lost(pack, place):
+                checkpointing.save_checkpoint(run, pack.store.checkpoints, run.step)
             run.state = {}
 
 
-def save_all(pack: Pack) -> None:
-    """A checkpoint of each run."""
-    land(pack)
+def save_own_checkpoints(pack: Pack) -> None:
+    """Saves each run's own checkpoint."""
+    collect_metrics(pack)
     for place, run in list(pack.runs.items()):
-        run.state = state_of(pack, place)
-        with ours(pack, place):
-            checkpointing.save_rolling(run)
+        run.state = run_state(pack, place)
+        with leave_pack_if_lost(pack, place):
+            checkpointing.save_own_checkpoint(run)
         run.state = {}
-    pack.saved = time.monotonic()
+    pack.saved_at = time.monotonic()

@@ -15,92 +15,114 @@ import jax
 import numpy as np
 
 from scaling.config.placement import Placement
-from scaling.evaluate.config import Asked
+from scaling.evaluate.config import EvaluationOptions
 from scaling.program.step import State
-from scaling.store.lease import Lost
+from scaling.store.lease import LeaseLostError
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing
 from scaling.training.packs.program import PackProgram
-from scaling.training.run import Run, Say
+from scaling.training.run import EventSink, Run
 from scaling.training.tracking import trackers
 
 
 @dataclass
 class Pack:
-    """Runs under way, each in its place; a place without one is idle: it computes, and nobody looks."""
+    """The runs of a pack while they are trained. A place whose run has ended computes on, and its results are unused.
 
-    compiled: PackProgram
-    numbers: dict[str, jax.Array]  # of the optimiser, (R,)
+    Attributes:
+        program: The compiled program.
+        optimizer_numbers: Optimizer settings that differ between runs, (R,) each.
+        store: Where records, curves and checkpoints are written.
+        placement: How the runs are laid out on the devices.
+        sweep: Name of the sweep, noted in the records.
+        emit: Receives progress events.
+        should_stop: True once the process has been asked to stop.
+        shared_facts: Facts for the record of every run.
+        started_at: Start of this process's work (time.monotonic).
+        evaluation: Tasks to evaluate during training.
+        records: Final record of each run, by run id.
+        runs: The runs that have not ended, by place.
+        steps_dispatched: Steps dispatched so far, by place.
+        leases: Holds the lease of each run, by place.
+        state: Parameters and optimizer states of all places, stacked on a leading axis R.
+        in_flight: Step of each run whose metrics are still computed, by place.
+        metrics: The metrics in flight, (R,) each.
+        stepping_since: Start of the first step (time.monotonic).
+        saved_at: Time of the last checkpoints (time.monotonic).
+    """
+
+    program: PackProgram
+    optimizer_numbers: dict[str, jax.Array]
     store: Store
     placement: Placement
     sweep: str | None
-    say: Say
-    stop: Callable[[], bool]
-    facts: dict[str, Any]  # of every record
-    begun: float
-    exam: Asked | None = None
-    records: dict[str, Record] = field(default_factory=dict)  # of every run asked for, by id, as it ended
-    runs: dict[int, Run] = field(default_factory=dict)  # those that have not ended, by place
-    at: dict[int, int] = field(default_factory=dict)  # steps that each has dispatched
-    locks: dict[int, ExitStack] = field(default_factory=dict)
+    emit: EventSink
+    should_stop: Callable[[], bool]
+    shared_facts: dict[str, Any]
+    started_at: float
+    evaluation: EvaluationOptions | None = None
+    records: dict[str, Record] = field(default_factory=dict)
+    runs: dict[int, Run] = field(default_factory=dict)
+    steps_dispatched: dict[int, int] = field(default_factory=dict)
+    leases: dict[int, ExitStack] = field(default_factory=dict)
     state: State = field(default_factory=dict)
-    flight: dict[int, int] = field(default_factory=dict)  # step of each run whose figures are still to come
+    in_flight: dict[int, int] = field(default_factory=dict)
     metrics: dict[str, jax.Array] = field(default_factory=dict)
-    stepping: float = field(default_factory=time.monotonic)  # since when
-    saved: float = field(default_factory=time.monotonic)
+    stepping_since: float = field(default_factory=time.monotonic)
+    saved_at: float = field(default_factory=time.monotonic)
 
 
-def per_run(compiled: PackProgram, numbers: Any) -> jax.Array:
-    """One number a run on the runs' devices; idle places have zeros."""
-    filled = np.zeros(compiled.runs, np.float32)
+def per_run(program: PackProgram, numbers: Any) -> jax.Array:
+    """Places one number per run on the runs' devices, float32 (R,); unused places get zeros."""
+    filled = np.zeros(program.runs, np.float32)
     filled[: len(numbers)] = numbers
-    return jax.device_put(filled, compiled.batch_sharding)
+    return jax.device_put(filled, program.batch_sharding)
 
 
-def state_of(pack: Pack, place: int) -> State:
-    """One run's state, laid out as a checkpoint of it is loaded."""
+def run_state(pack: Pack, place: int) -> State:
+    """Returns the state of one run, laid out as a checkpoint of that run is restored."""
 
-    def one(leaf_R: jax.Array, like: jax.ShapeDtypeStruct) -> jax.Array:
+    def take(leaf_R: jax.Array, abstract: jax.ShapeDtypeStruct) -> jax.Array:
         [(part, first)] = [
             (part, first)
             for part in leaf_R.addressable_shards
             for first, last, _ in [part.index[0].indices(len(leaf_R))]
             if first <= place < last
         ]
-        return jax.device_put(np.array(np.asarray(part.data)[place - first]), like.sharding)
+        return jax.device_put(np.array(np.asarray(part.data)[place - first]), abstract.sharding)
 
-    return jax.tree.map(one, pack.state, pack.compiled.abstract)
+    return jax.tree.map(take, pack.state, pack.program.abstract)
 
 
-def end(pack: Pack, place: int, record: Record) -> None:
-    """Takes a run out of the pack with its last record; the others go on. One that is another's now has left."""
-    with ours(pack, place):
+def end_run(pack: Pack, place: int, record: Record) -> None:
+    """Ends a run of the pack with its final record; the other runs continue."""
+    with leave_pack_if_lost(pack, place):
         if (run := pack.runs.get(place)) is None:
             return
-        checkpointing.mine(run)
+        checkpointing.check_lease(run)
         pack.store.write(record)
-        trackers.end(run.logs, record)
+        trackers.end_trackers(run.trackers, record)
         pack.records[run.id] = record
         pack.runs.pop(place)
-        pack.locks.pop(place).close()
-        said(pack, record)
+        pack.leases.pop(place).close()
+        report_end(pack, record)
 
 
 @contextmanager
-def ours(pack: Pack, place: int) -> Iterator[None]:
-    """Around what is written of a run: where another process has taken it over, it leaves the pack."""
+def leave_pack_if_lost(pack: Pack, place: int) -> Iterator[None]:
+    """Context for writing a run's files: the run leaves the pack if another process has taken it over."""
     try:
         yield
-    except Lost as by:
+    except LeaseLostError as error:
         run = pack.runs.pop(place)
         assert run.record is not None
-        trackers.end(run.logs, run.record)
-        pack.locks.pop(place).close()
-        pack.say({"event": "waits", "run_id": run.id, "why": f"{by}: left to it"})
+        trackers.end_trackers(run.trackers, run.record)
+        pack.leases.pop(place).close()
+        pack.emit({"event": "waits", "run_id": run.id, "why": f"{error}: left to it"})
 
 
-def said(pack: Pack, record: Record) -> None:
-    """Says how a run ended."""
+def report_end(pack: Pack, record: Record) -> None:
+    """Emits the event that a run has ended."""
     loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
-    why = {"error": record.about["error"]} if "error" in record.about else {}
-    pack.say({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **why})
+    reason = {"error": record.about["error"]} if "error" in record.about else {}
+    pack.emit({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **reason})

@@ -1,4 +1,4 @@
-"""Where a run's curve goes beside its store: TensorBoard unless it is refused, Weights & Biases if asked."""
+"""Trackers of a run: TensorBoard unless switched off, Weights & Biases if requested."""
 
 from __future__ import annotations
 
@@ -11,27 +11,39 @@ from scaling.store.record import Record, Store
 from scaling.training.tracking.tensorboard import Rows, TensorBoard
 
 
-class Log(Protocol):
-    """What takes in the rows of a curve as they come."""
+class Tracker(Protocol):
+    """Receives the rows of a training curve."""
 
-    def add(self, rows: Rows) -> None: ...
+    def add(self, rows: Rows) -> None:
+        """Adds new rows."""
 
-    def end(self, record: Record) -> None: ...
+    def end(self, record: Record) -> None:
+        """Ends the run, or this process's part of it, with its record."""
 
 
-def opened(store: Store, config: RunConfig, placement: Placement, rows: Rows, sweep: str | None) -> list[Log]:
-    """The logs that a placement asks for, with the rows that a run begins with."""
-    logs: list[Log] = []
+def open_trackers(
+    store: Store, config: RunConfig, placement: Placement, rows: Rows, sweep: str | None
+) -> list[Tracker]:
+    """Opens the trackers of a run.
+
+    Args:
+        store: The store; TensorBoard and offline Weights & Biases files are written into it.
+        config: The run's configuration.
+        placement: Says which trackers to use.
+        rows: The curve so far.
+        sweep: Name of the sweep.
+    """
+    opened: list[Tracker] = []
     if placement.tensorboard:
-        logs.append(TensorBoard(store, config, rows))
+        opened.append(TensorBoard(store, config, rows))
     if placement.wandb:
         from scaling.training.tracking.wandb import Wandb
 
-        logs.append(Wandb(store, config, placement.wandb == "online", rows, sweep))
-    return logs
+        opened.append(Wandb(store, config, placement.wandb == "online", rows, sweep))
+    return opened
 
 
-def end(logs: Sequence[Log], record: Record) -> None:
-    """A run has ended, or goes on in another process."""
-    for log in logs:
-        log.end(record)
+def end_trackers(trackers: Sequence[Tracker], record: Record) -> None:
+    """Ends all trackers of a run."""
+    for tracker in trackers:
+        tracker.end(record)

@@ -13,15 +13,17 @@ import pytest
 from analysis import laws
 from analysis.data import record_cache, runs
 from analysis.data.load import load
+from analysis.data.options import ReadOptions
 from scaling.store.record import Record, Store
-from tests.analysis.data.test_points import add, analysis, config
-from tests.analysis.data.test_tables import refused
+from tests.support.commands import run_analysis
+from tests.support.records import add_record, config
+from tests.support.tables import refusal
 
 
 def many(root: Path, count: int) -> Store:
     """A store of records that differ in their seed, their size and their loss; written as fast as files can be."""
     store = Store(root)
-    first = add(store, config(32, 100, budget=1e12))
+    first = add_record(store, config(32, 100, budget=1e12))
     path = store.run_dir(first.run_id) / "record.json"
     data = json.loads(path.read_text())
     path.unlink()
@@ -41,74 +43,74 @@ def many(root: Path, count: int) -> Store:
 
 
 def test_an_index_gives_what_the_records_say_whatever_was_done_to_them(tmp_path: Path) -> None:
-    store = many(tmp_path / "store", record_cache.LEAST + 20)
-    first = runs.runs(store.root)
-    kept = (store.root / record_cache.FILE).read_bytes()
-    pd.testing.assert_frame_equal(runs.runs(store.root), first, check_dtype=False)
-    assert (store.root / record_cache.FILE).read_bytes() == kept
+    store = many(tmp_path / "store", record_cache.MIN_RUNS + 20)
+    first = runs.read_runs(store.root)
+    before = (store.root / record_cache.CACHE_FILE).read_bytes()
+    pd.testing.assert_frame_equal(runs.read_runs(store.root), first, check_dtype=False)
+    assert (store.root / record_cache.CACHE_FILE).read_bytes() == before
 
     change = store.read(f"{3:064x}")
     assert change is not None
     store.write(Record(**{**vars(change), "final": {**change.final, "loss": 1.25}, "evals": {"task": 0.5}}))
-    assert runs.runs(store.root).set_index("run_id").loss[f"{3:064x}"] == 1.25
+    assert runs.read_runs(store.root).set_index("run_id").loss[f"{3:064x}"] == 1.25
     gone = store.run_dir(f"{4:064x}")
     (gone / "record.json").unlink()
-    add(store, config(64, 100), "running", None)
-    now = runs.runs(store.root)
-    (store.root / record_cache.FILE).unlink()
-    pd.testing.assert_frame_equal(now, runs.runs(store.root), check_like=True, check_dtype=False)
-    assert len(now) == len(first) and now.set_index("run_id").loss[f"{3:064x}"] == 1.25
-    assert f"{4:064x}" not in set(now.run_id) and (now.status == "running").sum() == 1
+    add_record(store, config(64, 100), "running", None)
+    after = runs.read_runs(store.root)
+    (store.root / record_cache.CACHE_FILE).unlink()
+    pd.testing.assert_frame_equal(after, runs.read_runs(store.root), check_like=True, check_dtype=False)
+    assert len(after) == len(first) and after.set_index("run_id").loss[f"{3:064x}"] == 1.25
+    assert f"{4:064x}" not in set(after.run_id) and (after.status == "running").sum() == 1
 
 
 @pytest.mark.parametrize("damage", [b"", b"PAR1 nothing", None])
 def test_a_damaged_index_or_one_of_another_kind_is_made_anew(tmp_path: Path, damage: bytes | None) -> None:
-    store = many(tmp_path / "store", record_cache.LEAST)
-    first = runs.runs(store.root)
-    path = store.root / record_cache.FILE
+    store = many(tmp_path / "store", record_cache.MIN_RUNS)
+    first = runs.read_runs(store.root)
+    path = store.root / record_cache.CACHE_FILE
     if damage is None:
         pd.DataFrame({"folder": ["x"]}).to_parquet(path)
     else:
         path.write_bytes(damage)
-    pd.testing.assert_frame_equal(runs.runs(store.root), first, check_dtype=False)
+    pd.testing.assert_frame_equal(runs.read_runs(store.root), first, check_dtype=False)
 
 
 def test_another_process_knows_the_index_again(tmp_path: Path) -> None:
-    store = many(tmp_path / "store", record_cache.LEAST)
-    runs.runs(store.root)
-    kept = (store.root / record_cache.FILE).stat().st_ino
-    assert analysis("table", store.root, "--csv", "-").returncode == 0
-    assert (store.root / record_cache.FILE).stat().st_ino == kept
+    store = many(tmp_path / "store", record_cache.MIN_RUNS)
+    runs.read_runs(store.root)
+    before = (store.root / record_cache.CACHE_FILE).stat().st_ino
+    assert run_analysis("table", store.root, "--csv", "-").returncode == 0
+    assert (store.root / record_cache.CACHE_FILE).stat().st_ino == before
 
 
 def test_a_store_that_cannot_be_written_is_read_and_that_is_said(tmp_path: Path) -> None:
-    store = many(tmp_path / "store", record_cache.LEAST)
-    (store.root / record_cache.FILE).mkdir()  # where no file can be put, not even by root
+    store = many(tmp_path / "store", record_cache.MIN_RUNS)
+    (store.root / record_cache.CACHE_FILE).mkdir()  # where no file can be put, not even by root
     points = load(store.root)
-    assert len(points) == record_cache.LEAST and any("no index is kept" in note for note in points.notes)
+    assert len(points) == record_cache.MIN_RUNS and any("cannot be written" in note for note in points.notes)
 
 
 def test_a_stores_other_columns_can_be_named_and_what_a_law_wants_is_found(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for width, steps in ((32, 100), (64, 200), (128, 400)):
-        record = add(store, config(width, steps))
+        record = add_record(store, config(width, steps))
         store.write(Record(**{**vars(record), "evals": {"score": width / 10}}))
     law = laws.Law(lambda S, lr, B, M, *, E: E + 0 * S * lr * B * M, "", {"E": (1.0,)}, columns={"B": "batch_tokens"})
-    points = load(tmp_path, law=law, columns={"L": "eval.score", "C": "model.width"})
+    points = load(tmp_path, law=law, options=ReadOptions(columns={"L": "eval.score", "C": "model.width"}))
     order = np.argsort(points["S"])
     assert points["S"][order].tolist() == [100, 200, 400] and points.L[order].tolist() == [3.2, 6.4, 12.8]
     assert set(points["lr"]) == {1e-3} and set(points["B"]) == {8 * 128}
     assert np.allclose(points["M"], points.D / points.N) and "C: model.width" in points.convention
-    assert "no column 'eval.none'" in refused(tmp_path, columns={"L": "eval.none"})
+    assert "no column 'eval.none'" in refusal(tmp_path, columns={"L": "eval.none"})
 
 
 def test_table_lists_so_many_of_the_runs_that_were_asked_for(tmp_path: Path) -> None:
     store = Store(tmp_path)
     for width in (32, 64, 128, 256):
-        add(store, config(width, 100), loss=width / 10)
-    shown = analysis("table", store.root, "--rows", "2", "--where", "loss < 20", "--sort", "loss").stdout
+        add_record(store, config(width, 100), loss=width / 10)
+    shown = run_analysis("table", store.root, "--rows", "2", "--where", "loss < 20", "--sort", "loss").stdout
     assert "3 runs" in shown and "and 1 more" in shown and shown.index("3.2") < shown.index("6.4")
-    wrong = analysis("table", store.root, "--sort", "nothing")
+    wrong = run_analysis("table", store.root, "--sort", "nothing")
     assert wrong.returncode == 2 and "--sort nothing: no such column" in wrong.stderr
 
 

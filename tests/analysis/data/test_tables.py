@@ -14,24 +14,11 @@ import pytest
 
 from analysis import laws
 from analysis.data.load import load
+from analysis.data.options import ReadOptions
 from analysis.data.points import Points
-from analysis.errors import DataError
+from tests.support.tables import refusal, write_table
 
 PARAMS, TOKENS, LOSSES = [1e8, 2e8, 4e8], [1e9, 3e9, 9e9], [3.5, 3.1, 2.8]
-
-
-def write(folder: Path, text: str, name: str = "runs.csv") -> Path:
-    path = folder / name
-    path.write_text(text, encoding="utf-8")
-    return path
-
-
-def refused(source: object, **reading: object) -> str:
-    """The one line that a source is refused with."""
-    with pytest.raises(DataError) as error:
-        load(source, **reading)
-    assert "\n" not in str(error.value)
-    return str(error.value)
 
 
 def same(points: Points) -> bool:
@@ -58,7 +45,7 @@ ROWS = list(zip(PARAMS, TOKENS, LOSSES, strict=True))
     ],
 )
 def test_one_table_is_read_alike_however_it_is_written(tmp_path: Path, name: str, text: str) -> None:
-    path = write(tmp_path, text, name)
+    path = write_table(tmp_path, text, name)
     assert same(load(path))
     packed = tmp_path / f"{name}.gz"
     packed.write_bytes(gzip.compress(path.read_bytes()))
@@ -66,13 +53,15 @@ def test_one_table_is_read_alike_however_it_is_written(tmp_path: Path, name: str
 
 
 def test_what_is_read_into_cells_and_names_is_said(tmp_path: Path) -> None:
-    said = " ".join(load(write(tmp_path, "Params (M),tokens,loss\n100,1B,3\n200,2.5B,2.9\n")).notes)
-    assert "N taken to be in millions" in said and "'1B' are read as 1e+09" in said
-    assert "commas are read as decimal points" in " ".join(load(write(tmp_path, "N;D;L\n9;9;3,5\n8;9;3,6\n")).notes)
+    text = " ".join(load(write_table(tmp_path, "Params (M),tokens,loss\n100,1B,3\n200,2.5B,2.9\n")).notes)
+    assert "N taken to be in millions" in text and "'1B' are read as 1e+09" in text
+    assert "commas are read as decimal points" in " ".join(
+        load(write_table(tmp_path, "N;D;L\n9;9;3,5\n8;9;3,6\n")).notes
+    )
 
 
 def test_a_unit_in_a_name_is_not_believed_of_sizes_that_no_run_has(tmp_path: Path) -> None:
-    points = load(write(tmp_path, "Params (B),tokens,loss\n100000000,1e9,3\n200000000,2e9,2.9\n"))
+    points = load(write_table(tmp_path, "Params (B),tokens,loss\n100000000,1e9,3\n200000000,2e9,2.9\n"))
     assert points.N.tolist() == [1e8, 2e8] and any("not taken to be in billions" in note for note in points.notes)
 
 
@@ -86,7 +75,7 @@ new-dog-5,finished,2024-01-01T00:00:00.000Z,9000,,400000000,9000000000,2.8,2.7
 
 
 def test_a_trackers_runs_table_gives_the_runs_that_finished(tmp_path: Path) -> None:
-    points = load(write(tmp_path, RUNS_TABLE))
+    points = load(write_table(tmp_path, RUNS_TABLE))
     assert same(points) and points.names == ["calm-sea-1", "red-sun-3", "new-dog-5"] and points.groups is None
     assert any("2 runs left out" in note and "1 crashed" in note and "1 running" in note for note in points.notes)
     assert "L taken from column summary.val/loss (not train/loss)" in points.notes
@@ -98,8 +87,8 @@ def test_nested_objects_are_unfolded_in_lines_and_in_cells(tmp_path: Path) -> No
          "summary": {"tokens": d, "val/loss": x, "_wandb": {"runtime": 7}}}
         for i, (n, d, x) in enumerate(ROWS)
     ]  # fmt: skip
-    assert same(load(write(tmp_path, "".join(json.dumps(run) + "\n" for run in runs), "a.jsonl")))
-    assert same(load(write(tmp_path, json.dumps({"runs": runs}), "a.json")))
+    assert same(load(write_table(tmp_path, "".join(json.dumps(run) + "\n" for run in runs), "a.jsonl")))
+    assert same(load(write_table(tmp_path, json.dumps({"runs": runs}), "a.json")))
     runs[0]["summary"]["accuracy"] = math.nan
     frame = pd.DataFrame([{**run, "config": str(run["config"]), "summary": str(run["summary"])} for run in runs])
     frame.to_csv(tmp_path / "project.csv")
@@ -114,8 +103,8 @@ PLOT = """"Step","calm - val_loss","calm - val_loss__MIN","calm - val_loss__MAX"
 
 
 def test_a_line_plot_has_curves_and_no_sizes(tmp_path: Path) -> None:
-    path = write(tmp_path, PLOT)
-    assert "no column for N, D or C" in refused(path) and "no column for N, D" in refused(
+    path = write_table(tmp_path, PLOT)
+    assert "no column for N, D or C" in refusal(path) and "no column for N, D" in refusal(
         path, law=laws.find("chinchilla")
     )
     steps = laws.Law(lambda S, *, E: E + 0 * S, "", {"E": (1.0,)})
@@ -136,48 +125,51 @@ def test_a_line_plot_has_curves_and_no_sizes(tmp_path: Path) -> None:
 def test_units_are_turned_into_ours(
     units: dict[str, str], cells: tuple[float, ...], expected: tuple[float, ...]
 ) -> None:
-    points = load(dict(zip("NDL", ([x, x] for x in cells), strict=True)), units=units)
+    points = load(dict(zip("NDL", ([x, x] for x in cells), strict=True)), options=ReadOptions(units=units))
     assert [points[k][0] for k in "NDL"] == pytest.approx(expected, rel=1e-12)
 
 
 def test_flops_have_units_too_and_a_budget_has_those_of_c() -> None:
-    points = load({"N": [1e9, 2e9], "C": [1.0, 2.0], "budget": [1.0, 2.0], "L": [3.0, 2.9]}, units={"C": "pfdays"})
+    points = load(
+        {"N": [1e9, 2e9], "C": [1.0, 2.0], "budget": [1.0, 2.0], "L": [3.0, 2.9]},
+        options=ReadOptions(units={"C": "pfdays"}),
+    )
     assert points.C.tolist() == [8.64e19, 1.728e20] and points.budgets is not None
     assert points.budgets.tolist() == points.C.tolist()
 
 
 @pytest.mark.parametrize(
-    ("units", "said"),
+    ("units", "message"),
     [({"N": "acres"}, "thousands, millions"), ({"L": "acres"}, "perplexity"), ({"Q": "1"}, "units Q")],
 )
-def test_an_unknown_unit_is_refused_with_those_there_are(units: dict[str, str], said: str) -> None:
-    assert said in refused({"N": [1.0], "D": [1.0], "L": [1.0]}, units=units)
+def test_an_unknown_unit_is_refused_with_those_there_are(units: dict[str, str], message: str) -> None:
+    assert message in refusal({"N": [1.0], "D": [1.0], "L": [1.0]}, units=units)
 
 
 @pytest.mark.parametrize(
-    ("N", "L", "said"),
-    [([0.07, 12.0], [3.0, 2.0], "say --units N=billions"), ([1e6, 1e7], [33.0, 21.0], "say --units L=perplexity")],
+    ("N", "L", "message"),
+    [([0.07, 12.0], [3.0, 2.0], "use --units N=billions"), ([1e6, 1e7], [33.0, 21.0], "use --units L=perplexity")],
 )
-def test_sizes_that_look_like_another_unit_are_said(N: list[float], L: list[float], said: str) -> None:
-    assert any(said in note for note in load({"N": N, "D": [1e9, 2e9], "L": L}).notes)
+def test_sizes_that_look_like_another_unit_are_said(N: list[float], L: list[float], message: str) -> None:
+    assert any(message in note for note in load({"N": N, "D": [1e9, 2e9], "L": L}).notes)
 
 
 @pytest.mark.parametrize("cell", ["", "nan", "inf", "-1", "0", "n/a", "1,5", "1e400"])
 def test_rows_with_bad_cells_are_left_out_by_name_where_asked(tmp_path: Path, cell: str) -> None:
-    path = write(tmp_path, f'N,D,loss\n1e6,1e8,3\n1e6,2e8,"{cell}"\n1e7,2e8,2\n')
-    assert "row 2 (line 3), column loss" in refused(path) and "--drop-bad" in refused(path)
-    points = load(path, drop_bad=True)
+    path = write_table(tmp_path, f'N,D,loss\n1e6,1e8,3\n1e6,2e8,"{cell}"\n1e7,2e8,2\n')
+    assert "row 2 (line 3), column loss" in refusal(path) and "--drop-bad" in refusal(path)
+    points = load(path, options=ReadOptions(drop_bad=True))
     assert points.L.tolist() == [3, 2]
     assert any("1 row left out: row 2 (line 3): loss = " in note for note in points.notes)
 
 
 def test_rows_are_named_by_their_line_whatever_stands_between(tmp_path: Path) -> None:
-    path = write(tmp_path, '# sweep\nN,D,note,L\n\n1e6,1e8,"two\nlines",3\n1e6,2e8,,x\n')
-    assert "row 2 (line 6), column L: 'x'" in refused(path)
+    path = write_table(tmp_path, '# sweep\nN,D,note,L\n\n1e6,1e8,"two\nlines",3\n1e6,2e8,,x\n')
+    assert "row 2 (line 6), column L: 'x'" in refusal(path)
 
 
 @pytest.mark.parametrize(
-    ("text", "name", "said"),
+    ("text", "name", "message"),
     [
         ("", "a.csv", "is empty"),
         ("\n\n", "a.csv", "is empty"),
@@ -193,14 +185,14 @@ def test_rows_are_named_by_their_line_whatever_stands_between(tmp_path: Path) ->
         ("x", "a.parquet", "cannot be read"),
     ],
 )
-def test_files_that_are_no_tables_are_refused_in_one_line(tmp_path: Path, text: str, name: str, said: str) -> None:
-    assert said in refused(write(tmp_path, text, name))
+def test_files_that_are_no_tables_are_refused_in_one_line(tmp_path: Path, text: str, name: str, message: str) -> None:
+    assert message in refusal(write_table(tmp_path, text, name))
 
 
 def test_text_that_is_not_utf8_says_which_byte(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("N,D,L,ñ\n1,2,3,4\n".encode("latin-1"))
-    assert "byte 6 is not UTF-8" in refused(path)
+    assert "byte 6 is not UTF-8" in refusal(path)
     path.write_bytes("N,D,L\n1e8,1e9,3.5\n2e8,3e9,3.1\n4e8,9e9,2.8\n".encode("utf-16"))
     assert same(load(path))
 
@@ -248,18 +240,18 @@ def test_arrays_and_frames_of_any_kind_are_points(source: object) -> None:
     ],
 )
 def test_arrays_and_frames_that_are_none_are_refused(source: object) -> None:
-    refused(source)
+    refusal(source)
 
 
 def test_c_that_does_not_fit_the_other_rows_is_named() -> None:
     N, D = np.array([1e8, 2e8, 4e8, 8e8]), np.array([1e9, 3e9, 9e9, 9e9])
-    said = load({"N": N, "D": D, "C": 6 * N * D * [1, 1, 1e-3, 1], "L": [3.5, 3.1, 2.8, 2.7]}).notes
-    assert any("in most rows" in note and "row 3 (0.001)" in note for note in said)
+    text = load({"N": N, "D": D, "C": 6 * N * D * [1, 1, 1e-3, 1], "L": [3.5, 3.1, 2.8, 2.7]}).notes
+    assert any("in most rows" in note and "row 3 (0.001)" in note for note in text)
 
 
 def test_a_column_that_no_one_named_and_the_law_does_not_need_is_left_where_it_is_bad() -> None:
-    given = {"N": PARAMS, "D": TOKENS, "C": ["?", "?", "?"], "L": LOSSES}
-    points = load(given, law=laws.find("chinchilla"))
-    assert any("C not used after all" in note for note in points.notes)
+    table = {"N": PARAMS, "D": TOKENS, "C": ["?", "?", "?"], "L": LOSSES}
+    points = load(table, law=laws.find("chinchilla"))
+    assert any("C not used" in note for note in points.notes)
     assert np.allclose(points.C, 6 * points.N * points.D)
-    assert "column C" in refused(given, law=laws.find("chinchilla"), columns={"C": "C"})
+    assert "column C" in refusal(table, law=laws.find("chinchilla"), columns={"C": "C"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from analysis.data.load import load
+from analysis.data.options import ReadOptions
 from analysis.errors import DataError
-from tests.analysis.data.test_tables import write
+from tests.support.tables import write_table
 
 CELLS = st.one_of(
     st.sampled_from(
@@ -57,7 +59,7 @@ JSON = st.recursive(
 @FUZZ
 @given(data=JSON, kind=st.sampled_from(["json", "jsonl"]))
 def test_any_json_gives_points_or_one_line(tmp_path: Path, data: object, kind: str) -> None:
-    either(write(tmp_path, json.dumps(data), f"fuzz.{kind}"))
+    either(write_table(tmp_path, json.dumps(data), f"fuzz.{kind}"))
 
 
 OBJECTS = st.one_of(
@@ -78,10 +80,10 @@ def test_any_objects_give_points_or_one_line(columns: dict[str, list[object]], d
     either(columns, drop_bad=drop)
 
 
-def either(source: object, **reading: object) -> None:
+def either(source: object, **options: Any) -> None:
     """Points that are numbers, or one line."""
     try:
-        points = load(source, **reading)
+        points = load(source, options=ReadOptions(**options))
     except DataError as error:
         assert len(str(error).splitlines()) == 1
     else:

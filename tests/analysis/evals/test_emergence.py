@@ -13,7 +13,8 @@ from scipy.optimize import isotonic_regression
 from analysis.__main__ import main
 from analysis.errors import DataError
 from analysis.evals import changepoint, emergence, series, tasks, verdict
-from analysis.evals.verdict import ARTEFACT, BREAK, CANNOT, SMOOTH
+from analysis.evals.options import EmergenceOptions
+from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, SMOOTH
 from analysis.studies import planted_truths
 from tests.support import items_store
 
@@ -24,34 +25,37 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def study(store: Path) -> emergence.Study:
-    return emergence.study(store)
+def study(store: Path) -> emergence.EmergenceStudy:
+    return emergence.emergence_study(store)
 
 
 @pytest.mark.parametrize("name", planted_truths.TRUTHS)
 def test_planted_truths_are_found(name: str) -> None:
     """A few of each; test_planted_truths_are_found_in_95_of_100 has the rates."""
-    make, (least, most), right = planted_truths.TRUTHS[name]
+    make, (fewest, largest), right = planted_truths.TRUTHS[name]
     for i in range(4):
         rng = np.random.default_rng([5, i])
-        truth = make(rng, int(rng.integers(least, most + 1)))
-        assert verdict.judge(*planted_truths.drawn(truth, rng, 200, 1, 0.05)).verdict == right
+        truth = make(rng, int(rng.integers(fewest, largest + 1)))
+        assert verdict.judge_emergence(*planted_truths.simulate_measurements(truth, rng, 200, 1, 0.05)).verdict == right
 
 
 @pytest.mark.slow
 def test_planted_truths_are_found_in_95_of_100() -> None:
-    found = planted_truths.study(100)
+    counts = planted_truths.verdict_counts()
     for name, (_, _, right) in planted_truths.TRUTHS.items():
-        assert found[name][right] >= 95, (name, found[name])
+        assert counts[name][right] >= 95, (name, counts[name])
 
 
 def test_the_kth_power_of_a_smooth_share_is_an_artefact_and_the_share_itself_is_not() -> None:
     """Schaeffer 2023: nothing differs between the two but the metric."""
     x = np.linspace(18, 21, 10)
     p = 1 / (1 + np.exp(-np.linspace(-2.2, 3, 10)))
-    logp = series.values(x, np.log(p), np.full(10, 1e-4))
-    for k, said in ((1, SMOOTH), (5, ARTEFACT)):
-        assert verdict.judge(series.choices(x, np.round(400 * p**k), np.full(10, 400.0)), logp).verdict == said
+    logp = series.mean_series(x, np.log(p), np.full(10, 1e-4))
+    for k, message in ((1, SMOOTH), (5, ARTEFACT)):
+        assert (
+            verdict.judge_emergence(series.binomial_series(x, np.round(400 * p**k), np.full(10, 400.0)), logp).verdict
+            == message
+        )
 
 
 def test_a_break_has_its_change_point_where_it_was_planted() -> None:
@@ -60,11 +64,13 @@ def test_a_break_has_its_change_point_where_it_was_planted() -> None:
         rng = np.random.default_rng(i)
         x = np.linspace(18, 21, 9)
         z = np.where(x > 19.6, 2.5, -1.5) + 0.1 * (x - 18)
-        found = verdict.judge(*planted_truths.drawn(planted_truths.Truth(x, z, 3), rng, 300, 1, 0.05))
-        assert found.verdict == BREAK and found.score is not None and found.logp is not None
-        low, high = found.score.interval
+        judgement = verdict.judge_emergence(
+            *planted_truths.simulate_measurements(planted_truths.Truth(x, z, 3), rng, 300, 1, 0.05)
+        )
+        assert judgement.verdict == BREAK and judgement.score is not None and judgement.logp is not None
+        low, high = judgement.score.interval
         inside += low - 1e-9 <= 19.6 <= high
-        assert found.logp.window[0] <= 19.6 <= found.logp.window[1]
+        assert judgement.logp.window[0] <= 19.6 <= judgement.logp.window[1]
     assert inside >= 18
 
 
@@ -72,10 +78,10 @@ def test_a_log_probability_that_gave_no_sign_is_no_artefact() -> None:
     """Both leave their floor at one place and then rise over more than a decade: no jump, and no warning either."""
     x = np.linspace(18, 22, 12)
     rise = np.maximum(x - 20.2, 0) / 1.8
-    score = series.choices(x, np.round(500 * (0.01 + 0.7 * rise)), np.full(12, 500.0))
-    logp = series.values(x, -2.3 + 2 * rise, np.full(12, 1e-3))
-    found = verdict.judge(score, logp)
-    assert found.verdict == BREAK and found.before is not None and found.before < 0.25
+    score = series.binomial_series(x, np.round(500 * (0.01 + 0.7 * rise)), np.full(12, 500.0))
+    logp = series.mean_series(x, -2.3 + 2 * rise, np.full(12, 1e-3))
+    judgement = verdict.judge_emergence(score, logp)
+    assert judgement.verdict == BREAK and judgement.logp_before is not None and judgement.logp_before < 0.25
 
 
 @pytest.mark.parametrize(
@@ -83,28 +89,28 @@ def test_a_log_probability_that_gave_no_sign_is_no_artefact() -> None:
     [
         (5, lambda t: t**4, lambda t: t, "few"),
         (9, lambda t: 0 * t + 0.02, lambda t: t, "floor"),
-        (9, lambda t: t**4, lambda t: 0 * t, "still"),
-        (9, lambda t: t**4, None, "one"),
-        (9, lambda t: t, lambda t: (t > 0.5) + 0.1 * t, "apart"),
+        (9, lambda t: t**4, lambda t: 0 * t, "logp-flat"),
+        (9, lambda t: t**4, None, "score-only"),
+        (9, lambda t: t, lambda t: (t > 0.5) + 0.1 * t, "disagree"),
     ],
 )
 def test_what_cannot_be_told_is_said(scales: int, score: object, logp: object, code: str) -> None:
     rng = np.random.default_rng(3)
     t = np.linspace(0.1, 0.9, scales)
     hits = rng.binomial(300, score(t))  # type: ignore[operator]
-    first = series.choices(18 + 3 * t, hits, np.full(scales, 300))
+    first = series.binomial_series(18 + 3 * t, hits, np.full(scales, 300))
     noise = 0.02 * rng.standard_normal(scales)
-    second = None if logp is None else series.values(18 + 3 * t, logp(t) + noise, np.full(scales, 4e-4))  # type: ignore[operator]
-    found = verdict.judge(first, second)
-    assert found.verdict == CANNOT and found.codes == (code,)
+    second = None if logp is None else series.mean_series(18 + 3 * t, logp(t) + noise, np.full(scales, 4e-4))  # type: ignore[operator]
+    judgement = verdict.judge_emergence(first, second)
+    assert judgement.verdict == INCONCLUSIVE and judgement.codes == (code,)
 
 
 def test_curves_that_never_fall_are_the_nearest_ones() -> None:
     rng = np.random.default_rng(0)
     for _ in range(50):
         y, weight = rng.normal(size=(3, 9)), rng.uniform(0.1, 3, 9)
-        found = series.rising(y, weight)
-        assert np.allclose(found, [isotonic_regression(row, weights=weight).x for row in y])
+        result = series.isotonic_regression(y, weight)
+        assert np.allclose(result, [isotonic_regression(row, weights=weight).x for row in y])
 
 
 @pytest.mark.slow
@@ -115,52 +121,56 @@ def test_flat_noise_rises_no_oftener_than_it_should() -> None:
     flat, line = [], []
     for i in range(200):
         y = 0.05 * rng.standard_normal(24)  # five times what items would give
-        for slope, found in ((0.0, flat), (0.3, line)):
-            of = changepoint.sharpness(series.values(x, slope * (x - 18) + y, np.full(24, 1e-4)), 0.5, seed=i)
-            assert of is not None
-            found.append(of.p_rise if not slope else of.p)
+        for slope, result in ((0.0, flat), (0.3, line)):
+            change = changepoint.sharpness(series.mean_series(x, slope * (x - 18) + y, np.full(24, 1e-4)), 0.5, seed=i)
+            assert change is not None
+            result.append(change.p_rise if not slope else change.p_hinge)
     assert np.mean(np.array(flat) < 0.05) < 0.09
     assert np.mean(np.array(line) < 0.05) < 0.09
 
 
-def test_a_store_is_read_item_by_item(study: emergence.Study) -> None:
-    said = {one.task.name: one.verdict.verdict for one in study.findings}
-    assert said == {"addition-4": ARTEFACT, "choice": SMOOTH, "switch": BREAK}
-    one = study.findings[0]
-    assert one.score is not None and one.continuous is not None and one.continuous.metric == "logp"
-    assert len(one.score.x) == len(items_store.BUDGETS) and (np.diff(one.score.x) > 0).all()
-    assert one.score.x == pytest.approx(items_store.BUDGETS, rel=0.05)
-    low, high = one.score.interval.T
-    assert (low <= one.score.mean).all() and (one.score.mean <= high).all() and low[0] == 0 < high[0]
+def test_a_store_is_read_item_by_item(study: emergence.EmergenceStudy) -> None:
+    text = {finding.task.name: finding.verdict.verdict for finding in study.findings}
+    assert text == {"addition-4": ARTEFACT, "choice": SMOOTH, "switch": BREAK}
+    finding = study.findings[0]
+    assert finding.score is not None and finding.continuous is not None and finding.continuous.metric == "logp"
+    assert len(finding.score.x) == len(items_store.BUDGETS) and (np.diff(finding.score.x) > 0).all()
+    assert finding.score.x == pytest.approx(items_store.BUDGETS, rel=0.05)
+    low, high = finding.score.interval.T
+    assert (low <= finding.score.mean).all() and (finding.score.mean <= high).all() and low[0] == 0 < high[0]
     json.dumps(study.to_json(), allow_nan=False)
 
 
 def test_a_curve_over_loss_begins_at_the_worst(store: Path) -> None:
-    one = emergence.study(store, x="L").findings[0]
-    assert one.score is not None and (np.diff(one.score.x) < 0).all() and one.score.mean[0] < one.score.mean[-1]
+    finding = emergence.emergence_study(store, EmergenceOptions(x="L")).findings[0]
+    assert (
+        finding.score is not None
+        and (np.diff(finding.score.x) < 0).all()
+        and finding.score.mean[0] < finding.score.mean[-1]
+    )
 
 
-def test_metrics_of_a_store_agree_with_one_another(study: emergence.Study) -> None:
+def test_metrics_of_a_store_agree_with_one_another(study: emergence.EmergenceStudy) -> None:
     task = study.findings[0].task
-    found = task.measures
-    assert found["logp-total"].mean == pytest.approx(4 * found["logp"].mean, rel=1e-12)
-    assert found["pass@1"].mean == pytest.approx(found["exact"].mean, abs=0.1)
-    assert (found["pass@10"].mean >= found["pass@1"].mean).all()
-    low, high = found["logp"].interval.T
-    half = 1.96 * np.sqrt(found["logp"].variance)
+    result = task.measures
+    assert result["logp-total"].mean == pytest.approx(4 * result["logp"].mean, rel=1e-12)
+    assert result["pass@1"].mean == pytest.approx(result["exact"].mean, abs=0.1)
+    assert (result["pass@10"].mean >= result["pass@1"].mean).all()
+    low, high = result["logp"].interval.T
+    half = 1.96 * np.sqrt(result["logp"].variance)
     assert (high - low) / 2 == pytest.approx(half, rel=0.15)
 
 
 @pytest.mark.slow
 def test_a_score_is_foretold_at_a_target(store: Path) -> None:
     """The truth at twice the largest budget lies in the interval of each way."""
-    found = emergence.study(store, target={"C": 2e14}, bootstrap=100, score="exact", continuous="logp")
-    told = found.findings[0].told["predicted"]
+    options = EmergenceOptions(target={"C": 2e14}, bootstrap=100, score="exact", continuous="logp")
+    predictions = emergence.emergence_study(store, options).findings[0].predictions
     truth = (1 / (1 + np.exp(3 - 6.3 * (np.log(2000) / np.log(1000))))) ** 4
     for way in ("sigmoid", "two-step"):
-        low, high = told[way]["interval"]
+        low, high = predictions[way]["interval"]
         assert low - 0.03 <= truth <= high + 0.03 and high - low < 0.4
-    assert "failed" in told["broken"] or 0.7 < told["broken"]["value"] <= 1
+    assert "failed" in predictions["broken"] or 0.7 < predictions["broken"]["value"] <= 1
 
 
 def test_runs_that_less_compute_beats_are_left_out_whatever_their_score() -> None:
@@ -169,7 +179,7 @@ def test_runs_that_less_compute_beats_are_left_out_whatever_their_score() -> Non
 
     def kept(losses: list[float]) -> list[bool]:
         task = tasks.Task("t", "t", 1, 0, 0, runs.assign(L=losses), {})
-        return list(emergence._best(task, scale, np.ones(5, bool)))
+        return list(emergence._frontier(task, scale, np.ones(5, bool)))
 
     assert kept([3.0, 3.1, 2.9, 2.95, 2.5]) == [False, False, True, False, True]
     assert kept([3.0, 3.1, 3.2, 2.95, 2.99]) == [True, True, False, True, False]  # both seeds of the first
@@ -192,64 +202,64 @@ def test_somebody_elses_table_will_do(tmp_path: Path) -> None:
     )
     long.to_parquet(tmp_path / "long.parquet")
     for name in ("wide.csv", "long.parquet"):
-        one = emergence.study(tmp_path / name).findings[0]
-        assert one.verdict.verdict == ARTEFACT, one.verdict
-        assert one.score is not None and one.score.mean[-1] == pytest.approx(p[-1] ** 5, abs=0.01)
+        finding = emergence.emergence_study(tmp_path / name).findings[0]
+        assert finding.verdict.verdict == ARTEFACT, finding.verdict
+        assert finding.score is not None and finding.score.mean[-1] == pytest.approx(p[-1] ** 5, abs=0.01)
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "message"),
     [
         ({"C": [1e9], "other": [0.5]}, "no column of scores"),
         ({"task": ["a"], "score": [0.5], "n": [9]}, "no column of scale"),
-        ({"C": [1e9], "score": [0.5]}, "give n, its number of items, or se"),
+        ({"C": [1e9], "score": [0.5]}, "need n, their number of items, or se"),
         ({"C": [1e9], "score": [50.0], "n": [9]}, "from 0 to 1"),
-        ({"C": [1e9], "k": [5]}, "takes n"),
-        ({"C": [1e9], "score": [0.5], "n": [9], "metric": ["f1"]}, "metric 'f1': known are"),
-        ({"C": ["big"], "score": [0.5], "n": [9]}, "row 1 (line 2), column C: 'big' is no number"),
+        ({"C": [1e9], "k": [5]}, "needs n"),
+        ({"C": [1e9], "score": [0.5], "n": [9], "metric": ["f1"]}, "metric 'f1': must be one of"),
+        ({"C": ["big"], "score": [0.5], "n": [9]}, "row 1 (line 2), column C: 'big' is not a number"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said_in_one_line(
-    tmp_path: Path, table: dict[str, list[object]], said: str
+    tmp_path: Path, table: dict[str, list[object]], message: str
 ) -> None:
     pd.DataFrame(table).to_csv(tmp_path / "t.csv", index=False)
     with pytest.raises(DataError) as error:
-        emergence.study(tmp_path / "t.csv")
-    assert said in str(error.value) and "t.csv" in str(error.value) and "\n" not in str(error.value)
+        emergence.emergence_study(tmp_path / "t.csv")
+    assert message in str(error.value) and "t.csv" in str(error.value) and "\n" not in str(error.value)
 
 
 def test_the_command_says_what_it_found(store: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["emergence", str(store), "--json", str(tmp_path / "e.json")]) == 0
-    said = capsys.readouterr().out
-    for words in ("addition-4: artefact of the metric: ", "switch: break: ", "choice: smooth: "):
-        assert words in said
-    told = {task["task"]: task for task in json.loads((tmp_path / "e.json").read_text())["tasks"]}
-    assert told["switch"]["verdict"] == BREAK and told["choice"]["chance"] == 0.25
-    assert told["choice"]["scales"]["accuracy"][0]["corrected"] < 0.2
+    output = capsys.readouterr().out
+    for words in ("addition-4: metric artefact: ", "switch: break: ", "choice: smooth: "):
+        assert words in output
+    result = {task["task"]: task for task in json.loads((tmp_path / "e.json").read_text())["tasks"]}
+    assert result["switch"]["verdict"] == BREAK and result["choice"]["chance"] == 0.25
+    assert result["choice"]["scales"]["accuracy"][0]["corrected"] < 0.2
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("options", "message"),
     [
-        (("--x", "Z"), "allowed are C, N, D, L"),
+        (("--x", "Z"), "must be one of C, N, D, L"),
         (("--target", "L=2"), "target L: allowed are C"),
         (("--target", "C=-2"), "must be greater than 0"),
-        (("--score", "f1"), "metric 'f1': known are exact, accuracy"),
-        (("--level", "2"), "--level 2.0: must be between 0 and 1"),
+        (("--score", "f1"), "metric 'f1': must be one of exact, accuracy"),
+        (("--level", "2"), "level 2.0: must be between 0 and 1"),
         ((), "no run was evaluated on a task"),
     ],
 )
 def test_bad_options_are_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: tuple[str, ...], said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
 ) -> None:
-    assert main(["emergence", str(tmp_path), *given]) == 2
+    assert main(["emergence", str(tmp_path), *options]) == 2
     error = capsys.readouterr().err
-    assert said in error and error.count("\n") == 1
+    assert message in error and error.count("\n") == 1
 
 
 def test_the_simulation_prints_its_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate-emergence", "--draws", "1", "--json", "-"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert set(told["verdicts"]) == set(planted_truths.TRUTHS) and all(
-        sum(v.values()) == 1 for v in told["verdicts"].values()
+    result = json.loads(capsys.readouterr().out)
+    assert set(result["verdicts"]) == set(planted_truths.TRUTHS) and all(
+        sum(v.values()) == 1 for v in result["verdicts"].values()
     )

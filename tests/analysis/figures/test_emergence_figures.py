@@ -10,12 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.figures import save, style
 from analysis.figures.evals import common
+from analysis.figures.options import FigureOptions
 from analysis.figures.source import Source, load
+from analysis.fitting.options import FitOptions
 from analysis.report import build, evals
-from scaling.store.record import Store
+from analysis.report.pictures import Picture
 from tests.support import items_store
 
 NAMES = ("emergence", "metrics", "accuracy-loss", "shots")
@@ -38,12 +41,12 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_holds_the_numbers_that_were_found(source: Source, name: str, tmp_path: Path) -> None:
-    out = save.save(name, source, tmp_path / f"{name}.pdf", width="column")
+    out = save.save(name, source, tmp_path / f"{name}.pdf", FigureOptions(width="column"))
     assert out.read_bytes().startswith(b"%PDF") and b"/Type3" not in out.read_bytes()
     rows = rows_of(tmp_path / f"{name}.data.csv")
-    drawn = {round(float(row["y"]), 9) for row in rows if row["mark"] == "point"}
-    one = next(o for o in common.study(source).findings if o.task.name == "addition-4@0")
-    assert one.score is not None and {round(float(y), 9) for y in one.score.mean} <= drawn
+    plotted = {round(float(row["y"]), 9) for row in rows if row["mark"] == "point"}
+    finding = next(o for o in common.emergence_study(source).findings if o.task.name == "addition-4@0")
+    assert finding.score is not None and {round(float(y), 9) for y in finding.score.mean} <= plotted
     about = json.loads((tmp_path / f"{name}.about.json").read_text())
     assert about["command"].startswith(f"python -m analysis figure {name} {source.name} --out")
 
@@ -57,7 +60,7 @@ def test_chance_is_drawn_where_it_is(source: Source, tmp_path: Path) -> None:
 
 
 def test_no_two_panels_are_called_alike() -> None:
-    names = [style.letter(i) for i in range(60)]
+    names = [style.panel_label(i) for i in range(60)]
     assert names[:2] == ["a", "b"] and names[25:28] == ["z", "aa", "ab"] and len(set(names)) == 60
 
 
@@ -72,22 +75,24 @@ def words(page: str) -> str:
 
 
 def test_the_section_of_a_report_has_every_verdict_and_why(store: Path, source: Source) -> None:
-    evaluated = Source(str(store), source.points, store=Store(store), kept=source.kept)
-    assert evals.shown(evaluated) == list(NAMES)
-    said = words(evals.section(evaluated, {name: f"<p>{name} here</p>" for name in NAMES}))
-    for one in common.study(source).findings:
-        assert one.task.name in said and one.verdict.verdict in said and one.verdict.why[1:] in said
-    assert all(f"{name} here" in said for name in NAMES)
+    evaluated = Source(str(store), source.points, store=StoreSnapshot(store), results=source.results)
+    assert list(evals.figure_titles(evaluated)) == list(NAMES)
+    section = evals.describe_evaluations(evaluated, [Picture(name, name) for name in (*NAMES, "curves")])
+    assert section is not None and [picture.name for picture in section.pictures] == list(NAMES)
+    rows = {row[0]: row for row in section.table.rows}
+    for finding in common.emergence_study(source).findings:
+        row = rows[finding.task.name]
+        assert row[1] == finding.verdict.verdict and finding.verdict.reason[1:] in row[-1]
 
 
 def test_a_store_without_items_has_no_such_section(source: Source, tmp_path: Path) -> None:
-    bare = Source(str(tmp_path), source.points, store=Store(tmp_path))
-    assert evals.shown(bare) == [] and evals.section(bare, {}) == ""
+    bare = Source(str(tmp_path), source.points, store=StoreSnapshot(tmp_path))
+    assert evals.figure_titles(bare) == {} and evals.describe_evaluations(bare, []) is None
 
 
 @pytest.mark.slow
 def test_the_report_has_the_section_where_runs_were_evaluated(store: Path, tmp_path: Path) -> None:
-    said = words(build.write(load(store, bootstrap=100), tmp_path).read_text())
-    assert "Abilities" in said and "switch" in said
+    page_text = words(build.write_report(load(store, FitOptions(bootstrap=100)), tmp_path).read_text())
+    assert "Evaluations" in page_text and "switch" in page_text
     for name in NAMES:
         assert (tmp_path / "figures" / f"{name}.pdf").is_file()

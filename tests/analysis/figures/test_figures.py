@@ -12,9 +12,10 @@ import pytest
 from analysis.errors import DataError
 from analysis.figures import registry, save
 from analysis.figures.source import Source, load
+from analysis.fitting.options import FitOptions
 from tests.support.known_store import BUDGETS, build
 
-DRAWS = {"bootstrap": 100}  # bands need draws, not many
+OPTIONS = FitOptions(bootstrap=100)  # the least that is allowed
 ABILITIES = ("emergence", "metrics", "accuracy-loss", "shots", "calibration", "extraction")
 OTHERS = ("transfer", "attention", "coordinates", "grokking", "double-descent", *ABILITIES)  # have their own tests
 FIGURES = [name for name in registry.FIGURES if name not in OTHERS]
@@ -32,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def source(store: Path) -> Source:
-    return load(store, **DRAWS)
+    return load(store, OPTIONS)
 
 
 @pytest.fixture(scope="module")
@@ -74,21 +75,21 @@ def test_no_font_is_type_3_and_all_are_embedded(source: Source, name: str, tmp_p
 def test_the_same_source_gives_the_same_bytes_whenever(
     store: Path, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = []
+    made_values = []
     for day in (1, 2):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", str(day * 86_400))  # what a figure would take for today
-        made.append(save.render(save.draw(name, load(store, **DRAWS)), kind))
-    assert made[0] == made[1]
+        made_values.append(save.render(save.draw(name, load(store, OPTIONS)), kind))
+    assert made_values[0] == made_values[1]
 
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name != "curves"])
 def test_a_table_of_results_draws_too(table: Path, name: str, tmp_path: Path) -> None:
-    assert save.save(name, table, tmp_path / f"{name}.svg", **DRAWS).read_text().startswith("<?xml")
+    assert save.save(name, table, tmp_path / f"{name}.svg", options=OPTIONS).read_text().startswith("<?xml")
 
 
 def test_curves_of_a_table_are_an_error_that_says_why(table: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="learning curves are kept in a store alone"):
-        save.save("curves", table, tmp_path / "curves.pdf", **DRAWS)
+    with pytest.raises(DataError, match="has no learning curves: give a store"):
+        save.save("curves", table, tmp_path / "curves.pdf", options=OPTIONS)
     assert not list(tmp_path.iterdir())
 
 
@@ -117,22 +118,24 @@ def test_one_mark_for_each_budget_has_a_minimum(source: Source, tmp_path: Path) 
     assert len(minima) == len(BUDGETS)
 
 
-@pytest.mark.parametrize(("name", "out", "said"), [
-    ("kaplans", "a.pdf", "known are kaplan, curves, isoflop, contours, parity"),
-    ("kaplan", "a.tiff", "saved as .pdf, .png, .svg"),
+@pytest.mark.parametrize(("name", "out", "message"), [
+    ("kaplans", "a.pdf", "must be one of kaplan, curves, isoflop, contours, parity"),
+    ("kaplan", "a.tiff", "must end in one of .pdf, .png, .svg"),
 ])  # fmt: skip
-def test_what_cannot_be_asked_for_is_one_line(source: Source, tmp_path: Path, name: str, out: str, said: str) -> None:
-    with pytest.raises(DataError, match=said) as error:
+def test_what_cannot_be_asked_for_is_one_line(
+    source: Source, tmp_path: Path, name: str, out: str, message: str
+) -> None:
+    with pytest.raises(DataError, match=message) as error:
         save.save(name, source, tmp_path / out)
     assert "\n" not in str(error.value)
 
 
 def test_a_source_is_never_overwritten_by_a_figures_data(table: Path, tmp_path: Path) -> None:
-    mine = tmp_path / "kaplan.data.csv"
-    mine.write_bytes(table.read_bytes())
+    own_path = tmp_path / "kaplan.data.csv"
+    own_path.write_bytes(table.read_bytes())
     with pytest.raises(DataError, match="would be overwritten"):
-        save.save("kaplan", mine, tmp_path / "kaplan.pdf", **DRAWS)
-    assert mine.read_bytes() == table.read_bytes()
+        save.save("kaplan", own_path, tmp_path / "kaplan.pdf", options=OPTIONS)
+    assert own_path.read_bytes() == table.read_bytes()
 
 
 @pytest.mark.parametrize("span", [1.05, 1.5, 3, 8, 12, 100, 1e4, 1e9])
@@ -158,8 +161,8 @@ def test_smoothing_keeps_the_mean_and_the_order() -> None:
 
 
 def test_the_frontier_is_beaten_by_no_cheaper_run() -> None:
-    from analysis.fitting.selection import frontier
+    from analysis.fitting.selection import efficient_frontier
 
     C, L = np.array([1, 1, 2, 3, 3, 4.0]), np.array([5, 4, 4.5, 3, 3.5, 3.0])
-    assert frontier(C, L).tolist() == [1, 3]
-    assert frontier(np.zeros(0), np.zeros(0)).tolist() == []
+    assert efficient_frontier(C, L).tolist() == [1, 3]
+    assert efficient_frontier(np.zeros(0), np.zeros(0)).tolist() == []

@@ -11,8 +11,9 @@ import pytest
 
 from analysis.data.load import load
 from analysis.fitting.fit import fit
-from tests.analysis.fitting.test_fit import grid
+from analysis.fitting.options import FitOptions
 from tests.support.commands import ROOT
+from tests.support.fits import grid
 
 
 def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -26,40 +27,42 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_command_writes_the_contract(tmp_path: Path) -> None:
-    one = grid(0.003)
+    data = grid(0.003)
     source, out = tmp_path / "runs.csv", tmp_path / "fit.json"
-    rows = zip(one.N, one.D, one.L, strict=True)
+    rows = zip(data.N, data.D, data.L, strict=True)
     source.write_text("params,tokens,loss\n" + "".join(f"{n},{d},{x}\n" for n, d, x in rows))
     ran = command(source, "--json", out, "--bootstrap", "100", "--where", "N < 1e9")
     assert ran.returncode == 0, ran.stderr
     assert "alpha" in ran.stdout and "verdict: converged" in ran.stdout
-    made = json.loads(out.read_text())
+    result = json.loads(out.read_text())
     for key in ("law", "points", "params", "intervals", "level", "objective", "starts", "verdict", "optimum"):
-        assert key in made
-    assert made["verdict"] == ["converged"] and made["level"] == 0.95 and made["points"] == 25
-    assert list(made["params"]) == ["E", "A", "B", "alpha", "beta"]
-    assert [round(at["C"] / one.C.max()) for at in made["optimum"]["at"]] == [10, 100]
-    assert made["params"] == fit(load(source), bootstrap=100).params
+        assert key in result
+    assert result["verdict"] == ["converged"] and result["level"] == 0.95 and result["points"] == 25
+    assert list(result["params"]) == ["E", "A", "B", "alpha", "beta"]
+    assert [round(at["C"] / data.C.max()) for at in result["optimum"]["at"]] == [10, 100]
+    assert result["params"] == fit(load(source), options=FitOptions(bootstrap=100)).params
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (["none.csv"], 2, "not there"),
         (["RUNS", "--law", "nope"], 2, "known are kaplan-n"),
         (["RUNS", "--objective", "nope"], 2, "huber-log"),
         (["RUNS", "--columns", "L"], 2, "--columns"),
         (["RUNS", "--where", "N <"], 2, "where"),
-        (["RUNS", "--delta", "0"], 2, "--delta"),
+        (["RUNS", "--delta", "0"], 2, "delta 0.0"),
         (["RUNS", "--objective", "mse", "--delta", "1e-3"], 2, "has none"),
-        (["RUNS", "--undertuned", "0.7"], 2, "--undertuned"),
-        (["RUNS", "--bootstrap", "3"], 2, "--bootstrap"),
+        (["RUNS", "--undertuned", "0.7"], 2, "undertuned 0.7"),
+        (["RUNS", "--bootstrap", "3"], 2, "bootstrap 3"),
         (["RUNS"], 1, "3 points"),
     ],
 )
-def test_bad_input_gets_one_line_and_its_status(tmp_path: Path, arguments: list[str], status: int, said: str) -> None:
+def test_bad_input_gets_one_line_and_its_status(
+    tmp_path: Path, arguments: list[str], status: int, message: str
+) -> None:
     runs = tmp_path / "runs.csv"
     runs.write_text("N,D,L\n1e6,1e8,3\n2e6,2e8,2.9\n4e6,4e8,2.8\n")
     ran = command(*[runs if a == "RUNS" else a for a in arguments])
     assert ran.returncode == status, ran.stderr
-    assert ran.stderr.count("\n") == 1 and said.replace("known are kaplan-n", "known are") in ran.stderr
+    assert ran.stderr.count("\n") == 1 and message.replace("known are kaplan-n", "known are") in ran.stderr

@@ -5,55 +5,61 @@ from __future__ import annotations
 import pytest
 
 from analysis.data.load import load
+from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.fitting.fit import fit
-from tests.analysis.fitting.test_fit import DATA, published
+from analysis.fitting.options import FitOptions
+from tests.support.commands import PUBLISHED
+from tests.support.fits import needs_published
 
 
 def chinchilla_240() -> Points:
-    return load(DATA / "besiroglu2024_chinchilla" / "chinchilla_points_245.csv", where="not excluded_in_paper")
+    return load(
+        PUBLISHED / "besiroglu2024_chinchilla" / "chinchilla_points_245.csv",
+        options=ReadOptions(where="not excluded_in_paper"),
+    )
 
 
-@published
+@needs_published
 def test_besiroglu_huber() -> None:
-    found = fit(chinchilla_240(), bootstrap=400)
+    fitted = fit(chinchilla_240(), options=FitOptions(bootstrap=400))
     expected = {"E": 1.817218, "A": 477.8259, "B": 2143.417, "alpha": 0.3473105, "beta": 0.3671724}
     for name, value in expected.items():
-        assert found.params[name] == pytest.approx(value, rel=3e-7)
-    assert found.objective["value"] <= 1.018274018e-3 * (1 + 1e-9)
-    assert found.starts == {"tried": 36, "agreed": 36, "cells": 1296}
-    assert found.draws["E"].std() == pytest.approx(0.026, rel=0.2)  # as published: 400 to 4,000 case bootstraps
-    assert found.draws["alpha"].std() == pytest.approx(0.0155, rel=0.2)
+        assert fitted.params[name] == pytest.approx(value, rel=3e-7)
+    assert fitted.objective["value"] <= 1.018274018e-3 * (1 + 1e-9)
+    assert fitted.starts == {"tried": 36, "agreed": 36, "cells": 1296}
+    assert fitted.samples["E"].std() == pytest.approx(0.026, rel=0.2)  # as published: 400 to 4,000 case bootstraps
+    assert fitted.samples["alpha"].std() == pytest.approx(0.0155, rel=0.2)
 
 
-@published
+@needs_published
 def test_besiroglu_least_absolute_deviations() -> None:
-    found = fit(chinchilla_240(), objective="lad", bootstrap=100)
+    fitted = fit(chinchilla_240(), options=FitOptions(objective="lad", bootstrap=100))
     expected = {"E": 1.816864, "A": 482.0057, "B": 2085.434, "alpha": 0.347813, "beta": 0.365854}
     for name, value in expected.items():
-        assert found.params[name] == pytest.approx(value, rel=2e-6)
+        assert fitted.params[name] == pytest.approx(value, rel=2e-6)
 
 
-@published
+@needs_published
 def test_least_squares_below_1e21() -> None:
-    some = chinchilla_240()
-    found = fit(some.where(some.C < 1e21), objective="mse", bootstrap=100)
-    assert len(found.points) == 217
-    assert found.params["alpha"] == pytest.approx(0.351058, rel=3e-6)
-    assert found.params["beta"] == pytest.approx(0.458742, rel=3e-6)
-    assert found.objective["value"] == pytest.approx(0.06241429, rel=1e-6)
+    data = chinchilla_240()
+    fitted = fit(data.select(data.C < 1e21), options=FitOptions(objective="mse", bootstrap=100))
+    assert len(fitted.points) == 217
+    assert fitted.params["alpha"] == pytest.approx(0.351058, rel=3e-6)
+    assert fitted.params["beta"] == pytest.approx(0.458742, rel=3e-6)
+    assert fitted.objective["value"] == pytest.approx(0.06241429, rel=1e-6)
 
 
-@published
+@needs_published
 def test_llama3_isoflops() -> None:
-    some = load(DATA / "llama3_isoflop" / "isoflop_digitised.csv")
-    equal = fit(some, "chinchilla-2", weighting="equal", bootstrap=100)  # the authors' procedure
+    data = load(PUBLISHED / "llama3_isoflop" / "isoflop_digitised.csv")
+    equal = fit(data, "chinchilla-2", FitOptions(weighting="equal", bootstrap=100))  # the authors' procedure
     assert equal.params["b"] == pytest.approx(0.536779, abs=1e-6)
     assert equal.params["G_D"] == pytest.approx(0.29936, abs=1e-5)
     assert equal.optimum is not None and equal.optimum.at(3.8e25)["D"] == pytest.approx(16.102e12, rel=1e-4)
     # Ours weighs each minimum by its error: the parabola at 3e21 is nearly flat over its six points.
-    ours = fit(some, "chinchilla-2")
-    assert ours.intervals["b"][0] < 0.536779 < ours.intervals["b"][1]
-    surface = fit(some, objective="mse", bootstrap=100)
+    default_fit = fit(data, "chinchilla-2")
+    assert default_fit.intervals["b"][0] < 0.536779 < default_fit.intervals["b"][1]
+    surface = fit(data, options=FitOptions(objective="mse", bootstrap=100))
     for name, value in {"E": 0.604670, "A": 59.141, "B": 155.114, "alpha": 0.310006, "beta": 0.313643}.items():
         assert surface.params[name] == pytest.approx(value, rel=1e-5)

@@ -7,6 +7,7 @@ import pytest
 
 from analysis import laws
 from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 
 TRUTHS = {
     "chinchilla": {"E": 1.7, "A": 400.0, "B": 410.0, "alpha": 0.34, "beta": 0.28},
@@ -29,10 +30,10 @@ def test_the_optimum_lies_where_the_law_is_least(name: str) -> None:
         return {letter: known[letter] for letter in form.inputs}
 
     L = form.function(*inputs(N, D).values(), **TRUTHS[name])
-    found = fit({"N": N, "D": D, "L": L}, name, bootstrap=100)
-    assert found.optimum is not None
-    at = found.optimum.at(1e21)
+    fitted = fit({"N": N, "D": D, "L": L}, name, FitOptions(bootstrap=100))
+    assert fitted.optimum is not None
+    at = fitted.optimum.at(1e21)
     line = at["N"] * np.exp(np.linspace(-2, 2, 4001))
-    along = found.predict(**inputs(line, 1e21 / 6 / line))
+    along = fitted.predict(**inputs(line, 1e21 / 6 / line))
     assert abs(np.log(line[along.argmin()] / at["N"])) < 2e-3
     assert at["L"] == pytest.approx(along.min(), rel=1e-7)

@@ -7,10 +7,12 @@ import pandas as pd
 import pytest
 
 from analysis.data.load import load
-from analysis.data.points import Points, group
+from analysis.data.options import ReadOptions
+from analysis.data.points import Points, group_by_budget
 from analysis.fitting import minima
 from analysis.fitting.fit import fit
-from analysis.fitting.isoflop import isoflop
+from analysis.fitting.isoflop import fit_isoflop
+from analysis.fitting.options import FitOptions
 from tests.support.commands import PUBLISHED
 
 pytestmark = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published sets are not here (../shared/data)")
@@ -22,9 +24,9 @@ def porian(name: str) -> pd.DataFrame:
 
 
 def runs(config: str) -> Points:
-    some = porian("isoflop_points")
-    some = some[some["config"] == config].rename(columns={"flops": "budget"})
-    return load(some[["budget", "params", "tokens", "loss"]])
+    data = porian("isoflop_points")
+    data = data[data["config"] == config].rename(columns={"flops": "budget"})
+    return load(data[["budget", "params", "tokens", "loss"]])
 
 
 CONFIGS = sorted(porian("published_fits")["config"]) if PUBLISHED.is_dir() else []
@@ -34,32 +36,35 @@ CONFIGS = sorted(porian("published_fits")["config"]) if PUBLISHED.is_dir() else 
 def test_a_table_of_optima_gives_porians_exponent_in_all_digits(config: str) -> None:
     """Weighted least squares (1/std²) of ln N* on ln C. Their interval is of seed noise alone; ours, of the scatter of
     the minima about the line, holds all or most of it."""
-    table, said = porian("optimal_points"), porian("published_fits").set_index("config").loc[config]
+    table, text = porian("optimal_points"), porian("published_fits").set_index("config").loc[config]
     table = table[(table["config"] == config) & (table["n_valid_bootstrap"] > 0)]
     table = table.assign(weight=1 / table["n_opt_log_std"] ** 2)
-    found = fit(
-        table, "optimal-n", columns={"C": "flops", "Nopt": "n_opt_bs_median", "weight": "weight"}, bootstrap=400
+    fitted = fit(
+        table,
+        "optimal-n",
+        FitOptions(bootstrap=400),
+        reading=ReadOptions(columns={"C": "flops", "Nopt": "n_opt_bs_median", "weight": "weight"}),
     )
-    assert found.params["a"] == pytest.approx(said["a"], abs=2e-7)
-    assert found.params["G"] == pytest.approx(said["a_coef"], rel=2e-5)
-    low, high = found.intervals["a"]
-    assert low < said["a"] < high
-    within = min(high, said["a_ci_hi"]) - max(low, said["a_ci_lo"])
-    assert within > 0.6 * (said["a_ci_hi"] - said["a_ci_lo"])
+    assert fitted.params["a"] == pytest.approx(text["a"], abs=2e-7)
+    assert fitted.params["G"] == pytest.approx(text["a_coef"], rel=2e-5)
+    low, high = fitted.intervals["a"]
+    assert low < text["a"] < high
+    within = min(high, text["a_ci_hi"]) - max(low, text["a_ci_lo"])
+    assert within > 0.6 * (text["a_ci_hi"] - text["a_ci_lo"])
 
 
 def test_akima_minima_are_porians_at_every_budget() -> None:
     """118 minima of Akima's curve through ln L, read on their grid."""
-    table, seen = porian("optimal_points"), 0
+    table, count = porian("optimal_points"), 0
     for config in CONFIGS:
-        some = runs(config)
-        for budget, at in group(some):
-            said = table[(table["config"] == config) & np.isclose(table["flops"], budget)]
-            if len(said):
-                best, _ = minima.akima(np.log(some.N[at]), some.L[at][None])
-                assert np.exp(best[0]) == pytest.approx(float(said["n_opt_akima"].iloc[0]), rel=1e-6)
-                seen += 1
-    assert seen == 118
+        data = runs(config)
+        for budget, at in group_by_budget(data):
+            text = table[(table["config"] == config) & np.isclose(table["flops"], budget)]
+            if len(text):
+                best, _ = minima.akima_minimum(np.log(data.N[at]), data.L[at][None])
+                assert np.exp(best[0]) == pytest.approx(float(text["n_opt_akima"].iloc[0]), rel=1e-6)
+                count += 1
+    assert count == 118
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -70,27 +75,27 @@ def test_approach_two_comes_near_porian(config: str) -> None:
     """
     published = float(porian("published_fits").set_index("config").loc[config, "a"])
     for minimum, near in (("akima", 0.03), ("parabola", 0.07)):
-        found = isoflop(runs(config), minimum=minimum, bootstrap=400)
-        assert found.params is not None
-        assert found.params["a"][0] == pytest.approx(published, abs=near)
+        fitted = fit_isoflop(runs(config), FitOptions(minimum=minimum, bootstrap=400))
+        assert fitted.params is not None
+        assert fitted.params["a"][0] == pytest.approx(published, abs=near)
         if minimum == "akima":
-            low, high = np.quantile(found.params["a"][1:], [0.025, 0.975])
+            low, high = np.quantile(fitted.params["a"][1:], [0.025, 0.975])
             assert low < published < high
 
 
 def test_llama3_extrapolates_to_its_own_size() -> None:
     """A parabola in ln tokens through all points of each budget, equal weights: 402B on 16.55T as the authors have it,
     393.3B on 16.10T from the digitised points."""
-    some = load(PUBLISHED / "llama3_isoflop" / "isoflop_digitised.csv")
-    found = fit(some, "chinchilla-2", weighting="equal", bootstrap=100)
-    assert found.optimum is not None
-    assert (found.params["b"], found.params["G_D"]) == (
+    data = load(PUBLISHED / "llama3_isoflop" / "isoflop_digitised.csv")
+    fitted = fit(data, "chinchilla-2", FitOptions(weighting="equal", bootstrap=100))
+    assert fitted.optimum is not None
+    assert (fitted.params["b"], fitted.params["G_D"]) == (
         pytest.approx(0.536779, abs=1e-6),
         pytest.approx(0.29936, abs=1e-5),
     )
-    at = found.optimum.at(3.8e25)
+    at = fitted.optimum.at(3.8e25)
     assert at["D"] == pytest.approx(16.102e12, rel=1e-4) and at["N"] == pytest.approx(393.3e9, rel=1e-3)
-    surface = fit(some, objective="mse", bootstrap=100)
+    surface = fit(data, options=FitOptions(objective="mse", bootstrap=100))
     assert surface.objective["value"] == pytest.approx(0.00201972, rel=1e-5)
-    noted = [note for note in found.notes if note.startswith("approach 2's own error")]
+    noted = [note for note in fitted.notes if note.startswith("approach 2's own error")]
     assert len(noted) == 1 and "a -0.0" in noted[0]

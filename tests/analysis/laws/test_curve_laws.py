@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from analysis import laws
+from analysis.data.options import ReadOptions
 from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.laws.curve import broken_power, saturating, schedules
 from tests.support.commands import PUBLISHED as DATA
@@ -27,9 +29,9 @@ TRUE = {
 def test_a_curve_gives_its_parameters_back(name: str) -> None:
     true = TRUE[name]
     L = laws.LAWS[name].function(X, **true)
-    found = fit({"x": X, "L": L}, name, bootstrap=100)
+    fitted = fit({"x": X, "L": L}, name, FitOptions(bootstrap=100))
     for parameter, value in true.items():
-        assert found.params[parameter] == pytest.approx(value, rel=1e-6), parameter
+        assert fitted.params[parameter] == pytest.approx(value, rel=1e-6), parameter
 
 
 def test_m4_solves_its_equation() -> None:
@@ -45,7 +47,7 @@ def test_m4_solves_its_equation() -> None:
 def test_t_is_exact_over_twelve_decades() -> None:
     t = np.array([1e-12, 1e-6, 0.1, 0.5, 0.9, 1 - 1e-6])
     for alpha in (0.01, 0.5, 1.0, 7.0):
-        assert np.allclose(saturating.share(np.log(t) - alpha * np.log1p(-t), alpha), t, rtol=1e-9)
+        assert np.allclose(saturating.solve_saturation(np.log(t) - alpha * np.log1p(-t), alpha), t, rtol=1e-9)
 
 
 def test_a_broken_law_is_its_product_and_never_overflows() -> None:
@@ -66,7 +68,12 @@ def test_the_published_broken_law_comes_back() -> None:
     """Caballero 2023, figure 4: fitted to 14 points of four-digit addition, held against the last three."""
     frame = pd.read_csv(DATA / "bnsl2023" / "four_digit_addition.csv")
     columns = {"x": "train_set_size", "L": "test_cross_entropy"}
-    found = fit(frame[frame["used_for_fit"] == 1], "bnsl", objective="mse-log1p", columns=columns, bootstrap=100)
+    fitted = fit(
+        frame[frame["used_for_fit"] == 1],
+        "bnsl",
+        FitOptions(objective="mse-log1p", bootstrap=100),
+        reading=ReadOptions(columns=columns),
+    )
     figures = {
         "a": 0.41388453,
         "b": 2.27727229,
@@ -76,10 +83,10 @@ def test_the_published_broken_law_comes_back() -> None:
         "f1": 0.05919304,
     }
     for name, value in figures.items():
-        assert found.params[name] == pytest.approx(value, rel=1e-5)
-    assert np.sqrt(np.mean(found.residuals() ** 2)) == pytest.approx(5.98487e-4, rel=1e-4)
+        assert fitted.params[name] == pytest.approx(value, rel=1e-5)
+    assert np.sqrt(np.mean(fitted.residuals() ** 2)) == pytest.approx(5.98487e-4, rel=1e-4)
     new = frame[frame["used_for_fit"] == 0]
-    ahead = np.log(found.predict(x=new["train_set_size"])) - np.log(new["test_cross_entropy"])
+    ahead = np.log(fitted.predict(x=new["train_set_size"])) - np.log(new["test_cross_entropy"])
     assert np.sqrt(np.mean(ahead**2)) == pytest.approx(0.0109157, rel=1e-4)
 
 
@@ -87,9 +94,11 @@ def test_the_published_broken_law_comes_back() -> None:
 def test_all_of_the_addition_curve() -> None:
     columns = {"x": "train_set_size", "L": "test_cross_entropy"}
     source = DATA / "bnsl2023" / "four_digit_addition.csv"
-    found = fit(source, "bnsl-1", objective="mse-log1p", columns=columns, bootstrap=100)
-    assert found.params["d1"] == pytest.approx(609.655, rel=1e-4)
-    assert np.sqrt(np.mean(found.residuals() ** 2)) == pytest.approx(0.0042713, rel=1e-3)
+    fitted = fit(
+        source, "bnsl-1", FitOptions(objective="mse-log1p", bootstrap=100), reading=ReadOptions(columns=columns)
+    )
+    assert fitted.params["d1"] == pytest.approx(609.655, rel=1e-4)
+    assert np.sqrt(np.mean(fitted.residuals() ** 2)) == pytest.approx(0.0042713, rel=1e-3)
 
 
 def benchmark(name: str) -> pd.DataFrame:
@@ -109,12 +118,12 @@ def measured() -> pd.DataFrame:
 
 def curve(measured: pd.DataFrame, row: object, training: int) -> tuple[np.ndarray, np.ndarray]:
     same = (measured["task"] == row.task) & (measured["model"] == row.model)  # type: ignore[attr-defined]
-    some = measured[same & (measured["Training"] == training)]
-    return some["Seen Examples"].to_numpy(), some["Loss"].to_numpy()
+    subset = measured[same & (measured["Training"] == training)]
+    return subset["Seen Examples"].to_numpy(), subset["Loss"].to_numpy()
 
 
-def rmsle(found: Fit, x: np.ndarray, y: np.ndarray) -> float:
-    return float(np.sqrt(np.mean((np.log(found.predict(x=x)) - np.log(y)) ** 2)))
+def rmsle(result: Fit, x: np.ndarray, y: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((np.log(result.predict(x=x)) - np.log(y)) ** 2)))
 
 
 @published
@@ -123,9 +132,9 @@ def test_m1_gives_the_authors_errors(reference: pd.DataFrame, measured: pd.DataF
     assert len(rows) == 11
     for row in rows.itertuples():
         x, y = curve(measured, row, 1)
-        found = fit({"x": x, "L": y}, "m1", bootstrap=100)
-        assert found.params["beta"] == pytest.approx(row.beta, rel=1e-5)
-        assert rmsle(found, *curve(measured, row, 0)) == pytest.approx(row.rmsle, rel=1e-5)
+        fitted = fit({"x": x, "L": y}, "m1", FitOptions(bootstrap=100))
+        assert fitted.params["beta"] == pytest.approx(row.beta, rel=1e-5)
+        assert rmsle(fitted, *curve(measured, row, 0)) == pytest.approx(row.rmsle, rel=1e-5)
 
 
 def below(x: np.ndarray, y: np.ndarray) -> float:
@@ -154,9 +163,9 @@ def test_m2_of_the_authors_is_the_local_minimum_next_to_the_least_loss(
     for row in rows.itertuples():
         x, y = curve(measured, row, 1)
         assert below(x, y) == pytest.approx(row.err_inf, abs=2e-3)
-        found = fit({"x": x, "L": y}, "m2", bootstrap=100)
-        theirs = row.err_inf + row.beta * x**row.c
-        assert np.sum(found.residuals() ** 2) <= np.sum((np.log(theirs) - np.log(y)) ** 2)
+        fitted = fit({"x": x, "L": y}, "m2", FitOptions(bootstrap=100))
+        published_values = row.err_inf + row.beta * x**row.c
+        assert np.sum(fitted.residuals() ** 2) <= np.sum((np.log(published_values) - np.log(y)) ** 2)
 
 
 @published
@@ -168,9 +177,9 @@ def test_no_fit_of_the_authors_is_closer_than_ours(
     assert len(rows) == 11
     for row in rows.itertuples():
         x, y = curve(measured, row, 1)
-        found = fit({"x": x, "L": y}, law, bootstrap=100)
-        theirs = row.err_inf + row.beta * x**row.c if law == "m2" else row.beta * (1 / x + row.gamma) ** row.c
-        assert np.sum(found.residuals() ** 2) <= np.sum((np.log(theirs) - np.log(y)) ** 2) * (1 + 1e-6)
+        fitted = fit({"x": x, "L": y}, law, FitOptions(bootstrap=100))
+        published_values = row.err_inf + row.beta * x**row.c if law == "m2" else row.beta * (1 / x + row.gamma) ** row.c
+        assert np.sum(fitted.residuals() ** 2) <= np.sum((np.log(published_values) - np.log(y)) ** 2) * (1 + 1e-6)
 
 
 @published
@@ -178,10 +187,10 @@ def test_no_fit_of_the_authors_is_closer_than_ours(
 def test_no_m4_of_the_authors_is_closer_than_ours(reference: pd.DataFrame, measured: pd.DataFrame) -> None:
     for row in reference[reference["method"] == "M4"].itertuples():
         x, y = curve(measured, row, 1)
-        found = fit({"x": x, "L": y}, "m4", bootstrap=100)
+        fitted = fit({"x": x, "L": y}, "m4", FitOptions(bootstrap=100))
         p = {"eps_inf": row.err_inf, "beta": row.beta, "c": row.c, "alpha": row.alpha}
-        theirs = saturating.m4(x, eps_0=1.0, **p)  # ε0 starts at 1 there and hardly moves
-        assert np.sum(found.residuals() ** 2) <= np.sum((np.log(theirs) - np.log(y)) ** 2)
+        published_values = saturating.m4(x, eps_0=1.0, **p)  # ε0 starts at 1 there and hardly moves
+        assert np.sum(fitted.residuals() ** 2) <= np.sum((np.log(published_values) - np.log(y)) ** 2)
 
 
 LUO = {"L0": 3.04045406, "A": 0.52468604, "alpha": 0.50786857, "B": 363.78751622}
@@ -212,25 +221,27 @@ def told(frame: pd.DataFrame, law: str, params: dict[str, float]) -> dict[str, f
 @published
 def test_the_published_schedule_law_gives_its_published_errors(luo: pd.DataFrame) -> None:
     """What rows 128 steps apart leave open of a schedule is worth some 5e-5 nats."""
-    found = told(luo[luo["split"] == "test"], "multi-power", LUO)
+    result = told(luo[luo["split"] == "test"], "multi-power", LUO)
     figures = {"R2": (0.9988, 5e-5), "MAE": (0.00376, 7e-5), "RMSE": (0.00465, 7e-5), "PredE": (0.00110, 2e-5)}
     for name, (value, within) in {**figures, "WorstE": (0.00409, 2e-4)}.items():
-        assert found[name] == pytest.approx(value, abs=within), name
+        assert result[name] == pytest.approx(value, abs=within), name
 
 
 @published
 @pytest.mark.long
-@pytest.mark.parametrize(("law", "least"), [("multi-power", 0.997), ("tissue", 0.997)])
-def test_curves_under_schedules_not_seen_are_foretold(law: str, least: float, luo: pd.DataFrame) -> None:
+@pytest.mark.parametrize(("law", "minimum"), [("multi-power", 0.997), ("tissue", 0.997)])
+def test_curves_under_schedules_not_seen_are_foretold(law: str, minimum: float, luo: pd.DataFrame) -> None:
     """Three curves fitted, six foretold. The published parameters leave twice the objective on the curves fitted."""
     frame = luo[luo["split"] == "train"]
-    found = fit(frame[["step", "lr", "curve", "loss"]], law, bootstrap=100)
-    assert told(luo[luo["split"] == "test"], law, found.params)["R2"] > least
+    fitted = fit(frame[["step", "lr", "curve", "loss"]], law, FitOptions(bootstrap=100))
+    assert told(luo[luo["split"] == "test"], law, fitted.params)["R2"] > minimum
     if law == "multi-power":
         code = pd.factorize(frame["curve"])[0] + 1.0
-        theirs = schedules.multi_power(frame["step"].to_numpy(np.float64), frame["lr"].to_numpy(), code, **LUO)
-        r = np.abs(np.log(np.ravel(theirs)) - np.log(frame["loss"]))
-        assert found.objective["value"] <= np.sum(np.where(r <= 1e-3, r * r / 2, 1e-3 * (r - 5e-4)))
+        published_values = schedules.multi_power(
+            frame["step"].to_numpy(np.float64), frame["lr"].to_numpy(), code, **LUO
+        )
+        r = np.abs(np.log(np.ravel(published_values)) - np.log(frame["loss"]))
+        assert fitted.objective["value"] <= np.sum(np.where(r <= 1e-3, r * r / 2, 1e-3 * (r - 5e-4)))
 
 
 def made(kind: str, rows: int = 60, length: int = 6000) -> tuple[np.ndarray, np.ndarray]:
@@ -257,7 +268,7 @@ def test_a_curve_is_foretold_from_curves_of_other_schedules(law: str) -> None:
     curve = np.repeat(["constant", "cosine", "jump"], 60)
     function = laws.LAWS[law].function
     loss = np.ravel(function(step, lr, np.repeat([1.0, 2.0, 3.0], 60), **PARAMS[law]))
-    found = fit({"step": step, "lr": lr, "curve": curve, "loss": loss}, law, bootstrap=100)
+    found = fit({"step": step, "lr": lr, "curve": curve, "loss": loss}, law, FitOptions(bootstrap=100))
     new = {"step": made("decay")[0], "lr": made("decay")[1], "curve": np.ones(60)}
     assert np.allclose(found.predict(**new), function(*new.values(), **PARAMS[law]), rtol=1e-4)
 
@@ -295,4 +306,4 @@ def test_a_row_at_step_0_is_refused() -> None:
     step, lr = made("cosine")
     rows = {"step": np.r_[0, step], "lr": np.r_[0, lr], "curve": ["a"] * 61, "loss": np.linspace(4, 3, 61)}
     with pytest.raises(ValueError, match="step"):
-        fit(rows, "tissue", bootstrap=100)
+        fit(rows, "tissue", FitOptions(bootstrap=100))

@@ -9,9 +9,11 @@ import pandas as pd
 import pytest
 
 from analysis import laws
+from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.laws.loss import chinchilla
 from analysis.laws.loss.data_constrained import unique_parameters
@@ -45,12 +47,14 @@ def repeated(**true: float) -> dict[str, np.ndarray]:
 )
 def test_over_training_comes_back(true: dict[str, float]) -> None:
     C, M = (x.ravel() for x in np.meshgrid(np.geomspace(1e16, 1e21, 5), [5.0, 20.0, 80.0, 320.0]))
-    found = fit(
-        {"C": C, "M": M, "L": laws.LAWS["over-training"].function(C, M, **true)}, "over-training", bootstrap=100
+    fitted = fit(
+        {"C": C, "M": M, "L": laws.LAWS["over-training"].function(C, M, **true)},
+        "over-training",
+        FitOptions(bootstrap=100),
     )
     for name, value in true.items():
-        assert abs(found.params[name] / value - 1) < 1e-7
-    assert found.verdict == ("converged",)
+        assert abs(fitted.params[name] / value - 1) < 1e-7
+    assert fitted.verdict == ("converged",)
 
 
 def test_over_training_is_chinchilla_with_both_exponents_twice_eta() -> None:
@@ -58,17 +62,17 @@ def test_over_training_is_chinchilla_with_both_exponents_twice_eta() -> None:
     p = {"E": 1.5, "a": 140.0, "b": 190.0, "eta": 0.12}
     same = {"E": 1.5, "A": 140.0 * 6**-0.12, "B": 190.0 * 6**-0.12, "alpha": 0.24, "beta": 0.24}
     assert np.allclose(laws.LAWS["over-training"].function(6 * N * D, D / N, **p), chinchilla.chinchilla(N, D, **same))
-    ours, theirs = laws.LAWS["over-training"].optimum, laws.chinchilla_optimum
-    assert ours is not None
-    assert np.allclose(ours(p, 6.0), theirs(same, 6.0))
+    own_values, published_values = laws.LAWS["over-training"].optimum, laws.chinchilla_optimum
+    assert own_values is not None
+    assert np.allclose(own_values(p, 6.0), published_values(same, 6.0))
 
 
 def test_over_training_takes_tokens_a_parameter_from_sizes_and_tokens() -> None:
     N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e7, 1e9, 4), np.geomspace(1e9, 1e11, 4)))
     true = {"E": 1.5, "a": 140.0, "b": 190.0, "eta": 0.12}
     L = laws.LAWS["over-training"].function(6 * N * D, D / N, **true)
-    found = fit({"params": N, "tokens": D, "loss": L}, "over-training", bootstrap=100)
-    assert found.params["eta"] == pytest.approx(0.12, rel=1e-7)
+    fitted = fit({"params": N, "tokens": D, "loss": L}, "over-training", FitOptions(bootstrap=100))
+    assert fitted.params["eta"] == pytest.approx(0.12, rel=1e-7)
 
 
 @pytest.mark.parametrize(
@@ -80,9 +84,9 @@ def test_over_training_takes_tokens_a_parameter_from_sizes_and_tokens() -> None:
     ],
 )
 def test_data_constrained_comes_back(true: dict[str, float]) -> None:
-    found = fit(repeated(**true), "data-constrained", bootstrap=100)
+    fitted = fit(repeated(**true), "data-constrained", FitOptions(bootstrap=100))
     for name, value in true.items():
-        assert abs(found.params[name] / value - 1) < 1e-7
+        assert abs(fitted.params[name] / value - 1) < 1e-7
 
 
 def test_unrepeated_data_are_chinchillas() -> None:
@@ -136,7 +140,7 @@ def five(runs: pd.DataFrame) -> pd.DataFrame:
 
 def over_training(runs: pd.DataFrame, objective: str) -> Fit:
     arrays = {"C": runs["flops_6nd"], "M": runs["token_multiplier"], "L": runs["loss_c4_val"]}
-    return fit(arrays, "over-training", objective=objective, bootstrap=100)
+    return fit(arrays, "over-training", FitOptions(objective=objective, bootstrap=100))
 
 
 @published
@@ -155,16 +159,16 @@ def test_gadre_2024(dataset: str, loss: tuple[float, ...], error: tuple[float, .
     nothing of which is right, and the verdict says so of both.
     """
     runs = gadre(dataset)
-    theirs = over_training(five(runs), "mse")
-    assert list(theirs.params.values()) == pytest.approx(loss, rel=1e-4)
-    assert theirs.verdict[-1].startswith("too-few-points: 5 points for 4 parameters")
-    ours = over_training(five(runs), "huber-log")
-    assert ours.params["E"] == pytest.approx(loss[0], abs=0.06) and ours.params["E"] < loss[0]
-    low, high = theirs.intervals["E"]
-    assert low < ours.params["E"] < high
+    published_values = over_training(five(runs), "mse")
+    assert list(published_values.params.values()) == pytest.approx(loss, rel=1e-4)
+    assert published_values.verdict[-1].startswith("too-few-points: 5 points for 4 parameters")
+    own_values = over_training(five(runs), "huber-log")
+    assert own_values.params["E"] == pytest.approx(loss[0], abs=0.06) and own_values.params["E"] < loss[0]
+    low, high = published_values.intervals["E"]
+    assert low < own_values.params["E"] < high
 
     six = pd.concat([five(runs), runs[(runs["model"] == "open_lm_1b") & (runs["token_multiplier"] == 20)]])
-    tasks = fit({"L": six["loss_c4_val"], "Err": six["err_avg_subset"]}, "error", bootstrap=100)
+    tasks = fit({"L": six["loss_c4_val"], "Err": six["err_avg_subset"]}, "error", FitOptions(bootstrap=100))
     assert tasks.objective["name"] == "mse"
     assert list(tasks.params.values()) == pytest.approx(error, rel=1e-4)
 
@@ -176,8 +180,8 @@ def test_gadre_2024(dataset: str, loss: tuple[float, ...], error: tuple[float, .
 def test_gadre_2024_on_all_tasks(dataset: str, error: tuple[float, ...]) -> None:
     runs = gadre(dataset)
     six = pd.concat([five(runs), runs[(runs["model"] == "open_lm_1b") & (runs["token_multiplier"] == 20)]])
-    found = fit({"L": six["loss_c4_val"], "Err": six["err_avg"]}, "error", bootstrap=100)
-    assert list(found.params.values()) == pytest.approx(error, rel=1e-4)
+    fitted = fit({"L": six["loss_c4_val"], "Err": six["err_avg"]}, "error", FitOptions(bootstrap=100))
+    assert list(fitted.params.values()) == pytest.approx(error, rel=1e-4)
 
 
 @published
@@ -186,16 +190,16 @@ def test_gadre_2024_predicts_the_large_runs() -> None:
     runs = gadre("rpj")
     loss = over_training(five(runs), "mse")
     six = pd.concat([five(runs), runs[(runs["model"] == "open_lm_1b") & (runs["token_multiplier"] == 20)]])
-    tasks = fit({"L": six["loss_c4_val"], "Err": six["err_avg_subset"]}, "error", bootstrap=100)
-    for model, M, said in (("open_lm_1b", 640, (0.7103, 3.6365)), ("open_lm_7b", 20, (0.7320, 0.0464))):
+    tasks = fit({"L": six["loss_c4_val"], "Err": six["err_avg_subset"]}, "error", FitOptions(bootstrap=100))
+    for model, M, message in (("open_lm_1b", 640, (0.7103, 3.6365)), ("open_lm_7b", 20, (0.7320, 0.0464))):
         run = runs[(runs["model"] == model) & (runs["token_multiplier"] == M)].iloc[0]
         L = loss.predict(C=run["flops_6nd"], M=M)
-        off = abs(L / run["loss_c4_val"] - 1), abs(tasks.predict(L=L) / run["err_avg_subset"] - 1)
-        assert [100 * x for x in off] == pytest.approx(said, abs=1e-4)
+        off_cost = abs(L / run["loss_c4_val"] - 1), abs(tasks.predict(L=L) / run["err_avg_subset"] - 1)
+        assert [100 * x for x in off_cost] == pytest.approx(message, abs=1e-4)
 
 
 def constrained(**more: object) -> Fit:
-    return fit(MUENNIGHOFF / "runs_c4_182.csv", "data-constrained", bootstrap=100, **more)  # type: ignore[arg-type]
+    return fit(MUENNIGHOFF / "runs_c4_182.csv", "data-constrained", FitOptions(bootstrap=100, **more))  # type: ignore[arg-type]
 
 
 @published
@@ -207,16 +211,16 @@ def test_muennighoff_2023_is_one_of_several_minima() -> None:
     points do not choose, and both intervals are wide. (With 1 − e^(−R/R*) for expm1 there is one more and lower near
     R_N* = 1e17: rounding.)
     """
-    theirs = constrained(fix=HELD, start={"RD_star": 15.0, "RN_star": 5.0})
-    assert theirs.params["RD_star"] == pytest.approx(15.3718, rel=1e-5)
-    assert theirs.params["RN_star"] == pytest.approx(5.3151, rel=1e-5)
-    ours = constrained(fix=HELD)
-    assert ours.objective["value"] < theirs.objective["value"] < ours.objective["value"] * 1.002
-    assert ours.params["RD_star"] == pytest.approx(95.365, rel=1e-3)
-    assert ours.params["RN_star"] == pytest.approx(1.7059, rel=1e-3)
-    other = next(said for said in ours.verdict if said.startswith("other-minima"))
+    published_values = constrained(fix=HELD, start={"RD_star": 15.0, "RN_star": 5.0})
+    assert published_values.params["RD_star"] == pytest.approx(15.3718, rel=1e-5)
+    assert published_values.params["RN_star"] == pytest.approx(5.3151, rel=1e-5)
+    own_values = constrained(fix=HELD)
+    assert own_values.objective["value"] < published_values.objective["value"] < own_values.objective["value"] * 1.002
+    assert own_values.params["RD_star"] == pytest.approx(95.365, rel=1e-3)
+    assert own_values.params["RN_star"] == pytest.approx(1.7059, rel=1e-3)
+    other = next(verdict for verdict in own_values.verdict if verdict.startswith("local-minima"))
     assert "RD_star = 15.37, RN_star = 5.315" in other and "RD_star = 46.99, RN_star = 2.33" in other
-    low, high = ours.intervals["RD_star"]
+    low, high = own_values.intervals["RD_star"]
     assert low < 15.387756 < high
 
 
@@ -235,12 +239,14 @@ def test_muennighoff_2023_objective_and_r2() -> None:
 def test_muennighoff_2023_tied_fit_of_few_epochs() -> None:
     """Their α = β, on runs of at most 2.5 epochs. Our own default has them free, and a lower objective."""
     source = MUENNIGHOFF / "runs_c4_all_incl_seeds.csv"
-    tied = fit(source, "chinchilla", tie={"beta": "alpha"}, where="epochs<=2.5", bootstrap=100)
-    found = [math.log(tied.params[k]) for k in "ABE"] + [tied.params["alpha"]]
+    tied = fit(
+        source, "chinchilla", FitOptions(tie={"beta": "alpha"}, bootstrap=100), reading=ReadOptions(where="epochs<=2.5")
+    )
+    values = [math.log(tied.params[k]) for k in "ABE"] + [tied.params["alpha"]]
     assert len(tied.points) == 62
-    assert found == pytest.approx([6.45395, 8.02425, 0.640036, 0.359609], rel=2e-6)
+    assert values == pytest.approx([6.45395, 8.02425, 0.640036, 0.359609], rel=2e-6)
     assert tied.objective["value"] == pytest.approx(0.00121893868, rel=1e-8)
-    free = fit(source, "chinchilla", where="epochs<=2.5", bootstrap=100)
+    free = fit(source, "chinchilla", FitOptions(bootstrap=100), reading=ReadOptions(where="epochs<=2.5"))
     assert free.objective["value"] < tied.objective["value"]
 
 
@@ -248,15 +254,15 @@ def test_a_start_is_searched_from_and_checked() -> None:
     true = {"E": 1.5, "a": 140.0, "b": 190.0, "eta": 0.12}
     C, M = (x.ravel() for x in np.meshgrid(np.geomspace(1e16, 1e21, 4), [5.0, 20.0, 80.0]))
     arrays = {"C": C, "M": M, "L": laws.LAWS["over-training"].function(C, M, **true)}
-    found = fit(arrays, "over-training", bootstrap=100, start={"eta": (0.1, 0.3)})
-    assert found.starts["tried"] == 2 and found.params["eta"] == pytest.approx(0.12, rel=1e-7)
-    for start, said in (
+    fitted = fit(arrays, "over-training", FitOptions(bootstrap=100, start={"eta": (0.1, 0.3)}))
+    assert fitted.starts["tried"] == 2 and fitted.params["eta"] == pytest.approx(0.12, rel=1e-7)
+    for start, message in (
         ({"E": 1.0}, "'E' is solved for, not searched"),
         ({"zeta": 1.0}, "'zeta' is not a parameter"),
         ({"eta": 9.0}, "beyond its bounds"),
     ):
-        with pytest.raises((FitError, DataError), match=said):
-            fit(arrays, "over-training", bootstrap=100, start=start)
+        with pytest.raises((FitError, DataError), match=message):
+            fit(arrays, "over-training", FitOptions(bootstrap=100, start=start))
 
 
 def valley(x: np.ndarray, *, p: np.ndarray) -> np.ndarray:
@@ -270,8 +276,8 @@ def test_minima_that_noise_does_not_tell_apart_are_named() -> None:
     rng = np.random.default_rng(0)
     nothing = np.full(40, np.nan)
     L = 1.9 + 0.3 * rng.standard_normal(40)
-    points = Points(nothing, nothing, nothing, L, [f"{i}" for i in range(40)], more={"x": x})
-    said = [one for one in fit(points, law, bootstrap=100).verdict if one.startswith("other-minima")]
-    assert len(said) == 1 and "p = " in said[0]
-    exact = Points(nothing, nothing, nothing, valley(x, p=np.pi - np.arcsin(0.1)), points.names, more={"x": x})
-    assert not [one for one in fit(exact, law, bootstrap=100).verdict if one.startswith("other-minima")]
+    points = Points(nothing, nothing, nothing, L, [f"{i}" for i in range(40)], extra={"x": x})
+    verdict = [line for line in fit(points, law, FitOptions(bootstrap=100)).verdict if line.startswith("local-minima")]
+    assert len(verdict) == 1 and "p = " in verdict[0]
+    exact = Points(nothing, nothing, nothing, valley(x, p=np.pi - np.arcsin(0.1)), points.names, extra={"x": x})
+    assert not [line for line in fit(exact, law, FitOptions(bootstrap=100)).verdict if line.startswith("local-minima")]

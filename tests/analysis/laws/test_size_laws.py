@@ -11,9 +11,11 @@ import numpy as np
 import pytest
 
 from analysis import laws
+from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 from analysis.laws.loss import chinchilla, experts, kaplan
 from tests.support.commands import PUBLISHED, ROOT
 
@@ -78,43 +80,46 @@ def at(name: str, noise: float = 0.0, seed: int = 0, row: int = 0, **scaled: flo
     values = {k: x / scaled.get(k, 1.0) for k, x in zip(law.inputs, inputs, strict=True)} | {law.output: y}
     nothing = np.full(len(y), np.nan)
     common = {k: values.pop(k, nothing) for k in "NDCL"}
-    return Points(**common, names=[f"run {i}" for i in range(len(y))], more=values)
+    return Points(**common, names=[f"run {i}" for i in range(len(y))], extra=values)
 
 
 @pytest.mark.parametrize(("name", "row"), [(name, row) for name, rows in TRUTHS.items() for row in range(len(rows))])
 def test_noiseless_points_give_the_law_back(name: str, row: int) -> None:
-    found = fit(at(name, row=row), name, bootstrap=100)
+    fitted = fit(at(name, row=row), name, FitOptions(bootstrap=100))
     for p, value in true(name, row).items():
-        assert abs(found.params[p] / value - 1) < 1e-9, p
-    assert found.verdict == ("converged",)
+        assert abs(fitted.params[p] / value - 1) < 1e-9, p
+    assert fitted.verdict == ("converged",)
 
 
 @pytest.mark.parametrize("name", ["kaplan-nd", "routing", "granularity", "sae-nk"])
 def test_so_they_do_by_other_objectives(name: str) -> None:
     for objective in ("mse-log", "mse"):
-        found = fit(at(name), name, objective=objective, bootstrap=100)
+        fitted = fit(at(name), name, FitOptions(objective=objective, bootstrap=100))
         for p, value in true(name).items():
-            assert abs(found.params[p] / value - 1) < 1e-8, (objective, p)
+            assert abs(fitted.params[p] / value - 1) < 1e-8, (objective, p)
 
 
 @pytest.mark.parametrize("name", ["kaplan-nd", "kaplan-ns", "sae-nk", "transfer", "step-law-lr"])
 def test_units_of_the_inputs_change_the_scales_alone(name: str) -> None:
     units = {"N": 1e6, "D": 1e9, "S": 1e3, "n": 1e6, "k": 10.0, "DF": 1e6}
-    here, there = fit(at(name, 0.01), name, bootstrap=100), fit(at(name, 0.01, **units), name, bootstrap=100)
-    for p in here.params:
+    first, second = (
+        fit(at(name, 0.01), name, FitOptions(bootstrap=100)),
+        fit(at(name, 0.01, **units), name, FitOptions(bootstrap=100)),
+    )
+    for p in first.params:
         if (p.startswith("alpha") and name != "sae-nk") or p in ("gamma", "eta"):
-            assert there.params[p] == pytest.approx(here.params[p], rel=1e-6)
+            assert second.params[p] == pytest.approx(first.params[p], rel=1e-6)
         if p in ("Nc", "Dc", "Sc"):
-            assert there.params[p] == pytest.approx(here.params[p] / units[p[0]], rel=1e-4)
-    assert there.objective["value"] == pytest.approx(here.objective["value"], rel=1e-7)
+            assert second.params[p] == pytest.approx(first.params[p] / units[p[0]], rel=1e-4)
+    assert second.objective["value"] == pytest.approx(first.objective["value"], rel=1e-7)
 
 
 @pytest.mark.parametrize("name", list(TRUTHS))
 def test_noisy_points_give_intervals_that_hold_the_law_itself(name: str) -> None:
     """The law at its own points, 0.5% noise: the interval of each prediction, 99% wide, against the truth."""
     law, clean = laws.LAWS[name], at(name)
-    found = fit(at(name, 0.005), name, bootstrap=300, level=0.99)
-    low, high = found.predict_interval(**{letter: clean[letter] for letter in law.inputs})
+    fitted = fit(at(name, 0.005), name, FitOptions(bootstrap=300, level=0.99))
+    low, high = fitted.predict_interval(**{letter: clean[letter] for letter in law.inputs})
     truth = clean[law.output]
     inside = (low <= truth) & (truth <= high)
     assert inside.mean() > 0.9
@@ -138,9 +143,9 @@ def test_kaplan_of_many_tokens_or_parameters_is_kaplan_of_the_other_alone() -> N
 
 
 def test_the_optimum_is_where_kaplan_is_least() -> None:
-    found = fit(at("kaplan-nd", 0.003), "kaplan-nd", bootstrap=100)
-    assert found.optimum is None  # these points have no C
-    p, k = found.params, 6.0
+    fitted = fit(at("kaplan-nd", 0.003), "kaplan-nd", FitOptions(bootstrap=100))
+    assert fitted.optimum is None  # these points have no C
+    p, k = fitted.params, 6.0
     a, b, ln_g = kaplan.kaplan_nd_optimum(p, k)
     for C in (1e18, 1e23):
         best = np.exp(ln_g) * (C / k) ** a
@@ -158,26 +163,30 @@ def test_the_critical_batch_doubles_for_each_13_percent_of_loss() -> None:
 
 
 def test_at_the_critical_batch_steps_and_compute_are_twice_the_least() -> None:
-    assert kaplan.s_min(1000.0, 1e6, 1e6) == 500 and kaplan.c_min(1e20, 1e6, 1e6) == 5e19
+    assert kaplan.minimum_steps(1000.0, 1e6, 1e6) == 500 and kaplan.minimum_compute(1e20, 1e6, 1e6) == 5e19
     B = np.geomspace(1e3, 1e9, 7)
-    steps, compute = 1 / kaplan.s_min(1.0, B, 1e6), 1 / kaplan.c_min(1.0, B, 1e6)
+    steps, compute = 1 / kaplan.minimum_steps(1.0, B, 1e6), 1 / kaplan.minimum_compute(1.0, B, 1e6)
     assert np.allclose((steps - 1) * (compute - 1), 1)  # equation 5.1
-    assert kaplan.s_min(1.0, 1e30, 1e6) == pytest.approx(1) and kaplan.c_min(1.0, 1e-30, 1e6) == pytest.approx(1)
+    assert kaplan.minimum_steps(1.0, 1e30, 1e6) == pytest.approx(1) and kaplan.minimum_compute(
+        1.0, 1e-30, 1e6
+    ) == pytest.approx(1)
 
 
 def test_kaplan_of_steps_and_batch_is_kaplan_at_the_fewest_steps() -> None:
-    p, some = true("kaplan-nsb"), at("kaplan-nsb")
-    fewest = kaplan.s_min(some["S"], some["B"], kaplan.critical_batch(some.L, B_star=p["B_star"], alphaB=p["alphaB"]))
-    assert np.allclose(kaplan.kaplan_ns(some.N, fewest, **{k: p[k] for k in true("kaplan-ns")}), some.L, rtol=1e-12)
-    found = fit(some, "kaplan-nsb", fix={"B_star": p["B_star"], "alphaB": p["alphaB"]}, bootstrap=100)
-    assert found.params["alphaS"] == pytest.approx(p["alphaS"], rel=1e-9)
+    p, data = true("kaplan-nsb"), at("kaplan-nsb")
+    fewest = kaplan.minimum_steps(
+        data["S"], data["B"], kaplan.critical_batch(data.L, B_star=p["B_star"], alphaB=p["alphaB"])
+    )
+    assert np.allclose(kaplan.kaplan_ns(data.N, fewest, **{k: p[k] for k in true("kaplan-ns")}), data.L, rtol=1e-12)
+    fitted = fit(data, "kaplan-nsb", FitOptions(fix={"B_star": p["B_star"], "alphaB": p["alphaB"]}, bootstrap=100))
+    assert fitted.params["alphaS"] == pytest.approx(p["alphaS"], rel=1e-9)
 
 
 def test_experts_saturate() -> None:
-    some = experts.saturated(EXPERTS, 4.0, 400.0)
-    assert some[0] == pytest.approx(4) and np.all(np.diff(some) > 0) and some[-1] < 400
-    assert experts.saturated(1e12, 4.0, 400.0) == pytest.approx(400)
-    assert np.allclose(experts.saturated(EXPERTS, 400.0, 4.0), 4.0)
+    subset = experts.effective_experts(EXPERTS, 4.0, 400.0)
+    assert subset[0] == pytest.approx(4) and np.all(np.diff(subset) > 0) and subset[-1] < 400
+    assert experts.effective_experts(1e12, 4.0, 400.0) == pytest.approx(400)
+    assert np.allclose(experts.effective_experts(EXPERTS, 400.0, 4.0), 4.0)
 
 
 def test_the_gain_of_experts_ends_where_the_paper_says() -> None:
@@ -205,13 +214,13 @@ def test_granularity_held_is_chinchilla() -> None:
 def test_autoencoders_of_one_k_follow_the_law_of_one_input() -> None:
     p, k, n = true("sae-nk"), 32.0, PLACES["sae-n"]["n"]
     ln_k = np.log(k)
-    one = {
+    first = {
         "alpha": p["alpha"] + p["beta_k"] * ln_k,
         "beta_n": p["beta_n"] + p["gamma"] * ln_k,
         "zeta": p["zeta"] + p["eta"] * ln_k,
     }
     both = laws.LAWS["sae-nk"].function(n, k, **p)
-    assert np.allclose(laws.LAWS["sae-n"].function(n, **one), both, rtol=1e-12)
+    assert np.allclose(laws.LAWS["sae-n"].function(n, **first), both, rtol=1e-12)
 
 
 def test_reward_rises_and_falls_where_it_should() -> None:
@@ -236,20 +245,20 @@ def test_deepseek_trained_its_models_as_its_laws_say(layers: int, width: int, lr
 
 
 def test_one_number_of_experts_tells_nothing_of_experts() -> None:
-    some = at("routing")
+    data = at("routing")
     with pytest.raises(FitError, match="same E"):
-        fit(replace(some, more={"E": np.full(len(some), 8.0)}), "routing", bootstrap=100)
+        fit(replace(data, extra={"E": np.full(len(data), 8.0)}), "routing", FitOptions(bootstrap=100))
 
 
 @pytest.mark.parametrize(("name", "letter"), [("kaplan-nd", "N"), ("kaplan-ns", "S"), ("sae-n", "n")])
 def test_a_loss_that_rises_is_no_quiet_fit(name: str, letter: str) -> None:
-    some = at(name, 0.005)
-    risen = replace(some, L=some.L * some[letter] ** 0.5)
+    data = at(name, 0.005)
+    risen = replace(data, L=data.L * data[letter] ** 0.5)
     try:
-        found = fit(risen, name, bootstrap=100)
+        fitted = fit(risen, name, FitOptions(bootstrap=100))
     except FitError:
         return
-    assert any(said.startswith(("at-bound", "unidentifiable")) for said in found.verdict)
+    assert any(verdict.startswith(("parameter-at-bound", "unidentifiable")) for verdict in fitted.verdict)
 
 
 # Published: dense and hash-routed runs of Clark 2022. Figures of the paper, and of its own procedure on these points.
@@ -262,16 +271,16 @@ RUNS = "routing_frequency == 0.5 and k == 1 and seed == 42"
 @published
 def test_clark_dense() -> None:
     """Published α 0.078, N_c 3.568e13."""
-    dense = {"columns": COLUMNS, "where": f'{RUNS} and router_type == "Dense"'}
-    found = fit(CLARK, "kaplan-n", objective="mse-log", **dense)
-    assert len(found.points) == 5
-    assert found.params["alpha"] == pytest.approx(0.07851, abs=1e-5)
-    assert found.params["Nc"] == pytest.approx(3.69e13, rel=1e-3)
-    assert found.intervals["alpha"][0] < 0.078 < found.intervals["alpha"][1]
-    assert found.intervals["Nc"][0] < 3.568e13 < found.intervals["Nc"][1]
-    ours = fit(CLARK, "kaplan-n", **dense)  # Huber at 1e-3 counts the run of 370M, 0.4% off, for less
-    assert ours.params["alpha"] == pytest.approx(0.0779, abs=1e-4)
-    assert ours.intervals["alpha"][0] < 0.078 < ours.intervals["alpha"][1]
+    dense = ReadOptions(columns=COLUMNS, where=f'{RUNS} and router_type == "Dense"')
+    fitted = fit(CLARK, "kaplan-n", FitOptions(objective="mse-log"), dense)
+    assert len(fitted.points) == 5
+    assert fitted.params["alpha"] == pytest.approx(0.07851, abs=1e-5)
+    assert fitted.params["Nc"] == pytest.approx(3.69e13, rel=1e-3)
+    assert fitted.intervals["alpha"][0] < 0.078 < fitted.intervals["alpha"][1]
+    assert fitted.intervals["Nc"][0] < 3.568e13 < fitted.intervals["Nc"][1]
+    default_fit = fit(CLARK, "kaplan-n", reading=dense)  # Huber at 1e-3 counts the run of 370M, 0.4% off, for less
+    assert default_fit.params["alpha"] == pytest.approx(0.0779, abs=1e-4)
+    assert default_fit.intervals["alpha"][0] < 0.078 < default_fit.intervals["alpha"][1]
 
 
 @published
@@ -279,17 +288,17 @@ def test_clark_hash() -> None:
     """Published −0.087, −0.136, 0.012, 1.157, 4.175 and 477.7, from another choice of runs: within our intervals."""
     expected = {"a": -0.0874, "b": -0.1383, "c": 0.0126, "d": 1.1595, "E_start": 4.267, "E_max": 427.7}
     as_printed = dict(zip(expected, TRUTHS["routing"][2], strict=True))
-    found = fit(CLARK, "routing", columns=COLUMNS, where=RUNS, objective="mse-log")
-    assert len(found.points) == 56
+    fitted = fit(CLARK, "routing", FitOptions(objective="mse-log"), reading=ReadOptions(columns=COLUMNS, where=RUNS))
+    assert len(fitted.points) == 56
     for name, value in expected.items():
-        assert found.params[name] == pytest.approx(value, rel=5e-3)
-        assert found.intervals[name][0] < as_printed[name] < found.intervals[name][1]
-    rmse = np.sqrt(np.mean(found.residuals() ** 2)) / np.log(10)
+        assert fitted.params[name] == pytest.approx(value, rel=5e-3)
+        assert fitted.intervals[name][0] < as_printed[name] < fitted.intervals[name][1]
+    rmse = np.sqrt(np.mean(fitted.residuals() ** 2)) / np.log(10)
     assert rmse == pytest.approx(0.00298, abs=5e-6)
     # Ours is nearly least absolute deviations at this noise (0.7%): all of it inside the intervals of the other.
-    ours = fit(CLARK, "routing", columns=COLUMNS, where=RUNS)
+    default_fit = fit(CLARK, "routing", reading=ReadOptions(columns=COLUMNS, where=RUNS))
     for name in expected:
-        assert found.intervals[name][0] < ours.params[name] < found.intervals[name][1]
+        assert fitted.intervals[name][0] < default_fit.params[name] < fitted.intervals[name][1]
 
 
 # The command.
@@ -307,9 +316,9 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 def write(path: Path, name: str, **called: str) -> Path:
     """A law's points as a CSV; called: letter -> column."""
-    law, some = laws.LAWS[name], at(name, 0.002)
+    law, data = laws.LAWS[name], at(name, 0.002)
     letters = (*law.inputs, law.output)
-    rows = zip(*(some[letter] for letter in letters), strict=True)
+    rows = zip(*(data[letter] for letter in letters), strict=True)
     text = "\n".join(",".join(f"{x!r}" for x in map(float, row)) for row in rows)
     path.write_text(",".join(called.get(letter, letter) for letter in letters) + "\n" + text + "\n")
     return path

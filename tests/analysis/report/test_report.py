@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import html
 import re
 import shutil
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +16,16 @@ import pytest
 
 from analysis import format
 from analysis.figures.source import Source, load
-from analysis.planning.compute_optimal import frontier, off_optimum
-from analysis.report import findings
-from analysis.report.build import write
-from analysis.report.page import sections
+from analysis.fitting.options import FitOptions
+from analysis.planning.compute_optimal import off_optimum, optimal_training
+from analysis.report.build import write_report
+from analysis.report.findings import fit_laws
+from analysis.report.html import render
+from analysis.report.page import describe
 from scaling.store.record import Store
 from tests.support.known_store import build, config, record
 
-DRAWS = {"bootstrap": 100}
+OPTIONS = FitOptions(bootstrap=100)
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +34,46 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def source(store: Path) -> Source:
-    return load(store, **DRAWS)
+def reads() -> Counter[tuple[str, str]]:
+    """How often the report read the record and the curve of each run."""
+    return Counter()
+
+
+@contextlib.contextmanager
+def counted(reads: Counter[tuple[str, str]]) -> Iterator[None]:
+    def counting(name: str, method: Callable[[Store, str], Any]) -> Callable[[Store, str], Any]:
+        def read(store: Store, run_id: str) -> Any:
+            reads[name, run_id] += 1
+            return method(store, run_id)
+
+        return read
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("read", "curve"):
+            patch.setattr(Store, name, counting(name, getattr(Store, name)))
+        yield
 
 
 @pytest.fixture(scope="module")
-def page(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write(source, tmp_path_factory.mktemp("out"))
+def source(store: Path, reads: Counter[tuple[str, str]]) -> Source:
+    with counted(reads):
+        return load(store, OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def page(source: Source, reads: Counter[tuple[str, str]], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    with counted(reads):
+        return write_report(source, tmp_path_factory.mktemp("out"))
+
+
+def visible(page: str) -> str:
+    """The text that a reader sees."""
+    return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<style>.*?</style>", "", page, flags=re.S)))
 
 
 def words(page: Path) -> str:
-    """What a reader sees."""
-    return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<style>.*?</style>", "", page.read_text(), flags=re.S)))
+    """The text that a reader of a file sees."""
+    return visible(page.read_text())
 
 
 def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
@@ -51,6 +84,11 @@ def test_nothing_is_loaded_from_elsewhere(page: Path) -> None:
     assert "<script" not in text and "@import" not in text and "<link" not in text
 
 
+def test_each_record_and_each_curve_is_read_once(page: Path, store: Path, reads: Counter[tuple[str, str]]) -> None:
+    runs = [record.run_id for record in Store(store).records()]
+    assert set(reads) == {(name, run) for name in ("read", "curve") for run in runs} and set(reads.values()) == {1}
+
+
 def test_every_link_leads_to_a_file_beside_the_page(page: Path) -> None:
     links = re.findall(r'href="([^"]+)"', page.read_text())
     assert len(links) == 6 * 4
@@ -58,89 +96,92 @@ def test_every_link_leads_to_a_file_beside_the_page(page: Path) -> None:
 
 
 def test_the_numbers_are_those_of_the_fits(page: Path, source: Source) -> None:
-    said = words(page)
+    page_text = words(page)
     fit = source.fit("chinchilla")
     for name, value in fit.params.items():
         row = (
             format.SYMBOLS.get(name, name),
             format.number(value, fit.intervals[name]),
-            format.between(fit.intervals[name]),
+            format.interval_text(fit.intervals[name]),
         )
-        assert "".join(row) in said
+        assert "".join(row) in page_text
     for law in ("chinchilla-1", "chinchilla-2", "chinchilla"):
         optimum = source.fit(law).optimum
         assert optimum is not None
-        assert format.estimate(optimum.a, optimum.intervals["a"]) in said
-        assert format.estimate(optimum.b, optimum.intervals["b"]) in said
+        assert format.estimate(optimum.a, optimum.intervals["a"]) in page_text
+        assert format.estimate(optimum.b, optimum.intervals["b"]) in page_text
         for at in source.fit(law).to_json()["optimum"]["at"]:
-            assert format.estimate(at["N"], at["intervals"]["N"], format.count) in said
-            assert format.estimate(at["D"], at["intervals"]["D"], format.count) in said
+            assert format.estimate(at["N"], at["intervals"]["N"], format.count) in page_text
+            assert format.estimate(at["D"], at["intervals"]["D"], format.count) in page_text
 
 
 def test_what_follows_and_every_counting_are_on_the_page(page: Path, source: Source) -> None:
-    said, law = words(page), source.fit("chinchilla")
+    page_text, law = words(page), source.fit("chinchilla")
     largest = float(source.points.C.max())
-    (best,) = frontier(law, 100 * largest).to_json()
-    assert format.estimate_of(best, "tokens_per_parameter", format.three) in said
-    (off,) = off_optimum(law, 10 * largest, 0.5)
-    assert format.estimate_of(off.to_json()[0], "more_compute", format.share) in said
-    countings = source.countings()
+    (best,) = optimal_training(law, 100 * largest).to_json()
+    assert format.entry_estimate(best, "tokens_per_parameter", format.three_digits) in page_text
+    (off_cost,) = off_optimum(law, 10 * largest, 0.5)
+    assert format.entry_estimate(off_cost.to_json()[0], "more_compute", format.percent) in page_text
+    countings = source.conventions()
     assert len(countings) == 8
-    for one in countings:
-        a = one.exponents["a chinchilla"]
-        assert f"{one.N}{one.C}{one.s:.3f}" in said and format.estimate(a.value, a.interval) in said
-    assert law.left_out
-    for one in law.left_out:
-        assert one.without in said
+    for counting in countings:
+        a = counting.exponents["a chinchilla"]
+        assert (
+            f"{counting.N}{counting.C}{counting.s:.3f}" in page_text
+            and format.estimate(a.value, a.interval) in page_text
+        )
+    assert law.refits
+    for refit in law.refits:
+        assert refit.omitted in page_text
 
 
 def test_every_run_is_in_the_table_whatever_became_of_it(page: Path, store: Path) -> None:
-    said = words(page)
+    page_text = words(page)
     records = list(Store(store).records())
     assert len(records) == 24
     for run in records:
-        assert run.run_id[:12] in said
+        assert run.run_id[:12] in page_text
     for status in ("failed: out of memory <at step 3>", "running", "diverged", "stopped"):
-        assert status in said
-    assert "4 runs left out" in said
+        assert status in page_text
+    assert "4 runs left out" in page_text
 
 
 def test_where_it_comes_from_is_said(page: Path) -> None:
-    said = words(page)
+    page_text = words(page)
     for fact in ("c0ffee", "ab" * 32, "cpu", "python -m analysis report"):
-        assert fact in said
+        assert fact in page_text
 
 
 def test_the_same_source_gives_the_same_words(store: Path) -> None:
-    first, again = said_of(store), said_of(store)
+    first, second = said_of(store), said_of(store)
     commit = r"(?<=commit of this report)\w+"  # may move while the tests run
-    assert re.sub(commit, "", first) == re.sub(commit, "", again)
+    assert re.sub(commit, "", first) == re.sub(commit, "", second)
 
 
 def test_a_store_with_nothing_done_still_reports(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     store.write(record(config(16, 1, 1e12), "running", None))
     store.write(record(config(24, 1, 1e12), "failed", None, error="no space left on device"))
-    said = words(write(store.root, tmp_path / "out"))
-    assert "No run is done yet" in said
-    assert "failed: no space left on device" in said
+    page_text = words(write_report(store.root, tmp_path / "out"))
+    assert "No run is done yet" in page_text
+    assert "failed: no space left on device" in page_text
 
 
 def test_a_fit_that_cannot_be_done_says_why_and_the_rest_is_shown(tmp_path: Path, store: Path) -> None:
-    few = tmp_path / "few"
-    shutil.copytree(store, few)
-    for run in list(Store(few).records())[4:]:
-        shutil.rmtree(Store(few).run_dir(run.run_id))
-    out = write(few, tmp_path / "out", **DRAWS)
-    said = words(out)
-    assert "could not be fitted" in said
-    assert "Not drawn" in said
+    few_runs = tmp_path / "few"
+    shutil.copytree(store, few_runs)
+    for run in list(Store(few_runs).records())[4:]:
+        shutil.rmtree(Store(few_runs).run_dir(run.run_id))
+    out = write_report(few_runs, tmp_path / "out", OPTIONS)
+    page_text = words(out)
+    assert "could not be fitted" in page_text
+    assert "Not drawn" in page_text
     assert (out.parent / "figures" / "curves.pdf").exists()
 
 
 def said_of(store: Path) -> str:
     """The page's words, figures left out."""
-    return html.unescape(re.sub(r"<[^>]*>", "", "".join(sections(findings.findings(load(store, **DRAWS)), {}))))
+    return visible(render("report.html.j2", {"page": describe(fit_laws(load(store, OPTIONS)), [])}))
 
 
 def with_about(store: Path, to: Path, **about: Any) -> Path:
@@ -153,12 +194,12 @@ def with_about(store: Path, to: Path, **about: Any) -> Path:
 
 
 def test_a_known_entropy_rate_stands_beside_e(tmp_path: Path, store: Path) -> None:
-    said = said_of(with_about(store, tmp_path / "chain", corpus_facts={"entropy_rate": 1.1}))
-    assert "entropy rate is known: 1.1000 nats a token" in said
+    page_text = said_of(with_about(store, tmp_path / "chain", corpus_facts={"entropy_rate": 1.1}))
+    assert "entropy rate of the text is known: 1.1000 nats per token" in page_text
 
 
 def test_what_sharing_saved_is_counted(tmp_path: Path, store: Path) -> None:
-    assert "what sharing prefixes saved of it is not recorded" in said_of(store)
+    assert "savings by shared prefixes not recorded" in said_of(store)
     steps = {run.run_id: run.config.steps for run in Store(store).records()}
     shared = with_about(store, tmp_path / "shared", shared_steps=2, steps_computed=1)
     runs = [run for run in Store(shared).records() if run.status == "done"]
@@ -175,4 +216,4 @@ def test_numbers_keep_the_digits_that_their_interval_leaves() -> None:
     assert format.count(1.3e9) == "1.30B"
     assert format.count(None) == "—"
     assert format.flops(3.2e18) == "3.2×10¹⁸"
-    assert format.between((float("nan"), 1.0)) == "no interval"
+    assert format.interval_text((float("nan"), 1.0)) == "no interval"

@@ -13,11 +13,14 @@ import pytest
 
 from analysis import laws
 from analysis.data.load import load
+from analysis.data.options import ReadOptions
 from analysis.errors import DataError
+from analysis.fitting.options import FitOptions
 from analysis.laws.loss import chinchilla
-from analysis.studies.backtest import combine
+from analysis.studies.backtest import ensemble
 from analysis.studies.backtest.backtest import backtest
-from analysis.studies.backtest.combine import Ahead
+from analysis.studies.backtest.ensemble import Horizon
+from analysis.studies.options import BacktestOptions
 from tests.support.commands import PUBLISHED, ROOT
 
 DATA = PUBLISHED
@@ -44,30 +47,41 @@ def learning(curves: int = 3, noise: float = 0.003, rows: int = 24) -> pd.DataFr
 
 
 def test_a_law_is_fitted_below_and_held_against_what_lies_above() -> None:
-    found = backtest(sweep(), ["chinchilla", "kaplan-c", "power-c"], "C>3e19", bootstrap=100)
-    assert (found.points, found.held) == (30, 18) and [s.law for s in found.scores][-1] == "combined"
-    by = {score.law: score for score in found.scores}
-    assert found.best.law == "chinchilla" and by["chinchilla"].rmsle < 0.006 < by["kaplan-c"].rmsle
-    assert by["chinchilla"].coverage > 0.8 and found.weights["chinchilla"] > 0.8
-    assert found.combined.rmsle < 1.5 * found.best.rmsle
-    assert sum(found.weights.values()) == pytest.approx(1)
+    result = backtest(sweep(), ["chinchilla", "kaplan-c", "power-c"], "C>3e19", fit_options=FitOptions(bootstrap=100))
+    assert (result.points, result.held_out) == (30, 18) and [s.law for s in result.scores][-1] == "combined"
+    by = {score.law: score for score in result.scores}
+    assert result.best.law == "chinchilla" and by["chinchilla"].rmsle < 0.006 < by["kaplan-c"].rmsle
+    assert by["chinchilla"].coverage > 0.8 and result.weights["chinchilla"] > 0.8
+    assert result.combined.rmsle < 1.5 * result.best.rmsle
+    assert sum(result.weights.values()) == pytest.approx(1)
 
 
 def test_what_is_held_out_is_never_looked_at() -> None:
     frame = learning()
     other = frame.assign(loss=np.where(frame["x"] > 1e7, 9.0, frame["loss"]))
-    one, two = (backtest(f, ["m1", "m2", "m3"], "x>1e7", group="task", bootstrap=100) for f in (frame, other))
-    assert one.weights == two.weights
-    for group, predicted in one.predicted.items():
+    first, two = (
+        backtest(
+            f, ["m1", "m2", "m3"], "x>1e7", fit_options=FitOptions(bootstrap=100), options=BacktestOptions(group="task")
+        )
+        for f in (frame, other)
+    )
+    assert first.weights == two.weights
+    for group, predicted in first.predicted.items():
         for law, values in predicted.items():
             assert np.array_equal(values, two.predicted[group][law])
-    assert two.combined.rmsle > 10 * one.combined.rmsle
+    assert two.combined.rmsle > 10 * first.combined.rmsle
 
 
 def test_one_group_at_a_time_is_the_same_as_all_at_once_in_processes() -> None:
     frame = learning()
-    together = backtest(frame, ["m1", "m2"], "x>1e7", group="task,kind", bootstrap=100, workers=2)
-    alone = backtest(frame[frame["task"] == "t1"], ["m1", "m2"], "x>1e7", bootstrap=100)
+    together = backtest(
+        frame,
+        ["m1", "m2"],
+        "x>1e7",
+        fit_options=FitOptions(bootstrap=100),
+        options=BacktestOptions(group="task,kind", workers=2),
+    )
+    alone = backtest(frame[frame["task"] == "t1"], ["m1", "m2"], "x>1e7", fit_options=FitOptions(bootstrap=100))
     assert list(together.by_group) == ["t0 k", "t1 k", "t2 k"]
     for law in ("m1", "m2"):
         assert together.by_group["t1 k"][law] == pytest.approx(alone.by_group["all"][law], rel=1e-9)
@@ -78,8 +92,14 @@ def test_one_group_at_a_time_is_the_same_as_all_at_once_in_processes() -> None:
 @pytest.mark.slow
 def test_prediction_intervals_cover_what_they_claim() -> None:
     """Of the law that made the points: 95% covers 92 to 98% of 40 curves' ends; points of one curve share its fit."""
-    found = backtest(learning(curves=40, noise=0.01), "m2", "x>2e7", group="task", bootstrap=400)
-    assert 0.92 <= found.scores[0].coverage <= 0.98
+    result = backtest(
+        learning(curves=40, noise=0.01),
+        "m2",
+        "x>2e7",
+        fit_options=FitOptions(bootstrap=400),
+        options=BacktestOptions(group="task"),
+    )
+    assert 0.92 <= result.scores[0].coverage <= 0.98
 
 
 def test_a_point_of_a_curve_is_foretold_from_its_beginning_under_a_schedule() -> None:
@@ -89,18 +109,18 @@ def test_a_point_of_a_curve_is_foretold_from_its_beginning_under_a_schedule() ->
         p = {"L0": 2.5, "A": 0.6, "alpha": 0.5, "C": 0.5, "lam": 0.995}
         loss = np.ravel(laws.LAWS["tissue"].function(step, lr, np.ones(60), **p))
         frames.append(pd.DataFrame({"step": step, "lr": lr, "curve": name, "loss": loss}))
-    found = backtest(pd.concat(frames), "tissue", "step>5000", bootstrap=100)
-    assert found.held == 20 and found.scores[0].rmsle < 1e-3
+    result = backtest(pd.concat(frames), "tissue", "step>5000", fit_options=FitOptions(bootstrap=100))
+    assert result.held_out == 20 and result.scores[0].rmsle < 1e-3
 
 
 def test_origins_look_as_far_ahead_as_the_forecast() -> None:
-    some = load({"x": np.geomspace(1, 1024, 21), "L": np.ones(21)}, law=laws.LAWS["m1"])
-    pairs = combine.origins(some, Ahead("x", np.log(4)), most=4)
+    data = load({"x": np.geomspace(1, 1024, 21), "L": np.ones(21)}, law=laws.LAWS["m1"])
+    pairs = ensemble.validation_splits(data, Horizon("x", np.log(4)), parameters=4)
     assert [(at[-1], new[0], new[-1]) for at, new in pairs] == [(16, 17, 20), (12, 13, 16), (8, 9, 12)]
-    few = combine.origins(some, Ahead("x", np.log(4)), most=15)
-    assert [(at[-1], new[-1]) for at, new in few] == [(16, 20)] and len(few) == 1
-    assert combine.origins(some, Ahead("x", np.log(4)), most=19) == []
-    folds = combine.origins(some, Ahead(None, 0.0), most=4)
+    few_runs = ensemble.validation_splits(data, Horizon("x", np.log(4)), parameters=15)
+    assert [(at[-1], new[-1]) for at, new in few_runs] == [(16, 20)] and len(few_runs) == 1
+    assert ensemble.validation_splits(data, Horizon("x", np.log(4)), parameters=19) == []
+    folds = ensemble.validation_splits(data, Horizon(None, 0.0), parameters=4)
     assert sorted(np.concatenate([new for _, new in folds])) == list(range(21))
 
 
@@ -109,15 +129,17 @@ def test_held_out_points_among_the_others_are_no_extrapolation() -> None:
     everything = load(frame, law=laws.LAWS["chinchilla"])
     forms = [laws.LAWS["chinchilla"]]
     above = everything.C > 3e19
-    how = combine.ahead(everything.where(~above), everything.where(above), forms)
-    assert how.letter == "C" and how.reach == pytest.approx(np.log(everything.C.max() / everything.C[~above].max()))
+    horizon = ensemble.forecast_horizon(everything.select(~above), everything.select(above), forms)
+    assert horizon.letter == "C" and horizon.reach == pytest.approx(
+        np.log(everything.C.max() / everything.C[~above].max())
+    )
     odd = np.arange(len(frame)) % 2 == 1
-    assert combine.ahead(everything.where(~odd), everything.where(odd), forms).letter is None
+    assert ensemble.forecast_horizon(everything.select(~odd), everything.select(odd), forms).letter is None
 
 
 BAD = [
     (["--holdout", "C>1e99"], "no row"),
-    (["--holdout", "C>0"], "names every row"),
+    (["--holdout", "C>0"], "selects every row"),
     (["--holdout", "X>0"], "X"),
     (["--holdout", "C>1e19", "--law", "none"], "known are"),
     (["--holdout", "C>1e19", "--law", "chinchilla-2"], "not a loss"),
@@ -127,9 +149,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("options", "said"), BAD)
+@pytest.mark.parametrize(("options", "message"), BAD)
 def test_bad_input_is_one_line(
-    options: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from analysis.__main__ import main
 
@@ -137,7 +159,7 @@ def test_bad_input_is_one_line(
     law = [] if "--law" in options else ["--law", "chinchilla"]
     assert main(["backtest", str(tmp_path / "runs.csv"), *law, *options]) == 2
     error = capsys.readouterr().err
-    assert said in error and error.count("\n") == 1
+    assert message in error and error.count("\n") == 1
 
 
 def test_the_command_writes_what_it_shows(tmp_path: Path) -> None:
@@ -152,8 +174,8 @@ def test_the_command_writes_what_it_shows(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     written = json.loads((tmp_path / "out.json").read_text())
-    assert [one["law"] for one in written["scores"]] == ["chinchilla", "power-c", "combined"]
-    assert f"{written['scores'][0]['rmsle']:.5f}" in done.stdout and written["held"] == 18
+    assert [entry["law"] for entry in written["scores"]] == ["chinchilla", "power-c", "combined"]
+    assert f"{written['scores'][0]['rmsle']:.5f}" in done.stdout and written["held_out"] == 18
 
 
 def test_laws_of_different_outputs_are_not_mixed() -> None:
@@ -170,7 +192,13 @@ def test_the_combined_forecast_beats_the_authors_laws_on_their_benchmark() -> No
     """
     folder = DATA / "alabdulmohsin2022"
     reference = pd.read_csv(folder / "reference_m1_m4.csv").query("domain == 'NMT'").groupby("method")["rmsle"].mean()
-    options = {"group": "Model", "columns": {"x": "Seen Examples"}, "bootstrap": 100}
-    found = backtest(folder / "lang_nmt.csv", ["m1", "m2", "m3", "m4", "bnsl"], "Training==0", **options)  # type: ignore[arg-type]
-    assert found.combined.rmsle < reference.min() == pytest.approx(0.0208, abs=1e-4)
-    assert found.scores[0].rmsle == pytest.approx(reference["M1"], rel=1e-5)
+    result = backtest(
+        folder / "lang_nmt.csv",
+        ["m1", "m2", "m3", "m4", "bnsl"],
+        "Training==0",
+        BacktestOptions(group="Model"),
+        FitOptions(bootstrap=100),
+        ReadOptions(columns={"x": "Seen Examples"}),
+    )
+    assert result.combined.rmsle < reference.min() == pytest.approx(0.0208, abs=1e-4)
+    assert result.scores[0].rmsle == pytest.approx(reference["M1"], rel=1e-5)

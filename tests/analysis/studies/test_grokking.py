@@ -12,11 +12,19 @@ import pytest
 
 from analysis.__main__ import main
 from analysis.errors import DataError
+from analysis.figures.options import FigureOptions
 from analysis.figures.save import save
 from analysis.studies import accuracy_curves
 from analysis.studies import double_descent as descents
-from analysis.studies.double_descent import CANNOT_SAY, NOT_SEEN, SEEN, Profile, descent, peak
-from analysis.studies.grokking import grokking
+from analysis.studies.double_descent import (
+    DOUBLE_DESCENT,
+    INCONCLUSIVE,
+    NO_DOUBLE_DESCENT,
+    Profile,
+    analyse_double_descent,
+    find_peak,
+)
+from analysis.studies.grokking import analyse_grokking
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store.record import Record, Store
 from sweeps.definitions.abilities.double_descent import descent as descent_sweep
@@ -67,21 +75,21 @@ def grokked(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_steps_that_were_planted_are_found(grokked: Path) -> None:
-    found = grokking(grokked)
-    assert len(found.cells) == 9
-    for cell in found.cells:
-        learned, late = cell.mean("train"), cell.mean("held")
+    result = analyse_grokking(grokked)
+    assert len(result.cells) == 9
+    for cell in result.cells:
+        learned, late = cell.mean("train"), cell.mean("held_out")
         assert learned is not None and 199 < learned[0] <= 250
         truth = max(200, 2000 * (0.5 / cell.fraction) ** 2 / cell.decay)
         if truth > 8500:
-            assert late is None and cell.verdict == "not yet" and "generalised" in cell.to_json()
+            assert late is None and cell.verdict == "not generalised" and "generalised" in cell.to_json()
             continue
         assert late is not None and late[1] is not None
         assert late[0] == pytest.approx(truth, rel=0.25) and late[1][0] < late[0] <= late[1][1] * 1.001
-        assert cell.verdict == ("grokking" if truth > 700 else "together"), truth
-    assert found.shown.fraction == pytest.approx(0.3, abs=0.001) and found.shown.decay == 1
-    [line] = found.verdict
-    assert line.startswith("grokking seen in 3 of 9 cells: at fraction 0.3 and weight decay 1 each of 3 seeds")
+        assert cell.verdict == ("grokking" if truth > 700 else "simultaneous"), truth
+    assert result.longest_delay.fraction == pytest.approx(0.3, abs=0.001) and result.longest_delay.decay == 1
+    [line] = result.verdict
+    assert line.startswith("grokking in 3 of 9 cells: at fraction 0.3 and weight decay 1 each of 3 seeds")
 
 
 def test_one_seed_says_no_interval_and_a_run_that_never_came_to_it_is_no_number(grokked: Path, tmp_path: Path) -> None:
@@ -90,26 +98,26 @@ def test_one_seed_says_no_interval_and_a_run_that_never_came_to_it_is_no_number(
     for record in list(store.records()):
         if record.config.seed:
             store.write(dataclasses.replace(record, status="failed"))
-    found = grokking(grokked).to_json()
-    assert all("interval" not in cell["learned"] and cell["seeds"] == [0] for cell in found["cells"])
-    assert found["verdict"][0].startswith("cannot say: at fraction 0.3 and weight decay 1 generalising took")
-    late = [cell for cell in found["cells"] if cell["generalised"]["runs"] == 0]
+    result = analyse_grokking(grokked).to_json()
+    assert all("interval" not in cell["learned"] and cell["seeds"] == [0] for cell in result["cells"])
+    assert result["verdict"][0].startswith("inconclusive: at fraction 0.3 and weight decay 1 generalising took")
+    late = [cell for cell in result["cells"] if cell["generalised"]["runs"] == 0]
     assert late and all("steps" not in cell["generalised"] and "ratio" not in cell for cell in late)
 
 
 def test_the_doors_of_grokking(grokked: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grokking", str(grokked)]) == 0
-    said = capsys.readouterr().out
-    assert "0 of 3 seeds within 8,000" in said and "grokking seen in 3 of 9 cells" in said
+    output = capsys.readouterr().out
+    assert "0 of 3 seeds within 8,000" in output and "grokking in 3 of 9 cells" in output
     assert main(["grokking", str(grokked), "--json", "-"]) == 0
     data = json.loads(capsys.readouterr().out)
-    assert data["thresholds"] == {"learned": 0.99, "generalised": 0.9, "late": 3.0} and len(data["cells"]) == 9
+    assert data["thresholds"] == {"learned": 0.99, "generalised": 0.9, "delay_ratio": 3.0} and len(data["cells"]) == 9
     assert main(["grokking", str(grokked), "--level", "2"]) == 2
 
 
 @pytest.mark.parametrize("width", ["text", "column"])
 def test_the_figure_shows_what_was_found(grokked: Path, tmp_path: Path, width: str) -> None:
-    save("grokking", str(grokked), tmp_path / "g.png", width=width)
+    save("grokking", str(grokked), tmp_path / "g.png", FigureOptions(width=width))
     rows = (tmp_path / "g.data.csv").read_text()
     assert "training, seed 0" in rows and "held out, seed 2" in rows and "weight decay 20" in rows
     assert "(doubtful)" in rows  # those that have not come to it
@@ -118,16 +126,16 @@ def test_the_figure_shows_what_was_found(grokked: Path, tmp_path: Path, width: s
 def test_a_store_without_such_runs_says_what_to_launch(tmp_path: Path, grokked: Path) -> None:
     Store(tmp_path / "empty").root.mkdir()
     for name in ("grokking", "double-descent"):
-        with pytest.raises(DataError, match=f"no run that is done has answers counted: .* launch {name}"):
+        with pytest.raises(DataError, match=f"no finished run has measured its accuracy: .* launch {name}"):
             save(name, str(tmp_path / "empty"), tmp_path / "g.png")
     with pytest.raises(DataError, match="not a store"):
-        grokking(tmp_path / "nothing")
+        analyse_grokking(tmp_path / "nothing")
     grokked = Path(shutil.copytree(grokked, tmp_path / "store"))
     store = Store(grokked)
     config = override(next(store.records()).config, ["model.width=64", "model.mlp_width=256"])
     put(store, config, SUMS, curve(config, 200, 400))
-    with pytest.raises(DataError, match="2 sweeps of runs with answers, which differ in more than"):
-        grokking(grokked)
+    with pytest.raises(DataError, match="2 sweeps of runs with accuracies, which differ in more than"):
+        analyse_grokking(grokked)
 
 
 def test_a_sweep_asks_for_data_that_are_there() -> None:
@@ -158,25 +166,25 @@ def profile(means: np.ndarray, noise: float, seeds: int, seed: int, level: float
 
 
 def test_the_peak_stands_highest_over_both_its_shoulders() -> None:
-    assert peak(HUMP) == (2, 3, 5)
-    assert peak(np.array([0.1, 0.5, 0.2, 0.3, 0.0])) == (0, 1, 4)
+    assert find_peak(HUMP) == (2, 3, 5)
+    assert find_peak(np.array([0.1, 0.5, 0.2, 0.3, 0.0])) == (0, 1, 4)
 
 
 def test_planted_peaks_are_seen_and_where_there_is_none_noise_is_not() -> None:
     """A peak of 12 points under noise of 2, four seeds; then a fall, and a plateau, under the same."""
-    seen = [profile(HUMP, 0.02, 4, i) for i in range(100)]
-    assert sum(one.verdict == SEEN for one in seen) >= 90
-    assert all(one.at[0] == 16 for one in seen)
+    profiles = [profile(HUMP, 0.02, 4, i) for i in range(100)]
+    assert sum(entry.verdict == DOUBLE_DESCENT for entry in profiles) >= 90
+    assert all(entry.peak_position[0] == 16 for entry in profiles)
     for flat in (FALL, np.full(6, 0.3)):
-        assert sum(profile(flat, 0.02, 4, i).verdict == SEEN for i in range(200)) <= 10
-    covered = [one.height[1][0] <= 0.12 <= one.height[1][1] for one in seen if one.height is not None]
+        assert sum(profile(flat, 0.02, 4, i).verdict == DOUBLE_DESCENT for i in range(200)) <= 10
+    covered = [entry.height[1][0] <= 0.12 <= entry.height[1][1] for entry in profiles if entry.height is not None]
     assert 88 <= sum(covered) <= 99
 
 
 def test_a_peak_is_not_seen_or_cannot_be_told() -> None:
-    assert profile(FALL, 0.0005, 4, 0).verdict == NOT_SEEN
-    assert profile(HUMP, 0.02, 2, 0).verdict == CANNOT_SAY and profile(HUMP, 0.02, 2, 0).height is None
-    assert profile(HUMP, 0.2, 3, 1).verdict != SEEN
+    assert profile(FALL, 0.0005, 4, 0).verdict == NO_DOUBLE_DESCENT
+    assert profile(HUMP, 0.02, 2, 0).verdict == INCONCLUSIVE and profile(HUMP, 0.02, 2, 0).height is None
+    assert profile(HUMP, 0.2, 3, 1).verdict != DOUBLE_DESCENT
 
 
 @pytest.fixture(scope="module")
@@ -191,38 +199,42 @@ def descended(tmp_path_factory: pytest.TempPathFactory) -> Path:
             over = 0.1 * np.exp(-((np.log(step / 500) / 0.3) ** 2)) * (width == 64)
             error = test + over + 0.1 * np.exp(-step / 100) + 0.004 * random.standard_normal()
             wrong = max(0.0, 0.5 - 0.03 * width)
-            said = {"val_accuracy": 1 - error, "train_accuracy": 1 - wrong}
-            rows.append({"step": step, "loss": 1.0, "val_loss": 1.0, "train_loss_fixed": 1.0, **said})
+            text = {"val_accuracy": 1 - error, "train_accuracy": 1 - wrong}
+            rows.append({"step": step, "loss": 1.0, "val_loss": 1.0, "train_loss_fixed": 1.0, **text})
         put(store, config, STRINGS, rows)
     return store.root
 
 
 def test_a_sweeps_profiles_are_told_apart(descended: Path) -> None:
-    found = descent(descended)
-    [width] = found.of("width")
-    assert width.x.tolist() == X.tolist() and width.test.shape == (4, 6) and width.verdict == SEEN
-    assert width.at == (16, (16, 16)) and width.fitted == 16 and width.height is not None
+    result = analyse_double_descent(descended)
+    [width] = result.along("width")
+    assert width.x.tolist() == X.tolist() and width.test.shape == (4, 6) and width.verdict == DOUBLE_DESCENT
+    assert width.peak_position == (16, (16, 16)) and width.interpolation == 16 and width.height is not None
     assert width.height[0] == pytest.approx(0.12, abs=0.01)
-    [data] = found.of("data")
-    assert data.x.tolist() == [60, 120, 240, 420, 600] and data.verdict == NOT_SEEN and data.of == "width 8"
-    epochs = {(one.held, one.verdict) for one in found.of("epochs") if one.verdict == SEEN}
-    assert epochs == {(64, SEEN)}
-    assert found.verdict == [f"width-wise: {SEEN}", f"data-wise: {NOT_SEEN}", f"epochs-wise: {SEEN}"]
-    assert all(one.level == pytest.approx(1 - 0.05 / 10) for one in found.of("epochs"))
+    [data] = result.along("data")
+    assert data.x.tolist() == [60, 120, 240, 420, 600] and data.verdict == NO_DOUBLE_DESCENT and data.fixed == "width 8"
+    epochs = {(entry.fixed_value, entry.verdict) for entry in result.along("epochs") if entry.verdict == DOUBLE_DESCENT}
+    assert epochs == {(64, DOUBLE_DESCENT)}
+    assert result.verdict == [
+        f"width-wise: {DOUBLE_DESCENT}",
+        f"data-wise: {NO_DOUBLE_DESCENT}",
+        f"epochs-wise: {DOUBLE_DESCENT}",
+    ]
+    assert all(entry.level == pytest.approx(1 - 0.05 / 10) for entry in result.along("epochs"))
 
 
 def test_the_doors_of_double_descent(descended: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["double-descent", str(descended), "--json", str(tmp_path / "d.json")]) == 0
-    said = capsys.readouterr().out
-    assert "over width at 600 examples, 4 seeds: double descent seen; peak at width 16 [16, 16]" in said
+    output = capsys.readouterr().out
+    assert "over width at 600 examples, 4 seeds: double descent; peak at width 16 [16, 16]" in output
     data = json.loads((tmp_path / "d.json").read_text())
-    assert data["verdict"] == {"width": SEEN, "data": NOT_SEEN, "epochs": SEEN}
+    assert data["verdict"] == {"width": DOUBLE_DESCENT, "data": NO_DOUBLE_DESCENT, "epochs": DOUBLE_DESCENT}
     save("double-descent", str(descended), tmp_path / "d.png")
     rows = (tmp_path / "d.data.csv").read_text()
     assert "peak, width, 600 examples" in rows and "test error" in rows and "training error" in rows
 
 
 def test_the_interval_is_students() -> None:
-    low, high = accuracy_curves.interval([1.0, 2.0, 3.0]) or (0, 0)
+    low, high = accuracy_curves.student_interval([1.0, 2.0, 3.0]) or (0, 0)
     assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), rel=1e-6)
-    assert accuracy_curves.interval([1.0]) is None and descents.LEAST_SEEDS == 3
+    assert accuracy_curves.student_interval([1.0]) is None and descents.MIN_SEEDS == 3

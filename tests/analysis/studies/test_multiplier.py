@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from analysis.__main__ import main
+from analysis.data.options import ReadOptions
 from analysis.errors import DataError
-from analysis.studies.multiplier import multipliers
+from analysis.studies.multiplier import compute_multipliers
+from analysis.studies.options import MultiplierOptions
 
 BUDGETS = (1e17, 3e17, 1e18, 3e18)
 
@@ -35,27 +37,30 @@ def grid(path: Path, truth: float, noise: float, seed: int = 0, kinds: tuple[str
 
 @pytest.mark.parametrize("truth", [0.4, 1.0, 1.25, 3.0])
 def test_the_multiplier_that_was_put_in_comes_out(truth: float, tmp_path: Path) -> None:
-    (found,) = multipliers(grid(tmp_path / "g.csv", truth, 0.0), "kind")
-    assert (found.group, found.reference) == ("b", "a")
-    assert found.value == pytest.approx(truth, rel=0.01)
-    (back,) = multipliers(grid(tmp_path / "g.csv", truth, 0.0), "kind", reference="b")
+    (multiplier,) = compute_multipliers(grid(tmp_path / "g.csv", truth, 0.0), "kind")
+    assert (multiplier.group, multiplier.reference) == ("b", "a")
+    assert multiplier.value == pytest.approx(truth, rel=0.01)
+    (back,) = compute_multipliers(grid(tmp_path / "g.csv", truth, 0.0), "kind", MultiplierOptions(reference="b"))
     assert back.value == pytest.approx(1 / truth, rel=0.01)
 
 
 def test_its_interval_covers_as_often_as_it_says(tmp_path: Path) -> None:
-    found = [multipliers(grid(tmp_path / "g.csv", 1.3, 0.01, seed), "kind", bootstrap=300)[0] for seed in range(100)]
-    covered = sum(one.interval[0] <= 1.3 <= one.interval[1] for one in found)
+    values = [
+        compute_multipliers(grid(tmp_path / "g.csv", 1.3, 0.01, seed), "kind", MultiplierOptions(bootstrap=300))[0]
+        for seed in range(100)
+    ]
+    covered = sum(entry.interval[0] <= 1.3 <= entry.interval[1] for entry in values)
     assert 88 <= covered <= 99
-    assert abs(np.median([one.value for one in found]) - 1.3) < 0.05
+    assert abs(np.median([entry.value for entry in values]) - 1.3) < 0.05
 
 
 def test_what_cannot_be_compared_says_why(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="kind is a in all runs"):
-        multipliers(grid(tmp_path / "g.csv", 1.0, 0.0, kinds=("a", "a")), "kind")
-    with pytest.raises(DataError, match="--reference c: kind is one of a, b"):
-        multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", reference="c")
+        compute_multipliers(grid(tmp_path / "g.csv", 1.0, 0.0, kinds=("a", "a")), "kind")
+    with pytest.raises(DataError, match="reference c: must be one of the values of kind, a, b"):
+        compute_multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", MultiplierOptions(reference="c"))
     with pytest.raises(DataError, match="a multiplier needs 2"):
-        multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", where="C<2e17")
+        compute_multipliers(grid(tmp_path / "g.csv", 1.0, 0.0), "kind", reading=ReadOptions(where="C<2e17"))
 
 
 def test_a_budget_without_a_minimum_is_left_out_and_named(tmp_path: Path) -> None:
@@ -68,21 +73,21 @@ def test_a_budget_without_a_minimum_is_left_out_and_named(tmp_path: Path) -> Non
         out = csv.DictWriter(file, rows[0])
         out.writeheader()
         out.writerows(rows)
-    (found,) = multipliers(path, "kind")
-    assert any("losses at C = 1e+17 have no minimum in N" in line for line in found.verdict)
-    assert found.budgets == 7 and found.value == pytest.approx(1.3, rel=0.03)
+    (multiplier,) = compute_multipliers(path, "kind")
+    assert any("losses at C = 1e+17 have no minimum in N" in line for line in multiplier.verdict)
+    assert multiplier.budgets == 7 and multiplier.value == pytest.approx(1.3, rel=0.03)
 
 
 def test_curves_without_a_loss_in_common_are_doubted(tmp_path: Path) -> None:
-    (found,) = multipliers(grid(tmp_path / "g.csv", 1e3, 0.0), "kind")
-    assert any("beyond" in line or "no range in common" in line for line in found.verdict)
+    (multiplier,) = compute_multipliers(grid(tmp_path / "g.csv", 1e3, 0.0), "kind")
+    assert any("beyond" in line or "no range in common" in line for line in multiplier.verdict)
 
 
 def test_the_command_writes_what_it_says(tmp_path: Path, capsys) -> None:
     path = grid(tmp_path / "g.csv", 2.0, 0.001)
     assert main(["multiplier", str(path), "--by", "kind", "--json", "-"]) == 0
-    (one,) = json.loads(capsys.readouterr().out)["multipliers"]
-    assert one["interval"][0] < one["value"] < one["interval"][1] and one["verdict"] == ["converged"]
+    (first,) = json.loads(capsys.readouterr().out)["multipliers"]
+    assert first["interval"][0] < first["value"] < first["interval"][1] and first["verdict"] == ["converged"]
     assert main(["multiplier", str(path), "--by", "kind"]) == 0
-    assert "kind = b does with C what a does with" in capsys.readouterr().out
+    assert "kind = b: 2 times the compute efficiency of a" in capsys.readouterr().out
     assert main(["multiplier", str(path), "--by", "kin"]) == 2

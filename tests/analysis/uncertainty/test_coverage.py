@@ -14,12 +14,14 @@ from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitting import parabola_bias
 from analysis.fitting.fit import fit
-from analysis.fitting.isoflop import isoflop
+from analysis.fitting.isoflop import fit_isoflop
+from analysis.fitting.options import FitOptions
 from analysis.laws.loss import chinchilla
 from analysis.solver.minimise import minimise
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
-from analysis.studies.coverage import HOFFMANN, study, sweep
+from analysis.studies.coverage import HOFFMANN, coverage_study, simulate_sweep
+from analysis.studies.options import CoverageOptions
 from analysis.uncertainty import bootstrap, influence, regimes
 from tests.support.commands import command
 
@@ -27,7 +29,7 @@ LAW = laws.LAWS["chinchilla"]
 
 
 def made(noise: float = 0.003, seed: int = 0, runs: int = 20, design: str = "isoflop") -> Points:
-    clean = sweep("chinchilla", HOFFMANN, design, runs)
+    clean = simulate_sweep("chinchilla", HOFFMANN, design, runs)
     return replace(clean, L=clean.L * np.exp(noise * np.random.default_rng(seed).standard_normal(len(clean))))
 
 
@@ -44,35 +46,35 @@ def test_a_profile_of_a_line_is_students_interval() -> None:
     """ln N* = ln G + a ln C by least squares: there the interval is known exactly."""
     C = np.geomspace(1e17, 1e21, 9)
     N = 0.1 * C**0.5 * np.exp(0.1 * np.random.default_rng(1).standard_normal(9))
-    found = fit({"C": C, "Nopt": N}, "optimal-n", intervals="profile", bootstrap=100)
+    fitted = fit({"C": C, "Nopt": N}, "optimal-n", FitOptions(intervals="profile", bootstrap=100))
     x = np.log(C) - np.log(C).mean()
     slope = x @ np.log(N) / (x @ x)
     error = np.sqrt(np.sum((np.log(N) - np.log(N).mean() - slope * x) ** 2) / 7 / (x @ x))
     reach = student.ppf(0.975, 7) * error
-    assert found.intervals["a"] == pytest.approx((slope - reach, slope + reach), rel=1e-5)
-    assert found.verdict == ("converged",)
+    assert fitted.intervals["a"] == pytest.approx((slope - reach, slope + reach), rel=1e-5)
+    assert fitted.verdict == ("converged",)
 
 
 def test_at_the_end_of_a_profile_the_best_other_parameters_are_found() -> None:
     """The objective with alpha held at the end of its interval, minimised by another road, has risen by t²."""
     points = made()
-    found = fit(points, objective="mse-log", intervals="profile", bootstrap=100)
-    least, critical = found.objective["value"], student.ppf(0.975, 15)
-    for end in found.intervals["alpha"]:
-        held = fit(points, objective="mse-log", fix={"alpha": end}, bootstrap=100)
-        assert (held.objective["value"] - least) / (least / 15) == pytest.approx(critical**2, rel=1e-3)
-    assert found.optimum is not None
-    assert found.optimum.intervals["a"] == found.profiles["a"].interval
-    assert set(found.to_json()["profile"]) >= {"E", "alpha", "a", "N at 10x", "L at 100x"}
+    fitted = fit(points, options=FitOptions(objective="mse-log", intervals="profile", bootstrap=100))
+    minimum, critical = fitted.objective["value"], student.ppf(0.975, 15)
+    for end in fitted.intervals["alpha"]:
+        fixed_fit = fit(points, options=FitOptions(objective="mse-log", fix={"alpha": end}, bootstrap=100))
+        assert (fixed_fit.objective["value"] - minimum) / (minimum / 15) == pytest.approx(critical**2, rel=1e-3)
+    assert fitted.optimum is not None
+    assert fitted.optimum.intervals["a"] == fitted.profiles["a"].interval
+    assert set(fitted.to_json()["profile"]) >= {"E", "alpha", "a", "N at 10x", "L at 100x"}
 
 
 def test_a_flat_profile_is_called_unidentifiable_with_its_range() -> None:
     """Four doublings of N and D and 1% noise: nothing says how much of the loss is E."""
-    clean = sweep("chinchilla", HOFFMANN, "grid", 25, {"N": (1e8, 1.6e9), "D": (1e9, 1.6e10)})
+    clean = simulate_sweep("chinchilla", HOFFMANN, "grid", 25, {"N": (1e8, 1.6e9), "D": (1e9, 1.6e10)})
     noisy = replace(clean, L=clean.L * np.exp(0.02 * np.random.default_rng(0).standard_normal(25)))
-    found = fit(noisy, intervals="profile", bootstrap=100)
-    assert found.profiles["E"].open == (True, False) and found.intervals["E"][0] == 0.0
-    assert any(one.startswith("unidentifiable: the profile of E is flat below: from ") for one in found.verdict)
+    fitted = fit(noisy, options=FitOptions(intervals="profile", bootstrap=100))
+    assert fitted.profiles["E"].open == (True, False) and fitted.intervals["E"][0] == 0.0
+    assert any(line.startswith("unidentifiable: the profile of E is flat below: ") for line in fitted.verdict)
 
 
 # Bootstraps.
@@ -80,39 +82,46 @@ def test_a_flat_profile_is_called_unidentifiable_with_its_range() -> None:
 
 def test_normal_draws_spread_as_drawn_residuals_do() -> None:
     points = made(runs=40)
-    residuals, normal = (fit(points, objective="mse-log", kind=k, bootstrap=2000) for k in ("residuals", "parametric"))
+    residuals, normal = (
+        fit(points, options=FitOptions(objective="mse-log", resampling=k, bootstrap=2000))
+        for k in ("residuals", "parametric")
+    )
     for name in ("alpha", "beta"):
-        assert normal.draws[name].std() == pytest.approx(residuals.draws[name].std(), rel=0.12)
+        assert normal.samples[name].std() == pytest.approx(residuals.samples[name].std(), rel=0.12)
     assert normal.to_json()["bootstrap"] == {"kind": "parametric", "draws": 2000}
 
 
 def test_draws_by_size_know_of_luck_that_a_size_shares() -> None:
     """Eight sizes, each with luck of its own in all of its runs: drawn run by run, half of the spread is missed."""
     N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e7, 1e9, 8), np.geomspace(1e9, 1e11, 6), indexing="ij"))
-    rng, spread, said = np.random.default_rng(0), [], {"residuals": [], "sizes": []}
+    rng, spread, text = np.random.default_rng(0), [], {"residuals": [], "sizes": []}
     for seed in range(20):
         luck = 0.004 * np.repeat(rng.standard_normal(8), 6) + 0.001 * rng.standard_normal(48)
         points = Points(
             N, D, 6 * N * D, chinchilla.chinchilla(N, D, **HOFFMANN) * np.exp(luck), [str(i) for i in range(48)]
         )
-        for kind, widths in said.items():
-            found = fit(points, objective="mse-log", kind=kind, bootstrap=100, seed=seed)
-            widths.append(np.log(found.draws["alpha"]).std())
-        spread.append(np.log(found.params["alpha"]))
+        for kind, widths in text.items():
+            fitted = fit(points, options=FitOptions(objective="mse-log", resampling=kind, bootstrap=100, seed=seed))
+            widths.append(np.log(fitted.samples["alpha"]).std())
+        spread.append(np.log(fitted.params["alpha"]))
     true = np.std(spread)
-    assert np.median(said["residuals"]) < 0.6 * true
-    assert 0.75 * true < np.median(said["sizes"]) < 1.6 * true
+    assert np.median(text["residuals"]) < 0.6 * true
+    assert 0.75 * true < np.median(text["sizes"]) < 1.6 * true
 
 
 def test_runs_that_share_their_beginnings_are_drawn_by_size() -> None:
     points = made(design="grid", runs=36)
-    shared = replace(points, shared=np.arange(36) % 2 > 0)
-    assert bootstrap.resolved("auto", points) == "residuals"
-    assert bootstrap.resolved("auto", shared) == "sizes" == fit(shared, bootstrap=100).drawn_by
+    shared = replace(points, shared_prefix=np.arange(36) % 2 > 0)
+    assert bootstrap.choose_resampling("auto", points) == "residuals"
+    assert (
+        bootstrap.choose_resampling("auto", shared)
+        == "sizes"
+        == fit(shared, options=FitOptions(bootstrap=100)).resampling
+    )
     with pytest.raises(FitError, match="group"):
-        fit(points, kind="groups", bootstrap=100)
+        fit(points, options=FitOptions(resampling="groups", bootstrap=100))
     with pytest.raises(FitError, match="2 of them"):
-        fit(replace(points, groups=["a", "b"] * 18), kind="groups", bootstrap=100)
+        fit(replace(points, groups=["a", "b"] * 18), options=FitOptions(resampling="groups", bootstrap=100))
 
 
 # One budget left out.
@@ -120,35 +129,35 @@ def test_runs_that_share_their_beginnings_are_drawn_by_size() -> None:
 
 def test_without_a_budget_means_the_same_fit_without_its_runs() -> None:
     points = made()
-    found = fit(points, bootstrap=100)
-    assert [one.points for one in found.left_out] == [15] * 4 and points.budgets is not None
-    for one, budget in zip(found.left_out, np.unique(points.budgets), strict=True):
-        again = fit(points.where(points.budgets != budget), bootstrap=100)
-        for name, value in again.params.items():
-            assert one.params[name] == pytest.approx(value, rel=1e-3)
-    assert found.to_json()["left_out"][0]["without"] == "budget 6e+18"
-    assert len(fit(made(design="grid", runs=36), bootstrap=100).left_out) == 10  # tenths of C
+    fitted = fit(points, options=FitOptions(bootstrap=100))
+    assert [budget_fit.points for budget_fit in fitted.refits] == [15] * 4 and points.budgets is not None
+    for budget_fit, budget in zip(fitted.refits, np.unique(points.budgets), strict=True):
+        second = fit(points.select(points.budgets != budget), options=FitOptions(bootstrap=100))
+        for name, value in second.params.items():
+            assert budget_fit.params[name] == pytest.approx(value, rel=1e-3)
+    assert fitted.to_json()["left_out"][0]["without"] == "budget 6e+18"
+    assert len(fit(made(design="grid", runs=36), options=FitOptions(bootstrap=100)).refits) == 10  # tenths of C
 
 
 def test_thousands_of_points_are_left_out_by_one_step_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     points = made(design="grid", runs=2500)
     problem, u = at_truth(points)
     u = minimise(problem, u[None])[0][0]
-    monkeypatch.setattr("analysis.uncertainty.bootstrap.LINEAR", 100)
-    quick = influence.out(problem, u, points)
+    monkeypatch.setattr("analysis.uncertainty.bootstrap.MAX_REFITTED", 100)
+    quick = influence.refit_without_parts(problem, u, points)
     monkeypatch.undo()
-    for one, other in zip(quick, influence.out(problem, u, points), strict=True):
+    for entry, other in zip(quick, influence.refit_without_parts(problem, u, points), strict=True):
         moved = other.params["alpha"] - problem.params(u[None])["alpha"][0]
-        assert one.params["alpha"] == pytest.approx(other.params["alpha"], abs=0.15 * abs(moved) + 1e-6)
+        assert entry.params["alpha"] == pytest.approx(other.params["alpha"], abs=0.15 * abs(moved) + 1e-6)
 
 
 def test_a_budget_that_bends_the_law_is_named() -> None:
     points = made(runs=40)
     assert points.budgets is not None
     top = points.budgets == points.budgets.max()
-    found = fit(replace(points, L=points.L * np.where(top, 1.03, 1.0)), bootstrap=200)
-    said = [one for one in found.verdict if one.startswith("leans-on: without budget 3e+21 ")]
-    assert len(said) == 1 and "beyond the interval" in said[0]
+    fitted = fit(replace(points, L=points.L * np.where(top, 1.03, 1.0)), options=FitOptions(bootstrap=200))
+    verdict = [line for line in fitted.verdict if line.startswith("influential-points: dropping budget 3e+21 moves ")]
+    assert len(verdict) == 1 and "beyond the interval" in verdict[0]
 
 
 # A change of regime.
@@ -158,33 +167,35 @@ def test_a_break_is_called_in_one_of_a_hundred_sweeps_that_have_none() -> None:
     """At the law's own parameters the test is the same whatever the fit: 200 sweeps, two standard errors above 1%."""
     p = []
     for seed in range(200):
-        found = regimes.find(*at_truth(one := made(seed=seed)), one)
-        assert found is not None
-        p.append(found.p)
+        result = regimes.find_regime_change(*at_truth(first := made(seed=seed)), first)
+        assert result is not None
+        p.append(result.p)
     assert np.mean(np.array(p) <= 0.01) <= 0.025
     assert np.mean(np.array(p) <= 0.05) == pytest.approx(0.05, abs=0.031)
 
 
-@pytest.mark.parametrize(("bend", "least"), [(0.02, 0.9), (0.01, 0.4)])
-def test_a_bend_is_found_where_it_is(bend: float, least: float) -> None:
+@pytest.mark.parametrize(("bend", "minimum"), [(0.02, 0.9), (0.01, 0.4)])
+def test_a_bend_is_found_where_it_is(bend: float, minimum: float) -> None:
     """The exponent of the loss along C changes by `bend` (of some 0.06) in the middle; 0.3% noise, 40 runs."""
-    found, middle = [], 0.0
+    result, middle = [], 0.0
     for seed in range(20):
         points = made(seed=seed, runs=40)
         middle = float(np.sqrt(points.C.min() * points.C.max()))
         bent = replace(points, L=points.L * np.maximum(points.C / middle, 1.0) ** bend)
-        one = fit(bent, objective="mse-log", bootstrap=100)
-        found.append(any("regime-change: the residuals break at C = " in said for said in one.verdict))
-    assert np.mean(found) >= least
+        fitted = fit(bent, options=FitOptions(objective="mse-log", bootstrap=100))
+        result.append(
+            any("regime-change: the residuals have a changepoint at C = " in verdict for verdict in fitted.verdict)
+        )
+    assert np.mean(result) >= minimum
 
 
 def test_a_law_of_one_input_names_both_of_its_exponents() -> None:
     C = np.geomspace(1e18, 1e24, 40)
     L = (1e24 / C) ** 0.05 * np.maximum(C / 1e21, 1) ** 0.02
     L = L * np.exp(0.002 * np.random.default_rng(0).standard_normal(40))
-    found = fit({"C": C, "L": L}, "kaplan-c", bootstrap=100)
-    said = next(one for one in found.verdict if one.startswith("regime-change"))
-    below, above = (float(part.split("alpha ")[1].split()[0]) for part in said.split("; "))
+    fitted = fit({"C": C, "L": L}, "kaplan-c", FitOptions(bootstrap=100))
+    verdict = next(line for line in fitted.verdict if line.startswith("regime-change"))
+    below, above = (float(part.split("alpha ")[1].split()[0]) for part in verdict.split("; "))
     assert below == pytest.approx(0.05, abs=0.002) and above == pytest.approx(0.03, abs=0.002)
 
 
@@ -194,16 +205,16 @@ def test_a_law_of_one_input_names_both_of_its_exponents() -> None:
 def test_approach_twos_own_error_is_the_one_it_makes() -> None:
     """On noiseless losses of a law the error is known; it is what bias says, and it is called material."""
     points = made(0.0, runs=32)
-    tilted = points.where(np.argsort(points.N / points.D)[4:])  # the smallest sizes are missing: off the middle
-    found = isoflop(tilted, bootstrap=100)
-    assert found.params is not None
-    own = parabola_bias.bias(tilted, found, (10.0,))
+    tilted = points.select(np.argsort(points.N / points.D)[4:])  # the smallest sizes are missing: off the middle
+    fitted = fit_isoflop(tilted, FitOptions(bootstrap=100))
+    assert fitted.params is not None
+    prefix = parabola_bias.estimate_bias(tilted, fitted, (10.0,))
     a, _, ln_g = laws.chinchilla_optimum(HOFFMANN, 6.0)
-    assert own is not None and own.a == pytest.approx(float(found.params["a"][0]) - a, abs=1e-6)
+    assert prefix is not None and prefix.a == pytest.approx(float(fitted.params["a"][0]) - a, abs=1e-6)
     C = 10 * float(tilted.C.max())
     true = float(np.exp(ln_g) * (C / 6) ** a)
-    assert own.ratios[10.0] == pytest.approx(float(found.path(C)[0]) / true, rel=1e-4)
-    assert parabola_bias.verdict(own, found.params, float(tilted.C.max()), 0.95)[0].startswith("bias: ")
+    assert prefix.ratios[10.0] == pytest.approx(float(fitted.path(C)[0]) / true, rel=1e-4)
+    assert parabola_bias.check_bias(prefix, fitted.params, float(tilted.C.max()), 0.95)[0].startswith("parabola-bias: ")
 
 
 def test_tokens_follow_the_runs_where_flops_are_not_six_n_d() -> None:
@@ -214,10 +225,10 @@ def test_tokens_follow_the_runs_where_flops_are_not_six_n_d() -> None:
     share = 1 + 30 * N ** (-1 / 3)
     D = C / 6 / N / share
     points = Points(N, D, C, chinchilla.chinchilla(N, D, **HOFFMANN), [str(i) for i in range(36)], budgets=C)
-    for one in isoflop(points, bootstrap=100).budgets:
-        assert one.N_opt is not None and one.D_opt is not None
-        true = one.budget / 6 / one.N_opt / (1 + 30 * one.N_opt ** (-1 / 3))
-        assert one.D_opt == pytest.approx(true, rel=2e-4)
+    for budget_fit in fit_isoflop(points, FitOptions(bootstrap=100)).budgets:
+        assert budget_fit.N_opt is not None and budget_fit.D_opt is not None
+        true = budget_fit.budget / 6 / budget_fit.N_opt / (1 + 30 * budget_fit.N_opt ** (-1 / 3))
+        assert budget_fit.D_opt == pytest.approx(true, rel=2e-4)
 
 
 # Studies.
@@ -226,9 +237,9 @@ def test_tokens_follow_the_runs_where_flops_are_not_six_n_d() -> None:
 def test_the_command_says_how_often_intervals_hold_the_truth(tmp_path: object) -> None:
     out = command("analysis", "simulate", "--draws", 10, "--bootstrap", 100, "--law", "chinchilla-2", "--json", "-")
     assert out.returncode == 0, out.stderr
-    made = json.loads(out.stdout)
-    assert [row["name"] for row in made["rows"]] == ["a", "N* at 10x", "N* at 100x"]
-    assert made["sweeps"] == 10 and made["told"]["runs"] == 20
+    result = json.loads(out.stdout)
+    assert [row["name"] for row in result["rows"]] == ["a", "N* at 10x", "N* at 100x"]
+    assert result["sweeps"] == 10 and result["settings"]["runs"] == 20
     bad = command("analysis", "simulate", "--design", "spiral")
     assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and "isoflop, grid" in bad.stderr
     bad = command("analysis", "simulate", "--law", "power-d")
@@ -236,28 +247,30 @@ def test_the_command_says_how_often_intervals_hold_the_truth(tmp_path: object) -
 
 
 def test_a_grid_of_any_law_can_be_studied() -> None:
-    found = study("power-d", truth={"E": 1.5, "B": 40.0, "beta": 0.2}, design="grid", runs=12, sweeps=20, bootstrap=100)
-    assert [row.name for row in found.rows] == ["E", "B", "beta", "L at 10x", "L at 100x"]
-    assert all(row.coverage > 0.7 for row in found.rows) and found.failed == 0
+    truth = {"E": 1.5, "B": 40.0, "beta": 0.2}
+    options = CoverageOptions(law="power-d", truth=truth, design="grid", runs=12, draws=20)
+    result = coverage_study(options, FitOptions(bootstrap=100))
+    assert [row.name for row in result.rows] == ["E", "B", "beta", "L at 10x", "L at 100x"]
+    assert all(row.coverage > 0.7 for row in result.rows) and result.failed == 0
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
     ("runs", "sweeps", "choices"),
     [
-        (20, 400, {"kind": "residuals"}),
-        (20, 400, {"kind": "residuals", "objective": "mse-log"}),
+        (20, 400, {"resampling": "residuals"}),
+        (20, 400, {"resampling": "residuals", "objective": "mse-log"}),
         (20, 400, {"intervals": "profile", "objective": "mse-log"}),
         (20, 400, {"intervals": "profile"}),
-        (64, 400, {"kind": "cases"}),
-        (64, 400, {"kind": "parametric", "objective": "mse-log"}),
+        (64, 400, {"resampling": "cases"}),
+        (64, 400, {"resampling": "parametric", "objective": "mse-log"}),
     ],
 )
 def test_nominal_95_covers_93_to_97(runs: int, sweeps: int, choices: dict[str, str]) -> None:
     """Beyond that, what chance allows a share of 95%: two standard errors."""
-    found = study("chinchilla", runs=runs, sweeps=sweeps, bootstrap=300, **choices)
+    result = coverage_study(CoverageOptions(runs=runs, draws=sweeps), FitOptions(bootstrap=300, **choices))
     chance = 2 * (0.95 * 0.05 / sweeps) ** 0.5
-    for row in found.rows:
+    for row in result.rows:
         assert 0.93 - chance <= row.coverage <= 0.97 + chance, f"{row.name}: {row.coverage:.1%}"
-    assert found.verdicts["converged"] >= 0.95
+    assert result.verdicts["converged"] >= 0.95
     assert influence.CHANCE == regimes.CHANCE == 0.01

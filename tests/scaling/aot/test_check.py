@@ -10,16 +10,16 @@ import jax
 import numpy as np
 import pytest
 
-from scaling.aot.check import remedies
+from scaling.aot.check import smaller_placements
 from scaling.aot.hlo import collectives
-from scaling.aot.topologies import GENERATIONS, topology
-from scaling.aot.worker import short, size
+from scaling.aot.worker import parse_bytes, parse_memory_error
 from scaling.config.placement import Placement
 from scaling.config.presets import preset
 from scaling.config.run import RunConfig, override
+from scaling.config.tpu import GENERATIONS, tpu_slice
 from scaling.config.validation import ConfigError
 from scaling.models.counts import parameters
-from scaling.program.step import program
+from scaling.program.build import build_program
 from tests.support.commands import command
 
 LOOPED = """HloModule step
@@ -60,12 +60,12 @@ def test_collectives_are_counted_as_often_as_their_loop_goes_round() -> None:
 
 
 def test_slices_have_the_chips_that_their_names_say() -> None:
-    for generation, of in GENERATIONS.items():
+    for generation, facts in GENERATIONS.items():
         cores = 2 if generation in ("v4", "v5p") else 1
-        for number in of.slices:
-            assert topology(f"{generation}-{number}").chips * cores == number
+        for number in facts.slices:
+            assert tpu_slice(f"{generation}-{number}").chips * cores == number
     with pytest.raises(ConfigError, match=r"'v5e-5': known are .*v5e-16"):
-        topology("v5e-5")
+        tpu_slice("v5e-5")
 
 
 def test_a_step_that_does_not_fit_names_its_buffers() -> None:
@@ -82,17 +82,17 @@ Used 20.50G of 15.75G hbm. Exceeded hbm capacity by 4.75G.
   2. Size: 512.0M
      Shape: f32[1]
 """
-    found = short(message)
-    assert found["memory"] == {"total": int(20.5 * 2**30), "usable": int(15.75 * 2**30)}
-    assert [buffer["bytes"] for buffer in found["largest"]] == [int(3.05 * 2**30), 2**29]
+    result = parse_memory_error(message)
+    assert result["memory"] == {"total": int(20.5 * 2**30), "usable": int(15.75 * 2**30)}
+    assert [buffer["bytes"] for buffer in result["largest"]] == [int(3.05 * 2**30), 2**29]
     early = "total memory required for HLO temporaries (121.23G) exceeds available HBM (15.75G)."
-    assert short(early)["memory"] == {"total": int(121.23 * 2**30), "usable": int(15.75 * 2**30)}
-    assert "f32[8,2048,50257]" in found["largest"][0]["what"] and size("7") == 7
+    assert parse_memory_error(early)["memory"] == {"total": int(121.23 * 2**30), "usable": int(15.75 * 2**30)}
+    assert "f32[8,2048,50257]" in result["largest"][0]["what"] and parse_bytes("7") == 7
 
 
 def test_what_is_tried_changes_the_placement_and_divides_the_chips(tiny: RunConfig) -> None:
     config = override(tiny, ["batch=16"])
-    for changes in remedies(config, Placement(), 16):
+    for changes in smaller_placements(config, Placement(), 16):
         place = Placement(**changes)
         assert changes and (not place.data or place.data * place.fsdp * place.tensor == 16)
 
@@ -102,7 +102,7 @@ def test_microbatches_are_the_batch(tiny: RunConfig, placement: Placement) -> No
     tokens = np.random.default_rng(0).integers(0, tiny.model.vocab, (tiny.batch, tiny.data.length + 1), np.int32)
     figures = []
     for place in (Placement(data=1), placement):
-        compiled, _ = program(tiny, place)
+        compiled, _ = build_program(tiny, place)
         state = compiled.init(0)
         for _ in range(3):
             state, metrics = compiled.step(state, jax.device_put(tokens, compiled.batch_sharding), np.float32(0.01))
@@ -112,11 +112,11 @@ def test_microbatches_are_the_batch(tiny: RunConfig, placement: Placement) -> No
 
 def test_microbatches_that_cannot_be_say_why(tiny: RunConfig) -> None:
     with pytest.raises(ConfigError, match=r"microbatch = 3: must divide RunConfig\.batch = 8"):
-        program(tiny, Placement(data=1, microbatch=3))
+        build_program(tiny, Placement(data=1, microbatch=3))
     with pytest.raises(ConfigError, match="multiple of the 4"):
-        program(tiny, Placement(data=4, microbatch=2))
+        build_program(tiny, Placement(data=4, microbatch=2))
     with pytest.raises(ConfigError, match="balance loss is of a whole batch"):
-        program(override(tiny, ["model.experts=4"]), Placement(data=1, microbatch=2))
+        build_program(override(tiny, ["model.experts=4"]), Placement(data=1, microbatch=2))
 
 
 def test_without_libtpu_one_line_says_what_to_install() -> None:
@@ -132,7 +132,7 @@ def test_without_libtpu_one_line_says_what_to_install() -> None:
 def test_a_dense_billion_and_a_small_mixture_fit_with_the_collectives_that_were_planned(
     name: str, tmp_path: Path
 ) -> None:
-    chips = topology(name).chips
+    chips = tpu_slice(name).chips
     path = tmp_path / "run.json"
     path.write_text(json.dumps(MIXTURE))
     cases: dict[str, tuple[str, ...]] = {
@@ -140,17 +140,17 @@ def test_a_dense_billion_and_a_small_mixture_fit_with_the_collectives_that_were_
         str(path): (f"expert={min(chips, 8)}", f"fsdp={chips // min(chips, 8)}"),
     }
     for model, places in cases.items():
-        words = [word for place in places for word in ("--place", place)]
+        words = [argument for place in places for argument in ("--place", place)]
         batch = ("--batch", str(chips), *(() if model.endswith(".json") else ("--set", "model.positions=rotary")))
         done = command(
             "scaling", "aot", model, "--topology", name, *batch, *words, "--json", timeout=1800,
             XDG_CACHE_HOME=tmp_path, PYTHONPATH=os.environ.get("PYTHONPATH", ""),
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
-        assert found["fits"] and found["memory"]["total"] < found["memory"]["hbm"] and found["chips"] == chips
-        sent = found["collectives"]
-        assert any(kernel.startswith("splash") for kernel in found["kernels"])  # as on a TPU, not as here
+        result = json.loads(done.stdout)
+        assert result["fits"] and result["memory"]["total"] < result["memory"]["hbm"] and result["chips"] == chips
+        sent = result["collectives"]
+        assert any(kernel.startswith("splash") for kernel in result["kernels"])  # as on a TPU, not as here
         if model.endswith(".json"):  # slots go to their experts and come back, forwards and backwards
             assert sent["all-to-all"]["count"] == 4 * MIXTURE["model"]["layers"]
             continue
@@ -158,7 +158,7 @@ def test_a_dense_billion_and_a_small_mixture_fit_with_the_collectives_that_were_
         # them round: 4 times the model, between all in bfloat16 and all in float32; AdamW's state is 12 bytes each
         size, state = (
             parameters(replace(preset(model), positions="rotary"))["total"],
-            found["memory"]["arguments"] * chips,
+            result["memory"]["arguments"] * chips,
         )
         passed = sum(sent.get(kind, {}).get("bytes", 0) for kind in set(sent) - {"all-reduce"})
         assert "all-to-all" not in sent and 4 * 2 <= passed / size <= 4 * 4

@@ -1,4 +1,4 @@
-"""What `bench` says is measured, beside PyTorch, and what there is no room or time for is said."""
+"""`bench` measures each size, compares it with PyTorch, and says why it leaves a size out."""
 
 import json
 
@@ -7,22 +7,34 @@ import pytest
 from tests.support.commands import command
 
 
-def test_sizes_are_measured_or_left_out_aloud() -> None:
+def test_each_size_is_measured_or_left_out_with_the_reason() -> None:
     pytest.importorskip("torch")
-    words = ("--shapes", "16x1,8192x64", "--steps", 1, "--seconds", 20, "--beside", "eager", "--length", 16, "--json")
-    done = command("scaling", "bench", *words)
+    arguments = (
+        "--shapes",
+        "16x1,8192x64",
+        "--steps",
+        1,
+        "--seconds",
+        20,
+        "--compare",
+        "eager",
+        "--length",
+        16,
+        "--json",
+    )
+    done = command("scaling", "bench", *arguments)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    small, large = said["shapes"]
-    assert said["matmul_flops_per_second"] > 1e8 and said["length"] == 16
+    result = json.loads(done.stdout)
+    small, large = result["shapes"]
+    assert result["matmul_flops_per_second"] > 1e8 and result["length"] == 16
     assert small["parameters"] == 16 * 257 * 2 + 16 * 64 + 3 * 16 * 48 + 3 * 16
-    for figure in ("tokens_per_second", "torch_eager_tokens_per_second", "ratio_eager", "compile_seconds"):
-        assert small[figure] > 0, figure
+    for name in ("tokens_per_second", "torch_eager_tokens_per_second", "ratio_eager", "compile_seconds"):
+        assert small[name] > 0, name
     assert 0 < small["share_of_matmul_rate"] < 1
     assert "--seconds" in large["skipped"] or "GiB" in large["skipped"]
 
 
-def test_a_side_that_is_not_known_is_refused_in_one_line() -> None:
-    done = command("scaling", "bench", "--beside", "keras")
+def test_an_unknown_mode_is_refused_in_one_line() -> None:
+    done = command("scaling", "bench", "--compare", "keras")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "scaling bench: --beside = 'keras': allowed are eager, compile"
+    assert done.stderr.splitlines()[-1] == "scaling bench: --compare = 'keras': allowed are eager, compile"

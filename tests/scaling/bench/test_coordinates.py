@@ -15,8 +15,8 @@ from scaling.models.counts import parameters, run_flops
 from scaling.store.record import Record, Store
 from sweeps.definitions import transfer
 from sweeps.planning.corpus import Corpus
-from tests.scaling.training.test_loop import go
 from tests.support.commands import command
+from tests.support.training import train_run
 
 CORPUS = Corpus(name="cpython", tokens="ab" * 32, vocab=258, train=10**7)
 STEP = transfer.RATES[1] / transfer.RATES[0]
@@ -59,10 +59,10 @@ def test_the_figure_finds_the_best_rate_of_each_width(tmp_path: Path) -> None:
     for run in transfer.transfer(CORPUS):
         best = 0.01 if run.model.parametrization == "mup" else 0.02 * 16 / run.model.width
         finish(store, run, None if run.optimizer.lr > 0.1 else bowl(run, best))
-    found = best_rates(store, tmp_path / "transfer.png")
+    result = best_rates(store, tmp_path / "transfer.png")
     for width in transfer.WIDTHS:
-        assert found[f"muP, width {width}"] == pytest.approx(0.01, rel=1e-6)
-        assert found[f"standard, width {width}"] == pytest.approx(0.02 * 16 / width, rel=1e-6)
+        assert result[f"muP, width {width}"] == pytest.approx(0.01, rel=1e-6)
+        assert result[f"standard, width {width}"] == pytest.approx(0.02 * 16 / width, rel=1e-6)
     assert "diverged, muP, width 16" in (tmp_path / "transfer.data.csv").read_text()
 
 
@@ -77,7 +77,7 @@ def test_a_store_without_one_sweep_of_rates_is_an_error_that_says_why(tmp_path: 
     runs, store = transfer.transfer(CORPUS), Store(tmp_path / "store")
     for run in runs[:2]:
         finish(store, run, 2.0)
-    with pytest.raises(DataError, match="launch transfer-check first"):
+    with pytest.raises(DataError, match="launch the sweep transfer-check first"):
         best_rates(store, tmp_path / "transfer.pdf")
     for run in runs[:3]:
         finish(store, run, bowl(run, 0.01))
@@ -101,12 +101,12 @@ def config(tiny: RunConfig, tmp_path: Path) -> Path:
 
 
 def test_updates_grow_with_width_under_standard_and_not_under_mup(config: Path) -> None:
-    found = coordinates(config, "--widths", "32,128", "--steps", 3, "--set", "data.length=16")
+    result = coordinates(config, "--widths", "32,128", "--steps", 3, "--set", "data.length=16")
     for name in ("first layer", "last layer", "logits"):
-        assert found["standard", name]["change"] > 0.25, found
-        assert found["mup", name]["change"] < 0.1, found
+        assert result["standard", name]["change"] > 0.25, result
+        assert result["mup", name]["change"] < 0.1, result
     for name in ("first layer", "last layer"):  # logits come down to their limit: the head's own draw fades as 1/√width
-        assert found["mup", name]["change"] > -0.25, found
+        assert result["mup", name]["change"] > -0.25, result
 
 
 def test_the_figure_draws_the_last_step_and_its_exponents(tmp_path: Path) -> None:
@@ -124,15 +124,15 @@ def test_the_figure_draws_the_last_step_and_its_exponents(tmp_path: Path) -> Non
         ("muP, logits", w): 21 for w in (16, 64)
     }
     path.write_text(json.dumps({"steps": 4, "along": "width", "rows": rows}))
-    with pytest.raises(DataError, match=r"holds no coordinate check .*none is of the last step.*make one: python -m"):
+    with pytest.raises(DataError, match=r"has no coordinate check .*none is of the last step.*run `python -m"):
         save.save("coordinates", path, tmp_path / "check.svg")
 
 
 @pytest.mark.slow
 def test_updates_grow_with_depth_under_mup_and_not_under_completep(config: Path) -> None:
-    found = coordinates(config, "--depths", "2,8", "--steps", 3, "--set", "data.length=16")
-    assert found["completep", "last layer"]["change"] < 0.1, found
-    assert found["mup", "last layer"]["change"] > 0.25, found
+    result = coordinates(config, "--depths", "2,8", "--steps", 3, "--set", "data.length=16")
+    assert result["completep", "last layer"]["change"] < 0.1, result
+    assert result["mup", "last layer"]["change"] > 0.25, result
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_the_best_rate_stays_under_mup_and_falls_under_standard(
     monkeypatch.setattr(transfer, "RATES", transfer.RATES[:6])
     corpus = Corpus(name="text", tokens=tiny.data.tokens, vocab=tiny.model.vocab, train=10**6)
     for run in transfer.transfer(corpus):
-        go(run, store)
-    found = best_rates(store, tmp_path / "transfer.pdf")
-    assert 1 / STEP <= found["muP, width 128"] / found["muP, width 16"] <= STEP
-    assert found["standard, width 128"] / found["standard, width 16"] < 1 / STEP
+        train_run(run, store)
+    result = best_rates(store, tmp_path / "transfer.pdf")
+    assert 1 / STEP <= result["muP, width 128"] / result["muP, width 16"] <= STEP
+    assert result["standard, width 128"] / result["standard, width 16"] < 1 / STEP

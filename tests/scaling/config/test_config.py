@@ -82,19 +82,19 @@ def test_another_way_of_decaying_shares_the_trunk() -> None:
     ("assignment", "says"),
     [
         ("model.widht=3", "unknown field widht: known are vocab, width"),
-        ("model.width=65", "width = 65 does not divide by heads = 2"),
-        ("model.kv_heads=3", "kv_heads = 3: choose a divisor"),
+        ("model.width=65", "width = 65: must be a multiple of heads = 2"),
+        ("model.kv_heads=3", "must be a multiple of kv_heads = 3"),
         ("model.mlp=tanh", "allowed are swiglu, gelu"),
-        ("model.positions=learned", "learned positions need it"),
-        ("model.window_pattern=LX", "of the letters L (local) and G (global)"),
+        ("model.positions=learned", "with learned positions, and only with them"),
+        ("model.window_pattern=LX", "must be letters L (local) and G (global)"),
         ("model.shared_experts=1", "set experts"),
-        ("model.encoder_layers=2", "of an encoder-decoder alone"),
+        ("model.encoder_layers=2", "only an encoder-decoder has it"),
         ("data.document_end=257", "must be less than ModelConfig.vocab = 257"),
         ("steps=1.5", "RunConfig.steps = 1.5: must be int"),
         ("steps=0", "must be greater than 0"),
         ("optimizer.lr=NaN", "must be finite"),
         ("data.tokens=abc", "64 hex digits"),
-        ("schedule.warmup=90", "reaches into the decay"),
+        ("schedule.warmup=90", "must end before the decay"),
         ("nonsense", "must be path.to.field=value"),
         ("seed=-1", "must be in [0, 2**32)"),
     ],
@@ -110,7 +110,7 @@ def test_a_config_that_cannot_be_says_why_in_one_line(assignment: str, says: str
     [
         (["model.experts=4", "model.experts_chosen=5"], "from 1 to experts = 4"),
         (["model.experts=4", "model.biases=all"], "allowed are none, qkv"),
-        (["model.experts=4", "model.capacity=1", "data.document_end=256"], "set model.capacity = null"),
+        (["model.experts=4", "model.capacity=1", "data.document_end=256"], "must be null with model.capacity"),
         (["model.positions=learned", "model.position_length=64"], "length = 128: must be at most"),
         (["model.kind=encoder", "model.positions=buckets"], "causal trains 'decoder', span trains"),
         (["model.kind=encoder", "model.positions=buckets", "model.window=3"], "window = 3 with kind = 'encoder'"),
@@ -120,8 +120,8 @@ def test_parts_that_cannot_stand_together_say_why_in_one_line(assignments: list[
     data = to_dict(BASE)
     for assignment in assignments:
         path, value = assignment.split("=")
-        room, name = path.split(".")
-        data[room][name] = int(value) if value.isdigit() else value
+        section, name = path.split(".")
+        data[section][name] = int(value) if value.isdigit() else value
     with pytest.raises(ConfigError) as error:
         from_dict(RunConfig, data)
     assert says in str(error.value) and "\n" not in str(error.value)

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.data import CORPORA
-from scaling.data.corpora import cpython
-from scaling.data.corpus import held_out, open_corpus, parse
+from scaling.data.corpora import CORPORA, cpython
+from scaling.data.corpus import is_validation, open_corpus, parse_corpus
 from scaling.data.prepare import prepare
-from scaling.data.tokens import DataError, TokenFile, open_tokens
-from scaling.data.windows import batch, windows
+from scaling.data.tokens import CorpusError, TokenFile, open_tokens
+from scaling.data.windows import count_windows
 from tests.support.commands import ROOT, command
+from tests.support.corpora import training_batch, write_documents
 
 
 def read(tokens: TokenFile) -> tuple[list[bytes], list[bytes]]:
@@ -31,38 +31,25 @@ def read(tokens: TokenFile) -> tuple[list[bytes], list[bytes]]:
     return parts[0], parts[1]
 
 
-def many(folder: Path, count: int = 300) -> list[bytes]:
-    """Files short and long, with line ends of every kind, two of them far longer than any window."""
-    folder.mkdir()
-    texts = [f"document {i}\r\n\tβ {'😀' * (i % 7)}  {i * i}".encode() for i in range(count)]
-    texts[17] = ("a long line\n" * 20_000).encode()
-    texts[40] = ("ein langes Wort: " + "ä" * 90_000).encode()
-    for i, text in enumerate(texts):
-        at = folder / f"{i % 3}" / f"{i:04d}.txt"
-        at.parent.mkdir(exist_ok=True)
-        at.write_bytes(text)
-    return [path.read_bytes() for path in sorted(folder.rglob("*.txt"))]
-
-
 # Documents
 
 
 def test_every_byte_of_every_document_arrives_once_in_order(tmp_path: Path) -> None:
-    texts = many(tmp_path / "text")
+    texts = write_documents(tmp_path / "text")
     tokens = open_tokens(prepare(f"text:{tmp_path / 'text'}", tmp_path / "tokens"))
     train, validation = read(tokens)
-    assert train == [t for t in texts if not held_out(t)]
-    assert validation == [t for t in texts if held_out(t)]
+    assert train == [t for t in texts if not is_validation(t)]
+    assert validation == [t for t in texts if is_validation(t)]
     assert 0.01 < len(validation) / len(texts) < 0.12
     assert tokens.documents == len(texts) and (tokens.vocab, tokens.eod, tokens.dtype) == (257, 256, "<u2")
     assert sum(tokens.counts) == sum(len(t) + 1 for t in texts)
 
 
 def test_every_token_of_a_document_longer_than_any_window_is_trained_on(tmp_path: Path) -> None:
-    many(tmp_path / "text")
+    write_documents(tmp_path / "text")
     tokens, length = open_tokens(prepare(f"text:{tmp_path / 'text'}", tmp_path / "tokens")), 128
-    count = windows(tokens.counts[0], length)
-    rows = batch(tokens, seed=0, size=count, length=length, index=0)
+    count = count_windows(tokens.counts[0], length)
+    rows = training_batch(tokens, seed=0, size=count, length=length, index=0)
     assert Counter(rows[:, 1:].ravel().tolist()) == Counter(tokens.train[1 : count * length + 1].tolist())
     assert tokens.counts[0] - 1 - count * length < length
 
@@ -81,7 +68,7 @@ def test_few_documents_have_the_end_of_the_corpus_held_out(tmp_path: Path, capsy
     assert capsys.readouterr().err == f"text:{folder}: fewer than 100 documents: the end of the corpus is held out\n"
     (folder / "99").write_bytes(b"the hundredth")
     tokens = open_tokens(prepare(f"text:{folder}", tmp_path / "tokens"))
-    assert read(tokens)[1] == [t for t in [*texts, b"the hundredth"] if held_out(t)]
+    assert read(tokens)[1] == [t for t in [*texts, b"the hundredth"] if is_validation(t)]
     assert capsys.readouterr().err == ""
 
 
@@ -96,24 +83,24 @@ def test_one_long_file_is_a_corpus(tmp_path: Path) -> None:
 
 def test_a_documents_split_does_not_move_when_others_come_or_go(tmp_path: Path) -> None:
     folder = tmp_path / "text"
-    texts = many(folder)
+    texts = write_documents(folder)
     before = read(open_tokens(prepare(f"text:{folder}", tmp_path / "tokens")))
     for i in range(150):
         (folder / f"0-{i}-new").write_bytes(f"newcomer {i}".encode())
     (folder / "0" / "0000.txt").unlink()
     after = read(open_tokens(prepare(f"text:{folder}", tmp_path / "tokens")))
     for old, new in zip(before, after, strict=True):
-        kept = [d for d in new if not d.startswith(b"newcomer")]
-        assert kept == [d for d in old if d != texts[0]]
+        entries = [d for d in new if not d.startswith(b"newcomer")]
+        assert entries == [d for d in old if d != texts[0]]
     (folder / "again").write_bytes(before[1][0])
-    again = read(open_tokens(prepare(f"text:{folder}", tmp_path / "tokens")))
-    assert again[1].count(before[1][0]) == 2, "a document that occurs twice is never in both splits"
+    second = read(open_tokens(prepare(f"text:{folder}", tmp_path / "tokens")))
+    assert second[1].count(before[1][0]) == 2, "a document that occurs twice is never in both splits"
 
 
 def test_the_same_text_gives_the_same_hash_wherever_it_lies(tmp_path: Path) -> None:
     hashes = set()
     for name in ("here", "there"):
-        many(tmp_path / name)
+        write_documents(tmp_path / name)
         hashes.add(open_tokens(prepare(f"text:{tmp_path / name}", tmp_path / "tokens")).content_hash)
     assert len(hashes) == 1
     assert len(list((tmp_path / "tokens").glob("*.tokens"))) == 2, "and is found under both names"
@@ -136,7 +123,7 @@ def test_text_that_is_not_utf8_names_the_file_and_the_offset(tmp_path: Path) -> 
     done = command("scaling", "prepare", f"text:{tmp_path / 'text'}", "--store", tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == (
-        f"scaling prepare: {bad}: not UTF-8 at byte offset 13: convert it, or take it out of the folder\n"
+        f"scaling prepare: {bad}: not UTF-8 at byte offset 13: convert it or remove it from the folder\n"
     )
     assert not list((tmp_path / "tokens").iterdir())
 
@@ -149,7 +136,7 @@ def test_text_that_is_not_utf8_names_the_file_and_the_offset(tmp_path: Path) -> 
         ("cpython:lib", "corpus cpython: unknown option 'lib': known are none"),
         ("markov:orders=2", "unknown option 'orders': known are order, vocab, tokens, seed, zipf"),
         ("markov:3", "unknown option '3': known are order, vocab, tokens, seed, zipf"),
-        ("markov:order=x", "order=x: must be a whole number"),
+        ("markov:order=x", "order=x: must be an integer"),
         ("markov:zipf=steep", "zipf=steep: must be a number"),
         ("markov:order=3,vocab=64", "allowed are order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ 65,536"),
         ("markov:order=1000000000", "allowed are order ≥ 1"),
@@ -164,23 +151,23 @@ def test_text_that_is_not_utf8_names_the_file_and_the_offset(tmp_path: Path) -> 
     ],
 )
 def test_what_there_is_not_is_one_line_that_lists_what_there_is(spec: str, words: str) -> None:
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(CorpusError) as caught:
         open_corpus(spec)
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_folder_without_files_and_a_corpus_without_text_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no files in this folder"):
+    with pytest.raises(CorpusError, match="no files in this folder"):
         open_corpus(f"text:{tmp_path}")
     (tmp_path / "empty").touch()
-    with pytest.raises(DataError, match="empty: there is nothing to train on"):
+    with pytest.raises(CorpusError, match="empty: it has no training tokens"):
         prepare(f"text:{tmp_path}", tmp_path / "tokens")
 
 
 def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
-    assert parse("text:/a,b=c:d") == ("text", "/a,b=c:d", {})
-    assert parse("tfds:a/b:1.0.0,split=test") == ("tfds", "a/b:1.0.0", {"split": "test"})
-    assert parse("markov") == ("markov", "", {})
+    assert parse_corpus("text:/a,b=c:d") == ("text", "/a,b=c:d", {})
+    assert parse_corpus("tfds:a/b:1.0.0,split=test") == ("tfds", "a/b:1.0.0", {"split": "test"})
+    assert parse_corpus("markov") == ("markov", "", {})
 
 
 # The command
@@ -190,23 +177,23 @@ def test_prepare_says_what_it_made_and_the_second_time_makes_nothing(tmp_path: P
     words = ("scaling", "prepare", "markov:vocab=5,tokens=4000", "--store", tmp_path)
     first = command(*words, "--json")
     assert first.returncode == 0 and first.stderr == ""
-    said = json.loads(first.stdout)
-    assert said.keys() == {
+    result = json.loads(first.stdout)
+    assert result.keys() == {
         "path", "tokens", "corpus", "tokenizer", "vocab", "eod", "train", "validation", "documents", "facts",
     }  # fmt: skip
-    assert (said["vocab"], said["eod"], said["train"], said["validation"]) == (5, None, 3800, 200)
-    tokens = open_tokens(Path(said["path"]))
-    assert tokens.content_hash == said["tokens"] and tokens.facts == said["facts"]
+    assert (result["vocab"], result["eod"], result["train"], result["validation"]) == (5, None, 3800, 200)
+    tokens = open_tokens(Path(result["path"]))
+    assert tokens.content_hash == result["tokens"] and tokens.facts == result["facts"]
     inode = tokens.path.stat().st_ino
-    again = command(*words)
-    assert said["tokens"] in again.stdout and "3,800 training and 200 validation tokens" in again.stdout
+    second = command(*words)
+    assert result["tokens"] in second.stdout and "3,800 training and 200 validation tokens" in second.stdout
     assert tokens.path.stat().st_ino == inode
 
 
 READ = """
 import itertools
 import numpy as np
-from scaling.data.corpus import Tokens
+from scaling.data.corpus import TokenCorpus
 
 reading = itertools.count()
 
@@ -215,7 +202,7 @@ def open_corpus(argument, options):
         now = next(reading)
         for i in range(int(argument)):
             yield np.array([now, 10 + i % 50, 9])
-    return Tokens(documents, 60, 9, "own")
+    return TokenCorpus(documents, 60, 9, "own")
 """
 
 
@@ -269,14 +256,14 @@ def test_prepare_refuses_in_one_line_with_status_2(tmp_path: Path) -> None:
 
 def test_cpython_is_the_standard_library_and_nothing_else(tmp_path: Path) -> None:
     root = Path(sysconfig.get_paths()["stdlib"])
-    paths = {str(p.relative_to(root)) for p in root.rglob("*") if cpython.wanted(p, root)}
+    paths = {str(p.relative_to(root)) for p in root.rglob("*") if cpython.is_library_source(p, root)}
     assert {"argparse.py", "json/decoder.py", "asyncio/tasks.py"} <= paths
-    for word in ("site-packages", "dist-packages", "__pycache__", "/test/", "test/", "/tests/", "idle_test"):
-        assert not [p for p in paths if p.startswith(word) or f"/{word.strip('/')}/" in p], word
+    for argument in ("site-packages", "dist-packages", "__pycache__", "/test/", "test/", "/tests/", "idle_test"):
+        assert not [p for p in paths if p.startswith(argument) or f"/{argument.strip('/')}/" in p], argument
     tokens = open_tokens(prepare("cpython", tmp_path))
     assert 4e6 < sum(tokens.counts) < 3e7 and 0.01 < tokens.counts[1] / sum(tokens.counts) < 0.12
     train, validation = read(tokens)
     assert len(train) + len(validation) == tokens.documents <= len(paths)
     source = (root / "argparse.py").read_bytes()
-    assert [train.count(source), validation.count(source)] == ([0, 1] if held_out(source) else [1, 0])
+    assert [train.count(source), validation.count(source)] == ([0, 1] if is_validation(source) else [1, 0])
     assert not set(train) & set(validation)

@@ -19,23 +19,23 @@ def test_the_entropy_rate_of_two_states_is_the_closed_form(a: float, b: float) -
     def h(p: float) -> float:
         return -sum(q * math.log(q) for q in (p, 1 - p) if q > 0)
 
-    np.testing.assert_allclose(markov.stationary(chain), [b / (a + b), a / (a + b)], rtol=1e-10)
+    np.testing.assert_allclose(markov.stationary_distribution(chain), [b / (a + b), a / (a + b)], rtol=1e-10)
     assert markov.entropy_rate(chain) == pytest.approx(b / (a + b) * h(a) + a / (a + b) * h(b), abs=1e-12)
 
 
 def test_the_entropy_rate_of_a_chain_that_goes_to_and_fro_is_the_closed_form() -> None:
     """States 0 and 1 lead to 2, which leads to 0 or 1: from anywhere else the distribution never settles."""
     chain = markov.Chain(1, np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0], [0.3, 0.7, 0.0]]))
-    np.testing.assert_allclose(markov.stationary(chain), [0.15, 0.35, 0.5], rtol=1e-10)
+    np.testing.assert_allclose(markov.stationary_distribution(chain), [0.15, 0.35, 0.5], rtol=1e-10)
     assert markov.entropy_rate(chain) == pytest.approx(-(0.3 * math.log(0.3) + 0.7 * math.log(0.7)) / 2, abs=1e-12)
 
 
 def test_the_stationary_distribution_stays_where_it_is_at_every_order() -> None:
     for order, vocab in ((1, 2), (1, 64), (2, 12), (3, 5), (8, 2)):
         chain = markov.make_chain(order, vocab, seed=3, zipf=1.3)
-        pi = markov.stationary(chain)
+        pi = markov.stationary_distribution(chain)
         np.testing.assert_allclose(chain.transition.sum(axis=1), 1, rtol=1e-14)
-        np.testing.assert_allclose(markov.step(chain, pi), pi, atol=1e-15)
+        np.testing.assert_allclose(markov.next_distribution(chain, pi), pi, atol=1e-15)
         assert pi.min() >= 0 and pi.sum() == pytest.approx(1, abs=1e-14)
         # the same chain over contexts as states, its eigenvector by another road
         contexts = vocab**order
@@ -65,7 +65,7 @@ def entropy(counts: np.ndarray) -> float:
 @pytest.mark.parametrize(("order", "vocab"), [(1, 12), (2, 6), (3, 3)])
 def test_the_entropy_rate_is_the_conditional_entropy_of_a_long_sample(order: int, vocab: int) -> None:
     chain = markov.make_chain(order, vocab, seed=5, zipf=1.0)
-    stream = np.concatenate(list(markov.sample(chain, 300_000, seed=5))).astype(np.int64)
+    stream = np.concatenate(list(markov.sample_stream(chain, 300_000, seed=5))).astype(np.int64)
     codes = sum(stream[i : len(stream) - order + i] * vocab ** (order - i) for i in range(order + 1))
     joint = np.bincount(codes, minlength=vocab ** (order + 1)).reshape(-1, vocab)
     measured = entropy(joint.ravel()) - entropy(joint.sum(axis=1))
@@ -89,7 +89,7 @@ def test_the_loss_floor_of_order_2_charges_the_first_target_for_the_memory_it_la
     """Against a count over all words of three symbols: H(X2|X1) once, H(X3|X1X2) ever after."""
     vocab = 4
     chain = markov.make_chain(2, vocab, seed=2, zipf=1.0)
-    pi, first, rate = markov.stationary(chain), 0.0, 0.0
+    pi, first, rate = markov.stationary_distribution(chain), 0.0, 0.0
     for a in range(vocab):
         start = sum(pi[a * vocab + b] for b in range(vocab))
         for b in range(vocab):
@@ -105,10 +105,10 @@ def test_the_loss_floor_of_order_2_charges_the_first_target_for_the_memory_it_la
 
 def test_the_loss_floor_of_order_3_falls_to_the_entropy_rate() -> None:
     chain = markov.make_chain(3, 4, seed=2, zipf=1.0)
-    words = markov.stationary(chain)  # of three symbols
-    one, two, three = (entropy(words.reshape(-1, 4 ** (3 - n)).sum(axis=1)) for n in (1, 2, 3))
-    assert markov.loss_floor(chain, 1) == pytest.approx(two - one, abs=1e-12)
-    assert markov.loss_floor(chain, 2) == pytest.approx((three - one) / 2, abs=1e-12)
+    words = markov.stationary_distribution(chain)  # of three symbols
+    first, two, three = (entropy(words.reshape(-1, 4 ** (3 - n)).sum(axis=1)) for n in (1, 2, 3))
+    assert markov.loss_floor(chain, 1) == pytest.approx(two - first, abs=1e-12)
+    assert markov.loss_floor(chain, 2) == pytest.approx((three - first) / 2, abs=1e-12)
     floors = [markov.loss_floor(chain, length) for length in (1, 2, 3, 10, 10_000)]
     assert floors == sorted(floors, reverse=True) and floors[0] > floors[2] + 0.01
     assert floors[-1] == pytest.approx(markov.entropy_rate(chain), abs=1e-3)
@@ -118,7 +118,7 @@ def test_markov_is_one_stream_golden_and_says_its_entropy_rate(tmp_path: Path) -
     tokens = open_tokens(prepare("markov:order=2,vocab=16,tokens=100000,seed=4", tmp_path))
     chain = markov.make_chain(2, 16, 4, 1.0)
     whole = np.concatenate([tokens.train, tokens.validation])
-    np.testing.assert_array_equal(whole, np.concatenate(list(markov.sample(chain, 100_000, 4))))
+    np.testing.assert_array_equal(whole, np.concatenate(list(markov.sample_stream(chain, 100_000, 4))))
     assert tokens.counts == (95_000, 5_000) and (tokens.eod, tokens.vocab, tokens.tokenizer) == (None, 16, "symbols")
     assert tokens.facts == {"entropy_rate": markov.entropy_rate(chain), "order": 2}
     assert tokens.content_hash[:16] == "cc4d259008feb361"

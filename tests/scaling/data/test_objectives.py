@@ -13,28 +13,26 @@ import pytest
 from flax import nnx
 
 from scaling.config.model import ModelConfig
-from scaling.config.objective import DataConfig, parts
+from scaling.config.objective import DataConfig, window_layout
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.config.validation import ConfigError
 from scaling.data import corruption, examples
 from scaling.data import windows as windows_module
-from scaling.data.tokens import DataError, TokenFile, find_tokens, open_tokens
-from scaling.data.windows import sequences
+from scaling.data.tokens import CorpusError, TokenFile, find_tokens, open_tokens
+from scaling.data.windows import training_windows
 from scaling.models import counts
-from scaling.program.step import functions, network, program, shape_of, stream
+from scaling.program.build import build_program
+from scaling.program.step import head_inputs, init_model, program_functions, program_shape
 from scaling.store.record import Record, Store
-from scaling.training import loop
+from scaling.training import steps
 from scaling.training.packs.loop import train_pack
 from scaling.training.run import Run
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import plan, shape
-from tests.scaling.models.test_counts import dot_flops
-from tests.scaling.models.test_transformer import QUICK
-from tests.scaling.training.test_loop import ALONE, assert_same_run, go, losses, other, process, wait_for
 from tests.support.commands import command
-
-__all__ = ["other"]
+from tests.support.models import FAST_COMPILE, dot_flops
+from tests.support.training import STEPWISE, assert_same_run, losses, start_trainer, train_run, wait_for_event
 
 ENCODER = ModelConfig(
     vocab=272, width=16, layers=2, heads=2, mlp_width=32, kind="encoder", positions="buckets", buckets=8, mlp="gelu"
@@ -59,21 +57,21 @@ def tokens(corpus: Path) -> TokenFile:
 
 
 def windows(tokens: TokenFile, rows: np.ndarray, length: int, seed: int = 0) -> np.ndarray:
-    return sequences(tokens, seed=seed, length=length, rows=rows)[:, :-1]
+    return training_windows(tokens, seed=seed, length=length, rows=rows)[:, :-1]
 
 
 def whole(row: np.ndarray, inputs: int, text: int) -> list[int]:
     """The window again: each sentinel of the inputs replaced by what follows it in the targets."""
-    read, told = row[:inputs].tolist(), row[inputs:].tolist()
+    read, mask = row[:inputs].tolist(), row[inputs:].tolist()
     spans: dict[int, list[int]] = {}
-    for token in told:
+    for token in mask:
         if token >= text:
             assert token not in spans, "a sentinel twice"
             spans[token] = []
         else:
             spans[next(reversed(spans))].append(token)
     sentinels = [token for token in read if token >= text]
-    assert list(spans)[:-1] == sentinels and not spans[told[-1]]
+    assert list(spans)[:-1] == sentinels and not spans[mask[-1]]
     assert all(spans[sentinel] for sentinel in sentinels), "an empty span"
     return [t for token in read for t in (spans[token] if token >= text else [token])]
 
@@ -84,27 +82,27 @@ def whole(row: np.ndarray, inputs: int, text: int) -> list[int]:
 def test_inputs_and_targets_are_the_window_every_token_once(
     tokens: TokenFile, length: int, share: float, mean: float
 ) -> None:
-    of, rows = parts("span", length, share, mean), np.arange(40)
+    of, rows = window_layout("span", length, share, mean), np.arange(40)
     window = windows(tokens, rows, length)
     vocab = tokens.vocab + of.specials
-    made = corruption.spans_cut(window, rows, key="k", parts=of, vocab=vocab)
-    assert made.shape == (40, of.columns) and of.inputs + of.outputs == of.columns
-    for row, read in zip(made, window, strict=True):
+    rows_BC = corruption.corrupt_spans(window, rows, key="k", layout=of, vocab=vocab)
+    assert rows_BC.shape == (40, of.columns) and of.inputs + of.outputs == of.columns
+    for row, read in zip(rows_BC, window, strict=True):
         assert whole(row, of.inputs, tokens.vocab) == read.tolist()
-    assert made.max() == vocab - 1 and of.scored == of.outputs
+    assert rows_BC.max() == vocab - 1 and of.scored == of.outputs
     hidden = of.outputs - of.spans - 1
     assert hidden == round(share * length) and of.spans == max(1, round(hidden / mean))
-    assert (made != vocab - of.specials).all()  # the decoder's start is no sentinel
+    assert (rows_BC != vocab - of.specials).all()  # the decoder's start is no sentinel
 
 
 def test_every_place_is_as_likely_to_be_cut_out(tokens: TokenFile) -> None:
     """But the first, which is always kept, and the last, which never is; places near them come between."""
     length, rows = 64, np.arange(4000)
-    of = parts("span", length, 0.25, 4.0)
+    of = window_layout("span", length, 0.25, 4.0)
     marks = np.tile(np.arange(length), (len(rows), 1))
-    made = corruption.spans_cut(marks, rows, key="k", parts=of, vocab=1000)
-    kept = made[:, : of.inputs]
-    cut = 1 - np.bincount(kept[kept < length], minlength=length) / len(rows)
+    rows_BC = corruption.corrupt_spans(marks, rows, key="k", layout=of, vocab=1000)
+    remaining = rows_BC[:, : of.inputs]
+    cut = 1 - np.bincount(remaining[remaining < length], minlength=length) / len(rows)
     assert cut[0] == 0 and cut[-1] == 1
     assert abs(cut.mean() - 0.25) < 1e-12
     assert np.abs(cut[10:40] - cut[10:40].mean()).max() < 4 * math.sqrt(0.25 * 0.75 / len(rows))
@@ -112,39 +110,39 @@ def test_every_place_is_as_likely_to_be_cut_out(tokens: TokenFile) -> None:
 
 def test_the_masked_are_as_many_as_asked_and_treated_as_asked(tokens: TokenFile) -> None:
     length, rows = 100, np.arange(4000)
-    of, text = parts("masked", length, 0.15, 3.0), tokens.vocab
+    of, text = window_layout("masked", length, 0.15, 3.0), tokens.vocab
     window = windows(tokens, rows, length)
-    made = corruption.masked(window, rows, key="k", parts=of, vocab=text + 1, known=text)
-    read, places, right = np.split(made, [length, length + of.scored], axis=1)
+    rows_BC = corruption.mask_tokens(window, rows, key="k", layout=of, vocab=text + 1, text_vocab=text)
+    read, places, right = np.split(rows_BC, [length, length + of.scored], axis=1)
     assert of.scored == 15 and (np.diff(places, axis=1) > 0).all() and places.min() == 0 and places.max() == 99
     np.testing.assert_array_equal(np.take_along_axis(window, places, 1), right)
     elsewhere = np.ones_like(window, bool)
     np.put_along_axis(elsewhere, places, False, axis=1)
     np.testing.assert_array_equal(read[elsewhere], window[elsewhere])
-    said, n = np.take_along_axis(read, places, 1), places.size
+    output, n = np.take_along_axis(read, places, 1), places.size
     likely = 4 * np.sqrt(np.array([0.8 * 0.2, 0.1 * 0.9, 0.1 * 0.9]) / n)
-    mask, same = np.mean(said == text), np.mean(said == right)
-    found = np.array([mask, 1 - mask - same, same])
-    assert (np.abs(found - [0.8, 0.1, 0.1]) < likely + 0.1 / text).all()  # a random token may be the right one
-    drawn = np.bincount(said[(said != text) & (said != right)], minlength=text)
+    mask, same = np.mean(output == text), np.mean(output == right)
+    result = np.array([mask, 1 - mask - same, same])
+    assert (np.abs(result - [0.8, 0.1, 0.1]) < likely + 0.1 / text).all()  # a random token may be the right one
+    drawn = np.bincount(output[(output != text) & (output != right)], minlength=text)
     assert drawn.min() > 0 and abs(np.bincount(places.ravel(), minlength=length) / len(rows) - 0.15).max() < 0.025
 
 
 def test_a_row_is_the_same_in_whatever_batch_it_comes(tokens: TokenFile, run: RunConfig) -> None:
     rows = np.arange(40)
-    made = examples.training(tokens, run, rows)
-    np.testing.assert_array_equal(made[[3, 31, 7]], examples.training(tokens, run, np.array([3, 31, 7])))
-    assert len({row.tobytes() for row in made}) == 40
+    rows_BC = examples.training_rows(tokens, run, rows)
+    np.testing.assert_array_equal(rows_BC[[3, 31, 7]], examples.training_rows(tokens, run, np.array([3, 31, 7])))
+    assert len({row.tobytes() for row in rows_BC}) == 40
     seeded = dataclasses.replace(run, seed=1)
-    np.testing.assert_array_equal(examples.held_out(tokens, run), examples.held_out(tokens, seeded))
-    assert (examples.training(tokens, seeded, rows) != made).any()
-    length, epoch = run.data.length, windows_module.windows(len(tokens.train), run.data.length)
-    many = np.arange(2 * epoch)
-    read = windows(tokens, many, length)
+    np.testing.assert_array_equal(examples.validation_rows(tokens, run), examples.validation_rows(tokens, seeded))
+    assert (examples.training_rows(tokens, seeded, rows) != rows_BC).any()
+    length, epoch = run.data.length, windows_module.count_windows(len(tokens.train), run.data.length)
+    large = np.arange(2 * epoch)
+    read = windows(tokens, large, length)
     first = {row.tobytes(): i for i, row in enumerate(read[:epoch])}
-    again = [(first[row.tobytes()], epoch + i) for i, row in enumerate(read[epoch : epoch + 20])]
-    a, b = np.array(again).T
-    other_way = examples.training(tokens, run, a) != examples.training(tokens, run, b)
+    second = [(first[row.tobytes()], epoch + i) for i, row in enumerate(read[epoch : epoch + 20])]
+    a, b = np.array(second).T
+    other_way = examples.training_rows(tokens, run, a) != examples.training_rows(tokens, run, b)
     assert other_way.any(axis=1).mean() > 0.9  # another epoch corrupts a window anew
 
 
@@ -153,20 +151,22 @@ def test_corruption_never_changes(run: RunConfig) -> None:
     window, rows = np.arange(40)[None] + np.zeros((2, 1), np.int64), np.array([0, 10**12])
     data = DataConfig(tokens="0" * 64, length=40, objective=run.data.objective)
     if run.data.objective == "span":
-        made = corruption.spans_cut(window, rows, key="golden", parts=data.parts, vocab=60)
+        rows_BC = corruption.corrupt_spans(window, rows, key="golden", layout=data.layout, vocab=60)
     else:
-        made = corruption.masked(window, rows, key="golden", parts=data.parts, vocab=60, known=50)
+        rows_BC = corruption.mask_tokens(window, rows, key="golden", layout=data.layout, vocab=60, text_vocab=50)
     golden = json.loads((Path(__file__).parent / "golden_corruption.json").read_text())
-    assert made.tolist() == golden[run.data.objective]
+    assert rows_BC.tolist() == golden[run.data.objective]
 
 
 def test_the_model_reads_and_tells_what_it_should(tokens: TokenFile, run: RunConfig) -> None:
     """Nothing that is to be told is read: changing it moves neither inputs nor, before its place, the decoder's."""
-    of, row = run.data.parts, examples.training(tokens, run, np.arange(2))
-    shape = shape_of(run, ALONE, (1, 1, 1, 1))
-    graph = nnx.split(nnx.eval_shape(lambda: network(run.model, nnx.Rngs(0))))[0]
-    params = program(run, ALONE)[0].init(0)["params"]
-    read = jax.jit(lambda params, row: stream(nnx.merge(graph, params), shape, row)[0], compiler_options=QUICK)
+    layout, row = run.data.layout, examples.training_rows(tokens, run, np.arange(2))
+    shape = program_shape(run, STEPWISE, (1, 1, 1, 1))
+    graph = nnx.split(nnx.eval_shape(lambda: init_model(run.model, nnx.Rngs(0))))[0]
+    params = build_program(run, STEPWISE)[0].init(0)["params"]
+    read = jax.jit(
+        lambda params, row: head_inputs(nnx.merge(graph, params), shape, row)[0], compiler_options=FAST_COMPILE
+    )
 
     def moved(column: int) -> np.ndarray:
         """Which of the scored positions of both windows a change of one token of the first moves."""
@@ -174,23 +174,23 @@ def test_the_model_reads_and_tells_what_it_should(tokens: TokenFile, run: RunCon
         changed[0, column] = (row[0, column] + 1) % 250
         return np.abs(np.asarray(read(params, changed)) - np.asarray(read(params, row))).max(axis=2) > 1e-6
 
-    told = of.columns - of.scored
-    for at in (0, 2, of.scored - 1):
-        expected = np.zeros((2, of.scored), bool)
+    values = layout.columns - layout.scored
+    for at in (0, 2, layout.scored - 1):
+        expected = np.zeros((2, layout.scored), bool)
         expected[0, at + 1 :] = run.data.objective == "span"  # a decoder reads what it has told, an encoder does not
-        np.testing.assert_array_equal(moved(told + at), expected)
+        np.testing.assert_array_equal(moved(values + at), expected)
     assert moved(1)[0].all() and not moved(1)[1].any()
 
 
 def test_the_first_loss_is_ln_v(store: Store, run: RunConfig) -> None:
-    go(override(run, ["steps=1", "schedule.warmup=0"]), store)
+    train_run(override(run, ["steps=1", "schedule.warmup=0"]), store)
     [first] = losses(store, override(run, ["steps=1", "schedule.warmup=0"]))
     assert first == pytest.approx(math.log(run.model.vocab), abs=0.1)
 
 
 def test_a_run_learns_and_its_record_holds_the_facts(store: Store, run: RunConfig) -> None:
     longer = override(run, ["steps=60"])
-    record = go(longer, store)
+    record = train_run(longer, store)
     curve = losses(store, longer)
     assert record.status == "done" and record.final["loss"] < curve[0] - 1 and curve[-9:].mean() < curve[0] - 1
     assert record.final["tokens"] == longer.tokens == 60 * 8 * 32  # of the windows, however they are cut up
@@ -198,32 +198,32 @@ def test_a_run_learns_and_its_record_holds_the_facts(store: Store, run: RunConfi
 
 
 @pytest.mark.parametrize("after", [1, 9])
-def test_resume_equals_uninterrupted(store: Store, other: Store, run: RunConfig, after: int) -> None:
-    go(run, store)
-    assert go(run, other, stop_after=after).status == "stopped"
-    assert go(run, other).about["started_from"] == {"step": after, "shared": False}
-    assert_same_run(store, other, run)
+def test_resume_equals_uninterrupted(store: Store, second_store: Store, run: RunConfig, after: int) -> None:
+    train_run(run, store)
+    assert train_run(run, second_store, stop_after=after).status == "stopped"
+    assert train_run(run, second_store).about["started_from"] == {"step": after, "shared": False}
+    assert_same_run(store, second_store, run)
 
 
-def test_branch_equals_scratch(store: Store, other: Store, run: RunConfig) -> None:
+def test_branch_equals_scratch(store: Store, second_store: Store, run: RunConfig) -> None:
     long = override(run, ["steps=40"])
-    go(run, store)
-    assert go(long, store).about["started_from"] == {"step": 16, "shared": True}
-    go(long, other)
-    assert_same_run(store, other, long)
+    train_run(run, store)
+    assert train_run(long, store).about["started_from"] == {"step": 16, "shared": True}
+    train_run(long, second_store)
+    assert_same_run(store, second_store, long)
 
 
 def test_killed_anywhere_it_goes_on_where_it_was_saved(
-    store: Store, other: Store, run: RunConfig, tmp_path: Path
+    store: Store, second_store: Store, run: RunConfig, tmp_path: Path
 ) -> None:
     config = override(run, ["steps=400", "eval.every=0"])
-    child = process(config, store, tmp_path, "--place", "save_seconds=0")
-    wait_for(child, "step")
+    child = start_trainer(config, store, tmp_path, "--place", "save_seconds=0")
+    wait_for_event(child, "step")
     child.send_signal(signal.SIGKILL)
     child.communicate()
-    assert go(config, store).about["started_from"]["step"] > 0
-    go(config, other)
-    assert_same_run(store, other, config)
+    assert train_run(config, store).about["started_from"]["step"] > 0
+    train_run(config, second_store)
+    assert_same_run(store, second_store, config)
 
 
 MESHES = [{"data": 2, "fsdp": 2, "tensor": 2}, {"data": 8}, {"fsdp": 4}, {"tensor": 4}]
@@ -231,41 +231,45 @@ WAYS = [{"scan": True, "remat": "full"}, {"remat": "dots"}, *MESHES[1:]]
 
 
 @pytest.mark.parametrize("way", [MESHES[0], *(pytest.param(way, marks=pytest.mark.slow) for way in WAYS)], ids=str)
-def test_meshes_scans_and_recomputing_agree(store: Store, other: Store, run: RunConfig, way: dict) -> None:
+def test_meshes_scans_and_recomputing_agree(store: Store, second_store: Store, run: RunConfig, way: dict) -> None:
     config = override(run, ["model.heads=4", "steps=6", "schedule.warmup=1"])
-    go(config, store)
-    go(config, other, dataclasses.replace(ALONE, **way))
-    np.testing.assert_allclose(losses(other, config), losses(store, config), atol=1e-4)
+    train_run(config, store)
+    train_run(config, second_store, dataclasses.replace(STEPWISE, **way))
+    np.testing.assert_allclose(losses(second_store, config), losses(store, config), atol=1e-4)
 
 
 @pytest.mark.slow
-def test_a_packs_figures_are_those_of_the_runs_alone(store: Store, other: Store, run: RunConfig) -> None:
+def test_a_packs_figures_are_those_of_the_runs_alone(store: Store, second_store: Store, run: RunConfig) -> None:
     configs = [run, override(run, ["optimizer.lr=0.005", "seed=1"])]
-    train_pack(configs, store, ALONE, sweep=None, say=lambda event: None, stop=lambda: False)
+    train_pack(configs, store, STEPWISE, sweep=None, emit=lambda event: None, should_stop=lambda: False)
     for config in configs:
-        go(config, other)
-        np.testing.assert_allclose(losses(store, config), losses(other, config), atol=1e-5)
+        train_run(config, second_store)
+        np.testing.assert_allclose(losses(store, config), losses(second_store, config), atol=1e-5)
 
 
 def test_each_host_reads_its_own_rows(store: Store, tokens: TokenFile, run: RunConfig) -> None:
-    compiled, _ = program(run, Placement(data=4))
+    compiled, _ = build_program(run, Placement(data=4))
     path = find_tokens(store.token_files, run.data.tokens)
-    under_way = Run(run, store, ALONE, compiled, open_tokens(path), lambda event: None, lambda: False, np.zeros((0, 0)))
-    np.testing.assert_array_equal(loop.read(under_way, 3), examples.training(tokens, run, np.arange(24, 32)))
+    under_way = Run(
+        run, store, STEPWISE, compiled, open_tokens(path), lambda event: None, lambda: False, np.zeros((0, 0))
+    )
+    np.testing.assert_array_equal(
+        steps.read_batch(under_way, 3), examples.training_rows(tokens, run, np.arange(24, 32))
+    )
 
 
 def test_flops_are_the_products_of_the_program(run: RunConfig) -> None:
     """Of the real step's loss: encoder, decoder and head each over the tokens that they read."""
-    shape = shape_of(run, ALONE, (1, 1, 1, 1))
-    program_of = functions(shape)
+    shape = program_shape(run, STEPWISE, (1, 1, 1, 1))
+    program_of = program_functions(shape)
     params = jax.eval_shape(program_of.init, jax.ShapeDtypeStruct((), jnp.uint32))["params"]
-    rows = jax.ShapeDtypeStruct((run.batch, run.data.parts.columns), jnp.int32)
-    counted = counts.forward_flops(run.model, run.data.length, run.batch, run.data.parts)
+    rows = jax.ShapeDtypeStruct((run.batch, run.data.layout.columns), jnp.int32)
+    counted = counts.forward_flops(run.model, run.data.length, run.batch, run.data.layout)
     assert dot_flops(program_of.evaluate, params, rows) == sum(
         flops for part, flops in counted.items() if part != "attention_causal"
     )
     a_step = counts.run_flops(run, 1)
-    assert a_step["head_forward"] == run.batch * run.data.parts.scored * 2 * 16 * 272
+    assert a_step["head_forward"] == run.batch * run.data.layout.scored * 2 * 16 * 272
     assert a_step["total"] == 3 * sum(flops for part, flops in counted.items() if part != "attention_full")
 
 
@@ -273,11 +277,11 @@ def test_parameters_and_flops_are_counted_without_jax(run: RunConfig, tmp_path: 
     path = tmp_path / "run.json"
     path.write_text(dumps(run))
     done = command("scaling", "count", path, "--json", PYTHONPROFILEIMPORTTIME="1")
-    said = json.loads(done.stdout)
-    assert said["flops"] == counts.run_flops(run) and "| jax\n" not in done.stderr
-    program_of = functions(shape_of(run, ALONE, (1, 1, 1, 1)))
-    held = jax.eval_shape(program_of.init, jax.ShapeDtypeStruct((), jnp.uint32))["params"]
-    assert said["params"]["total"] == sum(leaf.size for leaf in jax.tree.leaves(held))
+    result = json.loads(done.stdout)
+    assert result["flops"] == counts.run_flops(run) and "| jax\n" not in done.stderr
+    program_of = program_functions(program_shape(run, STEPWISE, (1, 1, 1, 1)))
+    parameters = jax.eval_shape(program_of.init, jax.ShapeDtypeStruct((), jnp.uint32))["params"]
+    assert result["params"]["total"] == sum(leaf.size for leaf in jax.tree.leaves(parameters))
 
 
 def test_a_sweep_plans_them(run: RunConfig, tokens: TokenFile) -> None:
@@ -285,11 +289,11 @@ def test_a_sweep_plans_them(run: RunConfig, tokens: TokenFile) -> None:
     changes = ["seed=0", "optimizer.lr=0.02", "data.corrupted=0.3"]
     corpus = Corpus(name="own", tokens=run.data.tokens, vocab=tokens.vocab, train=tokens.counts[0])
     planned = plan([override(run, [change]) for change in changes], corpus)
-    assert len({shape(one.config) for one in planned.runs}) == 2
-    for one in planned.runs:
-        assert counts.parameters(run.model)["total"] == one.N and run.tokens == one.D
-        assert counts.run_flops(one.config)["total"] == one.C
-    by_share = {one.config.data.corrupted: one.C for one in planned.runs}
+    assert len({shape(planned_run.config) for planned_run in planned.runs}) == 2
+    for planned_run in planned.runs:
+        assert counts.parameters(run.model)["total"] == planned_run.N and run.tokens == planned_run.D
+        assert counts.run_flops(planned_run.config)["total"] == planned_run.C
+    by_share = {planned_run.config.data.corrupted: planned_run.C for planned_run in planned.runs}
     assert by_share[0.3] > by_share[0.15]  # more is told
 
 
@@ -301,15 +305,15 @@ def test_doors_for_decoders_say_so(store: Store, run: RunConfig, tmp_path: Path,
         store.write(Record(run_id=run_id(run), config=run, status="stopped"))
         words = [*words, "--store", str(store.root)]
     named = {"RUN": run_id(run)[:12], "CONFIG": path}
-    done = command("scaling", *(named.get(word, word) for word in words))
+    done = command("scaling", *(named.get(argument, argument) for argument in words))
     assert done.returncode == 2 and "decoder" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_no_room_for_the_special_tokens_is_said_in_one_line(tokens: TokenFile, run: RunConfig) -> None:
-    least = tokens.vocab + run.data.parts.specials
-    examples.check(tokens, override(run, [f"model.vocab={least}"]))
-    with pytest.raises(DataError, match=f"set it to at least {least}$"):
-        examples.check(tokens, override(run, [f"model.vocab={least - 1}"]))
+    minimum = tokens.vocab + run.data.layout.specials
+    examples.check_run(tokens, override(run, [f"model.vocab={minimum}"]))
+    with pytest.raises(CorpusError, match=f"set it to at least {minimum}$"):
+        examples.check_run(tokens, override(run, [f"model.vocab={minimum - 1}"]))
 
 
 @pytest.mark.parametrize(
@@ -317,11 +321,11 @@ def test_no_room_for_the_special_tokens_is_said_in_one_line(tokens: TokenFile, r
     [
         ("span", "data.objective=masked", "masked trains 'encoder'"),
         ("span", "data.objective=prefix", "allowed are causal, span, masked"),
-        ("span", "data.document_end=256", "kept apart in causal runs alone"),
+        ("span", "data.document_end=256", "must be null unless it is causal"),
         ("span", "data.corrupted=1.0", "must be between 0 and 1"),
-        ("span", "data.corrupted=0.9", "corrupt less, or in longer spans"),
+        ("span", "data.corrupted=0.9", "lower corrupted or raise span_length"),
         ("span", "data.span_length=0.5", "must be 1 or more"),
-        ("masked", "data.span_length=2", "span alone have it"),
+        ("masked", "data.span_length=2", "used only by span"),
         ("masked", "model.vocab=1", "must be more than the 1 tokens"),
     ],
 )
@@ -344,6 +348,6 @@ def test_scores_start_alike_whatever_they_are_divided_by() -> None:
 
     draws = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
     for scale in (None, 1.0):
-        made = Attention(dataclasses.replace(ENCODER, width=64, heads=1, attention_scale=scale), rngs=nnx.Rngs(0))
-        scores = (draws @ made.q_DH[...]) @ (draws @ made.k_DH[...]).T * made.scale
+        built = Attention(dataclasses.replace(ENCODER, width=64, heads=1, attention_scale=scale), rngs=nnx.Rngs(0))
+        scores = (draws @ built.q_DH[...]) @ (draws @ built.k_DH[...]).T * built.scale
         assert 0.7 < float(jnp.std(scores)) < 1.4

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scaling.data.corpus import held_out
+from scaling.data.corpus import is_validation
 from scaling.data.tokens import TokenFile, open_tokens
 from tests.support.commands import ROOT
 
@@ -125,12 +125,12 @@ def prepared(folder: Path, *specs: str) -> list[TokenFile]:
 
 def documents(tokens: TokenFile, offset: int = 0) -> tuple[list[bytes], list[bytes]]:
     """Both splits as documents; a ByteVocabulary's bytes begin at `offset`."""
-    found = []
+    values = []
     for split in (tokens.train, tokens.validation):
         parts = np.split(split, np.flatnonzero(split == tokens.eod) + 1)
         assert not len(parts.pop()), "the last document is ended"
-        found.append([(part[:-1] - offset).astype(np.uint8).tobytes() for part in parts])
-    return found[0], found[1]
+        values.append([(part[:-1] - offset).astype(np.uint8).tobytes() for part in parts])
+    return values[0], values[1]
 
 
 @pytest.fixture(scope="module")
@@ -143,17 +143,17 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_byte_of_every_document_of_a_tfds_data_set_arrives_once(disk: Path) -> None:
     at = f"data_dir={disk / 'sets'}"
-    many, test, few = prepared(disk / "tokens", f"tfds:many,{at}", f"tfds:many,split=test,{at}", f"tfds:few,{at}")
-    train, validation = documents(many)
-    there = [text for text in MANY if text]
-    assert Counter(train) == Counter(text for text in there if not held_out(text))
-    assert Counter(validation) == Counter(text for text in there if held_out(text))
-    assert many.documents == len(there) and sum(many.counts) == sum(len(text) + 1 for text in there)
+    large, test, few_runs = prepared(disk / "tokens", f"tfds:many,{at}", f"tfds:many,split=test,{at}", f"tfds:few,{at}")
+    train, validation = documents(large)
+    texts = [text for text in MANY if text]
+    assert Counter(train) == Counter(text for text in texts if not is_validation(text))
+    assert Counter(validation) == Counter(text for text in texts if is_validation(text))
+    assert large.documents == len(texts) and sum(large.counts) == sum(len(text) + 1 for text in texts)
     assert Counter(itertools.chain(*documents(test))) == Counter(text for text in MANY[:120] if text)
-    whole = np.concatenate([few.train, few.validation])
+    whole = np.concatenate([few_runs.train, few_runs.validation])
     parts = [p[:-1].astype(np.uint8).tobytes() for p in np.split(whole, np.flatnonzero(whole == 256) + 1)[:-1]]
     assert Counter(parts) == Counter(text for text in FEW if text), "few documents: the end is held out, nothing lost"
-    assert few.counts[1] == len(whole) // 20
+    assert few_runs.counts[1] == len(whole) // 20
 
 
 def test_the_files_of_a_tfds_data_set_are_read_one_after_the_other_and_slices_are_splits(disk: Path) -> None:
@@ -165,7 +165,7 @@ def test_the_files_of_a_tfds_data_set_are_read_one_after_the_other_and_slices_ar
     def stream(tokens: TokenFile) -> bytes:
         return np.concatenate([tokens.train, tokens.validation]).tobytes()
 
-    in_order = [d for part in parts for d in bytes_between(stream(part)) if not held_out(d)]
+    in_order = [d for part in parts for d in bytes_between(stream(part)) if not is_validation(d)]
     assert documents(whole)[0] == in_order and len(in_order) > 250, "few documents a shard: each is in its own order"
     assert head.documents == sum(1 for d in bytes_between(stream(head))) == 60
     assert both.documents == whole.documents + sum(1 for text in MANY[:120] if text)
@@ -179,21 +179,23 @@ def bytes_between(stream: bytes) -> list[bytes]:
 
 def test_every_token_of_every_document_of_a_seqio_task_arrives_once(disk: Path) -> None:
     specs = [f"seqio:{name},module=my_tasks" for name in ("ended", "plain", "few", "mixed")]
-    ended, plain, few, mixed = prepared(disk / "tokens", *specs)
+    finished, plain, few_runs, mixed = prepared(disk / "tokens", *specs)
     offset, eod = 3, 1  # ByteVocabulary: padding, end, unknown, then the bytes
-    for tokens, there in ((ended, MANY), (plain, [text for text in MANY if text])):
-        assert (tokens.eod, tokens.vocab, tokens.documents) == (eod, 259, len(there))
+    for tokens, texts in ((finished, MANY), (plain, [text for text in MANY if text])):
+        assert (tokens.eod, tokens.vocab, tokens.documents) == (eod, 259, len(texts))
         train, validation = documents(tokens, offset)
-        assert Counter(train + validation) == Counter(there)
-        assert sum(tokens.counts) == sum(len(text) + 1 for text in there)
+        assert Counter(train + validation) == Counter(texts)
+        assert sum(tokens.counts) == sum(len(text) + 1 for text in texts)
         assert validation and not set(train) & set(validation)
-    assert ended.tokenizer == "seqio:ended"
+    assert finished.tokenizer == "seqio:ended"
     mixture = Counter(itertools.chain(*documents(mixed, offset)))
     assert mixture <= Counter(MANY + FEW) and len(mixture) > 60, "at its rates, each document at most once a task"
-    whole = np.concatenate([few.train, few.validation])
-    assert len(whole) == sum(len(text) + 1 for text in FEW) and few.counts[1] == len(whole) // 20
-    again = prepared(disk / "again", specs[3], specs[0])
-    assert [t.content_hash for t in again] == [mixed.content_hash, ended.content_hash], "a mixture mixes the same way"
+    whole = np.concatenate([few_runs.train, few_runs.validation])
+    assert len(whole) == sum(len(text) + 1 for text in FEW) and few_runs.counts[1] == len(whole) // 20
+    second = prepared(disk / "again", specs[3], specs[0])
+    assert [t.content_hash for t in second] == [mixed.content_hash, finished.content_hash], (
+        "a mixture mixes the same way"
+    )
 
 
 def test_what_a_library_does_not_have_is_one_line_that_lists_what_it_has(disk: Path) -> None:
@@ -203,7 +205,7 @@ def test_what_a_library_does_not_have_is_one_line_that_lists_what_it_has(disk: P
         f"tfds:many,{sets},feature=body": "no feature 'body': known are",
         f"tfds:many,{sets},split=dev": "no split 'dev': known are test, train, and slices of them",
         f"tfds:many,{sets},split=train[:x]": "no split 'train[:x]': known are test, train, and slices of them",
-        f"tfds:many,{sets},feature=number": "feature 'number' is not text: name another with feature=",
+        f"tfds:many,{sets},feature=number": "feature 'number' is not text: choose another with feature=",
         f"tfds:few,{sets},feature=other": "is not UTF-8 at byte offset 3",
         "seqio:nosuch": "unknown task (name the module that registers it with module=): known are none",
         f"seqio:nosuch,{tasks}": "unknown task: known are ended, endless, failing, few, mixed, plain",
@@ -213,21 +215,21 @@ def test_what_a_library_does_not_have_is_one_line_that_lists_what_it_has(disk: P
         f"seqio:endless,{tasks}": "its vocabulary has no end-of-sequence token",
         "seqio:ended,module=no_such_module": "module no_such_module: ModuleNotFoundError: No module named",
     }
-    said = child(REFUSE, disk / "store", *expected, path=disk)
-    for (spec, line), found in zip(expected.items(), said.split(END)[:-1], strict=True):
-        assert found.startswith(f"scaling prepare: corpus {spec.partition(',')[0]}") and line in found
-        assert found.endswith("\n2 ") and found.count("\n") == 1, found
+    text = child(REFUSE, disk / "store", *expected, path=disk)
+    for (spec, line), result in zip(expected.items(), text.split(END)[:-1], strict=True):
+        assert result.startswith(f"scaling prepare: corpus {spec.partition(',')[0]}") and line in result
+        assert result.endswith("\n2 ") and result.count("\n") == 1, result
     assert not list((disk / "store").rglob("*.tokens"))
 
 
 def test_a_prepared_data_set_trains_without_tensorflow(disk: Path) -> None:
     (tokens,) = prepared(disk / "tokens", "seqio:ended,module=my_tasks")
     code = (
-        "import sys; from pathlib import Path\n"
+        "import sys; from pathlib import Path; import numpy as np\n"
         "import scaling.training.loop\n"
-        "from scaling.data import batches, tokens\n"
+        "from scaling.data import tokens, windows\n"
         "file = tokens.open_tokens(Path(sys.argv[1]))\n"
-        "batches.batch(file, seed=0, size=4, length=64, index=0)\n"
+        "windows.training_windows(file, seed=0, length=64, rows=np.arange(4))\n"
         "print(sorted(m for m in ('tensorflow', 'tensorflow_datasets', 'seqio') if m in sys.modules))\n"
     )
     assert child(code, tokens.path).strip() == "[]"

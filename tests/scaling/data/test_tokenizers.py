@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling.data import tokenizers
-from scaling.data.corpus import held_out
+from scaling.data.corpus import is_validation
 from scaling.data.prepare import prepare
-from scaling.data.tokens import DataError, open_tokens
-from tests.scaling.data.test_corpora import many
+from scaling.data.tokens import CorpusError, open_tokens
+from tests.support.corpora import write_documents
 
 AWKWARD = [
     *(
@@ -39,7 +39,7 @@ def piece(request, tmp_path_factory) -> tokenizers.Tokenizer:
     source = Path(tokenizers.__file__).read_bytes()
     if request.param == "no spaces":
         source = source.replace(b" ", b"").replace(b"\n", b"")
-    return tokenizers.make("sentencepiece:360", lambda: iter([source]), tmp_path_factory.mktemp("model"))
+    return tokenizers.make_tokenizer("sentencepiece:360", lambda: iter([source]), tmp_path_factory.mktemp("model"))
 
 
 def same(piece: tokenizers.Tokenizer, text: str) -> None:
@@ -62,7 +62,7 @@ def test_any_text_comes_back_through_sentencepiece(piece: tokenizers.Tokenizer, 
 
 
 def test_sentencepiece_is_deterministic_and_its_model_is_kept_and_named_by_its_hash(tmp_path: Path) -> None:
-    texts = many(tmp_path / "text", 150)
+    texts = write_documents(tmp_path / "text", 150)
     files = [
         open_tokens(prepare(f"text:{tmp_path / 'text'}", tmp_path / name, tokenizer="sentencepiece:340"))
         for name in ("a", "b")
@@ -70,23 +70,23 @@ def test_sentencepiece_is_deterministic_and_its_model_is_kept_and_named_by_its_h
     assert files[0].content_hash == files[1].content_hash
     assert files[0].facts == files[1].facts and files[0].vocab == 340
     model = (files[0].path.parent / files[0].facts["tokenizer_model"]).read_bytes()
-    piece = tokenizers.sentencepiece("sentencepiece:340", model, tmp_path / "c")
+    piece = tokenizers.sentencepiece_tokenizer("sentencepiece:340", model, tmp_path / "c")
     assert piece.facts == files[0].facts
     for split, expected in ((files[0].train, False), (files[0].validation, True)):
         ends = np.flatnonzero(split == files[0].eod)
         parts = np.split(split, ends + 1)
         assert not len(parts[-1])
-        assert [piece.decode(part) for part in parts[:-1]] == [t for t in texts if held_out(t) is expected]
-    kept = tmp_path / "c" / files[0].facts["tokenizer_model"]
-    kept.write_bytes(b"half")
-    tokenizers.sentencepiece("sentencepiece:340", model, tmp_path / "c")
-    assert kept.read_bytes() == model
+        assert [piece.decode(part) for part in parts[:-1]] == [t for t in texts if is_validation(t) is expected]
+    path = tmp_path / "c" / files[0].facts["tokenizer_model"]
+    path.write_bytes(b"half")
+    tokenizers.sentencepiece_tokenizer("sentencepiece:340", model, tmp_path / "c")
+    assert path.read_bytes() == model
 
 
 def test_sentencepiece_learns_from_the_training_split_alone(tmp_path: Path) -> None:
-    texts = many(tmp_path / "text", 150)
+    texts = write_documents(tmp_path / "text", 150)
     tokens = open_tokens(prepare(f"text:{tmp_path / 'text'}", tmp_path / "a", tokenizer="sentencepiece:340"))
-    trained = tokenizers.train_sentencepiece(340, lambda: (t for t in texts if not held_out(t)))
+    trained = tokenizers.train_sentencepiece(340, lambda: (t for t in texts if not is_validation(t)))
     assert (tmp_path / "a" / tokens.facts["tokenizer_model"]).read_bytes() == trained
 
 
@@ -94,12 +94,12 @@ def test_sentencepiece_learns_from_the_training_split_alone(tmp_path: Path) -> N
     "name", ["words", "sentencepiece", "sentencepiece:", "sentencepiece:299", "sentencepiece:x", "byte"]
 )
 def test_unknown_tokenizers_list_the_known_ones(name: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="allowed are bytes and sentencepiece:V with V of 300 or more"):
-        tokenizers.make(name, lambda: iter([b"text"]), tmp_path)
+    with pytest.raises(CorpusError, match="allowed are bytes and sentencepiece:V with V of 300 or more"):
+        tokenizers.make_tokenizer(name, lambda: iter([b"text"]), tmp_path)
 
 
 def test_a_vocabulary_that_the_text_cannot_fill_is_one_line(tmp_path: Path) -> None:
     high, none = "Vocabulary size too high (9000). Please set it to a value <= ", "there is no text to train it on"
-    for texts, why in (([b"a few words"], high), ([b""], none), ([], none)):
-        with pytest.raises(DataError, match=re.escape(f"tokenizer sentencepiece:9000: {why}")):
-            tokenizers.make("sentencepiece:9000", lambda texts=texts: iter(texts), tmp_path)
+    for texts, message in (([b"a few words"], high), ([b""], none), ([], none)):
+        with pytest.raises(CorpusError, match=re.escape(f"tokenizer sentencepiece:9000: {message}")):
+            tokenizers.make_tokenizer("sentencepiece:9000", lambda texts=texts: iter(texts), tmp_path)

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 
 from scaling.data.tokens import (
-    DataError,
+    CorpusError,
+    TokenSource,
     content_hash,
     find_corpus,
     find_tokens,
     open_tokens,
     read_header,
-    sweep_up,
-    token_type,
+    remove_abandoned_files,
+    token_dtype,
     write_tokens,
 )
 from tests.support.commands import ROOT, command
@@ -30,9 +31,10 @@ VALIDATION = [np.arange(30)]
 
 
 def write(folder: Path, **more) -> Path:
-    given = {"corpus": "text:words", "tokenizer": "bytes", "vocab": 257, "eod": 256, "documents": lambda: 3, **more}
-    train, validation = given.pop("train", TRAIN), given.pop("validation", VALIDATION)
-    return write_tokens(folder, train, validation, **given)
+    arguments = {"corpus": "text:words", "tokenizer": "bytes", "vocab": 257, "eod": 256, **more}
+    train, validation = arguments.pop("train", TRAIN), arguments.pop("validation", VALIDATION)
+    documents = arguments.pop("documents", lambda: 3)
+    return write_tokens(folder, TokenSource(**arguments), train, validation, documents)
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -46,7 +48,7 @@ def replace(path: Path, data: bytes) -> None:
 def test_what_was_written_is_what_is_read(tmp_path: Path, vocab: int, dtype: str) -> None:
     top = [np.array([vocab - 1])]
     file = open_tokens(write(tmp_path, vocab=vocab, validation=top, facts={"entropy_rate": 1.25}))
-    assert file.dtype == dtype == token_type(vocab)
+    assert file.dtype == dtype == token_dtype(vocab)
     np.testing.assert_array_equal(file.train, np.concatenate(TRAIN))
     np.testing.assert_array_equal(file.validation, [vocab - 1])
     assert (file.corpus, file.tokenizer, file.vocab, file.eod) == ("text:words", "bytes", vocab, 256)
@@ -99,19 +101,19 @@ def test_damaged_files_are_one_line_each_that_names_them(tmp_path: Path) -> None
         "altered": bytes(flipped),
         "altered ": bytes(early),
     }
-    for what, data in damage.items():
+    for description, data in damage.items():
         replace(path, data)
-        with pytest.raises(DataError) as caught:
+        with pytest.raises(CorpusError) as caught:
             open_tokens(path)
         message = str(caught.value)
-        assert message.startswith(f"{path}: {what.strip()}"), what
+        assert message.startswith(f"{path}: {description.strip()}"), description
         assert "\n" not in message and "prepare" in message
     replace(path, whole)
     open_tokens(path)
     path.unlink()
-    with pytest.raises(DataError, match="cannot be read: No such file"):
+    with pytest.raises(CorpusError, match="cannot be read: No such file"):
         open_tokens(path)
-    with pytest.raises(DataError, match="cannot be read: Is a directory"):
+    with pytest.raises(CorpusError, match="cannot be read: Is a directory"):
         open_tokens(tmp_path)
 
 
@@ -125,7 +127,7 @@ def test_no_byte_of_the_header_changes_the_data_unseen(tmp_path: Path) -> None:
             replace(path, bytes(altered))
             try:
                 opened = open_tokens(path)
-            except DataError as error:
+            except CorpusError as error:
                 assert str(path) in str(error)
                 continue
             same = ("content_hash", "vocab", "dtype", "counts", "offset")
@@ -141,12 +143,12 @@ def test_a_file_is_verified_once_and_again_when_it_changes(tmp_path: Path, monke
     data, times = bytearray(path.read_bytes()), path.stat()
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(DataError, match="altered"):
+    with pytest.raises(CorpusError, match="altered"):
         open_tokens(path)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     open_tokens(path)  # by its size and time it is the verified one: its 300 runs do not read it all again
     stamp.write_bytes(b"\xff\xfe")
-    with pytest.raises(DataError, match="altered"):
+    with pytest.raises(CorpusError, match="altered"):
         open_tokens(path)
 
 
@@ -170,13 +172,13 @@ def test_preparing_again_replaces_a_damaged_file(tmp_path: Path, damage) -> None
 
 def test_a_token_outside_the_vocabulary_and_an_empty_corpus_leave_nothing(tmp_path: Path) -> None:
     for bad, words in (
-        ({"train": [np.array([257])]}, "token 257 lies outside the vocabulary of 257"),
+        ({"train": [np.array([257])]}, "token 257 is outside the vocabulary of 257"),
         ({"validation": [np.array([-1, 3])]}, "outside the vocabulary"),
         ({"train": []}, "corpus text:words: empty"),
         ({"vocab": 0}, "vocabulary of 0"),
         ({"vocab": (1 << 31) + 1}, "must be between"),
     ):
-        with pytest.raises(DataError, match=words):
+        with pytest.raises(CorpusError, match=words):
             write(tmp_path, **bad)
         assert not list(tmp_path.iterdir())
 
@@ -203,7 +205,9 @@ def test_files_are_found_by_content_and_by_corpus(tmp_path: Path) -> None:
     write(tmp_path)  # what a name stands for is settled by its latest preparation
     assert find_corpus(tmp_path, "text:words") == old
     assert find_tokens(tmp_path, read_header(old)["content_hash"]) == old
-    with pytest.raises(DataError, match=r"no token file of content 1111111111111111… in .*: run `python -m scaling"):
+    with pytest.raises(
+        CorpusError, match=r"no token file with content hash 1111111111111111… in .*: run `python -m scaling"
+    ):
         find_tokens(tmp_path, "1" * 64)
 
 
@@ -225,7 +229,7 @@ def test_what_dead_processes_left_goes_and_what_living_ones_write_stays(tmp_path
     for path in (*dead, old, *alive):
         path.write_bytes(b"half")
     os.utime(old, (0, 0))
-    sweep_up(tmp_path)
+    remove_abandoned_files(tmp_path)
     assert sorted(tmp_path.iterdir()) == sorted(alive)
 
 
@@ -245,14 +249,14 @@ def test_kill_9_in_mid_write_leaves_nothing_that_is_found_and_the_next_prepare_c
     assert find_corpus(folder, spec, "symbols") is None and not list(folder.glob("*.tokens"))
     done = command("scaling", "prepare", "markov:vocab=8,tokens=5000", "--store", tmp_path, "--json")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    result = json.loads(done.stdout)
     names = {p.name for p in folder.iterdir()}
-    assert names == {Path(said["path"]).name, f".{Path(said['path']).name}.verified"}
+    assert names == {Path(result["path"]).name, f".{Path(result['path']).name}.verified"}
 
 
 def test_the_trainer_imports_no_tensorflow(tmp_path: Path) -> None:
     code = (
-        "import sys, scaling.data.tokens, scaling.data.batches\n"
+        "import sys, scaling.data.tokens, scaling.data.examples\n"
         "heavy = lambda: sorted({m.partition('.')[0] for m in sys.modules} & set(sys.argv[1:]))\n"
         "assert not heavy(), heavy()\n"
         "import scaling.training.loop\n"

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from analysis.evals.metrics import wilson
+from analysis.evals.metrics import wilson_interval
 from scaling.config.placement import Placement
-from scaling.evaluate.harness.config import Asked
-from scaling.evaluate.harness.run import ask
-from scaling.evaluate.prompts import of_task
-from scaling.evaluate.run import answered
+from scaling.evaluate.harness.config import HarnessOptions
+from scaling.evaluate.harness.run import run_harness
+from scaling.evaluate.prompts import task_questions
+from scaling.evaluate.run import score_questions
 from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
-from tests.scaling.evaluate.test_families import EASY
-from tests.scaling.evaluate.test_harness import of_bytes, rows
+from tests.support.evaluation import EASY_DIFFICULTY, item_rows
+from tests.support.models import byte_run
 
 LEVEL = 0.9999  # of each of some fifteen intervals
 COUNT = 300
@@ -28,7 +28,7 @@ WORDS = ["ash", "birch", "cedar", "elder", "fir", "hazel", "larch", "maple", "oa
 
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
-    return Scorer(of_bytes(length=512), Placement(data=1))
+    return Scorer(byte_run(length=512), Placement(data=1))
 
 
 def right(row: Row) -> float:
@@ -36,21 +36,23 @@ def right(row: Row) -> float:
     if "choices" not in row:
         return float(row["passed"][0] if "passed" in row else row["greedy"])
     best = max(row["choice_logp"])
-    taken = [logp == best for logp in row["choice_logp"]]
-    return taken[row["gold"]] / sum(taken)
+    is_best = [logp == best for logp in row["choice_logp"]]
+    return is_best[row["gold"]] / sum(is_best)
 
 
-def at_chance(found: list[Row], chance: float) -> None:
-    low, high = wilson(sum(map(right, found)), len(found), LEVEL)
-    high = high if "choices" in found[0] else 1.0
-    assert low <= chance <= high, f"{found[0]['task']}: chance {chance} is not within [{low}, {high}]"
+def at_chance(result: list[Row], chance: float) -> None:
+    low, high = wilson_interval(sum(map(right, result)), len(result), LEVEL)
+    high = high if "choices" in result[0] else 1.0
+    assert low <= chance <= high, f"{result[0]['task']}: chance {chance} is not within [{low}, {high}]"
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", EASY)
+@pytest.mark.parametrize("name", EASY_DIFFICULTY)
 def test_of_every_family(name: str, scorer: Scorer) -> None:
-    found = answered(scorer.of, scorer, of_task(f"{name}-{EASY[name]}", None, seed=1, count=COUNT))
-    at_chance(found, sum(row["chance"] for row in found) / len(found))
+    result = score_questions(
+        scorer.of, scorer, task_questions(f"{name}-{EASY_DIFFICULTY[name]}", None, seed=1, count=COUNT)
+    )
+    at_chance(result, sum(row["chance"] for row in result) / len(result))
 
 
 @pytest.mark.slow
@@ -66,7 +68,7 @@ def test_of_every_benchmark(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.
         four, gold = draw.sample(WORDS, 4), draw.randrange(4)
         question = f"Which tree stands at {i}?"
         lines["mmlu"].append({"question": question, "choices": four, "answer": gold})
-        wrong = {f"Incorrect Answer {n}": word for n, word in enumerate(four[1:], 1)}
+        wrong = {f"Incorrect Answer {n}": argument for n, argument in enumerate(four[1:], 1)}
         lines["gpqa_diamond_zeroshot"].append({"Question": question, "Correct Answer": four[0], **wrong})
         choices = {"text": four, "label": list("ABCD")}
         lines["arc_challenge"].append({"question": question, "choices": choices, "answerKey": "ABCD"[gold]})
@@ -76,7 +78,9 @@ def test_of_every_benchmark(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.
         lines["humaneval"].append({"prompt": f"def f():\n    '''{i} + 700'''\n", "test": test, "entry_point": "f"})
     for name, of in lines.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in of))
-    found = ask(scorer, tmp_path / "items", Asked(tasks=tuple(lines), path=str(tmp_path), run_code=True))
-    assert found.wrong == []
+    result = run_harness(
+        scorer, tmp_path / "items", HarnessOptions(tasks=tuple(lines), path=str(tmp_path), run_code=True)
+    )
+    assert result.wrong == []
     for name in lines:
-        at_chance(rows(tmp_path / "items", name), 0.25 if len(lines[name]) == COUNT else 0.0)
+        at_chance(item_rows(tmp_path / "items", name), 0.25 if len(lines[name]) == COUNT else 0.0)

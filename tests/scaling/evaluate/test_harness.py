@@ -10,45 +10,24 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from scaling.config.model import ModelConfig
-from scaling.config.objective import DataConfig
-from scaling.config.optimizer import OptimizerConfig
 from scaling.config.placement import Placement
-from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import ConfigError
-from scaling.data import tokenizers
-from scaling.evaluate.harness.config import Asked
-from scaling.evaluate.harness.local import FORMATS, TASKS, read
-from scaling.evaluate.harness.run import ask
-from scaling.evaluate.harness.sandbox import pass_at_k, passes
-from scaling.inference.load import Trained
+from scaling.evaluate.harness.config import HarnessOptions
+from scaling.evaluate.harness.local import FORMATS, TASKS, read_task
+from scaling.evaluate.harness.run import run_harness
+from scaling.evaluate.harness.sandbox import pass_at_k, program_passes
 from scaling.inference.scorer import Scorer
 from scaling.store import items
-from scaling.store.record import Record
-from tests.scaling.inference.test_sampling import drawn
+from tests.support.evaluation import item_rows
+from tests.support.models import BYTES, byte_run
 
 OWN = Path(__file__).parent / "harness_data"
 FIVE = ("mmlu", "gpqa_diamond_zeroshot", "gsm8k", "humaneval", "arc_challenge")
-BYTES = ModelConfig(vocab=264, width=16, layers=1, heads=2, mlp_width=16)
-
-
-def of_bytes(model: ModelConfig = BYTES, length: int = 256) -> Trained:
-    """A model of drawn parameters that reads bytes."""
-    data = DataConfig(tokens="0" * 64, length=length)
-    config = RunConfig(model=model, data=data, optimizer=OptimizerConfig(lr=1), batch=1, steps=1)
-    graph, params = drawn(model)
-    import jax
-    import jax.numpy as jnp
-    from flax import nnx
-
-    text = tokenizers.of_tokens("bytes", {}, Path(), vocab=model.vocab, eod=None)
-    record = Record(run_id=run_id(config), config=config, status="done")
-    return Trained(record, 1, model, graph, jax.tree.map(jnp.asarray, nnx.to_pure_dict(params)), text)
 
 
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
-    return Scorer(of_bytes(), Placement(data=1))
+    return Scorer(byte_run(), Placement(data=1))
 
 
 @pytest.fixture(autouse=True)
@@ -56,52 +35,49 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
 
 
-def asked(*tasks: str, **more) -> Asked:
-    return Asked(tasks=tasks, **{"path": str(OWN), **more})
-
-
-def rows(folder: Path, task: str) -> list[dict]:
-    [one] = [one for one in items.scored(folder) if one.task == task]
-    return items.read(one.path)
+def asked(*tasks: str, **more) -> HarnessOptions:
+    return HarnessOptions(tasks=tasks, **{"path": str(OWN), **more})
 
 
 def test_the_harness_says_what_the_scorer_says(scorer: Scorer, tmp_path: Path) -> None:
     """All five formats, from lines alone; every number of the items is the scorer's, the scores are the items'."""
     pytest.importorskip("lm_eval")
-    found = ask(scorer, tmp_path, asked(*FIVE))
-    assert found.wrong == []
+    result = run_harness(scorer, tmp_path, asked(*FIVE))
+    assert result.wrong == []
     for task in ("mmlu", "gpqa_diamond_zeroshot", "arc_challenge"):
         right = []
-        for row in rows(tmp_path, task):
-            own = scorer.continuations([scorer.pair(row["prompt"], choice) for choice in row["choices"]])
-            np.testing.assert_allclose(row["choice_logp"], [one.logp.sum() for one in own], rtol=1e-5)
-            np.testing.assert_allclose(row["answer_logp"], own[row["gold"]].logp, rtol=1e-5, atol=1e-5)
+        for row in item_rows(tmp_path, task):
+            scores = scorer.continuations([scorer.pair(row["prompt"], choice) for choice in row["choices"]])
+            np.testing.assert_allclose(row["choice_logp"], [entry.logp.sum() for entry in scores], rtol=1e-5)
+            np.testing.assert_allclose(row["answer_logp"], scores[row["gold"]].logp, rtol=1e-5, atol=1e-5)
             assert row["answer"] == row["choices"][row["gold"]] and row["chance"] == 1 / len(row["choices"])
             assert row["choice_bytes"] == row["choice_tokens"] == [len(choice) for choice in row["choices"]]
             right.append(np.argmax(row["choice_logp"]) == row["gold"])
-        assert found.scores[f"{task}/acc"] == pytest.approx(np.mean(right))
-    assert [row["gold"] for row in rows(tmp_path, "mmlu")] == [0, 1, 2]
-    for row in rows(tmp_path, "gsm8k"):
+        assert result.scores[f"{task}/acc"] == pytest.approx(np.mean(right))
+    assert [row["gold"] for row in item_rows(tmp_path, "mmlu")] == [0, 1, 2]
+    for row in item_rows(tmp_path, "gsm8k"):
         [text] = scorer.generate([scorer.pair(row["prompt"], "")[0]], 256, ["Question:", "\n\n"])
         assert row["generated"] == text and row["passed"] == [False]
-    assert [row["answer"] for row in rows(tmp_path, "gsm8k")] == ["7", "1500"] and found.scores[
+    assert [row["answer"] for row in item_rows(tmp_path, "gsm8k")] == ["7", "1500"] and result.scores[
         "gsm8k/exact_match_last-number"
     ] == 0
-    assert all("passed" not in row for row in rows(tmp_path, "humaneval"))
+    assert all("passed" not in row for row in item_rows(tmp_path, "humaneval"))
 
 
 def test_a_uniform_byte_model_scores_eight_bits_a_byte(tmp_path: Path) -> None:
     """Its last norm says ones whatever it reads, and the head gives all bytes the same, other tokens nothing."""
     pytest.importorskip("lm_eval")
-    of = of_bytes(dataclasses.replace(BYTES, norm="layernorm", biases="all"))
-    params = dict(of.params)
+    model_run = byte_run(dataclasses.replace(BYTES, norm="layernorm", biases="all"))
+    params = dict(model_run.params)
     params["norm"] = {name: np.full_like(leaf, name.startswith("b")) for name, leaf in params["norm"].items()}
     head_DV = np.zeros_like(params["head_DV"])
     head_DV[:, 256:] = -100
     params["head_DV"] = head_DV
-    found = ask(Scorer(dataclasses.replace(of, params=params), Placement(data=1)), tmp_path, asked("text"))
-    assert found.wrong == [] and found.scores["text/bits_per_byte"] == pytest.approx(8, abs=1e-5)
-    assert found.scores["text/byte_perplexity"] == pytest.approx(256, rel=1e-5)
+    result = run_harness(
+        Scorer(dataclasses.replace(model_run, params=params), Placement(data=1)), tmp_path, asked("text")
+    )
+    assert result.wrong == [] and result.scores["text/bits_per_byte"] == pytest.approx(8, abs=1e-5)
+    assert result.scores["text/byte_perplexity"] == pytest.approx(256, rel=1e-5)
 
 
 def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: Path) -> None:
@@ -113,25 +89,25 @@ def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: 
     long = {"question": "x" * 300, "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "A"}
     (folder / "arc_challenge.jsonl").write_text(json.dumps(long) + "\n")
     names = ("gsm8k", "gpqa_diamond_zeroshot", "arc_challenge", "hellaswag", "mmlu")
-    found = ask(scorer, out, asked(*names, path=str(folder), limit=2))
-    for line, why in zip(
-        found.wrong,
+    result = run_harness(scorer, out, asked(*names, path=str(folder), limit=2))
+    for line, message in zip(
+        result.wrong,
         (r"gsm8k.jsonl, line 1: answer = 'seven': must end with ####", "gpqa_diamond_zeroshot.jsonl: No such file",
          "task arc_challenge: item 0: 319 tokens of prompt", "--harness hellaswag: with --harness-path known are mmlu"),
         strict=True,
     ):  # fmt: skip
-        assert why in line and "\n" not in line
-    assert len(rows(out, "mmlu")) == 2 and {one.task for one in items.scored(out)} == {"mmlu"}
+        assert message in line and "\n" not in line
+    assert len(item_rows(out, "mmlu")) == 2 and {file.task for file in items.item_files(out)} == {"mmlu"}
 
 
 def test_shots_come_from_their_own_lines(scorer: Scorer, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
-    found = ask(scorer, tmp_path, asked("gsm8k", "mmlu", "humaneval", shots=1, limit=1))
-    assert "gsm8k@1/exact_match_last-number" in found.scores and "humaneval: has no shots" in found.wrong[0]
-    [row] = rows(tmp_path, "gsm8k")
+    result = run_harness(scorer, tmp_path, asked("gsm8k", "mmlu", "humaneval", shots=1, limit=1))
+    assert "gsm8k@1/exact_match_last-number" in result.scores and "humaneval: has no shots" in result.wrong[0]
+    [row] = item_rows(tmp_path, "gsm8k")
     shown, _, question = row["prompt"].partition("\n\n")
     assert shown.startswith("Question: ") and "\n#### " in shown and question.startswith("Question: Ida")
-    [row] = rows(tmp_path, "mmlu")
+    [row] = item_rows(tmp_path, "mmlu")
     assert "Answer: D\n\n" in row["prompt"] or "Answer: A\n\n" in row["prompt"]
 
 
@@ -150,27 +126,27 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("task", "change", "why"), WRONG)
-def test_a_wrong_line_is_named(task: str, change: dict, why: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("task", "change", "message"), WRONG)
+def test_a_wrong_line_is_named(task: str, change: dict, message: str, tmp_path: Path) -> None:
     path = tmp_path / f"{task}.jsonl"
     path.write_text(f"{json.dumps(GOOD[task])}\n\n{json.dumps({**GOOD[task], **change})}\n")
     with pytest.raises(ConfigError) as error:
-        read(task, tmp_path)
-    assert str(error.value) == f"{path}, line 3: {why}"
+        read_task(task, tmp_path)
+    assert str(error.value) == f"{path}, line 3: {message}"
     path.write_text("{")
     with pytest.raises(ConfigError, match="line 1: not JSON"):
-        read(task, tmp_path)
+        read_task(task, tmp_path)
 
 
 def test_every_format_has_its_yaml_and_its_lines() -> None:
     assert {path.stem for path in TASKS.glob("*.yaml")} == set(FORMATS)
-    assert all(read(task, OWN)[0] for task in FORMATS)
-    golds = [row["gold"] for row in read("gpqa_diamond_zeroshot", OWN)[0]]
-    assert len(set(golds)) > 1 and golds == [row["gold"] for row in read("gpqa_diamond_zeroshot", OWN)[0]]
+    assert all(read_task(task, OWN)[0] for task in FORMATS)
+    golds = [row["gold"] for row in read_task("gpqa_diamond_zeroshot", OWN)[0]]
+    assert len(set(golds)) > 1 and golds == [row["gold"] for row in read_task("gpqa_diamond_zeroshot", OWN)[0]]
 
 
 def test_a_program_passes_by_its_last_line_alone_and_within_its_limits(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
+    path = tmp_path / "kept"
     cases = {
         "x = 1": True,
         "assert 1 == 2": False,
@@ -179,11 +155,11 @@ def test_a_program_passes_by_its_last_line_alone_and_within_its_limits(tmp_path:
         "x = bytearray(10**9)": False,
         "open('big', 'wb').write(b'0' * 2**22)": False,
         "import os; assert not [k for k in os.environ if k != 'LC_CTYPE'] and os.listdir() != ['kept']": True,
-        f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 3; touch {kept}'])": True,
+        f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 3; touch {path}'])": True,
     }
     for program, right in cases.items():
-        assert passes(program, cpu=1, wall=10) is right, program
-    assert not passes("import time; time.sleep(60)", wall=0.5)
+        assert program_passes(program, cpu=1, wall=10) is right, program
+    assert not program_passes("import time; time.sleep(60)", wall=0.5)
 
 
 def test_pass_at_k_is_the_share_of_draws_that_pass() -> None:
@@ -200,13 +176,13 @@ def test_pass_at_k_is_the_share_of_draws_that_pass() -> None:
 
 def test_programs_are_run_where_asked_and_no_sooner(tmp_path: Path) -> None:
     """Of what the harness hands over: a greedy program that fails, two samples of which one passes."""
-    from scaling.evaluate.harness.rows import rows_of
+    from scaling.evaluate.harness.rows import harness_rows
 
-    [doc, _] = read("humaneval", OWN)[0]
+    [doc, _] = read_task("humaneval", OWN)[0]
     texts = ["    return x\n", "    return 3 * x\n", "    import os; os._exit(0)\n"]
     sample = {"doc_id": 0, "doc": doc, "target": "", "arguments": [(doc["prompt"], {})], "resps": [texts]}
     model = SimpleNamespace(kept={})
-    [row], more = rows_of(model, "humaneval", 0, 1, [sample], asked("humaneval"))
+    [row], more = harness_rows(model, "humaneval", 0, 1, [sample], asked("humaneval"))
     assert "passed" not in row and more == {} and row["generated"] == texts
-    [row], more = rows_of(model, "humaneval", 0, 1, [sample], asked("humaneval", run_code=True))
+    [row], more = harness_rows(model, "humaneval", 0, 1, [sample], asked("humaneval", run_code=True))
     assert row["passed"] == [False, True, False] and more == {"passed": 0, "pass@1": 0.5}

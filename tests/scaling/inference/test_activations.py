@@ -13,31 +13,30 @@ from flax import nnx
 
 from analysis.errors import DataError
 from analysis.figures import save
+from analysis.figures.options import FigureOptions
 from scaling.commands import internals as commands
 from scaling.config.run import RunConfig
 from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens
-from scaling.inference.activations import SEQUENCES, Site, activation, activations, attention_maps
-from scaling.inference.load import load
+from scaling.inference.activations import BATCH_SEQUENCES, Site, attention_maps, collect_activations, site_activations
+from scaling.inference.load import load_model
 from scaling.store.record import Store
-from tests.scaling.inference.test_sampling import DECODERS, untrained
-from tests.scaling.models.test_transformer import QUICK, tokens
-from tests.scaling.training.test_loop import go
 from tests.support.commands import command
-from tests.support.variants import VARIANTS
+from tests.support.models import DECODERS, FAST_COMPILE, VARIANTS, random_tokens, untrained_run
+from tests.support.training import train_run
 
 FEW = ("swiglu", "sinusoidal, post-norm", "local and global, capped, sandwich", "experts, capacity, shared")
 
 
 def at_sites(name: str, x: np.ndarray) -> tuple[dict[tuple[int, str], np.ndarray], nnx.Module]:
     """Activations of both layers at every site, and the model."""
-    of = untrained(VARIANTS[name])
-    graph, params = of.graph, of.params
+    model_run = untrained_run(VARIANTS[name])
+    graph, params = model_run.graph, model_run.params
 
-    @functools.partial(jax.jit, compiler_options=QUICK)
+    @functools.partial(jax.jit, compiler_options=FAST_COMPILE)
     def every(params):
         sites = [(layer, site) for layer in (0, 1) for site in ("residual", "attention", "mlp")]
-        return {at: activation(graph, of.config, of.dtype, Site(*at), params, x) for at in sites}
+        return {at: site_activations(graph, model_run.config, model_run.dtype, Site(*at), params, x) for at in sites}
 
     return every(params), nnx.merge(graph, params)
 
@@ -45,31 +44,31 @@ def at_sites(name: str, x: np.ndarray) -> tuple[dict[tuple[int, str], np.ndarray
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[] if n in FEW else [pytest.mark.slow]) for n in DECODERS])
 def test_activations_are_the_forward_passes(name: str) -> None:
     """Read on, the last layer's stream gives the model's logits; and a stream is the sum of what was added to it."""
-    x = tokens((2, 24))
-    seen, model = at_sites(name, x)
-    logits = jax.jit(lambda: model.logits(model.read(seen[1, "residual"])), compiler_options=QUICK)()
-    np.testing.assert_allclose(logits, jax.jit(lambda: model(x), compiler_options=QUICK)(), rtol=1e-5, atol=2e-5)
+    x = random_tokens((2, 24))
+    activations_at, model = at_sites(name, x)
+    logits = jax.jit(lambda: model.logits(model.read(activations_at[1, "residual"])), compiler_options=FAST_COMPILE)()
+    np.testing.assert_allclose(logits, jax.jit(lambda: model(x), compiler_options=FAST_COMPILE)(), rtol=1e-5, atol=2e-5)
     if VARIANTS[name].norm_placement != "post":
-        summed = seen[0, "residual"] + seen[1, "attention"] + seen[1, "mlp"]
-        np.testing.assert_allclose(seen[1, "residual"], summed, rtol=1e-5, atol=1e-5)
-    assert min(float(np.std(values)) for values in seen.values()) > 1e-3
+        summed = activations_at[0, "residual"] + activations_at[1, "attention"] + activations_at[1, "mlp"]
+        np.testing.assert_allclose(activations_at[1, "residual"], summed, rtol=1e-5, atol=1e-5)
+    assert min(float(np.std(values)) for values in activations_at.values()) > 1e-3
 
 
 @pytest.mark.parametrize("name", ["alibi, grouped, no gate", "local", "relative"])
 def test_maps_are_causal_and_their_rows_sum_to_one(name: str) -> None:
-    of = untrained(VARIANTS[name])
-    weights = attention_maps(of, tokens((12,)), 1)
+    model_run = untrained_run(VARIANTS[name])
+    weights = attention_maps(model_run, random_tokens((12,)), 1)
     assert weights.shape == (4, 12, 12) and weights.dtype == np.float32
     np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-6)
     i, j = np.indices((12, 12))
-    unseen = (j > i) | (i - j >= (of.model.window or 12))
+    unseen = (j > i) | (i - j >= (model_run.model.window or 12))
     assert (weights[:, unseen] == 0).all() and (weights[:, ~unseen] > 0).all()
 
 
 def test_files_hold_what_the_run_computes_on_its_own_text(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
-    run = go(tiny, store).run_id
-    of, text = load(store, run), open_tokens(find_tokens(store.token_files, tiny.data.tokens))
-    count, site = 32 * SEQUENCES + 40, Site(1, "mlp")
+    run = train_run(tiny, store).run_id
+    model_run, text = load_model(store, run), open_tokens(find_tokens(store.token_files, tiny.data.tokens))
+    count, site = 32 * BATCH_SEQUENCES + 40, Site(1, "mlp")
     words = (run[:8], "--store", store.root, "--layer", 1, "--site", "mlp", "--tokens", count)
     for name in ("x.npy", "deep/x.parquet"):
         done = command("scaling", "activations", *words, "--out", tmp_path / name)
@@ -80,14 +79,14 @@ def test_files_hold_what_the_run_computes_on_its_own_text(store: Store, tiny: Ru
     assert values.shape == (count, 16) and about["step"] == 20 and (about["layer"], about["site"]) == (1, "mlp")
     assert json.loads(table.schema.metadata[b"scaling"]) == about
     np.testing.assert_array_equal(np.stack(table["activation"].to_numpy()), values)
-    read = windows.sequences(text, seed=0, length=32, rows=np.arange(SEQUENCES + 2))[:, :-1]
+    read = windows.training_windows(text, seed=0, length=32, rows=np.arange(BATCH_SEQUENCES + 2))[:, :-1]
     np.testing.assert_array_equal(table["token"], read.reshape(-1)[:count])
     assert table["position"].to_pylist()[30:34] == [30, 31, 0, 1] and table["sequence"][33].as_py() == 1
-    graph, place = of.graph, slice(3 * 32, 4 * 32)
-    alone = jax.jit(lambda p: activation(graph, tiny, of.dtype, site, p, read[3:4]))(of.params)
+    graph, place = model_run.graph, slice(3 * 32, 4 * 32)
+    alone = jax.jit(lambda p: site_activations(graph, tiny, model_run.dtype, site, p, read[3:4]))(model_run.params)
     np.testing.assert_allclose(values[place], alone[0], atol=1e-5)
-    parts = list(activations(of, text, site, count=count))
-    assert [len(part) for part, _ in parts] == [32 * SEQUENCES, 40]
+    parts = list(collect_activations(model_run, text, site, count=count))
+    assert [len(part) for part, _ in parts] == [32 * BATCH_SEQUENCES, 40]
     done = command("scaling", "activations", *words[:-1], 1e12, "--out", tmp_path / "y.npy")
     assert done.returncode == 2 and "the train split has" in done.stderr and not list(tmp_path.glob("*y.npy*"))
 
@@ -108,14 +107,14 @@ def test_a_file_that_is_cut_short_leaves_what_was_there(tmp_path: Path, suffix: 
 def test_the_attention_command_writes_maps_and_says_how_to_draw_them(
     store: Store, tiny: RunConfig, tmp_path: Path
 ) -> None:
-    run = go(tiny, store).run_id
+    run = train_run(tiny, store).run_id
     words = ("attention", run, "--store", store.root, "--prompt", "def é(")
     for name in ("maps.json", "maps.npz"):
         done = command("scaling", *words, "--layer", 1, "--out", tmp_path / name)
         assert done.returncode == 0, done.stderr
-    said = json.loads((tmp_path / "maps.json").read_text())
-    weights = np.array(said["weights"], np.float32)
-    assert weights.shape == (2, 7, 7) and said["pieces"][:4] == list("def ") and said["layer"] == 1
+    result = json.loads((tmp_path / "maps.json").read_text())
+    weights = np.array(result["weights"], np.float32)
+    assert weights.shape == (2, 7, 7) and result["pieces"][:4] == list("def ") and result["layer"] == 1
     np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-6)
     np.testing.assert_array_equal(np.load(tmp_path / "maps.npz")["weights"], weights)
     done = command("scaling", *words, "--out", tmp_path / "maps.png")
@@ -133,20 +132,21 @@ def maps(length: int, heads: int) -> dict:
 
 @pytest.mark.parametrize(("kind", "heads", "length"), [("pdf", 2, 9), ("svg", 1, 3), ("png", 12, 60)])
 def test_maps_are_drawn_with_their_numbers_beside_them(tmp_path: Path, kind: str, heads: int, length: int) -> None:
-    said = maps(length, heads)
-    (tmp_path / "maps.json").write_text(json.dumps(said))
-    save.save("attention", tmp_path / "maps.json", tmp_path / f"maps.{kind}", width="text" if heads > 1 else "column")
+    text = maps(length, heads)
+    (tmp_path / "maps.json").write_text(json.dumps(text))
+    options = FigureOptions(width="text" if heads > 1 else "column")
+    save.save("attention", tmp_path / "maps.json", tmp_path / f"maps.{kind}", options)
     with (tmp_path / "maps.data.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == min(heads, 8) * length**2
     shown = {(row["series"], int(float(row["y"])), int(float(row["x"]))): row["mark"] for row in rows}
-    assert shown["head 0", 2, 1] == f"share {said['weights'][0][2][1]:.6g}"
+    assert shown["head 0", 2, 1] == f"share {text['weights'][0][2][1]:.6g}"
 
 
 def test_a_file_without_maps_is_one_line(tmp_path: Path) -> None:
     odd = maps(4, 1) | {"weights": [[[1.0, 1.0], [0.0, 1.0]]]}
     for text in ("N,D,L\n1,2,3\n", "[]", json.dumps(odd)):
         (tmp_path / "x.json").write_text(text)
-        with pytest.raises(DataError, match="holds no attention maps") as error:
+        with pytest.raises(DataError, match="has no attention maps") as error:
             save.save("attention", tmp_path / "x.json", tmp_path / "x.png")
         assert "\n" not in str(error.value)

@@ -10,23 +10,22 @@ import pytest
 
 from scaling.config.placement import Placement
 from scaling.data import tokenizers
-from scaling.inference.length_buckets import batches, buckets, windows
-from scaling.inference.load import Trained
+from scaling.inference.length_buckets import bucket_batches, bucket_lengths, rolling_windows
+from scaling.inference.load import TrainedModel
 from scaling.inference.scorer import ScoreError, Scorer
-from scaling.program.step import functions, shape_of
-from tests.scaling.inference.test_sampling import untrained
-from tests.support.variants import VARIANTS
+from scaling.program.step import program_functions, program_shape
+from tests.support.models import VARIANTS, untrained_run
 
 AXES = (1, 1, 1, 1)
 CAPPED = "local and global, capped, sandwich"
 
 
-def of(name: str, end: int | None = None, length: int = 40) -> Trained:
-    found = untrained(VARIANTS[name], end)
-    data = dataclasses.replace(found.config.data, length=length)
-    record = dataclasses.replace(found.record, config=dataclasses.replace(found.config, data=data))
-    tokenizer = tokenizers.of_tokens("symbols", {}, Path(), vocab=45, eod=0)  # five ids stand for no text
-    return dataclasses.replace(found, record=record, tokenizer=tokenizer)
+def of(name: str, end: int | None = None, length: int = 40) -> TrainedModel:
+    result = untrained_run(VARIANTS[name], end)
+    data = dataclasses.replace(result.config.data, length=length)
+    record = dataclasses.replace(result.record, config=dataclasses.replace(result.config, data=data))
+    tokenizer = tokenizers.load_tokenizer("symbols", {}, Path(), vocab=45, eod=0)  # five ids stand for no text
+    return dataclasses.replace(result, record=record, tokenizer=tokenizer)
 
 
 def drawn(*lengths: int, seed: int = 0) -> list[list[int]]:
@@ -43,9 +42,9 @@ def test_scores_are_the_models_own_loss(scorer: Scorer) -> None:
     """Documents kept apart, a soft-cap, 8 devices; the trainer's own evaluation on one."""
     tokens = np.array(drawn(*[scorer.context + 1] * 3))
     tokens[:, 10] = 0
-    evaluate = jax.jit(functions(shape_of(scorer.of.config, Placement(), AXES)).evaluate)
+    evaluate = jax.jit(program_functions(program_shape(scorer.of.config, Placement(), AXES)).evaluate)
     loss = evaluate(jax.device_get(scorer.of.params), jnp.asarray(tokens, jnp.int32))["loss"]
-    logp = [one.logp for one in scorer.continuations([(row[:1], row[1:]) for row in tokens])]
+    logp = [entry.logp for entry in scorer.continuations([(row[:1], row[1:]) for row in tokens])]
     np.testing.assert_allclose(-np.mean(logp, axis=1), loss, rtol=1e-5)
     assert logp[0].dtype == np.float32 and np.ptp(loss) > 1e-3
 
@@ -56,23 +55,23 @@ def test_a_score_is_the_same_in_any_company_order_and_padding(scorer: Scorer) ->
     backwards = scorer.continuations(pairs[::-1])[::-1]
     alone = [scorer.continuations([pair])[0] for pair in pairs]
     stretched = scorer.continuations([(p, [*c, 7, 8]) for p, c in pairs[:3]])  # what comes after has no say
-    for i, ((_, continuation), one) in enumerate(zip(pairs, together, strict=True)):
-        assert one.logp.shape == (len(continuation),) and one.greedy == alone[i].greedy
-        np.testing.assert_allclose(one.logp, alone[i].logp, atol=1e-5)
-        np.testing.assert_allclose(one.logp, backwards[i].logp, atol=1e-5)
-    for one, more in zip(together, stretched, strict=False):
-        np.testing.assert_allclose(one.logp, more.logp[:-2], atol=1e-5)
+    for i, ((_, continuation), entry) in enumerate(zip(pairs, together, strict=True)):
+        assert entry.logp.shape == (len(continuation),) and entry.greedy == alone[i].greedy
+        np.testing.assert_allclose(entry.logp, alone[i].logp, atol=1e-5)
+        np.testing.assert_allclose(entry.logp, backwards[i].logp, atol=1e-5)
+    for entry, more in zip(together, stretched, strict=False):
+        np.testing.assert_allclose(entry.logp, more.logp[:-2], atol=1e-5)
 
 
 def test_what_greedy_writes_is_greedy_and_nothing_else(scorer: Scorer) -> None:
     prompts = drawn(4, 11, 31, seed=2)
     texts = scorer.generate(prompts, 12)
-    written = [[int(word) for word in text.split()] for [text] in texts]
+    written = [[int(argument) for argument in text.split()] for [text] in texts]
     assert [len(tokens) for tokens in written] == [12, 12, 10]  # the context ends the last: 40 are read, 41 known
     assert max(map(max, written)) < 45
-    assert all(one.greedy for one in scorer.continuations(list(zip(prompts, written, strict=True))))
+    assert all(entry.greedy for entry in scorer.continuations(list(zip(prompts, written, strict=True))))
     other = [[*tokens[:-1], tokens[-1] % 44 + 1] for tokens in written]
-    assert not any(one.greedy for one in scorer.continuations(list(zip(prompts, other, strict=True))))
+    assert not any(entry.greedy for entry in scorer.continuations(list(zip(prompts, other, strict=True))))
     stop = " ".join(texts[0][0].split()[5:7])
     assert scorer.generate(prompts[:1], 12, [stop]) == [[texts[0][0].partition(stop)[0]]]
 
@@ -89,7 +88,7 @@ def test_a_whole_text_is_scored_once_in_windows(scorer: Scorer) -> None:
     [logp] = scorer.rolling([text])
     assert logp.shape == (100,)
     parts = [([0], text[:40]), (text[39:40], text[40:80]), (text[79:80], text[80:])]
-    assert list(windows([0, *text], 40)) == parts
+    assert list(rolling_windows([0, *text], 40)) == parts
     np.testing.assert_allclose(logp, np.concatenate([s.logp for s in scorer.continuations(parts)]), atol=1e-5)
     assert scorer.rolling([[]])[0].shape == (0,)
 
@@ -104,23 +103,23 @@ def test_what_cannot_be_scored_is_one_line(scorer: Scorer) -> None:
 
 
 def test_batches_have_every_row_once_and_few_shapes() -> None:
-    assert buckets(100) == [32, 64, 100] and buckets(32) == [32] and buckets(8) == [8]
+    assert bucket_lengths(100) == [32, 64, 100] and bucket_lengths(32) == [32] and bucket_lengths(8) == [8]
     lengths = np.random.default_rng(0).integers(1, 101, 700).tolist()
-    made = list(batches(lengths, buckets(100), over=8, tokens=1000))
-    assert sorted(i for at, _, _ in made for i in at) == list(range(700))
-    assert len({(length, height) for _, length, height in made}) == 3
-    for at, length, height in made:
+    built = list(bucket_batches(lengths, bucket_lengths(100), over=8, tokens=1000))
+    assert sorted(i for at, _, _ in built for i in at) == list(range(700))
+    assert len({(length, height) for _, length, height in built}) == 3
+    for at, length, height in built:
         assert max(lengths[i] for i in at) <= length and len(at) <= height and height % 8 == 0
-    assert [height for *_, height in batches([5] * 9, [32], over=2, tokens=4096)] == [16]
+    assert [height for *_, height in bucket_batches([5] * 9, [32], over=2, tokens=4096)] == [16]
 
 
 def test_a_pair_is_its_text_and_the_prompt_begins_a_document(tmp_path: Path, scorer: Scorer) -> None:
     pytest.importorskip("sentencepiece")
     text = Path(tokenizers.__file__).read_bytes()
-    made = tokenizers.make("sentencepiece:400", lambda: iter([text]), tmp_path)
-    plain = Scorer(dataclasses.replace(scorer.of, tokenizer=made))
+    trained = tokenizers.make_tokenizer("sentencepiece:400", lambda: iter([text]), tmp_path)
+    plain = Scorer(dataclasses.replace(scorer.of, tokenizer=trained))
     for prompt, continuation in (("def ", "tokens"), ("def", " tokens"), ("", "text"), ("a\n", "    return")):
         before, after = plain.pair(prompt, continuation)
-        assert before[0] == made.eod and after
-        assert made.decode(np.array(before + after)).decode() == prompt + continuation
+        assert before[0] == trained.eod and after
+        assert trained.decode(np.array(before + after)).decode() == prompt + continuation
         assert before[1:] + after == plain.encode(prompt + continuation)

@@ -16,7 +16,7 @@ from scaling.models.encoder_decoder import EncoderDecoder
 from scaling.models.transformer import Transformer
 from sweeps.definitions import quickstart
 from sweeps.planning import rules
-from tests.support.variants import ENCODERS, VARIANTS
+from tests.support.models import ENCODERS, VARIANTS, dot_flops
 
 ARCHITECTURES = VARIANTS | ENCODERS
 SHAPES = ARCHITECTURES | {f"quickstart, width {width}": rules.model(width, 257) for width in quickstart.WIDTHS}
@@ -36,9 +36,9 @@ def build(model: ModelConfig):
 @pytest.mark.parametrize("name", SHAPES)
 def test_parameters_are_those_that_flax_holds(name: str) -> None:
     model = SHAPES[name]
-    held = nnx.eval_shape(lambda: build(model))
+    parameters = nnx.eval_shape(lambda: build(model))
     by_group: dict[str, int] = {}
-    for path, leaf in jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(nnx.state(held)))[0]:
+    for path, leaf in jax.tree_util.tree_flatten_with_path(nnx.to_pure_dict(nnx.state(parameters)))[0]:
         names = [key.key for key in path]
         if any(name.endswith("norm") for name in names):
             group = "norm"
@@ -99,32 +99,6 @@ def test_kaplans_size_without_embedding(name: str) -> None:
     model, counted = preset(name), counts.parameters(preset(name))
     rest = model.layers * 13 * model.width + 2 * model.width  # 9·D of biases and 4·D of norms a layer; the last norm
     assert counted["attention"] + counted["mlp"] + counted["norm"] == 12 * model.layers * model.width**2 + rest
-
-
-def dot_flops(fn, *args) -> int:
-    """FLOPs of the matrix products in the program that JAX hands to XLA."""
-
-    def walk(jaxpr) -> int:
-        total = 0
-        for eqn in jaxpr.eqns:
-            ragged = eqn.primitive.name == "ragged_dot_general"
-            if ragged or eqn.primitive.name == "dot_general":
-                numbers = eqn.params["ragged_dot_dimension_numbers" if ragged else "dimension_numbers"]
-                (contract, _), _ = numbers.dot_dimension_numbers if ragged else numbers
-                k = 1
-                for axis in contract:
-                    k *= eqn.invars[0].aval.shape[axis]
-                out = eqn.outvars[0].aval
-                if ragged and not numbers.rhs_group_dimensions:  # each row goes into one group's product
-                    out = jax.ShapeDtypeStruct(out.shape[1:], out.dtype)
-                total += 2 * out.size * k
-            for value in eqn.params.values():
-                inner = getattr(value, "jaxpr", None)
-                if inner is not None:
-                    total += walk(getattr(inner, "jaxpr", inner))
-        return total
-
-    return walk(jax.make_jaxpr(fn)(*args).jaxpr)
 
 
 def loss_of(model: ModelConfig):
@@ -194,9 +168,9 @@ def test_a_window_counts_the_pairs_that_it_lets_through(window: int) -> None:
 
 def test_total_is_its_parts_and_grows_by_sequences() -> None:
     model = SHAPES["grouped"]
-    one, ten = counts.training_flops(model, 32, 1), counts.training_flops(model, 32, 10)
-    assert {k: 10 * v for k, v in one.items()} == ten
-    parts = sum(v for k, v in one.items() if k != "total" and not k.startswith(counts.OTHERWISE))
-    assert one["total"] == parts
+    first, ten = counts.training_flops(model, 32, 1), counts.training_flops(model, 32, 10)
+    assert {k: 10 * v for k, v in first.items()} == ten
+    parts = sum(v for k, v in first.items() if k != "total" and not k.startswith(counts.ALTERNATIVE_COUNTS))
+    assert first["total"] == parts
     deeper = replace(model, layers=model.layers + 1)
-    assert counts.training_flops(deeper, 32, 1)["head_forward"] == one["head_forward"]
+    assert counts.training_flops(deeper, 32, 1)["head_forward"] == first["head_forward"]

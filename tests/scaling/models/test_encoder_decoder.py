@@ -5,9 +5,8 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from scaling.models.encoder_decoder import EncoderDecoder, buckets
-from tests.scaling.models.test_transformer import QUICK, tokens
-from tests.support.variants import ENCODERS
+from scaling.models.encoder_decoder import EncoderDecoder, bucket_indices
+from tests.support.models import ENCODERS, FAST_COMPILE, random_tokens
 
 
 def model(name: str):
@@ -15,7 +14,7 @@ def model(name: str):
     graph, shapes = nnx.split(nnx.eval_shape(lambda: EncoderDecoder(ENCODERS[name], rngs=nnx.Rngs(0))))
     draws = np.random.default_rng(0)
     params = jax.tree.map(lambda leaf: 0.3 * draws.standard_normal(leaf.shape, np.float32), shapes)
-    forward = jax.jit(lambda p, *x: nnx.merge(graph, p)(*x), compiler_options=QUICK)
+    forward = jax.jit(lambda p, *x: nnx.merge(graph, p)(*x), compiler_options=FAST_COMPILE)
     return lambda *x: np.asarray(forward(params, *x))
 
 
@@ -24,7 +23,7 @@ BOTH = [name for name, config in ENCODERS.items() if config.kind == "encoder-dec
 
 @pytest.mark.parametrize("name", BOTH)
 def test_a_decoder_sees_no_later_output_and_all_of_the_input(name: str) -> None:
-    inputs, outputs = tokens((3, 20)), tokens((3, 12), seed=1)
+    inputs, outputs = random_tokens((3, 20)), random_tokens((3, 12), seed=1)
     inputs[1:], outputs[1:] = inputs[0], outputs[0]
     outputs[1, 7] = (outputs[0, 7] + 1) % 50
     inputs[2, 19] = (inputs[0, 19] + 1) % 50
@@ -35,7 +34,11 @@ def test_a_decoder_sees_no_later_output_and_all_of_the_input(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_padding_is_not_seen(name: str) -> None:
-    inputs, outputs, seen = tokens((2, 20)), tokens((2, 12), seed=1), np.arange(20)[None] < np.array([[14], [14]])
+    inputs, outputs, seen = (
+        random_tokens((2, 20)),
+        random_tokens((2, 12), seed=1),
+        np.arange(20)[None] < np.array([[14], [14]]),
+    )
     inputs[1, :14], outputs[1] = inputs[0, :14], outputs[0]
     run = model(name)
     a, b = run(inputs, outputs, seen)
@@ -44,7 +47,7 @@ def test_padding_is_not_seen(name: str) -> None:
 
 
 def test_an_encoder_reads_both_ways() -> None:
-    x = tokens((2, 20))
+    x = random_tokens((2, 20))
     x[1, :19] = x[0, :19]
     x[1, 19] = (x[0, 19] + 1) % 50
     a, b = model("encoder")(x)
@@ -53,8 +56,8 @@ def test_an_encoder_reads_both_ways() -> None:
 
 def test_buckets_part_near_distances_and_share_far_ones() -> None:
     away = np.arange(300)[None]
-    past = np.asarray(buckets(-away, 32, 128, both_ways=False))[0]
+    past = np.asarray(bucket_indices(-away, 32, 128, both_ways=False))[0]
     assert past[:16].tolist() == list(range(16)) and (np.diff(past) >= 0).all() and (past[128:] == 31).all()
-    assert (np.asarray(buckets(away[:, 1:], 32, 128, both_ways=False)) == 0).all()
-    both = np.asarray(buckets(np.concatenate([-away, away], axis=1), 32, 128, both_ways=True))[0]
+    assert (np.asarray(bucket_indices(away[:, 1:], 32, 128, both_ways=False)) == 0).all()
+    both = np.asarray(bucket_indices(np.concatenate([-away, away], axis=1), 32, 128, both_ways=True))[0]
     assert both[:300].max() == 15 and both[301:].min() == 17

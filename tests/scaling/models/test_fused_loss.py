@@ -38,26 +38,26 @@ def test_blocks_change_neither_the_loss_nor_its_gradient(count: int, softcap: fl
     def both(of):
         return jax.jit(jax.value_and_grad(lambda x, w: of(x, w, y), argnums=(0, 1), has_aux=True))(x, w)
 
-    ours = both(partial(loss.training_loss, softcap=softcap, z_loss=z_loss, count=count))
-    theirs = both(partial(plain, softcap=softcap, z_loss=z_loss))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), ours, theirs)
+    own_values = both(partial(loss.training_loss, softcap=softcap, z_loss=z_loss, count=count))
+    published_values = both(partial(plain, softcap=softcap, z_loss=z_loss))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), own_values, published_values)
     alone = loss.sequence_losses(x, w, y, softcap, count)
-    np.testing.assert_allclose(alone.mean(), theirs[0][1], rtol=2e-6)
+    np.testing.assert_allclose(alone.mean(), published_values[0][1], rtol=2e-6)
 
 
 def test_what_comes_after_the_loss_multiplies_its_gradient() -> None:
     x, w, y = drawn()
     three = jax.grad(lambda x: 3 * loss.training_loss(x, w, y, count=2)[0])(x)
-    one = jax.grad(lambda x: sum(loss.training_loss(x, w, y, count=2)))(x)  # what is reported adds nothing
-    np.testing.assert_allclose(three, 3 * one, rtol=1e-6)
+    first = jax.grad(lambda x: sum(loss.training_loss(x, w, y, count=2)))(x)  # what is reported adds nothing
+    np.testing.assert_allclose(three, 3 * first, rtol=1e-6)
 
 
 def test_in_bfloat16_the_gradient_is_rounded_as_activations_are() -> None:
     x, w, y = drawn(jnp.bfloat16)
-    ours = jax.grad(lambda x, w: loss.training_loss(x, w, y, count=3)[0], argnums=(0, 1))(x, w)
-    theirs = jax.grad(lambda x, w: plain(x, w, y, None, 0.0)[0], argnums=(0, 1))(x, w)
-    assert ours[0].dtype == jnp.bfloat16 and ours[1].dtype == jnp.float32
-    for a, b in zip(ours, theirs, strict=True):
+    own_values = jax.grad(lambda x, w: loss.training_loss(x, w, y, count=3)[0], argnums=(0, 1))(x, w)
+    published_values = jax.grad(lambda x, w: plain(x, w, y, None, 0.0)[0], argnums=(0, 1))(x, w)
+    assert own_values[0].dtype == jnp.bfloat16 and own_values[1].dtype == jnp.float32
+    for a, b in zip(own_values, published_values, strict=True):
         np.testing.assert_allclose(a.astype(np.float32), b.astype(np.float32), atol=0.02 * float(jnp.abs(b).max()))
 
 
@@ -68,8 +68,8 @@ def test_on_a_mesh_it_is_the_same_and_the_heads_gradient_is_summed_once(placemen
     here = jax.jit(grad)(x, w)
     mesh = sharding.make_mesh(placement)
     layout = (
-        jax.sharding.NamedSharding(mesh, sharding.BATCH),
-        jax.sharding.NamedSharding(mesh, sharding.spec(("w_DV",), w.shape, mesh)),
+        jax.sharding.NamedSharding(mesh, sharding.BATCH_SPEC),
+        jax.sharding.NamedSharding(mesh, sharding.partition_spec(("w_DV",), w.shape, mesh)),
     )
     with jax.set_mesh(mesh):
         compiled = jax.jit(grad, in_shardings=layout).lower(x, w).compile()
@@ -95,4 +95,4 @@ def test_large_logits_are_never_held_whole(vocab: int) -> None:
         return grad.lower(*shapes).compile().memory_analysis().temp_size_in_bytes
 
     assert temporaries(None) < 0.7 * full < full <= temporaries(1)
-    assert loss.blocks(2, 1024, 257) == 1
+    assert loss.block_count(2, 1024, 257) == 1

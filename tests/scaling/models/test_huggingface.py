@@ -14,7 +14,7 @@ from scaling.config.model import ModelConfig
 from scaling.config.presets import preset
 from scaling.models.encoder_decoder import EncoderDecoder
 from scaling.models.transformer import Transformer
-from tests.scaling.models.test_transformer import QUICK
+from tests.support.models import FAST_COMPILE
 
 torch = pytest.importorskip("torch", reason="pip install -e '.[dev]'")
 transformers = pytest.importorskip("transformers", reason="pip install -e '.[dev]'")
@@ -44,11 +44,11 @@ def rotated(config: ModelConfig) -> dict[str, object]:
 
 
 def gpt2(config: ModelConfig):
-    theirs = transformers.GPT2Config(
+    published_values = transformers.GPT2Config(
         vocab_size=config.vocab, n_embd=config.width, n_layer=config.layers, n_head=config.heads,
         n_inner=config.mlp_width, n_positions=config.position_length, attn_implementation="eager",
     )  # fmt: skip
-    return transformers.GPT2LMHeadModel(theirs)
+    return transformers.GPT2LMHeadModel(published_values)
 
 
 def llama(config: ModelConfig):
@@ -56,21 +56,21 @@ def llama(config: ModelConfig):
 
 
 def gemma2(config: ModelConfig):
-    theirs = transformers.Gemma2Config(
+    published_values = transformers.Gemma2Config(
         **shared(config), **rotated(config), sliding_window=config.window,
         query_pre_attn_scalar=int(config.attention_scale or config.head),
         attn_logit_softcapping=config.attention_softcap, final_logit_softcapping=config.final_softcap,
         layer_types=["full_attention" if window is None else "sliding_attention" for window in config.windows],
     )  # fmt: skip
-    return transformers.Gemma2ForCausalLM(theirs)
+    return transformers.Gemma2ForCausalLM(published_values)
 
 
 def mixtral(config: ModelConfig):
-    theirs = transformers.MixtralConfig(
+    published_values = transformers.MixtralConfig(
         **shared(config), **rotated(config), num_local_experts=config.experts,
         num_experts_per_tok=config.experts_chosen, sliding_window=config.window,
     )  # fmt: skip
-    return transformers.MixtralForCausalLM(theirs)
+    return transformers.MixtralForCausalLM(published_values)
 
 
 def qkv(config: ModelConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -82,13 +82,15 @@ def qkv(config: ModelConfig, q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.
 
 def from_gpt2(config: ModelConfig, w: Weights) -> Weights:
     out = {"embedding_VD": w["transformer.wte.weight"], "position_LD": w["transformer.wpe.weight"]}
-    out |= {f"norm.{ours}": w[f"transformer.ln_f.{name}"] for ours, name in (("g_D", "weight"), ("b_D", "bias"))}
+    out |= {
+        f"norm.{own_values}": w[f"transformer.ln_f.{name}"] for own_values, name in (("g_D", "weight"), ("b_D", "bias"))
+    }
     for i in range(config.layers):
         at, to = f"transformer.h.{i}.", f"blocks.{i}."
-        for ours, name in (("attention_norm", "ln_1"), ("mlp_norm", "ln_2")):
-            out |= {f"{to}{ours}.g_D": w[f"{at}{name}.weight"], f"{to}{ours}.b_D": w[f"{at}{name}.bias"]}
-        for ours, kind in (("qkv_DKJh", "weight"), ("b_KJh", "bias")):
-            out[f"{to}attention.{ours}"] = qkv(config, *np.split(w[f"{at}attn.c_attn.{kind}"], 3, axis=-1))
+        for own_values, name in (("attention_norm", "ln_1"), ("mlp_norm", "ln_2")):
+            out |= {f"{to}{own_values}.g_D": w[f"{at}{name}.weight"], f"{to}{own_values}.b_D": w[f"{at}{name}.bias"]}
+        for own_values, kind in (("qkv_DKJh", "weight"), ("b_KJh", "bias")):
+            out[f"{to}attention.{own_values}"] = qkv(config, *np.split(w[f"{at}attn.c_attn.{kind}"], 3, axis=-1))
         out |= {f"{to}attention.out_HD": w[f"{at}attn.c_proj.weight"], f"{to}attention.b_D": w[f"{at}attn.c_proj.bias"]}
         out |= {f"{to}mlp.up_DF": w[f"{at}mlp.c_fc.weight"], f"{to}mlp.b_up_F": w[f"{at}mlp.c_fc.bias"]}
         out |= {f"{to}mlp.down_FD": w[f"{at}mlp.c_proj.weight"], f"{to}mlp.b_D": w[f"{at}mlp.c_proj.bias"]}
@@ -97,20 +99,20 @@ def from_gpt2(config: ModelConfig, w: Weights) -> Weights:
 
 def from_llama(config: ModelConfig, w: Weights) -> Weights:
     """Llama's names, which Gemma 2 and Mixtral keep; Gemma's gains are g - 1."""
-    one = float(config.norm_placement == "sandwich")
+    first = float(config.norm_placement == "sandwich")
     norms = {"attention_norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
-    if one:
+    if first:
         norms |= {
             "attention_out_norm": "post_attention_layernorm",
             "mlp_norm": "pre_feedforward_layernorm",
             "mlp_out_norm": "post_feedforward_layernorm",
         }
-    out = {"embedding_VD": w["model.embed_tokens.weight"], "norm.g_D": w["model.norm.weight"] + one}
+    out = {"embedding_VD": w["model.embed_tokens.weight"], "norm.g_D": w["model.norm.weight"] + first}
     if not config.tied:
         out["head_DV"] = w["lm_head.weight"].T
     for i in range(config.layers):
         at, to = f"model.layers.{i}.", f"blocks.{i}."
-        out |= {f"{to}{ours}.g_D": w[f"{at}{name}.weight"] + one for ours, name in norms.items()}
+        out |= {f"{to}{own_values}.g_D": w[f"{at}{name}.weight"] + first for own_values, name in norms.items()}
         out[f"{to}attention.qkv_DKJh"] = qkv(config, *(w[f"{at}self_attn.{n}_proj.weight"].T for n in "qkv"))
         out[f"{to}attention.out_HD"] = w[f"{at}self_attn.o_proj.weight"].T
         if config.experts:
@@ -119,19 +121,19 @@ def from_llama(config: ModelConfig, w: Weights) -> Weights:
             out[f"{to}mlp.down_EFD"] = w[f"{at}mlp.experts.down_proj"].swapaxes(1, 2)
         else:
             names = {"gate_DF": "gate", "up_DF": "up", "down_FD": "down"}
-            out |= {f"{to}mlp.{ours}": w[f"{at}mlp.{name}_proj.weight"].T for ours, name in names.items()}
+            out |= {f"{to}mlp.{own_values}": w[f"{at}mlp.{name}_proj.weight"].T for own_values, name in names.items()}
     return out
 
 
 def t5(config: ModelConfig):
-    theirs = transformers.T5Config(
+    published_values = transformers.T5Config(
         vocab_size=config.vocab, d_model=config.width, d_kv=config.head, d_ff=config.mlp_width,
         num_layers=config.depths[0], num_decoder_layers=config.depths[1], num_heads=config.heads,
         relative_attention_num_buckets=config.buckets, relative_attention_max_distance=config.bucket_distance,
         layer_norm_epsilon=config.norm_eps, feed_forward_proj="relu", tie_word_embeddings=config.tied,
         attn_implementation="eager",
     )  # fmt: skip
-    return transformers.T5ForConditionalGeneration(theirs)
+    return transformers.T5ForConditionalGeneration(published_values)
 
 
 def from_t5(config: ModelConfig, w: Weights) -> Weights:
@@ -144,10 +146,10 @@ def from_t5(config: ModelConfig, w: Weights) -> Weights:
         out |= {f"{stack}.bucket_RK": w[first], f"{stack}.norm.g_D": w[f"{stack}.final_layer_norm.weight"]}
         for i in range(layers):
             at, to = f"{stack}.block.{i}.layer.", f"{stack}.blocks.{i}."
-            for j, (ours, name) in enumerate(parts.items()):
-                out[f"{to}{ours}_norm.g_D"] = w[f"{at}{j}.layer_norm.weight"]
+            for j, (own_values, name) in enumerate(parts.items()):
+                out[f"{to}{own_values}_norm.g_D"] = w[f"{at}{j}.layer_norm.weight"]
                 for letter, axes in (("q", "q_DH"), ("k", "k_DH"), ("v", "v_DH"), ("o", "out_HD")):
-                    out[f"{to}{ours}.{axes}"] = w[f"{at}{j}.{name}.{letter}.weight"].T
+                    out[f"{to}{own_values}.{axes}"] = w[f"{at}{j}.{name}.{letter}.weight"].T
             last = f"{at}{len(parts)}."
             out[f"{to}mlp_norm.g_D"] = w[f"{last}layer_norm.weight"]
             out |= {
@@ -166,8 +168,8 @@ def placed(config: ModelConfig, weights: Weights):
         names = [str(getattr(key, "key", getattr(key, "name", ""))) for key in path if getattr(key, "key", None)]
         if "blocks" in names:
             at = names.index("blocks") + 1
-            each = [".".join([*names[:at], str(i), *names[at:]]) for i in range(len(leaf))]
-            value = np.stack([left.pop(name) for name in each])
+            lines = [".".join([*names[:at], str(i), *names[at:]]) for i in range(len(leaf))]
+            value = np.stack([left.pop(name) for name in lines])
         else:
             value = left.pop(".".join(names))
         assert value.shape == leaf.shape, names
@@ -208,24 +210,28 @@ def tokens(config: ModelConfig, length: int = LENGTH) -> np.ndarray:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_logits_are_those_of_an_independent_implementation(family: str) -> None:
     config, build, convert = FAMILIES[family]
-    theirs = shaken(build(config))
+    published_values = shaken(build(config))
     x = tokens(config)
     with torch.no_grad():
-        want = theirs(torch.as_tensor(x, dtype=torch.int64)).logits.numpy()
-    graph, params = placed(config, convert(config, held(theirs)))
-    ours = jax.jit(lambda p, x: nnx.merge(graph, p)(x), compiler_options=QUICK)(params, x)
-    np.testing.assert_allclose(ours, want, atol=1e-4, rtol=1e-5)
+        want = published_values(torch.as_tensor(x, dtype=torch.int64)).logits.numpy()
+    graph, params = placed(config, convert(config, held(published_values)))
+    own_values = jax.jit(lambda p, x: nnx.merge(graph, p)(x), compiler_options=FAST_COMPILE)(params, x)
+    np.testing.assert_allclose(own_values, want, atol=1e-4, rtol=1e-5)
     assert np.abs(want).max() > 0.5
 
 
 def test_logits_of_t5_with_padding_are_those_of_an_independent_implementation() -> None:
     config = tiny("t5-small", head_dim=6, encoder_layers=3, bucket_distance=20)
-    theirs = shaken(t5(config))
+    published_values = shaken(t5(config))
     inputs, outputs, seen = tokens(config, 45), tokens(config), np.arange(45)[None] < np.array([[45], [33]])
     with torch.no_grad():
-        given = {"input_ids": inputs, "decoder_input_ids": outputs, "attention_mask": seen}
-        want = theirs(**{name: torch.as_tensor(value, dtype=torch.int64) for name, value in given.items()}).logits
-    graph, params = placed(config, from_t5(config, held(theirs)))
-    ours = jax.jit(lambda p, *x: nnx.merge(graph, p)(*x), compiler_options=QUICK)(params, inputs, outputs, seen)
-    np.testing.assert_allclose(ours, want.numpy(), atol=1e-4, rtol=1e-5)
+        table = {"input_ids": inputs, "decoder_input_ids": outputs, "attention_mask": seen}
+        want = published_values(
+            **{name: torch.as_tensor(value, dtype=torch.int64) for name, value in table.items()}
+        ).logits
+    graph, params = placed(config, from_t5(config, held(published_values)))
+    own_values = jax.jit(lambda p, *x: nnx.merge(graph, p)(*x), compiler_options=FAST_COMPILE)(
+        params, inputs, outputs, seen
+    )
+    np.testing.assert_allclose(own_values, want.numpy(), atol=1e-4, rtol=1e-5)
     assert np.abs(want.numpy()).max() > 0.5

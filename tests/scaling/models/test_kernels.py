@@ -12,16 +12,16 @@ from scaling.config.run import override
 from scaling.config.validation import ConfigError, from_dict
 from scaling.distributed import sharding
 from scaling.models.attention import kernels
-from scaling.models.attention.softmax import Scores
+from scaling.models.attention.softmax import ScoreConfig
 
-PLAIN = Scores(0.3)
+PLAIN = ScoreConfig(0.3)
 WAYS = {
     "plain": PLAIN,
     "window": replace(PLAIN, window=37),
     "softcap": replace(PLAIN, softcap=1.5),
     "alibi": replace(PLAIN, slopes=(0.5, 0.1, 0.02, 0.5, 0.1, 0.02)),
     "documents": PLAIN,
-    "all, documents": Scores(0.3, 37, 2.0, (0.5, 0.1, 0.02, 0.5, 0.1, 0.02)),
+    "all, documents": ScoreConfig(0.3, 37, 2.0, (0.5, 0.1, 0.02, 0.5, 0.1, 0.02)),
 }
 
 
@@ -33,19 +33,19 @@ def drawn(length: int, batch: int = 2):
     return q, k, v, np.sort(draws.integers(0, 4, (batch, length)), axis=1).astype(np.int32), d
 
 
-def computed(kernel, how, documents: bool, length: int, batch: int = 2):
+def computed(kernel, sampling, documents: bool, length: int, batch: int = 2):
     """Result and gradients of q, k, v."""
     q, k, v, segments, d = drawn(length, batch)
 
     def both(q, k, v, d):
-        out, pull = jax.vjp(lambda *x: kernel(*x, how, jnp.asarray(segments) if documents else None), q, k, v)
+        out, pull = jax.vjp(lambda *x: kernel(*x, sampling, jnp.asarray(segments) if documents else None), q, k, v)
         return out, pull(d)
 
     return jax.jit(both)(q, k, v, d)
 
 
-def alike(one, other) -> None:
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), one, other)
+def alike(first, other) -> None:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5), first, other)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -57,29 +57,31 @@ def test_xla_and_blocks_agree(way: str) -> None:
 @pytest.mark.parametrize("way", ["plain", "window", "softcap", "documents"])
 def test_the_tpus_kernel_agrees(way: str) -> None:
     ask = WAYS[way], "documents" in way, 128
-    assert kernels.fitting("splash", ask[0], 128, 8, "float32") == "splash"
-    alike(computed(kernels.in_blocks, *ask), computed(lambda *x: kernels.splash(*x, interpret=True), *ask))
+    assert kernels.supported_kernel("splash", ask[0], 128, 8, "float32") == "splash"
+    alike(
+        computed(kernels.attend_blockwise, *ask), computed(lambda *x: kernels.attend_splash(*x, interpret=True), *ask)
+    )
 
 
 def test_the_tpus_kernel_agrees_on_a_mesh() -> None:
     ask = PLAIN, True, 128, 4
-    here = computed(kernels.in_blocks, *ask)
+    here = computed(kernels.attend_blockwise, *ask)
     with jax.set_mesh(sharding.make_mesh(Placement(data=2, fsdp=2, tensor=2))):
-        there = computed(lambda *x: kernels.splash(*x, interpret=True), *ask)
+        there = computed(lambda *x: kernels.attend_splash(*x, interpret=True), *ask)
     alike(here, there)
 
 
 def test_what_a_kernel_does_not_know_goes_to_xla() -> None:
     half = jnp.bfloat16
-    assert kernels.fitting("cudnn", PLAIN, 64, 64, half) == "cudnn"
+    assert kernels.supported_kernel("cudnn", PLAIN, 64, 64, half) == "cudnn"
     for how, length, head, kind in (
         (PLAIN, 64, 64, jnp.float32), (PLAIN, 63, 64, half), (PLAIN, 64, 60, half), (PLAIN, 64, 512, half),
         (WAYS["softcap"], 64, 64, half),
     ):  # fmt: skip
-        assert kernels.fitting("cudnn", how, length, head, kind) == "xla"
-    assert kernels.fitting("splash", PLAIN, 100, 64, half) == "xla"
-    assert kernels.fitting("splash", WAYS["alibi"], 128, 64, half) == "xla"
-    assert [kernels.kernel("auto", p) for p in ("cpu", "gpu", "tpu", "other")] == [
+        assert kernels.supported_kernel("cudnn", how, length, head, kind) == "xla"
+    assert kernels.supported_kernel("splash", PLAIN, 100, 64, half) == "xla"
+    assert kernels.supported_kernel("splash", WAYS["alibi"], 128, 64, half) == "xla"
+    assert [kernels.select_kernel("auto", p) for p in ("cpu", "gpu", "tpu", "other")] == [
         "blockwise",
         "cudnn",
         "splash",
@@ -89,7 +91,7 @@ def test_what_a_kernel_does_not_know_goes_to_xla() -> None:
 
 def test_a_kernel_that_the_machine_has_not_is_said() -> None:
     with pytest.raises(ConfigError, match="'cudnn': on cpu allowed are auto, blockwise, xla"):
-        kernels.kernel("cudnn", "cpu")
+        kernels.select_kernel("cudnn", "cpu")
     with pytest.raises(ConfigError, match=r"Placement.attention = 'flash': allowed are auto, xla"):
         Placement(attention="flash")
 

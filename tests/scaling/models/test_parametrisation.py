@@ -14,15 +14,13 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, override
 from scaling.config.validation import ConfigError, to_dict
 from scaling.config.validation import from_dict as read
-from scaling.models.parametrisation import TABLE, group, multiplier, score_multiplier
+from scaling.models.parametrisation import MULTIPLIERS, multiplier, parameter_group, score_multiplier
 from scaling.models.transformer import Transformer
 from scaling.program import optimizer
-from scaling.program.step import program
+from scaling.program.build import build_program
 from scaling.store.record import Store
-from tests.scaling.training.test_loop import ALONE, assert_same_run, go, other
-from tests.support.variants import VARIANTS
-
-__all__ = ["other"]
+from tests.support.models import VARIANTS
+from tests.support.training import STEPWISE, assert_same_run, train_run
 
 OPTIMIZERS = ("adamw", "lion", "adafactor", "muon")
 WIDE = ModelConfig(
@@ -45,26 +43,26 @@ def shapes(config: ModelConfig):
 def test_at_the_base_shape_each_is_the_standard_one_bit_for_bit(tiny: RunConfig) -> None:
     base = {"base_width": 16, "base_head": 8}
     completep = model(tiny, parametrization="completep", base_depth=2, **base)
-    seen = []
+    results = []
     for config in (tiny, model(tiny, parametrization="mup", **base), completep):
-        compiled, _ = program(config, ALONE)
+        compiled, _ = build_program(config, STEPWISE)
         state, losses, draws = compiled.init(0), [], np.random.default_rng(0)
         for _ in range(20):
             tokens = draws.integers(0, 257, (tiny.batch, tiny.data.length + 1)).astype(np.int32)
             placed = jax.device_put(tokens, compiled.batch_sharding)
             state, metrics = compiled.step(state, placed, np.float32(0.01))
             losses.append(float(metrics["loss"]))
-        seen.append((losses, jax.tree.leaves(state)))
-    for losses, leaves in seen[1:]:
-        assert losses == seen[0][0]
-        for a, b in zip(seen[0][1], leaves, strict=True):
+        results.append((losses, jax.tree.leaves(state)))
+    for losses, leaves in results[1:]:
+        assert losses == results[0][0]
+        for a, b in zip(results[0][1], leaves, strict=True):
             np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("name", [name for name, config in VARIANTS.items() if config.kind == "decoder"])
 def test_every_parameter_has_its_row(name: str) -> None:
-    groups = jax.tree.leaves(optimizer.by_path(lambda path, leaf: group(path), shapes(VARIANTS[name])))
-    for table in TABLE.values():
+    groups = jax.tree.leaves(optimizer.map_with_path(lambda path, leaf: parameter_group(path), shapes(VARIANTS[name])))
+    for table in MULTIPLIERS.values():
         assert set(groups) <= set(table)
 
 
@@ -97,7 +95,9 @@ def test_a_forward_multiplier_is_the_standard_model_with_that_parameter_multipli
     graph, state = nnx.split(Transformer(config, rngs=nnx.Rngs(0)))
     other = nnx.split(Transformer(standard, rngs=nnx.Rngs(0)))[0]
     params = nnx.to_pure_dict(state)
-    changed = optimizer.by_path(lambda path, leaf: leaf * multiplier(config, group(path), "forward"), params)
+    changed = optimizer.map_with_path(
+        lambda path, leaf: leaf * multiplier(config, parameter_group(path), "forward"), params
+    )
     draws = np.random.default_rng(0).integers(0, 50, (2, 8)).astype(np.int32)
     logits = [jax.jit(lambda p, g=g: nnx.merge(g, p)(draws))(p) for g, p in ((graph, params), (other, changed))]
     np.testing.assert_allclose(*logits, rtol=1e-4, atol=1e-6)
@@ -109,26 +109,28 @@ def test_rates_and_decays_follow_the_table(name: str) -> None:
     config, kind = OptimizerConfig(lr=1, name=name, weight_decay=0.5, eps=1e-12), "muon_" if name == "muon" else ""
     params = jax.tree.map(lambda s: jax.random.normal(jax.random.key(1), s.shape), shapes(WIDE))
     grads = jax.tree.map(lambda s: jax.random.normal(jax.random.key(2), s.shape), shapes(WIDE))
-    found = []
+    values = []
     for of in (None, WIDE):
-        transform = optimizer.optimizer(dataclasses.replace(config, weight_decay=0.0), of)
-        decayed = optimizer.optimizer(config, of)
+        transform = optimizer.make_optimizer(dataclasses.replace(config, weight_decay=0.0), of)
+        decayed = optimizer.make_optimizer(config, of)
         plain, more = (t.update(grads, t.init(params), params)[0] for t in (transform, decayed))
-        found.append((plain, jax.tree.map(jnp.subtract, more, plain)))
+        values.append((plain, jax.tree.map(jnp.subtract, more, plain)))
 
     def check(path, was, now, pull_was, pull_now) -> None:
-        own = kind if group(path) in optimizer.MATRICES else ""
-        np.testing.assert_allclose(now, was * multiplier(WIDE, group(path), own + "lr"), rtol=1e-4, atol=1e-6)
+        prefix = kind if parameter_group(path) in optimizer.MUON_GROUPS else ""
+        np.testing.assert_allclose(
+            now, was * multiplier(WIDE, parameter_group(path), prefix + "lr"), rtol=1e-4, atol=1e-6
+        )
         np.testing.assert_allclose(pull_now, pull_was, rtol=1e-4, atol=2e-6)  # rate · decay stays what it was
 
-    optimizer.by_path(check, found[0][0], found[1][0], found[0][1], found[1][1])
+    optimizer.map_with_path(check, values[0][0], values[1][0], values[0][1], values[1][1])
 
 
 def test_gradients_over_k_are_an_epsilon_times_k() -> None:
     grads = jax.tree.map(lambda s: 1e-4 * jax.random.normal(jax.random.key(2), s.shape), shapes(WIDE))
     config = OptimizerConfig(lr=1, eps=1e-4, weight_decay=0.0)
-    mine = optimizer.optimizer(config, WIDE)
-    updates, _ = mine.update(grads, mine.init(grads), grads)
+    own_path = optimizer.make_optimizer(config, WIDE)
+    updates, _ = own_path.update(grads, own_path.init(grads), grads)
     for of in ("mlp_in", "head"):
         k, rate = multiplier(WIDE, of, "eps"), multiplier(WIDE, of, "lr")
         plain = optimizer.adamw(dataclasses.replace(config, eps=1e-4 * k))
@@ -140,8 +142,8 @@ def test_gradients_over_k_are_an_epsilon_times_k() -> None:
 def test_muon_turns_each_matrix_by_itself_and_leaves_the_rest_to_adamw() -> None:
     grads = jax.tree.map(lambda s: jax.random.normal(jax.random.key(2), s.shape), shapes(WIDE))
     config = OptimizerConfig(lr=1, name="muon", weight_decay=0.0)
-    mine, adam = optimizer.optimizer(config), optimizer.adamw(config)
-    updates, expected = (t.update(grads, t.init(grads), grads)[0] for t in (mine, adam))
+    own_path, adam = optimizer.make_optimizer(config), optimizer.adamw(config)
+    updates, expected = (t.update(grads, t.init(grads), grads)[0] for t in (own_path, adam))
     np.testing.assert_array_equal(updates["embedding_VD"], expected["embedding_VD"])
     np.testing.assert_array_equal(updates["blocks"]["mlp_norm"]["g_D"], expected["blocks"]["mlp_norm"]["g_D"])
     attention = updates["blocks"]["attention"]
@@ -153,22 +155,27 @@ def test_muon_turns_each_matrix_by_itself_and_leaves_the_rest_to_adamw() -> None
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS[1:])
-def test_every_optimizer_learns_and_resumes_bit_for_bit(store: Store, other: Store, tiny: RunConfig, name: str) -> None:
+def test_every_optimizer_learns_and_resumes_bit_for_bit(
+    store: Store, second_store: Store, tiny: RunConfig, name: str
+) -> None:
     rate = {"lion": 0.003, "adafactor": 0.01, "muon": 0.02}[name]
     config = override(tiny, [f"optimizer.name={name}", f"optimizer.lr={rate}"])
-    whole = go(config, store)
+    whole = train_run(config, store)
     assert whole.final["loss"] < store.curve(whole.run_id)[0]["loss"] - 0.5
-    assert go(config, other, stop_after=9).status == "stopped"
-    assert go(config, other).about["started_from"] == {"step": 9, "shared": False}
-    assert_same_run(store, other, config)
+    assert train_run(config, second_store, stop_after=9).status == "stopped"
+    assert train_run(config, second_store).about["started_from"] == {"step": 9, "shared": False}
+    assert_same_run(store, second_store, config)
 
 
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
         ({"parametrization": "ntk"}, "allowed are standard, mup, completep"),
-        ({"parametrization": "mup"}, "base_width: parametrization = 'mup' needs it"),
-        ({"parametrization": "completep", "base_width": 8}, "base_depth: parametrization = 'completep' needs it"),
+        ({"parametrization": "mup"}, "base_width: must be set with parametrization = 'mup'"),
+        (
+            {"parametrization": "completep", "base_width": 8},
+            "base_depth: must be set with parametrization = 'completep'",
+        ),
         ({"base_width": 8}, "base_width = 8 with parametrization = 'standard': allowed are none"),
         ({"parametrization": "mup", "base_width": 8, "base_depth": 2}, "allowed are base_width, base_head"),
         ({"parametrization": "mup", "base_width": 0}, "base_width = 0: must be greater than 0"),
@@ -184,7 +191,7 @@ def test_a_base_that_cannot_be_says_why_in_one_line(tiny: RunConfig, fields: dic
 def test_an_optimizer_that_optax_has_not_is_an_error_that_lists_those_it_has(tiny: RunConfig, name: str) -> None:
     with pytest.raises(ConfigError, match="adamw, lion, adafactor, muon") as error:
         override(tiny, [f"optimizer.name={name}"])
-    assert ("optax has none" in str(error.value)) == (name != "sgd")
+    assert ("not in Optax" in str(error.value)) == (name != "sgd")
 
 
 @pytest.mark.slow
@@ -193,13 +200,13 @@ def test_over_a_mesh_every_optimizer_gives_what_one_device_gives(tiny: RunConfig
     config = model(tiny, layers=1, width=128, mlp_width=128)  # wide enough for Adafactor's factors
     config = override(config, [f"optimizer.name={name}", "optimizer.eps=1e-4"])  # no gradient of rounding's size counts
     tokens = np.random.default_rng(0).integers(0, 257, (3, tiny.batch, tiny.data.length + 1)).astype(np.int32)
-    seen = []
-    for placement in (ALONE, Placement(data=2, fsdp=2, tensor=2)):
-        compiled, _ = program(config, placement)
+    results = []
+    for placement in (STEPWISE, Placement(data=2, fsdp=2, tensor=2)):
+        compiled, _ = build_program(config, placement)
         state, losses = compiled.init(0), []
         for batch in tokens:
             placed = jax.device_put(batch, compiled.batch_sharding)
             state, metrics = compiled.step(state, placed, np.float32(0.003))
             losses.append(float(metrics["loss"]))
-        seen.append(losses)
-    np.testing.assert_allclose(seen[0], seen[1], rtol=2e-5)
+        results.append(losses)
+    np.testing.assert_allclose(results[0], results[1], rtol=2e-5)

@@ -15,49 +15,24 @@ from flax import nnx
 
 from scaling.config.model import ModelConfig
 from scaling.models.attention import positions, softmax
-from scaling.models.attention.attention import shifted
+from scaling.models.attention.attention import relative_shift
 from scaling.models.loss import token_losses
-from scaling.models.transformer import Transformer
-from tests.support.variants import VARIANTS
+from tests.support.models import FAST_COMPILE, VARIANTS, decoder, random_model, random_tokens
 
 LENGTH = 130  # two blocks of attention
-
-
-def make(config: ModelConfig, seed: int = 0) -> Transformer:
-    return Transformer(config, rngs=nnx.Rngs(seed))
-
-
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # to compile
-
-
-@functools.cache
-def drawn(config: ModelConfig):
-    """The model's graph and parameters that leave nothing at 0 or 1, where a mistake would not show."""
-    graph, shapes = nnx.split(nnx.eval_shape(lambda: make(config)))
-    draws = np.random.default_rng(0)
-
-    def draw(path, leaf):
-        one = any(str(key).startswith(".g_") or "'g_" in str(key) for key in path)
-        return one + 0.15 * draws.standard_normal(leaf.shape, np.float32)
-
-    return graph, jax.tree_util.tree_map_with_path(draw, shapes)
 
 
 @functools.cache
 def compiled(config: ModelConfig):
     """A model's logits as a function of tokens and segments."""
-    graph, params = drawn(config)
-    forward = jax.jit(lambda p, x, s: nnx.merge(graph, p)(x, s), compiler_options=QUICK)
+    graph, params = random_model(config)
+    forward = jax.jit(lambda p, x, s: nnx.merge(graph, p)(x, s), compiler_options=FAST_COMPILE)
     return lambda x, segments=None: np.asarray(forward(params, x, segments))
-
-
-def tokens(shape: tuple[int, ...], vocab: int = 50, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, vocab, shape).astype(np.int32)
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_causality_no_position_sees_a_later_token(name: str) -> None:
-    x = tokens((2, LENGTH))
+    x = random_tokens((2, LENGTH))
     x[1], middle = x[0], LENGTH // 2
     x[1, middle] = (x[0, middle] + 1) % 50
     a, b = compiled(VARIANTS[name])(x)
@@ -68,7 +43,7 @@ def test_causality_no_position_sees_a_later_token(name: str) -> None:
 @pytest.mark.parametrize("name", [n for n, config in VARIANTS.items() if config.capacity is None])
 def test_a_document_reads_alone_what_it_reads_packed_or_padded(name: str) -> None:
     """Rows: A then B; B then padding; another A then B; B then other padding."""
-    x, segments = tokens((4, 24)), np.zeros((4, 24), np.int32)
+    x, segments = random_tokens((4, 24)), np.zeros((4, 24), np.int32)
     x[3, :14] = x[1, :14] = x[2, 10:] = x[0, 10:]
     segments[::2, 10:] = segments[1::2, 14:] = 1
     y = compiled(VARIANTS[name])(x, segments)
@@ -80,88 +55,91 @@ def test_a_document_reads_alone_what_it_reads_packed_or_padded(name: str) -> Non
 
 def test_a_document_ends_with_its_last_token() -> None:
     x = jnp.asarray([[9, 3, 0, 4, 0, 0, 5]])
-    segments = positions.documents(x, 0)
+    segments = positions.document_ids(x, 0)
     assert segments.tolist() == [[0, 0, 0, 1, 1, 2, 3]]
-    assert positions.places(7, segments).tolist() == [[0, 1, 2, 0, 1, 0, 0]]
+    assert positions.segment_positions(7, segments).tolist() == [[0, 1, 2, 0, 1, 0, 0]]
 
 
 @pytest.mark.parametrize("name", ["swiglu", *(pytest.param(n, marks=pytest.mark.slow) for n in list(VARIANTS)[1:])])
 def test_the_first_loss_is_ln_v(name: str) -> None:
     config = VARIANTS[name]
-    graph, params = nnx.split(make(config))
-    x = tokens((2, LENGTH + 1))
+    graph, params = nnx.split(decoder(config))
+    x = random_tokens((2, LENGTH + 1))
     losses, _ = token_losses(jnp.asarray(nnx.merge(graph, params)(x[:, :-1], scan=True)), jnp.asarray(x[:, 1:]))
     assert float(losses.mean()) == pytest.approx(math.log(config.vocab), rel=0.02)
 
 
 def test_sequences_of_a_batch_do_not_touch_each_other() -> None:
     for name in ("swiglu", "experts, capacity, shared"):
-        x, forward = tokens((2, LENGTH)), compiled(VARIANTS[name])
+        x, forward = random_tokens((2, LENGTH)), compiled(VARIANTS[name])
         first, second = forward(x[[0, 0]]), forward(x[[1, 1]])  # each beside itself, then beside the other
         np.testing.assert_allclose(forward(x), [first[0], second[1]], atol=2e-6)
 
 
 @pytest.mark.parametrize("name", ["swiglu", "local and global, capped, sandwich", "experts, capacity, shared"])
 def test_scan_and_remat_change_no_number(name: str) -> None:
-    graph, params = drawn(replace(VARIANTS[name], layers=4 if VARIANTS[name].window else 2))
-    x, y = tokens((2, 24)), jnp.asarray(tokens((2, 24), seed=1))
+    graph, params = random_model(replace(VARIANTS[name], layers=4 if VARIANTS[name].window else 2))
+    x, y = random_tokens((2, 24)), jnp.asarray(random_tokens((2, 24), seed=1))
 
     def loss(params, scan, remat):
         logits, aux = nnx.merge(graph, params).forward(x, scan=scan, remat=remat)
         return token_losses(logits, y)[0].mean() + sum(aux.values())
 
-    grad = jax.jit(jax.grad(loss), static_argnums=(1, 2), compiler_options=QUICK)
+    grad = jax.jit(jax.grad(loss), static_argnums=(1, 2), compiler_options=FAST_COMPILE)
     plain = grad(params, False, "none")
     for scan, remat in ((True, "full"), (True, "dots")):
         other = grad(params, scan, remat)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=3e-6), plain, other)
 
 
-def naive(q, k, v, segments, how):
+def naive(q, k, v, segments, sampling):
     """Causal attention as the papers have it (Vaswani 2017, equation 1); q, k, v of (heads, positions, size)."""
     X, L, _ = q.shape
     scores, (i, j) = jnp.einsum("XQh,XMh->XQM", q, k), np.indices((L, L))
-    if how.softcap:
-        scores = how.softcap * jnp.tanh(scores / how.softcap)
-    if how.slopes:
-        scores = scores - np.tile(how.slopes, X // len(how.slopes))[:, None, None] * (i - j)[None]
-    seen = np.broadcast_to((i >= j) & (i - j < (how.window or L)), (X, L, L))
+    if sampling.softcap:
+        scores = sampling.softcap * jnp.tanh(scores / sampling.softcap)
+    if sampling.slopes:
+        scores = scores - np.tile(sampling.slopes, X // len(sampling.slopes))[:, None, None] * (i - j)[None]
+    seen = np.broadcast_to((i >= j) & (i - j < (sampling.window or L)), (X, L, L))
     if segments is not None:
         same = segments[:, :, None] == segments[:, None, :]
         seen = seen & np.repeat(same, X // len(segments), axis=0)
     return jnp.einsum("XQM,XMh->XQh", jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1), v)
 
 
-PLAIN = softmax.Scores(1.0)
+PLAIN = softmax.ScoreConfig(1.0)
 WAYS = {
     "plain": PLAIN,
     "window": replace(PLAIN, window=37),
     "softcap": replace(PLAIN, softcap=1.5),
     "alibi": replace(PLAIN, slopes=(0.5, 0.1, 0.02)),
-    "all, documents": softmax.Scores(1.0, 70, 2.0, (0.5, 0.1, 0.02)),
+    "all, documents": softmax.ScoreConfig(1.0, 70, 2.0, (0.5, 0.1, 0.02)),
 }
 
 
 @pytest.mark.parametrize(("way", "length"), [("plain", 7), ("plain", 64), ("plain", 257), *((w, 130) for w in WAYS)])
 def test_blockwise_attention_is_attention_and_so_is_its_gradient(way: str, length: int) -> None:
     q, k, v, d = (np.random.default_rng(i).standard_normal((6, length, 8), np.float32) for i in range(4))
-    segments = np.sort(tokens((2, length), 4), axis=1) if "documents" in way else None
+    segments = np.sort(random_tokens((2, length), 4), axis=1) if "documents" in way else None
 
-    @partial(jax.jit, static_argnums=0, compiler_options=QUICK)
+    @partial(jax.jit, static_argnums=0, compiler_options=FAST_COMPILE)
     def both(f, q, k, v, d):
         out, pull = jax.vjp(lambda q, k, v: f(q, k, v, segments, WAYS[way]), q, k, v)
         return out, pull(d)
 
-    ours, theirs = both(softmax.blockwise, q * 8**-0.5, k, v, d), both(naive, q * 8**-0.5, k, v, d)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=3e-6), ours, theirs)
+    own_values, published_values = (
+        both(softmax.blockwise_attention, q * 8**-0.5, k, v, d),
+        both(naive, q * 8**-0.5, k, v, d),
+    )
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=3e-6), own_values, published_values)
 
 
 def test_rotary_scores_depend_on_distance_alone() -> None:
-    cos, sin = positions.rotary(positions.places(32, None), 8, 10_000.0)
+    cos, sin = positions.rotary_angles(positions.segment_positions(32, None), 8, 10_000.0)
     q, k = (
         np.broadcast_to(np.random.default_rng(i).standard_normal(8, np.float32), (1, 1, 1, 32, 8)) for i in range(2)
     )
-    q, k = (np.asarray(positions.rotate(x, cos, sin))[0, 0, 0] for x in (q, k))
+    q, k = (np.asarray(positions.apply_rotary(x, cos, sin))[0, 0, 0] for x in (q, k))
     scores = q @ k.T
     for distance in range(5):
         diagonal = np.diagonal(scores, -distance)
@@ -172,12 +150,12 @@ def test_rotary_scores_depend_on_distance_alone() -> None:
 def test_relative_products_lie_at_their_distance() -> None:
     far = np.broadcast_to(np.arange(6, -1, -1, dtype=np.float32), (1, 1, 7, 7))  # column m is distance L - 1 - m
     i, j = np.tril_indices(7)
-    np.testing.assert_array_equal(np.asarray(shifted(jnp.asarray(far)))[0, 0, i, j], i - j)
+    np.testing.assert_array_equal(np.asarray(relative_shift(jnp.asarray(far)))[0, 0, i, j], i - j)
 
 
 def test_alibis_slopes_are_the_papers() -> None:
-    assert positions.slopes(8) == tuple(2.0**-i for i in range(1, 9))
-    assert positions.slopes(12)[8:] == tuple(2.0 ** -(i + 0.5) for i in range(4))
+    assert positions.alibi_slopes(8) == tuple(2.0**-i for i in range(1, 9))
+    assert positions.alibi_slopes(12)[8:] == tuple(2.0 ** -(i + 0.5) for i in range(4))
 
 
 def test_einsum_letters_are_the_axes_in_the_names() -> None:

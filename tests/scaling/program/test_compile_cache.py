@@ -27,13 +27,13 @@ def trained(store: Store, config: RunConfig, cache: Path, *more: str) -> tuple[s
 def test_a_second_process_compiles_nothing_anew(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cold, first = trained(store, tiny, cache)
-    kept = sorted(cache.rglob("*-cache"))
-    assert kept and all((cache / "scaling" / "compiled") in path.parents for path in kept)
+    entries = sorted(cache.rglob("*-cache"))
+    assert entries and all((cache / "scaling" / "compiled") in path.parents for path in entries)
     store.root.joinpath("runs").rename(tmp_path / "before")
     store.checkpoints.rename(tmp_path / "checkpoints")
     warm, second = trained(store, tiny, cache)
     assert second == first
-    assert sorted(cache.rglob("*-cache")) == kept
+    assert sorted(cache.rglob("*-cache")) == entries
     assert HIT in warm and HIT not in cold
 
 

@@ -14,21 +14,21 @@ import pytest
 from scaling.commands import schedule_runs
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store import lease
-from scaling.store.files import Folder
+from scaling.store.files import LocalFiles
 from scaling.store.record import Record, Store
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from scaling import lease
-from scaling.store.files import Folder
-held = lease.take(Folder(Path(sys.argv[1])), "run")
+from scaling.store import lease
+from scaling.store.files import LocalFiles
+held = lease.acquire_lease(LocalFiles(Path(sys.argv[1])), "run")
 print("taken", flush=True)
 for line in sys.stdin:
     try:
         held.check()
         print("mine", flush=True)
-    except lease.Lost as error:
+    except lease.LeaseLostError as error:
         print(error, flush=True)
 """
 
@@ -40,8 +40,8 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+def place(tmp_path: Path) -> LocalFiles:
+    return LocalFiles(tmp_path)
 
 
 def other(tmp_path: Path) -> subprocess.Popen[str]:
@@ -64,29 +64,29 @@ def end(child: subprocess.Popen[str]) -> None:
     child.communicate()
 
 
-def taken_within(place: Folder, seconds: float) -> lease.Lease | None:
+def taken_within(place: LocalFiles, seconds: float) -> lease.Lease | None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
-            return lease.take(place, "run")
-        except lease.Held:
+            return lease.acquire_lease(place, "run")
+        except lease.LeaseHeldError:
             time.sleep(0.05)
     return None
 
 
-def test_at_most_one_holds_it_however_many_ask(place: Folder, tmp_path: Path) -> None:
+def test_at_most_one_holds_it_however_many_ask(place: LocalFiles, tmp_path: Path) -> None:
     inside, faults, times = [0], [], [0]
 
     def work() -> None:
         for _ in range(40):
             try:
-                with lease.held(place, "run"):
+                with lease.hold_lease(place, "run"):
                     inside[0] += 1
                     time.sleep(0.003)
                     faults.append(inside[0]) if inside[0] != 1 else None
                     times[0] += 1
                     inside[0] -= 1
-            except lease.Held:
+            except lease.LeaseHeldError:
                 pass
 
     workers = [threading.Thread(target=work) for _ in range(8)]
@@ -98,69 +98,69 @@ def test_at_most_one_holds_it_however_many_ask(place: Folder, tmp_path: Path) ->
     assert len(os.listdir(tmp_path / "leases" / "run")) == 1  # what is left: the last number, given back
 
 
-def test_it_is_kept_as_long_as_its_holder_lives(place: Folder, tmp_path: Path) -> None:
+def test_it_is_kept_as_long_as_its_holder_lives(place: LocalFiles, tmp_path: Path) -> None:
     child = other(tmp_path)
     assert taken_within(place, 2.5) is None and asked(child) == "mine"
-    with pytest.raises(lease.Held, match=f"process {child.pid} on "):
-        lease.take(place, "run")
+    with pytest.raises(lease.LeaseHeldError, match=f"process {child.pid} on "):
+        lease.acquire_lease(place, "run")
     end(child)
 
 
-def test_a_holder_of_this_machine_that_was_killed_is_followed_at_once(place: Folder, tmp_path: Path) -> None:
+def test_a_holder_of_this_machine_that_was_killed_is_followed_at_once(place: LocalFiles, tmp_path: Path) -> None:
     child = other(tmp_path)
     end(child)
-    lease.take(place, "run").release()
+    lease.acquire_lease(place, "run").release()
 
 
-def test_a_silent_holder_loses_it_to_one_of_those_who_wait_and_finds_out(place: Folder, tmp_path: Path) -> None:
+def test_a_silent_holder_loses_it_to_one_of_those_who_wait_and_finds_out(place: LocalFiles, tmp_path: Path) -> None:
     child = other(tmp_path)
     child.send_signal(signal.SIGSTOP)
     won: list[lease.Lease | None] = []
     waiting = [threading.Thread(target=lambda: won.append(taken_within(place, 4.0))) for _ in range(4)]
     began = time.monotonic()
-    for one in waiting:
-        one.start()
-    for one in waiting:
-        one.join()
-    [mine] = [one for one in won if one is not None]
+    for entry in waiting:
+        entry.start()
+    for entry in waiting:
+        entry.join()
+    [own_path] = [entry for entry in won if entry is not None]
     assert time.monotonic() - began > 1.0
     child.send_signal(signal.SIGCONT)
     assert "another process took it over" in asked(child)
-    mine.check()
-    mine.release()
+    own_path.check()
+    own_path.release()
     end(child)
 
 
-def test_another_machines_process_is_not_judged_by_its_number_here(place: Folder) -> None:
+def test_another_machines_process_is_not_judged_by_its_number_here(place: LocalFiles) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     owner = {"host": "far", "pid": int(gone.stdout), "machine": "another", "born": "1"}
-    assert place.create(lease._file("run", 1), lease._text(owner, 3))
-    with pytest.raises(lease.Held, match=f"process {int(gone.stdout)} on far"):
-        lease.take(place, "run")
-    found = taken_within(place, 4.0)
-    assert found is not None and found.number == 2
-    found.release()
+    assert place.create(lease._file_name("run", 1), lease._file_text(owner, 3))
+    with pytest.raises(lease.LeaseHeldError, match=f"process {int(gone.stdout)} on far"):
+        lease.acquire_lease(place, "run")
+    lease_found = taken_within(place, 4.0)
+    assert lease_found is not None and lease_found.number == 2
+    lease_found.release()
 
 
-def test_a_file_that_is_half_written_is_held(place: Folder) -> None:
-    assert place.create(lease._file("run", 1), b"")
-    with pytest.raises(lease.Held):
-        lease.take(place, "run")
+def test_a_file_that_is_half_written_is_held(place: LocalFiles) -> None:
+    assert place.create(lease._file_name("run", 1), b"")
+    with pytest.raises(lease.LeaseHeldError):
+        lease.acquire_lease(place, "run")
 
 
-def test_numbers_only_grow_and_a_late_sign_of_life_gives_nothing_back(place: Folder) -> None:
-    first = lease.take(place, "run")
+def test_numbers_only_grow_and_a_late_sign_of_life_gives_nothing_back(place: LocalFiles) -> None:
+    first = lease.acquire_lease(place, "run")
     first._ended.set()  # it falls silent
     second = taken_within(place, 4.0)
     assert second is not None and second.number == first.number + 1
-    place.write(first.file, lease._text(first.owner, 99))  # it had been about to
-    with pytest.raises(lease.Lost):
+    place.write(first.file, lease._file_text(first.owner, 99))  # it had been about to
+    with pytest.raises(lease.LeaseLostError):
         first._ended.clear()
         first._beat()
         first.check()
     second.check()
     second.release()
-    third = lease.take(place, "run")
+    third = lease.acquire_lease(place, "run")
     assert third.number == second.number + 1
     third.release()
 
@@ -172,7 +172,7 @@ def test_two_trainers_given_the_same_runs_share_them_out(tmp_path: Path, tiny: R
     trained: list[str] = []
     at_work: set[tuple[int, int]] = set()
 
-    def trainer(number: int, said: list[str]) -> None:
+    def trainer(number: int, text: list[str]) -> None:
         def attempt(config: RunConfig, again: str) -> int:
             with store.lease(run_id(config)):
                 if (known := store.read(run_id(config))) is None:
@@ -183,18 +183,18 @@ def test_two_trainers_given_the_same_runs_share_them_out(tmp_path: Path, tiny: R
                     store.write(Record(run_id=run_id(config), config=config, status="done"))
                     at_work.discard((number, config.seed))
                 assert known is None or known.status == "done"
-            said.append(run_id(config))
+            text.append(run_id(config))
             return 0
 
         assert schedule_runs.in_turn(configs, store, attempt, lambda event: None, [], trunks=True) == 0
 
-    said: tuple[list[str], list[str]] = ([], [])
-    both = [threading.Thread(target=trainer, args=(number, said[number])) for number in (0, 1)]
-    for one in both:
-        one.start()
-    for one in both:
-        one.join()
-    assert sorted(trained) == sorted(map(run_id, configs)) == sorted(said[0]) == sorted(said[1])
+    text: tuple[list[str], list[str]] = ([], [])
+    both = [threading.Thread(target=trainer, args=(number, text[number])) for number in (0, 1)]
+    for entry in both:
+        entry.start()
+    for entry in both:
+        entry.join()
+    assert sorted(trained) == sorted(map(run_id, configs)) == sorted(text[0]) == sorted(text[1])
 
 
 def test_a_run_that_failed_at_its_holders_is_not_tried_again(tmp_path: Path, tiny: RunConfig) -> None:
@@ -214,11 +214,11 @@ def test_a_run_that_failed_at_its_holders_is_not_tried_again(tmp_path: Path, tin
     assert [event["event"] for event in events] == ["waits", "waiting", "end"] and events[2]["error"] == "no memory"
 
 
-def test_a_lease_that_could_not_be_given_back_is_not_in_its_holders_own_way(place: Folder, tmp_path: Path) -> None:
+def test_a_lease_that_could_not_be_given_back_is_not_in_its_holders_own_way(place: LocalFiles, tmp_path: Path) -> None:
     """The disk may be full when it is to be given back."""
-    first = lease.take(place, "run")
+    first = lease.acquire_lease(place, "run")
     folder = tmp_path / "leases" / "run"
-    kept = (folder / "00000001.json").read_bytes()
+    before = (folder / "00000001.json").read_bytes()
     first.release()
-    (folder / "00000001.json").write_bytes(kept)
-    lease.take(place, "run").release()
+    (folder / "00000001.json").write_bytes(before)
+    lease.acquire_lease(place, "run").release()

@@ -12,8 +12,9 @@ from scaling.store import lease
 from scaling.store.files import StoreError
 from scaling.store.open import open_store
 from scaling.store.record import Record, Store
-from scaling.store.remote import Remote, RemoteStore
-from tests.scaling.training.test_loop import assert_same_run, go
+from scaling.store.remote import RemoteStore
+from scaling.store.remote_files import RemoteFiles
+from tests.support.training import assert_same_run, train_run
 
 
 @pytest.fixture
@@ -32,81 +33,81 @@ def machine(tmp_path: Path, corpus: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_a_run_goes_on_on_another_machine_bit_for_bit(machine, store: Store, tiny: RunConfig, tmp_path: Path) -> None:
     long = override(tiny, ["steps=40"])
-    one = machine("one")
-    go(tiny, one)
-    assert go(long, one, stop_after=9).status == "stopped"
+    first = machine("one")
+    train_run(tiny, first)
+    assert train_run(long, first, stop_after=9).status == "stopped"
     two = machine("two")
-    assert two.root != one.root and not list(two.root.glob("runs/*"))
-    done = go(long, two)
+    assert two.root != first.root and not list(two.root.glob("runs/*"))
+    done = train_run(long, two)
     assert done.about["started_from"] == {"step": 25, "shared": False} and done.about["before"]
-    go(tiny, store)
-    go(long, store)
+    train_run(tiny, store)
+    train_run(long, store)
     assert_same_run(two, store, long)
     three = machine("three")
     three.fetch_results()
     assert {r.run_id: r for r in three.records()} == {
-        run_id(c): two.read(run_id(c)) or one.read(run_id(c)) for c in (tiny, long)
+        run_id(c): two.read(run_id(c)) or first.read(run_id(c)) for c in (tiny, long)
     }
     assert three.curve(run_id(long)) == store.curve(run_id(long))
     bucket = tmp_path / "bucket"
     assert not list(bucket.glob("runs/*/curve.jsonl"))
     assert sorted(path.name[:8] for path in bucket.glob("runs/*/checkpoints/*")) == ["00000020", "00000040"]
-    assert go(long, machine("four")) == done  # is done there too
+    assert train_run(long, machine("four")) == done  # is done there too
 
 
 def test_a_checkpoint_that_was_cut_off_or_damaged_on_its_way_is_not_trusted(
     machine, store: Store, tiny: RunConfig, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    one = machine("one")
-    go(tiny, one)
+    first = machine("one")
+    train_run(tiny, first)
     long = override(tiny, ["steps=40"])
     [shared] = (tmp_path / "bucket" / "checkpoints").iterdir()
     (shared / "manifest.json").rename(tmp_path / "kept")
     two = machine("two")
-    assert "started_from" not in go(long, two, stop_after=3).about
+    assert "started_from" not in train_run(long, two, stop_after=3).about
     (tmp_path / "kept").rename(shared / "manifest.json")
     (shared / "curve.parquet").write_bytes(b"?")
-    [own] = (tmp_path / "bucket" / "runs" / run_id(long) / "checkpoints").iterdir()
-    (own / "curve.parquet").write_bytes(b"?")
-    done = go(long, machine("three"))
+    [folder] = (tmp_path / "bucket" / "runs" / run_id(long) / "checkpoints").iterdir()
+    (folder / "curve.parquet").write_bytes(b"?")
+    done = train_run(long, machine("three"))
     assert "started_from" not in done.about and capfd.readouterr().err.count("going on with an older one") == 2
-    go(long, store)
+    train_run(long, store)
     assert_same_run(open_store(f"file://{tmp_path / 'bucket'}"), store, long)
-    assert not own.exists()  # nobody fetches it again
+    assert not folder.exists()  # nobody fetches it again
 
 
 def test_one_machine_holds_a_run_and_the_others_know(machine, tiny: RunConfig) -> None:
-    one, two = machine("one"), machine("two")
-    with one.lease(run_id(tiny)), pytest.raises(lease.Held, match=f"process {os.getpid()}"):
-        go(tiny, two)
+    first, two = machine("one"), machine("two")
+    with first.lease(run_id(tiny)), pytest.raises(lease.LeaseHeldError, match=f"process {os.getpid()}"):
+        train_run(tiny, two)
 
 
 def test_what_a_process_here_is_writing_is_not_fetched_over(machine, tiny: RunConfig) -> None:
-    one, two = machine("one"), machine("two")
+    first, two = machine("one"), machine("two")
     name = run_id(tiny)
-    with one.lease(name):
-        one.write(Record(run_id=name, config=tiny, status="running"))
+    with first.lease(name):
+        first.write(Record(run_id=name, config=tiny, status="running"))
         two.fetch_results()
         assert two.read(name).status == "running"
-        one.writes = False
-        Store(one.root).write(Record(run_id=name, config=tiny, status="done"))
-        one.fetch_results()
-        assert one.read(name).status == "done"
+        first.writes = False
+        Store(first.root).write(Record(run_id=name, config=tiny, status="done"))
+        first.fetch_results()
+        assert first.read(name).status == "done"
 
 
 def test_in_memory_one_of_many_makes_a_file(tmp_path: Path) -> None:
-    place, made = Remote("memory://store-of-a-test"), []
-    takers = [threading.Thread(target=lambda: made.append(place.create("leases/x/1.json", b"x"))) for _ in range(8)]
-    for one in takers:
-        one.start()
-    for one in takers:
-        one.join()
-    assert sorted(made) == [False] * 7 + [True] and place.files("leases/x") == ["1.json"]
+    place, built = RemoteFiles("memory://store-of-a-test"), []
+    takers = [threading.Thread(target=lambda: built.append(place.create("leases/x/1.json", b"x"))) for _ in range(8)]
+    for entry in takers:
+        entry.start()
+    for entry in takers:
+        entry.join()
+    assert sorted(built) == [False] * 7 + [True] and place.files("leases/x") == ["1.json"]
     place.remove("leases/x/1.json")
     place.remove("leases/x/1.json")
 
 
-@pytest.mark.parametrize("address, says", [("nowhere://x", "'nowhere' is not known"), ("gs://x", "scaling[cloud]")])
+@pytest.mark.parametrize("address, says", [("nowhere://x", "unknown protocol 'nowhere'"), ("gs://x", "scaling[cloud]")])
 def test_an_address_that_cannot_be_opened_is_one_line_at_every_door(
     address: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -119,11 +120,11 @@ def test_an_address_that_cannot_be_opened_is_one_line_at_every_door(
         pytest.skip(f"{address} can be opened here")
     except StoreError as error:
         assert says in str(error)
-    for room, words in (
+    for section, words in (
         (scaling, ["generate", "run", "--store", address, "--prompt", "x"]),
         (sweeps, ["status", "quickstart", "--store", address]),
         (analysis, ["table", address]),
     ):
-        assert room.__main__.main(words) == 2
-        said = capsys.readouterr().err
-        assert says in said and said.count("\n") == 1
+        assert section.__main__.main(words) == 2
+        output = capsys.readouterr().err
+        assert says in output and output.count("\n") == 1

@@ -1,7 +1,7 @@
 """A sweep on a real object-store API: launched, killed, gone on with by two machines at once, bit for bit.
 
-The API is Moto's S3 server on this machine, spoken to by s3fs: `pip install --target DIR -r tests/support/s3.txt`, then
-SCALING_S3=DIR. A machine is a cache folder of its own.
+The API is Moto's S3 server on this machine, spoken to by s3fs: `pip install --target DIR -r
+tests/support/clusters/s3.txt`, then SCALING_S3=DIR. A machine is a cache folder of its own.
 """
 
 from __future__ import annotations
@@ -17,26 +17,28 @@ from pathlib import Path
 
 import pytest
 
-from scaling.config.run import RunConfig, run_id
+from scaling.config.run import run_id
 from scaling.store.record import Store
-from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import plan
-from tests.sweeps.launching.test_faults import ROOT, calm, forty, read, wait_for
+from tests.support.commands import ROOT
+from tests.support.sweeps import stored_corpus, ten_runs, wait_until
 
 WHERE = os.environ.get("SCALING_S3", "")
 ADDRESS = "s3://runs/of/a/test"
 LAUNCHER = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.scaling.store.test_remote_s3 import ten, read
-from scaling.store.record import open_store
+from tests.support.sweeps import stored_corpus, ten_runs
+from scaling.store.open import open_store
 from sweeps.engines import local
 from sweeps.launching.launch import launch
+from sweeps.launching.options import LaunchOptions
 store = open_store(sys.argv[1])
 store.fetch_results()
 store.fetch_tokens()
 command = (*local.TRAIN, "--place", "save_seconds=0.3", "--place", "tensorboard=false")
-sys.exit(launch(store, sys.argv[2], ten(read(store)), read(store), command=command, workers=2))
+corpus, options = stored_corpus(store), LaunchOptions(command=command, workers=2)
+sys.exit(launch(store, sys.argv[2], ten_runs(corpus), corpus, options))
 """
 BUCKET = """
 import sys, s3fs
@@ -47,19 +49,13 @@ for path in Path(sys.argv[1]).iterdir():
     if not path.name.startswith("."):
         fs.put_file(str(path), f"runs/of/a/test/tokens/{path.name}")
 """
-assert calm  # a fixture
-
-
-def ten(corpus: Corpus) -> list[RunConfig]:
-    """Three trunks of three lengths, and a run that diverges."""
-    return [run for run in forty(corpus) if run.seed in (0, 1, 2, 99)]
 
 
 @pytest.fixture
-def s3(tmp_path: Path, calm: Store) -> Iterator[dict[str, str]]:
+def s3(tmp_path: Path, noise_store: Store) -> Iterator[dict[str, str]]:
     """The environment of a process that speaks to a server with a bucket in which the corpus lies."""
     if not WHERE:
-        pytest.skip("needs SCALING_S3: see tests/support/s3.txt")
+        pytest.skip("needs SCALING_S3: see tests/support/clusters/s3.txt")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -72,8 +68,8 @@ def s3(tmp_path: Path, calm: Store) -> Iterator[dict[str, str]]:
     with (tmp_path / "server.log").open("w") as log:
         server = subprocess.Popen([sys.executable, "-c", code], env=env, stdout=log, stderr=log)
     try:
-        wait_for(lambda: answers(port), 60)
-        line = [sys.executable, "-c", BUCKET, str(calm.token_files)]
+        wait_until(lambda: answers(port), 60)
+        line = [sys.executable, "-c", BUCKET, str(noise_store.token_files)]
         done = subprocess.run(line, env=env, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         yield env
@@ -83,8 +79,8 @@ def s3(tmp_path: Path, calm: Store) -> Iterator[dict[str, str]]:
 
 
 def answers(port: int) -> bool:
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as first:
+        return first.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Machine:
@@ -101,8 +97,8 @@ class Machine:
 
     @property
     def store(self) -> Store | None:
-        found = list(self.caches.glob("*"))
-        return Store(found[0]) if found else None
+        values = list(self.caches.glob("*"))
+        return Store(values[0]) if values else None
 
     def ended(self) -> int:
         store = self.store
@@ -126,30 +122,32 @@ def door(env: dict[str, str], *words: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_sweep_on_s3_killed_and_gone_on_with_by_two_machines(s3: dict[str, str], calm: Store, tmp_path: Path) -> None:
-    corpus = read(calm)
-    runs = {run_id(config): config for config in ten(corpus)}
-    line = [sys.executable, "-c", LAUNCHER, str(calm.root), "ten"]
+def test_a_sweep_on_s3_killed_and_gone_on_with_by_two_machines(
+    s3: dict[str, str], noise_store: Store, tmp_path: Path
+) -> None:
+    corpus = stored_corpus(noise_store)
+    runs = {run_id(config): config for config in ten_runs(corpus)}
+    line = [sys.executable, "-c", LAUNCHER, str(noise_store.root), "ten"]
     assert subprocess.run(line, cwd=ROOT, env={**s3, "PYTHONPATH": str(ROOT)}, check=False).returncode == 0
-    one = Machine(tmp_path, s3, "one")
-    wait_for(lambda: one.ended() >= 3)
-    hit = {record.run_id for record in one.store.records() if record.status == "running"}
-    one.kill()
+    first = Machine(tmp_path, s3, "one")
+    wait_until(lambda: first.ended() >= 3)
+    hit = {record.run_id for record in first.store.records() if record.status == "running"}
+    first.kill()
     two, three = Machine(tmp_path, s3, "two"), Machine(tmp_path, s3, "three")
-    said = (two.launcher.wait(timeout=600), three.launcher.wait(timeout=600))
-    assert said == (0, 0), two.errors.read_text() + three.errors.read_text()
+    text = (two.launcher.wait(timeout=600), three.launcher.wait(timeout=600))
+    assert text == (0, 0), two.errors.read_text() + three.errors.read_text()
     env = {**s3, "XDG_CACHE_HOME": str(tmp_path / "four")}
     status = door(env, "sweeps", "status", "ten", "--store", ADDRESS)
     assert "9 done" in status and "1 diverged" in status
     assert len(door(env, "analysis", "table", ADDRESS, "--csv", "-").splitlines()) == 11
     [root] = (tmp_path / "four" / "scaling" / "stores").iterdir()
-    found, planned = Store(root), {run.run_id: run for run in plan(list(runs.values()), corpus).runs}
+    values, planned = Store(root), {run.run_id: run for run in plan(list(runs.values()), corpus).runs}
     for name, config in runs.items():
-        mine, right = found.read(name), calm.read(name)
-        assert mine is not None and right is not None
-        assert replace(mine, about={}) == replace(right, about={})
-        assert found.curve(name) == calm.curve(name)
-        if name not in hit and mine.status == "done":  # trained once, by whichever
-            assert "before" not in mine.about
-            assert mine.about["steps_computed"] == config.steps - planned[name].from_step
+        own_path, right = values.read(name), noise_store.read(name)
+        assert own_path is not None and right is not None
+        assert replace(own_path, about={}) == replace(right, about={})
+        assert values.curve(name) == noise_store.curve(name)
+        if name not in hit and own_path.status == "done":  # trained once, by whichever
+            assert "before" not in own_path.about
+            assert own_path.about["steps_computed"] == config.steps - planned[name].from_step
     assert hit

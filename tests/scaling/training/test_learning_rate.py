@@ -15,13 +15,12 @@ from scaling.config.schedule import ScheduleConfig
 from scaling.config.validation import ConfigError
 from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens
-from scaling.models.counts import run_flops, run_total, training_flops
+from scaling.models.counts import run_flops, total_run_flops, training_flops
 from scaling.store.record import Store
 from scaling.training.learning_rate import learning_rate
 from sweeps.planning.plan import shared_steps
-from tests.scaling.training.test_loop import assert_same_run, go, other
-
-__all__ = ["other"]
+from tests.support import corpora
+from tests.support.training import assert_same_run, train_run
 
 
 def rates(config: RunConfig) -> list[float]:
@@ -149,34 +148,34 @@ SHARING = {  # short run, what the longer one has otherwise, step up to which th
 
 
 @pytest.mark.parametrize("case", SHARING)
-def test_a_branch_equals_the_run_from_scratch(store: Store, other: Store, tiny: RunConfig, case: str) -> None:
+def test_a_branch_equals_the_run_from_scratch(store: Store, second_store: Store, tiny: RunConfig, case: str) -> None:
     changes, more, step = SHARING[case]
     short = override(tiny, changes)
     long = override(short, ["steps=40", *more])
     assert shared_steps([short, long]) == [0, step]
-    go(short, store)
-    branched = go(long, store)
+    train_run(short, store)
+    branched = train_run(long, store)
     assert branched.about["started_from"] == {"step": step, "shared": True}
-    go(long, other)
-    assert_same_run(store, other, long)
+    train_run(long, second_store)
+    assert_same_run(store, second_store, long)
 
 
 @pytest.mark.slow
-def test_a_ramped_branch_equals_the_run_from_scratch(store: Store, other: Store, tiny: RunConfig) -> None:
+def test_a_ramped_branch_equals_the_run_from_scratch(store: Store, second_store: Store, tiny: RunConfig) -> None:
     short = override(tiny, [RAMP])
     long = override(short, ["steps=40"])
     assert shared_steps([short, long, override(long, ["schedule.batch_ramp=[[2,5],[4,13]]"])]) == [0, 16, 0]
-    go(short, store)
-    assert go(long, store).about["started_from"] == {"step": 16, "shared": True}
-    assert go(long, other, stop_after=9).status == "stopped"
-    go(long, other)
-    assert_same_run(store, other, long)
+    train_run(short, store)
+    assert train_run(long, store).about["started_from"] == {"step": 16, "shared": True}
+    assert train_run(long, second_store, stop_after=9).status == "stopped"
+    train_run(long, second_store)
+    assert_same_run(store, second_store, long)
 
 
 def test_schedules_that_part_share_nothing(store: Store, tiny: RunConfig) -> None:
-    go(tiny, store)
+    train_run(tiny, store)
     for change in (["schedule.name=inverse-sqrt"], ["schedule.name=linear"], ["schedule.warmup=5"]):
-        assert "started_from" not in go(override(tiny, ["steps=25", *change]), store).about, change
+        assert "started_from" not in train_run(override(tiny, ["steps=25", *change]), store).about, change
 
 
 def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, tiny: RunConfig) -> None:
@@ -192,22 +191,24 @@ def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, 
     assert run_flops(ramped, 7)["total"] == training_flops(tiny.model, 32, 5 * 2 + 2 * 4)["total"]
     relative = override(ramped, ["model.positions=relative"])  # whose distances are projected once a batch
     for config in (ramped, relative):
-        assert [run_total(config, n) for n in (0, 3, 7)] == [run_flops(config, n).get("total", 0) for n in (0, 3, 7)]
-        assert run_total(config) == run_flops(config)["total"]
-    stopped = go(override(ramped, ["seed=1"]), store, stop_after=9)
+        assert [total_run_flops(config, n) for n in (0, 3, 7)] == [
+            run_flops(config, n).get("total", 0) for n in (0, 3, 7)
+        ]
+        assert total_run_flops(config) == run_flops(config)["total"]
+    stopped = train_run(override(ramped, ["seed=1"]), store, stop_after=9)
     assert stopped.status == "stopped"
-    record = go(ramped, store)
+    record = train_run(ramped, store)
     assert record.final["tokens"] == record.config.tokens and record.flops == run_flops(ramped)
-    runs = runs_module.runs(store.root, "exact").set_index("run_id")
+    runs = runs_module.read_runs(store.root, "exact").set_index("run_id")
     assert runs["D"][record.run_id] == runs["D"][stopped.run_id] == ramped.tokens
     [curve] = [curve for curve in load(store.root).curves() if curve.run_id == record.run_id]
     np.testing.assert_allclose(curve.C[6] / curve.C[19], ramped.sequences(7) / ramped.sequences(20))
     tokens = open_tokens(find_tokens(store.token_files, tiny.data.tokens))
     read = [
-        windows.sequences(tokens, seed=0, length=32, rows=ramped.sequences(step) + np.arange(size))
+        windows.training_windows(tokens, seed=0, length=32, rows=ramped.sequences(step) + np.arange(size))
         for step, size in enumerate(sizes)
     ]
-    whole = [windows.batch(tokens, seed=0, size=11, length=32, index=i) for i in range(10)]
+    whole = [corpora.training_batch(tokens, seed=0, size=11, length=32, index=i) for i in range(10)]
     np.testing.assert_array_equal(np.concatenate(read)[:100], np.concatenate(whole)[:100])
 
 
@@ -218,7 +219,7 @@ def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, 
         (["schedule.name=step"], "allowed are wsd, cosine, constant, linear, inverse-sqrt"),
         (["schedule.warmup_tokens=500"], "warmup = 4 and warmup_tokens = 500: give one of them"),
         (["schedule.warmup=0", "schedule.warmup_tokens=99999"], "99999 (391 steps): must be at most steps = 20"),
-        (["schedule.timescale=5"], "inverse-sqrt alone has one, not wsd"),
+        (["schedule.timescale=5"], "must be null with wsd: only inverse-sqrt has it"),
         (["schedule.batch_ramp=[[4,3],[2,6]]"], "[[4, 3], [2, 6]]: batches and steps must both rise"),
         (["schedule.batch_ramp=[[4,3],[8,6]]"], "must stay below batch = 8 and end before steps = 20"),
         (["schedule.batch_ramp=[[4,20]]"], "must stay below batch = 8 and end before steps = 20"),

@@ -10,8 +10,8 @@ import pytest
 
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.store.record import Store
-from tests.scaling.training.test_loop import process, wait_for
 from tests.support.commands import command
+from tests.support.training import start_trainer, wait_for_event
 
 
 def test_bad_input_is_one_line_and_loses_nothing(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
@@ -21,7 +21,7 @@ def test_bad_input_is_one_line_and_loses_nothing(store: Store, tiny: RunConfig, 
     cases = {
         ("--set", "model.widht=3"): "unknown field widht",
         ("--set", "model.vocab=100"): "smaller than the vocabulary",
-        ("--set", "model.heads=3"): "does not divide by heads",
+        ("--set", "model.heads=3"): "must be a multiple of heads",
         ("--set", f"data.tokens={'1' * 64}"): "run `python -m scaling prepare`",
         ("--set", "data.length=100000000"): "fewer than one window",
         ("--place", "data=3"): "there are 1",
@@ -43,33 +43,33 @@ def test_a_full_disk_while_saving_keeps_what_was_saved(tiny: RunConfig, corpus: 
     mount = tmp_path / "small"
     mount.mkdir()
     line = ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(mount)]
-    made = subprocess.run(line, capture_output=True, check=False)
-    if made.returncode:
+    built = subprocess.run(line, capture_output=True, check=False)
+    if built.returncode:
         pytest.skip("this machine does not allow a mount")
     try:
         store = Store(mount / "store")
         store.token_files.mkdir(parents=True)
         shutil.copy(corpus, store.token_files)
         config = override(tiny, ["steps=100000", "eval.every=0"])
-        first = process(config, store, tmp_path)
-        wait_for(first, "step")
+        first = start_trainer(config, store, tmp_path)
+        wait_for_event(first, "step")
         first.send_signal(signal.SIGTERM)
         first.communicate(timeout=60)
-        own = store.run_dir(run_id(config)) / "checkpoints"
-        [saved] = [p.name for p in own.glob("[0-9]*")]
+        folder = store.run_dir(run_id(config)) / "checkpoints"
+        [saved] = [p.name for p in folder.glob("[0-9]*")]
         ballast = mount / "ballast"
         ballast.write_bytes(b"\0" * (shutil.disk_usage(mount).free - 60_000))
-        full = process(config, store, tmp_path, "--place", "save_seconds=0.2")
-        _, said = full.communicate(timeout=120)
-        assert full.returncode == 1 and "No space left on device" in said
-        assert said.count("\n") == 1 and "Traceback" not in said
-        assert [p.name for p in own.glob("[0-9]*")] == [saved]
+        full = start_trainer(config, store, tmp_path, "--place", "save_seconds=0.2")
+        _, output = full.communicate(timeout=120)
+        assert full.returncode == 1 and "No space left on device" in output
+        assert output.count("\n") == 1 and "Traceback" not in output
+        assert [p.name for p in folder.glob("[0-9]*")] == [saved]
         ballast.unlink()
-        again = process(config, store, tmp_path)
-        assert wait_for(again, "start")["from"] == int(saved[:8])
-        again.send_signal(signal.SIGTERM)
-        again.communicate(timeout=60)
-        assert again.returncode == 75
+        second = start_trainer(config, store, tmp_path)
+        assert wait_for_event(second, "start")["from"] == int(saved[:8])
+        second.send_signal(signal.SIGTERM)
+        second.communicate(timeout=60)
+        assert second.returncode == 75
     finally:
         subprocess.run(["umount", "--lazy", str(mount)], check=False)
 

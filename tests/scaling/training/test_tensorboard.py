@@ -13,8 +13,8 @@ import pytest
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store.record import Store
 from scaling.training.packs.loop import train_pack
-from scaling.training.tracking.tensorboard import POINTS, TensorBoard, masked
-from tests.scaling.training.test_loop import ALONE, go
+from scaling.training.tracking.tensorboard import POINTS, TensorBoard, masked_crc
+from tests.support.training import STEPWISE, train_run
 
 # TensorBoard reads files by TensorFlow where that is installed; told that there is none, by itself, and at once
 sys.modules.setdefault("tensorboard.compat.notf", types.ModuleType("tensorboard.compat.notf"))
@@ -38,23 +38,23 @@ def curve(store: Store, config: RunConfig, name: str) -> list[tuple[int, float]]
 
 def test_the_checksum_is_the_one_of_the_rfc() -> None:
     """RFC 3720, appendix B.4: 32 zero bytes have 8a9136aa."""
-    crc = (masked(bytes(32)) - 0xA282EAD8) & 0xFFFFFFFF
+    crc = (masked_crc(bytes(32)) - 0xA282EAD8) & 0xFFFFFFFF
     assert ((crc << 15) | (crc >> 17)) & 0xFFFFFFFF == 0x8A9136AA
 
 
 def test_tensorboard_reads_the_curve_of_a_run_that_was_stopped_and_went_on_once(store: Store, tiny: RunConfig) -> None:
-    assert go(tiny, store, stop_after=9).status == "stopped"
+    assert train_run(tiny, store, stop_after=9).status == "stopped"
     [folder] = folders(store)
     assert folder.name == f"16x2-20-{run_id(tiny)[:12]}"
     assert [step for step, _ in points(folder)["loss/train"]] == list(range(1, len(store.curve(run_id(tiny))) + 1))
     late = folder / "events.out.tfevents.0000000000001"  # of a process that was killed before it had tidied up
     shutil.copy(next(folder.iterdir()), late)
-    assert go(tiny, store).status == "done"
+    assert train_run(tiny, store).status == "done"
     assert len([path for path in folder.iterdir() if path.stat().st_size]) == 1
-    found = points(folder)
-    assert found["loss/train"] == curve(store, tiny, "loss")
-    assert found["loss/held-out"] == curve(store, tiny, "val_loss") and len(found["loss/held-out"]) == 4
-    assert found["grad_norm"] == curve(store, tiny, "grad_norm")
+    result = points(folder)
+    assert result["loss/train"] == curve(store, tiny, "loss")
+    assert result["loss/held-out"] == curve(store, tiny, "val_loss") and len(result["loss/held-out"]) == 4
+    assert result["grad_norm"] == curve(store, tiny, "grad_norm")
 
 
 def test_a_reader_that_has_seen_the_older_file_forgets_it(store: Store, tiny: RunConfig) -> None:
@@ -76,13 +76,13 @@ def test_a_reader_that_has_seen_the_older_file_forgets_it(store: Store, tiny: Ru
 @pytest.mark.slow
 def test_runs_of_a_pack_and_branches_have_whole_curves_each(store: Store, tiny: RunConfig) -> None:
     configs = [tiny, override(tiny, ["seed=1"]), override(tiny, ["optimizer.lr=1e20"])]
-    records = train_pack(configs, store, dataclasses.replace(ALONE, run=1))
+    records = train_pack(configs, store, dataclasses.replace(STEPWISE, run=1))
     for config, record in zip(configs, records, strict=True):
         [folder] = (store.root / "tensorboard").glob(f"*-{run_id(config)[:12]}")
         assert points(folder)["loss/train"] == curve(store, config, "loss")
         assert record.status == ("done" if config.optimizer.lr < 1 else "diverged")
     longer = override(tiny, ["steps=30"])
-    assert go(longer, store).about["started_from"]["shared"]
+    assert train_run(longer, store).about["started_from"]["shared"]
     [folder] = (store.root / "tensorboard").glob(f"*-{run_id(longer)[:12]}")
     assert points(folder)["loss/train"] == curve(store, longer, "loss")
 
@@ -99,6 +99,6 @@ def test_a_long_run_has_some_thousand_points_its_evaluations_and_its_end(store: 
 
 
 def test_it_can_be_left_out_and_other_hosts_write_none(store: Store, tiny: RunConfig) -> None:
-    go(tiny, store, dataclasses.replace(ALONE, tensorboard=False))
+    train_run(tiny, store, dataclasses.replace(STEPWISE, tensorboard=False))
     TensorBoard(Store(store.root, writes=False), tiny, []).add([{"step": 20, "loss": 1.0}])
     assert not (store.root / "tensorboard").exists()

@@ -12,11 +12,11 @@ import pytest
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.config.validation import ConfigError
 from scaling.store.record import Store
-from scaling.training.tracking.wandb import check
-from tests.scaling.training.test_loop import ALONE, go
+from scaling.training.tracking.wandb import check_wandb
 from tests.support.commands import command
+from tests.support.training import STEPWISE, train_run
 
-OFFLINE = dataclasses.replace(ALONE, wandb="offline")
+OFFLINE = dataclasses.replace(STEPWISE, wandb="offline")
 
 
 def records(path: Path) -> list[bytes]:
@@ -64,8 +64,8 @@ def read(folder: Path) -> tuple[dict, list[dict], int]:
 def test_offline_has_config_sweep_curve_and_final_loss_of_a_run_that_was_stopped_once(
     store: Store, tiny: RunConfig
 ) -> None:
-    assert go(tiny, store, OFFLINE, stop_after=9).status == "stopped"
-    assert go(tiny, store, OFFLINE).status == "done"
+    assert train_run(tiny, store, OFFLINE, stop_after=9).status == "stopped"
+    assert train_run(tiny, store, OFFLINE).status == "done"
     parts = [read(folder) for folder in folders(store, tiny)]
     assert len(parts) == 2 and [code for _, _, code in parts] == [75, 0]
     for run, _, _ in parts:
@@ -95,7 +95,7 @@ def test_a_missing_package_is_one_line_before_anything(
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"wandb is not installed: pip install 'scaling\[wandb\]'"):
-        check(OFFLINE)
-    check(ALONE)
+        check_wandb(OFFLINE)
+    check_wandb(STEPWISE)
     with pytest.raises(ConfigError, match="allowed are , online, offline"):
-        override(ALONE, ["wandb=somewhere"])
+        override(STEPWISE, ["wandb=somewhere"])

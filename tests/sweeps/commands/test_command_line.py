@@ -24,11 +24,11 @@ def sweeps(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(*arguments: str) -> str:
-    ended = sweeps(*arguments)
-    assert ended.returncode == 2, ended
-    assert ended.stdout == ""
-    assert len(ended.stderr.strip().splitlines()) == 1, ended.stderr
-    return ended.stderr.strip()
+    finished = sweeps(*arguments)
+    assert finished.returncode == 2, finished
+    assert finished.stdout == ""
+    assert len(finished.stderr.strip().splitlines()) == 1, finished.stderr
+    return finished.stderr.strip()
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["launch", "--help"], ["list"]])
@@ -45,8 +45,8 @@ def test_list_names_each_definition_with_its_corpus() -> None:
 
 @pytest.mark.parametrize("command", ["plan", "check", "launch"])
 def test_an_unknown_sweep_is_one_line_with_the_known_ones(command: str, tmp_path) -> None:
-    said = refused(command, "nope", "--store", str(tmp_path / "s"))
-    assert said == "sweep 'nope': known are " + ", ".join(DEFINITIONS)
+    output = refused(command, "nope", "--store", str(tmp_path / "s"))
+    assert output == "sweep 'nope': known are " + ", ".join(DEFINITIONS)
     assert not (tmp_path / "s").exists()
 
 
@@ -62,18 +62,18 @@ def test_status_of_an_unknown_sweep_lists_those_in_the_store(tmp_path) -> None:
 @pytest.mark.parametrize("command", ["check", "launch"])
 def test_a_store_that_cannot_be_written_is_one_line(command: str, tmp_path) -> None:
     (tmp_path / "file").write_text("")
-    said = refused(command, "quickstart", "--store", str(tmp_path / "file" / "store"))
-    assert said.startswith(f"store {tmp_path / 'file' / 'store'} cannot be written")
+    output = refused(command, "quickstart", "--store", str(tmp_path / "file" / "store"))
+    assert output.startswith(f"store {tmp_path / 'file' / 'store'} cannot be written")
 
 
 def test_a_sweep_is_not_named_by_a_path(tmp_path) -> None:
-    said = refused("launch", "quickstart", "--store", str(tmp_path), "--as", "../x")
-    assert "--as ../x" in said and not list(tmp_path.iterdir())
+    output = refused("launch", "quickstart", "--store", str(tmp_path), "--as", "../x")
+    assert "--as ../x" in output and not list(tmp_path.iterdir())
 
 
 def test_an_unknown_engine_is_one_line(tmp_path) -> None:
-    said = refused("launch", "quickstart", "--store", str(tmp_path / "s"), "--engine", "abacus")
-    assert said == f"engine 'abacus': known are {', '.join(ENGINES)}"
+    output = refused("launch", "quickstart", "--store", str(tmp_path / "s"), "--engine", "abacus")
+    assert output == f"engine 'abacus': known are {', '.join(ENGINES)}"
 
 
 @pytest.fixture
@@ -88,18 +88,18 @@ def text(tmp_path) -> str:
 
 def test_plan_is_the_same_with_a_store_and_without(text: str, tmp_path) -> None:
     arguments = ["plan", "quickstart", "--corpus", text, "--json"]
-    ended = sweeps(*arguments)
-    assert ended.returncode == 0, ended.stderr
-    without = json.loads(ended.stdout)
-    assert len({run["run_id"] for run in without["runs"]}) == len(without["runs"]) >= 20
-    assert all(run["N"] > 0 and run["D"] > 0 and run["C"] > 0 for run in without["runs"])
-    for run in without["runs"]:
+    finished = sweeps(*arguments)
+    assert finished.returncode == 0, finished.stderr
+    without_term = json.loads(finished.stdout)
+    assert len({run["run_id"] for run in without_term["runs"]}) == len(without_term["runs"]) >= 20
+    assert all(run["N"] > 0 and run["D"] > 0 and run["C"] > 0 for run in without_term["runs"])
+    for run in without_term["runs"]:
         assert run_id(from_dict(RunConfig, run["config"])) == run["run_id"]
-    kept = sweeps(*arguments, "--store", str(tmp_path / "store"))
-    assert json.loads(kept.stdout) == without
-    assert "prepared corpus" in kept.stderr
-    again = sweeps(*arguments, "--store", str(tmp_path / "store"))
-    assert (json.loads(again.stdout), again.stderr) == (without, "")
+    path = sweeps(*arguments, "--store", str(tmp_path / "store"))
+    assert json.loads(path.stdout) == without_term
+    assert "prepared corpus" in path.stderr
+    second = sweeps(*arguments, "--store", str(tmp_path / "store"))
+    assert (json.loads(second.stdout), second.stderr) == (without_term, "")
 
 
 def test_a_corpus_that_is_not_there_is_one_line(tmp_path) -> None:
@@ -109,9 +109,9 @@ def test_a_corpus_that_is_not_there_is_one_line(tmp_path) -> None:
 
 def test_a_truncated_token_file_is_one_line_that_names_it(text: str, tmp_path) -> None:
     arguments = ["quickstart", "--corpus", text, "--store", str(tmp_path / "store")]
-    ended = sweeps("check", *arguments)
-    assert ended.returncode == 0, ended.stderr
-    assert "vocabulary and length fit the token file" in ended.stdout
+    finished = sweeps("check", *arguments)
+    assert finished.returncode == 0, finished.stderr
+    assert "vocabulary and length fit the token file" in finished.stdout
     (path,) = (tmp_path / "store" / "tokens").glob("*.tokens")
     os.truncate(path, path.stat().st_size // 2)
     for command in ("plan", "check", "launch"):
@@ -142,5 +142,5 @@ def test_sweeps_imports_neither_jax_nor_analysis() -> None:
         "if m.name != 'sweeps.__main__']\n"
         f"print(*sorted({{m.split('.')[0] for m in sys.modules}} & {heavy!r}))"
     )
-    found = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert found.stdout.split() == []
+    process = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert process.stdout.split() == []

@@ -12,10 +12,13 @@ import pytest
 from analysis.data.points import Points
 from analysis.errors import DataError
 from analysis.fitting.fit import fit
+from analysis.fitting.options import FitOptions
 from analysis.planning import optimal_design
-from analysis.planning.next_runs import Target, _weights, advise, candidates, pick
+from analysis.planning.next_runs import Target, advise, candidate_weights, design_runs, make_candidates
+from analysis.planning.options import DesignOptions
 from analysis.studies import design_savings
-from analysis.studies.coverage import HOFFMANN, sweep
+from analysis.studies.coverage import HOFFMANN, simulate_sweep
+from analysis.studies.options import DesignSavingsOptions
 from scaling.config.run import EvalConfig, RunConfig, prefix_id
 from scaling.config.validation import from_dict
 from scaling.models.counts import parameters
@@ -38,15 +41,15 @@ TARGET = Target(C=3e23)
 
 def noisy(seed: int, noise: float = 0.003, below: float = 1e21) -> Points:
     """The cheaper three of the four budgets of an isoFLOP grid on Hoffmann's surface."""
-    clean = sweep("chinchilla", HOFFMANN, "isoflop", 20)
-    clean = clean.where(below > clean.C)
+    clean = simulate_sweep("chinchilla", HOFFMANN, "isoflop", 20)
+    clean = clean.select(below > clean.C)
     L = clean.L * np.exp(noise * np.random.default_rng(seed).standard_normal(len(clean)))
     return Points(clean.N, clean.D, clean.C, L, clean.names, budgets=clean.budgets)
 
 
 @pytest.fixture(scope="module")
 def found():
-    return fit(noisy(0), bootstrap=200)
+    return fit(noisy(0), options=FitOptions(bootstrap=200))
 
 
 def random_candidates(K: int) -> optimal_design.Candidates:
@@ -58,39 +61,39 @@ def random_candidates(K: int) -> optimal_design.Candidates:
 
 def test_what_one_more_run_tells_is_what_the_whole_design_tells_with_it() -> None:
     of = random_candidates(12)
-    each = of.with_each([2, 5])
-    assert each == pytest.approx([of.spread([2, 5, k]) for k in range(12)], rel=1e-10)
+    lines = of.log_variance_with_each([2, 5])
+    assert lines == pytest.approx([of.log_variance([2, 5, k]) for k in range(12)], rel=1e-10)
 
 
 @pytest.mark.parametrize("budget", [1.5, 2.5, 4.0, 6.0])
 def test_the_design_is_as_good_as_the_best_of_all(budget: float) -> None:
     of = random_candidates(12)
     every = [list(c) for r in range(1, 5) for c in itertools.combinations(range(12), r)]
-    best = min(of.spread(one) for one in every if of.C[one].sum() <= budget)
-    chosen = optimal_design.choose(of, budget, 4)
+    best = min(of.log_variance(entry) for entry in every if of.C[entry].sum() <= budget)
+    chosen = optimal_design.choose_runs(of, budget, 4)
     assert of.C[chosen].sum() <= budget and len(chosen) == len(set(chosen)) <= 4
-    assert of.spread(chosen) == pytest.approx(best, abs=1e-3)
+    assert of.log_variance(chosen) == pytest.approx(best, abs=1e-3)
 
 
 def test_gradients_are_those_of_the_law(found) -> None:
-    of = candidates(found, Target(N=1e10, D=1e12), 1e21)
+    of = make_candidates(found, Target(N=1e10, D=1e12), 1e21)
     k = len(of) // 2  # a run at (N, D) has the gradient of the target at (N, D)
-    at = candidates(found, Target(N=float(of.N[k]), D=float(of.D[k])), 1e21)
+    at = make_candidates(found, Target(N=float(of.N[k]), D=float(of.D[k])), 1e21)
     assert at.g == pytest.approx(of.J[:, :, k], rel=1e-5, abs=1e-9)
 
 
 def test_a_run_is_taken_to_be_as_noisy_as_those_of_its_size(found) -> None:
     points = replace(found.points, weights=found.points.N**0.5)
     sizes = np.array([points.N.min(), 5e8, points.N.max(), 1e12])
-    weights = _weights(replace(found, points=points), sizes)
+    weights = candidate_weights(replace(found, points=points), sizes)
     have, new = weights[: len(points)], weights[len(points) :]
     assert have.mean() == pytest.approx(1) and new[[0, 2, 3]] == pytest.approx([have.min(), have.max(), have.max()])
     assert new[1] / new[0] == pytest.approx((5e8 / points.N.min()) ** 0.5)
 
 
 def test_no_run_is_beyond_what_was_allowed(found) -> None:
-    sizes = [1e8, 3e8, 1e9, 3e9]
-    advice = advise(found, TARGET, 1e22, largest=2e21, most=6, sizes=sizes, ratios=(5, 100), worth=0)
+    sizes = (1e8, 3e8, 1e9, 3e9)
+    advice = advise(found, TARGET, 1e22, DesignOptions(max_runs=6, largest=2e21, sizes=sizes, ratios=(5, 100), worth=0))
     assert 1 <= len(advice.runs) <= 6 and sum(run["C"] for run in advice.runs) <= 1e22 * (1 + 1e-9)
     for run in advice.runs:
         assert run["N"] in sizes and run["C"] <= 2e21 and 5 <= run["tokens_per_parameter"] <= 100
@@ -107,33 +110,35 @@ def test_more_budget_never_promises_less(found) -> None:
 
 
 def test_the_interval_that_comes_is_the_one_promised(found) -> None:
-    N, D, promised = pick(found, TARGET, 1e22, largest=3e21, most=10, ratios=(1, 1000))
-    now, then = [], []
+    N, D, promised = design_runs(found, TARGET, 1e22, DesignOptions(max_runs=10, largest=3e21, ratios=(1, 1000)))
+    after, then = [], []
     for seed in range(20):
         have = noisy(seed)
         L = sum([1.69, 406.4 * N**-0.34, 410.7 * D**-0.28])
         L = L * np.exp(0.003 * np.random.default_rng(seed + 100).standard_normal(len(N)))
         both = {"N": np.append(have.N, N), "D": np.append(have.D, D), "L": np.append(have.L, L)}
-        for widths, source in ((now, have), (then, both)):
-            at = fit(source, bootstrap=200).optimum.at(3e23)
+        for widths, source in ((after, have), (then, both)):
+            at = fit(source, options=FitOptions(bootstrap=200)).optimum.at(3e23)
             widths.append(np.log(at["intervals"]["L"][1] / at["intervals"]["L"][0]))
-    assert np.median(then) / np.median(now) == pytest.approx(promised, rel=0.35)
+    assert np.median(then) / np.median(after) == pytest.approx(promised, rel=0.35)
 
 
 def test_where_a_doubling_brings_little_nothing_is_advised() -> None:
-    many = sweep("chinchilla", HOFFMANN, "isoflop", 200)
-    many = Points(many.N, many.D, many.C, many.L * np.exp(0.003 * np.sin(np.arange(len(many)) * 7.3)), many.names)
-    advice = advise(fit(many, bootstrap=100), TARGET, 3e19)
+    large = simulate_sweep("chinchilla", HOFFMANN, "isoflop", 200)
+    large = Points(
+        large.N, large.D, large.C, large.L * np.exp(0.003 * np.sin(np.arange(len(large)) * 7.3)), large.names
+    )
+    advice = advise(fit(large, options=FitOptions(bootstrap=100)), TARGET, 3e19)
     assert advice.runs == () and advice.why.startswith("nothing is worth adding")
     assert advice.expected() == pytest.approx(advice.interval)
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"C": 1e24, "N": 1e9}, {"N": 1e9}, {"C": -1.0}, {"N": 1e9, "D": 1e9, "what": "N"}]
+    "options", [{}, {"C": 1e24, "N": 1e9}, {"N": 1e9}, {"C": -1.0}, {"N": 1e9, "D": 1e9, "quantity": "N"}]
 )
-def test_a_target_that_is_none_is_refused(given) -> None:
+def test_a_target_that_is_none_is_refused(options) -> None:
     with pytest.raises(DataError, match="target"):
-        Target(**given)
+        Target(**options)
 
 
 def test_the_command_says_the_runs(tmp_path: Path) -> None:
@@ -141,10 +146,10 @@ def test_the_command_says_the_runs(tmp_path: Path) -> None:
     with source.open("w") as file:
         csv.writer(file).writerows([("N", "D", "L"), *zip(points.N, points.D, points.L, strict=True)])
     words = ("analysis", "next", source, "--target", "C=3e23", "--budget", "5e21", "--bootstrap", "200")
-    done = command(*words, "--json", "-", "--of", "N", "--figure", tmp_path / "next.svg")
+    done = command(*words, "--json", "-", "--quantity", "N", "--figure", tmp_path / "next.svg")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["runs"] and said["flops"] <= 5e21 and said["target"] == {"C": 3e23, "what": "N"}
+    result = json.loads(done.stdout)
+    assert result["runs"] and result["flops"] <= 5e21 and result["target"] == {"C": 3e23, "quantity": "N"}
     assert (tmp_path / "next.svg").stat().st_size > 5000
     shown = command(*words)
     assert shown.returncode == 0 and "runs," in shown.stdout and "FLOPs" in shown.stdout
@@ -160,12 +165,14 @@ def test_the_command_says_the_runs(tmp_path: Path) -> None:
 
 
 def test_a_design_is_held_to_its_share_and_its_promise() -> None:
-    found = design_savings.study("chinchilla", draws=3, bootstrap=100, shares=(0.5,))
-    (half,) = found.designs
+    result = design_savings.design_savings("chinchilla", DesignSavingsOptions(draws=3, bootstrap=100, shares=(0.5,)))
+    (half,) = result.designs
     assert half.failed == 0 and half.runs <= 40 and half.share == 0.5
-    assert found.grid.runs == 20 and found.flops == pytest.approx(sweep("chinchilla", HOFFMANN, "isoflop", 20).C.sum())
-    assert 0.5 < found.promised < 2 and half.width < 1.5 * found.grid.width
-    assert found.enough in (0.5, np.inf)
+    assert result.grid.runs == 20 and result.flops == pytest.approx(
+        simulate_sweep("chinchilla", HOFFMANN, "isoflop", 20).C.sum()
+    )
+    assert 0.5 < result.width_to_expected < 2 and half.width < 1.5 * result.grid.width
+    assert result.sufficient_share in (0.5, np.inf)
 
 
 def swept(store: Store, corpus: Path) -> Store:
@@ -201,14 +208,14 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
     )
     done = command(*words, "--json")
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert 1 <= len(said["runs"]) <= 6 and said["cost"]["flops_separate"] <= 2e12
-    advised = sorted((round(run["N"]), run["D"]) for run in said["advice"]["runs"])
-    for run, (N, D) in zip(sorted(said["runs"], key=lambda run: (run["N"], run["D"])), advised, strict=True):
+    result = json.loads(done.stdout)
+    assert 1 <= len(result["runs"]) <= 6 and result["cost"]["flops_separate"] <= 2e12
+    advised = sorted((round(run["N"]), run["D"]) for run in result["advice"]["runs"])
+    for run, (N, D) in zip(sorted(result["runs"], key=lambda run: (run["N"], run["D"])), advised, strict=True):
         assert run["N"] == N and run["D"] == pytest.approx(D, rel=0.15) and 5 * 0.85 < run["D"] / N < 640
         assert run["run_id"] not in have and run["config"]["data"]["tokens"] == read(corpus).tokens
-    low, high = said["advice"]["interval"]
-    assert said["advice"]["expected"]["ratio"] < 1 and low < said["advice"]["value"] < high
+    low, high = result["advice"]["interval"]
+    assert result["advice"]["expected"]["ratio"] < 1 and low < result["advice"]["value"] < high
     shown = command(*words)
     assert shown.returncode == 0 and "expected after these runs" in shown.stdout and "left to run" in shown.stdout
     nothing = command(*words, "--worth", "0.99")
@@ -219,57 +226,57 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
 def test_what_is_next_is_of_the_family_of_the_runs_there_are(store: Store, corpus: Path) -> None:
     of = read(corpus)
     grid = DEFINITIONS["ladder"].make(of, by=replace(TPU, length=512), ratios=(20.0, 40.0, 80.0, 160.0), seed=3)
-    grid = [replace(one, precision="bfloat16", eval=EvalConfig(every=50, sequences=64)) for one in grid]
+    grid = [replace(entry, precision="bfloat16", eval=EvalConfig(every=50, sequences=64)) for entry in grid]
     filled(store, grid)
     words = ("--target", "C=1e19", "--budget", "5e17", "--runs", "6", "--bootstrap", "100", "--seed", "3", "--json")
     done = command("sweeps", "next", store.root, *words)
     assert done.returncode == 0, done.stderr
-    trunks = {prefix_id(one, 0) for one in grid}
-    made = [from_dict(RunConfig, run["config"]) for run in json.loads(done.stdout)["runs"]]
-    known = [one for one in made if one.model in {there.model for there in grid}]
-    assert known and all(prefix_id(one, 0) in trunks for one in known)
-    for one in made:
-        by_rules = rules.run(one.model.width, of, length=512, steps=one.steps, budget=None, seed=3, by=TPU)
-        assert one == replace(by_rules, precision="bfloat16", eval=grid[0].eval)
+    trunks = {prefix_id(entry, 0) for entry in grid}
+    result = [from_dict(RunConfig, run["config"]) for run in json.loads(done.stdout)["runs"]]
+    known = [entry for entry in result if entry.model in {there.model for there in grid}]
+    assert known and all(prefix_id(entry, 0) in trunks for entry in known)
+    for entry in result:
+        by_rules = rules.run(entry.model.width, of, length=512, steps=entry.steps, budget=None, seed=3, by=TPU)
+        assert entry == replace(by_rules, precision="bfloat16", eval=grid[0].eval)
 
 
 CHANGES = [[], ["mup=64"], ["lr=0.003@1e6^-0.3", "batch=16384"]]
 
 
-@pytest.mark.parametrize("asked", CHANGES, ids=["as they are", "muP", "rate and batch"])
+@pytest.mark.parametrize("requested", CHANGES, ids=["as they are", "muP", "rate and batch"])
 @pytest.mark.parametrize("named", RULES)
-def test_the_rules_are_those_that_made_most_runs(named: str, asked: list[str], corpus: Path) -> None:
+def test_the_rules_are_those_that_made_most_runs(named: str, requested: list[str], corpus: Path) -> None:
     of, store, make = read(corpus), Store(corpus.parent), DEFINITIONS["ladder"].make
-    by = {"widths": (128, 256), "ratios": (20.0, 80.0)} | settings("ladder", make, [f"rules={named}", *asked])
+    by = {"widths": (128, 256), "ratios": (20.0, 80.0)} | settings("ladder", make, [f"rules={named}", *requested])
     done = make(of, **by)
     other = replace(done[0], optimizer=replace(done[0].optimizer, lr=0.5))
-    found = following.family(store, of, [*done, other], asked)
-    assert all(found.run(one.model.width, one.steps, one.seed) == one for one in done)
-    if asked:
+    result = following.family(store, of, [*done, other], requested)
+    assert all(result.run(entry.model.width, entry.steps, entry.seed) == entry for entry in done)
+    if requested:
         with pytest.raises(SweepError, match=r"0 of 4 runs are as rules=tpu\|small make them: say which"):
             following.family(store, of, done, [])
     else:
         with pytest.raises(SweepError, match="2 of 4 runs"):
             following.family(store, of, [*done[:2], other, replace(other, seed=1)], [])
-        with pytest.raises(SweepError, match=f"--set length=96: the runs there are have {found.like.data.length}: "):
+        with pytest.raises(SweepError, match=f"--set length=96: the runs there are have {result.like.data.length}: "):
             following.family(store, of, done, ["length=96"])
-    chosen = following.family(store, of, [other], [f"rules={named}", *asked])
+    chosen = following.family(store, of, [other], [f"rules={named}", *requested])
     assert chosen.run(256, done[-1].steps, 0) == done[-1]
 
 
 def test_rules_that_cannot_have_a_base_are_passed_over(corpus: Path) -> None:
     of, base = read(corpus), replace(SMALL, mup_base=24)  # the other rules' heads do not divide 24
     done = [rules.run(width, of, length=128, steps=900, budget=None, by=base) for width in (24, 40)]
-    found = following.family(Store(corpus.parent), of, done, ["mup=24"])
-    assert found.by == base and [found.run(one.model.width, 900, 0) for one in done] == done
+    result = following.family(Store(corpus.parent), of, done, ["mup=24"])
+    assert result.by == base and [result.run(entry.model.width, 900, 0) for entry in done] == done
 
 
 def test_every_width_that_may_be_advised_has_a_model_by_its_rules(corpus: Path) -> None:
     of = read(corpus)
     for by in RULES.values():
-        found = following.sizes(of, by)
-        assert set(by.widths) <= set(found.values()) and list(found) == sorted(found)
-        assert all(rules.model(width, of.vocab, by).width == width for width in found.values())
+        result = following.sizes(of, by)
+        assert set(by.widths) <= set(result.values()) and list(result) == sorted(result)
+        assert all(rules.model(width, of.vocab, by).width == width for width in result.values())
     assert all(width % 128 == 0 for width in following.sizes(of, TPU).values())
 
 
@@ -279,29 +286,29 @@ def test_what_exact_counts_are_over_the_budget_is_given_by_all_runs(store: Store
     family = following.Family(corpus=of, by=SMALL, like=rules.run(16, of, length=128, steps=100, budget=None))
     runs = [{"N": N, "D": 60.0 * N} for N in widths]
     whole = following.configs({"runs": runs, "budget": 1e15}, widths, family, 0, store)
-    budget = 0.8 * sum(achieved(one) for one in whole)
+    budget = 0.8 * sum(achieved(entry) for entry in whole)
     less = following.configs({"runs": runs, "budget": budget}, widths, family, 0, store)
-    assert 0.97 * budget < sum(achieved(one) for one in less) <= budget
-    assert [one.steps / all_.steps for one, all_ in zip(less, whole, strict=True)] == pytest.approx(
+    assert 0.97 * budget < sum(achieved(entry) for entry in less) <= budget
+    assert [entry.steps / all_.steps for entry, all_ in zip(less, whole, strict=True)] == pytest.approx(
         [0.8, 0.8], rel=0.02
     )
     twice = following.configs({"runs": runs[:1] * 2, "budget": 1e15}, widths, family, 0, store)
-    assert [one.seed for one in twice] == [0, 1]
+    assert [entry.seed for entry in twice] == [0, 1]
 
 
 def test_what_is_next_takes_half_as_long_where_two_workers_train(tmp_path: Path, corpus: Path) -> None:
     of = read(corpus)
-    one = rules.run(32, of, length=128, steps=100, budget=None)
-    made = plan([replace(one, seed=seed) for seed in (1, 2)], of)
+    first = rules.run(32, of, length=128, steps=100, budget=None)
+    built = plan([replace(first, seed=seed) for seed in (1, 2)], of)
     quoted = []
     for workers in (1, 2):
         store = Store(tmp_path / str(workers))
         took = {"seconds": 10.0, "steps_computed": 100, "machine_share": 1 / workers}
-        store.write(replace(known_store.record(one, "done", 2.0), about=took))
-        rate = following.rate_of(made, store)
-        quoted.append(cost(made, rate)["seconds_left"])
+        store.write(replace(known_store.record(first, "done", 2.0), about=took))
+        rate = following.rate_of(built, store)
+        quoted.append(cost(built, rate)["seconds_left"])
     assert quoted == pytest.approx([20.0, 10.0])
-    assert following.rate_of(made, Store(tmp_path / "none")) is None
+    assert following.rate_of(built, Store(tmp_path / "none")) is None
 
 
 def test_next_says_what_is_missing(store: Store) -> None:
@@ -323,8 +330,8 @@ def test_a_sweep_of_what_is_next_has_a_name_not_a_path(store: Store) -> None:
 @pytest.mark.long
 @pytest.mark.parametrize("truth", design_savings.TRUTHS)
 def test_half_of_the_grids_compute_is_enough(truth: str) -> None:
-    found = design_savings.study(truth, draws=50, shares=(0.5,))
-    (half,) = found.designs
-    assert found.enough <= 0.5 and half.failed == 0
-    assert half.width <= found.grid.width and half.off <= found.grid.off
+    result = design_savings.design_savings(truth, DesignSavingsOptions(shares=(0.5,)))
+    (half,) = result.designs
+    assert result.sufficient_share <= 0.5 and half.failed == 0
+    assert half.width <= result.grid.width and half.rmse <= result.grid.rmse
     assert half.coverage >= 0.85

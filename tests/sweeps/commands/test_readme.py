@@ -27,10 +27,10 @@ def test_there_are_snippets() -> None:
 
 def test_every_command_of_the_readme_exists() -> None:
     """The doors and their commands, as the parsers know them."""
-    said = set(re.findall(r"^python -m (\w+) (\w[\w-]*)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
-    for room in {room for room, _ in said}:
+    output = set(re.findall(r"^python -m (\w+) (\w[\w-]*)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
+    for section in {section for section, _ in output}:
         done = subprocess.run(
-            [sys.executable, "-m", room, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+            [sys.executable, "-m", section, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        missing = {command for of, command in said if of == room and command not in done.stdout}
-        assert not missing, f"python -m {room}: {missing}"
+        missing = {command for of, command in output if of == section and command not in done.stdout}
+        assert not missing, f"python -m {section}: {missing}"

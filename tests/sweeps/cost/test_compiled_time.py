@@ -14,11 +14,11 @@ from sweeps.cost.quote import quote, slice_named
 from sweeps.launching.launch import write_sweep
 from sweeps.planning.plan import cost, plan
 from sweeps.status.status import status
-from tests.sweeps.launching.test_launch import CORPUS, grid
+from tests.support.sweeps import CORPUS, small_grid
 
 
 def test_a_time_is_of_the_shape_whatever_the_rate_the_seed_or_the_length_of_the_run(tmp_path: Path) -> None:
-    store, config = Store(tmp_path), grid()[0]
+    store, config = Store(tmp_path), small_grid()[0]
     assert step_seconds(store, "v5e-16") == {}
     keep(store, "v5e-16", [(to_dict(config), 2e-5)])
     keep(store, "v5e-16", [(to_dict(override(config, ["model.width=32", "model.heads=4"])), 3e-5)])
@@ -31,20 +31,22 @@ def test_a_time_is_of_the_shape_whatever_the_rate_the_seed_or_the_length_of_the_
         ("batch=16", 0),
         ("data.length=32", 0),
     ):
-        found = longer(store, [(to_dict(override(config, [change])), 1000, 0.0)], on, 0.4)
-        assert found == pytest.approx(same * 1000 * 2e-5), change
+        result = longer(store, [(to_dict(override(config, [change])), 1000, 0.0)], on, 0.4)
+        assert result == pytest.approx(same * 1000 * 2e-5), change
 
 
 def test_a_run_is_quoted_by_its_flops_or_by_its_steps_whichever_take_longer(tmp_path: Path) -> None:
-    store, of, on = Store(tmp_path), plan(grid(), CORPUS), slice_named("v5e-16")
-    write_sweep(store, "grid", of)
-    flops, rate = cost(of)["flops"], on.chips * on.peak_flops * 0.4
+    store, planned, on = Store(tmp_path), plan(small_grid(), CORPUS), slice_named("v5e-16")
+    write_sweep(store, "grid", planned)
+    flops, rate = cost(planned)["flops"], on.chips * on.peak_flops * 0.4
     plain = quote(flops, on, 0.4)
     assert plain["seconds"] == flops / rate and "seconds_beyond_mfu" not in plain
     assert status(store, "grid", on=on)["cost"]["quote"] == plain
-    keep(store, "v5e-16", [(to_dict(run.config), 1e-4) for run in of.runs] + [(to_dict(grid()[-1]), 1e-15)])
-    slow = [run for run in of.runs if run.config.model != grid()[-1].model]  # the others' steps are too quick to matter
-    wanted = sum(1e-4 * (run.config.steps - run.from_step) for run in slow)
-    wanted += sum(run.flops_to_run for run in of.runs if run not in slow) / rate
+    keep(store, "v5e-16", [(to_dict(run.config), 1e-4) for run in planned.runs] + [(to_dict(small_grid()[-1]), 1e-15)])
+    slow = [
+        run for run in planned.runs if run.config.model != small_grid()[-1].model
+    ]  # the others' steps are too quick to matter
+    changes = sum(1e-4 * (run.config.steps - run.from_step) for run in slow)
+    changes += sum(run.flops_to_run for run in planned.runs if run not in slow) / rate
     quoted = status(store, "grid", on=on)["cost"]["quote"]
-    assert quoted["seconds"] == pytest.approx(wanted) and quoted["usd"] == pytest.approx(wanted / 3600 * 16 * on.usd)
+    assert quoted["seconds"] == pytest.approx(changes) and quoted["usd"] == pytest.approx(changes / 3600 * 16 * on.usd)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.aot import topologies
+from scaling.config.tpu import GENERATIONS, tpu_slice
 from scaling.config.validation import ConfigError
 from scaling.store.record import Record, Store
 from sweeps.__main__ import main
@@ -20,10 +20,10 @@ from sweeps.cost.quote import as_text as quoted_text
 from sweeps.definitions import DEFINITIONS
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
+from sweeps.launching.options import LaunchOptions
 from sweeps.planning.budget import step_flops
 from sweeps.planning.plan import cost, plan
-from sweeps.planning.tpu_slices import KINDS, slice_of
-from tests.sweeps.launching.test_launch import CORPUS, TRAINER, grid
+from tests.support.sweeps import CORPUS, TRAINER, small_grid
 
 
 def test_every_price_has_a_source_and_the_table_a_date() -> None:
@@ -36,14 +36,13 @@ def test_every_price_has_a_source_and_the_table_a_date() -> None:
     assert all(f"{name}_source" in table for name in ("host_watts", "pue")) and "kg_co2_source" in table
 
 
-@pytest.mark.parametrize("generation", topologies.GENERATIONS)
-def test_the_table_knows_the_slices_that_the_compiler_knows(generation: str) -> None:
-    of = topologies.GENERATIONS[generation]
-    assert of.slices == KINDS[generation].slices
-    for size in of.slices:
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_the_price_table_has_every_slice_with_its_peak_rate(generation: str) -> None:
+    facts = GENERATIONS[generation]
+    for size in facts.slices:
         name = f"{generation}-{size}"
         on = slice_named(name)
-        assert (on.chips, on.peak_flops) == (topologies.topology(name).chips, of.flops)
+        assert (on.chips, on.peak_flops) == (tpu_slice(name).chips, facts.flops)
 
 
 def test_a_quote_is_flops_over_the_peak_and_its_price() -> None:
@@ -67,33 +66,33 @@ def test_a_kind_of_chip_that_is_none_lists_those_there_are(name: str) -> None:
 @pytest.mark.parametrize("name", ["v5e-17", "v5p-2", "v5e", "v5e-0", "v5p-7", "v5e-x", "v5e-²", "v5e-016", "v4--8"])
 def test_a_size_that_nobody_rents_out_lists_those_of_its_kind(name: str) -> None:
     kind = name.partition("-")[0]
-    some, other = ("16, v5e-32, v5e-64", "v5p") if kind == "v5e" else (f"16, {kind}-32, {kind}-64", "v5e")
-    for refusing, error in ((slice_named, SweepError), (slice_of, SweepError), (topologies.topology, ConfigError)):
-        with pytest.raises(error, match=rf"{kind}-8, {kind}-{some}") as said:
+    subset, other = ("16, v5e-32, v5e-64", "v5p") if kind == "v5e" else (f"16, {kind}-32, {kind}-64", "v5e")
+    for refusing, error in ((slice_named, SweepError), (tpu_slice, ConfigError)):
+        with pytest.raises(error, match=rf"{kind}-8, {kind}-{subset}") as text:
             refusing(name)
-        assert "\n" not in str(said.value) and (refusing is not slice_named or f"{other}-" not in str(said.value))
+        assert "\n" not in str(text.value) and (refusing is not slice_named or f"{other}-" not in str(text.value))
 
 
 @pytest.mark.parametrize(
     ("name", "chips"), [("v4-32", 16), ("v5p-32", 16), ("v5e-16", 16), ("v6e-16", 16), ("v5p-12288", 6144)]
 )
 def test_slices_have_the_chips_that_google_publishes(name: str, chips: int) -> None:
-    assert slice_named(name).chips == slice_of(name).hosts * slice_of(name).chips_a_host == chips
+    assert slice_named(name).chips == tpu_slice(name).hosts * tpu_slice(name).chips_per_host == chips
 
 
 def test_a_kind_that_only_ones_own_table_has_may_have_any_size(tmp_path: Path) -> None:
     table = json.loads(PRICES.read_text())
     table["chips"]["h100"] = {**table["chips"]["v5e"], "peak_flops": 989e12}
     table["chips"]["cores"] = {**table["chips"]["v5e"], "named_by": 2}
-    mine = tmp_path / "mine.json"
-    mine.write_text(json.dumps(table))
+    own_path = tmp_path / "mine.json"
+    own_path.write_text(json.dumps(table))
     for size in (1, 7, 8, 100):
-        assert slice_named(f"h100-{size}", mine).chips == size
-    assert slice_named("cores-8", mine).chips == 4
+        assert slice_named(f"h100-{size}", own_path).chips == size
+    assert slice_named("cores-8", own_path).chips == 4
     for name in ("h100", "h100-0", "h100-²", "h100--1", "h100-" + "9" * 5000, "cores-7"):
         with pytest.raises(SweepError, match=r"must be (h100|cores) and a number, such as (h100-8|cores-16): 8 chips"):
-            slice_named(name, mine)
-    assert slice_named("v5e-16", mine).chips == 16
+            slice_named(name, own_path)
+    assert slice_named("v5e-16", own_path).chips == 16
 
 
 @pytest.mark.parametrize("change", [{"usd": 0}, {"usd": "1"}, {"watts": -1}, {"named_by": True}, {"peak_flops": None}])
@@ -125,14 +124,14 @@ def test_a_plan_of_ten_thousand_runs_is_made_and_priced_in_five_seconds() -> Non
     of = DEFINITIONS["seeds"].make
     start = time.process_time()  # of this process: what else the machine does is not its own
     planned = plan(of(CORPUS, widths=(128, 256, 384, 512), count=2500, ratio=100.0), CORPUS)
-    said = as_text(planned, quoted=quote(cost(planned)["flops_left"], slice_named("v5e-16"), 0.4))
-    assert len(planned.runs) == 10_000 and "chip-hours" in said
+    text = as_text(planned, quoted=quote(cost(planned)["flops_left"], slice_named("v5e-16"), 0.4))
+    assert len(planned.runs) == 10_000 and "chip-hours" in text
     assert time.process_time() - start < 5
 
 
 def taken(store: Store, name: str, seconds: float, compiling: float, training: float | None = None) -> None:
     """Run `name` of the grid as done in so many seconds, of which `training` from its first step on."""
-    config = next(run.config for run in plan(grid(), CORPUS).runs if run.run_id == name)
+    config = next(run.config for run in plan(small_grid(), CORPUS).runs if run.run_id == name)
     about = {"seconds": seconds, "compile_seconds": compiling, "steps_computed": config.steps}
     more = {} if training is None else {"tokens_per_second": config.tokens / training}
     store.write(Record(run_id=name, config=config, status="done", about=about | more))
@@ -141,55 +140,55 @@ def taken(store: Store, name: str, seconds: float, compiling: float, training: f
 def test_time_left_is_by_steps_of_the_shape_evaluations_beginnings_and_compilation(tmp_path: Path) -> None:
     store = Store(tmp_path)
     assert pace(store) is None
-    first = plan(grid(), CORPUS).runs[0]
+    first = plan(small_grid(), CORPUS).runs[0]
     config = first.config
     steps = config.steps + config.eval.sequences / config.batch / 3  # evaluated once: a third of a step's FLOPs
     taken(store, first.run_id, 5.0 + 2.0 + 0.01 * steps, 5.0, 0.01 * steps)
-    planned = plan(grid(), CORPUS, store)
+    planned = plan(small_grid(), CORPUS, store)
     by = pace(store)
     assert by is not None and by.compiling == 5.0 and by.beginning == pytest.approx(2.0)
     rate = step_flops(config) / 0.01  # FLOP/s, of the shape that was not seen too
-    wanted = 2.0 * len(planned.left) + 5.0 * len({run.config.model for run in planned.left})
+    changes = 2.0 * len(planned.left) + 5.0 * len({run.config.model for run in planned.left})
     for run in planned.left:
         evaluated = run.config.eval.sequences / run.config.batch / 3 * step_flops(run.config)
-        wanted += (run.flops_to_run + evaluated) / rate
-    assert seconds_left(planned, by) == pytest.approx(wanted)
+        changes += (run.flops_to_run + evaluated) / rate
+    assert seconds_left(planned, by) == pytest.approx(changes)
 
 
 def test_a_cap_on_flops_begins_no_run_that_would_exceed_it(tmp_path: Path) -> None:
-    store, runs = Store(tmp_path), plan(grid(), CORPUS).runs
-    total = cost(plan(grid(), CORPUS))["flops"]
-    assert within(plan(grid(), CORPUS), Caps(flops=total), store).runs == runs
-    kept = within(plan(grid(), CORPUS), Caps(flops=total - 1), store).runs
-    assert kept == runs[:-1]
+    store, runs = Store(tmp_path), plan(small_grid(), CORPUS).runs
+    total = cost(plan(small_grid(), CORPUS))["flops"]
+    assert within(plan(small_grid(), CORPUS), Caps(flops=total), store).runs == runs
+    remaining = within(plan(small_grid(), CORPUS), Caps(flops=total - 1), store).runs
+    assert remaining == runs[:-1]
     cap = runs[0].flops_to_run + runs[1].flops_to_run
-    assert within(plan(grid(), CORPUS), Caps(flops=cap), store).runs == runs[:2]
-    assert within(plan(grid(), CORPUS), Caps(flops=1.0), store).runs == []
+    assert within(plan(small_grid(), CORPUS), Caps(flops=cap), store).runs == runs[:2]
+    assert within(plan(small_grid(), CORPUS), Caps(flops=1.0), store).runs == []
 
 
 def test_a_capped_launch_keeps_what_is_done_says_so_and_goes_on(tmp_path: Path, capsys) -> None:
-    store, runs = Store(tmp_path), plan(grid(), CORPUS).runs
+    store, runs = Store(tmp_path), plan(small_grid(), CORPUS).runs
     cap = runs[0].C + runs[1].C  # this trainer leaves no checkpoints: the second pays for its trunk again
     for _ in range(2):  # again under the same cap: nothing more
-        assert launch(store, "s", grid(), CORPUS, command=TRAINER, caps=Caps(flops=cap)) == CAPPED
-        said = capsys.readouterr().err.strip().splitlines()
-        assert "stopped at --cap-flops" in said[-1] and f"{len(runs) - 2} of {len(runs)} runs left" in said[-1]
-        assert "launch s again" not in "\n".join(said)
+        assert launch(store, "s", small_grid(), CORPUS, LaunchOptions(command=TRAINER, caps=Caps(flops=cap))) == CAPPED
+        output = capsys.readouterr().err.strip().splitlines()
+        assert "stopped at --cap-flops" in output[-1] and f"{len(runs) - 2} of {len(runs)} runs left" in output[-1]
+        assert "launch s again" not in "\n".join(output)
         assert [store.read(run.run_id) is not None for run in runs] == [True, True] + [False] * (len(runs) - 2)
-    assert launch(store, "s", grid(), CORPUS, command=TRAINER, caps=Caps(flops=1e18)) == 0
+    assert launch(store, "s", small_grid(), CORPUS, LaunchOptions(command=TRAINER, caps=Caps(flops=1e18))) == 0
 
 
 def test_a_cap_on_hours_stops_the_run_under_way_which_goes_on_later(tmp_path: Path, capsys) -> None:
     store = Store(tmp_path)
     (tmp_path / "pace").write_text("0.02")
     start = time.monotonic()
-    assert launch(store, "s", grid(), CORPUS, command=TRAINER, caps=Caps(hours=2 / 3600)) == CAPPED
+    assert launch(store, "s", small_grid(), CORPUS, LaunchOptions(command=TRAINER, caps=Caps(hours=2 / 3600))) == CAPPED
     assert time.monotonic() - start < 8
     assert "stopped at --cap-hours" in capsys.readouterr().err
     statuses = {record.status for record in store.records()}
     assert "stopped" in statuses and "failed" not in statuses and "running" not in statuses
     (tmp_path / "pace").write_text("0")
-    assert launch(store, "s", grid(), CORPUS, command=TRAINER, caps=Caps(hours=1.0)) == 0
+    assert launch(store, "s", small_grid(), CORPUS, LaunchOptions(command=TRAINER, caps=Caps(hours=1.0))) == 0
 
 
 def test_dollars_are_hours_of_a_slice() -> None:
@@ -204,16 +203,16 @@ def test_dollars_are_hours_of_a_slice() -> None:
 
 
 def test_a_run_spends_what_it_has_computed(tmp_path: Path) -> None:
-    store, runs = Store(tmp_path), plan(grid(), CORPUS).runs
+    store, runs = Store(tmp_path), plan(small_grid(), CORPUS).runs
     taken(store, runs[0].run_id, 7.0, 1.0)
-    assert spent(plan(grid(), CORPUS, store), store) == (runs[0].C, 7.0)
+    assert spent(plan(small_grid(), CORPUS, store), store) == (runs[0].C, 7.0)
 
 
 def test_the_command_quotes_and_refuses_in_one_line(tmp_path: Path, capsys) -> None:
     words = ["plan", "quickstart", "--corpus", "markov:order=1,vocab=16,tokens=20000,seed=0", "--store", str(tmp_path)]
     assert main([*words, "--slice", "v5e-16", "--json"]) == 0
-    made = json.loads(capsys.readouterr().out)
-    assert made["cost"]["quote"]["seconds"] == pytest.approx(made["cost"]["flops_left"] / (16 * 197e12 * 0.4))
+    result = json.loads(capsys.readouterr().out)
+    assert result["cost"]["quote"]["seconds"] == pytest.approx(result["cost"]["flops_left"] / (16 * 197e12 * 0.4))
     assert main([*words, "--slice", "v9-16"]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert main(["launch", "quickstart", "--store", str(tmp_path), "--cap-usd", "5"]) == 2

@@ -13,73 +13,85 @@ from sweeps.cost import sharing_measured
 from sweeps.cost.caps import CAPPED, Caps
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
+from sweeps.launching.options import LaunchOptions
 from sweeps.planning.budget import achieved
 from sweeps.status.status import status
 from tests.support.commands import command
-from tests.sweeps.launching.test_real_trainer import grid, read
-from tests.sweeps.launching.test_real_trainer import store as store  # the fixture
+from tests.support.sweeps import stored_corpus, trained_grid
 
 
 @pytest.mark.long
-def test_the_command_finds_the_same_records_bit_for_bit_where_one_process_shares(store: Store) -> None:
+def test_the_command_finds_the_same_records_bit_for_bit_where_one_process_shares(noise_store: Store) -> None:
     """Small budgets of the demo's grid; the whole of it is `python -m sweeps saving quickstart --store DIR`."""
-    words = ("sweeps", "saving", "isoflop", "--store", store.root, "--workers", 1, "--json", "--rounds", 2, "--cold")
+    words = (
+        "sweeps",
+        "saving",
+        "isoflop",
+        "--store",
+        noise_store.root,
+        "--workers",
+        1,
+        "--json",
+        "--rounds",
+        2,
+        "--cold",
+    )
     settings = ("rules=small", "budgets=2e11,4e11", "sizes=3")
-    done = command(*words, *(word for setting in settings for word in ("--set", setting)), timeout=3000)
+    done = command(*words, *(argument for setting in settings for argument in ("--set", setting)), timeout=3000)
     assert done.returncode == 0, done.stderr
     print(done.stdout, file=sys.stderr)
-    found = json.loads(done.stdout)
-    assert found["records"] == {"runs": found["records"]["runs"], "same": found["records"]["runs"], "loss_apart": 0}
-    assert found["ratios"]["cold"] > found["ratios"]["separate"] > 1
-    assert {how: len(seconds) for how, seconds in found["seconds"].items()} == {"shared": 2, "separate": 2, "cold": 2}
-    again = command(*words)
-    assert again.returncode == 2 and "is there: what is done in it would not be measured" in again.stderr
+    result = json.loads(done.stdout)
+    assert result["records"] == {"runs": result["records"]["runs"], "same": result["records"]["runs"], "loss_apart": 0}
+    assert result["ratios"]["cold"] > result["ratios"]["separate"] > 1
+    assert {how: len(seconds) for how, seconds in result["seconds"].items()} == {"shared": 2, "separate": 2, "cold": 2}
+    second = command(*words)
+    assert second.returncode == 2 and "is there: what is done in it would not be measured" in second.stderr
 
 
 @pytest.mark.slow
-def test_a_launch_with_packs_has_the_records_of_separate_runs_to_rounding(store: Store, tmp_path: Path) -> None:
-    corpus = read(store)
-    runs = [override(grid(corpus)[0], [f"seed={i}", f"optimizer.lr=0.00{i}"]) for i in (3, 4, 5)]
+def test_a_launch_with_packs_has_the_records_of_separate_runs_to_rounding(noise_store: Store, tmp_path: Path) -> None:
+    corpus = stored_corpus(noise_store)
+    runs = [override(trained_grid(corpus)[0], [f"seed={i}", f"optimizer.lr=0.00{i}"]) for i in (3, 4, 5)]
     other = Store(tmp_path / "turn")
     other.root.mkdir()
-    (other.root / "tokens").symlink_to(store.token_files)
-    assert launch(store, "packed", runs, corpus, pack=8, workers=1) == 0
-    assert launch(other, "turn", runs, corpus, separate=True) == 0
-    records = [store.read(run_id(run)) for run in runs]
+    (other.root / "tokens").symlink_to(noise_store.token_files)
+    assert launch(noise_store, "packed", runs, corpus, LaunchOptions(pack=8, workers=1)) == 0
+    assert launch(other, "turn", runs, corpus, LaunchOptions(separate=True)) == 0
+    records = [noise_store.read(run_id(run)) for run in runs]
     assert all(record is not None and record.about["pack"]["runs"] == 3 for record in records)
-    assert sharing_measured.differences(store, other, runs)["loss_apart"] < 1e-3
+    assert sharing_measured.differences(noise_store, other, runs)["loss_apart"] < 1e-3
 
 
 @pytest.mark.slow
-def test_a_cap_holds_for_packs_and_status_tells_what_they_did(store: Store) -> None:
-    corpus = read(store)
-    runs = [override(grid(corpus)[0], [f"seed={i}"]) for i in range(3)]
+def test_a_cap_holds_for_packs_and_status_tells_what_they_did(noise_store: Store) -> None:
+    corpus = stored_corpus(noise_store)
+    runs = [override(trained_grid(corpus)[0], [f"seed={i}"]) for i in range(3)]
     two = Caps(flops=2 * achieved(runs[0]))
-    assert launch(store, "packed", runs, corpus, pack=8, workers=1, caps=two) == CAPPED
-    rows = status(store, "packed")["runs"]
+    assert launch(noise_store, "packed", runs, corpus, LaunchOptions(pack=8, workers=1, caps=two)) == CAPPED
+    rows = status(noise_store, "packed")["runs"]
     assert [row["state"] for row in rows] == ["done", "done", "waiting"]
-    found = [record for record in store.records() if record.status == "done"]
-    assert len(found) == 2 and all(record.about["pack"]["runs"] == 2 for record in found)
-    spent = status(store, "packed")["cost"]
+    values = [record for record in noise_store.records() if record.status == "done"]
+    assert len(values) == 2 and all(record.about["pack"]["runs"] == 2 for record in values)
+    spent = status(noise_store, "packed")["cost"]
     assert spent["flops_spent"] == two.flops and spent["flops_left"] == achieved(runs[0])
-    assert spent["hours"] * 3600 <= sum(record.about["seconds"] for record in found) + 1e-6
-    assert launch(store, "packed", runs, corpus, pack=8, workers=1) == 0
-    assert [row["state"] for row in status(store, "packed")["runs"]] == ["done"] * 3
+    assert spent["hours"] * 3600 <= sum(record.about["seconds"] for record in values) + 1e-6
+    assert launch(noise_store, "packed", runs, corpus, LaunchOptions(pack=8, workers=1)) == 0
+    assert [row["state"] for row in status(noise_store, "packed")["runs"]] == ["done"] * 3
 
 
-def test_records_that_differ_in_a_bit_are_not_the_same(store: Store, tmp_path: Path) -> None:
+def test_records_that_differ_in_a_bit_are_not_the_same(noise_store: Store, tmp_path: Path) -> None:
     from scaling.store.record import Record
 
-    config = grid(read(store))[0]
+    config = trained_grid(stored_corpus(noise_store))[0]
     record = Record(run_id=run_id(config), config=config, status="done", final={"loss": 2.0})
-    store.write(record)
-    shutil.copytree(store.root / "runs", tmp_path / "other" / "runs")
+    noise_store.write(record)
+    shutil.copytree(noise_store.root / "runs", tmp_path / "other" / "runs")
     other = Store(tmp_path / "other")
-    assert sharing_measured.differences(store, other, [config]) == {"runs": 1, "same": 1, "loss_apart": 0.0}
-    store.finish_curve(record.run_id, [{"step": 1, "loss": 3.0}])
-    assert sharing_measured.differences(store, other, [config])["same"] == 0
+    assert sharing_measured.differences(noise_store, other, [config]) == {"runs": 1, "same": 1, "loss_apart": 0.0}
+    noise_store.finish_curve(record.run_id, [{"step": 1, "loss": 3.0}])
+    assert sharing_measured.differences(noise_store, other, [config])["same"] == 0
     with pytest.raises(SweepError, match="no record"):
-        sharing_measured.differences(store, Store(tmp_path / "empty"), [config])
+        sharing_measured.differences(noise_store, Store(tmp_path / "empty"), [config])
 
 
 def test_the_measurement_reads_as_a_few_lines() -> None:

@@ -34,10 +34,10 @@ SMALL = ("quickstart", "markov", "transfer-check", "emergence", "in-context", "g
 LARGE = [name for name in DEFINITIONS if name not in SMALL]
 
 
-def make(name: str, *given: str, corpus: Corpus = PIECES, seed: int = 0) -> list[RunConfig]:
+def make(name: str, *options: str, corpus: Corpus = PIECES, seed: int = 0) -> list[RunConfig]:
     """The runs of a design with settings as typed."""
     of = DEFINITIONS[name].make
-    return of(corpus, seed=seed, **settings(name, of, list(given)))
+    return of(corpus, seed=seed, **settings(name, of, list(options)))
 
 
 def n(run: RunConfig) -> int:
@@ -147,8 +147,8 @@ def test_brackets_lie_about_the_rule_and_seeds_differ_in_nothing_else() -> None:
 
 def test_a_comparison_gives_both_the_same_sizes_budgets_and_rules() -> None:
     runs = make("compare", "change=mlp=gelu")
-    ours, theirs = runs[::2], runs[1::2]
-    for a, b in zip(ours, theirs, strict=True):
+    own_values, published_values = runs[::2], runs[1::2]
+    for a, b in zip(own_values, published_values, strict=True):
         assert (a.model.mlp, b.model.mlp) == ("swiglu", "gelu") and a.budget == b.budget
         assert n(b) == pytest.approx(n(a), rel=0.03) and a.batch == b.batch and a.optimizer == b.optimizer
     with pytest.raises(SweepError, match="what the rules give anyway"):
@@ -167,7 +167,7 @@ def test_rates_and_batches_can_be_muP_or_a_law_of_one_s_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("options", "message"),
     [
         ("budget=1e18", "isoflop has budgets=1e.17,3e.17.* sizes=7 prior=besiroglu rules=tpu|small"),
         ("budgets", "--set budgets: isoflop has"),
@@ -184,13 +184,13 @@ def test_rates_and_batches_can_be_muP_or_a_law_of_one_s_own() -> None:
         ("mup=100", "width 100: must be a multiple of 64"),
     ],
 )
-def test_a_setting_that_is_not_one_says_what_is_allowed(given: str, said: str) -> None:
-    with pytest.raises(SweepError, match=said):
-        make("isoflop", given)
+def test_a_setting_that_is_not_one_says_what_is_allowed(options: str, message: str) -> None:
+    with pytest.raises(SweepError, match=message):
+        make("isoflop", options)
 
 
 @pytest.mark.parametrize(
-    ("name", "given", "said"),
+    ("name", "options", "message"),
     [
         ("ladder", "widths=100", "width 100: must be a multiple of 64"),
         ("ladder", "ratios=0", "--set ratios=0: must be a number from 1e-30 to 1e.30, such as 5"),
@@ -203,9 +203,9 @@ def test_a_setting_that_is_not_one_says_what_is_allowed(given: str, said: str) -
         ("compare", "change=layers=1e9", "--set change=layers=1e9: 1,000,000,000 layers: take 10,000 or fewer"),
     ],
 )
-def test_a_figure_that_no_run_can_have_is_one_line_that_says_which_can(name: str, given: str, said: str) -> None:
-    with pytest.raises(SweepError, match=said) as refused:
-        make(name, given)
+def test_a_figure_that_no_run_can_have_is_one_line_that_says_which_can(name: str, options: str, message: str) -> None:
+    with pytest.raises(SweepError, match=message) as refused:
+        make(name, options)
     assert "\n" not in str(refused.value)
 
 
@@ -240,8 +240,8 @@ def test_whatever_a_setting_is_given_ends_in_a_plan_or_in_one_line_and_soon(name
     for value in (*FIGURES, *CHANGES) if key == "change" else FIGURES:
         start = time.process_time()
         try:
-            made = plan(make(name, f"{key}={value}", corpus=corpus), corpus)
-            assert as_text(made) and json.dumps(as_json(made), allow_nan=False)
+            built = plan(make(name, f"{key}={value}", corpus=corpus), corpus)
+            assert as_text(built) and json.dumps(as_json(built), allow_nan=False)
         except (SweepError, ConfigError) as error:
             assert "\n" not in str(error)
         assert time.process_time() - start < 3, value[:20]  # seconds, of which a busy machine makes more

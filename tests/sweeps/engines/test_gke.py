@@ -1,47 +1,37 @@
 """GKE: the JobSet of a trunk, against its schema and xpk's; how a gang that ends is understood."""
 
 import json
-import os
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scaling.aot.topologies import GENERATIONS, topology
 from scaling.config.run import RunConfig, prefix_id, run_id
+from scaling.config.tpu import GENERATIONS, tpu_slice
+from scaling.config.validation import ConfigError
 from scaling.store.record import Record, Store
-from sweeps.engines import cluster_jobs, engine, gke
+from sweeps.engines import cluster_jobs, gke, job_names
 from sweeps.errors import SweepError
-from sweeps.launching.progress import Meter
+from sweeps.launching.progress import SweepProgress
 from sweeps.planning.budget import step_flops
-from sweeps.planning.tpu_slices import KINDS, slice_of
+from tests.support.clusters.gke import OPTIONS, dry_run_jobset, job_spec
 from tests.support.commands import command
-
-OPTIONS = {"topology": "v5e-16", "image": "registry.example/scaling:1", "bucket": "gs://my-runs"}
-
-
-def made(tmp_path: Path, tiny: RunConfig, **options: str) -> dict[str, Any]:
-    """The one JobSet of a dry run."""
-    text = gke.dry_run(Store(tmp_path / "s"), "My_sweep", [tiny], options={**OPTIONS, **options})
-    return json.loads(text[text.index("{") : text.rindex("\n}") + 2])
+from tests.support.sweeps import dry_run_text, submit_runs
 
 
-def job(jobset: dict[str, Any]) -> dict[str, Any]:
-    return jobset["spec"]["replicatedJobs"][0]["template"]["spec"]
+@pytest.mark.parametrize("name", [f"{g}-{n}" for g, facts in GENERATIONS.items() for n in facts.slices])
+def test_hosts_of_a_slice_have_all_its_chips(name: str) -> None:
+    for largest_host in (4, 8):
+        result = tpu_slice(name, largest_host=largest_host)
+        assert result.hosts * result.chips_per_host == math.prod(map(int, result.shape.split("x")))
+        assert result.libtpu_name == f"{name.partition('-')[0]}:{result.shape}"
 
 
-@pytest.mark.parametrize("name", [f"{g}-{n}" for g, of in GENERATIONS.items() for n in of.slices])
-def test_slices_are_those_of_the_compiler(name: str) -> None:
-    ours, compiled = slice_of(name), topology(name)
-    assert ours.topology == compiled.libtpu.partition(":")[2]
-    assert ours.hosts * ours.chips_a_host == compiled.chips
-    assert set(KINDS) == set(GENERATIONS)
-
-
-def test_a_slice_nobody_makes_is_refused() -> None:
-    with pytest.raises(SweepError, match=r"v5e-17.*known are.*v5e-16"):
-        slice_of("v5e-17")
+def test_an_unknown_slice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"v5e-17.*known are.*v5e-16"):
+        tpu_slice("v5e-17")
 
 
 def test_a_slice_is_one_gang_of_its_hosts(tmp_path: Path, tiny: RunConfig) -> None:
@@ -51,7 +41,7 @@ def test_a_slice_is_one_gang_of_its_hosts(tmp_path: Path, tiny: RunConfig) -> No
         ("v6e-8", 2, "4", "2x4"),
         ("v6e-4", 1, "4", "2x2"),
     ):
-        inner = job(made(tmp_path, tiny, topology=name))
+        inner = job_spec(dry_run_jobset(tmp_path, tiny, topology=name))
         pod = inner["template"]["spec"]
         assert inner["parallelism"] == inner["completions"] == hosts
         assert inner["backoffLimit"] == 0 and pod["restartPolicy"] == "Never"
@@ -61,7 +51,7 @@ def test_a_slice_is_one_gang_of_its_hosts(tmp_path: Path, tiny: RunConfig) -> No
 
 
 @pytest.mark.parametrize(
-    ("ended", "action"),
+    ("finished", "action"),
     [
         ("disrupted", "RestartJobSetAndIgnoreMaxRestarts"),
         (75, "RestartJobSetAndIgnoreMaxRestarts"),
@@ -71,16 +61,16 @@ def test_a_slice_is_one_gang_of_its_hosts(tmp_path: Path, tiny: RunConfig) -> No
     ],
 )
 def test_preemption_and_75_go_on_uncounted_and_2_never(
-    tmp_path: Path, tiny: RunConfig, ended: str | int, action: str
+    tmp_path: Path, tiny: RunConfig, finished: str | int, action: str
 ) -> None:
-    jobset = made(tmp_path, tiny)
+    jobset = dry_run_jobset(tmp_path, tiny)
     reason, message = "BackoffLimitExceeded", "Job has reached the specified backoff limit"
-    for place, rule in enumerate(job(jobset)["podFailurePolicy"]["rules"]):
+    for place, rule in enumerate(job_spec(jobset)["podFailurePolicy"]["rules"]):
         codes = rule.get("onExitCodes", {}).get("values", [])
         conditions = [c["type"] for c in rule.get("onPodConditions", [])]
-        if ended in codes or (ended == "disrupted" and "DisruptionTarget" in conditions):
-            said = f"Container trainer failed with {ended} matching {rule['action']} rule at index {place}"
-            reason, message = "PodFailurePolicy", said
+        if finished in codes or (finished == "disrupted" and "DisruptionTarget" in conditions):
+            text = f"Container trainer failed with {finished} matching {rule['action']} rule at index {place}"
+            reason, message = "PodFailurePolicy", text
             break
     for rule in jobset["spec"]["failurePolicy"]["rules"]:
         patterns = rule["onJobFailureMessagePatterns"]
@@ -91,166 +81,138 @@ def test_preemption_and_75_go_on_uncounted_and_2_never(
 
 
 def test_options_that_are_wrong_are_said(tmp_path: Path, tiny: RunConfig) -> None:
-    for options, said in (
+    for options, message in (
         ({"topolgy": "v5e-16"}, "topolgy.*known are topology, image"),
         ({"topology": "v5e-16"}, "needs --option image=... --option bucket=..."),
         ({**OPTIONS, "spot": "maybe"}, "spot=maybe: must be yes or no"),
         ({**OPTIONS, "restarts": "-1"}, "restarts=-1: must be a number"),
         ({**OPTIONS, "bucket": "gs://a/b"}, "bucket=gs://a/b: must be a bucket's name"),
     ):
-        with pytest.raises(SweepError, match=said):
-            gke.dry_run(Store(tmp_path / "s"), "s", [tiny], options=options)
+        with pytest.raises(SweepError, match=message):
+            dry_run_text("gke", Store(tmp_path / "s"), "s", [tiny], options)
 
 
 def test_names_fit_what_a_cluster_allows() -> None:
     for sweep in ("a" * 200, "Über_sweep.2", "7b", "--"):
-        name = cluster_jobs.job_name(sweep, cluster_jobs.mark("gs://my-runs", sweep), "f" * 64)
+        name = job_names.job_name(sweep, job_names.sweep_hash("gs://my-runs", sweep), "f" * 64)
         assert re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", name) and len(f"{name}-slice-0-255-xxxxx") <= 63
         assert (
-            re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", cluster_jobs.label(sweep))
-            and len(cluster_jobs.label(sweep)) <= 63
+            re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", job_names.sweep_label(sweep))
+            and len(job_names.sweep_label(sweep)) <= 63
         )
 
 
 def test_what_is_asked_after_and_deleted_is_of_this_sweep_and_this_bucket(
     store: Store, tiny: RunConfig, cluster: Path
 ) -> None:
-    seen, names = set(), set()
+    known, names = set(), set()
     for sweep, bucket in (("a_b", "gs://my-runs"), ("a_b", "my-runs/"), ("a_b", "gs://yours"), ("a-b", "gs://my-runs")):
-        of = engine("gke").submit(store, sweep, [tiny], options={**OPTIONS, "bucket": bucket})
-        gke.cancel(of)
-        asked = [line.split() for line in (cluster / "asked").read_text().splitlines()]
+        job = submit_runs("gke", store, sweep, [tiny], {**OPTIONS, "bucket": bucket})
+        gke.cancel(job)
+        question = [line.split() for line in (cluster / "asked").read_text().splitlines()]
         (cluster / "asked").unlink()
-        (selector,) = {words[words.index("--selector") + 1] for words in asked if words[0] in ("get", "delete")}
-        made = json.loads((cluster / "applied.json").read_text())["metadata"]
-        assert all(made["labels"][key] == value for key, value in (part.split("=") for part in selector.split(",")))
-        seen.add(selector)
-        names.add(made["name"])
-    assert len(seen) == len(names) == 3
-
-
-KUBECTL = """#!/bin/sh
-echo "$@" >> "$CLUSTER/asked"
-case "$1" in
-  logs) printf 'step 3\\nout of memory\\n' ;;
-  apply)
-    if [ -e "$CLUSTER/full" ]; then echo "no quota" >&2; exit 1; fi
-    cat > "$CLUSTER/applied.json" ;;
-  get) if [ -e "$CLUSTER/deaf" ]; then echo "no route to host" >&2; exit 1; fi; cat "$CLUSTER/list.json" ;;
-  delete)
-    if [ -e "$CLUSTER/stuck" ]; then echo "TLS handshake timeout" >&2; exit 1; fi
-    echo '{"items": []}' > "$CLUSTER/list.json" ;;
-esac
-"""
-
-
-@pytest.fixture
-def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A kubectl whose answers are a file."""
-    folder = tmp_path / "cluster"
-    folder.mkdir()
-    (folder / "kubectl").write_text(KUBECTL)
-    (folder / "kubectl").chmod(0o755)
-    (folder / "list.json").write_text('{"items": []}')
-    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
-    monkeypatch.setenv("CLUSTER", str(folder))
-    return folder
+        (selector,) = {words[words.index("--selector") + 1] for words in question if words[0] in ("get", "delete")}
+        result = json.loads((cluster / "applied.json").read_text())["metadata"]
+        assert all(result["labels"][key] == value for key, value in (part.split("=") for part in selector.split(",")))
+        known.add(selector)
+        names.add(result["name"])
+    assert len(known) == len(names) == 3
 
 
 def answer(cluster: Path, config: RunConfig, **status: Any) -> None:
     """What kubectl will say of the run's JobSet."""
-    name = cluster_jobs.job_name("s", cluster_jobs.mark(OPTIONS["bucket"], "s"), run_id(config))
+    name = job_names.job_name("s", job_names.sweep_hash(OPTIONS["bucket"], "s"), run_id(config))
     labels, runs = {"scaling/trunk": prefix_id(config, 0)[:32]}, {"scaling/runs": run_id(config)}
     item = {"metadata": {"name": name, "labels": labels, "annotations": runs}, "spec": {}, "status": status}
     (cluster / "list.json").write_text(json.dumps({"items": [item]}))
 
 
 def submitted(store: Store, tiny: RunConfig) -> cluster_jobs.Job:
-    of = engine("gke").submit(store, "s", [tiny], options=OPTIONS, keep_open=())
-    of.every = of.late = 0.0
-    return of
+    job = submit_runs("gke", store, "s", [tiny], OPTIONS)
+    job.poll_seconds = job.record_delay = 0.0
+    return job
 
 
 def test_a_run_done_in_the_store_has_ended(store: Store, tiny: RunConfig, cluster: Path) -> None:
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     assert json.loads((cluster / "applied.json").read_text())["kind"] == "JobSet"
     answer(cluster, tiny)
-    assert gke.poll(of) == [] and not of.over
+    assert gke.poll(job) == [] and not job.finished
     store.write(Record(run_id=run_id(tiny), config=tiny, status="done", final={"loss": 2.0}))
-    assert gke.poll(of) == [{"event": "end", "run_id": run_id(tiny), "status": "done", "loss": 2.0}]
-    assert of.over and not of.stopped
+    assert gke.poll(job) == [{"event": "end", "run_id": run_id(tiny), "status": "done", "loss": 2.0}]
+    assert job.finished and not job.stopped
 
 
 def test_a_gang_that_crashed_too_often_is_a_failed_record(store: Store, tiny: RunConfig, cluster: Path) -> None:
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     answer(cluster, tiny, restarts=5, restartsCountTowardsMax=1)
-    (died,) = gke.poll(of)
+    (died,) = gke.poll(job)
     assert (died["event"], died["attempt"], died["attempts"]) == ("died", 1, 3)
     assert died["log"] == ["step 3", "out of memory"]
     failed = {"type": "Failed", "status": "True", "reason": "ReachedMaxRestarts", "message": "jobset failed"}
     answer(cluster, tiny, conditions=[failed])
-    (end,) = gke.poll(of)
+    (end,) = gke.poll(job)
     record = store.read(run_id(tiny))
     assert record is not None and record.status == end["status"] == "failed"
     assert "ReachedMaxRestarts" in record.about["error"] and record.about["error"].endswith(": out of memory")
 
 
 def test_a_success_without_a_record_is_waited_for_then_failed(store: Store, tiny: RunConfig, cluster: Path) -> None:
-    of = submitted(store, tiny)
-    of.late = cluster_jobs.LATE
+    job = submitted(store, tiny)
+    job.record_delay = cluster_jobs.RECORD_DELAY_SECONDS
     answer(cluster, tiny, conditions=[{"type": "Completed", "status": "True"}])
-    assert gke.poll(of) == []
-    of.late = 0.0
-    (end,) = gke.poll(of)
+    assert gke.poll(job) == []
+    job.record_delay = 0.0
+    (end,) = gke.poll(job)
     assert end["status"] == "failed" and "is --store the bucket" in end["error"]
 
 
 def test_a_refused_run_keeps_the_trainers_own_words(store: Store, tiny: RunConfig, cluster: Path) -> None:
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     answer(cluster, tiny, conditions=[{"type": "Completed", "status": "True"}])
     store.write(Record(run_id=run_id(tiny), config=tiny, status="failed", about={"error": "no such token file"}))
-    (end,) = gke.poll(of)
-    assert end["status"] == "failed" and end["error"] == "no such token file" and of.over
+    (end,) = gke.poll(job)
+    assert end["status"] == "failed" and end["error"] == "no such token file" and job.finished
 
 
 def test_an_earlier_launchs_failure_is_not_this_ones_reason(store: Store, tiny: RunConfig, cluster: Path) -> None:
     store.write(Record(run_id=run_id(tiny), config=tiny, status="failed", about={"error": "no such token file"}))
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     answer(cluster, tiny, conditions=[{"type": "Failed", "status": "True", "reason": "ImageGone"}])
-    (end,) = gke.poll(of)
+    (end,) = gke.poll(job)
     assert "ImageGone" in end["error"] and "token file" not in end["error"]
 
 
 def test_cancelled_runs_are_left_for_the_next_launch(store: Store, tiny: RunConfig, cluster: Path) -> None:
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     answer(cluster, tiny)
-    gke.poll(of)
-    gke.cancel(of)
-    gke.poll(of)
-    assert of.over and of.stopped and list(of.left) == [run_id(tiny)]
+    gke.poll(job)
+    gke.cancel(job)
+    gke.poll(job)
+    assert job.finished and job.stopped and list(job.remaining) == [run_id(tiny)]
 
 
 def test_jobs_that_cannot_be_deleted_now_are_at_a_later_look(store: Store, tiny: RunConfig, cluster: Path) -> None:
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     answer(cluster, tiny)
     (cluster / "stuck").touch()
-    gke.cancel(of)
-    assert gke.poll(of) == [] and not of.over
+    gke.cancel(job)
+    assert gke.poll(job) == [] and not job.finished
     (cluster / "stuck").unlink()
-    assert gke.poll(of) == [] and of.over and of.stopped and of.error is None
+    assert gke.poll(job) == [] and job.finished and job.stopped and job.error is None
 
 
 def test_jobs_that_cannot_be_deleted_at_all_are_said_with_what_deletes_them(
     store: Store, tiny: RunConfig, cluster: Path
 ) -> None:
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     answer(cluster, tiny)
     (cluster / "stuck").touch()
-    gke.cancel(of)
-    for _ in range(cluster_jobs.DEAF):
-        assert not of.over and gke.poll(of) == []
-    assert of.over and of.error is not None
-    assert "TLS handshake timeout (40 times); what is under way goes on: stop it with: kubectl delete" in of.error
+    gke.cancel(job)
+    for _ in range(cluster_jobs.MAX_FAILED_POLLS):
+        assert not job.finished and gke.poll(job) == []
+    assert job.finished and job.error is not None
+    assert "TLS handshake timeout (40 times); what is under way goes on: stop it with: kubectl delete" in job.error
 
 
 def test_a_jobset_under_way_is_not_applied_twice(store: Store, tiny: RunConfig, cluster: Path) -> None:
@@ -263,12 +225,12 @@ def test_a_jobset_under_way_is_not_applied_twice(store: Store, tiny: RunConfig, 
 
 
 def test_a_cluster_out_of_reach_is_no_failed_run(store: Store, tiny: RunConfig, cluster: Path) -> None:
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     (cluster / "deaf").touch()
-    assert gke.poll(of) == [] and not of.over
-    for _ in range(cluster_jobs.DEAF):
-        gke.poll(of)
-    assert of.over and of.error is not None and "no route to host" in of.error
+    assert gke.poll(job) == [] and not job.finished
+    for _ in range(cluster_jobs.MAX_FAILED_POLLS):
+        gke.poll(job)
+    assert job.finished and job.error is not None and "no route to host" in job.error
     assert store.read(run_id(tiny)) is None
 
 
@@ -281,41 +243,41 @@ def stands(store: Store, tiny: RunConfig, status: str, steps: int, first: int | 
 
 def test_what_an_earlier_launch_trained_is_not_counted_again(store: Store, tiny: RunConfig, cluster: Path) -> None:
     stands(store, tiny, "stopped", 12)
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     answer(cluster, tiny)
-    assert gke.poll(of) == []
+    assert gke.poll(job) == []
     stands(store, tiny, "running", 12, pid=2)  # taken in hand: it compiles
-    assert gke.poll(of) == []
+    assert gke.poll(job) == []
     stands(store, tiny, "running", 10, first=9, pid=2)
-    started, step = gke.poll(of)
+    started, step = gke.poll(job)
     assert (started["event"], started["from"], step["step"]) == ("start", 9, 10)
-    seen = Meter({run_id(tiny): tiny}, {run_id(tiny): 9})  # what a cap is held against
+    seen = SweepProgress({run_id(tiny): tiny}, {run_id(tiny): 9})  # what a cap is held against
     seen.note(started)
     seen.note(step)
     assert seen.done == step_flops(tiny)
 
 
 def test_a_run_that_begins_and_ends_between_two_looks_is_counted(store: Store, tiny: RunConfig, cluster: Path) -> None:
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     answer(cluster, tiny)
     stands(store, tiny, "done", 0, first=16)
-    seen = Meter({run_id(tiny): tiny}, {run_id(tiny): 0})  # what a cap is held against
-    for event in gke.poll(of):
+    seen = SweepProgress({run_id(tiny): tiny}, {run_id(tiny): 0})  # what a cap is held against
+    for event in gke.poll(job):
         seen.note(event)
-    assert of.over and seen.done == 4 * step_flops(tiny)
+    assert job.finished and seen.done == 4 * step_flops(tiny)
 
 
 def test_a_run_under_way_counts_from_where_it_is_found(store: Store, tiny: RunConfig, cluster: Path) -> None:
     stands(store, tiny, "running", 12, first=0)
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     answer(cluster, tiny)
-    assert gke.poll(of) == []
+    assert gke.poll(job) == []
     stands(store, tiny, "running", 15, first=0)
-    assert [event.get("from", event.get("step")) for event in gke.poll(of)] == [12, 15]
+    assert [event.get("from", event.get("step")) for event in gke.poll(job)] == [12, 15]
 
 
 def test_dry_run_prints_files_and_commands_and_starts_nothing(store: Store, cluster: Path) -> None:
-    flags = [word for name, value in OPTIONS.items() for word in ("--option", f"{name}={value}")]
+    flags = [argument for name, value in OPTIONS.items() for argument in ("--option", f"{name}={value}")]
     corpus = "markov:order=1,vocab=8,tokens=200000,seed=0"
     done = command(
         "sweeps", "launch", "markov", "--corpus", corpus, "--store", store.root, "--engine", "gke", "--dry-run", *flags

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from scaling.config.run import RunConfig
-from sweeps.planning.tpu_slices import slice_of
-from tests.support import cloud
-from tests.sweeps.engines.test_gke import job, made
+from scaling.config.tpu import tpu_slice
+from tests.support.clusters import cloud
+from tests.support.clusters.gke import dry_run_jobset, job_spec
 
 ROUND_TRIP = """
 import json, sys
@@ -32,21 +32,21 @@ SLICES = ("v5e-16", "v5p-32", "v6e-16", "v4-16", "v5e-8")
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLICES)
 def test_the_jobset_has_no_field_its_schema_lacks(tmp_path: Path, tiny: RunConfig, name: str) -> None:
-    ours = made(tmp_path, tiny, topology=name)
-    assert cloud.asked(ROUND_TRIP, ours, tmp_path) == ours
+    own_values = dry_run_jobset(tmp_path, tiny, topology=name)
+    assert cloud.asked(ROUND_TRIP, own_values, tmp_path) == own_values
 
 
 @pytest.mark.slow
 def test_the_round_trip_tells_an_unknown_field(tmp_path: Path, tiny: RunConfig) -> None:
-    ours = made(tmp_path, tiny)
-    ours["spec"]["failurePolicy"]["maxRestart"] = 1
-    assert cloud.asked(ROUND_TRIP, ours, tmp_path) != ours
+    own_values = dry_run_jobset(tmp_path, tiny)
+    own_values["spec"]["failurePolicy"]["maxRestart"] = 1
+    assert cloud.asked(ROUND_TRIP, own_values, tmp_path) != own_values
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLICES)
 def test_the_job_is_valid_strictly(tmp_path: Path, tiny: RunConfig, name: str) -> None:
-    inner = job(made(tmp_path, tiny, topology=name))
+    inner = job_spec(dry_run_jobset(tmp_path, tiny, topology=name))
     whole = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "a"}, "spec": inner}
     assert cloud.asked(STRICT, whole, tmp_path) == ""
     inner["template"]["spec"]["nodeSelecter"] = {}
@@ -115,7 +115,8 @@ def xpk(name: str, tmp_path: Path) -> dict[str, Any]:
     file = tmp_path / "xpk.yaml"
     cloud.run(
         [cloud.tool("xpk"), "workload", "create", "--dry-run", "--skip-validation", "--cluster", "c", "--project", "p",
-         "--zone", "us-central1-a", "--workload", "run", "--tpu-type", slice_of(name).order, "--docker-image", "i:1",
+         "--zone", "us-central1-a", "--workload", "run",
+         "--tpu-type", tpu_slice(name).cloud_name, "--docker-image", "i:1",
          "--command", "true", "--output-manifest-file", str(file)], tmp_path,
     )  # fmt: skip
     read: dict[str, Any] = cloud.asked(READ, str(file), tmp_path)
@@ -125,18 +126,22 @@ def xpk(name: str, tmp_path: Path) -> dict[str, Any]:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SLICES)
 def test_the_jobset_is_xpks_but_for_reasoned_differences(tmp_path: Path, tiny: RunConfig, name: str) -> None:
-    theirs_whole, ours_whole = xpk(name, tmp_path), made(tmp_path, tiny, topology=name, image="i:1")
-    theirs, ours = fields(theirs_whole), fields(ours_whole)
-    theirs["metadata.name"] = ours["metadata.name"]
+    theirs_whole, ours_whole = xpk(name, tmp_path), dry_run_jobset(tmp_path, tiny, topology=name, image="i:1")
+    published_values, own_values = fields(theirs_whole), fields(ours_whole)
+    published_values["metadata.name"] = own_values["metadata.name"]
     absent = object()
-    differ = {key for key in {*theirs, *ours} if theirs.get(key, absent) != ours.get(key, absent)}
+    differ = {
+        key
+        for key in {*published_values, *own_values}
+        if published_values.get(key, absent) != own_values.get(key, absent)
+    }
     unexplained = {k for k in differ if not any(k == known or k.startswith(f"{known}.") for known in DIFFERENCES)}
-    assert not unexplained, {key: (theirs.get(key), ours.get(key)) for key in unexplained}
+    assert not unexplained, {key: (published_values.get(key), own_values.get(key)) for key in unexplained}
     idle = [known for known in DIFFERENCES if not any(k == known or k.startswith(f"{known}.") for k in differ)]
     assert not idle, f"no longer differ: {idle}"
     queue = "metadata.labels.kueue.x-k8s.io/queue-name"
-    assert theirs[queue] == ours[queue]
+    assert published_values[queue] == own_values[queue]
     chips = "container.resources.limits.google.com/tpu"
-    assert str(theirs[chips]) == ours[chips]
+    assert str(published_values[chips]) == own_values[chips]
     for key in ("cloud.google.com/gke-tpu-accelerator", "cloud.google.com/gke-tpu-topology"):
-        assert theirs[f"pod.nodeSelector.{key}"] == ours[f"pod.nodeSelector.{key}"]
+        assert published_values[f"pod.nodeSelector.{key}"] == own_values[f"pod.nodeSelector.{key}"]

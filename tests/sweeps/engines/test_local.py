@@ -13,12 +13,14 @@ import pytest
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.store.record import Store
 from sweeps.engines import local
+from sweeps.engines.submission import Submission
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
+from sweeps.launching.options import LaunchOptions
 from sweeps.planning.plan import execution_order, shared_steps
 from sweeps.planning.workers import RUN_FLOPS, SHAPE_FLOPS, divided, evened, shares, step_time
 from tests.support.commands import ROOT
-from tests.sweeps.launching.test_launch import CORPUS, TRAINER, grid
+from tests.support.sweeps import CORPUS, TRAINER, small_grid
 
 
 def test_trunks_stay_whole_every_run_has_one_worker_and_the_work_is_even() -> None:
@@ -37,11 +39,11 @@ def test_trunks_stay_whole_every_run_has_one_worker_and_the_work_is_even() -> No
 
 def unevenness(runs: list[RunConfig]) -> float:
     """Of two workers, in FLOPs: the longer one's over the even share, trunks trained once."""
-    own: dict[str, float] = {}
+    prefix: dict[str, float] = {}
     for run, start in zip(runs, shared_steps(runs), strict=True):
-        own[run_id(run)] = RUN_FLOPS + step_time(run) - step_time(run, start)
+        prefix[run_id(run)] = RUN_FLOPS + step_time(run) - step_time(run, start)
     loads = [
-        sum(own[name] for name in names) + SHAPE_FLOPS * len({name for name in names if name in firsts(runs)})
+        sum(prefix[name] for name in names) + SHAPE_FLOPS * len({name for name in names if name in firsts(runs)})
         for names in shares(runs, 2)
     ]
     return 2 * max(loads) / sum(loads)
@@ -57,7 +59,7 @@ def test_a_deal_that_can_be_even_is() -> None:
     dealt = [{"a", "c", "e"}, {"b", "d"}]
     while evened(dealt, times):
         pass
-    assert [sum(times[x] for x in own) for own in sorted(dealt, key=len)] == [6, 6]
+    assert [sum(times[x] for x in prefix) for prefix in sorted(dealt, key=len)] == [6, 6]
     for seed in range(20):
         draw = random.Random(seed)
         times = {str(i): draw.uniform(1, 9) for i in range(6)}
@@ -66,34 +68,38 @@ def test_a_deal_that_can_be_even_is() -> None:
             pass
         sums = [sum(v) for k in range(7) for v in combinations(times.values(), k)]
         best = min(max(of, sum(times.values()) - of) for of in sums)
-        assert max(sum(times[x] for x in own) for own in dealt) <= 1.1 * best
+        assert max(sum(times[x] for x in prefix) for prefix in dealt) <= 1.1 * best
 
 
 def test_the_cores_are_divided_and_none_is_two_workers() -> None:
-    mine = os.sched_getaffinity(0)
-    for workers in range(2, len(mine) + 1):
+    own_path = os.sched_getaffinity(0)
+    for workers in range(2, len(own_path) + 1):
         dealt = divided(workers)
         assert len(dealt) == workers and all(dealt)
-        assert sorted(core for cores in dealt if cores for core in cores) == sorted(mine)
-    assert divided(len(mine) + 1) == [None] * (len(mine) + 1) and divided(1) == [None]
+        assert sorted(core for cores in dealt if cores for core in cores) == sorted(own_path)
+    assert divided(len(own_path) + 1) == [None] * (len(own_path) + 1) and divided(1) == [None]
 
 
 def test_one_workers_deaths_leave_the_others_runs_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     store = Store(tmp_path)
-    bad = run_id(grid()[0])
+    bad = run_id(small_grid()[0])
     (tmp_path / "behave.json").write_text(json.dumps({bad: "die"}))
-    assert launch(store, "grid", grid(), CORPUS, command=TRAINER, workers=2) == 1
-    statuses = {run_id(run): store.read(run_id(run)) for run in grid()}
-    said = {name: record.status for name, record in statuses.items() if record}
-    assert said == {name: "failed" if name == bad else "done" for name in statuses}
+    assert launch(store, "grid", small_grid(), CORPUS, LaunchOptions(command=TRAINER, workers=2)) == 1
+    statuses = {run_id(run): store.read(run_id(run)) for run in small_grid()}
+    text = {name: record.status for name, record in statuses.items() if record}
+    assert text == {name: "failed" if name == bad else "done" for name in statuses}
     assert "attempt 3 of 3" in capsys.readouterr().err
 
 
 def test_a_child_sees_its_own_cores_alone_and_knows_its_share(tmp_path: Path) -> None:
-    mine = sorted(os.sched_getaffinity(0))
-    worker = local.Worker(frozenset({"x"}), tmp_path / "log", frozenset(mine[:1]))
-    job = local.Job(store=Store(tmp_path), sweep="s", restarts=0, keep_open=(), left={},
-                    command=(sys.executable, "-c", SEES), workers=[worker, worker])  # fmt: skip
+    own_path = sorted(os.sched_getaffinity(0))
+    worker = local.Worker(frozenset({"x"}), tmp_path / "log", frozenset(own_path[:1]))
+    job = local.Job(
+        submission=Submission(store=Store(tmp_path), sweep="s", configs=[], command=(sys.executable, "-c", SEES)),
+        options=local.LocalOptions(restarts=0),
+        remaining={},
+        workers=[worker, worker],
+    )
     local._start(job, worker)
     assert worker.child is not None and worker.child.wait(timeout=30) == 0
     assert worker.log.read_text().split() == ["1", "0.5"]
@@ -106,10 +112,10 @@ print(len(os.sched_getaffinity(0)), os.environ["SCALING_MACHINE_SHARE"], file=sy
 """
 
 
-@pytest.mark.parametrize("workers, more", [(0, {}), (2, {"separate": True}), (2, {"engine_name": "gke"})])
+@pytest.mark.parametrize("workers, more", [(0, {}), (2, {"separate": True}), (2, {"engine": "gke"})])
 def test_workers_that_cannot_be_are_one_line(tmp_path: Path, workers: int, more: dict[str, object]) -> None:
     with pytest.raises(SweepError, match=f"--workers {workers}: must be 1 or more"):
-        launch(Store(tmp_path), "grid", grid(), CORPUS, command=TRAINER, workers=workers, **more)  # type: ignore[arg-type]
+        launch(Store(tmp_path), "grid", small_grid(), CORPUS, LaunchOptions(command=TRAINER, workers=workers, **more))  # type: ignore[arg-type]
 
 
 def test_an_interrupt_stops_all_workers_and_the_next_launch_goes_on(tmp_path: Path) -> None:
@@ -117,10 +123,11 @@ def test_an_interrupt_stops_all_workers_and_the_next_launch_goes_on(tmp_path: Pa
     code = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.sweeps.launching.test_launch import CORPUS, TRAINER, grid
+from tests.support.sweeps import CORPUS, TRAINER, small_grid
 from scaling.store.record import Store
 from sweeps.launching.launch import launch
-sys.exit(launch(Store({str(tmp_path)!r}), "grid", grid(), CORPUS, command=TRAINER, workers=2))
+from sweeps.launching.options import LaunchOptions
+sys.exit(launch(Store({str(tmp_path)!r}), "grid", small_grid(), CORPUS, LaunchOptions(command=TRAINER, workers=2)))
 """
     child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
@@ -133,5 +140,5 @@ sys.exit(launch(Store({str(tmp_path)!r}), "grid", grid(), CORPUS, command=TRAINE
     assert child.wait(timeout=30) == 75
     (tmp_path / "pace").write_text("0")
     store = Store(tmp_path)
-    assert launch(store, "grid", grid(), CORPUS, command=TRAINER, workers=2) == 0
-    assert all((record := store.read(run_id(run))) and record.status == "done" for run in grid())
+    assert launch(store, "grid", small_grid(), CORPUS, LaunchOptions(command=TRAINER, workers=2)) == 0
+    assert all((record := store.read(run_id(run))) and record.status == "done" for run in small_grid())

@@ -17,42 +17,46 @@ from typing import Any
 import pytest
 
 from scaling.store.record import Store
-from sweeps.engines import engine, ray
-from sweeps.engines.node_worker import folder
+from sweeps.engines.node_worker import tasks_folder
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
+from sweeps.launching.options import LaunchOptions
 from tests.support.commands import ROOT
-from tests.sweeps.launching.test_launch import IDS, grid, wait_for
-from tests.sweeps.launching.test_real_trainer import grid as real_grid
-from tests.sweeps.launching.test_real_trainer import losses, read
-from tests.sweeps.launching.test_real_trainer import store as real_store
-
-__all__ = ["real_store"]
+from tests.support.sweeps import (
+    SMALL_GRID_IDS,
+    curves,
+    dry_run_text,
+    small_grid,
+    stored_corpus,
+    submit_runs,
+    trained_grid,
+    wait_until,
+)
 
 
 def test_a_dry_run_prints_each_task_and_what_it_asks_for_and_writes_nothing(tmp_path: Path) -> None:
     options = {"address": "10.0.0.1:6379", "gpus": "2", "cpus": "8", "resources": "big=1", "jobs": "1"}
-    said = ray.dry_run(Store(tmp_path / "s"), "sweep", grid(), options=options)
-    assert "ray.init(address='10.0.0.1:6379')" in said and "'num_gpus': 2" in said and "{'big': 1.0}" in said
-    configs = [re.findall(r"runs/(\w+)/config.json", line) for line in said.splitlines() if "scaling train" in line]
-    assert configs == [IDS] and not (tmp_path / "s").exists()
+    text = dry_run_text("ray", Store(tmp_path / "s"), "sweep", small_grid(), options)
+    assert "ray.init(address='10.0.0.1:6379')" in text and "'num_gpus': 2" in text and "{'big': 1.0}" in text
+    configs = [re.findall(r"runs/(\w+)/config.json", line) for line in text.splitlines() if "scaling train" in line]
+    assert configs == [SMALL_GRID_IDS] and not (tmp_path / "s").exists()
 
 
 def test_a_dry_run_of_nothing_left_prints_no_task(tmp_path: Path) -> None:
-    said = ray.dry_run(Store(tmp_path), "sweep", [], options={})
-    assert "scaling train" not in said and said.endswith("sweep.tasks/TOKEN.stop")
+    text = dry_run_text("ray", Store(tmp_path), "sweep", [], {})
+    assert "scaling train" not in text and text.endswith("sweep.tasks/TOKEN.stop")
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"resources": "TPU"}, "--option resources=TPU: must be NAME=NUMBER"),
         ({"nodes": "2"}, "known are address, cpus"),
     ],
 )
-def test_a_wrong_option_is_one_line(tmp_path: Path, options: dict[str, str], said: str) -> None:
-    with pytest.raises(SweepError, match=re.escape(said)):
-        ray.dry_run(Store(tmp_path), "sweep", grid(), options=options)
+def test_a_wrong_option_is_one_line(tmp_path: Path, options: dict[str, str], message: str) -> None:
+    with pytest.raises(SweepError, match=re.escape(message)):
+        dry_run_text("ray", Store(tmp_path), "sweep", small_grid(), options)
 
 
 LAUNCHER = """
@@ -60,13 +64,15 @@ import sys
 sys.path.insert(0, {root!r})
 from scaling.store.record import Store
 from sweeps.launching.launch import launch
+from sweeps.launching.options import LaunchOptions
 store, options = Store({store!r}), {{"address": {address!r}, "every": "1"}} | {options!r}
 if {real!r}:
-    from tests.sweeps.launching.test_real_trainer import grid, read
-    corpus, name, more = read(store), "small", {{}}
-    sys.exit(launch(store, name, grid(corpus), corpus, engine_name="ray", engine_options=options))
-from tests.sweeps.launching.test_launch import CORPUS, TRAINER, grid
-sys.exit(launch(store, "grid", grid(), CORPUS, engine_name="ray", command=TRAINER, engine_options=options))
+    from tests.support.sweeps import stored_corpus, trained_grid
+    corpus = stored_corpus(store)
+    sys.exit(launch(store, "small", trained_grid(corpus), corpus, LaunchOptions(engine="ray", engine_options=options)))
+from tests.support.sweeps import CORPUS, TRAINER, small_grid
+options = LaunchOptions(engine="ray", command=TRAINER, engine_options=options)
+sys.exit(launch(store, "grid", small_grid(), CORPUS, options))
 """
 NODE = """
 import sys
@@ -141,7 +147,9 @@ def said_by_end(launcher: subprocess.Popen[str], seconds: float = 240) -> str:
 
 def noted(store: Store, sweep: str) -> list[dict[str, Any]]:
     return [
-        json.loads(line) for path in folder(store.root, sweep).glob("*.jsonl") for line in path.read_text().splitlines()
+        json.loads(line)
+        for path in tasks_folder(store.root, sweep).glob("*.jsonl")
+        for line in path.read_text().splitlines()
     ]
 
 
@@ -157,40 +165,40 @@ def test_the_work_of_a_lost_node_goes_to_the_other_and_counts_as_no_crash(cluste
     store = Store(tmp_path)
     (tmp_path / "pace").write_text("0.05")
     launcher = start(cluster, store)
-    wait_for(lambda: stepping_on_second(cluster, store, "grid"), 120)
+    wait_until(lambda: stepping_on_second(cluster, store, "grid"), 120)
     (trainer,) = stepping_on_second(cluster, store, "grid")
     cluster.lose(trainer)
     (tmp_path / "pace").write_text("0")
-    said = said_by_end(launcher)
-    assert launcher.returncode == 0 and "4 done of 4 runs" in said and "attempt" not in said, said
-    begun = [line["node"] for line in noted(store, "grid") if line["event"] == "began"]
-    assert len(begun) == 3 and begun.count(cluster.second) == 1
+    output = said_by_end(launcher)
+    assert launcher.returncode == 0 and "4 done of 4 runs" in output and "attempt" not in output, output
+    started = [line["node"] for line in noted(store, "grid") if line["event"] == "began"]
+    assert len(started) == 3 and started.count(cluster.second) == 1
 
 
 @pytest.mark.slow
 def test_a_node_lost_in_mid_sweep_loses_nothing(
-    cluster: TwoNodes, real_store: Store, tmp_path_factory: pytest.TempPathFactory
+    cluster: TwoNodes, noise_store: Store, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """The records are bit for bit those of an undisturbed sweep here."""
-    corpus = read(real_store)
+    corpus = stored_corpus(noise_store)
     other = Store(tmp_path_factory.mktemp("undisturbed"))
-    (other.root / "tokens").symlink_to(real_store.token_files)
-    assert launch(other, "small", real_grid(corpus), corpus, workers=1) == 0
-    launcher = start(cluster, real_store, real=True)
+    (other.root / "tokens").symlink_to(noise_store.token_files)
+    assert launch(other, "small", trained_grid(corpus), corpus, LaunchOptions(workers=1)) == 0
+    launcher = start(cluster, noise_store, real=True)
 
     def on_second() -> list[int]:
         assert launcher.poll() is None, launcher.communicate()[1]
-        return stepping_on_second(cluster, real_store, "small")
+        return stepping_on_second(cluster, noise_store, "small")
 
-    wait_for(on_second, 120)
+    wait_until(on_second, 120)
     (trainer,) = on_second()
     cluster.lose(trainer)
-    said = said_by_end(launcher)
-    assert launcher.returncode == 0 and "4 done of 4 runs" in said, said
-    assert "attempt" not in said  # no fault of a run's
-    begun = [line["node"] for line in noted(real_store, "small") if line["event"] == "began"]
-    assert len(begun) == 3 and begun.count(cluster.second) == 1
-    assert losses(real_store, real_grid(corpus)) == losses(other, real_grid(corpus))
+    output = said_by_end(launcher)
+    assert launcher.returncode == 0 and "4 done of 4 runs" in output, output
+    assert "attempt" not in output  # no fault of a run's
+    started = [line["node"] for line in noted(noise_store, "small") if line["event"] == "began"]
+    assert len(started) == 3 and started.count(cluster.second) == 1
+    assert curves(noise_store, trained_grid(corpus)) == curves(other, trained_grid(corpus))
 
 
 def parent(pid: int) -> int:
@@ -205,20 +213,20 @@ def test_crashes_are_counted_an_interrupt_saves_and_the_next_launch_goes_on(clus
     store = Store(tmp_path)
     (tmp_path / "pace").write_text("0.05")
     launcher = start(cluster, store)
-    wait_for(lambda: len(store.curve(IDS[0])) > 2, 60)
+    wait_until(lambda: len(store.curve(SMALL_GRID_IDS[0])) > 2, 60)
     launcher.send_signal(signal.SIGINT)
-    said = said_by_end(launcher)
-    assert launcher.returncode == 75 and "launch grid again" in said, said
-    record = store.read(IDS[0])
+    output = said_by_end(launcher)
+    assert launcher.returncode == 75 and "launch grid again" in output, output
+    record = store.read(SMALL_GRID_IDS[0])
     assert record is not None and record.status == "stopped"
     (tmp_path / "pace").write_text("0")
-    (tmp_path / "behave.json").write_text(json.dumps({IDS[1]: "die"}))
-    said = said_by_end(again := start(cluster, store, restarts="1"))
-    assert again.returncode == 1 and "killed by SIGKILL, 2 times: about to run out of memory" in said, said
-    found = {name: record for name in IDS if (record := store.read(name))}
-    assert [found[name].status for name in IDS] == ["done", "failed", "done", "done"]
-    assert found[IDS[1]].about["log"][-1] == "about to run out of memory"
-    assert [row["step"] for row in store.curve(IDS[0])] == list(range(1, grid()[0].steps + 1))
+    (tmp_path / "behave.json").write_text(json.dumps({SMALL_GRID_IDS[1]: "die"}))
+    output = said_by_end(second := start(cluster, store, restarts="1"))
+    assert second.returncode == 1 and "killed by SIGKILL, 2 times: about to run out of memory" in output, output
+    result = {name: record for name in SMALL_GRID_IDS if (record := store.read(name))}
+    assert [result[name].status for name in SMALL_GRID_IDS] == ["done", "failed", "done", "done"]
+    assert result[SMALL_GRID_IDS[1]].about["log"][-1] == "about to run out of memory"
+    assert [row["step"] for row in store.curve(SMALL_GRID_IDS[0])] == list(range(1, small_grid()[0].steps + 1))
 
 
 @pytest.mark.slow
@@ -228,20 +236,20 @@ def test_a_worker_that_is_killed_is_a_crash_and_a_launcher_that_is_killed_leaves
     store = Store(tmp_path)
     (tmp_path / "pace").write_text("0.05")
     launcher = start(cluster, store, jobs="1")
-    wait_for(lambda: len(store.curve(IDS[0])) > 2, 60)
+    wait_until(lambda: len(store.curve(SMALL_GRID_IDS[0])) > 2, 60)
     (keeper,) = [line["pid"] for line in noted(store, "grid") if line["event"] == "began"]
     os.kill(keeper, signal.SIGKILL)
-    wait_for(lambda: sum(line["event"] == "began" for line in noted(store, "grid")) == 2, 60)
+    wait_until(lambda: sum(line["event"] == "began" for line in noted(store, "grid")) == 2, 60)
     assert next(line["how"] for line in noted(store, "grid") if line["event"] == "died").startswith("ended by Ray as ")
     launcher.kill()
     launcher.communicate()
     (tmp_path / "pace").write_text("0")
-    said = said_by_end(again := start(cluster, store))
-    assert again.returncode == 0 and "4 done of 4 runs" in said, said
+    output = said_by_end(second := start(cluster, store))
+    assert second.returncode == 0 and "4 done of 4 runs" in output, output
 
 
 def test_no_cluster_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     monkeypatch.setenv("RAY_ADDRESS", "")
     with pytest.raises(SweepError, match="no Ray cluster there"):
-        engine("ray").submit(Store(tmp_path), "grid", grid(), options={"address": "auto"})
+        submit_runs("ray", Store(tmp_path), "grid", small_grid(), {"address": "auto"})

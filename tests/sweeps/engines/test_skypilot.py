@@ -9,18 +9,19 @@ from typing import Any
 import pytest
 
 from scaling.config.run import RunConfig, override, run_id
+from scaling.config.tpu import tpu_slice
 from scaling.store.record import Record, Store
-from sweeps.engines import cluster_jobs, engine, skypilot
+from sweeps.engines import cluster_jobs, job_names, skypilot
 from sweeps.errors import SweepError
-from sweeps.planning.tpu_slices import slice_of
-from tests.support import cloud
+from tests.support.clusters import cloud
+from tests.support.sweeps import dry_run_text, submit_runs
 
 OPTIONS = {"topology": "v5e-16", "bucket": "gs://my-runs"}
 
 
 def made(tmp_path: Path, tiny: RunConfig, **options: str) -> dict[str, Any]:
     """The one task of a dry run."""
-    text = skypilot.dry_run(Store(tmp_path / "s"), "sweep", [tiny], options={**OPTIONS, **options})
+    text = dry_run_text("skypilot", Store(tmp_path / "s"), "sweep", [tiny], {**OPTIONS, **options})
     return json.loads(text[text.index("{") : text.rindex("\n}") + 2])
 
 
@@ -38,16 +39,16 @@ def host(tmp_path: Path, name: str, rank: int, status: int) -> tuple[int, str]:
         "PATH": f"{tmp_path}:{os.environ['PATH']}", "SAID": str(tmp_path / "said"), "STATUS": str(status),
         "SKYPILOT_NODE_IPS": "10.0.0.1\n10.0.0.2\n10.0.0.3\n10.0.0.4", "SKYPILOT_NODE_RANK": str(rank),
     }  # fmt: skip
-    script = skypilot.script(
-        slice_of(name, largest=skypilot.ONE_VM), ["python", "-m", "scaling", "train", "/store/a b.json"]
+    script = skypilot.host_script(
+        tpu_slice(name, largest_host=skypilot.ONE_VM_CHIPS), ["python", "-m", "scaling", "train", "/store/a b.json"]
     )
     done = subprocess.run(["bash", "-ec", script], env=env, capture_output=True, text=True, check=False)
     return done.returncode, (tmp_path / "said").read_text().strip()
 
 
 def test_each_host_knows_its_number_and_the_first_ones_address(tmp_path: Path) -> None:
-    _, said = host(tmp_path, "v5e-16", 2, 0)
-    assert said == "-m scaling train /store/a b.json --hosts 4 --host 2 --coordinator 10.0.0.1:8482"
+    _, text = host(tmp_path, "v5e-16", 2, 0)
+    assert text == "-m scaling train /store/a b.json --hosts 4 --host 2 --coordinator 10.0.0.1:8482"
     assert "--hosts" not in host(tmp_path, "v5e-8", 0, 0)[1]
 
 
@@ -68,10 +69,10 @@ def rows(*of: tuple[str, int, str]) -> str:
 
 
 def test_the_queue_is_read_by_the_newest_job_of_a_name_of_ours() -> None:
-    said = rows(("s-a", 3, "FAILED"), ("s-a", 7, "RECOVERING"), ("s-b", 4, "CANCELLED"), ("x-a", 9, "RUNNING"))
-    assert skypilot.newest(said, "s-") == {"s-a": (7, "RECOVERING"), "s-b": (4, "CANCELLED")}
+    text = rows(("s-a", 3, "FAILED"), ("s-a", 7, "RECOVERING"), ("s-b", 4, "CANCELLED"), ("x-a", 9, "RUNNING"))
+    assert skypilot.newest_jobs(text, "s-") == {"s-a": (7, "RECOVERING"), "s-b": (4, "CANCELLED")}
     with pytest.raises(SweepError, match="no JSON list"):
-        skypilot.newest("No jobs", "s-")
+        skypilot.newest_jobs("No jobs", "s-")
 
 
 SKY = """#!/bin/sh
@@ -99,41 +100,41 @@ def launches(sky: Path) -> int:
 
 
 def submitted(store: Store, *configs: RunConfig) -> cluster_jobs.Job:
-    of = engine("skypilot").submit(store, "s", configs, options=OPTIONS, keep_open=())
-    of.every = 0.0
-    return of
+    job = submit_runs("skypilot", store, "s", configs, OPTIONS)
+    job.poll_seconds = 0.0
+    return job
 
 
 def name_of(config: RunConfig) -> str:
-    return cluster_jobs.job_name("s", cluster_jobs.mark("my-runs", "s"), run_id(config))
+    return job_names.job_name("s", job_names.sweep_hash("my-runs", "s"), run_id(config))
 
 
 def test_a_job_that_the_queue_does_not_have_yet_is_waited_for(store: Store, tiny: RunConfig, sky: Path) -> None:
     (sky / "queue.json").write_text(rows((name_of(tiny), 12, "FAILED")))  # of last week
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     assert launches(sky) == 1
-    assert skypilot.poll(of) == [] and not of.over
-    skypilot.cancel(of)
-    assert skypilot.poll(of) == [] and not of.over and "cancel" not in (sky / "asked").read_text()
+    assert skypilot.poll(job) == [] and not job.finished
+    skypilot.cancel(job)
+    assert skypilot.poll(job) == [] and not job.finished and "cancel" not in (sky / "asked").read_text()
     (sky / "queue.json").write_text(rows((name_of(tiny), 12, "FAILED"), (name_of(tiny), 13, "STARTING")))
-    assert skypilot.poll(of) == [] and "jobs cancel --yes 13" in (sky / "asked").read_text()
+    assert skypilot.poll(job) == [] and "jobs cancel --yes 13" in (sky / "asked").read_text()
     (sky / "queue.json").write_text(rows((name_of(tiny), 13, "CANCELLED")))
-    assert skypilot.poll(of) == [] and of.over and of.stopped and store.read(run_id(tiny)) is None
+    assert skypilot.poll(job) == [] and job.finished and job.stopped and store.read(run_id(tiny)) is None
 
 
 def test_a_trunk_is_one_job_and_a_launch_of_more_of_it_follows_that(store: Store, tiny: RunConfig, sky: Path) -> None:
     longer = override(tiny, ["steps=40"])
-    of = submitted(store, tiny, longer)
+    job = submitted(store, tiny, longer)
     assert launches(sky) == 1
     store.write(Record(run_id=run_id(tiny), config=tiny, status="done"))
     (sky / "queue.json").write_text(rows((name_of(tiny), 12, "RUNNING")))
     longest = override(tiny, ["steps=60"])
-    of = submitted(store, longer, longest)  # the first run has ended: the job is another's by name
-    assert skypilot.poll(of) == [] and launches(sky) == 1
+    job = submitted(store, longer, longest)  # the first run has ended: the job is another's by name
+    assert skypilot.poll(job) == [] and launches(sky) == 1
     store.write(Record(run_id=run_id(longer), config=longer, status="done"))
     (sky / "queue.json").write_text(rows((name_of(tiny), 12, "SUCCEEDED")))
-    assert [event["run_id"] for event in skypilot.poll(of)] == [run_id(longer)] and launches(sky) == 1
-    assert skypilot.poll(of) == [] and launches(sky) == 2 and not of.over
+    assert [event["run_id"] for event in skypilot.poll(job)] == [run_id(longer)] and launches(sky) == 1
+    assert skypilot.poll(job) == [] and launches(sky) == 2 and not job.finished
     assert (store.root / "sweeps" / f"{name_of(longest)}.yaml").exists()
 
 
@@ -146,16 +147,16 @@ def test_a_job_under_way_whose_file_is_gone_is_not_launched_twice(store: Store, 
 
 def test_a_sweep_is_launched_followed_and_cancelled(store: Store, tiny: RunConfig, sky: Path) -> None:
     queue, name = sky / "queue.json", name_of(tiny)
-    of = submitted(store, tiny)
+    job = submitted(store, tiny)
     written = json.loads((store.root / "sweeps" / f"{name}.yaml").read_text())
     assert written["name"] == name and (store.run_dir(run_id(tiny)) / "config.json").exists()
     queue.write_text(rows((name, 12, "RUNNING")))
-    assert skypilot.poll(of) == [] and not of.over
-    skypilot.cancel(of)
+    assert skypilot.poll(job) == [] and not job.finished
+    skypilot.cancel(job)
     assert "jobs cancel --yes 12" in (sky / "asked").read_text()
     store.write(Record(run_id=run_id(tiny), config=tiny, status="done", final={"loss": 2.0}))
-    (end,) = skypilot.poll(of)
-    assert end["status"] == "done" and of.over and not of.stopped
+    (end,) = skypilot.poll(job)
+    assert end["status"] == "done" and job.finished and not job.stopped
 
 
 PARSE = """
@@ -181,18 +182,18 @@ print(json.dumps({
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["v5e-16", "v5p-32", "v6e-16", "v4-16"])
 def test_skypilots_parser_reads_what_was_meant(tmp_path: Path, tiny: RunConfig, name: str) -> None:
-    ours = made(tmp_path, tiny, topology=name)
-    read = cloud.asked(PARSE, ours, tmp_path)
+    own_values = made(tmp_path, tiny, topology=name)
+    read = cloud.asked(PARSE, own_values, tmp_path)
     assert "error" not in read, read
-    assert (read["name"], read["nodes"], read["spot"]) == (ours["name"], 1, True)
-    assert read["accelerators"] == {f"tpu-{slice_of(name).order}": 1}
-    assert read["cloud"].lower() == "gcp" and (read["run"], read["setup"]) == (ours["run"], ours["setup"])
+    assert (read["name"], read["nodes"], read["spot"]) == (own_values["name"], 1, True)
+    assert read["accelerators"] == {f"tpu-{tpu_slice(name).cloud_name}": 1}
+    assert read["cloud"].lower() == "gcp" and (read["run"], read["setup"]) == (own_values["run"], own_values["setup"])
     assert read["mounts"] == {"/store": "gs://my-runs"}
     assert read["recovery"]["recover_on_exit_codes"] == [75] and read["recovery"]["max_restarts_on_errors"] == 2
 
 
 @pytest.mark.slow
 def test_skypilots_parser_tells_an_unknown_field(tmp_path: Path, tiny: RunConfig) -> None:
-    ours = made(tmp_path, tiny)
-    ours["resources"]["use_spots"] = True
-    assert "use_spots" in cloud.asked(PARSE, ours, tmp_path)["error"]
+    own_values = made(tmp_path, tiny)
+    own_values["resources"]["use_spots"] = True
+    assert "use_spots" in cloud.asked(PARSE, own_values, tmp_path)["error"]

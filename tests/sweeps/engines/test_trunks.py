@@ -17,16 +17,14 @@ import pytest
 
 from scaling.config.run import RunConfig, override, prefix_id, run_id
 from scaling.store.record import Record, Store
-from sweeps.engines import cluster_jobs, engine, gke, skypilot
+from sweeps.engines import cluster_jobs, gke, job_names, trunks
+from sweeps.engines.submission import Submission, write_configs
 from sweeps.launching.launch import launch
-from tests.scaling.distributed.test_hosts import ends
-from tests.support.commands import ROOT, command
-from tests.sweeps.engines.test_gke import OPTIONS, cluster
-from tests.sweeps.launching.test_real_trainer import grid as real_grid
-from tests.sweeps.launching.test_real_trainer import longer, losses, read
-from tests.sweeps.launching.test_real_trainer import store as real_store
+from sweeps.launching.options import LaunchOptions
+from tests.support.clusters.gke import OPTIONS
+from tests.support.commands import ROOT, command, outcomes
+from tests.support.sweeps import curves, dry_run_text, eight_times_longer, stored_corpus, submit_runs, trained_grid
 
-__all__ = ["cluster", "real_store"]
 FAILED = {"type": "Failed", "status": "True", "reason": "ReachedMaxRestarts", "message": "restarts: 2"}
 
 
@@ -41,24 +39,24 @@ def names(configs: list[RunConfig]) -> list[str]:
 
 
 def submitted(store: Store, configs: list[RunConfig]) -> cluster_jobs.Job:
-    of = engine("gke").submit(store, "s", configs, options=OPTIONS, keep_open=())
-    of.every = of.late = 0.0
-    return of
+    job = submit_runs("gke", store, "s", configs, OPTIONS)
+    job.poll_seconds = job.record_delay = 0.0
+    return job
 
 
 def applied(cluster: Path) -> list[str]:
     """The runs of the JobSet that was applied since the last call; none where none was."""
     path = cluster / "applied.json"
-    made = json.loads(path.read_text()) if path.exists() else {"metadata": {"annotations": {"scaling/runs": ""}}}
+    result = json.loads(path.read_text()) if path.exists() else {"metadata": {"annotations": {"scaling/runs": ""}}}
     path.unlink(missing_ok=True)
-    return made["metadata"]["annotations"]["scaling/runs"].split()
+    return result["metadata"]["annotations"]["scaling/runs"].split()
 
 
 def answers(cluster: Path, *of: tuple[list[RunConfig], dict[str, Any]]) -> None:
     """What kubectl will say of the JobSets of these runs."""
     items = []
     for configs, status in of:
-        name = cluster_jobs.job_name("s", cluster_jobs.mark(OPTIONS["bucket"], "s"), run_id(configs[0]))
+        name = job_names.job_name("s", job_names.sweep_hash(OPTIONS["bucket"], "s"), run_id(configs[0]))
         labels = {"scaling/trunk": prefix_id(configs[0], 0)[:32]}
         runs = {"scaling/runs": " ".join(names(configs))}
         metadata = {"name": name, "labels": labels, "annotations": runs}
@@ -76,68 +74,68 @@ def statuses(store: Store, configs: list[RunConfig]) -> list[str | None]:
 
 def test_a_trunk_is_one_job_that_trains_its_runs_in_order(tmp_path: Path, trunk: list[RunConfig]) -> None:
     other = override(trunk[0], ["seed=1"])
-    for of, kind in ((gke, "kubectl apply"), (skypilot, "sky jobs launch")):
-        options = {name: OPTIONS[name] for name in ("topology", "bucket")} if of is skypilot else OPTIONS
-        said = of.dry_run(Store(tmp_path), "s", [*trunk, other], options=options)
-        assert said.count(kind) == 2, said
-        order = [said.index(f"/store/runs/{name}/config.json") for name in names([*trunk, other])]
+    for engine, kind in (("gke", "kubectl apply"), ("skypilot", "sky jobs launch")):
+        options = {name: OPTIONS[name] for name in ("topology", "bucket")} if engine == "skypilot" else OPTIONS
+        text = dry_run_text(engine, Store(tmp_path), "s", [*trunk, other], options)
+        assert text.count(kind) == 2, text
+        order = [text.index(f"/store/runs/{name}/config.json") for name in names([*trunk, other])]
         assert order == sorted(order)
 
 
 def test_a_run_that_takes_its_job_with_it_fails_alone_and_the_rest_of_the_trunk_goes_on(
     store: Store, trunk: list[RunConfig], cluster: Path
 ) -> None:
-    of = submitted(store, trunk)
+    job = submitted(store, trunk)
     assert applied(cluster) == names(trunk)
     write(store, trunk[0], "done")
     write(store, trunk[1], "running", started="noon")
     answers(cluster, (trunk, {"conditions": [FAILED]}))
-    ended = {event["run_id"]: event["status"] for event in gke.poll(of)}
-    assert ended == {run_id(trunk[0]): "done", run_id(trunk[1]): "failed"} and not of.over
+    finished = {event["run_id"]: event["status"] for event in gke.poll(job)}
+    assert finished == {run_id(trunk[0]): "done", run_id(trunk[1]): "failed"} and not job.finished
     record = store.read(run_id(trunk[1]))
     assert record is not None and record.about["error"].endswith("ReachedMaxRestarts: restarts: 2: out of memory")
     assert record.about["log"] == ["step 3", "out of memory"]
     assert applied(cluster) == names(trunk[2:])
     answers(cluster, (trunk, {"conditions": [FAILED]}), (trunk[2:], {}))  # the old one stays a week
-    assert gke.poll(of) == [] and applied(cluster) == [] and not of.over
+    assert gke.poll(job) == [] and applied(cluster) == [] and not job.finished
     write(store, trunk[2], "done")
-    assert [event["status"] for event in gke.poll(of)] == ["done"] and of.over and not of.stopped
+    assert [event["status"] for event in gke.poll(job)] == ["done"] and job.finished and not job.stopped
 
 
 def test_a_record_may_take_its_time_to_the_launcher_before_a_run_is_blamed(
     store: Store, trunk: list[RunConfig], cluster: Path
 ) -> None:
-    of = submitted(store, trunk)
-    of.late = cluster_jobs.LATE
+    job = submitted(store, trunk)
+    job.record_delay = cluster_jobs.RECORD_DELAY_SECONDS
     applied(cluster)
     write(store, trunk[0], "running", started="noon")  # as it was a minute ago
     answers(cluster, (trunk, {"conditions": [FAILED]}))
-    assert gke.poll(of) == [] and applied(cluster) == [] and not of.over
+    assert gke.poll(job) == [] and applied(cluster) == [] and not job.finished
     write(store, trunk[0], "done")
     write(store, trunk[1], "running", started="one")
-    of.late = 0.0
-    assert [event["status"] for event in gke.poll(of)] == ["done", "failed"] and applied(cluster) == names(trunk[2:])
+    job.record_delay = 0.0
+    assert [event["status"] for event in gke.poll(job)] == ["done", "failed"] and applied(cluster) == names(trunk[2:])
 
 
 def test_a_run_that_says_why_it_failed_is_the_one_whatever_an_earlier_launch_left(
     store: Store, trunk: list[RunConfig], cluster: Path
 ) -> None:
     write(store, trunk[1], "running", started="last week")
-    of = submitted(store, trunk)
+    job = submitted(store, trunk)
     applied(cluster)
     write(store, trunk[0], "failed", error="loss of the batch is no number", started="noon")
     answers(cluster, (trunk, {"conditions": [FAILED]}))
-    (end,) = gke.poll(of)
+    (end,) = gke.poll(job)
     assert end["error"] == "loss of the batch is no number" and applied(cluster) == names(trunk[1:])
 
 
 def test_a_job_that_never_came_to_a_run_fails_with_all_of_them(
     store: Store, trunk: list[RunConfig], cluster: Path
 ) -> None:
-    of = submitted(store, trunk)
+    job = submitted(store, trunk)
     applied(cluster)
     answers(cluster, (trunk, {"conditions": [{**FAILED, "reason": "FailJobSetFailurePolicyAction"}]}))
-    assert {event["status"] for event in gke.poll(of)} == {"failed"} and of.over
+    assert {event["status"] for event in gke.poll(job)} == {"failed"} and job.finished
     assert statuses(store, trunk) == ["failed"] * 3 and applied(cluster) == []
 
 
@@ -146,26 +144,26 @@ def test_what_cannot_be_submitted_now_is_at_a_later_look_and_no_other_run_is_bla
     store: Store, trunk: list[RunConfig], cluster: Path, beside: bool
 ) -> None:
     other = [override(trunk[0], ["seed=1"])] if beside else []
-    of = submitted(store, [*trunk, *other])
+    job = submitted(store, [*trunk, *other])
     applied(cluster)
     write(store, trunk[0], "running", started="noon")
     answers(cluster, (trunk, {"conditions": [FAILED]}), *([(other, {})] if other else []))
     (cluster / "full").touch()
-    seen = [event["run_id"] for _ in range(3) for event in gke.poll(of)]
-    assert seen == (names(trunk[:1]) if beside else []) and not of.over  # others' news do not wait for it
+    events = [event["run_id"] for _ in range(3) for event in gke.poll(job)]
+    assert events == (names(trunk[:1]) if beside else []) and not job.finished  # others' news do not wait for it
     (cluster / "full").unlink()
-    assert seen + [event["run_id"] for event in gke.poll(of)] == names(trunk[:1])
+    assert events + [event["run_id"] for event in gke.poll(job)] == names(trunk[:1])
     assert applied(cluster) == names(trunk[1:]) and statuses(store, trunk) == ["failed", None, None]
 
 
 def test_a_crash_is_told_of_the_run_that_was_under_way_and_once(
     store: Store, trunk: list[RunConfig], cluster: Path
 ) -> None:
-    of = submitted(store, trunk)
+    job = submitted(store, trunk)
     write(store, trunk[0], "done")
     write(store, trunk[1], "running", started="noon")
     answers(cluster, (trunk, {"restartsCountTowardsMax": 1}))
-    events = [event for _ in range(3) for event in gke.poll(of)]
+    events = [event for _ in range(3) for event in gke.poll(job)]
     assert [(event["event"], event["run_id"]) for event in events] == [
         ("end", run_id(trunk[0])), ("died", run_id(trunk[1]))
     ]  # fmt: skip
@@ -177,63 +175,69 @@ def test_a_trunks_job_is_followed_whatever_it_is_named_by_and_what_it_has_not_co
 ) -> None:
     answers(cluster, (trunk[:2], {}))  # an earlier launch's, whose first run is done by now
     write(store, trunk[0], "done")
-    of = submitted(store, trunk[1:])
-    assert gke.poll(of) == [] and applied(cluster) == []
+    job = submitted(store, trunk[1:])
+    assert gke.poll(job) == [] and applied(cluster) == []
     write(store, trunk[1], "done")
     answers(cluster, (trunk[:2], {"conditions": [{"type": "Completed", "status": "True"}]}))
-    assert [event["run_id"] for event in gke.poll(of)] == names(trunk[1:2])
-    assert gke.poll(of) == [] and applied(cluster) == names(trunk[2:]) and not of.over
+    assert [event["run_id"] for event in gke.poll(job)] == names(trunk[1:2])
+    assert gke.poll(job) == [] and applied(cluster) == names(trunk[2:]) and not job.finished
 
 
 def test_a_stopped_launch_submits_nothing_more(store: Store, trunk: list[RunConfig], cluster: Path) -> None:
-    of = submitted(store, trunk)
+    job = submitted(store, trunk)
     applied(cluster)
     write(store, trunk[0], "running", started="noon")
-    gke.cancel(of)
+    gke.cancel(job)
     answers(cluster, (trunk, {"conditions": [FAILED]}))
-    assert [event["run_id"] for event in gke.poll(of)] == names(trunk[:1])
-    assert of.over and of.stopped and applied(cluster) == [] and list(of.left) == names(trunk[1:])
+    assert [event["run_id"] for event in gke.poll(job)] == names(trunk[:1])
+    assert job.finished and job.stopped and applied(cluster) == [] and list(job.remaining) == names(trunk[1:])
 
 
 def words(store: Store, configs: list[RunConfig]) -> list[str]:
     """The command of a job, on this machine."""
-    cluster_jobs.write_configs(store, configs)
-    given = cluster_jobs.train_words(store, names(configs), "s")
-    assert given[:2] == ["python", "-m"]
-    return [word.replace(cluster_jobs.MOUNT, str(store.root)) for word in given[2:]]
+    write_configs(Submission(store=store, sweep="s", configs=configs))
+    arguments = trunks.train_command(store, names(configs), "s")
+    assert arguments[:2] == ["python", "-m"]
+    return [argument.replace(trunks.STORE_MOUNT, str(store.root)) for argument in arguments[2:]]
 
 
 @pytest.mark.slow
 def test_what_is_planned_as_shared_is_shared_and_a_preemption_costs_no_step(
-    real_store: Store, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+    noise_store: Store, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A JobSet's command runs here for real; the records are bit for bit those of the local engine."""
-    corpus, here, other = read(real_store), tmp_path_factory.mktemp("here"), Store(tmp_path_factory.mktemp("other"))
-    (other.root / "tokens").symlink_to(real_store.token_files)
-    runs = longer(real_grid(corpus))
+    corpus, here, other = (
+        stored_corpus(noise_store),
+        tmp_path_factory.mktemp("here"),
+        Store(tmp_path_factory.mktemp("other")),
+    )
+    (other.root / "tokens").symlink_to(noise_store.token_files)
+    runs = eight_times_longer(trained_grid(corpus))
     with monkeypatch.context() as patch:
         patch.setenv("XLA_FLAGS", "")
-        assert launch(other, "small", runs, corpus, workers=1) == 0
-    (here / "kubectl").write_text(f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/support/kubectl_here.py "$@"\n')
+        assert launch(other, "small", runs, corpus, LaunchOptions(workers=1)) == 0
+    (here / "kubectl").write_text(
+        f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/support/clusters/kubectl_here.py "$@"\n'
+    )
     (here / "kubectl").chmod(0o755)
     monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
     monkeypatch.setenv("CLUSTER", str(here))
-    monkeypatch.setenv("STORE", str(real_store.root))
+    monkeypatch.setenv("STORE", str(noise_store.root))
 
     def preempt() -> None:
         """Tells the first trainer that has come to a step to save and stop."""
-        while not (pids := [r.about["pid"] for r in real_store.records() if real_store.last_row(r.run_id)]):
+        while not (pids := [r.about["pid"] for r in noise_store.records() if noise_store.last_row(r.run_id)]):
             time.sleep(0.05)
         os.kill(pids[0], signal.SIGTERM)
 
     threading.Thread(target=preempt, daemon=True).start()
     options = {**OPTIONS, "topology": "v5e-4"}
-    assert launch(real_store, "small", runs, corpus, engine_name="gke", engine_options=options) == 0
-    records = [[store.read(run_id(config)) for config in runs] for store in (real_store, other)]
-    computed = [[record.about["steps_computed"] for record in some if record] for some in records]
+    assert launch(noise_store, "small", runs, corpus, LaunchOptions(engine="gke", engine_options=options)) == 0
+    records = [[store.read(run_id(config)) for config in runs] for store in (noise_store, other)]
+    computed = [[record.about["steps_computed"] for record in subset if record] for subset in records]
     assert computed[0] == computed[1] and sum(computed[0]) < sum(config.steps for config in runs)
     assert any(record is not None and record.about.get("before") for record in records[0])  # it was preempted
-    assert losses(real_store, runs) == losses(other, runs)
+    assert curves(noise_store, runs) == curves(other, runs)
     assert len(list(here.glob("*.json"))) == 2
 
 
@@ -246,13 +250,13 @@ def test_a_job_trains_a_branch_from_what_its_trunk_left_on_however_many_hosts(
         free.bind(("127.0.0.1", 0))
         where = f"127.0.0.1:{free.getsockname()[1]}"
     line = [sys.executable, "-m", *words(store, trunk[:2])]
-    each = [[*line, "--hosts", "2", "--host", str(i), "--coordinator", where] for i in range(2)]
+    lines = [[*line, "--hosts", "2", "--host", str(i), "--coordinator", where] for i in range(2)]
     env = {**os.environ, "XLA_FLAGS": ""}
     jobs = [
         subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=env)
-        for words in (each if hosts == 2 else [line])
+        for words in (lines if hosts == 2 else [line])
     ]
-    assert [status for status, _, _ in ends(jobs)] == [0] * hosts
+    assert [status for status, _, _ in outcomes(jobs)] == [0] * hosts
     first, second = (store.read(name) for name in names(trunk[:2]))
     assert first is not None and first.about["hosts"] == hosts and "started_from" not in first.about
     assert second is not None and second.about["started_from"] == {"step": 16, "shared": True}

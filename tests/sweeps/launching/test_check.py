@@ -10,7 +10,7 @@ from scaling.config.run import RunConfig, override, run_id
 from scaling.data.tokens import open_tokens
 from scaling.store.record import Record, Store
 from sweeps.errors import SweepError
-from sweeps.launching.check import check
+from sweeps.launching.check import check_sweep
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import plan
 
@@ -23,28 +23,28 @@ def of(corpus: Path) -> Corpus:
 
 
 def found(store: Store, of: Corpus, *configs: RunConfig) -> str:
-    return "\n".join(check(plan(list(configs), of, store), store))
+    return "\n".join(check_sweep(plan(list(configs), of, store), store))
 
 
 def test_what_is_right_is_said(store: Store, tiny: RunConfig, of: Corpus) -> None:
-    said = found(store, of, tiny, override(tiny, ["batch=12"]))
-    assert f"whole, {of.train:,} training" in said and "2 runs of 2 shapes: vocabulary and length fit" in said
-    assert "every batch divides over 4 devices" in said and "has none of these runs" in said
-    assert f"longest run: {20 * 12 * 32:,} tokens, {20 * 12 * 32 / of.train:.2f} epochs" in said
+    text = found(store, of, tiny, override(tiny, ["batch=12"]))
+    assert f"whole, {of.train:,} training" in text and "2 runs of 2 shapes: vocabulary and length fit" in text
+    assert "every batch divides over 4 devices" in text and "has none of these runs" in text
+    assert f"longest run: {20 * 12 * 32:,} tokens, {20 * 12 * 32 / of.train:.2f} epochs" in text
     ramped = override(tiny, ['schedule={"batch_ramp": [[6, 4]], "warmup": 4}'])
     assert "every batch divides over 2 devices" in found(store, of, ramped)
 
 
 def test_text_that_is_read_again_is_said_with_its_epochs(store: Store, tiny: RunConfig, of: Corpus) -> None:
     steps = round(2.5 * of.train / (8 * 32))
-    said = found(store, of, tiny, override(tiny, [f"steps={steps}"]))
-    assert "tokens, 2.50 epochs" in said and "1 of 2 runs read more than the" in said and "up to 2.5 epochs" in said
-    said = found(store, of, override(tiny, ["data.unique=320"]))
-    assert "1 of 1 runs read more" in said and "up to 16.0 epochs" in said
+    text = found(store, of, tiny, override(tiny, [f"steps={steps}"]))
+    assert "tokens, 2.50 epochs" in text and "1 of 2 runs read more than the" in text and "up to 2.5 epochs" in text
+    text = found(store, of, override(tiny, ["data.unique=320"]))
+    assert "1 of 1 runs read more" in text and "up to 16.0 epochs" in text
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (["model.vocab=200"], "model.vocab = 200 is smaller than the vocabulary of"),
         (["data.length=9999999"], "fewer than one window"),
@@ -53,9 +53,9 @@ def test_text_that_is_read_again_is_said_with_its_epochs(store: Store, tiny: Run
     ],
 )
 def test_a_run_that_the_token_file_cannot_feed_is_one_line(
-    store: Store, tiny: RunConfig, of: Corpus, change: list[str], said: str
+    store: Store, tiny: RunConfig, of: Corpus, change: list[str], message: str
 ) -> None:
-    with pytest.raises(SweepError, match=said) as caught:
+    with pytest.raises(SweepError, match=message) as caught:
         found(store, of, tiny, override(tiny, change))
     assert "\n" not in str(caught.value)
 
@@ -69,7 +69,7 @@ def test_runs_that_the_store_has_are_said(store: Store, tiny: RunConfig, of: Cor
     other = override(tiny, ["seed=1"])
     store.write(Record(run_id=run_id(tiny), config=tiny, status="done"))
     store.write(Record(run_id=run_id(other), config=other, status="failed"))
-    said = found(store, of, tiny, other, override(tiny, ["seed=2"]))
-    assert "has 2 of these runs" in said
-    assert "1 of 3 runs are in the store as done: will be skipped" in said
-    assert "1 of 3 runs are in the store as failed: will go on or run again" in said
+    text = found(store, of, tiny, other, override(tiny, ["seed=2"]))
+    assert "has 2 of these runs" in text
+    assert "1 of 3 runs are in the store as done: will be skipped" in text
+    assert "1 of 3 runs are in the store as failed: will go on or run again" in text

@@ -43,13 +43,13 @@ def text(tmp_path: Path) -> str:
 
 
 def test_each_shape_is_asked_once_and_no_run_is_left_out(planned: Plan) -> None:
-    asked = check_topology.shapes(planned)
-    assert [runs for _, runs in asked] == [3, 1]
-    assert [config.model.width for config, _ in asked] == [16, 32]
+    requested = check_topology.distinct_shapes(planned)
+    assert [runs for _, runs in requested] == [3, 1]
+    assert [config.model.width for config, _ in requested] == [16, 32]
 
 
 def test_the_table_says_what_is_spare_what_lacks_and_what_would_mend_it(tiny: RunConfig) -> None:
-    head = check_topology.row(tiny, 3)
+    head = check_topology.shape_row(tiny, 3)
     fits = {**head, "fits": True, "memory": {"total": 6 * GB, "hbm": 16 * GB}}
     mended = [{"place": {"data": 1, "fsdp": 16}, "total": 7 * GB}]
     too_large = {**head, "fits": False, "memory": {"total": 20 * GB, "hbm": 16 * GB}, "would_fit": mended}
@@ -58,40 +58,42 @@ def test_the_table_says_what_is_spare_what_lacks_and_what_would_mend_it(tiny: Ru
     lines = check_topology.as_text([fits, too_large, unknown, refused], "v5e-16").splitlines()
     assert "10.00" in lines[1] and lines[1].endswith("10.00")
     assert "-4.00" in lines[2] and lines[2].endswith("--place data=1 --place fsdp=16")
-    assert check_topology.spare(unknown) is None and lines[3].endswith("more chips, or a smaller batch")
+    assert check_topology.spare_memory(unknown) is None and lines[3].endswith("more chips, or a smaller batch")
     assert lines[4].endswith("batch = 8 does not divide") and lines[-1].startswith("1 of 4 shapes fit")
 
 
 def test_a_compiler_gets_a_core_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check_topology.free() > 0
+    assert check_topology.available_memory() > 0
     monkeypatch.setattr(check_topology, "free", lambda: 0)
-    assert check_topology.workers() == 1
+    assert check_topology.compiler_count() == 1
 
 
 def test_no_compiler_outlives_a_check_that_is_stopped() -> None:
-    children = check_topology.Children()
+    children = check_topology.CompilerProcesses()
     sleeper = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"]
-    ended: list[tuple[int, str, str]] = []
-    thread = threading.Thread(target=lambda: ended.append(children.ask(sleeper)))
+    finished: list[tuple[int, str, str]] = []
+    thread = threading.Thread(target=lambda: finished.append(children.ask(sleeper)))
     thread.start()
     while not children.running:
         time.sleep(0.01)
     (group,) = children.running
     children.stop()
     thread.join(10)
-    assert ended and ended[0][0] < 0 and children.ask(sleeper)[0] < 0
+    assert finished and finished[0][0] < 0 and children.ask(sleeper)[0] < 0
     gone = subprocess.run(["ps", "-o", "pid=", "-g", str(group)], capture_output=True, text=True, check=False)
     assert not gone.stdout.strip()
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [(("--topology", "v9-1"), "topology 'v9-1': known are"), (("--place", "tensor=2"), "add --topology")],
 )
-def test_what_cannot_be_compiled_for_is_one_line(words: tuple[str, ...], said: str, text: str, tmp_path: Path) -> None:
+def test_what_cannot_be_compiled_for_is_one_line(
+    words: tuple[str, ...], message: str, text: str, tmp_path: Path
+) -> None:
     done = command("sweeps", "check", "quickstart", "--corpus", text, "--store", tmp_path / "s", "--json", *words)
     lines = [line for line in done.stderr.splitlines() if not line.startswith("prepared")]
-    assert done.returncode == 2 and done.stdout == "" and len(lines) == 1 and said in lines[0], done
+    assert done.returncode == 2 and done.stdout == "" and len(lines) == 1 and message in lines[0], done
 
 
 @pytest.mark.long
@@ -112,27 +114,27 @@ def test_a_sweep_is_compiled_once_and_a_batch_that_does_not_divide_says_what_wou
     done = command(*words, timeout=1800)
     assert done.returncode == 1, done.stderr
     shapes = json.loads(done.stdout)["shapes"]
-    assert all("--place tensor=2 leaves 8" in one["refused"] for one in shapes)
+    assert all("--place tensor=2 leaves 8" in entry["refused"] for entry in shapes)
     done = command(*words, "--place", "data=1", timeout=1800)
     shapes = json.loads(done.stdout)["shapes"]
-    assert done.returncode == 1 and all("must take all 16 devices of v5e-16" in one["refused"] for one in shapes)
-    for kept in (False, True):
+    assert done.returncode == 1 and all("must take all 16 devices of v5e-16" in entry["refused"] for entry in shapes)
+    for remaining in (False, True):
         done = command(*words, "--place", "tensor=2", timeout=1800)
         assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)["shapes"]
-        assert [one["kept"] for one in found] == [kept] * len(shapes)
-        assert all(0 < one["memory"]["total"] < one["memory"]["hbm"] for one in found)
-        assert sum(one["runs"] for one in found) == 20
+        result = json.loads(done.stdout)["shapes"]
+        assert [entry["kept"] for entry in result] == [remaining] * len(shapes)
+        assert all(0 < entry["memory"]["total"] < entry["memory"]["hbm"] for entry in result)
+        assert sum(entry["runs"] for entry in result) == 20
 
 
 @pytest.mark.long
 @needs_libtpu
 def test_what_a_billion_lacks_on_small_chips_is_mended_by_what_it_is_told() -> None:
     """Replicated, a step cannot fit 16 GB: parameters and Adam's moments alone take 12 bytes a parameter."""
-    asked = ("scaling", "aot", "chinchilla-1018m", "--topology", "v5e-16", "--batch", "16", "--json")
-    found = json.loads(command(*asked, timeout=1800).stdout)
-    assert not found["fits"] and found["memory"]["total"] > 12 * 1.018e9
-    (mended,) = found["would_fit"]
-    words = [word for name, value in mended["place"].items() for word in ("--place", f"{name}={value}")]
-    again = json.loads(command(*asked, *words, timeout=1800).stdout)
-    assert again["fits"] and again["memory"]["total"] == mended["total"]
+    arguments = ("scaling", "aot", "chinchilla-1018m", "--topology", "v5e-16", "--batch", "16", "--json")
+    result = json.loads(command(*arguments, timeout=1800).stdout)
+    assert not result["fits"] and result["memory"]["total"] > 12 * 1.018e9
+    (mended,) = result["would_fit"]
+    words = [argument for name, value in mended["place"].items() for argument in ("--place", f"{name}={value}")]
+    second = json.loads(command(*arguments, *words, timeout=1800).stdout)
+    assert second["fits"] and second["memory"]["total"] == mended["total"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.commands.evaluate import add_asked, asked_of
+from scaling.commands.evaluate import add_evaluation_options, evaluation_options
 from scaling.config.run import RunConfig, run_id
 from scaling.store import items
 from scaling.store.record import Record, Store
@@ -18,33 +18,35 @@ ROW = {"task": "t", "family": "t", "shots": 0, "step": 20, "item": 0, "metric_ki
 
 def test_trainer_and_sweep_mean_the_same_by_their_arguments() -> None:
     parser = argparse.ArgumentParser()
-    add_asked(parser)
-    asked = asked_of(parser.parse_args([*evaluate.asked(Tasks(("addition-2", "recall-4"), (0, 2), 7))]))
-    assert (asked.tasks, asked.shots, asked.items) == (("addition-2", "recall-4"), (0, 2), 7)
+    add_evaluation_options(parser)
+    options = evaluation_options(
+        parser.parse_args([*evaluate.evaluate_arguments(Tasks(("addition-2", "recall-4"), (0, 2), 7))])
+    )
+    assert (options.tasks, options.shots, options.items) == (("addition-2", "recall-4"), (0, 2), 7)
 
 
 def test_a_done_run_is_asked_what_is_not_kept_of_its_last_step(tmp_path: Path, tiny: RunConfig) -> None:
     store, name = Store(tmp_path), run_id(tiny)
     tasks = Tasks(("addition-2", "recall-4"), (0, 2))
-    assert evaluate.unasked(store, [name], tasks) == []  # it has no record
+    assert evaluate.unevaluated_runs(store, [name], tasks) == []  # it has no record
     store.write(Record(run_id=name, config=tiny, status="stopped"))
-    assert evaluate.unasked(store, [name], tasks) == []
+    assert evaluate.unevaluated_runs(store, [name], tasks) == []
     store.write(Record(run_id=name, config=tiny, status="done"))
     for task, shots in (("addition-2", 0), ("addition-2", 2), ("recall-4", 0)):
-        items.write(store.items_dir(name), task, shots, 20, [ROW])
-    items.write(store.items_dir(name), "recall-4", 2, 10, [ROW])  # of a step on the way
-    assert evaluate.unasked(store, [name], tasks) == [name]
-    items.write(store.items_dir(name), "recall-4", 2, 20, [ROW])
-    assert evaluate.unasked(store, [name], tasks) == []
-    assert evaluate.unasked(store, [name], Tasks(("addition-2", "sorting-3"))) == [name]
+        items.write_items(store.items_dir(name), task, shots, 20, [ROW])
+    items.write_items(store.items_dir(name), "recall-4", 2, 10, [ROW])  # of a step on the way
+    assert evaluate.unevaluated_runs(store, [name], tasks) == [name]
+    items.write_items(store.items_dir(name), "recall-4", 2, 20, [ROW])
+    assert evaluate.unevaluated_runs(store, [name], tasks) == []
+    assert evaluate.unevaluated_runs(store, [name], Tasks(("addition-2", "sorting-3"))) == [name]
 
 
 def test_every_task_of_a_sweep_is_one() -> None:
-    from scaling.data.tasks.family import parse
+    from scaling.data.tasks.family import parse_task
 
     for known in DEFINITIONS.values():
         for task in known.tasks.names if known.tasks else ():
-            parse(task)
+            parse_task(task)
 
 
 @pytest.mark.slow
@@ -63,10 +65,10 @@ def test_a_sweep_asks_its_models_and_again_what_has_gone(tmp_path: Path) -> None
     assert tasks is not None
     records = list(store.records())
     for record in records:
-        kept = items.scored(store.items_dir(record.run_id))
-        assert sorted(one.task for one in kept) == sorted(tasks.names)
-        assert {one.step for one in kept} == {record.config.steps} and "addition-2/exact_match" in record.evals
-    items.scored(store.items_dir(records[0].run_id))[0].path.unlink()
-    again = command("sweeps", "launch", "emergence", "--store", tmp_path, *small)
-    assert again.returncode == 0 and "asking 1 runs their tasks" in again.stderr
-    assert evaluate.unasked(store, [record.run_id for record in records], tasks) == []
+        remaining = items.item_files(store.items_dir(record.run_id))
+        assert sorted(file.task for file in remaining) == sorted(tasks.names)
+        assert {file.step for file in remaining} == {record.config.steps} and "addition-2/exact_match" in record.evals
+    items.item_files(store.items_dir(records[0].run_id))[0].path.unlink()
+    second = command("sweeps", "launch", "emergence", "--store", tmp_path, *small)
+    assert second.returncode == 0 and "asking 1 runs their tasks" in second.stderr
+    assert evaluate.unevaluated_runs(store, [record.run_id for record in records], tasks) == []

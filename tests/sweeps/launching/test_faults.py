@@ -16,38 +16,34 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from scaling.config.model import ModelConfig
-from scaling.config.objective import DataConfig
-from scaling.config.optimizer import OptimizerConfig
-from scaling.config.run import EvalConfig, RunConfig, prefix_id, run_id
-from scaling.config.schedule import ScheduleConfig
-from scaling.data.tokens import open_tokens, write_tokens
+from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.store.record import Record, Store
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import execution_order, plan
+from sweeps.planning.plan import plan
 from tests.support.commands import ROOT
+from tests.support.sweeps import forty_runs, stored_corpus, wait_until
 
-STEPS = (150, 250, 350)
 SIZE = "24m"  # of the file system that fills up
 LAUNCHER = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
-from tests.sweeps.launching.test_faults import forty, read
+from tests.support.sweeps import forty_runs, stored_corpus
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 from sweeps.engines import local
 from sweeps.launching.launch import launch
+from sweeps.launching.options import LaunchOptions
 store = Store(sys.argv[1])
 command = (*local.TRAIN, "--place", "tensorboard=false", *sys.argv[3:])
+corpus = stored_corpus(store)
 try:
-    sys.exit(launch(store, sys.argv[2], forty(read(store)), read(store), command=command, workers=2))
+    sys.exit(launch(store, sys.argv[2], forty_runs(corpus), corpus, LaunchOptions(command=command, workers=2)))
 except SweepError as error:
     sys.exit(print(error, file=sys.stderr) or 2)
 """
@@ -56,36 +52,8 @@ except SweepError as error:
 OFTEN = ("--place", "save_seconds=0.5", "--place", "block=1")  # where faults come: saved often, and slow enough to hit
 
 
-def forty(corpus: Corpus) -> list[RunConfig]:
-    """13 trunks of three lengths each, and a run that diverges."""
-    model = ModelConfig(vocab=16, width=8, layers=1, heads=2, mlp_width=16)
-    of = RunConfig(
-        model=model, data=DataConfig(tokens=corpus.tokens, length=16), optimizer=OptimizerConfig(lr=0.01),
-        schedule=ScheduleConfig(warmup=10), eval=EvalConfig(every=0, sequences=8), batch=4, steps=STEPS[0],
-    )  # fmt: skip
-    runs = [replace(of, seed=seed, steps=steps) for seed in range(13) for steps in STEPS]
-    return execution_order([*runs, replace(of, optimizer=OptimizerConfig(lr=1e30), seed=99)])
-
-
-def read(store: Store) -> Corpus:
-    file = open_tokens(next(store.token_files.glob("*.tokens")))
-    return Corpus(name=file.corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train))
-
-
 @pytest.fixture
-def calm(tmp_path: Path) -> Store:
-    """A store where nothing happens but the sweep."""
-    store = Store(tmp_path / "calm")
-    tokens = np.random.default_rng(0).integers(0, 16, 60_000).astype(np.uint16)
-    write_tokens(
-        store.token_files, [tokens[:50_000]], [tokens[50_000:]], corpus="noise", tokenizer="symbols", vocab=16,
-        eod=None, documents=lambda: 1,
-    )  # fmt: skip
-    return store
-
-
-@pytest.fixture
-def small(tmp_path: Path, calm: Store) -> Iterator[Store]:
+def small(tmp_path: Path, noise_store: Store) -> Iterator[Store]:
     """A store on a small file system of its own, with the same corpus."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
@@ -96,7 +64,7 @@ def small(tmp_path: Path, calm: Store) -> Iterator[Store]:
         pytest.skip("this machine does not allow a mount")
     try:
         store = Store(mount / "store")
-        shutil.copytree(calm.token_files, store.token_files)
+        shutil.copytree(noise_store.token_files, store.token_files)
         yield store
     finally:
         subprocess.run(["umount", "--lazy", str(mount)], check=False)
@@ -114,8 +82,8 @@ class Sweep:
     hit: set[str] = field(default_factory=set)  # runs that were under way when something happened
     began: float = field(default_factory=time.monotonic)
 
-    def note(self, what: str) -> None:
-        self.thrown.append(f"{time.monotonic() - self.began:5.1f} s  {what}")
+    def note(self, subject: str) -> None:
+        self.thrown.append(f"{time.monotonic() - self.began:5.1f} s  {subject}")
 
     def records(self) -> dict[str, Record]:
         return {record.run_id: record for record in self.store.records()}
@@ -138,18 +106,11 @@ def alive(pid: int) -> bool:
 def start(store: Store, name: str) -> subprocess.Popen[str]:
     """A launcher; what it says goes to a file beside the stores."""
     env = {**os.environ, "XLA_FLAGS": ""}
-    line = [sys.executable, "-c", LAUNCHER, str(store.root), name, *(() if store.root.name == "calm" else OFTEN)]
-    beside = store.root.parent if store.root.name == "calm" else store.root.parent.parent
+    line = [sys.executable, "-c", LAUNCHER, str(store.root), name, *(() if store.root.name == "noise" else OFTEN)]
+    beside = store.root.parent if store.root.name == "noise" else store.root.parent.parent
     log = (beside / f"{store.root.name}-{name}.err").open("a")
     with log:
         return subprocess.Popen(line, stderr=log, stdout=subprocess.DEVNULL, text=True, cwd=ROOT, env=env)
-
-
-def wait_for(true: Callable[[], object], seconds: float = 900) -> None:
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, "nothing happened for too long"
-        time.sleep(0.02)
 
 
 def free(of: Sweep, name: str) -> bool:
@@ -165,7 +126,7 @@ def free(of: Sweep, name: str) -> bool:
 def kill_trainers(of: Sweep, times: int) -> None:
     """kill -9 of a trainer in the middle of a run, each time another run's."""
     for _ in range(times):
-        wait_for(lambda: any(name not in of.hit for name in of.under_way()))
+        wait_until(lambda: any(name not in of.hit for name in of.under_way()))
         time.sleep(of.random.uniform(0.0, 0.6))
         at_work = of.under_way()
         fresh = sorted(name for name in at_work if name not in of.hit)
@@ -207,25 +168,27 @@ def fill_disk(of: Sweep, seconds: float) -> None:
     of.note("room on the disk again")
 
 
-def damage(of: Sweep, folder: Path, what: str) -> str | None:
+def damage(of: Sweep, folder: Path, subject: str) -> str | None:
     """Flips a bit in the middle of a checkpoint's largest file; the checkpoint's name, None where there is none."""
-    found = sorted(folder.glob("[0-9]*-*"))
-    if not found:
+    values = sorted(folder.glob("[0-9]*-*"))
+    if not values:
         return None
-    checkpoint = found[-1]
+    checkpoint = values[-1]
     files = [path for path in (checkpoint / "state").rglob("*") if path.is_file()]
     largest = max(files, key=lambda path: path.stat().st_size)
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 0x10
     largest.write_bytes(data)
-    of.note(f"a bit flipped in {what} {checkpoint.name[:24]}")
+    of.note(f"a bit flipped in {subject} {checkpoint.name[:24]}")
     return checkpoint.name
 
 
 def damage_some(of: Sweep) -> None:
     """While nothing runs: the newest own checkpoint of a run under way, and shared ones that others will start from."""
-    begun = [r.run_id for r in of.records().values() if r.status in ("running", "stopped", "failed")]
-    of.hit |= {name for name in begun if damage(of, of.store.run_dir(name) / "checkpoints", "the checkpoint of a run,")}
+    started = [r.run_id for r in of.records().values() if r.status in ("running", "stopped", "failed")]
+    of.hit |= {
+        name for name in started if damage(of, of.store.run_dir(name) / "checkpoints", "the checkpoint of a run,")
+    }
     shared = damage(of, of.store.checkpoints, "a shared checkpoint,")
     assert shared is not None
     step, prefix = int(shared[:8]), shared[9:]
@@ -234,53 +197,55 @@ def damage_some(of: Sweep) -> None:
 
 @pytest.mark.slow
 def test_a_sweep_under_fire_ends_with_every_record_right_and_none_twice(
-    calm: Store, small: Store, capsys: pytest.CaptureFixture[str]
+    noise_store: Store, small: Store, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    corpus = read(calm)
-    runs = {run_id(config): config for config in forty(corpus)}
+    corpus = stored_corpus(noise_store)
+    runs = {run_id(config): config for config in forty_runs(corpus)}
     assert len(runs) == 40
-    assert start(calm, "first").wait(timeout=900) == 0
+    assert start(noise_store, "first").wait(timeout=900) == 0
     seed = int(os.environ.get("SCALING_FAULT_SEED", time.time_ns() % 10**6))
-    of = Sweep(small, runs, random.Random(seed), start(small, "first"))
-    wait_for(lambda: of.ended() >= 3)
-    beside = second_launchers(of)
-    kill_trainers(of, 3)
-    wait_for(lambda: of.ended() >= 12)
-    fill_disk(of, 3.0)
-    kill_trainers(of, 2)
-    for launcher, name in ((of.launcher, "first"), (beside, "second")):
-        of.hit |= set(of.under_way())
+    sweep = Sweep(small, runs, random.Random(seed), start(small, "first"))
+    wait_until(lambda: sweep.ended() >= 3)
+    beside = second_launchers(sweep)
+    kill_trainers(sweep, 3)
+    wait_until(lambda: sweep.ended() >= 12)
+    fill_disk(sweep, 3.0)
+    kill_trainers(sweep, 2)
+    for launcher, name in ((sweep.launcher, "first"), (beside, "second")):
+        sweep.hit |= set(sweep.under_way())
         launcher.kill()
         launcher.wait()
-        of.note(f"kill -9 of the {name} launcher")
-    wait_for(lambda: not of.under_way() and free(of, "first") and free(of, "second"))  # trainers hear of it and stop
-    damage_some(of)
-    again, beside = start(small, "first"), start(small, "second")
-    of.note("both launched again")
-    assert (again.wait(timeout=900), beside.wait(timeout=900)) == (0, 0)
-    of.note("over")
+        sweep.note(f"kill -9 of the {name} launcher")
+    wait_until(
+        lambda: not sweep.under_way() and free(sweep, "first") and free(sweep, "second")
+    )  # trainers hear of it and stop
+    damage_some(sweep)
+    second, beside = start(small, "first"), start(small, "second")
+    sweep.note("both launched again")
+    assert (second.wait(timeout=900), beside.wait(timeout=900)) == (0, 0)
+    sweep.note("over")
     with capsys.disabled():
-        print(f"\nthrown at a sweep of 40 runs (seed {seed}):", *of.thrown, sep="\n  ")
-    judge(of, calm, corpus)
+        print(f"\nthrown at a sweep of 40 runs (seed {seed}):", *sweep.thrown, sep="\n  ")
+    judge(sweep, noise_store, corpus)
 
 
-def judge(of: Sweep, calm: Store, corpus: Corpus) -> None:
+def judge(of: Sweep, noise_store: Store, corpus: Corpus) -> None:
     """Every record as in the undisturbed sweep, and what no fault hit was trained once."""
     planned = {run.run_id: run for run in plan(list(of.configs.values()), corpus).runs}
     statuses = []
-    said = "".join(path.read_text() for path in calm.root.parent.glob("store-*.err"))
-    of.hit |= {name for name in of.configs if re.search(rf"run {name[:12]}.*\(attempt", said)}
+    text = "".join(path.read_text() for path in noise_store.root.parent.glob("store-*.err"))
+    of.hit |= {name for name in of.configs if re.search(rf"run {name[:12]}.*\(attempt", text)}
     for name, config in of.configs.items():
-        found, right = of.store.read(name), calm.read(name)
-        assert found is not None and right is not None
-        statuses.append(found.status)
-        about = {"error", "diverged_at"} & {*found.about, *right.about}
-        assert replace(found, about={}, sweep=None) == replace(right, about={}, sweep=None)
-        assert {key: found.about[key] for key in about} == {key: right.about[key] for key in about}
-        assert found.config == config
-        assert of.store.curve(name) == calm.curve(name)
-        if name not in of.hit and found.status == "done":
-            assert "before" not in found.about, name
-            assert found.about["steps_computed"] == config.steps - planned[name].from_step, name
+        result, right = of.store.read(name), noise_store.read(name)
+        assert result is not None and right is not None
+        statuses.append(result.status)
+        about = {"error", "diverged_at"} & {*result.about, *right.about}
+        assert replace(result, about={}, sweep=None) == replace(right, about={}, sweep=None)
+        assert {key: result.about[key] for key in about} == {key: right.about[key] for key in about}
+        assert result.config == config
+        assert of.store.curve(name) == noise_store.curve(name)
+        if name not in of.hit and result.status == "done":
+            assert "before" not in result.about, name
+            assert result.about["steps_computed"] == config.steps - planned[name].from_step, name
     assert sorted(statuses) == ["diverged", *["done"] * 39]
     assert len(of.records()) == 40

@@ -12,49 +12,49 @@ import pytest
 from scaling.config.run import override, run_id
 from scaling.models.counts import run_flops
 from scaling.store.record import Record, Store
-from sweeps.launching.progress import Meter, meter
+from sweeps.launching.progress import SweepProgress, plan_progress
 from sweeps.planning import rules, workers
 from sweeps.planning.budget import by_ratio, isoflop
 from sweeps.planning.plan import execution_order, plan
 from sweeps.status.status import status
 from sweeps.status.terminal import as_text
-from tests.sweeps.launching.test_launch import CORPUS, IDS, grid, run
+from tests.support.sweeps import CORPUS, SMALL_GRID_IDS, launch_small_grid, small_grid
 
 
 def test_time_left_counts_steps_as_well_as_flops() -> None:
     """A small model's steps and scores take long for their FLOPs: by those alone, minutes were foretold as a day."""
-    small, large = grid()[0], override(grid()[0], ["model.width=512", "model.mlp_width=2048", "steps=100"])
+    small, large = small_grid()[0], override(small_grid()[0], ["model.width=512", "model.mlp_width=2048", "steps=100"])
     small = override(small, ["steps=5000"])
-    of = Meter(runs={"small": small, "large": large}, start={"small": 0, "large": 0})
-    of.note({"event": "start", "run_id": "small", "from": 0})
-    of.note({"event": "step", "run_id": "small", "step": 5000, "loss": 4.0})
+    progress = SweepProgress(runs={"small": small, "large": large}, start={"small": 0, "large": 0})
+    progress.note({"event": "start", "run_id": "small", "from": 0})
+    progress.note({"event": "step", "run_id": "small", "step": 5000, "loss": 4.0})
     scores = [c.batch * c.model.layers * c.model.heads * c.data.length**2 for c in (small, large)]
-    beside = [workers.STEP_FLOPS + workers.SCORE_FLOPS * each for each in scores]
-    times = [run_flops(c)["total"] + c.steps * each for c, each in zip((small, large), beside, strict=True)]
-    assert of.share == times[0] / sum(times) > 2 * of.done / of.total
-    assert of.seconds_left == pytest.approx(of.seconds * times[1] / times[0], rel=0.1)
+    beside = [workers.STEP_FLOPS + workers.SCORE_FLOPS * entry for entry in scores]
+    times = [run_flops(c)["total"] + c.steps * entry for c, entry in zip((small, large), beside, strict=True)]
+    assert progress.share == times[0] / sum(times) > 2 * progress.done / progress.total
+    assert progress.seconds_left == pytest.approx(progress.seconds * times[1] / times[0], rel=0.1)
 
 
 def test_progress_is_weighted_by_flops_and_knows_what_prefixes_save(tmp_path) -> None:
-    planned = plan(grid(), CORPUS)
-    of = meter(planned)
-    assert of.total == sum(r.flops_to_run for r in planned.runs)
-    assert of.seconds_left is None
+    planned = plan(small_grid(), CORPUS)
+    small = plan_progress(planned)
+    assert small.total == sum(r.flops_to_run for r in planned.runs)
+    assert small.seconds_left is None
     first, second = planned.runs[:2]
-    of.note({"event": "start", "run_id": first.run_id, "steps": first.config.steps, "from": 0})
-    of.note({"event": "step", "run_id": first.run_id, "step": first.config.steps // 2, "loss": 4.0})
-    assert of.done == first.config.steps // 2 * (first.C / first.config.steps)
-    assert of.seconds_left is not None and of.seconds_left > 0
-    of.note({"event": "end", "run_id": first.run_id, "status": "done", "loss": 3.0})
-    assert of.done == first.C
-    of.note({"event": "start", "run_id": second.run_id, "steps": second.config.steps, "from": second.from_step})
-    assert of.done == first.C
-    of.note({"event": "end", "run_id": second.run_id, "status": "diverged"})
-    assert of.total == first.C + sum(r.flops_to_run for r in planned.runs[2:])
+    small.note({"event": "start", "run_id": first.run_id, "steps": first.config.steps, "from": 0})
+    small.note({"event": "step", "run_id": first.run_id, "step": first.config.steps // 2, "loss": 4.0})
+    assert small.done == first.config.steps // 2 * (first.C / first.config.steps)
+    assert small.seconds_left is not None and small.seconds_left > 0
+    small.note({"event": "end", "run_id": first.run_id, "status": "done", "loss": 3.0})
+    assert small.done == first.C
+    small.note({"event": "start", "run_id": second.run_id, "steps": second.config.steps, "from": second.from_step})
+    assert small.done == first.C
+    small.note({"event": "end", "run_id": second.run_id, "status": "diverged"})
+    assert small.total == first.C + sum(r.flops_to_run for r in planned.runs[2:])
     third = planned.runs[2]  # done by another process in the meantime: neither paid for here nor left to pay
-    of.note({"event": "end", "run_id": third.run_id, "status": "done", "loss": 3.0})
-    assert of.done == first.C
-    assert of.total == first.C + planned.runs[3].flops_to_run
+    small.note({"event": "end", "run_id": third.run_id, "status": "done", "loss": 3.0})
+    assert small.done == first.C
+    assert small.total == first.C + planned.runs[3].flops_to_run
 
 
 def at(seconds: float) -> str:
@@ -92,22 +92,22 @@ def test_status_tells_every_state(tmp_path) -> None:
         store.append_curve(ids[1], [{"step": 20, "loss": 4.5}])
         interrupted = {"pid": int(gone.stdout), "host": host}
         store.write(Record(run_id=ids[5], config=configs[5], status="running", about=interrupted))
-        found = status(store, "grid")
+        shown_status = status(store, "grid")
     finally:
         living.kill()
         living.wait()
-    assert [r["state"] for r in found["runs"]] == [*abouts, "interrupted", "waiting", "waiting"]
-    under_way = found["runs"][1]
+    assert [r["state"] for r in shown_status["runs"]] == [*abouts, "interrupted", "waiting", "waiting"]
+    under_way = shown_status["runs"][1]
     assert (under_way["step"], under_way["train_loss"]) == (20, 4.5)
     assert under_way["tokens_per_second"] == pytest.approx(10 * rules.BATCH_TOKENS / 10, rel=0.1)
     assert under_way["seconds_left"] == pytest.approx((configs[1].steps - 20) / 1, rel=0.1)
-    shown = as_text(found)
+    shown = as_text(shown_status)
     for text in ("3.250*", "tokens/s", "out of memory", "will go on at the next launch", "2 waiting"):
         assert text in shown
 
 
 def test_status_of_done_runs_reads_no_curve(tmp_path) -> None:
-    assert run(tmp_path) == 0
-    for name in IDS:
+    assert launch_small_grid(tmp_path) == 0
+    for name in SMALL_GRID_IDS:
         (Store(tmp_path).run_dir(name) / "curve.jsonl").write_text("not a curve\n")
     assert status(Store(tmp_path), "grid")["counts"]["done"] == 4

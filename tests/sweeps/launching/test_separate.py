@@ -11,29 +11,29 @@ from scaling.config.run import run_id
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
-from tests.sweeps.launching.test_real_trainer import grid, losses, read
-from tests.sweeps.launching.test_real_trainer import store as store  # the fixture
+from sweeps.launching.options import LaunchOptions
+from tests.support.sweeps import curves, stored_corpus, trained_grid
 
 
 @pytest.mark.slow
-def test_separate_runs_have_the_numbers_of_shared_ones_and_share_nothing(store: Store, tmp_path_factory) -> None:
-    corpus, seconds = read(store), {}
+def test_separate_runs_have_the_numbers_of_shared_ones_and_share_nothing(noise_store: Store, tmp_path_factory) -> None:
+    corpus, seconds = stored_corpus(noise_store), {}
     other = Store(tmp_path_factory.mktemp("separate"))
-    (other.root / "tokens").symlink_to(store.token_files)
-    for where, separate in ((store, False), (other, True)):
-        begun = time.monotonic()
-        assert launch(where, "small", grid(corpus), corpus, separate=separate) == 0
-        seconds[separate] = time.monotonic() - begun
+    (other.root / "tokens").symlink_to(noise_store.token_files)
+    for where, separate in ((noise_store, False), (other, True)):
+        started_at = time.monotonic()
+        assert launch(where, "small", trained_grid(corpus), corpus, LaunchOptions(separate=separate)) == 0
+        seconds[separate] = time.monotonic() - started_at
     print(
         f"one process a run {seconds[True]:.1f} s, shared {seconds[False]:.1f} s: {seconds[True] / seconds[False]:.1f}x"
     )
-    assert losses(other, grid(corpus)) == losses(store, grid(corpus))
-    records = [other.read(run_id(config)) for config in grid(corpus)]
+    assert curves(other, trained_grid(corpus)) == curves(noise_store, trained_grid(corpus))
+    records = [other.read(run_id(config)) for config in trained_grid(corpus)]
     assert all(record is not None and record.about["steps_computed"] == record.config.steps for record in records)
     assert len({record.about["pid"] for record in records if record is not None}) == len(records)
 
 
-def test_an_engine_without_it_says_so(store: Store, tmp_path: Path) -> None:
-    corpus = read(store)
+def test_an_engine_without_it_says_so(noise_store: Store, tmp_path: Path) -> None:
+    corpus = stored_corpus(noise_store)
     with pytest.raises(SweepError, match="--separate: engine gke has none"):
-        launch(store, "small", grid(corpus), corpus, engine_name="gke", separate=True)
+        launch(noise_store, "small", trained_grid(corpus), corpus, LaunchOptions(engine="gke", separate=True))

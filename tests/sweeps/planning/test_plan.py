@@ -157,11 +157,11 @@ def test_what_the_store_has_costs_nothing_and_still_lends_its_trunk(tmp_path) ->
     store.write(Record(run_id=trunk.run_id, config=trunk.config, status="done"))
     decay = trunk.config.decay_start
     (store.checkpoints / f"{decay:08d}-{prefix_id(trunk.config, decay)}").mkdir(parents=True)
-    again = plan(small(), CORPUS, store)
-    assert [run.run_id for run in again.left] == [run.run_id for run in planned.runs if run.run_id != trunk.run_id]
-    assert cost(again)["flops_left"] == cost(planned)["flops_left"] - trunk.flops_to_run
-    assert cost(again)["flops"] == cost(planned)["flops"]
-    assert "1 of 6 runs are in the store as done: will be skipped" in as_text(again)
+    second = plan(small(), CORPUS, store)
+    assert [run.run_id for run in second.left] == [run.run_id for run in planned.runs if run.run_id != trunk.run_id]
+    assert cost(second)["flops_left"] == cost(planned)["flops_left"] - trunk.flops_to_run
+    assert cost(second)["flops"] == cost(planned)["flops"]
+    assert "1 of 6 runs are in the store as done: will be skipped" in as_text(second)
 
 
 def test_a_lost_trunk_is_paid_for_again(tmp_path) -> None:
@@ -169,8 +169,8 @@ def test_a_lost_trunk_is_paid_for_again(tmp_path) -> None:
     planned = plan(small(), CORPUS)
     trunk, branch = next(pair for pair in itertools.pairwise(planned.runs) if pair[1].from_step)
     store.write(Record(run_id=trunk.run_id, config=trunk.config, status="done"))
-    again = {run.run_id: run for run in plan(small(), CORPUS, store).runs}
-    assert again[branch.run_id].from_step == 0 < branch.from_step
+    second = {run.run_id: run for run in plan(small(), CORPUS, store).runs}
+    assert second[branch.run_id].from_step == 0 < branch.from_step
 
 
 def test_a_stopped_run_goes_on_from_its_own_checkpoint_even_in_its_decay(tmp_path) -> None:
@@ -199,9 +199,9 @@ def test_plan_as_json_holds_the_contract() -> None:
 
 def test_reading_the_text_more_than_once_is_said_aloud() -> None:
     short_text = dataclasses.replace(CORPUS, train=max(run.tokens for run in small()) // 2)
-    said = as_text(plan(small(), short_text))
-    assert "read more than the" in said
-    assert "up to 2.0 epochs" in said
+    text = as_text(plan(small(), short_text))
+    assert "read more than the" in text
+    assert "up to 2.0 epochs" in text
     assert "epochs" not in as_text(plan(small(), dataclasses.replace(CORPUS, train=10**9)))
 
 

@@ -9,7 +9,6 @@ import re
 import time
 import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -20,62 +19,40 @@ from scaling.store import lease
 from scaling.store.record import Record, Store
 from sweeps.cost.quote import quote, slice_named
 from sweeps.launching.launch import write_sweep
-from sweeps.planning.budget import by_ratio, flops_until, isoflop
-from sweeps.planning.corpus import Corpus
+from sweeps.planning.budget import flops_until
 from sweeps.planning.plan import Plan, cost, plan
 from sweeps.status.page import write_page
 from sweeps.status.status import status
 from sweeps.status.terminal import as_text, screen
 from tests.support.known_store import build
-
-CORPUS = Corpus(name="a text", tokens="cd" * 32, vocab=257, train=2_000_000)
-
-
-def grid() -> Plan:
-    """Four short runs, of two sizes at two budgets; the longer of each size starts from the shorter."""
-    budgets = (2e10, 4e10)
-    runs = isoflop(CORPUS, widths=(16, 24), budgets=budgets, sizes_per_budget=2, centre=by_ratio(20.0), length=16)
-    return plan(runs, CORPUS)
-
-
-def shared(store: Store) -> Plan:
-    """The grid, known to the store."""
-    of = grid()
-    write_sweep(store, "grid", of)
-    return of
+from tests.support.sweeps import CORPUS, Page, planned_in_store, small_plan, write_ended
 
 
 def starts(of: Plan) -> list[int]:
     return [run.from_step for run in of.runs]
 
 
-def end(store: Store, config: RunConfig, state: str = "done", computed: int | None = None, **about: object) -> None:
-    final = {"loss": 2.0, "step": config.steps} if state == "done" else {}
-    about = {"seconds": 10.0, "steps_computed": config.steps if computed is None else computed, **about}
-    store.write(Record(run_id=run_id(config), config=config, status=state, final=final, about=about))
-
-
 def test_what_was_quoted_is_the_plans_cost_and_a_sweep_that_ran_as_planned_has_spent_it(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    of = shared(store)
-    assert any(starts(of))  # there is something shared
+    planned = planned_in_store(store)
+    assert any(starts(planned))  # there is something shared
     before = status(store, "grid")["cost"]
-    assert before["flops_quoted"] == before["flops_left"] == cost(of)["flops"]
+    assert before["flops_quoted"] == before["flops_left"] == cost(planned)["flops"]
     assert before["share_done"] == 0 and "flops_spent" not in before and "hours" not in before
-    for run in of.runs:
-        end(store, run.config, computed=run.config.steps - run.from_step, machine_share=0.5)
+    for run in planned.runs:
+        write_ended(store, run.config, computed=run.config.steps - run.from_step, machine_share=0.5)
     after = status(store, "grid")["cost"]
-    assert after["flops_spent"] == pytest.approx(cost(of)["flops"], rel=1e-12)
-    assert after["flops_done"] == cost(of)["flops"] and after["flops_left"] == 0
+    assert after["flops_spent"] == pytest.approx(cost(planned)["flops"], rel=1e-12)
+    assert after["flops_done"] == cost(planned)["flops"] and after["flops_left"] == 0
     assert after["share_done"] == 1 and after["seconds_left"] == 0
     assert after["hours"] == pytest.approx(4 * 10.0 * 0.5 / 3600)  # two trained beside each other on one machine
 
 
 def test_a_running_run_counts_what_it_has_done_and_what_was_lost_before(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    of = shared(store)
-    first, second = (run.config for run in of.runs[:2])
-    end(store, first)
+    planned = planned_in_store(store)
+    first, second = (run.config for run in planned.runs[:2])
+    write_ended(store, first)
     started = datetime.now(UTC) - timedelta(seconds=20)
     about = {
         "host": "elsewhere", "started": started.isoformat(), "started_from": {"step": 30, "shared": False},
@@ -83,15 +60,15 @@ def test_a_running_run_counts_what_it_has_done_and_what_was_lost_before(tmp_path
     }  # fmt: skip
     store.write(Record(run_id=run_id(second), config=second, status="running", about=about))
     store.append_curve(run_id(second), [{"step": step, "loss": 4.0} for step in range(1, 81)])
-    found = status(store, "grid")
-    row = next(run for run in found["runs"] if run["run_id"] == run_id(second))
+    shown_status = status(store, "grid")
+    row = next(run for run in shown_status["runs"] if run["run_id"] == run_id(second))
     a_step = flops_until(second, 1)
     assert (row["state"], row["step"], row["train_loss"]) == ("running", 80, 4.0)
     assert row["flops_spent"] == pytest.approx((50 + 80 - 30) * a_step)
     assert row["machine_seconds"] == pytest.approx(27.0, abs=3.0)
-    assert row["flops_done"] == max(0, 80 - of.runs[1].from_step) * a_step
-    assert row["tokens_per_second"] > 0 and found["cost"]["seconds_left"] >= row["seconds_left"] > 0
-    assert 0 < found["cost"]["share_done"] < 1
+    assert row["flops_done"] == max(0, 80 - planned.runs[1].from_step) * a_step
+    assert row["tokens_per_second"] > 0 and shown_status["cost"]["seconds_left"] >= row["seconds_left"] > 0
+    assert 0 < shown_status["cost"]["share_done"] < 1
 
 
 def test_another_machines_run_is_interrupted_once_its_lease_has_been_silent(
@@ -99,18 +76,18 @@ def test_another_machines_run_is_interrupted_once_its_lease_has_been_silent(
 ) -> None:
     monkeypatch.setenv("SCALING_LEASE_SECONDS", "0.3")
     store = Store(tmp_path)
-    config = shared(store).runs[0].config
-    end(store, config, "running", host="far", pid=1)
+    config = planned_in_store(store).runs[0].config
+    write_ended(store, config, "running", host="far", pid=1)
     owner = {"host": "far", "pid": 1, "machine": "another", "born": "1"}
 
     def states(beating: bool) -> set[str]:
-        found = set()
+        values = set()
         for beat in range(8):
             if beating or not beat:
-                store.leases.write(f"leases/{run_id(config)}/00000001.json", lease._text(owner, beat))
-            found.add(status(store, "grid")["runs"][0]["state"])
+                store.leases.write(f"leases/{run_id(config)}/00000001.json", lease._file_text(owner, beat))
+            values.add(status(store, "grid")["runs"][0]["state"])
             time.sleep(0.1)
-        return found
+        return values
 
     assert states(beating=True) == {"running"}
     assert states(beating=False) == {"running", "interrupted"}
@@ -118,11 +95,11 @@ def test_another_machines_run_is_interrupted_once_its_lease_has_been_silent(
 
 def test_time_left_is_what_is_left_at_the_rate_of_each_size(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    of = shared(store)
-    done = [run for run in of.runs if run.config.budget == 2e10]
+    planned = planned_in_store(store)
+    done = [run for run in planned.runs if run.config.budget == 2e10]
     for i, run in enumerate(done):
-        end(store, run.config, seconds=10.0 * (1 + i))
-    left = [run for run in of.runs if run.config.budget == 4e10]
+        write_ended(store, run.config, seconds=10.0 * (1 + i))
+    left = [run for run in planned.runs if run.config.budget == 4e10]
     rates = {run.N: run.C / (10.0 * (1 + i)) for i, run in enumerate(done)}
     expected = sum((run.C - flops_until(run.config, run.from_step)) / rates[run.N] for run in left)
     assert status(store, "grid")["cost"]["seconds_left"] == pytest.approx(expected)
@@ -130,34 +107,40 @@ def test_time_left_is_what_is_left_at_the_rate_of_each_size(tmp_path: Path) -> N
 
 def test_dollars_are_hours_of_the_slice_beside_its_quote(tmp_path: Path) -> None:
     store, on = Store(tmp_path), slice_named("v5e-16")
-    of = shared(store)
-    end(store, of.runs[0].config, seconds=7200.0)
-    found = status(store, "grid", on=on, mfu=0.3)
-    assert found["cost"]["usd"] == pytest.approx(2 * 16 * on.usd)
-    assert found["cost"]["quote"] == quote(cost(of)["flops"], on, 0.3)
-    assert f"${2 * 16 * on.usd:,.2f} of " in as_text(found) and "30% of peak" in as_text(found)
+    planned = planned_in_store(store)
+    write_ended(store, planned.runs[0].config, seconds=7200.0)
+    shown_status = status(store, "grid", on=on, mfu=0.3)
+    assert shown_status["cost"]["usd"] == pytest.approx(2 * 16 * on.usd)
+    assert shown_status["cost"]["quote"] == quote(cost(planned)["flops"], on, 0.3)
+    assert f"${2 * 16 * on.usd:,.2f} of " in as_text(shown_status) and "30% of peak" in as_text(shown_status)
 
 
 def test_a_sweep_written_without_its_plan_has_the_same_status(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    of = shared(store)
-    end(store, of.runs[0].config)
+    planned = planned_in_store(store)
+    write_ended(store, planned.runs[0].config)
     before = status(store, "grid")
-    store.write_sweep("grid", [run.config for run in of.runs], [run.run_id for run in of.runs])
+    store.write_sweep("grid", [run.config for run in planned.runs], [run.run_id for run in planned.runs])
     assert status(store, "grid") == before
 
 
 def test_why_a_run_failed_is_told_with_the_last_words_of_its_process(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    of = shared(store)
-    end(store, of.runs[0].config, "failed", error="killed by SIGKILL", log=["line one", "about to run out of memory"])
-    end(store, of.runs[1].config, "failed", error="exit status 1")
-    (store.run_dir(of.runs[1].run_id) / "log.txt").write_text("a\n" * 5000 + "\nKeyError: 'x'\n\n")
-    end(store, of.runs[2].config, "diverged", error="loss became NaN in step 3")
-    said = as_text(status(store, "grid"))
+    planned = planned_in_store(store)
+    write_ended(
+        store,
+        planned.runs[0].config,
+        "failed",
+        error="killed by SIGKILL",
+        log=["line one", "about to run out of memory"],
+    )
+    write_ended(store, planned.runs[1].config, "failed", error="exit status 1")
+    (store.run_dir(planned.runs[1].run_id) / "log.txt").write_text("a\n" * 5000 + "\nKeyError: 'x'\n\n")
+    write_ended(store, planned.runs[2].config, "diverged", error="loss became NaN in step 3")
+    text = as_text(status(store, "grid"))
     for words in ("killed by SIGKILL", "about to run out of memory", "KeyError: 'x'", "NaN in step 3"):
-        assert words in said
-    assert said.splitlines().count("    a") == 4  # five last lines, no more
+        assert words in text
+    assert text.splitlines().count("    a") == 4  # five last lines, no more
 
 
 class Counting(Store):
@@ -167,23 +150,23 @@ class Counting(Store):
         super().__init__(root)
         self.read_ids: list[str] = []
 
-    def facts(self, run_id: str) -> dict | None:
+    def raw_record(self, run_id: str) -> dict | None:
         self.read_ids.append(run_id)
-        return super().facts(run_id)
+        return super().raw_record(run_id)
 
 
 def test_a_watch_reads_no_record_again_that_has_ended_and_is_as_it_was(tmp_path: Path) -> None:
     store = Counting(tmp_path)
-    of = shared(store)
-    for run in of.runs[:3]:
-        end(store, run.config, "failed" if run is of.runs[2] else "done")
+    planned = planned_in_store(store)
+    for run in planned.runs[:3]:
+        write_ended(store, run.config, "failed" if run is planned.runs[2] else "done")
     known: dict = {}
-    first = status(store, "grid", known=known)
+    first = status(store, "grid", cache=known)
     store.read_ids.clear()
-    assert status(store, "grid", known=known) == first
-    assert set(store.read_ids) == {of.runs[2].run_id, of.runs[3].run_id}  # a failed run may go on
-    end(store, of.runs[0].config, seconds=99.0)
-    assert status(store, "grid", known=known)["runs"][0]["seconds"] == 99.0
+    assert status(store, "grid", cache=known) == first
+    assert set(store.read_ids) == {planned.runs[2].run_id, planned.runs[3].run_id}  # a failed run may go on
+    write_ended(store, planned.runs[0].config, seconds=99.0)
+    assert status(store, "grid", cache=known)["runs"][0]["seconds"] == 99.0
 
 
 @pytest.fixture
@@ -193,54 +176,28 @@ def known(tmp_path: Path) -> Store:
 
 
 def test_a_screen_fits_a_small_terminal_and_says_the_most_important(known: Store) -> None:
-    found = status(known, "quickstart")
+    shown_status = status(known, "quickstart")
     for width, height in ((80, 24), (80, 40), (120, 60), (40, 10)):
-        lines = screen(found, width, height)
+        lines = screen(shown_status, width, height)
         assert len(lines) <= height
-        text = ["".join(t for t, _ in line) for line in lines]
+        text = [line.plain for line in lines]
         assert "20 done" in text[0] and "of 24 runs" in text[0]
         assert any("of the FLOPs" in line for line in text)
         plotted = [line for line in text if re.search("[⠀-⣿]", line)]
         assert all(len(line) <= width for line in plotted)
-    best = min(run["loss"] for run in found["runs"] if run.get("budget") == 1e12 and "loss" in run)
-    assert "out of memory <at step 3>" in as_text(found) and f"{best:.3f}*" in as_text(found, 120)
-    narrow = [line.split() for line in as_text(found, 60).splitlines()]
+    best = min(run["loss"] for run in shown_status["runs"] if run.get("budget") == 1e12 and "loss" in run)
+    assert "out of memory <at step 3>" in as_text(shown_status) and f"{best:.3f}*" in as_text(shown_status, 120)
+    narrow = [line.split() for line in as_text(shown_status, 60).splitlines()]
     assert ["1e12", "5/9", f"{best:.3f}", "41.2k"] in narrow  # the grid does not fit: a line a budget
-
-
-class Page(HTMLParser):
-    """Tags, attributes and text of a page; every tag closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.links: list[str] = []
-        self.text = ""
-        self.feed(text)
-        assert not self.open, self.open
-
-    def handle_starttag(self, tag: str, attrs: list) -> None:
-        self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-        if tag not in ("meta", "br"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list) -> None:
-        self.links += [value for name, value in attrs if name in ("src", "href")]
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def test_a_page_is_whole_loads_nothing_and_escapes_everything(known: Store, tmp_path: Path) -> None:
     configs = [from_dict(RunConfig, entry["config"]) for entry in known.sweep("quickstart") or []]
     configs.append(override(configs[0], ["seed=7"]))
-    end(known, configs[-1], "failed", error="<script>alert('&')</script>", log=["</pre><img src=x>"])
+    write_ended(known, configs[-1], "failed", error="<script>alert('&')</script>", log=["</pre><img src=x>"])
     known.write_sweep('a<b>"&', configs, [run_id(c) for c in configs])
-    found = status(known, 'a<b>"&', on=slice_named("v5e-16"))
-    out = write_page(tmp_path / "page.html", known, found, every=7)
+    shown_status = status(known, 'a<b>"&', on=slice_named("v5e-16"))
+    out = write_page(tmp_path / "page.html", known, shown_status, every=7)
     text = out.read_text()
     page = Page(text)
     assert page.links == [] and "url(" not in text and "@import" not in text and "<script" not in text
@@ -253,7 +210,7 @@ def test_a_page_is_whole_loads_nothing_and_escapes_everything(known: Store, tmp_
     assert len([e for e in charts[1].iter("polyline")]) == 23  # runs that have begun and have a curve
     numbers = [float(n) for e in charts[0].iter("polyline") for n in re.split("[ ,]", e.attrib["points"])]
     assert all(0 <= n <= 760 for n in numbers)
-    best = min(run["loss"] for run in found["runs"] if run.get("budget") == 3e13 and "loss" in run)
+    best = min(run["loss"] for run in shown_status["runs"] if run.get("budget") == 3e13 and "loss" in run)
     for words in (f"{best:.4f}*", "28 × 2", "/5,015", "quoted for v5e-16"):
         assert words in page.text
 
@@ -271,19 +228,21 @@ def test_ten_thousand_records_are_read_once_each_and_no_config_is_made(
     """Work is counted, not time: 10,000 small files, and nothing that grows faster than they do."""
     monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # building them is not what is measured
     store = Counting(tmp_path)
-    base = grid().runs[0].config
+    base = small_plan().runs[0].config
     configs = [dataclasses.replace(base, seed=i, budget=2e10 * (1 + i % 25)) for i in range(10_000)]
     for config in configs[:9_000]:
-        end(store, config)
+        write_ended(store, config)
     write_sweep(store, "big", plan(configs, CORPUS))
-    made = [0]
+    made_values = [0]
     check = RunConfig.check
-    monkeypatch.setattr(RunConfig, "check", lambda self: (made.__setitem__(0, made[0] + 1), check(self))[1])
+    monkeypatch.setattr(
+        RunConfig, "check", lambda self: (made_values.__setitem__(0, made_values[0] + 1), check(self))[1]
+    )
     known: dict = {}
-    found = status(store, "big", known=known)
-    assert found["counts"]["done"] == 9_000 and found["counts"]["waiting"] == 1_000
-    assert len(store.read_ids) == 10_000 and made[0] == 0
+    shown_status = status(store, "big", cache=known)
+    assert shown_status["counts"]["done"] == 9_000 and shown_status["counts"]["waiting"] == 1_000
+    assert len(store.read_ids) == 10_000 and made_values[0] == 0
     store.read_ids.clear()
-    assert status(store, "big", known=known) == found and len(store.read_ids) == 1_000
-    assert len(as_text(found).splitlines()) < 80
-    assert json.loads(json.dumps(found))["counts"] == found["counts"]
+    assert status(store, "big", cache=known) == shown_status and len(store.read_ids) == 1_000
+    assert len(as_text(shown_status).splitlines()) < 80
+    assert json.loads(json.dumps(shown_status))["counts"] == shown_status["counts"]

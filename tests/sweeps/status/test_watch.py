@@ -14,64 +14,66 @@ from pathlib import Path
 
 from scaling.store.record import Store
 from tests.support.commands import ROOT, command
-from tests.sweeps.status.test_status import end, shared
+from tests.support.sweeps import planned_in_store, write_ended
 
 
 def watching(store: Path, *more: str) -> tuple[subprocess.Popen, int]:
     """`status --watch` on a terminal of its own, 80 × 40."""
-    own, theirs = pty.openpty()
+    terminal, published_values = pty.openpty()
     environment = {**os.environ, "COLUMNS": "80", "LINES": "40", "TERM": "xterm-256color"}
     line = [sys.executable, "-m", "sweeps", "status", "grid", "--store", str(store), "--watch", "0.1", *more]
-    process = subprocess.Popen(line, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs)
-    os.close(theirs)
-    return process, own
+    process = subprocess.Popen(
+        line, cwd=ROOT, env=environment, stdin=published_values, stdout=published_values, stderr=published_values
+    )
+    os.close(published_values)
+    return process, terminal
 
 
-def heard(own: int, words: str, seconds: float = 60.0) -> str:
+def heard(terminal: int, words: str, seconds: float = 60.0) -> str:
     """What is on the terminal up to some words."""
     text, until = "", time.monotonic() + seconds
     while words not in text:
         assert time.monotonic() < until, text
-        text += os.read(own, 65536).decode("utf-8", "replace")
+        text += os.read(terminal, 65536).decode("utf-8", "replace")
     return text
 
 
-def last_words(process: subprocess.Popen, own: int, seconds: float = 60.0) -> str:
+def last_words(process: subprocess.Popen, terminal: int, seconds: float = 60.0) -> str:
     """What a process writes until it ends: a terminal that nobody reads would hold it up."""
     text, until = "", time.monotonic() + seconds
     while process.poll() is None:
         assert time.monotonic() < until, text
-        if select.select([own], [], [], 0.1)[0]:
+        if select.select([terminal], [], [], 0.1)[0]:
             with contextlib.suppress(OSError):  # the other end is closed
-                text += os.read(own, 65536).decode("utf-8", "replace")
+                text += os.read(terminal, 65536).decode("utf-8", "replace")
     return text
 
 
 def test_a_watch_redraws_in_place_and_an_interrupt_ends_it_cleanly(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
-    of = shared(store)
-    process, own = watching(store.root, "--html", str(tmp_path / "page.html"))
+    planned = planned_in_store(store)
+    process, folder = watching(store.root, "--html", str(tmp_path / "page.html"))
     try:
-        heard(own, "4 waiting")
-        end(store, of.runs[0].config)
-        text = heard(own, "1 done")
+        heard(folder, "4 waiting")
+        write_ended(store, planned.runs[0].config)
+        text = heard(folder, "1 done")
         assert "\x1b[1A" in text or "\x1b[2K" in text  # moved up and cleared, not printed below
         process.send_signal(signal.SIGINT)
-        text += last_words(process, own)
+        text += last_words(process, folder)
         assert process.returncode == 0
         assert "Traceback" not in text
         assert "1 done" in (tmp_path / "page.html").read_text()
     finally:
         process.kill()
         process.wait()
-        os.close(own)
+        os.close(folder)
 
 
 def test_a_watch_ends_by_itself_when_the_sweep_is_over_and_is_plain_without_a_terminal(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    for run in shared(store).runs:
-        end(store, run.config)
-    ended = command("sweeps", "status", "grid", "--store", tmp_path, "--watch")
-    assert ended.returncode == 0 and "4 done of 4 runs" in ended.stdout and "\x1b" not in ended.stdout
+    for run in planned_in_store(store).runs:
+        write_ended(store, run.config)
+    finished = command("sweeps", "status", "grid", "--store", tmp_path, "--watch")
+    assert finished.returncode == 0 and "4 done of 4 runs" in finished.stdout and "\x1b" not in finished.stdout
     refused = command("sweeps", "status", "grid", "--store", tmp_path, "--watch", "0", "--json")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1

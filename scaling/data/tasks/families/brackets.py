@@ -1,20 +1,28 @@
-"""brackets-D: closing D open brackets of four kinds, `close [(<>{=})]`."""
+"""brackets-D: close D open brackets of four kinds, `close [(<>{=})]`."""
 
 from __future__ import annotations
 
-from scaling.data.tasks.family import Item, Whole
+from scaling.data.tasks.family import Item, RandomBelow
 
-QUESTION = r"close [\[\](){}<>]+="
+QUESTION_PATTERN = r"close [\[\](){}<>]+="
 DIFFICULTIES = (1, 32)  # brackets open at the end
-USUAL = (1, 6)  # in a mixture that names none
+DEFAULT_DIFFICULTIES = (1, 6)  # of a mixture that names none
 KINDS = (("(", ")"), ("[", "]"), ("{", "}"), ("<", ">"))
 
 
-def draw(depth: int, whole: Whole) -> Item:
-    """After each opening bracket, as often as not, a pair that is closed already. A guess: any row of closing ones."""
-    text, closing = "", ""
+def draw(depth: int, randbelow: RandomBelow) -> Item:
+    """Draws open brackets, each followed with probability 1/2 by a pair that is closed already.
+
+    Args:
+        depth: Brackets that are open at the end.
+        randbelow: Source of random integers.
+
+    Returns:
+        The item; a guess is any sequence of `depth` closing brackets.
+    """
+    text, answer = "", ""
     for _ in range(depth):
-        opening, closed = KINDS[whole(4)]
-        text, closing = text + opening, closed + closing
-        text += "".join(KINDS[whole(4)]) if whole(2) else ""
-    return Item(prompt=f"close {text}=", answer=closing, key=text, chance=4.0**-depth)
+        opening, closing = KINDS[randbelow(4)]
+        text, answer = text + opening, closing + answer
+        text += "".join(KINDS[randbelow(4)]) if randbelow(2) else ""
+    return Item(prompt=f"close {text}=", answer=answer, key=text, chance=4.0**-depth)

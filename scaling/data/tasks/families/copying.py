@@ -1,15 +1,23 @@
-"""copying-N: N letters once more, `copy kzza=kzza`."""
+"""copying-N: repeat N letters, `copy kzza=kzza`."""
 
 from __future__ import annotations
 
-from scaling.data.tasks.family import Item, Whole
+from scaling.data.tasks.family import LETTERS, Item, RandomBelow
 
-QUESTION = r"copy [a-z]+="
+QUESTION_PATTERN = r"copy [a-z]+="
 DIFFICULTIES = (1, 64)  # letters
-USUAL = (1, 12)  # in a mixture that names none
+DEFAULT_DIFFICULTIES = (1, 12)  # of a mixture that names none
 
 
-def draw(count: int, whole: Whole) -> Item:
-    """A guess is any word of so many letters."""
-    text = "".join(chr(ord("a") + whole(26)) for _ in range(count))
+def draw(count: int, randbelow: RandomBelow) -> Item:
+    """Draws letters, with repetitions.
+
+    Args:
+        count: Number of letters.
+        randbelow: Source of random integers.
+
+    Returns:
+        The item; a guess is any string of `count` letters.
+    """
+    text = "".join(LETTERS[randbelow(26)] for _ in range(count))
     return Item(prompt=f"copy {text}=", answer=text, key=text, chance=26.0**-count)

@@ -17,9 +17,9 @@ CLUSTER, STORE = Path(os.environ["CLUSTER"]), os.environ["STORE"]
 
 def main(words: list[str]) -> None:
     if words[0] == "apply":
-        made = json.load(sys.stdin)
-        name = made["metadata"]["name"]
-        (CLUSTER / f"{name}.json").write_text(json.dumps(made))
+        result = json.load(sys.stdin)
+        name = result["metadata"]["name"]
+        (CLUSTER / f"{name}.json").write_text(json.dumps(result))
         write(name, {})
         subprocess.Popen(
             [sys.executable, __file__, "keep", name], start_new_session=True, stdin=subprocess.DEVNULL,
@@ -30,8 +30,8 @@ def main(words: list[str]) -> None:
     elif words[0] == "get":
         names = [path.stem for path in sorted(CLUSTER.glob("*.json"))]
         status = {name: json.loads((CLUSTER / f"{name}.status").read_text()) for name in names}
-        made = {name: json.loads((CLUSTER / f"{name}.json").read_text()) for name in names}
-        print(json.dumps({"items": [{**made[name], "status": status[name]} for name in names]}))
+        result = {name: json.loads((CLUSTER / f"{name}.json").read_text()) for name in names}
+        print(json.dumps({"items": [{**result[name], "status": status[name]} for name in names]}))
     elif words[0] == "logs":
         print("".join(path.read_text() for path in sorted(CLUSTER.glob("*.log"))))
 
@@ -40,17 +40,17 @@ def keep(name: str) -> None:
     """What the JobSet controller does."""
     spec = json.loads((CLUSTER / f"{name}.json").read_text())["spec"]
     pod = spec["replicatedJobs"][0]["template"]["spec"]["template"]["spec"]
-    command = [word.replace("/store", STORE) for word in pod["containers"][0]["command"]]
+    command = [argument.replace("/store", STORE) for argument in pod["containers"][0]["command"]]
     counted = 0
     while True:
         with (CLUSTER / f"{name}.log").open("a") as log:
             env = {**os.environ, "XLA_FLAGS": ""}
-            ended = subprocess.run([sys.executable, *command[1:]], stdout=log, stderr=log, env=env, check=False)
-        if ended.returncode == 0:
+            finished = subprocess.run([sys.executable, *command[1:]], stdout=log, stderr=log, env=env, check=False)
+        if finished.returncode == 0:
             return write(name, {"conditions": [{"type": "Completed", "status": "True"}]})
-        if ended.returncode != 75:
+        if finished.returncode != 75:
             counted += 1
-            if ended.returncode == 2 or counted > spec["failurePolicy"]["maxRestarts"]:
+            if finished.returncode == 2 or counted > spec["failurePolicy"]["maxRestarts"]:
                 return write(name, {"conditions": [{"type": "Failed", "status": "True", "reason": "ItFailed"}]})
         write(name, {"restartsCountTowardsMax": counted})
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # A SLURM cluster of our own on one machine, for the tests: munge, slurmctld and some slurmd, all in one folder.
 #
-#   tests/support/slurm_here.sh up DIR [NODES] [CPUS]   starts it; then: export SLURM_CONF=DIR/slurm.conf
-#   tests/support/slurm_here.sh down DIR                ends it, every job too
+#   tests/support/clusters/slurm_here.sh up DIR [NODES] [CPUS]   starts it; then: export SLURM_CONF=DIR/slurm.conf
+#   tests/support/clusters/slurm_here.sh down DIR                ends it, every job too
 #
 # As root, with Debian's slurm-wlm and munge (apt-get install --no-install-recommends slurm-wlm munge). Two partitions
 # over the same nodes: jobs of `high` preempt those of `low`, which are put back into the queue.

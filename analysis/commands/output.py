@@ -1,0 +1,67 @@
+"""Output that several commands share: a result as text or as JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scaling.config.exit_status import DONE
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+FILE_WIDTH = 130  # columns of a table that goes to a file or a pipe
+
+
+def add_json_option(command: Any) -> None:
+    """Adds --json."""
+    command.add_argument("--json", metavar="FILE", help="write the result as JSON (- for standard output)")
+
+
+def write_result(data: Any, path: str | None, show: Callable[[], None]) -> int:
+    """Writes a result as JSON, prints it as text, or both; returns the exit status.
+
+    Args:
+        data: The result in JSON's own types.
+        path: File for the JSON; "-" prints it on standard output instead of the text, None writes none.
+        show: Prints the text.
+    """
+    from scaling.store.files import write_json  # here, so that --help stays fast
+
+    if path == "-":
+        print(json.dumps(data, indent=1, allow_nan=False))
+        return DONE
+    show()
+    if path:
+        write_json(Path(path), data)
+        print(f"{path}: written", file=sys.stderr)
+    return DONE
+
+
+def text_console() -> Console:
+    """Returns a console for results: lines are not wrapped, tables are FILE_WIDTH wide where there is no terminal."""
+    from rich.console import Console  # here, so that --help stays fast
+
+    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
+
+
+@contextlib.contextmanager
+def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows a progress bar on standard error, if that is a terminal.
+
+    Args:
+        unit: What is counted, such as "fits".
+
+    Yields:
+        The function to call with the number done and the number in total.
+    """
+    from rich.console import Console  # here, so that --help stays fast
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
+        task = progress.add_task(unit, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

@@ -1,0 +1,29 @@
+"""python -m analysis double-descent: peaks of test error over width, data and epochs, with their intervals."""
+
+from __future__ import annotations
+
+import argparse
+
+from analysis.commands.output import add_json_option, write_result
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Adds the command's parser."""
+    descent = commands.add_parser(
+        "double-descent", help="peaks of test error over width, data and epochs, with their intervals"
+    )
+    descent.add_argument("source", metavar="STORE", help="folder of a store")
+    descent.add_argument("--level", type=float, default=0.95, help="coverage of the intervals (%(default)s)")
+    add_json_option(descent)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the command; returns the exit status."""
+    from analysis.studies.double_descent import analyse_double_descent  # here, so that --help stays fast
+
+    study = analyse_double_descent(arguments.source, arguments.level)
+
+    def show() -> None:
+        print("\n".join([*(profile.line for profile in study.profiles), *study.verdict]))
+
+    return write_result(study.to_json(), arguments.json, show)

@@ -1,0 +1,45 @@
+"""What the figures of fits share: labels and scales of a law's axes, and how a fit with warnings is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analysis import laws
+from analysis.figures import style
+from analysis.uncertainty.verdicts import CONVERGED
+
+LOG_RATIO = 3.0  # ratio of the largest to the smallest positive value from which an axis is logarithmic
+LABELS = {"N": style.N_LABEL, "D": style.D_LABEL, "C": style.C_LABEL, "L": style.L_LABEL}
+USUAL_UNITS = (None, "parameters", "tokens", "FLOPs", "nats a token", "nats per token")
+
+
+def axis_label(law: laws.Law, letter: str) -> str:
+    """Returns the label of an axis: the quantity and its unit.
+
+    Args:
+        law: The law whose units are used.
+        letter: An input, the output, or C.
+    """
+    unit = law.units.get(letter)
+    if letter in LABELS and unit in USUAL_UNITS:
+        return LABELS[letter]
+    name = f"${letter}$" if len(letter) == 1 else letter.replace("_", " ")
+    return f"{name} ({unit})" if unit else name
+
+
+def is_log(law: laws.Law, letter: str, values: np.ndarray) -> bool:
+    """Whether an axis is logarithmic.
+
+    Args:
+        law: The law.
+        letter: An input or the output.
+        values: Its values.
+    """
+    return letter not in law.signed and bool(values.min() > 0 and values.max() > LOG_RATIO * values.min())
+
+
+def linestyle(verdict: Sequence[str]) -> str:
+    """Returns the line style of a fit: solid, or dashed where its verdict has warnings."""
+    return "-" if tuple(verdict) == (CONVERGED,) else "--"

@@ -1,0 +1,153 @@
+"""The sections about the fitted laws: the parametric law, its warnings, and the power laws of one quantity."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analysis import format
+from analysis.figures.source import Source
+from analysis.fitting.result import Fit, starts_text
+from analysis.format import MISSING
+from analysis.report import sentences
+from analysis.report.findings import POWER_LAWS, Findings
+from analysis.report.html import Table
+
+MEANING = {
+    "E": "irreducible loss, nats per token",
+    "A": "scale of the loss due to the number of parameters",
+    "B": "scale of the loss due to the amount of data",
+    "alpha": "exponent of the parameters",
+    "beta": "exponent of the data",
+}
+
+
+@dataclass(frozen=True)
+class LawSection:
+    """The parametric law (approach 3).
+
+    Attributes:
+        error: Why it could not be fitted, "" where it was; the fields below are then empty.
+        params: Its parameters as text.
+        irreducible: E with its interval.
+        table: Parameters with intervals.
+        method: How it was fitted.
+        verdict: Its verdict.
+        has_warnings: Whether the verdict has warnings.
+        entropy_rate: The entropy rate of the text compared with E, "" where it is not known.
+    """
+
+    error: str = ""
+    params: dict[str, str] | None = None
+    irreducible: str = ""
+    table: Table | None = None
+    method: str = ""
+    verdict: str = ""
+    has_warnings: bool = False
+    entropy_rate: str = ""
+
+
+@dataclass(frozen=True)
+class Remark:
+    """An item of the list of warnings: what it is about ("" for the report as a whole), and its text."""
+
+    about: str
+    text: str
+
+
+def describe_law(findings: Findings) -> LawSection:
+    """Returns the section about the parametric law."""
+    fit = findings.fits.get("chinchilla")
+    if fit is None:
+        return LawSection(error=findings.failures.get("chinchilla", "not tried").rstrip(".") + ".")
+    rows = [
+        (
+            format.SYMBOLS.get(name, name),
+            format.number(value, fit.intervals.get(name)),
+            format.interval_text(fit.intervals.get(name)),
+            MEANING.get(name, ""),
+        )
+        for name, value in fit.params.items()
+    ]
+    return LawSection(
+        params={name: format.number(value, fit.intervals.get(name)) for name, value in fit.params.items()},
+        irreducible=format.estimate(fit.params["E"], fit.intervals["E"]),
+        table=Table(("", "value", f"{fit.level:.0%} interval", "meaning"), "tnnt", rows),
+        method=(
+            f"Fitted to {len(fit.points)} runs (Hoffmann 2022, approach 3). Objective: {sentences.objective(fit)}. "
+            f"{starts_text(fit).capitalize()}."
+        ),
+        verdict=sentences.verdict_text(fit),
+        has_warnings=sentences.has_warnings(fit),
+        entropy_rate=_entropy_rate(findings.source, fit),
+    )
+
+
+def _entropy_rate(source: Source, fit: Fit) -> str:
+    rate, (low, high) = source.entropy_rate, fit.intervals["E"]
+    if rate is None:
+        return ""
+    side = "inside" if low <= rate <= high else "outside"
+    return (
+        f"The entropy rate of the text is known: {rate:.4f} nats per token, {side} the interval of E. No model can "
+        "reach a lower loss on long text."
+    )
+
+
+def describe_warnings(findings: Findings) -> list[Remark]:
+    """Returns failures and warnings of the approaches, then what limits the numbers as a whole."""
+    remarks = []
+    for name, label in sentences.NAMES.items():
+        if name in findings.failures:
+            reason = sentences.sentence(findings.failures[name])
+            remarks.append(Remark(label, f"could not be fitted: {reason}"))
+        elif name in findings.fits and sentences.has_warnings(findings.fits[name]):
+            remarks.append(Remark(f"{label}.", sentences.verdict_text(findings.fits[name])))
+    points = findings.source.points
+    if len(points):
+        if np.isfinite(points.C).all():
+            remarks.append(Remark("", sentences.extrapolation(points)))
+        if "chinchilla-2" in findings.fits:
+            remarks.append(Remark("", sentences.parabola_coverage(findings.source.isoflop())))
+        counting = (
+            f"Counting: {points.convention}. The exponents depend on what is counted, most of all where models are "
+            "small (Porian 2024)."
+        )
+        remarks.append(Remark("", counting))
+    return remarks + [Remark("", sentences.sentence(note)) for note in points.notes]
+
+
+def describe_refits(fit: Fit | None) -> Table | None:
+    """Returns the parameters without each part of the runs; None where the law was not fitted without them."""
+    if fit is None or not fit.refits:
+        return None
+    names = [name for name in fit.params if name not in fit.constraints]
+    rows = [
+        (refit.omitted, str(refit.points), *(f"{refit.params[name]:.4g}" for name in names), f"{refit.p:.2g}")
+        for refit in fit.refits
+    ]
+    rows.append(("nothing", str(len(fit.points)), *(f"{fit.params[name]:.4g}" for name in names), ""))
+    head = ("without", "runs left", *(format.SYMBOLS.get(name, name) for name in names), "p")
+    caption = (
+        "The parametric law fitted without each part of the runs. p: probability that a part lies as far off the law "
+        "of the others by chance."
+    )
+    return Table(head, "wn" + "n" * len(names) + "n", rows, caption)
+
+
+def describe_power_laws(findings: Findings) -> Table:
+    """Returns the parameters of each power law of one quantity, or why it could not be fitted."""
+    rows = []
+    for name in POWER_LAWS:
+        fit = findings.fits.get(name)
+        if fit is None:
+            rows.append((name, MISSING, f"no fit: {findings.failures.get(name, 'not tried')}", ""))
+            continue
+        params = ", ".join(
+            f"{format.SYMBOLS.get(param, param)} = {format.estimate(value, fit.intervals.get(param))}"
+            for param, value in fit.params.items()
+        )
+        warnings = sentences.verdict_text(fit) if sentences.has_warnings(fit) else "none"
+        rows.append((name, str(len(fit.points)), params, warnings))
+    return Table(("law", "runs", "parameters", "warnings"), "wntt", rows)

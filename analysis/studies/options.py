@@ -1,0 +1,252 @@
+"""Options of the studies, which are also the flags of their commands.
+
+Standard library only, so that `--help` answers at once. What a study cannot do without (the laws of a backtest, the
+column that multipliers are compared by) is an argument of its function instead.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from analysis.data.options import parse_names, parse_numbers, parse_pairs
+from analysis.errors import DataError, check_values
+from analysis.uncertainty.options import BootstrapOptions
+from scaling.config.options import option
+
+BACKTEST_BOOTSTRAP = 200  # bootstrap samples of each fit of a backtest, unless given: it makes many fits
+COVERAGE_BOOTSTRAP = 300  # of each fit of a coverage study, unless given
+DESIGNS = ("isoflop", "grid")
+APPROACHES = ("chinchilla-2", "chinchilla")  # whose exponents are compared over counting conventions
+QUANTITIES = ("L", "N", "D")  # of a compute-optimal model
+
+
+Range = tuple[float, float]
+
+
+def parse_ranges(flag: str, text: str) -> dict[str, Range]:
+    """Parses the text of a flag such as `--over C=1e18:1e21,N=1e6:1e9`.
+
+    Args:
+        flag: The flag, for the error message.
+        text: Its text.
+    """
+    ranges = {}
+    for name, value in parse_pairs("C=1e18:1e21")(flag, text).items():
+        low_text, _, high_text = value.partition(":")
+        try:
+            low, high = float(low_text), float(high_text)
+        except ValueError:
+            raise DataError(f"{flag} {text}: must be ranges such as C=1e18:1e21") from None
+        if not 0 < low < high < math.inf:
+            raise DataError(f"{flag} {text}: a range must go from a number above 0 to a larger one")
+        ranges[name] = (low, high)
+    return ranges
+
+
+def parse_count(flag: str, text: str) -> int:
+    """Parses the text of a flag that takes a whole number.
+
+    Args:
+        flag: The flag, for the error message.
+        text: Its text.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise DataError(f"{flag} {text}: must be a whole number") from None
+
+
+@dataclass(frozen=True)
+class BacktestOptions:
+    """How a backtest is made. Raises DataError for a value that is not allowed.
+
+    Attributes:
+        group: Column, or several separated by commas: each group is fitted separately, and errors are averaged over
+            groups. A store is grouped by sweep.
+        workers: Number of processes; None is one for each core if there are many fits.
+    """
+
+    group: str | None = option(
+        None, "fit each group separately and average the errors over groups", metavar="COLUMN,.."
+    )
+    workers: int | None = option(
+        None, "number of processes (default: all cores, for many fits)", metavar="P", parse=parse_count
+    )
+
+    def __post_init__(self) -> None:
+        check_values(self, workers=(self.workers is None or self.workers >= 1, "1 or more"))
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """How much of plain SciPy's work is timed. Raises DataError for a value that is not allowed.
+
+    Attributes:
+        starts: Number of its starts that are timed.
+        draws: Number of its bootstrap fits that are timed.
+        seed: Seed of the sample of starts and of the bootstrap.
+    """
+
+    starts: int = option(40, "number of SciPy's 4,500 starts that are timed (%(default)s)", metavar="S")
+    draws: int = option(40, "number of SciPy's 4,000 bootstrap fits that are timed (%(default)s)", metavar="B")
+    seed: int = option(0, "seed of the sample and of the bootstrap (%(default)s)")
+
+    def __post_init__(self) -> None:
+        check_values(self, starts=(self.starts >= 1, "1 or more"), draws=(self.draws >= 1, "1 or more"))
+
+
+@dataclass(frozen=True)
+class ConventionsOptions:
+    """Which exponents are compared over counting conventions. Raises DataError for a value that is not allowed.
+
+    Attributes:
+        laws: Approaches whose exponents are compared, of APPROACHES.
+        nonembedding: Column of a file with N without embeddings, unless it has a common name.
+    """
+
+    laws: tuple[str, ...] = option(
+        APPROACHES, "approaches to compare: chinchilla-2,chinchilla (both)", flag="--law", parse=parse_names
+    )
+    nonembedding: str | None = option(None, "column of a file with N without embeddings", metavar="COLUMN")
+
+    def __post_init__(self) -> None:
+        unknown = [law for law in self.laws if law not in APPROACHES]
+        if unknown:
+            raise DataError(f"law {', '.join(unknown)}: conventions are compared by {', '.join(APPROACHES)}")
+
+
+@dataclass(frozen=True)
+class CoverageOptions:
+    """Simulated sweeps of a known law. Raises DataError for a value that is not allowed.
+
+    Attributes:
+        law: Name of a law, of an approach (whose losses follow Chinchilla's form), or FILE.py:FUNCTION.
+        truth: Parameters of the law; {} are Hoffmann's (2022) for Chinchilla's form.
+        design: "isoflop" for budgets and sizes around the optimum, "grid" for all combinations of inputs.
+        over: Range of C (isoflop) or of each input (grid); {} are those of Hoffmann 2022 and 1e6 to 1e9.
+        runs: Number of runs of a sweep.
+        noise: Relative standard deviation of the loss.
+        bend: Added to the exponent of the loss in C (or the first input) above its middle: a change of regime.
+        draws: Number of sweeps.
+        seed: Seed of the noise.
+    """
+
+    law: str = option("chinchilla", "a law (chinchilla), chinchilla-2 or FILE.py:FUNCTION")
+    truth: Mapping[str, float] = option(
+        {},
+        "parameters of the law (Hoffmann 2022 for chinchilla)",
+        metavar="E=1.69,..",
+        parse=parse_numbers("E=1.69,alpha=0.34"),
+    )
+    design: str = option("isoflop", "isoflop (default) or grid")
+    over: Mapping[str, Range] = option(
+        {}, "range of C, or of the inputs of a grid", metavar="C=1e18:1e21,..", parse=parse_ranges
+    )
+    runs: int = option(20, "number of runs of a sweep (%(default)s)")
+    noise: float = option(0.003, "relative standard deviation of the loss (%(default)s)")
+    bend: float = option(0.0, "change of the exponent above the middle of the range (%(default)s)")
+    draws: int = option(300, "number of sweeps (%(default)s)")
+    seed: int = option(0, "seed of the noise (%(default)s)")
+
+    def __post_init__(self) -> None:
+        check_values(
+            self,
+            design=(self.design in DESIGNS, f"one of {', '.join(DESIGNS)}"),
+            runs=(self.runs >= 8, "8 or more"),
+            noise=(0 <= self.noise < 1, "0 or more, and less than 1"),
+            draws=(self.draws >= 1, "1 or more"),
+            seed=(self.seed >= 0, "0 or more"),
+        )
+
+
+@dataclass(frozen=True)
+class DesignSavingsOptions(BootstrapOptions):
+    """Simulated sweeps that compare a design with an isoFLOP grid. Raises DataError for a value that is not allowed.
+
+    Attributes:
+        quantity: L, N or D of the optimum at 100 times the largest budget of the grid.
+        draws: Number of simulated sweeps.
+        noise: Standard deviation of ln L.
+        runs: Number of runs of the grid.
+        most_runs: Largest number of runs of a design, as a multiple of those of the grid.
+        largest: FLOPs of the largest run of a design, as a multiple of the largest of the grid.
+        bootstrap, level: As in BootstrapOptions, of each fit.
+        seed: Seed of the noise.
+        shares: FLOPs of the designs as shares of those of the grid, the pilot runs included.
+    """
+
+    quantity: str = option("L", "at 100 times the largest budget of the grid: L (default), N or D")
+    draws: int = option(50, "number of simulated sweeps (%(default)s)")
+    noise: float = option(0.003, "standard deviation of the log loss (%(default)s)")
+    runs: int = option(20, "number of runs of the grid (%(default)s)")
+    most_runs: float = option(2.0, "largest number of runs of a design, relative to the grid (%(default)s)")
+    largest: float = option(1.0, "FLOPs of the largest run of a design, relative to the grid (%(default)s)")
+    bootstrap: int = option(300, "number of bootstrap samples of each fit (%(default)s)", metavar="B")
+    seed: int = option(0, "seed of the noise (%(default)s)")
+    shares: tuple[float, ...] = (0.5, 0.35, 0.25, 0.18, 0.125)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_values(
+            self,
+            quantity=(self.quantity in QUANTITIES, f"one of {', '.join(QUANTITIES)}"),
+            draws=(self.draws >= 1, "1 or more"),
+            noise=(0 < self.noise < 1, "above 0 and less than 1"),
+            runs=(self.runs >= 16, "16 or more"),
+            most_runs=(self.most_runs >= 1, "1 or more"),
+            largest=(self.largest > 0, "a number above 0"),
+        )
+
+
+@dataclass(frozen=True)
+class MultiplierOptions(BootstrapOptions):
+    """How compute multipliers are estimated. Raises DataError for a value that is not allowed.
+
+    Attributes:
+        reference: Group whose multiplier is 1; None is the first by name.
+        bootstrap, level, seed: As in BootstrapOptions.
+    """
+
+    reference: str | None = option(None, "group whose multiplier is 1 (default: the first by name)", metavar="VALUE")
+
+
+@dataclass(frozen=True)
+class ObservationalOptions(BootstrapOptions):
+    """How a task's score is fitted to the scores of other benchmarks. Raises DataError for a value that is not allowed.
+
+    Attributes:
+        full: Full marks of the task.
+        holdout: Expression that selects models to predict instead of fitting them (analysis/data/filter.py).
+        components: Number of principal components that the task is fitted to.
+        filled: Number of principal components that missing scores are filled in with.
+        name: Column that names a model.
+        bootstrap, level, seed: As in BootstrapOptions.
+    """
+
+    full: float = option(1.0, "full marks of the task (%(default)s)")
+    holdout: str | None = option(None, 'models to predict, not to fit, such as "score>0.6"', metavar="EXPR")
+    components: int = option(3, "number of components that the task is fitted to (%(default)s)")
+    filled: int = option(1, "number of components that missing scores are filled in with (%(default)s)")
+    name: str | None = option(None, "column that names a model", metavar="COL")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_values(self, full=(0 < self.full < math.inf, "greater than 0"))
+
+
+@dataclass(frozen=True)
+class PlantedTruthOptions:
+    """Simulated tasks that the verdict is tested on. Raises DataError for a value that is not allowed.
+
+    Attributes:
+        draws: Number of tasks of each truth.
+        seed: Seed of the simulation.
+    """
+
+    draws: int = option(100, "number of tasks of each truth (%(default)s)")
+    seed: int = option(0, "seed of the simulation (%(default)s)")
+
+    def __post_init__(self) -> None:
+        check_values(self, draws=(self.draws >= 1, "1 or more"), seed=(self.seed >= 0, "0 or more"))

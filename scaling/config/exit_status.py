@@ -1,0 +1,7 @@
+"""Exit statuses of the commands of `scaling`, `sweeps` and `analysis`."""
+
+DONE = 0
+FAILED = 1  # the work failed for the reason in the last line on standard error
+BAD_INPUT = 2  # nothing was done: the line names the input and what is allowed
+CAPPED = 3  # a cap on FLOPs, hours or dollars was reached; finished runs are kept
+STOPPED = 75  # stopped by a signal after saving: run the same command again (EX_TEMPFAIL of sysexits.h)

@@ -1,0 +1,33 @@
+"""Parses the configs of very many records: the runs of a sweep share most parts of theirs, which are checked once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from scaling.config.run import RunConfig
+from scaling.config.validation import field_types, from_dict
+
+MAX_PARTS = 4096  # distinct parts (model, data, ...) that are kept
+_REQUIRED = {f.name for f in dataclasses.fields(RunConfig) if f.default is dataclasses.MISSING}
+_parts: dict[str, Any] = {}
+
+
+def run_config_from_dict(data: Any) -> RunConfig:
+    """Returns the same as `from_dict(RunConfig, data)`, faster for configs with parts that were seen before."""
+    hints = field_types(RunConfig)
+    if not isinstance(data, dict) or not set(data) <= set(hints) or not set(data) >= _REQUIRED:
+        return from_dict(RunConfig, data)  # whose error names what is wrong
+    parts = {
+        name: _part(hints[name], value, name) for name, value in data.items() if dataclasses.is_dataclass(hints[name])
+    }
+    return RunConfig(**{**data, **parts})
+
+
+def _part(cls: Any, value: Any, name: str) -> Any:
+    key = f"{name}={value!r}"
+    if key not in _parts:
+        if len(_parts) > MAX_PARTS:
+            _parts.clear()
+        _parts[key] = from_dict(cls, value, name)
+    return _parts[key]

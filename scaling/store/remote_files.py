@@ -1,0 +1,149 @@
+"""Files under an address that fsspec knows (s3://, gs://, ...)."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from scaling.store.files import StoreError
+
+# What file systems call the content hash, version, time and size of a file
+STAMP_KEYS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "mtime", "created", "size")
+
+
+class RemoteFiles:
+    """Files under an address, with the operations that leases need; OSError if it cannot be reached.
+
+    Attributes:
+        name: The address.
+        fs: File system of fsspec.
+        root: The address as that file system names it.
+    """
+
+    def __init__(self, address: str) -> None:
+        """Raises StoreError if no installed package can open the address."""
+        self.name = address.rstrip("/")
+        protocol = address.partition("://")[0]
+        try:
+            import fsspec
+        except ImportError:
+            raise StoreError(f"store {address}: needs the package fsspec: pip install 'scaling[cloud]'") from None
+        try:
+            self.fs, self.root = fsspec.core.url_to_fs(self.name, use_listings_cache=False)
+        except ImportError as error:
+            raise StoreError(f"store {address}: {error}: pip install 'scaling[cloud]' has s3:// and gs://") from None
+        except ValueError:
+            raise StoreError(
+                f"store {address}: unknown protocol {protocol!r}: known are s3://, gs:// and others of fsspec"
+            ) from None
+
+    def files(self, folder: str) -> list[str]:
+        """Lists the names of the files in a folder, none if it does not exist."""
+        with self._os_errors(folder):
+            try:
+                return [str(path).rpartition("/")[2] for path in self.fs.ls(self._path(folder), detail=False)]
+            except FileNotFoundError:
+                return []
+
+    def read(self, file: str) -> bytes:
+        """Reads a file; FileNotFoundError if it does not exist."""
+        with self._os_errors(file):
+            return self.fs.cat_file(self._path(file))
+
+    def write(self, file: str, data: bytes) -> None:
+        """Writes a file, replacing it if it exists."""
+        with self._os_errors(file):
+            self._make_parent(file)
+            self.fs.pipe_file(self._path(file), data)
+
+    def create(self, file: str, data: bytes) -> bool:
+        """Creates a file; returns False if it exists already, whoever created it."""
+        try:
+            with self._os_errors(file):
+                self._make_parent(file)
+                self.fs.pipe_file(self._path(file), data, mode="create")
+        except FileExistsError:
+            return False
+        return True
+
+    def remove(self, file: str) -> None:
+        """Removes a file or folder if it exists."""
+        with self._os_errors(file), contextlib.suppress(FileNotFoundError):
+            self.fs.rm(self._path(file), recursive=True)
+
+    def tree(self, folder: str) -> dict[str, str]:
+        """Returns every file under a folder by relative name, with a stamp that changes with its content."""
+        with self._os_errors(folder):
+            try:
+                infos = self.fs.find(self._path(folder), detail=True)
+            except FileNotFoundError:
+                return {}
+        start = len(self._path(folder)) + 1
+        return {path[start:]: str([str(info[k]) for k in STAMP_KEYS if k in info]) for path, info in infos.items()}
+
+    def read_existing(self, files: list[str]) -> dict[str, bytes]:
+        """Reads those of the files that exist, in one call."""
+        if not files:
+            return {}
+        with self._os_errors(files[0]):
+            contents = self.fs.cat([self._path(file) for file in files], on_error="omit")
+        return {file: contents[self._path(file)] for file in files if self._path(file) in contents}
+
+    def upload(self, path: Path, file: str) -> None:
+        """Uploads a local file.
+
+        Args:
+            path: The local file.
+            file: Its name there.
+        """
+        with self._os_errors(file):
+            self._make_parent(file)
+            self.fs.put_file(str(path), self._path(file))
+
+    def download(self, file: str, path: Path) -> None:
+        """Downloads a file atomically.
+
+        Args:
+            file: Its name there.
+            path: The local file.
+        """
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".fetching-{os.getpid()}-{path.name}")
+        try:
+            with self._os_errors(file):
+                self.fs.get_file(self._path(file), str(part))
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    def modified(self, file: str) -> float:
+        """Returns when a file was written, in seconds since 1970 of the remote clock."""
+        with self._os_errors(file):
+            return self.fs.modified(self._path(file)).timestamp()
+
+    def _path(self, file: str) -> str:
+        return f"{self.root.rstrip('/')}/{file}"
+
+    def _make_parent(self, file: str) -> None:
+        if "file" in self.fs.protocol:  # object stores have no folders
+            self.fs.makedirs(self._path(file).rpartition("/")[0], exist_ok=True)
+
+    @contextlib.contextmanager
+    def _os_errors(self, file: str) -> Iterator[None]:
+        """Turns what the clients raise into OSError."""
+        try:
+            yield
+        except OSError as error:
+            if error.strerror:
+                raise
+            raise type(error)(error.errno or errno.EIO, _line(error), f"{self.name}/{file}") from error
+        except Exception as error:
+            raise OSError(errno.EIO, _line(error), f"{self.name}/{file}") from error
+
+
+def _line(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) < 200 else text[:200] + " …"

@@ -1,0 +1,101 @@
+"""Steps of one run: batches read ahead, steps dispatched, their metrics collected.
+
+Axes: S steps of one dispatch, B batch, X columns of a row of the token file.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding
+
+from scaling.data import examples
+from scaling.distributed.sharding import local_rows, place_batch
+from scaling.program import multi_step
+from scaling.program.build import Program
+from scaling.training.learning_rate import learning_rate
+from scaling.training.run import Diverged, Run
+
+
+def program_at(run: Run, step: int) -> Program:
+    """Returns the program of the step that follows `step` finished ones; a batch ramp has several."""
+    return run.ramp_programs.get(run.config.batch_at(step), run.program)
+
+
+def read_block(run: Run, step: int) -> tuple[np.ndarray, int]:
+    """Reads the batches of the next dispatch.
+
+    Args:
+        run: The run.
+        step: Number of finished steps.
+
+    Returns:
+        The batches, int32 (S, B, X) or (B, X) for a program of one step, and the number of steps. A block that ends
+        early is padded with zeros, which the program does not read.
+    """
+    block = program_at(run, step).block
+    count = multi_step.next_block_length(
+        run.config, step, block, run.evaluation.steps if run.evaluation is not None else ()
+    )
+    if block == 1 or not count:
+        return read_batch(run, step, run.program.batch_sharding), count
+    size = run.config.batch_at(step)
+    rows = run.config.sequences(step) + np.arange(count * size, dtype=np.int64)
+    read_SBX = examples.training_rows(run.tokens, run.config, rows).reshape(count, size, -1)
+    return np.pad(read_SBX, ((0, block - count), (0, 0), (0, 0))), count
+
+
+def dispatch_steps(run: Run, step: int, count: int, batch: np.ndarray, waiting_since: float) -> dict[str, jax.Array]:
+    """Starts the next steps on the devices without waiting for them.
+
+    Args:
+        run: The run.
+        step: Number of finished steps.
+        count: Number of steps to start.
+        batch: Their batches, from `read_block`.
+        waiting_since: When the loop began to wait for the batch.
+
+    Returns:
+        The metrics of the steps, computed asynchronously.
+    """
+    compiled, config = program_at(run, step), run.config
+    rates = np.zeros(compiled.block, np.float32)
+    rates[:count] = [learning_rate(config, step + i) for i in range(count)]
+    arguments: tuple[Any, ...] = (batch, rates, np.int32(count))
+    if compiled.block == 1:
+        arguments = (place_batch(batch, compiled.batch_sharding, config.batch_at(step)), rates[0])
+    run.input_wait = (run.input_wait or 0.0) + time.monotonic() - waiting_since
+    run.state, metrics = compiled.step(run.state, *arguments)
+    return metrics
+
+
+def read_batch(run: Run, step: int, sharding: NamedSharding | None = None) -> np.ndarray:
+    """Reads the batch that follows `step` finished steps, int32 (B, X).
+
+    Args:
+        run: The run.
+        step: Number of finished steps.
+        sharding: Of the batch; only the rows on this host's devices are read.
+
+    Returns:
+        The rows. Within an epoch each sequence is read once.
+    """
+    config, size = run.config, run.config.batch_at(step)
+    local = np.arange(size, dtype=np.int64) if sharding is None else local_rows(sharding, size)
+    return examples.training_rows(run.tokens, config, config.sequences(step) + local)
+
+
+def collect_metrics(run: Run) -> None:
+    """Appends the metrics of the steps in flight to the curve; raises Diverged where they are not finite."""
+    if run.in_flight is None:
+        return
+    (first, count, metrics), run.in_flight = run.in_flight, None
+    figures = {name: np.atleast_1d(values) for name, values in jax.device_get(metrics).items()}
+    for i in range(count):
+        row = {"step": first + i, **{name: float(values[i]) for name, values in figures.items()}}
+        if not all(np.isfinite(value) for value in row.values()):
+            raise Diverged(first + i)
+        run.rows.append(row)

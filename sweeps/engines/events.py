@@ -1,0 +1,85 @@
+"""Events of runs as engines report them, and what the record of a failed run keeps.
+
+Events of the trainer, one dict each:
+    {"event": "start", "run_id", "steps", "from"}         from > 0: resumed, or branched from a shared prefix
+    {"event": "step", "run_id", "step", "loss"}
+    {"event": "end", "run_id", "status", "loss"?, "error"?}
+Events of an engine:
+    {"event": "died", "run_id", "how", "log", "attempt", "attempts"}   its process ended without reporting why
+    {"event": "again", "why"}                                          the trainer stopped unasked and was restarted
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from scaling.config.run import RunConfig, run_id
+from scaling.models.counts import parameters, run_flops
+from scaling.store.record import Record
+
+LOG_LINES = 5  # of a process that died: enough for the error of a Python traceback
+LOG_BYTES = 8192  # read from the end of a log to find them
+
+Event = dict[str, Any]
+
+
+def end_event(record: Record) -> Event:
+    """Returns the "end" event of a run from its record."""
+    event: Event = {"event": "end", "run_id": record.run_id, "status": record.status}
+    if "loss" in record.final:
+        event["loss"] = record.final["loss"]
+    if "error" in record.about:
+        event["error"] = record.about["error"]
+    return event
+
+
+def failure_event(name: str, error: str) -> Event:
+    """Returns the "end" event of a run (its run_id) that failed for the reason `error`."""
+    return {"event": "end", "run_id": name, "status": "failed", "error": error}
+
+
+def failed_record(record: Record | None, config: RunConfig, sweep: str, error: str, log: Sequence[str]) -> Record:
+    """Returns the record of a run whose process died for good.
+
+    Args:
+        record: What the store has of the run; None: nothing.
+        config: Its config.
+        sweep: Name of its sweep, for a run without a record.
+        error: Why it failed.
+        log: The last lines of its process, if there are any.
+    """
+    if record is None:
+        record = Record(
+            run_id=run_id(config), config=config, status="failed", sweep=sweep,
+            params=parameters(config.model), flops=run_flops(config),
+        )  # fmt: skip
+    about = {**record.about, "error": error, **({"log": list(log)} if log else {})}
+    return dataclasses.replace(record, status="failed", about=about)
+
+
+def with_last_line(error: str, log: Sequence[str]) -> str:
+    """Returns an error with the last line of a log added, unless the error contains it."""
+    return error + "".join(f": {line}" for line in log[-1:] if line not in error)
+
+
+def last_lines(text: str) -> list[str]:
+    """Returns the last LOG_LINES lines of a text that are not blank."""
+    return [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
+
+
+def log_tail(path: Path, start: int = 0) -> list[str]:
+    """Returns the last lines of a log file, none where there is no file.
+
+    Args:
+        path: The file.
+        start: Byte from which the lines count, for a file that several processes write one after the other.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(max(start, path.stat().st_size - LOG_BYTES))
+            return last_lines(file.read().decode("utf-8", "replace"))
+    except FileNotFoundError:
+        return []

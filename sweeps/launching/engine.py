@@ -1,0 +1,60 @@
+"""The engine of a launch: its options are checked and read, and the command of its trainers is chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from scaling.store.record import Store
+from sweeps.engines import get_engine
+from sweeps.engines.local import TRAIN, LocalOptions
+from sweeps.engines.submission import parse_options
+from sweeps.errors import SweepError
+from sweeps.launching.evaluate import evaluate_arguments
+from sweeps.launching.options import LOCAL, LaunchOptions
+from sweeps.planning.workers import useful_pack, useful_workers
+
+
+def check_options(store: Store, options: LaunchOptions) -> Any:
+    """Checks the options of a launch and returns the engine's options.
+
+    Args:
+        store: Where the sweep is to be trained.
+        options: Of the launch.
+
+    Raises:
+        SweepError: An option is not allowed, or not together with another one.
+    """
+    name, engine, local = options.engine, get_engine(options.engine), options.engine == LOCAL
+    if options.engine_options and engine.dry_run is None:
+        raise SweepError(f"engine {name} takes no --option")
+    if options.separate and not local:
+        raise SweepError(f"--separate: engine {name} has none; leave it out, or --engine local")
+    local_only = "must be 1 or more, of the local engine and without --separate"
+    if options.workers is not None and (options.workers < 1 or not local or options.separate):
+        raise SweepError(f"--workers {options.workers}: {local_only}")
+    if not local and "://" in store.address:
+        raise SweepError(
+            f"engine {name}: its machines cannot open store {store.address}: mount the bucket, and give its folder"
+        )
+    if options.pack and (options.pack < 1 or not local or options.separate):
+        raise SweepError(f"--pack {options.pack}: {local_only}")
+    caps, topology = options.caps, options.engine_options.get("topology")
+    if caps.usd is not None and caps.on and topology not in (None, caps.on.name):
+        raise SweepError(f"--slice {caps.on.name}: the runs go to --option topology={topology}: give that one")
+    return _local_options(options) if local else parse_options(engine.options, options.engine_options)
+
+
+def _local_options(options: LaunchOptions) -> LocalOptions:
+    if options.separate:
+        return LocalOptions(separate=True)
+    workers = options.workers or (1 if options.command else useful_workers())
+    pack = options.pack if options.pack is not None else (0 if options.command else useful_pack()[0])
+    return LocalOptions(workers=workers, pack=pack)
+
+
+def train_command(options: LaunchOptions) -> Sequence[str]:
+    """Returns the command that trains, empty for the engine's own; workers of the local engine evaluate as well."""
+    if options.tasks and not options.command and options.engine == LOCAL:
+        return (*TRAIN, *evaluate_arguments(options.tasks))
+    return options.command
