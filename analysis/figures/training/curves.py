@@ -18,7 +18,7 @@ from analysis.fitting.selection import efficient_frontier
 BINS = 24  # per decade of compute
 REACH = 300  # the axis starts at the smallest run's compute divided by this: before it all curves fall alike
 CAPTION = (
-    "Learning curves, coloured by model size. Lines: training loss, averaged within windows of 1/24 of a decade of "
+    "Learning curves, coloured by model size. Lines: training loss, averaged within windows of a 24th of a decade of "
     "compute. Small dots: held-out loss during training; large ones: at the end of a finished run. Crosses: runs that "
     "diverged, at their last step. Black: the compute-efficient frontier, the finished runs whose held-out loss no "
     "cheaper run reaches."
