@@ -78,7 +78,7 @@ def _predictions(fits: dict[str, Fit]) -> Table | None:
     ]
     rows.sort(key=lambda row: row[0])
     level = next(iter(fits.values())).level
-    head = ("compute", "approach", "N* (parameters)", "D* (tokens)", "tokens per parameter", "loss (nats/token)")
+    head = ("compute", "approach", "N* (parameters)", "D* (tokens)", "tokens/parameter", "loss (nats/token)")
     caption = f"At 10× and 100× the largest budget, with {level:.0%} intervals."
     return Table(head, "wtwwnw", [cells for _, cells in rows], caption)
 
@@ -101,12 +101,14 @@ def _budgets(source: Source) -> Table | None:
         parabolas = source.isoflop().budgets
     except FitError:
         return None
-    head = ("budget (FLOPs)", "runs", "N* (parameters)", "loss there", "the minimum lies")
+    head = ("budget (FLOPs)", "runs", "N* (parameters)", "loss at N*", "minimum")
     return Table(head, "wnwnt", [_budget(parabola) for parabola in parabolas], "Minima of approach 2 by budget.")
 
 
 def _budget(parabola: Parabola) -> tuple[str, ...]:
-    place = "nowhere: concave" if parabola.concave else "inside its runs" if parabola.inside else "outside: left out"
+    place = (
+        "none: concave" if parabola.concave else "between its runs" if parabola.inside else "outside its runs: left out"
+    )
     N, loss = "none", "none"
     if parabola.N_opt is not None and parabola.L_opt is not None and parabola.inside:
         N, loss = format.estimate(parabola.N_opt, parabola.interval, format.count), f"{parabola.L_opt:.4f}"

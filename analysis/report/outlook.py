@@ -75,7 +75,7 @@ def _optima(fit: Fit) -> Table:
         (with_inference,) = optimal_training(fit, C, inference_tokens=served).to_json()
         rows.append((f"{multiple:g}×: {format.flops(C)}", MISSING, *_optimum_cells(optimum)))
         rows.append(("", format.count(served), *_optimum_cells(with_inference)))
-    head = ("FLOPs", "served", "N* (parameters)", "D* (tokens)", "tokens per parameter", "loss (nats/token)")
+    head = ("FLOPs", "served", "N* (parameters)", "D* (tokens)", "tokens/parameter", "loss (nats/token)")
     caption = (
         f"Compute-optimal training by approach 3, with {fit.level:.0%} intervals; and the optimum where the same FLOPs "
         "must also serve as many tokens as that training reads, at a third of the FLOPs per training token (Sardana "

@@ -1,7 +1,7 @@
-"""T5's encoder-decoder, and its encoder alone (Raffel 2020, section 2.1).
+"""The encoder-decoder of T5, and its encoder alone (Raffel 2020, section 2.1).
 
-Axes: B batch, L positions that ask, M positions that are asked, D width, K heads, h size of one head,
-H = K·h, V vocabulary, R buckets of distances.
+Axes: B batch, L positions of queries, M positions of keys, D width, K heads, h head dimension, H = K·h,
+V vocabulary, R buckets of distances.
 """
 
 from __future__ import annotations
@@ -18,35 +18,50 @@ from scaling.distributed import sharding
 from scaling.models.linear import normal_param, project, scale
 from scaling.models.mlp import make_mlp
 from scaling.models.norm import make_norm
-from scaling.models.transformer import CHECKPOINT_POLICIES, EMBEDDING_STD, unstack_layers
+from scaling.models.transformer import (
+    CHECKPOINT_POLICIES,
+    DEFAULT_OPTIONS,
+    EMBEDDING_STD,
+    ForwardOptions,
+    unstack_layers,
+)
+
+Source = tuple[jax.Array, jax.Array]  # the encoder's stream (B, M, D), and the bias of scores against it
 
 
 class Attention(nnx.Module):
-    """Queries of one sequence, keys and values of another (or of the same); the full square."""
+    """Attention of one sequence (B, L, D) to another (B, M, D) or to itself -> (B, L, D)."""
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
         D, K, h = config.width, config.heads, config.head
-        squared = h if config.attention_scale is None else config.attention_scale
-        self.q_DH = normal_param(rngs, (D, K * h), (D * h / squared) ** -0.5)  # whatever the scale, scores start alike
+        divisor = h if config.attention_scale is None else config.attention_scale
+        # queries are scaled so that initial scores do not depend on the attention scale
+        self.q_DH = normal_param(rngs, (D, K * h), (D * h / divisor) ** -0.5)
         self.k_DH, self.v_DH = (normal_param(rngs, (D, K * h), D**-0.5) for _ in range(2))
         self.out_HD = normal_param(rngs, (K * h, D), (2 * config.layers * K * h) ** -0.5)
         self.shape = (K, h)
-        self.scale = squared**-0.5
+        self.scale = divisor**-0.5
 
-    def __call__(self, x_BLD: jax.Array, of_BMD: jax.Array, add_BKLM: jax.Array) -> jax.Array:
-        """add_BKLM: added to the scores, -inf where a key is not seen; B and K may be 1."""
+    def __call__(self, x_BLD: jax.Array, source_BMD: jax.Array, bias_BKLM: jax.Array) -> jax.Array:
+        """Returns the output of attention, (B, L, D).
+
+        Args:
+            x_BLD: Sequence of the queries.
+            source_BMD: Sequence of the keys and values.
+            bias_BKLM: Added to the scores, -inf for keys that are masked; B and K may be 1.
+        """
         q_BLKh = project(x_BLD, self.q_DH[...]).reshape(*x_BLD.shape[:2], *self.shape)
         k_BMKh, v_BMKh = (
-            project(of_BMD, w[...]).reshape(*of_BMD.shape[:2], *self.shape) for w in (self.k_DH, self.v_DH)
+            project(source_BMD, w[...]).reshape(*source_BMD.shape[:2], *self.shape) for w in (self.k_DH, self.v_DH)
         )
         scores_BKLM = jnp.einsum("BLKh,BMKh->BKLM", q_BLKh, k_BMKh, preferred_element_type=jnp.float32) * self.scale
-        weights_BKLM = jax.nn.softmax(scores_BKLM + add_BKLM, axis=-1).astype(v_BMKh.dtype)
+        weights_BKLM = jax.nn.softmax(scores_BKLM + bias_BKLM, axis=-1).astype(v_BMKh.dtype)
         y_BLKh = jnp.einsum("BKLM,BMKh->BLKh", weights_BKLM, v_BMKh)
         return project(y_BLKh.reshape(*x_BLD.shape[:2], -1), self.out_HD[...])
 
 
 class Block(nnx.Module):
-    """Attention within the sequence, then (across) to the encoder's, then an MLP: pre-norm."""
+    """A pre-norm layer: self-attention, in a decoder cross-attention to the encoder's stream, then an MLP."""
 
     def __init__(self, config: ModelConfig, *, across: bool, rngs: nnx.Rngs) -> None:
         self.attention_norm, self.attention = make_norm(config), Attention(config, rngs=rngs)
@@ -54,12 +69,18 @@ class Block(nnx.Module):
         self.across = Attention(config, rngs=rngs) if across else None
         self.mlp_norm, self.mlp = make_norm(config), make_mlp(config, rngs=rngs)
 
-    def __call__(self, x_BLD: jax.Array, add_BKLM: jax.Array, of: tuple[jax.Array, jax.Array] | None) -> jax.Array:
-        """of: the encoder's stream and what is added to the scores against it."""
+    def __call__(self, x_BLD: jax.Array, bias_BKLM: jax.Array, source: Source | None) -> jax.Array:
+        """Returns the stream after the layer.
+
+        Args:
+            x_BLD: The stream.
+            bias_BKLM: Added to the scores of self-attention.
+            source: The encoder's stream and the bias of scores against it; None in an encoder.
+        """
         y_BLD = self.attention_norm(x_BLD)
-        x_BLD = x_BLD + self.attention(y_BLD, y_BLD, add_BKLM)
-        if self.across is not None and self.across_norm is not None and of is not None:
-            x_BLD = x_BLD + self.across(self.across_norm(x_BLD), *of)
+        x_BLD = x_BLD + self.attention(y_BLD, y_BLD, bias_BKLM)
+        if self.across is not None and self.across_norm is not None and source is not None:
+            x_BLD = x_BLD + self.across(self.across_norm(x_BLD), *source)
         return x_BLD + self.mlp(self.mlp_norm(x_BLD))
 
 
@@ -74,33 +95,38 @@ class Stack(nnx.Module):
 
         self.blocks, self.norm = stack(rngs), make_norm(config)
         self.bucket_RK = normal_param(rngs, (config.buckets, config.heads), EMBEDDING_STD)
-        self.layers, self.causal, self.far = layers, causal, config.bucket_distance
+        self.layers, self.causal, self.max_distance = layers, causal, config.bucket_distance
 
     def __call__(
         self,
         x_BLD: jax.Array,
-        seen_BM: jax.Array | None,
-        of: tuple[jax.Array, jax.Array] | None = None,
-        *,
-        scan: bool = False,
-        remat: str = "none",
+        mask_BM: jax.Array | None,
+        source: Source | None = None,
+        options: ForwardOptions = DEFAULT_OPTIONS,
     ) -> jax.Array:
-        """scan, remat: as a decoder's (transformer.py)."""
+        """Returns the normalised stream after the last layer, (B, L, D).
+
+        Args:
+            x_BLD: The stream before the first layer.
+            mask_BM: bool, False for padding; None: there is none.
+            source: The encoder's stream and the bias of scores against it; None in an encoder.
+            options: Its `scan` and `remat` are used.
+        """
         L = x_BLD.shape[1]
         distance_LM = jnp.arange(L)[None, :] - jnp.arange(L)[:, None]
         table_RK = self.bucket_RK[...]
-        bucket_LM = bucket_indices(distance_LM, len(table_RK), self.far, both_ways=not self.causal)
-        add_BKLM = table_RK[bucket_LM].transpose(2, 0, 1)[None] + mask_bias(seen_BM)
+        bucket_LM = bucket_indices(distance_LM, len(table_RK), self.max_distance, bidirectional=not self.causal)
+        bias_BKLM = table_RK[bucket_LM].transpose(2, 0, 1)[None] + mask_bias(mask_BM)
         if self.causal:
-            add_BKLM = jnp.where((distance_LM <= 0)[None, None], add_BKLM, -jnp.inf)
+            bias_BKLM = jnp.where((distance_LM <= 0)[None, None], bias_BKLM, -jnp.inf)
         graph, stacked = nnx.split(self.blocks)
 
         def layer(x_BLD: jax.Array, state: Any) -> tuple[jax.Array, None]:
-            return sharding.shard_sequences(nnx.merge(graph, state)(x_BLD, add_BKLM, of)), None
+            return sharding.shard_sequences(nnx.merge(graph, state)(x_BLD, bias_BKLM, source)), None
 
-        if remat != "none":
-            layer = jax.checkpoint(layer, prevent_cse=not scan, policy=CHECKPOINT_POLICIES[remat])
-        if scan:
+        if options.remat != "none":
+            layer = jax.checkpoint(layer, prevent_cse=not options.scan, policy=CHECKPOINT_POLICIES[options.remat])
+        if options.scan:
             x_BLD, _ = jax.lax.scan(layer, x_BLD, stacked)
         else:
             for state in unstack_layers(stacked, self.layers):
@@ -109,7 +135,7 @@ class Stack(nnx.Module):
 
 
 class EncoderDecoder(nnx.Module):
-    """An encoder that reads both ways and, unless kind is `encoder`, a decoder that reads it and its own past."""
+    """A bidirectional encoder and, unless `kind` is encoder, a causal decoder that attends to it."""
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
         self.config = config
@@ -124,58 +150,73 @@ class EncoderDecoder(nnx.Module):
         self,
         inputs_BM: jax.Array,
         outputs_BL: jax.Array | None = None,
-        seen_BM: jax.Array | None = None,
+        mask_BM: jax.Array | None = None,
         *,
         dtype: Any = jnp.float32,
     ) -> jax.Array:
-        """Logits, float32: of each output token's next one (B, L, V), or of an encoder alone of each input's (B, M, V).
+        """Returns float32 logits: (B, L, V) of the token after each output, or (B, M, V) of an encoder's inputs.
 
-        seen_BM: bool, False where the input is padding; at least one of a row must be True. None: all are seen.
+        Args:
+            inputs_BM: int32 tokens of the encoder.
+            outputs_BL: int32 tokens of the decoder; None for an encoder alone.
+            mask_BM: bool, False where an input is padding; at least one per row must be True. None: no padding.
+            dtype: Type of products and activations.
         """
-        return project(self.hidden(inputs_BM, outputs_BL, seen_BM, dtype), self.head(), jnp.float32)
+        options = ForwardOptions(dtype=dtype)
+        return project(self.hidden_states(inputs_BM, outputs_BL, mask_BM, options), self.head_matrix(), jnp.float32)
 
-    def hidden(
+    def hidden_states(
         self,
         inputs_BM: jax.Array,
-        outputs_BL: jax.Array | None,
-        seen_BM: jax.Array | None,
-        dtype: Any,
-        scan: bool = False,
-        remat: str = "none",
+        outputs_BL: jax.Array | None = None,
+        mask_BM: jax.Array | None = None,
+        options: ForwardOptions = DEFAULT_OPTIONS,
     ) -> jax.Array:
-        """What the head reads, of the last stack's tokens: (B, L, D), or of an encoder alone (B, M, D)."""
+        """Returns the inputs of the head, (B, L, D) of the decoder or (B, M, D) of an encoder alone.
+
+        Args:
+            inputs_BM: As for `__call__`.
+            outputs_BL: As for `__call__`.
+            mask_BM: As for `__call__`.
+            options: How it is computed; the kernel is always full attention.
+        """
+        dtype = options.dtype
         table_VD = sharding.constrain_sharding(self.embedding_VD[...].astype(dtype), sharding.AXIS_RULES["V"], None)
-        x_BLD = self.encoder(sharding.shard_sequences(table_VD[inputs_BM]), seen_BM, scan=scan, remat=remat)
+        x_BLD = self.encoder(sharding.shard_sequences(table_VD[inputs_BM]), mask_BM, None, options)
         if self.decoder is not None:
             assert outputs_BL is not None, "an encoder-decoder needs outputs"
-            of = (x_BLD, mask_bias(seen_BM))
-            x_BLD = self.decoder(sharding.shard_sequences(table_VD[outputs_BL]), None, of, scan=scan, remat=remat)
+            source = (x_BLD, mask_bias(mask_BM))
+            x_BLD = self.decoder(sharding.shard_sequences(table_VD[outputs_BL]), None, source, options)
         return scale(x_BLD, self.config.width**-0.5 if self.config.tied else 1)
 
-    def head(self) -> jax.Array:
-        """The matrix from what the head reads to the logits, shape (D, V)."""
+    def head_matrix(self) -> jax.Array:
+        """Returns the matrix from the inputs of the head to the logits, (D, V)."""
         return self.embedding_VD[...].T if self.config.tied else self.head_DV[...]
 
 
-def mask_bias(seen_BM: jax.Array | None) -> jax.Array:
-    """0 for keys that are seen and -inf for others, (B, 1, 1, M)."""
-    if seen_BM is None:
+def mask_bias(mask_BM: jax.Array | None) -> jax.Array:
+    """Returns 0 for keys whose mask is True and -inf for others, (B, 1, 1, M)."""
+    if mask_BM is None:
         return jnp.zeros((1, 1, 1, 1), jnp.float32)
-    return jnp.where(seen_BM, 0.0, -jnp.inf)[:, None, None]
+    return jnp.where(mask_BM, 0.0, -jnp.inf)[:, None, None]
 
 
-def bucket_indices(distance_LM: jax.Array, count: int, far: int, both_ways: bool) -> jax.Array:
-    """Bucket of each distance (key - query): one a distance up to half of them, then by its log up to `far`.
+def bucket_indices(distance_LM: jax.Array, buckets: int, max_distance: int, bidirectional: bool) -> jax.Array:
+    """Returns the bucket of each distance: one per distance for half of the buckets, then logarithmic.
 
-    both_ways: half the buckets are for keys that come later; else those fall in the first one.
+    Args:
+        distance_LM: Position of the key less that of the query.
+        buckets: Number of buckets.
+        max_distance: Distance from which on all share the last bucket.
+        bidirectional: Half of the buckets are for keys after the query; otherwise these fall in the first bucket.
     """
-    later = jnp.zeros_like(distance_LM)
-    if both_ways:
-        count //= 2
-        later, away = jnp.where(distance_LM > 0, count, 0), jnp.abs(distance_LM)
+    offset = jnp.zeros_like(distance_LM)
+    if bidirectional:
+        buckets //= 2
+        offset, distance = jnp.where(distance_LM > 0, buckets, 0), jnp.abs(distance_LM)
     else:
-        away = jnp.maximum(-distance_LM, 0)
-    exact = count // 2
-    log = jnp.log(jnp.maximum(away, 1).astype(jnp.float32) / exact) / math.log(far / exact)
-    large = jnp.minimum(exact + (log * (count - exact)).astype(jnp.int32), count - 1)
-    return later + jnp.where(away < exact, away, large)
+        distance = jnp.maximum(-distance_LM, 0)
+    exact = buckets // 2
+    log = jnp.log(jnp.maximum(distance, 1).astype(jnp.float32) / exact) / math.log(max_distance / exact)
+    large = jnp.minimum(exact + (log * (buckets - exact)).astype(jnp.int32), buckets - 1)
+    return offset + jnp.where(distance < exact, distance, large)
