@@ -66,7 +66,7 @@ def line(axes: Axes, series: str, x: ArrayLike, y: ArrayLike, **style: Unpack[Li
         y: Vertical positions (n,).
         **style: Matplotlib's options.
     """
-    axes.plot(x, y, gid=series, **style)  # type: ignore[arg-type]
+    axes.plot(x, y, gid=series, **style)
 
 
 def points(
@@ -93,7 +93,7 @@ def points(
     x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
     solid = np.ones(len(x), bool) if filled is None else np.atleast_1d(np.asarray(filled, bool))
     size = 13 if len(x) <= 100 else 7 if len(x) <= 400 else 4  # points²; smaller where there are many
-    options: dict[str, Any] = {"s": size, "zorder": 3} | style
+    options: dict[str, Any] = {"s": size, "zorder": 3, **style}
     if solid.any():
         edge = 0.4 if len(x) <= 100 else 0.2
         axes.scatter(x[solid], y[solid], facecolors=[color], edgecolors="white", gid=series, linewidths=edge, **options)
@@ -123,7 +123,7 @@ def band(
         high: Upper ends (n,).
         **style: Matplotlib's options.
     """
-    options: dict[str, Any] = {"alpha": 0.2, "linewidth": 0, "zorder": 1} | style
+    options: dict[str, Any] = {"alpha": 0.2, "linewidth": 0, "zorder": 1, **style}
     axes.fill_between(x, low, high, gid=series, **options)
 
 
@@ -148,7 +148,7 @@ def bars(
         horizontal: Draw horizontal intervals.
         **style: Matplotlib's options.
     """
-    options: dict[str, Any] = {"linewidth": 0.9, "zorder": 2, "color": BLACK} | style
+    options: dict[str, Any] = {"linewidth": 0.9, "zorder": 2, "color": BLACK, **style}
     (axes.hlines if horizontal else axes.vlines)(position, low, high, gid=series, **options)
 
 

@@ -48,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
     """Prints each prompt with its continuation; after Ctrl-C, what has been generated so far."""
     from scaling.config.validation import require
     from scaling.inference.load import load_model
-    from scaling.inference.sampling import Sampling, generate
+    from scaling.inference.options import Sampling
+    from scaling.inference.sampling import generate
     from scaling.store.open import open_store
 
     require(args.tokens > 0, f"--tokens {args.tokens}: must be 1 or more")

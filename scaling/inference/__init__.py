@@ -1,1 +1,7 @@
-"""inference."""
+"""Inference with trained models: loading, scoring, generation, and their internal activations.
+
+`load` restores a model from the store (`load_model` -> `TrainedModel`). `scorer` scores texts and generates them in
+batches, over all devices (`Scorer`). `sampling` draws tokens and generates with a key-value cache (`kv_cache`);
+`batched_sampling` generates for prompts of different lengths, which `length_buckets` groups. `activations` returns
+attention maps and activations of a layer. `options` has the options of generation.
+"""

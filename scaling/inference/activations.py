@@ -82,7 +82,7 @@ def site_activations(
     parts = (x_BLD, x_BLD)
     for state, window in zip(blocks[: at.layer + 1], config.model.windows, strict=False):
         block = nnx.merge(block_graph, state)
-        x_BLD, parts, _ = block.parts(x_BLD, partial(block.attention, place=place, window=window))
+        x_BLD, parts, _ = block.apply_branches(x_BLD, partial(block.attention, token_positions=place, window=window))
     return {"residual": x_BLD, "attention": parts[0], "mlp": parts[1]}[at.name].astype(jnp.float32)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from scaling.inference import kv_cache
 from scaling.inference.length_buckets import bucket_batches
 from scaling.inference.load import TrainedModel
-from scaling.inference.sampling import CachedSampler, Sampling
+from scaling.inference.options import Sampling
+from scaling.inference.sampling import CachedSampler
 
 STOP_CHECK_TOKENS = 8  # tokens between looks for a stop: a look decodes the whole text
 

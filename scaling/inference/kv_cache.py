@@ -66,7 +66,7 @@ def extend_cache(
     """
     passed = list(layer_outputs(model, blocks, cache, new, dtype))
     keys, values = tuple(layer.keys_BKMh for layer in passed), tuple(layer.values_BKMh for layer in passed)
-    return model.read(passed[-1].x_BLD), Cache(keys, values, cached_segments(cache, new))
+    return model.head_inputs(passed[-1].x_BLD), Cache(keys, values, cached_segments(cache, new))
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,9 @@ def layer_outputs(
     x_BLD = model.embed(new.tokens_BL, TokenPositions(new.places_BL), dtype)
     for state, window, k_BKMh, v_BKMh in zip(blocks, model.config.windows, cache.keys, cache.values, strict=False):
         block, kept = nnx.merge(graph, state), []  # type: ignore[var-annotated]
-        x_BLD, _, _ = block.parts(x_BLD, cached_attention(block, new, window, (k_BKMh, v_BKMh, segments_BM), kept))
+        x_BLD, _, _ = block.apply_branches(
+            x_BLD, cached_attention(block, new, window, (k_BKMh, v_BKMh, segments_BM), kept)
+        )
         yield LayerOutput(x_BLD, *kept)
 
 
@@ -109,7 +111,7 @@ def cached_attention(
     row_B1 = jnp.arange(len(new.tokens_BL))[:, None]
 
     def look(x_BLD: jax.Array) -> jax.Array:
-        q_BKGLh, k_BKLh, v_BKLh = attention.heads(x_BLD, TokenPositions(new.places_BL))
+        q_BKGLh, k_BKLh, v_BKLh = attention.project_heads(x_BLD, TokenPositions(new.places_BL))
         all_k_BKMh = k_BKMh.at[row_B1, :, new.slots_BL].set(k_BKLh.swapaxes(1, 2))
         all_v_BKMh = v_BKMh.at[row_B1, :, new.slots_BL].set(v_BKLh.swapaxes(1, 2))
         distance_BLM = new.slots_BL[:, :, None] - jnp.arange(k_BKMh.shape[2])[None, None]
@@ -120,7 +122,7 @@ def cached_attention(
         B, K, G, L, M = weights_BKGLM.shape
         kept.extend((all_k_BKMh, all_v_BKMh, weights_BKGLM.reshape(B, K * G, L, M)))
         weights_BKGLM = weights_BKGLM.astype(x_BLD.dtype)
-        return attention.out(jnp.einsum("BKGLM,BKMh->BKGLh", weights_BKGLM, all_v_BKMh))
+        return attention.project_out(jnp.einsum("BKGLM,BKMh->BKGLh", weights_BKGLM, all_v_BKMh))
 
     return look
 
@@ -137,7 +139,7 @@ def attention_weights(
     K, G = q_BKGLh.shape[1:3]
     more = jnp.zeros((1, 1, 1, 1, 1), jnp.float32)
     if attention.relative is not None:
-        q_BKGLh, by_far = attention.relative.products(q_BKGLh, jnp.arange(k_BKMh.shape[2]))
+        q_BKGLh, by_far = attention.relative.distance_scores(q_BKGLh, jnp.arange(k_BKMh.shape[2]))
         more = jnp.take_along_axis(by_far, jnp.maximum(distance_BLM, 0)[:, None, None], axis=-1)
     products = jnp.einsum("BKGLh,BKMh->BKGLM", q_BKGLh, k_BKMh, preferred_element_type=jnp.float32)
     scores_BKGLM = (products + more) * how.scale

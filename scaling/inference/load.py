@@ -1,4 +1,4 @@
-"""A run's trained model, read from the store: its newest whole checkpoint, and the tokeniser of its text."""
+"""Trained models from the store: the parameters of a checkpoint, and the tokeniser of the run's text."""
 
 from __future__ import annotations
 
@@ -24,76 +24,102 @@ from scaling.store.record import Record, Store
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model as some step left it, on one device."""
+    """A decoder as it is after some step, on one device.
+
+    Attributes:
+        record: Record of its run.
+        step: Training steps done.
+        model: The model's configuration, without an expert capacity: no expert drops a token in inference.
+        graph: Graph definition of the model (nnx.split).
+        params: Tree of parameters.
+        tokenizer: Tokeniser of the text that the run was trained on.
+    """
 
     record: Record
     step: int
-    model: ModelConfig  # without capacity: no expert turns a token away
+    model: ModelConfig
     graph: Any
     params: Any
     tokenizer: tokenizers.Tokenizer
 
     @property
     def config(self) -> RunConfig:
+        """Configuration of the run."""
         return self.record.config
 
     @property
     def dtype(self) -> Any:
-        """Type of products and activations."""
+        """Type of matrix products and activations."""
         return jnp.dtype(compute_dtype(self.config.precision))
 
 
 def load_model(store: Store, run: str, step: int | None = None) -> TrainedModel:
-    """The run whose id starts with `run`, at its newest checkpoint that loads; StoreError where there is none.
+    """Loads the model of a run from its newest checkpoint that is intact.
 
-    step: of the checkpoint after so many steps alone.
+    Args:
+        store: The store.
+        run: Run id, or its first characters.
+        step: Use only the checkpoint after this step.
+
+    Raises:
+        StoreError: There is no such run, or no such checkpoint.
+        ConfigError: The model has an encoder.
     """
     store.fetch_results()
-    record = store.read(store.find_run(run))
+    record = store.read(store.find(run))
     if record is None:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
     model, graph, abstract = abstract_model(record)
-    at, params = _newest_params(store, record, abstract, step)
+    step, params = _newest_params(store, record, abstract, step)
     store.fetch_tokens(record.config.data.tokens)
-    return TrainedModel(record, at, model, graph, params, run_tokenizer(record, store.token_files))
+    return TrainedModel(record, step, model, graph, params, run_tokenizer(record, store.token_files))
 
 
 def model_in_training(store: Store, record: Record, step: int, params: Any) -> TrainedModel:
-    """The model of a run that is being trained, on one device, as its parameters stand."""
+    """Returns the model of a run that is being trained, with its parameters copied to one device.
+
+    Args:
+        store: The store that has the run's token file.
+        record: Record of the run.
+        step: Training steps done.
+        params: Tree of parameters, on any mesh.
+    """
     model, graph, abstract = abstract_model(record)
-    here = jax.tree.map(lambda leaf, like: jax.device_put(leaf, like.sharding), params, abstract)
-    return TrainedModel(record, step, model, graph, here, run_tokenizer(record, store.token_files))
+    local_params = jax.tree.map(lambda leaf, target: jax.device_put(leaf, target.sharding), params, abstract)
+    return TrainedModel(record, step, model, graph, local_params, run_tokenizer(record, store.token_files))
 
 
 def abstract_model(record: Record) -> tuple[ModelConfig, Any, Any]:
-    """A run's model without capacity, its graph, and its parameters' shapes on one device."""
-    config = record.config
-    require(config.model.kind == "decoder", f"run {record.run_id[:12]}: a decoder is needed, not {config.model.kind!r}")
-    model = replace(config.model, capacity=None)
+    """Returns a run's model without expert capacity, its graph, and the shapes of its parameters on one device."""
+    kind = record.config.model.kind
+    require(kind == "decoder", f"run {record.run_id[:12]}: its model must be a decoder, not {kind!r}")
+    model = replace(record.config.model, capacity=None)
     graph, state = nnx.split(nnx.eval_shape(lambda: Transformer(model, rngs=nnx.Rngs(0))))
-    here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    device = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     abstract = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=here), nnx.to_pure_dict(state)
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=device), nnx.to_pure_dict(state)
     )
     return model, graph, abstract
 
 
-def _newest_params(store: Store, record: Record, abstract: Any, only: int | None) -> tuple[int, Any]:
+def _newest_params(store: Store, record: Record, abstract: Any, only_step: int | None) -> tuple[int, Any]:
+    """Returns step and parameters of the newest intact checkpoint; a damaged one is reported on standard error."""
     folders = [store.run_dir(record.run_id) / "checkpoints", store.checkpoints]
-    there = checkpoint.compatible_checkpoints(folders, record.config, store.checkpoint_folders, any_precision=True)
-    for step, found in there:
-        if only not in (None, step):
+    checkpoints = checkpoint.compatible_checkpoints(
+        folders, record.config, store.checkpoint_folders, any_precision=True
+    )
+    for step, path in checkpoints:
+        if only_step not in (None, step):
             continue
         try:
-            if not store.fetch_checkpoint(found):
-                continue
-            return step, checkpoint.restore_params(found, abstract)
+            if store.fetch_checkpoint(path):
+                return step, checkpoint.restore_params(path, abstract)
         except checkpoint.CheckpointError as error:
-            print(f"{error}; going on with an older one", file=sys.stderr)
-    if only is not None:
-        known = ", ".join(str(step) for step, _ in there) or "none"
+            print(f"{error}; trying an older one", file=sys.stderr)
+    if only_step is not None:
+        steps = ", ".join(str(step) for step, _ in checkpoints) or "none"
         raise StoreError(
-            f"run {record.run_id[:12]} in store {store.root}: no checkpoint of step {only}: there are {known}"
+            f"run {record.run_id[:12]} in store {store.root}: no checkpoint of step {only_step}: there are {steps}"
         )
     raise StoreError(
         f"run {record.run_id[:12]} in store {store.root}: no checkpoint that loads: the run is {record.status}, "
@@ -102,7 +128,12 @@ def _newest_params(store: Store, record: Record, abstract: Any, only: int | None
 
 
 def run_tokenizer(record: Record, folder: Path) -> tokenizers.Tokenizer:
-    """What made the tokens that the run read."""
+    """Loads the tokeniser of the text that a run was trained on.
+
+    Args:
+        record: Record of the run.
+        folder: Folder of token files.
+    """
     name, facts = record.about.get("tokenizer", ""), record.about.get("corpus_facts", {})
     config = record.config
     return tokenizers.load_tokenizer(name, facts, folder, vocab=config.model.vocab, eod=config.data.document_end)

@@ -19,21 +19,8 @@ from scaling.config.validation import ValidatedConfig, require
 from scaling.distributed import sharding
 from scaling.inference import kv_cache
 from scaling.inference.load import TrainedModel
+from scaling.inference.options import Sampling
 from scaling.models.attention import positions
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sampling(ValidatedConfig):
-    """How a token is drawn. In this order: temperature, then the k likeliest, then the likeliest that make up p."""
-
-    temperature: float = 1.0  # 0: the likeliest always
-    top_k: int = 0  # 0: all
-    top_p: float = 1.0  # fewest tokens whose probabilities reach it (Holtzman 2020, section 3.1)
-
-    def check(self) -> None:
-        require(self.temperature >= 0, f"--temperature {self.temperature}: must be 0 (greedy) or more")
-        require(self.top_k >= 0, f"--top-k {self.top_k}: must be 1 or more, or 0 for all tokens")
-        require(0 < self.top_p <= 1, f"--top-p {self.top_p}: must be above 0 and at most 1")
 
 
 def filter_logits(logits_BV: jax.Array, how: Sampling) -> jax.Array:

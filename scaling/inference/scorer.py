@@ -21,9 +21,11 @@ from scaling.distributed import sharding
 from scaling.inference.batched_sampling import BatchedGenerator
 from scaling.inference.length_buckets import TOKENS_PER_DEVICE, bucket_batches, bucket_lengths, rolling_windows
 from scaling.inference.load import TrainedModel
-from scaling.inference.sampling import Sampling, text_token_mask
+from scaling.inference.options import Sampling
+from scaling.inference.sampling import text_token_mask
 from scaling.models.attention.positions import document_ids
 from scaling.models.loss import block_count, join_blocks, softcapped_logits, split_blocks, token_losses
+from scaling.models.transformer import ForwardOptions
 
 Tokens = Sequence[int] | np.ndarray
 
@@ -76,7 +78,7 @@ class Scorer:
         self.over = int(np.prod([self.mesh.shape[axis] for axis in sharding.BATCH_AXES]))
         self.of = replace(of, params=jax.device_put(of.params, sharding.tree_shardings(of.params, self.mesh)))
         scan = jax.default_backend() != "cpu" if placement.scan is None else placement.scan
-        self.how: dict[str, Any] = {"dtype": of.dtype, "scan": scan, "remat": "none", "kernel": placement.attention}
+        self.options = ForwardOptions(dtype=of.dtype, scan=scan, kernel=placement.attention)
         self.known_V = np.asarray(text_token_mask(of))
         self.compiled = jax.jit(self._scores)
 
@@ -198,5 +200,7 @@ class Scorer:
         model, end = nnx.merge(self.of.graph, params), self.of.config.data.document_end
         inputs_BL, targets_BL = tokens_BX[:, :-1], tokens_BX[:, 1:]
         segments_BL = None if end is None else document_ids(inputs_BL, end)
-        x_BLD, _ = model.hidden(inputs_BL, segments_BL, **self.how)
-        return token_scores(x_BLD, model.head(), targets_BL, self.of.model.final_softcap, jnp.asarray(self.known_V))
+        x_BLD, _ = model.hidden_states(inputs_BL, segments_BL, self.options)
+        return token_scores(
+            x_BLD, model.head_matrix(), targets_BL, self.of.model.final_softcap, jnp.asarray(self.known_V)
+        )

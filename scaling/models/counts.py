@@ -79,7 +79,7 @@ def _norms(model: ModelConfig) -> int:
 
 
 def _encoder_parameters(model: ModelConfig) -> dict[str, int]:
-    """Returns the parameters of an encoder-decoder or an encoder; a decoder's layers have two attentions, three norms."""
+    """Returns the parameters of an encoder-decoder or an encoder; decoder layers have two attentions, three norms."""
     D, (encoder, decoder), stacks = model.width, model.depths, sum(n > 0 for n in model.depths)
     groups = {
         "embedding": model.vocab * D,
@@ -96,8 +96,8 @@ def _encoder_parameters(model: ModelConfig) -> dict[str, int]:
 def _encoder_flops(model: ModelConfig, layout: WindowLayout, batch: int) -> dict[str, int]:
     """Returns the forward FLOPs of an encoder-decoder or an encoder.
 
-    Inputs pass the layers of the encoder, and the key and value projections of cross-attention; outputs pass the rest of
-    the decoder; scored positions pass the head.
+    Inputs pass the layers of the encoder, and the key and value projections of cross-attention; outputs pass the rest
+    of the decoder; scored positions pass the head.
     """
     D, (encoder, decoder), width = model.width, model.depths, model.heads * model.head
     M, L = layout.inputs, layout.outputs
@@ -118,8 +118,8 @@ def forward_flops(
     """Returns the forward FLOPs of a batch by part.
 
     attention_causal counts the pairs of a query and a key that the mask (and the window of a local layer) allows,
-    attention_full all L² of them. experts counts the products of each token with its experts, experts_slots those of all
-    slots that a capacity gives. Each two are conventions for one part, never to be added.
+    attention_full all L² of them. experts counts the products of each token with its experts, experts_slots those of
+    all slots that a capacity gives. Each two are conventions for one part, never to be added.
 
     Args:
         model: The model.

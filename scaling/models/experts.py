@@ -24,11 +24,11 @@ ROUTER_STD = 0.02  # small: tokens are nearly uniform over experts at initialisa
 class Experts(nnx.Module):
     """Mixture of experts, (B, L, D) -> (B, L, D): each token passes the k experts with the largest router logits.
 
-    Outputs are weighted by a softmax of the logits. Without a capacity no token is dropped: choices are sorted by expert
-    and multiplied as ragged rows (on CPU, XLA spends E times the products on it). With a capacity, an expert has
-    `slots` places per sequence, given in the order of the tokens; a choice without a place adds nothing. Sequences do not
-    compete and no token loses its place to a later one, so the model stays causal (the groups of GShard, Lepikhin 2020,
-    section 3.2, but first come first served). Slots are sharded over the expert axis of a mesh; ragged rows are not.
+    Outputs are weighted by a softmax of the logits. Without a capacity no token is dropped: choices are sorted by
+    expert and multiplied as ragged rows (on CPU, XLA spends E times the products on it). With a capacity, an expert has
+    `slots` places per sequence, given in the order of the tokens; a choice without a place adds nothing. Sequences do
+    not compete and no token loses its place to a later one, so the model stays causal (the groups of GShard, Lepikhin
+    2020, section 3.2, but first come first served). Slots are sharded over the expert axis of a mesh, ragged rows not.
     """
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
@@ -43,7 +43,7 @@ class Experts(nnx.Module):
         self.config = config
 
     def __call__(self, x_BLD: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Returns the output, and `balance_loss`, `router_z_loss` and, with a capacity, the share of choices `dropped`."""
+        """Returns the output, and `balance_loss`, `router_z_loss`, with a capacity also the share `dropped`."""
         x32_BLD = scale(x_BLD.astype(jnp.float32), multiplier(self.config, "router", "forward"))
         logits_BLE = project(x32_BLD, self.router_DE[...])  # float32: Fedus 2022, section 2.4
         chosen_BLk, gates_BLk, aux = route(logits_BLE, self.config)

@@ -7,13 +7,13 @@ are divided by √(2 · layers) (Radford 2019).
 
 mup: Tensor Programs V (Yang 2022), table 8, which allows a tied head. Matrices of layers have learning rates ∝ 1/m,
 outputs of fixed size that read the whole width (head, and router: Małaśnicki 2025) are divided by m, and attention
-scores are divided by the head dimension instead of its root (definition 4.1). Weight decay is multiplied by the learning
-rate, so its coefficient grows as the rate falls. Adam's epsilon scales with the gradients, 1/m (Dey 2025, table 1,
-column muP).
+scores are divided by the head dimension instead of its root (definition 4.1). Weight decay is multiplied by the
+learning rate, so its coefficient grows as the rate falls. Adam's epsilon scales with the gradients, 1/m (Dey 2025,
+table 1, column muP).
 completep: Dey 2025, table 1 with alpha = 1: mup, with both branches of a layer divided by l, no 1/√layers at
 initialisation, and epsilon within layers divided by l.
-Muon: the entries of its updates have a fixed size, as those of AdamW have, but the updates have full rank, so that their
-norm grows as √m and not as m. The spectral condition (Yang 2023, condition 1) then gives m^-1/2 for its learning rate.
+Muon: the entries of its updates have a fixed size, as those of AdamW have, but the updates have full rank, so that
+their norm grows as √m and not as m. The spectral condition (Yang 2023, condition 1) then gives m^-1/2 for its rate.
 """
 
 from __future__ import annotations
@@ -99,5 +99,5 @@ def multiplier(model: ModelConfig, group: str, quantity: str) -> float:
 
 
 def score_multiplier(model: ModelConfig) -> float:
-    """Returns the multiplier of attention scores that divides them by the head dimension, relative to the base shape."""
+    """Returns the multiplier that divides attention scores by the head dimension, relative to the base shape."""
     return (model.base_head / model.head) ** 0.5 if model.base_head else 1.0

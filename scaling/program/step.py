@@ -26,7 +26,7 @@ from scaling.models.attention.kernels import select_kernel
 from scaling.models.attention.positions import document_ids
 from scaling.models.encoder_decoder import EncoderDecoder
 from scaling.models.loss import sequence_scores, training_loss
-from scaling.models.transformer import Transformer
+from scaling.models.transformer import ForwardOptions, Transformer
 from scaling.program.optimizer import clip_by_global_norm, make_optimizer
 
 State = dict[str, Any]  # {"params", "opt"}: pure trees of arrays
@@ -152,7 +152,7 @@ def loss_function(graph: Any, shape: ProgramShape) -> Callable[..., tuple[jax.Ar
     def loss(params: Any, tokens_BX: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
         merged = nnx.merge(graph, params)
         x_BLD, targets_BL, aux = head_inputs(merged, shape, tokens_BX, remat=shape.remat)
-        total, cross_entropy = training_loss(x_BLD, merged.head(), targets_BL, model.final_softcap, z_loss)
+        total, cross_entropy = training_loss(x_BLD, merged.head_matrix(), targets_BL, model.final_softcap, z_loss)
         if aux:
             total += model.balance_loss * aux["balance_loss"] + model.router_z_loss * aux["router_z_loss"]
         return total, {"loss": cross_entropy, **aux}
@@ -182,7 +182,7 @@ def head_inputs(
         return *encoder_head_inputs(model, shape, tokens_BX, dtype, remat), {}
     inputs_BL, end = tokens_BX[:, :-1], shape.document_end
     segments_BL = None if end is None else document_ids(inputs_BL, end)
-    x_BLD, aux = model.hidden(inputs_BL, segments_BL, dtype, shape.scan, remat, shape.attention)
+    x_BLD, aux = model.hidden_states(inputs_BL, segments_BL, ForwardOptions(dtype, shape.scan, remat, shape.attention))
     if shape.layout.answers:
         return x_BLD[:, -shape.layout.scored :], tokens_BX[:, -shape.layout.scored :], aux
     return x_BLD, tokens_BX[:, 1:], aux
@@ -205,14 +205,15 @@ def encoder_head_inputs(
         tokens int32 (B, L).
     """
     layout = shape.layout
+    options = ForwardOptions(dtype, shape.scan, remat)
     inputs_BM, rest = tokens_BX[:, : layout.inputs], tokens_BX[:, layout.inputs :]
     if model.decoder is None:
         positions_BL, targets_BL = rest[:, : layout.scored], rest[:, layout.scored :]
-        x_BMD = model.hidden(inputs_BM, None, None, dtype, shape.scan, remat)
+        x_BMD = model.hidden_states(inputs_BM, options=options)
         return jnp.take_along_axis(x_BMD, positions_BL[:, :, None], axis=1), targets_BL
     start_B1 = jnp.full_like(rest[:, :1], shape.model.vocab - layout.specials)
     outputs_BL = jnp.concatenate([start_B1, rest[:, :-1]], axis=1)
-    return model.hidden(inputs_BM, outputs_BL, None, dtype, shape.scan, remat), rest
+    return model.hidden_states(inputs_BM, outputs_BL, options=options), rest
 
 
 def accumulate_gradients(loss: Callable[..., Any], microbatches: int) -> Callable[[Any, jax.Array], Any]:
@@ -282,7 +283,7 @@ def program_functions(shape: ProgramShape) -> ProgramFunctions:
     def evaluate(params: Any, tokens: jax.Array) -> dict[str, jax.Array]:
         merged = nnx.merge(graph, params)
         x_BLD, targets_BL, _ = head_inputs(merged, shape, tokens)
-        loss_B, accuracy_B = sequence_scores(x_BLD, merged.head(), targets_BL, shape.model.final_softcap)
+        loss_B, accuracy_B = sequence_scores(x_BLD, merged.head_matrix(), targets_BL, shape.model.final_softcap)
         return {"loss": loss_B} | ({"accuracy": accuracy_B} if shape.layout.answers else {})
 
     return ProgramFunctions(init, step, evaluate)

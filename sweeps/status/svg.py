@@ -1,6 +1,6 @@
-"""A chart of curves as SVG, for a page: log or linear axes, a colour and a mark a curve, names at their ends.
+"""Charts of curves for an HTML page, laid out for templates/chart.svg.j2: log or linear axes, names at the curves' ends.
 
-Colours tell nothing alone: marks differ as well, and every point says what it is where a pointer rests on it.
+Curves differ in their marks as well as in colour, and every point has a title that a pointer shows.
 """
 
 from __future__ import annotations
@@ -8,142 +8,227 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from html import escape
 
 WIDTH, HEIGHT = 760, 380
-LEFT, TOP, BOTTOM = 58, 14, 44  # margins; the right one is as wide as the names of the curves
-# Okabe & Ito 2008 where there is no order; from cividis (Nuñez 2018), its palest end left out, where there is
+LEFT, TOP, BOTTOM = 58, 14, 44  # margins; the right one depends on the names of the curves
+RIGHT_MARGIN, CHARACTER_WIDTH = 24, 7
+NAME_GAP, NAME_HEIGHT = 14, 14  # between plot and names; of a name
+MARK_RADIUS = 4.2
+SCALE_MARGIN = 0.04  # of the range of the values, at both ends
+TICKS, LEAST_LOG_TICKS, MOST_LOG_TICKS = 6, 4, 8
+# Okabe & Ito 2008 for curves without an order; from cividis (Nuñez 2018), without its palest end, for ordered ones
 PLAIN = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5c5c5c", "#7a5c00")
 ORDERED = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866")
-Text = Callable[[float], str]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
-    """points: (x, y); name: shown at its end, none: not shown; about: what is said of it under a pointer."""
+    """A curve of a chart.
+
+    Attributes:
+        points: (x, y) of each point.
+        colour: As #rrggbb.
+        name: Shown at the end of the curve, not shown where empty.
+        about: Title of the curve under a pointer, its name where empty.
+        mark: Number of the form of its marks; None: a line without marks.
+        faint: Whether the line is thin.
+    """
 
     points: Sequence[tuple[float, float]]
     colour: str
     name: str = ""
     about: str = ""
-    mark: int | None = None  # the form of its marks, None: a line alone
+    mark: int | None = None
     faint: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Axis:
-    """name: its label; text: how a tick reads."""
+    """An axis of a chart.
+
+    Attributes:
+        name: Its label.
+        log: Whether it is logarithmic.
+        text: Text of a value.
+    """
 
     name: str
     log: bool
-    text: Text
+    text: Callable[[float], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A tick of an axis: its place in the drawing and its label."""
+
+    place: float
+    label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A point of a curve as an SVG path, and its title."""
+
+    path: str
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """A curve as it is drawn.
+
+    Attributes:
+        curve: The curve.
+        about: Its title.
+        points: Points of the SVG polyline, empty for a single point.
+        marks: Its marks.
+    """
+
+    curve: Curve
+    about: str
+    points: str
+    marks: list[Mark]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndLabel:
+    """The name of a curve at its end.
+
+    Attributes:
+        curve: The curve.
+        x: Last point of the curve.
+        y: Last point of the curve.
+        baseline: Of the text.
+        key: SVG path of the curve's mark beside the name, empty for a line without marks.
+    """
+
+    curve: Curve
+    x: float
+    y: float
+    baseline: float
+    key: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A chart laid out for the template."""
+
+    title: str
+    x: Axis
+    y: Axis
+    right: float  # edge of the plot
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    lines: list[Line]
+    labels: list[EndLabel]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    top: int = TOP
+    bottom: int = HEIGHT - BOTTOM
+    names_left: float = 0.0  # edge of the names
 
 
 def colours(count: int, ordered: bool) -> list[str]:
-    """A colour a curve."""
+    """Returns a colour for each curve.
+
+    Args:
+        count: Number of curves.
+        ordered: Whether the curves have an order.
+    """
     if not ordered:
         return [PLAIN[i % len(PLAIN)] for i in range(count)]
-    return [_between(i / max(1, count - 1)) for i in range(count)]
+    return [_interpolate(i / max(1, count - 1)) for i in range(count)]
 
 
-def _between(at: float) -> str:
-    place = at * (len(ORDERED) - 1)
+def _interpolate(share: float) -> str:
+    place = share * (len(ORDERED) - 1)
     low = min(int(place), len(ORDERED) - 2)
     a, b = (bytes.fromhex(ORDERED[i][1:]) for i in (low, low + 1))
     return "#" + bytes(round(x + (y - x) * (place - low)) for x, y in zip(a, b, strict=True)).hex()
 
 
-def chart(curves: Sequence[Curve], x: Axis, y: Axis, title: str) -> str:
-    """The chart; a sentence where nothing can be drawn yet."""
+def lay_out(curves: Sequence[Curve], x: Axis, y: Axis, title: str) -> Chart | None:
+    """Returns a chart of the curves, None where there is no point yet.
+
+    Args:
+        curves: The curves.
+        x: The horizontal axis.
+        y: The vertical axis.
+        title: Of the chart.
+    """
     points = [point for curve in curves for point in curve.points]
     if not points:
-        return f'<p class="dim">{escape(title)}: nothing to draw yet.</p>'
-    right = WIDTH - 24 - 7 * max((len(curve.name) + 2 for curve in curves if curve.name), default=0)
-    across = Scale([px for px, _ in points], x.log, LEFT, right)
-    up = Scale([py for _, py in points], y.log, HEIGHT - BOTTOM, TOP)
-    parts = [
-        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">',
-        f"<title>{escape(title)}</title>",
-        *_axes(across, up, x, y),
-        *(part for curve in curves for part in _curve(curve, across, up, x, y)),
-        *_names(curves, across, up),
-        "</svg>",
-    ]
-    return "\n".join(parts)
+        return None
+    longest = max((len(curve.name) + 2 for curve in curves if curve.name), default=0)
+    right = WIDTH - RIGHT_MARGIN - CHARACTER_WIDTH * longest
+    across = Scale([value for value, _ in points], x.log, LEFT, right)
+    up = Scale([value for _, value in points], y.log, HEIGHT - BOTTOM, TOP)
+    return Chart(
+        title=title,
+        x=x,
+        y=y,
+        right=right,
+        x_ticks=[Tick(place=across(value), label=x.text(value)) for value in across.ticks()],
+        y_ticks=[Tick(place=up(value), label=y.text(value)) for value in up.ticks()],
+        lines=[_line(curve, across, up, x, y) for curve in curves],
+        labels=_end_labels(curves, across, up),
+        names_left=right + NAME_GAP,
+    )
 
 
 class Scale:
-    """From values to places, with some room at the ends."""
+    """Maps values to places in the drawing, with a margin at both ends."""
 
     def __init__(self, values: Sequence[float], log: bool, first: float, last: float) -> None:
         self.log = log
-        low, high = (self.turned(v) for v in (min(values), max(values)))
-        room = 0.04 * (high - low) or abs(low) * 0.05 or 1.0
-        self.low, self.high, self.first, self.last = low - room, high + room, first, last
+        low, high = (self._transform(v) for v in (min(values), max(values)))
+        margin = SCALE_MARGIN * (high - low) or abs(low) * 0.05 or 1.0
+        self.low, self.high, self.first, self.last = low - margin, high + margin, first, last
 
-    def turned(self, value: float) -> float:
+    def _transform(self, value: float) -> float:
         return math.log10(value) if self.log else value
 
     def __call__(self, value: float) -> float:
-        return self.first + (self.turned(value) - self.low) / (self.high - self.low) * (self.last - self.first)
+        """Returns the place of a value."""
+        share = (self._transform(value) - self.low) / (self.high - self.low)
+        return self.first + share * (self.last - self.first)
 
     def ticks(self) -> list[float]:
-        """Round values within; of a log axis powers of ten, or more where these are few."""
+        """Returns round values within the scale; powers of ten on a log axis, or more digits where these are few."""
         if not self.log:
-            return _round_values(self.low, self.high, 6)
+            return _round_values(self.low, self.high)
         low, high = 10**self.low, 10**self.high
         for digits in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
-            found = [d * 10.0**k for k in range(math.floor(self.low), math.ceil(self.high)) for d in digits]
-            inside = [value for value in found if low <= value <= high]
-            if len(inside) >= 4:
-                return inside[:: math.ceil(len(inside) / 8)]
-        return _round_values(low, high, 6)
+            values = [d * 10.0**k for k in range(math.floor(self.low), math.ceil(self.high)) for d in digits]
+            inside = [value for value in values if low <= value <= high]
+            if len(inside) >= LEAST_LOG_TICKS:
+                return inside[:: math.ceil(len(inside) / MOST_LOG_TICKS)]
+        return _round_values(low, high)
 
 
-def _round_values(low: float, high: float, count: int) -> list[float]:
-    raw = (high - low) / count
+def _round_values(low: float, high: float) -> list[float]:
+    raw = (high - low) / TICKS
     unit = 10.0 ** math.floor(math.log10(raw))
     step = next(d * unit for d in (1, 2, 5, 10) if d * unit >= raw)
     return [i * step for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
-def _axes(across: Scale, up: Scale, x: Axis, y: Axis) -> list[str]:
-    out, bottom, right = [], HEIGHT - BOTTOM, across.last
-    for value in up.ticks():
-        at = up(value)
-        out.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        out.append(f'<text x="{LEFT - 7}" y="{at + 4:.1f}" text-anchor="end">{escape(y.text(value))}</text>')
-    for value in across.ticks():
-        at = across(value)
-        out.append(f'<line class="axis" x1="{at:.1f}" x2="{at:.1f}" y1="{bottom}" y2="{bottom + 4}"/>')
-        out.append(f'<text x="{at:.1f}" y="{bottom + 17}" text-anchor="middle">{escape(x.text(value))}</text>')
-    out.append(f'<line class="axis" x1="{LEFT}" x2="{right}" y1="{bottom}" y2="{bottom}"/>')
-    out.append(f'<text x="{(LEFT + right) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x.name)}</text>')
-    middle = (TOP + bottom) / 2
-    out.append(
-        f'<text x="13" y="{middle}" text-anchor="middle" transform="rotate(-90 13 {middle})">{escape(y.name)}</text>'
-    )
-    return out
-
-
-def _curve(curve: Curve, across: Scale, up: Scale, x: Axis, y: Axis) -> list[str]:
+def _line(curve: Curve, across: Scale, up: Scale, x: Axis, y: Axis) -> Line:
     places = [(across(px), up(py)) for px, py in curve.points]
-    line = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
-    faint = ' class="faint"' if curve.faint else ""
-    said = f"<title>{escape(curve.about or curve.name)}</title>"
-    out = [f'<g{faint}>{said}<polyline points="{line}" stroke="{curve.colour}"/></g>'] if len(places) > 1 else []
+    points = " ".join(f"{px:.1f},{py:.1f}" for px, py in places) if len(places) > 1 else ""
+    about = curve.about or curve.name
+    marks = []
     if curve.mark is not None:
-        for (px, py), (vx, vy) in zip(places, curve.points, strict=True):
-            told = f"{curve.about or curve.name}: {y.text(vy)} at {x.text(vx)}"
-            out.append(
-                f'<path d="{_mark(curve.mark, px, py)}" fill="{curve.colour}"><title>{escape(told)}</title></path>'
-            )
-    return out
+        for (px, py), (x_value, y_value) in zip(places, curve.points, strict=True):
+            text = f"{about}: {y.text(y_value)} at {x.text(x_value)}"
+            marks.append(Mark(path=_mark_path(curve.mark, px, py), about=text))
+    return Line(curve=curve, about=about, points=points, marks=marks)
 
 
-def _mark(form: int, x: float, y: float) -> str:
-    """A circle, square, diamond or triangle, as a path."""
-    r = 4.2
+def _mark_path(form: int, x: float, y: float) -> str:
+    """A circle, square, diamond or triangle, as an SVG path."""
+    r = MARK_RADIUS
     if form % 4 == 0:
         return f"M{x - r:.1f},{y:.1f}a{r},{r} 0 1 0 {2 * r},0a{r},{r} 0 1 0 {-2 * r},0z"
     corners = {
@@ -154,24 +239,22 @@ def _mark(form: int, x: float, y: float) -> str:
     return "M" + "L".join(f"{x + r * dx:.1f},{y + r * dy:.1f}" for dx, dy in corners) + "z"
 
 
-def _names(curves: Sequence[Curve], across: Scale, up: Scale) -> list[str]:
-    """Each curve's name beside its last point, moved apart where they would overlap."""
+def _end_labels(curves: Sequence[Curve], across: Scale, up: Scale) -> list[EndLabel]:
+    """Each curve's name next to its last point, moved apart where names would overlap."""
     ends = [(up(c.points[-1][1]), across(c.points[-1][0]), c) for c in curves if c.name and c.points]
     ends.sort(key=lambda end: end[0])
-    places: list[float] = []
-    for at, _, _ in ends:
-        places.append(max(at + 4, places[-1] + 14 if places else TOP + 8))
+    baselines: list[float] = []
+    for y, _, _ in ends:
+        baselines.append(max(y + 4, baselines[-1] + NAME_HEIGHT if baselines else TOP + 8))
     lowest = HEIGHT - BOTTOM + 4.0
-    for i in reversed(range(len(places))):  # those that would stand below the chart go up, and what is in their way
-        places[i] = min(places[i], lowest)
-        lowest = places[i] - 14
-    out, left = [], across.last + 14
-    for down, (at, x, curve) in zip(places, ends, strict=True):
-        out.append(f'<line class="lead" x1="{x + 6:.1f}" y1="{at:.1f}" x2="{left - 3}" y2="{down - 4:.1f}"/>')
-        if curve.mark is None:
-            line = f'x1="{left}" x2="{left + 10}" y1="{down - 4:.1f}" y2="{down - 4:.1f}"'
-            out.append(f'<line {line} stroke="{curve.colour}" stroke-width="2"/>')
-        else:
-            out.append(f'<path d="{_mark(curve.mark, left + 5, down - 4)}" fill="{curve.colour}"/>')
-        out.append(f'<text x="{left + 14}" y="{down:.1f}">{escape(curve.name)}</text>')
-    return out
+    for i in reversed(range(len(baselines))):  # names below the chart move up, and those above them
+        baselines[i] = min(baselines[i], lowest)
+        lowest = baselines[i] - NAME_HEIGHT
+    left = across.last + NAME_GAP
+    return [
+        EndLabel(
+            curve=curve, x=x, y=y, baseline=baseline,
+            key="" if curve.mark is None else _mark_path(curve.mark, left + 5, baseline - 4),
+        )
+        for baseline, (y, x, curve) in zip(baselines, ends, strict=True)
+    ]  # fmt: skip

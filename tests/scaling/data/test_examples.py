@@ -22,6 +22,7 @@ from scaling.data.corpus import open_corpus
 from scaling.data.prepare import prepare
 from scaling.data.tokens import CorpusError, TokenFile, TokenSource, open_tokens, write_tokens
 from scaling.models import counts
+from scaling.models.transformer import ForwardOptions
 from scaling.program.build import build_program
 from scaling.program.step import head_inputs, init_model, program_functions, program_shape
 from scaling.store.record import Store
@@ -122,8 +123,8 @@ def test_accuracy_is_the_share_of_right_answers_and_loss_their_mean(
     scores = compiled.evaluate(state["params"], examples.training_rows(tokens, config, np.arange(29)))
     model = nnx.merge(nnx.split(nnx.eval_shape(lambda: init_model(run.model, nnx.Rngs(0))))[0], state["params"])
     rows = examples.training_rows(tokens, config, np.arange(29))
-    x_BLD, _ = model.hidden(jnp.asarray(rows[:, :-1]), None, jnp.float32, False, "none", "xla")
-    logits_BV = np.asarray(x_BLD[:, -1] @ model.head())
+    x_BLD, _ = model.hidden_states(jnp.asarray(rows[:, :-1]), None, ForwardOptions(kernel="xla"))
+    logits_BV = np.asarray(x_BLD[:, -1] @ model.head_matrix())
     np.testing.assert_array_equal(scores["accuracy"], logits_BV.argmax(1) == rows[:, -1])
     right_B = np.log(np.exp(logits_BV).sum(1)) - logits_BV[np.arange(29), rows[:, -1]]
     np.testing.assert_allclose(scores["loss"], right_B, atol=1e-5)

@@ -46,7 +46,9 @@ def test_activations_are_the_forward_passes(name: str) -> None:
     """Read on, the last layer's stream gives the model's logits; and a stream is the sum of what was added to it."""
     x = random_tokens((2, 24))
     activations_at, model = at_sites(name, x)
-    logits = jax.jit(lambda: model.logits(model.read(activations_at[1, "residual"])), compiler_options=FAST_COMPILE)()
+    logits = jax.jit(
+        lambda: model.logits(model.head_inputs(activations_at[1, "residual"])), compiler_options=FAST_COMPILE
+    )()
     np.testing.assert_allclose(logits, jax.jit(lambda: model(x), compiler_options=FAST_COMPILE)(), rtol=1e-5, atol=2e-5)
     if VARIANTS[name].norm_placement != "post":
         summed = activations_at[0, "residual"] + activations_at[1, "attention"] + activations_at[1, "mlp"]

@@ -15,7 +15,8 @@ from scaling.config.validation import ConfigError
 from scaling.data import tokenizers
 from scaling.data.tokens import CorpusError
 from scaling.inference.load import TrainedModel
-from scaling.inference.sampling import Sampling, filter_logits, generate, sample_tokens
+from scaling.inference.options import Sampling
+from scaling.inference.sampling import filter_logits, generate, sample_tokens
 from scaling.store.record import Store
 from tests.support.commands import command
 from tests.support.models import DECODERS, VARIANTS, untrained_run

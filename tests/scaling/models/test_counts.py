@@ -120,7 +120,7 @@ def multiplied(model: ModelConfig, length: int, batch: int) -> int:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_flops_are_the_products_of_the_program(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(softmax, "BLOCKS", 1)  # one block: the full square, which is counted too
+    monkeypatch.setattr(softmax, "MAX_BLOCKS", 1)  # one block: the full square, which is counted too
     model, length, batch = SHAPES[name], 64, 2
     loss, params = loss_of(model)
     tokens = jax.ShapeDtypeStruct((batch, length), jnp.int32)
@@ -131,7 +131,7 @@ def test_flops_are_the_products_of_the_program(name: str, monkeypatch: pytest.Mo
 
 
 def xla_over_ours(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> float:
-    monkeypatch.setattr(softmax, "BLOCKS", 1)
+    monkeypatch.setattr(softmax, "MAX_BLOCKS", 1)
     loss, params = loss_of(model)
     tokens = jax.ShapeDtypeStruct((4, 128), jnp.int32)
     analysis = jax.jit(jax.grad(loss)).lower(params, tokens).cost_analysis()

@@ -46,7 +46,7 @@ def test_padding_is_not_seen(name: str) -> None:
     np.testing.assert_allclose(a[:12], run(inputs[:1, :14], outputs[:1], None)[0, :12], atol=1e-5)
 
 
-def test_an_encoder_reads_both_ways() -> None:
+def test_an_encoder_reads_bidirectional() -> None:
     x = random_tokens((2, 20))
     x[1, :19] = x[0, :19]
     x[1, 19] = (x[0, 19] + 1) % 50
@@ -56,8 +56,8 @@ def test_an_encoder_reads_both_ways() -> None:
 
 def test_buckets_part_near_distances_and_share_far_ones() -> None:
     away = np.arange(300)[None]
-    past = np.asarray(bucket_indices(-away, 32, 128, both_ways=False))[0]
+    past = np.asarray(bucket_indices(-away, 32, 128, bidirectional=False))[0]
     assert past[:16].tolist() == list(range(16)) and (np.diff(past) >= 0).all() and (past[128:] == 31).all()
-    assert (np.asarray(bucket_indices(away[:, 1:], 32, 128, both_ways=False)) == 0).all()
-    both = np.asarray(bucket_indices(np.concatenate([-away, away], axis=1), 32, 128, both_ways=True))[0]
+    assert (np.asarray(bucket_indices(away[:, 1:], 32, 128, bidirectional=False)) == 0).all()
+    both = np.asarray(bucket_indices(np.concatenate([-away, away], axis=1), 32, 128, bidirectional=True))[0]
     assert both[:300].max() == 15 and both[301:].min() == 17

@@ -38,23 +38,23 @@ def test_blocks_change_neither_the_loss_nor_its_gradient(count: int, softcap: fl
     def both(of):
         return jax.jit(jax.value_and_grad(lambda x, w: of(x, w, y), argnums=(0, 1), has_aux=True))(x, w)
 
-    own_values = both(partial(loss.training_loss, softcap=softcap, z_loss=z_loss, count=count))
+    own_values = both(partial(loss.training_loss, softcap=softcap, z_loss=z_loss, blocks=count))
     published_values = both(partial(plain, softcap=softcap, z_loss=z_loss))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-5, atol=1e-7), own_values, published_values)
-    alone = loss.sequence_losses(x, w, y, softcap, count)
+    alone = loss.sequence_scores(x, w, y, softcap, count)[0]
     np.testing.assert_allclose(alone.mean(), published_values[0][1], rtol=2e-6)
 
 
 def test_what_comes_after_the_loss_multiplies_its_gradient() -> None:
     x, w, y = drawn()
-    three = jax.grad(lambda x: 3 * loss.training_loss(x, w, y, count=2)[0])(x)
-    first = jax.grad(lambda x: sum(loss.training_loss(x, w, y, count=2)))(x)  # what is reported adds nothing
+    three = jax.grad(lambda x: 3 * loss.training_loss(x, w, y, blocks=2)[0])(x)
+    first = jax.grad(lambda x: sum(loss.training_loss(x, w, y, blocks=2)))(x)  # what is reported adds nothing
     np.testing.assert_allclose(three, 3 * first, rtol=1e-6)
 
 
 def test_in_bfloat16_the_gradient_is_rounded_as_activations_are() -> None:
     x, w, y = drawn(jnp.bfloat16)
-    own_values = jax.grad(lambda x, w: loss.training_loss(x, w, y, count=3)[0], argnums=(0, 1))(x, w)
+    own_values = jax.grad(lambda x, w: loss.training_loss(x, w, y, blocks=3)[0], argnums=(0, 1))(x, w)
     published_values = jax.grad(lambda x, w: plain(x, w, y, None, 0.0)[0], argnums=(0, 1))(x, w)
     assert own_values[0].dtype == jnp.bfloat16 and own_values[1].dtype == jnp.float32
     for a, b in zip(own_values, published_values, strict=True):
@@ -64,7 +64,7 @@ def test_in_bfloat16_the_gradient_is_rounded_as_activations_are() -> None:
 @pytest.mark.parametrize("placement", [Placement(data=4), Placement(data=2, fsdp=2, tensor=2)])
 def test_on_a_mesh_it_is_the_same_and_the_heads_gradient_is_summed_once(placement: Placement) -> None:
     x, w, y = drawn()
-    grad = jax.value_and_grad(lambda x, w: loss.training_loss(x, w, y, z_loss=0.1, count=5)[0], argnums=(0, 1))
+    grad = jax.value_and_grad(lambda x, w: loss.training_loss(x, w, y, z_loss=0.1, blocks=5)[0], argnums=(0, 1))
     here = jax.jit(grad)(x, w)
     mesh = sharding.make_mesh(placement)
     layout = (
@@ -91,7 +91,7 @@ def test_large_logits_are_never_held_whole(vocab: int) -> None:
     full = 4 * 2 * 1024 * vocab
 
     def temporaries(count):
-        grad = jax.jit(jax.grad(lambda x, w, y: loss.training_loss(x, w, y, count=count)[0], argnums=(0, 1)))
+        grad = jax.jit(jax.grad(lambda x, w, y: loss.training_loss(x, w, y, blocks=count)[0], argnums=(0, 1)))
         return grad.lower(*shapes).compile().memory_analysis().temp_size_in_bytes
 
     assert temporaries(None) < 0.7 * full < full <= temporaries(1)

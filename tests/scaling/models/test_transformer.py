@@ -17,6 +17,7 @@ from scaling.config.model import ModelConfig
 from scaling.models.attention import positions, softmax
 from scaling.models.attention.attention import relative_shift
 from scaling.models.loss import token_losses
+from scaling.models.transformer import ForwardOptions
 from tests.support.models import FAST_COMPILE, VARIANTS, decoder, random_model, random_tokens
 
 LENGTH = 130  # two blocks of attention
@@ -65,7 +66,9 @@ def test_the_first_loss_is_ln_v(name: str) -> None:
     config = VARIANTS[name]
     graph, params = nnx.split(decoder(config))
     x = random_tokens((2, LENGTH + 1))
-    losses, _ = token_losses(jnp.asarray(nnx.merge(graph, params)(x[:, :-1], scan=True)), jnp.asarray(x[:, 1:]))
+    losses, _ = token_losses(
+        jnp.asarray(nnx.merge(graph, params)(x[:, :-1], None, ForwardOptions(scan=True))), jnp.asarray(x[:, 1:])
+    )
     assert float(losses.mean()) == pytest.approx(math.log(config.vocab), rel=0.02)
 
 
@@ -82,7 +85,7 @@ def test_scan_and_remat_change_no_number(name: str) -> None:
     x, y = random_tokens((2, 24)), jnp.asarray(random_tokens((2, 24), seed=1))
 
     def loss(params, scan, remat):
-        logits, aux = nnx.merge(graph, params).forward(x, scan=scan, remat=remat)
+        logits, aux = nnx.merge(graph, params).forward(x, None, ForwardOptions(scan=scan, remat=remat))
         return token_losses(logits, y)[0].mean() + sum(aux.values())
 
     grad = jax.jit(jax.grad(loss), static_argnums=(1, 2), compiler_options=FAST_COMPILE)

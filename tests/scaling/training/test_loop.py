@@ -107,7 +107,7 @@ def test_a_nan_ends_the_run_as_diverged_with_its_last_good_figures(
 ) -> None:
     bad = {"first step": 0, "late": 9}[where]
     monkeypatch.setattr(
-        "scaling.training.loop.learning_rate", lambda config, step: float("nan") if step == bad else 0.01
+        "scaling.training.steps.learning_rate", lambda config, step: float("nan") if step == bad else 0.01
     )
     record = train_run(tiny, store)
     assert record.status == "diverged" and record.about["diverged_at"] == bad + 2  # the update of step bad+1 was NaN
