@@ -22,7 +22,7 @@ from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFor
 from analysis.figures.options import WIDTHS
 from analysis.format import COUNT_PREFIXES
 
-TEXT_WIDTH, COLUMN_WIDTH = WIDTHS["text"], WIDTHS["column"]
+TEXT_WIDTH = WIDTHS["text"]
 NARROW = 4.5  # inches: panels of a figure below this width are stacked
 
 BLACK, ORANGE, SKY, GREEN = "#1a1a1a", "#E69F00", "#56B4E9", "#009E73"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scaling.store.files import write_atomic
 from scaling.store.record import Store
@@ -71,7 +71,7 @@ def write_page(path: Path, store: Store, status: dict[str, Any], every: float | 
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True, undefined=StrictUndefined,
     )  # fmt: skip
     environment.filters["coordinate"] = "{:.1f}".format
     text = environment.get_template("page.html.j2").render(

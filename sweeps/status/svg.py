@@ -1,4 +1,4 @@
-"""Charts of curves for an HTML page, laid out for templates/chart.svg.j2: log or linear axes, names at the curves' ends.
+"""Charts of curves for an HTML page, laid out for templates/chart.svg.j2: log or linear axes, names at curve ends.
 
 Curves differ in their marks as well as in colour, and every point has a title that a pointer shows.
 """

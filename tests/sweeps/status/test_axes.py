@@ -72,7 +72,7 @@ def test_two_architectures_are_two_curves_of_a_budget_each_with_its_lowest_and_n
     assert {("3/3", f"{loss:.3f}") for loss in (3.0, 4.001, 3.006, 4.007)} < set(narrow)
     text = write_page(tmp_path / "page.html", store, shown_status).read_text()
     chart = ET.fromstring(re.findall(r"<svg.*?</svg>", text, re.DOTALL)[0])
-    assert len(list(chart.iter("polyline"))) == 4 and f"A curve a budget, in FLOPs, {field}" in Page(text).text
+    assert len(list(chart.iter("polyline"))) == 4 and f"One curve per budget, in FLOPs, {field}" in Page(text).text
     assert len(re.findall(r"[34]\.\d{4}\*", Page(text).text)) == 4
 
 
