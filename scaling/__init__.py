@@ -1,1 +1,1 @@
-"""Trains one run: config in, record out."""
+"""Trains one run of a language model: a config in, a record out. `python -m scaling` lists the commands."""

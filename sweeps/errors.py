@@ -1,14 +1,18 @@
-"""sweeps.errors."""
+"""Errors of the package; `python -m sweeps` prints their message and ends with exit status BAD_INPUT."""
 
 from __future__ import annotations
 
 
 class SweepError(RuntimeError):
-    """A sweep that cannot be: one line that says what was given and what is allowed."""
+    """Bad input: one line that says what was given, what is allowed, and what to do."""
 
 
 class PrepareError(RuntimeError):
-    """The corpus could not be prepared; `prepare` has said why, `status` is its exit status."""
+    """The corpus could not be prepared.
+
+    Attributes:
+        status: Exit status of `scaling prepare`, which has printed the reason.
+    """
 
     def __init__(self, corpus: str, status: int) -> None:
         super().__init__(f"corpus {corpus} could not be prepared")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from analysis.commands import options
 from analysis.commands.output import add_json_option, text_console, write_result
 from analysis.data.options import parse_numbers, parse_positive
-from analysis.errors import DataError
+from analysis.errors import check_values
 from scaling.config.options import add_options, option, read_options
 
 if TYPE_CHECKING:
@@ -59,10 +60,11 @@ class OptimumOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.run and set(self.run) != {"N", "D"}:
-            raise DataError(f"run {self.run}: must be N=...,D=...")
-        if not 0 <= self.inference_tokens < float("inf"):
-            raise DataError(f"inference_tokens {self.inference_tokens}: must be 0 or more")
+        check_values(
+            self,
+            run=(set(self.run) in (set(), {"N", "D"}), "N=...,D=..."),
+            inference_tokens=(0 <= self.inference_tokens < math.inf, "0 or more"),
+        )
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -79,13 +79,14 @@ def points_from_table(
         groups=_groups(table, columns),
         weights=values.get("weight"),
         source=table.name,
+        notes=tuple(notes),
         convention=convention or counted,
         extra={letter: values[letter] for letter in law_letters(law) if letter in values},
     )
     duplicates = duplicate_rows(points)
-    if duplicates:
-        notes.append(f"duplicate rows, both kept: {join_names(duplicates, 5)}")
-    return replace(points, notes=tuple(notes))
+    if not duplicates:
+        return points
+    return replace(points, notes=(*points.notes, f"duplicate rows, both kept: {join_names(duplicates, 5)}"))
 
 
 @dataclass(frozen=True)

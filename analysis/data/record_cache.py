@@ -148,7 +148,8 @@ def _nested_fields(cls: Any) -> dict[str, bool]:
 def _flatten(config: Any, prefix: str) -> dict[str, Any]:
     """Fields of a config by dotted name. Its parts are cached: runs of a sweep share most of theirs."""
     row: dict[str, Any] = {}
-    for name, is_nested in _nested_fields(type(config)).items():
+    cls: Any = type(config)
+    for name, is_nested in _nested_fields(cls).items():
         value = getattr(config, name)
         row |= _flatten(value, f"{prefix}{name}.") if is_nested else {prefix + name: value}
     return row

@@ -137,7 +137,7 @@ def _planned_sequences(facts: pd.DataFrame) -> np.ndarray:
     return sequences
 
 
-def sequences_at(run: Mapping[str, Any], steps: Sequence[float]) -> np.ndarray:
+def sequences_at(run: Mapping[Any, Any], steps: Sequence[float]) -> np.ndarray:
     """Counts the sequences that a run has read at each of `steps` (m,), with the batch ramp.
 
     Args:

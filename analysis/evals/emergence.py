@@ -16,6 +16,7 @@ from analysis.errors import DataError
 from analysis.evals.load import load_tasks
 from analysis.evals.metrics import METRICS, chance_corrected, wilson_interval
 from analysis.evals.options import EmergenceOptions
+from analysis.evals.predict import add_predictions, check_target
 from analysis.evals.series import SCALE_TOLERANCE, Series, binomial_series, mean_series, scale_indices
 from analysis.evals.tasks import Curve, Finding, Task, TaskMetric, bootstrap_weights
 from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, Verdict, judge_emergence
@@ -61,14 +62,12 @@ def emergence_study(
     Raises:
         DataError: The source cannot be read, or a metric or the target does not apply.
     """
-    from analysis.evals import predict  # here: only a target needs it, and it imports the fitting
-
     if options.target:
-        predict.check_target(options.x, options.target)
+        check_target(options.x, options.target)
     findings = [_finding(task, options) for task in load_tasks(source, options)]
     if options.target:
         fit_options = FitOptions(bootstrap=options.bootstrap, level=options.level, seed=options.seed)
-        findings = [predict.add_predictions(f, options.x, options.target, fit_options) for f in findings]
+        findings = [add_predictions(f, options.x, options.target, fit_options) for f in findings]
     return EmergenceStudy(str(source), options.x, options.level, tuple(findings))
 
 

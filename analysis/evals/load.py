@@ -17,6 +17,7 @@ from analysis.errors import DataError
 from analysis.evals.items import item_files, read_items
 from analysis.evals.metrics import METRICS
 from analysis.evals.options import EmergenceOptions
+from analysis.evals.score_table import load_score_table
 from analysis.evals.tasks import Task, summarise_metric
 from scaling.store.items import ItemFile
 from scaling.store.record import Store
@@ -40,9 +41,7 @@ def load_tasks(source: str | Path | StoreSnapshot, options: EmergenceOptions = E
         if metric is not None and metric not in names:
             raise DataError(f"metric {metric!r}: must be one of {', '.join(names)}")
     if not Path(source).is_dir():
-        from analysis.evals import score_table  # here: only a table needs it
-
-        return score_table.load_score_table(Path(source), options.level)
+        return load_score_table(Path(source), options.level)
     files = item_files(source, options.all_steps)
     if not files:
         raise DataError(f"{source}: no run was evaluated on a task (no runs/*/items/*.parquet)")

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 TIE = 1e-9  # nats within which choices count as equally likely
 
@@ -210,8 +211,6 @@ def wilson_interval(hits: float, items: float, level: float = 0.95) -> tuple[flo
         items: Number of items.
         level: Coverage.
     """
-    from scipy.special import ndtri  # here: at import it would slow the start of the commands
-
     z = float(ndtri((1 + level) / 2))
     share = hits / items
     middle = (share + z * z / (2 * items)) / (1 + z * z / items)

@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtri
 
 from analysis.data import readers
+from analysis.data.columns import COLUMN_NAMES as RUN_COLUMN_NAMES
 from analysis.data.table import Table, parse_column
 from analysis.errors import DataError
 from analysis.evals.metrics import wilson_interval
@@ -23,10 +25,7 @@ from analysis.solver.robust import robust_std
 
 COLUMN_NAMES = {  # names under which each column is recognised
     "task": ("task", "benchmark", "dataset"),
-    "C": ("C", "flops", "flops_6nd", "compute"),
-    "N": ("N", "params", "n_params", "parameters"),
-    "D": ("D", "tokens", "n_tokens"),
-    "L": ("L", "loss", "val_loss"),
+    **{letter: (letter, *RUN_COLUMN_NAMES[letter].split()[1:]) for letter in "CNDL"},
     "metric": ("metric",),
     "score": ("score", "value", "accuracy", "acc", "exact_match", "em", "exact"),
     "k": ("k", "hits", "correct"),
@@ -146,8 +145,6 @@ def _align_runs(parts: dict[str, pd.DataFrame], name: str, source: str) -> tuple
 
 
 def _measure(kind: str, rows: pd.DataFrame, source: str, task: str, level: float) -> TaskMetric:
-    from scipy.special import ndtri  # here: at import it would slow the start of the commands
-
     y = rows["value"].to_numpy(float) * SIGN.get(kind, 1.0)
     n = rows["n"].to_numpy(float) if "n" in rows else np.full(len(y), np.nan)
     se = rows["se"].to_numpy(float) if "se" in rows else np.full(len(y), np.nan)

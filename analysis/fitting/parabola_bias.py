@@ -20,7 +20,7 @@ from analysis.fitting.parametric import fit_law
 from analysis.laws import LAWS
 from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.options import LEAST_BOOTSTRAP
-from analysis.uncertainty.verdicts import CONVERGED, warning
+from analysis.uncertainty.verdicts import has_warnings, warning
 
 MATERIAL = 0.5  # of half the interval: one standard error, which costs a 95% interval 12% of coverage
 
@@ -86,7 +86,7 @@ def estimate_bias(points: Points, result: isoflop.IsoFlop, budget_multiples: tup
     for multiple in budget_multiples:
         C = multiple * float(points.C.max())
         ratios[multiple] = float(np.exp(intercept[0] + slope[0] * np.log(C)) / surface.optimum.at(C)["N"])
-    return Bias(float(slope[0]) - surface.optimum.a, ratios, surface.verdict != (CONVERGED,))
+    return Bias(float(slope[0]) - surface.optimum.a, ratios, has_warnings(surface.verdict))
 
 
 def check_bias(bias: Bias, params: dict[str, np.ndarray], largest: float, level: float) -> list[str]:

@@ -116,8 +116,8 @@ class Law:
             raise ValueError(f"its starts depend on the points: give all of {', '.join(self.nonlinear)} or none")
         for name, values in starts.items():
             if name not in self.nonlinear:
-                why = "is solved for, not searched" if name in self.linear else "is not a parameter"
-                raise ValueError(f"{name!r} {why}: a start may be given to {', '.join(self.nonlinear)}")
+                reason = "is solved for, not searched" if name in self.linear else "is not a parameter"
+                raise ValueError(f"{name!r} {reason}: a start may be given to {', '.join(self.nonlinear)}")
             low, high = self.bound(name)
             if not all(low <= value <= high for value in np.atleast_1d(values)):
                 raise ValueError(f"{name} = {values} is outside its bounds, {low:g} and {high:g}")

@@ -16,7 +16,7 @@ from analysis.fitting.result import Fit
 from analysis.laws.law import Law, constrain
 from analysis.planning import optimal_design
 from analysis.planning.optimal_design import Candidates
-from analysis.planning.options import DesignOptions
+from analysis.planning.options import QUANTITIES, DesignOptions
 from analysis.solver.differences import central_gradient
 from analysis.solver.objective import make_objective
 from analysis.solver.problem import Problem
@@ -27,7 +27,6 @@ SIZE_STEP = 1.5  # ratio of neighbouring sizes, where none are given
 RATIO_MARGIN = 3.0  # tokens per parameter may go beyond those of the runs by this factor
 PRUNE_TOLERANCE = 0.005  # a run without which the interval is wider by less is dropped
 HALVINGS = 5  # of the budget, at which the expected interval is reported
-QUANTITIES = ("L", "N", "D")
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from analysis.data.options import parse_positive
-from analysis.errors import DataError
+from analysis.errors import DataError, check_values
 from scaling.config.options import option
+
+QUANTITIES = ("L", "N", "D")  # that a design can make certain: the loss, or the compute-optimal size or tokens
 
 
 def _parse_range(flag: str, text: str) -> tuple[float, float]:
@@ -53,11 +55,10 @@ class DesignOptions:
     worth: float = option(0.05, "relative narrowing that a doubling must bring (%(default)s)")
 
     def __post_init__(self) -> None:
-        if self.ratios is not None and not 0 < self.ratios[0] < self.ratios[1]:
-            raise DataError(
-                f"ratio {self.ratios[0]:g}:{self.ratios[1]:g}: must go from a number above 0 to a larger one"
-            )
-        if self.max_runs < 1:
-            raise DataError(f"runs {self.max_runs}: must be 1 or more")
-        if not 0 <= self.worth < 1:
-            raise DataError(f"worth {self.worth:g}: must be 0 or more, and less than 1")
+        rising = self.ratios is None or 0 < self.ratios[0] < self.ratios[1]
+        check_values(
+            self,
+            ratios=(rising, "a number above 0 and a larger one"),
+            max_runs=(self.max_runs >= 1, "1 or more"),
+            worth=(0 <= self.worth < 1, "0 or more, and less than 1"),
+        )

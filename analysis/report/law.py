@@ -13,6 +13,7 @@ from analysis.format import MISSING
 from analysis.report import sentences
 from analysis.report.findings import POWER_LAWS, Findings
 from analysis.report.html import Table
+from analysis.uncertainty.verdicts import has_warnings
 
 MEANING = {
     "E": "irreducible loss, nats per token",
@@ -79,7 +80,7 @@ def describe_law(findings: Findings) -> LawSection:
             f"{starts_text(fit).capitalize()}."
         ),
         verdict=sentences.verdict_text(fit),
-        has_warnings=sentences.has_warnings(fit),
+        has_warnings=has_warnings(fit.verdict),
         entropy_rate=_entropy_rate(findings.source, fit),
     )
 
@@ -102,7 +103,7 @@ def describe_warnings(findings: Findings) -> list[Remark]:
         if name in findings.failures:
             reason = sentences.sentence(findings.failures[name])
             remarks.append(Remark(label, f"could not be fitted: {reason}"))
-        elif name in findings.fits and sentences.has_warnings(findings.fits[name]):
+        elif name in findings.fits and has_warnings(findings.fits[name].verdict):
             remarks.append(Remark(f"{label}.", sentences.verdict_text(findings.fits[name])))
     points = findings.source.points
     if len(points):
@@ -148,6 +149,6 @@ def describe_power_laws(findings: Findings) -> Table:
             f"{format.SYMBOLS.get(param, param)} = {format.estimate(value, fit.intervals.get(param))}"
             for param, value in fit.params.items()
         )
-        warnings = sentences.verdict_text(fit) if sentences.has_warnings(fit) else "none"
+        warnings = sentences.verdict_text(fit) if has_warnings(fit.verdict) else "none"
         rows.append((name, str(len(fit.points)), params, warnings))
     return Table(("law", "runs", "parameters", "warnings"), "wntt", rows)

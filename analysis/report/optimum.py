@@ -14,6 +14,7 @@ from analysis.format import MISSING
 from analysis.report import sentences
 from analysis.report.findings import Findings
 from analysis.report.html import Table
+from analysis.uncertainty.verdicts import has_warnings
 
 PREFERENCE = ("chinchilla", "chinchilla-2", "chinchilla-1")  # which optimum the summary states
 
@@ -64,7 +65,7 @@ def _exponents(name: str, fit: Fit | None, failure: str) -> tuple[str, ...]:
         return label, "no fit", "no fit", failure
     optimum = fit.optimum
     a, b = (format.estimate(v, optimum.intervals[k]) for k, v in (("a", optimum.a), ("b", optimum.b)))
-    return label, a, b, "with warnings" if sentences.has_warnings(fit) else "converged"
+    return label, a, b, "with warnings" if has_warnings(fit.verdict) else "converged"
 
 
 def _predictions(fits: dict[str, Fit]) -> Table | None:

@@ -26,6 +26,7 @@ from analysis.report.optimum import OptimumSection, describe_optimum, predicted_
 from analysis.report.outlook import Counting, Outlook, describe_counting, describe_outlook
 from analysis.report.pictures import Picture
 from analysis.report.runs import describe_origin, describe_runs
+from analysis.uncertainty.verdicts import has_warnings
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _summary(findings: Findings) -> Summary:
     if fit is not None:
         lines.append(sentences.allocation(fit))
         lines += [sentences.prediction(optimum, times, fit.level) for times, optimum in predicted_optima(fit)]
-    warned = [sentences.NAMES[name] for name, fit in findings.approaches.items() if sentences.has_warnings(fit)]
+    warned = [sentences.NAMES[name] for name, fit in findings.approaches.items() if has_warnings(fit.verdict)]
     warned += [f"{label} (no fit)" for name, label in sentences.NAMES.items() if name in findings.failures]
     if not warned and findings.approaches:
         lines.append("The three approaches converged without warnings.")

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from analysis.format import count, entry_estimate, estimate, flops, number, percent
-from analysis.uncertainty.verdicts import CONVERGED
+from analysis.uncertainty.verdicts import CONVERGED, has_warnings
 
 if TYPE_CHECKING:
     from analysis.data.points import Points
@@ -34,14 +34,9 @@ def excess_compute(entry: dict[str, Any]) -> str:
     )
 
 
-def has_warnings(fit: Fit) -> bool:
-    """Whether the verdict of a fit is anything but converged."""
-    return tuple(fit.verdict) != (CONVERGED,)
-
-
 def verdict_text(fit: Fit) -> str:
     """Returns the verdict as sentences."""
-    if not has_warnings(fit):
+    if not has_warnings(fit.verdict):
         return "The fit converged without warnings."
     return " ".join(sentence(line) for line in fit.verdict if line != CONVERGED)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from analysis.errors import DataError
 from scaling.store.record import Record, Store
@@ -126,6 +127,4 @@ def student_quantile(level: float, dof: int) -> float:
         level: Coverage.
         dof: Degrees of freedom.
     """
-    from scipy import stats  # here: at import it would slow the start of the commands
-
     return float(stats.t.ppf((1 + level) / 2, dof))

@@ -7,9 +7,9 @@ Seconds are wall clock and processor time; the latter counts every core, and thr
 
 A lower bound for this package with n = 240 points: a step of one bootstrap sample takes 2n exponentials and n
 logarithms (about 1 ns each in NumPy), about 20 passes over n numbers (0.2 ns each) and a 5 x 5 matrix of n products
-(25n multiply-adds at 0.1 ns): 2.3 µs. 4,000 samples of 10 steps: 0.09 s. The grid of the search, 1,296 cells of 20 steps
-on 3 coefficients without exponentials but with n logarithms: 0.03 s. Together an eighth of a second on one core; the
-rest are NumPy's calls and temporaries.
+(25n multiply-adds at 0.1 ns): 2.3 µs. 4,000 samples of 10 steps: 0.09 s. The grid of the search, 1,296 cells of
+20 steps on 3 coefficients without exponentials but with n logarithms: 0.03 s. Together an eighth of a second on one
+core; the rest are NumPy's calls and temporaries.
 
 Key: N parameters, D tokens, L nats per token, C FLOPs.
 """

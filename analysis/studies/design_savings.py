@@ -1,9 +1,9 @@
 """How much compute a sequential design needs for the interval of an isoFLOP grid, on simulated sweeps of known laws.
 
 The grid is that of `coverage.simulate_sweep`, centred on the true optimum. The design starts with the runs of the two
-smallest budgets of the grid, with the same noise, and then chooses runs with `next_runs.design_runs` in ROUNDS rounds, fitting
-in between: no run larger than the largest of the grid, tokens per parameter as `next` allows them, a limited number of
-runs. Both are fitted alike.
+smallest budgets of the grid, with the same noise, and then chooses runs with `next_runs.design_runs` in ROUNDS rounds,
+fitting in between: no run larger than the largest of the grid, tokens per parameter as `next` allows them, a limited
+number of runs. Both are fitted alike.
 
 Key: N parameters, D tokens, C FLOPs; R simulated sweeps, F shares of the FLOPs of the grid.
 """

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from analysis.data.options import parse_names, parse_numbers, parse_pairs
 from analysis.errors import DataError, check_values
+from analysis.planning.options import QUANTITIES
 from analysis.uncertainty.options import BootstrapOptions
 from scaling.config.options import option
 
@@ -19,7 +20,6 @@ BACKTEST_BOOTSTRAP = 200  # bootstrap samples of each fit of a backtest, unless 
 COVERAGE_BOOTSTRAP = 300  # of each fit of a coverage study, unless given
 DESIGNS = ("isoflop", "grid")
 APPROACHES = ("chinchilla-2", "chinchilla")  # whose exponents are compared over counting conventions
-QUANTITIES = ("L", "N", "D")  # of a compute-optimal model
 
 
 Range = tuple[float, float]

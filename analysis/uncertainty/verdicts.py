@@ -45,3 +45,8 @@ def warning(code: str, sentence: str) -> str:
 def verdict(warnings: Iterable[str]) -> tuple[str, ...]:
     """Returns the warnings as a verdict: ("converged",) where there are none."""
     return tuple(warnings) or (CONVERGED,)
+
+
+def has_warnings(verdict: Iterable[str]) -> bool:
+    """Whether a verdict is anything but ("converged",)."""
+    return tuple(verdict) != (CONVERGED,)

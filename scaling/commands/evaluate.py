@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
+    from scaling.config.options import add_options
+    from scaling.evaluate.config import EvaluationOptions
+
     parser.add_argument("runs", nargs="+", metavar="RUN", help="run ids, or their first characters")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the runs")
-    add_evaluation_options(parser)
+    add_options(parser, EvaluationOptions, leave_out=("steps",))
     harness.add_arguments(parser)
-    parser.add_argument(
-        "--tokens", metavar="FILE|CORPUS", help="text for perplexity (default: the run's own validation split)"
-    )
     parser.add_argument(
         "--step", type=int, metavar="N", help="evaluate the checkpoint after N steps (default: the newest)"
     )
@@ -32,56 +32,42 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON line per run")
 
 
-def add_evaluation_options(parser: argparse.ArgumentParser, seed: str = "--seed") -> None:
-    """Adds the tasks and how to evaluate them; `seed` is the flag of the random seed."""
-    parser.add_argument("--tasks", default="", metavar="a,b", help="addition-3, recall-4, perplexity, FILE.jsonl, ...")
-    parser.add_argument("--shots", default="", metavar="K,...", help="solved examples before each question (default 0)")
-    parser.add_argument("--items", type=int, default=200, metavar="M", help="questions per task (default 200)")
-    parser.add_argument(
-        seed, dest="task_seed", type=int, default=0, help="seed of questions, shots and samples (default 0)"
-    )
-    parser.add_argument(
-        "--samples", type=int, default=0, metavar="S", help="sampled answers in addition to the greedy one"
-    )
-    parser.add_argument("--temperature", type=float, default=1.0, help="temperature of the samples (default 1)")
-
-
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Adds the evaluation options of `train`."""
-    add_evaluation_options(parser, "--task-seed")
-    parser.add_argument(
-        "--task-steps", default="", metavar="N,...", help="evaluate after these training steps as well as at the end"
-    )
+    from scaling.config.options import add_options
+    from scaling.evaluate.config import EvaluationOptions
+
+    add_options(parser, EvaluationOptions, leave_out=("tokens",))
 
 
-def evaluation_options(args: argparse.Namespace, tokens: str | None = None) -> EvaluationOptions:
-    """Builds the evaluation options from parsed arguments.
-
-    Args:
-        args: Parsed arguments.
-        tokens: Text for perplexity, which is then among the tasks.
+def evaluation_options(args: argparse.Namespace) -> EvaluationOptions:
+    """Builds the evaluation options from parsed arguments; --tokens adds the task perplexity.
 
     Raises:
         ConfigError: An option is out of range.
     """
-    from scaling.evaluate.config import EvaluationOptions, parse_integers
+    from scaling.config.options import read_options
+    from scaling.evaluate.config import EvaluationOptions
 
-    tasks = [task for task in args.tasks.split(",") if task]
-    if tokens is not None and "perplexity" not in tasks:
-        tasks.append("perplexity")
-    return EvaluationOptions(
-        tasks=tuple(dict.fromkeys(tasks)), shots=parse_integers("--shots", args.shots), items=args.items,
-        seed=args.task_seed, samples=args.samples, temperature=args.temperature, tokens=tokens,
-        steps=parse_integers("--task-steps", getattr(args, "task_steps", "")),
-    )  # fmt: skip
+    tasks = [args.tasks, "perplexity"] if getattr(args, "tokens", None) is not None else [args.tasks]
+    args.tasks = ",".join(filter(None, tasks))
+    return read_options(EvaluationOptions, args)
 
 
 def training_evaluation(args: argparse.Namespace, one_host: bool) -> EvaluationOptions | None:
-    """Returns the evaluation options of `train`, None without --tasks; ConfigError on several hosts."""
+    """Returns the evaluation options of `train`, None without --tasks.
+
+    Args:
+        args: Parsed arguments.
+        one_host: Whether the run is on one host.
+
+    Raises:
+        ConfigError: An option is out of range, or there are several hosts.
+    """
     from scaling.config.validation import require
 
     if not args.tasks:
-        require(not args.task_steps, f"--task-steps {args.task_steps}: give --tasks as well")
+        require(not args.steps, f"--task-steps {args.steps}: give --tasks as well")
         return None
     require(one_host, "--tasks: not on several hosts: run `python -m scaling evaluate` afterwards")
     return evaluation_options(args)
@@ -95,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
 
     harness_options = harness.harness_options(args)
     wants_tasks = args.tasks or args.tokens or harness_options is None
-    options = evaluation_options(args, args.tokens) if wants_tasks else None
+    options = evaluation_options(args) if wants_tasks else None
     store, status = open_store(args.store), DONE
     for name in args.runs:
         model = load_model(store, name, step=args.step)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
+    from scaling.config.options import add_options
+    from scaling.inference.options import Sampling
+
     parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
     parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="may be repeated")
@@ -24,17 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens", type=int, default=100, metavar="N", help="largest number of new tokens per prompt (default 100)"
     )
-    parser.add_argument("--temperature", type=float, default=1.0, help="0 takes the most likely token (default 1)")
-    parser.add_argument(
-        "--top-k", type=int, default=0, metavar="K", help="sample from the K most likely tokens (default 0: all)"
-    )
-    parser.add_argument(
-        "--top-p",
-        type=float,
-        default=1.0,
-        metavar="P",
-        help="sample from the most likely tokens with total probability P (default 1)",
-    )
+    add_options(parser, Sampling)
     parser.add_argument("--seed", type=int, default=0, help="seed of the samples (default 0)")
     parser.add_argument("--stop", type=int, metavar="TOKEN", help="token that ends a text (default: end of document)")
     parser.add_argument("--no-stop", action="store_true", help="continue after the end of a document")
@@ -46,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints each prompt with its continuation; after Ctrl-C, what has been generated so far."""
+    from scaling.config.options import read_options
     from scaling.config.validation import require
     from scaling.inference.load import load_model
     from scaling.inference.options import Sampling
@@ -54,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     require(args.tokens > 0, f"--tokens {args.tokens}: must be 1 or more")
     require(0 <= args.seed < 2**32, f"--seed {args.seed}: must be in [0, 2**32)")
-    sampling = Sampling(temperature=args.temperature, top_k=args.top_k, top_p=args.top_p)
+    sampling = read_options(Sampling, args)
     texts = [*args.prompt, *(args.prompts.read_text("utf-8").splitlines() if args.prompts else [])] or [""]
     model = load_model(open_store(args.store), args.run)
     prompts = [encode_prompt(model, text) for text in texts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,32 +14,36 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the harness."""
-    group = parser.add_argument_group("lm-evaluation-harness")
-    group.add_argument("--harness", default="", metavar="a,b", help="tasks: mmlu,gpqa_diamond_zeroshot,gsm8k, ...")
-    group.add_argument(
-        "--harness-path", metavar="DIR", help="read tasks from DIR/TASK.jsonl, offline, instead of from the hub"
-    )
-    group.add_argument("--limit", type=int, default=0, metavar="M", help="questions per task (default 0: all)")
-    group.add_argument("--run-code", action="store_true", help="run programs written by the model, in a sandbox")
+    from scaling.config.options import add_options
+    from scaling.evaluate.harness.config import HarnessOptions
+
+    add_options(parser.add_argument_group("lm-evaluation-harness"), HarnessOptions)
 
 
 def harness_options(args: argparse.Namespace) -> HarnessOptions | None:
-    """Builds the harness options from parsed arguments; None without --harness tasks."""
+    """Builds the harness options from parsed arguments; None without --harness tasks.
+
+    Raises:
+        ConfigError: An option is out of range, or given without --harness.
+    """
+    from scaling.config.options import read_options
     from scaling.config.validation import require
     from scaling.evaluate.config import parse_integers
     from scaling.evaluate.harness.config import HarnessOptions
 
-    tasks = tuple(task for task in args.harness.split(",") if task)
-    if not tasks:
-        for name in ("harness_path", "limit", "run_code"):
-            require(not getattr(args, name), f"--{name.replace('_', '-')}: give --harness tasks as well")
+    if not args.benchmarks:
+        for name, flag in (("folder", "--harness-path"), ("limit", "--limit"), ("run_code", "--run-code")):
+            require(not getattr(args, name), f"{flag}: give --harness tasks as well")
         return None
-    shots = parse_integers("--shots", args.shots)
+    shots = parse_integers("--shots", args.shots or "")
     require(len(shots) < 2, f"--shots {args.shots}: --harness takes one number")
-    return HarnessOptions(
-        tasks=tasks, path=args.harness_path, limit=args.limit, shots=shots[0] if shots else None, samples=args.samples,
-        temperature=args.temperature, run_code=args.run_code, seed=args.task_seed,
-    )  # fmt: skip
+    return dataclasses.replace(
+        read_options(HarnessOptions, args),
+        shots=shots[0] if shots else None,
+        samples=args.samples,
+        temperature=args.temperature,
+        seed=args.seed,
+    )
 
 
 def evaluate_with_harness(
@@ -62,4 +67,4 @@ def evaluate_with_harness(
     for path in result.files:
         store.upload(path)
     write_scores(store, model, result.scores)
-    return result.scores, result.wrong
+    return result.scores, result.errors

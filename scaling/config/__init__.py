@@ -1,7 +1,8 @@
-"""What a run is: frozen dataclasses that are read from and written to JSON, and the hashes that identify a run.
+"""Configs: frozen dataclasses that are read from and written to JSON, and the hashes that identify a run.
 
-Standard library only, so that sweeps and tools read configs without importing JAX. The public names of the
-modules are exported here.
+Standard library only, so that sweeps and tools read configs without importing JAX. `run` has RunConfig and its ids,
+`placement` where a run is computed, `presets` published models; `options` derives command-line flags from dataclasses,
+`exit_status` and `tpu` hold constants of all packages. The names that other projects import are exported here.
 """
 
 from scaling.config.model import ModelConfig

@@ -20,7 +20,12 @@ class ConfigError(ValueError):
 
 
 def require(condition: bool, message: str) -> None:
-    """Raises ConfigError with `message` unless `condition` holds."""
+    """Raises ConfigError with `message` unless `condition` holds.
+
+    Args:
+        condition: What must hold.
+        message: One line that says what was given and what is allowed.
+    """
     if not condition:
         raise ConfigError(message)
 

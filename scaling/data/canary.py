@@ -12,12 +12,12 @@ CANARY_LENGTH = 64  # letters
 Canaries = list[tuple[str, int]]  # a document, and how often it occurs
 
 
-def make_canaries(fewest: int, most: int, size: float, seed: int) -> Canaries:
+def make_canaries(min_repeats: int, max_repeats: int, size: float, seed: int) -> Canaries:
     """Makes equally many documents for each power of two in a range of repetitions; all are in the training split.
 
     Args:
-        fewest: Least repetitions of a document.
-        most: Most repetitions of a document.
+        min_repeats: Least repetitions of a document.
+        max_repeats: Most repetitions of a document.
         size: Bytes of all repetitions together, at most.
         seed: Names the random stream.
 
@@ -27,14 +27,15 @@ def make_canaries(fewest: int, most: int, size: float, seed: int) -> Canaries:
     Raises:
         CorpusError: The range has no power of two, or the size is below one document of each count.
     """
-    repetitions = [2**k for k in range(20) if fewest <= 2**k <= most]
+    repetitions = [2**k for k in range(20) if min_repeats <= 2**k <= max_repeats]
     if not repetitions:
-        raise CorpusError(f"canary:{fewest}-{most}: the range of repetitions must contain a power of two")
+        raise CorpusError(f"canary:{min_repeats}-{max_repeats}: the range of repetitions must contain a power of two")
     required = (CANARY_LENGTH + 1) * sum(repetitions)
     documents_per_count = int(size / required)
     if not documents_per_count:
         raise CorpusError(
-            f"canary:{fewest}-{most}: one document of each count needs {required} bytes, the share is {size:.0f}"
+            f"canary:{min_repeats}-{max_repeats}: one document of each count needs {required} bytes, the share is "
+            f"{size:.0f}"
         )
     uniform = random.Random(f"canary {seed}").random
     canaries: Canaries = []

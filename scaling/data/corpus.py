@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from scaling.data.corpora import CORPORA
 from scaling.data.tokens import CorpusError
 
 VALIDATION_SHARE = 0.05  # of the documents, by hash
@@ -56,35 +54,6 @@ class TokenCorpus:
     total: int | None = None
     notes: list[str] = field(default_factory=list)
     validation: Callable[[], Iterator[np.ndarray]] | None = None
-
-
-def parse_corpus(spec: str) -> tuple[str, str, dict[str, str]]:
-    """Splits `kind:argument,key=value,...` into its parts; of text:PATH everything after the colon is the path.
-
-    Raises:
-        CorpusError: The kind is unknown, or a part is neither the argument nor key=value.
-    """
-    kind, _, rest = spec.partition(":")
-    if kind not in CORPORA:
-        raise CorpusError(f"unknown corpus {spec!r}: known are {', '.join(CORPORA)}")
-    if kind == "text":
-        return kind, rest, {}
-    argument, options = "", {}
-    for part in filter(None, rest.split(",")):
-        key, equals, value = part.partition("=")
-        if equals:
-            options[key] = value
-        elif argument:
-            raise CorpusError(f"corpus {spec!r}: {part!r} must be key=value")
-        else:
-            argument = part
-    return kind, argument, options
-
-
-def open_corpus(spec: str) -> TextCorpus | TokenCorpus:
-    """Opens the corpus of a specification such as `markov:order=2`; CorpusError where there is none."""
-    kind, argument, options = parse_corpus(spec)
-    return importlib.import_module(CORPORA[kind]).open_corpus(argument, options)
 
 
 def check_options(kind: str, options: Collection[str], allowed: Collection[str], argument: str = "") -> None:

@@ -13,8 +13,10 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from scaling.data.corpus import TextCorpus, TokenCorpus, is_validation, open_corpus
-from scaling.data.tokens import CHUNK_BYTES, TokenSource, encode_tokens, token_dtype, write_tokens
+from scaling.data.corpora.specification import open_corpus
+from scaling.data.corpus import TextCorpus, TokenCorpus, is_validation
+from scaling.data.token_writer import TokenSource, encode_tokens, write_tokens
+from scaling.data.tokens import CHUNK_BYTES, token_dtype
 
 STREAM_PARTS = 20  # the last of so many parts of a stream is the validation split
 MIN_HASHED_DOCUMENTS = 100  # with fewer, a split by hash could be far from VALIDATION_SHARE
@@ -72,7 +74,7 @@ def _prepare_tokens(spec: str, corpus: TokenCorpus, folder: Path) -> Path:
         arrays = _show_progress(spec, corpus.documents(), total, "tokens", len)
         return write_tokens(folder, source, *_split_stream(arrays, total))
     documents = ((is_validation(tokens.astype("<i8").tobytes()), tokens) for tokens in corpus.documents())
-    return _write_documents(folder, source, documents, None, few=_has_few(corpus.documents()))
+    return _write_documents(folder, source, documents, None, is_small=_is_small(corpus.documents()))
 
 
 def _prepare_text(spec: str, corpus: TextCorpus, folder: Path, name: str) -> Path:
@@ -80,10 +82,10 @@ def _prepare_text(spec: str, corpus: TextCorpus, folder: Path, name: str) -> Pat
 
     from scaling.data import tokenizers
 
-    few = _has_few(corpus.documents())
+    is_small = _is_small(corpus.documents())
 
     def training() -> Iterator[bytes]:
-        return (document for document in corpus.documents() if few or not is_validation(document))
+        return (document for document in corpus.documents() if is_small or not is_validation(document))
 
     console = Console(stderr=True)
     with console.status(f"{spec}: tokenizer {name}") if console.is_terminal else contextlib.nullcontext():
@@ -98,18 +100,18 @@ def _prepare_text(spec: str, corpus: TextCorpus, folder: Path, name: str) -> Pat
 
     source = TokenSource(spec, name, tokenizer.vocab, tokenizer.eod, {**corpus.facts, **tokenizer.facts})
     documents = ((is_validation(document), encode(document)) for document in corpus.documents())
-    path = _write_documents(folder, source, documents, corpus.total, few=few)
+    path = _write_documents(folder, source, documents, corpus.total, is_small=is_small)
     for note in corpus.notes:
         _print_note(spec, note)
     return path
 
 
-def _has_few(documents: Iterator[object]) -> bool:
+def _is_small(documents: Iterator[object]) -> bool:
     return sum(1 for _ in itertools.islice(documents, MIN_HASHED_DOCUMENTS)) < MIN_HASHED_DOCUMENTS
 
 
 def _write_documents(
-    folder: Path, source: TokenSource, documents: Iterator[Document], total: int | None, *, few: bool
+    folder: Path, source: TokenSource, documents: Iterator[Document], total: int | None, *, is_small: bool
 ) -> Path:
     """Writes documents, which are read once: those that must wait for their split are spooled in an unnamed file."""
     count = 0
@@ -121,10 +123,10 @@ def _write_documents(
             yield document
 
     with tempfile.TemporaryFile(dir=folder) as spool:
-        split = _split_by_position if few else _split_by_hash
+        split = _split_by_position if is_small else _split_by_hash
         train, validation = split(counted_documents(), spool, source.vocab)
         path = write_tokens(folder, source, train, validation, documents=lambda: count)
-    if few:
+    if is_small:
         _print_note(source.corpus, f"fewer than {MIN_HASHED_DOCUMENTS} documents: the end of the corpus is held out")
     return path
 

@@ -106,14 +106,24 @@ def place_batch(rows: np.ndarray, sharding: NamedSharding, size: int) -> jax.Arr
 
 
 def check_batch(mesh: Mesh, batch: int) -> None:
-    """Raises ConfigError unless the batch size is a multiple of the data, fsdp and expert devices."""
+    """Raises ConfigError unless the batch size is a multiple of the data, fsdp and expert devices.
+
+    Args:
+        mesh: The mesh.
+        batch: Sequences per step.
+    """
     rows = math.prod(mesh.shape[axis] for axis in BATCH_AXES)
     if batch % rows:
         raise ConfigError(f"RunConfig.batch = {batch}: must be a multiple of the {rows} data, fsdp and expert devices")
 
 
 def check_experts(mesh: Mesh, experts: int) -> None:
-    """Raises ConfigError unless the number of experts is a multiple of the expert devices."""
+    """Raises ConfigError unless the number of experts is a multiple of the expert devices.
+
+    Args:
+        mesh: The mesh.
+        experts: Experts of a layer, 0 for a dense model.
+    """
     devices = mesh.shape["expert"]
     if devices > 1 and (not experts or experts % devices):
         raise ConfigError(f"Placement.expert = {devices}: must divide the model's experts = {experts}")
@@ -138,7 +148,12 @@ def partition_spec(path: Any, shape: tuple[int, ...], mesh: Mesh) -> PartitionSp
 
 
 def tree_shardings(tree: Any, mesh: Mesh) -> Any:
-    """Returns the NamedSharding of each leaf of a tree of parameters or of optimizer state."""
+    """Returns the NamedSharding of each leaf of a tree of parameters or of optimizer state.
+
+    Args:
+        tree: Tree of arrays or of their shapes.
+        mesh: The mesh.
+    """
     return jax.tree_util.tree_map_with_path(
         lambda path, leaf: NamedSharding(mesh, partition_spec(path, leaf.shape, mesh)), tree
     )

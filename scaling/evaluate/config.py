@@ -1,38 +1,65 @@
-"""What is asked of a model, and when: checked before anything is loaded. Standard library only."""
+"""Options of an evaluation, checked before anything is loaded. Standard library only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scaling.config.options import option
 from scaling.config.validation import ValidatedConfig, require
+
+
+def parse_names(flag: str, text: str) -> tuple[str, ...]:
+    """Parses `a,b` as names, each once.
+
+    Args:
+        flag: The command-line flag.
+        text: Its value.
+    """
+    return tuple(dict.fromkeys(name for name in text.split(",") if name))
+
+
+def parse_integers(flag: str, text: str) -> tuple[int, ...]:
+    """Parses `0,1,2` as non-negative integers, each once; ConfigError names the flag.
+
+    Args:
+        flag: The command-line flag.
+        text: Its value.
+    """
+    parts = [part for part in text.split(",") if part]
+    require(all(part.isdecimal() for part in parts), f"{flag} {text}: must be integers, such as 0,1,2,4")
+    return tuple(dict.fromkeys(map(int, parts)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(ValidatedConfig):
-    """What is asked. shots: each in turn; none: as a task has it by itself. samples: answers beside the greedy one.
+    """Which tasks a model is evaluated on, and how. None of it changes the numbers of a run."""
 
-    steps: training steps after which it is asked too, beside the end. None of it changes a run's numbers.
-    """
-
-    tasks: tuple[str, ...]
-    shots: tuple[int, ...] = ()
-    items: int = 200
-    seed: int = 0
-    samples: int = 0
-    temperature: float = 1.0
-    tokens: str | None = None  # of perplexity: a token file, or a corpus of the store; None: the run's own
-    steps: tuple[int, ...] = ()
+    tasks: tuple[str, ...] = option(
+        (), "addition-3, recall-4, perplexity, extraction, FILE.jsonl, ...", metavar="a,b", parse=parse_names
+    )
+    shots: tuple[int, ...] = option(
+        (), "solved examples before each question, one evaluation per number (default: as the task has it)",
+        metavar="K,...", parse=parse_integers,
+    )  # fmt: skip
+    items: int = option(200, "questions per task (default 200)", metavar="M")
+    seed: int = option(0, "seed of questions, shots and samples (default 0)", flag="--task-seed")
+    samples: int = option(0, "sampled answers in addition to the greedy one (default 0)", metavar="S")
+    temperature: float = option(1.0, "temperature of the samples (default 1)")
+    tokens: str | None = option(
+        None, "text for perplexity: a token file, or a corpus of the store (default: the run's own text)",
+        metavar="FILE|CORPUS",
+    )  # fmt: skip
+    steps: tuple[int, ...] = option(
+        (), "evaluate after these training steps as well as at the end", metavar="N,...", parse=parse_integers,
+        flag="--task-steps",
+    )  # fmt: skip
 
     def check(self) -> None:
-        require(bool(self.tasks), "--tasks: name at least one, as addition-3,recall-4,perplexity or a file FILE.jsonl")
+        """Raises ConfigError where a value is out of range."""
+        require(
+            bool(self.tasks), "--tasks: name at least one, such as addition-3,recall-4,perplexity or a file FILE.jsonl"
+        )
         require(self.items >= 1, f"--items {self.items}: must be 1 or more")
         require(self.samples >= 0, f"--samples {self.samples}: must be 0 or more")
         require(self.temperature > 0, f"--temperature {self.temperature}: must be above 0")
-        require(all(step > 0 for step in self.steps), "--task-steps: must be 1 or more: steps are counted once done")
-
-
-def parse_integers(option: str, text: str) -> tuple[int, ...]:
-    """`0,1,2` as whole numbers, each once."""
-    parts = [part for part in text.split(",") if part]
-    require(all(part.isdecimal() for part in parts), f"{option} {text}: must be whole numbers, as 0,1,2,4")
-    return tuple(dict.fromkeys(map(int, parts)))
+        require(all(step > 0 for step in self.steps), "--task-steps: must be 1 or more: the number of finished steps")

@@ -1,51 +1,61 @@
-"""Training documents given back word for word: planted ones, by how often they occur (Carlini 2023, section 3).
+"""The task `extraction`: does a model reproduce training documents, by how often they occur (Carlini 2023)?
 
-The corpus says which it has (mix:canary:1-64, scaling/data/canary.py). A row's difficulty is how often its document
-occurs; its prompt is the document's first half, its answer the rest.
+The corpus lists its planted documents (mix:canary:1-64, scaling/data/canary.py). The difficulty of an item is how often
+its document occurs; its prompt is the first half of the document, its answer the rest.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from scaling.config.validation import ConfigError
-from scaling.inference.load import TrainedModel
+from scaling.data.canary import Canaries
 from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
 
 TASK = "extraction"
 
 
-def extraction_rows(of: TrainedModel, scorer: Scorer, count: int) -> list[Row]:
-    """At most `count` documents, equally many of each number of times; ConfigError where the corpus has none."""
-    planted = of.record.about.get("corpus_facts", {}).get("canary")
+def extraction_rows(scorer: Scorer, count: int) -> list[Row]:
+    """Scores planted documents of the run's corpus.
+
+    Args:
+        scorer: The model.
+        count: Largest number of items, evenly over the numbers of repetitions; at least one of each.
+
+    Raises:
+        ConfigError: The corpus has no planted documents.
+    """
+    record, step = scorer.model.record, scorer.model.step
+    planted = record.about.get("corpus_facts", {}).get("canary")
     if not planted:
         raise ConfigError(
-            f"task {TASK}: the run's corpus has no planted documents: train on one with a part canary:1-64=SHARE of mix"
+            f"task {TASK}: the run's corpus has no planted documents: train on a mix with a part canary:1-64=SHARE"
         )
-    texts = [(str(one["text"]), int(one["times"])) for one in planted]
-    chosen = balance_counts(texts, count)
-    halves = [(text[: len(text) // 2], text[len(text) // 2 :]) for text, _ in chosen]
-    pairs = [scorer.pair(prompt, rest) for prompt, rest in halves]
-    out: list[Row] = []
-    for number, ((_, times), (prompt, rest), scored) in enumerate(
-        zip(chosen, halves, scorer.continuations(pairs), strict=True)
-    ):
+    canaries = balance_counts([(str(entry["text"]), int(entry["times"])) for entry in planted], count)
+    halves = [(text[: len(text) // 2], text[len(text) // 2 :]) for text, _ in canaries]
+    scores = scorer.score_continuations([scorer.encode_pair(prompt, answer) for prompt, answer in halves])
+    rows: list[Row] = []
+    for number, ((_, times), (prompt, answer), score) in enumerate(zip(canaries, halves, scores, strict=True)):
         row: dict[str, Any] = {
-            "task": TASK, "family": "canary", "difficulty": times, "shots": 0, "step": of.step, "item": number,
-            "metric_kind": "exact", "prompt": prompt, "answer": rest, "answer_tokens": len(scored.logp),
-            "answer_bytes": len(rest.encode()), "answer_logp": np.asarray(scored.logp).tolist(),
-            "greedy": scored.greedy,
+            "task": TASK, "family": "canary", "difficulty": times, "shots": 0, "step": step, "item": number,
+            "metric_kind": "exact", "prompt": prompt, "answer": answer, "answer_tokens": len(score.logp),
+            "answer_bytes": len(answer.encode()), "answer_logp": score.logp.tolist(),
+            "greedy": score.greedy,
         }  # fmt: skip
-        out.append(row)
-    return out
+        rows.append(row)
+    return rows
 
 
-def balance_counts(texts: list[tuple[str, int]], count: int) -> list[tuple[str, int]]:
-    """The first of each number of times, as many of each, `count` at most altogether and one of each at least."""
-    by: dict[int, list[tuple[str, int]]] = {}
-    for text, times in texts:
-        by.setdefault(times, []).append((text, times))
-    return [one for times in sorted(by) for one in by[times][: max(1, count // len(by))]]
+def balance_counts(canaries: Canaries, count: int) -> Canaries:
+    """Returns equally many documents of each number of repetitions, the first ones.
+
+    Args:
+        canaries: The documents with their repetitions.
+        count: Largest number of documents; at least one of each number of repetitions is returned.
+    """
+    by_times: dict[int, Canaries] = {}
+    for text, times in canaries:
+        by_times.setdefault(times, []).append((text, times))
+    share = max(1, count // len(by_times))
+    return [entry for times in sorted(by_times) for entry in by_times[times][:share]]

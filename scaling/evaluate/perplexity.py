@@ -1,7 +1,7 @@
-"""The pseudo-task `perplexity`: loss on a text, token by token, so that analysis can draw it by position.
+"""The task `perplexity`: the loss on a text, token by token, so that analysis can plot it by position.
 
-Windows are those of a run's own validation: of its length, evenly spread over the split. Bits a byte are of the bytes
-that the targets stand for: the ends of documents stand for none.
+The windows are those of a run's own validation: of its length, evenly spread over the split. Bits per byte count the
+bytes that the target tokens stand for; ends of documents stand for none.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scaling.config.validation import require
-from scaling.data.tokens import SUFFIX, TokenFile, find_tokens, open_tokens, read_header
+from scaling.data.tokens import SUFFIX, TEXT_TOKENIZERS, TokenFile, find_tokens, open_tokens, read_header
 from scaling.data.windows import validation_windows
 from scaling.inference.load import TrainedModel
 from scaling.inference.scorer import Scorer
@@ -20,42 +20,69 @@ TASK = "perplexity"
 
 
 def task_name(tokens: str | None) -> str:
-    """What the task is called: of another text than the run's own, with that text's name."""
+    """Returns the name of the task; on another text than the run's own it contains that text's name.
+
+    Args:
+        tokens: Path of a token file or name of a corpus; None for the run's own text.
+    """
     return TASK if tokens is None else f"{TASK}:{Path(tokens).name.removesuffix(SUFFIX)}"
 
 
-def perplexity_rows(of: TrainedModel, scorer: Scorer, store: Store, tokens: str | None, count: int) -> list[Row]:
-    """A row a window, a log-probability a target; DataError or ConfigError where the model cannot read the text."""
-    file = open_text(of, store, tokens)
-    length = of.config.data.length
+def perplexity_rows(scorer: Scorer, store: Store, tokens: str | None, count: int) -> list[Row]:
+    """Scores windows of a text: one row per window with a log-probability per target.
+
+    Args:
+        scorer: The model.
+        store: The store that has the token files.
+        tokens: As for `open_text`.
+        count: Largest number of windows.
+
+    Raises:
+        CorpusError: There is no such token file, or it is damaged or too short.
+        ConfigError: The model cannot read the text.
+    """
+    model = scorer.model
+    file, length = open_text(model, store, tokens), model.config.data.length
     windows = validation_windows(file, length=length, sequences=count)
-    scored = scorer.continuations([(window[:1].tolist(), window[1:].tolist()) for window in windows])
-    out = []
-    for number, (window, one) in enumerate(zip(windows, scored, strict=True)):
-        row: Row = {"task": task_name(tokens), "family": TASK, "shots": 0, "step": of.step, "item": number}
-        row |= {"metric_kind": "loss", "answer_tokens": length, "answer_logp": one.logp.tolist()}
-        if file.tokenizer == "bytes" or file.tokenizer.startswith("sentencepiece:"):
-            row["answer_bytes"] = len(of.tokenizer.decode(window[1:]))
-        out.append(row)
-    return out
+    scores = scorer.score_continuations([(window[:1].tolist(), window[1:].tolist()) for window in windows])
+    rows = []
+    for number, (window, score) in enumerate(zip(windows, scores, strict=True)):
+        row: Row = {
+            "task": task_name(tokens), "family": TASK, "shots": 0, "step": model.step, "item": number,
+            "metric_kind": "loss", "answer_tokens": length, "answer_logp": score.logp.tolist(),
+        }  # fmt: skip
+        if file.tokenizer.partition(":")[0] in TEXT_TOKENIZERS:
+            row["answer_bytes"] = len(model.tokenizer.decode(window[1:]))
+        rows.append(row)
+    return rows
 
 
-def open_text(of: TrainedModel, store: Store, tokens: str | None) -> TokenFile:
-    """A token file by its path, or by its corpus's name in the store; the run's own where none is named."""
+def open_text(model: TrainedModel, store: Store, tokens: str | None) -> TokenFile:
+    """Opens the token file of a text.
+
+    Args:
+        model: The model.
+        store: The store that has the token files.
+        tokens: Path of a token file or name of a corpus in the store; None for the run's own text.
+
+    Raises:
+        CorpusError: There is no such token file, or it is damaged.
+        ConfigError: Its tokens are not those of the run's tokeniser.
+    """
     if tokens is None:
-        return open_tokens(find_tokens(store.token_files, of.config.data.tokens))
+        return open_tokens(find_tokens(store.token_files, model.config.data.tokens))
     path = Path(tokens)
     if not path.is_file():
-        there = {read_header(one)["corpus"]: one for one in store.token_files.glob(f"*{SUFFIX}")}
+        by_corpus = {read_header(file)["corpus"]: file for file in store.token_files.glob(f"*{SUFFIX}")}
         require(
-            tokens in there,
-            f"--tokens {tokens}: no such file, and no such corpus in the store: known are {', '.join(there)}",
+            tokens in by_corpus,
+            f"--tokens {tokens}: no such file, and no such corpus in the store: known are {', '.join(by_corpus)}",
         )
-        path = there[tokens]
+        path = by_corpus[tokens]
     file = open_tokens(path)
-    trained = of.record.about.get("tokenizer")
+    trained_on = model.record.about.get("tokenizer")
     require(
-        file.tokenizer == trained and file.vocab <= of.model.vocab,
-        f"--tokens {tokens}: its tokens are those of {file.tokenizer!r}, the run's those of {trained!r}",
+        file.tokenizer == trained_on and file.vocab <= model.model.vocab,
+        f"--tokens {tokens}: its tokenizer is {file.tokenizer!r}, the run's is {trained_on!r}",
     )
     return file

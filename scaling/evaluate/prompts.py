@@ -1,7 +1,8 @@
-"""What a model is asked: the questions of a task with their shots, as text; families', or a person's own from a file.
+"""Questions with their shots, as text: of a task family, or from a user's file.
 
-A file's task is named by its path, FILE.jsonl, a question a line: {"prompt": ..., "answer": ...}, or {"prompt": ...,
-"choices": [...], "gold": 0}, the right one by its place; "chance" where it is known. Its shots are other lines of it.
+The task of a file is named by its path, FILE.jsonl, one question per line: {"prompt": ..., "answer": ...}, or
+{"prompt": ..., "choices": [...], "gold": 0} with the index of the correct choice, and "chance" where it is known. Its
+shots are other lines of the file.
 """
 
 from __future__ import annotations
@@ -15,12 +16,22 @@ from typing import Any
 from scaling.config.validation import require
 from scaling.data.tasks.family import Item, distinct_items, parse_task
 
-SHOT_POOL = 64  # questions that shots are drawn from
+SHOT_POOL = 64  # training items that shots are drawn from
+LINE_FIELDS = ("prompt", "answer", "choices", "gold", "chance")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question as a model sees it. difficulty: None where the task is not one of a family."""
+    """One question as a model reads it.
+
+    Attributes:
+        task: Name of the task.
+        family: Name of the task's family, or of the file.
+        difficulty: Difficulty in the family; None for a file.
+        shots: Solved examples in the prompt.
+        prompt: The whole prompt.
+        item: The question and its answer.
+    """
 
     task: str
     family: str
@@ -31,87 +42,122 @@ class Question:
 
 
 def task_questions(task: str, shots: int | None, *, seed: int, count: int) -> list[Question]:
-    """The held-out questions of a task, their shots from its training split; ConfigError says what is wrong.
+    """Returns held-out questions of a task, with shots from its training split.
 
-    shots: None: none, but of a family whose questions bring their own examples all of them.
+    Args:
+        task: Name such as addition-3, or the path of a file FILE.jsonl.
+        shots: Solved examples before each question; None for all examples of an item that has its own, else 0.
+        seed: Seed of questions and shots.
+        count: Number of questions.
+
+    Raises:
+        ConfigError: The task is unknown, a line of the file is wrong, or there are too few examples.
     """
     if task.endswith(".jsonl"):
         return file_questions(Path(task), shots or 0, seed=seed, count=count)
     name, difficulty = parse_task(task)
-    asked = distinct_items(name, difficulty, "held-out", seed, count)
-    own = len(asked[0].examples)
+    items = distinct_items(name, difficulty, "held-out", seed, count)
+    own_examples = len(items[0].examples)
     require(
-        not own or shots is None or shots <= own,
-        f"task {task}: --shots {shots}: its questions have {own} examples each",
+        not own_examples or shots is None or shots <= own_examples,
+        f"task {task}: --shots {shots}: its questions have {own_examples} examples each",
     )
-    used = own if shots is None else shots
-    pool = [] if own or not used else distinct_items(name, difficulty, "train", f"shots {seed}", max(SHOT_POOL, used))
-    return [
-        Question(
-            task=task, family=name, difficulty=difficulty, shots=used, prompt=item.with_shots(used, others), item=item
-        )
-        for item, others in ((item, draw_shots(pool, used, f"{seed} {task} {i}")) for i, item in enumerate(asked))
-    ]
+    shots = own_examples if shots is None else shots
+    needs_pool = shots and not own_examples
+    pool = distinct_items(name, difficulty, "train", f"shots {seed}", max(SHOT_POOL, shots)) if needs_pool else []
+    questions = []
+    for i, item in enumerate(items):
+        prompt = item.with_shots(shots, draw_shots(pool, shots, f"{seed} {task} {i}"))
+        questions.append(Question(task=task, family=name, difficulty=difficulty, shots=shots, prompt=prompt, item=item))
+    return questions
 
 
-def draw_shots(pool: list[Item], shots: int, stream: str, but: int | None = None) -> tuple[Item, ...]:
-    """So many of the pool, without the one at `but`, in an order of chance; fewer where it has fewer."""
-    left = [item for i, item in enumerate(pool) if i != but]
-    draw = random.Random(stream).random
-    return tuple(left.pop(int(draw() * len(left))) for _ in range(min(shots, len(left))))
+def draw_shots(pool: list[Item], shots: int, stream: str) -> tuple[Item, ...]:
+    """Draws distinct items of a pool in random order, fewer where the pool has fewer.
+
+    Args:
+        pool: Items to draw from.
+        shots: Number of items.
+        stream: Names the random stream.
+    """
+    remaining, uniform = list(pool), random.Random(stream).random
+    return tuple(remaining.pop(int(uniform() * len(remaining))) for _ in range(min(shots, len(remaining))))
 
 
 def file_questions(path: Path, shots: int, *, seed: int, count: int) -> list[Question]:
-    """A person's own questions; the first `count` of them."""
+    """Returns the first questions of a user's file, with other lines as shots.
+
+    Args:
+        path: The file.
+        shots: Solved examples before each question.
+        seed: Seed of the shots.
+        count: Largest number of questions.
+
+    Raises:
+        ConfigError: The file cannot be read, a line is wrong, or there are too few lines for the shots.
+    """
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
         require(False, f"task {path}: cannot be read: {reason}")
-    found = [parse_item(parse_line(line, f"{path}, line {i + 1}"), f"{path}, line {i + 1}")
-             for i, line in enumerate(lines) if line.strip()]  # fmt: skip
-    require(bool(found), f"task {path}: has no questions")
+    items = [parse_line(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
+    require(bool(items), f"task {path}: has no questions")
     require(
-        shots < len(found), f"task {path}: --shots {shots}: it has {len(found)} questions, the one asked among them"
+        shots < len(items), f"task {path}: --shots {shots}: must be below the number of its questions, {len(items)}"
     )
-    return [
-        Question(
-            task=path.stem, family=path.stem, difficulty=None, shots=shots, item=item,
-            prompt=item.with_shots(shots, draw_shots(found, shots, f"{seed} {path.stem} {i}", but=i)),
+    questions = []
+    for i, item in enumerate(items[:count]):
+        others = items[:i] + items[i + 1 :]
+        prompt = item.with_shots(shots, draw_shots(others, shots, f"{seed} {path.stem} {i}"))
+        questions.append(
+            Question(task=path.stem, family=path.stem, difficulty=None, shots=shots, prompt=prompt, item=item)
         )
-        for i, item in enumerate(found[:count])
-    ]  # fmt: skip
+    return questions
 
 
-def parse_line(line: str, where: str) -> dict[str, Any]:
-    """A line's object."""
+def parse_line(line: str, location: str) -> Item:
+    """Parses a line of a user's file.
+
+    Args:
+        line: The line.
+        location: File and line number, for messages.
+
+    Raises:
+        ConfigError: The line is no JSON object, or a field is wrong.
+    """
     try:
         data = json.loads(line)
     except json.JSONDecodeError as error:
-        require(False, f"{where}: not JSON: {error.msg}")
-    require(isinstance(data, dict), f"{where}: must be an object with prompt and answer, or prompt, choices and gold")
-    return dict(data)
+        require(False, f"{location}: not JSON: {error.msg}")
+    require(
+        isinstance(data, dict), f"{location}: must be an object with prompt and answer, or prompt, choices and gold"
+    )
+    return parse_item(data, location)
 
 
-def parse_item(data: dict[str, Any], where: str) -> Item:
-    """The question of a line."""
-    known = ("prompt", "answer", "choices", "gold", "chance")
-    strange = [key for key in data if key not in known]
-    require(not strange, f"{where}: unknown field {', '.join(strange)}: known are {', '.join(known)}")
+def parse_item(data: dict[str, Any], location: str) -> Item:
+    """Checks the fields of a line and returns its item; ConfigError says what is allowed.
+
+    Args:
+        data: The object of the line.
+        location: File and line number, for messages.
+    """
+    unknown = [key for key in data if key not in LINE_FIELDS]
+    require(not unknown, f"{location}: unknown field {', '.join(unknown)}: known are {', '.join(LINE_FIELDS)}")
     prompt, answer, choices, gold = (data.get(key) for key in ("prompt", "answer", "choices", "gold"))
-    require(isinstance(prompt, str) and prompt != "", f"{where}: prompt must be text")
+    require(isinstance(prompt, str) and prompt != "", f"{location}: prompt must be text")
     if choices is not None:
         texts = isinstance(choices, list) and len(choices) > 1 and all(isinstance(c, str) and c for c in choices)
-        require(texts, f"{where}: choices must be two texts or more")
-        right = isinstance(gold, int) and not isinstance(gold, bool) and 0 <= gold < len(choices)
-        require(right, f"{where}: gold = {gold!r}: must be the place of the right choice, 0 to {len(choices) - 1}")
-        require(answer in (None, choices[gold]), f"{where}: answer and choices[gold] differ: leave answer out")
+        require(texts, f"{location}: choices must be two texts or more")
+        in_range = isinstance(gold, int) and not isinstance(gold, bool) and 0 <= gold < len(choices)
+        require(
+            in_range, f"{location}: gold = {gold!r}: must be the index of the correct choice, 0 to {len(choices) - 1}"
+        )
+        require(answer in (None, choices[gold]), f"{location}: answer and choices[gold] differ: leave answer out")
         answer = choices[gold]
-    require(isinstance(answer, str) and answer != "", f"{where}: answer must be text")
+    require(isinstance(answer, str) and answer != "", f"{location}: answer must be text")
     chance = data.get("chance", 1 / len(choices) if choices else None)
-    known_chance = chance is None or (isinstance(chance, int | float) and 0 <= chance <= 1)
-    require(known_chance, f"{where}: chance = {chance!r}: must be between 0 and 1")
+    is_probability = chance is None or (isinstance(chance, int | float) and 0 <= chance <= 1)
+    require(is_probability, f"{location}: chance = {chance!r}: must be between 0 and 1")
     return Item(prompt=str(prompt), answer=str(answer), key=str(prompt), chance=chance, choices=tuple(choices or ()))
-
-
-__all__ = ["END", "Question", "checked", "family", "of_task"]

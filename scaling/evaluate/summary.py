@@ -1,4 +1,4 @@
-"""What one file of items comes to, in the record: a first look. Whatever else is asked of them, analysis computes."""
+"""Scores of one item file, for the record; analysis computes other metrics from the items."""
 
 from __future__ import annotations
 
@@ -7,54 +7,77 @@ from collections.abc import Callable, Iterable
 
 from scaling.store.items import Row
 
+MAX_PERPLEXITY_LOSS = 700  # nats per token: above it, exp overflows
+
 
 def mean_scores(rows: list[Row]) -> dict[str, float]:
-    """Means over the items, each over those it applies to; a score that applies to none is absent.
+    """Returns means over the items that each score applies to; a score that applies to none is absent.
 
-    exact_match: the greedy answer is right, letter for letter, and ends there. accuracy: the right choice has the
-    highest probability; accuracy_norm: by token; accuracy_bytes: by byte; accuracy_prior: after its probability
-    without the question (Brown 2020, section 2.4). answer_logp: nats of the whole right answer; loss: nats a token.
+    exact_match: the greedy answer is correct, character for character, and ends there. accuracy: the correct choice has
+    the highest log-probability; accuracy_norm: per token; accuracy_bytes: per byte; accuracy_prior: minus its
+    log-probability without the question (Brown 2020, section 2.4). answer_logp: of the whole correct answer, in nats.
+    passed: share of generated texts that are correct. loss: in nats per token.
     """
-    out: dict[str, float] = {}
-    exact = [row for row in rows if row["metric_kind"] == "exact"]
-    choice = [row for row in rows if row["metric_kind"] == "choice"]
-    loss = [row for row in rows if row["metric_kind"] == "loss"]
-    put_mean(out, "exact_match", (float(row["greedy"]) for row in exact))
-    by: dict[str, Callable[[Row], list[float]]] = {
+    scores: dict[str, float] = {}
+    exact, choice, loss = ([row for row in rows if row["metric_kind"] == kind] for kind in ("exact", "choice", "loss"))
+    put_mean(scores, "exact_match", (float(row["greedy"]) for row in exact))
+    choice_scores: dict[str, Callable[[Row], list[float]]] = {
         "accuracy": lambda row: row["choice_logp"],
         "accuracy_norm": lambda row: divide(row["choice_logp"], row["choice_tokens"]),
         "accuracy_bytes": lambda row: divide(row["choice_logp"], row["choice_bytes"]),
         "accuracy_prior": lambda row: [
-            a - b for a, b in zip(row["choice_logp"], row["choice_prior_logp"], strict=True)
+            logp - prior for logp, prior in zip(row["choice_logp"], row["choice_prior_logp"], strict=True)
         ],
     }
-    for name, weigh in by.items():
-        used = [row for row in choice if name != "accuracy_prior" or "choice_prior_logp" in row]
-        put_mean(out, name, (float(is_correct(weigh(row), row["gold"])) for row in used))
-    put_mean(out, "answer_logp", (math.fsum(row["answer_logp"]) for row in exact + choice))
-    put_mean(out, "passed", (float(ok) for row in rows for ok in row.get("passed", [])))
+    for name, score_choices in choice_scores.items():
+        applicable = [row for row in choice if name != "accuracy_prior" or "choice_prior_logp" in row]
+        put_mean(scores, name, (float(is_correct(score_choices(row), row["gold"])) for row in applicable))
+    put_mean(scores, "answer_logp", (math.fsum(row["answer_logp"]) for row in exact + choice))
+    put_mean(scores, "passed", (float(passed) for row in rows for passed in row.get("passed", [])))
     if loss:
-        nats = -math.fsum(logp for row in loss for logp in row["answer_logp"])
-        out["loss"] = nats / sum(row["answer_tokens"] for row in loss)
-        bytes_ = sum(row["answer_bytes"] for row in loss if "answer_bytes" in row)
-        if bytes_:
-            out["bits_per_byte"] = nats / bytes_ / math.log(2)
-        if out["loss"] < 700:
-            out["perplexity"] = math.exp(out["loss"])
-    return {name: value for name, value in out.items() if math.isfinite(value)}
+        scores |= loss_scores(loss)
+    return {name: value for name, value in scores.items() if math.isfinite(value)}
 
 
-def is_correct(weights: list[float], gold: int) -> bool:
-    """Whether the right choice weighs more than every other: a tie is not right."""
-    return all(weights[gold] > weight for i, weight in enumerate(weights) if i != gold)
+def loss_scores(rows: list[Row]) -> dict[str, float]:
+    """Returns loss in nats per token, bits per byte where the bytes are known, and perplexity."""
+    nats = -math.fsum(logp for row in rows for logp in row["answer_logp"])
+    scores = {"loss": nats / sum(row["answer_tokens"] for row in rows)}
+    if count := sum(row["answer_bytes"] for row in rows if "answer_bytes" in row):
+        scores["bits_per_byte"] = nats / count / math.log(2)
+    if scores["loss"] < MAX_PERPLEXITY_LOSS:
+        scores["perplexity"] = math.exp(scores["loss"])
+    return scores
+
+
+def is_correct(choice_scores: list[float], gold: int) -> bool:
+    """Whether the correct choice has a higher score than every other: a tie is not correct.
+
+    Args:
+        choice_scores: Score of each choice.
+        gold: Index of the correct choice.
+    """
+    return all(choice_scores[gold] > score for i, score in enumerate(choice_scores) if i != gold)
 
 
 def divide(logp: list[float], sizes: list[int]) -> list[float]:
-    return [a / b for a, b in zip(logp, sizes, strict=True)]
+    """Returns each log-probability divided by the size of its choice.
+
+    Args:
+        logp: Log-probability of each choice.
+        sizes: Tokens or bytes of each choice.
+    """
+    return [value / size for value, size in zip(logp, sizes, strict=True)]
 
 
-def put_mean(out: dict[str, float], name: str, values: Iterable[float]) -> None:
-    """The mean under a name, nothing where there are no values."""
-    known = list(values)
-    if known:
-        out[name] = math.fsum(known) / len(known)
+def put_mean(scores: dict[str, float], name: str, values: Iterable[float]) -> None:
+    """Adds the mean of the values to the scores, nothing where there are no values.
+
+    Args:
+        scores: The scores by name.
+        name: Name of the new score.
+        values: The values.
+    """
+    items = list(values)
+    if items:
+        scores[name] = math.fsum(items) / len(items)

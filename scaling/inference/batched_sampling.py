@@ -1,95 +1,117 @@
-"""Texts that a model writes, many prompts at once: each ends by itself. Axes: B rows, L positions."""
+"""Generation for many prompts of different lengths; each text ends on its own.
+
+Axes: B rows, L positions.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from scaling.inference import kv_cache
-from scaling.inference.length_buckets import bucket_batches
+from scaling.inference.length_buckets import Batch, Batching, bucket_batches
 from scaling.inference.load import TrainedModel
-from scaling.inference.options import Sampling
+from scaling.inference.options import Generation, Sampling
 from scaling.inference.sampling import CachedSampler
 
-STOP_CHECK_TOKENS = 8  # tokens between looks for a stop: a look decodes the whole text
+STOP_CHECK_TOKENS = 8  # tokens between checks for a stop text: each check decodes the whole text
 
 
 @dataclass
 class GeneratedText:
-    """One that is being written: at most so many tokens, until a stop."""
+    """A text while it is generated.
 
-    prompt: int
+    Attributes:
+        prompt: Tokens of its prompt.
+        sample: Its number among the prompt's samples.
+        max_tokens: Largest number of tokens.
+        tokens: The tokens generated so far.
+        done: Whether it has ended.
+    """
+
+    prompt: np.ndarray
     sample: int
-    most: int
+    max_tokens: int
     tokens: list[int] = field(default_factory=list)
-    ended: bool = False
+    done: bool = False
 
 
 class BatchedGenerator:
-    """Writes for prompts of any length; each way of drawing is compiled once for each shape.
+    """Generates texts for prompts of any length; each way of sampling is compiled once per shape."""
 
-    context: tokens that the model reads; over, buckets, tokens: see batches.py.
-    """
+    def __init__(self, model: TrainedModel, batching: Batching) -> None:
+        """Splits the model's parameters by layer.
 
-    def __init__(self, of: TrainedModel, context: int, over: int, buckets: Sequence[int], tokens: int) -> None:
-        self.of, self.context, self.over, self.buckets, self.tokens = of, context, over, buckets, tokens
-        self.parts = kv_cache.split_blocks(of.params, of.model.layers)
-        self.writers: dict[Sampling, CachedSampler] = {}
+        Args:
+            model: The model.
+            batching: Shapes of the batches; its context is that of the model.
+        """
+        self.model, self.batching = model, batching
+        self.parts = kv_cache.split_blocks(model.params, model.model.layers)
+        self.samplers: dict[Sampling, CachedSampler] = {}
 
-    def write(
-        self, prompts: list[np.ndarray], most: int, stop: Sequence[str], how: Sampling, samples: int, seed: int
-    ) -> list[list[str]]:
-        """The texts of each prompt; see Scorer.generate."""
-        room = [min(most, self.context + 1 - len(prompt)) for prompt in prompts]
-        texts = [GeneratedText(i, sample, room[i]) for i in range(len(prompts)) for sample in range(samples)]
-        lengths = [len(prompts[text.prompt]) for text in texts]
-        writer = self.writers.setdefault(how, CachedSampler(self.of, how, self.parts))
-        stops = [s.encode() for s in stop if s]
-        for at, length, height in bucket_batches(lengths, self.buckets, self.over, self.tokens):
-            self._batch(writer, prompts, [texts[i] for i in at], (height, length), stops, seed)
-        written: list[list[str]] = [[] for _ in prompts]
-        for text in texts:
-            written[text.prompt].append(self._decoded(text, stops)[0].decode(errors="replace"))
-        return written
+    def generate(self, prompts: list[np.ndarray], generation: Generation) -> list[list[str]]:
+        """Returns the texts of each prompt, as `Scorer.generate` does.
 
-    def _batch(
-        self,
-        writer: CachedSampler,
-        prompts: list[np.ndarray],
-        texts: list[GeneratedText],
-        shape: tuple[int, int],
-        stops: list[bytes],
-        seed: int,
+        Args:
+            prompts: Tokens of each prompt, at least one.
+            generation: What to generate.
+        """
+        texts = [
+            GeneratedText(prompt, sample, min(generation.max_tokens, self.batching.context + 1 - len(prompt)))
+            for prompt in prompts
+            for sample in range(generation.samples)
+        ]
+        stops = [text.encode() for text in generation.stop if text]
+        if generation.sampling not in self.samplers:
+            self.samplers[generation.sampling] = CachedSampler(self.model, generation.sampling, self.parts)
+        for batch in bucket_batches([len(text.prompt) for text in texts], self.batching):
+            self._generate_batch([texts[i] for i in batch.indices], batch, generation, stops)
+        decoded = [self._decode(text, stops)[0].decode(errors="replace") for text in texts]
+        return [decoded[i * generation.samples : (i + 1) * generation.samples] for i in range(len(prompts))]
+
+    def _generate_batch(
+        self, texts: list[GeneratedText], batch: Batch, generation: Generation, stops: list[bytes]
     ) -> None:
-        """Writes these, which fit a batch of that shape."""
-        prompts_BL, lengths_B = np.zeros(shape, np.int32), np.ones(shape[0], np.int32)
-        names_B = np.zeros(shape[0], np.uint32)
+        shape = (batch.rows, batch.length)
+        prompts_BL, lengths_B = np.zeros(shape, np.int32), np.ones(batch.rows, np.int32)
+        ids_B = np.zeros(batch.rows, np.uint32)
         for row, text in enumerate(texts):
-            prompt = prompts[text.prompt]
-            prompts_BL[row, : len(prompt)], lengths_B[row] = prompt, len(prompt)
-            names_B[row] = text_id(prompt, text.sample)
-        tokens = max(text.most for text in texts)
-        for n, token_B in enumerate(writer(prompts_BL, lengths_B, tokens, names_B, seed), 1):
+            prompts_BL[row, : len(text.prompt)], lengths_B[row] = text.prompt, len(text.prompt)
+            ids_B[row] = text_id(text.prompt, text.sample)
+        tokens = max(text.max_tokens for text in texts)
+        sampler = self.samplers[generation.sampling]
+        for count, token_B in enumerate(sampler(prompts_BL, lengths_B, tokens, ids_B, generation.seed), 1):
             for text, token in zip(texts, token_B.tolist(), strict=False):
-                if not text.ended:
-                    text.ended = token == self.of.tokenizer.eod
-                    text.tokens += [] if text.ended else [token]
-                    text.ended |= n == text.most or (n % STOP_CHECK_TOKENS == 0 and self._decoded(text, stops)[1])
-            if all(text.ended for text in texts):
+                if not text.done:
+                    self._append(text, token, count, stops)
+            if all(text.done for text in texts):
                 break
 
-    def _decoded(self, text: GeneratedText, stops: list[bytes]) -> tuple[bytes, bool]:
-        """What was written up to the first stop, and whether there is one."""
-        written = self.of.tokenizer.decode(np.asarray(text.tokens, np.int64))
-        ends = [at for at in (written.find(stop) for stop in stops) if at >= 0]
-        return (written[: min(ends)], True) if ends else (written, False)
+    def _append(self, text: GeneratedText, token: int, count: int, stops: list[bytes]) -> None:
+        """Appends a token, the `count`-th, and ends the text where it is complete."""
+        if token == self.model.tokenizer.eod:
+            text.done = True
+            return
+        text.tokens.append(token)
+        check_stops = count % STOP_CHECK_TOKENS == 0
+        text.done = count == text.max_tokens or (check_stops and self._decode(text, stops)[1])
+
+    def _decode(self, text: GeneratedText, stops: list[bytes]) -> tuple[bytes, bool]:
+        """Returns the text up to the first stop, and whether it contains one."""
+        decoded = self.model.tokenizer.decode(np.asarray(text.tokens, np.int64))
+        ends = [end for end in (decoded.find(stop) for stop in stops) if end >= 0]
+        return (decoded[: min(ends)], True) if ends else (decoded, False)
 
 
 def text_id(prompt: np.ndarray, sample: int) -> int:
-    """What a text's random numbers hang on beside the seed, 32 bits: the prompt, and its number among the samples."""
-    said: Any = hashlib.sha256(prompt.astype(np.int64).tobytes() + sample.to_bytes(8, "little"))
-    return int.from_bytes(said.digest()[:4], "little")
+    """Returns 32 bits that name a text's random numbers.
+
+    Args:
+        prompt: Tokens of the prompt.
+        sample: Number of the text among the prompt's samples.
+    """
+    digest = hashlib.sha256(prompt.astype(np.int64).tobytes() + sample.to_bytes(8, "little")).digest()
+    return int.from_bytes(digest[:4], "little")

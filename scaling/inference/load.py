@@ -66,7 +66,7 @@ def load_model(store: Store, run: str, step: int | None = None) -> TrainedModel:
         ConfigError: The model has an encoder.
     """
     store.fetch_results()
-    record = store.read(store.find(run))
+    record = store.read(store.find_run(run))
     if record is None:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
     model, graph, abstract = abstract_model(record)

@@ -184,7 +184,12 @@ def training_flops(
 
 
 def run_flops(config: RunConfig, steps: int | None = None) -> dict[str, int]:
-    """Returns the training FLOPs of a run, or of its first `steps` steps, by part, without evaluation."""
+    """Returns the training FLOPs of a run, or of its first `steps` steps, by part, without evaluation.
+
+    Args:
+        config: The run.
+        steps: First steps to count; None: all.
+    """
     last = config.steps if steps is None else steps
     total: dict[str, int] = {}
     for batch, first, end in config.batch_stages:
@@ -195,7 +200,12 @@ def run_flops(config: RunConfig, steps: int | None = None) -> dict[str, int]:
 
 
 def total_run_flops(config: RunConfig, steps: int | None = None) -> int:
-    """Returns the total of `run_flops`, faster: plans need it for ten thousand runs."""
+    """Returns the total of `run_flops`, faster: plans need it for ten thousand runs.
+
+    Args:
+        config: The run.
+        steps: First steps to count; None: all.
+    """
     last = config.steps if steps is None else steps
     return sum(
         total_step_flops(config, batch) * (min(end, last) - first)
@@ -205,7 +215,12 @@ def total_run_flops(config: RunConfig, steps: int | None = None) -> int:
 
 
 def total_step_flops(config: RunConfig, batch: int) -> int:
-    """Returns the training FLOPs of one step of `batch` sequences."""
+    """Returns the training FLOPs of one step of `batch` sequences.
+
+    Args:
+        config: The run.
+        batch: Sequences of the step.
+    """
     return _total_step_flops(config.model, config.data.length, batch, config.data.layout)
 
 

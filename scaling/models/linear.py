@@ -24,7 +24,12 @@ def zeros_param(shape: tuple[int, ...]) -> nnx.Param[jax.Array]:
 
 
 def scale(x: jax.Array, factor: float) -> jax.Array:
-    """Returns x·factor in the type of x; a factor of 1 adds nothing to the program."""
+    """Returns x·factor in the type of x; a factor of 1 adds nothing to the program.
+
+    Args:
+        x: Array.
+        factor: Number that is known when the program is compiled.
+    """
     return x if factor == 1 else x * jnp.asarray(factor, x.dtype)
 
 

@@ -50,7 +50,12 @@ def block_count(sequences: int, length: int, vocab: int, limit: int = BLOCK_BYTE
 
 
 def split_blocks(x: jax.Array, count: int) -> jax.Array:
-    """Splits (B, L, ...) into (N, B, l, ...), the last block padded with zeros."""
+    """Splits (B, L, ...) into (N, B, l, ...), the last block padded with zeros.
+
+    Args:
+        x: Array of any type.
+        count: Number of blocks, N.
+    """
     B, L = x.shape[:2]
     size = -(-L // count)
     padded = jnp.pad(x, ((0, 0), (0, size * count - L), *((0, 0),) * (x.ndim - 2)))
@@ -58,7 +63,12 @@ def split_blocks(x: jax.Array, count: int) -> jax.Array:
 
 
 def join_blocks(x: jax.Array, length: int) -> jax.Array:
-    """Inverts `split_blocks`: (N, B, l, ...) to (B, L, ...) with L = `length`."""
+    """Inverts `split_blocks`: (N, B, l, ...) to (B, L, ...) with L = `length`.
+
+    Args:
+        x: Blocks.
+        length: Positions, L.
+    """
     x = x.swapaxes(0, 1)
     return x.reshape(x.shape[0], -1, *x.shape[3:])[:, :length]
 

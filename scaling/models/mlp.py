@@ -35,6 +35,7 @@ class GatedMLP(nnx.Module):
         self.kind = config.mlp
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
+        """Returns the output of the MLP, (B, L, D)."""
         gate_BLF = project(x_BLD, self.gate_DF[...], bias=self.b_gate_F)
         h_BLF = ACTIVATIONS[self.kind](gate_BLF) * project(x_BLD, self.up_DF[...], bias=self.b_up_F)
         return project(h_BLF, self.down_FD[...], bias=self.b_D)
@@ -53,6 +54,7 @@ class MLP(nnx.Module):
         self.kind = config.mlp
 
     def __call__(self, x_BLD: jax.Array) -> jax.Array:
+        """Returns the output of the MLP, (B, L, D)."""
         h_BLF = ACTIVATIONS[self.kind](project(x_BLD, self.up_DF[...], bias=self.b_up_F))
         return project(h_BLF, self.down_FD[...], bias=self.b_D)
 

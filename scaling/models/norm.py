@@ -15,6 +15,7 @@ class RMSNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns the normalised array."""
         x32 = x.astype(jnp.float32)
         mean = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
         y = x32 * jax.lax.rsqrt(mean + self.eps) * self.g_D[(None,) * (x.ndim - 1)]
@@ -30,6 +31,7 @@ class LayerNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        """Returns the normalised array."""
         x32 = x.astype(jnp.float32)
         x32 = x32 - jnp.mean(x32, axis=-1, keepdims=True)
         mean = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)

@@ -177,19 +177,19 @@ def head_inputs(
         The activations that the head reads (B, L, D) in the type of the program, the target tokens int32 (B, L), and
         auxiliary values of experts.
     """
-    dtype = jnp.dtype(shape.dtype)
+    options = ForwardOptions(jnp.dtype(shape.dtype), shape.scan, remat, shape.attention)
     if isinstance(model, EncoderDecoder):
-        return *encoder_head_inputs(model, shape, tokens_BX, dtype, remat), {}
+        return *encoder_head_inputs(model, shape, tokens_BX, options), {}
     inputs_BL, end = tokens_BX[:, :-1], shape.document_end
     segments_BL = None if end is None else document_ids(inputs_BL, end)
-    x_BLD, aux = model.hidden_states(inputs_BL, segments_BL, ForwardOptions(dtype, shape.scan, remat, shape.attention))
+    x_BLD, aux = model.hidden_states(inputs_BL, segments_BL, options)
     if shape.layout.answers:
         return x_BLD[:, -shape.layout.scored :], tokens_BX[:, -shape.layout.scored :], aux
     return x_BLD, tokens_BX[:, 1:], aux
 
 
 def encoder_head_inputs(
-    model: EncoderDecoder, shape: ProgramShape, tokens_BX: jax.Array, dtype: Any, remat: str
+    model: EncoderDecoder, shape: ProgramShape, tokens_BX: jax.Array, options: ForwardOptions
 ) -> tuple[jax.Array, jax.Array]:
     """Runs a model with an encoder up to its output head, on corrupted windows (scaling/data/corruption.py).
 
@@ -197,15 +197,13 @@ def encoder_head_inputs(
         model: The model.
         shape: Shape of the program.
         tokens_BX: Rows of a batch, int32.
-        dtype: Type of matrix products and activations.
-        remat: Which activations the backward pass recomputes.
+        options: How the forward pass is computed.
 
     Returns:
         The activations that the head reads (B, L, D), of an encoder alone at the masked positions; and the target
         tokens int32 (B, L).
     """
     layout = shape.layout
-    options = ForwardOptions(dtype, shape.scan, remat)
     inputs_BM, rest = tokens_BX[:, : layout.inputs], tokens_BX[:, layout.inputs :]
     if model.decoder is None:
         positions_BL, targets_BL = rest[:, : layout.scored], rest[:, layout.scored :]

@@ -125,7 +125,12 @@ class LocalFiles:
         return (self.root / file).read_bytes()
 
     def write(self, file: str, data: bytes) -> None:
-        """Writes a file atomically, replacing it if it exists."""
+        """Writes a file atomically, replacing it if it exists.
+
+        Args:
+            file: The file, relative to the folder.
+            data: Its content.
+        """
         write_atomic(self.root / file, data)
 
     def create(self, file: str, data: bytes) -> bool:

@@ -68,7 +68,12 @@ class ItemFile(NamedTuple):
 
 
 def task_label(task: str, shots: int) -> str:
-    """Returns the name of a task with its shots, as records and file names have it."""
+    """Returns the name of a task with its shots, as records and file names have it.
+
+    Args:
+        task: Name of the task.
+        shots: Solved examples in the prompt; 0 adds nothing.
+    """
     return f"{task}@{shots}" if shots else task
 
 

@@ -41,10 +41,20 @@ class FileStorage(Protocol):
         """Reads a file; FileNotFoundError if it does not exist."""
 
     def write(self, file: str, data: bytes) -> None:
-        """Writes a file, replacing it if it exists."""
+        """Writes a file, replacing it if it exists.
+
+        Args:
+            file: The file.
+            data: Its content.
+        """
 
     def create(self, file: str, data: bytes) -> bool:
-        """Creates a file; returns False if it exists already, whoever created it."""
+        """Creates a file; returns False if it exists already, whoever created it.
+
+        Args:
+            file: The file.
+            data: Its content.
+        """
 
     def remove(self, file: str) -> None:
         """Removes a file if it exists."""

@@ -54,13 +54,23 @@ class RemoteFiles:
             return self.fs.cat_file(self._path(file))
 
     def write(self, file: str, data: bytes) -> None:
-        """Writes a file, replacing it if it exists."""
+        """Writes a file, replacing it if it exists.
+
+        Args:
+            file: Its name.
+            data: Its content.
+        """
         with self._os_errors(file):
             self._make_parent(file)
             self.fs.pipe_file(self._path(file), data)
 
     def create(self, file: str, data: bytes) -> bool:
-        """Creates a file; returns False if it exists already, whoever created it."""
+        """Creates a file; returns False if it exists already, whoever created it.
+
+        Args:
+            file: Its name.
+            data: Its content.
+        """
         try:
             with self._os_errors(file):
                 self._make_parent(file)

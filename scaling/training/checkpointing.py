@@ -18,7 +18,7 @@ from scaling.training.run import Rows, Run
 
 
 def check_lease(run: Run) -> None:
-    """Raises Lost, on every host, if another process has taken the run over. Called before anything is written."""
+    """Raises LeaseLostError on every host if another process has taken the run over; called before each write."""
 
     def reason() -> str:
         try:

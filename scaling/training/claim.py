@@ -73,7 +73,7 @@ def acquire_lease(store: Store, run: str, stack: ExitStack) -> Lease | None:
         The lease on host 0, None on the other hosts.
 
     Raises:
-        Held: Another process trains the run (on every host).
+        LeaseHeldError: Another process trains the run (on every host).
     """
     leases: list[Lease] = []
 

@@ -68,8 +68,8 @@ def train(
         The record, which is in the store as well; a run that is done or diverged is returned as it is.
 
     Raises:
-        Held: Another process trains this run.
-        Lost: Another process has taken the run over.
+        LeaseHeldError: Another process trains this run.
+        LeaseLostError: Another process has taken the run over.
         Exception: Whatever made the run fail; the record then has status "failed" and the reason.
     """
     store.check_writable()
@@ -228,7 +228,7 @@ def train_steps(run: Run, reader: ThreadPoolExecutor) -> None:
     Raises:
         Diverged: The loss is not finite.
         Stopped: A stop was requested.
-        Lost: Another process has taken the run over.
+        LeaseLostError: Another process has taken the run over.
     """
     config, reported_at, step = run.config, 0.0, run.step
     next_block = reader.submit(read_block, run, step)
@@ -265,11 +265,11 @@ def save_or_stop(run: Run, is_last: bool) -> None:
 
     Raises:
         Stopped: A stop was requested on some host.
-        Lost: Another process has taken the run over.
+        LeaseLostError: Another process has taken the run over.
     """
     is_due = time.monotonic() - run.saved_at > run.placement.save_seconds
     is_lost = run.lease is not None and run.lease.lost
-    signal = collectives.RUN_LOST if is_lost else collectives.STOP if run.should_stop() else int(is_due)
+    signal = collectives.RUN_LOST if is_lost else collectives.STOP if run.should_stop() else collectives.SAVE * is_due
     signal = run.signals.exchange(signal)
     if signal == collectives.RUN_LOST:
         raise LeaseLostError(f"run {run.id[:12]}: another process has taken it over")

@@ -1,36 +1,46 @@
-"""sweeps.commands.check."""
+"""`python -m sweeps check NAME`: checks a sweep before its launch."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
-from sweeps.commands.options import fetched, make_plan
-from sweeps.definitions import definition
+from scaling.config.exit_status import DONE, FAILED
+from sweeps.commands import options
+from sweeps.definitions import find_definition
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import find_or_prepare
 
 
-def run_check(args: argparse.Namespace) -> int:
-    """`check`: each finding in a line, then a row for each shape that was compiled; 1 where one does not fit."""
+def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
+    """Adds the parser of `check`."""
+    parser = options.add_sweep_command(commands, "check", "check a sweep before its launch")
+    options.add_definition_options(parser)
+    parser.add_argument("--topology", metavar="T", help="compile every shape for this TPU slice, such as v5e-16")
+    options.add_place_option(parser)
+    options.add_json_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints each finding, then a row per compiled shape; FAILED where one does not fit."""
     from sweeps.launching import check_topology
     from sweeps.launching.check import check_sweep
 
     if args.place and not args.topology:
-        raise SweepError(f"--place {args.place[0]}: is of a compilation: add --topology")
-    corpus_name = args.corpus or definition(args.name).corpus
-    store = fetched(args.store)
+        raise SweepError(f"--place {args.place[0]}: applies to compilation: add --topology")
+    corpus_name = args.corpus or find_definition(args.name).corpus
+    store = options.fetch_store(args.store)
     store.check_writable()
     corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
     store.upload_tokens()
-    planned = make_plan(args, corpus, store)
-    found = check_sweep(planned, store)
+    plan = options.make_plan(args, corpus, store)
+    findings = check_sweep(plan, store)
     if not args.json:
-        print("\n".join(found), flush=True)
-    rows = check_topology.compile_shapes(planned, store, args.topology, args.place) if args.topology else []
+        print("\n".join(findings), flush=True)
+    rows = check_topology.compile_shapes(plan, store, args.topology, args.place) if args.topology else []
     if args.json:
         compiled = {"topology": args.topology, "shapes": rows} if args.topology else {}
-        print(json.dumps({"sweep": args.name, "findings": found, **compiled}, indent=1, allow_nan=False))
+        print(json.dumps({"sweep": args.name, "findings": findings, **compiled}, indent=1, allow_nan=False))
     elif args.topology:
         print(f"\n{check_topology.as_text(rows, args.topology)}")
-    return 0 if all(one["fits"] for one in rows) else 1
+    return DONE if all(row["fits"] for row in rows) else FAILED

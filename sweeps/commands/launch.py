@@ -1,4 +1,4 @@
-"""sweeps.commands.launch."""
+"""`python -m sweeps launch NAME`: trains what remains of a sweep."""
 
 from __future__ import annotations
 
@@ -10,70 +10,91 @@ import sys
 from typing import Any
 
 from scaling.config import exit_status
-from scaling.config.options import read_options
+from scaling.config.options import add_options, read_options
 from scaling.config.placement import Placement
 from scaling.config.run import override
 from scaling.config.validation import to_dict
-from sweeps.commands.options import fetched, made, slice_of
-from sweeps.definitions import definition
+from sweeps.commands import options as shared
+from sweeps.definitions import find_definition
 from sweeps.errors import SweepError
+from sweeps.launching.options import LaunchOptions
 from sweeps.planning.corpus import find_or_prepare
 
 
-def run_launch(args: argparse.Namespace) -> int:
-    """`launch`: the bar, then a summary."""
+def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
+    """Adds the parser of `launch`."""
+    parser = shared.add_sweep_command(commands, "launch", "train what remains of a sweep")
+    shared.add_definition_options(parser)
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="option of the engine")
+    parser.add_argument("--dry-run", action="store_true", help="print the engine's files and commands, start nothing")
+    add_options(parser, LaunchOptions)
+    shared.add_pack_options(parser)
+    parser.add_argument(
+        "--wandb", nargs="?", const="online", metavar="offline", help="write curves to Weights & Biases as well"
+    )
+    shared.add_place_option(parser)
+    shared.add_slice_options(parser)
+    parser.add_argument("--cap-flops", type=float, metavar="C", help="stop before the sweep exceeds this many FLOPs")
+    parser.add_argument(
+        "--cap-hours", type=float, metavar="H", help="stop after this many hours of the machine or slice"
+    )
+    parser.add_argument("--cap-usd", type=float, metavar="USD", help="stop after this many dollars of --slice")
+    parser.add_argument("--as", dest="as_name", metavar="NAME", help="name of the sweep in the store")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Launches the sweep and shows its progress, then the results of its analysis command."""
     from sweeps.cost.caps import Caps
     from sweeps.engines import get_engine
     from sweeps.launching.launch import dry_run, launch
-    from sweeps.launching.options import LaunchOptions
 
     get_engine(args.engine)
-    known = definition(args.name)
+    definition = find_definition(args.name)
     options = dataclasses.replace(
         read_options(LaunchOptions, args),
         engine_options=engine_options(args.option),
         pack=args.pack,
-        caps=Caps(flops=args.cap_flops, hours=args.cap_hours, usd=args.cap_usd, on=slice_of(args)),
-        placement=placement_of(args),
-        tasks=known.tasks,
+        caps=Caps(flops=args.cap_flops, hours=args.cap_hours, usd=args.cap_usd, priced=shared.requested_slice(args)),
+        placement=launch_placement(args),
+        tasks=definition.tasks,
     )
     check_name("--as", args.as_name)
-    store = fetched(args.store)
+    store = shared.fetch_store(args.store)
     store.check_writable()
-    corpus = find_or_prepare(store.root, args.corpus or known.corpus, args.tokenizer)
+    corpus = find_or_prepare(store.root, args.corpus or definition.corpus, args.tokenizer)
     store.upload_tokens()
-    configs = made(args, corpus)
+    configs = shared.sweep_configs(args, corpus)
     name = args.as_name or args.name
     if args.dry_run:
         print(dry_run(store, name, configs, corpus, options))
         return exit_status.DONE
     status = launch(store, name, configs, corpus, options)
-    if status == exit_status.DONE and known.found is not None:  # sweeps does not import analysis
-        subprocess.run([sys.executable, "-m", "analysis", known.found, str(args.store)], check=False)
+    if status == exit_status.DONE and definition.analysis_command is not None:  # sweeps does not import analysis
+        subprocess.run([sys.executable, "-m", "analysis", definition.analysis_command, str(args.store)], check=False)
     return status
 
 
 def engine_options(texts: list[str]) -> dict[str, str]:
-    """Value by name of `--option NAME=VALUE`; SweepError where one has another form."""
-    wrong = [text for text in texts if not text.partition("=")[1]]
-    if wrong:
-        raise SweepError(f"--option {wrong[0]}: must be NAME=VALUE")
+    """Parses `--option NAME=VALUE` into values by name; SweepError for another form."""
+    invalid = [text for text in texts if not text.partition("=")[1]]
+    if invalid:
+        raise SweepError(f"--option {invalid[0]}: must be NAME=VALUE")
     return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def check_name(option: str, name: str | None) -> None:
-    """SweepError where a sweep cannot have the name, which is one of a file of the store."""
+    """Raises SweepError if a sweep cannot have this name, which becomes a file name of the store."""
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-        raise SweepError(f"{option} {name}: a name is letters, digits, '_', '-' and '.', no path")
+        raise SweepError(f"{option} {name}: a name has letters, digits, '_', '-' and '.', and is no path")
 
 
-def placement_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The fields of Placement that a launch sets, checked."""
+def launch_placement(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns the fields of Placement that a launch sets; SweepError where wandb is requested but missing."""
     from importlib.util import find_spec
 
-    asked = [f"wandb={args.wandb}"] if args.wandb else []
-    usual = to_dict(Placement())
-    placement = {k: v for k, v in to_dict(override(Placement(), [*asked, *args.place])).items() if v != usual[k]}
+    tracking = [f"wandb={args.wandb}"] if args.wandb else []
+    default = to_dict(Placement())
+    placement = {k: v for k, v in to_dict(override(Placement(), [*tracking, *args.place])).items() if v != default[k]}
     if placement.get("wandb") and args.engine == "local" and find_spec("wandb") is None:
         raise SweepError("--wandb: the package wandb is not installed: pip install 'scaling[wandb]', or leave it out")
     return placement

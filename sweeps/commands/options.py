@@ -1,43 +1,117 @@
-"""sweeps.commands.options."""
+"""Arguments that several commands share, and what they stand for."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.config.run import RunConfig
 from scaling.store.open import open_store
 from scaling.store.record import Store
-from sweeps.definitions import definition
+from sweeps.definitions import find_definition
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import Plan, plan
-from sweeps.planning.settings import settings
+from sweeps.planning.plan import Plan, plan_sweep
+from sweeps.planning.settings import parse_settings
 
 if TYPE_CHECKING:
-    from sweeps.cost.quote import Slice
+    from sweeps.cost.quote import PricedSlice
+
+Commands = argparse._SubParsersAction  # what argparse's add_subparsers returns
+
+
+def add_sweep_command(
+    commands: Commands[argparse.ArgumentParser], name: str, help_text: str, *, needs_store: bool = True
+) -> argparse.ArgumentParser:
+    """Adds the parser of a command about one sweep in a store.
+
+    Args:
+        commands: The sub-parsers of the entry point.
+        name: Name of the command.
+        help_text: What it does.
+        needs_store: Whether --store is required.
+    """
+    parser = commands.add_parser(name, help=help_text, description=help_text)
+    parser.add_argument("name", metavar="NAME", help="a sweep; `list` shows them")
+    parser.add_argument(
+        "--store", metavar="DIR", required=needs_store, help="folder of runs and token files, or s3://..., gs://..."
+    )
+    return parser
+
+
+def add_definition_options(parser: argparse.ArgumentParser) -> None:
+    """Adds what a sweep's definition takes: corpus, tokenizer, seed and settings."""
+    parser.add_argument("--corpus", help="text to train on (default: the definition's)")
+    parser.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
+    parser.add_argument("--seed", type=int, default=0, help="seed of every run (default 0)")
+    parser.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="name=value",
+        help="a setting of the sweep or of its rules, such as budgets=1e18,1e19 (an unknown one lists all)",
+    )  # fmt: skip
+
+
+def add_slice_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the TPU slice whose prices are used."""
+    parser.add_argument("--slice", metavar="T", help="TPU slice for hours and dollars, such as v5e-16")
+    parser.add_argument("--spot", action="store_true", help="use the spot price")
+    parser.add_argument("--prices", type=Path, metavar="FILE", help="your copy of sweeps/cost/prices.json")
+
+
+def add_mfu_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the model FLOPs utilisation of quotes."""
+    parser.add_argument("--mfu", type=float, default=0.4, help="model FLOPs utilisation of the slice (default 0.4)")
+
+
+def add_pack_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the size of packs."""
+    parser.add_argument(
+        "--pack", type=int, metavar="SIZE",
+        help="train up to SIZE runs of one shape as one program (local engine; default: where it is faster)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-pack", dest="pack", action="store_const", const=0, help="train each run as a program of its own"
+    )
+
+
+def add_place_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the placement of runs."""
+    parser.add_argument(
+        "--place", action="append", default=[], metavar="field=value", help="placement, as for `scaling train`"
+    )
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Adds JSON output."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> Plan:
-    """The plan of the sweep the arguments name."""
-    return plan(made(args, corpus), corpus, store)
+    """Plans the sweep that the arguments name.
+
+    Args:
+        args: Parsed arguments.
+        corpus: Its corpus.
+        store: Adds the status and the checkpoints that the store has.
+    """
+    return plan_sweep(sweep_configs(args, corpus), corpus, store)
 
 
-def made(args: argparse.Namespace, corpus: Corpus) -> list[RunConfig]:
-    """The runs of the sweep the arguments name, with its settings."""
-    make = definition(args.name).make
-    return make(corpus, seed=args.seed, **settings(args.name, make, args.settings))
+def sweep_configs(args: argparse.Namespace, corpus: Corpus) -> list[RunConfig]:
+    """Returns the runs of the sweep that the arguments name, with its settings."""
+    make = find_definition(args.name).make
+    return make(corpus, seed=args.seed, **parse_settings(args.name, make, args.settings))
 
 
-def fetched(where: str) -> Store:
-    """The store, its records and token files on this machine."""
-    store = open_store(where)
+def fetch_store(address: str) -> Store:
+    """Opens a store and fetches its records and token files to this machine."""
+    store = open_store(address)
     store.fetch_results()
     store.fetch_tokens()
     return store
 
 
-def slice_of(args: argparse.Namespace) -> Slice | None:
-    """The slice that the arguments name, at its price."""
-    from sweeps.cost.quote import PRICES, slice_named
+def requested_slice(args: argparse.Namespace) -> PricedSlice | None:
+    """Returns the slice that the arguments name with its price, None without --slice."""
+    from sweeps.cost.quote import PRICES, priced_slice
 
-    return slice_named(args.slice, args.prices or PRICES, args.spot) if args.slice else None
+    return priced_slice(args.slice, args.prices or PRICES, args.spot) if args.slice else None

@@ -1,4 +1,4 @@
-"""sweeps.commands.plan."""
+"""`python -m sweeps plan NAME` and `list`: the runs of a sweep and its cost; the known sweeps."""
 
 from __future__ import annotations
 
@@ -7,60 +7,95 @@ import dataclasses
 import json
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from scaling.config.exit_status import DONE
 from scaling.config.validation import to_dict
-from sweeps.commands.options import fetched, make_plan, slice_of
-from sweeps.definitions import DEFINITIONS, definition
-from sweeps.planning.corpus import for_planning
-from sweeps.planning.plan import Plan, cost, epochs, notes
+from scaling.store.record import Store
+from sweeps.commands import options
+from sweeps.definitions import DEFINITIONS, find_definition
+from sweeps.planning.corpus import planning_corpus
+from sweeps.planning.plan import Plan, epochs, plan_cost, plan_notes
+
+if TYPE_CHECKING:
+    from sweeps.cost.quote import PricedSlice
+
+
+def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
+    """Adds the parsers of `list` and `plan`."""
+    commands.add_parser("list", help="the known sweeps")
+    parser = options.add_sweep_command(commands, "plan", "the runs of a sweep and its cost", needs_store=False)
+    options.add_definition_options(parser)
+    options.add_slice_options(parser)
+    options.add_pack_options(parser)
+    options.add_mfu_option(parser)
+    options.add_json_option(parser)
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """`list`: each sweep in a line."""
+    """Prints each sweep with the first line of its description."""
     width = max(len(name) for name in DEFINITIONS)
-    for name, known in DEFINITIONS.items():
-        text = (known.make.__doc__ or "").strip().splitlines()[0]
-        print(f"{name:<{width}}  {text} (corpus {known.corpus})")
-    return 0
+    for name, sweep in DEFINITIONS.items():
+        text = (sweep.make.__doc__ or "").strip().splitlines()[0]
+        print(f"{name:<{width}}  {text} (corpus {sweep.corpus})")
+    return DONE
 
 
-def run_plan(args: argparse.Namespace) -> int:
-    """`plan`: the table, or JSON."""
+def run(args: argparse.Namespace) -> int:
+    """Prints the plan as a table or as JSON."""
     from sweeps.cost import sharing_saved
-    from sweeps.cost.compiled_time import longer
-    from sweeps.cost.pace import pace, seconds_left
-    from sweeps.cost.quote import quote
+    from sweeps.cost.pace import estimate_seconds_left, measure_pace
     from sweeps.planning import sharing
-    from sweeps.planning.plan import cost
-    from sweeps.planning.workers import useful_pack, useful_workers
+    from sweeps.planning.workers import default_pack_size, default_workers
 
-    on = slice_of(args)
-    store = fetched(args.store) if args.store else None
-    corpus_name = args.corpus or definition(args.name).corpus
+    priced = options.requested_slice(args)
+    store = options.fetch_store(args.store) if args.store else None
+    corpus_name = args.corpus or find_definition(args.name).corpus
     with ExitStack() as stack:
-        corpus = stack.enter_context(for_planning(store.root if store else None, corpus_name, args.tokenizer))
-        planned = make_plan(args, corpus, store)
-        left = cost(planned)["flops_left"]
-        measured = pace(store) if store and left else None
-        rate = left / seconds_left(planned, measured) if measured else None
-        work = ((to_dict(run.config), run.config.steps - run.from_step, run.flops_to_run) for run in planned.left)
-        quoted = quote(left, on, args.mfu, longer(store, work, on, args.mfu) if store else 0.0) if on else None
-        size, why = useful_pack() if args.pack is None else (args.pack, "as asked")
-        found = sharing.graph([run.config for run in planned.runs], size, planned.starts)
-        saving = sharing_saved.saved(planned, found, useful_workers(), pace(store) if store else None)
+        corpus = stack.enter_context(planning_corpus(store.root if store else None, corpus_name, args.tokenizer))
+        plan = options.make_plan(args, corpus, store)
+        flops_left = plan_cost(plan)["flops_left"]
+        pace = measure_pace(store) if store else None
+        rate = flops_left / estimate_seconds_left(plan, pace) if pace and flops_left else None
+        quoted = quote_plan(plan, store, priced, args.mfu) if priced else None
+        size, reason = default_pack_size() if args.pack is None else (args.pack, "as requested")
+        graph = sharing.sharing_graph([run.config for run in plan.runs], size, plan.starts)
+        saving = sharing_saved.savings(plan, graph, default_workers(), pace)
         if args.json:
-            whole = {**as_json(planned, rate, quoted), "graph": sharing_saved.as_json(found, saving)}
-            print(json.dumps({"sweep": args.name, **whole}, indent=1, allow_nan=False))
+            result = {**as_json(plan, rate, quoted), "graph": sharing_saved.as_json(graph, saving)}
+            print(json.dumps({"sweep": args.name, **result}, indent=1, allow_nan=False))
         else:
-            print(as_text(planned, rate, quoted, sharing_saved.as_text(found, saving, size, why)))
-    return 0
+            print(as_text(plan, rate, quoted, sharing_saved.as_text(graph, saving, size, reason)))
+    return DONE
 
 
-def as_json(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What `plan --json` writes. quoted: of sweeps/cost/quote.py."""
+def quote_plan(plan: Plan, store: Store | None, priced: PricedSlice, mfu: float) -> dict[str, Any]:
+    """Quotes what remains of a plan on a slice.
+
+    Args:
+        plan: The plan.
+        store: Has the compiler's step times, if shapes were compiled for the slice.
+        priced: The slice.
+        mfu: Model FLOPs utilisation.
+    """
+    from sweeps.cost.compiled_time import extra_step_seconds
+    from sweeps.cost.quote import quote_flops
+
+    remaining = ((to_dict(run.config), run.config.steps - run.from_step, run.flops_to_run) for run in plan.remaining)
+    extra_seconds = extra_step_seconds(store, remaining, priced, mfu) if store else 0.0
+    return quote_flops(plan_cost(plan)["flops_left"], priced, mfu, extra_seconds)
+
+
+def as_json(plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Returns what `plan --json` prints.
+
+    Args:
+        plan: The plan.
+        rate: FLOP/s of this machine.
+        quoted: Result of `quote_flops`.
+    """
     runs = []
-    for run in of.runs:
+    for run in plan.runs:
         row: dict[str, Any] = {
             "run_id": run.run_id,
             "budget": run.config.budget,
@@ -68,7 +103,7 @@ def as_json(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None =
             "D": run.D,
             "C": run.C,
             "tokens_per_parameter": run.D / run.N,
-            "epochs": epochs(run, of),
+            "epochs": epochs(run, plan),
             "width": run.config.model.width,
             "layers": run.config.model.layers,
             "length": run.config.data.length,
@@ -81,50 +116,62 @@ def as_json(of: Plan, rate: float | None = None, quoted: dict[str, Any] | None =
         }
         runs.append({key: value for key, value in row.items() if value is not None})
     return {
-        "corpus": dataclasses.asdict(of.corpus),
+        "corpus": dataclasses.asdict(plan.corpus),
         "convention": "N: all parameters; C: exact training FLOPs, causal attention and head included",
         "runs": runs,
-        "cost": cost(of, rate) | ({"quote": quoted} if quoted else {}),
-        "notes": notes(of),
+        "cost": plan_cost(plan, rate) | ({"quote": quoted} if quoted else {}),
+        "notes": plan_notes(plan),
     }
 
 
 def as_text(
-    of: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None, graph: Sequence[str] = ()
+    plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None, graph: Sequence[str] = ()
 ) -> str:
-    """The plan as a table for a person. graph: lines of sweeps/planning/sharing.py."""
+    """Formats the plan as a table.
+
+    Args:
+        plan: The plan.
+        rate: FLOP/s of this machine.
+        quoted: Result of `quote_flops`.
+        graph: Lines about what is shared.
+    """
     from sweeps.cost import quote
-    from sweeps.format import duration, short, table
+    from sweeps.format import duration, short_count, text_table
 
     header = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
     rows = [
         [
             run.run_id[:12],
-            short(run.config.budget) if run.config.budget is not None else "",
+            short_count(run.config.budget) if run.config.budget is not None else "",
             str(run.config.model.width),
             str(run.config.model.layers),
-            short(run.N),
-            short(run.D),
-            short(run.C),
+            short_count(run.N),
+            short_count(run.D),
+            short_count(run.C),
             f"{run.D / run.N:.1f}",
             f"{run.config.steps:,}",
             f"{run.from_step:,}" if run.from_step else "",
             f"{run.config.optimizer.lr:.2g}",
             run.status or "",
         ]
-        for run in of.runs
+        for run in plan.runs
     ]
-    paid = cost(of, rate)
-    saved = f"{short(paid['flops_saved'])} FLOPs, {paid['flops_saved'] / paid['flops_separate']:.0%}"
+    cost = plan_cost(plan, rate)
+    saved = f"{short_count(cost['flops_saved'])} FLOPs, {cost['flops_saved'] / cost['flops_separate']:.0%}"
     lines = [
-        table(header, rows),
+        text_table(header, rows),
         "",
-        f"{paid['runs']} runs of {paid['shapes']} shapes: {short(paid['flops'])} FLOPs, {short(paid['tokens'])} tokens "
+        f"{cost['runs']} runs of {cost['shapes']} shapes: {short_count(cost['flops'])} FLOPs, "
+        f"{short_count(cost['tokens'])} tokens "
         f"(shared prefixes save {saved})",
         *graph,
-        f"left to run: {short(paid['flops_left'])} FLOPs"
-        + (f", some {duration(paid['seconds_left'])} at the rate of the runs in the store" if rate is not None else ""),
+        f"remaining: {short_count(cost['flops_left'])} FLOPs"
+        + (
+            f", about {duration(cost['seconds_left'])} at the speed of the runs in the store"
+            if rate is not None
+            else ""
+        ),
         *([quote.as_text(quoted)] if quoted else []),
-        *notes(of),
+        *plan_notes(plan),
     ]
     return "\n".join(lines)

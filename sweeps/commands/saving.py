@@ -1,26 +1,43 @@
-"""sweeps.commands.saving."""
+"""`python -m sweeps saving NAME`: measures what sharing and packs save."""
 
 from __future__ import annotations
 
 import argparse
 import json
 
-from sweeps.commands.options import fetched, made
-from sweeps.definitions import definition
+from scaling.config.exit_status import DONE
+from sweeps.commands import options
+from sweeps.definitions import find_definition
 from sweeps.planning.corpus import find_or_prepare
 
 
-def run_saving(args: argparse.Namespace) -> int:
-    """`saving`: seconds both ways, how the records differ, the quote beside the measurement."""
-    from sweeps.cost.sharing_measured import as_text, measure
+def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
+    """Adds the parser of `saving`."""
+    parser = options.add_sweep_command(
+        commands, "saving", "measure what sharing and packs save: launch as planned, and with one process per run"
+    )
+    options.add_definition_options(parser)
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="launches of each mode, in turn; from 2 on, times are estimated first"
+    )
+    parser.add_argument("--workers", type=int, metavar="K", help="as for `launch`, of the mode that shares")
+    parser.add_argument("--cold", action="store_true", help="add a mode where each process compiles for itself")
+    options.add_pack_options(parser)
+    options.add_json_option(parser)
 
-    store = fetched(args.store)
+
+def run(args: argparse.Namespace) -> int:
+    """Prints the seconds of each mode, the differences of their records, and the estimates."""
+    from sweeps.cost.sharing_measured import SavingOptions, as_text, measure_savings
+
+    store = options.fetch_store(args.store)
     store.check_writable()
-    corpus_name = args.corpus or definition(args.name).corpus
+    corpus_name = args.corpus or find_definition(args.name).corpus
     corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
-    words = ["--corpus", corpus_name, "--tokenizer", args.tokenizer, "--seed", str(args.seed)]
-    words += [word for setting in args.settings for word in ("--set", setting)]
-    more = [f"--{name}={value}" for name in ("workers", "pack") if (value := getattr(args, name)) is not None]
-    found = measure(store, args.name, made(args, corpus), corpus, words, more, args.rounds, args.cold)
-    print(json.dumps(found, indent=1, allow_nan=False) if args.json else as_text(found))
-    return 0
+    arguments = ["--corpus", corpus_name, "--tokenizer", args.tokenizer, "--seed", str(args.seed)]
+    arguments += [flag for setting in args.settings for flag in ("--set", setting)]
+    sharing = [f"--{name}={value}" for name in ("workers", "pack") if (value := getattr(args, name)) is not None]
+    saving_options = SavingOptions(arguments=arguments, sharing=sharing, rounds=args.rounds, cold=args.cold)
+    result = measure_savings(store, args.name, options.sweep_configs(args, corpus), corpus, saving_options)
+    print(json.dumps(result, indent=1, allow_nan=False) if args.json else as_text(result))
+    return DONE

@@ -1,4 +1,4 @@
-"""sweeps.commands.status."""
+"""`python -m sweeps status NAME`: what is done, running, waiting and failed, and what it costs."""
 
 from __future__ import annotations
 
@@ -8,40 +8,53 @@ import json
 from pathlib import Path
 from typing import Any
 
+from scaling.config.exit_status import DONE
 from scaling.store.open import open_store
-from sweeps.commands.options import slice_of
+from sweeps.commands import options
 from sweeps.errors import SweepError
 
 
-def run_status(args: argparse.Namespace) -> int:
-    """`status`: what is done, under way and left, once or again and again; as text, JSON or a page."""
+def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
+    """Adds the parser of `status`."""
+    parser = options.add_sweep_command(commands, "status", "what is done, running, waiting and failed, and why")
+    options.add_json_option(parser)
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page, which refreshes itself")
+    parser.add_argument(
+        "--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help="repeat at this interval (default 5)"
+    )
+    options.add_slice_options(parser)
+    options.add_mfu_option(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Shows the status once or repeatedly, as text, JSON or a page."""
     from sweeps.format import terminal_size
     from sweeps.status.status import status
     from sweeps.status.terminal import as_text
     from sweeps.status.watch import watch
 
     if args.watch is not None and (args.json or not 0.1 <= args.watch < 1e6):
-        raise SweepError(f"--watch {args.watch:g}: seconds, 0.1 or more, and without --json")
-    store, on = open_store(args.store), slice_of(args)
+        raise SweepError(f"--watch {args.watch:g}: must be 0.1 seconds or more, without --json")
+    store, priced = open_store(args.store), options.requested_slice(args)
     cache: dict[str, Any] = {}
 
-    def look() -> dict[str, Any]:
+    def read() -> dict[str, Any]:
         store.fetch_results()
-        return status(store, args.name, on=on, mfu=args.mfu, cache=cache if args.watch else None)
+        return status(store, args.name, on=priced, mfu=args.mfu, cache=cache if args.watch else None)
 
-    def write(found: dict[str, Any]) -> Path:
+    def write(result: dict[str, Any]) -> Path:
         from sweeps.status.page import write_page
 
-        return write_page(args.html, store, found, every=args.watch)
+        return write_page(args.html, store, result, every=args.watch)
 
     if args.watch is not None:
-        return watch(look, args.watch, write if args.html else None)
-    gc.disable()  # ten thousand small records hold no cycles, and we end soon
-    found = look()
+        return watch(read, args.watch, write if args.html else None)
+    gc.disable()  # ten thousand small records have no cycles, and the process ends soon
+    result = read()
     if args.html:
-        print(write(found))
+        print(write(result))
     if args.json:
-        print(json.dumps(found, indent=1, allow_nan=False))
+        print(json.dumps(result, indent=1, allow_nan=False))
     elif not args.html:
-        print(as_text(found, terminal_size()[0]))
-    return 0
+        print(as_text(result, terminal_size()[0]))
+    return DONE

@@ -1,8 +1,8 @@
-"""Caps on a sweep: it stops before it is over them, and what is done stays done.
+"""Caps on a sweep: the launch stops before it exceeds them, and finished runs are kept.
 
-A cap is on the whole sweep, earlier launches included. FLOPs are exact, so that a run that would exceed them is never
-begun. Hours are those of the machine while it works for the sweep, of an engine with many those of each run's; dollars
-are hours of a slice at its price: when they are up, the runs under way save and stop.
+A cap applies to the whole sweep, earlier launches included. FLOPs are exact, so that a run that would exceed the cap is
+not started. Hours are those of the machine while it works for the sweep or, on an engine with several machines, the sum
+over runs; dollars are hours at the price of a slice. When they are used up, running runs save and stop.
 """
 
 from __future__ import annotations
@@ -12,108 +12,134 @@ from dataclasses import dataclass, field, replace
 
 from scaling.store.cost import cost_so_far
 from scaling.store.record import Store
-from sweeps.cost.quote import Slice
+from sweeps.cost.quote import PricedSlice
 from sweeps.errors import SweepError
-from sweeps.format import duration, short
+from sweeps.format import duration, short_count
 from sweeps.planning.budget import step_flops
-from sweeps.planning.plan import ENDED, Plan
+from sweeps.planning.plan import FINISHED_STATUSES, Plan
 
-CAPPED = 3  # exit status of a launch that a cap has stopped
-SAVING = 0.02  # of the hours, kept for the run under way to save itself
-LOOK = 10.0  # seconds between two looks at the records of runs on other machines
+SAVING_SHARE = 0.02  # share of the hours kept for running runs to save
+CHECK_SECONDS = 10.0  # between two reads of the records of runs on other machines
 
 
 @dataclass(frozen=True, kw_only=True)
 class Caps:
-    """The most a sweep may spend; None: no cap. on: the slice whose price makes dollars of hours."""
+    """Limits of a sweep, None for no limit.
+
+    Attributes:
+        flops: Training FLOPs.
+        hours: Hours of machines.
+        usd: Dollars.
+        priced: The slice whose price converts hours to dollars.
+    """
 
     flops: float | None = None
     hours: float | None = None
     usd: float | None = None
-    on: Slice | None = None
+    priced: PricedSlice | None = None
 
     def __post_init__(self) -> None:
         for name in ("flops", "hours", "usd"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise SweepError(f"--cap-{name} {value:g}: must be a number above 0")
-        if self.usd is not None and self.on is None:
-            raise SweepError(f"--cap-usd {self.usd:g}: dollars an hour are those of a slice: add --slice, as v5e-16")
+        if self.usd is not None and self.priced is None:
+            raise SweepError(f"--cap-usd {self.usd:g}: needs the price of a slice: add --slice, such as v5e-16")
 
     @property
     def seconds(self) -> float | None:
-        """The most seconds of the machine, by hours or by dollars."""
+        """Largest number of machine seconds, from hours and dollars."""
         limits = [] if self.hours is None else [self.hours * 3600]
-        if self.usd is not None and self.on is not None:
-            limits.append(self.usd / (self.on.chips * self.on.usd) * 3600)
+        if self.usd is not None and self.priced is not None:
+            limits.append(self.usd / (self.priced.chips * self.priced.usd) * 3600)
         return min(limits, default=None)
 
-    def over(self, flops: float, seconds: float) -> bool:
-        """Whether a launch must stop, so much having been spent, by earlier ones too."""
-        if self.flops is not None and flops > self.flops:  # of a trunk that came to nothing, its branches pay again
+    def is_exceeded(self, flops: float, seconds: float) -> bool:
+        """Whether a launch must stop after this many FLOPs and machine seconds, earlier launches included."""
+        if self.flops is not None and flops > self.flops:  # branches of a failed trunk cost more than planned
             return True
-        return self.seconds is not None and seconds >= self.seconds * (1 - SAVING)
+        return self.seconds is not None and seconds >= self.seconds * (1 - SAVING_SHARE)
 
-    def said(self) -> str:
-        """The caps as given."""
-        given = [("flops", self.flops), ("hours", self.hours), ("usd", self.usd)]
-        return " ".join(f"--cap-{name} {value:g}" for name, value in given if value is not None)
+    def as_flags(self) -> str:
+        """The caps as command-line flags."""
+        values = [("flops", self.flops), ("hours", self.hours), ("usd", self.usd)]
+        return " ".join(f"--cap-{name} {value:g}" for name, value in values if value is not None)
 
 
 @dataclass
-class Hours:
-    """Seconds of machines that a sweep has taken, while a launch goes on."""
+class MachineTime:
+    """Machine seconds that a sweep has used, while it is launched.
 
-    of: Plan
+    Attributes:
+        plan: The sweep.
+        store: The store with its records.
+        seconds_before: Seconds used up to `started_at`.
+        one_machine: One machine works for the sweep all the time; otherwise each run has machines of its own.
+        started_at: Start of the launch, or time of the last reading of records (time.monotonic).
+    """
+
+    plan: Plan
     store: Store
-    known: float  # up to now
-    ours: bool  # one machine, which works for the sweep as long as we do; else each run has its own, once it has one
-    began: float = field(default_factory=time.monotonic)
+    seconds_before: float
+    one_machine: bool
+    started_at: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
-        """Up to now, of earlier launches too; of runs elsewhere as their records show, looked at every LOOK seconds."""
-        now = time.monotonic()
-        if self.ours:
-            return self.known + now - self.began
-        if now - self.began >= LOOK:
-            self.known, self.began = spent(self.of, self.store)[1], now
-        return self.known
+        """Seconds up to now, earlier launches included; records of other machines are read every CHECK_SECONDS."""
+        current = time.monotonic()
+        if self.one_machine:
+            return self.seconds_before + current - self.started_at
+        if current - self.started_at >= CHECK_SECONDS:
+            self.seconds_before, self.started_at = plan_spending(self.plan, self.store)[1], current
+        return self.seconds_before
 
 
-def spent(of: Plan, store: Store) -> tuple[float, float]:
-    """FLOPs and seconds that a plan's runs have taken in the store up to now."""
+def plan_spending(plan: Plan, store: Store) -> tuple[float, float]:
+    """Returns the FLOPs and machine seconds that the runs of a plan have used so far."""
     flops = seconds = 0.0
-    for run in of.runs:
+    for run in plan.runs:
         record = store.read(run.run_id)
         if record is not None:
-            known = cost_so_far(store, record)
-            flops += known.get("steps_computed", 0) * step_flops(run.config)
-            seconds += known.get("seconds", 0.0) * record.about.get("machine_share", 1.0)
+            run_cost = cost_so_far(store, record)
+            flops += run_cost.get("steps_computed", 0) * step_flops(run.config)
+            seconds += run_cost.get("seconds", 0.0) * record.about.get("machine_share", 1.0)
     return flops, seconds
 
 
-def within(of: Plan, caps: Caps, store: Store) -> Plan:
-    """The plan up to the first run that would take the sweep over its FLOPs, in order of execution.
+def runs_within_caps(plan: Plan, caps: Caps, store: Store) -> Plan:
+    """Returns the plan up to the first run that would exceed the FLOPs.
 
-    No run after it, though a smaller one might fit: it may start from what that one would have left.
+    Later runs are left out even if they would fit, since they may start from a checkpoint of that run.
+
+    Args:
+        plan: The plan.
+        caps: The caps.
+        store: The store with the FLOPs spent so far.
     """
     if caps.flops is None:
-        return of
-    room, kept, full = caps.flops - spent(of, store)[0], [], False
-    for run in of.runs:
-        full = full or run.flops_to_run > room
-        if run.status in ENDED or not full:
-            room -= run.flops_to_run
-            kept.append(run)
-    return replace(of, runs=kept)
+        return plan
+    flops_left, runs, is_over = caps.flops - plan_spending(plan, store)[0], [], False
+    for run in plan.runs:
+        is_over = is_over or run.flops_to_run > flops_left
+        if run.status in FINISHED_STATUSES or not is_over:
+            flops_left -= run.flops_to_run
+            runs.append(run)
+    return replace(plan, runs=runs)
 
 
-def reached(caps: Caps, of: Plan, store: Store) -> str:
-    """The line that says so."""
-    flops, seconds = spent(of, store)
-    records = [store.read(run.run_id) for run in of.runs]
-    left = sum(record is None or record.status not in ENDED for record in records)
+def cap_message(caps: Caps, plan: Plan, store: Store) -> str:
+    """Returns the line that says that a cap was reached.
+
+    Args:
+        caps: The caps.
+        plan: The sweep.
+        store: The store with its records.
+    """
+    flops, seconds = plan_spending(plan, store)
+    records = [store.read(run.run_id) for run in plan.runs]
+    remaining = sum(record is None or record.status not in FINISHED_STATUSES for record in records)
     return (
-        f"stopped at {caps.said()}: {short(flops)} FLOPs and {duration(seconds)} spent, {left} of {len(of.runs)} runs "
-        "left; what is done is kept: launch again with a higher cap to go on"
+        f"stopped at {caps.as_flags()}: {short_count(flops)} FLOPs and {duration(seconds)} spent, "
+        f"{remaining} of {len(plan.runs)} runs "
+        "remaining; finished runs are kept: launch again with a higher cap to continue"
     )

@@ -1,7 +1,7 @@
-"""The compiler's own time of a step on a slice: kept by shape when `check --topology` compiles, heeded by the quote.
+"""The compiler's estimate of step times on a slice, stored by `check --topology` and used by quotes.
 
-libtpu counts the body of a loop once and nothing of the host: no step takes less. A run of a model too small to fill a
-chip is quoted by it, and not by its FLOPs, which would take no time at all.
+libtpu counts the body of a loop once and ignores the host, so that the estimate is a lower bound. Models too small to
+fill a chip are quoted by it, since their FLOPs would give almost no time.
 """
 
 from __future__ import annotations
@@ -13,37 +13,54 @@ from typing import Any
 
 from scaling.store.files import write_json
 from scaling.store.record import Store
-from sweeps.cost.quote import Slice
+from sweeps.cost.quote import PricedSlice
 
 
 def shape_key(config: Mapping[str, Any]) -> str:
-    """What a compiled step depends on, of a run's config as plain data."""
+    """Returns a hash of what a compiled step depends on, from a run's config as plain data."""
     optimizer = {name: value for name, value in config["optimizer"].items() if name != "lr"}
-    of = [config["model"], optimizer, config["batch"], config["data"]["length"], config.get("precision")]
-    return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()[:16]
+    shape = [config["model"], optimizer, config["batch"], config["data"]["length"], config.get("precision")]
+    return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def keep(store: Store, topology: str, found: Iterable[tuple[Mapping[str, Any], float]]) -> None:
-    """Keeps the seconds a step of each config, as last compiled for the slice."""
-    seconds = step_seconds(store, topology) | {shape_key(config): took for config, took in found}
+def write_step_seconds(store: Store, topology: str, measured: Iterable[tuple[Mapping[str, Any], float]]) -> None:
+    """Stores seconds per step.
+
+    Args:
+        store: The store.
+        topology: Name of the slice.
+        measured: Config and seconds per step of each compiled shape.
+    """
+    seconds = step_seconds(store, topology) | {shape_key(config): step_time for config, step_time in measured}
     if seconds:
         write_json(store.root / "aot" / f"{topology}.steps.json", seconds)
 
 
 def step_seconds(store: Store, topology: str) -> dict[str, float]:
-    """Seconds a step by shape, of those that were compiled for the slice and have an estimate."""
+    """Returns the stored seconds per step, by `shape_key`.
+
+    Args:
+        store: The store.
+        topology: Name of the slice.
+    """
     try:
         return dict(json.loads((store.root / "aot" / f"{topology}.steps.json").read_text()))
     except FileNotFoundError:
         return {}
 
 
-def longer(store: Store, runs: Iterable[tuple[Mapping[str, Any], int, float]], on: Slice, mfu: float) -> float:
-    """Seconds that runs take on a slice beyond their FLOPs at the MFU, by the compiler's own time of their steps.
+def extra_step_seconds(
+    store: Store, runs: Iterable[tuple[Mapping[str, Any], int, float]], priced: PricedSlice, mfu: float
+) -> float:
+    """Returns the seconds that runs take beyond their FLOPs at the MFU, by the compiler's estimate of their steps.
 
-    runs: config, steps and FLOPs of each.
+    Args:
+        store: The store with the estimates.
+        runs: Config, steps and FLOPs of each run.
+        priced: The slice.
+        mfu: Model FLOPs utilisation.
     """
-    seconds, rate = step_seconds(store, on.name), on.chips * on.peak_flops * mfu
+    seconds, rate = step_seconds(store, priced.name), priced.chips * priced.peak_flops * mfu
     if not seconds:
         return 0.0
     return sum(max(0.0, steps * seconds.get(shape_key(config), 0.0) - flops / rate) for config, steps, flops in runs)

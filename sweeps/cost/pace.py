@@ -1,8 +1,7 @@
-"""How long the rest of a sweep takes on the machine its store's runs were trained on.
+"""Estimate of the time left, from the runs that the store has from this machine.
 
-A run's seconds = what its steps and evaluations took a FLOP at its shape, what every run takes before its first step,
-and the compilation of a shape that is new to the launch; and a process takes a while to start. A shape the store has
-not seen takes the rate, in FLOP/s, of those nearest in FLOPs a step.
+A run takes its FLOPs at the measured rate of its shape, the time before its first step, and compilation where its shape
+is new; a process takes its start-up time. The rate of an unknown shape is interpolated in FLOPs per step.
 """
 
 from __future__ import annotations
@@ -16,96 +15,126 @@ from statistics import median
 from scaling.config.run import RunConfig
 from scaling.store.record import Record, Store
 from sweeps.planning.budget import step_flops
-from sweeps.planning.plan import Plan, shape
-from sweeps.planning.plan import Run as PlannedRun
-from sweeps.planning.workers import shares
+from sweeps.planning.plan import Plan, PlannedRun, step_shape
+from sweeps.planning.workers import assign_runs
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """What the store's finished runs took."""
+    """Speed of the store's finished runs.
 
-    shapes: dict[tuple[object, ...], float]  # FLOP/s, evaluation included
-    rates: list[tuple[float, float]]  # ln FLOPs a step and ln FLOP/s of each shape, in order
-    compiling: float  # seconds a shape
-    beginning: float  # seconds a run
-    starting: float = 0.0  # seconds a process
-    workers: int = 1  # processes that trained beside each other
+    Attributes:
+        shapes: FLOP/s by shape, evaluations included.
+        rates: ln of FLOPs per step and ln of FLOP/s of each shape, sorted.
+        compile_seconds: Compilation of a shape.
+        run_seconds: Time of a run before its first step, without compilation.
+        process_seconds: Start-up of a process.
+        workers: Processes that trained at the same time.
+    """
+
+    shapes: dict[tuple[object, ...], float]
+    rates: list[tuple[float, float]]
+    compile_seconds: float
+    run_seconds: float
+    process_seconds: float = 0.0
+    workers: int = 1
 
     def rate(self, config: RunConfig) -> float:
-        """FLOP/s of a run."""
-        known = self.shapes.get(shape(config))
-        return known or math.exp(interpolated(math.log(step_flops(config)), self.rates))
+        """Returns the FLOP/s of a run."""
+        measured = self.shapes.get(step_shape(config))
+        return measured or math.exp(interpolate(math.log(step_flops(config)), self.rates))
 
 
-def work(config: RunConfig, steps: int) -> float:
-    """FLOPs of so many last steps and the evaluations among them: a token evaluated is a third of one trained on."""
+def training_work(config: RunConfig, steps: int) -> float:
+    """Returns the FLOPs of a run's last steps and their evaluations; an evaluated token costs a third of a trained one.
+
+    Args:
+        config: The run.
+        steps: Number of last steps.
+    """
     evaluations = steps // config.eval.every if config.eval.every else 0
-    held_out = config.eval.sequences / config.batch / 3  # steps that one evaluation is worth
+    held_out = config.eval.sequences / config.batch / 3  # steps that cost as much as one evaluation
     return step_flops(config) * (steps + held_out * max(1, evaluations))
 
 
-def pace(store: Store) -> Pace | None:
-    """What runs took here, None where none has finished."""
+def measure_pace(store: Store) -> Pace | None:
+    """Measures the speed of the store's finished runs; None where there are none."""
     seconds: dict[tuple[object, ...], float] = defaultdict(float)
-    done: dict[tuple[object, ...], float] = defaultdict(float)
+    flops_done: dict[tuple[object, ...], float] = defaultdict(float)
     flops: dict[tuple[object, ...], int] = {}
-    compiling, beginning, share, starting = [], [], [], []
+    compile_times, run_times, machine_shares, process_times = [], [], [], []
     for record in store.records():
         if record.status != "done" or not record.about.get("seconds") or not record.about.get("steps_computed"):
             continue
-        key = shape(record.config)
-        before, training = parts(record)
+        key = step_shape(record.config)
+        startup, training = split_seconds(record)
         seconds[key] += training
-        done[key] += work(record.config, record.about["steps_computed"])
+        flops_done[key] += training_work(record.config, record.about["steps_computed"])
         flops[key] = step_flops(record.config)
-        beginning.append(before)
-        share.append(record.about.get("machine_share", 1.0))
-        if record.about.get("compile_seconds"):  # of a pack, each run's part
-            compiling.append(record.about["compile_seconds"] * record.about.get("pack", {}).get("runs", 1))
+        run_times.append(startup)
+        machine_shares.append(record.about.get("machine_share", 1.0))
+        if record.about.get("compile_seconds"):  # in a pack, each run's share
+            compile_times.append(record.about["compile_seconds"] * record.about.get("pack", {}).get("runs", 1))
         if "start_seconds" in record.about:
-            starting.append(record.about["start_seconds"])
+            process_times.append(record.about["start_seconds"])
     if not seconds:
         return None
-    shapes = {key: done[key] / seconds[key] for key in seconds}
+    shapes = {key: flops_done[key] / seconds[key] for key in seconds}
     return Pace(
         shapes=shapes,
         rates=sorted((math.log(flops[key]), math.log(rate)) for key, rate in shapes.items()),
-        compiling=median(compiling) if compiling else 0.0,
-        beginning=median(beginning),
-        starting=median(starting) if starting else 0.0,
-        workers=max(1, round(1 / median(share))),
+        compile_seconds=median(compile_times) if compile_times else 0.0,
+        run_seconds=median(run_times),
+        process_seconds=median(process_times) if process_times else 0.0,
+        workers=max(1, round(1 / median(machine_shares))),
     )
 
 
-def parts(record: Record) -> tuple[float, float]:
-    """Seconds of a run before its first step, compilation left out, and from there on."""
+def split_seconds(record: Record) -> tuple[float, float]:
+    """Returns the seconds of a run before its first step, without compilation, and from there on."""
     about, config = record.about, record.config
-    took = max(about["seconds"] - about.get("compile_seconds", 0.0), 1e-9)
-    if not about.get("tokens_per_second") or about.get("before"):  # of a run that was stopped, only the last part's
-        return 0.0, took
+    total = max(about["seconds"] - about.get("compile_seconds", 0.0), 1e-9)
+    if not about.get("tokens_per_second") or about.get(
+        "before"
+    ):  # of a stopped run, the rate is that of the last process only
+        return 0.0, total
     steps = about["steps_computed"]
     read = (config.sequences(config.steps) - config.sequences(config.steps - steps)) * config.data.length
-    training = min(took, read / about["tokens_per_second"])
-    return took - training, training
+    training = min(total, read / about["tokens_per_second"])
+    return total - training, training
 
 
-def seconds_left(of: Plan, by: Pace) -> float:
-    """Wall-clock of what is left of a plan: each worker's runs one after the other, the longest worker's time."""
-    dealt = shares([run.config for run in of.left], by.workers)
-    return max(seconds_of([run for run in of.left if run.run_id in names], by) for names in dealt)
+def estimate_seconds_left(plan: Plan, pace: Pace) -> float:
+    """Returns the wall-clock seconds for the remaining runs of a plan, those of the longest worker.
+
+    Args:
+        plan: The plan.
+        pace: Speed of this machine.
+    """
+    assigned = assign_runs([run.config for run in plan.remaining], pace.workers)
+    return max(worker_seconds([run for run in plan.remaining if run.run_id in names], pace) for names in assigned)
 
 
-def seconds_of(runs: list[PlannedRun], by: Pace) -> float:
-    """Of runs in one process."""
-    total = by.starting + by.compiling * len({shape(run.config) for run in runs})
+def worker_seconds(runs: list[PlannedRun], pace: Pace) -> float:
+    """Returns the seconds of runs in one process.
+
+    Args:
+        runs: The runs.
+        pace: Speed of this machine.
+    """
+    total = pace.process_seconds + pace.compile_seconds * len({step_shape(run.config) for run in runs})
     for run in runs:
-        total += by.beginning + work(run.config, run.config.steps - run.from_step) / by.rate(run.config)
+        total += pace.run_seconds + training_work(run.config, run.config.steps - run.from_step) / pace.rate(run.config)
     return total
 
 
-def interpolated(x: float, points: list[tuple[float, float]]) -> float:
-    """y at x on the line between neighbours in x, level beyond the ends."""
+def interpolate(x: float, points: list[tuple[float, float]]) -> float:
+    """Interpolates linearly between points, constant beyond the first and the last.
+
+    Args:
+        x: Where to interpolate.
+        points: (x, y), sorted by x.
+    """
     if x <= points[0][0]:
         return points[0][1]
     for (x0, y0), (x1, y1) in pairwise(points):

@@ -1,9 +1,9 @@
-"""What a sweep costs on a slice: chip-hours, dollars, energy, CO2 and wall-clock, from exact FLOPs and a price table.
+"""Quote of a sweep on a slice: chip-hours, dollars, energy, CO2 and wall-clock, from exact FLOPs and a price table.
 
-seconds = FLOPs / (chips · peak · MFU), one run after the other on the whole slice. MFU is model FLOPs utilisation:
-these FLOPs over the chips' peak (Chowdhery 2022, appendix B). Compilation, evaluation and waiting for a slice are in
-the MFU or nowhere: an MFU that was measured over a whole sweep holds them. Steps of a shape that `check --topology`
-has compiled, and that take longer by the compiler's own account, are quoted by that.
+seconds = FLOPs / (chips · peak · MFU), with one run after the other on the whole slice. MFU is the model FLOPs
+utilisation (Chowdhery 2022, appendix B). Compilation, evaluation and waiting are not added: an MFU measured over a
+whole sweep includes them. Shapes that `check --topology` has compiled are quoted by the compiler's step time if that is
+longer.
 """
 
 from __future__ import annotations
@@ -16,60 +16,72 @@ from pathlib import Path
 from typing import Any
 
 from sweeps.errors import SweepError
-from sweeps.format import duration, short
+from sweeps.format import duration, short_count
 
 PRICES = Path(__file__).with_name("prices.json")
-NEEDED = ("peak_flops", "usd", "usd_spot", "watts")
-OPTIONAL = ("named_by",)
-SHARED = ("host_watts", "pue", "kg_co2_per_kwh")
+CHIP_FIELDS = ("peak_flops", "usd", "usd_spot", "watts")
+OPTIONAL_CHIP_FIELDS = ("named_by",)
+TABLE_FIELDS = ("host_watts", "pue", "kg_co2_per_kwh")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Slice:
-    """Chips of one kind, and what they cost. usd: a chip-hour; watts: a chip with its host and the building."""
+class PricedSlice:
+    """Chips of one kind and their prices.
+
+    Attributes:
+        name: Name of the slice, such as v5e-16.
+        chips: Number of chips.
+        peak_flops: Peak bfloat16 FLOP/s per chip.
+        usd: Dollars per chip-hour.
+        watts: Watts per chip, host and building included.
+        kg_co2_per_kwh: Carbon intensity of the electricity.
+        spot: Whether `usd` is the spot price.
+        date: Date of the prices.
+        table: File of the prices.
+    """
 
     name: str
     chips: int
-    peak_flops: float  # bfloat16 FLOP/s a chip
+    peak_flops: float
     usd: float
     watts: float
     kg_co2_per_kwh: float
     spot: bool
-    date: str  # of the prices
-    table: str  # their file
+    date: str
+    table: str
 
 
-def prices(path: Path = PRICES) -> dict[str, Any]:
-    """The price table; SweepError names the file and what is missing or no number above 0."""
+def load_prices(path: Path = PRICES) -> dict[str, Any]:
+    """Reads a price table; SweepError names the file and the entry that is missing or not a positive number."""
     try:
         table = json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise SweepError(f"{path}: not a price table: {error}; copy {PRICES.name} of sweeps and edit it") from None
-    wanted = [(table, name, name) for name in SHARED]
+    required = [(table, name, name) for name in TABLE_FIELDS]
     chips = table.get("chips") if isinstance(table, dict) else None
     if not isinstance(chips, dict) or not chips or not isinstance(table.get("date"), str):
         raise SweepError(f"{path}: a price table has `chips` and a `date`: copy {PRICES.name} of sweeps and edit it")
     for kind, chip in chips.items():
-        names = (*NEEDED, *(name for name in OPTIONAL if isinstance(chip, dict) and name in chip))
-        wanted += [(chip, name, f"chips.{kind}.{name}") for name in names]
-    for holder, name, said in wanted:
+        names = (*CHIP_FIELDS, *(name for name in OPTIONAL_CHIP_FIELDS if isinstance(chip, dict) and name in chip))
+        required += [(chip, name, f"chips.{kind}.{name}") for name in names]
+    for holder, name, label in required:
         value = holder.get(name) if isinstance(holder, dict) else None
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise SweepError(f"{path}: {said} = {value!r}: must be a number above 0")
+            raise SweepError(f"{path}: {label} = {value!r}: must be a number above 0")
     return dict(table)
 
 
-def slice_named(name: str, path: Path = PRICES, spot: bool = False) -> Slice:
+def priced_slice(name: str, path: Path = PRICES, spot: bool = False) -> PricedSlice:
     """The slice of that name, such as v5e-16, at the table's prices; SweepError lists what there is."""
-    table = prices(path)
+    table = load_prices(path)
     kind, _, size = name.partition("-")
     chip = table["chips"].get(kind)
     if chip is None:
-        known = ", ".join(f"{each}-8" for each in table["chips"])
+        known = ", ".join(f"{size}-8" for size in table["chips"])
         raise SweepError(f"--slice {name}: must be a kind of chip in {path} and a size, such as {known}")
-    return Slice(
+    return PricedSlice(
         name=name,
-        chips=chips_of(name, kind, size, chip.get("named_by", 1)),
+        chips=slice_chips(name, kind, size, chip.get("named_by", 1)),
         peak_flops=float(chip["peak_flops"]),
         usd=float(chip["usd_spot" if spot else "usd"]),
         watts=(float(chip["watts"]) + float(table["host_watts"])) * float(table["pue"]),
@@ -80,59 +92,73 @@ def slice_named(name: str, path: Path = PRICES, spot: bool = False) -> Slice:
     )
 
 
-def chips_of(name: str, kind: str, size: str, named_by: float) -> int:
-    """Chips of a slice: of a TPU that is rented out (scaling/config/tpu.py), or of a kind that a table adds,
-    any.
+def slice_chips(name: str, kind: str, size: str, name_units: float) -> int:
+    """Returns the number of chips of a slice.
 
-    named_by: what the name of a kind that a table adds counts of each chip.
+    Args:
+        name: Name of the slice, for messages.
+        kind: Kind of chip, a TPU generation (scaling/config/tpu.py) or one that the price table adds.
+        size: Number in the name.
+        name_units: For kinds that the table adds: units in the name per chip.
+
+    Raises:
+        SweepError: There is no slice of that size.
     """
     from scaling.config.tpu import GENERATIONS, count_chips
 
     if kind in GENERATIONS:
         if size not in map(str, GENERATIONS[kind].slices):
             raise SweepError(
-                f"--slice {name}: known are {', '.join(f'{kind}-{each}' for each in GENERATIONS[kind].slices)}"
+                f"--slice {name}: known are {', '.join(f'{kind}-{size}' for each in GENERATIONS[kind].slices)}"
             )
         return count_chips(GENERATIONS[kind].slices[int(size)])
-    count = int(size) / named_by if re.fullmatch("[1-9][0-9]{0,6}", size) else 0
+    count = int(size) / name_units if re.fullmatch("[1-9][0-9]{0,6}", size) else 0
     if not count or count % 1:
-        raise SweepError(f"--slice {name}: must be {kind} and a number, such as {kind}-{8 * named_by:g}: 8 chips")
+        raise SweepError(f"--slice {name}: must be {kind} and a number, such as {kind}-{8 * name_units:g} for 8 chips")
     return int(count)
 
 
-def quote(flops: float, on: Slice, mfu: float, longer: float = 0.0) -> dict[str, Any]:
-    """Wall-clock in seconds, chip-hours, dollars, kWh and kg of CO2 of so many training FLOPs on a slice.
+def quote_flops(flops: float, priced: PricedSlice, mfu: float, extra_seconds: float = 0.0) -> dict[str, Any]:
+    """Quotes training FLOPs on a slice.
 
-    longer: seconds that steps are known to take beyond that (sweeps/cost/compiled_time.py).
+    Args:
+        flops: Training FLOPs.
+        priced: The slice.
+        mfu: Model FLOPs utilisation, in (0, 1].
+        extra_seconds: Seconds beyond FLOPs at the MFU (sweeps/cost/compiled_time.py).
+
+    Returns:
+        Seconds of wall-clock, chip-hours, dollars, kWh, kg of CO2 and the origin of the prices.
     """
     if not 0 < mfu <= 1:
         raise SweepError(f"--mfu {mfu:g}: must be above 0 and at most 1, such as 0.4")
-    seconds = flops / (on.chips * on.peak_flops * mfu) + longer
-    hours = on.chips * seconds / 3600
-    kwh = hours * on.watts / 1000
+    seconds = flops / (priced.chips * priced.peak_flops * mfu) + extra_seconds
+    hours = priced.chips * seconds / 3600
+    kwh = hours * priced.watts / 1000
     return {
-        "slice": on.name,
-        "chips": on.chips,
+        "slice": priced.name,
+        "chips": priced.chips,
         "mfu": mfu,
-        **({"seconds_beyond_mfu": longer} if longer else {}),
-        "spot": on.spot,
+        **({"seconds_beyond_mfu": extra_seconds} if extra_seconds else {}),
+        "spot": priced.spot,
         "seconds": seconds,
         "chip_hours": hours,
-        "usd": hours * on.usd,
+        "usd": hours * priced.usd,
         "kwh": kwh,
-        "kg_co2": kwh * on.kg_co2_per_kwh,
-        "prices": on.table,
-        "prices_of": on.date,
+        "kg_co2": kwh * priced.kg_co2_per_kwh,
+        "prices": priced.table,
+        "prices_of": priced.date,
     }
 
 
-def as_text(of: dict[str, Any]) -> str:
-    """The quote in a line for a person, and one on where its prices are from."""
-    how = "spot" if of["spot"] else "on demand"
-    rate = f"{of['mfu']:.0%} of peak" + (", or the compiler's time of a step" if "seconds_beyond_mfu" in of else "")
+def as_text(quote: dict[str, Any]) -> str:
+    """Formats a quote and the origin of its prices."""
+    pricing = "spot" if quote["spot"] else "on demand"
+    rate = f"{quote['mfu']:.0%} of peak" + (", or the compiler's step time" if "seconds_beyond_mfu" in quote else "")
     return (
-        f"on {of['slice']} ({of['chips']} chips, {how}) at {rate}: {duration(of['seconds'])}, "
-        f"{short(of['chip_hours'])} chip-hours, ${of['usd']:,.2f}, {short(of['kwh'])} kWh, "
-        f"{short(of['kg_co2'])} kg CO2\n"
-        f"prices of {of['prices_of']}, spot and watts partly assumed: {of['prices']} says which (yours: --prices)"
+        f"on {quote['slice']} ({quote['chips']} chips, {pricing}) at {rate}: {duration(quote['seconds'])}, "
+        f"{short_count(quote['chip_hours'])} chip-hours, ${quote['usd']:,.2f}, {short_count(quote['kwh'])} kWh, "
+        f"{short_count(quote['kg_co2'])} kg CO2\n"
+        f"prices of {quote['prices_of']}, spot prices and watts partly assumed, see {quote['prices']} "
+        "(--prices FILE for your own)"
     )

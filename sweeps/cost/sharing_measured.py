@@ -1,7 +1,7 @@
-"""What sharing and packing save, measured: a sweep launched as it is, and as one process a run with nothing shared.
+"""Measures what sharing and packing save: launches a sweep as planned, and with one process per run and no sharing.
 
-In turn, each in a store of its own and with nothing compiled before; then their records side by side, and what the
-quote by the records' pace would have been.
+The launches take turns, each in a new store with an empty compile cache. Their records are compared, and the time is
+compared with the estimate from the records.
 """
 
 from __future__ import annotations
@@ -11,124 +11,155 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.store.record import Record, Store
-from sweeps.cost.pace import pace, seconds_left
+from sweeps.cost.pace import estimate_seconds_left, measure_pace
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import plan, run_id
+from sweeps.planning.plan import plan_sweep, run_id
 
 SHARED, SEPARATE, COLD = "shared", "separate", "cold"
 
 
-def measure(
-    store: Store,
-    sweep: str,
-    configs: list[RunConfig],
-    corpus: Corpus,
-    words: Sequence[str],
-    sharing: Sequence[str] = (),
-    rounds: int = 1,
-    cold: bool = False,
-) -> dict[str, Any]:
-    """Launches both ways `rounds` times in STORE/saving. words: of both launches; sharing: of the one that shares.
+@dataclass(frozen=True, kw_only=True)
+class SavingOptions:
+    """How to launch a sweep with and without sharing.
 
-    cold: a third way too, where separate processes keep no compiled programs for each other, as scripts in a loop.
-    What comes back has the seconds of each launch, their ratios to the shared one's, how the records differ, and
-    quoted beside measured.
+    Attributes:
+        arguments: Flags of every launch.
+        sharing: Further flags of the launch that shares.
+        rounds: Launches of each mode, in turn.
+        cold: Add a third mode, where processes share no compiled programs either.
     """
-    if rounds < 1:
-        raise SweepError(f"--rounds {rounds}: must be 1 or more")
-    ways = {SHARED: sharing, SEPARATE: ["--separate"]}
-    ways |= {COLD: ["--separate", "--place", "compile_cache=false"]} if cold else {}
-    seconds: dict[str, list[float]] = {how: [] for how in ways}
+
+    arguments: Sequence[str] = ()
+    sharing: Sequence[str] = ()
+    rounds: int = 1
+    cold: bool = False
+
+
+def measure_savings(
+    store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, options: SavingOptions
+) -> dict[str, Any]:
+    """Launches a sweep with and without sharing, in turn.
+
+    Args:
+        store: New stores are made in its folder `saving`.
+        sweep: Name of the sweep.
+        configs: Its runs.
+        corpus: Its corpus.
+        options: Flags of the launches, rounds and modes.
+
+    Returns:
+        Seconds of each launch, ratios to the shared one, differences of the records, and estimated times.
+    """
+    if options.rounds < 1:
+        raise SweepError(f"--rounds {options.rounds}: must be 1 or more")
+    flags = {SHARED: options.sharing, SEPARATE: ["--separate"]}
+    flags |= {COLD: ["--separate", "--place", "compile_cache=false"]} if options.cold else {}
+    seconds: dict[str, list[float]] = {mode: [] for mode in flags}
     quotes: list[dict[str, float]] = []
-    differ: dict[str, Any] = {}
-    known: Store | None = None  # whose pace the next launch is quoted by
-    for i in range(rounds):
-        stores = {how: own(store, f"{how}-{i}") for how in seconds}
-        for how, where in stores.items():
-            if known is not None and how == SHARED:
-                quotes.append({"quoted": quoted(known, configs, corpus)})
-            seconds[how].append(launched(where, sweep, [*words, *ways[how]]))
-        known = stores[SHARED]
+    comparison: dict[str, Any] = {}
+    previous: Store | None = None  # the next launch is estimated from its records
+    for i in range(options.rounds):
+        stores = {mode: new_store(store, f"{mode}-{i}") for mode in seconds}
+        for mode, mode_store in stores.items():
+            if previous is not None and mode == SHARED:
+                quotes.append({"quoted": quoted_seconds(previous, configs, corpus)})
+            seconds[mode].append(time_launch(mode_store, sweep, [*options.arguments, *flags[mode]]))
+        previous = stores[SHARED]
         if i == 0:
-            quotes.append({"in_hindsight": quoted(known, configs, corpus)})
+            quotes.append({"in_hindsight": quoted_seconds(previous, configs, corpus)})
         quotes[-1]["measured"] = seconds[SHARED][-1]
-        differ = differences(stores[SHARED], stores[SEPARATE], configs)
-    ratios = {how: sum(seconds[how]) / sum(seconds[SHARED]) for how in ways if how != SHARED}
-    return {"sweep": sweep, "seconds": seconds, "ratios": ratios, "records": differ, "quotes": quotes}
+        comparison = compare_records(stores[SHARED], stores[SEPARATE], configs)
+    ratios = {mode: sum(seconds[mode]) / sum(seconds[SHARED]) for mode in flags if mode != SHARED}
+    return {"sweep": sweep, "seconds": seconds, "ratios": ratios, "records": comparison, "quotes": quotes}
 
 
-def own(store: Store, name: str) -> Store:
-    """A new store with the token files of another; SweepError where it is there already."""
+def new_store(store: Store, name: str) -> Store:
+    """Creates a store with the token files of another; SweepError if its folder exists."""
     folder = store.root / "saving" / name
     if folder.exists():
-        raise SweepError(f"{folder} is there: what is done in it would not be measured: remove it, or another --store")
+        raise SweepError(
+            f"{folder} exists, and its finished runs would not be measured: remove it, or use another --store"
+        )
     folder.mkdir(parents=True)
     (folder / "tokens").symlink_to(store.token_files.absolute(), target_is_directory=True)
     return Store(folder)
 
 
-def launched(store: Store, sweep: str, words: Sequence[str]) -> float:
-    """Seconds of a launch, from its start to its end; SweepError where it fails."""
-    command = [sys.executable, "-m", "sweeps", "launch", sweep, "--store", str(store.root), *words]
+def time_launch(store: Store, sweep: str, arguments: Sequence[str]) -> float:
+    """Launches a sweep and returns the seconds it takes; SweepError if it fails."""
+    command = [sys.executable, "-m", "sweeps", "launch", sweep, "--store", str(store.root), *arguments]
     cache = {"JAX_COMPILATION_CACHE_DIR": str((store.root / "compiled").absolute())}
-    begun = time.monotonic()
+    started_at = time.monotonic()
     status = subprocess.run(command, env={**os.environ, **cache}, check=False).returncode
     if status:
-        raise SweepError(f"{' '.join(command)} ended with exit status {status}: its own lines say why")
-    return time.monotonic() - begun
+        raise SweepError(f"{' '.join(command)} ended with exit status {status}: see its output above")
+    return time.monotonic() - started_at
 
 
-def quoted(store: Store, configs: list[RunConfig], corpus: Corpus) -> float:
-    """Wall-clock of the whole sweep at the pace of a store's runs, as `plan` says it."""
-    by = pace(store)
-    if by is None:
-        raise SweepError(f"store {store.root} has no finished run to learn a pace from")
-    return seconds_left(plan(configs, corpus), by)
+def quoted_seconds(store: Store, configs: list[RunConfig], corpus: Corpus) -> float:
+    """Returns the estimate of the whole sweep's seconds from the speed of a store's runs."""
+    pace = measure_pace(store)
+    if pace is None:
+        raise SweepError(f"store {store.root} has no finished run to measure the speed of")
+    return estimate_seconds_left(plan_sweep(configs, corpus), pace)
 
 
-def differences(a: Store, b: Store, configs: Sequence[RunConfig]) -> dict[str, Any]:
-    """How many runs have the same figures and curve bit for bit, and by how much held-out losses differ at most."""
-    same, most = 0, 0.0
+def compare_records(a: Store, b: Store, configs: Sequence[RunConfig]) -> dict[str, Any]:
+    """Compares the records of two stores.
+
+    Args:
+        a: A store.
+        b: Another.
+        configs: The runs.
+
+    Returns:
+        Number of runs, of runs equal bit for bit, and the largest relative difference of validation losses.
+    """
+    same, largest = 0, 0.0
     for config in configs:
         name = run_id(config)
-        one, two = a.read(name), b.read(name)
-        if one is None or two is None:
-            raise SweepError(f"run {name[:12]} has no record in {(a if one is None else b).root}")
-        same += facts(one) == facts(two) and a.curve(name) == b.curve(name)
-        if "loss" in one.final and "loss" in two.final:
-            most = max(most, abs(one.final["loss"] / two.final["loss"] - 1))
-    return {"runs": len(configs), "same": same, "loss_apart": most}
+        first, second = a.read(name), b.read(name)
+        if first is None or second is None:
+            raise SweepError(f"run {name[:12]} has no record in {(a if first is None else b).root}")
+        same += record_results(first) == record_results(second) and a.curve(name) == b.curve(name)
+        if "loss" in first.final and "loss" in second.final:
+            largest = max(largest, abs(first.final["loss"] / second.final["loss"] - 1))
+    return {"runs": len(configs), "same": same, "loss_apart": largest}
 
 
-def facts(record: Record) -> tuple[Any, ...]:
-    """A record without where its numbers come from."""
+def record_results(record: Record) -> tuple[Any, ...]:
+    """Returns a record without its provenance."""
     return record.status, record.params, record.flops, record.final, record.evals
 
 
-def as_text(of: dict[str, Any]) -> str:
-    """The measurement for a person."""
-    seconds, records = of["seconds"], of["records"]
+def as_text(result: dict[str, Any]) -> str:
+    """Formats the measurement."""
+    seconds, records = result["seconds"], result["records"]
 
-    def each(how: str) -> str:
-        return ", ".join(f"{took:.1f} s" for took in seconds[how])
+    def each(mode: str) -> str:
+        return ", ".join(f"{seconds_taken:.1f} s" for seconds_taken in seconds[mode])
 
-    said = {SEPARATE: "nothing shared but compiled programs", COLD: "nothing shared at all"}
+    labels = {SEPARATE: "only compiled programs shared", COLD: "nothing shared at all"}
     lines = [
         f"as launched: {each(SHARED)}",
         *(
-            f"one process a run, {said[how]}: {each(how)}, {ratio:.2f} times as long"
-            for how, ratio in of["ratios"].items()
+            f"one process per run, {labels[mode]}: {each(mode)}, {ratio:.2f} times as long"
+            for mode, ratio in result["ratios"].items()
         ),
-        f"records: {records['same']} of {records['runs']} the same bit for bit"
-        + (f", held-out losses up to {records['loss_apart']:.2%} apart" if records["loss_apart"] else ""),
+        f"records: {records['same']} of {records['runs']} equal bit for bit"
+        + (f", validation losses up to {records['loss_apart']:.2%} apart" if records["loss_apart"] else ""),
     ]
-    for quote in of["quotes"]:
-        took = quote.get("quoted", quote.get("in_hindsight", 0.0))
-        how = "quoted by the launch before" if "quoted" in quote else "quoted by its own records"
-        lines.append(f"{how}: {took:.1f} s, measured {quote['measured']:.1f} s ({took / quote['measured'] - 1:+.0%})")
+    for quote in result["quotes"]:
+        seconds_taken = quote.get("quoted", quote.get("in_hindsight", 0.0))
+        mode = "estimated from the previous launch" if "quoted" in quote else "estimated from its own records"
+        lines.append(
+            f"{mode}: {seconds_taken:.1f} s, measured {quote['measured']:.1f} s "
+            f"({seconds_taken / quote['measured'] - 1:+.0%})"
+        )
     return "\n".join(lines)

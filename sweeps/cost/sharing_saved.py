@@ -1,68 +1,90 @@
-"""sweeps.cost.sharing_saved."""
+"""What shared prefixes and packs save in a plan, against one process per run."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from sweeps.format import duration, short
+from sweeps.format import duration, short_count
 from sweeps.planning.budget import flops_until
-from sweeps.planning.plan import Plan, shape
-from sweeps.planning.sharing import Graph
+from sweeps.planning.plan import Plan, step_shape
+from sweeps.planning.sharing import SharingGraph
 
 if TYPE_CHECKING:
     from sweeps.cost.pace import Pace
 
 
-def saved(of: Plan, found: Graph, workers: int = 1, by: Pace | None = None) -> dict[str, Any]:
-    """What the graph saves against one process a run, in `sharing` and in `packing`.
+def savings(plan: Plan, graph: SharingGraph, workers: int = 1, pace: Pace | None = None) -> dict[str, Any]:
+    """Returns what a plan saves against one process per run.
 
-    FLOPs and steps of sharing are exact. Seconds are as the store's runs took (by), absent where it has none: of
-    sharing, what the shared steps would have taken; of packing, starts and compilations, with those that a process for
-    many runs saves by itself.
+    Args:
+        plan: The plan.
+        graph: Its trunks, branches and packs.
+        workers: Processes that train at the same time.
+        pace: Speed of this machine; adds seconds.
+
+    Returns:
+        `sharing`: exact FLOPs and steps that branches do not repeat. `packing`: processes, compilations and dispatches
+        saved by packs and by processes that train several runs.
     """
-    configs = {run.run_id: run.config for run in of.runs}
-    steps = sum(branch.step for branch in found.branches)
-    flops = sum(flops_until(configs[branch.run_id], branch.step) for branch in found.branches)
-    together = [[configs[name].steps for name in names] for names in found.packs]
+    configs = {run.run_id: run.config for run in plan.runs}
+    steps = sum(branch.step for branch in graph.branches)
+    flops = sum(flops_until(configs[branch.run_id], branch.step) for branch in graph.branches)
+    pack_steps = [[configs[name].steps for name in names] for names in graph.packs]
     sharing: dict[str, Any] = {"flops": flops, "steps": steps}
     packing: dict[str, Any] = {
         "processes": len(configs) - min(workers, len(configs)),
-        "compilations": len(configs) - len({shape(config) for config in configs.values()}),
-        "dispatches": sum(sum(steps) - max(steps) for steps in together),
+        "compilations": len(configs) - len({step_shape(config) for config in configs.values()}),
+        "dispatches": sum(sum(steps) - max(steps) for steps in pack_steps),
     }
-    if by is not None:
+    if pace is not None:
         sharing["seconds"] = sum(
-            flops_until(configs[b.run_id], b.step) / by.rate(configs[b.run_id]) for b in found.branches
+            flops_until(configs[b.run_id], b.step) / pace.rate(configs[b.run_id]) for b in graph.branches
         )
-        packing["seconds"] = packing["processes"] * by.starting + packing["compilations"] * by.compiling
+        packing["seconds"] = (
+            packing["processes"] * pace.process_seconds + packing["compilations"] * pace.compile_seconds
+        )
     return {"sharing": sharing, "packing": packing}
 
 
-def as_json(found: Graph, saving: dict[str, Any]) -> dict[str, Any]:
-    """The graph in `plan --json`."""
-    return {**dataclasses.asdict(found), "saved": saving}
+def as_json(graph: SharingGraph, saving: dict[str, Any]) -> dict[str, Any]:
+    """Returns the entry `graph` of `plan --json`.
+
+    Args:
+        graph: Trunks, branches and packs.
+        saving: Result of `savings`.
+    """
+    return {**dataclasses.asdict(graph), "saved": saving}
 
 
-def as_text(found: Graph, saving: dict[str, Any], pack: int, why: str) -> list[str]:
-    """The graph in a line or two for a person. why: packs are made, or none."""
+def as_text(graph: SharingGraph, saving: dict[str, Any], pack: int, reason: str) -> list[str]:
+    """Formats what is shared and saved.
+
+    Args:
+        graph: Trunks, branches and packs.
+        saving: Result of `savings`.
+        pack: Largest number of runs per pack.
+        reason: Why packs are made, or not.
+    """
     sharing, packing = saving["sharing"], saving["packing"]
 
-    def took(part: dict[str, Any]) -> str:
-        return f", {duration(part['seconds'])} of a process as the store's runs took" if part.get("seconds") else ""
+    def seconds_text(part: dict[str, Any]) -> str:
+        return f", {duration(part['seconds'])} at the speed of the store's runs" if part.get("seconds") else ""
 
     lines = []
-    if found.branches:
+    if graph.branches:
         lines.append(
-            f"sharing: {len(found.branches)} branches of {len(found.trunks)} trunks save {short(sharing['flops'])} "
-            f"FLOPs in {sharing['steps']:,} steps{took(sharing)}"
+            f"sharing: {len(graph.branches)} branches of {len(graph.trunks)} trunks save "
+            f"{short_count(sharing['flops'])} "
+            f"FLOPs in {sharing['steps']:,} steps{seconds_text(sharing)}"
         )
-    held = sum(map(len, found.packs))
-    why = "no two runs of one shape without a trunk in common" if pack > 1 else why
-    said = f"{held} runs in {len(found.packs)} packs of up to {pack}" if found.packs else f"none ({why})"
-    fewer = f", {packing['dispatches']:,} dispatches" if packing["dispatches"] else ""
+    packed = sum(map(len, graph.packs))
+    reason = "no two runs of one shape without a common trunk" if pack > 1 else reason
+    packs_text = f"{packed} runs in {len(graph.packs)} packs of up to {pack}" if graph.packs else f"none ({reason})"
+    dispatches_text = f", {packing['dispatches']:,} dispatches" if packing["dispatches"] else ""
     lines.append(
-        f"packs: {said}; against one process a run: {packing['processes']} starts and {packing['compilations']} "
-        f"compilations less{fewer}{took(packing)}"
+        f"packs: {packs_text}; against one process per run, {packing['processes']} starts and "
+        f"{packing['compilations']} "
+        f"compilations fewer{dispatches_text}{seconds_text(packing)}"
     )
     return lines

@@ -1,8 +1,8 @@
-"""What a sweep has cost so far against what it was quoted at, and how long the rest takes, from the rows of its status.
+"""Cost of a sweep so far and time left, from the rows of its status.
 
-FLOPs are exact. quoted: of the whole sweep as planned, shared prefixes paid once. done: the part of it that there is.
-spent: what was computed in fact, what was lost with a process and computed again included. Hours are those of a machine
-(or slice) while it worked for the sweep. What a run leaves is at the rate that its shape had, or those nearest in size.
+FLOPs are exact. flops_quoted: the whole sweep as planned, shared prefixes counted once. flops_done: the part of it that
+is finished. flops_spent: everything computed, repeated work after lost processes included. Hours are those of a machine
+or slice while it worked for the sweep. Remaining work is timed at the rate of its size or interpolated between sizes.
 """
 
 from __future__ import annotations
@@ -13,27 +13,36 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.config.validation import from_dict
-from sweeps.cost.pace import interpolated
-from sweeps.cost.quote import Slice, quote
+from sweeps.cost.pace import interpolate
+from sweeps.cost.quote import PricedSlice, quote_flops
 from sweeps.planning.budget import flops_until
 
-MFU = 0.4  # of a quote for which none is given
-OVER = ("done", "diverged", "failed")  # a failed run is not paid for again until somebody launches again
+DEFAULT_MFU = 0.4
+ENDED_STATES = ("done", "diverged", "failed")  # a failed run costs no more until the sweep is launched again
 Row = dict[str, Any]
 
 
-def until(entry: dict[str, Any], step: int) -> int:
-    """Training FLOPs of the first steps of a planned run."""
+def flops_until_step(entry: dict[str, Any], step: int) -> int:
+    """Returns the training FLOPs of the first steps of a planned run."""
     config = entry["config"]
     if config.get("schedule", {}).get("batch_ramp"):
         return flops_until(from_dict(RunConfig, config), step)
-    return int(entry["C"] // config["steps"] * step)  # every step has the same
+    return int(entry["C"] // config["steps"] * step)  # all steps cost the same
 
 
-def spending(entry: dict[str, Any], about: dict[str, Any], state: str, step: int | None) -> Row:
-    """What a run has cost, what it has come to and what is left of it. step: where a run that has not ended stands;
-    about: its record's, with `Store.spent` of a run under way."""
-    C, start = entry["C"], until(entry, entry["from"])
+def run_spending(entry: dict[str, Any], about: dict[str, Any], state: str, step: int | None) -> Row:
+    """Returns what a run has cost and what remains of it.
+
+    Args:
+        entry: The planned run.
+        about: The `about` of its record, with the cost so far for a running run.
+        state: State of the run.
+        step: Step of an unfinished run.
+
+    Returns:
+        flops_spent and machine_seconds where known, flops_done and flops_left.
+    """
+    C, start = entry["C"], flops_until_step(entry, entry["from"])
     computed, seconds = about.get("steps_computed"), about.get("seconds")
     out: Row = {}
     if computed is not None:
@@ -42,18 +51,27 @@ def spending(entry: dict[str, Any], about: dict[str, Any], state: str, step: int
         out["machine_seconds"] = seconds * about.get("machine_share", 1.0)
     if state == "done":
         out["flops_done"] = C - start
-    elif state in OVER:
+    elif state in ENDED_STATES:
         out["flops_done"] = min(out.get("flops_spent", 0.0), C - start)
     else:
-        out["flops_done"] = max(0, until(entry, step) - start) if step else 0
-    out["flops_left"] = 0 if state in OVER else C - start - out["flops_done"]
+        out["flops_done"] = max(0, flops_until_step(entry, step) - start) if step else 0
+    out["flops_left"] = 0 if state in ENDED_STATES else C - start - out["flops_done"]
     return out
 
 
-def cost(rows: list[Row], on: Slice | None = None, mfu: float = MFU, longer: float = 0.0) -> dict[str, Any]:
-    """The sweep's sums: FLOPs quoted, done, left and spent, machine-hours and seconds left where they can be told.
+def sweep_cost(
+    rows: list[Row], priced: PricedSlice | None = None, mfu: float = DEFAULT_MFU, extra_seconds: float = 0.0
+) -> dict[str, Any]:
+    """Sums up a sweep.
 
-    on: a slice: adds its quote for the whole sweep, and the dollars of the hours so far. longer: as of the quote.
+    Args:
+        rows: Rows of its status.
+        priced: Adds the quote of the whole sweep on a slice, and the dollars spent so far.
+        mfu: Model FLOPs utilisation for the quote.
+        extra_seconds: As for `quote_flops`.
+
+    Returns:
+        FLOPs quoted, done, left and spent; machine hours and seconds left where known.
     """
     total = {name: sum(row[name] for row in rows) for name in ("flops_done", "flops_left")}
     out: dict[str, Any] = {"flops_quoted": sum(row["flops_planned"] for row in rows), **total}
@@ -65,32 +83,32 @@ def cost(rows: list[Row], on: Slice | None = None, mfu: float = MFU, longer: flo
     timed = [row["machine_seconds"] for row in rows if "machine_seconds" in row]
     if timed:
         out["hours"] = sum(timed) / 3600
-    left = seconds_left(rows)
-    if left is not None:
-        out["seconds_left"] = left
-    if on is not None:
-        out["quote"] = quote(out["flops_quoted"], on, mfu, longer)
+    unfinished = seconds_left(rows)
+    if unfinished is not None:
+        out["seconds_left"] = unfinished
+    if priced is not None:
+        out["quote"] = quote_flops(out["flops_quoted"], priced, mfu, extra_seconds)
         if timed:
-            out["usd"] = out["hours"] * on.chips * on.usd
+            out["usd"] = out["hours"] * priced.chips * priced.usd
     return out
 
 
 def seconds_left(rows: list[Row]) -> float | None:
-    """Wall-clock of what is left, on as many machines as train now; None where no rate is known yet."""
-    left = [row for row in rows if row["flops_left"] > 0]
-    if not left:
+    """Returns the wall-clock seconds left on the machines that train now; None while no rate is known."""
+    unfinished = [row for row in rows if row["flops_left"] > 0]
+    if not unfinished:
         return 0.0
-    rates = rates_of(rows)
+    rates = measured_rates(rows)
     if not rates:
         return None
-    machine = sum(row["flops_left"] / math.exp(interpolated(math.log(row["N"]), rates)) for row in left)
+    machine = sum(row["flops_left"] / math.exp(interpolate(math.log(row["N"]), rates)) for row in unfinished)
     machines = {row.get("host") for row in rows if row["state"] == "running"}
     longest = max((row["seconds_left"] for row in rows if "seconds_left" in row), default=0.0)
     return max(machine / max(1, len(machines)), longest)
 
 
-def rates_of(rows: list[Row]) -> list[tuple[float, float]]:
-    """ln N and ln FLOPs a machine-second of each size that has been trained, smallest first."""
+def measured_rates(rows: list[Row]) -> list[tuple[float, float]]:
+    """Returns ln N and ln of FLOPs per machine second of each trained size, sorted."""
     flops: dict[int, float] = defaultdict(float)
     seconds: dict[int, float] = defaultdict(float)
     for row in rows:

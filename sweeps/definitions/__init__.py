@@ -1,4 +1,9 @@
-"""The sweeps we know: one file and one line each."""
+"""Definitions of sweeps.
+
+A definition is a function `make(corpus, *, seed=0, rule_set=TPU, ...) -> list[RunConfig]`; its keyword arguments are
+the settings of `--set`, and the first line of its docstring is shown by `sweeps list`. A new sweep is one module and
+one line in DEFINITIONS.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +17,13 @@ from sweeps.errors import SweepError
 
 
 class Tasks(NamedTuple):
-    """What every run is asked once it is done (python -m scaling evaluate)."""
+    """Tasks on which every finished run is evaluated (`python -m scaling evaluate`).
+
+    Attributes:
+        names: Names of the tasks.
+        shots: Numbers of examples in the prompt; the task's own unless given.
+        items: Items per task.
+    """
 
     names: tuple[str, ...]
     shots: tuple[int, ...] = ()
@@ -20,13 +31,18 @@ class Tasks(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """What makes the runs of a sweep, its corpus, the command of analysis that tells what came, and what is asked."""
+    """A sweep by name.
 
-    make: Callable[
-        ..., list[RunConfig]
-    ]  # of a corpus, by keyword a seed, and what `--set` sets (sweeps/planning/settings.py)
+    Attributes:
+        make: Returns the runs for a corpus; keyword arguments are a seed and the settings of `--set`.
+        corpus: Default corpus.
+        analysis_command: Command of `python -m analysis` that is run on the store after the launch.
+        tasks: Tasks on which the finished runs are evaluated.
+    """
+
+    make: Callable[..., list[RunConfig]]
     corpus: str
-    found: str | None = None
+    analysis_command: str | None = None
     tasks: Tasks | None = None
 
 
@@ -59,12 +75,12 @@ DEFINITIONS: dict[str, Definition] = {
     "seeds": Definition(brackets.seeds, "cpython"),
     "compare": Definition(compare.compare, "cpython"),
     "grokking": Definition(grokking.grokking, grokking.CORPUS, "grokking"),
-    "double-descent": Definition(double_descent.descent, double_descent.CORPUS, "double-descent"),
+    "double-descent": Definition(double_descent.double_descent, double_descent.CORPUS, "double-descent"),
 }
 
 
-def definition(name: str) -> Definition:
-    """The definition of a name; SweepError lists the known ones."""
+def find_definition(name: str) -> Definition:
+    """Looks up a definition; SweepError lists the known ones."""
     if name not in DEFINITIONS:
         raise SweepError(f"sweep {name!r}: known are {', '.join(DEFINITIONS)}")
     return DEFINITIONS[name]

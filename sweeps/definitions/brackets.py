@@ -1,4 +1,4 @@
-"""What must be known of a size before a grid is trusted: its best rate, its best batch, the noise between seeds."""
+"""Brackets of learning rate and batch size per model size, and replicates under several seeds."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 
 from scaling.config.run import RunConfig
 from sweeps.planning import rules
-from sweeps.planning.budget import size, steps_reading
+from sweeps.planning.budget import parameters_at_width, steps_for_tokens
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.rules import TPU, Rules
 
@@ -19,14 +19,23 @@ def lr_bracket(
     corpus: Corpus,
     *,
     seed: int = 0,
-    by: Rules = TPU,
+    rule_set: Rules = TPU,
     widths: tuple[int, ...] = WIDTHS,
     factors: tuple[float, ...] = FACTORS,
     ratio: float = 20.0,
 ) -> list[RunConfig]:
-    """Learning rates about the rule's, per size: each one's best (`analysis figure transfer`)."""
+    """Learning rates around the rules' value, per size; `analysis figure transfer` shows the best.
+
+    Args:
+        corpus: The corpus.
+        seed: Seed of every run.
+        rule_set: The rules.
+        widths: Widths of the models.
+        factors: Multiples of the rules' learning rate.
+        ratio: Tokens per parameter.
+    """
     runs = []
-    for run in bases(corpus, widths, ratio, seed, by):
+    for run in base_runs(corpus, widths, ratio, seed, rule_set):
         for factor in factors:
             lr = float(f"{run.optimizer.lr * factor:.3g}")
             runs.append(dataclasses.replace(run, optimizer=dataclasses.replace(run.optimizer, lr=lr)))
@@ -37,15 +46,24 @@ def batch_bracket(
     corpus: Corpus,
     *,
     seed: int = 0,
-    by: Rules = TPU,
+    rule_set: Rules = TPU,
     widths: tuple[int, ...] = WIDTHS,
     factors: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0, 4.0),
     ratio: float = 20.0,
 ) -> list[RunConfig]:
-    """Batches about the rule's, per size, at equal tokens; the rate follows the root of the batch."""
+    """Batch sizes around the rules' value, per size, at equal tokens; the learning rate scales with their square root.
+
+    Args:
+        corpus: The corpus.
+        seed: Seed of every run.
+        rule_set: The rules.
+        widths: Widths of the models.
+        factors: Multiples of the rules' batch size.
+        ratio: Tokens per parameter.
+    """
     return [
-        with_batch(run, round(run.batch * factor))
-        for run in bases(corpus, widths, ratio, seed, by)
+        scale_batch(run, round(run.batch * factor))
+        for run in base_runs(corpus, widths, ratio, seed, rule_set)
         for factor in factors
         if run.batch * factor >= 1
     ]
@@ -55,38 +73,65 @@ def seeds(
     corpus: Corpus,
     *,
     seed: int = 0,
-    by: Rules = TPU,
+    rule_set: Rules = TPU,
     widths: tuple[int, ...] = WIDTHS,
     count: int = 5,
     ratio: float = 20.0,
 ) -> list[RunConfig]:
-    """The same runs under several seeds: the noise that a fit's weights want."""
+    """The same runs under several seeds, to measure the noise between seeds.
+
+    Args:
+        corpus: The corpus.
+        seed: First seed, in units of `count`.
+        rule_set: The rules.
+        widths: Widths of the models.
+        count: Number of seeds.
+        ratio: Tokens per parameter.
+    """
     return [
         dataclasses.replace(run, seed=seed * count + i)
-        for run in bases(corpus, widths, ratio, seed, by)
+        for run in base_runs(corpus, widths, ratio, seed, rule_set)
         for i in range(count)
     ]
 
 
-def bases(corpus: Corpus, widths: tuple[int, ...], ratio: float, seed: int, by: Rules) -> list[RunConfig]:
-    """A run by the rules of each width, reading `ratio` tokens a parameter."""
+def base_runs(corpus: Corpus, widths: tuple[int, ...], ratio: float, seed: int, rule_set: Rules) -> list[RunConfig]:
+    """Returns a run by the rules for each width.
+
+    Args:
+        corpus: The corpus.
+        widths: The widths.
+        ratio: Tokens per parameter.
+        seed: Seed of every run.
+        rule_set: The rules.
+    """
     return [
-        rules.run(
+        rules.run_at_width(
             width,
             corpus,
-            length=by.length,
-            steps=steps_reading(rules.model(width, corpus.vocab, by), ratio * size(width, corpus, by), by),
+            length=rule_set.length,
+            steps=steps_for_tokens(
+                rules.model_at_width(width, corpus.vocab, rule_set),
+                ratio * parameters_at_width(width, corpus, rule_set),
+                rule_set,
+            ),
             budget=None,
             seed=seed,
-            by=by,
+            rule_set=rule_set,
         )
         for width in widths
     ]
 
 
-def with_batch(run: RunConfig, batch: int) -> RunConfig:
-    """The run at another batch: as many tokens and tokens of warm-up, the rate times the root of the batch's ratio
-    (Malladi 2022, square root rule of adaptive optimisers)."""
+def scale_batch(run: RunConfig, batch: int) -> RunConfig:
+    """Returns the run at another batch size, with as many tokens of training and warm-up.
+
+    The learning rate scales with the square root of the batch (Malladi 2022, adaptive optimisers).
+
+    Args:
+        run: The run.
+        batch: Sequences per step.
+    """
     ratio = batch / run.batch
     lr = float(f"{run.optimizer.lr * math.sqrt(ratio):.3g}")
     return dataclasses.replace(

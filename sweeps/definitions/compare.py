@@ -1,6 +1,6 @@
-"""Two architectures under equal rules: the same sizes, budgets, batches and rates.
+"""Two architectures with the same sizes, budgets, batch sizes and learning rates.
 
-`python -m analysis multiplier STORE --by model.mlp` says how many times the compute the one needs of the other.
+`python -m analysis multiplier STORE --by model.mlp` estimates the compute multiplier of one over the other.
 """
 
 from __future__ import annotations
@@ -9,63 +9,83 @@ import dataclasses
 
 from scaling.config.run import RunConfig, override
 from scaling.config.validation import ConfigError
-from sweeps.definitions.isoflop import REACH
+from sweeps.definitions.isoflop import MAX_SIZE_RATIO
 from sweeps.errors import SweepError
 from sweeps.planning import rules
-from sweeps.planning.budget import isoflop, whole_steps
+from sweeps.planning.budget import IsoflopDesign, isoflop_grid, steps_for_flops
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.prior import prior as law
+from sweeps.planning.prior import find_prior
 from sweeps.planning.rules import TPU, Rules
 
-GATED = ("swiglu", "geglu")  # MLPs of three matrices, the others have two
+GATED = ("swiglu", "geglu")  # MLPs with three matrices; the others have two
 
 
 def compare(
     corpus: Corpus,
     *,
     seed: int = 0,
-    by: Rules = TPU,
+    rule_set: Rules = TPU,
     change: tuple[str, ...] = ("mlp=gelu",),
     budgets: tuple[float, ...] = (1e17, 3e17, 1e18, 3e18),
     sizes: int = 5,
     prior: str = "besiroglu",
 ) -> list[RunConfig]:
-    """Two architectures under equal rules: isoFLOP grids of the rules' model and of it with `change`.
+    """Two architectures compared: isoFLOP grids of the rules' model and of the same with `change`.
 
-    Each budget is met by both: the changed model gets the steps that its own FLOPs leave it. An MLP of two matrices
-    has 3/2 the hidden units of one of three (Shazeer 2020, section 2), unless the change says mlp_width.
+    Both meet each budget: the number of steps follows the FLOPs of each model. An MLP with two matrices has 3/2 the
+    hidden units of one with three (Shazeer 2020, section 2), unless the change sets mlp_width.
+
+    Args:
+        corpus: The corpus.
+        seed: Seed of every run.
+        rule_set: The rules.
+        change: Fields of the model, such as mlp=gelu.
+        budgets: Budgets in FLOPs.
+        sizes: Sizes per budget.
+        prior: Law that centres the sizes (sweeps/planning/prior.py).
     """
-    grid = isoflop(
+    grid = isoflop_grid(
         corpus,
-        widths=by.widths,
-        budgets=budgets,
-        sizes_per_budget=sizes,
-        centre=law(prior).best_size,
-        length=by.length,
+        IsoflopDesign(
+            widths=rule_set.widths,
+            budgets=budgets,
+            sizes_per_budget=sizes,
+            centre=find_prior(prior).best_size,
+            length=rule_set.length,
+            rule_set=rule_set,
+            max_size_ratio=MAX_SIZE_RATIO,
+        ),
         seed=seed,
-        by=by,
-        reach=REACH,
     )
     if not change:
         raise SweepError("--set change=: must be fields of the model such as mlp=gelu or norm=layernorm,biases=all")
-    return [one for run in grid for one in (run, changed(run, change, by))]
+    return [config for run in grid for config in (run, change_architecture(run, change, rule_set))]
 
 
-def changed(run: RunConfig, change: tuple[str, ...], by: Rules) -> RunConfig:
-    """The run of the changed model at the same budget; SweepError for a change that cannot be."""
+def change_architecture(run: RunConfig, change: tuple[str, ...], rule_set: Rules) -> RunConfig:
+    """Returns the run of the changed model at the same budget.
+
+    Args:
+        run: The run.
+        change: Fields of the model.
+        rule_set: The rules.
+
+    Raises:
+        SweepError: The change is invalid or changes nothing.
+    """
     try:
         model = override(run.model, list(change))
     except ConfigError as error:
         raise SweepError(f"--set change={','.join(change)}: {error}") from None
     if model == run.model:
-        raise SweepError(f"--set change={','.join(change)}: is what the rules give anyway: nothing to compare")
-    if model.layers > rules.MOST_LAYERS:
+        raise SweepError(f"--set change={','.join(change)}: changes nothing: the rules' model has these fields")
+    if model.layers > rules.MAX_LAYERS:
         raise SweepError(
-            f"--set change={','.join(change)}: {model.layers:,} layers: take {rules.MOST_LAYERS:,} or fewer"
+            f"--set change={','.join(change)}: {model.layers:,} layers: at most {rules.MAX_LAYERS:,} are allowed"
         )
     if not any(text.startswith("mlp_width=") for text in change) and (model.mlp in GATED) != (run.model.mlp in GATED):
         ratio = 2 / 3 if model.mlp in GATED else 3 / 2
-        model = dataclasses.replace(model, mlp_width=rules.rounded_up(model.mlp_width * ratio, by.mlp_multiple))
+        model = dataclasses.replace(model, mlp_width=rules.round_up(model.mlp_width * ratio, rule_set.mlp_multiple))
     assert run.budget is not None
-    steps = whole_steps(model, length=run.data.length, batch=run.batch, flops=run.budget)
+    steps = steps_for_flops(model, length=run.data.length, batch=run.batch, flops=run.budget)
     return dataclasses.replace(run, model=model, steps=steps)

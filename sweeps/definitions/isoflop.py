@@ -1,6 +1,6 @@
-"""IsoFLOP grid by a prior law's centres, 1e17 FLOPs to 3e20: from 25 million parameters past one thousand million.
+"""IsoFLOP grid centred on a published law, 1e17 to 3e20 FLOPs, 25 million to over one billion parameters.
 
-What it costs: `plan isoflop --slice v5e-16`. A laptop's: `--set rules=small --set budgets=2e11,4e11,8e11`.
+`plan isoflop --slice v5e-16` shows its cost; on a laptop use `--set rules=small --set budgets=2e11,4e11,8e11`.
 """
 
 from __future__ import annotations
@@ -8,31 +8,42 @@ from __future__ import annotations
 from scaling.config.run import RunConfig
 from sweeps.planning import budget
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.prior import prior as law
+from sweeps.planning.prior import find_prior
 from sweeps.planning.rules import TPU, Rules
 
 BUDGETS = (1e17, 3e17, 1e18, 3e18, 1e19, 3e19, 1e20, 3e20)
-REACH = 4.0  # sizes at most so far from the centre: beyond, a budget leaves some less than two tokens a parameter
+MAX_SIZE_RATIO = 4.0  # of a size to the centre; larger models would read fewer than two tokens per parameter
 
 
 def isoflop(
     corpus: Corpus,
     *,
     seed: int = 0,
-    by: Rules = TPU,
+    rule_set: Rules = TPU,
     budgets: tuple[float, ...] = BUDGETS,
     sizes: int = 7,
     prior: str = "besiroglu",
 ) -> list[RunConfig]:
-    """IsoFLOP grid (Hoffmann 2022, section 3.2): budgets × sizes about a prior law's best."""
-    return budget.isoflop(
+    """IsoFLOP grid (Hoffmann 2022, section 3.2): budgets × sizes around the optimum of a published law.
+
+    Args:
+        corpus: The corpus.
+        seed: Seed of every run.
+        rule_set: The rules.
+        budgets: Budgets in FLOPs.
+        sizes: Sizes per budget.
+        prior: Law that centres the sizes (sweeps/planning/prior.py).
+    """
+    return budget.isoflop_grid(
         corpus,
-        widths=by.widths,
-        budgets=budgets,
-        sizes_per_budget=sizes,
-        centre=law(prior).best_size,
-        length=by.length,
+        budget.IsoflopDesign(
+            widths=rule_set.widths,
+            budgets=budgets,
+            sizes_per_budget=sizes,
+            centre=find_prior(prior).best_size,
+            length=rule_set.length,
+            rule_set=rule_set,
+            max_size_ratio=MAX_SIZE_RATIO,
+        ),
         seed=seed,
-        by=by,
-        reach=REACH,
     )

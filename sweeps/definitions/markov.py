@@ -1,6 +1,6 @@
-"""Sizes × tokens on a Markov chain, whose entropy rate is known: the fitted E must find it.
+"""Sizes × tokens on a Markov chain of known entropy rate, which the fitted E must recover.
 
-Expected: some 5e12 FLOPs with shared prefixes, four minutes on two CPU cores.
+Expected: about 5e12 FLOPs with shared prefixes, four minutes on two CPU cores.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from sweeps.planning.corpus import Corpus
 
 CORPUS = "markov:order=1,vocab=256,tokens=20000000,seed=0"
 LENGTH = 64
-WIDTHS = (8, 16, 24, 32, 40)  # well below the vocabulary: each has something left to learn
+WIDTHS = (8, 16, 24, 32, 40)  # well below the vocabulary, so that no model reaches the entropy rate
 TOKENS = (6e5, 1.2e6, 2.4e6, 4.8e6)
-HELD_OUT = 8192  # windows: sampling them moves E by some 0.002 nats
+VALIDATION_SEQUENCES = 8192  # their sampling moves E by about 0.002 nats
 
 
 def markov(corpus: Corpus, *, seed: int = 0) -> list[RunConfig]:
@@ -23,7 +23,7 @@ def markov(corpus: Corpus, *, seed: int = 0) -> list[RunConfig]:
     runs = []
     for width in WIDTHS:
         for tokens in TOKENS:
-            steps = round(tokens / (rules.batch(LENGTH) * LENGTH))
-            run = rules.run(width, corpus, length=LENGTH, steps=steps, budget=None, seed=seed)
-            runs.append(dataclasses.replace(run, eval=EvalConfig(sequences=HELD_OUT)))
+            steps = round(tokens / (rules.batch_sequences(LENGTH) * LENGTH))
+            run = rules.run_at_width(width, corpus, length=LENGTH, steps=steps, budget=None, seed=seed)
+            runs.append(dataclasses.replace(run, eval=EvalConfig(sequences=VALIDATION_SEQUENCES)))
     return runs

@@ -17,7 +17,7 @@ from scaling.config.run import RunConfig
 from scaling.store.record import Record, Store
 from sweeps.engines.events import Event, end_event, failed_record, failure_event, last_lines, with_last_line
 from sweeps.errors import SweepError
-from sweeps.planning.plan import ENDED
+from sweeps.planning.plan import FINISHED_STATUSES
 
 POLL_SECONDS = 15.0  # between two queries of a cluster
 RECORD_DELAY_SECONDS = 120.0  # that a record may take from the job to the launcher's mount of a bucket
@@ -119,9 +119,9 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
     except SweepError as error:
         job.failed_polls += 1
         if job.failed_polls >= MAX_FAILED_POLLS:
-            advice = f"stop it with: {job.delete_command}" if job.delete_pending else "launch again to follow it"
+            advice = f"stop them with: {job.delete_command}" if job.delete_pending else "launch again to follow them"
             job.finished = True
-            job.error = f"{error} ({MAX_FAILED_POLLS} times); what is under way goes on: {advice}"
+            job.error = f"{error} ({MAX_FAILED_POLLS} times); jobs under way go on: {advice}"
         return []
     events = [event for name in list(job.remaining) for event in _run_events(job, name, states.get(name), clock)]
     if not any(name in states for name in job.remaining):  # all have ended, or somebody deleted their jobs
@@ -146,7 +146,7 @@ def _run_events(job: Job, name: str, state: JobState | None, clock: float) -> li
     """The events of one run: its progress, then its end or its crash."""
     events = _progress_events(job, name)
     record = job.store.read(name)
-    if record is not None and record.status in ENDED:
+    if record is not None and record.status in FINISHED_STATUSES:
         if "started" in record.about:  # it may have started and ended between two polls
             events += _start_events(job, name, record, job.remaining[name].steps)
         job.remaining.pop(name)
@@ -160,7 +160,7 @@ def _run_events(job: Job, name: str, state: JobState | None, clock: float) -> li
             failed_since_launch(job, name, record)
             or clock - job.succeeded_at.setdefault(name, clock) > job.record_delay
         ):
-            reason = "its job ended well with no finished record here: is --store the bucket?"
+            reason = "its job succeeded, but there is no finished record here: is --store the bucket?"
             events.append(_fail(job, name, reason))
     elif state.crashes > job.crashes.get(name, 0):
         job.crashes[name] = state.crashes

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from scaling.config.run import run_id
 from scaling.store.files import write_json
 from scaling.store.record import Store
-from sweeps.engines.cluster_jobs import FAILED, RUNNING, WAITING, JobState
+from sweeps.engines.cluster_jobs import FAILED, RUNNING, WAITING, Job, JobState
 from sweeps.engines.events import failure_event, log_tail, with_last_line
 from sweeps.engines.node_worker import (
     NodeTask,
@@ -29,7 +29,7 @@ from sweeps.engines.node_worker import (
     tasks_folder,
     unfinished_runs,
 )
-from sweeps.engines.submission import Submission
+from sweeps.engines.submission import Submission, write_configs
 from sweeps.errors import SweepError
 from sweeps.planning import workers
 
@@ -46,6 +46,19 @@ class TaskState(NamedTuple):
     reason: str = ""
 
 
+class TaskCluster(Protocol):
+    """A cluster that runs tasks."""
+
+    def start(self, tasks: Sequence[NodeTask]) -> None:
+        """Submits tasks; one that the cluster refuses is lost at the next poll."""
+
+    def task_states(self, tasks: Sequence[NodeTask]) -> Mapping[str, TaskState]:
+        """Returns how each task stands, by key."""
+
+    def stop(self, tasks: Sequence[NodeTask]) -> None:
+        """Has the tasks saved and stopped; the second time, kills them."""
+
+
 @dataclass
 class TaskQueue:
     """The tasks of a launch, submitted again as often as necessary."""
@@ -54,13 +67,12 @@ class TaskQueue:
     sweep: str
     max_attempts: int  # of a run that crashes
     tasks: list[NodeTask]
-    start: Callable[[list[NodeTask]], None]  # submits tasks; one that the cluster refuses is lost at the next poll
-    task_states: Callable[[], Mapping[str, TaskState]]  # by key, of all tasks
+    cluster: TaskCluster
     cancelled: bool = False
 
     def run_states(self) -> dict[str, JobState]:
         """Returns how each run stands, for cluster_jobs.py, and submits the tasks that are to run again."""
-        task_states, states, resubmitted = self.task_states(), dict[str, JobState](), list[NodeTask]()
+        task_states, states, resubmitted = self.cluster.task_states(self.tasks), dict[str, JobState](), list[NodeTask]()
         for task in self.tasks:
             notes = read_notes(task)
             for name, error in failures(notes).items():
@@ -68,11 +80,16 @@ class TaskQueue:
             states |= self._unfinished_states(task, task_states[task.key], notes, resubmitted)
         if resubmitted:
             try:
-                self.start(resubmitted)
+                self.cluster.start(resubmitted)
             except SweepError:  # such as a limit on a user's jobs: tried again at the next poll, while others go on
                 if not any(state.phase in (WAITING, RUNNING) for state in task_states.values()):
                     raise
         return states
+
+    def stop(self) -> None:
+        """Has all tasks saved and stopped; the second time, kills them. None is submitted again."""
+        self.cancelled = True
+        self.cluster.stop(self.tasks)
 
     def log_lines(self, name: str) -> list[str]:
         """Returns the last lines of a run's trainer, those before its last crash if it crashed."""
@@ -133,12 +150,53 @@ def divide_runs(submission: Submission, token: str, *, jobs: int, restarts: int)
     """
     configs, store = submission.configs, submission.store
     order = [run_id(config) for config in configs]
-    shares = workers.shares(configs, jobs or len(configs), starts=submission.starts) if configs else []
+    shares = workers.assign_runs(configs, jobs or len(configs), starts=submission.starts) if configs else []
     return [
         NodeTask(store=str(store.root.absolute()), sweep=submission.sweep, token=token, index=i, restarts=restarts,
                  run_ids=tuple(name for name in order if name in names), command=tuple(submission.command))
         for i, names in enumerate(shares)
     ]  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class Following:
+    """How a launcher follows its tasks.
+
+    Attributes:
+        restarts: Of a run after a crash.
+        poll_seconds: Between two queries of the cluster.
+        stop_command: What a person enters to stop the tasks.
+    """
+
+    restarts: int
+    poll_seconds: float
+    stop_command: str
+
+
+def submit_tasks(
+    submission: Submission,
+    cluster: TaskCluster,
+    tasks: list[NodeTask],
+    following: Following,
+    active: Sequence[NodeTask] = (),
+) -> Job:
+    """Submits tasks to a cluster.
+
+    Args:
+        submission: The runs.
+        cluster: Where they are trained.
+        tasks: The tasks to submit.
+        following: How the tasks are followed.
+        active: Tasks of an earlier launch that are followed as well.
+    """
+    remaining = write_configs(submission)
+    queue = TaskQueue(submission.store, submission.sweep, following.restarts + 1, [*active, *tasks], cluster)
+    cluster.start(tasks)
+    return Job(
+        store=submission.store, sweep=submission.sweep, remaining=remaining, max_attempts=following.restarts + 1,
+        run_states=queue.run_states, delete_jobs=queue.stop, delete_command=following.stop_command,
+        log_lines=queue.log_lines, poll_seconds=following.poll_seconds,
+    )  # fmt: skip
 
 
 def node_command(store: Store, task: NodeTask, command: Sequence[str] = TRAIN) -> list[str]:

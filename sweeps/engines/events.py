@@ -37,7 +37,12 @@ def end_event(record: Record) -> Event:
 
 
 def failure_event(name: str, error: str) -> Event:
-    """Returns the "end" event of a run (its run_id) that failed for the reason `error`."""
+    """Returns the "end" event of a run that failed.
+
+    Args:
+        name: Its run_id.
+        error: Why it failed.
+    """
     return {"event": "end", "run_id": name, "status": "failed", "error": error}
 
 
@@ -61,7 +66,12 @@ def failed_record(record: Record | None, config: RunConfig, sweep: str, error: s
 
 
 def with_last_line(error: str, log: Sequence[str]) -> str:
-    """Returns an error with the last line of a log added, unless the error contains it."""
+    """Returns an error with the last line of a log added, unless the error contains it.
+
+    Args:
+        error: Why a run failed.
+        log: Lines of its process.
+    """
     return error + "".join(f": {line}" for line in log[-1:] if line not in error)
 
 

@@ -29,8 +29,8 @@ from sweeps.engines.gke_manifest import (
     jobset,
 )
 from sweeps.engines.job_names import sweep_hash, sweep_label
-from sweeps.engines.submission import Submission, write_configs
-from sweeps.engines.trunks import TrunkJob, TrunkJobs, runs_by_trunk, trunk_spec
+from sweeps.engines.submission import Submission
+from sweeps.engines.trunks import TrunkJob, runs_by_trunk, submit_trunks, trunk_spec
 from sweeps.errors import SweepError
 
 RESOURCE = "jobsets.jobset.x-k8s.io"
@@ -46,18 +46,12 @@ def submit(submission: Submission, options: GkeOptions) -> Job:
         submission: The runs.
         options: Of the engine.
     """
-    cluster = Cluster(submission, options)
-    remaining = write_configs(submission)
-    trunks = TrunkJobs(
-        runs_by_trunk(submission.configs), cluster.active_jobs(), cluster.submit, cluster.job_states, cluster.log_tail
+    return submit_trunks(
+        submission,
+        Cluster(submission, options),
+        restarts=options.restarts,
+        delete_command=shlex.join(_delete_command(options, submission.sweep)),
     )
-    job = Job(
-        store=submission.store, sweep=submission.sweep, remaining=remaining, max_attempts=options.restarts + 1,
-        run_states=lambda: trunks.run_states(job), delete_jobs=cluster.delete,
-        delete_command=shlex.join(_delete_command(options, submission.sweep)), log_lines=trunks.log_lines,
-    )  # fmt: skip
-    trunks.submit_remaining(job)
-    return job
 
 
 def dry_run(submission: Submission, options: GkeOptions) -> str:

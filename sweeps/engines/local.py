@@ -26,9 +26,9 @@ from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Store
 from sweeps.engines.events import Event, end_event, failed_record, failure_event, log_tail, with_last_line
 from sweeps.engines.submission import RESTARTS, Submission, write_configs
-from sweeps.planning.plan import ENDED, shared_steps
-from sweeps.planning.sharing import graph
-from sweeps.planning.workers import divided, shares
+from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
+from sweeps.planning.sharing import sharing_graph
+from sweeps.planning.workers import assign_runs, divide_cores
 
 TRAIN = (sys.executable, "-m", "scaling", "train")
 SEPARATE = ("--place", "share=false")  # a run that starts from no other's checkpoint
@@ -109,14 +109,14 @@ def submit(submission: Submission, options: LocalOptions) -> Job:
     """
     configs = submission.configs
     starts = shared_steps(configs) if submission.starts is None else submission.starts
-    packs = graph(configs, 0 if options.separate else options.pack, starts).packs
+    packs = sharing_graph(configs, 0 if options.separate else options.pack, starts).packs
     packed_runs = frozenset(name for names in packs for name in names)
     remaining = write_configs(submission)
     job = Job(submission=submission, options=options, remaining=remaining, packed_runs=packed_runs)
     log = options.log or submission.store.root / "sweeps" / f"{submission.sweep}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
-    assigned = shares(configs, 1 if options.separate else options.workers, packs, starts)
-    for i, (names, cores) in enumerate(zip(assigned, divided(len(assigned)), strict=True)):
+    assigned = assign_runs(configs, 1 if options.separate else options.workers, packs, starts)
+    for i, (names, cores) in enumerate(zip(assigned, divide_cores(len(assigned)), strict=True)):
         job.workers.append(Worker(names, log.with_name(f"{log.stem}.{i}.log") if i else log, cores))
     for worker in job.workers:
         _start(job, worker)
@@ -229,12 +229,12 @@ def _child_ended(job: Job, worker: Worker) -> list[Event]:
     assert worker.child is not None
     status = worker.child.returncode
     normal = status in (exit_status.DONE, exit_status.FAILED)
-    events = _recorded_ends(job, worker, (*ENDED, "failed") if normal else ENDED)
+    events = _recorded_ends(job, worker, (*FINISHED_STATUSES, "failed") if normal else FINISHED_STATUSES)
     stops = job.cancelled or (status == exit_status.STOPPED and not (job.options.restart_stopped and worker.stepped))
     if stops or not any(name in job.remaining for name in worker.names):
         worker.finished = True
     elif status == exit_status.STOPPED:
-        message = "the trainer saved and stopped, asked by somebody else: started again"
+        message = "the trainer saved and stopped on a signal from elsewhere: started again"
         events.append({"event": "again", "why": message})
         _start(job, worker)
     elif not any(name in job.remaining for name in worker.batch) or (
@@ -303,7 +303,7 @@ def _record_failure(job: Job, name: str, error: str, log: Sequence[str]) -> bool
         with job.store.lease(name):
             job.store.fetch_record(name)
             record = job.store.read(name)
-            if record is not None and record.status in ENDED:
+            if record is not None and record.status in FINISHED_STATUSES:
                 return False
             message = with_last_line(error, log)
             job.store.write(failed_record(record, job.remaining[name], job.submission.sweep, message, log))

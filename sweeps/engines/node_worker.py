@@ -26,7 +26,7 @@ from scaling.config.run import load
 from scaling.store.record import Store
 from sweeps.engines import local
 from sweeps.engines.submission import Submission
-from sweeps.planning.plan import ENDED
+from sweeps.planning.plan import FINISHED_STATUSES
 
 FINISHED, UNFINISHED = "ended", "again"  # how a node leaves a task: nothing is left of it, or it must run again
 POLL_SECONDS = 0.5
@@ -151,11 +151,11 @@ def unfinished_runs(task: NodeTask, notes: list[Note]) -> list[str]:
     """
     store, failed = Store(task.store), failures(notes)
 
-    def ended(name: str) -> bool:
+    def is_over(name: str) -> bool:
         record = store.read(name)
-        return name in failed or (record is not None and record.status in ENDED)
+        return name in failed or (record is not None and record.status in FINISHED_STATUSES)
 
-    return [name for name in task.run_ids if not ended(name)]
+    return [name for name in task.run_ids if not is_over(name)]
 
 
 def run_task(task: NodeTask, stop_request: Callable[[], StopRequest | None] = lambda: None, node: str = "") -> str:

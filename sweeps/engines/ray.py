@@ -17,9 +17,9 @@ from typing import Any
 
 from sweeps.engines import cluster_jobs, cluster_tasks
 from sweeps.engines.cluster_jobs import RUNNING, WAITING, Job
-from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, TaskQueue, TaskState
+from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, Following, TaskState
 from sweeps.engines.node_worker import NodeTask, last_transition, read_notes, run_task, stop_file
-from sweeps.engines.submission import RESTARTS, Submission, write_configs
+from sweeps.engines.submission import RESTARTS, Submission
 from sweeps.errors import SweepError
 
 PHASES = {"NodeDiedError": LOST, "TaskCancelledError": CANCELLED}  # by Ray's exception; any other is a crash
@@ -53,20 +53,13 @@ def submit(submission: Submission, options: RayOptions) -> Job:
         submission: The runs.
         options: Of the engine.
     """
-    store, sweep = submission.store, submission.sweep
     cluster = Cluster(options)
-    remaining = write_configs(submission)
     token = cluster_tasks.new_token()
     tasks = cluster_tasks.divide_runs(submission, token, jobs=options.jobs, restarts=options.restarts)
-    queue = TaskQueue(
-        store, sweep, options.restarts + 1, tasks, start=cluster.start, task_states=lambda: cluster.task_states(queue)
+    following = Following(
+        restarts=options.restarts, poll_seconds=float(options.every), stop_command=_stop_command(submission, token)
     )
-    cluster.start(tasks)
-    return Job(
-        store=store, sweep=sweep, remaining=remaining, max_attempts=options.restarts + 1,
-        run_states=queue.run_states, delete_jobs=lambda: cluster.stop(queue),
-        delete_command=_stop_command(submission, token), log_lines=queue.log_lines, poll_seconds=float(options.every),
-    )  # fmt: skip
+    return cluster_tasks.submit_tasks(submission, cluster, tasks, following)
 
 
 def dry_run(submission: Submission, options: RayOptions) -> str:
@@ -112,6 +105,7 @@ class Cluster:
     def __init__(self, options: RayOptions) -> None:
         self.ray, self.options = _connect(options.address), options
         self.refs: dict[str, Any] = {}  # Ray's object references, by key of the task
+        self.stopped = False
 
     def start(self, tasks: Sequence[NodeTask]) -> None:
         """Submits tasks."""
@@ -119,15 +113,15 @@ class Cluster:
         for task in tasks:
             self.refs[task.key] = remote.remote(task)
 
-    def task_states(self, queue: TaskQueue) -> dict[str, TaskState]:
+    def task_states(self, tasks: Sequence[NodeTask]) -> dict[str, TaskState]:
         """Returns how each task stands, by key."""
         refs = list(self.refs.values())
         ready, _ = self.ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
-        ended = set(ready)
-        return {task.key: self._task_state(task, self.refs[task.key] in ended) for task in queue.tasks}
+        completed = set(ready)
+        return {task.key: self._task_state(task, self.refs[task.key] in completed) for task in tasks}
 
-    def _task_state(self, task: NodeTask, ended: bool) -> TaskState:
-        if not ended:
+    def _task_state(self, task: NodeTask, completed: bool) -> TaskState:
+        if not completed:
             return TaskState(RUNNING if "node" in last_transition(read_notes(task)) else WAITING)
         try:
             self.ray.get(self.refs[task.key])
@@ -139,13 +133,13 @@ class Cluster:
             return TaskState(PHASES.get(name, CRASHED), f"ended by Ray as {name}")
         return TaskState(LOST)
 
-    def stop(self, queue: TaskQueue) -> None:
+    def stop(self, tasks: Sequence[NodeTask]) -> None:
         """Has the nodes save and stop; the second time, kills what they run."""
-        if queue.cancelled:
+        if self.stopped:
             for ref in self.refs.values():
                 self.ray.cancel(ref, force=True)
-        queue.cancelled = True
-        for task in queue.tasks:
+        self.stopped = True
+        for task in tasks:
             task.stop.parent.mkdir(parents=True, exist_ok=True)
             task.stop.touch()
 

@@ -22,8 +22,8 @@ from sweeps.engines import cluster_jobs
 from sweeps.engines.cluster_jobs import FAILED, RUNNING, SUCCEEDED, WAITING, Job, JobState
 from sweeps.engines.events import LOG_LINES
 from sweeps.engines.job_names import bucket_name, job_name_prefix, sweep_hash
-from sweeps.engines.submission import RESTARTS, Submission, write_configs
-from sweeps.engines.trunks import STORE_MOUNT, TrunkJob, TrunkJobs, TrunkSpec, runs_by_trunk, trunk_spec
+from sweeps.engines.submission import RESTARTS, Submission
+from sweeps.engines.trunks import STORE_MOUNT, TrunkJob, TrunkSpec, runs_by_trunk, submit_trunks, trunk_spec
 from sweeps.errors import SweepError
 
 COORDINATOR_PORT = 8482  # JAX's default since 0.8.1
@@ -69,18 +69,9 @@ def submit(submission: Submission, options: SkyPilotOptions) -> Job:
         submission: The runs.
         options: Of the engine.
     """
-    cloud = Cloud(submission, options)
-    remaining = write_configs(submission)
-    trunks = TrunkJobs(
-        runs_by_trunk(submission.configs), cloud.active_jobs(), cloud.submit, cloud.job_states, cloud.log_tail
+    return submit_trunks(
+        submission, Cloud(submission, options), restarts=options.restarts, delete_command=CANCEL_COMMAND
     )
-    job = Job(
-        store=submission.store, sweep=submission.sweep, remaining=remaining, max_attempts=options.restarts + 1,
-        run_states=lambda: trunks.run_states(job), delete_jobs=cloud.delete, delete_command=CANCEL_COMMAND,
-        log_lines=trunks.log_lines,
-    )  # fmt: skip
-    trunks.submit_remaining(job)
-    return job
 
 
 def dry_run(submission: Submission, options: SkyPilotOptions) -> str:
@@ -182,7 +173,8 @@ class Cloud:
         try:
             environment: dict[str, str] = json.loads(path.read_bytes())["envs"]
         except (OSError, ValueError, KeyError):
-            raise SweepError(f"sky job {name} is under way, and {path} does not say of what: cancel it first") from None
+            problem = f"is under way, but {path} does not name its runs: cancel the job first"
+            raise SweepError(f"sky job {name} {problem}") from None
         return environment
 
 

@@ -22,7 +22,7 @@ from scaling.config.run import run_id
 from scaling.store.record import Store
 from sweeps.engines import cluster_jobs, cluster_tasks
 from sweeps.engines.cluster_jobs import RUNNING, WAITING, Job
-from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, TRAIN, TaskQueue, TaskState
+from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, TRAIN, Following, TaskState
 from sweeps.engines.job_names import sweep_label
 from sweeps.engines.node_worker import (
     FINISHED,
@@ -34,7 +34,7 @@ from sweeps.engines.node_worker import (
     srun_command,
     tasks_folder,
 )
-from sweeps.engines.submission import RESTARTS, Submission, write_configs
+from sweeps.engines.submission import RESTARTS, Submission
 from sweeps.errors import SweepError
 
 ARRAY_SIZE = 1000  # elements of an array; SLURM's default limit (MaxArraySize) is 1001
@@ -88,24 +88,15 @@ def submit(submission: Submission, options: SlurmOptions) -> Job:
         submission: The runs.
         options: Of the engine.
     """
-    store, sweep = submission.store, submission.sweep
-    cluster = Cluster(store, sweep, options)
+    cluster = Cluster(submission.store, submission.sweep, options)
     active = cluster.active_tasks()
     active_runs = {name for task in active for name in task.run_ids}
-    remaining = write_configs(submission)
     new_configs = [config for config in submission.configs if run_id(config) not in active_runs]
     new_runs = dataclasses.replace(submission, configs=new_configs, starts=None)
-    tasks = cluster_tasks.divide_runs(new_runs, cluster_tasks.new_token(), jobs=options.jobs, restarts=options.restarts)
-    queue = TaskQueue(
-        store, sweep, options.restarts + 1, active + tasks, start=cluster.start,
-        task_states=lambda: cluster.task_states(queue),
-    )  # fmt: skip
-    cluster.start(tasks)
-    return Job(
-        store=store, sweep=sweep, remaining=remaining, max_attempts=options.restarts + 1,
-        run_states=queue.run_states, delete_jobs=lambda: cluster.stop(queue), delete_command=CANCEL_COMMAND,
-        log_lines=queue.log_lines, poll_seconds=float(options.every),
-    )  # fmt: skip
+    token = cluster_tasks.new_token()
+    tasks = cluster_tasks.divide_runs(new_runs, token, jobs=options.jobs, restarts=options.restarts)
+    following = Following(restarts=options.restarts, poll_seconds=float(options.every), stop_command=CANCEL_COMMAND)
+    return cluster_tasks.submit_tasks(submission, cluster, tasks, following, active)
 
 
 def sbatch_flags(text: str) -> dict[str, Any]:
@@ -232,18 +223,17 @@ class Cluster:
                 raise
             self.jobs |= {task.key: (name, index) for index, task in enumerate(array)}
 
-    def task_states(self, queue: TaskQueue) -> dict[str, TaskState]:
+    def task_states(self, tasks: Sequence[NodeTask]) -> dict[str, TaskState]:
         """Returns how each task stands, by key; one that sbatch refused is lost."""
         states = read_queue(cluster_jobs.run_command(SQUEUE))
         return {
             task.key: task_state(task, states.get(self.jobs[task.key], ("", ""))[1])
             if task.key in self.jobs else TaskState(LOST)
-            for task in queue.tasks
+            for task in tasks
         }  # fmt: skip
 
-    def stop(self, queue: TaskQueue) -> None:
+    def stop(self, tasks: Sequence[NodeTask]) -> None:
         """Cancels the jobs: each process gets SIGTERM and may save; SIGKILL the second time."""
-        queue.cancelled = True
         states = read_queue(cluster_jobs.run_command(SQUEUE))
         numbers = [states[job][0] for job in self.jobs.values() if job in states and job_phase(states[job][1]) != LOST]
         if numbers:

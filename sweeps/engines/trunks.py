@@ -8,16 +8,18 @@ remaining runs are submitted as a new job.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.store.record import Store
 from sweeps.engines import cluster_jobs
 from sweeps.engines.cluster_jobs import FAILED, RUNNING, SUCCEEDED, WAITING, Job, JobState
 from sweeps.engines.job_names import bucket_name, job_name, sweep_hash, sweep_label
+from sweeps.engines.submission import Submission, write_configs
 from sweeps.errors import SweepError
-from sweeps.planning.plan import ENDED
+from sweeps.planning.plan import FINISHED_STATUSES
 
 STORE_MOUNT = "/store"  # where a job has the bucket
 TRUNK_ID_LENGTH = 32  # characters of a prefix_id that label a trunk
@@ -56,15 +58,37 @@ class TrunkJob:
     failed_at: float | None = None  # when it was first seen to have failed, of the monotonic clock
 
 
+class TrunkCluster(Protocol):
+    """The jobs of a sweep in a cluster."""
+
+    def active_jobs(self) -> dict[str, TrunkJob]:
+        """Returns the jobs of an earlier launch that wait or run, by trunk."""
+
+    def submit(self, trunk: str, run_ids: Sequence[str]) -> str:
+        """Submits a job that trains runs of a trunk and returns its name.
+
+        Args:
+            trunk: Label of the trunk.
+            run_ids: Its runs, in order.
+        """
+
+    def job_states(self) -> Mapping[str, JobState]:
+        """Returns how each job stands, by name; a job that is gone is absent."""
+
+    def log_tail(self, job: TrunkJob) -> list[str]:
+        """Returns the last lines of a job."""
+
+    def delete(self) -> None:
+        """Deletes all jobs of the sweep."""
+
+
 @dataclass
 class TrunkJobs:
     """The jobs of a launch: at most one per trunk at a time."""
 
     runs: Mapping[str, Sequence[str]]  # run_ids by trunk, in order
     jobs: dict[str, TrunkJob]  # by trunk; the remaining runs of a trunk without a job are to be submitted
-    submit: Callable[[str, Sequence[str]], str]  # submits runs of a trunk, returns the job's name
-    job_states: Callable[[], Mapping[str, JobState]]  # by the job's name; a job that is gone is absent
-    log_tail: Callable[[TrunkJob], list[str]]  # the last lines of a job
+    cluster: TrunkCluster
     failed: dict[str, JobState] = field(default_factory=dict)  # runs that failed with their job
     failed_logs: dict[str, list[str]] = field(default_factory=dict)  # the last lines of that job, by run
 
@@ -76,13 +100,13 @@ class TrunkJobs:
                 continue
             unfinished = [name for name in self._remaining(job, names) if not _ended(job, name)]
             if unfinished:
-                self.jobs[trunk] = TrunkJob(self.submit(trunk, unfinished), unfinished)
+                self.jobs[trunk] = TrunkJob(self.cluster.submit(trunk, unfinished), unfinished)
                 states |= {name: JobState(WAITING) for name in unfinished}
         return states
 
     def run_states(self, job: Job) -> dict[str, JobState]:
         """Returns how each run stands, for cluster_jobs.py; submits the remaining runs of a job that has ended."""
-        job_states, states = self.job_states(), dict[str, JobState]()
+        job_states, states = self.cluster.job_states(), dict[str, JobState]()
         for trunk in list(self.jobs):
             states |= self._trunk_states(job, trunk, job_states.get(self.jobs[trunk].name))
         try:
@@ -96,7 +120,7 @@ class TrunkJobs:
         """Returns the last lines of a run's job."""
         if name in self.failed_logs:
             return self.failed_logs[name]
-        return next((self.log_tail(job) for job in self.jobs.values() if name in job.run_ids), [])
+        return next((self.cluster.log_tail(job) for job in self.jobs.values() if name in job.run_ids), [])
 
     def _remaining(self, job: Job, names: Sequence[str]) -> list[str]:
         return [name for name in names if name in job.remaining and name not in self.failed]
@@ -134,9 +158,29 @@ class TrunkJobs:
             running = any(_status(job, name) == RUNNING for name in unfinished)
             started = len(unfinished) < len(trunk_job.run_ids) or running
             failed = [_current_run(job, unfinished)] if started else unfinished
-        lines = self.log_tail(trunk_job) if failed else []
+        lines = self.cluster.log_tail(trunk_job) if failed else []
         for name in failed:
             self.failed[name], self.failed_logs[name] = JobState(FAILED, state.reason), lines
+
+
+def submit_trunks(submission: Submission, cluster: TrunkCluster, *, restarts: int, delete_command: str) -> Job:
+    """Submits a job for each trunk, except those that are under way.
+
+    Args:
+        submission: The runs.
+        cluster: Where they are trained.
+        restarts: Of a job after a crash.
+        delete_command: What a person enters to delete the jobs.
+    """
+    remaining = write_configs(submission)
+    trunks = TrunkJobs(runs_by_trunk(submission.configs), cluster.active_jobs(), cluster)
+    job = Job(
+        store=submission.store, sweep=submission.sweep, remaining=remaining, max_attempts=restarts + 1,
+        run_states=lambda: trunks.run_states(job), delete_jobs=cluster.delete, delete_command=delete_command,
+        log_lines=trunks.log_lines,
+    )  # fmt: skip
+    trunks.submit_remaining(job)
+    return job
 
 
 def train_command(store: Store, names: Sequence[str], sweep: str) -> list[str]:
@@ -186,7 +230,7 @@ def _status(job: Job, name: str) -> str | None:
 
 
 def _ended(job: Job, name: str) -> bool:
-    return _status(job, name) in ENDED
+    return _status(job, name) in FINISHED_STATUSES
 
 
 def _failed(job: Job, name: str) -> bool:

@@ -6,7 +6,7 @@ import math
 
 from scaling.store.record import Store
 from sweeps.errors import SweepError
-from sweeps.planning.plan import Plan, epochs, notes, shape
+from sweeps.planning.plan import Plan, epochs, plan_notes, step_shape
 
 
 def check_sweep(plan: Plan, store: Store) -> list[str]:
@@ -34,7 +34,7 @@ def check_sweep(plan: Plan, store: Store) -> list[str]:
         raise SweepError(str(error)) from None
     store.check_writable()
     longest = max(runs, key=lambda run: run.D)
-    shapes = len({shape(run.config) for run in runs})
+    shapes = len({step_shape(run.config) for run in runs})
     stored = sum(run.status is not None for run in runs)
     return [
         f"token file {file.path}: whole, {len(file.train):,} training and {len(file.validation):,} validation tokens",
@@ -42,7 +42,7 @@ def check_sweep(plan: Plan, store: Store) -> list[str]:
         f"longest run: {longest.D:,} tokens, {epochs(longest, plan):.2f} epochs",
         f"all batch sizes are divisible by {common_batch_divisor(plan)}",
         f"store {store.root}: can be written, has {stored or 'none'} of these runs",
-        *notes(plan),
+        *plan_notes(plan),
     ]
 
 

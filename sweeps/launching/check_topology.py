@@ -24,10 +24,10 @@ from scaling.config.run import RunConfig
 from scaling.config.validation import to_dict
 from scaling.store.files import write_json
 from scaling.store.record import Store
-from sweeps.cost.compiled_time import keep
+from sweeps.cost.compiled_time import write_step_seconds
 from sweeps.errors import SweepError
-from sweeps.format import duration, table
-from sweeps.planning.plan import Plan, shape
+from sweeps.format import duration, text_table
+from sweeps.planning.plan import Plan, step_shape
 from sweeps.status.live import COUNT_COLUMNS, ProgressBar
 
 AOT = (sys.executable, "-m", "scaling", "aot")
@@ -86,7 +86,7 @@ def distinct_shapes(plan: Plan) -> list[tuple[RunConfig, int]]:
     first: dict[object, RunConfig] = {}
     count: dict[object, int] = {}
     for run in plan.runs:
-        key = shape(run.config)
+        key = step_shape(run.config)
         first.setdefault(key, run.config)
         count[key] = count.get(key, 0) + 1
     return [(config, count[key]) for key, config in first.items()]
@@ -128,7 +128,7 @@ def compile_shapes(plan: Plan, store: Store, topology: str, placement: list[str]
         for (config, _), row in zip(shapes, rows, strict=True)
         if "compiler_seconds" in row
     ]
-    keep(store, topology, seconds)
+    write_step_seconds(store, topology, seconds)
     return rows
 
 
@@ -259,4 +259,4 @@ def as_text(rows: list[Row], topology: str) -> str:
         gigabytes = "" if spare is None else f"{spare / GIGABYTE:.2f}"
         cells.append([shape_name(row), str(row["runs"]), verdict_text(row), gigabytes, advice(row)])
     fitting = sum(row["fits"] for row in rows)
-    return f"{table(header, cells)}\n\n{fitting} of {len(rows)} shapes fit a chip of {topology}"
+    return f"{text_table(header, cells)}\n\n{fitting} of {len(rows)} shapes fit a chip of {topology}"

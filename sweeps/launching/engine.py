@@ -12,7 +12,7 @@ from sweeps.engines.submission import parse_options
 from sweeps.errors import SweepError
 from sweeps.launching.evaluate import evaluate_arguments
 from sweeps.launching.options import LOCAL, LaunchOptions
-from sweeps.planning.workers import useful_pack, useful_workers
+from sweeps.planning.workers import default_pack_size, default_workers
 
 
 def check_options(store: Store, options: LaunchOptions) -> Any:
@@ -29,7 +29,7 @@ def check_options(store: Store, options: LaunchOptions) -> Any:
     if options.engine_options and engine.dry_run is None:
         raise SweepError(f"engine {name} takes no --option")
     if options.separate and not local:
-        raise SweepError(f"--separate: engine {name} has none; leave it out, or --engine local")
+        raise SweepError(f"--separate: only for the local engine, not for {name}: leave it out, or use --engine local")
     local_only = "must be 1 or more, of the local engine and without --separate"
     if options.workers is not None and (options.workers < 1 or not local or options.separate):
         raise SweepError(f"--workers {options.workers}: {local_only}")
@@ -40,16 +40,16 @@ def check_options(store: Store, options: LaunchOptions) -> Any:
     if options.pack and (options.pack < 1 or not local or options.separate):
         raise SweepError(f"--pack {options.pack}: {local_only}")
     caps, topology = options.caps, options.engine_options.get("topology")
-    if caps.usd is not None and caps.on and topology not in (None, caps.on.name):
-        raise SweepError(f"--slice {caps.on.name}: the runs go to --option topology={topology}: give that one")
+    if caps.usd is not None and caps.priced and topology not in (None, caps.priced.name):
+        raise SweepError(f"--slice {caps.priced.name}: the runs go to --option topology={topology}: give that one")
     return _local_options(options) if local else parse_options(engine.options, options.engine_options)
 
 
 def _local_options(options: LaunchOptions) -> LocalOptions:
     if options.separate:
         return LocalOptions(separate=True)
-    workers = options.workers or (1 if options.command else useful_workers())
-    pack = options.pack if options.pack is not None else (0 if options.command else useful_pack()[0])
+    workers = options.workers or (1 if options.command else default_workers())
+    pack = options.pack if options.pack is not None else (0 if options.command else default_pack_size()[0])
     return LocalOptions(workers=workers, pack=pack)
 
 

@@ -10,19 +10,19 @@ from typing import Any
 from scaling.config import exit_status
 from scaling.config.run import RunConfig
 from scaling.store.record import Store
-from sweeps.cost.caps import Caps, Hours, reached, spent, within
+from sweeps.cost.caps import Caps, MachineTime, cap_message, plan_spending, runs_within_caps
 from sweeps.engines import Engine, get_engine
 from sweeps.engines.events import Event
 from sweeps.engines.submission import Submission, parse_options
 from sweeps.errors import SweepError
-from sweeps.format import duration, short
+from sweeps.format import duration, short_count
 from sweeps.launching.engine import check_options, train_command
 from sweeps.launching.evaluate import evaluate_missing
 from sweeps.launching.lock import StopSignals, count_stop_signals, launcher_lock
 from sweeps.launching.options import LOCAL, LaunchOptions
 from sweeps.launching.progress import ProgressDisplay, SweepProgress, plan_progress
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import Plan, plan
+from sweeps.planning.plan import Plan, plan_sweep
 
 
 @dataclass
@@ -40,12 +40,12 @@ class CapMonitor:
 
     caps: Caps
     flops: float  # spent before this launch
-    hours: Hours
+    hours: MachineTime
 
     def reached(self, progress: SweepProgress) -> bool:
         """Returns whether the launch must stop."""
         seconds = 0.0 if self.caps.seconds is None else self.hours.seconds()  # reads every record
-        return self.caps.over(self.flops + progress.done + progress.lost, seconds)
+        return self.caps.is_exceeded(self.flops + progress.done + progress.lost, seconds)
 
 
 def launch(
@@ -74,14 +74,15 @@ def launch(
     engine_options = check_options(store, options)
     store.check_writable()
     with launcher_lock(store, sweep) as lock, count_stop_signals() as signals:
-        sweep_plan = _plan_sweep(store, sweep, plan(configs, corpus, store), options)
-        flops, seconds = spent(sweep_plan, store)
-        capped_plan = within(sweep_plan, options.caps, store)
-        hours = Hours(sweep_plan, store, seconds, ours=options.engine == LOCAL)
+        sweep_plan = _plan_sweep(store, sweep, plan_sweep(configs, corpus, store), options)
+        flops, seconds = plan_spending(sweep_plan, store)
+        capped_plan = runs_within_caps(sweep_plan, options.caps, store)
+        hours = MachineTime(sweep_plan, store, seconds, one_machine=options.engine == LOCAL)
         monitor = CapMonitor(options.caps, flops, hours)
         submission = Submission(
-            store=store, sweep=sweep, configs=[run.config for run in capped_plan.left],
-            starts=[run.shared_step for run in capped_plan.left], command=train_command(options), keep_open=(lock,),
+            store=store, sweep=sweep, configs=[run.config for run in capped_plan.remaining],
+            starts=[run.shared_step for run in capped_plan.remaining], command=train_command(options),
+            keep_open=(lock,),
         )  # fmt: skip
         training = Training(plan_progress(capped_plan))
         if submission.configs:
@@ -92,7 +93,7 @@ def launch(
         if options.tasks and not signals.count:
             status = max(status, evaluate_missing(store, [run.run_id for run in sweep_plan.runs], options.tasks))
         if training.capped:
-            print(reached(options.caps, sweep_plan, store), file=sys.stderr)
+            print(cap_message(options.caps, sweep_plan, store), file=sys.stderr)
             return exit_status.CAPPED
         return status
 
@@ -114,7 +115,7 @@ def dry_run(store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, 
     if engine.dry_run is None:
         raise SweepError(f"--dry-run: engine {options.engine} has none; `plan` shows its runs")
     engine_options = parse_options(engine.options, options.engine_options)
-    runs = plan(configs, corpus, store).left
+    runs = plan_sweep(configs, corpus, store).remaining
     submission = Submission(
         store=store, sweep=sweep, configs=[run.config for run in runs], starts=[run.shared_step for run in runs]
     )
@@ -125,9 +126,9 @@ def _plan_sweep(store: Store, sweep: str, sweep_plan: Plan, options: LaunchOptio
     """Writes the plan to the store; returns it as it will be trained."""
     write_sweep(store, sweep, sweep_plan, options.separate)
     store.write_placement(sweep, dict(options.placement))
-    ended = len(sweep_plan.runs) - len(sweep_plan.left)
-    if ended:
-        print(f"{ended} of {len(sweep_plan.runs)} runs are done: skipped", file=sys.stderr)
+    skipped = len(sweep_plan.runs) - len(sweep_plan.remaining)
+    if skipped:
+        print(f"{skipped} of {len(sweep_plan.runs)} runs are done: skipped", file=sys.stderr)
     if options.separate:  # no run starts from another's checkpoint
         runs = [dataclasses.replace(run, from_step=0) for run in sweep_plan.runs]
         return dataclasses.replace(sweep_plan, runs=runs)
@@ -186,7 +187,7 @@ def _train(
                 first = signals.answer() == 1
                 engine.cancel(job)
                 if first:
-                    display.print_line("stopping: waiting for the run to save (once more to kill it)")
+                    display.print_line("stopping: waiting for the runs to save (interrupt again to kill them)")
             display.refresh()
     training.error = job.error
 
@@ -227,7 +228,7 @@ def report_summary(store: Store, sweep: str, sweep_plan: Plan, training: Trainin
     remaining = len(sweep_plan.runs) - done - diverged - failed
     counts = [f"{done} done"]
     counts += [f"{n} {name}" for n, name in ((diverged, "diverged"), (failed, "failed"), (remaining, "left")) if n]
-    cost = f"{duration(progress.seconds)}, {short(progress.done)} FLOPs"
+    cost = f"{duration(progress.seconds)}, {short_count(progress.done)} FLOPs"
     print(f"sweep {sweep}: {', '.join(counts)} of {len(sweep_plan.runs)} runs; {cost}", file=sys.stderr)
     if training.error is not None:
         print(training.error, file=sys.stderr)
@@ -237,5 +238,5 @@ def report_summary(store: Store, sweep: str, sweep_plan: Plan, training: Trainin
             print(f"stopped: launch {sweep} again with --store {store.address} to go on", file=sys.stderr)
         return exit_status.STOPPED
     if failed:
-        print(f"why they failed: python -m sweeps status {sweep} --store {store.address}", file=sys.stderr)
+        print(f"to see why runs failed: python -m sweeps status {sweep} --store {store.address}", file=sys.stderr)
     return exit_status.FAILED if failed else exit_status.DONE

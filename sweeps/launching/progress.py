@@ -10,10 +10,10 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from sweeps.engines.events import Event
-from sweeps.format import duration, short
+from sweeps.format import duration, short_count
 from sweeps.planning.budget import flops_until
 from sweeps.planning.plan import Plan
-from sweeps.planning.workers import step_time
+from sweeps.planning.workers import estimated_work
 from sweeps.status.live import PERCENT_COLUMNS, ProgressBar
 
 LINE_SECONDS = 10.0  # between two lines where standard error is no terminal
@@ -88,7 +88,7 @@ class SweepProgress:
     @property
     def share(self) -> float:
         """Share of this launch's time that is over, from FLOPs and steps: a small model's steps are slow per FLOP."""
-        return self._sum_done(step_time) / max(self._sum_total(step_time), 1.0)
+        return self._sum_done(estimated_work) / max(self._sum_total(estimated_work), 1.0)
 
     def _sum_total(self, cost_until: Callable[[RunConfig, int], float]) -> float:
         return sum(
@@ -128,7 +128,7 @@ class SweepProgress:
                 parts.append(f"loss {self.loss[self.current]:.3f}")
         seconds_left = self.seconds_left
         if seconds_left is not None:
-            parts.append(f"{short(self.done / self.seconds)} FLOP/s")
+            parts.append(f"{short_count(self.done / self.seconds)} FLOP/s")
             parts.append(f"{duration(seconds_left)} left")
         return ", ".join(parts)
 
@@ -136,7 +136,8 @@ class SweepProgress:
 def plan_progress(plan: Plan) -> SweepProgress:
     """Returns the progress of a plan's remaining runs before anything is done."""
     return SweepProgress(
-        runs={run.run_id: run.config for run in plan.left}, start={run.run_id: run.from_step for run in plan.left}
+        runs={run.run_id: run.config for run in plan.remaining},
+        start={run.run_id: run.from_step for run in plan.remaining},
     )
 
 

@@ -1,13 +1,14 @@
-"""From budgets in FLOPs to runs: how many steps of which sizes.
+"""Runs for budgets in FLOPs: how many steps of which sizes.
 
-FLOPs are the exact count, `run_flops(config)["total"]`: projections, causal attention, MLP and
-head, forward and backward, evaluation left out. Budgets are planned figures and stay round numbers.
+FLOPs are exact training counts (scaling/models/counts.py): projections, causal attention, MLP and head, forward and
+backward, without evaluation. Budgets are planned figures and stay round numbers.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
@@ -18,110 +19,165 @@ from sweeps.planning import rules
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.rules import SMALL, Rules
 
-LEAST_SIZES = 3  # of a budget: a parabola's
-TOLERANCE = 0.01  # the most by which achieved training FLOPs may miss the budget
+MIN_SIZES_PER_BUDGET = 3  # a parabola needs three points
+BUDGET_TOLERANCE = 0.01  # largest relative difference between a budget and the FLOPs of whole steps
 
 
 def step_flops(config: RunConfig) -> int:
-    """Training FLOPs of one step of the full batch."""
+    """Returns the training FLOPs of one step of the full batch."""
     return total_step_flops(config, config.batch)
 
 
 def flops_until(config: RunConfig, step: int) -> int:
-    """Training FLOPs of the first `step` steps."""
+    """Returns the training FLOPs of the first `step` steps."""
     return total_run_flops(config, step)
 
 
-def whole_steps(of: ModelConfig, *, length: int, batch: int, flops: float) -> int:
-    """Steps that spend `flops` on a model; SweepError where whole steps miss it by over 1%."""
-    a_step = training_flops(of, length, batch, batch)["total"]
-    steps = round(flops / a_step)
-    if abs(steps * a_step / flops - 1) > TOLERANCE:
-        least = math.ceil(a_step * 0.5 / TOLERANCE)
+def steps_for_flops(model: ModelConfig, *, length: int, batch: int, flops: float) -> int:
+    """Returns the number of steps that spend a budget on a model.
+
+    Args:
+        model: The model.
+        length: Context length in tokens.
+        batch: Sequences per step.
+        flops: The budget.
+
+    Raises:
+        SweepError: Whole steps miss the budget by more than 1%.
+    """
+    flops_per_step = training_flops(model, length, batch, batch)["total"]
+    steps = round(flops / flops_per_step)
+    if abs(steps * flops_per_step / flops - 1) > BUDGET_TOLERANCE:
+        smallest = math.ceil(flops_per_step * 0.5 / BUDGET_TOLERANCE)
         raise SweepError(
-            f"budget {flops:.3g} FLOPs at width {of.width} is {flops / a_step:.1f} steps: rounding them misses it by "
-            f"over {TOLERANCE:.0%}; take a smaller width, a smaller batch, or a budget of {least:.1e} or more"
+            f"budget {flops:.3g} FLOPs at width {model.width} is {flops / flops_per_step:.1f} steps, and "
+            f"whole steps miss it by over {BUDGET_TOLERANCE:.0%}: take a smaller width, a smaller batch, "
+            f"or a budget of {smallest:.1e} or more"
         )
     return steps
 
 
-def steps_for(width: int, corpus: Corpus, *, length: int, flops: float, by: Rules = SMALL) -> int:
-    """Steps that spend `flops` on the model of this width; SweepError where whole steps miss it by over 1%."""
-    of = rules.model(width, corpus.vocab, by)
-    return whole_steps(of, length=length, batch=rules.batch(length, of, by), flops=flops)
+def steps_at_width(width: int, corpus: Corpus, *, length: int, flops: float, rule_set: Rules = SMALL) -> int:
+    """Returns the number of steps that spend a budget on the model of a width; see `steps_for_flops`."""
+    model = rules.model_at_width(width, corpus.vocab, rule_set)
+    return steps_for_flops(model, length=length, batch=rules.batch_sequences(length, model, rule_set), flops=flops)
 
 
-def steps_reading(of: ModelConfig, tokens: float, by: Rules) -> int:
-    """Steps that read so many tokens, by the rules' batch; SweepError where whole steps miss them by over 1%."""
-    a_step = rules.batch(by.length, of, by) * by.length
-    steps = max(1, round(tokens / a_step))
-    if abs(steps * a_step / tokens - 1) > TOLERANCE:
+def steps_for_tokens(model: ModelConfig, tokens: float, rule_set: Rules) -> int:
+    """Returns the number of steps that read a number of tokens at the rules' batch size.
+
+    Args:
+        model: The model.
+        tokens: Tokens to read.
+        rule_set: The rules.
+
+    Raises:
+        SweepError: Whole steps miss the number by more than 1%.
+    """
+    tokens_per_step = rules.batch_sequences(rule_set.length, model, rule_set) * rule_set.length
+    steps = max(1, round(tokens / tokens_per_step))
+    if abs(steps * tokens_per_step / tokens - 1) > BUDGET_TOLERANCE:
         raise SweepError(
-            f"{tokens:.3g} tokens at width {of.width} are {tokens / a_step:.1f} steps of {a_step:,}: rounding them "
-            f"misses by over {TOLERANCE:.0%}; take {50 * a_step:,} tokens or more, or a smaller batch"
+            f"{tokens:.3g} tokens at width {model.width} are {tokens / tokens_per_step:.1f} steps of "
+            f"{tokens_per_step:,} tokens, and whole steps miss them by over {BUDGET_TOLERANCE:.0%}: take "
+            f"{50 * tokens_per_step:,} tokens or "
+            "more, or a smaller batch"
         )
     return steps
 
 
-def size(width: int, corpus: Corpus, by: Rules) -> int:
-    """Parameters of the model of a width."""
-    return int(parameters(rules.model(width, corpus.vocab, by))["total"])
+def parameters_at_width(width: int, corpus: Corpus, rule_set: Rules) -> int:
+    """Returns the number of parameters of the model of a width."""
+    return int(parameters(rules.model_at_width(width, corpus.vocab, rule_set))["total"])
 
 
-def nearest(
-    widths: tuple[int, ...], corpus: Corpus, *, parameters_wanted: float, count: int, by: Rules = SMALL
+def nearest_widths(
+    widths: tuple[int, ...], corpus: Corpus, *, target_parameters: float, count: int, rule_set: Rules = SMALL
 ) -> list[int]:
-    """The `count` neighbouring widths of the ladder whose sizes lie around a number of parameters, evenly in log N."""
+    """Returns neighbouring widths whose sizes are centred, in log N, on a number of parameters.
+
+    Args:
+        widths: Widths to choose from.
+        corpus: The corpus, whose vocabulary the models have.
+        target_parameters: The centre.
+        count: Number of widths.
+        rule_set: The rules.
+    """
     ladder = sorted(widths)
-    sizes = [math.log(size(width, corpus, by)) for width in ladder]
-    wanted = math.log(parameters_wanted)
+    sizes = [math.log(parameters_at_width(width, corpus, rule_set)) for width in ladder]
+    target = math.log(target_parameters)
     starts = range(max(1, len(ladder) - count + 1))
-    best = min(starts, key=lambda i: abs((sizes[i] + sizes[min(i + count, len(ladder)) - 1]) / 2 - wanted))
+    best = min(starts, key=lambda i: abs((sizes[i] + sizes[min(i + count, len(ladder)) - 1]) / 2 - target))
     return ladder[best : best + count]
 
 
-def by_ratio(tokens_per_parameter: float) -> Callable[[float], float]:
-    """The size that reads so many tokens a parameter, of a budget in FLOPs: sqrt(C / 6r) at C = 6 N D."""
+def size_at_ratio(tokens_per_parameter: float) -> Callable[[float], float]:
+    """Returns the function C -> sqrt(C / 6r), the size that reads r tokens per parameter at C = 6ND."""
     return lambda flops: math.sqrt(flops / (6 * tokens_per_parameter))
 
 
-def isoflop(
-    corpus: Corpus,
-    *,
-    widths: tuple[int, ...],
-    budgets: tuple[float, ...],
-    sizes_per_budget: int,
-    centre: Callable[[float], float],
-    length: int,
-    seed: int = 0,
-    by: Rules = SMALL,
-    reach: float | None = None,
-) -> list[RunConfig]:
-    """An isoFLOP grid (Hoffmann 2022, section 3.2): at each budget, neighbouring sizes of one ladder.
+@dataclass(frozen=True, kw_only=True)
+class IsoflopDesign:
+    """An isoFLOP grid: at each budget, neighbouring sizes (Hoffmann 2022, section 3.2).
 
-    The sizes of a budget C lie around `centre(C)` parameters; a first guess suffices, the grid is wide. One ladder for
-    all budgets: a size that two of them share is trained once up to the shorter one's decay. reach: the most by which a
-    size may differ from the centre, as a factor; LEAST_SIZES are taken all the same.
+    Attributes:
+        widths: Widths to choose from, the same for all budgets, so that a size that occurs in two shares its trunk.
+        budgets: Budgets in FLOPs.
+        sizes_per_budget: Number of sizes per budget.
+        centre: Parameters at the centre of a budget's sizes, from its FLOPs; a rough guess suffices.
+        length: Context length in tokens.
+        rule_set: The rules for everything else.
+        max_size_ratio: Largest ratio of a size to the centre, or of the centre to it; MIN_SIZES_PER_BUDGET sizes are
+            kept in any case.
     """
-    runs = []
-    for flops in budgets:
-        ladder, wanted, count = widths, centre(flops), sizes_per_budget
-        if reach is not None:
-            inside = tuple(w for w in widths if 1 / reach <= size(w, corpus, by) / wanted <= reach)
-            count = min(count, max(len(inside), LEAST_SIZES))
-            ladder = inside if len(inside) >= count else widths
-        for width in nearest(ladder, corpus, parameters_wanted=wanted, count=count, by=by):
-            steps = steps_for(width, corpus, length=length, flops=flops, by=by)
+
+    widths: tuple[int, ...]
+    budgets: tuple[float, ...]
+    sizes_per_budget: int
+    centre: Callable[[float], float]
+    length: int
+    rule_set: Rules = SMALL
+    max_size_ratio: float | None = None
+
+
+def isoflop_grid(corpus: Corpus, design: IsoflopDesign, *, seed: int = 0) -> list[RunConfig]:
+    """Returns the runs of an isoFLOP grid.
+
+    Args:
+        corpus: The corpus.
+        design: Budgets and sizes.
+        seed: Seed of every run.
+
+    Raises:
+        SweepError: A budget cannot be met.
+    """
+    runs, rule_set = [], design.rule_set
+    for flops in design.budgets:
+        for width in _budget_widths(corpus, design, design.centre(flops)):
+            steps = steps_at_width(width, corpus, length=design.length, flops=flops, rule_set=rule_set)
             try:
-                runs.append(rules.run(width, corpus, length=length, steps=steps, budget=flops, seed=seed, by=by))
+                runs.append(
+                    rules.run_at_width(
+                        width, corpus, length=design.length, steps=steps, budget=flops, seed=seed, rule_set=rule_set
+                    )
+                )
             except ConfigError as error:
                 raise SweepError(
                     f"budget {flops:.3g} FLOPs at width {width} with a vocabulary of {corpus.vocab:,}: {error}; "
-                    "this sweep is meant for smaller vocabularies, as bytes"
+                    "use a smaller vocabulary, such as bytes"
                 ) from None
     return runs
 
 
-def achieved(config: RunConfig) -> int:
-    """Training FLOPs of a run, C."""
-    return total_run_flops(config)
+def _budget_widths(corpus: Corpus, design: IsoflopDesign, target: float) -> list[int]:
+    """Returns the widths of one budget, whose sizes lie around `target` parameters."""
+    widths, count, ratio = design.widths, design.sizes_per_budget, design.max_size_ratio
+    if ratio is not None:
+        inside = tuple(
+            width
+            for width in widths
+            if 1 / ratio <= parameters_at_width(width, corpus, design.rule_set) / target <= ratio
+        )
+        count = min(count, max(len(inside), MIN_SIZES_PER_BUDGET))
+        widths = inside if len(inside) >= count else widths
+    return nearest_widths(widths, corpus, target_parameters=target, count=count, rule_set=design.rule_set)

@@ -1,4 +1,4 @@
-"""The corpus a sweep trains on, as far as planning needs it: its hash, its vocabulary, its length."""
+"""The corpus of a sweep: content hash, vocabulary and length, found or prepared in a store."""
 
 from __future__ import annotations
 
@@ -20,21 +20,36 @@ PREPARE = (sys.executable, "-m", "scaling", "prepare")
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """A token file, seen from a plan."""
+    """A token file, as far as planning needs it.
 
-    name: str  # what a person calls it, as given to `prepare`
-    tokens: str  # content hash, 64 hex digits
+    Attributes:
+        name: The corpus as given to `prepare`.
+        tokens: Content hash, 64 hexadecimal digits.
+        vocab: Size of the vocabulary.
+        train: Tokens of the training split.
+        facts: Facts from the token file, such as the entropy rate of a Markov chain.
+    """
+
+    name: str
+    tokens: str
     vocab: int
-    train: int  # tokens of the train split
-    facts: dict[str, Any] = field(default_factory=dict)  # what is known of it, as its token file has it
+    train: int
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
-def find(folder: Path, corpus: str, tokenizer: str = "bytes") -> Corpus | None:
-    """The corpus as prepared in a folder of token files, None where it has not been.
+def locate_corpus(folder: Path, corpus: str, tokenizer: str = "bytes") -> Corpus | None:
+    """Finds a prepared corpus.
 
-    What a name stands for is settled by its latest preparation in a store: a text that changed needs
-    `prepare` to be run again, and is then another corpus by its hash. A corpus that brings its own tokens
-    (markov, seqio) is found whatever the tokenizer.
+    A name refers to its latest preparation: after a text has changed, run `prepare` again; the new token file has
+    another hash. Corpora that define their own tokens (markov, seqio) are found with any tokenizer.
+
+    Args:
+        folder: Folder of token files.
+        corpus: The corpus as given to `prepare`.
+        tokenizer: The tokenizer as given to `prepare`.
+
+    Returns:
+        The corpus, or None if it has not been prepared.
     """
     from scaling.data.tokens import CorpusError, find_corpus
 
@@ -42,11 +57,11 @@ def find(folder: Path, corpus: str, tokenizer: str = "bytes") -> Corpus | None:
         path = find_corpus(folder, corpus, tokenizer)
     except CorpusError as error:
         raise SweepError(str(error)) from None
-    return read(path) if path is not None else None
+    return read_corpus(path) if path is not None else None
 
 
-def read(path: Path) -> Corpus:
-    """The corpus in a token file; SweepError where the file is damaged."""
+def read_corpus(path: Path) -> Corpus:
+    """Reads the corpus of a token file; SweepError if the file is damaged."""
     from scaling.data.tokens import CorpusError, open_tokens
 
     try:
@@ -56,33 +71,47 @@ def read(path: Path) -> Corpus:
     return Corpus(name=file.corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train), facts=file.facts)
 
 
-def prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:
-    """Makes the token file with a process of its own, so that no TensorFlow is imported here."""
+def prepare_corpus(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:
+    """Prepares a corpus in a child process, which may import TensorFlow.
+
+    Args:
+        store: The store's folder.
+        corpus: The corpus as given to `prepare`.
+        tokenizer: The tokenizer.
+
+    Raises:
+        PrepareError: `prepare` failed; it has printed the reason.
+    """
     command = [*PREPARE, corpus, "--store", str(store), "--tokenizer", tokenizer, "--json"]
-    ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
-    if ended.returncode < 0:
-        print(f"corpus {corpus}: `prepare` was killed by {signal.Signals(-ended.returncode).name}", file=sys.stderr)
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if process.returncode < 0:
+        print(f"corpus {corpus}: `prepare` was killed by {signal.Signals(-process.returncode).name}", file=sys.stderr)
         raise PrepareError(corpus, 1)
-    if ended.returncode != 0:
-        raise PrepareError(corpus, ended.returncode)
-    return read(Path(json.loads(ended.stdout.splitlines()[-1])["path"]))
+    if process.returncode != 0:
+        raise PrepareError(corpus, process.returncode)
+    return read_corpus(Path(json.loads(process.stdout.splitlines()[-1])["path"]))
 
 
 def find_or_prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:
-    """The corpus in a store, prepared first where it is not there."""
-    found = find(store / "tokens", corpus, tokenizer)
-    if found is not None:
-        return found
-    made = prepare(store, corpus, tokenizer)
-    print(f"prepared corpus {corpus}: {made.train:,} training tokens, vocabulary {made.vocab}", file=sys.stderr)
-    return made
+    """Returns a corpus of a store and prepares it first if it is not there; see `prepare_corpus`."""
+    corpus_found = locate_corpus(store / "tokens", corpus, tokenizer)
+    if corpus_found is not None:
+        return corpus_found
+    prepared = prepare_corpus(store, corpus, tokenizer)
+    print(f"prepared corpus {corpus}: {prepared.train:,} training tokens, vocabulary {prepared.vocab}", file=sys.stderr)
+    return prepared
 
 
 @contextmanager
-def for_planning(store: Path | None, corpus: str, tokenizer: str = "bytes") -> Iterator[Corpus]:
-    """The corpus in a store or, where none is given, prepared in a folder that goes again.
+def planning_corpus(store: Path | None, corpus: str, tokenizer: str = "bytes") -> Iterator[Corpus]:
+    """Context with the corpus of a store or, without a store, prepared in a temporary folder.
 
-    A run is named by the content of its text, so no plan without it.
+    A run's id contains the hash of its corpus, so that a plan needs the prepared corpus.
+
+    Args:
+        store: The store's folder.
+        corpus: The corpus as given to `prepare`.
+        tokenizer: The tokenizer.
     """
     if store is not None:
         yield find_or_prepare(store, corpus, tokenizer)

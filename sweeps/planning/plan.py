@@ -1,4 +1,4 @@
-"""What a sweep will run, in which order, at what cost: exact, before anything is started."""
+"""The plan of a sweep: its runs in order of execution, what they share, and their exact cost."""
 
 from __future__ import annotations
 
@@ -12,69 +12,80 @@ from typing import Any, NamedTuple
 from scaling.config import run as run_config
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig
-from scaling.models.counts import parameters
+from scaling.models.counts import parameters, total_run_flops
 from scaling.store.record import Store
 from sweeps.errors import SweepError
-from sweeps.planning.budget import achieved, flops_until, step_flops
+from sweeps.planning.budget import flops_until, step_flops
 from sweeps.planning.corpus import Corpus
 
-ENDED = ("done", "diverged")  # results: not run again
-# A plan asks for the same hashes several times over; configs never change.
+FINISHED_STATUSES = ("done", "diverged")  # these runs have a result and are not run again
+# A plan needs the same hashes several times.
 run_id = lru_cache(maxsize=2**16)(run_config.run_id)
 prefix_id = lru_cache(maxsize=2**17)(run_config.prefix_id)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """One planned run. N counts every parameter; C is the exact training count (sweeps/planning/budget.py)."""
+class PlannedRun:
+    """One planned run.
+
+    Attributes:
+        run_id: The run id.
+        config: Its configuration.
+        N: All parameters.
+        D: Training tokens.
+        C: Exact training FLOPs (scaling/models/counts.py).
+        from_step: Steps that a shared prefix, or a checkpoint in the store, saves.
+        shared_step: Steps that a prefix shared with an earlier unfinished run of the plan saves.
+        status: Status of its record in the store, None without a record.
+    """
 
     run_id: str
     config: RunConfig
     N: int
     D: int
     C: int
-    from_step: int  # steps that a shared prefix, or a checkpoint in the store, saves
-    shared_step: int = 0  # steps that a prefix shared with an earlier run of the plan that has no result saves
-    status: str | None  # what the store says of it, None where it says nothing
+    from_step: int
+    shared_step: int = 0
+    status: str | None
 
     @property
     def flops_to_run(self) -> int:
-        """Training FLOPs this run costs after sharing; 0 where the store has its result."""
-        return 0 if self.status in ENDED else self.C - flops_until(self.config, self.from_step)
+        """Training FLOPs that this run still costs: after sharing, 0 if the store has its result."""
+        return 0 if self.status in FINISHED_STATUSES else self.C - flops_until(self.config, self.from_step)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Runs in order of execution, and their corpus."""
+    """The runs of a sweep in order of execution, and their corpus."""
 
     corpus: Corpus
-    runs: list[Run]
+    runs: list[PlannedRun]
 
     @property
-    def left(self) -> list[Run]:
-        """Runs whose results are not in the store."""
-        return [run for run in self.runs if run.status not in ENDED]
+    def remaining(self) -> list[PlannedRun]:
+        """Runs without a result in the store."""
+        return [run for run in self.runs if run.status not in FINISHED_STATUSES]
 
     @cached_property
     def starts(self) -> list[int]:
-        """The step that each run would start from in an empty store."""
-        if len(self.left) == len(self.runs):
+        """The step from which each run would start in an empty store."""
+        if len(self.remaining) == len(self.runs):
             return [run.shared_step for run in self.runs]
         return shared_steps([run.config for run in self.runs])
 
     @cached_property
-    def figures(self) -> dict[str, int]:
-        """See `cost`."""
+    def totals(self) -> dict[str, int]:
+        """FLOPs and tokens of the plan; see `plan_cost`."""
         shared = [(run.config, step) for run, step in zip(self.runs, self.starts, strict=True) if step]
-        alone = sum(run.C for run in self.runs)
+        separate = sum(run.C for run in self.runs)
         saved = sum(flops_until(config, step) for config, step in shared)
         tokens = sum(run.D for run in self.runs)
         return {
             "runs": len(self.runs),
-            "shapes": len({shape(run.config) for run in self.runs}),
-            "flops_separate": alone,
+            "shapes": len({step_shape(run.config) for run in self.runs}),
+            "flops_separate": separate,
             "flops_saved": saved,
-            "flops": alone - saved,
+            "flops": separate - saved,
             "tokens_separate": tokens,
             "tokens": tokens - sum(config.sequences(step) * config.data.length for config, step in shared),
             "flops_left": sum(run.flops_to_run for run in self.runs),
@@ -82,25 +93,32 @@ class Plan:
 
 
 @lru_cache(maxsize=2**16)
-def shape(config: RunConfig) -> tuple[object, ...]:
-    """What a compiled step depends on: runs that agree in it compile once."""
+def step_shape(config: RunConfig) -> tuple[object, ...]:
+    """Returns what a compiled step depends on; runs with equal values are compiled once."""
     ramp = tuple(batch for batch, _ in config.schedule.batch_ramp)
-    return (config.model, _rateless(config.optimizer), config.data.layout, config.batch, ramp, config.precision)
+    return (
+        config.model,
+        _without_learning_rate(config.optimizer),
+        config.data.layout,
+        config.batch,
+        ramp,
+        config.precision,
+    )
 
 
 @lru_cache(maxsize=2**16)
-def _rateless(optimizer: OptimizerConfig) -> OptimizerConfig:
-    return dataclasses.replace(optimizer, lr=1.0)  # a rate is an argument of the step
+def _without_learning_rate(optimizer: OptimizerConfig) -> OptimizerConfig:
+    return dataclasses.replace(optimizer, lr=1.0)  # the rate is an argument of the compiled step
 
 
 def execution_order(configs: Iterable[RunConfig]) -> list[RunConfig]:
-    """Runs of a shape side by side, smallest shape first; within it trunks before their branches, shortest first."""
+    """Sorts runs: by shape, smallest first, and within a shape each trunk before its branches, shortest first."""
     return sorted(
         configs,
         key=lambda c: (
             step_flops(c),
-            repr(shape(c)),
-            prefix_id(c, 0),  # one trunk after the other
+            repr(step_shape(c)),
+            prefix_id(c, 0),  # runs of one trunk together
             c.decay_start,
             c.steps,
             run_id(c),
@@ -154,34 +172,51 @@ def checkpoints(folder: Path) -> set[tuple[int, str]]:
 
 
 def check_distinct(configs: list[RunConfig]) -> None:
-    """SweepError where two runs are one."""
-    seen: dict[str, RunConfig] = {}
+    """Raises SweepError if two configs are the same run."""
+    by_id: dict[str, RunConfig] = {}
     for config in configs:
         name = run_id(config)
-        if name in seen:
-            what = f"width {config.model.width}, {config.steps} steps, budgets {seen[name].budget} and {config.budget}"
-            raise SweepError(f"run {name[:12]} is planned twice ({what}): two budgets round to one run; drop one")
-        seen[name] = config
+        if name in by_id:
+            details = (
+                f"width {config.model.width}, {config.steps} steps, budgets {by_id[name].budget} and {config.budget}"
+            )
+            raise SweepError(
+                f"run {name[:12]} is planned twice ({details}): two budgets round to the same steps; drop one"
+            )
+        by_id[name] = config
 
 
-def plan(configs: list[RunConfig], corpus: Corpus, store: Store | None = None) -> Plan:
-    """The runs in order of execution with N, D, C, what they share, and what the store has of them."""
+def plan_sweep(configs: list[RunConfig], corpus: Corpus, store: Store | None = None) -> Plan:
+    """Plans a sweep.
+
+    Args:
+        configs: The runs, in any order.
+        corpus: Their corpus.
+        store: Adds the status and the checkpoints that the store has.
+
+    Raises:
+        SweepError: There are no runs, or two are the same.
+    """
     if not configs:
         raise SweepError("this sweep has no runs")
     check_distinct(configs)
     ordered = execution_order(configs)
     ids = [run_id(config) for config in ordered]
-    found = {name: store.read(name) for name in ids} if store else {}
-    stored = {name: record for name, record in found.items() if record is not None}
-    left = [c for c, name in zip(ordered, ids, strict=True) if name not in stored or stored[name].status not in ENDED]
-    starts = dict(zip([run_id(c) for c in left], start_steps(left, store), strict=True))
+    records = {name: store.read(name) for name in ids} if store else {}
+    stored = {name: record for name, record in records.items() if record is not None}
+    remaining = [
+        c
+        for c, name in zip(ordered, ids, strict=True)
+        if name not in stored or stored[name].status not in FINISHED_STATUSES
+    ]
+    starts = dict(zip([run_id(c) for c in remaining], start_steps(remaining, store), strict=True))
     runs = [
-        Run(
+        PlannedRun(
             run_id=name,
             config=config,
             N=parameters(config.model)["total"],
             D=config.tokens,
-            C=achieved(config),
+            C=total_run_flops(config),
             from_step=starts[name].stored if name in starts else 0,
             shared_step=starts[name].shared if name in starts else 0,
             status=stored[name].status if name in stored else None,
@@ -191,31 +226,43 @@ def plan(configs: list[RunConfig], corpus: Corpus, store: Store | None = None) -
     return Plan(corpus=corpus, runs=runs)
 
 
-def cost(of: Plan, rate: float | None = None) -> dict[str, Any]:
-    """The whole cost: FLOPs and tokens of the separate runs, of the sweep as run, and what is still to pay."""
-    return of.figures | ({} if rate is None else {"seconds_left": of.figures["flops_left"] / rate})
+def plan_cost(plan: Plan, rate: float | None = None) -> dict[str, Any]:
+    """Returns the cost of a plan: FLOPs and tokens of separate runs, of the shared sweep, and of what remains.
+
+    Args:
+        plan: The plan.
+        rate: FLOP/s of this machine; adds the seconds that remain.
+    """
+    return plan.totals | ({} if rate is None else {"seconds_left": plan.totals["flops_left"] / rate})
 
 
-def epochs(run: Run, of: Plan) -> float:
-    """How often a run reads its training text; D counts the tokens that a model reads, one less than an example has."""
+def epochs(run: PlannedRun, plan: Plan) -> float:
+    """Returns how often a run reads its training text.
+
+    D counts the tokens that the model reads, one less per example than the example has.
+
+    Args:
+        run: The run.
+        plan: Its plan.
+    """
     data = run.config.data
-    there = of.corpus.train * data.length / data.stride
-    return run.D / min(there, data.unique or there)
+    available = plan.corpus.train * data.length / data.stride
+    return run.D / min(available, data.unique or available)
 
 
-def notes(of: Plan) -> list[str]:
-    """What a person should know before launching: data read more than once, what the store has."""
+def plan_notes(plan: Plan) -> list[str]:
+    """Returns sentences about the plan: text read more than once, runs that the store has."""
     out = []
-    repeated = [run for run in of.runs if epochs(run, of) > 1]
+    repeated = [run for run in plan.runs if epochs(run, plan) > 1]
     if repeated:
-        most = max(epochs(run, of) for run in repeated)
+        largest = max(epochs(run, plan) for run in repeated)
         out.append(
-            f"{len(repeated)} of {len(of.runs)} runs read more than the {of.corpus.train:,} training tokens of "
-            f"{of.corpus.name}: up to {most:.1f} epochs"
+            f"{len(repeated)} of {len(plan.runs)} runs read more than the {plan.corpus.train:,} training tokens of "
+            f"{plan.corpus.name}: up to {largest:.1f} epochs"
         )
     for status in ("done", "diverged", "failed", "stopped", "running"):
-        count = sum(run.status == status for run in of.runs)
+        count = sum(run.status == status for run in plan.runs)
         if count:
-            ahead = {"done": "will be skipped", "diverged": "will be skipped"}.get(status, "will go on or run again")
-            out.append(f"{count} of {len(of.runs)} runs are in the store as {status}: {ahead}")
+            action = {"done": "will be skipped", "diverged": "will be skipped"}.get(status, "will be resumed or rerun")
+            out.append(f"{count} of {len(plan.runs)} runs are in the store as {status}: {action}")
     return out

@@ -1,6 +1,6 @@
-"""Where the best size of a budget is thought to lie before anything is trained: published laws, to centre grids by.
+"""Published laws that give the compute-optimal size of a budget, to centre grids on before anything is trained.
 
-Sizes and tokens on the line C = 6 N D. Only centres: nothing that is fitted later depends on them.
+Sizes and tokens satisfy C = 6ND. Later fits do not depend on these laws.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from sweeps.errors import SweepError
 
 
 class Surface(NamedTuple):
-    """L = E + A / N^alpha + B / D^beta."""
+    """A loss surface L(N, D) = E + A/N^alpha + B/D^beta (Hoffmann 2022); E does not matter here."""
 
     A: float
     B: float
@@ -19,7 +19,7 @@ class Surface(NamedTuple):
     beta: float
 
     def best_size(self, flops: float) -> float:
-        """Parameters at which the loss of a budget is least (Hoffmann 2022, equation 4)."""
+        """Returns the number of parameters with the lowest loss at a budget in FLOPs (Hoffmann 2022, equation 4)."""
         scale = (self.alpha * self.A / (self.beta * self.B)) ** (1 / (self.alpha + self.beta))
         return float(scale * (flops / 6) ** (self.beta / (self.alpha + self.beta)))
 
@@ -30,8 +30,8 @@ PRIORS = {
 }
 
 
-def prior(name: str) -> Surface:
-    """The law of that name; SweepError lists the known ones."""
+def find_prior(name: str) -> Surface:
+    """Looks up a law; SweepError lists the known ones."""
     if name not in PRIORS:
         raise SweepError(f"--set prior={name}: known are {', '.join(PRIORS)}")
     return PRIORS[name]

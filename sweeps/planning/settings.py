@@ -1,8 +1,8 @@
-"""`--set name=value` of a sweep: what its definition takes by keyword, and the rules it is made by.
+"""`--set name=value` of a sweep: keyword arguments of its definition, and changes of its rules.
 
-`rules=tpu|small` chooses a set of rules; of that set, `lr`, `batch`, `length` and `mup` can be changed:
-`lr=0.002` everywhere, or `lr=0.002@1e8^-0.4`, a law through 0.002 at 1e8 parameters, as a bracket gave it;
-`batch=65536` tokens a step or `batch=65536@1e8^0.5`; `mup=256`: muP whose base is width 256.
+`rules=tpu|small` chooses the rules (sweeps/planning/rules.py); `lr`, `batch`, `length` and `mup` change them:
+`lr=0.002` at every size, or `lr=0.002@1e8^-0.4`, a power law through 0.002 at 1e8 parameters; `batch=65536` tokens per
+step, or `batch=65536@1e8^0.5`; `mup=256`, muP with base width 256.
 """
 
 from __future__ import annotations
@@ -17,48 +17,72 @@ from scaling.models.counts import parameters
 from sweeps.errors import SweepError
 from sweeps.planning.rules import RULES, Rules
 
-GIVEN = ("corpus", "seed", "by")  # not settings of their own
-OF_RULES = ("rules", "lr", "batch", "length", "mup")
-# From, to: products of a few numbers stay finite, and what is counted one by one is soon counted
-NUMBER, WHOLE = (1e-30, 1e30), (1, 10_000_000)
-OTHERS = {"decays": (0, 1e30), "count": (1, 10_000), "seeds": (1, 1000)}  # settings with bounds of their own
-EXPONENT = 4.0  # of a law, at most
-BASE = 256  # of muP, an example
+NOT_SETTINGS = ("corpus", "seed", "rule_set")  # keyword arguments that are not settings
+RULE_SETTINGS = ("rules", "lr", "batch", "length", "mup")
+# Bounds keep products of a few numbers finite and loops short.
+NUMBER_BOUNDS, INTEGER_BOUNDS = (1e-30, 1e30), (1, 10_000_000)
+SETTING_BOUNDS = {"decays": (0, 1e30), "count": (1, 10_000), "seeds": (1, 1000)}  # by name of the setting
+MAX_EXPONENT = 4.0  # of a power law
+EXAMPLE_BASE_WIDTH = 256  # an example in an error message
 
 
-def settings(name: str, make: Callable[..., Any], assignments: list[str]) -> dict[str, Any]:
-    """Keywords for `make` from `name=value`, by the type of each default; SweepError says what is allowed."""
-    known = {key: one.default for key, one in inspect.signature(make).parameters.items() if key not in GIVEN}
-    by = inspect.signature(make).parameters.get("by")
+def parse_settings(name: str, make: Callable[..., Any], assignments: list[str]) -> dict[str, Any]:
+    """Parses `--set` into keyword arguments of a sweep's definition.
+
+    Args:
+        name: Name of the sweep, for messages.
+        make: The definition; the type of each default is the type of the setting.
+        assignments: Texts such as "budgets=1e18,1e19".
+
+    Returns:
+        The keyword arguments.
+
+    Raises:
+        SweepError: A setting is unknown or out of range; the message lists what is allowed.
+    """
+    defaults = {
+        key: parameter.default
+        for key, parameter in inspect.signature(make).parameters.items()
+        if key not in NOT_SETTINGS
+    }
+    rule_set = inspect.signature(make).parameters.get("rule_set")
     out: dict[str, Any] = {}
     changes: dict[str, str] = {}
     for text in assignments:
         key, equals, value = text.partition("=")
-        if not equals or (key not in known and (by is None or key not in OF_RULES)):
-            allowed = [f"{k}={shown(v)}" for k, v in known.items()]
-            allowed += [f"rules={'|'.join(RULES)}", "lr=R[@N^P]", "batch=T[@N^P]", "length=L", "mup=WIDTH"] * bool(by)
+        if not equals or (key not in defaults and (rule_set is None or key not in RULE_SETTINGS)):
+            allowed = [f"{k}={format_value(v)}" for k, v in defaults.items()]
+            allowed += [f"rules={'|'.join(RULES)}", "lr=R[@N^P]", "batch=T[@N^P]", "length=L", "mup=WIDTH"] * bool(
+                rule_set
+            )
             raise SweepError(f"--set {text}: {name} has {' '.join(allowed) or 'no settings'}")
-        if key in known:
-            out[key] = read(text, value, known[key])
+        if key in defaults:
+            out[key] = parse_value(text, value, defaults[key])
         else:
             changes[key] = value
-    if by is not None and changes:
-        out["by"] = changed(by.default, changes)
+    if rule_set is not None and changes:
+        out["rule_set"] = change_rules(rule_set.default, changes)
     return out
 
 
-def shown(value: Any) -> str:
-    """A default as it would be typed."""
+def format_value(value: Any) -> str:
+    """Formats a value as it would be typed."""
     if isinstance(value, tuple):
-        return ",".join(map(shown, value))
+        return ",".join(map(format_value, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def read(text: str, value: str, default: Any) -> Any:
-    """The value in the type of the default."""
+def parse_value(text: str, value: str, default: Any) -> Any:
+    """Converts the text of a setting to the type of its default.
+
+    Args:
+        text: The assignment, for messages; its name selects bounds.
+        value: The text of the value.
+        default: A value of the wanted type; a tuple is a comma-separated list.
+    """
     if isinstance(default, tuple):
         kind = default[0] if default else ""
-        return tuple(read(text, part, kind) for part in value.split(",") if part)
+        return tuple(parse_value(text, part, kind) for part in value.split(",") if part)
     if isinstance(default, str):
         return value
     try:
@@ -66,50 +90,56 @@ def read(text: str, value: str, default: Any) -> Any:
     except ValueError:
         number = float("nan")
     whole = isinstance(default, int)
-    least, most = OTHERS.get(text.partition("=")[0], WHOLE if whole else NUMBER)
-    if not least <= number <= most or (whole and number != int(number)):
+    low, high = SETTING_BOUNDS.get(text.partition("=")[0], INTEGER_BOUNDS if whole else NUMBER_BOUNDS)
+    if not low <= number <= high or (whole and number != int(number)):
         kind = "a whole number" if whole else "a number"
-        raise SweepError(f"--set {text}: must be {kind} from {least:g} to {most:g}, such as {shown(default)}")
+        raise SweepError(f"--set {text}: must be {kind} from {low:g} to {high:g}, such as {format_value(default)}")
     return int(number) if whole else number
 
 
-def changed(by: Rules, changes: dict[str, str]) -> Rules:
-    """The rules with the changes made."""
+def change_rules(rule_set: Rules, changes: dict[str, str]) -> Rules:
+    """Returns the rules with changes made, each a text by name."""
     if "rules" in changes:
         if changes["rules"] not in RULES:
             raise SweepError(f"--set rules={changes['rules']}: known are {', '.join(RULES)}")
-        by = RULES[changes["rules"]]
+        rule_set = RULES[changes["rules"]]
     if "lr" in changes:
-        by = dataclasses.replace(by, rate=power("lr", changes["lr"]))
+        rule_set = dataclasses.replace(rule_set, learning_rate=parse_power_law("lr", changes["lr"]))
     if "batch" in changes:
-        by = dataclasses.replace(by, tokens=power("batch", changes["batch"]), least_batch=1, power_of_two=False)
+        rule_set = dataclasses.replace(
+            rule_set, batch_tokens=parse_power_law("batch", changes["batch"]), min_batch=1, power_of_two=False
+        )
     if "length" in changes:
-        by = dataclasses.replace(by, length=read(f"length={changes['length']}", changes["length"], by.length))
+        rule_set = dataclasses.replace(
+            rule_set, length=parse_value(f"length={changes['length']}", changes["length"], rule_set.length)
+        )
     if "mup" in changes:
-        by = dataclasses.replace(by, mup_base=read(f"mup={changes['mup']}", changes["mup"], BASE))
-    return by
+        rule_set = dataclasses.replace(
+            rule_set, mup_base=parse_value(f"mup={changes['mup']}", changes["mup"], EXAMPLE_BASE_WIDTH)
+        )
+    return rule_set
 
 
-def power(key: str, value: str) -> Callable[[ModelConfig], float]:
-    """`level` or `level@N^exponent` as a law of a model's parameters."""
-    level, at, law = value.partition("@")
+def parse_power_law(key: str, text: str) -> Callable[[ModelConfig], float]:
+    """Parses "LEVEL" or "LEVEL@N^EXPONENT" into a function of a model, level·(parameters / N)^exponent."""
+    level, separator, law = text.partition("@")
     size, hat, exponent = law.partition("^")
-    (least, most), given = NUMBER, f"--set {key}={value}"
+    (low, high), flag = NUMBER_BOUNDS, f"--set {key}={text}"
     try:
-        scale, n, p = float(level), float(size) if at else 1.0, float(exponent) if at else 0.0
+        scale, n, p = float(level), float(size) if separator else 1.0, float(exponent) if separator else 0.0
     except ValueError:
         scale = n = p = 0.0
-    if not (least <= scale <= most and least <= n <= most and abs(p) <= EXPONENT) or bool(at) != bool(hat):
+    if not (low <= scale <= high and low <= n <= high and abs(p) <= MAX_EXPONENT) or bool(separator) != bool(hat):
         raise SweepError(
-            f"{given}: must be a number, or a law LEVEL@N^EXPONENT such as 0.002@1e8^-0.4, each number from {least:g} "
-            f"to {most:g}, the exponent from {-EXPONENT:g} to {EXPONENT:g}"
+            f"{flag}: must be a number, or a law LEVEL@N^EXPONENT such as 0.002@1e8^-0.4, each number from {low:g} "
+            f"to {high:g}, the exponent from {-MAX_EXPONENT:g} to {MAX_EXPONENT:g}"
         )
 
-    def law_of(of: ModelConfig) -> float:
-        total = parameters(of)["total"]
-        figure = scale * (total / n) ** p
-        if not least <= figure <= most:
-            raise SweepError(f"{given}: is {figure:g} at {total:,} parameters: must be from {least:g} to {most:g}")
-        return float(figure)
+    def power_law(model: ModelConfig) -> float:
+        total = parameters(model)["total"]
+        value = scale * (total / n) ** p
+        if not low <= value <= high:
+            raise SweepError(f"{flag}: is {value:g} at {total:,} parameters: must be from {low:g} to {high:g}")
+        return float(value)
 
-    return law_of
+    return power_law

@@ -1,9 +1,8 @@
-"""A sweep as a graph: trunks, the branches that leave them, and packs of runs of one shape; and what each saves.
+"""Trunks, branches and packs of a sweep.
 
-A branch starts from the checkpoint that a shorter run of its trunk leaves at the start of its decay: the steps before
-are not computed again. A pack is trained as one program (scaling/training/packs/loop.py): its runs share a process, a
-compilation and
-each step's dispatch. Against both stands one process a run, which computes everything itself. Plain data, no jax.
+A branch starts from the checkpoint that a shorter run of its trunk saves at the start of its decay, so that the steps
+before are computed once. A pack is trained as one program (scaling/training/packs/loop.py): its runs share a process, a
+compilation and each step's dispatch.
 """
 
 from __future__ import annotations
@@ -11,68 +10,84 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scaling.config.run import RunConfig
 from sweeps.errors import SweepError
-from sweeps.planning.plan import prefix_id, run_id, shape, shared_steps
-
-if TYPE_CHECKING:
-    pass
+from sweeps.planning.plan import prefix_id, run_id, shared_steps, step_shape
 
 
 @dataclass(frozen=True)
 class Branch:
-    """A run that starts from a checkpoint another leaves."""
+    """A run that starts from another run's checkpoint.
+
+    Attributes:
+        run_id: The run.
+        step: The step it starts from.
+        source: Id of the run that saves the checkpoint.
+    """
 
     run_id: str
-    step: int  # that it starts from
-    of: str  # run_id of the run that leaves it
+    step: int
+    source: str
 
 
 @dataclass(frozen=True)
-class Graph:
-    """Runs by run_id. A trunk's runs are in order of execution, the first from scratch."""
+class SharingGraph:
+    """What the runs of a sweep share, by run id.
+
+    Attributes:
+        trunks: Runs of each trunk with branches, in order of execution; the first starts from scratch.
+        branches: Runs that start from a checkpoint of another run.
+        packs: Packs of two runs or more.
+    """
 
     trunks: list[list[str]]
     branches: list[Branch]
-    packs: list[list[str]]  # of two runs or more, in order
+    packs: list[list[str]]
 
 
-def graph(configs: Sequence[RunConfig], pack: int = 0, starts: Sequence[int] | None = None) -> Graph:
-    """The graph of runs in order of execution.
+def sharing_graph(configs: Sequence[RunConfig], pack: int = 0, starts: Sequence[int] | None = None) -> SharingGraph:
+    """Returns what runs share.
 
-    pack: runs of a pack, at most; 0 or 1: none. starts: `shared_steps(configs)`, where it is known.
+    Args:
+        configs: Runs in order of execution.
+        pack: Largest number of runs per pack; 0 or 1 for no packs.
+        starts: Step from which each run starts (`Plan.starts`), computed unless given.
     """
     if pack < 0:
         raise SweepError(f"--pack {pack}: must be 1 or more, or --no-pack")
     trunks: dict[str, list[str]] = {}
-    kept: dict[tuple[int, str], str] = {}  # who leaves the checkpoint of a step and prefix
+    checkpoint_owner: dict[tuple[int, str], str] = {}  # by step and prefix, the run that saves this checkpoint
     branches = []
     for config, start in zip(configs, starts or shared_steps(configs), strict=True):
         name = run_id(config)
         trunks.setdefault(prefix_id(config, 0), []).append(name)
         if start:
-            branches.append(Branch(name, start, kept[start, prefix_id(config, start)]))
-        kept.setdefault((config.decay_start, prefix_id(config, config.decay_start)), name)
+            branches.append(Branch(name, start, checkpoint_owner[start, prefix_id(config, start)]))
+        checkpoint_owner.setdefault((config.decay_start, prefix_id(config, config.decay_start)), name)
     branched = {branch.run_id for branch in branches}
-    carrying = [names for names in trunks.values() if branched.intersection(names)]
-    sharing = {name for names in carrying for name in names}
-    return Graph(carrying, branches, packs([c for c in configs if run_id(c) not in sharing], pack))
+    with_branches = [names for names in trunks.values() if branched.intersection(names)]
+    sharing = {name for names in with_branches for name in names}
+    return SharingGraph(with_branches, branches, find_packs([c for c in configs if run_id(c) not in sharing], pack))
 
 
-def packs(configs: Sequence[RunConfig], size: int) -> list[list[str]]:
-    """The packs that `train --pack` makes of runs that share no trunk (scaling/training/packs/program.py), lone runs
-    left out."""
+def find_packs(configs: Sequence[RunConfig], size: int) -> list[list[str]]:
+    """Returns the packs that `train --pack` makes (scaling/training/packs/program.py), without single runs.
+
+    Args:
+        configs: Runs that share no trunk.
+        size: Largest number of runs per pack.
+    """
     shapes: dict[Any, list[str]] = {}
     for config in sorted(configs, key=lambda config: config.steps) if size > 1 else []:
         if not config.schedule.batch_ramp:
-            shapes.setdefault(alike(config), []).append(run_id(config))
-    cut = [names[i : i + size] for names in shapes.values() for i in range(0, len(names), size)]
-    return [names for names in cut if len(names) > 1]
+            shapes.setdefault(pack_key(config), []).append(run_id(config))
+    groups = [names[i : i + size] for names in shapes.values() for i in range(0, len(names), size)]
+    return [names for names in groups if len(names) > 1]
 
 
-def alike(config: RunConfig) -> tuple[object, ...]:
-    """Equal for runs that one pack can hold: rate, decay, seed, schedule, length and text of a run are its own."""
+def pack_key(config: RunConfig) -> tuple[object, ...]:
+    """Returns a key that is equal for runs that can be in one pack (other learning rate, decay, seed, length, text)."""
     plain = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, weight_decay=0.0))
-    return (*shape(plain), config.data.document_end)
+    return (*step_shape(plain), config.data.document_end)

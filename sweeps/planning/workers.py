@@ -1,4 +1,4 @@
-"""What this machine is best used by: child processes and their cores, packs; and which runs go to which child."""
+"""Child processes of the local engine: how many, on which cores, with which runs; and the default pack size."""
 
 from __future__ import annotations
 
@@ -12,45 +12,53 @@ from sweeps.planning.budget import flops_until
 from sweeps.planning.plan import shared_steps
 
 ACCELERATORS = ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0")
-WORKER_BYTES = 2 << 30  # of memory free, for one child more
-PACK = 8  # runs of a pack on an accelerator
-FEW = 100  # trunks: more are even enough as they are dealt
-# Measured on a core at widths 16 to 80: as long as so many FLOPs take there, a step takes beside its own, each score of
-# its attention, a run beside its steps (a checkpoint, the evaluation), and a trunk before its first (compilation).
+WORKER_BYTES = 2 << 30  # free memory needed per child
+PACK_SIZE = 8  # default runs per pack on an accelerator
+MAX_GROUPS_TO_BALANCE = 100  # more groups are balanced well enough by the greedy assignment
+# Overheads measured on one core at widths 16 to 80, in FLOPs that take as long: per step, per attention score, per run
+# (checkpoint, evaluation), and per trunk (compilation).
 STEP_FLOPS, SCORE_FLOPS, RUN_FLOPS, SHAPE_FLOPS = 1.2e8, 240, 1.3e11, 5.2e11
 
 
-def useful_workers() -> int:
-    """Children that this machine is best used by: one a core, as memory allows; one where there is an accelerator."""
-    if accelerator():
+def default_workers() -> int:
+    """Returns the default number of children: one per core as memory allows, one with an accelerator."""
+    if has_accelerator():
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    known = Path("/proc/meminfo")
-    lines = known.read_text().splitlines() if known.exists() else []
+    meminfo = Path("/proc/meminfo")
+    lines = meminfo.read_text().splitlines() if meminfo.exists() else []
     free = next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")), WORKER_BYTES)
     return max(1, min(cores, free // WORKER_BYTES))
 
 
-def accelerator() -> bool:
-    """Whether JAX will find more than a CPU here, told without it."""
-    asked = os.environ.get("JAX_PLATFORMS", "")
-    return asked != "cpu" and bool(asked or any(Path(device).exists() for device in ACCELERATORS))
+def has_accelerator() -> bool:
+    """Whether JAX will find an accelerator, without importing JAX."""
+    platforms = os.environ.get("JAX_PLATFORMS", "")
+    return platforms != "cpu" and bool(platforms or any(Path(device).exists() for device in ACCELERATORS))
 
 
-def useful_pack() -> tuple[int, str]:
-    """Runs of a pack that pay on this machine, 0 where none do, and why."""
-    if accelerator():
-        return PACK, "small runs leave most of an accelerator idle"
-    return 0, "a pack's runs take turns on a CPU, and blocks of steps spare the dispatches; --pack SIZE makes them"
+def default_pack_size() -> tuple[int, str]:
+    """Returns the default number of runs per pack on this machine, 0 for no packs, and the reason."""
+    if has_accelerator():
+        return PACK_SIZE, "small runs use a fraction of an accelerator"
+    return 0, "vectorised training of runs of one shape gains nothing on a CPU; --pack SIZE enables it"
 
 
-def shares(
+def assign_runs(
     configs: Sequence[RunConfig], workers: int, packs: Sequence[Sequence[str]] = (), starts: Sequence[int] | None = None
 ) -> list[frozenset[str]]:
-    """The runs of each worker, of runs in order of execution: trunks and packs whole, the work as even as can be.
+    """Distributes runs over workers, trunks and packs unsplit, with the work as even as possible.
 
-    The longest first to whoever has least to do; where they are few, exchanged as long as that makes it more even.
-    starts: `shared_steps(configs)`, where it is known.
+    Groups go, longest first, to the worker with the least work; then single groups are exchanged while that helps.
+
+    Args:
+        configs: Runs in order of execution.
+        workers: Number of workers.
+        packs: Runs of each pack, by run id.
+        starts: Step from which each run starts (`Plan.starts`), computed unless given.
+
+    Returns:
+        The run ids of each worker.
     """
     pack_of = {name: f"pack {i}" for i, names in enumerate(packs) for name in names}
     groups: dict[str, list[str]] = {}
@@ -58,46 +66,54 @@ def shares(
     for config, start in zip(configs, shared_steps(configs) if starts is None else starts, strict=True):
         group = pack_of.get(run_id(config)) or prefix_id(config, 0)
         groups.setdefault(group, []).append(run_id(config))
-        times[group] = times.get(group, SHAPE_FLOPS) + RUN_FLOPS + step_time(config) - step_time(config, start)
-    dealt: list[set[str]] = [set() for _ in range(max(1, min(workers, len(groups))))]
-    loads = [0.0] * len(dealt)
+        times[group] = (
+            times.get(group, SHAPE_FLOPS) + RUN_FLOPS + estimated_work(config) - estimated_work(config, start)
+        )
+    assigned: list[set[str]] = [set() for _ in range(max(1, min(workers, len(groups))))]
+    loads = [0.0] * len(assigned)
     for group in sorted(groups, key=lambda group: -times[group]):
-        least = loads.index(min(loads))
-        loads[least] += times[group]
-        dealt[least].add(group)
-    while len(dealt) < len(groups) <= FEW and evened(dealt, times):
+        worker = loads.index(min(loads))
+        loads[worker] += times[group]
+        assigned[worker].add(group)
+    while len(assigned) < len(groups) <= MAX_GROUPS_TO_BALANCE and move_to_balance(assigned, times):
         pass
-    return [frozenset(name for group in own for name in groups[group]) for own in dealt]
+    return [frozenset(name for group in share for name in groups[group]) for share in assigned]
 
 
-def evened(dealt: list[set[str]], times: dict[str, float]) -> bool:
-    """Whether the longest worker got shorter by an exchange of one group, or none, for one of another worker's."""
-    load = [sum(times[group] for group in own) for own in dealt]
+def move_to_balance(assigned: list[set[str]], times: dict[str, float]) -> bool:
+    """Moves one group off the longest worker, or swaps it for one of another; returns whether that helped."""
+    load = [sum(times[group] for group in share) for share in assigned]
     longest = load.index(max(load))
-    best, found = load[longest], None
-    for other in set(range(len(dealt))) - {longest}:
-        for mine, theirs in itertools.product(sorted(dealt[longest]), [*sorted(dealt[other]), None]):
-            moved = times[mine] - (times[theirs] if theirs is not None else 0.0)
-            longer = max(load[longest] - moved, load[other] + moved)
-            if longer < best * (1 - 1e-9):
-                best, found = longer, (other, mine, theirs)
-    if found is None:
+    best, best_swap = load[longest], None
+    for target in set(range(len(assigned))) - {longest}:
+        for group, returned in itertools.product(sorted(assigned[longest]), [*sorted(assigned[target]), None]):
+            moved = times[group] - (times[returned] if returned is not None else 0.0)
+            maximum = max(load[longest] - moved, load[target] + moved)
+            if maximum < best * (1 - 1e-9):
+                best, best_swap = maximum, (target, group, returned)
+    if best_swap is None:
         return False
-    other, mine, theirs = found
-    dealt[longest] ^= {mine} | ({theirs} if theirs is not None else set())
-    dealt[other] ^= {mine} | ({theirs} if theirs is not None else set())
+    target, group, returned = best_swap
+    exchanged = {group} | ({returned} if returned is not None else set())
+    assigned[longest] ^= exchanged
+    assigned[target] ^= exchanged
     return True
 
 
-def step_time(config: RunConfig, steps: int | None = None) -> float:
-    """Some time that a run's first steps (all) take on a core, in FLOPs, with what steps and scores cost besides."""
+def estimated_work(config: RunConfig, steps: int | None = None) -> float:
+    """Estimates the time of a run's first steps on one core, in FLOPs, with the overheads of steps and attention.
+
+    Args:
+        config: The run.
+        steps: Number of steps, all unless given.
+    """
     steps = config.steps if steps is None else steps
     scores = config.sequences(steps) * config.model.layers * config.model.heads * config.data.length**2
     return float(flops_until(config, steps) + steps * STEP_FLOPS + scores * SCORE_FLOPS)
 
 
-def divided(workers: int) -> list[frozenset[int] | None]:
-    """The cores of each worker: all divided evenly; None where they are one's, or not to be chosen here."""
+def divide_cores(workers: int) -> list[frozenset[int] | None]:
+    """Divides the cores evenly among workers; None for each where there is one worker or cores cannot be assigned."""
     if workers == 1 or not hasattr(os, "sched_setaffinity"):
         return [None] * workers
     cores = sorted(os.sched_getaffinity(0))

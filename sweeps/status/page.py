@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from scaling.store.files import write_atomic
 from scaling.store.record import Store
-from sweeps.format import duration, short
+from sweeps.format import duration, short_count
 from sweeps.status.axes import NAMES, Row, loss_curves
 from sweeps.status.svg import Axis, Chart, Curve, colours, lay_out
 from sweeps.status.terminal import RESUMABLE, cost_lines, has_loss, label, percent
@@ -122,7 +122,7 @@ def losses(status: dict[str, Any]) -> Drawing:
     log = all(value > 0 for curve in points.values() for value, _ in curve)
     y = Axis(name=f"held-out loss, {NATS}", log=False, text=_loss_text)
     return Drawing(
-        title=title, chart=lay_out(curves, Axis(name=NAMES.get(x, x), log=log, text=short), y, title), note=note
+        title=title, chart=lay_out(curves, Axis(name=NAMES.get(x, x), log=log, text=short_count), y, title), note=note
     )
 
 
@@ -137,8 +137,8 @@ def learning(store: Store, status: dict[str, Any]) -> Drawing | None:
         store: Where the runs are kept.
         status: `status.status` of the sweep.
     """
-    begun = [run for run in status["runs"] if run["state"] != "waiting"]
-    chosen = _spread(begun)
+    started = [run for run in status["runs"] if run["state"] != "waiting"]
+    chosen = _spread(started)
     sizes = sorted({run["N"] for run in chosen})
     palette = dict(zip(sizes, colours(len(sizes), ordered=True), strict=True))
     unnamed = set(sizes) if len(sizes) <= NAMED_SIZES else set()
@@ -146,25 +146,23 @@ def learning(store: Store, status: dict[str, Any]) -> Drawing | None:
     for run in sorted(chosen, key=lambda run: -run["C"]):
         points = learning_curve(store, run)
         if points:
-            name = f"N {short(run['N'])}" if run["N"] in unnamed else ""
+            name = f"N {short_count(run['N'])}" if run["N"] in unnamed else ""
             unnamed.discard(run["N"])
             about = f"{run['run_id'][:12]}, {size(run)}, {run['state']}"
             curves.append(Curve(points=points, colour=palette[run["N"]], name=name, about=about, faint=True))
     if not curves:
         return None
     title = "Learning curves"
-    x = Axis(name="training FLOPs", log=True, text=short)
+    x = Axis(name="training FLOPs", log=True, text=short_count)
     y = Axis(name=f"training loss, {NATS}", log=True, text=_loss_text)
-    note = (
-        f"{len(curves)} of {len(begun):,} runs that have begun, from small (dark) to large; point at one to see which."
-    )
+    note = f"{len(curves)} of {len(started):,} runs that have begun, from small (dark) to large; point at one for more."
     return Drawing(title=title, chart=lay_out(curves, x, y, title), note=note)
 
 
-def _spread(begun: list[Row]) -> list[Row]:
+def _spread(started: list[Row]) -> list[Row]:
     """At most LEARNING_CURVES runs: up to half of them running, the rest evenly chosen from the others."""
-    first = [run for run in begun if run["state"] == "running"][: LEARNING_CURVES // 2]
-    rest = [run for run in begun if run not in first] if len(begun) <= LEARNING_CURVES * 20 else begun
+    first = [run for run in started if run["state"] == "running"][: LEARNING_CURVES // 2]
+    rest = [run for run in started if run not in first] if len(started) <= LEARNING_CURVES * 20 else started
     count = LEARNING_CURVES - len(first)
     return first + (rest if len(rest) <= count else [rest[i * len(rest) // count] for i in range(count)])
 
@@ -231,7 +229,7 @@ def running_table(status: dict[str, Any]) -> Table | None:
             run["run_id"][:12], size(run), f"{run['step']:,}/{run['steps']:,}" if "step" in run else "",
             percent(run["step"] / run["steps"]) if "step" in run else "",
             _loss_text(run["train_loss"]) if "train_loss" in run else "",
-            short(run["tokens_per_second"]) if "tokens_per_second" in run else "",
+            short_count(run["tokens_per_second"]) if "tokens_per_second" in run else "",
             duration(run["seconds_left"]) if "seconds_left" in run else "",
         )
         for run in runs[:LISTED_RUNS]
@@ -256,7 +254,7 @@ def runs_table(status: dict[str, Any]) -> Table:
         mark = "*" if has_loss(run) and run["loss"] == lowest.get(tuple(run["by"])) else " "
         loss = f"{run['loss']:.4f}{mark}" if "loss" in run else ""
         seconds = duration(run["machine_seconds"]) if "machine_seconds" in run else ""
-        sizes = [short(run[name]) for name in "NDC"]
+        sizes = [short_count(run[name]) for name in "NDC"]
         rows.append((run["run_id"][:12], run["state"], *fields, size(run), *sizes, f"{run['steps']:,}", loss, seconds))
     unlisted = len(status["runs"]) - len(rows)
     return Table(columns=[*columns, *map(Column, figures)], rows=rows, unlisted=f"{unlisted:,}" if unlisted else "")

@@ -9,17 +9,16 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.config.validation import from_dict
-from scaling.models.counts import parameters
+from scaling.models.counts import parameters, total_run_flops
 from scaling.store.cost import cost_so_far
 from scaling.store.files import process_exists
 from scaling.store.record import Record, Store
-from sweeps.cost.compiled_time import longer
-from sweeps.cost.quote import Slice
-from sweeps.cost.spend import MFU, cost, spending, until
+from sweeps.cost.compiled_time import extra_step_seconds
+from sweeps.cost.quote import PricedSlice
+from sweeps.cost.spend import DEFAULT_MFU, flops_until_step, run_spending, sweep_cost
 from sweeps.engines.events import last_lines, log_tail
 from sweeps.errors import SweepError
-from sweeps.planning.budget import achieved
-from sweeps.planning.plan import ENDED, shared_steps
+from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
 from sweeps.status import read_many
 from sweeps.status.axes import axes, coordinates
 
@@ -35,8 +34,8 @@ def status(
     store: Store,
     sweep: str,
     *,
-    on: Slice | None = None,
-    mfu: float = MFU,
+    on: PricedSlice | None = None,
+    mfu: float = DEFAULT_MFU,
     cache: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the status of a sweep as plain data.
@@ -72,17 +71,24 @@ def status(
         if name in cached:
             row = cache[name][1]
         else:
-            row = run_status(store, entry, next(records) or {})
-            if row["state"] in ENDED and name in stamps:
+            raw_record = next(records)
+            row = run_status(store, entry, raw_record or {})
+            if row["state"] in FINISHED_STATUSES and name in stamps:
                 cache[name] = (stamps[name], row)
         row["x"], row["by"] = coordinates(entry, sweep_axes)  # by the sweep as it is now, also for a run in the cache
         runs.append(row)
     counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
     seconds = seconds_beyond_mfu(store, entries, on, mfu) if on else 0.0
-    return {"sweep": sweep, "counts": counts, "cost": cost(runs, on, mfu, seconds), "axes": sweep_axes, "runs": runs}
+    return {
+        "sweep": sweep,
+        "counts": counts,
+        "cost": sweep_cost(runs, on, mfu, seconds),
+        "axes": sweep_axes,
+        "runs": runs,
+    }
 
 
-def seconds_beyond_mfu(store: Store, entries: list[dict[str, Any]], on: Slice, mfu: float) -> float:
+def seconds_beyond_mfu(store: Store, entries: list[dict[str, Any]], on: PricedSlice, mfu: float) -> float:
     """Returns the seconds that a sweep's steps take beyond its FLOPs at the MFU, where the compiler has measured them.
 
     Args:
@@ -91,8 +97,8 @@ def seconds_beyond_mfu(store: Store, entries: list[dict[str, Any]], on: Slice, m
         on: TPU slice.
         mfu: Share of its peak.
     """
-    work = ((e["config"], e["config"]["steps"] - e["from"], e["C"] - until(e, e["from"])) for e in entries)
-    return longer(store, work, on, mfu)
+    work = ((e["config"], e["config"]["steps"] - e["from"], e["C"] - flops_until_step(e, e["from"])) for e in entries)
+    return extra_step_seconds(store, work, on, mfu)
 
 
 def with_plan(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -102,7 +108,7 @@ def with_plan(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     configs = [from_dict(RunConfig, entry["config"]) for entry in entries]
     starts = shared_steps(configs)
     return [
-        entry | {"N": parameters(c.model)["total"], "D": c.tokens, "C": achieved(c), "from": step}
+        entry | {"N": parameters(c.model)["total"], "D": c.tokens, "C": total_run_flops(c), "from": step}
         for entry, c, step in zip(entries, configs, starts, strict=True)
     ]
 
@@ -116,7 +122,7 @@ def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]
         record_facts: `store.raw_record` of its record, empty where there is none.
     """
     row: dict[str, Any] = {"run_id": entry["run_id"], "state": "waiting", "N": entry["N"], "D": entry["D"]}
-    row["C"], row["flops_planned"] = entry["C"], entry["C"] - until(entry, entry["from"])
+    row["C"], row["flops_planned"] = entry["C"], entry["C"] - flops_until_step(entry, entry["from"])
     config = entry["config"]
     row |= {"width": config["model"]["width"], "layers": config["model"]["layers"], "steps": config["steps"]}
     if entry.get("budget") is not None:
@@ -129,7 +135,7 @@ def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]
             row["state"] = record.status if record.status != "running" or is_alive(record, store) else "interrupted"
             row |= run_progress(store, record)
             about = about | cost_so_far(store, record)
-    row |= spending(entry, about, row["state"], row.get("step"))
+    row |= run_spending(entry, about, row["state"], row.get("step"))
     if "loss" in final:
         row["loss"] = final["loss"]
     row |= {key: about[key] for key in ("error", "seconds", "host") if key in about}

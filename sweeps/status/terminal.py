@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
-from sweeps.format import duration, short, table
+from sweeps.format import duration, short_count, text_table
 from sweeps.status.axes import NAMES, Row, loss_curves, sorted_keys
 from sweeps.status.braille import LETTERS, PlotAxes, plot
 
@@ -22,7 +22,7 @@ CURVES = 12  # most curves in the plot
 LISTED = (12, 6, 3)  # most runs of a state that are listed, fewer where the lines do not suffice
 PLOT_LINES, LEAST_PLOT_LINES = 12, 6
 PLOT_FRAME = 5  # lines of a plot besides its own: blank, title, axis, ticks, legend
-BAR_CELLS = (10, 40)  # least and most characters of the bar
+LEAST_BAR_CELLS, MOST_BAR_CELLS = 10, 40  # characters of the bar
 BAR_TEXT = 40  # characters kept free for the text after it
 
 
@@ -66,8 +66,7 @@ def header(status: dict[str, Any], width: int) -> list[Text]:
             separator = ", "
     line = Text.assemble(line, f" of {len(status['runs']):,} runs")
     share, seconds_left = status["cost"]["share_done"], status["cost"].get("seconds_left")
-    least, most = BAR_CELLS
-    cells = max(least, min(most, width - BAR_TEXT))
+    cells = max(LEAST_BAR_CELLS, min(MOST_BAR_CELLS, width - BAR_TEXT))
     full = int(share * cells)
     text = f"  {percent(share)} of the FLOPs" + (f", {duration(seconds_left)} left" if seconds_left else "")
     bar = Text.assemble(("█" * full, "green"), "░" * (cells - full), text)
@@ -82,9 +81,9 @@ def percent(share: float) -> str:
 def cost_lines(cost: dict[str, Any]) -> list[str]:
     """Returns the cost so far against the quote, one or two lines."""
     if "flops_spent" in cost:
-        flops = f"{short(cost['flops_spent'])} FLOPs spent of {short(cost['flops_quoted'])} quoted"
+        flops = f"{short_count(cost['flops_spent'])} FLOPs spent of {short_count(cost['flops_quoted'])} quoted"
     else:
-        flops = f"FLOPs quoted: {short(cost['flops_quoted'])}"
+        flops = f"FLOPs quoted: {short_count(cost['flops_quoted'])}"
     lines = [flops + (f", {machine_time(cost['hours'])} of machine time" if "hours" in cost else "")]
     if "quote" in cost:
         quoted = cost["quote"]
@@ -136,7 +135,7 @@ def isoflop_table(runs: list[Row], by: list[str]) -> str:
         cells = runs_by_size(curve)
         lowest = min(_losses(cells).values(), default=None)
         rows.append([label(key), *(cell(cells[size], lowest) if size in cells else "" for size in sizes)])
-    return table([f"{', '.join(by)} \\ N", *(short(size) for size, _ in sizes)], rows)
+    return text_table([f"{', '.join(by)} \\ N", *(short_count(size) for size, _ in sizes)], rows)
 
 
 def curves_table(runs: list[Row], by: list[str]) -> str:
@@ -150,9 +149,9 @@ def curves_table(runs: list[Row], by: list[str]) -> str:
     for key, curve in runs_by_curve(runs).items():
         losses = _losses(runs_by_size(curve))
         best = min(losses, key=lambda size: losses[size], default=None)
-        lowest = ["", ""] if best is None else [f"{losses[best]:.3f}", short(best[0])]
+        lowest = ["", ""] if best is None else [f"{losses[best]:.3f}", short_count(best[0])]
         rows.append([label(key), f"{sum(run['state'] == 'done' for run in curve)}/{len(curve)}", *lowest])
-    return table([", ".join(by), "done", "lowest", "at N"], rows)
+    return text_table([", ".join(by), "done", "lowest", "at N"], rows)
 
 
 def runs_by_curve(runs: list[Row]) -> dict[tuple[Any, ...], list[Row]]:
@@ -213,7 +212,7 @@ def loss_plot(status: dict[str, Any], width: int, height: int) -> list[Text]:
     values = [value for points in curves.values() for value, _ in points]
     if len(set(values)) < 2:
         return []
-    axes = PlotAxes(log_x=min(values) > 0, x_text=short, y_text="{:.3f}".format)
+    axes = PlotAxes(log_x=min(values) > 0, x_text=short_count, y_text="{:.3f}".format)
     lines = plot(list(curves.values()), width, height, axes, COLOURS)
     legend = [Text(NAMES.get(x, x))]
     if by:
@@ -225,7 +224,7 @@ def loss_plot(status: dict[str, Any], width: int, height: int) -> list[Text]:
 
 def label(key: Iterable[Any]) -> str:
     """Returns the name of a curve from the values that separate it from others."""
-    return ", ".join(short(v) if isinstance(v, int | float) and not isinstance(v, bool) else str(v) for v in key)
+    return ", ".join(short_count(v) if isinstance(v, int | float) and not isinstance(v, bool) else str(v) for v in key)
 
 
 def _wrap(parts: list[Text], width: int) -> list[Text]:
@@ -264,7 +263,7 @@ def run_line(run: Row) -> str:
     if "train_loss" in run:
         parts.append(f"loss {run['train_loss']:.3f}")
     if "tokens_per_second" in run:
-        parts.append(f"{short(run['tokens_per_second'])} tokens/s")
+        parts.append(f"{short_count(run['tokens_per_second'])} tokens/s")
     if "seconds_left" in run:
         parts.append(f"{duration(run['seconds_left'])} left")
     if run["state"] in RESUMABLE:

@@ -16,16 +16,17 @@ from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import EvalConfig, RunConfig, override, run_id
 from scaling.config.schedule import ScheduleConfig
-from scaling.data.tokens import TokenSource, open_tokens, write_tokens
+from scaling.data.token_writer import TokenSource, write_tokens
+from scaling.data.tokens import open_tokens
 from scaling.store.record import Record, Store
 from sweeps.engines import get_engine
 from sweeps.engines.cluster_jobs import Job
 from sweeps.engines.submission import Submission, parse_options
 from sweeps.launching.launch import launch, write_sweep
 from sweeps.launching.options import LaunchOptions
-from sweeps.planning.budget import by_ratio, isoflop
+from sweeps.planning.budget import IsoflopDesign, isoflop_grid, size_at_ratio
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import Plan, execution_order, plan
+from sweeps.planning.plan import Plan, execution_order, plan_sweep
 from tests.support.commands import ROOT
 
 CORPUS = Corpus(name="a text", tokens="cd" * 32, vocab=257, train=2_000_000)
@@ -36,7 +37,10 @@ TRAINER = (sys.executable, str(ROOT / "tests" / "support" / "sweeps_trainer.py")
 def small_grid() -> list[RunConfig]:
     """Four short runs, of two sizes at two budgets, in order of execution."""
     budgets = (2e10, 4e10)
-    runs = isoflop(CORPUS, widths=(16, 24), budgets=budgets, sizes_per_budget=2, centre=by_ratio(20.0), length=16)
+    runs = isoflop_grid(
+        CORPUS,
+        IsoflopDesign(widths=(16, 24), budgets=budgets, sizes_per_budget=2, centre=size_at_ratio(20.0), length=16),
+    )
     return execution_order(runs)
 
 
@@ -80,7 +84,12 @@ def trainer_pids(store: Path) -> list[int]:
 def trained_grid(corpus: Corpus) -> list[RunConfig]:
     """Two sizes at two budgets: some 250 steps of small models."""
     return execution_order(
-        isoflop(corpus, widths=(8, 16), budgets=(4e9, 6e9), sizes_per_budget=2, centre=by_ratio(90.0), length=16)
+        isoflop_grid(
+            corpus,
+            IsoflopDesign(
+                widths=(8, 16), budgets=(4e9, 6e9), sizes_per_budget=2, centre=size_at_ratio(90.0), length=16
+            ),
+        )
     )
 
 
@@ -102,7 +111,7 @@ def curves(store: Store, runs: list[RunConfig]) -> dict[str, list[dict[str, floa
 
 def small_plan() -> Plan:
     """The plan of the small grid: the longer run of each size starts from the shorter."""
-    return plan(small_grid(), CORPUS)
+    return plan_sweep(small_grid(), CORPUS)
 
 
 def planned_in_store(store: Store) -> Plan:

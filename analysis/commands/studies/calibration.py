@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from analysis.evals.calibration import Calibration
     from analysis.evals.extraction import Extraction
 
-CALIBRATION_COLUMNS = (
-    "run", "task", "items", "accuracy", "calibration error", "if calibrated", "error at half coverage", "area",
-)  # fmt: skip
+CALIBRATION_COLUMNS = ("run", "task", "items", "accuracy", "ECE", "ECE if calibrated", "risk at 50%", "AURC")
 EXTRACTION_COLUMNS = ("times in the corpus", "reproduced", "rate", "nats per token")
 
 
@@ -56,7 +54,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _print_tables(calibrations: list[Calibration], extractions: list[Extraction], level: float) -> None:
     if calibrations:
         rows = [_calibration_row(calibration) for calibration in calibrations]
-        _print_table(f"calibration ({level:.0%} intervals)", CALIBRATION_COLUMNS, rows)
+        title = f"calibration ({level:.0%} intervals): expected calibration error (ECE), error rate at 50% coverage, "
+        _print_table(title + "area under the risk-coverage curve (AURC)", CALIBRATION_COLUMNS, rows)
     for extraction in extractions:
         title = f"extraction, run {extraction.run[:12]}, step {extraction.step:,}"
         _print_table(title, EXTRACTION_COLUMNS, _extraction_rows(extraction, level))
@@ -65,7 +64,7 @@ def _print_tables(calibrations: list[Calibration], extractions: list[Extraction]
 def _print_table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
     from rich.table import Table
 
-    table = Table(*columns, title=title, title_justify="left")
+    table = Table(*columns, title=title, title_justify="left", box=None, pad_edge=False)
     for row in rows:
         table.add_row(*row)
     text_console().print(table)

@@ -48,7 +48,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     for axes, finding in zip(panels, findings, strict=False):
         _panel(axes, finding, colors)
     common.label_bottom_row(panels, len(findings), columns, style.L_LABEL)
-    fig.supylabel("Score (share of correct answers)", fontsize=8.5)
+    fig.supylabel("Score (share correct)", fontsize=8.5)
     style.legend_below(fig, panels[0], min(len(sizes), 4 if style.is_narrow(width) else 8), title="Model size $N$")
     return fig
 

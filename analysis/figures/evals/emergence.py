@@ -41,7 +41,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         _panel(axes, findings, study.axis)
         axes.set_title(name, fontsize=8, pad=3)
     common.label_bottom_row(panels, len(families), columns, common.SCALE_LABELS[study.axis])
-    fig.supylabel("Score (share of correct answers)", fontsize=8.5)
+    fig.supylabel("Score (share correct)", fontsize=8.5)
     verdicts = {finding.verdict.verdict for findings in families.values() for finding in findings}
     _verdict_legend(fig, verdicts, 2 if style.is_narrow(width) else 4)
     return fig

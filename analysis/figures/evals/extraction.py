@@ -62,6 +62,6 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         axes.set_xscale("log", base=2)
         axes.set_xlabel("Occurrences in the corpus")
     rates.set(ylim=(-0.03, 1.03), ylabel="Extraction rate")
-    losses.set(ylim=(0, None), ylabel="Loss of the second half (nats/token)")
+    losses.set(ylim=(0, None), ylabel="Second-half loss (nats/token)")
     style.legend_below(fig, rates, 3)
     return fig

@@ -8,11 +8,11 @@ import numpy as np
 
 from analysis import laws
 from analysis.figures import style
-from analysis.uncertainty.verdicts import CONVERGED
+from analysis.uncertainty.verdicts import has_warnings
 
 LOG_RATIO = 3.0  # ratio of the largest to the smallest positive value from which an axis is logarithmic
 LABELS = {"N": style.N_LABEL, "D": style.D_LABEL, "C": style.C_LABEL, "L": style.L_LABEL}
-USUAL_UNITS = (None, "parameters", "tokens", "FLOPs", "nats a token", "nats per token")
+USUAL_UNITS = (None, "parameters", "tokens", "FLOPs", "nats per token")
 
 
 def axis_label(law: laws.Law, letter: str) -> str:
@@ -42,4 +42,4 @@ def is_log(law: laws.Law, letter: str, values: np.ndarray) -> bool:
 
 def linestyle(verdict: Sequence[str]) -> str:
     """Returns the line style of a fit: solid, or dashed where its verdict has warnings."""
-    return "-" if tuple(verdict) == (CONVERGED,) else "--"
+    return "--" if has_warnings(verdict) else "-"

@@ -110,12 +110,12 @@ def _parts(
     source: Any, forms: list[Law], holdout: str, group: str | None, reading: ReadOptions
 ) -> dict[str, list[Part]]:
     """For each group, its points as each law reads them and which of them are held out."""
-    where = f"({reading.where}) and ({holdout})" if reading.where else holdout
+    selection = f"({reading.where}) and ({holdout})" if reading.where else holdout
     by_inputs: dict[Any, tuple[Points, np.ndarray, np.ndarray]] = {}
     for form in forms:
         if _columns_key(form) not in by_inputs:
             points = load(source, form, reading)
-            held_out = np.isin(points.names, load(source, form, replace(reading, where=where)).names)
+            held_out = np.isin(points.names, load(source, form, replace(reading, where=selection)).names)
             if held_out.all():
                 raise DataError(f"holdout {holdout!r}: selects every row: no row is left to fit")
             by_inputs[_columns_key(form)] = points, held_out, _groups(source, form, group, reading, points)

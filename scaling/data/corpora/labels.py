@@ -33,7 +33,7 @@ class LabelOptions:
     Attributes:
         classes: Number of classes.
         examples: Training examples.
-        held: Validation examples.
+        validation_examples: Examples of the validation split; the option `held`.
         length: Symbols of an input.
         symbols: Size of the input alphabet.
         prototypes: Prototypes per class.
@@ -44,7 +44,7 @@ class LabelOptions:
 
     classes: int
     examples: int
-    held: int
+    validation_examples: int
     length: int
     symbols: int
     prototypes: int
@@ -67,7 +67,9 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
     opts = parse_options({**DEFAULTS, **options})
     uniform = random.Random(f"labels {opts.seed}").random  # a stream that Python guarantees
     prototypes = random_strings(uniform, opts.classes * opts.prototypes, opts.length, opts.symbols)
-    train, validation = (sample_examples(uniform, prototypes, opts, count) for count in (opts.examples, opts.held))
+    train, validation = (
+        sample_examples(uniform, prototypes, opts, count) for count in (opts.examples, opts.validation_examples)
+    )
     train[:, -1] = add_label_noise(uniform, train[:, -1], opts)
     facts = {
         "example": opts.length + 1, "answer": 1, "train": opts.examples, "classes": opts.classes,
@@ -87,7 +89,7 @@ def parse_options(options: dict[str, str]) -> LabelOptions:
     valid = all(value >= minimum.get(name, 1) for name, value in integers.items())
     if not valid or not all(0 <= value < 1 for value in numeric.values()):
         raise CorpusError(f"corpus labels: allowed are {ALLOWED}; given were {options}".replace("'", ""))
-    return LabelOptions(**integers, **numeric)
+    return LabelOptions(validation_examples=integers.pop("held"), **integers, **numeric)
 
 
 def random_strings(uniform: Uniform, count: int, length: int, symbols: int) -> np.ndarray:

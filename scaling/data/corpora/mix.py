@@ -18,8 +18,8 @@ from functools import partial
 from typing import Any
 
 from scaling.config.validation import ConfigError
-from scaling.data import canary, corpus
-from scaling.data.corpora import CORPORA
+from scaling.data import canary
+from scaling.data.corpora import CORPORA, specification
 from scaling.data.corpus import TextCorpus
 from scaling.data.tasks import FAMILIES
 from scaling.data.tasks.family import check_difficulty, draw_items, get_family, question_pattern
@@ -77,8 +77,8 @@ def open_mixture(options: dict[str, str]) -> TextCorpus:
     total = total_bytes(options.get("tokens"), parts, notes)
     facts: dict[str, Any] = {"mix": {"shares": shares, "bytes": total, "seed": seed}}
     for name in (name for name in shares if name.startswith("canary")):
-        fewest, most = parse_range(name, name.partition(":")[2])
-        canaries = canary.make_canaries(fewest, most, shares[name] * total, seed)
+        min_repeats, max_repeats = parse_range(name, name.partition(":")[2])
+        canaries = canary.make_canaries(min_repeats, max_repeats, shares[name] * total, seed)
         parts[name] = Part(shares[name], partial(canary.shuffled_copies, canaries, seed))
         facts["canary"] = [{"text": text, "times": times} for text, times in canaries]
     return TextCorpus(lambda: mix_documents(list(parts.values()), total), notes=notes, facts=facts)
@@ -105,7 +105,7 @@ def make_part(name: str, share: float, seed: int, notes: list[str]) -> Part:
     if kind not in CORPORA or kind == "mix":
         known = [*(k for k in CORPORA if k != "mix"), *FAMILIES, "canary"]
         raise CorpusError(f"corpus mix: unknown part {name!r}: known are {', '.join(known)}, and tokens= and seed=")
-    text = corpus.open_corpus(name)
+    text = specification.open_corpus(name)
     if not isinstance(text, TextCorpus):
         raise CorpusError(f"corpus mix: {name} brings its own tokens: only text can be mixed")
     documents = partial(filter_questions, text)

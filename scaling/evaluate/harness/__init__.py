@@ -1,4 +1,7 @@
-"""EleutherAI's lm-evaluation-harness over any run of ours: its tasks from the hub, or the same from local JSON lines.
+"""EleutherAI's lm-evaluation-harness on trained runs: its tasks from the hub, or from local JSON lines.
 
-A benchmark read from local lines is one file in `tasks` (the harness's own YAML) and one line in local.FORMATS.
+`run` evaluates a model (`run_harness`), `config` has the options, `model` adapts `Scorer` to the harness's model class,
+`rows` turns its samples into item rows, `local` reads JSON lines, `sandbox` runs programs that a model wrote.
+
+To add a benchmark that is read from local lines, write its YAML file in `tasks` and add one line to `local.FORMATS`.
 """

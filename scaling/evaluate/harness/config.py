@@ -1,32 +1,43 @@
-"""scaling.evaluate.harness.config."""
+"""Options of the lm-evaluation-harness, checked before anything is loaded. Standard library only."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scaling.config.options import option
 from scaling.config.validation import ValidatedConfig, require
+from scaling.evaluate.config import parse_names
 
-CODE_TASKS = ("humaneval",)  # tasks whose answers are programs: always by our own YAML, which runs none
+CODE_TASKS = ("humaneval",)  # their answers are programs; always by our own YAML file, which runs none
 
 
 @dataclass(frozen=True, kw_only=True)
 class HarnessOptions(ValidatedConfig):
-    """Which tasks; path: folder of their JSON lines, None: from the hub; limit: questions of each, 0: all.
+    """Which benchmarks a model is evaluated on, and how.
 
-    samples: programs beside the greedy one, at a temperature; run_code: run them (scaling/evaluate/harness/sandbox.py).
+    Attributes:
+        shots: Solved examples before each question; None for the number of the benchmark.
+        samples: Sampled programs in addition to the greedy one.
+        temperature: Temperature of the samples.
+        seed: Seed of shots and samples.
     """
 
-    tasks: tuple[str, ...]
-    path: str | None = None
-    limit: int = 0
+    benchmarks: tuple[str, ...] = option(
+        (), "tasks: mmlu, gpqa_diamond_zeroshot, gsm8k, ...", metavar="a,b", parse=parse_names, flag="--harness"
+    )
+    folder: str | None = option(
+        None, "read tasks from DIR/TASK.jsonl, offline, instead of from the hub", metavar="DIR", flag="--harness-path"
+    )
+    limit: int = option(0, "questions per task (default 0: all)", metavar="M")
+    run_code: bool = option(False, "run programs written by the model, in a sandbox")
     shots: int | None = None
     samples: int = 0
     temperature: float = 0.8
-    run_code: bool = False
     seed: int = 0
 
     def check(self) -> None:
-        require(bool(self.tasks), "--harness: name a task, as mmlu,gsm8k")
+        """Raises ConfigError where a value is out of range."""
+        require(bool(self.benchmarks), "--harness: name at least one task, such as mmlu,gsm8k")
         require(self.limit >= 0, f"--limit {self.limit}: must be 0 (all) or more")
         require(self.shots is None or self.shots >= 0, f"--shots {self.shots}: must be 0 or more")
         require(self.samples >= 0, f"--samples {self.samples}: must be 0 or more")

@@ -1,6 +1,6 @@
-"""Benchmarks from local JSON lines, DIR/TASK.jsonl, in the fields that each is published with; checked line by line.
+"""Benchmarks from local JSON lines, DIR/TASK.jsonl, with the fields of the published data sets; each line is checked.
 
-DIR/TASK.shots.jsonl, in the same fields, is what shots are drawn from.
+DIR/TASK.shots.jsonl, with the same fields, has the examples that shots are drawn from.
 """
 
 from __future__ import annotations
@@ -17,12 +17,21 @@ from scaling.config.validation import ConfigError, require
 
 Line = dict[str, Any]
 TASKS = Path(__file__).parent / "tasks"
+MMLU_CHOICES = 4
 
 
 def read_task(task: str, folder: Path) -> tuple[list[Line], list[Line]]:
-    """The questions of a task and what its shots are drawn from (maybe nothing), as its YAML reads them.
+    """Reads the questions of a task and the examples for its shots, as its YAML file expects them.
 
-    ConfigError names the file and the line that is wrong.
+    Args:
+        task: Name of the task, one of FORMATS.
+        folder: Folder of the files.
+
+    Returns:
+        The questions, and the examples (none where there is no such file).
+
+    Raises:
+        ConfigError: The task is unknown, or a line is wrong; the message names the file and the line.
     """
     require(task in FORMATS, f"--harness {task}: with --harness-path known are {', '.join(FORMATS)}")
     shots = folder / f"{task}.shots.jsonl"
@@ -30,104 +39,155 @@ def read_task(task: str, folder: Path) -> tuple[list[Line], list[Line]]:
 
 
 def read_lines(task: str, path: Path) -> list[Line]:
-    """A file's lines, each checked and put in order."""
+    """Reads and converts the lines of a file.
+
+    Args:
+        task: Name of the task.
+        path: The file.
+
+    Raises:
+        ConfigError: The file cannot be read or is empty, or a line is wrong.
+    """
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or 'not UTF-8'}: it is to hold {task}") from None
-    found = [
-        parse_line(task, said, f"{path}, line {number}")
-        for number, said in enumerate(text.splitlines(), 1)
-        if said.strip()
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigError(f"{path}: {reason}: it must have the questions of {task}") from None
+    questions = [
+        parse_line(task, line, f"{path}, line {number}")
+        for number, line in enumerate(text.splitlines(), 1)
+        if line.strip()
     ]
-    require(bool(found), f"{path}: holds no question")
-    return found
+    require(bool(questions), f"{path}: has no question")
+    return questions
 
 
-def parse_line(task: str, said: str, where: str) -> Line:
-    """One question."""
-    fields, order = FORMATS[task]
+def parse_line(task: str, line: str, location: str) -> Line:
+    """Checks a line and converts it to what the YAML file of its task expects.
+
+    Args:
+        task: Name of the task.
+        line: The line.
+        location: File and line number, for messages.
+
+    Raises:
+        ConfigError: The line is no JSON object, or a field is missing or wrong.
+    """
+    fields, convert = FORMATS[task]
     try:
-        data = json.loads(said)
+        data = json.loads(line)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{where}: not JSON: {error.msg}") from None
+        raise ConfigError(f"{location}: not JSON: {error.msg}") from None
     missing = [name for name in fields if not isinstance(data, dict) or name not in data]
-    require(not missing, f"{where}: no field {', '.join(missing)}: {task} has {', '.join(fields)}")
+    require(not missing, f"{location}: no field {', '.join(missing)}: {task} has {', '.join(fields)}")
     for name in fields:
         value = data[name]
-        require(value not in ("", [], {}, None), f"{where}: {name} is empty")
-        require(
-            isinstance(value, FIELD_TYPES.get(name, str)),
-            f"{where}: {name} = {value!r}: must be {describe_field(name)}",
-        )
-    return order(data, where)
+        field_type, description = FIELD_TYPES.get(name, (str, "text"))
+        require(value not in ("", [], {}, None), f"{location}: {name} is empty")
+        require(isinstance(value, field_type), f"{location}: {name} = {value!r}: must be {description}")
+    return convert(data, location)
 
 
-FIELD_TYPES: dict[str, Any] = {"choices": (list, dict), "answer": (str, int), "label": list}  # others: text
+FIELD_TYPES: dict[str, tuple[Any, str]] = {  # of fields that are not text, with their description in messages
+    "choices": ((list, dict), "the choices"), "answer": ((str, int), "text, or the number of a choice"),
+}  # fmt: skip
 
 
-def describe_field(name: str) -> str:
-    return {"choices": "the choices", "answer": "text, or a choice's number"}.get(name, "text")
+def mmlu(data: Line, location: str) -> Line:
+    """Converts a question of MMLU (Hendrycks 2021); the answer is the index of the correct choice, or its letter.
 
-
-def mmlu(data: Line, where: str) -> Line:
-    """answer: the right choice's number from 0, or its letter."""
-    answer, choices = data["answer"], check_texts(data["choices"], where)
-    require(len(choices) == 4, f"{where}: {len(choices)} choices: must be 4")
+    Args:
+        data: The fields of the line.
+        location: File and line number, for messages.
+    """
+    answer, choices = data["answer"], check_texts(data["choices"], location)
+    require(len(choices) == MMLU_CHOICES, f"{location}: {len(choices)} choices: must be {MMLU_CHOICES}")
     gold = "ABCD".find(answer) if isinstance(answer, str) and len(answer) == 1 else answer
-    known = isinstance(gold, int) and not isinstance(gold, bool) and 0 <= gold < 4
-    require(known, f"{where}: answer = {answer!r}: must be 0 to 3, or A to D")
+    in_range = isinstance(gold, int) and not isinstance(gold, bool) and 0 <= gold < MMLU_CHOICES
+    require(in_range, f"{location}: answer = {answer!r}: must be 0 to 3, or A to D")
     return {"question": data["question"].strip(), "choices": choices, "gold": gold}
 
 
-def gpqa(data: Line, where: str) -> Line:
-    """The right answer's place is drawn by the question's own hash: the same everywhere."""
-    choices = [data[name].strip() for name in GPQA[1:]]
-    draw = random.Random(int.from_bytes(hashlib.sha256(data["Question"].encode()).digest()[:8], "big"))
-    order = sorted(range(4), key=lambda _: draw.random())
+def gpqa(data: Line, location: str) -> Line:
+    """Converts a question of GPQA (Rein 2023); a hash of the question shuffles its choices, the same everywhere.
+
+    Args:
+        data: The fields of the line.
+        location: Not used.
+    """
+    choices = [data[name].strip() for name in GPQA_FIELDS[1:]]
+    uniform = random.Random(int.from_bytes(hashlib.sha256(data["Question"].encode()).digest()[:8], "big")).random
+    order = sorted(range(len(choices)), key=lambda _: uniform())
     question = {"question": data["Question"].strip(), "choices": [choices[i] for i in order]}
     return {**question, "gold": order.index(0)}
 
 
-def arc(data: Line, where: str) -> Line:
-    """choices: {"text": [...], "label": [...]}; answerKey: the right one's label."""
-    said = data["choices"] if isinstance(data["choices"], dict) else {}
-    choices, labels = check_texts(said.get("text"), where), check_texts(said.get("label"), where)
-    require(len(choices) == len(labels), f"{where}: {len(choices)} choices, {len(labels)} labels")
-    require(data["answerKey"] in labels, f"{where}: answerKey = {data['answerKey']!r}: labels are {', '.join(labels)}")
+def arc(data: Line, location: str) -> Line:
+    """Converts a question of ARC (Clark 2018); answerKey is the label of the correct choice.
+
+    Args:
+        data: The fields of the line; choices is {"text": [...], "label": [...]}.
+        location: File and line number, for messages.
+    """
+    lists = data["choices"] if isinstance(data["choices"], dict) else {}
+    choices, labels = check_texts(lists.get("text"), location), check_texts(lists.get("label"), location)
+    require(len(choices) == len(labels), f"{location}: {len(choices)} choices, {len(labels)} labels")
+    known = data["answerKey"] in labels
+    require(known, f"{location}: answerKey = {data['answerKey']!r}: labels are {', '.join(labels)}")
     return {"question": data["question"].strip(), "choices": choices, "gold": labels.index(data["answerKey"])}
 
 
-def gsm8k(data: Line, where: str) -> Line:
-    """answer: the way to it, and `#### NUMBER` at its end."""
-    way, found = data["answer"], re.search(r"####\s*(-?[\d,]*\.?\d+)\s*$", str(data["answer"]))
-    if found is None:
-        raise ConfigError(f"{where}: answer = {str(way)[-40:]!r}: must end with #### and a number")
-    number = found[1].replace(",", "")
-    return {"question": data["question"].strip(), "answer": way, "number": number}
+def gsm8k(data: Line, location: str) -> Line:
+    """Converts a question of GSM8K (Cobbe 2021); the answer is the derivation with `#### NUMBER` at its end.
+
+    Args:
+        data: The fields of the line.
+        location: File and line number, for messages.
+    """
+    answer, match = data["answer"], re.search(r"####\s*(-?[\d,]*\.?\d+)\s*$", str(data["answer"]))
+    if match is None:
+        raise ConfigError(f"{location}: answer = {str(answer)[-40:]!r}: must end with #### and a number")
+    return {"question": data["question"].strip(), "answer": answer, "number": match[1].replace(",", "")}
 
 
-def humaneval(data: Line, where: str) -> Line:
-    require(data["entry_point"].isidentifier(), f"{where}: entry_point = {data['entry_point']!r}: must be a name")
+def humaneval(data: Line, location: str) -> Line:
+    """Converts a problem of HumanEval (Chen 2021).
+
+    Args:
+        data: The fields of the line.
+        location: File and line number, for messages.
+    """
+    require(data["entry_point"].isidentifier(), f"{location}: entry_point = {data['entry_point']!r}: must be a name")
     return {name: data[name] for name in ("prompt", "test", "entry_point")}
 
 
-def text(data: Line, where: str) -> Line:
+def text(data: Line, location: str) -> Line:
+    """Converts a whole text, whose loss is measured.
+
+    Args:
+        data: The fields of the line.
+        location: Not used.
+    """
     return {"text": data["text"]}
 
 
-def check_texts(value: Any, where: str) -> list[str]:
-    """A list of two texts or more."""
-    right = isinstance(value, list) and len(value) > 1 and all(isinstance(one, str) and one for one in value)
-    if not right:
-        raise ConfigError(f"{where}: choices = {value!r}: must be two texts or more")
+def check_texts(value: Any, location: str) -> list[str]:
+    """Returns a list of two texts or more; ConfigError where it is none.
+
+    Args:
+        value: The value of a field.
+        location: File and line number, for messages.
+    """
+    valid = isinstance(value, list) and len(value) > 1 and all(isinstance(entry, str) and entry for entry in value)
+    if not valid:
+        raise ConfigError(f"{location}: choices = {value!r}: must be two texts or more")
     return list(value)
 
 
-GPQA = ("Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
-FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Line, str], Line]]] = {  # fields, and what they become
+GPQA_FIELDS = ("Question", "Correct Answer", "Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3")
+FORMATS: dict[str, tuple[tuple[str, ...], Callable[[Line, str], Line]]] = {  # fields of a line, and their conversion
     "mmlu": (("question", "choices", "answer"), mmlu),
-    "gpqa_diamond_zeroshot": (GPQA, gpqa),
+    "gpqa_diamond_zeroshot": (GPQA_FIELDS, gpqa),
     "gsm8k": (("question", "answer"), gsm8k),
     "humaneval": (("prompt", "test", "entry_point"), humaneval),
     "arc_challenge": (("question", "choices", "answerKey"), arc),

@@ -1,8 +1,8 @@
-"""Programs that a model wrote, each run in a process of its own with little to spend and nothing to see.
+"""Programs that a model wrote, each run in a process of its own with few resources and an empty environment.
 
-Limits: processor seconds, memory, size and number of files; an empty folder that is deleted after, an empty
-environment, no network and no sight of other processes where the system can take them away. That keeps accidents
-small; it is no wall against a program that means harm: run what a stranger's model wrote on a machine you can lose.
+Limits: processor seconds, memory, size and number of files; an empty folder that is deleted afterwards, no environment
+variables, and where the system allows it no network and no view of other processes. This contains accidents; it does
+not stop a malicious program: run programs of untrusted models on a machine that you can lose.
 """
 
 from __future__ import annotations
@@ -20,38 +20,60 @@ import tempfile
 from pathlib import Path
 
 CPU_SECONDS, WALL_SECONDS, MEMORY_BYTES, FILE_BYTES = 5, 15, 512 * 2**20, 2**20
+MAX_FILES = 32  # open at once
+INTERPRETER = (sys.executable, "-I", "-S", "-B")  # isolated, without site packages and compiled files
 
-# Sets the limits from within, then becomes the program: nothing runs between a fork and its exec in our own process.
+# The child sets its own limits, then becomes the program: no code of this process runs between fork and exec.
 LIMITED_PROGRAM = """
 import os, resource, sys
-for name, most in (("CPU", {cpu}), ("AS", {memory}), ("FSIZE", {file}), ("CORE", 0), ("NOFILE", 32)):
-    resource.setrlimit(getattr(resource, "RLIMIT_" + name), (most, most))
+limits = (("CPU", {cpu}), ("AS", {memory}), ("FSIZE", {file}), ("CORE", 0), ("NOFILE", {files}))
+for name, limit in limits:
+    resource.setrlimit(getattr(resource, "RLIMIT_" + name), (limit, limit))
 os.execv(sys.executable, [sys.executable, "-I", "-S", "-B", "program.py"])
 """
 
 
 def program_passes(
-    program: str, *, cpu: int = CPU_SECONDS, wall: float = WALL_SECONDS, memory: int = MEMORY_BYTES
+    program: str, *, cpu_seconds: int = CPU_SECONDS, wall_seconds: float = WALL_SECONDS, memory: int = MEMORY_BYTES
 ) -> bool:
-    """Whether a program runs to its last line within its limits."""
-    word = secrets.token_hex(16)
+    """Whether a program runs to its last line within the limits.
+
+    Args:
+        program: The source text.
+        cpu_seconds: Processor seconds.
+        wall_seconds: Seconds of real time.
+        memory: Bytes of memory.
+    """
+    marker = secrets.token_hex(16)  # printed by a last line that the program cannot guess
+    source = f"{program}\n\nprint({marker!r})\n"
+    limited = LIMITED_PROGRAM.format(cpu=cpu_seconds, memory=memory, file=FILE_BYTES, files=MAX_FILES)
     with tempfile.TemporaryDirectory(prefix="program-") as folder:
-        (Path(folder) / "program.py").write_text(f"{program}\n\nprint({word!r})\n", encoding="utf-8", errors="replace")
-        with (Path(folder) / "said").open("w+b") as said:
-            ended = run_isolated([*isolation_command(), sys.executable, "-I", "-S", "-B", "-c",
-                         LIMITED_PROGRAM.format(cpu=cpu, memory=memory, file=FILE_BYTES)], folder, said.fileno(), wall)  # fmt: skip
-            said.seek(0)
-            return ended == 0 and said.read(2 * FILE_BYTES).rstrip().endswith(word.encode())
+        (Path(folder) / "program.py").write_text(source, encoding="utf-8", errors="replace")
+        with (Path(folder) / "output").open("w+b") as output:
+            command = [*isolation_command(), *INTERPRETER, "-c", limited]
+            status = run_isolated(command, folder, output.fileno(), wall_seconds)
+            output.seek(0)
+            return status == 0 and output.read(2 * FILE_BYTES).rstrip().endswith(marker.encode())
 
 
-def run_isolated(line: list[str], folder: str, out: int, wall: float) -> int | None:
-    """Its exit status, None where its time ran out; whatever it has started ends with it."""
+def run_isolated(command: list[str], folder: str, output: int, wall_seconds: float) -> int | None:
+    """Runs a command; every process that it started ends with it.
+
+    Args:
+        command: The command.
+        folder: Its working folder.
+        output: File descriptor of its standard output.
+        wall_seconds: Seconds after which it is killed.
+
+    Returns:
+        Its exit status, None where it was killed.
+    """
     process = subprocess.Popen(
-        line, cwd=folder, env={}, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.DEVNULL,
+        command, cwd=folder, env={}, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.DEVNULL,
         start_new_session=True,
     )  # fmt: skip
     try:
-        return process.wait(wall)
+        return process.wait(wall_seconds)
     except subprocess.TimeoutExpired:
         return None
     finally:
@@ -62,17 +84,23 @@ def run_isolated(line: list[str], folder: str, out: int, wall: float) -> int | N
 
 @functools.cache
 def isolation_command() -> tuple[str, ...]:
-    """What takes the network and the sight of other processes away from a command, as far as this system allows."""
+    """Returns a command prefix that hides the network and other processes, as far as this system allows."""
     unshare = shutil.which("unshare")
     for flags in (("-rnpf", "--kill-child"), ("-rn",), ("-n",)):
-        line = (unshare or "unshare", *flags)
-        if unshare and subprocess.run([*line, "true"], capture_output=True, check=False).returncode == 0:
-            return line
+        command = (unshare or "unshare", *flags)
+        if unshare and subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 0:
+            return command
     return ()
 
 
 def pass_at_k(samples: int, passed: int, k: int) -> float:
-    """Chance that one of k draws without return passes, unbiased (Chen 2021, equation 1)."""
+    """Returns the probability that one of k samples passes, unbiased (Chen 2021, equation 1).
+
+    Args:
+        samples: Number of samples.
+        passed: How many of them pass.
+        k: Samples drawn without replacement.
+    """
     if not 1 <= k <= samples:
         raise ValueError(f"pass@{k} of {samples} samples: k must be from 1 to {samples}")
     return 1 - math.comb(samples - passed, k) / math.comb(samples, k)

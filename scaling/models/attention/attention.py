@@ -69,7 +69,12 @@ class Attention(nnx.Module):
     def project_heads(
         self, x_BLD: jax.Array, token_positions: TokenPositions
     ) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Returns queries (B, K, G, L, h), keys and values (B, K, M, h), with norms and rotations applied."""
+        """Returns queries (B, K, G, L, h), keys and values (B, K, M, h), with norms and rotations applied.
+
+        Args:
+            x_BLD: The normalised stream.
+            token_positions: Positions of its tokens.
+        """
         B, L, D = x_BLD.shape
         qkv_BLX = project(x_BLD, self.qkv_DKJh[...].reshape(D, -1), bias=self.b_KJh)
         qkv_BKJLh = qkv_BLX.reshape(B, L, *self.qkv_DKJh.shape[1:]).transpose(0, 2, 3, 1, 4)
@@ -109,7 +114,12 @@ class RelativePositions(nnx.Module):
         return content_BKGLh, relative_shift(scores.reshape(B, K * G, L, L))
 
     def distance_scores(self, q_BKGLh: jax.Array, distances_M: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Returns queries with their content bias, and their scores for given distances, float32 (B, K, G, L, M)."""
+        """Returns queries with their content bias, and their scores for given distances, float32 (B, K, G, L, M).
+
+        Args:
+            q_BKGLh: Queries.
+            distances_M: Distances of keys from the query.
+        """
         _, K, G, _, h = q_BKGLh.shape
         biases = (b[...].astype(q_BKGLh.dtype) for b in (self.b_content_KGh, self.b_distance_KGh))
         content_BKGLh, distance_BKGLh = (q_BKGLh + b_KGh[None, :, :, None] for b_KGh in biases)

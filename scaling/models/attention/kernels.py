@@ -95,7 +95,15 @@ def attend(
 def attend_blockwise(
     q_BKGLh: jax.Array, k_BKMh: jax.Array, v_BKMh: jax.Array, config: ScoreConfig, segments_BL: jax.Array | None
 ) -> jax.Array:
-    """Computes `attend` by `blockwise_attention`, which has sequences and heads on one axis."""
+    """Computes `attend` by `blockwise_attention`, which has sequences and heads on one axis.
+
+    Args:
+        q_BKGLh: Queries.
+        k_BKMh: Keys.
+        v_BKMh: Values.
+        config: How scores are computed.
+        segments_BL: As for `attend`.
+    """
     B, K, G, L, h = q_BKGLh.shape
     q_XLh = (q_BKGLh * config.scale).reshape(B * K * G, L, h)
     if G > 1:  # repeat keys and values for each query head
@@ -112,7 +120,16 @@ def attend_dot_product(
     segments_BL: jax.Array | None,
     implementation: Any,
 ) -> jax.Array:
-    """Computes `attend` by `jax.nn.dot_product_attention`, whose implementation is xla or cudnn."""
+    """Computes `attend` by `jax.nn.dot_product_attention`.
+
+    Args:
+        q_BKGLh: Queries.
+        k_BKMh: Keys.
+        v_BKMh: Values.
+        config: How scores are computed.
+        segments_BL: As for `attend`.
+        implementation: xla or cudnn.
+    """
     B, K, G, L, h = q_BKGLh.shape
     q_BLHh, k_BLKh, v_BLKh = (t.swapaxes(1, 2) for t in (q_BKGLh.reshape(B, K * G, L, h), k_BKMh, v_BKMh))
     y_BLHh = jax.nn.dot_product_attention(

@@ -42,8 +42,8 @@ class PackProgram(Program):
         runs: Places of the pack, a multiple of the number of devices; places without a run compute unused results.
     """
 
-    numbers: tuple[str, ...]
-    runs: int
+    numbers: tuple[str, ...] = ()
+    runs: int = 1
 
 
 @dataclass(frozen=True)
@@ -208,4 +208,4 @@ def _compile(shape: PackShape) -> PackProgram:
     abstract = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=home), run_state)
     seconds = time.perf_counter() - started
     programs = (start, compiled_step, compiled_evaluate)
-    return PackProgram(mesh, abstract, along, *programs, seconds, shape.numbers, shape.runs)
+    return PackProgram(mesh, abstract, along, *programs, seconds, numbers=shape.numbers, runs=shape.runs)

@@ -1,1 +1,1 @@
-"""abilities."""
+"""Sweeps about what models can do: emergence, in-context learning, grokking, double descent."""

@@ -1,10 +1,10 @@
-"""Double descent (Nakkiran 2019): test error over width, over data and over epochs, some training labels wrong.
+"""Double descent (Nakkiran 2019): test error over width, data and epochs, with some wrong training labels.
 
-A Transformer of one layer sorts short strings into classes. Widths × seeds on all of the data, then amounts of data ×
-seeds at one width; every run's curve is the descent over epochs.
+A Transformer of one layer classifies short strings: widths × seeds on all data, then amounts of data × seeds at one
+width; the curve of each run is the descent over epochs.
 
-Some minutes on two CPU cores. `python -m analysis double-descent STORE` says what came of it: over width test error
-peaked at 12, where 500 examples are fitted for the first time, 4.9 [0.9, 8.8] points over its shoulder (six seeds).
+Expected: some minutes on two CPU cores. `python -m analysis double-descent STORE` analyses it: test error over width
+peaked at 12, the first width that fits the 500 examples, 4.9 [0.9, 8.8] points above the minimum before (six seeds).
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from scaling.config.schedule import ScheduleConfig
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus
 
-# Blurred enough that hardly two inputs are alike: wrong labels of equal inputs could never be fitted.
+# With this blur hardly two inputs are equal; wrong labels of equal inputs could not be fitted.
 CORPUS = "labels:classes=10,examples=500,held=2000,noise=0.3,length=8,symbols=16,blur=0.25"
 HEADS = 1
 MLP_RATIO = 4
 RATE = 3e-3
 BETA2 = 0.99
 WARMUP = 10
-BATCH = 500  # all of the examples: a small step costs as much to start as to compute
+BATCH = 500  # all examples: smaller steps would take as long
 STEPS = 1200
 EVALUATIONS = 20
-HELD_OUT = 1000  # examples measured, at most, of each split
+EVALUATED_EXAMPLES = 1000  # per split, at most
 
 
-def descent(
+def double_descent(
     corpus: Corpus,
     *,
     seed: int = 0,
@@ -42,24 +42,40 @@ def descent(
 ) -> list[RunConfig]:
     """Double descent (Nakkiran 2019): width, data and epochs, with wrong labels; minutes on two CPU cores.
 
-    shares: of the training examples, at width `at`.
+    Args:
+        corpus: The corpus.
+        seed: First seed.
+        widths: Widths, on all examples.
+        shares: Shares of the training examples, at one width.
+        at: That width.
+        seeds: Number of seeds.
+        steps: Training steps.
     """
     if corpus.facts.get("example") is None:
-        raise SweepError(f"corpus {corpus.name}: has no examples: choose labels:classes=..,noise=..")
-    there, length = corpus.train // corpus.facts["example"], corpus.facts["example"] - 1
-    amounts = {round(share * there) for share in shares}
-    if not all(1 <= amount <= there for amount in amounts):
-        raise SweepError(f"--set shares={min(shares):g} to {max(shares):g}: {corpus.name} has {there:,} examples")
-    asked = [(width, None) for width in widths] + [(at, amount) for amount in sorted(amounts - {there})]
+        raise SweepError(f"corpus {corpus.name}: has no labelled examples: use labels:classes=..,noise=..")
+    available, length = corpus.train // corpus.facts["example"], corpus.facts["example"] - 1
+    amounts = {round(share * available) for share in shares}
+    if not all(1 <= amount <= available for amount in amounts):
+        raise SweepError(f"--set shares={min(shares):g} to {max(shares):g}: {corpus.name} has {available:,} examples")
+    pairs = [(width, None) for width in widths] + [(at, amount) for amount in sorted(amounts - {available})]
     return [
-        run(corpus, width, length, amount, seed + i, steps)
-        for width, amount in dict.fromkeys(asked)
+        descent_run(corpus, width, length, amount, seed + i, steps)
+        for width, amount in dict.fromkeys(pairs)
         for i in range(seeds)
     ]
 
 
-def run(corpus: Corpus, width: int, length: int, examples: int | None, seed: int, steps: int) -> RunConfig:
-    """One model, trained far beyond the end of its training error; no weight decay, which would hide the peak."""
+def descent_run(corpus: Corpus, width: int, length: int, examples: int | None, seed: int, steps: int) -> RunConfig:
+    """Returns a run that trains long after the training error is 0, without weight decay, which would hide the peak.
+
+    Args:
+        corpus: The corpus.
+        width: Width of the model.
+        length: Context length.
+        examples: Number of training examples, all for None.
+        seed: Seed of the run.
+        steps: Training steps.
+    """
     return RunConfig(
         model=ModelConfig(
             vocab=corpus.vocab, width=width, layers=1, heads=HEADS, mlp_width=MLP_RATIO * width, mlp="relu",
@@ -73,6 +89,6 @@ def run(corpus: Corpus, width: int, length: int, examples: int | None, seed: int
         batch=BATCH,
         steps=steps,
         schedule=ScheduleConfig(name="constant", warmup=min(WARMUP, steps)),
-        eval=EvalConfig(every=max(1, steps // EVALUATIONS), sequences=HELD_OUT),
+        eval=EvalConfig(every=max(1, steps // EVALUATIONS), sequences=EVALUATED_EXAMPLES),
         seed=seed,
     )  # fmt: skip

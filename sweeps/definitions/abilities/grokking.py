@@ -1,10 +1,9 @@
-"""Grokking (Power 2022): share of the equations to train on × weight decay × seeds.
+"""Grokking (Power 2022): training fraction × weight decay × seeds, on sums modulo a prime.
 
-Sums modulo a prime; a Transformer of one layer knows the training equations by heart long before it answers those it
-has not seen. All runs are measured on the same held-out equations, and what a smaller share trains on is a part of
-what a larger one does.
+A Transformer of one layer memorises the training equations long before it generalises. All runs are evaluated on the
+same held-out equations, and the training equations of a smaller fraction are among those of a larger one.
 
-Some minutes on two CPU cores. `python -m analysis grokking STORE` says what came of it.
+Expected: some minutes on two CPU cores. `python -m analysis grokking STORE` analyses it.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus
 
 CORPUS = "modular:p=47,op=add,fraction=0.7,seed=0"
-LENGTH = 3  # a, b and the sign =
+LENGTH = 3  # a, b and =
 WIDTH = 48
 HEADS = 4
 MLP_RATIO = 4
@@ -28,7 +27,7 @@ WARMUP = 10
 BATCH = 256
 STEPS = 8000
 EVERY = 50  # steps between evaluations
-HELD_OUT = 4096  # equations measured, at most, of each split
+EVALUATED_EQUATIONS = 4096  # per split, at most
 
 
 def grokking(
@@ -41,26 +40,46 @@ def grokking(
     steps: int = STEPS,
     width: int = WIDTH,
 ) -> list[RunConfig]:
-    """Grokking (Power 2022): data fraction × weight decay × seeds on sums modulo a prime; minutes on two CPU cores."""
-    whole = corpus.facts.get("equations")
-    if whole is None:
-        raise SweepError(f"corpus {corpus.name}: has no equations: choose modular:p=P,op=OP,fraction=F")
-    there = corpus.train // (LENGTH + 1)
+    """Grokking (Power 2022): data fraction × weight decay × seeds on sums modulo a prime; minutes on two CPU cores.
+
+    Args:
+        corpus: The corpus.
+        seed: First seed.
+        fractions: Shares of all equations to train on.
+        decays: Weight decays.
+        seeds: Number of seeds.
+        steps: Training steps.
+        width: Width of the model.
+    """
+    equations = corpus.facts.get("equations")
+    if equations is None:
+        raise SweepError(f"corpus {corpus.name}: has no equations: use modular:p=P,op=OP,fraction=F")
+    available = corpus.train // (LENGTH + 1)
     runs = []
     for fraction in fractions:
-        examples = round(fraction * whole)
-        if not 0 < examples <= there:
+        examples = round(fraction * equations)
+        if not 0 < examples <= available:
             raise SweepError(
-                f"--set fractions={fraction:g}: of {whole:,} equations {corpus.name} has {there:,} to train on: "
-                f"must be above 0 and at most {there / whole:g}"
+                f"--set fractions={fraction:g}: of {equations:,} equations {corpus.name} has {available:,} "
+                f"to train on: "
+                f"must be above 0 and at most {available / equations:g}"
             )
         for decay in decays:
-            runs += [run(corpus, examples, decay, seed + i, steps, width) for i in range(seeds)]
+            runs += [grokking_run(corpus, examples, decay, seed + i, steps, width) for i in range(seeds)]
     return runs
 
 
-def run(corpus: Corpus, examples: int, decay: float, seed: int, steps: int, width: int) -> RunConfig:
-    """One model on so many equations; a constant rate, so that nothing but the run itself sets the moment."""
+def grokking_run(corpus: Corpus, examples: int, decay: float, seed: int, steps: int, width: int) -> RunConfig:
+    """Returns a run on a number of equations, with a constant learning rate.
+
+    Args:
+        corpus: The corpus.
+        examples: Number of training equations.
+        decay: Weight decay.
+        seed: Seed of the run.
+        steps: Training steps.
+        width: Width of the model.
+    """
     return RunConfig(
         model=ModelConfig(
             vocab=corpus.vocab, width=width, layers=1, heads=HEADS, mlp_width=MLP_RATIO * width, mlp="relu",
@@ -73,6 +92,6 @@ def run(corpus: Corpus, examples: int, decay: float, seed: int, steps: int, widt
         batch=BATCH,
         steps=steps,
         schedule=ScheduleConfig(name="constant", warmup=min(WARMUP, steps)),
-        eval=EvalConfig(every=EVERY, sequences=HELD_OUT),
+        eval=EvalConfig(every=EVERY, sequences=EVALUATED_EQUATIONS),
         seed=seed,
     )  # fmt: skip

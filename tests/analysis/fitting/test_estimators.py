@@ -28,17 +28,17 @@ def test_the_slope_is_the_derivative_of_what_is_summed(name: str, tau: float) ->
     objective_kind = make_objective(name, undertuned=tau)
     step = 1e-9
     numeric = (objective_kind.rho(R + step) - objective_kind.rho(R - step)) / (2 * step)
-    assert np.allclose(objective_kind.slope(R), numeric, atol=1e-6)
-    assert np.all(objective_kind.bend(R, 1.0) > 0) and objective_kind.rho(np.zeros(1))[0] == 0
+    assert np.allclose(objective_kind.psi(R), numeric, atol=1e-6)
+    assert np.all(objective_kind.curvature(R, 1.0) > 0) and objective_kind.rho(np.zeros(1))[0] == 0
 
 
 @pytest.mark.parametrize("name", list(OBJECTIVES))
 def test_a_link_is_undone_and_its_derivative_is_its_own(name: str) -> None:
     objective_kind, x = OBJECTIVES[name], np.geomspace(0.01, 50, 20)
-    assert np.allclose(objective_kind.back(objective_kind.of(x)), x)
+    assert np.allclose(objective_kind.inverse(objective_kind.transform(x)), x)
     assert np.allclose(
-        objective_kind.steepness(x),
-        (objective_kind.of(x * (1 + 1e-7)) - objective_kind.of(x * (1 - 1e-7))) / (2e-7 * x),
+        objective_kind.link_derivative(x),
+        (objective_kind.transform(x * (1 + 1e-7)) - objective_kind.transform(x * (1 - 1e-7))) / (2e-7 * x),
         rtol=1e-6,
     )
 

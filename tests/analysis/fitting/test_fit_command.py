@@ -46,7 +46,7 @@ def test_the_command_writes_the_contract(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["none.csv"], 2, "not there"),
+        (["none.csv"], 2, "does not exist"),
         (["RUNS", "--law", "nope"], 2, "known are kaplan-n"),
         (["RUNS", "--objective", "nope"], 2, "huber-log"),
         (["RUNS", "--columns", "L"], 2, "--columns"),

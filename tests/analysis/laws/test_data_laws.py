@@ -259,7 +259,7 @@ def test_a_start_is_searched_from_and_checked() -> None:
     for start, message in (
         ({"E": 1.0}, "'E' is solved for, not searched"),
         ({"zeta": 1.0}, "'zeta' is not a parameter"),
-        ({"eta": 9.0}, "beyond its bounds"),
+        ({"eta": 9.0}, "outside its bounds"),
     ):
         with pytest.raises((FitError, DataError), match=message):
             fit(arrays, "over-training", FitOptions(bootstrap=100, start=start))

@@ -169,7 +169,7 @@ def test_an_approach_gives_sizes_alone() -> None:
     fitted = fit(data, "chinchilla-2", FitOptions(bootstrap=100))
     path = optimal_training(fitted, [1e20, 1e22])
     assert path.L is None and path.N.value[0] == pytest.approx(np.exp(ln_g) * (1e20 / 6) ** a, rel=0.05)
-    with pytest.raises(FitError, match="not a loss: ask chinchilla"):
+    with pytest.raises(FitError, match="not a loss: use chinchilla"):
         cheapest_training(fitted, 2.0)
 
 
@@ -240,14 +240,14 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_optimum_answers_all_that_was_asked(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "optimum.json"
-    arguments = ("--budget", "1e21,1e24", "--target-loss", "2.0", "--off", "0.5", "--run", "N=7e9,D=2e12")
+    arguments = ("--budget", "1e21,1e24", "--target-loss", "2.0", "--factors", "0.5", "--run", "N=7e9,D=2e12")
     ran = run_analysis("optimum", table, *arguments, "--bootstrap", "100", "--json", out)
     assert ran.returncode == 0, ran.stderr
     result = json.loads(out.read_text())
     assert [round(np.log10(budget_fit["C"])) for budget_fit in result["budgets"]] == [21, 24]
     assert result["targets"][0]["target_loss"] == result["targets"][0]["L"] == pytest.approx(2.0)
     assert len(result["off"]) == 3 and result["run"]["N"] == 7e9
-    for text in ("tokens a parameter", "2, as asked", "more compute for the same loss", "could have been saved"):
+    for text in ("tokens per parameter", "2, the target", "more compute for the same loss", "could have been saved"):
         assert text in ran.stdout
 
 
@@ -256,7 +256,7 @@ def test_optimum_answers_all_that_was_asked(table: Path, tmp_path: Path) -> None
     [
         (["--budget", "x"], 2, "--budget x: must be numbers"),
         (["--run", "N=1e9"], 2, "must be N=...,D=..."),
-        (["--inference-tokens", "-1"], 2, "--inference-tokens -1.0: must be 0 or more"),
+        (["--inference-tokens", "-1"], 2, "inference-tokens -1.0: must be 0 or more"),
         (["--target-loss", "1.2"], 1, "cannot be reached"),
         (["--law", "kaplan-n"], 1, "an optimum takes a law of N and D"),
     ],

@@ -30,7 +30,11 @@ CHINCHILLA = laws.LAWS["chinchilla"]
 def problem(data: Points, objective: str = "huber-log", law: Law = CHINCHILLA) -> Problem:
     objective_kind = OBJECTIVES[objective]
     return Problem(
-        law, tuple(data[k] for k in law.inputs), objective_kind.of(data[law.output]), np.ones(len(data)), objective_kind
+        law,
+        tuple(data[k] for k in law.inputs),
+        objective_kind.transform(data[law.output]),
+        np.ones(len(data)),
+        objective_kind,
     )
 
 
@@ -76,7 +80,8 @@ def test_the_grid_finds_the_valley_that_no_start_does() -> None:
     )
     data = Points(*(np.full(30, np.nan),) * 4, [f"{i}" for i in range(30)], extra={"x": np.geomspace(1, 9, 30)})
     data = Points(data.N, data.D, data.C, data.L, data.names, extra={**data.extra, "y": np.full(30, 1.5)})
-    u, attempts, _ = search(problem(data, "mse", form))
+    solution = search(problem(data, "mse", form))
+    u, attempts = solution.u_P, solution.starts
     assert np.exp(u[0]) == pytest.approx(60, rel=0.3) and attempts["agreed"] == 0 and attempts["cells"] == 200
     started, cost = minimise(problem(data, "mse", form), np.log([[0.5], [1.0], [2.0]]))
     assert np.all(cost > 10 * value(problem(data, "mse", form), u)) and np.all(np.exp(started) < 5)
@@ -88,7 +93,7 @@ def test_no_descent_from_anywhere_ends_lower(objective: str, seed: int) -> None:
     """From 300 random points of the box, on few noisy runs, where valleys are likeliest."""
     data = grid(0.05, seed, size=4)
     problem_at = problem(data, objective)
-    u, _, _ = search(problem_at)
+    u = search(problem_at).u_P
     rng = np.random.default_rng(seed)
     low, high = problem_at.bounds()
     start = np.concatenate([rng.uniform(0, 4, (300, 3)), rng.uniform(low[3:], high[3:], (300, 2))], -1)
@@ -113,7 +118,7 @@ def test_plain_scipys_gradient_is_the_derivative_of_its_loss() -> None:
     numeric = [(bench.hoffmann_loss(x + h, *logs) - bench.hoffmann_loss(x - h, *logs)) / 2e-6 for h in 1e-6 * np.eye(5)]
     assert np.allclose(bench.hoffmann_gradient(x, *logs), numeric, rtol=1e-4, atol=1e-9)
     assert len(bench.hoffmann_grid()) == 4500
-    u, _, _ = search(problem(data))
+    u = search(problem(data)).u_P
     p = {name: x[0] for name, x in problem(data).params(u[None]).items()}
     at = np.array([np.log(p["A"]), np.log(p["B"]), np.log(p["E"]), p["alpha"], p["beta"]])
     assert bench.hoffmann_loss(at, *logs) == pytest.approx(value(problem(data), u), rel=1e-12)
@@ -184,7 +189,7 @@ def test_bfgs_from_the_published_optimum_is_not_lower() -> None:
 def test_variable_projection_by_scipy_is_not_lower() -> None:
     """Nelder–Mead over (α, β), the coefficients solved for at each, to the end."""
     problem_at = problem(chinchilla_240())
-    u, _, _ = search(problem_at)
+    u = search(problem_at).u_P
 
     def profile(free: np.ndarray) -> float:
         return float(project(problem_at, free[None], 1e-14)[1][0])

@@ -27,7 +27,7 @@ from analysis.studies.double_descent import (
 from analysis.studies.grokking import analyse_grokking
 from scaling.config.run import RunConfig, override, run_id
 from scaling.store.record import Record, Store
-from sweeps.definitions.abilities.double_descent import descent as descent_sweep
+from sweeps.definitions.abilities.double_descent import double_descent as descent_sweep
 from sweeps.definitions.abilities.grokking import grokking as grokking_sweep
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from scaling.data.corpora import CORPORA, cpython
-from scaling.data.corpus import is_validation, open_corpus, parse_corpus
+from scaling.data.corpora.specification import open_corpus, parse_corpus
+from scaling.data.corpus import is_validation
 from scaling.data.prepare import prepare
 from scaling.data.tokens import CorpusError, TokenFile, open_tokens
 from scaling.data.windows import count_windows

@@ -18,9 +18,10 @@ from scaling.config.run import RunConfig, override, run_id
 from scaling.config.validation import ConfigError, canonical
 from scaling.data import examples
 from scaling.data.corpora import modular
-from scaling.data.corpus import open_corpus
+from scaling.data.corpora.specification import open_corpus
 from scaling.data.prepare import prepare
-from scaling.data.tokens import CorpusError, TokenFile, TokenSource, open_tokens, write_tokens
+from scaling.data.token_writer import TokenSource, write_tokens
+from scaling.data.tokens import CorpusError, TokenFile, open_tokens
 from scaling.models import counts
 from scaling.models.transformer import ForwardOptions
 from scaling.program.build import build_program
@@ -28,7 +29,7 @@ from scaling.program.step import head_inputs, init_model, program_functions, pro
 from scaling.store.record import Store
 from scaling.training.packs.loop import train_pack
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import epochs, plan
+from sweeps.planning.plan import epochs, plan_sweep
 from tests.support.models import FAST_COMPILE, dot_flops
 from tests.support.training import STEPWISE, assert_same_run, train_run
 
@@ -187,7 +188,7 @@ def test_flops_are_the_products_of_the_program(run: RunConfig) -> None:
 
 def test_a_plan_counts_epochs_of_examples(run: RunConfig, tokens: TokenFile) -> None:
     corpus = Corpus(name="own", tokens=tokens.content_hash, vocab=P + 1, train=tokens.counts[0])
-    planned = plan([run, override(run, ["data.unique=30"])], corpus)
+    planned = plan_sweep([run, override(run, ["data.unique=30"])], corpus)
     assert sorted(epochs(planned_run, planned) for planned_run in planned.runs) == [30, 87]
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from scaling.data import canary
 from scaling.data.corpora import mix
-from scaling.data.corpus import is_validation, open_corpus
+from scaling.data.corpora.specification import open_corpus
+from scaling.data.corpus import is_validation
 from scaling.data.prepare import prepare
 from scaling.data.tasks import FAMILIES
 from scaling.data.tasks.family import distinct_items, get_family

@@ -29,7 +29,7 @@ from scaling.training import steps
 from scaling.training.packs.loop import train_pack
 from scaling.training.run import Run
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import plan, shape
+from sweeps.planning.plan import plan_sweep, step_shape
 from tests.support.commands import command
 from tests.support.models import FAST_COMPILE, dot_flops
 from tests.support.training import STEPWISE, assert_same_run, losses, start_trainer, train_run, wait_for_event
@@ -288,8 +288,8 @@ def test_a_sweep_plans_them(run: RunConfig, tokens: TokenFile) -> None:
     """N, D and C before anything runs; other rates of corruption are other shapes, other learning rates are not."""
     changes = ["seed=0", "optimizer.lr=0.02", "data.corrupted=0.3"]
     corpus = Corpus(name="own", tokens=run.data.tokens, vocab=tokens.vocab, train=tokens.counts[0])
-    planned = plan([override(run, [change]) for change in changes], corpus)
-    assert len({shape(planned_run.config) for planned_run in planned.runs}) == 2
+    planned = plan_sweep([override(run, [change]) for change in changes], corpus)
+    assert len({step_shape(planned_run.config) for planned_run in planned.runs}) == 2
     for planned_run in planned.runs:
         assert counts.parameters(run.model)["total"] == planned_run.N and run.tokens == planned_run.D
         assert counts.run_flops(planned_run.config)["total"] == planned_run.C

@@ -12,17 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from scaling.data.token_writer import TokenSource, remove_abandoned_files, write_tokens
 from scaling.data.tokens import (
     CorpusError,
-    TokenSource,
     content_hash,
     find_corpus,
     find_tokens,
     open_tokens,
     read_header,
-    remove_abandoned_files,
     token_dtype,
-    write_tokens,
 )
 from tests.support.commands import ROOT, command
 

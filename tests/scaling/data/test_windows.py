@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from scaling.data.tokens import CorpusError, TokenFile, TokenSource, open_tokens, write_tokens
+from scaling.data.token_writer import TokenSource, write_tokens
+from scaling.data.tokens import CorpusError, TokenFile, open_tokens
 from scaling.data.windows import check_token_file, count_windows, feistel_permutation, validation_windows, window_order
 from tests.support.corpora import training_batch
 

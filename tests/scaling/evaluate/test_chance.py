@@ -49,9 +49,7 @@ def at_chance(result: list[Row], chance: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EASY_DIFFICULTY)
 def test_of_every_family(name: str, scorer: Scorer) -> None:
-    result = score_questions(
-        scorer.of, scorer, task_questions(f"{name}-{EASY_DIFFICULTY[name]}", None, seed=1, count=COUNT)
-    )
+    result = score_questions(scorer, task_questions(f"{name}-{EASY_DIFFICULTY[name]}", None, seed=1, count=COUNT))
     at_chance(result, sum(row["chance"] for row in result) / len(result))
 
 
@@ -79,8 +77,8 @@ def test_of_every_benchmark(scorer: Scorer, tmp_path: Path, monkeypatch: pytest.
     for name, of in lines.items():
         (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in of))
     result = run_harness(
-        scorer, tmp_path / "items", HarnessOptions(tasks=tuple(lines), path=str(tmp_path), run_code=True)
+        scorer, tmp_path / "items", HarnessOptions(benchmarks=tuple(lines), folder=str(tmp_path), run_code=True)
     )
-    assert result.wrong == []
+    assert result.errors == []
     for name in lines:
         at_chance(item_rows(tmp_path / "items", name), 0.25 if len(lines[name]) == COUNT else 0.0)

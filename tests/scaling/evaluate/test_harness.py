@@ -16,6 +16,7 @@ from scaling.evaluate.harness.config import HarnessOptions
 from scaling.evaluate.harness.local import FORMATS, TASKS, read_task
 from scaling.evaluate.harness.run import run_harness
 from scaling.evaluate.harness.sandbox import pass_at_k, program_passes
+from scaling.inference.options import Generation
 from scaling.inference.scorer import Scorer
 from scaling.store import items
 from tests.support.evaluation import item_rows
@@ -36,18 +37,20 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(*tasks: str, **more) -> HarnessOptions:
-    return HarnessOptions(tasks=tasks, **{"path": str(OWN), **more})
+    return HarnessOptions(benchmarks=tasks, **{"folder": str(OWN), **more})
 
 
 def test_the_harness_says_what_the_scorer_says(scorer: Scorer, tmp_path: Path) -> None:
     """All five formats, from lines alone; every number of the items is the scorer's, the scores are the items'."""
     pytest.importorskip("lm_eval")
     result = run_harness(scorer, tmp_path, asked(*FIVE))
-    assert result.wrong == []
+    assert result.errors == []
     for task in ("mmlu", "gpqa_diamond_zeroshot", "arc_challenge"):
         right = []
         for row in item_rows(tmp_path, task):
-            scores = scorer.continuations([scorer.pair(row["prompt"], choice) for choice in row["choices"]])
+            scores = scorer.score_continuations(
+                [scorer.encode_pair(row["prompt"], choice) for choice in row["choices"]]
+            )
             np.testing.assert_allclose(row["choice_logp"], [entry.logp.sum() for entry in scores], rtol=1e-5)
             np.testing.assert_allclose(row["answer_logp"], scores[row["gold"]].logp, rtol=1e-5, atol=1e-5)
             assert row["answer"] == row["choices"][row["gold"]] and row["chance"] == 1 / len(row["choices"])
@@ -56,7 +59,8 @@ def test_the_harness_says_what_the_scorer_says(scorer: Scorer, tmp_path: Path) -
         assert result.scores[f"{task}/acc"] == pytest.approx(np.mean(right))
     assert [row["gold"] for row in item_rows(tmp_path, "mmlu")] == [0, 1, 2]
     for row in item_rows(tmp_path, "gsm8k"):
-        [text] = scorer.generate([scorer.pair(row["prompt"], "")[0]], 256, ["Question:", "\n\n"])
+        settings = Generation(max_tokens=256, stop=("Question:", "\n\n"))
+        [text] = scorer.generate([scorer.encode_prompt(row["prompt"])], settings)
         assert row["generated"] == text and row["passed"] == [False]
     assert [row["answer"] for row in item_rows(tmp_path, "gsm8k")] == ["7", "1500"] and result.scores[
         "gsm8k/exact_match_last-number"
@@ -76,7 +80,7 @@ def test_a_uniform_byte_model_scores_eight_bits_a_byte(tmp_path: Path) -> None:
     result = run_harness(
         Scorer(dataclasses.replace(model_run, params=params), Placement(data=1)), tmp_path, asked("text")
     )
-    assert result.wrong == [] and result.scores["text/bits_per_byte"] == pytest.approx(8, abs=1e-5)
+    assert result.errors == [] and result.scores["text/bits_per_byte"] == pytest.approx(8, abs=1e-5)
     assert result.scores["text/byte_perplexity"] == pytest.approx(256, rel=1e-5)
 
 
@@ -89,9 +93,9 @@ def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: 
     long = {"question": "x" * 300, "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "A"}
     (folder / "arc_challenge.jsonl").write_text(json.dumps(long) + "\n")
     names = ("gsm8k", "gpqa_diamond_zeroshot", "arc_challenge", "hellaswag", "mmlu")
-    result = run_harness(scorer, out, asked(*names, path=str(folder), limit=2))
+    result = run_harness(scorer, out, asked(*names, folder=str(folder), limit=2))
     for line, message in zip(
-        result.wrong,
+        result.errors,
         (r"gsm8k.jsonl, line 1: answer = 'seven': must end with ####", "gpqa_diamond_zeroshot.jsonl: No such file",
          "task arc_challenge: item 0: 319 tokens of prompt", "--harness hellaswag: with --harness-path known are mmlu"),
         strict=True,
@@ -103,7 +107,7 @@ def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: 
 def test_shots_come_from_their_own_lines(scorer: Scorer, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     result = run_harness(scorer, tmp_path, asked("gsm8k", "mmlu", "humaneval", shots=1, limit=1))
-    assert "gsm8k@1/exact_match_last-number" in result.scores and "humaneval: has no shots" in result.wrong[0]
+    assert "gsm8k@1/exact_match_last-number" in result.scores and "humaneval: has no shots" in result.errors[0]
     [row] = item_rows(tmp_path, "gsm8k")
     shown, _, question = row["prompt"].partition("\n\n")
     assert shown.startswith("Question: ") and "\n#### " in shown and question.startswith("Question: Ida")
@@ -158,8 +162,8 @@ def test_a_program_passes_by_its_last_line_alone_and_within_its_limits(tmp_path:
         f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 3; touch {path}'])": True,
     }
     for program, right in cases.items():
-        assert program_passes(program, cpu=1, wall=10) is right, program
-    assert not program_passes("import time; time.sleep(60)", wall=0.5)
+        assert program_passes(program, cpu_seconds=1, wall_seconds=10) is right, program
+    assert not program_passes("import time; time.sleep(60)", wall_seconds=0.5)
 
 
 def test_pass_at_k_is_the_share_of_draws_that_pass() -> None:
@@ -181,8 +185,8 @@ def test_programs_are_run_where_asked_and_no_sooner(tmp_path: Path) -> None:
     [doc, _] = read_task("humaneval", OWN)[0]
     texts = ["    return x\n", "    return 3 * x\n", "    import os; os._exit(0)\n"]
     sample = {"doc_id": 0, "doc": doc, "target": "", "arguments": [(doc["prompt"], {})], "resps": [texts]}
-    model = SimpleNamespace(kept={})
-    [row], more = harness_rows(model, "humaneval", 0, 1, [sample], asked("humaneval"))
+    model = SimpleNamespace(scores={}, scorer=SimpleNamespace(model=SimpleNamespace(step=1)))
+    [row], more = harness_rows(model, "humaneval", 0, [sample], asked("humaneval"))
     assert "passed" not in row and more == {} and row["generated"] == texts
-    [row], more = harness_rows(model, "humaneval", 0, 1, [sample], asked("humaneval", run_code=True))
+    [row], more = harness_rows(model, "humaneval", 0, [sample], asked("humaneval", run_code=True))
     assert row["passed"] == [False, True, False] and more == {"passed": 0, "pass@1": 0.5}

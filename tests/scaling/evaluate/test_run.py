@@ -28,9 +28,10 @@ from scaling.data.tokens import open_tokens
 from scaling.data.windows import validation_windows
 from scaling.evaluate.config import EvaluationOptions
 from scaling.evaluate.prompts import task_questions
-from scaling.evaluate.run import encode_prompt, encode_text, evaluate_run, has_missing
+from scaling.evaluate.run import evaluate_run, has_missing
 from scaling.evaluate.summary import mean_scores
 from scaling.inference.load import TrainedModel, load_model
+from scaling.inference.scorer import Scorer
 from scaling.store import items as kept
 from scaling.store.record import Store
 from scaling.training.loop import train
@@ -81,7 +82,7 @@ def log_probabilities(of: TrainedModel) -> Callable[[list[int]], np.ndarray]:
 
     @jax.jit
     def forward(params: Any, tokens_BL: jax.Array) -> jax.Array:
-        logits_BLV = nnx.merge(of.graph, params)(tokens_BL, None, dtype=jnp.float32)
+        logits_BLV = nnx.merge(of.graph, params)(tokens_BL, None)
         return jax.nn.log_softmax(logits_BLV.astype(jnp.float32), axis=-1)[0]
 
     def one(tokens: list[int]) -> np.ndarray:
@@ -103,17 +104,17 @@ def test_an_items_figures_are_the_models_own_probabilities(taught_once: tuple[St
     options, wrong = evaluate_run(model_run, store, EvaluationOptions(tasks=("addition-2", "recall-2"), items=8))
     record = store.read(model_run.record.run_id)
     assert not wrong and record is not None and options.items() <= record.evals.items()
-    result, after = rows_of(store, model_run), log_probabilities(model_run)
+    result, after, scorer = rows_of(store, model_run), log_probabilities(model_run), Scorer(model_run)
     assert len(result["addition-2"]) == len(result["recall-2"]) == 8
     for row in result["addition-2"] + result["recall-2"]:
-        context, answer = encode_prompt(model_run, row["prompt"]), encode_text(model_run, row["answer"])
+        context, answer = scorer.encode_prompt(row["prompt"]), scorer.encode(row["answer"])
         of_token = after([*context, *answer])[len(context) - 1 :]
         np.testing.assert_allclose(row["answer_logp"], [of_token[i, t] for i, t in enumerate(answer)], atol=2e-5)
         ends = [*answer, ord("\n")] if row["metric_kind"] == "exact" else answer
         assert row["greedy"] == all(of_token[i].argmax() == token for i, token in enumerate(ends))
     prior = after([model_run.tokenizer.eod])[0]
     for row in result["recall-2"]:
-        context = encode_prompt(model_run, row["prompt"])
+        context = scorer.encode_prompt(row["prompt"])
         letters = [ord(choice) for choice in row["choices"]]
         np.testing.assert_allclose(row["choice_logp"], after([*context])[len(context) - 1, letters], atol=2e-5)
         np.testing.assert_allclose(row["choice_prior_logp"], prior[letters], atol=2e-5)
@@ -263,7 +264,7 @@ def test_a_persons_own_questions_are_each_others_shots(tmp_path: Path) -> None:
     path.write_text("".join(f'{{"prompt": "{i}?", "answer": "{i}"}}\n' for i in range(4)))
     for question in task_questions(str(path), 3, seed=0, count=9):
         assert question.item.prompt.removesuffix("?") not in question.prompt.removesuffix(question.item.prompt)
-    with pytest.raises(ConfigError, match="it has 4 questions, the one asked among them"):
+    with pytest.raises(ConfigError, match="must be below the number of its questions, 4"):
         task_questions(str(path), 4, seed=0, count=9)
 
 

@@ -16,7 +16,7 @@ from scaling.data import tokenizers
 from scaling.data.tokens import CorpusError
 from scaling.inference.load import TrainedModel
 from scaling.inference.options import Sampling
-from scaling.inference.sampling import filter_logits, generate, sample_tokens
+from scaling.inference.sampling import Draw, filter_logits, generate, sample_tokens
 from scaling.store.record import Store
 from tests.support.commands import command
 from tests.support.models import DECODERS, VARIANTS, untrained_run
@@ -59,7 +59,7 @@ def test_greedy_takes_the_likeliest_and_so_does_a_choice_of_one() -> None:
     logits = jax.random.normal(jax.random.key(0), (50, 20))
     for sampling in (GREEDY, Sampling(top_k=1), Sampling(top_p=1e-6)):
         np.testing.assert_array_equal(
-            sample_tokens(logits, sampling, jnp.uint32(9), jnp.int32(0)), jnp.argmax(logits, axis=-1)
+            sample_tokens(logits, sampling, Draw(None, jnp.uint32(9), jnp.int32(0))), jnp.argmax(logits, axis=-1)
         )
 
 
@@ -78,7 +78,8 @@ def test_draws_follow_the_probabilities() -> None:
     logits = jnp.broadcast_to(jnp.log(jnp.asarray(share)), (4000, 4))
     for temperature in (1.0, 0.5):
         counts = np.bincount(
-            sample_tokens(logits, Sampling(temperature=temperature), jnp.uint32(0), jnp.int32(0)), minlength=4
+            sample_tokens(logits, Sampling(temperature=temperature), Draw(None, jnp.uint32(0), jnp.int32(0))),
+            minlength=4,
         )
         expected = share ** (1 / temperature) / np.sum(share ** (1 / temperature))
         assert np.all(np.abs(counts / 4000 - expected) < 4 * np.sqrt(expected / 4000))
@@ -120,10 +121,14 @@ def test_a_damaged_checkpoint_falls_back_and_none_is_one_line(store: Store, tiny
     [last] = (store.run_dir(run) / "checkpoints").glob("[0-9]*")
     (last / "manifest.json").write_text("{")
     done = command("scaling", "generate", run, "--store", store.root, "--prompt", "a", "--tokens", 2, "--json")
-    assert json.loads(done.stdout)["step"] == 16 and "going on with an older one" in done.stderr
+    assert json.loads(done.stdout)["step"] == 16 and "trying an older one" in done.stderr
     shutil.rmtree(store.checkpoints)
     shutil.rmtree(last)
-    cases = {(run,): "no checkpoint that loads", ("zz",): "no run begins so", (run, "--top-p", 0): "--top-p 0.0: must"}
+    cases = {
+        (run,): "no checkpoint that loads",
+        ("zz",): "no run id starts with it",
+        (run, "--top-p", 0): "--top-p 0.0: must",
+    }
     for words, message in cases.items():
         done = command("scaling", "generate", *words, "--store", store.root)
         assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr

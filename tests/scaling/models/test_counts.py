@@ -19,7 +19,7 @@ from sweeps.planning import rules
 from tests.support.models import ENCODERS, VARIANTS, dot_flops
 
 ARCHITECTURES = VARIANTS | ENCODERS
-SHAPES = ARCHITECTURES | {f"quickstart, width {width}": rules.model(width, 257) for width in quickstart.WIDTHS}
+SHAPES = ARCHITECTURES | {f"quickstart, width {width}": rules.model_at_width(width, 257) for width in quickstart.WIDTHS}
 GROUPS = {
     "embedding_VD": "embedding",
     "position_LD": "position",
@@ -141,7 +141,7 @@ def xla_over_ours(model: ModelConfig, monkeypatch: pytest.MonkeyPatch) -> float:
 @pytest.mark.parametrize("width", [*quickstart.WIDTHS, 256, 512])
 def test_flops_equal_xlas_own_count(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """XLA counts elementwise work too: within 2% where products are wide, over by up to 6% at widths under 80."""
-    assert 1 <= xla_over_ours(rules.model(width, 257), monkeypatch) < (1.02 if width >= 80 else 1.06)
+    assert 1 <= xla_over_ours(rules.model_at_width(width, 257), monkeypatch) < (1.02 if width >= 80 else 1.06)
 
 
 @pytest.mark.parametrize("name", [n for n, config in ARCHITECTURES.items() if not config.experts or config.capacity])

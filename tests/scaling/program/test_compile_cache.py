@@ -9,7 +9,7 @@ from scaling.store.record import Store
 from tests.support.commands import command
 
 SAYS = "jax._src.compiler"  # hits and misses
-HIT = "cache hit for 'jit_run'"  # the steps of a block
+HIT = "cache hit for 'jit_run_steps'"  # the steps of a block
 
 
 def trained(store: Store, config: RunConfig, cache: Path, *more: str) -> tuple[str, list[dict[str, float]]]:

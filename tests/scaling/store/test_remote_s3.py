@@ -19,7 +19,7 @@ import pytest
 
 from scaling.config.run import run_id
 from scaling.store.record import Store
-from sweeps.planning.plan import plan
+from sweeps.planning.plan import plan_sweep
 from tests.support.commands import ROOT
 from tests.support.sweeps import stored_corpus, ten_runs, wait_until
 
@@ -141,7 +141,7 @@ def test_a_sweep_on_s3_killed_and_gone_on_with_by_two_machines(
     assert "9 done" in status and "1 diverged" in status
     assert len(door(env, "analysis", "table", ADDRESS, "--csv", "-").splitlines()) == 11
     [root] = (tmp_path / "four" / "scaling" / "stores").iterdir()
-    values, planned = Store(root), {run.run_id: run for run in plan(list(runs.values()), corpus).runs}
+    values, planned = Store(root), {run.run_id: run for run in plan_sweep(list(runs.values()), corpus).runs}
     for name, config in runs.items():
         own_path, right = values.read(name), noise_store.read(name)
         assert own_path is not None and right is not None

@@ -21,18 +21,18 @@ from analysis.studies.coverage import HOFFMANN, simulate_sweep
 from analysis.studies.options import DesignSavingsOptions
 from scaling.config.run import EvalConfig, RunConfig, prefix_id
 from scaling.config.validation import from_dict
-from scaling.models.counts import parameters
+from scaling.models.counts import parameters, total_run_flops
 from scaling.store.record import Store
 from sweeps.commands import next as following
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.quickstart import BUDGETS, WIDTHS
 from sweeps.errors import SweepError
 from sweeps.planning import rules
-from sweeps.planning.budget import achieved, by_ratio, isoflop, size
-from sweeps.planning.corpus import read
-from sweeps.planning.plan import cost, plan
+from sweeps.planning.budget import IsoflopDesign, isoflop_grid, parameters_at_width, size_at_ratio
+from sweeps.planning.corpus import read_corpus
+from sweeps.planning.plan import plan_cost, plan_sweep
 from sweeps.planning.rules import RULES, SMALL, TPU
-from sweeps.planning.settings import settings
+from sweeps.planning.settings import parse_settings
 from tests.support import known_store
 from tests.support.commands import command
 
@@ -177,8 +177,16 @@ def test_a_design_is_held_to_its_share_and_its_promise() -> None:
 
 def swept(store: Store, corpus: Path) -> Store:
     """An isoFLOP grid of the rules' runs on the corpus, their losses on the surface of known_store."""
-    of = read(corpus)
-    filled(store, isoflop(of, widths=WIDTHS, budgets=BUDGETS[::2], sizes_per_budget=5, centre=by_ratio(40), length=128))
+    of = read_corpus(corpus)
+    filled(
+        store,
+        isoflop_grid(
+            of,
+            IsoflopDesign(
+                widths=WIDTHS, budgets=BUDGETS[::2], sizes_per_budget=5, centre=size_at_ratio(40), length=128
+            ),
+        ),
+    )
     return store
 
 
@@ -213,7 +221,7 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
     advised = sorted((round(run["N"]), run["D"]) for run in result["advice"]["runs"])
     for run, (N, D) in zip(sorted(result["runs"], key=lambda run: (run["N"], run["D"])), advised, strict=True):
         assert run["N"] == N and run["D"] == pytest.approx(D, rel=0.15) and 5 * 0.85 < run["D"] / N < 640
-        assert run["run_id"] not in have and run["config"]["data"]["tokens"] == read(corpus).tokens
+        assert run["run_id"] not in have and run["config"]["data"]["tokens"] == read_corpus(corpus).tokens
     low, high = result["advice"]["interval"]
     assert result["advice"]["expected"]["ratio"] < 1 and low < result["advice"]["value"] < high
     shown = command(*words)
@@ -224,8 +232,8 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
 
 
 def test_what_is_next_is_of_the_family_of_the_runs_there_are(store: Store, corpus: Path) -> None:
-    of = read(corpus)
-    grid = DEFINITIONS["ladder"].make(of, by=replace(TPU, length=512), ratios=(20.0, 40.0, 80.0, 160.0), seed=3)
+    of = read_corpus(corpus)
+    grid = DEFINITIONS["ladder"].make(of, rule_set=replace(TPU, length=512), ratios=(20.0, 40.0, 80.0, 160.0), seed=3)
     grid = [replace(entry, precision="bfloat16", eval=EvalConfig(every=50, sequences=64)) for entry in grid]
     filled(store, grid)
     words = ("--target", "C=1e19", "--budget", "5e17", "--runs", "6", "--bootstrap", "100", "--seed", "3", "--json")
@@ -236,7 +244,9 @@ def test_what_is_next_is_of_the_family_of_the_runs_there_are(store: Store, corpu
     known = [entry for entry in result if entry.model in {there.model for there in grid}]
     assert known and all(prefix_id(entry, 0) in trunks for entry in known)
     for entry in result:
-        by_rules = rules.run(entry.model.width, of, length=512, steps=entry.steps, budget=None, seed=3, by=TPU)
+        by_rules = rules.run_at_width(
+            entry.model.width, of, length=512, steps=entry.steps, budget=None, seed=3, rule_set=TPU
+        )
         assert entry == replace(by_rules, precision="bfloat16", eval=grid[0].eval)
 
 
@@ -246,69 +256,73 @@ CHANGES = [[], ["mup=64"], ["lr=0.003@1e6^-0.3", "batch=16384"]]
 @pytest.mark.parametrize("requested", CHANGES, ids=["as they are", "muP", "rate and batch"])
 @pytest.mark.parametrize("named", RULES)
 def test_the_rules_are_those_that_made_most_runs(named: str, requested: list[str], corpus: Path) -> None:
-    of, store, make = read(corpus), Store(corpus.parent), DEFINITIONS["ladder"].make
-    by = {"widths": (128, 256), "ratios": (20.0, 80.0)} | settings("ladder", make, [f"rules={named}", *requested])
+    of, store, make = read_corpus(corpus), Store(corpus.parent), DEFINITIONS["ladder"].make
+    by = {"widths": (128, 256), "ratios": (20.0, 80.0)} | parse_settings("ladder", make, [f"rules={named}", *requested])
     done = make(of, **by)
     other = replace(done[0], optimizer=replace(done[0].optimizer, lr=0.5))
-    result = following.family(store, of, [*done, other], requested)
+    result = following.find_family(store, of, [*done, other], requested)
     assert all(result.run(entry.model.width, entry.steps, entry.seed) == entry for entry in done)
     if requested:
         with pytest.raises(SweepError, match=r"0 of 4 runs are as rules=tpu\|small make them: say which"):
-            following.family(store, of, done, [])
+            following.find_family(store, of, done, [])
     else:
         with pytest.raises(SweepError, match="2 of 4 runs"):
-            following.family(store, of, [*done[:2], other, replace(other, seed=1)], [])
-        with pytest.raises(SweepError, match=f"--set length=96: the runs there are have {result.like.data.length}: "):
-            following.family(store, of, done, ["length=96"])
-    chosen = following.family(store, of, [other], [f"rules={named}", *requested])
+            following.find_family(store, of, [*done[:2], other, replace(other, seed=1)], [])
+        with pytest.raises(
+            SweepError, match=f"--set length=96: the runs there are have {result.example.data.length}: "
+        ):
+            following.find_family(store, of, done, ["length=96"])
+    chosen = following.find_family(store, of, [other], [f"rules={named}", *requested])
     assert chosen.run(256, done[-1].steps, 0) == done[-1]
 
 
 def test_rules_that_cannot_have_a_base_are_passed_over(corpus: Path) -> None:
-    of, base = read(corpus), replace(SMALL, mup_base=24)  # the other rules' heads do not divide 24
-    done = [rules.run(width, of, length=128, steps=900, budget=None, by=base) for width in (24, 40)]
-    result = following.family(Store(corpus.parent), of, done, ["mup=24"])
-    assert result.by == base and [result.run(entry.model.width, 900, 0) for entry in done] == done
+    of, base = read_corpus(corpus), replace(SMALL, mup_base=24)  # the other rules' heads do not divide 24
+    done = [rules.run_at_width(width, of, length=128, steps=900, budget=None, rule_set=base) for width in (24, 40)]
+    result = following.find_family(Store(corpus.parent), of, done, ["mup=24"])
+    assert result.rule_set == base and [result.run(entry.model.width, 900, 0) for entry in done] == done
 
 
 def test_every_width_that_may_be_advised_has_a_model_by_its_rules(corpus: Path) -> None:
-    of = read(corpus)
+    of = read_corpus(corpus)
     for by in RULES.values():
-        result = following.sizes(of, by)
+        result = following.widths_by_size(of, by)
         assert set(by.widths) <= set(result.values()) and list(result) == sorted(result)
-        assert all(rules.model(width, of.vocab, by).width == width for width in result.values())
-    assert all(width % 128 == 0 for width in following.sizes(of, TPU).values())
+        assert all(rules.model_at_width(width, of.vocab, by).width == width for width in result.values())
+    assert all(width % 128 == 0 for width in following.widths_by_size(of, TPU).values())
 
 
 def test_what_exact_counts_are_over_the_budget_is_given_by_all_runs(store: Store, corpus: Path) -> None:
-    of = read(corpus)
-    widths = {size(width, of, SMALL): width for width in (16, 32)}
-    family = following.Family(corpus=of, by=SMALL, like=rules.run(16, of, length=128, steps=100, budget=None))
+    of = read_corpus(corpus)
+    widths = {parameters_at_width(width, of, SMALL): width for width in (16, 32)}
+    family = following.RunFamily(
+        corpus=of, rule_set=SMALL, example=rules.run_at_width(16, of, length=128, steps=100, budget=None)
+    )
     runs = [{"N": N, "D": 60.0 * N} for N in widths]
-    whole = following.configs({"runs": runs, "budget": 1e15}, widths, family, 0, store)
-    budget = 0.8 * sum(achieved(entry) for entry in whole)
-    less = following.configs({"runs": runs, "budget": budget}, widths, family, 0, store)
-    assert 0.97 * budget < sum(achieved(entry) for entry in less) <= budget
+    whole = following.recommended_configs({"runs": runs, "budget": 1e15}, widths, family, 0, store)
+    budget = 0.8 * sum(total_run_flops(entry) for entry in whole)
+    less = following.recommended_configs({"runs": runs, "budget": budget}, widths, family, 0, store)
+    assert 0.97 * budget < sum(total_run_flops(entry) for entry in less) <= budget
     assert [entry.steps / all_.steps for entry, all_ in zip(less, whole, strict=True)] == pytest.approx(
         [0.8, 0.8], rel=0.02
     )
-    twice = following.configs({"runs": runs[:1] * 2, "budget": 1e15}, widths, family, 0, store)
+    twice = following.recommended_configs({"runs": runs[:1] * 2, "budget": 1e15}, widths, family, 0, store)
     assert [entry.seed for entry in twice] == [0, 1]
 
 
 def test_what_is_next_takes_half_as_long_where_two_workers_train(tmp_path: Path, corpus: Path) -> None:
-    of = read(corpus)
-    first = rules.run(32, of, length=128, steps=100, budget=None)
-    built = plan([replace(first, seed=seed) for seed in (1, 2)], of)
+    of = read_corpus(corpus)
+    first = rules.run_at_width(32, of, length=128, steps=100, budget=None)
+    built = plan_sweep([replace(first, seed=seed) for seed in (1, 2)], of)
     quoted = []
     for workers in (1, 2):
         store = Store(tmp_path / str(workers))
         took = {"seconds": 10.0, "steps_computed": 100, "machine_share": 1 / workers}
         store.write(replace(known_store.record(first, "done", 2.0), about=took))
-        rate = following.rate_of(built, store)
-        quoted.append(cost(built, rate)["seconds_left"])
+        rate = following.measured_rate(built, store)
+        quoted.append(plan_cost(built, rate)["seconds_left"])
     assert quoted == pytest.approx([20.0, 10.0])
-    assert following.rate_of(built, Store(tmp_path / "none")) is None
+    assert following.measured_rate(built, Store(tmp_path / "none")) is None
 
 
 def test_next_says_what_is_missing(store: Store) -> None:
@@ -324,7 +338,7 @@ def test_a_sweep_of_what_is_next_has_a_name_not_a_path(store: Store) -> None:
     words = ("--target", "C=1e14", "--budget", "2e12", "--launch", "../../x")
     done = command("sweeps", "next", store.root, *words)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("--launch ../../x: a name is letters, digits")
+    assert done.stderr.startswith("--launch ../../x: a name has letters, digits")
 
 
 @pytest.mark.long

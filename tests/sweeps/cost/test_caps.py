@@ -10,14 +10,14 @@ import pytest
 
 from scaling.config.run import RunConfig, run_id
 from scaling.store.record import Record, Store
-from sweeps.cost.caps import Caps, Hours, spent
-from sweeps.cost.quote import slice_named
+from sweeps.cost.caps import Caps, MachineTime, plan_spending
+from sweeps.cost.quote import priced_slice
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
 from sweeps.launching.progress import plan_progress
 from sweeps.planning.budget import flops_until, step_flops
-from sweeps.planning.plan import plan
+from sweeps.planning.plan import plan_sweep
 from tests.support.sweeps import CORPUS, small_grid
 
 
@@ -30,28 +30,30 @@ def under_way(store: Store, config: RunConfig, ago: float, step: int, **more: ob
 
 
 def test_what_a_process_had_not_saved_when_it_was_killed_is_spent_too(tmp_path: Path) -> None:
-    store, planned = Store(tmp_path), plan(small_grid(), CORPUS)
+    store, planned = Store(tmp_path), plan_sweep(small_grid(), CORPUS)
     config = planned.runs[0].config
     before = {"steps_computed": 40, "seconds": 7.0}
     under_way(store, config, 100.0, 60, spent_before=before, machine_share=0.5, steps_computed=70, seconds=9.0)
-    flops, seconds = spent(planned, store)
+    flops, seconds = plan_spending(planned, store)
     assert flops == (40 + 60 - 10) * step_flops(config) and seconds == pytest.approx(0.5 * 107.0, abs=1.0)
     under_way(store, config, 100.0, 60, pack={"runs": 4, "places": 4, "devices": 1})
-    assert spent(planned, store)[1] == pytest.approx(25.0, abs=1.0)  # a quarter of its device
+    assert plan_spending(planned, store)[1] == pytest.approx(25.0, abs=1.0)  # a quarter of its device
     old = store.run_dir(run_id(config)) / "curve.jsonl"  # of the process before: this one has not begun
     store.write(Record(run_id=run_id(config), config=config, status="running", about={"seconds": 9.0, "started": "x"}))
-    assert old.exists() and spent(planned, store) == (0, 9.0)
+    assert old.exists() and plan_spending(planned, store) == (0, 9.0)
 
 
 def test_hours_are_the_launchers_here_and_each_runs_own_elsewhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of ten slices an hour by the clock is ten; of a run that waits in a queue it is none."""
-    monkeypatch.setattr("sweeps.cost.caps.LOOK", 0.0)
-    store, planned = Store(tmp_path), plan(small_grid(), CORPUS)
+    monkeypatch.setattr("sweeps.cost.caps.CHECK_SECONDS", 0.0)
+    store, planned = Store(tmp_path), plan_sweep(small_grid(), CORPUS)
     an_hour_ago = time.monotonic() - 3600
-    assert Hours(planned, store, 5.0, ours=True, began=an_hour_ago).seconds() == pytest.approx(3605, abs=1.0)
-    elsewhere = Hours(planned, store, 0.0, ours=False, began=an_hour_ago)
+    assert MachineTime(planned, store, 5.0, one_machine=True, started_at=an_hour_ago).seconds() == pytest.approx(
+        3605, abs=1.0
+    )
+    elsewhere = MachineTime(planned, store, 0.0, one_machine=False, started_at=an_hour_ago)
     assert elsewhere.seconds() == 0
     for run in planned.runs[:3]:
         under_way(store, run.config, 600.0, 20)
@@ -61,14 +63,14 @@ def test_hours_are_the_launchers_here_and_each_runs_own_elsewhere(
 def test_the_slice_whose_dollars_are_capped_is_the_one_that_runs(tmp_path: Path) -> None:
     options = {"topology": "v5e-16", "image": "i", "bucket": "gs://my-runs"}
     with pytest.raises(SweepError, match="--slice v5e-8: the runs go to --option topology=v5e-16: give that one"):
-        caps = Caps(usd=5.0, on=slice_named("v5e-8"))
+        caps = Caps(usd=5.0, priced=priced_slice("v5e-8"))
         launch(
             Store(tmp_path), "s", small_grid(), CORPUS, LaunchOptions(engine="gke", engine_options=options, caps=caps)
         )
 
 
 def test_steps_lost_with_a_process_count_for_the_cap_though_not_for_what_is_done() -> None:
-    planned, run = plan_progress(plan(small_grid(), CORPUS)), plan(small_grid(), CORPUS).runs[0]
+    planned, run = plan_progress(plan_sweep(small_grid(), CORPUS)), plan_sweep(small_grid(), CORPUS).runs[0]
     for event in ({"event": "start", "from": 0}, {"event": "step", "step": 50}, {"event": "start", "from": 20}):
         planned.note({"run_id": run.run_id, "steps": run.config.steps, **event})
     assert planned.done == flops_until(run.config, 20) and planned.lost == flops_until(run.config, 50) - planned.done

@@ -9,10 +9,10 @@ import pytest
 from scaling.config.run import override
 from scaling.config.validation import to_dict
 from scaling.store.record import Store
-from sweeps.cost.compiled_time import keep, longer, step_seconds
-from sweeps.cost.quote import quote, slice_named
+from sweeps.cost.compiled_time import extra_step_seconds, step_seconds, write_step_seconds
+from sweeps.cost.quote import priced_slice, quote_flops
 from sweeps.launching.launch import write_sweep
-from sweeps.planning.plan import cost, plan
+from sweeps.planning.plan import plan_cost, plan_sweep
 from sweeps.status.status import status
 from tests.support.sweeps import CORPUS, small_grid
 
@@ -20,9 +20,9 @@ from tests.support.sweeps import CORPUS, small_grid
 def test_a_time_is_of_the_shape_whatever_the_rate_the_seed_or_the_length_of_the_run(tmp_path: Path) -> None:
     store, config = Store(tmp_path), small_grid()[0]
     assert step_seconds(store, "v5e-16") == {}
-    keep(store, "v5e-16", [(to_dict(config), 2e-5)])
-    keep(store, "v5e-16", [(to_dict(override(config, ["model.width=32", "model.heads=4"])), 3e-5)])
-    on = slice_named("v5e-16")
+    write_step_seconds(store, "v5e-16", [(to_dict(config), 2e-5)])
+    write_step_seconds(store, "v5e-16", [(to_dict(override(config, ["model.width=32", "model.heads=4"])), 3e-5)])
+    on = priced_slice("v5e-16")
     assert sorted(step_seconds(store, "v5e-16").values()) == [2e-5, 3e-5] and step_seconds(store, "v5p-32") == {}
     for change, same in (
         ("optimizer.lr=0.1", 1),
@@ -31,18 +31,20 @@ def test_a_time_is_of_the_shape_whatever_the_rate_the_seed_or_the_length_of_the_
         ("batch=16", 0),
         ("data.length=32", 0),
     ):
-        result = longer(store, [(to_dict(override(config, [change])), 1000, 0.0)], on, 0.4)
+        result = extra_step_seconds(store, [(to_dict(override(config, [change])), 1000, 0.0)], on, 0.4)
         assert result == pytest.approx(same * 1000 * 2e-5), change
 
 
 def test_a_run_is_quoted_by_its_flops_or_by_its_steps_whichever_take_longer(tmp_path: Path) -> None:
-    store, planned, on = Store(tmp_path), plan(small_grid(), CORPUS), slice_named("v5e-16")
+    store, planned, on = Store(tmp_path), plan_sweep(small_grid(), CORPUS), priced_slice("v5e-16")
     write_sweep(store, "grid", planned)
-    flops, rate = cost(planned)["flops"], on.chips * on.peak_flops * 0.4
-    plain = quote(flops, on, 0.4)
+    flops, rate = plan_cost(planned)["flops"], on.chips * on.peak_flops * 0.4
+    plain = quote_flops(flops, on, 0.4)
     assert plain["seconds"] == flops / rate and "seconds_beyond_mfu" not in plain
     assert status(store, "grid", on=on)["cost"]["quote"] == plain
-    keep(store, "v5e-16", [(to_dict(run.config), 1e-4) for run in planned.runs] + [(to_dict(small_grid()[-1]), 1e-15)])
+    write_step_seconds(
+        store, "v5e-16", [(to_dict(run.config), 1e-4) for run in planned.runs] + [(to_dict(small_grid()[-1]), 1e-15)]
+    )
     slow = [
         run for run in planned.runs if run.config.model != small_grid()[-1].model
     ]  # the others' steps are too quick to matter

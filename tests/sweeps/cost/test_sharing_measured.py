@@ -7,14 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from scaling.config.exit_status import CAPPED
 from scaling.config.run import override, run_id
+from scaling.models.counts import total_run_flops
 from scaling.store.record import Store
 from sweeps.cost import sharing_measured
-from sweeps.cost.caps import CAPPED, Caps
+from sweeps.cost.caps import Caps
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
-from sweeps.planning.budget import achieved
 from sweeps.status.status import status
 from tests.support.commands import command
 from tests.support.sweeps import stored_corpus, trained_grid
@@ -59,21 +60,21 @@ def test_a_launch_with_packs_has_the_records_of_separate_runs_to_rounding(noise_
     assert launch(other, "turn", runs, corpus, LaunchOptions(separate=True)) == 0
     records = [noise_store.read(run_id(run)) for run in runs]
     assert all(record is not None and record.about["pack"]["runs"] == 3 for record in records)
-    assert sharing_measured.differences(noise_store, other, runs)["loss_apart"] < 1e-3
+    assert sharing_measured.compare_records(noise_store, other, runs)["loss_apart"] < 1e-3
 
 
 @pytest.mark.slow
 def test_a_cap_holds_for_packs_and_status_tells_what_they_did(noise_store: Store) -> None:
     corpus = stored_corpus(noise_store)
     runs = [override(trained_grid(corpus)[0], [f"seed={i}"]) for i in range(3)]
-    two = Caps(flops=2 * achieved(runs[0]))
+    two = Caps(flops=2 * total_run_flops(runs[0]))
     assert launch(noise_store, "packed", runs, corpus, LaunchOptions(pack=8, workers=1, caps=two)) == CAPPED
     rows = status(noise_store, "packed")["runs"]
     assert [row["state"] for row in rows] == ["done", "done", "waiting"]
     values = [record for record in noise_store.records() if record.status == "done"]
     assert len(values) == 2 and all(record.about["pack"]["runs"] == 2 for record in values)
     spent = status(noise_store, "packed")["cost"]
-    assert spent["flops_spent"] == two.flops and spent["flops_left"] == achieved(runs[0])
+    assert spent["flops_spent"] == two.flops and spent["flops_left"] == total_run_flops(runs[0])
     assert spent["hours"] * 3600 <= sum(record.about["seconds"] for record in values) + 1e-6
     assert launch(noise_store, "packed", runs, corpus, LaunchOptions(pack=8, workers=1)) == 0
     assert [row["state"] for row in status(noise_store, "packed")["runs"]] == ["done"] * 3
@@ -87,11 +88,11 @@ def test_records_that_differ_in_a_bit_are_not_the_same(noise_store: Store, tmp_p
     noise_store.write(record)
     shutil.copytree(noise_store.root / "runs", tmp_path / "other" / "runs")
     other = Store(tmp_path / "other")
-    assert sharing_measured.differences(noise_store, other, [config]) == {"runs": 1, "same": 1, "loss_apart": 0.0}
+    assert sharing_measured.compare_records(noise_store, other, [config]) == {"runs": 1, "same": 1, "loss_apart": 0.0}
     noise_store.finish_curve(record.run_id, [{"step": 1, "loss": 3.0}])
-    assert sharing_measured.differences(noise_store, other, [config])["same"] == 0
+    assert sharing_measured.compare_records(noise_store, other, [config])["same"] == 0
     with pytest.raises(SweepError, match="no record"):
-        sharing_measured.differences(noise_store, Store(tmp_path / "empty"), [config])
+        sharing_measured.compare_records(noise_store, Store(tmp_path / "empty"), [config])
 
 
 def test_the_measurement_reads_as_a_few_lines() -> None:

@@ -18,13 +18,13 @@ from scaling.models.counts import parameters, run_flops
 from sweeps.commands.plan import as_json, as_text
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.brackets import FACTORS
-from sweeps.definitions.kaplan import without_vocabulary
+from sweeps.definitions.kaplan import nonembedding_parameters
 from sweeps.errors import SweepError
 from sweeps.planning import rules
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import cost, plan
+from sweeps.planning.plan import plan_cost, plan_sweep
 from sweeps.planning.prior import PRIORS
-from sweeps.planning.settings import GIVEN, OF_RULES, settings
+from sweeps.planning.settings import NOT_SETTINGS, RULE_SETTINGS, parse_settings
 
 BYTES = Corpus(name="bytes", tokens="ab" * 32, vocab=257, train=30_000_000_000)
 PIECES = Corpus(name="pieces", tokens="cd" * 32, vocab=32_000, train=30_000_000_000)
@@ -37,7 +37,7 @@ LARGE = [name for name in DEFINITIONS if name not in SMALL]
 def make(name: str, *options: str, corpus: Corpus = PIECES, seed: int = 0) -> list[RunConfig]:
     """The runs of a design with settings as typed."""
     of = DEFINITIONS[name].make
-    return of(corpus, seed=seed, **settings(name, of, list(options)))
+    return of(corpus, seed=seed, **parse_settings(name, of, list(options)))
 
 
 def n(run: RunConfig) -> int:
@@ -92,7 +92,7 @@ def test_lengths_of_one_size_are_branches_of_one_trunk(name: str) -> None:
     runs = make(name)
     trunks = {(run.model, run.data.unique) for run in runs}
     assert len({prefix_id(run, run.schedule.warmup) for run in runs}) == len(trunks) < len(runs)
-    assert cost(plan(runs, PIECES))["flops_saved"] > 0
+    assert plan_cost(plan_sweep(runs, PIECES))["flops_saved"] > 0
 
 
 def test_a_ladder_is_of_5_to_640_tokens_a_parameter() -> None:
@@ -117,7 +117,7 @@ def test_kaplan_s_sweeps_change_one_thing() -> None:
     assert len({run.model for run in in_d}) == 1 and max(r.tokens for r in in_d) > 50 * min(r.tokens for r in in_d)
     assert len({run.budget for run in in_c}) >= 8
     shapes = make("kaplan-shape")
-    sizes = [without_vocabulary(run.model) for run in shapes]
+    sizes = [nonembedding_parameters(run.model) for run in shapes]
     aspects = [run.model.width / run.model.layers for run in shapes]
     assert max(sizes) / min(sizes) < 1.02 and max(aspects) / min(aspects) > 30
     assert len({(run.tokens, run.batch, run.optimizer, run.schedule) for run in shapes}) == 1
@@ -125,7 +125,7 @@ def test_kaplan_s_sweeps_change_one_thing() -> None:
 
 def test_batches_run_long_enough_to_reach_one_loss_and_can_end_anywhere() -> None:
     runs = make("kaplan-batch", "rates=1")
-    base = next(run for run in runs if run.batch == rules.batch(2048, runs[0].model, rules.TPU))
+    base = next(run for run in runs if run.batch == rules.batch_sequences(2048, runs[0].model, rules.TPU))
     for run in runs:
         assert run.schedule.name == "constant" and run.eval.every * 30 < run.steps
         factor = run.batch / base.batch
@@ -151,7 +151,7 @@ def test_a_comparison_gives_both_the_same_sizes_budgets_and_rules() -> None:
     for a, b in zip(own_values, published_values, strict=True):
         assert (a.model.mlp, b.model.mlp) == ("swiglu", "gelu") and a.budget == b.budget
         assert n(b) == pytest.approx(n(a), rel=0.03) and a.batch == b.batch and a.optimizer == b.optimizer
-    with pytest.raises(SweepError, match="what the rules give anyway"):
+    with pytest.raises(SweepError, match="changes nothing"):
         make("compare", "change=mlp=swiglu")
     with pytest.raises(SweepError, match=r"change=mpl=gelu: .*unknown field mpl"):
         make("compare", "change=mpl=gelu")
@@ -200,7 +200,7 @@ def test_a_setting_that_is_not_one_says_what_is_allowed(options: str, message: s
         ("epochs", "times=1,0", "--set times=1,0: must be a number from"),
         ("kaplan-shape", "widths=0", "--set widths=0: must be a whole number from 1 to 1e.07"),
         ("kaplan-shape", "width=640000", "width 384: no number of layers up to 10,000 gives"),
-        ("compare", "change=layers=1e9", "--set change=layers=1e9: 1,000,000,000 layers: take 10,000 or fewer"),
+        ("compare", "change=layers=1e9", "--set change=layers=1e9: 1,000,000,000 layers: at most 10,000 are allowed"),
     ],
 )
 def test_a_figure_that_no_run_can_have_is_one_line_that_says_which_can(name: str, options: str, message: str) -> None:
@@ -230,7 +230,7 @@ SETTINGS = [
     (name, key)
     for name, of in DEFINITIONS.items()
     for taken in [inspect.signature(of.make).parameters]
-    for key in [key for key in taken if key not in GIVEN] + list(OF_RULES) * ("by" in taken)
+    for key in [key for key in taken if key not in NOT_SETTINGS] + list(RULE_SETTINGS) * ("rule_set" in taken)
 ]
 
 
@@ -240,7 +240,7 @@ def test_whatever_a_setting_is_given_ends_in_a_plan_or_in_one_line_and_soon(name
     for value in (*FIGURES, *CHANGES) if key == "change" else FIGURES:
         start = time.process_time()
         try:
-            built = plan(make(name, f"{key}={value}", corpus=corpus), corpus)
+            built = plan_sweep(make(name, f"{key}={value}", corpus=corpus), corpus)
             assert as_text(built) and json.dumps(as_json(built), allow_nan=False)
         except (SweepError, ConfigError) as error:
             assert "\n" not in str(error)

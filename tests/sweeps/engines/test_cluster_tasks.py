@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -150,18 +150,22 @@ def test_what_gets_nowhere_is_not_tried_for_ever(store: Store, code: int, messag
     assert message in node_worker.last_transition(read_notes(work))["how"]
 
 
-class Given:
-    """A cluster that says what it is told to say, and remembers what it was given."""
+class StubCluster:
+    """A cluster whose tasks are in the phases that a test sets, and that remembers which it was given."""
 
     def __init__(self, store: Store) -> None:
         self.store, self.given = store, list[str]()
         self.phases: dict[str, TaskState] = {}
-        self.of = TaskQueue(
-            store, "grid", 3, works(store, jobs=0), lambda data: self.given.extend(w.key for w in data), self.look
-        )
+        self.of = TaskQueue(store, "grid", 3, works(store, jobs=0), self)
 
-    def look(self) -> dict[str, TaskState]:
-        return {work.key: self.phases.get(work.key, TaskState("running")) for work in self.of.tasks}
+    def start(self, tasks: Sequence[NodeTask]) -> None:
+        self.given.extend(task.key for task in tasks)
+
+    def stop(self, tasks: Sequence[NodeTask]) -> None:
+        pass
+
+    def task_states(self, tasks: Sequence[NodeTask]) -> dict[str, TaskState]:
+        return {task.key: self.phases.get(task.key, TaskState("running")) for task in tasks}
 
     def states(self, phase: str, message: str = "") -> dict[str, cluster_jobs.JobState]:
         self.phases[self.of.tasks[0].key] = TaskState(phase, message)
@@ -169,7 +173,7 @@ class Given:
 
 
 def test_what_was_lost_is_given_out_again_as_often_as_it_must_be_and_nothing_is_counted(store: Store) -> None:
-    cluster = Given(store)
+    cluster = StubCluster(store)
     for count in range(1, 6):
         states = cluster.states("lost")
         assert cluster.given == ["t-0"] * count and set(states) == set(SMALL_GRID_IDS)
@@ -177,7 +181,7 @@ def test_what_was_lost_is_given_out_again_as_often_as_it_must_be_and_nothing_is_
 
 
 def test_what_crashed_is_given_out_a_stated_number_of_times_and_then_fails_alone(store: Store) -> None:
-    cluster = Given(store)
+    cluster = StubCluster(store)
     cluster.of.tasks[0].log.parent.mkdir(parents=True)
     cluster.of.tasks[0].log.write_text("step 1\n\nout of memory\n")
     first, second = SMALL_GRID_IDS[:2]
@@ -195,7 +199,7 @@ def test_what_crashed_is_given_out_a_stated_number_of_times_and_then_fails_alone
 
 
 def test_what_is_cancelled_or_refused_is_not_given_out_again(store: Store) -> None:
-    cluster = Given(store)
+    cluster = StubCluster(store)
     assert set(cluster.states("cancelled")) == set(SMALL_GRID_IDS[2:])  # gone: the launch is over when the others are
     assert {state.phase for name, state in cluster.states("refused", "no").items() if name in SMALL_GRID_IDS[:2]} == {
         "failed"

@@ -18,7 +18,7 @@ from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
 from sweeps.planning.plan import execution_order, shared_steps
-from sweeps.planning.workers import RUN_FLOPS, SHAPE_FLOPS, divided, evened, shares, step_time
+from sweeps.planning.workers import RUN_FLOPS, SHAPE_FLOPS, assign_runs, divide_cores, estimated_work, move_to_balance
 from tests.support.commands import ROOT
 from tests.support.sweeps import CORPUS, TRAINER, small_grid
 
@@ -29,22 +29,22 @@ def test_trunks_stay_whole_every_run_has_one_worker_and_the_work_is_even() -> No
     runs = execution_order(DEFINITIONS["quickstart"].make(CORPUS))
     by_id = {run_id(run): run for run in runs}
     for workers in (1, 2, 3):
-        dealt = shares(runs, workers)
+        dealt = assign_runs(runs, workers)
         assert len(dealt) == workers and sorted(n for names in dealt for n in names) == sorted(by_id)
         trunks = [{prefix_id(by_id[name], 0) for name in names} for names in dealt]
         assert sum(map(len, trunks)) == len(set().union(*trunks))
     assert unevenness(runs) < 1.05
-    assert len(shares(runs, 99)) == len({prefix_id(run, 0) for run in runs})
+    assert len(assign_runs(runs, 99)) == len({prefix_id(run, 0) for run in runs})
 
 
 def unevenness(runs: list[RunConfig]) -> float:
     """Of two workers, in FLOPs: the longer one's over the even share, trunks trained once."""
     prefix: dict[str, float] = {}
     for run, start in zip(runs, shared_steps(runs), strict=True):
-        prefix[run_id(run)] = RUN_FLOPS + step_time(run) - step_time(run, start)
+        prefix[run_id(run)] = RUN_FLOPS + estimated_work(run) - estimated_work(run, start)
     loads = [
         sum(prefix[name] for name in names) + SHAPE_FLOPS * len({name for name in names if name in firsts(runs)})
-        for names in shares(runs, 2)
+        for names in assign_runs(runs, 2)
     ]
     return 2 * max(loads) / sum(loads)
 
@@ -57,14 +57,14 @@ def test_a_deal_that_can_be_even_is() -> None:
     """The longest first to whoever has least to do gives 3 + 2 + 2 and 3 + 2: an exchange makes it 6 and 6."""
     times = {"a": 3.0, "b": 3.0, "c": 2.0, "d": 2.0, "e": 2.0}
     dealt = [{"a", "c", "e"}, {"b", "d"}]
-    while evened(dealt, times):
+    while move_to_balance(dealt, times):
         pass
     assert [sum(times[x] for x in prefix) for prefix in sorted(dealt, key=len)] == [6, 6]
     for seed in range(20):
         draw = random.Random(seed)
         times = {str(i): draw.uniform(1, 9) for i in range(6)}
         dealt = [set(times), set[str]()]
-        while evened(dealt, times):
+        while move_to_balance(dealt, times):
             pass
         sums = [sum(v) for k in range(7) for v in combinations(times.values(), k)]
         best = min(max(of, sum(times.values()) - of) for of in sums)
@@ -74,10 +74,10 @@ def test_a_deal_that_can_be_even_is() -> None:
 def test_the_cores_are_divided_and_none_is_two_workers() -> None:
     own_path = os.sched_getaffinity(0)
     for workers in range(2, len(own_path) + 1):
-        dealt = divided(workers)
+        dealt = divide_cores(workers)
         assert len(dealt) == workers and all(dealt)
         assert sorted(core for cores in dealt if cores for core in cores) == sorted(own_path)
-    assert divided(len(own_path) + 1) == [None] * (len(own_path) + 1) and divided(1) == [None]
+    assert divide_cores(len(own_path) + 1) == [None] * (len(own_path) + 1) and divide_cores(1) == [None]
 
 
 def test_one_workers_deaths_leave_the_others_runs_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,7 +100,7 @@ def launches(sky: Path) -> int:
 
 
 def submitted(store: Store, *configs: RunConfig) -> cluster_jobs.Job:
-    job = submit_runs("skypilot", store, "s", configs, OPTIONS)
+    job = submit_runs("skypilot", store, "s", list(configs), OPTIONS)
     job.poll_seconds = 0.0
     return job
 
@@ -140,7 +140,7 @@ def test_a_trunk_is_one_job_and_a_launch_of_more_of_it_follows_that(store: Store
 
 def test_a_job_under_way_whose_file_is_gone_is_not_launched_twice(store: Store, tiny: RunConfig, sky: Path) -> None:
     (sky / "queue.json").write_text(rows((name_of(tiny), 12, "RUNNING")))
-    with pytest.raises(SweepError, match=r"is under way, and .*yaml does not say of what: cancel it first"):
+    with pytest.raises(SweepError, match=r"is under way, but .*yaml does not name its runs: cancel the job first"):
         submitted(store, tiny)
     assert launches(sky) == 0
 

@@ -12,7 +12,7 @@ from scaling.store.record import Record, Store
 from sweeps.errors import SweepError
 from sweeps.launching.check import check_sweep
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import plan
+from sweeps.planning.plan import plan_sweep
 
 
 @pytest.fixture
@@ -23,16 +23,16 @@ def of(corpus: Path) -> Corpus:
 
 
 def found(store: Store, of: Corpus, *configs: RunConfig) -> str:
-    return "\n".join(check_sweep(plan(list(configs), of, store), store))
+    return "\n".join(check_sweep(plan_sweep(list(configs), of, store), store))
 
 
 def test_what_is_right_is_said(store: Store, tiny: RunConfig, of: Corpus) -> None:
     text = found(store, of, tiny, override(tiny, ["batch=12"]))
     assert f"whole, {of.train:,} training" in text and "2 runs of 2 shapes: vocabulary and length fit" in text
-    assert "every batch divides over 4 devices" in text and "has none of these runs" in text
+    assert "all batch sizes are divisible by 4" in text and "has none of these runs" in text
     assert f"longest run: {20 * 12 * 32:,} tokens, {20 * 12 * 32 / of.train:.2f} epochs" in text
     ramped = override(tiny, ['schedule={"batch_ramp": [[6, 4]], "warmup": 4}'])
-    assert "every batch divides over 2 devices" in found(store, of, ramped)
+    assert "all batch sizes are divisible by 2" in found(store, of, ramped)
 
 
 def test_text_that_is_read_again_is_said_with_its_epochs(store: Store, tiny: RunConfig, of: Corpus) -> None:

@@ -15,7 +15,7 @@ import pytest
 from scaling.config.run import RunConfig, override
 from sweeps.launching import check_topology
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import Plan, plan
+from sweeps.planning.plan import Plan, plan_sweep
 from tests.support.commands import command
 
 needs_libtpu = pytest.mark.skipif(
@@ -29,7 +29,7 @@ def planned(tiny: RunConfig) -> Plan:
     """Two shapes; of the first three runs, that differ in what no compilation depends on."""
     changes: list[list[str]] = [[], ["steps=30"], ["optimizer.lr=0.02"], ["model.width=32"]]
     corpus = Corpus(name="text", tokens=tiny.data.tokens, vocab=257, train=10**6)
-    return plan([override(tiny, change) for change in changes], corpus)
+    return plan_sweep([override(tiny, change) for change in changes], corpus)
 
 
 @pytest.fixture

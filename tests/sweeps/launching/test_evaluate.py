@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from scaling.commands.evaluate import add_evaluation_options, evaluation_options
+from scaling.commands.evaluate import add_training, evaluation_options
 from scaling.config.run import RunConfig, run_id
 from scaling.store import items
 from scaling.store.record import Record, Store
@@ -18,7 +18,7 @@ ROW = {"task": "t", "family": "t", "shots": 0, "step": 20, "item": 0, "metric_ki
 
 def test_trainer_and_sweep_mean_the_same_by_their_arguments() -> None:
     parser = argparse.ArgumentParser()
-    add_evaluation_options(parser)
+    add_training(parser)
     options = evaluation_options(
         parser.parse_args([*evaluate.evaluate_arguments(Tasks(("addition-2", "recall-4"), (0, 2), 7))])
     )
@@ -70,5 +70,5 @@ def test_a_sweep_asks_its_models_and_again_what_has_gone(tmp_path: Path) -> None
         assert {file.step for file in remaining} == {record.config.steps} and "addition-2/exact_match" in record.evals
     items.item_files(store.items_dir(records[0].run_id))[0].path.unlink()
     second = command("sweeps", "launch", "emergence", "--store", tmp_path, *small)
-    assert second.returncode == 0 and "asking 1 runs their tasks" in second.stderr
+    assert second.returncode == 0 and "evaluating 1 runs on their tasks" in second.stderr
     assert evaluate.unevaluated_runs(store, [record.run_id for record in records], tasks) == []

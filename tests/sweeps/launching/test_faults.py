@@ -25,7 +25,7 @@ import pytest
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.store.record import Record, Store
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import plan
+from sweeps.planning.plan import plan_sweep
 from tests.support.commands import ROOT
 from tests.support.sweeps import forty_runs, stored_corpus, wait_until
 
@@ -231,7 +231,7 @@ def test_a_sweep_under_fire_ends_with_every_record_right_and_none_twice(
 
 def judge(of: Sweep, noise_store: Store, corpus: Corpus) -> None:
     """Every record as in the undisturbed sweep, and what no fault hit was trained once."""
-    planned = {run.run_id: run for run in plan(list(of.configs.values()), corpus).runs}
+    planned = {run.run_id: run for run in plan_sweep(list(of.configs.values()), corpus).runs}
     statuses = []
     text = "".join(path.read_text() for path in noise_store.root.parent.glob("store-*.err"))
     of.hit |= {name for name in of.configs if re.search(rf"run {name[:12]}.*\(attempt", text)}

@@ -176,7 +176,7 @@ def test_a_child_that_somebody_else_stops_goes_on_from_what_it_saved(tmp_path) -
     os.kill(trainer_pids(tmp_path)[0], signal.SIGTERM)
     _, output = launcher.communicate(timeout=60)
     assert launcher.returncode == 0, output
-    assert len(trainer_pids(tmp_path)) == 2 and "asked by somebody else: started again" in output
+    assert len(trainer_pids(tmp_path)) == 2 and "stopped on a signal from elsewhere: started again" in output
     assert states(tmp_path) == ["done"] * 4
     assert steps_seen(tmp_path, SMALL_GRID_IDS[0]) == list(range(1, small_grid()[0].steps + 1))
 
@@ -189,7 +189,7 @@ def test_an_interrupt_waits_for_the_save_and_the_next_launch_goes_on(tmp_path, n
     os.killpg(launcher.pid, number)  # as a terminal does: to all of the foreground
     _, output = launcher.communicate(timeout=20)
     assert launcher.returncode == 75, output
-    assert "waiting for the run to save" in output
+    assert "waiting for the runs to save" in output
     assert f"launch grid again with --store {tmp_path} to go on" in output
     assert states(tmp_path) == ["stopped", "waiting", "waiting", "waiting"]
     (tmp_path / "pace").write_text("0")

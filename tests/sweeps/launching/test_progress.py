@@ -14,8 +14,8 @@ from scaling.models.counts import run_flops
 from scaling.store.record import Record, Store
 from sweeps.launching.progress import SweepProgress, plan_progress
 from sweeps.planning import rules, workers
-from sweeps.planning.budget import by_ratio, isoflop
-from sweeps.planning.plan import execution_order, plan
+from sweeps.planning.budget import IsoflopDesign, isoflop_grid, size_at_ratio
+from sweeps.planning.plan import execution_order, plan_sweep
 from sweeps.status.status import status
 from sweeps.status.terminal import as_text
 from tests.support.sweeps import CORPUS, SMALL_GRID_IDS, launch_small_grid, small_grid
@@ -36,7 +36,7 @@ def test_time_left_counts_steps_as_well_as_flops() -> None:
 
 
 def test_progress_is_weighted_by_flops_and_knows_what_prefixes_save(tmp_path) -> None:
-    planned = plan(small_grid(), CORPUS)
+    planned = plan_sweep(small_grid(), CORPUS)
     small = plan_progress(planned)
     assert small.total == sum(r.flops_to_run for r in planned.runs)
     assert small.seconds_left is None
@@ -63,8 +63,11 @@ def at(seconds: float) -> str:
 
 def test_status_tells_every_state(tmp_path) -> None:
     store = Store(tmp_path)
-    runs = isoflop(
-        CORPUS, widths=(8, 16, 24, 32), budgets=(2e10, 4e10), sizes_per_budget=4, centre=by_ratio(20.0), length=16
+    runs = isoflop_grid(
+        CORPUS,
+        IsoflopDesign(
+            widths=(8, 16, 24, 32), budgets=(2e10, 4e10), sizes_per_budget=4, centre=size_at_ratio(20.0), length=16
+        ),
     )
     configs = execution_order(runs)
     ids = [run_id(c) for c in configs]

@@ -13,7 +13,7 @@ import pytest
 from scaling.store.record import Store
 from sweeps.launching.launch import launch
 from sweeps.planning.budget import step_flops
-from sweeps.planning.plan import cost, plan
+from sweeps.planning.plan import plan_cost, plan_sweep
 from sweeps.status.status import status
 from sweeps.status.terminal import isoflop_table
 from tests.support.commands import ROOT
@@ -33,7 +33,7 @@ sys.exit(launch(store, "small", trained_grid(corpus), corpus))
 
 def test_a_sweep_trains_what_its_plan_promises(noise_store: Store, capsys) -> None:
     corpus = stored_corpus(noise_store)
-    planned = plan(trained_grid(corpus), corpus)
+    planned = plan_sweep(trained_grid(corpus), corpus)
     assert sum(run.from_step > 0 for run in planned.runs) == 2
     assert launch(noise_store, "small", trained_grid(corpus), corpus) == 0, capsys.readouterr().err
     for run in planned.runs:
@@ -44,11 +44,11 @@ def test_a_sweep_trains_what_its_plan_promises(noise_store: Store, capsys) -> No
         assert (record.params["total"], record.flops["total"]) == (run.N, run.C)
     computed = [(noise_store.read(run.run_id), run.config) for run in planned.runs]
     spent = sum(record.about["steps_computed"] * step_flops(config) for record, config in computed if record)
-    assert spent == cost(planned)["flops"]  # as quoted, to the last FLOP
+    assert spent == plan_cost(planned)["flops"]  # as quoted, to the last FLOP
     shown_status = status(noise_store, "small")
     assert shown_status["counts"]["done"] == 4
     assert isoflop_table(shown_status["runs"], ["budget"]).count("*") == 2
-    assert plan(trained_grid(corpus), corpus, noise_store).left == []
+    assert plan_sweep(trained_grid(corpus), corpus, noise_store).remaining == []
 
 
 @pytest.mark.slow

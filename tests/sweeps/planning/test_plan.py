@@ -13,25 +13,23 @@ from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.models.counts import parameters, run_flops, training_flops
 from scaling.store.record import Record, Store
 from sweeps.commands.plan import as_json, as_text
-from sweeps.definitions import DEFINITIONS, definition
+from sweeps.definitions import DEFINITIONS, find_definition
 from sweeps.errors import SweepError
 from sweeps.planning import rules
-from sweeps.planning.budget import by_ratio, isoflop, steps_for
+from sweeps.planning.budget import IsoflopDesign, isoflop_grid, size_at_ratio, steps_at_width
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import cost, execution_order, plan, shape
+from sweeps.planning.plan import execution_order, plan_cost, plan_sweep, step_shape
 
 CORPUS = Corpus(name="a text", tokens="ab" * 32, vocab=257, train=2_000_000)
 LONG = dataclasses.replace(CORPUS, train=10**10, facts={"equations": 2209, "example": 9})  # of modular and labels
 
 
 def small(seed: int = 0) -> list[RunConfig]:
-    return isoflop(
+    return isoflop_grid(
         CORPUS,
-        widths=(8, 16, 24),
-        budgets=(1e10, 2e10, 4e10),
-        sizes_per_budget=2,
-        centre=by_ratio(20.0),
-        length=16,
+        IsoflopDesign(
+            widths=(8, 16, 24), budgets=(1e10, 2e10, 4e10), sizes_per_budget=2, centre=size_at_ratio(20.0), length=16
+        ),
         seed=seed,
     )
 
@@ -72,12 +70,12 @@ def test_runs_of_one_size_differ_in_steps_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", DEFINITIONS)
 def test_ids_are_unique_and_stable(name: str) -> None:
-    first, second = plan(DEFINITIONS[name].make(LONG), LONG), plan(DEFINITIONS[name].make(LONG), LONG)
+    first, second = plan_sweep(DEFINITIONS[name].make(LONG), LONG), plan_sweep(DEFINITIONS[name].make(LONG), LONG)
     ids = [run.run_id for run in first.runs]
     assert len(set(ids)) == len(ids)
     assert ids == [run.run_id for run in second.runs]
     assert ids == [run_id(run.config) for run in first.runs]
-    seeded = plan(DEFINITIONS[name].make(LONG, seed=100), LONG)  # beyond the seeds that one sweep runs over
+    seeded = plan_sweep(DEFINITIONS[name].make(LONG, seed=100), LONG)  # beyond the seeds that one sweep runs over
     assert not set(ids) & {run.run_id for run in seeded.runs}
 
 
@@ -88,7 +86,12 @@ def test_budget_is_a_label_and_never_identity() -> None:
 
 def test_a_budget_too_small_for_whole_steps_says_so() -> None:
     with pytest.raises(SweepError, match="rounding them misses it by over 1%"):
-        steps_for(24, CORPUS, length=16, flops=1.5 * training_flops(rules.model(24, 257), 16, rules.batch(16))["total"])
+        steps_at_width(
+            24,
+            CORPUS,
+            length=16,
+            flops=1.5 * training_flops(rules.model_at_width(24, 257), 16, rules.batch_sequences(16))["total"],
+        )
 
 
 def test_a_vocabulary_too_large_for_the_budgets_is_one_line() -> None:
@@ -108,7 +111,7 @@ def test_saved_flops_equal_a_brute_force_count_of_distinct_steps() -> None:
         for step in range(1, run.steps + 1)
     }
     brute = sum(flops for _, flops in distinct)
-    figures = cost(plan(runs, CORPUS))
+    figures = plan_cost(plan_sweep(runs, CORPUS))
     assert figures["flops"] == brute
     assert figures["flops_saved"] == sum(run_flops(run)["total"] for run in runs) - brute > 0
     assert figures["tokens_separate"] == sum(run.tokens for run in runs)
@@ -125,7 +128,7 @@ def test_trunks_come_before_branches_and_shapes_stay_together() -> None:
         random.Random(attempt).shuffle(runs)
         ordered = execution_order(runs)
         assert [run_id(run) for run in ordered] == expected
-    shapes = [shape(run) for run in ordered]
+    shapes = [step_shape(run) for run in ordered]
     assert sum(a != b for a, b in itertools.pairwise(shapes)) + 1 == len(set(shapes))
     for i, run in enumerate(ordered):
         for later in ordered[i + 1 :]:
@@ -136,7 +139,7 @@ def test_trunks_come_before_branches_and_shapes_stay_together() -> None:
 
 
 def test_each_run_starts_from_the_longest_trunk_before_it() -> None:
-    planned = plan(small(), CORPUS)
+    planned = plan_sweep(small(), CORPUS)
     by_width: dict[int, int] = {}
     for run in planned.runs:
         assert run.from_step == by_width.get(run.config.model.width, 0)
@@ -147,29 +150,31 @@ def test_each_run_starts_from_the_longest_trunk_before_it() -> None:
 def test_a_run_planned_twice_is_refused() -> None:
     runs = small()
     with pytest.raises(SweepError, match="planned twice"):
-        plan([*runs, same_but(runs[0], budget=1.0)], CORPUS)
+        plan_sweep([*runs, same_but(runs[0], budget=1.0)], CORPUS)
 
 
 def test_what_the_store_has_costs_nothing_and_still_lends_its_trunk(tmp_path) -> None:
     store = Store(tmp_path)
-    planned = plan(small(), CORPUS)
+    planned = plan_sweep(small(), CORPUS)
     trunk = next(run for run, after in itertools.pairwise(planned.runs) if after.from_step)
     store.write(Record(run_id=trunk.run_id, config=trunk.config, status="done"))
     decay = trunk.config.decay_start
     (store.checkpoints / f"{decay:08d}-{prefix_id(trunk.config, decay)}").mkdir(parents=True)
-    second = plan(small(), CORPUS, store)
-    assert [run.run_id for run in second.left] == [run.run_id for run in planned.runs if run.run_id != trunk.run_id]
-    assert cost(second)["flops_left"] == cost(planned)["flops_left"] - trunk.flops_to_run
-    assert cost(second)["flops"] == cost(planned)["flops"]
+    second = plan_sweep(small(), CORPUS, store)
+    assert [run.run_id for run in second.remaining] == [
+        run.run_id for run in planned.runs if run.run_id != trunk.run_id
+    ]
+    assert plan_cost(second)["flops_left"] == plan_cost(planned)["flops_left"] - trunk.flops_to_run
+    assert plan_cost(second)["flops"] == plan_cost(planned)["flops"]
     assert "1 of 6 runs are in the store as done: will be skipped" in as_text(second)
 
 
 def test_a_lost_trunk_is_paid_for_again(tmp_path) -> None:
     store = Store(tmp_path)
-    planned = plan(small(), CORPUS)
+    planned = plan_sweep(small(), CORPUS)
     trunk, branch = next(pair for pair in itertools.pairwise(planned.runs) if pair[1].from_step)
     store.write(Record(run_id=trunk.run_id, config=trunk.config, status="done"))
-    second = {run.run_id: run for run in plan(small(), CORPUS, store).runs}
+    second = {run.run_id: run for run in plan_sweep(small(), CORPUS, store).runs}
     assert second[branch.run_id].from_step == 0 < branch.from_step
 
 
@@ -178,18 +183,18 @@ def test_a_stopped_run_goes_on_from_its_own_checkpoint_even_in_its_decay(tmp_pat
     late = run.decay_start + 3
     (store.run_dir(run_id(run)) / "checkpoints" / f"{late:08d}-{prefix_id(run, late)}").mkdir(parents=True)
     (store.checkpoints / f"{late + 1:08d}-{'0' * 64}").mkdir(parents=True)
-    assert plan([run], CORPUS, store).runs[0].from_step == late
+    assert plan_sweep([run], CORPUS, store).runs[0].from_step == late
 
 
 def test_time_is_absent_until_it_was_measured() -> None:
-    planned = plan(small(), CORPUS)
-    assert "seconds_left" not in cost(planned)
-    assert cost(planned, rate=1e9)["seconds_left"] == cost(planned)["flops_left"] / 1e9
+    planned = plan_sweep(small(), CORPUS)
+    assert "seconds_left" not in plan_cost(planned)
+    assert plan_cost(planned, rate=1e9)["seconds_left"] == plan_cost(planned)["flops_left"] / 1e9
     assert all("status" not in run for run in as_json(planned)["runs"])
 
 
 def test_plan_as_json_holds_the_contract() -> None:
-    planned = plan(small(), CORPUS)
+    planned = plan_sweep(small(), CORPUS)
     data = json.loads(json.dumps(as_json(planned), allow_nan=False))
     for row, run in zip(data["runs"], planned.runs, strict=True):
         assert (row["run_id"], row["N"], row["D"], row["C"]) == (run.run_id, run.N, run.D, run.C)
@@ -199,23 +204,23 @@ def test_plan_as_json_holds_the_contract() -> None:
 
 def test_reading_the_text_more_than_once_is_said_aloud() -> None:
     short_text = dataclasses.replace(CORPUS, train=max(run.tokens for run in small()) // 2)
-    text = as_text(plan(small(), short_text))
+    text = as_text(plan_sweep(small(), short_text))
     assert "read more than the" in text
     assert "up to 2.0 epochs" in text
-    assert "epochs" not in as_text(plan(small(), dataclasses.replace(CORPUS, train=10**9)))
+    assert "epochs" not in as_text(plan_sweep(small(), dataclasses.replace(CORPUS, train=10**9)))
 
 
 def test_an_unknown_sweep_lists_the_known_ones() -> None:
     with pytest.raises(SweepError, match=r"sweep 'quikstart': known are quickstart, markov"):
-        definition("quikstart")
+        find_definition("quikstart")
 
 
 @pytest.mark.parametrize("width", range(8, 1025, 8))
 def test_rules_give_every_width_a_model_that_holds(width: int) -> None:
-    model = rules.model(width, 257)
+    model = rules.model_at_width(width, 257)
     assert model.heads * model.head == width
     assert 0 < rules.learning_rate(model) < 0.1
-    wider = rules.model(width + 8, 257)
+    wider = rules.model_at_width(width + 8, 257)
     assert parameters(wider)["total"] > parameters(model)["total"]
     assert rules.learning_rate(wider) <= rules.learning_rate(model)
-    assert rules.warmup(wider, 128) >= rules.warmup(model, 128)
+    assert rules.warmup_steps(wider, 128) >= rules.warmup_steps(model, 128)

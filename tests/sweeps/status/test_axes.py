@@ -14,8 +14,8 @@ from scaling.config.run import run_id
 from scaling.store.record import Record, Store
 from sweeps.definitions import DEFINITIONS
 from sweeps.launching.launch import write_sweep
-from sweeps.planning.plan import plan
-from sweeps.planning.settings import settings
+from sweeps.planning.plan import plan_sweep
+from sweeps.planning.settings import parse_settings
 from sweeps.status.axes import axes, loss_curves
 from sweeps.status.braille import PlotAxes, plot
 from sweeps.status.page import write_page
@@ -26,7 +26,9 @@ from tests.support.sweeps import CORPUS, Page, small_plan
 
 def made(name: str, **options: str) -> list[dict]:
     make = DEFINITIONS[name].make
-    planned = plan(make(CORPUS, seed=0, **settings(name, make, [f"{k}={v}" for k, v in options.items()])), CORPUS)
+    planned = plan_sweep(
+        make(CORPUS, seed=0, **parse_settings(name, make, [f"{k}={v}" for k, v in options.items()])), CORPUS
+    )
     return [
         {"N": r.N, "D": r.D, "budget": r.config.budget, "config": dataclasses.asdict(r.config)} for r in planned.runs
     ]
@@ -52,9 +54,9 @@ def test_two_architectures_are_two_curves_of_a_budget_each_with_its_lowest_and_n
     change: str, tmp_path: Path
 ) -> None:
     store, make = Store(tmp_path / "s"), DEFINITIONS["compare"].make
-    table = settings("compare", make, [f"change={change}", "rules=small", "budgets=2e11,4e11", "sizes=3"])
+    table = parse_settings("compare", make, [f"change={change}", "rules=small", "budgets=2e11,4e11", "sizes=3"])
     runs = make(CORPUS, **table)
-    write_sweep(store, "compare", plan(runs, CORPUS))
+    write_sweep(store, "compare", plan_sweep(runs, CORPUS))
     for i, run in enumerate(runs):  # the rules' model and the changed one in turn
         loss = 3.0 + i % 2 + i / 1000
         store.write(Record(run_id=run_id(run), config=run, status="done", final={"loss": loss}, about={}))
@@ -79,7 +81,7 @@ def test_two_architectures_are_two_curves_of_a_budget_each_with_its_lowest_and_n
 def test_seeds_of_one_config_are_one_point_their_mean(tmp_path: Path) -> None:
     store, runs = Store(tmp_path), [run.config for run in small_plan().runs]
     runs += [dataclasses.replace(run, seed=1) for run in runs]
-    write_sweep(store, "seeds", plan(runs, CORPUS))
+    write_sweep(store, "seeds", plan_sweep(runs, CORPUS))
     for run in runs:
         final = {"loss": 3.0 + run.seed + run.model.width / 1000}
         store.write(Record(run_id=run_id(run), config=run, status="done", final=final, about={}))

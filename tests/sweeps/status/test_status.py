@@ -17,10 +17,10 @@ from scaling.config.run import RunConfig, override, run_id
 from scaling.config.validation import from_dict
 from scaling.store import lease
 from scaling.store.record import Record, Store
-from sweeps.cost.quote import quote, slice_named
+from sweeps.cost.quote import priced_slice, quote_flops
 from sweeps.launching.launch import write_sweep
 from sweeps.planning.budget import flops_until
-from sweeps.planning.plan import Plan, cost, plan
+from sweeps.planning.plan import Plan, plan_cost, plan_sweep
 from sweeps.status.page import write_page
 from sweeps.status.status import status
 from sweeps.status.terminal import as_text, screen
@@ -37,13 +37,13 @@ def test_what_was_quoted_is_the_plans_cost_and_a_sweep_that_ran_as_planned_has_s
     planned = planned_in_store(store)
     assert any(starts(planned))  # there is something shared
     before = status(store, "grid")["cost"]
-    assert before["flops_quoted"] == before["flops_left"] == cost(planned)["flops"]
+    assert before["flops_quoted"] == before["flops_left"] == plan_cost(planned)["flops"]
     assert before["share_done"] == 0 and "flops_spent" not in before and "hours" not in before
     for run in planned.runs:
         write_ended(store, run.config, computed=run.config.steps - run.from_step, machine_share=0.5)
     after = status(store, "grid")["cost"]
-    assert after["flops_spent"] == pytest.approx(cost(planned)["flops"], rel=1e-12)
-    assert after["flops_done"] == cost(planned)["flops"] and after["flops_left"] == 0
+    assert after["flops_spent"] == pytest.approx(plan_cost(planned)["flops"], rel=1e-12)
+    assert after["flops_done"] == plan_cost(planned)["flops"] and after["flops_left"] == 0
     assert after["share_done"] == 1 and after["seconds_left"] == 0
     assert after["hours"] == pytest.approx(4 * 10.0 * 0.5 / 3600)  # two trained beside each other on one machine
 
@@ -106,12 +106,12 @@ def test_time_left_is_what_is_left_at_the_rate_of_each_size(tmp_path: Path) -> N
 
 
 def test_dollars_are_hours_of_the_slice_beside_its_quote(tmp_path: Path) -> None:
-    store, on = Store(tmp_path), slice_named("v5e-16")
+    store, on = Store(tmp_path), priced_slice("v5e-16")
     planned = planned_in_store(store)
     write_ended(store, planned.runs[0].config, seconds=7200.0)
     shown_status = status(store, "grid", on=on, mfu=0.3)
     assert shown_status["cost"]["usd"] == pytest.approx(2 * 16 * on.usd)
-    assert shown_status["cost"]["quote"] == quote(cost(planned)["flops"], on, 0.3)
+    assert shown_status["cost"]["quote"] == quote_flops(plan_cost(planned)["flops"], on, 0.3)
     assert f"${2 * 16 * on.usd:,.2f} of " in as_text(shown_status) and "30% of peak" in as_text(shown_status)
 
 
@@ -196,7 +196,7 @@ def test_a_page_is_whole_loads_nothing_and_escapes_everything(known: Store, tmp_
     configs.append(override(configs[0], ["seed=7"]))
     write_ended(known, configs[-1], "failed", error="<script>alert('&')</script>", log=["</pre><img src=x>"])
     known.write_sweep('a<b>"&', configs, [run_id(c) for c in configs])
-    shown_status = status(known, 'a<b>"&', on=slice_named("v5e-16"))
+    shown_status = status(known, 'a<b>"&', on=priced_slice("v5e-16"))
     out = write_page(tmp_path / "page.html", known, shown_status, every=7)
     text = out.read_text()
     page = Page(text)
@@ -232,7 +232,7 @@ def test_ten_thousand_records_are_read_once_each_and_no_config_is_made(
     configs = [dataclasses.replace(base, seed=i, budget=2e10 * (1 + i % 25)) for i in range(10_000)]
     for config in configs[:9_000]:
         write_ended(store, config)
-    write_sweep(store, "big", plan(configs, CORPUS))
+    write_sweep(store, "big", plan_sweep(configs, CORPUS))
     made_values = [0]
     check = RunConfig.check
     monkeypatch.setattr(
