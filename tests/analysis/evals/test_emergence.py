@@ -162,7 +162,7 @@ def test_metrics_of_a_store_agree_with_one_another(study: emergence.EmergenceStu
 
 
 @pytest.mark.slow
-def test_a_score_is_foretold_at_a_target(store: Path) -> None:
+def test_predictions_at_a_target_contain_the_truth(store: Path) -> None:
     """The truth at twice the largest budget lies in the interval of each way."""
     options = EmergenceOptions(target={"C": 2e14}, bootstrap=100, score="exact", continuous="logp")
     predictions = emergence.emergence_study(store, options).findings[0].predictions

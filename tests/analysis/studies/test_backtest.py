@@ -56,7 +56,7 @@ def test_a_law_is_fitted_below_and_held_against_what_lies_above() -> None:
     assert sum(result.weights.values()) == pytest.approx(1)
 
 
-def test_what_is_held_out_is_never_looked_at() -> None:
+def test_held_out_points_do_not_influence_the_predictions() -> None:
     frame = learning()
     other = frame.assign(loss=np.where(frame["x"] > 1e7, 9.0, frame["loss"]))
     first, two = (
@@ -102,7 +102,7 @@ def test_prediction_intervals_cover_what_they_claim() -> None:
     assert 0.92 <= result.scores[0].coverage <= 0.98
 
 
-def test_a_point_of_a_curve_is_foretold_from_its_beginning_under_a_schedule() -> None:
+def test_the_end_of_a_curve_is_predicted_from_its_beginning_under_a_schedule() -> None:
     step = np.linspace(100, 6000, 60).round()
     frames = []
     for name, lr in (("flat", np.full(60, 1e-3)), ("cosine", 1e-3 * (0.55 + 0.45 * np.cos(np.pi * step / 6000)))):

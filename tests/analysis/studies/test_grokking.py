@@ -105,7 +105,7 @@ def test_one_seed_says_no_interval_and_a_run_that_never_came_to_it_is_no_number(
     assert late and all("steps" not in cell["generalised"] and "ratio" not in cell for cell in late)
 
 
-def test_the_doors_of_grokking(grokked: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_grokking_command_prints_cells_and_verdict(grokked: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["grokking", str(grokked)]) == 0
     output = capsys.readouterr().out
     assert "0 of 3 seeds within 8,000" in output and "grokking in 3 of 9 cells" in output
@@ -181,7 +181,7 @@ def test_planted_peaks_are_seen_and_where_there_is_none_noise_is_not() -> None:
     assert 88 <= sum(covered) <= 99
 
 
-def test_a_peak_is_not_seen_or_cannot_be_told() -> None:
+def test_no_peak_and_too_few_seeds_have_their_own_verdicts() -> None:
     assert profile(FALL, 0.0005, 4, 0).verdict == NO_DOUBLE_DESCENT
     assert profile(HUMP, 0.02, 2, 0).verdict == INCONCLUSIVE and profile(HUMP, 0.02, 2, 0).height is None
     assert profile(HUMP, 0.2, 3, 1).verdict != DOUBLE_DESCENT
@@ -223,7 +223,7 @@ def test_a_sweeps_profiles_are_told_apart(descended: Path) -> None:
     assert all(entry.level == pytest.approx(1 - 0.05 / 10) for entry in result.along("epochs"))
 
 
-def test_the_doors_of_double_descent(descended: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_double_descent_command_prints_profiles_and_verdicts(descended: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["double-descent", str(descended), "--json", str(tmp_path / "d.json")]) == 0
     output = capsys.readouterr().out
     assert "over width at 600 examples, 4 seeds: double descent; peak at width 16 [16, 16]" in output
