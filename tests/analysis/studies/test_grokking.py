@@ -223,7 +223,9 @@ def test_a_sweeps_profiles_are_told_apart(descended: Path) -> None:
     assert all(entry.level == pytest.approx(1 - 0.05 / 10) for entry in result.along("epochs"))
 
 
-def test_the_double_descent_command_prints_profiles_and_verdicts(descended: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_double_descent_command_prints_profiles_and_verdicts(
+    descended: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["double-descent", str(descended), "--json", str(tmp_path / "d.json")]) == 0
     output = capsys.readouterr().out
     assert "over width at 600 examples, 4 seeds: double descent; peak at width 16 [16, 16]" in output
