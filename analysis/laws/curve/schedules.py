@@ -134,8 +134,8 @@ def _annealing_area(terms: ScheduleTerms, lam: Array) -> np.ndarray:
     parts = []
     for sets in _slices(len(lam), len(terms.change)):
         with np.errstate(divide="ignore"):
-            decay = np.expm1(np.log(lam[sets]) * terms.steps) / (1 - lam[sets])
-        parts.append(terms.sum_by_row(terms.change * decay))
+            decay = np.expm1(np.log(lam[sets]) * terms.steps)
+            parts.append(terms.sum_by_row(terms.change * decay / (1 - lam[sets])))
     return parts[0][0] if is_scalar else np.concatenate(parts)
 
 
