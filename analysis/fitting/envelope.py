@@ -56,8 +56,8 @@ def loss_envelope(points: Points) -> Envelope:
     if sizes < 2:
         raise FitError("chinchilla-1: one model size is the best at every C: run smaller and larger ones")
     if sizes < MIN_SIZES:
-        few = warning("too-few-sizes", f"only {sizes} model sizes are ever the best")
-        envelope = replace(envelope, warnings=(*envelope.warnings, few))
+        line = warning("too-few-sizes", f"only {sizes} model sizes are ever the best")
+        envelope = replace(envelope, warnings=(*envelope.warnings, line))
     return envelope
 
 

@@ -134,13 +134,13 @@ def fit_isoflop(points: Points, options: FitOptions = FitOptions()) -> IsoFlop:
 
 def _select_budgets(points: Points, minimum: str) -> tuple[minima.Budgets, tuple[str, ...]]:
     """The budgets that have enough sizes, and notes."""
-    least = MIN_SIZES[minimum]
+    needed = MIN_SIZES[minimum]
     budgets, notes = group_by_budget(points), []
-    enough = [(key, rows) for key, rows in budgets if len(np.unique(points.N[rows].round())) >= least]
+    enough = [(key, rows) for key, rows in budgets if len(np.unique(points.N[rows].round())) >= needed]
     if len(enough) < len(budgets):
-        notes.append(f"{len(budgets) - len(enough)} of {len(budgets)} budgets have fewer than {least} sizes: dropped")
+        notes.append(f"{len(budgets) - len(enough)} of {len(budgets)} budgets have fewer than {needed} sizes: dropped")
     if not enough:
-        raise FitError(f"chinchilla-2: no budget has {least} model sizes, which the {minimum} needs")
+        raise FitError(f"chinchilla-2: no budget has {needed} model sizes, which the {minimum} needs")
     if points.budgets is None:
         notes.append(
             f"no budget column: runs with C within {BUDGET_TOLERANCE:.0%} of the next are one budget, which can chain "

@@ -204,5 +204,5 @@ def _optimum(
         inputs = {"N": N, "D": D, "C": k * N * D, "M": D / N}
         return np.asarray(law.function(*(inputs[letter] for letter in law.inputs), **rows))
 
-    profiled = {name: profiles[name].interval for name in ("a", "b") if name in profiles}
+    profiled = {name: curve.interval for name, curve in profiles.items() if name in ("a", "b")}
     return Optimum(path, options.level, float(points.C.max()), loss, options.extrapolation_ratio, profiled)

@@ -147,10 +147,10 @@ class Fit:
         low, high = self.predict_interval(**inputs)
         warnings = []
         for name, value in inputs.items():
-            least, largest = float(self.points[name].min()), float(self.points[name].max())
-            ratio = value / largest if value > largest else least / value if 0 < value < least else 1.0
+            smallest, largest = float(self.points[name].min()), float(self.points[name].max())
+            ratio = value / largest if value > largest else smallest / value if 0 < value < smallest else 1.0
             if ratio > self.extrapolation_ratio * ROUNDING:
-                sentence = f"{name} is {ratio:.3g} times beyond the points ({least:.3g} to {largest:.3g})"
+                sentence = f"{name} is {ratio:.3g} times beyond the points ({smallest:.3g} to {largest:.3g})"
                 warnings.append(warning("extrapolation", sentence))
         prediction = {"value": float(self.predict(**inputs)), "interval": (float(low), float(high))}
         return {"inputs": dict(inputs), "output": form.output, **prediction, "verdict": warnings}
@@ -271,8 +271,8 @@ def _optimum_text(entry: dict[str, Any], multiple: float) -> str:
 
 def starts_text(fit: Fit) -> str:
     """How many starts reached the same optimum."""
-    tried, agreed = fit.starts.get("tried"), fit.starts.get("agreed")
-    return f"{agreed} of {tried} starts agree" if tried else "solved directly, without a search"
+    count = fit.starts.get("tried")
+    return f"{fit.starts['agreed']} of {count} starts agree" if count else "solved directly, without a search"
 
 
 def _objective_text(objective: dict[str, Any]) -> str:

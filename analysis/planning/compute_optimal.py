@@ -230,8 +230,23 @@ def _describe(
         (*_check_minimum(N[:, i], fit.level), *_check_range(fit, C[0, i], N[0, i], D[0, i]), *warnings[i])
         for i in range(T.shape[1])
     )
-    estimates = (Estimate(rows, fit.level) for rows in (T, C, N, D, L, ratio, exponent))
-    return OptimalTraining(*estimates, verdict=verdict)
+    rows = {"total": T, "C": C, "N": N, "D": D, "L": L, "tokens_per_parameter": ratio, "exponent": exponent}
+    return _optimal_training(rows, fit.level, verdict)
+
+
+def _optimal_training(rows: dict[str, Array], level: float, verdict: tuple[tuple[str, ...], ...]) -> OptimalTraining:
+    """The estimates of `rows`, by field; L may be missing."""
+    estimates = {name: Estimate(values, level) for name, values in rows.items()}
+    return OptimalTraining(
+        total=estimates["total"],
+        C=estimates["C"],
+        N=estimates["N"],
+        D=estimates["D"],
+        L=estimates.get("L"),
+        tokens_per_parameter=estimates["tokens_per_parameter"],
+        exponent=estimates["exponent"],
+        verdict=verdict,
+    )
 
 
 def _from_exponents(fit: Fit, budgets: Array) -> OptimalTraining:
@@ -242,10 +257,9 @@ def _from_exponents(fit: Fit, budgets: Array) -> OptimalTraining:
         N, D = (np.exp(path[f"ln_{x}"] + path[e] * np.log(budgets)) for x, e in (("n", "a"), ("d", "b")))
     C = np.tile(budgets, (len(N), 1))
     verdict = tuple(_check_range(fit, C[0, i], N[0, i], D[0, i]) for i in range(len(budgets)))
-    total, N_, D_, ratio, exponent = (
-        Estimate(rows, fit.level) for rows in (C, N, D, D / N, np.tile(path["a"], (1, len(budgets))))
-    )
-    return OptimalTraining(total, total, N_, D_, None, ratio, exponent, verdict)
+    exponent = np.tile(path["a"], (1, len(budgets)))
+    rows = {"total": C, "C": C, "N": N, "D": D, "tokens_per_parameter": D / N, "exponent": exponent}
+    return _optimal_training(rows, fit.level, verdict)
 
 
 def _check_minimum(N: Array, level: float) -> tuple[str, ...]:

@@ -89,7 +89,7 @@ class Advice:
         runs: N, D, C, tokens_per_parameter and ratio of each run, what narrows most per FLOP first. ratio: expected
             width of the interval after it and those before it, relative to the present one.
         curve: (FLOPs, ratio) of the best designs for shares of the budget.
-        why: Why these and no more, in one line.
+        reason: Why these and no more, in one line.
     """
 
     target: Target
@@ -99,7 +99,7 @@ class Advice:
     budget: float
     runs: tuple[dict[str, float], ...]
     curve: tuple[tuple[float, float], ...]
-    why: str
+    reason: str
 
     @property
     def ratio(self) -> float:
@@ -125,7 +125,7 @@ class Advice:
             "expected": {"interval": self.expected(), "ratio": self.ratio},
             "runs": [{**run, "interval": self.expected(run["ratio"])} for run in self.runs],
             "curve": [{"flops": C, "ratio": r, "interval": self.expected(r)} for C, r in self.curve],
-            "why": self.why,
+            "why": self.reason,
         }
 
 
@@ -157,8 +157,8 @@ def advise(fit: Fit, target: Target, budget: float, options: DesignOptions = Des
         chosen = optimal_design.order_runs(candidates, chosen)
     value, interval = predict_target(fit, target)
     curve = tuple((float(candidates.C[design].sum()), float(r)) for design, r in zip(designs, ratio, strict=True))
-    why = _explanation(index, ratio, budget, options.worth)
-    return Advice(target, value, interval, fit.level, budget, _describe_runs(candidates, chosen), curve, why)
+    reason = _explanation(index, ratio, budget, options.worth)
+    return Advice(target, value, interval, fit.level, budget, _describe_runs(candidates, chosen), curve, reason)
 
 
 def design_runs(

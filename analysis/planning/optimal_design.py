@@ -69,7 +69,7 @@ class Candidates:
 
 
 def candidate_grid(
-    sizes: np.ndarray, largest: float, k: float, least: tuple[float, float], ratios: tuple[float, float]
+    sizes: np.ndarray, largest: float, k: float, fewest: tuple[float, float], ratios: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns N and D (K,) of candidates: each size at a ladder of FLOPs that ends at `largest`.
 
@@ -77,15 +77,15 @@ def candidate_grid(
         sizes: Numbers of parameters.
         largest: FLOPs of the largest run.
         k: Factor in C = k·N·D.
-        least: Fewest parameters and tokens.
+        fewest: Parameters and tokens of the smallest run.
         ratios: Least and most tokens per parameter.
     """
-    sizes = np.unique(sizes[sizes >= least[0] * 0.999])
-    rungs = max(1, int(np.log(largest / (k * least[0] * least[1])) / np.log(RUNG)) + 1)
+    sizes = np.unique(sizes[sizes >= fewest[0] * 0.999])
+    rungs = max(1, int(np.log(largest / (k * fewest[0] * fewest[1])) / np.log(RUNG)) + 1)
     C, N = (x.ravel() for x in np.meshgrid(largest * RUNG ** -np.arange(rungs), sizes))
     D = C / (k * N)
     ratio = D / N
-    allowed = (least[1] * 0.999 <= D) & (ratio >= ratios[0]) & (ratio <= ratios[1])
+    allowed = (fewest[1] * 0.999 <= D) & (ratio >= ratios[0]) & (ratio <= ratios[1])
     return N[allowed], D[allowed]
 
 
@@ -184,9 +184,9 @@ def prune_runs(candidates: Candidates, chosen: list[int], tolerance: float) -> l
     """
     chosen = list(chosen)
     while chosen:
-        without = [candidates.log_variance(chosen[:i] + chosen[i + 1 :]) for i in range(len(chosen))]
-        least = int(np.argmin(without))
-        if 0.5 * (without[least] - candidates.log_variance(chosen)) >= np.log1p(tolerance):
+        reduced = [candidates.log_variance(chosen[:i] + chosen[i + 1 :]) for i in range(len(chosen))]
+        weakest = int(np.argmin(reduced))
+        if 0.5 * (reduced[weakest] - candidates.log_variance(chosen)) >= np.log1p(tolerance):
             break
-        chosen.pop(least)
+        chosen.pop(weakest)
     return chosen

@@ -90,7 +90,12 @@ class Surface:
         return len(next(iter(self.params.values())))
 
     def loss(self, N: Array, D: Array) -> Array:
-        """Returns L (R, K) at N and D; infinite where the law has no value."""
+        """Returns L (R, K), infinite where the law has no value.
+
+        Args:
+            N: Parameters.
+            D: Tokens.
+        """
         inputs = {"N": N, "D": D, "C": self.k * N * D, "M": D / N, **self.inputs}
         with np.errstate(all="ignore"):
             L = np.asarray(self.law.function(*(inputs[letter] for letter in self.law.inputs), **self.params))
@@ -136,7 +141,12 @@ class Surface:
         return np.minimum(low, high - SIZE_MARGIN), high
 
     def tokens(self, N: Array, L: Array) -> Array:
-        """Returns the D (R, K) at which a model of N reaches L: infinite where it never does."""
+        """Returns the D (R, K) at which a model reaches a loss: infinite where it never does.
+
+        Args:
+            N: Parameters.
+            L: Loss.
+        """
         D = self.fit.points.D[np.isfinite(self.fit.points.D)]
         low, high = np.log(D.min()) - LOW_MARGIN, np.log(D.max()) + HIGH_MARGIN
         return _bisect(lambda ln_D: self.loss(N, np.exp(ln_D)) <= L, low, high, L.shape)

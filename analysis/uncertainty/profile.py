@@ -67,6 +67,7 @@ class _Axis:
         return np.log(value) if self.log else value
 
     def inverse(self, value: np.ndarray | float) -> np.ndarray:
+        """Returns the quantity at a value on this scale."""
         with np.errstate(over="ignore"):
             return np.asarray(np.exp(value) if self.log else value)
 
@@ -185,7 +186,7 @@ class _Walk:
     axes: list[_Axis]
     critical: float  # Student's t at the level
     scale: float  # of `deviance_scale`
-    least: float  # the objective at the optimum
+    minimum: float  # the objective at the optimum
     u: np.ndarray  # (R, P)
     start: np.ndarray  # (R,): the quantity at the optimum
     stride: np.ndarray  # (R,), signed
@@ -208,10 +209,10 @@ class _Walk:
         start = _values(problem, axes, u)
         error = np.where(np.isfinite(error) & (error > 0), error, 1e-3 * np.maximum(np.abs(start), 1.0))
         stride = np.tile([-1.0, 1.0], len(axes)) * error * critical / 3
-        least = float(problem.cost(problem.residual(u_P[None]))[0])
+        minimum = float(problem.cost(problem.residual(u_P[None]))[0])
         trail = [[(float(x), 0.0)] for x in start]
         walking = np.isfinite(start)
-        return cls(problem, axes, critical, scale, least, u, start, stride, error, start.copy(), walking, trail)
+        return cls(problem, axes, critical, scale, minimum, u, start, stride, error, start.copy(), walking, trail)
 
     def step(self) -> None:
         """One stride outward of every walking row; a row whose t has passed the critical value closes in on it."""
@@ -222,7 +223,7 @@ class _Walk:
             self.problem, lambda u_RP: _values(self.problem, axes, u_RP), self.u[rows], target
         )
         cost = self.problem.cost(self.problem.residual(u))
-        t = np.sqrt(np.maximum(2 * (cost - self.least) / self.scale, 0.0))
+        t = np.sqrt(np.maximum(2 * (cost - self.minimum) / self.scale, 0.0))
         for i, r in enumerate(rows):
             if not (reached[i] and np.isfinite(t[i])):
                 self.stride[r] /= 4
@@ -268,9 +269,9 @@ class _Walk:
 def _values(problem: Problem, axes: list[_Axis], u_RP: np.ndarray) -> np.ndarray:
     """Each quantity (R,) at its own rows, of which all have equally many."""
     params = problem.params(u_RP)
-    each = len(u_RP) // len(axes)
+    size = len(u_RP) // len(axes)
     values_R = np.empty(len(u_RP))
     for i, axis in enumerate(axes):
-        rows = slice(each * i, each * (i + 1))
+        rows = slice(size * i, size * (i + 1))
         values_R[rows] = axis({name: value[rows] for name, value in params.items()})
     return values_R

@@ -121,10 +121,10 @@ def _axis(points: Points, first: str) -> tuple[str, np.ndarray]:
 def _candidates(x_n: np.ndarray) -> np.ndarray:
     """Cuts (K,) in ln x between neighbouring values with enough points on either side."""
     values = np.unique(np.round(x_n, 9))
-    least = max(MIN_POINTS, int(np.ceil(MIN_SHARE * len(x_n))))
+    margin = max(MIN_POINTS, int(np.ceil(MIN_SHARE * len(x_n))))
     cuts = (values[1:] + values[:-1]) / 2
     below = np.searchsorted(np.sort(x_n), cuts)
-    cuts = cuts[(below >= least) & (len(x_n) - below >= least)]
+    cuts = cuts[(below >= margin) & (len(x_n) - below >= margin)]
     if len(cuts) <= MAX_CANDIDATES:
         return cuts
     return cuts[np.linspace(0, len(cuts) - 1, MAX_CANDIDATES).round().astype(int)]

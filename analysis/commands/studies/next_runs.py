@@ -92,7 +92,7 @@ def _print_advice(fit: Fit, advice: Advice) -> None:
     if advice.runs:
         spent = format.scientific(sum(run["C"] for run in advice.runs), 3)
         print_line(f"\n{format.aligned(_rows(advice))}\n\n{len(advice.runs)} runs, {spent} FLOPs")
-    print_line(advice.why)
+    print_line(advice.reason)
     widths = ", ".join(f"×{ratio:.2f} for {format.scientific(C, 2)}" for C, ratio in advice.curve)
     print_line(f"expected width by FLOPs spent: {widths}", "dim")
     if advice.ratio < 0.5:

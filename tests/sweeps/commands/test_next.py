@@ -129,7 +129,7 @@ def test_where_a_doubling_brings_little_nothing_is_advised() -> None:
         large.N, large.D, large.C, large.L * np.exp(0.003 * np.sin(np.arange(len(large)) * 7.3)), large.names
     )
     advice = advise(fit(large, options=FitOptions(bootstrap=100)), TARGET, 3e19)
-    assert advice.runs == () and advice.why.startswith("nothing is worth adding")
+    assert advice.runs == () and advice.reason.startswith("nothing is worth adding")
     assert advice.expected() == pytest.approx(advice.interval)
 
 
@@ -157,7 +157,7 @@ def test_the_command_says_the_runs(tmp_path: Path) -> None:
         (("--ratio", "640"), "must be a range such as 5:640"),
         (("--ratio", "5e9:6e9"), "raise the budget or widen the ratio"),
         (("--law", "kaplan-n"), "no optimum at a C"),
-        (("--law", "kaplan-c"), "takes a law of the loss in N and D"),
+        (("--law", "kaplan-c"), "must be a law of the loss in N and D"),
         (("--worth", "1"), "worth 1"),
     ):
         bad = command(*words, *more)
@@ -263,14 +263,12 @@ def test_the_rules_are_those_that_made_most_runs(named: str, requested: list[str
     result = following.find_family(store, of, [*done, other], requested)
     assert all(result.run(entry.model.width, entry.steps, entry.seed) == entry for entry in done)
     if requested:
-        with pytest.raises(SweepError, match=r"0 of 4 runs are as rules=tpu\|small make them: say which"):
+        with pytest.raises(SweepError, match=r"0 of 4 runs follow rules=tpu\|small: give the rules"):
             following.find_family(store, of, done, [])
     else:
         with pytest.raises(SweepError, match="2 of 4 runs"):
             following.find_family(store, of, [*done[:2], other, replace(other, seed=1)], [])
-        with pytest.raises(
-            SweepError, match=f"--set length=96: the runs there are have {result.example.data.length}: "
-        ):
+        with pytest.raises(SweepError, match=f"--set length=96: the store's runs have {result.example.data.length}: "):
             following.find_family(store, of, done, ["length=96"])
     chosen = following.find_family(store, of, [other], [f"rules={named}", *requested])
     assert chosen.run(256, done[-1].steps, 0) == done[-1]

@@ -85,7 +85,7 @@ def test_budget_is_a_label_and_never_identity() -> None:
 
 
 def test_a_budget_too_small_for_whole_steps_says_so() -> None:
-    with pytest.raises(SweepError, match="rounding them misses it by over 1%"):
+    with pytest.raises(SweepError, match="whole steps miss it by over 1%"):
         steps_at_width(
             24,
             CORPUS,
@@ -95,7 +95,7 @@ def test_a_budget_too_small_for_whole_steps_says_so() -> None:
 
 
 def test_a_vocabulary_too_large_for_the_budgets_is_one_line() -> None:
-    with pytest.raises(SweepError, match=r"with a vocabulary of 32,000: .*meant for smaller vocabularies"):
+    with pytest.raises(SweepError, match=r"with a vocabulary of 32,000: .*use a smaller vocabulary"):
         DEFINITIONS["quickstart"].make(dataclasses.replace(CORPUS, vocab=32_000))
 
 

@@ -51,7 +51,7 @@ def test_what_sharing_saves_is_what_the_plan_saves() -> None:
 def test_seconds_saved_are_at_the_pace_of_the_store() -> None:
     planned = plan_sweep(designed("quickstart"), CORPUS)
     flat = {step_shape(run.config): 1e9 for run in planned.runs}
-    by = Pace(shapes=flat, rates=[(0.0, 1.0)], compiling=2.0, beginning=0.5, starting=3.0)
+    by = Pace(shapes=flat, rates=[(0.0, 1.0)], compile_seconds=2.0, run_seconds=0.5, process_seconds=3.0)
     saving = sharing_saved.savings(
         planned, sharing_module.sharing_graph([run.config for run in planned.runs]), workers=2, by=by
     )
@@ -118,6 +118,6 @@ def test_a_processes_start_is_in_the_quote_once() -> None:
 
     planned = plan_sweep(designed("quickstart"), CORPUS)
     flat = {step_shape(run.config): 1e9 for run in planned.runs}
-    by = Pace(shapes=flat, rates=[(0.0, 1.0)], compiling=2.0, beginning=0.5)
-    slow = dataclasses.replace(by, starting=3.0)
+    by = Pace(shapes=flat, rates=[(0.0, 1.0)], compile_seconds=2.0, run_seconds=0.5)
+    slow = dataclasses.replace(by, process_seconds=3.0)
     assert worker_seconds(planned.runs, slow) == pytest.approx(worker_seconds(planned.runs, by) + 3.0)
