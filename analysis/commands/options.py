@@ -23,11 +23,6 @@ def source_options(arguments: argparse.Namespace) -> tuple[FitOptions, ReadOptio
     return read_options(FitOptions, arguments), read_options(ReadOptions, arguments)
 
 
-def add_counting_options(command: argparse.ArgumentParser) -> None:
-    """Adds the flags of the counting convention alone."""
-    add_options(command, ReadOptions, only=("flops", "params"))
-
-
 def print_error(error: object, status: int) -> int:
     """Prints an error in one line on standard error.
 

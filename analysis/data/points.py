@@ -72,6 +72,7 @@ class Points:
     extra: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        """Converts the arrays to float64 and checks that they are equally long."""
         for name in ("N", "D", "C", "L"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
         extra = {letter: np.asarray(values, np.float64) for letter, values in self.extra.items()}
@@ -92,6 +93,7 @@ class Points:
         return self.D / self.N if letter == "M" else np.full(len(self.names), np.nan)
 
     def __len__(self) -> int:
+        """Returns the number of points."""
         return len(self.L)
 
     @property

@@ -159,7 +159,7 @@ def divide_runs(submission: Submission, token: str, *, jobs: int, restarts: int)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Following:
+class FollowOptions:
     """How a launcher follows its tasks.
 
     Attributes:
@@ -177,7 +177,7 @@ def submit_tasks(
     submission: Submission,
     cluster: TaskCluster,
     tasks: list[NodeTask],
-    following: Following,
+    following: FollowOptions,
     active: Sequence[NodeTask] = (),
 ) -> Job:
     """Submits tasks to a cluster.

@@ -17,7 +17,7 @@ from typing import Any
 
 from sweeps.engines import cluster_jobs, cluster_tasks
 from sweeps.engines.cluster_jobs import RUNNING, WAITING, Job
-from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, Following, TaskState
+from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, FollowOptions, TaskState
 from sweeps.engines.node_worker import NodeTask, last_transition, read_notes, run_task, stop_file
 from sweeps.engines.submission import RESTARTS, Submission
 from sweeps.errors import SweepError
@@ -56,7 +56,7 @@ def submit(submission: Submission, options: RayOptions) -> Job:
     cluster = Cluster(options)
     token = cluster_tasks.new_token()
     tasks = cluster_tasks.divide_runs(submission, token, jobs=options.jobs, restarts=options.restarts)
-    following = Following(
+    following = FollowOptions(
         restarts=options.restarts, poll_seconds=float(options.every), stop_command=_stop_command(submission, token)
     )
     return cluster_tasks.submit_tasks(submission, cluster, tasks, following)

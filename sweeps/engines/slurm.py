@@ -22,7 +22,7 @@ from scaling.config.run import run_id
 from scaling.store.record import Store
 from sweeps.engines import cluster_jobs, cluster_tasks
 from sweeps.engines.cluster_jobs import RUNNING, WAITING, Job
-from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, TRAIN, Following, TaskState
+from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, TRAIN, FollowOptions, TaskState
 from sweeps.engines.job_names import sweep_label
 from sweeps.engines.node_worker import (
     FINISHED,
@@ -95,7 +95,7 @@ def submit(submission: Submission, options: SlurmOptions) -> Job:
     new_runs = dataclasses.replace(submission, configs=new_configs, starts=None)
     token = cluster_tasks.new_token()
     tasks = cluster_tasks.divide_runs(new_runs, token, jobs=options.jobs, restarts=options.restarts)
-    following = Following(restarts=options.restarts, poll_seconds=float(options.every), stop_command=CANCEL_COMMAND)
+    following = FollowOptions(restarts=options.restarts, poll_seconds=float(options.every), stop_command=CANCEL_COMMAND)
     return cluster_tasks.submit_tasks(submission, cluster, tasks, following, active)
 
 

@@ -27,7 +27,7 @@ from sweeps.planning.plan import Plan, plan_sweep
 
 @dataclass
 class Training:
-    """What the training of a launch has come to."""
+    """State of the training of a launch."""
 
     progress: SweepProgress
     error: str | None = None  # why runs are left that will not go on by themselves
@@ -157,7 +157,8 @@ def write_sweep(store: Store, sweep: str, sweep_plan: Plan, separate: bool = Fal
             )
     runs = sweep_plan.runs
     run_ids = [run.run_id for run in runs]
-    dropped = sum(entry["run_id"] not in set(run_ids) for entry in entries)
+    planned = set(run_ids)
+    dropped = sum(entry["run_id"] not in planned for entry in entries)
     if dropped:
         print(f"sweep {sweep}: {dropped} runs of an earlier definition are no longer part of it", file=sys.stderr)
     starts = [0] * len(runs) if separate else sweep_plan.starts
@@ -219,7 +220,7 @@ def report_summary(store: Store, sweep: str, sweep_plan: Plan, training: Trainin
         store: Where the runs are kept.
         sweep: Name of the sweep in the store.
         sweep_plan: All runs of the sweep.
-        training: What the training has come to.
+        training: State of the training at its end.
     """
     progress = training.progress
     earlier = [run.status for run in sweep_plan.runs if run.status in ("done", "diverged")]

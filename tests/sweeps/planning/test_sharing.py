@@ -53,7 +53,7 @@ def test_seconds_saved_are_at_the_pace_of_the_store() -> None:
     flat = {step_shape(run.config): 1e9 for run in planned.runs}
     by = Pace(shapes=flat, rates=[(0.0, 1.0)], compile_seconds=2.0, run_seconds=0.5, process_seconds=3.0)
     saving = sharing_saved.savings(
-        planned, sharing_module.sharing_graph([run.config for run in planned.runs]), workers=2, by=by
+        planned, sharing_module.sharing_graph([run.config for run in planned.runs]), workers=2, pace=by
     )
     assert saving["sharing"]["seconds"] == pytest.approx(plan_cost(planned)["flops_saved"] / 1e9)
     assert saving["packing"]["seconds"] == 33 * 3.0 + 29 * 2.0
