@@ -11,6 +11,9 @@ os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
 os.environ["JAX_NUMPY_RANK_PROMOTION"] = "raise"
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent.parent / ".pytest_cache" / "compiled"))
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+if "PYTEST_XDIST_WORKER" in os.environ:  # a worker a core: threads of its own would wait for the other worker's
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from scaling.config.model import ModelConfig
 from scaling.config.objective import DataConfig

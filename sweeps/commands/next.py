@@ -271,13 +271,13 @@ def recommendation_text(advice: dict[str, Any], plan: Plan, rate: float | None) 
     """
 
     def interval(bounds: list[float]) -> str:
-        digits = ".4f" if advice["target"]["what"] == "L" else ".3g"
+        digits = ".4f" if advice["target"]["quantity"] == "L" else ".3g"
         return f"[{bounds[0]:{digits}}, {bounds[1]:{digits}}]"
 
-    target = ", ".join(f"{name} = {value:.4g}" for name, value in advice["target"].items() if name != "what")
+    target = ", ".join(f"{name} = {value:.4g}" for name, value in advice["target"].items() if name != "quantity")
     expected = advice["expected"]
     lines = [
-        f"{advice['target']['what']} at {target}: now {interval(advice['interval'])}, expected after these runs "
+        f"{advice['target']['quantity']} at {target}: now {interval(advice['interval'])}, expected after these runs "
         f"{interval(expected['interval'])} (×{expected['ratio']:.2f})",
         advice["why"],
         *(f"warning about the fit: {verdict}" for verdict in advice["fit"]["verdict"] if verdict != "converged"),

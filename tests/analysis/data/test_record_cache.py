@@ -15,7 +15,7 @@ from analysis.data import record_cache, runs
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from scaling.store.record import Record, Store
-from tests.support.commands import run_analysis
+from tests.support.commands import call_command, command
 from tests.support.records import add_record, config
 from tests.support.tables import refusal
 
@@ -79,7 +79,7 @@ def test_another_process_knows_the_index_again(tmp_path: Path) -> None:
     store = many(tmp_path / "store", record_cache.MIN_RUNS)
     runs.read_runs(store.root)
     before = (store.root / record_cache.CACHE_FILE).stat().st_ino
-    assert run_analysis("table", store.root, "--csv", "-").returncode == 0
+    assert command("analysis", "table", store.root, "--csv", "-").returncode == 0
     assert (store.root / record_cache.CACHE_FILE).stat().st_ino == before
 
 
@@ -108,9 +108,11 @@ def test_table_lists_so_many_of_the_runs_that_were_asked_for(tmp_path: Path) -> 
     store = Store(tmp_path)
     for width in (32, 64, 128, 256):
         add_record(store, config(width, 100), loss=width / 10)
-    shown = run_analysis("table", store.root, "--rows", "2", "--where", "loss < 20", "--sort", "loss").stdout
+    shown = call_command(
+        "analysis", "table", store.root, "--rows", "2", "--where", "loss < 20", "--sort", "loss"
+    ).stdout
     assert "3 runs" in shown and "and 1 more" in shown and shown.index("3.2") < shown.index("6.4")
-    wrong = run_analysis("table", store.root, "--sort", "nothing")
+    wrong = call_command("analysis", "table", store.root, "--sort", "nothing")
     assert wrong.returncode == 2 and "--sort nothing: no such column" in wrong.stderr
 
 

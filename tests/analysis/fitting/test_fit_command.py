@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,18 +10,8 @@ import pytest
 from analysis.data.load import load
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
-from tests.support.commands import ROOT
+from tests.support.commands import call_command, command
 from tests.support.fits import grid
-
-
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "analysis", "fit", *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
 
 
 def test_the_command_writes_the_contract(tmp_path: Path) -> None:
@@ -31,7 +19,7 @@ def test_the_command_writes_the_contract(tmp_path: Path) -> None:
     source, out = tmp_path / "runs.csv", tmp_path / "fit.json"
     rows = zip(data.N, data.D, data.L, strict=True)
     source.write_text("params,tokens,loss\n" + "".join(f"{n},{d},{x}\n" for n, d, x in rows))
-    ran = command(source, "--json", out, "--bootstrap", "100", "--where", "N < 1e9")
+    ran = command("analysis", "fit", source, "--json", out, "--bootstrap", "100", "--where", "N < 1e9")
     assert ran.returncode == 0, ran.stderr
     assert "alpha" in ran.stdout and "verdict: converged" in ran.stdout
     result = json.loads(out.read_text())
@@ -63,6 +51,6 @@ def test_bad_input_gets_one_line_and_its_status(
 ) -> None:
     runs = tmp_path / "runs.csv"
     runs.write_text("N,D,L\n1e6,1e8,3\n2e6,2e8,2.9\n4e6,4e8,2.8\n")
-    ran = command(*[runs if a == "RUNS" else a for a in arguments])
+    ran = call_command("analysis", "fit", *[runs if a == "RUNS" else a for a in arguments])
     assert ran.returncode == status, ran.stderr
     assert ran.stderr.count("\n") == 1 and message.replace("known are kaplan-n", "known are") in ran.stderr

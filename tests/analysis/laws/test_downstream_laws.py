@@ -17,7 +17,7 @@ from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.laws.loss import chinchilla
-from tests.support.commands import PUBLISHED, command
+from tests.support.commands import PUBLISHED, call_command
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
@@ -239,12 +239,12 @@ def test_the_command_chains_the_steps() -> None:
     columns = f"N=n_params_nonemb,D=tokens,L={task}:bpb,Acc={task}:rc_acc"
     arguments = ["analysis", "fit", OLMO / "checkpoints.csv", "--law", "two-step", "--runs", "model,length"]
     arguments += ["--where", "mode=='train'", "--columns", columns, "--bootstrap", 100, "--json", "-"]
-    done = command(*arguments, "--at", f"N={TARGET['N']},D={TARGET['D']}")
+    done = call_command(*arguments, "--at", f"N={TARGET['N']},D={TARGET['D']}")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert set(result["params"]) == set(laws.LAWS["two-step"].parameters)
     at = result["at"]
     assert at["value"] == pytest.approx(0.85304, abs=1e-4) and at["interval"][0] < at["value"] < at["interval"][1]
     assert [verdict.split(":")[0] for verdict in at["verdict"]] == ["extrapolation", "extrapolation"]
-    wrong = command(*arguments[:4], "chinchilla", "--runs", "model")
+    wrong = call_command(*arguments[:4], "chinchilla", "--runs", "model")
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "runs model" in wrong.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from analysis.errors import FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.laws.loss import chinchilla, experts, kaplan
-from tests.support.commands import PUBLISHED, ROOT
+from tests.support.commands import PUBLISHED, call_command
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
@@ -304,14 +303,8 @@ def test_clark_hash() -> None:
 # The command.
 
 
-def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "analysis", "fit", *map(str, arguments), "--bootstrap", "100"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def fit_command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return call_command("analysis", "fit", *arguments, "--bootstrap", 100)
 
 
 def write(path: Path, name: str, **called: str) -> Path:
@@ -326,10 +319,10 @@ def write(path: Path, name: str, **called: str) -> Path:
 
 def test_the_command_takes_columns_of_any_name(tmp_path: Path) -> None:
     runs = write(tmp_path / "runs.csv", "kaplan-nd", N="width", D="seen", L="score")
-    ran = command(runs, "--law", "kaplan-nd", "--columns", "N=width,D=seen,L=score")
+    ran = fit_command(runs, "--law", "kaplan-nd", "--columns", "N=width,D=seen,L=score")
     assert ran.returncode == 0, ran.stderr
     assert "alphaD" in ran.stdout and "verdict: converged" in ran.stdout
-    ran = command(runs, "--law", "kaplan-nd")
+    ran = fit_command(runs, "--law", "kaplan-nd")
     assert ran.returncode == 2 and ran.stderr.count("\n") == 1 and "no column for" in ran.stderr
 
 
@@ -344,6 +337,6 @@ def test_the_command_takes_columns_of_any_name(tmp_path: Path) -> None:
     ],
 )
 def test_the_command_finds_a_laws_own_columns(tmp_path: Path, name: str, called: dict[str, str]) -> None:
-    ran = command(write(tmp_path / "runs.csv", name, **called), "--law", name)
+    ran = fit_command(write(tmp_path / "runs.csv", name, **called), "--law", name)
     assert ran.returncode == 0, ran.stderr
     assert all(p in ran.stdout for p in laws.LAWS[name].parameters)

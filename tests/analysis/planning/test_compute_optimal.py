@@ -21,7 +21,7 @@ from analysis.fitting.result import Fit
 from analysis.laws import Law
 from analysis.laws.loss import chinchilla
 from analysis.planning.compute_optimal import cheapest_training, off_optimum, optimal_training, wasted_compute
-from tests.support.commands import PUBLISHED, run_analysis
+from tests.support.commands import PUBLISHED, call_command
 from tests.support.fits import HOFFMANN, surface_points
 
 published = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published sets are not here (../shared/data)")
@@ -241,7 +241,7 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_optimum_answers_all_that_was_asked(table: Path, tmp_path: Path) -> None:
     out = tmp_path / "optimum.json"
     arguments = ("--budget", "1e21,1e24", "--target-loss", "2.0", "--factors", "0.5", "--run", "N=7e9,D=2e12")
-    ran = run_analysis("optimum", table, *arguments, "--bootstrap", "100", "--json", out)
+    ran = call_command("analysis", "optimum", table, *arguments, "--bootstrap", "100", "--json", out)
     assert ran.returncode == 0, ran.stderr
     result = json.loads(out.read_text())
     assert [round(np.log10(budget_fit["C"])) for budget_fit in result["budgets"]] == [21, 24]
@@ -262,13 +262,13 @@ def test_optimum_answers_all_that_was_asked(table: Path, tmp_path: Path) -> None
     ],
 )
 def test_what_cannot_be_asked_gets_one_line(table: Path, arguments: list[str], status: int, message: str) -> None:
-    ran = run_analysis("optimum", table, "--bootstrap", "100", *arguments)
+    ran = call_command("analysis", "optimum", table, "--bootstrap", "100", *arguments)
     assert ran.returncode == status, ran.stderr
     assert ran.stderr.count("\n") == 1 and message in ran.stderr
 
 
 def test_every_law_is_listed_with_its_form() -> None:
-    result = {entry["name"]: entry for entry in json.loads(run_analysis("laws", "--json").stdout)}
+    result = {entry["name"]: entry for entry in json.loads(call_command("analysis", "laws", "--json").stdout)}
     assert set(result) == set(laws.NAMES)
     assert result["chinchilla"]["parameters"] == ["E", "A", "B", "alpha", "beta"]
     assert all(entry["source"] and entry["form"] for entry in result.values())

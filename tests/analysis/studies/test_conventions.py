@@ -17,7 +17,7 @@ from analysis.laws.loss import chinchilla
 from analysis.planning.compute_optimal import optimal_training
 from analysis.studies.conventions import compare_conventions
 from analysis.studies.options import ConventionsOptions
-from tests.support.commands import run_analysis
+from tests.support.commands import call_command
 from tests.support.fits import BESIROGLU, HOFFMANN, PEARCE, surface_points
 from tests.support.known_store import build
 
@@ -116,8 +116,8 @@ def test_countings_that_cannot_be_compared_are_one_line() -> None:
 def test_conventions_show_a_table_and_why(tmp_path: Path) -> None:
     path = tmp_path / "runs.csv"
     small_scale().to_csv(path, index=False)
-    ran = run_analysis("conventions", path, "--bootstrap", "100")
+    ran = call_command("analysis", "conventions", path, "--bootstrap", "100")
     assert ran.returncode == 0, ran.stderr
     assert "N counts" in ran.stdout and "Pearce 2024" in ran.stdout and "under 4 conventions" in ran.stdout
-    ran = run_analysis("conventions", path, "--flops", "6nd")
+    ran = call_command("analysis", "conventions", path, "--flops", "6nd")
     assert ran.returncode == 2 and "unrecognized arguments: --flops" in ran.stderr

@@ -12,7 +12,7 @@ import pytest
 from analysis.errors import DataError
 from analysis.studies import components, observational
 from analysis.studies.options import ObservationalOptions
-from tests.support.commands import PUBLISHED, command
+from tests.support.commands import PUBLISHED, call_command
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
@@ -117,12 +117,12 @@ def test_the_observational_command(tmp_path: Path) -> None:
     ruan().to_csv(tmp_path / "models.csv", index=False)
     arguments = ["analysis", "observational", tmp_path / "models.csv", "--scores", ",".join(SCORES), "--bootstrap", 100]
     arguments += ["--target", "ABench-OA", "--holdout", 'col("ABench-OA")>2.45']
-    done = command(*arguments, "--full", 10, "--json", "-")
+    done = call_command(*arguments, "--full", 10, "--json", "-")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["error"]["train"] == pytest.approx(3.67833e-4, rel=2e-6)
     assert set(result["scores"]["weights"]) == set(SCORES) == set(result["scores"]["intervals"])
-    assert "held out: gpt-4-0613" in command(*arguments, "--full", 10).stdout
-    wrong = command(*arguments)
+    assert "held out: gpt-4-0613" in call_command(*arguments, "--full", 10).stdout
+    wrong = call_command(*arguments)
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
     assert "models.csv: row 1 (line 2), column ABench-OA: 4.01 is not from 0 to 1" in wrong.stderr

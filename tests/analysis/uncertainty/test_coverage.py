@@ -23,7 +23,7 @@ from analysis.solver.problem import Problem
 from analysis.studies.coverage import HOFFMANN, coverage_study, simulate_sweep
 from analysis.studies.options import CoverageOptions
 from analysis.uncertainty import bootstrap, influence, regimes
-from tests.support.commands import command
+from tests.support.commands import call_command
 
 LAW = laws.LAWS["chinchilla"]
 
@@ -235,14 +235,16 @@ def test_tokens_follow_the_runs_where_flops_are_not_six_n_d() -> None:
 
 
 def test_the_command_says_how_often_intervals_hold_the_truth(tmp_path: object) -> None:
-    out = command("analysis", "simulate", "--draws", 10, "--bootstrap", 100, "--law", "chinchilla-2", "--json", "-")
+    out = call_command(
+        "analysis", "simulate", "--draws", 10, "--bootstrap", 100, "--law", "chinchilla-2", "--json", "-"
+    )
     assert out.returncode == 0, out.stderr
     result = json.loads(out.stdout)
     assert [row["name"] for row in result["rows"]] == ["a", "N* at 10x", "N* at 100x"]
     assert result["sweeps"] == 10 and result["settings"]["runs"] == 20
-    bad = command("analysis", "simulate", "--design", "spiral")
+    bad = call_command("analysis", "simulate", "--design", "spiral")
     assert bad.returncode == 2 and bad.stderr.count("\n") == 1 and "isoflop, grid" in bad.stderr
-    bad = command("analysis", "simulate", "--law", "power-d")
+    bad = call_command("analysis", "simulate", "--law", "power-d")
     assert bad.returncode == 1 and "E, B, beta" in bad.stderr
 
 

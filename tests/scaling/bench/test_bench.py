@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.support.commands import command
+from tests.support.commands import call_command, command
 
 
 def test_each_size_is_measured_or_left_out_with_the_reason() -> None:
@@ -35,6 +35,6 @@ def test_each_size_is_measured_or_left_out_with_the_reason() -> None:
 
 
 def test_an_unknown_mode_is_refused_in_one_line() -> None:
-    done = command("scaling", "bench", "--compare", "keras")
+    done = call_command("scaling", "bench", "--compare", "keras")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1] == "scaling bench: --compare = 'keras': allowed are eager, compile"

@@ -15,7 +15,7 @@ from scaling.models.counts import parameters, run_flops
 from scaling.store.record import Record, Store
 from sweeps.definitions import transfer
 from sweeps.planning.corpus import Corpus
-from tests.support.commands import command
+from tests.support.commands import call_command, command
 from tests.support.training import train_run
 
 CORPUS = Corpus(name="cpython", tokens="ab" * 32, vocab=258, train=10**7)
@@ -148,7 +148,7 @@ def test_updates_grow_with_depth_under_mup_and_not_under_completep(config: Path)
 def test_a_check_that_cannot_be_says_why_in_one_line(tiny: RunConfig, tmp_path: Path, words: tuple, says: str) -> None:
     path = tmp_path / "run.json"
     path.write_text(dumps(dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, mlp_width=33, heads=1))))
-    done = command("scaling", "coordinates", path, *words)
+    done = call_command("scaling", "coordinates", path, *words)
     assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1
 
 

@@ -16,7 +16,7 @@ from scaling.data.corpus import is_validation
 from scaling.data.prepare import prepare
 from scaling.data.tokens import CorpusError, TokenFile, open_tokens
 from scaling.data.windows import count_windows
-from tests.support.commands import ROOT, command
+from tests.support.commands import ROOT, call_command
 from tests.support.corpora import training_batch, write_documents
 
 
@@ -121,7 +121,7 @@ def test_text_that_is_not_utf8_names_the_file_and_the_offset(tmp_path: Path) -> 
         (tmp_path / "text" / f"{i:03d}").write_bytes(b"fine")
     bad = tmp_path / "text" / "119"
     bad.write_bytes(b"caf\xc3\xa9 and caf\xe9")
-    done = command("scaling", "prepare", f"text:{tmp_path / 'text'}", "--store", tmp_path)
+    done = call_command("scaling", "prepare", f"text:{tmp_path / 'text'}", "--store", tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == (
         f"scaling prepare: {bad}: not UTF-8 at byte offset 13: convert it or remove it from the folder\n"
@@ -176,7 +176,7 @@ def test_a_path_is_taken_as_it_is(tmp_path: Path) -> None:
 
 def test_prepare_says_what_it_made_and_the_second_time_makes_nothing(tmp_path: Path) -> None:
     words = ("scaling", "prepare", "markov:vocab=5,tokens=4000", "--store", tmp_path)
-    first = command(*words, "--json")
+    first = call_command(*words, "--json")
     assert first.returncode == 0 and first.stderr == ""
     result = json.loads(first.stdout)
     assert result.keys() == {
@@ -186,7 +186,7 @@ def test_prepare_says_what_it_made_and_the_second_time_makes_nothing(tmp_path: P
     tokens = open_tokens(Path(result["path"]))
     assert tokens.content_hash == result["tokens"] and tokens.facts == result["facts"]
     inode = tokens.path.stat().st_ino
-    second = command(*words)
+    second = call_command(*words)
     assert result["tokens"] in second.stdout and "3,800 training and 200 validation tokens" in second.stdout
     assert tokens.path.stat().st_ino == inode
 
@@ -247,7 +247,7 @@ def test_prepare_refuses_in_one_line_with_status_2(tmp_path: Path) -> None:
         ("nothing",): f"unknown corpus 'nothing': known are {', '.join(CORPORA)}",
         ("cpython", "--tokenizer", "words"): "unknown tokenizer 'words': allowed are bytes and sentencepiece:V with V",
     }.items():
-        done = command("scaling", "prepare", *words, "--store", tmp_path)
+        done = call_command("scaling", "prepare", *words, "--store", tmp_path)
         assert done.returncode == 2 and done.stderr.startswith(f"scaling prepare: {line}")
         assert done.stderr.count("\n") == 1
 

@@ -30,7 +30,7 @@ from scaling.training.packs.loop import train_pack
 from scaling.training.run import Run
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import plan_sweep, step_shape
-from tests.support.commands import command
+from tests.support.commands import call_command, command
 from tests.support.models import FAST_COMPILE, dot_flops
 from tests.support.training import STEPWISE, assert_same_run, losses, start_trainer, train_run, wait_for_event
 
@@ -305,7 +305,7 @@ def test_doors_for_decoders_say_so(store: Store, run: RunConfig, tmp_path: Path,
         store.write(Record(run_id=run_id(run), config=run, status="stopped"))
         words = [*words, "--store", str(store.root)]
     named = {"RUN": run_id(run)[:12], "CONFIG": path}
-    done = command("scaling", *(named.get(argument, argument) for argument in words))
+    done = call_command("scaling", *(named.get(argument, argument) for argument in words))
     assert done.returncode == 2 and "decoder" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 

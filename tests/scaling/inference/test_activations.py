@@ -21,7 +21,7 @@ from scaling.data.tokens import find_tokens, open_tokens
 from scaling.inference.activations import BATCH_SEQUENCES, Site, attention_maps, collect_activations, site_activations
 from scaling.inference.load import load_model
 from scaling.store.record import Store
-from tests.support.commands import command
+from tests.support.commands import call_command, command
 from tests.support.models import DECODERS, FAST_COMPILE, VARIANTS, random_tokens, untrained_run
 from tests.support.training import train_run
 
@@ -89,7 +89,7 @@ def test_files_hold_what_the_run_computes_on_its_own_text(store: Store, tiny: Ru
     np.testing.assert_allclose(values[place], alone[0], atol=1e-5)
     parts = list(collect_activations(model_run, text, site, count=count))
     assert [len(part) for part, _ in parts] == [32 * BATCH_SEQUENCES, 40]
-    done = command("scaling", "activations", *words[:-1], 1e12, "--out", tmp_path / "y.npy")
+    done = call_command("scaling", "activations", *words[:-1], 1e12, "--out", tmp_path / "y.npy")
     assert done.returncode == 2 and "the train split has" in done.stderr and not list(tmp_path.glob("*y.npy*"))
 
 
@@ -112,16 +112,16 @@ def test_the_attention_command_writes_maps_and_says_how_to_draw_them(
     run = train_run(tiny, store).run_id
     words = ("attention", run, "--store", store.root, "--prompt", "def é(")
     for name in ("maps.json", "maps.npz"):
-        done = command("scaling", *words, "--layer", 1, "--out", tmp_path / name)
+        done = call_command("scaling", *words, "--layer", 1, "--out", tmp_path / name)
         assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "maps.json").read_text())
     weights = np.array(result["weights"], np.float32)
     assert weights.shape == (2, 7, 7) and result["pieces"][:4] == list("def ") and result["layer"] == 1
     np.testing.assert_allclose(weights.sum(axis=-1), 1, atol=1e-6)
     np.testing.assert_array_equal(np.load(tmp_path / "maps.npz")["weights"], weights)
-    done = command("scaling", *words, "--out", tmp_path / "maps.png")
+    done = call_command("scaling", *words, "--out", tmp_path / "maps.png")
     assert done.returncode == 2 and "python -m analysis figure attention" in done.stderr
-    done = command("scaling", *words, "--layer", 2, "--out", tmp_path / "no.json")
+    done = call_command("scaling", *words, "--layer", 2, "--out", tmp_path / "no.json")
     assert done.returncode == 2 and "layers 0 to 1" in done.stderr and not (tmp_path / "no.json").exists()
 
 

@@ -18,7 +18,7 @@ from scaling.inference.load import TrainedModel
 from scaling.inference.options import Sampling
 from scaling.inference.sampling import Draw, filter_logits, generate, sample_tokens
 from scaling.store.record import Store
-from tests.support.commands import command
+from tests.support.commands import call_command, command
 from tests.support.models import DECODERS, VARIANTS, untrained_run
 from tests.support.training import train_run
 
@@ -91,7 +91,7 @@ def test_a_model_without_positions_for_the_text_says_so() -> None:
 
 
 def said(store: Store, *words: object) -> dict:
-    done = command("scaling", "generate", *words, "--store", store.root, "--json")
+    done = call_command("scaling", "generate", *words, "--store", store.root, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -120,7 +120,7 @@ def test_a_damaged_checkpoint_falls_back_and_none_is_one_line(store: Store, tiny
     run = train_run(tiny, store).run_id
     [last] = (store.run_dir(run) / "checkpoints").glob("[0-9]*")
     (last / "manifest.json").write_text("{")
-    done = command("scaling", "generate", run, "--store", store.root, "--prompt", "a", "--tokens", 2, "--json")
+    done = call_command("scaling", "generate", run, "--store", store.root, "--prompt", "a", "--tokens", 2, "--json")
     assert json.loads(done.stdout)["step"] == 16 and "trying an older one" in done.stderr
     shutil.rmtree(store.checkpoints)
     shutil.rmtree(last)
@@ -130,7 +130,7 @@ def test_a_damaged_checkpoint_falls_back_and_none_is_one_line(store: Store, tiny
         (run, "--top-p", 0): "--top-p 0.0: must",
     }
     for words, message in cases.items():
-        done = command("scaling", "generate", *words, "--store", store.root)
+        done = call_command("scaling", "generate", *words, "--store", store.root)
         assert done.returncode == 2 and message in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 

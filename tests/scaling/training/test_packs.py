@@ -233,6 +233,7 @@ def test_a_pack_killed_and_then_stopped_goes_on_bit_for_bit(
         assert_same_run(store, second_store, config)
 
 
+@pytest.mark.slow
 def test_runs_mapped_over_on_one_device_are_the_runs_alone(
     store: Store, second_store: Store, tiny: RunConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ from scaling.config.validation import from_dict
 from sweeps.definitions import DEFINITIONS
 from sweeps.engines import ENGINES
 from sweeps.planning.corpus import find_or_prepare
-from tests.support.commands import ROOT, processor_seconds
+from tests.support.commands import ROOT, call_command, processor_seconds
 
 
 def sweeps(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -24,7 +24,7 @@ def sweeps(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def refused(*arguments: str) -> str:
-    finished = sweeps(*arguments)
+    finished = call_command("sweeps", *arguments)
     assert finished.returncode == 2, finished
     assert finished.stdout == ""
     assert len(finished.stderr.strip().splitlines()) == 1, finished.stderr
@@ -38,7 +38,7 @@ def test_help_and_list_answer_at_once(arguments: list[str]) -> None:
 
 
 def test_list_names_each_definition_with_its_corpus() -> None:
-    lines = sweeps("list").stdout.splitlines()
+    lines = call_command("sweeps", "list").stdout.splitlines()
     assert [line.split()[0] for line in lines] == list(DEFINITIONS)
     assert "(corpus cpython)" in lines[0]
 

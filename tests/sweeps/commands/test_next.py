@@ -34,7 +34,7 @@ from sweeps.planning.plan import plan_cost, plan_sweep
 from sweeps.planning.rules import RULES, SMALL, TPU
 from sweeps.planning.settings import parse_settings
 from tests.support import known_store
-from tests.support.commands import command
+from tests.support.commands import call_command
 
 TARGET = Target(C=3e23)
 
@@ -137,7 +137,7 @@ def test_where_a_doubling_brings_little_nothing_is_advised() -> None:
     "options", [{}, {"C": 1e24, "N": 1e9}, {"N": 1e9}, {"C": -1.0}, {"N": 1e9, "D": 1e9, "quantity": "N"}]
 )
 def test_a_target_that_is_none_is_refused(options) -> None:
-    with pytest.raises(DataError, match="target"):
+    with pytest.raises(DataError, match="target|quantity"):
         Target(**options)
 
 
@@ -146,12 +146,12 @@ def test_the_command_says_the_runs(tmp_path: Path) -> None:
     with source.open("w") as file:
         csv.writer(file).writerows([("N", "D", "L"), *zip(points.N, points.D, points.L, strict=True)])
     words = ("analysis", "next", source, "--target", "C=3e23", "--budget", "5e21", "--bootstrap", "200")
-    done = command(*words, "--json", "-", "--quantity", "N", "--figure", tmp_path / "next.svg")
+    done = call_command(*words, "--json", "-", "--quantity", "N", "--figure", tmp_path / "next.svg")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["runs"] and result["flops"] <= 5e21 and result["target"] == {"C": 3e23, "quantity": "N"}
     assert (tmp_path / "next.svg").stat().st_size > 5000
-    shown = command(*words)
+    shown = call_command(*words)
     assert shown.returncode == 0 and "runs," in shown.stdout and "FLOPs" in shown.stdout
     for more, says in (
         (("--ratio", "640"), "must be a range such as 5:640"),
@@ -160,7 +160,7 @@ def test_the_command_says_the_runs(tmp_path: Path) -> None:
         (("--law", "kaplan-c"), "must be a law of the loss in N and D"),
         (("--worth", "1"), "worth 1"),
     ):
-        bad = command(*words, *more)
+        bad = call_command(*words, *more)
         assert bad.returncode == 2 and says in bad.stderr and bad.stderr.count("\n") == 1, bad.stderr
 
 
@@ -214,7 +214,7 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
         "--bootstrap",
         "200",
     )
-    done = command(*words, "--json")
+    done = call_command(*words, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert 1 <= len(result["runs"]) <= 6 and result["cost"]["flops_separate"] <= 2e12
@@ -224,11 +224,11 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
         assert run["run_id"] not in have and run["config"]["data"]["tokens"] == read_corpus(corpus).tokens
     low, high = result["advice"]["interval"]
     assert result["advice"]["expected"]["ratio"] < 1 and low < result["advice"]["value"] < high
-    shown = command(*words)
+    shown = call_command(*words)
     assert shown.returncode == 0 and "expected after these runs" in shown.stdout and "left to run" in shown.stdout
-    nothing = command(*words, "--worth", "0.99")
+    nothing = call_command(*words, "--worth", "0.99")
     assert nothing.returncode == 0 and "nothing is worth adding" in nothing.stdout, nothing.stderr
-    assert json.loads(command(*words, "--worth", "0.99", "--json").stdout)["runs"] == []
+    assert json.loads(call_command(*words, "--worth", "0.99", "--json").stdout)["runs"] == []
 
 
 def test_what_is_next_is_of_the_family_of_the_runs_there_are(store: Store, corpus: Path) -> None:
@@ -237,7 +237,7 @@ def test_what_is_next_is_of_the_family_of_the_runs_there_are(store: Store, corpu
     grid = [replace(entry, precision="bfloat16", eval=EvalConfig(every=50, sequences=64)) for entry in grid]
     filled(store, grid)
     words = ("--target", "C=1e19", "--budget", "5e17", "--runs", "6", "--bootstrap", "100", "--seed", "3", "--json")
-    done = command("sweeps", "next", store.root, *words)
+    done = call_command("sweeps", "next", store.root, *words)
     assert done.returncode == 0, done.stderr
     trunks = {prefix_id(entry, 0) for entry in grid}
     result = [from_dict(RunConfig, run["config"]) for run in json.loads(done.stdout)["runs"]]
@@ -328,13 +328,13 @@ def test_next_says_what_is_missing(store: Store) -> None:
         ((store.root, "--target", "C=1e14", "--budget", "2e12"), "launch a sweep first"),
         ((store.root / "none", "--target", "C=1e14", "--budget", "2e12"), "not a store"),
     ):
-        done = command("sweeps", "next", *words)
+        done = call_command("sweeps", "next", *words)
         assert done.returncode == 2 and says in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
 def test_a_sweep_of_what_is_next_has_a_name_not_a_path(store: Store) -> None:
     words = ("--target", "C=1e14", "--budget", "2e12", "--launch", "../../x")
-    done = command("sweeps", "next", store.root, *words)
+    done = call_command("sweeps", "next", store.root, *words)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("--launch ../../x: a name has letters, digits")
 

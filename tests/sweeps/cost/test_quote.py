@@ -175,7 +175,7 @@ def test_a_capped_launch_keeps_what_is_done_says_so_and_goes_on(tmp_path: Path, 
     for _ in range(2):  # again under the same cap: nothing more
         assert launch(store, "s", small_grid(), CORPUS, LaunchOptions(command=TRAINER, caps=Caps(flops=cap))) == CAPPED
         output = capsys.readouterr().err.strip().splitlines()
-        assert "stopped at --cap-flops" in output[-1] and f"{len(runs) - 2} of {len(runs)} runs left" in output[-1]
+        assert "stopped at --cap-flops" in output[-1] and f"{len(runs) - 2} of {len(runs)} runs remaining" in output[-1]
         assert "launch s again" not in "\n".join(output)
         assert [store.read(run.run_id) is not None for run in runs] == [True, True] + [False] * (len(runs) - 2)
     assert launch(store, "s", small_grid(), CORPUS, LaunchOptions(command=TRAINER, caps=Caps(flops=1e18))) == 0

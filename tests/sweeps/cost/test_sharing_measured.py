@@ -105,7 +105,7 @@ def test_the_measurement_reads_as_a_few_lines() -> None:
         }
     )
     assert "as launched: 100.0 s, 110.0 s\n" in text
-    assert "nothing shared but compiled programs: 300.0 s, 330.0 s, 3.00 times as long" in text
+    assert "only compiled programs shared: 300.0 s, 330.0 s, 3.00 times as long" in text
     assert "nothing shared at all: 400.0 s, 440.0 s, 4.00 times as long" in text
-    assert "1 of 4 the same bit for bit, held-out losses up to 1.20% apart" in text
-    assert "quoted by the launch before: 121.0 s, measured 110.0 s (+10%)" in text
+    assert "1 of 4 equal bit for bit, validation losses up to 1.20% apart" in text
+    assert "estimated from the previous launch: 121.0 s, measured 110.0 s (+10%)" in text

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from scaling.store.record import Store
-from tests.support.commands import ROOT, command
+from tests.support.commands import ROOT, call_command, command
 from tests.support.sweeps import planned_in_store, write_ended
 
 
@@ -75,5 +75,5 @@ def test_a_watch_ends_by_itself_when_the_sweep_is_over_and_is_plain_without_a_te
         write_ended(store, run.config)
     finished = command("sweeps", "status", "grid", "--store", tmp_path, "--watch")
     assert finished.returncode == 0 and "4 done of 4 runs" in finished.stdout and "\x1b" not in finished.stdout
-    refused = command("sweeps", "status", "grid", "--store", tmp_path, "--watch", "0", "--json")
+    refused = call_command("sweeps", "status", "grid", "--store", tmp_path, "--watch", "0", "--json")
     assert refused.returncode == 2 and refused.stderr.count("\n") == 1
