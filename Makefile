@@ -4,6 +4,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 STORE ?= demo/store
 OUT ?= demo/report
+WORKERS ?= 2
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo env test test-slow test-long clean
@@ -20,7 +21,7 @@ test: $(VENV)/.all
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(PY) -m pytest -m "not slow and not long"
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not long"
 
 test-slow: $(VENV)/.all
 	$(PY) -m pytest -m slow

@@ -137,7 +137,7 @@ def test_where_a_doubling_brings_little_nothing_is_advised() -> None:
     "options", [{}, {"C": 1e24, "N": 1e9}, {"N": 1e9}, {"C": -1.0}, {"N": 1e9, "D": 1e9, "quantity": "N"}]
 )
 def test_a_target_that_is_none_is_refused(options) -> None:
-    with pytest.raises(DataError, match="target|quantity"):
+    with pytest.raises(DataError, match=r"target|quantity"):
         Target(**options)
 
 

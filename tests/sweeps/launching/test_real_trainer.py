@@ -31,6 +31,7 @@ sys.exit(launch(store, "small", trained_grid(corpus), corpus))
 """
 
 
+@pytest.mark.slow
 def test_a_sweep_trains_what_its_plan_promises(noise_store: Store, capsys) -> None:
     corpus = stored_corpus(noise_store)
     planned = plan_sweep(trained_grid(corpus), corpus)
