@@ -14,7 +14,7 @@ from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import ConfigError
 
 if TYPE_CHECKING:
-    from scaling.commands.train import TrainJob
+    from scaling.commands.train_job import TrainJob
 
 
 def train_packs(job: TrainJob, train_alone: Callable[[TrainJob], int]) -> int:

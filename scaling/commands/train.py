@@ -3,63 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from scaling.commands.train_job import TrainJob
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, STOPPED
 
 if TYPE_CHECKING:
-    from scaling.config.placement import Placement
     from scaling.config.run import RunConfig
-    from scaling.evaluate.config import EvaluationOptions
-    from scaling.store.record import Record, Store
+    from scaling.store.record import Record
     from scaling.training.events import EventSink
 
 REPEAT_SECONDS = 2.0  # a signal within this time is a duplicate: clusters signal both the parent and the child
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainJob:
-    """The runs of one `train` command and how to train them.
-
-    Attributes:
-        configs: The runs, in the order given.
-        store: Where records, curves and checkpoints are written.
-        placement: How the runs are laid out on the devices.
-        stop_signals: Signals received so far; not empty once a stop is requested.
-        sweep: Name of the sweep, noted in the records.
-        evaluation: Tasks to evaluate.
-        pack: Largest number of runs trained as one program; None trains each alone.
-        retries: Further attempts for a run that crashes.
-        in_order: Train strictly in the given order and stop at the first failure.
-        events: Print JSON events on standard output.
-    """
-
-    configs: Sequence[RunConfig]
-    store: Store
-    placement: Placement
-    stop_signals: list[int]
-    sweep: str | None = None
-    evaluation: EvaluationOptions | None = None
-    pack: int | None = None
-    retries: int = 0
-    in_order: bool = False
-    events: bool = False
-
-    def should_stop(self) -> bool:
-        """Whether a stop was requested."""
-        return bool(self.stop_signals)
-
-    def on_broken_pipe(self) -> None:
-        """Stops the runs when the reader of the events has gone."""
-        self.stop_signals.append(signal.SIGTERM)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

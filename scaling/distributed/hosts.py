@@ -53,7 +53,7 @@ class HostOptions:
     coordinator: str | None = option(None, "where host 0 listens (SCALING_COORDINATOR)", metavar="ADDRESS:PORT")
     deadline: float = option(
         DEADLINE_SECONDS,
-        "that a host may take to start or be silent (default %(default)g)",
+        "longest wait for a host to start, and for one that is silent (default %(default)g)",
         metavar="SECONDS",
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from sweeps.format import duration, short_count
@@ -54,7 +53,8 @@ def as_json(graph: SharingGraph, saving: dict[str, Any]) -> dict[str, Any]:
         graph: Trunks, branches and packs.
         saving: Result of `savings`.
     """
-    return {**dataclasses.asdict(graph), "saved": saving}
+    branches = [{"run_id": branch.run_id, "step": branch.step, "of": branch.source} for branch in graph.branches]
+    return {"trunks": graph.trunks, "branches": branches, "packs": graph.packs, "saved": saving}
 
 
 def as_text(graph: SharingGraph, saving: dict[str, Any], pack: int, reason: str) -> list[str]:

@@ -20,11 +20,11 @@ from tests.support.fits import TRUTH, grid, isoflop_sweep, points
 
 
 def test_minima_off_their_grid_are_left_out_and_named() -> None:
-    fitted = fit_isoflop(isoflop_sweep(off=1.6))  # minima lie 1.6 nats below the middle of grids that reach 1.1
+    fitted = fit_isoflop(isoflop_sweep(off_cost=1.6))  # minima lie 1.6 nats below the middle of grids that reach 1.1
     assert fitted.params is None and not any(budget_fit.inside for budget_fit in fitted.budgets)
     assert sum(verdict.startswith("edge-minimum: ") for verdict in fitted.verdict) == len(fitted.budgets) == 4
     with pytest.raises(FitError, match="edge-minimum"):
-        fit(isoflop_sweep(off=1.6), "chinchilla-2", FitOptions(bootstrap=100))
+        fit(isoflop_sweep(off_cost=1.6), "chinchilla-2", FitOptions(bootstrap=100))
 
 
 def test_parabolas_find_the_minima_of_a_symmetric_sweep() -> None:

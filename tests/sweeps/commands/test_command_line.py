@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -23,8 +24,13 @@ def sweeps(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
 
 
-def refused(*arguments: str) -> str:
-    finished = call_command("sweeps", *arguments)
+def in_process(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return call_command("sweeps", *arguments)
+
+
+def refused(*arguments: str, run: Callable[..., subprocess.CompletedProcess[str]] = in_process) -> str:
+    """The one line that a command refuses its arguments with."""
+    finished = run(*arguments)
     assert finished.returncode == 2, finished
     assert finished.stdout == ""
     assert len(finished.stderr.strip().splitlines()) == 1, finished.stderr
@@ -103,8 +109,9 @@ def test_plan_is_the_same_with_a_store_and_without(text: str, tmp_path) -> None:
 
 
 def test_a_corpus_that_is_not_there_is_one_line(tmp_path) -> None:
-    assert "unknown corpus 'nope'" in refused("plan", "quickstart", "--corpus", "nope")
-    assert "no such file" in refused("launch", "quickstart", "--corpus", "text:/not/there", "--store", str(tmp_path))
+    assert "unknown corpus 'nope'" in refused("plan", "quickstart", "--corpus", "nope", run=sweeps)
+    arguments = ("quickstart", "--corpus", "text:/not/there", "--store", str(tmp_path))
+    assert "no such file" in refused("launch", *arguments, run=sweeps)
 
 
 def test_a_truncated_token_file_is_one_line_that_names_it(text: str, tmp_path) -> None:
