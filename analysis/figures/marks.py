@@ -195,8 +195,10 @@ def _rows(artist: Artist) -> Iterator[MarkRow]:
 
 
 def _band_rows(vertices: np.ndarray) -> Iterator[MarkRow]:
-    """Yields the edges of a band; fill_between follows the lower edge, then the upper one backwards, with an extra
-    corner at each turn."""
+    """Yields the edges of a band.
+
+    `fill_between` follows the lower edge, then the upper one backwards, with an extra corner at each turn.
+    """
     n = (len(vertices) - 3) // 2
     low, high = vertices[1 : n + 1], vertices[n + 2 : 2 * n + 2][::-1]
     for (x, y), (_, y_high) in zip(low.tolist(), high.tolist(), strict=True):

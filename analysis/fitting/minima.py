@@ -140,7 +140,7 @@ def _basis(N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vertex(c: np.ndarray, centre: float) -> np.ndarray:
-    """ln N at the minimum of parabolas (..., 3); NaN where concave."""
+    """Ln N at the minimum of parabolas (..., 3); NaN where concave."""
     with np.errstate(all="ignore"):
         return np.where(c[..., 2] > 0, centre - c[..., 1] / (2 * c[..., 2]), np.nan)
 

@@ -162,7 +162,7 @@ class Problem:
         return {name: np.exp(v) if self.is_log(name) else v for name, v in values.items()}
 
     def _log_scales(self, free: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """ln of the scale of each column (S,) or (1,); of powers without computing the columns."""
+        """Ln of the scale of each column (S,) or (1,); of powers without computing the columns."""
         if not set(self.law.linear) <= {*self.law.powers, *self.law.constants}:
             return [scale for _, scale in self._scaled_columns(free)]
         powers = [self.law.powers.get(name) for name in self.law.linear]

@@ -200,7 +200,7 @@ def _missing(reason: str) -> Exponent:
 
 
 def _approach_3(surface: Fit | FitError, s: float, ln_c0: float, level: float) -> Exponent:
-    """a of approach 3 if C = c0·N^s·D: E + A/N^alpha + B/D^beta is least at N* ~ C^a with a = beta/(alpha + s·beta).
+    """A of approach 3 if C = c0·N^s·D: E + A/N^alpha + B/D^beta is least at N* ~ C^a with a = beta/(alpha + s·beta).
 
     From alpha·A·N^-alpha = s·beta·B·D^-beta; s = 1 is Hoffmann 2022, equation 4.
     """
@@ -217,7 +217,7 @@ def _approach_3(surface: Fit | FitError, s: float, ln_c0: float, level: float) -
 def _approach_2(
     points: Points, base: Points, surface: Fit | FitError, options: FitOptions
 ) -> tuple[Exponent, tuple[str, ...]]:
-    """a of approach 2, with the runs of each budget moved to one C."""
+    """A of approach 2, with the runs of each budget moved to one C."""
     aligned, notes = _align_budgets(points, base, surface)
     try:
         result = fit(aligned, "chinchilla-2", options)
@@ -261,7 +261,7 @@ def _budget_keys(points: Points) -> np.ndarray:
 
 
 def _kaplan_route(alpha_C: Exponent, alpha_N: Exponent, level: float) -> Exponent:
-    """a = alpha_C / alpha_N (Kaplan 2020, equation 1.7), with independent samples of the two."""
+    """A = alpha_C / alpha_N (Kaplan 2020, equation 1.7), with independent samples of the two."""
     if alpha_C.reason or alpha_N.reason:
         return _missing(alpha_C.reason or alpha_N.reason)
     samples = alpha_C.samples / np.roll(alpha_N.samples, 1)

@@ -79,7 +79,7 @@ class Profile:
 
     @property
     def peak_position(self) -> tuple[float, tuple[float, float]]:
-        """x of the peak of the mean over seeds, and the range over seeds."""
+        """X of the peak of the mean over seeds, and the range over seeds."""
         positions = [self.x[p] for _, p, _ in self.peaks]
         return float(self.x[find_peak(self.test.mean(axis=0))[1]]), (float(min(positions)), float(max(positions)))
 

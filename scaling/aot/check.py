@@ -146,7 +146,15 @@ def smaller_placements(config: RunConfig, placement: Placement, chips: int) -> l
 def compile_step(
     config: RunConfig, placement: Placement, name: str, fresh: bool, folder: Path | None = None
 ) -> dict[str, Any]:
-    """Compiles one placement, or returns the cached result; see `check_fit` for arguments and errors."""
+    """Compiles one placement, or returns the cached result; see `check_fit` for arguments and errors.
+
+    Args:
+        config: The run.
+        placement: How it is laid out on the devices.
+        name: Name of the slice.
+        fresh: Whether to compile even if a result is cached.
+        folder: Folder of cached results.
+    """
     topology = tpu_slice(name)
     require(
         importlib.util.find_spec("libtpu") is not None,
@@ -203,7 +211,13 @@ def cache_folder() -> Path:
 
 
 def cache_file(config: RunConfig, placement: Placement, name: str) -> str:
-    """Returns the file name of a cached result, a hash of all that it depends on."""
+    """Returns the file name of a cached result, a hash of all that it depends on.
+
+    Args:
+        config: The run.
+        placement: How it is laid out on the devices.
+        name: Name of the slice.
+    """
     shape = canonical(config)
     for field in ("steps", "seed", "schedule", "eval"):
         shape.pop(field, None)

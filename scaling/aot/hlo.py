@@ -57,7 +57,12 @@ def kernels(text: str) -> list[str]:
 
 
 def trip_count(line: str, bodies: dict[str, list[str]]) -> int:
-    """Returns the iterations of a loop: the compiler's count, or the constant that its condition compares with."""
+    """Returns the iterations of a loop: the compiler's count, or the constant that its condition compares with.
+
+    Args:
+        line: The instruction.
+        bodies: Instructions of each computation.
+    """
     if match := TRIPS.search(line):
         return int(match[1])
     condition = CONDITION.search(line)

@@ -80,7 +80,12 @@ def compile_for_slice(config: RunConfig, placement: Placement, topology: TpuSlic
 
 
 def check_batch(mesh: Any, batch: int) -> None:
-    """Raises ConfigError unless the batch is divisible; the message names a tensor axis with which it would be."""
+    """Raises ConfigError unless the batch is divisible; the message names a tensor axis with which it would be.
+
+    Args:
+        mesh: The device mesh.
+        batch: Sequences per step.
+    """
     try:
         sharding.check_batch(mesh, batch)
     except ConfigError as error:

@@ -144,13 +144,13 @@ def measure_size(config: RunConfig, steps: int, rounds: int, rate: float, modes:
     )
     rows = jax.device_put(tokens, compiled.batch_sharding)
 
-    def ours() -> None:
+    def train_turn() -> None:
         nonlocal state
         for _ in range(steps):
             state, metrics = compiled.step(state, rows, np.float32(1e-3))
         float(metrics["loss"])
 
-    sides: dict[str, Callable[[], None]] = {"ours": ours}
+    sides: dict[str, Callable[[], None]] = {"ours": train_turn}
     for side in modes:
         if step := torch_step(config, tokens, compiled=side == "compile"):
             sides[side] = partial(repeat_step, step, steps)
@@ -176,7 +176,12 @@ def measure_size(config: RunConfig, steps: int, rounds: int, rate: float, modes:
 
 
 def repeat_step(step: Callable[[], None], steps: int) -> None:
-    """Calls a step several times."""
+    """Calls a step several times.
+
+    Args:
+        step: Number of finished steps.
+        steps: Training steps.
+    """
     for _ in range(steps):
         step()
 

@@ -47,7 +47,12 @@ def resized_config(config: RunConfig, parametrization: str, kind: str, size: int
 
 
 def wider_fields(model: ModelConfig, width: int) -> dict[str, Any]:
-    """Returns the fields of a model at another width; heads and hidden units grow in proportion."""
+    """Returns the fields of a model at another width; heads and hidden units grow in proportion.
+
+    Args:
+        model: The model.
+        width: Width of the model.
+    """
     proportional = {"heads": model.heads, "kv_heads": model.kv, "mlp_width": model.mlp_width}
     for name, count in proportional.items():
         if count * width % model.width:
@@ -118,7 +123,12 @@ def random_batches(config: RunConfig) -> Iterator[Any]:
 
 
 def activations(model: Any, tokens_BL: Any) -> dict[str, Any]:
-    """Returns the residual stream after embedding, first and last layer, (B, L, D), and the logits, by name."""
+    """Returns the residual stream after embedding, first and last layer, (B, L, D), and the logits, by name.
+
+    Args:
+        model: The model.
+        tokens_BL: Tokens, int32 (B, L).
+    """
     import jax.numpy as jnp
     from flax import nnx
 

@@ -16,6 +16,11 @@ def torch_step(config: RunConfig, tokens: np.ndarray, compiled: bool = False) ->
     As fast as eager PyTorch is written: one matrix for queries, keys and values, fused causal
     attention, fused optimiser. On a GPU it runs there, in bfloat16 as ours does.
     compiled: the forward and backward pass by torch.compile.
+
+    Args:
+        config: The run.
+        tokens: The tokens.
+        compiled: Whether to use torch.compile.
     """
     try:
         import torch

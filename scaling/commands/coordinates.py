@@ -57,7 +57,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse_sizes(kind: str, text: str) -> list[int]:
-    """Parses "64,128,256"; ConfigError unless there are two or more different positive integers."""
+    """Parses "64,128,256"; ConfigError unless there are two or more different positive integers.
+
+    Args:
+        kind: "widths" or "depths".
+        text: The text.
+    """
     from scaling.config.validation import ConfigError
 
     parts = text.split(",")

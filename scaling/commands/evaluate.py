@@ -97,7 +97,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def print_scores(result: dict[str, Any], as_json: bool) -> None:
-    """Prints the scores of one run as a table or as a JSON line."""
+    """Prints the scores of one run as a table or as a JSON line.
+
+    Args:
+        result: Run id, step, scores and errors.
+        as_json: Whether to print JSON.
+    """
     if as_json:
         print(json.dumps(result))
         return

@@ -82,7 +82,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def print_texts(rows: list[dict[str, Any]], about: dict[str, Any], as_json: bool) -> None:
-    """Prints the texts, or one JSON object with them."""
+    """Prints the texts, or one JSON object with them.
+
+    Args:
+        rows: The texts and their prompts.
+        about: Facts about the run.
+        as_json: Whether to print JSON.
+    """
     if as_json:
         print(json.dumps({**about, "texts": rows}))
         return
@@ -93,7 +99,12 @@ def print_texts(rows: list[dict[str, Any]], about: dict[str, Any], as_json: bool
 
 
 def encode_prompt(model: TrainedModel, text: str) -> np.ndarray:
-    """Returns the tokens of a prompt, int32 (L,); an empty one is the end-of-document token."""
+    """Returns the tokens of a prompt, int32 (L,); an empty one is the end-of-document token.
+
+    Args:
+        model: The model.
+        text: The text.
+    """
     import numpy as np
 
     from scaling.config.validation import require
@@ -109,7 +120,12 @@ def encode_prompt(model: TrainedModel, text: str) -> np.ndarray:
 
 
 def decode_text(model: TrainedModel, tokens: list[int]) -> str:
-    """Returns the text of tokens; invalid UTF-8 is replaced."""
+    """Returns the text of tokens; invalid UTF-8 is replaced.
+
+    Args:
+        model: The model.
+        tokens: The tokens.
+    """
     import numpy as np
 
     return model.tokenizer.decode(np.array(tokens, np.int64)).decode(errors="replace")

@@ -95,7 +95,12 @@ def train_in_turn(configs: Sequence[RunConfig], attempt: Callable[[RunConfig, st
 
 @contextlib.contextmanager
 def trunk_lease(store: Store, config: RunConfig) -> Iterator[None]:
-    """Holds the lease on the trunk of a run; raises LeaseHeldError where another process trains it."""
+    """Holds the lease on the trunk of a run; raises LeaseHeldError where another process trains it.
+
+    Args:
+        store: The store.
+        config: The run.
+    """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(store.lease(f"trunk-{prefix_id(config, 0)}"))
@@ -105,7 +110,13 @@ def trunk_lease(store: Store, config: RunConfig) -> Iterator[None]:
 
 
 def failed_elsewhere(store: Store, name: str, emit: EventSink) -> int | None:
-    """Returns FAILED and emits the reason if a run failed in the process it was left to, else None."""
+    """Returns FAILED and emits the reason if a run failed in the process it was left to, else None.
+
+    Args:
+        store: The store.
+        name: Run id.
+        emit: Receives the event.
+    """
     store.fetch_record(name)
     record = store.read(name)
     if record is None or record.status != "failed":
@@ -116,7 +127,12 @@ def failed_elsewhere(store: Store, name: str, emit: EventSink) -> int | None:
 
 
 def stopped_while_waiting(stop_signals: list[int], seconds: float) -> bool:
-    """Waits; returns whether any host was asked to stop meanwhile."""
+    """Waits; returns whether any host was asked to stop meanwhile.
+
+    Args:
+        stop_signals: Signals received so far.
+        seconds: Longest time to wait.
+    """
     until = time.monotonic() + seconds
     while time.monotonic() < until and not stop_signals:
         time.sleep(SIGNAL_POLL_SECONDS)

@@ -148,7 +148,12 @@ def train_one_by_one(job: TrainJob) -> int:
 
 
 def event_sink(job: TrainJob, config: RunConfig) -> EventSink:
-    """Returns the function that prints a run's events; hosts other than the first print nothing."""
+    """Returns the function that prints a run's events; hosts other than the first print nothing.
+
+    Args:
+        job: The command's runs and options.
+        config: The run.
+    """
     from scaling.distributed import collectives
     from scaling.training.events import event_reporter
 

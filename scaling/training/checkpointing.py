@@ -176,5 +176,10 @@ def save_own_checkpoint(run: Run) -> None:
 
 
 def tokens_seen(run: Run, step: int) -> int:
-    """Returns the number of training tokens in the first `step` steps."""
+    """Returns the number of training tokens in the first `step` steps.
+
+    Args:
+        run: The run.
+        step: Number of finished steps.
+    """
     return run.config.sequences(step) * run.config.data.length

@@ -55,7 +55,12 @@ def claim_run(config: RunConfig, store: Store, earlier: Record | None, sweep: st
 
 
 def failed_record(record: Record, error: Exception) -> Record:
-    """Returns the record with the error; "stopped" where only a host was lost, so that the run is resumed."""
+    """Returns the record with the error; "stopped" where only a host was lost, so that the run is resumed.
+
+    Args:
+        record: Its record.
+        error: Why it ended.
+    """
     line = " ".join(str(error).split()) or type(error).__name__
     status = "stopped" if isinstance(error, collectives.HostLostError) else "failed"
     return dataclasses.replace(record, status=status, about={**record.about, "error": line})
@@ -90,7 +95,13 @@ def acquire_lease(store: Store, run: str, stack: ExitStack) -> Lease | None:
 
 
 def provenance(config: RunConfig, store: Store, earlier: Record | None) -> dict[str, Any]:
-    """Returns the record's `about`: machine, versions, commit, and what earlier processes spent on the run."""
+    """Returns the record's `about`: machine, versions, commit, and what earlier processes spent on the run.
+
+    Args:
+        config: The run.
+        store: The store.
+        earlier: Record of an earlier, unfinished attempt.
+    """
     device = jax.devices()[0]
     carried: dict[str, Any] = {}
     if earlier is not None:

@@ -14,6 +14,10 @@ def learning_rate(config: RunConfig, step: int) -> float:
     from the peak after the warm-up to floor·peak at the end (Hoffmann 2022, appendix B; Bergsma 2025);
     inverse-sqrt: √(T / (T + steps after the warm-up)) (Vaswani 2017, equation 3, where T is the warm-up; Zhai 2022,
     section 3.5).
+
+    Args:
+        config: The run.
+        step: Number of finished steps.
     """
     schedule, peak, warm = config.schedule, config.optimizer.lr, config.warmup_steps
     if step < warm:

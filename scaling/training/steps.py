@@ -21,7 +21,12 @@ from scaling.training.run import Diverged, Run
 
 
 def program_at(run: Run, step: int) -> Program:
-    """Returns the program of the step that follows `step` finished ones; a batch ramp has several."""
+    """Returns the program of the step that follows `step` finished ones; a batch ramp has several.
+
+    Args:
+        run: The run.
+        step: Number of finished steps.
+    """
     return run.ramp_programs.get(run.config.batch_at(step), run.program)
 
 

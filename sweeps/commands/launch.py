@@ -83,7 +83,12 @@ def engine_options(texts: list[str]) -> dict[str, str]:
 
 
 def check_name(option: str, name: str | None) -> None:
-    """Raises SweepError if a sweep cannot have this name, which becomes a file name of the store."""
+    """Raises SweepError if a sweep cannot have this name, which becomes a file name of the store.
+
+    Args:
+        option: The flag, for messages.
+        name: The name.
+    """
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
         raise SweepError(f"{option} {name}: a name has letters, digits, '_', '-' and '.', and is no path")
 

@@ -136,7 +136,13 @@ class RunFamily:
     example: RunConfig
 
     def run(self, width: int, steps: int, seed: int) -> RunConfig:
-        """Returns the run of a width; ConfigError if it has fewer steps than its warm-up."""
+        """Returns the run of a width; ConfigError if it has fewer steps than its warm-up.
+
+        Args:
+            width: Width of the model.
+            steps: Training steps.
+            seed: Seed of every run.
+        """
         config = rules.run_at_width(
             width, self.corpus, length=self.example.data.length, steps=steps, budget=None, seed=seed,
             rule_set=self.rule_set,
@@ -181,7 +187,13 @@ def find_family(store: Store, corpus: Corpus, finished: list[RunConfig], assignm
 
 
 def follows_rules(config: RunConfig, corpus: Corpus, rule_set: Rules) -> bool:
-    """Whether a run is the one that the rules make, except for FREE_FIELDS."""
+    """Whether a run is the one that the rules make, except for FREE_FIELDS.
+
+    Args:
+        config: The run.
+        corpus: The corpus.
+        rule_set: The rules.
+    """
     family = RunFamily(corpus=corpus, rule_set=rule_set, example=config)
     try:
         by_rules = family.run(config.model.width, config.steps, config.seed)
@@ -196,7 +208,12 @@ def free_fields(config: RunConfig) -> tuple[Any, ...]:
 
 
 def widths_by_size(corpus: Corpus, rule_set: Rules) -> dict[int, int]:
-    """Returns the widths that may be recommended, multiples of the divisor of all the rules' widths, by parameters."""
+    """Returns the widths that may be recommended, multiples of the divisor of all the rules' widths, by parameters.
+
+    Args:
+        corpus: The corpus.
+        rule_set: The rules.
+    """
     divisor = math.gcd(*rule_set.widths)
     return {parameters_at_width(width, corpus, rule_set): width for width in WIDTHS if width % divisor == 0}
 
@@ -254,7 +271,12 @@ def _family_run(family: RunFamily, width: int, steps: float, seed: int) -> RunCo
 
 
 def measured_rate(plan: Plan, store: Store) -> float | None:
-    """Returns the FLOP/s that the rest of a plan would reach on the store's machine, None if it was not measured."""
+    """Returns the FLOP/s that the rest of a plan would reach on the store's machine, None if it was not measured.
+
+    Args:
+        plan: The plan.
+        store: The store.
+    """
     from sweeps.cost.pace import estimate_seconds_left, measure_pace
 
     flops_left, pace = plan_cost(plan)["flops_left"], measure_pace(store)

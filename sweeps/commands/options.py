@@ -97,7 +97,12 @@ def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> 
 
 
 def sweep_configs(args: argparse.Namespace, corpus: Corpus) -> list[RunConfig]:
-    """Returns the runs of the sweep that the arguments name, with its settings."""
+    """Returns the runs of the sweep that the arguments name, with its settings.
+
+    Args:
+        args: Parsed arguments.
+        corpus: The corpus.
+    """
     make = find_definition(args.name).make
     return make(corpus, seed=args.seed, **parse_settings(args.name, make, args.settings))
 

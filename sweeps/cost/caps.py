@@ -55,7 +55,12 @@ class Caps:
         return min(limits, default=None)
 
     def is_exceeded(self, flops: float, seconds: float) -> bool:
-        """Whether a launch must stop after this many FLOPs and machine seconds, earlier launches included."""
+        """Whether a launch must stop after this many FLOPs and machine seconds, earlier launches included.
+
+        Args:
+            flops: FLOPs spent.
+            seconds: Machine seconds spent.
+        """
         if self.flops is not None and flops > self.flops:  # branches of a failed trunk cost more than planned
             return True
         return self.seconds is not None and seconds >= self.seconds * (1 - SAVING_SHARE)
@@ -95,7 +100,12 @@ class MachineTime:
 
 
 def plan_spending(plan: Plan, store: Store) -> tuple[float, float]:
-    """Returns the FLOPs and machine seconds that the runs of a plan have used so far."""
+    """Returns the FLOPs and machine seconds that the runs of a plan have used so far.
+
+    Args:
+        plan: The plan.
+        store: The store.
+    """
     flops = seconds = 0.0
     for run in plan.runs:
         record = store.read(run.run_id)

@@ -72,12 +72,18 @@ def load_prices(path: Path = PRICES) -> dict[str, Any]:
 
 
 def priced_slice(name: str, path: Path = PRICES, spot: bool = False) -> PricedSlice:
-    """The slice of that name, such as v5e-16, at the table's prices; SweepError lists what there is."""
+    """Returns a slice such as v5e-16 at the prices of a table; SweepError lists the known kinds.
+
+    Args:
+        name: Name of the slice.
+        path: The price table.
+        spot: Whether to use the spot price.
+    """
     table = load_prices(path)
     kind, _, size = name.partition("-")
     chip = table["chips"].get(kind)
     if chip is None:
-        known = ", ".join(f"{size}-8" for size in table["chips"])
+        known = ", ".join(f"{each}-8" for each in table["chips"])
         raise SweepError(f"--slice {name}: must be a kind of chip in {path} and a size, such as {known}")
     return PricedSlice(
         name=name,

@@ -80,7 +80,12 @@ def measure_savings(
 
 
 def new_store(store: Store, name: str) -> Store:
-    """Creates a store with the token files of another; SweepError if its folder exists."""
+    """Creates a store with the token files of another; SweepError if its folder exists.
+
+    Args:
+        store: The store.
+        name: Name of the new store.
+    """
     folder = store.root / "saving" / name
     if folder.exists():
         raise SweepError(
@@ -92,7 +97,13 @@ def new_store(store: Store, name: str) -> Store:
 
 
 def time_launch(store: Store, sweep: str, arguments: Sequence[str]) -> float:
-    """Launches a sweep and returns the seconds it takes; SweepError if it fails."""
+    """Launches a sweep and returns the seconds it takes; SweepError if it fails.
+
+    Args:
+        store: The store.
+        sweep: Name of the sweep.
+        arguments: Flags of the launch.
+    """
     command = [sys.executable, "-m", "sweeps", "launch", sweep, "--store", str(store.root), *arguments]
     cache = {"JAX_COMPILATION_CACHE_DIR": str((store.root / "compiled").absolute())}
     started_at = time.monotonic()
@@ -103,7 +114,13 @@ def time_launch(store: Store, sweep: str, arguments: Sequence[str]) -> float:
 
 
 def quoted_seconds(store: Store, configs: list[RunConfig], corpus: Corpus) -> float:
-    """Returns the estimate of the whole sweep's seconds from the speed of a store's runs."""
+    """Returns the estimate of the whole sweep's seconds from the speed of a store's runs.
+
+    Args:
+        store: The store.
+        configs: The runs.
+        corpus: The corpus.
+    """
     pace = measure_pace(store)
     if pace is None:
         raise SweepError(f"store {store.root} has no finished run to measure the speed of")
@@ -142,14 +159,14 @@ def as_text(result: dict[str, Any]) -> str:
     """Formats the measurement."""
     seconds, records = result["seconds"], result["records"]
 
-    def each(mode: str) -> str:
+    def times(mode: str) -> str:
         return ", ".join(f"{seconds_taken:.1f} s" for seconds_taken in seconds[mode])
 
     labels = {SEPARATE: "only compiled programs shared", COLD: "nothing shared at all"}
     lines = [
-        f"as launched: {each(SHARED)}",
+        f"as launched: {times(SHARED)}",
         *(
-            f"one process per run, {labels[mode]}: {each(mode)}, {ratio:.2f} times as long"
+            f"one process per run, {labels[mode]}: {times(mode)}, {ratio:.2f} times as long"
             for mode, ratio in result["ratios"].items()
         ),
         f"records: {records['same']} of {records['runs']} equal bit for bit"

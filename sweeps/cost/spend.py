@@ -23,7 +23,12 @@ Row = dict[str, Any]
 
 
 def flops_until_step(entry: dict[str, Any], step: int) -> int:
-    """Returns the training FLOPs of the first steps of a planned run."""
+    """Returns the training FLOPs of the first steps of a planned run.
+
+    Args:
+        entry: The planned run.
+        step: Number of finished steps.
+    """
     config = entry["config"]
     if config.get("schedule", {}).get("batch_ramp"):
         return flops_until(from_dict(RunConfig, config), step)

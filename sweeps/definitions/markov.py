@@ -19,7 +19,12 @@ VALIDATION_SEQUENCES = 8192  # their sampling moves E by about 0.002 nats
 
 
 def markov(corpus: Corpus, *, seed: int = 0) -> list[RunConfig]:
-    """Sizes × tokens on a Markov chain of known entropy: 5 sizes × 4 lengths, some minutes on two CPU cores."""
+    """Sizes × tokens on a Markov chain of known entropy: 5 sizes × 4 lengths, some minutes on two CPU cores.
+
+    Args:
+        corpus: The corpus.
+        seed: Seed of every run.
+    """
     runs = []
     for width in WIDTHS:
         for tokens in TOKENS:

@@ -29,7 +29,12 @@ TOKENS_PER_PARAMETER = 40.0  # centre of each budget's sizes; above 20, because 
 
 
 def quickstart(corpus: Corpus, *, seed: int = 0) -> list[RunConfig]:
-    """IsoFLOP grid on local text: 7 budgets × 5 sizes, some minutes on two CPU cores."""
+    """IsoFLOP grid on local text: 7 budgets × 5 sizes, some minutes on two CPU cores.
+
+    Args:
+        corpus: The corpus.
+        seed: Seed of every run.
+    """
     return isoflop_grid(
         corpus,
         IsoflopDesign(

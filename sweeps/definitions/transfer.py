@@ -33,7 +33,12 @@ VALIDATION_SEQUENCES = 512
 
 
 def transfer(corpus: Corpus, *, seed: int = 0) -> list[RunConfig]:
-    """Learning-rate transfer over widths, standard and muP: some minutes on two CPU cores."""
+    """Learning-rate transfer over widths, standard and muP: some minutes on two CPU cores.
+
+    Args:
+        corpus: The corpus.
+        seed: Seed of every run.
+    """
     runs = []
     for width in WIDTHS:
         standard = ModelConfig(
@@ -45,7 +50,14 @@ def transfer(corpus: Corpus, *, seed: int = 0) -> list[RunConfig]:
 
 
 def transfer_run(model: ModelConfig, rate: float, corpus: Corpus, seed: int) -> RunConfig:
-    """Returns the run of one model at one peak learning rate, without weight decay."""
+    """Returns the run of one model at one peak learning rate, without weight decay.
+
+    Args:
+        model: The model.
+        rate: Peak learning rate.
+        corpus: The corpus.
+        seed: Seed of every run.
+    """
     return RunConfig(
         model=model,
         data=DataConfig(tokens=corpus.tokens, length=LENGTH, corpus=corpus.name),

@@ -29,7 +29,12 @@ def step_flops(config: RunConfig) -> int:
 
 
 def flops_until(config: RunConfig, step: int) -> int:
-    """Returns the training FLOPs of the first `step` steps."""
+    """Returns the training FLOPs of the first `step` steps.
+
+    Args:
+        config: The run.
+        step: Number of finished steps.
+    """
     return total_run_flops(config, step)
 
 
@@ -58,7 +63,15 @@ def steps_for_flops(model: ModelConfig, *, length: int, batch: int, flops: float
 
 
 def steps_at_width(width: int, corpus: Corpus, *, length: int, flops: float, rule_set: Rules = SMALL) -> int:
-    """Returns the number of steps that spend a budget on the model of a width; see `steps_for_flops`."""
+    """Returns the number of steps that spend a budget on the model of a width; see `steps_for_flops`.
+
+    Args:
+        width: Width of the model.
+        corpus: The corpus.
+        length: Context length in tokens.
+        flops: FLOPs spent.
+        rule_set: The rules.
+    """
     model = rules.model_at_width(width, corpus.vocab, rule_set)
     return steps_for_flops(model, length=length, batch=rules.batch_sequences(length, model, rule_set), flops=flops)
 
@@ -87,7 +100,13 @@ def steps_for_tokens(model: ModelConfig, tokens: float, rule_set: Rules) -> int:
 
 
 def parameters_at_width(width: int, corpus: Corpus, rule_set: Rules) -> int:
-    """Returns the number of parameters of the model of a width."""
+    """Returns the number of parameters of the model of a width.
+
+    Args:
+        width: Width of the model.
+        corpus: The corpus.
+        rule_set: The rules.
+    """
     return int(parameters(rules.model_at_width(width, corpus.vocab, rule_set))["total"])
 
 

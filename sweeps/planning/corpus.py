@@ -93,7 +93,13 @@ def prepare_corpus(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus
 
 
 def find_or_prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:
-    """Returns a corpus of a store and prepares it first if it is not there; see `prepare_corpus`."""
+    """Returns a corpus of a store and prepares it first if it is not there; see `prepare_corpus`.
+
+    Args:
+        store: The store.
+        corpus: The corpus.
+        tokenizer: The tokenizer as given to `prepare`.
+    """
     corpus_found = locate_corpus(store / "tokens", corpus, tokenizer)
     if corpus_found is not None:
         return corpus_found

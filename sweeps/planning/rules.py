@@ -145,12 +145,22 @@ RULES = {"tpu": TPU, "small": SMALL}
 
 
 def layers_at_width(width: int, rule_set: Rules = SMALL) -> int:
-    """Returns the number of layers of a model of this width."""
+    """Returns the number of layers of a model of this width.
+
+    Args:
+        width: Width of the model.
+        rule_set: The rules.
+    """
     return max(MIN_LAYERS, round(width / rule_set.aspect))
 
 
 def head_size(width: int, rule_set: Rules = SMALL) -> int:
-    """Returns the size of an attention head; SweepError where no allowed size divides the width."""
+    """Returns the size of an attention head; SweepError where no allowed size divides the width.
+
+    Args:
+        width: Width of the model.
+        rule_set: The rules.
+    """
     largest = max(rule_set.heads[-1], 16, width // 4)
     sizes = [size for size in rule_set.heads if size <= largest and width % size == 0]
     if not sizes:
@@ -159,12 +169,22 @@ def head_size(width: int, rule_set: Rules = SMALL) -> int:
 
 
 def round_up(count: float, multiple: int) -> int:
-    """Rounds up to a multiple."""
+    """Rounds up to a multiple.
+
+    Args:
+        count: The number.
+        multiple: The multiple.
+    """
     return -(-round(count) // multiple) * multiple
 
 
 def mlp_width(width: int, rule_set: Rules = SMALL) -> int:
-    """Returns the hidden units of the MLP, rounded up to a multiple."""
+    """Returns the hidden units of the MLP, rounded up to a multiple.
+
+    Args:
+        width: Width of the model.
+        rule_set: The rules.
+    """
     return round_up(MLP_RATIO * width, rule_set.mlp_multiple)
 
 
@@ -264,7 +284,17 @@ def run_with_model(
     seed: int = 0,
     rule_set: Rules = SMALL,
 ) -> RunConfig:
-    """Returns the run of a model and a number of steps; see `run_at_width` for the arguments."""
+    """Returns the run of a model and a number of steps; see `run_at_width` for the arguments.
+
+    Args:
+        model: The model.
+        corpus: The corpus.
+        length: Context length in tokens.
+        steps: Training steps.
+        budget: Planned FLOPs, a label of the run.
+        seed: Seed of every run.
+        rule_set: The rules.
+    """
     return RunConfig(
         model=model,
         data=DataConfig(tokens=corpus.tokens, length=length, corpus=corpus.name),

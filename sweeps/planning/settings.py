@@ -98,7 +98,12 @@ def parse_value(text: str, value: str, default: Any) -> Any:
 
 
 def change_rules(rule_set: Rules, changes: dict[str, str]) -> Rules:
-    """Returns the rules with changes made, each a text by name."""
+    """Returns the rules with changes made, each a text by name.
+
+    Args:
+        rule_set: The rules.
+        changes: Text of each change by name.
+    """
     if "rules" in changes:
         if changes["rules"] not in RULES:
             raise SweepError(f"--set rules={changes['rules']}: known are {', '.join(RULES)}")
@@ -121,7 +126,12 @@ def change_rules(rule_set: Rules, changes: dict[str, str]) -> Rules:
 
 
 def parse_power_law(key: str, text: str) -> Callable[[ModelConfig], float]:
-    """Parses "LEVEL" or "LEVEL@N^EXPONENT" into a function of a model, level·(parameters / N)^exponent."""
+    """Parses "LEVEL" or "LEVEL@N^EXPONENT" into a function of a model, level·(parameters / N)^exponent.
+
+    Args:
+        key: Name of the setting.
+        text: The text.
+    """
     level, separator, law = text.partition("@")
     size, hat, exponent = law.partition("^")
     (low, high), flag = NUMBER_BOUNDS, f"--set {key}={text}"

@@ -81,7 +81,12 @@ def assign_runs(
 
 
 def move_to_balance(assigned: list[set[str]], times: dict[str, float]) -> bool:
-    """Moves one group off the longest worker, or swaps it for one of another; returns whether that helped."""
+    """Moves one group off the longest worker, or swaps it for one of another; returns whether that helped.
+
+    Args:
+        assigned: Groups of each worker, changed in place.
+        times: Estimated work of each group.
+    """
     load = [sum(times[group] for group in share) for share in assigned]
     longest = load.index(max(load))
     best, best_swap = load[longest], None

@@ -1,5 +1,4 @@
-"""The fitted surface L(N, D): contours over compute and model size, and slices at fixed compute (Hoffmann 2022,
-figure 4)."""
+"""Contours of the fitted surface L(N, D) over compute and size, and slices at fixed compute (Hoffmann 2022, fig. 4)."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""Learning curves against compute, and the compute-efficient frontier (Kaplan 2020, figure 1; Hoffmann 2022,
-figure 2)."""
+"""Learning curves against compute, and the compute-efficient frontier.
+
+Kaplan 2020, figure 1; Hoffmann 2022, figure 2.
+"""
 
 from __future__ import annotations
 

@@ -91,7 +91,14 @@ def train_pack(
 
 
 def pack_facts(compiled: PackProgram, runs: int, fresh: bool, placement: Placement) -> dict[str, Any]:
-    """Returns facts for the record of each run; the compile time is divided by the number of runs."""
+    """Returns facts for the record of each run; the compile time is divided by the number of runs.
+
+    Args:
+        compiled: The compiled program.
+        runs: Number of runs.
+        fresh: Whether to compile even if a result is cached.
+        placement: How it is laid out on the devices.
+    """
     return {
         "compile_seconds": round(compiled.compile_seconds / runs if fresh else 0.0, 3),
         "devices": 1,
@@ -102,7 +109,13 @@ def pack_facts(compiled: PackProgram, runs: int, fresh: bool, placement: Placeme
 
 
 def start_run(pack: Pack, place: int, config: RunConfig) -> None:
-    """Claims a run and restores its newest checkpoint, or records why it cannot be trained."""
+    """Claims a run and restores its newest checkpoint, or records why it cannot be trained.
+
+    Args:
+        pack: The pack.
+        place: Place of the run in the pack.
+        config: The run.
+    """
     stack, store = ExitStack(), pack.store
     record = Record(run_id=run_id(config), config=config, status="failed")
     try:
@@ -137,7 +150,12 @@ def start_run(pack: Pack, place: int, config: RunConfig) -> None:
 
 
 def stack_states(pack: Pack, seeds: list[int]) -> None:
-    """Stacks the states of all places on the devices: restored ones, and the others initialised from their seeds."""
+    """Stacks the states of all places on the devices: restored ones, and the others initialised from their seeds.
+
+    Args:
+        pack: The pack.
+        seeds: Seed of each place.
+    """
     restored = {place: run.state for place, run in pack.runs.items() if run.state}
     compiled = pack.program
     places: Any = np.resize(np.asarray(seeds, np.uint32), compiled.runs)
@@ -189,7 +207,13 @@ def run_steps(pack: Pack) -> None:
 
 
 def read_batches(pack: Pack, runs: dict[int, Run], steps: dict[int, int]) -> np.ndarray:
-    """Reads the next batch of each run, int32 (R, B, X); zeros in unused places."""
+    """Reads the next batch of each run, int32 (R, B, X); zeros in unused places.
+
+    Args:
+        pack: The pack.
+        runs: The runs.
+        steps: Training steps.
+    """
     first = next(iter(runs.values()))
     out_RBL = np.zeros((pack.program.runs, first.config.batch, first.config.data.layout.columns), np.int32)
     for place, run in runs.items():
@@ -198,7 +222,12 @@ def read_batches(pack: Pack, runs: dict[int, Run], steps: dict[int, int]) -> np.
 
 
 def dispatch_step(pack: Pack, batch_RBL: np.ndarray) -> None:
-    """Starts the next step of every run, then collects the metrics of the previous one."""
+    """Starts the next step of every run, then collects the metrics of the previous one.
+
+    Args:
+        pack: The pack.
+        batch_RBL: The batches, int32 (R, B, L).
+    """
     compiled, rates = pack.program, np.zeros(pack.program.runs)
     for place, run in pack.runs.items():
         rates[place] = learning_rate(run.config, pack.steps_dispatched[place])
@@ -259,7 +288,12 @@ def evaluation_interval(run: Run) -> int:
 
 
 def evaluate_runs(pack: Pack, due: list[int]) -> None:
-    """Evaluates runs and adds the scores to their curves; a run whose scores are not finite ends as diverged."""
+    """Evaluates runs and adds the scores to their curves; a run whose scores are not finite ends as diverged.
+
+    Args:
+        pack: The pack.
+        due: Places to evaluate.
+    """
     rows = {place: validation.row_sets(pack.runs[place]) for place in due}
     scores: dict[int, dict[str, float]] = {place: {} for place in due}
     for name in next(iter(rows.values()), ()):
@@ -306,7 +340,12 @@ def mean_scores_per_run(pack: Pack, name: str, rows: dict[int, np.ndarray]) -> d
 
 
 def finish_runs(pack: Pack, places: list[int]) -> None:
-    """Saves and ends runs that have finished their last step."""
+    """Saves and ends runs that have finished their last step.
+
+    Args:
+        pack: The pack.
+        places: Places in the pack.
+    """
     evaluate_runs(pack, [p for p in places if p in pack.runs and "val_loss" not in pack.runs[p].rows[-1]])
     for place in places:
         run = pack.runs.get(place)

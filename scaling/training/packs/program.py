@@ -64,7 +64,12 @@ class PackShape:
 
 
 def pack_shape(config: RunConfig, placement: Placement) -> ProgramShape:
-    """Returns a shape that is equal for runs that can be in one pack; ConfigError for a run that cannot be packed."""
+    """Returns a shape that is equal for runs that can be in one pack; ConfigError for a run that cannot be packed.
+
+    Args:
+        config: The run.
+        placement: How it is laid out on the devices.
+    """
     if config.schedule.batch_ramp:
         raise ConfigError("schedule.batch_ramp: a run whose batch grows changes its shape, so it is trained alone")
     shape = program_shape(config, placement, (1,) * len(sharding.MESH_AXES))
@@ -72,7 +77,12 @@ def pack_shape(config: RunConfig, placement: Placement) -> ProgramShape:
 
 
 def with_optimizer_numbers(shape: ProgramShape, numbers: dict[str, float]) -> ProgramShape:
-    """Returns the shape with these optimizer settings."""
+    """Returns the shape with these optimizer settings.
+
+    Args:
+        shape: The shape.
+        numbers: Values, one per run.
+    """
     return dataclasses.replace(shape, optimizer=dataclasses.replace(shape.optimizer, **numbers))  # type: ignore[arg-type]
 
 
@@ -103,7 +113,12 @@ def group_into_packs(configs: Sequence[RunConfig], size: int, placement: Placeme
 
 
 def pack_program(configs: Sequence[RunConfig], placement: Placement) -> tuple[PackProgram, bool]:
-    """Returns the program of these runs and whether it was compiled now; ConfigError if their shapes differ."""
+    """Returns the program of these runs and whether it was compiled now; ConfigError if their shapes differ.
+
+    Args:
+        configs: The runs.
+        placement: How it is laid out on the devices.
+    """
     compile_cache.configure_cache(placement)
     shape, *others = (pack_shape(config, placement) for config in configs)
     for config, other in zip(configs[1:], others, strict=True):
@@ -121,7 +136,12 @@ def pack_program(configs: Sequence[RunConfig], placement: Placement) -> tuple[Pa
 
 
 def different_fields(a: Any, b: Any) -> str:
-    """Returns the names of the fields in which two shapes differ, nested ones with a dot."""
+    """Returns the names of the fields in which two shapes differ, nested ones with a dot.
+
+    Args:
+        a: A shape.
+        b: Another shape.
+    """
     names = []
     for f in dataclasses.fields(a):
         x, y = getattr(a, f.name), getattr(b, f.name)
@@ -131,7 +151,12 @@ def different_fields(a: Any, b: Any) -> str:
 
 
 def pack_layout(runs: int, placement: Placement) -> tuple[int, int]:
-    """Returns the places of a pack and the devices it uses: one run per device if there are enough, else evenly."""
+    """Returns the places of a pack and the devices it uses: one run per device if there are enough, else evenly.
+
+    Args:
+        runs: Number of runs.
+        placement: How it is laid out on the devices.
+    """
     if jax.process_count() > 1:
         raise ConfigError(f"a pack is trained by one process, not by {jax.process_count()} hosts: leave out --pack")
     for name in ("data", "fsdp", "tensor", "expert"):

@@ -73,14 +73,24 @@ class Pack:
 
 
 def per_run(program: PackProgram, numbers: Any) -> jax.Array:
-    """Places one number per run on the runs' devices, float32 (R,); unused places get zeros."""
+    """Places one number per run on the runs' devices, float32 (R,); unused places get zeros.
+
+    Args:
+        program: The compiled program.
+        numbers: Values, one per run.
+    """
     filled = np.zeros(program.runs, np.float32)
     filled[: len(numbers)] = numbers
     return jax.device_put(filled, program.batch_sharding)
 
 
 def run_state(pack: Pack, place: int) -> State:
-    """Returns the state of one run, laid out as a checkpoint of that run is restored."""
+    """Returns the state of one run, laid out as a checkpoint of that run is restored.
+
+    Args:
+        pack: The pack.
+        place: Place of the run in the pack.
+    """
 
     def take(leaf_R: jax.Array, abstract: jax.ShapeDtypeStruct) -> jax.Array:
         [(part, first)] = [
@@ -95,7 +105,13 @@ def run_state(pack: Pack, place: int) -> State:
 
 
 def end_run(pack: Pack, place: int, record: Record) -> None:
-    """Ends a run of the pack with its final record; the other runs continue."""
+    """Ends a run of the pack with its final record; the other runs continue.
+
+    Args:
+        pack: The pack.
+        place: Place of the run in the pack.
+        record: Its record.
+    """
     with leave_pack_if_lost(pack, place):
         if (run := pack.runs.get(place)) is None:
             return
@@ -110,7 +126,12 @@ def end_run(pack: Pack, place: int, record: Record) -> None:
 
 @contextmanager
 def leave_pack_if_lost(pack: Pack, place: int) -> Iterator[None]:
-    """Context for writing a run's files: the run leaves the pack if another process has taken it over."""
+    """Context for writing a run's files: the run leaves the pack if another process has taken it over.
+
+    Args:
+        pack: The pack.
+        place: Place of the run in the pack.
+    """
     try:
         yield
     except LeaseLostError as error:
@@ -122,7 +143,12 @@ def leave_pack_if_lost(pack: Pack, place: int) -> Iterator[None]:
 
 
 def report_end(pack: Pack, record: Record) -> None:
-    """Emits the event that a run has ended."""
+    """Emits the event that a run has ended.
+
+    Args:
+        pack: The pack.
+        record: Its record.
+    """
     loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
     reason = {"error": record.about["error"]} if "error" in record.about else {}
     pack.emit({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **reason})

@@ -85,13 +85,23 @@ def title(config: RunConfig) -> str:
 
 
 def is_point(config: RunConfig, row: dict[str, float]) -> bool:
-    """Whether a row of the curve is a point of the file."""
+    """Whether a row of the curve is a point of the file.
+
+    Args:
+        config: The run.
+        row: Row of the curve.
+    """
     step = int(row["step"])
     return step % -(-config.steps // POINTS) == 0 or step == config.steps or "val_loss" in row
 
 
 def event(step: int, field: bytes) -> bytes:
-    """Returns an Event: wall_time (1, double), step (2), and a field (3 file_version, 5 summary or 7 session_log)."""
+    """Returns an Event: wall_time (1, double), step (2), and a field (3 file_version, 5 summary or 7 session_log).
+
+    Args:
+        step: Number of finished steps.
+        field: Number of the field.
+    """
     return b"\x09" + struct.pack("<d", time.time()) + varint_field(2, step) + field
 
 
@@ -136,15 +146,30 @@ def varint(value: int) -> bytes:
 
 
 def varint_field(field: int, value: int) -> bytes:
-    """Returns a protocol-buffer field with an integer."""
+    """Returns a protocol-buffer field with an integer.
+
+    Args:
+        field: Number of the field.
+        value: Its value.
+    """
     return varint(field << 3) + varint(value)
 
 
 def bytes_field(field: int, data: bytes) -> bytes:
-    """Returns a protocol-buffer field with bytes or a message."""
+    """Returns a protocol-buffer field with bytes or a message.
+
+    Args:
+        field: Number of the field.
+        data: Its bytes.
+    """
     return varint(field << 3 | 2) + varint(len(data)) + data
 
 
 def string_field(field: int, value: str) -> bytes:
-    """Returns a protocol-buffer field with a string."""
+    """Returns a protocol-buffer field with a string.
+
+    Args:
+        field: Number of the field.
+        value: Its value.
+    """
     return bytes_field(field, value.encode())

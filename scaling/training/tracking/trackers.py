@@ -44,6 +44,11 @@ def open_trackers(
 
 
 def end_trackers(trackers: Sequence[Tracker], record: Record) -> None:
-    """Ends all trackers of a run."""
+    """Ends all trackers of a run.
+
+    Args:
+        trackers: The trackers.
+        record: Its record.
+    """
     for tracker in trackers:
         tracker.end(record)

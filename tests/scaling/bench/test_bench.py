@@ -7,6 +7,7 @@ import pytest
 from tests.support.commands import call_command, command
 
 
+@pytest.mark.slow
 def test_each_size_is_measured_or_left_out_with_the_reason() -> None:
     pytest.importorskip("torch")
     arguments = (
