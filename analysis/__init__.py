@@ -1,7 +1,18 @@
-"""Reads stores and tables of runs, fits scaling laws to them, and makes figures and reports; it never trains.
+"""Fits scaling laws to stores and tables of runs, and makes figures and reports of them.
 
-In a notebook: `from analysis import fit, laws, load, FitOptions, ReadOptions`. These names are imported on first use,
-so that the command line answers --help at once.
+In a notebook:
+
+    from analysis import FitOptions, ReadOptions, fit
+    from analysis.figures import plot
+
+    result = fit("runs.csv", "chinchilla", FitOptions(bootstrap=1000), ReadOptions(where="C<1e21"))
+    result.params, result.intervals, result.verdict
+    result.predict(N=7e9, D=1.4e12)
+    plot(result, "law")
+
+`fit` reads the source, fits a law and returns a `Fit`; `load` only reads the source and returns `Points`. `FitOptions`
+and `ReadOptions` document all options. `laws.LAWS` has the built-in laws by name. Bad input raises `DataError`, and a
+fit that is not possible raises `FitError`. These names are imported on first use, so that `--help` stays fast.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entry point of `python -m analysis`: tables, fits, studies, figures and reports of a store or a file of runs."""
+"""Command line of `python -m analysis`: tables, fits, studies, figures and reports of a store or a file of runs."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ COMMANDS = {  # name: module with `add` and `run`, in the order of --help
 
 
 def parser() -> argparse.ArgumentParser:
-    """Returns the parser of the command line; --help imports nothing slow."""
+    """Returns the parser of the command line, without slow imports."""
     program = argparse.ArgumentParser(
-        prog="python -m analysis", description="Scaling laws, figures and reports from a store or a file of runs."
+        prog="python -m analysis", description="Fit scaling laws, draw figures and write reports from a store or a file of runs."
     )
     commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in COMMANDS.values():
@@ -59,7 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def fetch_store(arguments: argparse.Namespace) -> None:
-    """Fetches the records of a store at an address (s3://, gs://, ...) and reads them from the local copy."""
+    """Downloads the records of a remote store (s3://, gs://, ...) and replaces its address by the local folder."""
     source = vars(arguments).get("source")
     if source and "://" in source:
         from scaling.store.open import open_store  # here, so that --help does not import it

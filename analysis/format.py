@@ -1,4 +1,4 @@
-"""Numbers, intervals, lists and tables as plain text, the same in the terminal, in reports and in captions."""
+"""Formats numbers, intervals, lists and tables as plain text for the terminal, reports and captions."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def count(value: float | None) -> str:
     if value is None or not math.isfinite(value):
         return "∞" if value == math.inf else MISSING
     for size, letter in COUNT_PREFIXES:
-        if 0.9995 * size <= value < 999.5 * size:  # what rounds to three digits below the next prefix
+        if 0.9995 * size <= value < 999.5 * size:  # rounds to three digits below the next prefix
             digits = max(0, 2 - math.floor(math.log10(value / size) + 1e-3))
             return f"{value / size:.{digits}f}{letter}"
     return scientific(value, 3) if value >= 1e15 else f"{value:.3g}"
 
 
 def flops(value: float | None) -> str:
-    """Formats an amount of compute."""
+    """Formats an amount of compute in FLOPs."""
     if value is None or not math.isfinite(value):
         return "∞" if value == math.inf else MISSING
     return scientific(value)
@@ -49,7 +49,7 @@ def number(value: float, interval: Interval = None) -> str:
 
     Args:
         value: Any number.
-        interval: Its interval; four significant digits without one.
+        interval: Interval of the value; None formats four significant digits.
     """
     if not math.isfinite(value):
         return str(value)
@@ -66,8 +66,8 @@ def interval_text(interval: Interval, formatter: Formatter | None = None) -> str
     """Formats an interval as [low, high].
 
     Args:
-        interval: Low and high end; None, or ends that are None or NaN, where there is no interval.
-        formatter: Formats an end, `number` unless given.
+        interval: Low and high end; None, or an end that is None or NaN, means that there is no interval.
+        formatter: Formats an end; `number` by default.
     """
     if interval is None:
         return "no interval"
@@ -84,19 +84,19 @@ def estimate(value: float, interval: Interval, formatter: Formatter | None = Non
     Args:
         value: Estimate.
         interval: Its interval.
-        formatter: Formats each number, `number` unless given.
+        formatter: Formats each number; `number` by default.
     """
     text = formatter(value) if formatter else number(value, interval)
     return f"{text} {interval_text(interval, formatter)}"
 
 
 def entry_estimate(entry: Mapping[str, Any], name: str, formatter: Formatter | None = None) -> str:
-    """Formats one value of a JSON entry that has its intervals under "intervals".
+    """Formats one value of a JSON entry with its interval, which is under "intervals".
 
     Args:
         entry: Values by name, such as those of `analysis.planning.compute_optimal`.
-        name: Name of the value; `MISSING` where the entry does not have it.
-        formatter: Formats each number, `number` unless given.
+        name: Name of the value; the result is `MISSING` if the entry does not contain it.
+        formatter: Formats each number; `number` by default.
     """
     if entry.get(name) is None:
         return MISSING
@@ -104,7 +104,7 @@ def entry_estimate(entry: Mapping[str, Any], name: str, formatter: Formatter | N
 
 
 def three_digits(value: float) -> str:
-    """Formats a number with three significant digits, and with thousands separators from 1,000 to a million."""
+    """Formats a number with three significant digits, or as an integer with separators from 1,000 to 1,000,000."""
     return "∞" if value == math.inf else f"{value:,.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
 
 
@@ -114,30 +114,30 @@ def percent(value: float) -> str:
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Formats rows as lines with columns as wide as their widest cell."""
+    """Formats rows as lines with aligned columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     )
 
 
-def join_names(names: Iterable[object], most: int = 20) -> str:
-    """Joins names by commas.
+def join_names(names: Iterable[object], limit: int = 20) -> str:
+    """Joins names with commas.
 
     Args:
         names: Names to list.
-        most: Names to list at most; the number of the others follows.
+        limit: Largest number of names to list; the number of the others follows.
     """
     texts = [str(name) for name in names]
-    return ", ".join(texts[:most]) + (f" and {len(texts) - most} more" if len(texts) > most else "")
+    return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
 
 
 def plural(number: int, noun: str) -> str:
     """Formats a number with its noun, such as "1 run" or "2 runs".
 
     Args:
-        number: How many.
-        noun: In the singular.
+        number: The number.
+        noun: The noun in the singular.
     """
     return f"{number} {noun}{'' if number == 1 else 's'}"
 

@@ -1,5 +1,5 @@
-"""The commands of `python -m analysis`, one file each: `add` adds the parser, `run` returns the exit status.
+"""The commands of `python -m analysis`, one module each: `add` adds the parser, `run` runs the command.
 
-`options` has the flags that several commands share, `output` what several print; `studies` holds the commands of
+`options` defines the flags and `output` the output that several commands share; `studies` contains the commands of
 analysis/studies and analysis/evals.
 """

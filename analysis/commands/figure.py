@@ -1,4 +1,4 @@
-"""python -m analysis figure: one figure with its data."""
+"""python -m analysis figure: draws one figure and writes its data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from scaling.config.options import add_options, read_options
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to the parser."""
+    """Adds the command's parser."""
     command = commands.add_parser("figure", help="draw one figure")
     command.add_argument("name", metavar="NAME", help=", ".join(FIGURES))
     command.add_argument("source", metavar="SOURCE", help=options.SOURCE)
@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Draws the figure and prints its path."""
+    """Draws the figure and prints its path; returns the exit status."""
     from analysis.figures.save import save  # here, so that --help imports no pandas
 
     figure_options = read_options(FigureOptions, arguments)

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from analysis.commands import options
-from analysis.commands.output import add_json_option, write_result
+from analysis.commands.output import add_json_option, text_console, write_result
 from analysis.data.options import ReadOptions, parse_numbers
 from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import add_options
@@ -19,11 +19,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     fit = commands.add_parser("fit", help="fit a law, with intervals and a verdict")
     fit.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    fit.add_argument("--law", default="chinchilla", help="a name (chinchilla) or your own FILE.py:FUNCTION")
+    fit.add_argument("--law", default="chinchilla", help="name of a law (chinchilla), or your own FILE.py:FUNCTION")
     options.add_source_options(fit)
     add_options(fit, FitOptions, leave_out=COMMON)
     add_options(fit, ReadOptions, only=("run_columns",))
-    fit.add_argument("--at", metavar="N=..,D=..", help="predict the law's output at these inputs, with its interval")
+    fit.add_argument("--at", metavar="N=..,D=..", help="predict the output of the law at these inputs, with an interval")
     add_json_option(fit)
 
 
@@ -55,12 +55,10 @@ def _print_prediction(prediction: dict[str, Any]) -> None:
 
 
 def _print_fit(fit: Fit) -> None:
-    from rich.console import Console
-
     from analysis import format
     from analysis.fitting.result import footing, heading, table_rows
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = text_console()
     for line in heading(fit):
         console.print(line, markup=False)
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):

@@ -1,4 +1,4 @@
-"""python -m analysis laws: the known laws, with their form and source."""
+"""python -m analysis laws: lists the built-in laws with their form and source."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
+from analysis.commands.output import text_console
 from scaling.config.exit_status import DONE
 
 if TYPE_CHECKING:
@@ -14,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to the command line."""
-    laws = commands.add_parser("laws", help="the known laws: form, inputs, parameters, source")
+    """Adds the command's parser."""
+    laws = commands.add_parser("laws", help="list the built-in laws: form, inputs, parameters, source")
     laws.add_argument("name", metavar="LAW", nargs="?", help="one law, or your own FILE.py:FUNCTION (default: all)")
     laws.add_argument("--json", action="store_true", help="write JSON to standard output")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints one law or all of them."""
+    """Prints one law or all of them; returns the exit status."""
     from analysis import laws  # here, so that --help stays fast
 
     if arguments.name in laws.APPROACHES:
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def law_entry(name: str, law: Law) -> dict[str, Any]:
-    """Returns a law as `--json` writes it.
+    """Returns the entry of a law in the output of `--json`.
 
     Args:
         name: Its name on the command line.
@@ -65,9 +66,7 @@ def _approach_entry(name: str, description: str) -> dict[str, Any]:
 
 
 def _print_laws(entries: list[dict[str, Any]]) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False, soft_wrap=True)
+    console = text_console()
     width = max(len(entry["name"]) for entry in entries)
     for entry in entries:
         console.print(f"{entry['name']:<{width}}  {entry['form']}", markup=False)

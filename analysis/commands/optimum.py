@@ -1,4 +1,4 @@
-"""python -m analysis optimum: the best training for a budget or a loss, and the cost of another model size."""
+"""python -m analysis optimum: compute-optimal training for a budget or a loss, and the cost of other model sizes."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ FACTORS = (0.5, 2.0)
 
 @dataclass(frozen=True)
 class OptimumOptions:
-    """What is computed from a fit. Raises DataError for a value that is not allowed.
+    """What `optimum` computes from a fit. Raises DataError for a value that is not allowed.
 
     Attributes:
-        budgets: FLOPs to spend; BUDGET_MULTIPLES of the largest where there are neither budgets nor target losses.
+        budgets: Compute budgets in FLOPs. Without budgets and target losses, BUDGET_MULTIPLES of the largest budget.
         target_losses: Losses to reach with the least FLOPs.
-        inference_tokens: Tokens served later, whose FLOPs count as well.
+        inference_tokens: Tokens processed at inference, whose FLOPs are part of the budget.
         factors: Model sizes relative to the optimal one whose cost is computed.
         run: N and D of a run whose wasted compute is computed.
         at: Values of the law's inputs other than N and D.
@@ -36,7 +36,7 @@ class OptimumOptions:
 
     budgets: tuple[float, ...] = option(
         (),
-        "FLOPs to spend (1, 10 and 100 times the largest)",
+        "compute budgets in FLOPs (default: 1, 10 and 100 times the largest)",
         metavar="1e21,..",
         parse=parse_positive("1e21,1e24"),
         flag="--budget",
@@ -48,15 +48,18 @@ class OptimumOptions:
         parse=parse_positive("2.0,2.2"),
         flag="--target-loss",
     )
-    inference_tokens: float = option(0.0, "tokens served later, whose FLOPs count as well (0)", metavar="T")
+    inference_tokens: float = option(0.0, "tokens processed at inference, whose FLOPs are part of the budget (0)", metavar="T")
     factors: tuple[float, ...] = option(
-        (), "cost of models of these multiples of the best size (0.5,2)", metavar="0.5,2", parse=parse_positive("0.5,2")
+        (),
+        "model sizes whose cost is computed, relative to the optimal size (0.5,2)",
+        metavar="0.5,2",
+        parse=parse_positive("0.5,2"),
     )
     run: Mapping[str, float] = option(
-        {}, "compute that this run wasted", metavar="N=7e9,D=2e12", parse=parse_numbers("N=7e9,D=2e12")
+        {}, "run whose wasted compute is computed", metavar="N=7e9,D=2e12", parse=parse_numbers("N=7e9,D=2e12")
     )
     at: Mapping[str, float] = option(
-        {}, "values of a law's inputs other than N and D", metavar="U=1e9,..", parse=parse_numbers("U=1e9")
+        {}, "values of the inputs of the law other than N and D", metavar="U=1e9,..", parse=parse_numbers("U=1e9")
     )
 
     def __post_init__(self) -> None:
@@ -69,7 +72,7 @@ class OptimumOptions:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
-    parser = commands.add_parser("optimum", help="the best N and D for a budget or a loss, and the cost of others")
+    parser = commands.add_parser("optimum", help="compute-optimal N and D for a budget or a loss, and the cost of other sizes")
     parser.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     parser.add_argument("--law", default="chinchilla", help="a law of the loss in N and D (chinchilla), or an approach")
     add_options(parser, OptimumOptions)
@@ -89,11 +92,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def optima(fit: Fit, options: OptimumOptions) -> dict[str, Any]:
-    """Returns the optima of a fit as the JSON of the command has them.
+    """Computes the optima of a fit, in the format of the JSON of the command.
 
     Args:
         fit: A law of the loss in N and D, or approach 1 or 2.
-        options: What is computed.
+        options: What to compute.
     """
     from analysis.planning import compute_optimal
 
@@ -144,7 +147,7 @@ def _print_optima(fit: Fit, data: dict[str, Any]) -> None:
 def _optima_table(entries: list[dict[str, Any]], inference_tokens: float) -> str:
     from analysis import format
 
-    training_title = ("of training",) if inference_tokens else ()
+    training_title = ("training FLOPs",) if inference_tokens else ()
     rows: list[tuple[str, ...]] = [("FLOPs", *training_title, "N*", "D*", "tokens per parameter", "loss")]
     for entry in entries:
         if "target_loss" in entry:

@@ -1,4 +1,4 @@
-"""Flags that several commands share, and the line that a command ends with when it fails."""
+"""Flags that several commands share, and the output of errors."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from analysis.data.options import ReadOptions
 from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import add_options, read_options
 
-SOURCE = "a store's folder, or a .csv, .tsv, .parquet, .json or .jsonl file"
+SOURCE = "folder of a store, or a .csv, .tsv, .parquet, .json or .jsonl file"
+STORE = "folder of a store"
 
 
 def add_source_options(command: argparse.ArgumentParser) -> None:
@@ -19,8 +20,13 @@ def add_source_options(command: argparse.ArgumentParser) -> None:
 
 
 def source_options(arguments: argparse.Namespace) -> tuple[FitOptions, ReadOptions]:
-    """Returns how laws are fitted and how the source is read, from the flags that a command has of both."""
+    """Returns the options of the fits and of reading the source; flags that a command lacks have their default."""
     return read_options(FitOptions, arguments), read_options(ReadOptions, arguments)
+
+
+def add_level_option(command: argparse.ArgumentParser) -> None:
+    """Adds --level, for commands that have no other option of BootstrapOptions."""
+    command.add_argument("--level", type=float, default=0.95, help="coverage of the intervals (%(default)s)")
 
 
 def print_error(error: object, status: int) -> int:

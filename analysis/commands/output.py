@@ -18,16 +18,16 @@ FILE_WIDTH = 130  # columns of a table that goes to a file or a pipe
 
 
 def add_json_option(command: Any) -> None:
-    """Adds --json."""
+    """Adds the flag --json."""
     command.add_argument("--json", metavar="FILE", help="write the result as JSON (- for standard output)")
 
 
 def write_result(data: Any, path: str | None, show: Callable[[], None]) -> int:
-    """Writes a result as JSON, prints it as text, or both; returns the exit status.
+    """Writes a result as JSON, prints it as text, or both; returns the exit status DONE.
 
     Args:
-        data: The result in JSON's own types.
-        path: File for the JSON; "-" prints it on standard output instead of the text, None writes none.
+        data: The result, in types that JSON has.
+        path: File for the JSON; "-" writes it to standard output instead of the text, None does not write it.
         show: Prints the text.
     """
     from scaling.store.files import write_json  # here, so that --help stays fast
@@ -43,7 +43,7 @@ def write_result(data: Any, path: str | None, show: Callable[[], None]) -> int:
 
 
 def text_console() -> Console:
-    """Returns a console for results: lines are not wrapped, tables are FILE_WIDTH wide where there is no terminal."""
+    """Returns a console for results that does not wrap lines; its width is FILE_WIDTH if the output is no terminal."""
     from rich.console import Console  # here, so that --help stays fast
 
     return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
@@ -54,7 +54,7 @@ def progress_bar(unit: str) -> Iterator[Callable[[int, int], None]]:
     """Shows a progress bar on standard error, if that is a terminal.
 
     Args:
-        unit: What is counted, such as "fits".
+        unit: What is counted, for example "fits".
 
     Yields:
         The function to call with the number done and the number in total.

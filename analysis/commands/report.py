@@ -10,7 +10,7 @@ from scaling.config.exit_status import DONE
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to the parser."""
+    """Adds the command's parser."""
     command = commands.add_parser("report", help="every fit and figure in one HTML file")
     command.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     command.add_argument("--out", required=True, metavar="DIR", help="folder to write report.html and the figures to")
@@ -18,7 +18,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Writes the report and prints its path."""
+    """Writes the report and prints its path; returns the exit status."""
     from analysis.report.build import write_report  # here, so that --help imports no pandas
 
     print(write_report(arguments.source, Path(arguments.out), *options.source_options(arguments)))

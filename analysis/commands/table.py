@@ -1,4 +1,4 @@
-"""python -m analysis table: the runs of a store."""
+"""python -m analysis table: prints the runs of a store, or writes them as CSV."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from analysis.commands.options import STORE
 from analysis.data.options import ReadOptions
 from analysis.errors import DataError
 from scaling.config.exit_status import DONE
@@ -15,21 +16,21 @@ from scaling.config.options import add_options, read_options
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = 100  # rows printed unless --rows says otherwise
+ROWS = 100  # default number of rows printed
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Adds the command to the command line."""
+    """Adds the command's parser."""
     table = commands.add_parser("table", help="the runs of a store as a table")
-    table.add_argument("source", metavar="STORE", help="folder of a store")
+    table.add_argument("source", metavar="STORE", help=STORE)
     table.add_argument("--csv", metavar="FILE", help="write every column as CSV (- for standard output)")
     table.add_argument("--sort", metavar="COLUMN", help="sort by a column (default: by C, then by N)")
-    table.add_argument("--rows", type=int, default=ROWS, metavar="R", help=f"print at most R rows ({ROWS}; 0: all)")
+    table.add_argument("--rows", type=int, default=ROWS, metavar="R", help=f"number of rows to print ({ROWS}); 0 prints all")
     add_options(table, ReadOptions, only=("where", "flops", "params"))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the runs of a store, or writes them as CSV."""
+    """Prints the runs of a store, or writes them as CSV; returns the exit status."""
     from analysis.data.from_store import filter_runs  # here, so that --help stays fast
     from analysis.data.runs import read_runs
     from analysis.format import join_names
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
     return DONE
 
 
-def _print_runs(frame: pd.DataFrame, most: int) -> None:
+def _print_runs(frame: pd.DataFrame, limit: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
@@ -67,10 +68,10 @@ def _print_runs(frame: pd.DataFrame, most: int) -> None:
     numbers = ("N", "D", "C", "loss")
     for name in ("run", "sweep", "status", *numbers):
         table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
-    for row in frame.head(most).to_dict("records"):
+    for row in frame.head(limit).to_dict("records"):
         cells = ["" if row[name] != row[name] else f"{row[name]:.4g}" for name in numbers]
         sweep = row["sweep"] if isinstance(row["sweep"], str) else ""
         table.add_row(row["run_id"][:12], sweep, row["status"], *cells)
     Console().print(table)
-    if len(frame) > most:
-        print(f"and {len(frame) - most} more: --rows 0 prints all, --csv FILE writes them")
+    if len(frame) > limit:
+        print(f"and {len(frame) - limit} more: --rows 0 prints all, --csv FILE writes them")

@@ -44,7 +44,8 @@ def fit(
         raise FitError(f"{source.source}: these points are read already: give the options to load")
     if name == "two-step":
         _refuse(name, options, ONE_LAW)
-        return two_step.fit_two_step(*two_step.read_steps(source, reading), options)
+        loss_points, accuracy_points, notes = two_step.read_steps(source, reading)
+        return two_step.fit_two_step(loss_points, accuracy_points, options, notes)
     if name in laws.APPROACHES:
         _refuse(name, options, ONE_LAW)
         return approaches.fit_approach(_points(source, None, name, reading), name, options)

@@ -25,7 +25,7 @@ LOSS_LAW, ACCURACY_LAW = "chinchilla", "sigmoid"
 LAST, DROP, WINDOW = 5, 0.1, 5  # OLMo ladder 2024, sections 3.1 and 3.2
 
 
-def read_steps(source: Any, reading: ReadOptions = ReadOptions()) -> tuple[Points, Points]:
+def read_steps(source: Any, reading: ReadOptions = ReadOptions()) -> tuple[Points, Points, tuple[str, ...]]:
     """Reads the points of step 1 and of step 2.
 
     Args:
@@ -33,36 +33,38 @@ def read_steps(source: Any, reading: ReadOptions = ReadOptions()) -> tuple[Point
         reading: How the source is read; with `run_columns` the rows are checkpoints.
 
     Returns:
-        The same points twice; of checkpoints, `final_checkpoints` and `smoothed_checkpoints`.
+        The same points twice, or `final_checkpoints` and `smoothed_checkpoints`; and notes on them.
     """
     points = source if isinstance(source, Points) else load(source, LAWS["two-step"], reading)
-    if reading.run_columns:
-        return final_checkpoints(points), smoothed_checkpoints(points)
-    return points, points
+    if not reading.run_columns:
+        return points, points, ()
+    final, smoothed = final_checkpoints(points), smoothed_checkpoints(points)
+    note = (
+        f"step 1: the mean of the last {LAST} checkpoints of {len(final)} runs; step 2: {len(smoothed)} checkpoints, "
+        f"the first {DROP:.0%} of each run left out, averaged over {WINDOW}"
+    )
+    return final, smoothed, (note,)
 
 
-def fit_two_step(loss_points: Points, accuracy_points: Points, options: FitOptions = FitOptions()) -> Fit:
+def fit_two_step(
+    loss_points: Points, accuracy_points: Points, options: FitOptions = FitOptions(), notes: tuple[str, ...] = ()
+) -> Fit:
     """Fits both steps; the result predicts accuracy from N and D, with the uncertainty of both steps.
 
     Args:
         loss_points: Points of step 1, with N, D and L.
         accuracy_points: Points of step 2, with L and "Acc" in `extra`; several per run may carry `groups`.
         options: The objective and delta are of step 1; step 2 is least squares on accuracy, as in the paper.
+        notes: How the points of the steps were made.
 
     Raises:
         FitError: An input is missing, or a step cannot be fitted.
     """
     _check_inputs(loss_points, ("N", "D", "L"))
     _check_inputs(accuracy_points, ("L", "Acc"))
-    notes = []
-    if accuracy_points is not loss_points:
-        notes.append(
-            f"step 1: the mean of the last {LAST} checkpoints of {len(loss_points)} runs; step 2: "
-            f"{len(accuracy_points)} checkpoints, the first {DROP:.0%} of each run left out, averaged over {WINDOW}"
-        )
     if options.ideal_point:
         accuracy_points = with_ideal_point(accuracy_points)
-        notes.append("step 2 has one more point: zero loss, accuracy 1")
+        notes = (*notes, "step 2 has one more point: zero loss, accuracy 1")
     loss = fit_law(loss_points, LOSS_LAW, LAWS[LOSS_LAW], options)
     second = replace(options, objective=None, delta=None, seed=options.seed + 1)
     # The checkpoints of a run share their noise: they are resampled together where there are enough runs.
@@ -70,7 +72,7 @@ def fit_two_step(loss_points: Points, accuracy_points: Points, options: FitOptio
     if options.resampling == "auto" and groups is not None and len(set(groups)) >= MIN_GROUPS < len(accuracy_points):
         second = replace(second, resampling="groups")
     accuracy = fit_law(accuracy_points, ACCURACY_LAW, LAWS[ACCURACY_LAW], second)
-    return chain(loss, accuracy, tuple(notes))
+    return chain(loss, accuracy, notes)
 
 
 def chain(loss: Fit, accuracy: Fit, notes: tuple[str, ...] = ()) -> Fit:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from scaling.data.tokens import CorpusError
 
 VALIDATION_SHARE = 0.05  # of the documents, by hash
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True)
@@ -73,38 +74,23 @@ def check_options(kind: str, options: Collection[str], allowed: Collection[str],
             raise CorpusError(f"corpus {kind}: unknown option {name!r}: known are {', '.join(allowed) or 'none'}")
 
 
-def parse_integer(kind: str, name: str, text: str) -> int:
-    """Parses an option as an integer.
+def parse_number(kind: str, name: str, text: str, number_type: type[Number]) -> Number:
+    """Parses an option as a number.
 
     Args:
         kind: Kind of the corpus.
         name: Name of the option.
         text: Its value.
+        number_type: int or float.
 
     Raises:
-        CorpusError: The value is no integer.
+        CorpusError: The value is no such number.
     """
     try:
-        return int(text)
+        return number_type(text)
     except ValueError:
-        raise CorpusError(f"corpus {kind}: {name}={text}: must be an integer") from None
-
-
-def parse_number(kind: str, name: str, text: str) -> float:
-    """Parses an option as a floating-point number.
-
-    Args:
-        kind: Kind of the corpus.
-        name: Name of the option.
-        text: Its value.
-
-    Raises:
-        CorpusError: The value is no number.
-    """
-    try:
-        return float(text)
-    except ValueError:
-        raise CorpusError(f"corpus {kind}: {name}={text}: must be a number") from None
+        expected = "an integer" if number_type is int else "a number"
+        raise CorpusError(f"corpus {kind}: {name}={text}: must be {expected}") from None
 
 
 def is_validation(document: bytes) -> bool:

@@ -223,9 +223,9 @@ class CachedSampler:
         """
         rest, blocks = self.parts
         new, cache = self.compiled_begin(prompts_BL, tokens)
-        last_B, ids_B = jnp.asarray(lengths_B - 1), jnp.asarray(ids_B, jnp.uint32)
+        last_B, row_ids_B = jnp.asarray(lengths_B - 1), jnp.asarray(ids_B, jnp.uint32)
         for index in range(tokens):
-            draw = Draw(ids_B, jnp.uint32(seed), jnp.int32(index))
+            draw = Draw(row_ids_B, jnp.uint32(seed), jnp.int32(index))
             new, cache = self.compiled_step(rest, blocks, cache, new, last_B, draw)
             last_B = jnp.zeros_like(last_B)
             yield np.asarray(new.tokens_BL)[:, 0]

@@ -1,4 +1,4 @@
-"""Item files: the items that an evaluation scored, in Parquet beside the record; analysis computes metrics from them.
+"""Item files: the items that an evaluation scored, in Parquet next to the record; analysis computes metrics from them.
 
     STORE/runs/RUN_ID/items/TASK[@SHOTS].STEP.parquet
 

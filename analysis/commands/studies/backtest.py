@@ -1,4 +1,4 @@
-"""python -m analysis backtest: laws are fitted to one part of the points and compared with another."""
+"""python -m analysis backtest: fits laws to one part of the points and compares their predictions with the rest."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     backtest = commands.add_parser(
         "backtest",
-        help="fit laws to one part of the points and compare their predictions with another",
-        epilog=f"The default of --bootstrap is {BACKTEST_BOOTSTRAP} here.",
+        help="fit laws to one part of the points and compare their predictions with the rest",
+        epilog=f"The default of --bootstrap is {BACKTEST_BOOTSTRAP} for this command.",
     )
     backtest.add_argument("source", metavar="SOURCE", help=SOURCE)
-    backtest.add_argument("--law", required=True, metavar="A,B,..", help="names of laws, or FILE.py:FUNCTION")
+    backtest.add_argument("--law", required=True, metavar="A,B,..", help="names of laws, or your own FILE.py:FUNCTION")
     backtest.add_argument("--holdout", required=True, metavar="EXPR", help='rows to predict, such as "C>1e21"')
     add_options(backtest, BacktestOptions)
     add_json_option(backtest)

@@ -1,4 +1,4 @@
-"""python -m analysis bench: time to fit the Chinchilla form, compared with plain SciPy."""
+"""python -m analysis bench: times the fit of the Chinchilla law and compares it with plain SciPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from scaling.config.options import add_options, read_options
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     bench = commands.add_parser("bench", help="time the Chinchilla fit and compare it with plain SciPy")
-    bench.add_argument("source", metavar="SOURCE", nargs="?", help=f"{SOURCE} (240 synthetic runs)")
+    bench.add_argument("source", metavar="SOURCE", nargs="?", help=f"{SOURCE} (default: 240 synthetic runs)")
     add_options(bench, ReadOptions, only=("columns", "where"))
     add_options(bench, BenchOptions)
     add_json_option(bench)
@@ -42,15 +42,15 @@ def _print_times(times: dict[str, Any]) -> None:
         f"package: search {_text(package['search'])}, {package['draws']} bootstrap fits {_text(package['bootstrap'])}, "
         f"together {_text(seconds['package'])}; objective {package['objective']:.9g}"
     )
-    print(f"         a whole fit with its intervals and verdict: {_text(package['fit'])}")
+    print(f"         a complete fit with intervals and verdict: {_text(package['fit'])}")
     print(
         f"scipy:   L-BFGS-B from {scipy['starts']} starts {_text(scipy['search'])}, {scipy['draws']} BFGS bootstrap "
         f"fits {_text(scipy['bootstrap'])}, together {_text(seconds['scipy'])}; objective {scipy['objective']:.9g}"
     )
     if scipy["extrapolated"]:
         print(
-            f"         extrapolated from {scipy['starts_timed']} starts and {scipy['draws_timed']} bootstrap fits that "
-            "were timed"
+            f"         extrapolated from {scipy['starts_timed']} timed starts and {scipy['draws_timed']} timed "
+            "bootstrap fits"
         )
     print(
         f"ratio:   {ratio['wall_s']:.0f} times as fast by wall clock, {ratio['cpu_s']:.0f} by processor time; "

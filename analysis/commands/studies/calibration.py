@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from analysis.commands.options import STORE
 from analysis.commands.output import add_json_option, text_console, write_result
 from analysis.errors import DataError
 from analysis.evals.options import CalibrationOptions
@@ -23,7 +24,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     calibration = commands.add_parser(
         "calibration", help="calibration, abstention and verbatim extraction of evaluated runs"
     )
-    calibration.add_argument("source", metavar="STORE", help="folder of a store whose runs were evaluated")
+    calibration.add_argument("source", metavar="STORE", help=f"{STORE} whose runs were evaluated")
     add_options(calibration, CalibrationOptions)
     add_json_option(calibration)
 

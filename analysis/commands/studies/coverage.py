@@ -1,4 +1,4 @@
-"""python -m analysis simulate: coverage of the intervals of a law, on simulated sweeps whose truth is known."""
+"""python -m analysis simulate: bias, spread and coverage of the intervals on simulated sweeps of a known law."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     simulate = commands.add_parser(
         "simulate",
-        help="fit simulated sweeps of a known law: bias, spread and coverage of the intervals",
-        epilog=f"The default of --bootstrap is {COVERAGE_BOOTSTRAP} here.",
+        help="bias, spread and coverage of the intervals on simulated sweeps of a known law",
+        epilog=f"The default of --bootstrap is {COVERAGE_BOOTSTRAP} for this command.",
     )
     add_options(simulate, CoverageOptions)
     add_options(simulate, FitOptions, only=FIT_FLAGS)

@@ -1,4 +1,4 @@
-"""python -m analysis simulate-next: compute that `next` needs for the interval of an isoFLOP grid, on known laws."""
+"""python -m analysis simulate-next: compute that designs of `next` save over an isoFLOP grid, on known laws."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     simulate = commands.add_parser(
-        "simulate-next", help="compute that `next` needs for the interval of an isoFLOP grid, on known laws"
+        "simulate-next", help="compute that designs of `next` save over an isoFLOP grid, on known laws"
     )
     simulate.add_argument("--truth", default="all", help="chinchilla, kaplan, gemstones or all (default)")
     add_options(simulate, DesignSavingsOptions)
@@ -47,8 +47,8 @@ def _print_studies(studies: list[DesignSavings]) -> None:
         print(f"{study.truth}: {study.target}, truth {study.true:.4g}; {study.draws} simulated sweeps")
         print(format.aligned(_rows(study)))
         print(
-            f"the interval of the grid takes {study.sufficient_share:.3g} of its FLOPs (median over sweeps); the last "
-            f"round gave {study.width_to_expected:.2f} times the width expected before it\n"
+            f"the design needs {study.sufficient_share:.3g} of the FLOPs of the grid for the same interval width (median "
+            f"over sweeps); actual width / expected width in the last round: {study.width_to_expected:.2f}\n"
         )
 
 
@@ -61,7 +61,7 @@ def _rows(study: DesignSavings) -> list[tuple[str, ...]]:
     for name, result in (("grid", study.grid), *(("design", design) for design in study.designs)):
         rows.append(
             (
-                f"{name}, {result.failed} without a fit" if result.failed else name,
+                f"{name} ({result.failed} sweeps not fitted)" if result.failed else name,
                 f"{format.scientific(result.share * study.flops, 2)} ({result.share:.3g})",
                 f"{result.runs:g}",
                 f"{result.width:.4f}",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from analysis.commands.options import STORE, add_level_option
 from analysis.commands.output import add_json_option, write_result
 
 
@@ -12,8 +13,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     descent = commands.add_parser(
         "double-descent", help="peaks of test error over width, data and epochs, with their intervals"
     )
-    descent.add_argument("source", metavar="STORE", help="folder of a store")
-    descent.add_argument("--level", type=float, default=0.95, help="coverage of the intervals (%(default)s)")
+    descent.add_argument("source", metavar="STORE", help=STORE)
+    add_level_option(descent)
     add_json_option(descent)
 
 

@@ -1,4 +1,4 @@
-"""python -m analysis emergence: scores over scale, and the verdict on each task whether its rise was sudden."""
+"""python -m analysis emergence: scores by scale, and for each task whether its score rises suddenly."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
-    emergence = commands.add_parser("emergence", help="scores over scale: sudden rises, and artefacts of the metric")
+    emergence = commands.add_parser("emergence", help="scores by scale: sudden rises and metric artefacts")
     emergence.add_argument(
-        "source", metavar="SOURCE", help="a store whose runs were evaluated, or a table of scores by task"
+        "source", metavar="SOURCE", help="folder of a store whose runs were evaluated, or a table of scores"
     )
     add_options(emergence, EmergenceOptions)
     add_json_option(emergence)

@@ -1,10 +1,11 @@
-"""python -m analysis grokking: steps to learn and to generalise, by share of the data and weight decay."""
+"""python -m analysis grokking: steps to learn and to generalise, by training fraction and weight decay."""
 
 from __future__ import annotations
 
 import argparse
 from typing import TYPE_CHECKING
 
+from analysis.commands.options import STORE, add_level_option
 from analysis.commands.output import add_json_option, write_result
 
 if TYPE_CHECKING:
@@ -14,10 +15,10 @@ if TYPE_CHECKING:
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     grokking = commands.add_parser(
-        "grokking", help="steps to learn and to generalise, by share of the data and weight decay"
+        "grokking", help="steps to learn and to generalise, by training fraction and weight decay"
     )
-    grokking.add_argument("source", metavar="STORE", help="folder of a store")
-    grokking.add_argument("--level", type=float, default=0.95, help="coverage of the intervals (%(default)s)")
+    grokking.add_argument("source", metavar="STORE", help=STORE)
+    add_level_option(grokking)
     add_json_option(grokking)
 
 

@@ -1,4 +1,4 @@
-"""python -m analysis multiplier: how many times the compute one architecture needs to reach the loss of another."""
+"""python -m analysis multiplier: compute multipliers of groups of runs, such as architectures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     multiplier = commands.add_parser("multiplier", help="compute multipliers of groups of runs, such as architectures")
     multiplier.add_argument("source", metavar="SOURCE", help=SOURCE)
     multiplier.add_argument(
-        "--by", required=True, metavar="FIELD", help="column that names the group of a run, such as model.mlp"
+        "--by", required=True, metavar="FIELD", help="column of the group of a run, such as model.mlp"
     )
     add_options(multiplier, MultiplierOptions)
     add_options(multiplier, ReadOptions, leave_out=("run_columns",))

@@ -1,4 +1,4 @@
-"""python -m analysis next: the runs that would make a prediction of a law most certain for their FLOPs."""
+"""python -m analysis next: recommends runs that narrow the interval of a prediction most for their FLOPs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.commands import options
-from analysis.commands.output import add_json_option, write_result
+from analysis.commands.output import add_json_option, text_console, write_result
 from analysis.data.options import parse_numbers, parse_positive
 from analysis.errors import DataError
 from analysis.planning.options import DesignOptions
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
-    parser = commands.add_parser("next", help="which runs to add to make a prediction most certain for the FLOPs")
+    parser = commands.add_parser("next", help="recommend runs that narrow the interval of a prediction most for their FLOPs")
     parser.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    parser.add_argument("--target", required=True, metavar="C=1e24", help="what to predict: C=.., or N=..,D=..")
-    parser.add_argument("--quantity", default="L", help="at that C: L (default), the best size N, or the best tokens D")
-    parser.add_argument("--budget", required=True, metavar="1e20", help="most FLOPs of all runs")
+    parser.add_argument("--target", required=True, metavar="C=1e24", help="where to predict: C=.., or N=..,D=..")
+    parser.add_argument("--quantity", default="L", help="what to predict at C: the loss L (default), the optimal N, or the optimal D")
+    parser.add_argument("--budget", required=True, metavar="1e20", help="FLOPs of all recommended runs together")
     parser.add_argument(
         "--law", default="chinchilla", help="a law of the loss in N and D (chinchilla), or FILE.py:FUNCTION"
     )
     add_options(parser, DesignOptions)
     add_json_option(parser)
-    parser.add_argument("--figure", metavar="FILE", help="draw the runs with the existing ones (.pdf, .png or .svg)")
+    parser.add_argument("--figure", metavar="FILE", help="draw recommended and existing runs (.pdf, .png or .svg)")
     options.add_source_options(parser)
 
 
@@ -59,10 +59,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _target(arguments: argparse.Namespace) -> Target:
     from analysis.planning.next_runs import Target
 
-    place = parse_numbers("C=1e24")("--target", arguments.target)
-    if not set(place) <= {"C", "N", "D"}:
+    inputs = parse_numbers("C=1e24")("--target", arguments.target)
+    if not set(inputs) <= {"C", "N", "D"}:
         raise DataError(f"--target {arguments.target}: must be C=1e24, or N=7e10,D=1.4e12")
-    return Target(**place, quantity=arguments.quantity)
+    return Target(**inputs, quantity=arguments.quantity)
 
 
 def _describe_fit(fit: Fit) -> dict[str, Any]:
@@ -77,26 +77,24 @@ def _describe_fit(fit: Fit) -> dict[str, Any]:
 
 
 def _print_advice(fit: Fit, advice: Advice) -> None:
-    from rich.console import Console
-
     from analysis import format
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = text_console()
 
     def print_line(text: str, style: str | None = None) -> None:
         console.print(text, style=style, markup=False)
 
     print_line(f"{fit.law}, {len(fit.points)} points of {fit.points.source}; {fit.points.convention}")
     estimate = f"{_format(advice, advice.value)} {_interval(advice, 1.0)}"
-    print_line(f"{advice.target}: {estimate} at present, {fit.level:.0%} interval")
+    print_line(f"{advice.target}: {estimate} currently, {fit.level:.0%} interval")
     if advice.runs:
         spent = format.scientific(sum(run["C"] for run in advice.runs), 3)
         print_line(f"\n{format.aligned(_rows(advice))}\n\n{len(advice.runs)} runs, {spent} FLOPs")
     print_line(advice.reason)
     widths = ", ".join(f"×{ratio:.2f} for {format.scientific(C, 2)}" for C, ratio in advice.curve)
-    print_line(f"expected width by FLOPs spent: {widths}", "dim")
+    print_line(f"expected interval width by FLOPs: {widths}", "dim")
     if advice.ratio < 0.5:
-        print_line("these widths assume the present estimate: fit again after the first half of the runs", "dim")
+        print_line("these widths assume the current estimate: fit again after the first half of the runs", "dim")
     print_line("verdict of the fit: " + "\n                    ".join(fit.verdict))
 
 

@@ -34,10 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
         "seed": options.seed,
         "verdicts": {name: dict(verdicts) for name, verdicts in counts.items()},
     }
-    return write_result(data, arguments.json, lambda: _print_confusion(counts, options.draws))
+    return write_result(data, arguments.json, lambda: _print_confusion_matrix(counts, options.draws))
 
 
-def _print_confusion(counts: dict[str, Counter[str]], draws: int) -> None:
+def _print_confusion_matrix(counts: dict[str, Counter[str]], draws: int) -> None:
     from rich.table import Table
 
     from analysis.evals.verdict import VERDICTS

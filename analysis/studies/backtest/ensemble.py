@@ -18,9 +18,9 @@ import numpy as np
 
 from analysis.data.points import Points
 from analysis.errors import FitError
+from analysis.fitting.parametric import make_problem
 from analysis.laws.law import Law
 from analysis.solver.objective import OBJECTIVES
-from analysis.solver.problem import Problem
 from analysis.solver.search import search
 
 ORIGINS = 3  # number of validation splits
@@ -118,9 +118,7 @@ def estimate_parameters(points: Points, form: Law, objective: dict[str, Any]) ->
     """
     settings = {name: objective[name] for name in ("delta", "undertuned") if name in objective}
     loss = replace(OBJECTIVES[objective["name"]], **settings)
-    weights = np.ones(len(points)) if points.weights is None else points.weights / points.weights.mean()
-    inputs = tuple(points[letter] for letter in form.inputs)
-    problem = Problem(form, inputs, loss.transform(points[form.output]), weights, loss)
+    problem = make_problem(points, form, loss)
     solution = search(problem, find_others=False)
     return {name: float(value[0]) for name, value in problem.params(solution.u_P[None]).items()}
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.data.corpus import TokenCorpus, check_options, parse_integer, parse_number
+from scaling.data.corpus import TokenCorpus, check_options, parse_number
 from scaling.data.tokens import CorpusError
 
 Uniform = Callable[[], float]  # a random number in [0, 1)
@@ -83,13 +83,15 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
 
 def parse_options(options: dict[str, str]) -> LabelOptions:
     """Parses and checks the options; CorpusError says what is allowed."""
-    numeric = {name: parse_number("labels", name, options[name]) for name in ("noise", "blur")}
-    integers = {name: parse_integer("labels", name, text) for name, text in options.items() if name not in numeric}
+    numeric = {name: parse_number("labels", name, options[name], float) for name in ("noise", "blur")}
+    integers = {name: parse_number("labels", name, text, int) for name, text in options.items() if name not in numeric}
     minimum = {"classes": 2, "symbols": 2, "seed": integers["seed"]}
     valid = all(value >= minimum.get(name, 1) for name, value in integers.items())
     if not valid or not all(0 <= value < 1 for value in numeric.values()):
         raise CorpusError(f"corpus labels: allowed are {ALLOWED}; given were {options}".replace("'", ""))
-    return LabelOptions(validation_examples=integers.pop("held"), **integers, **numeric)
+    return LabelOptions(
+        validation_examples=integers.pop("held"), noise=numeric["noise"], blur=numeric["blur"], **integers
+    )
 
 
 def random_strings(uniform: Uniform, count: int, length: int, symbols: int) -> np.ndarray:

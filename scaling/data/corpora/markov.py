@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.data.corpus import TokenCorpus, check_options, parse_integer, parse_number
+from scaling.data.corpus import TokenCorpus, check_options, parse_number
 from scaling.data.tokens import CorpusError
 
 DEFAULTS = {"order": "1", "vocab": "64", "tokens": "2000000", "seed": "0", "zipf": "1.0"}
@@ -58,9 +58,9 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
     check_options("markov", options, DEFAULTS, argument)
     values = {**DEFAULTS, **options}
     order, vocab, tokens, seed = (
-        parse_integer("markov", name, values[name]) for name in ("order", "vocab", "tokens", "seed")
+        parse_number("markov", name, values[name], int) for name in ("order", "vocab", "tokens", "seed")
     )
-    zipf = parse_number("markov", "zipf", values["zipf"])
+    zipf = parse_number("markov", "zipf", values["zipf"], float)
     if not (1 <= order <= 16 and vocab >= 2 and tokens >= 1 and 0 <= zipf < math.inf and vocab**order <= MAX_CONTEXTS):
         allowed = f"order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ {MAX_CONTEXTS:,}"
         raise CorpusError(f"corpus markov: allowed are {allowed}; given were {values}".replace("'", ""))
@@ -123,29 +123,6 @@ def entropy_rate(chain: Chain) -> float:
     p_CS = chain.transition
     log_CS = np.log(p_CS, where=p_CS > 0, out=np.zeros_like(p_CS))
     return float(-(stationary_distribution(chain)[:, None] * p_CS * log_CS).sum())
-
-
-def loss_floor(chain: Chain, length: int) -> float:
-    """Returns the least possible mean loss over the targets of a window, in nats per token.
-
-    Target i (from 0) is predicted from the i + 1 symbols before it, which is fewer than `order` for the first targets.
-    For order 1 the floor is the entropy rate.
-
-    Args:
-        chain: The chain.
-        length: Targets of a window.
-    """
-    vocab, pi_C = chain.vocab, stationary_distribution(chain)
-    joint = (pi_C[:, None] * chain.transition).reshape(*(vocab,) * (chain.order + 1))
-
-    def block_entropy(symbols: int) -> float:
-        marginal = joint.sum(axis=tuple(range(chain.order + 1 - symbols)))
-        positive = marginal[marginal > 0]
-        return float(-(positive * np.log(positive)).sum())
-
-    rate = entropy_rate(chain)
-    short = [block_entropy(i + 2) - block_entropy(i + 1) for i in range(min(chain.order - 1, length))]
-    return (sum(short) + (length - len(short)) * rate) / length
 
 
 def sample_stream(chain: Chain, tokens: int, seed: int) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from scaling.data.corpus import TokenCorpus, check_options, parse_integer, parse_number
+from scaling.data.corpus import TokenCorpus, check_options, parse_number
 from scaling.data.tokens import CorpusError
 
 DEFAULTS = {"p": "97", "op": "add", "fraction": "0.4", "seed": "0"}
@@ -39,8 +39,8 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
     """
     check_options("modular", options, DEFAULTS, argument)
     values = {**DEFAULTS, **options}
-    p, seed = (parse_integer("modular", name, values[name]) for name in ("p", "seed"))
-    fraction, op = parse_number("modular", "fraction", values["fraction"]), values["op"]
+    p, seed = (parse_number("modular", name, values[name], int) for name in ("p", "seed"))
+    fraction, op = parse_number("modular", "fraction", values["fraction"], float), values["op"]
     if op not in OPERATIONS:
         raise CorpusError(f"corpus modular: op={op}: known are {', '.join(OPERATIONS)}")
     if not (2 <= p <= MAX_MODULUS and 0 < fraction < 1):

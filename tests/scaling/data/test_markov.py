@@ -79,41 +79,6 @@ def test_the_entropy_rate_is_the_conditional_entropy_of_a_long_sample(order: int
     assert order == 1 or short > measured + 0.01, "a shorter memory loses something"
 
 
-def test_the_loss_floor_of_order_1_is_the_entropy_rate_at_every_length() -> None:
-    chain = markov.make_chain(1, 20, seed=0, zipf=1.2)
-    for length in (1, 2, 64):
-        assert markov.loss_floor(chain, length) == pytest.approx(markov.entropy_rate(chain), abs=1e-13)
-
-
-def test_the_loss_floor_of_order_2_charges_the_first_target_for_the_memory_it_lacks() -> None:
-    """Against a count over all words of three symbols: H(X2|X1) once, H(X3|X1X2) ever after."""
-    vocab = 4
-    chain = markov.make_chain(2, vocab, seed=2, zipf=1.0)
-    pi, first, rate = markov.stationary_distribution(chain), 0.0, 0.0
-    for a in range(vocab):
-        start = sum(pi[a * vocab + b] for b in range(vocab))
-        for b in range(vocab):
-            first -= pi[a * vocab + b] * math.log(pi[a * vocab + b] / start)
-            for c in range(vocab):
-                p = chain.transition[a * vocab + b, c]
-                rate -= pi[a * vocab + b] * p * math.log(p)
-    assert first > rate + 0.01
-    for length in (1, 2, 10, 1000):
-        expected = (first + (length - 1) * rate) / length
-        assert markov.loss_floor(chain, length) == pytest.approx(expected, abs=1e-12)
-
-
-def test_the_loss_floor_of_order_3_falls_to_the_entropy_rate() -> None:
-    chain = markov.make_chain(3, 4, seed=2, zipf=1.0)
-    words = markov.stationary_distribution(chain)  # of three symbols
-    first, two, three = (entropy(words.reshape(-1, 4 ** (3 - n)).sum(axis=1)) for n in (1, 2, 3))
-    assert markov.loss_floor(chain, 1) == pytest.approx(two - first, abs=1e-12)
-    assert markov.loss_floor(chain, 2) == pytest.approx((three - first) / 2, abs=1e-12)
-    floors = [markov.loss_floor(chain, length) for length in (1, 2, 3, 10, 10_000)]
-    assert floors == sorted(floors, reverse=True) and floors[0] > floors[2] + 0.01
-    assert floors[-1] == pytest.approx(markov.entropy_rate(chain), abs=1e-3)
-
-
 def test_markov_is_one_stream_golden_and_says_its_entropy_rate(tmp_path: Path) -> None:
     tokens = open_tokens(prepare("markov:order=2,vocab=16,tokens=100000,seed=4", tmp_path))
     chain = markov.make_chain(2, 16, 4, 1.0)
