@@ -50,7 +50,8 @@ COMMANDS = {  # name: module with `add` and `run`, in the order of --help
 def parser() -> argparse.ArgumentParser:
     """Returns the parser of the command line, without slow imports."""
     program = argparse.ArgumentParser(
-        prog="python -m analysis", description="Fit scaling laws, draw figures and write reports from a store or a file of runs."
+        prog="python -m analysis",
+        description="Fit scaling laws, draw figures and write reports from a store or a file of runs.",
     )
     commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in COMMANDS.values():

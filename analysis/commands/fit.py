@@ -23,7 +23,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     options.add_source_options(fit)
     add_options(fit, FitOptions, leave_out=COMMON)
     add_options(fit, ReadOptions, only=("run_columns",))
-    fit.add_argument("--at", metavar="N=..,D=..", help="predict the output of the law at these inputs, with an interval")
+    fit.add_argument(
+        "--at", metavar="N=..,D=..", help="predict the output of the law at these inputs, with an interval"
+    )
     add_json_option(fit)
 
 

@@ -48,7 +48,9 @@ class OptimumOptions:
         parse=parse_positive("2.0,2.2"),
         flag="--target-loss",
     )
-    inference_tokens: float = option(0.0, "tokens processed at inference, whose FLOPs are part of the budget (0)", metavar="T")
+    inference_tokens: float = option(
+        0.0, "tokens processed at inference, whose FLOPs are part of the budget (0)", metavar="T"
+    )
     factors: tuple[float, ...] = option(
         (),
         "model sizes whose cost is computed, relative to the optimal size (0.5,2)",
@@ -72,7 +74,9 @@ class OptimumOptions:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
-    parser = commands.add_parser("optimum", help="compute-optimal N and D for a budget or a loss, and the cost of other sizes")
+    parser = commands.add_parser(
+        "optimum", help="compute-optimal N and D for a budget or a loss, and the cost of other sizes"
+    )
     parser.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     parser.add_argument("--law", default="chinchilla", help="a law of the loss in N and D (chinchilla), or an approach")
     add_options(parser, OptimumOptions)

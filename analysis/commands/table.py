@@ -25,7 +25,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     table.add_argument("source", metavar="STORE", help=STORE)
     table.add_argument("--csv", metavar="FILE", help="write every column as CSV (- for standard output)")
     table.add_argument("--sort", metavar="COLUMN", help="sort by a column (default: by C, then by N)")
-    table.add_argument("--rows", type=int, default=ROWS, metavar="R", help=f"number of rows to print ({ROWS}); 0 prints all")
+    table.add_argument(
+        "--rows", type=int, default=ROWS, metavar="R", help=f"number of rows to print ({ROWS}); 0 prints all"
+    )
     add_options(table, ReadOptions, only=("where", "flops", "params"))
 
 

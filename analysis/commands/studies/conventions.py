@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
-    conventions = commands.add_parser("conventions", help="compare scaling exponents under each convention of counting N and C")
+    conventions = commands.add_parser(
+        "conventions", help="compare scaling exponents under each convention of counting N and C"
+    )
     conventions.add_argument("source", metavar="SOURCE", help=SOURCE)
     add_options(conventions, ConventionsOptions)
     add_options(conventions, ReadOptions, leave_out=("run_columns", "flops", "params"))

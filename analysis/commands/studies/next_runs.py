@@ -21,10 +21,14 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
-    parser = commands.add_parser("next", help="recommend runs that narrow the interval of a prediction most for their FLOPs")
+    parser = commands.add_parser(
+        "next", help="recommend runs that narrow the interval of a prediction most for their FLOPs"
+    )
     parser.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     parser.add_argument("--target", required=True, metavar="C=1e24", help="where to predict: C=.., or N=..,D=..")
-    parser.add_argument("--quantity", default="L", help="what to predict at C: the loss L (default), the optimal N, or the optimal D")
+    parser.add_argument(
+        "--quantity", default="L", help="what to predict at C: the loss L (default), the optimal N, or the optimal D"
+    )
     parser.add_argument("--budget", required=True, metavar="1e20", help="FLOPs of all recommended runs together")
     parser.add_argument(
         "--law", default="chinchilla", help="a law of the loss in N and D (chinchilla), or FILE.py:FUNCTION"

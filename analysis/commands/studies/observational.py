@@ -16,12 +16,17 @@ if TYPE_CHECKING:
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
-    observational = commands.add_parser("observational", help="predict a task's score from benchmark scores of many models")
+    observational = commands.add_parser(
+        "observational", help="predict a task's score from benchmark scores of many models"
+    )
     observational.add_argument(
         "source", metavar="SOURCE", help="a table with one row per model: .csv, .tsv, .parquet or .jsonl"
     )
     observational.add_argument(
-        "--scores", required=True, metavar="COL,COL,..", help="columns of benchmark scores from 0 to 1; cells may be empty"
+        "--scores",
+        required=True,
+        metavar="COL,COL,..",
+        help="columns of benchmark scores from 0 to 1; cells may be empty",
     )
     observational.add_argument("--target", required=True, metavar="COL", help="column of the task to predict")
     add_options(observational, ObservationalOptions)
