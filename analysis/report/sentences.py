@@ -26,7 +26,7 @@ SHORT_ID = 12  # characters of a run id that are shown
 
 
 def excess_compute(entry: dict[str, Any]) -> str:
-    """Returns how much compute a run used beyond the cheapest run of the same loss, from an entry of `wasted_compute`."""
+    """Returns how much compute a run used beyond the cheapest run of the same loss, from a `wasted_compute` entry."""
     return (
         f"{count(entry['N'])} parameters on {count(entry['D'])} tokens: {entry_estimate(entry, 'share', percent)} of "
         f"the compute could have been saved; the best size for it is {entry_estimate(entry, 'best_N', count)}, "
