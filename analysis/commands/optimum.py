@@ -31,7 +31,7 @@ class OptimumOptions:
         inference_tokens: Tokens processed at inference, whose FLOPs are part of the budget.
         factors: Model sizes relative to the optimal one whose cost is computed.
         run: N and D of a run whose wasted compute is computed.
-        at: Values of the law's inputs other than N and D.
+        inputs: Values of the law's inputs other than N and D.
     """
 
     budgets: tuple[float, ...] = option(
@@ -60,8 +60,12 @@ class OptimumOptions:
     run: Mapping[str, float] = option(
         {}, "run whose wasted compute is computed", metavar="N=7e9,D=2e12", parse=parse_numbers("N=7e9,D=2e12")
     )
-    at: Mapping[str, float] = option(
-        {}, "values of the inputs of the law other than N and D", metavar="U=1e9,..", parse=parse_numbers("U=1e9")
+    inputs: Mapping[str, float] = option(
+        {},
+        "values of the inputs of the law other than N and D",
+        metavar="U=1e9,..",
+        parse=parse_numbers("U=1e9"),
+        flag="--at",
     )
 
     def __post_init__(self) -> None:
@@ -104,25 +108,25 @@ def optima(fit: Fit, options: OptimumOptions) -> dict[str, Any]:
     """
     from analysis.planning import compute_optimal
 
-    served, at = options.inference_tokens, options.at
+    served, inputs = options.inference_tokens, options.inputs
     data: dict[str, Any] = {"law": fit.law, "level": fit.level, "inference_tokens": served, "verdict": fit.verdict}
     budgets = options.budgets
     if not budgets and not options.target_losses:
         budgets = tuple(multiple * float(fit.points.C.max()) for multiple in BUDGET_MULTIPLES)
     if budgets:
-        training = compute_optimal.optimal_training(fit, budgets, inference_tokens=served, at=at)
+        training = compute_optimal.optimal_training(fit, budgets, inference_tokens=served, inputs=inputs)
         data["budgets"] = training.to_json()
     if options.target_losses:
-        training = compute_optimal.cheapest_training(fit, options.target_losses, inference_tokens=served, at=at)
+        training = compute_optimal.cheapest_training(fit, options.target_losses, inference_tokens=served, inputs=inputs)
         targets = zip(options.target_losses, training.to_json(), strict=True)
         data["targets"] = [{"target_loss": loss} | entry for loss, entry in targets]
     C = [entry["C"] for entry in (*data.get("budgets", ()), *data.get("targets", ()))]
     if fit.form is not None or options.factors:
-        costs = compute_optimal.off_optimum(fit, C, options.factors or FACTORS, at=at)
+        costs = compute_optimal.off_optimum(fit, C, options.factors or FACTORS, inputs=inputs)
         data["off"] = [{"C": budget} | entry for cost in costs for budget, entry in zip(C, cost.to_json(), strict=True)]
     if options.run:
         N, D = options.run["N"], options.run["D"]
-        data["run"] = {**options.run} | compute_optimal.wasted_compute(fit, N, D, at=at).to_json()[0]
+        data["run"] = {**options.run} | compute_optimal.wasted_compute(fit, N, D, inputs=inputs).to_json()[0]
     return data
 
 

@@ -1,4 +1,4 @@
-"""Which column of a source holds N, D, C or L, and what follows from C = 6·N·D where one of them is missing.
+"""Choice of the columns that contain N, D, C and L, and completion of a missing one by C = 6·N·D.
 
 Key: N parameters, D tokens, C training FLOPs, L loss in nats per token.
 """
@@ -18,7 +18,7 @@ from analysis.errors import DataError
 from analysis.format import join_names
 from analysis.laws.law import Law
 
-COLUMN_NAMES = {  # usual names of the columns of Points, the likeliest first
+COLUMN_NAMES = {  # usual names of the columns of Points, most likely first
     "N": "n params parameters n_params num_params param_count parameter_count total_params params_total n_parameters "
     "num_parameters total_parameters total_parameter_count model_size n_total nparams model_params model_parameters "
     "parameters_count params_count num_total_params trainable_params num_trainable_params size",
@@ -41,19 +41,19 @@ NONEMBEDDING_NAMES = (
     "nonembedding_params params_nonemb non_emb_params n_params_no_embed non_embedding_parameters n_non_embedding "
     "num_non_embedding_params"
 )
-FALLBACK_NAMES = {  # used where none of the above is there: another unit or another count, which a note says
+FALLBACK_NAMES = {  # used only if no name above exists: they imply another unit or count, which a note states
     "N": NONEMBEDDING_NAMES,
     "L": "perplexity ppl val_ppl val_perplexity validation_perplexity eval_ppl eval_perplexity test_ppl "
     "test_perplexity loss_bits val_bits bpb bits_per_byte val_bpb",
 }
-LAW_COLUMN_NAMES = {  # usual names of the inputs and outputs of laws, unless the law has its own (Law.columns)
+LAW_COLUMN_NAMES = {  # usual names of inputs and outputs of laws; Law.columns of a law comes first
     "x": "x seen_examples examples n_examples train_set_size dataset_size samples steps step",
     "M": "m token_multiplier tokens_per_parameter tokens_per_param",
     "U": "u unique_tokens unique unique_data",
     "S": "s steps step n_steps",
     "y": "y",
 }
-PREFIXES = (  # of nested names: where a tracker kept a value, not what the value is
+PREFIXES = (  # first parts of nested names that trackers add; they do not describe the value
     *("config", "summary", "summary_metrics", "hparams", "hyperparameters", "args", "cfg", "metrics"),
     *("model", "data", "optimizer", "schedule", "training"),
 )
@@ -61,14 +61,14 @@ PREFIXES = (  # of nested names: where a tracker kept a value, not what the valu
 
 @dataclass(frozen=True)
 class ColumnChoice:
-    """The column of each letter and its unit.
+    """Column and unit of each letter.
 
     Attributes:
         names: Column by letter.
         explicit: Letters whose column the user named.
-        units: Unit by letter; values are used as they are where there is none.
+        units: Unit by letter; values of other letters are not converted.
         guessed_units: Letters whose unit was guessed from the column's name.
-        notes: Which columns were guessed.
+        notes: One line for each guessed column.
     """
 
     names: dict[str, str]
@@ -79,14 +79,14 @@ class ColumnChoice:
 
 
 def law_letters(law: Law | None) -> tuple[str, ...]:
-    """Letters of a law's inputs and output beyond N, D, C and L."""
+    """Returns the letters of the inputs and the output of a law other than N, D, C and L."""
     return () if law is None else tuple(k for k in (*law.inputs, law.output) if k not in ("N", "D", "C", "L"))
 
 
 def choose_columns(
     table: Table, options: ReadOptions, law: Law | None, store_columns: Mapping[str, str]
 ) -> ColumnChoice:
-    """Chooses the column of each letter: those that the user named, then a store's own, then guesses by name.
+    """Chooses the column of each letter: as the user named it, else as a store defines it, else guessed by its name.
 
     Args:
         table: Rows of the source.
@@ -108,7 +108,7 @@ def choose_columns(
     def candidates(letter: str) -> list[tuple[str, str | None]]:
         return _candidates(table, readings, letter, _usual_names(letter, options.params, law))
 
-    if law and "x" in law.inputs and "x" not in names:  # the input of a curve may be any of the three
+    if law and "x" in law.inputs and "x" not in names:  # the input of a curve can be N, D or C
         inputs = [k for k in ("N", "D", "C") if k in named] or [k for k in ("N", "D", "C") if candidates(k)]
         if len(inputs) == 1:
             names["x"] = named.get(inputs[0]) or candidates(inputs[0])[0][0]
@@ -131,7 +131,7 @@ def choose_columns(
 
 
 def _by_letter(named: Mapping[str, str], law: Law | None, letters: tuple[str, ...]) -> dict[str, str]:
-    """What the user named, by letter: y stands for the law's output, x for its only input."""
+    """Columns or units of the user by letter, where y is replaced by the output of the law and x by its only input."""
     result = dict(named)
     if "y" in result and "y" not in letters:
         result[law.output if law else "L"] = result.pop("y")
@@ -151,7 +151,7 @@ def _check_named(table: Table, named: Mapping[str, str], letters: tuple[str, ...
 
 
 def _usual_names(letter: str, params: str, law: Law | None) -> list[str]:
-    """Usual names of a letter's column, the likeliest first: with words joined by _, then as they are."""
+    """Usual names of a letter's column, most likely first: normalised names, then the names in lower case."""
     if letter == "N" and params == "nonembedding":
         names = NONEMBEDDING_NAMES
     else:
@@ -162,12 +162,12 @@ def _usual_names(letter: str, params: str, law: Law | None) -> list[str]:
 
 
 def _plain(name: str) -> str:
-    """A name in lower case without punctuation, its words joined by _."""
+    """A normalised name: lower case, without punctuation, words joined by underscores."""
     return re.sub(r"[^a-z0-9]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()).strip("_")
 
 
 def _readings(column: str) -> dict[str, str | None]:
-    """The plain names that a column's name can stand for, each with the unit it then gives."""
+    """Normalised names that the name of a column can mean, each with the unit that this reading implies."""
     readings: dict[str, str | None] = {}
     for stem, unit in split_unit(column):
         parts = re.split(r"[./]", stem)
@@ -184,7 +184,7 @@ def _readings(column: str) -> dict[str, str | None]:
 def _candidates(
     table: Table, readings: Mapping[str, Mapping[str, str | None]], letter: str, usual: list[str]
 ) -> list[tuple[str, str | None]]:
-    """Columns that can be a letter's, the likeliest first, each with the unit that its name gives."""
+    """Candidate columns of a letter, most likely first, each with the unit in its name."""
     ranked: list[tuple[int, str, str | None]] = []
     for column, units in readings.items():
         ranks = [
@@ -195,7 +195,7 @@ def _candidates(
         if ranks:
             ranked.append(min(ranks, key=lambda rank: rank[0]))
     ranked.sort(key=lambda rank: rank[0])
-    if letter not in ("name", "group"):  # a column without numbers is used only where there is no other
+    if letter not in ("name", "group"):  # a column without numbers is the last resort
         ranked = [rank for rank in ranked if _has_numbers(table, rank[1])] or ranked
     return [(column, unit) for _, column, unit in ranked]
 
@@ -215,7 +215,7 @@ def _has_unit(letter: str, unit: str) -> bool:
 
 
 def _loss_unit(letter: str, reading: str) -> str | None:
-    """The unit of a loss that the words of its column's name give."""
+    """Unit of a loss, from the words in the name of its column."""
     if letter != "L":
         return None
     words = set(reading.split("_"))
@@ -227,18 +227,18 @@ def _loss_unit(letter: str, reading: str) -> str | None:
 
 
 def _unit_in_name(column: str, letter: str) -> str | None:
-    """The unit that the name of a letter's column gives."""
+    """Unit in the name of the column of a letter."""
     units = [unit for _, unit in split_unit(column) if unit and _has_unit(letter, unit)]
     return units[0] if units else _loss_unit(letter, _plain(column))
 
 
 def check_sufficient(table: Table, names: Mapping[str, str], law: Law | None) -> None:
-    """Checks that every input and the output of a law has a column, or follows from others.
+    """Checks that the inputs and the output of a law have a column or can be computed from other columns.
 
     Args:
         table: Rows of the source.
         names: Column by letter.
-        law: Law whose inputs and output are read; without one, L and any of N, D and C.
+        law: Law whose inputs and output are read; None requires L and at least one of N, D and C.
 
     Raises:
         DataError: A column is missing.
@@ -266,7 +266,7 @@ def check_sufficient(table: Table, names: Mapping[str, str], law: Law | None) ->
 def complete_compute(
     values: Mapping[str, np.ndarray], names: Mapping[str, str], options: ReadOptions
 ) -> tuple[dict[str, np.ndarray], str, list[str]]:
-    """Computes N, D or C from the two others by C = 6·N·D where it is missing.
+    """Computes a missing N, D or C from the two others by C = 6·N·D.
 
     Args:
         values: Values (n,) by letter.
@@ -274,12 +274,12 @@ def complete_compute(
         options: What N and C count.
 
     Returns:
-        The values with N, D and C, all NaN where they are unknown; the convention in words; notes.
+        The values including N, D and C (NaN if unknown), the counting convention as text, and notes.
     """
     result, notes = dict(values), []
     if "C" not in result and not {"N", "D"} <= set(result) and "budget" in result:
         result["C"] = result["budget"]
-        notes.append("C taken to be the planned budget")
+        notes.append("C set to the planned budget")
     convention = f"C: as in column {names.get('C', names.get('budget'))}" if "C" in result else "C: none"
     if "N" in result and "D" in result and ("C" not in result or options.flops == "6nd"):
         result["C"] = 6 * result["N"] * result["D"]
@@ -298,6 +298,6 @@ def complete_compute(
     n = len(next(iter(values.values())))
     result |= {letter: np.full(n, np.nan) for letter in unknown}
     notes += [f"no {letter} in this source" for letter in unknown]
-    bare = options.params == "nonembedding" or _plain(names.get("N", "")) in NONEMBEDDING_NAMES.split()
-    counted = f"N: {'without embedding' if bare else 'as'} in column {names.get('N', '(none)')}"
+    nonembedding = options.params == "nonembedding" or _plain(names.get("N", "")) in NONEMBEDDING_NAMES.split()
+    counted = f"N: {'without embedding' if nonembedding else 'as'} in column {names.get('N', '(none)')}"
     return result, f"{counted}; {convention}", notes

@@ -1,7 +1,8 @@
-"""A small language that selects rows: `C<1e21 and N>=1e6 and not excluded`. Parsed, never evaluated as Python.
+"""Filter expressions that select rows, such as `C<1e21 and N>=1e6 and not excluded`.
 
-Comparisons (chained too), and / or / not, + - * / **, in (a, b), numbers, quoted text and column names (dots allowed;
-col("any name") for the rest).
+Expressions are parsed and are never evaluated as Python code. They consist of
+comparisons (also chained), and / or / not, + - * / **, in (a, b), numbers, quoted text and column names (with dots;
+col("any name") for other names).
 """
 
 from __future__ import annotations
@@ -38,32 +39,32 @@ def row_mask(expression: str, column: Callable[[str], np.ndarray], count: int) -
     """Evaluates an expression for every row.
 
     Args:
-        expression: Text in the language of this module.
-        column: Gives the values (count,) of a column by its name.
+        expression: Filter expression.
+        column: Returns the values (count,) of a column by its name.
         count: Number of rows.
 
     Returns:
         Mask (count,) of the rows for which the expression is true. A comparison with a missing number is false.
 
     Raises:
-        DataError: The expression is not in the language.
+        DataError: The expression is not valid.
     """
     try:
         tree = ast.parse(expression.strip(), mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise DataError(f"where {expression!r}: cannot be read ({type(error).__name__}): {ALLOWED}") from None
+        raise DataError(f"where {expression!r}: not valid ({type(error).__name__}): {ALLOWED}") from None
     try:
         with np.errstate(all="ignore"):
             mask = _Evaluator(expression, column).value(tree)
     except (TypeError, OverflowError, ZeroDivisionError, RecursionError, np.exceptions.DTypePromotionError):
-        raise DataError(f"where {expression!r}: mixes numbers with text, or a number too large") from None
+        raise DataError(f"where {expression!r}: mixes numbers and text, or a number is too large") from None
     if np.asarray(mask).dtype != bool:
-        raise DataError(f"where {expression!r}: gives numbers, not yes or no: write a comparison")
+        raise DataError(f"where {expression!r}: is a number, not true or false: write a comparison")
     return np.broadcast_to(mask, count).copy()
 
 
 def _column_name(node: ast.AST) -> str | None:
-    """The name of the column that a node stands for: `a`, `a.b` or `col("a b")`."""
+    """Name of the column that a node denotes, from `a`, `a.b` or `col("a b")`; None for other nodes."""
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute):
@@ -78,13 +79,13 @@ def _column_name(node: ast.AST) -> str | None:
 
 @dataclass(frozen=True)
 class _Evaluator:
-    """Values of the nodes of one expression."""
+    """Evaluates the nodes of one expression."""
 
     expression: str
     column: Callable[[str], np.ndarray]
 
     def value(self, node: ast.AST) -> Any:
-        """Returns the value of a node, an array over rows or one value for all of them."""
+        """Returns the value of a node, an array over rows or one value for all rows."""
         name = _column_name(node)
         if name is not None:
             return self.column(name)
@@ -102,12 +103,14 @@ class _Evaluator:
                 return ARITHMETIC[type(op)](self.value(left), self.value(right))
             case ast.Compare():
                 return self._comparison(node)
-        raise DataError(f"where {self.expression!r}: {ast.unparse(node)!r} is not part of the language: {ALLOWED}")
+        raise DataError(f"where {self.expression!r}: {ast.unparse(node)!r} is not supported: {ALLOWED}")
 
     def _boolean(self, node: ast.AST) -> np.ndarray:
         value = np.asarray(self.value(node))
         if value.dtype != bool:
-            raise DataError(f"where {self.expression!r}: {ast.unparse(node)!r} is not yes or no: write a comparison")
+            raise DataError(
+                f"where {self.expression!r}: {ast.unparse(node)!r} is not true or false: write a comparison"
+            )
         return value
 
     def _comparison(self, node: ast.Compare) -> np.ndarray:
@@ -134,7 +137,7 @@ class _Evaluator:
         return member
 
     def _compare(self, compare: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
-        """Compares numbers with numbers and text with text: for a mixture NumPy would answer False silently."""
+        """Compares numbers with numbers and text with text; NumPy would silently return False for a mixture."""
         kinds = ["text" if np.asarray(side).dtype.kind in "OUS" else "number" for side in (left, right)]
         if kinds[0] != kinds[1]:
             raise DataError(f"where {self.expression!r}: compares a {kinds[0]} with a {kinds[1]}")

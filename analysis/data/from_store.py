@@ -1,4 +1,4 @@
-"""A store's runs as points, in a counting convention; any field of their configs and any score is a column too."""
+"""Converts the runs of a store to points under a counting convention; config fields and scores are columns too."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ STORE_COLUMNS = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "g
 def points_from_store(
     store: str | Path | StoreSnapshot, options: ReadOptions, law: Law | None, *, curves: bool = False
 ) -> Points:
-    """Reads the points of the runs of a store that are done.
+    """Reads the points of the finished runs of a store.
 
     Args:
         store: The store, or its folder.
         options: Columns, units, rows and counting convention.
-        law: Law whose inputs and output are read; N, D, C and L without one.
+        law: Law whose inputs and output are read; None reads N, D, C and L.
         curves: Also read the training curves.
 
     Raises:
-        DataError: The store has no runs, or its runs do not have what the law needs.
+        DataError: The store has no runs, or its runs lack an input or the output of the law.
     """
     frame = read_runs(store, options.flops, options.params)
     if not len(frame):
@@ -61,12 +61,12 @@ def filter_runs(frame: pd.DataFrame, path: Path, where: str | None) -> pd.DataFr
     """Selects the runs of a store for which an expression is true.
 
     Args:
-        frame: Runs as `read_runs` gives them.
-        path: Folder of the store, for errors.
-        where: Expression of letters and columns (analysis/data/filter.py); None selects every run.
+        frame: Runs, as returned by `read_runs`.
+        path: Folder of the store, for error messages.
+        where: Filter expression (analysis/data/filter.py); None selects every run.
 
     Raises:
-        DataError: The expression is not in the language.
+        DataError: The expression is not valid.
     """
     table = Table(frame, str(path), label_column="run_id")
     columns = ColumnChoice(STORE_COLUMNS, explicit=frozenset(), units={})
@@ -74,7 +74,7 @@ def filter_runs(frame: pd.DataFrame, path: Path, where: str | None) -> pd.DataFr
 
 
 def _run_notes(runs: pd.DataFrame) -> list[str]:
-    """Notes on budgets, precisions and shared prefixes of the runs."""
+    """Notes on the budgets, precisions and shared prefixes of the runs."""
     notes = []
     unplanned = int(runs["budget"].isna().sum())
     if 0 < unplanned < len(runs):
@@ -85,16 +85,17 @@ def _run_notes(runs: pd.DataFrame) -> list[str]:
     shared = int((runs["shared_steps"] > 0).sum())
     if shared:
         notes.append(
-            f"{plural(shared, 'run')} started from another run's checkpoint (a shared prefix), so that their errors "
-            "are correlated: the bootstrap resamples them by size where there are five sizes or more, and with fewer "
-            "sizes the intervals are too narrow"
+            f"{plural(shared, 'run')} started from another run's checkpoint (a shared prefix), so their errors "
+            "are correlated: with five sizes or more the bootstrap resamples by size, with fewer the intervals are too "
+            "narrow"
         )
     return notes
 
 
 def _training_curves(source: str | Path | StoreSnapshot, runs: pd.DataFrame) -> tuple[TrainingCurve, ...]:
-    """Curves of held-out loss, or of training loss for runs that measured the former once at most."""
-    store, curves = source if isinstance(source, StoreSnapshot) else Store(source), []
+    """Curves of the held-out loss, or of the training loss for runs with fewer than two held-out measurements."""
+    store = source if isinstance(source, StoreSnapshot) else Store(source)
+    curves = []
     columns = ["run_id", "N", "D", "C", "batch", "schedule.batch_ramp", "steps"]
     for run in runs[columns].to_dict("records"):
         rows = store.curve(run["run_id"])

@@ -1,4 +1,4 @@
-"""A table as points: its columns chosen, its rows filtered, its cells converted, and notes on all of it.
+"""Converts a table to points: chooses columns, filters rows, converts cells and records notes on all of these steps.
 
 Key: N parameters, D tokens, C training FLOPs, L loss in nats per token; n rows.
 """
@@ -22,9 +22,9 @@ from analysis.errors import DataError
 from analysis.format import join_names, plural
 from analysis.laws.law import Law
 
-NOT_COUNTS = ("L", "weight", "lr")  # letters for which 70M is not a number
-MAX_LISTED = 8  # rows that a note lists
-MAX_COMPUTE_RATIO = 3  # C / (6·N·D) of a row over that of most rows, from which on a note names the row
+NOT_COUNTS = ("L", "weight", "lr")  # letters whose cells are no counts, so that 70M is not a number
+MAX_LISTED = 8  # largest number of rows that a note lists
+MAX_COMPUTE_RATIO = 3  # a note lists rows whose C / (6·N·D) differs from the median by a larger factor
 
 
 def points_from_table(
@@ -34,22 +34,20 @@ def points_from_table(
     store_columns: Mapping[str, str] | None = None,
     convention: str | None = None,
 ) -> Points:
-    """Makes points of the rows of a table.
+    """Converts the rows of a table to points.
 
     Args:
         table: Rows of a source.
         options: Columns, units and rows.
-        law: Law whose inputs and output are read; N, D, C and L without one.
+        law: Law whose inputs and output are read; None reads N, D, C and L.
         store_columns: Columns of a store, by letter; None for other sources, whose columns are guessed.
-        convention: What N and C count, in words, where the source counts them itself.
+        convention: What N and C count, as text; None derives it from the columns.
 
     Raises:
         DataError: One line that names the source and the row or column.
     """
     if options.flops not in (None, "6nd"):
-        raise DataError(
-            f"flops = {options.flops!r}: a file carries no counts by part: allowed is 6nd, or name a column as C"
-        )
+        raise DataError(f"flops = {options.flops!r}: a file has no FLOPs by part: use 6nd, or name the column of C")
     if table.is_line_plot and not (law and set(law.inputs) <= {"S", "x"}):
         table = last_values(table)
     columns = choose_columns(table, options, law, store_columns or {})
@@ -86,7 +84,7 @@ def points_from_table(
     duplicates = duplicate_rows(points)
     if not duplicates:
         return points
-    return replace(points, notes=(*points.notes, f"duplicate rows, both kept: {join_names(duplicates, 5)}"))
+    return replace(points, notes=(*points.notes, f"duplicate rows, not removed: {join_names(duplicates, 5)}"))
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class ColumnReader:
         """Reads every letter.
 
         Returns:
-            The rows that are left, their values (n,) by letter, and notes on how cells were read.
+            The remaining rows, their values (n,) by letter, and notes on how cells were read.
 
         Raises:
             DataError: A cell is not a valid number and bad rows are not dropped.
@@ -128,13 +126,13 @@ class ColumnReader:
                 raise DataError(f"{table.name}: {cell}; --drop-bad leaves such rows out")
             values[letter], bad[letter] = cells, wrong
             notes += cell_notes
-        out = np.logical_or.reduce(list(bad.values()))
-        if not out.any():
+        dropped = np.logical_or.reduce(list(bad.values()))
+        if not dropped.any():
             return table, values, notes
-        notes.append(self._describe_dropped(table, bad, out))
-        if out.all():
+        notes.append(self._describe_dropped(table, bad, dropped))
+        if dropped.all():
             raise DataError(f"{table.name}: no rows to fit: {notes[-1]}")
-        return table.select(~out), {letter: cells[~out] for letter, cells in values.items()}, notes
+        return table.select(~dropped), {letter: cells[~dropped] for letter, cells in values.items()}, notes
 
     def convert(self, letter: str, table: Table) -> tuple[np.ndarray, list[str]]:
         """Reads the column of a letter.
@@ -144,7 +142,7 @@ class ColumnReader:
             table: Rows (n,) to read.
 
         Returns:
-            Values (n,), NaN where a cell is not a number, and notes on how cells were read.
+            Values (n,), NaN for cells that are not numbers, and notes on how cells were read.
         """
         name = self.columns.names[letter]
         if self.law and letter in self.law.labels:
@@ -155,21 +153,23 @@ class ColumnReader:
         unit = self.columns.units.get(letter)
         if unit is not None and letter in self.columns.guessed_units:
             if not is_plausible(letter, unit, numbers.values[~numbers.scaled]):
-                notes.append(f"{letter} is not taken to be in {unit.name}, as column {name} says: too large")
+                notes.append(
+                    f"{letter}: the unit {unit.name} in the name of column {name} is ignored: values would be too large"
+                )
                 unit = None
             elif not numbers.scaled.all() and unit != Unit(unit.name):
-                notes.append(f"{letter} taken to be in {unit.name}, as column {name} says")
+                notes.append(f"{letter} converted from {unit.name}, the unit in the name of column {name}")
         if unit is None:
             return numbers.values, notes
         return np.where(numbers.scaled, numbers.values, unit.convert(numbers.values)), notes
 
     def describe_bad_cell(self, letter: str, table: Table, bad: np.ndarray, values: np.ndarray) -> str:
-        """Describes the first bad cell of a column, and how many rows have one.
+        """Describes the first bad cell of a column and the number of rows with a bad cell.
 
         Args:
             letter: The letter that the column holds.
             table: Rows (n,).
-            bad: Mask (n,) of the rows whose cell is bad; at least one is.
+            bad: Mask (n,) of the rows with a bad cell; at least one row.
             values: Values (n,) of the column.
         """
         row, name = int(np.argmax(bad)), self.columns.names[letter]
@@ -181,20 +181,20 @@ class ColumnReader:
         cell = f"{quote_cell(table.frame.at[index, name])}{converted}"
         return f"{table.row_name(index)}, column {name}: {cell}: allowed are {allowed}{others}"
 
-    def _describe_dropped(self, table: Table, bad: Mapping[str, np.ndarray], out: np.ndarray) -> str:
+    def _describe_dropped(self, table: Table, bad: Mapping[str, np.ndarray], dropped: np.ndarray) -> str:
         rows = []
-        for row in np.flatnonzero(out)[:MAX_LISTED]:
+        for row in np.flatnonzero(dropped)[:MAX_LISTED]:
             index = table.frame.index[row]
             name = self.columns.names[next(letter for letter, wrong in bad.items() if wrong[row])]
             rows.append(f"{table.row_name(index)}: {name} = {quote_cell(table.frame.at[index, name])}")
-        others = f" and {out.sum() - MAX_LISTED} more" if out.sum() > MAX_LISTED else ""
-        return f"{plural(int(out.sum()), 'row')} left out: {', '.join(rows)}{others}"
+        others = f" and {dropped.sum() - MAX_LISTED} more" if dropped.sum() > MAX_LISTED else ""
+        return f"{plural(int(dropped.sum()), 'row')} left out: {', '.join(rows)}{others}"
 
     def _may_be_negative(self, letter: str) -> bool:
         return self.law is not None and letter in self.law.signed
 
     def _is_optional(self, letter: str) -> bool:
-        """Whether a fit can do without the column, which the user did not name."""
+        """Whether a fit does not require the column and the user did not name it."""
         if letter in self.columns.explicit:
             return False
         if letter in ("budget", "weight"):
@@ -206,15 +206,15 @@ class ColumnReader:
 
 
 def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
-    """Selects the rows for which an expression is true; a note says how many there were.
+    """Selects the rows for which an expression is true and adds a note with their number.
 
     Args:
         table: Rows (n,).
-        where: Expression of letters and columns (analysis/data/filter.py); None selects every row.
-        reader: Reads the columns of letters.
+        where: Filter expression (analysis/data/filter.py); None selects every row.
+        reader: Converts the columns of letters.
 
     Raises:
-        DataError: The expression is not in the language, or a cell that it compares is not a number.
+        DataError: The expression is not valid, or a cell that it compares is not a number.
     """
     if where is None:
         return table
@@ -226,7 +226,9 @@ def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
             if name in ("C", "M") and "N" in names and "D" in names:
                 N, D = column_values("N"), column_values("D")
                 return 6 * N * D if name == "C" else D / N
-            raise DataError(f"where {where!r}: no column {name!r}: there are {join_names([*names, *frame.columns])}")
+            raise DataError(
+                f"where {where!r}: no column {name!r}: available are {join_names([*names, *frame.columns])}"
+            )
         column = frame[names.get(name, name)]
         if column.dtype == bool:
             return column.to_numpy()
@@ -249,14 +251,14 @@ def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
     if mask.all():
         return table
     empty = int((has_empty_cell & ~mask).sum())
-    because = f" ({plural(empty, 'row')} left out for an empty cell)" if empty else ""
+    empty_note = f" ({plural(empty, 'row')} left out for an empty cell)" if empty else ""
     return table.select(mask).with_notes(
-        f"kept {int(mask.sum())} of {plural(len(mask), 'row')} matching {where}{because}"
+        f"kept {int(mask.sum())} of {plural(len(mask), 'row')} matching {where}{empty_note}"
     )
 
 
 def _label_column(table: Table, columns: ColumnChoice) -> str | None:
-    """The column that names rows, unless two rows have the same name."""
+    """Column that names rows; None if there is no such column or names are not unique."""
     label = columns.names.get("name")
     return label if label and len(set(cell_texts(table.frame[label]))) == len(table.frame) else None
 
@@ -269,7 +271,7 @@ def _groups(table: Table, columns: ColumnChoice) -> list[str] | None:
 
 
 def _compute_warnings(values: Mapping[str, np.ndarray], names: list[str]) -> list[str]:
-    """Warns of rows whose C is another multiple of 6·N·D than that of most rows."""
+    """Warns of rows whose ratio C / (6·N·D) differs from the median by more than MAX_COMPUTE_RATIO."""
     with np.errstate(all="ignore"):
         ratio = values["C"] / (6 * values["N"] * values["D"])
     if not np.isfinite(ratio).all():
@@ -279,6 +281,6 @@ def _compute_warnings(values: Mapping[str, np.ndarray], names: list[str]) -> lis
         return []
     rows = join_names([f"{names[i]} ({ratio[i]:.3g})" for i in np.flatnonzero(differs)], MAX_LISTED)
     return [
-        f"C is {np.median(ratio):.3g} times 6·N·D in most rows, and not within {MAX_COMPUTE_RATIO} times of that in "
-        f"{rows}"
+        f"C is {np.median(ratio):.3g} times 6·N·D in most rows, but differs from that by more than a "
+        f"factor of {MAX_COMPUTE_RATIO} in {rows}"
     ]

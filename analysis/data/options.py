@@ -1,6 +1,6 @@
-"""How a source is read: the options of `load`, which are also flags of every command that reads points.
+"""Options of reading a source, used by `load` and as flags of every command that reads points.
 
-Standard library only, so that `--help` answers at once.
+Imports only the standard library, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def parse_positive(example: str, separator: str = ",") -> Callable[[str, str], t
 
     Args:
         example: Valid text, which the error message shows.
-        separator: What is between the numbers.
+        separator: Text between the numbers.
     """
 
     def parse(flag: str, text: str) -> tuple[float, ...]:
@@ -82,21 +82,21 @@ def parse_positive(example: str, separator: str = ",") -> Callable[[str, str], t
 
 @dataclass(frozen=True)
 class ReadOptions:
-    """Which rows and columns of a source become points, in which units and under which counting convention.
+    """Columns, units, rows and counting convention of the points that are read from a source.
 
     Attributes:
         columns: Column of each input or output by its letter: N, D, C, L, budget, name, group, weight, or a letter of
-            the law; y stands for the law's output. Columns that are not named are guessed from common names, and
-            `Points.notes` says which.
+            the law; y stands for the output of the law. Other columns are guessed from common names and listed in
+            `Points.notes`.
         units: Unit of a column by letter, such as {"N": "billions", "L": "bits"} (analysis/data/units.py).
-        drop_bad: Leave out rows with a cell that is not a valid number and list them in `Points.notes`; without it
+        drop_bad: Leave out rows with a cell that is not a valid number and list them in `Points.notes`. By default
             such a row is an error.
-        where: Expression that selects rows (analysis/data/filter.py).
-        flops: What C counts. For a store 6nd (default), 6nd-nonembedding, exact or exact-full-attention; for a file
-            its own column C where there is one, and 6·N·D otherwise or with 6nd.
+        where: Expression that selects the rows to keep (analysis/data/filter.py).
+        flops: What C counts. For a store: 6nd (default), 6nd-nonembedding, exact or exact-full-attention. For a file:
+            6nd computes 6·N·D; None (default) reads the column of C, or computes 6·N·D if there is none.
         params: What N counts: total, or nonembedding (without embedding, head and position tables).
-        run_columns: Columns of a table of checkpoints that together name the run of each row; they become
-            `Points.groups`. Without them a row is a run.
+        run_columns: Columns that together name the run of each row in a table of checkpoints; they become
+            `Points.groups`. Empty: each row is a run.
     """
 
     columns: Mapping[str, str] = option(
@@ -117,7 +117,7 @@ class ReadOptions:
     params: str = option("total", "what N counts: total (default) or nonembedding")
     run_columns: tuple[str, ...] = option(
         (),
-        "two-step: rows are checkpoints, of runs that these columns name",
+        "two-step: columns that name the run of each row, if rows are checkpoints",
         metavar="COL,COL",
         parse=parse_names,
         flag="--runs",

@@ -1,4 +1,4 @@
-"""Points: parameters, tokens, FLOPs and loss of runs, which every fit takes.
+"""Points (parameters, tokens, FLOPs and loss of runs), the input of every fit.
 
 Key: N parameters, D tokens, C training FLOPs, L loss in nats per token; n points, m steps of a curve.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from analysis.errors import DataError
 
-BUDGET_TOLERANCE = 0.1  # runs whose C differs by less than 10% share a budget, where the source names no budgets
+BUDGET_TOLERANCE = 0.1  # relative difference in C up to which neighbouring runs share a budget, without a column
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class TrainingCurve:
         D: Tokens seen at each step (m,).
         C: FLOPs spent at each step (m,).
         L: Loss at each step (m,) in nats per token.
-        held_out: Whether the loss is of held-out text; otherwise of the training batches.
+        held_out: Whether the loss was measured on held-out text, otherwise on training batches.
     """
 
     name: str
@@ -37,10 +37,10 @@ class TrainingCurve:
 
 @dataclass(frozen=True)
 class Points:
-    """Runs as float64 arrays (n,). `points["U"]` gives any input or output by its letter.
+    """Runs as float64 arrays (n,). `points["U"]` returns an input or output by its letter.
 
     Attributes:
-        N: Parameters; all NaN where the source does not have them, as for D, C and L.
+        N: Parameters. N, D, C and L are NaN if the source does not contain them.
         D: Training tokens.
         C: Training FLOPs.
         L: Loss in nats per token.
@@ -48,12 +48,12 @@ class Points:
         budgets: Planned FLOPs, equal for the runs of one isoFLOP group.
         groups: Group of each run, such as its sweep.
         weights: Weight of each run in the objective.
-        source: Where the points come from.
-        notes: What was guessed, converted or left out when reading.
+        source: Name of the source.
+        notes: Guesses, conversions and left-out rows of the reading, one line each.
         convention: What N and C count.
-        curves: Training curves of the runs, where they were read.
+        curves: Training curves of the runs; None if they were not read.
         shared_prefix: Whether a run started from the checkpoint of another run.
-        extra: Inputs and outputs of laws beyond N, D, C and L, by letter.
+        extra: Inputs and outputs of laws other than N, D, C and L, by letter.
     """
 
     N: np.ndarray
@@ -72,7 +72,7 @@ class Points:
     extra: dict[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Converts the arrays to float64 and checks that they are equally long."""
+        """Converts the arrays to float64 and checks that they have the same length."""
         for name in ("N", "D", "C", "L"):
             object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
         extra = {letter: np.asarray(values, np.float64) for letter, values in self.extra.items()}
@@ -81,11 +81,11 @@ class Points:
             if values.shape != (len(self.names),):
                 raise DataError(
                     f"points: {name} has shape {values.shape}, names has {len(self.names)} entries: "
-                    "all must be one-dimensional and equally long"
+                    "all must be one-dimensional and of the same length"
                 )
 
     def __getitem__(self, letter: str) -> np.ndarray:
-        """Returns an input or output by its letter (n,), all NaN where there is none. M is D / N unless it was read."""
+        """Returns an input or output (n,) by its letter, NaN if it was not read. M defaults to D / N."""
         if letter in ("N", "D", "C", "L"):
             return np.asarray(getattr(self, letter))
         if letter in self.extra:
@@ -98,11 +98,11 @@ class Points:
 
     @property
     def flops_factor(self) -> float:
-        """FLOPs per parameter and token: the median of C / (N·D), which is 6 where C was counted as 6·N·D."""
+        """FLOPs per parameter and token: the median of C / (N·D), which is 6 if C was computed as 6·N·D."""
         return float(np.median(self.C / (self.N * self.D)))
 
     def select(self, rows: np.ndarray) -> Points:
-        """Returns the points that `rows`, a mask (n,) or indices, selects, in their order."""
+        """Returns the points selected by `rows`, a mask (n,) or indices."""
         indices = np.arange(len(self))[rows]
         changes: dict[str, object] = {}
         for member in fields(self):
@@ -117,7 +117,7 @@ class Points:
 
 
 def duplicate_rows(points: Points) -> list[str]:
-    """Lists the rows that equal an earlier row in all inputs and outputs, each as "later = earlier"."""
+    """Returns the rows equal to an earlier row in all inputs and outputs, as texts "later = earlier"."""
     first: dict[tuple[float, ...], str] = {}
     duplicates = []
     rows = np.nan_to_num(np.stack([points.N, points.D, points.C, points.L, *points.extra.values()], -1)).tolist()
@@ -132,8 +132,8 @@ def group_by_budget(points: Points) -> list[tuple[float, np.ndarray]]:
     """Groups runs by compute budget.
 
     Returns:
-        Budgets in increasing order, each with the indices of its runs: the planned budgets where there are any,
-        otherwise groups whose neighbouring C differ by at most `BUDGET_TOLERANCE`.
+        Budgets in increasing order, each with the indices of its runs. Without planned budgets, runs whose
+        neighbouring C differ by at most `BUDGET_TOLERANCE` form a budget.
     """
     if points.budgets is not None:
         planned = np.unique(points.budgets[np.isfinite(points.budgets)])

@@ -1,4 +1,4 @@
-"""Files as tables: CSV, TSV, Parquet, JSON and JSON lines, compressed or not. Cells stay as they are until used."""
+"""Reads tables from CSV, TSV, Parquet, JSON and JSON lines files, also compressed, without converting cells."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ def read_table(source: Any) -> Table:
     """Reads a source that is not a store.
 
     Args:
-        source: A file, a DataFrame, arrays by name, a list of rows by name, or an object that has `to_pandas`.
+        source: A file, a DataFrame, arrays by name, a list of rows, or an object with a method `to_pandas`.
 
     Raises:
-        DataError: One line that names the file, and the line where there is one.
+        DataError: One line that names the file and, for text files, the line.
     """
     if not isinstance(source, str | Path):
         return _read_memory(source)
     path = Path(source)
     if not path.exists():
-        raise DataError(f"{path}: does not exist: a source is {ACCEPTED}")
+        raise DataError(f"{path}: does not exist: must be {ACCEPTED}")
     decompress = DECOMPRESS.get(path.suffix.lower())
     reader = READERS.get(Path(path.stem).suffix.lower() if decompress else path.suffix.lower())
     if reader is None:
-        raise DataError(f"{path}: a source is {ACCEPTED}")
+        raise DataError(f"{path}: must be {ACCEPTED}")
     try:
         data = path.read_bytes()
         return unfold(reader(path, decompress(data) if decompress else data))
@@ -71,7 +71,7 @@ def _read_memory(source: Any) -> Table:
 
 
 def _table(frame: pd.DataFrame, name: str, lines: np.ndarray | None = None) -> Table:
-    """A table whose columns have different names: of columns with one name the first is kept."""
+    """A table with unique column names; of columns with the same name only the first is kept."""
     names = [" ".join(str(column).split()) for column in frame.columns]
     frame = frame.copy(deep=False)
     duplicates = frozenset(column for column, times in Counter(names).items() if times > 1)
@@ -114,13 +114,13 @@ def _read_delimited(path: Path, data: bytes) -> Table:
 
 
 def _separator(header: str, usual: str) -> str:
-    """The separator of cells: the one that the file's name suggests, unless the header has another."""
+    """Separator of cells: the one implied by the file name if the header contains it, else the most frequent one."""
     separator = usual if usual in header else max(SEPARATORS, key=header.count)
     return separator if separator in header else " " if len(header.split()) > 1 else usual
 
 
 def _table_of_rows(path: Path, numbered: Iterator[tuple[int, list[str]]]) -> Table:
-    """A table of a header and rows, each with its line in the file."""
+    """A table from a header and rows, each with its line number in the file."""
     _, header = next(numbered)
     header = [name.strip() for name in header]
     while header and not header[-1]:  # spreadsheets end every line with commas
@@ -128,7 +128,7 @@ def _table_of_rows(path: Path, numbered: Iterator[tuple[int, list[str]]]) -> Tab
     width, rows, lines = len(header), [], []
     for line, row in numbered:
         if any(row[width:]):
-            raise DataError(f"{path}: line {line}: {len(row)} cells where the header has {width} columns")
+            raise DataError(f"{path}: line {line}: {len(row)} cells, but the header has {width} columns")
         if any(cell.strip() for cell in row):
             rows.append(row[:width] + [""] * (width - len(row)))
             lines.append(line)
@@ -155,7 +155,7 @@ def _read_json_lines(path: Path, data: bytes) -> Table:
 
 
 def _read_json(path: Path, data: bytes) -> Table:
-    """A list of objects, a list under one name, {"columns", "data"}, or one list per column."""
+    """Reads a list of objects, an object with one such list, {"columns", "data"}, or one list per column."""
     try:
         content = json.loads(_decode(data))
     except json.JSONDecodeError as error:

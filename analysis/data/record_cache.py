@@ -1,8 +1,8 @@
-"""The facts of a store's records as one table, cached in the store by the size, time and inode of each record.
+"""Reads the records of a store into one table, cached in the store by the size, time and inode of each record.
 
 A row is a run; its columns are run_id, sweep, status, folder, and by dotted name params.*, flops.*, final.*, evals.*,
-about.* (ABOUT_FIELDS) and config.*. Only records that were written since are read again. The cache holds no counting
-convention and may be deleted.
+about.* (ABOUT_FIELDS) and config.*. Only records written since are read again. The cache is independent of
+counting conventions and can be deleted.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ from scaling.store.files import StoreError, write_atomic
 from scaling.store.record import Record, Store
 
 CACHE_FILE = "index.parquet"
-MIN_RUNS = 500  # runs of a store from which on it has a cache: fewer are read in a tenth of a second
-PROGRESS_MIN_RECORDS = 3000  # records to read from which on a progress bar is shown
+MIN_RUNS = 500  # smaller stores are read in 0.1 s and have no cache
+PROGRESS_MIN_RECORDS = 3000  # smallest number of records to read for which a progress bar is shown
 ABOUT_FIELDS = ("precision", "shared_steps", "seconds", "error")
 STAMP_COLUMNS = ("size", "changed_ns", "inode")
 VERSION = 1
 
 
 class StoreSnapshot(Store):
-    """A store of which each record and each curve is read once, for a report, which needs them several times.
+    """A store that reads each record and each curve once, for reports, which need them several times.
 
-    It may be given wherever the folder of a store is; what is written meanwhile is not seen.
+    It is accepted wherever the folder of a store is. Later changes of the store are not seen.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -49,25 +49,25 @@ class StoreSnapshot(Store):
         return str(self.root)
 
     def read(self, run_id: str) -> Record | None:
-        """The record of a run, None where there is none."""
+        """Returns the record of a run, None if it does not exist."""
         if run_id not in self._records:
             self._records[run_id] = super().read(run_id)
         return self._records[run_id]
 
     def curve(self, run_id: str) -> list[dict[str, float]]:
-        """Rows of a run's curve in order of steps, as `Store.curve`; not to be changed."""
+        """Returns the rows of the curve of a run in order of steps. Callers must not change them."""
         if run_id not in self._curves:
             self._curves[run_id] = super().curve(run_id)
         return self._curves[run_id]
 
     @functools.cached_property
     def facts_table(self) -> tuple[pd.DataFrame, list[str]]:
-        """What `read_facts` returns."""
+        """Result of `read_facts`."""
         return _read_facts(self)
 
 
 def read_facts(store: str | Path | StoreSnapshot) -> tuple[pd.DataFrame, list[str]]:
-    """Reads the facts of all records of a store.
+    """Reads all records of a store as a table.
 
     Args:
         store: The store, or its folder.
@@ -100,7 +100,7 @@ def _read_facts(store: Store) -> tuple[pd.DataFrame, list[str]]:
 
 
 def _is_current(cached: pd.DataFrame, stamps: dict[str, tuple[int, int, int]]) -> bool:
-    """Whether the cache was made of the records that the store has now."""
+    """Whether the cache agrees with the current records of the store."""
     if cached["folder"].tolist() != list(stamps):
         return False
     return np.array_equal(cached[list(STAMP_COLUMNS)].to_numpy(np.int64), np.array(list(stamps.values()), np.int64))
@@ -111,7 +111,7 @@ def _read_records(store: Store, runs: list[str], stamps: dict[str, tuple[int, in
     try:
         for run in _with_progress(runs):
             record = store.read(run)
-            if record is not None:  # unless it was deleted a moment ago
+            if record is not None:  # None if it was deleted meanwhile
                 rows.append(_row(record) | {"folder": run} | dict(zip(STAMP_COLUMNS, stamps[run], strict=True)))
     except StoreError as error:
         raise DataError(str(error)) from None
@@ -129,7 +129,7 @@ def _with_progress(runs: list[str]) -> Iterable[str]:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    """A record as one flat row. Counts are floats: the FLOPs of a large run are more than 2^63."""
+    """A record as one flat row. Counts are floats because the FLOPs of a large run exceed 2^63."""
     row: dict[str, Any] = {"run_id": record.run_id, "sweep": record.sweep, "status": record.status}
     for part in ("params", "flops", "final", "evals"):
         row.update({f"{part}.{name}": float(value) for name, value in getattr(record, part).items()})
@@ -146,7 +146,7 @@ def _nested_fields(cls: Any) -> dict[str, bool]:
 
 @functools.lru_cache(maxsize=4096)
 def _flatten(config: Any, prefix: str) -> dict[str, Any]:
-    """Fields of a config by dotted name. Its parts are cached: runs of a sweep share most of theirs."""
+    """Fields of a config by dotted name. Parts are cached because the runs of a sweep share most of them."""
     row: dict[str, Any] = {}
     cls: Any = type(config)
     for name, is_nested in _nested_fields(cls).items():
@@ -156,7 +156,7 @@ def _flatten(config: Any, prefix: str) -> dict[str, Any]:
 
 
 def _column(values: list[Any]) -> pd.Series:
-    """Numbers as float64 with NaN for absent ones; anything else as it is."""
+    """Numbers as float64 with NaN for missing values; other values unchanged."""
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float} and (kinds != {int} or None in values):
         return pd.Series(np.array([np.nan if value is None else value for value in values], np.float64))
@@ -164,7 +164,7 @@ def _column(values: list[Any]) -> pd.Series:
 
 
 def _schema_key() -> str:
-    """Hash of the fields that a record has: a cache with another key is not read."""
+    """Hash of the fields of a record; a cache with another key is not read."""
     return hashlib.sha256(json.dumps([VERSION, ABOUT_FIELDS, _schema(Record)]).encode()).hexdigest()
 
 
@@ -179,8 +179,8 @@ def _schema(cls: Any) -> list[Any]:
 
 
 def _read_cache(store: Store) -> pd.DataFrame | None:
-    """The cache as it was written; None where there is none that can be used."""
-    import pyarrow as pa  # slow to import, and used for large stores alone
+    """The cached table, None if there is no usable cache."""
+    import pyarrow as pa  # slow to import, needed only for large stores
     import pyarrow.parquet as pq
 
     try:
@@ -193,8 +193,8 @@ def _read_cache(store: Store) -> pd.DataFrame | None:
 
 
 def _write_cache(store: Store, frame: pd.DataFrame) -> list[str]:
-    """Writes the cache; a note says why where that fails."""
-    import pyarrow as pa  # slow to import, and used for large stores alone
+    """Writes the cache; returns a note with the reason if that fails."""
+    import pyarrow as pa  # slow to import, needed only for large stores
     import pyarrow.parquet as pq
 
     try:
@@ -206,6 +206,6 @@ def _write_cache(store: Store, frame: pd.DataFrame) -> list[str]:
     except (OSError, pa.ArrowException) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return [
-            f"the cache of this store cannot be written, so that each reading takes all {len(frame)} records ({reason})"
+            f"the cache of this store cannot be written, so all {len(frame)} records are read every time ({reason})"
         ]
     return []

@@ -1,4 +1,4 @@
-"""A store's runs as one table: N, D and C as a counting convention has them, and every field of the configs."""
+"""Reads the runs of a store as one table: N, D and C under a counting convention, scores and config fields."""
 
 from __future__ import annotations
 
@@ -44,27 +44,27 @@ def check_choice(option: str, value: str, allowed: Collection[str]) -> None:
     Args:
         option: Name of the option.
         value: Its value.
-        allowed: The values that it can have.
+        allowed: Allowed values.
 
     Raises:
-        DataError: Another value.
+        DataError: The value is not allowed.
     """
     if value not in allowed:
         raise DataError(f"{option} = {value!r}: allowed are {', '.join(allowed)}")
 
 
 def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, params: str = "total") -> pd.DataFrame:
-    """Reads every run of a store, whatever its status.
+    """Reads all runs of a store, of any status.
 
     Args:
         store: The store, or its folder.
-        flops: What C counts, a key of `FLOP_COUNTS`; `DEFAULT_FLOPS` unless given.
+        flops: What C counts, a key of `FLOP_COUNTS`; `DEFAULT_FLOPS` by default.
         params: What N counts, a key of `PARAM_COUNTS`.
 
     Returns:
         One row per run: the columns `RUN_COLUMNS`, then scores (eval.TASK), batch_tokens and the config's fields by
-        dotted name. Unknown values are NaN or None. D and C of a run that has not ended are those of its plan, and its
-        loss is absent. `attrs["notes"]` holds notes on the reading.
+        dotted name. Unknown values are NaN or None. D and C of an unfinished run are planned values, and its loss is
+        missing. `attrs["notes"]` contains notes on the reading.
 
     Raises:
         DataError: Unknown convention, or a damaged record.
@@ -107,7 +107,7 @@ def _params(facts: pd.DataFrame, convention: str) -> np.ndarray:
 
 
 def _flops(facts: pd.DataFrame, D: np.ndarray, convention: str) -> np.ndarray:
-    """C of runs that saw D tokens: 6·N·D (Hoffmann 2022; with Kaplan's N where nonembedding), or every product."""
+    """C of runs with D tokens: 6·N·D (Hoffmann 2022; without embeddings: Kaplan 2020), or all matrix products."""
     if convention.startswith("6nd"):
         return 6 * _params(facts, "nonembedding" if convention.endswith("nonembedding") else "total") * D
     total = _column(facts, "flops.total")
@@ -119,7 +119,7 @@ def _flops(facts: pd.DataFrame, D: np.ndarray, convention: str) -> np.ndarray:
 
 
 def _tokens(facts: pd.DataFrame) -> np.ndarray:
-    """D: the tokens that a run that is done has seen, otherwise those of its plan."""
+    """D: tokens read by finished runs, planned tokens of other runs."""
     if not len(facts):
         return np.zeros(0)
     planned = _planned_sequences(facts) * _column(facts, "config.data.length")
@@ -128,7 +128,7 @@ def _tokens(facts: pd.DataFrame) -> np.ndarray:
 
 
 def _planned_sequences(facts: pd.DataFrame) -> np.ndarray:
-    """Sequences that each run reads by its plan, batch ramps included."""
+    """Planned sequences of each run, with batch ramps."""
     sequences = _column(facts, "config.batch") * _column(facts, "config.steps")
     columns = ("config.batch", "config.schedule.batch_ramp", "config.steps")
     for row, (batch, ramp, steps) in enumerate(zip(*(facts[name] for name in columns), strict=True)):
@@ -138,10 +138,10 @@ def _planned_sequences(facts: pd.DataFrame) -> np.ndarray:
 
 
 def sequences_at(run: Mapping[Any, Any], steps: Sequence[float]) -> np.ndarray:
-    """Counts the sequences that a run has read at each of `steps` (m,), with the batch ramp.
+    """Returns the number of sequences that a run has read at each of `steps` (m,), with its batch ramp.
 
     Args:
-        run: A row of `read_runs`, or a mapping with its `batch`, `schedule.batch_ramp` and `steps`.
+        run: A row of `read_runs`, or a mapping with `batch`, `schedule.batch_ramp` and `steps`.
         steps: Steps done.
     """
     config = run["batch"], run["schedule.batch_ramp"], int(run["steps"])
@@ -149,15 +149,15 @@ def sequences_at(run: Mapping[Any, Any], steps: Sequence[float]) -> np.ndarray:
 
 
 def token_share(run: Any, step: float) -> float:
-    """Share of a run's training tokens that its first `step` steps read.
+    """Returns the share of the training tokens of a run that its first `step` steps read.
 
     Args:
-        run: A row of `read_runs`, or a mapping with its `batch`, `schedule.batch_ramp` and `steps`.
+        run: A row of `read_runs`, or a mapping with `batch`, `schedule.batch_ramp` and `steps`.
         step: Steps done.
     """
     return schedule.token_share(run["batch"], run["schedule.batch_ramp"], int(run["steps"]), int(step))
 
 
 def _column(facts: pd.DataFrame, name: str) -> np.ndarray:
-    """A column as float64 (n,); all NaN where no record has it."""
+    """A column as float64 (n,), NaN if no record has it."""
     return facts[name].to_numpy(np.float64, na_value=np.nan) if name in facts else np.full(len(facts), np.nan)

@@ -1,4 +1,4 @@
-"""A source as a table whose rows can be named, and the cells of its columns as numbers."""
+"""Table of the rows of a source, and conversion of its cells to numbers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COUNT_PATTERN = re.compile(
     re.IGNORECASE,
 )
 DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:[. \u00a0\u202f]\d{3})+),\d+(?:e[+-]?\d+)?", re.IGNORECASE)
-AMBIGUOUS_DOT = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")  # 1.000 where commas are decimal: one thousand, or one?
+AMBIGUOUS_DOT = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")  # with decimal commas, 1.000 can be one thousand or one
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Table:
     """Rows of a source.
 
     Attributes:
-        frame: The rows; the index numbers them in their order in the source, from 0.
-        name: Where the rows come from, as errors name it.
-        notes: What was left out or converted when reading.
+        frame: The rows; the index is the position of a row in the source, from 0.
+        name: Name of the source in messages.
+        notes: Left-out rows and conversions of the reading, one line each.
         lines: Line of each row in a text file; None for other sources.
-        label_column: Column that names a row better than its number does.
-        duplicate_columns: Names that more than one column has; the first is kept.
-        decimal_comma: Text has decimal commas.
-        is_line_plot: Rows are the values of curves; the column `name` names the curve.
+        label_column: Column whose cells name rows in messages; None uses row numbers.
+        duplicate_columns: Names of several columns, of which only the first was kept.
+        decimal_comma: Whether cells have decimal commas.
+        is_line_plot: Whether rows are values of curves, which the column `name` names.
     """
 
     frame: pd.DataFrame
@@ -59,7 +59,7 @@ class Table:
         return replace(self, notes=(*self.notes, *notes))
 
     def row_name(self, index: Any) -> str:
-        """Names the row with that index so that a person finds it in the source."""
+        """Returns the name of the row with that index in notes and errors, such as "row 3 (line 4)"."""
         if self.label_column:
             return f"run {self.frame.at[index, self.label_column]!s}"
         row = f"row {int(index) + 1}"
@@ -71,9 +71,9 @@ class Numbers:
     """A column as numbers.
 
     Attributes:
-        values: Numbers (n,), NaN where a cell is not a number.
-        scaled: Mask (n,) of cells that name their scale, such as 70M, so that the column's unit does not apply.
-        example: A cell that is more than a plain number, and how it is read; empty where there is none.
+        values: Numbers (n,), NaN for cells that are not numbers.
+        scaled: Mask (n,) of cells with their own scale, such as 70M, to which the unit of the column does not apply.
+        example: A cell that is not a plain number and its value, as text; empty if there is no such cell.
     """
 
     values: np.ndarray
@@ -82,12 +82,12 @@ class Numbers:
 
 
 def parse_column(column: pd.Series, counts: bool, decimal_comma: bool = False) -> Numbers:
-    """Reads the cells of a column as numbers.
+    """Converts the cells of a column to numbers.
 
     Args:
         column: Cells of any type (n,).
-        counts: Whether 70M, 1.4B, 20e9 tokens and 1,000,000 are numbers too.
-        decimal_comma: Whether 1,5 is one and a half.
+        counts: Whether texts such as 70M, 1.4B, 20e9 tokens and 1,000,000 are numbers.
+        decimal_comma: Whether 1,5 means 1.5.
     """
     n = len(column)
     empty = Numbers(np.full(n, np.nan), np.zeros(n, bool))
@@ -110,7 +110,7 @@ def parse_column(column: pd.Series, counts: bool, decimal_comma: bool = False) -
 
 
 def _parse_text(text: str, counts: bool, decimal_comma: bool) -> tuple[float, re.Match[str] | None]:
-    """A cell as a number, NaN where it is none, and the match of `COUNT_PATTERN` where it is more than a number."""
+    """Value of a text, NaN if it is not a number, and the match of `COUNT_PATTERN` if it is not a plain number."""
     if decimal_comma and DECIMAL_COMMA.fullmatch(text):
         text = re.sub(r"[. \u00a0\u202f]", "", text).replace(",", ".")
     elif decimal_comma and AMBIGUOUS_DOT.fullmatch(text):
@@ -125,7 +125,7 @@ def _parse_text(text: str, counts: bool, decimal_comma: bool) -> tuple[float, re
 
 
 def _float(cell: Any) -> float:
-    """A cell that is not text as a number, NaN where it is none."""
+    """Value of a cell that is not text, NaN if it is not a number."""
     if isinstance(cell, bool) or not isinstance(cell, int | float | np.integer | np.floating | Decimal | Fraction):
         return np.nan
     try:
@@ -137,7 +137,7 @@ def _float(cell: Any) -> float:
 
 
 def cell_texts(column: pd.Series) -> list[str]:
-    """Returns the cells of a column as stripped text, empty where there is nothing."""
+    """Returns the cells of a column as stripped text; missing values become empty text."""
     return ["" if _is_empty(cell) else str(cell).strip() for cell in column]
 
 
@@ -148,7 +148,7 @@ def _is_empty(cell: Any) -> bool:
 
 
 def quote_cell(cell: Any) -> str:
-    """Returns a cell as errors quote it."""
+    """Returns a cell as text for error messages, shortened to 40 characters."""
     if _is_empty(cell):
         return "nothing"
     text = " ".join(str(cell).split()) if isinstance(cell, int | float | np.number) else " ".join(repr(cell).split())

@@ -1,4 +1,4 @@
-"""Tables as experiment trackers export them (Weights & Biases): nested cells unfolded, line plots turned into rows."""
+"""Converts tables exported by experiment trackers (Weights & Biases): nested cells, line plots, unfinished runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pandas as pd
 from analysis.data.table import Table
 from analysis.format import join_names, plural
 
-NESTED = ("config", "summary", "summary_metrics")  # columns that hold a whole object per run
+NESTED = ("config", "summary", "summary_metrics")  # columns with one object per run
 STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")
 PLOT_SEPARATOR = " - "  # columns of a line plot are called "RUN - METRIC"
 RANGES = ("__MIN", "__MAX")
@@ -27,11 +27,11 @@ UNFINISHED = (
 
 
 def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Flattens nested objects: names are joined by dots, and {"value": x} becomes x.
+    """Flattens nested objects: names are joined with dots, and {"value": x} becomes x.
 
     Args:
-        row: Object that may hold objects.
-        prefix: Put before every name.
+        row: Object, which can contain objects.
+        prefix: Prefix of every name.
     """
     return dict(_items(row, prefix))
 
@@ -47,9 +47,9 @@ def _items(row: dict[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
 
 
 def unfold(table: Table) -> Table:
-    """Turns a tracker's table into one row per run, and an exported line plot into rows of name, step and metric.
+    """Converts nested cells to columns, and an exported line plot to rows of name, step and metric.
 
-    Any other table is returned as it is.
+    Other tables are returned unchanged.
     """
     for name in [column for column in table.frame.columns if column.lower() in NESTED]:
         objects = [_parse_object(cell) for cell in table.frame[name]]
@@ -63,7 +63,7 @@ def unfold(table: Table) -> Table:
 
 
 def _parse_object(cell: Any) -> dict[str, Any]:
-    """A cell such as {"lr": 0.1}, in JSON or as Python prints it; empty for anything else."""
+    """Object in a cell such as {"lr": 0.1}, in JSON or Python syntax; empty for other cells."""
     if isinstance(cell, dict):
         return cell
     if not isinstance(cell, str) or not cell.lstrip().startswith("{"):
@@ -79,7 +79,7 @@ def _parse_object(cell: Any) -> dict[str, Any]:
 
 
 def _plotted_columns(names: list[str]) -> list[str]:
-    """The columns of an exported line plot, one per run and metric; empty for any other table."""
+    """Columns of an exported line plot, one per run and metric; empty for other tables."""
     if len(names) < 2 or names[0].lower() not in STEPS or any(PLOT_SEPARATOR not in name for name in names[1:]):
         return []
     columns = [name for name in names[1:] if not name.endswith(RANGES)]
@@ -99,18 +99,20 @@ def _unfold_plot(table: Table, columns: list[str]) -> Table:
         parts.append(pd.DataFrame({"name": run, "step": rows.iloc[:, 0], metric: rows.iloc[:, 1]}, dtype=object))
     frame = pd.concat(parts)
     lines = None if table.lines is None else table.lines[frame.index.to_numpy(int)]
-    note = f"a line plot of {plural(len(parts), 'run')}, {plural(len(frame), 'row')}: it has no sizes of the runs"
+    note = (
+        f"a line plot of {plural(len(parts), 'run')}, {plural(len(frame), 'row')}: the sizes of the runs are not known"
+    )
     return replace(table.with_notes(note), frame=frame.reset_index(drop=True), lines=lines, is_line_plot=True)
 
 
 def last_values(table: Table) -> Table:
     """Returns the last row of each curve of a line plot."""
     last = ~table.frame["name"].duplicated(keep="last").to_numpy(bool)
-    return table.select(last).with_notes("the last value of each curve is taken")
+    return table.select(last).with_notes("only the last value of each curve is used")
 
 
 def finished_runs(table: Table) -> Table:
-    """Returns the runs that are done, by a column `status` or `state`; a note counts the others."""
+    """Returns the finished runs, by a column `status` or `state`, with a note on the others."""
     for name in [column for column in table.frame.columns if column.lower() in ("status", "state")]:
         states = table.frame[name].map(lambda cell: cell.strip().lower() if isinstance(cell, str) else "")
         if not len(states) or not states.isin([*FINISHED, *UNFINISHED]).all():

@@ -1,4 +1,4 @@
-"""Units of a source's columns: counts in millions or billions, FLOPs in PF-days, losses in bits or as perplexity.
+"""Units of columns: counts in millions or billions, FLOPs in PF-days, losses in bits or as perplexity.
 
 Key: N parameters, D tokens, C FLOPs, L loss in nats per token.
 """
@@ -14,7 +14,12 @@ import numpy as np
 from analysis.errors import DataError
 
 SECONDS_PER_DAY = 86400.0
-LARGEST_PLAUSIBLE = {"N": 1e13, "D": 1e16, "C": 1e29, "budget": 1e29}  # a unit guessed from a name may not give more
+LARGEST_PLAUSIBLE = {
+    "N": 1e13,
+    "D": 1e16,
+    "C": 1e29,
+    "budget": 1e29,
+}  # a unit guessed from a name is ignored above this
 
 
 @dataclass(frozen=True)
@@ -23,8 +28,8 @@ class Unit:
 
     Attributes:
         name: Name in notes and errors.
-        factor: Value of one unit.
-        log: The value is the natural logarithm of the cell, as for perplexity.
+        factor: Factor that cells are multiplied by.
+        log: Whether the value is the natural logarithm of the cell, as for perplexity.
     """
 
     name: str
@@ -64,37 +69,37 @@ LOSSES = {
         ("nats nat", 1.0),
         ("bits bit", float(np.log(2))),
         ("dits dit", float(np.log(10))),
-        ("bits/byte bpb", 1.0),  # not converted: nats per token would take the bytes per token
+        ("bits/byte bpb", 1.0),  # not converted: the number of bytes per token is unknown
     ),
     **dict.fromkeys(("perplexity", "ppl"), Unit("perplexity", log=True)),
 }
-ALLOWED_UNITS = {  # as errors list them
+ALLOWED_UNITS = {  # for error messages
     "L": "nats, bits, dits, perplexity, bits/byte",
     "C": "flops, pfdays, petaflops, exaflops, zettaflops or a number such as 1e21",
     "": "thousands, millions, billions, trillions or a number such as 1e6",
 }
-NAME_SUFFIXES = {  # last words of a column's name that give its unit
+NAME_SUFFIXES = {  # last words in the name of a column that are units
     **{name: unit for name, unit in COUNTS.items() if len(name) > 2},
     **{name: unit for name, unit in FLOPS.items() if len(name) > 5 and "-" not in name},
     **{name: LOSSES[name] for name in ("nats", "bits")},
 }
-LETTER_SUFFIXES = frozenset("kmbt")  # last letters of a column's name that give its unit, as in params_B
+LETTER_SUFFIXES = frozenset("kmbt")  # last letters in the name of a column that are units, as in params_B
 
 
 def units_of_letter(letter: str) -> dict[str, Unit]:
-    """Units that the column of a letter can have, by name."""
+    """Returns the units that the column of a letter can have, by name."""
     return LOSSES if letter == "L" else {**COUNTS, **FLOPS} if letter in ("C", "budget") else COUNTS
 
 
 def parse_unit(letter: str, name: str) -> Unit:
-    """Finds the unit of a letter's column by its name.
+    """Returns the unit with a name.
 
     Args:
-        letter: N, D, C, L, budget or a letter of a law.
+        letter: Letter of the column: N, D, C, L, budget or a letter of a law.
         name: Name of a unit, or a number that the cells are multiplied by.
 
     Raises:
-        DataError: Unknown unit; lists the units that the letter can have.
+        DataError: The unit is unknown. The message lists the units that the letter can have.
     """
     unit = units_of_letter(letter).get(name.strip().lower())
     if unit is not None:
@@ -111,7 +116,7 @@ def parse_unit(letter: str, name: str) -> Unit:
 
 
 def parse_units(names: Mapping[str, str], letters: tuple[str, ...]) -> dict[str, Unit]:
-    """Finds the units that the user named, by letter; a budget has the unit of C unless it has its own.
+    """Returns the units that the user named, by letter. A budget has the unit of C by default.
 
     Args:
         names: Name of a unit by letter.
@@ -128,10 +133,10 @@ def parse_units(names: Mapping[str, str], letters: tuple[str, ...]) -> dict[str,
 
 
 def split_unit(name: str) -> list[tuple[str, str | None]]:
-    """Lists the readings of a column's name: the whole name, and the name with its end taken as a unit.
+    """Returns the possible readings of the name of a column: without a unit, and with its end as the unit.
 
     Returns:
-        Pairs of a name and a unit; the unit of the whole name is None.
+        Pairs of a name and a unit, None for the whole name.
     """
     readings: list[tuple[str, str | None]] = [(name, None)]
     bracket = re.fullmatch(r"(.*?)\s*[(\[](?:in )?(.*?)[)\]]\s*", name)
@@ -145,7 +150,7 @@ def split_unit(name: str) -> list[tuple[str, str | None]]:
 
 
 def is_plausible(letter: str, unit: Unit, cells: np.ndarray) -> bool:
-    """Whether a unit guessed from a column's name gives sizes that a run can have.
+    """Returns whether a unit guessed from the name of a column gives plausible sizes.
 
     Args:
         letter: N, D, C or budget; every unit is plausible for other letters.
@@ -157,10 +162,10 @@ def is_plausible(letter: str, unit: Unit, cells: np.ndarray) -> bool:
 
 
 def unit_warnings(letter: str, values: np.ndarray) -> list[str]:
-    """Warns of values that suggest another unit; nothing is converted.
+    """Returns warnings of values that suggest another unit; the values are not converted.
 
     Args:
-        letter: N, D, C or L; other letters give no warning.
+        letter: N, D, C or L; there are no warnings for other letters.
         values: Values (n,) as they were read.
     """
     finite = values[np.isfinite(values)]
@@ -172,5 +177,5 @@ def unit_warnings(letter: str, values: np.ndarray) -> list[str]:
     if letter == "C" and finite.max() < 1e6:
         return [f"{span}: if these are PF-days or a multiple of FLOPs, use --units C=pfdays or C=1e21"]
     if letter == "L" and finite.max() > 15:
-        return [f"{span}: more than ln of any vocabulary size: if this is perplexity, use --units L=perplexity"]
+        return [f"{span}: exceeds ln of any vocabulary size: if this is perplexity, use --units L=perplexity"]
     return []

@@ -113,8 +113,8 @@ def final_checkpoints(points: Points, last: int = LAST) -> Points:
         last: Number of final checkpoints whose L and Acc are averaged; D is that of the last one.
     """
     rows = _rows_by_run(points)
-    final = points.select(np.array([at[-1] for at in rows.values()]))
-    mean = {letter: np.array([points[letter][at[-last:]].mean() for at in rows.values()]) for letter in ("L", "Acc")}
+    final = points.select(np.array([row[-1] for row in rows.values()]))
+    mean = {letter: np.array([points[letter][row[-last:]].mean() for row in rows.values()]) for letter in ("L", "Acc")}
     return replace(final, names=list(rows), L=mean["L"], extra={**final.extra, "Acc": mean["Acc"]})
 
 
@@ -126,11 +126,11 @@ def smoothed_checkpoints(points: Points, drop: float = DROP, window: int = WINDO
         drop: Share of a run's checkpoints that is dropped, rounded up.
         window: Number of checkpoints in the running mean, up to and with the checkpoint itself; fewer at the start.
     """
-    rows = {name: at[int(np.ceil(drop * len(at))) :] for name, at in _rows_by_run(points).items()}
+    rows = {name: row[int(np.ceil(drop * len(row))) :] for name, row in _rows_by_run(points).items()}
     later = points.select(np.concatenate(list(rows.values())))
     mean = {
         letter: np.concatenate(
-            [pd.Series(points[letter][at]).rolling(window, min_periods=1).mean().to_numpy() for at in rows.values()]
+            [pd.Series(points[letter][row]).rolling(window, min_periods=1).mean().to_numpy() for row in rows.values()]
         )
         for letter in ("L", "Acc")
     }
@@ -159,7 +159,7 @@ def _rows_by_run(points: Points) -> dict[str, np.ndarray]:
         raise FitError(f"two-step: the checkpoints of {points.source} do not name their run: give groups")
     groups = np.array(points.groups)
     rows = {name: np.flatnonzero(groups == name) for name in dict.fromkeys(points.groups)}
-    return {name: at[np.argsort(points.D[at], kind="stable")] for name, at in rows.items()}
+    return {name: row[np.argsort(points.D[row], kind="stable")] for name, row in rows.items()}
 
 
 def _check_inputs(points: Points, letters: tuple[str, ...]) -> None:

@@ -102,7 +102,7 @@ class WastedCompute:
 
 
 def optimal_training(
-    fit: Fit, C: ArrayLike, *, inference_tokens: float = 0.0, at: Mapping[str, float] | None = None
+    fit: Fit, C: ArrayLike, *, inference_tokens: float = 0.0, inputs: Mapping[str, float] | None = None
 ) -> OptimalTraining:
     """Returns optimal training at budgets: the least L under k·N·D = C (Hoffmann 2022, equation 4).
 
@@ -111,7 +111,7 @@ def optimal_training(
         C: Budgets (K,).
         inference_tokens: Tokens served later. The budget is then k·N·D + k/3·N·inference_tokens (6·N·D + 2·N·D_inf
             under C = 6·N·D; Sardana 2024, equation 2, solved for the least loss instead of the least cost).
-        at: Values of the law's inputs other than N and D.
+        inputs: Values of the law's inputs other than N and D.
 
     Raises:
         FitError: The fit has no optimum, or an argument is not positive.
@@ -120,13 +120,13 @@ def optimal_training(
     _check_inference(inference_tokens)
     if fit.form is None and fit.optimum is not None and not inference_tokens:
         return _from_exponents(fit, budgets)
-    surface = loss_surface(fit, at)
+    surface = loss_surface(fit, inputs)
     T = np.tile(budgets, (surface.row_count, 1))
     return _describe(surface, T, inference_tokens, [()] * len(budgets))
 
 
 def cheapest_training(
-    fit: Fit, target_loss: ArrayLike, *, inference_tokens: float = 0.0, at: Mapping[str, float] | None = None
+    fit: Fit, target_loss: ArrayLike, *, inference_tokens: float = 0.0, inputs: Mapping[str, float] | None = None
 ) -> OptimalTraining:
     """Returns the cheapest training that reaches each loss, inference included.
 
@@ -136,12 +136,12 @@ def cheapest_training(
         fit: A law of the loss in N and D.
         target_loss: Losses (K,).
         inference_tokens: Tokens served later.
-        at: Values of the law's inputs other than N and D.
+        inputs: Values of the law's inputs other than N and D.
 
     Raises:
         FitError: A target cannot be reached, or any training reaches it.
     """
-    surface, targets = loss_surface(fit, at), _positive("target loss", target_loss)
+    surface, targets = loss_surface(fit, inputs), _positive("target loss", target_loss)
     _check_inference(inference_tokens)
     T = surface.budget(np.tile(targets, (surface.row_count, 1)), inference_tokens)
     for target, value in zip(targets, T[0], strict=True):
@@ -155,7 +155,9 @@ def cheapest_training(
     return _describe(surface, T, inference_tokens, warnings)
 
 
-def off_optimum(fit: Fit, C: ArrayLike, factors: ArrayLike, *, at: Mapping[str, float] | None = None) -> list[SizeCost]:
+def off_optimum(
+    fit: Fit, C: ArrayLike, factors: ArrayLike, *, inputs: Mapping[str, float] | None = None
+) -> list[SizeCost]:
     """Returns the cost of models that are not of the optimal size.
 
     more_loss: L(r·N*, C/(k·r·N*)) − L*. more_compute: k·r·N*·D'/C − 1, with D' from L(r·N*, D') = L*(C).
@@ -164,9 +166,9 @@ def off_optimum(fit: Fit, C: ArrayLike, factors: ArrayLike, *, at: Mapping[str, 
         fit: A law of the loss in N and D.
         C: Budgets (K,).
         factors: Sizes r relative to the optimal one.
-        at: Values of the law's inputs other than N and D.
+        inputs: Values of the law's inputs other than N and D.
     """
-    surface, level, budgets = loss_surface(fit, at), fit.level, _positive("budget", C)
+    surface, level, budgets = loss_surface(fit, inputs), fit.level, _positive("budget", C)
     N, _, L = surface.optimum(budgets[None])
     costs = []
     for r in _positive("factor", factors):
@@ -177,16 +179,16 @@ def off_optimum(fit: Fit, C: ArrayLike, factors: ArrayLike, *, at: Mapping[str, 
     return costs
 
 
-def wasted_compute(fit: Fit, N: ArrayLike, D: ArrayLike, *, at: Mapping[str, float] | None = None) -> WastedCompute:
+def wasted_compute(fit: Fit, N: ArrayLike, D: ArrayLike, *, inputs: Mapping[str, float] | None = None) -> WastedCompute:
     """Returns 1 − C*(L(N, D)) / (k·N·D), and L(N, D) − L*(k·N·D), of runs.
 
     Args:
         fit: A law of the loss in N and D.
         N: Parameters (K,).
         D: Tokens (K,).
-        at: Values of the law's inputs other than N and D.
+        inputs: Values of the law's inputs other than N and D.
     """
-    surface = loss_surface(fit, at)
+    surface = loss_surface(fit, inputs)
     N, D = np.broadcast_arrays(_positive("N", N), _positive("D", D))
     L, C = surface.loss(N[None], D[None]), surface.k * N * D
     best_N, _, best_L = surface.optimum(C[None])

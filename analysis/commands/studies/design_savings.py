@@ -47,8 +47,8 @@ def _print_studies(studies: list[DesignSavings]) -> None:
         print(f"{study.truth}: {study.target}, truth {study.true:.4g}; {study.draws} simulated sweeps")
         print(format.aligned(_rows(study)))
         print(
-            f"the design needs {study.sufficient_share:.3g} of the FLOPs of the grid for the same interval width (median "
-            f"over sweeps); actual width / expected width in the last round: {study.width_to_expected:.2f}\n"
+            f"the design needs {study.sufficient_share:.3g} of the FLOPs of the grid for the same interval width "
+            f"(median over sweeps); actual width / expected width in the last round: {study.width_to_expected:.2f}\n"
         )
 
 

@@ -54,7 +54,7 @@ def test_one_table_is_read_alike_however_it_is_written(tmp_path: Path, name: str
 
 def test_what_is_read_into_cells_and_names_is_said(tmp_path: Path) -> None:
     text = " ".join(load(write_table(tmp_path, "Params (M),tokens,loss\n100,1B,3\n200,2.5B,2.9\n")).notes)
-    assert "N taken to be in millions" in text and "'1B' are read as 1e+09" in text
+    assert "N converted from millions" in text and "'1B' are read as 1e+09" in text
     assert "commas are read as decimal points" in " ".join(
         load(write_table(tmp_path, "N;D;L\n9;9;3,5\n8;9;3,6\n")).notes
     )
@@ -62,7 +62,7 @@ def test_what_is_read_into_cells_and_names_is_said(tmp_path: Path) -> None:
 
 def test_a_unit_in_a_name_is_not_believed_of_sizes_that_no_run_has(tmp_path: Path) -> None:
     points = load(write_table(tmp_path, "Params (B),tokens,loss\n100000000,1e9,3\n200000000,2e9,2.9\n"))
-    assert points.N.tolist() == [1e8, 2e8] and any("not taken to be in billions" in note for note in points.notes)
+    assert points.N.tolist() == [1e8, 2e8] and any("the unit billions in the name" in note for note in points.notes)
 
 
 RUNS_TABLE = """Name,State,Created,Runtime,Sweep,config.model.n_params,tokens_seen,summary.val/loss,train/loss
