@@ -21,6 +21,7 @@ test: $(VENV)/.all
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports --no-cache
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not long"
 
 test-slow: $(VENV)/.all

@@ -1,6 +1,6 @@
 """Calibration and abstention of models, from the items of multiple-choice tasks.
 
-The confidence of a model in an item is the probability of its likeliest choice, with the probabilities of the choices
+The confidence of a model in an item is the probability of its most likely choice, with the probabilities of the choices
 normalised to 1.
 Key: I items, K choices, M bins, B bootstrap samples, Q coverages.
 """
@@ -35,20 +35,20 @@ class Answers:
         run: Id of the run.
         task: Name of the task, with its shots.
         step: Training steps of the model.
-        confidence: Probability of the likeliest choice (I,).
-        right: Whether it is right (I,); a share where several choices are equally likely.
+        confidence: Probability of the most likely choice (I,).
+        correct: Whether it is correct (I,); a fraction for ties of several choices.
     """
 
     run: str
     task: str
     step: int
     confidence: np.ndarray
-    right: np.ndarray
+    correct: np.ndarray
 
     @property
     def items(self) -> int:
         """Number of items."""
-        return len(self.right)
+        return len(self.correct)
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Calibration:
 
     Attributes:
         answers: The answers.
-        accuracy: Share of right answers.
+        accuracy: Share of correct answers.
         accuracy_interval: Wilson's interval.
         ece: Expected calibration error: mean distance of confidence from accuracy over bins, weighted by items.
         ece_interval: Bootstrap interval.
@@ -126,7 +126,7 @@ def load_answers(store: str | Path, per: str = "raw") -> list[Answers]:
 
 
 def confidences(table: pd.DataFrame, per: str | None) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns the probability of the likeliest choice and whether it is right, (I,) each; None if no item has choices.
+    """Returns the probability of the most likely choice and whether it is correct, (I,) each; None if no item has choices.
 
     Equally likely choices share the item.
 
@@ -134,7 +134,7 @@ def confidences(table: pd.DataFrame, per: str | None) -> tuple[np.ndarray, np.nd
         table: Items with choices.
         per: Column that normalises the log-probability of a choice (metrics.accuracy), None for none.
     """
-    confidence, right = [], []
+    confidence, correct = [], []
     for row in table.to_dict("records"):
         logp_K, norm_K = row.get("choice_logp"), row.get(per) if per else None
         if logp_K is None or not len(logp_K) or (per and norm_K is None):
@@ -144,8 +144,8 @@ def confidences(table: pd.DataFrame, per: str | None) -> tuple[np.ndarray, np.nd
         p_K /= p_K.sum()
         best_K = np.isclose(p_K, p_K.max(), rtol=0, atol=TIE)
         confidence.append(float(p_K.max()))
-        right.append(float(best_K[int(row["gold"])]) / best_K.sum())
-    return (np.array(confidence), np.array(right)) if confidence else None
+        correct.append(float(best_K[int(row["gold"])]) / best_K.sum())
+    return (np.array(confidence), np.array(correct)) if confidence else None
 
 
 def measure_calibration(answers: Answers, options: CalibrationOptions = CalibrationOptions()) -> Calibration:
@@ -158,7 +158,7 @@ def measure_calibration(answers: Answers, options: CalibrationOptions = Calibrat
     rng = np.random.default_rng(options.seed)
     I = answers.items
     item_BI = rng.integers(0, I, (options.bootstrap, I))
-    samples = [(answers.confidence[item_I], answers.right[item_I]) for item_I in item_BI]
+    samples = [(answers.confidence[item_I], answers.correct[item_I]) for item_I in item_BI]
     ece_B = np.array([expected_calibration_error(*sample) for sample in samples])
     risk_BQ = np.array([risk_at_coverage(*sample) for sample in samples])
     aurc_B = np.array([area_under_risk_coverage(*sample) for sample in samples])
@@ -168,74 +168,74 @@ def measure_calibration(answers: Answers, options: CalibrationOptions = Calibrat
     ]
     return Calibration(
         answers=answers,
-        accuracy=float(answers.right.mean()),
-        accuracy_interval=wilson_interval(float(answers.right.sum()), I, options.level),
-        ece=expected_calibration_error(answers.confidence, answers.right),
+        accuracy=float(answers.correct.mean()),
+        accuracy_interval=wilson_interval(float(answers.correct.sum()), I, options.level),
+        ece=expected_calibration_error(answers.confidence, answers.correct),
         ece_interval=intervals.percentile_interval(ece_B, options.level),
         ece_calibrated=float(np.mean(calibrated)),
-        aurc=area_under_risk_coverage(answers.confidence, answers.right),
+        aurc=area_under_risk_coverage(answers.confidence, answers.correct),
         aurc_interval=intervals.percentile_interval(aurc_B, options.level),
-        risk=risk_at_coverage(answers.confidence, answers.right),
+        risk=risk_at_coverage(answers.confidence, answers.correct),
         risk_interval=np.stack(intervals.percentile_band(risk_BQ, options.level), -1),
     )
 
 
 def reliability_bins(
-    confidence: np.ndarray, right: np.ndarray, count: int = CONFIDENCE_BINS
+    confidence: np.ndarray, correct: np.ndarray, count: int = CONFIDENCE_BINS
 ) -> list[tuple[float, float, int]]:
     """Returns mean confidence, accuracy and number of items of each bin that is not empty.
 
     Args:
         confidence: Confidence of each item (I,).
-        right: Whether it is right (I,).
+        correct: Whether it is correct (I,).
         count: Number of bins M.
     """
     bin_I = np.minimum((confidence * count).astype(int), count - 1)
     masks = [bin_I == m for m in range(count) if np.any(bin_I == m)]
-    return [(float(confidence[mask].mean()), float(right[mask].mean()), int(mask.sum())) for mask in masks]
+    return [(float(confidence[mask].mean()), float(correct[mask].mean()), int(mask.sum())) for mask in masks]
 
 
-def expected_calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
+def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> float:
     """Returns the expected calibration error (Guo 2017, equation 3).
 
     Args:
         confidence: Confidence of each item (I,).
-        right: Whether it is right (I,).
+        correct: Whether it is correct (I,).
     """
-    return sum(n * abs(c - a) for c, a, n in reliability_bins(confidence, right)) / len(right)
+    return sum(n * abs(c - a) for c, a, n in reliability_bins(confidence, correct)) / len(correct)
 
 
-def error_rates(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
+def error_rates(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
     """Returns the error rate among the n most confident items for n of 1 to I (I,).
 
     Items of equal confidence share their errors, so that their order does not matter.
 
     Args:
         confidence: Confidence of each item (I,).
-        right: Whether it is right (I,).
+        correct: Whether it is correct (I,).
     """
     order = np.argsort(-confidence, kind="stable")
     _, group_I = np.unique(-confidence[order], return_inverse=True)
-    error_rate = np.bincount(group_I, weights=1 - right[order]) / np.bincount(group_I)
-    return np.asarray(np.cumsum(error_rate[group_I]) / np.arange(1, len(right) + 1))
+    error_rate = np.bincount(group_I, weights=1 - correct[order]) / np.bincount(group_I)
+    return np.asarray(np.cumsum(error_rate[group_I]) / np.arange(1, len(correct) + 1))
 
 
-def risk_at_coverage(confidence: np.ndarray, right: np.ndarray) -> np.ndarray:
+def risk_at_coverage(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
     """Returns the error rate among the most confident share at each of COVERAGES (Q,) (El-Yaniv 2010).
 
     Args:
         confidence: Confidence of each item (I,).
-        right: Whether it is right (I,).
+        correct: Whether it is correct (I,).
     """
-    items_Q = np.maximum(1, np.round(COVERAGES * len(right))).astype(int)
-    return np.asarray(error_rates(confidence, right)[items_Q - 1])
+    items_Q = np.maximum(1, np.round(COVERAGES * len(correct))).astype(int)
+    return np.asarray(error_rates(confidence, correct)[items_Q - 1])
 
 
-def area_under_risk_coverage(confidence: np.ndarray, right: np.ndarray) -> float:
+def area_under_risk_coverage(confidence: np.ndarray, correct: np.ndarray) -> float:
     """Returns the area under the risk-coverage curve (Geifman 2019, equation 2).
 
     Args:
         confidence: Confidence of each item (I,).
-        right: Whether it is right (I,).
+        correct: Whether it is correct (I,).
     """
-    return float(error_rates(confidence, right).mean())
+    return float(error_rates(confidence, correct).mean())

@@ -2,7 +2,7 @@
 
 The model is not run again. A metric whose columns the items lack is None.
 
-Key: I items, K choices, T tokens of the right answer.
+Key: I items, K choices, T tokens of the correct answer.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Metric:
 
 
 def exact_match(items: pd.DataFrame) -> np.ndarray | None:
-    """Returns 1 where the greedy continuation is the right answer, else 0 (I,)."""
+    """Returns 1 where the greedy continuation is the correct answer, else 0 (I,)."""
     greedy_I = _column(items, "greedy")
     return None if greedy_I is None else np.array([np.nan if g is None else float(g) for g in greedy_I])
 
 
 def accuracy(items: pd.DataFrame, per: str | None = None) -> np.ndarray | None:
-    """Returns 1 where the right choice is the likeliest, else 0 (I,).
+    """Returns 1 where the correct choice is the most likely, else 0 (I,).
 
     Equally likely choices share the item: if all are alike the accuracy is at chance, not at 1.
 
@@ -64,7 +64,7 @@ def accuracy(items: pd.DataFrame, per: str | None = None) -> np.ndarray | None:
 
 
 def answer_logp(items: pd.DataFrame, per: str = "token") -> np.ndarray | None:
-    """Returns the log-probability of the right answer in nats (I,).
+    """Returns the log-probability of the correct answer in nats (I,).
 
     Args:
         items: Table of items.
@@ -85,7 +85,7 @@ def answer_logp(items: pd.DataFrame, per: str = "token") -> np.ndarray | None:
 
 
 def choice_logp(items: pd.DataFrame) -> np.ndarray | None:
-    """Returns the log-probability of the right choice among the choices in nats (I,): log 1/K at chance."""
+    """Returns the log-probability of the correct choice among the choices in nats (I,): log 1/K at chance."""
     out = [
         np.nan if logp_K is None else float(_log_softmax(np.asarray(logp_K, float))[int(gold)])
         for logp_K, gold, _ in zip(*_choices(items, None), strict=True)
@@ -207,7 +207,7 @@ def wilson_interval(hits: float, items: float, level: float = 0.95) -> tuple[flo
     """Returns Wilson's interval of a share (Wilson 1927), which keeps its coverage near 0 and 1.
 
     Args:
-        hits: Number of right answers.
+        hits: Number of correct answers.
         items: Number of items.
         level: Coverage.
     """
@@ -223,7 +223,7 @@ def chance_corrected(score: np.ndarray | float, chance: np.ndarray | float) -> n
     """Returns the score on a scale where 0 is chance and 1 is all right; below 0 is worse than chance.
 
     Args:
-        score: Share of right answers.
+        score: Share of correct answers.
         chance: Score of a random guess.
     """
     return (score - chance) / (1 - chance)
@@ -240,7 +240,7 @@ METRICS: dict[str, Metric] = {
     "logp": Metric(answer_logp, "log-probability of the answer (nats/token)"),
     "logp-total": Metric(lambda items: answer_logp(items, "all"), "log-probability of the answer (nats)"),
     "logp-byte": Metric(lambda items: answer_logp(items, "byte"), "log-probability of the answer (nats/byte)"),
-    "choice-logp": Metric(choice_logp, "log-probability of the right choice (nats)"),
+    "choice-logp": Metric(choice_logp, "log-probability of the correct choice (nats)"),
     "brier": Metric(brier_score, "Brier score", higher_is_better=False),
     "edit": Metric(edit_distance, "token edit distance", higher_is_better=False),
     "pass@1": Metric(lambda items: pass_at_k(items, 1), "pass@1"),

@@ -2,7 +2,7 @@
 
 sigmoid   the score against log scale, from chance to a fitted top;
 broken    1 - score as a power law with one break (Caballero 2023);
-two-step  the loss of the task (minus the log-probability of the right answer, nats per token) by a power law of scale,
+two-step  the loss of the task (minus the log-probability of the correct answer, nats per token) by a power law of scale,
           then the score from that loss (Bhagia 2024); of N and D together if the target gives both.
 
 Key: r runs, B bootstrap samples.
@@ -114,7 +114,7 @@ def _two_step(
 ) -> dict[str, Any]:
     points = replace(points, weights=None)
     if not (np.isfinite(points.L).all() and (points.L > 0).all()):
-        raise FitError("the task has no loss: its items hold no log-probability of right answers")
+        raise FitError("the task has no loss: its items hold no log-probability of correct answers")
     if set(target) == {"N", "D"}:
         return _prediction(two_step.fit_two_step(points, points, options), target)
     if axis == "L":

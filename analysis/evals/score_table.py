@@ -1,7 +1,7 @@
 """Reads a table of scores as tasks: columns task, at least one of C, N, D, L, and scores.
 
-Long form: the column `metric` says what `score` is, one row per metric. Wide form: `score` (a share of right answers)
-and columns of continuous metrics. Instead of a score, right answers may be counts: `k` of `n`. A share needs `n`, its
+Long form: the column `metric` says what `score` is, one row per metric. Wide form: `score` (a share of correct answers)
+and columns of continuous metrics. Instead of a score, correct answers may be counts: `k` of `n`. A share needs `n`, its
 number of items, or `se`, its standard error.
 """
 
@@ -83,7 +83,7 @@ def _frame(table: Table, path: Path) -> pd.DataFrame:
             place = table.row_name(frame.index[row])
             raise DataError(f"{path}: {place}, column {column}: {cells.iloc[row]!r} is not a number")
     if "k" in frame and "n" not in frame:
-        raise DataError(f"{path}: column {columns['k']} of right answers needs n, the number of items")
+        raise DataError(f"{path}: column {columns['k']} of correct answers needs n, the number of items")
     if "k" in frame:
         frame["score"] = frame["k"] / frame["n"]
     return frame
@@ -150,7 +150,9 @@ def _measure(kind: str, rows: pd.DataFrame, source: str, task: str, level: float
     se = rows["se"].to_numpy(float) if "se" in rows else np.full(len(y), np.nan)
     if kind == "score":
         if (y < 0).any() or (y > 1).any() or np.isnan(y).any():
-            raise DataError(f"{source}: task {task}: scores must be shares of right answers from 0 to 1, without gaps")
+            raise DataError(
+                f"{source}: task {task}: scores must be shares of correct answers from 0 to 1, without gaps"
+            )
         if np.isnan(n).any() and np.isnan(se).any():
             raise DataError(f"{source}: task {task}: scores need n, their number of items, or se, their standard error")
         n = np.where(np.isnan(n), np.maximum(y * (1 - y) / np.maximum(se, 1e-6) ** 2, LEAST_ITEMS), n)

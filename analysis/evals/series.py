@@ -36,7 +36,7 @@ class Series:
 def binomial_series(
     x_r: np.ndarray, hits_r: np.ndarray, items_r: np.ndarray, tolerance: float = SCALE_TOLERANCE
 ) -> Series:
-    """Returns the share of right answers by scale.
+    """Returns the share of correct answers by scale.
 
     The variance of a scale is binomial, at the share smoothed by isotonic regression with Jeffreys' prior, so that a
     score of 0 has a variance too.

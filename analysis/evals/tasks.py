@@ -28,7 +28,7 @@ class TaskMetric:
         variance: Variance of the mean over items (r,).
         interval: Interval of the mean (r, 2).
         items: Number of items (r,), 0 if it is not known.
-        share: Whether the mean is a share of right answers.
+        share: Whether the mean is a share of correct answers.
         values: Value of each item, r arrays of (I,); empty if they are not known.
     """
 

@@ -1,12 +1,12 @@
 """Verdict on a task: smooth, metric artefact, break or inconclusive, from its score and its log-probability by scale.
 
 The score is the metric that is usually reported (exact match, accuracy). Its rise is sharp if the scales below the
-changepoint predict less than a third of it. The log-probability of the right answer per token has no floor, so the
+changepoint predict less than a third of it. The log-probability of the correct answer per token has no floor, so the
 test is stricter: it is sharp if it jumps (half of its rise or more within half a decade, or between two neighbouring
 scales, less than half of it predicted), or if it gave no sign either before the score left its floor. Sharp under both
 metrics: a break. Sharp in the score alone: an artefact of the metric (Schaeffer 2023).
 
-The thresholds were set on simulated tasks (analysis/studies/planted_truths.py) alone.
+The thresholds were set on simulated tasks (analysis/studies/simulated_tasks.py) alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LINEAR_P = 0.1  # p-value of the hinge above which a curve counts as a straight 
 UNPREDICTED = 2 / 3  # unpredicted share of its rise from which a score is sharp
 JUMP = 0.5  # share of the rise of the log-probability that counts as a jump if it is made at once
 NO_SIGN = 0.25  # share of its rise up to which the log-probability gave no sign before the changepoint of the score
-MIN_RISE = 0.05  # least rise of a score, as a share of right answers
+MIN_RISE = 0.05  # least rise of a score, as a share of correct answers
 JUMP_DECADES = 0.5  # largest width of a jump, in decades
 JUMP_SPAN = 0.25  # largest width of a jump, as a share of the range of scales
 
@@ -53,8 +53,8 @@ def judge_emergence(score: Series, logp: Series | None, *, decades: bool = True,
     """Returns the verdict on one task.
 
     Args:
-        score: Share of right answers by scale.
-        logp: Log-probability of the right answer, or another continuous metric, by scale; None if there is none.
+        score: Share of correct answers by scale.
+        logp: Log-probability of the correct answer, or another continuous metric, by scale; None if there is none.
         decades: Whether x is in decades; otherwise only JUMP_SPAN limits the width of a jump.
         level: Coverage of the interval of the changepoint.
     """

@@ -24,7 +24,7 @@ TITLES = {
 }
 EXPLANATION = (
     "A score is called sharp where less than a third of its rise was predicted by the scales below its changepoint. "
-    "It is an artefact of the metric where the log-probability of the right answer rises throughout without a jump, "
+    "It is an artefact of the metric where the log-probability of the correct answer rises throughout without a jump, "
     "and a break where that jumps too or shows no trend."
 )
 

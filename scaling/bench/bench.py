@@ -122,7 +122,7 @@ def wall_seconds(work: Callable[[], Any]) -> float:
 
 
 def measure_size(config: RunConfig, steps: int, rounds: int, rate: float, modes: tuple[str, ...]) -> dict[str, Any]:
-    """Measures the speed of one size.
+    """Measures speed, compile seconds and memory of one size, and PyTorch's speed.
 
     Args:
         config: The run.
@@ -130,9 +130,6 @@ def measure_size(config: RunConfig, steps: int, rounds: int, rate: float, modes:
         rounds: Turns per program.
         rate: The machine's matrix-product rate in FLOP/s.
         modes: PyTorch modes to compare with.
-
-    Returns:
-        Tokens/s, share of the matrix-product rate, compile seconds, memory in bytes, and PyTorch's speed and ratio.
     """
     devices = jax.device_count() if jax.default_backend() == "cpu" else 1  # PyTorch uses one GPU, or all cores
     compiled, _ = build_program(config, Placement(data=devices, compile_cache=False))

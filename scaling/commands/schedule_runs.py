@@ -51,9 +51,6 @@ def train_in_turn(configs: Sequence[RunConfig], attempt: Callable[[RunConfig, st
         attempt: Trains one run. Called with "attempt 1 of 3" if another attempt would follow a crash (it then returns
             CRASHED instead of a failure), else with "".
         schedule: Store, events, stop signals and retries.
-
-    Returns:
-        The exit status.
     """
     store, emit, stop_signals = schedule.store, schedule.emit, schedule.stop_signals
     pending, worst, waited_for, crashes = list(configs), DONE, set[str](), dict[str, int]()

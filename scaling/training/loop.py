@@ -20,7 +20,7 @@ from scaling.data import examples, tokens
 from scaling.distributed import collectives
 from scaling.evaluate.config import EvaluationOptions
 from scaling.program.build import build_program
-from scaling.store.lease import LeaseLostError
+from scaling.store.lease import Lease, LeaseLostError
 from scaling.store.record import Record, Store
 from scaling.training import validation
 from scaling.training.checkpointing import (
@@ -53,19 +53,16 @@ def train(
     should_stop: Callable[[], bool],
     evaluation: EvaluationOptions | None = None,
 ) -> Record:
-    """Trains one run to its end or to a stop.
+    """Trains one run to its end or to a stop; returns its record, which is in the store as well.
 
     Args:
-        config: The run's configuration.
+        config: The run's configuration. A run that is done or diverged is not trained again.
         store: Where record, curve and checkpoints are written.
         placement: How the run is laid out on the devices.
         sweep: Name of the sweep, noted in the record.
         emit: Receives progress events.
         should_stop: True once the process has been asked to stop.
         evaluation: Tasks to evaluate after given steps; the training figures do not depend on it.
-
-    Returns:
-        The record, which is in the store as well; a run that is done or diverged is returned as it is.
 
     Raises:
         LeaseHeldError: Another process trains this run.
@@ -86,10 +83,8 @@ def train(
         record = claim_run(config, store, earlier, sweep)
         try:
             run, facts = start_run(config, store, placement, emit, should_stop)
-            run.record = record = dataclasses.replace(record, about=add_start_facts(record.about, facts))
             run.started_at, run.lease, run.evaluation = started_at, lease, evaluation
-            store.write(record)
-            run.trackers = trackers.open_trackers(store, config, placement, run.rows, record.sweep)
+            record = write_start(run, record, facts)
             stack.callback(lambda: trackers.end_trackers(run.trackers, record))
             record = train_to_end(run)
             check_lease(run)
@@ -97,13 +92,46 @@ def train(
             raise
         except Exception as error:
             reason = collectives.as_host_lost(error)
-            if lease is not None:
-                lease.check()
-            record = failed_record(record, reason)
-            store.write(record)
+            record = write_failure(store, lease, record, reason)
             raise reason from error
         store.write(record)
         return record
+
+
+def write_start(run: Run, record: Record, facts: dict[str, Any]) -> Record:
+    """Writes the record of a run that starts and opens its trackers.
+
+    Args:
+        run: The run.
+        record: Its record.
+        facts: Facts of `start_run`.
+
+    Returns:
+        The record with the facts.
+    """
+    run.record = record = dataclasses.replace(record, about=add_start_facts(record.about, facts))
+    run.store.write(record)
+    run.trackers = trackers.open_trackers(run.store, run.config, run.placement, run.rows, record.sweep)
+    return record
+
+
+def write_failure(store: Store, lease: Lease | None, record: Record, error: Exception) -> Record:
+    """Writes the record of a run that failed.
+
+    Args:
+        store: The store.
+        lease: The lease on the run; LeaseLostError if another process has it.
+        record: Its record.
+        error: Why it failed.
+
+    Returns:
+        The record with the reason.
+    """
+    if lease is not None:
+        lease.check()
+    record = failed_record(record, error)
+    store.write(record)
+    return record
 
 
 def start_run(

@@ -124,22 +124,14 @@ def as_json(plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None
     }
 
 
-def as_text(
-    plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None, graph: Sequence[str] = ()
-) -> str:
-    """Formats the plan as a table.
+RUN_COLUMNS = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
 
-    Args:
-        plan: The plan.
-        rate: FLOP/s of this machine.
-        quoted: Result of `quote_flops`.
-        graph: Lines about what is shared.
-    """
-    from sweeps.cost import quote
-    from sweeps.format import duration, short_count, text_table
 
-    header = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
-    rows = [
+def run_rows(plan: Plan) -> list[list[str]]:
+    """Returns the rows of the table of runs, one cell per entry of RUN_COLUMNS."""
+    from sweeps.format import short_count
+
+    return [
         [
             run.run_id[:12],
             short_count(run.config.budget) if run.config.budget is not None else "",
@@ -156,10 +148,26 @@ def as_text(
         ]
         for run in plan.runs
     ]
+
+
+def as_text(
+    plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None, graph: Sequence[str] = ()
+) -> str:
+    """Formats the plan as a table.
+
+    Args:
+        plan: The plan.
+        rate: FLOP/s of this machine.
+        quoted: Result of `quote_flops`.
+        graph: Lines about what is shared.
+    """
+    from sweeps.cost import quote
+    from sweeps.format import duration, short_count, text_table
+
     cost = plan_cost(plan, rate)
     saved = f"{short_count(cost['flops_saved'])} FLOPs, {cost['flops_saved'] / cost['flops_separate']:.0%}"
     lines = [
-        text_table(header, rows),
+        text_table(RUN_COLUMNS, run_rows(plan)),
         "",
         f"{cost['runs']} runs of {cost['shapes']} shapes: {short_count(cost['flops'])} FLOPs, "
         f"{short_count(cost['tokens'])} tokens "

@@ -59,10 +59,33 @@ def status(
     if entries is None:
         names = ", ".join(known_sweeps(store)) or "none"
         raise SweepError(f"sweep {sweep!r} is not in store {store.root}: known are {names}")
-    stamps = store.record_stamps() if cache is not None else {}
-    cache = {} if cache is None else cache
-    entries, runs = with_plan(entries), []
+    entries = with_plan(entries)
     sweep_axes = axes(entries)
+    runs = run_rows(store, entries, sweep_axes, cache)
+    counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
+    seconds = seconds_beyond_mfu(store, entries, on, mfu) if on else 0.0
+    return {
+        "sweep": sweep,
+        "counts": counts,
+        "cost": sweep_cost(runs, on, mfu, seconds),
+        "axes": sweep_axes,
+        "runs": runs,
+    }
+
+
+def run_rows(
+    store: Store, entries: list[dict[str, Any]], sweep_axes: dict[str, Any], cache: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    """Returns a row for each run of a sweep.
+
+    Args:
+        store: Where the runs are kept.
+        entries: The runs of the sweep, as planned.
+        sweep_axes: Axes of the sweep's plots.
+        cache: See `status`.
+    """
+    stamps = store.record_stamps() if cache is not None else {}
+    cache, runs = {} if cache is None else cache, []
     cached = {name for name, (stamp, _) in cache.items() if stamp == stamps.get(name)}
     unread = [entry["run_id"] for entry in entries if entry["run_id"] not in cached]
     records = read_many.read_all(store.raw_record, unread)
@@ -77,15 +100,7 @@ def status(
                 cache[name] = (stamps[name], row)
         row["x"], row["by"] = coordinates(entry, sweep_axes)  # by the sweep as it is now, also for a run in the cache
         runs.append(row)
-    counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
-    seconds = seconds_beyond_mfu(store, entries, on, mfu) if on else 0.0
-    return {
-        "sweep": sweep,
-        "counts": counts,
-        "cost": sweep_cost(runs, on, mfu, seconds),
-        "axes": sweep_axes,
-        "runs": runs,
-    }
+    return runs
 
 
 def seconds_beyond_mfu(store: Store, entries: list[dict[str, Any]], on: PricedSlice, mfu: float) -> float:

@@ -49,6 +49,6 @@ def _print_confusion_matrix(counts: dict[str, Counter[str]], draws: int) -> None
         table.add_row(name, *(str(verdicts[verdict]) for verdict in VERDICTS), f"{correct:.0%}")
     console = text_console()
     console.print(
-        f"verdicts on {draws} simulated tasks of each truth (analysis/studies/planted_truths.py)", markup=False
+        f"verdicts on {draws} simulated tasks of each truth (analysis/studies/simulated_tasks.py)", markup=False
     )
     console.print(table)

@@ -51,7 +51,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     fig, (reliability, risk) = style.panels(width, 1, 2, height=2.6)
     reliability.plot([0, 1], [0, 1], color=style.GREY, linestyle="--", linewidth=0.8)
     for color, (task, calibration) in zip(COLORS, sorted(study.items()), strict=False):
-        bins = reliability_bins(calibration.answers.confidence, calibration.answers.right)
+        bins = reliability_bins(calibration.answers.confidence, calibration.answers.correct)
         confidence, accuracy = (np.array([values[i] for values in bins]) for i in (0, 1))
         low, high = np.array([wilson_interval(share * count, count) for _, share, count in bins]).T
         marks.bars(reliability, task, confidence, low, high, color=color)

@@ -25,7 +25,7 @@ METRIC_LABELS = {
 }
 CAPTION = (
     "The same answers of the same models under two metrics, one row per task, with {level:.0%} intervals. Left: a "
-    "score that counts an answer as right or wrong. Right: the log-probability of the right answer. Shaded: the "
+    "score that counts an answer as right or wrong. Right: the log-probability of the correct answer. Shaded: the "
     "interval of the changepoint of the score; dashed: chance. The title of each row is its verdict; up to three "
     "tasks, artefacts of the metric first."
 )

@@ -1,6 +1,6 @@
 """Error and accuracy on tasks from a loss.
 
-Key: N parameters, D tokens, L a loss (nats per token, or bits per byte of the right answer), Err and Acc shares of
+Key: N parameters, D tokens, L a loss (nats per token, or bits per byte of the correct answer), Err and Acc shares of
 answers; S starts.
 """
 

@@ -200,7 +200,7 @@ def test_cells_beyond_the_header_are_named_and_empty_ones_are_none(tmp_path: Pat
     file.write_text("N,D,L\n1e6,2e7,3.0,\n1e7,2e8,2.5,\n")  # a comma at the end of each line, as spreadsheets write
     assert load(file).L.tolist() == [3.0, 2.5]
     file.write_text("N,D,L\n1e6,2e7,3.0,3.1\n1e7,2e8,2.5\n")
-    with pytest.raises(DataError, match=r"runs\.csv: line 2: 4 cells where the header has 3 columns"):
+    with pytest.raises(DataError, match=r"runs\.csv: line 2: 4 cells, but the header has 3 columns"):
         load(file)
 
 

@@ -83,7 +83,7 @@ def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
         return known(confidence, stream.random(count) < confidence**2)
 
     truth = draw(200_000)
-    area = calibration.area_under_risk_coverage(truth.confidence, truth.right)
+    area = calibration.area_under_risk_coverage(truth.confidence, truth.correct)
     covered = 0
     for _ in range(200):
         low, high = calibration.measure_calibration(draw(150), CalibrationOptions(bootstrap=100)).aurc_interval

@@ -97,5 +97,5 @@ def test_llama3_extrapolates_to_its_own_size() -> None:
     assert at["D"] == pytest.approx(16.102e12, rel=1e-4) and at["N"] == pytest.approx(393.3e9, rel=1e-3)
     surface = fit(data, options=FitOptions(objective="mse", bootstrap=100))
     assert surface.objective["value"] == pytest.approx(0.00201972, rel=1e-5)
-    noted = [note for note in fitted.notes if note.startswith("approach 2's own error")]
+    noted = [note for note in fitted.notes if note.startswith("estimated bias of approach 2")]
     assert len(noted) == 1 and "a -0.0" in noted[0]

@@ -275,7 +275,7 @@ def test_a_persons_own_questions_are_each_others_shots(tmp_path: Path) -> None:
         ("[1]", "line 1: must be an object"),
         ('{"answer": "1"}', "prompt must be text"),
         ('{"prompt": "1"}', "answer must be text"),
-        ('{"prompt": "1", "choices": ["a", "b"], "gold": 2}', "must be the place of the right choice, 0 to 1"),
+        ('{"prompt": "1", "choices": ["a", "b"], "gold": 2}', "must be the index of the correct choice, 0 to 1"),
         ('{"prompt": "1", "answer": "1", "colour": 1}', "unknown field colour"),
         ('{"prompt": "1", "answer": "1", "chance": 2}', "must be between 0 and 1"),
     ],
