@@ -60,13 +60,9 @@ def points_from_table(
         raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
     table, values, notes = reader.read(table)
     values, counted, compute_notes = complete_compute(values, columns.names, options)
-    notes = [*columns.notes, *table.notes, *notes, *(compute_notes if convention is None else [])]
-    for letter in "NDCL":
-        if letter in values and (letter not in columns.units or letter in columns.guessed_units):
-            notes += unit_warnings(letter, values[letter])
     names = [table.row_name(i) for i in table.frame.index] if label is None else cell_texts(table.frame[label])
-    if "C" in columns.names:
-        notes += _compute_warnings(values, names)
+    notes = [*columns.notes, *table.notes, *notes, *(compute_notes if convention is None else [])]
+    notes += _value_warnings(values, columns, names)
     points = Points(
         N=values["N"],
         D=values["D"],
@@ -85,6 +81,15 @@ def points_from_table(
     if not duplicates:
         return points
     return replace(points, notes=(*points.notes, f"duplicate rows, not removed: {join_names(duplicates, 5)}"))
+
+
+def _value_warnings(values: Mapping[str, np.ndarray], columns: ColumnChoice, names: list[str]) -> list[str]:
+    """Returns warnings about values that are implausible in their unit, and about compute unlike 6ND."""
+    warnings = []
+    for letter in "NDCL":
+        if letter in values and (letter not in columns.units or letter in columns.guessed_units):
+            warnings += unit_warnings(letter, values[letter])
+    return warnings + (_compute_warnings(values, names) if "C" in columns.names else [])
 
 
 @dataclass(frozen=True)
