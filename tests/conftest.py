@@ -1,4 +1,4 @@
-"""Shared ground: a corpus of real text in a store, and the smallest run that is still a run."""
+"""Environment of the tests, and fixtures: a corpus of real text, stores, and a run of 20 steps."""
 
 import os
 import shutil

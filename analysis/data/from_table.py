@@ -53,8 +53,7 @@ def points_from_table(
     columns = choose_columns(table, options, law, store_columns or {})
     check_sufficient(table, columns.names, law)
     table = finished_runs(table)
-    label = _label_column(table, columns)
-    reader = ColumnReader(columns, law, options.drop_bad)
+    label, reader = _label_column(table, columns), ColumnReader(columns, law, options.drop_bad)
     table = filter_rows(table, options.where, reader)
     if not len(table.frame):
         raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
@@ -77,6 +76,11 @@ def points_from_table(
         convention=convention or counted,
         extra={letter: values[letter] for letter in law_letters(law) if letter in values},
     )
+    return _with_duplicate_note(points)
+
+
+def _with_duplicate_note(points: Points) -> Points:
+    """Returns the points with a note that lists duplicate rows, if there are any."""
     duplicates = duplicate_rows(points)
     if not duplicates:
         return points

@@ -1,7 +1,7 @@
-"""Analyses of evaluations: scores over scale, sudden rises, calibration, and verbatim extraction.
+"""Analyses of evaluations: scores by scale, sudden rises, calibration, and verbatim extraction.
 
-`emergence.emergence_study` reads the tasks of a store or a table, gives each its curves and a verdict, and predicts
-scores at a target; `calibration.measure_calibration` measures calibration and abstention, and
-`extraction.load_extractions` reads how much planted text runs reproduce. `metrics` has the metrics of items, `options`
-the options of these analyses.
+`emergence.emergence_study` computes the curves and the verdict of each task of a store or a table, and predicts scores
+at a target. `calibration.measure_calibration` measures calibration and abstention. `extraction.load_extractions` reads
+the share of planted documents that runs reproduce. `metrics` defines the metrics of items, and `options` the options
+of these analyses.
 """

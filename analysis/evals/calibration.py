@@ -1,7 +1,7 @@
 """Calibration and abstention of models, from the items of multiple-choice tasks.
 
-The confidence of a model in an item is the probability of its most likely choice, with the probabilities of the choices
-normalised to 1.
+The confidence of a model in an item is the probability of the most likely choice, where the probabilities of the
+choices are normalised to 1.
 Key: I items, K choices, M bins, B bootstrap samples, Q coverages.
 """
 
@@ -22,8 +22,8 @@ from analysis.uncertainty import intervals
 
 CONFIDENCE_BINS = 10  # equally wide (Guo 2017, equation 3)
 COVERAGES = np.linspace(0.05, 1, 20)
-TIE = 1e-12  # of probability, within which choices count as equally likely
-CALIBRATED_SAMPLES = 200  # simulations of a calibrated model, at most
+TIE = 1e-12  # difference in probability up to which choices count as equally likely
+CALIBRATED_SAMPLES = 200  # largest number of simulations of a calibrated model
 Interval = tuple[float, float]
 
 
@@ -61,7 +61,7 @@ class Calibration:
         accuracy_interval: Wilson's interval.
         ece: Expected calibration error: mean distance of confidence from accuracy over bins, weighted by items.
         ece_interval: Bootstrap interval.
-        ece_calibrated: Mean calibration error of a calibrated model on as many items; it is never 0.
+        ece_calibrated: Mean calibration error of a calibrated model with the same number of items, which is greater than 0.
         aurc: Area under the risk-coverage curve.
         aurc_interval: Bootstrap interval.
         risk: Error rate among the most confident items at COVERAGES (Q,).
@@ -80,7 +80,7 @@ class Calibration:
     risk_interval: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain numbers."""
+        """Returns the measurements in types of JSON."""
         return {
             "run_id": self.answers.run,
             "task": self.answers.task,
@@ -100,7 +100,7 @@ class Calibration:
 
 
 def load_answers(store: str | Path, per: str = "raw") -> list[Answers]:
-    """Reads the last answers of each run to each task with choices, by task.
+    """Reads the answers in the last evaluation of each run on each task with choices.
 
     Args:
         store: Folder of the store.
@@ -128,11 +128,11 @@ def load_answers(store: str | Path, per: str = "raw") -> list[Answers]:
 def confidences(table: pd.DataFrame, per: str | None) -> tuple[np.ndarray, np.ndarray] | None:
     """Returns the probability of the most likely choice and whether it is correct, (I,) each; None if no item has choices.
 
-    Equally likely choices share the item.
+    An item with a tie counts as a fraction.
 
     Args:
         table: Items with choices.
-        per: Column that normalises the log-probability of a choice (metrics.accuracy), None for none.
+        per: Column that normalises the log-probability of a choice (metrics.accuracy); None does not normalise.
     """
     confidence, correct = [], []
     for row in table.to_dict("records"):
@@ -149,7 +149,7 @@ def confidences(table: pd.DataFrame, per: str | None) -> tuple[np.ndarray, np.nd
 
 
 def measure_calibration(answers: Answers, options: CalibrationOptions = CalibrationOptions()) -> Calibration:
-    """Returns calibration and abstention with bootstrap intervals over the items (Wilson's for the accuracy).
+    """Measures calibration and abstention, with bootstrap intervals over items (Wilson's interval for the accuracy).
 
     Args:
         answers: Answers of one run to one task.
@@ -206,9 +206,9 @@ def expected_calibration_error(confidence: np.ndarray, correct: np.ndarray) -> f
 
 
 def error_rates(confidence: np.ndarray, correct: np.ndarray) -> np.ndarray:
-    """Returns the error rate among the n most confident items for n of 1 to I (I,).
+    """Returns the error rate among the n most confident items for n from 1 to I (I,).
 
-    Items of equal confidence share their errors, so that their order does not matter.
+    Errors are averaged over items of equal confidence, so the result does not depend on their order.
 
     Args:
         confidence: Confidence of each item (I,).

@@ -1,4 +1,4 @@
-"""Whether a score jumps with scale: a hinge against a straight line, the unpredicted share of its rise, its steepness.
+"""Sharpness of a rise with scale: test of a hinge against a straight line, unpredicted share, and steepness.
 
 A curve is sharp in the sense of Wei 2022 if it rises after a stretch that did not predict the rise. A straight line in
 log scale is fitted to the points up to the changepoint; the share of the rise that its extrapolation misses is
@@ -7,7 +7,7 @@ the hinge) / dispersion, against the same F of simulated lines with the same noi
 tabulated distribution). Only the part up to nine tenths of the rise is used, so that a ceiling does not count.
 
 Key: n scales in increasing order, T changepoints, B simulations; x log10 of C, N or D (or -L), y the score; dispersion:
-variance of the points as a multiple of what items alone would give.
+variance of the points relative to the variance over items.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from scipy.stats import chi2
 
 from analysis.evals.series import Series, isotonic_regression
 
-MIN_SCALES_BELOW = 3  # least number of scales that the line below a changepoint is fitted to
-MIN_SCALES = 6  # least number of scales of a series
-PLATEAU_SHARE = 0.9  # share of the rise from which a curve counts as being at its top
-PRIOR_DOF = 2.0  # degrees of freedom of the prior dispersion of 1 (items alone)
+MIN_SCALES_BELOW = 3  # smallest number of scales for the line below a changepoint
+MIN_SCALES = 6  # smallest number of scales of a series
+PLATEAU_SHARE = 0.9  # share of the rise from which a curve counts as saturated
+PRIOR_DOF = 2.0  # degrees of freedom of the prior, a dispersion of 1
 HINGE_SAMPLES, FLAT_SAMPLES = 2000, 1000  # simulations of straight lines, and of flat curves
-TWO_STEP_SHARE = 0.75  # share of the rise that two steps of scale must hold to count as one jump
+TWO_STEP_SHARE = 0.75  # smallest share of the rise in two steps of scale that counts as one jump
 CHANGEPOINTS = 60  # number of changepoints tried
 
 
 @dataclass(frozen=True)
 class Sharpness:
-    """How sharply a series rises.
+    """Sharpness of the rise of a series.
 
     Attributes:
         scales: Number of scales.
         rise: Difference between its highest and its lowest smoothed score.
-        p_rise: p-value of the rise under no change at all.
+        p_rise: p-value of the rise if the true score is constant.
         changepoint: Scale at which the hinge bends, as x.
         interval: Interval of the changepoint.
         unpredicted: Share of the rise that the points below the changepoint do not predict.
-        p_hinge: p-value of the hinge under a straight line.
+        p_hinge: p-value of the hinge if the true curve is a straight line.
         steepest: Largest share of the rise within `window`.
-        window: Range of x, from and to.
-        dispersion: Variance of the points as a multiple of what items alone give.
+        window: Lower and upper end of the range of x of `steepest`.
+        dispersion: Variance of the points relative to the variance over items.
     """
 
     scales: int
@@ -102,7 +102,7 @@ def _dispersion(
 
 
 def _p_rise(series: Series, dispersion: float, seed: int) -> float:
-    """Share of flat curves with noise of this size that seem to rise as clearly."""
+    """Share of simulated constant curves with the same noise whose statistic is at least as large."""
     rng = np.random.default_rng(seed)
     size = max(dispersion, 1.0)
     noise = rng.standard_normal((FLAT_SAMPLES, len(series.x))) * np.sqrt(size * series.variance)
@@ -114,12 +114,12 @@ def _p_rise(series: Series, dispersion: float, seed: int) -> float:
         flat = (y * weight).sum(-1, keepdims=True) / weight.sum()
         return np.asarray(((smooth - flat) ** 2 * weight).sum(-1) / _dispersion(series, smooth, dispersion, y)[0])
 
-    as_clear = np.count_nonzero(statistic(noise, between) >= statistic(series.y, series.dispersion))
-    return float((1 + as_clear) / (1 + FLAT_SAMPLES))
+    exceedances = np.count_nonzero(statistic(noise, between) >= statistic(series.y, series.dispersion))
+    return float((1 + exceedances) / (1 + FLAT_SAMPLES))
 
 
 def rise_share_before(series: Series, x: float) -> float:
-    """Returns the share of its rise that a series has made at x.
+    """Returns the share of the total rise of a series that occurs below x.
 
     Args:
         series: Scores by scale.
@@ -131,10 +131,10 @@ def rise_share_before(series: Series, x: float) -> float:
 
 
 class _Hinge:
-    """Upward hinges at every changepoint over a straight line, fitted at once.
+    """Fits of a straight line plus an upward hinge, for all changepoints at once.
 
-    q_Tn are the hinges made orthogonal to lines, in units of the noise: (q·z)² is the sum of squares that each
-    explains of points z.
+    q_Tn are the hinges orthogonal to straight lines, in units of the noise: (q·z)² is the sum of squares of points z
+    that each hinge explains.
     """
 
     def __init__(self, x: np.ndarray, y: np.ndarray, variance: np.ndarray) -> None:
@@ -150,7 +150,7 @@ class _Hinge:
         return np.maximum(z @ self.q_Tn.T, 0.0) ** 2
 
     def p_value(self, gain: float, dof: float, seed: int) -> float:
-        """Share of straight lines with noise whose best hinge explains as much.
+        """Share of simulated straight lines with noise whose best hinge explains at least as much.
 
         Args:
             gain: Sum of squares that the best hinge explains, over the dispersion.
@@ -164,7 +164,7 @@ class _Hinge:
         )
 
     def unpredicted(self, index: int) -> float:
-        """Share of the rise that the line below changepoint `index` misses; a decreasing line predicts nothing."""
+        """Share of the rise that the line below changepoint `index` does not predict; a decreasing line predicts nothing."""
         above = np.maximum(self.x - self.tau_T[index], 0.0)
         design = np.stack([np.ones_like(self.x), self.x, above], -1) * self.scale[:, None]
         _, b, c = np.linalg.lstsq(design, self.z, rcond=None)[0]
@@ -181,14 +181,14 @@ def _changepoints(x: np.ndarray) -> np.ndarray:
 
 
 def _upper_end(x: np.ndarray, tau: float) -> float:
-    """Upper end of the interval: with one scale above it, a changepoint may lie anywhere below that scale."""
+    """Upper end of the interval: a changepoint with only one scale above it can lie anywhere below that scale."""
     return float(x[-1]) if tau >= x[-2] else tau
 
 
 def _steepest(x: np.ndarray, smooth: np.ndarray, width: float) -> tuple[float, tuple[float, float]]:
     """Largest share of the rise within `width` of x, or between two neighbouring scales, and its window.
 
-    A jump with a scale in its middle falls into two steps: both together count if they hold TWO_STEP_SHARE.
+    A jump with a scale in its middle spans two steps, which count together if they contain TWO_STEP_SHARE.
     """
     rise = smooth[-1] - smooth[0]
     best, window = 0.0, (float(x[0]), float(x[-1]))

@@ -1,4 +1,4 @@
-"""Scores over scale: the curve of every task, its changepoint and the verdict whether its rise was sudden.
+"""Emergence: curves of scores by scale, their changepoints, and verdicts on sudden rises.
 
 Key: r runs, n scales, I items, B bootstrap samples.
 """
@@ -25,7 +25,7 @@ from analysis.format import json_ready
 from analysis.uncertainty import intervals
 
 AXIS_TITLES = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss (nats per token)"}
-LOSS_SCALES = 60  # runs whose losses differ by less than 1/60 of their range are of one scale
+LOSS_SCALES = 60  # losses within 1/60 of their range count as one scale
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class EmergenceStudy:
 def emergence_study(
     source: str | Path | StoreSnapshot, options: EmergenceOptions = EmergenceOptions()
 ) -> EmergenceStudy:
-    """Returns curves and verdicts of all tasks of a store or a table.
+    """Computes the curves and verdicts of all tasks of a store or a table.
 
     Args:
         source: A store whose runs were evaluated, its folder, or the file of a table of scores.
@@ -74,35 +74,37 @@ def emergence_study(
 def _finding(task: Task, options: EmergenceOptions) -> Finding:
     axis = options.x
     scale_r = task.runs[axis].to_numpy(float)
-    placed = np.isfinite(scale_r) & (scale_r > 0)
-    if not placed.any():
+    has_scale = np.isfinite(scale_r) & (scale_r > 0)
+    if not has_scale.any():
         raise DataError(f"task {task.name}: no run has {axis}: choose another x")
-    index_r = scale_indices(scale_position(scale_r, axis), _tolerance(scale_r[placed], axis))
-    included, notes = _included_runs(task, index_r, placed, options)
+    index_r = scale_indices(scale_position(scale_r, axis), _tolerance(scale_r[has_scale], axis))
+    included, notes = _included_runs(task, index_r, has_scale, options)
     curves = {name: _curve(measure, scale_r, index_r, included, options) for name, measure in task.measures.items()}
     if task.score is None:
-        verdict = Verdict(INCONCLUSIVE, "no score that could be at a floor: nothing to compare", codes=("no-score",))
+        verdict = Verdict(INCONCLUSIVE, "the task has no score to compare", codes=("no-score",))
         return Finding(task, verdict, included, curves, tuple(notes))
     score, continuous = (metric_series(task, name, axis, included) for name in (task.score, task.continuous))
     assert score is not None
     verdict = judge_emergence(score, continuous, decades=axis != "L", level=options.level)
     if verdict.score is not None and verdict.verdict in (ARTEFACT, BREAK) and verdict.score.changepoint >= score.x[-2]:
-        notes.append("the rise rests on the last scale alone: add a larger one")
+        notes.append("only the last scale supports the rise: add a larger scale")
     return Finding(task, verdict, included, curves, tuple(notes))
 
 
 def _included_runs(
-    task: Task, index_r: np.ndarray, placed: np.ndarray, options: EmergenceOptions
+    task: Task, index_r: np.ndarray, has_scale: np.ndarray, options: EmergenceOptions
 ) -> tuple[np.ndarray, list[str]]:
-    """Which runs the curves are made of (r,): those with a scale, and of these the compute-efficient frontier."""
+    """Mask (r,) of the runs in the curves: runs with a scale, by default on the compute-efficient frontier."""
     notes = []
-    if not placed.all():
-        notes.append(f"{int((~placed).sum())} of {len(placed)} runs have no {options.x}: left out")
+    if not has_scale.all():
+        notes.append(f"{int((~has_scale).sum())} of {len(has_scale)} runs have no {options.x} and are left out")
     if options.all_runs or options.x == "L":
-        return placed, notes
-    frontier = _frontier(task, index_r, placed)
-    if frontier.sum() < placed.sum():
-        notes.append(f"{int(frontier.sum())} of {int(placed.sum())} runs: those on the compute-efficient frontier")
+        return has_scale, notes
+    frontier = _frontier(task, index_r, has_scale)
+    if frontier.sum() < has_scale.sum():
+        notes.append(
+            f"{int(frontier.sum())} of {int(has_scale.sum())} runs are on the compute-efficient frontier and are used"
+        )
     return frontier, notes
 
 
@@ -128,13 +130,13 @@ def scale_value(x: float, axis: str) -> float:
 
 
 def metric_series(task: Task, metric: str | None, axis: str, included: np.ndarray) -> Series | None:
-    """Returns a metric by scale, with its sign such that more is better; None if there is no metric.
+    """Returns a metric by scale, with a sign such that higher is better; None if there is no metric.
 
     Args:
         task: The task.
         metric: Name of the metric.
         axis: C, N, D or L.
-        included: Which runs to use (r,).
+        included: Mask of the runs to use (r,).
     """
     if metric is None:
         return None
@@ -153,9 +155,9 @@ def _tolerance(scale: np.ndarray, axis: str) -> float:
 
 
 def _frontier(task: Task, index_r: np.ndarray, included: np.ndarray) -> np.ndarray:
-    """The runs on the frontier (r,): at each scale the best size, if its mean loss is below that of smaller scales.
+    """Mask (r,) of the frontier: the best size at each scale, if its mean loss is below those of all smaller scales.
 
-    All runs if losses or sizes are missing. A configuration is a scale and a size; its runs are its seeds.
+    All runs if losses or sizes are missing. The runs of one scale and size are averaged over seeds.
     """
     loss, N = task.runs["L"].to_numpy(float), task.runs["N"].to_numpy(float)
     if not (np.isfinite(loss[included]).all() and np.isfinite(N[included]).all()):
@@ -175,7 +177,9 @@ def _frontier(task: Task, index_r: np.ndarray, included: np.ndarray) -> np.ndarr
 def _curve(
     measure: TaskMetric, scale_r: np.ndarray, index_r: np.ndarray, included: np.ndarray, options: EmergenceOptions
 ) -> Curve:
-    rows = [np.flatnonzero((index_r == i) & included) for i in np.unique(index_r[included])]  # a loss decreases
+    rows = [
+        np.flatnonzero((index_r == i) & included) for i in np.unique(index_r[included])
+    ]  # in increasing order of scale
     return Curve(
         measure.name,
         x=np.array([scale_r[r].mean() for r in rows]),
@@ -186,7 +190,7 @@ def _curve(
 
 
 def _scale_interval(measure: TaskMetric, rows: np.ndarray, level: float, seed: int) -> tuple[float, float]:
-    """Interval of one scale: of its only run, or of several runs by a bootstrap over runs and items."""
+    """Interval of one scale: the interval of a single run, or a bootstrap over several runs and their items."""
     if len(rows) == 1:
         low, high = measure.interval[rows[0]]
         return float(low), float(high)

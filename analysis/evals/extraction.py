@@ -1,4 +1,4 @@
-"""Verbatim extraction by repetition: the share of planted documents that a run reproduces, by how often they occur.
+"""Verbatim extraction: the share of planted documents that a run reproduces, by their number of repetitions.
 
 Key: T numbers of repetitions, I items.
 """
@@ -20,7 +20,7 @@ REQUIRED_COLUMNS = ("difficulty", "greedy", "answer_logp")
 
 @dataclass(frozen=True)
 class Extraction:
-    """The planted documents of one run by how often they occur in the corpus.
+    """Reproduction of planted documents by one run, by the number of repetitions in the corpus.
 
     Attributes:
         run: Id of the run.
@@ -39,7 +39,7 @@ class Extraction:
     nats: np.ndarray
 
     def rates(self, level: float = 0.95) -> list[tuple[float, float, float]]:
-        """Returns the rate and the ends of Wilson's interval for each number of repetitions.
+        """Returns the rate and both ends of its Wilson interval for each number of repetitions.
 
         Args:
             level: Coverage of the intervals.
@@ -50,7 +50,7 @@ class Extraction:
         ]
 
     def to_json(self, level: float = 0.95) -> dict[str, object]:
-        """Returns plain numbers.
+        """Returns the rates in types of JSON.
 
         Args:
             level: Coverage of the intervals.
@@ -71,7 +71,7 @@ class Extraction:
 
 
 def load_extractions(store: str | Path) -> list[Extraction]:
-    """Reads the last extraction of each run; empty if no run was evaluated on it.
+    """Reads the last evaluation of each run on the extraction task; empty if there is none.
 
     Raises:
         DataError: A file is damaged.

@@ -16,11 +16,11 @@ REQUIRED_COLUMNS = ("task", "metric_kind")
 
 
 def item_files(store: str | Path | StoreSnapshot, all_steps: bool = False) -> list[ItemFile]:
-    """Lists the evaluations of a store by task, shots, run and step.
+    """Returns the item files of a store in order of task, shots, run and step.
 
     Args:
         store: The store, or its folder.
-        all_steps: All evaluations of a run instead of its last one on each task.
+        all_steps: Whether to return all evaluations of a run instead of the last one on each task.
     """
     folders = Path(store).glob("runs/*/items")
     files = [file for folder in folders for file in stored_items.item_files(folder)]

@@ -1,4 +1,4 @@
-"""Reads the tasks of a store's evaluations, or of a table of scores: the metrics of every task by run, with intervals.
+"""Reads tasks from the evaluations of a store or from a table of scores: metrics by run, with intervals.
 
 Key: r runs, I items, B bootstrap samples.
 """
@@ -22,7 +22,7 @@ from analysis.evals.tasks import Task, summarise_metric
 from scaling.store.items import ItemFile
 from scaling.store.record import Store
 
-DEFAULT_SCORE = {"exact": "exact", "choice": "accuracy"}  # by kind of task, unless another is chosen
+DEFAULT_SCORE = {"exact": "exact", "choice": "accuracy"}  # default by kind of task
 DEFAULT_CONTINUOUS = {"exact": "logp", "choice": "choice-logp", "loss": "logp"}
 
 
@@ -85,7 +85,7 @@ def _task(name: str, files: list[ItemFile], runs: pd.DataFrame, store: Store, op
 
 
 def _scales(file: ItemFile, run: Any, store: Store) -> dict[str, Any]:
-    """N, D, C and L of an evaluation: of the whole run, or of its part up to the step."""
+    """N, D, C and L of a run at the step of an evaluation."""
     loss = float(run["loss"])
     if file.step < float(run["steps"]):
         loss = _loss_at(store, file.run, file.step)

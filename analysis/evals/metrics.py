@@ -1,6 +1,6 @@
-"""Metrics of the stored items of evaluations, one number per item: scores that may jump, and continuous ones.
+"""Metrics of stored evaluation items, one number per item: scores, which may jump, and continuous metrics.
 
-The model is not run again. A metric whose columns the items lack is None.
+Metrics are computed from stored items, without the model. A metric is None if the items lack its columns.
 
 Key: I items, K choices, T tokens of the correct answer.
 """
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-TIE = 1e-9  # nats within which choices count as equally likely
+TIE = 1e-9  # difference in nats up to which choices count as equally likely
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Metric:
     """A metric of items.
 
     Attributes:
-        compute: Function of the table of items that returns a value per item (I,), NaN where an item has none, or None.
+        compute: Function of the table of items that returns a value per item (I,), NaN if an item has no value, or None.
         label: Name in figures, with its unit.
         share: Whether each item is either right or wrong (1 or 0).
         higher_is_better: Whether a larger value is better.
@@ -45,12 +45,12 @@ def exact_match(items: pd.DataFrame) -> np.ndarray | None:
 def accuracy(items: pd.DataFrame, per: str | None = None) -> np.ndarray | None:
     """Returns 1 where the correct choice is the most likely, else 0 (I,).
 
-    Equally likely choices share the item: if all are alike the accuracy is at chance, not at 1.
+    Ties count as fractions, so that a model that gives all choices the same probability scores chance level.
 
     Args:
         items: Table of items.
         per: Column that normalises the log-probability of a choice: choice_tokens or choice_bytes (divided by), or
-            choice_prior_logp (subtracted: the log-probability without the question). None: not normalised.
+            choice_prior_logp (subtracted: the log-probability without the question). None does not normalise.
     """
     out = []
     for logp_K, gold, norm_K in zip(*_choices(items, per), strict=True):
@@ -108,9 +108,9 @@ def brier_score(items: pd.DataFrame) -> np.ndarray | None:
 
 
 def edit_distance(items: pd.DataFrame) -> np.ndarray | None:
-    """Returns the edit distance of the greedy text to the answer over the length of the answer, in tokens (I,).
+    """Returns the edit distance between the greedy text and the answer, relative to the length of the answer (I,).
 
-    Tokens are words if the answer has several, else characters: digits of a number, elements of a list.
+    The units are words if the answer has several words, else characters, such as digits.
     """
     texts, answers = _column(items, "generated"), _column(items, "answer")
     if texts is None or answers is None:
@@ -126,11 +126,11 @@ def edit_distance(items: pd.DataFrame) -> np.ndarray | None:
 
 
 def pass_at_k(items: pd.DataFrame, k: int) -> np.ndarray | None:
-    """Returns the unbiased pass@k of each item (I,), NaN where it has fewer than k samples.
+    """Returns the unbiased estimate of pass@k of each item (I,), NaN for items with fewer than k samples.
 
     Args:
         items: Table of items.
-        k: Number of samples of which one must pass.
+        k: Number of samples, at least one of which must pass.
     """
     passed_I = _passed_samples(items)
     if passed_I is None:
@@ -141,7 +141,7 @@ def pass_at_k(items: pd.DataFrame, k: int) -> np.ndarray | None:
 
 
 def pass_until(items: pd.DataFrame, passes: int = 1) -> np.ndarray | None:
-    """Returns PassUntil of each item (I,): passes over the number of samples up to the last of them (Hu 2023).
+    """Returns PassUntil of each item (I,): number of passes over number of samples up to the last pass (Hu 2023).
 
     Args:
         items: Table of items.
@@ -167,7 +167,7 @@ def pass_at_k_estimate(n: int, c: int, k: int) -> float:
 
 
 def pass_until_estimate(passed: np.ndarray, r: int) -> float:
-    """Returns r over the number of samples up to the r-th pass; the share of passes if there are fewer than r.
+    """Returns r over the number of samples up to the r-th pass, or the share of passes if there are fewer than r.
 
     Args:
         passed: Whether each sample passes, in order.
@@ -178,18 +178,18 @@ def pass_until_estimate(passed: np.ndarray, r: int) -> float:
 
 
 def edit_tokens(text: str, answer: str | None = None) -> list[str]:
-    """Returns the words of a text if its answer has several, else its characters.
+    """Splits a text into words if the answer has several words, else into characters.
 
     Args:
         text: Text to split.
-        answer: Right answer, the text itself unless given.
+        answer: Correct answer; the text itself by default.
     """
     reference = (answer if answer is not None else text).strip()
     return text.split() if len(reference.split()) > 1 else list(text.strip())
 
 
 def levenshtein_distance(a: Sequence[object], b: Sequence[object]) -> int:
-    """Returns the least number of insertions, deletions and substitutions that turn a into b (Levenshtein 1966).
+    """Returns the smallest number of insertions, deletions and substitutions that turn a into b (Levenshtein 1966).
 
     Args:
         a: First sequence.
@@ -204,7 +204,7 @@ def levenshtein_distance(a: Sequence[object], b: Sequence[object]) -> int:
 
 
 def wilson_interval(hits: float, items: float, level: float = 0.95) -> tuple[float, float]:
-    """Returns Wilson's interval of a share (Wilson 1927), which keeps its coverage near 0 and 1.
+    """Returns Wilson's interval of a share (Wilson 1927), which has the right coverage also near 0 and 1.
 
     Args:
         hits: Number of correct answers.
@@ -220,7 +220,7 @@ def wilson_interval(hits: float, items: float, level: float = 0.95) -> tuple[flo
 
 
 def chance_corrected(score: np.ndarray | float, chance: np.ndarray | float) -> np.ndarray | float:
-    """Returns the score on a scale where 0 is chance and 1 is all right; below 0 is worse than chance.
+    """Returns the score rescaled such that 0 is chance level and 1 is perfect.
 
     Args:
         score: Share of correct answers.
@@ -255,7 +255,7 @@ def normalised(logp_K: np.ndarray, norm_K: Any, per: str | None) -> np.ndarray:
 
     Args:
         logp_K: Log-probability of each choice in nats.
-        norm_K: Cell of the column `per`: a number for each choice.
+        norm_K: Cell of the column `per`, with a number for each choice.
         per: Column that normalises, as in `accuracy`.
     """
     if per is None:
@@ -265,7 +265,7 @@ def normalised(logp_K: np.ndarray, norm_K: Any, per: str | None) -> np.ndarray:
 
 
 def _column(items: pd.DataFrame, name: str) -> list[Any] | None:
-    """Cells of a column, None where empty; None if there is no such column or it is all empty."""
+    """Cells of a column, None for empty cells; None if the column does not exist or is empty."""
     if name not in items:
         return None
     cells = [None if cell is None or (isinstance(cell, float) and np.isnan(cell)) else cell for cell in items[name]]
@@ -273,7 +273,7 @@ def _column(items: pd.DataFrame, name: str) -> list[Any] | None:
 
 
 def _passed_samples(items: pd.DataFrame) -> list[Any] | None:
-    """Whether each sample passes; the first text is the greedy one, which is not a sample."""
+    """Whether each sample passes; the first text is greedy and is not a sample."""
     passed_I = _column(items, "passed")
     return None if passed_I is None else [None if p is None else p[1:] for p in passed_I]
 
@@ -294,6 +294,6 @@ def _log_softmax(logp_K: np.ndarray) -> np.ndarray:
 
 
 def _array_or_none(values: list[float]) -> np.ndarray | None:
-    """The values as an array, None if none of them is finite."""
+    """The values as an array, None if no value is finite."""
     out = np.array(values, np.float64)
     return out if np.isfinite(out).any() else None

@@ -1,6 +1,6 @@
 """Options of the analyses of evaluations, which are also the flags of their commands.
 
-Standard library only, so that `--help` answers at once.
+Imports only the standard library, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ NORMALISATIONS = {"raw": None, "token": "choice_tokens", "byte": "choice_bytes",
 
 @dataclass(frozen=True)
 class EmergenceOptions(BootstrapOptions):
-    """What is compared over scale, and where scores are predicted. Raises DataError for a value that is not allowed.
+    """Scale, metrics, runs and predictions of an emergence study. Raises DataError for a value that is not allowed.
 
     Attributes:
         x: Scale: C, N, D or L.
-        target: Scale at which scores are predicted: {x: value}, or {"N": ..., "D": ...}; {} predicts none.
-        score: Metric that may jump; None is the usual one of the kind of task.
-        continuous: Continuous metric that it is compared with; None is the usual one.
-        all_runs: Use all runs. Otherwise only configurations on the compute-efficient frontier, with all their seeds:
-            those with a lower loss than every configuration of a smaller scale.
+        target: Scale at which scores are predicted: {x: value}, or {"N": ..., "D": ...}; {} makes no predictions.
+        score: Metric that may jump; None selects the usual metric of the kind of task.
+        continuous: Continuous metric to compare it with; None selects the usual metric.
+        all_runs: Use all runs. By default only configurations on the compute-efficient frontier are used, with all
+            seeds: those with a lower loss than every configuration of a smaller scale.
         all_steps: Use every evaluation of a run instead of its last.
         bootstrap, level, seed: As in BootstrapOptions, of predictions.
         flops: What C counts (ReadOptions.flops).
         params: What N counts (ReadOptions.params).
     """
 
-    x: str = option("C", "scale: C (default), N, D or L")
+    x: str = option("C", "scale of the x axis: C (default), N, D or L")
     target: Mapping[str, float] = option(
         {}, "scale at which scores are predicted; or N=..,D=..", metavar="C=1e13", parse=parse_numbers("C=1e13")
     )
@@ -43,7 +43,7 @@ class EmergenceOptions(BootstrapOptions):
         None, "metric that may jump: exact, accuracy, accuracy-token, pass@1, ..", metavar="METRIC"
     )
     continuous: str | None = option(
-        None, "metric that it is compared with: logp, choice-logp, brier, edit, ..", metavar="METRIC"
+        None, "continuous metric to compare it with: logp, choice-logp, brier, edit, ..", metavar="METRIC"
     )
     all_runs: bool = option(False, "use all runs, not only the compute-efficient frontier")
     all_steps: bool = option(False, "use every evaluation of a run instead of its last")
@@ -58,7 +58,7 @@ class EmergenceOptions(BootstrapOptions):
 
 @dataclass(frozen=True)
 class CalibrationOptions(BootstrapOptions):
-    """How calibration and abstention are measured. Raises DataError for a value that is not allowed.
+    """Options of measuring calibration and abstention. Raises DataError for a value that is not allowed.
 
     Attributes:
         per: Normalisation of the log-probability of a choice: raw, token, byte or prior (metrics.accuracy).

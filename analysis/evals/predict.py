@@ -1,6 +1,6 @@
-"""Predicts a score at a target scale by three methods: a sigmoid of scale, a broken power law, and two steps.
+"""Predicts a score at a target scale by three methods: a sigmoid of scale, a broken power law, and a two-step law.
 
-sigmoid   the score against log scale, from chance to a fitted top;
+sigmoid   the score as a sigmoid of log scale, from chance to a fitted maximum;
 broken    1 - score as a power law with one break (Caballero 2023);
 two-step  the loss of the task (minus the log-probability of the correct answer, nats per token) by a power law of scale,
           then the score from that loss (Bhagia 2024); of N and D together if the target gives both.
@@ -33,7 +33,7 @@ LOSS_LAWS = {"C": "power-c", "N": "power-n", "D": "power-d"}  # law of the task'
 
 
 def add_predictions(finding: Finding, axis: str, target: Mapping[str, float], options: FitOptions) -> Finding:
-    """Returns the finding with the prediction of each method at the target.
+    """Adds the prediction of each method at the target to a finding.
 
     Args:
         finding: A task; without a score it is returned unchanged.
@@ -42,7 +42,7 @@ def add_predictions(finding: Finding, axis: str, target: Mapping[str, float], op
         options: Bootstrap, level and seed of the fits.
 
     Returns:
-        The finding; a method that cannot be fitted has {"failed": why}.
+        The finding with predictions; for a method that cannot be fitted, {"failed": reason}.
     """
     if finding.task.score is None:
         return finding
@@ -71,7 +71,7 @@ def check_target(axis: str, target: Mapping[str, float]) -> None:
 
 
 def _points(finding: Finding, axis: str) -> Points:
-    """The runs of the curve. Acc: the score with Jeffreys' prior; Err: 1 - Acc; L: loss of the task; P: of the text."""
+    """The runs as points. Acc: score with Jeffreys' prior; Err: 1 - Acc; L: loss of the task; P: loss of the text."""
     task, included = finding.task, finding.included
     assert task.score is not None
     score = task.measures[task.score]
@@ -106,7 +106,7 @@ def _broken(
     if axis not in target or axis == "L":
         raise FitError("a broken power law has one input, C, N or D: give the target in one of them")
     result = fit(replace(points, L=points["Err"], weights=None), "bnsl", options)
-    return _prediction(result, {"x": target[axis]}, of_error=True)
+    return _prediction(result, {"x": target[axis]}, predicts_error=True)
 
 
 def _two_step(
@@ -114,7 +114,7 @@ def _two_step(
 ) -> dict[str, Any]:
     points = replace(points, weights=None)
     if not (np.isfinite(points.L).all() and (points.L > 0).all()):
-        raise FitError("the task has no loss: its items hold no log-probability of correct answers")
+        raise FitError("the task has no loss: its items have no log-probabilities of correct answers")
     if set(target) == {"N", "D"}:
         return _prediction(two_step.fit_two_step(points, points, options), target)
     if axis == "L":
@@ -135,10 +135,10 @@ def _two_step(
     }
 
 
-def _prediction(result: Fit, inputs: Mapping[str, float], of_error: bool = False) -> dict[str, Any]:
-    """Value and interval of the score at the inputs of a law of the score, or of the error, 1 - score."""
+def _prediction(result: Fit, inputs: Mapping[str, float], predicts_error: bool = False) -> dict[str, Any]:
+    """Value and interval of the score at the inputs of a law; `predicts_error`: the law predicts 1 - score."""
     value, ends = float(result.predict(**inputs)), [float(np.squeeze(e)) for e in result.predict_interval(**inputs)]
-    if of_error:
+    if predicts_error:
         value, ends = 1 - value, [1 - ends[1], 1 - ends[0]]
     ends = [float(np.clip(e, 0, 1)) for e in ends]
     return {
@@ -153,15 +153,15 @@ def score_sigmoid(decreasing: bool = False) -> Law:
     """Returns the law floor + (top - floor)·sigmoid(s·ln(x / x0)) of a score (Wei 2022).
 
     Args:
-        decreasing: Whether the score gets better as x falls, as with a loss.
+        decreasing: Whether the score increases as x decreases, as for a loss.
     """
     sign = -1.0 if decreasing else 1.0
 
-    def ability(x: Array, *, floor: Array, top: Array, x0: Array, s: Array) -> Array:
+    def score_of_scale(x: Array, *, floor: Array, top: Array, x0: Array, s: Array) -> Array:
         return floor + (top - floor) * expit(sign * s * (np.log(x) - np.log(x0)))
 
-    def seeds(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
-        """Starts: middles from within the points to beyond them, slow and steep, up to the highest point or to 1."""
+    def starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
+        """Starting values: middles within and beyond the points, several slopes, top at the highest point or at 1."""
         x = np.log(inputs[0])
         span = max(float(np.ptp(x)), 1e-9)
         beyond = (x.min() if decreasing else x.max()) + sign * 0.3 * span
@@ -171,20 +171,20 @@ def score_sigmoid(decreasing: bool = False) -> Law:
         return {"floor": np.zeros_like(s), "top": top, "x0": np.exp(middles), "s": s}
 
     return Law(
-        ability,
-        "Wei 2022: from chance to a top, a logistic of log scale",
+        score_of_scale,
+        "Wei 2022: a logistic function of log scale from chance to a maximum",
         {},
         bounds={"floor": (0.0, 1.0), "top": (0.0, 1.0), "x0": (1e-6, 1e45), "s": (1e-3, 1e3)},
         output="Acc",
         objective="mse",
         units={"Acc": "share of answers", "x": "FLOPs, parameters, tokens or nats"},
         signed=("Acc",),
-        starts_from_data=seeds,
+        starts_from_data=starts,
     )
 
 
 def task_loss_law() -> Law:
-    """Returns the law E + A·x^gamma of the loss of a task in the held-out loss x of the text."""
+    """Returns the law E + A·x^gamma of the loss of a task as a function of the held-out loss x of the text."""
 
     def task_loss(x: Array, *, E: Array, A: Array, gamma: Array) -> Array:
         return E + A * x**gamma

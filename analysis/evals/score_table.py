@@ -1,7 +1,7 @@
 """Reads a table of scores as tasks: columns task, at least one of C, N, D, L, and scores.
 
-Long form: the column `metric` says what `score` is, one row per metric. Wide form: `score` (a share of correct answers)
-and columns of continuous metrics. Instead of a score, correct answers may be counts: `k` of `n`. A share needs `n`, its
+Long form: the column `metric` names the metric of `score`, one row per metric. Wide form: `score` (a share of correct
+answers) and columns of continuous metrics. Instead of `score`, a table can have counts: `k` correct of `n` items. A share needs `n`, its
 number of items, or `se`, its standard error.
 """
 
@@ -39,8 +39,8 @@ COLUMN_NAMES = {  # names under which each column is recognised
 }
 TEXT_COLUMNS = ("task", "metric", "run")
 CONTINUOUS_METRICS = ("logp", "brier", "edit")
-SIGN = {"logp": 1.0, "brier": -1.0, "edit": -1.0}  # so that more is better
-LEAST_ITEMS = 10.0  # of a share whose number of items follows from its standard error
+SIGN = {"logp": 1.0, "brier": -1.0, "edit": -1.0}  # such that higher is better
+MIN_ITEMS = 10.0  # smallest number of items computed from a standard error
 
 
 def load_score_table(path: Path, level: float) -> list[Task]:
@@ -59,15 +59,13 @@ def load_score_table(path: Path, level: float) -> list[Task]:
 
 
 def _frame(table: Table, path: Path) -> pd.DataFrame:
-    """The recognised columns under their own names, numbers as floats."""
+    """The recognised columns under standard names, with numbers as floats."""
     available = {c if len(c) == 1 else c.lower(): c for c in map(str, table.frame.columns)}  # N parameters, n items
     columns = {key: next((available[n] for n in names if n in available), None) for key, names in COLUMN_NAMES.items()}
     if columns["score"] is None and columns["k"] is None:
-        raise DataError(f"{path}: no column of scores: score, or k of n: it has {join_names(table.frame.columns)}")
+        raise DataError(f"{path}: no column of scores (score, or k and n): it has {join_names(table.frame.columns)}")
     if not any(columns[axis] for axis in AXES):
-        raise DataError(
-            f"{path}: no column of scale: one of {', '.join(AXES)}: it has {join_names(table.frame.columns)}"
-        )
+        raise DataError(f"{path}: no column of scale ({', '.join(AXES)}): it has {join_names(table.frame.columns)}")
     frame = pd.DataFrame(index=table.frame.index)
     for key, column in columns.items():
         if column is None:
@@ -80,10 +78,10 @@ def _frame(table: Table, path: Path) -> pd.DataFrame:
         bad = ~np.isfinite(frame[key]) & (cells.notna() & (cells.astype(str).str.strip() != ""))
         if bad.any():
             row = int(np.argmax(bad))
-            place = table.row_name(frame.index[row])
-            raise DataError(f"{path}: {place}, column {column}: {cells.iloc[row]!r} is not a number")
+            row_name = table.row_name(frame.index[row])
+            raise DataError(f"{path}: {row_name}, column {column}: {cells.iloc[row]!r} is not a number")
     if "k" in frame and "n" not in frame:
-        raise DataError(f"{path}: column {columns['k']} of correct answers needs n, the number of items")
+        raise DataError(f"{path}: column {columns['k']} needs a column n, the number of items")
     if "k" in frame:
         frame["score"] = frame["k"] / frame["n"]
     return frame
@@ -119,7 +117,9 @@ def _split_metrics(name: str, rows: pd.DataFrame, source: str) -> tuple[pd.DataF
     kinds = {m: _metric_kind(m, source) for m in dict.fromkeys(rows["metric"])}
     parts = {kinds[m]: rows[rows["metric"] == m].assign(value=lambda r: r["score"]) for m in kinds}
     if len(parts) < len(kinds):
-        raise DataError(f"{source}: task {name}: two metrics of one kind: {', '.join(kinds)}: keep one of each")
+        raise DataError(
+            f"{source}: task {name}: several metrics of one kind ({', '.join(kinds)}): keep one of each kind"
+        )
     return _align_runs(parts, name, source)
 
 
@@ -134,7 +134,7 @@ def _metric_kind(metric: str, source: str) -> str:
 
 
 def _align_runs(parts: dict[str, pd.DataFrame], name: str, source: str) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
-    """Sorts the rows of each metric into one order of runs."""
+    """Sorts the rows of each metric into the same order of runs."""
     keys = [key for key in ("run", *AXES) if key in next(iter(parts.values()))]
     aligned = {kind: part.sort_values(keys, kind="stable") for kind, part in parts.items()}
     first_kind, first = next(iter(aligned.items()))
@@ -155,7 +155,7 @@ def _measure(kind: str, rows: pd.DataFrame, source: str, task: str, level: float
             )
         if np.isnan(n).any() and np.isnan(se).any():
             raise DataError(f"{source}: task {task}: scores need n, their number of items, or se, their standard error")
-        n = np.where(np.isnan(n), np.maximum(y * (1 - y) / np.maximum(se, 1e-6) ** 2, LEAST_ITEMS), n)
+        n = np.where(np.isnan(n), np.maximum(y * (1 - y) / np.maximum(se, 1e-6) ** 2, MIN_ITEMS), n)
         interval = np.array([wilson_interval(share * items, items, level) for share, items in zip(y, n, strict=True)])
         return TaskMetric(kind, y, y * (1 - y) / n, interval, n, share=True)
     variance = np.where(np.isnan(se), _noise_variance(y[np.argsort(_scale(rows), kind="stable")]), se**2)
@@ -168,7 +168,7 @@ def _scale(rows: pd.DataFrame) -> np.ndarray:
 
 
 def _noise_variance(y: np.ndarray) -> float:
-    """Variance of points about a smooth curve, from the median of its second differences (which have 6 times it)."""
+    """Variance of points about a smooth curve, 1/6 of the variance of their second differences (a robust estimate)."""
     if len(y) < 3:
         return float(np.var(y))
     return robust_std(np.diff(y, 2)) ** 2 / 6

@@ -1,4 +1,4 @@
-"""Scores by scale: runs close in scale form one scale, and the differences among them measure the noise between runs.
+"""Scores by scale. Runs of similar scale form one scale; their differences measure the noise between runs.
 
 Key: r runs, n scales.
 """
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SCALE_TOLERANCE = 0.05  # decades within which runs count as one scale
-JEFFREYS = 0.5  # items added to each side of a share (Jeffreys prior): a share of 0 has a variance too
-RELATIVE_FLOOR = 1e-6  # least standard error of a mean, relative to the range of the means
+SCALE_TOLERANCE = 0.05  # range in decades within which runs count as one scale
+JEFFREYS = 0.5  # pseudo-counts of correct and wrong items (Jeffreys prior), so that a share of 0 has a variance
+RELATIVE_FLOOR = 1e-6  # smallest variance of a mean, relative to the squared range of the means
 
 
 @dataclass(frozen=True)
@@ -22,8 +22,8 @@ class Series:
         x: Scale (n,), strictly increasing: log10 of C, N or D, or -L.
         y: Mean score (n,).
         variance: Variance of each mean (n,) over items.
-        dispersion: Variance between runs of one scale, as a multiple of what items alone give.
-        dof: Degrees of freedom of `dispersion`, 0 where each scale has one run.
+        dispersion: Variance between runs of one scale, relative to the variance over items.
+        dof: Degrees of freedom of `dispersion`; 0 if each scale has one run.
     """
 
     x: np.ndarray
@@ -38,12 +38,12 @@ def binomial_series(
 ) -> Series:
     """Returns the share of correct answers by scale.
 
-    The variance of a scale is binomial, at the share smoothed by isotonic regression with Jeffreys' prior, so that a
-    score of 0 has a variance too.
+    The variance is binomial, at the share smoothed by isotonic regression with Jeffreys' prior, so that a score of 0
+    has a variance.
 
     Args:
         x_r: Scale of each run.
-        hits_r: Number of items that each run answers right.
+        hits_r: Number of items that each run answers correctly.
         items_r: Number of items of each run.
         tolerance: Distance in x within which runs count as one scale.
     """
@@ -55,7 +55,7 @@ def binomial_series(
 
 
 def mean_series(x_r: np.ndarray, y_r: np.ndarray, variance_r: np.ndarray, tolerance: float = SCALE_TOLERANCE) -> Series:
-    """Returns a mean by scale.
+    """Returns the mean of a metric by scale.
 
     Args:
         x_r: Scale of each run.
@@ -66,7 +66,7 @@ def mean_series(x_r: np.ndarray, y_r: np.ndarray, variance_r: np.ndarray, tolera
     scale_r = scale_indices(x_r, tolerance)
     runs = np.bincount(scale_r)
     floor = RELATIVE_FLOOR * max(float(np.ptp(y_r)), 1e-6) ** 2
-    # Averaged over the runs of a scale: the variance of a few items is itself noisy.
+    # Averaged over the runs of a scale, because the variance over a few items is noisy.
     variance_r = _sum_by_scale(np.maximum(variance_r, floor), scale_r)[scale_r] / runs[scale_r]
     return _build_series(x_r, y_r, variance_r, scale_r, _sum_by_scale(y_r, scale_r) / runs)
 
@@ -104,8 +104,8 @@ def _sum_by_scale(values_r: np.ndarray, scale_r: np.ndarray) -> np.ndarray:
 def isotonic_regression(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Returns the nondecreasing curves nearest to y in weighted least squares (..., n).
 
-    The min-max formula (Barlow 1972): at each point the largest, over starts up to it, of the smallest mean, over ends
-    from it, of what lies between.
+    Min-max formula (Barlow 1972): the value at point i is the maximum over s <= i of the minimum over e >= i of the
+    weighted mean of y[s], ..., y[e].
 
     Args:
         y: Curves (..., n).

@@ -1,4 +1,4 @@
-"""A task over runs: its metrics with intervals, its curves by scale, and what was found about it.
+"""Tasks: metrics by run with intervals, curves by scale, and findings.
 
 Key: r runs, n scales, I items, B bootstrap samples.
 """
@@ -15,12 +15,12 @@ from analysis.evals.metrics import wilson_interval
 from analysis.evals.verdict import Verdict
 from analysis.uncertainty import intervals
 
-BOOTSTRAP_SAMPLES = 1000  # of the interval of a metric over items
+BOOTSTRAP_SAMPLES = 1000  # for the interval of a metric over items
 
 
 @dataclass(frozen=True)
 class TaskMetric:
-    """A metric of one task over runs.
+    """A metric of one task for each run.
 
     Attributes:
         name: Name in `analysis.evals.metrics.METRICS`.
@@ -28,7 +28,7 @@ class TaskMetric:
         variance: Variance of the mean over items (r,).
         interval: Interval of the mean (r, 2).
         items: Number of items (r,), 0 if it is not known.
-        share: Whether the mean is a share of correct answers.
+        share: Whether the metric is a share of correct answers.
         values: Value of each item, r arrays of (I,); empty if they are not known.
     """
 
@@ -43,18 +43,18 @@ class TaskMetric:
 
 @dataclass(frozen=True)
 class Task:
-    """A task over runs.
+    """A task with its metrics for each run.
 
     Attributes:
-        name: Name of the task, with its number of shots where there are several.
+        name: Name of the task, with its number of shots if there are several.
         family: Family of tasks that it belongs to.
-        difficulty: Difficulty within the family, NaN if it has none.
+        difficulty: Difficulty within the family, NaN if unknown.
         shots: Number of solved examples in the prompt.
         chance: Score of a random guess.
         runs: One row per run: run, step, N, D, C, L (NaN if unknown).
         measures: Metrics by name.
-        score: Name of the metric that may jump, None if there is none.
-        continuous: Name of the metric that the verdict compares it with, None if there is none.
+        score: Name of the score, the metric that may jump; None if there is none.
+        continuous: Name of the continuous metric to compare it with; None if there is none.
     """
 
     name: str
@@ -101,7 +101,7 @@ def bootstrap_weights(items: int, seed: int, samples: int = BOOTSTRAP_SAMPLES) -
 
     Args:
         items: Number of items.
-        seed: Seed; runs with equally many items get the same samples.
+        seed: Seed; the same samples are used for runs with the same number of items.
         samples: Number of samples.
     """
     rng = np.random.default_rng([seed, items])
@@ -129,16 +129,16 @@ class Curve:
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found about a task.
+    """Curves, verdict and predictions of a task.
 
     Attributes:
         task: The task.
-        verdict: Whether its rise was sudden.
-        included: Which of its runs the curves are made of (r,).
+        verdict: Verdict on whether the rise of the score is sudden.
+        included: Mask of the runs in the curves (r,).
         curves: Curve of each metric by name.
-        notes: Remarks, one line each.
-        target: Scale at which the score was predicted, {} if it was not.
-        predictions: Prediction at the target by method, or {"failed": why}.
+        notes: Notes, one line each.
+        target: Scale at which the score was predicted; {} without predictions.
+        predictions: Prediction at the target by method, or {"failed": reason}.
     """
 
     task: Task

@@ -1,12 +1,12 @@
-"""Verdict on a task: smooth, metric artefact, break or inconclusive, from its score and its log-probability by scale.
+"""Verdict on a task (smooth, metric artefact, break or inconclusive) from its score and log-probability by scale.
 
 The score is the metric that is usually reported (exact match, accuracy). Its rise is sharp if the scales below the
 changepoint predict less than a third of it. The log-probability of the correct answer per token has no floor, so the
 test is stricter: it is sharp if it jumps (half of its rise or more within half a decade, or between two neighbouring
-scales, less than half of it predicted), or if it gave no sign either before the score left its floor. Sharp under both
-metrics: a break. Sharp in the score alone: an artefact of the metric (Schaeffer 2023).
+scales, less than half of it predicted), or if it did not rise either before the score left its floor. A rise that is
+sharp in both is a break. A rise that is sharp only in the score is an artefact of the metric (Schaeffer 2023).
 
-The thresholds were set on simulated tasks (analysis/studies/simulated_tasks.py) alone.
+The thresholds were set only on simulated tasks (analysis/studies/simulated_tasks.py).
 """
 
 from __future__ import annotations
@@ -20,25 +20,27 @@ SMOOTH, ARTEFACT, BREAK, INCONCLUSIVE = "smooth", "metric artefact", "break", "i
 VERDICTS = (SMOOTH, ARTEFACT, BREAK, INCONCLUSIVE)
 ALPHA = 0.01  # significance level of a hinge, and of a rise
 LINEAR_P = 0.1  # p-value of the hinge above which a curve counts as a straight line
-UNPREDICTED = 2 / 3  # unpredicted share of its rise from which a score is sharp
-JUMP = 0.5  # share of the rise of the log-probability that counts as a jump if it is made at once
-NO_SIGN = 0.25  # share of its rise up to which the log-probability gave no sign before the changepoint of the score
-MIN_RISE = 0.05  # least rise of a score, as a share of correct answers
+UNPREDICTED = 2 / 3  # smallest unpredicted share of the rise of a sharp score
+JUMP = 0.5  # smallest share of the rise of the log-probability that counts as a jump if it is sudden
+MAX_EARLY_RISE = (
+    0.25  # share of the rise of the log-probability before the changepoint of the score that counts as none
+)
+MIN_RISE = 0.05  # smallest rise of a score, as a share of correct answers
 JUMP_DECADES = 0.5  # largest width of a jump, in decades
 JUMP_SPAN = 0.25  # largest width of a jump, as a share of the range of scales
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A verdict with what decides it.
+    """A verdict and the measurements that decide it.
 
     Attributes:
         verdict: One of VERDICTS.
-        reason: Why, in one line.
+        reason: Reason in one line.
         score: Sharpness of the score.
         logp: Sharpness of the continuous metric.
-        logp_before: Share of its rise that the continuous metric has made at the changepoint of the score.
-        codes: Why it is inconclusive: few, floor, disagree, noise, score-only or logp-flat.
+        logp_before: Share of the rise of the continuous metric below the changepoint of the score.
+        codes: Reason code of an inconclusive verdict: few, floor, disagree, noise, score-only or logp-flat.
     """
 
     verdict: str
@@ -62,7 +64,9 @@ def judge_emergence(score: Series, logp: Series | None, *, decades: bool = True,
     width = min(JUMP_DECADES, JUMP_SPAN * span) if decades else JUMP_SPAN * span / 2
     s = sharpness(score, width, level)
     if s is None:
-        reason = f"{n} scales: at least {MIN_SCALES} are needed, {MIN_SCALES_BELOW} of them below a changepoint"
+        reason = (
+            f"{n} scales are too few: at least {MIN_SCALES} are needed, {MIN_SCALES_BELOW} of them below a changepoint"
+        )
         return _inconclusive(reason, "few")
     g = sharpness(logp, width, level) if logp is not None else None
     if s.p_rise > ALPHA or s.rise < MIN_RISE:
@@ -81,13 +85,17 @@ def _judge_sharp_score(s: Sharpness, g: Sharpness | None, before: float | None) 
         chance = f"the score looks sharp, but {s.p_hinge:.0%} of straight lines with this noise look as sharp"
         return _inconclusive(chance, "noise", s, g)
     if g is None:
-        return _inconclusive("the score is sharp, and there is no continuous metric to compare", "score-only", s)
+        return _inconclusive(
+            "the score is sharp, but there is no continuous metric to compare it with", "score-only", s
+        )
     if not _rises(g):
-        return _inconclusive("the score is sharp, and the log-probability changes within the noise", "logp-flat", s, g)
+        return _inconclusive(
+            "the score is sharp, but the change of the log-probability is within the noise", "logp-flat", s, g
+        )
     if not _looks_sharp(g, before):
         reason = (
             f"the scales below the changepoint predict {max(0, 1 - s.unpredicted):.0%} of the rise of the score; "
-            f"by then the log-probability had made {before or 0:.0%} of its rise, without a jump"
+            f"{before or 0:.0%} of the rise of the log-probability occurs below it, without a jump"
         )
         return Verdict(ARTEFACT, reason, s, g, before)
     if g.p_hinge > ALPHA:
@@ -108,8 +116,8 @@ def _jumps(g: Sharpness) -> bool:
 
 
 def _looks_sharp(g: Sharpness, before: float | None) -> bool:
-    """Whether the log-probability jumps, or gave no sign before the changepoint of the score."""
-    return _jumps(g) or (before is not None and before <= NO_SIGN and g.unpredicted >= UNPREDICTED)
+    """Whether the log-probability jumps, or does not rise before the changepoint of the score."""
+    return _jumps(g) or (before is not None and before <= MAX_EARLY_RISE and g.unpredicted >= UNPREDICTED)
 
 
 def _smooth_reason(s: Sharpness) -> str:
@@ -121,8 +129,10 @@ def _smooth_reason(s: Sharpness) -> str:
 def _break_reason(g: Sharpness, before: float | None) -> str:
     if _jumps(g):
         predicted = max(0, 1 - g.unpredicted)
-        return f"{g.steepest:.0%} of the rise of the log-probability is one jump, of which {predicted:.0%} is predicted"
-    return f"at the changepoint of the score the log-probability had made only {before or 0:.0%} of its rise"
+        return (
+            f"{g.steepest:.0%} of the rise of the log-probability occurs in one jump, and {predicted:.0%} is predicted"
+        )
+    return f"only {before or 0:.0%} of the rise of the log-probability occurs below the changepoint of the score"
 
 
 def _inconclusive(

@@ -194,7 +194,7 @@ def analyse_double_descent(path: str | Path, level: float = 0.95) -> DoubleDesce
     profiles = [_final_errors("width", groups, examples) for examples in sorted({n for _, n in groups})]
     profiles += [_final_errors("data", groups, width) for width in sorted({w for w, _ in groups})]
     profiles += [_errors_along(width, examples, curves) for (width, examples), curves in sorted(groups.items())]
-    return DoubleDescent(tuple(share_level([p for p in profiles if p is not None], level)), level)
+    return DoubleDescent(tuple(bonferroni_levels([p for p in profiles if p is not None], level)), level)
 
 
 def _final_errors(axis: str, groups: dict[tuple[int, int], list[AccuracyCurve]], fixed: int) -> Profile | None:
@@ -228,7 +228,7 @@ def _errors_along(width: int, examples: int, runs: Sequence[AccuracyCurve]) -> P
     return Profile("epochs", f"width {width}, {examples:,} examples", np.array(steps, float), test, train, 0.0, width)
 
 
-def share_level(profiles: Iterable[Profile], level: float) -> list[Profile]:
+def bonferroni_levels(profiles: Iterable[Profile], level: float) -> list[Profile]:
     """Returns the profiles with the level of each such that the intervals of an axis hold simultaneously (Bonferroni).
 
     Args:

@@ -237,7 +237,7 @@ class ObservationalOptions(BootstrapOptions):
 
 
 @dataclass(frozen=True)
-class PlantedTruthOptions:
+class SimulatedTaskOptions:
     """Simulated tasks that the verdict is tested on. Raises DataError for a value that is not allowed.
 
     Attributes:

@@ -65,8 +65,7 @@ def train(
         evaluation: Tasks to evaluate after given steps; the training figures do not depend on it.
 
     Raises:
-        LeaseHeldError: Another process trains this run.
-        LeaseLostError: Another process has taken the run over.
+        LeaseHeldError, LeaseLostError: Another process trains the run.
         Exception: Whatever made the run fail; the record then has status "failed" and the reason.
     """
     store.check_writable()
@@ -76,8 +75,10 @@ def train(
         lease = acquire_lease(store, run_id(config), stack)
         store.fetch_record(run_id(config))
         earlier = store.read(run_id(config))
-        finished = earlier is not None and earlier.status in ("done", "diverged")
-        if collectives.gather(finished)[0] and earlier is not None:
+        if (
+            collectives.gather(earlier is not None and earlier.status in ("done", "diverged"))[0]
+            and earlier is not None
+        ):
             return earlier
         started_at = time.monotonic()
         record = claim_run(config, store, earlier, sweep)
@@ -91,8 +92,7 @@ def train(
         except LeaseLostError:  # the record belongs to the process that has the lease now
             raise
         except Exception as error:
-            reason = collectives.as_host_lost(error)
-            record = write_failure(store, lease, record, reason)
+            record, reason = write_failure(store, lease, record, error)
             raise reason from error
         store.write(record)
         return record
@@ -115,7 +115,7 @@ def write_start(run: Run, record: Record, facts: dict[str, Any]) -> Record:
     return record
 
 
-def write_failure(store: Store, lease: Lease | None, record: Record, error: Exception) -> Record:
+def write_failure(store: Store, lease: Lease | None, record: Record, error: Exception) -> tuple[Record, Exception]:
     """Writes the record of a run that failed.
 
     Args:
@@ -125,13 +125,14 @@ def write_failure(store: Store, lease: Lease | None, record: Record, error: Exce
         error: Why it failed.
 
     Returns:
-        The record with the reason.
+        The record with the reason, and the reason: HostLostError where the error came from the loss of a host.
     """
+    reason = collectives.as_host_lost(error)
     if lease is not None:
         lease.check()
-    record = failed_record(record, error)
+    record = failed_record(record, reason)
     store.write(record)
-    return record
+    return record, reason
 
 
 def start_run(

@@ -102,8 +102,8 @@ def tables() -> dict[str, tuple[str, dict[str, np.ndarray], list[str]]]:
     return {
         "chinchilla": ("chinchilla", plane, ["--at", "N=1e11,D=1e13"]),
         "chinchilla, lad": ("chinchilla", plane, ["--objective", "lad"]),
-        "chinchilla, mse": ("chinchilla", plane, ["--objective", "mse", "--kind", "cases"]),
-        "chinchilla, E held": ("chinchilla", plane, ["--fix", "E=1.69", "--kind", "parametric"]),
+        "chinchilla, mse": ("chinchilla", plane, ["--objective", "mse", "--resampling", "cases"]),
+        "chinchilla, E held": ("chinchilla", plane, ["--fix", "E=1.69", "--resampling", "parametric"]),
         "chinchilla, tied": ("chinchilla", plane, ["--tie", "beta=alpha", "--undertuned", "0.2"]),
         "chinchilla, profile": ("chinchilla", plane, ["--intervals", "profile"]),
         "chinchilla, part": ("chinchilla", plane, ["--where", "N<5e9 and D>2e9", "--delta", "0.01", "--seed", "3"]),

@@ -30,18 +30,18 @@ def build(root: Path, *, items: int = ITEMS, shots: tuple[int, ...] = (), seed: 
     """
     store, rng = Store(root), np.random.default_rng(seed)
     for i, (shape, budget) in enumerate(zip(SHAPES, BUDGETS, strict=True)):
-        of, part = config(*shape, budget), i / (len(SHAPES) - 1)
-        final = loss(parameters(of.model)["total"], of.tokens)
-        store.write(record(of, "done", final))
-        store.finish_curve(run_id(of), curve(of, final, rng, 20))
-        folder = store.run_dir(run_id(of)) / "items"
+        run, part = config(*shape, budget), i / (len(SHAPES) - 1)
+        final = loss(parameters(run.model)["total"], run.tokens)
+        store.write(record(run, "done", final))
+        store.finish_curve(run_id(run), curve(run, final, rng, 20))
+        folder = store.run_dir(run_id(run)) / "items"
         for k in (None, *shots):
             z = -3 + 6.3 * part + (0.25 * np.log1p(k) if k else 0.0)
             name = "addition-4" if k is None else f"addition-4@{k}"
-            write(folder / f"{name}.{of.steps}.parquet", answers(rng, z, items, "addition", 4, k or 0))
+            write(folder / f"{name}.{run.steps}.parquet", answers(rng, z, items, "addition", 4, k or 0))
         jump = 0.3 * part + (2.7 if i >= 5 else -1.6)
-        write(folder / f"switch.{of.steps}.parquet", answers(rng, jump, items, "switch", 4, 0))
-        write(folder / f"choice.{of.steps}.parquet", choices(rng, 0.2 + 2.2 * part, items))
+        write(folder / f"switch.{run.steps}.parquet", answers(rng, jump, items, "switch", 4, 0))
+        write(folder / f"choice.{run.steps}.parquet", choices(rng, 0.2 + 2.2 * part, items))
     return store
 
 

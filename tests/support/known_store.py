@@ -41,9 +41,9 @@ def config(width: int, layers: int, budget: float) -> RunConfig:
     )
 
 
-def curve(of: RunConfig, final: float, random: np.random.Generator, rows: int) -> list[dict[str, float]]:
+def curve(run: RunConfig, final: float, random: np.random.Generator, rows: int) -> list[dict[str, float]]:
     """A falling curve that ends at `final`; held-out losses at four steps, the last included."""
-    steps = np.unique(np.geomspace(1, of.steps, rows).round()).astype(int)
+    steps = np.unique(np.geomspace(1, run.steps, rows).round()).astype(int)
     tail = 4.0 * (steps / 3.0 + 1) ** -0.6
     loss_at = final + tail - tail[-1]
     evaluated = set(steps[[len(steps) // 4, len(steps) // 2, 3 * len(steps) // 4, -1]].tolist())
@@ -79,16 +79,16 @@ def build(root: Path, *, noise: float = 0.003, per_budget: int = 5, extras: bool
     return store
 
 
-def record(of: RunConfig, status: str, final: float | None, **about: str) -> Record:
+def record(run: RunConfig, status: str, final: float | None, **about: str) -> Record:
     """A record as a run leaves it."""
     return Record(
-        run_id=run_id(of),
-        config=of,
+        run_id=run_id(run),
+        config=run,
         status=status,
         sweep="quickstart",
-        params=parameters(of.model),
-        flops=run_flops(of),
-        final={} if final is None else {"loss": final, "step": of.steps, "tokens": of.tokens},
+        params=parameters(run.model),
+        flops=run_flops(run),
+        final={} if final is None else {"loss": final, "step": run.steps, "tokens": run.tokens},
         about={
             "commit": "c0ffee" * 6 + "abcd",
             "device": "cpu",

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from analysis.commands.output import add_json_option, progress_bar, text_console, write_result
-from analysis.studies.options import PlantedTruthOptions
+from analysis.studies.options import SimulatedTaskOptions
 from scaling.config.options import add_options, read_options
 
 if TYPE_CHECKING:
@@ -18,14 +18,14 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     simulate = commands.add_parser(
         "simulate-emergence", help="how often the verdict of `emergence` is right on simulated tasks"
     )
-    add_options(simulate, PlantedTruthOptions)
+    add_options(simulate, SimulatedTaskOptions)
     add_json_option(simulate)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    options = read_options(PlantedTruthOptions, arguments)
-    from analysis.studies.planted_truths import verdict_counts  # here, so that --help stays fast
+    options = read_options(SimulatedTaskOptions, arguments)
+    from analysis.studies.simulated_tasks import verdict_counts  # here, so that --help stays fast
 
     with progress_bar("tasks") as progress:
         counts = verdict_counts(options, progress)
@@ -41,7 +41,7 @@ def _print_confusion_matrix(counts: dict[str, Counter[str]], draws: int) -> None
     from rich.table import Table
 
     from analysis.evals.verdict import VERDICTS
-    from analysis.studies.planted_truths import TRUTHS
+    from analysis.studies.simulated_tasks import TRUTHS
 
     table = Table("truth", *VERDICTS, "correct", box=None, pad_edge=False)
     for name, verdicts in counts.items():

@@ -1,4 +1,4 @@
-"""Laws of calibration, abstention and extraction: known answers by hand, sound models found sound, rates that rise."""
+"""Calibration, abstention and extraction: known answers by hand, sound models found sound, rates that rise."""
 
 from pathlib import Path
 

@@ -15,7 +15,7 @@ from analysis.errors import DataError
 from analysis.evals import changepoint, emergence, series, tasks, verdict
 from analysis.evals.options import EmergenceOptions
 from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, SMOOTH
-from analysis.studies import planted_truths
+from analysis.studies import simulated_tasks
 from tests.support import items_store
 
 
@@ -29,20 +29,22 @@ def study(store: Path) -> emergence.EmergenceStudy:
     return emergence.emergence_study(store)
 
 
-@pytest.mark.parametrize("name", planted_truths.TRUTHS)
+@pytest.mark.parametrize("name", simulated_tasks.TRUTHS)
 def test_planted_truths_are_found(name: str) -> None:
     """A few of each; test_planted_truths_are_found_in_95_of_100 has the rates."""
-    make, (fewest, largest), right = planted_truths.TRUTHS[name]
+    make, (fewest, largest), right = simulated_tasks.TRUTHS[name]
     for i in range(4):
         rng = np.random.default_rng([5, i])
         truth = make(rng, int(rng.integers(fewest, largest + 1)))
-        assert verdict.judge_emergence(*planted_truths.simulate_measurements(truth, rng, 200, 1, 0.05)).verdict == right
+        assert (
+            verdict.judge_emergence(*simulated_tasks.simulate_measurements(truth, rng, 200, 1, 0.05)).verdict == right
+        )
 
 
 @pytest.mark.slow
 def test_planted_truths_are_found_in_95_of_100() -> None:
-    counts = planted_truths.verdict_counts()
-    for name, (_, _, right) in planted_truths.TRUTHS.items():
+    counts = simulated_tasks.verdict_counts()
+    for name, (_, _, right) in simulated_tasks.TRUTHS.items():
         assert counts[name][right] >= 95, (name, counts[name])
 
 
@@ -65,7 +67,7 @@ def test_a_break_has_its_change_point_where_it_was_planted() -> None:
         x = np.linspace(18, 21, 9)
         z = np.where(x > 19.6, 2.5, -1.5) + 0.1 * (x - 18)
         judgement = verdict.judge_emergence(
-            *planted_truths.simulate_measurements(planted_truths.Truth(x, z, 3), rng, 300, 1, 0.05)
+            *simulated_tasks.simulate_measurements(simulated_tasks.Truth(x, z, 3), rng, 300, 1, 0.05)
         )
         assert judgement.verdict == BREAK and judgement.score is not None and judgement.logp is not None
         low, high = judgement.score.interval
@@ -219,7 +221,7 @@ def test_somebody_elses_table_will_do(tmp_path: Path) -> None:
         ({"C": ["big"], "score": [0.5], "n": [9]}, "row 1 (line 2), column C: 'big' is not a number"),
     ],
 )
-def test_what_is_wrong_with_a_table_is_said_in_one_line(
+def test_what_is_wrong_with_a_table_is_refused_in_one_line(
     tmp_path: Path, table: dict[str, list[object]], message: str
 ) -> None:
     pd.DataFrame(table).to_csv(tmp_path / "t.csv", index=False)
@@ -249,7 +251,7 @@ def test_the_command_says_what_it_found(store: Path, tmp_path: Path, capsys: pyt
         ((), "no run was evaluated on a task"),
     ],
 )
-def test_bad_options_are_one_line(
+def test_bad_options_are_refused_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], message: str
 ) -> None:
     assert main(["emergence", str(tmp_path), *options]) == 2
@@ -260,6 +262,6 @@ def test_bad_options_are_one_line(
 def test_the_simulation_prints_its_table(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["simulate-emergence", "--draws", "1", "--json", "-"]) == 0
     result = json.loads(capsys.readouterr().out)
-    assert set(result["verdicts"]) == set(planted_truths.TRUTHS) and all(
+    assert set(result["verdicts"]) == set(simulated_tasks.TRUTHS) and all(
         sum(v.values()) == 1 for v in result["verdicts"].values()
     )

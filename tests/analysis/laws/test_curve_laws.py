@@ -1,4 +1,4 @@
-"""Laws of a curve: they mean what their papers say, come back from their own points, and give the published figures."""
+"""A curve: they mean what their papers say, come back from their own points, and give the published figures."""
 
 from __future__ import annotations
 
@@ -230,7 +230,7 @@ def test_the_published_schedule_law_gives_its_published_errors(luo: pd.DataFrame
 @published
 @pytest.mark.long
 @pytest.mark.parametrize(("law", "minimum"), [("multi-power", 0.997), ("tissue", 0.997)])
-def test_curves_under_schedules_not_seen_are_foretold(law: str, minimum: float, luo: pd.DataFrame) -> None:
+def test_curves_under_schedules_not_seen_are_predicted(law: str, minimum: float, luo: pd.DataFrame) -> None:
     """Three curves fitted, six foretold. The published parameters leave twice the objective on the curves fitted."""
     frame = luo[luo["split"] == "train"]
     fitted = fit(frame[["step", "lr", "curve", "loss"]], law, FitOptions(bootstrap=100))
@@ -263,14 +263,14 @@ PARAMS = {
 
 
 @pytest.mark.parametrize("law", PARAMS)
-def test_a_curve_is_foretold_from_curves_of_other_schedules(law: str) -> None:
+def test_a_curve_is_predicted_from_curves_of_other_schedules(law: str) -> None:
     step, lr = (np.concatenate(x) for x in zip(made("constant"), made("cosine"), made("jump"), strict=True))
     curve = np.repeat(["constant", "cosine", "jump"], 60)
     function = laws.LAWS[law].function
     loss = np.ravel(function(step, lr, np.repeat([1.0, 2.0, 3.0], 60), **PARAMS[law]))
-    found = fit({"step": step, "lr": lr, "curve": curve, "loss": loss}, law, FitOptions(bootstrap=100))
+    fitted = fit({"step": step, "lr": lr, "curve": curve, "loss": loss}, law, FitOptions(bootstrap=100))
     new = {"step": made("decay")[0], "lr": made("decay")[1], "curve": np.ones(60)}
-    assert np.allclose(found.predict(**new), function(*new.values(), **PARAMS[law]), rtol=1e-4)
+    assert np.allclose(fitted.predict(**new), function(*new.values(), **PARAMS[law]), rtol=1e-4)
 
 
 @pytest.mark.parametrize("law", PARAMS)

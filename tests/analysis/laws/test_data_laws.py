@@ -1,4 +1,4 @@
-"""Laws of data give back what made the points, and what their authors found in theirs."""
+"""Data give back what made the points, and what their authors found in theirs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of tasks: error and accuracy from a loss, in one step, in two, and from other scores."""
+"""Tasks: error and accuracy from a loss, in one step, in two, and from other scores."""
 
 from __future__ import annotations
 

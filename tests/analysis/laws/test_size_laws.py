@@ -1,4 +1,4 @@
-"""Laws of size come back from their own points, say what their papers say, and fit what was published."""
+"""Size come back from their own points, say what their papers say, and fit what was published."""
 
 from __future__ import annotations
 

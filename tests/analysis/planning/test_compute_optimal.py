@@ -37,13 +37,13 @@ def noisy() -> Fit:
     return fit(surface_points(0.003), options=FitOptions(bootstrap=300))
 
 
-def searched(of: Fit) -> Fit:
+def searched(fitted: Fit) -> Fit:
     """The same fit with a law that does not say where its optimum is."""
-    form = of.form
+    form = fitted.form
     assert form is not None
     from dataclasses import replace
 
-    return replace(of, form=replace(form, optimum=None))
+    return replace(fitted, form=replace(form, optimum=None))
 
 
 def test_the_search_finds_the_optimum_that_the_closed_form_gives(noisy: Fit) -> None:

@@ -105,7 +105,7 @@ def test_a_store_is_counted_eight_ways(tmp_path: Path) -> None:
     assert result[0].exponents["a chinchilla"].value == pytest.approx(plain.optimum.a, rel=1e-9)
 
 
-def test_countings_that_cannot_be_compared_are_one_line() -> None:
+def test_countings_that_cannot_be_compared_are_refused_in_one_line() -> None:
     with pytest.raises(DataError, match="compared by chinchilla-2, chinchilla"):
         ConventionsOptions(laws=("kaplan-n",))
     x = np.geomspace(1e18, 1e24, 12)

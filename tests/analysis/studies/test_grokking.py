@@ -1,4 +1,4 @@
-"""Laws of grokking and double descent: what was planted in a store's curves is found, and noise is not."""
+"""Grokking and double descent: what was planted in a store's curves is found, and noise is not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the compute multiplier: it finds the one that was put in, and its interval holds it as often as it says."""
+"""The compute multiplier: it finds the one that was put in, and its interval holds it as often as it says."""
 
 from __future__ import annotations
 

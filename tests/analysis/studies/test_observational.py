@@ -78,7 +78,7 @@ def test_held_out_models_change_nothing_of_the_fit() -> None:
         ({"holdout": "zz>1"}, "no column 'zz'"),
     ],
 )
-def test_what_is_wrong_with_models_is_said_in_one_line(change: dict[str, object], message: str) -> None:
+def test_what_is_wrong_with_models_is_refused_in_one_line(change: dict[str, object], message: str) -> None:
     columns = {name: change.pop(name, default) for name, default in (("scores", list("abcd")), ("target", "task"))}
     with pytest.raises(DataError, match=message) as error:
         observational.fit_observational(models(), **columns, options=ObservationalOptions(bootstrap=100, **change))

@@ -145,7 +145,9 @@ def test_updates_grow_with_depth_under_mup_and_not_under_completep(config: Path)
         (("--parametrizations", "ntk"), "allowed are standard, mup, completep"),
     ],
 )
-def test_a_check_that_cannot_be_says_why_in_one_line(tiny: RunConfig, tmp_path: Path, words: tuple, says: str) -> None:
+def test_a_check_that_cannot_be_is_refused_in_one_line(
+    tiny: RunConfig, tmp_path: Path, words: tuple, says: str
+) -> None:
     path = tmp_path / "run.json"
     path.write_text(dumps(dataclasses.replace(tiny, model=dataclasses.replace(tiny.model, mlp_width=33, heads=1))))
     done = call_command("scaling", "coordinates", path, *words)

@@ -99,7 +99,7 @@ def test_another_way_of_decaying_shares_the_trunk() -> None:
         ("seed=-1", "must be in [0, 2**32)"),
     ],
 )
-def test_a_config_that_cannot_be_says_why_in_one_line(assignment: str, says: str) -> None:
+def test_a_config_that_cannot_be_is_refused_in_one_line(assignment: str, says: str) -> None:
     with pytest.raises(ConfigError) as error:
         override(BASE, [assignment])
     assert says in str(error.value) and "\n" not in str(error.value)
@@ -134,7 +134,7 @@ def test_unknown_and_missing_fields_of_a_file_are_named() -> None:
         loads("{")
 
 
-def test_a_number_too_large_and_a_file_that_does_not_fit_are_one_line(tmp_path: Path) -> None:
+def test_a_number_too_large_and_a_file_that_does_not_fit_are_refused_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"lr = 1000.*…: must be finite"):
         override(BASE, [f"optimizer.lr=1{'0' * 400}"])
     path = tmp_path / "run.json"

@@ -1,4 +1,4 @@
-"""Laws of corpora: every token of every document arrives once, splits stay, known truths are true."""
+"""Corpora: every token of every document arrives once, splits stay, known truths are true."""
 
 import json
 import subprocess

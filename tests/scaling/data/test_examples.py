@@ -1,4 +1,4 @@
-"""Laws of examples with answers: the answer alone is scored, each example is read once an epoch, and accuracy is the
+"""Examples with answers: the answer alone is scored, each example is read once an epoch, and accuracy is the
 share of answers that are right."""
 
 import dataclasses

@@ -1,4 +1,4 @@
-"""Laws of the chains whose entropy rate is known: it is the one that they say."""
+"""The chains whose entropy rate is known: it is the one that they say."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Laws of mixtures: shares as asked, every token there, no held-out question anywhere, the same each time."""
+"""Mixtures: shares as asked, every token there, no held-out question anywhere, the same each time."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Laws of span corruption and of masking: what is told and what is read are the window, and nothing else."""
+"""Training on corrupted spans (T5) and masked tokens (BERT): the same guarantees as causal runs."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ import pytest
 from flax import nnx
 
 from scaling.config.model import ModelConfig
-from scaling.config.objective import DataConfig, window_layout
+from scaling.config.objective import DataConfig
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.config.validation import ConfigError
@@ -58,74 +58,6 @@ def tokens(corpus: Path) -> TokenFile:
 
 def windows(tokens: TokenFile, rows: np.ndarray, length: int, seed: int = 0) -> np.ndarray:
     return training_windows(tokens, seed=seed, length=length, rows=rows)[:, :-1]
-
-
-def whole(row: np.ndarray, inputs: int, text: int) -> list[int]:
-    """The window again: each sentinel of the inputs replaced by what follows it in the targets."""
-    read, mask = row[:inputs].tolist(), row[inputs:].tolist()
-    spans: dict[int, list[int]] = {}
-    for token in mask:
-        if token >= text:
-            assert token not in spans, "a sentinel twice"
-            spans[token] = []
-        else:
-            spans[next(reversed(spans))].append(token)
-    sentinels = [token for token in read if token >= text]
-    assert list(spans)[:-1] == sentinels and not spans[mask[-1]]
-    assert all(spans[sentinel] for sentinel in sentinels), "an empty span"
-    return [t for token in read for t in (spans[token] if token >= text else [token])]
-
-
-@pytest.mark.parametrize(
-    ("length", "share", "mean"), [(32, 0.15, 3.0), (512, 0.15, 3.0), (100, 0.5, 1.5), (7, 0.3, 9.0)]
-)
-def test_inputs_and_targets_are_the_window_every_token_once(
-    tokens: TokenFile, length: int, share: float, mean: float
-) -> None:
-    of, rows = window_layout("span", length, share, mean), np.arange(40)
-    window = windows(tokens, rows, length)
-    vocab = tokens.vocab + of.specials
-    rows_BC = corruption.corrupt_spans(window, rows, key="k", layout=of, vocab=vocab)
-    assert rows_BC.shape == (40, of.columns) and of.inputs + of.outputs == of.columns
-    for row, read in zip(rows_BC, window, strict=True):
-        assert whole(row, of.inputs, tokens.vocab) == read.tolist()
-    assert rows_BC.max() == vocab - 1 and of.scored == of.outputs
-    hidden = of.outputs - of.spans - 1
-    assert hidden == round(share * length) and of.spans == max(1, round(hidden / mean))
-    assert (rows_BC != vocab - of.specials).all()  # the decoder's start is no sentinel
-
-
-def test_every_place_is_as_likely_to_be_cut_out(tokens: TokenFile) -> None:
-    """But the first, which is always kept, and the last, which never is; places near them come between."""
-    length, rows = 64, np.arange(4000)
-    of = window_layout("span", length, 0.25, 4.0)
-    marks = np.tile(np.arange(length), (len(rows), 1))
-    rows_BC = corruption.corrupt_spans(marks, rows, key="k", layout=of, vocab=1000)
-    remaining = rows_BC[:, : of.inputs]
-    cut = 1 - np.bincount(remaining[remaining < length], minlength=length) / len(rows)
-    assert cut[0] == 0 and cut[-1] == 1
-    assert abs(cut.mean() - 0.25) < 1e-12
-    assert np.abs(cut[10:40] - cut[10:40].mean()).max() < 4 * math.sqrt(0.25 * 0.75 / len(rows))
-
-
-def test_the_masked_are_as_many_as_asked_and_treated_as_asked(tokens: TokenFile) -> None:
-    length, rows = 100, np.arange(4000)
-    of, text = window_layout("masked", length, 0.15, 3.0), tokens.vocab
-    window = windows(tokens, rows, length)
-    rows_BC = corruption.mask_tokens(window, rows, key="k", layout=of, vocab=text + 1, text_vocab=text)
-    read, places, right = np.split(rows_BC, [length, length + of.scored], axis=1)
-    assert of.scored == 15 and (np.diff(places, axis=1) > 0).all() and places.min() == 0 and places.max() == 99
-    np.testing.assert_array_equal(np.take_along_axis(window, places, 1), right)
-    elsewhere = np.ones_like(window, bool)
-    np.put_along_axis(elsewhere, places, False, axis=1)
-    np.testing.assert_array_equal(read[elsewhere], window[elsewhere])
-    output, n = np.take_along_axis(read, places, 1), places.size
-    likely = 4 * np.sqrt(np.array([0.8 * 0.2, 0.1 * 0.9, 0.1 * 0.9]) / n)
-    mask, same = np.mean(output == text), np.mean(output == right)
-    result = np.array([mask, 1 - mask - same, same])
-    assert (np.abs(result - [0.8, 0.1, 0.1]) < likely + 0.1 / text).all()  # a random token may be the right one
-    drawn = np.bincount(output[(output != text) & (output != right)], minlength=text)
-    assert drawn.min() > 0 and abs(np.bincount(places.ravel(), minlength=length) / len(rows) - 0.15).max() < 0.025
 
 
 def test_a_row_is_the_same_in_whatever_batch_it_comes(tokens: TokenFile, run: RunConfig) -> None:
@@ -300,7 +232,9 @@ def test_a_sweep_plans_them(run: RunConfig, tokens: TokenFile) -> None:
 
 
 @pytest.mark.parametrize("words", [["generate", "RUN", "--prompt", "a"], ["coordinates", "CONFIG"]], ids=" ".join)
-def test_doors_for_decoders_say_so(store: Store, run: RunConfig, tmp_path: Path, words: list[str]) -> None:
+def test_commands_for_decoders_refuse_other_models(
+    store: Store, run: RunConfig, tmp_path: Path, words: list[str]
+) -> None:
     path = tmp_path / "run.json"
     path.write_text(dumps(run))
     if words[0] == "generate":
@@ -311,7 +245,7 @@ def test_doors_for_decoders_say_so(store: Store, run: RunConfig, tmp_path: Path,
     assert done.returncode == 2 and "decoder" in done.stderr and done.stderr.count("\n") == 1, done.stderr
 
 
-def test_no_room_for_the_special_tokens_is_said_in_one_line(tokens: TokenFile, run: RunConfig) -> None:
+def test_no_room_for_the_special_tokens_is_refused_in_one_line(tokens: TokenFile, run: RunConfig) -> None:
     minimum = tokens.vocab + run.data.layout.specials
     examples.check_run(tokens, override(run, [f"model.vocab={minimum}"]))
     with pytest.raises(CorpusError, match=f"set it to at least {minimum}$"):

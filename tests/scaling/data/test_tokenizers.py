@@ -1,4 +1,4 @@
-"""Laws of tokenisers: any text comes back, and the same text makes the same tokeniser."""
+"""Tokenisers: any text comes back, and the same text makes the same tokeniser."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Laws of token files: what is opened is whole, what is half written is never found."""
+"""Token files: what is opened is whole, what is half written is never found."""
 
 import json
 import os

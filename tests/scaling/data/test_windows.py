@@ -1,4 +1,4 @@
-"""Laws of batches: each is a function of its index alone, and each window is read once an epoch."""
+"""Batches: each is a function of its index alone, and each window is read once an epoch."""
 
 import hashlib
 from collections import Counter

@@ -108,7 +108,7 @@ def test_a_host_that_does_not_come_is_one_line(store: Store, tiny: RunConfig, mi
     assert status == 1 and len(error_output.splitlines()) == 1 and "within 5 s" in error_output, error_output
 
 
-def test_flags_that_do_not_make_hosts_are_one_line(tiny: RunConfig, tmp_path: Path) -> None:
+def test_flags_that_do_not_make_hosts_are_refused_in_one_line(tiny: RunConfig, tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     path.write_text(dumps(tiny))
     cases = {

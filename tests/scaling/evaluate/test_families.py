@@ -1,4 +1,4 @@
-"""Laws of the families of tasks: right answers, known chance, one question in one split, the same everywhere."""
+"""The families of tasks: right answers, known chance, one question in one split, the same everywhere."""
 
 import re
 from collections.abc import Callable

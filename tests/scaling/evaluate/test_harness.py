@@ -1,4 +1,4 @@
-"""Laws of the harness: it says what the project's own scorer says; what is wrong is a line, and the rest goes on."""
+"""The harness: it says what the project's own scorer says; what is wrong is a line, and the rest goes on."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Laws of evaluation: scores are the model's own probabilities, asking changes nothing, one wrong task stops none."""
+"""Evaluation: scores are the model's own probabilities, asking changes nothing, one wrong task stops none."""
 
 import dataclasses
 import json
@@ -65,8 +65,16 @@ def pupil(mixture: Path, steps: int = 8) -> RunConfig:
     )
 
 
-def taught(config: RunConfig, store: Store, exam: EvaluationOptions | None = None) -> TrainedModel:
-    train(config, store, Placement(), sweep=None, emit=lambda event: None, should_stop=lambda: False, evaluation=exam)
+def taught(config: RunConfig, store: Store, evaluation: EvaluationOptions | None = None) -> TrainedModel:
+    train(
+        config,
+        store,
+        Placement(),
+        sweep=None,
+        emit=lambda event: None,
+        should_stop=lambda: False,
+        evaluation=evaluation,
+    )
     return load_model(store, run_id(config))
 
 
@@ -77,25 +85,25 @@ def taught_once(tmp_path_factory: pytest.TempPathFactory, mixture: Path) -> tupl
     return store, taught(pupil(mixture), store)
 
 
-def log_probabilities(of: TrainedModel) -> Callable[[list[int]], np.ndarray]:
+def log_probabilities(model_run: TrainedModel) -> Callable[[list[int]], np.ndarray]:
     """Of each next token by the plain forward pass, float64 (L, V)."""
 
     @jax.jit
     def forward(params: Any, tokens_BL: jax.Array) -> jax.Array:
-        logits_BLV = nnx.merge(of.graph, params)(tokens_BL, None)
+        logits_BLV = nnx.merge(model_run.graph, params)(tokens_BL, None)
         return jax.nn.log_softmax(logits_BLV.astype(jnp.float32), axis=-1)[0]
 
     def one(tokens: list[int]) -> np.ndarray:
         filled = np.zeros((1, 48), np.int32)
         filled[0, : len(tokens)] = tokens
-        return np.asarray(forward(of.params, filled), np.float64)
+        return np.asarray(forward(model_run.params, filled), np.float64)
 
     return one
 
 
-def rows_of(store: Store, of: TrainedModel) -> dict[str, list[kept.Row]]:
+def rows_of(store: Store, model_run: TrainedModel) -> dict[str, list[kept.Row]]:
     """The items of the run's newest step, by task."""
-    values = [file for file in kept.item_files(store.items_dir(of.record.run_id)) if file.step == of.step]
+    values = [file for file in kept.item_files(store.items_dir(model_run.record.run_id)) if file.step == model_run.step]
     return {kept.task_label(file.task, file.shots): kept.read_items(file.path) for file in values}
 
 

@@ -1,4 +1,4 @@
-"""Laws of looking inside: what is shown is what the forward pass computes."""
+"""Looking inside: what is shown is what the forward pass computes."""
 
 import csv
 import functools

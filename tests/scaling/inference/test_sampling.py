@@ -1,4 +1,4 @@
-"""Laws of generation: what is written does not hang on how it is computed, nor on what is written beside it."""
+"""Generation: what is written does not hang on how it is computed, nor on what is written beside it."""
 
 import dataclasses
 import json
@@ -26,8 +26,8 @@ SAMPLED, GREEDY = Sampling(temperature=1.2, top_k=30, top_p=0.95), Sampling(temp
 PROMPTS = [np.array([7, 0, 3, 9, 4]), np.array([11]), np.array([5, 30, 0])]
 
 
-def written(of: TrainedModel, sampling: Sampling, *, prompts=PROMPTS, tokens: int = 9, **more) -> np.ndarray:
-    return np.stack(list(generate(of, prompts, tokens, sampling, **more)), axis=1)
+def written(model_run: TrainedModel, sampling: Sampling, *, prompts=PROMPTS, tokens: int = 9, **more) -> np.ndarray:
+    return np.stack(list(generate(model_run, prompts, tokens, sampling, **more)), axis=1)
 
 
 QUICK = ("grouped", "relative", "local and global, capped, sandwich", "experts, capacity, shared")  # sampled

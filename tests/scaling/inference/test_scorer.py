@@ -1,4 +1,4 @@
-"""Laws of scoring: the model's own loss, in any company and order; what greedy writes, scoring calls greedy."""
+"""Scoring: the model's own loss, in any company and order; what greedy writes, scoring calls greedy."""
 
 import dataclasses
 from pathlib import Path

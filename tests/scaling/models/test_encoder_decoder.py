@@ -1,4 +1,4 @@
-"""Laws of encoders and of decoders that read them."""
+"""Encoders and of decoders that read them."""
 
 import jax
 import numpy as np
@@ -34,14 +34,14 @@ def test_a_decoder_sees_no_later_output_and_all_of_the_input(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENCODERS)
 def test_padding_is_not_seen(name: str) -> None:
-    inputs, outputs, seen = (
+    inputs, outputs, visible = (
         random_tokens((2, 20)),
         random_tokens((2, 12), seed=1),
         np.arange(20)[None] < np.array([[14], [14]]),
     )
     inputs[1, :14], outputs[1] = inputs[0, :14], outputs[0]
     run = model(name)
-    a, b = run(inputs, outputs, seen)
+    a, b = run(inputs, outputs, visible)
     np.testing.assert_array_equal(a[:12], b[:12])
     np.testing.assert_allclose(a[:12], run(inputs[:1, :14], outputs[:1], None)[0, :12], atol=1e-5)
 

@@ -1,4 +1,4 @@
-"""Laws of mixtures of experts."""
+"""Mixtures of experts."""
 
 import os
 from dataclasses import replace

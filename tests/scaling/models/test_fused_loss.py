@@ -65,7 +65,7 @@ def test_in_bfloat16_the_gradient_is_rounded_as_activations_are() -> None:
 def test_on_a_mesh_it_is_the_same_and_the_heads_gradient_is_summed_once(placement: Placement) -> None:
     x, w, y = drawn()
     grad = jax.value_and_grad(lambda x, w: loss.training_loss(x, w, y, z_loss=0.1, blocks=5)[0], argnums=(0, 1))
-    here = jax.jit(grad)(x, w)
+    on_one_device = jax.jit(grad)(x, w)
     mesh = sharding.make_mesh(placement)
     layout = (
         jax.sharding.NamedSharding(mesh, sharding.BATCH_SPEC),
@@ -73,8 +73,8 @@ def test_on_a_mesh_it_is_the_same_and_the_heads_gradient_is_summed_once(placemen
     )
     with jax.set_mesh(mesh):
         compiled = jax.jit(grad, in_shardings=layout).lower(x, w).compile()
-        there = compiled(*(jax.device_put(a, at) for a, at in zip((x, w), layout, strict=True)))
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), here, there)
+        on_mesh = compiled(*(jax.device_put(a, at) for a, at in zip((x, w), layout, strict=True)))
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7), on_one_device, on_mesh)
     text = compiled.as_text()
     bodies = [text.split(f"\n%{name} ")[1].split("\n}")[0] for name in re.findall(r"body=%([\w.-]+)", text)]
     assert bodies and "all-reduce" in text

@@ -223,15 +223,15 @@ def test_logits_are_those_of_an_independent_implementation(family: str) -> None:
 def test_logits_of_t5_with_padding_are_those_of_an_independent_implementation() -> None:
     config = tiny("t5-small", head_dim=6, encoder_layers=3, bucket_distance=20)
     published_values = shaken(t5(config))
-    inputs, outputs, seen = tokens(config, 45), tokens(config), np.arange(45)[None] < np.array([[45], [33]])
+    inputs, outputs, visible = tokens(config, 45), tokens(config), np.arange(45)[None] < np.array([[45], [33]])
     with torch.no_grad():
-        table = {"input_ids": inputs, "decoder_input_ids": outputs, "attention_mask": seen}
+        table = {"input_ids": inputs, "decoder_input_ids": outputs, "attention_mask": visible}
         want = published_values(
             **{name: torch.as_tensor(value, dtype=torch.int64) for name, value in table.items()}
         ).logits
     graph, params = placed(config, from_t5(config, held(published_values)))
     own_values = jax.jit(lambda p, *x: nnx.merge(graph, p)(*x), compiler_options=FAST_COMPILE)(
-        params, inputs, outputs, seen
+        params, inputs, outputs, visible
     )
     np.testing.assert_allclose(own_values, want.numpy(), atol=1e-4, rtol=1e-5)
     assert np.abs(want.numpy()).max() > 0.5

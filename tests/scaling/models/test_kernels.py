@@ -65,20 +65,20 @@ def test_the_tpus_kernel_agrees(way: str) -> None:
 
 def test_the_tpus_kernel_agrees_on_a_mesh() -> None:
     ask = PLAIN, True, 128, 4
-    here = computed(kernels.attend_blockwise, *ask)
+    on_one_device = computed(kernels.attend_blockwise, *ask)
     with jax.set_mesh(sharding.make_mesh(Placement(data=2, fsdp=2, tensor=2))):
-        there = computed(lambda *x: kernels.attend_splash(*x, interpret=True), *ask)
-    alike(here, there)
+        on_mesh = computed(lambda *x: kernels.attend_splash(*x, interpret=True), *ask)
+    alike(on_one_device, on_mesh)
 
 
 def test_what_a_kernel_does_not_know_goes_to_xla() -> None:
     half = jnp.bfloat16
     assert kernels.supported_kernel("cudnn", PLAIN, 64, 64, half) == "cudnn"
-    for how, length, head, kind in (
+    for case, length, head, kind in (
         (PLAIN, 64, 64, jnp.float32), (PLAIN, 63, 64, half), (PLAIN, 64, 60, half), (PLAIN, 64, 512, half),
         (WAYS["softcap"], 64, 64, half),
     ):  # fmt: skip
-        assert kernels.supported_kernel("cudnn", how, length, head, kind) == "xla"
+        assert kernels.supported_kernel("cudnn", case, length, head, kind) == "xla"
     assert kernels.supported_kernel("splash", PLAIN, 100, 64, half) == "xla"
     assert kernels.supported_kernel("splash", WAYS["alibi"], 128, 64, half) == "xla"
     assert [kernels.select_kernel("auto", p) for p in ("cpu", "gpu", "tpu", "other")] == [

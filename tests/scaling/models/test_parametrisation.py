@@ -1,4 +1,4 @@
-"""Laws of the parametrisations and of the optimisers."""
+"""The parametrisations and of the optimisers."""
 
 import dataclasses
 
@@ -110,9 +110,9 @@ def test_rates_and_decays_follow_the_table(name: str) -> None:
     params = jax.tree.map(lambda s: jax.random.normal(jax.random.key(1), s.shape), shapes(WIDE))
     grads = jax.tree.map(lambda s: jax.random.normal(jax.random.key(2), s.shape), shapes(WIDE))
     values = []
-    for of in (None, WIDE):
-        transform = optimizer.make_optimizer(dataclasses.replace(config, weight_decay=0.0), of)
-        decayed = optimizer.make_optimizer(config, of)
+    for model_config in (None, WIDE):
+        transform = optimizer.make_optimizer(dataclasses.replace(config, weight_decay=0.0), model_config)
+        decayed = optimizer.make_optimizer(config, model_config)
         plain, more = (t.update(grads, t.init(params), params)[0] for t in (transform, decayed))
         values.append((plain, jax.tree.map(jnp.subtract, more, plain)))
 
@@ -131,11 +131,11 @@ def test_gradients_over_k_are_an_epsilon_times_k() -> None:
     config = OptimizerConfig(lr=1, eps=1e-4, weight_decay=0.0)
     own_path = optimizer.make_optimizer(config, WIDE)
     updates, _ = own_path.update(grads, own_path.init(grads), grads)
-    for of in ("mlp_in", "head"):
-        k, rate = multiplier(WIDE, of, "eps"), multiplier(WIDE, of, "lr")
+    for kind in ("mlp_in", "head"):
+        k, rate = multiplier(WIDE, kind, "eps"), multiplier(WIDE, kind, "lr")
         plain = optimizer.adamw(dataclasses.replace(config, eps=1e-4 * k))
         expected, _ = plain.update(grads, plain.init(grads))
-        pick = (lambda t: t["blocks"]["mlp"]["up_DF"]) if of == "mlp_in" else (lambda t: t["head_DV"])
+        pick = (lambda t: t["blocks"]["mlp"]["up_DF"]) if kind == "mlp_in" else (lambda t: t["head_DV"])
         np.testing.assert_allclose(pick(updates), rate * pick(expected), rtol=1e-5)
 
 
@@ -181,7 +181,7 @@ def test_every_optimizer_learns_and_resumes_bit_for_bit(
         ({"parametrization": "mup", "base_width": 0}, "base_width = 0: must be greater than 0"),
     ],
 )
-def test_a_base_that_cannot_be_says_why_in_one_line(tiny: RunConfig, fields: dict[str, object], says: str) -> None:
+def test_a_base_that_cannot_be_is_refused_in_one_line(tiny: RunConfig, fields: dict[str, object], says: str) -> None:
     with pytest.raises(ConfigError) as error:
         model(tiny, **fields)
     assert says in str(error.value) and "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Laws of the model: what must hold of any decoder, whatever it has learned."""
+"""The model: what must hold of any decoder, whatever it has learned."""
 
 import functools
 import math
@@ -103,11 +103,11 @@ def naive(q, k, v, segments, sampling):
         scores = sampling.softcap * jnp.tanh(scores / sampling.softcap)
     if sampling.slopes:
         scores = scores - np.tile(sampling.slopes, X // len(sampling.slopes))[:, None, None] * (i - j)[None]
-    seen = np.broadcast_to((i >= j) & (i - j < (sampling.window or L)), (X, L, L))
+    visible = np.broadcast_to((i >= j) & (i - j < (sampling.window or L)), (X, L, L))
     if segments is not None:
         same = segments[:, :, None] == segments[:, None, :]
-        seen = seen & np.repeat(same, X // len(segments), axis=0)
-    return jnp.einsum("XQM,XMh->XQh", jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), -1), v)
+        visible = visible & np.repeat(same, X // len(segments), axis=0)
+    return jnp.einsum("XQM,XMh->XQh", jax.nn.softmax(jnp.where(visible, scores, -jnp.inf), -1), v)
 
 
 PLAIN = softmax.ScoreConfig(1.0)

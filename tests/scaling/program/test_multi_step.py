@@ -1,4 +1,4 @@
-"""Laws of steps in blocks: one dispatch for many changes no number, wherever blocks begin, end or are stopped."""
+"""Steps in blocks: one dispatch for many changes no number, wherever blocks begin, end or are stopped."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Laws of the update."""
+"""The update."""
 
 import jax
 import jax.numpy as jnp

@@ -1,4 +1,4 @@
-"""Laws of a lease: one holder at a time, kept while it lives, another's once it is gone or silent, never two's."""
+"""A lease: one holder at a time, kept while it lives, another's once it is gone or silent, never two's."""
 
 import contextlib
 import os
@@ -186,7 +186,8 @@ def test_two_trainers_given_the_same_runs_share_them_out(tmp_path: Path, tiny: R
             text.append(run_id(config))
             return 0
 
-        assert schedule_runs.in_turn(configs, store, attempt, lambda event: None, [], trunks=True) == 0
+        schedule = schedule_runs.Schedule(store, lambda event: None, [], lock_trunks=True)
+        assert schedule_runs.train_in_turn(configs, attempt, schedule) == 0
 
     text: tuple[list[str], list[str]] = ([], [])
     both = [threading.Thread(target=trainer, args=(number, text[number])) for number in (0, 1)]
@@ -210,7 +211,8 @@ def test_a_run_that_failed_at_its_holders_is_not_tried_again(tmp_path: Path, tin
         store.write(Record(run_id=run_id(tiny), config=tiny, status="failed", about={"error": "no memory"}))
         holding.close()
 
-    assert schedule_runs.in_turn([tiny], store, attempt, say, [], trunks=False) == 1
+    schedule = schedule_runs.Schedule(store, say, [], lock_trunks=False)
+    assert schedule_runs.train_in_turn([tiny], attempt, schedule) == 1
     assert [event["event"] for event in events] == ["waits", "waiting", "end"] and events[2]["error"] == "no memory"
 
 

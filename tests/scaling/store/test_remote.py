@@ -1,4 +1,4 @@
-"""Laws of a store at an address: runs go on from any machine, bit for bit, and nothing half there is trusted."""
+"""A store at an address: runs go on from any machine, bit for bit, and nothing half there is trusted."""
 
 import os
 import shutil
@@ -108,7 +108,7 @@ def test_in_memory_one_of_many_makes_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address, says", [("nowhere://x", "unknown protocol 'nowhere'"), ("gs://x", "scaling[cloud]")])
-def test_an_address_that_cannot_be_opened_is_one_line_at_every_door(
+def test_an_address_that_cannot_be_opened_is_refused_in_one_line_by_every_command(
     address: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import analysis.__main__

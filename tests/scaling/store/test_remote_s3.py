@@ -114,7 +114,7 @@ class Machine:
         self.launcher.wait()
 
 
-def door(env: dict[str, str], *words: str) -> str:
+def run_command(env: dict[str, str], *words: str) -> str:
     line = [sys.executable, "-m", *words]
     done = subprocess.run(line, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -137,9 +137,9 @@ def test_a_sweep_on_s3_killed_and_gone_on_with_by_two_machines(
     text = (two.launcher.wait(timeout=600), three.launcher.wait(timeout=600))
     assert text == (0, 0), two.errors.read_text() + three.errors.read_text()
     env = {**s3, "XDG_CACHE_HOME": str(tmp_path / "four")}
-    status = door(env, "sweeps", "status", "ten", "--store", ADDRESS)
+    status = run_command(env, "sweeps", "status", "ten", "--store", ADDRESS)
     assert "9 done" in status and "1 diverged" in status
-    assert len(door(env, "analysis", "table", ADDRESS, "--csv", "-").splitlines()) == 11
+    assert len(run_command(env, "analysis", "table", ADDRESS, "--csv", "-").splitlines()) == 11
     [root] = (tmp_path / "four" / "scaling" / "stores").iterdir()
     values, planned = Store(root), {run.run_id: run for run in plan_sweep(list(runs.values()), corpus).runs}
     for name, config in runs.items():

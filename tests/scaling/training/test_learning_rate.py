@@ -1,4 +1,4 @@
-"""Laws of schedules: rates and batches step by step, and which runs share a prefix (invariant 3)."""
+"""Schedules: rates and batches step by step, and which runs share a prefix (invariant 3)."""
 
 import dataclasses
 import itertools
@@ -227,7 +227,7 @@ def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, 
         (["schedule.batch_ramp=4"], "batch_ramp = 4: must be a list"),
     ],
 )
-def test_a_schedule_that_cannot_be_says_why_in_one_line(tiny: RunConfig, assignments: list[str], says: str) -> None:
+def test_a_schedule_that_cannot_be_is_refused_in_one_line(tiny: RunConfig, assignments: list[str], says: str) -> None:
     with pytest.raises(ConfigError) as error:
         override(tiny, assignments)
     assert says in str(error.value) and "\n" not in str(error.value)

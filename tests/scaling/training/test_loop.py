@@ -151,8 +151,8 @@ def test_a_sharded_state_is_sharded(tiny: RunConfig) -> None:
     compiled, _ = build_program(tiny, Placement(data=1, fsdp=4, tensor=2))
     state = compiled.init(0)
     whole = sum(leaf.size for leaf in jax.tree.leaves(state))
-    here = sum(leaf.addressable_shards[0].data.size for leaf in jax.tree.leaves(state))
-    assert here < whole / 6  # all but the gains, over eight devices
+    on_device_0 = sum(leaf.addressable_shards[0].data.size for leaf in jax.tree.leaves(state))
+    assert on_device_0 < whole / 6  # all but the gains, over eight devices
 
 
 def test_scanned_and_recomputed_runs_agree(store: Store, second_store: Store, tiny: RunConfig) -> None:

@@ -1,4 +1,4 @@
-"""Laws of packs: a run in a pack is the run alone, whatever its neighbours come to."""
+"""Packs: a run in a pack is the run alone, whatever its neighbours come to."""
 
 import dataclasses
 import os
@@ -158,7 +158,7 @@ def test_packs_have_one_shape_and_runs_of_like_length(tiny: RunConfig) -> None:
     assert sorted(run_id(c) for g in groups for c in g) == sorted(run_id(c) for c in [*lengths, wide, ramped, tiny])
 
 
-def test_what_does_not_go_together_is_said_in_one_line(store: Store, tiny: RunConfig) -> None:
+def test_what_does_not_go_together_is_refused_in_one_line(store: Store, tiny: RunConfig) -> None:
     for change, says in {"model.width=32": "model.width", "batch=4": "batch", "optimizer.beta2=0.9": "beta2"}.items():
         with pytest.raises(ConfigError, match=says):
             train_pack([tiny, override(tiny, [change])], store, TOGETHER)

@@ -69,9 +69,11 @@ def test_the_second_of_two_writers_leaves_the_first_ones_checkpoint(tmp_path: Pa
 
 def test_half_written_checkpoints_go_unless_their_writer_may_be_at_work(tmp_path: Path, tiny: RunConfig) -> None:
     final = checkpoint.checkpoint_path(tmp_path, tiny, 0).name
-    here = socket.gethostname()
-    gone, alive, away = (tmp_path / f".writing-{who}-{final}" for who in (f"{here}-4194305", f"{here}-1", "afar-2"))
-    prefix = tmp_path / f".writing-{here}-{os.getpid()}-{final}"
+    host = socket.gethostname()
+    gone, alive, away = (
+        tmp_path / f".writing-{writer}-{final}" for writer in (f"{host}-4194305", f"{host}-1", "afar-2")
+    )
+    prefix = tmp_path / f".writing-{host}-{os.getpid()}-{final}"
     for folder in (gone, alive, away, prefix):
         folder.mkdir()
     checkpoint.remove_abandoned_checkpoints(tmp_path)

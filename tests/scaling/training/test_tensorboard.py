@@ -1,4 +1,4 @@
-"""Laws of the event files: TensorBoard's own reader finds the curve, each point once, whatever happened on the way."""
+"""The event files: TensorBoard's own reader finds the curve, each point once, whatever happened on the way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the curves at Weights & Biases: offline, one run there for each here, every point once."""
+"""The curves at Weights & Biases: offline, one run there for each here, every point once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of `python -m sweeps`: quick help, one line for bad input, imports that run one way."""
+"""`python -m sweeps`: quick help, one line for bad input, imports that run one way."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def noisy(seed: int, noise: float = 0.003, below: float = 1e21) -> Points:
 
 
 @pytest.fixture(scope="module")
-def found():
+def fitted():
     return fit(noisy(0), options=FitOptions(bootstrap=200))
 
 
@@ -60,67 +60,69 @@ def random_candidates(K: int) -> optimal_design.Candidates:
 
 
 def test_what_one_more_run_tells_is_what_the_whole_design_tells_with_it() -> None:
-    of = random_candidates(12)
-    lines = of.log_variance_with_each([2, 5])
-    assert lines == pytest.approx([of.log_variance([2, 5, k]) for k in range(12)], rel=1e-10)
+    candidates = random_candidates(12)
+    lines = candidates.log_variance_with_each([2, 5])
+    assert lines == pytest.approx([candidates.log_variance([2, 5, k]) for k in range(12)], rel=1e-10)
 
 
 @pytest.mark.parametrize("budget", [1.5, 2.5, 4.0, 6.0])
 def test_the_design_is_as_good_as_the_best_of_all(budget: float) -> None:
-    of = random_candidates(12)
+    candidates = random_candidates(12)
     every = [list(c) for r in range(1, 5) for c in itertools.combinations(range(12), r)]
-    best = min(of.log_variance(entry) for entry in every if of.C[entry].sum() <= budget)
-    chosen = optimal_design.choose_runs(of, budget, 4)
-    assert of.C[chosen].sum() <= budget and len(chosen) == len(set(chosen)) <= 4
-    assert of.log_variance(chosen) == pytest.approx(best, abs=1e-3)
+    best = min(candidates.log_variance(entry) for entry in every if candidates.C[entry].sum() <= budget)
+    chosen = optimal_design.choose_runs(candidates, budget, 4)
+    assert candidates.C[chosen].sum() <= budget and len(chosen) == len(set(chosen)) <= 4
+    assert candidates.log_variance(chosen) == pytest.approx(best, abs=1e-3)
 
 
-def test_gradients_are_those_of_the_law(found) -> None:
-    of = make_candidates(found, Target(N=1e10, D=1e12), 1e21)
-    k = len(of) // 2  # a run at (N, D) has the gradient of the target at (N, D)
-    at = make_candidates(found, Target(N=float(of.N[k]), D=float(of.D[k])), 1e21)
-    assert at.g == pytest.approx(of.J[:, :, k], rel=1e-5, abs=1e-9)
+def test_gradients_are_those_of_the_law(fitted) -> None:
+    candidates = make_candidates(fitted, Target(N=1e10, D=1e12), 1e21)
+    k = len(candidates) // 2  # a run at (N, D) has the gradient of the target at (N, D)
+    at = make_candidates(fitted, Target(N=float(candidates.N[k]), D=float(candidates.D[k])), 1e21)
+    assert at.g == pytest.approx(candidates.J[:, :, k], rel=1e-5, abs=1e-9)
 
 
-def test_a_run_is_taken_to_be_as_noisy_as_those_of_its_size(found) -> None:
-    points = replace(found.points, weights=found.points.N**0.5)
+def test_a_run_is_taken_to_be_as_noisy_as_those_of_its_size(fitted) -> None:
+    points = replace(fitted.points, weights=fitted.points.N**0.5)
     sizes = np.array([points.N.min(), 5e8, points.N.max(), 1e12])
-    weights = candidate_weights(replace(found, points=points), sizes)
+    weights = candidate_weights(replace(fitted, points=points), sizes)
     have, new = weights[: len(points)], weights[len(points) :]
     assert have.mean() == pytest.approx(1) and new[[0, 2, 3]] == pytest.approx([have.min(), have.max(), have.max()])
     assert new[1] / new[0] == pytest.approx((5e8 / points.N.min()) ** 0.5)
 
 
-def test_no_run_is_beyond_what_was_allowed(found) -> None:
+def test_no_run_is_beyond_what_was_allowed(fitted) -> None:
     sizes = (1e8, 3e8, 1e9, 3e9)
-    advice = advise(found, TARGET, 1e22, DesignOptions(max_runs=6, largest=2e21, sizes=sizes, ratios=(5, 100), worth=0))
+    advice = advise(
+        fitted, TARGET, 1e22, DesignOptions(max_runs=6, largest=2e21, sizes=sizes, ratios=(5, 100), worth=0)
+    )
     assert 1 <= len(advice.runs) <= 6 and sum(run["C"] for run in advice.runs) <= 1e22 * (1 + 1e-9)
     for run in advice.runs:
         assert run["N"] in sizes and run["C"] <= 2e21 and 5 <= run["tokens_per_parameter"] <= 100
-        assert run["D"] >= found.points.D.min() * 0.999
+        assert run["D"] >= fitted.points.D.min() * 0.999
         assert run["C"] == pytest.approx(6 * run["N"] * run["D"])
 
 
-def test_more_budget_never_promises_less(found) -> None:
-    advice = advise(found, TARGET, 1e22)
+def test_more_budget_never_promises_less(fitted) -> None:
+    advice = advise(fitted, TARGET, 1e22)
     ratios = [ratio for _, ratio in advice.curve]
     assert ratios == sorted(ratios, reverse=True) and advice.ratio < 0.6
     low, high = advice.expected()
     assert advice.interval[0] < low < advice.value < high < advice.interval[1]
 
 
-def test_the_interval_that_comes_is_the_one_promised(found) -> None:
-    N, D, promised = design_runs(found, TARGET, 1e22, DesignOptions(max_runs=10, largest=3e21, ratios=(1, 1000)))
-    after, then = [], []
+def test_the_interval_that_comes_is_the_one_promised(fitted) -> None:
+    N, D, promised = design_runs(fitted, TARGET, 1e22, DesignOptions(max_runs=10, largest=3e21, ratios=(1, 1000)))
+    after, afterwards = [], []
     for seed in range(20):
         have = noisy(seed)
         L = sum([1.69, 406.4 * N**-0.34, 410.7 * D**-0.28])
         L = L * np.exp(0.003 * np.random.default_rng(seed + 100).standard_normal(len(N)))
         both = {"N": np.append(have.N, N), "D": np.append(have.D, D), "L": np.append(have.L, L)}
-        for widths, source in ((after, have), (then, both)):
+        for widths, source in ((after, have), (afterwards, both)):
             at = fit(source, options=FitOptions(bootstrap=200)).optimum.at(3e23)
             widths.append(np.log(at["intervals"]["L"][1] / at["intervals"]["L"][0]))
-    assert np.median(then) / np.median(after) == pytest.approx(promised, rel=0.35)
+    assert np.median(afterwards) / np.median(after) == pytest.approx(promised, rel=0.35)
 
 
 def test_where_a_doubling_brings_little_nothing_is_advised() -> None:
@@ -241,7 +243,7 @@ def test_what_is_next_is_of_the_family_of_the_runs_there_are(store: Store, corpu
     assert done.returncode == 0, done.stderr
     trunks = {prefix_id(entry, 0) for entry in grid}
     result = [from_dict(RunConfig, run["config"]) for run in json.loads(done.stdout)["runs"]]
-    known = [entry for entry in result if entry.model in {there.model for there in grid}]
+    known = [entry for entry in result if entry.model in {point.model for point in grid}]
     assert known and all(prefix_id(entry, 0) in trunks for entry in known)
     for entry in result:
         by_rules = rules.run_at_width(
@@ -275,9 +277,11 @@ def test_the_rules_are_those_that_made_most_runs(named: str, requested: list[str
 
 
 def test_rules_that_cannot_have_a_base_are_passed_over(corpus: Path) -> None:
-    of, base = read_corpus(corpus), replace(SMALL, mup_base=24)  # the other rules' heads do not divide 24
-    done = [rules.run_at_width(width, of, length=128, steps=900, budget=None, rule_set=base) for width in (24, 40)]
-    result = following.find_family(Store(corpus.parent), of, done, ["mup=24"])
+    model_run, base = read_corpus(corpus), replace(SMALL, mup_base=24)  # the other rules' heads do not divide 24
+    done = [
+        rules.run_at_width(width, model_run, length=128, steps=900, budget=None, rule_set=base) for width in (24, 40)
+    ]
+    result = following.find_family(Store(corpus.parent), model_run, done, ["mup=24"])
     assert result.rule_set == base and [result.run(entry.model.width, 900, 0) for entry in done] == done
 
 

@@ -32,5 +32,5 @@ def test_every_command_of_the_readme_exists() -> None:
         done = subprocess.run(
             [sys.executable, "-m", section, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
         )
-        missing = {command for of, command in output if of == section and command not in done.stdout}
+        missing = {command for entry, command in output if entry == section and command not in done.stdout}
         assert not missing, f"python -m {section}: {missing}"

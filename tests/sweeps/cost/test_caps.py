@@ -1,4 +1,4 @@
-"""Laws of what a cap counts: what was lost with a process too, and the hours of machines that runs have had."""
+"""What a cap counts: what was lost with a process too, and the hours of machines that runs have had."""
 
 from __future__ import annotations
 

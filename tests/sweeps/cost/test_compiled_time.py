@@ -1,4 +1,4 @@
-"""Laws of the compiler's own time of a step: kept by shape, and heeded where a model is too small for its slice."""
+"""The compiler's own time of a step: kept by shape, and heeded where a model is too small for its slice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of the quote and the caps: prices sourced, arithmetic right, what a plan promises is what the records hold."""
+"""The quote and the caps: prices sourced, arithmetic right, what a plan promises is what the records hold."""
 
 from __future__ import annotations
 
@@ -124,9 +124,9 @@ def test_an_utilisation_beyond_the_peak_is_refused() -> None:
 
 @pytest.mark.slow
 def test_a_plan_of_ten_thousand_runs_is_made_and_priced_in_five_seconds() -> None:
-    of = DEFINITIONS["seeds"].make
+    make = DEFINITIONS["seeds"].make
     start = time.process_time()  # of this process: what else the machine does is not its own
-    planned = plan_sweep(of(CORPUS, widths=(128, 256, 384, 512), count=2500, ratio=100.0), CORPUS)
+    planned = plan_sweep(make(CORPUS, widths=(128, 256, 384, 512), count=2500, ratio=100.0), CORPUS)
     text = as_text(planned, quoted=quote_flops(plan_cost(planned)["flops_left"], priced_slice("v5e-16"), 0.4))
     assert len(planned.runs) == 10_000 and "chip-hours" in text
     assert time.process_time() - start < 5

@@ -1,4 +1,4 @@
-"""Laws of `sweeps saving`: both ways from nothing, and the same records bit for bit where one process shares."""
+"""`sweeps saving`: both ways from nothing, and the same records bit for bit where one process shares."""
 
 import json
 import shutil
@@ -44,7 +44,11 @@ def test_the_command_finds_the_same_records_bit_for_bit_where_one_process_shares
     result = json.loads(done.stdout)
     assert result["records"] == {"runs": result["records"]["runs"], "same": result["records"]["runs"], "loss_apart": 0}
     assert result["ratios"]["cold"] > result["ratios"]["separate"] > 1
-    assert {how: len(seconds) for how, seconds in result["seconds"].items()} == {"shared": 2, "separate": 2, "cold": 2}
+    assert {case: len(seconds) for case, seconds in result["seconds"].items()} == {
+        "shared": 2,
+        "separate": 2,
+        "cold": 2,
+    }
     second = command(*words)
     assert second.returncode == 2 and "is there: what is done in it would not be measured" in second.stderr
 

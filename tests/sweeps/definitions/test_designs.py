@@ -1,4 +1,4 @@
-"""Laws of the designs: budgets met, minima inside, trunks shared, one thing changed at a time."""
+"""The designs: budgets met, minima inside, trunks shared, one thing changed at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of what a node does with a trunk's runs, and of what is given out again: real processes, no cluster."""
+"""What a node does with a trunk's runs, and of what is given out again: real processes, no cluster."""
 
 from __future__ import annotations
 

@@ -251,20 +251,20 @@ def test_what_an_earlier_launch_trained_is_not_counted_again(store: Store, tiny:
     stands(store, tiny, "running", 10, first=9, pid=2)
     started, step = gke.poll(job)
     assert (started["event"], started["from"], step["step"]) == ("start", 9, 10)
-    seen = SweepProgress({run_id(tiny): tiny}, {run_id(tiny): 9})  # what a cap is held against
-    seen.note(started)
-    seen.note(step)
-    assert seen.done == step_flops(tiny)
+    progress = SweepProgress({run_id(tiny): tiny}, {run_id(tiny): 9})  # what a cap is held against
+    progress.note(started)
+    progress.note(step)
+    assert progress.done == step_flops(tiny)
 
 
 def test_a_run_that_begins_and_ends_between_two_looks_is_counted(store: Store, tiny: RunConfig, cluster: Path) -> None:
     job = submitted(store, tiny)
     answer(cluster, tiny)
     stands(store, tiny, "done", 0, first=16)
-    seen = SweepProgress({run_id(tiny): tiny}, {run_id(tiny): 0})  # what a cap is held against
+    progress = SweepProgress({run_id(tiny): tiny}, {run_id(tiny): 0})  # what a cap is held against
     for event in gke.poll(job):
-        seen.note(event)
-    assert job.finished and seen.done == 4 * step_flops(tiny)
+        progress.note(event)
+    assert job.finished and progress.done == 4 * step_flops(tiny)
 
 
 def test_a_run_under_way_counts_from_where_it_is_found(store: Store, tiny: RunConfig, cluster: Path) -> None:

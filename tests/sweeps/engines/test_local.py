@@ -1,4 +1,4 @@
-"""Laws of the local engine's processes: trunks whole, work even, cores apart, and nobody's death is another's."""
+"""The local engine's processes: trunks whole, work even, cores apart, and nobody's death is another's."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def test_a_deal_that_can_be_even_is() -> None:
         while move_to_balance(dealt, times):
             pass
         sums = [sum(v) for k in range(7) for v in combinations(times.values(), k)]
-        best = min(max(of, sum(times.values()) - of) for of in sums)
+        best = min(max(total, sum(times.values()) - total) for total in sums)
         assert max(sum(times[x] for x in prefix) for prefix in dealt) <= 1.1 * best
 
 
@@ -113,7 +113,7 @@ print(len(os.sched_getaffinity(0)), os.environ["SCALING_MACHINE_SHARE"], file=sy
 
 
 @pytest.mark.parametrize("workers, more", [(0, {}), (2, {"separate": True}), (2, {"engine": "gke"})])
-def test_workers_that_cannot_be_are_one_line(tmp_path: Path, workers: int, more: dict[str, object]) -> None:
+def test_workers_that_cannot_be_are_refused_in_one_line(tmp_path: Path, workers: int, more: dict[str, object]) -> None:
     with pytest.raises(SweepError, match=f"--workers {workers}: must be 1 or more"):
         launch(Store(tmp_path), "grid", small_grid(), CORPUS, LaunchOptions(command=TRAINER, workers=workers, **more))  # type: ignore[arg-type]
 

@@ -133,8 +133,8 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[TwoNodes]:
         process.wait()
 
 
-def start(of: TwoNodes, store: Store, real: bool = False, **options: str) -> subprocess.Popen[str]:
-    script = LAUNCHER.format(root=str(ROOT), store=str(store.root), address=of.address, options=options, real=real)
+def start(nodes: TwoNodes, store: Store, real: bool = False, **options: str) -> subprocess.Popen[str]:
+    script = LAUNCHER.format(root=str(ROOT), store=str(store.root), address=nodes.address, options=options, real=real)
     return subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
 
 
@@ -153,9 +153,9 @@ def noted(store: Store, sweep: str) -> list[dict[str, Any]]:
     ]
 
 
-def stepping_on_second(of: TwoNodes, store: Store, sweep: str) -> list[int]:
+def stepping_on_second(nodes: TwoNodes, store: Store, sweep: str) -> list[int]:
     """Trainers on the second node that are at their steps."""
-    keepers = {line["pid"] for line in noted(store, sweep) if line.get("node") == of.second}
+    keepers = {line["pid"] for line in noted(store, sweep) if line.get("node") == nodes.second}
     running = [r for r in store.records() if r.status == "running" and store.last_row(r.run_id)]
     return [r.about["pid"] for r in running if parent(r.about["pid"]) in keepers]
 

@@ -206,7 +206,7 @@ def test_what_is_planned_as_shared_is_shared_and_a_preemption_costs_no_step(
     noise_store: Store, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A JobSet's command runs here for real; the records are bit for bit those of the local engine."""
-    corpus, here, other = (
+    corpus, folder, other = (
         stored_corpus(noise_store),
         tmp_path_factory.mktemp("here"),
         Store(tmp_path_factory.mktemp("other")),
@@ -216,12 +216,12 @@ def test_what_is_planned_as_shared_is_shared_and_a_preemption_costs_no_step(
     with monkeypatch.context() as patch:
         patch.setenv("XLA_FLAGS", "")
         assert launch(other, "small", runs, corpus, LaunchOptions(workers=1)) == 0
-    (here / "kubectl").write_text(
+    (folder / "kubectl").write_text(
         f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/support/clusters/kubectl_here.py "$@"\n'
     )
-    (here / "kubectl").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{here}:{os.environ['PATH']}")
-    monkeypatch.setenv("CLUSTER", str(here))
+    (folder / "kubectl").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+    monkeypatch.setenv("CLUSTER", str(folder))
     monkeypatch.setenv("STORE", str(noise_store.root))
 
     def preempt() -> None:
@@ -238,7 +238,7 @@ def test_what_is_planned_as_shared_is_shared_and_a_preemption_costs_no_step(
     assert computed[0] == computed[1] and sum(computed[0]) < sum(config.steps for config in runs)
     assert any(record is not None and record.about.get("before") for record in records[0])  # it was preempted
     assert curves(noise_store, runs) == curves(other, runs)
-    assert len(list(here.glob("*.json"))) == 2
+    assert len(list(folder.glob("*.json"))) == 2
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Laws of what is checked for nothing before a launch: what the trainer would refuse is refused, the rest is said."""
+"""The check before a launch: what the trainer would refuse is refused, other facts are reported."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from sweeps.planning.plan import plan_sweep
 
 
 @pytest.fixture
-def of(corpus: Path) -> Corpus:
+def text_corpus(corpus: Path) -> Corpus:
     """The test's token file as a sweep knows it."""
     file = open_tokens(corpus)
     return Corpus(name="code", tokens=file.content_hash, vocab=file.vocab, train=len(file.train))
 
 
-def found(store: Store, of: Corpus, *configs: RunConfig) -> str:
-    return "\n".join(check_sweep(plan_sweep(list(configs), of, store), store))
+def check_text(store: Store, text_corpus: Corpus, *configs: RunConfig) -> str:
+    return "\n".join(check_sweep(plan_sweep(list(configs), text_corpus, store), store))
 
 
-def test_what_is_right_is_said(store: Store, tiny: RunConfig, of: Corpus) -> None:
-    text = found(store, of, tiny, override(tiny, ["batch=12"]))
-    assert f"whole, {of.train:,} training" in text and "2 runs of 2 shapes: vocabulary and length fit" in text
+def test_what_is_right_is_said(store: Store, tiny: RunConfig, text_corpus: Corpus) -> None:
+    text = check_text(store, text_corpus, tiny, override(tiny, ["batch=12"]))
+    assert f"whole, {text_corpus.train:,} training" in text and "2 runs of 2 shapes: vocabulary and length fit" in text
     assert "all batch sizes are divisible by 4" in text and "has none of these runs" in text
-    assert f"longest run: {20 * 12 * 32:,} tokens, {20 * 12 * 32 / of.train:.2f} epochs" in text
+    assert f"longest run: {20 * 12 * 32:,} tokens, {20 * 12 * 32 / text_corpus.train:.2f} epochs" in text
     ramped = override(tiny, ['schedule={"batch_ramp": [[6, 4]], "warmup": 4}'])
-    assert "all batch sizes are divisible by 2" in found(store, of, ramped)
+    assert "all batch sizes are divisible by 2" in check_text(store, text_corpus, ramped)
 
 
-def test_text_that_is_read_again_is_said_with_its_epochs(store: Store, tiny: RunConfig, of: Corpus) -> None:
-    steps = round(2.5 * of.train / (8 * 32))
-    text = found(store, of, tiny, override(tiny, [f"steps={steps}"]))
+def test_text_that_is_read_again_is_said_with_its_epochs(store: Store, tiny: RunConfig, text_corpus: Corpus) -> None:
+    steps = round(2.5 * text_corpus.train / (8 * 32))
+    text = check_text(store, text_corpus, tiny, override(tiny, [f"steps={steps}"]))
     assert "tokens, 2.50 epochs" in text and "1 of 2 runs read more than the" in text and "up to 2.5 epochs" in text
-    text = found(store, of, override(tiny, ["data.unique=320"]))
+    text = check_text(store, text_corpus, override(tiny, ["data.unique=320"]))
     assert "1 of 1 runs read more" in text and "up to 16.0 epochs" in text
 
 
@@ -53,23 +53,23 @@ def test_text_that_is_read_again_is_said_with_its_epochs(store: Store, tiny: Run
     ],
 )
 def test_a_run_that_the_token_file_cannot_feed_is_one_line(
-    store: Store, tiny: RunConfig, of: Corpus, change: list[str], message: str
+    store: Store, tiny: RunConfig, text_corpus: Corpus, change: list[str], message: str
 ) -> None:
     with pytest.raises(SweepError, match=message) as caught:
-        found(store, of, tiny, override(tiny, change))
+        check_text(store, text_corpus, tiny, override(tiny, change))
     assert "\n" not in str(caught.value)
 
 
-def test_a_run_planned_twice_is_one_line(store: Store, tiny: RunConfig, of: Corpus) -> None:
+def test_a_run_planned_twice_is_one_line(store: Store, tiny: RunConfig, text_corpus: Corpus) -> None:
     with pytest.raises(SweepError, match=f"run {run_id(tiny)[:12]} is planned twice"):
-        found(store, of, tiny, override(tiny, ["budget=1e9"]))
+        check_text(store, text_corpus, tiny, override(tiny, ["budget=1e9"]))
 
 
-def test_runs_that_the_store_has_are_said(store: Store, tiny: RunConfig, of: Corpus) -> None:
+def test_runs_that_the_store_has_are_said(store: Store, tiny: RunConfig, text_corpus: Corpus) -> None:
     other = override(tiny, ["seed=1"])
     store.write(Record(run_id=run_id(tiny), config=tiny, status="done"))
     store.write(Record(run_id=run_id(other), config=other, status="failed"))
-    text = found(store, of, tiny, other, override(tiny, ["seed=2"]))
+    text = check_text(store, text_corpus, tiny, other, override(tiny, ["seed=2"]))
     assert "has 2 of these runs" in text
     assert "1 of 3 runs are in the store as done: will be skipped" in text
     assert "1 of 3 runs are in the store as failed: will go on or run again" in text

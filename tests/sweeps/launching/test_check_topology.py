@@ -72,14 +72,14 @@ def test_no_compiler_outlives_a_check_that_is_stopped() -> None:
     children = check_topology.CompilerProcesses()
     sleeper = [sys.executable, "-c", "import subprocess; subprocess.run(['sleep', '60'])"]
     finished: list[tuple[int, str, str]] = []
-    thread = threading.Thread(target=lambda: finished.append(children.ask(sleeper)))
+    thread = threading.Thread(target=lambda: finished.append(children.run(sleeper)))
     thread.start()
     while not children.running:
         time.sleep(0.01)
     (group,) = children.running
     children.stop()
     thread.join(10)
-    assert finished and finished[0][0] < 0 and children.ask(sleeper)[0] < 0
+    assert finished and finished[0][0] < 0 and children.run(sleeper)[0] < 0
     gone = subprocess.run(["ps", "-o", "pid=", "-g", str(group)], capture_output=True, text=True, check=False)
     assert not gone.stdout.strip()
 

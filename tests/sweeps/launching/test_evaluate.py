@@ -1,4 +1,4 @@
-"""Laws of what a sweep's models are asked: every done run everything, none twice, and again what is not kept."""
+"""What a sweep's models are asked: every done run everything, none twice, and again what is not kept."""
 
 import argparse
 from pathlib import Path

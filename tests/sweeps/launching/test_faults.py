@@ -113,9 +113,9 @@ def start(store: Store, name: str) -> subprocess.Popen[str]:
         return subprocess.Popen(line, stderr=log, stdout=subprocess.DEVNULL, text=True, cwd=ROOT, env=env)
 
 
-def free(of: Sweep, name: str) -> bool:
+def free(sweep: Sweep, name: str) -> bool:
     """Whether no launcher of that name, and no trainer that it left, is there."""
-    with (of.store.root / "sweeps" / f"{name}.lock").open() as file:
+    with (sweep.store.root / "sweeps" / f"{name}.lock").open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -123,52 +123,52 @@ def free(of: Sweep, name: str) -> bool:
         return True
 
 
-def kill_trainers(of: Sweep, times: int) -> None:
+def kill_trainers(sweep: Sweep, times: int) -> None:
     """kill -9 of a trainer in the middle of a run, each time another run's."""
     for _ in range(times):
-        wait_until(lambda: any(name not in of.hit for name in of.under_way()))
-        time.sleep(of.random.uniform(0.0, 0.6))
-        at_work = of.under_way()
-        fresh = sorted(name for name in at_work if name not in of.hit)
+        wait_until(lambda: any(name not in sweep.hit for name in sweep.under_way()))
+        time.sleep(sweep.random.uniform(0.0, 0.6))
+        at_work = sweep.under_way()
+        fresh = sorted(name for name in at_work if name not in sweep.hit)
         if not fresh:
             continue
-        name = of.random.choice(fresh)
-        of.hit |= {n for n, pid in at_work.items() if pid == at_work[name]}
+        name = sweep.random.choice(fresh)
+        sweep.hit |= {n for n, pid in at_work.items() if pid == at_work[name]}
         with contextlib.suppress(ProcessLookupError):
             os.kill(at_work[name], signal.SIGKILL)
-        of.note(f"kill -9 of the trainer of run {name[:12]}, process {at_work[name]}")
+        sweep.note(f"kill -9 of the trainer of run {name[:12]}, process {at_work[name]}")
 
 
-def second_launchers(of: Sweep) -> subprocess.Popen[str]:
+def second_launchers(sweep: Sweep) -> subprocess.Popen[str]:
     """One of the same sweep, which is refused; one of the same runs under another name, which helps."""
     env = {**os.environ, "XLA_FLAGS": ""}
-    line = [sys.executable, "-c", LAUNCHER, str(of.store.root), "first", *OFTEN]
+    line = [sys.executable, "-c", LAUNCHER, str(sweep.store.root), "first", *OFTEN]
     done = subprocess.run(line, capture_output=True, text=True, cwd=ROOT, env=env, check=False, timeout=120)
-    assert done.returncode == 2 and f"by process {of.launcher.pid}" in done.stderr, done.stderr
-    of.note("a second launcher of the same sweep beside the first: refused")
-    beside = start(of.store, "second")
-    of.note(f"a launcher of the same runs under another name beside the first, process {beside.pid}")
+    assert done.returncode == 2 and f"by process {sweep.launcher.pid}" in done.stderr, done.stderr
+    sweep.note("a second launcher of the same sweep beside the first: refused")
+    beside = start(sweep.store, "second")
+    sweep.note(f"a launcher of the same runs under another name beside the first, process {beside.pid}")
     return beside
 
 
-def fill_disk(of: Sweep, seconds: float) -> None:
+def fill_disk(sweep: Sweep, seconds: float) -> None:
     """No room at all until a run has said so, and a while after."""
-    ballast = of.store.root.parent / "ballast"
-    of.hit |= set(of.under_way())
+    ballast = sweep.store.root.parent / "ballast"
+    sweep.hit |= set(sweep.under_way())
     with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(b"\0" * 4096)
-    of.note(f"the disk of {SIZE} full")
+    sweep.note(f"the disk of {SIZE} full")
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        of.hit |= set(of.under_way())
+        sweep.hit |= set(sweep.under_way())
         time.sleep(0.02)
-    of.hit |= set(of.under_way())
+    sweep.hit |= set(sweep.under_way())
     ballast.unlink()
-    of.note("room on the disk again")
+    sweep.note("room on the disk again")
 
 
-def damage(of: Sweep, folder: Path, subject: str) -> str | None:
+def damage(sweep: Sweep, folder: Path, subject: str) -> str | None:
     """Flips a bit in the middle of a checkpoint's largest file; the checkpoint's name, None where there is none."""
     values = sorted(folder.glob("[0-9]*-*"))
     if not values:
@@ -179,20 +179,22 @@ def damage(of: Sweep, folder: Path, subject: str) -> str | None:
     data = bytearray(largest.read_bytes())
     data[len(data) // 2] ^= 0x10
     largest.write_bytes(data)
-    of.note(f"a bit flipped in {subject} {checkpoint.name[:24]}")
+    sweep.note(f"a bit flipped in {subject} {checkpoint.name[:24]}")
     return checkpoint.name
 
 
-def damage_some(of: Sweep) -> None:
+def damage_some(sweep: Sweep) -> None:
     """While nothing runs: the newest own checkpoint of a run under way, and shared ones that others will start from."""
-    started = [r.run_id for r in of.records().values() if r.status in ("running", "stopped", "failed")]
-    of.hit |= {
-        name for name in started if damage(of, of.store.run_dir(name) / "checkpoints", "the checkpoint of a run,")
+    started = [r.run_id for r in sweep.records().values() if r.status in ("running", "stopped", "failed")]
+    sweep.hit |= {
+        name for name in started if damage(sweep, sweep.store.run_dir(name) / "checkpoints", "the checkpoint of a run,")
     }
-    shared = damage(of, of.store.checkpoints, "a shared checkpoint,")
+    shared = damage(sweep, sweep.store.checkpoints, "a shared checkpoint,")
     assert shared is not None
     step, prefix = int(shared[:8]), shared[9:]
-    of.hit |= {n for n, of_n in of.configs.items() if step <= of_n.decay_start and prefix_id(of_n, step) == prefix}
+    sweep.hit |= {
+        n for n, of_n in sweep.configs.items() if step <= of_n.decay_start and prefix_id(of_n, step) == prefix
+    }
 
 
 @pytest.mark.slow
@@ -229,23 +231,23 @@ def test_a_sweep_under_fire_ends_with_every_record_right_and_none_twice(
     judge(sweep, noise_store, corpus)
 
 
-def judge(of: Sweep, noise_store: Store, corpus: Corpus) -> None:
+def judge(sweep: Sweep, noise_store: Store, corpus: Corpus) -> None:
     """Every record as in the undisturbed sweep, and what no fault hit was trained once."""
-    planned = {run.run_id: run for run in plan_sweep(list(of.configs.values()), corpus).runs}
+    planned = {run.run_id: run for run in plan_sweep(list(sweep.configs.values()), corpus).runs}
     statuses = []
     text = "".join(path.read_text() for path in noise_store.root.parent.glob("store-*.err"))
-    of.hit |= {name for name in of.configs if re.search(rf"run {name[:12]}.*\(attempt", text)}
-    for name, config in of.configs.items():
-        result, right = of.store.read(name), noise_store.read(name)
+    sweep.hit |= {name for name in sweep.configs if re.search(rf"run {name[:12]}.*\(attempt", text)}
+    for name, config in sweep.configs.items():
+        result, right = sweep.store.read(name), noise_store.read(name)
         assert result is not None and right is not None
         statuses.append(result.status)
         about = {"error", "diverged_at"} & {*result.about, *right.about}
         assert replace(result, about={}, sweep=None) == replace(right, about={}, sweep=None)
         assert {key: result.about[key] for key in about} == {key: right.about[key] for key in about}
         assert result.config == config
-        assert of.store.curve(name) == noise_store.curve(name)
-        if name not in of.hit and result.status == "done":
+        assert sweep.store.curve(name) == noise_store.curve(name)
+        if name not in sweep.hit and result.status == "done":
             assert "before" not in result.about, name
             assert result.about["steps_computed"] == config.steps - planned[name].from_step, name
     assert sorted(statuses) == ["diverged", *["done"] * 39]
-    assert len(of.records()) == 40
+    assert len(sweep.records()) == 40

@@ -1,4 +1,4 @@
-"""Laws of launching, with real processes: each run once, whatever dies in between."""
+"""Launching, with real processes: each run once, whatever dies in between."""
 
 from __future__ import annotations
 

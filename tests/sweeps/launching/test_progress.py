@@ -1,4 +1,4 @@
-"""Laws of what a sweep says of itself as it goes: time left, progress, and the state of every run."""
+"""What a sweep says of itself as it goes: time left, progress, and the state of every run."""
 
 from __future__ import annotations
 

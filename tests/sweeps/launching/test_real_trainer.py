@@ -1,4 +1,4 @@
-"""Laws of a sweep with the real trainer: what a plan promises is what is trained."""
+"""A sweep with the real trainer: what a plan promises is what is trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of `launch --separate`: the numbers of a shared sweep, each run paid for in full by its own process."""
+"""`launch --separate`: the numbers of a shared sweep, each run paid for in full by its own process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of planning: budgets met, sizes shared, trunks first, savings exact."""
+"""Planning: budgets met, sizes shared, trunks first, savings exact."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of a sweep's graph: trunks, branches and packs as they will be run, and what they save, to the last FLOP."""
+"""A sweep's graph: trunks, branches and packs as they will be run, and what they save, to the last FLOP."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Laws of what a sweep is drawn against: its curves, each with its own runs, in a plot, on a screen and in a page."""
+"""What a sweep is drawn against: its curves, each with its own runs, in a plot, on a screen and in a page."""
 
 from __future__ import annotations
 

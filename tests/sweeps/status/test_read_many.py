@@ -1,4 +1,4 @@
-"""Laws of reading many small files: in order, near or far, and side by side where they are far."""
+"""Reading many small files: in order, near or far, and side by side where they are far."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Laws of `status`: what it says of a sweep is what the records say, and a page or a screen of it holds it all."""
+"""`status`: what it says of a sweep is what the records say, and a page or a screen of it holds it all."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from tests.support.known_store import build
 from tests.support.sweeps import CORPUS, Page, planned_in_store, small_plan, write_ended
 
 
-def starts(of: Plan) -> list[int]:
-    return [run.from_step for run in of.runs]
+def starts(planned: Plan) -> list[int]:
+    return [run.from_step for run in planned.runs]
 
 
 def test_what_was_quoted_is_the_plans_cost_and_a_sweep_that_ran_as_planned_has_spent_it(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Laws of `status --watch`: redrawn on a terminal, plain elsewhere, ended by an interrupt or with the sweep."""
+"""`status --watch`: redrawn on a terminal, plain elsewhere, ended by an interrupt or with the sweep."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from scipy.special import expit, logit
 
 from analysis.evals import verdict
 from analysis.evals.series import Series, binomial_series, mean_series
-from analysis.studies.options import PlantedTruthOptions
+from analysis.studies.options import SimulatedTaskOptions
 
 DIGIT_CHANCE = 0.1  # probability that a guessed digit is right
 ITEM_SPREAD = 0.7  # standard deviation of the difficulty of items, in logits
@@ -132,7 +132,7 @@ def few_scales_task(rng: np.random.Generator, n: int) -> Truth:
     return (artefact_task if rng.random() < 0.5 else break_task)(rng, n)
 
 
-class PlantedTruth(NamedTuple):
+class SimulatedTruth(NamedTuple):
     """How tasks of one truth are simulated.
 
     Attributes:
@@ -147,11 +147,11 @@ class PlantedTruth(NamedTuple):
 
 
 TRUTHS = {
-    "artefact": PlantedTruth(artefact_task, (6, 12), verdict.ARTEFACT),
-    "break": PlantedTruth(break_task, (6, 12), verdict.BREAK),
-    "smooth": PlantedTruth(smooth_task, (6, 12), verdict.SMOOTH),
-    "floor": PlantedTruth(floor_task, (6, 12), verdict.INCONCLUSIVE),
-    "few": PlantedTruth(few_scales_task, (4, 5), verdict.INCONCLUSIVE),
+    "artefact": SimulatedTruth(artefact_task, (6, 12), verdict.ARTEFACT),
+    "break": SimulatedTruth(break_task, (6, 12), verdict.BREAK),
+    "smooth": SimulatedTruth(smooth_task, (6, 12), verdict.SMOOTH),
+    "floor": SimulatedTruth(floor_task, (6, 12), verdict.INCONCLUSIVE),
+    "few": SimulatedTruth(few_scales_task, (4, 5), verdict.INCONCLUSIVE),
 }
 
 
@@ -181,7 +181,7 @@ def simulate_measurements(
 
 
 def verdict_counts(
-    options: PlantedTruthOptions = PlantedTruthOptions(), progress: Callable[[int, int], None] | None = None
+    options: SimulatedTaskOptions = SimulatedTaskOptions(), progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Counter[str]]:
     """Returns how often each truth gets each verdict: {truth: {verdict: count}}.
 
