@@ -72,4 +72,4 @@ def test_runs_that_the_store_has_are_said(store: Store, tiny: RunConfig, text_co
     text = check_text(store, text_corpus, tiny, other, override(tiny, ["seed=2"]))
     assert "has 2 of these runs" in text
     assert "1 of 3 runs are in the store as done: will be skipped" in text
-    assert "1 of 3 runs are in the store as failed: will go on or run again" in text
+    assert "1 of 3 runs are in the store as failed: will be resumed or rerun" in text

@@ -64,7 +64,7 @@ def test_the_table_says_what_is_spare_what_lacks_and_what_would_mend_it(tiny: Ru
 
 def test_a_compiler_gets_a_core_and_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_topology.available_memory() > 0
-    monkeypatch.setattr(check_topology, "free", lambda: 0)
+    monkeypatch.setattr(check_topology, "available_memory", lambda: 0)
     assert check_topology.compiler_count() == 1
 
 
