@@ -231,7 +231,7 @@ def test_the_published_schedule_law_gives_its_published_errors(luo: pd.DataFrame
 @pytest.mark.long
 @pytest.mark.parametrize(("law", "minimum"), [("multi-power", 0.997), ("tissue", 0.997)])
 def test_curves_under_schedules_not_seen_are_predicted(law: str, minimum: float, luo: pd.DataFrame) -> None:
-    """Three curves fitted, six foretold. The published parameters leave twice the objective on the curves fitted."""
+    """Three curves fitted, six predicted. The published parameters leave twice the objective on the curves fitted."""
     frame = luo[luo["split"] == "train"]
     fitted = fit(frame[["step", "lr", "curve", "loss"]], law, FitOptions(bootstrap=100))
     assert told(luo[luo["split"] == "test"], law, fitted.params)["R2"] > minimum

@@ -255,8 +255,8 @@ def test_train_asks_what_it_has_trained_alone_and_in_packs(tmp_path: Path, mixtu
 
 def test_shots_come_from_the_training_split_and_are_never_the_question() -> None:
     for question in task_questions("addition-2", 3, seed=0, count=20):
-        *shots, asked = question.prompt.split("\n")
-        assert len(set(shots)) == 3 and asked == question.item.prompt
+        *shots, own_question = question.prompt.split("\n")
+        assert len(set(shots)) == 3 and own_question == question.item.prompt
         for shot in shots:
             a, b = sorted(map(int, shot.removeprefix("add ").partition("=")[0].split("+")))
             assert item_split("addition", f"{a} {b}") == "train"

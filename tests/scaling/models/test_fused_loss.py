@@ -35,8 +35,8 @@ def plain(x_BLD, w_DV, targets_BL, softcap, z_loss):
 def test_blocks_change_neither_the_loss_nor_its_gradient(count: int, softcap: float | None, z_loss: float) -> None:
     x, w, y = drawn()
 
-    def both(of):
-        return jax.jit(jax.value_and_grad(lambda x, w: of(x, w, y), argnums=(0, 1), has_aux=True))(x, w)
+    def both(loss_function):
+        return jax.jit(jax.value_and_grad(lambda x, w: loss_function(x, w, y), argnums=(0, 1), has_aux=True))(x, w)
 
     own_values = both(partial(loss.training_loss, softcap=softcap, z_loss=z_loss, blocks=count))
     published_values = both(partial(plain, softcap=softcap, z_loss=z_loss))

@@ -116,10 +116,10 @@ def test_rates_and_decays_follow_the_table(name: str) -> None:
         plain, more = (t.update(grads, t.init(params), params)[0] for t in (transform, decayed))
         values.append((plain, jax.tree.map(jnp.subtract, more, plain)))
 
-    def check(path, was, now, pull_was, pull_now) -> None:
+    def check(path, was, rescaled, pull_was, pull_now) -> None:
         prefix = kind if parameter_group(path) in optimizer.MUON_GROUPS else ""
         np.testing.assert_allclose(
-            now, was * multiplier(WIDE, parameter_group(path), prefix + "lr"), rtol=1e-4, atol=1e-6
+            rescaled, was * multiplier(WIDE, parameter_group(path), prefix + "lr"), rtol=1e-4, atol=1e-6
         )
         np.testing.assert_allclose(pull_now, pull_was, rtol=1e-4, atol=2e-6)  # rate · decay stays what it was
 

@@ -173,7 +173,7 @@ def test_two_trainers_given_the_same_runs_share_them_out(tmp_path: Path, tiny: R
     at_work: set[tuple[int, int]] = set()
 
     def trainer(number: int, text: list[str]) -> None:
-        def attempt(config: RunConfig, again: str) -> int:
+        def attempt(config: RunConfig, attempt_label: str) -> int:
             with store.lease(run_id(config)):
                 if (known := store.read(run_id(config))) is None:
                     assert not any(seed == config.seed for _, seed in at_work)
@@ -202,7 +202,7 @@ def test_a_run_that_failed_at_its_holders_is_not_tried_again(tmp_path: Path, tin
     store, events, holding = Store(tmp_path), [], contextlib.ExitStack()
     holding.enter_context(store.lease(run_id(tiny)))
 
-    def attempt(config: RunConfig, again: str) -> int:
+    def attempt(config: RunConfig, attempt_label: str) -> int:
         with store.lease(run_id(config)):
             raise AssertionError("tried")
 

@@ -234,6 +234,6 @@ def test_a_schedule_that_cannot_be_is_refused_in_one_line(tiny: RunConfig, assig
 
 
 def test_new_fields_of_schedules_are_identity(tiny: RunConfig) -> None:
-    wanted = [[], ["schedule.name=inverse-sqrt"], ["schedule.name=inverse-sqrt", "schedule.timescale=3"]]
-    wanted += [[RAMP], ["schedule.batch_ramp=[[2,5]]"], ["schedule.warmup=0", "schedule.warmup_tokens=9"]]
-    assert len({run_id(override(tiny, changes)) for changes in wanted}) == len(wanted)
+    schedules = [[], ["schedule.name=inverse-sqrt"], ["schedule.name=inverse-sqrt", "schedule.timescale=3"]]
+    schedules += [[RAMP], ["schedule.batch_ramp=[[2,5]]"], ["schedule.warmup=0", "schedule.warmup_tokens=9"]]
+    assert len({run_id(override(tiny, changes)) for changes in schedules}) == len(schedules)

@@ -81,7 +81,7 @@ def test_offline_has_config_sweep_curve_and_final_loss_of_a_run_that_was_stopped
 
 @pytest.mark.slow
 def test_a_sweep_is_a_group_of_wandb(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
-    """Through the door, as an engine starts it: what the launch asked for lies in the store."""
+    """Through the command, as an engine starts it: the settings of the launch are in the store."""
     store.write_placement("mine", {"wandb": "offline"})
     (tmp_path / "run.json").write_text(dumps(tiny))
     done = command("scaling", "train", tmp_path / "run.json", "--store", store.root, "--sweep", "mine")

@@ -179,11 +179,11 @@ def test_a_design_is_held_to_its_share_and_its_promise() -> None:
 
 def swept(store: Store, corpus: Path) -> Store:
     """An isoFLOP grid of the rules' runs on the corpus, their losses on the surface of known_store."""
-    of = read_corpus(corpus)
+    text_corpus = read_corpus(corpus)
     filled(
         store,
         isoflop_grid(
-            of,
+            text_corpus,
             IsoflopDesign(
                 widths=WIDTHS, budgets=BUDGETS[::2], sizes_per_budget=5, centre=size_at_ratio(40), length=128
             ),
@@ -234,8 +234,10 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
 
 
 def test_what_is_next_is_of_the_family_of_the_runs_there_are(store: Store, corpus: Path) -> None:
-    of = read_corpus(corpus)
-    grid = DEFINITIONS["ladder"].make(of, rule_set=replace(TPU, length=512), ratios=(20.0, 40.0, 80.0, 160.0), seed=3)
+    text_corpus = read_corpus(corpus)
+    grid = DEFINITIONS["ladder"].make(
+        text_corpus, rule_set=replace(TPU, length=512), ratios=(20.0, 40.0, 80.0, 160.0), seed=3
+    )
     grid = [replace(entry, precision="bfloat16", eval=EvalConfig(every=50, sequences=64)) for entry in grid]
     filled(store, grid)
     words = ("--target", "C=1e19", "--budget", "5e17", "--runs", "6", "--bootstrap", "100", "--seed", "3", "--json")
@@ -247,7 +249,7 @@ def test_what_is_next_is_of_the_family_of_the_runs_there_are(store: Store, corpu
     assert known and all(prefix_id(entry, 0) in trunks for entry in known)
     for entry in result:
         by_rules = rules.run_at_width(
-            entry.model.width, of, length=512, steps=entry.steps, budget=None, seed=3, rule_set=TPU
+            entry.model.width, text_corpus, length=512, steps=entry.steps, budget=None, seed=3, rule_set=TPU
         )
         assert entry == replace(by_rules, precision="bfloat16", eval=grid[0].eval)
 
@@ -258,21 +260,21 @@ CHANGES = [[], ["mup=64"], ["lr=0.003@1e6^-0.3", "batch=16384"]]
 @pytest.mark.parametrize("requested", CHANGES, ids=["as they are", "muP", "rate and batch"])
 @pytest.mark.parametrize("named", RULES)
 def test_the_rules_are_those_that_made_most_runs(named: str, requested: list[str], corpus: Path) -> None:
-    of, store, make = read_corpus(corpus), Store(corpus.parent), DEFINITIONS["ladder"].make
+    text_corpus, store, make = read_corpus(corpus), Store(corpus.parent), DEFINITIONS["ladder"].make
     by = {"widths": (128, 256), "ratios": (20.0, 80.0)} | parse_settings("ladder", make, [f"rules={named}", *requested])
-    done = make(of, **by)
+    done = make(text_corpus, **by)
     other = replace(done[0], optimizer=replace(done[0].optimizer, lr=0.5))
-    result = following.find_family(store, of, [*done, other], requested)
+    result = following.find_family(store, text_corpus, [*done, other], requested)
     assert all(result.run(entry.model.width, entry.steps, entry.seed) == entry for entry in done)
     if requested:
         with pytest.raises(SweepError, match=r"0 of 4 runs follow rules=tpu\|small: give the rules"):
-            following.find_family(store, of, done, [])
+            following.find_family(store, text_corpus, done, [])
     else:
         with pytest.raises(SweepError, match="2 of 4 runs"):
-            following.find_family(store, of, [*done[:2], other, replace(other, seed=1)], [])
+            following.find_family(store, text_corpus, [*done[:2], other, replace(other, seed=1)], [])
         with pytest.raises(SweepError, match=f"--set length=96: the store's runs have {result.example.data.length}: "):
-            following.find_family(store, of, done, ["length=96"])
-    chosen = following.find_family(store, of, [other], [f"rules={named}", *requested])
+            following.find_family(store, text_corpus, done, ["length=96"])
+    chosen = following.find_family(store, text_corpus, [other], [f"rules={named}", *requested])
     assert chosen.run(256, done[-1].steps, 0) == done[-1]
 
 
@@ -286,19 +288,21 @@ def test_rules_that_cannot_have_a_base_are_passed_over(corpus: Path) -> None:
 
 
 def test_every_width_that_may_be_advised_has_a_model_by_its_rules(corpus: Path) -> None:
-    of = read_corpus(corpus)
+    text_corpus = read_corpus(corpus)
     for by in RULES.values():
-        result = following.widths_by_size(of, by)
+        result = following.widths_by_size(text_corpus, by)
         assert set(by.widths) <= set(result.values()) and list(result) == sorted(result)
-        assert all(rules.model_at_width(width, of.vocab, by).width == width for width in result.values())
-    assert all(width % 128 == 0 for width in following.widths_by_size(of, TPU).values())
+        assert all(rules.model_at_width(width, text_corpus.vocab, by).width == width for width in result.values())
+    assert all(width % 128 == 0 for width in following.widths_by_size(text_corpus, TPU).values())
 
 
 def test_what_exact_counts_are_over_the_budget_is_given_by_all_runs(store: Store, corpus: Path) -> None:
-    of = read_corpus(corpus)
-    widths = {parameters_at_width(width, of, SMALL): width for width in (16, 32)}
+    text_corpus = read_corpus(corpus)
+    widths = {parameters_at_width(width, text_corpus, SMALL): width for width in (16, 32)}
     family = following.RunFamily(
-        corpus=of, rule_set=SMALL, example=rules.run_at_width(16, of, length=128, steps=100, budget=None)
+        corpus=text_corpus,
+        rule_set=SMALL,
+        example=rules.run_at_width(16, text_corpus, length=128, steps=100, budget=None),
     )
     runs = [{"N": N, "D": 60.0 * N} for N in widths]
     whole = following.recommended_configs({"runs": runs, "budget": 1e15}, widths, family, 0, store)
@@ -313,9 +317,9 @@ def test_what_exact_counts_are_over_the_budget_is_given_by_all_runs(store: Store
 
 
 def test_what_is_next_takes_half_as_long_where_two_workers_train(tmp_path: Path, corpus: Path) -> None:
-    of = read_corpus(corpus)
-    first = rules.run_at_width(32, of, length=128, steps=100, budget=None)
-    built = plan_sweep([replace(first, seed=seed) for seed in (1, 2)], of)
+    text_corpus = read_corpus(corpus)
+    first = rules.run_at_width(32, text_corpus, length=128, steps=100, budget=None)
+    built = plan_sweep([replace(first, seed=seed) for seed in (1, 2)], text_corpus)
     quoted = []
     for workers in (1, 2):
         store = Store(tmp_path / str(workers))

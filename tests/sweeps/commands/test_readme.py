@@ -26,7 +26,7 @@ def test_there_are_snippets() -> None:
 
 
 def test_every_command_of_the_readme_exists() -> None:
-    """The doors and their commands, as the parsers know them."""
+    """Every `python -m PACKAGE COMMAND` of the README is a command of that package."""
     output = set(re.findall(r"^python -m (\w+) (\w[\w-]*)", (ROOT / "README.md").read_text("utf-8"), re.MULTILINE))
     for section in {section for section, _ in output}:
         done = subprocess.run(

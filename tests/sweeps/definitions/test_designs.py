@@ -36,8 +36,8 @@ LARGE = [name for name in DEFINITIONS if name not in SMALL]
 
 def make(name: str, *options: str, corpus: Corpus = PIECES, seed: int = 0) -> list[RunConfig]:
     """The runs of a design with settings as typed."""
-    of = DEFINITIONS[name].make
-    return of(corpus, seed=seed, **parse_settings(name, of, list(options)))
+    definition = DEFINITIONS[name].make
+    return definition(corpus, seed=seed, **parse_settings(name, definition, list(options)))
 
 
 def n(run: RunConfig) -> int:

@@ -64,8 +64,8 @@ def test_75_is_recovered_uncounted_and_crashes_a_stated_number_of_times(tmp_path
     assert resources["use_spot"] is True and not made(tmp_path, tiny, spot="no")["resources"]["use_spot"]
 
 
-def rows(*of: tuple[str, int, str]) -> str:
-    return json.dumps([{"job_name": name, "job_id": number, "status": status} for name, number, status in of])
+def rows(*jobs: tuple[str, int, str]) -> str:
+    return json.dumps([{"job_name": name, "job_id": number, "status": status} for name, number, status in jobs])
 
 
 def test_the_queue_is_read_by_the_newest_job_of_a_name_of_ours() -> None:

@@ -52,10 +52,10 @@ def applied(cluster: Path) -> list[str]:
     return result["metadata"]["annotations"]["scaling/runs"].split()
 
 
-def answers(cluster: Path, *of: tuple[list[RunConfig], dict[str, Any]]) -> None:
+def answers(cluster: Path, *jobs: tuple[list[RunConfig], dict[str, Any]]) -> None:
     """What kubectl will say of the JobSets of these runs."""
     items = []
-    for configs, status in of:
+    for configs, status in jobs:
         name = job_names.job_name("s", job_names.sweep_hash(OPTIONS["bucket"], "s"), run_id(configs[0]))
         labels = {"scaling/trunk": prefix_id(configs[0], 0)[:32]}
         runs = {"scaling/runs": " ".join(names(configs))}

@@ -22,7 +22,7 @@ from tests.support.sweeps import CORPUS, SMALL_GRID_IDS, launch_small_grid, smal
 
 
 def test_time_left_counts_steps_as_well_as_flops() -> None:
-    """A small model's steps and scores take long for their FLOPs: by those alone, minutes were foretold as a day."""
+    """A small model's steps and scores take long for their FLOPs: by FLOPs alone, minutes were predicted as a day."""
     small, large = small_grid()[0], override(small_grid()[0], ["model.width=512", "model.mlp_width=2048", "steps=100"])
     small = override(small, ["steps=5000"])
     progress = SweepProgress(runs={"small": small, "large": large}, start={"small": 0, "large": 0})
