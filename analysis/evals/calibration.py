@@ -61,7 +61,7 @@ class Calibration:
         accuracy_interval: Wilson's interval.
         ece: Expected calibration error: mean distance of confidence from accuracy over bins, weighted by items.
         ece_interval: Bootstrap interval.
-        ece_calibrated: Mean calibration error of a calibrated model with the same number of items, which is greater than 0.
+        ece_calibrated: Mean calibration error of a calibrated model with the same number of items (greater than 0).
         aurc: Area under the risk-coverage curve.
         aurc_interval: Bootstrap interval.
         risk: Error rate among the most confident items at COVERAGES (Q,).
@@ -126,7 +126,7 @@ def load_answers(store: str | Path, per: str = "raw") -> list[Answers]:
 
 
 def confidences(table: pd.DataFrame, per: str | None) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns the probability of the most likely choice and whether it is correct, (I,) each; None if no item has choices.
+    """Returns the probability of the most likely choice and whether it is correct (I,); None without choices.
 
     An item with a tie counts as a fraction.
 

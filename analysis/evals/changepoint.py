@@ -164,7 +164,7 @@ class _Hinge:
         )
 
     def unpredicted(self, index: int) -> float:
-        """Share of the rise that the line below changepoint `index` does not predict; a decreasing line predicts nothing."""
+        """Share of the rise not predicted by the line below changepoint `index`; a decreasing line predicts nothing."""
         above = np.maximum(self.x - self.tau_T[index], 0.0)
         design = np.stack([np.ones_like(self.x), self.x, above], -1) * self.scale[:, None]
         _, b, c = np.linalg.lstsq(design, self.z, rcond=None)[0]

@@ -24,7 +24,7 @@ class Metric:
     """A metric of items.
 
     Attributes:
-        compute: Function of the table of items that returns a value per item (I,), NaN if an item has no value, or None.
+        compute: Function of the table of items. Returns a value per item (I,), NaN if an item has no value, or None.
         label: Name in figures, with its unit.
         share: Whether each item is either right or wrong (1 or 0).
         higher_is_better: Whether a larger value is better.

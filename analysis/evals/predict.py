@@ -2,8 +2,8 @@
 
 sigmoid   the score as a sigmoid of log scale, from chance to a fitted maximum;
 broken    1 - score as a power law with one break (Caballero 2023);
-two-step  the loss of the task (minus the log-probability of the correct answer, nats per token) by a power law of scale,
-          then the score from that loss (Bhagia 2024); of N and D together if the target gives both.
+two-step  the loss of the task (minus the log-probability of the correct answer, nats per token) as a power law of
+          scale, or of N and D if the target gives both; then the score from that loss (Bhagia 2024).
 
 Key: r runs, B bootstrap samples.
 """

@@ -1,8 +1,8 @@
 """Reads a table of scores as tasks: columns task, at least one of C, N, D, L, and scores.
 
 Long form: the column `metric` names the metric of `score`, one row per metric. Wide form: `score` (a share of correct
-answers) and columns of continuous metrics. Instead of `score`, a table can have counts: `k` correct of `n` items. A share needs `n`, its
-number of items, or `se`, its standard error.
+answers) and columns of continuous metrics. Instead of `score`, a table can have counts: `k` correct of `n` items. A
+share needs `n`, its number of items, or `se`, its standard error.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""Studies that fit many laws or simulate sweeps, each with a command of its own.
+"""Studies that fit many laws or simulate sweeps, each with its own command.
 
-`backtest` compares laws on held-out points, `conventions` the exponents under counting conventions, `multiplier` the
-compute efficiency of architectures; `observational` fits a task's score to benchmark scores of models; `grokking` and
-`double_descent` analyse sweeps of these; `coverage`, `design_savings`, `simulated_tasks` and `bench` test intervals,
-designs, verdicts and speed of this package on simulated data. `options` has their options.
+`backtest` compares laws on held-out points, `conventions` compares exponents under counting conventions, and
+`multiplier` compares the compute efficiency of architectures. `observational` fits the score of a task to benchmark
+scores of models. `grokking` and `double_descent` analyse the sweeps of these names. `coverage`, `design_savings`,
+`simulated_tasks` and `bench` measure the accuracy of intervals, designs and verdicts and the speed of this package on
+simulated data. `options` defines the options of all studies.
 """

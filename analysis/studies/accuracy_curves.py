@@ -1,4 +1,4 @@
-"""Runs trained on examples with answers (data.objective = "examples"): accuracy along each run, and means over seeds.
+"""Accuracy curves of runs trained on examples with answers (data.objective = "examples"), and Student's intervals.
 
 Key: m measured steps.
 """
@@ -42,34 +42,34 @@ class AccuracyCurve:
 
         Args:
             split: "train" or "held_out".
-            accuracy: From 0 to 1.
+            accuracy: Accuracy from 0 to 1.
         """
         reached = np.flatnonzero(getattr(self, split) >= accuracy)
         return int(self.steps[reached[0]]) if len(reached) else None
 
     def previous_step(self, step: int) -> int:
-        """Returns the step measured before this one, 1 before the first."""
+        """Returns the measured step before `step`, or 1 if there is none."""
         earlier = self.steps[self.steps < step]
         return int(earlier[-1]) if len(earlier) else 1
 
 
 def read_accuracy_curves(path: Path, sweep: str) -> list[AccuracyCurve]:
-    """Reads the finished runs of a store that measured their accuracy.
+    """Reads the accuracy curves of the finished runs of a store.
 
     Args:
         path: Folder of the store.
-        sweep: Name of a sweep of such runs, for the error message.
+        sweep: Name of a sweep that trains such runs, for the error message.
 
     Raises:
-        DataError: The store has none.
+        DataError: The store has no finished run with accuracies.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: not a store: give the folder that runs were trained into")
+        raise DataError(f"{path}: not a store: give the folder of a store")
     store = Store(path)
     curves = [curve for record in store.records() if (curve := _accuracy_curve(store, record)) is not None]
     if not curves:
         raise DataError(
-            f"{path}: no finished run has measured its accuracy: python -m sweeps launch {sweep} --store {path}"
+            f"{path}: no finished run with accuracies: train a sweep: python -m sweeps launch {sweep} --store {path}"
         )
     return curves
 
@@ -88,19 +88,18 @@ def _accuracy_curve(store: Store, record: Record) -> AccuracyCurve | None:
 def check_one_sweep(
     runs: Sequence[AccuracyCurve], path: Path, shared_fields: Callable[[Record], Any], varied: str
 ) -> None:
-    """Raises DataError if the runs differ in more than what their sweep varies.
+    """Raises DataError if the runs differ in fields other than those that their sweep varies.
 
     Args:
         runs: The runs.
         path: Folder of the store, for the error message.
-        shared_fields: Returns what all runs of a sweep have in common.
-        varied: What the sweep varies, for the error message.
+        shared_fields: Returns the fields that all runs of a sweep share.
+        varied: Names of the fields that the sweep varies, for the error message.
     """
     sweeps = len({shared_fields(run.record) for run in runs})
     if sweeps > 1:
         raise DataError(
-            f"{path}: {sweeps} sweeps of runs with accuracies, which differ in more than {varied}: "
-            "give a store that has one of them"
+            f"{path}: contains {sweeps} sweeps, whose runs differ in more than {varied}: give a store with one sweep"
         )
 
 

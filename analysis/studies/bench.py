@@ -1,15 +1,16 @@
-"""Time to fit the Chinchilla form: search and bootstrap of this package, and of plain SciPy on the same points.
+"""Times fits of the Chinchilla law: search and bootstrap of this package and of plain SciPy on the same points.
 
-Plain SciPy is what published code does: Hoffmann's log-sum-exp with Huber's loss on the log loss, L-BFGS-B without a
+Plain SciPy follows published code: Hoffmann's log-sum-exp with Huber's loss on the log loss, L-BFGS-B without a
 gradient from each of the 4,500 points of his grid; then BFGS with the gradient from the optimum for each of 4,000
-bootstrap samples. That takes minutes, so a seeded sample of both is timed and multiplied, which the result states.
-Seconds are wall clock and processor time; the latter counts every core, and threads of the linear algebra that spin.
+bootstrap samples. That takes minutes, so a random sample of both is timed and extrapolated, which the result
+states. Times are wall-clock and processor time; the latter includes all cores and spinning threads of the linear
+algebra library.
 
 A lower bound for this package with n = 240 points: a step of one bootstrap sample takes 2n exponentials and n
 logarithms (about 1 ns each in NumPy), about 20 passes over n numbers (0.2 ns each) and a 5 x 5 matrix of n products
 (25n multiply-adds at 0.1 ns): 2.3 µs. 4,000 samples of 10 steps: 0.09 s. The grid of the search, 1,296 cells of
-20 steps on 3 coefficients without exponentials but with n logarithms: 0.03 s. Together an eighth of a second on one
-core; the rest are NumPy's calls and temporaries.
+20 steps on 3 coefficients without exponentials but with n logarithms: 0.03 s. In total 0.12 s on one core; the
+remaining time is spent on NumPy calls and temporary arrays.
 
 Key: N parameters, D tokens, L nats per token, C FLOPs.
 """
@@ -42,7 +43,7 @@ PUBLISHED = {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.
 BUDGETS = np.geomspace(6e18, 3e21, 9)
 RUNS, NOISE, DELTA = 240, 0.006, 1e-3
 BOOTSTRAPS, REPEATS = 4000, 3
-TOLERANCE = 1e-9  # relative difference up to which two objectives are equal
+TOLERANCE = 1e-9  # relative difference up to which two objectives count as equal
 GRID = {  # Hoffmann 2022, appendix D.3
     "a": np.arange(0.0, 26, 5),
     "b": np.arange(0.0, 26, 5),
@@ -54,7 +55,7 @@ Progress = Callable[[str], None]
 
 
 def synthetic_points(seed: int = 0) -> Points:
-    """Returns a sweep like the published one, from the published law, with normal noise in ln L."""
+    """Returns points of the published law with normal noise in ln L, at a design similar to the published sweep."""
     rng = np.random.default_rng(seed)
     C = rng.choice(BUDGETS, RUNS)
     a, _, ln_g = laws.chinchilla_optimum(PUBLISHED, 6.0)
@@ -85,11 +86,11 @@ class Stopwatch:
 def time_fits(
     points: Points, options: BenchOptions = BenchOptions(), progress: Progress = lambda _: None
 ) -> dict[str, Any]:
-    """Returns seconds and objectives of this package and of plain SciPy.
+    """Times this package and plain SciPy, and compares their objectives.
 
     Args:
         points: Points to fit.
-        options: How much of SciPy's work is timed.
+        options: Number of starts and bootstrap fits of SciPy to time.
         progress: Called with a line of text at each step.
     """
     progress("search and bootstrap of this package")
@@ -152,7 +153,7 @@ def hoffmann_loss(x: np.ndarray, ln_N: np.ndarray, ln_D: np.ndarray, ln_L: np.nd
 
 
 def hoffmann_gradient(x: np.ndarray, ln_N: np.ndarray, ln_D: np.ndarray, ln_L: np.ndarray) -> np.ndarray:
-    """Returns the gradient of `hoffmann_loss`, written out because automatic differentiation takes longer.
+    """Returns the gradient of `hoffmann_loss`, written by hand because automatic differentiation is slower.
 
     Args:
         x: (a, b, e, alpha, beta), with a = ln A, b = ln B, e = ln E.
@@ -183,7 +184,7 @@ def _time_scipy(points: Points, params: dict[str, float], options: BenchOptions,
         with search_time:
             result = minimize(hoffmann_loss, start, logs, method="L-BFGS-B")
         lowest = min(lowest, float(result.fun))
-    # From the optimum of this package: no start could serve BFGS better.
+    # BFGS starts from the optimum of this package, the best possible start.
     optimum = np.array([np.log(params["A"]), np.log(params["B"]), np.log(params["E"]), params["alpha"], params["beta"]])
     lowest = min(lowest, float(minimize(hoffmann_loss, optimum, logs, jac=hoffmann_gradient, method="BFGS").fun))
     for i in range(options.draws):

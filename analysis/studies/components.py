@@ -1,4 +1,4 @@
-"""Scores of models: read from a table with missing cells, imputed, and reduced to principal components.
+"""Scores of models: reading from a table, imputation of missing cells, and principal components.
 
 Key: m models, s scores, K components, y the score of the task (0 to 1).
 """
@@ -20,7 +20,7 @@ from analysis.format import join_names
 from analysis.studies.options import ObservationalOptions
 
 EMPTY_CELLS = ("", "nan", "na", "n/a", "null", "none", "-")
-MAX_ROUNDS = 1000  # of imputation, as in the code of Ruan 2024
+MAX_ROUNDS = 1000  # largest number of rounds of imputation, as in the code of Ruan 2024
 TOLERANCE = 1e-12  # change of a standardised score at which imputation stops
 
 
@@ -31,7 +31,7 @@ class PrincipalComponents:
     Attributes:
         mean: Mean of each score (s,).
         loadings: Direction of each component (K, s).
-        share: Share of the variance of the scores of each component (K,).
+        share: Share of the variance of the scores explained by each component (K,).
     """
 
     mean: np.ndarray
@@ -50,7 +50,7 @@ class ModelScores:
     Attributes:
         scores: Scores (m, s), NaN where missing.
         y: Score of the task (m,), NaN where missing.
-        held_out: Which models are predicted instead of fitted (m,).
+        held_out: Mask of the models that are predicted, not fitted (m,).
         names: Names of the models.
         source: Name of the table.
     """
@@ -71,16 +71,16 @@ def read_model_scores(
         source: A table's file, a DataFrame or columns by name.
         scores: Columns of benchmarks, shares from 0 to 1; cells may be empty.
         target: Column of the task.
-        options: Full marks of the task, held-out models, and the column that names a model.
+        options: Highest possible score of the task, held-out models, and column of model names.
 
     Raises:
         DataError: A column is missing, or a score is not a share from 0 to 1.
     """
     if isinstance(source, str | Path) and not Path(source).is_file():
-        raise DataError(f"{source}: not a file: an observational law is fitted to a table of models")
+        raise DataError(f"{source}: not a file: an observational law needs a table of models")
     table = readers.read_table(source)
     if len(set(scores)) < max(len(scores), 2):
-        raise DataError(f"scores {', '.join(scores)}: must be two different columns or more")
+        raise DataError(f"scores {', '.join(scores)}: must be at least two different columns")
     scores_ms = np.stack([_numbers(table, column) for column in scores], -1)
     y = _numbers(table, target) / options.full
     _check_shares(scores_ms, y, (*scores, target), options.full, table)
@@ -91,8 +91,8 @@ def read_model_scores(
 def impute_scores(train: np.ndarray, held_out: np.ndarray, components: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Returns the scores with missing cells filled in by principal components (Ruan 2024, section 3.1).
 
-    Scores are standardised. A missing cell starts at the mean and takes the value of the components until nothing
-    changes; held-out models take the components of the training models. Imputed scores are clipped to 0 and 1.
+    Scores are standardised. Missing cells start at the mean and are replaced by the values predicted by the components
+    until convergence. Held-out models use the components of the training models. Imputed scores are clipped to 0 and 1.
 
     Args:
         train: Scores of the models that are fitted (m, s), NaN where missing.
@@ -128,7 +128,7 @@ def _impute(
 
 
 def principal_components(scores: np.ndarray, components: int) -> PrincipalComponents:
-    """Returns the first principal components of scores, with signs such that most scores rise along each.
+    """Returns the first principal components of scores, with signs such that most scores increase along each component.
 
     Args:
         scores: Scores (m, s) without NaN.
@@ -163,19 +163,23 @@ def _check_shares(scores: np.ndarray, y: np.ndarray, columns: tuple[str, ...], f
         outside = (values < 0) | (values > 1)
         if outside.any():
             row, is_target = int(np.argmax(outside)), name == columns[-1]
-            remedy = f"full marks are {full:g}: set them with --full" if is_target else "give shares of full marks"
+            remedy = (
+                f"set the highest possible score, now {full:g}, with --full"
+                if is_target
+                else "divide by the highest score"
+            )
             cell = values[row] * (full if is_target else 1)
             raise DataError(
-                f"{table.name}: {table.row_name(row)}, column {name}: {cell:g} is not from 0 to 1 ({remedy})"
+                f"{table.name}: {table.row_name(row)}, column {name}: {cell:g} is not a share from 0 to 1: {remedy}"
             )
     empty = np.isnan(scores).all(1) & ~np.isnan(y)
     if empty.any():
         row = int(np.argmax(empty))
-        raise DataError(f"{table.name}: {table.row_name(row)}: has none of the scores: leave it out")
+        raise DataError(f"{table.name}: {table.row_name(row)}: has no score: leave this row out")
 
 
 def _held_out_rows(table: Table, holdout: str | None) -> np.ndarray:
-    """Rows that an expression selects (m,)."""
+    """Mask (m,) of the rows that an expression selects."""
     if holdout is None:
         return np.zeros(len(table.frame), bool)
 
@@ -193,7 +197,7 @@ def _held_out_rows(table: Table, holdout: str | None) -> np.ndarray:
 def _model_names(table: Table, name: str | None) -> list[str]:
     common = [c for c in table.frame.columns if c.lower() in ("model", "name")]
     if name is not None and name not in table.frame.columns:
-        raise DataError(f"{table.name}: no column {name!r} to name models by: it has {join_names(table.frame.columns)}")
+        raise DataError(f"{table.name}: no column {name!r} (names of models): it has {join_names(table.frame.columns)}")
     column = name or (common[0] if common else None)
     if column is None or table.frame[column].duplicated().any():
         return [table.row_name(i) for i in range(len(table.frame))]

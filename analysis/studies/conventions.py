@@ -1,10 +1,10 @@
-"""Kaplan's and Chinchilla's exponents from the same runs, under each counting convention that the source allows.
+"""Kaplan's and Chinchilla's exponents from the same runs under each counting convention that the source allows.
 
-How N*(C) grows depends on what N and C count. Kaplan (2020) left embeddings out of both and found N* ~ C^0.73; Hoffmann
-(2022) counted all parameters and found C^0.50. At small scale, where embeddings are most of a model, the convention
-alone explains most of that difference (Pearce 2024; Porian 2024, who adds warm-up and tuning).
+The exponent of N*(C) depends on what N and C count. Kaplan (2020) excluded embeddings from both and found N* ~ C^0.73;
+Hoffmann (2022) counted all parameters and found C^0.50. At small scale, where embeddings are most of a model, the
+convention explains most of that difference (Pearce 2024; Porian 2024 adds warm-up and tuning).
 
-Key: N parameters, D tokens, C FLOPs, L nats per token; s: C/D grows as N^s among the runs (1 if C = 6·N·D); B bootstrap
+Key: N parameters, D tokens, C FLOPs, L nats per token; s exponent of C/D in N over the runs (1 if C = 6·N·D); B bootstrap
 samples.
 """
 
@@ -31,8 +31,8 @@ from analysis.studies.options import ConventionsOptions
 from analysis.uncertainty import intervals
 
 KAPLAN_LAWS = {"alpha_N": "kaplan-n", "alpha_D": "kaplan-d", "alpha_C": "kaplan-c"}
-MAX_SPREAD = 0.02  # spread in ln C within a budget from which its runs are moved to one C
-SAME_COUNT = 0.01  # relative difference up to which two counts are the same
+MAX_SPREAD = 0.02  # largest spread in ln C within a budget without moving its runs to one C
+SAME_COUNT = 0.01  # relative difference up to which two counts are considered equal
 COLUMN_TITLES = {
     "a chinchilla-2": "a, approach 2",
     "a chinchilla": "a, approach 3",
@@ -51,9 +51,9 @@ class Exponent:
 
     Attributes:
         value: The exponent, NaN if it could not be estimated.
-        interval: Its interval.
-        samples: Its bootstrap samples (B,).
-        reason: Why it could not be estimated, "" if it was.
+        interval: Interval of the exponent.
+        samples: Bootstrap samples of the exponent (B,).
+        reason: Reason that it could not be estimated, else "".
         scale: ln N* at 1 FLOP, for exponents of N*(C).
     """
 
@@ -71,11 +71,11 @@ class Convention:
     Attributes:
         N: What N counts.
         C: What C counts.
-        points: The runs, counted so.
-        s: Exponent of C/D in N among the runs.
+        points: The runs under this convention.
+        s: Exponent of C/D in N over the runs.
         exponents: a by approach ("a chinchilla-2", "a chinchilla"), a by Kaplan's route ("a kaplan"), and Kaplan's
             alpha_N, alpha_D and alpha_C.
-        notes: Remarks, one line each.
+        notes: Notes, one line each.
     """
 
     N: str
@@ -91,7 +91,7 @@ class Convention:
         return f"N {self.N}, C {self.C}"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain numbers."""
+        """Returns the exponents in types of JSON."""
         return {
             "N": self.N,
             "C": self.C,
@@ -110,17 +110,17 @@ def compare_conventions(
     fit_options: FitOptions = FitOptions(),
     reading: ReadOptions = ReadOptions(),
 ) -> list[Convention]:
-    """Returns the exponents under each counting convention that a store or file allows.
+    """Estimates the exponents under each counting convention that a store or file allows.
 
     Args:
-        source: What `load` reads.
+        source: Any source of `load`.
         options: Approaches, and the column of N without embeddings.
-        fit_options: How laws are fitted; objective and weights are those of approach 3.
-        reading: How the source is read; its counting convention is ignored.
+        fit_options: Options of the fits; objective and weights apply only to approach 3.
+        reading: Options of reading the source; the counting convention is ignored.
 
     Raises:
         DataError: The source cannot be read or lacks N, D or C.
-        FitError: No convention gives an exponent.
+        FitError: No exponent could be estimated.
     """
     plain_options = FitOptions(bootstrap=fit_options.bootstrap, seed=fit_options.seed, level=fit_options.level)
     counted = _counted_points(source, options.nonembedding, reading)
@@ -152,7 +152,7 @@ def compare_conventions(
 
 
 def _counted_points(source: Any, nonembedding: str | None, reading: ReadOptions) -> list[tuple[str, str, Points]]:
-    """What N and C count, and the points counted so; at least one convention."""
+    """The conventions of N and C, each with the points under it; at least one."""
     if isinstance(source, str | Path | StoreSnapshot) and Path(source).is_dir():
         return [
             (n, c, load(source, options=replace(reading, flops=c, params=n))) for n in PARAM_COUNTS for c in FLOP_COUNTS
@@ -165,7 +165,9 @@ def _counted_points(source: Any, nonembedding: str | None, reading: ReadOptions)
     columns = {**reading.columns, **({"N": nonembedding} if nonembedding else {})}
     nonembedding_points = load(source, options=replace(reading, flops=None, params="nonembedding", columns=columns))
     if nonembedding_points.names != total.names:
-        raise DataError(f"{total.source}: --where selects other rows under another count of N: name its column there")
+        raise DataError(
+            f"{total.source}: --where selects different rows for each count of N: use the name of a column instead of N"
+        )
     if not any(note.startswith("N computed") for note in nonembedding_points.notes) and _differ(
         nonembedding_points.N, total.N
     ):
@@ -200,7 +202,7 @@ def _missing(reason: str) -> Exponent:
 
 
 def _approach_3(surface: Fit | FitError, s: float, ln_c0: float, level: float) -> Exponent:
-    """A of approach 3 if C = c0·N^s·D: E + A/N^alpha + B/D^beta is least at N* ~ C^a with a = beta/(alpha + s·beta).
+    """Exponent a of approach 3: for C = c0·N^s·D, the loss is minimal at N* ~ C^a with a = beta/(alpha + s·beta).
 
     From alpha·A·N^-alpha = s·beta·B·D^-beta; s = 1 is Hoffmann 2022, equation 4.
     """
@@ -217,7 +219,7 @@ def _approach_3(surface: Fit | FitError, s: float, ln_c0: float, level: float) -
 def _approach_2(
     points: Points, base: Points, surface: Fit | FitError, options: FitOptions
 ) -> tuple[Exponent, tuple[str, ...]]:
-    """A of approach 2, with the runs of each budget moved to one C."""
+    """Exponent a of approach 2, with the runs of each budget moved to one C."""
     aligned, notes = _align_budgets(points, base, surface)
     try:
         result = fit(aligned, "chinchilla-2", options)
@@ -230,10 +232,10 @@ def _approach_2(
 
 
 def _align_budgets(points: Points, base: Points, surface: Fit | FitError) -> tuple[Points, tuple[str, ...]]:
-    """Moves the runs of a budget so that they differ in C only as much as under the first convention.
+    """Moves the runs of each budget so that their spread in C is as small as under the first convention.
 
-    Runs planned at one 6·N·D differ in C under another convention, small models most, which would tilt the parabolas.
-    So D is changed such that C agrees, and the loss by what the surface of approach 3 predicts for that change.
+    Runs planned at the same 6·N·D differ in C under another convention, most of all small models, which would tilt the
+    parabolas. D is changed such that C agrees, and the loss by the change that the surface of approach 3 predicts.
     """
     ratio = points.C / base.C
     if np.ptp(np.log(ratio)) <= MAX_SPREAD:
@@ -243,11 +245,14 @@ def _align_budgets(points: Points, base: Points, surface: Fit | FitError) -> tup
         runs = keys == key
         C[runs] = base.C[runs] * np.median(ratio[runs])
     if isinstance(surface, FitError):
-        return points, ("runs of a budget differ in C, and no surface could be fitted to move them to one C",)
+        return points, (
+            "runs of a budget differ in C and were not moved to one C, because approach 3 could not be fitted",
+        )
     D = points.D * C / points.C
     shift = surface.predict(N=points.N, D=D) - surface.predict(N=points.N, D=points.D)
     note = (
-        f"runs of a budget moved to one C by the surface of approach 3, losses by up to {np.abs(shift).max():.2g} nats"
+        f"runs of a budget moved to one C by the surface of approach 3, which changed losses by up to "
+        f"{np.abs(shift).max():.2g} nats"
     )
     return replace(points, C=C, D=D, L=points.L + shift, budgets=keys), (note,)
 
@@ -261,7 +266,7 @@ def _budget_keys(points: Points) -> np.ndarray:
 
 
 def _kaplan_route(alpha_C: Exponent, alpha_N: Exponent, level: float) -> Exponent:
-    """A = alpha_C / alpha_N (Kaplan 2020, equation 1.7), with independent samples of the two."""
+    """Exponent a = alpha_C / alpha_N (Kaplan 2020, equation 1.7), with independent samples of both exponents."""
     if alpha_C.reason or alpha_N.reason:
         return _missing(alpha_C.reason or alpha_N.reason)
     samples = alpha_C.samples / np.roll(alpha_N.samples, 1)
@@ -269,9 +274,9 @@ def _kaplan_route(alpha_C: Exponent, alpha_N: Exponent, level: float) -> Exponen
 
 
 def explanations(conventions: list[Convention]) -> list[str]:
-    """Returns what the table shows, and why conventions disagree, one sentence each."""
+    """Returns sentences on the results and on why conventions disagree."""
     if len(conventions) == 1:
-        return ["This source allows one convention: give columns of C, or of N without embeddings, to compare."]
+        return ["This source allows only one convention. To compare, name a column of C, or of N without embeddings."]
     lines = []
     for name, approach in (("a chinchilla", "approach 3"), ("a chinchilla-2", "approach 2")):
         values = {c.name: c.exponents[name].value for c in conventions if name in c.exponents}
@@ -279,23 +284,23 @@ def explanations(conventions: list[Convention]) -> list[str]:
         if len(values) > 1:
             low, high = min(values, key=values.__getitem__), max(values, key=values.__getitem__)
             lines.append(
-                f"By {approach}, N* of the same runs grows as C^{values[low]:.3f} ({low}) to "
-                f"C^{values[high]:.3f} ({high})."
+                f"By {approach}, the exponent of N*(C) of the same runs is between {values[low]:.3f} ({low}) and "
+                f"{values[high]:.3f} ({high})."
             )
     lines.append(
-        "s is the exponent of C/D in N among these runs. It differs from 1 if a count leaves out what small models "
-        "mostly consist of; by approach 3, a = beta / (alpha + s beta)."
+        "s is the exponent of C/D in N over these runs. It differs from 1 if N and C do not count the same parameters, "
+        "which matters most for small models. By approach 3, a = beta / (alpha + s beta)."
     )
     lines.append(
-        "Kaplan 2020 (0.73) left embeddings out of N and C, Hoffmann 2022 (0.50) counted all parameters. With small "
-        "models most of the difference is the convention (Pearce 2024); the rest are the FLOPs of the head, warm-up "
-        "and tuning (Porian 2024)."
+        "Kaplan 2020 (0.73) excluded embeddings from N and C, Hoffmann 2022 (0.50) counted all parameters. For small "
+        "models the convention explains most of the difference (Pearce 2024); the FLOPs of the head, warm-up and "
+        "tuning explain the rest (Porian 2024)."
     )
     return lines
 
 
 def table_rows(conventions: list[Convention], columns: Collection[str] = tuple(COLUMN_TITLES)) -> list[tuple[str, ...]]:
-    """Returns the rows of a table: what N and C count, s, and the exponents with their intervals; titles first.
+    """Returns the titles and rows of a table: what N and C count, s, and the exponents with their intervals.
 
     Args:
         conventions: The conventions, one row each.

@@ -1,4 +1,4 @@
-"""Simulated sweeps of a known law, fitted like any other: bias, spread, and the coverage of the intervals.
+"""Bias, spread and coverage of the intervals of fits to simulated sweeps of a known law.
 
 Key: N parameters, D tokens, C FLOPs.
 """
@@ -20,24 +20,24 @@ from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.studies.options import COVERAGE_BOOTSTRAP, CoverageOptions
 
-BUDGETS = 4  # of an isoFLOP design
+BUDGETS = 4  # number of budgets of an isoFLOP design
 LOG_SIZE_RANGE = 1.1  # half range of ln N about the optimum of each budget
 EXTRAPOLATIONS = (10.0, 100.0)  # multiples of the largest compute, or input, at which predictions are compared
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}  # Hoffmann 2022, equation 10
-COMPUTE_RANGE = (6e18, 3e21)  # FLOPs of the least and largest budget (Hoffmann 2022, figure 3)
-INPUT_RANGE = (1e6, 1e9)  # of an input of a grid, unless given
+COMPUTE_RANGE = (6e18, 3e21)  # FLOPs of the smallest and largest budget (Hoffmann 2022, figure 3)
+INPUT_RANGE = (1e6, 1e9)  # default range of an input of a grid
 FLOPS_PER_TOKEN = 6.0  # per parameter: C = 6·N·D
-# Options of the fits that a result states.
+# Options of the fits in the settings of a result.
 FIT_OPTIONS = ("bootstrap", "objective", "delta", "resampling", "intervals", "weighting", "minimum")
 
 
 @dataclass(frozen=True)
 class CoverageRow:
-    """One quantity over all sweeps.
+    """Estimates of one quantity over all sweeps.
 
     Attributes:
         name: Name of the quantity.
-        true: Its true value.
+        true: True value.
         mean: Mean of the estimates.
         std: Standard deviation of the estimates.
         mean_interval_width: Mean width of the intervals.
@@ -67,7 +67,7 @@ class CoverageStudy:
         law: Name of the law.
         level: Nominal coverage of the intervals.
         sweeps: Number of simulated sweeps.
-        rows: One per quantity.
+        rows: One row per quantity.
         verdicts: Share of the fitted sweeps whose verdict has each code.
         failed: Number of sweeps that could not be fitted.
         settings: Truth, design, noise and options of the fits.
@@ -100,8 +100,8 @@ def simulate_sweep(
         law: Name of a law or an approach.
         truth: Parameters of the law.
         design: "isoflop": BUDGETS budgets over C, sizes within LOG_SIZE_RANGE of the optimum of each. "grid": every
-            combination of as many values of each input, evenly spaced in the logarithm.
-        runs: Number of runs; a grid has the nearest number that it can.
+            combination of the same number of values of each input, evenly spaced in the logarithm.
+        runs: Number of runs; a grid uses the nearest possible number.
         over: Range of C or of each input.
 
     Raises:
@@ -151,7 +151,7 @@ def coverage_study(
 
     Args:
         options: Law, truth, design, noise and number of the sweeps.
-        fit_options: How each sweep is fitted; its seed is the number of the sweep.
+        fit_options: Options of the fit of each sweep; the seed is the index of the sweep.
         progress: Called with the number of sweeps done and in total.
 
     Raises:
@@ -159,10 +159,10 @@ def coverage_study(
     """
     law, form = options.law, _law_form(options.law)
     if not options.truth and form is not laws.LAWS["chinchilla"]:
-        raise FitError(f"{law}: give the truth, values of {', '.join(form.parameters)}")
+        raise FitError(f"{law}: give values of {', '.join(form.parameters)} with --truth")
     truth = dict(options.truth or HOFFMANN)
     if set(truth) != set(form.parameters):
-        raise FitError(f"truth has {', '.join(truth)}: {law} has {', '.join(form.parameters)}")
+        raise FitError(f"truth {', '.join(truth)}: the parameters of {law} are {', '.join(form.parameters)}")
     clean = simulate_sweep(law, truth, options.design, options.runs, options.over)
     bent = _bend(clean, form, options.bend)
     rng, estimates, verdicts, failed = np.random.default_rng(options.seed), [], Counter[str](), 0
@@ -207,7 +207,7 @@ def _with_output(points: Points, form: laws.Law, output: np.ndarray) -> Points:
 
 
 def _true_values(points: Points, form: laws.Law, truth: dict[str, float], law: str) -> dict[str, float]:
-    """True value of each quantity that is compared."""
+    """True value of each compared quantity."""
     values = {} if law in laws.APPROACHES else {name: truth[name] for name in form.parameters}
     if form.optimum is not None and np.isfinite(points.C).all():
         a, _, ln_g = form.optimum(dict(truth), FLOPS_PER_TOKEN)

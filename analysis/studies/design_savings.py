@@ -1,9 +1,9 @@
-"""How much compute a sequential design needs for the interval of an isoFLOP grid, on simulated sweeps of known laws.
+"""Compute that a sequential design saves over an isoFLOP grid, on simulated sweeps of known laws.
 
 The grid is that of `coverage.simulate_sweep`, centred on the true optimum. The design starts with the runs of the two
 smallest budgets of the grid, with the same noise, and then chooses runs with `next_runs.design_runs` in ROUNDS rounds,
-fitting in between: no run larger than the largest of the grid, tokens per parameter as `next` allows them, a limited
-number of runs. Both are fitted alike.
+fitting after each round. The size and number of runs are limited, and tokens per parameter are limited as in `next`.
+Both are fitted in the same way. The design saves compute if it reaches the interval width of the grid with fewer FLOPs.
 
 Key: N parameters, D tokens, C FLOPs; R simulated sweeps, F shares of the FLOPs of the grid.
 """
@@ -41,22 +41,22 @@ TRUTHS: dict[str, tuple[str, dict[str, float]]] = {  # law and parameters
     "kaplan": ("kaplan-nd", KAPLAN),
     "gemstones": ("chinchilla", GEMSTONES),
 }
-PILOT_BUDGETS = 2  # smallest budgets of the grid, whose runs the design starts with
+PILOT_BUDGETS = 2  # number of the smallest budgets of the grid whose runs the design starts with
 ROUNDS = 3
-ROUND_SHARE = 0.25  # of the remaining FLOPs spent in each round but the last, with half of the remaining runs
+ROUND_SHARE = 0.25  # share of the remaining FLOPs spent in each round but the last, on half of the remaining runs
 EXTRAPOLATION = 100.0  # multiple of the largest budget of the grid at which both predict
 
 
 @dataclass(frozen=True)
 class DesignResult:
-    """Predictions of one way of choosing runs over all simulated sweeps.
+    """Predictions from one choice of runs, over all simulated sweeps.
 
     Attributes:
-        share: Its FLOPs as a share of those of the grid.
+        share: FLOPs relative to the grid.
         runs: Median number of runs.
         width: Median width of the intervals, in ln.
         std: Standard deviation of the log estimates.
-        rmse: Root mean square of the log estimate over the truth.
+        rmse: Root mean square error of the log estimates.
         coverage: Share of the intervals that contain the truth.
         failed: Number of sweeps that could not be fitted.
     """
@@ -75,15 +75,15 @@ class DesignSavings:
     """The grid, the design at each share of its FLOPs, and the share that gives the interval of the grid.
 
     Attributes:
-        truth: Name of the true law, of TRUTHS.
-        target: What is predicted.
-        true: Its true value.
+        truth: Name of the true law in TRUTHS.
+        target: Description of the predicted quantity.
+        true: True value of the quantity.
         flops: FLOPs of the grid.
         draws: Number of simulated sweeps.
         grid: Result of the grid.
-        designs: Result of the design at each share, decreasing.
-        sufficient_share: Median over sweeps of the least share at which, as at all larger ones, the interval of the
-            design is no wider than that of the grid; infinite if no share is sufficient.
+        designs: Results of the design, by decreasing share of the FLOPs.
+        sufficient_share: Median over sweeps of the smallest sufficient share: the interval of the design at this and
+            all larger shares is not wider than the interval of the grid. Infinite if no share is sufficient.
         width_to_expected: Median ratio of the width after the last round to the width expected before it.
     """
 
@@ -98,7 +98,7 @@ class DesignSavings:
     width_to_expected: float
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain numbers."""
+        """Returns the results in types of JSON."""
         return {**vars(self), "grid": vars(self.grid), "designs": [vars(design) for design in self.designs]}
 
 
@@ -120,7 +120,7 @@ def design_savings(
     """Compares the design with the grid on simulated sweeps.
 
     Args:
-        truth: Name of the true law, of TRUTHS.
+        truth: Name of the true law in TRUTHS.
         options: Target, noise and number of the sweeps, and limits of the design.
         progress: Called with the number of sweeps done and in total.
 
@@ -161,7 +161,7 @@ def design_savings(
 
 @dataclass(frozen=True)
 class _Simulation:
-    """What all simulated sweeps have in common: the law, the target, the grid without noise, and limits of designs."""
+    """Settings of all simulated sweeps: law, target, grid without noise, and limits of designs."""
 
     law: str
     params: dict[str, float]
@@ -169,8 +169,8 @@ class _Simulation:
     clean: Points
     noise: float
     fit_options: FitOptions
-    largest: float  # FLOPs of a run
-    runs: int  # number of runs of a design
+    largest: float  # largest FLOPs of a run
+    runs: int  # largest number of runs of a design
 
     @property
     def flops(self) -> float:
@@ -184,12 +184,12 @@ class _Simulation:
         return float(self.target.value(laws.find(self.law), params, FLOPS_PER_TOKEN))
 
     def measure(self, N: np.ndarray, D: np.ndarray, rng: np.random.Generator) -> Points:
-        """Returns runs with noise.
+        """Simulates runs with noise.
 
         Args:
             N: Parameters of each run.
             D: Tokens of each run.
-            rng: Random numbers.
+            rng: Random number generator.
         """
         L = laws.find(self.law).function(N, D, **self.params) * np.exp(self.noise * rng.standard_normal(len(N)))
         return Points(N, D, FLOPS_PER_TOKEN * N * D, L, [f"run {i}" for i in range(len(N))], source="simulated")
@@ -267,9 +267,9 @@ def _summarise(outcomes_R: np.ndarray, share: float, log_truth: float) -> Design
 
 
 def _sufficient_share(outcomes_RF: np.ndarray, shares: Sequence[float]) -> float:
-    """Median over sweeps of the least share whose interval is no wider than that of the grid."""
+    """Median over sweeps of the smallest sufficient share (`DesignSavings.sufficient_share`)."""
     width_RF = outcomes_RF[:, :, 2] - outcomes_RF[:, :, 1]
-    # A sweep that could not be fitted has a width of NaN, which is not sufficient.
+    # A sweep that could not be fitted has a width of NaN, which compares as not sufficient.
     sufficient = np.logical_and.accumulate(width_RF[:, 1:] <= width_RF[:, :1], axis=1)
     return float(np.median(np.where(sufficient, np.asarray(shares), np.inf).min(1)))
 

@@ -1,9 +1,9 @@
-"""Double descent (Nakkiran 2019): test error falls, rises to a peak and falls again, over width, data or epochs.
+"""Double descent (Nakkiran 2019): a peak of the test error over width, data or epochs.
 
 A profile is the test error along one of these axes, one row per seed. The peak and the minima on either side of it are
 chosen for each seed on the mean of the other seeds; the height of the peak over each minimum is then measured on that
-seed. So a peak that is only noise has no height in a seed that did not choose it. Intervals are Student's over seeds;
-over the profiles of one axis they are simultaneous (Bonferroni): an axis is misjudged in 1 - level of the sweeps.
+seed, so a peak that is only noise has no expected height.  Intervals are Student's over seeds;
+over the profiles of one axis they are simultaneous (Bonferroni).
 
 Key: k points, S seeds.
 """
@@ -24,7 +24,7 @@ from analysis.studies.accuracy_curves import AccuracyCurve
 from scaling.store.record import Record
 
 MIN_POINTS, MIN_SEEDS = 4, 3
-MIN_HEIGHT = 0.01  # least height of a peak, of test error
+MIN_HEIGHT = 0.01  # smallest height of a peak, in test error
 INTERPOLATION_ERROR = 0.05  # training error, label noise included, at which the data are fitted (Nakkiran 2019)
 AXES = {"width": "width", "data": "training examples", "epochs": "step"}
 DOUBLE_DESCENT, NO_DOUBLE_DESCENT, INCONCLUSIVE = "double descent", "no double descent", "inconclusive"
@@ -36,12 +36,12 @@ class Profile:
 
     Attributes:
         axis: A key of AXES.
-        fixed: What is held constant, such as "600 examples".
+        fixed: The constant quantity as text, such as "600 examples".
         x: Width, training examples or steps (k,).
         test: Test error of each seed (S, k).
         train: Training error of each seed (S, k).
-        level: Coverage of its intervals.
-        fixed_value: The width or number of examples that is held constant.
+        level: Coverage of the intervals.
+        fixed_value: Width or number of examples that is constant.
     """
 
     axis: str
@@ -54,7 +54,7 @@ class Profile:
 
     @property
     def peaks(self) -> list[tuple[int, int, int]]:
-        """Indices of left minimum, peak and right minimum for each seed, from the others; empty if too few."""
+        """Left minimum, peak and right minimum of each seed, from the mean of the others; empty if too few."""
         seeds = len(self.test)
         if seeds < MIN_SEEDS or len(self.x) < MIN_POINTS:
             return []
@@ -79,13 +79,13 @@ class Profile:
 
     @property
     def peak_position(self) -> tuple[float, tuple[float, float]]:
-        """X of the peak of the mean over seeds, and the range over seeds."""
+        """Position x of the peak of the mean over seeds, and its range over seeds."""
         positions = [self.x[p] for _, p, _ in self.peaks]
         return float(self.x[find_peak(self.test.mean(axis=0))[1]]), (float(min(positions)), float(max(positions)))
 
     @property
     def interpolation(self) -> float | None:
-        """First x at which the training data are fitted (last x, along data); None if they never are."""
+        """Smallest x at which the training data are fitted (along data: largest x); None if there is none."""
         fitted = np.flatnonzero(self.train.mean(axis=0) <= INTERPOLATION_ERROR)
         return float(self.x[fitted[-1 if self.axis == "data" else 0]]) if len(fitted) else None
 
@@ -113,7 +113,7 @@ class Profile:
         return f"{text}; training error {100 * INTERPOLATION_ERROR:g}% at {self.interpolation:g}"
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain numbers; what is unknown is absent."""
+        """Returns the profile in types of JSON; unknown values are omitted."""
         data: dict[str, Any] = {
             "axis": self.axis,
             "fixed": self.fixed,
@@ -132,7 +132,7 @@ class Profile:
 
 
 def find_peak(errors: np.ndarray) -> tuple[int, int, int]:
-    """Returns the indices of the inner point that is highest over the minima on both sides, between these minima."""
+    """Returns the indices of left minimum, peak and right minimum, for the peak highest above both minima."""
     peak = max(
         range(1, len(errors) - 1),
         key=lambda p: min(errors[p] - errors[:p].min(), errors[p] - errors[p + 1 :].min()),
@@ -145,7 +145,7 @@ class DoubleDescent:
     """All profiles of a sweep.
 
     Attributes:
-        profiles: By axis.
+        profiles: Profiles in order of axis.
         level: Coverage of the intervals, simultaneous over the profiles of an axis.
     """
 
@@ -157,7 +157,7 @@ class DoubleDescent:
         return [profile for profile in self.profiles if profile.axis == axis]
 
     def axis_verdict(self, axis: str) -> str:
-        """Returns DOUBLE_DESCENT if one of the profiles has it, NO_DOUBLE_DESCENT if none has, else INCONCLUSIVE."""
+        """Returns DOUBLE_DESCENT if a profile has it, NO_DOUBLE_DESCENT if no profile has it, else INCONCLUSIVE."""
         verdicts = [profile.verdict for profile in self.along(axis)]
         if DOUBLE_DESCENT in verdicts:
             return DOUBLE_DESCENT
@@ -165,7 +165,7 @@ class DoubleDescent:
 
     @property
     def verdict(self) -> list[str]:
-        """One line per axis."""
+        """Verdict of each axis, one line each."""
         return [f"{axis}-wise: {self.axis_verdict(axis)}" for axis in AXES]
 
     def to_json(self) -> dict[str, Any]:
@@ -175,7 +175,7 @@ class DoubleDescent:
 
 
 def analyse_double_descent(path: str | Path, level: float = 0.95) -> DoubleDescent:
-    """Returns the profiles of the double-descent sweep in a store.
+    """Analyses the double-descent sweep in a store.
 
     Args:
         path: Folder of the store.
@@ -198,7 +198,7 @@ def analyse_double_descent(path: str | Path, level: float = 0.95) -> DoubleDesce
 
 
 def _final_errors(axis: str, groups: dict[tuple[int, int], list[AccuracyCurve]], fixed: int) -> Profile | None:
-    """Errors at the end of runs over width or data, of the seeds that all points have; None if points are too few."""
+    """Final errors over width or data, for seeds that all points have; None if there are too few points."""
     varied, constant = (0, 1) if axis == "width" else (1, 0)
     keys = sorted(key for key in groups if key[constant] == fixed)
     if len(keys) < MIN_POINTS:
@@ -229,7 +229,7 @@ def _errors_along(width: int, examples: int, runs: Sequence[AccuracyCurve]) -> P
 
 
 def bonferroni_levels(profiles: Iterable[Profile], level: float) -> list[Profile]:
-    """Returns the profiles with the level of each such that the intervals of an axis hold simultaneously (Bonferroni).
+    """Sets the level of each profile such that the intervals of an axis have simultaneous coverage (Bonferroni).
 
     Args:
         profiles: Profiles of all axes.
@@ -241,7 +241,7 @@ def bonferroni_levels(profiles: Iterable[Profile], level: float) -> list[Profile
 
 
 def _shared_fields(record: Record) -> Any:
-    """What the runs of one sweep have in common."""
+    """Fields of the config that all runs of one sweep share."""
     config = record.config
     model = dataclasses.replace(config.model, width=2, heads=1, mlp_width=1)
     data = dataclasses.replace(config.data, unique=None)

@@ -1,9 +1,9 @@
-"""Grokking (Power 2022): when a run fits its training equations, and when it answers the held-out ones.
+"""Grokking (Power 2022): steps to learn the training equations and to generalise to held-out ones.
 
 A run has learned at the first measured step with a training accuracy of LEARNED, and generalised at the first with a
-held-out accuracy of GENERALISED; the true step lies after the measurement before. Means over seeds are geometric, their
-intervals Student's on logarithms: from the lower end for the previous measurements to the upper end for the steps
-themselves.
+held-out accuracy of GENERALISED; the true step lies between this and the previous measurement. Means over seeds are
+geometric, with Student's intervals of logarithms: from the lower end for the previous measurements to the upper end for
+the measured steps.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from scaling.store.record import Record
 
 LEARNED = 0.99  # training accuracy
 GENERALISED = 0.9  # held-out accuracy
-DELAY_RATIO = 3.0  # steps to generalise over steps to learn from which generalisation counts as delayed
+DELAY_RATIO = 3.0  # smallest ratio of steps to generalise to steps to learn that counts as delayed
 GROKKING, SIMULTANEOUS, NOT_GENERALISED, INCONCLUSIVE = "grokking", "simultaneous", "not generalised", "inconclusive"
 
 Interval = tuple[float, float] | None
@@ -33,7 +33,7 @@ class Cell:
     """Runs of one share of the data and one weight decay, which differ in their seed.
 
     Attributes:
-        fraction: Share of all equations trained on; of the largest number of any run if their number is unknown.
+        fraction: Share of all equations in the training set; if their number is unknown, relative to the largest set.
         decay: Weight decay.
         runs: One run per seed.
         level: Coverage of the intervals.
@@ -46,16 +46,16 @@ class Cell:
 
     @property
     def steps(self) -> int:
-        """Least number of training steps of a run."""
+        """Smallest number of training steps of a run."""
         return min(run.record.config.steps for run in self.runs)
 
     def steps_to(self, split: str) -> list[int]:
-        """Returns the steps to learn ("train") or to generalise ("held_out"), of the runs that did."""
+        """Returns the steps to learn ("train") or to generalise ("held_out") of the runs that reached them."""
         accuracy = LEARNED if split == "train" else GENERALISED
         return [step for run in self.runs if (step := run.first_step(split, accuracy)) is not None]
 
     def mean(self, split: str) -> tuple[float, Interval] | None:
-        """Returns the geometric mean of `steps_to` with its interval over seeds, None if a run did not get there."""
+        """Returns the geometric mean of `steps_to` with its interval over seeds; None if some run did not reach it."""
         steps = self.steps_to(split)
         if len(steps) < len(self.runs):
             return None
@@ -66,21 +66,21 @@ class Cell:
 
     @property
     def ratio(self) -> tuple[float, Interval] | None:
-        """Steps to generalise over steps to learn, with the interval; None if a run lacks one."""
+        """Ratio of steps to generalise to steps to learn, with its interval; None if some run lacks one of them."""
         pairs = [(run.first_step("train", LEARNED), run.first_step("held_out", GENERALISED)) for run in self.runs]
         ratios = [b / a for a, b in pairs if a is not None and b is not None]
         return geometric_mean(ratios, self.level) if len(ratios) == len(pairs) else None
 
     @property
     def delay(self) -> int | None:
-        """Fewest steps, over seeds, from a training accuracy of 1 to generalising; None if a run lacks one."""
+        """Smallest number of steps from a training accuracy of 1 to generalisation; None if some run lacks one."""
         pairs = [(run.first_step("train", 1.0), run.first_step("held_out", GENERALISED)) for run in self.runs]
         delays = [b - a for a, b in pairs if a is not None and b is not None]
         return min(delays) if len(delays) == len(pairs) else None
 
     @property
     def verdict(self) -> str:
-        """GROKKING, SIMULTANEOUS, NOT_GENERALISED (no run has) or INCONCLUSIVE."""
+        """GROKKING, SIMULTANEOUS, NOT_GENERALISED (in no run) or INCONCLUSIVE."""
         if not self.steps_to("held_out"):
             return NOT_GENERALISED if self.steps_to("train") else INCONCLUSIVE
         interval = self.ratio[1] if self.ratio is not None else None
@@ -90,7 +90,7 @@ class Cell:
         return GROKKING if low >= DELAY_RATIO else SIMULTANEOUS if high < DELAY_RATIO else INCONCLUSIVE
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain numbers; what is unknown is absent."""
+        """Returns the cell in types of JSON; unknown values are omitted."""
         data: dict[str, Any] = {
             "fraction": self.fraction,
             "weight_decay": self.decay,
@@ -118,7 +118,7 @@ class Grokking:
     """The cells of a sweep.
 
     Attributes:
-        cells: By share of the data and weight decay.
+        cells: Cells in order of share of the data and weight decay.
         level: Coverage of the intervals.
     """
 
@@ -127,14 +127,14 @@ class Grokking:
 
     @property
     def longest_delay(self) -> Cell:
-        """The cell with the longest delay of those all of whose runs generalised."""
+        """Cell with the longest delay among cells in which all runs generalised."""
         return max(
             self.cells, key=lambda cell: (cell.delay is not None, cell.delay or 0, len(cell.steps_to("held_out")))
         )
 
     @property
     def verdict(self) -> list[str]:
-        """One line: whether there is grokking, and where it is strongest."""
+        """Verdict on the sweep, with the cell of the longest delay, in one line."""
         grokking = [cell for cell in self.cells if cell.verdict == GROKKING]
         if not grokking:
             return [self._verdict_without_grokking()]
@@ -151,7 +151,9 @@ class Grokking:
     def _verdict_without_grokking(self) -> str:
         delayed = [(c.ratio[0], c) for c in self.cells if c.ratio is not None and c.ratio[0] >= DELAY_RATIO]
         if not delayed:
-            return f"no grokking: no cell takes {DELAY_RATIO:g} times as many steps to generalise as to learn"
+            return (
+                f"no grokking: the ratio of steps to generalise to steps to learn is below {DELAY_RATIO:g} in all cells"
+            )
         ratio, cell = max(delayed, key=lambda pair: pair[0])
         return (
             f"{INCONCLUSIVE}: at fraction {cell.fraction:.3g} and weight decay {cell.decay:g} generalising took "
@@ -179,7 +181,7 @@ def geometric_mean(values: Sequence[float], level: float) -> tuple[float, Interv
 
 
 def analyse_grokking(path: str | Path, level: float = 0.95) -> Grokking:
-    """Returns the cells of the grokking sweep in a store.
+    """Analyses the grokking sweep in a store.
 
     Args:
         path: Folder of the store.
@@ -203,7 +205,7 @@ def analyse_grokking(path: str | Path, level: float = 0.95) -> Grokking:
 
 
 def _longest_by_seed(runs: list[AccuracyCurve]) -> list[AccuracyCurve]:
-    """One run per seed, the longest."""
+    """The longest run of each seed."""
     longest: dict[int, AccuracyCurve] = {}
     for run in sorted(runs, key=lambda run: run.record.config.steps):
         longest[run.record.config.seed] = run
@@ -211,7 +213,7 @@ def _longest_by_seed(runs: list[AccuracyCurve]) -> list[AccuracyCurve]:
 
 
 def _shared_fields(record: Record) -> Any:
-    """What the runs of one sweep have in common."""
+    """Fields of the config that all runs of one sweep share."""
     config = record.config
     optimizer = dataclasses.replace(config.optimizer, weight_decay=0.0)
     data = dataclasses.replace(config.data, unique=None)

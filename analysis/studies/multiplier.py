@@ -1,9 +1,9 @@
-"""Compute multipliers: how many times the compute one architecture needs to reach the loss of another.
+"""Compute multipliers: relative compute efficiency of groups of runs, such as architectures.
 
 At each budget C the losses of a group are fitted by a parabola in ln N, whose minimum is the group's loss at C. The
 curves of the groups are shifts of one curve, ln L = p(ln C + s), with s the log multiplier: a group with a multiplier
-of 2 reaches with C the loss of the reference with 2·C. p is a parabola, a line if a group has two budgets. The interval
-is a parametric bootstrap: normal noise of the size of the residuals about the parabolas, and everything fitted again.
+of 2 reaches at C the loss that the reference reaches at 2·C. p is a parabola, or a line if a group has two budgets. The
+interval is from a parametric bootstrap: normal noise with the variance of the residuals is added, and all is refitted.
 
 Key: C planned FLOPs, N parameters, L nats per token; B bootstrap samples, K budgets of both groups, S shifts, n runs of
 a budget.
@@ -24,15 +24,15 @@ from analysis.errors import DataError, FitError
 from analysis.studies.options import MultiplierOptions
 from analysis.uncertainty import intervals
 
-LARGEST_MULTIPLIER = 32.0  # multipliers are searched from 1/32 to 32
+LARGEST_MULTIPLIER = 32.0  # the search range is 1/32 to 32
 SHIFTS = 801  # number of log multipliers tried
-MIN_SIZES = 3  # least number of sizes of a budget: a parabola has three coefficients
+MIN_SIZES = 3  # smallest number of sizes of a budget: a parabola has three coefficients
 MIN_BUDGETS = 2
 
 
 @dataclass(frozen=True)
 class Multiplier:
-    """Compute multiplier of a group against a reference.
+    """Compute multiplier of a group relative to a reference.
 
     Attributes:
         group: Name of the group.
@@ -55,7 +55,7 @@ class Multiplier:
     verdict: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain numbers."""
+        """Returns the multiplier in types of JSON."""
         return {**asdict(self), "interval": list(self.interval)}
 
 
@@ -66,8 +66,8 @@ class LossCurve:
     Attributes:
         x: ln C of each budget (K,).
         L: Lowest loss of each budget (K,).
-        samples: Bootstrap samples of it (B, K), NaN where a parabola has no minimum.
-        warnings: One line each.
+        samples: Bootstrap samples of L (B, K), NaN if a parabola has no minimum.
+        warnings: Warnings, one line each.
     """
 
     x: np.ndarray
@@ -98,13 +98,13 @@ def compute_multipliers(
     options: MultiplierOptions = MultiplierOptions(),
     reading: ReadOptions = ReadOptions(),
 ) -> list[Multiplier]:
-    """Returns the compute multiplier of each group against the reference.
+    """Computes the compute multiplier of each group relative to the reference.
 
     Args:
         source: A store's folder or a file.
         by: Column that names the group of a run, such as "model.mlp".
         options: Reference and bootstrap.
-        reading: How the source is read.
+        reading: Options of reading the source.
 
     Raises:
         DataError: There are fewer than two groups, or a group has fewer than two budgets with three sizes.
@@ -114,7 +114,7 @@ def compute_multipliers(
     assert points.groups is not None
     names = sorted({str(name) for name in points.groups})
     if len(names) < 2:
-        raise DataError(f"{source}: {by} is {names[0]} in all runs: a multiplier compares two groups or more")
+        raise DataError(f"{source}: {by} is {names[0]} in all runs: a multiplier needs at least two groups")
     reference = names[0] if options.reference is None else options.reference
     if reference not in names:
         raise DataError(f"reference {reference}: must be one of the values of {by}, {', '.join(names)}")
@@ -130,13 +130,13 @@ def compute_multipliers(
 
 
 def fit_budget_minima(points: Points, name: str, samples: int, rng: np.random.Generator) -> LossCurve:
-    """Returns the lowest loss of each budget with at least MIN_SIZES sizes.
+    """Fits the lowest loss of each budget with at least MIN_SIZES sizes.
 
     Args:
         points: Runs of one group.
         name: Name of the group.
         samples: Number of bootstrap samples.
-        rng: Random numbers.
+        rng: Random number generator.
 
     Raises:
         DataError: Fewer than two budgets have MIN_SIZES sizes.
@@ -145,9 +145,11 @@ def fit_budget_minima(points: Points, name: str, samples: int, rng: np.random.Ge
     parabolas, warnings = _fit_parabolas(points, name)
     dof = sum(len(parabola.L) - MIN_SIZES for parabola in parabolas)
     if dof < 1:
-        warnings.append(f"{name}: no budget has more than three runs: the noise is unknown, the interval too narrow")
+        warnings.append(
+            f"{name}: no budget has more than three runs: the noise cannot be estimated, and the interval is too narrow"
+        )
     noise = float(np.sqrt(sum(np.sum(parabola.residual**2) for parabola in parabolas) / max(dof, 1)))
-    noise_B1 = noise * np.sqrt(max(dof, 1) / rng.chisquare(max(dof, 1), (samples, 1)))  # the noise is estimated too
+    noise_B1 = noise * np.sqrt(max(dof, 1) / rng.chisquare(max(dof, 1), (samples, 1)))  # uncertainty of the noise
     minima = [_minimum(parabola.coefficients) for parabola in parabolas]
     minima_BK = []
     for parabola in parabolas:
@@ -178,12 +180,12 @@ def _fit_parabolas(points: Points, name: str) -> tuple[list[_Parabola], list[str
             warnings.append(f"{name}: the lowest loss at C = {C:.3g} is at the edge of its sizes")
     if len(parabolas) < MIN_BUDGETS:
         raise DataError(
-            f"{name}: {len(parabolas)} budgets with {MIN_SIZES} sizes or more: a multiplier needs {MIN_BUDGETS}"
+            f"{name}: {len(parabolas)} budgets with at least {MIN_SIZES} sizes: a multiplier needs {MIN_BUDGETS}"
         )
     concave = [parabola for parabola in parabolas if not parabola.coefficients[2] > 0]
     if concave:
         budgets = ", ".join(f"{parabola.C:.3g}" for parabola in concave)
-        warnings.append(f"{name}: losses at C = {budgets} have no minimum in N (concave): left out")
+        warnings.append(f"{name}: losses at C = {budgets} have no minimum in N (concave) and are left out")
         parabolas = [parabola for parabola in parabolas if parabola.coefficients[2] > 0]
         if len(parabolas) < MIN_BUDGETS:
             raise FitError(f"{warnings[-1]}; a multiplier needs {MIN_BUDGETS} budgets: train more sizes, further apart")
@@ -223,30 +225,32 @@ def _warnings(group: LossCurve, base: LossCurve, shift: float, failed: float, le
     """Warnings of a comparison; `failed`: share of bootstrap samples without a minimum at some budget."""
     warnings = [*base.warnings, *group.warnings]
     if 1 - failed < level:
-        warnings.append(f"{failed:.0%} of bootstrap samples have a budget without a minimum: left out")
+        warnings.append(f"{failed:.0%} of bootstrap samples have a budget without a minimum and are left out")
     if abs(shift) > np.log(LARGEST_MULTIPLIER) * 0.99:
-        warnings.append(f"beyond the largest multiplier searched, {LARGEST_MULTIPLIER:g}")
+        warnings.append(
+            f"the multiplier is at the end of the search range, 1/{LARGEST_MULTIPLIER:g} to {LARGEST_MULTIPLIER:g}"
+        )
     if base.L.min() > group.L.max() or group.L.min() > base.L.max():
-        warnings.append("the losses of the two groups have no range in common: extrapolated")
+        warnings.append("the ranges of the losses of the two groups do not overlap: the multiplier is an extrapolation")
     return warnings
 
 
-def fit_shifts(x: np.ndarray, moved: np.ndarray, L: np.ndarray) -> np.ndarray:
-    """Returns the shift s (B,) with which the losses of both groups lie nearest to one curve in ln C + s.
+def fit_shifts(x: np.ndarray, x_group: np.ndarray, L: np.ndarray) -> np.ndarray:
+    """Returns the shift s (B,) for which the losses of both groups are closest to one curve in ln C + s.
 
     The coefficients of the curve are solved in closed form on a grid of shifts (S,); a parabola through the best three
     refines the best one.
 
     Args:
         x: ln C of the budgets of the reference.
-        moved: ln C of the budgets of the group, which are shifted.
+        x_group: ln C of the budgets of the group, which are shifted.
         L: Losses (B, K) of the reference, then of the group.
     """
     shift_S = np.linspace(-np.log(LARGEST_MULTIPLIER), np.log(LARGEST_MULTIPLIER), SHIFTS)
-    y_BK, degree = np.log(L), 2 if min(len(x), len(moved)) > 2 else 1
+    y_BK, degree = np.log(L), 2 if min(len(x), len(x_group)) > 2 else 1
     rss_SB = np.empty((len(shift_S), len(y_BK)))
     for i, s in enumerate(shift_S):
-        z = np.concatenate([x, moved + s])
+        z = np.concatenate([x, x_group + s])
         X = np.vander((z - z.mean()) / np.ptp(z), degree + 1)
         q = np.linalg.qr(X)[0]
         rss_SB[i] = np.sum(y_BK**2, -1) - np.sum((y_BK @ q) ** 2, -1)

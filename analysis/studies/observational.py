@@ -1,7 +1,7 @@
-"""Observational laws: a task's score from the public benchmark scores of many models (Ruan 2024).
+"""Observational laws: the score of a task from public benchmark scores of many models (Ruan 2024).
 
-Missing scores are imputed by principal components, the scores are reduced to a few components, and the task is a
-sigmoid of those: y = h·sigmoid(w·PC + c) + 1 - h.
+Missing scores are imputed, scores are reduced to a few principal components, and the score of the task is fitted by a
+sigmoid of these components: y = h·sigmoid(w·PC + c) + 1 - h.
 
 Key: m models, s scores, K components, B bootstrap samples; y the score of the task (0 to 1).
 """
@@ -41,13 +41,13 @@ class ObservationalFit:
     """A law of one task over models.
 
     Attributes:
-        fit: Fit of y on the components, whose intervals take the components as given.
+        fit: Fit of y to the components; its intervals treat the components as fixed.
         components: The components.
         weights: Weight of each score inside the sigmoid.
         intervals: Interval of each weight.
-        train_error: Mean squared error of y over the models that are fitted.
+        train_error: Mean squared error of y over the fitted models.
         held_out_error: The same over the held-out models, None if there are none.
-        rows: For every model its name, y, the prediction with its interval, and whether it was held out.
+        rows: Name, y, prediction with interval, and whether it was held out, for each model.
         target: Name of the task.
     """
 
@@ -61,7 +61,7 @@ class ObservationalFit:
     target: str
 
     def to_json(self) -> dict[str, Any]:
-        """Returns plain numbers."""
+        """Returns the fit in types of JSON."""
         data = {
             "target": self.target,
             **self.fit.to_json(),
@@ -86,7 +86,7 @@ def fit_observational(
         source: A table's file, a DataFrame or columns by name, with one row per model.
         scores: Columns of benchmarks, shares from 0 to 1; cells may be empty.
         target: Column of the task; models without it are left out.
-        options: Components, held-out models, full marks and bootstrap.
+        options: Components, held-out models, highest possible score and bootstrap.
 
     Raises:
         DataError: The table cannot be read, or the number of components is not allowed.
@@ -122,7 +122,7 @@ def fit_observational(
 
 
 def component_sigmoid(components: int) -> Law:
-    """Returns the law y = h·sigmoid(w1·PC1 + ... + c) + 1 - h of that many components (Ruan 2024, equation 7)."""
+    """Returns the law y = h·sigmoid(w1·PC1 + ... + c) + 1 - h of `components` components (Ruan 2024, equation 7)."""
     inputs = [f"PC{k}" for k in range(1, components + 1)]
     weights = [f"w{k}" for k in range(1, components + 1)]
 
@@ -134,8 +134,8 @@ def component_sigmoid(components: int) -> Law:
     keyword = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY) for name in (*weights, "c", "h")]
     observational.__signature__ = inspect.Signature(positional + keyword)  # type: ignore[attr-defined]
 
-    def seeds(pcs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
-        """Starts: straight lines through the logits for each h, and flatter and steeper ones."""
+    def starts(pcs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
+        """Starting values: linear fits of the logits for each h, with their slopes scaled."""
         X = np.stack([*pcs, np.ones_like(y)], -1)
         rows = []
         for h in (1.0, 1 - MAX_CHANCE / 4, 1 - MAX_CHANCE):
@@ -152,9 +152,9 @@ def component_sigmoid(components: int) -> Law:
         bounds={**unbounded, "h": (1 - MAX_CHANCE, 1.0)},
         output="y",
         objective="mse",
-        units={"y": "share of full marks"},
+        units={"y": "share of the highest score"},
         signed=("y", *inputs),
-        starts_from_data=seeds,
+        starts_from_data=starts,
     )
 
 
@@ -170,7 +170,7 @@ def _check_models(models: ModelScores, train: np.ndarray, scores: Sequence[str],
         )
     for score, values in zip(scores, models.scores[train].T, strict=True):
         if np.isnan(values).all():
-            raise DataError(f"{models.source}: no fitted model has a {score}: leave that score out")
+            raise DataError(f"{models.source}: no fitted model has the score {score}: leave this column out")
 
 
 def _model_rows(
@@ -204,7 +204,7 @@ def _points(components: np.ndarray, models: ModelScores, train: np.ndarray, targ
     notes = [f"{int(np.isnan(scores).sum())} of {scores.size} scores are missing and were imputed"]
     if without_target:
         notes.append(f"{without_target} models have no {target}")
-    notes.append("intervals take the components as given")
+    notes.append("intervals treat the components as fixed")
     return Points(
         N=missing,
         D=missing,

@@ -1,7 +1,7 @@
 """Options of the studies, which are also the flags of their commands.
 
-Standard library only, so that `--help` answers at once. What a study cannot do without (the laws of a backtest, the
-column that multipliers are compared by) is an argument of its function instead.
+Imports only the standard library, so that `--help` stays fast. Required inputs of a study, such as the laws of a
+backtest, are arguments of its function instead.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from analysis.planning.options import QUANTITIES
 from analysis.uncertainty.options import BootstrapOptions
 from scaling.config.options import option
 
-BACKTEST_BOOTSTRAP = 200  # bootstrap samples of each fit of a backtest, unless given: it makes many fits
-COVERAGE_BOOTSTRAP = 300  # of each fit of a coverage study, unless given
+BACKTEST_BOOTSTRAP = 200  # default number of bootstrap samples of each fit of a backtest, which makes many fits
+COVERAGE_BOOTSTRAP = 300  # default number of bootstrap samples of each fit of a coverage study
 DESIGNS = ("isoflop", "grid")
-APPROACHES = ("chinchilla-2", "chinchilla")  # whose exponents are compared over counting conventions
+APPROACHES = ("chinchilla-2", "chinchilla")  # approaches whose exponents `conventions` compares
 
 
 Range = tuple[float, float]
@@ -40,7 +40,7 @@ def parse_ranges(flag: str, text: str) -> dict[str, Range]:
         except ValueError:
             raise DataError(f"{flag} {text}: must be ranges such as C=1e18:1e21") from None
         if not 0 < low < high < math.inf:
-            raise DataError(f"{flag} {text}: a range must go from a number above 0 to a larger one")
+            raise DataError(f"{flag} {text}: must be ranges LOW:HIGH with 0 < LOW < HIGH")
         ranges[name] = (low, high)
     return ranges
 
@@ -60,19 +60,19 @@ def parse_count(flag: str, text: str) -> int:
 
 @dataclass(frozen=True)
 class BacktestOptions:
-    """How a backtest is made. Raises DataError for a value that is not allowed.
+    """Groups and processes of a backtest. Raises DataError for a value that is not allowed.
 
     Attributes:
-        group: Column, or several separated by commas: each group is fitted separately, and errors are averaged over
-            groups. A store is grouped by sweep.
-        workers: Number of processes; None is one for each core if there are many fits.
+        group: Column, or several separated by commas. Each group is fitted separately, and errors are averaged over
+            groups. A store can only be grouped by sweep.
+        workers: Number of processes. None uses all cores if there are many fits.
     """
 
     group: str | None = option(
         None, "fit each group separately and average the errors over groups", metavar="COLUMN,.."
     )
     workers: int | None = option(
-        None, "number of processes (default: all cores, for many fits)", metavar="P", parse=parse_count
+        None, "number of processes (default: all cores if there are many fits)", metavar="P", parse=parse_count
     )
 
     def __post_init__(self) -> None:
@@ -81,17 +81,17 @@ class BacktestOptions:
 
 @dataclass(frozen=True)
 class BenchOptions:
-    """How much of plain SciPy's work is timed. Raises DataError for a value that is not allowed.
+    """Number of fits of plain SciPy to time. Raises DataError for a value that is not allowed.
 
     Attributes:
-        starts: Number of its starts that are timed.
-        draws: Number of its bootstrap fits that are timed.
+        starts: Number of starts to time.
+        draws: Number of bootstrap fits to time.
         seed: Seed of the sample of starts and of the bootstrap.
     """
 
-    starts: int = option(40, "number of SciPy's 4,500 starts that are timed (%(default)s)", metavar="S")
-    draws: int = option(40, "number of SciPy's 4,000 bootstrap fits that are timed (%(default)s)", metavar="B")
-    seed: int = option(0, "seed of the sample and of the bootstrap (%(default)s)")
+    starts: int = option(40, "number of the 4,500 starts of SciPy to time (%(default)s)", metavar="S")
+    draws: int = option(40, "number of the 4,000 bootstrap fits of SciPy to time (%(default)s)", metavar="B")
+    seed: int = option(0, "seed of the samples (%(default)s)")
 
     def __post_init__(self) -> None:
         check_values(self, starts=(self.starts >= 1, "1 or more"), draws=(self.draws >= 1, "1 or more"))
@@ -99,55 +99,55 @@ class BenchOptions:
 
 @dataclass(frozen=True)
 class ConventionsOptions:
-    """Which exponents are compared over counting conventions. Raises DataError for a value that is not allowed.
+    """Approaches and columns of a comparison of counting conventions. Raises DataError for a value that is not allowed.
 
     Attributes:
-        laws: Approaches whose exponents are compared, of APPROACHES.
-        nonembedding: Column of a file with N without embeddings, unless it has a common name.
+        laws: Approaches in APPROACHES whose exponents are compared.
+        nonembedding: Column of a file with N without embeddings; None guesses it from common names.
     """
 
     laws: tuple[str, ...] = option(
-        APPROACHES, "approaches to compare: chinchilla-2,chinchilla (both)", flag="--law", parse=parse_names
+        APPROACHES, "approaches to compare (chinchilla-2,chinchilla)", flag="--law", parse=parse_names
     )
     nonembedding: str | None = option(None, "column of a file with N without embeddings", metavar="COLUMN")
 
     def __post_init__(self) -> None:
         unknown = [law for law in self.laws if law not in APPROACHES]
         if unknown:
-            raise DataError(f"law {', '.join(unknown)}: conventions are compared by {', '.join(APPROACHES)}")
+            raise DataError(f"law {', '.join(unknown)}: must be one of {', '.join(APPROACHES)}")
 
 
 @dataclass(frozen=True)
 class CoverageOptions:
-    """Simulated sweeps of a known law. Raises DataError for a value that is not allowed.
+    """Law, design and noise of simulated sweeps. Raises DataError for a value that is not allowed.
 
     Attributes:
-        law: Name of a law, of an approach (whose losses follow Chinchilla's form), or FILE.py:FUNCTION.
-        truth: Parameters of the law; {} are Hoffmann's (2022) for Chinchilla's form.
+        law: Name of a law or of an approach (losses then follow Chinchilla's law), or FILE.py:FUNCTION.
+        truth: Parameters of the law; {} uses those of Hoffmann 2022 for Chinchilla's law.
         design: "isoflop" for budgets and sizes around the optimum, "grid" for all combinations of inputs.
-        over: Range of C (isoflop) or of each input (grid); {} are those of Hoffmann 2022 and 1e6 to 1e9.
+        over: Range of C (isoflop) or of each input (grid); {} uses the range of Hoffmann 2022, or 1e6 to 1e9.
         runs: Number of runs of a sweep.
         noise: Relative standard deviation of the loss.
-        bend: Added to the exponent of the loss in C (or the first input) above its middle: a change of regime.
-        draws: Number of sweeps.
+        bend: Change of the exponent of the loss in C (or the first input) above the middle of its range.
+        draws: Number of simulated sweeps.
         seed: Seed of the noise.
     """
 
-    law: str = option("chinchilla", "a law (chinchilla), chinchilla-2 or FILE.py:FUNCTION")
+    law: str = option("chinchilla", "name of a law (chinchilla), chinchilla-2, or your own FILE.py:FUNCTION")
     truth: Mapping[str, float] = option(
         {},
         "parameters of the law (Hoffmann 2022 for chinchilla)",
         metavar="E=1.69,..",
         parse=parse_numbers("E=1.69,alpha=0.34"),
     )
-    design: str = option("isoflop", "isoflop (default) or grid")
+    design: str = option("isoflop", "design of a sweep: isoflop (default) or grid")
     over: Mapping[str, Range] = option(
-        {}, "range of C, or of the inputs of a grid", metavar="C=1e18:1e21,..", parse=parse_ranges
+        {}, "range of C, or of each input of a grid", metavar="C=1e18:1e21,..", parse=parse_ranges
     )
     runs: int = option(20, "number of runs of a sweep (%(default)s)")
     noise: float = option(0.003, "relative standard deviation of the loss (%(default)s)")
     bend: float = option(0.0, "change of the exponent above the middle of the range (%(default)s)")
-    draws: int = option(300, "number of sweeps (%(default)s)")
+    draws: int = option(300, "number of simulated sweeps (%(default)s)")
     seed: int = option(0, "seed of the noise (%(default)s)")
 
     def __post_init__(self) -> None:
@@ -174,10 +174,10 @@ class DesignSavingsOptions(BootstrapOptions):
         largest: FLOPs of the largest run of a design, as a multiple of the largest of the grid.
         bootstrap, level: As in BootstrapOptions, of each fit.
         seed: Seed of the noise.
-        shares: FLOPs of the designs as shares of those of the grid, the pilot runs included.
+        shares: FLOPs of the designs relative to the grid, including the pilot runs.
     """
 
-    quantity: str = option("L", "at 100 times the largest budget of the grid: L (default), N or D")
+    quantity: str = option("L", "quantity predicted at 100 times the largest budget of the grid: L (default), N or D")
     draws: int = option(50, "number of simulated sweeps (%(default)s)")
     noise: float = option(0.003, "standard deviation of the log loss (%(default)s)")
     runs: int = option(20, "number of runs of the grid (%(default)s)")
@@ -202,10 +202,10 @@ class DesignSavingsOptions(BootstrapOptions):
 
 @dataclass(frozen=True)
 class MultiplierOptions(BootstrapOptions):
-    """How compute multipliers are estimated. Raises DataError for a value that is not allowed.
+    """Options of compute multipliers. Raises DataError for a value that is not allowed.
 
     Attributes:
-        reference: Group whose multiplier is 1; None is the first by name.
+        reference: Group whose multiplier is 1; None selects the first by name.
         bootstrap, level, seed: As in BootstrapOptions.
     """
 
@@ -214,22 +214,22 @@ class MultiplierOptions(BootstrapOptions):
 
 @dataclass(frozen=True)
 class ObservationalOptions(BootstrapOptions):
-    """How a task's score is fitted to the scores of other benchmarks. Raises DataError for a value that is not allowed.
+    """Options of a fit of a task's score to benchmark scores. Raises DataError for a value that is not allowed.
 
     Attributes:
-        full: Full marks of the task.
-        holdout: Expression that selects models to predict instead of fitting them (analysis/data/filter.py).
-        components: Number of principal components that the task is fitted to.
-        filled: Number of principal components that missing scores are filled in with.
-        name: Column that names a model.
+        full: Highest possible score of the task.
+        holdout: Expression that selects the rows to predict, which are not fitted (analysis/data/filter.py).
+        components: Number of principal components that predict the score of the task.
+        filled: Number of principal components that impute missing scores.
+        name: Column of the names of models.
         bootstrap, level, seed: As in BootstrapOptions.
     """
 
-    full: float = option(1.0, "full marks of the task (%(default)s)")
-    holdout: str | None = option(None, 'models to predict, not to fit, such as "score>0.6"', metavar="EXPR")
-    components: int = option(3, "number of components that the task is fitted to (%(default)s)")
-    filled: int = option(1, "number of components that missing scores are filled in with (%(default)s)")
-    name: str | None = option(None, "column that names a model", metavar="COL")
+    full: float = option(1.0, "highest possible score of the task (%(default)s)")
+    holdout: str | None = option(None, 'rows to predict, such as "score>0.6"', metavar="EXPR")
+    components: int = option(3, "number of principal components that predict the score (%(default)s)")
+    filled: int = option(1, "number of principal components that impute missing scores (%(default)s)")
+    name: str | None = option(None, "column of the names of models", metavar="COL")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -238,14 +238,14 @@ class ObservationalOptions(BootstrapOptions):
 
 @dataclass(frozen=True)
 class SimulatedTaskOptions:
-    """Simulated tasks that the verdict is tested on. Raises DataError for a value that is not allowed.
+    """Number and seed of simulated tasks. Raises DataError for a value that is not allowed.
 
     Attributes:
-        draws: Number of tasks of each truth.
+        draws: Number of simulated tasks of each truth.
         seed: Seed of the simulation.
     """
 
-    draws: int = option(100, "number of tasks of each truth (%(default)s)")
+    draws: int = option(100, "number of simulated tasks of each truth (%(default)s)")
     seed: int = option(0, "seed of the simulation (%(default)s)")
 
     def __post_init__(self) -> None:

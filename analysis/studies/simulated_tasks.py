@@ -1,11 +1,11 @@
-"""Simulated tasks whose truth is known, and how often the verdict on them is right.
+"""Accuracy of the verdicts on emergence, on simulated tasks with a known truth.
 
 Each task has a random number of scales (6 to 12, over 2 to 4 decades), of items (100 to 1000), of tokens per answer
 (2 to 8), of runs per scale (1 or 3), and random noise between runs. The logit of the probability of a token is
   artefact   a straight line in log scale, above a floor of 0 or of one in ten digits; exact match is its k-th power and
              lies below 5% for at least the lower 40% of scales;
   break      a slight slope with a jump less than a tenth of a decade wide;
-  smooth     a straight line, with one token per answer or a choice of four, so that the score rises with it;
+  smooth     a straight line, with one token per answer or a choice of four, so that the score rises smoothly;
   floor      constant;
   few        as in artefact or break, at 4 or 5 scales.
 
@@ -28,8 +28,8 @@ from analysis.studies.options import SimulatedTaskOptions
 
 DIGIT_CHANCE = 0.1  # probability that a guessed digit is right
 ITEM_SPREAD = 0.7  # standard deviation of the difficulty of items, in logits
-TOKEN_SPREAD = 0.3  # of tokens within an answer
-LARGEST_RUN_SPREAD = 0.15  # of runs of one scale
+TOKEN_SPREAD = 0.3  # standard deviation between tokens of an answer, in logits
+LARGEST_RUN_SPREAD = 0.15  # largest standard deviation between runs of one scale, in logits
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def artefact_task(rng: np.random.Generator, n: int) -> Truth:
     """Returns a task whose probability rises smoothly and whose exact match rises suddenly.
 
     Args:
-        rng: Random numbers.
+        rng: Random number generator.
         n: Number of scales.
     """
     x = _log_compute(rng, n)
@@ -83,7 +83,7 @@ def break_task(rng: np.random.Generator, n: int) -> Truth:
     """Returns a task whose probability jumps.
 
     Args:
-        rng: Random numbers.
+        rng: Random number generator.
         n: Number of scales.
     """
     x, k = _log_compute(rng, n), int(rng.integers(2, 9))
@@ -100,7 +100,7 @@ def smooth_task(rng: np.random.Generator, n: int) -> Truth:
     """Returns a task whose score rises smoothly.
 
     Args:
-        rng: Random numbers.
+        rng: Random number generator.
         n: Number of scales.
     """
     x = _log_compute(rng, n)
@@ -115,7 +115,7 @@ def floor_task(rng: np.random.Generator, n: int) -> Truth:
     """Returns a task whose probability does not change.
 
     Args:
-        rng: Random numbers.
+        rng: Random number generator.
         n: Number of scales.
     """
     x = _log_compute(rng, n)
@@ -123,22 +123,22 @@ def floor_task(rng: np.random.Generator, n: int) -> Truth:
 
 
 def few_scales_task(rng: np.random.Generator, n: int) -> Truth:
-    """Returns an artefact or a break, for too few scales.
+    """Returns an artefact or a break with too few scales.
 
     Args:
-        rng: Random numbers.
+        rng: Random number generator.
         n: Number of scales.
     """
     return (artefact_task if rng.random() < 0.5 else break_task)(rng, n)
 
 
 class SimulatedTruth(NamedTuple):
-    """How tasks of one truth are simulated.
+    """Simulation of the tasks of one truth.
 
     Attributes:
-        make: Function that returns a task with n scales.
-        scales: Least and largest number of scales.
-        verdict: The right verdict.
+        make: Function that simulates a task with n scales.
+        scales: Smallest and largest number of scales.
+        verdict: The correct verdict.
     """
 
     make: Callable[[np.random.Generator, int], Truth]
@@ -158,11 +158,11 @@ TRUTHS = {
 def simulate_measurements(
     truth: Truth, rng: np.random.Generator, items: int, runs: int, run_spread: float
 ) -> tuple[Series, Series]:
-    """Returns the score and the log-probability of a task as measured on the same items at all scales.
+    """Simulates the score and the log-probability of a task, measured on the same items at all scales.
 
     Args:
         truth: The task.
-        rng: Random numbers.
+        rng: Random number generator.
         items: Number of items.
         runs: Runs per scale.
         run_spread: Standard deviation between runs of one scale, in logits.
@@ -183,18 +183,18 @@ def simulate_measurements(
 def verdict_counts(
     options: SimulatedTaskOptions = SimulatedTaskOptions(), progress: Callable[[int, int], None] | None = None
 ) -> dict[str, Counter[str]]:
-    """Returns how often each truth gets each verdict: {truth: {verdict: count}}.
+    """Counts the verdicts on simulated tasks of each truth: {truth: {verdict: count}}.
 
     Args:
         options: Number of tasks of each truth, and the seed.
         progress: Called with the number of tasks done and in total.
     """
     counts: dict[str, Counter[str]] = {name: Counter() for name in TRUTHS}
-    for name, planted in TRUTHS.items():
-        fewest, largest = planted.scales
+    for name, simulated in TRUTHS.items():
+        smallest, largest = simulated.scales
         for i in range(options.draws):
             rng = np.random.default_rng([options.seed, i, *name.encode()])
-            truth = planted.make(rng, int(rng.integers(fewest, largest + 1)))
+            truth = simulated.make(rng, int(rng.integers(smallest, largest + 1)))
             items, runs = int(np.exp(rng.uniform(np.log(100), np.log(1000)))), int(rng.choice([1, 3]))
             score, logp = simulate_measurements(truth, rng, items, runs, rng.uniform(0.0, LARGEST_RUN_SPREAD))
             counts[name][verdict.judge_emergence(score, logp).verdict] += 1

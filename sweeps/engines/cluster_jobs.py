@@ -58,7 +58,7 @@ class Job:
     delete_pending: bool = False  # the jobs are still to be deleted
     finished: bool = False  # nothing is left to happen
     stopped: bool = False  # finished with runs left
-    error: str | None = None  # why runs are left that will not go on by themselves
+    error: str | None = None  # why runs remain that will not continue by themselves
     earlier_records: dict[str, Record | None] = field(init=False)  # of an earlier launch
 
     def __post_init__(self) -> None:
@@ -121,7 +121,7 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
         if job.failed_polls >= MAX_FAILED_POLLS:
             advice = f"stop them with: {job.delete_command}" if job.delete_pending else "launch again to follow them"
             job.finished = True
-            job.error = f"{error} ({MAX_FAILED_POLLS} times); jobs under way go on: {advice}"
+            job.error = f"{error} ({MAX_FAILED_POLLS} times); running jobs continue: {advice}"
         return []
     events = [event for name in list(job.remaining) for event in _run_events(job, name, states.get(name), clock)]
     if not any(name in states for name in job.remaining):  # all have ended, or somebody deleted their jobs
@@ -194,7 +194,7 @@ def _start_events(job: Job, name: str, record: Record | None, step: float) -> li
 def _first_step(job: Job, name: str, record: Record | None, step: float) -> float:
     """The step from which this launch trains a run: where its process began, or stood at this launch's first poll."""
     earlier = job.earlier_records[name]
-    about, earlier_about = (known.about if known is not None else {} for known in (record, earlier))
+    about, earlier_about = (state.about if state is not None else {} for state in (record, earlier))
     first_seen = min(job.steps.get(name, 0), step)
     if all(about.get(key) == earlier_about.get(key) for key in ("started", "pid")):
         return first_seen

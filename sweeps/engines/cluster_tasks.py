@@ -81,7 +81,7 @@ class TaskQueue:
         if resubmitted:
             try:
                 self.cluster.start(resubmitted)
-            except SweepError:  # such as a limit on a user's jobs: tried again at the next poll, while others go on
+            except SweepError:  # such as a limit on a user's jobs: tried again at the next poll, while others continue
                 if not any(state.phase in (WAITING, RUNNING) for state in task_states.values()):
                     raise
         return states

@@ -87,7 +87,7 @@ class Job:
     deaths: dict[str, int] = field(default_factory=dict)  # of each run's process
     events: queue.Queue[tuple[Worker, Event | None]] = field(default_factory=queue.Queue)  # None: the child ended
     cancelled: bool = False
-    error: str | None = None  # why runs are left that will not go on by themselves
+    error: str | None = None  # why runs remain that will not continue by themselves
 
     @property
     def store(self) -> Store:
@@ -313,7 +313,7 @@ def _record_failure(job: Job, name: str, error: str, log: Sequence[str]) -> bool
 
 
 def _record_log(job: Job, worker: Worker, name: str) -> None:
-    """Keeps the last lines of a run that failed in its record, as its process goes on with other runs."""
+    """Keeps the last lines of a run that failed in its record, as its process continues with other runs."""
     log = _log_tail(worker)
     with contextlib.suppress(LeaseHeldError), job.store.lease(name):
         record = job.store.read(name)

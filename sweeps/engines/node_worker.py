@@ -163,7 +163,7 @@ def run_task(task: NodeTask, stop_request: Callable[[], StopRequest | None] = la
 
     Args:
         task: The task.
-        stop_request: Called every POLL_SECONDS: why the trainer must save and stop, None: it goes on.
+        stop_request: Called every POLL_SECONDS: why the trainer must save and stop, None: it continues.
         node: Name of the node, for the notes.
 
     Raises:

@@ -3,7 +3,7 @@
     python -m sweeps launch NAME --store DIR --engine ray --option address=HOST:6379 --option gpus=1 [--dry-run]
 
 DIR and this environment must be there on every node. The tasks live as long as the launcher: when it ends they save,
-stop, and go on at the next launch. Source: Ray's documentation (tasks, fault tolerance of tasks, scheduling).
+stop, and resume at the next launch. Source: Ray's documentation (tasks, fault tolerance of tasks, scheduling).
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class TrunkJobs:
             states |= self._trunk_states(job, trunk, job_states.get(self.jobs[trunk].name))
         try:
             states |= self.submit_remaining(job)
-        except SweepError:  # such as a quota: tried again at the next poll, while others go on
+        except SweepError:  # such as a quota: tried again at the next poll, while others continue
             if not states:
                 raise
         return states | {name: state for name, state in self.failed.items() if name in job.remaining}
@@ -186,7 +186,7 @@ def submit_trunks(submission: Submission, cluster: TrunkCluster, *, restarts: in
 def train_command(store: Store, names: Sequence[str], sweep: str) -> list[str]:
     """Returns the command that trains runs in a job, strictly in order.
 
-    In order, because hosts would otherwise go on out of step after a run that fails on one of them, and a branch
+    In order, because hosts would otherwise train different runs after one fails on one of them, and a branch
     would be trained before its trunk while a killed process still has the trunk's lease.
 
     Args:

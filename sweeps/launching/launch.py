@@ -1,4 +1,4 @@
-"""Launching a sweep: train what is left of it on an engine, until it is done, stopped or at a cap."""
+"""Launching a sweep: its remaining runs are trained on an engine until they are done, stopped or at a cap."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Training:
     """State of the training of a launch."""
 
     progress: SweepProgress
-    error: str | None = None  # why runs are left that will not go on by themselves
+    error: str | None = None  # why runs remain that will not continue by themselves
     capped: bool = False  # stopped at a cap
 
 
@@ -51,7 +51,7 @@ class CapMonitor:
 def launch(
     store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, options: LaunchOptions | None = None
 ) -> int:
-    """Trains what is left of a sweep.
+    """Trains the remaining runs of a sweep.
 
     The stages: the options are checked, the sweep is planned and written to the store, its runs are trained up to the
     caps, the models are evaluated, and the result is summarised on standard error.
@@ -65,7 +65,7 @@ def launch(
 
     Returns:
         The exit status (scaling/config/exit_status.py): DONE, all runs done or diverged; FAILED, some failed; CAPPED;
-        or STOPPED, launch again to go on.
+        or STOPPED, launch again to continue.
 
     Raises:
         SweepError: The options are not allowed, or another process launches the sweep.
@@ -99,7 +99,7 @@ def launch(
 
 
 def dry_run(store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, options: LaunchOptions) -> str:
-    """Returns what `launch` would write and run for what is left of a sweep.
+    """Returns what `launch` would write and run for the remaining runs of a sweep.
 
     Args:
         store: Where the runs are kept.
@@ -236,7 +236,7 @@ def report_summary(store: Store, sweep: str, sweep_plan: Plan, training: Trainin
         return exit_status.FAILED
     if remaining:
         if not training.capped:
-            print(f"stopped: launch {sweep} again with --store {store.address} to go on", file=sys.stderr)
+            print(f"stopped: launch {sweep} again with --store {store.address} to continue", file=sys.stderr)
         return exit_status.STOPPED
     if failed:
         print(f"to see why runs failed: python -m sweeps status {sweep} --store {store.address}", file=sys.stderr)

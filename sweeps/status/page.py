@@ -192,7 +192,7 @@ def failures(status: dict[str, Any]) -> dict[str, Any]:
     """Returns what failed, diverged or was stopped and why, runs of one reason together, and the log of one of them."""
     reasons: dict[tuple[str, str], list[Row]] = {}
     for state in ("failed", "diverged", "interrupted", "stopped"):
-        otherwise = "will go on at the next launch" if state in RESUMABLE else ""
+        otherwise = "resumes at the next launch" if state in RESUMABLE else ""
         for run in status["runs"]:
             if run["state"] == state:
                 reasons.setdefault((state, str(run.get("error", otherwise))), []).append(run)

@@ -17,7 +17,7 @@ from sweeps.status.braille import LETTERS, PlotAxes, plot
 COLOURS = ("cyan", "yellow", "magenta", "green", "bright_blue", "red", "white", "bright_green")  # of curves
 STYLES = {"done": "green", "running": "cyan", "failed": "bold red", "diverged": "yellow", "stopped": "yellow",
           "interrupted": "yellow"}  # fmt: skip
-RESUMABLE = ("stopped", "interrupted")  # states of runs that go on at the next launch
+RESUMABLE = ("stopped", "interrupted")  # states of runs that the next launch resumes
 CURVES = 12  # most curves in the plot
 LISTED = (12, 6, 3)  # most runs of a state that are listed, fewer where the lines do not suffice
 PLOT_LINES, LEAST_PLOT_LINES = 12, 6
@@ -267,7 +267,7 @@ def run_line(run: Row) -> str:
     if "seconds_left" in run:
         parts.append(f"{duration(run['seconds_left'])} left")
     if run["state"] in RESUMABLE:
-        parts.append("will go on at the next launch")
+        parts.append("resumes at the next launch")
     if "error" in run:
         parts.append(str(run["error"]))
     return ", ".join(parts)

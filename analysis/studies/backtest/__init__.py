@@ -1,4 +1,4 @@
-"""Backtests: laws are fitted to one part of the points and predict the rest, each alone and all in an ensemble.
+"""Backtests: laws and an ensemble of them are fitted to one part of the points and evaluated on the rest.
 
-`backtest.backtest` runs one, `result.Backtest` is its result; `ensemble` weights the laws by their validation error.
+`backtest.backtest` runs a backtest and returns `result.Backtest`. `ensemble` weights laws by their validation error.
 """

@@ -1,4 +1,4 @@
-"""Backtests: laws are fitted to one part of the points and compared with another, each alone and in an ensemble.
+"""Fits laws to one part of the points and evaluates them and their ensemble on the rest.
 
 Key: K laws, n points, h held-out points, B bootstrap samples.
 """
@@ -27,10 +27,10 @@ from analysis.studies.backtest.ensemble import Split, forecast_horizon, validati
 from analysis.studies.backtest.result import Backtest, Forecast, Forecasts, summarise
 from analysis.studies.options import BACKTEST_BOOTSTRAP, BacktestOptions
 
-MAX_SERIAL_TASKS = 4  # number of tasks up to which a second process does not pay
+MAX_SERIAL_TASKS = 4  # number of tasks up to which one process is faster
 
 Progress = Callable[[int, int], None]
-Part = tuple[Points, np.ndarray]  # the points of a group as one law reads them, and which of them are held out (n,)
+Part = tuple[Points, np.ndarray]  # points of a group as read for a law, and mask of the held-out points (n,)
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class BacktestTask:
         group: Name of the group.
         law: Name of the law, or the law itself.
         points: All points of the group.
-        held_out: Which of them are held out (n,).
-        splits: Validation splits of the others.
-        options: How the law is fitted.
+        held_out: Mask of the held-out points (n,).
+        splits: Validation splits of the other points.
+        options: Options of the fit.
     """
 
     group: str
@@ -63,19 +63,19 @@ def backtest(
     reading: ReadOptions = ReadOptions(),
     progress: Progress | None = None,
 ) -> Backtest:
-    """Fits laws to the points that are not held out, and compares their predictions with those that are.
+    """Fits laws to the points that are not held out, and compares their predictions with the held-out points.
 
     Args:
-        source: What `load` reads.
-        candidates: One or several laws, as `fit` takes them, of the same output.
+        source: Any source of `load`.
+        candidates: One or several laws with the same output, each as in `fit`.
         holdout: Expression that selects the held-out points (analysis/data/filter.py), such as "C>1e21".
         options: Groups and processes.
-        fit_options: How each law is fitted.
-        reading: How the source is read.
+        fit_options: Options of each fit.
+        reading: Options of reading the source.
         progress: Called with the number of fits done and in total.
 
     Raises:
-        DataError: The source cannot be read, or nothing is held out or left to fit.
+        DataError: The source cannot be read, or no point is held out or left to fit.
         FitError: No law can be fitted.
     """
     names = [candidates] if isinstance(candidates, str | Law) else list(candidates)
@@ -83,7 +83,7 @@ def backtest(
     outputs = {form.output for form in forms}
     if len(outputs) != 1:
         listed = ", ".join(map(law_name, names))
-        raise DataError(f"laws {listed} predict {', '.join(sorted(outputs))}: choose laws of one output")
+        raise DataError(f"laws {listed} predict {', '.join(sorted(outputs))}: choose laws with the same output")
     parts = _parts(source, forms, holdout, options.group, reading)
     tasks = _tasks(names, forms, parts, fit_options)
     forecasts: Forecasts = {}
@@ -102,14 +102,14 @@ def law_name(law: str | Law) -> str:
 def resolve_law(law: str | Law) -> Law:
     """Returns a law by its name. Raises DataError for an approach that predicts no loss."""
     if isinstance(law, str) and law in laws.APPROACHES:
-        raise DataError(f"law {law!r}: it predicts exponents of the optimum, not a loss: backtest chinchilla instead")
+        raise DataError(f"law {law!r}: predicts exponents of the optimum, not a loss: use chinchilla instead")
     return laws.find(law) if isinstance(law, str) else law
 
 
 def _parts(
     source: Any, forms: list[Law], holdout: str, group: str | None, reading: ReadOptions
 ) -> dict[str, list[Part]]:
-    """For each group, its points as each law reads them and which of them are held out."""
+    """For each group, the points and the mask of the held-out points, as read for each law."""
     selection = f"({reading.where}) and ({holdout})" if reading.where else holdout
     by_inputs: dict[Any, tuple[Points, np.ndarray, np.ndarray]] = {}
     for form in forms:
@@ -117,13 +117,15 @@ def _parts(
             points = load(source, form, reading)
             held_out = np.isin(points.names, load(source, form, replace(reading, where=selection)).names)
             if held_out.all():
-                raise DataError(f"holdout {holdout!r}: selects every row: no row is left to fit")
+                raise DataError(f"holdout {holdout!r}: selects all rows: no row is left to fit")
             by_inputs[_columns_key(form)] = points, held_out, _groups(source, form, group, reading, points)
     parts: dict[str, list[Part]] = {}
     for form in forms:
         points, held_out, labels = by_inputs[_columns_key(form)]
         if not (points[form.output] > 0).all():
-            raise DataError(f"{points.source}: {form.output} must be positive: errors are of logarithms")
+            raise DataError(
+                f"{points.source}: {form.output} must be positive, because errors are computed in the logarithm"
+            )
         for name in dict.fromkeys(labels.tolist()):
             rows = labels == name
             parts.setdefault(name, []).append((points.select(rows), held_out[rows]))
@@ -131,19 +133,19 @@ def _parts(
 
 
 def _columns_key(form: Law) -> tuple[Any, ...]:
-    """Laws with the same key read the same columns."""
+    """Key of the columns that a law reads."""
     return (form.inputs, form.output, form.labels, form.signed)
 
 
 def _groups(source: Any, form: Law, group: str | None, reading: ReadOptions, points: Points) -> np.ndarray:
-    """Name of the group of each point (n,): its cells in the columns of `group`, joined."""
+    """Name of the group of each point (n,): the cells in the columns of `group`, joined with spaces."""
     if group is None:
         return np.full(len(points), "all", object)
     columns = []
     for column in group.split(","):
         if isinstance(source, str | Path) and Path(source).is_dir():
             if column != "sweep":
-                raise DataError(f"group {column!r}: a store is grouped by sweep")
+                raise DataError(f"group {column!r}: a store can only be grouped by sweep")
             cells = points.groups
         else:
             with_group = replace(reading, columns={**reading.columns, "group": column.strip()})
@@ -172,10 +174,12 @@ def _tasks(
 
 
 def _run_tasks(tasks: list[BacktestTask], workers: int | None, progress: Progress | None) -> list[Forecast]:
-    by_name = all(isinstance(task.law, str) for task in tasks)  # a Law itself cannot be sent to another process
+    by_name = all(isinstance(task.law, str) for task in tasks)  # a Law cannot be pickled
     if workers == 1 or not by_name or len(tasks) <= MAX_SERIAL_TASKS:
         return _collect(map(_forecast, tasks), len(tasks), progress)
-    pool = ProcessPoolExecutor(workers, get_context("spawn"))  # a fork would lack the threads of the linear algebra
+    pool = ProcessPoolExecutor(
+        workers, get_context("spawn")
+    )  # forked processes lack the threads of the linear algebra library
     try:
         return _collect(pool.map(_forecast, tasks), len(tasks), progress)
     finally:
@@ -201,7 +205,7 @@ def _forecast(task: BacktestTask) -> Forecast:
     except FitError as error:
         missing = np.full(len(measured), np.nan)
         return Forecast(task.group, name, measured, missing, missing[None], [], str(error))
-    # A law of a schedule needs every row of a curve to predict any of them.
+    # A law of a learning-rate schedule needs all rows of a curve to predict one of them.
     rows = np.ones(len(task.held_out), bool) if form.labels else task.held_out
     inputs = {letter: task.points[letter][rows] for letter in form.inputs}
     with np.errstate(all="ignore"):
@@ -213,7 +217,7 @@ def _forecast(task: BacktestTask) -> Forecast:
 
 
 def _with_noise(samples: np.ndarray, result: Fit, form: Law, seed: int) -> np.ndarray:
-    """Samples (B, h) with the noise of a run: centred residuals of the fit, corrected for its degrees of freedom."""
+    """Adds noise to samples (B, h): centred residuals of the fit, scaled for its degrees of freedom."""
     rng = np.random.default_rng(seed)
     n = len(result.points)
     residual = result.residuals()

@@ -1,9 +1,9 @@
-"""An ensemble of laws, weighted by how well each predicts the end of the points that it is fitted to.
+"""Ensemble of laws, weighted by their validation errors.
 
-Each law is refitted to the beginning of the points and predicts the points that follow, as far ahead as the forecast
-itself reaches (leave-future-out validation, Bürkner 2020). The ensemble predicts the weighted geometric mean; a weight
+Each law is refitted to the first points and predicts the points that follow, over the same horizon as the forecast
+itself (leave-future-out validation, Bürkner 2020). The ensemble predicts the weighted geometric mean; a weight
 decreases with the validation error (Bates 1969), over all groups together. The held-out points only determine
-how far ahead is validated.
+the horizon.
 
 Key: K laws, n points, v validation points.
 """
@@ -24,22 +24,22 @@ from analysis.solver.objective import OBJECTIVES
 from analysis.solver.search import search
 
 ORIGINS = 3  # number of validation splits
-FOLDS = 5  # number of folds where the held-out points are no extrapolation
-# Power of the inverse validation error. Bates and Granger's 2 is best for independent errors; those of laws fitted to
-# one curve are correlated, and then better laws deserve more weight. Of 2, 3, 4, 6, 8, the best law alone and stacking
-# (least-error weights), 4 did best when the fitted part of each curve was itself split once and twice more.
+FOLDS = 5  # number of folds if the held-out points are no extrapolation
+# Power of the inverse validation error. Bates and Granger's 2 is best for independent errors; errors of laws fitted
+# to the same curve are correlated, and better laws should get a larger weight. Compared were 2, 3, 4, 6, 8, the best
+# law alone and stacking (least-error weights), on further splits of the fitted part of each curve; 4 was best.
 WEIGHT_POWER = 4
-FAILED_ERROR = 10.0  # log error of a law that gives no value
+FAILED_ERROR = 10.0  # log error of a law without a prediction
 
 Split = tuple[np.ndarray, np.ndarray]  # indices of the points to fit and of those to predict
 
 
 @dataclass(frozen=True)
 class Horizon:
-    """How far the held-out points lie beyond the others.
+    """Distance of the held-out points beyond the other points.
 
     Attributes:
-        letter: Input along which they lie beyond; None if they lie among the others.
+        letter: Input in which they extrapolate; None if they do not extrapolate.
         reach: Log ratio of the largest held-out value to the largest other one.
     """
 
@@ -48,11 +48,11 @@ class Horizon:
 
 
 def forecast_horizon(points: Points, held_out: Points, forms: Sequence[Law]) -> Horizon:
-    """Returns the input along which most of the held-out points lie beyond the others.
+    """Returns the input in which most of the held-out points lie beyond the others, and the distance.
 
     Args:
         points: Points that laws are fitted to.
-        held_out: Points that they predict.
+        held_out: Points that laws predict.
         forms: The laws.
     """
     labels = {letter for form in forms for letter in form.labels}
@@ -72,14 +72,15 @@ def validation_splits(
 ) -> list[Split]:
     """Returns the validation splits of the points.
 
-    With a horizon, splits are `reach` apart, back from the last point, and each predicts as far as the next, as long as
-    `parameters` + 2 points lie below; or there is one split with that many points below. Without, they are folds.
+    With a horizon, the splits are `reach` apart, starting from the last point, and each predicts the points up to the
+    next split. A split needs at least `parameters` + 2 points below; if no split has them, there is one split with
+    that number of points below. Without a horizon, the splits are folds of a cross-validation.
 
     Args:
         points: Points that laws are fitted to.
-        horizon: How far the held-out points lie beyond them.
+        horizon: Distance of the held-out points beyond them.
         parameters: Largest number of parameters of a law.
-        label: Curve of each point (n,), None without curves: folds keep curves together.
+        label: Curve of each point (n,), None without curves. A fold contains whole curves.
     """
     min_points = parameters + 2
     if horizon.letter is None:
@@ -106,7 +107,7 @@ def _folds(count: int, min_points: int, label: np.ndarray | None) -> list[Split]
 
 
 def estimate_parameters(points: Points, form: Law, objective: dict[str, Any]) -> dict[str, float]:
-    """Returns the parameters of a law alone, without their uncertainty.
+    """Returns the parameters of a law without intervals.
 
     Args:
         points: Points to fit.
@@ -126,11 +127,11 @@ def estimate_parameters(points: Points, form: Law, objective: dict[str, Any]) ->
 def validation_errors(
     points: Points, fitted_names: Sequence[str], form: Law, objective: dict[str, Any], splits: Sequence[Split]
 ) -> list[np.ndarray]:
-    """Returns the log ratio of predicted to measured output of each split (v,), FAILED_ERROR where there is none.
+    """Returns the log ratio of predicted to measured output of each split (v,), FAILED_ERROR without a prediction.
 
     Args:
         points: Points that laws are fitted to.
-        fitted_names: Names of those that this law is fitted to (some laws take only the frontier).
+        fitted_names: Names of the points that this law is fitted to (some laws use only the frontier).
         form: The law.
         objective: Name and settings, as in `Fit.objective`.
         splits: Validation splits of the points.
@@ -154,7 +155,7 @@ def validation_errors(
 
 
 def ensemble_weights(errors: list[list[np.ndarray]]) -> np.ndarray:
-    """Returns the weight of each law (K,): its mean root mean square error over groups and splits to the power -4.
+    """Returns the weight of each law (K,): its mean RMSE over groups and splits to the power -WEIGHT_POWER.
 
     Args:
         errors: For each group, the log errors (K, v) of each split.

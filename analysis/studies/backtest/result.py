@@ -1,4 +1,4 @@
-"""Result of a backtest: the error and the interval of each law on the held-out points, and those of the ensemble.
+"""Result of a backtest: errors and intervals of each law and of the ensemble on the held-out points.
 
 Key: K laws, n held-out points, v validation points, B bootstrap samples.
 """
@@ -29,9 +29,9 @@ class Forecast:
         law: Name of the law.
         measured: Measured output (n,).
         predicted: Predicted output (n,).
-        samples: Predictions of the bootstrap samples with the noise of a run (B, n).
+        samples: Predictions of the bootstrap samples, with noise (B, n).
         validation_errors: Log errors (v,) of each validation split.
-        failed: Why the law could not be fitted, None if it was.
+        failed: Reason that the law could not be fitted; None if it was fitted.
     """
 
     group: str
@@ -45,7 +45,7 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Score:
-    """A law against the held-out points, as means over groups.
+    """Errors of a law on the held-out points, averaged over groups.
 
     Attributes:
         law: Name of the law.
@@ -54,7 +54,7 @@ class Score:
         bias: Mean of ln(predicted / measured).
         coverage: Share of points within the prediction interval.
         mean_interval_width: Mean width of the prediction interval in ln of the output.
-        groups: Number of groups that it could be fitted to.
+        groups: Number of groups that the law could be fitted to.
         validation_error: Mean over validation splits of the root mean square log error.
         ensemble_weight: Weight in the ensemble, None for the ensemble itself.
     """
@@ -78,12 +78,12 @@ class Backtest:
         source: Name of the source.
         holdout: Expression that selects the held-out points.
         level: Coverage of the intervals.
-        points: Number of points fitted to.
+        points: Number of fitted points.
         held_out: Number of held-out points.
         scores: One per law, the ensemble last.
         by_group: Root mean square log error by group and law.
         weights: Weight in the ensemble by law.
-        notes: Remarks, one line each.
+        notes: Notes, one line each.
         predicted: Prediction (n,) by group and law.
         measured: Measured output (n,) by group.
     """
@@ -129,14 +129,14 @@ class Backtest:
 
 
 def summarise(forecasts: Forecasts, source: str, holdout: str, level: float, points: int) -> Backtest:
-    """Returns the scores of the forecasts.
+    """Summarises forecasts in a backtest result.
 
     Args:
-        forecasts: By group and law.
+        forecasts: Forecasts by group and law.
         source: Name of the source.
         holdout: Expression that selects the held-out points.
         level: Coverage of the intervals.
-        points: Number of points fitted to.
+        points: Number of fitted points.
 
     Raises:
         FitError: No law could be fitted.
@@ -168,7 +168,7 @@ def summarise(forecasts: Forecasts, source: str, holdout: str, level: float, poi
 
 
 def _weights(forecasts: Forecasts, names: list[str]) -> tuple[dict[str, float], list[str]]:
-    """Weight of each law in the ensemble by its validation errors in all groups, with notes."""
+    """Weight of each law in the ensemble, from its validation errors in all groups, with notes."""
     errors = []
     for laws in forecasts.values():
         errors_by_law = [laws[name].validation_errors for name in names]
@@ -180,12 +180,12 @@ def _weights(forecasts: Forecasts, names: list[str]) -> tuple[dict[str, float], 
         errors.append(group)
     if not any(errors):
         equal = {name: 1 / len(names) for name in names}
-        return equal, ["too few points to validate the laws: all have the same weight"]
+        return equal, ["too few points for a validation of the laws: all laws have the same weight"]
     return dict(zip(names, map(float, ensemble.ensemble_weights(errors)), strict=True)), []
 
 
 def _combine(laws: dict[str, Forecast], weights: dict[str, float]) -> Forecast:
-    """Weighted geometric mean of the laws that could be fitted, with samples of each in proportion to its weight."""
+    """Weighted geometric mean of the fitted laws, with samples of each law in proportion to its weight."""
     usable = [f for f in laws.values() if f.failed is None and np.isfinite(f.predicted).all()]
     first = next(iter(laws.values()))
     if not usable:

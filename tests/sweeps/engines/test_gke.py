@@ -212,7 +212,7 @@ def test_jobs_that_cannot_be_deleted_at_all_are_said_with_what_deletes_them(
     for _ in range(cluster_jobs.MAX_FAILED_POLLS):
         assert not job.finished and gke.poll(job) == []
     assert job.finished and job.error is not None
-    assert "TLS handshake timeout (40 times); jobs under way go on: stop them with: kubectl delete" in job.error
+    assert "TLS handshake timeout (40 times); running jobs continue: stop them with: kubectl delete" in job.error
 
 
 def test_a_jobset_under_way_is_not_applied_twice(store: Store, tiny: RunConfig, cluster: Path) -> None:

@@ -190,7 +190,7 @@ def test_an_interrupt_waits_for_the_save_and_the_next_launch_goes_on(tmp_path, n
     _, output = launcher.communicate(timeout=20)
     assert launcher.returncode == 75, output
     assert "waiting for the runs to save" in output
-    assert f"launch grid again with --store {tmp_path} to go on" in output
+    assert f"launch grid again with --store {tmp_path} to continue" in output
     assert states(tmp_path) == ["stopped", "waiting", "waiting", "waiting"]
     (tmp_path / "pace").write_text("0")
     assert launch_small_grid(tmp_path) == 0

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_status_tells_every_state(tmp_path) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
     living = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", "train"])
     host = socket.gethostname()
-    abouts = {
+    abouts: dict[str, dict[str, Any]] = {
         "done": {"seconds": 3.0},
         "running": {
             "pid": living.pid,
@@ -105,7 +106,7 @@ def test_status_tells_every_state(tmp_path) -> None:
     assert under_way["tokens_per_second"] == pytest.approx(10 * rules.BATCH_TOKENS / 10, rel=0.1)
     assert under_way["seconds_left"] == pytest.approx((configs[1].steps - 20) / 1, rel=0.1)
     shown = as_text(shown_status)
-    for text in ("3.250*", "tokens/s", "out of memory", "will go on at the next launch", "2 waiting"):
+    for text in ("3.250*", "tokens/s", "out of memory", "resumes at the next launch", "2 waiting"):
         assert text in shown
 
 
