@@ -1,8 +1,9 @@
 """Figures of fits, evaluations and training runs.
 
-Each figure is one module with a function `figure(source, width) -> matplotlib.figure.Figure` and a `CAPTION`; the
-names are in `analysis.figures.registry`. `plot` draws a figure of a fit in a notebook. `analysis.figures.save.save`
-writes FILE.pdf (png, svg), the numbers it shows to FILE.data.csv, and their origin to FILE.about.json.
+Each figure is one module with a function `figure(source, width) -> matplotlib.figure.Figure` and a `CAPTION`.
+`analysis.figures.registry` lists their names. `plot` draws a figure of a fit in a notebook, and
+`analysis.figures.save.save` writes a figure to FILE.pdf (png, svg), its data to FILE.data.csv and its origin to
+FILE.about.json.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def plot(fit: Fit, name: str = "law", width: str = "text") -> Figure:
-    """Draws a figure of a fit; pyplot's state is not touched.
+    """Draws a figure of a fit without changing the state of pyplot.
 
     Args:
         fit: The fitted law.

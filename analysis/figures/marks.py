@@ -1,7 +1,7 @@
-"""Lines, points, bands, intervals and cells, each drawn under the name of its series.
+"""Draws lines, points, bands, intervals and cells, each with the name of its series.
 
-The name of a mark is its Matplotlib `gid`. `mark_rows` reads the names and numbers back from the finished figure, so
-the data file of a figure holds exactly what the figure shows.
+The name of a mark is its Matplotlib `gid`. `mark_rows` reads names and numbers from the finished figure, so that the
+data file of a figure contains exactly the numbers that the figure shows.
 """
 
 from __future__ import annotations
@@ -79,20 +79,20 @@ def points(
     color: Any = BLACK,
     **style: Unpack[PointStyle],
 ) -> None:
-    """Draws points, those with a warning hollow and in a series of their own.
+    """Draws points; hollow points form a separate series.
 
     Args:
         axes: The panel.
-        series: Name of the series in the data file; hollow points have " (doubtful)" after it.
-        x: Horizontal positions (n,) or one.
-        y: Vertical positions (n,) or one.
-        filled: Which points are filled (n,), all unless given.
+        series: Name of the series in the data file, with the suffix " (hollow)" for hollow points.
+        x: Horizontal positions (n,) or a number.
+        y: Vertical positions (n,) or a number.
+        filled: Mask (n,) of the filled points; None fills all.
         color: Colour of all points.
         **style: Matplotlib's options.
     """
     x, y = np.atleast_1d(np.asarray(x, float)), np.atleast_1d(np.asarray(y, float))
     solid = np.ones(len(x), bool) if filled is None else np.atleast_1d(np.asarray(filled, bool))
-    size = 13 if len(x) <= 100 else 7 if len(x) <= 400 else 4  # points²; smaller where there are many
+    size = 13 if len(x) <= 100 else 7 if len(x) <= 400 else 4  # points²; smaller for many points
     options: dict[str, Any] = {"s": size, "zorder": 3, **style}
     if solid.any():
         edge = 0.4 if len(x) <= 100 else 0.2
@@ -104,7 +104,7 @@ def points(
             y[~solid],
             facecolors="white",
             edgecolors=[color],
-            gid=f"{series} (doubtful)",
+            gid=f"{series} (hollow)",
             linewidths=0.8,
             **options,
         )
@@ -142,10 +142,10 @@ def bars(
     Args:
         axes: The panel.
         series: Name of the series in the data file.
-        position: Place of each interval (n,): x of a vertical one, y of a horizontal one.
+        position: Position of each interval (n,): x of vertical, y of horizontal intervals.
         low: Lower ends (n,).
         high: Upper ends (n,).
-        horizontal: Draw horizontal intervals.
+        horizontal: Whether intervals are horizontal.
         **style: Matplotlib's options.
     """
     options: dict[str, Any] = {"linewidth": 0.9, "zorder": 2, "color": BLACK, **style}
@@ -164,7 +164,7 @@ def cells(axes: Axes, series: str, values: ArrayLike) -> None:
 
 
 def mark_rows(figure: Figure) -> list[MarkRow]:
-    """Returns every named mark of a figure as rows of COLUMNS; x_high and y_high are set for intervals alone."""
+    """Returns every named mark of a figure as rows of COLUMNS; x_high and y_high are only set for intervals."""
     return [
         {"panel": panel_label(index), "series": str(artist.get_gid()), **row}
         for index, axes in enumerate(figure.axes)

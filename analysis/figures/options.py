@@ -1,6 +1,6 @@
-"""How a figure looks: the options of `save`, which are also flags of the figure command.
+"""Options of figures, used by `save` and as flags of the figure command.
 
-Standard library only, so that `--help` answers at once.
+Imports only the standard library, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ class FigureOptions:
     """Law and width of a figure. Raises DataError for an unknown width.
 
     Attributes:
-        law: Law to show, for figures of one law; None is the figure's own, chinchilla.
+        law: Law to show, for figures of one law; None shows chinchilla.
         width: "text" (5.5 in) or "column" (3.25 in, with panels stacked).
     """
 
-    law: str | None = option(None, "law to show in law, profile, contours and parity (chinchilla)")
-    width: str = option("text", "text (5.5 in, default) or column (3.25 in)")
+    law: str | None = option(None, "law to show, for the figures law, profile, contours and parity (chinchilla)")
+    width: str = option("text", "width of the figure: text (5.5 in, default) or column (3.25 in)")
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:
@@ -35,5 +35,5 @@ class FigureOptions:
         return WIDTHS[self.width]
 
     def arguments(self) -> list[str]:
-        """Returns the flags that give these options."""
+        """Returns the command-line flags of these options."""
         return format_options(self)

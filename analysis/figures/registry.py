@@ -32,12 +32,12 @@ FIGURES = {
 
 
 def figure_module(name: str) -> ModuleType:
-    """Imports and returns the module of a figure; DataError lists the known names."""
+    """Imports and returns the module of a figure. Raises DataError for an unknown name."""
     if name not in FIGURES:
         raise DataError(f"figure {name!r}: must be one of {', '.join(FIGURES)}")
     return importlib.import_module(FIGURES[name])
 
 
 def takes_law(name: str) -> bool:
-    """Whether a figure shows one law, chosen by name."""
+    """Returns whether a figure shows one law, which is chosen by name."""
     return "law" in inspect.signature(figure_module(name).figure).parameters

@@ -36,24 +36,24 @@ def save(
 
     Args:
         name: A name in `analysis.figures.registry.FIGURES`.
-        source: What the figure shows, or the path of a store or file to load it from.
-        out: File to write; its suffix, .pdf, .png or .svg, is its format.
+        source: Source of the figure, or the path of a store or file.
+        out: File to write, with the suffix .pdf, .png or .svg.
         figure_options: Law and width.
-        options: How laws are fitted, for a source that is a path.
-        reading: How the source is read, for a source that is a path.
+        options: Options of the fits, if the source is a path.
+        reading: Options of reading the source, if it is a path.
 
     Returns:
         The path of the figure.
 
     Raises:
-        DataError: An unknown figure or format, or a source that does not have what the figure shows.
+        DataError: The figure or format is unknown, or the source lacks the data of the figure.
         FitError: The law cannot be fitted.
     """
     out = Path(out)
     kind = file_format(out)
-    read = getattr(figure_module(name), "read", None)  # of a figure that shows no points
+    read = getattr(figure_module(name), "read", None)  # only figures without points have one
     if figure_options.law and not takes_law(name):
-        raise DataError(f"figure {name} shows no single law: leave out law {figure_options.law!r}")
+        raise DataError(f"figure {name} does not show one law: --law {figure_options.law} does not apply")
     if not isinstance(source, Source):
         source = read(Path(source)) if read else load(source, options, reading, figure_options.law)
     figure = draw(name, source, figure_options)
@@ -63,7 +63,7 @@ def save(
 
 
 def file_format(out: Path) -> str:
-    """Returns the format of a figure's file by its suffix; DataError lists the known ones."""
+    """Returns the format of a figure file from its suffix. Raises DataError for an unknown format."""
     kind = out.suffix.removeprefix(".").lower()
     if kind not in FORMATS:
         raise DataError(f"{out}: must end in one of {', '.join('.' + f for f in FORMATS)}")
@@ -75,11 +75,11 @@ def draw(name: str, source: Source, options: FigureOptions = FigureOptions()) ->
 
     Args:
         name: A name in `analysis.figures.registry.FIGURES`.
-        source: What the figure shows.
-        options: Law and width; the law is for figures of one law.
+        source: Source of the figure.
+        options: Law and width; the law only applies to figures of one law.
 
     Returns:
-        The Matplotlib figure, its layout fixed.
+        The Matplotlib figure with a fixed layout.
     """
     module = figure_module(name)
     law = {"law": options.law} if options.law and takes_law(name) else {}
@@ -90,7 +90,7 @@ def draw(name: str, source: Source, options: FigureOptions = FigureOptions()) ->
 
 
 def render(figure: Figure, kind: str) -> bytes:
-    """Returns the contents of a figure's file, the same bytes each time.
+    """Returns the contents of a figure file; the bytes are reproducible.
 
     Args:
         figure: The figure.
@@ -105,14 +105,14 @@ def render(figure: Figure, kind: str) -> bytes:
 def write_origin(
     figure: Figure, name: str, source: Source, out: Path, options: FigureOptions = FigureOptions()
 ) -> None:
-    """Writes the data that a figure shows, and where they come from, next to its file.
+    """Writes the data of a figure and their origin next to its file.
 
     Args:
         figure: The figure.
         name: Name of the figure.
-        source: What it was drawn from.
+        source: Source of the figure.
         out: File of the figure.
-        options: Law and width it was drawn with.
+        options: Law and width of the figure.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")

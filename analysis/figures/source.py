@@ -1,4 +1,4 @@
-"""What figures and the report show: points and their fits, and for a store its records and learning curves."""
+"""Source of figures and reports: points, fits and studies, and for a store its records and learning curves."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class LearningCurve:
         status: Status of its record.
         N: Parameters.
         C: Compute at the logged steps in FLOPs (s,).
-        loss: Training loss there in nats per token (s,).
-        val_C: Compute at the evaluated steps in FLOPs (v,); empty where there are none.
-        val_loss: Held-out loss there in nats per token (v,).
+        loss: Training loss at these steps in nats per token (s,).
+        val_C: Compute at the evaluated steps in FLOPs (v,); may be empty.
+        val_loss: Held-out loss at these steps in nats per token (v,).
     """
 
     run_id: str
@@ -51,17 +51,17 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class Source:
-    """Points with the fits and studies of them, each computed at first use.
+    """Points with their fits and studies, which are computed at first use.
 
     Attributes:
         name: Path of the store or file, as given.
-        points: Its points; empty where no run is done, or for a figure that shows none.
+        points: Points; empty if no run is finished, or for a figure without points.
         records: All records of a store, empty for a file.
-        runs: All runs of a store whatever their status, one row each (analysis/data/runs.py); None for a file.
-        store: The store, whose records and curves are read once; None for a file.
-        reading: How the points were read.
-        options: How every law is fitted.
-        results: Fits and studies by name; FitErrors too.
+        runs: All runs of a store, one row each (analysis/data/runs.py); None for a file.
+        store: The store, which reads each record and curve once; None for a file.
+        reading: Options with which the points were read.
+        options: Options of all fits.
+        results: Fits, studies and FitErrors by name.
     """
 
     name: str
@@ -103,7 +103,7 @@ class Source:
     def curves(self) -> list[LearningCurve]:
         """Returns the learning curves of a store in order of model size. Raises DataError for a file."""
         if self.store is None:
-            raise DataError(f"{self.name}: is a file, which has no learning curves: give a store")
+            raise DataError(f"{self.name}: a file has no learning curves: give a store")
         if "curves" not in self.results:
             self.results["curves"] = _learning_curves(self)
         curves: list[LearningCurve] = self.results["curves"]
@@ -116,7 +116,7 @@ class Source:
 
     @property
     def entropy_rate(self) -> float | None:
-        """Entropy rate of the text in nats per token, where all runs that are done share a corpus of known rate."""
+        """Entropy rate of the text in nats per token, if all finished runs share a corpus with a known rate."""
         rates = {r.about.get("corpus_facts", {}).get("entropy_rate") for r in self.records if r.status == "done"}
         return rates.pop() if len(rates) == 1 else None
 
@@ -125,16 +125,16 @@ class Source:
         return [*format_options(self.reading), *format_options(self.options)]
 
     def result(self, name: str, compute: Callable[[], Any]) -> Any:
-        """Returns a result, computed at first use; a FitError that this raised is raised again.
+        """Returns a result, computed at first use. A FitError of the computation is stored and raised on each use.
 
         Args:
             name: Key of the result in `results`.
-            compute: Computes it from the points.
+            compute: Computes the result from the points.
         """
         if name not in self.results:
             try:
                 if not len(self.points):
-                    raise FitError("no run is done: there is nothing to fit")
+                    raise FitError("no run is finished, so there is nothing to fit")
                 self.results[name] = compute()
             except FitError as error:
                 self.results[name] = error
@@ -150,13 +150,13 @@ def load(
     reading: ReadOptions = ReadOptions(),
     law: str | None = None,
 ) -> Source:
-    """Loads a store or a file. A store none of whose runs is done has no points; its curves and runs can be shown.
+    """Loads a store or a file. A store without finished runs has no points, but its curves and runs can be shown.
 
     Args:
         source: Folder of a store, or a .csv, .tsv, .parquet, .json or .jsonl file.
-        options: How every law is fitted.
-        reading: How the source is read.
-        law: Law whose columns are read from a file; N, D, C and L without one.
+        options: Options of all fits.
+        reading: Options of reading the source.
+        law: Law whose columns are read from a file; None reads N, D, C and L.
 
     Raises:
         DataError: The source cannot be read.
@@ -180,7 +180,7 @@ def source_of_study(path: Path, name: str, study: Any) -> Source:
     """Returns the source of a figure that shows the result of a study instead of points.
 
     Args:
-        path: What the study was made of.
+        path: Path of the source of the study.
         name: Key of the study in `Source.results`.
         study: The study.
     """
@@ -191,15 +191,15 @@ def no_points(source: str | Path, *notes: str) -> Points:
     """Returns empty points.
 
     Args:
-        source: Where points would come from.
-        *notes: Why there are none.
+        source: Name of the source.
+        *notes: Reasons that there are no points.
     """
     empty = np.zeros(0)
     return Points(empty, empty, empty, empty, [], source=str(source), notes=notes)
 
 
 def _learning_curves(source: Source) -> list[LearningCurve]:
-    """Compute at a step is the run's compute times its share of the tokens: all sequences cost the same."""
+    """Learning curves. The compute at a step is the share of the tokens read times the compute of the run."""
     assert source.store is not None and source.runs is not None
     curves, records = [], {record.run_id: record for record in source.records}
     for run in source.runs.to_dict("records"):
@@ -214,7 +214,7 @@ def _learning_curves(source: Source) -> list[LearningCurve]:
 
 
 def _column(rows: list[dict[str, float]], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and values of a column where it was measured, after the first step."""
+    """Steps and values of the measurements of a column after step 0."""
     pairs = [(row["step"], row[name]) for row in rows if name in row and row["step"] > 0]
     steps, values = np.array(pairs, dtype=float).reshape(-1, 2).T
     return steps, values

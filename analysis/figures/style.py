@@ -1,8 +1,8 @@
-"""Style of all figures: widths, fonts, colours, logarithmic axes and reproducible file contents.
+"""Style of all figures: widths, fonts, colours, logarithmic axes and reproducible files.
 
-The text width of 5.5 in and the column width of 3.25 in are those of the NeurIPS and ICML style files, so that a
-figure fits a paper unscaled. Fonts are STIX (shipped with Matplotlib), embedded as TrueType because venues refuse
-Type 3. Colours: Okabe & Ito 2008 for unordered series, viridis for ordered ones.
+The text width of 5.5 in and the column width of 3.25 in are those of the NeurIPS and ICML style files, so that figures
+need no scaling. Fonts are STIX (shipped with Matplotlib), embedded as TrueType because conferences do not accept Type 3
+fonts. Colours: Okabe & Ito 2008 for unordered series, viridis for ordered ones.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NARROW = 4.5  # inches: panels of a figure below this width are stacked
 BLACK, ORANGE, SKY, GREEN = "#1a1a1a", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8a8a8a"
 
-VIRIDIS_RANGE = (0.06, 0.86)  # the part of the colour map that stands out from white
+VIRIDIS_RANGE = (0.06, 0.86)  # part of the colour map with enough contrast to white
 
 N_LABEL, D_LABEL = "Model size $N$ (parameters)", "Training data $D$ (tokens)"
 C_LABEL, L_LABEL = "Compute $C$ (FLOPs)", "Loss $L$ (nats/token)"
@@ -77,7 +77,7 @@ RC_PARAMS: dict[str, Any] = {
     "svg.hashsalt": "scaling",
 }
 
-# Entries left out of the files: the date and Matplotlib's version would make the bytes depend on them.
+# Metadata removed from files, because dates and versions are not reproducible.
 METADATA: dict[str, dict[str, None]] = {
     "pdf": {"CreationDate": None, "Producer": None, "Creator": None},
     "svg": {"Date": None, "Creator": None},
@@ -101,9 +101,9 @@ def panels(
         rows: Rows of panels.
         columns: Columns of panels.
         height: Height of a panel in inches.
-        ratios: Relative widths of the columns, equal unless given.
-        stack: Put all panels into one column where the figure is narrow. False for panels that are compared side by
-            side.
+        ratios: Relative widths of the columns; equal by default.
+        stack: Whether to stack all panels in one column if the figure is narrow; False for panels that are compared
+            side by side.
 
     Returns:
         The figure and its panels, row by row.
@@ -121,7 +121,7 @@ def panels(
 
 
 def is_narrow(width: float) -> bool:
-    """Whether a figure is too narrow for panels side by side."""
+    """Returns whether a figure is too narrow for panels side by side."""
     return width < NARROW
 
 
@@ -132,7 +132,7 @@ def panel_label(index: int) -> str:
 
 
 def fix_layout(figure: Figure) -> None:
-    """Computes the layout once for all file formats and rounds it: the solver's last bits differ between calls."""
+    """Computes and rounds the layout once for all file formats, because the layout solver is not reproducible."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
@@ -141,7 +141,7 @@ def fix_layout(figure: Figure) -> None:
 
 
 def sequential_colors(values: Sequence[float] | np.ndarray) -> list[tuple[float, float, float, float]]:
-    """Returns a colour for each value by its rank: viridis without its yellow end, which is invisible on white."""
+    """Returns a colour for each value by its rank, from viridis without the light end."""
     distinct = sorted(set(map(float, values)))
     low, high = VIRIDIS_RANGE
     position = {v: low + (high - low) * (i / max(1, len(distinct) - 1)) for i, v in enumerate(distinct)}
@@ -149,10 +149,10 @@ def sequential_colors(values: Sequence[float] | np.ndarray) -> list[tuple[float,
 
 
 def log_axes(axes: Axes, *, x: bool = True, y: bool = True) -> None:
-    """Makes axes logarithmic, with readable labels even where they span less than a decade. Call it last.
+    """Makes axes logarithmic, with readable labels also below a decade. Must be called after setting limits.
 
     Args:
-        axes: The panel; its limits are kept.
+        axes: The panel; its limits do not change.
         x: Whether the horizontal axis is logarithmic.
         y: Whether the vertical axis is logarithmic.
     """
@@ -190,7 +190,7 @@ def log_ticks(low: float, high: float, count: int = 4) -> tuple[list[float], lis
     Args:
         low: Lower limit of the axis, above 0.
         high: Upper limit of the axis.
-        count: Labels that fit, approximately.
+        count: Approximate number of labels.
 
     Returns:
         Labelled and unlabelled ticks.
@@ -224,7 +224,7 @@ def log_label(value: float, ticks: Sequence[float]) -> str:
 
     Args:
         value: The tick.
-        ticks: All labelled ticks of the axis; one beyond the range makes all of them powers.
+        ticks: All labelled ticks of the axis; if one is outside of this range, all are powers of ten.
     """
     if all(1e-2 <= v < 1e3 for v in ticks):
         return f"{value:.6g}"
@@ -235,12 +235,12 @@ def log_label(value: float, ticks: Sequence[float]) -> str:
 
 
 def legend_below(figure: Figure, axes: Axes, columns: int, title: str | None = None) -> None:
-    """Places the legend of a panel below the whole figure, to be read row by row (Matplotlib orders by column).
+    """Places the legend of a panel below the figure, in order of rows (Matplotlib orders by column).
 
     Args:
         figure: The figure.
         axes: The panel whose labelled artists are listed.
-        columns: Columns of the legend.
+        columns: Number of columns of the legend.
         title: Title of the legend.
     """
     handles, labels = axes.get_legend_handles_labels()
@@ -278,7 +278,7 @@ def short_count(value: float) -> str:
 
 
 def math_symbol(name: str) -> str:
-    """Returns a parameter's name as mathtext, without the dollar signs."""
+    """Returns the name of a parameter as mathtext without dollar signs."""
     greek = ("alpha", "beta", "gamma", "delta", "epsilon", "eta", "kappa", "lambda", "sigma", "omega")
     head, _, subscript = name.partition("_")
     symbol = rf"\{head}" if head in greek else head if len(head) == 1 else rf"\mathrm{{{head}}}"

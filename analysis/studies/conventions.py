@@ -4,8 +4,8 @@ The exponent of N*(C) depends on what N and C count. Kaplan (2020) excluded embe
 Hoffmann (2022) counted all parameters and found C^0.50. At small scale, where embeddings are most of a model, the
 convention explains most of that difference (Pearce 2024; Porian 2024 adds warm-up and tuning).
 
-Key: N parameters, D tokens, C FLOPs, L nats per token; s exponent of C/D in N over the runs (1 if C = 6·N·D); B bootstrap
-samples.
+Key: N parameters, D tokens, C FLOPs, L nats per token; s exponent of C/D in N over the runs (1 if C = 6·N·D);
+B bootstrap samples.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Double descent (Nakkiran 2019): a peak of the test error over width, data or epochs.
 
 A profile is the test error along one of these axes, one row per seed. The peak and the minima on either side of it are
-chosen for each seed on the mean of the other seeds; the height of the peak over each minimum is then measured on that
-seed, so a peak that is only noise has no expected height.  Intervals are Student's over seeds;
-over the profiles of one axis they are simultaneous (Bonferroni).
+chosen for each seed on the mean of the other seeds. The height of the peak above each minimum is then measured on that
+seed, so that noise does not cause a bias. Intervals are Student's intervals over seeds, simultaneous over the profiles
+of one axis (Bonferroni).
 
 Key: k points, S seeds.
 """

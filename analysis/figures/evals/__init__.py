@@ -1,4 +1,4 @@
-"""Figures of evaluations: scores over scale, metrics, loss and shots, calibration, and verbatim extraction.
+"""Figures of evaluations: scores by scale, metric, loss and shots, calibration, and verbatim extraction.
 
-Each module exports `figure`, `read` and `CAPTION`; `common` holds what they share.
+Each module exports `figure`, `read` and `CAPTION`; `common` contains shared functions.
 """

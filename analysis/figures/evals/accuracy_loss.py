@@ -16,8 +16,8 @@ from analysis.figures.source import Source
 MAX_TASKS = 6
 CAPTION = (
     "Scores against held-out loss, one point per run, coloured by model size, with {level:.0%} intervals. The loss "
-    "decreases to the right; dashed: chance. Where the points of all sizes lie on one curve, the loss determines the "
-    "score, whatever the model size. The six tasks with the largest rise are shown."
+    "decreases to the right; dashed: chance. If the points of all sizes lie on one curve, the loss determines the "
+    "score independently of model size. The six tasks with the largest rise are shown."
 )
 __all__ = ["CAPTION", "figure", "read"]
 
@@ -75,6 +75,6 @@ def _rise(finding: Finding) -> float:
 
 
 def _known_scale(finding: Finding) -> np.ndarray:
-    """Which runs have a known loss and size."""
+    """Mask of the runs with a known loss and size."""
     runs = finding.task.runs
     return np.isfinite(runs["L"].to_numpy(float)) & np.isfinite(runs["N"].to_numpy(float))

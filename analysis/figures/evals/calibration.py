@@ -1,7 +1,7 @@
 """Reliability diagram (Guo 2017, figure 1) and risk-coverage curve (Geifman 2017).
 
-SOURCE is a store whose runs were evaluated on tasks with choices. Of the runs of a task the one with the most
-parameters is shown; of the tasks as many as there are COLORS.
+SOURCE is a store whose runs were evaluated on tasks with choices. The figure shows the largest run of each task, for at
+most as many tasks as COLORS.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from scaling.store.record import Store
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 CAPTION = (
     "Left: accuracy against the model's confidence in its answers, in ten bins, with 95% intervals; a calibrated model "
-    "lies on the dashed diagonal. Right: error rate among the items with the highest confidence against their share "
-    "(coverage), with a bootstrap band."
+    "lies on the dashed diagonal. Right: error rate among the most confident items against their share (coverage), "
+    "with bootstrap intervals."
 )
 
 
 def read(path: Path) -> Source:
-    """Reads the answers of the largest run to each task. Raises DataError where the store has none."""
+    """Reads the answers of the largest run to each task. Raises DataError if there are none."""
     sizes = {record.run_id: record.params.get("total", 0) for record in Store(path).records()}
     by_size = sorted(load_answers(path), key=lambda answers: sizes.get(answers.run, 0))
     largest = {answers.task: answers for answers in by_size}

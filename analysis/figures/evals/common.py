@@ -1,4 +1,4 @@
-"""What the figures of evaluations share: the study they show, its findings by family, and how a metric is drawn."""
+"""Shared functions of the figures of evaluations: the study, its findings by family, and marks of metrics."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from analysis.figures.source import Source, source_of_study
 
 VERDICT_MARKERS = {SMOOTH: "o", ARTEFACT: "D", BREAK: "^", INCONCLUSIVE: "o"}
 VERDICT_SIZES = {SMOOTH: 13, ARTEFACT: 13, BREAK: 20, INCONCLUSIVE: 13}
-VERDICT_KEY = f"Discs: smooth; diamonds: artefact of the metric; triangles: break; hollow: {INCONCLUSIVE}."
+VERDICT_KEY = f"Discs: smooth; diamonds: {ARTEFACT}; triangles: break; hollow: {INCONCLUSIVE}."
 SCALE_LABELS = {"C": style.C_LABEL, "N": style.N_LABEL, "D": style.D_LABEL, "L": style.L_LABEL}
 
 
 def read(path: Path) -> Source:
-    """Reads a store whose runs were evaluated, or a table of scores. Raises DataError."""
+    """Reads a store whose runs were evaluated, or a table of scores. Raises DataError for bad input."""
     return source_of_study(path, "emergence", emergence.emergence_study(path))
 
 
 def emergence_study(source: Source) -> EmergenceStudy:
-    """Returns the study of a source, computed at first use. Raises DataError where its runs were not evaluated."""
+    """Returns the study of a source, computed at first use. Raises DataError if the runs were not evaluated."""
     if "emergence" not in source.results:
         flops, params = source.reading.flops or "6nd", source.reading.params
         options = EmergenceOptions(level=source.level, flops=flops, params=params)
@@ -39,20 +39,20 @@ def emergence_study(source: Source) -> EmergenceStudy:
 
 
 def findings_by_family(study: EmergenceStudy) -> dict[str, list[Finding]]:
-    """Returns the findings of tasks with a score by family, easy tasks first. Raises DataError where there are none."""
+    """Returns the findings of tasks with a score by family, easy tasks first. Raises DataError if there are none."""
     families: dict[str, list[Finding]] = {}
     for finding in with_fewest_shots(study):
         if finding.score is not None:
             families.setdefault(finding.task.family, []).append(finding)
     if not families:
-        raise DataError(f"{study.source}: no task has a score, only losses were recorded")
+        raise DataError(f"{study.source}: no task has a score; only losses were recorded")
     for findings in families.values():
         findings.sort(key=lambda finding: (np.nan_to_num(finding.task.difficulty), finding.task.name))
     return families
 
 
 def with_fewest_shots(study: EmergenceStudy) -> list[Finding]:
-    """Returns each task once, with the fewest shots that it was evaluated with."""
+    """Returns the finding with the fewest shots for each task."""
     chosen: dict[str, Finding] = {}
     for finding in sorted(study.findings, key=lambda finding: finding.task.shots):
         chosen.setdefault(finding.task.name.split("@")[0], finding)
@@ -64,8 +64,8 @@ def label_bottom_row(panels: list[Axes], count: int, columns: int, label: str) -
 
     Args:
         panels: All panels of a grid, row by row.
-        count: How many of them are used.
-        columns: Columns of the grid.
+        count: Number of panels used.
+        columns: Number of columns of the grid.
         label: Label of the horizontal axis.
     """
     for axes in panels[count:]:
@@ -75,12 +75,12 @@ def label_bottom_row(panels: list[Axes], count: int, columns: int, label: str) -
 
 
 def draw_curve(axes: Axes, finding: Finding, curve: Curve, color: Any) -> None:
-    """Draws a metric over scale: a line, markers by verdict, and intervals.
+    """Draws a metric by scale: a line, markers that show the verdict, and intervals.
 
     Args:
         axes: The panel.
-        finding: What was found about the task.
-        curve: One of its metrics over scale.
+        finding: Finding of the task.
+        curve: A metric of the task by scale.
         color: Colour of all marks.
     """
     verdict = finding.verdict.verdict
@@ -110,12 +110,12 @@ def draw_chance(axes: Axes, level: float) -> None:
 
 
 def shade_changepoint(axes: Axes, finding: Finding, axis: str) -> None:
-    """Shades the interval of the changepoint where the score jumps.
+    """Shades the interval of the changepoint if the score jumps.
 
     Args:
         axes: The panel.
-        finding: What was found about the task.
-        axis: The scale: C, N, D or L.
+        finding: Finding of the task.
+        axis: Scale of the curves: C, N, D or L.
     """
     sharpness = finding.verdict.score
     if sharpness is None or finding.verdict.verdict not in (ARTEFACT, BREAK):

@@ -14,7 +14,7 @@ from analysis.figures.evals import common
 from analysis.figures.evals.common import read
 from analysis.figures.source import Source
 
-LABEL_GAP = 0.13  # least distance between the labels of two lines, on the scale of the score
+LABEL_GAP = 0.13  # smallest distance between two labels, in units of the score
 CAPTION = (
     "Scores against scale, one panel per family of tasks and one line per difficulty (light: hard), with {level:.0%} "
     "intervals; dashed: chance. " + common.VERDICT_KEY
@@ -64,7 +64,7 @@ def _panel(axes: Axes, findings: list[Finding], axis: str) -> None:
 
 
 def _verdict_legend(fig: Figure, verdicts: set[str], columns: int) -> None:
-    """Says which marker is which verdict."""
+    """Adds a legend of the markers of verdicts."""
     handles = [
         Line2D(
             [],
@@ -83,7 +83,7 @@ def _verdict_legend(fig: Figure, verdicts: set[str], columns: int) -> None:
 
 
 def _label_lines(axes: Axes, findings: list[Finding], colors: list[tuple[float, float, float, float]]) -> None:
-    """Writes each line's difficulty next to its end, with a gap where two lines end at the same score."""
+    """Writes the difficulty at the end of each line, without overlaps."""
     if len(findings) < 2:
         return
     ends = sorted((float(finding.score.mean[-1]), i) for i, finding in enumerate(findings) if finding.score is not None)

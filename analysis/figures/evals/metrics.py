@@ -25,9 +25,9 @@ METRIC_LABELS = {
 }
 CAPTION = (
     "The same answers of the same models under two metrics, one row per task, with {level:.0%} intervals. Left: a "
-    "score that counts an answer as right or wrong. Right: the log-probability of the correct answer. Shaded: the "
-    "interval of the changepoint of the score; dashed: chance. The title of each row is its verdict; up to three "
-    "tasks, artefacts of the metric first."
+    "score that is 1 or 0 per answer. Right: the log-probability of the correct answer. Shaded: the "
+    "interval of the changepoint of the score; dashed: chance. Titles give the verdicts. At most three tasks "
+    "are shown, metric artefacts first."
 )
 __all__ = ["CAPTION", "figure", "read"]
 
@@ -82,7 +82,7 @@ def _row(score_axes: Axes, continuous_axes: Axes, finding: Finding, axis: str) -
 
 
 def _order(finding: Finding) -> tuple[int, float]:
-    """Artefacts of the metric first; within a verdict the largest rise first."""
+    """Sort key: metric artefacts first, then by decreasing rise."""
     verdict = finding.verdict.verdict
     assert finding.score is not None
     rank = VERDICT_ORDER.index(verdict) if verdict in VERDICT_ORDER else len(VERDICT_ORDER)

@@ -15,13 +15,13 @@ from analysis.figures.evals import common
 from analysis.figures.evals.common import read
 from analysis.figures.source import Source
 
-MIN_SHOT_COUNTS = 3  # numbers of shots that make a curve
+MIN_SHOT_COUNTS = 3  # smallest number of points of a curve
 MAX_TASKS = 6
-MAX_LINES = 8  # runs in a panel
+MAX_LINES = 8  # largest number of runs in a panel
 MAX_TICKS = 6
 CAPTION = (
     "Scores against the number of solved examples in the prompt, one line per model size, with {level:.0%} "
-    "intervals; dashed: chance. Tasks that only have a loss show the log-probability of the answer."
+    "intervals; dashed: chance. For tasks without a score, the log-probability of the answer is shown."
 )
 __all__ = ["CAPTION", "figure", "read"]
 
@@ -51,7 +51,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     tasks = _points_by_task(study)
     if not tasks:
         raise DataError(
-            f"{study.source}: no task was evaluated with {MIN_SHOT_COUNTS} numbers of shots or more: "
+            f"{study.source}: no task was evaluated with at least {MIN_SHOT_COUNTS} different numbers of shots: "
             "launch the sweep in-context first"
         )
     names = list(tasks)[:MAX_TASKS]
@@ -68,7 +68,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
 
 
 def _points_by_task(study: EmergenceStudy) -> dict[str, list[ShotPoint]]:
-    """Points of each task, one per size and number of shots; of several runs of a size the one of lowest loss."""
+    """Points of each task, one per size and number of shots, from the run of the lowest loss of each size."""
     tasks: dict[str, list[ShotPoint]] = {}
     for finding in study.findings:
         task = finding.task
@@ -89,7 +89,7 @@ def _points_by_task(study: EmergenceStudy) -> dict[str, list[ShotPoint]]:
 
 
 def _sizes(tasks: dict[str, list[ShotPoint]]) -> list[float]:
-    """The sizes to draw: all, or MAX_LINES evenly spaced by rank with the smallest and the largest."""
+    """Sizes to draw: all, or MAX_LINES evenly spaced by rank including the smallest and largest."""
     sizes = sorted({point.N for points in tasks.values() for point in points})
     if len(sizes) <= MAX_LINES:
         return sizes

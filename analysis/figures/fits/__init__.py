@@ -1,4 +1,4 @@
-"""Figures of fitted laws: profiles, surfaces, residuals, counting conventions and the runs to train next.
+"""Figures of fitted laws: profiles, surfaces, residuals, counting conventions and recommended runs.
 
 Each module exports `figure` and `CAPTION`.
 """

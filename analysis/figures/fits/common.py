@@ -1,4 +1,4 @@
-"""What the figures of fits share: labels and scales of a law's axes, and how a fit with warnings is drawn."""
+"""Shared functions of the figures of fits: axis labels, logarithmic scales, and the line style of a fit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from analysis import laws
 from analysis.figures import style
 from analysis.uncertainty.verdicts import has_warnings
 
-LOG_RATIO = 3.0  # ratio of the largest to the smallest positive value from which an axis is logarithmic
+LOG_RATIO = 3.0  # smallest ratio of the largest to the smallest value of a logarithmic axis
 LABELS = {"N": style.N_LABEL, "D": style.D_LABEL, "C": style.C_LABEL, "L": style.L_LABEL}
 USUAL_UNITS = (None, "parameters", "tokens", "FLOPs", "nats per token")
 
@@ -20,7 +20,7 @@ def axis_label(law: laws.Law, letter: str) -> str:
 
     Args:
         law: The law whose units are used.
-        letter: An input, the output, or C.
+        letter: Letter of an input, of the output, or C.
     """
     unit = law.units.get(letter)
     if letter in LABELS and unit in USUAL_UNITS:
@@ -30,16 +30,16 @@ def axis_label(law: laws.Law, letter: str) -> str:
 
 
 def is_log(law: laws.Law, letter: str, values: np.ndarray) -> bool:
-    """Whether an axis is logarithmic.
+    """Returns whether an axis is logarithmic.
 
     Args:
         law: The law.
-        letter: An input or the output.
-        values: Its values.
+        letter: Letter of an input or of the output.
+        values: Values on the axis.
     """
     return letter not in law.signed and bool(values.min() > 0 and values.max() > LOG_RATIO * values.min())
 
 
 def linestyle(verdict: Sequence[str]) -> str:
-    """Returns the line style of a fit: solid, or dashed where its verdict has warnings."""
+    """Returns the line style of a fit: solid, or dashed if its verdict has warnings."""
     return "--" if has_warnings(verdict) else "-"

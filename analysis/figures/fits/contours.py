@@ -15,12 +15,12 @@ from analysis.fitting.result import Fit
 CAPTION = (
     "The parametric law (approach 3) as a surface. (a) Contours of equal loss over compute and model size, the fitted "
     "runs, and the compute-optimal path N*(C) with its {level:.0%} interval, extrapolated to a hundred times the "
-    "largest budget. Right of the dotted line the law is extrapolated. (b) Slices at fixed compute, with the runs "
-    "close to each; crosses: the minima of the law."
+    "largest budget. The law is extrapolated to the right of the dotted line. (b) Slices at fixed compute, with the "
+    "nearest runs; crosses: the minima of the law."
 )
 LEVELS, GRID, SLICES = 14, 120, 6
-REACH = 130.0  # times the largest compute at which the plane ends
-NEAR = 0.25  # distance in ln C up to which a run is shown with a slice
+REACH = 130.0  # upper end of the compute axis, relative to the largest compute of a run
+NEAR = 0.25  # largest distance in ln C of a run that is shown with a slice
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH, law: str = "chinchilla") -> Figure:
@@ -36,7 +36,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH, law: str = "chinchil
     """
     fit = source.fit(law)
     if fit.form is None or fit.form.inputs != ("N", "D"):
-        raise FitError(f"{fit.law} is not a law of N and D: contours need one, such as chinchilla")
+        raise FitError(f"{fit.law} is not a law of N and D: use one, such as chinchilla")
     fig, (plane, slices) = style.panels(width, 1, 2, height=2.6, ratios=(1.15, 1))
     _plane(plane, fit)
     _slices(slices, fit)
@@ -53,9 +53,9 @@ def _plane(axes: Axes, fit: Fit) -> None:
     n_low, n_high = style.log_limits(points.N, [path["N"][-1]] if path else [])
     N = np.geomspace(n_low, n_high, GRID)
     c_CN, n_CN = np.meshgrid(C, N)
-    L = np.asarray(fit.predict(N=n_CN, D=c_CN / (_flops_per_token(fit) * n_CN)), float)
+    L = np.asarray(fit.predict(N=n_CN, D=c_CN / (fit.points.flops_factor * n_CN)), float)
 
-    # Levels are spaced by the best loss along the path: losses far off the path would take up all of them.
+    # Levels span the best losses along the path. The range of all losses would leave few levels near the path.
     best = L.min(axis=0)
     levels = np.geomspace(best[-1], float(points.L.max()) * 1.05, LEVELS)
     contours = axes.contour(C, N, L, levels=levels, colors=style.sequential_colors(-levels), linewidths=0.7)
@@ -79,7 +79,7 @@ def _draw_path(axes: Axes, fit: Fit, C: np.ndarray, path: dict[str, np.ndarray])
 
 
 def _label_levels(axes: Axes, C: np.ndarray, N: np.ndarray, L: np.ndarray, levels: np.ndarray) -> None:
-    """Writes the loss of contours where they cross the upper edge of the panel, as far as there is space."""
+    """Writes the loss at contours that cross the upper edge of the panel, without overlaps."""
     row = int(0.93 * len(N))
     last = 0.0
     for level in levels[::-1]:
@@ -92,7 +92,7 @@ def _label_levels(axes: Axes, C: np.ndarray, N: np.ndarray, L: np.ndarray, level
 def _write(
     axes: Axes, x: float, y: float, text: str, *, color: str, fontsize: float, offset: tuple[float, float] = (0, 0)
 ) -> None:
-    """Writes text on a white patch, so that lines do not cross it; `offset` is in points."""
+    """Writes text on a white background; `offset` is in points."""
     axes.annotate(
         text,
         (x, y),
@@ -107,14 +107,8 @@ def _write(
     )
 
 
-def _flops_per_token(fit: Fit) -> float:
-    """C / (N·D) of the points: 6 under the usual convention."""
-    points = fit.points
-    return float(np.median(points.C / (points.N * points.D)))
-
-
 def _path(fit: Fit, C: np.ndarray) -> dict[str, np.ndarray]:
-    """N*(C) and its interval; empty where the law has no optimum."""
+    """N*(C) and its interval; empty if the law has no optimum."""
     if fit.optimum is None:
         return {}
     optima = [fit.optimum.at(float(c)) for c in C]
@@ -133,7 +127,7 @@ def _slices(axes: Axes, fit: Fit) -> None:
     for C, color in zip(budgets, style.sequential_colors(budgets), strict=True):
         near = np.abs(np.log(points.C / C)) < NEAR
         name, label = f"C = {C:.2g} FLOPs", f"${style.math_number(C)}$"
-        L = fit.predict(N=N, D=C / (_flops_per_token(fit) * N))
+        L = fit.predict(N=N, D=C / (fit.points.flops_factor * N))
         marks.line(axes, f"law, {name}", N, L, color=color, linewidth=0.9, label=label)
         marks.points(axes, f"runs, {name}", points.N[near], points.L[near], color=color, s=11)
         if fit.optimum is not None:
@@ -145,7 +139,7 @@ def _slices(axes: Axes, fit: Fit) -> None:
 
 
 def _slice_budgets(fit: Fit) -> np.ndarray:
-    """The budgets of the sweep, or values of compute spread over the points; at most SLICES, with both ends."""
+    """At most SLICES budgets of the sweep, or values of compute over the range of the points, including both ends."""
     points = fit.points
     if points.budgets is not None:
         distinct = np.unique([np.median(points.C[points.budgets == budget]) for budget in np.unique(points.budgets)])

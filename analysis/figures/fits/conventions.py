@@ -11,10 +11,10 @@ from analysis.figures.source import Source
 from analysis.studies.conventions import Convention
 
 CAPTION = (
-    "The same runs under each counting convention. (a) The compute-optimal size N*(C) by approach 3, N and C both as "
-    "counted: solid where N counts all parameters, dashed without embedding and head; points are the runs. (b) The "
+    "The same runs under each counting convention. (a) The compute-optimal size N*(C) by approach 3, N and C under the "
+    "convention: solid if N counts all parameters, dashed without embedding and head; points are the runs. (b) The "
     "exponent of N*(C) with its {level:.0%} interval, by approach 2 (squares) and 3 (discs); dotted: the exponents of "
-    "Kaplan 2020, who left embeddings out of both counts, and of Hoffmann 2022."
+    "Kaplan 2020, who excluded embeddings from both counts, and of Hoffmann 2022."
 )
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE)
 PUBLISHED = (("Hoffmann 2022", 0.50), ("Kaplan 2020", 0.73))  # exponents of N*(C)
@@ -29,7 +29,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         width: Width in inches.
 
     Raises:
-        FitError: No convention gives an exponent.
+        FitError: No exponent could be estimated.
         DataError: The source does not have N, D and C.
     """
     conventions = source.conventions()
@@ -69,7 +69,7 @@ def _exponents(axes: Axes, conventions: list[Convention], colors: dict[str, str]
             series, (low, high) = f"{name}, {convention.name}", exponent.interval
             marks.bars(axes, f"{series}, interval", [row - lift], [low], [high], horizontal=True, color=color)
             marks.points(axes, series, exponent.value, row - lift, color=color, marker=marker, s=20)
-    for row, (paper, value) in enumerate(PUBLISHED):  # each name on a line of its own below the last interval
+    for row, (paper, value) in enumerate(PUBLISHED):  # names in separate lines below the last interval
         axes.axvline(value, color=style.GREY, linewidth=0.8, linestyle=":", zorder=0)
         axes.text(value, count + 0.5 * row - 0.2, f" {paper}", fontsize=6.5, va="center", color=style.GREY)
     axes.set_yticks(range(count), [f"N {convention.N}" for convention in conventions])

@@ -15,13 +15,13 @@ from analysis.fitting.isoflop import IsoFlop, Parabola
 from analysis.uncertainty.intervals import percentile_interval
 
 CAPTION = (
-    "IsoFLOP profiles (approach 2). (a) Loss against model size at each compute budget, the parabola in ln N through "
-    "each, and its minimum. (b, c) The minima against compute with {level:.0%} intervals, and the power laws fitted to "
-    "them with {level:.0%} bands. Dashed and hollow: parabolas without a minimum between their smallest and largest "
-    "model, which are left out of the power laws."
+    "IsoFLOP profiles (approach 2). (a) Loss against model size at each compute budget, with a parabola in ln N and "
+    "its minimum. (b, c) Minima against compute with {level:.0%} intervals, and power laws fitted to them with "
+    "{level:.0%} bands. Dashed and hollow: parabolas without a minimum between the smallest and largest model, which "
+    "are not used in the power laws."
 )
 GRID = 80
-MAX_RATIO = 10.0  # distance of a minimum from the middle of its runs beyond which it is not drawn
+MAX_RATIO = 10.0  # largest ratio of a drawn minimum to the middle of its runs
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
@@ -32,7 +32,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         width: Width in inches.
 
     Raises:
-        FitError: There are no budgets with enough runs.
+        FitError: No budget has enough runs.
     """
     isoflop = source.isoflop()
     fig, (profiles, sizes, tokens) = style.panels(width, 1, 3, height=2.3, ratios=(1.3, 1, 1))
@@ -71,7 +71,7 @@ def _profile(axes: Axes, parabola: Parabola, color: Any) -> None:
 def _optima(axes: Axes, isoflop: IsoFlop, colors: list[Any], letter: str) -> None:
     """Draws the minima, their intervals, and the power law fitted to them."""
     C = np.geomspace(*style.log_limits([parabola.C for parabola in isoflop.budgets], pad=0.12), GRID)
-    extent: list[Any] = []  # what the vertical axis must contain
+    extent: list[Any] = []  # values that the vertical axis must contain
     if isoflop.params is not None:
         line, low, high = isoflop.path(C, letter)
         band = f"power law, {isoflop.level:.0%} interval"
@@ -82,7 +82,7 @@ def _optima(axes: Axes, isoflop: IsoFlop, colors: list[Any], letter: str) -> Non
     for parabola, color in zip(isoflop.budgets, colors, strict=True):
         best, interval = parabola.N_opt if letter == "N" else parabola.D_opt, _interval(parabola, letter)
         if best is None or not 1 / MAX_RATIO < best / _middle(parabola, letter) < MAX_RATIO:
-            continue  # it would set the scale of the axis
+            continue  # it would dominate the range of the axis
         extent.append(best)
         name = f"C = {parabola.budget:.3g} FLOPs"
         if interval is not None:
@@ -98,7 +98,7 @@ def _optima(axes: Axes, isoflop: IsoFlop, colors: list[Any], letter: str) -> Non
 
 
 def _middle(parabola: Parabola, letter: str) -> float:
-    """Geometric mean of N or D of a budget's runs."""
+    """Geometric mean of N or D over the runs of a budget."""
     return float(np.exp(np.mean(np.log(getattr(parabola.points, letter)))))
 
 

@@ -14,10 +14,10 @@ from analysis.fitting.result import Fit
 from analysis.fitting.selection import efficient_frontier
 
 CAPTION = (
-    "Held-out loss against (a) compute, (b) training data and (c) model size. Black: the frontier, the runs whose loss "
-    "no run with less of that quantity reaches; the laws are fitted to these alone. Grey: the other runs, limited by "
-    "another quantity. Red: a pure power law; blue: a power law with an irreducible loss E; both with {level:.0%} "
-    "intervals, dashed where the fit has warnings."
+    "Held-out loss against (a) compute, (b) training data and (c) model size. Black: the frontier, runs with a lower "
+    "loss than all runs with a smaller value of that quantity; the laws are fitted to the frontier. Grey: other runs, "
+    "limited by another quantity. Red: a pure power law; blue: a power law with an irreducible loss E; both with "
+    "{level:.0%} intervals, dashed if the fit has warnings."
 )
 PANELS = (
     ("C", style.C_LABEL, "kaplan-c", "power-c"),
@@ -36,10 +36,10 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         width: Width in inches.
 
     Raises:
-        DataError: No run is done.
+        DataError: No run is finished.
     """
     if not len(source.points):
-        raise DataError(f"{source.name}: no run is done: there is no loss to draw")
+        raise DataError(f"{source.name}: no run is finished, so there is no loss to draw")
     fig, panels = style.panels(width, 1, 3, height=2.25)
     for axes, (letter, label, pure, with_floor) in zip(panels, PANELS, strict=True):
         _panel(axes, source, letter, {PURE: pure, WITH_FLOOR: with_floor})

@@ -1,4 +1,4 @@
-"""A law against its first input with its interval, points and extrapolation, and predicted against measured values."""
+"""A law against its first input, with interval, points and extrapolation; predicted against measured values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from analysis.figures.source import Source
 from analysis.fitting.result import Fit
 
 CAPTION = (
-    "The law and the points it was fitted to. (a) Against its first input; for a law of several inputs at some values "
-    "of the second, each with the nearest points and any further input at their median. Bands are {level:.0%} "
-    "intervals of the law, without seed noise; dashed where the fit has warnings; on grey the law is extrapolated. "
-    "(b) Predicted against measured values, each point at its own inputs; the line is equality."
+    "The law and the points it was fitted to. (a) Against its first input; for a law of several inputs, at some values "
+    "of the second input with the nearest points, and further inputs at the median of these points. Bands are "
+    "{level:.0%} intervals of the law, without seed noise. Dashed: the fit has warnings; grey background: the law is "
+    "extrapolated. (b) Predicted against measured values; the line is equality."
 )
 MAX_SLICES, GRID = 6, 120
-REACH = 10.0  # times the largest input up to which a law is drawn, or less where the points span little
+REACH = 10.0  # largest upper end of the extrapolation, relative to the largest input
 EXTRAPOLATION_COLOR = "#f1f1f1"
 
 
@@ -33,7 +33,7 @@ class Slice:
     """Points near one value of a law's second input.
 
     Attributes:
-        value: Median of the second input of its points.
+        value: Median of the second input of the points.
         rows: Indices of the points (n,).
     """
 
@@ -50,11 +50,11 @@ def figure(source: Source, width: float = style.TEXT_WIDTH, law: str = "chinchil
         law: A law of any inputs.
 
     Raises:
-        FitError: The law cannot be fitted, or gives exponents alone.
+        FitError: The law cannot be fitted, or is an approach that only gives exponents.
     """
     fit = source.fit(law)
     if fit.form is None:
-        raise FitError(f"{fit.law} gives exponents of the optimum, not a law to draw: draw isoflop or contours")
+        raise FitError(f"{fit.law} only gives exponents of the optimum: use the figure isoflop or contours")
     fig, (curves, parity) = style.panels(width, 1, 2, height=2.5, ratios=(1.35, 1))
     slices = list(_slices(fit, fit.form))
     _draw_slices(curves, fit, fit.form, slices)
@@ -85,7 +85,7 @@ def _draw_slices(axes: Axes, fit: Fit, form: laws.Law, slices: list[Slice]) -> N
 
 
 def _draw_law(axes: Axes, fit: Fit, grid: np.ndarray, part: Slice, name: str, color: Any) -> float:
-    """Draws a slice of the law with its interval and returns its last value, infinity where it has none."""
+    """Draws a slice of the law with its interval; returns its last value, infinity if there is none."""
     assert fit.form is not None
     main, *others = fit.form.inputs
     fixed = {letter: np.median(fit.points[letter][part.rows]) for letter in others}
@@ -112,7 +112,7 @@ def _legend_number(value: float) -> str:
 
 
 def _slices(fit: Fit, form: laws.Law) -> Iterator[Slice]:
-    """Yields values of the second input, each with its nearest points; one slice of all where there is no second."""
+    """Yields values of the second input with the nearest points; one slice of all points without a second input."""
     points = fit.points
     if len(form.inputs) == 1:
         yield Slice(1.0, np.arange(len(points)))
@@ -150,7 +150,7 @@ def _is_log_output(form: laws.Law, y: np.ndarray) -> bool:
 
 
 def _output_limits(form: laws.Law, y: np.ndarray, lowest: float) -> tuple[float, float]:
-    """Limits that contain the points, and below them the extrapolated law as far as the points span once more."""
+    """Limits of the points, extended below by at most their span to show the extrapolated law."""
     if _is_log_output(form, y):
         low, high = style.log_limits(y, pad=0.08)
         return max(low * low / high, min(low, 0.98 * lowest)), high

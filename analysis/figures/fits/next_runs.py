@@ -1,4 +1,4 @@
-"""The runs to train next, and the interval expected for their compute (analysis/planning/next_runs.py)."""
+"""Recommended runs, and the expected interval against their compute (analysis/planning/next_runs.py)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from analysis.planning.next_runs import Advice
 from scaling.store.files import write_atomic
 
 CAPTION = (
-    "Runs to train next. (a) The existing runs and the recommended ones, larger where they narrow the interval more; "
-    "the line is the compute-optimal path of the fit. (b) The {level:.0%} interval of {target}: now, and as expected "
-    "against the compute spent."
+    "Recommended runs. (a) Existing and recommended runs; larger marks narrow the interval more. The line is the "
+    "compute-optimal path of the fit. (b) The {level:.0%} interval of {target}: current (dotted), and expected against "
+    "the added compute."
 )
 
 
 def figure(fit: Fit, advice: Advice, width: float = style.TEXT_WIDTH) -> Figure:
-    """Draws model size against compute, and the interval against the compute spent.
+    """Draws model size against compute, and the expected interval against the added compute.
 
     Args:
         fit: The law fitted to the existing runs.
@@ -72,7 +72,7 @@ def _interval(axes: Axes, advice: Advice) -> None:
 
 
 def save(fit: Fit, advice: Advice, out: Path) -> None:
-    """Draws the figure into a file.
+    """Writes the figure to a file.
 
     Args:
         fit: The law fitted to the existing runs.
@@ -80,7 +80,7 @@ def save(fit: Fit, advice: Advice, out: Path) -> None:
         out: File to write: .pdf, .png or .svg.
 
     Raises:
-        DataError: Another format.
+        DataError: The format is unknown.
     """
     kind = file_format(out)
     with style.style_context():

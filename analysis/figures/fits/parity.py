@@ -1,4 +1,4 @@
-"""Predicted against measured values, and residuals along each input, which show a trend that a law does not have."""
+"""Predicted against measured values, and residuals against each input."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from analysis.fitting.result import Fit
 from analysis.solver.robust import robust_std
 
 CAPTION = (
-    "Fit of a law (approach 3 unless another is named) to its runs. (a) Predicted against measured values; the line is "
-    "equality. Then residuals, measured over predicted, along each input; the grey band is two robust standard "
-    "deviations wide on each side (1.48 × the median absolute deviation each). A trend in a panel is not captured by "
-    "the law; runs beyond three standard deviations are hollow."
+    "Fit of a law (by default approach 3) to its runs. (a) Predicted against measured values; the line is equality. "
+    "Other panels: residuals, measured over predicted, against each input. The grey band is ±2 robust standard "
+    "deviations (1.48 × the median absolute deviation). The law does not describe a trend of the residuals. Runs "
+    "beyond three standard deviations are hollow."
 )
-LAYOUT = {1: (1, 2), 2: (1, 3), 3: (2, 2)}  # rows and columns of panels, by the number of residual panels
+LAYOUT = {1: (1, 2), 2: (1, 3), 3: (2, 2)}  # rows and columns of panels by number of residual panels
 BAND, OUTLIER = 2, 3  # robust standard deviations
 
 
@@ -32,11 +32,11 @@ def figure(source: Source, width: float = style.TEXT_WIDTH, law: str = "chinchil
         law: A law of any inputs.
 
     Raises:
-        FitError: The law cannot be fitted, or gives exponents alone.
+        FitError: The law cannot be fitted, or is an approach that only gives exponents.
     """
     fit = source.fit(law)
     if fit.form is None:
-        raise FitError(f"{fit.law} gives exponents of the optimum, not a loss to compare")
+        raise FitError(f"{fit.law} only gives exponents of the optimum, not a loss to compare")
     form, points = fit.form, fit.points
     measured = points[form.output]
     predicted = np.asarray(fit.predict(**{letter: points[letter] for letter in form.inputs}), float)

@@ -14,12 +14,12 @@ from analysis.fitting.result import Fit
 from analysis.uncertainty.profile import Profile
 
 CAPTION = (
-    "Profile of each parameter: the increase of the objective, as Student's t, where the parameter is fixed at a value "
-    "and all others are fitted again. Below the dotted line lies the {level:.0%} interval (blue bar); a profile that "
-    "stays below it on one side leaves the parameter unbounded there. Red bar: the interval by bootstrap."
+    "Profile of each parameter: the increase of the objective, as Student's t, with the parameter fixed at a value and "
+    "all others refitted. The {level:.0%} interval (blue bar) is the range below the dotted line; a parameter whose "
+    "profile does not reach the line on one side is unbounded there. Red bar: bootstrap interval."
 )
 MAX_PARAMETERS = 6
-LOG_RATIO = 20  # ratio of the ends of the axis from which it is logarithmic
+LOG_RATIO = 20  # smallest ratio of the ends of a logarithmic axis
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH, law: str = "chinchilla") -> Figure:
@@ -61,7 +61,7 @@ def _panel(axes: Axes, fit: Fit, profile: Profile, by_bootstrap: tuple[float, fl
     axes.axhline(limit, color=style.GREY, linewidth=0.8, linestyle=":")
     low, high = _draw_intervals(axes, profile, by_bootstrap, x, limit)
     log = low > 0 and high > LOG_RATIO * low
-    margin = 0.04 * (high - low)  # without it an end at the edge would look unbounded
+    margin = 0.04 * (high - low)  # separates the ends from the edge of the panel, which means unbounded
     limits = (low / 1.1, high * 1.1) if log else (low - margin, high + margin)
     axes.set(xlim=limits, ylim=(-0.15 * limit, 1.6 * limit))
     if log:
@@ -71,7 +71,7 @@ def _panel(axes: Axes, fit: Fit, profile: Profile, by_bootstrap: tuple[float, fl
 def _draw_intervals(
     axes: Axes, profile: Profile, by_bootstrap: tuple[float, float] | None, x: np.ndarray, limit: float
 ) -> tuple[float, float]:
-    """Draws both intervals, an unbounded end up to the edge of the panel, and returns the edges."""
+    """Draws both intervals, with unbounded ends at the edges of the panel, and returns the edges."""
     intervals = [("profile", profile.interval, style.BLUE, 1.0), ("bootstrap", by_bootstrap, style.VERMILION, 1.12)]
     ends = [end for _, interval, _, _ in intervals for end in interval or () if np.isfinite(end)]
     low, high = min([float(x.min()), *ends]), max([float(x.max()), *ends])

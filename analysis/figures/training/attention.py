@@ -1,6 +1,6 @@
-"""Attention of the heads of a layer to a prompt, one map per head (Vaswani 2017, figures 3 to 5).
+"""Attention maps of the heads of a layer for a prompt (Vaswani 2017, figures 3 to 5).
 
-SOURCE is a file that `python -m scaling attention RUN --prompt TEXT --layer I --out FILE.json` wrote.
+SOURCE is a file written by `python -m scaling attention RUN --prompt TEXT --layer I --out FILE.json`.
 
 Key: H heads, L queries, M keys.
 """
@@ -22,17 +22,16 @@ from analysis.figures.source import Source, source_of_study
 
 MAX_HEADS = 8
 MAX_TICKS = 24  # approximate number of tokens labelled along an axis
-LAST_LATIN = 0x250  # end of the code points that all fonts have
+LAST_LATIN = 0x250  # end of the code points that all fonts contain
 CAPTION = (
-    "Attention of one layer to a prompt, one panel per head (the first eight). Rows are query tokens, columns key "
-    "tokens; the darker a cell, the larger the attention weight. A row sums to one, and no token attends to a later "
-    "one."
+    "Attention of one layer for a prompt, one panel per head (at most eight). Rows are query tokens, columns key "
+    "tokens; darker cells have larger attention weights. Rows sum to one, and tokens do not attend to later tokens."
 )
 COMMAND = "run `python -m scaling attention RUN --store DIR --prompt TEXT --layer 0 --out FILE.json` first"
 
 
 def read(path: Path) -> Source:
-    """Reads the maps of a file, .json or .npz. Raises DataError where it has none."""
+    """Reads attention maps from a .json or .npz file. Raises DataError if there are none."""
     try:
         if path.suffix == ".npz":
             with np.load(path) as file:
@@ -42,7 +41,7 @@ def read(path: Path) -> Source:
         weights_HLM = np.asarray(data["weights"], np.float64)
         _, queries, keys = weights_HLM.shape
         if queries != keys or len(data["pieces"]) != queries or not np.allclose(weights_HLM.sum(axis=-1), 1, atol=1e-3):
-            raise ValueError("its maps are not square, or their rows do not sum to 1")
+            raise ValueError("maps must be square, with rows that sum to 1")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -91,7 +90,7 @@ def _map(axes: Axes, name: str, weights_LM: np.ndarray, names: list[str]) -> Non
 
 
 def token_labels(data: dict[str, Any]) -> list[str]:
-    """Returns a printable label for each token: a space as a dot, and the id of a token that fonts may not have."""
+    """Returns a printable label for each token: spaces as dots, and the id for characters that fonts may lack."""
     labels = []
     for token, piece in zip(data["tokens"], data["pieces"], strict=True):
         text = piece.replace(" ", "·").replace("\n", "\\n").replace("\t", "\\t")

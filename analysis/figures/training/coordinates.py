@@ -1,6 +1,6 @@
 """Coordinate check: change of the activations in a few steps by width or depth (Yang 2022, figure 5; Dey 2025).
 
-SOURCE is what `python -m scaling coordinates CONFIG.json --json > FILE.json` writes.
+SOURCE is a file written by `python -m scaling coordinates CONFIG.json --json > FILE.json`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from analysis.figures.training.transfer import PARAMETRIZATION_NAMES, PARAMETRIZ
 
 AXES = {"width": "Width", "layers": "Layers"}
 CAPTION = (
-    "Coordinate check: change of each activation in some steps of training (root mean square) against model size, one "
-    "panel per parametrisation, both axes logarithmic. Where the lines are flat, one learning rate moves a large model "
-    "as much as a small one; the numbers at the ends are the exponents."
+    "Coordinate check: root mean square change of each activation in a few training steps against model size, one "
+    "panel per parametrisation, both axes logarithmic. With flat lines, one learning rate changes the activations of "
+    "large and small models equally. The numbers at the ends are exponents."
 )
 COMMAND = "run `python -m scaling coordinates CONFIG.json --json > FILE.json` first"
 
@@ -46,12 +46,12 @@ class CoordinateCheck(NamedTuple):
 
 
 def read(path: Path) -> Source:
-    """Reads a coordinate check from its JSON. Raises DataError where the file has none."""
+    """Reads a coordinate check from a JSON file. Raises DataError if there is none."""
     try:
         data = json.loads(path.read_text("utf-8"))
         changes = [_change(row, data["along"]) for row in data["rows"] if row["step"] == data["steps"]]
         if data["along"] not in AXES or not changes:
-            raise ValueError("its rows have neither width nor layers, or none is of the last step")
+            raise ValueError("rows must have width or layers, and include the last step")
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError) as error:

@@ -17,13 +17,13 @@ from analysis.figures import marks, style
 from analysis.figures.source import LearningCurve, Source
 from analysis.fitting.selection import efficient_frontier
 
-BINS = 24  # per decade of compute
-REACH = 300  # the axis starts at the smallest run's compute divided by this: before it all curves fall alike
+BINS = 24  # number of windows per decade of compute
+REACH = 300  # ratio of the compute of the smallest run to the start of the axis; earlier, all curves look the same
 CAPTION = (
     "Learning curves, coloured by model size. Lines: training loss, averaged within windows of a 24th of a decade of "
     "compute. Small dots: held-out loss during training; large ones: at the end of a finished run. Crosses: runs that "
-    "diverged, at their last step. Black: the compute-efficient frontier, the finished runs whose held-out loss no "
-    "cheaper run reaches."
+    "diverged, at their last step. Black: the compute-efficient frontier, finished runs with a lower held-out loss "
+    "than all runs with less compute."
 )
 
 
@@ -39,7 +39,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     """
     curves = [curve for curve in source.curves() if len(curve.C)]
     if not curves:
-        raise DataError(f"{source.name}: no run has a learning curve yet: train one first")
+        raise DataError(f"{source.name}: no run has a learning curve yet: train a run first")
     fig, (axes,) = style.panels(width, 1, 1, height=2.7 if style.is_narrow(width) else 3.1)
     colors = LinearSegmentedColormap.from_list(
         "viridis-dark", colormaps["viridis"](np.linspace(*style.VIRIDIS_RANGE, 256))
@@ -93,7 +93,7 @@ def _draw_frontier(axes: Axes, source: Source) -> None:
 
 
 def _draw_entropy_rate(axes: Axes, source: Source, ends: tuple[float, float]) -> np.ndarray:
-    """Draws the entropy rate of the text where it is known, and returns it with the losses of the points."""
+    """Draws the entropy rate of the text if it is known; returns the losses of the points and the entropy rate."""
     rate = source.entropy_rate
     if rate is None:
         return np.asarray(source.points.L)

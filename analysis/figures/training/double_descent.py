@@ -15,16 +15,16 @@ from analysis.studies import accuracy_curves
 from analysis.studies.double_descent import AXES, DOUBLE_DESCENT, DoubleDescent, Profile, analyse_double_descent
 
 CAPTION = (
-    "Double descent. Test error (blue) and training error, wrong labels included (grey), over width, training examples "
-    "and steps, means over seeds with their intervals; horizontal axes logarithmic. Diamonds: the peak, hollow where "
-    "it is within the noise of the seeds. Dotted: where the training error first reaches 5%. Of several profiles over "
-    "data or steps the one with the highest peak is shown."
+    "Double descent. Test error (blue) and training error including wrong labels (grey) over width, training examples "
+    "and steps; means over seeds with intervals; horizontal axes logarithmic. Diamonds: the peak, hollow if it is "
+    "within the noise of the seeds. Dotted: the training error first reaches 5%. Of several profiles over data or "
+    "steps, the profile with the highest peak is shown."
 )
 AXIS_LABELS = {"width": "Width", "data": "Training examples", "epochs": "Steps"}
 
 
 def read(path: Path) -> Source:
-    """Reads the double-descent runs of a store. Raises DataError where there are none."""
+    """Reads the double-descent runs of a store. Raises DataError if there are none."""
     return source_of_study(path, "double-descent", analyse_double_descent(path))
 
 
@@ -36,14 +36,13 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         width: Width in inches.
 
     Raises:
-        DataError: The source has no runs of double descent.
+        DataError: The source has no double-descent runs.
     """
     study: DoubleDescent | None = source.results.get("double-descent")
     profiles = [] if study is None else [highest_peak(along) for kind in AXES if (along := study.along(kind))]
     if not profiles:
         raise DataError(
-            f"{source.name}: has no runs of double descent: run `python -m sweeps launch double-descent --store DIR` "
-            "first"
+            f"{source.name}: has no double-descent runs: run `python -m sweeps launch double-descent --store DIR` first"
         )
     fig, panels = style.panels(width, 1, len(profiles), height=2.3)
     for axes, profile in zip(panels, profiles, strict=True):
@@ -55,7 +54,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
 
 
 def highest_peak(profiles: list[Profile]) -> Profile:
-    """Returns the profile with the highest peak, of those that show double descent where there are any."""
+    """Returns the profile with the highest peak, among those with double descent if there are any."""
 
     def height(profile: Profile) -> float:
         return -np.inf if profile.height is None else profile.height[0]

@@ -17,14 +17,14 @@ from analysis.studies.grokking import GENERALISED, Cell, Grokking, analyse_grokk
 CAPTION = (
     "Grokking. Left: accuracy on the training equations and on held-out ones against steps (logarithmic), one line per "
     "seed, at the share of the data and the weight decay with the longest delay. Right: steps until the held-out "
-    "accuracy exceeds 0.9 against the share of all equations trained on, one line per weight decay, means and "
-    "intervals over seeds; hollow: not all seeds reach it within their steps."
+    "accuracy exceeds 0.9 against the share of the equations in the training set, one line per weight decay; means "
+    "and intervals over seeds; hollow: some seeds do not reach it within their steps."
 )
 SPLITS = (("train", "training", style.BLUE), ("held_out", "held out", style.VERMILION))
 
 
 def read(path: Path) -> Source:
-    """Reads the grokking runs of a store. Raises DataError where there are none."""
+    """Reads the grokking runs of a store. Raises DataError if there are none."""
     return source_of_study(path, "grokking", analyse_grokking(path))
 
 
@@ -68,7 +68,7 @@ def _draw_delays(axes: Axes, study: Grokking) -> None:
     for decay, color in zip(decays, style.sequential_colors(decays), strict=True):
         cells = [cell for cell in study.cells if cell.decay == decay]
         heights += _draw_decay(axes, decay, cells, color)
-    axes.set(xlabel="Share of the equations trained on", ylabel=f"Steps to held-out accuracy {GENERALISED:g}")
+    axes.set(xlabel="Share of the equations in the training set", ylabel=f"Steps to held-out accuracy {GENERALISED:g}")
     fractions = sorted({cell.fraction for cell in study.cells})
     axes.set_xticks(fractions, [f"{fraction:.2g}" for fraction in fractions])
     margin = 0.25 * max(fractions[-1] - fractions[0], 0.1)
@@ -78,7 +78,7 @@ def _draw_delays(axes: Axes, study: Grokking) -> None:
 
 
 def _draw_decay(axes: Axes, decay: float, cells: list[Cell], color: Any) -> list[float]:
-    """Draws the means and intervals of one weight decay, and returns all heights that the axis must contain."""
+    """Draws the means and intervals of one weight decay; returns all values that the axis must contain."""
     series, means = f"weight decay {decay:g}", [cell.mean("held_out") for cell in cells]
     x = np.array([cell.fraction for cell in cells])
     y = np.array([cell.steps if mean is None else mean[0] for cell, mean in zip(cells, means, strict=True)], float)

@@ -1,6 +1,6 @@
 """Loss against learning rate for each model size and parametrisation (Yang 2022, figure 1).
 
-The learning rate transfers where the best rate of a narrow model is that of a wide one.
+The learning rate transfers if narrow and wide models have the same optimal rate.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from scaling.store.record import Record
 
 PARAMETRIZATIONS = ("standard", "mup", "completep")
 PARAMETRIZATION_NAMES = {"standard": "standard", "mup": "muP", "completep": "CompleteP"}
-MIN_RATES = 3  # learning rates that make a curve
+MIN_RATES = 3  # smallest number of learning rates of a curve
 # Fields of the model that may differ within a sweep of learning rates.
 VARIED = ("width", "layers", "heads", "kv_heads", "mlp_width", "parametrization", "base_width", "base_depth",
           "base_head")  # fmt: skip
 CAPTION = (
     "Held-out loss against the peak learning rate, one line per model size, averaged over seeds. Diamonds: the best "
-    "rate, by a parabola in ln rate through the lowest point and its neighbours; hollow where the lowest point is at "
-    "an end of the grid. Crosses at the top: runs that diverged. Where the diamonds lie above one another, the best "
-    "rate of the small model is that of the large one."
+    "rate, from a parabola in ln rate through the lowest point and its neighbours; hollow if the lowest point is at "
+    "an end of the grid. Crosses at the top: runs that diverged. If diamonds are vertically aligned, small and large "
+    "models have the same best rate."
 )
 Size = tuple[int, int]  # width, layers
 
@@ -43,7 +43,7 @@ class RateCurve:
         width: Width of the model.
         layers: Layers of the model.
         rates: Peak learning rates in ascending order (r,).
-        losses: Held-out losses, averaged over seeds (r,); NaN where all runs diverged.
+        losses: Held-out losses, averaged over seeds (r,); NaN if a run diverged.
     """
 
     parametrization: str
@@ -104,7 +104,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
 
 
 def rate_curves(source: Source) -> list[RateCurve]:
-    """Returns the curves of the only sweep of learning rates in a store. Raises DataError for none or several."""
+    """Returns the curves of the sweep of learning rates in a store. Raises DataError for no or several sweeps."""
     sweeps: dict[Any, dict[tuple[str, int, int], dict[float, list[float]]]] = defaultdict(dict)
     for record in source.records:
         if record.status not in ("done", "diverged"):
@@ -120,13 +120,13 @@ def rate_curves(source: Source) -> list[RateCurve]:
     ]
     if not curves_by_sweep:
         raise DataError(
-            f"{source.name}: no model was trained at {MIN_RATES} learning rates or more: launch the sweep "
+            f"{source.name}: no model was trained at {MIN_RATES} or more learning rates: launch the sweep "
             "transfer-check first"
         )
     if len(curves_by_sweep) > 1:
         raise DataError(
-            f"{source.name}: has {len(curves_by_sweep)} sweeps of learning rates that differ in more than rate, size "
-            "and seed: give a store with one of them"
+            f"{source.name}: contains {len(curves_by_sweep)} sweeps of learning rates, which differ in more than rate, "
+            "size and seed: give a store with one sweep"
         )
     return curves_by_sweep[0]
 
@@ -141,7 +141,7 @@ def _curve(key: tuple[str, int, int], losses: dict[float, list[float]]) -> RateC
 
 
 def _sweep_key(record: Record) -> Any:
-    """What the runs of one sweep share: everything but rate, seed, size and parametrisation."""
+    """Fields that all runs of one sweep share: all but rate, seed, size and parametrisation."""
     config = record.config
     model = tuple(
         getattr(config.model, field.name) for field in dataclasses.fields(config.model) if field.name not in VARIED
@@ -163,7 +163,7 @@ def _draw_curve(axes: Axes, curve: RateCurve, size: str, color: Any, top: float)
 
 
 def _size_label(curve: RateCurve, sizes: list[Size]) -> str:
-    """The width, the layers, or both: whichever differ between the sizes."""
+    """The width, the number of layers, or both, as they differ between sizes."""
     widths, depths = {width for width, _ in sizes}, {layers for _, layers in sizes}
     parts = [f"width {curve.width}"] if len(widths) > 1 or len(depths) == 1 else []
     return ", ".join(parts + ([f"{curve.layers} layers"] if len(depths) > 1 else []))
@@ -178,7 +178,7 @@ def _title(curves: list[RateCurve]) -> str:
 
 
 def _loss_limits(curves: list[RateCurve]) -> tuple[float, float]:
-    """From the lowest loss to the median of the curves' highest losses: curves that blow up leave the panel."""
+    """Limits from the lowest loss to the median of the highest losses of the curves, without divergent ends."""
     lows = [float(np.nanmin(curve.losses)) for curve in curves]
     highs = [float(np.nanmax(curve.losses)) for curve in curves]
     low, high = min(lows), max(float(np.median(highs)), max(lows) + 0.1 * (max(lows) - min(lows)))

@@ -120,7 +120,7 @@ def test_the_figure_shows_what_was_found(grokked: Path, tmp_path: Path, width: s
     save("grokking", str(grokked), tmp_path / "g.png", FigureOptions(width=width))
     rows = (tmp_path / "g.data.csv").read_text()
     assert "training, seed 0" in rows and "held out, seed 2" in rows and "weight decay 20" in rows
-    assert "(doubtful)" in rows  # those that have not come to it
+    assert "(hollow)" in rows  # those that have not come to it
 
 
 def test_a_store_without_such_runs_says_what_to_launch(tmp_path: Path, grokked: Path) -> None:

@@ -70,7 +70,7 @@ def test_a_best_rate_at_the_end_of_the_grid_is_doubtful(tmp_path: Path) -> None:
     store = Store(tmp_path / "store")
     for run in transfer.transfer(CORPUS):
         finish(store, run, bowl(run, 1e-5))
-    assert all(name.endswith("(doubtful)") for name in best_rates(store, tmp_path / "transfer.svg"))
+    assert all(name.endswith("(hollow)") for name in best_rates(store, tmp_path / "transfer.svg"))
 
 
 def test_a_store_without_one_sweep_of_rates_is_an_error_that_says_why(tmp_path: Path) -> None:
