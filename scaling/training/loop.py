@@ -75,11 +75,8 @@ def train(
         lease = acquire_lease(store, run_id(config), stack)
         store.fetch_record(run_id(config))
         earlier = store.read(run_id(config))
-        if (
-            collectives.gather(earlier is not None and earlier.status in ("done", "diverged"))[0]
-            and earlier is not None
-        ):
-            return earlier
+        if (finished := finished_record(earlier)) is not None:
+            return finished
         started_at = time.monotonic()
         record = claim_run(config, store, earlier, sweep)
         try:
@@ -96,6 +93,12 @@ def train(
             raise reason from error
         store.write(record)
         return record
+
+
+def finished_record(earlier: Record | None) -> Record | None:
+    """Returns the record of a run that has a result, as the main host reads it; None for a run to be trained."""
+    finished = earlier is not None and earlier.status in ("done", "diverged")
+    return earlier if collectives.gather(finished)[0] else None
 
 
 def write_start(run: Run, record: Record, facts: dict[str, Any]) -> Record:
