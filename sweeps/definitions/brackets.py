@@ -105,22 +105,24 @@ def base_runs(corpus: Corpus, widths: tuple[int, ...], ratio: float, seed: int, 
         seed: Seed of every run.
         rule_set: The rules.
     """
-    return [
-        rules.run_at_width(
-            width,
-            corpus,
-            length=rule_set.length,
-            steps=steps_for_tokens(
-                rules.model_at_width(width, corpus.vocab, rule_set),
-                ratio * parameters_at_width(width, corpus, rule_set),
-                rule_set,
-            ),
-            budget=None,
-            seed=seed,
-            rule_set=rule_set,
-        )
-        for width in widths
-    ]
+    return [run_at_ratio(corpus, width, ratio, seed, rule_set) for width in widths]
+
+
+def run_at_ratio(corpus: Corpus, width: int, ratio: float, seed: int, rule_set: Rules) -> RunConfig:
+    """Returns the run of a width by the rules that reads a number of tokens per parameter.
+
+    Args:
+        corpus: The corpus.
+        width: The width.
+        ratio: Tokens per parameter.
+        seed: Seed of the run.
+        rule_set: The rules.
+    """
+    model = rules.model_at_width(width, corpus.vocab, rule_set)
+    steps = steps_for_tokens(model, ratio * parameters_at_width(width, corpus, rule_set), rule_set)
+    return rules.run_at_width(
+        width, corpus, length=rule_set.length, steps=steps, budget=None, seed=seed, rule_set=rule_set
+    )
 
 
 def scale_batch(run: RunConfig, batch: int) -> RunConfig:

@@ -9,12 +9,11 @@ import dataclasses
 
 from scaling.config.run import RunConfig, override
 from scaling.config.validation import ConfigError
-from sweeps.definitions.isoflop import MAX_SIZE_RATIO
+from sweeps.definitions.isoflop import isoflop
 from sweeps.errors import SweepError
 from sweeps.planning import rules
-from sweeps.planning.budget import IsoflopDesign, isoflop_grid, steps_for_flops
+from sweeps.planning.budget import steps_for_flops
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.prior import find_prior
 from sweeps.planning.rules import TPU, Rules
 
 GATED = ("swiglu", "geglu")  # MLPs with three matrices; the others have two
@@ -44,19 +43,7 @@ def compare(
         sizes: Sizes per budget.
         prior: Law that centres the sizes (sweeps/planning/prior.py).
     """
-    grid = isoflop_grid(
-        corpus,
-        IsoflopDesign(
-            widths=rule_set.widths,
-            budgets=budgets,
-            sizes_per_budget=sizes,
-            centre=find_prior(prior).best_size,
-            length=rule_set.length,
-            rule_set=rule_set,
-            max_size_ratio=MAX_SIZE_RATIO,
-        ),
-        seed=seed,
-    )
+    grid = isoflop(corpus, seed=seed, rule_set=rule_set, budgets=budgets, sizes=sizes, prior=prior)
     if not change:
         raise SweepError("--set change=: must be fields of the model such as mlp=gelu or norm=layernorm,biases=all")
     return [config for run in grid for config in (run, change_architecture(run, change, rule_set))]

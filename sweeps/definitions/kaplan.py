@@ -12,12 +12,11 @@ from scaling.config.model import ModelConfig
 from scaling.config.run import EvalConfig, RunConfig
 from scaling.models.counts import parameters
 from sweeps.definitions.brackets import scale_batch
-from sweeps.definitions.isoflop import MAX_SIZE_RATIO
+from sweeps.definitions.isoflop import isoflop
 from sweeps.errors import SweepError
-from sweeps.planning import budget, rules
+from sweeps.planning import rules
 from sweeps.planning.budget import steps_for_tokens
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.prior import find_prior
 from sweeps.planning.rules import TPU, Rules
 
 SIZE_TOLERANCE = 0.01  # largest relative difference of the sizes in `in_shape`
@@ -90,19 +89,7 @@ def in_c(
         sizes: Sizes per budget.
         prior: Law that centres the sizes (sweeps/planning/prior.py).
     """
-    return budget.isoflop_grid(
-        corpus,
-        budget.IsoflopDesign(
-            widths=rule_set.widths,
-            budgets=budgets,
-            sizes_per_budget=sizes,
-            centre=find_prior(prior).best_size,
-            length=rule_set.length,
-            rule_set=rule_set,
-            max_size_ratio=MAX_SIZE_RATIO,
-        ),
-        seed=seed,
-    )
+    return isoflop(corpus, seed=seed, rule_set=rule_set, budgets=budgets, sizes=sizes, prior=prior)
 
 
 def in_batch(

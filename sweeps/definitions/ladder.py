@@ -6,8 +6,7 @@ The runs of one size are branches of one trunk, so that the ladder costs little 
 from __future__ import annotations
 
 from scaling.config.run import RunConfig
-from sweeps.planning import rules
-from sweeps.planning.budget import parameters_at_width, steps_for_tokens
+from sweeps.definitions.brackets import run_at_ratio
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.rules import TPU, Rules
 
@@ -31,20 +30,4 @@ def ladder(
         widths: Widths of the models.
         ratios: Tokens per parameter.
     """
-    return [
-        rules.run_at_width(
-            width,
-            corpus,
-            length=rule_set.length,
-            steps=steps_for_tokens(
-                rules.model_at_width(width, corpus.vocab, rule_set),
-                ratio * parameters_at_width(width, corpus, rule_set),
-                rule_set,
-            ),
-            budget=None,
-            seed=seed,
-            rule_set=rule_set,
-        )
-        for width in widths
-        for ratio in ratios
-    ]
+    return [run_at_ratio(corpus, width, ratio, seed, rule_set) for width in widths for ratio in ratios]
