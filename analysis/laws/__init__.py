@@ -1,6 +1,8 @@
-"""The published laws by name, grouped by what they predict; `find` returns one, `custom` reads a user's own.
+"""Scaling laws by name, in sub-packages by the quantity that they predict.
 
-A new law is a function and its `Law` in a file of a sub-package, and a line in `LAWS`.
+`LAWS` contains the built-in laws and `APPROACHES` the approaches that only estimate optima. `find` returns a law by its
+name, and `custom` loads a law from a user's file. To add a law, define its function and `Law` in a module of a
+sub-package and add a line to `LAWS`.
 """
 
 from __future__ import annotations
@@ -67,13 +69,13 @@ NAMES = (*LAWS, *APPROACHES)
 
 
 def find(name: str) -> Law:
-    """Returns the law of that name, or one from a user's file, named as FILE.py:FUNCTION.
+    """Returns a built-in law by its name, or a law from a user's file, named FILE.py:FUNCTION.
 
     Raises:
-        DataError: Unknown name; lists the known ones.
+        DataError: The name is unknown.
     """
     if ".py:" in name:
         return custom.load_law(name)
     if name not in LAWS:
-        raise DataError(f"law {name!r}: known are {', '.join(NAMES)}, or your own: FILE.py:FUNCTION")
+        raise DataError(f"law {name!r}: must be one of {', '.join(NAMES)}, or your own FILE.py:FUNCTION")
     return LAWS[name]

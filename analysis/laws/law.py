@@ -1,8 +1,8 @@
-"""The description of a law: its function, and what is needed to fit it.
+"""`Law`: the function of a law and its description for fitting.
 
-The positional arguments of the function are the law's inputs, one letter or word each (N parameters, D tokens,
-C FLOPs, ...); the keyword-only arguments are its parameters. The function broadcasts: parameters (S, 1) with inputs
-(n,) give (S, n).
+Positional arguments of the function are inputs of the law, one letter or word each (N parameters, D tokens, C FLOPs,
+...). Keyword-only arguments are parameters. The function must broadcast: parameters (S, 1) with inputs (n,) return
+(S, n).
 
 Key: n points, S sets of parameters.
 """
@@ -20,37 +20,37 @@ import numpy as np
 
 Array = Any  # float or np.ndarray, broadcasting
 
-SIGNED_EXPONENT = (-5.0, 5.0)  # bounds of an exponent that may have either sign
+SIGNED_EXPONENT = (-5.0, 5.0)  # bounds of an exponent that can have either sign
 
 
 @dataclass(frozen=True)
 class Law:
-    """A law and what is needed to fit it.
+    """A law and its description for fitting.
 
     Attributes:
-        function: The formula. Its docstring begins with the formula, which `formula` shows.
+        function: The function. Its docstring begins with the formula that `formula` returns.
         source: Paper and equation.
-        starts: Starting values of each parameter that is not linear; their product is tried.
-        linear: Parameters that enter linearly and are not negative; they are solved for in closed form.
-        bounds: Lowest and highest value of a parameter, (0, inf) where not given. A parameter whose lowest value is
-            greater than 0 is searched by its logarithm.
-        powers: Linear parameters that multiply a decreasing power of an input, as {"A": ("N", "alpha")}. They are
-            solved for faster, and a fit in which one vanishes is refused: the output does not decrease with the input.
-        constants: Linear parameters that are a term of their own.
-        decreasing_in: Inputs, beyond those of `powers`, with which the output must decrease in a fit.
+        starts: Starting values of each nonlinear parameter; all combinations are used.
+        linear: Linear parameters, which are not negative and are computed in closed form.
+        bounds: Lower and upper bound of a parameter; (0, inf) by default. A parameter with a lower bound greater than
+            0 is searched in the logarithm.
+        powers: Linear parameters that multiply a decreasing power of an input, such as {"A": ("N", "alpha")}. They are
+            computed faster. A fit in which one of them is 0 is rejected: the output does not decrease with the input.
+        constants: Linear parameters that are additive constants.
+        decreasing_in: Inputs, in addition to those of `powers`, with which the output of a fit must decrease.
         optimum: Compute-optimal allocation (params, k) -> (a, b, ln G), where C = k·N·D, N* = G·(C/k)^a and
-            D* = (C/k)^b / G; None for a law that has none.
-        on_frontier: Fit only the runs that no run with a smaller input has a lower loss than.
+            D* = (C/k)^b / G; None if the law has no optimum.
+        on_frontier: Whether to fit only the frontier: runs with a lower loss than all runs with a smaller input.
         output: Letter of the output.
         objective: Name of the default objective (analysis/solver/objective.py).
-        units: Units of inputs, output and parameters, as {"N": "parameters", "E": "nats per token"}.
-        columns: Usual names of the columns of inputs and output beyond N, D, C and L, the likeliest first, as
+        units: Units of inputs, output and parameters, such as {"N": "parameters", "E": "nats per token"}.
+        columns: Usual names of the columns of inputs and output other than N, D, C and L, most likely first, such as
             {"U": "unique_tokens u"}.
-        signed: Inputs or outputs that may be zero or negative; all others must be greater than 0.
-        labels: Inputs that name things, such as the curve of a row; text is numbered in order of appearance.
-        starts_from_data: (inputs, output) -> starting values {parameter: (S,)}, for a law whose starts depend on the
-            points; `starts` is empty then.
-        local_only: Search the local minimum of each start, instead of the lowest minimum within reach.
+        signed: Inputs or outputs that can be zero or negative; all others must be greater than 0.
+        labels: Categorical inputs, such as the curve of a row, numbered in order of appearance.
+        starts_from_data: Function (inputs, output) -> {parameter: (S,)} for starting values that depend on the points;
+            replaces `starts`.
+        local_only: Whether to search only for the local minimum of each start.
     """
 
     function: Callable[..., Array]
@@ -88,11 +88,11 @@ class Law:
         return tuple(name for name in self.parameters if name not in self.linear)
 
     def bound(self, name: str) -> tuple[float, float]:
-        """Returns the lowest and highest value of a parameter."""
+        """Returns the lower and upper bound of a parameter."""
         return self.bounds.get(name, (0.0, np.inf))
 
     def start_grid(self, inputs: tuple[np.ndarray, ...], output: np.ndarray) -> np.ndarray:
-        """Returns the starting values of the nonlinear parameters (S, number of them).
+        """Returns the starting values of the nonlinear parameters, of shape (S, number of parameters).
 
         Args:
             inputs: Inputs of the points, each (n,).
@@ -104,23 +104,25 @@ class Law:
         return np.array(list(itertools.product(*(self.starts[name] for name in self.nonlinear))), np.float64)
 
     def with_starts(self, starts: Mapping[str, float | tuple[float, ...]]) -> Law:
-        """Returns the law with other starting values, searched for the local minimum of each.
+        """Returns the law with other starting values, for a search of the local minimum of each start.
 
         Args:
-            starts: A value, or several, of each parameter whose starts change.
+            starts: One or several values of each parameter whose starts change.
 
         Raises:
-            ValueError: Not a parameter that is searched, or a value outside its bounds.
+            ValueError: A name is not a nonlinear parameter, or a value is outside of its bounds.
         """
         if self.starts_from_data is not None and starts and set(starts) != set(self.nonlinear):
-            raise ValueError(f"its starts depend on the points: give all of {', '.join(self.nonlinear)} or none")
+            raise ValueError(
+                f"the starts of this law depend on the points: give all of {', '.join(self.nonlinear)}, or none"
+            )
         for name, values in starts.items():
             if name not in self.nonlinear:
-                reason = "is solved for, not searched" if name in self.linear else "is not a parameter"
-                raise ValueError(f"{name!r} {reason}: a start may be given to {', '.join(self.nonlinear)}")
+                reason = "is linear and needs no start" if name in self.linear else "is not a parameter"
+                raise ValueError(f"{name!r} {reason}: must be one of {', '.join(self.nonlinear)}")
             low, high = self.bound(name)
             if not all(low <= value <= high for value in np.atleast_1d(values)):
-                raise ValueError(f"{name} = {values} is outside its bounds, {low:g} and {high:g}")
+                raise ValueError(f"{name} = {values} is outside of its bounds, {low:g} to {high:g}")
         if not starts:
             return self
         values_by_name = {name: tuple(np.atleast_1d(np.asarray(v, np.float64))) for name, v in starts.items()}
@@ -138,18 +140,20 @@ def constrain(law: Law, fixed: Mapping[str, float] | None = None, tied: Mapping[
     Args:
         law: The law.
         fixed: Value of each parameter that is fixed.
-        tied: By parameter, the parameter that it equals, as {"beta": "alpha"}.
+        tied: For each tied parameter, the parameter that it equals, such as {"beta": "alpha"}.
 
     Raises:
-        ValueError: A name that is not a parameter, or a parameter tied to one that is itself fixed or tied.
+        ValueError: A name is not a parameter, or a parameter is tied to a fixed or tied parameter.
     """
     fixed, tied = dict(fixed or {}), dict(tied or {})
     for name in (*fixed, *tied, *tied.values()):
         if name not in law.parameters:
-            raise ValueError(f"{name!r} is not a parameter: there are {', '.join(law.parameters)}")
+            raise ValueError(f"{name!r} is not a parameter: must be one of {', '.join(law.parameters)}")
     removed = {**fixed, **tied}
     if len(removed) < len(fixed) + len(tied) or set(tied.values()) & set(removed):
-        raise ValueError("a parameter may be fixed, or tied to one that is neither fixed nor tied")
+        raise ValueError(
+            "a parameter can be fixed or tied, and only tied to a parameter that is neither fixed nor tied"
+        )
     if not removed:
         return law
 
@@ -203,19 +207,19 @@ def _is_linear(law: Law, name: str, tied: Mapping[str, str]) -> bool:
 
 
 def _common_bounds(law: Law, name: str, tied: Mapping[str, str]) -> tuple[float, float]:
-    """The bounds that a parameter and all that are tied to it allow."""
+    """Intersection of the bounds of a parameter and of those tied to it."""
     lows, highs = zip(*(law.bound(other) for other in _tied_group(name, tied)), strict=True)
     return max(lows), min(highs)
 
 
 def _common_starts(law: Law, name: str, tied: Mapping[str, str], bounds: tuple[float, float]) -> tuple[float, ...]:
-    """The starts of a parameter and of those tied to it, clipped to the bounds."""
+    """Starts of a parameter and of those tied to it, clipped to the bounds."""
     starts = [value for other in _tied_group(name, tied) for value in law.starts.get(other, ())]
     return tuple(sorted({min(max(value, bounds[0]), bounds[1]) for value in starts}))
 
 
 def formula(law: Law) -> str:
-    """Formats a law as its output, its inputs and its formula: the first paragraph of the function's docstring."""
+    """Formats a law as output, inputs and formula, from the first paragraph of the docstring of its function."""
     first = " ".join((law.function.__doc__ or "").strip().split("\n\n")[0].split()).rstrip(".")
     output, inputs = law.output, ", ".join(law.inputs)
     return f"{output}({inputs}) = {first}" if first else f"{output}({inputs}), {law.source}"

@@ -1,6 +1,6 @@
-"""Reports: every fit and figure of a store or a file in one HTML page.
+"""Reports: all fits and figures of a store or a file in one HTML page.
 
-`build.write_report` writes a report. `findings` fits the laws, `page` describes the contents as plain data (the
-sections are in `law`, `optimum`, `outlook`, `evals` and `runs`, the figures in `pictures`), and `html` renders them
-with the Jinja2 templates in `templates`. `sentences` words what fits say.
+`build.write_report` writes a report. `findings` fits the laws. `page` collects the contents as plain data: sections
+from `law`, `optimum`, `outlook`, `evals` and `runs`, figures from `pictures`, and sentences about fits from
+`sentences`. `html` renders them with the Jinja2 templates in `templates`.
 """

@@ -1,7 +1,7 @@
 """Writes a report: one HTML file with the law, the optimum, warnings, figures, runs and their origin.
 
-Every number in it comes from a fit or a record. The page loads nothing: figures and style are inside. Each figure is
-there twice, wide, and with stacked panels for a narrow screen.
+All numbers come from fits and records. Figures and styles are embedded, so that the page needs no other file. Each
+figure is embedded twice: in a wide version, and with stacked panels for narrow screens.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def write_report(
     options: FitOptions = FitOptions(),
     reading: ReadOptions = ReadOptions(),
 ) -> Path:
-    """Writes OUT/report.html and OUT/figures/*. The page says why where something cannot be fitted or drawn.
+    """Writes OUT/report.html and OUT/figures/*. The page gives the reason for each failed fit or figure.
 
     Args:
-        source: What the report is about, or the path of a store or file to load it from.
+        source: Source of the report, or the path of a store or file.
         out: Folder to write to.
-        options: How laws are fitted, for a source that is a path.
-        reading: How the source is read, for a source that is a path.
+        options: Options of the fits, if the source is a path.
+        reading: Options of reading the source, if it is a path.
 
     Returns:
         The path of the page.
@@ -59,13 +59,13 @@ def write_report(
 
 
 def figure_titles(source: Source) -> dict[str, str]:
-    """Returns the title of each figure that the report of a source has, by name."""
+    """Returns the title of each figure in the report of a source, by name."""
     titles = {name: title for name, title in TITLES.items() if name != "conventions" or _has_conventions(source)}
     return titles | evals.figure_titles(source)
 
 
 def _has_conventions(source: Source) -> bool:
-    """Whether the runs can be counted in more than one way."""
+    """Whether the source allows more than one counting convention."""
     try:
         return len(source.points) > 0 and len(source.conventions()) > 1
     except (DataError, FitError):

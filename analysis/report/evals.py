@@ -1,4 +1,4 @@
-"""The section about evaluations: a verdict per task with its reason, and the figures."""
+"""The section on evaluations: the verdict of each task with its reason, and figures."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from analysis.report.html import Table
 from analysis.report.pictures import Picture, select
 
 TITLES = {
-    "emergence": "Scores over scale",
+    "emergence": "Scores by scale",
     "metrics": "The same answers under two metrics",
     "accuracy-loss": "Scores against loss",
-    "shots": "Scores over examples in the prompt",
+    "shots": "Scores by number of examples in the prompt",
 }
 EXPLANATION = (
-    "A score is called sharp where less than a third of its rise was predicted by the scales below its changepoint. "
-    "It is an artefact of the metric where the log-probability of the correct answer rises throughout without a jump, "
-    "and a break where that jumps too or shows no trend."
+    "A score is sharp if the scales below its changepoint predict less than a third of its rise. The verdict on a sharp "
+    "score is metric artefact if the log-probability of the correct answer rises steadily without a jump, and break if "
+    "it also jumps or does not rise before the changepoint."
 )
 
 
 @dataclass(frozen=True)
 class Evaluations:
-    """The section about evaluations.
+    """The section on evaluations.
 
     Attributes:
-        explanation: What the verdicts mean.
+        explanation: Meaning of the verdicts.
         table: Verdict of each task.
         pictures: Figures of the section.
     """
@@ -45,12 +45,12 @@ class Evaluations:
 
 
 def has_evaluations(source: Source) -> bool:
-    """Whether any run of the source was evaluated on a task."""
+    """Returns whether a run of the source was evaluated on a task."""
     return source.store is not None and bool(items.item_files(source.store))
 
 
 def figure_titles(source: Source) -> dict[str, str]:
-    """Returns the title of each figure of evaluations that the source has, by name."""
+    """Returns the titles of the figures of evaluations of a source, by name."""
     if source.store is None:
         return {}
     files = items.item_files(source.store)
@@ -59,16 +59,16 @@ def figure_titles(source: Source) -> dict[str, str]:
 
 
 def describe_evaluations(source: Source, pictures: Sequence[Picture]) -> Evaluations | None:
-    """Returns the section about evaluations; None where no run was evaluated.
+    """Returns the section on evaluations; None if no run was evaluated.
 
     Args:
-        source: What the report is about.
+        source: Source of the report.
         pictures: All pictures of the report.
     """
     if not has_evaluations(source):
         return None
     study = common.emergence_study(source)
-    head = ("task", "verdict", "score", "chance", "change at C (FLOPs)", "reason")
+    head = ("task", "verdict", "score", "chance", "changepoint C (FLOPs)", "reason")
     rows = [_row(finding, study) for finding in study.findings]
     return Evaluations(EXPLANATION, Table(head, "wtwntt", rows, _verdict_counts(study)), select(pictures, TITLES))
 

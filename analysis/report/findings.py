@@ -1,4 +1,4 @@
-"""The fits of a report."""
+"""Fits all laws of a report."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Findings:
     """Fits of a report.
 
     Attributes:
-        source: What the report is about.
+        source: Source of the report.
         fits: Fits by law.
-        failures: Why a law could not be fitted, by law.
+        failures: Reason of each failed fit, by law.
     """
 
     source: Source
@@ -31,12 +31,12 @@ class Findings:
 
     @property
     def approaches(self) -> dict[str, Fit]:
-        """The fits of Hoffmann's three approaches, as far as they succeeded."""
+        """The successful fits of Hoffmann's three approaches."""
         return {name: self.fits[name] for name in APPROACHES if name in self.fits}
 
 
 def fit_laws(source: Source) -> Findings:
-    """Fits every law of the report, and keeps the reason where one cannot be fitted."""
+    """Fits all laws of the report and records the reason of each failure."""
     findings = Findings(source)
     for law in with_progress(LAWS, "fits"):
         try:
@@ -47,13 +47,13 @@ def fit_laws(source: Source) -> Findings:
 
 
 def with_progress(names: Sequence[str], title: str) -> Iterable[str]:
-    """Yields names in turn, with a progress bar where standard error is a terminal.
+    """Iterates over names with a progress bar on standard error, if that is a terminal.
 
     Args:
-        names: What is worked on.
+        names: Names of the tasks.
         title: Title of the bar.
     """
-    from rich.console import Console  # here: only a report needs it
+    from rich.console import Console  # here, because only reports need it
     from rich.progress import track
 
     return track(names, title, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())

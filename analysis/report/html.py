@@ -1,4 +1,4 @@
-"""Renders the report's templates, and the table that they lay out."""
+"""Renders the templates of the report, and defines their tables."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import jinja2
 
 @dataclass(frozen=True)
 class Table:
-    """Text of a table.
+    """A table of text.
 
     Attributes:
         head: Title of each column.
         kinds: One letter per column: t text, w text on one line, n number (right-aligned), c code.
         rows: Cells of each row.
-        caption: Caption, "" for none.
+        caption: Caption; "" means no caption.
     """
 
     head: Sequence[str]
@@ -33,7 +33,7 @@ class Table:
 
 @functools.cache
 def environment() -> jinja2.Environment:
-    """Returns the environment of the report's templates; every value that they show is escaped."""
+    """Returns the Jinja2 environment of the templates, with autoescape."""
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).with_name("templates")),
         autoescape=True,
@@ -45,10 +45,10 @@ def environment() -> jinja2.Environment:
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Returns a template filled in.
+    """Renders a template.
 
     Args:
         template: File name in `templates`.
-        context: Values by the names that the template uses.
+        context: Values of the variables of the template.
     """
     return environment().get_template(template).render(context)

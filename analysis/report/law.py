@@ -1,4 +1,4 @@
-"""The sections about the fitted laws: the parametric law, its warnings, and the power laws of one quantity."""
+"""The sections on fitted laws: the parametric law, warnings, refits, and power laws of one quantity."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class LawSection:
     """The parametric law (approach 3).
 
     Attributes:
-        error: Why it could not be fitted, "" where it was; the fields below are then empty.
-        params: Its parameters as text.
+        error: Reason that the law could not be fitted, else "". With an error the other fields are empty.
+        params: Parameters as text.
         irreducible: E with its interval.
         table: Parameters with intervals.
-        method: How it was fitted.
-        verdict: Its verdict.
+        method: Data, objective and starts of the fit.
+        verdict: Verdict of the fit.
         has_warnings: Whether the verdict has warnings.
-        entropy_rate: The entropy rate of the text compared with E, "" where it is not known.
+        entropy_rate: Sentence that compares the entropy rate of the text with E; "" if the rate is not known.
     """
 
     error: str = ""
@@ -51,17 +51,22 @@ class LawSection:
 
 @dataclass(frozen=True)
 class Remark:
-    """An item of the list of warnings: what it is about ("" for the report as a whole), and its text."""
+    """An item of the list of warnings.
+
+    Attributes:
+        about: Approach that it concerns; "" for the whole report.
+        text: Text of the warning.
+    """
 
     about: str
     text: str
 
 
 def describe_law(findings: Findings) -> LawSection:
-    """Returns the section about the parametric law."""
+    """Returns the section on the parametric law."""
     fit = findings.fits.get("chinchilla")
     if fit is None:
-        return LawSection(error=findings.failures.get("chinchilla", "not tried").rstrip(".") + ".")
+        return LawSection(error=findings.failures.get("chinchilla", "not fitted").rstrip(".") + ".")
     rows = [
         (
             format.SYMBOLS.get(name, name),
@@ -92,12 +97,12 @@ def _entropy_rate(source: Source, fit: Fit) -> str:
     side = "inside" if low <= rate <= high else "outside"
     return (
         f"The entropy rate of the text is known: {rate:.4f} nats per token, {side} the interval of E. No model can "
-        "reach a lower loss on long text."
+        "have a lower loss on long text."
     )
 
 
 def describe_warnings(findings: Findings) -> list[Remark]:
-    """Returns failures and warnings of the approaches, then what limits the numbers as a whole."""
+    """Returns failures and warnings of the approaches, then limits that apply to all results."""
     remarks = []
     for name, label in sentences.NAMES.items():
         if name in findings.failures:
@@ -112,15 +117,15 @@ def describe_warnings(findings: Findings) -> list[Remark]:
         if "chinchilla-2" in findings.fits:
             remarks.append(Remark("", sentences.parabola_coverage(findings.source.isoflop())))
         counting = (
-            f"Counting: {points.convention}. The exponents depend on what is counted, most of all where models are "
-            "small (Porian 2024)."
+            f"Counting: {points.convention}. The exponents depend on the counting convention, most of all for small "
+            "models (Porian 2024)."
         )
         remarks.append(Remark("", counting))
     return remarks + [Remark("", sentences.sentence(note)) for note in points.notes]
 
 
 def describe_refits(fit: Fit | None) -> Table | None:
-    """Returns the parameters without each part of the runs; None where the law was not fitted without them."""
+    """Returns the parameters fitted without each part of the runs; None if there are no such refits."""
     if fit is None or not fit.refits:
         return None
     names = [name for name in fit.params if name not in fit.constraints]
@@ -128,22 +133,22 @@ def describe_refits(fit: Fit | None) -> Table | None:
         (refit.omitted, str(refit.points), *(f"{refit.params[name]:.4g}" for name in names), f"{refit.p:.2g}")
         for refit in fit.refits
     ]
-    rows.append(("nothing", str(len(fit.points)), *(f"{fit.params[name]:.4g}" for name in names), ""))
-    head = ("without", "runs left", *(format.SYMBOLS.get(name, name) for name in names), "p")
+    rows.append(("none", str(len(fit.points)), *(f"{fit.params[name]:.4g}" for name in names), ""))
+    head = ("omitted runs", "remaining runs", *(format.SYMBOLS.get(name, name) for name in names), "p")
     caption = (
-        "The parametric law fitted without each part of the runs. p: probability that a part lies as far off the law "
-        "of the others by chance."
+        "The parametric law fitted without each part of the runs. p: probability of at least this deviation of the "
+        "omitted runs from the law by chance."
     )
     return Table(head, "wn" + "n" * len(names) + "n", rows, caption)
 
 
 def describe_power_laws(findings: Findings) -> Table:
-    """Returns the parameters of each power law of one quantity, or why it could not be fitted."""
+    """Returns the parameters of each power law of one quantity, or the reason of a failed fit."""
     rows = []
     for name in POWER_LAWS:
         fit = findings.fits.get(name)
         if fit is None:
-            rows.append((name, MISSING, f"no fit: {findings.failures.get(name, 'not tried')}", ""))
+            rows.append((name, MISSING, f"no fit: {findings.failures.get(name, 'not fitted')}", ""))
             continue
         params = ", ".join(
             f"{format.SYMBOLS.get(param, param)} = {format.estimate(value, fit.intervals.get(param))}"

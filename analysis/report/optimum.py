@@ -1,4 +1,4 @@
-"""The section about compute-optimal training by Hoffmann's three approaches."""
+"""The section on compute-optimal training by Hoffmann's three approaches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from analysis.report.findings import Findings
 from analysis.report.html import Table
 from analysis.uncertainty.verdicts import has_warnings
 
-PREFERENCE = ("chinchilla", "chinchilla-2", "chinchilla-1")  # which optimum the summary states
+PREFERENCE = ("chinchilla", "chinchilla-2", "chinchilla-1")  # order of preference for the optimum of the summary
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class OptimumSection:
     """Compute-optimal training.
 
     Attributes:
-        exponents: a and b by approach.
-        predictions: Optima beyond the largest budget; None where no approach gives one.
-        agreement: How far the approaches agree, "" where fewer than two gave an optimum.
-        budgets: Minimum of each budget in approach 2; None where there is none.
+        exponents: Exponents a and b by approach.
+        predictions: Optima beyond the largest budget; None if no approach has an optimum.
+        agreement: Comparison of the approaches; "" for fewer than two optima.
+        budgets: Minimum of each budget in approach 2; None if approach 2 could not be fitted.
     """
 
     exponents: Table
@@ -37,7 +37,7 @@ class OptimumSection:
 
 
 def describe_optimum(findings: Findings) -> OptimumSection:
-    """Returns the section about compute-optimal training."""
+    """Returns the section on compute-optimal training."""
     fits = {name: fit for name, fit in findings.approaches.items() if fit.optimum is not None}
     rows = [_exponents(name, fits.get(name), findings.failures.get(name, "")) for name in sentences.LONG_NAMES]
     return OptimumSection(
@@ -49,13 +49,13 @@ def describe_optimum(findings: Findings) -> OptimumSection:
 
 
 def preferred_optimum(findings: Findings) -> Fit | None:
-    """Returns the fit whose optimum the summary states; None where no approach gives one."""
+    """Returns the fit whose optimum the summary states; None if no approach has an optimum."""
     fits = (findings.fits[name] for name in PREFERENCE if name in findings.fits)
     return next((fit for fit in fits if fit.optimum is not None), None)
 
 
 def predicted_optima(fit: Fit) -> list[tuple[float, dict[str, Any]]]:
-    """Returns the optima at multiples of the largest budget, each with its multiple, as `fit --json` writes them."""
+    """Returns pairs of a multiple of the largest budget and the optimum there, as in `fit --json`."""
     return list(zip(fit.budget_multiples, fit.to_json()["optimum"]["at"], strict=True))
 
 
@@ -69,7 +69,7 @@ def _exponents(name: str, fit: Fit | None, failure: str) -> tuple[str, ...]:
 
 
 def _predictions(fits: dict[str, Fit]) -> Table | None:
-    """The optima by budget, then by approach."""
+    """Optima in order of budget, then of approach."""
     if not fits:
         return None
     rows = [
@@ -97,7 +97,7 @@ def _cells(optimum: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _budgets(source: Source) -> Table | None:
-    """The minimum of each budget in approach 2."""
+    """Minimum of each budget in approach 2."""
     try:
         parabolas = source.isoflop().budgets
     except FitError:
@@ -107,10 +107,10 @@ def _budgets(source: Source) -> Table | None:
 
 
 def _budget(parabola: Parabola) -> tuple[str, ...]:
-    place = (
-        "none: concave" if parabola.concave else "between its runs" if parabola.inside else "outside its runs: left out"
+    position = (
+        "none: concave" if parabola.concave else "between the runs" if parabola.inside else "outside the runs: left out"
     )
     N, loss = "none", "none"
     if parabola.N_opt is not None and parabola.L_opt is not None and parabola.inside:
         N, loss = format.estimate(parabola.N_opt, parabola.interval, format.count), f"{parabola.L_opt:.4f}"
-    return format.flops(parabola.budget), str(parabola.count), N, loss, place
+    return format.flops(parabola.budget), str(parabola.count), N, loss, position

@@ -1,4 +1,4 @@
-"""The sections about larger budgets and other model sizes, and about the counting conventions of N and C."""
+"""The sections on larger budgets and other model sizes, and on the counting conventions of N and C."""
 
 from __future__ import annotations
 
@@ -16,13 +16,11 @@ from analysis.report import sentences
 from analysis.report.html import Table
 from analysis.studies.conventions import Convention, explanations, table_rows
 
-BUDGET_MULTIPLES = (1.0, 10.0, 100.0)  # of the largest budget
+BUDGET_MULTIPLES = (1.0, 10.0, 100.0)  # budgets relative to the largest budget of the runs
 OFF_OPTIMUM_MULTIPLE = 10.0
-SIZE_FACTORS = (0.25, 0.5, 2.0, 4.0)  # of the compute-optimal size
-INFERENCE_RATIO = 1.0  # tokens served per token trained on, where inference is counted
-KAPLAN_CAPTION = (
-    "Kaplan's exponents (2020): each of the loss over the frontier of the runs, without an irreducible part."
-)
+SIZE_FACTORS = (0.25, 0.5, 2.0, 4.0)  # model sizes relative to the optimal size
+INFERENCE_RATIO = 1.0  # inference tokens per training token, for optima that include inference
+KAPLAN_CAPTION = "Kaplan's exponents (2020) of the loss on the frontier of the runs, without an irreducible loss."
 
 
 @dataclass(frozen=True)
@@ -30,9 +28,9 @@ class Outlook:
     """Optima of the parametric law and the cost of other sizes.
 
     Attributes:
-        error: Why there are none, "" where there are.
+        error: Reason that there are no optima, else "".
         optima: Optima with and without inference, by budget.
-        other_sizes: What training another size costs.
+        other_sizes: Cost of training other sizes.
     """
 
     error: str = ""
@@ -45,10 +43,10 @@ class Counting:
     """Exponents under each counting convention.
 
     Attributes:
-        error: Why the conventions could not be compared, "" where they were.
+        error: Reason that the conventions could not be compared, else "".
         table: Exponents by convention.
-        explanations: What the table shows, one line each.
-        kaplan: Kaplan's exponents by what is counted.
+        explanations: Sentences on the table.
+        kaplan: Kaplan's exponents by counted quantity.
     """
 
     error: str = ""
@@ -58,7 +56,7 @@ class Counting:
 
 
 def describe_outlook(fit: Fit | None) -> Outlook:
-    """Returns optima of the parametric law at larger budgets, and what other sizes cost."""
+    """Returns optima of the parametric law at larger budgets, and the cost of other sizes."""
     if fit is None:
         return Outlook(error="These predictions need the parametric law (approach 3), which could not be fitted.")
     try:
@@ -71,15 +69,15 @@ def _optima(fit: Fit) -> Table:
     budgets = [multiple * float(fit.points.C.max()) for multiple in BUDGET_MULTIPLES]
     rows = []
     for multiple, C, optimum in zip(BUDGET_MULTIPLES, budgets, optimal_training(fit, budgets).to_json(), strict=True):
-        served = INFERENCE_RATIO * optimum["D"]
-        (with_inference,) = optimal_training(fit, C, inference_tokens=served).to_json()
+        inference_tokens = INFERENCE_RATIO * optimum["D"]
+        (with_inference,) = optimal_training(fit, C, inference_tokens=inference_tokens).to_json()
         rows.append((f"{multiple:g}×: {format.flops(C)}", MISSING, *_optimum_cells(optimum)))
-        rows.append(("", format.count(served), *_optimum_cells(with_inference)))
-    head = ("FLOPs", "served", "N* (parameters)", "D* (tokens)", "tokens/parameter", "loss (nats/token)")
+        rows.append(("", format.count(inference_tokens), *_optimum_cells(with_inference)))
+    head = ("FLOPs", "inference tokens", "N* (parameters)", "D* (tokens)", "tokens/parameter", "loss (nats/token)")
     caption = (
-        f"Compute-optimal training by approach 3, with {fit.level:.0%} intervals; and the optimum where the same FLOPs "
-        "must also serve as many tokens as that training reads, at a third of the FLOPs per training token (Sardana "
-        "2024)."
+        f"Compute-optimal training by approach 3, with {fit.level:.0%} intervals; second rows: the optimum if the "
+        "FLOPs include inference on as many tokens as in the training of the first row, at a third of the FLOPs per "
+        "training token (Sardana 2024)."
     )
     return Table(head, "wnwwww", rows, caption)
 
@@ -106,7 +104,7 @@ def _other_sizes(fit: Fit) -> Table:
 
 
 def describe_counting(source: Source) -> Counting:
-    """Returns the exponents under each counting convention, and why they differ."""
+    """Returns the exponents under each counting convention, with explanations."""
     try:
         conventions = source.conventions()
     except (DataError, FitError) as error:
@@ -115,12 +113,12 @@ def describe_counting(source: Source) -> Counting:
     return Counting(
         table=Table(head, "wwnwww", rows, "The same runs under each counting convention."),
         explanations=explanations(conventions),
-        kaplan=Table(("exponent", "of", "value"), "wtw", _kaplan_rows(conventions), KAPLAN_CAPTION),
+        kaplan=Table(("exponent", "counted quantity", "value"), "wtw", _kaplan_rows(conventions), KAPLAN_CAPTION),
     )
 
 
 def _kaplan_rows(conventions: list[Convention]) -> list[tuple[str, str, str]]:
-    """alpha_N by what N counts, alpha_C by what C counts, alpha_D once."""
+    """Rows of alpha_N for each count of N, alpha_C for each count of C, and alpha_D."""
     rows: dict[tuple[str, str], str] = {}
     for convention in conventions:
         for name, counted in (("alpha_N", f"N {convention.N}"), ("alpha_C", f"C {convention.C}"), ("alpha_D", "D")):

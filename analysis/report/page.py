@@ -1,4 +1,4 @@
-"""The contents of a report as plain data, which templates/report.html.j2 lays out."""
+"""The contents of a report as plain data for the template templates/report.html.j2."""
 
 from __future__ import annotations
 
@@ -52,15 +52,15 @@ class Page:
         summary: The summary.
         law: The parametric law.
         optimum: Compute-optimal training.
-        outlook: Larger budgets and other sizes; None where no run is done.
-        counting: Counting conventions; None where no run is done.
+        outlook: Larger budgets and other sizes; None if no run is finished.
+        counting: Counting conventions; None if no run is finished.
         remarks: Warnings and limits.
         refits: The parametric law without each part of the runs.
         pictures: Figures of fits and training.
-        evaluations: Scores over scale; None where no run was evaluated.
+        evaluations: Scores by scale; None if no run was evaluated.
         power_laws: Power laws of one quantity.
         runs: The runs.
-        origin: Where the numbers come from.
+        origin: Origin of the numbers.
     """
 
     title: str
@@ -115,7 +115,7 @@ def _title(source: Source) -> str:
 def _lead(source: Source) -> str:
     points = source.points
     if not len(points):
-        return "No run is done yet, so there is nothing to fit. The runs are listed below."
+        return "No run is finished yet, so there is nothing to fit. The runs are listed below."
     ranges = [
         f"{name} {format.count(values.min())} to {format.count(values.max())}"
         for name, values in (("parameters", points.N), ("tokens", points.D))

@@ -1,4 +1,4 @@
-"""Figures of a report: as files next to the page, and as images inside it."""
+"""Figures of a report, as files next to the page and as embedded images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from analysis.report import sentences
 from analysis.report.findings import with_progress
 from scaling.store.files import write_atomic
 
-FILES = {"pdf": "PDF", "png": "PNG", "data.csv": "data", "about.json": "origin"}  # by suffix, with the link's text
+FILES = {"pdf": "PDF", "png": "PNG", "data.csv": "data", "about.json": "origin"}  # link text by suffix
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class Picture:
 
     Attributes:
         name: Name of the figure.
-        title: Its heading.
-        error: Why it could not be drawn, "" where it was; the fields below are then empty.
-        caption: Its caption.
+        title: Heading of the figure.
+        error: Reason that the figure could not be drawn, else "". With an error the other fields are empty.
+        caption: Caption of the figure.
         wide: Image as a data URL.
-        narrow: The same for a narrow screen, with panels stacked.
-        files: Text of the link to each file in the folder of the figures.
+        narrow: Image with stacked panels for narrow screens, as a data URL.
+        files: Link text of each file in the folder of the figures.
     """
 
     name: str
@@ -44,24 +44,24 @@ class Picture:
 
 
 def draw_pictures(titles: Mapping[str, str], source: Source, folder: Path) -> list[Picture]:
-    """Draws figures in turn.
+    """Draws all figures of a report.
 
     Args:
         titles: Heading of each figure by its name.
-        source: What the report is about.
-        folder: Where the files of the figures go.
+        source: Source of the report.
+        folder: Folder for the files of the figures.
     """
     return [draw_picture(name, titles[name], source, folder) for name in with_progress(list(titles), "figures")]
 
 
 def draw_picture(name: str, title: str, source: Source, folder: Path) -> Picture:
-    """Draws a figure and writes its PDF, PNG, data and origin; where it cannot be drawn the picture says why.
+    """Draws a figure and writes its PDF, PNG, data and origin; `Picture.error` has the reason of a failure.
 
     Args:
         name: Name of the figure.
-        title: Its heading.
-        source: What the report is about.
-        folder: Where its files go.
+        title: Heading of the figure.
+        source: Source of the report.
+        folder: Folder for the files of the figure.
     """
     try:
         wide, narrow = save.draw(name, source), save.draw(name, source, FigureOptions(width="column"))
@@ -83,7 +83,7 @@ def draw_picture(name: str, title: str, source: Source, folder: Path) -> Picture
 
 
 def select(pictures: Sequence[Picture], names: Mapping[str, str]) -> list[Picture]:
-    """Returns the pictures of some figures, in their order.
+    """Returns the pictures of the named figures.
 
     Args:
         pictures: All pictures of the report.

@@ -1,4 +1,4 @@
-"""The sections about the runs and where their numbers come from."""
+"""The sections on the runs and on the origin of the numbers."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from analysis.report.html import Table
 from analysis.report.sentences import SHORT_ID
 from scaling.store.commit import code_commit
 
-MAX_ROWS = 300  # rows of a file that are listed
+MAX_ROWS = 300  # largest number of listed rows of a file
 NOT_RECORDED = "not recorded"
 
 
 def describe_runs(source: Source) -> Table:
-    """Returns every run of a store whatever its status, or the rows of a file."""
+    """Returns the table of all runs of a store, or of the rows of a file."""
     if source.runs is None:
         return _file_rows(source)
     runs = source.runs.sort_values(["budget", "N", "run_id"])
@@ -47,7 +47,7 @@ def _run_cells(run: dict[Any, Any]) -> tuple[str, ...]:
 
 
 def describe_origin(source: Source) -> dict[str, str]:
-    """Returns what made the numbers, by name: source, code, devices, text, time, and the command of the report."""
+    """Returns the origin of the numbers by name: source, code, devices, text, time, and command of the report."""
     facts = {"source": source.name, "counting": source.points.convention if len(source.points) else MISSING}
     if source.store is not None:
         about = [record.about for record in source.records]
@@ -62,7 +62,7 @@ def describe_origin(source: Source) -> dict[str, str]:
         }
     command = f"python -m analysis report {source.name} --out DIR {' '.join(source.arguments())}"
     return facts | {
-        "commit of this report": code_commit() or f"{NOT_RECORDED}: outside of a git repository",
+        "commit of this report": code_commit() or f"{NOT_RECORDED}: not in a git repository",
         "command": command.strip(),
     }
 
@@ -74,7 +74,7 @@ def _values(about: list[dict[str, Any]], name: str) -> str:
 
 
 def _time(source: Source) -> str:
-    """Total training time, in the unit that suits it."""
+    """Total training time in seconds, minutes or hours."""
     seconds = [record.about["seconds"] for record in source.records if "seconds" in record.about]
     if not seconds:
         return NOT_RECORDED
@@ -84,12 +84,12 @@ def _time(source: Source) -> str:
 
 
 def _compute(source: Source) -> str:
-    """Exact FLOPs of the runs that are done, and how many of them shared prefixes saved."""
+    """Exact FLOPs of the finished runs, and the FLOPs saved by shared prefixes."""
     done = [record for record in source.records if record.status == "done" and "total" in record.flops]
     if not done:
         return NOT_RECORDED
     total = float(sum(record.flops["total"] for record in done))
-    text = f"{format.flops(total)} FLOPs in {len(done)} runs, every matrix product counted"
+    text = f"{format.flops(total)} FLOPs in {len(done)} runs, counting all matrix products"
     shared = [_shared_steps(record.about) for record in done]
     if None in shared:
         return f"{text}; savings by shared prefixes {NOT_RECORDED}"
@@ -97,12 +97,12 @@ def _compute(source: Source) -> str:
         record.flops["total"] * record.token_share(steps or 0) for record, steps in zip(done, shared, strict=True)
     )
     if saved:
-        text += f"; {format.flops(saved)} of them ({saved / total:.0%}) saved by starting from a shared prefix"
+        text += f"; {format.flops(saved)} of these ({saved / total:.0%}) saved by shared prefixes"
     return text
 
 
 def _shared_steps(about: dict[str, Any]) -> int | None:
-    """Steps that a run took over from a shared prefix; None where that is not recorded."""
+    """Number of steps that a run shares with its prefix; None if not recorded."""
     if "shared_steps" in about:
         return int(about["shared_steps"])
     if "steps_computed" not in about:

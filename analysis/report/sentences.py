@@ -1,4 +1,4 @@
-"""Sentences about fits: verdicts, exponents, predictions and how the approaches agree."""
+"""Sentences on fits: verdicts, exponents, predictions and agreement of the approaches."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ SHORT_ID = 12  # characters of a run id that are shown
 
 
 def excess_compute(entry: dict[str, Any]) -> str:
-    """Returns how much compute a run used beyond the cheapest run of the same loss, from a `wasted_compute` entry."""
+    """Describes the compute that a run wasted, from an entry of `wasted_compute`."""
     return (
         f"{count(entry['N'])} parameters on {count(entry['D'])} tokens: {entry_estimate(entry, 'share', percent)} of "
-        f"the compute could have been saved; the best size for it is {entry_estimate(entry, 'best_N', count)}, "
-        f"{entry_estimate(entry, 'more_loss')} lower in loss."
+        f"the compute could have been saved; the optimal size for this compute is "
+        f"{entry_estimate(entry, 'best_N', count)}, with a loss lower by {entry_estimate(entry, 'more_loss')}."
     )
 
 
@@ -42,7 +42,7 @@ def verdict_text(fit: Fit) -> str:
 
 
 def sentence(text: str) -> str:
-    """Returns a verdict or message as a sentence: 'at-bound: alpha is' as 'At bound: alpha is.', run ids shortened."""
+    """Returns a verdict or message as a sentence: 'at-bound: alpha is' becomes 'At bound: alpha is.'; shortens run ids."""
     code, colon, rest = text.partition(": ")
     is_code = colon and " " not in code
     line = f"{code.replace('-', ' ').capitalize()}: {rest}" if is_code else text[:1].upper() + text[1:]
@@ -50,14 +50,14 @@ def sentence(text: str) -> str:
 
 
 def objective(fit: Fit) -> str:
-    """Returns the name of the objective, its delta and its value at the optimum."""
+    """Describes the objective: its name, delta and value at the optimum."""
     delta = fit.objective.get("delta")
     text = f"{fit.objective.get('name', 'unnamed')}" + (f", δ = {delta:g}" if delta is not None else "")
     return text + f", value {fit.objective['value']:.4g}" if "value" in fit.objective else text
 
 
 def allocation(fit: Fit) -> str:
-    """Returns what the exponents of N* and D* mean for ten times the compute."""
+    """Describes the exponents of N* and D* for ten times the compute."""
     assert fit.optimum is not None
     a, b = fit.optimum.a, fit.optimum.b
     low, high = interval = fit.optimum.intervals["a"]
@@ -66,13 +66,13 @@ def allocation(fit: Fit) -> str:
         f"(a = {number(a, interval)}, b = {number(b, fit.optimum.intervals['b'])})."
     )
     if low <= 0.5 <= high:
-        return line + " Equal growth of both, a = 0.5, lies within the interval of a."
+        return line + " Equal growth of both (a = 0.5) is within the interval of a."
     faster = "parameters" if a > 0.5 else "data"
-    return line + f" Equal growth of both, a = 0.5, lies outside the interval of a: {faster} should grow faster."
+    return line + f" Equal growth of both (a = 0.5) is outside the interval of a: {faster} should grow faster."
 
 
 def prediction(optimum: dict[str, Any], times: float, level: float) -> str:
-    """Returns what a law predicts for compute-optimal training at a budget.
+    """Describes the prediction of a law for compute-optimal training at a budget.
 
     Args:
         optimum: Entry of `Optimum.at`.
@@ -91,7 +91,7 @@ def prediction(optimum: dict[str, Any], times: float, level: float) -> str:
 
 
 def agreement(fits: dict[str, Fit]) -> str:
-    """Returns the range of a over the approaches, and whether their intervals overlap; "" for fewer than two."""
+    """Compares a and its intervals over the approaches; "" for fewer than two approaches."""
     optima = {NAMES[name]: fit.optimum for name, fit in fits.items() if fit.optimum is not None}
     if len(optima) < 2:
         return ""
@@ -107,20 +107,20 @@ def agreement(fits: dict[str, Fit]) -> str:
 
 
 def parabola_coverage(isoflop: IsoFlop) -> str:
-    """Returns how many budgets approach 2 uses, and what it assumes."""
+    """Describes the budgets that approach 2 uses, and its assumption."""
     used, budgets = sum(parabola.sound for parabola in isoflop.budgets), len(isoflop.budgets)
     return (
-        f"Approach 2 uses {used} of {budgets} budgets: those whose minimum lies between their smallest and largest "
-        "model. It assumes that the loss is a parabola in ln N, which biases its minima where α ≠ β or a grid is "
-        "off-centre, even without noise."
+        f"Approach 2 uses {used} of {budgets} budgets: those with a minimum between the smallest and largest model. It "
+        "assumes that the loss is a parabola in ln N, which biases the minima if α ≠ β or if the sizes are not centred "
+        "on the optimum, even without noise."
     )
 
 
 def extrapolation(points: Points) -> str:
-    """Returns the range of compute of the points, and what predictions beyond it assume."""
+    """Describes the range of compute of the points, and the assumption of predictions beyond it."""
     factor = float(points.C.max() / points.C.min())
     span = f"{factor:.2g}" if factor < 100 else f"{factor:,.0f}"
     return (
-        f"The runs span a factor of {span} in compute. 10× and 100× the largest budget lie beyond it: the intervals "
-        "there assume that the law keeps its form, and do not account for a change of regime."
+        f"The runs span a factor of {span} in compute. 10× and 100× the largest budget are extrapolations: the "
+        "intervals assume that the law remains valid, and do not account for a change of regime."
     )

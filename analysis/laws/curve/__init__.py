@@ -1,1 +1,1 @@
-"""Laws of one learning curve in the amount of data, and laws of loss curves under a learning-rate schedule."""
+"""Laws of learning curves as functions of the amount of data, and of loss curves under a learning-rate schedule."""

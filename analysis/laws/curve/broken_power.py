@@ -14,13 +14,13 @@ from analysis.laws.law import Array, Law
 
 MAX_STARTS = 400
 FIRST_EXPONENTS = (0.0, 0.15, 0.6)  # starting values of c0
-EXPONENT_CHANGES = (-0.5, 0.3, 1.5)  # of the change of the exponent at a break
-BREAK_WIDTHS = (0.05, 0.3, 1.0)  # of the width of a break in ln x
-BREAK_PLACES = 7  # places of a break that are tried, and one more for each break
+EXPONENT_CHANGES = (-0.5, 0.3, 1.5)  # starting values of the change of the exponent at a break
+BREAK_WIDTHS = (0.05, 0.3, 1.0)  # starting values of the width of a break in ln x
+BREAK_POSITIONS = 7  # number of starting positions of a break, plus one for each break
 
 
 def _broken_power(x: Array, a: Array, b: Array, c0: Array, *breaks: tuple[Array, Array, Array]) -> Array:
-    """b·x^−c0·∏(1 + (x/d)^(1/f))^(−c·f) + a over breaks (c, d, f), by logarithms so that nothing overflows."""
+    """b·x^−c0·∏(1 + (x/d)^(1/f))^(−c·f) + a over breaks (c, d, f), computed in logarithms to avoid overflow."""
     log_x = np.log(x)
     power = -c0 * log_x
     for c, d, f in breaks:
@@ -37,7 +37,7 @@ def bnsl_1(x: Array, *, a: Array, b: Array, c0: Array, c1: Array, d1: Array, f1:
         b: Factor.
         c0: Exponent before the first break.
         c1: Change of the exponent at the break.
-        d1: Place of the break, in the unit of x.
+        d1: Position of the break, in the unit of x.
         f1: Width of the break in ln x.
     """
     return _broken_power(x, a, b, c0, (c1, d1, f1))
@@ -54,10 +54,10 @@ def bnsl_2(
         b: Factor.
         c0: Exponent before the first break.
         c1: Change of the exponent at the first break.
-        d1: Place of the first break.
+        d1: Position of the first break.
         f1: Width of the first break in ln x.
         c2: Change of the exponent at the second break.
-        d2: Place of the second break.
+        d2: Position of the second break.
         f2: Width of the second break.
     """
     return _broken_power(x, a, b, c0, (c1, d1, f1), (c2, d2, f2))
@@ -87,35 +87,35 @@ def bnsl_3(
         b: Factor.
         c0: Exponent before the first break.
         c1: Change of the exponent at the first break.
-        d1: Place of the first break.
+        d1: Position of the first break.
         f1: Width of the first break in ln x.
         c2: Change of the exponent at the second break.
-        d2: Place of the second break.
+        d2: Position of the second break.
         f2: Width of the second break.
         c3: Change of the exponent at the third break.
-        d3: Place of the third break.
+        d3: Position of the third break.
         f3: Width of the third break.
     """
     return _broken_power(x, a, b, c0, (c1, d1, f1), (c2, d2, f2), (c3, d3, f3))
 
 
 def _starts(breaks: int) -> Callable[[tuple[np.ndarray, ...], np.ndarray], dict[str, np.ndarray]]:
-    """Starting values: every combination of places, exponents and widths, or a fixed sample of MAX_STARTS of them.
+    """Starting values: all combinations of positions, exponents and widths, or a fixed sample of MAX_STARTS of them.
 
-    Places are evenly spaced in ln x between the second and the last but one x.
+    Positions are evenly spaced in ln x between the second smallest and the second largest x.
     """
 
     def starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
         x = np.unique(inputs[0])
         inner = x[1:-1] if len(x) > 4 else x
-        places = list(itertools.combinations(np.geomspace(inner[0], inner[-1], BREAK_PLACES + breaks), breaks))
+        positions = list(itertools.combinations(np.geomspace(inner[0], inner[-1], BREAK_POSITIONS + breaks), breaks))
         changes = list(itertools.product(EXPONENT_CHANGES, repeat=breaks))
-        grid = list(itertools.product(places, changes, FIRST_EXPONENTS, BREAK_WIDTHS))
+        grid = list(itertools.product(positions, changes, FIRST_EXPONENTS, BREAK_WIDTHS))
         if len(grid) > MAX_STARTS:
             grid = [grid[i] for i in np.random.default_rng(0).permutation(len(grid))[:MAX_STARTS]]
         values = {"c0": np.array([exponent for _, _, exponent, _ in grid])}
         for i in range(breaks):
-            values[f"d{i + 1}"] = np.array([place[i] for place, *_ in grid])
+            values[f"d{i + 1}"] = np.array([position[i] for position, *_ in grid])
             values[f"c{i + 1}"] = np.array([change[i] for _, change, *_ in grid])
             values[f"f{i + 1}"] = np.array([width for *_, width in grid])
         return values

@@ -1,8 +1,8 @@
-"""Laws of one learning curve, M1 to M4 (Alabdulmohsin 2022): error or loss in the amount of data or compute.
+"""Laws of learning curves, M1 to M4 (Alabdulmohsin 2022): error or loss as a function of data or compute.
 
-Their parameters belong to one task; the paper gives them for each of its curves.
+The parameters depend on the task; the paper gives them for each curve.
 
-Key: x examples, tokens, parameters or FLOPs; y error or loss; S starts; t share of the way between the limits of y.
+Key: x examples, tokens, parameters or FLOPs; y error or loss; S starts; t position of y between its limits (0 to 1).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 
 from analysis.laws.law import Array, Law
 
-EXPONENT = (-5.0, 0.0)  # bounds of the exponent of x, where y decreases
-STEEPNESS = (0.05, 0.2, 0.5, 1.0)  # starting values of the exponent's size
+EXPONENT = (-5.0, 0.0)  # bounds of the exponent of x; y decreases
+STEEPNESS = (0.05, 0.2, 0.5, 1.0)  # starting values of the absolute exponent
 
 
 def m1(x: Array, *, beta: Array, c: Array) -> Array:
@@ -55,7 +55,7 @@ def m3(x: Array, *, beta: Array, gamma: Array, c: Array) -> Array:
 def m4(x: Array, *, eps_inf: Array, eps_0: Array, beta: Array, c: Array, alpha: Array) -> Array:
     """The y with (y − ε∞) / (ε0 − y)^α = β·x^c (Alabdulmohsin 2022, equation 4).
 
-    y decreases from ε0, the error of guessing, to ε∞; it is NaN where ε0 is not greater than ε∞.
+    y decreases from ε0, the error of guessing, to ε∞. It is NaN unless ε0 is greater than ε∞.
 
     Args:
         x: Examples, tokens, parameters or FLOPs.
@@ -72,40 +72,42 @@ def m4(x: Array, *, eps_inf: Array, eps_0: Array, beta: Array, c: Array, alpha: 
 
 
 def solve_saturation(k: Array, alpha: Array, steps: int = 60) -> Array:
-    """Solves ln t − α·ln(1 − t) = k for t in (0, 1), to rounding.
+    """Solves ln t − α·ln(1 − t) = k for t in (0, 1) to machine precision.
 
-    In z = ln(t/(1 − t)) the left side has a slope between 1 and α and bends one way only, so that Newton's method
-    converges from one side.
+    As a function of z = ln(t/(1 − t)), the left side has a slope between 1 and α and is convex or concave, so that
+    Newton's method converges from one side.
 
     Args:
         k: Right side.
         alpha: Weight of ln(1 − t).
-        steps: Most steps of Newton's method.
+        steps: Largest number of steps of Newton's method.
     """
     k, alpha = np.broadcast_arrays(np.asarray(k, np.float64), np.maximum(alpha, 1e-9))
     with np.errstate(all="ignore"):
         z = np.where(k < 0, k, k / alpha)
         for _ in range(steps):
             tail = np.exp(-np.abs(z))
-            minus_log_t = np.log1p(tail) + np.maximum(-z, 0)  # and −ln(1 − t) is that + z
+            minus_log_t = np.log1p(tail) + np.maximum(-z, 0)  # −ln(1 − t) = minus_log_t + z
             rest = np.where(z > 0, tail, 1.0) / (1 + tail)  # 1 − t
             step = (alpha * (minus_log_t + z) - minus_log_t - k) / (rest + alpha * (1 - rest))
             z = z - step
-            if not np.any(np.abs(step) > 1e-8 * np.maximum(np.abs(z), 1.0)):  # the next would be about its square
+            if not np.any(
+                np.abs(step) > 1e-8 * np.maximum(np.abs(z), 1.0)
+            ):  # quadratic convergence: the next step would be negligible
                 break
         return np.exp(-np.logaddexp(0, -z))
 
 
 def _m3_starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
-    """Starting values of `m3`: 1/γ from beyond the largest x down to the smallest."""
+    """Starting values of `m3`: 1/γ from 1000 times the largest x to the smallest x."""
     (x,) = inputs
-    places = np.r_[1e3 * x.max(), np.geomspace(10 * x.max(), x.min(), 6)]
-    pairs = np.array(list(itertools.product(1 / places, STEEPNESS)))
+    positions = np.r_[1e3 * x.max(), np.geomspace(10 * x.max(), x.min(), 6)]
+    pairs = np.array(list(itertools.product(1 / positions, STEEPNESS)))
     return {"gamma": pairs[:, 0], "c": pairs[:, 1]}
 
 
 def _m4_starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
-    """Starting values of `m4`: ε∞ below the least y, ε0 above the greatest; β and c by a line through logarithms."""
+    """Starting values of `m4`: ε∞ below the smallest y, ε0 above the largest; β and c by regression of logarithms."""
     (x,) = inputs
     low = y.min() * np.array([1e-3, 0.5, 0.9, 0.99])
     high = y.max() * np.array([1.01, 1.2, 2.0, 10.0])

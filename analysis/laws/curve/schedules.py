@@ -1,10 +1,10 @@
-"""Laws of a loss curve under its learning-rate schedule: fitted to a few curves, they predict the curve of another.
+"""Laws of loss curves under learning-rate schedules: fitted to a few curves, they predict curves of other schedules.
 
-A row is one measurement: the step, the learning rate there, and the curve that it belongs to. The rows of a curve give
-its schedule: the rate is linear between rows, except that one change between two constant stretches is a jump at the
-row where it shows; before the first row the rate rises linearly from 0 at step 0.
+A row is one measurement: step, learning rate, and curve. The rows of a curve define its schedule. The rate is linear
+between rows, except that a single change between two constant parts is a jump at its row. Before the first row, the
+rate rises linearly from 0 at step 0.
 
-Key: n rows, m pairs of a row and a change of the rate before it, S sets of parameters; S1 sum of rates up to a step.
+Key: n rows, m pairs of a row and an earlier change of the rate, S sets of parameters; S1 sum of rates up to a step.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ import numpy as np
 from analysis.laws.law import Array, Law
 
 GAUSS_NODES = 0.5 - np.sqrt(1 / 12), 0.5 + np.sqrt(1 / 12)  # Gauss-Legendre, two nodes between rows
-MAX_ELEMENTS = 4_000_000  # of one array
-WARMUP_ROWS = 16  # rows that stand for the rise before the first row
-MAX_STARTS = 12  # of the starts that are tried, those with the least residuals
-MIN_RATE = 1e-30  # its logarithm stands for that of a rate of 0
+MAX_ELEMENTS = 4_000_000  # largest number of elements of an array
+WARMUP_ROWS = 16  # rows added for the rise before the first row
+MAX_STARTS = 12  # number of starts that are kept, those with the smallest residuals
+MIN_RATE = 1e-30  # lower limit of the rate before taking the logarithm
 START_ALPHAS = (0.2, 0.5, 1.0)
 
 
 @dataclass(frozen=True)
 class ScheduleTerms:
-    """What the laws need of the rows.
+    """Terms of the schedules of rows, which the laws use.
 
     Attributes:
         S1: Sum of the rates up to each row (n,).
@@ -35,8 +35,8 @@ class ScheduleTerms:
         rate: Rate after the change (m,).
         rate_sum: Sum of the rates since the change (m,).
         steps: Steps since the change (m,).
-        rows: Rows that have pairs.
-        first: First pair of each of `rows`.
+        rows: Indices of the rows that have pairs.
+        first: Index of the first pair of each row in `rows`.
     """
 
     S1: np.ndarray
@@ -56,7 +56,7 @@ class ScheduleTerms:
 
 
 def schedule_terms(step: np.ndarray, lr: np.ndarray, curve: np.ndarray) -> ScheduleTerms:
-    """Computes the terms of the schedule that rows give; they are cached for each set of rows.
+    """Computes the terms of the schedules of rows, with a cache.
 
     Args:
         step: Step of each row (n,).
@@ -91,32 +91,32 @@ def _curve_terms(rows: np.ndarray, step: np.ndarray, lr: np.ndarray) -> tuple[np
     is_jump = (change != 0) & is_constant[:-2] & is_constant[2:]
     mean_rate = np.where(is_jump, rates[:-1], (rates[1:] + rates[:-1]) / 2)
     sums = np.r_[0, np.cumsum(length * mean_rate)]
-    place = np.arange(len(rows)) + len(warmup)
+    position = np.arange(len(rows)) + len(warmup)
     is_linear = (change != 0) & ~is_jump
     pairs = []
     for mask, node, share in ((is_linear, GAUSS_NODES[0], 0.5), (is_linear, GAUSS_NODES[1], 0.5), (is_jump, 1, 1)):
         changes = np.flatnonzero(mask)
-        i, j = np.nonzero(place[:, None] > changes)
+        i, j = np.nonzero(position[:, None] > changes)
         k = changes[j]
         rate = rates[k] + node * change[k]
-        # A rate holds for the whole of its step, so that the first step counts: half of it where the rate is linear.
+        # A rate applies to its whole step, so the first step counts: half of it if the rate is linear.
         until_node = node * length[k] * np.where(is_jump[k], rates[k], (rates[k] + rate) / 2)
-        rate_sum = sums[place[i]] - sums[k] - until_node + share * rate
-        steps = all_steps[place[i]] - all_steps[k] - node * length[k] + share
+        rate_sum = sums[position[i]] - sums[k] - until_node + share * rate
+        steps = all_steps[position[i]] - all_steps[k] - node * length[k] + share
         pairs.append(np.stack([rows[i], share * change[k], rate, rate_sum, steps]))
-    return sums[place], np.concatenate(pairs, -1)
+    return sums[position], np.concatenate(pairs, -1)
 
 
 def _slices(sets: int, pairs: int) -> list[slice]:
-    """Slices of the sets of parameters whose arrays stay below MAX_ELEMENTS."""
+    """Slices of the sets of parameters that limit the size of arrays to MAX_ELEMENTS."""
     size = max(1, MAX_ELEMENTS // max(pairs, 1))
     return [slice(start, start + size) for start in range(0, sets, size)]
 
 
 def _loss_reduction(terms: ScheduleTerms, C: Array, beta: Array, gamma: Array) -> np.ndarray:
-    """Σ_k (η_k − η_{k−1})·(1 − (1 + C·η_k^−γ·(S1(t) − S1(k)))^−β), (S, n), or (n,) for plain numbers.
+    """Σ_k (η_k − η_{k−1})·(1 − (1 + C·η_k^−γ·(S1(t) − S1(k)))^−β), (S, n), or (n,) for scalars.
 
-    It is below 0 where the rate has decreased.
+    It is negative if the rate has decreased.
     """
     is_scalar = not any(np.ndim(value) for value in (C, beta, gamma))
     C, beta, gamma = np.broadcast_arrays(*(np.reshape(value, (-1, 1)) for value in (C, beta, gamma)))
@@ -129,7 +129,7 @@ def _loss_reduction(terms: ScheduleTerms, C: Array, beta: Array, gamma: Array) -
 
 
 def _annealing_area(terms: ScheduleTerms, lam: Array) -> np.ndarray:
-    """S2 = Σ_k (η_{k−1} − η_k)·(1 − λ^(t − k)) / (1 − λ), (S, n), or (n,) for plain numbers."""
+    """S2 = Σ_k (η_{k−1} − η_k)·(1 − λ^(t − k)) / (1 − λ), (S, n), or (n,) for scalars."""
     is_scalar, lam = not np.ndim(lam), np.reshape(lam, (-1, 1))
     parts = []
     for sets in _slices(len(lam), len(terms.change)):
@@ -193,7 +193,7 @@ def tissue(step: Array, lr: Array, curve: Array, *, L0: Array, A: Array, alpha: 
 
 
 def _best_columns(terms: ScheduleTerms, y: np.ndarray, columns_Kn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of each α and each last column, the MAX_STARTS pairs whose linear fit of y has the least residuals."""
+    """The MAX_STARTS pairs of α and a last column whose linear fit of y has the smallest residuals."""
     scored = []
     for alpha, k in itertools.product(START_ALPHAS, range(len(columns_Kn))):
         X = np.stack([np.ones(len(y)), terms.S1**-alpha, columns_Kn[k]], -1)
@@ -205,7 +205,7 @@ def _best_columns(terms: ScheduleTerms, y: np.ndarray, columns_Kn: np.ndarray) -
 
 
 def _multi_power_starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
-    """Starting values of `multi_power`: C so that a change acts at once, or over the whole curve; exponents up to 1."""
+    """Starting values of `multi_power`: C for immediate changes up to changes over the whole curve."""
     terms = schedule_terms(*inputs)
     speed, beta, gamma = np.array(
         list(itertools.product((1.0, 10.0, 100.0, 1000.0), (0.3, 0.6, 1.0), (0.3, 0.6, 1.0)))
@@ -229,7 +229,7 @@ COLUMNS = {
     "curve": "curve run_id run schedule",
 }
 UNITS = {"step": "steps", "lr": "rate per step", "L": "nats per token", "L0": "nats per token"}
-ALPHA = (1e-2, 5.0)  # bounds
+ALPHA = (1e-2, 5.0)  # bounds of alpha
 
 MULTI_POWER = Law(
     multi_power,

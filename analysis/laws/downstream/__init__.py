@@ -1,1 +1,1 @@
-"""Laws of the error or accuracy on tasks."""
+"""Laws of the error or accuracy on downstream tasks."""

@@ -1,4 +1,4 @@
-"""Error and accuracy on tasks from a loss.
+"""Laws of error and accuracy on tasks as functions of a loss.
 
 Key: N parameters, D tokens, L a loss (nats per token, or bits per byte of the correct answer), Err and Acc shares of
 answers; S starts.
@@ -16,7 +16,7 @@ STEEPNESS = (1e-4, 1e4)  # bounds of the steepness in L
 
 
 def error(L: Array, *, epsilon: Array, k: Array, gamma: Array) -> Array:
-    """ε − k·e^(−γL): error that falls from chance, ε, as the loss falls (Gadre 2024, equation 5).
+    """ε − k·e^(−γL): the error decreases from chance level ε with decreasing loss (Gadre 2024, equation 5).
 
     Published, mean of 17 tasks: ε = 0.850, k = 2.08, γ = 0.756 on C4; ε = 0.857, k = 2.21, γ = 0.715 on RedPajama.
 
@@ -32,14 +32,14 @@ def error(L: Array, *, epsilon: Array, k: Array, gamma: Array) -> Array:
 def sigmoid(L: Array, *, a: Array, k: Array, L0: Array, b: Array) -> Array:
     """a/(1 + e^(−k(L − L0))) + b, a ≤ 0 (OLMo ladder 2024, equation 3).
 
-    It is b at no loss, and b + a, the accuracy of chance, at a large one.
+    The accuracy is b at zero loss, and b + a, chance level, at a large loss.
 
     Args:
         L: Loss of the task in bits per byte.
-        a: Accuracy of chance less that at no loss.
+        a: Chance level minus accuracy at zero loss.
         k: Steepness per bit.
         L0: Loss at the middle of the step.
-        b: Accuracy at no loss.
+        b: Accuracy at zero loss.
     """
     return a * expit(k * (L - L0)) + b
 
@@ -58,7 +58,7 @@ def two_step(
     L0: Array,
     b: Array,
 ) -> Array:
-    """Accuracy from parameters and tokens by way of the task's loss (OLMo ladder 2024, equations 1 and 3).
+    """Accuracy from parameters and tokens via the loss of the task (OLMo ladder 2024, equations 1 and 3).
 
     Args:
         N: Parameters.
@@ -68,10 +68,10 @@ def two_step(
         B: Factor of the term of the data.
         alpha: Exponent of the size.
         beta: Exponent of the data.
-        a: Accuracy of chance less that at no loss.
+        a: Chance level minus accuracy at zero loss.
         k: Steepness per bit.
         L0: Loss at the middle of the step.
-        b: Accuracy at no loss.
+        b: Accuracy at zero loss.
     """
     return sigmoid(chinchilla(N, D, E=E, A=A, B=B, alpha=alpha, beta=beta), a=a, k=k, L0=L0, b=b)
 
@@ -81,15 +81,15 @@ def _span(values: np.ndarray) -> float:
 
 
 def _error_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starting values of `error`: through both ends of the points, from nearly straight to steep at the least loss."""
+    """Starting values of `error`: curves through both ends of the points, from nearly straight to steep."""
     L, span = inputs[0], _span(inputs[0])
     gamma = np.array([0.1, 0.3, 1.0, 3.0, 10.0]) / span
-    rise = _span(output) / -np.expm1(-gamma * span)  # k·e^(−γL) at the least loss
+    rise = _span(output) / -np.expm1(-gamma * span)  # k·e^(−γL) at the smallest loss
     return {"epsilon": output.min() + rise, "k": rise * np.exp(np.minimum(gamma * L.min(), 600.0)), "gamma": gamma}
 
 
 def _sigmoid_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starting values of `sigmoid`: steps below and between the losses, of several widths, up to the points or to 1."""
+    """Starting values of `sigmoid`: steps below and within the losses, several widths, b at the points or at 1."""
     L, span = inputs[0], _span(inputs[0])
     middle = np.append(np.quantile(L, [0.1, 0.5, 0.9]), L.min() - 0.3 * span)
     high, low = np.array([output.max(), 1.0]), output.min()
@@ -124,7 +124,7 @@ SIGMOID = Law(
 TWO_STEP = Law(
     two_step,
     "OLMo ladder (Bhagia 2024), equations 1 and 3",
-    {},  # its steps are fitted one after the other
+    {},  # the two steps are fitted one after the other
     bounds=CHINCHILLA.bounds | SIGMOID.bounds,
     output="Acc",
     objective="huber-log",

@@ -1,1 +1,1 @@
-"""Laws of tools that interpret models: sparse autoencoders."""
+"""Laws of interpretability methods: sparse autoencoders."""

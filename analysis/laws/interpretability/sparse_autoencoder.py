@@ -1,6 +1,6 @@
-"""Sparse autoencoders: reconstruction error from the number of latents and how many of them are active (Gao 2024).
+"""Laws of the reconstruction error of sparse autoencoders in the numbers of latents and active latents (Gao 2024).
 
-Key: n latents, k active latents, L mean squared error as a share of the activations' variance; S starts.
+Key: n latents, k active latents, L mean squared error relative to the variance of the activations; S starts.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ import numpy as np
 
 from analysis.laws.law import SIGNED_EXPONENT, Array, Law
 
-FLOORS = (0.1, 0.5, 0.8, 0.95, 0.99)  # starting values of the irreducible error, as shares of the least error
+FLOORS = (0.1, 0.5, 0.8, 0.95, 0.99)  # starting values of the irreducible error, relative to the smallest error
 LOG = (-100.0, 100.0)  # bounds of the logarithm of a factor
 
 
 def sae_n(n: Array, *, alpha: Array, beta_n: Array, zeta: Array) -> Array:
-    """e^(α + βn·ln n) + e^ζ: at one k (Gao 2024, section 3.1 with k held).
+    """e^(α + βn·ln n) + e^ζ, for constant k (Gao 2024, section 3.1).
 
     Args:
         n: Latents.
@@ -47,14 +47,14 @@ def sae_nk(
 
 
 def _n_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starting values of `sae_n`: floors below the least error, and least squares of the logarithm of the rest."""
+    """Starting values of `sae_n`: floors below the smallest error, and linear regression of logarithms above it."""
     log_n, zeta = np.log(inputs[0]), np.log(np.array(FLOORS) * output.min())
     basis = np.stack([np.ones_like(log_n), log_n], -1)
     return {"zeta": zeta, **_fit_above(np.exp(zeta)[:, None], basis, output, ("alpha", "beta_n"))}
 
 
 def _nk_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starting values of `sae_nk`, as those of `sae_n`, for several exponents of k in the floor."""
+    """Starting values of `sae_nk`: as for `sae_n`, with several exponents of k in the floor."""
     log_n, log_k = (np.log(x) for x in inputs)
     share, eta = (x.ravel() for x in np.meshgrid(FLOORS, (0.0, -0.1, -0.3, -1.0)))
     zeta = np.log(share) + np.min(np.log(output) - eta[:, None] * log_k, -1)

@@ -1,1 +1,1 @@
-"""Laws of the loss in parameters, tokens, steps or compute, one family per file."""
+"""Laws of the loss as a function of parameters, tokens, steps or compute, one family per module."""

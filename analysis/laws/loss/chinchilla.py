@@ -10,14 +10,14 @@ import numpy as np
 from analysis.laws.law import Array, Law
 
 EXPONENT = (1e-3, 5.0)  # bounds of an exponent of the laws of the loss
-EXPONENTS = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)  # its starting values
+EXPONENTS = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)  # starting values of an exponent
 
 
 def chinchilla(N: Array, D: Array, *, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
     """E + A/N^α + B/D^β (Hoffmann 2022, equation 2).
 
     Published: E = 1.69, A = 406.4, B = 410.7, α = 0.34, β = 0.28 (Hoffmann 2022, approach 3); E = 1.8172, A = 482.01,
-    B = 2085.43, α = 0.3478, β = 0.3658 (Besiroglu 2024, the same runs fitted again).
+    B = 2085.43, α = 0.3478, β = 0.3658 (Besiroglu 2024, a new fit to the same runs).
 
     Args:
         N: Parameters.

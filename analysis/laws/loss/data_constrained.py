@@ -1,4 +1,4 @@
-"""Data-constrained training: the value of repeated tokens, and of parameters beyond what the data support.
+"""Law of data-constrained training: the value of repeated tokens and of excess parameters.
 
 Key: N parameters, D tokens with repetitions, U unique tokens, L loss in nats per token.
 """
@@ -27,10 +27,10 @@ def data_constrained(
     RD_star: Array,
     RN_star: Array,
 ) -> Array:
-    """E + A/N′^α + B/D′^β (Muennighoff 2023, equations 10 to 14), N′ and D′ being worth as much unrepeated.
+    """E + A/N′^α + B/D′^β (Muennighoff 2023, equations 10 to 14), N′ and D′ the equivalent values without repetition.
 
-    D′ = U + U·R_D*·(1 − e^(−R_D/R_D*)), where R_D = D/U − 1 are the repetitions. N′ follows likewise from U_N and
-    R_N = N/U_N − 1, where U_N is N, or the parameters for which U unique tokens are compute-optimal if these are fewer.
+    D′ = U + U·R_D*·(1 − e^(−R_D/R_D*)), where R_D = D/U − 1 is the number of repetitions. N′ is computed in the same
+    way from U_N and R_N = N/U_N − 1, where U_N is the minimum of N and the size for which U tokens are compute-optimal.
     Published: α = β = 0.353, E = 1.87, A = 521, B = 1488, R_D* = 15.4, R_N* = 5.3.
 
     Args:
@@ -42,7 +42,7 @@ def data_constrained(
         B: Factor of the term of the data.
         alpha: Exponent of the size.
         beta: Exponent of the data.
-        RD_star: Repetitions of the data after which one more is worth 1/e of the first.
+        RD_star: Number of repetitions of the data after which a further repetition has 1/e of the initial value.
         RN_star: The same for parameters in excess of U_N.
     """
     U = np.minimum(U, D)

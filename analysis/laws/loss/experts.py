@@ -1,4 +1,4 @@
-"""Mixtures of experts: the loss from the number of experts, or from the granularity of the experts.
+"""Laws of mixtures of experts: the loss as a function of the number or granularity of the experts.
 
 Key: N parameters, E experts, G granularity, D tokens, L loss in nats per token; n points, S starts.
 """
@@ -20,7 +20,7 @@ def effective_experts(E: Array, E_start: Array, E_max: Array) -> Array:
     Args:
         E: Experts.
         E_start: Ê of one expert.
-        E_max: Ê of infinitely many; Ê is E_max throughout where E_start is not less.
+        E_max: Ê of infinitely many experts; Ê equals E_max unless E_start is smaller.
     """
     gap = np.maximum(E_max - E_start, 1e-12 * E_max)
     return 1 / (1 / (E - 1 + E_start * E_max / gap) + 1 / E_max)
@@ -59,7 +59,7 @@ def effective_parameters(
         c: Slope of log N·log Ê.
         E_start: Ê of one expert.
         E_max: Ê of infinitely many experts.
-        d: Constant; it has no effect.
+        d: Constant, without effect; accepted so that all parameters of `routing` can be passed.
     """
     log_dense = np.log10(effective_experts(1.0, E_start, E_max))
     log_routed = np.log10(effective_experts(E, E_start, E_max))

@@ -15,14 +15,14 @@ from analysis.laws.loss.power_laws import SCALE
 
 BATCH_EXPONENT = (1e-2, 1e2)  # bounds of alphaB
 START_EXPONENTS = tuple(float(x) for x in np.geomspace(0.02, 2, 12))
-MAX_STARTS = 12  # of the starts that are tried, those with the least residuals
-MIN_TERM = 1e-3  # share of the output that either term of a start has at the middle of the points
+MAX_STARTS = 12  # number of starts that are kept, those with the smallest residuals
+MIN_TERM = 1e-3  # smallest share of a term in the output of a start, at the middle of the points
 MAX_NEWTON_STEPS = 100
-NEWTON_TOLERANCE = 1e-14  # of ln L: below it a step is rounding
+NEWTON_TOLERANCE = 1e-14  # step in ln L below which Newton's method stops
 
 
 def kaplan_nd(N: Array, D: Array, *, Nc: Array, Dc: Array, alphaN: Array, alphaD: Array) -> Array:
-    """[(Nc/N)^(αN/αD) + Dc/D]^αD: early stopped on D tokens (Kaplan 2020, equation 1.5).
+    """[(Nc/N)^(αN/αD) + Dc/D]^αD, with early stopping on D tokens (Kaplan 2020, equation 1.5).
 
     Published: Nc = 6.4e13, Dc = 1.8e13, αN = 0.076, αD = 0.103.
 
@@ -53,13 +53,13 @@ def kaplan_nd_optimum(params: dict[str, Array], k: float) -> tuple[Array, Array,
 
 
 def kaplan_ns(N: Array, S: Array, *, Nc: Array, Sc: Array, alphaN: Array, alphaS: Array) -> Array:
-    """(Nc/N)^αN + (Sc/S)^αS, S the fewest steps that would do, `s_min` (Kaplan 2020, equation 1.6).
+    """(Nc/N)^αN + (Sc/S)^αS, S the minimum number of steps S_min (Kaplan 2020, equation 1.6).
 
     Published: Nc = 6.5e13, Sc = 2.1e3, αN = 0.077, αS = 0.76.
 
     Args:
         N: Parameters.
-        S: Steps at a batch far above the critical one (`minimum_steps`).
+        S: Steps at a batch far above the critical batch (`minimum_steps`).
         Nc: Scale in parameters.
         Sc: Scale in steps.
         alphaN: Exponent of the size.
@@ -82,8 +82,8 @@ def kaplan_nsb(
 ) -> Array:
     """(Nc/N)^αN + (Sc/S_min)^αS, S_min = S/(1 + B_*/(B·L^(1/αB))) (Kaplan 2020, equations 1.6, 5.4 and 1.4).
 
-    The loss is on both sides. Newton's method solves for its logarithm, where the difference of the sides is convex
-    and decreasing, so that each step from below stays below. Published values: see `kaplan_ns` and `critical_batch`.
+    The equation is implicit in the loss. Newton's method solves for ln L, in which the difference of both sides is
+    convex and decreasing, so that it converges from below. Published values: see `kaplan_ns` and `critical_batch`.
 
     Args:
         N: Parameters.
@@ -111,7 +111,7 @@ def kaplan_nsb(
 
 
 def critical_batch(L: Array, *, B_star: Array, alphaB: Array) -> Array:
-    """B_*/L^(1/αB) tokens, at a loss of L: half as fast as could be, twice the tokens (Kaplan 2020, equation 1.4).
+    """B_*/L^(1/αB) tokens, for twice the minimum steps and tokens to the loss L (Kaplan 2020, equation 1.4).
 
     Published: B_* = 2.1e8, αB = 0.21.
 
@@ -124,9 +124,9 @@ def critical_batch(L: Array, *, B_star: Array, alphaB: Array) -> Array:
 
 
 def minimum_steps(S: Array, B: Array, B_crit: Array) -> Array:
-    """Computes the fewest steps to the loss that S steps reach: S/(1 + B_crit/B) (Kaplan 2020, equation 5.4).
+    """Computes the minimum number of steps to the loss of S steps: S/(1 + B_crit/B) (Kaplan 2020, equation 5.4).
 
-    They are the S of `kaplan_ns`; `kaplan_nsb` takes S and B as they are.
+    It is the input S of `kaplan_ns`; `kaplan_nsb` uses the actual S and B.
 
     Args:
         S: Steps.
@@ -137,9 +137,9 @@ def minimum_steps(S: Array, B: Array, B_crit: Array) -> Array:
 
 
 def minimum_compute(C: Array, B: Array, B_crit: Array) -> Array:
-    """Computes the least compute to the loss that C FLOPs reach: C/(1 + B/B_crit) (Kaplan 2020, equation 5.5).
+    """Computes the minimum compute to the loss of C FLOPs: C/(1 + B/B_crit) (Kaplan 2020, equation 5.5).
 
-    `kaplan_c` fitted to it is L(C_min).
+    `kaplan_c` fitted to the minimum compute is L(C_min).
 
     Args:
         C: Training FLOPs.
@@ -166,14 +166,14 @@ def _ns_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, 
 
 
 def _nsb_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, np.ndarray]:
-    """Starting values of `kaplan_nsb`: those of `kaplan_ns` for critical batches about the batches of the points."""
+    """Starting values of `kaplan_nsb`: as for `kaplan_ns`, at critical batches around the batches of the points."""
     N, S, B = inputs
     candidates: list[tuple[float, ...]] = []
     B_mid, L_mid = _geometric_mean(B), _geometric_mean(output)
     for factor, alphaB in itertools.product((0.1, 1.0, 10.0), (0.15, 0.3, 0.6)):
         B_star = factor * B_mid * L_mid ** (1 / alphaB)
-        fewest = minimum_steps(S, B, critical_batch(output, B_star=B_star, alphaB=alphaB))
-        candidates += [(*candidate, B_star, alphaB) for candidate in _ns_candidates(N, fewest, output)]
+        S_min = minimum_steps(S, B, critical_batch(output, B_star=B_star, alphaB=alphaB))
+        candidates += [(*candidate, B_star, alphaB) for candidate in _ns_candidates(N, S_min, output)]
     return _best_starts(candidates, ("Nc", "Sc", "alphaN", "alphaS", "B_star", "alphaB"))
 
 
@@ -187,7 +187,7 @@ def _ns_candidates(N: np.ndarray, S: np.ndarray, L: np.ndarray) -> list[tuple[fl
 
 
 def _fit_scales(x: np.ndarray, p: float, z: np.ndarray, q: float, y: np.ndarray) -> tuple[float, float, float]:
-    """X and Z of (X/x)^p + (Z/z)^q by least squares of y, each term at least MIN_TERM of it; the residuals' size."""
+    """X and Z of (X/x)^p + (Z/z)^q by least squares of y, each term at least MIN_TERM; and the residuals' spread."""
     x_mid, z_mid, y_mid = (_geometric_mean(values) for values in (x, z, y))
     terms = np.stack([(x_mid / x) ** p, (z_mid / z) ** q], -1) * (y_mid / y)[:, None]
     solution = np.maximum(np.linalg.lstsq(terms, np.ones_like(y), rcond=None)[0], MIN_TERM)
@@ -201,7 +201,7 @@ def _geometric_mean(values: np.ndarray) -> float:
 
 
 def _best_starts(candidates: list[tuple[float, ...]], names: tuple[str, ...]) -> dict[str, np.ndarray]:
-    """The MAX_STARTS candidates (residual, values ...) with the least residuals, by name."""
+    """The MAX_STARTS candidates (residual, values ...) with the smallest residuals, by name."""
     best = np.array(sorted(candidates)[:MAX_STARTS])
     return {name: best[:, column] for column, name in enumerate(names, 1)}
 

@@ -1,4 +1,4 @@
-"""Over-training: the loss at a budget and a number of tokens per parameter (Gadre 2024).
+"""Law of over-training: the loss as a function of compute and tokens per parameter (Gadre 2024).
 
 Key: C FLOPs, M tokens per parameter (D / N), L loss in nats per token.
 """

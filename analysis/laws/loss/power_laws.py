@@ -1,4 +1,4 @@
-"""Power laws in one input: Kaplan's L(N), L(D) and L(C), and the same with an irreducible loss.
+"""Power laws of one input: Kaplan's L(N), L(D) and L(C), and power laws with an irreducible loss.
 
 Key: N parameters, D tokens, C FLOPs, L loss in nats per token.
 """
@@ -11,7 +11,7 @@ from analysis.laws.law import Array, Law
 from analysis.laws.loss.chinchilla import EXPONENT, EXPONENTS
 
 SCALE = (1e-6, 1e80)  # bounds of a scale of Kaplan's laws
-SCALES = tuple(10.0**k for k in range(2, 42, 3))  # its starting values
+SCALES = tuple(10.0**k for k in range(2, 42, 3))  # starting values of a scale
 KAPLAN_EXPONENTS = (0.03, 0.08, 0.2)  # starting values: the published exponents are 0.05 to 0.1
 
 
@@ -42,9 +42,9 @@ def kaplan_d(D: Array, *, Dc: Array, alpha: Array) -> Array:
 
 
 def kaplan_c(C: Array, *, Cc: Array, alpha: Array) -> Array:
-    """(Cc/C)^α, Cc in FLOPs (Kaplan 2020, equation 1.3, has PF-days: 8.64e19 FLOPs each).
+    """(Cc/C)^α, Cc in FLOPs (Kaplan 2020, equation 1.3, uses PF-days of 8.64e19 FLOPs).
 
-    Published, for the least compute of a loss: Cc = 3.1e8 PF-days, α = 0.050.
+    Published, for the minimum compute to a loss: Cc = 3.1e8 PF-days, α = 0.050.
 
     Args:
         C: Training FLOPs.

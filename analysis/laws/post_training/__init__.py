@@ -1,1 +1,1 @@
-"""Laws of what follows pre-training: fine-tuning on other data, and optimisation against a reward model."""
+"""Laws of post-training: fine-tuning on other data, and optimisation against a reward model."""

@@ -1,8 +1,8 @@
-"""Over-optimisation of a reward model: the true reward rises, then falls, as the policy moves away (Gao 2022).
+"""Laws of reward-model over-optimisation: the gold reward as a function of the policy's divergence (Gao 2022).
 
-The parameters depend on the size of the reward model; the paper gives no single values.
+The parameters depend on the size of the reward model, so that there are no single published values.
 
-Key: d square root of the divergence KL(policy, initial policy) in nats, R gold reward above the initial policy's.
+Key: d square root of the divergence KL(policy, initial policy) in nats, R gold reward relative to the initial policy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from analysis.laws.law import Array, Law
 
 
 def reward_bon(d: Array, *, alpha: Array, beta: Array) -> Array:
-    """d·(α − β·d): best of n samples (Gao 2022).
+    """d·(α − β·d), for best-of-n sampling (Gao 2022).
 
     Args:
         d: Square root of the divergence, in √nats.
@@ -26,7 +26,7 @@ def reward_bon(d: Array, *, alpha: Array, beta: Array) -> Array:
 
 
 def reward_rl(d: Array, *, alpha: Array, beta: Array) -> Array:
-    """d·(α − β·ln d), 0 where d is 0: reinforcement learning (Gao 2022).
+    """d·(α − β·ln d), 0 at d = 0, for reinforcement learning (Gao 2022).
 
     Args:
         d: Square root of the divergence, in √nats.

@@ -1,6 +1,6 @@
-"""Transfer: the value of pre-training on one kind of text in tokens of another (Hernandez 2021).
+"""Law of transfer: the value of pre-training on one kind of text in tokens of another (Hernandez 2021).
 
-Key: DF tokens of fine-tuning, DT tokens that pre-training saved, N parameters without embeddings.
+Key: DF tokens of fine-tuning, DT fine-tuning tokens that pre-training replaces, N parameters without embeddings.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from analysis.laws.law import SIGNED_EXPONENT, Array, Law
 
 
 def transfer(DF: Array, N: Array, *, k: Array, alpha: Array, beta: Array) -> Array:
-    """k·DF^α·N^β: the tokens that a model from scratch would need beyond DF to do as well (equation 1.1).
+    """k·DF^α·N^β: further tokens beyond DF that a model from scratch needs for the same loss (equation 1.1).
 
     Published (Hernandez 2021): k = 1.9e4, α = 0.18, β = 0.38 from text to Python; k = 2.1e5, α = 0.096, β = 0.38 from
     text and other code to Python.

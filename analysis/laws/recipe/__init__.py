@@ -1,1 +1,1 @@
-"""Laws of the best choices at a scale: compute-optimal sizes, learning rates and batch sizes."""
+"""Laws of optimal training choices: compute-optimal sizes, learning rates and batch sizes."""

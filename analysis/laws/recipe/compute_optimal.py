@@ -1,4 +1,4 @@
-"""Compute-optimal sizes that are measured already: N*(C) and D*(C) as power laws through a table of optima.
+"""Power laws N*(C) and D*(C) of measured compute-optimal sizes.
 
 Key: C FLOPs, Nopt parameters, Dopt tokens.
 """

@@ -1,4 +1,4 @@
-"""Best learning rate and batch size: power laws of size, tokens or compute, increasing or decreasing.
+"""Power laws of the optimal learning rate and batch size in model size, tokens or compute.
 
 Key: N parameters without embeddings, D tokens, C FLOPs, lr peak learning rate, B tokens per batch.
 """
