@@ -23,9 +23,9 @@ TITLES = {
     "shots": "Scores by number of examples in the prompt",
 }
 EXPLANATION = (
-    "A score is sharp if the scales below its changepoint predict less than a third of its rise. The verdict on a sharp "
-    "score is metric artefact if the log-probability of the correct answer rises steadily without a jump, and break if "
-    "it also jumps or does not rise before the changepoint."
+    "A score is sharp if the scales below its changepoint predict less than a third of its rise. The verdict on a "
+    "sharp score is metric artefact if the log-probability of the correct answer rises steadily without a jump, and "
+    "break if it also jumps or does not rise before the changepoint."
 )
 
 

@@ -42,7 +42,7 @@ def verdict_text(fit: Fit) -> str:
 
 
 def sentence(text: str) -> str:
-    """Returns a verdict or message as a sentence: 'at-bound: alpha is' becomes 'At bound: alpha is.'; shortens run ids."""
+    """Returns a verdict or message as a sentence with short run ids: 'outliers: run' becomes 'Outliers: run.'."""
     code, colon, rest = text.partition(": ")
     is_code = colon and " " not in code
     line = f"{code.replace('-', ' ').capitalize()}: {rest}" if is_code else text[:1].upper() + text[1:]

@@ -257,9 +257,9 @@ def test_a_start_is_searched_from_and_checked() -> None:
     fitted = fit(arrays, "over-training", FitOptions(bootstrap=100, start={"eta": (0.1, 0.3)}))
     assert fitted.starts["tried"] == 2 and fitted.params["eta"] == pytest.approx(0.12, rel=1e-7)
     for start, message in (
-        ({"E": 1.0}, "'E' is solved for, not searched"),
+        ({"E": 1.0}, "'E' is linear and needs no start"),
         ({"zeta": 1.0}, "'zeta' is not a parameter"),
-        ({"eta": 9.0}, "outside its bounds"),
+        ({"eta": 9.0}, "outside of its bounds"),
     ):
         with pytest.raises((FitError, DataError), match=message):
             fit(arrays, "over-training", FitOptions(bootstrap=100, start=start))
