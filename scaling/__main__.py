@@ -17,24 +17,27 @@ from scaling.commands import (
     prepare,
     train,
 )
-from scaling.config.exit_status import BAD_INPUT, FAILED
-
-INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+from scaling.config.exit_status import BAD_INPUT, FAILED, INTERRUPTED
 
 COMMANDS = {
-    "train": ("train runs from their configs; resumes by itself", train.add_arguments, train.run),
+    "train": ("train runs from their configs; resumes interrupted runs", train.add_arguments, train.run),
     "prepare": ("turn a corpus into a token file", prepare.add_arguments, prepare.run),
-    "count": ("parameters by group and training FLOPs by part; allocates nothing", count.add_arguments, count.run),
-    "generate": ("text from a trained run", generate.add_arguments, generate.run),
-    "attention": ("attention maps for a prompt, to a file", internals.add_attention, internals.run_attention),
-    "activations": (
-        "activations of a layer on the run's text, to a file", internals.add_activations, internals.run_activations,
+    "count": (
+        "count parameters by group and training FLOPs by part, without allocating memory", count.add_arguments,
+        count.run,
     ),
-    "evaluate": ("scores of trained runs; the result of each item is kept", evaluate.add_arguments, evaluate.run),
+    "generate": ("generate text from a trained run", generate.add_arguments, generate.run),
+    "attention": ("write the attention maps of a prompt to a file", internals.add_attention, internals.run_attention),
+    "activations": (
+        "write the activations of a layer on the run's text to a file", internals.add_activations,
+        internals.run_activations,
+    ),
+    "evaluate": ("evaluate trained runs and store the result of each item", evaluate.add_arguments, evaluate.run),
     "aot": ("compile a training step for a TPU slice without a TPU, and check memory", aot.add_arguments, aot.run),
-    "bench": ("training speed of sizes from 1M to 1B, compared with PyTorch", bench.add_arguments, bench.run),
+    "bench": ("measure the training speed from 1M to 1B parameters against PyTorch", bench.add_arguments, bench.run),
     "coordinates": (
-        "coordinate check: growth of activations over width or depth", coordinates.add_arguments, coordinates.run,
+        "coordinate check: measure how activations grow with width or depth", coordinates.add_arguments,
+        coordinates.run,
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Hoffmann's approaches 1 and 2 as fits: the exponents of N*(C) and D*(C), without a law of the loss.
+"""Fits Hoffmann's approaches 1 and 2: the exponents of N*(C) and D*(C), without a law of the loss.
 
 Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples.
 """
@@ -18,19 +18,19 @@ from analysis.fitting.result import Fit, Optimum
 from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.verdicts import CONVERGED, verdict, warning
 
-CURVES = {"parabola": "parabolas by least squares", "akima": "Akima curves; the value is of parabolas"}
+CURVES = {"parabola": "parabolas by least squares", "akima": "Akima curves; the value is that of parabolas"}
 
 
 def fit_approach(points: Points, name: str, options: FitOptions = FitOptions()) -> Fit:
     """Fits approach 1 or 2: N* = G_N·C^a and D* = G_D·C^b, with parameters a, b, G_N and G_D.
 
     Args:
-        points: Runs with N and C; approach 1 takes their learning curves where there are some.
+        points: Runs with N and C; approach 1 uses their learning curves if available.
         name: "chinchilla-1" or "chinchilla-2".
-        options: Bootstrap, intervals, and the choices of approach 2 (`weighting`, `minimum`).
+        options: Bootstrap, intervals, and the settings of approach 2 (`weighting`, `minimum`).
 
     Raises:
-        FitError: Too few budgets or sizes, or no minimum inside them.
+        FitError: There are too few budgets or sizes, or no budget has a minimum inside of its sizes.
     """
     if name == "chinchilla-2":
         return _approach_2(points, options)
@@ -58,11 +58,11 @@ def _approach_2(points: Points, options: FitOptions) -> Fit:
 
 
 def _check_exponent(a: np.ndarray, level: float) -> list[str]:
-    """Warns where the points leave open that N* or D* shrinks as compute grows; a: estimate and samples (1 + B,)."""
+    """Warns if the interval of a includes N* or D* decreasing with compute; a: estimate and samples (1 + B,)."""
     low, high = percentile_interval(a[1:], level)
     if not (low <= 0 or high >= 1):
         return []
-    sentence = f"the interval of a, {low:.3g} to {high:.3g}, leaves open whether N* and D* both grow with compute"
+    sentence = f"the interval of a, {low:.3g} to {high:.3g}, does not determine that N* and D* both grow with compute"
     return [warning("unidentifiable", sentence)]
 
 

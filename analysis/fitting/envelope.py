@@ -1,4 +1,4 @@
-"""Approach 1: the run with the lowest loss at each C, and power laws through these runs (Hoffmann 2022, section 3.1).
+"""Approach 1: the run with the lowest loss at each C, and power laws fitted to these runs (Hoffmann 2022, section 3.1).
 
 Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, K values of C, R curves, m steps.
 """
@@ -13,11 +13,11 @@ from analysis.data.points import Points, TrainingCurve, group_by_budget
 from analysis.errors import FitError
 from analysis.uncertainty.verdicts import warning
 
-GRID_POINTS = 200  # values of C at which the envelope of the curves is read (Hoffmann 2022, section 3.1, has 1500)
-WARMUP_SHARE = 0.1  # of a run, which is left out of the envelope
-SMOOTHING = 0.1  # a training loss is averaged over this share of the steps so far, to either side
-MIN_SIZES = 4  # model sizes on the envelope without a warning
-MIN_BUDGET_SIZES = 3  # model sizes that make a budget
+GRID_POINTS = 200  # number of values of C on the envelope (1500 in Hoffmann 2022, section 3.1)
+WARMUP_SHARE = 0.1  # first share of each run, which is not used
+SMOOTHING = 0.1  # a training loss is averaged over this share of its step number on either side
+MIN_SIZES = 4  # smallest number of model sizes on the envelope without a warning
+MIN_BUDGET_SIZES = 3  # smallest number of model sizes of a budget
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Envelope:
         N: Parameters (K,).
         D: Tokens (K,).
         L: Loss (K,).
-        spacing: Typical step between the sizes that were trained, in ln N.
-        note: How the envelope was made.
-        warnings: Lines of a verdict.
+        spacing: Median distance between neighbouring sizes in ln N.
+        note: Description of the envelope.
+        warnings: Warnings for the verdict.
     """
 
     C: np.ndarray
@@ -44,19 +44,19 @@ class Envelope:
 
 
 def loss_envelope(points: Points) -> Envelope:
-    """Returns the lower envelope of the learning curves, or of each budget's runs where there are no curves.
+    """Returns the lower envelope of the learning curves, or the best run of each budget if there are no curves.
 
     Raises:
-        FitError: N or C is not known, or fewer than two sizes are ever the best.
+        FitError: N or C is not known, or fewer than two sizes are optimal at some C.
     """
     if not (np.isfinite(points.N).all() and np.isfinite(points.C).all()):
         raise FitError(f"chinchilla-1 needs N and C, which {points.source} does not have")
     envelope = _envelope_of_curves(points.curves) if points.curves else _envelope_of_budgets(points)
     sizes = len(np.unique(envelope.N))
     if sizes < 2:
-        raise FitError("chinchilla-1: one model size is the best at every C: run smaller and larger ones")
+        raise FitError("chinchilla-1: one model size is the best at every C: train smaller and larger sizes")
     if sizes < MIN_SIZES:
-        line = warning("too-few-sizes", f"only {sizes} model sizes are ever the best")
+        line = warning("too-few-sizes", f"only {sizes} model sizes are the best at some C")
         envelope = replace(envelope, warnings=(*envelope.warnings, line))
     return envelope
 
@@ -64,16 +64,17 @@ def loss_envelope(points: Points) -> Envelope:
 def fit_envelope(envelope: Envelope, count: int, seed: int) -> tuple[dict[str, np.ndarray], float]:
     """Fits ln N = ln G_N + a·ln C, and the same for D, by least squares.
 
-    Neighbouring values of an envelope share their run, so the data are the sizes: the scatter of each size's mean about
-    the line, at least that of rounding to the nearest size (spacing / √12), with Student's t for their number.
+    Neighbouring values of an envelope belong to the same run, so the sizes are the independent data. The noise is the
+    scatter of the mean of each size about the line, at least the rounding to the nearest size (spacing / √12), with
+    Student's t for the number of sizes.
 
     Args:
         envelope: The envelope.
         count: Number of parametric bootstrap samples.
-        seed: Their seed.
+        seed: Seed of the bootstrap.
 
     Returns:
-        a, b, G_N and G_D, each (1 + B,): the estimate, then the samples; and the sum of squared residuals of ln N.
+        a, b, G_N and G_D, each (1 + B,) with the estimate first; and the sum of squared residuals of ln N.
     """
     x, n, d = np.log(envelope.C), np.log(envelope.N), np.log(envelope.D)
     centre = x.mean()
@@ -123,7 +124,7 @@ def _envelope_of_curves(curves: tuple[TrainingCurve, ...]) -> Envelope:
         raise FitError("chinchilla-1: fewer than two model sizes have learning curves")
     grid = np.linspace(min(x[0] for _, x, *_ in late), max(x[-1] for _, x, *_ in late), GRID_POINTS)
     loss_RK = np.array([np.interp(grid, x, L, left=np.inf, right=np.inf) for _, x, L, _ in late])
-    # Where the best size is the smallest or largest that has reached C, a better one may lie outside: an edge minimum.
+    # If the best size is the smallest or largest at C, a better size can lie outside (edge minimum).
     size_RK = np.where(np.isfinite(loss_RK), sizes[:, None], np.nan)
     reached = np.isfinite(size_RK).any(0)
     best_N = np.where(reached, sizes[loss_RK.argmin(0)], np.nan)
@@ -131,7 +132,7 @@ def _envelope_of_curves(curves: tuple[TrainingCurve, ...]) -> Envelope:
     high = np.where(np.isfinite(size_RK), size_RK, -np.inf).max(0)
     inner = np.flatnonzero((best_N > low) & (best_N < high))
     if len(inner) < 2:
-        raise FitError("chinchilla-1: at no C is the best learning curve that of a size between others")
+        raise FitError("chinchilla-1: the best learning curve is that of the smallest or largest size at every C")
     best = loss_RK[:, inner].argmin(0)
     C = np.exp(grid[inner])
     D = C * np.array([late[i][3] for i in best])
@@ -141,7 +142,7 @@ def _envelope_of_curves(curves: tuple[TrainingCurve, ...]) -> Envelope:
 
 
 def _after_warmup(curve: TrainingCurve) -> tuple[float, np.ndarray, np.ndarray, float] | None:
-    """N, ln C and loss after warm-up, and tokens per FLOP; None where fewer than two steps are left."""
+    """N, ln C and loss after warm-up, and tokens per FLOP; None if fewer than two steps remain."""
     late = curve.C / curve.C.max() >= WARMUP_SHARE
     if late.sum() < 2:
         return None
@@ -150,20 +151,20 @@ def _after_warmup(curve: TrainingCurve) -> tuple[float, np.ndarray, np.ndarray, 
 
 
 def _note(curves: int, held_out: bool, share: float) -> str:
-    """How the envelope was made; share: of the values of C that were reached, those without an edge minimum."""
+    """Describes the envelope; share: share of the values of C without an edge minimum."""
     note = f"envelope of {curves} {'held-out' if held_out else 'training'} learning curves"
     note += "" if held_out else f", each loss averaged over {SMOOTHING:.0%} of the steps before and after"
-    note += "; a loss before the end of a run is from before its decay"
+    note += "; losses before the end of a run are from before its learning-rate decay"
     if share < 1:
-        note += f"; {1 - share:.0%} of it is left out, where the best size is the smallest or largest"
+        note += f"; {1 - share:.0%} of it is left out, because the best size is the smallest or largest"
     return note
 
 
 def _smoothed(L_m: np.ndarray) -> np.ndarray:
-    """A training loss, one per step, averaged over SMOOTHING of the steps so far to either side, fewer at the end.
+    """Running mean of a training loss over SMOOTHING of the step number on either side, truncated at the end.
 
-    The loss of one batch is too noisy for an envelope: the lowest of many is the luckiest (Hoffmann 2022, section 3.1,
-    smooths too).
+    Losses of single batches are too noisy for an envelope, because the minimum of many is biased (Hoffmann 2022,
+    section 3.1, also smooths).
     """
     step = np.arange(len(L_m))
     half = np.round(SMOOTHING * (step + 1)).astype(int)

@@ -1,4 +1,4 @@
-"""Fits a law to a source: reads the points, and fits a parametric law, one of Hoffmann's approaches, or two steps."""
+"""Fits a law to a source: a parametric law, one of Hoffmann's approaches, or a two-step law."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from analysis.fitting.options import FitOptions
 from analysis.fitting.parametric import fit_law
 from analysis.fitting.result import Fit
 
-ONE_LAW = ("fix", "tie", "start", "undertuned", "weights", "intervals")  # options of a single parametric law
+PARAMETRIC_OPTIONS = ("fix", "tie", "start", "undertuned", "weights", "intervals")  # apply only to a parametric law
 
 
 def fit(
@@ -26,14 +26,14 @@ def fit(
     """Fits a scaling law to runs.
 
     Args:
-        source: A store's folder or a table's file, a DataFrame, arrays by letter ({"N": ..., "D": ..., "L": ...}),
+        source: Folder of a store, file of a table, a DataFrame, arrays by letter ({"N": ..., "D": ..., "L": ...}),
             or `Points`.
         law: A name in `analysis.laws.NAMES`, "FILE.py:FUNCTION", or a `Law`.
-        options: How the law is fitted and its uncertainty estimated, `FitOptions(objective="mse", bootstrap=200)`.
-        reading: How the source is read, `ReadOptions(where="C<1e21")`; not for `Points`.
+        options: Options of the fit and its uncertainty, such as `FitOptions(objective="mse", bootstrap=200)`.
+        reading: Options of reading the source, such as `ReadOptions(where="C<1e21")`; not for `Points`.
 
     Returns:
-        The fit: parameters, intervals, the compute-optimal training where the law has one, and a verdict.
+        The fit: parameters, intervals, compute-optimal training if the law has an optimum, and a verdict.
 
     Raises:
         FitError: The law cannot be fitted to these points.
@@ -41,13 +41,13 @@ def fit(
     """
     name = law if isinstance(law, str) else law.function.__name__
     if isinstance(source, Points) and reading != ReadOptions():
-        raise FitError(f"{source.source}: these points are read already: give the options to load")
+        raise FitError(f"{source.source}: these points have already been read: pass the options to load")
     if name == "two-step":
-        _refuse(name, options, ONE_LAW)
+        _refuse(name, options, PARAMETRIC_OPTIONS)
         loss_points, accuracy_points, notes = two_step.read_steps(source, reading)
         return two_step.fit_two_step(loss_points, accuracy_points, options, notes)
     if name in laws.APPROACHES:
-        _refuse(name, options, ONE_LAW)
+        _refuse(name, options, PARAMETRIC_OPTIONS)
         return approaches.fit_approach(_points(source, None, name, reading), name, options)
     form = law if isinstance(law, laws.Law) else laws.find(law)
     return fit_law(_points(source, form, name, reading), name, form, options)
@@ -56,7 +56,7 @@ def fit(
 def _points(source: Any, law: laws.Law | None, name: str, reading: ReadOptions) -> Points:
     if reading.run_columns:
         raise DataError(
-            f"runs {','.join(reading.run_columns)}: {name} takes one row per run; two-step takes checkpoints"
+            f"runs {','.join(reading.run_columns)}: {name} takes one row per run; only two-step takes checkpoints"
         )
     return source if isinstance(source, Points) else load(source, law, reading, curves=name == "chinchilla-1")
 
@@ -68,5 +68,5 @@ def _refuse(name: str, options: FitOptions, fields: tuple[str, ...]) -> None:
         changed.append("resampling")
     if changed:
         raise DataError(
-            f"{', '.join(changed)}: {name} takes none of these: they apply to a single law, such as chinchilla"
+            f"{', '.join(changed)}: options do not apply to {name}, only to a parametric law such as chinchilla"
         )

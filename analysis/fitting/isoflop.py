@@ -1,4 +1,4 @@
-"""Approach 2: the model size of least loss at each budget, and power laws through these minima (Hoffmann 2022).
+"""Approach 2: the model size with the lowest loss at each budget, and power laws fitted to these minima (Hoffmann 2022).
 
 Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, K budgets.
 """
@@ -16,29 +16,29 @@ from analysis.fitting.options import FitOptions
 from analysis.uncertainty.intervals import percentile_band, percentile_interval
 from analysis.uncertainty.verdicts import verdict, warning
 
-MAX_REACH = 5.0  # spans of ln N from the middle of a budget's runs at which the minimum of a flat parabola is clipped
+MAX_REACH = 5.0  # largest distance of a minimum from the middle of its runs, in spans of ln N; samples are clipped
 MIN_SIZES = {"parabola": 3, "akima": 5}
 ONE_SIGMA = (0.1587, 0.8413)  # percentiles of a normal variable at ∓1 standard deviation
-MIN_NOISE = 1e-9  # in ln N: less is rounding, of budgets with three sizes
+MIN_NOISE = 1e-9  # in ln N; smaller values are rounding, for budgets with three sizes
 
 
 @dataclass(frozen=True)
 class Parabola:
-    """L = c0 + c1·x + c2·x², x = ln N, at one budget; the minimum may be that of an Akima curve instead.
+    """L = c0 + c1·x + c2·x², x = ln N, at one budget. The minimum can be that of an Akima curve instead.
 
     Attributes:
         budget: Key of the budget (planned FLOPs).
-        C: FLOPs that its runs spent (median).
-        points: Its runs.
+        C: Median FLOPs of the runs.
+        points: Runs of the budget.
         coefficients: c0, c1 and c2.
-        N_opt: N of the minimum; None where the parabola is concave.
-        D_opt: Tokens there.
-        L_opt: Loss there.
-        interval: Interval of N_opt; None where it has none or is open.
+        N_opt: N at the minimum; None if the parabola is concave.
+        D_opt: Tokens at the minimum.
+        L_opt: Loss at the minimum.
+        interval: Interval of N_opt; None if it is not bounded.
         inside: Whether the minimum lies between the smallest and the largest N of the runs.
         concave: Whether the losses have no minimum.
         count: Number of runs.
-        samples: Bootstrap samples of N_opt (B,); NaN where a sample has no minimum.
+        samples: Bootstrap samples of N_opt (B,), NaN if a sample has no minimum.
     """
 
     budget: float
@@ -61,7 +61,7 @@ class Parabola:
         return np.asarray(c0 + c1 * x + c2 * x * x)
 
     def tokens(self, N: np.ndarray | float) -> np.ndarray:
-        """Returns D of a run of N at this budget: N·D of its runs, interpolated in ln N (constant if C = 6·N·D)."""
+        """Returns D of a run of size N at this budget, from N·D interpolated in ln N (constant if C = 6·N·D)."""
         return np.exp(minima.ln_tokens(self.points, np.log(N)))
 
     @property
@@ -75,12 +75,12 @@ class IsoFlop:
     """Parabolas in order of budget, and N*(C) = G_N·C^a, D*(C) = G_D·C^b through the sound ones.
 
     Attributes:
-        budgets: The parabolas.
+        budgets: Parabola of each budget.
         level: Coverage of the intervals.
-        params: a, b, G_N and G_D, each (1 + B,): the estimate, then the samples; None with fewer than two sound minima.
-        verdict: What is doubtful.
-        value: Sum of squared residuals of the parabolas, nats².
-        notes: How the budgets were made.
+        params: a, b, G_N and G_D, each (1 + B,) with the estimate first; None for fewer than two sound minima.
+        verdict: Warnings.
+        value: Sum of squared residuals of the parabolas in nats².
+        notes: Notes on the budgets, one line each.
         weights: Weights of the sound minima in the power laws (K,).
         minimum: "parabola" or "akima".
     """
@@ -115,7 +115,7 @@ def fit_isoflop(points: Points, options: FitOptions = FitOptions()) -> IsoFlop:
 
     Args:
         points: Runs with N and C, grouped by budget.
-        options: The bootstrap, `weighting` (of the minima) and `minimum` (of a parabola, or of an Akima curve).
+        options: Bootstrap, `weighting` of the minima, and `minimum` (parabola or Akima curve).
 
     Raises:
         FitError: No budget has enough sizes: three, or five for an Akima curve.
@@ -133,7 +133,7 @@ def fit_isoflop(points: Points, options: FitOptions = FitOptions()) -> IsoFlop:
 
 
 def _select_budgets(points: Points, minimum: str) -> tuple[minima.Budgets, tuple[str, ...]]:
-    """The budgets that have enough sizes, and notes."""
+    """Budgets with enough sizes, and notes."""
     needed = MIN_SIZES[minimum]
     budgets, notes = group_by_budget(points), []
     enough = [(key, rows) for key, rows in budgets if len(np.unique(points.N[rows].round())) >= needed]
@@ -144,7 +144,7 @@ def _select_budgets(points: Points, minimum: str) -> tuple[minima.Budgets, tuple
     if points.budgets is None:
         notes.append(
             f"no budget column: runs with C within {BUDGET_TOLERANCE:.0%} of the next are one budget, which can chain "
-            "distinct budgets: check, or name a column with columns budget=NAME"
+            "distinct budgets: check this, or name a column with --columns budget=NAME"
         )
     return enough, tuple(notes)
 
@@ -172,7 +172,7 @@ def _parabola(points: Points, key: float, minimum: minima.Minimum, level: float)
 
 
 def _bounded_interval(samples_B: np.ndarray, level: float) -> tuple[float, float] | None:
-    """Interval of a minimum; None where too many samples have none, because then it has no end."""
+    """Interval of a minimum; None if too many samples have no minimum, because the interval is then not bounded."""
     return None if np.isnan(samples_B).mean() > (1 - level) / 2 else percentile_interval(samples_B, level)
 
 
@@ -181,7 +181,7 @@ def _power_laws(sound: list[Parabola], options: FitOptions) -> tuple[dict[str, n
     x = np.log([parabola.C for parabola in sound])
     y = np.log([parabola.N_opt for parabola in sound])  # type: ignore[arg-type]
     samples_BK = np.log(np.stack([parabola.samples for parabola in sound], -1))
-    # A sample without a minimum could have had it anywhere: at one end of its budget's reach or the other.
+    # The minimum of a sample without one is unknown: it is set to either end of the allowed range at random.
     ends = np.log([[parabola.points.N.min(), parabola.points.N.max()] for parabola in sound]).T
     sign_BK = 2 * np.random.default_rng(options.seed + 1).integers(2, size=samples_BK.shape) - 1
     samples_BK = np.where(np.isnan(samples_BK), y + sign_BK * MAX_REACH * np.ptp(ends, axis=0), samples_BK)
@@ -201,23 +201,23 @@ def _power_laws(sound: list[Parabola], options: FitOptions) -> tuple[dict[str, n
 def _verdict(parabolas: list[Parabola]) -> tuple[str, ...]:
     warnings = []
     for parabola in parabolas:
-        place = f"at C = {parabola.budget:.3g}"
+        where = f"at C = {parabola.budget:.3g}"
         if parabola.concave:
-            warnings.append(warning("concave-parabola", f"{place} the losses have no minimum in N: budget dropped"))
+            warnings.append(warning("concave-parabola", f"{where} the losses have no minimum in N: budget dropped"))
         elif not parabola.inside:
-            sentence = f"{place} the minimum, N = {parabola.N_opt:.3g}, is outside the runs: budget dropped"
+            sentence = f"{where} the minimum, N = {parabola.N_opt:.3g}, is outside the runs: budget dropped"
             warnings.append(warning("edge-minimum", sentence))
         elif parabola.interval is None:
-            sentence = f"{place} the interval of the minimum is open: the parabola is too flat for its noise"
+            sentence = f"{where} the interval of the minimum is open: the parabola is too flat for its noise"
             warnings.append(warning("edge-minimum", sentence))
         elif parabola.interval[0] <= parabola.points.N.min() or parabola.interval[1] >= parabola.points.N.max():
-            warnings.append(warning("edge-minimum", f"{place} the interval of the minimum reaches beyond the runs"))
+            warnings.append(warning("edge-minimum", f"{where} the interval of the minimum reaches beyond the runs"))
     sound = sum(parabola.sound for parabola in parabolas)
     if sound < 2:
-        sentence = f"{sound} with a minimum between its runs, and a power law needs two"
+        sentence = f"{sound} with a minimum between its runs, but a power law needs two"
         warnings.append(warning("too-few-budgets", sentence))
     elif sound == 2:
-        sentence = "a line through two minima leaves no residual to estimate its error from"
+        sentence = "a line through two minima has no residual to estimate its error from"
         warnings.append(warning("too-few-budgets", sentence))
     return verdict(warnings)
 
@@ -226,8 +226,8 @@ def weighted_line(x_K: np.ndarray, y_BK: np.ndarray, weight_K: np.ndarray) -> tu
     """Returns slope and intercept (B,) of each row of y on x, by weighted least squares.
 
     Args:
-        x_K: Abscissae.
-        y_BK: Ordinates, a row per line.
+        x_K: Values of x.
+        y_BK: Values of y, one row per line.
         weight_K: Weights.
     """
     weight = weight_K / weight_K.sum()
@@ -239,15 +239,17 @@ def weighted_line(x_K: np.ndarray, y_BK: np.ndarray, weight_K: np.ndarray) -> tu
 def _inflate(
     x: np.ndarray, y: np.ndarray, samples_BK: np.ndarray, noise_K: np.ndarray, weight_K: np.ndarray, seed: int
 ) -> np.ndarray:
-    """Samples (B, K) spread wider where the minima scatter about their line more than the noise of the losses explains.
+    """Widens samples (B, K) if the minima scatter about their line more than the noise of the losses explains.
 
-    The ratio of the two spreads is Birge's (1932); it is at least 1.
+    The factor is the Birge ratio (Birge 1932), at least 1.
     """
     if len(x) < 3:
         return samples_BK
     slope, intercept = weighted_line(x, y[None], weight_K)
     deviation, dof = y - (intercept + slope * x), len(x) - 2
-    if noise_K.max() <= MIN_NOISE:  # three sizes per budget: only the scatter about the line tells the noise
+    if (
+        noise_K.max() <= MIN_NOISE
+    ):  # three sizes per budget: the noise can only be estimated from the scatter about the line
         rng = np.random.default_rng(seed)
         scale = np.sqrt(np.sum(deviation**2) / dof * dof / rng.chisquare(dof, size=(len(samples_BK), 1)))
         return y + scale * rng.standard_normal(samples_BK.shape)

@@ -1,4 +1,4 @@
-"""Where the losses of one budget are least in ln N: of a parabola through them, or of an Akima curve.
+"""Minimum of the losses of one budget in ln N, from a parabola or an Akima curve.
 
 Key: N parameters, D tokens, L nats per token; B bootstrap samples, K budgets, n runs. x = ln N about its mean, X the
 parabola's basis 1, x, x² (n, 3), c its coefficients.
@@ -13,8 +13,8 @@ import numpy as np
 from analysis.data.points import Points
 from analysis.uncertainty import bootstrap
 
-AKIMA_CELLS = 25  # of the grid in ln N between two sizes, where an Akima curve is read (Porian 2024)
-MAX_ELEMENTS = 2_000_000  # numbers in one array of curves
+AKIMA_CELLS = 25  # grid cells in ln N between two sizes for the minimum of an Akima curve (Porian 2024)
+MAX_ELEMENTS = 2_000_000  # largest number of elements of an array of curves
 
 Budgets = list[tuple[float, np.ndarray]]  # key (planned FLOPs) and indices of the runs of each
 
@@ -24,9 +24,9 @@ class Minimum:
     """The minimum of one budget.
 
     Attributes:
-        coefficients: The parabola's, in ln N about its mean (3,).
-        ln_N: ln N of the minimum; NaN where there is none.
-        loss: The loss there.
+        coefficients: Coefficients of the parabola in ln N about its mean (3,).
+        ln_N: ln N at the minimum; NaN if there is none.
+        loss: Loss at the minimum.
         samples: Bootstrap samples of ln_N (B,).
     """
 
@@ -47,7 +47,7 @@ def fit_minima(points: Points, budgets: Budgets, count: int, seed: int, kind: st
         kind: "parabola" or "akima".
 
     Returns:
-        The minima, and the parabolas' sum of squared residuals, nats².
+        The minima, and the sum of squared residuals of the parabolas in nats².
     """
     bases = [_basis(points.N[rows]) for _, rows in budgets]
     losses = [points.L[rows] for _, rows in budgets]
@@ -93,14 +93,14 @@ def noiseless_minima(points: Points, budgets: Budgets, kind: str) -> np.ndarray:
 
 
 def akima_minimum(x_n: np.ndarray, L_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns ln N (B,) and L (B,) where Akima's curve through ln L is least, on a grid between the sizes.
+    """Returns ln N (B,) and L (B,) at the minimum of Akima's curve through ln L, on a grid between the sizes.
 
     Akima 1970; the grid and ln L as in Porian 2024 (section 3.2 and its code's data): steps of 1/25 of the mean
-    spacing. Runs of one size count as their mean.
+    spacing. Runs of one size are averaged.
 
     Args:
         x_n: ln N of the runs.
-        L_Bn: Losses, a row per curve.
+        L_Bn: Losses, one row per curve.
     """
     from scipy.interpolate import Akima1DInterpolator
 
@@ -140,7 +140,7 @@ def _basis(N: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _vertex(c: np.ndarray, centre: float) -> np.ndarray:
-    """Ln N at the minimum of parabolas (..., 3); NaN where concave."""
+    """Value of ln N at the minimum of parabolas with coefficients (..., 3), NaN if concave."""
     with np.errstate(all="ignore"):
         return np.where(c[..., 2] > 0, centre - c[..., 1] / (2 * c[..., 2]), np.nan)
 
@@ -151,7 +151,7 @@ def _parabola_noise(
     """New residuals (B, n) of each budget's parabola."""
     leverage = np.concatenate([np.einsum("np,pn->n", X, inverse) for X, inverse in bases])
     noise, dof_K = _noise([np.sum(r**2) for r in residuals], [len(r) - 3 for r in residuals])
-    # Runs on an exact parabola (leverage 1) have no residual to resample: they take those of the others.
+    # Runs with leverage 1 have no residual to resample; residuals of the other runs are used.
     informative = leverage < 1 - 1e-9
     if not informative.any():
         return [np.zeros((count, len(r))) for r in residuals]
@@ -163,10 +163,10 @@ def _parabola_noise(
 
 
 def _difference_noise(points: Points, budgets: Budgets, count: int, rng: np.random.Generator) -> list[np.ndarray]:
-    """New noise (B, n) of each budget: normal, as large as what three neighbours' parabola leaves of the next run.
+    """Normal noise (B, n) of each budget, with a variance estimated from differences of neighbouring runs.
 
-    A curve through all runs leaves no residual. Of four neighbours one combination is orthogonal to every parabola; its
-    square is the noise's variance (Gasser, Sroka and Jennen-Steinmetz 1986, with a parabola for their line).
+    A curve through all runs has no residuals. One combination of four neighbours is orthogonal to all parabolas, and its
+    square estimates the variance (Gasser, Sroka and Jennen-Steinmetz 1986, with a parabola instead of a line).
     """
     squares, dof = [], []
     for _, rows in budgets:

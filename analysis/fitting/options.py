@@ -1,6 +1,6 @@
-"""How a law is fitted: the options of `fit`, which are also flags of every command that fits.
+"""Options of `fit`, which are also flags of every command that fits laws.
 
-Standard library only, so that `--help` answers at once.
+Imports only the standard library, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ INTERVALS = ("bootstrap", "profile")
 WEIGHTS = ("column", "seeds", "even")
 WEIGHTINGS = ("noise", "equal")
 MINIMA = ("parabola", "akima")
-COMMON = ("objective", "delta", "undertuned", "weights", "bootstrap", "level", "seed")  # of every command that fits
+COMMON = (
+    "objective",
+    "delta",
+    "undertuned",
+    "weights",
+    "bootstrap",
+    "level",
+    "seed",
+)  # flags of every command that fits
 
 
 def _parse_number(flag: str, text: str) -> float:
@@ -32,33 +40,33 @@ def _parse_number(flag: str, text: str) -> float:
 
 @dataclass(frozen=True)
 class FitOptions(BootstrapOptions):
-    """How a law is fitted and how its uncertainty is estimated. Raises DataError for a value that is not allowed.
+    """Options of a fit and of its uncertainty. Raises DataError for a value that is not allowed.
 
     Attributes:
         bootstrap, level, seed: As in BootstrapOptions.
-        objective: Name in `analysis.solver.objective.OBJECTIVES`; None is the law's own.
-        delta: Residual at which Huber's loss turns linear, on the scale of the objective; None is 1e-3 (Hoffmann 2022).
-        undertuned: Asymmetric weights, quantile-like (Newey and Powell 1987): points above the law count 2·tau, points
-            below it 2·(1 − tau), with 0 < tau <= 1/2. None is 1/2, all alike.
-        weights: Weights of the runs: "column" takes those of the source (all alike where it has none), "seeds" the
-            inverse variance between seeds (analysis/uncertainty/seed_noise.py), "even" none.
-        resampling: Bootstrap scheme (analysis/uncertainty/bootstrap.py); "auto" chooses by the runs there are.
+        objective: Name in `analysis.solver.objective.OBJECTIVES`; None selects the default of the law.
+        delta: Residual at which Huber's loss becomes linear, on the scale of the objective; None is 1e-3 (Hoffmann 2022).
+        undertuned: Asymmetric weights, quantile-like (Newey and Powell 1987): points above the law have the
+            weight 2·tau, points below it 2·(1 − tau), with 0 < tau <= 1/2. None is 1/2 (symmetric).
+        weights: Weights of the runs: "column" uses a column of the source if there is one, "seeds" the inverse variance
+            between seeds (analysis/uncertainty/seed_noise.py), "even" equal weights.
+        resampling: Bootstrap scheme (analysis/uncertainty/bootstrap.py); "auto" chooses by number and kind of the runs.
         intervals: "bootstrap" for percentile intervals, "profile" for profile likelihood.
-        weighting: Weights of the minima of approach 2: "noise" is the inverse square of their error, "equal" none.
-        minimum: Minimum of a budget in approach 2: of a "parabola", or of an "akima" curve (Porian 2024).
-        extrapolation_ratio: Inputs beyond this multiple of the fitted range are reported as extrapolation, 1 or more.
-        budget_multiples: Budgets at which the optimum is reported, as multiples of the largest compute of the points.
-        fix: Parameters fixed at values, {"E": 1.69}.
-        tie: Parameters set equal to others, {"beta": "alpha"}.
-        start: Values to start the search from instead of the law's own, {"alpha": (0.3, 0.4)}. The nearest local
-            minimum is then reported instead of the lowest.
-        ideal_point: Whether step 2 of two-step gets one more point, zero loss and accuracy 1 (OLMo ladder 2024).
+        weighting: Weights of the minima of approach 2: "noise" (inverse variance) or "equal".
+        minimum: Curve whose minimum approach 2 uses for each budget: "parabola" or "akima" (Porian 2024).
+        extrapolation_ratio: Predictions beyond this multiple of the fitted range are reported as extrapolation; at least 1.
+        budget_multiples: Budgets at which the optimum is reported, relative to the largest compute of the points.
+        fix: Parameters fixed at values, such as {"E": 1.69}.
+        tie: Parameters set equal to others, such as {"beta": "alpha"}.
+        start: Starting values that replace those of the law, such as {"alpha": (0.3, 0.4)}. The result is then the best
+            local minimum next to the starts instead of the global minimum.
+        ideal_point: Whether to add a point with zero loss and accuracy 1 in step 2 of two-step (OLMo ladder 2024).
     """
 
     objective: str | None = option(
-        None, "huber-log, lse, mse-log, mse-log1p, mse, huber or lad (default: the law's own)"
+        None, "objective: huber-log, lse, mse-log, mse-log1p, mse, huber or lad (default: depends on the law)"
     )
-    delta: float | None = option(None, "residual at which Huber's loss turns linear (1e-3)", parse=_parse_number)
+    delta: float | None = option(None, "residual at which Huber's loss becomes linear (1e-3)", parse=_parse_number)
     undertuned: float | None = option(
         None,
         "asymmetric weights (quantile-like): TAU < 0.5 gives less weight to runs with a loss above the law (0.5)",
@@ -66,18 +74,20 @@ class FitOptions(BootstrapOptions):
         parse=_parse_number,
     )
     weights: str = option(
-        "column", "weights of runs: column (default; of the source), seeds (noise between seeds) or even"
+        "column", "weights of runs: column (default; from the source), seeds (inverse variance between seeds) or even"
     )
     resampling: str = option(
         "auto",
-        "bootstrap scheme: residuals, cases, groups, sizes, parametric, or auto (default), by the runs there are",
+        "bootstrap scheme: residuals, cases, groups, sizes, parametric, or auto (default: chosen for the runs)",
     )
-    intervals: str = option("bootstrap", "intervals by bootstrap (default) or profile likelihood: profile")
+    intervals: str = option("bootstrap", "method of the intervals: bootstrap (default) or profile (profile likelihood)")
     weighting: str = option("noise", "weights of the minima in chinchilla-2: noise (default) or equal")
-    minimum: str = option("parabola", "minimum of each budget in chinchilla-2: parabola (default) or akima")
+    minimum: str = option(
+        "parabola", "curve for the minimum of each budget in chinchilla-2: parabola (default) or akima"
+    )
     extrapolation_ratio: float = option(
         1.0,
-        "multiple of the largest input beyond which a prediction counts as extrapolation (%(default)s)",
+        "ratio to the range of an input from which a prediction counts as extrapolation (%(default)s)",
         metavar="K",
     )
     budget_multiples: tuple[float, ...] = (10.0, 100.0)
@@ -88,12 +98,12 @@ class FitOptions(BootstrapOptions):
         {}, "set parameters equal to others", metavar="beta=alpha", parse=parse_pairs("beta=alpha")
     )
     start: Mapping[str, float | tuple[float, ...]] = option(
-        {}, "values to start the search from", metavar="alpha=0.3,..", parse=parse_numbers("alpha=0.3,beta=0.3")
+        {}, "starting values of the search", metavar="alpha=0.3,..", parse=parse_numbers("alpha=0.3,beta=0.3")
     )
     ideal_point: bool = True
 
     def __post_init__(self) -> None:
-        from analysis.solver.objective import OBJECTIVES  # here: NumPy, which --help must not import
+        from analysis.solver.objective import OBJECTIVES  # here, so that --help does not import NumPy
 
         choices = {
             "objective": (None, *OBJECTIVES),

@@ -1,7 +1,7 @@
-"""Bias of approach 2 for a design: its result on noiseless losses of a law whose optimum is known.
+"""Bias of approach 2 for a design, from its result on noiseless losses of a law with a known optimum.
 
-A parabola has no third derivative. A law with α ≠ β has one, and so have runs that are not centred on their minimum:
-the minimum moves, with noise or without.
+A parabola has no third derivative, but a law with α ≠ β has. This biases the minimum, even without noise, and more so
+if the runs are not centred on the minimum.
 
 Key: N parameters, D tokens, C FLOPs; B bootstrap samples.
 """
@@ -22,7 +22,7 @@ from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.options import LEAST_BOOTSTRAP
 from analysis.uncertainty.verdicts import has_warnings, warning
 
-MATERIAL = 0.5  # of half the interval: one standard error, which costs a 95% interval 12% of coverage
+MATERIAL = 0.5  # reported bias in half interval widths: one standard error reduces the coverage of 95% by 12%
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,22 @@ class Bias:
     """Bias of approach 2 on the losses of a fitted surface.
 
     Attributes:
-        a: Its exponent less the surface's.
-        ratios: Its N* to the surface's, by multiple of the largest C.
-        doubtful: Whether the fit of the surface has warnings.
+        a: Exponent of approach 2 minus exponent of the surface.
+        ratios: Ratio of N* of approach 2 to N* of the surface, by multiple of the largest C.
+        has_warnings: Whether the fit of the surface has warnings.
     """
 
     a: float
     ratios: dict[float, float]
-    doubtful: bool
+    has_warnings: bool
 
     @property
     def note(self) -> str:
-        """One sentence."""
+        """Sentence that describes the bias."""
         sizes = ", ".join(
             f"N* at {multiple:g}× the largest budget {ratio - 1:+.2g}" for multiple, ratio in self.ratios.items()
         )
-        surface = "fitted surface, which has warnings itself" if self.doubtful else "fitted surface"
+        surface = "fitted surface, whose fit has warnings" if self.has_warnings else "fitted surface"
         return (
             f"estimated bias of approach 2 for this design, on noiseless losses of the {surface}: a {self.a:+.2g}"
             + (f", {sizes} (relative)" if sizes else "")
@@ -57,11 +57,11 @@ def estimate_bias(points: Points, result: isoflop.IsoFlop, budget_multiples: tup
 
     Args:
         points: The runs.
-        result: Approach 2 on them.
+        result: Result of approach 2.
         budget_multiples: Multiples of the largest C at which N* is compared.
 
     Returns:
-        The bias; None where approach 3 cannot be fitted to the same points, or has no minimum at the same budgets.
+        The bias; None if approach 3 cannot be fitted to the same points or has no minimum at the same budgets.
     """
     if result.weights is None:
         return None
@@ -90,7 +90,7 @@ def estimate_bias(points: Points, result: isoflop.IsoFlop, budget_multiples: tup
 
 
 def check_bias(bias: Bias, params: dict[str, np.ndarray], largest: float, level: float) -> list[str]:
-    """Warns where the bias of a, or of N* at some budget, is more than MATERIAL of half its interval.
+    """Warns if the bias of a, or of N* at some budget, exceeds MATERIAL times half the interval width.
 
     Args:
         bias: The bias.
@@ -98,7 +98,7 @@ def check_bias(bias: Bias, params: dict[str, np.ndarray], largest: float, level:
         largest: The largest C of the points.
         level: Coverage of the intervals.
     """
-    if bias.doubtful:
+    if bias.has_warnings:
         return []
     biased = []
     if _is_material(bias.a, params["a"], level):
@@ -109,7 +109,7 @@ def check_bias(bias: Bias, params: dict[str, np.ndarray], largest: float, level:
             biased.append(f"N* at {multiple:g}× the largest budget by {ratio - 1:+.0%}")
     if not biased:
         return []
-    sentence = f"for this design approach 2 is biased: {', '.join(biased)}; approach 3 (chinchilla) is not"
+    sentence = f"approach 2 is biased for this design: {', '.join(biased)}; approach 3 (chinchilla) is not biased"
     return [warning("parabola-bias", sentence)]
 
 

@@ -1,4 +1,4 @@
-"""Fits one parametric law to points: the lowest objective, its uncertainty, and the optimum that follows.
+"""Fits a parametric law to points: minimum of the objective, uncertainty, and compute-optimal training.
 
 Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, P coordinates, n points. u coordinates.
 """
@@ -28,7 +28,7 @@ from analysis.uncertainty.regimes import check_regimes
 from analysis.uncertainty.seed_noise import weight_points
 from analysis.uncertainty.verdicts import verdict
 
-Constraints = dict[str, float | str]  # parameters with the values they are fixed at, or the names they are tied to
+Constraints = dict[str, float | str]  # value of each fixed parameter, and name that each tied parameter equals
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ class Uncertainty:
     """The uncertainty of the free parameters of a fit.
 
     Attributes:
-        resampling: Bootstrap scheme that was used.
+        resampling: Bootstrap scheme.
         samples: Bootstrap samples of each parameter (B,).
         intervals: Interval of each parameter.
-        profiles: Profiles by quantity, where intervals are by profile.
-        refits: The law without each part of the points.
-        verdict: What is doubtful.
+        profiles: Profiles by quantity, for intervals by profile likelihood.
+        refits: Fits without each part of the points.
+        verdict: Warnings, or ("converged",).
     """
 
     resampling: str
@@ -56,13 +56,13 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     """Fits a parametric law to points.
 
     Args:
-        points: Runs with the law's inputs and output.
-        name: Name of the law, for messages and the result.
+        points: Runs with the inputs and the output of the law.
+        name: Name of the law for messages and the result.
         law: The law.
-        options: Objective, constraints, and how the uncertainty is estimated.
+        options: Objective, constraints and estimation of the uncertainty.
 
     Returns:
-        The fit; what is doubtful about it is in its verdict.
+        The fit, whose verdict contains warnings.
 
     Raises:
         FitError: The points cannot determine the law.
@@ -109,7 +109,7 @@ def make_problem(points: Points, law: Law, objective: Objective) -> Problem:
     Args:
         points: Runs with the law's inputs and output; their weights are scaled to mean 1.
         law: The law, without the parameters that are fixed or tied.
-        objective: What is minimised.
+        objective: Objective to minimise.
 
     Raises:
         FitError: The objective takes the logarithm of an output that is not positive.
@@ -126,13 +126,13 @@ def make_problem(points: Points, law: Law, objective: Objective) -> Problem:
 
 
 def estimate_uncertainty(problem: Problem, solution: Solution, points: Points, options: FitOptions) -> Uncertainty:
-    """Estimates the uncertainty of the free parameters, and what is doubtful about them.
+    """Estimates the uncertainty of the free parameters and checks the fit.
 
     Args:
         problem: The law on points.
         solution: The optimum.
         points: The points.
-        options: Bootstrap scheme, kind and level of the intervals.
+        options: Bootstrap scheme, method and level of the intervals.
     """
     u_P, level = solution.u_P, options.level
     resampling = choose_resampling(options.resampling, points)
@@ -159,9 +159,9 @@ def _free_law(law: Law, options: FitOptions) -> Law:
 
 
 def _with_constraints(law: Law, constraints: Constraints, free: dict[str, Any]) -> dict[str, Any]:
-    """Estimates, samples (B,) or intervals of the free parameters, completed by those of the constrained ones.
+    """Estimates, samples (B,) or intervals of all parameters in the order of the law, from those of the free ones.
 
-    A tied parameter has those of the other; a fixed one has its value everywhere. In the order of the law.
+    A tied parameter has the values of the other parameter, and a fixed parameter has its value everywhere.
     """
     example = next(iter(free.values()))
     values = dict(free)
@@ -191,7 +191,7 @@ def _optimum(
     profiles: dict[str, Profile],
     options: FitOptions,
 ) -> Optimum | None:
-    """The compute-optimal training that follows from the law; None where it has none or compute is not known."""
+    """Compute-optimal training of the law; None if it has no optimum or compute is not known."""
     if law.optimum is None or not np.isfinite(points.C).all():
         return None
     k = points.flops_factor

@@ -1,4 +1,4 @@
-"""A fitted law: parameters, intervals, the optimum that follows, and a verdict; as numbers, text and HTML.
+"""Result of a fit: parameters, intervals, compute-optimal training and a verdict; as numbers, text and HTML.
 
 Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, n points.
 """
@@ -23,7 +23,7 @@ from analysis.uncertainty.profile import Profile
 from analysis.uncertainty.verdicts import warning
 
 Row = tuple[str, str, str, str]  # name, value, interval, unit
-ROUNDING = 1.001  # inputs are extrapolated only beyond this times the range, so that its own ends are not
+ROUNDING = 1.001  # tolerance of the range of inputs, so that its ends are not extrapolations
 
 
 @dataclass(frozen=True)
@@ -31,12 +31,12 @@ class Optimum:
     """Compute-optimal training: N* = e^ln_n·C^a, D* = e^ln_d·C^b.
 
     Attributes:
-        path: ln_n, a, ln_d and b, each (1 + B,): the estimate, then the samples.
+        path: ln_n, a, ln_d and b, each (1 + B,) with the estimate first.
         level: Coverage of the intervals.
         largest: The largest C of the points.
-        loss: L of N and D, each (1 + B,), where the law has a loss.
+        loss: Function that returns L of N and D, each (1 + B,); None without a law of the loss.
         extrapolation_ratio: Multiple of `largest` beyond which a budget counts as extrapolation.
-        profiled: Intervals of a and b by profile, where they were computed.
+        profiled: Intervals of a and b by profile likelihood, if computed.
     """
 
     path: dict[str, np.ndarray]
@@ -62,7 +62,7 @@ class Optimum:
         return {name: percentile_interval(self.path[name][1:], self.level) for name in ("a", "b")} | self.profiled
 
     def at(self, C: float) -> dict[str, Any]:
-        """Returns N, D and (where the law has one) L at budget C, with intervals and a verdict."""
+        """Returns N, D and, if the law has a loss, L at budget C, with intervals and a verdict."""
         with np.errstate(over="ignore"):
             N = np.exp(self.path["ln_n"] + self.path["a"] * np.log(C))
             D = np.exp(self.path["ln_d"] + self.path["b"] * np.log(C))
@@ -84,24 +84,24 @@ class Fit:
     """A fitted law.
 
     Attributes:
-        law: Its name.
-        points: Points that it was fitted to.
-        params: Estimates of the parameters, fixed and tied ones included.
+        law: Name of the law.
+        points: Fitted points.
+        params: Estimates of the parameters, including fixed and tied parameters.
         intervals: Intervals of the parameters.
         level: Coverage of the intervals.
         objective: Name, value and settings of the objective.
-        starts: How many starts were "tried", and how many "agreed" on the optimum.
-        verdict: What is doubtful, ("converged",) if nothing is (analysis/uncertainty/verdicts.py).
+        starts: Number of starts "tried", and number that "agreed" on the optimum.
+        verdict: Warnings, or ("converged",) if there are none (analysis/uncertainty/verdicts.py).
         samples: Bootstrap samples of the parameters (B,).
-        optimum: Compute-optimal training, where the law has one.
-        notes: How the points were selected.
-        budget_multiples: Budgets that `to_json` and the text report, as multiples of the largest C.
-        form: The law itself; None for approaches 1 and 2, which give exponents alone.
-        constraints: Parameters that were fixed (their values) or tied (the names of others).
+        optimum: Compute-optimal training; None if the law has no optimum.
+        notes: Notes on the selection of points and the fit.
+        budget_multiples: Budgets of reported optima, relative to the largest C.
+        form: The law; None for approaches 1 and 2, which only estimate exponents.
+        constraints: Value of each fixed parameter, and name of the parameter that each tied parameter equals.
         resampling: Bootstrap scheme.
-        refits: The law fitted without each part of the points.
-        profiles: Profiles by quantity, where intervals are by profile.
-        extrapolation_ratio: Inputs beyond this multiple of the range of the points count as extrapolation.
+        refits: Fits without each part of the points.
+        profiles: Profiles by quantity, for intervals by profile likelihood.
+        extrapolation_ratio: Predictions beyond this multiple of the range of the points count as extrapolation.
     """
 
     law: str
@@ -124,26 +124,26 @@ class Fit:
     extrapolation_ratio: float = 1.0
 
     def predict(self, **inputs: ArrayLike) -> np.ndarray:
-        """Returns the law's output at its inputs (N=, D=, ...), of any shapes that broadcast; others are ignored."""
+        """Returns the output of the law at inputs (N=, D=, ...) of broadcastable shapes; other names are ignored."""
         return np.asarray(self._form().function(*self._arguments(inputs), **self.params))
 
     def predict_interval(self, **inputs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Returns both ends of the interval of the law's output at its inputs; the noise of a run is not included."""
+        """Returns both ends of the interval of the output at inputs, without the noise of a single run."""
         return percentile_band(self.predict_samples(**inputs), self.level)
 
     def predict_samples(self, **inputs: ArrayLike) -> np.ndarray:
-        """Returns the law's output at its inputs for each bootstrap sample (B, ...)."""
+        """Returns the output at inputs for each bootstrap sample (B, ...)."""
         arrays = np.broadcast_arrays(*self._arguments(inputs))
         axes = (slice(None), *(None,) * arrays[0].ndim)
         params = {name: samples_B[axes] for name, samples_B in self.samples.items()}
         return np.asarray(self._form().function(*arrays, **params))
 
     def at(self, **inputs: float) -> dict[str, Any]:
-        """Returns the output at one setting of the inputs as plain numbers, with its interval and a verdict."""
+        """Returns the output at scalar inputs with its interval and a verdict, in types of JSON."""
         form = self._form()
         unknown = [name for name in inputs if name not in form.inputs]
         if unknown:
-            raise FitError(f"{self.law} takes {', '.join(form.inputs)}: not {', '.join(unknown)}")
+            raise FitError(f"{self.law} takes {', '.join(form.inputs)}, not {', '.join(unknown)}")
         low, high = self.predict_interval(**inputs)
         warnings = []
         for name, value in inputs.items():
@@ -156,7 +156,7 @@ class Fit:
         return {"inputs": dict(inputs), "output": form.output, **prediction, "verdict": warnings}
 
     def residuals(self) -> np.ndarray:
-        """Returns ln of predicted over measured of the points (n,); the difference where outputs may be negative."""
+        """Returns ln(predicted / measured) of the points (n,), or the difference if outputs can be negative."""
         form = self._form()
         predicted = self.predict(**{letter: self.points[letter] for letter in form.inputs})
         measured = self.points[form.output]
@@ -164,7 +164,9 @@ class Fit:
 
     def _form(self) -> Law:
         if self.form is None:
-            raise FitError(f"{self.law} gives exponents of the optimum, not a loss: predict with chinchilla")
+            raise FitError(
+                f"{self.law} only estimates exponents of the optimum, not a loss: use chinchilla for predictions"
+            )
         return self.form
 
     def _arguments(self, inputs: Mapping[str, ArrayLike | None]) -> list[np.ndarray]:
@@ -180,14 +182,14 @@ class Fit:
         return "\n".join([*heading(self), *rows, *footing(self)])
 
     def _repr_html_(self) -> str:
-        from jinja2 import Environment  # here: only notebooks need it
+        from jinja2 import Environment  # here, because only notebooks need it
 
         template = Environment(autoescape=True).from_string(Path(__file__).with_name("fit.html.j2").read_text("utf-8"))
         titles = ("parameter", "value", f"{self.level:.0%} interval", "")
         return template.render(heading=heading(self), titles=titles, rows=table_rows(self), footing=footing(self))
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what `fit --json` writes, in JSON's own types."""
+        """Returns the result in types of JSON, as written by `fit --json`."""
         entries: dict[str, Any] = {
             "law": self.law,
             "points": len(self.points),
@@ -218,13 +220,13 @@ class Fit:
 
 
 def heading(fit: Fit) -> list[str]:
-    """Returns a line with the law and the source of the points, and one with the law's form and source."""
+    """Returns a line with the law and the source of the points, and a line with the formula of the law."""
     first = f"{fit.law}, {len(fit.points)} points of {fit.points.source}"
     return [first] if fit.form is None else [first, formula(fit.form)]
 
 
 def table_rows(fit: Fit) -> list[Row]:
-    """Returns the rows of the parameters, then of the exponents of the optimum where the law has one."""
+    """Returns the rows of the parameters, then of the exponents of the optimum if the law has an optimum."""
     units = fit.form.units if fit.form else {}
     rows = [
         _table_row(name, value, fit.intervals[name], units.get(name, ""), fit) for name, value in fit.params.items()
@@ -270,13 +272,13 @@ def _optimum_text(entry: dict[str, Any], multiple: float) -> str:
 
 
 def starts_text(fit: Fit) -> str:
-    """How many starts reached the same optimum."""
+    """Describes the number of starts that reached the same optimum."""
     count = fit.starts.get("tried")
-    return f"{fit.starts['agreed']} of {count} starts agree" if count else "solved directly, without a search"
+    return f"{fit.starts['agreed']} of {count} starts agree" if count else "computed directly, without a search"
 
 
 def _objective_text(objective: dict[str, Any]) -> str:
-    """Name, settings and value."""
+    """Name, settings and value of the objective."""
     settings = {name: value for name, value in objective.items() if name not in ("name", "value")}
     texts = (f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in settings.items())
     return f"{', '.join([objective['name'], *texts])}, value {objective['value']:.7g}"

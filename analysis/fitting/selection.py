@@ -1,4 +1,4 @@
-"""Which points a law is fitted to, and checks that they can determine it.
+"""Selects the points that a law is fitted to, and checks that they determine the law.
 
 Key: N parameters, D tokens, C FLOPs, L nats per token; P coordinates, n points. u coordinates, r residuals, J ∂r/∂u.
 """
@@ -12,11 +12,11 @@ from analysis.errors import FitError
 from analysis.laws.law import Law
 from analysis.solver.problem import Problem
 
-VARIES = 1.1  # ratio of the largest to the smallest value at which another input counts as varying
-SAME_X = 0.02  # relative difference of x below which runs count as one on the frontier
-MIN_SPREAD = 0.05  # relative spread that an input must have
-MIN_BUDGET_RATIO = 1.3  # of the largest to the smallest C, for a law with an optimum
-VANISHED = 0.1  # of the median residual: a term that varies less has vanished
+VARIES = 1.1  # smallest ratio of the largest to the smallest value of an input that varies
+SAME_X = 0.02  # relative difference of x up to which runs count as one on the frontier
+MIN_SPREAD = 0.05  # smallest relative spread of an input
+MIN_BUDGET_RATIO = 1.3  # smallest ratio of the largest to the smallest C, for a law with an optimum
+VANISHED = 0.1  # a term has vanished if it varies by less than this share of the median residual
 
 
 def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[str, ...]]:
@@ -24,8 +24,8 @@ def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[st
 
     Args:
         points: All points.
-        law: The law; one that describes the best run at each value of its input is fitted to the efficient frontier.
-        name: Its name, for messages.
+        law: The law. A law with `on_frontier` is fitted only to the efficient frontier.
+        name: Name of the law for messages.
 
     Raises:
         FitError: The points lack an input or the output.
@@ -38,12 +38,12 @@ def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[st
     rows = efficient_frontier(points[law.inputs[0]], points.L)
     if len(rows) == len(points):
         return points, ()
-    note = f"{name} is fitted to the {len(rows)} of {len(points)} runs that no run with less {law.inputs[0]} beats"
+    note = f"{name} is fitted to the {len(rows)} of {len(points)} runs with a lower loss than all runs with less {law.inputs[0]}"
     return points.select(rows), (note,)
 
 
 def _others_vary(points: Points, letter: str) -> bool:
-    """Whether N or D varies besides the input; if not, every run is on the curve that the law describes."""
+    """Whether N or D varies in addition to the input; if not, all runs are on the curve of the law."""
     others = [getattr(points, other) for other in "ND" if other != letter]
     return any(np.isfinite(x).all() and x.max() > VARIES * x.min() for x in others)
 
@@ -54,7 +54,7 @@ def efficient_frontier(x: np.ndarray, L: np.ndarray, tolerance: float = SAME_X) 
     Args:
         x: Compute, or another input (n,).
         L: Loss (n,).
-        tolerance: Runs whose x differ relatively by less count as one.
+        tolerance: Relative difference of x up to which runs count as one.
     """
     rows: list[int] = []
     for row in np.lexsort((L, x)):
@@ -67,18 +67,18 @@ def efficient_frontier(x: np.ndarray, L: np.ndarray, tolerance: float = SAME_X) 
 
 
 def check_points(points: Points, law: Law, name: str, notes: tuple[str, ...], constrained: bool = False) -> None:
-    """Checks that the points are enough, and vary in what the law takes.
+    """Checks that there are enough points and that the inputs of the law vary.
 
     Args:
         points: Selected points.
         law: The law without its constrained parameters.
-        name: Its name, for messages.
+        name: Name of the law for messages.
         notes: Notes of `select_points`.
-        constrained: Whether parameters are fixed or tied: these may be all that depends on an input, which then need
-            not vary.
+        constrained: Whether parameters are fixed or tied. Inputs then need not vary, because no free parameter may
+            depend on them.
 
     Raises:
-        FitError: They are too few, or do not vary, or the loss does not fall.
+        FitError: There are too few points, an input does not vary, or the loss does not decrease.
     """
     n, p = len(points), len(law.parameters)
     if n <= p and notes:
@@ -96,19 +96,19 @@ def check_points(points: Points, law: Law, name: str, notes: tuple[str, ...], co
 
 
 def check_decrease(problem: Problem, u_P: np.ndarray, name: str) -> None:
-    """Checks that the output falls with each input that the law says it falls with.
+    """Checks that the output decreases with the inputs with which the law must decrease.
 
     Args:
         problem: The law on points.
         u_P: Coordinates of the optimum.
-        name: Name of the law, for messages.
+        name: Name of the law for messages.
 
     Raises:
         FitError: The term of an input has vanished.
     """
     r = problem.residual(u_P[None])[0]
     threshold = VANISHED * np.median(np.abs(r)) + 1e-12
-    # The term of a one-term law has the same relative share everywhere; in nats its share varies as the output does.
+    # Measured in units of the output, because the relative share of a law's only term is constant.
     scale = 1 / problem.objective.link_derivative(problem.model(u_P[None])[0])
     J = problem.jacobian(u_P[None])[0] * (scale / scale.mean())
     for parameter, (letter, _) in problem.law.powers.items():
@@ -122,7 +122,7 @@ def check_decrease(problem: Problem, u_P: np.ndarray, name: str) -> None:
 
 
 def _decrease(problem: Problem, u_P: np.ndarray, letter: str) -> float:
-    """Decrease of the output, on the link's scale, over the range of an input, the others at their median."""
+    """Decrease of the output on the scale of the link over the range of an input, with other inputs at the median."""
     law = problem.law
     ends = [
         np.array([x.min(), x.max()]) if name == letter else np.full(2, np.median(x))

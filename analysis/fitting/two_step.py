@@ -1,6 +1,6 @@
-"""Accuracy in two steps: the task's loss from parameters and tokens, then accuracy from that loss (OLMo ladder 2024).
+"""Two-step fit of accuracy: loss of the task from parameters and tokens, then accuracy from loss (OLMo ladder 2024).
 
-Key: N parameters, D tokens, L the task's loss, Acc accuracy (0 to 1).
+Key: N parameters, D tokens, L loss of the task, Acc accuracy (0 to 1).
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ def read_steps(source: Any, reading: ReadOptions = ReadOptions()) -> tuple[Point
     """Reads the points of step 1 and of step 2.
 
     Args:
-        source: Points with "Acc" in `extra`, or what `load` reads: a row per run, or rows that are checkpoints.
-        reading: How the source is read; with `run_columns` the rows are checkpoints.
+        source: Points with "Acc" in `extra`, or any source of `load`, with one row per run or per checkpoint.
+        reading: Options of reading the source; with `run_columns` the rows are checkpoints.
 
     Returns:
-        The same points twice, or `final_checkpoints` and `smoothed_checkpoints`; and notes on them.
+        The points of each step (equal for rows per run, else `final_checkpoints` and `smoothed_checkpoints`), and notes.
     """
     points = source if isinstance(source, Points) else load(source, LAWS["two-step"], reading)
     if not reading.run_columns:
@@ -49,13 +49,13 @@ def read_steps(source: Any, reading: ReadOptions = ReadOptions()) -> tuple[Point
 def fit_two_step(
     loss_points: Points, accuracy_points: Points, options: FitOptions = FitOptions(), notes: tuple[str, ...] = ()
 ) -> Fit:
-    """Fits both steps; the result predicts accuracy from N and D, with the uncertainty of both steps.
+    """Fits both steps. The result predicts accuracy from N and D with the uncertainty of both steps.
 
     Args:
         loss_points: Points of step 1, with N, D and L.
-        accuracy_points: Points of step 2, with L and "Acc" in `extra`; several per run may carry `groups`.
-        options: The objective and delta are of step 1; step 2 is least squares on accuracy, as in the paper.
-        notes: How the points of the steps were made.
+        accuracy_points: Points of step 2, with L and "Acc" in `extra`; `groups` names the run of each checkpoint.
+        options: Options of the fits; objective and delta apply to step 1. Step 2 is least squares on accuracy.
+        notes: Notes on the points.
 
     Raises:
         FitError: An input is missing, or a step cannot be fitted.
@@ -64,10 +64,10 @@ def fit_two_step(
     _check_inputs(accuracy_points, ("L", "Acc"))
     if options.ideal_point:
         accuracy_points = with_ideal_point(accuracy_points)
-        notes = (*notes, "step 2 has one more point: zero loss, accuracy 1")
+        notes = (*notes, "step 2 includes an additional point with zero loss and accuracy 1")
     loss = fit_law(loss_points, LOSS_LAW, LAWS[LOSS_LAW], options)
     second = replace(options, objective=None, delta=None, seed=options.seed + 1)
-    # The checkpoints of a run share their noise: they are resampled together where there are enough runs.
+    # Checkpoints of a run have correlated errors and are resampled together if there are enough runs.
     groups = accuracy_points.groups
     if options.resampling == "auto" and groups is not None and len(set(groups)) >= MIN_GROUPS < len(accuracy_points):
         second = replace(second, resampling="groups")
@@ -76,12 +76,12 @@ def fit_two_step(
 
 
 def chain(loss: Fit, accuracy: Fit, notes: tuple[str, ...] = ()) -> Fit:
-    """Joins a fit of L(N, D) and one of Acc(L): parameters together, bootstrap samples in pairs.
+    """Combines fits of L(N, D) and of Acc(L): parameters of both, and bootstrap samples in pairs.
 
     Args:
-        loss: Step 1.
-        accuracy: Step 2.
-        notes: How the points of the steps were made.
+        loss: Fit of step 1.
+        accuracy: Fit of step 2.
+        notes: Notes on the points.
     """
     verdict = [f"{line} (step {step})" for step, fit in ((1, loss), (2, accuracy)) for line in fit.verdict]
     starts = [loss.starts, accuracy.starts]
@@ -97,7 +97,7 @@ def chain(loss: Fit, accuracy: Fit, notes: tuple[str, ...] = ()) -> Fit:
         optimum=None,
         notes=(
             *notes,
-            f"step 2 is fitted to {len(accuracy.points)} points; starts are those of the step that agrees less",
+            f"step 2 is fitted to {len(accuracy.points)} points; starts are those of the step with less agreement",
         ),
         form=LAWS["two-step"],
         refits=(),
@@ -106,11 +106,11 @@ def chain(loss: Fit, accuracy: Fit, notes: tuple[str, ...] = ()) -> Fit:
 
 
 def final_checkpoints(points: Points, last: int = LAST) -> Points:
-    """Returns each run's final state from its checkpoints (OLMo ladder 2024, section 3.1).
+    """Returns the final state of each run, averaged over its last checkpoints (OLMo ladder 2024, section 3.1).
 
     Args:
         points: Checkpoints; `groups` names the run of each.
-        last: Number of final checkpoints whose L and Acc are averaged; D is that of the last one.
+        last: Number of final checkpoints whose L and Acc are averaged; D is that of the last checkpoint.
     """
     rows = _rows_by_run(points)
     final = points.select(np.array([row[-1] for row in rows.values()]))
@@ -119,12 +119,12 @@ def final_checkpoints(points: Points, last: int = LAST) -> Points:
 
 
 def smoothed_checkpoints(points: Points, drop: float = DROP, window: int = WINDOW) -> Points:
-    """Returns the checkpoints of step 2: each run's first ones dropped, the others averaged (OLMo ladder, section 3.2).
+    """Returns the checkpoints of step 2: without the first of each run, smoothed (OLMo ladder 2024, section 3.2).
 
     Args:
         points: Checkpoints; `groups` names the run of each.
-        drop: Share of a run's checkpoints that is dropped, rounded up.
-        window: Number of checkpoints in the running mean, up to and with the checkpoint itself; fewer at the start.
+        drop: Share of the first checkpoints of a run that is dropped, rounded up.
+        window: Number of checkpoints in the trailing mean, including the checkpoint; fewer at the start.
     """
     rows = {name: row[int(np.ceil(drop * len(row))) :] for name, row in _rows_by_run(points).items()}
     later = points.select(np.concatenate(list(rows.values())))
@@ -146,7 +146,7 @@ def with_ideal_point(points: Points) -> Points:
         C=np.append(points.C, missing),
         L=np.append(points.L, 0.0),
         names=[*points.names, "ideal"],
-        budgets=np.append(np.zeros(len(points)), 1.0),  # a budget of its own: every bootstrap sample has it
+        budgets=np.append(np.zeros(len(points)), 1.0),  # a separate budget, so that every bootstrap sample contains it
         groups=None if points.groups is None else [*points.groups, "ideal"],
         source=points.source,
         extra={"Acc": np.append(points["Acc"], 1.0)},
@@ -154,9 +154,9 @@ def with_ideal_point(points: Points) -> Points:
 
 
 def _rows_by_run(points: Points) -> dict[str, np.ndarray]:
-    """Indices of each run's checkpoints, by tokens."""
+    """Indices of the checkpoints of each run in order of tokens."""
     if points.groups is None:
-        raise FitError(f"two-step: the checkpoints of {points.source} do not name their run: give groups")
+        raise FitError(f"two-step: the checkpoints of {points.source} have no column of runs: name it with --runs")
     groups = np.array(points.groups)
     rows = {name: np.flatnonzero(groups == name) for name in dict.fromkeys(points.groups)}
     return {name: row[np.argsort(points.D[row], kind="stable")] for name, row in rows.items()}

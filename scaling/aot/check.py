@@ -107,11 +107,11 @@ def check_fit(
         return {"fits": False, **head, "refused": str(error)}
     if result["fits"] or not advice:
         return result
-    tried: list[str] = []
+    attempts: list[str] = []
     for changes in smaller_placements(config, placement, result["chips"]):
         fields = ", ".join(f"{field}={value}" for field, value in changes.items())
         print(f"does not fit; trying {fields}", file=sys.stderr)
-        tried.append(fields)
+        attempts.append(fields)
         try:
             smaller = compile_step(config, dataclasses.replace(placement, **changes), name, fresh, folder)
         except PlacementRefused:
@@ -120,7 +120,7 @@ def check_fit(
             total = smaller["memory"]["total"]
             result.setdefault("would_fit", []).append({"place": changes, "total": total})
             break
-    return {**result, "tried": tried}
+    return {**result, "tried": attempts}
 
 
 def smaller_placements(config: RunConfig, placement: Placement, chips: int) -> list[dict[str, Any]]:

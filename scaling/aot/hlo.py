@@ -66,7 +66,9 @@ def trip_count(line: str, bodies: dict[str, list[str]]) -> int:
     if match := TRIPS.search(line):
         return int(match[1])
     condition = CONDITION.search(line)
-    limits = [int(n) for each in bodies.get(condition[1] if condition else "", ()) for n in LIMIT.findall(each)]
+    limits = [
+        int(n) for instruction in bodies.get(condition[1] if condition else "", ()) for n in LIMIT.findall(instruction)
+    ]
     return limits[0] if len(limits) == 1 else 1
 
 

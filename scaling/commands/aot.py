@@ -11,7 +11,7 @@ from scaling.config.exit_status import DONE, FAILED
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("model", metavar="PRESET|CONFIG.json")
+    parser.add_argument("model", metavar="PRESET|CONFIG.json", help="name of a preset, or config of a run")
     parser.add_argument("--topology", required=True, metavar="T", help="TPU slice, such as v5e-16")
     parser.add_argument("--place", action="append", default=[], metavar="field=value", help="placement, as for `train`")
     parser.add_argument("--set", action="append", default=[], metavar="path.to.field=value", help="change the config")

@@ -14,12 +14,14 @@ SMALLEST = {"steps": 1, "batch": 1, "length": 0, "seconds": 0}  # smallest allow
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("--shapes", metavar="WIDTHxLAYERS,...", help="model sizes (default: 1M to 1B parameters)")
-    parser.add_argument("--steps", type=int, default=12, help="largest number of steps per turn (default 12)")
+    parser.add_argument("--steps", type=int, default=12, help="largest number of steps per measurement (default 12)")
     parser.add_argument(
         "--length", type=int, default=0, metavar="L", help="context length in tokens (default 128 on a CPU, else 2048)"
     )
     parser.add_argument("--batch", type=int, default=8, metavar="B", help="sequences per step (default 8)")
-    parser.add_argument("--seconds", type=float, default=120, help="time per size, without compilation (default 120)")
+    parser.add_argument(
+        "--seconds", type=float, default=120, help="time limit per size, without compilation (default 120)"
+    )
     parser.add_argument(
         "--compare", metavar="eager,compile", help="PyTorch modes to compare with (default: both; needs torch)"
     )

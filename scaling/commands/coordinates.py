@@ -11,12 +11,14 @@ from scaling.config.exit_status import DONE
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("config", metavar="CONFIG.json", help="run whose model is resized; its data are not read")
+    parser.add_argument("config", metavar="CONFIG.json", help="config whose model is resized; its data are not read")
     parser.add_argument("--widths", metavar="W,W,...", help="widths to measure (default 64,128,256 without --depths)")
     parser.add_argument("--depths", metavar="L,L,...", help="numbers of layers to measure instead of widths")
     parser.add_argument("--steps", type=int, default=5, help="training steps at the peak learning rate (default 5)")
     parser.add_argument(
-        "--parametrizations", metavar="P,P", help="default: standard,mup over width, mup,completep over depth"
+        "--parametrizations",
+        metavar="P,P",
+        help="parametrisations to compare (default: standard,mup for widths; mup,completep for depths)",
     )
     parser.add_argument("--set", action="append", default=[], metavar="path.to.field=value", help="change the config")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -29,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     from scaling.config.validation import ConfigError
 
     if args.widths and args.depths:
-        raise ConfigError("--widths and --depths: give one of them")
+        raise ConfigError("--widths and --depths: give only one of them")
     if args.steps < 1:
         raise ConfigError(f"--steps {args.steps}: must be 1 or more")
     kind = "depths" if args.depths else "widths"
@@ -43,10 +45,10 @@ def run(args: argparse.Namespace) -> int:
         (name, coordinates.resized_config(config, name, kind, size, sizes[0])) for name in names for size in sizes
     ]
     rows: list[coordinates.Row] = []
-    for done, (name, each) in enumerate(resized):
-        print(f"{done + 1}/{len(resized)}: {name}, {field} {getattr(each.model, field)}", file=sys.stderr)
-        shape = {"parametrization": name, "width": each.model.width, "layers": each.model.layers}
-        rows += [{**shape, **row} for row in coordinates.measure_activations(each, args.steps)]
+    for done, (name, resized_run) in enumerate(resized):
+        print(f"{done + 1}/{len(resized)}: {name}, {field} {getattr(resized_run.model, field)}", file=sys.stderr)
+        shape = {"parametrization": name, "width": resized_run.model.width, "layers": resized_run.model.layers}
+        rows += [{**shape, **row} for row in coordinates.measure_activations(resized_run, args.steps)]
     exponents = coordinates.growth_exponents(rows, field)
     if args.json:
         result = {"steps": args.steps, "along": field, "rows": rows, "slopes": exponents}

@@ -1,4 +1,4 @@
-"""`python -m scaling count PRESET|CONFIG.json`: parameters and training FLOPs, without allocating anything."""
+"""`python -m scaling count PRESET|CONFIG.json`: counts parameters and training FLOPs from the config alone."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scaling.config.exit_status import DONE
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("model", metavar="PRESET|CONFIG.json")
+    parser.add_argument("model", metavar="PRESET|CONFIG.json", help="name of a preset, or config of a run")
     parser.add_argument(
         "--length", type=int, default=2048, metavar="L", help="context length of a preset, in tokens (default 2048)"
     )

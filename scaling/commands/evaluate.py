@@ -1,4 +1,4 @@
-"""`python -m scaling evaluate RUN`: scores of trained runs; the result of each item is kept next to the record."""
+"""`python -m scaling evaluate RUN`: evaluates trained runs and stores the result of each item next to the record."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--step", type=int, metavar="N", help="evaluate the checkpoint after N steps (default: the newest)"
     )
-    parser.add_argument("--missing", action="store_true", help="evaluate only what has no stored result for this step")
+    parser.add_argument("--missing", action="store_true", help="skip tasks that have stored results for this step")
     parser.add_argument("--json", action="store_true", help="print one JSON line per run")
 
 
@@ -67,14 +67,14 @@ def training_evaluation(args: argparse.Namespace, one_host: bool) -> EvaluationO
     from scaling.config.validation import require
 
     if not args.tasks:
-        require(not args.steps, f"--task-steps {args.steps}: give --tasks as well")
+        require(not args.steps, f"--task-steps {args.steps}: requires --tasks")
         return None
-    require(one_host, "--tasks: not on several hosts: run `python -m scaling evaluate` afterwards")
+    require(one_host, "--tasks: not supported on several hosts: run `python -m scaling evaluate` afterwards")
     return evaluation_options(args)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates each run and prints its scores; FAILED where a task had an error, the other scores are kept."""
+    """Evaluates each run and prints its scores; returns FAILED if a task had an error."""
     from scaling.evaluate.run import evaluate_run, print_warnings
     from scaling.inference.load import load_model
     from scaling.store.open import open_store
@@ -113,10 +113,10 @@ def print_scores(result: dict[str, Any], as_json: bool) -> None:
 
 
 def after_training(options: EvaluationOptions, store: Store, runs: Iterable[str]) -> int:
-    """Evaluates the finished runs among `runs` that lack a result; errors are printed.
+    """Evaluates those of the runs that are done and lack a result; prints errors.
 
     Args:
-        options: The tasks.
+        options: The tasks, and how to evaluate them.
         store: The store that has the runs.
         runs: Run ids.
 

@@ -1,4 +1,4 @@
-"""`python -m scaling generate RUN`: text from a trained run."""
+"""`python -m scaling generate RUN`: generates text from a trained run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from scaling.config.exit_status import DONE, INTERRUPTED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
     parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
-    parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="may be repeated")
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="one prompt per line")
+    parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="a prompt; may be repeated")
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="file with one prompt per line")
     parser.add_argument(
         "--tokens", type=int, default=100, metavar="N", help="largest number of new tokens per prompt (default 100)"
     )
@@ -38,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints each prompt with its continuation; after Ctrl-C, what has been generated so far."""
+    """Prints each prompt with its continuation; Ctrl-C prints the text generated so far."""
     from scaling.config.options import read_options
     from scaling.config.validation import require
     from scaling.inference.load import load_model
@@ -54,10 +56,10 @@ def run(args: argparse.Namespace) -> int:
     prompts = [encode_prompt(model, text) for text in texts]
     longest, trained = max(map(len, prompts)) + args.tokens, model.config.data.length
     if longest > trained:
-        print(f"scaling generate: {longest} tokens exceed the {trained} of the training context", file=sys.stderr)
+        print(f"scaling generate: {longest} tokens exceed the training context of {trained}", file=sys.stderr)
     stop = None if args.no_stop else args.stop if args.stop is not None else model.tokenizer.eod
     generated: list[list[int]] = [[] for _ in prompts]
-    stopped, status, started_at = [False] * len(prompts), 0, time.monotonic()
+    stopped, status, started_at = [False] * len(prompts), DONE, time.monotonic()
     try:
         for tokens_B in generate(model, prompts, args.tokens, sampling, seed=args.seed, cache=not args.no_cache):
             for row, token in enumerate(tokens_B.tolist()):
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
             if all(stopped):
                 break
     except KeyboardInterrupt:
-        status = 130
+        status = INTERRUPTED
     seconds = time.monotonic() - started_at
     rows = [
         {"prompt": text, "text": decode_text(model, tokens), "tokens": tokens, "stopped": has_stopped}

@@ -33,7 +33,7 @@ def harness_options(args: argparse.Namespace) -> HarnessOptions | None:
 
     if not args.benchmarks:
         for name, flag in (("folder", "--harness-path"), ("limit", "--limit"), ("run_code", "--run-code")):
-            require(not getattr(args, name), f"{flag}: give --harness tasks as well")
+            require(not getattr(args, name), f"{flag}: requires --harness")
         return None
     shots = parse_integers("--shots", args.shots or "")
     require(len(shots) < 2, f"--shots {args.shots}: --harness takes one number")
@@ -54,7 +54,7 @@ def evaluate_with_harness(
     Args:
         model: The model.
         store: The store that has its record.
-        options: Tasks of the harness.
+        options: The benchmarks, and how to evaluate them.
 
     Returns:
         The scores by name, and a line for each task that had an error.

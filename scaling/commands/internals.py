@@ -1,4 +1,4 @@
-"""`python -m scaling attention RUN` and `activations RUN`: intermediate results of a trained model, to a file."""
+"""`python -m scaling attention RUN` and `activations RUN`: write intermediate results of a trained model to a file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from scaling.config.exit_status import DONE
+
 
 def add_attention(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `attention`."""
     parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
-    parser.add_argument("--store", required=True, metavar="DIR")
-    parser.add_argument("--prompt", required=True, metavar="TEXT")
-    parser.add_argument("--layer", type=int, default=0, metavar="I", help="layer, counted from 0 (default 0)")
+    parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
+    parser.add_argument("--prompt", required=True, metavar="TEXT", help="text whose attention weights are computed")
+    parser.add_argument("--layer", type=int, default=0, metavar="I", help="index of the layer, from 0 (default 0)")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE",
                         help=".json or .npz; `python -m analysis figure attention FILE.json` draws it")  # fmt: skip
 
@@ -29,15 +31,15 @@ def add_attention(parser: argparse.ArgumentParser) -> None:
 def add_activations(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `activations`."""
     parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
-    parser.add_argument("--store", required=True, metavar="DIR")
-    parser.add_argument("--layer", required=True, type=int, metavar="I", help="layer, counted from 0")
+    parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
+    parser.add_argument("--layer", required=True, type=int, metavar="I", help="index of the layer, from 0")
     parser.add_argument("--site", default="residual", metavar="SITE",
-                        help="residual (stream after the layer, default), attention or mlp (their output)")  # fmt: skip
+                        help="residual (stream after the layer, default), attention or mlp (output of that part)")  # fmt: skip
     parser.add_argument("--tokens", type=float, default=1e6, metavar="N", help="number of positions (default 1e6)")
     parser.add_argument(
         "--split", default="train", metavar="SPLIT", help="split of the text: train (default) or validation"
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npy (and FILE.npy.json) or .parquet")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npy (with FILE.npy.json) or .parquet")
 
 
 def run_attention(args: argparse.Namespace) -> int:
@@ -74,11 +76,11 @@ def run_attention(args: argparse.Namespace) -> int:
         data = out.getvalue()
     write_atomic(args.out, data)
     print(args.out)
-    return 0
+    return DONE
 
 
 def run_activations(args: argparse.Namespace) -> int:
-    """Writes activations as they are computed; the file gets its name once it is complete."""
+    """Writes activations while they are computed; the file is renamed to --out once it is complete."""
     from scaling.config.validation import ConfigError, require
     from scaling.data import tokens
     from scaling.inference.activations import Site, check_token_count, collect_activations
@@ -101,7 +103,7 @@ def run_activations(args: argparse.Namespace) -> int:
     }  # fmt: skip
     WRITERS[args.out.suffix](args.out, about, collect_activations(model, text, site, count=count, split=args.split))
     print(args.out)
-    return 0
+    return DONE
 
 
 def write_npy(out: Path, about: dict[str, Any], parts: Any) -> None:

@@ -1,4 +1,4 @@
-"""`train --pack SIZE`: trains runs of one shape as one program, pack after pack."""
+"""`train --pack SIZE`: trains runs of one shape as one program, one pack after the other."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ if TYPE_CHECKING:
 
 
 def train_packs(job: TrainJob, train_alone: Callable[[TrainJob], int]) -> int:
-    """Trains the runs of a command in packs, then those that are left by themselves.
+    """Trains the runs of a command in packs, then the remaining ones one by one.
 
     Args:
         job: The runs and options; `pack` is the largest number of runs per pack.
-        train_alone: Trains the runs of a job one by one: those without a partner, and those another process holds.
+        train_alone: Trains the remaining runs one by one: those without a partner, and those that another process
+            was training.
 
     Returns:
-        The worst exit status; STOPPED as soon as a stop is requested.
+        The highest exit status, or STOPPED as soon as a stop is requested.
     """
     from scaling.training.packs.program import group_into_packs
 
@@ -63,7 +64,7 @@ def train_group(job: TrainJob, group: Sequence[RunConfig]) -> tuple[int, list[Ru
     def emit(event: dict[str, Any]) -> None:
         if event["event"] == "end":
             unfinished.discard(event["run_id"])
-            if event["status"] == "failed" and job.events:  # without events the line goes to standard error anyway
+            if event["status"] == "failed" and job.events:  # without --events, `report` prints it on standard error
                 print(f"scaling train: run {event['run_id'][:12]} failed: {event['error']}", file=sys.stderr)
         report(event)
 

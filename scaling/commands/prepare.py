@@ -6,6 +6,7 @@ import argparse
 import json
 from typing import TYPE_CHECKING
 
+from scaling.config.exit_status import DONE
 from scaling.data.corpora import CORPORA
 from scaling.store.open import open_store
 
@@ -15,9 +16,11 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("corpus", metavar="CORPUS", help=f"{', '.join(CORPORA)}: kind:argument,key=value,...")
+    parser.add_argument("corpus", metavar="CORPUS", help=f"KIND:ARGUMENT,key=value,... of {', '.join(CORPORA)}")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store to write the token file to")
-    parser.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
+    parser.add_argument(
+        "--tokenizer", default="bytes", help="bytes (default), or sentencepiece:V for a vocabulary of V pieces"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -37,11 +40,11 @@ def run(args: argparse.Namespace) -> int:
             f"{tokens.path}\n  {tokens.counts[0]:,} training and {tokens.counts[1]:,} validation tokens of "
             f"{tokens.documents:,} documents, vocabulary {tokens.vocab}\n  data.tokens = {tokens.content_hash}"
         )
-    return 0
+    return DONE
 
 
 def describe(tokens: TokenFile) -> dict[str, object]:
-    """Returns what `--json` prints."""
+    """Returns the facts of a token file that `--json` prints."""
     return {
         "path": str(tokens.path), "tokens": tokens.content_hash, "corpus": tokens.corpus,
         "tokenizer": tokens.tokenizer, "vocab": tokens.vocab, "eod": tokens.eod, "train": tokens.counts[0],

@@ -1,4 +1,4 @@
-"""Trains runs in turn, retries those that crash, and waits for those that another process trains."""
+"""Trains runs one after the other, retries runs that crash, and waits for runs that another process trains."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from scaling.store.record import Store
 from scaling.training.events import EventSink
 
 CRASHED = -1  # the run failed, and another attempt follows
-RETRY_SECONDS = 5.0  # before a run that crashed is tried again, times the number of its crashes
+RETRY_SECONDS = 5.0  # delay before a run that crashed is tried again, multiplied by the number of its crashes
 CHECKS_PER_SILENCE = 12  # checks of a lease within the time after which a silent holder loses it
 SIGNAL_POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How the runs of a process are trained in turn.
+    """How the runs of a process are trained.
 
     Attributes:
         store: The store with the records and leases.
         emit: Receives the events of waiting.
         stop_signals: Signals received so far.
-        lock_trunks: Let one process at a time train a trunk and its branches, so that the next run finds the
-            checkpoint to start from.
+        lock_trunks: Whether only one process at a time trains a trunk and its branches, so that each branch finds the
+            checkpoint that it starts from.
         retries: Further attempts for a run that crashes.
     """
 
@@ -41,15 +41,15 @@ class Schedule:
 
 
 def train_in_turn(configs: Sequence[RunConfig], attempt: Callable[[RunConfig, str], int], schedule: Schedule) -> int:
-    """Trains each run; the worst exit status, or STOPPED at once where a stop is requested.
+    """Trains each run; returns the highest exit status, or STOPPED as soon as a stop is requested.
 
-    A run that crashes is tried again after the others. A run that another process trains is left to that process,
-    and trained here if the other gives it back or falls silent; if it failed there, it is not tried again.
+    A run that crashes is tried again after the others. A run that another process trains is skipped at first, and
+    trained here if that process releases its lease or stops renewing it. If the run failed there, it is not retried.
 
     Args:
         configs: The runs.
-        attempt: Trains one run. Called with "attempt 1 of 3" if another attempt would follow a crash (it then returns
-            CRASHED instead of a failure), else with "".
+        attempt: Trains one run. Its second argument is "attempt 1 of 3" if a crash is followed by another attempt (the
+            function then returns CRASHED instead of FAILED), else "".
         schedule: Store, events, stop signals and retries.
     """
     store, emit, stop_signals = schedule.store, schedule.emit, schedule.stop_signals
@@ -71,7 +71,7 @@ def train_in_turn(configs: Sequence[RunConfig], attempt: Callable[[RunConfig, st
             except (LeaseHeldError, LeaseLostError) as holder:
                 unfinished.append(config)
                 if name not in waited_for:
-                    emit({"event": "waits", "run_id": name, "why": f"{holder}: left to it"})
+                    emit({"event": "waits", "run_id": name, "why": f"{holder}: skipped for now"})
                     waited_for.add(name)
                 continue
             if status == STOPPED:
@@ -107,7 +107,7 @@ def trunk_lease(store: Store, config: RunConfig) -> Iterator[None]:
 
 
 def failed_elsewhere(store: Store, name: str, emit: EventSink) -> int | None:
-    """Returns FAILED and emits the reason if a run failed in the process it was left to, else None.
+    """Returns FAILED and emits the reason if a run failed in another process, else None.
 
     Args:
         store: The store.
@@ -124,7 +124,7 @@ def failed_elsewhere(store: Store, name: str, emit: EventSink) -> int | None:
 
 
 def stopped_while_waiting(stop_signals: list[int], seconds: float) -> bool:
-    """Waits; returns whether any host was asked to stop meanwhile.
+    """Waits, and returns whether a stop was requested on any host meanwhile.
 
     Args:
         stop_signals: Signals received so far.

@@ -1,4 +1,4 @@
-"""`python -m scaling train CONFIG.json ...`: trains runs; run again after any interruption, it resumes."""
+"""`python -m scaling train CONFIG.json ...`: trains runs; the same command resumes them after an interruption."""
 
 from __future__ import annotations
 
@@ -27,8 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from scaling.commands import evaluate
     from scaling.distributed import hosts
 
-    parser.add_argument("configs", nargs="+", metavar="CONFIG.json", help="trained one after the other in this process")
-    parser.add_argument("--store", required=True, metavar="DIR", help="folder or address for records and checkpoints")
+    parser.add_argument(
+        "configs", nargs="+", metavar="CONFIG.json", help="configs of the runs, trained one after the other"
+    )
+    parser.add_argument("--store", required=True, metavar="DIR", help="folder or address (s3://, gs://) of the store")
     parser.add_argument("--set", action="append", default=[], metavar="path.to.field=value", help="change the configs")
     parser.add_argument(
         "--place",
@@ -59,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Trains each config; one that fails is recorded, and the next is trained."""
+    """Trains each config; a failure is recorded and does not stop the others, unless --in-order is given."""
     from scaling.commands import evaluate
     from scaling.config.placement import Placement
     from scaling.config.run import load, override
@@ -76,8 +78,8 @@ def run(args: argparse.Namespace) -> int:
     host = hosts.parse_hosts(args)
     if host is not None and "://" in args.store:
         raise ConfigError(
-            f"--store {args.store}: several hosts write one checkpoint, which needs a folder: mount the bucket and "
-            "give the folder"
+            f"--store {args.store}: several hosts need a folder to write one checkpoint: mount the bucket and give "
+            "its folder"
         )
     evaluation = evaluate.training_evaluation(args, one_host=host is None)
     if host is not None and not hosts.is_supervised():
@@ -97,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def watch_stop_signals() -> list[int]:
-    """Returns a list to which SIGTERM or SIGINT is added; a second signal ends the process at once."""
+    """Returns a list that receives the first SIGTERM or SIGINT; a later signal ends the process at once."""
     received: list[int] = []
     received_at: list[float] = []
 
@@ -120,7 +122,7 @@ def train_job(job: TrainJob) -> int:
     from scaling.program import cpu_memory
     from scaling.training import startup
 
-    # Orbax logs in its threads, and raises there, what it also raises in this one.
+    # Orbax logs and raises errors in its own threads, and raises the same errors in this thread.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     threading.excepthook = lambda _: None
@@ -192,14 +194,14 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
         collectives.exit_after_host_loss(error)
     except (lease.LeaseHeldError, lease.LeaseLostError):
         raise
-    except Exception as error:  # whatever made one run fail, the others are trained; the record has the reason
+    except Exception as error:  # the other runs are still trained; the record has the reason
         line = " ".join(str(error).split()) or type(error).__name__
         name = run_id(config)
         if retry and error_status(error) == FAILED:
             emit({"event": "again", "run_id": name, "why": f"run {name[:12]}: {line} ({retry})"})
             return schedule_runs.CRASHED
         emit({"event": "end", "run_id": name, "status": "failed", "error": line})
-        if job.events:  # without events the line above went to standard error already
+        if job.events:  # without --events, `emit` has printed the error on standard error
             print(f"scaling train: run {name[:12]} failed: {line}", file=sys.stderr)
         if os.environ.get("SCALING_TRACEBACK"):
             raise

@@ -158,7 +158,9 @@ class ModelConfig(ValidatedConfig):
         for field in ("base_width", "base_depth", "base_head"):
             if getattr(self, field) is not None:
                 message = f"ModelConfig.{field} = {getattr(self, field)} with parametrization = {name!r}"
-                require(field in allowed, f"{message}: allowed are {', '.join(allowed) or 'none'}")
+                require(
+                    field in allowed, f"{message}: must be null: {name!r} uses {', '.join(allowed) or 'no base shape'}"
+                )
                 require_positive(self, field)
             require(
                 field not in needed or getattr(self, field) is not None,
@@ -176,7 +178,7 @@ class ModelConfig(ValidatedConfig):
             1 <= self.experts_chosen <= self.experts,
             f"ModelConfig.experts_chosen = {self.experts_chosen}: must be from 1 to experts = {self.experts}",
         )
-        require(self.biases != "all", "ModelConfig.biases = 'all': experts have no biases: allowed are none, qkv")
+        require(self.biases != "all", "ModelConfig.biases = 'all': experts have no biases: must be none or qkv")
 
     def _check_kind(self) -> None:
         require_positive(self, "buckets", "bucket_distance")

@@ -36,7 +36,7 @@ class OptimizerConfig(ValidatedConfig):
         require_non_negative(self, "weight_decay", "clip", "z_loss")
         require(
             self.name not in UNSUPPORTED,
-            f"OptimizerConfig.name = {self.name!r}: not in Optax: allowed are {', '.join(OPTIMIZERS)}",
+            f"OptimizerConfig.name = {self.name!r}: not in Optax: must be one of {', '.join(OPTIMIZERS)}",
         )
         require_choice("OptimizerConfig.name", self.name, OPTIMIZERS)
         for name in ("beta1", "beta2", "momentum"):

@@ -155,5 +155,5 @@ PRESETS = {
 def preset(name: str) -> ModelConfig:
     """Returns the model of a preset; the ConfigError for an unknown name lists the known ones."""
     if name not in PRESETS:
-        raise ConfigError(f"unknown preset {name!r}: known are {', '.join(PRESETS)} (or give a CONFIG.json)")
+        raise ConfigError(f"unknown preset {name!r}: must be one of {', '.join(PRESETS)}, or a CONFIG.json")
     return PRESETS[name]

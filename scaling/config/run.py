@@ -233,7 +233,7 @@ def override(config: Config, assignments: list[str]) -> Config:
             require(isinstance(fields, dict) and parent in fields, f"--set {assignment}: unknown field {parent}")
             fields = fields[parent]
         require(isinstance(fields, dict), f"--set {assignment}: {'.'.join(parents)} has no fields")
-        require(name in fields, f"--set {assignment}: unknown field {name}: known are {', '.join(fields)}")
+        require(name in fields, f"--set {assignment}: unknown field {name}: must be one of {', '.join(fields)}")
         fields[name] = text if isinstance(fields[name], str) and not isinstance(value, str) else value
     return from_dict(type(config), data)
 

@@ -97,7 +97,9 @@ def tpu_slice(name: str, *, largest_host: int = CHIPS_PER_HOST) -> TpuSlice:
     generation_name, _, size = name.partition("-")
     generation = GENERATIONS.get(generation_name)
     known = ", ".join(f"{key}-{number}" for key, facts in GENERATIONS.items() for number in facts.slices)
-    require(generation is not None and size in map(str, generation.slices), f"topology {name!r}: known are {known}")
+    require(
+        generation is not None and size in map(str, generation.slices), f"topology {name!r}: must be one of {known}"
+    )
     assert generation is not None
     shape = generation.slices[int(size)]
     chips = count_chips(shape)

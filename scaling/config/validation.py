@@ -38,7 +38,7 @@ def require_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
         value: Its value.
         allowed: The values it may have.
     """
-    require(value in allowed, f"{name} = {value!r}: allowed are {', '.join(allowed)}")
+    require(value in allowed, f"{name} = {value!r}: must be one of {', '.join(allowed)}")
 
 
 def require_positive(config: Any, *names: str) -> None:
@@ -135,7 +135,7 @@ def from_dict(cls: type[Config], data: Any, path: str = "") -> Config:
     require(isinstance(data, dict), f"{name} = {data!r}: must be an object")
     hints = field_types(cls)  # type: ignore[arg-type]
     unknown = sorted(set(data) - set(hints))
-    require(not unknown, f"{name}: unknown field {', '.join(unknown)}: known are {', '.join(hints)}")
+    require(not unknown, f"{name}: unknown field {', '.join(unknown)}: must be one of {', '.join(hints)}")
     missing = [
         f.name
         for f in dataclasses.fields(cls)  # type: ignore[arg-type]

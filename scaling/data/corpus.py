@@ -71,7 +71,13 @@ def check_options(kind: str, options: Collection[str], allowed: Collection[str],
     """
     for name in (*options, *filter(None, [argument])):
         if name not in allowed:
-            raise CorpusError(f"corpus {kind}: unknown option {name!r}: known are {', '.join(allowed) or 'none'}")
+            choice = f"must be one of {', '.join(allowed)}" if allowed else "this corpus takes no options"
+            raise CorpusError(f"corpus {kind}: unknown option {name!r}: {choice}")
+
+
+def format_options(options: dict[str, str]) -> str:
+    """Returns options as `key=value,...`, as a specification has them."""
+    return ",".join(f"{name}={value}" for name, value in options.items())
 
 
 def parse_number(kind: str, name: str, text: str, number_type: type[Number]) -> Number:

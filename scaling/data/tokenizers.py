@@ -60,9 +60,7 @@ def make_tokenizer(name: str, training: Callable[[], Iterator[bytes]], folder: P
         return Tokenizer("bytes", 257, BYTES_EOD, lambda d: np.frombuffer(d, np.uint8), _decode_bytes, {})
     if kind == "sentencepiece" and size.isdecimal() and int(size) >= MIN_PIECES:
         return sentencepiece_tokenizer(name, train_sentencepiece(int(size), training), folder)
-    raise CorpusError(
-        f"unknown tokenizer {name!r}: allowed are bytes and sentencepiece:V with V of {MIN_PIECES} or more"
-    )
+    raise CorpusError(f"unknown tokenizer {name!r}: must be bytes, or sentencepiece:V with V of {MIN_PIECES} or more")
 
 
 def _decode_bytes(tokens: np.ndarray) -> bytes:

@@ -76,7 +76,7 @@ def open_text(model: TrainedModel, store: Store, tokens: str | None) -> TokenFil
         by_corpus = {read_header(file)["corpus"]: file for file in store.token_files.glob(f"*{SUFFIX}")}
         require(
             tokens in by_corpus,
-            f"--tokens {tokens}: no such file, and no such corpus in the store: known are {', '.join(by_corpus)}",
+            f"--tokens {tokens}: no such file or corpus: must be a token file, or a corpus of the store: {', '.join(by_corpus)}",
         )
         path = by_corpus[tokens]
     file = open_tokens(path)

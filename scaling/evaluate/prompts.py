@@ -144,7 +144,7 @@ def parse_item(data: dict[str, Any], location: str) -> Item:
         location: File and line number, for messages.
     """
     unknown = [key for key in data if key not in LINE_FIELDS]
-    require(not unknown, f"{location}: unknown field {', '.join(unknown)}: known are {', '.join(LINE_FIELDS)}")
+    require(not unknown, f"{location}: unknown field {', '.join(unknown)}: must be one of {', '.join(LINE_FIELDS)}")
     prompt, answer, choices, gold = (data.get(key) for key in ("prompt", "answer", "choices", "gold"))
     require(isinstance(prompt, str) and prompt != "", f"{location}: prompt must be text")
     if choices is not None:

@@ -90,7 +90,7 @@ class Site:
     def check(self, model: TrainedModel) -> None:
         """Raises ConfigError where the model has no such site."""
         check_layer(model, self.layer)
-        require(self.name in SITES, f"--site {self.name}: allowed are {', '.join(SITES)}")
+        require(self.name in SITES, f"--site {self.name}: must be one of {', '.join(SITES)}")
 
 
 def site_activations(
@@ -132,7 +132,7 @@ def check_token_count(model: TrainedModel, tokens: TokenFile, count: int, split:
         count: Number of positions.
         split: One of SPLITS.
     """
-    require(split in SPLITS, f"--split {split}: allowed are {', '.join(SPLITS)}")
+    require(split in SPLITS, f"--split {split}: must be one of {', '.join(SPLITS)}")
     data = model.config.data
     sequences = windows.count_windows(tokens.counts[SPLITS.index(split)], data.length, data.stride)
     available = sequences * data.length

@@ -75,7 +75,7 @@ class Record:
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
-            raise ValueError(f"status {self.status!r}: allowed are {', '.join(STATUSES)}")
+            raise ValueError(f"status {self.status!r}: must be one of {', '.join(STATUSES)}")
 
     def token_share(self, step: int) -> float:
         """Share of the run's training tokens that its first `step` steps read, from 0 to 1."""

@@ -37,7 +37,7 @@ class RemoteFiles:
             raise StoreError(f"store {address}: {error}: pip install 'scaling[cloud]' has s3:// and gs://") from None
         except ValueError:
             raise StoreError(
-                f"store {address}: unknown protocol {protocol!r}: known are s3://, gs:// and others of fsspec"
+                f"store {address}: unknown protocol {protocol!r}: must be one that fsspec supports, such as s3:// or gs://"
             ) from None
 
     def files(self, folder: str) -> list[str]:

@@ -50,13 +50,13 @@ def _run_reporter(config: RunConfig) -> EventSink:
             where = f" from step {start}" if start else ""
             print(f"run {event['run_id'][:12]}: {event['steps']} steps{where}", file=sys.stderr)
         elif event["event"] == "step":
-            now = time.monotonic()
-            if not terminal and now - printed_at < LINE_SECONDS:
+            current = time.monotonic()
+            if not terminal and current - printed_at < LINE_SECONDS:
                 return
-            printed_at = now
-            seen = config.sequences(event["step"]) * config.data.length
-            tokens = (seen - config.sequences(start) * config.data.length) / max(now - started_at, 1e-9)
-            left = (config.tokens - seen) / tokens if tokens else 0.0
+            printed_at = current
+            tokens_seen = config.sequences(event["step"]) * config.data.length
+            tokens = (tokens_seen - config.sequences(start) * config.data.length) / max(current - started_at, 1e-9)
+            left = (config.tokens - tokens_seen) / tokens if tokens else 0.0
             where = f"step {event['step']}/{config.steps}  loss {event['loss']:.4f}"
             line = f"{where}  {tokens:,.0f} tokens/s  {left:.0f} s left"
             print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
@@ -79,21 +79,21 @@ def _pack_reporter(configs: Sequence[RunConfig]) -> EventSink:
 
     def emit(event: dict[str, Any]) -> None:
         nonlocal started_at, printed_at, done
-        name, now = event["run_id"], time.monotonic()
+        name, current = event["run_id"], time.monotonic()
         if event["event"] == "start":
-            started_at, steps[name] = now, event["from"]
+            started_at, steps[name] = current, event["from"]
             where = f" from step {event['from']}" if event["from"] else ""
             print(f"run {name[:12]}: {event['steps']} steps{where}, in a pack of {len(by_id)}", file=sys.stderr)
         elif event["event"] == "step":
             config = by_id[name]
             done += (config.sequences(event["step"]) - config.sequences(steps[name])) * config.data.length
             steps[name], losses[name] = event["step"], event["loss"]
-            if len(losses) < len(steps) or (not terminal and now - printed_at < LINE_SECONDS):
+            if len(losses) < len(steps) or (not terminal and current - printed_at < LINE_SECONDS):
                 return
-            printed_at = now
+            printed_at = current
             where = f"step {min(steps.values())}/{max(by_id[run].steps for run in steps)}"
             line = f"{len(steps)} runs  {where}  loss {min(losses.values()):.4f} to {max(losses.values()):.4f}"
-            line += f"  {done / max(now - started_at, 1e-9):,.0f} tokens/s"
+            line += f"  {done / max(current - started_at, 1e-9):,.0f} tokens/s"
             print(f"\r\033[K{line}" if terminal else line, end="" if terminal else "\n", file=sys.stderr, flush=True)
         elif event["event"] == "waiting":
             return
@@ -109,5 +109,5 @@ def _pack_reporter(configs: Sequence[RunConfig]) -> EventSink:
 
 def _print_end(event: dict[str, Any], terminal: bool) -> None:
     loss = f", held-out loss {event['loss']:.4f} nats per token" if "loss" in event else ""
-    why = f": {event['error']}" if "error" in event else ""
-    print(f"{chr(10) if terminal else ''}run {event['run_id'][:12]}: {event['status']}{loss}{why}", file=sys.stderr)
+    reason = f": {event['error']}" if "error" in event else ""
+    print(f"{chr(10) if terminal else ''}run {event['run_id'][:12]}: {event['status']}{loss}{reason}", file=sys.stderr)

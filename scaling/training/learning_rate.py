@@ -23,8 +23,8 @@ def learning_rate(config: RunConfig, step: int) -> float:
     if step < warm:
         if config.has_even_warmup:
             return peak * (step + 1) / warm
-        seen = config.sequences(step + 1) * config.data.length
-        return peak * min(1.0, seen / (schedule.warmup_tokens or seen))
+        tokens_seen = config.sequences(step + 1) * config.data.length
+        return peak * min(1.0, tokens_seen / (schedule.warmup_tokens or tokens_seen))
     if schedule.name == "inverse-sqrt":
         return peak * max(schedule.floor, math.sqrt(config.timescale / (config.timescale + step - warm)))
     start = config.decay_start

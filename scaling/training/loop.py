@@ -164,7 +164,11 @@ def start_run(
     ramp = {size: ramp_program for size, (ramp_program, _) in smaller.items()}
     tracked = examples.fixed_training_rows(token_file, config)
     run = Run(config, store, placement, compiled, token_file, emit, should_stop, windows, tracked, ramp)
-    compiling = sum(each.compile_seconds for each, is_new in ((compiled, fresh), *smaller.values()) if is_new)
+    compiling = sum(
+        compiled_program.compile_seconds
+        for compiled_program, is_new in ((compiled, fresh), *smaller.values())
+        if is_new
+    )
     facts |= {"compile_seconds": round(compiling, 3)}
     facts |= {"hosts": jax.process_count(), "devices": compiled.mesh.size, "mesh": dict(compiled.mesh.shape)}
     facts |= {"remat": placement.remat}

@@ -115,7 +115,7 @@ def slice_chips(name: str, kind: str, size: str, name_units: float) -> int:
     if kind in GENERATIONS:
         if size not in map(str, GENERATIONS[kind].slices):
             raise SweepError(
-                f"--slice {name}: known are {', '.join(f'{kind}-{number}' for number in GENERATIONS[kind].slices)}"
+                f"--slice {name}: must be one of {', '.join(f'{kind}-{number}' for number in GENERATIONS[kind].slices)}"
             )
         return count_chips(GENERATIONS[kind].slices[int(size)])
     count = int(size) / name_units if re.fullmatch("[1-9][0-9]{0,6}", size) else 0

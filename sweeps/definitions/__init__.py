@@ -82,5 +82,5 @@ DEFINITIONS: dict[str, Definition] = {
 def find_definition(name: str) -> Definition:
     """Looks up a definition; SweepError lists the known ones."""
     if name not in DEFINITIONS:
-        raise SweepError(f"sweep {name!r}: known are {', '.join(DEFINITIONS)}")
+        raise SweepError(f"sweep {name!r}: must be one of {', '.join(DEFINITIONS)}")
     return DEFINITIONS[name]

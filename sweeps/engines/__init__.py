@@ -48,5 +48,5 @@ ENGINES: dict[str, Engine] = {
 def get_engine(name: str) -> Engine:
     """Returns the engine of a name; raises SweepError, with the known names, for an unknown one."""
     if name not in ENGINES:
-        raise SweepError(f"engine {name!r}: known are {', '.join(ENGINES)}")
+        raise SweepError(f"engine {name!r}: must be one of {', '.join(ENGINES)}")
     return ENGINES[name]

@@ -63,7 +63,7 @@ def parse_options(kind: type[Options], options: Mapping[str, str]) -> Options:
     fields = {field.name: field for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
     unknown = [name for name in options if name not in fields]
     if unknown:
-        raise SweepError(f"--option {unknown[0]}=...: known are {', '.join(fields)}")
+        raise SweepError(f"--option {unknown[0]}=...: unknown option: must be one of {', '.join(fields)}")
     missing = [name for name, field in fields.items() if field.default is dataclasses.MISSING and not options.get(name)]
     if missing:
         raise SweepError(f"this engine needs {' '.join(f'--option {name}=...' for name in missing)}")

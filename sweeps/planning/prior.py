@@ -33,5 +33,5 @@ PRIORS = {
 def find_prior(name: str) -> Surface:
     """Looks up a law; SweepError lists the known ones."""
     if name not in PRIORS:
-        raise SweepError(f"--set prior={name}: known are {', '.join(PRIORS)}")
+        raise SweepError(f"--set prior={name}: must be one of {', '.join(PRIORS)}")
     return PRIORS[name]

@@ -106,7 +106,7 @@ def change_rules(rule_set: Rules, changes: dict[str, str]) -> Rules:
     """
     if "rules" in changes:
         if changes["rules"] not in RULES:
-            raise SweepError(f"--set rules={changes['rules']}: known are {', '.join(RULES)}")
+            raise SweepError(f"--set rules={changes['rules']}: must be one of {', '.join(RULES)}")
         rule_set = RULES[changes["rules"]]
     if "lr" in changes:
         rule_set = dataclasses.replace(rule_set, learning_rate=parse_power_law("lr", changes["lr"]))

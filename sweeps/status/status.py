@@ -57,8 +57,8 @@ def status(
     """
     entries = store.sweep(sweep)
     if entries is None:
-        names = ", ".join(known_sweeps(store)) or "none"
-        raise SweepError(f"sweep {sweep!r} is not in store {store.root}: known are {names}")
+        names = ", ".join(known_sweeps(store)) or "no sweeps"
+        raise SweepError(f"sweep {sweep!r} is not in store {store.root}: it has {names}")
     entries = with_plan(entries)
     sweep_axes = axes(entries)
     runs = run_rows(store, entries, sweep_axes, cache)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from scaling.data.corpus import TokenCorpus, check_options, parse_number
+from scaling.data.corpus import TokenCorpus, check_options, format_options, parse_number
 from scaling.data.tokens import CorpusError
 
 Uniform = Callable[[], float]  # a random number in [0, 1)
@@ -88,7 +88,7 @@ def parse_options(options: dict[str, str]) -> LabelOptions:
     minimum = {"classes": 2, "symbols": 2, "seed": integers["seed"]}
     valid = all(value >= minimum.get(name, 1) for name, value in integers.items())
     if not valid or not all(0 <= value < 1 for value in numeric.values()):
-        raise CorpusError(f"corpus labels: allowed are {ALLOWED}; given were {options}".replace("'", ""))
+        raise CorpusError(f"corpus labels: {format_options(options)}: must be {ALLOWED}")
     return LabelOptions(
         validation_examples=integers.pop("held"), noise=numeric["noise"], blur=numeric["blur"], **integers
     )

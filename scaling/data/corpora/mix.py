@@ -104,7 +104,7 @@ def make_part(name: str, share: float, seed: int, notes: list[str]) -> Part:
         return Part(share, partial(question_documents, kind, lowest, highest, seed))
     if kind not in CORPORA or kind == "mix":
         known = [*(k for k in CORPORA if k != "mix"), *FAMILIES, "canary"]
-        raise CorpusError(f"corpus mix: unknown part {name!r}: known are {', '.join(known)}, and tokens= and seed=")
+        raise CorpusError(f"corpus mix: unknown part {name!r}: must be one of {', '.join(known)}, or tokens= or seed=")
     text = specification.open_corpus(name)
     if not isinstance(text, TextCorpus):
         raise CorpusError(f"corpus mix: {name} brings its own tokens: only text can be mixed")

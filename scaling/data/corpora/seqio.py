@@ -45,11 +45,11 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
     known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if argument not in known:
         hint = "" if "module" in options else " (name the module that registers it with module=)"
-        raise CorpusError(f"{corpus}: unknown task{hint}: known are {', '.join(sorted(known)) or 'none'}")
+        raise CorpusError(f"{corpus}: unknown task{hint}: must be one of {', '.join(sorted(known)) or 'none'}")
     task = seqio.get_mixture_or_task(argument)
     for name, value, allowed in (("feature", feature, task.output_features), ("split", split, task.splits)):
         if value not in allowed:
-            raise CorpusError(f"{corpus}: no {name} {value!r}: known are {', '.join(allowed)}")
+            raise CorpusError(f"{corpus}: no {name} {value!r}: must be one of {', '.join(allowed)}")
     vocabulary = task.output_features[feature].vocabulary
     if vocabulary.eos_id is None:
         raise CorpusError(f"{corpus}: its vocabulary has no end-of-sequence token, which must end each document")

@@ -17,7 +17,7 @@ def parse_corpus(spec: str) -> tuple[str, str, dict[str, str]]:
     """
     kind, _, rest = spec.partition(":")
     if kind not in CORPORA:
-        raise CorpusError(f"unknown corpus {spec!r}: known are {', '.join(CORPORA)}")
+        raise CorpusError(f"unknown corpus {spec!r}: must be one of {', '.join(CORPORA)}")
     if kind == "text":
         return kind, rest, {}
     argument, options = "", {}

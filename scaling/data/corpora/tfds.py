@@ -34,11 +34,11 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
     except Exception as error:  # unknown names, missing downloads and bad versions raise classes of their own
         raise CorpusError(f"corpus tfds:{argument}: {' '.join(str(error).split())[:300]}") from None
     if feature not in features:
-        raise CorpusError(f"corpus tfds:{argument}: no feature {feature!r}: known are {', '.join(features)}")
+        raise CorpusError(f"corpus tfds:{argument}: no feature {feature!r}: must be one of {', '.join(features)}")
     try:
         total = builder.info.splits[split].num_examples
     except (KeyError, ValueError, AssertionError):  # an unknown name, or a slice that cannot be parsed
-        known = f"known are {', '.join(splits)}, and slices of them"
+        known = f"must be one of {', '.join(splits)}, or a slice of one"
         raise CorpusError(f"corpus tfds:{argument}: no split {split!r}: {known}") from None
     return TextCorpus(lambda: read_documents(argument, tfds, builder, split, feature), total)
 

@@ -73,14 +73,14 @@ class Item:
 
 def get_family(name: str) -> ModuleType:
     """Imports the module of a family; ConfigError lists the known families."""
-    require(name in FAMILIES, f"unknown task family {name!r}: known are {', '.join(FAMILIES)}")
+    require(name in FAMILIES, f"unknown task family {name!r}: must be one of {', '.join(FAMILIES)}")
     return importlib.import_module(FAMILIES[name])
 
 
 def parse_task(task: str) -> tuple[str, int]:
     """Splits `addition-3` into family and difficulty; ConfigError says what is allowed."""
     name, _, number = task.rpartition("-")
-    known = f"known are {', '.join(FAMILIES)}, with a difficulty: addition-3"
+    known = f"must be one of {', '.join(FAMILIES)} with a difficulty, such as addition-3"
     require(number.isdecimal() and name in FAMILIES, f"unknown task {task!r}: {known}")
     return name, check_difficulty(name, int(number))
 

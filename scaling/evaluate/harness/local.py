@@ -33,7 +33,7 @@ def read_task(task: str, folder: Path) -> tuple[list[Line], list[Line]]:
     Raises:
         ConfigError: The task is unknown, or a line is wrong; the message names the file and the line.
     """
-    require(task in FORMATS, f"--harness {task}: with --harness-path known are {', '.join(FORMATS)}")
+    require(task in FORMATS, f"--harness {task}: with --harness-path, must be one of {', '.join(FORMATS)}")
     shots = folder / f"{task}.shots.jsonl"
     return read_lines(task, folder / f"{task}.jsonl"), read_lines(task, shots) if shots.exists() else []
 

@@ -37,7 +37,7 @@ def select_kernel(name: str, platform: str) -> str:
     if name == "auto":
         return names[0]
     if name not in names:
-        raise ConfigError(f"Placement.attention = {name!r}: on {platform} allowed are auto, {', '.join(names)}")
+        raise ConfigError(f"Placement.attention = {name!r}: on {platform}, must be one of auto, {', '.join(names)}")
     return name
 
 

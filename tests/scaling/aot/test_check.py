@@ -64,7 +64,7 @@ def test_slices_have_the_chips_that_their_names_say() -> None:
         cores = 2 if generation in ("v4", "v5p") else 1
         for number in facts.slices:
             assert tpu_slice(f"{generation}-{number}").chips * cores == number
-    with pytest.raises(ConfigError, match=r"'v5e-5': known are .*v5e-16"):
+    with pytest.raises(ConfigError, match=r"'v5e-5': must be one of .*v5e-16"):
         tpu_slice("v5e-5")
 
 

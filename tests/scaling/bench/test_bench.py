@@ -38,4 +38,4 @@ def test_each_size_is_measured_or_left_out_with_the_reason() -> None:
 def test_an_unknown_mode_is_refused_in_one_line() -> None:
     done = call_command("scaling", "bench", "--compare", "keras")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "scaling bench: --compare = 'keras': allowed are eager, compile"
+    assert done.stderr.splitlines()[-1] == "scaling bench: --compare = 'keras': must be one of eager, compile"

@@ -142,7 +142,7 @@ def test_updates_grow_with_depth_under_mup_and_not_under_completep(config: Path)
         (("--widths", "32"), "two or more different whole numbers"),
         (("--widths", "32,64", "--depths", "1,2"), "give one of them"),
         (("--steps", 0), "--steps 0: must be 1 or more"),
-        (("--parametrizations", "ntk"), "allowed are standard, mup, completep"),
+        (("--parametrizations", "ntk"), "must be one of standard, mup, completep"),
     ],
 )
 def test_a_check_that_cannot_be_is_refused_in_one_line(

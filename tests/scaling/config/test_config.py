@@ -81,10 +81,10 @@ def test_another_way_of_decaying_shares_the_trunk() -> None:
 @pytest.mark.parametrize(
     ("assignment", "says"),
     [
-        ("model.widht=3", "unknown field widht: known are vocab, width"),
+        ("model.widht=3", "unknown field widht: must be one of vocab, width"),
         ("model.width=65", "width = 65: must be a multiple of heads = 2"),
         ("model.kv_heads=3", "must be a multiple of kv_heads = 3"),
-        ("model.mlp=tanh", "allowed are swiglu, gelu"),
+        ("model.mlp=tanh", "must be one of swiglu, gelu"),
         ("model.positions=learned", "with learned positions, and only with them"),
         ("model.window_pattern=LX", "must be letters L (local) and G (global)"),
         ("model.shared_experts=1", "set experts"),
@@ -109,7 +109,7 @@ def test_a_config_that_cannot_be_is_refused_in_one_line(assignment: str, says: s
     ("assignments", "says"),
     [
         (["model.experts=4", "model.experts_chosen=5"], "from 1 to experts = 4"),
-        (["model.experts=4", "model.biases=all"], "allowed are none, qkv"),
+        (["model.experts=4", "model.biases=all"], "must be none or qkv"),
         (["model.experts=4", "model.capacity=1", "data.document_end=256"], "must be null with model.capacity"),
         (["model.positions=learned", "model.position_length=64"], "length = 128: must be at most"),
         (["model.kind=encoder", "model.positions=buckets"], "causal trains 'decoder', span trains"),

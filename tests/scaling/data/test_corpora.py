@@ -132,20 +132,20 @@ def test_text_that_is_not_utf8_names_the_file_and_the_offset(tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
-        ("pyton", f"unknown corpus 'pyton': known are {', '.join(CORPORA)}"),
-        ("", f"unknown corpus '': known are {', '.join(CORPORA)}"),
-        ("cpython:lib", "corpus cpython: unknown option 'lib': known are none"),
-        ("markov:orders=2", "unknown option 'orders': known are order, vocab, tokens, seed, zipf"),
-        ("markov:3", "unknown option '3': known are order, vocab, tokens, seed, zipf"),
+        ("pyton", f"unknown corpus 'pyton': must be one of {', '.join(CORPORA)}"),
+        ("", f"unknown corpus '': must be one of {', '.join(CORPORA)}"),
+        ("cpython:lib", "corpus cpython: unknown option 'lib': this corpus takes no options"),
+        ("markov:orders=2", "unknown option 'orders': must be one of order, vocab, tokens, seed, zipf"),
+        ("markov:3", "unknown option '3': must be one of order, vocab, tokens, seed, zipf"),
         ("markov:order=x", "order=x: must be an integer"),
         ("markov:zipf=steep", "zipf=steep: must be a number"),
-        ("markov:order=3,vocab=64", "allowed are order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ 65,536"),
-        ("markov:order=1000000000", "allowed are order ≥ 1"),
-        ("markov:zipf=nan", "allowed are"),
-        ("markov:zipf=inf", "allowed are"),
-        ("markov:tokens=0", "allowed are"),
-        ("tfds:name,splits=train", "unknown option 'splits': known are split, feature, data_dir"),
-        ("seqio:name,split=train,vocab=3", "unknown option 'vocab': known are module, split, feature"),
+        ("markov:order=3,vocab=64", "must be order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ 65,536"),
+        ("markov:order=1000000000", "must be order ≥ 1"),
+        ("markov:zipf=nan", "must be order"),
+        ("markov:zipf=inf", "must be order"),
+        ("markov:tokens=0", "must be order"),
+        ("tfds:name,splits=train", "unknown option 'splits': must be one of split, feature, data_dir"),
+        ("seqio:name,split=train,vocab=3", "unknown option 'vocab': must be one of module, split, feature"),
         ("tfds:a,b", "'b' must be key=value"),
         ("text:", "corpus text:: no such file or folder"),
         ("text:/no/such", "corpus text:/no/such: no such file or folder"),
@@ -244,8 +244,8 @@ def test_a_full_disk_is_one_line_that_names_the_folder_and_leaves_nothing(tmp_pa
 
 def test_prepare_refuses_in_one_line_with_status_2(tmp_path: Path) -> None:
     for words, line in {
-        ("nothing",): f"unknown corpus 'nothing': known are {', '.join(CORPORA)}",
-        ("cpython", "--tokenizer", "words"): "unknown tokenizer 'words': allowed are bytes and sentencepiece:V with V",
+        ("nothing",): f"unknown corpus 'nothing': must be one of {', '.join(CORPORA)}",
+        ("cpython", "--tokenizer", "words"): "unknown tokenizer 'words': must be bytes, or sentencepiece:V with V",
     }.items():
         done = call_command("scaling", "prepare", *words, "--store", tmp_path)
         assert done.returncode == 2 and done.stderr.startswith(f"scaling prepare: {line}")

@@ -260,14 +260,14 @@ def test_labels_are_wrong_as_often_as_asked_and_in_training_alone(tmp_path: Path
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("modular:q=3", "unknown option 'q': known are p, op, fraction, seed"),
+        ("modular:q=3", "unknown option 'q': must be one of p, op, fraction, seed"),
         ("modular:p=x", "p=x: must be an integer"),
-        ("modular:p=1", "allowed are p from 2 to 4,096 and fraction between 0 and 1"),
+        ("modular:p=1", "must be p from 2 to 4,096 and fraction between 0 and 1"),
         ("modular:fraction=1", "fraction between 0 and 1"),
-        ("modular:op=power", "op=power: known are add, subtract, multiply"),
+        ("modular:op=power", "op=power: must be one of add, subtract, multiply"),
         ("modular:op=divide,p=9", "p=9: p must be prime"),
         ("modular:p=2,fraction=0.01", "leaves a split empty"),
-        ("labels:classes=1", "allowed are classes ≥ 2"),
+        ("labels:classes=1", "must be classes ≥ 2"),
         ("labels:noise=1", "noise and blur at least 0 and less than 1"),
         ("labels:blur=nan", "noise and blur at least 0"),
         ("labels:size=2", "unknown option 'size'"),

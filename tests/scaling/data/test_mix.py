@@ -112,7 +112,7 @@ def test_canaries_occur_in_training_as_often_as_the_header_says(tmp_path: Path) 
         ("mix:addition=0.5", "shares must sum to 1, not to 0.5"),
         ("mix:", "shares must sum to 1"),
         ("mix:addition", "'addition' has no share: write addition=0.5"),
-        ("mix:algebra=1", "unknown part 'algebra': known are cpython, text, "),
+        ("mix:algebra=1", "unknown part 'algebra': must be one of cpython, text, "),
         ("mix:mix=1", "unknown part 'mix'"),
         ("mix:addition=1.5", "addition=1.5: a share must be above 0"),
         ("mix:addition:0-3=1", "difficulties of addition are 1 to 12"),

@@ -256,7 +256,7 @@ def test_no_room_for_the_special_tokens_is_refused_in_one_line(tokens: TokenFile
     ("objective", "assignment", "says"),
     [
         ("span", "data.objective=masked", "masked trains 'encoder'"),
-        ("span", "data.objective=prefix", "allowed are causal, span, masked"),
+        ("span", "data.objective=prefix", "must be one of causal, span, masked"),
         ("span", "data.document_end=256", "must be null unless it is causal"),
         ("span", "data.corrupted=1.0", "must be between 0 and 1"),
         ("span", "data.corrupted=0.9", "lower corrupted or raise span_length"),

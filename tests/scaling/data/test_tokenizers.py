@@ -94,7 +94,7 @@ def test_sentencepiece_learns_from_the_training_split_alone(tmp_path: Path) -> N
     "name", ["words", "sentencepiece", "sentencepiece:", "sentencepiece:299", "sentencepiece:x", "byte"]
 )
 def test_unknown_tokenizers_list_the_known_ones(name: str, tmp_path: Path) -> None:
-    with pytest.raises(CorpusError, match="allowed are bytes and sentencepiece:V with V of 300 or more"):
+    with pytest.raises(CorpusError, match="must be bytes, or sentencepiece:V with V of 300 or more"):
         tokenizers.make_tokenizer(name, lambda: iter([b"text"]), tmp_path)
 
 

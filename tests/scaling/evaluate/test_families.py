@@ -171,7 +171,7 @@ def test_shots_are_other_questions_or_a_questions_own_examples() -> None:
 def test_a_wrong_task_says_what_is_allowed() -> None:
     assert parse_task("reversed-addition-3") == ("reversed-addition", 3)
     for task in ("addition", "addition-x", "algebra-3", ""):
-        with pytest.raises(ConfigError, match="known are addition, "):
+        with pytest.raises(ConfigError, match="must be one of addition, "):
             parse_task(task)
     with pytest.raises(ConfigError, match="difficulties of addition are 1 to 12"):
         check_difficulty("addition", 13)

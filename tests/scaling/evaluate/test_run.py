@@ -215,7 +215,7 @@ def test_a_wrong_task_stops_no_other(
     assert {name.partition("/")[0] for name in result["scores"]} == {"mine", "addition-1"}
     assert "mine/accuracy" in result["scores"] and "mine/exact_match" in result["scores"]
     lines = [line for line in printed.err.splitlines() if line.startswith("scaling evaluate: ")]
-    parts = ("'algebra-3': known are", "1 to 12", "line 2: choices must be", "No such file", "context")
+    parts = ("'algebra-3': must be one of", "1 to 12", "line 2: choices must be", "No such file", "context")
     assert len(lines) == len(result["wrong"]) == len(parts)
     for line, part in zip(lines, parts, strict=True):
         assert part in line

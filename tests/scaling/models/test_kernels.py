@@ -90,14 +90,14 @@ def test_what_a_kernel_does_not_know_goes_to_xla() -> None:
 
 
 def test_a_kernel_that_the_machine_has_not_is_said() -> None:
-    with pytest.raises(ConfigError, match="'cudnn': on cpu allowed are auto, blockwise, xla"):
+    with pytest.raises(ConfigError, match="'cudnn': on cpu, must be one of auto, blockwise, xla"):
         kernels.select_kernel("cudnn", "cpu")
-    with pytest.raises(ConfigError, match=r"Placement.attention = 'flash': allowed are auto, xla"):
+    with pytest.raises(ConfigError, match=r"Placement.attention = 'flash': must be one of auto, xla"):
         Placement(attention="flash")
 
 
 def test_placements_written_before_policies_still_read() -> None:
     assert from_dict(Placement, {"remat": True}).remat == override(Placement(), ["remat=true"]).remat == "full"
     assert from_dict(Placement, {"remat": False}) == override(Placement(), ["remat=false"]) == Placement()
-    with pytest.raises(ConfigError, match=r"Placement.remat = 'some': allowed are none, dots, full"):
+    with pytest.raises(ConfigError, match=r"Placement.remat = 'some': must be one of none, dots, full"):
         Placement(remat="some")

@@ -170,14 +170,14 @@ def test_every_optimizer_learns_and_resumes_bit_for_bit(
 @pytest.mark.parametrize(
     ("fields", "says"),
     [
-        ({"parametrization": "ntk"}, "allowed are standard, mup, completep"),
+        ({"parametrization": "ntk"}, "must be one of standard, mup, completep"),
         ({"parametrization": "mup"}, "base_width: must be set with parametrization = 'mup'"),
         (
             {"parametrization": "completep", "base_width": 8},
             "base_depth: must be set with parametrization = 'completep'",
         ),
-        ({"base_width": 8}, "base_width = 8 with parametrization = 'standard': allowed are none"),
-        ({"parametrization": "mup", "base_width": 8, "base_depth": 2}, "allowed are base_width, base_head"),
+        ({"base_width": 8}, "parametrization = 'standard': must be null: 'standard' uses no base shape"),
+        ({"parametrization": "mup", "base_width": 8, "base_depth": 2}, "uses base_width, base_head"),
         ({"parametrization": "mup", "base_width": 0}, "base_width = 0: must be greater than 0"),
     ],
 )

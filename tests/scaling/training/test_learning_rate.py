@@ -215,8 +215,8 @@ def test_a_ramp_reads_every_sequence_once_and_is_counted_as_it_is(store: Store, 
 @pytest.mark.parametrize(
     ("assignments", "says"),
     [
-        (["schedule.decay_shape=square"], "allowed are linear, 1-sqrt, cosine"),
-        (["schedule.name=step"], "allowed are wsd, cosine, constant, linear, inverse-sqrt"),
+        (["schedule.decay_shape=square"], "must be one of linear, 1-sqrt, cosine"),
+        (["schedule.name=step"], "must be one of wsd, cosine, constant, linear, inverse-sqrt"),
         (["schedule.warmup_tokens=500"], "warmup = 4 and warmup_tokens = 500: give one of them"),
         (["schedule.warmup=0", "schedule.warmup_tokens=99999"], "99999 (391 steps): must be at most steps = 20"),
         (["schedule.timescale=5"], "must be null with wsd: only inverse-sqrt has it"),

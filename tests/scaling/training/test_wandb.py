@@ -97,5 +97,5 @@ def test_a_missing_package_is_one_line_before_anything(
     with pytest.raises(ConfigError, match=r"wandb is not installed: pip install 'scaling\[wandb\]'"):
         check_wandb(OFFLINE)
     check_wandb(STEPWISE)
-    with pytest.raises(ConfigError, match="allowed are , online, offline"):
+    with pytest.raises(ConfigError, match="must be one of , online, offline"):
         override(STEPWISE, ["wandb=somewhere"])

@@ -52,15 +52,15 @@ def test_list_names_each_definition_with_its_corpus() -> None:
 @pytest.mark.parametrize("command", ["plan", "check", "launch"])
 def test_an_unknown_sweep_is_one_line_with_the_known_ones(command: str, tmp_path) -> None:
     output = refused(command, "nope", "--store", str(tmp_path / "s"))
-    assert output == "sweep 'nope': known are " + ", ".join(DEFINITIONS)
+    assert output == "sweep 'nope': must be one of " + ", ".join(DEFINITIONS)
     assert not (tmp_path / "s").exists()
 
 
 def test_status_of_an_unknown_sweep_lists_those_in_the_store(tmp_path) -> None:
-    assert refused("status", "nope", "--store", str(tmp_path)).endswith("known are none")
+    assert refused("status", "nope", "--store", str(tmp_path)).endswith("it has no sweeps")
     (tmp_path / "sweeps").mkdir()
     (tmp_path / "sweeps" / "mine.json").write_text('{"name": "mine", "runs": []}')
-    assert refused("status", "nope", "--store", str(tmp_path)).endswith("known are mine")
+    assert refused("status", "nope", "--store", str(tmp_path)).endswith("it has mine")
     (tmp_path / "sweeps" / "mine.json").write_text('{"name": "mi')
     assert "mine.json: damaged" in refused("status", "mine", "--store", str(tmp_path))
 
@@ -79,7 +79,7 @@ def test_a_sweep_is_not_named_by_a_path(tmp_path) -> None:
 
 def test_an_unknown_engine_is_one_line(tmp_path) -> None:
     output = refused("launch", "quickstart", "--store", str(tmp_path / "s"), "--engine", "abacus")
-    assert output == f"engine 'abacus': known are {', '.join(ENGINES)}"
+    assert output == f"engine 'abacus': must be one of {', '.join(ENGINES)}"
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_hosts_of_a_slice_have_all_its_chips(name: str) -> None:
 
 
 def test_an_unknown_slice_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"v5e-17.*known are.*v5e-16"):
+    with pytest.raises(ConfigError, match=r"v5e-17.*must be one of.*v5e-16"):
         tpu_slice("v5e-17")
 
 
@@ -82,7 +82,7 @@ def test_preemption_and_75_go_on_uncounted_and_2_never(
 
 def test_options_that_are_wrong_are_said(tmp_path: Path, tiny: RunConfig) -> None:
     for options, message in (
-        ({"topolgy": "v5e-16"}, "topolgy.*known are topology, image"),
+        ({"topolgy": "v5e-16"}, "topolgy.*must be one of topology, image"),
         ({"topology": "v5e-16"}, "needs --option image=... --option bucket=..."),
         ({**OPTIONS, "spot": "maybe"}, "spot=maybe: must be yes or no"),
         ({**OPTIONS, "restarts": "-1"}, "restarts=-1: must be a number"),

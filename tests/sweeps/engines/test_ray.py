@@ -51,7 +51,7 @@ def test_a_dry_run_of_nothing_left_prints_no_task(tmp_path: Path) -> None:
     ("options", "message"),
     [
         ({"resources": "TPU"}, "--option resources=TPU: must be NAME=NUMBER"),
-        ({"nodes": "2"}, "known are address, cpus"),
+        ({"nodes": "2"}, "must be one of address, cpus"),
     ],
 )
 def test_a_wrong_option_is_one_line(tmp_path: Path, options: dict[str, str], message: str) -> None:

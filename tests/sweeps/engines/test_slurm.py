@@ -121,7 +121,7 @@ def test_a_cluster_that_takes_nothing_any_more_ends_the_launch_and_fails_no_run(
         ({"nodes": "0"}, "--option nodes=0: must be 1 or more"),
         ({"sbatch": "-C a100"}, "'-C' must be --flag or --flag=value"),
         ({"sbatch": "--comment='x"}, "no closing quotation: must be --flag or --flag=value, quoted as for a shell"),
-        ({"partitions": "x"}, "known are partition, account"),
+        ({"partitions": "x"}, "must be one of partition, account"),
         ({"gpus": "two"}, "--option gpus=two: must be a number"),
     ],
 )

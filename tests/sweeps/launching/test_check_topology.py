@@ -86,7 +86,7 @@ def test_no_compiler_outlives_a_check_that_is_stopped() -> None:
 
 @pytest.mark.parametrize(
     ("words", "message"),
-    [(("--topology", "v9-1"), "topology 'v9-1': known are"), (("--place", "tensor=2"), "add --topology")],
+    [(("--topology", "v9-1"), "topology 'v9-1': must be one of"), (("--place", "tensor=2"), "add --topology")],
 )
 def test_what_cannot_be_compiled_for_is_one_line(
     words: tuple[str, ...], message: str, text: str, tmp_path: Path

@@ -211,7 +211,7 @@ def test_reading_the_text_more_than_once_is_said_aloud() -> None:
 
 
 def test_an_unknown_sweep_lists_the_known_ones() -> None:
-    with pytest.raises(SweepError, match=r"sweep 'quikstart': known are quickstart, markov"):
+    with pytest.raises(SweepError, match=r"sweep 'quikstart': must be one of quickstart, markov"):
         find_definition("quikstart")
 
 
