@@ -1,4 +1,4 @@
-"""Approach 2: the model size with the lowest loss at each budget, and power laws fitted to these minima (Hoffmann 2022).
+"""Approach 2: the model size of lowest loss at each budget, and power laws fitted to these minima (Hoffmann 2022).
 
 Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, K budgets.
 """
@@ -201,17 +201,17 @@ def _power_laws(sound: list[Parabola], options: FitOptions) -> tuple[dict[str, n
 def _verdict(parabolas: list[Parabola]) -> tuple[str, ...]:
     warnings = []
     for parabola in parabolas:
-        where = f"at C = {parabola.budget:.3g}"
+        prefix = f"at C = {parabola.budget:.3g}"
         if parabola.concave:
-            warnings.append(warning("concave-parabola", f"{where} the losses have no minimum in N: budget dropped"))
+            warnings.append(warning("concave-parabola", f"{prefix} the losses have no minimum in N: budget dropped"))
         elif not parabola.inside:
-            sentence = f"{where} the minimum, N = {parabola.N_opt:.3g}, is outside the runs: budget dropped"
+            sentence = f"{prefix} the minimum, N = {parabola.N_opt:.3g}, is outside the runs: budget dropped"
             warnings.append(warning("edge-minimum", sentence))
         elif parabola.interval is None:
-            sentence = f"{where} the interval of the minimum is open: the parabola is too flat for its noise"
+            sentence = f"{prefix} the interval of the minimum is open: the parabola is too flat for its noise"
             warnings.append(warning("edge-minimum", sentence))
         elif parabola.interval[0] <= parabola.points.N.min() or parabola.interval[1] >= parabola.points.N.max():
-            warnings.append(warning("edge-minimum", f"{where} the interval of the minimum reaches beyond the runs"))
+            warnings.append(warning("edge-minimum", f"{prefix} the interval of the minimum reaches beyond the runs"))
     sound = sum(parabola.sound for parabola in parabolas)
     if sound < 2:
         sentence = f"{sound} with a minimum between its runs, but a power law needs two"

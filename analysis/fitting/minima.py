@@ -165,7 +165,7 @@ def _parabola_noise(
 def _difference_noise(points: Points, budgets: Budgets, count: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Normal noise (B, n) of each budget, with a variance estimated from differences of neighbouring runs.
 
-    A curve through all runs has no residuals. One combination of four neighbours is orthogonal to all parabolas, and its
+    A curve through all runs has no residuals. One combination of four neighbours is orthogonal to all parabolas; its
     square estimates the variance (Gasser, Sroka and Jennen-Steinmetz 1986, with a parabola instead of a line).
     """
     squares, dof = [], []

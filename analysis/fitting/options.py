@@ -45,7 +45,7 @@ class FitOptions(BootstrapOptions):
     Attributes:
         bootstrap, level, seed: As in BootstrapOptions.
         objective: Name in `analysis.solver.objective.OBJECTIVES`; None selects the default of the law.
-        delta: Residual at which Huber's loss becomes linear, on the scale of the objective; None is 1e-3 (Hoffmann 2022).
+        delta: Residual at which Huber's loss becomes linear, on the objective's scale; None is 1e-3 (Hoffmann 2022).
         undertuned: Asymmetric weights, quantile-like (Newey and Powell 1987): points above the law have the
             weight 2·tau, points below it 2·(1 − tau), with 0 < tau <= 1/2. None is 1/2 (symmetric).
         weights: Weights of the runs: "column" uses a column of the source if there is one, "seeds" the inverse variance
@@ -54,7 +54,7 @@ class FitOptions(BootstrapOptions):
         intervals: "bootstrap" for percentile intervals, "profile" for profile likelihood.
         weighting: Weights of the minima of approach 2: "noise" (inverse variance) or "equal".
         minimum: Curve whose minimum approach 2 uses for each budget: "parabola" or "akima" (Porian 2024).
-        extrapolation_ratio: Predictions beyond this multiple of the fitted range are reported as extrapolation; at least 1.
+        extrapolation_ratio: Predictions beyond this multiple of the fitted range are reported as extrapolation.
         budget_multiples: Budgets at which the optimum is reported, relative to the largest compute of the points.
         fix: Parameters fixed at values, such as {"E": 1.69}.
         tie: Parameters set equal to others, such as {"beta": "alpha"}.

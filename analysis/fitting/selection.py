@@ -38,7 +38,10 @@ def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[st
     rows = efficient_frontier(points[law.inputs[0]], points.L)
     if len(rows) == len(points):
         return points, ()
-    note = f"{name} is fitted to the {len(rows)} of {len(points)} runs with a lower loss than all runs with less {law.inputs[0]}"
+    note = (
+        f"{name} is fitted to the frontier: {len(rows)} of {len(points)} runs, with a lower loss than all runs with less "
+        f"{law.inputs[0]}"
+    )
     return points.select(rows), (note,)
 
 

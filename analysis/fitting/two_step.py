@@ -33,7 +33,7 @@ def read_steps(source: Any, reading: ReadOptions = ReadOptions()) -> tuple[Point
         reading: Options of reading the source; with `run_columns` the rows are checkpoints.
 
     Returns:
-        The points of each step (equal for rows per run, else `final_checkpoints` and `smoothed_checkpoints`), and notes.
+        The points of both steps (with checkpoints, `final_checkpoints` and `smoothed_checkpoints`), and notes.
     """
     points = source if isinstance(source, Points) else load(source, LAWS["two-step"], reading)
     if not reading.run_columns:

@@ -12,8 +12,8 @@ from analysis.solver.differences import Quantity, central_gradient
 from analysis.solver.problem import Problem
 
 MAX_STEPS = 40  # damped Newton steps
-TOLERANCE = 1e-7  # of the objective: a step that lowers it by less has converged
-STEP, FLOOR = 1e-6, 1e-3  # of a central difference: relative, and the least size of a coordinate
+TOLERANCE = 1e-7  # relative decrease of the objective in a step below which a row has converged
+STEP, FLOOR = 1e-6, 1e-3  # relative step of central differences, and smallest size of a coordinate for it
 
 
 def minimise_constrained(
@@ -21,29 +21,29 @@ def minimise_constrained(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimises the objective of each row with its quantity at a target.
 
-    Damped Gauss–Newton on the Lagrangian. A step is accepted if it lowers the objective plus a penalty on the violation
-    of the constraint, whose price is twice the largest multiplier so far.
+    Damped Gauss–Newton method on the Lagrangian. A step is accepted if it lowers the objective plus a penalty on the
+    violation of the constraint, with twice the largest previous multiplier as the penalty factor.
 
     Args:
         problem: The law on points.
-        quantity: A function of the coordinates.
-        u_RP: Coordinates to start from.
+        quantity: Function of the coordinates.
+        u_RP: Coordinates of the starts.
         target_R: Target of each row.
 
     Returns:
         Coordinates (R, P), and whether each row reached its target (R,).
     """
     low, high = problem.bounds()
-    u, damping, price = u_RP.copy(), np.full(len(u_RP), 1e-4), np.zeros(len(u_RP))
+    u, damping, penalty = u_RP.copy(), np.full(len(u_RP), 1e-4), np.zeros(len(u_RP))
     cost, violation = problem.cost(problem.residual(u)), target_R - quantity(u)
     distance, quiet_steps = np.maximum(np.abs(violation), 1e-300), 0
     for _ in range(MAX_STEPS):
         gradient = central_gradient(quantity, u, STEP, FLOOR)
         step, multiplier = _lagrangian_step(problem, u, gradient, violation, damping)
-        price = np.maximum(price, 2 * np.abs(multiplier))
+        penalty = np.maximum(penalty, 2 * np.abs(multiplier))
         u_new = np.clip(u + step, low, high)
         cost_new, violation_new = problem.cost(problem.residual(u_new)), target_R - quantity(u_new)
-        better = cost_new + price * np.abs(violation_new) < cost + price * np.abs(violation)
+        better = cost_new + penalty * np.abs(violation_new) < cost + penalty * np.abs(violation)
         moving = np.where(better, np.abs(cost_new - cost) > TOLERANCE * cost, damping < 1e3)
         moving |= np.abs(violation) > 1e-6 * distance
         u[better], cost[better], violation[better] = u_new[better], cost_new[better], violation_new[better]
@@ -57,7 +57,7 @@ def minimise_constrained(
 def _lagrangian_step(
     problem: Problem, u: np.ndarray, g: np.ndarray, violation: np.ndarray, damping: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Step (R, P) and multiplier (R,); coordinates that would leave their bounds are fixed, and the rest solved again.
+    """Step (R, P) and multiplier (R,). Coordinates that would leave their bounds are fixed in a second solution.
 
     g: gradient of the quantity (R, P).
     """
@@ -84,7 +84,7 @@ def _lagrangian_step(
 
 
 def _solve_scaled(K: np.ndarray, right: np.ndarray, d: np.ndarray) -> np.ndarray:
-    """K⁻¹ right (R, P + 1); rows and columns, of very different size, are first scaled by the curvature d (R, P)."""
+    """K⁻¹ right (R, P + 1), after scaling rows and columns by the curvature d (R, P)."""
     P = d.shape[1]
     invalid = ~(np.isfinite(K).all((1, 2)) & np.isfinite(right).all(1))
     K[invalid], right[invalid] = np.eye(P + 1), 0.0

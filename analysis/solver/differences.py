@@ -16,10 +16,10 @@ def central_gradient(quantity: Quantity, u_RP: np.ndarray, step: float, floor: f
     """Returns ∂ quantity / ∂u (R, P).
 
     Args:
-        quantity: A function of the coordinates.
+        quantity: Function of the coordinates.
         u_RP: Coordinates.
-        step: Step, relative to the size of a coordinate.
-        floor: Size below which the step is that of a coordinate of this size.
+        step: Step relative to the absolute value of a coordinate.
+        floor: Smallest absolute value used for the step.
     """
     gradient_RP = np.empty_like(u_RP)
     for p in range(u_RP.shape[1]):

@@ -1,4 +1,4 @@
-"""Local minima: others that noise does not tell from the lowest, and those next to given starts.
+"""Local minima: those that are as good as the global minimum within noise, and those next to given starts.
 
 Key: S starts, P coordinates, n points. u coordinates, g gradient and H curvature matrix of the objective.
 """
@@ -10,28 +10,28 @@ import numpy as np
 from analysis.solver.minimise import polish
 from analysis.solver.problem import Problem
 
-NOISE_MARGIN = 10.8  # n·ln(objective / lowest) within which noise does not tell minima apart: χ²(1) at 0.999
-SAME_DISTANCE = 0.02  # in a coordinate, relative above 1: nearer minima are the same
+NOISE_MARGIN = 10.8  # n·ln(objective / lowest) up to which minima are equal within noise: χ²(1) at 0.999
+SAME_DISTANCE = 0.02  # distance in a coordinate (relative above 1) up to which minima are the same
 MAX_CANDIDATES = 6
-BARRIER_STEPS = 32  # points of the straight line between two minima at which a barrier is looked for
-MAX_STEP = 0.03  # longest step downhill, in a coordinate, relative above 1: too short to leave a basin
+BARRIER_STEPS = 32  # number of points between two minima that are checked for a barrier
+MAX_STEP = 0.03  # longest step in a coordinate (relative above 1), too short to leave a basin
 MAX_STEPS, REFINE_STEPS = 3000, 300
 
 
 def find_others(problem: Problem, u_SP: np.ndarray, cost_S: np.ndarray, best_P: np.ndarray) -> list[np.ndarray]:
-    """Finds other minima that are as good as noise can tell.
+    """Finds other minima that are as good as the global minimum within noise.
 
-    A candidate is refined; it is another minimum if the objective rises and falls again on the straight line to every
-    known one. A flat basin in which starts stop early is one minimum.
+    Candidates are refined. A candidate is another minimum if there is a barrier on the straight line to every known
+    minimum, so that a flat basin with several end points is one minimum.
 
     Args:
         problem: The law on points.
-        u_SP: Where the starts ended.
-        cost_S: The objective there.
-        best_P: The lowest minimum.
+        u_SP: End points of the starts.
+        cost_S: Objective at the end points.
+        best_P: Global minimum.
 
     Returns:
-        Coordinates of the minima, the lowest first.
+        Coordinates of the minima in order of the objective.
     """
     lowest = _cost(problem, best_P[None])[0]
     close = np.flatnonzero(cost_S <= lowest * np.exp(NOISE_MARGIN / problem.y.shape[-1]))
@@ -50,32 +50,32 @@ def find_others(problem: Problem, u_SP: np.ndarray, cost_S: np.ndarray, best_P: 
 
 
 def descend_from(problem: Problem, starts_SP: np.ndarray) -> np.ndarray:
-    """Descends from each start within its basin, after solving for the linear coordinates.
+    """Minimises from each start within its basin, after a solution for the linear coordinates.
 
     Args:
         problem: The law on points.
         starts_SP: Coordinates of the starts; their linear part is not used.
 
     Returns:
-        Where each start ended (S, P).
+        End point of each start (S, P).
     """
     return np.stack([_descend(problem, _solve_linear(problem, u), MAX_STEPS) for u in starts_SP])
 
 
 def refine(problem: Problem, u_P: np.ndarray) -> np.ndarray:
-    """Returns the minimum of the basin to the last digits; a Newton step that leaves the basin is not taken.
+    """Returns the minimum of the basin to machine precision, without leaving the basin.
 
     Args:
         problem: The law on points.
         u_P: Coordinates near the minimum.
     """
-    u_P = _descend(problem, u_P, REFINE_STEPS)  # a flat basin has no end, and this starts near it
+    u_P = _descend(problem, u_P, REFINE_STEPS)  # limits the number of steps in a flat basin
     polished = polish(problem, u_P)
     return polished if _is_same(polished, u_P) else u_P
 
 
 def _solve_linear(problem: Problem, u_P: np.ndarray) -> np.ndarray:
-    """The start with its linear coordinates at their best and the others unchanged."""
+    """The start with optimal linear coordinates and unchanged nonlinear coordinates."""
     first = len(problem.law.linear)
     for _ in range(20 if first else 0):
         g, H = _normal_equations(problem, u_P)
@@ -94,7 +94,7 @@ def _descend(problem: Problem, u_P: np.ndarray, steps: int) -> np.ndarray:
 
 
 def _short_step(problem: Problem, u_P: np.ndarray) -> np.ndarray:
-    """One step of at most MAX_STEP; a coordinate that it would push through a bound is fixed, the others step again."""
+    """One step of at most MAX_STEP. Coordinates that would leave their bounds are fixed and the step is repeated."""
     low, high = problem.bounds()
     g, H = _normal_equations(problem, u_P)
     free = ~(((u_P <= low) & (g > 0)) | ((u_P >= high) & (g < 0)))
@@ -119,15 +119,15 @@ def _normal_equations(problem: Problem, u_P: np.ndarray) -> tuple[np.ndarray, np
 
 
 def _solve(H: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """H⁻¹g, H damped a little."""
+    """H⁻¹g with slight damping of H."""
     H = H + 1e-9 * np.diag(np.maximum(np.diag(H), 1e-200))
     return np.asarray(np.linalg.lstsq(H, g, rcond=None)[0])
 
 
 def _line_search(problem: Problem, u_P: np.ndarray, step_P: np.ndarray) -> np.ndarray:
-    """As far along a step as lowers the objective: all of it, half, a quarter, ..."""
+    """Backtracking line search: the step, half of it, a quarter, ... until the objective decreases."""
     threshold = _cost(problem, u_P[None])[0] * (1 - 1e-13)
-    for halvings in (np.arange(1), np.arange(1, 30)):  # nearly always all of it
+    for halvings in (np.arange(1), np.arange(1, 30)):  # usually the full step
         trials = np.clip(u_P + step_P * 0.5 ** halvings[:, None], *problem.bounds())
         better = np.flatnonzero(_cost(problem, trials) < threshold)
         if len(better):
@@ -144,7 +144,7 @@ def _is_same(u_P: np.ndarray, v_P: np.ndarray) -> bool:
 
 
 def _has_barrier(problem: Problem, u_P: np.ndarray, v_P: np.ndarray) -> bool:
-    """Whether the objective is higher somewhere between two points than at both."""
+    """Whether the objective between two points exceeds that at both points."""
     share = np.linspace(0, 1, BARRIER_STEPS + 1)[:, None]
     cost = _cost(problem, u_P + share * (v_P - u_P))
     return bool(cost[1:-1].max() > max(cost[0], cost[-1]) * (1 + 1e-9))

@@ -1,8 +1,8 @@
 """Minimises a robust objective for many starts or many bootstrap samples at once, in float64.
 
-Damped steps that begin as Levenberg–Marquardt's on the residual sign(r)·√(2ρ(r)), whose half sum of squares is the
-objective, and end as Newton's on ρ itself: on 240 points with Huber's δ far below their noise this takes 7 steps where
-Levenberg–Marquardt alone takes 18.
+Damped steps change from Levenberg–Marquardt steps on the residual sign(r)·√(2ρ(r)), whose half sum of squares is the
+objective, to Newton steps on ρ. On 240 points with Huber's δ far below their noise this takes 7 steps, compared with 18
+for Levenberg–Marquardt.
 
 Key: S starts or samples, P coordinates, n points; arrays end in their axes. u coordinates, r residuals, J ∂r/∂u,
 g gradient and H curvature matrix of the objective.
@@ -17,8 +17,8 @@ import numpy as np
 
 from analysis.solver.problem import LinearProblem, Problem
 
-BLOCK_SIZE = 300_000  # numbers in the arrays of a block of rows: 2 MB, about the cache of a core
-MIN_TAIL = 0.02  # least share of Levenberg–Marquardt's curvature where ρ is linear: keeps the step finite
+BLOCK_SIZE = 300_000  # number of elements of the arrays of a block of rows: 2 MB, about the cache of a core
+MIN_TAIL = 0.02  # smallest share of Levenberg–Marquardt curvature where ρ is linear, so that steps are finite
 
 
 def minimise(
@@ -26,21 +26,21 @@ def minimise(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimises the objective from each row of `u_SP`.
 
-    Rows are worked through in blocks that fit the cache of a core, the blocks on all cores; the result depends on
-    neither.
+    Rows are processed in blocks that fit the cache of a core, in parallel on all cores. The result does not depend on
+    the blocks or cores.
 
     Args:
         problem: The law on points, or its linear part.
-        u_SP: Coordinates to start from.
-        iterations: Most steps of a row.
-        tolerance: A row has converged when two consecutive steps lower its objective by less than this, relatively.
+        u_SP: Coordinates of the starts.
+        iterations: Largest number of steps of a row.
+        tolerance: A row has converged when two consecutive steps lower its objective by a smaller relative amount.
 
     Returns:
         Coordinates (S, P) and objective (S,) of each row.
     """
     rows = max(1, BLOCK_SIZE // (problem.y.shape[-1] * (len(problem.names) + 6)))
     blocks = [slice(i, i + rows) for i in range(0, len(u_SP), rows)]
-    problem.evaluate(u_SP[:1])  # fills what the problem caches, before there are threads
+    problem.evaluate(u_SP[:1])  # fills the caches of the problem before starting threads
 
     def minimise_block(block: slice) -> tuple[np.ndarray, np.ndarray]:
         with np.errstate(all="ignore"):
@@ -56,7 +56,7 @@ def minimise(
 def _descend(
     problem: Problem | LinearProblem, u: np.ndarray, iterations: int, tolerance: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`minimise` of one block: damped steps of all rows at once; converged rows are removed."""
+    """Minimises one block with damped steps of all rows at once; converged rows are removed."""
     low, high = problem.bounds()
     u = np.clip(u, low, high)
     u_final, cost_final, rows = u.copy(), np.empty(len(u)), np.arange(len(u))
@@ -100,7 +100,7 @@ def _normal_equations(
 def _damped_step(
     u: np.ndarray, g: np.ndarray, H: np.ndarray, damping: np.ndarray, bounds: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """Damped step (S, P); coordinates at a bound that the gradient pushes against are fixed. H is overwritten."""
+    """Damped step (S, P), with coordinates fixed that the gradient moves beyond a bound. Overwrites H."""
     low, high = bounds
     fixed = ((u <= low) & (g > 0)) | ((u >= high) & (g < 0))
     g = np.where(fixed, 0.0, g)
@@ -137,14 +137,15 @@ def hessian(problem: Problem, u_P: np.ndarray) -> np.ndarray:
 
 
 def polish(problem: Problem, u_P: np.ndarray, steps: int = 60) -> np.ndarray:
-    """Refines a minimum to the last digits with Newton steps on the objective itself.
+    """Refines a minimum to machine precision with Newton steps on the objective.
 
-    Huber's linear part has no Gauss–Newton curvature, so the steps of `minimise` end early there.
+    The steps of `minimise` end early if many residuals are in the linear part of Huber's loss, which has no Gauss–Newton
+    curvature.
 
     Args:
         problem: The law on points.
         u_P: Coordinates near a minimum.
-        steps: Most steps.
+        steps: Largest number of steps.
     """
     low, high = problem.bounds()
     u, damping = u_P.copy(), 1e-9
@@ -168,14 +169,14 @@ def polish(problem: Problem, u_P: np.ndarray, steps: int = 60) -> np.ndarray:
 
 
 def minimise_absolute_deviations(problem: Problem, u_P: np.ndarray, steps: int = 40) -> np.ndarray:
-    """Refines a minimum of least absolute deviations to the last digits.
+    """Refines a minimum of least absolute deviations to machine precision.
 
-    The optimum is a vertex: linear programs in a shrinking trust region find it.
+    The optimum is a vertex, which is found by linear programs in a shrinking trust region.
 
     Args:
         problem: The law on points, with an objective of absolute deviations.
         u_P: Coordinates near the minimum.
-        steps: Most linear programs.
+        steps: Largest number of linear programs.
     """
     from scipy.optimize import linprog
     from scipy.sparse import csr_matrix, hstack, identity

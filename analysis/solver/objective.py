@@ -1,4 +1,4 @@
-"""Objectives of a fit: a sum over points of ρ(r), with r the predicted less the measured output on a link's scale.
+"""Objectives of a fit: a sum over points of ρ(r), with r the predicted minus the measured output on a link scale.
 
 Key: n points; r residuals, ρ the loss of a residual, τ the asymmetry.
 """
@@ -16,7 +16,7 @@ from analysis.errors import DataError
 
 @dataclass(frozen=True)
 class Link:
-    """The scale on which residuals are taken: a function of the output, its inverse and its derivative."""
+    """The scale of residuals: a function of the output, its inverse and its derivative."""
 
     forward: Callable[[Any], Any]
     inverse: Callable[[Any], Any]
@@ -38,10 +38,10 @@ class Objective:
     Attributes:
         name: Name in OBJECTIVES.
         link: Name in LINKS.
-        delta: Residual at which Huber's ρ turns linear, on the link's scale; None is least squares.
-        smooth: As delta, for least absolute deviations, and for the search alone.
-        undertuned: τ of Newey and Powell (1987), at most 1/2: points above the law count 2τ, those below it 2(1 − τ);
-            1/2 treats both alike.
+        delta: Residual at which Huber's ρ becomes linear, on the link scale; None is least squares.
+        smooth: As delta, for least absolute deviations; used only in the search.
+        undertuned: τ of Newey and Powell (1987), at most 1/2. Points above the law have the weight 2τ, points below it
+            2(1 − τ); 1/2 is symmetric.
     """
 
     name: str
@@ -64,17 +64,17 @@ class Objective:
 
     @property
     def threshold(self) -> float | None:
-        """|r| at which ρ turns linear in the search; None where it never does."""
+        """|r| at which ρ becomes linear in the search; None for least squares."""
         return self.smooth if self.delta is None else self.delta
 
     def _asymmetry(self, r: np.ndarray) -> np.ndarray | float:
-        """Weight of each point for the side of the law that it lies on."""
+        """Weight of each point by the sign of its residual."""
         if self.undertuned == 0.5:
             return 1.0
         return np.where(r < 0, 2 * self.undertuned, 2 * (1 - self.undertuned))
 
     def rho(self, r: np.ndarray) -> np.ndarray:
-        """Returns ρ(r): what the search sums (squares halved)."""
+        """Returns ρ(r), the terms of the sum in the search (half of squares)."""
         if self.threshold is None:
             return 0.5 * r * r * self._asymmetry(r)
         clipped = np.clip(r, -self.threshold, self.threshold)
@@ -89,8 +89,8 @@ class Objective:
 
         Args:
             r: Residuals.
-            tail: 1 is the step of Levenberg–Marquardt on s = sign(r)·√(2ρ(r)), safe far from the minimum; 0 is
-                Newton's, for ρ″ is 0 there, and fast near it.
+            tail: 1 gives Levenberg–Marquardt steps on s = sign(r)·√(2ρ(r)), which are safe far from the minimum; 0
+                gives Newton steps (ρ″ = 0 where ρ is linear), which are fast near the minimum.
         """
         if self.threshold is None:
             return np.ones_like(r) * self._asymmetry(r)
@@ -109,7 +109,7 @@ class Objective:
         return float(np.sum(weights * self.rho(r)) * (2 if self.delta is None else 1))
 
     def to_json(self) -> dict[str, Any]:
-        """Returns its name and the settings that are not the defaults of least squares."""
+        """Returns the name and the settings that differ from least squares."""
         settings: dict[str, Any] = {"name": self.name}
         if self.delta is not None:
             settings["delta"] = self.delta
@@ -131,11 +131,11 @@ OBJECTIVES: dict[str, Objective] = {
 
 
 def make_objective(name: str, delta: float | None = None, undertuned: float | None = None) -> Objective:
-    """Returns an objective of OBJECTIVES with other settings.
+    """Returns an objective in OBJECTIVES with changed settings.
 
     Args:
         name: Name in OBJECTIVES.
-        delta: Residual at which Huber's ρ turns linear; None keeps the objective's own.
+        delta: Residual at which Huber's ρ becomes linear; None keeps the default of the objective.
         undertuned: Asymmetry τ, at most 1/2; None is 1/2.
 
     Raises:
@@ -145,6 +145,6 @@ def make_objective(name: str, delta: float | None = None, undertuned: float | No
     if delta is not None:
         if objective.delta is None:
             allowed = ", ".join(key for key, known in OBJECTIVES.items() if known.delta is not None)
-            raise DataError(f"delta {delta}: objective {name} has none: {allowed} have")
+            raise DataError(f"delta {delta}: objective {name} has no delta; only {allowed} have one")
         objective = replace(objective, delta=delta)
     return objective if undertuned is None else replace(objective, undertuned=undertuned)

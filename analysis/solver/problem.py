@@ -1,4 +1,4 @@
-"""A law on points as the optimiser sees it: coordinates, residuals and their derivatives, for many rows at once.
+"""A law on points for the optimiser: coordinates, residuals and their derivatives, for many rows at once.
 
 Linear parameters become coefficients of basis columns scaled to geometric mean 1, and positive nonlinear ones become
 logarithms: the condition number of the Chinchilla form falls from about 1e11 in (E, A, B, α, β) to about 1e2.
@@ -17,7 +17,7 @@ import numpy as np
 from analysis.laws.law import Law
 from analysis.solver.objective import Objective
 
-STEP = 1e-6  # of a central difference, relative above 1
+STEP = 1e-6  # step of central differences, relative for coordinates above 1
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Problem:
 
     Attributes:
         law: The law.
-        inputs: The law's inputs, each (n,).
-        y: The link of the output (analysis/solver/objective.py), (n,), or (S, n) with a row per bootstrap sample.
+        inputs: Inputs of the law, each (n,).
+        y: Link of the output (analysis/solver/objective.py), (n,), or (S, n) with one row per bootstrap sample.
         weights: Weights of the points, (n,) or (S, n).
-        objective: What is minimised.
+        objective: Objective to minimise.
     """
 
     law: Law
@@ -40,7 +40,7 @@ class Problem:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Order of the coordinates: linear parameters, then the others."""
+        """Names of the coordinates: linear parameters, then nonlinear parameters."""
         return (*self.law.linear, *self.law.nonlinear)
 
     def select_rows(self, rows: np.ndarray | slice) -> Problem:
@@ -54,10 +54,10 @@ class Problem:
         return replace(self, inputs=inputs, y=self.y[..., indices], weights=self.weights[..., indices])
 
     def with_data(self, y: np.ndarray, weights: np.ndarray) -> Problem:
-        """Returns the problem with other outputs and weights; what depends on the inputs alone is not computed again.
+        """Returns the problem with other outputs and weights, sharing cached values that only depend on the inputs.
 
         Args:
-            y: The link of the output, (n,) or (S, n).
+            y: Link of the output, (n,) or (S, n).
             weights: Weights of the points, (n,) or (S, n).
         """
         other = replace(self, y=y, weights=weights)
@@ -66,7 +66,7 @@ class Problem:
         return other
 
     def output_scale(self) -> float:
-        """Returns the mean size of the output."""
+        """Returns the mean absolute output."""
         return float(np.abs(self.objective.inverse(self.y)).mean())
 
     def start_grid(self) -> np.ndarray:
@@ -74,11 +74,11 @@ class Problem:
         return self.law.start_grid(self.inputs, self.objective.inverse(self.y if self.y.ndim == 1 else self.y[0]))
 
     def is_log(self, name: str) -> bool:
-        """Returns whether a nonlinear parameter is searched by its logarithm."""
+        """Returns whether a nonlinear parameter is searched in the logarithm."""
         return self.law.bound(name)[0] > 0
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the lowest and highest coordinates, each (P,)."""
+        """Returns the lower and upper bounds of the coordinates, each (P,)."""
         bounds = [self.law.bound(name) for name in self.names]
         for p, name in enumerate(self.names):
             if name in self.law.nonlinear and self.is_log(name):
@@ -117,7 +117,7 @@ class Problem:
         return np.broadcast_to(output, (len(u_SP), self.y.shape[-1]))
 
     def residual(self, u_SP: np.ndarray) -> np.ndarray:
-        """Returns r (S, n): infinite where the law has no value."""
+        """Returns r (S, n), infinite if the law has no finite value."""
         with np.errstate(all="ignore"):
             r = self.objective.transform(self.model(u_SP)) - self.y
         return np.where(np.isfinite(r), r, np.inf)
@@ -132,9 +132,9 @@ class Problem:
         return self.evaluate(u_SP)[1]
 
     def evaluate(self, u_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Returns r (S, n), NaN where the law has no value, and ∂r/∂u (S, P, n).
+        """Returns r (S, n), not finite if the law has no finite value, and ∂r/∂u (S, P, n).
 
-        Derivatives are exact for sums of powers and constants, and central differences for other laws.
+        Derivatives are exact for sums of powers and constants; other laws use central differences.
         """
         free = self._nonlinear_params(u_SP)
         columns = [column for column, _ in self._scaled_columns(free)]
@@ -162,14 +162,14 @@ class Problem:
         return {name: np.exp(v) if self.is_log(name) else v for name, v in values.items()}
 
     def _log_scales(self, free: dict[str, np.ndarray]) -> list[np.ndarray]:
-        """Ln of the scale of each column (S,) or (1,); of powers without computing the columns."""
+        """Logarithm of the scale of each column (S,) or (1,); for powers, without computing the columns."""
         if not set(self.law.linear) <= {*self.law.powers, *self.law.constants}:
             return [scale for _, scale in self._scaled_columns(free)]
         powers = [self.law.powers.get(name) for name in self.law.linear]
         return [np.zeros(1) if power is None else -free[power[1]][:, 0] * self._logs[power[0]][1] for power in powers]
 
     def _scaled_columns(self, free: dict[str, np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Column of each linear parameter, scaled to geometric mean 1, and ln of its scale (S,) or (1,)."""
+        """Column of each linear parameter, scaled to geometric mean 1, and the logarithm of its scale (S,) or (1,)."""
         columns = []
         for name in self.law.linear:
             if name in self.law.powers:
@@ -197,12 +197,12 @@ class Problem:
         return np.broadcast_to(value, (rows, self.y.shape[-1]))
 
     def _offset(self, free: dict[str, np.ndarray]) -> np.ndarray:
-        """The law where its linear parameters are 0: (S, n), or (1, 1) where that is nothing."""
+        """Value of the law (S, n) with all linear parameters 0, or zeros (1, 1) for laws without an offset."""
         return self._unit_output(free, None) if self._has_offset else np.zeros((1, 1))
 
     @cached_property
     def _has_offset(self) -> bool:
-        """Whether the law is anything but 0 where its linear parameters are 0; most are not, which saves a call."""
+        """Whether the law is not 0 with all linear parameters 0. Without an offset a function call is saved."""
         if not self.law.linear:
             return True
         grid = self.start_grid()
@@ -219,7 +219,7 @@ class Problem:
 
     @cached_property
     def _logs(self) -> dict[str, tuple[np.ndarray, float]]:
-        """For each input of a power its ln about the mean (n,), and that mean."""
+        """Centred logarithm (n,) of each input of a power, and its mean."""
         letters = {letter for letter, _ in self.law.powers.values()}
         logs = {k: np.log(x) for k, x in zip(self.law.inputs, self.inputs, strict=True) if k in letters}
         return {letter: (x - x.mean(), float(x.mean())) for letter, x in logs.items()}
@@ -227,16 +227,16 @@ class Problem:
 
 @dataclass(frozen=True)
 class LinearProblem:
-    """The linear part of a law with its columns fixed; `minimise` takes it as it takes a Problem.
+    """The linear part of a law with constant columns, which `minimise` accepts like a Problem.
 
     Attributes:
         columns_SJn: Column of each linear coordinate.
-        offset_Sn: Output where all linear coordinates are 0.
-        y: The link of the output, (n,).
+        offset_Sn: Output with all linear coordinates 0.
+        y: Link of the output, (n,).
         weights: Weights of the points, (n,).
-        objective: What is minimised.
-        low: Lowest coordinates (J,).
-        high: Highest coordinates (J,).
+        objective: Objective to minimise.
+        low: Lower bounds of the coordinates (J,).
+        high: Upper bounds of the coordinates (J,).
     """
 
     columns_SJn: np.ndarray
@@ -249,15 +249,15 @@ class LinearProblem:
 
     @property
     def names(self) -> tuple[int, ...]:
-        """Positions of the coordinates, which have no names of their own."""
+        """Indices of the coordinates, which have no names."""
         return tuple(range(self.columns_SJn.shape[1]))
 
     def select_rows(self, rows: np.ndarray | slice) -> LinearProblem:
-        """Returns the problem of some of the rows."""
+        """Returns the problem of selected rows."""
         return replace(self, columns_SJn=self.columns_SJn[rows], offset_Sn=self.offset_Sn[rows])
 
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the lowest and highest coordinates, each (J,)."""
+        """Returns the lower and upper bounds of the coordinates, each (J,)."""
         return self.low, self.high
 
     def evaluate(self, u_SJ: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

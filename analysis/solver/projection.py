@@ -1,7 +1,7 @@
-"""Variable projection: the objective as a function of the nonlinear parameters, the linear ones solved for at each.
+"""Variable projection: the objective as a function of the nonlinear parameters, with optimal linear parameters.
 
-Golub and Pereyra (1973) for least squares. Here the inner fit has any objective and bounds, so it takes a few steps of
-its own, on one to three coefficients, for all rows at once.
+Golub and Pereyra (1973) for least squares. Here the inner fit of one to three coefficients allows any objective and
+bounds, and is solved by a few iterations for all rows at once.
 
 Key: S rows, K nonlinear coordinates, J linear ones, P = J + K, n points.
 """
@@ -13,19 +13,20 @@ import numpy as np
 from analysis.solver.minimise import minimise
 from analysis.solver.problem import LinearProblem, Problem
 
-LOG_SPACING = 0.25  # of ln(exponent) between neighbouring lines of the grid
-LINES = {1: 200, 2: 33}  # lines for a parameter that is no exponent, by the number of nonlinear parameters
-MAX_GRID_POINTS = 500  # points that the grid is evaluated on; all points count from its minima on
-MAX_CELLS = 24  # minima of the grid that are followed down, the lowest first
+LOG_SPACING = 0.25  # spacing of grid lines in ln(exponent)
+LINES = {1: 200, 2: 33}  # number of grid lines of a parameter that is no exponent, by number of nonlinear parameters
+MAX_GRID_POINTS = 500  # largest number of points for the evaluation of the grid
+MAX_CELLS = 24  # largest number of grid minima that are refined, in order of the objective
 
 
 def project(problem: Problem, free_SK: np.ndarray, tolerance: float = 1e-3) -> tuple[np.ndarray, np.ndarray]:
-    """Solves for the linear coordinates at given nonlinear ones.
+    """Minimises over the linear coordinates at given nonlinear coordinates.
 
     Args:
         problem: The law on points.
         free_SK: Nonlinear coordinates.
-        tolerance: Relative decrease of the objective at which a row ends; a rough value is enough to compare cells.
+        tolerance: Relative decrease of the objective below which a row has converged. A rough value is sufficient to
+            compare cells.
 
     Returns:
         Coordinates (S, P) and objective (S,).
@@ -51,12 +52,12 @@ def project(problem: Problem, free_SK: np.ndarray, tolerance: float = 1e-3) -> t
 
 
 def grid_lines(problem: Problem) -> list[np.ndarray] | None:
-    """Returns the lines of a grid over the whole box of bounds, one array per nonlinear coordinate.
+    """Returns the lines of a grid within the bounds, one array per nonlinear coordinate.
 
-    A power x^-α falls from 1 as e^(-α·t), t = ln(x / least x) ≥ 0. A step of h in ln α changes it by at most
-    h·max(α·t·e^(-α·t)) = h/e, whatever α and the range of x: with h = 1/4 no exponent is further from a line than what
-    changes its term by 5% of the term's largest value. For a parameter that is no exponent the lines are even, without
-    such a bound. None where there are more than two nonlinear coordinates, or no bounds.
+    A power x^-α decreases from 1 as e^(-α·t), t = ln(x / smallest x) ≥ 0. A step of h in ln α changes it by at most
+    h·max(α·t·e^(-α·t)) = h/e for all α and ranges of x. With h = 1/4, the distance to the nearest line changes a term
+    by at most 5% of its largest value. Lines of other parameters are evenly spaced, without such a guarantee. None for
+    more than two nonlinear coordinates or without bounds.
     """
     first = len(problem.law.linear)
     low, high = (edge[first:] for edge in problem.bounds())
@@ -71,7 +72,7 @@ def grid_lines(problem: Problem) -> list[np.ndarray] | None:
 
 
 def lowest_cells(problem: Problem) -> tuple[np.ndarray, int]:
-    """Returns coordinates (S, P) of the local minima of the grid, lowest first, and the number of its cells."""
+    """Returns the coordinates (S, P) of the local minima of the grid in order of the objective, and the number of cells."""
     lines = grid_lines(problem)
     if lines is None:
         return np.empty((0, len(problem.names))), 0
@@ -90,7 +91,7 @@ def lowest_cells(problem: Problem) -> tuple[np.ndarray, int]:
 
 
 def _is_local_minimum(cost: np.ndarray) -> np.ndarray:
-    """Whether each cell is finite and no neighbour, diagonal ones included, is lower; of equal ones the first."""
+    """Whether each cell is finite and not above any neighbour (also diagonal); only the first of equal cells."""
     padded = np.pad(cost, 1, constant_values=np.inf)
     lowest = np.isfinite(cost)
     for shift in np.ndindex(*(3,) * cost.ndim):

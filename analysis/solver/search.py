@@ -1,4 +1,4 @@
-"""The search for the lowest objective, from the law's starts and, with up to two nonlinear parameters, from a grid.
+"""Searches for the global minimum of the objective, from the starts of the law and from a grid.
 
 Key: S starts, P coordinates, n points.
 """
@@ -15,18 +15,18 @@ from analysis.solver.minimise import minimise, minimise_absolute_deviations, pol
 from analysis.solver.problem import Problem
 from analysis.solver.projection import lowest_cells
 
-MAX_SAMPLE = 4000  # points that the starts are searched on; all points count from the best start on
+MAX_SAMPLE = 4000  # largest number of points for the search; the best minimum is then refined on all points
 
 
 @dataclass(frozen=True)
 class Solution:
-    """The lowest minimum that a search reached.
+    """The lowest minimum of a search.
 
     Attributes:
-        u_P: Coordinates, to the last digits.
-        starts: "tried" and "agreed" count the law's starts (agreed is 0 where only the grid reached the minimum);
-            "cells" is the size of the grid, where there was one.
-        other_minima: Coordinates of other minima that are as good as noise can tell, the lowest first.
+        u_P: Coordinates of the minimum.
+        starts: Number of starts "tried" and "agreed" (0 if only the grid reached the minimum), and number of "cells"
+            of the grid if there is one.
+        other_minima: Coordinates of other minima that are as good within noise, in order of the objective.
     """
 
     u_P: np.ndarray
@@ -35,11 +35,11 @@ class Solution:
 
 
 def search(problem: Problem, find_others: bool = True) -> Solution:
-    """Searches for the lowest objective.
+    """Searches for the global minimum of the objective.
 
     Args:
         problem: The law on points.
-        find_others: Whether to look for other minima.
+        find_others: Whether to search for other minima.
 
     Raises:
         FitError: No start gives the law a finite value on these points.
@@ -48,7 +48,7 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
     if problem.law.local_only:
         return _nearest(problem, starts)
     n = problem.y.shape[-1]
-    # A sample is enough to tell which minimum is the lowest; all points then determine where it is.
+    # A sample is sufficient to select the lowest minimum, which is then refined on all points.
     sample = problem
     if n > MAX_SAMPLE:
         sample = problem.select_points(np.random.default_rng(0).choice(n, MAX_SAMPLE, replace=False))
@@ -61,7 +61,7 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
     u = polish(problem, u)
     if problem.objective.smooth is not None:
         u = minimise_absolute_deviations(problem, u)
-    # Noiseless points end at rounding error, where no two objectives are equal.
+    # For noiseless points, objectives are rounding errors, which are never equal.
     floor = 1e-14 * np.sum(sample.weights) * (problem.objective.threshold or 1.0)
     agreed = int(np.sum(cost[: len(starts)] <= cost[best] * (1 + 1e-4) + floor))
     counts = {"tried": len(starts), "agreed": agreed} | ({"cells": cell_count} if cell_count else {})
@@ -70,7 +70,7 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
 
 
 def _nearest(problem: Problem, starts_SP: np.ndarray) -> Solution:
-    """The lowest of the minima that the starts lie next to, for a law that is searched downhill from its starts."""
+    """The lowest of the local minima next to the starts, for laws with `local_only`."""
     u_SP = local_minima.descend_from(problem, starts_SP)
     cost = problem.cost(problem.residual(u_SP))
     u = local_minima.refine(problem, u_SP[_lowest(cost)])
@@ -87,7 +87,7 @@ def _lowest(cost_S: np.ndarray) -> int:
 
 
 def _starts(problem: Problem) -> np.ndarray:
-    """Coordinates of the law's starts (S, P), the output shared evenly between its linear parameters."""
+    """Coordinates of the starts of the law (S, P), with equal contributions of all linear parameters to the output."""
     grid, first = problem.start_grid(), len(problem.law.linear)
     u_SP = np.full((len(grid), len(problem.names)), problem.output_scale() / max(first, 1))
     for i, name in enumerate(problem.law.nonlinear):

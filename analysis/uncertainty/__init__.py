@@ -1,7 +1,7 @@
-"""The uncertainty of a fit: intervals, and what is doubtful about it.
+"""Uncertainty of a fit: intervals and warnings.
 
-`bootstrap` and `intervals` give percentile intervals, `profile` intervals by profile likelihood; `options` holds the
-options of every bootstrap. The verdict of a fit is assembled from `diagnostics`, `influence` (refits without each part
-of the points), `regimes` (a changepoint in the residuals) and `profile`; `verdicts` has the codes and what they mean.
-`seed_noise` weights runs by the noise between seeds.
+`bootstrap` and `intervals` compute percentile intervals, `profile` computes intervals by profile likelihood, and
+`options` defines the options of a bootstrap. Warnings come from `diagnostics`, `influence` (refits without each part of
+the points), `regimes` (a changepoint in the residuals) and `profile`; `verdicts` lists their codes. `seed_noise` weights
+runs by the noise between seeds.
 """

@@ -1,4 +1,4 @@
-"""Bootstrap samples of a fit's parameters, whose percentiles have the coverage they claim.
+"""Bootstrap samples of the parameters of a fit.
 
 Key: B samples, P coordinates, n points, K groups. u coordinates, r residuals, q orthonormal basis of the weighted
 ∂r/∂u.
@@ -16,10 +16,10 @@ from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
 
-MIN_GROUPS = 5  # fewest groups, or sizes, whose runs are resampled together
-MIN_CASES = 60  # fewest runs for which "auto" resamples cases
-MAX_REFITTED = 4000  # runs; with more, a sample is one Newton step from the optimum
-MAX_ELEMENTS = 20_000_000  # numbers in the arrays of a block of samples
+MIN_GROUPS = 5  # smallest number of groups or sizes for resampling by group or size
+MIN_CASES = 60  # smallest number of runs for which "auto" resamples cases
+MAX_REFITTED = 4000  # largest number of runs with refits; with more runs a sample is one Newton step
+MAX_ELEMENTS = 20_000_000  # largest number of elements of the arrays of a block of samples
 MAX_LEVERAGE = 0.98  # residuals are divided by √(1 − leverage)
 BANDWIDTH = 0.53  # half of Silverman's normal kernel bandwidth, 1.06·n^(-1/5)·σ
 
@@ -34,17 +34,17 @@ def resample_residuals(
 ) -> np.ndarray:
     """Resamples the residuals of a fit.
 
-    Residuals divided by √(1 − leverage), centred, drawn with replacement, smoothed (half of Silverman's bandwidth,
-    variance kept). Each sample is scaled by √(dof / χ²(dof)), the uncertainty of the noise itself: with it, percentile
-    intervals of 20 points cover as Student's t would.
+    Residuals are divided by √(1 − leverage), centred, drawn with replacement and smoothed (half of Silverman's
+    bandwidth, constant variance). Each sample is scaled by √(dof / χ²(dof)) for the uncertainty of the variance, so that
+    percentile intervals of 20 points have the coverage of Student's t.
 
     Args:
         residual_n: Residuals.
         leverage_n: Leverage of each point.
-        dof: Degrees of freedom that the fit leaves.
+        dof: Residual degrees of freedom of the fit.
         count: Number of samples.
         rng: Random generator.
-        pool_n: Which residuals are drawn from (bool); all unless given.
+        pool_n: Mask of the residuals to draw from; None uses all.
 
     Returns:
         New residuals (B, n).
@@ -60,15 +60,15 @@ def resample_residuals(
 
 
 def _chi_scale(dof: int | np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """√(dof / χ²(dof)) of each sample (B, 1): how far the true noise may be from its estimate."""
+    """√(dof / χ²(dof)) of each sample (B, 1): the uncertainty of the standard deviation."""
     return np.sqrt(dof / rng.chisquare(dof, size=(count, 1)))
 
 
 def moderate_variances(variance_K: np.ndarray, dof_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shrinks the noise variances of groups with few degrees of freedom each towards a common one.
+    """Shrinks the noise variances of groups with few degrees of freedom towards a common variance.
 
-    Empirical Bayes (Smyth 2004, sections 3 and 6.2). Where the groups differ no more than by chance, all take the
-    common variance, with the degrees of freedom of all; groups without degrees of freedom take it as well.
+    Empirical Bayes (Smyth 2004, sections 3 and 6.2). If the groups do not differ by more than chance, all have the
+    common variance with the total degrees of freedom, as have groups without degrees of freedom.
 
     Args:
         variance_K: Variance of each group.
@@ -95,12 +95,12 @@ def moderate_variances(variance_K: np.ndarray, dof_K: np.ndarray) -> tuple[np.nd
 
 
 def choose_resampling(resampling: str, points: Points) -> str:
-    """Returns the scheme that "auto" stands for, or the one given.
+    """Returns the bootstrap scheme, chosen by the points for "auto".
 
     Args:
         resampling: "auto" or a scheme of `sample_parameters`.
-        points: "sizes" where runs share prefixes and there are MIN_GROUPS sizes, else "cases" from MIN_CASES runs on,
-            else "residuals".
+        points: The points. "auto" chooses "sizes" if runs share prefixes and there are MIN_GROUPS sizes, else "cases"
+            for MIN_CASES runs or more, else "residuals".
     """
     if resampling != "auto":
         return resampling
@@ -112,21 +112,20 @@ def choose_resampling(resampling: str, points: Points) -> str:
 def sample_parameters(
     problem: Problem, u_P: np.ndarray, points: Points, count: int, seed: int, resampling: str
 ) -> dict[str, np.ndarray]:
-    """Fits the law again to bootstrap samples of the points.
+    """Refits the law to bootstrap samples of the points.
 
     Args:
         problem: The law on points.
         u_P: Coordinates of the optimum.
-        points: The points, with budgets and groups where there are some.
+        points: The points, with budgets and groups if available.
         count: Number of samples.
         seed: Seed of the random generator.
-        resampling: The scheme.
-            "residuals": the design fixed, residuals resampled (`resample_residuals`); assumes even noise.
-            "cases": runs drawn with replacement, within each budget where there are budgets; assumes nothing, but is
-            too wide on 20 runs. With more than MAX_REFITTED runs each sample is one Newton step.
-            "groups", "sizes": the residuals of a group (of a size) keep together (`_wild_cluster`); for noise that the
-            runs of a group share.
-            "parametric": normal noise of the residuals' standard deviation (`_normal`).
+        resampling: Bootstrap scheme.
+            "residuals": fixed design, resampled residuals (`resample_residuals`); assumes equal variances.
+            "cases": runs drawn with replacement, within each budget if there are budgets; no assumptions, but too wide
+            for 20 runs. With more than MAX_REFITTED runs each sample is one Newton step.
+            "groups", "sizes": wild cluster bootstrap by group or size (`_wild_cluster`), for correlated errors.
+            "parametric": normal noise with the standard deviation of the residuals (`_normal`).
             "auto": `choose_resampling`.
 
     Returns:
@@ -155,24 +154,24 @@ def sample_parameters(
 
 
 def _labels(points: Points, resampling: str) -> np.ndarray:
-    """Group of each run (n,), as small integers; all 0 where the scheme has no groups."""
+    """Group of each run (n,) as integers; all 0 if the scheme has no groups."""
     if resampling == "groups":
         if points.groups is None:
-            raise FitError("resampling groups: no column says which group a run is of: name one with columns group=...")
+            raise FitError("resampling groups: there is no column of groups: name one with --columns group=...")
         labels = np.unique(np.array(points.groups), return_inverse=True)[1]
     elif resampling == "sizes":
         labels = np.unique(np.round(np.log(points.N), 6), return_inverse=True)[1]
     else:
         return np.zeros(len(points), int)
     if labels.max() < MIN_GROUPS - 1:
-        raise FitError(f"resampling {resampling}: there are {labels.max() + 1}, and {MIN_GROUPS} are needed")
+        raise FitError(f"resampling {resampling}: there are only {labels.max() + 1}, but {MIN_GROUPS} are needed")
     return np.asarray(labels)
 
 
 def _newton_samples(problem: Problem, u_P: np.ndarray, count: int, seed: int) -> dict[str, np.ndarray]:
     """Bayesian bootstrap over cases (Rubin 1981), each sample one Newton step from the optimum.
 
-    The error of a step is of the order of 1/n, for thousands of points far below the spread of the samples.
+    The error of a step is of order 1/n, which for thousands of points is far below the spread of the samples.
     """
     rng, n = np.random.default_rng(seed), problem.y.shape[-1]
     low, high = problem.bounds()
@@ -189,7 +188,7 @@ def _newton_samples(problem: Problem, u_P: np.ndarray, count: int, seed: int) ->
 
 
 def _linearised(problem: Problem, u_P: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Measured less fitted (n,), √weights, and the orthonormal basis q of the weighted ∂r/∂u (n, P)."""
+    """Measured minus fitted (n,), √weights, and the orthonormal basis q of the weighted ∂r/∂u (n, P)."""
     residual = -problem.residual(u_P[None])[0]
     root = np.sqrt(problem.weights)
     return residual, root, np.linalg.qr((problem.jacobian(u_P[None])[0] * root).T)[0]
@@ -209,8 +208,8 @@ def _normal(
 ) -> np.ndarray:
     """Outputs with normal noise on the fitted law (B, n).
 
-    Its standard deviation is √(RSS / (n − P)) under least squares, and otherwise, because Huber's objective ignores how
-    far away an outlier is, the robust one of the residuals corrected for leverage.
+    The standard deviation is √(RSS / (n − P)) for least squares, and otherwise the robust standard deviation of the
+    residuals corrected for leverage, because Huber's objective limits the influence of outliers.
     """
     residual, root, q = _linearised(problem, u_P)
     dof = max(shape[1] - len(u_P), 1)
@@ -225,11 +224,11 @@ def _normal(
 def _wild_cluster(
     problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels_n: np.ndarray
 ) -> np.ndarray:
-    """Outputs with each group's residuals times one random factor (B, n): the wild cluster bootstrap.
+    """Wild cluster bootstrap: outputs with the residuals of each group times one random factor (B, n).
 
-    Cameron, Gelbach and Miller 2008. Before, the residuals are corrected for what the fit took of them, by (I − H)^(-½)
-    of the group's own block (CR2: Bell and McCaffrey 2002). The factor is normal, times √(dof / χ²(dof)) for the number
-    of groups less the P − 1 degrees of freedom that a law can spend on differences between groups, at least 2.
+    Cameron, Gelbach and Miller 2008. Residuals are first corrected for leverage by (I − H)^(-½) of the block of the
+    group (CR2: Bell and McCaffrey 2002). The factor is normal, times √(dof / χ²(dof)), where dof is the number of groups
+    minus the P − 1 degrees of freedom that a law can use for differences between groups, at least 2.
     """
     residual, root, q = _linearised(problem, u_P)
     groups = int(labels_n.max()) + 1
@@ -246,7 +245,7 @@ def _wild_cluster(
 
 
 def _case_counts(points: Points, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """How often each run is drawn (B, n)."""
+    """Number of draws of each run (B, n)."""
     keys = np.zeros(shape[1]) if points.budgets is None else np.nan_to_num(points.budgets)
     counts_Bn = np.zeros(shape)
     for key in np.unique(keys):

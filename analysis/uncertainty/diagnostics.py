@@ -1,4 +1,4 @@
-"""Checks of a fit that its optimum and its bootstrap samples allow, as warnings of its verdict.
+"""Checks of the optimum, bootstrap samples and design of a fit, as warnings for its verdict.
 
 Key: B samples, P coordinates, n points. u coordinates, J ∂r/∂u.
 """
@@ -16,12 +16,12 @@ from analysis.solver.robust import robust_std
 from analysis.solver.search import Solution
 from analysis.uncertainty.verdicts import warning
 
-AT_BOUND = 1e-6  # relative distance from a bound, or a term's share of the loss, that counts as being there
-OUTLIER = 8.0  # robust standard deviations: 1 point in 1e15 if the residuals were normal
+AT_BOUND = 1e-6  # relative distance from a bound, or share of a term in the loss, that counts as at the bound
+OUTLIER = 8.0  # robust standard deviations; probability 1e-15 for normal residuals
 MIN_SINGULAR = 1e-5  # ratio of singular values of J below which the parameters are not determined
-MIN_SPARE_POINTS = 5  # points more than parameters
-MIN_AGREED, MIN_AGREED_SHARE = 2, 0.25  # starts that should reach the lowest objective
-MAX_LISTED = 5  # rows that a warning names
+MIN_SPARE_POINTS = 5  # smallest number of points minus parameters
+MIN_AGREED, MIN_AGREED_SHARE = 2, 0.25  # smallest number and share of starts that reach the lowest objective
+MAX_LISTED = 5  # largest number of points listed in a warning
 
 
 def check_bounds(problem: Problem, u_P: np.ndarray, samples: dict[str, np.ndarray], level: float) -> list[str]:
@@ -47,14 +47,14 @@ def check_bounds(problem: Problem, u_P: np.ndarray, samples: dict[str, np.ndarra
             warnings.append(
                 warning(
                     "unidentifiable",
-                    f"{name} is at a bound in {share:.0%} of the bootstrap samples: its interval is open there",
+                    f"{name} is at a bound in {share:.0%} of the bootstrap samples: its interval is not bounded there",
                 )
             )
     return warnings
 
 
 def check_design(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]:
-    """Warns where the points do not determine the parameters separately, or are few, or occur twice.
+    """Warns if the points do not determine the parameters separately, or are too few.
 
     Args:
         problem: The law on points.
@@ -76,7 +76,7 @@ def check_design(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]
 
 
 def check_starts(starts: dict[str, int]) -> list[str]:
-    """Warns where few starts reach the lowest objective; `starts` counts those tried and agreed."""
+    """Warns if few starts reach the lowest objective; `starts` as in `Solution`."""
     if starts["agreed"] >= min(starts["tried"], max(MIN_AGREED, MIN_AGREED_SHARE * starts["tried"])):
         return []
     sentence = f"{starts['agreed']} of {starts['tried']} starts reach the lowest objective"
@@ -84,11 +84,11 @@ def check_starts(starts: dict[str, int]) -> list[str]:
 
 
 def check_other_minima(problem: Problem, minima: Iterable[np.ndarray]) -> list[str]:
-    """Warns of other minima that are as good as noise can tell.
+    """Warns of other minima that are as good within noise.
 
     Args:
         problem: The law on points.
-        minima: Their coordinates (P,).
+        minima: Coordinates of each minimum (P,).
     """
     texts = []
     for u in minima:
@@ -97,17 +97,21 @@ def check_other_minima(problem: Problem, minima: Iterable[np.ndarray]) -> list[s
         texts.append(f"({params}; objective {value:.7g})")
     if not texts:
         return []
-    return [warning("local-minima", f"these fit as well within noise: {'; '.join(texts)}: choose one with start")]
+    return [
+        warning(
+            "local-minima", f"these parameters fit equally well within noise: {'; '.join(texts)}: choose with --start"
+        )
+    ]
 
 
 def check_outliers(residual_n: np.ndarray, points: Points, parameters: int) -> list[str]:
-    """Warns of points whose residual lies beyond OUTLIER robust standard deviations.
+    """Warns of points whose residual exceeds OUTLIER robust standard deviations.
 
     Args:
         residual_n: Residuals times the root of their weights.
         points: The points, for their names.
-        parameters: Number of fitted parameters P. A robust fit passes through, or near, P of the points: the scale is
-            that of the others.
+        parameters: Number of fitted parameters P. A robust fit passes through or near P points, so that the scale is
+            computed from the others.
     """
     size = np.sort(np.abs(residual_n))
     scale = robust_std(size[min(parameters, len(size) - 1) :])
@@ -126,7 +130,7 @@ def check_duplicates(points: Points) -> list[str]:
     duplicates = duplicate_rows(points)
     if not duplicates:
         return []
-    sentence = f"{join_names(duplicates, MAX_LISTED)}: equal in N, D, C and L; each counts twice"
+    sentence = f"{join_names(duplicates, MAX_LISTED)}: equal in N, D, C and L, and counted twice"
     return [warning("duplicate-points", sentence)]
 
 
@@ -137,7 +141,7 @@ def diagnose(
 
     Args:
         problem: The law on points.
-        solution: The optimum, how many starts reached it, and other minima.
+        solution: Optimum, counts of starts, and other minima.
         points: The points.
         samples: Bootstrap samples of each parameter (B,).
         level: Coverage of the intervals.
@@ -154,7 +158,7 @@ def diagnose(
 
 
 def _edge(problem: Problem, u_P: np.ndarray, p: int) -> str | None:
-    """The bound ("lower" or "upper") that a coordinate is at, if any."""
+    """The bound ("lower" or "upper") of a coordinate at a bound, else None."""
     low, high = (edge[p] for edge in problem.bounds())
     if p < len(problem.law.linear):
         margin = AT_BOUND * problem.output_scale()

@@ -1,4 +1,4 @@
-"""Influential points: the fit repeated without each part of the points in turn.
+"""Influential points: refits without each part of the points.
 
 Key: K parts, P coordinates, n points. u coordinates, r residuals, J ∂r/∂u, H Hessian of the objective.
 """
@@ -17,10 +17,10 @@ from analysis.solver.problem import Problem
 from analysis.uncertainty import bootstrap
 from analysis.uncertainty.verdicts import warning
 
-CHANCE = 0.01  # probability of a warning about points that have nothing wrong
-MIN_PARTS, MAX_PARTS = 3, 40  # with more budgets or groups, tenths are dropped instead
-TENTHS, MIN_TENTH = 10, 3  # parts along C, and the fewest runs in one
-EXACT = 1e-9  # residuals below this share of the output's size are rounding
+CHANCE = 0.01  # probability of a false warning
+MIN_PARTS, MAX_PARTS = 3, 40  # numbers of budgets or groups for which they are the parts, else tenths
+TENTHS, MIN_TENTH = 10, 3  # number of parts along C, and smallest number of runs of a part
+EXACT = 1e-9  # residuals below this share of the output are rounding errors
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Refit:
     """The law fitted without one part of the points.
 
     Attributes:
-        omitted: The part that was dropped.
-        points: Number of points left.
+        omitted: Name of the omitted part.
+        points: Number of remaining points.
         params: Parameters of the refit.
-        p: Probability that chance alone puts a part as far from the law of the others (Chow 1960).
+        p: p-value of the deviation of the part from the law of the others (Chow 1960).
     """
 
     omitted: str
@@ -40,7 +40,7 @@ class Refit:
     p: float
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the fields in JSON's own types."""
+        """Returns the fields in types of JSON."""
         return {"without": self.omitted, "points": self.points, "params": self.params, "p": self.p}
 
 
@@ -49,10 +49,10 @@ def partition(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
 
     Args:
         points: The points.
-        letter: Input along which tenths are taken where C is not known.
+        letter: Input for tenths if C is not known.
 
     Returns:
-        Name and indices of each part; empty where there are fewer than three.
+        Name and indices of each part; empty for fewer than three parts.
     """
 
     def fits(parts: list[tuple[str, np.ndarray]]) -> bool:
@@ -73,7 +73,7 @@ def partition(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
 
 
 def refit_without_parts(problem: Problem, u_P: np.ndarray, points: Points) -> tuple[Refit, ...]:
-    """Fits the law again without each part, from its optimum; parts that leave too few points are skipped.
+    """Refits the law without each part, starting from its optimum. Parts with too few remaining points are skipped.
 
     Args:
         problem: The law on points.
@@ -95,16 +95,16 @@ def refit_without_parts(problem: Problem, u_P: np.ndarray, points: Points) -> tu
 
 
 def check_influence(refits: tuple[Refit, ...], intervals: dict[str, tuple[float, float]], level: float) -> list[str]:
-    """Warns of parts without which a parameter leaves its interval, where chance alone would not move it so far.
+    """Warns of parts whose omission moves a parameter out of its interval by more than chance explains.
 
     Args:
-        refits: Of `refit_without_parts`.
+        refits: Result of `refit_without_parts`.
         intervals: Interval of each parameter.
-        level: Their coverage.
+        level: Coverage of the intervals.
     """
     warnings = []
     for refit in refits:
-        if refit.p * len(refits) >= CHANCE:  # Bonferroni: one warning for all parts
+        if refit.p * len(refits) >= CHANCE:  # Bonferroni correction for the number of parts
             continue
         moves = [
             f"{name} to {value:.4g}"
@@ -126,9 +126,9 @@ def _refits(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray]) -> np.
 
 
 def _newton_refits(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray]) -> np.ndarray:
-    """The same by one Newton step, for thousands of points.
+    """Coordinates (K, P) without each part by one Newton step, for thousands of points.
 
-    The part's share of the gradient is removed, and of the curvature a share as large as its share of JᵀJ.
+    The gradient of the part is removed, and the curvature is reduced by the share of the part in JᵀJ.
     """
     low, high = problem.bounds()
     free = (u_P > low) & (u_P < high)
@@ -144,7 +144,7 @@ def _newton_refits(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray])
 
 
 def _chow_p_values(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray]) -> list[float]:
-    """Chow's predictive test of each part against the rest (Chow 1960, section 2), the law linear about its fit."""
+    """Chow's predictive test of each part against the rest (Chow 1960, section 2), for the law linearised at its fit."""
     root = np.sqrt(problem.weights)
     r, J = problem.residual(u_P[None])[0] * root, (problem.jacobian(u_P[None])[0] * root).T
     n, P = J.shape

@@ -12,13 +12,12 @@ def percentile_interval(samples_B: np.ndarray, level: float, method: str = "line
     """Returns the percentile interval of a quantity (Efron and Tibshirani 1993, section 13.3).
 
     Args:
-        samples_B: Bootstrap samples; NaN where a sample has no value, which is left out.
+        samples_B: Bootstrap samples; NaN is ignored.
         level: Coverage, between 0 and 1.
-        method: How percentiles between two samples are interpolated, as `numpy.quantile` has it; "inverted_cdf" takes
-            the samples themselves, also where some are infinite.
+        method: Interpolation method of `numpy.quantile`; "inverted_cdf" also allows infinite samples.
 
     Returns:
-        Both ends; NaN where no sample has a value.
+        Both ends; NaN if all samples are NaN.
     """
     if np.isnan(samples_B).all():
         return float("nan"), float("nan")
@@ -27,10 +26,10 @@ def percentile_interval(samples_B: np.ndarray, level: float, method: str = "line
 
 
 def percentile_band(samples_B: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the percentile interval of each of many quantities: arrays of both ends.
+    """Returns both ends of the percentile intervals of many quantities.
 
     Args:
-        samples_B: Bootstrap samples along the first axis (B, ...); NaN is left out.
+        samples_B: Bootstrap samples along the first axis (B, ...); NaN is ignored.
         level: Coverage, between 0 and 1.
     """
     low, high = np.nanquantile(samples_B, _tails(level), axis=0)

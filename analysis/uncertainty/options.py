@@ -1,6 +1,6 @@
-"""Options of a bootstrap, which are also flags of every command that has one.
+"""Options of a bootstrap, which are also flags of all commands with a bootstrap.
 
-Standard library only, so that `--help` answers at once.
+Imports only the standard library, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from analysis.errors import check_values
 from scaling.config.options import option
 
-LEAST_BOOTSTRAP = 100  # fewer samples leave too few beyond the ends of a 95% interval
+LEAST_BOOTSTRAP = 100  # with fewer, too few samples are outside of a 95% interval
 
 
 @dataclass(frozen=True)
 class BootstrapOptions:
-    """A bootstrap and the level of its intervals. Raises DataError for a value that is not allowed.
+    """Options of a bootstrap and its intervals. Raises DataError for a value that is not allowed.
 
     Attributes:
         bootstrap: Number of bootstrap samples, at least LEAST_BOOTSTRAP.

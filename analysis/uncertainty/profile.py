@@ -1,7 +1,7 @@
-"""Profile likelihood: a quantity fixed at value after value, everything else fitted again, until the fit is too poor.
+"""Profile likelihood: refits with a quantity fixed at increasing distances from its estimate.
 
-An interval holds the values whose objective is within Student's t of the least. It needs no resampling and no normal
-parameters, extends to infinity where the points do not bound a quantity, and assumes even noise.
+The interval contains the values whose objective is within Student's t of the minimum. It needs no resampling and no
+normal parameters, is infinite if the points do not bound a quantity, and assumes equal variances.
 
 Key: R rows (one for each side of each quantity), P coordinates, n points. u coordinates, r residuals, t Student's t.
 """
@@ -25,11 +25,11 @@ from analysis.uncertainty.bootstrap import BANDWIDTH
 from analysis.uncertainty.verdicts import warning
 
 Quantity = Callable[[dict[str, np.ndarray]], np.ndarray]  # parameters (R,) -> values (R,)
-MAX_STEPS = 40  # steps outward, each a third of the way to the expected end or twice the last
-FLAT = 50.0  # standard errors from the optimum at which a side that is still flat is called open
-BUDGET_MULTIPLES = (10.0, 100.0)  # of the largest C, for quantities of the optimum
-TOLERANCE = 1e-4  # relative, in Student's t, at the end of an interval
-NODES = 200  # of the normal kernel that smooths the residuals
+MAX_STEPS = 40  # largest number of steps from the optimum
+FLAT = 50.0  # distance from the optimum in standard errors at which a side is open if its profile is still flat
+BUDGET_MULTIPLES = (10.0, 100.0)  # budgets of profiled optima, relative to the largest C
+TOLERANCE = 1e-4  # relative tolerance of Student's t at the end of an interval
+NODES = 200  # number of nodes of the normal kernel that smooths the residuals
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Profile:
     """The profile of one quantity.
 
     Attributes:
-        name: The quantity.
-        interval: Both ends; infinite, or the parameter's bound, where the profile never rises enough.
-        open: Whether each end is such a one.
-        values: Values at which the profile was computed, in order.
+        name: Name of the quantity.
+        interval: Both ends; an open end is infinite or the bound of the parameter.
+        open: Whether each end is open, because the profile does not reach the critical value.
+        values: Values at which the profile was computed, in increasing order.
         deviance: Student's t squared at these values.
     """
 
@@ -51,13 +51,13 @@ class Profile:
     deviance: np.ndarray
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the interval in JSON's own types."""
+        """Returns the interval in types of JSON."""
         return {"interval": self.interval, "open": self.open}
 
 
 @dataclass(frozen=True)
 class _Axis:
-    """A quantity on the scale on which it is profiled: its own, or its logarithm."""
+    """A quantity on the scale of its profile, which can be logarithmic."""
 
     quantity: Quantity
     log: bool
@@ -77,7 +77,7 @@ def profile(
 ) -> dict[str, Profile]:
     """Profiles each parameter and other quantities.
 
-    A parameter that may not be negative is profiled on a logarithmic scale, except constants, which may be 0.
+    Parameters that cannot be negative are profiled on a logarithmic scale, except constants, which can be 0.
 
     Args:
         problem: The law on points.
@@ -100,7 +100,7 @@ def profile(
 
 
 def profile_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float) -> dict[str, Profile]:
-    """Profiles the parameters and, where the law has an optimum, a, b, and N*, D* and L* at BUDGET_MULTIPLES.
+    """Profiles the parameters and, if the law has an optimum, a, b, and N*, D* and L* at BUDGET_MULTIPLES.
 
     Args:
         problem: The law on points.
@@ -121,7 +121,7 @@ def profile_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float)
 
 
 def check_profiles(profiles: dict[str, Profile]) -> list[str]:
-    """Warns of quantities that the points do not bound: a profile that stays flat on one side."""
+    """Warns of quantities whose profile is open on one side, which the points do not bound."""
     warnings = []
     for name, curve in profiles.items():
         sides = [side for side, flat in zip(("below", "above"), curve.open, strict=True) if flat]
@@ -130,7 +130,7 @@ def check_profiles(profiles: dict[str, Profile]) -> list[str]:
                 reached if flat else end
                 for reached, flat, end in zip(curve.values[[0, -1]], curve.open, curve.interval, strict=True)
             )
-            sentence = f"the profile of {name} is flat {' and '.join(sides)}: {low:.3g} to {high:.3g} fit as well"
+            sentence = f"the profile of {name} is flat {' and '.join(sides)}: {low:.3g} to {high:.3g} fit equally well"
             warnings.append(warning("unidentifiable", sentence))
     return warnings
 
@@ -152,11 +152,11 @@ def _parameter(name: str) -> Quantity:
 
 
 def deviance_scale(problem: Problem, u_P: np.ndarray) -> float:
-    """Returns the scale by which twice the rise of the objective is divided to be Student's t squared.
+    """Returns the scale s such that twice the increase of the objective divided by s is Student's t squared.
 
     Least squares: the variance of the noise, RSS / (n − P). Otherwise E ψ² / E ψ′ (Ronchetti 1982) over the residuals
-    but for the P smallest, which a robust fit makes zero or nearly so (Koenker 2005, section 3.10.2, of quantiles);
-    smoothed by half of Silverman's normal kernel, as bootstrap residuals are.
+    without the P smallest, which are about zero in a robust fit (Koenker 2005, section 3.10.2, for quantiles). They are
+    smoothed by half of Silverman's normal kernel, as in the bootstrap.
 
     Args:
         problem: The law on points.
@@ -180,7 +180,7 @@ def deviance_scale(problem: Problem, u_P: np.ndarray) -> float:
 
 @dataclass
 class _Walk:
-    """The walk along all profiles at once: two rows for each quantity, below and above the optimum."""
+    """Computation of all profiles at once, with two rows for each quantity: below and above the optimum."""
 
     problem: Problem
     axes: list[_Axis]
@@ -197,7 +197,7 @@ class _Walk:
 
     @classmethod
     def begin(cls, problem: Problem, u_P: np.ndarray, axes: list[_Axis], level: float) -> _Walk:
-        """All rows at the optimum, with strides of a third of the interval that the Hessian gives."""
+        """Starts all rows at the optimum, with steps of a third of the interval from the Hessian."""
         dof = max(problem.y.shape[-1] - len(u_P), 1)
         critical = float(student.ppf((1 + level) / 2, dof))
         scale = deviance_scale(problem, u_P)
@@ -240,7 +240,7 @@ class _Walk:
             self.walking[r] = not close and abs(self.position[r] - self.start[r]) < FLAT * self.error[r]
 
     def _crossing(self, r: int | np.signedinteger[Any]) -> float:
-        """Where the trail crosses the critical value, by a line between its neighbours."""
+        """Value at which the trail crosses the critical value, by linear interpolation."""
         below = max((p for p in self.trail[r] if p[1] <= self.critical), key=lambda p: p[1])
         above = min((p for p in self.trail[r] if p[1] > self.critical), key=lambda p: p[1])
         return below[0] + (above[0] - below[0]) * (self.critical - below[1]) / (above[1] - below[1])
@@ -267,7 +267,7 @@ class _Walk:
 
 
 def _values(problem: Problem, axes: list[_Axis], u_RP: np.ndarray) -> np.ndarray:
-    """Each quantity (R,) at its own rows, of which all have equally many."""
+    """Values of the quantities (R,), each at its own rows (the same number for each quantity)."""
     params = problem.params(u_RP)
     size = len(u_RP) // len(axes)
     values_R = np.empty(len(u_RP))

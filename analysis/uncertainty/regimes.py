@@ -1,8 +1,8 @@
 """A change of regime: a changepoint along C in the residuals of a law.
 
-The residuals may step and bend at some value of C (or of the law's input, where it has no C). The value is unknown, so
-the largest F statistic over all of them is compared with its distribution under even noise on the same points (Andrews
-1993), which is simulated: with few points the asymptotic values are too optimistic.
+The test is for a step and a change of slope of the residuals at an unknown value of C (or of the first input of the law
+if C is not known). The largest F statistic over all values (Andrews 1993) is compared with its simulated distribution
+under equal variances on the same points, because asymptotic p-values are too small for few points.
 
 Key: P coordinates, n points, K candidate changepoints, S simulations. u coordinates, r residuals, J ∂r/∂u,
 Q orthonormal basis of the weighted J, Z orthonormal step and bend, F the statistic.
@@ -20,14 +20,14 @@ from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
 from analysis.uncertainty.verdicts import warning
 
-CHANCE = 0.01  # probability of a warning about points without a changepoint
+CHANCE = 0.01  # probability of a false warning
 SIMULATIONS = 999
-MIN_SHARE = 0.15  # of the points that must lie on either side (Andrews 1993)
-MIN_POINTS = 4  # on either side
+MIN_SHARE = 0.15  # smallest share of the points on either side (Andrews 1993)
+MIN_POINTS = 4  # smallest number of points on either side
 MAX_CANDIDATES = 40
-MAX_POINTS = 1000  # of more, a sample is tested
-CLIP = 2.5  # robust standard deviations at which a residual is clipped: an outlier is no regime
-EXACT = 1e-9  # residuals below this share of the output's size are rounding
+MAX_POINTS = 1000  # larger sets of points are sampled for the test
+CLIP = 2.5  # robust standard deviations at which residuals are clipped, because an outlier is no change of regime
+EXACT = 1e-9  # residuals below this share of the output are rounding errors
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class RegimeChange:
     """A changepoint in the residuals.
 
     Attributes:
-        letter: The input along which it lies: C, or the law's first input.
-        value: Its value.
-        F: The largest F statistic.
-        p: Its p-value.
-        below: Nonlinear parameters fitted below it alone; None where there are too few points.
-        above: The same above it.
+        letter: Input of the changepoint: C, or the first input of the law.
+        value: Value of the input at the changepoint.
+        F: Largest F statistic.
+        p: p-value of F.
+        below: Nonlinear parameters fitted to the points below; None for too few points.
+        above: Nonlinear parameters fitted to the points above; None for too few points.
     """
 
     letter: str
@@ -52,7 +52,7 @@ class RegimeChange:
 
     @property
     def sentence(self) -> str:
-        """For a verdict."""
+        """Sentence for a verdict."""
         sides = [
             f"{', '.join(f'{name} = {value:.3g}' for name, value in params.items())} {side} it"
             for params, side in ((self.below, "below"), (self.above, "above"))
@@ -63,7 +63,7 @@ class RegimeChange:
 
 
 def find_regime_change(problem: Problem, u_P: np.ndarray, points: Points) -> RegimeChange | None:
-    """Finds the likeliest changepoint, whatever its p-value.
+    """Finds the changepoint with the largest F statistic, for any p-value.
 
     Args:
         problem: The law on points.
@@ -71,7 +71,7 @@ def find_regime_change(problem: Problem, u_P: np.ndarray, points: Points) -> Reg
         points: The points.
 
     Returns:
-        The changepoint; None where there are too few points or values, or no noise.
+        The changepoint; None for too few points or values, or for points without noise.
     """
     letter, x = _axis(points, problem.law.inputs[0])
     rows = np.arange(len(x))
@@ -131,7 +131,7 @@ def _candidates(x_n: np.ndarray) -> np.ndarray:
 
 
 def _step_and_bend(x_n: np.ndarray, cut: float, root: np.ndarray, Q: np.ndarray) -> np.ndarray | None:
-    """A step and a bend at the cut (n, 2), orthonormal and orthogonal to Q; None where Q contains them."""
+    """A step and a bend at the cut (n, 2), orthonormal and orthogonal to Q; None if they are in the span of Q."""
     above = x_n > cut
     raw = np.stack([above, np.where(above, x_n - cut, 0.0)], -1) * root[:, None]
     raw = raw / np.linalg.norm(raw, axis=0)
@@ -141,7 +141,7 @@ def _step_and_bend(x_n: np.ndarray, cut: float, root: np.ndarray, Q: np.ndarray)
 
 
 def _largest_F(r_Sn: np.ndarray, Q: np.ndarray, Z: np.ndarray, dof: int) -> tuple[np.ndarray, np.ndarray]:
-    """The largest F of each row over the candidates (S,), and which candidate has it (S,)."""
+    """The largest F of each row over the candidates (S,), and the index of its candidate (S,)."""
     r = r_Sn - (r_Sn @ Q) @ Q.T
     explained = np.stack([np.sum((r @ z) ** 2, -1) for z in Z], -1)
     rest = np.sum(r**2, -1)[:, None] - explained
@@ -150,7 +150,7 @@ def _largest_F(r_Sn: np.ndarray, Q: np.ndarray, Z: np.ndarray, dof: int) -> tupl
 
 
 def _fit_side(problem: Problem, u_P: np.ndarray, side: np.ndarray) -> dict[str, float] | None:
-    """The nonlinear parameters on one side alone; None where it has too few points."""
+    """Nonlinear parameters fitted to one side; None for too few points."""
     if side.sum() <= len(u_P):
         return None
     part = problem.select_points(np.flatnonzero(side))

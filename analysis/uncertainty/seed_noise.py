@@ -1,4 +1,4 @@
-"""Weights by seed noise: runs that differ in nothing but their seed show how noisy a size is.
+"""Weights of runs by seed noise, estimated from runs that only differ in their seed.
 
 Key: n points, K sizes.
 """
@@ -15,21 +15,21 @@ from analysis.laws.law import Law
 from analysis.solver.objective import Objective
 from analysis.uncertainty.bootstrap import moderate_variances
 
-CLEAR = 2.0  # standard errors of its slope at which a trend of the noise with size is followed
+CLEAR = 2.0  # smallest ratio of slope to standard error at which a trend of the noise with size is used
 MIN_TREND_SIZES = 3
 
 
 def weight_points(points: Points, law: Law, objective: Objective, weights: str) -> Points:
-    """Weights the points.
+    """Sets the weights of points.
 
     Args:
         points: The points.
         law: The law, for its inputs and output.
-        objective: The objective, for the scale on which noise is measured.
-        weights: "column" keeps the points' own, "seeds" takes 1/σ² of their size between seeds, "even" none.
+        objective: The objective, for the scale of the noise.
+        weights: "column" keeps the weights of the points, "seeds" uses 1/σ² between seeds by size, "even" is uniform.
 
     Raises:
-        FitError: "seeds", and no two runs share all inputs.
+        FitError: For "seeds", no two runs share all inputs.
     """
     if weights == "column":
         return points
@@ -40,9 +40,9 @@ def weight_points(points: Points, law: Law, objective: Objective, weights: str) 
 def _variance(points: Points, law: Law, objective: Objective) -> np.ndarray:
     """Variance (n,) of the link of the output between seeds, at each point's size (N, or the law's first input).
 
-    Seeds of one size are pooled over all other inputs. A trend of ln variance along ln size is followed where it is
-    clear, and each size is shrunk towards that trend, the more the fewer seeds it has (Smyth 2004, with a trend as
-    prior as in limma).
+    Seeds of one size are pooled over all other inputs. If there is a clear trend of ln variance with ln size, the
+    variances are shrunk towards it, more strongly for sizes with fewer seeds (Smyth 2004, with a trend as prior as in
+    limma).
     """
     y = objective.transform(points[law.output])
     size = points.N if np.isfinite(points.N).all() else points[law.inputs[0]]
@@ -52,13 +52,15 @@ def _variance(points: Points, law: Law, objective: Objective) -> np.ndarray:
     runs = np.bincount(setting)
     deviation = y - (np.bincount(setting, y) / runs)[setting]
     sizes, index_n = np.unique(size, return_inverse=True)
-    spare_K = np.bincount(index_n, weights=1 - 1 / runs[setting])  # degrees of freedom: runs less settings
+    spare_K = np.bincount(
+        index_n, weights=1 - 1 / runs[setting]
+    )  # degrees of freedom: number of runs minus number of settings
     squares_K = np.bincount(index_n, deviation**2)
     informative = (spare_K > 0.5) & (squares_K > 0)
     if not informative.any():
         raise FitError(
             f"weights by seeds: no two of the {len(points)} runs have the same {', '.join(law.inputs)} and another "
-            f"{law.output}: run some settings with several seeds, or leave the weights even"
+            f"{law.output}: train some settings with several seeds, or use --weights even"
         )
     variance = np.where(informative, squares_K / np.maximum(spare_K, 1), 0.0)
     dof = np.round(spare_K)
@@ -67,7 +69,7 @@ def _variance(points: Points, law: Law, objective: Objective) -> np.ndarray:
 
 
 def _trend(x_K: np.ndarray, variance_K: np.ndarray, dof_K: np.ndarray, informative_K: np.ndarray) -> np.ndarray:
-    """The trend of variance with ln size x, as a power (K,) about 1; all 1 where it is not clear."""
+    """Trend of the variance with ln size x, as a power (K,) about 1; all 1 without a clear trend."""
     if informative_K.sum() < MIN_TREND_SIZES or np.ptp(x_K[informative_K]) == 0:
         return np.ones(len(x_K))
     x, weight = x_K[informative_K], dof_K[informative_K] / 2  # Var(ln s²) is about 2 / degrees of freedom

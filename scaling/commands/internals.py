@@ -34,7 +34,7 @@ def add_activations(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
     parser.add_argument("--layer", required=True, type=int, metavar="I", help="index of the layer, from 0")
     parser.add_argument("--site", default="residual", metavar="SITE",
-                        help="residual (stream after the layer, default), attention or mlp (output of that part)")  # fmt: skip
+                        help="residual (stream after the layer, default), attention or mlp (their output)")  # fmt: skip
     parser.add_argument("--tokens", type=float, default=1e6, metavar="N", help="number of positions (default 1e6)")
     parser.add_argument(
         "--split", default="train", metavar="SPLIT", help="split of the text: train (default) or validation"

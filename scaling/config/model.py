@@ -19,7 +19,7 @@ PARAMETRIZATIONS = {  # and the fields of the base shape that each needs
     "mup": ("base_width",),
     "completep": ("base_width", "base_depth"),
 }
-DECODER_ONLY_FIELDS = (  # encoders are implemented for the defaults of these alone
+DECODER_ONLY_FIELDS = (  # models with an encoder support only the defaults of these fields
     "kv_heads", "norm", "norm_placement", "qk_norm", "biases", "window", "attention_softcap", "final_softcap",
     "embedding_scale", "experts", "parametrization",
 )  # fmt: skip
@@ -27,9 +27,9 @@ DECODER_ONLY_FIELDS = (  # encoders are implemented for the defaults of these al
 
 @dataclass(frozen=True, kw_only=True)
 class ModelConfig(ValidatedConfig):
-    """A Transformer; by default a decoder with pre-norm RMSNorm, rotary positions and no biases.
+    """Configuration of a Transformer; by default a decoder with pre-norm RMSNorm, rotary positions and no biases.
 
-    The defaults are those of Llama (Touvron 2023, section 2.2). Symbols in the comments are those of array axes.
+    The defaults are those of Llama (Touvron 2023, section 2.2). The symbols in the comments are names of array axes.
     """
 
     vocab: int  # tokens in the vocabulary, V
@@ -50,7 +50,7 @@ class ModelConfig(ValidatedConfig):
         "pre"  # pre: before each block; post: after its sum with the stream; sandwich: before and after
     )
     qk_norm: bool = False  # RMSNorm over the queries and keys of each head (Dehghani 2023, section 2)
-    biases: str = "none"  # qkv: of queries, keys and values; all: of every product but the head, and of LayerNorm
+    biases: str = "none"  # qkv: queries, keys and values; all: every product except the head, and LayerNorm
     window: int | None = None  # tokens that a local layer attends to, its own included; None: every layer is global
     window_pattern: str = "L"  # local (L) and global (G) layers from the first on, repeated: Gemma 2 has LG
     attention_scale: float | None = None  # attention scores are divided by its square root; None: head dimension
@@ -60,7 +60,7 @@ class ModelConfig(ValidatedConfig):
     experts: int = 0  # routed experts in place of the MLP, E; 0: a dense model
     experts_chosen: int = 2  # experts of each token, k
     shared_experts: int = 0  # experts that every token passes, added to the chosen ones (Dai 2024)
-    gates: str = "chosen"  # router's softmax over the k chosen (Jiang 2024) or over all experts (Fedus 2022)
+    gates: str = "chosen"  # softmax of the router over the k chosen (Jiang 2024) or over all experts (Fedus 2022)
     capacity: float | None = None  # slots of an expert over its fair share of a sequence; None: no token is dropped
     balance_loss: float = 0.01  # weight of the load-balance loss (Fedus 2022, equation 4)
     router_z_loss: float = 0.001  # weight of the router's (ln Z)^2 (Zoph 2022, equation 5)
@@ -147,7 +147,7 @@ class ModelConfig(ValidatedConfig):
         require(
             (self.positions == "learned") == (self.position_length is not None),
             f"ModelConfig.position_length = {self.position_length} with positions = {self.positions!r}: "
-            "must be set (to the longest context) with learned positions, and only with them",
+            "must be the longest context with learned positions, and null otherwise",
         )
 
     def _check_base(self) -> None:
@@ -158,9 +158,8 @@ class ModelConfig(ValidatedConfig):
         for field in ("base_width", "base_depth", "base_head"):
             if getattr(self, field) is not None:
                 message = f"ModelConfig.{field} = {getattr(self, field)} with parametrization = {name!r}"
-                require(
-                    field in allowed, f"{message}: must be null: {name!r} uses {', '.join(allowed) or 'no base shape'}"
-                )
+                used = ", ".join(allowed) or "no base shape"
+                require(field in allowed, f"{message}: must be null: {name!r} uses {used}")
                 require_positive(self, field)
             require(
                 field not in needed or getattr(self, field) is not None,
@@ -185,11 +184,11 @@ class ModelConfig(ValidatedConfig):
         require(
             (self.kind == "decoder") == (self.positions != "buckets"),
             f"ModelConfig.positions = {self.positions!r} with kind = {self.kind!r}: "
-            "must be 'buckets' for encoders, and anything else for decoders",
+            "must be 'buckets' for models with an encoder, and another encoding for decoders",
         )
         require(
             self.encoder_layers is None or (self.kind == "encoder-decoder" and self.encoder_layers > 0),
-            f"ModelConfig.encoder_layers = {self.encoder_layers}: must be 1 or more; only an encoder-decoder has it",
+            f"ModelConfig.encoder_layers = {self.encoder_layers}: must be 1 or more for an encoder-decoder, else null",
         )
         if self.kind == "decoder":
             return

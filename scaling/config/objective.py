@@ -1,4 +1,4 @@
-"""Training objectives: how many inputs and targets each makes of a window of tokens. Standard library only."""
+"""Training objectives, and the sizes of the inputs and targets that each makes from a window. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ OBJECTIVE_MODEL_KINDS = {  # objective: the kind of model that it trains
 
 @dataclass(frozen=True)
 class WindowLayout:
-    """Sizes of what an objective makes of one window; the same for every window, so that shapes are static.
+    """Sizes of the inputs and targets of one window; equal for all windows, so that shapes are static.
 
     Attributes:
         inputs: Tokens that the encoder reads.
         outputs: Tokens that the decoder reads.
         scored: Positions with a loss.
-        specials: Tokens at the top of the vocabulary that stand for no text.
+        specials: Special tokens at the end of the vocabulary.
         spans: Spans that are cut out of a window.
         columns: Columns of a row of the batch.
-        answers: Whether the scored positions are an answer, right or wrong as a whole.
+        answers: Whether the scored positions are an answer, which is correct only if all of its tokens are.
     """
 
     inputs: int
@@ -40,7 +40,7 @@ def window_layout(objective: str, length: int, corrupted: float, span_length: fl
     causal: the next token at every position.
     span (Raffel 2020, section 3.1.4): each span becomes one sentinel in the inputs; the targets are the spans, each
     after its sentinel, and a last sentinel. One more special token starts the decoder.
-    masked (Devlin 2019, section 3.1): one special token, the mask. A row holds inputs, positions and their tokens.
+    masked (Devlin 2019, section 3.1): one special token, the mask. A row has inputs, positions and their tokens.
     examples: a question and its answer; only the answer has a loss.
 
     Args:
@@ -74,17 +74,17 @@ def window_layout(objective: str, length: int, corrupted: float, span_length: fl
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig(ValidatedConfig):
-    """The tokens that a run trains on, named by content: a moved or renamed token file is the same data."""
+    """The training data of a run. The token file is identified by its content, not by its name or path."""
 
     tokens: str  # content hash of the token file, 64 hex digits
     length: int  # context length in tokens, L
-    document_end: int | None = None  # token that ends a document and limits attention to it; None: no limit
-    objective: str = "causal"  # span: corruption of T5; masked: of BERT; examples: questions with answers
+    document_end: int | None = None  # token that ends a document; attention stays within documents; None: no limit
+    objective: str = "causal"  # or span (T5), masked (BERT), examples (questions with answers)
     corrupted: float = 0.15  # share of the tokens of a window that span and masked predict
     span_length: float = 3.0  # mean length of a span in tokens
     unique: int | None = None  # training tokens that are read, repeatedly if needed; None: all of the file
     scored: int = 1  # tokens of an answer, the last ones of an example of length + 1 tokens
-    corpus: str = field(default="", metadata=LABEL)  # name for people
+    corpus: str = field(default="", metadata=LABEL)  # specification of the corpus, a label
 
     def check(self) -> None:
         """Raises ConfigError if the fields are out of range or contradict each other."""
@@ -116,12 +116,12 @@ class DataConfig(ValidatedConfig):
             )
         require(
             end is None or objective == "causal",
-            f"DataConfig.document_end = {end} with objective = {objective!r}: must be null unless it is causal",
+            f"DataConfig.document_end = {end} with objective = {objective!r}: must be null unless causal",
         )
 
     @property
     def layout(self) -> WindowLayout:
-        """What the objective makes of a window."""
+        """Sizes of the inputs and targets of one window."""
         return window_layout(self.objective, self.length, self.corrupted, self.span_length, self.scored)
 
     @property

@@ -28,7 +28,7 @@ class OptimizerConfig(ValidatedConfig):
     weight_decay: float = 0.1  # multiplied by the learning rate; on matrices only
     clip: float = 1.0  # largest global gradient norm; 0: no clipping
     z_loss: float = 0.0  # weight of (ln Z)^2 (Chowdhery 2022, section 5)
-    momentum: float = 0.95  # of muon, for its matrices; other parameters use beta1 and beta2
+    momentum: float = 0.95  # muon: for matrices; other parameters use beta1 and beta2
 
     def check(self) -> None:
         """Raises ConfigError if the fields are out of range."""

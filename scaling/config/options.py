@@ -25,11 +25,11 @@ def option(
     """Declares a dataclass field that is also a command-line flag.
 
     Args:
-        default: Value where the flag is not given; False makes a switch. A list or dict is copied for each instance.
-        help: One sentence for `--help`, which also documents the field.
+        default: Value without the flag; False makes a switch. A list or dict is copied for each instance.
+        help: Text of `--help`, which also documents the field.
         metavar: Name of the value in `--help`.
-        parse: Turns the text of the flag into the value, called with the flag and the text; it raises the package's
-            error for bad input. Without it, integers and floats are read by the type of the default.
+        parse: Function (flag, text) -> value that raises the package's error for bad input. None: integers and floats
+            are parsed according to the type of the default.
         flag: The flag, `--name-of-the-field` unless given.
     """
     metadata = {"help": help, "metavar": metavar, "parse": parse, "flag": flag}
@@ -47,7 +47,7 @@ def add_options(
         parser: A parser or an argument group.
         options: The dataclass.
         only: Names of the fields to add, all unless given.
-        leave_out: Names of fields that this command does not have.
+        leave_out: Names of the fields to omit.
     """
     for field in _flags(options):
         if field.name in leave_out or (only and field.name not in only):
@@ -87,7 +87,7 @@ def read_options(options: type[Options], arguments: argparse.Namespace) -> Optio
 
 
 def format_options(options: Any) -> list[str]:
-    """Returns the flags that give these options where they differ from the defaults: the inverse of `read_options`.
+    """Returns the flags of the options that differ from their defaults: the inverse of `read_options`.
 
     Args:
         options: An instance of a dataclass whose fields were declared with `option`.

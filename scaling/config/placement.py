@@ -1,4 +1,4 @@
-"""Configuration of where and how a run is computed, which is no part of its identity. Standard library only."""
+"""Configuration of where and how a run is computed; it is not part of the run's identity. Standard library only."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ ATTENTION_KERNELS = ("auto", "xla", "cudnn", "splash", "blockwise")
 
 @dataclass(frozen=True, kw_only=True)
 class Placement(ValidatedConfig):
-    """Where and how a run is computed: it changes the cost of a run, and its numbers only by rounding."""
+    """Where and how a run is computed. It changes the cost of a run; results change only by rounding."""
 
     data: int = 0  # devices along the data axis of the mesh; 0: all that remain
     fsdp: int = 1  # devices that parameters and optimizer states are sharded over
     tensor: int = 1  # devices that heads and hidden units are sharded over
-    expert: int = 1  # devices that experts, and the sequences too, are sharded over
+    expert: int = 1  # devices that both experts and sequences are sharded over
     run: int = 0  # devices that the runs of a pack are spread over; 0: as many as there are
     scan: bool | None = None  # loop over one compiled layer; None: on accelerators only
     remat: str = "none"  # what the backward pass recomputes: nothing, all but products with weights (dots), or all
-    microbatch: int = 0  # sequences computed at once, whose gradients are summed; 0: the whole batch
-    block: int = 0  # steps of one dispatch, on one device; 0: chosen by scaling/program/multi_step.py
-    attention: str = "auto"  # the kernel for the hardware where it fits, else xla; scaling/models/attention/kernels.py
-    compile_cache: bool = True  # keep compiled programs for later processes; scaling/program/compile_cache.py
-    save_seconds: float = 300.0  # between checkpoints
-    keep_branch: bool = True  # keep the checkpoint at the start of the decay, for longer runs to start from
-    share: bool = True  # start from a checkpoint that another run left
-    tensorboard: bool = True  # write the curve for TensorBoard too; scaling/training/tracking/tensorboard.py
+    microbatch: int = 0  # sequences computed at once (gradients are averaged); 0: the whole batch
+    block: int = 0  # steps per dispatch, on one device only; 0: chosen by scaling/program/multi_step.py
+    attention: str = "auto"  # attention kernel; auto: chosen by scaling/models/attention/kernels.py
+    compile_cache: bool = True  # store compiled programs for later processes; scaling/program/compile_cache.py
+    save_seconds: float = 300.0  # seconds between checkpoints
+    keep_branch: bool = True  # keep the checkpoint at the start of the decay, so that longer runs can start from it
+    share: bool = True  # start from a checkpoint of another run with the same prefix
+    tensorboard: bool = True  # also write the curve for TensorBoard; scaling/training/tracking/tensorboard.py
     wandb: str = ""  # log to Weights & Biases, online or offline; scaling/training/tracking/wandb.py
 
     def __post_init__(self) -> None:

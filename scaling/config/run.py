@@ -1,8 +1,8 @@
 """The configuration of a run, and the two hashes that identify a run and its prefixes.
 
 Standard library only: sweeps and tools read configs without importing JAX.
-Everything in a RunConfig changes the numbers of the run, except the fields marked `identity: False` (labels).
-What does not change the numbers is a Placement.
+Every field of a RunConfig changes the results of the run, except labels (fields marked `identity: False`).
+Options that do not change the results are in Placement.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True, kw_only=True)
 class EvalConfig(ValidatedConfig):
-    """The held-out loss: measured on the same windows of the validation split each time."""
+    """Evaluation of the validation loss, always on the same windows of the validation split."""
 
     every: int = 0  # steps between evaluations; 0: only after the last step
     sequences: int = 256  # windows of data.length tokens (fewer where the split is shorter)
@@ -51,7 +51,7 @@ class EvalConfig(ValidatedConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(ValidatedConfig):
-    """All that changes the numbers of a run. D = batch · length · steps tokens, fewer with a batch ramp."""
+    """Everything that determines the results of a run. D = batch · length · steps, fewer tokens with a batch ramp."""
 
     model: ModelConfig
     data: DataConfig
@@ -61,11 +61,11 @@ class RunConfig(ValidatedConfig):
     schedule: ScheduleConfig = field(default=ScheduleConfig())
     eval: EvalConfig = EvalConfig()
     seed: int = 0
-    precision: str = "auto"  # of products and activations; auto: bfloat16 on accelerators, float32 on CPU
+    precision: str = "auto"  # type of products and activations; auto: bfloat16 on accelerators, float32 on CPU
     budget: float | None = field(default=None, metadata=LABEL)  # planned training FLOPs, the key of an isoFLOP group
 
     def __hash__(self) -> int:
-        return self._hash  # planning a sweep needs it some thirty times per run
+        return self._hash  # cached: planning a sweep hashes each config about thirty times
 
     @cached_property
     def _hash(self) -> int:
@@ -249,7 +249,7 @@ def run_id(config: RunConfig) -> str:
 
 
 def prefix_id(config: RunConfig, step: int) -> str:
-    """Returns the id of the state after some steps, equal for two runs exactly if their trajectories so far are.
+    """Returns the id of a run's state after some steps, equal for two runs if and only if they share these steps.
 
     Before the decay neither the length of a run nor the shape of its decay affects the trajectory: wsd, constant and
     inverse-sqrt runs of any length share it, cosine and linear runs share their warmup.
@@ -268,7 +268,7 @@ def prefix_id(config: RunConfig, step: int) -> str:
 
 
 def _schedule_before(config: RunConfig, step: int) -> dict[str, Any]:
-    """Returns what of the schedule affects the first `step` steps, which are before the decay."""
+    """Returns the fields of the schedule that affect the first `step` steps, all before the decay."""
     schedule = config.schedule
     out: dict[str, Any] = (
         {"warmup": config.warmup_steps} if config.has_even_warmup else {"warmup_tokens": schedule.warmup_tokens}

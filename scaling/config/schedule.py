@@ -28,7 +28,7 @@ class ScheduleConfig(ValidatedConfig):
     decay: float = 0.2  # wsd: share of the steps spent in the decay
     decay_shape: str = "linear"  # wsd
     floor: float = 0.0  # final (inverse-sqrt: lowest) learning rate as a share of the peak
-    warmup_tokens: int | None = None  # instead of warmup: the rate rises with the tokens seen, whatever the batch size
+    warmup_tokens: int | None = None  # instead of warmup: the rate rises with the tokens read, at any batch size
     timescale: int | None = None  # inverse-sqrt: steps after warmup in which the rate falls by √2; None: the warmup's
     batch_ramp: tuple[tuple[int, int], ...] = ()  # (batch, end step), rising; then RunConfig.batch
 
@@ -49,7 +49,7 @@ class ScheduleConfig(ValidatedConfig):
             require_positive(self, "timescale")
             require(
                 self.name == "inverse-sqrt",
-                f"ScheduleConfig.timescale = {self.timescale}: must be null with {self.name}: only inverse-sqrt has it",
+                f"ScheduleConfig.timescale = {self.timescale}: must be null with name = {self.name!r}",
             )
         rising = all(a < c and b < d for (a, b), (c, d) in pairwise(((0, 0), *self.batch_ramp)))
         require(rising, f"ScheduleConfig.batch_ramp = {self._ramp_text()}: batches and steps must both rise")
@@ -91,7 +91,7 @@ def sequences_read(batch: int, batch_ramp: Iterable[Sequence[int]], steps: int, 
     Args:
         batch: Sequences per step after the ramp.
         batch_ramp: As for `batch_stages`.
-        steps: Steps of the whole run; no more are counted.
+        steps: Steps of the whole run; later steps are not counted.
         step: Steps done.
     """
     stages = batch_stages(batch, batch_ramp, steps)
@@ -101,8 +101,8 @@ def sequences_read(batch: int, batch_ramp: Iterable[Sequence[int]], steps: int, 
 def token_share(batch: int, batch_ramp: Iterable[Sequence[int]], steps: int, step: int) -> float:
     """Returns the share of a run's training tokens that its first `step` steps read, from 0 to 1.
 
-    It equals `step / steps` only with a constant batch size. `RunConfig` and `Record` have it as a method; this
-    function is for callers that have a row of a table.
+    It equals `step / steps` only for a constant batch size. `RunConfig.token_share` and `Record.token_share` call this
+    function; use it directly for a row of a table.
 
     Args:
         batch: Sequences per step after the ramp.

@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from scaling.config.validation import require
+from scaling.config.validation import ConfigError
 
 GIB = 2**30
-CHIPS_PER_HOST = 4  # of every slice of several hosts; xpk's clusters have it for all slices
+CHIPS_PER_HOST = 4  # for every slice of several hosts; in xpk's clusters for all slices
 FLAT = {1: "1x1", 4: "2x2", 8: "2x4", 16: "4x4", 32: "4x8", 64: "8x8", 128: "8x16", 256: "16x16"}
 CUBES = {
     8: "2x2x1", 16: "2x2x2", 32: "2x2x4", 64: "2x4x4", 128: "4x4x4", 256: "4x4x8", 512: "4x8x8", 1024: "8x8x8",
@@ -92,15 +92,13 @@ def tpu_slice(name: str, *, largest_host: int = CHIPS_PER_HOST) -> TpuSlice:
         largest_host: Chips of the largest v5e or v6e slice that is a single host: 8 for Cloud TPU's own VMs.
 
     Raises:
-        ConfigError: The name is unknown; the message lists the known ones.
+        ConfigError: The name is unknown.
     """
     generation_name, _, size = name.partition("-")
     generation = GENERATIONS.get(generation_name)
-    known = ", ".join(f"{key}-{number}" for key, facts in GENERATIONS.items() for number in facts.slices)
-    require(
-        generation is not None and size in map(str, generation.slices), f"topology {name!r}: must be one of {known}"
-    )
-    assert generation is not None
+    if generation is None or size not in map(str, generation.slices):
+        names = ", ".join(f"{key}-{number}" for key, facts in GENERATIONS.items() for number in facts.slices)
+        raise ConfigError(f"topology {name!r}: must be one of {names}")
     shape = generation.slices[int(size)]
     chips = count_chips(shape)
     chips_per_host = chips if generation.slices is FLAT and chips <= largest_host else CHIPS_PER_HOST

@@ -1,4 +1,4 @@
-"""Frozen dataclasses that validate themselves: fields coerced to their types, JSON both ways, errors of one line.
+"""Frozen dataclasses that validate their fields, conversion to and from JSON, and one-line errors.
 
 Standard library only.
 """
@@ -20,10 +20,10 @@ class ConfigError(ValueError):
 
 
 def require(condition: bool, message: str) -> None:
-    """Raises ConfigError with `message` unless `condition` holds.
+    """Raises ConfigError with `message` unless `condition` is true.
 
     Args:
-        condition: What must hold.
+        condition: The condition.
         message: One line that says what was given and what is allowed.
     """
     if not condition:
@@ -31,12 +31,12 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_choice(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """Raises ConfigError unless `value` is among the allowed ones.
+    """Raises ConfigError unless `value` is one of the allowed values.
 
     Args:
         name: Name of the field or flag, for the message.
         value: Its value.
-        allowed: The values it may have.
+        allowed: The allowed values.
     """
     require(value in allowed, f"{name} = {value!r}: must be one of {', '.join(allowed)}")
 
@@ -87,9 +87,9 @@ def _coerce_tuple(value: Any, hints: tuple[Any, ...], path: str) -> tuple[Any, .
 
 
 class ValidatedConfig:
-    """Base of configs: coerces each field to its declared type, then calls `check`.
+    """Base class of configs: coerces each field to its declared type, then calls `check`.
 
-    Coercion gives one number one identity: 1 in a float field becomes 1.0.
+    Coercion gives equal numbers the same identity: 1 in a float field becomes 1.0.
     """
 
     def __post_init__(self) -> None:
@@ -158,8 +158,8 @@ def identity_fields(cls: Any) -> tuple[tuple[str, Any], ...]:
 
 
 def canonical(config: Any) -> dict[str, Any]:
-    """Returns the fields that make the identity of a config, those at their defaults left out.
+    """Returns the fields that form the identity of a config, without those that have their default value.
 
-    Leaving defaults out means that a new field with a default keeps every existing id.
+    Omitting defaults means that a new field with a default does not change existing ids.
     """
     return {name: dict(value) if isinstance(value, dict) else value for name, value in config.identity.items()}

@@ -9,7 +9,7 @@ from scaling.config.validation import ValidatedConfig, require
 
 
 def parse_names(flag: str, text: str) -> tuple[str, ...]:
-    """Parses `a,b` as names, each once.
+    """Parses `a,b` as names without duplicates.
 
     Args:
         flag: The command-line flag.
@@ -19,7 +19,7 @@ def parse_names(flag: str, text: str) -> tuple[str, ...]:
 
 
 def parse_integers(flag: str, text: str) -> tuple[int, ...]:
-    """Parses `0,1,2` as non-negative integers, each once; ConfigError names the flag.
+    """Parses `0,1,2` as non-negative integers without duplicates.
 
     Args:
         flag: The command-line flag.
@@ -32,13 +32,14 @@ def parse_integers(flag: str, text: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluationOptions(ValidatedConfig):
-    """Which tasks a model is evaluated on, and how. None of it changes the numbers of a run."""
+    """Which tasks a model is evaluated on, and how. These options do not affect training."""
 
     tasks: tuple[str, ...] = option(
-        (), "addition-3, recall-4, perplexity, extraction, FILE.jsonl, ...", metavar="a,b", parse=parse_names
-    )
+        (), "tasks, such as addition-3, recall-4, perplexity, extraction or FILE.jsonl", metavar="a,b",
+        parse=parse_names,
+    )  # fmt: skip
     shots: tuple[int, ...] = option(
-        (), "solved examples before each question, one evaluation per number (default: as the task has it)",
+        (), "numbers of solved examples before each question, each evaluated (default: the task's own number)",
         metavar="K,...", parse=parse_integers,
     )  # fmt: skip
     items: int = option(200, "questions per task (default 200)", metavar="M")
@@ -50,7 +51,7 @@ class EvaluationOptions(ValidatedConfig):
         metavar="FILE|CORPUS",
     )  # fmt: skip
     steps: tuple[int, ...] = option(
-        (), "evaluate after these training steps as well as at the end", metavar="N,...", parse=parse_integers,
+        (), "also evaluate after these training steps (always after the last)", metavar="N,...", parse=parse_integers,
         flag="--task-steps",
     )  # fmt: skip
 
@@ -62,4 +63,4 @@ class EvaluationOptions(ValidatedConfig):
         require(self.items >= 1, f"--items {self.items}: must be 1 or more")
         require(self.samples >= 0, f"--samples {self.samples}: must be 0 or more")
         require(self.temperature > 0, f"--temperature {self.temperature}: must be above 0")
-        require(all(step > 0 for step in self.steps), "--task-steps: must be 1 or more: the number of finished steps")
+        require(all(step > 0 for step in self.steps), "--task-steps: must be 1 or more")

@@ -21,7 +21,7 @@ def extraction_rows(scorer: Scorer, count: int) -> list[Row]:
 
     Args:
         scorer: The model.
-        count: Largest number of items, evenly over the numbers of repetitions; at least one of each.
+        count: Largest number of items, spread evenly over the numbers of repetitions (at least one item each).
 
     Raises:
         ConfigError: The corpus has no planted documents.
@@ -30,7 +30,7 @@ def extraction_rows(scorer: Scorer, count: int) -> list[Row]:
     planted = record.about.get("corpus_facts", {}).get("canary")
     if not planted:
         raise ConfigError(
-            f"task {TASK}: the run's corpus has no planted documents: train on a mix with a part canary:1-64=SHARE"
+            f"task {TASK}: the run's corpus has no planted documents: train on a mix that has a part canary:1-64=SHARE"
         )
     canaries = balance_counts([(str(entry["text"]), int(entry["times"])) for entry in planted], count)
     halves = [(text[: len(text) // 2], text[len(text) // 2 :]) for text, _ in canaries]
@@ -48,7 +48,7 @@ def extraction_rows(scorer: Scorer, count: int) -> list[Row]:
 
 
 def balance_counts(canaries: Canaries, count: int) -> Canaries:
-    """Returns equally many documents of each number of repetitions, the first ones.
+    """Returns the first documents of each number of repetitions, equally many of each.
 
     Args:
         canaries: The documents with their repetitions.

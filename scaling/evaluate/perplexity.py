@@ -1,7 +1,7 @@
-"""The task `perplexity`: the loss on a text, token by token, so that analysis can plot it by position.
+"""The task `perplexity`: the loss of each token of a text, so that analysis can plot it by position.
 
-The windows are those of a run's own validation: of its length, evenly spread over the split. Bits per byte count the
-bytes that the target tokens stand for; ends of documents stand for none.
+The windows are chosen as for the validation loss: of the run's context length, evenly spaced over the split. Bits per
+byte use the bytes of the target tokens; an end-of-document token has no bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TASK = "perplexity"
 
 
 def task_name(tokens: str | None) -> str:
-    """Returns the name of the task; on another text than the run's own it contains that text's name.
+    """Returns the name of the task, followed by the name of the text unless it is the run's own.
 
     Args:
         tokens: Path of a token file or name of a corpus; None for the run's own text.
@@ -29,7 +29,7 @@ def task_name(tokens: str | None) -> str:
 
 
 def perplexity_rows(scorer: Scorer, store: Store, tokens: str | None, count: int) -> list[Row]:
-    """Scores windows of a text: one row per window with a log-probability per target.
+    """Scores windows of a text; returns one row per window with the log-probability of each target.
 
     Args:
         scorer: The model.
@@ -76,7 +76,7 @@ def open_text(model: TrainedModel, store: Store, tokens: str | None) -> TokenFil
         by_corpus = {read_header(file)["corpus"]: file for file in store.token_files.glob(f"*{SUFFIX}")}
         require(
             tokens in by_corpus,
-            f"--tokens {tokens}: no such file or corpus: must be a token file, or a corpus of the store: {', '.join(by_corpus)}",
+            f"--tokens {tokens}: must be a token file, or a corpus of the store: {', '.join(by_corpus) or 'none'}",
         )
         path = by_corpus[tokens]
     file = open_tokens(path)

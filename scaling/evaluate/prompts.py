@@ -1,8 +1,8 @@
-"""Questions with their shots, as text: of a task family, or from a user's file.
+"""Questions with their shots, as text, from a task family or a user's file.
 
-The task of a file is named by its path, FILE.jsonl, one question per line: {"prompt": ..., "answer": ...}, or
-{"prompt": ..., "choices": [...], "gold": 0} with the index of the correct choice, and "chance" where it is known. Its
-shots are other lines of the file.
+The task of a file is named by its path, FILE.jsonl. Each line is a question: {"prompt": ..., "answer": ...}, or
+{"prompt": ..., "choices": [...], "gold": 0} with the index of the correct choice; "chance" is optional. Shots are other
+lines of the file.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def task_questions(task: str, shots: int | None, *, seed: int, count: int) -> li
 
     Args:
         task: Name such as addition-3, or the path of a file FILE.jsonl.
-        shots: Solved examples before each question; None for all examples of an item that has its own, else 0.
+        shots: Solved examples before each question; None: all examples of an item that has its own, else 0.
         seed: Seed of questions and shots.
         count: Number of questions.
 
@@ -73,7 +73,7 @@ def task_questions(task: str, shots: int | None, *, seed: int, count: int) -> li
 
 
 def draw_shots(pool: list[Item], shots: int, stream: str) -> tuple[Item, ...]:
-    """Draws distinct items of a pool in random order, fewer where the pool has fewer.
+    """Draws distinct items from a pool in random order; returns all of them if the pool is smaller.
 
     Args:
         pool: Items to draw from.
@@ -124,7 +124,7 @@ def parse_line(line: str, location: str) -> Item:
         location: File and line number, for messages.
 
     Raises:
-        ConfigError: The line is no JSON object, or a field is wrong.
+        ConfigError: The line is not a JSON object, or a field is wrong.
     """
     try:
         data = json.loads(line)
@@ -137,7 +137,7 @@ def parse_line(line: str, location: str) -> Item:
 
 
 def parse_item(data: dict[str, Any], location: str) -> Item:
-    """Checks the fields of a line and returns its item; ConfigError says what is allowed.
+    """Checks the fields of a line and returns its item; raises ConfigError for an invalid field.
 
     Args:
         data: The object of the line.

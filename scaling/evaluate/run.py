@@ -27,7 +27,7 @@ from scaling.store.items import Row
 from scaling.store.record import Store
 
 Pair = tuple[tuple[int, ...], tuple[int, ...]]  # tokens of a prompt, and of what follows
-Evaluations = set[tuple[str, int]]  # task as file names have it, and shots
+Evaluations = set[tuple[str, int]]  # (task as in file names, shots)
 ZERO_SHOT_TASKS = (perplexity.TASK, extraction.TASK)  # on the run's own text
 
 
@@ -64,7 +64,7 @@ def evaluate_run(
 
 
 def planned_evaluations(options: EvaluationOptions) -> Iterator[tuple[str, int | None]]:
-    """Yields each task with each number of shots; None where the task decides."""
+    """Yields each task with each number of shots; None stands for the task's own number."""
     for task in options.tasks:
         for shots in options.shots or (None,):
             if not (task in ZERO_SHOT_TASKS and shots):
@@ -108,12 +108,12 @@ def task_rows(
         scorer: The model.
         store: The store that has the token files.
         task: Name of the task, or path of a user's file.
-        shots: Solved examples before each question; None where the task decides.
+        shots: Solved examples before each question; None for the task's own number.
         options: How to evaluate it.
         stored: Evaluations to skip.
 
     Returns:
-        The task's name, its shots, and its rows: none where they are stored.
+        The task's name, its shots, and its rows (empty if they are already stored).
     """
     if task == perplexity.TASK:
         name = perplexity.task_name(options.tokens)
@@ -133,7 +133,7 @@ def task_rows(
 
 
 def score_questions(scorer: Scorer, questions: Sequence[Question]) -> list[Row]:
-    """Scores the answer and each choice of questions: one row per question.
+    """Scores the answer and each choice of the questions; returns one row per question.
 
     Args:
         scorer: The model.
@@ -196,7 +196,7 @@ def scoring_pairs(scorer: Scorer, question: Question) -> Iterator[Pair]:
 
 
 def answer_end(scorer: Scorer, question: Question) -> tuple[int, ...]:
-    """Returns the tokens that must follow an answer: the end of the line for an open question of a family.
+    """Returns the tokens that must follow an answer: a newline for an open question of a family, else none.
 
     Args:
         scorer: The model.
@@ -230,7 +230,7 @@ def add_generations(scorer: Scorer, questions: Sequence[Question], rows: list[Ro
 
 
 def sum_logp(logp: np.ndarray) -> float:
-    """Returns the sum of log-probabilities, without rounding errors of the sum."""
+    """Returns the sum of log-probabilities, computed without accumulating rounding errors."""
     return math.fsum(logp.tolist())
 
 

@@ -11,12 +11,14 @@ MAX_PERPLEXITY_LOSS = 700  # nats per token: above it, exp overflows
 
 
 def mean_scores(rows: list[Row]) -> dict[str, float]:
-    """Returns means over the items that each score applies to; a score that applies to none is absent.
+    """Returns the mean of each score over the items that it applies to; a score without items is absent.
 
-    exact_match: the greedy answer is correct, character for character, and ends there. accuracy: the correct choice has
-    the highest log-probability; accuracy_norm: per token; accuracy_bytes: per byte; accuracy_prior: minus its
-    log-probability without the question (Brown 2020, section 2.4). answer_logp: of the whole correct answer, in nats.
-    passed: share of generated texts that are correct. loss: in nats per token.
+    exact_match: the greedy answer equals the correct one and ends there.
+    accuracy: the correct choice has the highest log-probability; accuracy_norm: per token; accuracy_bytes: per byte;
+    accuracy_prior: minus its log-probability without the question (Brown 2020, section 2.4).
+    answer_logp: log-probability of the whole correct answer, in nats.
+    passed: share of the generated texts that are correct.
+    loss: nats per token.
     """
     scores: dict[str, float] = {}
     exact, choice, loss = ([row for row in rows if row["metric_kind"] == kind] for kind in ("exact", "choice", "loss"))
@@ -71,7 +73,7 @@ def divide(logp: list[float], sizes: list[int]) -> list[float]:
 
 
 def put_mean(scores: dict[str, float], name: str, values: Iterable[float]) -> None:
-    """Adds the mean of the values to the scores, nothing where there are no values.
+    """Adds the mean of the values to the scores, unless there are no values.
 
     Args:
         scores: The scores by name.

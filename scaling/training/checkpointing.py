@@ -1,4 +1,4 @@
-"""Checkpoints, curve and cost of a run during training, and restoring it from a checkpoint."""
+"""Writing a run's checkpoints, curve and cost during training, and restoring the run from a checkpoint."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def restore_checkpoint(run: Run) -> dict[str, Any]:
             run.state, run.rows = checkpoint.restore_checkpoint(path, run.program.abstract)
         except checkpoint.CheckpointError as error:
             if collectives.is_main_host():
-                print(f"{error}; going on with an older one", file=sys.stderr)
+                print(f"{error}; trying an older one", file=sys.stderr)
                 checkpoint.rename_damaged(path)
                 run.store.discard(path)
             continue
@@ -101,7 +101,7 @@ def restore_candidates(run: Run) -> list[tuple[int, str]]:
 
 
 def record_with_cost(run: Run) -> Record:
-    """Returns the record with the steps and seconds spent so far, by this process and by earlier ones."""
+    """Returns the record with the steps and seconds spent so far, including those of earlier processes."""
     assert run.record is not None
     about, steps = run.record.about, run.step - run.first_step
     elapsed = (time.monotonic() - run.started_at - run.evaluation_seconds) * run.device_share
@@ -117,7 +117,7 @@ def write_curve(run: Run) -> None:
     if run.rows_written < len(run.rows):
         if (
             not collectives.is_multi_host()
-        ):  # hosts write at different times; they learn of a lost lease in `save_or_stop`
+        ):  # with several hosts, which write at different times, `save_or_stop` detects a lost lease
             check_lease(run)
         run.store.append_curve(run.id, take_new_rows(run))
         run.emit({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
@@ -138,7 +138,7 @@ def save_checkpoint(run: Run, folder: Path, step: int) -> Path:
     Args:
         run: The run.
         folder: The store's shared checkpoints, or the run's own.
-        step: Number of steps that the state has.
+        step: Number of finished steps.
 
     Returns:
         The checkpoint's path.
@@ -151,7 +151,7 @@ def save_checkpoint(run: Run, folder: Path, step: int) -> Path:
 
 
 def save_trunk_checkpoint(run: Run) -> None:
-    """Keeps the last state of a run without decay in the form in which a longer run reaches it, to branch from."""
+    """Saves the last state of a run without decay as a shared checkpoint, equal to that of a longer run."""
     check_lease(run)
     every, last = run.config.eval.every, run.rows[-1]
     planned = every and run.step % every == 0
@@ -161,7 +161,7 @@ def save_trunk_checkpoint(run: Run) -> None:
 
 
 def save_own_checkpoint(run: Run) -> None:
-    """Writes a checkpoint that only this run needs and then removes the run's older ones."""
+    """Writes a checkpoint of this run alone and removes the run's older ones."""
     newest = save_checkpoint(run, run.own_checkpoints, run.step)
     older = (
         checkpoint.compatible_checkpoints([run.own_checkpoints], run.config, run.store.checkpoint_folders)

@@ -1,4 +1,4 @@
-"""Claiming a run: its lease, the record that says it is running, and where its numbers come from."""
+"""Claiming a run: acquiring its lease, and writing a record with status "running" and its provenance."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scaling.store.lease import Lease, LeaseHeldError
 from scaling.store.record import Record, Store
 from scaling.training import startup
 
-PROCESS_FACTS = ("commit", "device", "host", "jax", "precision", "started")  # kept for each earlier process of a run
+PROCESS_FACTS = ("commit", "device", "host", "jax", "precision", "started")  # recorded for each process of a run
 
 
 def claim_run(config: RunConfig, store: Store, earlier: Record | None, sweep: str | None) -> Record:
@@ -55,11 +55,11 @@ def claim_run(config: RunConfig, store: Store, earlier: Record | None, sweep: st
 
 
 def failed_record(record: Record, error: Exception) -> Record:
-    """Returns the record with the error; "stopped" where only a host was lost, so that the run is resumed.
+    """Returns the record with the error; its status is "stopped" if a host was lost, so that the run is resumed.
 
     Args:
-        record: Its record.
-        error: Why it ended.
+        record: The run's record.
+        error: The error that ended the run.
     """
     line = " ".join(str(error).split()) or type(error).__name__
     status = "stopped" if isinstance(error, collectives.HostLostError) else "failed"
@@ -70,7 +70,7 @@ def acquire_lease(store: Store, run: str, stack: ExitStack) -> Lease | None:
     """Acquires the lease on a run for all hosts of this process group.
 
     Args:
-        store: The store that holds the lease.
+        store: The store with the lease.
         run: The run id.
         stack: Releases the lease when it is closed.
 

@@ -1,6 +1,7 @@
-"""Progress events of training, printed as JSON lines for a program or as text for a person.
+"""Progress events of training, printed as JSON lines or as text.
 
-Events are dicts: start (steps, from), step (step, loss), end (status, loss, error), waits and again (why), waiting.
+Events are dicts with `event` and `run_id`: start (steps, from), step (step, loss), end (status, loss, error),
+waits (why: another process trains the run), again (why: the run is tried again), waiting.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def event_reporter(*configs: RunConfig, events: bool, on_broken_pipe: Callable[[
     Args:
         *configs: The runs.
         events: Print JSON lines on standard output instead of text on standard error.
-        on_broken_pipe: Called when the reader of the JSON lines has gone.
+        on_broken_pipe: Called when the reader of the JSON lines has closed the pipe.
     """
     if not events:
         return _run_reporter(configs[0]) if len(configs) == 1 else _pack_reporter(configs)

@@ -1,4 +1,4 @@
-"""Trains one run from the newest checkpoint it may start from to its final record."""
+"""Training of one run, from the newest checkpoint that it can start from to its final record."""
 
 from __future__ import annotations
 
@@ -62,11 +62,11 @@ def train(
         sweep: Name of the sweep, noted in the record.
         emit: Receives progress events.
         should_stop: True once the process has been asked to stop.
-        evaluation: Tasks to evaluate after given steps; the training figures do not depend on it.
+        evaluation: Tasks to evaluate after given steps; training does not depend on it.
 
     Raises:
         LeaseHeldError, LeaseLostError: Another process trains the run.
-        Exception: Whatever made the run fail; the record then has status "failed" and the reason.
+        Exception: The error that made the run fail; the record then has status "failed" and the message.
     """
     store.check_writable()
     store = copy.copy(store)
@@ -96,13 +96,13 @@ def train(
 
 
 def finished_record(earlier: Record | None) -> Record | None:
-    """Returns the record of a run that has a result, as the main host reads it; None for a run to be trained."""
+    """Returns the record if the run is done or diverged, as read by the main host; else None."""
     finished = earlier is not None and earlier.status in ("done", "diverged")
     return earlier if collectives.gather(finished)[0] else None
 
 
 def write_start(run: Run, record: Record, facts: dict[str, Any]) -> Record:
-    """Writes the record of a run that starts and opens its trackers.
+    """Writes the record of a run at its start and opens its trackers.
 
     Args:
         run: The run.
@@ -125,10 +125,10 @@ def write_failure(store: Store, lease: Lease | None, record: Record, error: Exce
         store: The store.
         lease: The lease on the run; LeaseLostError if another process has it.
         record: Its record.
-        error: Why it failed.
+        error: The error.
 
     Returns:
-        The record with the reason, and the reason: HostLostError where the error came from the loss of a host.
+        The record with the message, and the error, or a HostLostError if the loss of a host caused it.
     """
     reason = collectives.as_host_lost(error)
     if lease is not None:
@@ -211,7 +211,7 @@ def train_to_end(run: Run) -> Record:
             train_steps(run, reader)
         if run.step == run.config.decay_start and run.placement.keep_branch:
             save_trunk_checkpoint(run)
-        if "val_loss" not in run.rows[-1]:  # restored at its last step from a longer run, which was not evaluated there
+        if "val_loss" not in run.rows[-1]:  # restored at its last step from a longer run that was not evaluated there
             run.rows[-1] |= evaluate_validation(run)
         write_curve(run)
         save_own_checkpoint(run)
@@ -226,8 +226,8 @@ def final_record(run: Run, error: Diverged | Stopped | None, elapsed: float) -> 
 
     Args:
         run: The run.
-        error: Why it ended before its last step, if it did.
-        elapsed: Seconds since its first step in this process.
+        error: Why the run ended before its last step; None otherwise.
+        elapsed: Seconds since the first step in this process.
 
     Returns:
         The record with status, final figures, cost and speed.
@@ -293,7 +293,7 @@ def train_steps(run: Run, reader: ThreadPoolExecutor) -> None:
 
 
 def save_or_stop(run: Run, is_last: bool) -> None:
-    """Saves a checkpoint when one is due and stops when asked to, on every host at the same step.
+    """Saves a checkpoint if one is due and stops if requested, on every host at the same step.
 
     Args:
         run: The run.
@@ -328,8 +328,8 @@ def evaluate_validation(run: Run) -> dict[str, float]:
 
 
 def evaluate_tasks(run: Run) -> None:
-    """Scores the current model on the run's tasks; an error in a task stops neither the others nor the training."""
-    from scaling.evaluate.run import evaluate_run, print_warnings  # here: most runs evaluate no task
+    """Evaluates the current model on the run's tasks; an error in a task stops neither other tasks nor training."""
+    from scaling.evaluate.run import evaluate_run, print_warnings  # local import: most runs evaluate no task
     from scaling.inference.load import model_in_training
 
     assert run.evaluation is not None and run.record is not None

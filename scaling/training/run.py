@@ -39,7 +39,7 @@ class Stopped(Exception):
 
 @dataclass
 class Run:
-    """One run while it is trained.
+    """State of one run during training.
 
     Attributes:
         config: The run's configuration.
@@ -54,18 +54,18 @@ class Run:
         ramp_programs: Programs of the smaller batches of a batch ramp, by batch size.
         state: Parameters and optimizer state on the devices.
         rows: The training curve so far, one row per step.
-        input_wait: Seconds in which the loop waited for a batch.
+        input_wait: Seconds that the loop has waited for batches.
         in_flight: First step, number of steps and metrics of the steps that the devices still compute.
-        rows_written: How many rows of the curve are in the store.
+        rows_written: Number of rows of the curve in the store.
         trackers: Other destinations of the curve (TensorBoard, Weights & Biases).
         signals: Exchanges stop and save requests between hosts.
-        record: The record as it was when this process claimed the run.
+        record: The record, as written when the run started in this process.
         lease: The lease on the run; on host 0 only, which writes.
         first_step: The step at which this process started.
         evaluation: Tasks to evaluate during training.
-        evaluation_seconds: Time spent on these tasks, which is not counted as training.
+        evaluation_seconds: Time spent on these tasks, which is not counted as training time.
         device_share: Share of the devices' time that this run has; less than 1 in a pack.
-        started_at: Start of this process's work on the run (time.monotonic).
+        started_at: When this process started to work on the run (time.monotonic).
         saved_at: Time of the last checkpoint (time.monotonic).
     """
 

@@ -1,4 +1,4 @@
-"""Steps of one run: batches read ahead, steps dispatched, their metrics collected.
+"""Steps of one run: reading batches, dispatching steps and collecting their metrics.
 
 Axes: S steps of one dispatch, B batch, X columns of a row of the token file.
 """
@@ -61,7 +61,7 @@ def dispatch_steps(run: Run, step: int, count: int, batch: np.ndarray, waiting_s
         step: Number of finished steps.
         count: Number of steps to start.
         batch: Their batches, from `read_block`.
-        waiting_since: When the loop began to wait for the batch.
+        waiting_since: When the loop started to wait for the batch (time.monotonic).
 
     Returns:
         The metrics of the steps, computed asynchronously.
@@ -83,7 +83,7 @@ def read_batch(run: Run, step: int, sharding: NamedSharding | None = None) -> np
     Args:
         run: The run.
         step: Number of finished steps.
-        sharding: Of the batch; only the rows on this host's devices are read.
+        sharding: Sharding of the batch, of which only the rows on this host's devices are read; None: all rows.
 
     Returns:
         The rows. Within an epoch each sequence is read once.

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
     from scaling.training.run import Run
 
 CURVE_COLUMNS = {  # (set of rows, score of scaling/program/step.py) -> column of the curve
-    ("held out", "loss"): "val_loss",
-    ("held out", "accuracy"): "val_accuracy",
-    ("followed", "loss"): "train_loss_fixed",
-    ("followed", "accuracy"): "train_accuracy",
+    ("validation", "loss"): "val_loss",
+    ("validation", "accuracy"): "val_accuracy",
+    ("tracked", "loss"): "train_loss_fixed",
+    ("tracked", "accuracy"): "train_accuracy",
 }
 Scores = Callable[[int, int], Mapping[str, Any]]  # (start, end) -> each score of rows[start:end], (n,)
 
 
 def row_sets(run: Run) -> dict[str, np.ndarray]:
     """Returns the sets of rows that a run is evaluated on, by name."""
-    return {"held out": run.validation_rows} | ({} if run.tracked_rows is None else {"followed": run.tracked_rows})
+    return {"validation": run.validation_rows} | ({} if run.tracked_rows is None else {"tracked": run.tracked_rows})
 
 
 def mean_scores(name: str, rows: np.ndarray, size: int, scores: Scores) -> dict[str, float]:
@@ -33,7 +33,7 @@ def mean_scores(name: str, rows: np.ndarray, size: int, scores: Scores) -> dict[
         name: Name of the set of rows.
         rows: The rows, int32 (n, X).
         size: Rows per call of `scores`.
-        scores: Called with (start, end); returns each score of these rows, padding allowed after them.
+        scores: Function (start, end) -> each score of these rows, possibly followed by scores of padding.
 
     Returns:
         The means by column of the curve.

@@ -88,7 +88,7 @@ def parse_options(options: dict[str, str]) -> LabelOptions:
     minimum = {"classes": 2, "symbols": 2, "seed": integers["seed"]}
     valid = all(value >= minimum.get(name, 1) for name, value in integers.items())
     if not valid or not all(0 <= value < 1 for value in numeric.values()):
-        raise CorpusError(f"corpus labels: {format_options(options)}: must be {ALLOWED}")
+        raise CorpusError(f"corpus labels: {format_options(options)}: requires {ALLOWED}")
     return LabelOptions(
         validation_examples=integers.pop("held"), noise=numeric["noise"], blur=numeric["blur"], **integers
     )

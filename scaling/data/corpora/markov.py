@@ -63,7 +63,7 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
     zipf = parse_number("markov", "zipf", values["zipf"], float)
     if not (1 <= order <= 16 and vocab >= 2 and tokens >= 1 and 0 <= zipf < math.inf and vocab**order <= MAX_CONTEXTS):
         allowed = f"order ≥ 1, vocab ≥ 2, tokens ≥ 1, zipf ≥ 0 and vocab^order ≤ {MAX_CONTEXTS:,}"
-        raise CorpusError(f"corpus markov: {format_options(values)}: must be {allowed}")
+        raise CorpusError(f"corpus markov: {format_options(values)}: requires {allowed}")
     chain = make_chain(order, vocab, seed, zipf)
     facts = {"entropy_rate": entropy_rate(chain), "order": order}
     return TokenCorpus(lambda: sample_stream(chain, tokens, seed), vocab, None, "symbols", facts, tokens)

@@ -45,7 +45,7 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
         raise CorpusError(f"corpus modular: op={op}: must be one of {', '.join(OPERATIONS)}")
     if not (2 <= p <= MAX_MODULUS and 0 < fraction < 1):
         allowed = f"p from 2 to {MAX_MODULUS:,} and fraction between 0 and 1"
-        raise CorpusError(f"corpus modular: p={p},fraction={fraction:g}: must be {allowed}")
+        raise CorpusError(f"corpus modular: p={p},fraction={fraction:g}: requires {allowed}")
     if op == "divide" and any(p % divisor == 0 for divisor in range(2, int(p**0.5) + 1)):
         raise CorpusError(f"corpus modular: op=divide,p={p}: p must be prime, or some b has no inverse")
     equations = all_equations(p, op, seed)

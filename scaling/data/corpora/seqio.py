@@ -1,7 +1,7 @@
 """seqio:TASK: a SeqIO task or mixture, tokenised by its own vocabulary and preprocessors.
 
-SeqIO cuts each document at its sequence length and drops the rest. No length is set here, and the documents are laid
-end to end, so every token of a task is used. A mixture keeps its rates, and so ends with the first task to run out.
+No sequence length is set, so SeqIO does not truncate documents: they are concatenated, and every token of a task is
+used. A mixture keeps its rates, so it ends when the first of its tasks is exhausted.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scaling.data.corpus import TokenCorpus, check_options
 from scaling.data.tensorflow import import_quietly
 from scaling.data.tokens import CorpusError
 
-MIXTURE_NOTE = "a mixture ends with the first of its tasks to run out; the rest of the others is not used"
+MIXTURE_NOTE = "the mixture ends when its first task is exhausted; the remaining documents of the others are not used"
 
 
 def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
@@ -45,7 +45,8 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
     known = [*seqio.TaskRegistry.names(), *seqio.MixtureRegistry.names()]
     if argument not in known:
         hint = "" if "module" in options else " (name the module that registers it with module=)"
-        raise CorpusError(f"{corpus}: unknown task{hint}: must be one of {', '.join(sorted(known)) or 'none'}")
+        choice = f"must be one of {', '.join(sorted(known))}" if known else "no task is registered"
+        raise CorpusError(f"{corpus}: unknown task{hint}: {choice}")
     task = seqio.get_mixture_or_task(argument)
     for name, value, allowed in (("feature", feature, task.output_features), ("split", split, task.splits)):
         if value not in allowed:
@@ -66,7 +67,7 @@ def read_documents(task: Any, split: str, feature: str, eod: int) -> Iterator[np
     Args:
         task: The SeqIO task or mixture.
         split: Name of the split.
-        feature: Name of the feature that holds the tokens.
+        feature: Name of the feature with the tokens.
         eod: The token that ends a document.
 
     Raises:

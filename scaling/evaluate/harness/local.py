@@ -1,6 +1,6 @@
 """Benchmarks from local JSON lines, DIR/TASK.jsonl, with the fields of the published data sets; each line is checked.
 
-DIR/TASK.shots.jsonl, with the same fields, has the examples that shots are drawn from.
+DIR/TASK.shots.jsonl has examples with the same fields, from which the shots are drawn.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def read_task(task: str, folder: Path) -> tuple[list[Line], list[Line]]:
         folder: Folder of the files.
 
     Returns:
-        The questions, and the examples (none where there is no such file).
+        The questions, and the examples (empty without a file of examples).
 
     Raises:
         ConfigError: The task is unknown, or a line is wrong; the message names the file and the line.
@@ -52,13 +52,13 @@ def read_lines(task: str, path: Path) -> list[Line]:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise ConfigError(f"{path}: {reason}: it must have the questions of {task}") from None
+        raise ConfigError(f"{path}: {reason}: must contain the questions of {task}") from None
     questions = [
         parse_line(task, line, f"{path}, line {number}")
         for number, line in enumerate(text.splitlines(), 1)
         if line.strip()
     ]
-    require(bool(questions), f"{path}: has no question")
+    require(bool(questions), f"{path}: has no questions")
     return questions
 
 
@@ -71,7 +71,7 @@ def parse_line(task: str, line: str, location: str) -> Line:
         location: File and line number, for messages.
 
     Raises:
-        ConfigError: The line is no JSON object, or a field is missing or wrong.
+        ConfigError: The line is not a JSON object, or a field is missing or wrong.
     """
     fields, convert = FORMATS[task]
     try:
@@ -79,7 +79,7 @@ def parse_line(task: str, line: str, location: str) -> Line:
     except json.JSONDecodeError as error:
         raise ConfigError(f"{location}: not JSON: {error.msg}") from None
     missing = [name for name in fields if not isinstance(data, dict) or name not in data]
-    require(not missing, f"{location}: no field {', '.join(missing)}: {task} has {', '.join(fields)}")
+    require(not missing, f"{location}: missing field {', '.join(missing)}: {task} needs {', '.join(fields)}")
     for name in fields:
         value = data[name]
         field_type, description = FIELD_TYPES.get(name, (str, "text"))
@@ -162,7 +162,7 @@ def humaneval(data: Line, location: str) -> Line:
 
 
 def text(data: Line, location: str) -> Line:
-    """Converts a whole text, whose loss is measured.
+    """Converts a text whose loss is measured.
 
     Args:
         data: The fields of the line.
@@ -172,7 +172,7 @@ def text(data: Line, location: str) -> Line:
 
 
 def check_texts(value: Any, location: str) -> list[str]:
-    """Returns a list of two texts or more; ConfigError where it is none.
+    """Returns the value if it is a list of two or more texts; raises ConfigError otherwise.
 
     Args:
         value: The value of a field.

@@ -1,4 +1,4 @@
-"""A trained model as the language model class of the harness."""
+"""Adapter that presents a trained model as a language model of the harness."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lm_eval.api.model import LM
 from scaling.inference.options import GREEDY, Generation, Sampling
 from scaling.inference.scorer import ContinuationScore, Scorer
 
-DEFAULT_MAX_TOKENS = 256  # of a generation whose task sets no limit
+DEFAULT_MAX_TOKENS = 256  # for tasks that set no limit
 MAX_TOKENS_KEYS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
 
 

@@ -1,4 +1,4 @@
-"""The samples of the harness as rows of an item file."""
+"""Converts samples of the harness to rows of an item file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def harness_rows(
         task: Name of the task.
         shots: Solved examples before each question.
         samples: Samples of the harness.
-        options: Whether to run programs.
+        options: Its `run_code` enables running programs.
 
     Returns:
         One row per question, in order, and scores that the harness does not compute: pass@k of programs.
@@ -44,7 +44,7 @@ def harness_rows(
 
 
 def sample_columns(model: HarnessModel, sample: dict[str, Any]) -> Row:
-    """Returns the columns of a sample, by what the model was asked for: a text's loss, a generation, or choices.
+    """Returns the columns of a sample by the kind of its request: the loss of a text, a generation, or choices.
 
     Args:
         model: The model, with the scores of its requests.
@@ -57,7 +57,7 @@ def sample_columns(model: HarnessModel, sample: dict[str, Any]) -> Row:
 
 
 def choice_columns(model: HarnessModel, sample: dict[str, Any]) -> Row:
-    """Returns the columns of continuations: the log-probability of each, of the correct one token by token.
+    """Returns the columns of continuations: log-probabilities of all, and of each token of the correct one.
 
     Args:
         model: The model, with the scores of its requests.
@@ -98,7 +98,7 @@ def loss_columns(model: HarnessModel, sample: dict[str, Any]) -> Row:
 
 
 def generation_columns(sample: dict[str, Any]) -> Row:
-    """Returns the columns of generated texts: correct where the harness's metric says so, unknown for programs."""
+    """Returns the columns of generated texts; `passed` follows the harness's metric and is absent for programs."""
     row: Row = {"metric_kind": "exact", "answer": str(sample["target"]), "generated": list(sample["resps"][0])}
     match = sample.get("exact_match")
     return row if match is None else row | {"passed": [bool(match)] * len(row["generated"])}
@@ -115,7 +115,7 @@ def program_with_test(doc: dict[str, Any], text: str) -> str:
 
 
 def pass_rates(rows: list[Row]) -> dict[str, float]:
-    """Returns the share of greedy programs that pass, and pass@k of the samples where there are k."""
+    """Returns the share of greedy programs that pass, and pass@k for each k up to the number of samples."""
     rates = {"passed": sum(row["passed"][0] for row in rows) / len(rows)}
     samples = [row["passed"][1:] for row in rows]
     for k in PASS_AT:

@@ -1,4 +1,4 @@
-"""Evaluation on benchmarks of the harness, one after the other; an error in one does not stop the others."""
+"""Evaluation on benchmarks of the harness; an error in one benchmark does not stop the others."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def run_task(scorer: Scorer, folder: Path, task: str, options: HarnessOptions) -
         options: How to evaluate it.
 
     Returns:
-        Its scores (of a group also those of its parts), and its item files.
+        Its scores (for a group also those of its parts), and its item files.
     """
     from scaling.evaluate.harness.model import HarnessModel  # imports lm_eval
     from scaling.evaluate.harness.rows import harness_rows
@@ -104,7 +104,7 @@ def run_task(scorer: Scorer, folder: Path, task: str, options: HarnessOptions) -
 
 
 def finite_metrics(metrics: dict[str, Any]) -> Iterator[tuple[str, float]]:
-    """Yields the harness's `acc,none` as acc; values that are no finite number are left out."""
+    """Yields the metrics that are finite numbers; the harness's `acc,none` becomes acc."""
     for key, value in metrics.items():
         metric, comma, filter_name = key.partition(",")
         is_finite = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -129,7 +129,7 @@ def evaluate_task(model: Any, task: str, options: HarnessOptions, scratch: Path)
 
     if options.folder is None and task not in CODE_TASKS:
         manager = TaskManager()
-        require(task in manager.all_tasks, f"--harness {task}: unknown to the harness: `lm-eval ls tasks` lists them")
+        require(task in manager.all_tasks, f"--harness {task}: unknown task: `lm-eval ls tasks` lists them")
     else:
         write_task_config(task, options, scratch)
         manager = TaskManager(include_path=str(scratch / "tasks"), include_defaults=False)
@@ -142,7 +142,7 @@ def evaluate_task(model: Any, task: str, options: HarnessOptions, scratch: Path)
 
 
 def write_task_config(task: str, options: HarnessOptions, scratch: Path) -> None:
-    """Writes our own YAML file of a benchmark, with its lines as `local` converts them.
+    """Writes our YAML file of a benchmark and its questions, converted by `local`.
 
     Args:
         task: Name of the benchmark.
@@ -158,7 +158,7 @@ def write_task_config(task: str, options: HarnessOptions, scratch: Path) -> None
     config = yaml.safe_load((TASKS / f"{task}.yaml").read_text("utf-8"))
     files = {"test": str(write_lines(scratch / "test.jsonl", questions))}
     if options.shots:
-        require(config.get("num_fewshot") != 0, f"--harness {task}: has no shots: leave --shots out")
+        require(config.get("num_fewshot") != 0, f"--harness {task}: has no shots: remove --shots")
         require(bool(examples), f"--shots {options.shots}: {task}.shots.jsonl is missing: shots are drawn from it")
         require(options.shots <= len(examples), f"--shots {options.shots}: {task}.shots.jsonl has {len(examples)}")
         files["shots"] = str(write_lines(scratch / "shots.jsonl", examples))
@@ -173,7 +173,7 @@ def write_task_config(task: str, options: HarnessOptions, scratch: Path) -> None
 
 
 def load_from_hub(task: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Loads the questions of a code task from the hub; there are no examples for shots."""
+    """Loads the questions of a code task from the hub, and an empty list of examples."""
     import datasets
 
     fields, convert = FORMATS[task]

@@ -1,8 +1,8 @@
-"""Programs that a model wrote, each run in a process of its own with few resources and an empty environment.
+"""Runs programs written by a model, each in its own process with limited resources and an empty environment.
 
-Limits: processor seconds, memory, size and number of files; an empty folder that is deleted afterwards, no environment
-variables, and where the system allows it no network and no view of other processes. This contains accidents; it does
-not stop a malicious program: run programs of untrusted models on a machine that you can lose.
+Limits: CPU time, memory, size and number of files. A program runs in an empty temporary folder, without environment
+variables and, where the system allows it, without network access and without seeing other processes. This protects
+against accidents, not against malicious programs: run untrusted models on a disposable machine.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def program_passes(
 
 
 def run_isolated(command: list[str], folder: str, output: int, wall_seconds: float) -> int | None:
-    """Runs a command; every process that it started ends with it.
+    """Runs a command and kills its process group afterwards.
 
     Args:
         command: The command.

@@ -1,8 +1,8 @@
 """Trains the runs of a pack: several runs of one shape as one program.
 
 Runs of a pack may differ in learning rate, schedule, length, seed, token file, weight decay and evaluation. Each has
-its own checkpoints, so it may be resumed alone or in another pack. Its numbers equal those of the run trained alone to
-rounding, and do not depend, bit for bit, on what becomes of the other runs of the pack.
+its own checkpoints, so it can be resumed alone or in another pack. Its results equal those of the run trained alone up
+to rounding, and do not change by a single bit if another run of the pack diverges, fails or ends.
 
 Axes: R runs (places of the pack), B batch, L positions.
 """
@@ -52,7 +52,7 @@ def train_pack(
     """Trains runs of one shape together.
 
     Args:
-        configs: The runs. One that cannot start (no token file, say) fails alone.
+        configs: The runs. If one of them cannot start (for example without a token file), only that run fails.
         store: Where records, curves and checkpoints are written.
         placement: How the runs are laid out on the devices.
         sweep: Name of the sweep, noted in the records.
@@ -61,11 +61,11 @@ def train_pack(
         evaluation: Tasks to evaluate after given steps.
 
     Returns:
-        The records in order, which are in the store as well. A run that another process trains has none.
+        The records in order, as in the store, without those of runs that another process trains.
 
     Raises:
         ConfigError: The runs cannot be trained as one program.
-        Exception: Whatever stopped all runs, after each record says so.
+        Exception: An error that stopped all runs, after it is written to each record.
     """
     store.check_writable()
     started_at, by_id = time.monotonic(), {run_id(config): config for config in configs}
@@ -97,8 +97,8 @@ def pack_facts(compiled: PackProgram, runs: int, fresh: bool, placement: Placeme
     Args:
         compiled: The compiled program.
         runs: Number of runs.
-        fresh: Whether to compile even if a result is cached.
-        placement: How it is laid out on the devices.
+        fresh: Whether the program was compiled now.
+        placement: How the runs are laid out on the devices.
     """
     return {
         "compile_seconds": round(compiled.compile_seconds / runs if fresh else 0.0, 3),
@@ -110,7 +110,7 @@ def pack_facts(compiled: PackProgram, runs: int, fresh: bool, placement: Placeme
 
 
 def start_run(pack: Pack, place: int, config: RunConfig) -> None:
-    """Claims a run and restores its newest checkpoint, or records why it cannot be trained.
+    """Claims a run and restores its newest checkpoint; if the run cannot be trained, its record gets the reason.
 
     Args:
         pack: The pack.
@@ -129,8 +129,8 @@ def start_run(pack: Pack, place: int, config: RunConfig) -> None:
             return
         record = claim_run(config, store, earlier, pack.sweep)
         tokens, windows, facts = open_corpus(config, store)
-        followed = examples.fixed_training_rows(tokens, config)
-        run = Run(config, store, pack.placement, pack.program, tokens, pack.emit, pack.should_stop, windows, followed)
+        tracked = examples.fixed_training_rows(tokens, config)
+        run = Run(config, store, pack.placement, pack.program, tokens, pack.emit, pack.should_stop, windows, tracked)
         run.lease, run.started_at, run.device_share = lease, pack.started_at, pack.program.mesh.size / pack.program.runs
         facts |= {**pack.shared_facts, **checkpointing.restore_checkpoint(run)}
         run.record = dataclasses.replace(record, about=checkpointing.add_start_facts(record.about, facts))
@@ -138,7 +138,7 @@ def start_run(pack: Pack, place: int, config: RunConfig) -> None:
         run.trackers = trackers.open_trackers(store, config, pack.placement, run.rows, record.sweep)
         pack.emit({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first_step})
     except LeaseHeldError as error:
-        pack.emit({"event": "waits", "run_id": record.run_id, "why": f"{error}: left to it"})
+        pack.emit({"event": "waits", "run_id": record.run_id, "why": f"{error}: skipped for now"})
     except Exception as error:
         record = failed_record(record, error)
         store.write(record)
@@ -151,7 +151,7 @@ def start_run(pack: Pack, place: int, config: RunConfig) -> None:
 
 
 def stack_states(pack: Pack, seeds: list[int]) -> None:
-    """Stacks the states of all places on the devices: restored ones, and the others initialised from their seeds.
+    """Stacks the states of all places on the devices; states that were not restored are initialised from their seed.
 
     Args:
         pack: The pack.
@@ -176,7 +176,7 @@ def stack_states(pack: Pack, seeds: list[int]) -> None:
 
 
 def run_steps(pack: Pack) -> None:
-    """Steps, evaluates and saves until every run has ended; the next batches are read meanwhile."""
+    """Trains, evaluates and saves until every run has ended; the next batches are read in the background."""
     reported_at, pack.stepping_since = 0.0, time.monotonic()
     finish_runs(pack, [place for place, run in pack.runs.items() if run.first_step == run.config.steps])
     if not pack.runs:
@@ -212,8 +212,8 @@ def read_batches(pack: Pack, runs: dict[int, Run], steps: dict[int, int]) -> np.
 
     Args:
         pack: The pack.
-        runs: The runs.
-        steps: Training steps.
+        runs: The runs by place.
+        steps: Finished steps of each run, by place.
     """
     first = next(iter(runs.values()))
     out_RBL = np.zeros((pack.program.runs, first.config.batch, first.config.data.layout.columns), np.int32)
@@ -269,7 +269,7 @@ def evaluate_due(pack: Pack) -> None:
 
 
 def evaluate_tasks_due(pack: Pack) -> None:
-    """Scores the models that are at a step after which tasks are evaluated."""
+    """Evaluates the models of the runs that have reached one of the evaluation steps."""
     if pack.evaluation is None:
         return
     due = [place for place in pack.runs if pack.steps_dispatched[place] in pack.evaluation.steps]
@@ -293,7 +293,7 @@ def finish_runs(pack: Pack, places: list[int]) -> None:
 
     Args:
         pack: The pack.
-        places: Places in the pack.
+        places: Places of these runs.
     """
     evaluate_runs(pack, [p for p in places if p in pack.runs and "val_loss" not in pack.runs[p].rows[-1]])
     for place in places:

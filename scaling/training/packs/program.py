@@ -26,7 +26,7 @@ from scaling.program.build import Program, scratch_bytes
 from scaling.program.step import ProgramShape, State, program_functions, program_shape
 
 RUN = "run"  # axis of the mesh
-NUMBERS = ("weight_decay",)  # optimizer settings that may differ within a pack, besides the learning rate
+NUMBERS = ("weight_decay",)  # optimizer settings, besides the learning rate, that may differ within a pack
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class PackShape:
 
     Attributes:
         run: Shape of one run.
-        numbers: Optimizer settings that differ within the pack; equal ones are constants, as in a run alone.
+        numbers: Optimizer settings that differ within the pack; equal ones are constants of the program.
         runs: Places of the pack.
         devices: Devices along the run axis.
     """
@@ -71,7 +71,7 @@ def pack_shape(config: RunConfig, placement: Placement) -> ProgramShape:
         placement: How it is laid out on the devices.
     """
     if config.schedule.batch_ramp:
-        raise ConfigError("schedule.batch_ramp: a run whose batch grows changes its shape, so it is trained alone")
+        raise ConfigError("schedule.batch_ramp: must be empty in a pack: a batch ramp changes the shape of the run")
     shape = program_shape(config, placement, (1,) * len(sharding.MESH_AXES))
     return with_optimizer_numbers(shape, dict.fromkeys(NUMBERS, 0.0))
 
@@ -80,8 +80,8 @@ def with_optimizer_numbers(shape: ProgramShape, numbers: dict[str, float]) -> Pr
     """Returns the shape with these optimizer settings.
 
     Args:
-        shape: The shape.
-        numbers: Values, one per run.
+        shape: Shape of a run.
+        numbers: Value of each setting, by name.
     """
     return dataclasses.replace(shape, optimizer=dataclasses.replace(shape.optimizer, **numbers))  # type: ignore[arg-type]
 
@@ -89,7 +89,8 @@ def with_optimizer_numbers(shape: ProgramShape, numbers: dict[str, float]) -> Pr
 def group_into_packs(configs: Sequence[RunConfig], size: int, placement: Placement) -> list[list[RunConfig]]:
     """Groups runs into packs of one shape and similar length, in training order.
 
-    Of runs that share most of their trajectory, the shorter are in an earlier pack, for the others to branch from.
+    If runs share most of their trajectory, the shorter ones are in an earlier pack, so that the others can start from
+    their checkpoints.
 
     Args:
         configs: The runs.
@@ -117,14 +118,14 @@ def pack_program(configs: Sequence[RunConfig], placement: Placement) -> tuple[Pa
 
     Args:
         configs: The runs.
-        placement: How it is laid out on the devices.
+        placement: How the runs are laid out on the devices.
     """
     compile_cache.configure_cache(placement)
     shape, *others = (pack_shape(config, placement) for config in configs)
     for config, other in zip(configs[1:], others, strict=True):
         if other != shape:
             raise ConfigError(
-                f"a pack's runs have one shape: {different_fields(shape, other)} (seed {config.seed}) differs"
+                f"runs of a pack must have one shape: {different_fields(shape, other)} (seed {config.seed}) differs"
             )
     numbers = tuple(n for n in NUMBERS if len({getattr(config.optimizer, n) for config in configs}) > 1)
     constant = {n: getattr(configs[0].optimizer, n) for n in NUMBERS if n not in numbers}
@@ -151,22 +152,22 @@ def different_fields(a: Any, b: Any) -> str:
 
 
 def pack_layout(runs: int, placement: Placement) -> tuple[int, int]:
-    """Returns the places of a pack and the devices it uses: one run per device if there are enough, else evenly.
+    """Returns the number of places of a pack and of the devices it uses: one run per device if possible, else evenly.
 
     Args:
         runs: Number of runs.
-        placement: How it is laid out on the devices.
+        placement: How the runs are laid out on the devices.
     """
     if jax.process_count() > 1:
-        raise ConfigError(f"a pack is trained by one process, not by {jax.process_count()} hosts: leave out --pack")
+        raise ConfigError(f"--pack: not supported on {jax.process_count()} hosts: remove it")
     for name in ("data", "fsdp", "tensor", "expert"):
         size = getattr(placement, name)
         if size > 1:
             raise ConfigError(
-                f"Placement.{name} = {size}: a run of a pack is on one device: leave out the field or --pack"
+                f"Placement.{name} = {size}: must be 1 in a pack, whose runs each use one device: remove it or --pack"
             )
     if placement.run > jax.device_count():
-        raise ConfigError(f"Placement.run = {placement.run} devices of a pack: there are {jax.device_count()}")
+        raise ConfigError(f"Placement.run = {placement.run}: must be at most the {jax.device_count()} devices")
     together = -(-runs // min(runs, placement.run or jax.device_count()))  # runs that share a device
     devices = -(-runs // together)
     return together * devices, devices
@@ -175,9 +176,9 @@ def pack_layout(runs: int, placement: Placement) -> tuple[int, int]:
 def map_over_runs(function: Callable[..., Any], mesh: Mesh, together: int) -> Callable[..., Any]:
     """Maps the function of one run over a leading run axis; devices do not communicate.
 
-    Runs that share a device are vectorised, but on a CPU computed one after the other: XLA's batched matrix products
-    run there at a third to a half of the rate of plain ones (width 16 to 64, 8 runs, 2 cores). The other axes of the
-    mesh have one device each; models name them in their sharding constraints.
+    Runs that share a device are vectorised; on a CPU they are computed one after the other, because XLA's batched
+    matrix products reach only a third to a half of the rate of plain ones there (width 16 to 64, 8 runs, 2 cores). The
+    other axes of the mesh have one device each; models name them in their sharding constraints.
 
     Args:
         function: A function of one run.

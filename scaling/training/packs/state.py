@@ -1,4 +1,4 @@
-"""A pack under way: its runs in their places, and how one leaves it.
+"""State of a pack during training, and functions that end one of its runs.
 
 Axes: R runs (places of the pack).
 """
@@ -27,7 +27,7 @@ from scaling.training.tracking import trackers
 
 @dataclass
 class Pack:
-    """The runs of a pack while they are trained. A place whose run has ended computes on, and its results are unused.
+    """State of the runs of a pack. A place whose run has ended is still computed, but its results are not used.
 
     Attributes:
         program: The compiled program.
@@ -38,16 +38,16 @@ class Pack:
         emit: Receives progress events.
         should_stop: True once the process has been asked to stop.
         shared_facts: Facts for the record of every run.
-        started_at: Start of this process's work (time.monotonic).
+        started_at: When this process started to work on the pack (time.monotonic).
         evaluation: Tasks to evaluate during training.
         records: Final record of each run, by run id.
         runs: The runs that have not ended, by place.
         steps_dispatched: Steps dispatched so far, by place.
-        leases: Holds the lease of each run, by place.
+        leases: Context that releases the lease of each run, by place.
         state: Parameters and optimizer states of all places, stacked on a leading axis R.
         in_flight: Step of each run whose metrics are still computed, by place.
         metrics: The metrics in flight, (R,) each.
-        stepping_since: Start of the first step (time.monotonic).
+        stepping_since: Time of the first step (time.monotonic).
         saved_at: Time of the last checkpoints (time.monotonic).
     """
 
@@ -110,7 +110,7 @@ def end_run(pack: Pack, place: int, record: Record) -> None:
     Args:
         pack: The pack.
         place: Place of the run in the pack.
-        record: Its record.
+        record: The run's final record.
     """
     with leave_pack_if_lost(pack, place):
         if (run := pack.runs.get(place)) is None:
@@ -139,7 +139,7 @@ def leave_pack_if_lost(pack: Pack, place: int) -> Iterator[None]:
         assert run.record is not None
         trackers.end_trackers(run.trackers, run.record)
         pack.leases.pop(place).close()
-        pack.emit({"event": "waits", "run_id": run.id, "why": f"{error}: left to it"})
+        pack.emit({"event": "waits", "run_id": run.id, "why": f"{error}: skipped for now"})
 
 
 def report_end(pack: Pack, record: Record) -> None:

@@ -1,1 +1,1 @@
-"""Copies of a run's curve for TensorBoard (always, unless the placement says not) and Weights & Biases (on request)."""
+"""Copies of a run's curve for TensorBoard (unless switched off in the placement) and Weights & Biases (on request)."""

@@ -4,8 +4,8 @@
 about POINTS of a long one, and each evaluation. A resumed run gets a new file with all points so far, and the old file
 is emptied, so that no point occurs twice.
 
-The module writes the format itself: TFRecords of Event messages (tensorflow/core/util/event.proto), six fields in all.
-Libraries that write it import torch where it is installed, or take half a second to import.
+The module writes the format itself: TFRecords of Event messages (tensorflow/core/util/event.proto) with six fields.
+Libraries for it import torch if it is installed, or take half a second to import.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from scaling.config.run import RunConfig, run_id
 from scaling.store.files import write_atomic
 from scaling.store.record import Record, Store
 
-POINTS = 1000  # per curve, evaluations not counted; TensorBoard keeps as many
+POINTS = 1000  # per curve, without evaluations; TensorBoard displays at most this many
 TAGS = {"loss": "loss/train", "val_loss": "loss/held-out"}  # other columns keep their names
-PUT_SECONDS = 30.0  # between two copies of a growing file to a remote store
+UPLOAD_SECONDS = 30.0  # least time between two uploads of a growing file
 POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected (RFC 3720, appendix B.4)
 Rows = Sequence[dict[str, float]]
 
 
 class TensorBoard:
-    """The event file of a run that is trained."""
+    """The event file of a run during training."""
 
     def __init__(self, store: Store, config: RunConfig, rows: Rows) -> None:
         """Starts a new file with the curve so far; does nothing on hosts that do not write."""
@@ -56,7 +56,7 @@ class TensorBoard:
                     return
                 file.write(data)
                 file.flush()
-                self.store.upload(self.path, every=PUT_SECONDS)
+                self.store.upload(self.path, every=UPLOAD_SECONDS)
 
     def end(self, record: Record) -> None:
         """Copies the complete file to a remote store; on disk it is complete after each `add`."""
@@ -70,7 +70,7 @@ class TensorBoard:
 
 
 def _retire(store: Store, path: Path) -> None:
-    """Empties an older file, or removes it if it is empty; a reader that has it open would fail without it."""
+    """Empties an older file, or removes it if it is already empty: a reader may still have a non-empty file open."""
     if path.stat().st_size:
         path.write_bytes(b"")
         store.upload(path)
@@ -100,7 +100,7 @@ def event(step: int, field: bytes) -> bytes:
 
     Args:
         step: Number of finished steps.
-        field: Number of the field.
+        field: The encoded field.
     """
     return b"\x09" + struct.pack("<d", time.time()) + varint_field(2, step) + field
 

@@ -29,7 +29,7 @@ def open_trackers(
     Args:
         store: The store; TensorBoard and offline Weights & Biases files are written into it.
         config: The run's configuration.
-        placement: Says which trackers to use.
+        placement: Its fields `tensorboard` and `wandb` select the trackers.
         rows: The curve so far.
         sweep: Name of the sweep.
     """
@@ -48,7 +48,7 @@ def end_trackers(trackers: Sequence[Tracker], record: Record) -> None:
 
     Args:
         trackers: The trackers.
-        record: Its record.
+        record: The run's record.
     """
     for tracker in trackers:
         tracker.end(record)

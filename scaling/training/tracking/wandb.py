@@ -29,7 +29,7 @@ def check_wandb(placement: Placement) -> None:
     requested = f"Placement.wandb = {placement.wandb!r}"
     if importlib.util.find_spec("wandb") is None:
         raise ConfigError(
-            f"{requested}: the package wandb is not installed: pip install 'scaling[wandb]', or leave out the field"
+            f"{requested}: the package wandb is not installed: pip install 'scaling[wandb]', or remove the field"
         )
     if placement.wandb == "online":
         import wandb
@@ -41,10 +41,10 @@ def check_wandb(placement: Placement) -> None:
 
 
 class Wandb:
-    """The W&B run of a run that is trained."""
+    """The W&B run of a run during training."""
 
     def __init__(self, store: Store, config: RunConfig, online: bool, rows: Rows, sweep: str | None) -> None:
-        """Starts or resumes the W&B run and adds the rows it lacks; does nothing on hosts that do not write."""
+        """Starts or resumes the W&B run and adds the missing rows; does nothing on hosts that do not write."""
         self.config, self.store, self.run = config, store, None
         if not store.writes:
             return
@@ -53,7 +53,7 @@ class Wandb:
         name = run_id(config)
         continues = not online and any((store.root / "wandb").glob(f"offline-run-*-{name}"))
         store.root.mkdir(parents=True, exist_ok=True)
-        # no terminal output, machine statistics or code: the record has what is needed
+        # no terminal output, machine statistics or code: the record has the required facts
         settings = wandb.Settings(
             silent=True, console="off", disable_git=True, disable_code=True, x_disable_stats=True, x_disable_meta=True
         )
@@ -66,13 +66,13 @@ class Wandb:
         self.add(rows)
 
     def add(self, rows: Rows) -> None:
-        """Adds new rows; those that W&B has already are skipped."""
+        """Adds new rows; rows that W&B already has are skipped."""
         for row in rows:
             if self.run is not None and row["step"] >= self.next and is_point(self.config, row):
                 self.run.log(tagged_values(row), step=int(row["step"]))
 
     def end(self, record: Record) -> None:
-        """Adds the final figures; a stopped run is marked as preempted, a failed one as failed."""
+        """Adds the final scores and the status; a stopped run is marked as preempted, a failed one as failed."""
         if self.run is None:
             return
         self.run.summary.update({"status": record.status, **{f"final/{k}": v for k, v in record.final.items()}})

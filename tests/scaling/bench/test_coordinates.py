@@ -140,7 +140,7 @@ def test_updates_grow_with_depth_under_mup_and_not_under_completep(config: Path)
     [
         (("--widths", "24,40"), "--widths 24: heads = 1 at width 16"),
         (("--widths", "32"), "two or more different whole numbers"),
-        (("--widths", "32,64", "--depths", "1,2"), "give one of them"),
+        (("--widths", "32,64", "--depths", "1,2"), "give only one of them"),
         (("--steps", 0), "--steps 0: must be 1 or more"),
         (("--parametrizations", "ntk"), "must be one of standard, mup, completep"),
     ],

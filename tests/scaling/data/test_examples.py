@@ -197,7 +197,7 @@ def test_other_configs_keep_their_identity(run: RunConfig) -> None:
     for change, message in (
         ("data.scored=4", "DataConfig.scored = 4: must be from 1 to 3"),
         ("data.scored=0", "must be from 1 to 3"),
-        ("data.document_end=2", "must be null unless it is causal"),
+        ("data.document_end=2", "must be null unless causal"),
     ):
         with pytest.raises(ConfigError, match=message):
             override(run, [change])
@@ -262,12 +262,12 @@ def test_labels_are_wrong_as_often_as_asked_and_in_training_alone(tmp_path: Path
     [
         ("modular:q=3", "unknown option 'q': must be one of p, op, fraction, seed"),
         ("modular:p=x", "p=x: must be an integer"),
-        ("modular:p=1", "must be p from 2 to 4,096 and fraction between 0 and 1"),
+        ("modular:p=1", "requires p from 2 to 4,096 and fraction between 0 and 1"),
         ("modular:fraction=1", "fraction between 0 and 1"),
         ("modular:op=power", "op=power: must be one of add, subtract, multiply"),
         ("modular:op=divide,p=9", "p=9: p must be prime"),
         ("modular:p=2,fraction=0.01", "leaves a split empty"),
-        ("labels:classes=1", "must be classes ≥ 2"),
+        ("labels:classes=1", "requires classes ≥ 2"),
         ("labels:noise=1", "noise and blur at least 0 and less than 1"),
         ("labels:blur=nan", "noise and blur at least 0"),
         ("labels:size=2", "unknown option 'size'"),

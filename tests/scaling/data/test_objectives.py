@@ -257,7 +257,7 @@ def test_no_room_for_the_special_tokens_is_refused_in_one_line(tokens: TokenFile
     [
         ("span", "data.objective=masked", "masked trains 'encoder'"),
         ("span", "data.objective=prefix", "must be one of causal, span, masked"),
-        ("span", "data.document_end=256", "must be null unless it is causal"),
+        ("span", "data.document_end=256", "must be null unless causal"),
         ("span", "data.corrupted=1.0", "must be between 0 and 1"),
         ("span", "data.corrupted=0.9", "lower corrupted or raise span_length"),
         ("span", "data.span_length=0.5", "must be 1 or more"),

@@ -207,7 +207,7 @@ def test_what_a_library_does_not_have_is_one_line_that_lists_what_it_has(disk: P
         f"tfds:many,{sets},split=train[:x]": "no split 'train[:x]': must be one of test, train, or a slice of one",
         f"tfds:many,{sets},feature=number": "feature 'number' is not text: choose another with feature=",
         f"tfds:few,{sets},feature=other": "is not UTF-8 at byte offset 3",
-        "seqio:nosuch": "unknown task (name the module that registers it with module=): must be one of none",
+        "seqio:nosuch": "unknown task (name the module that registers it with module=): no task is registered",
         f"seqio:nosuch,{tasks}": "unknown task: must be one of ended, endless, failing, few, mixed, plain",
         f"seqio:ended,{tasks},split=test": "no split 'test': must be one of train",
         f"seqio:ended,{tasks},feature=inputs": "no feature 'inputs': must be one of targets",

@@ -97,7 +97,7 @@ def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: 
     for line, message in zip(
         result.errors,
         (r"gsm8k.jsonl, line 1: answer = 'seven': must end with ####", "gpqa_diamond_zeroshot.jsonl: No such file",
-         "task arc_challenge: item 0: 319 tokens of prompt", "--harness hellaswag: with --harness-path, must be one of"),
+         "task arc_challenge: item 0: 319 tokens of prompt", "--harness hellaswag: with --harness-path, must be one"),
         strict=True,
     ):  # fmt: skip
         assert message in line and "\n" not in line

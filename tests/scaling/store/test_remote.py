@@ -70,7 +70,7 @@ def test_a_checkpoint_that_was_cut_off_or_damaged_on_its_way_is_not_trusted(
     [folder] = (tmp_path / "bucket" / "runs" / run_id(long) / "checkpoints").iterdir()
     (folder / "curve.parquet").write_bytes(b"?")
     done = train_run(long, machine("three"))
-    assert "started_from" not in done.about and capfd.readouterr().err.count("going on with an older one") == 2
+    assert "started_from" not in done.about and capfd.readouterr().err.count("trying an older one") == 2
     train_run(long, store)
     assert_same_run(open_store(f"file://{tmp_path / 'bucket'}"), store, long)
     assert not folder.exists()  # nobody fetches it again

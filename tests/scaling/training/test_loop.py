@@ -96,7 +96,7 @@ def test_a_damaged_checkpoint_is_not_trusted(
         (shared / "manifest.json").write_text("{")
     record = train_run(long, store)
     gc.collect()  # what Orbax dropped is complained of here, not in whichever test the collector next runs
-    assert "started_from" not in record.about and "going on with an older one" in capfd.readouterr().err
+    assert "started_from" not in record.about and "trying an older one" in capfd.readouterr().err
     train_run(long, second_store)
     assert_same_run(store, second_store, long)
 
