@@ -1,5 +1,5 @@
-"""Which runs to train, at what cost, and where: sweeps are defined, planned, quoted, launched and followed.
+"""Sweeps: sets of runs that are defined, planned, priced, launched on an engine, and monitored.
 
-`python -m sweeps` is the command line. The layers, from the bottom: planning, definitions, cost, engines, status,
+`python -m sweeps` is the command line. The layers, from the lowest: planning, definitions, cost, engines, status,
 launching, commands.
 """

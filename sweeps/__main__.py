@@ -1,4 +1,4 @@
-"""Plans, launches and follows sweeps of runs."""
+"""Plans, launches and monitors sweeps of runs."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def main(argv: list[str] | None = None) -> int:
     except PrepareError as error:
         return error.status
     except KeyboardInterrupt:
-        print("stopped; nothing is half-written: run the same command again", file=sys.stderr)
+        print("interrupted; no file is incomplete: run the same command again", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:  # the reader of the output has gone
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         sys.stderr.close()
         return DONE
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 
 class SweepError(RuntimeError):
-    """Bad input: one line that says what was given, what is allowed, and what to do."""
+    """Bad input. The message is one line that names the input, the allowed values, and what to do."""
 
 
 class PrepareError(RuntimeError):
     """The corpus could not be prepared.
 
     Attributes:
-        status: Exit status of `scaling prepare`, which has printed the reason.
+        status: Exit status of `scaling prepare`, which has already printed the reason.
     """
 
     def __init__(self, corpus: str, status: int) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 
-NO_TERMINAL = (100, 60)  # columns and lines where the output is no terminal
-ROUNDS_UP = 0.9995  # of a unit: three digits round it up to the next unit
+NO_TERMINAL = (100, 60)  # columns and lines if the output is not a terminal
+ROUNDS_UP = 0.9995  # from this share of a unit on, rounding to three digits gives the next unit
 
 
 def terminal_size() -> tuple[int, int]:
-    """Returns columns and lines of the terminal, NO_TERMINAL where there is none."""
+    """Returns the columns and lines of the terminal, or NO_TERMINAL without a terminal."""
     size = shutil.get_terminal_size(NO_TERMINAL)
     return size.columns, size.lines
 
@@ -36,8 +36,8 @@ def duration(seconds: float) -> str:
 def text_table(header: list[str], rows: list[list[str]]) -> str:
     """Returns a table of plain text, the first column aligned to the left and the others to the right.
 
-    The text is the same in a terminal and in a pipe, and keeps the trailing spaces within cells that align decimals;
-    rich's tables strip them, and take 400 times as long.
+    The text is the same in a terminal and in a pipe. Trailing spaces within cells, which align decimals, are kept;
+    rich's tables strip them and take 400 times as long.
 
     Args:
         header: Names of the columns.

@@ -39,8 +39,8 @@ def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[st
     if len(rows) == len(points):
         return points, ()
     note = (
-        f"{name} is fitted to the frontier: {len(rows)} of {len(points)} runs, with a lower loss than all runs with less "
-        f"{law.inputs[0]}"
+        f"{name} is fitted to the frontier: {len(rows)} of {len(points)} runs, with a lower loss than all runs with "
+        f"less {law.inputs[0]}"
     )
     return points.select(rows), (note,)
 

@@ -1,5 +1,6 @@
-"""What follows from a fitted law: optimal training, and the runs that make it more certain.
+"""Planning with a fitted law: compute-optimal training, and recommended runs.
 
-`compute_optimal` gives the optimum at a budget or for a loss, and the cost of deviating from it, on the loss `surface`
-of a fit. `next_runs` recommends runs within `options.DesignOptions`, by the c-optimal design of `optimal_design`.
+`compute_optimal` computes the optimum at a budget or for a loss and the cost of other sizes, on the loss `surface` of a
+fit. `next_runs` recommends runs that narrow the interval of a prediction, by c-optimal design (`optimal_design`) within
+the limits of `options.DesignOptions`.
 """

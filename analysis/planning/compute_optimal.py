@@ -1,10 +1,10 @@
-"""Compute-optimal training that follows from a law of the loss, with intervals and how far it extrapolates.
+"""Compute-optimal training of a law of the loss, with intervals and warnings of extrapolation.
 
-The optimum at a budget, inference included; the cheapest training for a loss; the cost of another model size; and the
-compute that a run wasted.
+The optimum at a budget, optionally with inference; the cheapest training for a loss; the cost of other model sizes; and
+the wasted compute of a run.
 
 Key: N parameters, D training tokens, C training FLOPs (C = k·N·D), T FLOPs of training and inference together, L the
-loss; R rows (the estimate, then the bootstrap samples), K questions.
+loss; R rows (the estimate, then the bootstrap samples), K queries.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from analysis.fitting.result import ROUNDING, Fit
 from analysis.planning.surface import Array, Estimate, Surface, loss_surface
 from analysis.uncertainty.verdicts import warning
 
-LOG_STEP = 1e-3  # nats of T, of the difference that gives the local exponent
+LOG_STEP = 1e-3  # step in ln T of the difference for the local exponent
 
 
 @dataclass(frozen=True)
 class OptimalTraining:
-    """Optimal training for each of K questions.
+    """Optimal training for each of K queries.
 
     Attributes:
         total: FLOPs of training and inference.
         C: FLOPs of training.
         N: Parameters.
         D: Training tokens.
-        L: Loss; None where there is no law of the loss.
+        L: Loss; None without a law of the loss.
         tokens_per_parameter: D / N.
-        exponent: ∂ ln N*/∂ ln T: a, where the law is a power law of compute.
-        verdict: What is doubtful about each.
+        exponent: ∂ ln N*/∂ ln T; equals a if N* is a power law of compute.
+        verdict: Warnings of each query.
     """
 
     total: Estimate
@@ -52,7 +52,7 @@ class OptimalTraining:
         return self.N.rows.shape[1]
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Returns values, intervals and verdict of each question in JSON's own types."""
+        """Returns values, intervals and verdict of each query in types of JSON."""
         estimates = {"total": self.total, "C": self.C, "N": self.N, "D": self.D, "L": self.L}
         estimates |= {"tokens_per_parameter": self.tokens_per_parameter, "exponent": self.exponent}
         present = {name: estimate for name, estimate in estimates.items() if estimate is not None}
@@ -65,10 +65,10 @@ class SizeCost:
     """Cost of a model of `factor` times the optimal size at K budgets.
 
     Attributes:
-        factor: Its size relative to the optimal one.
-        N: Its parameters.
-        more_loss: More loss at the same compute, nats per token.
-        more_compute: More compute for the same loss, as a share of the optimum's; infinite where it never gets there.
+        factor: Model size relative to the optimal size.
+        N: Parameters.
+        more_loss: Additional loss at the same compute, nats per token.
+        more_compute: Additional compute for the same loss, relative to the optimum; infinite if it is not reachable.
     """
 
     factor: float
@@ -77,19 +77,19 @@ class SizeCost:
     more_compute: Estimate
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Returns an entry per budget in JSON's own types."""
+        """Returns one entry per budget in types of JSON."""
         estimates = {"N": self.N, "more_loss": self.more_loss, "more_compute": self.more_compute}
         return [{"factor": self.factor} | entry for entry in _entries(estimates)]
 
 
 @dataclass(frozen=True)
 class WastedCompute:
-    """What K runs wasted.
+    """Wasted compute of K runs.
 
     Attributes:
         share: Share of their compute that the cheapest training of the same loss would have saved.
-        more_loss: Loss above the least at their compute, nats per token.
-        best_N: Parameters of the model that has that least loss.
+        more_loss: Loss above the lowest loss at their compute, nats per token.
+        best_N: Parameters of the model with the lowest loss at their compute.
     """
 
     share: Estimate
@@ -97,20 +97,20 @@ class WastedCompute:
     best_N: Estimate
 
     def to_json(self) -> list[dict[str, Any]]:
-        """Returns an entry per run in JSON's own types."""
+        """Returns one entry per run in types of JSON."""
         return _entries({"share": self.share, "more_loss": self.more_loss, "best_N": self.best_N})
 
 
 def optimal_training(
     fit: Fit, C: ArrayLike, *, inference_tokens: float = 0.0, inputs: Mapping[str, float] | None = None
 ) -> OptimalTraining:
-    """Returns optimal training at budgets: the least L under k·N·D = C (Hoffmann 2022, equation 4).
+    """Computes optimal training at budgets: the lowest L under k·N·D = C (Hoffmann 2022, equation 4).
 
     Args:
-        fit: A law of the loss in N and D, or approach 1 or 2, which give N* and D* alone.
+        fit: A law of the loss in N and D, or approach 1 or 2, which only estimate N* and D*.
         C: Budgets (K,).
-        inference_tokens: Tokens served later. The budget is then k·N·D + k/3·N·inference_tokens (6·N·D + 2·N·D_inf
-            under C = 6·N·D; Sardana 2024, equation 2, solved for the least loss instead of the least cost).
+        inference_tokens: Tokens processed at inference. The budget is then k·N·D + k/3·N·inference_tokens (6·N·D +
+            2·N·D_inf for C = 6·N·D; Sardana 2024, equation 2, solved for the lowest loss instead of cost).
         inputs: Values of the law's inputs other than N and D.
 
     Raises:
@@ -128,18 +128,18 @@ def optimal_training(
 def cheapest_training(
     fit: Fit, target_loss: ArrayLike, *, inference_tokens: float = 0.0, inputs: Mapping[str, float] | None = None
 ) -> OptimalTraining:
-    """Returns the cheapest training that reaches each loss, inference included.
+    """Computes the cheapest training that reaches each loss, optionally with inference.
 
-    The least k·N·D + k/3·N·inference_tokens with L(N, D) = target (Sardana 2024, equation 2).
+    The minimum of k·N·D + k/3·N·inference_tokens with L(N, D) = target (Sardana 2024, equation 2).
 
     Args:
         fit: A law of the loss in N and D.
         target_loss: Losses (K,).
-        inference_tokens: Tokens served later.
+        inference_tokens: Tokens processed at inference.
         inputs: Values of the law's inputs other than N and D.
 
     Raises:
-        FitError: A target cannot be reached, or any training reaches it.
+        FitError: A target cannot be reached, or is reached by any training.
     """
     surface, targets = loss_surface(fit, inputs), _positive("target loss", target_loss)
     _check_inference(inference_tokens)
@@ -150,7 +150,7 @@ def cheapest_training(
         if np.isnan(value):
             raise FitError(f"target loss {target:g}: so high that any training reaches it: give a lower one")
     unreachable = np.isinf(T[1:]).mean(0)
-    sentence = "cannot be reached in {:.1%} of the bootstrap samples: the interval is open upwards"
+    sentence = "cannot be reached in {:.1%} of the bootstrap samples: the interval has no upper end"
     warnings = [(warning("unreachable", sentence.format(share)),) if share else () for share in unreachable]
     return _describe(surface, T, inference_tokens, warnings)
 
@@ -158,14 +158,14 @@ def cheapest_training(
 def off_optimum(
     fit: Fit, C: ArrayLike, factors: ArrayLike, *, inputs: Mapping[str, float] | None = None
 ) -> list[SizeCost]:
-    """Returns the cost of models that are not of the optimal size.
+    """Computes the cost of models of other sizes than the optimal size.
 
     more_loss: L(r·N*, C/(k·r·N*)) − L*. more_compute: k·r·N*·D'/C − 1, with D' from L(r·N*, D') = L*(C).
 
     Args:
         fit: A law of the loss in N and D.
         C: Budgets (K,).
-        factors: Sizes r relative to the optimal one.
+        factors: Sizes r relative to the optimal size.
         inputs: Values of the law's inputs other than N and D.
     """
     surface, level, budgets = loss_surface(fit, inputs), fit.level, _positive("budget", C)
@@ -197,7 +197,7 @@ def wasted_compute(fit: Fit, N: ArrayLike, D: ArrayLike, *, inputs: Mapping[str,
 
 
 def _entries(estimates: dict[str, Estimate]) -> list[dict[str, Any]]:
-    """Values and intervals of each question."""
+    """Values and intervals of each query."""
     return [
         {name: float(estimate.value[i]) for name, estimate in estimates.items()}
         | {"intervals": {name: estimate.interval(i) for name, estimate in estimates.items()}}
@@ -215,7 +215,7 @@ def _describe_floor(fit: Fit) -> str:
 def _describe(
     surface: Surface, T: Array, inference_tokens: float, warnings: Sequence[tuple[str, ...]]
 ) -> OptimalTraining:
-    """The optimum at T (R, K); warnings: others of each question."""
+    """The optimum at T (R, K); warnings: further warnings of each query."""
     fit = surface.fit
     with np.errstate(all="ignore"):
         T_finite = np.where(np.isfinite(T), T, 1.0)
@@ -237,7 +237,7 @@ def _describe(
 
 
 def _optimal_training(rows: dict[str, Array], level: float, verdict: tuple[tuple[str, ...], ...]) -> OptimalTraining:
-    """The estimates of `rows`, by field; L may be missing."""
+    """The result with the estimates in `rows` by field; L is optional."""
     estimates = {name: Estimate(values, level) for name, values in rows.items()}
     return OptimalTraining(
         total=estimates["total"],
@@ -252,7 +252,7 @@ def _optimal_training(rows: dict[str, Array], level: float, verdict: tuple[tuple
 
 
 def _from_exponents(fit: Fit, budgets: Array) -> OptimalTraining:
-    """The optimum of approaches 1 and 2, which give N* and D* alone."""
+    """The optimum of approaches 1 and 2, which only estimate N* and D*."""
     assert fit.optimum is not None
     path = {name: rows[:, None] for name, rows in fit.optimum.path.items()}
     with np.errstate(over="ignore"):
@@ -265,10 +265,10 @@ def _from_exponents(fit: Fit, budgets: Array) -> OptimalTraining:
 
 
 def _check_minimum(N: Array, level: float) -> tuple[str, ...]:
-    """Warns where the loss has no minimum in N; N: the estimate and the samples (R,)."""
+    """Warns if the loss has no minimum in N; N: the estimate and the samples (R,)."""
     share = float(np.isnan(N[1:]).mean()) if len(N) > 1 else 0.0
     if np.isnan(N[0]):
-        sentence = "the loss has no minimum in N at this compute, however far from the points"
+        sentence = "the loss has no minimum in N at this compute"
         return (warning("no-optimum", sentence),)
     if share <= (1 - level) / 2:
         return ()
@@ -276,7 +276,7 @@ def _check_minimum(N: Array, level: float) -> tuple[str, ...]:
 
 
 def _check_range(fit: Fit, C: float, N: float, D: float) -> tuple[str, ...]:
-    """Warns where C, N or D is larger than the largest of the points."""
+    """Warns if C, N or D exceeds the largest value of the points."""
     with np.errstate(all="ignore"):
         ratios = {name: x / np.nanmax(fit.points[name]) for name, x in (("C", C), ("N", N), ("D", D))}
     beyond = [f"{name} is {ratio:.3g} times" for name, ratio in ratios.items() if ratio > ROUNDING]

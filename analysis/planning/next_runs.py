@@ -1,4 +1,4 @@
-"""Which runs to add so that a prediction of a fitted law becomes most certain for the FLOPs.
+"""Recommends runs that narrow the interval of a prediction of a fitted law most for their FLOPs.
 
 Key: N parameters, D tokens, C FLOPs, L nats per token; S samples, P coordinates, n points, K candidates. u coordinates.
 """
@@ -22,16 +22,16 @@ from analysis.solver.objective import make_objective
 from analysis.solver.problem import Problem
 from analysis.uncertainty.intervals import percentile_interval
 
-MAX_SAMPLES = 48  # bootstrap samples that the design is averaged over
-SIZE_STEP = 1.5  # ratio of neighbouring sizes, where none are given
-RATIO_MARGIN = 3.0  # tokens per parameter may go beyond those of the runs by this factor
-PRUNE_TOLERANCE = 0.005  # a run without which the interval is wider by less is dropped
-HALVINGS = 5  # of the budget, at which the expected interval is reported
+MAX_SAMPLES = 48  # number of bootstrap samples over which the design is averaged
+SIZE_STEP = 1.5  # default ratio of neighbouring sizes
+RATIO_MARGIN = 3.0  # factor by which tokens per parameter can exceed the range of the runs
+PRUNE_TOLERANCE = 0.005  # relative widening of the interval below which a run is dropped
+HALVINGS = 5  # number of halvings of the budget at which the expected interval is reported
 
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted: L, N* or D* of the optimum at C, or L at N and D. Raises DataError for anything else.
+    """Predicted quantity: L, N* or D* of the optimum at C, or L at N and D. Raises DataError for other values.
 
     Attributes:
         C: Budget of the optimum.
@@ -78,18 +78,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Advice:
-    """What to run next.
+    """Recommended runs.
 
     Attributes:
-        target: What is predicted.
-        value: Its present value.
-        interval: Its present interval.
+        target: Predicted quantity.
+        value: Current estimate.
+        interval: Current interval.
         level: Coverage of the intervals.
-        budget: FLOPs that may be spent.
-        runs: N, D, C, tokens_per_parameter and ratio of each run, what narrows most per FLOP first. ratio: expected
-            width of the interval after it and those before it, relative to the present one.
+        budget: Largest FLOPs of all runs together.
+        runs: N, D, C, tokens_per_parameter and ratio of each run, in order of narrowing per FLOP. The ratio is the
+            expected interval width after this and all earlier runs, relative to the current width.
         curve: (FLOPs, ratio) of the best designs for shares of the budget.
-        reason: Why these and no more, in one line.
+        reason: Reason for the recommended FLOPs, in one line.
     """
 
     target: Target
@@ -103,7 +103,7 @@ class Advice:
 
     @property
     def ratio(self) -> float:
-        """Expected width after all runs, relative to the present one."""
+        """Expected interval width after all runs, relative to the current width."""
         return self.runs[-1]["ratio"] if self.runs else 1.0
 
     def expected(self, ratio: float | None = None) -> tuple[float, float]:
@@ -113,7 +113,7 @@ class Advice:
         return low, high
 
     def to_json(self) -> dict[str, Any]:
-        """Returns what `next --json` writes."""
+        """Returns the recommendation in types of JSON, as written by `next --json`."""
         target = {name: value for name, value in vars(self.target).items() if value is not None}
         return {
             "target": target,
@@ -132,13 +132,13 @@ class Advice:
 def advise(fit: Fit, target: Target, budget: float, options: DesignOptions = DesignOptions()) -> Advice:
     """Recommends runs that narrow the target's interval most, and the interval expected after them.
 
-    The spending is doubled as long as that narrows the interval by `options.worth`. No run has fewer parameters or
-    tokens than the existing ones.
+    The FLOPs are doubled as long as that narrows the interval by at least `options.worth`. No run has fewer parameters
+    or tokens than the smallest existing runs.
 
     Args:
         fit: A law of the loss in N and D.
-        target: What is predicted.
-        budget: Most FLOPs of all runs.
+        target: Predicted quantity.
+        budget: Largest FLOPs of all runs together.
         options: Limits of the design.
 
     Raises:
@@ -168,14 +168,14 @@ def design_runs(
     options: DesignOptions,
     cost_exponents: tuple[float, ...] = optimal_design.COST_EXPONENTS,
 ) -> tuple[np.ndarray, np.ndarray, float]:
-    """Returns N and D of the best runs for all of a budget, and the expected width relative to the present one.
+    """Returns N and D of the best runs for a whole budget, and the expected width relative to the current width.
 
     Args:
         fit: A law of the loss in N and D.
-        target: What is predicted.
-        budget: Most FLOPs of all runs.
+        target: Predicted quantity.
+        budget: Largest FLOPs of all runs together.
         options: Limits of the design.
-        cost_exponents: Of `optimal_design.choose_runs`.
+        cost_exponents: As in `optimal_design.choose_runs`.
     """
     candidates = make_candidates(fit, target, budget, options)
     chosen = optimal_design.choose_runs(candidates, budget, options.max_runs, cost_exponents)
@@ -183,12 +183,12 @@ def design_runs(
 
 
 def make_candidates(fit: Fit, target: Target, budget: float, options: DesignOptions = DesignOptions()) -> Candidates:
-    """Returns the runs that could be made, with their gradients at samples of the fit.
+    """Returns the candidate runs with their gradients at samples of the fit.
 
     Args:
         fit: A law of the loss in N and D.
-        target: What is predicted.
-        budget: Most FLOPs of all runs.
+        target: Predicted quantity.
+        budget: Largest FLOPs of all runs together.
         options: Sizes, tokens per parameter and FLOPs of a run.
 
     Raises:
@@ -199,7 +199,7 @@ def make_candidates(fit: Fit, target: Target, budget: float, options: DesignOpti
     largest = min(options.largest or budget, budget)
     N0, D0 = float(points.N.min()), float(points.D.min())
     ratios = options.ratios or default_ratios(points.D / points.N)
-    max_size = np.sqrt(largest / (k * ratios[0]))  # at the fewest tokens per parameter
+    max_size = np.sqrt(largest / (k * ratios[0]))  # at the smallest number of tokens per parameter
     ladder = N0 * SIZE_STEP ** np.arange(np.log(max_size / N0) / np.log(SIZE_STEP))
     sizes = np.asarray(options.sizes, float) if options.sizes else ladder
     N, D = optimal_design.candidate_grid(sizes, largest, k, (N0, D0), ratios)
@@ -212,16 +212,16 @@ def make_candidates(fit: Fit, target: Target, budget: float, options: DesignOpti
 
 
 def default_ratios(tokens_per_parameter: np.ndarray) -> tuple[float, float]:
-    """Returns the range of tokens per parameter that a design may have, from those of the existing runs (n,)."""
+    """Returns the default range of tokens per parameter of a design, from those of the existing runs (n,)."""
     return float(tokens_per_parameter.min()) / RATIO_MARGIN, float(tokens_per_parameter.max()) * RATIO_MARGIN
 
 
 def predict_target(fit: Fit, target: Target) -> tuple[float, tuple[float, float]]:
-    """Returns the present estimate of the target and its interval.
+    """Returns the current estimate of the target and its interval.
 
     Args:
         fit: A law of the loss in N and D.
-        target: What is predicted.
+        target: Predicted quantity.
     """
     assert fit.form is not None
     k = fit.points.flops_factor
@@ -232,7 +232,7 @@ def predict_target(fit: Fit, target: Target) -> tuple[float, tuple[float, float]
 
 
 def _with_gradients(fit: Fit, target: Target, N: np.ndarray, D: np.ndarray) -> Candidates:
-    """Candidates with gradients at the samples: of the existing runs, of the candidates, and of the target."""
+    """Candidates with gradients of existing runs, candidates and target at the samples."""
     points, n, k = fit.points, len(fit.points), fit.points.flops_factor
     problem = _problem(fit, np.append(points.N, N), np.append(points.D, D))
     law = problem.law
@@ -254,7 +254,7 @@ def _with_gradients(fit: Fit, target: Target, N: np.ndarray, D: np.ndarray) -> C
 
 
 def _problem(fit: Fit, N: np.ndarray, D: np.ndarray) -> Problem:
-    """The fitted law at existing runs and candidates, with its own predictions as outputs."""
+    """The fitted law at existing runs and candidates, with predictions as outputs."""
     assert fit.form is not None
     fixed = {name: value for name, value in fit.constraints.items() if not isinstance(value, str)}
     tied = {name: value for name, value in fit.constraints.items() if isinstance(value, str)}
@@ -283,7 +283,7 @@ def candidate_weights(fit: Fit, N: np.ndarray) -> np.ndarray:
 
 
 def _noise(fit: Fit) -> float:
-    """Standard deviation of a run's ln L about the law."""
+    """Standard deviation of ln L of a run about the law."""
     dof = max(len(fit.points) - len(fit.params) + len(fit.constraints), 1)
     return max(float(np.sqrt(np.sum(fit.residuals() ** 2) / dof)), 1e-6)
 
@@ -298,26 +298,26 @@ def _describe_runs(candidates: Candidates, chosen: Sequence[int]) -> tuple[dict[
 
 
 def _last_worthwhile(ratio: np.ndarray, worth: float) -> int:
-    """Index of the last doubling (or the first spending, 1) that narrows by `worth`; 0 if not even the first does."""
+    """Index of the last doubling that narrows the interval by `worth` (1: the first design); 0 if there is none."""
     narrows = np.flatnonzero(1 - ratio[1:] / ratio[:-1] >= worth) + 1
     return int(narrows[-1]) if len(narrows) else 0
 
 
 def _explanation(index: int, ratio: np.ndarray, budget: float, worth: float) -> str:
-    """Why the design spends what it does; index: of its spending, -1 where nothing is spent."""
+    """Reason for the FLOPs of a design; index: index of the design, -1 for no runs."""
     if index < 0:
         return (
-            f"nothing is worth adding: no doubling of the spending narrows the interval by {worth:.0%}; "
-            f"all of {budget:.3g} FLOPs would narrow it by {1 - ratio[-1]:.1%}"
+            f"no runs are recommended: no doubling of the FLOPs narrows the interval by {worth:.0%}; "
+            f"the whole budget of {budget:.3g} FLOPs would narrow it by {1 - ratio[-1]:.1%}"
         )
     if index == len(ratio) - 1:
-        return "all of the budget is worth spending: its second half still narrows the interval by " + (
+        return "the whole budget is recommended: its second half narrows the interval by " + (
             f"{1 - ratio[-1] / ratio[-2]:.1%}"
         )
     spent = budget * 0.5 ** (len(ratio) - 1 - index)
     return (
-        f"{spent:.3g} FLOPs are enough: no further doubling narrows the interval by {worth:.0%}; all of "
-        f"{budget:.3g} would make it {1 - ratio[-1] / ratio[index]:.1%} narrower"
+        f"{spent:.3g} FLOPs are sufficient: no further doubling narrows the interval by {worth:.0%}; the whole "
+        f"budget of {budget:.3g} would make it {1 - ratio[-1] / ratio[index]:.1%} narrower"
     )
 
 

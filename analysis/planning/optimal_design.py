@@ -1,4 +1,4 @@
-"""Bayesian c-optimal design: which runs tell most about one quantity, by greedy choice and exchange.
+"""Bayesian c-optimal design: runs with the most information on one quantity, by greedy choice and exchange.
 
 The variance of ln t, t the predicted quantity, after runs with gradients J is gᵀ(M + Σ w·J·Jᵀ)⁻¹g, with M the
 information of the existing runs and g the gradient of ln t, all at one sample of the law's parameters. The criterion is
@@ -14,16 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-COST_EXPONENTS = (0.0, 0.5, 1.0)  # greedy by gain / cost^exponent: exchange starts from each, the best result is kept
-MAX_PASSES = 6  # of exchanges
-MIN_GAIN = 1e-4  # in ln variance, for which runs are exchanged
-WEAK = 1e-2  # 1 / (prior standard deviation over the size of a coordinate)
-RUNG = 2**0.5  # ratio of neighbouring FLOPs of candidates of one size
+COST_EXPONENTS = (0.0, 0.5, 1.0)  # exponents x of the greedy choice by gain / cost^x; exchange starts from each design
+MAX_PASSES = 6  # largest number of passes of exchanges
+MIN_GAIN = 1e-4  # smallest decrease of ln variance of an exchange
+WEAK = 1e-2  # inverse of the prior standard deviation, relative to the size of a coordinate
+RUNG = 2**0.5  # ratio of the FLOPs of neighbouring candidates of one size
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Runs that could be made, and what they would tell.
+    """Candidate runs and their information.
 
     Attributes:
         N: Parameters (K,).
@@ -57,7 +57,7 @@ class Candidates:
         return np.asarray(np.mean(np.log(np.maximum(variance - gain, 1e-12 * variance)), 0))
 
     def width_ratio(self, chosen: list[int]) -> float:
-        """Returns the expected width of the interval of ln t after the chosen runs, relative to the present one."""
+        """Returns the expected width of the interval of ln t after the chosen runs, relative to the current width."""
         return float(np.exp(0.5 * (self.log_variance(chosen) - self.log_variance([]))))
 
     def _inverse(self, chosen: list[int]) -> np.ndarray:
@@ -77,8 +77,8 @@ def candidate_grid(
         sizes: Numbers of parameters.
         largest: FLOPs of the largest run.
         k: Factor in C = k·N·D.
-        fewest: Parameters and tokens of the smallest run.
-        ratios: Least and most tokens per parameter.
+        fewest: Smallest parameters and tokens of a run.
+        ratios: Smallest and largest tokens per parameter.
     """
     sizes = np.unique(sizes[sizes >= fewest[0] * 0.999])
     rungs = max(1, int(np.log(largest / (k * fewest[0] * fewest[1])) / np.log(RUNG)) + 1)
@@ -92,16 +92,16 @@ def candidate_grid(
 def choose_runs(
     candidates: Candidates, budget: float, max_runs: int, cost_exponents: tuple[float, ...] = COST_EXPONENTS
 ) -> list[int]:
-    """Chooses the runs that together narrow the interval most.
+    """Chooses the runs that together narrow the interval most, within a budget.
 
     Args:
-        candidates: Runs that could be made, each once.
-        budget: Most FLOPs of all runs.
-        max_runs: Most runs.
+        candidates: Candidate runs, each used at most once.
+        budget: Largest FLOPs of all runs together.
+        max_runs: Largest number of runs.
         cost_exponents: Exponents of the cost in the greedy choices that exchange starts from.
 
     Returns:
-        Indices of the candidates, what narrows most per FLOP first; empty where none is affordable.
+        Indices of the candidates in order of narrowing per FLOP; empty if no run is affordable.
     """
     designs = [
         _exchange(candidates, _greedy(candidates, budget, max_runs, exponent), budget, max_runs)
@@ -118,7 +118,7 @@ def _greedy(candidates: Candidates, budget: float, max_runs: int, exponent: floa
 
 
 def _best(candidates: Candidates, chosen: list[int], budget: float, exponent: float) -> int | None:
-    """The affordable candidate with the most gain / cost^exponent; None where none gains."""
+    """The affordable candidate with the largest gain / cost^exponent; None if no candidate has a gain."""
     remaining = (budget - float(candidates.C[chosen].sum())) * (1 + 1e-9)
     available = remaining >= candidates.C
     available[chosen] = False
@@ -131,10 +131,7 @@ def _best(candidates: Candidates, chosen: list[int], budget: float, exponent: fl
 
 
 def _exchange(candidates: Candidates, chosen: list[int], budget: float, max_runs: int) -> list[int]:
-    """Exchanges each run in turn for the best that its FLOPs and the remaining ones buy, until no exchange helps.
-
-    For one run, or for two in its place.
-    """
+    """Replaces each run in turn by the best one or two runs for the available FLOPs, until there is no gain."""
     for _ in range(MAX_PASSES):
         before = candidates.log_variance(chosen)
         for run in list(chosen):
@@ -146,7 +143,7 @@ def _exchange(candidates: Candidates, chosen: list[int], budget: float, max_runs
 
 
 def _replacements(candidates: Candidates, chosen: list[int], run: int, budget: float, max_runs: int) -> list[list[int]]:
-    """The chosen runs with others in place of one: filled up by gain alone, and by gain per FLOP."""
+    """Designs with one run replaced by the best others, by gain and by gain per FLOP."""
     designs = []
     for exponent in (0.0, 1.0):
         design = [index for index in chosen if index != run]
@@ -160,11 +157,11 @@ def _replacements(candidates: Candidates, chosen: list[int], run: int, budget: f
 
 
 def order_runs(candidates: Candidates, chosen: list[int]) -> list[int]:
-    """Orders the chosen runs: first what narrows most per FLOP, given those before it.
+    """Orders the chosen runs by narrowing per FLOP, given all earlier runs.
 
     Args:
-        candidates: Runs that could be made.
-        chosen: Indices of the chosen ones.
+        candidates: Candidate runs.
+        chosen: Indices of the chosen runs.
     """
     ordered: list[int] = []
     remaining = list(chosen)
@@ -175,12 +172,12 @@ def order_runs(candidates: Candidates, chosen: list[int]) -> list[int]:
 
 
 def prune_runs(candidates: Candidates, chosen: list[int], tolerance: float) -> list[int]:
-    """Drops the runs without which the interval is hardly wider.
+    """Drops the runs that narrow the interval by less than a tolerance.
 
     Args:
-        candidates: Runs that could be made.
-        chosen: Indices of the chosen ones.
-        tolerance: Relative widening that a run must prevent to stay.
+        candidates: Candidate runs.
+        chosen: Indices of the chosen runs.
+        tolerance: Relative widening of the interval below which a run is dropped.
     """
     chosen = list(chosen)
     while chosen:

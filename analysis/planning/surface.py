@@ -1,7 +1,7 @@
-"""The loss surface L(N, D) of a fit and of its bootstrap samples, its minima and its level sets: all rows at once.
+"""The loss surface L(N, D) of a fit and its bootstrap samples: minima and level sets of all rows at once.
 
 Key: N parameters, D training tokens, C training FLOPs (C = k·N·D), T FLOPs of training and inference together, L the
-loss; R rows (the estimate, then the samples), K questions. Arrays are (R, K).
+loss; R rows (the estimate, then the samples), K queries. Arrays are (R, K).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from analysis.fitting.result import Fit
 from analysis.laws.law import Law
 from analysis.uncertainty.intervals import percentile_interval
 
-KNOWN_INPUTS = ("N", "D", "C", "M")  # inputs of a law that follow from N and D; M is D / N
-INFERENCE_SHARE = 1 / 3  # FLOPs of a token of inference relative to one of training: 2·N of 6·N
-SCAN_POINTS, GOLDEN_STEPS = 97, 44  # values of ln N that are scanned for a minimum, then golden-section steps
-SIZE_MARGIN = 12.0  # nats of N beyond the points within which a minimum is looked for
-LOW_MARGIN, HIGH_MARGIN = 30.0, 70.0  # nats of C or D below and above the points within which a loss is looked for
+KNOWN_INPUTS = ("N", "D", "C", "M")  # inputs of a law that are functions of N and D; M is D / N
+INFERENCE_SHARE = 1 / 3  # FLOPs per inference token relative to a training token: 2·N / 6·N
+SCAN_POINTS, GOLDEN_STEPS = 97, 44  # values of ln N in the scan for a minimum, then golden-section steps
+SIZE_MARGIN = 12.0  # range of the search for a minimum beyond the points, in ln N
+LOW_MARGIN, HIGH_MARGIN = 30.0, 70.0  # range of the search for a loss below and above the points, in ln C or ln D
 HALVINGS = 60
 GOLDEN = (np.sqrt(5) - 1) / 2
 
@@ -29,10 +29,10 @@ Array = np.ndarray
 
 @dataclass(frozen=True)
 class Estimate:
-    """A quantity for each of K questions.
+    """A quantity for each of K queries.
 
     Attributes:
-        rows: Values (R, K): infinite where the law cannot reach what was asked, NaN where it has none.
+        rows: Values (R, K), infinite if the law cannot reach the target, NaN if there is no value.
         level: Coverage of the intervals.
     """
 
@@ -55,9 +55,9 @@ class Estimate:
         return np.array([self.interval(i)[1] for i in range(self.rows.shape[1])])
 
     def interval(self, index: int = 0) -> tuple[float, float]:
-        """Returns the percentile interval of a question.
+        """Returns the percentile interval of a query.
 
-        Its upper end is infinite where enough samples are; it is NaN where too many have no value.
+        The upper end is infinite if enough samples are infinite. The interval is NaN if too many samples are NaN.
         """
         samples = self.rows[1:, index]
         if not len(samples) or np.isnan(samples).mean() > (1 - self.level) / 2:
@@ -68,11 +68,11 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Surface:
-    """L(N, D) of a fit, a row for the estimate and one for each bootstrap sample.
+    """L(N, D) of a fit, with one row for the estimate and one for each bootstrap sample.
 
     Attributes:
         fit: The fit.
-        law: Its law.
+        law: Law of the fit.
         k: Factor in C = k·N·D.
         params: The law's parameters (R, 1).
         inputs: Values of the law's inputs other than KNOWN_INPUTS.
@@ -86,11 +86,11 @@ class Surface:
 
     @property
     def row_count(self) -> int:
-        """R."""
+        """Number of rows R."""
         return len(next(iter(self.params.values())))
 
     def loss(self, N: Array, D: Array) -> Array:
-        """Returns L (R, K), infinite where the law has no value.
+        """Returns L (R, K), infinite if the law has no finite value.
 
         Args:
             N: Parameters.
@@ -102,14 +102,14 @@ class Surface:
         return np.where(np.isfinite(L), L, np.inf)
 
     def optimum(self, T: Array, inference_tokens: float = 0.0) -> tuple[Array, Array, Array]:
-        """Returns N, D and L with the least loss for T = k·N·D + k/3·N·inference_tokens.
+        """Returns N, D and L with the lowest loss for T = k·N·D + k/3·N·inference_tokens.
 
         Args:
             T: FLOPs of training and inference.
             inference_tokens: Tokens of inference.
 
         Returns:
-            N, D and L, each (R, K); N and D are NaN where the loss has no minimum.
+            N, D and L, each (R, K); N and D are NaN if the loss has no minimum.
         """
         T = np.broadcast_to(T, (self.row_count, np.shape(T)[-1]))
         if self.law.optimum is not None and inference_tokens == 0 and self.law.inputs == ("N", "D"):
@@ -117,7 +117,7 @@ class Surface:
                 a, _, ln_g = self.law.optimum(self.params, self.k)
                 N = np.exp(ln_g + a * np.log(T / self.k))
             return N, T / self.k / N, self.loss(N, T / self.k / N)
-        inference = INFERENCE_SHARE * inference_tokens  # training tokens that cost as much
+        inference = INFERENCE_SHARE * inference_tokens  # training tokens with the same FLOPs
 
         def tokens(ln_N: Array) -> Array:
             return T / self.k * np.exp(-ln_N) - inference
@@ -130,7 +130,7 @@ class Surface:
         return np.where(at_edge, np.nan, np.exp(ln_N)), np.where(at_edge, np.nan, tokens(ln_N)), L
 
     def _size_range(self, T: Array, inference: float) -> tuple[Array, Array]:
-        """Lowest and highest ln N of the search."""
+        """Lower and upper end of ln N in the search."""
         points = self.fit.points
         C, N = points.C[np.isfinite(points.C)], points.N[np.isfinite(points.N)]
         smallest, largest = (C.min(), C.max()) if len(C) else (T, T)
@@ -141,7 +141,7 @@ class Surface:
         return np.minimum(low, high - SIZE_MARGIN), high
 
     def tokens(self, N: Array, L: Array) -> Array:
-        """Returns the D (R, K) at which a model reaches a loss: infinite where it never does.
+        """Returns D (R, K) at which a model reaches a loss, infinite if it does not.
 
         Args:
             N: Parameters.
@@ -152,7 +152,7 @@ class Surface:
         return _bisect(lambda ln_D: self.loss(N, np.exp(ln_D)) <= L, low, high, L.shape)
 
     def budget(self, L: Array, inference_tokens: float = 0.0) -> Array:
-        """Returns the least T (R, K) with which L can be reached: infinite where it cannot.
+        """Returns the smallest T (R, K) with which L can be reached, infinite if it cannot.
 
         Args:
             L: Loss.
@@ -175,7 +175,7 @@ def loss_surface(fit: Fit, inputs: Mapping[str, float] | None = None) -> Surface
     """
     law, extra = fit.form, dict(inputs or {})
     if law is None:
-        raise FitError(f"{fit.law} gives N* and D* alone, not a loss: use chinchilla")
+        raise FitError(f"{fit.law} only estimates N* and D*, not a loss: use chinchilla")
     if law.output != "L":
         raise FitError(f"{fit.law} gives {law.output}, not a loss: an optimum needs a law of L(N, D)")
     unknown = [letter for letter in extra if letter not in law.inputs or letter in KNOWN_INPUTS]
@@ -195,7 +195,7 @@ def loss_surface(fit: Fit, inputs: Mapping[str, float] | None = None) -> Surface
 
 
 def _minimise_scalar(f: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array, Array]:
-    """Where f is least between low and high, f there, and whether that is at an end: a scan, then golden sections."""
+    """Minimum of f between low and high by a scan and golden sections: x, f(x), and whether x is at an end."""
     share = np.linspace(0, 1, SCAN_POINTS)
     lowest, index = np.full(np.shape(low), np.inf), np.zeros(np.shape(low), int)
     for i, s in enumerate(share):
@@ -212,12 +212,12 @@ def _minimise_scalar(f: Callable[[Array], Array], low: Array, high: Array) -> tu
     return x, f(x), (index == 0) | (index == SCAN_POINTS - 1) | ~np.isfinite(lowest)
 
 
-def _bisect(holds: Callable[[Array], Array], low: float, high: float, shape: tuple[int, ...]) -> Array:
-    """e^x at the x from which on `holds` is true (it changes once): infinite where it never is, NaN where always."""
+def _bisect(condition: Callable[[Array], Array], low: float, high: float, shape: tuple[int, ...]) -> Array:
+    """e^x at the x where `condition` becomes true (it changes once); infinite if never true, NaN if always true."""
     left, right = np.full(shape, low), np.full(shape, high)
-    always, never = holds(left), ~holds(right)
+    always, never = condition(left), ~condition(right)
     for _ in range(HALVINGS):
         middle = (left + right) / 2
-        true = holds(middle)
+        true = condition(middle)
         left, right = np.where(true, left, middle), np.where(true, middle, right)
     return np.where(never, np.inf, np.where(always, np.nan, np.exp((left + right) / 2)))

@@ -139,8 +139,8 @@ def hessian(problem: Problem, u_P: np.ndarray) -> np.ndarray:
 def polish(problem: Problem, u_P: np.ndarray, steps: int = 60) -> np.ndarray:
     """Refines a minimum to machine precision with Newton steps on the objective.
 
-    The steps of `minimise` end early if many residuals are in the linear part of Huber's loss, which has no Gauss–Newton
-    curvature.
+    The steps of `minimise` end early if many residuals are in the linear part of Huber's loss, which has no
+    Gauss–Newton curvature.
 
     Args:
         problem: The law on points.

@@ -72,7 +72,7 @@ def grid_lines(problem: Problem) -> list[np.ndarray] | None:
 
 
 def lowest_cells(problem: Problem) -> tuple[np.ndarray, int]:
-    """Returns the coordinates (S, P) of the local minima of the grid in order of the objective, and the number of cells."""
+    """Returns the coordinates (S, P) of the local minima of the grid, lowest first, and the number of cells."""
     lines = grid_lines(problem)
     if lines is None:
         return np.empty((0, len(problem.names))), 0

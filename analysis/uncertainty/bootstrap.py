@@ -35,8 +35,8 @@ def resample_residuals(
     """Resamples the residuals of a fit.
 
     Residuals are divided by √(1 − leverage), centred, drawn with replacement and smoothed (half of Silverman's
-    bandwidth, constant variance). Each sample is scaled by √(dof / χ²(dof)) for the uncertainty of the variance, so that
-    percentile intervals of 20 points have the coverage of Student's t.
+    bandwidth, constant variance). Each sample is scaled by √(dof / χ²(dof)) for the uncertainty of the variance, so
+    that percentile intervals of 20 points have the coverage of Student's t.
 
     Args:
         residual_n: Residuals.
@@ -227,8 +227,8 @@ def _wild_cluster(
     """Wild cluster bootstrap: outputs with the residuals of each group times one random factor (B, n).
 
     Cameron, Gelbach and Miller 2008. Residuals are first corrected for leverage by (I − H)^(-½) of the block of the
-    group (CR2: Bell and McCaffrey 2002). The factor is normal, times √(dof / χ²(dof)), where dof is the number of groups
-    minus the P − 1 degrees of freedom that a law can use for differences between groups, at least 2.
+    group (CR2: Bell and McCaffrey 2002). The factor is normal, times √(dof / χ²(dof)), where dof is the number of
+    groups minus the P − 1 degrees of freedom that a law can use for differences between groups, at least 2.
     """
     residual, root, q = _linearised(problem, u_P)
     groups = int(labels_n.max()) + 1

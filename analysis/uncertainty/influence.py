@@ -144,7 +144,7 @@ def _newton_refits(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray])
 
 
 def _chow_p_values(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray]) -> list[float]:
-    """Chow's predictive test of each part against the rest (Chow 1960, section 2), for the law linearised at its fit."""
+    """p-values of Chow's predictive test of each part (Chow 1960, section 2), for the law linearised at its fit."""
     root = np.sqrt(problem.weights)
     r, J = problem.residual(u_P[None])[0] * root, (problem.jacobian(u_P[None])[0] * root).T
     n, P = J.shape

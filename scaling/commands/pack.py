@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from scaling.commands import evaluate
 from scaling.config.exit_status import DONE, FAILED, STOPPED
 from scaling.config.run import RunConfig, run_id
-from scaling.config.validation import ConfigError
+from scaling.config.validation import ConfigError, one_line
 
 if TYPE_CHECKING:
     from scaling.commands.train_job import TrainJob
@@ -76,7 +76,7 @@ def train_group(job: TrainJob, group: Sequence[RunConfig]) -> tuple[int, list[Ru
     except ConfigError:
         raise
     except Exception as error:  # the next pack is trained; the records have the reason
-        line = " ".join(str(error).split()) or type(error).__name__
+        line = one_line(error)
         line += ": try a smaller --pack" if "RESOURCE_EXHAUSTED" in line else ""
         for name in sorted(unfinished):
             emit({"event": "end", "run_id": name, "status": "failed", "error": line})

@@ -16,7 +16,6 @@ from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, STOPPED
 
 if TYPE_CHECKING:
     from scaling.config.run import RunConfig
-    from scaling.store.record import Record
     from scaling.training.events import EventSink
 
 REPEAT_SECONDS = 2.0  # a signal within this time is a duplicate: clusters signal both the parent and the child
@@ -180,8 +179,10 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
     """
     from scaling.commands import evaluate, schedule_runs
     from scaling.config.run import run_id
+    from scaling.config.validation import one_line
     from scaling.distributed import collectives
     from scaling.store import lease
+    from scaling.training.events import end_event
     from scaling.training.loop import train
 
     emit = event_sink(job, config)
@@ -195,8 +196,7 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
     except (lease.LeaseHeldError, lease.LeaseLostError):
         raise
     except Exception as error:  # the other runs are still trained; the record has the reason
-        line = " ".join(str(error).split()) or type(error).__name__
-        name = run_id(config)
+        line, name = one_line(error), run_id(config)
         if retry and error_status(error) == FAILED:
             emit({"event": "again", "run_id": name, "why": f"run {name[:12]}: {line} ({retry})"})
             return schedule_runs.CRASHED
@@ -210,13 +210,6 @@ def train_run(job: TrainJob, config: RunConfig, retry: str) -> int:
     if record.status == "stopped":
         return STOPPED
     return DONE if job.evaluation is None else evaluate.after_training(job.evaluation, job.store, [record.run_id])
-
-
-def end_event(record: Record) -> dict[str, Any]:
-    """Returns the event that says how a run ended."""
-    loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
-    reason = {"error": record.about["error"]} if "error" in record.about else {}
-    return {"event": "end", "run_id": record.run_id, "status": record.status, **loss, **reason}
 
 
 def error_status(error: Exception) -> int:

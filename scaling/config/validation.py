@@ -19,6 +19,11 @@ class ConfigError(ValueError):
     """A config that is not valid: one line that says what was given and what is allowed."""
 
 
+def one_line(error: Exception) -> str:
+    """Returns the message of an error as one line, or the name of its class if it has no message."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
 def require(condition: bool, message: str) -> None:
     """Raises ConfigError with `message` unless `condition` is true.
 

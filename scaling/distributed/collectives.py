@@ -10,15 +10,15 @@ from collections.abc import Callable
 from typing import Any, NoReturn, TypeVar
 
 from scaling.config.exit_status import STOPPED
-from scaling.config.validation import ConfigError
+from scaling.config.validation import ConfigError, one_line
 
-DEADLINE_SECONDS = 300.0  # that a host may take to start or be silent
+DEADLINE_SECONDS = 300.0  # longest time in which a host must start or respond
 
 T = TypeVar("T")
 
 
 class HostLostError(RuntimeError):
-    """Another host is gone; the run can be resumed on those that remain."""
+    """Another host was lost; the run can be resumed on the remaining hosts."""
 
 
 class MainHostError(RuntimeError):
@@ -26,8 +26,8 @@ class MainHostError(RuntimeError):
 
 
 def host_lost_message(deadline: float) -> str:
-    """Returns the message for a host that was lost or silent for `deadline` seconds."""
-    return f"another host was lost or silent for {deadline:g} s; run again, on the hosts that are left"
+    """Returns the message for a host that was lost or has not responded for `deadline` seconds."""
+    return f"another host was lost or did not respond for {deadline:g} s; run again on the remaining hosts"
 
 
 _deadline = DEADLINE_SECONDS
@@ -43,7 +43,7 @@ _calls = itertools.count()  # numbers the exchanges: every host makes the same c
 
 
 def _client() -> Any:
-    from jax._src import distributed  # JAX gives it no public name; Orbax takes it from here too
+    from jax._src import distributed  # there is no public name; Orbax imports it from here too
 
     return distributed.global_state.client
 
@@ -66,8 +66,8 @@ def call_on_main_host(function: Callable[[], T]) -> T:
     """Calls a function on host 0 and returns its result (JSON types) on every host.
 
     Raises:
-        MainHostError: The function raised on host 0, where its own error is raised.
-        HostLostError: Host 0 is gone.
+        MainHostError: The function failed on host 0 (raised on the other hosts; host 0 raises the original error).
+        HostLostError: Host 0 was lost.
     """
     if not is_multi_host():
         return function()
@@ -76,8 +76,7 @@ def call_on_main_host(function: Callable[[], T]) -> T:
         try:
             value = function()
         except Exception as error:
-            line = " ".join(str(error).split()) or type(error).__name__
-            _client().key_value_set(key, json.dumps({"error": line}))
+            _client().key_value_set(key, json.dumps({"error": one_line(error)}))
             raise
         _client().key_value_set(key, json.dumps({"value": value}))
         return value
@@ -88,7 +87,7 @@ def call_on_main_host(function: Callable[[], T]) -> T:
 
 
 def gather(value: T) -> list[T]:
-    """Returns the `value` of every host (JSON types) in order of hosts, after waiting for the slowest."""
+    """Returns the `value` of every host (JSON types), in the order of hosts, once all hosts have called it."""
     if not is_multi_host():
         return [value]
     import jax
@@ -101,7 +100,7 @@ def gather(value: T) -> list[T]:
 
 
 def _with_deadline(call: Callable[[int], T]) -> T:
-    """Calls a function with the deadline in milliseconds; raises HostLostError if it passes."""
+    """Calls a function with the deadline in milliseconds; raises HostLostError if the deadline is exceeded."""
     try:
         return call(int(_deadline * 1000))
     except Exception as error:
@@ -109,7 +108,7 @@ def _with_deadline(call: Callable[[int], T]) -> T:
 
 
 def as_host_lost(error: Exception) -> Exception:
-    """Returns a HostLostError if `error` is what the loss of another host raises here, else `error`."""
+    """Returns a HostLostError if `error` was caused by the loss of another host, else `error`."""
     import jax
 
     is_runtime = isinstance(error, jax.errors.JaxRuntimeError | ValueError) and not isinstance(error, ConfigError)
@@ -120,7 +119,7 @@ def as_host_lost(error: Exception) -> Exception:
 
 
 def exit_after_host_loss(error: HostLostError) -> NoReturn:
-    """Prints the error and ends the process at once: JAX's own shutdown would wait for the lost host."""
+    """Prints the error and ends the process at once, because JAX's shutdown would wait for the lost host."""
     import jax
 
     print(f"scaling train: host {jax.process_index()} of {jax.process_count()}: {error}", file=sys.stderr)
@@ -137,13 +136,13 @@ def shut_down() -> None:
         jax.distributed.shutdown()
 
 
-RUN_LOST, STOP, SAVE = 3, 2, 1  # signals, the most urgent the largest
+RUN_LOST, STOP, SAVE = 3, 2, 1  # signals; a more urgent signal is larger
 
 
 class SignalExchange:
-    """Exchanges one number per step between hosts: each learns the largest, all at the same step.
+    """Exchanges one signal per step between hosts: all hosts receive the largest one at the same step.
 
-    With several hosts the result is that of the step before, so that no host waits for the exchange.
+    With several hosts, the result is that of the previous step, so that no host waits for the exchange.
     """
 
     def __init__(self) -> None:

@@ -4,10 +4,10 @@
                           curve.parquet
                           manifest.json  a checksum of each array, SHA-256 of the curve
 
-The name of a checkpoint contains prefix_id(config, step), so any run with that prefix may start from it: resuming and
-branching are one mechanism. A folder gets its name only when everything in it is written and synced, and its content is
-trusted only if the checksums match. Several hosts write one checkpoint together, each the part on its devices; any
-number of hosts and any device mesh may restore it.
+The name of a checkpoint contains prefix_id(config, step), so any run with that prefix can start from it: resuming and
+branching use the same mechanism. A folder is renamed to its final name only after all its files are written and synced,
+and its content is used only if the checksums match. Several hosts write one checkpoint together, each the shards on its
+devices; any number of hosts and any device mesh can restore it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ import jax
 import orbax.checkpoint as ocp
 
 from scaling.config.run import RunConfig, prefix_id
+from scaling.config.validation import one_line
 from scaling.distributed import collectives
 from scaling.program.array_checksums import altered_arrays, array_checksums
 from scaling.program.step import compute_dtype
 from scaling.store.files import process_exists, read_json, read_parquet, write_json, write_parquet
 
-FREE_SPACE_FACTOR = 1.1  # of the bytes of the arrays, which must be free before writing
-MAX_MESSAGE_LENGTH = 300  # characters of an error of Orbax or TensorStore
+FREE_SPACE_FACTOR = 1.1  # free bytes required before writing, relative to the bytes of the arrays
+MAX_MESSAGE_LENGTH = 300  # characters of a message of Orbax or TensorStore
 Curve = list[dict[str, float]]
 ListCheckpoints = Callable[[Path], list[Path]]
 
@@ -55,7 +56,7 @@ def checkpoint_path(folder: Path, config: RunConfig, step: int) -> Path:
 
 
 def _trajectory_id(config: RunConfig, step: int) -> str:
-    """Returns prefix_id, and the type where precision `auto` is not float32, which gives another trajectory."""
+    """Returns prefix_id, followed by the dtype if precision `auto` is not float32, which changes the trajectory."""
     dtype = compute_dtype(config.precision)
     return prefix_id(config, step) + (f"-{dtype}" if config.precision == "auto" and dtype != "float32" else "")
 
@@ -66,13 +67,13 @@ def _named_leaves(state: Any) -> dict[str, Any]:
 
 
 def save_checkpoint(folder: Path, config: RunConfig, step: int, state: Any, curve: Curve) -> Path:
-    """Writes a checkpoint atomically; one that exists already is kept as it is.
+    """Writes a checkpoint atomically; an existing one is kept unchanged.
 
     Args:
         folder: Folder of checkpoints.
         config: The run.
         step: Steps done.
-        state: Tree of arrays; with several hosts each passes the same global arrays.
+        state: Tree of arrays; with several hosts, each host passes the same global arrays.
         curve: Rows of the curve up to this step.
 
     Returns:
@@ -101,7 +102,7 @@ def save_checkpoint(folder: Path, config: RunConfig, step: int, state: Any, curv
         reason = collectives.as_host_lost(error)
         if isinstance(reason, collectives.HostLostError):
             raise reason from error
-        raise CheckpointError(f"checkpoint {final} could not be written: {_one_line(error)}") from error
+        raise CheckpointError(f"checkpoint {final} could not be written: {_short_message(error)}") from error
     return final
 
 
@@ -121,7 +122,7 @@ def _make_folder(final: Path, size: int) -> str | None:
 
 
 def _check_free_space(folder: Path, size: int) -> None:
-    """Raises OSError where the disk is too full: Orbax's threads would each report it in another way."""
+    """Raises OSError if too little disk space is free, because Orbax's threads would report it inconsistently."""
     free = shutil.disk_usage(folder).free
     if free < FREE_SPACE_FACTOR * size:
         raise OSError(errno.ENOSPC, f"No space left on device: {size:,} bytes are needed, {free:,} are free")
@@ -136,7 +137,7 @@ def _finish_checkpoint(temporary: Path, final: Path, step: int, sums: dict[str, 
 
 
 def _rename_folder(temporary: Path, final: Path) -> None:
-    """Gives a complete checkpoint its name; where another process was first, that one's is kept."""
+    """Renames a complete checkpoint to its final name; if another process was first, its checkpoint is kept."""
     try:
         os.replace(temporary, final)
     except OSError:
@@ -154,8 +155,8 @@ def compatible_checkpoints(
         folders: Folders of checkpoints.
         config: The run.
         list_checkpoints: Lists the checkpoints in a folder.
-        any_precision: Include checkpoints of the same run that were computed in another type under precision `auto`:
-            good for evaluating, not for continuing.
+        any_precision: Include checkpoints of the same run that were computed in another dtype under precision `auto`,
+            which can be evaluated but not continued.
 
     Returns:
         Steps done, and path.
@@ -186,7 +187,7 @@ def restore_checkpoint(checkpoint: Path, abstract: Any) -> tuple[Any, Curve]:
         The state, and the curve up to the step of the checkpoint.
 
     Raises:
-        CheckpointError: It cannot be read, or differs from what was saved; on every host where on any.
+        CheckpointError: It cannot be read, or differs from the saved arrays; raised on all hosts if it fails on one.
         HostLostError: Another host was lost.
     """
     manifest, arrays, curve, failure = _read_checkpoint(checkpoint, abstract)
@@ -218,7 +219,7 @@ def restore_params(checkpoint: Path, abstract: Any) -> Any:
             arguments = ocp.args.PyTreeRestore(item=leaves, restore_args=layout, partial_restore=True)
             arrays = orbax.restore(checkpoint.absolute() / "state", args=arguments)
     except Exception as error:  # Orbax, TensorStore and the file system each fail in their own ways
-        raise CheckpointError(f"checkpoint {checkpoint} does not load: {_one_line(error)}") from error
+        raise CheckpointError(f"checkpoint {checkpoint} does not load: {_short_message(error)}") from error
     if altered := altered_arrays(manifest, arrays):
         raise CheckpointError(f"checkpoint {checkpoint} is altered: {', '.join(altered)}")
     return jax.tree.unflatten(jax.tree.structure(abstract), [arrays[name] for name in leaves])
@@ -227,7 +228,7 @@ def restore_params(checkpoint: Path, abstract: Any) -> Any:
 def _read_checkpoint(
     checkpoint: Path, abstract: Any
 ) -> tuple[Any, dict[str, jax.Array], bytes, CheckpointError | None]:
-    """Returns manifest, arrays and curve as they are on disk; or why they cannot be read, for the other hosts."""
+    """Returns manifest, arrays and curve as stored, and the error (for the other hosts) if they cannot be read."""
     try:
         manifest = read_json(checkpoint / "manifest.json")
         with ocp.StandardCheckpointer() as orbax:
@@ -237,20 +238,20 @@ def _read_checkpoint(
         reason = collectives.as_host_lost(error)
         if isinstance(reason, collectives.HostLostError):
             raise reason from error
-        failure = CheckpointError(_one_line(error))
+        failure = CheckpointError(_short_message(error))
         failure.__cause__ = error
         return None, {}, b"", failure
 
 
 def rename_damaged(checkpoint: Path) -> None:
-    """Renames a checkpoint that does not load, so that its name is free for the one that replaces it."""
+    """Renames a checkpoint that does not load, so that a new checkpoint can have its name."""
     renamed = checkpoint.with_name(f".damaged-{time.time_ns()}-{checkpoint.name}")
     with contextlib.suppress(FileNotFoundError):  # another process was first
         os.replace(checkpoint, renamed)
 
 
 def remove_abandoned_checkpoints(folder: Path) -> None:
-    """Removes partial checkpoints of ended processes on this machine; another host's may still be written."""
+    """Removes partial checkpoints of ended processes of this machine, not those of other hosts."""
     prefix = f".writing-{socket.gethostname()}-"
     for path in folder.glob(".writing-*"):
         pid = path.name.removeprefix(prefix).partition("-")[0]
@@ -258,10 +259,10 @@ def remove_abandoned_checkpoints(folder: Path) -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
-def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+def _short_message(error: Exception) -> str:
+    text = one_line(error)
     if isinstance(error, OSError):
         return error.strerror or text
-    if "No space left on device" in text:  # TensorStore wraps it in some thousand characters
+    if "No space left on device" in text:  # TensorStore's message has thousands of characters
         return "No space left on device"
     return text if len(text) < MAX_MESSAGE_LENGTH else text[:MAX_MESSAGE_LENGTH] + " …"

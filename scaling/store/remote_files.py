@@ -8,14 +8,15 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from scaling.config.validation import one_line
 from scaling.store.files import StoreError
 
-# What file systems call the content hash, version, time and size of a file
+# Names of the content hash, version, time and size of a file in different file systems
 STAMP_KEYS = ("ETag", "etag", "md5Hash", "generation", "LastModified", "updated", "mtime", "created", "size")
 
 
 class RemoteFiles:
-    """Files under an address, with the operations that leases need; OSError if it cannot be reached.
+    """Files under an address, with the operations that leases need; OSError if the address cannot be reached.
 
     Attributes:
         name: The address.
@@ -41,7 +42,7 @@ class RemoteFiles:
             ) from None
 
     def files(self, folder: str) -> list[str]:
-        """Lists the names of the files in a folder, none if it does not exist."""
+        """Lists the names of the files in a folder; returns an empty list if the folder does not exist."""
         with self._os_errors(folder):
             try:
                 return [str(path).rpartition("/")[2] for path in self.fs.ls(self._path(folder), detail=False)]
@@ -65,7 +66,7 @@ class RemoteFiles:
             self.fs.pipe_file(self._path(file), data)
 
     def create(self, file: str, data: bytes) -> bool:
-        """Creates a file; returns False if it exists already, whoever created it.
+        """Creates a file; returns False if it already exists.
 
         Args:
             file: Its name.
@@ -107,7 +108,7 @@ class RemoteFiles:
 
         Args:
             path: The local file.
-            file: Its name there.
+            file: Its remote name.
         """
         with self._os_errors(file):
             self._make_parent(file)
@@ -117,7 +118,7 @@ class RemoteFiles:
         """Downloads a file atomically.
 
         Args:
-            file: Its name there.
+            file: Its remote name.
             path: The local file.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,17 +144,17 @@ class RemoteFiles:
 
     @contextlib.contextmanager
     def _os_errors(self, file: str) -> Iterator[None]:
-        """Turns what the clients raise into OSError."""
+        """Converts the clients' errors to OSError."""
         try:
             yield
         except OSError as error:
             if error.strerror:
                 raise
-            raise type(error)(error.errno or errno.EIO, _line(error), f"{self.name}/{file}") from error
+            raise type(error)(error.errno or errno.EIO, _short_message(error), f"{self.name}/{file}") from error
         except Exception as error:
-            raise OSError(errno.EIO, _line(error), f"{self.name}/{file}") from error
+            raise OSError(errno.EIO, _short_message(error), f"{self.name}/{file}") from error
 
 
-def _line(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
+def _short_message(error: Exception) -> str:
+    text = one_line(error)
     return text if len(text) < 200 else text[:200] + " …"

@@ -13,6 +13,7 @@ from typing import Any
 import jax
 
 from scaling.config.run import RunConfig, dumps, run_id
+from scaling.config.validation import one_line
 from scaling.distributed import collectives
 from scaling.models import counts
 from scaling.program.step import compute_dtype
@@ -61,9 +62,8 @@ def failed_record(record: Record, error: Exception) -> Record:
         record: The run's record.
         error: The error that ended the run.
     """
-    line = " ".join(str(error).split()) or type(error).__name__
     status = "stopped" if isinstance(error, collectives.HostLostError) else "failed"
-    return dataclasses.replace(record, status=status, about={**record.about, "error": line})
+    return dataclasses.replace(record, status=status, about={**record.about, "error": one_line(error)})
 
 
 def acquire_lease(store: Store, run: str, stack: ExitStack) -> Lease | None:

@@ -14,9 +14,17 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scaling.config.run import RunConfig, run_id
+from scaling.store.record import Record
 
 EventSink = Callable[[dict[str, Any]], None]
 LINE_SECONDS = 10.0  # between progress lines when standard error is not a terminal
+
+
+def end_event(record: Record) -> dict[str, Any]:
+    """Returns the "end" event of a run from its final record."""
+    loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
+    error = {"error": record.about["error"]} if "error" in record.about else {}
+    return {"event": "end", "run_id": record.run_id, "status": record.status, **loss, **error}
 
 
 def event_reporter(*configs: RunConfig, events: bool, on_broken_pipe: Callable[[], None]) -> EventSink:

@@ -103,7 +103,7 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
     """Returns the events since the last call.
 
     Args:
-        job: The jobs of a launch.
+        job: The jobs of the launch.
         timeout: Seconds to wait where the next query of the cluster is not due yet.
     """
     clock = time.monotonic()

@@ -146,7 +146,7 @@ def divide_runs(submission: Submission, token: str, *, jobs: int, restarts: int)
         submission: The runs.
         token: Name of the launch's tasks.
         jobs: Most tasks, each with several trunks; 0: a task for each trunk.
-        restarts: Of a run after a crash.
+        restarts: Largest number of restarts of a run after a crash.
     """
     configs, store = submission.configs, submission.store
     order = [run_id(config) for config in configs]
@@ -163,7 +163,7 @@ class FollowOptions:
     """How a launcher follows its tasks.
 
     Attributes:
-        restarts: Of a run after a crash.
+        restarts: Largest number of restarts of a run after a crash.
         poll_seconds: Between two queries of the cluster.
         stop_command: What a person enters to stop the tasks.
     """

@@ -44,7 +44,7 @@ def submit(submission: Submission, options: GkeOptions) -> Job:
 
     Args:
         submission: The runs.
-        options: Of the engine.
+        options: The engine's options.
     """
     return submit_trunks(
         submission,
@@ -59,7 +59,7 @@ def dry_run(submission: Submission, options: GkeOptions) -> str:
 
     Args:
         submission: The runs.
-        options: Of the engine.
+        options: The engine's options.
     """
     cluster = Cluster(submission, options)
     lines = []

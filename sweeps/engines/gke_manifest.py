@@ -31,15 +31,15 @@ TTL_SECONDS = 7 * 24 * 3600  # that a JobSet is kept after it has ended
 class GkeOptions:
     """Options of the gke engine; the defaults are those of a cluster that xpk made."""
 
-    topology: str  # TPU slice of each job, as v5e-16
+    topology: str  # TPU slice of each job, such as v5e-16
     image: str  # container image with this package
-    bucket: str  # that is the store, as gs://my-runs
+    bucket: str  # that is the store, such as gs://my-runs
     queue: str = "multislice-queue"  # Kueue's local queue
     priority: str = "medium"  # Kubernetes' priority class
     account: str = "default"  # Kubernetes' service account that may write to the bucket
     namespace: str = "default"
     spot: bool = True
-    restarts: int = RESTARTS  # of a job after a crash
+    restarts: int = RESTARTS  # largest number of restarts of a job after a crash
 
     def __post_init__(self) -> None:
         tpu_slice(self.topology)
@@ -56,7 +56,7 @@ def jobset(spec: TrunkSpec, options: GkeOptions) -> dict[str, Any]:
 
     Args:
         spec: The runs and their command.
-        options: Of the engine.
+        options: The engine's options.
     """
     hosts = options.slice.hosts
     labels = {

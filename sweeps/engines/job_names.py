@@ -17,7 +17,7 @@ def bucket_name(bucket: str) -> str:
     """Returns a bucket's name without gs://; raises SweepError for anything else than the name of a bucket."""
     name = bucket.removeprefix("gs://").rstrip("/")
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", name):
-        raise SweepError(f"--option bucket={bucket}: must be a bucket's name, as gs://my-runs, with no folder")
+        raise SweepError(f"--option bucket={bucket}: must be a bucket's name, such as gs://my-runs, with no folder")
     return name
 
 

@@ -105,7 +105,7 @@ def submit(submission: Submission, options: LocalOptions) -> Job:
 
     Args:
         submission: The runs.
-        options: Of the engine.
+        options: The engine's options.
     """
     configs = submission.configs
     starts = shared_steps(configs) if submission.starts is None else submission.starts

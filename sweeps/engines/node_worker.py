@@ -55,7 +55,7 @@ class NodeTask:
     token: str  # of the launch
     index: int  # within the launch
     run_ids: tuple[str, ...]
-    restarts: int  # of a run after a crash
+    restarts: int  # largest number of restarts of a run after a crash
     command: tuple[str, ...] = ()  # that trains; empty: `python -m scaling train`
 
     @property
@@ -95,7 +95,7 @@ def stop_file(store: str | Path, sweep: str, token: str) -> Path:
     Args:
         store: Folder of the store.
         sweep: Name of the sweep.
-        token: Of the launch.
+        token: Token of the launch.
     """
     return tasks_folder(store, sweep) / f"{token}.stop"
 

@@ -31,11 +31,11 @@ class RayOptions:
     """Options of the ray engine: where the cluster is, and what a task reserves of a node."""
 
     address: str = "auto"  # of the cluster; auto: the one that this machine is a node of
-    cpus: int = 1  # of a task
-    gpus: int = 0  # of a task
-    resources: str = ""  # of a task, by the cluster's names, as TPU=4,big=1
+    cpus: int = 1  # per task
+    gpus: int = 0  # per task
+    resources: str = ""  # per task, by the cluster's names, such as TPU=4,big=1
     jobs: int = 0  # most tasks, each with several trunks; 0: a task for each trunk
-    restarts: int = RESTARTS  # of a run after a crash
+    restarts: int = RESTARTS  # largest number of restarts of a run after a crash
     every: int = POLL_SECONDS  # seconds between two queries
 
     def __post_init__(self) -> None:
@@ -51,7 +51,7 @@ def submit(submission: Submission, options: RayOptions) -> Job:
 
     Args:
         submission: The runs.
-        options: Of the engine.
+        options: The engine's options.
     """
     cluster = Cluster(options)
     token = cluster_tasks.new_token()
@@ -67,7 +67,7 @@ def dry_run(submission: Submission, options: RayOptions) -> str:
 
     Args:
         submission: The runs.
-        options: Of the engine.
+        options: The engine's options.
     """
     lines = [f"# ray.init(address={options.address!r}), then each a task with {task_resources(options)}", ""]
     for task in cluster_tasks.divide_runs(submission, "TOKEN", jobs=options.jobs, restarts=options.restarts):
@@ -86,7 +86,7 @@ def task_resources(options: RayOptions) -> dict[str, Any]:
     for part in filter(None, options.resources.split(",")):
         name, _, count = part.partition("=")
         if not name or not count.isdecimal():
-            raise SweepError(f"--option resources={options.resources}: must be NAME=NUMBER,... as TPU=4")
+            raise SweepError(f"--option resources={options.resources}: must be NAME=NUMBER,... such as TPU=4")
         named[name] = float(count)
     resources = {"resources": named} if named else {}
     return {

@@ -40,13 +40,13 @@ PHASES = {  # of SkyPilot's states; any other state is a failure
 class SkyPilotOptions:
     """Options of the skypilot engine."""
 
-    topology: str  # TPU slice of each job, as v5e-16
-    bucket: str  # that is the store, as gs://my-runs
+    topology: str  # TPU slice of each job, such as v5e-16
+    bucket: str  # that is the store, such as gs://my-runs
     region: str = ""  # of Google Cloud; empty: any
     workdir: str = "."  # folder that is copied to the machines
     setup: str = "pip install -e '.[tpu]'"  # shell commands that prepare a machine
     spot: bool = True
-    restarts: int = RESTARTS  # of a job after a crash
+    restarts: int = RESTARTS  # largest number of restarts of a job after a crash
 
     def __post_init__(self) -> None:
         tpu_slice(self.topology, largest_host=ONE_VM_CHIPS)
@@ -67,7 +67,7 @@ def submit(submission: Submission, options: SkyPilotOptions) -> Job:
 
     Args:
         submission: The runs.
-        options: Of the engine.
+        options: The engine's options.
     """
     return submit_trunks(
         submission, Cloud(submission, options), restarts=options.restarts, delete_command=CANCEL_COMMAND
@@ -79,7 +79,7 @@ def dry_run(submission: Submission, options: SkyPilotOptions) -> str:
 
     Args:
         submission: The runs.
-        options: Of the engine.
+        options: The engine's options.
     """
     cloud = Cloud(submission, options)
     lines = []
@@ -183,7 +183,7 @@ def task(spec: TrunkSpec, options: SkyPilotOptions) -> dict[str, Any]:
 
     Args:
         spec: The runs and their command.
-        options: Of the engine.
+        options: The engine's options.
     """
     return {
         "name": spec.name,

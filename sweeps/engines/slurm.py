@@ -59,13 +59,13 @@ class SlurmOptions:
     cpus: int = 0  # per node
     gpus: int = 0  # per node
     gres: str = ""  # generic resources
-    mem: str = ""  # per node, as 64G
+    mem: str = ""  # per node, such as 64G
     parallel: int = 0  # most jobs that run at the same time
     jobs: int = 0  # most jobs, each with several trunks; 0: a job for each trunk
     setup: str = ""  # shell commands before Python starts
     python: str = shlex.quote(sys.executable)
     sbatch: str = ""  # further flags of sbatch, as "--constraint=a100 --exclude=n7"
-    restarts: int = RESTARTS  # of a run after a crash
+    restarts: int = RESTARTS  # largest number of restarts of a run after a crash
     every: int = 15  # seconds between two queries of the queue
 
     def __post_init__(self) -> None:
@@ -86,7 +86,7 @@ def submit(submission: Submission, options: SlurmOptions) -> Job:
 
     Args:
         submission: The runs.
-        options: Of the engine.
+        options: The engine's options.
     """
     cluster = Cluster(submission.store, submission.sweep, options)
     active = cluster.active_tasks()
@@ -124,7 +124,7 @@ def submitit_parameters(name: str, options: SlurmOptions) -> dict[str, Any]:
 
     Args:
         name: Name of the array.
-        options: Of the engine.
+        options: The engine's options.
     """
     resources: dict[str, Any] = {
         field: value
@@ -152,7 +152,7 @@ def dry_run(submission: Submission, options: SlurmOptions) -> str:
 
     Args:
         submission: The runs.
-        options: Of the engine.
+        options: The engine's options.
     """
     store, sweep = submission.store, submission.sweep
     tasks = cluster_tasks.divide_runs(submission, "TOKEN", jobs=options.jobs, restarts=options.restarts)
@@ -176,7 +176,7 @@ def batch_script(folder: Path, name: str, options: SlurmOptions, count: int) -> 
     Args:
         folder: Folder of the sweep's tasks.
         name: Name of the job array.
-        options: Of the engine.
+        options: The engine's options.
         count: Tasks of the array.
     """
     slurm = _import_submitit().slurm.slurm

@@ -169,7 +169,7 @@ def submit_trunks(submission: Submission, cluster: TrunkCluster, *, restarts: in
     Args:
         submission: The runs.
         cluster: Where they are trained.
-        restarts: Of a job after a crash.
+        restarts: Largest number of restarts of a job after a crash.
         delete_command: What a person enters to delete the jobs.
     """
     remaining = write_configs(submission)

@@ -1,7 +1,7 @@
-"""`check --topology`: compiles every shape of a sweep for a TPU slice before one is paid for.
+"""`check --topology`: compiles every shape of a sweep for a TPU slice, on a machine without a TPU.
 
-Each shape is a process of `python -m scaling aot`, which keeps its verdict under the store by what it depends on:
-shape, placement, slice, versions and source. What was compiled once is not compiled again.
+Each shape is compiled by a process of `python -m scaling aot`, which caches its result in the store by shape,
+placement, slice, versions and source code.
 """
 
 from __future__ import annotations
@@ -31,14 +31,19 @@ from sweeps.planning.plan import Plan, step_shape
 from sweeps.status.live import COUNT_COLUMNS, ProgressBar
 
 AOT = (sys.executable, "-m", "scaling", "aot")
-COMPILER_BYTES = 4 * 2**30  # of this machine's memory, for one compiler
+COMPILER_BYTES = 4 * 2**30  # memory of this machine that one compiler needs
 GIGABYTE = 1e9
 Row = dict[str, Any]
 
 
 @dataclass
 class CompilerProcesses:
-    """The compilers at work, so that none outlives this process."""
+    """The running compiler processes, which are ended together with this process.
+
+    Attributes:
+        running: The processes by process id.
+        stopped: Whether `stop` was called; no process is started afterwards.
+    """
 
     running: dict[int, subprocess.Popen[str]] = field(default_factory=dict)
     stopped: bool = False
@@ -59,7 +64,7 @@ class CompilerProcesses:
         return child.returncode, output, errors
 
     def stop(self) -> None:
-        """Ends the compilers and their children."""
+        """Ends the compilers and their child processes."""
         self.stopped = True
         for pid in list(self.running):
             with suppress(ProcessLookupError):
@@ -68,12 +73,12 @@ class CompilerProcesses:
 
 @dataclass(frozen=True, kw_only=True)
 class CompileTarget:
-    """What shapes are compiled for.
+    """The slice and placement that shapes are compiled for.
 
     Attributes:
-        topology: TPU slice, as v5e-16.
-        placement: Fields of the placement, as texts FIELD=VALUE.
-        cache: Folder of the verdicts.
+        topology: TPU slice, such as v5e-16.
+        placement: Fields of the placement, FIELD=VALUE each.
+        cache: Folder of cached results.
     """
 
     topology: str
@@ -82,7 +87,7 @@ class CompileTarget:
 
 
 def distinct_shapes(plan: Plan) -> list[tuple[RunConfig, int]]:
-    """Returns a run of each distinct shape and the number of its runs, in order of execution."""
+    """Returns one run of each distinct shape and the number of runs of that shape, in order of execution."""
     first: dict[object, RunConfig] = {}
     count: dict[object, int] = {}
     for run in plan.runs:
@@ -93,19 +98,19 @@ def distinct_shapes(plan: Plan) -> list[tuple[RunConfig, int]]:
 
 
 def compile_shapes(plan: Plan, store: Store, topology: str, placement: list[str]) -> list[Row]:
-    """Compiles each shape of a plan, and keeps the compiler's step times in the store.
+    """Compiles each shape of a plan and writes the compiler's step times to the store.
 
     Args:
         plan: The sweep.
-        store: Where the verdicts are kept.
-        topology: TPU slice, as v5e-16.
-        placement: Fields of the placement, as texts FIELD=VALUE.
+        store: The store for the verdicts.
+        topology: TPU slice, such as v5e-16.
+        placement: Fields of the placement, FIELD=VALUE each.
 
     Returns:
-        A row for each shape: width, layers, length, batch, runs, fits, and what the compiler reports or why it refused.
+        A row for each shape: width, layers, length, batch, runs, fits, and the compiler's report or error.
 
     Raises:
-        SweepError: Nothing can be compiled: the slice or the placement is unknown, or there is no compiler.
+        SweepError: The slice or the placement is unknown, or the compiler is not installed.
     """
     shapes = distinct_shapes(plan)
     rows = [shape_row(config, runs) for config, runs in shapes]
@@ -137,7 +142,7 @@ def shape_row(config: RunConfig, runs: int) -> Row:
 
     Args:
         config: A run of the shape.
-        runs: Number of its runs.
+        runs: Number of runs of the shape.
     """
     model = config.model
     sizes = {"width": model.width, "layers": model.layers, "length": config.data.length, "batch": config.batch}
@@ -145,15 +150,15 @@ def shape_row(config: RunConfig, runs: int) -> Row:
 
 
 def compile_verdict(config: RunConfig, target: CompileTarget, processes: CompilerProcesses) -> Row:
-    """Compiles a shape and returns the verdict of `scaling aot`; `refused` and its reason where the compiler failed.
+    """Compiles a shape and returns the result of `scaling aot`; `refused` has the error if the compiler failed.
 
     Args:
         config: A run of the shape.
-        target: What it is compiled for.
-        processes: The compilers at work.
+        target: The slice and placement.
+        processes: The running compilers.
 
     Raises:
-        SweepError: `aot` refused its input.
+        SweepError: `aot` rejected its input.
     """
     path = target.cache / "asked" / f"{os.getpid()}-{id(config):x}.json"
     write_json(path, to_dict(config))
@@ -175,13 +180,13 @@ def compile_verdict(config: RunConfig, target: CompileTarget, processes: Compile
 
 
 def compiler_count() -> int:
-    """Returns how many compilers run at the same time: one per core, as far as memory is free for them."""
+    """Returns the number of concurrent compilers: one per core, limited by the free memory."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(cores, available_memory() // COMPILER_BYTES))
 
 
 def available_memory() -> int:
-    """Returns the bytes of memory that are free on this machine; one compiler's where it does not say."""
+    """Returns the free memory of this machine in bytes, or COMPILER_BYTES if it is unknown."""
     with suppress(OSError), open("/proc/meminfo") as file:
         for line in file:
             if line.startswith("MemAvailable:"):
@@ -191,7 +196,7 @@ def available_memory() -> int:
 
 @contextmanager
 def progress(total: int, topology: str) -> Iterator[Callable[[Row], None]]:
-    """Yields a function to call with each row that is ready: a bar on a terminal, else a line each, on stderr.
+    """Yields a function that shows the progress when called with a finished row: a bar on a terminal, else lines.
 
     Args:
         total: Number of shapes.
@@ -219,25 +224,25 @@ def progress(total: int, topology: str) -> Iterator[Callable[[Row], None]]:
 
 
 def shape_name(row: Row) -> str:
-    """Returns a shape as width × layers, sequences × tokens."""
+    """Returns the name of a shape: width × layers, sequences × tokens."""
     return f"{row['width']} × {row['layers']}, {row['batch']} × {row['length']}"
 
 
 def verdict_text(row: Row) -> str:
-    """Returns whether a shape fits, or that the compiler refused it."""
+    """Returns "fits", "does not fit", or "refused" if the compiler failed."""
     if "refused" in row:
         return "refused"
     return "fits" if row["fits"] else "does not fit"
 
 
 def spare_memory(row: Row) -> int | None:
-    """Returns the bytes left over on a chip, negative where they lack; None where the compiler gave no total."""
+    """Returns the free bytes per chip (negative if the shape does not fit); None without a total from the compiler."""
     memory = row.get("memory", {})
     return memory["hbm"] - memory["total"] if "total" in memory else None
 
 
 def advice(row: Row) -> str:
-    """Returns a placement that was compiled and makes the shape fit, else what else would help, or why it failed."""
+    """Returns a compiled placement with which the shape fits, other advice, or the compiler's error."""
     if "refused" in row:
         return str(row["refused"])
     for placement in row.get("would_fit", []):
@@ -246,10 +251,10 @@ def advice(row: Row) -> str:
 
 
 def as_text(rows: list[Row], topology: str) -> str:
-    """Returns the verdicts as a table.
+    """Formats the results as a table.
 
     Args:
-        rows: Of the shapes.
+        rows: One row per shape.
         topology: TPU slice.
     """
     header = ["width × layers, batch", "runs", "verdict", "spare GB per chip", "what would make it fit"]

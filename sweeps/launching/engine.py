@@ -1,4 +1,4 @@
-"""The engine of a launch: its options are checked and read, and the command of its trainers is chosen."""
+"""The engine of a launch: checks and parses its options, and chooses the command that trains."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ def check_options(store: Store, options: LaunchOptions) -> Any:
     """Checks the options of a launch and returns the engine's options.
 
     Args:
-        store: Where the sweep is to be trained.
-        options: Of the launch.
+        store: The store of the sweep.
+        options: The launch options.
 
     Raises:
-        SweepError: An option is not allowed, or not together with another one.
+        SweepError: An option, or a combination of options, is not allowed.
     """
     name, engine, local = options.engine, get_engine(options.engine), options.engine == LOCAL
     if options.engine_options and engine.dry_run is None:
         raise SweepError(f"engine {name} takes no --option")
     if options.separate and not local:
-        raise SweepError(f"--separate: only for the local engine, not for {name}: leave it out, or use --engine local")
-    local_only = "must be 1 or more, of the local engine and without --separate"
+        raise SweepError(f"--separate: not supported by engine {name}: remove it, or use --engine local")
+    local_only = "must be 1 or more, with the local engine and without --separate"
     if options.workers is not None and (options.workers < 1 or not local or options.separate):
         raise SweepError(f"--workers {options.workers}: {local_only}")
     if not local and "://" in store.address:
         raise SweepError(
-            f"engine {name}: its machines cannot open store {store.address}: mount the bucket, and give its folder"
+            f"engine {name}: its machines cannot open store {store.address}: mount the bucket and give its folder"
         )
     if options.pack and (options.pack < 1 or not local or options.separate):
         raise SweepError(f"--pack {options.pack}: {local_only}")
     caps, topology = options.caps, options.engine_options.get("topology")
     if caps.usd is not None and caps.priced and topology not in (None, caps.priced.name):
-        raise SweepError(f"--slice {caps.priced.name}: the runs go to --option topology={topology}: give that one")
+        raise SweepError(f"--slice {caps.priced.name}: must be the slice of the runs, --option topology={topology}")
     return _local_options(options) if local else parse_options(engine.options, options.engine_options)
 
 
@@ -54,7 +54,7 @@ def _local_options(options: LaunchOptions) -> LocalOptions:
 
 
 def train_command(options: LaunchOptions) -> Sequence[str]:
-    """Returns the command that trains, empty for the engine's own; workers of the local engine evaluate as well."""
+    """Returns the command that trains, empty for the engine's default; the local engine's workers also evaluate."""
     if options.tasks and not options.command and options.engine == LOCAL:
         return (*TRAIN, *evaluate_arguments(options.tasks))
     return options.command

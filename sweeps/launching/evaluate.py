@@ -1,4 +1,4 @@
-"""Evaluation of a sweep's models on its tasks: by the workers that train them, and afterwards for what is missing."""
+"""Evaluation of a sweep's models on its tasks: arguments for the trainers, and evaluation of missing results."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def evaluate_arguments(tasks: Tasks) -> tuple[str, ...]:
 
 
 def unevaluated_runs(store: Store, run_ids: Sequence[str], tasks: Tasks) -> list[str]:
-    """Returns the done runs that lack the items of a task at their last step.
+    """Returns the runs that are done but lack results of a task at their last step.
 
     Args:
-        store: Where the runs are kept.
+        store: The store with the runs.
         run_ids: The runs.
-        tasks: What each run is evaluated on.
+        tasks: Tasks of each run.
     """
     required = {(items.safe_name(name), shots) for name in tasks.names for shots in tasks.shots or (None,)}
     missing = []
@@ -43,12 +43,12 @@ def unevaluated_runs(store: Store, run_ids: Sequence[str], tasks: Tasks) -> list
 
 
 def evaluate_missing(store: Store, run_ids: Sequence[str], tasks: Tasks) -> int:
-    """Evaluates the done runs on what they lack, in a process of its own; returns exit status DONE or FAILED.
+    """Evaluates the runs that lack results in a child process; returns exit status DONE or FAILED.
 
     Args:
-        store: Where the runs are kept.
+        store: The store with the runs.
         run_ids: The runs.
-        tasks: What each run is evaluated on.
+        tasks: Tasks of each run.
     """
     missing = unevaluated_runs(store, run_ids, tasks)
     if not missing:

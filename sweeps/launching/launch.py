@@ -1,4 +1,4 @@
-"""Launching a sweep: its remaining runs are trained on an engine until they are done, stopped or at a cap."""
+"""Launching a sweep: trains its remaining runs on an engine until they are done, stopped, or a cap is reached."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Training:
     """State of the training of a launch."""
 
     progress: SweepProgress
-    error: str | None = None  # why runs remain that will not continue by themselves
-    capped: bool = False  # stopped at a cap
+    error: str | None = None  # why the remaining runs cannot continue
+    capped: bool = False  # whether a cap was reached
 
 
 @dataclass
 class CapMonitor:
-    """Whether a sweep has reached its caps, earlier launches included."""
+    """Checks whether a sweep has reached its caps, including the cost of earlier launches."""
 
     caps: Caps
     flops: float  # spent before this launch
@@ -53,22 +53,22 @@ def launch(
 ) -> int:
     """Trains the remaining runs of a sweep.
 
-    The stages: the options are checked, the sweep is planned and written to the store, its runs are trained up to the
-    caps, the models are evaluated, and the result is summarised on standard error.
+    The options are checked, the sweep is planned and written to the store, its runs are trained up to the caps, the
+    models are evaluated, and a summary is printed on standard error.
 
     Args:
-        store: Where the runs are kept.
+        store: The store with the runs.
         sweep: Name of the sweep in the store.
         configs: Its runs.
-        corpus: What they are trained on.
-        options: How it is launched.
+        corpus: Their corpus.
+        options: The launch options.
 
     Returns:
-        The exit status (scaling/config/exit_status.py): DONE, all runs done or diverged; FAILED, some failed; CAPPED;
-        or STOPPED, launch again to continue.
+        The exit status (scaling/config/exit_status.py): DONE if all runs are done or diverged; FAILED if some failed;
+        CAPPED if a cap was reached; STOPPED if another launch continues.
 
     Raises:
-        SweepError: The options are not allowed, or another process launches the sweep.
+        SweepError: The options are not allowed, or another process is launching the sweep.
     """
     options = options or LaunchOptions()
     engine_options = check_options(store, options)
@@ -102,10 +102,10 @@ def dry_run(store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, 
     """Returns what `launch` would write and run for the remaining runs of a sweep.
 
     Args:
-        store: Where the runs are kept.
+        store: The store with the runs.
         sweep: Name of the sweep in the store.
         configs: Its runs.
-        corpus: What they are trained on.
+        corpus: Their corpus.
         options: The engine and its options.
 
     Raises:
@@ -113,7 +113,7 @@ def dry_run(store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, 
     """
     engine = get_engine(options.engine)
     if engine.dry_run is None:
-        raise SweepError(f"--dry-run: engine {options.engine} has none; `plan` shows its runs")
+        raise SweepError(f"--dry-run: not supported by engine {options.engine}: `plan` shows the runs")
     engine_options = parse_options(engine.options, options.engine_options)
     runs = plan_sweep(configs, corpus, store).remaining
     submission = Submission(
@@ -123,29 +123,29 @@ def dry_run(store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, 
 
 
 def _plan_sweep(store: Store, sweep: str, sweep_plan: Plan, options: LaunchOptions) -> Plan:
-    """Writes the plan to the store; returns it as it will be trained."""
+    """Writes the plan to the store and returns the plan to train."""
     write_sweep(store, sweep, sweep_plan, options.separate)
     store.write_placement(sweep, dict(options.placement))
     skipped = len(sweep_plan.runs) - len(sweep_plan.remaining)
     if skipped:
-        print(f"{skipped} of {len(sweep_plan.runs)} runs are done: skipped", file=sys.stderr)
-    if options.separate:  # no run starts from another's checkpoint
+        print(f"skipping {skipped} of {len(sweep_plan.runs)} runs, which are done", file=sys.stderr)
+    if options.separate:  # no run starts from the checkpoint of another
         runs = [dataclasses.replace(run, from_step=0) for run in sweep_plan.runs]
         return dataclasses.replace(sweep_plan, runs=runs)
     return sweep_plan
 
 
 def write_sweep(store: Store, sweep: str, sweep_plan: Plan, separate: bool = False) -> None:
-    """Writes to the store which runs a sweep consists of, as planned.
+    """Writes the runs of a sweep, as planned, to the store.
 
     Args:
-        store: Where the runs are kept.
+        store: The store with the runs.
         sweep: Name of the sweep in the store.
         sweep_plan: Its runs.
         separate: Whether each run is trained from scratch.
 
     Raises:
-        SweepError: The store has a sweep of this name on another corpus.
+        SweepError: The store has a sweep with this name on another corpus.
     """
     corpus, entries = sweep_plan.corpus, store.sweep(sweep) or []
     for entry in entries:
@@ -153,14 +153,14 @@ def write_sweep(store: Store, sweep: str, sweep_plan: Plan, separate: bool = Fal
         if data["tokens"] != corpus.tokens:
             raise SweepError(
                 f"sweep {sweep} in {store.address} is on corpus {data['corpus'] or data['tokens'][:12]}: "
-                f"give this one on {corpus.name} a name of its own with --as NAME"
+                f"choose another name for the sweep on {corpus.name} with --as NAME"
             )
     runs = sweep_plan.runs
     run_ids = [run.run_id for run in runs]
     planned = set(run_ids)
     dropped = sum(entry["run_id"] not in planned for entry in entries)
     if dropped:
-        print(f"sweep {sweep}: {dropped} runs of an earlier definition are no longer part of it", file=sys.stderr)
+        print(f"sweep {sweep}: {dropped} runs of an earlier definition were removed from it", file=sys.stderr)
     starts = [0] * len(runs) if separate else sweep_plan.starts
     figures = [{"N": run.N, "D": run.D, "C": run.C, "from": step} for run, step in zip(runs, starts, strict=True)]
     store.write_sweep(sweep, [run.config for run in runs], run_ids, figures)
@@ -174,7 +174,7 @@ def _train(
     monitor: CapMonitor,
     signals: StopSignals,
 ) -> None:
-    """Submits the runs and follows them until nothing is left to happen."""
+    """Submits the runs and follows them until the job is finished."""
     job = engine.submit(submission, engine_options)
     with ProgressDisplay(submission.sweep, training.progress) as display:
         while not job.finished:
@@ -194,11 +194,11 @@ def _train(
 
 
 def report_event(display: ProgressDisplay, event: Event) -> None:
-    """Prints a line for what a person should know at once: deaths, failures, divergence.
+    """Prints a line for a crash, a failure, a divergence or a restart.
 
     Args:
-        display: Where to print.
-        event: Of the engine.
+        display: The display to print above.
+        event: An event of the engine.
     """
     name = str(event.get("run_id"))[:12]
     if event["event"] == "died":
@@ -217,10 +217,10 @@ def report_summary(store: Store, sweep: str, sweep_plan: Plan, training: Trainin
     """Prints the last line of a launch and returns its exit status.
 
     Args:
-        store: Where the runs are kept.
+        store: The store with the runs.
         sweep: Name of the sweep in the store.
-        sweep_plan: All runs of the sweep.
-        training: State of the training at its end.
+        sweep_plan: The plan of the whole sweep.
+        training: Final state of the training.
     """
     progress = training.progress
     earlier = [run.status for run in sweep_plan.runs if run.status in ("done", "diverged")]
@@ -228,7 +228,7 @@ def report_summary(store: Store, sweep: str, sweep_plan: Plan, training: Trainin
     done, diverged, failed = (statuses.count(status) for status in ("done", "diverged", "failed"))
     remaining = len(sweep_plan.runs) - done - diverged - failed
     counts = [f"{done} done"]
-    counts += [f"{n} {name}" for n, name in ((diverged, "diverged"), (failed, "failed"), (remaining, "left")) if n]
+    counts += [f"{n} {name}" for n, name in ((diverged, "diverged"), (failed, "failed"), (remaining, "remaining")) if n]
     cost = f"{duration(progress.seconds)}, {short_count(progress.done)} FLOPs"
     print(f"sweep {sweep}: {', '.join(counts)} of {len(sweep_plan.runs)} runs; {cost}", file=sys.stderr)
     if training.error is not None:
@@ -236,8 +236,8 @@ def report_summary(store: Store, sweep: str, sweep_plan: Plan, training: Trainin
         return exit_status.FAILED
     if remaining:
         if not training.capped:
-            print(f"stopped: launch {sweep} again with --store {store.address} to continue", file=sys.stderr)
+            print(f"stopped: to continue, launch {sweep} again with --store {store.address}", file=sys.stderr)
         return exit_status.STOPPED
     if failed:
-        print(f"to see why runs failed: python -m sweeps status {sweep} --store {store.address}", file=sys.stderr)
+        print(f"for the errors: python -m sweeps status {sweep} --store {store.address}", file=sys.stderr)
     return exit_status.FAILED if failed else exit_status.DONE

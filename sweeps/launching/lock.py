@@ -1,4 +1,4 @@
-"""One launcher per sweep at a time, and signals that ask it to stop."""
+"""The lock that allows one launcher per sweep, and the signals that stop a launcher."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from dataclasses import dataclass
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 
-HOLDER_BYTES = 200  # of the lock file that are read to name the process that has it
+HOLDER_BYTES = 200  # largest number of bytes read from the lock file, which names its holder
 
 
 @dataclass
 class StopSignals:
-    """Signals that ask the launcher to stop."""
+    """Numbers of received and of answered stop signals."""
 
     count: int = 0
     answered: int = 0
 
     @property
     def pending(self) -> bool:
-        """Whether one has not been answered."""
+        """Whether a signal has not been answered yet."""
         return self.count > self.answered
 
     def answer(self) -> int:
-        """Counts an answer and returns how many there have been."""
+        """Marks one signal as answered and returns the number of answered signals."""
         self.answered += 1
         return self.answered
 
 
 @contextlib.contextmanager
 def count_stop_signals() -> Iterator[StopSignals]:
-    """Counts SIGINT (Ctrl-C) and SIGTERM, which otherwise would end the process."""
+    """Counts SIGINT (Ctrl-C) and SIGTERM instead of ending the process."""
     signals = StopSignals()
 
     def count(*_: object) -> None:
@@ -52,16 +52,16 @@ def count_stop_signals() -> Iterator[StopSignals]:
 
 @contextlib.contextmanager
 def launcher_lock(store: Store, sweep: str) -> Iterator[int]:
-    """Holds the lock STORE/sweeps/SWEEP.lock and yields its file descriptor.
+    """Acquires the lock STORE/sweeps/SWEEP.lock within the context and yields its file descriptor.
 
-    A child that inherits the descriptor keeps the lock when this process is killed.
+    A child process that inherits the descriptor keeps the lock if this process is killed.
 
     Args:
-        store: Where the sweep is trained.
+        store: The store of the sweep.
         sweep: Name of the sweep.
 
     Raises:
-        SweepError: Another launcher, or a child that it left, holds the lock.
+        SweepError: Another launcher, or one of its child processes, has the lock.
     """
     path = store.root / "sweeps" / f"{sweep}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)

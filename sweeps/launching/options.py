@@ -1,4 +1,4 @@
-"""Options of a launch, as the command line and other callers give them."""
+"""Options of a launch."""
 
 from __future__ import annotations
 
@@ -26,24 +26,29 @@ class LaunchOptions:
 
     Attributes:
         engine: Name of the engine that trains the runs.
-        engine_options: Options of an engine other than local, as texts by name (`--option NAME=VALUE`).
-        workers: Most processes of the local engine at the same time; None: as many as this machine is best used by.
-        pack: Most runs of one shape that the local engine trains as one program; None: as many as pay; 0: no packs.
-        separate: A process for each run and nothing shared, on the local engine: the reference for what sharing saves.
-        caps: Most FLOPs, hours or dollars of the whole sweep.
+        engine_options: Options of an engine other than local, by name (`--option NAME=VALUE`).
+        workers: Largest number of concurrent processes of the local engine; None: chosen for this machine.
+        pack: Largest number of runs of one shape that the local engine trains as one program; 0: no packs; None:
+            chosen for this machine.
+        separate: Whether the local engine trains each run from scratch in its own process, to measure what sharing
+            saves.
+        caps: Limits on FLOPs, hours or dollars of the whole sweep.
         placement: Fields of `Placement` that differ from the defaults, for every run.
-        tasks: Tasks that every run is evaluated on once it is done; None: none.
-        command: Command that trains, in place of `python -m scaling train`, for tests. The local engine then uses one
-            worker and no packs unless told otherwise.
+        tasks: Tasks on which every run is evaluated once it is done; None: none.
+        command: Command that trains instead of `python -m scaling train`, for tests. The local engine then uses one
+            worker and no packs, unless `workers` and `pack` are set.
     """
 
-    engine: str = option(LOCAL, "where to train: local (this machine, the default), slurm, ray, gke or skypilot")
+    engine: str = option(LOCAL, "engine that trains: local (this machine, default), slurm, ray, gke or skypilot")
     engine_options: Mapping[str, str] = field(default_factory=dict)
     workers: int | None = option(
-        None, "processes at the same time, local engine only (default: one per core)", metavar="K", parse=_parse_count
-    )
+        None, "largest number of concurrent processes, local engine only (default: one per core)", metavar="K",
+        parse=_parse_count,
+    )  # fmt: skip
     pack: int | None = None
-    separate: bool = option(False, "one process per run and nothing shared, local engine only: for comparison")
+    separate: bool = option(
+        False, "train each run from scratch in its own process, local engine only (to measure what sharing saves)"
+    )
     caps: Caps = field(default_factory=Caps)
     placement: Mapping[str, Any] = field(default_factory=dict)
     tasks: Tasks | None = None

@@ -1,4 +1,4 @@
-"""Progress of a launch: one bar for the whole sweep, weighted by the time that steps take."""
+"""Progress of a launch: one bar for the whole sweep, weighted by the estimated time of the steps."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from sweeps.planning.plan import Plan
 from sweeps.planning.workers import estimated_work
 from sweeps.status.live import PERCENT_COLUMNS, ProgressBar
 
-LINE_SECONDS = 10.0  # between two lines where standard error is no terminal
+LINE_SECONDS = 10.0  # between progress lines if standard error is not a terminal
 
 
 @dataclass
 class SweepProgress:
-    """FLOPs and steps of the runs of a launch: to do, done in this launch, and at what rate.
+    """FLOPs and steps of the runs of a launch: planned, done in this launch, and their rate.
 
     Attributes:
         runs: Config by run_id.
-        start: The step at which each run is expected to start, then the one at which it did start.
-        steps: The last step of each run that has started.
+        start: Step at which each run starts: expected at first, actual once it has started.
+        steps: Last step of each run that has started.
         statuses: Status of each run that has ended.
-        loss: The last loss of each run.
-        current: The run of the last event.
-        lost: FLOPs of steps that a process did but had not saved when it died.
-        began: When the launch began, of the monotonic clock.
+        loss: Last loss of each run.
+        current: Run of the last event.
+        lost: FLOPs of steps that were computed but not saved when their process died.
+        began: Start of the launch (time.monotonic).
     """
 
     runs: dict[str, RunConfig]
@@ -44,7 +44,7 @@ class SweepProgress:
     began: float = field(default_factory=time.monotonic)
 
     def note(self, event: Event) -> None:
-        """Takes one event of the engine into account; events of other runs are ignored."""
+        """Updates the progress with an event of the engine; events of other runs are ignored."""
         name = event.get("run_id")
         if name not in self.runs:
             return
@@ -60,7 +60,7 @@ class SweepProgress:
 
     def _note_start(self, name: str, step: int) -> None:
         self.current = name
-        if name in self.steps:  # a run that starts again in this launch: the steps after `step` are done twice
+        if name in self.steps:  # the run starts again in this launch: the steps after `step` are repeated
             config, last_step = self.runs[name], self.steps[name]
             self.lost += max(0, flops_until(config, last_step) - flops_until(config, step))
             self.start[name] = min(self.start[name], step)
@@ -71,13 +71,13 @@ class SweepProgress:
     def _note_end(self, name: str, status: str) -> None:
         self.statuses[name] = status
         if status == "done":
-            if name not in self.steps:  # another process had done it: nothing was paid in this launch
+            if name not in self.steps:  # another process had finished it: this launch computed nothing
                 self.start[name] = self.runs[name].steps
             self.steps[name] = self.runs[name].steps
 
     @property
     def total(self) -> float:
-        """FLOPs of this launch, done and to do, without the steps that a diverged or failed run did not do."""
+        """FLOPs of this launch, done and remaining, without the missing steps of diverged or failed runs."""
         return self._sum_total(flops_until)
 
     @property
@@ -87,7 +87,7 @@ class SweepProgress:
 
     @property
     def share(self) -> float:
-        """Share of this launch's time that is over, from FLOPs and steps: a small model's steps are slow per FLOP."""
+        """Share of the launch that is done, by estimated time: steps of small models take more time per FLOP."""
         return self._sum_done(estimated_work) / max(self._sum_total(estimated_work), 1.0)
 
     def _sum_total(self, cost_until: Callable[[RunConfig, int], float]) -> float:
@@ -119,7 +119,7 @@ class SweepProgress:
         return (1 - share) * self.seconds / share if share > 0 else None
 
     def line(self) -> str:
-        """Returns how far the sweep is, in one line."""
+        """Returns the progress of the sweep in one line."""
         parts = [f"{len(self.statuses)}/{len(self.runs)} runs"]
         if self.current is not None and self.current not in self.statuses:
             config = self.runs[self.current]
@@ -134,7 +134,7 @@ class SweepProgress:
 
 
 def plan_progress(plan: Plan) -> SweepProgress:
-    """Returns the progress of a plan's remaining runs before anything is done."""
+    """Returns the initial progress of a plan's remaining runs."""
     return SweepProgress(
         runs={run.run_id: run.config for run in plan.remaining},
         start={run.run_id: run.from_step for run in plan.remaining},
@@ -159,14 +159,14 @@ class ProgressDisplay:
             self.bar.stop()
 
     def print_line(self, text: str) -> None:
-        """Prints a line that stays."""
+        """Prints a line above the bar."""
         if self.bar is not None:
             self.bar.print_line(text)
         else:
             print(text, file=sys.stderr, flush=True)
 
     def refresh(self) -> None:
-        """Shows the progress as it is now."""
+        """Updates the display with the current progress."""
         progress = self.progress
         if self.bar is not None:
             self.bar.update(progress.share, progress.line())

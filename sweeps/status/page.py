@@ -134,7 +134,7 @@ def learning(store: Store, status: dict[str, Any]) -> Drawing | None:
     """Returns training loss against training FLOPs of running and of other runs, None where none has begun.
 
     Args:
-        store: Where the runs are kept.
+        store: The store with the runs.
         status: `status.status` of the sweep.
     """
     started = [run for run in status["runs"] if run["state"] != "waiting"]
@@ -171,7 +171,7 @@ def learning_curve(store: Store, run: Row) -> list[tuple[float, float]]:
     """Returns training FLOPs and mean training loss of a run's steps, in BINS that widen with the step.
 
     Args:
-        store: Where the run is kept.
+        store: The store with the run.
         run: Its row of the status.
     """
     stamp = (run["state"], run.get("seconds"))

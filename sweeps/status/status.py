@@ -41,7 +41,7 @@ def status(
     """Returns the status of a sweep as plain data.
 
     Args:
-        store: Where the runs are kept.
+        store: The store with the runs.
         sweep: Name of the sweep.
         on: TPU slice whose hours and dollars are meant; None: no dollars.
         mfu: Share of the slice's peak that is quoted.
@@ -79,7 +79,7 @@ def run_rows(
     """Returns a row for each run of a sweep.
 
     Args:
-        store: Where the runs are kept.
+        store: The store with the runs.
         entries: The runs of the sweep, as planned.
         sweep_axes: Axes of the sweep's plots.
         cache: See `status`.
@@ -132,7 +132,7 @@ def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]
     """Returns the row of a run; its whole record and its curve are read only while it grows.
 
     Args:
-        store: Where the run is kept.
+        store: The store with the run.
         entry: The run as planned.
         record_facts: `store.raw_record` of its record, empty where there is none.
     """
@@ -163,7 +163,7 @@ def failure_log(store: Store, run_id: str, about: dict[str, Any]) -> list[str]:
     """Returns the last lines of a run's process, from its record or from its folder.
 
     Args:
-        store: Where the run is kept.
+        store: The store with the run.
         run_id: The run.
         about: The facts of its record.
     """
@@ -181,8 +181,8 @@ def is_alive(record: Record, store: Store) -> bool:
     Of another machine's process this is known only after several calls, as of `--watch`: its lease is then silent.
 
     Args:
-        record: Of the run.
-        store: Where the run is kept.
+        record: The run's record.
+        store: The store with the run.
     """
     pid, host = record.about.get("pid"), record.about.get("host")
     if pid is None or (host is not None and host != socket.gethostname()):
@@ -197,8 +197,8 @@ def run_progress(store: Store, record: Record) -> dict[str, Any]:
     """Returns step, training loss, tokens per second and seconds left of a run under way, as far as they are known.
 
     Args:
-        store: Where the run is kept.
-        record: Of the run.
+        store: The store with the run.
+        record: The run's record.
     """
     last = store.last_row(record.run_id)
     if last is None:

@@ -155,7 +155,7 @@ def lay_out(curves: Sequence[Curve], x: Axis, y: Axis, title: str) -> Chart | No
         curves: The curves.
         x: The horizontal axis.
         y: The vertical axis.
-        title: Of the chart.
+        title: Title of the chart.
     """
     points = [point for curve in curves for point in curve.points]
     if not points:

@@ -28,11 +28,12 @@ from scaling.store.record import Record, Store
 from scaling.training import checkpointing
 from scaling.training import loop as loop_module
 from scaling.training.claim import acquire_lease, claim_run, failed_record
+from scaling.training.events import end_event
 from scaling.training.learning_rate import learning_rate
 from scaling.training.loop import EVENT_SECONDS, final_record, open_corpus
 from scaling.training.packs.evaluation import evaluate_runs
 from scaling.training.packs.program import RUN, PackProgram, pack_program
-from scaling.training.packs.state import Pack, end_run, leave_pack_if_lost, per_run, report_end, run_state
+from scaling.training.packs.state import Pack, end_run, leave_pack_if_lost, per_run, run_state
 from scaling.training.run import Diverged, EventSink, Run, Stopped
 from scaling.training.steps import collect_metrics as collect_run_metrics
 from scaling.training.steps import read_batch
@@ -125,7 +126,7 @@ def start_run(pack: Pack, place: int, config: RunConfig) -> None:
         earlier = store.read(record.run_id)
         if earlier is not None and earlier.status in ("done", "diverged"):
             pack.records[record.run_id] = earlier
-            report_end(pack, earlier)
+            pack.emit(end_event(earlier))
             return
         record = claim_run(config, store, earlier, pack.sweep)
         tokens, windows, facts = open_corpus(config, store)
@@ -143,7 +144,7 @@ def start_run(pack: Pack, place: int, config: RunConfig) -> None:
         record = failed_record(record, error)
         store.write(record)
         pack.records[record.run_id] = record
-        report_end(pack, record)
+        pack.emit(end_event(record))
     else:
         pack.runs[place], pack.steps_dispatched[place], pack.leases[place] = run, run.first_step, stack.pop_all()
     finally:
@@ -260,7 +261,7 @@ def evaluate_due(pack: Pack) -> None:
     periodic = [
         place
         for place, run in pack.runs.items()
-        if evaluation_interval(run) and pack.steps_dispatched[place] % evaluation_interval(run) == 0
+        if run.config.eval.every and pack.steps_dispatched[place] % run.config.eval.every == 0
     ]
     if due := {*last, *periodic}:
         collect_metrics(pack)
@@ -281,11 +282,6 @@ def evaluate_tasks_due(pack: Pack) -> None:
             with leave_pack_if_lost(pack, place):
                 loop_module.evaluate_tasks(run)
             run.state = {}
-
-
-def evaluation_interval(run: Run) -> int:
-    """Returns the steps between two evaluations, 0 for one at the end only."""
-    return run.config.eval.every
 
 
 def finish_runs(pack: Pack, places: list[int]) -> None:

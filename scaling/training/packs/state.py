@@ -20,6 +20,7 @@ from scaling.program.step import State
 from scaling.store.lease import LeaseLostError
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing
+from scaling.training.events import end_event
 from scaling.training.packs.program import PackProgram
 from scaling.training.run import EventSink, Run
 from scaling.training.tracking import trackers
@@ -121,7 +122,7 @@ def end_run(pack: Pack, place: int, record: Record) -> None:
         pack.records[run.id] = record
         pack.runs.pop(place)
         pack.leases.pop(place).close()
-        report_end(pack, record)
+        pack.emit(end_event(record))
 
 
 @contextmanager
@@ -140,15 +141,3 @@ def leave_pack_if_lost(pack: Pack, place: int) -> Iterator[None]:
         trackers.end_trackers(run.trackers, run.record)
         pack.leases.pop(place).close()
         pack.emit({"event": "waits", "run_id": run.id, "why": f"{error}: skipped for now"})
-
-
-def report_end(pack: Pack, record: Record) -> None:
-    """Emits the event that a run has ended.
-
-    Args:
-        pack: The pack.
-        record: Its record.
-    """
-    loss = {"loss": record.final["loss"]} if "loss" in record.final else {}
-    reason = {"error": record.about["error"]} if "error" in record.about else {}
-    pack.emit({"event": "end", "run_id": record.run_id, "status": record.status, **loss, **reason})
