@@ -116,7 +116,7 @@ def test_where_a_doubling_brings_little_nothing_is_advised() -> None:
         large.N, large.D, large.C, large.L * np.exp(0.003 * np.sin(np.arange(len(large)) * 7.3)), large.names
     )
     advice = advise(fit(large, options=FitOptions(bootstrap=100)), TARGET, 3e19)
-    assert advice.runs == () and advice.reason.startswith("nothing is worth adding")
+    assert advice.runs == () and advice.reason.startswith("no runs are recommended")
     assert advice.expected() == pytest.approx(advice.interval)
 
 

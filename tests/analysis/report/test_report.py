@@ -163,7 +163,7 @@ def test_a_store_with_nothing_done_still_reports(tmp_path: Path) -> None:
     store.write(record(config(16, 1, 1e12), "running", None))
     store.write(record(config(24, 1, 1e12), "failed", None, error="no space left on device"))
     page_text = words(write_report(store.root, tmp_path / "out"))
-    assert "No run is done yet" in page_text
+    assert "No run is finished yet" in page_text
     assert "failed: no space left on device" in page_text
 
 
@@ -205,7 +205,7 @@ def test_what_sharing_saved_is_counted(tmp_path: Path, store: Path) -> None:
     runs = [run for run in Store(shared).records() if run.status == "done"]
     saved = sum(run.flops["total"] * 2 / steps[run.run_id] for run in runs)
     share = saved / sum(run.flops["total"] for run in runs)
-    assert f"{format.flops(saved)} of them ({share:.0%}) saved by starting from a shared prefix" in said_of(shared)
+    assert f"{format.flops(saved)} of these ({share:.0%}) saved by shared prefixes" in said_of(shared)
 
 
 def test_numbers_keep_the_digits_that_their_interval_leaves() -> None:

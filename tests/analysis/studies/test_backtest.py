@@ -141,7 +141,7 @@ BAD = [
     (["--holdout", "C>1e99"], "no row"),
     (["--holdout", "C>0"], "selects every row"),
     (["--holdout", "X>0"], "X"),
-    (["--holdout", "C>1e19", "--law", "none"], "known are"),
+    (["--holdout", "C>1e19", "--law", "none"], "must be one of"),
     (["--holdout", "C>1e19", "--law", "chinchilla-2"], "not a loss"),
     (["--holdout", "C>1e19", "--group", "nothing"], "nothing"),
     (["--holdout", "C>1e19", "--bootstrap", "3"], "100"),

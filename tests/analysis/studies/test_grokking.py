@@ -126,7 +126,7 @@ def test_the_figure_shows_what_was_found(grokked: Path, tmp_path: Path, width: s
 def test_a_store_without_such_runs_says_what_to_launch(tmp_path: Path, grokked: Path) -> None:
     Store(tmp_path / "empty").root.mkdir()
     for name in ("grokking", "double-descent"):
-        with pytest.raises(DataError, match=f"no finished run has measured its accuracy: .* launch {name}"):
+        with pytest.raises(DataError, match=f"no finished run with accuracies: .* launch {name}"):
             save(name, str(tmp_path / "empty"), tmp_path / "g.png")
     with pytest.raises(DataError, match="not a store"):
         analyse_grokking(tmp_path / "nothing")
@@ -134,7 +134,7 @@ def test_a_store_without_such_runs_says_what_to_launch(tmp_path: Path, grokked: 
     store = Store(grokked)
     config = override(next(store.records()).config, ["model.width=64", "model.mlp_width=256"])
     put(store, config, SUMS, curve(config, 200, 400))
-    with pytest.raises(DataError, match="2 sweeps of runs with accuracies, which differ in more than"):
+    with pytest.raises(DataError, match="contains 2 sweeps, whose runs differ in more than"):
         analyse_grokking(grokked)
 
 

@@ -73,7 +73,7 @@ def test_held_out_models_change_nothing_of_the_fit() -> None:
         ({"scores": ["a"]}, "two different columns"),
         ({"scores": ["a", "zz"]}, "no column 'zz'"),
         ({"target": "model"}, "row 1, column model: 'm0' is not a number"),
-        ({"full": 0.5}, "full marks are 0.5"),
+        ({"full": 0.5}, "highest possible score, now 0.5"),
         ({"components": 5}, "from 1 to 4"),
         ({"holdout": "zz>1"}, "no column 'zz'"),
     ],
@@ -125,4 +125,4 @@ def test_the_observational_command(tmp_path: Path) -> None:
     assert "held out: gpt-4-0613" in call_command(*arguments, "--full", 10).stdout
     wrong = call_command(*arguments)
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
-    assert "models.csv: row 1 (line 2), column ABench-OA: 4.01 is not from 0 to 1" in wrong.stderr
+    assert "models.csv: row 1 (line 2), column ABench-OA: 4.01 is not a share from 0 to 1" in wrong.stderr

@@ -18,7 +18,7 @@ def test_every_code_is_used_and_every_used_code_is_known() -> None:
 
 
 def test_a_code_without_a_gloss_is_refused() -> None:
-    with pytest.raises(KeyError, match="known are"):
+    with pytest.raises(KeyError, match="must be one of"):
         warning("odd", "this code is not in the table")
 
 

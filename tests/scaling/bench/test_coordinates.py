@@ -124,7 +124,7 @@ def test_the_figure_draws_the_last_step_and_its_exponents(tmp_path: Path) -> Non
         ("muP, logits", w): 21 for w in (16, 64)
     }
     path.write_text(json.dumps({"steps": 4, "along": "width", "rows": rows}))
-    with pytest.raises(DataError, match=r"has no coordinate check .*none is of the last step.*run `python -m"):
+    with pytest.raises(DataError, match=r"has no coordinate check .*include the last step.*run `python -m"):
         save.save("coordinates", path, tmp_path / "check.svg")
 
 

@@ -77,7 +77,7 @@ def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpu
     shown = call_command(*words)
     assert shown.returncode == 0 and "expected after these runs" in shown.stdout and "remaining: " in shown.stdout
     nothing = call_command(*words, "--worth", "0.99")
-    assert nothing.returncode == 0 and "nothing is worth adding" in nothing.stdout, nothing.stderr
+    assert nothing.returncode == 0 and "no runs are recommended" in nothing.stdout, nothing.stderr
     assert json.loads(call_command(*words, "--worth", "0.99", "--json").stdout)["runs"] == []
 
 
