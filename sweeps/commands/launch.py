@@ -1,4 +1,4 @@
-"""`python -m sweeps launch NAME`: trains what remains of a sweep."""
+"""`python -m sweeps launch NAME`: trains the remaining runs of a sweep."""
 
 from __future__ import annotations
 
@@ -23,10 +23,14 @@ from sweeps.planning.corpus import find_or_prepare
 
 def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
     """Adds the parser of `launch`."""
-    parser = shared.add_sweep_command(commands, "launch", "train what remains of a sweep")
+    parser = shared.add_sweep_command(commands, "launch", "train the remaining runs of a sweep")
     shared.add_definition_options(parser)
-    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="option of the engine")
-    parser.add_argument("--dry-run", action="store_true", help="print the engine's files and commands, start nothing")
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="option of the engine; may be repeated"
+    )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the engine's files and commands without starting anything"
+    )
     add_options(parser, LaunchOptions)
     shared.add_pack_options(parser)
     parser.add_argument(
@@ -34,12 +38,10 @@ def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
     )
     shared.add_place_option(parser)
     shared.add_slice_options(parser)
-    parser.add_argument("--cap-flops", type=float, metavar="C", help="stop before the sweep exceeds this many FLOPs")
-    parser.add_argument(
-        "--cap-hours", type=float, metavar="H", help="stop after this many hours of the machine or slice"
-    )
-    parser.add_argument("--cap-usd", type=float, metavar="USD", help="stop after this many dollars of --slice")
-    parser.add_argument("--as", dest="as_name", metavar="NAME", help="name of the sweep in the store")
+    parser.add_argument("--cap-flops", type=float, metavar="C", help="stop before the sweep exceeds C FLOPs")
+    parser.add_argument("--cap-hours", type=float, metavar="H", help="stop after H hours of machine time")
+    parser.add_argument("--cap-usd", type=float, metavar="USD", help="stop after USD dollars at the price of --slice")
+    parser.add_argument("--as", dest="as_name", metavar="NAME", help="name of the sweep in the store (default: NAME)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -75,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def engine_options(texts: list[str]) -> dict[str, str]:
-    """Parses `--option NAME=VALUE` into values by name; SweepError for another form."""
+    """Parses each `--option NAME=VALUE`; raises SweepError for any other form."""
     invalid = [text for text in texts if not text.partition("=")[1]]
     if invalid:
         raise SweepError(f"--option {invalid[0]}: must be NAME=VALUE")
@@ -83,23 +85,23 @@ def engine_options(texts: list[str]) -> dict[str, str]:
 
 
 def check_name(option: str, name: str | None) -> None:
-    """Raises SweepError if a sweep cannot have this name, which becomes a file name of the store.
+    """Raises SweepError if a name, which becomes a file name in the store, has other characters than allowed.
 
     Args:
         option: The flag, for messages.
         name: The name.
     """
     if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-        raise SweepError(f"{option} {name}: a name has letters, digits, '_', '-' and '.', and is no path")
+        raise SweepError(f"{option} {name}: must consist of letters, digits, '_', '-' and '.'")
 
 
 def launch_placement(args: argparse.Namespace) -> dict[str, Any]:
-    """Returns the fields of Placement that a launch sets; SweepError where wandb is requested but missing."""
+    """Returns the fields of Placement that differ from the defaults; SweepError if wandb is requested but missing."""
     from importlib.util import find_spec
 
     tracking = [f"wandb={args.wandb}"] if args.wandb else []
     default = to_dict(Placement())
     placement = {k: v for k, v in to_dict(override(Placement(), [*tracking, *args.place])).items() if v != default[k]}
     if placement.get("wandb") and args.engine == "local" and find_spec("wandb") is None:
-        raise SweepError("--wandb: the package wandb is not installed: pip install 'scaling[wandb]', or leave it out")
+        raise SweepError("--wandb: the package wandb is not installed: pip install 'scaling[wandb]', or remove --wandb")
     return placement

@@ -1,7 +1,7 @@
-"""`python -m sweeps next STORE`: the runs that narrow a prediction's interval most for their FLOPs, and their launch.
+"""`python -m sweeps next STORE`: recommends and launches the runs that narrow a prediction's interval most.
 
-`python -m analysis next`, in a process of its own, chooses sizes and lengths; the rules that made most of the store's
-runs turn them into runs.
+`python -m analysis next`, in a child process, chooses sizes and lengths. The rules that made most of the store's runs
+turn them into configs.
 """
 
 from __future__ import annotations
@@ -38,31 +38,31 @@ from sweeps.planning.settings import parse_settings
 WIDTHS = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, *range(640, 8193, 128))
 # Tokens per parameter: the over-training ladders of Gadre 2024. Below, the rules' warm-up is too long for a run.
 DEFAULT_RATIO = "5:640"
-FREE_FIELDS = ("data", "eval", "precision")  # fields that the rules leave to a sweep
+FREE_FIELDS = ("data", "eval", "precision")  # fields that the rules do not determine
 FORWARDED_OPTIONS = ("quantity", "law", "runs", "largest", "worth", "bootstrap")  # passed on to `analysis next`
 
 
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
     """Adds the parser of `next`."""
-    text = "which runs to add so that a prediction becomes most certain for the FLOPs"
+    text = "recommend the runs that narrow the interval of a prediction most within a budget of FLOPs"
     parser = commands.add_parser("next", help=text, description=text)
     parser.add_argument("store", metavar="STORE", help="folder of runs and token files")
-    parser.add_argument("--target", required=True, metavar="C=1e24", help="what to predict at: C=.., or N=..,D=..")
-    parser.add_argument("--budget", required=True, metavar="1e20", help="largest total of FLOPs")
-    parser.add_argument("--quantity", help="what to predict: L (default), or the optimal N or D at that C")
-    parser.add_argument("--law", help="a law of the loss in N and D (default chinchilla)")
+    parser.add_argument("--target", required=True, metavar="C=1e24", help="point of prediction: C=... or N=...,D=...")
+    parser.add_argument("--budget", required=True, metavar="1e20", help="largest total number of FLOPs")
+    parser.add_argument("--quantity", help="quantity to predict: L (default), or the optimal N or D at C")
+    parser.add_argument("--law", help="law L(N, D) to fit (default chinchilla)")
     parser.add_argument("--runs", help="largest number of runs (default 20)")
     parser.add_argument("--largest", metavar="C", help="largest FLOPs of one run (default: the budget)")
     parser.add_argument(
         "--ratio", default=DEFAULT_RATIO, metavar="LO:HI", help=f"tokens per parameter (default {DEFAULT_RATIO})"
     )
-    parser.add_argument("--worth", help="narrowing that a doubling of the FLOPs must bring (default 0.05)")
+    parser.add_argument("--worth", help="smallest relative narrowing per doubling of the FLOPs (default 0.05)")
     parser.add_argument("--bootstrap", metavar="B", help="bootstrap samples for the intervals (default 1000)")
-    parser.add_argument("--corpus", help="corpus of the runs, where the store has several")
+    parser.add_argument("--corpus", help="corpus of the runs, if the store has several")
     parser.add_argument("--seed", type=int, default=0, help="seed of every run (default 0)")
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="name=value",
-        help="rules with which the runs were launched, such as rules=small or lr=0.002 (an unknown one lists all)",
+        help="rules with which the runs were launched, such as rules=small or lr=0.002 (an unknown name lists all)",
     )  # fmt: skip
     add_json_option(parser)
     parser.add_argument("--launch", metavar="NAME", help="launch the runs on this machine as a sweep of this name")
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints the recommended runs and launches them if requested; the exit status of `analysis next` if it fails."""
     check_name("--launch", args.launch)
     if "://" not in args.store and not Path(args.store).is_dir():
-        raise SweepError(f"{args.store}: not a store: give the folder that runs were trained into")
+        raise SweepError(f"{args.store}: not a store: must be the folder or address of a store with finished runs")
     store = fetch_store(args.store)
     corpus, finished = trained_runs(store, args.corpus)
     family = find_family(store, corpus, finished, args.settings)
@@ -100,7 +100,7 @@ def trained_runs(store: Store, corpus_name: str | None) -> tuple[Corpus, list[Ru
 
     Args:
         store: The store.
-        corpus_name: Keeps the runs on this corpus.
+        corpus_name: Only runs on this corpus; None: on any.
 
     Raises:
         SweepError: There are no finished runs, or runs on several corpora.
@@ -123,12 +123,12 @@ def trained_runs(store: Store, corpus_name: str | None) -> tuple[Corpus, list[Ru
 
 @dataclass(frozen=True, kw_only=True)
 class RunFamily:
-    """What the runs that one law is fitted to have in common.
+    """Properties that the runs of one fit have in common.
 
     Attributes:
         corpus: Their corpus.
         rule_set: The rules that made them.
-        example: A run with the text, validation text and precision of all.
+        example: A run whose FREE_FIELDS the new runs copy.
     """
 
     corpus: Corpus
@@ -187,7 +187,7 @@ def find_family(store: Store, corpus: Corpus, finished: list[RunConfig], assignm
 
 
 def follows_rules(config: RunConfig, corpus: Corpus, rule_set: Rules) -> bool:
-    """Whether a run is the one that the rules make, except for FREE_FIELDS.
+    """Whether the rules make this run, except for FREE_FIELDS.
 
     Args:
         config: The run.
@@ -208,7 +208,7 @@ def free_fields(config: RunConfig) -> tuple[Any, ...]:
 
 
 def widths_by_size(corpus: Corpus, rule_set: Rules) -> dict[int, int]:
-    """Returns the widths that may be recommended, multiples of the divisor of all the rules' widths, by parameters.
+    """Returns the widths that may be recommended by parameters; the rules' greatest common divisor divides them.
 
     Args:
         corpus: The corpus.
@@ -223,7 +223,7 @@ def analysis_command(args: argparse.Namespace, corpus: Corpus, widths: dict[int,
 
     Args:
         args: Parsed arguments.
-        corpus: Selects the runs on this corpus.
+        corpus: Corpus of the runs.
         widths: Sizes that may be recommended.
     """
     command = [sys.executable, "-m", "analysis", "next", args.store, "--target", args.target, "--budget", args.budget]
@@ -238,13 +238,13 @@ def analysis_command(args: argparse.Namespace, corpus: Corpus, widths: dict[int,
 def recommended_configs(
     advice: dict[str, Any], widths: dict[int, int], family: RunFamily, seed: int, store: Store
 ) -> list[RunConfig]:
-    """Returns the recommended runs; all are shortened alike if their exact FLOPs exceed the budget.
+    """Returns the recommended runs; all are shortened by the same factor if their exact FLOPs exceed the budget.
 
     Args:
         advice: Output of `analysis next`.
         widths: Width by number of parameters.
-        family: What the runs have in common.
-        seed: Seed of every run; a run that the store has gets the next free one.
+        family: Rules and free fields of the runs.
+        seed: Seed of every run; the next unused seed for a run that the store already has.
         store: The store.
     """
     sizes = [(widths[round(row["N"])], row["D"]) for row in advice["runs"]]
@@ -271,7 +271,7 @@ def _family_run(family: RunFamily, width: int, steps: float, seed: int) -> RunCo
 
 
 def measured_rate(plan: Plan, store: Store) -> float | None:
-    """Returns the FLOP/s that the rest of a plan would reach on the store's machine, None if it was not measured.
+    """Returns the estimated FLOP/s of a plan's remaining runs; None without finished runs to measure.
 
     Args:
         plan: The plan.

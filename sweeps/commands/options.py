@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and what they stand for."""
+"""Command-line arguments that several commands share, and functions that evaluate them."""
 
 from __future__ import annotations
 
@@ -23,38 +23,43 @@ Commands = argparse._SubParsersAction  # what argparse's add_subparsers returns
 def add_sweep_command(
     commands: Commands[argparse.ArgumentParser], name: str, help_text: str, *, needs_store: bool = True
 ) -> argparse.ArgumentParser:
-    """Adds the parser of a command about one sweep in a store.
+    """Adds the parser of a command for one sweep in a store.
 
     Args:
         commands: The sub-parsers of the entry point.
         name: Name of the command.
-        help_text: What it does.
+        help_text: Text of `--help`.
         needs_store: Whether --store is required.
     """
     parser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.add_argument("name", metavar="NAME", help="a sweep; `list` shows them")
+    parser.add_argument("name", metavar="NAME", help="name of a sweep (`list` shows the known ones)")
     parser.add_argument(
-        "--store", metavar="DIR", required=needs_store, help="folder of runs and token files, or s3://..., gs://..."
+        "--store",
+        metavar="DIR",
+        required=needs_store,
+        help="store of runs and token files: a folder, s3://... or gs://...",
     )
     return parser
 
 
 def add_definition_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what a sweep's definition takes: corpus, tokenizer, seed and settings."""
-    parser.add_argument("--corpus", help="text to train on (default: the definition's)")
-    parser.add_argument("--tokenizer", default="bytes", help="bytes (default) or sentencepiece:V")
+    """Adds the arguments of a sweep's definition: corpus, tokenizer, seed and settings."""
+    parser.add_argument("--corpus", help="corpus to train on (default: that of the sweep's definition)")
+    parser.add_argument(
+        "--tokenizer", default="bytes", help="bytes (default), or sentencepiece:V for a vocabulary of V pieces"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of every run (default 0)")
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="name=value",
-        help="a setting of the sweep or of its rules, such as budgets=1e18,1e19 (an unknown one lists all)",
+        help="setting of the sweep or its rules, such as budgets=1e18,1e19 (an unknown name lists all settings)",
     )  # fmt: skip
 
 
 def add_slice_options(parser: argparse.ArgumentParser) -> None:
-    """Adds the TPU slice whose prices are used."""
-    parser.add_argument("--slice", metavar="T", help="TPU slice for hours and dollars, such as v5e-16")
+    """Adds the TPU slice and price table of a quote."""
+    parser.add_argument("--slice", metavar="T", help="TPU slice for which time and dollars are quoted, such as v5e-16")
     parser.add_argument("--spot", action="store_true", help="use the spot price")
-    parser.add_argument("--prices", type=Path, metavar="FILE", help="your copy of sweeps/cost/prices.json")
+    parser.add_argument("--prices", type=Path, metavar="FILE", help="price table in place of sweeps/cost/prices.json")
 
 
 def add_mfu_option(parser: argparse.ArgumentParser) -> None:
@@ -66,10 +71,10 @@ def add_pack_options(parser: argparse.ArgumentParser) -> None:
     """Adds the size of packs."""
     parser.add_argument(
         "--pack", type=int, metavar="SIZE",
-        help="train up to SIZE runs of one shape as one program (local engine; default: where it is faster)",
+        help="train up to SIZE runs of one shape as one program (local engine; default: 8 on accelerators, else 0)",
     )  # fmt: skip
     parser.add_argument(
-        "--no-pack", dest="pack", action="store_const", const=0, help="train each run as a program of its own"
+        "--no-pack", dest="pack", action="store_const", const=0, help="train each run as a separate program"
     )
 
 
@@ -91,7 +96,7 @@ def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> 
     Args:
         args: Parsed arguments.
         corpus: Its corpus.
-        store: Adds the status and the checkpoints that the store has.
+        store: If given, the plan includes the statuses and checkpoints of its runs.
     """
     return plan_sweep(sweep_configs(args, corpus), corpus, store)
 

@@ -1,4 +1,4 @@
-"""`python -m sweeps plan NAME` and `list`: the runs of a sweep and its cost; the known sweeps."""
+"""`python -m sweeps plan NAME` and `list`: list the runs of a sweep with its cost, and the known sweeps."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
     """Adds the parsers of `list` and `plan`."""
-    commands.add_parser("list", help="the known sweeps")
-    parser = options.add_sweep_command(commands, "plan", "the runs of a sweep and its cost", needs_store=False)
+    commands.add_parser("list", help="list the known sweeps", description="list the known sweeps")
+    parser = options.add_sweep_command(commands, "plan", "list the runs of a sweep and its cost", needs_store=False)
     options.add_definition_options(parser)
     options.add_slice_options(parser)
     options.add_pack_options(parser)
@@ -70,11 +70,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def quote_plan(plan: Plan, store: Store | None, priced: PricedSlice, mfu: float) -> dict[str, Any]:
-    """Quotes what remains of a plan on a slice.
+    """Quotes the remaining runs of a plan on a slice.
 
     Args:
         plan: The plan.
-        store: Has the compiler's step times, if shapes were compiled for the slice.
+        store: The store with the compiler's step times, if shapes were compiled for the slice.
         priced: The slice.
         mfu: Model FLOPs utilisation.
     """
@@ -87,7 +87,7 @@ def quote_plan(plan: Plan, store: Store | None, priced: PricedSlice, mfu: float)
 
 
 def as_json(plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Returns what `plan --json` prints.
+    """Returns the JSON object that `plan --json` prints.
 
     Args:
         plan: The plan.
@@ -159,7 +159,7 @@ def as_text(
         plan: The plan.
         rate: FLOP/s of this machine.
         quoted: Result of `quote_flops`.
-        graph: Lines about what is shared.
+        graph: Lines about shared prefixes and packs.
     """
     from sweeps.cost import quote
     from sweeps.format import duration, short_count, text_table

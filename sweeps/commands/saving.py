@@ -1,4 +1,4 @@
-"""`python -m sweeps saving NAME`: measures what sharing and packs save."""
+"""`python -m sweeps saving NAME`: measures the time that shared prefixes and packs save."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sweeps.planning.corpus import find_or_prepare
 def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
     """Adds the parser of `saving`."""
     parser = options.add_sweep_command(
-        commands, "saving", "measure what sharing and packs save: launch as planned, and with one process per run"
+        commands, "saving", "measure the time that shared prefixes and packs save, against one process per run"
     )
     options.add_definition_options(parser)
     parser.add_argument(
-        "--rounds", type=int, default=1, help="launches of each mode, in turn; from 2 on, times are estimated first"
+        "--rounds", type=int, default=1, help="launches per mode (default 1); later launches are also estimated first"
     )
-    parser.add_argument("--workers", type=int, metavar="K", help="as for `launch`, of the mode that shares")
-    parser.add_argument("--cold", action="store_true", help="add a mode where each process compiles for itself")
+    parser.add_argument("--workers", type=int, metavar="K", help="as for `launch`, in the mode with sharing")
+    parser.add_argument("--cold", action="store_true", help="add a mode in which each process compiles its programs")
     options.add_pack_options(parser)
     options.add_json_option(parser)
 

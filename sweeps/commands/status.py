@@ -1,4 +1,4 @@
-"""`python -m sweeps status NAME`: what is done, running, waiting and failed, and what it costs."""
+"""`python -m sweeps status NAME`: shows the states, losses, errors and cost of a sweep's runs."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from sweeps.errors import SweepError
 
 def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
     """Adds the parser of `status`."""
-    parser = options.add_sweep_command(commands, "status", "what is done, running, waiting and failed, and why")
+    parser = options.add_sweep_command(commands, "status", "show the states, losses, errors and cost of a sweep")
     options.add_json_option(parser)
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write one HTML page, which refreshes itself")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write an HTML page that refreshes itself")
     parser.add_argument(
-        "--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help="repeat at this interval (default 5)"
+        "--watch", type=float, nargs="?", const=5.0, metavar="SECONDS", help="update at this interval (default 5)"
     )
     options.add_slice_options(parser)
     options.add_mfu_option(parser)
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.watch is not None:
         return watch(read, args.watch, write if args.html else None)
-    gc.disable()  # ten thousand small records have no cycles, and the process ends soon
+    gc.disable()  # records have no reference cycles, and the process ends soon
     result = read()
     if args.html:
         print(write(result))

@@ -21,7 +21,7 @@ class Tasks(NamedTuple):
 
     Attributes:
         names: Names of the tasks.
-        shots: Numbers of examples in the prompt; the task's own unless given.
+        shots: Numbers of examples in the prompt; empty: the task's own number.
         items: Items per task.
     """
 
@@ -31,7 +31,7 @@ class Tasks(NamedTuple):
 
 
 class Definition(NamedTuple):
-    """A sweep by name.
+    """A sweep that can be planned and launched by name.
 
     Attributes:
         make: Returns the runs for a corpus; keyword arguments are a seed and the settings of `--set`.
@@ -80,7 +80,7 @@ DEFINITIONS: dict[str, Definition] = {
 
 
 def find_definition(name: str) -> Definition:
-    """Looks up a definition; SweepError lists the known ones."""
+    """Returns the definition of a sweep; raises SweepError for an unknown name."""
     if name not in DEFINITIONS:
         raise SweepError(f"sweep {name!r}: must be one of {', '.join(DEFINITIONS)}")
     return DEFINITIONS[name]

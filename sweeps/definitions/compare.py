@@ -29,10 +29,10 @@ def compare(
     sizes: int = 5,
     prior: str = "besiroglu",
 ) -> list[RunConfig]:
-    """Two architectures compared: isoFLOP grids of the rules' model and of the same with `change`.
+    """Two architectures compared: isoFLOP grids of the rules' model and of the same model with `change`.
 
-    Both meet each budget: the number of steps follows the FLOPs of each model. An MLP with two matrices has 3/2 the
-    hidden units of one with three (Shazeer 2020, section 2), unless the change sets mlp_width.
+    Both use the same budgets, so their numbers of steps differ. An MLP with two matrices has 3/2 of the hidden units of
+    one with three (Shazeer 2020, section 2), unless the change sets mlp_width.
 
     Args:
         corpus: The corpus.
@@ -58,14 +58,14 @@ def change_architecture(run: RunConfig, change: tuple[str, ...], rule_set: Rules
         rule_set: The rules.
 
     Raises:
-        SweepError: The change is invalid or changes nothing.
+        SweepError: The change is invalid or has no effect.
     """
     try:
         model = override(run.model, list(change))
     except ConfigError as error:
         raise SweepError(f"--set change={','.join(change)}: {error}") from None
     if model == run.model:
-        raise SweepError(f"--set change={','.join(change)}: changes nothing: the rules' model has these fields")
+        raise SweepError(f"--set change={','.join(change)}: the rules' model already has these values: change others")
     if model.layers > rules.MAX_LAYERS:
         raise SweepError(
             f"--set change={','.join(change)}: {model.layers:,} layers: at most {rules.MAX_LAYERS:,} are allowed"

@@ -21,7 +21,7 @@ from sweeps.planning.rules import TPU, Rules
 
 SIZE_TOLERANCE = 0.01  # largest relative difference of the sizes in `in_shape`
 MLP_RATIOS = (1.5, 5.0)  # range of hidden units per width within which `in_shape` adjusts the size
-EVALUATIONS = 40  # per run of `in_batch`, whose steps to a loss are read off its curve
+EVALUATIONS = 40  # per run of `in_batch`: its curve gives the number of steps to a loss
 
 
 def in_n(
@@ -147,7 +147,7 @@ def in_shape(
         corpus: The corpus.
         seed: Seed of every run.
         rule_set: The rules.
-        width: Width whose model has the size of all.
+        width: Width of the model that determines N.
         widths: Widths of the models.
         ratio: Tokens per parameter.
     """
@@ -189,7 +189,7 @@ def model_of_size(width: int, target: int, base: ModelConfig, rule_set: Rules) -
     Args:
         width: The width.
         target: Parameters without embedding and head.
-        base: Model with the other fields.
+        base: Model that determines all other fields.
         rule_set: The rules.
 
     Raises:

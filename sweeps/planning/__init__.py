@@ -1,6 +1,6 @@
-"""Planning a sweep: from budgets and settings to runs, their order and cost, before anything is started.
+"""Planning a sweep: turns budgets and settings into runs, and computes their order and cost.
 
-`rules` gives a model of given width its hyperparameters, `budget` turns FLOPs into steps, `settings` reads `--set`,
-`corpus` finds or prepares the text, `plan` orders the runs and counts what shared prefixes save, `sharing` describes
-trunks, branches and packs, and `workers` distributes runs over the processes of this machine.
+`rules` determines the hyperparameters of a model of given width, `budget` turns FLOPs into steps, `settings` parses
+`--set`, `prior` has published laws, `corpus` finds or prepares the corpus, `plan` orders the runs and counts the FLOPs
+that shared prefixes save, `sharing` describes trunks, branches and packs, `workers` distributes runs over processes.
 """

@@ -1,4 +1,4 @@
-"""Runs for budgets in FLOPs: how many steps of which sizes.
+"""Runs for budgets in FLOPs: numbers of steps and sizes of models.
 
 FLOPs are exact training counts (scaling/models/counts.py): projections, causal attention, MLP and head, forward and
 backward, without evaluation. Budgets are planned figures and stay round numbers.
@@ -39,7 +39,7 @@ def flops_until(config: RunConfig, step: int) -> int:
 
 
 def steps_for_flops(model: ModelConfig, *, length: int, batch: int, flops: float) -> int:
-    """Returns the number of steps that spend a budget on a model.
+    """Returns the number of steps with which training a model uses a budget.
 
     Args:
         model: The model.
@@ -63,13 +63,13 @@ def steps_for_flops(model: ModelConfig, *, length: int, batch: int, flops: float
 
 
 def steps_at_width(width: int, corpus: Corpus, *, length: int, flops: float, rule_set: Rules = SMALL) -> int:
-    """Returns the number of steps that spend a budget on the model of a width; see `steps_for_flops`.
+    """Returns the number of steps with which the model of a width uses a budget; see `steps_for_flops`.
 
     Args:
         width: Width of the model.
         corpus: The corpus.
         length: Context length in tokens.
-        flops: FLOPs spent.
+        flops: The budget.
         rule_set: The rules.
     """
     model = rules.model_at_width(width, corpus.vocab, rule_set)
@@ -143,11 +143,10 @@ class IsoflopDesign:
         widths: Widths to choose from, the same for all budgets, so that a size that occurs in two shares its trunk.
         budgets: Budgets in FLOPs.
         sizes_per_budget: Number of sizes per budget.
-        centre: Parameters at the centre of a budget's sizes, from its FLOPs; a rough guess suffices.
+        centre: Function from a budget to the number of parameters at the centre of its sizes.
         length: Context length in tokens.
         rule_set: The rules for everything else.
-        max_size_ratio: Largest ratio of a size to the centre, or of the centre to it; MIN_SIZES_PER_BUDGET sizes are
-            kept in any case.
+        max_size_ratio: Largest factor between a size and the centre; at least MIN_SIZES_PER_BUDGET sizes are used.
     """
 
     widths: tuple[int, ...]

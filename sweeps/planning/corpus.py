@@ -20,7 +20,7 @@ PREPARE = (sys.executable, "-m", "scaling", "prepare")
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """A token file, as far as planning needs it.
+    """The facts about a token file that planning needs.
 
     Attributes:
         name: The corpus as given to `prepare`.
@@ -40,7 +40,7 @@ class Corpus:
 def locate_corpus(folder: Path, corpus: str, tokenizer: str = "bytes") -> Corpus | None:
     """Finds a prepared corpus.
 
-    A name refers to its latest preparation: after a text has changed, run `prepare` again; the new token file has
+    A name refers to the most recently prepared token file: after a text has changed, `prepare` writes a new file with
     another hash. Corpora that define their own tokens (markov, seqio) are found with any tokenizer.
 
     Args:
@@ -93,16 +93,16 @@ def prepare_corpus(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus
 
 
 def find_or_prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:
-    """Returns a corpus of a store and prepares it first if it is not there; see `prepare_corpus`.
+    """Returns a corpus of a store; prepares it first if necessary (see `prepare_corpus`).
 
     Args:
         store: The store.
         corpus: The corpus.
         tokenizer: The tokenizer as given to `prepare`.
     """
-    corpus_found = locate_corpus(store / "tokens", corpus, tokenizer)
-    if corpus_found is not None:
-        return corpus_found
+    existing = locate_corpus(store / "tokens", corpus, tokenizer)
+    if existing is not None:
+        return existing
     prepared = prepare_corpus(store, corpus, tokenizer)
     print(f"prepared corpus {corpus}: {prepared.train:,} training tokens, vocabulary {prepared.vocab}", file=sys.stderr)
     return prepared
@@ -112,7 +112,7 @@ def find_or_prepare(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpu
 def planning_corpus(store: Path | None, corpus: str, tokenizer: str = "bytes") -> Iterator[Corpus]:
     """Context with the corpus of a store or, without a store, prepared in a temporary folder.
 
-    A run's id contains the hash of its corpus, so that a plan needs the prepared corpus.
+    A plan needs the prepared corpus, because run ids depend on the hash of the corpus.
 
     Args:
         store: The store's folder.

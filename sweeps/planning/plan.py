@@ -1,4 +1,4 @@
-"""The plan of a sweep: its runs in order of execution, what they share, and their exact cost."""
+"""The plan of a sweep: its runs in order of execution, their shared prefixes, and their exact cost."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sweeps.errors import SweepError
 from sweeps.planning.budget import flops_until, step_flops
 from sweeps.planning.corpus import Corpus
 
-FINISHED_STATUSES = ("done", "diverged")  # these runs have a result and are not run again
-# A plan needs the same hashes several times.
+FINISHED_STATUSES = ("done", "diverged")  # runs with a result, which are not trained again
+# cached, because a plan needs the same hashes several times
 run_id = lru_cache(maxsize=2**16)(run_config.run_id)
 prefix_id = lru_cache(maxsize=2**17)(run_config.prefix_id)
 
@@ -50,7 +50,7 @@ class PlannedRun:
 
     @property
     def flops_to_run(self) -> int:
-        """Training FLOPs that this run still costs: after sharing, 0 if the store has its result."""
+        """Remaining training FLOPs of this run, without shared steps; 0 if the store has its result."""
         return 0 if self.status in FINISHED_STATUSES else self.C - flops_until(self.config, self.from_step)
 
 
@@ -94,7 +94,7 @@ class Plan:
 
 @lru_cache(maxsize=2**16)
 def step_shape(config: RunConfig) -> tuple[object, ...]:
-    """Returns what a compiled step depends on; runs with equal values are compiled once."""
+    """Returns the properties that a compiled step depends on; runs with equal values share one compilation."""
     ramp = tuple(batch for batch, _ in config.schedule.batch_ramp)
     return (
         config.model,
@@ -134,11 +134,11 @@ class StartStep(NamedTuple):
 
 
 def start_steps(configs: Iterable[RunConfig], store: Store | None = None) -> list[StartStep]:
-    """Returns for each run in turn the step it can start from: the last one of which there will be a checkpoint.
+    """Returns the step that each run can start from: the last step with a checkpoint when the run starts.
 
     Args:
-        configs: Runs in order of execution. Each keeps the state at the start of its decay.
-        store: Adds the checkpoints that it has, for all runs and for each run alone.
+        configs: Runs in order of execution. Each saves a checkpoint at the start of its decay.
+        store: If given, its shared checkpoints and those of each run are used as well.
     """
     common = checkpoints(store.checkpoints) if store else set()
     trunks: dict[str, dict[int, set[str]]] = {}  # by trunk and step: prefixes of the checkpoints of earlier runs
@@ -160,13 +160,13 @@ def shared_steps(configs: Iterable[RunConfig], store: Store | None = None) -> li
 
     Args:
         configs: Runs in order of execution.
-        store: Adds the checkpoints that it has.
+        store: If given, its checkpoints are used as well.
     """
     return [start.stored for start in start_steps(configs, store)]
 
 
 def checkpoints(folder: Path) -> set[tuple[int, str]]:
-    """Step and prefix_id of the checkpoints in a folder, read from their names (scaling/program/checkpoint.py)."""
+    """Returns step and prefix_id of each checkpoint in a folder, from its name (scaling/program/checkpoint.py)."""
     names = [path.name.partition("-") for path in folder.glob("[0-9]*-*")]
     return {(int(step), prefix) for step, _, prefix in names if step.isdigit()}
 
@@ -181,7 +181,7 @@ def check_distinct(configs: list[RunConfig]) -> None:
                 f"width {config.model.width}, {config.steps} steps, budgets {by_id[name].budget} and {config.budget}"
             )
             raise SweepError(
-                f"run {name[:12]} is planned twice ({details}): two budgets round to the same steps; drop one"
+                f"run {name[:12]} is planned twice ({details}): two budgets round to the same steps: remove one"
             )
         by_id[name] = config
 
@@ -192,7 +192,7 @@ def plan_sweep(configs: list[RunConfig], corpus: Corpus, store: Store | None = N
     Args:
         configs: The runs, in any order.
         corpus: Their corpus.
-        store: Adds the status and the checkpoints that the store has.
+        store: If given, the statuses and checkpoints of its runs are used.
 
     Raises:
         SweepError: There are no runs, or two are the same.
@@ -237,9 +237,9 @@ def plan_cost(plan: Plan, rate: float | None = None) -> dict[str, Any]:
 
 
 def epochs(run: PlannedRun, plan: Plan) -> float:
-    """Returns how often a run reads its training text.
+    """Returns the number of epochs of a run.
 
-    D counts the tokens that the model reads, one less per example than the example has.
+    D counts the tokens that the model reads, which for examples is one less than their length.
 
     Args:
         run: The run.
@@ -251,7 +251,7 @@ def epochs(run: PlannedRun, plan: Plan) -> float:
 
 
 def plan_notes(plan: Plan) -> list[str]:
-    """Returns sentences about the plan: text read more than once, runs that the store has."""
+    """Returns notes about the plan: repeated data, and runs that are already in the store."""
     out = []
     repeated = [run for run in plan.runs if epochs(run, plan) > 1]
     if repeated:
@@ -263,6 +263,6 @@ def plan_notes(plan: Plan) -> list[str]:
     for status in ("done", "diverged", "failed", "stopped", "running"):
         count = sum(run.status == status for run in plan.runs)
         if count:
-            action = {"done": "will be skipped", "diverged": "will be skipped"}.get(status, "will be resumed or rerun")
+            action = "will be skipped" if status in FINISHED_STATUSES else "will be resumed or retried"
             out.append(f"{count} of {len(plan.runs)} runs are in the store as {status}: {action}")
     return out

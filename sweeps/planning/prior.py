@@ -1,6 +1,6 @@
-"""Published laws that give the compute-optimal size of a budget, to centre grids on before anything is trained.
+"""Published laws of the compute-optimal size, on which the grids of a sweep are centred.
 
-Sizes and tokens satisfy C = 6ND. Later fits do not depend on these laws.
+Sizes and tokens satisfy C = 6ND. Fits of the trained runs do not depend on these laws.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from sweeps.errors import SweepError
 
 
 class Surface(NamedTuple):
-    """A loss surface L(N, D) = E + A/N^alpha + B/D^beta (Hoffmann 2022); E does not matter here."""
+    """A loss surface L(N, D) = E + A/N^alpha + B/D^beta (Hoffmann 2022); the optimal size does not depend on E."""
 
     A: float
     B: float

@@ -41,8 +41,7 @@ BATCH_TOKENS = 1024
 # 20 or more; here the largest model of a budget reads 2, and warm-up must end within a third of its steps).
 WARMUP = 0.5
 MIN_WARMUP = 10  # steps
-# Counting takes time per layer; deeper models are refused.
-MAX_LAYERS = 10_000
+MAX_LAYERS = 10_000  # counting parameters takes time per layer
 # Small batches need a longer average of second moments than 0.95 (Porian 2024).
 BETA2 = 0.99
 # Validation tokens: their sampling noise, about 1.5 / sqrt(EVAL_TOKENS) nats, is the same for all runs of a sweep and
@@ -100,10 +99,10 @@ class Rules:
         length: Context length in tokens.
         aspect: Width per layer.
         heads: Head sizes tried in turn.
-        mlp_multiple: Hidden units of the MLP are a multiple of it.
-        vocab_multiple: The vocabulary is padded to a multiple of it.
-        learning_rate: Peak learning rate of a model.
-        batch_tokens: Tokens per step of a model.
+        mlp_multiple: Divisor of the number of hidden units of the MLP.
+        vocab_multiple: Divisor of the vocabulary size, which is padded.
+        learning_rate: Function from a model to its peak learning rate.
+        batch_tokens: Function from a model to its tokens per step.
         min_batch: Smallest number of sequences per step.
         power_of_two: Round the number of sequences to a power of two.
         eval_tokens: Validation tokens.
@@ -164,7 +163,7 @@ def head_size(width: int, rule_set: Rules = SMALL) -> int:
     largest = max(rule_set.heads[-1], 16, width // 4)
     sizes = [size for size in rule_set.heads if size <= largest and width % size == 0]
     if not sizes:
-        raise SweepError(f"width {width}: must be a multiple of {rule_set.heads[-1]}, the smallest head of the rules")
+        raise SweepError(f"width {width}: must be a multiple of the smallest head size, {rule_set.heads[-1]}")
     return sizes[0]
 
 

@@ -17,7 +17,7 @@ from scaling.models.counts import parameters
 from sweeps.errors import SweepError
 from sweeps.planning.rules import RULES, Rules
 
-NOT_SETTINGS = ("corpus", "seed", "rule_set")  # keyword arguments that are not settings
+NOT_SETTINGS = ("corpus", "seed", "rule_set")  # arguments of definitions that are not settings
 RULE_SETTINGS = ("rules", "lr", "batch", "length", "mup")
 # Bounds keep products of a few numbers finite and loops short.
 NUMBER_BOUNDS, INTEGER_BOUNDS = (1e-30, 1e30), (1, 10_000_000)
@@ -38,7 +38,7 @@ def parse_settings(name: str, make: Callable[..., Any], assignments: list[str]) 
         The keyword arguments.
 
     Raises:
-        SweepError: A setting is unknown or out of range; the message lists what is allowed.
+        SweepError: A setting is unknown or out of range; the message lists the allowed settings or values.
     """
     defaults = {
         key: parameter.default
@@ -55,7 +55,7 @@ def parse_settings(name: str, make: Callable[..., Any], assignments: list[str]) 
             allowed += [f"rules={'|'.join(RULES)}", "lr=R[@N^P]", "batch=T[@N^P]", "length=L", "mup=WIDTH"] * bool(
                 rule_set
             )
-            raise SweepError(f"--set {text}: {name} has {' '.join(allowed) or 'no settings'}")
+            raise SweepError(f"--set {text}: settings of {name} are {' '.join(allowed) or 'none'}")
         if key in defaults:
             out[key] = parse_value(text, value, defaults[key])
         else:
@@ -66,7 +66,7 @@ def parse_settings(name: str, make: Callable[..., Any], assignments: list[str]) 
 
 
 def format_value(value: Any) -> str:
-    """Formats a value as it would be typed."""
+    """Formats the value of a setting as on the command line."""
     if isinstance(value, tuple):
         return ",".join(map(format_value, value))
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -78,7 +78,7 @@ def parse_value(text: str, value: str, default: Any) -> Any:
     Args:
         text: The assignment, for messages; its name selects bounds.
         value: The text of the value.
-        default: A value of the wanted type; a tuple is a comma-separated list.
+        default: The default, which determines the type; a tuple is a comma-separated list.
     """
     if isinstance(default, tuple):
         kind = default[0] if default else ""
@@ -98,11 +98,11 @@ def parse_value(text: str, value: str, default: Any) -> Any:
 
 
 def change_rules(rule_set: Rules, changes: dict[str, str]) -> Rules:
-    """Returns the rules with changes made, each a text by name.
+    """Returns the rules with changed settings.
 
     Args:
         rule_set: The rules.
-        changes: Text of each change by name.
+        changes: Text of each changed setting, by name (RULE_SETTINGS).
     """
     if "rules" in changes:
         if changes["rules"] not in RULES:
@@ -141,8 +141,8 @@ def parse_power_law(key: str, text: str) -> Callable[[ModelConfig], float]:
         scale = n = p = 0.0
     if not (low <= scale <= high and low <= n <= high and abs(p) <= MAX_EXPONENT) or bool(separator) != bool(hat):
         raise SweepError(
-            f"{flag}: must be a number, or a law LEVEL@N^EXPONENT such as 0.002@1e8^-0.4, each number from {low:g} "
-            f"to {high:g}, the exponent from {-MAX_EXPONENT:g} to {MAX_EXPONENT:g}"
+            f"{flag}: must be a number or a power law LEVEL@N^EXPONENT such as 0.002@1e8^-0.4, numbers from {low:g} "
+            f"to {high:g} and an exponent from {-MAX_EXPONENT:g} to {MAX_EXPONENT:g}"
         )
 
     def power_law(model: ModelConfig) -> float:

@@ -1,8 +1,8 @@
 """Trunks, branches and packs of a sweep.
 
-A branch starts from the checkpoint that a shorter run of its trunk saves at the start of its decay, so that the steps
-before are computed once. A pack is trained as one program (scaling/training/packs/loop.py): its runs share a process, a
-compilation and each step's dispatch.
+A branch starts from the checkpoint that a shorter run of its trunk saves at the start of its decay, so that earlier
+steps are computed only once. A pack is trained as one program (scaling/training/packs/loop.py): its runs share a
+process, a compilation and the dispatch of each step.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ class Branch:
 
 @dataclass(frozen=True)
 class SharingGraph:
-    """What the runs of a sweep share, by run id.
+    """Shared prefixes and packs of the runs of a sweep, by run id.
 
     Attributes:
-        trunks: Runs of each trunk with branches, in order of execution; the first starts from scratch.
+        trunks: Runs of each trunk that has branches, in order of execution; the first starts from scratch.
         branches: Runs that start from a checkpoint of another run.
-        packs: Packs of two runs or more.
+        packs: Packs of two or more runs.
     """
 
     trunks: list[list[str]]
@@ -48,7 +48,7 @@ class SharingGraph:
 
 
 def sharing_graph(configs: Sequence[RunConfig], pack: int = 0, starts: Sequence[int] | None = None) -> SharingGraph:
-    """Returns what runs share.
+    """Returns the shared prefixes and packs of runs.
 
     Args:
         configs: Runs in order of execution.
@@ -56,7 +56,7 @@ def sharing_graph(configs: Sequence[RunConfig], pack: int = 0, starts: Sequence[
         starts: Step from which each run starts (`Plan.starts`), computed unless given.
     """
     if pack < 0:
-        raise SweepError(f"--pack {pack}: must be 1 or more, or --no-pack")
+        raise SweepError(f"--pack {pack}: must be 1 or more, or use --no-pack")
     trunks: dict[str, list[str]] = {}
     checkpoint_owner: dict[tuple[int, str], str] = {}  # by step and prefix, the run that saves this checkpoint
     branches = []
@@ -88,6 +88,9 @@ def find_packs(configs: Sequence[RunConfig], size: int) -> list[list[str]]:
 
 
 def pack_key(config: RunConfig) -> tuple[object, ...]:
-    """Returns a key that is equal for runs that can be in one pack (other learning rate, decay, seed, length, text)."""
+    """Returns a key that is equal for runs that can be in one pack.
+
+    Runs of a pack may differ in learning rate, weight decay, seed, number of steps and corpus.
+    """
     plain = dataclasses.replace(config, optimizer=dataclasses.replace(config.optimizer, weight_decay=0.0))
     return (*step_shape(plain), config.data.document_end)

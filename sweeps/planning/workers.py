@@ -1,4 +1,4 @@
-"""Child processes of the local engine: how many, on which cores, with which runs; and the default pack size."""
+"""Child processes of the local engine: their number, cores and runs, and the default pack size."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from sweeps.planning.budget import flops_until
 from sweeps.planning.plan import shared_steps
 
 ACCELERATORS = ("/dev/nvidia0", "/dev/accel0", "/dev/vfio/0")
-WORKER_BYTES = 2 << 30  # free memory needed per child
+WORKER_BYTES = 2 << 30  # free memory that each child needs
 PACK_SIZE = 8  # default runs per pack on an accelerator
 MAX_GROUPS_TO_BALANCE = 100  # more groups are balanced well enough by the greedy assignment
-# Overheads measured on one core at widths 16 to 80, in FLOPs that take as long: per step, per attention score, per run
-# (checkpoint, evaluation), and per trunk (compilation).
+# Overheads measured on one core at widths 16 to 80, as the number of FLOPs that take the same time: per step, per
+# attention score, per run (checkpoint, evaluation), and per trunk (compilation).
 STEP_FLOPS, SCORE_FLOPS, RUN_FLOPS, SHAPE_FLOPS = 1.2e8, 240, 1.3e11, 5.2e11
 
 
 def default_workers() -> int:
-    """Returns the default number of children: one per core as memory allows, one with an accelerator."""
+    """Returns the default number of children: one per core, limited by the free memory; one with an accelerator."""
     if has_accelerator():
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
@@ -47,9 +47,10 @@ def default_pack_size() -> tuple[int, str]:
 def assign_runs(
     configs: Sequence[RunConfig], workers: int, packs: Sequence[Sequence[str]] = (), starts: Sequence[int] | None = None
 ) -> list[frozenset[str]]:
-    """Distributes runs over workers, trunks and packs unsplit, with the work as even as possible.
+    """Distributes runs over workers with as even work as possible; the runs of a trunk or pack stay together.
 
-    Groups go, longest first, to the worker with the least work; then single groups are exchanged while that helps.
+    Groups are assigned, longest first, to the worker with the least work; then single groups are exchanged as long as
+    this shortens the longest worker.
 
     Args:
         configs: Runs in order of execution.
@@ -81,7 +82,7 @@ def assign_runs(
 
 
 def move_to_balance(assigned: list[set[str]], times: dict[str, float]) -> bool:
-    """Moves one group off the longest worker, or swaps it for one of another; returns whether that helped.
+    """Moves a group from the longest worker to another, or swaps two groups; returns whether this shortened it.
 
     Args:
         assigned: Groups of each worker, changed in place.
@@ -106,7 +107,7 @@ def move_to_balance(assigned: list[set[str]], times: dict[str, float]) -> bool:
 
 
 def estimated_work(config: RunConfig, steps: int | None = None) -> float:
-    """Estimates the time of a run's first steps on one core, in FLOPs, with the overheads of steps and attention.
+    """Estimates the time of a run's first steps on one core, in FLOPs, including overheads of steps and attention.
 
     Args:
         config: The run.
@@ -118,7 +119,7 @@ def estimated_work(config: RunConfig, steps: int | None = None) -> float:
 
 
 def divide_cores(workers: int) -> list[frozenset[int] | None]:
-    """Divides the cores evenly among workers; None for each where there is one worker or cores cannot be assigned."""
+    """Divides the cores evenly among workers; None for each if there is one worker or cores cannot be assigned."""
     if workers == 1 or not hasattr(os, "sched_setaffinity"):
         return [None] * workers
     cores = sorted(os.sched_getaffinity(0))

@@ -1,1 +1,1 @@
-"""Sweeps about what models can do: emergence, in-context learning, grokking, double descent."""
+"""Sweeps about abilities of models: emergence, in-context learning, grokking, double descent."""

@@ -17,7 +17,7 @@ from scaling.config.schedule import ScheduleConfig
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus
 
-# With this blur hardly two inputs are equal; wrong labels of equal inputs could not be fitted.
+# With this blur almost all inputs are distinct; wrong labels of equal inputs could not be fitted.
 CORPUS = "labels:classes=10,examples=500,held=2000,noise=0.3,length=8,symbols=16,blur=0.25"
 HEADS = 1
 MLP_RATIO = 4
@@ -47,12 +47,12 @@ def double_descent(
         seed: First seed.
         widths: Widths, on all examples.
         shares: Shares of the training examples, at one width.
-        at: That width.
+        at: Width of the runs on a share of the examples.
         seeds: Number of seeds.
         steps: Training steps.
     """
     if corpus.facts.get("example") is None:
-        raise SweepError(f"corpus {corpus.name}: has no labelled examples: use labels:classes=..,noise=..")
+        raise SweepError(f"corpus {corpus.name}: has no labelled examples: use labels:classes=...,noise=...")
     available, length = corpus.train // corpus.facts["example"], corpus.facts["example"] - 1
     amounts = {round(share * available) for share in shares}
     if not all(1 <= amount <= available for amount in amounts):

@@ -21,7 +21,7 @@ LENGTH = 3  # a, b and =
 WIDTH = 48
 HEADS = 4
 MLP_RATIO = 4
-RATE = 1e-3  # with BETA2 as of Power 2022, appendix A.1.2
+RATE = 1e-3  # as BETA2 from Power 2022, appendix A.1.2
 BETA2 = 0.98
 WARMUP = 10
 BATCH = 256
@@ -60,9 +60,8 @@ def grokking(
         examples = round(fraction * equations)
         if not 0 < examples <= available:
             raise SweepError(
-                f"--set fractions={fraction:g}: of {equations:,} equations {corpus.name} has {available:,} "
-                f"to train on: "
-                f"must be above 0 and at most {available / equations:g}"
+                f"--set fractions={fraction:g}: must be above 0 and at most {available / equations:g}: "
+                f"{corpus.name} has {available:,} of {equations:,} equations for training"
             )
         for decay in decays:
             runs += [grokking_run(corpus, examples, decay, seed + i, steps, width) for i in range(seeds)]

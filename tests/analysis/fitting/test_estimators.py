@@ -79,7 +79,7 @@ def test_a_delta_is_for_objectives_that_have_one(name: str, having: bool) -> Non
     if having:
         assert make_objective(name, 0.01).delta == 0.01
     else:
-        with pytest.raises(DataError, match=f"objective {name} has none"):
+        with pytest.raises(DataError, match=f"objective {name} has no delta"):
             make_objective(name, 0.01)
 
 

@@ -192,4 +192,4 @@ def test_a_sweep_of_what_is_next_has_a_name_not_a_path(store: Store) -> None:
     words = ("--target", "C=1e14", "--budget", "2e12", "--launch", "../../x")
     done = call_command("sweeps", "next", store.root, *words)
     assert done.returncode == 2 and done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("--launch ../../x: a name has letters, digits")
+    assert done.stderr.startswith("--launch ../../x: must consist of letters, digits")

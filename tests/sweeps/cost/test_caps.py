@@ -62,7 +62,7 @@ def test_hours_are_the_launchers_here_and_each_runs_own_elsewhere(
 
 def test_the_slice_whose_dollars_are_capped_is_the_one_that_runs(tmp_path: Path) -> None:
     options = {"topology": "v5e-16", "image": "i", "bucket": "gs://my-runs"}
-    with pytest.raises(SweepError, match="--slice v5e-8: the runs go to --option topology=v5e-16: give that one"):
+    with pytest.raises(SweepError, match="--slice v5e-8: must be the slice of the runs, --option topology=v5e-16"):
         caps = Caps(usd=5.0, priced=priced_slice("v5e-8"))
         launch(
             Store(tmp_path), "s", small_grid(), CORPUS, LaunchOptions(engine="gke", engine_options=options, caps=caps)

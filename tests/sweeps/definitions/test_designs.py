@@ -151,7 +151,7 @@ def test_a_comparison_gives_both_the_same_sizes_budgets_and_rules() -> None:
     for a, b in zip(own_values, published_values, strict=True):
         assert (a.model.mlp, b.model.mlp) == ("swiglu", "gelu") and a.budget == b.budget
         assert n(b) == pytest.approx(n(a), rel=0.03) and a.batch == b.batch and a.optimizer == b.optimizer
-    with pytest.raises(SweepError, match="changes nothing"):
+    with pytest.raises(SweepError, match="already has these values"):
         make("compare", "change=mlp=swiglu")
     with pytest.raises(SweepError, match=r"change=mpl=gelu: .*unknown field mpl"):
         make("compare", "change=mpl=gelu")
@@ -169,7 +169,7 @@ def test_rates_and_batches_can_be_muP_or_a_law_of_one_s_own() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("budget=1e18", "isoflop has budgets=1e.17,3e.17.* sizes=7 prior=besiroglu rules=tpu|small"),
+        ("budget=1e18", "settings of isoflop are budgets=1e.17,3e.17.* sizes=7 prior=besiroglu rules=tpu|small"),
         ("budgets", "--set budgets: isoflop has"),
         ("budgets=many", "must be a number from 1e-30 to 1e.30, such as 1e.17"),
         ("budgets=1e17,0", "--set budgets=1e17,0: must be a number from"),

@@ -28,7 +28,7 @@ def check_text(store: Store, text_corpus: Corpus, *configs: RunConfig) -> str:
 
 def test_what_is_right_is_said(store: Store, tiny: RunConfig, text_corpus: Corpus) -> None:
     text = check_text(store, text_corpus, tiny, override(tiny, ["batch=12"]))
-    assert f"whole, {text_corpus.train:,} training" in text and "2 runs of 2 shapes: vocabulary and length fit" in text
+    assert f"intact, {text_corpus.train:,} training" in text and "2 runs of 2 shapes: vocabulary and length fit" in text
     assert "all batch sizes are divisible by 4" in text and "has none of these runs" in text
     assert f"longest run: {20 * 12 * 32:,} tokens, {20 * 12 * 32 / text_corpus.train:.2f} epochs" in text
     ramped = override(tiny, ['schedule={"batch_ramp": [[6, 4]], "warmup": 4}'])
@@ -72,4 +72,4 @@ def test_runs_that_the_store_has_are_said(store: Store, tiny: RunConfig, text_co
     text = check_text(store, text_corpus, tiny, other, override(tiny, ["seed=2"]))
     assert "has 2 of these runs" in text
     assert "1 of 3 runs are in the store as done: will be skipped" in text
-    assert "1 of 3 runs are in the store as failed: will be resumed or rerun" in text
+    assert "1 of 3 runs are in the store as failed: will be resumed or retried" in text

@@ -92,7 +92,7 @@ def test_a_launch_trains_every_run_in_one_process_and_a_second_one_nothing(tmp_p
     assert all((Store(tmp_path).run_dir(name) / "config.json").exists() for name in SMALL_GRID_IDS)
     assert launch_small_grid(tmp_path) == 0
     assert len(trainer_pids(tmp_path)) == 1
-    assert "4 of 4 runs are done: skipped" in capsys.readouterr().err
+    assert "skipping 4 of 4 runs, which are done" in capsys.readouterr().err
 
 
 def test_a_failing_and_a_diverging_run_do_not_stop_the_sweep(tmp_path, capsys) -> None:
@@ -190,7 +190,7 @@ def test_an_interrupt_waits_for_the_save_and_the_next_launch_goes_on(tmp_path, n
     _, output = launcher.communicate(timeout=20)
     assert launcher.returncode == 75, output
     assert "waiting for the runs to save" in output
-    assert f"launch grid again with --store {tmp_path} to continue" in output
+    assert f"to continue, launch grid again with --store {tmp_path}" in output
     assert states(tmp_path) == ["stopped", "waiting", "waiting", "waiting"]
     (tmp_path / "pace").write_text("0")
     assert launch_small_grid(tmp_path) == 0
@@ -253,7 +253,7 @@ def test_a_name_that_stands_for_another_corpus_is_kept(tmp_path) -> None:
     store.write_sweep("grid", small_grid(), SMALL_GRID_IDS)
     other = Corpus(name="another", tokens="ef" * 32, vocab=257, train=2_000_000)
     elsewhere = [replace(c, data=replace(c.data, tokens=other.tokens)) for c in small_grid()]
-    with pytest.raises(SweepError, match=r"is on corpus a text: give this one on another a name of its own with --as"):
+    with pytest.raises(SweepError, match=r"is on corpus a text: choose another name for the sweep on another with"):
         launch(store, "grid", elsewhere, other, LaunchOptions(command=TRAINER))
     assert [r["run_id"] for r in store.sweeps()["grid"]] == SMALL_GRID_IDS
 

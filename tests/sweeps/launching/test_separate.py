@@ -35,5 +35,5 @@ def test_separate_runs_have_the_numbers_of_shared_ones_and_share_nothing(noise_s
 
 def test_an_engine_without_it_says_so(noise_store: Store, tmp_path: Path) -> None:
     corpus = stored_corpus(noise_store)
-    with pytest.raises(SweepError, match="--separate: only for the local engine, not for gke"):
+    with pytest.raises(SweepError, match="--separate: not supported by engine gke"):
         launch(noise_store, "small", trained_grid(corpus), corpus, LaunchOptions(engine="gke", separate=True))
