@@ -94,7 +94,7 @@ def entry_estimate(entry: Mapping[str, Any], name: str, formatter: Formatter | N
     """Formats one value of a JSON entry with its interval, which is under "intervals".
 
     Args:
-        entry: Values by name, such as those of `analysis.planning.compute_optimal`.
+        entry: Values by name, such as an entry of `OptimalTraining.to_json`.
         name: Name of the value; the result is `MISSING` if the entry does not contain it.
         formatter: Formats each number; `number` by default.
     """

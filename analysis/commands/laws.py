@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     laws = commands.add_parser("laws", help="list the built-in laws: form, inputs, parameters, source")
-    laws.add_argument("name", metavar="LAW", nargs="?", help="one law, or your own FILE.py:FUNCTION (default: all)")
+    laws.add_argument(
+        "name", metavar="LAW", nargs="?", help="name of a law, or your own FILE.py:FUNCTION (default: all)"
+    )
     laws.add_argument("--json", action="store_true", help="write JSON to standard output")
 
 

@@ -27,7 +27,7 @@ class OptimumOptions:
 
     Attributes:
         budgets: Compute budgets in FLOPs. Without budgets and target losses, BUDGET_MULTIPLES of the largest budget.
-        target_losses: Losses to reach with the least FLOPs.
+        target_losses: Losses to reach with the fewest FLOPs.
         inference_tokens: Tokens processed at inference, whose FLOPs are part of the budget.
         factors: Model sizes relative to the optimal one whose cost is computed.
         run: N and D of a run whose wasted compute is computed.
@@ -43,7 +43,7 @@ class OptimumOptions:
     )
     target_losses: tuple[float, ...] = option(
         (),
-        "losses to reach with the least FLOPs",
+        "losses to reach with the fewest FLOPs",
         metavar="2.0,..",
         parse=parse_positive("2.0,2.2"),
         flag="--target-loss",
@@ -82,7 +82,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "optimum", help="compute-optimal N and D for a budget or a loss, and the cost of other sizes"
     )
     parser.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    parser.add_argument("--law", default="chinchilla", help="a law of the loss in N and D (chinchilla), or an approach")
+    parser.add_argument(
+        "--law",
+        default="chinchilla",
+        help="name of a law of the loss in N and D (chinchilla), or an approach (chinchilla-1, chinchilla-2)",
+    )
     add_options(parser, OptimumOptions)
     add_json_option(parser)
     options.add_source_options(parser)

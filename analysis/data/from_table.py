@@ -176,7 +176,7 @@ class ColumnReader:
         """Describes the first bad cell of a column and the number of rows with a bad cell.
 
         Args:
-            letter: The letter that the column holds.
+            letter: Letter of the column.
             table: Rows (n,).
             bad: Mask (n,) of the rows with a bad cell; at least one row.
             values: Values (n,) of the column.

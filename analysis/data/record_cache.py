@@ -169,7 +169,7 @@ def _schema_key() -> str:
 
 
 def _schema(cls: Any) -> list[Any]:
-    """Names and defaults of a dataclass's fields, and of those of its parts."""
+    """Names and defaults of the fields of a dataclass and of its nested dataclasses."""
     hints = typing.get_type_hints(cls)
     parts = {name: _schema(hint) for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
     return [

@@ -102,7 +102,7 @@ def _sum_by_scale(values_r: np.ndarray, scale_r: np.ndarray) -> np.ndarray:
 
 
 def isotonic_regression(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """Returns the nondecreasing curves nearest to y in weighted least squares (..., n).
+    """Returns the weighted least-squares fits of nondecreasing curves to y (..., n).
 
     Min-max formula (Barlow 1972): the value at point i is the maximum over s <= i of the minimum over e >= i of the
     weighted mean of y[s], ..., y[e].

@@ -95,7 +95,9 @@ def check_points(points: Points, law: Law, name: str, notes: tuple[str, ...], co
         if law.on_frontier and np.polyfit(np.log(x), points.L, 1)[0] >= 0:
             raise FitError(f"{name}: the loss does not fall with {letter} in these points")
     if law.optimum is not None and np.isfinite(points.C).all() and points.C.max() < MIN_BUDGET_RATIO * points.C.min():
-        raise FitError(f"{name}: all points lie at one budget (C within {MIN_BUDGET_RATIO - 1:.0%}): run more budgets")
+        raise FitError(
+            f"{name}: all points are at one budget (C within {MIN_BUDGET_RATIO - 1:.0%}): train more budgets"
+        )
 
 
 def check_decrease(problem: Problem, u_P: np.ndarray, name: str) -> None:

@@ -22,8 +22,8 @@ from analysis.report.law import (
     describe_refits,
     describe_warnings,
 )
+from analysis.report.model_sizes import Counting, ModelSizes, describe_counting, describe_model_sizes
 from analysis.report.optimum import OptimumSection, describe_optimum, predicted_optima, preferred_optimum
-from analysis.report.outlook import Counting, Outlook, describe_counting, describe_outlook
 from analysis.report.pictures import Picture
 from analysis.report.runs import describe_origin, describe_runs
 from analysis.uncertainty.verdicts import has_warnings
@@ -52,7 +52,7 @@ class Page:
         summary: The summary.
         law: The parametric law.
         optimum: Compute-optimal training.
-        outlook: Larger budgets and other sizes; None if no run is finished.
+        model_sizes: Larger budgets and other sizes; None if no run is finished.
         counting: Counting conventions; None if no run is finished.
         remarks: Warnings and limits.
         refits: The parametric law without each part of the runs.
@@ -68,7 +68,7 @@ class Page:
     summary: Summary
     law: LawSection
     optimum: OptimumSection
-    outlook: Outlook | None
+    model_sizes: ModelSizes | None
     counting: Counting | None
     remarks: list[Remark]
     refits: Table | None
@@ -93,7 +93,7 @@ def describe(findings: Findings, pictures: Sequence[Picture]) -> Page:
         summary=_summary(findings),
         law=describe_law(findings),
         optimum=describe_optimum(findings),
-        outlook=describe_outlook(law) if len(source.points) else None,
+        model_sizes=describe_model_sizes(law) if len(source.points) else None,
         counting=describe_counting(source) if len(source.points) else None,
         remarks=describe_warnings(findings),
         refits=describe_refits(law),

@@ -170,8 +170,8 @@ class DesignSavingsOptions(BootstrapOptions):
         draws: Number of simulated sweeps.
         noise: Standard deviation of ln L.
         runs: Number of runs of the grid.
-        most_runs: Largest number of runs of a design, as a multiple of those of the grid.
-        largest: FLOPs of the largest run of a design, as a multiple of the largest of the grid.
+        most_runs: Largest number of runs of a design, relative to the grid.
+        largest: Largest FLOPs of a run of a design, relative to the largest run of the grid.
         bootstrap, level: As in BootstrapOptions, of each fit.
         seed: Seed of the noise.
         shares: FLOPs of the designs relative to the grid, including the pilot runs.

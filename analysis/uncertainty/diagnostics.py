@@ -120,8 +120,8 @@ def check_outliers(residual_n: np.ndarray, points: Points, parameters: int) -> l
         return []
     far = far[np.argsort(-np.abs(residual_n[far]))]
     named = ", ".join(f"{points.names[i]} ({residual_n[i] / scale:+.0f}σ)" for i in far[:MAX_LISTED])
-    rest = f" and {len(far) - MAX_LISTED} more" if len(far) > MAX_LISTED else ""
-    sentence = f"{named}{rest}: more than {OUTLIER:.0f} robust standard deviations from the law"
+    others = f" and {len(far) - MAX_LISTED} more" if len(far) > MAX_LISTED else ""
+    sentence = f"{named}{others}: more than {OUTLIER:.0f} robust standard deviations from the law"
     return [warning("outliers", sentence)]
 
 

@@ -20,7 +20,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     backtest = commands.add_parser(
         "backtest",
         help="fit laws to one part of the points and compare their predictions with the rest",
-        epilog=f"The default of --bootstrap is {BACKTEST_BOOTSTRAP} for this command.",
     )
     backtest.add_argument("source", metavar="SOURCE", help=SOURCE)
     backtest.add_argument("--law", required=True, metavar="A,B,..", help="names of laws, or your own FILE.py:FUNCTION")

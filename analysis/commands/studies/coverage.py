@@ -21,7 +21,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     simulate = commands.add_parser(
         "simulate",
         help="bias, spread and coverage of the intervals on simulated sweeps of a known law",
-        epilog=f"The default of --bootstrap is {COVERAGE_BOOTSTRAP} for this command.",
     )
     add_options(simulate, CoverageOptions)
     add_options(simulate, FitOptions, only=FIT_FLAGS)

@@ -31,7 +31,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--budget", required=True, metavar="1e20", help="FLOPs of all recommended runs together")
     parser.add_argument(
-        "--law", default="chinchilla", help="a law of the loss in N and D (chinchilla), or FILE.py:FUNCTION"
+        "--law",
+        default="chinchilla",
+        help="name of a law of the loss in N and D (chinchilla), or your own FILE.py:FUNCTION",
     )
     add_options(parser, DesignOptions)
     add_json_option(parser)

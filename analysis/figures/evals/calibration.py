@@ -39,7 +39,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     """Draws two panels with one colour per task.
 
     Args:
-        source: What `read` returns.
+        source: Result of `read`.
         width: Width in inches.
 
     Raises:

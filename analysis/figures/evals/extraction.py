@@ -42,7 +42,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     """Draws extraction rate and loss with one line per run.
 
     Args:
-        source: What `read` returns.
+        source: Result of `read`.
         width: Width in inches.
 
     Raises:

@@ -57,7 +57,7 @@ def _panel(axes: Axes, fit: Fit, profile: Profile, by_bootstrap: tuple[float, fl
     near = np.isfinite(profile.values) & (t < 2.5 * limit)
     x = profile.values[near]
     marks.line(axes, f"profile of {profile.name}", x, t[near], color=style.BLACK)
-    marks.points(axes, f"least objective, {profile.name}", fit.params[profile.name], 0.0, color=style.BLACK, zorder=5)
+    marks.points(axes, f"minimum, {profile.name}", fit.params[profile.name], 0.0, color=style.BLACK, zorder=5)
     axes.axhline(limit, color=style.GREY, linewidth=0.8, linestyle=":")
     low, high = _draw_intervals(axes, profile, by_bootstrap, x, limit)
     log = low > 0 and high > LOG_RATIO * low

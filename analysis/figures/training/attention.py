@@ -53,7 +53,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     """Draws one panel per head.
 
     Args:
-        source: What `read` returns.
+        source: Result of `read`.
         width: Width in inches.
 
     Raises:

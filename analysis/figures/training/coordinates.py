@@ -70,7 +70,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     """Draws one panel per parametrisation and one line per activation.
 
     Args:
-        source: What `read` returns.
+        source: Result of `read`.
         width: Width in inches.
 
     Raises:

@@ -32,7 +32,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     """Draws one panel for each axis that the runs cover.
 
     Args:
-        source: What `read` returns.
+        source: Result of `read`.
         width: Width in inches.
 
     Raises:

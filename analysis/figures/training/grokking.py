@@ -32,7 +32,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     """Draws the curves of the cell with the longest delay, and the steps to generalise of all cells.
 
     Args:
-        source: What `read` returns.
+        source: Result of `read`.
         width: Width in inches.
 
     Raises:

@@ -24,7 +24,7 @@ KAPLAN_CAPTION = "Kaplan's exponents (2020) of the loss on the frontier of the r
 
 
 @dataclass(frozen=True)
-class Outlook:
+class ModelSizes:
     """Optima of the parametric law and the cost of other sizes.
 
     Attributes:
@@ -55,14 +55,14 @@ class Counting:
     kaplan: Table | None = None
 
 
-def describe_outlook(fit: Fit | None) -> Outlook:
+def describe_model_sizes(fit: Fit | None) -> ModelSizes:
     """Returns optima of the parametric law at larger budgets, and the cost of other sizes."""
     if fit is None:
-        return Outlook(error="These predictions need the parametric law (approach 3), which could not be fitted.")
+        return ModelSizes(error="These predictions need the parametric law (approach 3), which could not be fitted.")
     try:
-        return Outlook(optima=_optima(fit), other_sizes=_other_sizes(fit))
+        return ModelSizes(optima=_optima(fit), other_sizes=_other_sizes(fit))
     except FitError as error:
-        return Outlook(error=sentences.sentence(str(error)))
+        return ModelSizes(error=sentences.sentence(str(error)))
 
 
 def _optima(fit: Fit) -> Table:
