@@ -1,9 +1,9 @@
-"""Engines: where the runs of a sweep are trained.
+"""Engines: the systems that train the runs of a sweep.
 
-`ENGINES` maps the names that `launch --engine` accepts to the functions of an engine, and `get_engine` looks one up.
+`ENGINES` maps the names that `launch --engine` accepts to the functions of an engine; `get_engine` returns an entry.
 The local engine trains in child processes of this machine. The others submit one job per trunk: `slurm` and `ray` to
 a cluster whose nodes mount the store, `gke` and `skypilot` to TPU slices in a cloud, where the store is a bucket.
-`Submission` is what a launch hands to an engine; events.py describes the events that an engine reports.
+A launch passes a `Submission` to an engine; events.py describes the events that an engine reports.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ class Engine(NamedTuple):
 
     Attributes:
         submit: `submit(submission, options) -> job` starts to train the runs in the given order.
-        poll: `poll(job, timeout) -> events` returns what has happened since the last call, waiting at most `timeout`
-            seconds. `job.finished` is True once nothing is left to happen, `job.error` then says why runs are left.
+        poll: `poll(job, timeout) -> events` returns the events since the last call, waiting at most `timeout` seconds.
+            Once `job.finished` is True there are no further events; `job.error` then says why runs remain.
         cancel: `cancel(job)` asks the runs to save and stop; poll until `job.finished`.
         options: Dataclass of the engine's options.
         dry_run: `dry_run(submission, options) -> str` returns the exact files and commands of `submit`, `poll` and
-            `cancel`, and touches nothing. None for the local engine, which takes no `--option` either.
+            `cancel` without running them. None for the local engine, which has no `--option`.
     """
 
     submit: Callable[..., Any]
@@ -46,7 +46,7 @@ ENGINES: dict[str, Engine] = {
 
 
 def get_engine(name: str) -> Engine:
-    """Returns the engine of a name; raises SweepError, with the known names, for an unknown one."""
+    """Returns the engine with a name; raises SweepError for an unknown name."""
     if name not in ENGINES:
         raise SweepError(f"engine {name!r}: must be one of {', '.join(ENGINES)}")
     return ENGINES[name]

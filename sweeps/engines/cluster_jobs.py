@@ -1,7 +1,7 @@
-"""Jobs of a cluster that outlive the launcher: how each run stands is read from the store and from the cluster.
+"""Jobs of a cluster that outlive the launcher. The state of a run is read from the store and from the cluster.
 
-Jobs are submitted, listed and deleted with a command-line program (kubectl, sky, squeue, ...). Common to the engines
-slurm, ray, gke and skypilot.
+This module is common to the engines slurm, ray, gke and skypilot. Jobs are submitted, listed and deleted with a
+command-line program (kubectl, sky, squeue, ...).
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from sweeps.engines.events import Event, end_event, failed_record, failure_event
 from sweeps.errors import SweepError
 from sweeps.planning.plan import FINISHED_STATUSES
 
-POLL_SECONDS = 15.0  # between two queries of a cluster
-RECORD_DELAY_SECONDS = 120.0  # that a record may take from the job to the launcher's mount of a bucket
-MAX_FAILED_POLLS = 40  # queries in a row that may fail before the launch ends
+POLL_SECONDS = 15.0  # between queries of a cluster
+RECORD_DELAY_SECONDS = 120.0  # longest delay until a job's record is visible in the launcher's mount of the bucket
+MAX_FAILED_POLLS = 40  # consecutive failed queries after which the launch ends
 COMMAND_TIMEOUT_SECONDS = 120.0
 WAITING, RUNNING, SUCCEEDED, FAILED = "waiting", "running", "succeeded", "failed"  # phases of a job
 
 
 class JobState(NamedTuple):
-    """A job, or a run within it, as its cluster sees it."""
+    """State of a job, or of a run within a job, in the cluster."""
 
     phase: str  # WAITING, RUNNING, SUCCEEDED or FAILED
-    reason: str = ""  # of the failure, or of the last crash
-    crashes: int = 0  # restarts so far, those after a preemption not counted
+    reason: str = ""  # reason of the failure, or of the last crash
+    crashes: int = 0  # restarts so far, without those after a preemption
 
 
 @dataclass
@@ -41,25 +41,25 @@ class Job:
     store: Store
     sweep: str
     remaining: dict[str, RunConfig]  # runs that have not ended, by run_id, in order
-    run_states: Callable[[], Mapping[str, JobState]]  # by run_id; a run whose job is gone is absent
+    run_states: Callable[[], Mapping[str, JobState]]  # by run_id; a run whose job no longer exists is absent
     delete_jobs: Callable[[], None]
-    delete_command: str  # what a person enters to delete them
-    log_lines: Callable[[str], list[str]]  # the last lines of a run's job
-    max_attempts: int  # of a run that crashes
+    delete_command: str  # shell command that deletes the jobs, for messages
+    log_lines: Callable[[str], list[str]]  # last log lines of a run's job
+    max_attempts: int  # attempts of a run that crashes
     poll_seconds: float = POLL_SECONDS
     record_delay: float = RECORD_DELAY_SECONDS
-    next_poll: float = 0.0  # of the monotonic clock
-    failed_polls: int = 0  # in a row
+    next_poll: float = 0.0  # time of the next query (time.monotonic)
+    failed_polls: int = 0  # consecutive failed queries
     started: set[str] = field(default_factory=set)  # runs whose "start" event has been reported
-    steps: dict[str, float] = field(init=False)  # last step reported; at first, where an earlier launch left the run
-    crashes: dict[str, int] = field(default_factory=dict)  # reported, by run
-    succeeded_at: dict[str, float] = field(default_factory=dict)  # when a run's job was first seen to have succeeded
+    steps: dict[str, float] = field(init=False)  # last reported step; initially the last step of an earlier launch
+    crashes: dict[str, int] = field(default_factory=dict)  # reported crashes, by run
+    succeeded_at: dict[str, float] = field(default_factory=dict)  # when a query first showed that a run's job succeeded
     cancelled: bool = False
-    delete_pending: bool = False  # the jobs are still to be deleted
-    finished: bool = False  # nothing is left to happen
-    stopped: bool = False  # finished with runs left
-    error: str | None = None  # why runs remain that will not continue by themselves
-    earlier_records: dict[str, Record | None] = field(init=False)  # of an earlier launch
+    delete_pending: bool = False  # whether the jobs still have to be deleted
+    finished: bool = False  # whether there are no further events
+    stopped: bool = False  # whether runs remain although the job is finished
+    error: str | None = None  # why the remaining runs cannot continue
+    earlier_records: dict[str, Record | None] = field(init=False)  # records before this launch
 
     def __post_init__(self) -> None:
         self.earlier_records = {name: self.store.read(name) for name in self.remaining}
@@ -82,7 +82,7 @@ def run_command(command: Sequence[str], text: str | None = None) -> str:
             command, input=text, capture_output=True, text=True, check=False, timeout=COMMAND_TIMEOUT_SECONDS
         )  # fmt: skip
     except FileNotFoundError:
-        raise SweepError(f"{command[0]}: no such command here; install it, or see --dry-run") from None
+        raise SweepError(f"{command[0]}: command not found: install it, or use --dry-run") from None
     except subprocess.TimeoutExpired:
         raise SweepError(f"{' '.join(command[:3])}: no answer in {COMMAND_TIMEOUT_SECONDS:g} s") from None
     if process.returncode:
@@ -92,7 +92,7 @@ def run_command(command: Sequence[str], text: str | None = None) -> str:
 
 
 def output_tail(command: Sequence[str]) -> list[str]:
-    """Returns the last lines that a command prints, none where it fails (the machines may be gone)."""
+    """Returns the last lines that a command prints; an empty list if it fails (the machines may no longer exist)."""
     try:
         return last_lines(run_command(command))
     except SweepError:
@@ -104,7 +104,7 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
 
     Args:
         job: The jobs of the launch.
-        timeout: Seconds to wait where the next query of the cluster is not due yet.
+        timeout: Longest time in seconds to wait for the next query of the cluster.
     """
     clock = time.monotonic()
     if job.finished or clock < job.next_poll:
@@ -124,13 +124,13 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
             job.error = f"{error} ({MAX_FAILED_POLLS} times); running jobs continue: {advice}"
         return []
     events = [event for name in list(job.remaining) for event in _run_events(job, name, states.get(name), clock)]
-    if not any(name in states for name in job.remaining):  # all have ended, or somebody deleted their jobs
+    if not any(name in states for name in job.remaining):  # all have ended, or their jobs were deleted
         job.finished, job.stopped = True, bool(job.remaining)
     return events
 
 
 def cancel(job: Job) -> None:
-    """Deletes the jobs, at a later poll if the cluster does not answer; their trainers get SIGTERM, save and stop."""
+    """Deletes the jobs, whose trainers receive SIGTERM, save and stop; retried at later polls if the deletion fails."""
     job.cancelled = job.delete_pending = True
     job.next_poll, job.failed_polls = 0.0, 0
     with contextlib.suppress(SweepError):
@@ -143,7 +143,7 @@ def _delete(job: Job) -> None:
 
 
 def _run_events(job: Job, name: str, state: JobState | None, clock: float) -> list[Event]:
-    """The events of one run: its progress, then its end or its crash."""
+    """Returns the events of one run: its progress, then its end or its crash."""
     events = _progress_events(job, name)
     record = job.store.read(name)
     if record is not None and record.status in FINISHED_STATUSES:
@@ -160,18 +160,18 @@ def _run_events(job: Job, name: str, state: JobState | None, clock: float) -> li
             failed_since_launch(job, name, record)
             or clock - job.succeeded_at.setdefault(name, clock) > job.record_delay
         ):
-            reason = "its job succeeded, but there is no finished record here: is --store the bucket?"
+            reason = "its job succeeded, but the store has no finished record: check that --store is the bucket"
             events.append(_fail(job, name, reason))
     elif state.crashes > job.crashes.get(name, 0):
         job.crashes[name] = state.crashes
-        reason = state.reason or "crashed on a host, all were started again"
+        reason = state.reason or "crashed on a host; all hosts were restarted"
         events.append({"event": "died", "run_id": name, "how": reason, "log": job.log_lines(name),
                        "attempt": state.crashes, "attempts": job.max_attempts})  # fmt: skip
     return events
 
 
 def _progress_events(job: Job, name: str) -> list[Event]:
-    """The start of a run and its newest step, from its curve; rows from before this launch are not reported."""
+    """Returns the start of a run and its newest step, from its curve, without rows from before this launch."""
     row = job.store.last_row(name)
     if row is None or "step" not in row or row["step"] == job.steps.get(name):
         return []
@@ -183,7 +183,7 @@ def _progress_events(job: Job, name: str) -> list[Event]:
 
 
 def _start_events(job: Job, name: str, record: Record | None, step: float) -> list[Event]:
-    """The "start" event of a run that now stands at `step`, the first time only."""
+    """Returns the "start" event of a run that has reached `step`; only once per run."""
     if name in job.started:
         return []
     job.started.add(name)
@@ -192,7 +192,7 @@ def _start_events(job: Job, name: str, record: Record | None, step: float) -> li
 
 
 def _first_step(job: Job, name: str, record: Record | None, step: float) -> float:
-    """The step from which this launch trains a run: where its process began, or stood at this launch's first poll."""
+    """Returns the first step of a run in this launch: that of its process, or that at the first poll."""
     earlier = job.earlier_records[name]
     about, earlier_about = (state.about if state is not None else {} for state in (record, earlier))
     first_seen = min(job.steps.get(name, 0), step)
@@ -213,7 +213,7 @@ def failed_since_launch(job: Job, name: str, record: Record | None) -> bool:
 
 
 def _fail(job: Job, name: str, reason: str) -> Event:
-    """Records that a run failed for good, with the trainer's error where it recorded one."""
+    """Writes the record of a run that failed permanently; an error that the trainer recorded is kept."""
     config = job.remaining.pop(name)
     record = job.store.read(name)
     if record is not None and failed_since_launch(job, name, record) and "error" in record.about:

@@ -1,8 +1,8 @@
-"""Tasks of a cluster whose nodes mount the store (SLURM, Ray): the runs of a trunk, trained by one node at a time.
+"""Tasks of a cluster whose nodes mount the store (SLURM, Ray); a task trains the runs of one or more trunks.
 
-Runs of a trunk stay together, in order: a branch needs the checkpoint of its trunk, and they share a compiled step.
-There are as many tasks as trunks (chained jobs would each wait in the queue and compile again). A task that crashed is
-submitted again at most `restarts` times; one that lost its node, was preempted or asks for it, as often as needed.
+The runs of a trunk are in one task, in order, because a branch needs the checkpoint of its trunk and they share a
+compiled step; chained jobs would each wait in the queue and compile again. A task that crashed is resubmitted at most
+`restarts` times; a task that lost its node, was preempted or is unfinished, as often as needed.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from sweeps.errors import SweepError
 from sweeps.planning import workers
 
 TRAIN = ("python", "-m", "scaling", "train")
-# Phases of a task besides WAITING and RUNNING. LOST: its node is gone, or it asks to be run again; REFUSED: to run it
-# again is of no use.
+# Phases of a task besides WAITING and RUNNING. LOST: its node was lost, or the task must run again; REFUSED: the task
+# cannot be trained, and running it again would not help.
 LOST, CRASHED, CANCELLED, REFUSED = "lost", "crashed", "cancelled", "refused"
 
 
 class TaskState(NamedTuple):
-    """A task as its cluster sees it."""
+    """State of a task in its cluster."""
 
     phase: str  # WAITING, RUNNING, LOST, CRASHED, CANCELLED or REFUSED
     reason: str = ""
@@ -50,28 +50,28 @@ class TaskCluster(Protocol):
     """A cluster that runs tasks."""
 
     def start(self, tasks: Sequence[NodeTask]) -> None:
-        """Submits tasks; one that the cluster refuses is lost at the next poll."""
+        """Submits tasks; a task that the cluster rejects is LOST at the next poll."""
 
     def task_states(self, tasks: Sequence[NodeTask]) -> Mapping[str, TaskState]:
-        """Returns how each task stands, by key."""
+        """Returns the state of each task, by key."""
 
     def stop(self, tasks: Sequence[NodeTask]) -> None:
-        """Has the tasks saved and stopped; the second time, kills them."""
+        """Makes the tasks save and stop; the second call kills them."""
 
 
 @dataclass
 class TaskQueue:
-    """The tasks of a launch, submitted again as often as necessary."""
+    """The tasks of a launch, which are resubmitted as often as necessary."""
 
     store: Store
     sweep: str
-    max_attempts: int  # of a run that crashes
+    max_attempts: int  # attempts of a run that crashes
     tasks: list[NodeTask]
     cluster: TaskCluster
     cancelled: bool = False
 
     def run_states(self) -> dict[str, JobState]:
-        """Returns how each run stands, for cluster_jobs.py, and submits the tasks that are to run again."""
+        """Returns the state of each run (for `cluster_jobs.Job`) and resubmits the tasks that must run again."""
         task_states, states, resubmitted = self.cluster.task_states(self.tasks), dict[str, JobState](), list[NodeTask]()
         for task in self.tasks:
             notes = read_notes(task)
@@ -81,18 +81,18 @@ class TaskQueue:
         if resubmitted:
             try:
                 self.cluster.start(resubmitted)
-            except SweepError:  # such as a limit on a user's jobs: tried again at the next poll, while others continue
+            except SweepError:  # for example a limit on jobs: retried at the next poll, while other tasks continue
                 if not any(state.phase in (WAITING, RUNNING) for state in task_states.values()):
                     raise
         return states
 
     def stop(self) -> None:
-        """Has all tasks saved and stopped; the second time, kills them. None is submitted again."""
+        """Makes all tasks save and stop, without resubmitting them; the second call kills them."""
         self.cancelled = True
         self.cluster.stop(self.tasks)
 
     def log_lines(self, name: str) -> list[str]:
-        """Returns the last lines of a run's trainer, those before its last crash if it crashed."""
+        """Returns the last log lines of a run's trainer, or those before its last crash."""
         task = next(task for task in self.tasks if name in task.run_ids)
         crashes = deaths(read_notes(task)).get(name)
         return crashes[-1]["log"] if crashes else log_tail(task.log)
@@ -100,7 +100,7 @@ class TaskQueue:
     def _unfinished_states(
         self, task: NodeTask, state: TaskState, notes: list[Note], resubmitted: list[NodeTask]
     ) -> dict[str, JobState]:
-        """How the unfinished runs of a task stand; adds the task to `resubmitted` where it must run again."""
+        """Returns the states of a task's unfinished runs; adds the task to `resubmitted` if it must run again."""
         names = unfinished_runs(task, notes)
         if not names or state.phase == CANCELLED or (self.cancelled and state.phase not in (WAITING, RUNNING)):
             return {}
@@ -119,7 +119,7 @@ class TaskQueue:
         return states
 
     def _count_crash(self, task: NodeTask, name: str, notes: list[Note], reason: str) -> dict[str, JobState]:
-        """Notes that a run crashed together with its node's process, and its failure after the last attempt."""
+        """Adds a note that a run crashed with its node's process, and a note of its failure after the last attempt."""
         count, lines = len(deaths(notes).get(name, ())) + 1, log_tail(task.log)
         append_note(task, {"event": "died", "run_id": name, "how": reason, "log": lines, "attempt": count,
                            "attempts": self.max_attempts})  # fmt: skip
@@ -135,7 +135,7 @@ def _run_state(crashes: Sequence[Note], running: bool) -> JobState:
 
 
 def new_token() -> str:
-    """Returns a new name for the tasks of a launch."""
+    """Returns a new random token for the tasks of a launch."""
     return secrets.token_hex(4)
 
 
@@ -144,8 +144,8 @@ def divide_runs(submission: Submission, token: str, *, jobs: int, restarts: int)
 
     Args:
         submission: The runs.
-        token: Name of the launch's tasks.
-        jobs: Most tasks, each with several trunks; 0: a task for each trunk.
+        token: Token of the launch.
+        jobs: Largest number of tasks, each with several trunks; 0: one task per trunk.
         restarts: Largest number of restarts of a run after a crash.
     """
     configs, store = submission.configs, submission.store
@@ -164,8 +164,8 @@ class FollowOptions:
 
     Attributes:
         restarts: Largest number of restarts of a run after a crash.
-        poll_seconds: Between two queries of the cluster.
-        stop_command: What a person enters to stop the tasks.
+        poll_seconds: Seconds between queries of the cluster.
+        stop_command: Shell command that stops the tasks, for messages.
     """
 
     restarts: int
@@ -184,10 +184,10 @@ def submit_tasks(
 
     Args:
         submission: The runs.
-        cluster: Where they are trained.
+        cluster: The cluster.
         tasks: The tasks to submit.
-        following: How the tasks are followed.
-        active: Tasks of an earlier launch that are followed as well.
+        following: How the launcher follows the tasks.
+        active: Active tasks of earlier launches, which are followed as well.
     """
     remaining = write_configs(submission)
     queue = TaskQueue(submission.store, submission.sweep, following.restarts + 1, [*active, *tasks], cluster)
@@ -200,7 +200,7 @@ def submit_tasks(
 
 
 def node_command(store: Store, task: NodeTask, command: Sequence[str] = TRAIN) -> list[str]:
-    """Returns the command that a node starts for a new task, and restarts on failure.
+    """Returns the command that a node runs for a new task and restarts on failure.
 
     Args:
         store: The sweep's store.
@@ -212,7 +212,7 @@ def node_command(store: Store, task: NodeTask, command: Sequence[str] = TRAIN) -
 
 
 def write_tasks(store: Store, sweep: str, name: str, tasks: Sequence[NodeTask]) -> Path:
-    """Writes which tasks a job has, before it is submitted, so that a later launch can follow it.
+    """Writes the tasks of a job to the store before it is submitted, so that a later launch can follow it.
 
     Args:
         store: The sweep's store.

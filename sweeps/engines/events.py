@@ -1,12 +1,12 @@
-"""Events of runs as engines report them, and what the record of a failed run keeps.
+"""Events of runs, as engines report them, and the record of a run whose process died.
 
 Events of the trainer, one dict each:
     {"event": "start", "run_id", "steps", "from"}         from > 0: resumed, or branched from a shared prefix
     {"event": "step", "run_id", "step", "loss"}
     {"event": "end", "run_id", "status", "loss"?, "error"?}
 Events of an engine:
-    {"event": "died", "run_id", "how", "log", "attempt", "attempts"}   its process ended without reporting why
-    {"event": "again", "why"}                                          the trainer stopped unasked and was restarted
+    {"event": "died", "run_id", "how", "log", "attempt", "attempts"}   its process ended without reporting an error
+    {"event": "again", "why"}                                          the trainer stopped by itself and was restarted
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from scaling.config.run import RunConfig, run_id
 from scaling.models.counts import parameters, run_flops
 from scaling.store.record import Record
 
-LOG_LINES = 5  # of a process that died: enough for the error of a Python traceback
-LOG_BYTES = 8192  # read from the end of a log to find them
+LOG_LINES = 5  # last log lines of a process that died: enough for the end of a Python traceback
+LOG_BYTES = 8192  # bytes at the end of a log in which these lines are searched
 
 Event = dict[str, Any]
 
@@ -47,14 +47,14 @@ def failure_event(name: str, error: str) -> Event:
 
 
 def failed_record(record: Record | None, config: RunConfig, sweep: str, error: str, log: Sequence[str]) -> Record:
-    """Returns the record of a run whose process died for good.
+    """Returns the record of a run whose process died in its last attempt.
 
     Args:
-        record: What the store has of the run; None: nothing.
+        record: Its record in the store; None without one.
         config: Its config.
         sweep: Name of its sweep, for a run without a record.
         error: Why it failed.
-        log: The last lines of its process, if there are any.
+        log: Last log lines of its process.
     """
     if record is None:
         record = Record(
@@ -66,26 +66,26 @@ def failed_record(record: Record | None, config: RunConfig, sweep: str, error: s
 
 
 def with_last_line(error: str, log: Sequence[str]) -> str:
-    """Returns an error with the last line of a log added, unless the error contains it.
+    """Returns an error followed by the last line of a log, unless the error contains that line.
 
     Args:
         error: Why a run failed.
-        log: Lines of its process.
+        log: Log lines of its process.
     """
     return error + "".join(f": {line}" for line in log[-1:] if line not in error)
 
 
 def last_lines(text: str) -> list[str]:
-    """Returns the last LOG_LINES lines of a text that are not blank."""
+    """Returns the last LOG_LINES non-blank lines of a text."""
     return [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
 
 
 def log_tail(path: Path, start: int = 0) -> list[str]:
-    """Returns the last lines of a log file, none where there is no file.
+    """Returns the last lines of a log file; an empty list if the file does not exist.
 
     Args:
         path: The file.
-        start: Byte from which the lines count, for a file that several processes write one after the other.
+        start: Offset in bytes at which the lines of the current process start.
     """
     try:
         with path.open("rb") as file:

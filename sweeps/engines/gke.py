@@ -1,9 +1,9 @@
-"""TPU slices in a GKE cluster that xpk made: each trunk of a sweep is a JobSet, queued by Kueue.
+"""Engine for TPU slices in a GKE cluster created by xpk: each trunk of a sweep is a JobSet, queued by Kueue.
 
     python -m sweeps launch NAME --store DIR --engine gke --option topology=v5e-16 --option image=IMAGE
         --option bucket=gs://BUCKET [--dry-run]
 
-DIR is the bucket, mounted here; kubectl must point at the cluster. A JobSet of an earlier launch is followed, not
+DIR is the mounted bucket; kubectl must be configured for the cluster. Active JobSets of an earlier launch are not
 submitted again.
 """
 
@@ -40,7 +40,7 @@ cancel = cluster_jobs.cancel
 
 
 def submit(submission: Submission, options: GkeOptions) -> Job:
-    """Applies a JobSet for each trunk, except those that are under way.
+    """Applies a JobSet for each trunk without an active JobSet.
 
     Args:
         submission: The runs.
@@ -67,20 +67,20 @@ def dry_run(submission: Submission, options: GkeOptions) -> str:
         manifest = cluster.manifest(trunk, runs)
         file = f"{manifest['metadata']['name']}.json"
         lines += [f"# {file}", json.dumps(manifest, indent=1), shlex.join(_apply_command(file)), ""]
-    lines += ["# followed with", shlex.join(_get_command(options, submission.sweep))]
-    lines += ["# stopped with", shlex.join(_delete_command(options, submission.sweep))]
+    lines += ["# queried by", shlex.join(_get_command(options, submission.sweep))]
+    lines += ["# stopped by", shlex.join(_delete_command(options, submission.sweep))]
     return "\n".join(lines)
 
 
 class Cluster:
-    """The JobSets of a sweep in their cluster."""
+    """The JobSets of a sweep in the cluster."""
 
     def __init__(self, submission: Submission, options: GkeOptions) -> None:
         self.store, self.sweep, self.options = submission.store, submission.sweep, options
         self.existing: set[str] = set()  # names of the JobSets at the last query
 
     def manifest(self, trunk: str, run_ids: Sequence[str]) -> dict[str, Any]:
-        """Returns the JobSet of runs of a trunk.
+        """Returns the manifest of the JobSet that trains runs of a trunk.
 
         Args:
             trunk: Label of the trunk.
@@ -89,7 +89,7 @@ class Cluster:
         return jobset(trunk_spec(self.store, self.sweep, self.options.bucket, trunk, run_ids), self.options)
 
     def active_jobs(self) -> dict[str, TrunkJob]:
-        """Returns the JobSets of an earlier launch that wait or run, by trunk."""
+        """Returns the waiting and running JobSets of an earlier launch, by trunk."""
         return {
             item["metadata"]["labels"][TRUNK_LABEL]: TrunkJob(
                 name, item["metadata"]["annotations"][RUNS_ANNOTATION].split()
@@ -99,11 +99,11 @@ class Cluster:
         }
 
     def job_states(self) -> dict[str, JobState]:
-        """Returns how each JobSet stands, by name."""
+        """Returns the state of each JobSet, by name."""
         return {name: jobset_state(item) for name, item in self._items().items()}
 
     def submit(self, trunk: str, run_ids: Sequence[str]) -> str:
-        """Applies a JobSet, after deleting one of the same name that has ended; returns its name.
+        """Deletes an ended JobSet of the same name, then applies the JobSet; returns its name.
 
         Args:
             trunk: Label of the trunk.
@@ -117,20 +117,20 @@ class Cluster:
         return name
 
     def delete(self) -> None:
-        """Deletes all JobSets of the sweep; their pods get SIGTERM."""
+        """Deletes all JobSets of the sweep; their pods receive SIGTERM."""
         cluster_jobs.run_command(_delete_command(self.options, self.sweep))
 
     def log_tail(self, job: TrunkJob) -> list[str]:
-        """Returns the last lines of a JobSet's pods."""
+        """Returns the last log lines of a JobSet's pods."""
         return cluster_jobs.output_tail(_logs_command(self.options, self.sweep, job.run_ids[0]))
 
     def _items(self) -> dict[str, dict[str, Any]]:
-        """The JobSets by name; SweepError where kubectl's answer is no JSON list."""
+        """Returns the JobSets by name; raises SweepError if kubectl does not print a JSON list."""
         output = cluster_jobs.run_command(_get_command(self.options, self.sweep))
         try:
             items = {item["metadata"]["name"]: item for item in json.loads(output)["items"]}
         except (json.JSONDecodeError, KeyError):
-            raise SweepError(f"kubectl get jobsets: no JSON list but {output[:80]!r}") from None
+            raise SweepError(f"kubectl get jobsets: expected a JSON list, got {output[:80]!r}") from None
         self.existing = set(items)
         return items
 

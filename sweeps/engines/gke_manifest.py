@@ -1,9 +1,9 @@
-"""The JobSet of a trunk's runs on a TPU slice: pods that are started, and restarted, together.
+"""Manifest of the JobSet that trains a trunk on a TPU slice; its pods are started and restarted together.
 
-The Job's rules tell three ends of a pod apart, and the JobSet acts on the rule that matched:
-    disrupted (preempted, drained) or exit 75   all pods again, not counted
-    exit 2 (the trainer refused its input)      never again
-    any other                                   all pods again, at most `restarts` times
+The rules of the Job distinguish how a pod ended, and the JobSet acts on the rule that matched:
+    disruption (preemption, drain) or exit 75   restart all pods, not counted
+    exit 2 (the trainer rejected its input)     no restart
+    any other end                               restart all pods, at most `restarts` times
 Sources: Kubernetes' documentation (pod failure policy), JobSet's (failure policy; messages are matched since 0.10,
 which xpk installs), Kueue's (running JobSets), GKE's (TPUs in GKE, spot VMs, Cloud Storage FUSE).
 """
@@ -24,19 +24,19 @@ SWEEP_LABEL, HASH_LABEL, TRUNK_LABEL = "scaling/sweep", "scaling/mark", "scaling
 RUN_LABEL, RUNS_ANNOTATION = "scaling/run", "scaling/runs"  # the first run of a job; all of them, in order
 LABEL_LENGTH = 63  # characters that Kubernetes allows in the value of a label
 GRACE_SECONDS = 25  # from SIGTERM to SIGKILL; a spot machine gives no more
-TTL_SECONDS = 7 * 24 * 3600  # that a JobSet is kept after it has ended
+TTL_SECONDS = 7 * 24 * 3600  # time for which an ended JobSet is kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class GkeOptions:
-    """Options of the gke engine; the defaults are those of a cluster that xpk made."""
+    """Options of the gke engine; the defaults match a cluster created by xpk."""
 
     topology: str  # TPU slice of each job, such as v5e-16
     image: str  # container image with this package
-    bucket: str  # that is the store, such as gs://my-runs
+    bucket: str  # bucket of the store, such as gs://my-runs
     queue: str = "multislice-queue"  # Kueue's local queue
     priority: str = "medium"  # Kubernetes' priority class
-    account: str = "default"  # Kubernetes' service account that may write to the bucket
+    account: str = "default"  # Kubernetes service account with write access to the bucket
     namespace: str = "default"
     spot: bool = True
     restarts: int = RESTARTS  # largest number of restarts of a job after a crash
@@ -97,7 +97,7 @@ def jobset(spec: TrunkSpec, options: GkeOptions) -> dict[str, Any]:
 
 
 def _pod_rules() -> list[dict[str, Any]]:
-    """Ends of a pod that fail the Job by a rule; the JobSet reads the rule's place in this list."""
+    """Returns the rules by which the end of a pod fails the Job; the JobSet refers to them by index."""
 
     def exit_code(status: int) -> dict[str, Any]:
         return {"containerName": CONTAINER, "operator": "In", "values": [status]}
@@ -110,10 +110,10 @@ def _pod_rules() -> list[dict[str, Any]]:
 
 
 def _jobset_rules() -> list[dict[str, Any]]:
-    """What follows for all pods; where no rule matches, a restart that counts."""
+    """Returns the rules for restarting all pods; if no rule matches, a restart is counted."""
 
-    def rule(name: str, action: str, places: str) -> dict[str, Any]:
-        pattern = f"matching FailJob rule at index {places}$"
+    def rule(name: str, action: str, indices: str) -> dict[str, Any]:
+        pattern = f"matching FailJob rule at index {indices}$"
         return {
             "name": name,
             "action": action,

@@ -1,4 +1,4 @@
-"""Names of a sweep's jobs in a cluster: unique by run, sweep and bucket, and short enough for every cluster."""
+"""Names of a sweep's jobs in a cluster: unique per run, sweep and bucket, and short enough for every cluster."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ import re
 from sweeps.errors import SweepError
 
 LABEL_LENGTH = 50  # characters of a sweep's label; Kubernetes allows 63
-SHORT_LABEL_LENGTH = 20  # of it within a job's name
+SHORT_LABEL_LENGTH = 20  # characters of the label within a job's name
 HASH_LENGTH = 6  # hexadecimal digits
 RUN_LENGTH = 16  # characters of a run_id within a job's name
 
 
 def bucket_name(bucket: str) -> str:
-    """Returns a bucket's name without gs://; raises SweepError for anything else than the name of a bucket."""
+    """Returns the name of a bucket without gs://; raises SweepError if it is not a valid name."""
     name = bucket.removeprefix("gs://").rstrip("/")
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]", name):
-        raise SweepError(f"--option bucket={bucket}: must be a bucket's name, such as gs://my-runs, with no folder")
+        raise SweepError(
+            f"--option bucket={bucket}: must be the name of a bucket without a folder, such as gs://my-runs"
+        )
     return name
 
 

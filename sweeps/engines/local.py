@@ -1,8 +1,8 @@
-"""This machine: child processes, each with a share of the cores, train the runs one after the other.
+"""The local engine: child processes on this machine, each with a share of the cores, train the runs in order.
 
-A small model's step leaves most of a second core idle: two children with a core each do twice the work of one with
-both. Runs of a trunk stay in one child, where each starts from the checkpoint of the one before it. Runs of one shape
-that share no trunk are trained as packs where the options ask for it.
+A step of a small model hardly uses a second core: two children with one core each do twice the work of one child with
+both. The runs of a trunk are trained by one child, where each starts from the checkpoint of the previous one. Runs of
+one shape that share no trunk are trained as packs if the options request it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sweeps.planning.sharing import sharing_graph
 from sweeps.planning.workers import assign_runs, divide_cores
 
 TRAIN = (sys.executable, "-m", "scaling", "train")
-SEPARATE = ("--place", "share=false")  # a run that starts from no other's checkpoint
+SEPARATE = ("--place", "share=false")  # start no run from the checkpoint of another
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,12 +39,11 @@ class LocalOptions:
     """Options of the local engine.
 
     Attributes:
-        workers: Most child processes at the same time; the machine's cores are divided among them.
-        pack: Most runs of one shape trained as one program; 0 or 1: none.
-        separate: A process for each run in turn, nothing shared: the reference that sharing is measured against.
-        restarts: Of one run, after its process died without reporting why.
-        restart_stopped: Whether a child that saves and stops unasked (exit status 75) is started again, as long as it
-            did a step.
+        workers: Largest number of concurrent child processes, among which the cores are divided.
+        pack: Largest number of runs of one shape trained as one program; 0 or 1: no packs.
+        separate: Whether each run is trained from scratch in its own process, to measure what sharing saves.
+        restarts: Largest number of restarts of a run whose process died without reporting an error.
+        restart_stopped: Whether a child that saves and stops by itself (exit status 75) is restarted if it did a step.
         log: File of the children's standard error; None: STORE/sweeps/SWEEP.log.
     """
 
@@ -58,36 +57,36 @@ class LocalOptions:
 
 @dataclass
 class Worker:
-    """One child process and the runs assigned to it; started again as often as necessary."""
+    """A child process and the runs assigned to it; the process is restarted as often as necessary."""
 
     names: frozenset[str]  # run_id of each run assigned to it
     log: Path  # standard error of the child
     cores: frozenset[int] | None = None  # None: all
     batch: tuple[str, ...] = ()  # runs of the current child
     packed: bool = False  # whether the current child trains packs
-    unpacked: bool = False  # a pack died: its runs are trained in turn, to find the one that dies
-    current: str | None = None  # run under way
+    unpacked: bool = False  # whether a pack died; its runs are then trained one by one to find the failing run
+    current: str | None = None  # run that the child is training
     child: subprocess.Popen[str] | None = None
     reported: bool = False  # whether the current child has reported any event
-    stepped: bool = False  # whether it has done a step
-    failed: bool = False  # whether it has reported a run that failed
-    log_start: int = 0  # byte of the log at which the current child began
+    stepped: bool = False  # whether the current child has reported a step
+    failed: bool = False  # whether the current child has reported a failed run
+    log_start: int = 0  # offset in bytes at which the log of the current child starts
     finished: bool = False
 
 
 @dataclass
 class Job:
-    """Runs that child processes train."""
+    """State of the runs that child processes train."""
 
     submission: Submission
     options: LocalOptions
     remaining: dict[str, RunConfig]  # runs that have not ended, by run_id, in order
     packed_runs: frozenset[str] = frozenset()  # runs that are trained in a pack
     workers: list[Worker] = field(default_factory=list)
-    deaths: dict[str, int] = field(default_factory=dict)  # of each run's process
+    deaths: dict[str, int] = field(default_factory=dict)  # number of deaths of each run's process
     events: queue.Queue[tuple[Worker, Event | None]] = field(default_factory=queue.Queue)  # None: the child ended
     cancelled: bool = False
-    error: str | None = None  # why runs remain that will not continue by themselves
+    error: str | None = None  # why the remaining runs cannot continue
 
     @property
     def store(self) -> Store:
@@ -96,12 +95,12 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether nothing is left to happen."""
+        """Whether all workers have finished."""
         return all(worker.finished for worker in self.workers)
 
 
 def submit(submission: Submission, options: LocalOptions) -> Job:
-    """Starts the children on the runs, each in the order of the configs.
+    """Starts the child processes; each trains its runs in the order of the configs.
 
     Args:
         submission: The runs.
@@ -143,7 +142,7 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
 
 
 def cancel(job: Job) -> None:
-    """Asks the children to save and stop: SIGTERM the first time, SIGKILL the second."""
+    """Asks the children to save and stop (SIGTERM); the second call kills them (SIGKILL)."""
     for worker in job.workers:
         if worker.child is not None and worker.child.poll() is None:
             worker.child.send_signal(signal.SIGKILL if job.cancelled else signal.SIGTERM)
@@ -151,7 +150,7 @@ def cancel(job: Job) -> None:
 
 
 def _start(job: Job, worker: Worker) -> None:
-    """Starts a child on the worker's remaining runs: first those that share trunks, then the packs."""
+    """Starts a child for the worker's remaining runs: first those outside packs, then the packs."""
     names = tuple(name for name in job.remaining if name in worker.names)
     in_turn = names if worker.unpacked else tuple(name for name in names if name not in job.packed_runs)
     worker.packed = not in_turn
@@ -168,9 +167,9 @@ def _start(job: Job, worker: Worker) -> None:
             errors="replace",
             pass_fds=job.submission.keep_open,
             env={**os.environ, "SCALING_MACHINE_SHARE": f"{1 / len(job.workers):.6g}"},
-            start_new_session=True,  # a Ctrl-C reaches the launcher alone, which passes it on once
+            start_new_session=True,  # Ctrl-C reaches only the launcher, which signals each child once
         )
-    if worker.cores is not None:  # before the child counts them
+    if worker.cores is not None:  # before the child counts its cores
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(worker.child.pid, worker.cores)
     worker.reported = worker.stepped = worker.failed = False
@@ -190,7 +189,7 @@ def _train_command(job: Job, worker: Worker) -> list[str]:
 def _read_events(
     worker: Worker, child: subprocess.Popen[str], events: queue.Queue[tuple[Worker, Event | None]]
 ) -> None:
-    """Puts each event of the child into the queue, then None; any other line of its output goes to the log."""
+    """Puts the child's events into the queue, and None when it ends; other output lines are written to the log."""
     assert child.stdout is not None
     with child.stdout:
         for line in child.stdout:
@@ -225,7 +224,7 @@ def _note_event(job: Job, worker: Worker, event: Event) -> list[Event]:
 
 
 def _child_ended(job: Job, worker: Worker) -> list[Event]:
-    """What follows from a child's end: the worker is finished, or another child trains the remaining runs."""
+    """Handles the end of a child: the worker is finished, or another child is started for the remaining runs."""
     assert worker.child is not None
     status = worker.child.returncode
     normal = status in (exit_status.DONE, exit_status.FAILED)
@@ -234,22 +233,22 @@ def _child_ended(job: Job, worker: Worker) -> list[Event]:
     if stops or not any(name in job.remaining for name in worker.names):
         worker.finished = True
     elif status == exit_status.STOPPED:
-        message = "the trainer saved and stopped on a signal from elsewhere: started again"
+        message = "the trainer was stopped by a signal after saving: restarted"
         events.append({"event": "again", "why": message})
         _start(job, worker)
     elif not any(name in job.remaining for name in worker.batch) or (
         worker.failed and status in (exit_status.FAILED, exit_status.BAD_INPUT)
     ):
-        _start(job, worker)  # with train --in-order a run that fails ends its process, after reporting it
+        _start(job, worker)  # with `train --in-order`, a run that fails ends the process after reporting the failure
     elif status == exit_status.BAD_INPUT:
-        worker.finished, job.error = True, (_log_tail(worker) or ["the trainer refused its arguments"])[-1]
+        worker.finished, job.error = True, (_log_tail(worker) or ["the trainer rejected its arguments"])[-1]
     else:
         events += _child_died(job, worker, status)
     return events
 
 
 def _recorded_ends(job: Job, worker: Worker, statuses: tuple[str, ...]) -> list[Event]:
-    """Ends of runs that the child recorded, but died before it could report them."""
+    """Returns the "end" events of runs whose end the child recorded but did not report before it died."""
     events = []
     for name in [name for name in job.remaining if name in worker.names]:
         record = job.store.read(name)
@@ -261,7 +260,7 @@ def _recorded_ends(job: Job, worker: Worker, statuses: tuple[str, ...]) -> list[
 
 
 def _child_died(job: Job, worker: Worker, status: int) -> list[Event]:
-    """Counts a death of the run under way, and starts a child without that run after its last attempt."""
+    """Counts a death of the current run and restarts the child, without that run after its last attempt."""
     name = worker.current or next(name for name in job.remaining if name in worker.batch)
     worker.unpacked = worker.unpacked or worker.packed
     job.deaths[name] = job.deaths.get(name, 0) + 1
@@ -274,12 +273,12 @@ def _child_died(job: Job, worker: Worker, status: int) -> list[Event]:
     if job.deaths[name] < attempts:
         _start(job, worker)
         return events
-    if not worker.reported and not _claimed(job, worker, name):  # the trainer does not get as far as a run
+    if not worker.reported and not _claimed(job, worker, name):  # the trainer fails before it starts a run
         worker.finished = True
         job.error = f"the trainer {cause} before its first run, {attempts} times: see {worker.log}"
         return events
     error = f"its process {'was ' if killed else ''}{cause}, {attempts} times"
-    if not _record_failure(job, name, error, log):  # the trainer of another launcher trains it, or has done so
+    if not _record_failure(job, name, error, log):  # another process trains the run or has finished it
         _start(job, worker)
         return events
     job.remaining.pop(name)
@@ -292,13 +291,13 @@ def _child_died(job: Job, worker: Worker, status: int) -> list[Event]:
 
 
 def _claimed(job: Job, worker: Worker, name: str) -> bool:
-    """Whether this child had claimed the run (it compiles before its first event)."""
+    """Whether the child had claimed the run (compilation precedes its first event)."""
     record = job.store.read(name)
     return record is not None and worker.child is not None and record.about.get("pid") == worker.child.pid
 
 
 def _record_failure(job: Job, name: str, error: str, log: Sequence[str]) -> bool:
-    """Records that a run's process died too often; False where another process trains the run or has done so."""
+    """Records a run as failed; returns False if another process trains the run or has finished it."""
     try:
         with job.store.lease(name):
             job.store.fetch_record(name)
@@ -313,7 +312,7 @@ def _record_failure(job: Job, name: str, error: str, log: Sequence[str]) -> bool
 
 
 def _record_log(job: Job, worker: Worker, name: str) -> None:
-    """Keeps the last lines of a run that failed in its record, as its process continues with other runs."""
+    """Adds the last log lines of a failed run to its record, because its process continues with other runs."""
     log = _log_tail(worker)
     with contextlib.suppress(LeaseHeldError), job.store.lease(name):
         record = job.store.read(name)

@@ -1,12 +1,12 @@
-"""What an engine runs on a node of a cluster: the trainer, restarted until the runs of a task have ended.
+"""Runs a task on a node of a cluster: starts the trainer and restarts it until the task's runs have ended.
 
-A node trains the runs of a trunk in order, as the local engine does on this machine: a branch starts from the
-checkpoint of the run before it, and each shape is compiled once. What happens is noted in the store, one JSON object
-per line, for the launcher and for the node that takes over:
+A node trains the runs of a trunk in order with the local engine: a branch starts from the checkpoint of the previous
+run, and each shape is compiled once. Notes for the launcher, and for a node that continues the task, are written to the
+store, one JSON object per line:
 
-STORE/sweeps/SWEEP.tasks/KEY.jsonl     "began" (which node), "died" and "end" (as of the local engine), "left" (how)
+STORE/sweeps/SWEEP.tasks/KEY.jsonl     "began" (node), "died" and "end" (as for the local engine), "left" (how)
                          KEY.log       standard error of the trainer
-                         TOKEN.stop    made by a launcher whose tasks are to save and stop
+                         TOKEN.stop    created by a launcher to make its tasks save and stop
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from sweeps.engines import local
 from sweeps.engines.submission import Submission
 from sweeps.planning.plan import FINISHED_STATUSES
 
-FINISHED, UNFINISHED = "ended", "again"  # how a node leaves a task: nothing is left of it, or it must run again
+FINISHED, UNFINISHED = "ended", "again"  # outcome of a task on a node: all runs have ended, or it must run again
 POLL_SECONDS = 0.5
 SCONTROL_SECONDS = 60.0  # timeout of SLURM's commands
-PORT_BASE, PORT_RANGE = 20_000, 10_000  # coordinator's ports of jobs, by the job's number
+PORT_BASE, PORT_RANGE = 20_000, 10_000  # ports of coordinators, chosen by the number of the job
 Note = dict[str, Any]
 
 
 class TaskRefused(RuntimeError):
-    """The task cannot be trained: to run it again is of no use."""
+    """The task cannot be trained, and running it again would not help."""
 
 
 class StopRequest(NamedTuple):
     """Why the trainer must save and stop."""
 
     reason: str  # "time" (limit of the job), "ended" (the job is being stopped) or "launcher"
-    delivered: bool = False  # whether the trainer has been sent the signal already
+    delivered: bool = False  # whether the trainer has already received the signal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +75,7 @@ class NodeTask:
 
     @property
     def stop(self) -> Path:
-        """File that a launcher makes to have the task saved and stopped."""
+        """File that a launcher creates to make the task save and stop."""
         return stop_file(self.store, self.sweep, self.token)
 
 
@@ -90,7 +90,7 @@ def tasks_folder(store: str | Path, sweep: str) -> Path:
 
 
 def stop_file(store: str | Path, sweep: str, token: str) -> Path:
-    """Returns the file that a launcher makes to have its tasks saved and stopped.
+    """Returns the file that a launcher creates to make its tasks save and stop.
 
     Args:
         store: Folder of the store.
@@ -101,7 +101,7 @@ def stop_file(store: str | Path, sweep: str, token: str) -> Path:
 
 
 def append_note(task: NodeTask, note: Note) -> None:
-    """Appends a line to a task's notes, on a new line also where a full disk left half a line.
+    """Appends a line to a task's notes; if the last line is incomplete, starts a new line first.
 
     Args:
         task: The task.
@@ -115,7 +115,7 @@ def append_note(task: NodeTask, note: Note) -> None:
 
 
 def read_notes(task: NodeTask) -> list[Note]:
-    """Returns the notes of every node that had the task, in order; lines that cannot be parsed are left out."""
+    """Returns the notes of all nodes that ran the task, in order, without lines that cannot be parsed."""
     notes = []
     for line in task.notes.read_bytes().split(b"\n")[:-1] if task.notes.exists() else []:
         with contextlib.suppress(ValueError):
@@ -133,12 +133,12 @@ def deaths(notes: list[Note]) -> dict[str, list[Note]]:
 
 
 def failures(notes: list[Note]) -> dict[str, str]:
-    """Returns the error of each run that has failed for good since the task was submitted."""
+    """Returns the error of each run that has failed permanently since the task was submitted."""
     return {note["run_id"]: note["error"] for note in notes if note["event"] == "end" and note["status"] == "failed"}
 
 
 def last_transition(notes: list[Note]) -> Note:
-    """Returns the last note of a node that began or left the task, empty where none has begun it."""
+    """Returns the last "began" or "left" note, or an empty note if no node has started the task."""
     return next((note for note in reversed(notes) if note["event"] in ("began", "left")), {})
 
 
@@ -159,15 +159,15 @@ def unfinished_runs(task: NodeTask, notes: list[Note]) -> list[str]:
 
 
 def run_task(task: NodeTask, stop_request: Callable[[], StopRequest | None] = lambda: None, node: str = "") -> str:
-    """Trains the unfinished runs of a task; returns FINISHED, or UNFINISHED where the task must run again.
+    """Trains the unfinished runs of a task; returns FINISHED, or UNFINISHED if the task must run again.
 
     Args:
         task: The task.
-        stop_request: Called every POLL_SECONDS: why the trainer must save and stop, None: it continues.
+        stop_request: Called every POLL_SECONDS; returns why the trainer must save and stop, or None to continue.
         node: Name of the node, for the notes.
 
     Raises:
-        TaskRefused: To run the task again is of no use.
+        TaskRefused: The task cannot be trained, and running it again would not help.
     """
     append_note(task, {"event": "began", "node": node, "pid": os.getpid()})
     notes = read_notes(task)
@@ -194,15 +194,15 @@ def _train(task: NodeTask, notes: list[Note], names: list[str], stop_request: Ca
     if job.error is not None:
         raise TaskRefused(job.error)
     if job.remaining and not progressed and (request is None or request.reason == "time"):
-        limit = "within its time limit: give it more with --option time=" if request else "before it stopped by itself"
-        raise TaskRefused(f"the trainer did no step {limit}")
+        limit = "within its time limit: increase --option time=" if request else "before it stopped by itself"
+        raise TaskRefused(f"the trainer did not finish a step {limit}")
     return UNFINISHED if job.remaining else FINISHED
 
 
 def _follow(
     task: NodeTask, job: local.Job, stop_request: Callable[[], StopRequest | None]
 ) -> tuple[bool, StopRequest | None]:
-    """Polls until the job is over. Returns whether it did a step or ended a run, and why it had to stop."""
+    """Polls until the job is finished; returns whether it did a step or ended a run, and the stop request, if any."""
     progressed, request = False, None
     while not job.finished:
         for event in local.poll(job, POLL_SECONDS):
@@ -212,14 +212,14 @@ def _follow(
         if request is None:
             request = stop_request() or (StopRequest("launcher") if task.stop.exists() else None)
             if request is not None and request.delivered:
-                job.cancelled = True  # a second signal would end the trainer before it has saved
+                job.cancelled = True  # a second signal would kill the trainer before it has saved
             elif request is not None:
                 local.cancel(job)
     return progressed, request
 
 
 class SlurmSignals:
-    """Signals of SLURM to a job: SIGUSR2 before its time limit to this process, SIGTERM to all processes at its end."""
+    """Handles SLURM's signals: SIGUSR2 to this process before the time limit, SIGTERM to all processes at the end."""
 
     def __init__(self) -> None:
         self.request: StopRequest | None = None
@@ -231,9 +231,9 @@ class SlurmSignals:
 
 
 def run_slurm_task(task: NodeTask) -> str:
-    """Runs a task as a job of SLURM; an unfinished one goes back into the queue.
+    """Runs a task as a SLURM job and requeues the job if the task is unfinished.
 
-    SLURM itself requeues a job that is preempted or whose node is lost, and does not requeue one that is cancelled.
+    SLURM itself requeues a job that was preempted or lost its node, but not a job that was cancelled.
     """
     signals, nodes = SlurmSignals(), os.environ.get("SLURM_JOB_NUM_NODES", "1")
     if nodes != "1":
@@ -249,15 +249,14 @@ def run_slurm_task(task: NodeTask) -> str:
 
 
 def srun_command(nodes: int, first_node: str, job: str, command: Sequence[str] = ()) -> list[str]:
-    """Returns the command that trains one run on several nodes of a job, a process on each.
+    """Returns the command that trains one run on several nodes of a job, with one process per node.
 
-    The runs are trained strictly in order: a run that fails on one node must not leave it at another run than the
-    other nodes.
+    The runs are trained strictly in order, so that after a failure on one node all nodes continue with the same run.
 
     Args:
         nodes: Number of nodes.
-        first_node: Address of the first one (the others may not resolve its name).
-        job: Number of the job, which decides the coordinator's port.
+        first_node: Address of the first node (other nodes may not resolve its name).
+        job: Number of the job, which determines the coordinator's port.
         command: Command that trains; empty: `python -m scaling train`.
     """
     port = str(PORT_BASE + int(job) % PORT_RANGE) if job.isdigit() else "PORT"
@@ -267,7 +266,7 @@ def srun_command(nodes: int, first_node: str, job: str, command: Sequence[str] =
 
 
 def node_address(node: str) -> str:
-    """Returns the address by which SLURM reaches a node."""
+    """Returns the network address of a node in SLURM."""
     show = ["scontrol", "show", "node", node, "--oneliner"]
     output = subprocess.run(show, capture_output=True, text=True, check=True, timeout=SCONTROL_SECONDS).stdout
     return next(field.partition("=")[2] for field in output.split() if field.startswith("NodeAddr="))

@@ -1,9 +1,9 @@
-"""A Ray cluster: each trunk of a sweep is a task on any node with its resources, on another node when that is lost.
+"""Engine for a Ray cluster: each trunk of a sweep is a task, which moves to another node if its node is lost.
 
     python -m sweeps launch NAME --store DIR --engine ray --option address=HOST:6379 --option gpus=1 [--dry-run]
 
-DIR and this environment must be there on every node. The tasks live as long as the launcher: when it ends they save,
-stop, and resume at the next launch. Source: Ray's documentation (tasks, fault tolerance of tasks, scheduling).
+DIR and this Python environment must exist on every node. The tasks end with the launcher: they save and stop, and
+resume at the next launch. Source: Ray's documentation (tasks, fault tolerance of tasks, scheduling).
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from sweeps.engines.node_worker import NodeTask, last_transition, read_notes, ru
 from sweeps.engines.submission import RESTARTS, Submission
 from sweeps.errors import SweepError
 
-PHASES = {"NodeDiedError": LOST, "TaskCancelledError": CANCELLED}  # by Ray's exception; any other is a crash
-POLL_SECONDS = 2  # between two queries: a query of Ray is cheap
+PHASES = {"NodeDiedError": LOST, "TaskCancelledError": CANCELLED}  # by Ray's exception; any other one is a crash
+POLL_SECONDS = 2  # between queries, which are cheap
 
 
 @dataclass(frozen=True, kw_only=True)
 class RayOptions:
-    """Options of the ray engine: where the cluster is, and what a task reserves of a node."""
+    """Options of the ray engine: address of the cluster, and resources of a task."""
 
-    address: str = "auto"  # of the cluster; auto: the one that this machine is a node of
+    address: str = "auto"  # address of the cluster; auto: the cluster of which this machine is a node
     cpus: int = 1  # per task
     gpus: int = 0  # per task
     resources: str = ""  # per task, by the cluster's names, such as TPU=4,big=1
-    jobs: int = 0  # most tasks, each with several trunks; 0: a task for each trunk
+    jobs: int = 0  # largest number of tasks, each with several trunks; 0: one task per trunk
     restarts: int = RESTARTS  # largest number of restarts of a run after a crash
-    every: int = POLL_SECONDS  # seconds between two queries
+    every: int = POLL_SECONDS  # seconds between queries
 
     def __post_init__(self) -> None:
         task_resources(self)
@@ -69,18 +69,18 @@ def dry_run(submission: Submission, options: RayOptions) -> str:
         submission: The runs.
         options: The engine's options.
     """
-    lines = [f"# ray.init(address={options.address!r}), then each a task with {task_resources(options)}", ""]
+    lines = [f"# ray.init(address={options.address!r}), then tasks with {task_resources(options)}", ""]
     for task in cluster_tasks.divide_runs(submission, "TOKEN", jobs=options.jobs, restarts=options.restarts):
         command = shlex.join(cluster_tasks.node_command(submission.store, task))
         lines += [f"# task {task.key} runs this, and restarts it on failure:", command, ""]
-    lines += ["# stopped with", _stop_command(submission, "TOKEN")]
+    lines += ["# stopped by", _stop_command(submission, "TOKEN")]
     return "\n".join(lines)
 
 
 def task_resources(options: RayOptions) -> dict[str, Any]:
     """Returns Ray's options of a task; raises SweepError for malformed resources.
 
-    Ray's own retries are off, because it cannot tell a crash from a lost node.
+    Ray's own retries are disabled, because Ray cannot distinguish a crash from a lost node.
     """
     named: dict[str, float] = {}
     for part in filter(None, options.resources.split(",")):
@@ -114,7 +114,7 @@ class Cluster:
             self.refs[task.key] = remote.remote(task)
 
     def task_states(self, tasks: Sequence[NodeTask]) -> dict[str, TaskState]:
-        """Returns how each task stands, by key."""
+        """Returns the state of each task, by key."""
         refs = list(self.refs.values())
         ready, _ = self.ray.wait(refs, num_returns=len(refs), timeout=0) if refs else ([], [])
         completed = set(ready)
@@ -127,14 +127,14 @@ class Cluster:
             self.ray.get(self.refs[task.key])
         except self.ray.exceptions.RayTaskError:  # an exception of run_ray_task
             reason = last_transition(read_notes(task)).get("how")
-            return TaskState(REFUSED, reason or "the node could not begin its work")
+            return TaskState(REFUSED, reason or "the node could not start the task")
         except self.ray.exceptions.RayError as error:
             name = type(error).__name__
             return TaskState(PHASES.get(name, CRASHED), f"ended by Ray as {name}")
         return TaskState(LOST)
 
     def stop(self, tasks: Sequence[NodeTask]) -> None:
-        """Has the nodes save and stop; the second time, kills what they run."""
+        """Asks the tasks to save and stop; the second call kills them."""
         if self.stopped:
             for ref in self.refs.values():
                 self.ray.cancel(ref, force=True)
@@ -154,7 +154,7 @@ def run_ray_task(task: NodeTask) -> str:
 
 @contextlib.contextmanager
 def without_ray_environment() -> Iterator[None]:
-    """Removes the number of threads that Ray sets for its workers, which a trainer would obey."""
+    """Context without OMP_NUM_THREADS, which Ray sets for its workers and which would limit the trainer."""
     threads = os.environ.pop("OMP_NUM_THREADS", None)
     try:
         yield
@@ -173,5 +173,5 @@ def _connect(address: str) -> Any:
             ray.init(address=address, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError) as error:
             message = (str(error).splitlines() or ["no answer"])[0]
-            raise SweepError(f"--option address={address}: no Ray cluster there ({message[:200]})") from None
+            raise SweepError(f"--option address={address}: no Ray cluster found ({message[:200]})") from None
     return ray

@@ -1,10 +1,10 @@
-"""TPU VMs through SkyPilot: each trunk of a sweep is a managed job, which moves elsewhere when its slice is preempted.
+"""Engine for TPU VMs, with SkyPilot: each trunk of a sweep is a managed job, which is recovered after a preemption.
 
     python -m sweeps launch NAME --store DIR --engine skypilot --option topology=v5e-16
         --option bucket=gs://BUCKET [--dry-run]
 
-DIR is the bucket, mounted here; `sky` must be able to reach the account. A job of an earlier launch is followed, not
-launched again. Source: SkyPilot's documentation (task YAML, managed jobs, TPUs, distributed jobs' environment).
+DIR is the mounted bucket; `sky` must have access to the account. Active jobs of an earlier launch are not launched
+again. Source: SkyPilot's documentation (task YAML, managed jobs, TPUs, environment of distributed jobs).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ COORDINATOR_PORT = 8482  # JAX's default since 0.8.1
 ONE_VM_CHIPS = 8  # chips of the largest v5e or v6e slice that is one TPU VM
 CANCEL_COMMAND = "sky jobs cancel --yes JOB_ID ..."
 QUEUE_COMMAND = ("sky", "jobs", "queue", "--all", "--output", "json")
-PHASES = {  # of SkyPilot's states; any other state is a failure
+PHASES = {  # by SkyPilot state; any other state is a failure
     "PENDING": WAITING, "SUBMITTED": WAITING, "STARTING": WAITING, "RECOVERING": WAITING,
     "RUNNING": RUNNING, "WINDING_DOWN": RUNNING, "CANCELLING": RUNNING, "SUCCEEDED": SUCCEEDED,
 }  # fmt: skip
@@ -41,8 +41,8 @@ class SkyPilotOptions:
     """Options of the skypilot engine."""
 
     topology: str  # TPU slice of each job, such as v5e-16
-    bucket: str  # that is the store, such as gs://my-runs
-    region: str = ""  # of Google Cloud; empty: any
+    bucket: str  # bucket of the store, such as gs://my-runs
+    region: str = ""  # region of Google Cloud; empty: any
     workdir: str = "."  # folder that is copied to the machines
     setup: str = "pip install -e '.[tpu]'"  # shell commands that prepare a machine
     spot: bool = True
@@ -63,7 +63,7 @@ cancel = cluster_jobs.cancel
 
 
 def submit(submission: Submission, options: SkyPilotOptions) -> Job:
-    """Launches a managed job for each trunk, except those that are under way.
+    """Launches a managed job for each trunk without an active job.
 
     Args:
         submission: The runs.
@@ -87,21 +87,21 @@ def dry_run(submission: Submission, options: SkyPilotOptions) -> str:
         task = cloud.task(trunk, runs)
         name = task["name"]
         lines += [f"# {name}.yaml", json.dumps(task, indent=1), shlex.join(_launch_command(name, f"{name}.yaml")), ""]
-    lines += ["# followed with", shlex.join(QUEUE_COMMAND), "# stopped with", CANCEL_COMMAND]
+    lines += ["# queried by", shlex.join(QUEUE_COMMAND), "# stopped by", CANCEL_COMMAND]
     return "\n".join(lines)
 
 
 class Cloud:
-    """The managed jobs of a sweep. The file with which a job was launched says which runs it trains."""
+    """The managed jobs of a sweep. The task file of a job names its runs."""
 
     def __init__(self, submission: Submission, options: SkyPilotOptions) -> None:
         self.store, self.sweep, self.options = submission.store, submission.sweep, options
         self.newest: dict[str, int] = {}  # number of the newest job of a name at the last query
         self.earlier: dict[str, int] = {}  # number of the newest job of that name before this launch
-        self.unseen: dict[str, int] = {}  # queries in which a job of this launch was not in the queue yet
+        self.unseen: dict[str, int] = {}  # number of queries in which a job of this launch was not in the queue yet
 
     def task(self, trunk: str, run_ids: Sequence[str]) -> dict[str, Any]:
-        """Returns the task of runs of a trunk.
+        """Returns the SkyPilot task that trains runs of a trunk.
 
         Args:
             trunk: Label of the trunk.
@@ -110,7 +110,7 @@ class Cloud:
         return task(trunk_spec(self.store, self.sweep, self.options.bucket, trunk, run_ids), self.options)
 
     def active_jobs(self) -> dict[str, TrunkJob]:
-        """Returns the jobs of an earlier launch that wait or run, by trunk."""
+        """Returns the waiting and running jobs of an earlier launch, by trunk."""
         jobs = {}
         for name, (number, status) in self._query().items():
             if _job_state(number, status).phase in (WAITING, RUNNING):
@@ -119,7 +119,7 @@ class Cloud:
         return jobs
 
     def job_states(self) -> dict[str, JobState]:
-        """Returns how each job stands, by name; one that was just launched waits, also while the queue lacks it."""
+        """Returns the state of each job by name; a new job is WAITING until it appears in the queue."""
         jobs = {name: job for name, job in self._query().items() if job[0] > self.earlier.get(name, -1)}
         self.unseen = {name: queries + 1 for name, queries in self.unseen.items() if name not in jobs}
         states = {
@@ -145,7 +145,7 @@ class Cloud:
         return name
 
     def delete(self) -> None:
-        """Cancels the sweep's jobs; raises SweepError where one is not in the queue yet."""
+        """Cancels the sweep's jobs; raises SweepError if a job is not in the queue yet."""
         jobs = self._query()
         numbers = [
             str(number) for number, status in jobs.values() if _job_state(number, status).phase in (WAITING, RUNNING)
@@ -154,32 +154,32 @@ class Cloud:
             cluster_jobs.run_command(["sky", "jobs", "cancel", "--yes", *numbers])
         missing = [name for name in self.unseen if jobs.get(name, (-1, ""))[0] <= self.earlier.get(name, -1)]
         if missing:
-            raise SweepError(f"sky jobs queue: {missing[0]} is not there yet")
+            raise SweepError(f"sky jobs queue: {missing[0]} is not in the queue yet")
 
     def log_tail(self, job: TrunkJob) -> list[str]:
-        """Returns the last lines of a job."""
+        """Returns the last log lines of a job."""
         return cluster_jobs.output_tail(_logs_command(job.name))
 
     def _query(self) -> dict[str, tuple[int, str]]:
-        """Number and status of the newest job of each name of this sweep."""
+        """Returns number and status of the newest job of each name of this sweep."""
         prefix = job_name_prefix(self.sweep, sweep_hash(self.options.bucket, self.sweep))
         jobs = newest_jobs(cluster_jobs.run_command(QUEUE_COMMAND), prefix)
         self.newest = {name: number for name, (number, _) in jobs.items()}
         return jobs
 
     def _environment(self, name: str) -> dict[str, str]:
-        """The environment variables in a job's file, which say what it trains."""
+        """Returns the environment variables in a job's task file, which name its trunk and runs."""
         path = self.store.root / "sweeps" / f"{name}.yaml"
         try:
             environment: dict[str, str] = json.loads(path.read_bytes())["envs"]
         except (OSError, ValueError, KeyError):
-            problem = f"is under way, but {path} does not name its runs: cancel the job first"
+            problem = f"is active, but {path} does not name its runs: cancel the job first"
             raise SweepError(f"sky job {name} {problem}") from None
         return environment
 
 
 def task(spec: TrunkSpec, options: SkyPilotOptions) -> dict[str, Any]:
-    """Returns SkyPilot's task of a trunk's runs; its `run` is executed on every host of the slice.
+    """Returns the SkyPilot task of a trunk; its `run` is executed on every host of the slice.
 
     Args:
         spec: The runs and their command.
@@ -189,7 +189,7 @@ def task(spec: TrunkSpec, options: SkyPilotOptions) -> dict[str, Any]:
         "name": spec.name,
         "envs": {"SCALING_TRUNK": spec.trunk, "SCALING_RUNS": " ".join(spec.run_ids)},  # read by a later launch
         "workdir": options.workdir,
-        "num_nodes": 1,  # of one slice, however many hosts it has
+        "num_nodes": 1,  # one slice, regardless of its number of hosts
         "resources": {
             "infra": f"gcp/{options.region}" if options.region else "gcp",
             "accelerators": f"tpu-{options.slice.cloud_name}:1",
@@ -209,7 +209,7 @@ def task(spec: TrunkSpec, options: SkyPilotOptions) -> dict[str, Any]:
 def host_script(tpu: TpuSlice, command: Sequence[str]) -> str:
     """Returns the shell script of each host.
 
-    Exit status 2 (refused input) becomes 0, because SkyPilot would run the job again; such a run leaves no record.
+    Exit status 2 (rejected input) becomes 0, because SkyPilot would restart the job; such a run writes no record.
 
     Args:
         tpu: The slice.
@@ -239,16 +239,16 @@ def newest_jobs(output: str, prefix: str) -> dict[str, tuple[int, str]]:
     """Returns number and status of the newest job of each name.
 
     Args:
-        output: What `sky jobs queue` prints.
-        prefix: Beginning of the names that count.
+        output: Output of `sky jobs queue`.
+        prefix: Prefix of the names to include.
 
     Raises:
-        SweepError: The output is no JSON list of jobs.
+        SweepError: The output is not a JSON list of jobs.
     """
     try:
         rows = [(str(row["job_name"]), int(row["job_id"]), str(row["status"])) for row in json.loads(output)]
     except (json.JSONDecodeError, KeyError, TypeError, ValueError):
-        raise SweepError(f"sky jobs queue: no JSON list of jobs but {output[:80]!r}") from None
+        raise SweepError(f"sky jobs queue: expected a JSON list of jobs, got {output[:80]!r}") from None
     newest: dict[str, tuple[int, str]] = {}
     for name, number, status in rows:
         if name.startswith(prefix) and number >= newest.get(name, (-1, ""))[0]:

@@ -1,9 +1,9 @@
-"""A SLURM cluster, through submitit: each trunk of a sweep is an element of a job array, requeued when preempted.
+"""Engine for a SLURM cluster, with submitit: each trunk of a sweep is an array task, requeued when preempted.
 
     python -m sweeps launch NAME --store DIR --engine slurm --option partition=gpu --option gpus=1 --option time=8:00:00
         [--dry-run]
 
-DIR and this environment must be there on every node. A job of an earlier launch is followed, not submitted again.
+DIR and this Python environment must exist on every node. Active jobs of an earlier launch are not submitted again.
 Sources: SLURM's manual (sbatch --signal, --requeue; squeue's states) and submitit's executor.
 """
 
@@ -43,34 +43,34 @@ CANCEL_COMMAND = "scancel JOB_ID ..."
 TIME_PATTERN = re.compile(r"\d+(:\d\d){0,2}|\d+-\d\d?(:\d\d){0,2}")
 WAITING_STATES = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD")
 RUNNING_STATES = ("RUNNING", "COMPLETING", "SUSPENDED", "STOPPED", "SIGNALING", "STAGE_OUT", "RESIZING")
-LOST_STATES = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")  # not caused by a run
+LOST_STATES = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")  # ends that a run does not cause
 
 
 @dataclass(frozen=True, kw_only=True)
 class SlurmOptions:
-    """Options of the slurm engine; what is empty or 0 is left to the cluster."""
+    """Options of the slurm engine; an empty or zero value selects the cluster's default."""
 
     partition: str = ""
     account: str = ""
     qos: str = ""
-    time: str = "24:00:00"  # limit of one job, as sbatch takes it; a job that reaches it is requeued
-    warn: int = 120  # seconds before the limit at which the trainer saves
-    nodes: int = 1  # that train one run
+    time: str = "24:00:00"  # time limit of a job in the format of sbatch; a job that reaches it is requeued
+    warn: int = 120  # seconds before the time limit at which the trainer saves
+    nodes: int = 1  # nodes that train one run
     cpus: int = 0  # per node
     gpus: int = 0  # per node
     gres: str = ""  # generic resources
     mem: str = ""  # per node, such as 64G
-    parallel: int = 0  # most jobs that run at the same time
-    jobs: int = 0  # most jobs, each with several trunks; 0: a job for each trunk
-    setup: str = ""  # shell commands before Python starts
+    parallel: int = 0  # largest number of jobs that run at the same time
+    jobs: int = 0  # largest number of jobs, each with several trunks; 0: one job per trunk
+    setup: str = ""  # shell commands to run before Python starts
     python: str = shlex.quote(sys.executable)
-    sbatch: str = ""  # further flags of sbatch, as "--constraint=a100 --exclude=n7"
+    sbatch: str = ""  # further flags of sbatch, such as "--constraint=a100 --exclude=n7"
     restarts: int = RESTARTS  # largest number of restarts of a run after a crash
-    every: int = 15  # seconds between two queries of the queue
+    every: int = 15  # seconds between queries of the queue
 
     def __post_init__(self) -> None:
         if not TIME_PATTERN.fullmatch(self.time):
-            allowed = "must be as sbatch takes it: 90 (minutes), 8:00:00 or 2-12:00:00"
+            allowed = "must be in the format of sbatch: 90 (minutes), 8:00:00 or 2-12:00:00"
             raise SweepError(f"--option time={self.time}: {allowed}")
         if self.nodes < 1:
             raise SweepError(f"--option nodes={self.nodes}: must be 1 or more")
@@ -82,7 +82,7 @@ cancel = cluster_jobs.cancel
 
 
 def submit(submission: Submission, options: SlurmOptions) -> Job:
-    """Submits job arrays that train the runs, except those that a job of an earlier launch has.
+    """Submits job arrays that train the runs, except those in active jobs of an earlier launch.
 
     Args:
         submission: The runs.
@@ -103,7 +103,7 @@ def sbatch_flags(text: str) -> dict[str, Any]:
     """Returns sbatch's flags by name from text such as "--exclusive --constraint=a100".
 
     Raises:
-        SweepError: The text is no sequence of --flag or --flag=value.
+        SweepError: The text is not a sequence of --flag or --flag=value.
     """
     flags: dict[str, Any] = {}
     try:
@@ -137,7 +137,7 @@ def submitit_parameters(name: str, options: SlurmOptions) -> dict[str, Any]:
     additional = {
         "time": options.time,
         "requeue": True,
-        # B: to the batch script alone, which is Python: it signals the trainer and requeues the job
+        # B: signal only the batch script (Python), which signals the trainer and requeues the job
         "signal": f"B:USR2@{options.warn}",
         **sbatch_flags(options.sbatch),
     }
@@ -166,12 +166,12 @@ def dry_run(submission: Submission, options: SlurmOptions) -> str:
             command = shlex.join(cluster_tasks.node_command(store, task, train))
             lines += [f"# array task {index} runs this, and restarts it on failure:", command]
         lines.append("")
-    lines += ["# followed with", shlex.join(SQUEUE), "# stopped with", CANCEL_COMMAND]
+    lines += ["# queried by", shlex.join(SQUEUE), "# stopped by", CANCEL_COMMAND]
     return "\n".join(lines)
 
 
 def batch_script(folder: Path, name: str, options: SlurmOptions, count: int) -> str:
-    """Returns the script that submitit gives to sbatch; raises SweepError where submitit is not installed.
+    """Returns the script that submitit passes to sbatch; raises SweepError if submitit is not installed.
 
     Args:
         folder: Folder of the sweep's tasks.
@@ -186,7 +186,7 @@ def batch_script(folder: Path, name: str, options: SlurmOptions, count: int) -> 
 
 
 def job_arrays(tasks: Sequence[NodeTask]) -> list[list[NodeTask]]:
-    """Returns the tasks in parts that a job array can hold."""
+    """Splits the tasks into job arrays of at most ARRAY_SIZE tasks."""
     return [list(tasks[i : i + ARRAY_SIZE]) for i in range(0, len(tasks), ARRAY_SIZE)]
 
 
@@ -199,7 +199,7 @@ class Cluster:
         self.stops = 0  # calls of `stop`
 
     def active_tasks(self) -> list[NodeTask]:
-        """Returns the tasks of an earlier launch whose jobs wait or run."""
+        """Returns the tasks of earlier launches whose jobs are waiting or running."""
         queue = read_queue(cluster_jobs.run_command(SQUEUE))
         tasks = []
         for name, array in cluster_tasks.read_tasks(self.store, self.sweep).items():
@@ -210,7 +210,7 @@ class Cluster:
         return tasks
 
     def start(self, tasks: Sequence[NodeTask]) -> None:
-        """Submits tasks in arrays; one that sbatch refuses has no job until it is submitted again."""
+        """Submits tasks in arrays; a task that sbatch rejects has no job until it is submitted again."""
         for task in tasks:
             self.jobs.pop(task.key, None)
         for array in job_arrays(tasks):
@@ -224,7 +224,7 @@ class Cluster:
             self.jobs |= {task.key: (name, index) for index, task in enumerate(array)}
 
     def task_states(self, tasks: Sequence[NodeTask]) -> dict[str, TaskState]:
-        """Returns how each task stands, by key; one that sbatch refused is lost."""
+        """Returns the state of each task by key; a task that sbatch rejected is LOST."""
         states = read_queue(cluster_jobs.run_command(SQUEUE))
         return {
             task.key: task_state(task, states.get(self.jobs[task.key], ("", ""))[1])
@@ -233,7 +233,7 @@ class Cluster:
         }  # fmt: skip
 
     def stop(self, tasks: Sequence[NodeTask]) -> None:
-        """Cancels the jobs: each process gets SIGTERM and may save; SIGKILL the second time."""
+        """Cancels the jobs: their processes receive SIGTERM and save; the second call sends SIGKILL."""
         states = read_queue(cluster_jobs.run_command(SQUEUE))
         numbers = [states[job][0] for job in self.jobs.values() if job in states and job_phase(states[job][1]) != LOST]
         if numbers:
@@ -242,32 +242,32 @@ class Cluster:
 
 
 def read_queue(output: str) -> dict[tuple[str, int], tuple[str, str]]:
-    """Returns number and state of each job by its name and its index in the array.
+    """Parses the output of squeue: job number and state by name of the array and index in it.
 
     Raises:
-        SweepError: The output is not squeue's.
+        SweepError: The output cannot be parsed.
     """
     jobs = {}
     for line in output.splitlines():
         parts = line.strip().rsplit("|", 3)
         if len(parts) != 4:
-            raise SweepError(f"squeue: no line of four fields but {line[:80]!r}")
+            raise SweepError(f"squeue: expected four fields per line, got {line[:80]!r}")
         name, index, number, state = parts
         jobs[name, int(index) if index.isdigit() else 0] = (number, state)
     return jobs
 
 
 def job_phase(state: str) -> str:
-    """Returns the phase of a state of SLURM: WAITING, RUNNING, or LOST for any other."""
+    """Returns the phase of a SLURM state: WAITING, RUNNING, or LOST for all other states."""
     return WAITING if state in WAITING_STATES else RUNNING if state in RUNNING_STATES else LOST
 
 
 def task_state(task: NodeTask, state: str) -> TaskState:
-    """Returns how a task stands.
+    """Returns the state of a task.
 
     Args:
         task: The task.
-        state: SLURM's state of its job; empty: SLURM has no such job any more.
+        state: State of its job in SLURM; empty if the job is no longer in the queue.
     """
     if state in WAITING_STATES or state in RUNNING_STATES:
         return TaskState(job_phase(state))
@@ -280,7 +280,7 @@ def task_state(task: NodeTask, state: str) -> TaskState:
         return TaskState(LOST)
     if outcome is not None and outcome not in (FINISHED, UNFINISHED):
         return TaskState(REFUSED, outcome)
-    return TaskState(CRASHED, f"ended as {state}" if state else "is gone from the queue")
+    return TaskState(CRASHED, f"ended as {state}" if state else "is no longer in the queue")
 
 
 def _submit_array(folder: Path, name: str, options: SlurmOptions, tasks: Sequence[NodeTask]) -> None:
@@ -289,7 +289,7 @@ def _submit_array(folder: Path, name: str, options: SlurmOptions, tasks: Sequenc
         executor = submitit.SlurmExecutor(folder, python=f"exec {options.python}")
         executor.update_parameters(**submitit_parameters(name, options))
         executor.map_array(run_slurm_task, list(tasks))
-    except RuntimeError as error:  # of submitit: no srun, or sbatch refused
+    except RuntimeError as error:  # raised by submitit: srun is missing, or sbatch failed
         raise SweepError(f"sbatch: {' '.join(str(error).split())[-300:]}") from None
 
 

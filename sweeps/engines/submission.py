@@ -1,4 +1,4 @@
-"""What a launch hands to an engine: the runs, and the engine's options read from `--option NAME=VALUE`."""
+"""Input of an engine: the runs to train, and its options parsed from `--option NAME=VALUE`."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from scaling.store.files import write_atomic
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 
-RESTARTS = 2  # of one run or its job after a crash; restarts after a preemption are not counted
+RESTARTS = 2  # largest number of restarts of a run or its job after a crash; preemptions are not counted
 Options = TypeVar("Options")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """The runs that an engine trains, and where they belong.
+    """The runs that an engine trains, with their store and sweep.
 
     Attributes:
-        store: Where the runs' configs, records and checkpoints are.
+        store: The store of their configs, records and checkpoints.
         sweep: Name of the sweep in the store.
         configs: The runs, in order of execution.
-        starts: For each run, the step at which it leaves a run before it (`shared_steps`); None: not computed yet.
-        command: Command that trains, of the engines whose workers have this environment (local, slurm, ray); empty:
+        starts: Step at which each run branches from an earlier run (`shared_steps`); None: not computed yet.
+        command: Command that trains, for engines whose workers have this environment (local, slurm, ray); empty:
             `python -m scaling train`.
-        keep_open: File descriptors that child processes inherit, such as the launcher's lock.
+        keep_open: File descriptors that child processes inherit, such as that of the launcher's lock.
     """
 
     store: Store
@@ -39,7 +39,7 @@ class Submission:
 
 
 def write_configs(submission: Submission) -> dict[str, RunConfig]:
-    """Writes each run's config into the store, where the trainer reads it; returns the configs by run_id, in order."""
+    """Writes each run's config to the store, for the trainer; returns the configs by run_id, in order."""
     configs = {run_id(config): config for config in submission.configs}
     for name, config in configs.items():
         write_atomic(submission.store.run_dir(name) / "config.json", dumps(config).encode())
@@ -47,15 +47,15 @@ def write_configs(submission: Submission) -> dict[str, RunConfig]:
 
 
 def parse_options(kind: type[Options], options: Mapping[str, str]) -> Options:
-    """Builds an engine's options from the texts of `--option`.
+    """Builds an engine's options from the values of `--option`.
 
-    The fields of the dataclass are the allowed names. A field without a default is required; the type of the default
-    says how a text is read (yes or no, a whole number, text). Checks of one engine are in the `__post_init__` of its
-    dataclass.
+    The names of the options are the fields of the dataclass. A field without a default is required. A value is parsed
+    according to the type of the default: yes or no, a whole number, or text. The `__post_init__` of the dataclass does
+    further checks.
 
     Args:
         kind: Dataclass of the engine's options.
-        options: Value by name, as given on the command line.
+        options: Text of each option by name.
 
     Raises:
         SweepError: A name is unknown or missing, or a value is not allowed.
@@ -77,6 +77,6 @@ def _parse_value(name: str, text: str, default: Any) -> Any:
         return text == "yes"
     if isinstance(default, int):
         if not text.isdecimal():
-            raise SweepError(f"--option {name}={text}: must be a number, 0 or more")
+            raise SweepError(f"--option {name}={text}: must be a whole number, 0 or more")
         return int(text)
     return text

@@ -1,7 +1,7 @@
-"""Jobs of engines in a cloud: a job trains the runs of one trunk in order, on one slice, in one process.
+"""Jobs of the cloud engines: a job trains the runs of one trunk in order, on one slice, in one process.
 
-A branch starts from the checkpoint of the run before it. The cluster restarts a job that was preempted or crashed, and
-the trainer skips the runs that are done. After the last restart of a job the current run is marked failed; the
+A branch starts from the checkpoint of the previous run. The cluster restarts a job that was preempted or crashed, and
+the trainer skips the runs that are done. After the last restart of a job, the current run is marked as failed, and the
 remaining runs are submitted as a new job.
 """
 
@@ -21,13 +21,13 @@ from sweeps.engines.submission import Submission, write_configs
 from sweeps.errors import SweepError
 from sweeps.planning.plan import FINISHED_STATUSES
 
-STORE_MOUNT = "/store"  # where a job has the bucket
+STORE_MOUNT = "/store"  # folder in which a job mounts the bucket
 TRUNK_ID_LENGTH = 32  # characters of a prefix_id that label a trunk
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrunkSpec:
-    """What a cluster is to train as one job.
+    """Specification of a job, which trains runs of one trunk.
 
     Attributes:
         name: Name of the job.
@@ -50,19 +50,19 @@ class TrunkSpec:
 
 @dataclass
 class TrunkJob:
-    """A job as it was submitted, and what is known of it."""
+    """A submitted job and its known state."""
 
     name: str
     run_ids: Sequence[str]  # in order
     crashes: int = 0
-    failed_at: float | None = None  # when it was first seen to have failed, of the monotonic clock
+    failed_at: float | None = None  # when a query first showed that it failed (time.monotonic)
 
 
 class TrunkCluster(Protocol):
     """The jobs of a sweep in a cluster."""
 
     def active_jobs(self) -> dict[str, TrunkJob]:
-        """Returns the jobs of an earlier launch that wait or run, by trunk."""
+        """Returns the waiting and running jobs of an earlier launch, by trunk."""
 
     def submit(self, trunk: str, run_ids: Sequence[str]) -> str:
         """Submits a job that trains runs of a trunk and returns its name.
@@ -73,10 +73,10 @@ class TrunkCluster(Protocol):
         """
 
     def job_states(self) -> Mapping[str, JobState]:
-        """Returns how each job stands, by name; a job that is gone is absent."""
+        """Returns the state of each job by name; a job that no longer exists is absent."""
 
     def log_tail(self, job: TrunkJob) -> list[str]:
-        """Returns the last lines of a job."""
+        """Returns the last log lines of a job."""
 
     def delete(self) -> None:
         """Deletes all jobs of the sweep."""
@@ -87,13 +87,13 @@ class TrunkJobs:
     """The jobs of a launch: at most one per trunk at a time."""
 
     runs: Mapping[str, Sequence[str]]  # run_ids by trunk, in order
-    jobs: dict[str, TrunkJob]  # by trunk; the remaining runs of a trunk without a job are to be submitted
+    jobs: dict[str, TrunkJob]  # by trunk; the remaining runs of a trunk without a job have to be submitted
     cluster: TrunkCluster
     failed: dict[str, JobState] = field(default_factory=dict)  # runs that failed with their job
-    failed_logs: dict[str, list[str]] = field(default_factory=dict)  # the last lines of that job, by run
+    failed_logs: dict[str, list[str]] = field(default_factory=dict)  # last log lines of that job, by run
 
     def submit_remaining(self, job: Job) -> dict[str, JobState]:
-        """Submits the remaining runs of each trunk without a job; returns how these runs stand."""
+        """Submits the remaining runs of each trunk without a job; returns the states of these runs."""
         states: dict[str, JobState] = {}
         for trunk, names in self.runs.items():
             if trunk in self.jobs or job.cancelled:
@@ -105,19 +105,19 @@ class TrunkJobs:
         return states
 
     def run_states(self, job: Job) -> dict[str, JobState]:
-        """Returns how each run stands, for cluster_jobs.py; submits the remaining runs of a job that has ended."""
+        """Returns the state of each run (for `cluster_jobs.Job`); submits the remaining runs of ended jobs."""
         job_states, states = self.cluster.job_states(), dict[str, JobState]()
         for trunk in list(self.jobs):
             states |= self._trunk_states(job, trunk, job_states.get(self.jobs[trunk].name))
         try:
             states |= self.submit_remaining(job)
-        except SweepError:  # such as a quota: tried again at the next poll, while others continue
+        except SweepError:  # for example a quota: retried at the next poll, while other jobs continue
             if not states:
                 raise
         return states | {name: state for name, state in self.failed.items() if name in job.remaining}
 
     def log_lines(self, name: str) -> list[str]:
-        """Returns the last lines of a run's job."""
+        """Returns the last log lines of a run's job."""
         if name in self.failed_logs:
             return self.failed_logs[name]
         return next((self.cluster.log_tail(job) for job in self.jobs.values() if name in job.run_ids), [])
@@ -126,7 +126,7 @@ class TrunkJobs:
         return [name for name in names if name in job.remaining and name not in self.failed]
 
     def _trunk_states(self, job: Job, trunk: str, state: JobState | None) -> dict[str, JobState]:
-        """How the runs of a trunk stand, by the state of its job; a job that is over is no longer the trunk's."""
+        """Returns the states of a trunk's runs from the state of its job; removes a job that has ended."""
         trunk_job = self.jobs[trunk]
         trunk_runs, job_runs = self._remaining(job, self.runs[trunk]), self._remaining(job, trunk_job.run_ids)
         if not trunk_runs or state is None:
@@ -134,7 +134,7 @@ class TrunkJobs:
         if state.phase == FAILED:
             clock = time.monotonic()
             trunk_job.failed_at = trunk_job.failed_at or clock
-            if clock - trunk_job.failed_at < job.record_delay:  # a record on its way may decide which run failed
+            if clock - trunk_job.failed_at < job.record_delay:  # a delayed record may show which run failed
                 return {name: JobState(WAITING) for name in trunk_runs}
         refused = state.phase == SUCCEEDED and any(_failed(job, name) for name in job_runs)
         if state.phase == FAILED or refused or (state.phase == SUCCEEDED and not job_runs):
@@ -148,9 +148,9 @@ class TrunkJobs:
         return states
 
     def _fail_runs(self, job: Job, trunk_job: TrunkJob, names: Sequence[str], state: JobState) -> None:
-        """Marks the runs that failed with their job: those with a recorded error, else the current one, else all.
+        """Marks the runs that failed with their job: those with a recorded error, else the current run.
 
-        All of them fail where none was ever begun.
+        If no run had started, all of them fail.
         """
         unfinished = [name for name in names if not _ended(job, name)]
         failed = [name for name in unfinished if _failed(job, name)]
@@ -164,13 +164,13 @@ class TrunkJobs:
 
 
 def submit_trunks(submission: Submission, cluster: TrunkCluster, *, restarts: int, delete_command: str) -> Job:
-    """Submits a job for each trunk, except those that are under way.
+    """Submits a job for each trunk without an active job.
 
     Args:
         submission: The runs.
-        cluster: Where they are trained.
+        cluster: The cluster.
         restarts: Largest number of restarts of a job after a crash.
-        delete_command: What a person enters to delete the jobs.
+        delete_command: Shell command that deletes the jobs, for messages.
     """
     remaining = write_configs(submission)
     trunks = TrunkJobs(runs_by_trunk(submission.configs), cluster.active_jobs(), cluster)
@@ -186,8 +186,8 @@ def submit_trunks(submission: Submission, cluster: TrunkCluster, *, restarts: in
 def train_command(store: Store, names: Sequence[str], sweep: str) -> list[str]:
     """Returns the command that trains runs in a job, strictly in order.
 
-    In order, because hosts would otherwise train different runs after one fails on one of them, and a branch
-    would be trained before its trunk while a killed process still has the trunk's lease.
+    Otherwise hosts could train different runs after a failure on one host, and a branch could be trained before its
+    trunk while a killed process still has the trunk's lease.
 
     Args:
         store: The sweep's store.
@@ -200,7 +200,7 @@ def train_command(store: Store, names: Sequence[str], sweep: str) -> list[str]:
 
 
 def trunk_spec(store: Store, sweep: str, bucket: str, trunk: str, run_ids: Sequence[str]) -> TrunkSpec:
-    """Returns what a cluster is to train as one job.
+    """Returns the specification of a job.
 
     Args:
         store: The sweep's store.
@@ -238,6 +238,6 @@ def _failed(job: Job, name: str) -> bool:
 
 
 def _current_run(job: Job, names: Sequence[str]) -> str:
-    """The first run whose record says that it is running, else the first that has not ended."""
+    """Returns the first run whose record has status "running", else the first run that has not ended."""
     running = [name for name in names if _status(job, name) == RUNNING]
     return (running or [name for name in names if not _ended(job, name)] or names)[0]

@@ -71,7 +71,7 @@ def rows(*jobs: tuple[str, int, str]) -> str:
 def test_the_queue_is_read_by_the_newest_job_of_a_name_of_ours() -> None:
     text = rows(("s-a", 3, "FAILED"), ("s-a", 7, "RECOVERING"), ("s-b", 4, "CANCELLED"), ("x-a", 9, "RUNNING"))
     assert skypilot.newest_jobs(text, "s-") == {"s-a": (7, "RECOVERING"), "s-b": (4, "CANCELLED")}
-    with pytest.raises(SweepError, match="no JSON list"):
+    with pytest.raises(SweepError, match="expected a JSON list"):
         skypilot.newest_jobs("No jobs", "s-")
 
 
@@ -140,7 +140,7 @@ def test_a_trunk_is_one_job_and_a_launch_of_more_of_it_follows_that(store: Store
 
 def test_a_job_under_way_whose_file_is_gone_is_not_launched_twice(store: Store, tiny: RunConfig, sky: Path) -> None:
     (sky / "queue.json").write_text(rows((name_of(tiny), 12, "RUNNING")))
-    with pytest.raises(SweepError, match=r"is under way, but .*yaml does not name its runs: cancel the job first"):
+    with pytest.raises(SweepError, match=r"is active, but .*yaml does not name its runs: cancel the job first"):
         submitted(store, tiny)
     assert launches(sky) == 0
 

@@ -117,7 +117,7 @@ def test_a_cluster_that_takes_nothing_any_more_ends_the_launch_and_fails_no_run(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"time": "tomorrow"}, "--option time=tomorrow: must be as sbatch takes it: 90"),
+        ({"time": "tomorrow"}, "--option time=tomorrow: must be in the format of sbatch: 90"),
         ({"nodes": "0"}, "--option nodes=0: must be 1 or more"),
         ({"sbatch": "-C a100"}, "'-C' must be --flag or --flag=value"),
         ({"sbatch": "--comment='x"}, "no closing quotation: must be --flag or --flag=value, quoted as for a shell"),
@@ -132,7 +132,7 @@ def test_a_wrong_option_is_one_line(tmp_path: Path, options: dict[str, str], mes
 
 def test_a_cluster_that_is_not_there_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(SweepError, match="squeue: no such command here"):
+    with pytest.raises(SweepError, match="squeue: command not found"):
         submit_runs("slurm", Store(tmp_path), "grid", small_grid(), {})
 
 
@@ -141,7 +141,7 @@ def test_the_queue_is_read_by_the_names_of_its_arrays(tmp_path: Path) -> None:
     assert slurm.read_queue(text) == {
         ("grid-a", 0): ("7_0", "RUNNING"), ("grid-a", 1): ("7_1", "PENDING"), ("b|x", 0): ("9", "COMPLETED")
     }  # fmt: skip
-    with pytest.raises(SweepError, match="no line of four fields but 'nonsense'"):
+    with pytest.raises(SweepError, match="expected four fields per line, got 'nonsense'"):
         slurm.read_queue("nonsense\n")
 
 

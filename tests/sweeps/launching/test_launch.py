@@ -176,7 +176,7 @@ def test_a_child_that_somebody_else_stops_goes_on_from_what_it_saved(tmp_path) -
     os.kill(trainer_pids(tmp_path)[0], signal.SIGTERM)
     _, output = launcher.communicate(timeout=60)
     assert launcher.returncode == 0, output
-    assert len(trainer_pids(tmp_path)) == 2 and "stopped on a signal from elsewhere: started again" in output
+    assert len(trainer_pids(tmp_path)) == 2 and "the trainer was stopped by a signal after saving: restarted" in output
     assert states(tmp_path) == ["done"] * 4
     assert steps_seen(tmp_path, SMALL_GRID_IDS[0]) == list(range(1, small_grid()[0].steps + 1))
 
