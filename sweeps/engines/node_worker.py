@@ -48,15 +48,15 @@ class StopRequest(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class NodeTask:
-    """Runs of a store, whose configs lie there, for one node to train in this order."""
+    """Runs that one node trains in order; their configs are in the store."""
 
-    store: str  # its folder
+    store: str  # folder of the store
     sweep: str
-    token: str  # of the launch
-    index: int  # within the launch
+    token: str  # token of the launch
+    index: int  # index of the task within the launch
     run_ids: tuple[str, ...]
     restarts: int  # largest number of restarts of a run after a crash
-    command: tuple[str, ...] = ()  # that trains; empty: `python -m scaling train`
+    command: tuple[str, ...] = ()  # command that trains; empty: `python -m scaling train`
 
     @property
     def key(self) -> str:

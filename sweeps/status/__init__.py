@@ -1,5 +1,6 @@
-"""The status of a sweep: what is done, running, waiting and failed, what it has cost, and its losses as they fill.
+"""The status of a sweep: states of its runs, cost so far, losses and errors.
 
-`status.status` reads it from the store as plain data; terminal.py shows it as text, watch.py repeatedly, page.py as an
-HTML page. live.py redraws progress bars and screens in place.
+`status.status` reads it from the store as plain data. `terminal` formats it as text, `page` as an HTML page with charts
+from `svg`, and `watch` updates either repeatedly. `axes` chooses the axes of plots, `braille` draws plots in a terminal,
+`live` redraws progress bars and screens, and `read_many` reads many small files.
 """

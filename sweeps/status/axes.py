@@ -1,4 +1,4 @@
-"""What a sweep's losses are drawn against: isoFLOP curves where it has budgets, else the field that it sweeps."""
+"""Axes of a sweep's loss plots: isoFLOP curves for a sweep with budgets, else the field that the sweep varies."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 Row = dict[str, Any]
 LABELS = ("data.corpus", "data.tokens", "budget", "steps")  # fields that follow from others or from the corpus
-PREFERRED = ("N", "D", "optimizer.lr", "batch", "data.unique")  # for x, of fields with as many values
-MAX_CURVES = 8  # of a sweep without budgets
+PREFERRED = ("N", "D", "optimizer.lr", "batch", "data.unique")  # preferred for x among fields with as many values
+MAX_CURVES = 8  # largest number of curves for a sweep without budgets
 NAMES = {"N": "N, parameters", "D": "D, tokens", "optimizer.lr": "learning rate", "batch": "batch, sequences"}
 
 
 def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns `x`, the field that the runs of a sweep are drawn against, and `by`, the fields that separate the curves.
 
-    With budgets, x is N and the curves are those of a budget, and of each other field except the seed that separates
-    runs of one budget and width. Otherwise x is the number with most values, and the curves are separated by what
-    tells most runs apart that share an x, in few curves.
+    With budgets, x is N, and the curves are separated by budget and by every other field (except the seed) that differs
+    between runs of one budget and width. Otherwise x is the numeric field with most values, and the curves are separated
+    by the fields that distinguish most runs of equal x, with at most MAX_CURVES curves.
     """
     if any(entry.get("budget") is not None for entry in entries):
         return {"x": "N", "by": _budget_fields(entries)}
@@ -35,8 +35,8 @@ def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _budget_fields(entries: list[dict[str, Any]]) -> list[str]:
-    """`budget`, then the fields that separate runs of one budget and width, those of few values first."""
-    seedless = {repr(entry["config"] | {"seed": None}): entry for entry in entries}  # ten thousand may be seeds of few
+    """Returns `budget` and the fields that separate runs of one budget and width, those with few values first."""
+    seedless = {repr(entry["config"] | {"seed": None}): entry for entry in entries}  # one entry per config, for speed
     rows = [all_fields(entry) for entry in seedless.values()]
     values = _values(rows)
     excluded = ("N", "D", "seed", "model.width", *LABELS)
@@ -49,7 +49,7 @@ def _budget_fields(entries: list[dict[str, Any]]) -> list[str]:
 
 
 def _values(rows: list[Row]) -> dict[str, set[Any]]:
-    """Values of each field, None for a run without it."""
+    """Returns the values of each field, including None for runs without the field."""
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: {row.get(name) for row in rows} for name in names}
 
@@ -66,9 +66,9 @@ def _distinct(rows: list[Row], names: Iterable[str]) -> int:
 def _most_separating(
     rows: list[Row], x: str, by: list[str], candidates: list[str], max_curves: int = MAX_CURVES
 ) -> str | None:
-    """The field that separates most runs that agree in x and `by`; None where none does within so many curves."""
+    """Returns the field that separates most runs with equal x and `by`, or None if `max_curves` allows no field."""
     separated, best = _distinct(rows, (x, *by)), None
-    if by == [] and separated == len(rows):  # the first field may still group what x alone separates
+    if by == [] and separated == len(rows):  # a first field may group runs that x alone already separates
         separated -= 1
     for name in candidates:
         count = _distinct(rows, (x, *by, name))
@@ -78,7 +78,7 @@ def _most_separating(
 
 
 def coordinates(entry: dict[str, Any], sweep_axes: dict[str, Any]) -> tuple[Any, list[Any]]:
-    """Returns a run's x and the values that select its curve.
+    """Returns the x of a run and the values that select its curve.
 
     Args:
         entry: A run of the sweep.
@@ -96,7 +96,7 @@ def all_fields(entry: dict[str, Any]) -> Row:
 
 
 def fields(entry: dict[str, Any]) -> Row:
-    """Returns a run's fields by name, its sizes in place of the numbers of the model."""
+    """Returns the fields of a run by name, with N and D in place of the numeric fields of the model."""
     row = all_fields(entry)
     return {
         name: value
@@ -122,7 +122,7 @@ def loss_curves(rows: list[Row], most: int | None = None) -> dict[tuple[Any, ...
 
     Args:
         rows: Rows of the status.
-        most: Curves, evenly chosen from all; None: all.
+        most: Largest number of curves, evenly spaced among all; None: all.
     """
     curves: dict[tuple[Any, ...], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     for row in rows:

@@ -1,6 +1,6 @@
-"""A plot of a few curves in characters: braille dots for lines, a letter for each curve's points.
+"""Plots of a few curves in characters: lines of braille dots, and a letter for the points of each curve.
 
-A character is 2 × 4 dots. Coordinates of dots count from the left and from the top.
+A character has 2 × 4 dots. Coordinates of dots start at the left and at the top.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))  # by row and co
 BRAILLE = 0x2800
 DOT_ROWS, DOT_COLUMNS = len(DOTS), len(DOTS[0])
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-OUTLIER = 6  # times the median's distance from the lowest loss: losses above are drawn at the upper edge
-MARGIN = 0.03  # of the width, left and right of the points
+OUTLIER = 6  # losses above this multiple of the median's distance from the lowest loss are drawn at the upper edge
+MARGIN = 0.03  # margin left and right of the points, as a share of the width
 Points = Sequence[tuple[float, float]]
 
 
@@ -28,8 +28,8 @@ class PlotAxes:
 
     Attributes:
         log_x: Whether x is logarithmic.
-        x_text: Text of a value of x.
-        y_text: Text of a value of y.
+        x_text: Function that formats a value of x.
+        y_text: Function that formats a value of y.
     """
 
     log_x: bool
@@ -38,14 +38,14 @@ class PlotAxes:
 
 
 def plot(curves: Sequence[Points], width: int, height: int, axes: PlotAxes, styles: Sequence[str] = ()) -> list[Text]:
-    """Returns a plot as lines of text: `height` lines with the y axis, and two below; none where there is no point.
+    """Returns a plot as `height` lines of text and two lines for the x axis; an empty list without points.
 
     Args:
         curves: Points of each curve.
         width: Characters of a line.
         height: Lines of the plot.
         axes: The axes.
-        styles: Style of each curve, used again from the first one on; empty: none.
+        styles: Styles of the curves, used cyclically; empty: no styles.
     """
     points = [point for curve in curves for point in curve]
     if not points:
@@ -89,7 +89,7 @@ def _draw(
 
 
 class Canvas:
-    """Dots and letters on a grid of characters, each character of the curve drawn last."""
+    """A grid of characters with dots and letters; a character has the style of the curve drawn last."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self.columns, self.rows = columns, rows
@@ -113,7 +113,7 @@ class Canvas:
             self.curves[cell] = curve
 
     def mark(self, x: int, y: int, curve: int) -> None:
-        """Puts the curve's letter in place of the dots around a dot.
+        """Puts the letter of a curve at the character that contains a dot.
 
         Args:
             x: Dot, from the left.
@@ -127,8 +127,8 @@ class Canvas:
         """Returns a line of characters.
 
         Args:
-            row: From the top.
-            styles: Style of each curve, none where empty.
+            row: Index of the line, from the top.
+            styles: Styles of the curves; empty: no styles.
         """
         line = Text()
         for column in range(self.columns):

@@ -30,7 +30,7 @@ class ProgressBar:
     Args:
         description: Text before the bar.
         total: Value of a full bar.
-        columns: What stands after the bar: PERCENT_COLUMNS or COUNT_COLUMNS.
+        columns: Columns after the bar: PERCENT_COLUMNS or COUNT_COLUMNS.
         transient: Whether the bar disappears at the end.
     """
 
@@ -48,7 +48,7 @@ class ProgressBar:
         self.progress.start()
 
     def stop(self) -> None:
-        """Ends the redrawing."""
+        """Stops redrawing the bar."""
         self.progress.stop()
 
     def advance(self) -> None:
@@ -60,18 +60,18 @@ class ProgressBar:
 
         Args:
             value: Between 0 and the total.
-            text: Of the text column.
+            text: Text of the text column.
         """
         self.progress.update(self.task, completed=value, text=text)
 
     def print_line(self, text: str) -> None:
-        """Prints a line above the bar, as it is."""
+        """Prints a line above the bar, without interpreting markup."""
         self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def redrawn_screen() -> Iterator[Callable[[Sequence[Text]], None]]:
-    """Yields a function that shows lines on standard output in place of those that it showed before."""
+    """Yields a function that shows lines on standard output and replaces the lines that it showed before."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text

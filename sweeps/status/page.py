@@ -1,6 +1,6 @@
-"""`status --html`: the status of a sweep as one HTML page that refreshes itself and loads nothing from elsewhere.
+"""`status --html`: the status of a sweep as a self-contained HTML page that refreshes itself.
 
-This module computes what the page shows; templates/page.html.j2 lays it out.
+This module computes the content of the page; templates/page.html.j2 lays it out.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from sweeps.status.svg import Axis, Chart, Curve, colours, lay_out
 from sweeps.status.terminal import RESUMABLE, cost_lines, has_loss, label, percent
 from sweeps.status.watch import sweep_ended
 
-REFRESH_SECONDS = 30.0  # of a page that is not rewritten by --watch
-LOSS_CURVES = 12  # most curves of held-out losses
-LEARNING_CURVES = 60  # most learning curves
-NAMED_SIZES = 14  # most sizes whose names stand at learning curves
-BINS = 100  # of a learning curve
-LISTED_RUNS = 1000  # most rows of a table
-LISTED_REASONS = 50  # most reasons why runs failed
+REFRESH_SECONDS = 30.0  # refresh interval of a page that --watch does not rewrite
+LOSS_CURVES = 12  # largest number of curves of held-out losses
+LEARNING_CURVES = 60  # largest number of learning curves
+NAMED_SIZES = 14  # largest number of sizes for which learning curves are labelled
+BINS = 100  # bins of a learning curve
+LISTED_RUNS = 1000  # largest number of rows of a table
+LISTED_REASONS = 50  # largest number of listed errors
 RUNS_PER_REASON = 6
 NATS = "nats per token"
 _learning_points: dict[str, tuple[Any, list[tuple[float, float]]]] = {}  # by run, with the stamp of its record
@@ -36,7 +36,7 @@ _learning_points: dict[str, tuple[Any, list[tuple[float, float]]]] = {}  # by ru
 
 @dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """A chart with its title and a note; without a chart where there is nothing to draw yet."""
+    """A chart with its title and a note; the chart is None while there is no data."""
 
     title: str
     chart: Chart | None
@@ -61,13 +61,13 @@ class Table:
 
 
 def write_page(path: Path, store: Store, status: dict[str, Any], every: float | None = None) -> Path:
-    """Writes the page, whole or not at all, and returns its path.
+    """Writes the page atomically and returns its path.
 
     Args:
         path: The file.
-        store: Where the runs are kept, for their learning curves.
+        store: The store with the runs, for their learning curves.
         status: `status.status` of the sweep.
-        every: Seconds until it is written again; None: REFRESH_SECONDS.
+        every: Seconds until the page is written again; None: REFRESH_SECONDS.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).with_name("templates")),
@@ -90,7 +90,7 @@ def write_page(path: Path, store: Store, status: dict[str, Any], every: float | 
 
 
 def summary(status: dict[str, Any]) -> dict[str, Any]:
-    """Returns the counts, the share that is done, and the cost against the quote."""
+    """Returns the counts of states, the share that is done, and the cost with the quote."""
     share, seconds_left = status["cost"]["share_done"], status["cost"].get("seconds_left")
     return {
         "sweep": status["sweep"],
@@ -104,7 +104,7 @@ def summary(status: dict[str, Any]) -> dict[str, Any]:
 
 
 def losses(status: dict[str, Any]) -> Drawing:
-    """Returns held-out loss against size, a curve per budget, or against the field that the sweep varies."""
+    """Returns the drawing of held-out loss against size (a curve per budget) or the field that the sweep varies."""
     x, by = status["axes"]["x"], status["axes"]["by"]
     points = loss_curves(status["runs"], LOSS_CURVES)
     palette = colours(len(points), all(isinstance(value, int | float) for key in points for value in key))
@@ -131,7 +131,7 @@ def _loss_text(value: float) -> str:
 
 
 def learning(store: Store, status: dict[str, Any]) -> Drawing | None:
-    """Returns training loss against training FLOPs of running and of other runs, None where none has begun.
+    """Returns the drawing of training loss against training FLOPs; None if no run has started.
 
     Args:
         store: The store with the runs.
@@ -155,12 +155,14 @@ def learning(store: Store, status: dict[str, Any]) -> Drawing | None:
     title = "Learning curves"
     x = Axis(name="training FLOPs", log=True, text=short_count)
     y = Axis(name=f"training loss, {NATS}", log=True, text=_loss_text)
-    note = f"{len(curves)} of {len(started):,} runs that have begun, from small (dark) to large; point at one for more."
+    note = (
+        f"{len(curves)} of {len(started):,} started runs, from small (dark) to large; hover over a curve for its run."
+    )
     return Drawing(title=title, chart=lay_out(curves, x, y, title), note=note)
 
 
 def _spread(started: list[Row]) -> list[Row]:
-    """At most LEARNING_CURVES runs: up to half of them running, the rest evenly chosen from the others."""
+    """Returns at most LEARNING_CURVES runs: up to half of them running, the others evenly spaced."""
     first = [run for run in started if run["state"] == "running"][: LEARNING_CURVES // 2]
     rest = [run for run in started if run not in first] if len(started) <= LEARNING_CURVES * 20 else started
     count = LEARNING_CURVES - len(first)
@@ -168,7 +170,7 @@ def _spread(started: list[Row]) -> list[Row]:
 
 
 def learning_curve(store: Store, run: Row) -> list[tuple[float, float]]:
-    """Returns training FLOPs and mean training loss of a run's steps, in BINS that widen with the step.
+    """Returns training FLOPs and mean training loss of a run, in BINS bins with logarithmic widths.
 
     Args:
         store: The store with the run.
@@ -189,7 +191,7 @@ def learning_curve(store: Store, run: Row) -> list[tuple[float, float]]:
 
 
 def failures(status: dict[str, Any]) -> dict[str, Any]:
-    """Returns what failed, diverged or was stopped and why, runs of one reason together, and the log of one of them."""
+    """Returns the failed, diverged and stopped runs grouped by error, with the log of one run per group."""
     reasons: dict[tuple[str, str], list[Row]] = {}
     for state in ("failed", "diverged", "interrupted", "stopped"):
         otherwise = "resumes at the next launch" if state in RESUMABLE else ""
@@ -216,7 +218,7 @@ def size(run: Row) -> str:
 
 
 def running_table(status: dict[str, Any]) -> Table | None:
-    """Returns the runs that train now, None where there are none."""
+    """Returns the table of running runs, or None if no run is running."""
     runs = [run for run in status["runs"] if run["state"] == "running"]
     if not runs:
         return None
@@ -238,7 +240,7 @@ def running_table(status: dict[str, Any]) -> Table | None:
 
 
 def runs_table(status: dict[str, Any]) -> Table:
-    """Returns all runs, the lowest loss of each isoFLOP curve marked."""
+    """Returns the table of all runs, in which the lowest loss of each isoFLOP curve is marked."""
     lowest: dict[tuple[Any, ...], float] = {}
     for run in status["runs"]:
         if has_loss(run) and "budget" in run:

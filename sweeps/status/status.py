@@ -1,4 +1,4 @@
-"""The status of a sweep: each run's state, the cost so far, and what the losses are drawn against."""
+"""The status of a sweep: the state of each run, the cost so far, and the axes of its loss plots."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ def status(
     Args:
         store: The store with the runs.
         sweep: Name of the sweep.
-        on: TPU slice whose hours and dollars are meant; None: no dollars.
-        mfu: Share of the slice's peak that is quoted.
-        cache: Rows of runs that had ended in an earlier call, which fills it; their records are read again only after
-            they have changed. None: all records are read.
+        on: TPU slice for which time and dollars are quoted; None: no quote.
+        mfu: Model FLOPs utilisation of the quote.
+        cache: Rows of finished runs, filled by earlier calls; their records are read again only if they have changed.
+            None: all records are read.
 
     Returns:
-        `sweep`; `counts` of runs by state; `cost` so far; `axes` of plots; and `runs`, a row for each run: its sizes,
-        and loss, step, tokens per second, seconds left, error and log as far as they are known.
+        `sweep`; `counts` of runs by state; `cost` so far; `axes` of plots; and `runs`, a row for each run with its
+        sizes and, if known, its loss, step, tokens per second, seconds left, error and log.
 
     Raises:
         SweepError: The store has no such sweep.
@@ -98,26 +98,26 @@ def run_rows(
             row = run_status(store, entry, raw_record or {})
             if row["state"] in FINISHED_STATUSES and name in stamps:
                 cache[name] = (stamps[name], row)
-        row["x"], row["by"] = coordinates(entry, sweep_axes)  # by the sweep as it is now, also for a run in the cache
+        row["x"], row["by"] = coordinates(entry, sweep_axes)  # also for cached rows: the axes may have changed
         runs.append(row)
     return runs
 
 
 def seconds_beyond_mfu(store: Store, entries: list[dict[str, Any]], on: PricedSlice, mfu: float) -> float:
-    """Returns the seconds that a sweep's steps take beyond its FLOPs at the MFU, where the compiler has measured them.
+    """Returns the seconds that a sweep takes beyond its FLOPs at the MFU, from the compiler's step times.
 
     Args:
-        store: Where the compiler's step times are kept.
+        store: The store with the compiler's step times.
         entries: The runs of the sweep, as planned.
         on: TPU slice.
-        mfu: Share of its peak.
+        mfu: Model FLOPs utilisation.
     """
     work = ((e["config"], e["config"]["steps"] - e["from"], e["C"] - flops_until_step(e, e["from"])) for e in entries)
     return extra_step_seconds(store, work, on, mfu)
 
 
 def with_plan(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Returns a sweep's runs with their planned sizes, which are computed for a sweep that an early version wrote."""
+    """Returns the runs of a sweep with their planned N, D and C, which are computed if an early version wrote it."""
     if all("C" in entry for entry in entries):
         return entries
     configs = [from_dict(RunConfig, entry["config"]) for entry in entries]
@@ -129,12 +129,12 @@ def with_plan(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]) -> dict[str, Any]:
-    """Returns the row of a run; its whole record and its curve are read only while it grows.
+    """Returns the row of a run; its whole record and curve are read only if it is running or stopped.
 
     Args:
         store: The store with the run.
         entry: The run as planned.
-        record_facts: `store.raw_record` of its record, empty where there is none.
+        record_facts: Result of `store.raw_record`; empty without a record.
     """
     row: dict[str, Any] = {"run_id": entry["run_id"], "state": "waiting", "N": entry["N"], "D": entry["D"]}
     row["C"], row["flops_planned"] = entry["C"], entry["C"] - flops_until_step(entry, entry["from"])
@@ -160,12 +160,12 @@ def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]
 
 
 def failure_log(store: Store, run_id: str, about: dict[str, Any]) -> list[str]:
-    """Returns the last lines of a run's process, from its record or from its folder.
+    """Returns the last log lines of a run's process, from its record or from its folder.
 
     Args:
         store: The store with the run.
         run_id: The run.
-        about: The facts of its record.
+        about: The `about` of its record.
     """
     log = about.get("log")
     if log is None:
@@ -178,7 +178,7 @@ def failure_log(store: Store, run_id: str, about: dict[str, Any]) -> list[str]:
 def is_alive(record: Record, store: Store) -> bool:
     """Returns whether the process that wrote a running record still runs.
 
-    Of another machine's process this is known only after several calls, as of `--watch`: its lease is then silent.
+    For a process of another machine, several calls (as with `--watch`) are needed to detect that its lease has expired.
 
     Args:
         record: The run's record.
@@ -189,12 +189,12 @@ def is_alive(record: Record, store: Store) -> bool:
         return not store.is_abandoned(record.run_id)
     if not process_exists(pid):
         return False
-    command = Path(f"/proc/{pid}/cmdline")  # the number may belong to another program by now
+    command = Path(f"/proc/{pid}/cmdline")  # another program may have the process id by now
     return not command.exists() or b"train" in command.read_bytes()
 
 
 def run_progress(store: Store, record: Record) -> dict[str, Any]:
-    """Returns step, training loss, tokens per second and seconds left of a run under way, as far as they are known.
+    """Returns step, training loss, tokens per second and seconds left of an unfinished run, if known.
 
     Args:
         store: The store with the run.

@@ -1,6 +1,6 @@
-"""Charts of curves for an HTML page, laid out for templates/chart.svg.j2: log or linear axes, names at curve ends.
+"""Layout of charts for templates/chart.svg.j2: curves with labels at their ends, on logarithmic or linear axes.
 
-Curves differ in their marks as well as in colour, and every point has a title that a pointer shows.
+Curves differ in marker as well as in colour, and every point has a tooltip.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from dataclasses import dataclass
 WIDTH, HEIGHT = 760, 380
 LEFT, TOP, BOTTOM = 58, 14, 44  # margins; the right one depends on the names of the curves
 RIGHT_MARGIN, CHARACTER_WIDTH = 24, 7
-NAME_GAP, NAME_HEIGHT = 14, 14  # between plot and names; of a name
+NAME_GAP, NAME_HEIGHT = 14, 14  # space between plot and labels; height of a label
 MARK_RADIUS = 4.2
-SCALE_MARGIN = 0.04  # of the range of the values, at both ends
+SCALE_MARGIN = 0.04  # margin at both ends, as a share of the range of the values
 TICKS, LEAST_LOG_TICKS, MOST_LOG_TICKS = 6, 4, 8
-# Okabe & Ito 2008 for curves without an order; from cividis (Nuñez 2018), without its palest end, for ordered ones
+# Okabe & Ito 2008 for unordered curves; cividis (Nuñez 2018) without its brightest colours for ordered curves
 PLAIN = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#5c5c5c", "#7a5c00")
 ORDERED = ("#00224e", "#35456c", "#666970", "#948e77", "#c8b866")
 
@@ -28,9 +28,9 @@ class Curve:
     Attributes:
         points: (x, y) of each point.
         colour: As #rrggbb.
-        name: Shown at the end of the curve, not shown where empty.
-        about: Title of the curve under a pointer, its name where empty.
-        mark: Number of the form of its marks; None: a line without marks.
+        name: Label at the end of the curve; empty: no label.
+        about: Tooltip of the curve; empty: its name.
+        mark: Index of the shape of its markers; None: no markers.
         faint: Whether the line is thin.
     """
 
@@ -49,7 +49,7 @@ class Axis:
     Attributes:
         name: Its label.
         log: Whether it is logarithmic.
-        text: Text of a value.
+        text: Function that formats a value.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Axis:
 
 @dataclass(frozen=True, kw_only=True)
 class Tick:
-    """A tick of an axis: its place in the drawing and its label."""
+    """A tick of an axis: its position in the drawing and its label."""
 
     place: float
     label: str
@@ -67,7 +67,7 @@ class Tick:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """A point of a curve as an SVG path, and its title."""
+    """A marker as an SVG path, and its tooltip."""
 
     path: str
     about: str
@@ -75,13 +75,13 @@ class Mark:
 
 @dataclass(frozen=True, kw_only=True)
 class Line:
-    """A curve as it is drawn.
+    """A curve laid out for drawing.
 
     Attributes:
         curve: The curve.
-        about: Its title.
+        about: Its tooltip.
         points: Points of the SVG polyline, empty for a single point.
-        marks: Its marks.
+        marks: Its markers.
     """
 
     curve: Curve
@@ -92,14 +92,14 @@ class Line:
 
 @dataclass(frozen=True, kw_only=True)
 class EndLabel:
-    """The name of a curve at its end.
+    """The label at the end of a curve.
 
     Attributes:
         curve: The curve.
-        x: Last point of the curve.
-        y: Last point of the curve.
-        baseline: Of the text.
-        key: SVG path of the curve's mark beside the name, empty for a line without marks.
+        x: x of the last point of the curve.
+        y: y of the last point of the curve.
+        baseline: y of the baseline of the text.
+        key: SVG path of the marker next to the label, empty for a curve without markers.
     """
 
     curve: Curve
@@ -149,7 +149,7 @@ def _interpolate(share: float) -> str:
 
 
 def lay_out(curves: Sequence[Curve], x: Axis, y: Axis, title: str) -> Chart | None:
-    """Returns a chart of the curves, None where there is no point yet.
+    """Returns a chart of the curves, or None if they have no points.
 
     Args:
         curves: The curves.
@@ -178,7 +178,7 @@ def lay_out(curves: Sequence[Curve], x: Axis, y: Axis, title: str) -> Chart | No
 
 
 class Scale:
-    """Maps values to places in the drawing, with a margin at both ends."""
+    """Maps values to positions in the drawing, with a margin at both ends."""
 
     def __init__(self, values: Sequence[float], log: bool, first: float, last: float) -> None:
         self.log = log
@@ -190,12 +190,12 @@ class Scale:
         return math.log10(value) if self.log else value
 
     def __call__(self, value: float) -> float:
-        """Returns the place of a value."""
+        """Returns the position of a value."""
         share = (self._transform(value) - self.low) / (self.high - self.low)
         return self.first + share * (self.last - self.first)
 
     def ticks(self) -> list[float]:
-        """Returns round values within the scale; powers of ten on a log axis, or more digits where these are few."""
+        """Returns round values within the scale; on a log axis powers of ten, and further digits if these are few."""
         if not self.log:
             return _round_values(self.low, self.high)
         low, high = 10**self.low, 10**self.high
@@ -227,7 +227,7 @@ def _line(curve: Curve, across: Scale, up: Scale, x: Axis, y: Axis) -> Line:
 
 
 def _mark_path(form: int, x: float, y: float) -> str:
-    """A circle, square, diamond or triangle, as an SVG path."""
+    """Returns a circle, square, diamond or triangle as an SVG path."""
     r = MARK_RADIUS
     if form % 4 == 0:
         return f"M{x - r:.1f},{y:.1f}a{r},{r} 0 1 0 {2 * r},0a{r},{r} 0 1 0 {-2 * r},0z"
@@ -240,14 +240,14 @@ def _mark_path(form: int, x: float, y: float) -> str:
 
 
 def _end_labels(curves: Sequence[Curve], across: Scale, up: Scale) -> list[EndLabel]:
-    """Each curve's name next to its last point, moved apart where names would overlap."""
+    """Returns the labels of the curves next to their last points, moved apart so that they do not overlap."""
     ends = [(up(c.points[-1][1]), across(c.points[-1][0]), c) for c in curves if c.name and c.points]
     ends.sort(key=lambda end: end[0])
     baselines: list[float] = []
     for y, _, _ in ends:
         baselines.append(max(y + 4, baselines[-1] + NAME_HEIGHT if baselines else TOP + 8))
     lowest = HEIGHT - BOTTOM + 4.0
-    for i in reversed(range(len(baselines))):  # names below the chart move up, and those above them
+    for i in reversed(range(len(baselines))):  # labels below the chart move up and push the others up
         baselines[i] = min(baselines[i], lowest)
         lowest = baselines[i] - NAME_HEIGHT
     left = across.last + NAME_GAP

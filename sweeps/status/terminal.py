@@ -1,6 +1,6 @@
-"""A sweep's status as text: states, cost, losses and curves as they fill, runs under way, and failures with reasons.
+"""A sweep's status as text: states, cost, losses, loss curves, unfinished runs, and failures with their errors.
 
-Lines are rich texts: a pipe gets the same characters as a terminal, without styles.
+Lines are rich texts; a pipe receives the same characters as a terminal, without styles.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ COLOURS = ("cyan", "yellow", "magenta", "green", "bright_blue", "red", "white", 
 STYLES = {"done": "green", "running": "cyan", "failed": "bold red", "diverged": "yellow", "stopped": "yellow",
           "interrupted": "yellow"}  # fmt: skip
 RESUMABLE = ("stopped", "interrupted")  # states of runs that the next launch resumes
-CURVES = 12  # most curves in the plot
-LISTED = (12, 6, 3)  # most runs of a state that are listed, fewer where the lines do not suffice
+CURVES = 12  # largest number of curves in the plot
+LISTED = (12, 6, 3)  # largest number of listed runs per state; smaller values are used if there are too few lines
 PLOT_LINES, LEAST_PLOT_LINES = 12, 6
-PLOT_FRAME = 5  # lines of a plot besides its own: blank, title, axis, ticks, legend
+PLOT_FRAME = 5  # additional lines of a plot: blank, title, axis, ticks, legend
 LEAST_BAR_CELLS, MOST_BAR_CELLS = 10, 40  # characters of the bar
-BAR_TEXT = 40  # characters kept free for the text after it
+BAR_TEXT = 40  # characters reserved for the text after the bar
 
 
 def screen(status: dict[str, Any], width: int = 80, height: int | None = None) -> list[Text]:
@@ -32,8 +32,8 @@ def screen(status: dict[str, Any], width: int = 80, height: int | None = None) -
     Args:
         status: `status.status` of the sweep.
         width: Characters of a line.
-        height: Lines; None: as many as necessary. Where they do not suffice, fewer runs are listed, then the plot
-            shrinks, then the losses go.
+        height: Largest number of lines; None: unlimited. If necessary, fewer runs are listed, then the plot shrinks, and
+            finally the table of losses is omitted.
     """
     head, losses, curves = header(status, width), losses_table(status, width), loss_plot(status, width, PLOT_LINES)
     runs = run_lines(status["runs"], LISTED[0])
@@ -53,7 +53,7 @@ def screen(status: dict[str, Any], width: int = 80, height: int | None = None) -
 
 
 def header(status: dict[str, Any], width: int) -> list[Text]:
-    """Returns the counts, a bar by FLOPs with the time left, and the cost against the quote.
+    """Returns the counts of states, a progress bar by FLOPs with the time left, and the cost with the quote.
 
     Args:
         status: `status.status` of the sweep.
@@ -74,12 +74,12 @@ def header(status: dict[str, Any], width: int) -> list[Text]:
 
 
 def percent(share: float) -> str:
-    """Returns a share as a percentage, less than 100% before all is done."""
+    """Returns a share as a percentage, which is below 100% unless the share is 1."""
     return f"{min(99.9, 100 * share) if share < 1 else 100:.3g}%"
 
 
 def cost_lines(cost: dict[str, Any]) -> list[str]:
-    """Returns the cost so far against the quote, one or two lines."""
+    """Returns one or two lines with the cost so far and the quote."""
     if "flops_spent" in cost:
         flops = f"{short_count(cost['flops_spent'])} FLOPs spent of {short_count(cost['flops_quoted'])} quoted"
     else:
@@ -97,20 +97,20 @@ def cost_lines(cost: dict[str, Any]) -> list[str]:
 
 
 def money(usd: float) -> str:
-    """Returns dollars with cents, or with one digit below a cent."""
+    """Formats dollars with cents, or with one significant digit below one cent."""
     return f"${usd:,.2f}" if usd >= 0.01 or not usd else f"${usd:.1g}"
 
 
 def machine_time(hours: float) -> str:
-    """Returns hours of a machine, as a duration below a day."""
+    """Formats hours of machine time, as a duration below one day."""
     return duration(hours * 3600) if hours < 24 else f"{hours:,.0f} h"
 
 
 def losses_table(status: dict[str, Any], width: int) -> list[Text]:
-    """Returns the table of losses by budget and size, or where that is too wide a line per budget.
+    """Returns the table of losses by budget and size or, if it is too wide, a line per budget.
 
     Args:
-        status: `status.status` of the sweep; the table is empty for a sweep without budgets.
+        status: `status.status` of the sweep; the result is empty for a sweep without budgets.
         width: Characters of a line.
     """
     runs, by = [run for run in status["runs"] if "budget" in run], status["axes"]["by"]
@@ -123,7 +123,7 @@ def losses_table(status: dict[str, Any], width: int) -> list[Text]:
 
 
 def isoflop_table(runs: list[Row], by: list[str]) -> str:
-    """Returns the held-out loss by curve (rows) and size (columns), the lowest of each row marked; a dot: waiting.
+    """Returns the held-out loss by curve (rows) and size (columns); `*` marks the lowest of a row, a dot a waiting run.
 
     Args:
         runs: Rows of the status.
@@ -139,7 +139,7 @@ def isoflop_table(runs: list[Row], by: list[str]) -> str:
 
 
 def curves_table(runs: list[Row], by: list[str]) -> str:
-    """Returns for each curve how many runs are done, the lowest loss, and the size at which it is.
+    """Returns for each curve the number of runs that are done, the lowest loss, and its size.
 
     Args:
         runs: Rows of the status.
@@ -163,7 +163,7 @@ def runs_by_curve(runs: list[Row]) -> dict[tuple[Any, ...], list[Row]]:
 
 
 def runs_by_size(runs: list[Row]) -> dict[tuple[int, int], list[Row]]:
-    """Returns the runs of each size, by N and width: the seeds of one config."""
+    """Returns the runs of each size by N and width, which differ in their seed."""
     sizes: dict[tuple[int, int], list[Row]] = {}
     for run in runs:
         sizes.setdefault((run["N"], run["width"]), []).append(run)
@@ -180,17 +180,17 @@ def has_loss(run: Row) -> bool:
 
 
 def mean_loss(runs: list[Row]) -> float | None:
-    """Returns the mean of the losses there are, None where there is none."""
+    """Returns the mean of the known losses, or None if no loss is known."""
     losses = [run["loss"] for run in runs if has_loss(run)]
     return sum(losses) / len(losses) if losses else None
 
 
 def cell(runs: list[Row], lowest: float | None) -> str:
-    """Returns the entry of a size in the table: the mean loss of its seeds, or their state.
+    """Returns the table cell of a size: the mean loss of its seeds, or their state.
 
     Args:
         runs: Runs of the size.
-        lowest: Lowest loss of the row, which is marked.
+        lowest: Lowest loss of the row, which is marked by `*`.
     """
     loss = mean_loss(runs)
     if loss is not None:
@@ -223,12 +223,12 @@ def loss_plot(status: dict[str, Any], width: int, height: int) -> list[Text]:
 
 
 def label(key: Iterable[Any]) -> str:
-    """Returns the name of a curve from the values that separate it from others."""
+    """Returns the name of a curve: the values of the fields that separate the curves."""
     return ", ".join(short_count(v) if isinstance(v, int | float) and not isinstance(v, bool) else str(v) for v in key)
 
 
 def _wrap(parts: list[Text], width: int) -> list[Text]:
-    """Joins parts to lines no longer than `width`, broken between parts."""
+    """Joins parts to lines of at most `width` characters, with line breaks between parts."""
     lines = [Text()]
     for part in parts:
         if lines[-1] and len(lines[-1]) + len(part) > width:
@@ -238,11 +238,11 @@ def _wrap(parts: list[Text], width: int) -> list[Text]:
 
 
 def run_lines(runs: list[Row], most: int) -> list[Text]:
-    """Returns the runs that are neither done nor waiting, with the last lines of the log of those that failed.
+    """Returns lines for the runs that are neither done nor waiting, with the last log lines of failed runs.
 
     Args:
         runs: Rows of the status.
-        most: Runs of a state that are listed.
+        most: Largest number of listed runs per state.
     """
     lines: list[Text] = []
     for state in ("running", *RESUMABLE, "diverged", "failed"):
@@ -256,7 +256,7 @@ def run_lines(runs: list[Row], most: int) -> list[Text]:
 
 
 def run_line(run: Row) -> str:
-    """Returns a line on a run that is neither done nor waiting."""
+    """Returns the line of a run that is neither done nor waiting."""
     parts = [f"{run['run_id'][:12]}  {run['state']:<11}  {run['width']} × {run['layers']}"]
     if "step" in run:
         parts.append(f"step {run['step']:,}/{run['steps']:,}")

@@ -1,6 +1,6 @@
-"""`status --watch`: the status again and again, redrawn in place on a terminal, printed elsewhere, or as a page.
+"""`status --watch`: updates the status repeatedly, in place on a terminal, as printed text, or as an HTML page.
 
-It ends by itself once every run has ended, or with Ctrl-C.
+It ends when every run has ended, or with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def watch(read: Read, seconds: float, write: Write | None) -> int:
 
     Args:
         read: Returns `status.status` of the sweep.
-        seconds: Between two readings.
+        seconds: Seconds between updates.
         write: Writes the page and returns its path, which is shown; None: no page.
     """
     try:
@@ -69,7 +69,9 @@ def _redraw(read: Read, seconds: float, write: Write | None) -> None:
             status = read()
             width, height = terminal_size()
             lines = screen(status, width - 1, height - 1)
-            footer = f"{_clock()}, every {seconds:g} s, Ctrl-C ends it" + (f"; {write(status)}" if write else "")
+            footer = f"{_clock()}, updated every {seconds:g} s, Ctrl-C to quit" + (
+                f"; {write(status)}" if write else ""
+            )
             show([*lines[: height - 2], Text(footer, "dim")])
             if sweep_ended(status):
                 return

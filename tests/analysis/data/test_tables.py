@@ -180,7 +180,7 @@ def test_rows_are_named_by_their_line_whatever_stands_between(tmp_path: Path) ->
         ("[1, 2", "a.json", "not JSON"),
         ("[1, 2]", "a.json", "list of objects"),
         ("3\n", "a.jsonl", "line 1: must be an object"),
-        ("x", "a.xlsx", "a source is .csv"),
+        ("x", "a.xlsx", "must be .csv"),
         ("x", "a.csv.gz", "cannot be read"),
         ("x", "a.parquet", "cannot be read"),
     ],

@@ -151,7 +151,7 @@ def test_what_is_no_accuracy_is_said(change: dict[str, np.ndarray], message: str
 
 
 def test_options_of_one_law_are_not_those_of_two_steps() -> None:
-    with pytest.raises(DataError, match="fix: two-step takes none"):
+    with pytest.raises(DataError, match="fix: options do not apply to two-step"):
         fit(ladder(), "two-step", FitOptions(fix={"E": 1.0}))
 
 

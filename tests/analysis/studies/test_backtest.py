@@ -139,7 +139,7 @@ def test_held_out_points_among_the_others_are_no_extrapolation() -> None:
 
 BAD = [
     (["--holdout", "C>1e99"], "no row"),
-    (["--holdout", "C>0"], "selects every row"),
+    (["--holdout", "C>0"], "selects all rows"),
     (["--holdout", "X>0"], "X"),
     (["--holdout", "C>1e19", "--law", "none"], "must be one of"),
     (["--holdout", "C>1e19", "--law", "chinchilla-2"], "not a loss"),

@@ -106,7 +106,7 @@ def test_a_store_is_counted_eight_ways(tmp_path: Path) -> None:
 
 
 def test_countings_that_cannot_be_compared_are_refused_in_one_line() -> None:
-    with pytest.raises(DataError, match="compared by chinchilla-2, chinchilla"):
+    with pytest.raises(DataError, match="must be one of chinchilla-2, chinchilla"):
         ConventionsOptions(laws=("kaplan-n",))
     x = np.geomspace(1e18, 1e24, 12)
     with pytest.raises(DataError, match="compared on N, D and C"):
