@@ -1,8 +1,8 @@
-"""Caps on a sweep: the launch stops before it exceeds them, and finished runs are kept.
+"""Caps on FLOPs, hours and dollars of a sweep: a launch stops before it exceeds them and keeps finished runs.
 
-A cap applies to the whole sweep, earlier launches included. FLOPs are exact, so that a run that would exceed the cap is
-not started. Hours are those of the machine while it works for the sweep or, on an engine with several machines, the sum
-over runs; dollars are hours at the price of a slice. When they are used up, running runs save and stop.
+A cap applies to the whole sweep, including earlier launches. FLOPs are exact: a run that would exceed the cap is not
+started. Hours are the time for which the machine works for the sweep or, on engines with several machines, the sum over
+runs; dollars are hours at the price of a slice. When they are used up, running runs save and stop.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from sweeps.format import duration, short_count
 from sweeps.planning.budget import step_flops
 from sweeps.planning.plan import FINISHED_STATUSES, Plan
 
-SAVING_SHARE = 0.02  # share of the hours kept for running runs to save
-CHECK_SECONDS = 10.0  # between two reads of the records of runs on other machines
+SAVING_SHARE = 0.02  # share of the hours reserved for saving
+CHECK_SECONDS = 10.0  # between reads of the records of runs on other machines
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ class Caps:
             if value is not None and not 0 < value < float("inf"):
                 raise SweepError(f"--cap-{name} {value:g}: must be a number above 0")
         if self.usd is not None and self.priced is None:
-            raise SweepError(f"--cap-usd {self.usd:g}: needs the price of a slice: add --slice, such as v5e-16")
+            raise SweepError(f"--cap-usd {self.usd:g}: requires the price of a slice: add --slice, such as v5e-16")
 
     @property
     def seconds(self) -> float | None:
@@ -73,14 +73,14 @@ class Caps:
 
 @dataclass
 class MachineTime:
-    """Machine seconds that a sweep has used, while it is launched.
+    """Machine seconds that a sweep has used, updated during a launch.
 
     Attributes:
         plan: The sweep.
         store: The store with its records.
         seconds_before: Seconds used up to `started_at`.
-        one_machine: One machine works for the sweep all the time; otherwise each run has machines of its own.
-        started_at: Start of the launch, or time of the last reading of records (time.monotonic).
+        one_machine: Whether one machine works for the sweep all the time; otherwise the time is summed over runs.
+        started_at: Start of the launch, or time at which the records were last read (time.monotonic).
     """
 
     plan: Plan
@@ -90,7 +90,7 @@ class MachineTime:
     started_at: float = field(default_factory=time.monotonic)
 
     def seconds(self) -> float:
-        """Seconds up to now, earlier launches included; records of other machines are read every CHECK_SECONDS."""
+        """Seconds so far, including earlier launches; records of other machines are read every CHECK_SECONDS."""
         current = time.monotonic()
         if self.one_machine:
             return self.seconds_before + current - self.started_at
@@ -117,14 +117,14 @@ def plan_spending(plan: Plan, store: Store) -> tuple[float, float]:
 
 
 def runs_within_caps(plan: Plan, caps: Caps, store: Store) -> Plan:
-    """Returns the plan up to the first run that would exceed the FLOPs.
+    """Returns the plan up to the first run that would exceed the cap on FLOPs.
 
-    Later runs are left out even if they would fit, since they may start from a checkpoint of that run.
+    Later runs are excluded even if they would fit, because they may start from a checkpoint of that run.
 
     Args:
         plan: The plan.
         caps: The caps.
-        store: The store with the FLOPs spent so far.
+        store: The store with the records of the runs.
     """
     if caps.flops is None:
         return plan
@@ -138,7 +138,7 @@ def runs_within_caps(plan: Plan, caps: Caps, store: Store) -> Plan:
 
 
 def cap_message(caps: Caps, plan: Plan, store: Store) -> str:
-    """Returns the line that says that a cap was reached.
+    """Returns the message that a cap was reached.
 
     Args:
         caps: The caps.

@@ -1,7 +1,7 @@
-"""The compiler's estimate of step times on a slice, stored by `check --topology` and used by quotes.
+"""The compiler's estimates of step times on a slice, stored by `check --topology` and used by quotes.
 
-libtpu counts the body of a loop once and ignores the host, so that the estimate is a lower bound. Models too small to
-fill a chip are quoted by it, since their FLOPs would give almost no time.
+libtpu counts the body of a loop once and ignores the host, so the estimate is a lower bound. It is used for models too
+small to fill a chip, for which FLOPs at the MFU would greatly underestimate the time.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sweeps.cost.quote import PricedSlice
 
 
 def shape_key(config: Mapping[str, Any]) -> str:
-    """Returns a hash of what a compiled step depends on, from a run's config as plain data."""
+    """Returns a hash of the properties that a compiled step depends on, from a run's config as plain data."""
     optimizer = {name: value for name, value in config["optimizer"].items() if name != "lr"}
     shape = [config["model"], optimizer, config["batch"], config["data"]["length"], config.get("precision")]
     return hashlib.sha256(json.dumps(shape, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,7 +1,8 @@
-"""Estimate of the time left, from the runs that the store has from this machine.
+"""Estimate of the time left, from the speed of the finished runs in the store.
 
-A run takes its FLOPs at the measured rate of its shape, the time before its first step, and compilation where its shape
-is new; a process takes its start-up time. The rate of an unknown shape is interpolated in FLOPs per step.
+The time of a run is its FLOPs divided by the measured rate of its shape, plus the time before its first step, plus
+compilation if its shape is new; each process adds its start-up time. The rate of an unknown shape is interpolated in
+FLOPs per step.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ class Pace:
     """Speed of the store's finished runs.
 
     Attributes:
-        shapes: FLOP/s by shape, evaluations included.
+        shapes: FLOP/s by shape, including evaluations.
         rates: ln of FLOPs per step and ln of FLOP/s of each shape, sorted.
-        compile_seconds: Compilation of a shape.
+        compile_seconds: Compile time of a shape.
         run_seconds: Time of a run before its first step, without compilation.
-        process_seconds: Start-up of a process.
-        workers: Processes that trained at the same time.
+        process_seconds: Start-up time of a process.
+        workers: Number of processes that trained at the same time.
     """
 
     shapes: dict[tuple[object, ...], float]
@@ -46,7 +47,7 @@ class Pace:
 
 
 def training_work(config: RunConfig, steps: int) -> float:
-    """Returns the FLOPs of a run's last steps and their evaluations; an evaluated token costs a third of a trained one.
+    """Returns the FLOPs of a run's last steps and evaluations; evaluating a token costs a third of training on it.
 
     Args:
         config: The run.
@@ -58,7 +59,7 @@ def training_work(config: RunConfig, steps: int) -> float:
 
 
 def measure_pace(store: Store) -> Pace | None:
-    """Measures the speed of the store's finished runs; None where there are none."""
+    """Measures the speed of the store's finished runs; returns None without finished runs."""
     seconds: dict[tuple[object, ...], float] = defaultdict(float)
     flops_done: dict[tuple[object, ...], float] = defaultdict(float)
     flops: dict[tuple[object, ...], int] = {}
@@ -91,12 +92,10 @@ def measure_pace(store: Store) -> Pace | None:
 
 
 def split_seconds(record: Record) -> tuple[float, float]:
-    """Returns the seconds of a run before its first step, without compilation, and from there on."""
+    """Returns the seconds of a run before its first step (without compilation), and after it."""
     about, config = record.about, record.config
     total = max(about["seconds"] - about.get("compile_seconds", 0.0), 1e-9)
-    if not about.get("tokens_per_second") or about.get(
-        "before"
-    ):  # of a stopped run, the rate is that of the last process only
+    if not about.get("tokens_per_second") or about.get("before"):  # a resumed run has the rate of its last process only
         return 0.0, total
     steps = about["steps_computed"]
     read = (config.sequences(config.steps) - config.sequences(config.steps - steps)) * config.data.length
@@ -105,11 +104,11 @@ def split_seconds(record: Record) -> tuple[float, float]:
 
 
 def estimate_seconds_left(plan: Plan, pace: Pace) -> float:
-    """Returns the wall-clock seconds for the remaining runs of a plan, those of the longest worker.
+    """Returns the wall-clock seconds for the remaining runs of a plan, which are those of the slowest worker.
 
     Args:
         plan: The plan.
-        pace: Speed of this machine.
+        pace: Measured speed.
     """
     assigned = assign_runs([run.config for run in plan.remaining], pace.workers)
     return max(worker_seconds([run for run in plan.remaining if run.run_id in names], pace) for names in assigned)
@@ -120,7 +119,7 @@ def worker_seconds(runs: list[PlannedRun], pace: Pace) -> float:
 
     Args:
         runs: The runs.
-        pace: Speed of this machine.
+        pace: Measured speed.
     """
     total = pace.process_seconds + pace.compile_seconds * len({step_shape(run.config) for run in runs})
     for run in runs:
@@ -129,7 +128,7 @@ def worker_seconds(runs: list[PlannedRun], pace: Pace) -> float:
 
 
 def interpolate(x: float, points: list[tuple[float, float]]) -> float:
-    """Interpolates linearly between points, constant beyond the first and the last.
+    """Interpolates linearly between points; constant before the first and after the last.
 
     Args:
         x: Where to interpolate.

@@ -1,8 +1,8 @@
-"""Quote of a sweep on a slice: chip-hours, dollars, energy, CO2 and wall-clock, from exact FLOPs and a price table.
+"""Quote of a sweep on a slice: time, chip-hours, dollars, energy and CO2, from exact FLOPs and a price table.
 
-seconds = FLOPs / (chips · peak · MFU), with one run after the other on the whole slice. MFU is the model FLOPs
-utilisation (Chowdhery 2022, appendix B). Compilation, evaluation and waiting are not added: an MFU measured over a
-whole sweep includes them. Shapes that `check --topology` has compiled are quoted by the compiler's step time if that is
+seconds = FLOPs / (chips · peak · MFU), with the runs trained one after the other on the whole slice. MFU is the model
+FLOPs utilisation (Chowdhery 2022, appendix B). Compilation, evaluation and waiting are not added; an MFU measured over a
+whole sweep includes them. For shapes that `check --topology` has compiled, the compiler's step time is used if it is
 longer.
 """
 
@@ -33,7 +33,7 @@ class PricedSlice:
         chips: Number of chips.
         peak_flops: Peak bfloat16 FLOP/s per chip.
         usd: Dollars per chip-hour.
-        watts: Watts per chip, host and building included.
+        watts: Watts per chip, including its share of host and data centre.
         kg_co2_per_kwh: Carbon intensity of the electricity.
         spot: Whether `usd` is the spot price.
         date: Date of the prices.
@@ -52,15 +52,15 @@ class PricedSlice:
 
 
 def load_prices(path: Path = PRICES) -> dict[str, Any]:
-    """Reads a price table; SweepError names the file and the entry that is missing or not a positive number."""
+    """Reads a price table; raises SweepError for an entry that is missing or not a positive number."""
     try:
         table = json.loads(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise SweepError(f"{path}: not a price table: {error}; copy {PRICES.name} of sweeps and edit it") from None
+        raise SweepError(f"{path}: not a price table: {error}: copy {PRICES} and edit it") from None
     required = [(table, name, name) for name in TABLE_FIELDS]
     chips = table.get("chips") if isinstance(table, dict) else None
     if not isinstance(chips, dict) or not chips or not isinstance(table.get("date"), str):
-        raise SweepError(f"{path}: a price table has `chips` and a `date`: copy {PRICES.name} of sweeps and edit it")
+        raise SweepError(f"{path}: a price table must have `chips` and a `date`: copy {PRICES} and edit it")
     for kind, chip in chips.items():
         names = (*CHIP_FIELDS, *(name for name in OPTIONAL_CHIP_FIELDS if isinstance(chip, dict) and name in chip))
         required += [(chip, name, f"chips.{kind}.{name}") for name in names]
@@ -72,7 +72,7 @@ def load_prices(path: Path = PRICES) -> dict[str, Any]:
 
 
 def priced_slice(name: str, path: Path = PRICES, spot: bool = False) -> PricedSlice:
-    """Returns a slice such as v5e-16 at the prices of a table; SweepError lists the known kinds.
+    """Returns a slice such as v5e-16 with the prices of a table; raises SweepError for an unknown kind of chip.
 
     Args:
         name: Name of the slice.
@@ -84,7 +84,7 @@ def priced_slice(name: str, path: Path = PRICES, spot: bool = False) -> PricedSl
     chip = table["chips"].get(kind)
     if chip is None:
         known = ", ".join(f"{each}-8" for each in table["chips"])
-        raise SweepError(f"--slice {name}: must be a kind of chip in {path} and a size, such as {known}")
+        raise SweepError(f"--slice {name}: must be a kind of chip of {path} with a size, such as {known}")
     return PricedSlice(
         name=name,
         chips=slice_chips(name, kind, size, chip.get("named_by", 1)),
@@ -105,7 +105,7 @@ def slice_chips(name: str, kind: str, size: str, name_units: float) -> int:
         name: Name of the slice, for messages.
         kind: Kind of chip, a TPU generation (scaling/config/tpu.py) or one that the price table adds.
         size: Number in the name.
-        name_units: For kinds that the table adds: units in the name per chip.
+        name_units: For kinds that the price table adds: ratio of the number in the name to the number of chips.
 
     Raises:
         SweepError: There is no slice of that size.
@@ -131,10 +131,10 @@ def quote_flops(flops: float, priced: PricedSlice, mfu: float, extra_seconds: fl
         flops: Training FLOPs.
         priced: The slice.
         mfu: Model FLOPs utilisation, in (0, 1].
-        extra_seconds: Seconds beyond FLOPs at the MFU (sweeps/cost/compiled_time.py).
+        extra_seconds: Additional seconds beyond the FLOPs at the MFU (sweeps/cost/compiled_time.py).
 
     Returns:
-        Seconds of wall-clock, chip-hours, dollars, kWh, kg of CO2 and the origin of the prices.
+        Seconds, chip-hours, dollars, kWh, kg of CO2, and the source and date of the prices.
     """
     if not 0 < mfu <= 1:
         raise SweepError(f"--mfu {mfu:g}: must be above 0 and at most 1, such as 0.4")
@@ -165,6 +165,6 @@ def as_text(quote: dict[str, Any]) -> str:
         f"on {quote['slice']} ({quote['chips']} chips, {pricing}) at {rate}: {duration(quote['seconds'])}, "
         f"{short_count(quote['chip_hours'])} chip-hours, ${quote['usd']:,.2f}, {short_count(quote['kwh'])} kWh, "
         f"{short_count(quote['kg_co2'])} kg CO2\n"
-        f"prices of {quote['prices_of']}, spot prices and watts partly assumed, see {quote['prices']} "
-        "(--prices FILE for your own)"
+        f"prices of {quote['prices_of']} from {quote['prices']}; spot prices and watts are partly assumed "
+        "(--prices FILE for another table)"
     )

@@ -1,7 +1,7 @@
-"""Measures what sharing and packing save: launches a sweep as planned, and with one process per run and no sharing.
+"""Measures the savings by sharing and packs: launches a sweep as planned, and with one process per run.
 
-The launches take turns, each in a new store with an empty compile cache. Their records are compared, and the time is
-compared with the estimate from the records.
+The modes alternate; each launch uses a new store with an empty compile cache. The records of the modes are compared, and
+the measured time is compared with its estimate.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class SavingOptions:
 
     Attributes:
         arguments: Flags of every launch.
-        sharing: Further flags of the launch that shares.
-        rounds: Launches of each mode, in turn.
-        cold: Add a third mode, where processes share no compiled programs either.
+        sharing: Additional flags of the mode with sharing.
+        rounds: Number of launches per mode; the modes alternate.
+        cold: Whether to add a third mode, in which processes do not share compiled programs either.
     """
 
     arguments: Sequence[str] = ()
@@ -44,10 +44,10 @@ class SavingOptions:
 def measure_savings(
     store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, options: SavingOptions
 ) -> dict[str, Any]:
-    """Launches a sweep with and without sharing, in turn.
+    """Launches a sweep with and without sharing, alternately.
 
     Args:
-        store: New stores are made in its folder `saving`.
+        store: New stores are created in its folder `saving`.
         sweep: Name of the sweep.
         configs: Its runs.
         corpus: Its corpus.
@@ -63,7 +63,7 @@ def measure_savings(
     seconds: dict[str, list[float]] = {mode: [] for mode in flags}
     quotes: list[dict[str, float]] = []
     comparison: dict[str, Any] = {}
-    previous: Store | None = None  # the next launch is estimated from its records
+    previous: Store | None = None  # its records are used to estimate the next launch
     for i in range(options.rounds):
         stores = {mode: new_store(store, f"{mode}-{i}") for mode in seconds}
         for mode, mode_store in stores.items():
@@ -88,9 +88,7 @@ def new_store(store: Store, name: str) -> Store:
     """
     folder = store.root / "saving" / name
     if folder.exists():
-        raise SweepError(
-            f"{folder} exists, and its finished runs would not be measured: remove it, or use another --store"
-        )
+        raise SweepError(f"{folder} exists: its finished runs would not be measured: remove it, or use another --store")
     folder.mkdir(parents=True)
     (folder / "tokens").symlink_to(store.token_files.absolute(), target_is_directory=True)
     return Store(folder)
@@ -114,7 +112,7 @@ def time_launch(store: Store, sweep: str, arguments: Sequence[str]) -> float:
 
 
 def quoted_seconds(store: Store, configs: list[RunConfig], corpus: Corpus) -> float:
-    """Returns the estimate of the whole sweep's seconds from the speed of a store's runs.
+    """Returns the estimated seconds of the whole sweep from the speed of a store's runs.
 
     Args:
         store: The store.
@@ -123,7 +121,7 @@ def quoted_seconds(store: Store, configs: list[RunConfig], corpus: Corpus) -> fl
     """
     pace = measure_pace(store)
     if pace is None:
-        raise SweepError(f"store {store.root} has no finished run to measure the speed of")
+        raise SweepError(f"store {store.root}: has no finished runs, from which the speed is measured")
     return estimate_seconds_left(plan_sweep(configs, corpus), pace)
 
 
@@ -132,11 +130,11 @@ def compare_records(a: Store, b: Store, configs: Sequence[RunConfig]) -> dict[st
 
     Args:
         a: A store.
-        b: Another.
+        b: Another store.
         configs: The runs.
 
     Returns:
-        Number of runs, of runs equal bit for bit, and the largest relative difference of validation losses.
+        Number of runs, number of identical runs, and the largest relative difference of validation losses.
     """
     same, largest = 0, 0.0
     for config in configs:
@@ -151,7 +149,7 @@ def compare_records(a: Store, b: Store, configs: Sequence[RunConfig]) -> dict[st
 
 
 def record_results(record: Record) -> tuple[Any, ...]:
-    """Returns a record without its provenance."""
+    """Returns the fields of a record that do not describe its provenance."""
     return record.status, record.params, record.flops, record.final, record.evals
 
 
@@ -162,15 +160,15 @@ def as_text(result: dict[str, Any]) -> str:
     def times(mode: str) -> str:
         return ", ".join(f"{seconds_taken:.1f} s" for seconds_taken in seconds[mode])
 
-    labels = {SEPARATE: "only compiled programs shared", COLD: "nothing shared at all"}
+    labels = {SEPARATE: "sharing only compiled programs", COLD: "sharing nothing"}
     lines = [
-        f"as launched: {times(SHARED)}",
+        f"as planned: {times(SHARED)}",
         *(
             f"one process per run, {labels[mode]}: {times(mode)}, {ratio:.2f} times as long"
             for mode, ratio in result["ratios"].items()
         ),
-        f"records: {records['same']} of {records['runs']} equal bit for bit"
-        + (f", validation losses up to {records['loss_apart']:.2%} apart" if records["loss_apart"] else ""),
+        f"records: {records['same']} of {records['runs']} identical"
+        + (f", validation losses differ by up to {records['loss_apart']:.2%}" if records["loss_apart"] else ""),
     ]
     for quote in result["quotes"]:
         seconds_taken = quote.get("quoted", quote.get("in_hindsight", 0.0))

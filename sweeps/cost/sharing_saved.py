@@ -1,4 +1,4 @@
-"""What shared prefixes and packs save in a plan, against one process per run."""
+"""Savings of a plan by shared prefixes and packs, compared with one process per run."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
 
 
 def savings(plan: Plan, graph: SharingGraph, workers: int = 1, pace: Pace | None = None) -> dict[str, Any]:
-    """Returns what a plan saves against one process per run.
+    """Returns the savings of a plan compared with one process per run.
 
     Args:
         plan: The plan.
         graph: Its trunks, branches and packs.
-        workers: Processes that train at the same time.
-        pace: Speed of this machine; adds seconds.
+        workers: Number of processes that train at the same time.
+        pace: Measured speed, for the saved seconds; None: no seconds.
 
     Returns:
         `sharing`: exact FLOPs and steps that branches do not repeat. `packing`: processes, compilations and dispatches
-        saved by packs and by processes that train several runs.
+        saved by packs and by training several runs per process.
     """
     configs = {run.run_id: run.config for run in plan.runs}
     steps = sum(branch.step for branch in graph.branches)
@@ -58,13 +58,13 @@ def as_json(graph: SharingGraph, saving: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_text(graph: SharingGraph, saving: dict[str, Any], pack: int, reason: str) -> list[str]:
-    """Formats what is shared and saved.
+    """Formats the shared prefixes, the packs and their savings.
 
     Args:
         graph: Trunks, branches and packs.
         saving: Result of `savings`.
         pack: Largest number of runs per pack.
-        reason: Why packs are made, or not.
+        reason: Reason for this pack size.
     """
     sharing, packing = saving["sharing"], saving["packing"]
 
@@ -79,12 +79,11 @@ def as_text(graph: SharingGraph, saving: dict[str, Any], pack: int, reason: str)
             f"FLOPs in {sharing['steps']:,} steps{seconds_text(sharing)}"
         )
     packed = sum(map(len, graph.packs))
-    reason = "no two runs of one shape without a common trunk" if pack > 1 else reason
+    reason = "all runs of equal shape share a trunk" if pack > 1 else reason
     packs_text = f"{packed} runs in {len(graph.packs)} packs of up to {pack}" if graph.packs else f"none ({reason})"
     dispatches_text = f", {packing['dispatches']:,} dispatches" if packing["dispatches"] else ""
     lines.append(
-        f"packs: {packs_text}; against one process per run, {packing['processes']} starts and "
-        f"{packing['compilations']} "
-        f"compilations fewer{dispatches_text}{seconds_text(packing)}"
+        f"packs: {packs_text}; compared with one process per run, saves {packing['processes']} process starts, "
+        f"{packing['compilations']} compilations{dispatches_text}{seconds_text(packing)}"
     )
     return lines

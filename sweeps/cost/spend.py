@@ -1,8 +1,9 @@
 """Cost of a sweep so far and time left, from the rows of its status.
 
-FLOPs are exact. flops_quoted: the whole sweep as planned, shared prefixes counted once. flops_done: the part of it that
-is finished. flops_spent: everything computed, repeated work after lost processes included. Hours are those of a machine
-or slice while it worked for the sweep. Remaining work is timed at the rate of its size or interpolated between sizes.
+FLOPs are exact. flops_quoted: FLOPs of the whole plan, with shared prefixes counted once. flops_done: the finished part
+of it. flops_spent: all computed FLOPs, including repeated work after lost processes. Hours are the time for which a
+machine or slice worked for the sweep. The time of remaining work follows from the measured rate of its size, which is
+interpolated for unknown sizes.
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ def flops_until_step(entry: dict[str, Any], step: int) -> int:
 
 
 def run_spending(entry: dict[str, Any], about: dict[str, Any], state: str, step: int | None) -> Row:
-    """Returns what a run has cost and what remains of it.
+    """Returns the cost and the remaining FLOPs of a run.
 
     Args:
         entry: The planned run.
-        about: The `about` of its record, with the cost so far for a running run.
+        about: The `about` of its record; for a running run with the cost so far.
         state: State of the run.
-        step: Step of an unfinished run.
+        step: Number of finished steps of an unfinished run.
 
     Returns:
-        flops_spent and machine_seconds where known, flops_done and flops_left.
+        flops_done, flops_left and, if known, flops_spent and machine_seconds.
     """
     C, start = entry["C"], flops_until_step(entry, entry["from"])
     computed, seconds = about.get("steps_computed"), about.get("seconds")
@@ -71,12 +72,12 @@ def sweep_cost(
 
     Args:
         rows: Rows of its status.
-        priced: Adds the quote of the whole sweep on a slice, and the dollars spent so far.
+        priced: Slice for which the whole sweep is quoted and the dollars spent are computed; None: neither.
         mfu: Model FLOPs utilisation for the quote.
         extra_seconds: As for `quote_flops`.
 
     Returns:
-        FLOPs quoted, done, left and spent; machine hours and seconds left where known.
+        FLOPs quoted, done, left and spent; machine hours and seconds left if known.
     """
     total = {name: sum(row[name] for row in rows) for name in ("flops_done", "flops_left")}
     out: dict[str, Any] = {"flops_quoted": sum(row["flops_planned"] for row in rows), **total}
@@ -99,7 +100,7 @@ def sweep_cost(
 
 
 def seconds_left(rows: list[Row]) -> float | None:
-    """Returns the wall-clock seconds left on the machines that train now; None while no rate is known."""
+    """Returns the wall-clock seconds left on the machines that currently train; None if no rate is known."""
     unfinished = [row for row in rows if row["flops_left"] > 0]
     if not unfinished:
         return 0.0
@@ -113,7 +114,7 @@ def seconds_left(rows: list[Row]) -> float | None:
 
 
 def measured_rates(rows: list[Row]) -> list[tuple[float, float]]:
-    """Returns ln N and ln of FLOPs per machine second of each trained size, sorted."""
+    """Returns ln N and ln (FLOPs per machine second) of each trained size, sorted by N."""
     flops: dict[int, float] = defaultdict(float)
     seconds: dict[int, float] = defaultdict(float)
     for row in rows:

@@ -17,8 +17,8 @@ def axes(entries: list[dict[str, Any]]) -> dict[str, Any]:
     """Returns `x`, the field that the runs of a sweep are drawn against, and `by`, the fields that separate the curves.
 
     With budgets, x is N, and the curves are separated by budget and by every other field (except the seed) that differs
-    between runs of one budget and width. Otherwise x is the numeric field with most values, and the curves are separated
-    by the fields that distinguish most runs of equal x, with at most MAX_CURVES curves.
+    between runs of one budget and width. Otherwise x is the numeric field with most values, and the curves are
+    separated by the fields that distinguish most runs of equal x, with at most MAX_CURVES curves.
     """
     if any(entry.get("budget") is not None for entry in entries):
         return {"x": "N", "by": _budget_fields(entries)}

@@ -155,9 +155,7 @@ def learning(store: Store, status: dict[str, Any]) -> Drawing | None:
     title = "Learning curves"
     x = Axis(name="training FLOPs", log=True, text=short_count)
     y = Axis(name=f"training loss, {NATS}", log=True, text=_loss_text)
-    note = (
-        f"{len(curves)} of {len(started):,} started runs, from small (dark) to large; hover over a curve for its run."
-    )
+    note = f"{len(curves)} of {len(started):,} started runs, from small (dark) to large; hover over a curve for details"
     return Drawing(title=title, chart=lay_out(curves, x, y, title), note=note)
 
 

@@ -32,8 +32,8 @@ def screen(status: dict[str, Any], width: int = 80, height: int | None = None) -
     Args:
         status: `status.status` of the sweep.
         width: Characters of a line.
-        height: Largest number of lines; None: unlimited. If necessary, fewer runs are listed, then the plot shrinks, and
-            finally the table of losses is omitted.
+        height: Largest number of lines; None: unlimited. If necessary, fewer runs are listed, then the plot shrinks,
+            and finally the table of losses is omitted.
     """
     head, losses, curves = header(status, width), losses_table(status, width), loss_plot(status, width, PLOT_LINES)
     runs = run_lines(status["runs"], LISTED[0])

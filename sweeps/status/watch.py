@@ -69,9 +69,7 @@ def _redraw(read: Read, seconds: float, write: Write | None) -> None:
             status = read()
             width, height = terminal_size()
             lines = screen(status, width - 1, height - 1)
-            footer = f"{_clock()}, updated every {seconds:g} s, Ctrl-C to quit" + (
-                f"; {write(status)}" if write else ""
-            )
+            footer = f"{_clock()}, every {seconds:g} s, Ctrl-C to quit" + (f"; {write(status)}" if write else "")
             show([*lines[: height - 2], Text(footer, "dim")])
             if sweep_ended(status):
                 return

@@ -25,7 +25,7 @@ METRIC_LABELS = {
 }
 CAPTION = (
     "The same answers of the same models under two metrics, one row per task, with {level:.0%} intervals. Left: a "
-    "score that is 1 or 0 per answer. Right: the log-probability of the correct answer. Shaded: the "
+    "score that is correct or wrong per answer. Right: the log-probability of the correct answer. Shaded: the "
     "interval of the changepoint of the score; dashed: chance. Titles give the verdicts. At most three tasks "
     "are shown, metric artefacts first."
 )

@@ -15,9 +15,9 @@ from analysis.solver.robust import robust_std
 
 CAPTION = (
     "Fit of a law (by default approach 3) to its runs. (a) Predicted against measured values; the line is equality. "
-    "Other panels: residuals, measured over predicted, against each input. The grey band is ±2 robust standard "
-    "deviations (1.48 × the median absolute deviation). The law does not describe a trend of the residuals. Runs "
-    "beyond three standard deviations are hollow."
+    "Other panels: residuals, measured over predicted, against each input. The grey band is two robust standard "
+    "deviations on each side (1.48 × the median absolute deviation). The law does not describe a trend of the "
+    "residuals. Runs beyond three standard deviations are hollow."
 )
 LAYOUT = {1: (1, 2), 2: (1, 3), 3: (2, 2)}  # rows and columns of panels by number of residual panels
 BAND, OUTLIER = 2, 3  # robust standard deviations

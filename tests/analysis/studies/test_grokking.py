@@ -147,7 +147,7 @@ def test_a_sweep_asks_for_data_that_are_there() -> None:
         grokking_sweep(Corpus(name="cpython", tokens="c" * 64, vocab=257, train=1000))
     with pytest.raises(SweepError, match="labels has 600 examples"):
         descent_sweep(STRINGS, shares=(0.5, 1.5))
-    with pytest.raises(SweepError, match="has no examples"):
+    with pytest.raises(SweepError, match="has no labelled examples"):
         descent_sweep(Corpus(name="cpython", tokens="c" * 64, vocab=257, train=1000))
     swept = descent_sweep(STRINGS, widths=(4, 8), shares=(0.5, 1.0), at=8, seeds=2)
     assert len({run_id(run) for run in swept}) == len(swept) == 6  # all of the data at width 8 is there already

@@ -142,7 +142,7 @@ def test_a_trainer_that_was_told_is_not_told_twice(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [(75, "the trainer did not finish a step before it stopped by itself"), (2, "rejected its arguments")],
+    [(75, "the trainer did not finish a step before it stopped"), (2, "rejected its arguments")],
 )
 def test_what_gets_nowhere_is_not_tried_for_ever(store: Store, code: int, message: str) -> None:
     (work,) = works(store, command=(sys.executable, "-c", f"import sys; sys.exit({code})"))
