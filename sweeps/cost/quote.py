@@ -1,8 +1,8 @@
 """Quote of a sweep on a slice: time, chip-hours, dollars, energy and CO2, from exact FLOPs and a price table.
 
 seconds = FLOPs / (chips · peak · MFU), with the runs trained one after the other on the whole slice. MFU is the model
-FLOPs utilisation (Chowdhery 2022, appendix B). Compilation, evaluation and waiting are not added; an MFU measured over a
-whole sweep includes them. For shapes that `check --topology` has compiled, the compiler's step time is used if it is
+FLOPs utilisation (Chowdhery 2022, appendix B). Compilation, evaluation and waiting are not added; an MFU measured over
+a whole sweep includes them. For shapes that `check --topology` has compiled, the compiler's step time is used if it is
 longer.
 """
 

@@ -1,7 +1,7 @@
 """Measures the savings by sharing and packs: launches a sweep as planned, and with one process per run.
 
-The modes alternate; each launch uses a new store with an empty compile cache. The records of the modes are compared, and
-the measured time is compared with its estimate.
+The modes alternate; each launch uses a new store with an empty compile cache. The records of the modes are compared,
+and the measured time is compared with its estimate.
 """
 
 from __future__ import annotations

@@ -199,7 +199,7 @@ def test_dollars_are_hours_of_a_slice() -> None:
     assert Caps(usd=16 * 1.20, priced=on).seconds == pytest.approx(3600)
     assert Caps(usd=16 * 1.20, hours=0.5, priced=on).seconds == pytest.approx(1800)
     assert Caps().seconds is None and not Caps().is_exceeded(1e30, 1e30)
-    with pytest.raises(SweepError, match="--cap-usd 5: needs the price of a slice: add --slice"):
+    with pytest.raises(SweepError, match="--cap-usd 5: requires the price of a slice: add --slice"):
         Caps(usd=5.0)
     with pytest.raises(SweepError, match="--cap-hours 0: must be a number above 0"):
         Caps(hours=0.0)

@@ -50,7 +50,7 @@ def test_the_command_finds_the_same_records_bit_for_bit_where_one_process_shares
         "cold": 2,
     }
     second = command(*words)
-    assert second.returncode == 2 and "is there: what is done in it would not be measured" in second.stderr
+    assert second.returncode == 2 and "exists: its finished runs would not be measured" in second.stderr
 
 
 @pytest.mark.slow
@@ -108,8 +108,8 @@ def test_the_measurement_reads_as_a_few_lines() -> None:
             "quotes": [{"in_hindsight": 90.0, "measured": 100.0}, {"quoted": 121.0, "measured": 110.0}],
         }
     )
-    assert "as launched: 100.0 s, 110.0 s\n" in text
-    assert "only compiled programs shared: 300.0 s, 330.0 s, 3.00 times as long" in text
-    assert "nothing shared at all: 400.0 s, 440.0 s, 4.00 times as long" in text
-    assert "1 of 4 equal bit for bit, validation losses up to 1.20% apart" in text
+    assert "as planned: 100.0 s, 110.0 s\n" in text
+    assert "sharing only compiled programs: 300.0 s, 330.0 s, 3.00 times as long" in text
+    assert "sharing nothing: 400.0 s, 440.0 s, 4.00 times as long" in text
+    assert "1 of 4 identical, validation losses differ by up to 1.20%" in text
     assert "estimated from the previous launch: 121.0 s, measured 110.0 s (+10%)" in text
