@@ -18,7 +18,7 @@ from analysis.fitting.result import Fit, Optimum
 from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.verdicts import CONVERGED, verdict, warning
 
-CURVES = {"parabola": "parabolas by least squares", "akima": "Akima curves; the value is that of parabolas"}
+CURVES = {"parabola": "parabolas by least squares", "akima": "Akima curves; the value is of parabolas"}
 
 
 def fit_approach(points: Points, name: str, options: FitOptions = FitOptions()) -> Fit:

@@ -1,7 +1,7 @@
-"""Whether a training step fits a TPU slice, from compiling it with libtpu on a machine without a TPU.
+"""Checks whether a training step fits a TPU slice, by compiling it with libtpu on a machine without a TPU.
 
-The step is compiled in a child process (scaling/aot/worker.py). Results are cached by what they depend on: shape,
-placement, slice, versions, and the source code of the step.
+The step is compiled in a child process (scaling/aot/worker.py). Results are cached by shape, placement, slice, versions
+and source code of the step.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from scaling.config.run import RunConfig, load
 from scaling.config.schedule import ScheduleConfig
 from scaling.config.tpu import TpuSlice, tpu_slice
 from scaling.config.validation import ConfigError, canonical, require, to_dict
+from scaling.store.files import user_cache_folder
 
-# libtpu must not ask for a TPU's metadata server or take its lock; effort -1 compiles sooner, with the same memory
+# libtpu must not query the metadata server or take its lock; effort -1 compiles faster, with the same memory
 ENVIRONMENT = {
     "JAX_PLATFORMS": "cpu", "TPU_SKIP_MDS_QUERY": "1", "TPU_WORKER_HOSTNAMES": "localhost", "TPU_ACCELERATOR_TYPE": "",
     "ALLOW_MULTIPLE_LIBTPU_LOAD": "1", "JAX_EXEC_TIME_OPTIMIZATION_EFFORT": "-1.0", "XLA_FLAGS": "",
@@ -34,11 +35,11 @@ ENVIRONMENT = {
 
 
 class PlacementRefused(ConfigError):
-    """A run cannot be laid out over the slice; one line."""
+    """A run cannot be laid out over the slice; the message is one line."""
 
 
 class CompilerError(RuntimeError):
-    """libtpu failed for another reason than lack of memory; one line."""
+    """libtpu failed for another reason than lack of memory; the message is one line."""
 
 
 def requested_config(model: str, topology: TpuSlice, batch: int | None, length: int | None) -> RunConfig:
@@ -80,15 +81,15 @@ def check_fit(
     fresh: bool = False,
     folder: Path | None = None,
 ) -> dict[str, Any]:
-    """Says whether the training step of a run fits a TPU slice.
+    """Checks whether the training step of a run fits a TPU slice.
 
     Args:
         config: The run.
         placement: How it is laid out over the slice.
         name: The slice, such as v5e-16.
-        advice: Where it does not fit, compile placements that need less memory.
-        fresh: Compile even if a result is cached.
-        folder: Folder of cached results, the user's cache unless given.
+        advice: Whether to try placements that need less memory if the step does not fit.
+        fresh: Whether to compile even if a result is cached.
+        folder: Folder of cached results; None: the user's cache.
 
     Returns:
         A JSON object: `fits`; `topology`, `chips`, `mesh`, `batch`, `length`; `memory`, bytes per chip (arguments,
@@ -198,7 +199,7 @@ def describe_result(result: dict[str, Any], config: RunConfig, topology: TpuSlic
     head = {"fits": result.pop("fits"), "topology": topology.name, "batch": config.batch, "length": config.data.length}
     memory = result.setdefault("memory", {})
     memory["hbm"] = topology.generation.hbm
-    head["fits"] = head["fits"] and memory.get("total", 0) <= memory["hbm"]  # the compiler may accept more than that
+    head["fits"] = head["fits"] and memory.get("total", 0) <= memory["hbm"]  # the compiler may accept more
     work = {"flops": flops, "seconds_at_peak": flops / (topology.chips * topology.generation.flops)}
     if result.get("compiler_seconds", 0.0) < work["seconds_at_peak"]:  # it counts the body of a loop once
         result.pop("compiler_seconds", None)
@@ -207,11 +208,11 @@ def describe_result(result: dict[str, Any], config: RunConfig, topology: TpuSlic
 
 def cache_folder() -> Path:
     """Returns the default folder of cached results."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scaling" / "aot"
+    return user_cache_folder() / "aot"
 
 
 def cache_file(config: RunConfig, placement: Placement, name: str) -> str:
-    """Returns the file name of a cached result, a hash of all that it depends on.
+    """Returns the file name of a cached result, a hash of everything that it depends on.
 
     Args:
         config: The run.

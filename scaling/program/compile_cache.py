@@ -13,6 +13,7 @@ from pathlib import Path
 import jax
 
 from scaling.config.placement import Placement
+from scaling.store.files import user_cache_folder
 
 MIN_COMPILE_SECONDS = 0.3  # programs that compile faster are not cached
 
@@ -31,7 +32,7 @@ def configure_cache(placement: Placement) -> None:
 
 @contextlib.contextmanager
 def disable_cache_writes() -> Iterator[None]:
-    """Programs compiled in this context are not written to the cache."""
+    """Context in which compiled programs are not written to the cache."""
     jax.config.update("jax_persistent_cache_min_compile_time_secs", math.inf)
     try:
         yield
@@ -41,8 +42,7 @@ def disable_cache_writes() -> Iterator[None]:
 
 def cache_folder() -> Path:
     """Returns the user's folder of compiled programs, one per kind of CPU: code for one may not run on another."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "scaling" / "compiled" / f"{jax.default_backend()}-{cpu_fingerprint()}"
+    return user_cache_folder() / "compiled" / f"{jax.default_backend()}-{cpu_fingerprint()}"
 
 
 def cpu_fingerprint() -> str:

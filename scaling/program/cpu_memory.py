@@ -1,8 +1,8 @@
-"""Reuse of a CPU step's scratch memory from one step to the next: each new page costs some microseconds.
+"""Reuse of the scratch memory of a CPU step in the next step, because each new page costs some microseconds.
 
-XLA allocates all scratch memory of a step as one block. Above 32 MiB glibc maps such a block anew at each step and the
-kernel clears it page by page: a quarter of a step's time at 128 x 5 on 8 x 128 bytes (24,000 page faults per step).
-With blocks of HEAP_BYTES, and an allocator that returns nothing to the system, the pages are reused.
+XLA allocates all scratch memory of a step as one block. Above 32 MiB, glibc maps such a block anew at each step, and
+the kernel clears it page by page: a quarter of a step's time at 128 x 5 on 8 x 128 bytes (24,000 page faults per step).
+With blocks of HEAP_BYTES, and an allocator that does not return memory to the system, the pages are reused.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def estimate_scratch_bytes(model: ModelConfig, *, rows: int, length: int) -> int
 
 
 def compile_step(lowered: Any, scratch_bytes: int) -> Any:
-    """Compiles a lowered program, on a CPU with its scratch memory in small blocks where it needs much.
+    """Compiles a lowered program; on a CPU, a program with much scratch memory allocates it in small blocks.
 
     XLA cannot write such a program to the compile cache, so each process compiles it.
 
@@ -54,7 +54,7 @@ def compile_step(lowered: Any, scratch_bytes: int) -> Any:
 
 
 def retain_freed_memory() -> None:
-    """Tells glibc to keep freed memory for the next step; call once, before threads start. No effect elsewhere."""
+    """Configures glibc to keep freed memory for the next step; call once, before threads start."""
     if sys.platform != "linux" or not hasattr(libc := ctypes.CDLL(None), "mallopt"):
         return
     libc.mallopt(TRIM_THRESHOLD, -1)  # never trim

@@ -1,7 +1,7 @@
-"""Several steps in one dispatch: for small models the host's work per dispatch takes as long as some steps.
+"""Several steps per dispatch: for small models, the overhead of a dispatch on the host takes as long as some steps.
 
-One program runs any number of steps up to the block's size, passed as an argument, and no number depends on where a
-block begins or ends.
+One program runs any number of steps up to the block size, passed as an argument. Results do not depend on where a block
+starts or ends.
 
 Axes: S steps of a block, B sequences, X columns of a batch.
 """
@@ -19,12 +19,12 @@ from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
 from scaling.models.counts import total_step_flops
 
-BLOCK_FLOPS = 1e10  # of a block: a third of a second on one core, for which a stop or a report waits
-MAX_BLOCK_STEPS = 32  # the host's work per dispatch is then a few hundredths of the steps'
+BLOCK_FLOPS = 1e10  # FLOPs of a block, a third of a second on one core: stops and reports wait for the end of a block
+MAX_BLOCK_STEPS = 32  # the overhead per dispatch is then a few per cent of the time of the steps
 
 
 def steps_per_dispatch(config: RunConfig, placement: Placement, devices: int) -> int:
-    """Returns the block's size: more than 1 only on one CPU device; elsewhere dispatches overlap with the steps.
+    """Returns the block size: more than 1 only on a single CPU device; elsewhere dispatches overlap with steps.
 
     Args:
         config: The run.
@@ -42,9 +42,9 @@ def steps_per_dispatch(config: RunConfig, placement: Placement, devices: int) ->
 
 
 def next_block_length(config: RunConfig, step: int, limit: int, boundaries: Iterable[int] = ()) -> int:
-    """Returns the steps of the next block, which ends at the latest where something else has to happen.
+    """Returns the number of steps of the next block.
 
-    These steps are evaluations, the start of the decay, a change of the batch size, and the end.
+    A block ends at evaluations, at the start of the decay, at changes of the batch size, and at the end of the run.
 
     Args:
         config: The run.

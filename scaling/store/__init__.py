@@ -1,6 +1,6 @@
-"""The store: records of runs, and the folder or address that holds them, shared by all packages. No JAX.
+"""The store of runs, in a folder or at a remote address; used by all packages. No JAX.
 
-`record` has Record and Store, `open` opens a store by folder or address, `remote` is a store at an address (s3://),
-`items` reads and writes items of evaluations, `lease` lets one process at a time train a run, `cost` is what a run
-has cost so far, `commit` the git commit of the code, and `files` atomic files.
+`record` has `Record` and `Store`, `open` opens a store by folder or address, `remote` is a store at an address (s3://),
+`items` reads and writes the items of evaluations, `lease` lets one process at a time train a run, `cost` computes the
+cost of a run so far, `commit` returns the git commit of the code, and `files` writes files atomically.
 """

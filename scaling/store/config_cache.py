@@ -1,4 +1,4 @@
-"""Parses the configs of very many records: the runs of a sweep share most parts of theirs, which are checked once."""
+"""Fast parsing of many configs: parts that several configs of a sweep share are parsed and checked only once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from scaling.config.run import RunConfig
 from scaling.config.validation import field_types, from_dict
 
-MAX_PARTS = 4096  # distinct parts (model, data, ...) that are kept
+MAX_PARTS = 4096  # largest number of cached parts (model, data, ...)
 _REQUIRED = {f.name for f in dataclasses.fields(RunConfig) if f.default is dataclasses.MISSING}
 _parts: dict[str, Any] = {}
 
@@ -17,7 +17,7 @@ def run_config_from_dict(data: Any) -> RunConfig:
     """Returns the same as `from_dict(RunConfig, data)`, faster for configs with parts that were seen before."""
     hints = field_types(RunConfig)
     if not isinstance(data, dict) or not set(data) <= set(hints) or not set(data) >= _REQUIRED:
-        return from_dict(RunConfig, data)  # whose error names what is wrong
+        return from_dict(RunConfig, data)  # raises an error that names the field
     parts = {
         name: _part(hints[name], value, name) for name, value in data.items() if dataclasses.is_dataclass(hints[name])
     }

@@ -1,4 +1,4 @@
-"""What a run has cost so far, also while it is running."""
+"""Cost of a run so far, including a run that is still running."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def cost_so_far(store: Store, record: Record) -> dict[str, float]:
         record: Its record.
 
     Returns:
-        `steps_computed` and `seconds` (of its share of the devices); one that is not known is absent.
+        `steps_computed` and `seconds` (of its share of the devices), if known.
     """
     about = record.about
     saved: dict[str, float] = {name: about[name] for name in ("steps_computed", "seconds") if name in about}

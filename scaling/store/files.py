@@ -12,11 +12,16 @@ from typing import Any
 
 
 class StoreError(RuntimeError):
-    """A store cannot be read or written: one line that names the file."""
+    """A store cannot be read or written; the message is one line that names the file."""
+
+
+def user_cache_folder() -> Path:
+    """Returns the user's folder of cached files: compiled programs, results of `aot`, copies of remote stores."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scaling"
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Writes a file whole or not at all, whenever the process or the machine stops.
+    """Writes a file atomically: it is complete or unchanged even if the process or the machine stops.
 
     Args:
         path: The file; its folder is created if needed.
@@ -114,7 +119,7 @@ class LocalFiles:
         self.root, self.name = root, str(root)
 
     def files(self, folder: str) -> list[str]:
-        """Lists the names of the files in a folder, none if it does not exist."""
+        """Lists the names of the files in a folder; returns an empty list if the folder does not exist."""
         try:
             return os.listdir(self.root / folder)
         except FileNotFoundError:
@@ -136,7 +141,8 @@ class LocalFiles:
     def create(self, file: str, data: bytes) -> bool:
         """Creates a file; returns False if it exists already.
 
-        A mounted bucket may have no hard links; there, others may see the file empty before it has its content.
+        If the file system has no hard links (such as a mounted bucket), other processes may see the file while it is
+        still empty.
 
         Args:
             file: The file, relative to the folder.
@@ -176,14 +182,14 @@ def _create_without_link(path: Path, data: bytes) -> bool:
 
 
 class RemoteHooks:
-    """What a store at an address does besides its folder (scaling/store/remote.py); a local store does nothing."""
+    """Hooks of a remote store (scaling/store/remote.py); in a local store they do nothing."""
 
     def upload(self, path: Path, every: float = 0.0) -> None:
         """Called after a file, or the folder of a checkpoint, was written.
 
         Args:
             path: The file or folder.
-            every: Least seconds between two uploads of it, for a file that grows.
+            every: Least seconds between uploads of a growing file.
         """
 
     def upload_tokens(self) -> None:
@@ -197,7 +203,7 @@ class RemoteHooks:
         return list(folder.glob("[0-9]*-*"))
 
     def fetch_checkpoint(self, checkpoint: Path) -> bool:
-        """Fetches a checkpoint that is not here; returns whether it is here and complete."""
+        """Fetches a checkpoint if it is not available locally; returns whether it is complete."""
         return True
 
     def fetch_record(self, run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Item files: the items that an evaluation scored, in Parquet next to the record; analysis computes metrics from them.
+"""Item files: the scored items of an evaluation, in Parquet next to the record; analysis computes metrics from them.
 
     STORE/runs/RUN_ID/items/TASK[@SHOTS].STEP.parquet
 
@@ -47,7 +47,7 @@ Row = dict[str, Any]
 
 
 class ItemFile(NamedTuple):
-    """The items of one evaluation, as the path of the file identifies it.
+    """An item file, with the facts in its path.
 
     Attributes:
         path: The file.
@@ -68,7 +68,7 @@ class ItemFile(NamedTuple):
 
 
 def task_label(task: str, shots: int) -> str:
-    """Returns the name of a task with its shots, as records and file names have it.
+    """Returns the name of a task with its shots, as used in records and file names.
 
     Args:
         task: Name of the task.
@@ -78,7 +78,7 @@ def task_label(task: str, shots: int) -> str:
 
 
 def safe_name(text: str) -> str:
-    """Replaces the characters of a task's name that a file name may not contain."""
+    """Replaces the characters of a task's name that are not allowed in a file name."""
     return re.sub(r"[^\w@.,=+-]", "_", text)
 
 
@@ -92,7 +92,7 @@ def item_files(folder: Path) -> list[ItemFile]:
 
 
 def write_items(folder: Path, task: str, shots: int, step: int, rows: list[Row]) -> Path:
-    """Writes the items of one task at one step atomically, in place of an earlier file of them.
+    """Writes the items of one task at one step atomically and replaces an existing file.
 
     Args:
         folder: Folder of the run's items.

@@ -1,13 +1,13 @@
-"""Leases: at most one process, on any machine, holds a name in a store. Standard library only.
+"""Leases: at most one process, on any machine, has the lease on a name in a store. Standard library only.
 
-    STORE/leases/NAME/00000007.json      the seventh holder: its process, and a count that grows while it is alive
+    STORE/leases/NAME/00000007.json      the seventh holder: its process, and a heartbeat counter
 
-The store must only be able to create a file that does not exist yet. A process takes a lease over by creating the
-file of the next number, in which only one process succeeds. Each holder writes its own file only; a higher number
-than its own means that its lease is lost. The newest file stays after a release, so that numbers only grow.
+The store must support creating a file only if it does not exist. A process takes over a lease by creating the file with
+the next number, in which only one process succeeds. A holder writes only its own file; if a file with a higher number
+exists, its lease is lost. The newest file is kept after a release, so numbers only increase.
 
-A holder counts as gone when its file has not changed for SILENCE_SECONDS of the observer's own clock; clocks of
-machines need not agree. A holder on this machine whose process does not exist is gone at once.
+A holder is considered dead if its file has not changed for SILENCE_SECONDS on the observer's clock; clocks of machines
+need not agree. A holder on this machine is considered dead as soon as its process does not exist.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class FileStorage(Protocol):
     name: str
 
     def files(self, folder: str) -> list[str]:
-        """Lists the names of the files in a folder, none if it does not exist."""
+        """Lists the names of the files in a folder; returns an empty list if the folder does not exist."""
 
     def read(self, file: str) -> bytes:
         """Reads a file; FileNotFoundError if it does not exist."""
@@ -49,7 +49,7 @@ class FileStorage(Protocol):
         """
 
     def create(self, file: str, data: bytes) -> bool:
-        """Creates a file; returns False if it exists already, whoever created it.
+        """Creates a file; returns False if it already exists.
 
         Args:
             file: The file.
@@ -65,7 +65,7 @@ class LeaseHeldError(RuntimeError):
 
 
 class LeaseLostError(RuntimeError):
-    """Another process has taken the lease over; what the lease protects is no longer ours to write."""
+    """Another process has taken over the lease; this process must not write the protected files any more."""
 
 
 def silence_seconds() -> float:
@@ -74,14 +74,14 @@ def silence_seconds() -> float:
 
 
 def machine_id() -> str:
-    """Returns an id of the system in which a process number is unique: boot id and, on Linux, PID namespace."""
+    """Returns an id of the system within which process ids are unique: boot id and, on Linux, PID namespace."""
     with contextlib.suppress(OSError):
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
     return socket.gethostname()
 
 
 def process_start(pid: int) -> str:
-    """Returns the start time of a process in ticks since boot, which tells it from a later one with its number."""
+    """Returns the start time of a process in ticks since boot, which distinguishes it from later ones with its id."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
@@ -89,13 +89,13 @@ def process_start(pid: int) -> str:
 
 
 class Lease:
-    """A lease that this process holds; a thread writes its heartbeats.
+    """A lease of this process; a thread writes its heartbeats.
 
     Attributes:
-        storage: Where the lease is kept.
-        name: The name that is held.
-        number: Number of the holder, which names its file.
-        owner: Facts about the process, as the file has them.
+        storage: Storage of the lease.
+        name: Name of the lease.
+        number: Number of the holder and of its file.
+        owner: Facts about the process, as written to the file.
         silence: Seconds without a heartbeat after which another process may take over.
         beats: Heartbeats so far.
         lost: Whether the lease is known to be lost or was released.
@@ -118,7 +118,7 @@ class Lease:
         return _file_name(self.name, self.number)
 
     def check(self) -> None:
-        """Raises LeaseLostError if another process has taken over; reads the store if the last heartbeat is old."""
+        """Raises LeaseLostError if another process has taken over; sends a heartbeat if the last one is old."""
         if not self.lost and _clock() - self._last_beat > self.silence / 2:
             self._beat()
         if self.lost:
@@ -159,12 +159,12 @@ def acquire_lease(storage: FileStorage, name: str) -> Lease:
     """Acquires the lease on a name.
 
     Args:
-        storage: Where leases are kept.
-        name: The name to hold.
+        storage: Storage of leases.
+        name: Name of the lease.
 
     Raises:
-        LeaseHeldError: Another process holds it and is not known to be gone. That takes several calls over
-            SILENCE_SECONDS to find out, so try again.
+        LeaseHeldError: Another process has it and is not known to be dead. Detecting a dead holder on another machine
+            takes several calls within SILENCE_SECONDS.
     """
     newest = max(_numbers(storage, name), default=0)
     if newest:
@@ -193,14 +193,14 @@ def acquire_lease(storage: FileStorage, name: str) -> Lease:
 
 @contextlib.contextmanager
 def hold_lease(storage: FileStorage, name: str) -> Iterator[Lease]:
-    """Holds the lease on a name within a `with` block.
+    """Acquires the lease on a name and releases it at the end of the context.
 
     Args:
-        storage: Where leases are kept.
-        name: The name to hold.
+        storage: Storage of leases.
+        name: Name of the lease.
 
     Raises:
-        LeaseHeldError: Another process holds it.
+        LeaseHeldError: Another process has it.
     """
     lease = acquire_lease(storage, name)
     try:
@@ -210,11 +210,11 @@ def hold_lease(storage: FileStorage, name: str) -> Iterator[Lease]:
 
 
 def is_abandoned(storage: FileStorage, name: str) -> bool:
-    """Returns whether a name was held once and is free now: released, or its holder is gone.
+    """Returns whether a lease was acquired once and is free now: it was released, or its holder is dead.
 
     Args:
-        storage: Where leases are kept.
-        name: The name.
+        storage: Storage of leases.
+        name: Name of the lease.
     """
     newest = max(_numbers(storage, name), default=0)
     return newest > 0 and _holder(storage, name, newest) is None
@@ -227,7 +227,7 @@ _OBSERVED: dict[tuple[str, str], tuple[tuple[int, bytes], float, float]] = {}
 
 
 def _holder(storage: FileStorage, name: str, number: int) -> str | None:
-    """Describes the holder of this number; None if it released the lease or is gone."""
+    """Describes the holder with this number; returns None if it released the lease or is dead."""
     try:
         data = storage.read(_file_name(name, number))
     except FileNotFoundError:  # removed by its successor just now
@@ -245,16 +245,16 @@ def _holder(storage: FileStorage, name: str, number: int) -> str | None:
 
 
 def _owner_exists(owner: dict[str, Any]) -> bool:
-    """Returns whether a process of this machine exists and, if it is this one, still has that lease."""
+    """Returns whether a process of this machine exists and, if it is this process, still has the lease."""
     pid = owner["pid"]
     is_same_process = process_exists(pid) and process_start(pid) == owner["born"]
     return is_same_process and (pid != os.getpid() or owner["token"] in _HELD_TOKENS)
 
 
 def _seconds_unchanged(key: tuple[str, str], content: tuple[int, bytes]) -> float:
-    """Returns the seconds over which this process has seen no change of a lease's file.
+    """Returns the seconds for which this process has observed no change of a lease's file.
 
-    The time between two reads counts for at most a third of the silence: this process may have been suspended.
+    The time between two reads counts at most as a third of the silence, because this process may have been suspended.
     """
     clock = time.monotonic()
     previous, read_at, unchanged = _OBSERVED.get(key, (content, clock, 0.0))
@@ -282,7 +282,7 @@ def _file_text(owner: dict[str, Any], beats: int, *, released: bool = False) -> 
 
 
 def _parse_file(data: bytes) -> dict[str, Any]:
-    """Parses the file of a lease; returns an empty dict if it is half written."""
+    """Parses the file of a lease; returns an empty dict if the file is incomplete."""
     try:
         content = json.loads(data)
     except ValueError:

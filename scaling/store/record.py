@@ -1,13 +1,13 @@
-"""Records, and the store that holds them: a folder per run with JSON and Parquet files. No JAX.
+"""Records of runs and their store, which has a folder per run with JSON and Parquet files. No JAX.
 
 STORE/runs/RUN_ID/record.json      the record, without its curve
-                  config.json      the config alone, for people
+                  config.json      the config alone
                   curve.jsonl      the curve while the run is running, one line per step
                   curve.parquet    the curve once the run has ended
                   items/           items of its evaluations, see scaling/store/items.py
-                  log.txt          output of the process that trained it, where an engine keeps it
+                  log.txt          output of the process that trained it, if an engine stores it
 STORE/sweeps/NAME.json             the runs of a sweep, with their planned budgets
-             NAME.place            their placement, where it is not the default
+             NAME.place            their placement, if it is not the default
 STORE/tensorboard/                 see scaling/training/tracking/tensorboard.py
 STORE/checkpoints/                 see scaling/program/checkpoint.py
 STORE/tokens/                      token files, see scaling/data/tokens.py
@@ -49,18 +49,18 @@ STATUSES = ("running", "stopped", "done", "diverged", "failed")
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """The facts about a run. What is not known is absent, never 0.
+    """The facts about a run. Unknown values are absent, not 0.
 
     Attributes:
         run_id: Id of the run.
         config: Its config.
-        status: running, stopped (will be resumed), done, diverged (a result too), failed (about["error"] says why).
+        status: running, stopped (can be resumed), done, diverged (also a result), or failed (see about["error"]).
         sweep: Name of the sweep that launched it.
         params: Parameters by group, and `total`.
         flops: Training FLOPs of the whole run by part (scaling/models/counts.py), exact.
         final: `loss` (held-out, nats per token), `step` and `tokens` of the last step with finite loss.
         evals: Scores by task.
-        about: Commit, device, seconds, token file: where the numbers come from; not part of the identity.
+        about: Provenance: commit, device, seconds, token file, ...; not part of the identity.
     """
 
     run_id: str
@@ -82,7 +82,7 @@ class Record:
         return self.config.token_share(step)
 
 
-CURVE_SECONDS = 30.0  # between two uploads of the curve of a running run
+CURVE_SECONDS = 30.0  # between uploads of the curve of a running run
 
 
 class Store(RemoteHooks):
@@ -91,7 +91,7 @@ class Store(RemoteHooks):
     Attributes:
         root: The folder.
         writes: Whether this process writes records and curves; False on all hosts of a run but host 0.
-        address: The store as a command line names it.
+        address: Folder or address, as given to --store.
     """
 
     def __init__(self, root: str | Path, *, writes: bool = True) -> None:
@@ -118,11 +118,11 @@ class Store(RemoteHooks):
         return self.root / "tokens"
 
     def lease(self, name: str) -> AbstractContextManager[lease.Lease]:
-        """Holds a name against every other process on any machine; LeaseHeldError if another process holds it."""
+        """Context with the lease on a name; raises LeaseHeldError if another process on any machine has it."""
         return lease.hold_lease(self.leases, name)
 
     def is_abandoned(self, name: str) -> bool:
-        """Returns whether a name was held once and is free now, as far as is known (scaling/store/lease.py)."""
+        """Returns whether a lease was acquired once and is known to be free now (scaling/store/lease.py)."""
         return lease.is_abandoned(self.leases, name)
 
     @property
@@ -149,7 +149,7 @@ class Store(RemoteHooks):
         self.upload(self.run_dir(record.run_id) / "record.json")
 
     def read(self, run_id: str) -> Record | None:
-        """Returns the record of a run, None if there is none; a StoreError names one that is damaged."""
+        """Returns the record of a run, or None without a record; raises StoreError for a damaged record."""
         data = self.raw_record(run_id)
         if data is None:
             return None
@@ -159,7 +159,7 @@ class Store(RemoteHooks):
             raise StoreError(f"{self.run_dir(run_id) / 'record.json'}: damaged: {error}") from None
 
     def raw_record(self, run_id: str) -> dict[str, Any] | None:
-        """Returns the JSON of a record, None if there is none: faster than `read` where the config is not needed."""
+        """Returns the JSON of a record, or None without a record: faster than `read` if the config is not needed."""
         path = os.path.join(self.root, "runs", run_id, "record.json")
         try:
             with open(path, "rb") as file:
@@ -203,13 +203,13 @@ class Store(RemoteHooks):
     def write_sweep(
         self, name: str, configs: Iterable[RunConfig], ids: Iterable[str], planned: Iterable[dict[str, int]] = ()
     ) -> None:
-        """Writes which runs a sweep consists of.
+        """Writes the runs of a sweep.
 
         Args:
             name: Name of the sweep.
             configs: Its runs.
             ids: Their run ids.
-            planned: Facts of the plan of each run: N, D, C and `from`, its first step.
+            planned: N, D, C and `from` (the first step) of each run.
         """
         runs = [{"run_id": i, "budget": c.budget, "config": to_dict(c)} for i, c in zip(ids, configs, strict=True)]
         for run, facts in zip(runs, planned, strict=False):
@@ -287,7 +287,7 @@ class Store(RemoteHooks):
         self.discard(self.run_dir(run_id) / "curve.jsonl")
 
     def curve(self, run_id: str) -> list[dict[str, float]]:
-        """Returns the rows of a run's curve in order of steps, none if it has no curve yet.
+        """Returns the rows of a run's curve in order of steps; an empty list without a curve.
 
         A row has `step` (steps done), `loss` (of the batch of that step before its update, nats per token) and
         `grad_norm` (before clipping); at the evaluated steps also `val_loss` (held-out, after the step). Runs on
@@ -301,13 +301,13 @@ class Store(RemoteHooks):
             return []
         rows = []
         for line in (folder / "curve.jsonl").read_text().splitlines(keepends=True):
-            if not line.endswith("\n"):  # half a line of a process that was killed
+            if not line.endswith("\n"):  # incomplete line of a process that was killed
                 break
             rows.append(json.loads(line))
         return rows
 
     def last_row(self, run_id: str) -> dict[str, float] | None:
-        """Returns the newest row of a running run's curve, None if there is none; reads only the end of the file."""
+        """Returns the newest row of a running run's curve, or None; reads only the end of the file."""
         path = self.run_dir(run_id) / "curve.jsonl"
         try:
             with path.open("rb") as file:

@@ -1,8 +1,9 @@
-"""A store at an address that fsspec knows (s3://, gs://, ...), with a folder on this machine as its cache.
+"""A remote store at an address that fsspec supports (s3://, gs://, ...), with a local folder as its cache.
 
-ROOT/FILE on this machine is ADDRESS/FILE there. A run uploads what it writes: its record, its curve every half minute
-and at the end, and its checkpoints, the manifest last, so that a checkpoint without one is incomplete. Files that
-have changed there are fetched before they are read. The folder may be deleted while nothing runs.
+The local file ROOT/FILE is a copy of ADDRESS/FILE. A run uploads its record, its curve (every half minute and at the
+end) and its checkpoints. The manifest of a checkpoint is uploaded last, so a checkpoint without a manifest is
+incomplete. Files that have changed remotely are fetched before they are read. The local folder may be deleted while no
+process uses the store.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.store import lease
-from scaling.store.files import StoreError, process_exists, read_json, write_atomic, write_json
+from scaling.store.files import StoreError, process_exists, read_json, user_cache_folder, write_atomic, write_json
 from scaling.store.lease import FileStorage
 from scaling.store.record import Record, Store
 from scaling.store.remote_files import RemoteFiles
@@ -31,7 +32,7 @@ FETCH_BATCH = 500  # files fetched in one call
 
 
 class RemoteStore(Store):
-    """A store at an address; `root` is its cache on this machine."""
+    """A remote store; `root` is its local cache."""
 
     def __init__(self, address: str, *, writes: bool = True) -> None:
         self.remote = RemoteFiles(address)
@@ -48,7 +49,7 @@ class RemoteStore(Store):
             yield remote_lease
 
     def lease(self, name: str) -> AbstractContextManager[lease.Lease]:
-        """Holds a name there, and locks the run of that name against fetches on this machine."""
+        """Context with the remote lease on a name, in which this machine does not fetch the run of that name."""
         return self._hold_both(name)
 
     @property
@@ -57,7 +58,7 @@ class RemoteStore(Store):
         return self.remote
 
     def check_writable(self) -> None:
-        """Raises StoreError unless files can be written here and there."""
+        """Raises StoreError unless files can be written locally and remotely."""
         super().check_writable()
         probe = f".probe-{os.getpid()}"
         with self._store_errors():
@@ -74,17 +75,17 @@ class RemoteStore(Store):
         super().write(record)
 
     def placement(self, sweep: str) -> dict[str, Any]:
-        """Returns the fields of Placement that the launch of a sweep has set, the newest ones."""
+        """Returns the current fields of Placement that the launch of a sweep has set."""
         with contextlib.suppress(FileNotFoundError):
             write_atomic(self.root / "sweeps" / f"{sweep}.place", self.remote.read(f"sweeps/{sweep}.place"))
         return super().placement(sweep)
 
     def upload(self, path: Path, every: float = 0.0) -> None:
-        """Uploads a file, or the folder of a checkpoint unless it is complete there.
+        """Uploads a file, or the folder of a checkpoint unless the remote one is complete.
 
         Args:
             path: The file or folder.
-            every: Least seconds between two uploads of it.
+            every: Least seconds between uploads of the file.
         """
         if not self.writes or time.monotonic() - self._uploaded.get(path, -1e9) < every:
             return
@@ -100,7 +101,7 @@ class RemoteStore(Store):
             self.remote.upload(file, self._remote_name(file))
 
     def upload_tokens(self) -> None:
-        """Uploads the token files that are not there yet."""
+        """Uploads the token files that do not exist remotely."""
         uploaded = set(self.remote.files("tokens"))
         for path in sorted(self.token_files.iterdir()):
             if path.is_file() and not path.name.startswith(".") and path.name not in uploaded:
@@ -116,17 +117,17 @@ class RemoteStore(Store):
         self.remote.remove(name)
 
     def checkpoint_folders(self, folder: Path) -> list[Path]:
-        """Lists the checkpoints in a folder, here and there."""
+        """Lists the local and remote checkpoints in a folder."""
         remote = (folder / name for name in self.remote.files(self._remote_name(folder)))
         return sorted({*super().checkpoint_folders(folder), *(path for path in remote if path.name[:1].isdigit())})
 
     def fetch_checkpoint(self, checkpoint: Path) -> bool:
-        """Fetches a checkpoint that is not here; returns whether it is here and complete."""
+        """Fetches a checkpoint if it is not available locally; returns whether it is complete."""
         if checkpoint.exists():
             return True
         name = self._remote_name(checkpoint)
         files = self.remote.tree(name)
-        if MANIFEST not in files:  # its upload was cut off or is going on
+        if MANIFEST not in files:  # its upload was interrupted or is not finished
             return False
         part = checkpoint.with_name(f".fetching-{os.getpid()}-{checkpoint.name}")
         for leftover in checkpoint.parent.glob(".fetching-*"):  # of earlier fetches that did not finish
@@ -147,7 +148,7 @@ class RemoteStore(Store):
             write_atomic(path, self.remote.read(self._remote_name(path)))
 
     def fetch_results(self) -> None:
-        """Fetches all records, curves, items and sweeps that have changed, but of runs that this machine trains."""
+        """Fetches all changed records, curves, items and sweeps, except those of runs that this machine trains."""
         with self._store_errors():
             stamps = self._result_stamps()
             fetched = read_json(self.root / STAMPS_FILE) if (self.root / STAMPS_FILE).exists() else {}
@@ -158,7 +159,7 @@ class RemoteStore(Store):
             for start in range(0, len(names), FETCH_BATCH):
                 for name, data in self.remote.read_existing(names[start : start + FETCH_BATCH]).items():
                     write_atomic(self.root / name, data)
-                    if name.endswith("/curve.jsonl"):  # of a running run: status reads its progress off this time
+                    if name.endswith("/curve.jsonl"):  # its time shows when the run last made progress
                         with contextlib.suppress(FileNotFoundError):  # the run has ended since
                             self._copy_time(name)
                     fetched[name] = stamps[name]
@@ -166,7 +167,7 @@ class RemoteStore(Store):
                 write_json(self.root / STAMPS_FILE, fetched)
 
     def _result_stamps(self) -> dict[str, str]:
-        """Returns the stamps of all records, curves, items and sweeps there, by name."""
+        """Returns the stamps of all remote records, curves, items and sweeps, by name."""
         stamps = {f"sweeps/{name}": stamp for name, stamp in self.remote.tree("sweeps").items()}
         runs = self.remote.tree("runs")
         return stamps | {
@@ -192,7 +193,7 @@ class RemoteStore(Store):
         return path.relative_to(self.root).as_posix()
 
     def _is_training(self, run: str) -> bool:
-        """Returns whether a process of this machine trains the run in this folder."""
+        """Returns whether a process of this machine trains the run."""
         try:
             with (self.root / "held" / run).open() as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -212,9 +213,8 @@ class RemoteStore(Store):
 
 
 def cache_folder(address: str) -> Path:
-    """Returns the folder of this machine for the store at an address."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scaling" / "stores"
-    folder = cache / hashlib.sha256(address.encode()).hexdigest()[:16]
+    """Returns the local folder of the store at an address, and creates it if necessary."""
+    folder = user_cache_folder() / "stores" / hashlib.sha256(address.encode()).hexdigest()[:16]
     if not (folder / "address.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
         write_atomic(folder / "address.json", json.dumps(address).encode())

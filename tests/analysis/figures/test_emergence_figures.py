@@ -66,7 +66,7 @@ def test_no_two_panels_are_called_alike() -> None:
 
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     plain = items_store.build(tmp_path / "plain", items=20)
-    with pytest.raises(DataError, match="3 numbers of shots"):
+    with pytest.raises(DataError, match="at least 3 different numbers of shots"):
         save.save("shots", plain.root, tmp_path / "s.pdf")
 
 

@@ -120,7 +120,7 @@ def test_runs_that_share_their_beginnings_are_drawn_by_size() -> None:
     )
     with pytest.raises(FitError, match="group"):
         fit(points, options=FitOptions(resampling="groups", bootstrap=100))
-    with pytest.raises(FitError, match="there are 2"):
+    with pytest.raises(FitError, match="there are only 2, but 5 are needed"):
         fit(replace(points, groups=["a", "b"] * 18), options=FitOptions(resampling="groups", bootstrap=100))
 
 

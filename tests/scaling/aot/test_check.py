@@ -115,7 +115,7 @@ def test_microbatches_that_cannot_be_say_why(tiny: RunConfig) -> None:
         build_program(tiny, Placement(data=1, microbatch=3))
     with pytest.raises(ConfigError, match="multiple of the 4"):
         build_program(tiny, Placement(data=4, microbatch=2))
-    with pytest.raises(ConfigError, match="balance loss is of a whole batch"):
+    with pytest.raises(ConfigError, match="balance loss of experts is defined on a whole batch"):
         build_program(override(tiny, ["model.experts=4"]), Placement(data=1, microbatch=2))
 
 
