@@ -1,5 +1,5 @@
 """Ahead-of-time compilation of training steps for TPU slices, on a machine without a TPU.
 
-`check.check_fit` says whether a step fits a slice; it compiles in a child process (`worker`), because libtpu needs
-environment variables that are set before JAX is imported. `hlo` reads collectives and kernels from a compiled program.
+`check.check_fit` checks whether a step fits a slice. It compiles in a child process (`worker`), because libtpu needs
+environment variables before JAX is imported. `hlo` reads collectives and kernels from a compiled program.
 """

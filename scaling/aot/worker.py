@@ -47,7 +47,7 @@ def compile_for_slice(config: RunConfig, placement: Placement, topology: TpuSlic
 
     Args:
         config: The run.
-        placement: How it is laid out.
+        placement: How it is laid out over the slice.
         topology: The slice.
 
     Raises:
@@ -80,7 +80,7 @@ def compile_for_slice(config: RunConfig, placement: Placement, topology: TpuSlic
 
 
 def check_batch(mesh: Any, batch: int) -> None:
-    """Raises ConfigError unless the batch is divisible; the message names a tensor axis with which it would be.
+    """Raises ConfigError unless the devices divide the batch; the message suggests a tensor axis with which they do.
 
     Args:
         mesh: The device mesh.
@@ -116,11 +116,11 @@ def step_facts(step: Any) -> dict[str, Any]:
     seconds = (costs[0] if isinstance(costs, list) else costs).get("optimal_seconds", -1.0)
     text = step.as_text()
     facts = {"memory": parts, "collectives": collectives(text), "kernels": kernels(text)}
-    return facts | ({"compiler_seconds": seconds} if seconds > 0 else {})  # it is often negative, hence unusable
+    return facts | ({"compiler_seconds": seconds} if seconds > 0 else {})  # often negative, which is meaningless
 
 
 def parse_memory_error(message: str) -> dict[str, Any]:
-    """Returns bytes needed and available and the largest buffers, from the compiler's message."""
+    """Parses the required and available bytes and the largest buffers from the compiler's message."""
     facts: dict[str, Any] = {}
     if used := USED.search(message):
         facts["memory"] = {"total": parse_bytes(used[1]), "usable": parse_bytes(used[2])}

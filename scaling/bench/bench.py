@@ -1,7 +1,7 @@
 """Training speed of models from 1M to 1B parameters on this machine, compared with PyTorch where it is installed.
 
-The programs (this one, PyTorch eager, torch.compile) take turns of a few steps, so that other load on the machine
-affects all of them; ratios are ratios of medians. The upper bound is the machine's rate on one large matrix product.
+The programs (this package, PyTorch eager, torch.compile) alternate after a few steps, so that other load on the machine
+affects all of them equally; ratios are ratios of medians. The upper bound is the rate of one large matrix product.
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ from scaling.program.build import build_program
 
 # (width, layers) of about 1, 10, 30, 100, 350 million and 1 billion parameters
 SHAPES = ((128, 5), (320, 8), (512, 10), (768, 14), (1024, 28), (1792, 26))
-SEQUENCES = 8
 ROUNDS = 5  # turns per program, fewer where a turn is long
 SIDES = ("ours", "eager", "compile")
 EXPECTED_SHARE = 0.3  # share of the matrix-product rate assumed when planning turns
@@ -57,7 +56,7 @@ def plan_rounds(config: RunConfig, steps: int, sides: int, rate: float, seconds:
         seconds: Time for all turns.
 
     Returns:
-        Steps per turn, turns, and the reason for leaving the size out ("" if it is measured).
+        Steps per turn, turns, and the reason for skipping the size ("" if it is measured).
     """
     need = STATE_BYTES * sides * counts.parameters(config.model)["total"]
     if need > (free := free_bytes()):
@@ -72,7 +71,7 @@ def plan_rounds(config: RunConfig, steps: int, sides: int, rate: float, seconds:
 
 
 def free_bytes() -> int:
-    """Returns the free memory of the device, or of the machine if the device has none of its own."""
+    """Returns the free memory of the device in bytes, or that of the machine if the device has no own memory."""
     stats = jax.devices()[0].memory_stats() or {}
     if "bytes_limit" in stats:
         return stats["bytes_limit"] - stats.get("bytes_in_use", 0)
@@ -173,22 +172,22 @@ def measure_size(config: RunConfig, steps: int, rounds: int, rate: float, modes:
 
 
 def repeat_step(step: Callable[[], None], steps: int) -> None:
-    """Calls a step several times.
+    """Calls a training step several times.
 
     Args:
-        step: Number of finished steps.
-        steps: Training steps.
+        step: Function that does one step.
+        steps: Number of calls.
     """
     for _ in range(steps):
         step()
 
 
 def time_in_turn(sides: dict[str, Callable[[], None]], rounds: int) -> dict[str, list[float]]:
-    """Times programs in turn.
+    """Measures the time of programs that alternate.
 
     Args:
-        sides: The turn of each program, by name.
-        rounds: Turns to time, after one for warm-up.
+        sides: Function that does one turn of a program, by name.
+        rounds: Turns to measure, after one turn for warm-up.
 
     Returns:
         Seconds of each timed turn, by program.
@@ -208,7 +207,7 @@ def as_table(results: list[dict[str, Any]]) -> str:
     for r in results:
         line = f"{str(r['width']) + 'x' + str(r['layers']):>9} {r['parameters']:>13,}"
         if "skipped" in r:
-            lines.append(f"{line} left out: {r['skipped']}")
+            lines.append(f"{line} skipped: {r['skipped']}")
             continue
         memory = f"{r['step_bytes'] / 2**20:9.1f} MiB" if r["step_bytes"] is not None else ""
         line += f" {r['tokens_per_second']:>10,.0f} {r['share_of_matmul_rate']:>10.1%} {r['compile_seconds']:>7.1f} s"

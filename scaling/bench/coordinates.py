@@ -32,7 +32,7 @@ def resized_config(config: RunConfig, parametrization: str, kind: str, size: int
         parametrization: standard, mup or completep.
         kind: "widths" (the size of heads stays) or "depths".
         size: The width or the number of layers.
-        base: Base width or depth where the config has none, the smallest size measured.
+        base: Base width or depth for a config without one: the smallest measured size.
     """
     model = config.model
     fields: dict[str, Any] = {"base_width": None, "base_depth": None, "base_head": None, "layers": size}
@@ -57,8 +57,8 @@ def wider_fields(model: ModelConfig, width: int) -> dict[str, Any]:
     for name, count in proportional.items():
         if count * width % model.width:
             raise ConfigError(
-                f"--widths {width}: {name} = {count} at width {model.width} would not be a whole number there: "
-                "choose a multiple of the config's width"
+                f"--widths {width}: {name} = {count} at width {model.width} would not be an integer at this width: "
+                "must be a multiple of the config's width"
             )
     return {"width": width, **{name: count * width // model.width for name, count in proportional.items()}}
 

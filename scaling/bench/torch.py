@@ -13,8 +13,8 @@ from scaling.config.run import RunConfig
 def torch_step(config: RunConfig, tokens: np.ndarray, compiled: bool = False) -> Callable[[], None] | None:
     """Returns one training step: forward, backward, gradient clipping, fused AdamW.
 
-    It is written as eager PyTorch is fastest: one matrix for queries, keys and values, fused causal attention, a fused
-    optimizer. On a GPU it computes in bfloat16, as `scaling` does.
+    It uses the fastest forms of eager PyTorch: one matrix for queries, keys and values, fused causal attention, and a
+    fused optimizer. On a GPU it computes in bfloat16, as `scaling` does.
 
     Args:
         config: The run.

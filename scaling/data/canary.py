@@ -16,10 +16,10 @@ def make_canaries(min_repeats: int, max_repeats: int, size: float, seed: int) ->
     """Makes equally many documents for each power of two in a range of repetitions; all are in the training split.
 
     Args:
-        min_repeats: Least repetitions of a document.
-        max_repeats: Most repetitions of a document.
-        size: Bytes of all repetitions together, at most.
-        seed: Names the random stream.
+        min_repeats: Smallest number of repetitions.
+        max_repeats: Largest number of repetitions.
+        size: Largest total size of all repetitions, in bytes.
+        seed: Seed of the random documents.
 
     Returns:
         The documents with their repetitions.

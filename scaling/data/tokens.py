@@ -22,13 +22,13 @@ CHUNK_BYTES = 1 << 22  # bytes read or written at a time
 SUFFIX = ".tokens"
 TOKEN_BYTES = {"<u2": 2, "<u4": 4}
 HEADER_FIELDS = {"corpus", "tokenizer", "vocab", "eod", "documents", "facts", "dtype", "counts", "content_hash"}
-TEXT_TOKENIZERS = ("bytes", "sentencepiece")  # kinds of tokenisers of text; other corpora bring their own tokens
+TEXT_TOKENIZERS = ("bytes", "sentencepiece")  # kinds of tokenisers of text; other corpora define their own tokens
 REMEDY = "remove the file and prepare the corpus again"
 MAX_VOCAB = 1 << 31  # batches are int32
 
 
 class CorpusError(ValueError):
-    """A corpus or token file that cannot be used; the message is one line that names it."""
+    """A corpus or token file cannot be used; the message is one line that names it."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Windows of a token file and the order in which a run reads them.
 
-Row i of a run is a pure function of (content hash, seed, length, i). Nothing is remembered between batches, so a
-resumed run, another batch size or another host reads the same rows.
+Row i of a run is a pure function of (content hash, seed, length, i). There is no state between batches, so the rows do
+not depend on resuming, batch size or host.
 
 Axes: S windows, L + 1 tokens of a window.
 """

@@ -1,5 +1,5 @@
-"""One run on many devices and hosts.
+"""Training of one run on many devices and hosts.
 
-`sharding` makes the device mesh and says which axis of an array lies on which axis of the mesh; `hosts` starts the
-processes of a run on several hosts; `collectives` exchanges values between them.
+`sharding` makes the device mesh and maps the axes of arrays to axes of the mesh; `hosts` starts the processes of a run
+on several hosts; `collectives` exchanges values between hosts.
 """

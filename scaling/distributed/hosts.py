@@ -1,10 +1,10 @@
-"""Starts one run on many hosts and ends it on all of them together.
+"""Starts a run on many hosts and ends it on all hosts together.
 
     python -m scaling train CONFIG.json --store DIR --hosts 4 --host 2 --coordinator 10.0.0.1:8482
 
 on each host, all with the same store; or `--hosts auto` where JAX detects the hosts (TPU pods, SLURM, Open MPI).
-JAX aborts a process with a stack trace when another host is lost. So the training of each host runs in a child
-process, and the parent turns its end into one line and an exit status that says whether to run again.
+JAX aborts a process with a stack trace when another host is lost. Therefore each host trains in a child process, and
+the parent converts the abort to a one-line message and an exit status.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from scaling.config.validation import ConfigError, require
 from scaling.distributed import collectives
 from scaling.distributed.collectives import DEADLINE_SECONDS, host_lost_message
 
-STARTED = "\x01started\n"  # a child writes it to its parent when every host has joined
+STARTED = "\x01started\n"  # written by a child to its parent when every host has joined
 OUTPUT_FD_VARIABLE = "SCALING_OUTPUT_FD"  # environment variable of a child: the file descriptor for its output
 
 
@@ -37,36 +37,36 @@ def _parse_index(flag: str, text: str) -> int:
 
 @dataclass(frozen=True)
 class HostOptions:
-    """Flags of a run on many hosts; each but the deadline may come from the environment instead.
+    """Flags of a run on many hosts; all except the deadline can also be set by environment variables.
 
     Attributes:
         hosts: Number of hosts, or auto.
         host: Index of this host.
         coordinator: Address and port of host 0.
-        deadline: Seconds that a host may take to start or be silent.
+        deadline: Longest time in seconds for a host to start or respond.
     """
 
     hosts: str | None = option(
-        None, "number of hosts (SCALING_HOSTS); auto: as TPU pods or SLURM say", metavar="N|auto"
+        None, "number of hosts (or SCALING_HOSTS); auto: detected from TPU pods, SLURM or Open MPI", metavar="N|auto"
     )
-    host: int | None = option(None, "index of this host, from 0 (SCALING_HOST)", metavar="I", parse=_parse_index)
-    coordinator: str | None = option(None, "where host 0 listens (SCALING_COORDINATOR)", metavar="ADDRESS:PORT")
+    host: int | None = option(None, "index of this host, from 0 (or SCALING_HOST)", metavar="I", parse=_parse_index)
+    coordinator: str | None = option(None, "address of host 0 (or SCALING_COORDINATOR)", metavar="ADDRESS:PORT")
     deadline: float = option(
         DEADLINE_SECONDS,
-        "longest wait for a host to start, and for one that is silent (default %(default)g)",
+        "longest time for a host to start or respond (default %(default)g)",
         metavar="SECONDS",
     )
 
 
 @dataclass(frozen=True)
 class Host:
-    """This host and how it joins the others; None in a field: JAX detects it.
+    """This host, and how it connects to the others; JAX detects the fields that are None.
 
     Attributes:
         count: Number of hosts.
         index: Index of this host.
         coordinator: Address and port of host 0.
-        deadline: Seconds that a host may take to start or be silent.
+        deadline: Longest time in seconds for a host to start or respond.
     """
 
     count: int | None
@@ -100,13 +100,13 @@ def parse_hosts(args: argparse.Namespace) -> Host | None:
     index = options.host if options.host is not None else os.environ.get("SCALING_HOST")
     address = options.coordinator or os.environ.get("SCALING_COORDINATOR")
     if count is None:
-        require(index is None and address is None, "--host and --coordinator: need --hosts N")
+        require(index is None and address is None, "--host and --coordinator: require --hosts N")
         return None
     require(count.isdecimal() and int(count) > 0, f"--hosts {count}: must be a number above 0, or auto")
     if int(count) == 1:
         return None
     complete = index is not None and address is not None
-    require(complete, f"--hosts {count}: needs --host I and --coordinator ADDRESS:PORT")
+    require(complete, f"--hosts {count}: requires --host I and --coordinator ADDRESS:PORT")
     assert index is not None and address is not None
     require(str(index).isdecimal() and int(index) < int(count), f"--host {index}: must be from 0 to {int(count) - 1}")
     has_port = ":" in address and address.rpartition(":")[2].isdecimal()
@@ -168,12 +168,12 @@ def _explain_signal(host: Host, number: int, started: bool, stderr: str) -> tupl
 
 
 def join_hosts(host: Host) -> None:
-    """Connects a child of `supervise` to the other hosts; JAX aborts the process if one does not start."""
+    """Connects a child of `supervise` to the other hosts; JAX aborts the process if a host does not start."""
     collectives.set_deadline(host.deadline)
     sys.stderr = os.fdopen(int(os.environ[OUTPUT_FD_VARIABLE]), "w", buffering=1, encoding="utf-8")
     threading.Thread(target=_end_with_parent, daemon=True).start()
     sys.stdout = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)  # Gloo writes to standard output, which is for programs
+    os.dup2(2, 1)  # Gloo writes to standard output, which is reserved for JSON events
     import jax
 
     jax.config.update("jax_enable_preemption_service", False)  # it would catch SIGTERM

@@ -1,4 +1,4 @@
-"""The device mesh, and which axis of an array is sharded over which axis of the mesh."""
+"""The device mesh, and the mapping from axes of arrays to axes of the mesh."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def mesh_shape(placement: Placement, devices: int) -> tuple[int, int, int, int]:
 
     Args:
         placement: The placement.
-        devices: Number of devices there are.
+        devices: Number of available devices.
 
     Raises:
         ConfigError: The placement needs more devices.
@@ -59,7 +59,7 @@ def check_all_devices_used(shape: tuple[int, ...], devices: int, owner: str) -> 
     Args:
         shape: Sizes of the mesh axes.
         devices: Number of devices.
-        owner: What the devices belong to, for the message.
+        owner: Owner of the devices (hosts or slice), for the message.
     """
     if math.prod(shape) < devices:
         raise ConfigError(
@@ -130,10 +130,10 @@ def check_experts(mesh: Mesh, experts: int) -> None:
 
 
 def partition_spec(path: Any, shape: tuple[int, ...], mesh: Mesh) -> PartitionSpec:
-    """Returns the sharding of a parameter; an axis whose size does not divide over the mesh is not sharded.
+    """Returns the sharding of a parameter; an axis is not sharded if the devices do not divide its size.
 
     Args:
-        path: Path of the parameter in a tree of JAX; the last name with an axis suffix says its axes.
+        path: Path of the parameter in a JAX tree; the last name with an axis suffix determines its axes.
         shape: Its shape.
         mesh: The mesh.
     """
@@ -164,8 +164,8 @@ def constrain_sharding(x: jax.Array, *layout: Any) -> jax.Array:
 
     Args:
         x: The array.
-        *layout: For each axis the mesh axis or axes it is sharded over, or None. An axis whose size does not divide
-            over them is not sharded.
+        *layout: For each axis, the mesh axis or axes over which it is sharded, or None. An axis is not sharded if the
+            devices do not divide its size.
     """
     mesh = jax.sharding.get_abstract_mesh()
     if mesh.empty:
@@ -176,8 +176,8 @@ def constrain_sharding(x: jax.Array, *layout: Any) -> jax.Array:
 
 
 def shard_sequences(x_BLD: jax.Array) -> jax.Array:
-    """Shards the residual stream by sequences alone.
+    """Shards the residual stream by sequences only.
 
-    Without it the compiler may shard the width of the stream as that of the weights is.
+    Without this constraint, the compiler may shard the width of the stream like that of the weights.
     """
     return constrain_sharding(x_BLD, BATCH_AXES, None, None)

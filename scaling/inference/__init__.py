@@ -1,4 +1,4 @@
-"""Inference with trained models: loading, scoring, generation, and their internal activations.
+"""Inference with trained models: loading, scoring, text generation, and internal activations.
 
 `load` restores a model from the store (`load_model` -> `TrainedModel`). `scorer` scores texts and generates them in
 batches, over all devices (`Scorer`). `sampling` draws tokens and generates with a key-value cache (`kv_cache`);

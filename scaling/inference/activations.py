@@ -31,7 +31,7 @@ BATCH_SEQUENCES = 16  # sequences computed at once
 
 
 def check_layer(model: TrainedModel, layer: int) -> None:
-    """Raises ConfigError where the model has no such layer.
+    """Raises ConfigError if the model has no such layer.
 
     Args:
         model: The model.
@@ -52,13 +52,11 @@ def attention_maps(model: TrainedModel, prompt: np.ndarray, layer: int) -> np.nd
         Weights, float32 (H, L, M): row i is how token i attends to the tokens up to itself.
 
     Raises:
-        ConfigError: The model has no such layer, or no positions for so many tokens.
+        ConfigError: The model has no such layer, or the prompt exceeds its learned positions.
     """
     check_layer(model, layer)
     L, limit = len(prompt), model.model.position_length
-    require(
-        limit is None or limit >= L, f"--prompt: {L} tokens, more than the {limit} positions that the model has learned"
-    )
+    require(limit is None or limit >= L, f"--prompt: its {L} tokens exceed the {limit} learned positions of the model")
     end = model.config.data.document_end
 
     @jax.jit
@@ -77,18 +75,18 @@ def attention_maps(model: TrainedModel, prompt: np.ndarray, layer: int) -> np.nd
 
 @dataclass(frozen=True)
 class Site:
-    """Where activations are read.
+    """A place in the model at which activations are read.
 
     Attributes:
         layer: Index of the layer.
-        name: `residual` for the stream after the layer, `attention` or `mlp` for what that part adds to it.
+        name: `residual` (the stream after the layer), or `attention` or `mlp` (the output that this part adds to it).
     """
 
     layer: int
     name: str
 
     def check(self, model: TrainedModel) -> None:
-        """Raises ConfigError where the model has no such site."""
+        """Raises ConfigError if the model has no such site."""
         check_layer(model, self.layer)
         require(self.name in SITES, f"--site {self.name}: must be one of {', '.join(SITES)}")
 
@@ -124,7 +122,7 @@ def site_activations(
 
 
 def check_token_count(model: TrainedModel, tokens: TokenFile, count: int, split: str) -> None:
-    """Checks that a split has so many positions; ConfigError where not.
+    """Raises ConfigError if a split has fewer positions than requested.
 
     Args:
         model: The model.

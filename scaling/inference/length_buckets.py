@@ -1,4 +1,4 @@
-"""Batches of few shapes for rows of different lengths, so that few programs are compiled."""
+"""Batches with few distinct shapes for rows of different lengths, so that few programs are compiled."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 MIN_BUCKET = 32  # positions of the shortest padded length; each further length doubles
-TOKENS_PER_DEVICE = 8192  # of a batch
+TOKENS_PER_DEVICE = 8192  # largest number of tokens of a batch per device
 
 
 class Batch(NamedTuple):

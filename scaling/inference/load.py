@@ -24,7 +24,7 @@ from scaling.store.record import Record, Store
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A decoder as it is after some step, on one device.
+    """A trained decoder after a number of steps, on one device.
 
     Attributes:
         record: Record of its run.
@@ -54,7 +54,7 @@ class TrainedModel:
 
 
 def load_model(store: Store, run: str, step: int | None = None) -> TrainedModel:
-    """Loads the model of a run from its newest checkpoint that is intact.
+    """Loads the model of a run from its newest intact checkpoint.
 
     Args:
         store: The store.
@@ -119,10 +119,10 @@ def _newest_params(store: Store, record: Record, abstract: Any, only_step: int |
     if only_step is not None:
         steps = ", ".join(str(step) for step, _ in checkpoints) or "none"
         raise StoreError(
-            f"run {record.run_id[:12]} in store {store.root}: no checkpoint of step {only_step}: there are {steps}"
+            f"run {record.run_id[:12]} in store {store.root}: no checkpoint of step {only_step}: available steps: {steps}"
         )
     raise StoreError(
-        f"run {record.run_id[:12]} in store {store.root}: no checkpoint that loads: the run is {record.status}, "
+        f"run {record.run_id[:12]} in store {store.root}: no intact checkpoint: the run is {record.status}; "
         "`python -m scaling train` saves one"
     )
 

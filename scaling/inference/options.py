@@ -1,4 +1,4 @@
-"""How a model generates text: options of one draw and of whole texts. Standard library only."""
+"""Options of text generation: sampling of a token, and generation of texts. Standard library only."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from scaling.config.validation import ValidatedConfig, require
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling(ValidatedConfig):
-    """How a token is drawn; applied in the order of the fields."""
+    """How a token is sampled; the fields are applied in order."""
 
-    temperature: float = option(1.0, "divides the logits; 0 takes the most likely token (default 1)")
-    top_k: int = option(0, "draw among the K most likely tokens (default 0: all)", metavar="K")
+    temperature: float = option(1.0, "divisor of the logits; 0 selects the most likely token (default 1)")
+    top_k: int = option(0, "sample from the K most likely tokens (default 0: all)", metavar="K")
     # Nucleus sampling, Holtzman 2020, section 3.1.
     top_p: float = option(
-        1.0, "draw among the most likely tokens with total probability P (default 1: all)", metavar="P"
+        1.0, "sample from the most likely tokens with total probability P (default 1: all)", metavar="P"
     )
 
     def check(self) -> None:
@@ -35,8 +35,8 @@ class Generation:
 
     Attributes:
         max_tokens: Largest number of new tokens of a text.
-        stop: Texts at whose first occurrence a generated text ends; the stop is not part of it.
-        sampling: How each token is drawn.
+        stop: Texts at whose first occurrence a generated text ends; the stop text is removed.
+        sampling: How each token is sampled.
         samples: Texts per prompt.
         seed: Seed of the random numbers.
     """

@@ -28,7 +28,7 @@ SampleTokens = Callable[..., jax.Array]  # (logits_BV, draw) -> tokens, int32 (B
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class Draw:
-    """What the random numbers of a new token depend on.
+    """The inputs that determine the random numbers of a new token.
 
     Attributes:
         ids_B: Id of each row, uint32; None for its index in the batch.
@@ -62,11 +62,11 @@ def filter_logits(logits_BV: jax.Array, sampling: Sampling) -> jax.Array:
 
 
 def sample_tokens(logits_BV: jax.Array, sampling: Sampling, draw: Draw) -> jax.Array:
-    """Draws the next token of each row, int32 (B,); it depends on `draw` and the row's logits alone.
+    """Samples the next token of each row, int32 (B,); it depends only on `draw` and the logits of the row.
 
     Args:
         logits_BV: Logits, float32.
-        sampling: How a token is drawn.
+        sampling: How a token is sampled.
         draw: Seed, row ids and index of the token.
     """
     if sampling.temperature == 0:
@@ -81,7 +81,7 @@ def sample_tokens(logits_BV: jax.Array, sampling: Sampling, draw: Draw) -> jax.A
 
 
 def check_length(model: TrainedModel, prompts: list[np.ndarray], tokens: int) -> None:
-    """Checks that a model with learned positions has enough of them; ConfigError where not.
+    """Raises ConfigError if a model with learned positions has too few of them.
 
     Args:
         model: The model.
@@ -91,8 +91,8 @@ def check_length(model: TrainedModel, prompts: list[np.ndarray], tokens: int) ->
     longest, limit = max(len(prompt) for prompt in prompts) + tokens, model.model.position_length
     require(
         limit is None or longest <= limit,
-        f"--tokens {tokens}: with a prompt of {longest - tokens} tokens there are more than the {limit} positions that "
-        "the model has learned",
+        f"--tokens {tokens}: with a prompt of {longest - tokens} tokens, the text exceeds the {limit} learned positions "
+        "of the model",
     )
 
 
@@ -111,15 +111,15 @@ def generate(
         model: The model.
         prompts: Tokens of each prompt, at least one.
         tokens: New tokens per prompt.
-        sampling: How a token is drawn.
+        sampling: How a token is sampled.
         seed: Seed of the random numbers.
-        cache: Cache keys and values; without, the whole sequence is recomputed for each token, as a check.
+        cache: Whether to cache keys and values; otherwise the whole sequence is recomputed for each token.
 
     Yields:
         The next token of each prompt, int32 (B,).
 
     Raises:
-        ConfigError: The model has no positions for so many tokens.
+        ConfigError: The text exceeds the learned positions of the model.
     """
     check_length(model, prompts, tokens)
     lengths_B = np.array([len(prompt) for prompt in prompts], np.int32)
@@ -187,7 +187,7 @@ class CachedSampler:
     def step(
         self, rest: Any, blocks: Any, cache: kv_cache.Cache, new: kv_cache.NewTokens, last_B: jax.Array, draw: Draw
     ) -> tuple[kv_cache.NewTokens, kv_cache.Cache]:
-        """Returns the token that follows each row, and the cache with what was before it; the cache is donated.
+        """Returns the next token of each row, and the cache with all earlier tokens; the cache is donated.
 
         Args:
             rest: Parameters except those of the layers.

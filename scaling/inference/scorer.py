@@ -1,4 +1,4 @@
-"""Scoring of given tokens and generation of text by a trained model, batched and over all devices.
+"""Scoring and generation of text by a trained model, batched and distributed over all devices.
 
 Axes: B rows, L positions, X = L + 1 tokens of a row, D width, V vocabulary, l positions of one block.
 """
@@ -50,13 +50,13 @@ class ContinuationScore:
 def token_scores(
     x_BLD: jax.Array, w_DV: jax.Array, targets_BL: jax.Array, softcap: float | None, mask_V: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    """Scores target tokens, in blocks of positions that keep the logits in memory small.
+    """Scores target tokens in blocks of positions, which limits the memory of the logits.
 
     Args:
         x_BLD: Activations that the output head reads.
         w_DV: The output head.
         targets_BL: Target tokens.
-        softcap: Soft-cap of the logits; None for none.
+        softcap: Soft-cap of the logits, or None.
         mask_V: 0 for tokens that stand for text, -inf for others.
 
     Returns:
@@ -79,10 +79,10 @@ def token_scores(
 
 
 class Scorer:
-    """A trained model, spread over this host's devices, that scores tokens and generates text.
+    """A trained model, distributed over this host's devices, that scores tokens and generates text.
 
-    The score of a continuation depends on its own tokens alone, not on the other rows or their order (beyond rounding:
-    rows of different length are computed in programs of different shape).
+    The score of a continuation does not depend on other rows or their order, up to rounding (rows of different length
+    are computed by programs of different shape).
     """
 
     def __init__(self, model: TrainedModel, placement: Placement | None = None) -> None:
@@ -108,12 +108,12 @@ class Scorer:
 
     @property
     def context(self) -> int:
-        """Most tokens that the model reads: the length that it was trained on."""
+        """Largest number of tokens that the model reads: its training context."""
         return self.model.config.data.length
 
     @property
     def document_start(self) -> tuple[int, ...]:
-        """Tokens before a document: the end of the previous one; none where the run's documents have no end."""
+        """Tokens before a document: the end-of-document token, if the tokenizer has one."""
         return (self.model.tokenizer.eod,) if self.model.tokenizer.eod >= 0 else ()
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -173,10 +173,10 @@ class Scorer:
             The log-probability of every token in nats, float32, for each text.
 
         Raises:
-            ScoreError: The run's documents have no end, after which a text could start.
+            ScoreError: The tokenizer has no end-of-document token, which must precede a text.
         """
         if not self.document_start:
-            raise ScoreError("the run's tokenizer has no end-of-document token, after which a whole text starts")
+            raise ScoreError("the run's tokenizer has no end-of-document token, which must precede a whole text")
         pairs, text_indices = [], []
         for i, text in enumerate(texts):
             for pair in rolling_windows([*self.document_start, *(int(token) for token in text)], self.context):
@@ -200,7 +200,7 @@ class Scorer:
             The texts of each prompt, as many as `generation.samples`.
 
         Raises:
-            ScoreError: A prompt is empty, or leaves no room for a token.
+            ScoreError: A prompt is empty, or fills the whole context.
         """
         for item, prompt in enumerate(prompts):
             self._check_lengths(item, len(prompt), 1)
@@ -215,11 +215,11 @@ class Scorer:
     def _check_lengths(self, item: int, prompt: int, continuation: int) -> None:
         """Raises ScoreError for an empty prompt, or more tokens than the context; the last one is not read."""
         if not prompt:
-            raise ScoreError(f"item {item}: its prompt has no token: start it with the end of a document")
+            raise ScoreError(f"item {item}: its prompt is empty: start it with the end-of-document token")
         if prompt + continuation - 1 > self.context:
             raise ScoreError(
-                f"item {item}: {prompt} tokens of prompt and {continuation} after it are more than the run's context "
-                f"of {self.context}: use fewer shots, or a run with a larger data.length"
+                f"item {item}: {prompt} tokens of prompt and {continuation} after it exceed the run's context of "
+                f"{self.context}: use fewer shots, or a run with a larger data.length"
             )
 
     def _score_rows(self, rows: list[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:

@@ -108,7 +108,7 @@ class Stack(nnx.Module):
 
         Args:
             x_BLD: The stream before the first layer.
-            mask_BM: bool, False for padding; None: there is none.
+            mask_BM: bool, False for padding; None: no padding.
             source: The encoder's stream and the bias of scores against it; None in an encoder.
             options: Its `scan` and `remat` are used.
         """

@@ -35,7 +35,7 @@ class Item:
     Attributes:
         prompt: The question.
         answer: The correct answer.
-        key: What is asked, by which the item falls in a split: 12+34 and 34+12 have the same key.
+        key: Identity of the question, which determines its split: 12+34 and 34+12 have the same key.
         chance: Probability that a random guess is correct, among the choices or among all possible answers; None where
             unknown.
         choices: Answers to choose from; empty for an open question.
@@ -138,9 +138,7 @@ def draw_items(name: str, difficulty: int, split: str, seed: int | str) -> Itera
         if item_split(name, item.key) == split:
             draws_outside = 0
             yield item
-    raise ConfigError(
-        f"task {name}-{difficulty}: it has too few items for any to be in the {split} split: use a higher difficulty"
-    )
+    raise ConfigError(f"task {name}-{difficulty}: has no items in the {split} split: use a higher difficulty")
 
 
 def distinct_items(name: str, difficulty: int, split: str, seed: int | str, count: int) -> list[Item]:

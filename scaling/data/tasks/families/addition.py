@@ -30,7 +30,7 @@ def sum_chance(digits: int) -> float:
 
 
 def digit_range(digits: int) -> tuple[int, int]:
-    """Returns the smallest and the largest number of so many digits."""
+    """Returns the smallest and the largest number with this number of digits."""
     return (10 ** (digits - 1) if digits > 1 else 0), 10**digits - 1
 
 
