@@ -119,7 +119,7 @@ def _newest_params(store: Store, record: Record, abstract: Any, only_step: int |
     if only_step is not None:
         steps = ", ".join(str(step) for step, _ in checkpoints) or "none"
         raise StoreError(
-            f"run {record.run_id[:12]} in store {store.root}: no checkpoint of step {only_step}: available steps: {steps}"
+            f"run {record.run_id[:12]} in store {store.root}: no checkpoint of step {only_step}: it has {steps}"
         )
     raise StoreError(
         f"run {record.run_id[:12]} in store {store.root}: no intact checkpoint: the run is {record.status}; "

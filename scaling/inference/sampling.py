@@ -91,8 +91,8 @@ def check_length(model: TrainedModel, prompts: list[np.ndarray], tokens: int) ->
     longest, limit = max(len(prompt) for prompt in prompts) + tokens, model.model.position_length
     require(
         limit is None or longest <= limit,
-        f"--tokens {tokens}: with a prompt of {longest - tokens} tokens, the text exceeds the {limit} learned positions "
-        "of the model",
+        f"--tokens {tokens}: with a prompt of {longest - tokens} tokens, the text exceeds the model's {limit} "
+        "learned positions",
     )
 
 

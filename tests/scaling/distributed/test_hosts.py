@@ -113,8 +113,8 @@ def test_flags_that_do_not_make_hosts_are_refused_in_one_line(tiny: RunConfig, t
     path.write_text(dumps(tiny))
     cases = {
         ("--hosts", "two"): "must be a number above 0, or auto",
-        ("--hosts", "2"): "needs --host I and --coordinator",
-        ("--host", "1"): "need --hosts N",
+        ("--hosts", "2"): "requires --host I and --coordinator",
+        ("--host", "1"): "require --hosts N",
         ("--hosts", "2", "--host", "2", "--coordinator", "a:1"): "must be from 0 to 1",
         ("--hosts", "2", "--host", "1", "--coordinator", "a"): "must be ADDRESS:PORT",
     }

@@ -125,7 +125,7 @@ def test_a_damaged_checkpoint_falls_back_and_none_is_one_line(store: Store, tiny
     shutil.rmtree(store.checkpoints)
     shutil.rmtree(last)
     cases = {
-        (run,): "no checkpoint that loads",
+        (run,): "no intact checkpoint",
         ("zz",): "no run id starts with it",
         (run, "--top-p", 0): "--top-p 0.0: must",
     }
