@@ -100,7 +100,7 @@ def test_what_cannot_be_scored_is_one_line(scorer: Scorer) -> None:
         scorer.score_continuations([([1], [2]), ([1] * 40, [2] * 10)])
     with pytest.raises(ScoreError, match="item 0: 41 tokens of prompt"):
         scorer.generate([[1] * 41], Generation(max_tokens=3))
-    with pytest.raises(ScoreError, match="item 0: its prompt has no token"):
+    with pytest.raises(ScoreError, match="item 0: its prompt is empty"):
         scorer.score_continuations([([], [2])])
 
 

@@ -162,7 +162,7 @@ def test_what_does_not_go_together_is_refused_in_one_line(store: Store, tiny: Ru
     for change, says in {"model.width=32": "model.width", "batch=4": "batch", "optimizer.beta2=0.9": "beta2"}.items():
         with pytest.raises(ConfigError, match=says):
             train_pack([tiny, override(tiny, [change])], store, TOGETHER)
-    for place, says in ({"run": 9}, "must be at most the 8 devices"), ({"fsdp": 2}, "on one device"):
+    for place, says in ({"run": 9}, "must be at most the 8 devices"), ({"fsdp": 2}, "use one device"):
         with pytest.raises(ConfigError, match=says):
             train_pack([tiny], store, dataclasses.replace(TOGETHER, **place))
 

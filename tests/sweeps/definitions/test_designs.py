@@ -181,7 +181,7 @@ def test_rates_and_batches_can_be_muP_or_a_law_of_one_s_own() -> None:
         ("lr=0.1@1e8^-40", "an exponent from -4 to 4"),
         ("batch=1e25@1^4", "--set batch=1e25@1.4: is .* parameters: must be from 1e-30 to 1e.30"),
         ("mup=0", "--set mup=0: must be a whole number from 1 to 1e.07"),
-        ("mup=100", "width 100: must be a multiple of 64"),
+        ("mup=100", "width 100: must be a multiple of the smallest head size, 64"),
     ],
 )
 def test_a_setting_that_is_not_one_says_what_is_allowed(options: str, message: str) -> None:
@@ -192,7 +192,7 @@ def test_a_setting_that_is_not_one_says_what_is_allowed(options: str, message: s
 @pytest.mark.parametrize(
     ("name", "options", "message"),
     [
-        ("ladder", "widths=100", "width 100: must be a multiple of 64"),
+        ("ladder", "widths=100", "width 100: must be a multiple of the smallest head size, 64"),
         ("ladder", "ratios=0", "--set ratios=0: must be a number from 1e-30 to 1e.30, such as 5"),
         ("kaplan-d", "tokens=0", "--set tokens=0: must be a number from"),
         ("seeds", "ratio=0", "--set ratio=0: must be a number from"),

@@ -85,7 +85,7 @@ def test_options_that_are_wrong_are_said(tmp_path: Path, tiny: RunConfig) -> Non
         ({"topolgy": "v5e-16"}, "topolgy.*must be one of topology, image"),
         ({"topology": "v5e-16"}, "needs --option image=... --option bucket=..."),
         ({**OPTIONS, "spot": "maybe"}, "spot=maybe: must be yes or no"),
-        ({**OPTIONS, "restarts": "-1"}, "restarts=-1: must be a number"),
+        ({**OPTIONS, "restarts": "-1"}, "restarts=-1: must be a whole number"),
         ({**OPTIONS, "bucket": "gs://a/b"}, "bucket=gs://a/b: must be a bucket's name"),
     ):
         with pytest.raises(SweepError, match=message):

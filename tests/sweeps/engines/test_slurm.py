@@ -122,7 +122,7 @@ def test_a_cluster_that_takes_nothing_any_more_ends_the_launch_and_fails_no_run(
         ({"sbatch": "-C a100"}, "'-C' must be --flag or --flag=value"),
         ({"sbatch": "--comment='x"}, "no closing quotation: must be --flag or --flag=value, quoted as for a shell"),
         ({"partitions": "x"}, "must be one of partition, account"),
-        ({"gpus": "two"}, "--option gpus=two: must be a number"),
+        ({"gpus": "two"}, "--option gpus=two: must be a whole number"),
     ],
 )
 def test_a_wrong_option_is_one_line(tmp_path: Path, options: dict[str, str], message: str) -> None:
