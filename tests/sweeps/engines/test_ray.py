@@ -251,5 +251,6 @@ def test_a_worker_that_is_killed_is_a_crash_and_a_launcher_that_is_killed_leaves
 def test_no_cluster_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("ray")
     monkeypatch.setenv("RAY_ADDRESS", "")
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))  # not where a cluster that has ended left its address
     with pytest.raises(SweepError, match="no Ray cluster found"):
         submit_runs("ray", Store(tmp_path), "grid", small_grid(), {"address": "auto"})
