@@ -175,7 +175,7 @@ def test_a_wrong_task_says_what_is_allowed() -> None:
             parse_task(task)
     with pytest.raises(ConfigError, match="difficulties of addition are 1 to 12"):
         check_difficulty("addition", 13)
-    with pytest.raises(ConfigError, match="modular-2: it has too few items"):
+    with pytest.raises(ConfigError, match="modular-2: has no items in the held-out split"):
         distinct_items("modular", 2, "held-out", 0, 5)
 
 

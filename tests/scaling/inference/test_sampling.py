@@ -86,7 +86,7 @@ def test_draws_follow_the_probabilities() -> None:
 
 
 def test_a_model_without_positions_for_the_text_says_so() -> None:
-    with pytest.raises(ConfigError, match="more than the 130 positions"):
+    with pytest.raises(ConfigError, match="exceeds the model's 130 learned positions"):
         next(generate(untrained_run(VARIANTS["learned, layernorm, biases"]), PROMPTS, 126, GREEDY))
 
 

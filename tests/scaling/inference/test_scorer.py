@@ -96,7 +96,9 @@ def test_a_whole_text_is_scored_once_in_windows(scorer: Scorer) -> None:
 
 
 def test_what_cannot_be_scored_is_one_line(scorer: Scorer) -> None:
-    with pytest.raises(ScoreError, match=r"item 1: 40 tokens of prompt and 10 after it are more than .* 40: use fewer"):
+    with pytest.raises(
+        ScoreError, match=r"item 1: 40 tokens of prompt and 10 after it exceed the run's context of 40: use fewer"
+    ):
         scorer.score_continuations([([1], [2]), ([1] * 40, [2] * 10)])
     with pytest.raises(ScoreError, match="item 0: 41 tokens of prompt"):
         scorer.generate([[1] * 41], Generation(max_tokens=3))

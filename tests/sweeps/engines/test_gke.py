@@ -86,7 +86,7 @@ def test_options_that_are_wrong_are_said(tmp_path: Path, tiny: RunConfig) -> Non
         ({"topology": "v5e-16"}, "needs --option image=... --option bucket=..."),
         ({**OPTIONS, "spot": "maybe"}, "spot=maybe: must be yes or no"),
         ({**OPTIONS, "restarts": "-1"}, "restarts=-1: must be a whole number"),
-        ({**OPTIONS, "bucket": "gs://a/b"}, "bucket=gs://a/b: must be a bucket's name"),
+        ({**OPTIONS, "bucket": "gs://a/b"}, "bucket=gs://a/b: must be the name of a bucket"),
     ):
         with pytest.raises(SweepError, match=message):
             dry_run_text("gke", Store(tmp_path / "s"), "s", [tiny], options)
@@ -164,7 +164,7 @@ def test_a_success_without_a_record_is_waited_for_then_failed(store: Store, tiny
     assert gke.poll(job) == []
     job.record_delay = 0.0
     (end,) = gke.poll(job)
-    assert end["status"] == "failed" and "is --store the bucket" in end["error"]
+    assert end["status"] == "failed" and "check that --store is the bucket" in end["error"]
 
 
 def test_a_refused_run_keeps_the_trainers_own_words(store: Store, tiny: RunConfig, cluster: Path) -> None:
