@@ -204,7 +204,7 @@ def luo() -> pd.DataFrame:
     return frame[~(frame["curve"].str.endswith("24000") & (frame["step"] >= 24000))]
 
 
-def told(frame: pd.DataFrame, law: str, params: dict[str, float]) -> dict[str, float]:
+def luo_errors(frame: pd.DataFrame, law: str, params: dict[str, float]) -> dict[str, float]:
     """Means over curves, as Luo 2025 reports: R², and absolute, root mean square, relative and worst relative error."""
     code = pd.factorize(frame["curve"])[0] + 1.0
     step, lr = (frame[name].to_numpy(np.float64) for name in ("step", "lr"))
@@ -221,7 +221,7 @@ def told(frame: pd.DataFrame, law: str, params: dict[str, float]) -> dict[str, f
 @published
 def test_the_published_schedule_law_gives_its_published_errors(luo: pd.DataFrame) -> None:
     """What rows 128 steps apart leave open of a schedule is worth some 5e-5 nats."""
-    result = told(luo[luo["split"] == "test"], "multi-power", LUO)
+    result = luo_errors(luo[luo["split"] == "test"], "multi-power", LUO)
     figures = {"R2": (0.9988, 5e-5), "MAE": (0.00376, 7e-5), "RMSE": (0.00465, 7e-5), "PredE": (0.00110, 2e-5)}
     for name, (value, within) in {**figures, "WorstE": (0.00409, 2e-4)}.items():
         assert result[name] == pytest.approx(value, abs=within), name
@@ -234,7 +234,7 @@ def test_curves_under_schedules_not_seen_are_predicted(law: str, minimum: float,
     """Three curves fitted, six predicted. The published parameters leave twice the objective on the curves fitted."""
     frame = luo[luo["split"] == "train"]
     fitted = fit(frame[["step", "lr", "curve", "loss"]], law, FitOptions(bootstrap=100))
-    assert told(luo[luo["split"] == "test"], law, fitted.params)["R2"] > minimum
+    assert luo_errors(luo[luo["split"] == "test"], law, fitted.params)["R2"] > minimum
     if law == "multi-power":
         code = pd.factorize(frame["curve"])[0] + 1.0
         published_values = schedules.multi_power(
@@ -244,7 +244,7 @@ def test_curves_under_schedules_not_seen_are_predicted(law: str, minimum: float,
         assert fitted.objective["value"] <= np.sum(np.where(r <= 1e-3, r * r / 2, 1e-3 * (r - 5e-4)))
 
 
-def made(kind: str, rows: int = 60, length: int = 6000) -> tuple[np.ndarray, np.ndarray]:
+def schedule_steps(kind: str, rows: int = 60, length: int = 6000) -> tuple[np.ndarray, np.ndarray]:
     """Steps and rates of a schedule."""
     step = np.linspace(100, length, rows).round()
     done = step / length
@@ -264,12 +264,15 @@ PARAMS = {
 
 @pytest.mark.parametrize("law", PARAMS)
 def test_a_curve_is_predicted_from_curves_of_other_schedules(law: str) -> None:
-    step, lr = (np.concatenate(x) for x in zip(made("constant"), made("cosine"), made("jump"), strict=True))
+    step, lr = (
+        np.concatenate(x)
+        for x in zip(schedule_steps("constant"), schedule_steps("cosine"), schedule_steps("jump"), strict=True)
+    )
     curve = np.repeat(["constant", "cosine", "jump"], 60)
     function = laws.LAWS[law].function
     loss = np.ravel(function(step, lr, np.repeat([1.0, 2.0, 3.0], 60), **PARAMS[law]))
     fitted = fit({"step": step, "lr": lr, "curve": curve, "loss": loss}, law, FitOptions(bootstrap=100))
-    new = {"step": made("decay")[0], "lr": made("decay")[1], "curve": np.ones(60)}
+    new = {"step": schedule_steps("decay")[0], "lr": schedule_steps("decay")[1], "curve": np.ones(60)}
     assert np.allclose(fitted.predict(**new), function(*new.values(), **PARAMS[law]), rtol=1e-4)
 
 
@@ -277,13 +280,13 @@ def test_a_curve_is_predicted_from_curves_of_other_schedules(law: str) -> None:
 def test_rows_tell_a_schedule_in_any_order_and_at_any_spacing(law: str) -> None:
     function, params = laws.LAWS[law].function, PARAMS[law]
     order = np.random.default_rng(0).permutation(120)
-    step, lr = (np.concatenate(x) for x in zip(made("cosine"), made("decay"), strict=True))
+    step, lr = (np.concatenate(x) for x in zip(schedule_steps("cosine"), schedule_steps("decay"), strict=True))
     curve = np.repeat([1.0, 2.0], 60)
     straight = np.ravel(function(step, lr, curve, **params))
     assert np.allclose(np.ravel(function(step[order], lr[order], curve[order], **params)), straight[order])
-    alone = np.ravel(function(*made("decay"), np.ones(60), **params))
+    alone = np.ravel(function(*schedule_steps("decay"), np.ones(60), **params))
     assert np.allclose(straight[60:], alone)
-    dense = made("cosine", rows=591)
+    dense = schedule_steps("cosine", rows=591)
     fine = np.ravel(function(*dense, np.ones(591), **params))[::10]
     assert np.abs(fine / straight[:60] - 1).max() < 1e-3
     sets = {name: np.array([[value], [1.1 * value]]) for name, value in params.items() if name != "lam"}
@@ -292,18 +295,18 @@ def test_rows_tell_a_schedule_in_any_order_and_at_any_spacing(law: str) -> None:
 
 
 def test_a_lower_rate_lowers_the_loss_at_once_and_a_jump_is_where_its_row_is() -> None:
-    step, lr = made("jump")
+    step, lr = schedule_steps("jump")
     at = int(np.argmax(lr < 1e-3))
     for law, params in PARAMS.items():
         function = laws.LAWS[law].function
         jump = np.ravel(function(step, lr, np.ones(60), **params))
-        flat = np.ravel(function(*made("constant"), np.ones(60), **params))
+        flat = np.ravel(function(*schedule_steps("constant"), np.ones(60), **params))
         assert np.allclose(jump[:at], flat[:at]) and jump[at] == pytest.approx(flat[at], abs=0.02)
         assert np.all(jump[at + 1 : at + 10] < flat[at + 1 : at + 10] - 0.01)
 
 
 def test_a_row_at_step_0_is_refused() -> None:
-    step, lr = made("cosine")
+    step, lr = schedule_steps("cosine")
     rows = {"step": np.r_[0, step], "lr": np.r_[0, lr], "curve": ["a"] * 61, "loss": np.linspace(4, 3, 61)}
     with pytest.raises(ValueError, match="step"):
         fit(rows, "tissue", FitOptions(bootstrap=100))

@@ -28,7 +28,7 @@ from tests.support.commands import call_command
 LAW = laws.LAWS["chinchilla"]
 
 
-def made(noise: float = 0.003, seed: int = 0, runs: int = 20, design: str = "isoflop") -> Points:
+def simulated_points(noise: float = 0.003, seed: int = 0, runs: int = 20, design: str = "isoflop") -> Points:
     clean = simulate_sweep("chinchilla", HOFFMANN, design, runs)
     return replace(clean, L=clean.L * np.exp(noise * np.random.default_rng(seed).standard_normal(len(clean))))
 
@@ -57,7 +57,7 @@ def test_a_profile_of_a_line_is_students_interval() -> None:
 
 def test_at_the_end_of_a_profile_the_best_other_parameters_are_found() -> None:
     """The objective with alpha held at the end of its interval, minimised by another road, has risen by t²."""
-    points = made()
+    points = simulated_points()
     fitted = fit(points, options=FitOptions(objective="mse-log", intervals="profile", bootstrap=100))
     minimum, critical = fitted.objective["value"], student.ppf(0.975, 15)
     for end in fitted.intervals["alpha"]:
@@ -81,7 +81,7 @@ def test_a_flat_profile_is_called_unidentifiable_with_its_range() -> None:
 
 
 def test_normal_draws_spread_as_drawn_residuals_do() -> None:
-    points = made(runs=40)
+    points = simulated_points(runs=40)
     residuals, normal = (
         fit(points, options=FitOptions(objective="mse-log", resampling=k, bootstrap=2000))
         for k in ("residuals", "parametric")
@@ -110,7 +110,7 @@ def test_draws_by_size_know_of_luck_that_a_size_shares() -> None:
 
 
 def test_runs_that_share_their_beginnings_are_drawn_by_size() -> None:
-    points = made(design="grid", runs=36)
+    points = simulated_points(design="grid", runs=36)
     shared = replace(points, shared_prefix=np.arange(36) % 2 > 0)
     assert bootstrap.choose_resampling("auto", points) == "residuals"
     assert (
@@ -128,7 +128,7 @@ def test_runs_that_share_their_beginnings_are_drawn_by_size() -> None:
 
 
 def test_without_a_budget_means_the_same_fit_without_its_runs() -> None:
-    points = made()
+    points = simulated_points()
     fitted = fit(points, options=FitOptions(bootstrap=100))
     assert [budget_fit.points for budget_fit in fitted.refits] == [15] * 4 and points.budgets is not None
     for budget_fit, budget in zip(fitted.refits, np.unique(points.budgets), strict=True):
@@ -136,11 +136,13 @@ def test_without_a_budget_means_the_same_fit_without_its_runs() -> None:
         for name, value in second.params.items():
             assert budget_fit.params[name] == pytest.approx(value, rel=1e-3)
     assert fitted.to_json()["left_out"][0]["without"] == "budget 6e+18"
-    assert len(fit(made(design="grid", runs=36), options=FitOptions(bootstrap=100)).refits) == 10  # tenths of C
+    assert (
+        len(fit(simulated_points(design="grid", runs=36), options=FitOptions(bootstrap=100)).refits) == 10
+    )  # tenths of C
 
 
 def test_thousands_of_points_are_left_out_by_one_step_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = made(design="grid", runs=2500)
+    points = simulated_points(design="grid", runs=2500)
     problem, u = at_truth(points)
     u = minimise(problem, u[None])[0][0]
     monkeypatch.setattr("analysis.uncertainty.bootstrap.MAX_REFITTED", 100)
@@ -152,7 +154,7 @@ def test_thousands_of_points_are_left_out_by_one_step_alike(monkeypatch: pytest.
 
 
 def test_a_budget_that_bends_the_law_is_named() -> None:
-    points = made(runs=40)
+    points = simulated_points(runs=40)
     assert points.budgets is not None
     top = points.budgets == points.budgets.max()
     fitted = fit(replace(points, L=points.L * np.where(top, 1.03, 1.0)), options=FitOptions(bootstrap=200))
@@ -167,7 +169,7 @@ def test_a_break_is_called_in_one_of_a_hundred_sweeps_that_have_none() -> None:
     """At the law's own parameters the test is the same whatever the fit: 200 sweeps, two standard errors above 1%."""
     p = []
     for seed in range(200):
-        result = regimes.find_regime_change(*at_truth(first := made(seed=seed)), first)
+        result = regimes.find_regime_change(*at_truth(first := simulated_points(seed=seed)), first)
         assert result is not None
         p.append(result.p)
     assert np.mean(np.array(p) <= 0.01) <= 0.025
@@ -179,7 +181,7 @@ def test_a_bend_is_found_where_it_is(bend: float, minimum: float) -> None:
     """The exponent of the loss along C changes by `bend` (of some 0.06) in the middle; 0.3% noise, 40 runs."""
     result, middle = [], 0.0
     for seed in range(20):
-        points = made(seed=seed, runs=40)
+        points = simulated_points(seed=seed, runs=40)
         middle = float(np.sqrt(points.C.min() * points.C.max()))
         bent = replace(points, L=points.L * np.maximum(points.C / middle, 1.0) ** bend)
         fitted = fit(bent, options=FitOptions(objective="mse-log", bootstrap=100))
@@ -204,7 +206,7 @@ def test_a_law_of_one_input_names_both_of_its_exponents() -> None:
 
 def test_approach_twos_own_error_is_the_one_it_makes() -> None:
     """On noiseless losses of a law the error is known; it is what bias says, and it is called material."""
-    points = made(0.0, runs=32)
+    points = simulated_points(0.0, runs=32)
     tilted = points.select(np.argsort(points.N / points.D)[4:])  # the smallest sizes are missing: off the middle
     fitted = fit_isoflop(tilted, FitOptions(bootstrap=100))
     assert fitted.params is not None

@@ -36,14 +36,14 @@ def apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
 
 
-def asked(*tasks: str, **more) -> HarnessOptions:
+def harness_options(*tasks: str, **more) -> HarnessOptions:
     return HarnessOptions(benchmarks=tasks, **{"folder": str(OWN), **more})
 
 
 def test_the_harness_says_what_the_scorer_says(scorer: Scorer, tmp_path: Path) -> None:
     """All five formats, from lines alone; every number of the items is the scorer's, the scores are the items'."""
     pytest.importorskip("lm_eval")
-    result = run_harness(scorer, tmp_path, asked(*FIVE))
+    result = run_harness(scorer, tmp_path, harness_options(*FIVE))
     assert result.errors == []
     for task in ("mmlu", "gpqa_diamond_zeroshot", "arc_challenge"):
         right = []
@@ -78,7 +78,7 @@ def test_a_uniform_byte_model_scores_eight_bits_a_byte(tmp_path: Path) -> None:
     head_DV[:, 256:] = -100
     params["head_DV"] = head_DV
     result = run_harness(
-        Scorer(dataclasses.replace(model_run, params=params), Placement(data=1)), tmp_path, asked("text")
+        Scorer(dataclasses.replace(model_run, params=params), Placement(data=1)), tmp_path, harness_options("text")
     )
     assert result.errors == [] and result.scores["text/bits_per_byte"] == pytest.approx(8, abs=1e-5)
     assert result.scores["text/byte_perplexity"] == pytest.approx(256, rel=1e-5)
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: 
     long = {"question": "x" * 300, "choices": {"text": ["a", "b"], "label": ["A", "B"]}, "answerKey": "A"}
     (folder / "arc_challenge.jsonl").write_text(json.dumps(long) + "\n")
     names = ("gsm8k", "gpqa_diamond_zeroshot", "arc_challenge", "hellaswag", "mmlu")
-    result = run_harness(scorer, out, asked(*names, folder=str(folder), limit=2))
+    result = run_harness(scorer, out, harness_options(*names, folder=str(folder), limit=2))
     for line, message in zip(
         result.errors,
         (r"gsm8k.jsonl, line 1: answer = 'seven': must end with ####", "gpqa_diamond_zeroshot.jsonl: No such file",
@@ -106,7 +106,7 @@ def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: 
 
 def test_shots_come_from_their_own_lines(scorer: Scorer, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
-    result = run_harness(scorer, tmp_path, asked("gsm8k", "mmlu", "humaneval", shots=1, limit=1))
+    result = run_harness(scorer, tmp_path, harness_options("gsm8k", "mmlu", "humaneval", shots=1, limit=1))
     assert "gsm8k@1/exact_match_last-number" in result.scores and "humaneval: has no shots" in result.errors[0]
     [row] = item_rows(tmp_path, "gsm8k")
     shown, _, question = row["prompt"].partition("\n\n")
@@ -186,7 +186,7 @@ def test_programs_are_run_where_asked_and_no_sooner(tmp_path: Path) -> None:
     texts = ["    return x\n", "    return 3 * x\n", "    import os; os._exit(0)\n"]
     sample = {"doc_id": 0, "doc": doc, "target": "", "arguments": [(doc["prompt"], {})], "resps": [texts]}
     model = SimpleNamespace(scores={}, scorer=SimpleNamespace(model=SimpleNamespace(step=1)))
-    [row], more = harness_rows(model, "humaneval", 0, [sample], asked("humaneval"))
+    [row], more = harness_rows(model, "humaneval", 0, [sample], harness_options("humaneval"))
     assert "passed" not in row and more == {} and row["generated"] == texts
-    [row], more = harness_rows(model, "humaneval", 0, [sample], asked("humaneval", run_code=True))
+    [row], more = harness_rows(model, "humaneval", 0, [sample], harness_options("humaneval", run_code=True))
     assert row["passed"] == [False, True, False] and more == {"passed": 0, "pass@1": 0.5}

@@ -90,7 +90,7 @@ def test_a_model_without_positions_for_the_text_says_so() -> None:
         next(generate(untrained_run(VARIANTS["learned, layernorm, biases"]), PROMPTS, 126, GREEDY))
 
 
-def said(store: Store, *words: object) -> dict:
+def generated(store: Store, *words: object) -> dict:
     done = call_command("scaling", "generate", *words, "--store", store.root, "--json")
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -102,15 +102,15 @@ def test_the_command_writes_what_the_run_has_learned(store: Store, tiny: RunConf
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("def \nimport é\n")
     words = (run[:9], "--prompts", prompts, "--prompt", "", "--tokens", 12, "--seed", 3, "--top-k", 40)
-    cached = said(store, *words)
+    cached = generated(store, *words)
     assert [row["prompt"] for row in cached["texts"]] == ["", "def ", "import é"]
     assert (cached["run_id"], cached["step"]) == (run, 20)
     for row in cached["texts"]:
         assert bytes(row["tokens"]).decode(errors="replace") == row["text"] and max(row["tokens"]) < 256
         assert len(row["tokens"]) == 12 or row["stopped"]
-    assert said(store, *words, "--no-cache")["texts"] == cached["texts"]
+    assert generated(store, *words, "--no-cache")["texts"] == cached["texts"]
     first = cached["texts"][1]["tokens"]
-    stopped = said(store, *words, "--stop", first[4])["texts"][1]
+    stopped = generated(store, *words, "--stop", first[4])["texts"][1]
     assert stopped["stopped"] and stopped["tokens"] == first[: first.index(first[4])]
     plain = command("scaling", "generate", run, "--store", store.root, "--prompt", "def ", "--tokens", 3)
     assert plain.stdout.startswith("def ") and "20 tokens" not in plain.stderr

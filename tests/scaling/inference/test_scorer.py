@@ -21,7 +21,7 @@ AXES = (1, 1, 1, 1)
 CAPPED = "local and global, capped, sandwich"
 
 
-def of(name: str, end: int | None = None, length: int = 40) -> TrainedModel:
+def variant_model(name: str, end: int | None = None, length: int = 40) -> TrainedModel:
     result = untrained_run(VARIANTS[name], end)
     data = dataclasses.replace(result.config.data, length=length)
     record = dataclasses.replace(result.record, config=dataclasses.replace(result.config, data=data))
@@ -29,19 +29,19 @@ def of(name: str, end: int | None = None, length: int = 40) -> TrainedModel:
     return dataclasses.replace(result, record=record, tokenizer=tokenizer)
 
 
-def drawn(*lengths: int, seed: int = 0) -> list[list[int]]:
+def random_sequences(*lengths: int, seed: int = 0) -> list[list[int]]:
     stream = np.random.default_rng(seed)
     return [stream.integers(0, 45, n).tolist() for n in lengths]
 
 
 @pytest.fixture(scope="module")
 def scorer() -> Scorer:
-    return Scorer(of(CAPPED, end=0))
+    return Scorer(variant_model(CAPPED, end=0))
 
 
 def test_scores_are_the_models_own_loss(scorer: Scorer) -> None:
     """Documents kept apart, a soft-cap, 8 devices; the trainer's own evaluation on one."""
-    tokens = np.array(drawn(*[scorer.context + 1] * 3))
+    tokens = np.array(random_sequences(*[scorer.context + 1] * 3))
     tokens[:, 10] = 0
     evaluate = jax.jit(program_functions(program_shape(scorer.model.config, Placement(), AXES)).evaluate)
     loss = evaluate(jax.device_get(scorer.model.params), jnp.asarray(tokens, jnp.int32))["loss"]
@@ -51,7 +51,9 @@ def test_scores_are_the_models_own_loss(scorer: Scorer) -> None:
 
 
 def test_a_score_is_the_same_in_any_company_order_and_padding(scorer: Scorer) -> None:
-    pairs = [(row[:cut], row[cut:]) for row, cut in zip(drawn(9, 36, 25, 38, 31), (1, 30, 3, 8, 30), strict=True)]
+    pairs = [
+        (row[:cut], row[cut:]) for row, cut in zip(random_sequences(9, 36, 25, 38, 31), (1, 30, 3, 8, 30), strict=True)
+    ]
     together = scorer.score_continuations(pairs)
     backwards = scorer.score_continuations(pairs[::-1])[::-1]
     alone = [scorer.score_continuations([pair])[0] for pair in pairs]
@@ -65,7 +67,7 @@ def test_a_score_is_the_same_in_any_company_order_and_padding(scorer: Scorer) ->
 
 
 def test_what_greedy_writes_is_greedy_and_nothing_else(scorer: Scorer) -> None:
-    prompts = drawn(4, 11, 31, seed=2)
+    prompts = random_sequences(4, 11, 31, seed=2)
     texts = scorer.generate(prompts, Generation(max_tokens=12))
     written = [[int(argument) for argument in text.split()] for [text] in texts]
     assert [len(tokens) for tokens in written] == [12, 12, 10]  # the context ends the last: 40 are read, 41 known
@@ -78,7 +80,7 @@ def test_what_greedy_writes_is_greedy_and_nothing_else(scorer: Scorer) -> None:
 
 
 def test_a_sample_hangs_on_its_seed_and_prompt_alone(scorer: Scorer) -> None:
-    prompts = drawn(4, 11, 7, seed=3)
+    prompts = random_sequences(4, 11, 7, seed=3)
     first = Generation(max_tokens=12, sampling=Sampling(temperature=1.5, top_k=30), samples=2, seed=1)
     texts = scorer.generate(prompts, first)
     assert scorer.generate(prompts[::-1], first) == texts[::-1]
@@ -86,7 +88,7 @@ def test_a_sample_hangs_on_its_seed_and_prompt_alone(scorer: Scorer) -> None:
 
 
 def test_a_whole_text_is_scored_once_in_windows(scorer: Scorer) -> None:
-    [text] = drawn(100, seed=4)
+    [text] = random_sequences(100, seed=4)
     [logp] = scorer.score_texts([text])
     assert logp.shape == (100,)
     parts = [([0], text[:40]), (text[39:40], text[40:80]), (text[79:80], text[80:])]

@@ -15,7 +15,7 @@ from scaling.models import loss
 B, L, D, V = 4, 10, 8, 31
 
 
-def drawn(dtype=jnp.float32):
+def random_inputs(dtype=jnp.float32):
     draws = np.random.default_rng(0)
     x_BLD = jnp.asarray(draws.standard_normal((B, L, D)), dtype)
     w_DV = jnp.asarray(draws.standard_normal((D, V)), jnp.float32)
@@ -33,7 +33,7 @@ def plain(x_BLD, w_DV, targets_BL, softcap, z_loss):
 @pytest.mark.parametrize("count", [1, 3])
 @pytest.mark.parametrize(("softcap", "z_loss"), [(None, 0.0), (None, 0.1), (2.0, 0.1)])
 def test_blocks_change_neither_the_loss_nor_its_gradient(count: int, softcap: float | None, z_loss: float) -> None:
-    x, w, y = drawn()
+    x, w, y = random_inputs()
 
     def both(loss_function):
         return jax.jit(jax.value_and_grad(lambda x, w: loss_function(x, w, y), argnums=(0, 1), has_aux=True))(x, w)
@@ -46,14 +46,14 @@ def test_blocks_change_neither_the_loss_nor_its_gradient(count: int, softcap: fl
 
 
 def test_what_comes_after_the_loss_multiplies_its_gradient() -> None:
-    x, w, y = drawn()
+    x, w, y = random_inputs()
     three = jax.grad(lambda x: 3 * loss.training_loss(x, w, y, blocks=2)[0])(x)
     first = jax.grad(lambda x: sum(loss.training_loss(x, w, y, blocks=2)))(x)  # what is reported adds nothing
     np.testing.assert_allclose(three, 3 * first, rtol=1e-6)
 
 
 def test_in_bfloat16_the_gradient_is_rounded_as_activations_are() -> None:
-    x, w, y = drawn(jnp.bfloat16)
+    x, w, y = random_inputs(jnp.bfloat16)
     own_values = jax.grad(lambda x, w: loss.training_loss(x, w, y, blocks=3)[0], argnums=(0, 1))(x, w)
     published_values = jax.grad(lambda x, w: plain(x, w, y, None, 0.0)[0], argnums=(0, 1))(x, w)
     assert own_values[0].dtype == jnp.bfloat16 and own_values[1].dtype == jnp.float32
@@ -63,7 +63,7 @@ def test_in_bfloat16_the_gradient_is_rounded_as_activations_are() -> None:
 
 @pytest.mark.parametrize("placement", [Placement(data=4), Placement(data=2, fsdp=2, tensor=2)])
 def test_on_a_mesh_it_is_the_same_and_the_heads_gradient_is_summed_once(placement: Placement) -> None:
-    x, w, y = drawn()
+    x, w, y = random_inputs()
     grad = jax.value_and_grad(lambda x, w: loss.training_loss(x, w, y, z_loss=0.1, blocks=5)[0], argnums=(0, 1))
     on_one_device = jax.jit(grad)(x, w)
     mesh = sharding.make_mesh(placement)

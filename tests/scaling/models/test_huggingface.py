@@ -199,7 +199,7 @@ def shaken(model):
     return model.eval().float()
 
 
-def held(model) -> Weights:
+def numpy_weights(model) -> Weights:
     return {name: value.detach().numpy() for name, value in model.named_parameters()}
 
 
@@ -214,7 +214,7 @@ def test_logits_are_those_of_an_independent_implementation(family: str) -> None:
     x = tokens(config)
     with torch.no_grad():
         want = published_values(torch.as_tensor(x, dtype=torch.int64)).logits.numpy()
-    graph, params = placed(config, convert(config, held(published_values)))
+    graph, params = placed(config, convert(config, numpy_weights(published_values)))
     own_values = jax.jit(lambda p, x: nnx.merge(graph, p)(x), compiler_options=FAST_COMPILE)(params, x)
     np.testing.assert_allclose(own_values, want, atol=1e-4, rtol=1e-5)
     assert np.abs(want).max() > 0.5
@@ -229,7 +229,7 @@ def test_logits_of_t5_with_padding_are_those_of_an_independent_implementation() 
         want = published_values(
             **{name: torch.as_tensor(value, dtype=torch.int64) for name, value in table.items()}
         ).logits
-    graph, params = placed(config, from_t5(config, held(published_values)))
+    graph, params = placed(config, from_t5(config, numpy_weights(published_values)))
     own_values = jax.jit(lambda p, *x: nnx.merge(graph, p)(*x), compiler_options=FAST_COMPILE)(
         params, inputs, outputs, visible
     )

@@ -25,7 +25,7 @@ WAYS = {
 }
 
 
-def drawn(length: int, batch: int = 2):
+def random_inputs(length: int, batch: int = 2):
     """Queries (three a key-value head), keys, values, documents, and a gradient of the result."""
     draws = np.random.default_rng(0)
     q, d = (draws.standard_normal((batch, 2, 3, length, 8), np.float32) for _ in range(2))
@@ -35,7 +35,7 @@ def drawn(length: int, batch: int = 2):
 
 def computed(kernel, sampling, documents: bool, length: int, batch: int = 2):
     """Result and gradients of q, k, v."""
-    q, k, v, segments, d = drawn(length, batch)
+    q, k, v, segments, d = random_inputs(length, batch)
 
     def both(q, k, v, d):
         out, pull = jax.vjp(lambda *x: kernel(*x, sampling, jnp.asarray(segments) if documents else None), q, k, v)

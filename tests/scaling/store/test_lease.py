@@ -52,7 +52,7 @@ def other(tmp_path: Path) -> subprocess.Popen[str]:
     return child
 
 
-def asked(child: subprocess.Popen[str]) -> str:
+def ask_child(child: subprocess.Popen[str]) -> str:
     assert child.stdin is not None and child.stdout is not None
     child.stdin.write("?\n")
     child.stdin.flush()
@@ -100,7 +100,7 @@ def test_at_most_one_holds_it_however_many_ask(place: LocalFiles, tmp_path: Path
 
 def test_it_is_kept_as_long_as_its_holder_lives(place: LocalFiles, tmp_path: Path) -> None:
     child = other(tmp_path)
-    assert taken_within(place, 2.5) is None and asked(child) == "mine"
+    assert taken_within(place, 2.5) is None and ask_child(child) == "mine"
     with pytest.raises(lease.LeaseHeldError, match=f"process {child.pid} on "):
         lease.acquire_lease(place, "run")
     end(child)
@@ -125,7 +125,7 @@ def test_a_silent_holder_loses_it_to_one_of_those_who_wait_and_finds_out(place: 
     [own_path] = [entry for entry in won if entry is not None]
     assert time.monotonic() - began > 1.0
     child.send_signal(signal.SIGCONT)
-    assert "another process took it over" in asked(child)
+    assert "another process took it over" in ask_child(child)
     own_path.check()
     own_path.release()
     end(child)

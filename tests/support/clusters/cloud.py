@@ -29,6 +29,6 @@ def run(words: list[str], home: Path, options: str | None = None) -> str:
     return done.stdout
 
 
-def asked(script: str, options: Any, home: Path) -> Any:
+def script_output(script: str, options: Any, home: Path) -> Any:
     """What a script prints (JSON) in that environment; `given` is its standard input (JSON)."""
     return json.loads(run([tool("python"), "-c", script], home, json.dumps(options)).splitlines()[-1])

@@ -132,7 +132,7 @@ def test_a_plan_of_ten_thousand_runs_is_made_and_priced_in_five_seconds() -> Non
     assert time.process_time() - start < 5
 
 
-def taken(store: Store, name: str, seconds: float, compiling: float, training: float | None = None) -> None:
+def write_timed_run(store: Store, name: str, seconds: float, compiling: float, training: float | None = None) -> None:
     """Run `name` of the grid as done in so many seconds, of which `training` from its first step on."""
     config = next(run.config for run in plan_sweep(small_grid(), CORPUS).runs if run.run_id == name)
     about = {"seconds": seconds, "compile_seconds": compiling, "steps_computed": config.steps}
@@ -146,7 +146,7 @@ def test_time_left_is_by_steps_of_the_shape_evaluations_beginnings_and_compilati
     first = plan_sweep(small_grid(), CORPUS).runs[0]
     config = first.config
     steps = config.steps + config.eval.sequences / config.batch / 3  # evaluated once: a third of a step's FLOPs
-    taken(store, first.run_id, 5.0 + 2.0 + 0.01 * steps, 5.0, 0.01 * steps)
+    write_timed_run(store, first.run_id, 5.0 + 2.0 + 0.01 * steps, 5.0, 0.01 * steps)
     planned = plan_sweep(small_grid(), CORPUS, store)
     by = measure_pace(store)
     assert by is not None and by.compile_seconds == 5.0 and by.run_seconds == pytest.approx(2.0)
@@ -207,7 +207,7 @@ def test_dollars_are_hours_of_a_slice() -> None:
 
 def test_a_run_spends_what_it_has_computed(tmp_path: Path) -> None:
     store, runs = Store(tmp_path), plan_sweep(small_grid(), CORPUS).runs
-    taken(store, runs[0].run_id, 7.0, 1.0)
+    write_timed_run(store, runs[0].run_id, 7.0, 1.0)
     assert plan_spending(plan_sweep(small_grid(), CORPUS, store), store) == (runs[0].C, 7.0)
 
 

@@ -19,7 +19,7 @@ from tests.support.sweeps import dry_run_text, submit_runs
 OPTIONS = {"topology": "v5e-16", "bucket": "gs://my-runs"}
 
 
-def made(tmp_path: Path, tiny: RunConfig, **options: str) -> dict[str, Any]:
+def dry_run_task(tmp_path: Path, tiny: RunConfig, **options: str) -> dict[str, Any]:
     """The one task of a dry run."""
     text = dry_run_text("skypilot", Store(tmp_path / "s"), "sweep", [tiny], {**OPTIONS, **options})
     return json.loads(text[text.index("{") : text.rindex("\n}") + 2])
@@ -58,10 +58,10 @@ def test_refused_input_is_not_run_again_and_the_rest_is_said_as_it_is(tmp_path: 
 
 
 def test_75_is_recovered_uncounted_and_crashes_a_stated_number_of_times(tmp_path: Path, tiny: RunConfig) -> None:
-    resources = made(tmp_path, tiny, restarts="5")["resources"]
+    resources = dry_run_task(tmp_path, tiny, restarts="5")["resources"]
     assert resources["job_recovery"]["recover_on_exit_codes"] == [75]
     assert resources["job_recovery"]["max_restarts_on_errors"] == 5
-    assert resources["use_spot"] is True and not made(tmp_path, tiny, spot="no")["resources"]["use_spot"]
+    assert resources["use_spot"] is True and not dry_run_task(tmp_path, tiny, spot="no")["resources"]["use_spot"]
 
 
 def rows(*jobs: tuple[str, int, str]) -> str:
@@ -182,7 +182,7 @@ print(json.dumps({
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["v5e-16", "v5p-32", "v6e-16", "v4-16"])
 def test_skypilots_parser_reads_what_was_meant(tmp_path: Path, tiny: RunConfig, name: str) -> None:
-    own_values = made(tmp_path, tiny, topology=name)
+    own_values = dry_run_task(tmp_path, tiny, topology=name)
     read = cloud.asked(PARSE, own_values, tmp_path)
     assert "error" not in read, read
     assert (read["name"], read["nodes"], read["spot"]) == (own_values["name"], 1, True)
@@ -194,6 +194,6 @@ def test_skypilots_parser_reads_what_was_meant(tmp_path: Path, tiny: RunConfig, 
 
 @pytest.mark.slow
 def test_skypilots_parser_tells_an_unknown_field(tmp_path: Path, tiny: RunConfig) -> None:
-    own_values = made(tmp_path, tiny)
+    own_values = dry_run_task(tmp_path, tiny)
     own_values["resources"]["use_spots"] = True
     assert "use_spots" in cloud.asked(PARSE, own_values, tmp_path)["error"]

@@ -234,12 +234,12 @@ def test_a_second_launcher_is_refused_and_so_is_one_beside_an_orphaned_child(tmp
     assert third.returncode == 2, output
     os.kill(child, signal.SIGKILL)
     (tmp_path / "pace").write_text("0")
-    wait_until(lambda: not held(tmp_path))
+    wait_until(lambda: not is_locked(tmp_path))
     assert launch_small_grid(tmp_path) == 0
     assert states(tmp_path) == ["done"] * 4
 
 
-def held(store: Path) -> bool:
+def is_locked(store: Path) -> bool:
     with (store / "sweeps" / "grid.lock").open() as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

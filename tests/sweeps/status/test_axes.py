@@ -24,7 +24,7 @@ from sweeps.status.terminal import as_text
 from tests.support.sweeps import CORPUS, Page, small_plan
 
 
-def made(name: str, **options: str) -> list[dict]:
+def planned_entries(name: str, **options: str) -> list[dict]:
     make = DEFINITIONS[name].make
     planned = plan_sweep(
         make(CORPUS, seed=0, **parse_settings(name, make, [f"{k}={v}" for k, v in options.items()])), CORPUS
@@ -45,7 +45,7 @@ def made(name: str, **options: str) -> list[dict]:
     ],
 )
 def test_a_sweep_is_drawn_against_what_it_sweeps(name: str, options: dict, x: str, by: list[str]) -> None:
-    result = axes(made(name, **options))
+    result = axes(planned_entries(name, **options))
     assert result["x"] == x and result["by"] == by
 
 
