@@ -179,14 +179,14 @@ def test_runs_that_less_compute_beats_are_left_out_whatever_their_score() -> Non
     runs = pd.DataFrame({"N": [1e5, 1e5, 4e5, 1e5, 4e5], "L": [3.0, 3.1, 2.9, 2.95, 2.5]})
     scale = np.array([0, 0, 0, 1, 1])
 
-    def kept(losses: list[float]) -> list[bool]:
+    def on_frontier(losses: list[float]) -> list[bool]:
         task = tasks.Task("t", "t", 1, 0, 0, runs.assign(L=losses), {})
         return list(emergence._frontier(task, scale, np.ones(5, bool)))
 
-    assert kept([3.0, 3.1, 2.9, 2.95, 2.5]) == [False, False, True, False, True]
-    assert kept([3.0, 3.1, 3.2, 2.95, 2.99]) == [True, True, False, True, False]  # both seeds of the first
-    assert kept([3.0, 3.1, 3.2, 3.3, 3.06]) == [True, True, False, False, False]
-    assert kept([3.0, 3.1, np.nan, 3.3, 3.06]) == [True] * 5
+    assert on_frontier([3.0, 3.1, 2.9, 2.95, 2.5]) == [False, False, True, False, True]
+    assert on_frontier([3.0, 3.1, 3.2, 2.95, 2.99]) == [True, True, False, True, False]  # both seeds of the first
+    assert on_frontier([3.0, 3.1, 3.2, 3.3, 3.06]) == [True, True, False, False, False]
+    assert on_frontier([3.0, 3.1, np.nan, 3.3, 3.06]) == [True] * 5
 
 
 def test_somebody_elses_table_will_do(tmp_path: Path) -> None:

@@ -135,6 +135,12 @@ def test_the_bench_says_what_it_timed_and_what_it_reckoned(monkeypatch: pytest.M
     assert result["lowest"]
 
 
+@pytest.mark.long  # a measurement, which needs the machine to itself
+def test_the_search_takes_under_a_hundredth_of_scipys_processor_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "REPEATS", 1)
+    assert bench.time_fits(bench.synthetic_points(), BenchOptions(starts=2, draws=2))["ratio"]["cpu_s"] > 100
+
+
 # Regimes in which exponents come back to the last digits.
 
 LARGE = [x.ravel() for x in np.meshgrid(np.geomspace(1e11, 3e12, 5), np.geomspace(1e13, 1e15, 5))]

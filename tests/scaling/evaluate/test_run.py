@@ -93,12 +93,12 @@ def log_probabilities(model_run: TrainedModel) -> Callable[[list[int]], np.ndarr
         logits_BLV = nnx.merge(model_run.graph, params)(tokens_BL, None)
         return jax.nn.log_softmax(logits_BLV.astype(jnp.float32), axis=-1)[0]
 
-    def one(tokens: list[int]) -> np.ndarray:
+    def sequence_logp(tokens: list[int]) -> np.ndarray:
         filled = np.zeros((1, 48), np.int32)
         filled[0, : len(tokens)] = tokens
         return np.asarray(forward(model_run.params, filled), np.float64)
 
-    return one
+    return sequence_logp
 
 
 def rows_of(store: Store, model_run: TrainedModel) -> dict[str, list[kept.Row]]:

@@ -129,14 +129,14 @@ def test_a_trainer_that_was_told_is_not_told_twice(store: Store) -> None:
     )
     (work,) = works(store, command=(sys.executable, "-c", script))
 
-    def told() -> Iterator[StopRequest | None]:
+    def stop_requests() -> Iterator[StopRequest | None]:
         while not (store.root / "ready").exists():
             yield None
         os.kill(int((store.root / "ready").read_text()), signal.SIGTERM)  # as SLURM does, to every process of a job
         while True:
             yield StopRequest("ended", delivered=True)
 
-    answers = told()
+    answers = stop_requests()
     assert run_task(work, lambda: next(answers)) == UNFINISHED
 
 
