@@ -15,8 +15,8 @@ from analysis.data.columns import ColumnChoice, check_sufficient, choose_columns
 from analysis.data.filter import row_mask
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, duplicate_rows
+from analysis.data.sources.trackers import finished_runs, last_values
 from analysis.data.table import Table, cell_texts, parse_column, quote_cell
-from analysis.data.trackers import finished_runs, last_values
 from analysis.data.units import Unit, is_plausible, unit_warnings
 from analysis.errors import DataError
 from analysis.format import join_names, plural

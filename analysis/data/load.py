@@ -10,9 +10,9 @@ from analysis.data.from_store import points_from_store
 from analysis.data.from_table import points_from_table
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
-from analysis.data.readers import read_table
 from analysis.data.record_cache import StoreSnapshot
 from analysis.data.runs import PARAM_COUNTS, check_choice
+from analysis.data.sources.readers import read_table
 from analysis.data.table import Table
 from analysis.errors import DataError
 from analysis.format import join_names
@@ -25,7 +25,7 @@ def load(source: Any, law: Law | None = None, options: ReadOptions = ReadOptions
     """Reads the points of a source.
 
     Args:
-        source: A store or its folder (finished runs are read), a file (analysis/data/readers.py), a DataFrame, arrays
+        source: A store or its folder (finished runs are read), a file (analysis/data/sources/readers.py), a DataFrame, arrays
             by letter such as {"N": ..., "D": ..., "L": ...}, or a list of rows.
         law: Law whose inputs and output are read; None reads N, D, C and L.
         options: Columns, units, rows and counting convention.

@@ -43,8 +43,8 @@ class Points:
         N: Parameters. N, D, C and L are NaN if the source does not contain them.
         D: Training tokens.
         C: Training FLOPs.
-        L: Loss in nats per token.
-        names: Label of each run.
+        L: Loss in `loss_unit`.
+        names: Label of each row.
         budgets: Planned FLOPs, equal for the runs of one isoFLOP group.
         groups: Group of each run, such as its sweep.
         weights: Weight of each run in the objective.
@@ -54,6 +54,8 @@ class Points:
         curves: Training curves of the runs; None if they were not read.
         shared_prefix: Whether a run started from the checkpoint of another run.
         extra: Inputs and outputs of laws other than N, D, C and L, by letter.
+        loss_unit: Unit of L, as it is printed.
+        runs: Run of each row, if rows can be checkpoints of one run; None if each row is a run.
     """
 
     N: np.ndarray
@@ -70,6 +72,8 @@ class Points:
     curves: tuple[TrainingCurve, ...] | None = None
     shared_prefix: np.ndarray | None = None
     extra: dict[str, np.ndarray] = field(default_factory=dict)
+    loss_unit: str = "nats per token"
+    runs: list[str] | None = None
 
     def __post_init__(self) -> None:
         """Converts the arrays to float64 and checks that they have the same length."""

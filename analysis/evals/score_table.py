@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from analysis.data import readers
 from analysis.data.columns import COLUMN_NAMES as RUN_COLUMN_NAMES
+from analysis.data.sources import readers
 from analysis.data.table import Table, parse_column
 from analysis.errors import DataError
 from analysis.evals.metrics import wilson_interval

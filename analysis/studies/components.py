@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from analysis.data import filter as row_filter
-from analysis.data import readers
+from analysis.data.sources import readers
 from analysis.data.table import Table, parse_column, quote_cell
 from analysis.errors import DataError
 from analysis.format import join_names

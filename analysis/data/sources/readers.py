@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.data.sources.trackers import flatten, unfold
 from analysis.data.table import DECIMAL_COMMA, Table
-from analysis.data.trackers import flatten, unfold
 from analysis.errors import DataError
 
 ACCEPTED = ".csv, .tsv, .txt, .parquet, .json or .jsonl (also .gz, .bz2, .xz), or the folder of a store"
