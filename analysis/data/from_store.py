@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.data.columns import ColumnChoice
-from analysis.data.from_table import ColumnReader, filter_rows, points_from_table
+from analysis.data.columns.choice import ColumnChoice
+from analysis.data.columns.reader import ColumnReader
+from analysis.data.from_table import filter_rows, points_from_table
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, TrainingCurve
 from analysis.data.record_cache import StoreSnapshot

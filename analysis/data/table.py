@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
@@ -38,7 +39,7 @@ class Table:
         label_column: Column whose cells name rows in messages; None uses row numbers.
         duplicate_columns: Names of several columns, of which only the first was kept.
         decimal_comma: Whether cells have decimal commas.
-        is_line_plot: Whether rows are values of curves, which the column `name` names.
+        curve_column: Column with the run of each row, if rows are steps of training curves; None if each row is a run.
     """
 
     frame: pd.DataFrame
@@ -48,7 +49,7 @@ class Table:
     label_column: str | None = None
     duplicate_columns: frozenset[str] = frozenset()
     decimal_comma: bool = False
-    is_line_plot: bool = False
+    curve_column: str | None = None
 
     def select(self, mask: np.ndarray) -> Table:
         """Returns the rows that `mask` (n,) selects."""
@@ -64,6 +65,24 @@ class Table:
             return f"run {self.frame.at[index, self.label_column]!s}"
         row = f"row {int(index) + 1}"
         return row if self.lines is None else f"{row} (line {self.lines[int(index)]})"
+
+
+def table_of_frame(frame: pd.DataFrame, name: str, lines: np.ndarray | None = None) -> Table:
+    """Returns a table with unique column names; of columns with the same name only the first is kept.
+
+    Args:
+        frame: The rows.
+        name: Name of the source in messages.
+        lines: Line of each row (n,) in a text file.
+    """
+    names = [" ".join(str(column).split()) for column in frame.columns]
+    frame = frame.copy(deep=False)
+    duplicates = frozenset(column for column, times in Counter(names).items() if times > 1)
+    if duplicates:
+        frame = frame.loc[:, [names.index(column) == i for i, column in enumerate(names)]]
+        names = list(dict.fromkeys(names))
+    frame.columns = pd.Index(names, dtype=object)
+    return Table(frame.reset_index(drop=True), name, lines=lines, duplicate_columns=duplicates)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri
 
-from analysis.data.columns import COLUMN_NAMES as RUN_COLUMN_NAMES
+from analysis.data.columns.names import COLUMN_NAMES as RUN_COLUMN_NAMES
 from analysis.data.sources import readers
 from analysis.data.table import Table, parse_column
 from analysis.errors import DataError

@@ -1,0 +1,141 @@
+"""Reads the columns of a table as numbers in the units of `Points`.
+
+Key: N parameters, D tokens, C training FLOPs, L loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.columns.choice import ColumnChoice, law_letters
+from analysis.data.table import Table, parse_column, quote_cell
+from analysis.data.units import Unit, is_plausible
+from analysis.errors import DataError
+from analysis.format import plural
+from analysis.laws.law import Law
+
+NOT_COUNTS = ("L", "weight", "lr")  # letters whose cells are no counts, so that 70M is not a number
+
+MAX_LISTED = 8  # largest number of rows that a note lists
+
+
+@dataclass(frozen=True)
+class ColumnReader:
+    """Reads the columns of a table as numbers in the units of Points.
+
+    Attributes:
+        columns: Column and unit of each letter.
+        law: Law whose inputs and output are read.
+        drop_bad: Leave out rows with a cell that is not a valid number, instead of an error.
+    """
+
+    columns: ColumnChoice
+    law: Law | None = None
+    drop_bad: bool = False
+
+    def read(self, table: Table) -> tuple[Table, dict[str, np.ndarray], list[str]]:
+        """Reads every letter.
+
+        Returns:
+            The remaining rows, their values (n,) by letter, and notes on how cells were read.
+
+        Raises:
+            DataError: A cell is not a valid number and bad rows are not dropped.
+        """
+        values: dict[str, np.ndarray] = {}
+        bad: dict[str, np.ndarray] = {}
+        notes: list[str] = []
+        for letter in dict.fromkeys((*"NDCL", *law_letters(self.law), "budget", "weight")):
+            if letter not in self.columns.names:
+                continue
+            cells, cell_notes = self.convert(letter, table)
+            wrong = ~np.isfinite(cells) | (False if self._may_be_negative(letter) else cells <= 0)
+            if wrong.any() and self._is_optional(letter):
+                notes.append(f"{letter} not used: {self.describe_bad_cell(letter, table, wrong, cells)}")
+                continue
+            if wrong.any() and not self.drop_bad:
+                cell = self.describe_bad_cell(letter, table, wrong, cells)
+                raise DataError(f"{table.name}: {cell}; --drop-bad leaves such rows out")
+            values[letter], bad[letter] = cells, wrong
+            notes += cell_notes
+        dropped = np.logical_or.reduce(list(bad.values()))
+        if not dropped.any():
+            return table, values, notes
+        notes.append(self._describe_dropped(table, bad, dropped))
+        if dropped.all():
+            raise DataError(f"{table.name}: no rows to fit: {notes[-1]}")
+        return table.select(~dropped), {letter: cells[~dropped] for letter, cells in values.items()}, notes
+
+    def convert(self, letter: str, table: Table) -> tuple[np.ndarray, list[str]]:
+        """Reads the column of a letter.
+
+        Args:
+            letter: A letter that has a column.
+            table: Rows (n,) to read.
+
+        Returns:
+            Values (n,), NaN for cells that are not numbers, and notes on how cells were read.
+        """
+        name = self.columns.names[letter]
+        if self.law and letter in self.law.labels:
+            return pd.factorize(table.frame[name])[0] + 1.0, []
+        counts = letter not in NOT_COUNTS and not (self.law and letter == self.law.output)
+        numbers = parse_column(table.frame[name], counts, table.decimal_comma)
+        notes = [f"{letter}: cells such as {numbers.example}"] if numbers.example else []
+        unit = self.columns.units.get(letter)
+        if unit is not None and letter in self.columns.guessed_units:
+            if not is_plausible(letter, unit, numbers.values[~numbers.scaled]):
+                notes.append(
+                    f"{letter}: the unit {unit.name} in the name of column {name} is ignored: values would be too large"
+                )
+                unit = None
+            elif not numbers.scaled.all() and unit != Unit(unit.name):
+                notes.append(f"{letter} converted from {unit.name}, the unit in the name of column {name}")
+        if unit is None:
+            return numbers.values, notes
+        return np.where(numbers.scaled, numbers.values, unit.convert(numbers.values)), notes
+
+    def describe_bad_cell(self, letter: str, table: Table, bad: np.ndarray, values: np.ndarray) -> str:
+        """Describes the first bad cell of a column and the number of rows with a bad cell.
+
+        Args:
+            letter: Letter of the column.
+            table: Rows (n,).
+            bad: Mask (n,) of the rows with a bad cell; at least one row.
+            values: Values (n,) of the column.
+        """
+        row, name = int(np.argmax(bad)), self.columns.names[letter]
+        index = table.frame.index[row]
+        unit = self.columns.units.get(letter) if letter not in self.columns.guessed_units else None
+        converted = f" ({values[row]:g} from {unit.name})" if unit and np.isfinite(values[row]) else ""
+        allowed = f"finite numbers{'' if self._may_be_negative(letter) else ' greater than 0'}"
+        others = f" ({bad.sum() - 1} more such rows)" if bad.sum() > 1 else ""
+        cell = f"{quote_cell(table.frame.at[index, name])}{converted}"
+        return f"{table.row_name(index)}, column {name}: {cell}: allowed are {allowed}{others}"
+
+    def _describe_dropped(self, table: Table, bad: Mapping[str, np.ndarray], dropped: np.ndarray) -> str:
+        rows = []
+        for row in np.flatnonzero(dropped)[:MAX_LISTED]:
+            index = table.frame.index[row]
+            name = self.columns.names[next(letter for letter, wrong in bad.items() if wrong[row])]
+            rows.append(f"{table.row_name(index)}: {name} = {quote_cell(table.frame.at[index, name])}")
+        others = f" and {dropped.sum() - MAX_LISTED} more" if dropped.sum() > MAX_LISTED else ""
+        return f"{plural(int(dropped.sum()), 'row')} left out: {', '.join(rows)}{others}"
+
+    def _may_be_negative(self, letter: str) -> bool:
+        return self.law is not None and letter in self.law.signed
+
+    def _is_optional(self, letter: str) -> bool:
+        """Whether a fit does not require the column and the user did not name it."""
+        if letter in self.columns.explicit:
+            return False
+        if letter in ("budget", "weight"):
+            return True
+        if self.law is None:
+            return False
+        needed = {*self.law.inputs, self.law.output}
+        return letter not in (needed if needed <= set(self.columns.names) else {*needed, "N", "D", "C"})
