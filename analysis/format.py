@@ -113,6 +113,25 @@ def percent(value: float) -> str:
     return f"{100 * value:.3g}%" if math.isfinite(value) else MISSING if math.isnan(value) else "∞"
 
 
+def without_zero_sign(text: str) -> str:
+    """Removes the sign of a formatted number that is 0 as printed, so that -0.0004 is 0.000 instead of -0.000.
+
+    Args:
+        text: Formatted number, with or without a sign, an exponent or a unit.
+    """
+    return text if any(digit in text for digit in "123456789") else text.lstrip("+-")
+
+
+def signed(value: float, spec: str) -> str:
+    """Formats a difference with its sign, which 0 as printed does not have.
+
+    Args:
+        value: The difference.
+        spec: Format without the sign, such as ".2g" or ".0%".
+    """
+    return without_zero_sign(f"{value:+{spec}}") if math.isfinite(value) else MISSING if math.isnan(value) else "∞"
+
+
 def aligned(rows: Sequence[tuple[str, ...]]) -> str:
     """Formats rows as lines with aligned columns."""
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]

@@ -6,7 +6,8 @@ import argparse
 from pathlib import Path
 
 from analysis.commands import options
-from analysis.figures.options import FigureOptions
+from analysis.evals.options import EmergenceOptions
+from analysis.figures.options import SCORES, FigureOptions
 from analysis.figures.registry import FIGURES
 from scaling.config.exit_status import DONE
 from scaling.config.options import add_options, read_options
@@ -20,6 +21,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command.add_argument("--out", required=True, metavar="FILE", help="file to write: .pdf, .png or .svg")
     add_options(command, FigureOptions)
     options.add_source_options(command)
+    add_options(command, EmergenceOptions, only=SCORES)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -27,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from analysis.figures.save import save  # here, so that --help imports no pandas
 
     figure_options = read_options(FigureOptions, arguments)
-    print(
-        save(arguments.name, arguments.source, Path(arguments.out), figure_options, *options.source_options(arguments))
-    )
+    fit_options, reading = options.source_options(arguments)
+    scores = read_options(EmergenceOptions, arguments, only=SCORES)
+    print(save(arguments.name, arguments.source, Path(arguments.out), figure_options, fit_options, reading, scores))
     return DONE

@@ -22,7 +22,6 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fit.add_argument("--law", default="chinchilla", help="name of a law (chinchilla), or your own FILE.py:FUNCTION")
     options.add_source_options(fit)
     add_options(fit, FitOptions, leave_out=COMMON)
-    add_options(fit, ReadOptions, only=("run_columns",))
     fit.add_argument(
         "--at", metavar="N=..,D=..", help="predict the output of the law at these inputs, with an interval"
     )

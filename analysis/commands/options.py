@@ -15,7 +15,7 @@ STORE = "folder of a store"
 
 def add_source_options(command: argparse.ArgumentParser) -> None:
     """Adds the flags of every command that reads points and fits laws to them."""
-    add_options(command, ReadOptions, leave_out=("run_columns",))
+    add_options(command, ReadOptions)
     add_options(command, FitOptions, only=COMMON)
 
 

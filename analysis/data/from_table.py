@@ -1,10 +1,11 @@
 """Converts a table to points: chooses columns, filters rows, converts cells and records notes on all of these steps.
 
-Key: N parameters, D tokens, C training FLOPs, L loss in nats per token; n rows.
+Key: N parameters, D tokens, C training FLOPs, L loss; n rows.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -12,13 +13,16 @@ import numpy as np
 
 from analysis.data.columns.choice import ColumnChoice, check_sufficient, choose_columns, law_letters
 from analysis.data.columns.compute import complete_compute
+from analysis.data.columns.names import error_column
 from analysis.data.columns.reader import MAX_LISTED, ColumnReader
 from analysis.data.filter import row_mask
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, duplicate_rows
-from analysis.data.sources.trackers import finished_runs, last_values
+from analysis.data.rows.selection import fitted_rows
+from analysis.data.rows.states import finished_rows
+from analysis.data.sources.trackers import last_values
 from analysis.data.table import Table, cell_texts, parse_column
-from analysis.data.units import unit_warnings
+from analysis.data.units import LOSS_UNIT, unit_warnings
 from analysis.errors import DataError
 from analysis.format import join_names, plural
 from analysis.laws.law import Law
@@ -47,20 +51,24 @@ def points_from_table(
     """
     if options.flops not in (None, "6nd"):
         raise DataError(f"flops = {options.flops!r}: a file has no FLOPs by part: use 6nd, or name the column of C")
-    if table.is_line_plot and not (law and set(law.inputs) <= {"S", "x"}):
-        table = last_values(table)
+    if options.flops and "C" in options.columns:
+        raise DataError(f"flops = {options.flops!r} and a column of C, {options.columns['C']}: give one of them")
     columns = choose_columns(table, options, law, store_columns or {})
     check_sufficient(table, columns.names, law)
-    table = finished_runs(table)
-    label, reader = _label_column(table, columns), ColumnReader(columns, law, options.drop_bad)
+    if table.curve_column and not (law and set(law.inputs) <= {"S", "x"}):
+        table = last_values(table, columns.names.get(law.output if law else "L"))
+    table = finished_rows(table, options.where, frozenset(columns.names.values()))
+    reader = ColumnReader(columns, law, options.drop_bad)
+    row_names = _row_names(table, columns)  # of all rows, so that they do not depend on the filter
     table = filter_rows(table, options.where, reader)
     if not len(table.frame):
         raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
     table, values, notes = reader.read(table)
     values, counted, compute_notes = complete_compute(values, columns.names, options)
-    names = [table.row_name(i) for i in table.frame.index] if label is None else cell_texts(table.frame[label])
+    names = [row_names[i] for i in table.frame.index]
+    weights, weight_notes = _weights(table, values, columns, law.output if law else "L")
     notes = [*columns.notes, *table.notes, *notes, *(compute_notes if convention is None else [])]
-    notes += _value_warnings(values, columns, names)
+    notes += [*weight_notes, *_value_warnings(values, columns, names)]
     points = Points(
         N=values["N"],
         D=values["D"],
@@ -69,13 +77,16 @@ def points_from_table(
         names=names,
         budgets=values.get("budget"),
         groups=_groups(table, columns),
-        weights=values.get("weight"),
+        weights=weights,
         source=table.name,
         notes=tuple(notes),
         convention=convention or counted,
         extra={letter: values[letter] for letter in law_letters(law) if letter in values},
+        loss_unit=columns.units["L"].loss_unit if "L" in columns.units else LOSS_UNIT,
+        epochs=values.get("epochs"),
     )
-    return _with_duplicate_note(points)
+    points = _with_duplicate_note(points)
+    return fitted_rows(points, table.frame, columns.names, law, options)
 
 
 def _with_duplicate_note(points: Points) -> Points:
@@ -92,7 +103,23 @@ def _value_warnings(values: Mapping[str, np.ndarray], columns: ColumnChoice, nam
     for letter in "NDCL":
         if letter in values and (letter not in columns.units or letter in columns.guessed_units):
             warnings += unit_warnings(letter, values[letter])
-    return warnings + (_compute_warnings(values, names) if "C" in columns.names else [])
+    return warnings + (_compute_warnings(values, names) if {"C", "budget"} & set(columns.names) else [])
+
+
+def _weights(
+    table: Table, values: Mapping[str, np.ndarray], columns: ColumnChoice, output: str
+) -> tuple[np.ndarray | None, list[str]]:
+    """Weights of the rows (n,): the column of weights, else 1/σ² of stated standard errors σ; and notes."""
+    if "weight" in values:
+        return values["weight"], []
+    if "error" in values:
+        return 1 / values["error"] ** 2, [
+            "runs are weighted by 1/σ², σ the stated standard error (--weights even: equally)"
+        ]
+    beside = error_column(table, columns.names[output]) if output in columns.names else None
+    if beside is None:
+        return None, []
+    return None, [f"column {beside} is not used: --columns error={beside} weights runs by 1/σ²"]
 
 
 def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
@@ -113,6 +140,8 @@ def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
 
     def column_values(name: str) -> np.ndarray:
         if name not in names and name not in frame.columns:
+            if name == "C" and "budget" in names:
+                return column_values("budget")
             if name in ("C", "M") and "N" in names and "D" in names:
                 N, D = column_values("N"), column_values("D")
                 return 6 * N * D if name == "C" else D / N
@@ -124,12 +153,13 @@ def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
             return column.to_numpy()
         lower = np.array([text.lower() for text in cell_texts(column)], object)
         is_empty = np.isin(lower, ["", "nan"])
-        is_letter = name in names and name not in ("name", "group")
+        is_letter = name in names and name not in ("name", "group") and not reader.is_label(name)
         if is_letter:
             values = reader.convert(name, table)[0]
         else:
             values = parse_column(column, False, table.decimal_comma).values
         is_text = ~is_empty & np.isnan(values)
+        is_letter = is_letter and not is_text[~is_empty].all()  # a column of texts is compared as text
         if is_letter and is_text.any() and not reader.drop_bad:
             raise DataError(f"{table.name}: {reader.describe_bad_cell(name, table, is_text, values)}")
         if is_letter or not is_text.any():
@@ -147,10 +177,15 @@ def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
     )
 
 
-def _label_column(table: Table, columns: ColumnChoice) -> str | None:
-    """Column that names rows; None if there is no such column or names are not unique."""
-    label = columns.names.get("name")
-    return label if label and len(set(cell_texts(table.frame[label]))) == len(table.frame) else None
+def _row_names(table: Table, columns: ColumnChoice) -> dict[int, str]:
+    """Names of rows by index: the cell in the column of names, with the row if several have that name, else the row."""
+    rows = {index: table.row_name(index) for index in table.frame.index}
+    if "name" not in columns.names:
+        return rows
+    labels = cell_texts(table.frame[columns.names["name"]])
+    times = Counter(labels)
+    labelled = zip(labels, rows.items(), strict=True)
+    return {i: (f"{label}, {row}" if times[label] > 1 else label) if label else row for label, (i, row) in labelled}
 
 
 def _groups(table: Table, columns: ColumnChoice) -> list[str] | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.errors import DataError
 from scaling.config.options import option
@@ -95,8 +95,15 @@ class ReadOptions:
         flops: What C counts. For a store: 6nd (default), 6nd-nonembedding, exact or exact-full-attention. For a file:
             6nd computes 6·N·D; None (default) reads the column of C, or computes 6·N·D if there is none.
         params: What N counts: total, or nonembedding (without embedding, head and position tables).
-        run_columns: Columns that together name the run of each row in a table of checkpoints; they become
-            `Points.groups`. Empty: each row is a run.
+        wide: What the names of the value columns of a wide table are, such as "N" for columns 70M and 160M, and after
+            a colon what their cells are (analysis/data/sources/wide.py).
+        run_names: Form of the names of runs that contain values, such as "n{N}-d{D}-*"; each field becomes a column.
+        run_columns: Columns that together name the run of each row in a table of checkpoints (`Points.runs`). Empty: the
+            runs are found by repeated names or ids (analysis/data/rows/checkpoints.py).
+        checkpoints: Rows of a run that are fitted: "final", "all", or "auto" (the final row where it is what the law
+            describes and the final rows determine the law, else all).
+        replicates: Rows of one set of inputs: "best", "mean", "seeds", "all", or "auto" (the hyper-parameters of lowest
+            loss, the mean over seeds; analysis/data/rows/replicates.py).
     """
 
     columns: Mapping[str, str] = option(
@@ -115,10 +122,31 @@ class ReadOptions:
     where: str | None = option(None, 'rows to keep, such as "C<1e21 and N>=1e6"', metavar="EXPR")
     flops: str | None = option(None, "what C counts: 6nd, 6nd-nonembedding, exact or exact-full-attention")
     params: str = option("total", "what N counts: total (default) or nonembedding")
+    wide: str | None = option(
+        None,
+        "the table has a column per value of N, D, C, budget or another quantity, with losses (or NAME) in the cells",
+        metavar="N[:NAME]",
+    )
+    run_names: str | None = option(
+        None, "values in the names of runs: n{N}-d{D}-* reads N and D from n70M-d1.4B-seed0", metavar="FORM"
+    )
     run_columns: tuple[str, ...] = option(
         (),
-        "two-step: columns that name the run of each row, if rows are checkpoints",
+        "columns that together name the run of each row, if rows are checkpoints (default: repeated run names)",
         metavar="COL,COL",
         parse=parse_names,
         flag="--runs",
     )
+    checkpoints: str = option(
+        "auto",
+        "rows of a run that are fitted: final, all or auto (default: final where the law describes final losses)",
+    )
+    replicates: str = option(
+        "auto",
+        "runs with the same inputs: best, mean, seeds (best, each seed a point), all, or auto (default: the "
+        "hyper-parameters of lowest loss, averaged over seeds)",
+    )
+
+    def with_seeds(self) -> ReadOptions:
+        """Returns the options with each seed as a point, for uses of the noise between seeds, unless they say otherwise."""
+        return replace(self, replicates="seeds") if self.replicates == "auto" else self

@@ -1,6 +1,6 @@
 """Points (parameters, tokens, FLOPs and loss of runs), the input of every fit.
 
-Key: N parameters, D tokens, C training FLOPs, L loss in nats per token; n points, m steps of a curve.
+Key: N parameters, D tokens, C training FLOPs, L loss; n points, m steps of a curve.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from analysis.data.units import LOSS_UNIT
 from analysis.errors import DataError
 
 BUDGET_TOLERANCE = 0.1  # relative difference in C up to which neighbouring runs share a budget, without a column
@@ -23,7 +24,7 @@ class TrainingCurve:
         N: Parameters.
         D: Tokens seen at each step (m,).
         C: FLOPs spent at each step (m,).
-        L: Loss at each step (m,) in nats per token.
+        L: Loss at each step (m,), in the unit of the points.
         held_out: Whether the loss was measured on held-out text, otherwise on training batches.
     """
 
@@ -55,6 +56,7 @@ class Points:
         shared_prefix: Whether a run started from the checkpoint of another run.
         extra: Inputs and outputs of laws other than N, D, C and L, by letter.
         loss_unit: Unit of L, as it is printed.
+        epochs: Passes over the unique tokens of each run; None if they are not known.
         runs: Run of each row, if rows can be checkpoints of one run; None if each row is a run.
     """
 
@@ -72,7 +74,8 @@ class Points:
     curves: tuple[TrainingCurve, ...] | None = None
     shared_prefix: np.ndarray | None = None
     extra: dict[str, np.ndarray] = field(default_factory=dict)
-    loss_unit: str = "nats per token"
+    loss_unit: str = LOSS_UNIT
+    epochs: np.ndarray | None = None
     runs: list[str] | None = None
 
     def __post_init__(self) -> None:

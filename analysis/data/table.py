@@ -25,6 +25,13 @@ COUNT_PATTERN = re.compile(
 )
 DECIMAL_COMMA = re.compile(r"[+-]?(?:\d+|\d{1,3}(?:[. \u00a0\u202f]\d{3})+),\d+(?:e[+-]?\d+)?", re.IGNORECASE)
 AMBIGUOUS_DOT = re.compile(r"[+-]?\d{1,3}(?:\.\d{3})+")  # with decimal commas, 1.000 can be one thousand or one
+THOUSANDS_DOTS = re.compile(r"[+-]?\d{1,3}(?:(?:\.\d{3}){2,}(?:,\d+)?|(?:\.\d{3})+,\d+)")  # 30.000.000 or 1.234,5
+DECIMAL_DOT = re.compile(r"[+-]?\d*\.(?:\d{1,2}|\d{4,})(?:e[+-]?\d+)?|[+-]?(?:\d{4,}|0)\.\d+", re.IGNORECASE)
+NUMBER = r"[+-]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:e[+-]?\d+)?"
+WITH_ERROR = re.compile(  # 4.127 ± 0.003, 4.127 +/- 0.1%, 4.127(3), $4.127 \pm 0.003$
+    rf"\$?\s*({NUMBER})\s*(?:\(?\s*(?:±|\+\s*/?\s*[-−–]|\\pm|&plusmn;|&#177;)\s*({NUMBER})\s*(%?)\s*\)?|\((\d+)\))\s*\$?",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -93,11 +100,13 @@ class Numbers:
         values: Numbers (n,), NaN for cells that are not numbers.
         scaled: Mask (n,) of cells with their own scale, such as 70M, to which the unit of the column does not apply.
         example: A cell that is not a plain number and its value, as text; empty if there is no such cell.
+        errors: Standard errors in the cells (n,), such as 0.003 in 4.127 ± 0.003, NaN for cells without one.
     """
 
     values: np.ndarray
     scaled: np.ndarray
     example: str = ""
+    errors: np.ndarray | None = None
 
 
 def parse_column(column: pd.Series, counts: bool, decimal_comma: bool = False) -> Numbers:
@@ -116,16 +125,45 @@ def parse_column(column: pd.Series, counts: bool, decimal_comma: bool = False) -
         return replace(empty, values=column.to_numpy(np.float64, na_value=np.nan))
     if column.dtype.kind in "bcmM":
         return empty
-    values, scaled, example = empty.values, empty.scaled, ""
+    values, scaled, errors, example = empty.values, empty.scaled, np.full(n, np.nan), ""
+    texts = [cell.strip() for cell in column if isinstance(cell, str)]
+    decimal_comma = decimal_comma or (not counts and _has_decimal_commas(texts))
+    dots = _thousands_dots(texts, counts, decimal_comma)
     for i, cell in enumerate(column):
         if not isinstance(cell, str):
             values[i] = _float(cell)
             continue
-        values[i], match = _parse_text(cell.strip(), counts, decimal_comma)
+        text = cell.strip()
+        if dots and AMBIGUOUS_DOT.fullmatch(text):
+            values[i] = float(text.replace(".", ""))
+            example = example or f"{text!r} are read as {values[i]:.6g}"
+            continue
+        values[i], match = _parse_text(text, counts, decimal_comma)
         if match is not None:
             scaled[i] = match[3] is not None
-            example = example or f"{cell.strip()!r} are read as {values[i]:.6g}"
-    return Numbers(values, scaled, example)
+            example = example or f"{text!r} are read as {values[i]:.6g}"
+        elif np.isnan(values[i]) and not counts:
+            values[i], errors[i] = _parse_with_error(text)
+    return Numbers(values, scaled, example, errors if np.isfinite(errors).any() else None)
+
+
+def _has_decimal_commas(texts: list[str]) -> bool:
+    """Whether the commas in a column that is no count are decimal points: some cells have one, and no cell a point."""
+    return any(DECIMAL_COMMA.fullmatch(text) for text in texts) and not any("." in text for text in texts)
+
+
+def _thousands_dots(texts: list[str], counts: bool, decimal_comma: bool) -> bool:
+    """Whether the dots in a column separate thousands, as in 30.000.000; decided by the column as a whole.
+
+    Some cell has two dots, or a dot and a decimal comma. In a table with decimal commas, a count in which every dot is
+    followed by three digits is enough. No cell has a dot that can only be a decimal point.
+    """
+    dotted = [text for text in texts if "." in text]
+    if not dotted or any(DECIMAL_DOT.fullmatch(text) for text in dotted):
+        return False
+    if any(THOUSANDS_DOTS.fullmatch(text) for text in dotted):
+        return True
+    return counts and decimal_comma and all(AMBIGUOUS_DOT.fullmatch(text) for text in dotted)
 
 
 def _parse_text(text: str, counts: bool, decimal_comma: bool) -> tuple[float, re.Match[str] | None]:
@@ -141,6 +179,21 @@ def _parse_text(text: str, counts: bool, decimal_comma: bool) -> tuple[float, re
     if match is None:
         return value, None
     return float(re.sub(THOUSANDS_SEPARATOR, "", match[1])) * (SCALES[match[3].lower()] if match[3] else 1), match
+
+
+def _parse_with_error(text: str) -> tuple[float, float]:
+    """Value and standard error of a text such as 4.127 ± 0.003, 4.127 ± 0.1% or 4.127(3); NaN for other texts."""
+    match = WITH_ERROR.fullmatch(text)
+    if match is None:
+        return np.nan, np.nan
+    number = match[1].replace(",", ".")
+    value = float(number)
+    if match[4]:  # the digits in brackets are the error of the last digits
+        digits, _, exponent = number.lower().partition("e")
+        decimals = len(digits.partition(".")[2])
+        return value, float(match[4]) * 10.0 ** (int(exponent or 0) - decimals)
+    error = float(match[2].replace(",", "."))
+    return value, abs(value * error / 100) if match[3] else error
 
 
 def _float(cell: Any) -> float:

@@ -18,6 +18,7 @@ from analysis.errors import DataError
 from analysis.evals.items import item_files, read_items
 from analysis.evals.metrics import normalised, wilson_interval
 from analysis.evals.options import NORMALISATIONS, CalibrationOptions
+from analysis.evals.tasks import select_tasks
 from analysis.uncertainty import intervals
 
 CONFIDENCE_BINS = 10  # equally wide (Guo 2017, equation 3)
@@ -99,22 +100,20 @@ class Calibration:
         }
 
 
-def load_answers(store: str | Path, per: str = "raw") -> list[Answers]:
+def load_answers(store: str | Path, options: CalibrationOptions = CalibrationOptions()) -> list[Answers]:
     """Reads the answers in the last evaluation of each run on each task with choices.
 
     Args:
         store: Folder of the store.
-        per: Normalisation of the log-probability of a choice, a key of NORMALISATIONS.
+        options: Tasks, and normalisation of the log-probability of a choice.
 
     Raises:
         DataError: No run was evaluated on a task with choices, or a file is damaged.
     """
-    if per not in NORMALISATIONS:
-        raise DataError(f"per {per}: must be one of {', '.join(NORMALISATIONS)}")
     answers = []
     for file in item_files(store):
         table = read_items(file.path)
-        columns = confidences(table[table["metric_kind"] == "choice"], NORMALISATIONS[per])
+        columns = confidences(table[table["metric_kind"] == "choice"], NORMALISATIONS[options.per])
         if columns is not None:
             task = f"{file.task}@{file.shots}" if file.shots else file.task
             answers.append(Answers(file.run, task, file.step, *columns))
@@ -122,7 +121,8 @@ def load_answers(store: str | Path, per: str = "raw") -> list[Answers]:
         raise DataError(
             f"{store}: no items with choices: run `python -m scaling evaluate RUN --store {store} --tasks ...` first"
         )
-    return answers
+    selected = select_tasks([answer.task for answer in answers], options.tasks, store)
+    return [answer for answer, use in zip(answers, selected, strict=True) if use]
 
 
 def confidences(table: pd.DataFrame, per: str | None) -> tuple[np.ndarray, np.ndarray] | None:

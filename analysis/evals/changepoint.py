@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri
 
 from analysis.evals.series import Series, isotonic_regression
 
@@ -76,7 +76,7 @@ def sharpness(series: Series, width: float, level: float = 0.95, seed: int = 0) 
     hinge = _Hinge(series.x[:top], series.y[:top], series.variance[:top])
     gain_T = hinge.gains(hinge.z)
     best = int(np.argmax(gain_T))
-    plausible = hinge.tau_T[gain_T >= gain_T[best] - dispersion * chi2.ppf(level, 1)]
+    plausible = hinge.tau_T[gain_T >= gain_T[best] - dispersion * chdtri(1, 1 - level)]
     steepest, window = _steepest(series.x, smooth, width)
     return Sharpness(
         scales=n,

@@ -11,11 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from analysis.data.options import ReadOptions
 from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.evals.load import load_tasks
 from analysis.evals.metrics import METRICS, chance_corrected, wilson_interval
-from analysis.evals.options import EmergenceOptions
+from analysis.evals.options import AXES, EmergenceOptions
 from analysis.evals.predict import add_predictions, check_target
 from analysis.evals.series import SCALE_TOLERANCE, Series, binomial_series, mean_series, scale_indices
 from analysis.evals.tasks import Curve, Finding, Task, TaskMetric, bootstrap_weights
@@ -24,7 +25,7 @@ from analysis.fitting.options import FitOptions
 from analysis.format import json_ready
 from analysis.uncertainty import intervals
 
-AXIS_TITLES = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss (nats per token)"}
+AXIS_TITLES = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss"}
 LOSS_SCALES = 60  # losses within 1/60 of their range count as one scale
 
 
@@ -37,38 +38,48 @@ class EmergenceStudy:
         axis: Scale of the curves: C, N, D or L.
         level: Coverage of the intervals.
         findings: One per task.
+        notes: Notes on the reading of the source, one line each.
+        loss_unit: Unit of the loss L of the runs, as it is printed.
     """
 
     source: str
     axis: str
     level: float
     findings: tuple[Finding, ...]
+    notes: tuple[str, ...] = ()
+    loss_unit: str = "nats per token"
 
     def to_json(self) -> dict[str, Any]:
         """Returns what `emergence --json` writes."""
         tasks = [_finding_json(finding, self.axis) for finding in self.findings]
-        return dict(json_ready({"source": self.source, "x": self.axis, "level": self.level, "tasks": tasks}))
+        unit = {"loss_unit": self.loss_unit} if self.axis == "L" else {}
+        data = {"source": self.source, "x": self.axis, "level": self.level, **unit, "notes": list(self.notes)}
+        return dict(json_ready({**data, "tasks": tasks}))
 
 
 def emergence_study(
-    source: str | Path | StoreSnapshot, options: EmergenceOptions = EmergenceOptions()
+    source: str | Path | StoreSnapshot,
+    options: EmergenceOptions = EmergenceOptions(),
+    reading: ReadOptions = ReadOptions(),
 ) -> EmergenceStudy:
     """Computes the curves and verdicts of all tasks of a store or a table.
 
     Args:
         source: A store whose runs were evaluated, its folder, or the file of a table of scores.
-        options: Scale, metrics, runs, and the target of predictions.
+        options: Scale, tasks, metrics, runs, and the target of predictions.
+        reading: Columns, units, rows and counting convention of the source.
 
     Raises:
         DataError: The source cannot be read, or a metric or the target does not apply.
     """
     if options.target:
         check_target(options.x, options.target)
-    findings = [_finding(task, options) for task in load_tasks(source, options)]
+    scores = load_tasks(source, options, reading)
+    findings = [_finding(task, options) for task in scores.tasks]
     if options.target:
         fit_options = FitOptions(bootstrap=options.bootstrap, level=options.level, seed=options.seed)
         findings = [add_predictions(f, options.x, options.target, fit_options) for f in findings]
-    return EmergenceStudy(str(source), options.x, options.level, tuple(findings))
+    return EmergenceStudy(str(source), options.x, options.level, tuple(findings), scores.notes, scores.loss_unit)
 
 
 def _finding(task: Task, options: EmergenceOptions) -> Finding:
@@ -76,9 +87,11 @@ def _finding(task: Task, options: EmergenceOptions) -> Finding:
     scale_r = task.runs[axis].to_numpy(float)
     has_scale = np.isfinite(scale_r) & (scale_r > 0)
     if not has_scale.any():
-        raise DataError(f"task {task.name}: no run has {axis}: choose another x")
+        others = [letter for letter in AXES if np.isfinite(task.runs[letter].to_numpy(float)).any()]
+        raise DataError(f"task {task.name}: no run has {axis}: choose another --x: {', '.join(others) or 'none'}")
     index_r = scale_indices(scale_position(scale_r, axis), _tolerance(scale_r[has_scale], axis))
     included, notes = _included_runs(task, index_r, has_scale, options)
+    notes = [*task.notes, *notes]
     curves = {name: _curve(measure, scale_r, index_r, included, options) for name, measure in task.measures.items()}
     if task.score is None:
         verdict = Verdict(INCONCLUSIVE, "the task has no score to compare", codes=("no-score",))
@@ -236,7 +249,7 @@ def _curve_json(task: Task, curve: Curve, axis: str) -> list[dict[str, Any]]:
     rows = []
     for x, mean, (low, high), runs in zip(curve.x, curve.mean, curve.interval, curve.runs, strict=True):
         row = {axis: x, "mean": mean, "interval": [low, high], "runs": int(runs)}
-        if curve.metric == task.score:
+        if curve.metric == task.score and np.isfinite(task.chance):
             row["corrected"] = chance_corrected(mean, task.chance)
         rows.append(row)
     return rows

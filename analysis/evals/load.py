@@ -12,13 +12,16 @@ import numpy as np
 import pandas as pd
 
 from analysis.data import runs as runs_module
+from analysis.data.from_store import filter_runs
+from analysis.data.options import ReadOptions
 from analysis.data.record_cache import StoreSnapshot
+from analysis.data.sources.readers import is_store
 from analysis.errors import DataError
 from analysis.evals.items import item_files, read_items
 from analysis.evals.metrics import METRICS
 from analysis.evals.options import EmergenceOptions
-from analysis.evals.score_table import load_score_table
-from analysis.evals.tasks import Task, summarise_metric
+from analysis.evals.score_table.read import load_score_table
+from analysis.evals.tasks import Task, TaskScores, chance_level, select_tasks, summarise_metric
 from scaling.store.items import ItemFile
 from scaling.store.record import Store
 
@@ -26,43 +29,63 @@ DEFAULT_SCORE = {"exact": "exact", "choice": "accuracy"}  # default by kind of t
 DEFAULT_CONTINUOUS = {"exact": "logp", "choice": "choice-logp", "loss": "logp"}
 
 
-def load_tasks(source: str | Path | StoreSnapshot, options: EmergenceOptions = EmergenceOptions()) -> list[Task]:
-    """Reads the tasks of a store or of a table of scores (analysis/evals/score_table.py).
+def load_tasks(
+    source: str | Path | StoreSnapshot,
+    options: EmergenceOptions = EmergenceOptions(),
+    reading: ReadOptions = ReadOptions(),
+) -> TaskScores:
+    """Reads the tasks of a store or of a table of scores (analysis/evals/score_table).
 
     Args:
         source: A store whose runs were evaluated, its folder, or the file of a table.
-        options: Metrics, evaluations, level, seed and counting convention.
+        options: Tasks, metrics, chance levels, evaluations, level and seed.
+        reading: Columns, units, rows and counting convention.
 
     Raises:
         DataError: The source cannot be read, or no run was evaluated.
     """
-    for metric, share in ((options.score, True), (options.continuous, False)):
-        names = [name for name, m in METRICS.items() if m.share == share or (share and name.startswith("pass"))]
-        if metric is not None and metric not in names:
-            raise DataError(f"metric {metric!r}: must be one of {', '.join(names)}")
-    if not Path(source).is_dir():
-        return load_score_table(Path(source), options.level)
+    if not is_store(source):
+        return load_score_table(source, options, reading)
+    _check_store_options(source, options, reading)
     files = item_files(source, options.all_steps)
     if not files:
         raise DataError(f"{source}: no run was evaluated on a task (no runs/*/items/*.parquet)")
-    runs = runs_module.read_runs(source, options.flops, options.params).set_index("run_id")
+    runs = runs_module.read_runs(source, reading.flops, reading.params)
+    runs = filter_runs(runs, Path(source), reading.where).set_index("run_id")
     files_by_task: dict[tuple[str, int], list[ItemFile]] = {}
     for file in files:
         if file.run in runs.index:
             files_by_task.setdefault((file.task, file.shots), []).append(file)
+    if not files_by_task:
+        raise DataError(f"{source}: no run that was evaluated matches {reading.where}")
     names = [task for task, _ in files_by_task]
+    labels = [f"{task}@{shots}" if shots or names.count(task) > 1 else task for task, shots in files_by_task]
     store = source if isinstance(source, StoreSnapshot) else Store(source)
-    return [
-        _task(f"{task}@{shots}" if shots or names.count(task) > 1 else task, task_files, runs, store, options)
-        for (task, shots), task_files in files_by_task.items()
+    tasks = [
+        _task(label, task_files, runs, store, options)
+        for label, task_files, use in zip(
+            labels, files_by_task.values(), select_tasks(labels, options.tasks, source), strict=True
+        )
+        if use
     ]
+    return TaskScores(tuple(tasks))
+
+
+def _check_store_options(source: str | Path | StoreSnapshot, options: EmergenceOptions, reading: ReadOptions) -> None:
+    """Raises DataError for an unknown metric, and for options that only apply to a table."""
+    for metric, share in ((options.score, True), (options.continuous, False)):
+        names = [name for name, m in METRICS.items() if m.share == share or (share and name.startswith("pass"))]
+        if metric is not None and metric not in names:
+            raise DataError(f"metric {metric!r}: must be one of {', '.join(names)}")
+    for name in ("columns", "units", "drop_bad", "wide", "run_names"):
+        if getattr(reading, name):
+            raise DataError(f"{source}: is a store: --{name.replace('_', '-')} applies only to a table of scores")
 
 
 def _task(name: str, files: list[ItemFile], runs: pd.DataFrame, store: Store, options: EmergenceOptions) -> Task:
     frames = [read_items(file.path) for file in files]
     first = frames[0].iloc[0]
     kind = str(first["metric_kind"])
-    chance = float(pd.to_numeric(frames[0]["chance"]).mean()) if "chance" in frames[0] else 0.0
     measures = {}
     for metric, definition in METRICS.items():
         values = [definition.compute(frame) for frame in frames]
@@ -71,17 +94,29 @@ def _task(name: str, files: list[ItemFile], runs: pd.DataFrame, store: Store, op
             measures[metric] = summarise_metric(metric, arrays, definition.share, options.level, options.seed)
     score = options.score or DEFAULT_SCORE.get(kind)
     continuous = options.continuous or DEFAULT_CONTINUOUS.get(kind)
+    chance, notes = _chance(name, frames[0], kind, options)
     return Task(
         name=name,
         family=str(first.get("family") or name),
         difficulty=float(first["difficulty"]) if pd.notna(first.get("difficulty")) else float("nan"),
         shots=files[0].shots,
-        chance=0.0 if np.isnan(chance) else chance,
+        chance=chance,
         runs=pd.DataFrame([_scales(file, runs.loc[file.run], store) for file in files]),
         measures=measures,
         score=score if score in measures else None,
         continuous=continuous if continuous in measures else None,
+        notes=notes,
     )
+
+
+def _chance(name: str, items: pd.DataFrame, kind: str, options: EmergenceOptions) -> tuple[float, tuple[str, ...]]:
+    """Chance level of a task: the mean over its items, or derived from the number of choices."""
+    stated = float(pd.to_numeric(items["chance"]).mean()) if "chance" in items else float("nan")
+    choices = float("nan")
+    if kind == "choice" and "choice_logp" in items:
+        counts = [len(logp_K) for logp_K in items["choice_logp"] if logp_K is not None and len(logp_K)]
+        choices = len(counts) / sum(1 / count for count in counts) if counts else choices
+    return chance_level(name, options.chance, stated, choices, exact=kind == "exact")
 
 
 def _scales(file: ItemFile, run: Any, store: Store) -> dict[str, Any]:

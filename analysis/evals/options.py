@@ -8,14 +8,37 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from analysis.data.options import parse_numbers
-from analysis.errors import check_values
+from analysis.data.options import parse_names, parse_numbers
+from analysis.errors import DataError, check_values
 from analysis.uncertainty.options import BootstrapOptions
 from scaling.config.options import option
 
 AXES = ("C", "N", "D", "L")  # scales of a curve
+ALL_TASKS = "*"  # key of `EmergenceOptions.chance` that stands for every task
+READING = (
+    "columns",
+    "units",
+    "drop_bad",
+    "where",
+    "flops",
+    "params",
+    "wide",
+    "run_names",
+)  # fields of ReadOptions that apply to scores
 # Column of the items that normalises the log-probability of a choice, by name of the option (metrics.accuracy).
 NORMALISATIONS = {"raw": None, "token": "choice_tokens", "byte": "choice_bytes", "prior": "choice_prior_logp"}
+
+
+def parse_chance(flag: str, text: str) -> dict[str, float]:
+    """Parses the text of `--chance`: one level for all tasks, such as 0.25, or levels by task, such as mmlu=0.25,sum=0.
+
+    Args:
+        flag: The flag, for the error message.
+        text: Its text.
+    """
+    if "=" not in text:
+        text = f"{ALL_TASKS}={text}"
+    return parse_numbers("mmlu=0.25,sum=0, or 0.25 for all tasks")(flag, text)
 
 
 @dataclass(frozen=True)
@@ -25,14 +48,15 @@ class EmergenceOptions(BootstrapOptions):
     Attributes:
         x: Scale: C, N, D or L.
         target: Scale at which scores are predicted: {x: value}, or {"N": ..., "D": ...}; {} makes no predictions.
-        score: Metric that may jump; None selects the usual metric of the kind of task.
+        score: Metric that may jump; None selects the usual metric of the kind of task. Of a table, a column or a
+            metric of the table.
         continuous: Continuous metric to compare it with; None selects the usual metric.
+        chance: Score of a random guess by task; `ALL_TASKS` stands for every task. It replaces that of the source.
+        tasks: Tasks to study, by name or by a pattern such as mmlu_*; () studies all.
         all_runs: Use all runs. By default only configurations on the compute-efficient frontier are used, with all
             seeds: those with a lower loss than every configuration of a smaller scale.
         all_steps: Use every evaluation of a run instead of its last.
         bootstrap, level, seed: As in BootstrapOptions, of predictions.
-        flops: What C counts (ReadOptions.flops).
-        params: What N counts (ReadOptions.params).
     """
 
     x: str = option("C", "scale of the x axis: C (default), N, D or L")
@@ -40,20 +64,25 @@ class EmergenceOptions(BootstrapOptions):
         {}, "scale at which scores are predicted; or N=..,D=..", metavar="C=1e13", parse=parse_numbers("C=1e13")
     )
     score: str | None = option(
-        None, "metric that may jump: exact, accuracy, accuracy-token, pass@1, ..", metavar="METRIC"
+        None, "metric that may jump: exact, accuracy, accuracy-token, pass@1, .., or a column", metavar="METRIC"
     )
     continuous: str | None = option(
         None, "continuous metric to compare it with: logp, choice-logp, brier, edit, ..", metavar="METRIC"
     )
+    chance: Mapping[str, float] = option(
+        {}, "score of a random guess, where the source has none", metavar="0.25 or TASK=0.25,..", parse=parse_chance
+    )
+    tasks: tuple[str, ...] = option((), "tasks to show (default: all)", metavar="NAME,mmlu_*,..", parse=parse_names)
     all_runs: bool = option(False, "use all runs, not only the compute-efficient frontier")
     all_steps: bool = option(False, "use every evaluation of a run instead of its last")
     bootstrap: int = option(300, "number of bootstrap samples of a prediction (%(default)s)", metavar="B")
-    flops: str = option("6nd", "what C counts: 6nd (default), 6nd-nonembedding, exact or exact-full-attention")
-    params: str = option("total", "what N counts: total (default) or nonembedding")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_values(self, x=(self.x in AXES, f"one of {', '.join(AXES)}"))
+        for task, level in self.chance.items():
+            if not 0 <= level < 1:
+                raise DataError(f"chance {task}={level:g}: must be a share of correct answers from 0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -62,10 +91,12 @@ class CalibrationOptions(BootstrapOptions):
 
     Attributes:
         per: Normalisation of the log-probability of a choice: raw, token, byte or prior (metrics.accuracy).
+        tasks: Tasks to measure, by name or by a pattern such as mmlu_*; () measures all.
         bootstrap, level, seed: As in BootstrapOptions, over items.
     """
 
     per: str = option("raw", "normalisation of a choice's log-probability: raw (default), token, byte or prior")
+    tasks: tuple[str, ...] = option((), "tasks to show (default: all)", metavar="NAME,mmlu_*,..", parse=parse_names)
 
     def __post_init__(self) -> None:
         super().__post_init__()

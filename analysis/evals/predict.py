@@ -96,6 +96,8 @@ def _sigmoid(
 ) -> dict[str, Any]:
     if axis not in target:
         raise FitError(f"a sigmoid has one input: give the target in {axis}")
+    if not np.isfinite(chance):
+        raise FitError(f"the chance level is unknown: give --chance {points.source}=0.25 (0 for free answers)")
     result = fit(points, score_sigmoid(axis == "L"), replace(options, fix={"floor": chance}))
     return _prediction(result, {"x": target[axis]})
 

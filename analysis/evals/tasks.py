@@ -5,14 +5,19 @@ Key: r runs, n scales, I items, B bootstrap samples.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.errors import DataError
 from analysis.evals.metrics import wilson_interval
+from analysis.evals.options import ALL_TASKS
 from analysis.evals.verdict import Verdict
+from analysis.format import join_names
 from analysis.uncertainty import intervals
 
 BOOTSTRAP_SAMPLES = 1000  # for the interval of a metric over items
@@ -50,11 +55,12 @@ class Task:
         family: Family of tasks that it belongs to.
         difficulty: Difficulty within the family, NaN if unknown.
         shots: Number of solved examples in the prompt.
-        chance: Score of a random guess.
+        chance: Score of a random guess, NaN if unknown.
         runs: One row per run: run, step, N, D, C, L (NaN if unknown).
         measures: Metrics by name.
         score: Name of the score, the metric that may jump; None if there is none.
         continuous: Name of the continuous metric to compare it with; None if there is none.
+        notes: Guesses, derived values and left-out rows of the reading, one line each.
     """
 
     name: str
@@ -66,6 +72,68 @@ class Task:
     measures: dict[str, TaskMetric] = field(repr=False)
     score: str | None = None
     continuous: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """All tasks of a source.
+
+    Attributes:
+        tasks: The tasks.
+        notes: Notes on the reading of the whole source, one line each.
+        loss_unit: Unit of the loss L of the runs, as it is printed.
+    """
+
+    tasks: tuple[Task, ...]
+    notes: tuple[str, ...] = ()
+    loss_unit: str = "nats per token"
+
+
+def select_tasks(names: Sequence[str], patterns: Sequence[str], source: object) -> list[bool]:
+    """Returns for each task whether a name or pattern selects it.
+
+    Args:
+        names: Names of the tasks, with or without the number of shots (addition@2).
+        patterns: Names, or patterns such as mmlu_*; empty selects all.
+        source: Name of the source, for the error message.
+
+    Raises:
+        DataError: A pattern selects no task.
+    """
+    for pattern in patterns:
+        if not any(_matches(name, pattern) for name in names):
+            raise DataError(f"{source}: tasks {pattern}: no such task: it has {join_names(dict.fromkeys(names))}")
+    return [not patterns or any(_matches(name, pattern) for pattern in patterns) for name in names]
+
+
+def _matches(name: str, pattern: str) -> bool:
+    return fnmatchcase(name, pattern) or fnmatchcase(name.split("@")[0], pattern)
+
+
+def chance_level(
+    name: str, options: Mapping[str, float], stated: float, choices: float, *, exact: bool
+) -> tuple[float, tuple[str, ...]]:
+    """Returns the score of a random guess in a task, NaN if it is not known, and notes on its origin.
+
+    Args:
+        name: Name of the task.
+        options: `EmergenceOptions.chance`.
+        stated: Chance level in the source, NaN if it has none.
+        choices: Number of choices of an item, NaN if unknown.
+        exact: Whether the score compares a generated text with the answer, which a guess does not match.
+    """
+    for key in (name, name.split("@")[0], ALL_TASKS):
+        if key in options:
+            return options[key], ()
+    if np.isfinite(stated):
+        return stated, ()
+    if np.isfinite(choices) and choices >= 1:
+        return 1 / choices, (f"chance level {1 / choices:.4g}: a guess among {choices:.4g} choices",)
+    if exact:
+        return 0.0, ("chance level 0: exact match of a generated answer",)
+    remedy = f"--chance {name.split('@')[0]}=0.25, or a column chance or choices (0 for free answers)"
+    return float("nan"), (f"chance level unknown, not taken as 0: give {remedy}",)
 
 
 def summarise_metric(name: str, values: list[np.ndarray], share: bool, level: float, seed: int = 0) -> TaskMetric:

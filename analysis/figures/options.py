@@ -5,11 +5,15 @@ Imports only the standard library, so that `--help` stays fast.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from analysis.data.options import ReadOptions
 from analysis.errors import DataError
+from analysis.evals.options import EmergenceOptions
+from analysis.fitting.options import FitOptions
 from scaling.config.options import format_options, option
 
+SCORES = ("x", "score", "continuous", "chance", "tasks", "all_runs", "all_steps")  # fields of EmergenceOptions
 WIDTHS = {"text": 5.5, "column": 3.25}  # inches, of the NeurIPS and ICML style files
 
 
@@ -37,3 +41,18 @@ class FigureOptions:
     def arguments(self) -> list[str]:
         """Returns the command-line flags of these options."""
         return format_options(self)
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """How the source of a figure is read, and what is computed from it.
+
+    Attributes:
+        fits: Options of all fits; their level and seed are those of every interval.
+        reading: Columns, units, rows and counting convention.
+        scores: Scale, tasks and metrics of figures of scores; the fields in SCORES.
+    """
+
+    fits: FitOptions = field(default_factory=FitOptions)
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    scores: EmergenceOptions = field(default_factory=EmergenceOptions)

@@ -8,20 +8,29 @@ import json
 import shlex
 from pathlib import Path
 
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analysis.data.options import ReadOptions
 from analysis.errors import DataError
+from analysis.evals.options import EmergenceOptions
 from analysis.figures import style
 from analysis.figures.marks import COLUMNS, mark_rows
-from analysis.figures.options import FigureOptions
-from analysis.figures.registry import figure_module, takes_law
+from analysis.figures.options import FigureOptions, SourceOptions
+from analysis.figures.registry import check_options, figure_module, find_figure
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
 from scaling.store.commit import code_commit
 from scaling.store.files import write_atomic
 
-FORMATS = ("pdf", "png", "svg")
+WRITERS = {  # canvas of each format and its method that draws once; `savefig` draws twice for the layout, which is fixed
+    "pdf": (FigureCanvasPdf, FigureCanvasPdf.print_pdf),
+    "png": (FigureCanvasAgg, FigureCanvasAgg.print_png),
+    "svg": (FigureCanvasSVG, FigureCanvasSVG.print_svg),
+}
+FORMATS = tuple(WRITERS)
 
 
 def save(
@@ -31,6 +40,7 @@ def save(
     figure_options: FigureOptions = FigureOptions(),
     options: FitOptions = FitOptions(),
     reading: ReadOptions = ReadOptions(),
+    scores: EmergenceOptions = EmergenceOptions(),
 ) -> Path:
     """Draws a figure into a file, and writes its data (FILE.data.csv) and origin (FILE.about.json) next to it.
 
@@ -41,21 +51,23 @@ def save(
         figure_options: Law and width.
         options: Options of the fits, if the source is a path.
         reading: Options of reading the source, if it is a path.
+        scores: Scale, tasks and metrics of a figure of scores, if the source is a path.
 
     Returns:
         The path of the figure.
 
     Raises:
-        DataError: The figure or format is unknown, or the source lacks the data of the figure.
+        DataError: The figure or format is unknown, the figure does not use an option that was changed, or the source
+            lacks the data of the figure.
         FitError: The law cannot be fitted.
     """
     out = Path(out)
     kind = file_format(out)
+    source_options = SourceOptions(options, reading, scores)
+    check_options(name, figure_options, source_options)
     read = getattr(figure_module(name), "read", None)  # only figures without points have one
-    if figure_options.law and not takes_law(name):
-        raise DataError(f"figure {name} does not show one law: --law {figure_options.law} does not apply")
     if not isinstance(source, Source):
-        source = read(Path(source)) if read else load(source, options, reading, figure_options.law)
+        source = read(Path(source), source_options) if read else load(source, options, reading, figure_options.law)
     figure = draw(name, source, figure_options)
     write_atomic(out, render(figure, kind))
     write_origin(figure, name, source, out, figure_options)
@@ -82,7 +94,7 @@ def draw(name: str, source: Source, options: FigureOptions = FigureOptions()) ->
         The Matplotlib figure with a fixed layout.
     """
     module = figure_module(name)
-    law = {"law": options.law} if options.law and takes_law(name) else {}
+    law = {"law": options.law} if options.law and "law" in find_figure(name).options else {}
     with style.style_context():
         figure: Figure = module.figure(source, options.inches, **law)
         style.fix_layout(figure)
@@ -93,12 +105,17 @@ def render(figure: Figure, kind: str) -> bytes:
     """Returns the contents of a figure file; the bytes are reproducible.
 
     Args:
-        figure: The figure.
+        figure: The figure, whose layout is fixed.
         kind: One of FORMATS.
     """
     out = io.BytesIO()
+    make_canvas, write = WRITERS[kind]
+    canvas, dpi = figure.canvas, figure.dpi
     with style.style_context():
-        figure.savefig(out, format=kind, metadata=style.METADATA[kind])
+        figure.dpi = style.RC_PARAMS["savefig.dpi"]
+        write(make_canvas(figure), out, metadata=style.METADATA[kind])
+    figure.dpi = dpi
+    figure.set_canvas(canvas)
     return out.getvalue()
 
 

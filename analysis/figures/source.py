@@ -12,11 +12,14 @@ import pandas as pd
 
 from analysis import laws
 from analysis.data import runs as runs_module
+from analysis.data.from_store import filter_runs
 from analysis.data.load import load as load_points
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError, FitError
+from analysis.evals.options import EmergenceOptions
+from analysis.figures.options import SourceOptions
 from analysis.fitting.fit import fit
 from analysis.fitting.isoflop import IsoFlop, fit_isoflop
 from analysis.fitting.options import FitOptions
@@ -61,6 +64,7 @@ class Source:
         store: The store, which reads each record and curve once; None for a file.
         reading: Options with which the points were read.
         options: Options of all fits.
+        scores: Scale, tasks and metrics of figures of scores (analysis.figures.options.SCORES).
         results: Fits, studies and FitErrors by name.
     """
 
@@ -71,6 +75,7 @@ class Source:
     store: StoreSnapshot | None = None
     reading: ReadOptions = field(default_factory=ReadOptions)
     options: FitOptions = field(default_factory=FitOptions)
+    scores: EmergenceOptions = field(default_factory=EmergenceOptions)
     results: dict[str, Any] = field(default_factory=dict, repr=False)
 
     def fit(self, law: str) -> Fit:
@@ -122,7 +127,7 @@ class Source:
 
     def arguments(self) -> list[str]:
         """Returns the command-line flags of the options that differ from their defaults."""
-        return [*format_options(self.reading), *format_options(self.options)]
+        return [*format_options(self.reading), *format_options(self.options), *format_options(self.scores)]
 
     def result(self, name: str, compute: Callable[[], Any]) -> Any:
         """Returns a result, computed at first use. A FitError of the computation is stored and raised on each use.
@@ -162,6 +167,8 @@ def load(
         DataError: The source cannot be read.
     """
     path = Path(source)
+    if options.weights == "seeds":
+        reading = reading.with_seeds()
     if not path.is_dir():
         form = laws.find(law) if law and law not in laws.APPROACHES else None
         return Source(str(source), load_points(path, form, reading), reading=reading, options=options)
@@ -176,15 +183,23 @@ def load(
     return Source(str(source), points, tuple(store.records()), runs, store, reading, options)
 
 
-def source_of_study(path: Path, name: str, study: Any) -> Source:
+def source_of_study(path: Path, name: str, study: Any, options: SourceOptions) -> Source:
     """Returns the source of a figure that shows the result of a study instead of points.
 
     Args:
         path: Path of the source of the study.
         name: Key of the study in `Source.results`.
         study: The study.
+        options: Options of the study.
     """
-    return Source(str(path), no_points(path), results={name: study})
+    return Source(
+        str(path),
+        no_points(path),
+        reading=options.reading,
+        options=options.fits,
+        scores=options.scores,
+        results={name: study},
+    )
 
 
 def no_points(source: str | Path, *notes: str) -> Points:
@@ -202,7 +217,8 @@ def _learning_curves(source: Source) -> list[LearningCurve]:
     """Learning curves. The compute at a step is the share of the tokens read times the compute of the run."""
     assert source.store is not None and source.runs is not None
     curves, records = [], {record.run_id: record for record in source.records}
-    for run in source.runs.to_dict("records"):
+    runs = filter_runs(source.runs, Path(source.name), source.reading.where)
+    for run in runs.to_dict("records"):
         rows = source.store.curve(run["run_id"])
         if not rows or not np.isfinite(run["N"]) or not np.isfinite(run["C"]):
             continue

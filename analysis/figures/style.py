@@ -85,6 +85,18 @@ METADATA: dict[str, dict[str, None]] = {
 }
 
 
+class StyledFigure(Figure):
+    """Figure that is saved in this style, whatever the settings of Matplotlib are then.
+
+    The type of embedded fonts is a setting at the time of saving, which would otherwise be Matplotlib's Type 3.
+    """
+
+    def savefig(self, *args: Any, **kwargs: Any) -> None:
+        """Saves the figure as `matplotlib.figure.Figure.savefig` does."""
+        with style_context():
+            super().savefig(*args, **kwargs)
+
+
 def style_context() -> AbstractContextManager[None]:
     """Returns a context manager that applies the style; figures are created, drawn and saved inside it."""
     settings: dict[Any, Any] = {**matplotlib.rcParamsDefault, "backend": "agg", **RC_PARAMS}
@@ -110,7 +122,7 @@ def panels(
     """
     if is_narrow(width) and stack:
         rows, columns, ratios, height = rows * columns, 1, None, max(height, 2.1)
-    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    figure = StyledFigure(figsize=(width, height * rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.04, wspace=0.03, hspace=0.05)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(rows, columns, squeeze=False, width_ratios=ratios)
     axes = list(grid.flat)
@@ -132,8 +144,15 @@ def panel_label(index: int) -> str:
 
 
 def fix_layout(figure: Figure) -> None:
-    """Computes and rounds the layout once for all file formats, because the layout solver is not reproducible."""
-    figure.draw_without_rendering()
+    """Computes and rounds the layout once for all file formats, because the layout solver is not reproducible.
+
+    It is computed at the resolution of PNG files, so that a PNG drawn next reuses the parsed labels.
+    """
+    layout_engine, dpi = figure.get_layout_engine(), figure.dpi
+    if layout_engine is not None:
+        figure.dpi = RC_PARAMS["savefig.dpi"]
+        layout_engine.execute(figure)
+        figure.dpi = dpi
     figure.set_layout_engine("none")
     for axes in figure.axes:
         left, bottom, width, height = (round(edge, 5) for edge in axes.get_position(original=True).bounds)

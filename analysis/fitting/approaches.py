@@ -18,7 +18,11 @@ from analysis.fitting.result import Fit, Optimum
 from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.verdicts import CONVERGED, verdict, warning
 
-CURVES = {"parabola": "parabolas by least squares", "akima": "Akima curves; the value is of parabolas"}
+CURVES = {
+    "parabola": "parabolas by least squares",
+    "akima": "Akima curves; the value is of parabolas",
+    "chinchilla": "Chinchilla's curve at each budget by least squares",
+}
 
 
 def fit_approach(points: Points, name: str, options: FitOptions = FitOptions()) -> Fit:
@@ -49,9 +53,10 @@ def _approach_2(points: Points, options: FitOptions) -> Fit:
     warnings = [line for line in result.verdict if line != CONVERGED]
     warnings += _check_exponent(result.params["a"], options.level)
     notes = result.notes
-    bias = parabola_bias.estimate_bias(points, result, options.budget_multiples)
+    largest = float(points.C.max())
+    bias = parabola_bias.estimate_bias(result, largest, options.budget_multiples)
     if bias is not None:
-        warnings += parabola_bias.check_bias(bias, result.params, float(points.C.max()), options.level)
+        warnings += parabola_bias.check_bias(bias, result.params, largest)
         notes = (*notes, bias.note)
     objective = {"name": CURVES[result.minimum], "value": result.value}
     return _fit(points, "chinchilla-2", result.params, objective, warnings, notes, options)

@@ -42,6 +42,8 @@ def fit(
     name = law if isinstance(law, str) else law.function.__name__
     if isinstance(source, Points) and reading != ReadOptions():
         raise FitError(f"{source.source}: these points have already been read: pass the options to load")
+    if options.weights == "seeds":
+        reading = reading.with_seeds()
     if name == "two-step":
         _refuse(name, options, PARAMETRIC_OPTIONS)
         loss_points, accuracy_points, notes = two_step.read_steps(source, reading)
@@ -54,10 +56,6 @@ def fit(
 
 
 def _points(source: Any, law: laws.Law | None, name: str, reading: ReadOptions) -> Points:
-    if reading.run_columns:
-        raise DataError(
-            f"runs {','.join(reading.run_columns)}: {name} takes one row per run; only two-step takes checkpoints"
-        )
     return source if isinstance(source, Points) else load(source, law, reading, curves=name == "chinchilla-1")
 
 

@@ -5,26 +5,27 @@ Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, K b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from analysis.data.points import BUDGET_TOLERANCE, Points, group_by_budget
 from analysis.errors import FitError
 from analysis.fitting import minima
+from analysis.fitting.budget_curves import BudgetCurves, fit_curves
 from analysis.fitting.options import FitOptions
-from analysis.uncertainty.intervals import percentile_band, percentile_interval
+from analysis.uncertainty.intervals import corrected_band, corrected_interval
 from analysis.uncertainty.verdicts import verdict, warning
 
 MAX_REACH = 5.0  # largest distance of a minimum from the middle of its runs, in spans of ln N; samples are clipped
-MIN_SIZES = {"parabola": 3, "akima": 5}
+MIN_SIZES = {"parabola": 3, "akima": 5, "chinchilla": 4}
 ONE_SIGMA = (0.1587, 0.8413)  # percentiles of a normal variable at ∓1 standard deviation
 MIN_NOISE = 1e-9  # in ln N; smaller values are rounding, for budgets with three sizes
 
 
 @dataclass(frozen=True)
 class Parabola:
-    """L = c0 + c1·x + c2·x², x = ln N, at one budget. The minimum can be that of an Akima curve instead.
+    """L = c0 + c1·x + c2·x², x = ln N, at one budget. The minimum can be that of another curve instead.
 
     Attributes:
         budget: Key of the budget (planned FLOPs).
@@ -38,7 +39,8 @@ class Parabola:
         inside: Whether the minimum lies between the smallest and the largest N of the runs.
         concave: Whether the losses have no minimum.
         count: Number of runs.
-        samples: Bootstrap samples of N_opt (B,), NaN if a sample has no minimum.
+        samples: Bootstrap samples of N_opt (B,), NaN if a sample has no minimum. If `inside`, they are minima of
+            Chinchilla's curve, without the bias of the parabola.
     """
 
     budget: float
@@ -82,7 +84,9 @@ class IsoFlop:
         value: Sum of squared residuals of the parabolas in nats².
         notes: Notes on the budgets, one line each.
         weights: Weights of the sound minima in the power laws (K,).
-        minimum: "parabola" or "akima".
+        minimum: "parabola", "akima" or "chinchilla".
+        curves: Chinchilla's curves of the sound budgets; None without them. The samples of `params` are of these
+            curves, except for Akima curves.
     """
 
     budgets: list[Parabola]
@@ -93,6 +97,12 @@ class IsoFlop:
     notes: tuple[str, ...] = ()
     weights: np.ndarray | None = None
     minimum: str = "parabola"
+    curves: BudgetCurves | None = None
+
+    @property
+    def sound(self) -> list[Parabola]:
+        """Parabolas whose minimum lies between the runs."""
+        return [parabola for parabola in self.budgets if parabola.sound]
 
     def path(self, C: np.ndarray | float, letter: str = "N") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Returns N*(C) or D*(C): the estimate and both ends of its interval, each in the shape of C.
@@ -107,7 +117,7 @@ class IsoFlop:
         C = np.asarray(C, np.float64)
         axes = (slice(None), *(None,) * C.ndim)
         values = np.exp(np.log(self.params[scale])[axes] + self.params[exponent][axes] * np.log(C))
-        return values[0], *percentile_band(values[1:], self.level)
+        return values[0], *corrected_band(values, self.level)
 
 
 def fit_isoflop(points: Points, options: FitOptions = FitOptions()) -> IsoFlop:
@@ -115,21 +125,37 @@ def fit_isoflop(points: Points, options: FitOptions = FitOptions()) -> IsoFlop:
 
     Args:
         points: Runs with N and C, grouped by budget.
-        options: Bootstrap, `weighting` of the minima, and `minimum` (parabola or Akima curve).
+        options: Bootstrap, `weighting` of the minima, and `minimum` (the curve of each budget).
 
     Raises:
-        FitError: No budget has enough sizes: three, or five for an Akima curve.
+        FitError: No budget has enough sizes (MIN_SIZES).
     """
     if not (np.isfinite(points.N).all() and np.isfinite(points.C).all()):
         raise FitError(f"chinchilla-2 needs N and C, which {points.source} does not have")
     budgets, notes = _select_budgets(points, options.minimum)
+    parts = [points.select(rows) for _, rows in budgets]
     fits, value = minima.fit_minima(points, budgets, options.bootstrap, options.seed, options.minimum)
+    curves = None
+    if options.minimum == "chinchilla":
+        curves = fit_curves(parts, options.bootstrap, options.seed)
+        fits, value = curves.minima(fits), curves.value
     parabolas = [
-        _parabola(points.select(rows), key, fit, options.level) for (key, rows), fit in zip(budgets, fits, strict=True)
+        _parabola(part, key, fit, options.level) for part, (key, _), fit in zip(parts, budgets, fits, strict=True)
     ]
-    sound = [parabola for parabola in parabolas if parabola.sound]
-    params, weights = _power_laws(sound, options) if len(sound) > 1 else (None, None)
-    return IsoFlop(parabolas, options.level, params, _verdict(parabolas), value, notes, weights, options.minimum)
+    inside = [k for k, parabola in enumerate(parabolas) if parabola.sound]
+    spread = _ln_samples([parabolas[k] for k in inside], options.seed)
+    if curves is not None:
+        curves = curves.select(inside)
+    elif inside:
+        curves = fit_curves([parts[k] for k in inside], options.bootstrap, options.seed)
+    if curves is not None and options.minimum == "parabola":
+        for k, minimum in zip(inside, curves.minima([fits[k] for k in inside]), strict=True):
+            parabolas[k] = _with_samples(parabolas[k], minimum, options.level)
+    params, weights = None, None
+    if len(inside) > 1:
+        params, weights = _power_laws([parabolas[k] for k in inside], spread, curves, options)
+    verdict = _verdict(parabolas)
+    return IsoFlop(parabolas, options.level, params, verdict, value, notes, weights, options.minimum, curves)
 
 
 def _select_budgets(points: Points, minimum: str) -> tuple[minima.Budgets, tuple[str, ...]]:
@@ -151,11 +177,10 @@ def _select_budgets(points: Points, minimum: str) -> tuple[minima.Budgets, tuple
 
 def _parabola(points: Points, key: float, minimum: minima.Minimum, level: float) -> Parabola:
     x, c = np.log(points.N), minimum.coefficients
-    m, span = float(x.mean()), float(np.ptp(x))
+    m = float(x.mean())
     concave = bool(np.isnan(minimum.ln_N))
-    samples = np.exp(np.clip(minimum.samples, m - MAX_REACH * span, m + MAX_REACH * span))
     N = None if concave else float(np.exp(np.clip(minimum.ln_N, m - 50, m + 50)))
-    return Parabola(
+    parabola = Parabola(
         budget=key,
         C=float(np.median(points.C)),
         points=points,
@@ -163,31 +188,60 @@ def _parabola(points: Points, key: float, minimum: minima.Minimum, level: float)
         N_opt=N,
         D_opt=None if N is None else float(np.exp(minima.ln_tokens(points, np.log(N)))),
         L_opt=None if concave else minimum.loss,
-        interval=None if concave else _bounded_interval(samples, level),
+        interval=None,
         inside=not concave and bool(x.min() < minimum.ln_N < x.max()),
         concave=concave,
         count=len(points),
-        samples=samples,
+        samples=np.empty(0),
     )
+    return _with_samples(parabola, minimum, level)
 
 
-def _bounded_interval(samples_B: np.ndarray, level: float) -> tuple[float, float] | None:
-    """Interval of a minimum; None if too many samples have no minimum, because the interval is then not bounded."""
-    return None if np.isnan(samples_B).mean() > (1 - level) / 2 else percentile_interval(samples_B, level)
+def _with_samples(parabola: Parabola, minimum: minima.Minimum, level: float) -> Parabola:
+    """The parabola with the samples of a minimum, and their interval if it is bounded: few samples lack a minimum."""
+    x = np.log(parabola.points.N)
+    reach = MAX_REACH * float(np.ptp(x))
+    samples = np.exp(np.clip(minimum.samples, x.mean() - reach, x.mean() + reach))
+    bounded = parabola.N_opt is not None and np.isnan(samples).mean() <= (1 - level) / 2
+    interval = corrected_interval(np.array([parabola.N_opt, *samples]), level) if bounded else None
+    return replace(parabola, samples=samples, interval=interval)
 
 
-def _power_laws(sound: list[Parabola], options: FitOptions) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Weighted least squares of ln N* and ln D* on ln C over the sound minima, and the weights (K,)."""
-    x = np.log([parabola.C for parabola in sound])
+def _ln_samples(sound: list[Parabola], seed: int) -> np.ndarray:
+    """Samples of ln N at the minima (B, K).
+
+    The minimum of a sample without one is unknown: it is set to either end of the allowed range at random.
+    """
+    if not sound:
+        return np.empty((0, 0))
     y = np.log([parabola.N_opt for parabola in sound])  # type: ignore[arg-type]
     samples_BK = np.log(np.stack([parabola.samples for parabola in sound], -1))
-    # The minimum of a sample without one is unknown: it is set to either end of the allowed range at random.
     ends = np.log([[parabola.points.N.min(), parabola.points.N.max()] for parabola in sound]).T
-    sign_BK = 2 * np.random.default_rng(options.seed + 1).integers(2, size=samples_BK.shape) - 1
-    samples_BK = np.where(np.isnan(samples_BK), y + sign_BK * MAX_REACH * np.ptp(ends, axis=0), samples_BK)
-    noise_K = np.diff(np.quantile(samples_BK, ONE_SIGMA, axis=0), axis=0)[0] / 2
+    sign_BK = 2 * np.random.default_rng(seed + 1).integers(2, size=samples_BK.shape) - 1
+    return np.where(np.isnan(samples_BK), y + sign_BK * MAX_REACH * np.ptp(ends, axis=0), samples_BK)
+
+
+def _noise(samples_BK: np.ndarray) -> np.ndarray:
+    """Half the distance of the percentiles of one standard deviation (K,)."""
+    return np.asarray(np.diff(np.quantile(samples_BK, ONE_SIGMA, axis=0), axis=0)[0] / 2)
+
+
+def _power_laws(
+    sound: list[Parabola], spread_BK: np.ndarray, curves: BudgetCurves | None, options: FitOptions
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Weighted least squares of ln N* and ln D* on ln C over the sound minima, and the weights (K,).
+
+    spread_BK: samples of ln N at the minima of the estimate, whose spread is the noise of the losses.
+    """
+    x = np.log([parabola.C for parabola in sound])
+    y = np.log([parabola.N_opt for parabola in sound])  # type: ignore[arg-type]
+    noise_K = _noise(spread_BK)
     weight_K = 1 / np.maximum(noise_K, MIN_NOISE) ** 2 if options.weighting == "noise" else np.ones(len(x))
-    samples_BK = _inflate(x, y, samples_BK, noise_K, weight_K, options.seed)
+    samples_BK, centre = _ln_samples(sound, options.seed), y
+    if curves is not None and options.minimum == "parabola":
+        centre = np.where(np.isnan(curves.ln_N), y, curves.ln_N)
+        noise_K = np.where(noise_K > MIN_NOISE, _noise(samples_BK), noise_K)
+    samples_BK = _inflate(x, centre, samples_BK, noise_K, weight_K, options.seed)
     ln_n = np.vstack([y, samples_BK])
     ln_d = np.stack(
         [minima.ln_tokens(parabola.points, column) for parabola, column in zip(sound, ln_n.T, strict=True)], -1
@@ -208,7 +262,7 @@ def _verdict(parabolas: list[Parabola]) -> tuple[str, ...]:
             sentence = f"{prefix} the minimum, N = {parabola.N_opt:.3g}, is outside the runs: budget dropped"
             warnings.append(warning("edge-minimum", sentence))
         elif parabola.interval is None:
-            sentence = f"{prefix} the interval of the minimum is open: the parabola is too flat for its noise"
+            sentence = f"{prefix} the interval of the minimum is open: the losses are too flat for their noise"
             warnings.append(warning("edge-minimum", sentence))
         elif parabola.interval[0] <= parabola.points.N.min() or parabola.interval[1] >= parabola.points.N.max():
             warnings.append(warning("edge-minimum", f"{prefix} the interval of the minimum reaches beyond the runs"))
@@ -252,6 +306,6 @@ def _inflate(
     ):  # three sizes per budget: the noise can only be estimated from the scatter about the line
         rng = np.random.default_rng(seed)
         scale = np.sqrt(np.sum(deviation**2) / dof * dof / rng.chisquare(dof, size=(len(samples_BK), 1)))
-        return y + scale * rng.standard_normal(samples_BK.shape)
+        return samples_BK + scale * rng.standard_normal(samples_BK.shape)
     ratio = np.sqrt(np.sum((deviation / np.maximum(noise_K, MIN_NOISE)) ** 2) / dof)
     return y + (samples_BK - y) * max(float(ratio), 1.0)

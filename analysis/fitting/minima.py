@@ -14,6 +14,7 @@ from analysis.data.points import Points
 from analysis.uncertainty import bootstrap
 
 AKIMA_CELLS = 25  # grid cells in ln N between two sizes for the minimum of an Akima curve (Porian 2024)
+MIN_STD = 1e-12  # smallest standard deviation of a loss, which noiseless losses have
 MAX_ELEMENTS = 2_000_000  # largest number of elements of an array of curves
 
 Budgets = list[tuple[float, np.ndarray]]  # key (planned FLOPs) and indices of the runs of each
@@ -74,22 +75,22 @@ def fit_minima(points: Points, budgets: Budgets, count: int, seed: int, kind: st
     return minima, value
 
 
-def noiseless_minima(points: Points, budgets: Budgets, kind: str) -> np.ndarray:
-    """Returns ln N of each minimum (K,), without bootstrap.
+def minima_of_curves(parts: list[Points], losses: list[np.ndarray], kind: str) -> np.ndarray:
+    """Returns ln N of the minima (R, K) of losses at the sizes of the runs, without bootstrap.
 
     Args:
-        points: The runs.
-        budgets: Key and indices of each budget.
+        parts: Runs of each budget.
+        losses: Losses (R, n) of each budget.
         kind: "parabola" or "akima".
     """
-    if kind == "akima":
-        return np.array([akima_minimum(np.log(points.N[rows]), points.L[rows][None])[0][0] for _, rows in budgets])
-    return np.array(
-        [
-            _vertex(_basis(points.N[rows])[1] @ points.L[rows], float(np.log(points.N[rows]).mean()))
-            for _, rows in budgets
-        ]
-    )
+    columns = []
+    for points, L_Rn in zip(parts, losses, strict=True):
+        x = np.log(points.N)
+        if kind == "akima":
+            columns.append(akima_minimum(x, L_Rn)[0])
+        else:
+            columns.append(_vertex(L_Rn @ _basis(points.N)[1].T, float(x.mean())))
+    return np.stack(columns, -1)
 
 
 def akima_minimum(x_n: np.ndarray, L_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -150,7 +151,7 @@ def _parabola_noise(
 ) -> list[np.ndarray]:
     """New residuals (B, n) of each budget's parabola."""
     leverage = np.concatenate([np.einsum("np,pn->n", X, inverse) for X, inverse in bases])
-    noise, dof_K = _noise([np.sum(r**2) for r in residuals], [len(r) - 3 for r in residuals])
+    noise, dof_K = noise_std(np.array([np.sum(r**2) for r in residuals]), np.array([len(r) - 3 for r in residuals]))
     # Runs with leverage 1 have no residual to resample; residuals of the other runs are used.
     informative = leverage < 1 - 1e-9
     if not informative.any():
@@ -178,7 +179,7 @@ def _difference_noise(points: Points, budgets: Budgets, count: int, rng: np.rand
             combinations.append(np.linalg.svd(X)[0][:, -1] @ points.L[four])
         squares.append(float(np.sum(np.square(combinations))))
         dof.append(len(combinations))
-    noise, dof_K = _noise(squares, dof)
+    noise, dof_K = noise_std(np.array(squares), np.array(dof))
     new = []
     for (_, rows), s, d in zip(budgets, noise, dof_K, strict=True):
         scale = s * np.sqrt(d / rng.chisquare(d, size=(count, 1)))
@@ -186,8 +187,13 @@ def _difference_noise(points: Points, budgets: Budgets, count: int, rng: np.rand
     return new
 
 
-def _noise(squares: list[float], dof: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Standard deviation of the losses about each curve (K,), and its degrees of freedom."""
-    dof_K = np.array(dof)
-    variance, dof_K = bootstrap.moderate_variances(np.array(squares) / np.maximum(dof_K, 1), dof_K)
-    return np.maximum(np.sqrt(variance), 1e-12), dof_K
+def noise_std(squares_K: np.ndarray, dof_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the standard deviation of the losses of each budget (K,), and its degrees of freedom (K,).
+
+    Args:
+        squares_K: Sum of squared residuals of the losses of each budget.
+        dof_K: Degrees of freedom of the residuals.
+    """
+    variance_K = squares_K / np.where(dof_K > 0, dof_K, 1)
+    variance_K, dof_K = bootstrap.moderate_variances(variance_K, dof_K)
+    return np.maximum(np.sqrt(variance_K), MIN_STD), dof_K

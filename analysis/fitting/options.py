@@ -15,11 +15,11 @@ from analysis.errors import DataError, check_values
 from analysis.uncertainty.options import BootstrapOptions
 from scaling.config.options import option
 
-RESAMPLING = ("auto", "residuals", "cases", "groups", "sizes", "parametric")
+RESAMPLING = ("auto", "residuals", "cases", "groups", "sizes", "runs", "parametric")
 INTERVALS = ("bootstrap", "profile")
 WEIGHTS = ("column", "seeds", "even")
 WEIGHTINGS = ("noise", "equal")
-MINIMA = ("parabola", "akima")
+MINIMA = ("parabola", "akima", "chinchilla")
 COMMON = (
     "objective",
     "delta",
@@ -53,7 +53,8 @@ class FitOptions(BootstrapOptions):
         resampling: Bootstrap scheme (analysis/uncertainty/bootstrap.py); "auto" chooses by number and kind of the runs.
         intervals: "bootstrap" for percentile intervals, "profile" for profile likelihood.
         weighting: Weights of the minima of approach 2: "noise" (inverse variance) or "equal".
-        minimum: Curve whose minimum approach 2 uses for each budget: "parabola" or "akima" (Porian 2024).
+        minimum: Curve whose minimum approach 2 uses for each budget: "parabola", "akima" (Porian 2024) or "chinchilla",
+            which is Chinchilla's law at a fixed budget and has no bias where α ≠ β.
         extrapolation_ratio: Predictions beyond this multiple of the fitted range are reported as extrapolation.
         budget_multiples: Budgets at which the optimum is reported, relative to the largest compute of the points.
         fix: Parameters fixed at values, such as {"E": 1.69}.
@@ -78,12 +79,13 @@ class FitOptions(BootstrapOptions):
     )
     resampling: str = option(
         "auto",
-        "bootstrap scheme: residuals, cases, groups, sizes, parametric, or auto (default: chosen for the runs)",
+        "bootstrap scheme: residuals, cases, groups, sizes, runs, parametric, or auto (default: chosen for the runs)",
     )
     intervals: str = option("bootstrap", "method of the intervals: bootstrap (default) or profile (profile likelihood)")
     weighting: str = option("noise", "weights of the minima in chinchilla-2: noise (default) or equal")
     minimum: str = option(
-        "parabola", "curve for the minimum of each budget in chinchilla-2: parabola (default) or akima"
+        "parabola",
+        "curve for the minimum of each budget in chinchilla-2: parabola (default), akima, or chinchilla (not biased)",
     )
     extrapolation_ratio: float = option(
         1.0,

@@ -19,7 +19,6 @@ from analysis.fitting.options import FitOptions
 from analysis.fitting.parametric import fit_law
 from analysis.fitting.result import Fit
 from analysis.laws import LAWS
-from analysis.uncertainty.bootstrap import MIN_GROUPS
 
 LOSS_LAW, ACCURACY_LAW = "chinchilla", "sigmoid"
 LAST, DROP, WINDOW = 5, 0.1, 5  # OLMo ladder 2024, sections 3.1 and 3.2
@@ -30,13 +29,14 @@ def read_steps(source: Any, reading: ReadOptions = ReadOptions()) -> tuple[Point
 
     Args:
         source: Points with "Acc" in `extra`, or any source of `load`, with one row per run or per checkpoint.
-        reading: Options of reading the source; with `run_columns` the rows are checkpoints.
+        reading: Options of reading the source.
 
     Returns:
-        The points of both steps (with checkpoints, `final_checkpoints` and `smoothed_checkpoints`), and notes.
+        The points of both steps, and notes. If several rows belong to one run (`Points.runs`), they are
+        `final_checkpoints` and `smoothed_checkpoints`.
     """
     points = source if isinstance(source, Points) else load(source, LAWS["two-step"], reading)
-    if not reading.run_columns:
+    if points.runs is None:
         return points, points, ()
     final, smoothed = final_checkpoints(points), smoothed_checkpoints(points)
     note = (
@@ -53,7 +53,7 @@ def fit_two_step(
 
     Args:
         loss_points: Points of step 1, with N, D and L.
-        accuracy_points: Points of step 2, with L and "Acc" in `extra`; `groups` names the run of each checkpoint.
+        accuracy_points: Points of step 2, with L and "Acc" in `extra`; `runs` names the run of each checkpoint.
         options: Options of the fits; objective and delta apply to step 1. Step 2 is least squares on accuracy.
         notes: Notes on the points.
 
@@ -67,10 +67,6 @@ def fit_two_step(
         notes = (*notes, "step 2 includes an additional point with zero loss and accuracy 1")
     loss = fit_law(loss_points, LOSS_LAW, LAWS[LOSS_LAW], options)
     second = replace(options, objective=None, delta=None, seed=options.seed + 1)
-    # Checkpoints of a run have correlated errors and are resampled together if there are enough runs.
-    groups = accuracy_points.groups
-    if options.resampling == "auto" and groups is not None and len(set(groups)) >= MIN_GROUPS < len(accuracy_points):
-        second = replace(second, resampling="groups")
     accuracy = fit_law(accuracy_points, ACCURACY_LAW, LAWS[ACCURACY_LAW], second)
     return chain(loss, accuracy, notes)
 
@@ -109,20 +105,20 @@ def final_checkpoints(points: Points, last: int = LAST) -> Points:
     """Returns the final state of each run, averaged over its last checkpoints (OLMo ladder 2024, section 3.1).
 
     Args:
-        points: Checkpoints; `groups` names the run of each.
+        points: Checkpoints; `runs` names the run of each.
         last: Number of final checkpoints whose L and Acc are averaged; D is that of the last checkpoint.
     """
     rows = _rows_by_run(points)
     final = points.select(np.array([row[-1] for row in rows.values()]))
     mean = {letter: np.array([points[letter][row[-last:]].mean() for row in rows.values()]) for letter in ("L", "Acc")}
-    return replace(final, names=list(rows), L=mean["L"], extra={**final.extra, "Acc": mean["Acc"]})
+    return replace(final, names=list(rows), runs=None, L=mean["L"], extra={**final.extra, "Acc": mean["Acc"]})
 
 
 def smoothed_checkpoints(points: Points, drop: float = DROP, window: int = WINDOW) -> Points:
     """Returns the checkpoints of step 2: without the first of each run, smoothed (OLMo ladder 2024, section 3.2).
 
     Args:
-        points: Checkpoints; `groups` names the run of each.
+        points: Checkpoints; `runs` names the run of each.
         drop: Share of the first checkpoints of a run that is dropped, rounded up.
         window: Number of checkpoints in the trailing mean, including the checkpoint; fewer at the start.
     """
@@ -147,7 +143,7 @@ def with_ideal_point(points: Points) -> Points:
         L=np.append(points.L, 0.0),
         names=[*points.names, "ideal"],
         budgets=np.append(np.zeros(len(points)), 1.0),  # a separate budget, so that every bootstrap sample contains it
-        groups=None if points.groups is None else [*points.groups, "ideal"],
+        runs=None if points.runs is None else [*points.runs, "ideal"],
         source=points.source,
         extra={"Acc": np.append(points["Acc"], 1.0)},
     )
@@ -155,10 +151,10 @@ def with_ideal_point(points: Points) -> Points:
 
 def _rows_by_run(points: Points) -> dict[str, np.ndarray]:
     """Indices of the checkpoints of each run in order of tokens."""
-    if points.groups is None:
+    if points.runs is None:
         raise FitError(f"two-step: the checkpoints of {points.source} have no column of runs: name it with --runs")
-    groups = np.array(points.groups)
-    rows = {name: np.flatnonzero(groups == name) for name in dict.fromkeys(points.groups)}
+    runs = np.array(points.runs)
+    rows = {name: np.flatnonzero(runs == name) for name in dict.fromkeys(points.runs)}
     return {name: row[np.argsort(points.D[row], kind="stable")] for name, row in rows.items()}
 
 

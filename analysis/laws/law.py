@@ -51,6 +51,8 @@ class Law:
         starts_from_data: Function (inputs, output) -> {parameter: (S,)} for starting values that depend on the points;
             replaces `starts`.
         local_only: Whether to search only for the local minimum of each start.
+        exchangeable: Groups of parameters whose values can be exchanged without a change of the output, such as the
+            breaks (("c1", "d1"), ("c2", "d2")) of a broken power law.
     """
 
     function: Callable[..., Array]
@@ -71,6 +73,7 @@ class Law:
     labels: tuple[str, ...] = ()
     starts_from_data: Callable[[tuple[np.ndarray, ...], np.ndarray], dict[str, np.ndarray]] | None = None
     local_only: bool = False
+    exchangeable: tuple[tuple[str, ...], ...] = ()
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -176,6 +179,7 @@ def constrain(law: Law, fixed: Mapping[str, float] | None = None, tied: Mapping[
             if name in untied and exponent not in fixed and tied.get(exponent, exponent) not in linear
         },
         constants=tuple(name for name in law.constants if name in untied),
+        exchangeable=() if any(name in group for group in law.exchangeable for name in removed) else law.exchangeable,
         optimum=None if optimum is None else lambda params, k: optimum(all_parameters(params), k),
     )
 

@@ -13,7 +13,7 @@ from analysis.errors import DataError, FitError
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
 from analysis.report import evals
-from analysis.report.findings import fit_laws
+from analysis.report.findings import fit_laws, with_progress
 from analysis.report.html import render
 from analysis.report.page import describe
 from analysis.report.pictures import draw_pictures
@@ -25,8 +25,8 @@ TITLES = {  # in the order of the page
     "contours": "The fitted surface",
     "kaplan": "Loss against compute, data and size",
     "parity": "Predicted against measured",
-    "conventions": "The same runs under each counting convention",
 }
+CONVENTIONS = {"conventions": "The same runs under each counting convention"}  # after the others
 
 
 def write_report(
@@ -34,6 +34,7 @@ def write_report(
     out: str | Path,
     options: FitOptions = FitOptions(),
     reading: ReadOptions = ReadOptions(),
+    processes: int = 1,
 ) -> Path:
     """Writes OUT/report.html and OUT/figures/*. The page gives the reason for each failed fit or figure.
 
@@ -42,6 +43,7 @@ def write_report(
         out: Folder to write to.
         options: Options of the fits, if the source is a path.
         reading: Options of reading the source, if it is a path.
+        processes: Number of processes that draw the figures; more than one only in a process without threads.
 
     Returns:
         The path of the page.
@@ -52,21 +54,18 @@ def write_report(
     out = Path(out)
     source = source if isinstance(source, Source) else load(source, options, reading)
     findings = fit_laws(source)
-    pictures = draw_pictures(figure_titles(source), source, out / "figures")
+    titles = TITLES | evals.figure_titles(source)
+    drawn = draw_pictures(titles, source, out / "figures", processes)
+    counted = list(draw_pictures(_convention_titles(source), source, out / "figures"))  # here, as the page needs them
+    pictures = [*with_progress(drawn, "figures", len(titles)), *counted]
     page = render("report.html.j2", {"page": describe(findings, pictures)})
     write_atomic(out / "report.html", page.encode())
     return out / "report.html"
 
 
-def figure_titles(source: Source) -> dict[str, str]:
-    """Returns the title of each figure in the report of a source, by name."""
-    titles = {name: title for name, title in TITLES.items() if name != "conventions" or _has_conventions(source)}
-    return titles | evals.figure_titles(source)
-
-
-def _has_conventions(source: Source) -> bool:
-    """Whether the source allows more than one counting convention."""
+def _convention_titles(source: Source) -> dict[str, str]:
+    """Title of the figure of counting conventions by its name, if the source allows more than one convention."""
     try:
-        return len(source.points) > 0 and len(source.conventions()) > 1
+        return CONVENTIONS if len(source.points) and len(source.conventions()) > 1 else {}
     except (DataError, FitError):
-        return False
+        return {}

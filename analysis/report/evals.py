@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from analysis import format
 from analysis.evals import items
 from analysis.evals.emergence import EmergenceStudy, scale_value
@@ -76,12 +78,13 @@ def describe_evaluations(source: Source, pictures: Sequence[Picture]) -> Evaluat
 def _row(finding: Finding, study: EmergenceStudy) -> tuple[str, ...]:
     task, score, verdict = finding.task, finding.score, finding.verdict
     rise, change = format.MISSING, ""
+    chance = f"{task.chance:.3g}" if np.isfinite(task.chance) else format.MISSING
     if score is not None:
         rise = f"{score.mean[0]:.3g} to {score.mean[-1]:.3g}"
     if verdict.score is not None and verdict.verdict not in (SMOOTH, INCONCLUSIVE):
         low, high = sorted(scale_value(x, study.axis) for x in verdict.score.interval)
         change = format.estimate(scale_value(verdict.score.changepoint, study.axis), (low, high), format.flops)
-    return task.name, verdict.verdict, rise, f"{task.chance:.3g}", change, sentences.sentence(verdict.reason)
+    return task.name, verdict.verdict, rise, chance, change, sentences.sentence(verdict.reason)
 
 
 def _verdict_counts(study: EmergenceStudy) -> str:

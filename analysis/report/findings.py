@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from analysis.errors import FitError
 from analysis.figures.source import Source
 from analysis.fitting.result import Fit
+
+T = TypeVar("T")
 
 APPROACHES = ("chinchilla-1", "chinchilla-2", "chinchilla")
 POWER_LAWS = ("kaplan-c", "kaplan-d", "kaplan-n", "power-c", "power-d", "power-n")
@@ -38,7 +41,7 @@ class Findings:
 def fit_laws(source: Source) -> Findings:
     """Fits all laws of the report and records the reason of each failure."""
     findings = Findings(source)
-    for law in with_progress(LAWS, "fits"):
+    for law in with_progress(LAWS, "fits", len(LAWS)):
         try:
             findings.fits[law] = source.fit(law)
         except FitError as error:
@@ -46,14 +49,15 @@ def fit_laws(source: Source) -> Findings:
     return findings
 
 
-def with_progress(names: Sequence[str], title: str) -> Iterable[str]:
-    """Iterates over names with a progress bar on standard error, if that is a terminal.
+def with_progress(items: Iterable[T], title: str, total: int) -> Iterable[T]:
+    """Iterates over items with a progress bar on standard error, if that is a terminal.
 
     Args:
-        names: Names of the tasks.
+        items: The items.
         title: Title of the bar.
+        total: Number of items.
     """
     from rich.console import Console  # here, because only reports need it
     from rich.progress import track
 
-    return track(names, title, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())
+    return track(items, title, total, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty())

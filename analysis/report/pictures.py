@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+import multiprocessing
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-
-from matplotlib.figure import Figure
 
 from analysis.errors import DataError, FitError
 from analysis.figures import registry, save
 from analysis.figures.options import FigureOptions
 from analysis.figures.source import Source
 from analysis.report import sentences
-from analysis.report.findings import with_progress
 from scaling.store.files import write_atomic
 
 FILES = {"pdf": "PDF", "png": "PNG", "data.csv": "data", "about.json": "origin"}  # link text by suffix
@@ -43,15 +43,38 @@ class Picture:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def draw_pictures(titles: Mapping[str, str], source: Source, folder: Path) -> list[Picture]:
+def draw_pictures(titles: Mapping[str, str], source: Source, folder: Path, processes: int = 1) -> Iterator[Picture]:
     """Draws all figures of a report.
 
     Args:
         titles: Heading of each figure by its name.
         source: Source of the report.
         folder: Folder for the files of the figures.
+        processes: Number of processes. More than one are forked, and draw while the caller works: only for callers
+            that have no threads. Systems without fork use one.
+
+    Returns:
+        Iterator over the pictures in the order of the titles.
     """
-    return [draw_picture(name, titles[name], source, folder) for name in with_progress(list(titles), "figures")]
+    if processes == 1 or not titles or "fork" not in multiprocessing.get_all_start_methods():
+        return map(partial(draw_picture, source=source, folder=folder), titles, titles.values())
+    pool = ProcessPoolExecutor(
+        min(processes, len(titles)), multiprocessing.get_context("fork"), _remember, (source, folder)
+    )
+    pictures = pool.map(_draw_remembered, titles, titles.values())
+    pool.shutdown(wait=False)
+    return pictures
+
+
+_inherited: dict[str, tuple[Source, Path]] = {}  # source and folder of the report, in a forked process
+
+
+def _remember(source: Source, folder: Path) -> None:
+    _inherited["report"] = source, folder
+
+
+def _draw_remembered(name: str, title: str) -> Picture:
+    return draw_picture(name, title, *_inherited["report"])
 
 
 def draw_picture(name: str, title: str, source: Source, folder: Path) -> Picture:
@@ -64,19 +87,21 @@ def draw_picture(name: str, title: str, source: Source, folder: Path) -> Picture
         folder: Folder for the files of the figure.
     """
     try:
-        wide, narrow = save.draw(name, source), save.draw(name, source, FigureOptions(width="column"))
+        wide = save.draw(name, source)
+        images = {kind: save.render(wide, kind) for kind in ("png", "svg", "pdf")}  # adjacent ones share parsed labels
+        narrow = save.render(save.draw(name, source, FigureOptions(width="column")), "svg")
     except (DataError, FitError) as error:
         for outdated in folder.glob(f"{name}.*"):  # files of an earlier report
             outdated.unlink()
         return Picture(name, title, error=sentences.sentence(str(error)))
     for kind in ("pdf", "png"):
-        write_atomic(folder / f"{name}.{kind}", save.render(wide, kind))
+        write_atomic(folder / f"{name}.{kind}", images[kind])
     save.write_origin(wide, name, source, folder / f"{name}.pdf")
     return Picture(
         name,
         title,
         caption=registry.figure_module(name).CAPTION.format(level=source.level),
-        wide=_data_url(wide),
+        wide=_data_url(images["svg"]),
         narrow=_data_url(narrow),
         files={f"{name}.{suffix}": text for suffix, text in FILES.items()},
     )
@@ -92,5 +117,5 @@ def select(pictures: Sequence[Picture], names: Mapping[str, str]) -> list[Pictur
     return [picture for picture in pictures if picture.name in names]
 
 
-def _data_url(figure: Figure) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(save.render(figure, "svg")).decode()
+def _data_url(svg: bytes) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()

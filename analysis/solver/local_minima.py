@@ -5,6 +5,9 @@ Key: S starts, P coordinates, n points. u coordinates, g gradient and H curvatur
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
+
 import numpy as np
 
 from analysis.solver.minimise import polish
@@ -12,41 +15,102 @@ from analysis.solver.problem import Problem
 
 NOISE_MARGIN = 10.8  # n·ln(objective / lowest) up to which minima are equal within noise: χ²(1) at 0.999
 SAME_DISTANCE = 0.02  # distance in a coordinate (relative above 1) up to which minima are the same
+SAME_OUTPUT = 1e-3  # share of the residuals up to which two outputs are the same
 MAX_CANDIDATES = 6
+ROUNDING = 1e-10  # relative difference of the objective by which a lower end point of the same basin is lower
 BARRIER_STEPS = 32  # number of points between two minima that are checked for a barrier
 MAX_STEP = 0.03  # longest step in a coordinate (relative above 1), too short to leave a basin
 MAX_STEPS, REFINE_STEPS = 3000, 300
 
 
-def find_others(problem: Problem, u_SP: np.ndarray, cost_S: np.ndarray, best_P: np.ndarray) -> list[np.ndarray]:
-    """Finds other minima that are as good as the global minimum within noise.
+@dataclass(frozen=True)
+class Minimum:
+    """A minimum of the objective.
 
-    Candidates are refined. A candidate is another minimum if there is a barrier on the straight line to every known
-    minimum, so that a flat basin with several end points is one minimum.
+    Attributes:
+        u_P: Coordinates.
+        cost: Objective.
+        start: Index of the start whose end point was refined; None for the lowest end point.
+    """
+
+    u_P: np.ndarray
+    cost: float
+    start: int | None = None
+
+
+def distinct_minima(problem: Problem, u_SP: np.ndarray, cost_S: np.ndarray, best_P: np.ndarray) -> list[Minimum]:
+    """Refines the end points of starts and returns the minima that are equal to the lowest within noise.
+
+    A refined end point is another minimum if there is a barrier on the straight line to every known minimum, so that a
+    flat basin with several end points is one minimum. Minima that only differ by an exchange of parameters that the law
+    declares as exchangeable are one minimum, as are minima with the same output at all points (the end points of a
+    curved valley). An end point can become the lowest only by its refinement, because the
+    starts descend for a limited number of steps.
 
     Args:
         problem: The law on points.
         u_SP: End points of the starts.
         cost_S: Objective at the end points.
-        best_P: Global minimum.
+        best_P: The lowest end point, refined.
 
     Returns:
-        Coordinates of the minima in order of the objective.
+        The minima in order of the objective, the lowest first.
     """
-    lowest = _cost(problem, best_P[None])[0]
-    close = np.flatnonzero(cost_S <= lowest * np.exp(NOISE_MARGIN / problem.y.shape[-1]))
-    minima: list[np.ndarray] = [best_P]
+    margin = np.exp(NOISE_MARGIN / problem.y.shape[-1])
+    minima = [Minimum(best_P, float(_cost(problem, best_P[None])[0]))]
+    close = np.flatnonzero(cost_S <= minima[0].cost * margin)
     candidates = 0
     for s in close[np.argsort(cost_S[close], kind="stable")]:
         if candidates == MAX_CANDIDATES:
             break
-        if any(_is_same(u_SP[s], minimum) for minimum in minima):
+        if any(is_same(u, minimum.u_P) for u in exchanges(problem, u_SP[s]) for minimum in minima):
             continue
         candidates += 1
-        u = refine(problem, u_SP[s])
-        if not any(_is_same(u, minimum) or not _has_barrier(problem, u, minimum) for minimum in minima):
-            minima.append(u)
-    return sorted(minima[1:], key=lambda u: float(_cost(problem, u[None])[0]))
+        _add(problem, minima, refine(problem, u_SP[s]), int(s))
+    minima.sort(key=lambda minimum: minimum.cost)
+    return [minimum for minimum in minima if minimum.cost <= minima[0].cost * margin]
+
+
+def _add(problem: Problem, minima: list[Minimum], u_P: np.ndarray, start: int) -> None:
+    """Adds a refined end point to the minima, or replaces the minimum of its basin if it is lower."""
+    cost = float(_cost(problem, u_P[None])[0])
+    for i, minimum in enumerate(minima):
+        same_output = _has_same_output(problem, u_P, minimum.u_P)
+        for u in exchanges(problem, u_P):
+            if same_output or is_same(u, minimum.u_P) or not _has_barrier(problem, u, minimum.u_P):
+                if cost < minimum.cost * (1 - ROUNDING):
+                    minima[i] = Minimum(u, cost, start)
+                return
+    minima.append(Minimum(u_P, cost, start))
+
+
+def exchanges(problem: Problem, u_P: np.ndarray) -> list[np.ndarray]:
+    """Returns the coordinates with all exchanges of the exchangeable parameters of the law, the given ones first.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates.
+    """
+    indices = np.array([[problem.names.index(name) for name in group] for group in problem.law.exchangeable], int)
+    exchanged = []
+    for order in itertools.permutations(range(len(indices))):
+        u = u_P.copy()
+        u[indices] = u_P[indices[list(order)]]
+        exchanged.append(u)
+    return exchanged
+
+
+def in_order(problem: Problem, u_P: np.ndarray) -> np.ndarray:
+    """Returns the coordinates with exchangeable parameters ordered by the first parameter of each group.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates.
+    """
+    if not problem.law.exchangeable:
+        return u_P
+    firsts = [problem.names.index(group[0]) for group in problem.law.exchangeable]
+    return min(exchanges(problem, u_P), key=lambda u: tuple(u[firsts]))
 
 
 def descend_from(problem: Problem, starts_SP: np.ndarray) -> np.ndarray:
@@ -71,7 +135,7 @@ def refine(problem: Problem, u_P: np.ndarray) -> np.ndarray:
     """
     u_P = _descend(problem, u_P, REFINE_STEPS)  # limits the number of steps in a flat basin
     polished = polish(problem, u_P)
-    return polished if _is_same(polished, u_P) else u_P
+    return polished if is_same(polished, u_P) else u_P
 
 
 def _solve_linear(problem: Problem, u_P: np.ndarray) -> np.ndarray:
@@ -139,8 +203,20 @@ def _cost(problem: Problem, u_SP: np.ndarray) -> np.ndarray:
     return np.asarray(problem.cost(problem.residual(u_SP)))
 
 
-def _is_same(u_P: np.ndarray, v_P: np.ndarray) -> bool:
+def is_same(u_P: np.ndarray, v_P: np.ndarray) -> bool:
+    """Returns whether two points are the same minimum, up to SAME_DISTANCE in each coordinate.
+
+    Args:
+        u_P: Coordinates of the first point.
+        v_P: Coordinates of the second point.
+    """
     return bool(np.all(np.abs(u_P - v_P) <= SAME_DISTANCE * np.maximum(1.0, np.minimum(np.abs(u_P), np.abs(v_P)))))
+
+
+def _has_same_output(problem: Problem, u_P: np.ndarray, v_P: np.ndarray) -> bool:
+    """Whether the outputs at two points differ by less than SAME_OUTPUT of the residuals."""
+    r_u, r_v = problem.residual(np.stack([u_P, v_P])) * np.sqrt(problem.weights)
+    return bool(np.linalg.norm(r_u - r_v) <= SAME_OUTPUT * np.linalg.norm(r_v))
 
 
 def _has_barrier(problem: Problem, u_P: np.ndarray, v_P: np.ndarray) -> bool:

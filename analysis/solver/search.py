@@ -61,12 +61,12 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
     u = polish(problem, u)
     if problem.objective.smooth is not None:
         u = minimise_absolute_deviations(problem, u)
-    # For noiseless points, objectives are rounding errors, which are never equal.
-    floor = 1e-14 * np.sum(sample.weights) * (problem.objective.threshold or 1.0)
-    agreed = int(np.sum(cost[: len(starts)] <= cost[best] * (1 + 1e-4) + floor))
-    counts = {"tried": len(starts), "agreed": agreed} | ({"cells": cell_count} if cell_count else {})
-    comparable = find_others and sample is problem and problem.objective.smooth is None
-    return Solution(u, counts, local_minima.find_others(problem, u_SP, cost, u) if comparable else [])
+    if find_others and sample is problem and problem.objective.smooth is None:
+        minima = local_minima.distinct_minima(problem, u_SP, cost, u)
+    else:
+        minima = [local_minima.Minimum(u, float(cost[best]))]
+    counts = _count_agreed(sample, u_SP[: len(starts)], cost[: len(starts)], minima[0])
+    return _solution(problem, minima, counts | ({"cells": cell_count} if cell_count else {}))
 
 
 def _nearest(problem: Problem, starts_SP: np.ndarray) -> Solution:
@@ -74,10 +74,26 @@ def _nearest(problem: Problem, starts_SP: np.ndarray) -> Solution:
     u_SP = local_minima.descend_from(problem, starts_SP)
     cost = problem.cost(problem.residual(u_SP))
     u = local_minima.refine(problem, u_SP[_lowest(cost)])
-    lowest = problem.cost(problem.residual(u[None]))[0]
-    agreed = int(np.sum(cost <= lowest * (1 + 1e-4) + 1e-14 * np.sum(problem.weights)))
-    counts = {"tried": len(starts_SP), "agreed": agreed}
-    return Solution(u, counts, local_minima.find_others(problem, u_SP, cost, u))
+    minima = local_minima.distinct_minima(problem, u_SP, cost, u)
+    return _solution(problem, minima, _count_agreed(problem, u_SP, cost, minima[0]))
+
+
+def _solution(problem: Problem, minima: list[local_minima.Minimum], counts: dict[str, int]) -> Solution:
+    """The lowest minimum and the others, with exchangeable parameters in order."""
+    first, *others = (local_minima.in_order(problem, minimum.u_P) for minimum in minima)
+    return Solution(first, counts, others)
+
+
+def _count_agreed(
+    problem: Problem, u_SP: np.ndarray, cost_S: np.ndarray, lowest: local_minima.Minimum
+) -> dict[str, int]:
+    """Number of starts, and number of those that reached the lowest minimum, before or after refinement."""
+    # For noiseless points, objectives are rounding errors, which are never equal.
+    floor = 1e-14 * np.sum(problem.weights) * (problem.objective.threshold or 1.0)
+    agreed = cost_S <= lowest.cost * (1 + 1e-4) + floor
+    if lowest.start is not None and lowest.start < len(u_SP):
+        agreed |= [local_minima.is_same(u_P, u_SP[lowest.start]) for u_P in u_SP]
+    return {"tried": len(u_SP), "agreed": int(np.sum(agreed))}
 
 
 def _lowest(cost_S: np.ndarray) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtrit
 
 from analysis.errors import DataError
 from scaling.store.record import Record, Store
@@ -126,4 +126,4 @@ def student_quantile(level: float, dof: int) -> float:
         level: Coverage.
         dof: Degrees of freedom.
     """
-    return float(stats.t.ppf((1 + level) / 2, dof))
+    return float(stdtrit(dof, (1 + level) / 2))

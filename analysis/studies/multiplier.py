@@ -110,7 +110,7 @@ def compute_multipliers(
         DataError: There are fewer than two groups, or a group has fewer than two budgets with three sizes.
         FitError: Fewer than two budgets of a group have a minimum.
     """
-    points = load(source, options=replace(reading, columns={**reading.columns, "group": by}))
+    points = load(source, options=replace(reading.with_seeds(), columns={**reading.columns, "group": by}))
     assert points.groups is not None
     names = sorted({str(name) for name in points.groups})
     if len(names) < 2:

@@ -16,7 +16,8 @@ from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
 
-MIN_GROUPS = 5  # smallest number of groups or sizes for resampling by group or size
+MIN_GROUPS = 5  # smallest number of groups, sizes or runs for resampling by group, size or run
+CLUSTERED = ("groups", "sizes", "runs")  # schemes that resample rows with correlated errors together
 MIN_CASES = 60  # smallest number of runs for which "auto" resamples cases
 MAX_REFITTED = 4000  # largest number of runs with refits; with more runs a sample is one Newton step
 MAX_ELEMENTS = 20_000_000  # largest number of elements of the arrays of a block of samples
@@ -99,11 +100,13 @@ def choose_resampling(resampling: str, points: Points) -> str:
 
     Args:
         resampling: "auto" or a scheme of `sample_parameters`.
-        points: The points. "auto" chooses "sizes" if runs share prefixes and there are MIN_GROUPS sizes, else "cases"
-            for MIN_CASES runs or more, else "residuals".
+        points: The points. "auto" chooses "runs" if points are checkpoints of MIN_GROUPS runs or more, "sizes" if runs
+            share prefixes and there are MIN_GROUPS sizes, else "cases" for MIN_CASES runs or more, else "residuals".
     """
     if resampling != "auto":
         return resampling
+    if points.runs is not None and len(set(points.runs)) >= MIN_GROUPS:
+        return "runs"
     if points.shared_prefix is not None and points.shared_prefix.any() and len(np.unique(points.N)) >= MIN_GROUPS:
         return "sizes"
     return "cases" if len(points) >= MIN_CASES else "residuals"
@@ -124,7 +127,8 @@ def sample_parameters(
             "residuals": fixed design, resampled residuals (`resample_residuals`); assumes equal variances.
             "cases": runs drawn with replacement, within each budget if there are budgets; no assumptions, but too wide
             for 20 runs. With more than MAX_REFITTED runs each sample is one Newton step.
-            "groups", "sizes": wild cluster bootstrap by group or size (`_wild_cluster`), for correlated errors.
+            "groups", "sizes", "runs": wild cluster bootstrap by group, size or run of a checkpoint (`_wild_cluster`),
+            for correlated errors.
             "parametric": normal noise with the standard deviation of the residuals (`_normal`).
             "auto": `choose_resampling`.
 
@@ -132,14 +136,14 @@ def sample_parameters(
         Samples of each parameter (B,).
 
     Raises:
-        FitError: The points have no groups, or too few.
+        FitError: The points have no groups or runs, or too few.
     """
     resampling = choose_resampling(resampling, points)
     if resampling == "cases" and len(points) > MAX_REFITTED:
         return _newton_samples(problem, u_P, count, seed)
     rng, n = np.random.default_rng(seed), len(points)
     block = max(1, MAX_ELEMENTS // n)
-    outputs = {"residuals": _redrawn, "parametric": _normal, "groups": _wild_cluster, "sizes": _wild_cluster}
+    outputs = {"residuals": _redrawn, "parametric": _normal, **dict.fromkeys(CLUSTERED, _wild_cluster)}
     labels_n = _labels(points, resampling)
     u_BP: list[np.ndarray] = []
     for start in range(0, count, block):
@@ -159,6 +163,10 @@ def _labels(points: Points, resampling: str) -> np.ndarray:
         if points.groups is None:
             raise FitError("resampling groups: there is no column of groups: name one with --columns group=...")
         labels = np.unique(np.array(points.groups), return_inverse=True)[1]
+    elif resampling == "runs":
+        if points.runs is None:
+            raise FitError("resampling runs: each row is a run: name the columns that name runs with --runs")
+        labels = np.unique(np.array(points.runs), return_inverse=True)[1]
     elif resampling == "sizes":
         labels = np.unique(np.round(np.log(points.N), 6), return_inverse=True)[1]
     else:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import f as fisher
+from scipy.special import fdtrc
 
 from analysis.data.points import Points, group_by_budget
 from analysis.solver.minimise import hessian, minimise
@@ -159,5 +159,5 @@ def _chow_p_values(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray])
         rss_rest = total - float(r[rows] @ r[rows])
         rss_rest -= float(c @ np.linalg.lstsq(np.eye(P) - q.T @ q, c, rcond=None)[0])
         F = (rss_all - rss_rest) / len(rows) / max(rss_rest / dof, 1e-300)
-        p_values.append(float(fisher.sf(F, len(rows), dof)))
+        p_values.append(float(fdtrc(len(rows), dof, F)))
     return p_values

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
-from scipy.stats import t as student
+from scipy.special import ndtri, stdtrit
 
 from analysis.data.points import Points
 from analysis.solver.constrained import FLOOR, STEP, minimise_constrained
@@ -171,7 +170,7 @@ def deviance_scale(problem: Problem, u_P: np.ndarray) -> float:
     pool = pool - pool.mean()
     spread = max(float(pool.std()), 1e-300)
     width = BANDWIDTH * n**-0.2 * spread
-    nodes = norm.ppf((np.arange(NODES) + 0.5) / NODES)
+    nodes = ndtri((np.arange(NODES) + 0.5) / NODES)
     r_smooth = ((pool[:, None] + width * nodes) * spread / np.hypot(spread, width)).ravel()
     mean_psi2 = float(np.mean(problem.objective.psi(r_smooth) ** 2))
     mean_dpsi = float(np.mean(np.abs(r_smooth) < float(problem.objective.threshold)))
@@ -199,7 +198,7 @@ class _Walk:
     def begin(cls, problem: Problem, u_P: np.ndarray, axes: list[_Axis], level: float) -> _Walk:
         """Starts all rows at the optimum, with steps of a third of the interval from the Hessian."""
         dof = max(problem.y.shape[-1] - len(u_P), 1)
-        critical = float(student.ppf((1 + level) / 2, dof))
+        critical = float(stdtrit(dof, (1 + level) / 2))
         scale = deviance_scale(problem, u_P)
         u = np.tile(u_P, (2 * len(axes), 1))
         g = central_gradient(lambda u_RP: _values(problem, axes, u_RP), u, STEP, FLOOR)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import json
-from typing import TYPE_CHECKING, Any
+import dataclasses
+from typing import TYPE_CHECKING, TypeVar
 
 from scaling.commands import harness
-from scaling.config.exit_status import DONE, FAILED
+from scaling.config.exit_status import BAD_INPUT, DONE, FAILED
+from scaling.store.open import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scaling.evaluate.config import EvaluationOptions
+    from scaling.evaluate.harness.config import HarnessOptions
     from scaling.store.record import Store
+
+Options = TypeVar("Options", "EvaluationOptions", "HarnessOptions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +25,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from scaling.config.options import add_options
     from scaling.evaluate.config import EvaluationOptions
 
-    parser.add_argument("runs", nargs="+", metavar="RUN", help="run ids, or their first characters")
+    parser.add_argument("runs", nargs="*", metavar="RUN", help="run ids, or their first characters")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the runs")
+    parser.add_argument(
+        "--sweep", metavar="NAME", help="evaluate the finished runs of a sweep; skips what has stored results"
+    )
+    parser.add_argument(
+        "--all-runs", action="store_true", help="evaluate all finished runs of the store; skips what has stored results"
+    )
+    parser.add_argument("--redo", action="store_true", help="with --sweep or --all-runs: evaluate stored results again")
     add_options(parser, EvaluationOptions, leave_out=("steps",))
     harness.add_arguments(parser)
     parser.add_argument(
@@ -62,54 +73,65 @@ def training_evaluation(args: argparse.Namespace, one_host: bool) -> EvaluationO
         one_host: Whether the run is on one host.
 
     Raises:
-        ConfigError: An option is out of range, or there are several hosts.
+        ConfigError: An option is out of range, a task cannot be evaluated on any model, or there are several hosts.
     """
-    from scaling.config.validation import require
+    from scaling.config.validation import ConfigError, require
+    from scaling.evaluate.prompts import bad_tasks
 
     if not args.tasks:
         require(not args.steps, f"--task-steps {args.steps}: requires --tasks")
         return None
     require(one_host, "--tasks: not supported on several hosts: run `python -m scaling evaluate` afterwards")
-    return evaluation_options(args)
+    options = evaluation_options(args)
+    for message in bad_tasks(options).values():
+        raise ConfigError(message)
+    return options
 
 
 def run(args: argparse.Namespace) -> int:
-    """Evaluates each run and prints its scores; returns FAILED if a task had an error."""
-    from scaling.evaluate.run import evaluate_run, print_warnings
-    from scaling.inference.load import load_model
-    from scaling.store.open import open_store
+    """Evaluates each run and prints its scores.
 
-    harness_options = harness.harness_options(args)
-    wants_tasks = args.tasks or args.tokens or harness_options is None
+    Returns:
+        DONE; BAD_INPUT or FAILED where a task or a run had an error. The others are evaluated all the same.
+
+    Raises:
+        ConfigError: An option is out of range, or no run is selected.
+    """
+    from scaling.commands.evaluate_runs import EvaluationJob, evaluate_runs, select_runs
+    from scaling.evaluate.prompts import bad_tasks
+    from scaling.evaluate.run import print_warnings
+
+    benchmarks = harness.harness_options(args)
+    wants_tasks = args.tasks or args.tokens or benchmarks is None
     options = evaluation_options(args) if wants_tasks else None
-    store, status = open_store(args.store), DONE
-    for name in args.runs:
-        model = load_model(store, name, step=args.step)
-        scores, errors = evaluate_run(model, store, options, only_missing=args.missing) if options else ({}, [])
-        if harness_options is not None:
-            harness_scores, harness_errors = harness.evaluate_with_harness(model, store, harness_options)
-            scores, errors = scores | harness_scores, errors + harness_errors
-        print_warnings(errors)
-        status = FAILED if errors else status
-        result = {"run_id": model.record.run_id, "step": model.step, "scores": scores, "wrong": errors}
-        print_scores(result, args.json)
-    return status
+    store = open_store(args.store)
+    store.fetch_results()
+    runs = select_runs(store, args.runs, args.sweep, args.all_runs)
+    messages: list[str] = []
+    if options is not None:
+        options = without_bad(options, "tasks", bad_tasks(options), messages)
+    if benchmarks is not None:
+        benchmarks = without_bad(benchmarks, "benchmarks", harness.bad_benchmarks(benchmarks), messages)
+    print_warnings(messages)
+    if options is None and benchmarks is None:
+        return BAD_INPUT
+    only_missing = args.missing or not (args.runs or args.redo)
+    job = EvaluationJob(store, options, benchmarks, args.step, only_missing, args.json)
+    return evaluate_runs(job, runs) or (BAD_INPUT if messages else DONE)
 
 
-def print_scores(result: dict[str, Any], as_json: bool) -> None:
-    """Prints the scores of one run as a table or as a JSON line.
+def without_bad(options: Options, field: str, bad: dict[str, str], messages: list[str]) -> Options | None:
+    """Returns options without the names that cannot be evaluated, None where none is left.
 
     Args:
-        result: Run id, step, scores and errors.
-        as_json: Whether to print JSON.
+        options: The options.
+        field: The field with the names.
+        bad: The message of each name that cannot be evaluated.
+        messages: List that the messages are appended to.
     """
-    if as_json:
-        print(json.dumps(result))
-        return
-    print(f"run {result['run_id'][:12]}, step {result['step']:,}")
-    width = max(map(len, result["scores"]), default=0)
-    for name, value in result["scores"].items():
-        print(f"  {name:<{width}}  {value:.4g}")
+    messages += bad.values()
+    names = tuple(name for name in getattr(options, field) if name not in bad)
+    return dataclasses.replace(options, **{field: names}) if names else None
 
 
 def after_training(options: EvaluationOptions, store: Store, runs: Iterable[str]) -> int:
@@ -125,7 +147,7 @@ def after_training(options: EvaluationOptions, store: Store, runs: Iterable[str]
     """
     from scaling.config.validation import ConfigError
     from scaling.data.tokens import CorpusError
-    from scaling.evaluate.run import evaluate_run, has_missing, print_warnings
+    from scaling.evaluate.run import Evaluation, evaluate_run, has_missing, print_warnings
     from scaling.inference.load import load_model
     from scaling.store.files import StoreError
 
@@ -136,9 +158,9 @@ def after_training(options: EvaluationOptions, store: Store, runs: Iterable[str]
             continue
         try:
             model = load_model(store, name, step=record.config.steps)
-            _, errors = evaluate_run(model, store, options, only_missing=True)
+            result = evaluate_run(model, store, options, only_missing=True)
         except (ConfigError, CorpusError, StoreError) as error:  # the run is done, and other runs are to be evaluated
-            errors = [str(error)]
-        print_warnings([f"run {name[:12]}: {line}" for line in errors])
-        status = FAILED if errors else status
+            result = Evaluation(errors=[str(error)])
+        print_warnings([f"run {name[:12]}: {line}" for line in [*result.notes, *result.errors]])
+        status = FAILED if result.errors else status
     return status

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from scaling.evaluate.harness.config import HarnessOptions
+    from scaling.evaluate.run import Evaluation
     from scaling.inference.load import TrainedModel
     from scaling.store.record import Store
 
@@ -43,21 +44,24 @@ def harness_options(args: argparse.Namespace) -> HarnessOptions | None:
         samples=args.samples,
         temperature=args.temperature,
         seed=args.seed,
+        skip_bad=args.skip_bad,
     )
 
 
-def evaluate_with_harness(
-    model: TrainedModel, store: Store, options: HarnessOptions
-) -> tuple[dict[str, float], list[str]]:
+def bad_benchmarks(options: HarnessOptions) -> dict[str, str]:
+    """Returns the benchmarks that cannot be evaluated on any model, each with a message."""
+    from scaling.evaluate.harness.run import check_benchmarks
+
+    return check_benchmarks(options)
+
+
+def evaluate_with_harness(model: TrainedModel, store: Store, options: HarnessOptions) -> Evaluation:
     """Evaluates one model and writes its scores to the record.
 
     Args:
         model: The model.
         store: The store that has its record.
         options: The benchmarks, and how to evaluate them.
-
-    Returns:
-        The scores by name, and a line for each task that had an error.
     """
     from scaling.evaluate.harness.run import run_harness
     from scaling.evaluate.run import write_scores
@@ -66,5 +70,23 @@ def evaluate_with_harness(
     result = run_harness(Scorer(model), store.items_dir(model.record.run_id), options)
     for path in result.files:
         store.upload(path)
-    write_scores(store, model, result.scores)
-    return result.scores, result.errors
+    write_scores(store, model, result.facts)
+    return result
+
+
+def missing_benchmarks(store: Store, run: str, step: int, options: HarnessOptions) -> tuple[str, ...]:
+    """Returns the benchmarks that have no item file of a run at a step; the parts of a group start with its name.
+
+    Args:
+        store: The store.
+        run: Run id.
+        step: Training steps of the model.
+        options: The benchmarks, and how to evaluate them.
+    """
+    from scaling.store import items
+
+    stored = [file for file in items.item_files(store.items_dir(run)) if file.step == step]
+    tasks = {file.task for file in stored if options.shots in (None, file.shots)}
+    return tuple(
+        name for name in options.benchmarks if not any(task == name or task.startswith(f"{name}_") for task in tasks)
+    )

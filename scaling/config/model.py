@@ -75,6 +75,8 @@ class ModelConfig(ValidatedConfig):
     buckets: int = 32  # relative-position buckets, each with a learned score per head (Raffel 2020, section 2.1)
     bucket_distance: int = 128  # distance from which on all positions share the last bucket
 
+    __hash__ = ValidatedConfig.__hash__  # cached
+
     @property
     def kv(self) -> int:
         """Number of key and value heads."""

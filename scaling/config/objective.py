@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from scaling.config.validation import LABEL, ValidatedConfig, require, require_choice, require_positive
 
@@ -86,6 +87,8 @@ class DataConfig(ValidatedConfig):
     scored: int = 1  # tokens of an answer, the last ones of an example of length + 1 tokens
     corpus: str = field(default="", metadata=LABEL)  # specification of the corpus, a label
 
+    __hash__ = ValidatedConfig.__hash__  # cached
+
     def check(self) -> None:
         """Raises ConfigError if the fields are out of range or contradict each other."""
         require_positive(self, "length")
@@ -119,7 +122,7 @@ class DataConfig(ValidatedConfig):
             f"DataConfig.document_end = {end} with objective = {objective!r}: must be null unless causal",
         )
 
-    @property
+    @cached_property
     def layout(self) -> WindowLayout:
         """Sizes of the inputs and targets of one window."""
         return window_layout(self.objective, self.length, self.corrupted, self.span_length, self.scored)

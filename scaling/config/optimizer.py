@@ -30,6 +30,8 @@ class OptimizerConfig(ValidatedConfig):
     z_loss: float = 0.0  # weight of (ln Z)^2 (Chowdhery 2022, section 5)
     momentum: float = 0.95  # muon: for matrices; other parameters use beta1 and beta2
 
+    __hash__ = ValidatedConfig.__hash__  # cached
+
     def check(self) -> None:
         """Raises ConfigError if the fields are out of range."""
         require_positive(self, "lr", "eps")

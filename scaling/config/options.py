@@ -69,15 +69,18 @@ def add_options(
         )
 
 
-def read_options(options: type[Options], arguments: argparse.Namespace) -> Options:
+def read_options(options: type[Options], arguments: argparse.Namespace, *, only: Collection[str] = ()) -> Options:
     """Builds the dataclass from parsed arguments; fields without a flag in this command keep their defaults.
 
     Args:
         options: The dataclass.
         arguments: Result of the parser that `add_options` added the flags to.
+        only: Names of the fields to read, all unless given.
     """
     values: dict[str, Any] = {}
     for field in _flags(options):
+        if only and field.name not in only:
+            continue
         value = getattr(arguments, field.name, None)
         if value is None:
             continue
@@ -93,17 +96,30 @@ def format_options(options: Any) -> list[str]:
         options: An instance of a dataclass whose fields were declared with `option`.
     """
     words: list[str] = []
-    default = type(options)()
-    for field in _flags(type(options)):
-        value = getattr(options, field.name)
-        if value == getattr(default, field.name):
-            continue
+    for name, flag in changed_flags(options).items():
+        value = getattr(options, name)
         if isinstance(value, dict):
             value = ",".join(f"{key}={item}" for key, item in value.items())
         elif isinstance(value, tuple):
             value = ",".join(map(str, value))
-        words += [_flag(field)] if value is True else [_flag(field), str(value)]
+        words += [flag] if value is True else [flag, str(value)]
     return words
+
+
+def changed_flags(options: Any) -> dict[str, str]:
+    """Returns the flag of each field that differs from its default, by the name of the field.
+
+    Args:
+        options: An instance of a dataclass whose fields were declared with `option`.
+    """
+    default = type(options)()
+    fields = _flags(type(options))
+    return {f.name: _flag(f) for f in fields if getattr(options, f.name) != getattr(default, f.name)}
+
+
+def option_flags(options: type) -> dict[str, str]:
+    """Returns the flag of each field that was declared with `option`, by the name of the field."""
+    return {field.name: _flag(field) for field in _flags(options)}
 
 
 def _flags(options: type) -> list[dataclasses.Field[Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -23,9 +24,9 @@ from scaling.config.validation import (
     Config,
     ConfigError,
     ValidatedConfig,
-    canonical,
     from_dict,
-    identity_fields,
+    join_json,
+    json_text,
     require,
     require_choice,
     require_non_negative,
@@ -64,12 +65,7 @@ class RunConfig(ValidatedConfig):
     precision: str = "auto"  # type of products and activations; auto: bfloat16 on accelerators, float32 on CPU
     budget: float | None = field(default=None, metadata=LABEL)  # planned training FLOPs, the key of an isoFLOP group
 
-    def __hash__(self) -> int:
-        return self._hash  # cached: planning a sweep hashes each config about thirty times
-
-    @cached_property
-    def _hash(self) -> int:
-        return hash(tuple(getattr(self, name) for name, _ in identity_fields(RunConfig)))
+    __hash__ = ValidatedConfig.__hash__  # cached
 
     @property
     def tokens(self) -> int:
@@ -117,7 +113,7 @@ class RunConfig(ValidatedConfig):
         """Timescale of an inverse-sqrt schedule in steps."""
         return self.schedule.timescale or max(1, self.warmup_steps)
 
-    @property
+    @cached_property
     def decay_start(self) -> int:
         """First step (from 0) whose learning rate depends on the length of the run; `steps` if none does."""
         if self.schedule.name in ("constant", "inverse-sqrt"):
@@ -238,14 +234,13 @@ def override(config: Config, assignments: list[str]) -> Config:
     return from_dict(type(config), data)
 
 
-def _sha256(data: dict[str, Any]) -> str:
-    text = json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+def _sha256(texts: Mapping[str, str]) -> str:
+    return hashlib.sha256(join_json(texts).encode()).hexdigest()
 
 
 def run_id(config: RunConfig) -> str:
     """Returns the id of a run: SHA-256 of the canonical JSON of its config, 64 hex digits."""
-    return _sha256(canonical(config))
+    return _sha256(config.identity_texts)
 
 
 def prefix_id(config: RunConfig, step: int) -> str:
@@ -259,12 +254,12 @@ def prefix_id(config: RunConfig, step: int) -> str:
         step: Steps done, from 0 to `config.steps`.
     """
     require(0 <= step <= config.steps, f"step {step}: must be from 0 to steps = {config.steps}")
-    data = canonical(config)
+    texts = dict(config.identity_texts)
     if step <= config.decay_start:
-        data.pop("steps")
-        data["schedule"] = _schedule_before(config, step)
-    data["step"] = step
-    return _sha256(data)
+        texts.pop("steps")
+        texts["schedule"] = json_text(_schedule_before(config, step))
+    texts["step"] = json_text(step)
+    return _sha256(texts)
 
 
 def _schedule_before(config: RunConfig, step: int) -> dict[str, Any]:

@@ -32,6 +32,8 @@ class ScheduleConfig(ValidatedConfig):
     timescale: int | None = None  # inverse-sqrt: steps after warmup in which the rate falls by √2; None: the warmup's
     batch_ramp: tuple[tuple[int, int], ...] = ()  # (batch, end step), rising; then RunConfig.batch
 
+    __hash__ = ValidatedConfig.__hash__  # cached
+
     def check(self) -> None:
         """Raises ConfigError if the fields are out of range or contradict each other."""
         require_choice("ScheduleConfig.name", self.name, SCHEDULES)

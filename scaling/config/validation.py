@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import math
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 LABEL = {"identity": False}  # metadata of a field that does not change the numbers of a run
@@ -99,12 +101,22 @@ class ValidatedConfig:
 
     def __post_init__(self) -> None:
         for name, hint in field_types(type(self)).items():  # type: ignore[arg-type]
-            path = f"{type(self).__name__}.{name}"
-            object.__setattr__(self, name, _coerce(getattr(self, name), hint, path))
+            value = getattr(self, name)
+            if type(value) is hint and hint is not float:  # nothing to coerce; a plan makes ten thousand configs
+                continue
+            object.__setattr__(self, name, _coerce(value, hint, f"{type(self).__name__}.{name}"))
         self.check()
 
     def check(self) -> None:
         """Raises ConfigError if the fields are out of range or contradict each other."""
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        """Computed once, because planning a sweep hashes each config and each model about thirty times."""
+        return hash(tuple(getattr(self, name) for name, _ in identity_fields(type(self))))  # type: ignore[arg-type]
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
@@ -115,6 +127,25 @@ class ValidatedConfig:
             if value != default:
                 out[name] = value.identity if isinstance(value, ValidatedConfig) else value
         return out
+
+    @functools.cached_property
+    def identity_texts(self) -> dict[str, str]:
+        """The canonical JSON of each field of `identity`; runs of a sweep share the texts of equal models."""
+        texts = {}
+        for name, value in self.identity.items():
+            field = getattr(self, name)
+            texts[name] = join_json(field.identity_texts) if isinstance(field, ValidatedConfig) else json_text(value)
+        return texts
+
+
+def json_text(value: Any) -> str:
+    """Returns the canonical JSON of a value: keys sorted, no spaces."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def join_json(texts: Mapping[str, str]) -> str:
+    """Returns the canonical JSON of an object from the JSON of each of its fields."""
+    return "{" + ",".join(f'"{name}":{texts[name]}' for name in sorted(texts)) + "}"
 
 
 Config = TypeVar("Config", bound=ValidatedConfig)

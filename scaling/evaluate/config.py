@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from scaling.config.options import option
 from scaling.config.validation import ValidatedConfig, require
 
+PERPLEXITY, EXTRACTION = "perplexity", "extraction"  # tasks on the run's own text
+ZERO_SHOT_TASKS = (PERPLEXITY, EXTRACTION)
+
 
 def parse_names(flag: str, text: str) -> tuple[str, ...]:
     """Parses `a,b` as names without duplicates.
@@ -35,15 +38,16 @@ class EvaluationOptions(ValidatedConfig):
     """Which tasks a model is evaluated on, and how. These options do not affect training."""
 
     tasks: tuple[str, ...] = option(
-        (), "tasks, such as addition-3, recall-4, perplexity, extraction or FILE.jsonl", metavar="a,b",
-        parse=parse_names,
+        (), "tasks, such as addition-3, recall-4, perplexity, extraction, or a file of your questions, FILE.jsonl: per "
+        'line {"prompt", "answer"} or {"prompt", "choices", "gold"}', metavar="a,b", parse=parse_names,
     )  # fmt: skip
     shots: tuple[int, ...] = option(
         (), "numbers of solved examples before each question, each evaluated (default: the task's own number)",
         metavar="K,...", parse=parse_integers,
     )  # fmt: skip
-    items: int = option(200, "questions per task (default 200)", metavar="M")
+    items: int = option(200, "questions per task, fewer where it has fewer (default 200)", metavar="M")
     seed: int = option(0, "seed of questions, shots and samples (default 0)", flag="--task-seed")
+    skip_bad: bool = option(False, "leave bad lines of a file of questions out, and list them")
     samples: int = option(0, "sampled answers in addition to the greedy one (default 0)", metavar="S")
     temperature: float = option(1.0, "temperature of the samples (default 1)")
     tokens: str | None = option(

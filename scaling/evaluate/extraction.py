@@ -10,41 +10,48 @@ from typing import Any
 
 from scaling.config.validation import ConfigError
 from scaling.data.canary import Canaries
+from scaling.evaluate.config import EXTRACTION
+from scaling.evaluate.scoring import fitting_pairs
 from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
 
-TASK = "extraction"
 
-
-def extraction_rows(scorer: Scorer, count: int) -> list[Row]:
+def extraction_rows(scorer: Scorer, count: int) -> tuple[list[Row], list[str]]:
     """Scores planted documents of the run's corpus.
 
     Args:
         scorer: The model.
         count: Largest number of items, spread evenly over the numbers of repetitions (at least one item each).
 
+    Returns:
+        One row per item, and a note about items that exceed the model's context, which have none.
+
     Raises:
         ConfigError: The corpus has no planted documents.
+        ScoreError: All of them exceed the context.
     """
     record, step = scorer.model.record, scorer.model.step
     planted = record.about.get("corpus_facts", {}).get("canary")
     if not planted:
         raise ConfigError(
-            f"task {TASK}: the run's corpus has no planted documents: train on a mix that has a part canary:1-64=SHARE"
+            f"task {EXTRACTION}: the run's corpus has no planted documents: train on a mix that has a part "
+            "canary:1-64=SHARE"
         )
     canaries = balance_counts([(str(entry["text"]), int(entry["times"])) for entry in planted], count)
     halves = [(text[: len(text) // 2], text[len(text) // 2 :]) for text, _ in canaries]
-    scores = scorer.score_continuations([scorer.encode_pair(prompt, answer) for prompt, answer in halves])
+    pairs = [scorer.encode_pair(prompt, answer) for prompt, answer in halves]
+    fitting, notes = fitting_pairs(scorer, EXTRACTION, [(f"document {i + 1}", [pair]) for i, pair in enumerate(pairs)])
     rows: list[Row] = []
-    for number, ((_, times), (prompt, answer), score) in enumerate(zip(canaries, halves, scores, strict=True)):
+    for number, score in zip(fitting, scorer.score_continuations([pairs[i] for i in fitting]), strict=True):
+        (_, times), (prompt, answer) = canaries[number], halves[number]
         row: dict[str, Any] = {
-            "task": TASK, "family": "canary", "difficulty": times, "shots": 0, "step": step, "item": number,
+            "task": EXTRACTION, "family": "canary", "difficulty": times, "shots": 0, "step": step, "item": number,
             "metric_kind": "exact", "prompt": prompt, "answer": answer, "answer_tokens": len(score.logp),
             "answer_bytes": len(answer.encode()), "answer_logp": score.logp.tolist(),
             "greedy": score.greedy,
         }  # fmt: skip
         rows.append(row)
-    return rows
+    return rows, notes
 
 
 def balance_counts(canaries: Canaries, count: int) -> Canaries:

@@ -11,12 +11,11 @@ from pathlib import Path
 from scaling.config.validation import require
 from scaling.data.tokens import SUFFIX, TEXT_TOKENIZERS, TokenFile, find_tokens, open_tokens, read_header
 from scaling.data.windows import validation_windows
+from scaling.evaluate.config import PERPLEXITY
 from scaling.inference.load import TrainedModel
 from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
 from scaling.store.record import Store
-
-TASK = "perplexity"
 
 
 def task_name(tokens: str | None) -> str:
@@ -25,7 +24,7 @@ def task_name(tokens: str | None) -> str:
     Args:
         tokens: Path of a token file or name of a corpus; None for the run's own text.
     """
-    return TASK if tokens is None else f"{TASK}:{Path(tokens).name.removesuffix(SUFFIX)}"
+    return PERPLEXITY if tokens is None else f"{PERPLEXITY}:{Path(tokens).name.removesuffix(SUFFIX)}"
 
 
 def perplexity_rows(scorer: Scorer, store: Store, tokens: str | None, count: int) -> list[Row]:
@@ -48,7 +47,7 @@ def perplexity_rows(scorer: Scorer, store: Store, tokens: str | None, count: int
     rows = []
     for number, (window, score) in enumerate(zip(windows, scores, strict=True)):
         row: Row = {
-            "task": task_name(tokens), "family": TASK, "shots": 0, "step": model.step, "item": number,
+            "task": task_name(tokens), "family": PERPLEXITY, "shots": 0, "step": model.step, "item": number,
             "metric_kind": "loss", "answer_tokens": length, "answer_logp": score.logp.tolist(),
         }  # fmt: skip
         if file.tokenizer.partition(":")[0] in TEXT_TOKENIZERS:

@@ -1,23 +1,23 @@
 """Questions with their shots, as text, from a task family or a user's file.
 
-The task of a file is named by its path, FILE.jsonl. Each line is a question: {"prompt": ..., "answer": ...}, or
-{"prompt": ..., "choices": [...], "gold": 0} with the index of the correct choice; "chance" is optional. Shots are other
-lines of the file.
+The task of a file is named by its path, FILE.jsonl; shots are other lines of the file.
 """
 
 from __future__ import annotations
 
-import json
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from scaling.config.validation import require
+from scaling.config.validation import ConfigError, require
+from scaling.data.tasks import FAMILIES
 from scaling.data.tasks.family import Item, distinct_items, parse_task
+from scaling.evaluate.config import ZERO_SHOT_TASKS, EvaluationOptions
+from scaling.evaluate.json_lines import read_entries
+from scaling.evaluate.question_file import parse_item
 
 SHOT_POOL = 64  # training items that shots are drawn from
-LINE_FIELDS = ("prompt", "answer", "choices", "gold", "chance")
+FILE_SUFFIXES = (".jsonl", ".json", ".ndjson")  # of files of questions, also with .gz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +31,8 @@ class Question:
         shots: Solved examples in the prompt.
         prompt: The whole prompt.
         item: The question and its answer.
+        index: Its place among the questions of the task, from 0; questions that are left out count too.
+        location: Its name for the user: "line 3" of a file, else "question 3", from 1.
     """
 
     task: str
@@ -39,9 +41,55 @@ class Question:
     shots: int
     prompt: str
     item: Item
+    index: int
+    location: str
 
 
-def task_questions(task: str, shots: int | None, *, seed: int, count: int) -> list[Question]:
+@dataclass(frozen=True)
+class TaskQuestions:
+    """The questions of a task.
+
+    Attributes:
+        questions: The questions.
+        notes: Lines for the user: what was left out, and why there are fewer questions than requested.
+    """
+
+    questions: list[Question]
+    notes: tuple[str, ...] = ()
+
+
+def is_file(task: str) -> bool:
+    """Whether the name of a task is the path of a file of questions."""
+    return task.removesuffix(".gz").endswith(FILE_SUFFIXES)
+
+
+def task_name(task: str) -> str:
+    """Returns the name of a task in records and item files: of a file, its name without suffixes."""
+    if not is_file(task):
+        return task
+    name = Path(task).name.removesuffix(".gz")
+    return name.removesuffix(next(suffix for suffix in FILE_SUFFIXES if name.endswith(suffix)))
+
+
+def bad_tasks(options: EvaluationOptions) -> dict[str, str]:
+    """Returns the tasks that cannot be evaluated on any model, each with a message; loads no model."""
+    messages: dict[str, str] = {}
+    by_name: dict[str, str] = {}
+    for task in options.tasks:
+        other = by_name.setdefault(task_name(task), task)
+        if other != task:
+            messages[task] = f"task {task}: has the same name as {other}: rename the file, or results would mix"
+            continue
+        try:
+            for shots in options.shots or (None,):
+                if task not in ZERO_SHOT_TASKS:
+                    task_questions(task, shots, seed=options.seed, count=options.items, skip_bad=options.skip_bad)
+        except ConfigError as error:
+            messages[task] = str(error)
+    return messages
+
+
+def task_questions(task: str, shots: int | None, *, seed: int, count: int, skip_bad: bool = False) -> TaskQuestions:
     """Returns held-out questions of a task, with shots from its training split.
 
     Args:
@@ -49,12 +97,13 @@ def task_questions(task: str, shots: int | None, *, seed: int, count: int) -> li
         shots: Solved examples before each question; None: all examples of an item that has its own, else 0.
         seed: Seed of questions and shots.
         count: Number of questions.
+        skip_bad: Leave bad lines of a file out.
 
     Raises:
         ConfigError: The task is unknown, a line of the file is wrong, or there are too few examples.
     """
-    if task.endswith(".jsonl"):
-        return file_questions(Path(task), shots or 0, seed=seed, count=count)
+    if is_file(task):
+        return file_questions(Path(task), shots or 0, seed=seed, count=count, skip_bad=skip_bad)
     name, difficulty = parse_task(task)
     items = distinct_items(name, difficulty, "held-out", seed, count)
     own_examples = len(items[0].examples)
@@ -68,8 +117,17 @@ def task_questions(task: str, shots: int | None, *, seed: int, count: int) -> li
     questions = []
     for i, item in enumerate(items):
         prompt = item.with_shots(shots, draw_shots(pool, shots, f"{seed} {task} {i}"))
-        questions.append(Question(task=task, family=name, difficulty=difficulty, shots=shots, prompt=prompt, item=item))
-    return questions
+        questions.append(
+            Question(
+                task=task, family=name, difficulty=difficulty, shots=shots, prompt=prompt, item=item, index=i,
+                location=f"question {i + 1}",
+            )
+        )  # fmt: skip
+    if len(items) == count:
+        return TaskQuestions(questions)
+    return TaskQuestions(
+        questions, (f"task {task}: {len(items)} questions instead of {count}: no others are held out from training",)
+    )
 
 
 def draw_shots(pool: list[Item], shots: int, stream: str) -> tuple[Item, ...]:
@@ -84,7 +142,7 @@ def draw_shots(pool: list[Item], shots: int, stream: str) -> tuple[Item, ...]:
     return tuple(remaining.pop(int(uniform() * len(remaining))) for _ in range(min(shots, len(remaining))))
 
 
-def file_questions(path: Path, shots: int, *, seed: int, count: int) -> list[Question]:
+def file_questions(path: Path, shots: int, *, seed: int, count: int, skip_bad: bool) -> TaskQuestions:
     """Returns the first questions of a user's file, with other lines as shots.
 
     Args:
@@ -92,72 +150,33 @@ def file_questions(path: Path, shots: int, *, seed: int, count: int) -> list[Que
         shots: Solved examples before each question.
         seed: Seed of the shots.
         count: Largest number of questions.
+        skip_bad: Leave bad lines out.
 
     Raises:
         ConfigError: The file cannot be read, a line is wrong, or there are too few lines for the shots.
     """
-    try:
-        lines = path.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        require(False, f"task {path}: cannot be read: {reason}")
-    items = [parse_line(line, f"{path}, line {i}") for i, line in enumerate(lines, 1) if line.strip()]
-    require(bool(items), f"task {path}: has no questions")
+    name = task_name(path.name)
+    family = name.rpartition("-")[0]
     require(
-        shots < len(items), f"task {path}: --shots {shots}: must be below the number of its questions, {len(items)}"
+        family not in FAMILIES and name not in ZERO_SHOT_TASKS,
+        f"task {path}: {name} is the name of another task: rename the file, or results would mix",
+    )
+    entries, bad = read_entries(path, parse_item, skip_bad=skip_bad)
+    require(
+        shots < len(entries),
+        f"task {path}: --shots {shots}: must be below the number of its questions, {len(entries)}",
     )
     questions = []
-    for i, item in enumerate(items[:count]):
-        others = items[:i] + items[i + 1 :]
-        prompt = item.with_shots(shots, draw_shots(others, shots, f"{seed} {path.stem} {i}"))
+    for i, entry in enumerate(entries[:count]):
+        others = [other.value for other in entries[:i] + entries[i + 1 :]]
+        prompt = entry.value.with_shots(shots, draw_shots(others, shots, f"{seed} {name} {i}"))
         questions.append(
-            Question(task=path.stem, family=path.stem, difficulty=None, shots=shots, prompt=prompt, item=item)
-        )
-    return questions
-
-
-def parse_line(line: str, location: str) -> Item:
-    """Parses a line of a user's file.
-
-    Args:
-        line: The line.
-        location: File and line number, for messages.
-
-    Raises:
-        ConfigError: The line is not a JSON object, or a field is wrong.
-    """
-    try:
-        data = json.loads(line)
-    except json.JSONDecodeError as error:
-        require(False, f"{location}: not JSON: {error.msg}")
-    require(
-        isinstance(data, dict), f"{location}: must be an object with prompt and answer, or prompt, choices and gold"
-    )
-    return parse_item(data, location)
-
-
-def parse_item(data: dict[str, Any], location: str) -> Item:
-    """Checks the fields of a line and returns its item; raises ConfigError for an invalid field.
-
-    Args:
-        data: The object of the line.
-        location: File and line number, for messages.
-    """
-    unknown = [key for key in data if key not in LINE_FIELDS]
-    require(not unknown, f"{location}: unknown field {', '.join(unknown)}: must be one of {', '.join(LINE_FIELDS)}")
-    prompt, answer, choices, gold = (data.get(key) for key in ("prompt", "answer", "choices", "gold"))
-    require(isinstance(prompt, str) and prompt != "", f"{location}: prompt must be text")
-    if choices is not None:
-        texts = isinstance(choices, list) and len(choices) > 1 and all(isinstance(c, str) and c for c in choices)
-        require(texts, f"{location}: choices must be two texts or more")
-        in_range = isinstance(gold, int) and not isinstance(gold, bool) and 0 <= gold < len(choices)
-        require(
-            in_range, f"{location}: gold = {gold!r}: must be the index of the correct choice, 0 to {len(choices) - 1}"
-        )
-        require(answer in (None, choices[gold]), f"{location}: answer and choices[gold] differ: leave answer out")
-        answer = choices[gold]
-    require(isinstance(answer, str) and answer != "", f"{location}: answer must be text")
-    chance = data.get("chance", 1 / len(choices) if choices else None)
-    is_probability = chance is None or (isinstance(chance, int | float) and 0 <= chance <= 1)
-    require(is_probability, f"{location}: chance = {chance!r}: must be between 0 and 1")
-    return Item(prompt=str(prompt), answer=str(answer), key=str(prompt), chance=chance, choices=tuple(choices or ()))
+            Question(
+                task=name, family=name, difficulty=None, shots=shots, prompt=prompt, item=entry.value,
+                index=entry.index, location=entry.name,
+            )
+        )  # fmt: skip
+    notes = [f"left out: {line}" for line in bad]
+    if count < len(entries):
+        notes.append(f"task {name}: the first {count:,} of its {len(entries):,} questions: --items M sets how many")
+    return TaskQuestions(questions, tuple(notes))

@@ -3,37 +3,91 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from scaling.config.validation import ConfigError
-from scaling.data.tasks.family import ANSWER_END
 from scaling.data.tokens import CorpusError
 from scaling.evaluate import extraction, perplexity
-from scaling.evaluate.config import EvaluationOptions
-from scaling.evaluate.prompts import Question, task_questions
-from scaling.evaluate.summary import mean_scores
+from scaling.evaluate.config import EXTRACTION, PERPLEXITY, ZERO_SHOT_TASKS, EvaluationOptions
+from scaling.evaluate.prompts import task_name, task_questions
+from scaling.evaluate.scoring import add_generations, fitting_pairs, score_questions, scoring_pairs
+from scaling.evaluate.summary import Score, mean_scores, record_facts
 from scaling.inference.load import TrainedModel
-from scaling.inference.options import Generation, Sampling
-from scaling.inference.scorer import ContinuationScore, ScoreError, Scorer
+from scaling.inference.scorer import ScoreError, Scorer
 from scaling.store import items
 from scaling.store.files import StoreError
 from scaling.store.items import Row
 from scaling.store.record import Store
 
-Pair = tuple[tuple[int, ...], tuple[int, ...]]  # tokens of a prompt, and of what follows
 Evaluations = set[tuple[str, int]]  # (task as in file names, shots)
-ZERO_SHOT_TASKS = (perplexity.TASK, extraction.TASK)  # on the run's own text
+INPUT_ERRORS = (ConfigError, CorpusError, StoreError)
+
+
+@dataclass
+class Evaluation:
+    """Results of all tasks of a model.
+
+    Attributes:
+        scores: By name of the task with its shots, then by name of the score.
+        errors: One line for each task that had an error.
+        notes: Lines about items that were left out.
+        bad_input: Whether every error is one of the input.
+    """
+
+    scores: dict[str, dict[str, Score]] = field(default_factory=dict)
+    errors: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    bad_input: bool = True
+
+    def add_error(self, task: str, error: Exception | str) -> None:
+        """Adds the error of a task.
+
+        Args:
+            task: Name of the task.
+            error: The error.
+        """
+        message = " ".join(str(error).split())
+        self.errors.append(message if task in message else f"task {task}: {message}")
+        self.bad_input &= isinstance(error, INPUT_ERRORS)
+
+    def merge(self, other: Evaluation) -> None:
+        """Adds the results of other tasks."""
+        self.scores |= other.scores
+        self.errors += other.errors
+        self.notes += other.notes
+        self.bad_input &= other.bad_input
+
+    @property
+    def facts(self) -> dict[str, float]:
+        """Entries of a record, by name, TASK[@SHOTS]/SCORE."""
+        return {
+            name: value for label, scores in self.scores.items() for name, value in record_facts(label, scores).items()
+        }
+
+
+@dataclass(frozen=True)
+class TaskRows:
+    """Scored items of a task.
+
+    Attributes:
+        name: Name of the task.
+        shots: Solved examples in the prompt.
+        rows: One row per item; empty if they are stored already.
+        notes: Lines about items that were left out.
+    """
+
+    name: str
+    shots: int
+    rows: list[Row]
+    notes: Sequence[str] = ()
 
 
 def evaluate_run(
     model: TrainedModel, store: Store, options: EvaluationOptions, *, only_missing: bool = False
-) -> tuple[dict[str, float], list[str]]:
+) -> Evaluation:
     """Evaluates a model on every task and writes the results; an error in one task does not stop the others.
 
     Args:
@@ -41,26 +95,22 @@ def evaluate_run(
         store: The store that has its record.
         options: The tasks, and how to evaluate them.
         only_missing: Skip tasks that have an item file of this step.
-
-    Returns:
-        The new scores by name, and a line for each task that had an error.
     """
     folder, scorer = store.items_dir(model.record.run_id), Scorer(model)
     stored = stored_evaluations(folder, model.step) if only_missing else set()
-    scores: dict[str, float] = {}
-    errors = []
+    result = Evaluation()
     for task, shots in planned_evaluations(options):
         try:
-            name, used_shots, rows = task_rows(scorer, store, task, shots, options, stored)
-        except (ConfigError, CorpusError, StoreError, ScoreError) as error:
-            errors.append(str(error) if task in str(error) else f"task {task}: {error}")
+            scored = task_rows(scorer, store, task, shots, options, stored)
+        except (*INPUT_ERRORS, ScoreError) as error:
+            result.add_error(task, error)
             continue
-        if rows:
-            store.upload(items.write_items(folder, name, used_shots, model.step, rows))
-            label = items.task_label(name, used_shots)
-            scores |= {f"{label}/{score}": value for score, value in mean_scores(rows).items()}
-    write_scores(store, model, scores)
-    return scores, errors
+        if scored.rows:
+            store.upload(items.write_items(folder, scored.name, scored.shots, model.step, scored.rows))
+            result.scores[items.task_label(scored.name, scored.shots)] = mean_scores(scored.rows)
+            result.notes += [note for note in scored.notes if note not in result.notes]
+    write_scores(store, model, result.facts)
+    return result
 
 
 def planned_evaluations(options: EvaluationOptions) -> Iterator[tuple[str, int | None]]:
@@ -93,7 +143,7 @@ def has_missing(store: Store, run: str, step: int, options: EvaluationOptions) -
     stored = stored_evaluations(store.items_dir(run), step)
     stored_tasks = {task for task, _ in stored}
     for task, shots in planned_evaluations(options):
-        name = items.safe_name(Path(task).stem if task.endswith(".jsonl") else task)
+        name = items.safe_name(perplexity.task_name(options.tokens) if task == PERPLEXITY else task_name(task))
         if (name not in stored_tasks) if shots is None else ((name, shots) not in stored):
             return True
     return False
@@ -101,7 +151,7 @@ def has_missing(store: Store, run: str, step: int, options: EvaluationOptions) -
 
 def task_rows(
     scorer: Scorer, store: Store, task: str, shots: int | None, options: EvaluationOptions, stored: Evaluations
-) -> tuple[str, int, list[Row]]:
+) -> TaskRows:
     """Evaluates one task.
 
     Args:
@@ -111,127 +161,25 @@ def task_rows(
         shots: Solved examples before each question; None for the task's own number.
         options: How to evaluate it.
         stored: Evaluations to skip.
-
-    Returns:
-        The task's name, its shots, and its rows (empty if they are already stored).
     """
-    if task == perplexity.TASK:
+    if task == PERPLEXITY:
         name = perplexity.task_name(options.tokens)
         if (items.safe_name(name), 0) in stored:
-            return name, 0, []
-        return name, 0, perplexity.perplexity_rows(scorer, store, options.tokens, options.items)
-    if task == extraction.TASK:
-        return task, 0, [] if (task, 0) in stored else extraction.extraction_rows(scorer, options.items)
-    questions = task_questions(task, shots, seed=options.seed, count=options.items)
-    name, used_shots = questions[0].task, questions[0].shots
+            return TaskRows(name, 0, [])
+        return TaskRows(name, 0, perplexity.perplexity_rows(scorer, store, options.tokens, options.items))
+    if task == EXTRACTION:
+        return TaskRows(task, 0, *(([],) if (task, 0) in stored else extraction.extraction_rows(scorer, options.items)))
+    requested = task_questions(task, shots, seed=options.seed, count=options.items, skip_bad=options.skip_bad)
+    name, used_shots = requested.questions[0].task, requested.questions[0].shots
     if (items.safe_name(name), used_shots) in stored:
-        return name, used_shots, []
+        return TaskRows(name, used_shots, [])
+    pairs = [(question.location, list(scoring_pairs(scorer, question))) for question in requested.questions]
+    fitting, long = fitting_pairs(scorer, task, pairs)
+    questions = [requested.questions[i] for i in fitting]
     rows = score_questions(scorer, questions)
     if options.samples:
         add_generations(scorer, questions, rows, options)
-    return name, used_shots, rows
-
-
-def score_questions(scorer: Scorer, questions: Sequence[Question]) -> list[Row]:
-    """Scores the answer and each choice of the questions; returns one row per question.
-
-    Args:
-        scorer: The model.
-        questions: The questions.
-    """
-    pairs = list(dict.fromkeys(pair for question in questions for pair in scoring_pairs(scorer, question)))
-    scores = dict(zip(pairs, scorer.score_continuations(pairs), strict=True))
-    rows = []
-    for number, question in enumerate(questions):
-        item = question.item
-        prompt, answer = scorer.encode_prompt(question.prompt), scorer.encode(item.answer)
-        score = scores[prompt, answer + answer_end(scorer, question)]
-        row: Row = {
-            "task": question.task, "family": question.family, "difficulty": question.difficulty,
-            "shots": question.shots, "step": scorer.model.step, "item": number,
-            "metric_kind": "choice" if item.choices else "exact", "prompt": question.prompt, "answer": item.answer,
-            "chance": item.chance, "answer_tokens": len(answer), "answer_bytes": len(item.answer.encode()),
-            "answer_logp": score.logp[: len(answer)].tolist(), "greedy": bool(score.greedy),
-        }  # fmt: skip
-        if item.choices:
-            row |= choice_columns(scorer, question, scores)
-        rows.append({name: value for name, value in row.items() if value is not None})
-    return rows
-
-
-def choice_columns(scorer: Scorer, question: Question, scores: dict[Pair, ContinuationScore]) -> dict[str, Any]:
-    """Returns the columns of a row about its choices.
-
-    Args:
-        scorer: The model.
-        question: The question.
-        scores: Scores of its `scoring_pairs`.
-    """
-    item, prompt = question.item, scorer.encode_prompt(question.prompt)
-    choices = [scorer.encode(choice) for choice in item.choices]
-    columns: dict[str, Any] = {
-        "choices": list(item.choices), "gold": item.choices.index(item.answer),
-        "choice_logp": [sum_logp(scores[prompt, choice].logp) for choice in choices],
-        "choice_tokens": [len(choice) for choice in choices],
-        "choice_bytes": [len(choice.encode()) for choice in item.choices],
-    }  # fmt: skip
-    if start := scorer.document_start:
-        columns["choice_prior_logp"] = [sum_logp(scores[start, choice].logp) for choice in choices]
-    return columns
-
-
-def scoring_pairs(scorer: Scorer, question: Question) -> Iterator[Pair]:
-    """Yields the pairs of tokens to score for a question: its answer, and each choice with and without the prompt.
-
-    Args:
-        scorer: The model.
-        question: The question.
-    """
-    prompt, start = scorer.encode_prompt(question.prompt), scorer.document_start
-    yield prompt, scorer.encode(question.item.answer) + answer_end(scorer, question)
-    for choice in question.item.choices:
-        yield prompt, scorer.encode(choice)
-        if start:
-            yield start, scorer.encode(choice)
-
-
-def answer_end(scorer: Scorer, question: Question) -> tuple[int, ...]:
-    """Returns the tokens that must follow an answer: a newline for an open question of a family, else none.
-
-    Args:
-        scorer: The model.
-        question: The question.
-    """
-    is_open = question.difficulty is not None and not question.item.choices
-    return scorer.encode(ANSWER_END) if is_open else ()
-
-
-def add_generations(scorer: Scorer, questions: Sequence[Question], rows: list[Row], options: EvaluationOptions) -> None:
-    """Adds generated answers to the rows, the greedy one first, and whether each is correct.
-
-    Args:
-        scorer: The model.
-        questions: The questions.
-        rows: Their rows.
-        options: Number and temperature of the samples.
-    """
-    prompts = [scorer.encode_prompt(question.prompt) for question in questions]
-    greedy = Generation(
-        max_tokens=max(row["answer_tokens"] for row in rows) + 1,
-        stop=(ANSWER_END,) if questions[0].difficulty is not None else (),
-        seed=options.seed,
-    )
-    sampling = Sampling(temperature=options.temperature)
-    sampled = dataclasses.replace(greedy, sampling=sampling, samples=options.samples)
-    texts = zip(scorer.generate(prompts, greedy), scorer.generate(prompts, sampled), strict=True)
-    for row, (first, others) in zip(rows, texts, strict=True):
-        row["generated"] = [*first, *others]
-        row["passed"] = [text == row["answer"] for text in row["generated"]]
-
-
-def sum_logp(logp: np.ndarray) -> float:
-    """Returns the sum of log-probabilities, computed without accumulating rounding errors."""
-    return math.fsum(logp.tolist())
+    return TaskRows(name, used_shots, rows, [*requested.notes, *long])
 
 
 def write_scores(store: Store, model: TrainedModel, scores: dict[str, float]) -> None:

@@ -1,16 +1,33 @@
-"""Scores of one item file, for the record; analysis computes other metrics from the items."""
+"""Scores of one item file with their intervals, for the record; analysis computes other metrics from the items."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from scaling.store.items import Row
+from scaling.store.score_intervals import ratio_interval, wilson_interval
 
 MAX_PERPLEXITY_LOSS = 700  # nats per token: above it, exp overflows
 
 
-def mean_scores(rows: list[Row]) -> dict[str, float]:
+@dataclass(frozen=True)
+class Score:
+    """A score of a task.
+
+    Attributes:
+        value: The score.
+        count: Items that it is over.
+        interval: Its 95% interval over items; None where unknown.
+    """
+
+    value: float
+    count: int
+    interval: tuple[float, float] | None = None
+
+
+def mean_scores(rows: list[Row]) -> dict[str, Score]:
     """Returns the mean of each score over the items that it applies to; a score without items is absent.
 
     exact_match: the greedy answer equals the correct one and ends there.
@@ -20,9 +37,9 @@ def mean_scores(rows: list[Row]) -> dict[str, float]:
     passed: share of the generated texts that are correct.
     loss: nats per token.
     """
-    scores: dict[str, float] = {}
+    scores: dict[str, Score] = {}
     exact, choice, loss = ([row for row in rows if row["metric_kind"] == kind] for kind in ("exact", "choice", "loss"))
-    put_mean(scores, "exact_match", (float(row["greedy"]) for row in exact))
+    put_share(scores, "exact_match", (float(row["greedy"]) for row in exact))
     choice_scores: dict[str, Callable[[Row], list[float]]] = {
         "accuracy": lambda row: row["choice_logp"],
         "accuracy_norm": lambda row: divide(row["choice_logp"], row["choice_tokens"]),
@@ -33,23 +50,36 @@ def mean_scores(rows: list[Row]) -> dict[str, float]:
     }
     for name, score_choices in choice_scores.items():
         applicable = [row for row in choice if name != "accuracy_prior" or "choice_prior_logp" in row]
-        put_mean(scores, name, (float(is_correct(score_choices(row), row["gold"])) for row in applicable))
-    put_mean(scores, "answer_logp", (math.fsum(row["answer_logp"]) for row in exact + choice))
-    put_mean(scores, "passed", (float(passed) for row in rows for passed in row.get("passed", [])))
-    if loss:
-        scores |= loss_scores(loss)
-    return {name: value for name, value in scores.items() if math.isfinite(value)}
+        put_share(scores, name, (float(is_correct(score_choices(row), row["gold"])) for row in applicable))
+    logp = [math.fsum(row["answer_logp"]) for row in exact + choice]
+    if logp and math.isfinite(math.fsum(logp)):
+        scores["answer_logp"] = ratio_score(logp, [1] * len(logp))
+    generated = [row["passed"] for row in rows if row.get("passed")]
+    put_share(scores, "passed", (sum(passed) / len(passed) for passed in generated))
+    return scores | (loss_scores(loss) if loss else {})
 
 
-def loss_scores(rows: list[Row]) -> dict[str, float]:
-    """Returns loss in nats per token, bits per byte where the bytes are known, and perplexity."""
-    nats = -math.fsum(logp for row in rows for logp in row["answer_logp"])
-    scores = {"loss": nats / sum(row["answer_tokens"] for row in rows)}
-    if count := sum(row["answer_bytes"] for row in rows if "answer_bytes" in row):
-        scores["bits_per_byte"] = nats / count / math.log(2)
-    if scores["loss"] < MAX_PERPLEXITY_LOSS:
-        scores["perplexity"] = math.exp(scores["loss"])
+def loss_scores(rows: list[Row]) -> dict[str, Score]:
+    """Returns loss in nats per token, bits per byte where the bytes are known, and perplexity, if finite."""
+    nats = [-math.fsum(row["answer_logp"]) for row in rows]
+    if not math.isfinite(math.fsum(nats)):
+        return {}
+    loss = ratio_score(nats, [row["answer_tokens"] for row in rows])
+    scores = {"loss": loss}
+    sizes = [row["answer_bytes"] for row in rows if "answer_bytes" in row]
+    if len(sizes) == len(rows) and sum(sizes):
+        scores["bits_per_byte"] = ratio_score([value / math.log(2) for value in nats], sizes)
+    ends = [loss.value, *(loss.interval or ())]
+    if max(ends) < MAX_PERPLEXITY_LOSS:
+        value, *interval = map(math.exp, ends)
+        scores["perplexity"] = Score(value, loss.count, (interval[0], interval[1]) if interval else None)
     return scores
+
+
+def ratio_score(numerators: list[float], denominators: list[int]) -> Score:
+    """Returns the sum of the numerators over that of the denominators, with its interval over items."""
+    interval = ratio_interval(numerators, denominators)
+    return Score(math.fsum(numerators) / sum(denominators), len(numerators), interval)
 
 
 def is_correct(choice_scores: list[float], gold: int) -> bool:
@@ -72,14 +102,29 @@ def divide(logp: list[float], sizes: list[int]) -> list[float]:
     return [value / size for value, size in zip(logp, sizes, strict=True)]
 
 
-def put_mean(scores: dict[str, float], name: str, values: Iterable[float]) -> None:
-    """Adds the mean of the values to the scores, unless there are no values.
+def put_share(scores: dict[str, Score], name: str, values: Iterable[float]) -> None:
+    """Adds the mean of values from 0 to 1 to the scores, with Wilson's interval, unless there are no values.
 
     Args:
         scores: The scores by name.
         name: Name of the new score.
-        values: The values.
+        values: One value per item. Where it is itself a share of several answers, the interval is an upper bound.
     """
     items = list(values)
     if items:
-        scores[name] = math.fsum(items) / len(items)
+        hits = math.fsum(items)
+        scores[name] = Score(hits / len(items), len(items), wilson_interval(hits, len(items)))
+
+
+def record_facts(label: str, scores: dict[str, Score]) -> dict[str, float]:
+    """Returns the entries of a record: each score, and the number of items as `n`.
+
+    Args:
+        label: Name of the task with its shots.
+        scores: The scores by name. One that is over fewer items than the task has gets its own number, as `NAME_n`.
+    """
+    items = max((score.count for score in scores.values()), default=0)
+    facts = {f"{label}/{name}": score.value for name, score in scores.items()}
+    if items:
+        facts[f"{label}/n"] = items
+    return facts | {f"{label}/{name}_n": score.count for name, score in scores.items() if score.count != items}

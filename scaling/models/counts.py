@@ -47,6 +47,12 @@ def parameters(model: ModelConfig) -> dict[str, int]:
     return {"total": total, **groups, "experts_active": active, "active": total - groups["experts"] + active}
 
 
+@lru_cache(maxsize=2**14)
+def total_parameters(model: ModelConfig) -> int:
+    """Returns the total of `parameters`, cached: plans need it for ten thousand runs of a few models."""
+    return parameters(model)["total"]
+
+
 def _matrices(model: ModelConfig) -> int:
     """Returns the number of matrices of an MLP or an expert."""
     return 3 if model.mlp in GATED_MLPS else 2

@@ -336,7 +336,7 @@ def evaluate_tasks(run: Run) -> None:
     started_at = time.monotonic()
     write_curve(run)
     model = model_in_training(run.store, run.record, run.step, run.state["params"])
-    scores, errors = evaluate_run(model, run.store, run.evaluation)
-    print_warnings(errors)
-    run.record = dataclasses.replace(run.record, evals={**run.record.evals, **scores})
+    result = evaluate_run(model, run.store, run.evaluation)
+    print_warnings([*result.notes, *result.errors])
+    run.record = dataclasses.replace(run.record, evals={**run.record.evals, **result.facts})
     run.evaluation_seconds += time.monotonic() - started_at

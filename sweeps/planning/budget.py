@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
-from scaling.models.counts import parameters, total_run_flops, total_step_flops, training_flops
+from scaling.models.counts import total_parameters, total_run_flops, total_step_flops, training_flops
 from sweeps.errors import SweepError
 from sweeps.planning import rules
 from sweeps.planning.corpus import Corpus
@@ -107,7 +107,7 @@ def parameters_at_width(width: int, corpus: Corpus, rule_set: Rules) -> int:
         corpus: The corpus.
         rule_set: The rules.
     """
-    return int(parameters(rules.model_at_width(width, corpus.vocab, rule_set))["total"])
+    return total_parameters(rules.model_at_width(width, corpus.vocab, rule_set))
 
 
 def nearest_widths(

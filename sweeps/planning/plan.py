@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -12,7 +14,7 @@ from typing import Any, NamedTuple
 from scaling.config import run as run_config
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig
-from scaling.models.counts import parameters, total_run_flops
+from scaling.models.counts import total_parameters, total_run_flops
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 from sweeps.planning.budget import flops_until, step_flops
@@ -141,18 +143,41 @@ def start_steps(configs: Iterable[RunConfig], store: Store | None = None) -> lis
         store: If given, its shared checkpoints and those of each run are used as well.
     """
     common = checkpoints(store.checkpoints) if store else set()
-    trunks: dict[str, dict[int, set[str]]] = {}  # by trunk and step: prefixes of the checkpoints of earlier runs
+    trunks: dict[str, _Trunk] = {}  # by prefix_id of its start
     starts = []
     for config in configs:
-        trunk = trunks.setdefault(prefix_id(config, 0), {})
-        before = sorted((step for step in trunk if step <= config.decay_start), reverse=True)
-        shared = next((step for step in before if prefix_id(config, step) in trunk[step]), 0)
-        stored = common | checkpoints(store.run_dir(run_id(config)) / "checkpoints") if store else common
-        later = sorted({step for step, _ in stored if shared < step <= config.steps}, reverse=True)
-        last = next((step for step in later if (step, prefix_id(config, step)) in stored), shared)
+        trunk = trunks.setdefault(prefix_id(config, 0), _Trunk())
+        shared = trunk.last_checkpoint(config)
+        own = checkpoints(store.run_dir(run_id(config)) / "checkpoints") if store else set()
+        later = sorted({step for step, _ in common | own if shared < step <= config.steps}, reverse=True)
+        last = next((step for step in later if not {(step, prefix_id(config, step))}.isdisjoint(common | own)), shared)
         starts.append(StartStep(shared, last))
-        trunk.setdefault(config.decay_start, set()).add(prefix_id(config, config.decay_start))
+        trunk.add_checkpoint(config)
     return starts
+
+
+class _Trunk:
+    """Checkpoints that the earlier runs of a trunk save, each at the start of its decay."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []  # rising
+        self.prefixes: dict[int, set[str]] = {}  # prefix_id of the checkpoints at a step
+
+    def last_checkpoint(self, config: RunConfig) -> int:
+        """Returns the step of the last checkpoint that a run can start from; 0: none."""
+        for i in reversed(range(bisect.bisect_right(self.steps, config.decay_start))):
+            step = self.steps[i]
+            if prefix_id(config, step) in self.prefixes[step]:
+                return step
+        return 0
+
+    def add_checkpoint(self, config: RunConfig) -> None:
+        """Adds the checkpoint of a run."""
+        step = config.decay_start
+        if step not in self.prefixes:
+            bisect.insort(self.steps, step)
+            self.prefixes[step] = set()
+        self.prefixes[step].add(prefix_id(config, step))
 
 
 def shared_steps(configs: Iterable[RunConfig], store: Store | None = None) -> list[int]:
@@ -167,8 +192,11 @@ def shared_steps(configs: Iterable[RunConfig], store: Store | None = None) -> li
 
 def checkpoints(folder: Path) -> set[tuple[int, str]]:
     """Returns step and prefix_id of each checkpoint in a folder, from its name (scaling/program/checkpoint.py)."""
-    names = [path.name.partition("-") for path in folder.glob("[0-9]*-*")]
-    return {(int(step), prefix) for step, _, prefix in names if step.isdigit()}
+    try:
+        names = [name.partition("-") for name in os.listdir(folder)]
+    except FileNotFoundError:
+        return set()
+    return {(int(step), prefix) for step, hyphen, prefix in names if hyphen and step.isdigit()}
 
 
 def check_distinct(configs: list[RunConfig]) -> None:
@@ -214,7 +242,7 @@ def plan_sweep(configs: list[RunConfig], corpus: Corpus, store: Store | None = N
         PlannedRun(
             run_id=name,
             config=config,
-            N=parameters(config.model)["total"],
+            N=total_parameters(config.model),
             D=config.tokens,
             C=total_run_flops(config),
             from_step=starts[name].stored if name in starts else 0,

@@ -9,6 +9,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from scaling.config.model import ModelConfig
 from scaling.config.objective import DataConfig
@@ -63,6 +65,7 @@ TPU_EVAL_TOKENS = 4_194_304
 # Share of steps with decay, and its shape: 20% reaches the loss of a cosine, 1-sqrt is slightly better (Hägele 2024).
 DECAY = 0.2
 DECAY_SHAPE = "1-sqrt"
+CACHED_MODELS = 2**12  # models of a plan that are made once and shared by their runs
 
 
 def quickstart_learning_rate(model: ModelConfig) -> float:
@@ -187,6 +190,7 @@ def mlp_width(width: int, rule_set: Rules = SMALL) -> int:
     return round_up(MLP_RATIO * width, rule_set.mlp_multiple)
 
 
+@lru_cache(maxsize=CACHED_MODELS)
 def model_at_width(width: int, vocab: int, rule_set: Rules = SMALL) -> ModelConfig:
     """Returns the model of a width.
 
@@ -294,14 +298,30 @@ def run_with_model(
         seed: Seed of every run.
         rule_set: The rules.
     """
+    common = _common_config(model, corpus.tokens, corpus.name, length, rule_set)
     return RunConfig(
-        model=model,
-        data=DataConfig(tokens=corpus.tokens, length=length, corpus=corpus.name),
-        optimizer=OptimizerConfig(lr=learning_rate(model, rule_set), beta2=rule_set.beta2),
-        batch=batch_sequences(length, model, rule_set),
-        steps=steps,
-        schedule=ScheduleConfig(warmup=warmup_steps(model, length, rule_set), decay=DECAY, decay_shape=DECAY_SHAPE),
-        eval=EvalConfig(sequences=max(1, rule_set.eval_tokens // length)),
-        seed=seed,
-        budget=budget,
+        model=model, data=common.data, optimizer=common.optimizer, batch=common.batch, steps=steps,
+        schedule=common.schedule, eval=common.eval, seed=seed, budget=budget,
+    )  # fmt: skip
+
+
+class _CommonConfig(NamedTuple):
+    """What runs of one model have in common by the rules."""
+
+    data: DataConfig
+    optimizer: OptimizerConfig
+    batch: int
+    schedule: ScheduleConfig
+    eval: EvalConfig
+
+
+@lru_cache(maxsize=CACHED_MODELS)
+def _common_config(model: ModelConfig, tokens: str, corpus: str, length: int, rule_set: Rules) -> _CommonConfig:
+    """Returns what runs of one model have in common; a grid of ten thousand runs makes it once per model."""
+    return _CommonConfig(
+        DataConfig(tokens=tokens, length=length, corpus=corpus),
+        OptimizerConfig(lr=learning_rate(model, rule_set), beta2=rule_set.beta2),
+        batch_sequences(length, model, rule_set),
+        ScheduleConfig(warmup=warmup_steps(model, length, rule_set), decay=DECAY, decay_shape=DECAY_SHAPE),
+        EvalConfig(sequences=max(1, rule_set.eval_tokens // length)),
     )

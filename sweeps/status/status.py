@@ -9,7 +9,7 @@ from typing import Any
 
 from scaling.config.run import RunConfig
 from scaling.config.validation import from_dict
-from scaling.models.counts import parameters, total_run_flops
+from scaling.models.counts import total_parameters, total_run_flops
 from scaling.store.cost import cost_so_far
 from scaling.store.files import process_exists
 from scaling.store.record import Record, Store
@@ -123,7 +123,7 @@ def with_plan(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     configs = [from_dict(RunConfig, entry["config"]) for entry in entries]
     starts = shared_steps(configs)
     return [
-        entry | {"N": parameters(c.model)["total"], "D": c.tokens, "C": total_run_flops(c), "from": step}
+        entry | {"N": total_parameters(c.model), "D": c.tokens, "C": total_run_flops(c), "from": step}
         for entry, c, step in zip(entries, configs, starts, strict=True)
     ]
 

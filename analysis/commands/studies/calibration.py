@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     extractions = load_extractions(arguments.source)
     try:
-        answers = load_answers(arguments.source, options.per)
+        answers = load_answers(arguments.source, options)
     except DataError:
         if not extractions:
             raise

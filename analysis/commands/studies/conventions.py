@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     conventions.add_argument("source", metavar="SOURCE", help=SOURCE)
     add_options(conventions, ConventionsOptions)
-    add_options(conventions, ReadOptions, leave_out=("run_columns", "flops", "params"))
+    add_options(conventions, ReadOptions, leave_out=("run_columns", "checkpoints", "flops", "params"))
     add_options(conventions, FitOptions, only=COMMON)
     add_json_option(conventions)
 

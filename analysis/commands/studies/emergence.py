@@ -6,7 +6,8 @@ import argparse
 from typing import TYPE_CHECKING
 
 from analysis.commands.output import add_json_option, text_console, write_result
-from analysis.evals.options import EmergenceOptions
+from analysis.data.options import ReadOptions
+from analysis.evals.options import READING, EmergenceOptions
 from scaling.config.options import add_options, read_options
 
 if TYPE_CHECKING:
@@ -21,15 +22,16 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "source", metavar="SOURCE", help="folder of a store whose runs were evaluated, or a table of scores"
     )
     add_options(emergence, EmergenceOptions)
+    add_options(emergence, ReadOptions, only=READING)
     add_json_option(emergence)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
-    options = read_options(EmergenceOptions, arguments)
+    options, reading = read_options(EmergenceOptions, arguments), read_options(ReadOptions, arguments)
     from analysis.evals.emergence import emergence_study  # here, so that --help stays fast
 
-    study = emergence_study(arguments.source, options)
+    study = emergence_study(arguments.source, options, reading)
     return write_result(study.to_json(), arguments.json, lambda: _print_study(study))
 
 
@@ -37,9 +39,15 @@ def _print_study(study: EmergenceStudy) -> None:
     from rich.table import Table
 
     from analysis.evals.emergence import AXIS_TITLES
+    from analysis.format import plural
 
     console = text_console()
-    console.print(f"{len(study.findings)} tasks of {study.source} over {AXIS_TITLES[study.axis]}", markup=False)
+    unit = f" ({study.loss_unit})" if study.axis == "L" else ""
+    console.print(
+        f"{plural(len(study.findings), 'task')} of {study.source} over {AXIS_TITLES[study.axis]}{unit}", markup=False
+    )
+    for note in study.notes:
+        console.print(note, style="dim", markup=False)
     table = Table(box=None, pad_edge=False)
     for column in ("task", "verdict", "score", "changepoint", f"{study.level:.0%} interval"):
         table.add_column(column, no_wrap=True)

@@ -23,7 +23,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--by", required=True, metavar="FIELD", help="column of the group of a run, such as model.mlp"
     )
     add_options(multiplier, MultiplierOptions)
-    add_options(multiplier, ReadOptions, leave_out=("run_columns",))
+    add_options(multiplier, ReadOptions)
     add_json_option(multiplier)
 
 

@@ -1,16 +1,23 @@
 """Choice of the columns that contain N, D, C and L.
 
-Key: N parameters, D tokens, C training FLOPs, L loss in nats per token.
+Key: N parameters, D tokens, C training FLOPs, L loss.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from analysis.data.columns.names import COLUMN_NAMES, candidate_columns, name_readings, unit_in_name, usual_names
+from analysis.data.columns.names import (
+    COLUMN_NAMES,
+    PLAIN_SPLIT,
+    UNKNOWN_WORDS,
+    Candidate,
+    candidate_columns,
+    unit_in_name,
+)
 from analysis.data.options import ReadOptions
-from analysis.data.table import Table
+from analysis.data.table import Table, quote_cell
 from analysis.data.units import Unit, parse_unit, parse_units
 from analysis.errors import DataError
 from analysis.format import join_names
@@ -55,37 +62,79 @@ def choose_columns(
     Raises:
         DataError: A named letter, column or unit does not exist, or a column's name is ambiguous.
     """
-    letters = (*law_letters(law), *COLUMN_NAMES)  # the law's letters first: its n is not N
+    letters = tuple(dict.fromkeys((*law_letters(law), *COLUMN_NAMES)))  # the law's letters first: its n is not N
     units = parse_units(_by_letter(options.units, law, letters), letters)
     named = _by_letter(options.columns, law, letters)
     _check_named(table, named, letters)
     names, notes = {**store_columns, **named}, []
     units_by_name = {letter: unit_in_name(name, letter) for letter, name in named.items()}
-    readings = {column: name_readings(column) for column in table.frame.columns}
 
-    def candidates(letter: str) -> list[tuple[str, str | None]]:
-        return candidate_columns(table, readings, letter, usual_names(letter, options.params, law))
+    def candidates(letter: str) -> list[Candidate]:
+        return candidate_columns(table, letter, options.params, law)
 
     if law and "x" in law.inputs and "x" not in names:  # the input of a curve can be N, D or C
         inputs = [k for k in ("N", "D", "C") if k in named] or [k for k in ("N", "D", "C") if candidates(k)]
         if len(inputs) == 1:
-            names["x"] = named.get(inputs[0]) or candidates(inputs[0])[0][0]
+            names["x"] = named.get(inputs[0]) or candidates(inputs[0])[0].column
             notes.append(f"x taken from column {names['x']}")
     for letter in law_letters(law) if store_columns else letters:
         if letter in names:
             continue
-        columns = [(name, unit) for name, unit in candidates(letter) if name not in names.values()]
-        if not columns:
+        possible = [candidate for candidate in candidates(letter) if candidate.column not in names.values()]
+        chosen = _choose(table, letter, possible, letter == (law.output if law else "L"))
+        if chosen is None:
             continue
-        names[letter], units_by_name[letter] = columns[0]
+        names[letter], units_by_name[letter] = chosen.column, chosen.unit
         if letter not in ("name", "group"):
-            others = f" (not {', '.join(name for name, _ in columns[1:])})" if len(columns) > 1 else ""
-            notes.append(f"{letter} taken from column {names[letter]}{others}")
+            notes.append(_describe_choice(table, letter, chosen, possible, law))
     for letter, name in names.items():
         if name in table.duplicate_columns:
             raise DataError(f"{table.name}: two columns are called {name!r} (for {letter}): rename one")
     guessed = {k: parse_unit(k, unit) for k, unit in units_by_name.items() if unit and k not in units}
     return ColumnChoice(names, frozenset(named), units | guessed, frozenset(guessed), tuple(notes))
+
+
+def _choose(table: Table, letter: str, possible: Sequence[Candidate], is_output: bool) -> Candidate | None:
+    """The first candidate with numbers, or the first of all; None if there is no candidate.
+
+    Raises:
+        DataError: The choice of a loss is not clear: the held-out loss has no numbers and a training loss has, or
+            several held-out losses differ only in words that are not known.
+    """
+    chosen = next((candidate for candidate in possible if candidate.has_numbers), next(iter(possible), None))
+    if chosen is None or letter != "L" or not is_output:
+        return chosen
+    first = possible[0]
+    if first.rank[0] < PLAIN_SPLIT < chosen.rank[0]:
+        raise DataError(
+            f"{table.name}: column {first.column} has no numbers ({_example(table, first.column)}), and "
+            f"{chosen.column} is a training loss: name the column of the loss with --columns L=..."
+        )
+    equal = [candidate.column for candidate in possible if candidate.rank[0] == UNKNOWN_WORDS]
+    if chosen.rank[0] == UNKNOWN_WORDS and len(equal) > 1:
+        raise DataError(
+            f"{table.name}: several columns are held-out losses: {join_names(equal)}: name one with --columns L=..."
+        )
+    return chosen
+
+
+def _describe_choice(
+    table: Table, letter: str, chosen: Candidate, possible: Sequence[Candidate], law: Law | None
+) -> str:
+    """Note on the column of a letter, which names the columns that were not chosen, and why better names were not."""
+    others = [candidate for candidate in possible if candidate is not chosen]
+    texts = [
+        other.column + ("" if other.has_numbers else f", which has no numbers ({_example(table, other.column)})")
+        for other in others
+    ]
+    meaning = law.units.get(letter, "") if law and letter in law.columns and letter in ("N", "D", "C") else ""
+    text = f"{letter}{f' ({meaning})' if meaning else ''} taken from column {chosen.column}"
+    return text + (f" (not {', '.join(texts)})" if texts else "")
+
+
+def _example(table: Table, column: str) -> str:
+    """The first cell of a column that is not empty, quoted."""
+    return next((quote_cell(cell) for cell in table.frame[column] if quote_cell(cell) != "nothing"), "empty")
 
 
 def _by_letter(named: Mapping[str, str], law: Law | None, letters: tuple[str, ...]) -> dict[str, str]:
@@ -124,16 +173,20 @@ def check_sufficient(table: Table, names: Mapping[str, str], law: Law | None) ->
     if output not in names:
         missing = "L (loss)" if output == "L" else output
         raise DataError(f"{table.name}: no column for {missing}: name one with {output}=..., {columns}")
-    sizes = {"N", "D", "C"} & set(names)
+    available = set(names)
+    if "budget" in names:
+        available.add("C")
+    if {"U", "epochs"} <= available:
+        available.add("D")
+    sizes = {"N", "D", "C"} & available
     if law is None:
         if not sizes:
             raise DataError(f"{table.name}: no column for N, D or C: name one with N=..., {columns}")
         return
-    available = set(names)
     if len(sizes) >= 2:  # C = 6·N·D gives the third
         available |= {"N", "D", "C", "M"}
-    if "budget" in names:
-        available.add("C")
+    if "epochs" in available and "D" in available:
+        available.add("U")
     absent = [letter for letter in law.inputs if letter not in available]
     if absent:
         raise DataError(f"{table.name}: no column for {', '.join(absent)}: name one with {absent[0]}=..., {columns}")

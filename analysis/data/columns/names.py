@@ -1,12 +1,17 @@
 """Usual names of columns, and what the name of a column can mean.
 
-Key: N parameters, D tokens, C training FLOPs, L loss.
+Names are normalised (`normalise`) to lower-case words joined by underscores. A letter has a list of usual names, most
+likely first; counts and losses are also recognised by their words, so that `val_nll_final` or `total_n_params` need no
+entry.
+
+Key: N parameters, D tokens, C training FLOPs, L loss, U unique tokens.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -18,7 +23,7 @@ from analysis.laws.law import Law
 COLUMN_NAMES = {  # usual names of the columns of Points, most likely first
     "N": "n params parameters n_params num_params param_count parameter_count total_params params_total n_parameters "
     "num_parameters total_parameters total_parameter_count model_size n_total nparams model_params model_parameters "
-    "parameters_count params_count num_total_params trainable_params num_trainable_params size",
+    "parameters_count params_count num_total_params trainable_params num_trainable_params nb_params size",
     "D": "d tokens n_tokens num_tokens train_tokens training_tokens total_tokens tokens_seen seen_tokens d_tokens "
     "ntokens token_count tokens_trained trained_tokens tokens_processed num_train_tokens n_train_tokens "
     "consumed_tokens tokens_consumed pretraining_tokens pretraining_data_size training_data_size dataset_tokens",
@@ -29,46 +34,73 @@ COLUMN_NAMES = {  # usual names of the columns of Points, most likely first
     "loss_validation final_eval_loss final_test_loss val_cross_entropy test_cross_entropy eval_cross_entropy val_ce "
     "lm_loss training_loss train_loss loss_train final_train_loss",
     "budget": "budget flop_budget flops_budget compute_budget planned_flops budget_flops target_flops isoflop_budget",
+    "epochs": "epochs n_epochs num_epochs num_train_epochs train_epochs training_epochs epochs_trained data_epochs "
+    "total_epochs epoch",
+    "U": "u unique_tokens n_unique_tokens num_unique_tokens unique_train_tokens unique_training_tokens tokens_unique "
+    "distinct_tokens unique unique_data corpus_tokens",
     "name": "run_id run name id run_name model model_name display_name",
     "group": "group sweep config",
     "weight": "weight weights",
+    "error": "",  # standard error of the output: only as the user names it
 }
-
-NONEMBEDDING_NAMES = (
-    "n_nonembedding params_nonembedding params_no_embed n_params_nonemb params_non_embedding non_embedding_params "
-    "nonembedding_params params_nonemb non_emb_params n_params_no_embed non_embedding_parameters n_non_embedding "
-    "num_non_embedding_params"
-)
-
-FALLBACK_NAMES = {  # used only if no name above exists: they imply another unit or count, which a note states
-    "N": NONEMBEDDING_NAMES,
-    "L": "perplexity ppl val_ppl val_perplexity validation_perplexity eval_ppl eval_perplexity test_ppl "
-    "test_perplexity loss_bits val_bits bpb bits_per_byte val_bpb",
-}
-
+OPTIONAL_LETTERS = ("budget", "epochs", "U", "weight", "error")  # letters that no law of N, D and C needs
 LAW_COLUMN_NAMES = {  # usual names of inputs and outputs of laws; Law.columns of a law comes first
     "x": "x seen_examples examples n_examples train_set_size dataset_size samples steps step",
     "M": "m token_multiplier tokens_per_parameter tokens_per_param",
-    "U": "u unique_tokens unique unique_data",
     "S": "s steps step n_steps",
     "y": "y",
 }
-
 PREFIXES = (  # first parts of nested names that trackers add; they do not describe the value
-    *("config", "summary", "summary_metrics", "hparams", "hyperparameters", "args", "cfg", "metrics"),
-    *("model", "data", "optimizer", "schedule", "training"),
+    *("config", "summary", "summary_metrics", "hparams", "hyperparameters", "args", "cfg", "metrics", "metric"),
+    *("model", "data", "optimizer", "schedule", "training", "throughput", "perf", "performance", "progress", "stats"),
+    *("counters", "trainer", "info", "run"),
+)
+OTHER_VALUES = frozenset("eval val valid validation test batch tokenizer vocab embedding embeddings active".split())
+COUNT_WORDS = frozenset("n num nb number of total count the all".split())
+NAME_WORDS = {  # words of which one must occur in the name of a count, and further words that may
+    "N": ("param params parameter parameters", "model trainable size dense"),
+    "D": ("token tokens", "train training trained pretrain pretraining seen consumed processed used"),
+    "C": ("flop flops compute", "train training pretrain pretraining used model spent"),
+}
+NONEMBEDDING = re.compile(
+    r"(?:^|_)(?:non|no|wo|w_o|without|excl|excluding|exclude|minus)_?(?:emb|embd|embed|embeds|embedding|embeddings|vocab)(?:_|$)"
+)
+NONEMBEDDING_WORDS = COUNT_WORDS | {"param", "params", "parameter", "parameters", "model", "size"}
+LOSS_WORDS = frozenset("loss losses ce xent nll crossentropy perplexity ppl bpb bpc bpt bits nats l".split())
+LOSS_TERMS = {"held_out": "heldout", "cross_entropy": "crossentropy", "log_perplexity": "nll", "log_ppl": "nll"}
+LOSS_UNIT_WORDS = frozenset("per token tokens byte bytes char chars character characters word words in".split())
+SPLITS = {  # words of the split that a loss was measured on, in order of preference
+    **dict.fromkeys("val valid validation eval evaluation dev heldout".split(), 0),
+    "test": 1,
+    **dict.fromkeys("train training tr".split(), 3),
+}
+PLAIN_SPLIT, UNKNOWN_WORDS = 2, 2.5  # ranks of a loss of no stated split, and of a held-out loss with other words
+AGGREGATES = {"final": 0, "last": 0, "end": 0, "lm": 0, "mean": 1, "avg": 1, "average": 1, "best": 2, "min": 2}
+NOT_LOSSES = re.compile(  # words of values that are no loss: errors, limits, positions, parts of an objective
+    r"(?:std|stdev|stddev|stderr|sem|se|sd|err|error|uncertainty|var|variance|ci|low|lower|lo|hi|high|upper|delta|diff|"
+    r"ratio|gap|step|steps|epoch|epochs|time|weight|scale|fn|type|target|predicted|pred|fitted|aux|z|balance|router|kl|"
+    r"reward|n|count|max|spike|spikes)\d*"
+)
+ERROR_SUFFIXES = (
+    "stderr std_err sem se std_error standard_error error err std stdev stddev sd sigma uncertainty".split()
 )
 
 
-def usual_names(letter: str, params: str, law: Law | None) -> list[str]:
-    """Usual names of a letter's column, most likely first: normalised names, then the names in lower case."""
-    if letter == "N" and params == "nonembedding":
-        names = NONEMBEDDING_NAMES
-    else:
-        law_names = law.columns.get(letter) if law else None
-        names = COLUMN_NAMES.get(letter) or law_names or LAW_COLUMN_NAMES.get(letter, letter)
-    joined = [normalise(name) for name in f"{names} {FALLBACK_NAMES.get(letter, '')}".split()]
-    return joined + [name.lower() for name in names.split()]
+@dataclass(frozen=True)
+class Candidate:
+    """A column that a letter can have.
+
+    Attributes:
+        column: Name of the column.
+        unit: Unit in its name; None if there is none.
+        rank: Smaller is better; the first number of a loss is the rank of its split.
+        has_numbers: Whether any of its first cells is a number.
+    """
+
+    column: str
+    unit: str | None
+    rank: tuple[float, ...]
+    has_numbers: bool = True
 
 
 def normalise(name: str) -> str:
@@ -91,27 +123,138 @@ def name_readings(column: str) -> dict[str, str | None]:
     return readings
 
 
-def candidate_columns(
-    table: Table, readings: Mapping[str, Mapping[str, str | None]], letter: str, usual: list[str]
-) -> list[tuple[str, str | None]]:
-    """Candidate columns of a letter, most likely first, each with the unit in its name."""
-    ranked: list[tuple[int, str, str | None]] = []
-    for column, units in readings.items():
+def is_nonembedding(column: str) -> bool:
+    """Returns whether the name of a column means parameters without embeddings, such as params_no_embed or N_no_emb."""
+    return any(_is_nonembedding(reading) for reading in name_readings(column))
+
+
+def _is_nonembedding(reading: str) -> bool:
+    words = set(NONEMBEDDING.sub("_", reading).strip("_").split("_"))
+    return bool(NONEMBEDDING.search(reading)) and words <= NONEMBEDDING_WORDS | {""}
+
+
+def candidate_columns(table: Table, letter: str, params: str = "total", law: Law | None = None) -> list[Candidate]:
+    """Returns the columns that a letter can have by their names, most likely first.
+
+    Args:
+        table: Rows of the source.
+        letter: A letter of `COLUMN_NAMES` or of the law.
+        params: What N counts: total or nonembedding.
+        law: The law; the names in `Law.columns` replace the usual names.
+    """
+    candidates = []
+    for column in table.frame.columns:
         ranks = [
-            (usual.index(reading), column, unit or _loss_unit(letter, reading))
-            for reading, unit in units.items()
-            if reading in usual and (unit is None or _has_unit(letter, unit))
+            (rank, unit or (loss_unit(reading) if letter == "L" else None))
+            for reading, unit in name_readings(column).items()
+            if (unit is None or _has_unit(letter, unit)) and (rank := _rank(reading, letter, params, law)) is not None
         ]
+        ranks = ranks or _nested_ranks(column, letter, params, law)
         if ranks:
-            ranked.append(min(ranks, key=lambda rank: rank[0]))
-    ranked.sort(key=lambda rank: rank[0])
-    if letter not in ("name", "group"):  # a column without numbers is the last resort
-        ranked = [rank for rank in ranked if _has_numbers(table, rank[1])] or ranked
-    return [(column, unit) for _, column, unit in ranked]
+            rank, unit = min(ranks, key=lambda pair: pair[0])
+            has_numbers = letter in ("name", "group") or _has_numbers(table, column, letter != "L")
+            candidates.append(Candidate(column, unit, (*rank, 0.0 if unit is None else 1.0), has_numbers))
+    return sorted(candidates, key=lambda candidate: candidate.rank)
 
 
-def _has_numbers(table: Table, column: str) -> bool:
-    numbers = parse_column(table.frame[column].head(100), True, table.decimal_comma)
+def _nested_ranks(column: str, letter: str, params: str, law: Law | None) -> list[tuple[tuple[float, ...], str | None]]:
+    """Rank and unit of the last part of a nested name with an unknown first part, such as gpt/val_loss."""
+    first, _, last = re.sub(r"\.", "/", column).rpartition("/")
+    if letter not in "NDCL" or not first or set(normalise(first).split("_")) & OTHER_VALUES:
+        return []
+    ranks = []
+    for reading, unit in name_readings(last).items():
+        rank = _rank(reading, letter, params, law)
+        is_specific = "_" in reading and (letter != "L" or (rank and rank[0] != PLAIN_SPLIT))
+        if rank is not None and is_specific and (unit is None or _has_unit(letter, unit)):
+            ranks.append((rank, unit or (loss_unit(reading) if letter == "L" else None)))
+    return ranks
+
+
+def _rank(reading: str, letter: str, params: str, law: Law | None) -> tuple[float, ...] | None:
+    """Rank of a reading of the name of a column for a letter, smaller is better; None if it does not mean the letter."""
+    law_names = law.columns.get(letter) if law else None
+    usual = (law_names or COLUMN_NAMES.get(letter) or LAW_COLUMN_NAMES.get(letter, letter)).split()
+    if letter == "N" and not law_names:
+        if _is_nonembedding(reading):
+            return (0.0,) if params == "nonembedding" else (2.0,)
+        if params == "nonembedding":
+            return None
+    if letter == "L" and not law_names:
+        return _loss_rank(reading)
+    if reading in usual:
+        return (0.0, float(usual.index(reading)))
+    names = [name.lower() for name in usual]
+    if reading in names:
+        return (0.0, float(names.index(reading)))
+    return (1.0,) if not law_names and letter in NAME_WORDS and _has_words(reading, letter) else None
+
+
+def _has_words(reading: str, letter: str) -> bool:
+    """Whether a name consists of words for a count of a letter."""
+    needed, others = (set(words.split()) for words in NAME_WORDS[letter])
+    words = set(reading.split("_"))
+    return bool(words & needed) and words <= needed | others | COUNT_WORDS
+
+
+def _loss_rank(reading: str) -> tuple[float, ...] | None:
+    """Rank of the name of a loss by its split and unit: held-out, test, no stated split, training.
+
+    A held-out loss whose name has other words, such as that of a corpus, comes after a loss of no stated split.
+    """
+    words = _loss_words(reading)
+    if not words & LOSS_WORDS or any(NOT_LOSSES.fullmatch(word) for word in words):
+        return None
+    splits = {SPLITS[word] for word in words if word in SPLITS}
+    known = LOSS_WORDS | LOSS_UNIT_WORDS | set(SPLITS) | set(AGGREGATES)
+    split: float = min(splits, default=PLAIN_SPLIT)
+    if not words <= known:
+        if split >= PLAIN_SPLIT:
+            return None
+        split = UNKNOWN_WORDS
+    elif words in ({"bits"}, {"nats"}):
+        return None
+    in_nats = loss_unit(reading) is None
+    return split, 0.0 if in_nats else 1.0, float(max((AGGREGATES.get(word, 0) for word in words), default=0))
+
+
+def _loss_words(reading: str) -> set[str]:
+    """Words of a normalised name, with the terms of several words as one."""
+    for term, word in LOSS_TERMS.items():
+        reading = reading.replace(term, word)
+    return set(reading.split("_"))
+
+
+def loss_unit(reading: str) -> str | None:
+    """Returns the unit of a loss from the words in its normalised name; None if they name none (nats per token)."""
+    words = _loss_words(reading)
+    kinds = {"byte": "byte bytes", "char": "char chars character characters", "word": "word words"}
+    kind = next((kind for kind, names in kinds.items() if words & set(names.split())), None)
+    for name in ("bpb", "bpc", "bpt"):
+        if name in words:
+            return name
+    quantity = "perplexity" if words & {"perplexity", "ppl"} else "bits" if "bits" in words else None
+    if kind:
+        return f"{quantity or 'nats'}/{kind}"
+    return quantity
+
+
+def unit_in_name(column: str, letter: str) -> str | None:
+    """Unit in the name of the column of a letter."""
+    units = [unit for _, unit in split_unit(column) if unit and _has_unit(letter, unit)]
+    return units[0] if units else loss_unit(normalise(column)) if letter == "L" else None
+
+
+def error_column(table: Table, column: str) -> str | None:
+    """Returns the column of the standard errors of a column by its name, such as val_loss_stderr; None if none exists."""
+    names = {normalise(other): other for other in table.frame.columns if other != column}
+    stem = normalise(column)
+    patterns = [f"{stem}_{suffix}" for suffix in ERROR_SUFFIXES] + [f"{suffix}_{stem}" for suffix in ERROR_SUFFIXES]
+    return next((names[pattern] for pattern in patterns if pattern in names), None)
+
+
+def _has_numbers(table: Table, column: str, counts: bool) -> bool:
+    numbers = parse_column(table.frame[column].head(100), counts, table.decimal_comma)
     return bool(np.isfinite(numbers.values).any())
 
 
@@ -121,22 +264,4 @@ def _has_unit(letter: str, unit: str) -> bool:
         parse_unit(letter, unit)
     except DataError:
         return False
-    return letter not in ("name", "group", "weight")
-
-
-def _loss_unit(letter: str, reading: str) -> str | None:
-    """Unit of a loss, from the words in the name of its column."""
-    if letter != "L":
-        return None
-    words = set(reading.split("_"))
-    if words & {"perplexity", "ppl"}:
-        return "perplexity"
-    if "bpb" in words or {"bits", "byte"} <= words:
-        return "bits/byte"
-    return "bits" if "bits" in words else None
-
-
-def unit_in_name(column: str, letter: str) -> str | None:
-    """Unit in the name of the column of a letter."""
-    units = [unit for _, unit in split_unit(column) if unit and _has_unit(letter, unit)]
-    return units[0] if units else _loss_unit(letter, normalise(column))
+    return letter not in ("name", "group", "weight", "error", "epochs")

@@ -12,13 +12,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.columns.choice import ColumnChoice, law_letters
+from analysis.data.columns.names import OPTIONAL_LETTERS
 from analysis.data.table import Table, parse_column, quote_cell
-from analysis.data.units import Unit, is_plausible
+from analysis.data.units import LOSS_UNIT, Unit, is_plausible
 from analysis.errors import DataError
 from analysis.format import plural
 from analysis.laws.law import Law
 
-NOT_COUNTS = ("L", "weight", "lr")  # letters whose cells are no counts, so that 70M is not a number
+NOT_COUNTS = ("L", "weight", "error", "epochs", "lr")  # letters whose cells are no counts, so that 70M is not a number
 
 MAX_LISTED = 8  # largest number of rows that a note lists
 
@@ -49,7 +50,7 @@ class ColumnReader:
         values: dict[str, np.ndarray] = {}
         bad: dict[str, np.ndarray] = {}
         notes: list[str] = []
-        for letter in dict.fromkeys((*"NDCL", *law_letters(self.law), "budget", "weight")):
+        for letter in dict.fromkeys((*"NDCL", *law_letters(self.law), *OPTIONAL_LETTERS)):
             if letter not in self.columns.names:
                 continue
             cells, cell_notes = self.convert(letter, table)
@@ -62,6 +63,8 @@ class ColumnReader:
                 raise DataError(f"{table.name}: {cell}; --drop-bad leaves such rows out")
             values[letter], bad[letter] = cells, wrong
             notes += cell_notes
+        if "error" not in values:
+            values |= self._stated_errors(table, notes)
         dropped = np.logical_or.reduce(list(bad.values()))
         if not dropped.any():
             return table, values, notes
@@ -69,6 +72,10 @@ class ColumnReader:
         if dropped.all():
             raise DataError(f"{table.name}: no rows to fit: {notes[-1]}")
         return table.select(~dropped), {letter: cells[~dropped] for letter, cells in values.items()}, notes
+
+    def is_label(self, letter: str) -> bool:
+        """Returns whether the cells of a letter are names, such as the curve of a row, which are numbered."""
+        return self.law is not None and letter in self.law.labels
 
     def convert(self, letter: str, table: Table) -> tuple[np.ndarray, list[str]]:
         """Reads the column of a letter.
@@ -81,7 +88,7 @@ class ColumnReader:
             Values (n,), NaN for cells that are not numbers, and notes on how cells were read.
         """
         name = self.columns.names[letter]
-        if self.law and letter in self.law.labels:
+        if self.is_label(letter):
             return pd.factorize(table.frame[name])[0] + 1.0, []
         counts = letter not in NOT_COUNTS and not (self.law and letter == self.law.output)
         numbers = parse_column(table.frame[name], counts, table.decimal_comma)
@@ -93,11 +100,45 @@ class ColumnReader:
                     f"{letter}: the unit {unit.name} in the name of column {name} is ignored: values would be too large"
                 )
                 unit = None
-            elif not numbers.scaled.all() and unit != Unit(unit.name):
+            elif letter != "L" and not numbers.scaled.all() and not unit.is_identity:
                 notes.append(f"{letter} converted from {unit.name}, the unit in the name of column {name}")
+        if letter == "L" and unit is not None:
+            notes += self._loss_unit_notes(unit)
         if unit is None:
             return numbers.values, notes
         return np.where(numbers.scaled, numbers.values, unit.convert(numbers.values)), notes
+
+    def _loss_unit_notes(self, unit: Unit) -> list[str]:
+        """Notes on the unit of the loss: its conversion, and that it was guessed from the name of its column."""
+        guess = (
+            f", the unit in the name of column {self.columns.names['L']}" if "L" in self.columns.guessed_units else ""
+        )
+        if not unit.is_identity:
+            return [f"L converted from {unit.name} to {unit.loss_unit}{guess}"]
+        return [f"L in {unit.loss_unit}{guess}"] if guess or unit.loss_unit != LOSS_UNIT else []
+
+    def _stated_errors(self, table: Table, notes: list[str]) -> dict[str, np.ndarray]:
+        """Standard errors (n,) in the cells of the output under the letter "error"; empty if there are none to use."""
+        letter = self.law.output if self.law else "L"
+        name = self.columns.names.get(letter)
+        if name is None or (self.law and letter in self.law.labels):
+            return {}
+        numbers = parse_column(table.frame[name], False, table.decimal_comma)
+        if numbers.errors is None:
+            return {}
+        errors = numbers.errors
+        if letter in self.columns.units:
+            errors = self.columns.units[letter].convert_errors(errors, numbers.values)
+        with np.errstate(invalid="ignore"):
+            usable = np.isfinite(errors) & (errors > 0)
+        cell = next(quote_cell(cell) for cell in table.frame[name][np.isfinite(numbers.errors)])
+        if not usable.all():
+            notes.append(
+                f"{letter}: errors in cells such as {cell} are not used: {plural(int(sum(~usable)), 'row')} without"
+            )
+            return {}
+        notes.append(f"{letter}: cells such as {cell} are a value and its standard error")
+        return {"error": errors}
 
     def describe_bad_cell(self, letter: str, table: Table, bad: np.ndarray, values: np.ndarray) -> str:
         """Describes the first bad cell of a column and the number of rows with a bad cell.
@@ -133,7 +174,7 @@ class ColumnReader:
         """Whether a fit does not require the column and the user did not name it."""
         if letter in self.columns.explicit:
             return False
-        if letter in ("budget", "weight"):
+        if letter in OPTIONAL_LETTERS and not (self.law and letter in self.law.inputs):
             return True
         if self.law is None:
             return False

@@ -1,4 +1,4 @@
-"""Converts tables exported by experiment trackers (Weights & Biases): nested cells, line plots, unfinished runs."""
+"""Converts tables exported by experiment trackers (Weights & Biases): nested cells and line plots."""
 
 from __future__ import annotations
 
@@ -12,18 +12,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.data.table import Table
-from analysis.format import join_names, plural
+from analysis.data.table import Table, cell_texts
+from analysis.format import plural
 
 NESTED = ("config", "summary", "summary_metrics")  # columns with one object per run
 STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")
 PLOT_SEPARATOR = " - "  # columns of a line plot are called "RUN - METRIC"
 RANGES = ("__MIN", "__MAX")
-FINISHED = ("done", "finished", "completed", "complete", "succeeded", "success")
-UNFINISHED = (
-    *("running", "stopped", "diverged", "failed", "crashed", "killed", "preempted", "preempting", "pending", "queued"),
-    *("starting", "canceled", "cancelled", "error", "timeout", "incomplete"),
-)
+TIMES = ("step", "timestamp", "runtime")  # metrics that say where a point is
 
 
 def flatten(row: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -79,48 +75,52 @@ def _parse_object(cell: Any) -> dict[str, Any]:
 
 
 def _plotted_columns(names: list[str]) -> list[str]:
-    """Columns of an exported line plot, one per run and metric; empty for other tables."""
-    if len(names) < 2 or names[0].lower() not in STEPS or any(PLOT_SEPARATOR not in name for name in names[1:]):
-        return []
+    """Columns of an exported line plot, one per run and metric; empty for other tables.
+
+    The first column is the axis: steps, tokens, hours or whatever the plot was drawn over.
+    """
     columns = [name for name in names[1:] if not name.endswith(RANGES)]
-    metrics = [name.rpartition(PLOT_SEPARATOR)[2].lower().lstrip("_") for name in columns]
-    return [
-        name for name, metric in zip(columns, metrics, strict=True) if metric not in ("step", "timestamp", "runtime")
-    ]
+    metrics = {name: name.rpartition(PLOT_SEPARATOR)[2].lower() for name in columns}
+    if not columns or PLOT_SEPARATOR in names[0] or any(PLOT_SEPARATOR not in name for name in names[1:]):
+        return []
+    repeated = len(set(metrics.values())) < len(metrics) or len(columns) < len(names) - 1  # runs, or their ranges
+    if names[0].lower() not in STEPS and not repeated:
+        return []
+    axis = names[0].lower().lstrip("_")
+    return [name for name, metric in metrics.items() if metric.lstrip("_") not in (*TIMES, axis)]
 
 
 def _unfold_plot(table: Table, columns: list[str]) -> Table:
-    steps = table.frame.columns[0]
-    parts = []
+    """Rows of name, axis and metrics, one per run and point; empty points are left out."""
+    axis = table.frame.columns[0]
+    renamed = "step" if axis.lower() in STEPS else axis
+    metrics: dict[str, dict[str, str]] = {}
     for name in columns:
         run, _, metric = name.rpartition(PLOT_SEPARATOR)
-        filled = table.frame[name].map(lambda cell: cell == cell and cell is not None and str(cell).strip() != "")
-        rows = table.frame.loc[filled.to_numpy(bool), [steps, name]]
-        parts.append(pd.DataFrame({"name": run, "step": rows.iloc[:, 0], metric: rows.iloc[:, 1]}, dtype=object))
+        metrics.setdefault(run, {})[metric] = name
+    parts = []
+    for run, by_metric in metrics.items():
+        texts = [cell_texts(table.frame[name]) for name in by_metric.values()]
+        filled = [any(row) for row in zip(*texts, strict=True)]
+        rows = table.frame.loc[filled]
+        cells = {metric: rows[name] for metric, name in by_metric.items()}
+        parts.append(pd.DataFrame({"name": run, renamed: rows[axis], **cells}, index=rows.index, dtype=object))
     frame = pd.concat(parts)
     lines = None if table.lines is None else table.lines[frame.index.to_numpy(int)]
-    note = (
-        f"a line plot of {plural(len(parts), 'run')}, {plural(len(frame), 'row')}: the sizes of the runs are not known"
-    )
-    return replace(table.with_notes(note), frame=frame.reset_index(drop=True), lines=lines, is_line_plot=True)
+    note = f"a line plot over {axis} of {plural(len(parts), 'run')}, {plural(len(frame), 'row')}"
+    return replace(table.with_notes(note), frame=frame.reset_index(drop=True), lines=lines, curve_column="name")
 
 
-def last_values(table: Table) -> Table:
-    """Returns the last row of each curve of a line plot."""
-    last = ~table.frame["name"].duplicated(keep="last").to_numpy(bool)
+def last_values(table: Table, output: str | None) -> Table:
+    """Returns the last row of each curve in which the output has a value.
+
+    Args:
+        table: Rows of curves.
+        output: Column of the output of a law; None takes the last rows.
+    """
+    frame = table.frame
+    if output is not None:
+        filled = np.array([bool(cell) for cell in cell_texts(frame[output])])
+        table = table.select(filled) if filled.any() else table
+    last = ~table.frame[table.curve_column].duplicated(keep="last").to_numpy(bool)
     return table.select(last).with_notes("only the last value of each curve is used")
-
-
-def finished_runs(table: Table) -> Table:
-    """Returns the finished runs, by a column `status` or `state`, with a note on the others."""
-    for name in [column for column in table.frame.columns if column.lower() in ("status", "state")]:
-        states = table.frame[name].map(lambda cell: cell.strip().lower() if isinstance(cell, str) else "")
-        if not len(states) or not states.isin([*FINISHED, *UNFINISHED]).all():
-            continue
-        finished = states.isin(FINISHED).to_numpy(bool)
-        if finished.all():
-            return table
-        counts = table.frame.loc[~finished, name].value_counts()
-        note = join_names(f"{number} {state}" for state, number in counts.items())
-        return table.select(finished).with_notes(f"{plural(int(np.sum(~finished)), 'run')} left out: {note}")
-    return table

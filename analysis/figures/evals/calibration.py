@@ -14,25 +14,29 @@ from matplotlib.figure import Figure
 from analysis.errors import DataError
 from analysis.evals.calibration import COVERAGES, Calibration, load_answers, measure_calibration, reliability_bins
 from analysis.evals.metrics import wilson_interval
+from analysis.evals.options import CalibrationOptions
 from analysis.figures import marks, style
+from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 from scaling.store.record import Store
 
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 CAPTION = (
-    "Left: accuracy against the model's confidence in its answers, in ten bins, with 95% intervals; a calibrated model "
+    "Left: accuracy against the model's confidence in its answers, in ten bins, with {level:.0%} intervals; a calibrated model "
     "lies on the dashed diagonal. Right: error rate among the most confident items against their share (coverage), "
     "with bootstrap intervals."
 )
 
 
-def read(path: Path) -> Source:
+def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
     """Reads the answers of the largest run to each task. Raises DataError if there are none."""
     sizes = {record.run_id: record.params.get("total", 0) for record in Store(path).records()}
-    by_size = sorted(load_answers(path), key=lambda answers: sizes.get(answers.run, 0))
+    fits = options.fits
+    measured = CalibrationOptions(fits.bootstrap, fits.level, fits.seed, tasks=options.scores.tasks)
+    by_size = sorted(load_answers(path, measured), key=lambda answers: sizes.get(answers.run, 0))
     largest = {answers.task: answers for answers in by_size}
-    study = {task: measure_calibration(answers) for task, answers in largest.items()}
-    return source_of_study(path, "calibration", study)
+    study = {task: measure_calibration(answers, measured) for task, answers in largest.items()}
+    return source_of_study(path, "calibration", study, options)
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
@@ -53,7 +57,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     for color, (task, calibration) in zip(COLORS, sorted(study.items()), strict=False):
         bins = reliability_bins(calibration.answers.confidence, calibration.answers.correct)
         confidence, accuracy = (np.array([values[i] for values in bins]) for i in (0, 1))
-        low, high = np.array([wilson_interval(share * count, count) for _, share, count in bins]).T
+        low, high = np.array([wilson_interval(share * count, count, source.level) for _, share, count in bins]).T
         marks.bars(reliability, task, confidence, low, high, color=color)
         marks.line(reliability, task, confidence, accuracy, color=color, marker="o", markersize=2.6, label=task)
         marks.line(risk, task, COVERAGES, calibration.risk, color=color, label=task)

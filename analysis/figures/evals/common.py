@@ -32,7 +32,7 @@ def emergence_study(source: Source) -> EmergenceStudy:
     """Returns the study of a source, computed at first use. Raises DataError if the runs were not evaluated."""
     if "emergence" not in source.results:
         flops, params = source.reading.flops or "6nd", source.reading.params
-        options = EmergenceOptions(level=source.level, flops=flops, params=params)
+        options = EmergenceOptions(level=source.level)
         source.results["emergence"] = emergence.emergence_study(source.store or source.name, options)
     study: EmergenceStudy = source.results["emergence"]
     return study
@@ -100,13 +100,14 @@ def draw_curve(axes: Axes, finding: Finding, curve: Curve, color: Any) -> None:
 
 
 def draw_chance(axes: Axes, level: float) -> None:
-    """Draws a dashed line at the score of a random guess.
+    """Draws a dashed line at the score of a random guess, if it is known.
 
     Args:
         axes: The panel.
         level: The score.
     """
-    axes.axhline(level, color=style.GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1, gid="chance")
+    if np.isfinite(level):
+        axes.axhline(level, color=style.GREY, linewidth=0.8, linestyle=(0, (4, 2)), zorder=1, gid="chance")
 
 
 def shade_changepoint(axes: Axes, finding: Finding, axis: str) -> None:

@@ -13,19 +13,20 @@ from matplotlib.figure import Figure
 from analysis.errors import DataError
 from analysis.evals.extraction import Extraction, load_extractions
 from analysis.figures import marks, style
+from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 from scaling.store.record import Store
 
 ALPHABET = 26  # number of letters in planted documents
 CAPTION = (
     "Verbatim extraction: share of planted documents whose second half greedy decoding generates from the first half, "
-    "with 95% binomial intervals, and the loss of the second half, against the number of occurrences in the corpus. "
+    "with {level:.0%} binomial intervals, and the loss of the second half, against the number of occurrences in the corpus. "
     "Dashed: the loss of uniformly random letters."
 )
 EVALUATE = "run `python -m scaling evaluate RUN --store STORE --tasks extraction` first"
 
 
-def read(path: Path) -> Source:
+def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
     """Reads the extraction of each run and its name in the legend. Raises DataError if no run was evaluated."""
     extractions = load_extractions(path)
     if not extractions:
@@ -35,7 +36,7 @@ def read(path: Path) -> Source:
         total = record.params.get("total")
         names[record.run_id] = f"{style.short_count(total)} parameters" if total else record.run_id[:8]
     study = [(names.get(extraction.run, extraction.run[:8]), extraction) for extraction in extractions]
-    return source_of_study(path, "extraction", study)
+    return source_of_study(path, "extraction", study, options)
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
@@ -53,7 +54,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         raise DataError(f"{source.name}: no run was evaluated on the task extraction: {EVALUATE}")
     fig, (rates, losses) = style.panels(width, 1, 2, height=2.4)
     for color, (name, extraction) in zip(style.sequential_colors(list(range(len(study)))), study, strict=True):
-        times, (rate, low, high) = extraction.times, np.array(extraction.rates()).T
+        times, (rate, low, high) = extraction.times, np.array(extraction.rates(source.level)).T
         marks.bars(rates, name, times, low, high, color=color)
         marks.line(rates, name, times, rate, color=color, marker="o", markersize=2.6, label=name)
         marks.line(losses, name, times, extraction.nats, color=color, marker="o", markersize=2.6, label=name)

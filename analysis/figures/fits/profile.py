@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from analysis.errors import FitError
 from analysis.figures import marks, style
@@ -52,7 +52,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH, law: str = "chinchil
 
 def _panel(axes: Axes, fit: Fit, profile: Profile, by_bootstrap: tuple[float, float] | None) -> None:
     degrees_of_freedom = max(len(fit.points) - len(fit.params) + len(fit.constraints), 1)
-    limit = float(student.ppf((1 + fit.level) / 2, degrees_of_freedom))
+    limit = float(stdtrit(degrees_of_freedom, (1 + fit.level) / 2))
     t = np.sqrt(np.maximum(profile.deviance, 0))
     near = np.isfinite(profile.values) & (t < 2.5 * limit)
     x = profile.values[near]

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError
 from analysis.figures import marks, style
+from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 
 MAX_HEADS = 8
@@ -30,7 +31,7 @@ CAPTION = (
 COMMAND = "run `python -m scaling attention RUN --store DIR --prompt TEXT --layer 0 --out FILE.json` first"
 
 
-def read(path: Path) -> Source:
+def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
     """Reads attention maps from a .json or .npz file. Raises DataError if there are none."""
     try:
         if path.suffix == ".npz":
@@ -46,7 +47,7 @@ def read(path: Path) -> Source:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: has no attention maps ({error}): {COMMAND}") from None
-    return source_of_study(path, "attention", {**data, "weights": weights_HLM})
+    return source_of_study(path, "attention", {**data, "weights": weights_HLM}, options)
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError
 from analysis.figures import marks, style
+from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 from analysis.figures.training.transfer import PARAMETRIZATION_NAMES, PARAMETRIZATIONS
 
@@ -45,7 +46,7 @@ class CoordinateCheck(NamedTuple):
     changes: list[Change]
 
 
-def read(path: Path) -> Source:
+def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
     """Reads a coordinate check from a JSON file. Raises DataError if there is none."""
     try:
         data = json.loads(path.read_text("utf-8"))
@@ -56,7 +57,7 @@ def read(path: Path) -> Source:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: has no coordinate check ({error}): {COMMAND}") from None
-    return source_of_study(path, "coordinates", CoordinateCheck(data["along"], data["steps"], changes))
+    return source_of_study(path, "coordinates", CoordinateCheck(data["along"], data["steps"], changes), options)
 
 
 def _change(row: dict[str, Any], axis: str) -> Change:

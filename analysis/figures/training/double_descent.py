@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError
 from analysis.figures import marks, style
+from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 from analysis.studies import accuracy_curves
 from analysis.studies.double_descent import AXES, DOUBLE_DESCENT, DoubleDescent, Profile, analyse_double_descent
@@ -23,9 +24,9 @@ CAPTION = (
 AXIS_LABELS = {"width": "Width", "data": "Training examples", "epochs": "Steps"}
 
 
-def read(path: Path) -> Source:
+def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
     """Reads the double-descent runs of a store. Raises DataError if there are none."""
-    return source_of_study(path, "double-descent", analyse_double_descent(path))
+    return source_of_study(path, "double-descent", analyse_double_descent(path, options.fits.level), options)
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError
 from analysis.figures import marks, style
+from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 from analysis.studies.grokking import GENERALISED, Cell, Grokking, analyse_grokking
 
@@ -23,9 +24,9 @@ CAPTION = (
 SPLITS = (("train", "training", style.BLUE), ("held_out", "held out", style.VERMILION))
 
 
-def read(path: Path) -> Source:
+def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
     """Reads the grokking runs of a store. Raises DataError if there are none."""
-    return source_of_study(path, "grokking", analyse_grokking(path))
+    return source_of_study(path, "grokking", analyse_grokking(path, options.fits.level), options)
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:

@@ -137,6 +137,7 @@ def _law(function: Callable[..., Array], breaks: int) -> Law:
         objective="mse-log",
         units={"x": "examples, tokens, parameters or FLOPs", "L": "error or loss", "a": "as y", "d1": "as x"},
         starts_from_data=_starts(breaks),
+        exchangeable=tuple((f"d{i}", f"c{i}", f"f{i}") for i in range(1, breaks + 1)),
     )
 
 

@@ -110,6 +110,7 @@ def _parts(
     source: Any, forms: list[Law], holdout: str, group: str | None, reading: ReadOptions
 ) -> dict[str, list[Part]]:
     """For each group, the points and the mask of the held-out points, as read for each law."""
+    reading = reading.with_seeds()  # a mean over seeds could contain held-out rows and others
     selection = f"({reading.where}) and ({holdout})" if reading.where else holdout
     by_inputs: dict[Any, tuple[Points, np.ndarray, np.ndarray]] = {}
     for form in forms:

@@ -20,6 +20,7 @@ class HarnessOptions(ValidatedConfig):
         samples: Sampled programs in addition to the greedy one.
         temperature: Temperature of the samples.
         seed: Seed of shots and samples.
+        skip_bad: Leave bad lines of the files out.
     """
 
     benchmarks: tuple[str, ...] = option(
@@ -38,6 +39,7 @@ class HarnessOptions(ValidatedConfig):
     samples: int = 0
     temperature: float = 0.8
     seed: int = 0
+    skip_bad: bool = False
 
     def check(self) -> None:
         """Raises ConfigError where a value is out of range."""

@@ -6,78 +6,73 @@ DIR/TASK.shots.jsonl has examples with the same fields, from which the shots are
 from __future__ import annotations
 
 import hashlib
-import json
 import random
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from scaling.config.validation import ConfigError, require
+from scaling.evaluate.json_lines import read_entries
 
 Line = dict[str, Any]
 TASKS = Path(__file__).parent / "tasks"
 MMLU_CHOICES = 4
 
 
-def read_task(task: str, folder: Path) -> tuple[list[Line], list[Line]]:
-    """Reads the questions of a task and the examples for its shots, as its YAML file expects them.
+@dataclass(frozen=True)
+class LocalTask:
+    """A benchmark read from files.
+
+    Attributes:
+        questions: Its questions, as its YAML file expects them.
+        names: Name of each question in its file, such as "line 3".
+        examples: Examples for its shots; empty without a file of examples.
+        bad: A message for each bad line that was left out.
+    """
+
+    questions: list[Line]
+    names: list[str]
+    examples: list[Line]
+    bad: list[str]
+
+
+def read_task(task: str, folder: Path, *, skip_bad: bool = False) -> LocalTask:
+    """Reads the questions of a task and the examples for its shots.
 
     Args:
         task: Name of the task, one of FORMATS.
         folder: Folder of the files.
-
-    Returns:
-        The questions, and the examples (empty without a file of examples).
+        skip_bad: Leave bad lines out.
 
     Raises:
         ConfigError: The task is unknown, or a line is wrong; the message names the file and the line.
     """
     require(task in FORMATS, f"--harness {task}: with --harness-path, must be one of {', '.join(FORMATS)}")
+    parse = partial(parse_line, task)
     shots = folder / f"{task}.shots.jsonl"
-    return read_lines(task, folder / f"{task}.jsonl"), read_lines(task, shots) if shots.exists() else []
+    entries, bad = read_entries(folder / f"{task}.jsonl", parse, skip_bad=skip_bad)
+    examples, bad_examples = read_entries(shots, parse, skip_bad=skip_bad) if shots.exists() else ([], [])
+    return LocalTask(
+        [entry.value for entry in entries], [entry.name for entry in entries], [entry.value for entry in examples],
+        bad + bad_examples,
+    )  # fmt: skip
 
 
-def read_lines(task: str, path: Path) -> list[Line]:
-    """Reads and converts the lines of a file.
-
-    Args:
-        task: Name of the task.
-        path: The file.
-
-    Raises:
-        ConfigError: The file cannot be read or is empty, or a line is wrong.
-    """
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise ConfigError(f"{path}: {reason}: must contain the questions of {task}") from None
-    questions = [
-        parse_line(task, line, f"{path}, line {number}")
-        for number, line in enumerate(text.splitlines(), 1)
-        if line.strip()
-    ]
-    require(bool(questions), f"{path}: has no questions")
-    return questions
-
-
-def parse_line(task: str, line: str, location: str) -> Line:
-    """Checks a line and converts it to what the YAML file of its task expects.
+def parse_line(task: str, data: Any, location: str) -> Line:
+    """Checks an object of a file and converts it to what the YAML file of its task expects.
 
     Args:
         task: Name of the task.
-        line: The line.
+        data: The object.
         location: File and line number, for messages.
 
     Raises:
-        ConfigError: The line is not a JSON object, or a field is missing or wrong.
+        ConfigError: It is not an object, or a field is missing or wrong.
     """
     fields, convert = FORMATS[task]
-    try:
-        data = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{location}: not JSON: {error.msg}") from None
     missing = [name for name in fields if not isinstance(data, dict) or name not in data]
     require(not missing, f"{location}: missing field {', '.join(missing)}: {task} needs {', '.join(fields)}")
     for name in fields:

@@ -7,6 +7,7 @@ from typing import Any
 from scaling.evaluate.harness.config import CODE_TASKS, HarnessOptions
 from scaling.evaluate.harness.model import HarnessModel
 from scaling.evaluate.harness.sandbox import pass_at_k, program_passes
+from scaling.evaluate.summary import Score, put_share
 from scaling.store.items import Row
 
 PASS_AT = (1, 10, 100)  # samples k of pass@k (Chen 2021)
@@ -14,7 +15,7 @@ PASS_AT = (1, 10, 100)  # samples k of pass@k (Chen 2021)
 
 def harness_rows(
     model: HarnessModel, task: str, shots: int, samples: list[dict[str, Any]], options: HarnessOptions
-) -> tuple[list[Row], dict[str, float]]:
+) -> tuple[list[Row], dict[str, Score]]:
     """Converts the samples of one task.
 
     Args:
@@ -114,11 +115,12 @@ def program_with_test(doc: dict[str, Any], text: str) -> str:
     return f"{doc['prompt']}{text}\n\n{doc['test']}\n\ncheck({doc['entry_point']})\n"
 
 
-def pass_rates(rows: list[Row]) -> dict[str, float]:
+def pass_rates(rows: list[Row]) -> dict[str, Score]:
     """Returns the share of greedy programs that pass, and pass@k for each k up to the number of samples."""
-    rates = {"passed": sum(row["passed"][0] for row in rows) / len(rows)}
+    rates: dict[str, Score] = {}
+    put_share(rates, "passed", (float(row["passed"][0]) for row in rows))
     samples = [row["passed"][1:] for row in rows]
     for k in PASS_AT:
         if samples and k <= len(samples[0]):
-            rates[f"pass@{k}"] = sum(pass_at_k(len(passed), sum(passed), k) for passed in samples) / len(samples)
+            put_share(rates, f"pass@{k}", (pass_at_k(len(passed), sum(passed), k) for passed in samples))
     return rates

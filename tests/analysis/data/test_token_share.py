@@ -48,6 +48,6 @@ def test_curves_and_evaluations_of_a_ramped_run_are_placed_by_the_tokens_read(
     np.testing.assert_allclose(curve.C / points.C, [SHARE_AT_5, 1])
     [figure_curve] = figure_source.load(tmp_path).curves()
     np.testing.assert_allclose(figure_curve.C / points.C, [SHARE_AT_5, 1])
-    [task] = load_tasks(tmp_path)
+    [task] = load_tasks(tmp_path).tasks
     np.testing.assert_allclose(task.runs["D"] / points.D, SHARE_AT_5)
     np.testing.assert_allclose(task.runs["C"] / points.C, SHARE_AT_5)

@@ -1,0 +1,190 @@
+"""Rows that are checkpoints of runs: the run of each row, its learning curve, and the choice of final or all rows.
+
+Key: N parameters, D tokens, C training FLOPs, L loss; n rows, m rows of one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.columns.names import name_readings
+from analysis.data.points import Points, TrainingCurve
+from analysis.data.rows.factors import SEED_NAME
+from analysis.data.table import cell_texts, parse_column
+from analysis.errors import DataError
+from analysis.format import join_names
+from analysis.laws.law import Law
+
+CHECKPOINTS = ("auto", "final", "all")
+RUN_NAMES = frozenset(
+    "run_id run run_name name id experiment experiment_name experiment_id exp exp_name exp_id trial trial_id trial_name "
+    "job_name wandb_id wandb_run_id run_uuid uuid run_key run_label".split()
+)
+STEP_NAMES = frozenset(
+    "step global_step train_step training_step train_global_step trainer_global_step optimizer_step iteration iter "
+    "iterations checkpoint ckpt checkpoint_step ckpt_step update num_updates".split()
+)
+CURVE_INPUTS = {"x", "S", "step"}  # inputs of laws of learning curves
+MIN_CHECKPOINTS = 5  # median number of rows from which rows without a run name are one run
+EVEN = 0.05  # relative difference of the distances between checkpoints
+MIN_SPARE_RUNS = 5  # smallest number of final rows minus parameters for which only final rows are fitted
+PARAMETERS = 5  # of a law of the loss in N and D, for points that are read without a law
+VARIES = 1.1  # smallest ratio of the largest to the smallest value of an input that varies
+MAX_CORRELATION = 0.98  # of ln N and ln D in final rows, above which they do not determine a law of both
+
+
+def runs_of_rows(
+    frame: pd.DataFrame, points: Points, used: Mapping[str, str], run_columns: Sequence[str]
+) -> list[str] | None:
+    """Returns the run of each row (n,), None if each row is a run.
+
+    Rows with the same run name or id are of one run if they have the same N and several D (or steps). If a run name
+    has two rows of one D, seeds and texts are part of the name. In a table without run names, rows with the same texts,
+    seed and N are of one run if they are many, with steps or evenly spaced D.
+
+    Args:
+        frame: Rows of the table (n,).
+        points: Their points (n,).
+        used: Column by letter.
+        run_columns: Columns that together name the run, as the user gave them.
+
+    Raises:
+        DataError: A column that names runs does not exist.
+    """
+    missing = [name for name in run_columns if name not in frame.columns]
+    if missing:
+        columns = join_names(frame.columns)
+        raise DataError(f"{points.source}: no column {missing[0]!r} (to name runs): it has {columns}")
+    if run_columns:
+        return _joined(frame, run_columns)
+    progress = _progress(frame, points)
+    if progress is None or len(np.unique(points.N)) == len(points):
+        return None
+    texts, seeds = _naming_columns(frame, used)
+    for name in [name for name in frame.columns if RUN_NAMES & set(name_readings(str(name)))]:
+        candidates = [_joined(frame, list(dict.fromkeys([name, *others]))) for others in ([], seeds, [*seeds, *texts])]
+        counts = [_distinct_values(runs, points.N, progress) for runs in candidates]
+        usable = [
+            (count.sum() == len(frame), runs)
+            for count, runs in zip(counts, candidates, strict=True)
+            if count is not None and count.max() > 1
+        ]
+        if usable:  # the shortest name without two rows of one D, else the shortest
+            return next((runs for is_distinct, runs in usable if is_distinct), usable[0][1])
+    has_steps = any(STEP_NAMES & set(name_readings(str(name))) for name in frame.columns)
+    if not (texts or seeds):
+        return None
+    runs = [f"{run} N={N:g}" for run, N in zip(_joined(frame, [*texts, *seeds]), points.N, strict=True)]
+    counts = _distinct_values(runs, points.N, progress)
+    if counts is None or np.median(counts) < MIN_CHECKPOINTS or counts.sum() < len(runs):
+        return None
+    return runs if has_steps or _are_even(runs, progress) else None
+
+
+def final_rows(runs: Sequence[str], points: Points, frame: pd.DataFrame) -> np.ndarray:
+    """Returns the index of the last row of each run in order of rows, by D, else by step."""
+    progress = _progress(frame, points)
+    order = np.arange(len(runs)) if progress is None else np.argsort(progress, kind="stable")
+    return np.sort(list({runs[row]: row for row in order}.values()))
+
+
+def wants_final_rows(law: Law | None) -> bool:
+    """Returns whether a law describes the final loss of runs; None stands for laws of the loss in N, D and C."""
+    return law is None or (law.output == "L" and not law.labels and not CURVE_INPUTS & set(law.inputs))
+
+
+def why_not_final(points: Points, rows: np.ndarray, law: Law | None) -> str:
+    """Returns why final rows do not determine a law, as text; empty if they do.
+
+    Args:
+        points: All rows (n,).
+        rows: Indices of the final rows.
+        law: The law; None stands for a law of the loss in N and D.
+    """
+    parameters, inputs = (PARAMETERS, ("N", "D")) if law is None else (len(law.parameters), law.inputs)
+    if len(rows) < parameters + MIN_SPARE_RUNS:
+        return f"{len(rows)} final rows are too few for {parameters} parameters"
+    for letter in inputs:
+        x = points[letter]
+        if np.isfinite(x).all() and np.ptp(x) > 0 and x[rows].max() < VARIES * x[rows].min():
+            return f"all final rows have the same {letter}"
+    if {"N", "D"} <= set(inputs) and np.isfinite(points.N).all() and np.isfinite(points.D).all():
+        if abs(np.corrcoef(np.log(points.N[rows]), np.log(points.D[rows]))[0, 1]) > MAX_CORRELATION:
+            return "N and D rise together in the final rows"
+    return ""
+
+
+def learning_curves(points: Points, runs: Sequence[str], held_out: bool) -> tuple[TrainingCurve, ...] | None:
+    """Returns the learning curves of runs with several rows, None if N, D or C is not known.
+
+    Args:
+        points: All rows (n,).
+        runs: Run of each row (n,).
+        held_out: Whether the losses were measured on held-out text.
+    """
+    if not all(np.isfinite(points[letter]).all() for letter in "NDCL"):
+        return None
+    curves = []
+    for run, rows in _rows_by_run(runs).items():
+        rows = rows[np.argsort(points.D[rows], kind="stable")]
+        if len(rows) > 1:
+            N = float(points.N[rows[0]])
+            curves.append(TrainingCurve(run, N, points.D[rows], points.C[rows], points.L[rows], held_out))
+    return tuple(curves) or None
+
+
+def _rows_by_run(runs: Sequence[str]) -> dict[str, np.ndarray]:
+    codes, names = pd.factorize(np.array(runs, object))
+    order = np.argsort(codes, kind="stable")
+    return dict(zip(names, np.split(order, np.cumsum(np.bincount(codes))[:-1]), strict=True))
+
+
+def _joined(frame: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+    """Cells (n,) of columns as one text."""
+    return [" ".join(cells) for cells in zip(*(cell_texts(frame[name]) for name in columns), strict=True)]
+
+
+def _progress(frame: pd.DataFrame, points: Points) -> np.ndarray | None:
+    """D (n,), or the steps if D is not known; None if neither is known."""
+    if np.isfinite(points.D).all():
+        return points.D
+    for name in frame.columns:
+        if STEP_NAMES & set(name_readings(str(name))):
+            steps = parse_column(frame[name], True).values
+            if np.isfinite(steps).all():
+                return np.asarray(steps)
+    return None
+
+
+def _naming_columns(frame: pd.DataFrame, used: Mapping[str, str]) -> tuple[list[str], list[str]]:
+    """Columns of texts that recur, and columns of seeds."""
+    numeric = {column for letter, column in used.items() if letter not in ("name", "group")}
+    texts, seeds = [], []
+    for name in frame.columns:
+        if name in numeric or STEP_NAMES & set(name_readings(str(name))):
+            continue
+        if any(SEED_NAME.fullmatch(reading) for reading in name_readings(str(name))):
+            seeds.append(name)
+        elif frame[name].dtype.kind == "O" and not np.isfinite(parse_column(frame[name].head(100), True).values).any():
+            if 1 < len(set(cell_texts(frame[name]))) <= len(frame) / 2:
+                texts.append(name)
+    return texts, seeds
+
+
+def _distinct_values(runs: Sequence[str], N: np.ndarray, progress: np.ndarray) -> np.ndarray | None:
+    """Number of different D of each run; None if a label is empty, unique in all rows, or has several N."""
+    if not all(runs) or len(set(runs)) == len(runs):
+        return None
+    parts = _rows_by_run(runs).values()
+    if any(np.ptp(N[rows]) > 0 for rows in parts):
+        return None
+    return np.array([len(np.unique(progress[rows])) for rows in parts])
+
+
+def _are_even(runs: Sequence[str], progress: np.ndarray) -> bool:
+    """Whether the D of each run are evenly spaced, as those of checkpoints are and those of designed runs are not."""
+    steps = [np.diff(np.sort(progress[rows])) for rows in _rows_by_run(runs).values() if len(rows) > 2]
+    return bool(steps) and all(np.ptp(step) <= EVEN * step.max() for step in steps)

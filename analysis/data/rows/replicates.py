@@ -1,0 +1,254 @@
+"""Runs of one set of inputs: the best of several hyper-parameters, and the mean of several seeds.
+
+Key: n rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.points import Points
+from analysis.data.rows.factors import Factors, table_factors
+from analysis.errors import DataError
+from analysis.format import join_names, plural
+from analysis.laws.law import Law
+
+REPLICATES = ("auto", "best", "mean", "seeds", "all")
+RECIPE_OUTPUTS = ("lr", "B")  # outputs of laws that want the row of lowest loss, which only the user can say
+SAME_INPUT = 5e-3  # tokens are rounded to whole batches: relative difference up to which inputs are the same
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Rows that are fitted.
+
+    Attributes:
+        sets: Rows of each point; several rows are averaged.
+        notes: Notes on the selection.
+    """
+
+    sets: list[np.ndarray]
+    notes: tuple[str, ...] = ()
+
+
+def combine_replicates(
+    points: Points, frame: pd.DataFrame, used: Iterable[str], law: Law | None, choice: str
+) -> Points:
+    """Combines rows of one set of inputs, with notes on what they differ in.
+
+    Args:
+        points: One row per run (n,).
+        frame: The same rows of the table (n,).
+        used: Columns that are read as numbers, names or groups of the points.
+        law: Law that is fitted; None stands for laws of the loss in N, D and C.
+        choice: One of REPLICATES. "auto" takes, of each set of inputs, the hyper-parameters with the lowest loss (mean
+            over their seeds), and averages its seeds; "seeds" does not average. "best" takes the lowest loss, whatever
+            rows differ in; seeds are averaged first. "mean" averages all rows. "all" changes nothing. Rows of
+            different groups, and with "auto" and "seeds" rows that differ in other columns such as a corpus, are never
+            combined.
+
+    Raises:
+        DataError: Rows are to be compared by their loss, which is not known.
+    """
+    selection = select_replicates(points, frame, used, law, choice)
+    combined = average_rows(points, selection.sets)
+    return replace(combined, notes=(*combined.notes, *selection.notes))
+
+
+def select_replicates(
+    points: Points, frame: pd.DataFrame, used: Iterable[str], law: Law | None, choice: str
+) -> Selection:
+    """Returns the rows of each point; arguments as in `combine_replicates`."""
+    everything = Selection([np.array([row]) for row in range(len(points))])
+    letters = input_letters(points, law)
+    if choice == "all" or not letters:
+        return everything
+    exact_n = _codes([*(points[letter] for letter in letters), *([points.groups] if points.groups else [])])
+    near_n = _codes([*(_rounded(points[letter]) for letter in letters), *([points.groups] if points.groups else [])])
+    repeated = np.flatnonzero(np.bincount(near_n)[near_n] > 1)
+    if not len(repeated):
+        return everything
+    factors = table_factors(frame.iloc[repeated], frozenset(used))
+    set_n = exact_n.copy()
+    set_n[repeated] = _merge_near(exact_n[repeated], near_n[repeated], factors)
+    rows = repeated[np.bincount(set_n)[set_n[repeated]] > 1]
+    if not len(rows):
+        return everything
+    inside = np.isin(repeated, rows)
+    chooser = _Chooser(points.select(rows), letters, set_n[rows], factors.select(inside), law, choice)
+    chosen, notes = chooser.choose()
+    sets = [*([row] for row in np.setdiff1d(np.arange(len(points)), rows)), *(rows[part] for part in chosen)]
+    return Selection([np.asarray(part) for part in sorted(sets, key=min)], notes)
+
+
+def average_rows(points: Points, sets: list[np.ndarray]) -> Points:
+    """Averages the rows of each set; the weight of a mean is the sum of the weights, 1 for each row by default.
+
+    Args:
+        points: The rows.
+        sets: Rows of each point.
+    """
+    first = points.select(np.array([rows[0] for rows in sets]))
+    if all(len(rows) == 1 for rows in sets):
+        return first
+    weight_n = np.ones(len(points)) if points.weights is None else points.weights
+
+    def average(x_n: np.ndarray) -> np.ndarray:
+        return np.array([np.average(x_n[rows], weights=weight_n[rows]) for rows in sets])
+
+    weights = np.array([weight_n[rows].sum() for rows in sets])
+    means = {letter: average(points[letter]) for letter in ("N", "D", "C", "L")}
+    extra = {letter: average(values) for letter, values in points.extra.items()}
+    return replace(first, **means, extra=extra, weights=None if np.ptp(weights) == 0 else weights)
+
+
+def input_letters(points: Points, law: Law | None) -> list[str]:
+    """Returns the letters that are equal in rows of one set of inputs; none if the inputs are not known.
+
+    Rows with equal compute alone are not of one set, because their sizes are not known.
+    """
+    known = [letter for letter in "ND" if np.isfinite(points[letter]).all()]
+    needed = ("N", "D") if law is None else law.inputs
+    if not len(points) or not all(np.isfinite(points[letter]).all() for letter in needed):
+        return []
+    if "C" in needed and len(known) < 2:
+        return []
+    return list(dict.fromkeys([*known, *(letter for letter in needed if letter != "C")]))
+
+
+def _codes(columns: Iterable[object]) -> np.ndarray:
+    """Codes (n,) of the combinations of the values of columns."""
+    codes: np.ndarray | None = None
+    for column in columns:
+        new = pd.factorize(np.asarray(column, object) if isinstance(column, list) else column)[0]
+        codes = new if codes is None else pd.factorize(codes * (new.max() + 1) + new)[0]
+    assert codes is not None
+    return np.asarray(codes)
+
+
+def _rounded(x_n: np.ndarray) -> np.ndarray:
+    """The first of each run of values (n,) within SAME_INPUT of it."""
+    values = np.unique(x_n)
+    first = values.copy()
+    for i in range(1, len(values)):
+        if abs(values[i] - first[i - 1]) <= SAME_INPUT * abs(first[i - 1]):
+            first[i] = first[i - 1]
+    return np.asarray(first[np.searchsorted(values, x_n)])
+
+
+def _merge_near(exact_n: np.ndarray, near_n: np.ndarray, factors: Factors) -> np.ndarray:
+    """Sets (n,) of rows: those of nearly equal inputs if all of them differ in hyper-parameters or seeds, else exact."""
+    varied = [*factors.hyperparameters.values(), *factors.seeds.values()]
+    set_n = exact_n.copy()
+    if not varied:
+        return set_n
+    settings_n = _codes([*varied, *factors.others.values()])
+    for near in np.unique(near_n):
+        rows = np.flatnonzero(near_n == near)
+        if len(np.unique(settings_n[rows])) == len(rows):
+            set_n[rows] = exact_n[rows[0]]
+    return set_n
+
+
+def _varying(columns: Mapping[str, np.ndarray], part_n: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns with several values within a part."""
+    parts = len(np.unique(part_n))
+    return {name: codes for name, codes in columns.items() if len(np.unique(_codes([part_n, codes]))) > parts}
+
+
+@dataclass(frozen=True)
+class _Chooser:
+    """Choice among rows that share their inputs with others: points and set of each row (n,)."""
+
+    points: Points
+    letters: list[str]
+    set_n: np.ndarray
+    factors: Factors
+    law: Law | None
+    choice: str
+
+    def choose(self) -> tuple[list[np.ndarray], tuple[str, ...]]:
+        """Rows of each point, and notes."""
+        n = len(self.set_n)
+        shared = f"{plural(n, 'row')} share {' and '.join(self.letters)} with others"
+        if self.law is not None and self.law.output != "L" and self.choice in ("auto", "seeds"):
+            advice = f"{shared}: all are fitted; --replicates best takes the row of lowest loss of each"
+            wanted = self.law.output in RECIPE_OUTPUTS and np.isfinite(self.points.L).all()
+            return [np.array([row]) for row in range(n)], (advice,) if wanted else ()
+        if self.choice == "mean":
+            return self._parts(self.set_n), (f"{shared}: averaged, weighted by their number",)
+        if self.choice == "best" and not np.isfinite(self.points.L).all():
+            raise DataError(f"replicates best: {self.points.source} has no loss to compare rows by")
+        others = _varying(self.factors.others, self.set_n)
+        compared = {**self.factors.hyperparameters, **(others if self.choice == "best" else {})}
+        part_n = self.set_n if self.choice == "best" else _codes([self.set_n, *others.values()])
+        varied = _varying(compared, part_n)
+        best = [self._best_setting(rows, varied) for rows in self._parts(part_n)]
+        notes = self._note_best(part_n, varied, best) if varied else []
+        seeds = _varying(self.factors.seeds, part_n)
+        chosen = [self._without_replicates(rows, seeds) for rows in best]
+        averaged = sum(len(rows) for sets in chosen for rows in sets if len(rows) > 1)
+        if averaged:
+            notes.append(f"{plural(averaged, 'row')} that differ only in {join_names(seeds)} are averaged, by inputs")
+        notes += self._note_others(others if self.choice != "best" else {}, part_n, {**varied, **seeds})
+        return [rows for sets in chosen for rows in sets], tuple(notes)
+
+    def _parts(self, part_n: np.ndarray) -> list[np.ndarray]:
+        return [np.flatnonzero(part_n == part) for part in dict.fromkeys(part_n.tolist())]
+
+    def _best_setting(self, rows: np.ndarray, varied: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Rows of the hyper-parameters with the lowest mean loss."""
+        if not varied:
+            return rows
+        settings = _codes([codes[rows] for codes in varied.values()])
+        losses = np.bincount(settings, self.points.L[rows]) / np.bincount(settings)
+        return rows[settings == np.argmin(losses)]
+
+    def _without_replicates(self, rows: np.ndarray, seeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Sets of rows that become one point each."""
+        differ_in_seed = any(np.ptp(codes[rows]) > 0 for codes in seeds.values())
+        if self.choice in ("auto", "best") and differ_in_seed:
+            return [rows]
+        if self.choice == "best":
+            return [rows[[np.argmin(self.points.L[rows])]]]
+        return [np.array([row]) for row in rows]
+
+    def _note_best(self, part_n: np.ndarray, varied: Mapping[str, np.ndarray], best: list[np.ndarray]) -> list[str]:
+        """Notes the columns that are minimised over, and the sets whose best value is at the edge of its grid."""
+        parts = [rows for rows in self._parts(part_n) if any(np.ptp(codes[rows]) > 0 for codes in varied.values())]
+        n = sum(len(rows) for rows in parts)
+        note = (
+            f"{plural(n, 'row')} are {plural(len(parts), 'set')} of the same {' and '.join(self.letters)} that differ in "
+            f"{join_names(varied)}: the lowest loss of each set is used (--replicates best, mean or all)"
+        )
+        edges = []
+        for name, codes in varied.items():
+            sizes = [(rows, chosen) for rows, chosen in zip(self._parts(part_n), best, strict=True)]
+            wide = [(codes[rows], codes[chosen[0]]) for rows, chosen in sizes if len(np.unique(codes[rows])) > 2]
+            at_edge = sum(value in (values.min(), values.max()) for values, value in wide)
+            if at_edge:
+                edges.append(f"the best {name} is the smallest or largest in {at_edge} of {plural(len(wide), 'set')}")
+        return [note + "".join(f"; {edge}" for edge in edges)]
+
+    def _note_others(
+        self, others: Mapping[str, np.ndarray], part_n: np.ndarray, known: Mapping[str, np.ndarray]
+    ) -> list[str]:
+        """Notes rows of the same inputs that are all fitted."""
+        notes = []
+        if others:
+            notes.append(
+                f"rows of the same {' and '.join(self.letters)} differ in {join_names(others)}: all are fitted as one "
+                f"group (--by {next(iter(others))} fits each, --replicates best takes the lowest loss)"
+            )
+        left = [rows for rows in self._parts(part_n) if not any(np.ptp(codes[rows]) > 0 for codes in known.values())]
+        unnamed = sum(len(rows) for rows in left if len(np.unique(self.points.L[rows])) > 1)
+        if unnamed and self.choice in ("auto", "seeds"):
+            notes.append(
+                f"{plural(unnamed, 'row')} share {' and '.join(self.letters)} with others and differ in no other column: "
+                "all are fitted (--replicates best or mean)"
+            )
+        return notes

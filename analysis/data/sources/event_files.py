@@ -1,0 +1,202 @@
+"""Reads TensorBoard event files: scalars by tag and step, and hyperparameters.
+
+An event file is a sequence of TFRecords (length, checksum, data, checksum; tensorflow/core/lib/io/record_writer.h),
+each with an Event message (tensorflow/core/util/event.proto). The few fields that hold scalars and hyperparameters are
+decoded here: TensorFlow takes seconds to import and is not a dependency.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from analysis.errors import DataError
+
+POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected (RFC 3720, appendix B.4)
+MAX_RECORD = 1 << 16  # longer records are images, audio or histograms, which are skipped unread
+FLOAT, DOUBLE = 1, 2  # DataType in TensorProto
+SESSION_START = 1  # SessionLog.status
+Fields = dict[int, list[Any]]
+
+
+@dataclass
+class RunEvents:
+    """Events of one run.
+
+    Attributes:
+        scalars: Value by tag and step.
+        hparams: Hyperparameters by name.
+        truncated: Files whose last record is incomplete, as of a run that is still writing.
+    """
+
+    scalars: dict[str, dict[int, float]] = field(default_factory=dict)
+    hparams: dict[str, Any] = field(default_factory=dict)
+    truncated: list[Path] = field(default_factory=list)
+
+    def add(self, step: int, tag: str, value: float) -> None:
+        """Adds a value. A step that is not after the last one of its tag replaces all from that step on (a restart)."""
+        values = self.scalars.setdefault(tag, {})
+        if values and step <= next(reversed(values)):
+            self.scalars[tag] = values = {earlier: v for earlier, v in values.items() if earlier < step}
+        values[step] = value
+
+    def restart(self, step: int) -> None:
+        """Removes values from a step on: the run was restarted there."""
+        self.scalars = {tag: {s: v for s, v in values.items() if s < step} for tag, values in self.scalars.items()}
+
+
+def read_events(files: list[Path]) -> RunEvents:
+    """Reads the event files of one run, in the order of their creation.
+
+    Raises:
+        DataError: A file is not an event file, or is damaged.
+    """
+    events = RunEvents()
+    for path in files:
+        try:
+            for record in _records(path, events):
+                _read_event(_fields(record), events)
+        except (struct.error, ValueError, IndexError, OverflowError) as error:
+            raise DataError(f"{path}: damaged event file: {error}") from None
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    return events
+
+
+def _records(path: Path, events: RunEvents) -> Iterator[bytes]:
+    """Data of the records of a file that can hold scalars; the incomplete record at its end is left out."""
+    size, position = path.stat().st_size, 0
+    with path.open("rb") as file:
+        while position < size:
+            header = file.read(12)
+            if len(header) < 12:
+                events.truncated.append(path)
+                return
+            (length,), (checksum,) = struct.unpack("<Q", header[:8]), struct.unpack("<I", header[8:])
+            if masked_crc(header[:8]) != checksum:
+                raise ValueError(
+                    f"wrong checksum at byte {position}" if position else "it does not begin with a record"
+                )
+            position += 12 + length + 4
+            if position > size:
+                events.truncated.append(path)
+                return
+            if length > MAX_RECORD:
+                file.seek(length + 4, 1)
+                continue
+            data, stored = file.read(length), file.read(4)
+            if masked_crc(data) != struct.unpack("<I", stored)[0]:
+                raise ValueError(f"wrong checksum of the record that ends at byte {position}")
+            yield data
+
+
+def masked_crc(data: bytes) -> int:
+    """Returns the CRC-32C of data, masked as in TFRecords."""
+    crc, table = 0xFFFFFFFF, _crc_table()
+    for byte in data:
+        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
+    crc ^= 0xFFFFFFFF
+    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+@functools.cache
+def _crc_table() -> list[int]:
+    table = []
+    for crc in range(256):
+        for _ in range(8):
+            crc = (crc >> 1) ^ (POLYNOMIAL if crc & 1 else 0)
+        table.append(crc)
+    return table
+
+
+def _fields(data: bytes) -> Fields:
+    """Fields of a protocol-buffer message by number: integers, 8 or 4 bytes, or bytes."""
+    fields: Fields = {}
+    position, end = 0, len(data)
+    while position < end:
+        key, position = _varint(data, position)
+        number, wire = key >> 3, key & 7
+        if wire == 0:
+            value, position = _varint(data, position)
+            fields.setdefault(number, []).append(value)
+            continue
+        length = {1: 8, 5: 4}.get(wire)
+        if length is None and wire == 2:
+            length, position = _varint(data, position)
+        if length is None or position + length > end:
+            raise ValueError("a field of a record is not valid")
+        fields.setdefault(number, []).append(data[position : position + length])
+        position += length
+    return fields
+
+
+def _varint(data: bytes, position: int) -> tuple[int, int]:
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[position]
+        value |= (byte & 0x7F) << shift
+        position += 1
+        if not byte & 0x80:
+            return value, position
+    raise ValueError("an integer of a record is not valid")
+
+
+def _read_event(event: Fields, events: RunEvents) -> None:
+    """Adds the scalars and hyperparameters of an Event: step (2), summary (5), session_log (7)."""
+    step = int(event.get(2, [0])[0])
+    for log in event.get(7, []):
+        if _fields(log).get(1, [0])[0] == SESSION_START:
+            events.restart(step)
+    for summary in event.get(5, []):
+        for message in _fields(summary).get(1, []):
+            value = _fields(message)
+            if step >= 1 << 63:
+                raise ValueError("a step is negative")
+            number = _scalar(value)
+            if number is not None:
+                events.add(step, value[1][0].decode("utf-8", "replace") if 1 in value else "", number)
+            events.hparams.update(_hparams(value))
+
+
+def _scalar(value: Fields) -> float | None:
+    """Scalar of a Summary.Value: simple_value (2), or tensor (8) with one float or double; None for other values."""
+    if 2 in value:
+        return float(struct.unpack("<f", value[2][-1])[0])
+    if 8 not in value:
+        return None
+    tensor = _fields(value[8][-1])
+    width, code, typed = {FLOAT: (4, "<f", 5), DOUBLE: (8, "<d", 6)}.get(tensor.get(1, [0])[0], (0, "", 0))
+    data = (tensor.get(typed) or tensor.get(4) or [b""])[-1]  # float_val or double_val, or tensor_content
+    return float(struct.unpack(code, data)[0]) if width and len(data) == width else None
+
+
+def _hparams(value: Fields) -> dict[str, Any]:
+    """Hyperparameters of a Summary.Value of the plugin hparams: metadata (9), plugin_data (1), its name and content.
+
+    The content is HParamsPluginData with session_start_info (3), whose field 1 maps names to google.protobuf.Value.
+    """
+    hparams: dict[str, Any] = {}
+    for metadata in value.get(9, []):
+        for plugin in map(_fields, _fields(metadata).get(1, [])):
+            if plugin.get(1) != [b"hparams"]:
+                continue
+            for start in _fields(plugin.get(2, [b""])[0]).get(3, []):
+                for entry in map(_fields, _fields(start).get(1, [])):
+                    name = entry.get(1, [b""])[0].decode("utf-8", "replace")
+                    hparams[name] = _protobuf_value(_fields(entry.get(2, [b""])[0]))
+    return hparams
+
+
+def _protobuf_value(value: Fields) -> Any:
+    """A google.protobuf.Value: number (2), text (3) or boolean (4); None for other values."""
+    if 2 in value:
+        number = struct.unpack("<d", value[2][0])[0]
+        return number if math.isfinite(number) else None
+    if 3 in value:
+        return value[3][0].decode("utf-8", "replace")
+    return bool(value[4][0]) if 4 in value else None
