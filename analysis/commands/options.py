@@ -13,9 +13,14 @@ SOURCE = "folder of a store, or a .csv, .tsv, .parquet, .json or .jsonl file"
 STORE = "folder of a store"
 
 
-def add_source_options(command: argparse.ArgumentParser) -> None:
-    """Adds the flags of every command that reads points and fits laws to them."""
-    add_options(command, ReadOptions)
+def add_source_options(command: argparse.ArgumentParser, leave_out: tuple[str, ...] = ()) -> None:
+    """Adds the flags of every command that reads points and fits laws to them.
+
+    Args:
+        command: The command's parser.
+        leave_out: Fields of ReadOptions without a flag.
+    """
+    add_options(command, ReadOptions, leave_out=leave_out)
     add_options(command, FitOptions, only=COMMON)
 
 

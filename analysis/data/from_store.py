@@ -14,13 +14,15 @@ from analysis.data.from_table import filter_rows, points_from_table
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, TrainingCurve
 from analysis.data.record_cache import StoreSnapshot
-from analysis.data.runs import DEFAULT_FLOPS, FLOP_COUNTS, PARAM_COUNTS, read_runs, sequences_at
-from analysis.data.table import Table
+from analysis.data.runs import DEFAULT_FLOPS, FLOP_COUNTS, PARAM_COUNTS, check_choice, read_runs, sequences_at
+from analysis.data.table import Table, cell_texts, parse_column
 from analysis.errors import DataError
 from analysis.format import plural
 from analysis.laws.law import Law
 from scaling.store.record import Store
 
+TABLE_COLUMNS = ("run_id", "sweep", "status", "N", "D", "C", "loss", "shared_steps")  # by which a table is one of runs
+COUNT_COLUMNS = ("N_counts", "C_counts")
 STORE_COLUMNS = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "group": "sweep"}
 
 
@@ -41,21 +43,64 @@ def points_from_store(
     frame = read_runs(store, options.flops, options.params)
     if not len(frame):
         raise DataError(f"{store}: no runs in this store (no runs/*/record.json)")
-    table = Table(frame, str(store), tuple(frame.attrs["notes"]), label_column="run_id")
+    points, runs = _points_of_runs(Table(frame, str(store), tuple(frame.attrs["notes"])), options, law)
+    return replace(points, curves=_training_curves(store, runs)) if curves else points
+
+
+def is_run_table(table: Table) -> bool:
+    """Returns whether a table is one of the runs of a store, as written by `python -m analysis table --csv`."""
+    return set(TABLE_COLUMNS) <= set(table.frame.columns) and table.frame["run_id"].is_unique
+
+
+def points_from_run_table(table: Table, options: ReadOptions, law: Law | None) -> Points:
+    """Reads the points of a table of the runs of a store, as they are read from the store, but without curves.
+
+    Args:
+        table: A table of which `is_run_table` is true.
+        options: Columns, units and rows; a counting convention only as in the table.
+        law: Law whose inputs and output are read; None reads N, D, C and L.
+
+    Raises:
+        DataError: The table counts N or C by another convention than the options.
+    """
+    counted = {name: next(iter(cell_texts(table.frame[name][:1])), "") for name in COUNT_COLUMNS if name in table.frame}
+    params, flops = counted.get("N_counts", "total"), counted.get("C_counts", DEFAULT_FLOPS)
+    check_choice("N_counts", params, PARAM_COUNTS)
+    check_choice("C_counts", flops, FLOP_COUNTS)
+    for option, wanted, count in (("params", options.params, params), ("flops", options.flops or flops, flops)):
+        if wanted not in (count, "total"):
+            raise DataError(
+                f"{table.name}: was written with --{option} {count}: to fit {option} = {wanted}, write the table with "
+                f"--{option} {wanted}, or fit the store"
+            )
+    options = replace(options, params=params, flops=flops)
+    return _points_of_runs(replace(table, frame=table.frame.sort_values("run_id", kind="stable")), options, law)[0]
+
+
+def _points_of_runs(table: Table, options: ReadOptions, law: Law | None) -> tuple[Points, pd.DataFrame]:
+    """Points of the finished runs of a table of runs, and their rows."""
+    if "name" in options.columns:
+        raise DataError(f"{table.name}: runs of a store are named by run_id: --columns name does not apply")
+    table = replace(table, label_column="run_id")
     counted = {"N": PARAM_COUNTS[options.params], "C": FLOP_COUNTS[options.flops or DEFAULT_FLOPS]}
     conventions = {letter: text for letter, text in counted.items() if letter not in options.columns}
     convention = "; ".join(f"{letter}: {text}" for letter, text in (conventions | dict(options.columns)).items())
     points = points_from_table(table, replace(options, flops=None), law, STORE_COLUMNS, convention)
-    runs = frame.set_index("run_id").loc[points.names].reset_index()
-    shared_prefix = (runs["shared_steps"] > 0).to_numpy(bool)
-    budgets = runs["budget"].to_numpy(np.float64)
-    return replace(
+    runs = table.frame.set_index("run_id").loc[points.names].reset_index()
+    shared_prefix = _numbers(runs, "shared_steps") > 0
+    budgets = _numbers(runs, "budget")
+    points = replace(
         points,
         budgets=budgets if points.budgets is None and np.isfinite(budgets).any() else points.budgets,
         notes=(*points.notes, *_run_notes(runs)),
         shared_prefix=shared_prefix if shared_prefix.any() else None,
-        curves=_training_curves(store, runs) if curves else None,
     )
+    return points, runs
+
+
+def _numbers(runs: pd.DataFrame, name: str) -> np.ndarray:
+    """A column as numbers (n,), NaN if there is none."""
+    return parse_column(runs[name], True).values if name in runs else np.full(len(runs), np.nan)
 
 
 def filter_runs(frame: pd.DataFrame, path: Path, where: str | None) -> pd.DataFrame:
@@ -77,13 +122,13 @@ def filter_runs(frame: pd.DataFrame, path: Path, where: str | None) -> pd.DataFr
 def _run_notes(runs: pd.DataFrame) -> list[str]:
     """Notes on the budgets, precisions and shared prefixes of the runs."""
     notes = []
-    unplanned = int(runs["budget"].isna().sum())
+    unplanned = int(np.isnan(_numbers(runs, "budget")).sum())
     if 0 < unplanned < len(runs):
         notes.append(f"{plural(unplanned, 'run')} without a planned budget")
-    precisions = sorted({name for name in runs["computed_in"] if isinstance(name, str)})
+    precisions = sorted(set(cell_texts(runs["computed_in"])) - {""}) if "computed_in" in runs else []
     if len(precisions) > 1:
         notes.append(f"runs were computed in {' and in '.join(precisions)}: their losses differ by rounding")
-    shared = int((runs["shared_steps"] > 0).sum())
+    shared = int((_numbers(runs, "shared_steps") > 0).sum())
     if shared:
         notes.append(
             f"{plural(shared, 'run')} started from another run's checkpoint (a shared prefix), so their errors "

@@ -18,9 +18,11 @@ from analysis.data.columns.reader import MAX_LISTED, ColumnReader
 from analysis.data.filter import row_mask
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, duplicate_rows
+from analysis.data.rows.replicates import combine_replicates
 from analysis.data.rows.selection import fitted_rows
 from analysis.data.rows.states import finished_rows
 from analysis.data.sources.trackers import last_values
+from analysis.data.sources.wide import wide_hint
 from analysis.data.table import Table, cell_texts, parse_column
 from analysis.data.units import LOSS_UNIT, unit_warnings
 from analysis.errors import DataError
@@ -54,7 +56,7 @@ def points_from_table(
     if options.flops and "C" in options.columns:
         raise DataError(f"flops = {options.flops!r} and a column of C, {options.columns['C']}: give one of them")
     columns = choose_columns(table, options, law, store_columns or {})
-    check_sufficient(table, columns.names, law)
+    check_sufficient(table, columns.names, law, wide_hint(table))
     if table.curve_column and not (law and set(law.inputs) <= {"S", "x"}):
         table = last_values(table, columns.names.get(law.output if law else "L"))
     table = finished_rows(table, options.where, frozenset(columns.names.values()))
@@ -86,6 +88,8 @@ def points_from_table(
         epochs=values.get("epochs"),
     )
     points = _with_duplicate_note(points)
+    if store_columns is not None:  # each row is a run
+        return combine_replicates(points, table.frame, columns.names.values(), law, options.replicates)
     return fitted_rows(points, table.frame, columns.names, law, options)
 
 

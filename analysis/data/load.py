@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from analysis.data.from_store import points_from_store
+from analysis.data.from_store import is_run_table, points_from_run_table, points_from_store
 from analysis.data.from_table import points_from_table
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
@@ -40,4 +40,6 @@ def load(source: Any, law: Law | None = None, options: ReadOptions = ReadOptions
             raise DataError(f"{source}: is a store: --runs and --checkpoints apply only to a table of checkpoints")
         return points_from_store(source, options, law, curves=curves)
     table = read_table(source, options, "loss" if law is None or law.output == "L" else law.output)
+    if is_run_table(table) and not options.run_columns:
+        return points_from_run_table(table, options, law)
     return points_from_table(table, options, law)

@@ -35,6 +35,8 @@ RUN_COLUMNS = (
     "shared_steps",
     "seconds",
     "error",
+    "N_counts",
+    "C_counts",
 )
 
 
@@ -83,6 +85,8 @@ def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, param
         "N": _params(facts, params),
         "D": D,
         "C": _flops(facts, D, flops),
+        "N_counts": params,
+        "C_counts": flops,
     }
     frame = pd.DataFrame({name: data[name] for name in RUN_COLUMNS}, index=facts.index)
     for name in NUMERIC_COLUMNS:

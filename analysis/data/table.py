@@ -128,7 +128,7 @@ def parse_column(column: pd.Series, counts: bool, decimal_comma: bool = False) -
     values, scaled, errors, example = empty.values, empty.scaled, np.full(n, np.nan), ""
     texts = [cell.strip() for cell in column if isinstance(cell, str)]
     decimal_comma = decimal_comma or (not counts and _has_decimal_commas(texts))
-    dots = _thousands_dots(texts, counts, decimal_comma)
+    dots = _thousands_dots(texts)
     for i, cell in enumerate(column):
         if not isinstance(cell, str):
             values[i] = _float(cell)
@@ -148,22 +148,20 @@ def parse_column(column: pd.Series, counts: bool, decimal_comma: bool = False) -
 
 
 def _has_decimal_commas(texts: list[str]) -> bool:
-    """Whether the commas in a column that is no count are decimal points: some cells have one, and no cell a point."""
-    return any(DECIMAL_COMMA.fullmatch(text) for text in texts) and not any("." in text for text in texts)
+    """Whether the commas in a column that is no count are decimal points: most cells have one, and none has a point."""
+    commas = sum(DECIMAL_COMMA.fullmatch(text) is not None for text in texts)
+    return commas > len(texts) / 2 and not any("." in text for text in texts)
 
 
-def _thousands_dots(texts: list[str], counts: bool, decimal_comma: bool) -> bool:
+def _thousands_dots(texts: list[str]) -> bool:
     """Whether the dots in a column separate thousands, as in 30.000.000; decided by the column as a whole.
 
-    Some cell has two dots, or a dot and a decimal comma. In a table with decimal commas, a count in which every dot is
-    followed by three digits is enough. No cell has a dot that can only be a decimal point.
+    Some cell has two dots, or a dot and a decimal comma, and no cell has a dot that can only be a decimal point.
     """
     dotted = [text for text in texts if "." in text]
     if not dotted or any(DECIMAL_DOT.fullmatch(text) for text in dotted):
         return False
-    if any(THOUSANDS_DOTS.fullmatch(text) for text in dotted):
-        return True
-    return counts and decimal_comma and all(AMBIGUOUS_DOT.fullmatch(text) for text in dotted)
+    return any(THOUSANDS_DOTS.fullmatch(text) for text in dotted)
 
 
 def _parse_text(text: str, counts: bool, decimal_comma: bool) -> tuple[float, re.Match[str] | None]:

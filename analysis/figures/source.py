@@ -17,6 +17,7 @@ from analysis.data.load import load as load_points
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.data.record_cache import StoreSnapshot
+from analysis.data.sources.readers import is_store
 from analysis.errors import DataError, FitError
 from analysis.evals.options import EmergenceOptions
 from analysis.figures.options import SourceOptions
@@ -169,7 +170,7 @@ def load(
     path = Path(source)
     if options.weights == "seeds":
         reading = reading.with_seeds()
-    if not path.is_dir():
+    if not is_store(path):
         form = laws.find(law) if law and law not in laws.APPROACHES else None
         return Source(str(source), load_points(path, form, reading), reading=reading, options=options)
     store = StoreSnapshot(path)

@@ -12,6 +12,7 @@ import numpy as np
 from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitting import isoflop, parabola_bias
+from analysis.fitting.budget_curves import CHANCE
 from analysis.fitting.envelope import fit_envelope, loss_envelope
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit, Optimum
@@ -54,6 +55,12 @@ def _approach_2(points: Points, options: FitOptions) -> Fit:
     warnings += _check_exponent(result.params["a"], options.level)
     notes = result.notes
     largest = float(points.C.max())
+    if result.minimum != "akima" and result.curves is not None and result.curves.lack_of_fit <= CHANCE:
+        sentence = (
+            "the losses of the budgets deviate from smooth curves by more than their noise, so that the minima depend on "
+            "the curve: the intervals include the distance to the minima of Akima curves (--minimum akima)"
+        )
+        warnings.append(warning("lack-of-fit", sentence))
     bias = parabola_bias.estimate_bias(result, largest, options.budget_multiples)
     if bias is not None:
         warnings += parabola_bias.check_bias(bias, result.params, largest)

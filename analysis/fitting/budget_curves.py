@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.data.points import Points
-from analysis.fitting.minima import Minimum, noise_std
+from analysis.fitting.minima import Minimum, akima_minimum, difference_contrasts, noise_std, parabola_minima
 from analysis.uncertainty import bootstrap
 
 # Prior of the shape: (α, β) of Hoffmann 2022 (.34, .28), Besiroglu 2024 (.35, .37), Gadre 2024 (.24, .24), Clark 2022
@@ -28,6 +28,9 @@ PRIOR_STD = np.array([0.5, 0.35])
 SHAPE_LOW = np.array([np.log(0.1), -0.95])
 SHAPE_HIGH = np.array([np.log(4.0), 0.95])
 SCAN_NODES = (9, 13)  # shapes of the scan that starts the search, along each axis
+MARGIN = 0.5  # distance beyond the runs, in spans of ln N, up to which the minimum of a curve is used
+CHANCE = 0.01  # p-value below which residuals are a lack of fit
+MIN_AKIMA = 5  # smallest number of sizes of an Akima curve
 NOISE_PASSES = 6  # largest number of alternations between the noise of the losses and the shape
 
 
@@ -41,9 +44,13 @@ class BudgetCurves:
         ln_N: ln N at the minimum of each budget (K,); NaN if a curve has no minimum.
         loss: Loss at the minimum (K,).
         samples_BK: Bootstrap samples of ln_N; NaN if a sample has no minimum.
+        parabolas_RK: ln N at the minimum of the parabolas through the same losses: of the curve, then of the samples.
+        reach: For each budget, lowest and highest ln N of a usable minimum (K, 2).
         losses: For each budget, losses of the curve (1 + B, n) at the sizes of the runs: the estimate, then the
             curve of each bootstrap sample.
         value: Sum of squared residuals.
+        lack_of_fit: p-value of the residuals of the curves against the differences of neighbouring runs.
+        misfit_BK: Error of the minima that a misfit causes, contained in all samples: 0 without a lack of fit.
     """
 
     alpha: float
@@ -51,18 +58,47 @@ class BudgetCurves:
     ln_N: np.ndarray
     loss: np.ndarray
     samples_BK: np.ndarray
+    parabolas_RK: np.ndarray
+    reach: np.ndarray
     losses: list[np.ndarray]
     value: float
+    lack_of_fit: float
+    misfit_BK: np.ndarray
+
+    @property
+    def usable_RK(self) -> np.ndarray:
+        """Whether the estimate and each sample have a minimum not far from the runs."""
+        ln_N = np.vstack([self.ln_N, self.samples_BK])
+        return (self.reach[:, 0] <= ln_N) & (ln_N <= self.reach[:, 1])
+
+    def corrected(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns minima of parabolas without their bias: the estimate (K,), and the samples (B, K).
+
+        These are the minima of the curves. Where a curve has none near the runs, it is that of the parabola, minus the
+        bias of the estimate if that is known.
+        """
+        usable = self.usable_RK
+        bias = np.where(usable[0], self.parabolas_RK[0] - self.ln_N, 0.0)
+        ln_N = np.where(usable, np.vstack([self.ln_N, self.samples_BK]), self.parabolas_RK - bias)
+        return ln_N[0], ln_N[1:] + self.misfit_BK
 
     def minima(self, parabolas: list[Minimum]) -> list[Minimum]:
         """Returns the minima of the curves, with the coefficients of the parabolas of the same budgets."""
-        columns = zip(parabolas, self.ln_N, self.loss, self.samples_BK.T, strict=True)
-        return [replace(parabola, ln_N=x, loss=loss, samples=samples) for parabola, x, loss, samples in columns]
+        columns = zip(parabolas, self.ln_N, self.loss, (self.samples_BK + self.misfit_BK).T, strict=True)
+        return [replace(parabola, ln_N=float(x), loss=loss, samples=samples) for parabola, x, loss, samples in columns]
 
     def select(self, budgets: list[int]) -> BudgetCurves:
         """Returns the curves of some budgets."""
-        ln_N, loss, samples_BK = self.ln_N[budgets], self.loss[budgets], self.samples_BK[:, budgets]
-        return replace(self, ln_N=ln_N, loss=loss, samples_BK=samples_BK, losses=[self.losses[k] for k in budgets])
+        return replace(
+            self,
+            ln_N=self.ln_N[budgets],
+            loss=self.loss[budgets],
+            samples_BK=self.samples_BK[:, budgets],
+            misfit_BK=self.misfit_BK[:, budgets],
+            parabolas_RK=self.parabolas_RK[:, budgets],
+            reach=self.reach[budgets],
+            losses=[self.losses[k] for k in budgets],
+        )
 
 
 @dataclass(frozen=True)
@@ -108,18 +144,68 @@ def fit_curves(parts: list[Points], count: int, seed: int) -> BudgetCurves:
     residuals = [_residual(x_n, y_n, shape.s) for x_n, y_n in zip(x, y, strict=True)]
     noise = _resample(x, residuals, shape, count, np.random.default_rng(seed))
     shapes = _sample_shapes(shape, noise, np.random.default_rng(seed + 1))
-    ln_N, losses, lowest = [], [], []
+    ln_N, losses, parabolas, lowest, sample_residuals = [], [], [], [], []
     for x_n, y_n, residual, noise_Bn, centre, mean in zip(x, y, residuals, noise, centres, means, strict=True):
-        fitted = y_n - residual
-        X, c = _coefficients(x_n, np.vstack([fitted, fitted + noise_Bn]), shapes)
+        y_Rn = np.vstack([y_n - residual, y_n - residual + noise_Bn])
+        X, c = _coefficients(x_n, y_Rn, shapes)
         x_minimum = _minimum(c, shapes)
         ln_N.append(centre + x_minimum)
-        losses.append(mean + (X @ c[..., None])[..., 0])
+        curve_Rn = (X @ c[..., None])[..., 0]
+        losses.append(mean + curve_Rn)
+        sample_residuals.append((y_Rn - curve_Rn)[1:])
+        parabolas.append(parabola_minima(centre + x_n, y_Rn))
         lowest.append(mean + float((_basis(x_minimum[:1], shapes[0]) @ c[0])[0]))
     alpha, beta = (float(exponent) for exponent in _exponents(shape.s))
-    value = float(sum(np.sum(r**2) for r in residuals))
-    minima = np.stack(ln_N, -1)
-    return BudgetCurves(alpha, beta, minima[0], np.array(lowest), minima[1:], losses, value)
+    minima_RK = np.stack(ln_N, -1)
+    curves = BudgetCurves(
+        alpha=alpha,
+        beta=beta,
+        ln_N=minima_RK[0],
+        loss=np.array(lowest),
+        samples_BK=minima_RK[1:],
+        parabolas_RK=np.stack(parabolas, -1),
+        reach=np.array([_reach(points.N) for points in parts]),
+        losses=losses,
+        value=float(sum(np.sum(r**2) for r in residuals)),
+        lack_of_fit=_lack_of_fit(x, residuals, sample_residuals, shape.std_K),
+        misfit_BK=np.zeros(minima_RK[1:].shape),
+    )
+    return curves if curves.lack_of_fit > CHANCE else replace(curves, misfit_BK=_misfit(parts, curves, seed))
+
+
+def _misfit(parts: list[Points], curves: BudgetCurves, seed: int) -> np.ndarray:
+    """Errors (B, K): a normal factor of each sample, times the distance to the minima of Akima curves."""
+    distance = []
+    for points, ln_N in zip(parts, curves.corrected()[0], strict=True):
+        enough = len(np.unique(points.N)) >= MIN_AKIMA
+        distance.append(akima_minimum(np.log(points.N), points.L[None])[0][0] - ln_N if enough else 0.0)
+    factor = np.random.default_rng(seed + 2).standard_normal((len(curves.samples_BK), 1))
+    return factor * np.nan_to_num(distance)
+
+
+def _lack_of_fit(
+    x: list[np.ndarray], residuals: list[np.ndarray], samples: list[np.ndarray], std_K: np.ndarray
+) -> float:
+    """p-value of the ratio of squared residuals to squared differences of neighbours, by the samples (B, n).
+
+    Residuals of neighbouring runs that are alike are a misfit of the curve, not noise.
+    """
+    ratios = []
+    for groups in (samples, [r[None] for r in residuals]):
+        total, differences = 0.0, 0.0
+        for x_n, r_Sn, std in zip(x, groups, std_K, strict=True):
+            contrasts = difference_contrasts(x_n)
+            if len(contrasts) > 1:
+                total = total + np.sum(r_Sn**2, 1) / std**2
+                differences = differences + np.sum((r_Sn @ contrasts.T) ** 2, 1) / std**2
+        ratios.append(np.asarray(total) / np.maximum(differences, 1e-300))
+    return float(np.mean(ratios[0] >= ratios[1])) if np.size(ratios[0]) > 1 else 1.0
+
+
+def _reach(N: np.ndarray) -> tuple[float, float]:
+    """Range of ln N of the runs, extended on either side by MARGIN of it."""
+    low, high = float(np.log(N.min())), float(np.log(N.max()))
+    return low - MARGIN * (high - low), high + MARGIN * (high - low)
 
 
 def _exponents(s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

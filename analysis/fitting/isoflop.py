@@ -149,8 +149,8 @@ def fit_isoflop(points: Points, options: FitOptions = FitOptions()) -> IsoFlop:
     elif inside:
         curves = fit_curves([parts[k] for k in inside], options.bootstrap, options.seed)
     if curves is not None and options.minimum == "parabola":
-        for k, minimum in zip(inside, curves.minima([fits[k] for k in inside]), strict=True):
-            parabolas[k] = _with_samples(parabolas[k], minimum, options.level)
+        for k, samples in zip(inside, curves.corrected()[1].T, strict=True):
+            parabolas[k] = _with_samples(parabolas[k], samples, options.level)
     params, weights = None, None
     if len(inside) > 1:
         params, weights = _power_laws([parabolas[k] for k in inside], spread, curves, options)
@@ -194,14 +194,14 @@ def _parabola(points: Points, key: float, minimum: minima.Minimum, level: float)
         count=len(points),
         samples=np.empty(0),
     )
-    return _with_samples(parabola, minimum, level)
+    return _with_samples(parabola, minimum.samples, level)
 
 
-def _with_samples(parabola: Parabola, minimum: minima.Minimum, level: float) -> Parabola:
-    """The parabola with the samples of a minimum, and their interval if it is bounded: few samples lack a minimum."""
+def _with_samples(parabola: Parabola, ln_N: np.ndarray, level: float) -> Parabola:
+    """The parabola with samples of its minimum, and their interval if it is bounded: few samples lack a minimum."""
     x = np.log(parabola.points.N)
     reach = MAX_REACH * float(np.ptp(x))
-    samples = np.exp(np.clip(minimum.samples, x.mean() - reach, x.mean() + reach))
+    samples = np.exp(np.clip(ln_N, x.mean() - reach, x.mean() + reach))
     bounded = parabola.N_opt is not None and np.isnan(samples).mean() <= (1 - level) / 2
     interval = corrected_interval(np.array([parabola.N_opt, *samples]), level) if bounded else None
     return replace(parabola, samples=samples, interval=interval)
@@ -239,7 +239,7 @@ def _power_laws(
     weight_K = 1 / np.maximum(noise_K, MIN_NOISE) ** 2 if options.weighting == "noise" else np.ones(len(x))
     samples_BK, centre = _ln_samples(sound, options.seed), y
     if curves is not None and options.minimum == "parabola":
-        centre = np.where(np.isnan(curves.ln_N), y, curves.ln_N)
+        centre = curves.corrected()[0]
         noise_K = np.where(noise_K > MIN_NOISE, _noise(samples_BK), noise_K)
     samples_BK = _inflate(x, centre, samples_BK, noise_K, weight_K, options.seed)
     ln_n = np.vstack([y, samples_BK])

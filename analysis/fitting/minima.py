@@ -89,8 +89,18 @@ def minima_of_curves(parts: list[Points], losses: list[np.ndarray], kind: str) -
         if kind == "akima":
             columns.append(akima_minimum(x, L_Rn)[0])
         else:
-            columns.append(_vertex(L_Rn @ _basis(points.N)[1].T, float(x.mean())))
+            columns.append(parabola_minima(x, L_Rn))
     return np.stack(columns, -1)
+
+
+def parabola_minima(x_n: np.ndarray, L_Rn: np.ndarray) -> np.ndarray:
+    """Returns ln N (R,) at the minimum of the parabolas by least squares through losses, NaN if concave.
+
+    Args:
+        x_n: ln N of the runs.
+        L_Rn: Losses, one row per parabola.
+    """
+    return _vertex(L_Rn @ _basis(np.exp(x_n))[1].T, float(x_n.mean()))
 
 
 def akima_minimum(x_n: np.ndarray, L_Bn: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -166,25 +176,36 @@ def _parabola_noise(
 def _difference_noise(points: Points, budgets: Budgets, count: int, rng: np.random.Generator) -> list[np.ndarray]:
     """Normal noise (B, n) of each budget, with a variance estimated from differences of neighbouring runs.
 
-    A curve through all runs has no residuals. One combination of four neighbours is orthogonal to all parabolas; its
-    square estimates the variance (Gasser, Sroka and Jennen-Steinmetz 1986, with a parabola instead of a line).
+    A curve through all runs has no residuals.
     """
     squares, dof = [], []
     for _, rows in budgets:
-        order = rows[np.argsort(points.N[rows], kind="stable")]
-        combinations = []
-        for i in range(len(order) - 3):
-            four = order[i : i + 4]
-            X = np.vander(np.log(points.N[four] / points.N[four[0]]), 3)
-            combinations.append(np.linalg.svd(X)[0][:, -1] @ points.L[four])
-        squares.append(float(np.sum(np.square(combinations))))
-        dof.append(len(combinations))
+        contrasts = difference_contrasts(np.log(points.N[rows]))
+        squares.append(float(np.sum(np.square(contrasts @ points.L[rows]))))
+        dof.append(len(contrasts))
     noise, dof_K = noise_std(np.array(squares), np.array(dof))
     new = []
     for (_, rows), s, d in zip(budgets, noise, dof_K, strict=True):
         scale = s * np.sqrt(d / rng.chisquare(d, size=(count, 1)))
         new.append(scale * rng.standard_normal((count, len(rows))))
     return new
+
+
+def difference_contrasts(x_n: np.ndarray) -> np.ndarray:
+    """Returns a combination of each four neighbouring runs that is orthogonal to all parabolas (n - 3, n).
+
+    Its square estimates the variance of the losses (Gasser, Sroka and Jennen-Steinmetz 1986, with a parabola instead
+    of a line).
+
+    Args:
+        x_n: ln N of the runs.
+    """
+    order = np.argsort(x_n, kind="stable")
+    contrasts = np.zeros((max(len(x_n) - 3, 0), len(x_n)))
+    for i, row in enumerate(contrasts):
+        four = order[i : i + 4]
+        row[four] = np.linalg.svd(np.vander(x_n[four] - x_n[four[0]], 3))[0][:, -1]
+    return contrasts
 
 
 def noise_std(squares_K: np.ndarray, dof_K: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

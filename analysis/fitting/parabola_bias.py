@@ -61,6 +61,7 @@ def estimate_bias(result: isoflop.IsoFlop, largest: float, budget_multiples: tup
     parts = [parabola.points for parabola in result.sound]
     ln_N = np.vstack([result.curves.ln_N, result.curves.samples_BK])
     difference = minima.minima_of_curves(parts, result.curves.losses, result.minimum) - ln_N
+    difference = np.where(result.curves.usable_RK, difference, np.nan)
     if not np.isfinite(difference[0]).all():
         return None
     x = np.log([parabola.C for parabola in result.sound])

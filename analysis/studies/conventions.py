@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,8 @@ from analysis import format
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, group_by_budget
-from analysis.data.record_cache import StoreSnapshot
 from analysis.data.runs import FLOP_COUNTS, PARAM_COUNTS
+from analysis.data.sources.readers import is_store
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
@@ -153,7 +152,7 @@ def compare_conventions(
 
 def _counted_points(source: Any, nonembedding: str | None, reading: ReadOptions) -> list[tuple[str, str, Points]]:
     """The conventions of N and C, each with the points under it; at least one."""
-    if isinstance(source, str | Path | StoreSnapshot) and Path(source).is_dir():
+    if is_store(source):
         return [
             (n, c, load(source, options=replace(reading, flops=c, params=n))) for n in PARAM_COUNTS for c in FLOP_COUNTS
         ]

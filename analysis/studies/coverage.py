@@ -20,8 +20,7 @@ from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.studies.options import COVERAGE_BOOTSTRAP, CoverageOptions
 
-BUDGETS = 4  # number of budgets of an isoFLOP design
-LOG_SIZE_RANGE = 1.1  # half range of ln N about the optimum of each budget
+BUDGETS = 4  # default number of budgets of an isoFLOP design
 EXTRAPOLATIONS = (10.0, 100.0)  # multiples of the largest compute, or input, at which predictions are compared
 HOFFMANN = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}  # Hoffmann 2022, equation 10
 COMPUTE_RANGE = (6e18, 3e21)  # FLOPs of the smallest and largest budget (Hoffmann 2022, figure 3)
@@ -29,6 +28,26 @@ INPUT_RANGE = (1e6, 1e9)  # default range of an input of a grid
 FLOPS_PER_TOKEN = 6.0  # per parameter: C = 6·N·D
 # Options of the fits in the settings of a result.
 FIT_OPTIONS = ("bootstrap", "objective", "delta", "resampling", "intervals", "weighting", "minimum")
+
+
+@dataclass(frozen=True)
+class SizeGrid:
+    """Sizes of an isoFLOP design.
+
+    Attributes:
+        budgets: Number of budgets.
+        half_range: Distance in ln N of the smallest and largest size of a budget from the middle.
+        shift: Distance in ln N of the middle from the optimum, at the smallest and the largest budget.
+    """
+
+    budgets: int = BUDGETS
+    half_range: float = 1.1
+    shift: tuple[float, float] = (0.0, 0.0)
+
+    def ln_factors(self, runs: int) -> np.ndarray:
+        """Returns ln N relative to the optimum of each budget (budgets, runs / budgets)."""
+        sizes = np.linspace(-self.half_range, self.half_range, runs // self.budgets)
+        return np.linspace(*self.shift, self.budgets)[:, None] + sizes
 
 
 @dataclass(frozen=True)
@@ -93,16 +112,18 @@ def simulate_sweep(
     design: str,
     runs: int,
     over: Mapping[str, tuple[float, float]] | None = None,
+    grid: SizeGrid = SizeGrid(),
 ) -> Points:
     """Returns runs that follow a law without noise.
 
     Args:
         law: Name of a law or an approach.
         truth: Parameters of the law.
-        design: "isoflop": BUDGETS budgets over C, sizes within LOG_SIZE_RANGE of the optimum of each. "grid": every
-            combination of the same number of values of each input, evenly spaced in the logarithm.
+        design: "isoflop": budgets over C, with the same number of sizes each. "grid": every combination of the same
+            number of values of each input, evenly spaced in the logarithm.
         runs: Number of runs; a grid uses the nearest possible number.
         over: Range of C or of each input.
+        grid: Sizes of an isoFLOP design.
 
     Raises:
         FitError: The law has no optimum, which the isoFLOP design needs.
@@ -111,16 +132,16 @@ def simulate_sweep(
     if design == "isoflop":
         if form.optimum is None or form.inputs != ("N", "D"):
             raise FitError(f"design isoflop: {law} has no optimum in N and D: use design grid")
-        C = np.repeat(np.geomspace(*over.get("C", COMPUTE_RANGE), BUDGETS), runs // BUDGETS)
+        factors = np.exp(grid.ln_factors(runs))
+        C = np.repeat(np.geomspace(*over.get("C", COMPUTE_RANGE), grid.budgets), factors.shape[1])
         a, _, ln_g = form.optimum(dict(truth), FLOPS_PER_TOKEN)
-        factors = np.tile(np.exp(np.linspace(-LOG_SIZE_RANGE, LOG_SIZE_RANGE, runs // BUDGETS)), BUDGETS)
-        N = np.exp(ln_g) * (C / FLOPS_PER_TOKEN) ** a * factors
+        N = np.exp(ln_g) * (C / FLOPS_PER_TOKEN) ** a * factors.ravel()
         inputs, budgets = {"N": N, "D": C / FLOPS_PER_TOKEN / N}, C
     else:
         count = max(2, round(runs ** (1 / len(form.inputs))))
         axes = [np.geomspace(*over.get(letter, INPUT_RANGE), count) for letter in form.inputs]
-        grid = [x.ravel() for x in np.meshgrid(*axes, indexing="ij")]
-        inputs, budgets = dict(zip(form.inputs, grid, strict=True)), None
+        columns = [x.ravel() for x in np.meshgrid(*axes, indexing="ij")]
+        inputs, budgets = dict(zip(form.inputs, columns, strict=True)), None
     output = np.asarray(form.function(*inputs.values(), **truth), np.float64)
     return _simulated_points(form, inputs, output, budgets)
 
@@ -163,7 +184,8 @@ def coverage_study(
     truth = dict(options.truth or HOFFMANN)
     if set(truth) != set(form.parameters):
         raise FitError(f"truth {', '.join(truth)}: the parameters of {law} are {', '.join(form.parameters)}")
-    clean = simulate_sweep(law, truth, options.design, options.runs, options.over)
+    grid = SizeGrid(options.budgets, options.half_range, options.shift)
+    clean = simulate_sweep(law, truth, options.design, options.runs, options.over, grid)
     bent = _bend(clean, form, options.bend)
     rng, estimates, verdicts, failed = np.random.default_rng(options.seed), [], Counter[str](), 0
     for sweep in range(options.draws):
@@ -182,6 +204,7 @@ def coverage_study(
         raise FitError(f"{law}: none of {options.draws} simulated sweeps could be fitted")
     true_values = _true_values(clean, form, truth, law)
     settings = {"truth": truth, "design": options.design, "runs": len(clean), "noise": options.noise}
+    settings |= vars(grid) if options.design == "isoflop" else {}
     settings |= {"bend": options.bend, **{name: getattr(fit_options, name) for name in FIT_OPTIONS}}
     return CoverageStudy(
         law=law,

@@ -58,6 +58,21 @@ def parse_count(flag: str, text: str) -> int:
         raise DataError(f"{flag} {text}: must be a whole number") from None
 
 
+def parse_shift(flag: str, text: str) -> Range:
+    """Parses the text of a flag such as `--shift 0.5,-0.5`; one number is both.
+
+    Args:
+        flag: The flag, for the error message.
+        text: Its text.
+    """
+    try:
+        first, *others = (float(part) for part in text.split(","))
+        (last,) = others or (first,)
+    except ValueError:
+        raise DataError(f"{flag} {text}: must be one number or two, such as 0.5,-0.5") from None
+    return first, last
+
+
 @dataclass(frozen=True)
 class BacktestOptions:
     """Groups and processes of a backtest. Raises DataError for a value that is not allowed.
@@ -127,6 +142,9 @@ class CoverageOptions:
         design: "isoflop" for budgets and sizes around the optimum, "grid" for all combinations of inputs.
         over: Range of C (isoflop) or of each input (grid); {} uses the range of Hoffmann 2022, or 1e6 to 1e9.
         runs: Number of runs of a sweep.
+        budgets: Number of budgets of an isoFLOP design; the sizes of a budget are runs / budgets.
+        half_range: Distance in ln N of the smallest and largest size of a budget from the middle.
+        shift: Distance in ln N of the middle of the sizes from the optimum, at the smallest and the largest budget.
         noise: Relative standard deviation of the loss.
         bend: Change of the exponent of the loss in C (or the first input) above the middle of its range.
         draws: Number of simulated sweeps.
@@ -145,6 +163,14 @@ class CoverageOptions:
         {}, "range of C, or of each input of a grid", metavar="C=1e18:1e21,..", parse=parse_ranges
     )
     runs: int = option(20, "number of runs of a sweep (%(default)s)")
+    budgets: int = option(4, "number of budgets of an isoFLOP design (%(default)s)")
+    half_range: float = option(1.1, "half of the range of ln N of a budget (%(default)s)")
+    shift: Range = option(
+        (0.0, 0.0),
+        "distance in ln N of the sizes' middle from the optimum, at the smallest and the largest budget (0,0)",
+        metavar="S,S",
+        parse=parse_shift,
+    )
     noise: float = option(0.003, "relative standard deviation of the loss (%(default)s)")
     bend: float = option(0.0, "change of the exponent above the middle of the range (%(default)s)")
     draws: int = option(300, "number of simulated sweeps (%(default)s)")
@@ -155,6 +181,9 @@ class CoverageOptions:
             self,
             design=(self.design in DESIGNS, f"one of {', '.join(DESIGNS)}"),
             runs=(self.runs >= 8, "8 or more"),
+            budgets=(2 <= self.budgets <= self.runs // 3, "2 or more, with three runs each"),
+            half_range=(0 < self.half_range < 10, "above 0 and less than 10"),
+            shift=(all(abs(x) < 10 for x in self.shift), "between -10 and 10"),
             noise=(0 <= self.noise < 1, "0 or more, and less than 1"),
             draws=(self.draws >= 1, "1 or more"),
             seed=(self.seed >= 0, "0 or more"),

@@ -24,6 +24,7 @@ VERDICTS = {
     "edge-minimum": "The best size of a budget is the smallest or largest, or its interval extends beyond them.",
     "concave-parabola": "The losses of a budget have no minimum in model size.",
     "parabola-bias": "Approach 2 is biased for this design, by more than half its standard error.",
+    "lack-of-fit": "Losses deviate from the curve of their budget by more than their noise.",
     "no-optimum": "The loss has no minimum in model size at this compute.",
     "unreachable": "Some bootstrap samples never reach the target loss.",
     "extrapolation": "The inputs are outside of the range of the fitted points.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from scaling.commands import harness
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED
@@ -14,10 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from scaling.evaluate.config import EvaluationOptions
-    from scaling.evaluate.harness.config import HarnessOptions
     from scaling.store.record import Store
-
-Options = TypeVar("Options", "EvaluationOptions", "HarnessOptions")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -109,29 +106,21 @@ def run(args: argparse.Namespace) -> int:
     runs = select_runs(store, args.runs, args.sweep, args.all_runs)
     messages: list[str] = []
     if options is not None:
-        options = without_bad(options, "tasks", bad_tasks(options), messages)
+        bad = bad_tasks(options)
+        messages += bad.values()
+        tasks = tuple(name for name in options.tasks if name not in bad)
+        options = dataclasses.replace(options, tasks=tasks) if tasks else None
     if benchmarks is not None:
-        benchmarks = without_bad(benchmarks, "benchmarks", harness.bad_benchmarks(benchmarks), messages)
+        bad = harness.bad_benchmarks(benchmarks)
+        messages += bad.values()
+        names = tuple(name for name in benchmarks.benchmarks if name not in bad)
+        benchmarks = dataclasses.replace(benchmarks, benchmarks=names) if names else None
     print_warnings(messages)
     if options is None and benchmarks is None:
         return BAD_INPUT
     only_missing = args.missing or not (args.runs or args.redo)
     job = EvaluationJob(store, options, benchmarks, args.step, only_missing, args.json)
     return evaluate_runs(job, runs) or (BAD_INPUT if messages else DONE)
-
-
-def without_bad(options: Options, field: str, bad: dict[str, str], messages: list[str]) -> Options | None:
-    """Returns options without the names that cannot be evaluated, None where none is left.
-
-    Args:
-        options: The options.
-        field: The field with the names.
-        bad: The message of each name that cannot be evaluated.
-        messages: List that the messages are appended to.
-    """
-    messages += bad.values()
-    names = tuple(name for name in getattr(options, field) if name not in bad)
-    return dataclasses.replace(options, **{field: names}) if names else None
 
 
 def after_training(options: EvaluationOptions, store: Store, runs: Iterable[str]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -87,7 +87,7 @@ def batch_stages(batch: int, batch_ramp: Iterable[Sequence[int]], steps: int) ->
     return [(size, *between) for size, between in zip(sizes, pairwise(ends), strict=True)]
 
 
-def sequences_read(batch: int, batch_ramp: Iterable[Sequence[int]], steps: int, step: int) -> int:
+def sequences_read(batch: int, batch_ramp: Collection[Sequence[int]], steps: int, step: int) -> int:
     """Counts the sequences that the first `step` steps of a run read.
 
     Args:
@@ -96,11 +96,13 @@ def sequences_read(batch: int, batch_ramp: Iterable[Sequence[int]], steps: int, 
         steps: Steps of the whole run; later steps are not counted.
         step: Steps done.
     """
+    if not len(batch_ramp):
+        return batch * min(step, steps)
     stages = batch_stages(batch, batch_ramp, steps)
     return sum(size * (min(end, step) - first) for size, first, end in stages if first < step)
 
 
-def token_share(batch: int, batch_ramp: Iterable[Sequence[int]], steps: int, step: int) -> float:
+def token_share(batch: int, batch_ramp: Collection[Sequence[int]], steps: int, step: int) -> float:
     """Returns the share of a run's training tokens that its first `step` steps read, from 0 to 1.
 
     It equals `step / steps` only for a constant batch size. `RunConfig.token_share` and `Record.token_share` call this

@@ -138,9 +138,12 @@ class ValidatedConfig:
         return texts
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
 def json_text(value: Any) -> str:
     """Returns the canonical JSON of a value: keys sorted, no spaces."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return _CANONICAL.encode(value)
 
 
 def join_json(texts: Mapping[str, str]) -> str:
@@ -153,7 +156,10 @@ Config = TypeVar("Config", bound=ValidatedConfig)
 
 def to_dict(config: Any) -> dict[str, Any]:
     """Returns every field of a config as JSON types, defaults included."""
-    return dataclasses.asdict(config)
+    if not isinstance(config, ValidatedConfig):
+        return dataclasses.asdict(config)
+    values = {name: getattr(config, name) for name in field_types(type(config))}  # their values cannot be changed
+    return {name: to_dict(value) if isinstance(value, ValidatedConfig) else value for name, value in values.items()}
 
 
 def from_dict(cls: type[Config], data: Any, path: str = "") -> Config:

@@ -27,14 +27,17 @@ def task_name(tokens: str | None) -> str:
     return PERPLEXITY if tokens is None else f"{PERPLEXITY}:{Path(tokens).name.removesuffix(SUFFIX)}"
 
 
-def perplexity_rows(scorer: Scorer, store: Store, tokens: str | None, count: int) -> list[Row]:
-    """Scores windows of a text; returns one row per window with the log-probability of each target.
+def perplexity_rows(scorer: Scorer, store: Store, tokens: str | None, count: int) -> tuple[list[Row], list[str]]:
+    """Scores windows of a text.
 
     Args:
         scorer: The model.
         store: The store that has the token files.
         tokens: As for `open_text`.
         count: Largest number of windows.
+
+    Returns:
+        One row per window with the log-probability of each target, and a note where there are fewer windows.
 
     Raises:
         CorpusError: There is no such token file, or it is damaged or too short.
@@ -53,7 +56,8 @@ def perplexity_rows(scorer: Scorer, store: Store, tokens: str | None, count: int
         if file.tokenizer.partition(":")[0] in TEXT_TOKENIZERS:
             row["answer_bytes"] = len(model.tokenizer.decode(window[1:]))
         rows.append(row)
-    return rows
+    fewer = f"task {task_name(tokens)}: {len(rows)} windows of {length} tokens instead of {count}: the text has no more"
+    return rows, [fewer] if len(rows) < count else []
 
 
 def open_text(model: TrainedModel, store: Store, tokens: str | None) -> TokenFile:

@@ -166,9 +166,11 @@ def task_rows(
         name = perplexity.task_name(options.tokens)
         if (items.safe_name(name), 0) in stored:
             return TaskRows(name, 0, [])
-        return TaskRows(name, 0, perplexity.perplexity_rows(scorer, store, options.tokens, options.items))
+        return TaskRows(name, 0, *perplexity.perplexity_rows(scorer, store, options.tokens, options.items))
     if task == EXTRACTION:
-        return TaskRows(task, 0, *(([],) if (task, 0) in stored else extraction.extraction_rows(scorer, options.items)))
+        if (task, 0) in stored:
+            return TaskRows(task, 0, [])
+        return TaskRows(task, 0, *extraction.extraction_rows(scorer, options.items))
     requested = task_questions(task, shots, seed=options.seed, count=options.items, skip_bad=options.skip_bad)
     name, used_shots = requested.questions[0].task, requested.questions[0].shots
     if (items.safe_name(name), used_shots) in stored:

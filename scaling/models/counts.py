@@ -213,6 +213,8 @@ def total_run_flops(config: RunConfig, steps: int | None = None) -> int:
         steps: First steps to count; None: all.
     """
     last = config.steps if steps is None else steps
+    if not config.schedule.batch_ramp:
+        return total_step_flops(config, config.batch) * min(last, config.steps)
     return sum(
         total_step_flops(config, batch) * (min(end, last) - first)
         for batch, first, end in config.batch_stages
@@ -227,9 +229,17 @@ def total_step_flops(config: RunConfig, batch: int) -> int:
         config: The run.
         batch: Sequences of the step.
     """
-    return _total_step_flops(config.model, config.data.length, batch, config.data.layout)
+    return model_step_flops(config.model, config.data.length, batch, config.data.layout)
 
 
 @lru_cache(maxsize=2**14)
-def _total_step_flops(model: ModelConfig, length: int, batch: int, layout: WindowLayout) -> int:
+def model_step_flops(model: ModelConfig, length: int, batch: int, layout: WindowLayout | None = None) -> int:
+    """Returns the training FLOPs of one step of a model, cached: plans need it for ten thousand runs of a few models.
+
+    Args:
+        model: The model.
+        length: Tokens of a sequence.
+        batch: Sequences of the step.
+        layout: As for `forward_flops`.
+    """
     return training_flops(model, length, batch, batch, layout)["total"]

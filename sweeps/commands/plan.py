@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from scaling.config.validation import to_dict
 from scaling.store.record import Store
 from sweeps.commands import options
 from sweeps.definitions import DEFINITIONS, find_definition
+from sweeps.format import json_by_rows
 from sweeps.planning.corpus import planning_corpus
 from sweeps.planning.plan import Plan, epochs, plan_cost, plan_notes
 
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         saving = sharing_saved.savings(plan, graph, default_workers(), pace)
         if args.json:
             result = {**as_json(plan, rate, quoted), "graph": sharing_saved.as_json(graph, saving)}
-            print(json.dumps({"sweep": args.name, **result}, indent=1, allow_nan=False))
+            print(json_by_rows({"sweep": args.name, **result}))
         else:
             print(as_text(plan, rate, quoted, sharing_saved.as_text(graph, saving, size, reason)))
     return DONE

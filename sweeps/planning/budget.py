@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
-from scaling.models.counts import total_parameters, total_run_flops, total_step_flops, training_flops
+from scaling.models.counts import model_step_flops, total_parameters, total_run_flops, total_step_flops
 from sweeps.errors import SweepError
 from sweeps.planning import rules
 from sweeps.planning.corpus import Corpus
@@ -50,7 +50,7 @@ def steps_for_flops(model: ModelConfig, *, length: int, batch: int, flops: float
     Raises:
         SweepError: Whole steps miss the budget by more than 1%.
     """
-    flops_per_step = training_flops(model, length, batch, batch)["total"]
+    flops_per_step = model_step_flops(model, length, batch)
     steps = round(flops / flops_per_step)
     if abs(steps * flops_per_step / flops - 1) > BUDGET_TOLERANCE:
         smallest = math.ceil(flops_per_step * 0.5 / BUDGET_TOLERANCE)

@@ -230,13 +230,9 @@ def plan_sweep(configs: list[RunConfig], corpus: Corpus, store: Store | None = N
     check_distinct(configs)
     ordered = execution_order(configs)
     ids = [run_id(config) for config in ordered]
-    records = {name: store.read(name) for name in ids} if store else {}
-    stored = {name: record for name, record in records.items() if record is not None}
-    remaining = [
-        c
-        for c, name in zip(ordered, ids, strict=True)
-        if name not in stored or stored[name].status not in FINISHED_STATUSES
-    ]
+    records = {name: store.raw_record(name) for name in ids} if store else {}
+    statuses = {name: str(record["status"]) for name, record in records.items() if record is not None}
+    remaining = [c for c, name in zip(ordered, ids, strict=True) if statuses.get(name) not in FINISHED_STATUSES]
     starts = dict(zip([run_id(c) for c in remaining], start_steps(remaining, store), strict=True))
     runs = [
         PlannedRun(
@@ -247,7 +243,7 @@ def plan_sweep(configs: list[RunConfig], corpus: Corpus, store: Store | None = N
             C=total_run_flops(config),
             from_step=starts[name].stored if name in starts else 0,
             shared_step=starts[name].shared if name in starts else 0,
-            status=stored[name].status if name in stored else None,
+            status=statuses.get(name),
         )
         for name, config in zip(ids, ordered, strict=True)
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
 from analysis.commands.options import STORE
@@ -33,9 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     options = read_options(CalibrationOptions, arguments)
     from analysis.evals.calibration import load_answers, measure_calibration  # here, so that --help stays fast
-    from analysis.evals.extraction import load_extractions
+    from analysis.evals.extraction import TASK, load_extractions
 
-    extractions = load_extractions(arguments.source)
+    shown = not options.tasks or any(fnmatchcase(TASK, pattern) for pattern in options.tasks)
+    extractions = load_extractions(arguments.source) if shown else []
     try:
         answers = load_answers(arguments.source, options)
     except DataError:

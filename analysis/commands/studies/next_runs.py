@@ -38,7 +38,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_options(parser, DesignOptions)
     add_json_option(parser)
     parser.add_argument("--figure", metavar="FILE", help="draw recommended and existing runs (.pdf, .png or .svg)")
-    options.add_source_options(parser)
+    options.add_source_options(parser, leave_out=("run_columns",))  # --runs is the number of runs here
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -157,18 +157,19 @@ def _check_named(table: Table, named: Mapping[str, str], letters: tuple[str, ...
             raise DataError(f"{table.name}: no column {name!r} (for {letter}): it has {names}")
 
 
-def check_sufficient(table: Table, names: Mapping[str, str], law: Law | None) -> None:
+def check_sufficient(table: Table, names: Mapping[str, str], law: Law | None, advice: str = "") -> None:
     """Checks that the inputs and the output of a law have a column or can be computed from other columns.
 
     Args:
         table: Rows of the source.
         names: Column by letter.
         law: Law whose inputs and output are read; None requires L and at least one of N, D and C.
+        advice: End of the error message.
 
     Raises:
         DataError: A column is missing.
     """
-    columns = f"it has {join_names(table.frame.columns)}"
+    columns = f"it has {join_names(table.frame.columns)}{advice}"
     output = law.output if law else "L"
     if output not in names:
         missing = "L (loss)" if output == "L" else output

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from analysis.data.columns.names import name_readings
+from analysis.data.columns.names import name_readings, normalise
 from analysis.data.points import Points, TrainingCurve
 from analysis.data.rows.factors import SEED_NAME
 from analysis.data.table import cell_texts, parse_column
@@ -64,7 +64,7 @@ def runs_of_rows(
     if progress is None or len(np.unique(points.N)) == len(points):
         return None
     texts, seeds = _naming_columns(frame, used)
-    for name in [name for name in frame.columns if RUN_NAMES & set(name_readings(str(name)))]:
+    for name in [name for name in frame.columns if _names_runs(str(name))]:
         candidates = [_joined(frame, list(dict.fromkeys([name, *others]))) for others in ([], seeds, [*seeds, *texts])]
         counts = [_distinct_values(runs, points.N, progress) for runs in candidates]
         usable = [
@@ -134,6 +134,11 @@ def learning_curves(points: Points, runs: Sequence[str], held_out: bool) -> tupl
             N = float(points.N[rows[0]])
             curves.append(TrainingCurve(run, N, points.D[rows], points.C[rows], points.L[rows], held_out))
     return tuple(curves) or None
+
+
+def _names_runs(column: str) -> bool:
+    """Whether the name of a column is that of a run; `optimizer.name` and `data.id` are not."""
+    return normalise(column) in RUN_NAMES or bool((RUN_NAMES - {"name", "id"}) & set(name_readings(column)))
 
 
 def _rows_by_run(runs: Sequence[str]) -> dict[str, np.ndarray]:

@@ -123,6 +123,8 @@ def _table_of_object(content: dict[str, Any], name: str) -> Table:
         table = table_of_json(content[container], name)
         others = [key for key in containers if key != container]
         return table.with_notes(f"rows are read from {container}, not {join_names(others)}") if others else table
+    if all(isinstance(cells, dict) for cells in content.values()) and _is_by_column(content):
+        return table_of_frame(pd.DataFrame(content, dtype=object).reset_index(names="run"), name)
     if _is_run(content):
         return _table_of_runs([content], [], name)
     lists = {key: value for key, value in content.items() if _is_list_of_objects(value)}
@@ -144,9 +146,7 @@ def _table_of_object(content: dict[str, Any], name: str) -> Table:
 
 
 def _table_of_objects(objects: dict[str, dict[str, Any]], ignored: list[str], name: str) -> Table:
-    """Table of an object of objects: by column and row, by run, or by group and run."""
-    if _is_by_column(objects):
-        return table_of_frame(pd.DataFrame(objects, dtype=object).reset_index(names="run"), name)
+    """Table of an object of objects, by run, or by group and run."""
     if len(objects) > 1 and all(_are_alike(members) for members in objects.values()):
         runs = [{"group": group, "run": run, **row} for group, rows in objects.items() for run, row in rows.items()]
         return _table_of_runs(runs, [], name)
@@ -181,7 +181,11 @@ def _is_by_column(objects: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether objects are columns, each with a cell by row, as pandas writes tables, rather than runs."""
     keys = list(next(iter(objects.values())))
     same = all(list(cells) == keys for cells in objects.values())
-    if not same or any(isinstance(cell, dict | list) for cells in objects.values() for cell in cells.values()):
+    if (
+        not keys
+        or not same
+        or any(isinstance(cell, dict | list) for cells in objects.values() for cell in cells.values())
+    ):
         return False
     return keys == [str(i) for i in range(len(keys))] or sum(map(_is_usual, objects)) > sum(map(_is_usual, keys))
 

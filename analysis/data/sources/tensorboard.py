@@ -52,12 +52,15 @@ def read_event_files(source: Path) -> Table:
         total.scalars |= {tags[tag]: values for tag, values in events.scalars.items() if values}
         total.hparams |= events.hparams
         total.truncated += events.truncated
-    parts = [frame for run, events in runs.items() if (frame := _frame_of_run(run, events)) is not None]
+    filled: set[str] = set()
+    parts = [frame for run, events in runs.items() if (frame := _frame_of_run(run, events, filled)) is not None]
     if not parts:
         raise DataError(f"{source}: no scalars in {plural(len(files), 'event file')}")
     frame = pd.concat(parts, ignore_index=True)
     note = f"TensorBoard: {plural(len(parts), 'run')}, {plural(len(frame), 'row')}"
     table = replace(table_of_frame(frame, str(source)), curve_column="run").with_notes(note)
+    if filled:
+        table = table.with_notes(f"{join_names(sorted(filled))} interpolated between the steps at which it was written")
     truncated = [str(path.relative_to(source) if path != source else path.name)
                  for events in runs.values() for path in events.truncated]  # fmt: skip
     if truncated:
@@ -80,8 +83,8 @@ def _run_of(folder: Path, source: Path, folders: set[Path], tags: list[str]) -> 
     return folder.resolve().name if name == "." else name, columns
 
 
-def _frame_of_run(run: str, events: RunEvents) -> pd.DataFrame | None:
-    """Rows of a run, one per step; None for a run without scalars."""
+def _frame_of_run(run: str, events: RunEvents, filled: set[str]) -> pd.DataFrame | None:
+    """Rows of a run, one per step, or None without scalars; adds the tags of interpolated counters to `filled`."""
     scalars = {tag: values for tag, values in events.scalars.items() if values and not tag.startswith(HPARAMS_TAG)}
     if not scalars:
         return None
@@ -90,6 +93,8 @@ def _frame_of_run(run: str, events: RunEvents) -> pd.DataFrame | None:
     for tag, values in scalars.items():
         cells = np.array([values.get(step, np.nan) for step in steps])
         columns.setdefault(tag, fill_counter(tag, np.array(steps, float), cells))
+        if np.isfinite(columns[tag]).sum() > np.isfinite(cells).sum():
+            filled.add(tag)
     fields = {name: value for name, value in events.hparams.items() if name not in columns and value is not None}
     return pd.DataFrame({**columns, **fields}, index=range(len(steps)), dtype=object)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -10,7 +12,7 @@ from analysis.errors import DataError
 from analysis.evals.tasks import Finding
 from analysis.figures import marks, style
 from analysis.figures.evals import common
-from analysis.figures.evals.common import read
+from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source
 
 MAX_TASKS = 6
@@ -19,7 +21,11 @@ CAPTION = (
     "decreases to the right; dashed: chance. If the points of all sizes lie on one curve, the loss determines the "
     "score independently of model size. The six tasks with the largest rise are shown."
 )
-__all__ = ["CAPTION", "figure", "read"]
+
+
+def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
+    """Reads a store whose runs were evaluated, or a table of scores. Raises DataError for bad input."""
+    return common.read(path, options, "L")
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
@@ -47,7 +53,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     colors = dict(zip(sizes, style.sequential_colors(sizes), strict=True))
     for axes, finding in zip(panels, findings, strict=False):
         _panel(axes, finding, colors)
-    common.label_bottom_row(panels, len(findings), columns, style.L_LABEL)
+    common.label_bottom_row(panels, len(findings), columns, common.scale_label(study, "L"))
     fig.supylabel("Score (share correct)", fontsize=8.5)
     style.legend_below(fig, panels[0], min(len(sizes), 4 if style.is_narrow(width) else 8), title="Model size $N$")
     return fig

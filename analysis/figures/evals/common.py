@@ -2,38 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from analysis.data.options import ReadOptions
 from analysis.errors import DataError
 from analysis.evals import emergence
 from analysis.evals.emergence import EmergenceStudy
-from analysis.evals.options import EmergenceOptions
 from analysis.evals.tasks import Curve, Finding
 from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, SMOOTH
 from analysis.figures import marks, style
+from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 
 VERDICT_MARKERS = {SMOOTH: "o", ARTEFACT: "D", BREAK: "^", INCONCLUSIVE: "o"}
 VERDICT_SIZES = {SMOOTH: 13, ARTEFACT: 13, BREAK: 20, INCONCLUSIVE: 13}
 VERDICT_KEY = f"Discs: smooth; diamonds: {ARTEFACT}; triangles: break; hollow: {INCONCLUSIVE}."
-SCALE_LABELS = {"C": style.C_LABEL, "N": style.N_LABEL, "D": style.D_LABEL, "L": style.L_LABEL}
+SCALE_LABELS = {"C": style.C_LABEL, "N": style.N_LABEL, "D": style.D_LABEL}
 
 
-def read(path: Path) -> Source:
-    """Reads a store whose runs were evaluated, or a table of scores. Raises DataError for bad input."""
-    return source_of_study(path, "emergence", emergence.emergence_study(path))
+def read(path: Path, options: SourceOptions = SourceOptions(), axis: str | None = None) -> Source:
+    """Reads a store whose runs were evaluated, or a table of scores.
+
+    Args:
+        path: Folder of the store, or the file of the table.
+        options: Reading of the source, and scale, tasks and metrics of the scores.
+        axis: Scale of the curves for a figure that shows one scale only; None uses that of the options.
+
+    Raises:
+        DataError: Bad input.
+    """
+    scores = replace(options.scores, level=options.fits.level, seed=options.fits.seed, x=axis or options.scores.x)
+    study = emergence.emergence_study(path, scores, options.reading)
+    return source_of_study(path, "emergence", study, options)
 
 
 def emergence_study(source: Source) -> EmergenceStudy:
     """Returns the study of a source, computed at first use. Raises DataError if the runs were not evaluated."""
     if "emergence" not in source.results:
-        flops, params = source.reading.flops or "6nd", source.reading.params
-        options = EmergenceOptions(level=source.level)
-        source.results["emergence"] = emergence.emergence_study(source.store or source.name, options)
+        scores = replace(source.scores, level=source.level, seed=source.options.seed)
+        reading = source.reading
+        if source.store is not None:  # whose columns are known
+            reading = ReadOptions(where=reading.where, flops=reading.flops, params=reading.params)
+        source.results["emergence"] = emergence.emergence_study(source.store or source.name, scores, reading)
     study: EmergenceStudy = source.results["emergence"]
     return study
 
@@ -57,6 +72,11 @@ def with_fewest_shots(study: EmergenceStudy) -> list[Finding]:
     for finding in sorted(study.findings, key=lambda finding: finding.task.shots):
         chosen.setdefault(finding.task.name.split("@")[0], finding)
     return [finding for finding in study.findings if finding in chosen.values()]
+
+
+def scale_label(study: EmergenceStudy, axis: str) -> str:
+    """Returns the label of a scale: C, N, D, or L in the unit of the losses of the study."""
+    return SCALE_LABELS.get(axis) or f"Loss $L$ ({study.loss_unit.replace(' per ', '/')})"
 
 
 def label_bottom_row(panels: list[Axes], count: int, columns: int, label: str) -> None:

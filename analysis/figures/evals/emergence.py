@@ -40,7 +40,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     for axes, (name, findings) in zip(panels, families.items(), strict=False):
         _panel(axes, findings, study.axis)
         axes.set_title(name, fontsize=8, pad=3)
-    common.label_bottom_row(panels, len(families), columns, common.SCALE_LABELS[study.axis])
+    common.label_bottom_row(panels, len(families), columns, common.scale_label(study, study.axis))
     fig.supylabel("Score (share correct)", fontsize=8.5)
     verdicts = {finding.verdict.verdict for findings in families.values() for finding in findings}
     _verdict_legend(fig, verdicts, 2 if style.is_narrow(width) else 4)

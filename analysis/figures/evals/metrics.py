@@ -55,7 +55,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     for row, finding in enumerate(findings):
         _row(panels[2 * row], panels[2 * row + 1], finding, study.axis)
     for axes in panels[-2:]:
-        axes.set_xlabel(common.SCALE_LABELS[study.axis], fontsize=7.5 if style.is_narrow(width) else 8.5)
+        axes.set_xlabel(common.scale_label(study, study.axis), fontsize=7.5 if style.is_narrow(width) else 8.5)
     return fig
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -12,7 +13,7 @@ from analysis.errors import DataError
 from analysis.evals.emergence import EmergenceStudy
 from analysis.figures import marks, style
 from analysis.figures.evals import common
-from analysis.figures.evals.common import read
+from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source
 
 MIN_SHOT_COUNTS = 3  # smallest number of points of a curve
@@ -23,7 +24,6 @@ CAPTION = (
     "Scores against the number of solved examples in the prompt, one line per model size, with {level:.0%} "
     "intervals; dashed: chance. For tasks without a score, the log-probability of the answer is shown."
 )
-__all__ = ["CAPTION", "figure", "read"]
 
 
 class ShotPoint(NamedTuple):
@@ -35,6 +35,11 @@ class ShotPoint(NamedTuple):
     interval: tuple[float, float]
     chance: float
     is_score: bool
+
+
+def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
+    """Reads a store whose runs were evaluated, or a table of scores. Raises DataError for bad input."""
+    return common.read(path, options, "N")
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:

@@ -18,6 +18,7 @@ from analysis import laws
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
+from analysis.data.sources.readers import is_store
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
@@ -144,7 +145,7 @@ def _groups(source: Any, form: Law, group: str | None, reading: ReadOptions, poi
         return np.full(len(points), "all", object)
     columns = []
     for column in group.split(","):
-        if isinstance(source, str | Path) and Path(source).is_dir():
+        if is_store(source):
             if column != "sweep":
                 raise DataError(f"group {column!r}: a store can only be grouped by sweep")
             cells = points.groups

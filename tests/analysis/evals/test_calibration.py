@@ -97,7 +97,7 @@ def test_choices_alike_are_right_by_their_share_and_per_is_named() -> None:
     confidence, right = calibration.confidences(table, "choice_tokens") or ([], [])
     assert right == [0] and confidence == pytest.approx(np.exp(-0.25) / (np.exp(-0.25) + 3 * np.exp(-1)))
     with pytest.raises(DataError, match="per word: must be one of raw, token"):
-        calibration.load_answers(".", "word")
+        calibration.load_answers(".", CalibrationOptions(per="word"))
 
 
 def test_the_command_and_the_figures_say_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

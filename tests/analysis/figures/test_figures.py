@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from analysis.errors import DataError
-from analysis.figures import registry, save
+from analysis.figures import plot, registry, save
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
 from tests.support.known_store import BUDGETS, build
@@ -58,9 +58,19 @@ def test_every_figure_draws_from_a_store(source: Source, name: str, tmp_path: Pa
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_font_is_type_3_and_all_are_embedded(source: Source, name: str, tmp_path: Path) -> None:
+    check_fonts(save.save(name, source, tmp_path / "figure.pdf"))
+
+
+def test_a_figure_saved_by_its_own_method_has_the_same_fonts(source: Source, tmp_path: Path) -> None:
+    """`plot(fit, "law").savefig("law.pdf")` as in the README, with Matplotlib's default settings (Type 3 fonts)."""
+    figure = plot(source.fit("chinchilla"), "law")
+    figure.savefig(tmp_path / "law.pdf")
+    check_fonts(tmp_path / "law.pdf")
+
+
+def check_fonts(out: Path) -> None:
     from pypdf import PdfReader
 
-    out = save.save(name, source, tmp_path / "figure.pdf")
     fonts = [font.get_object() for page in PdfReader(out).pages for font in page["/Resources"]["/Font"].values()]
     assert fonts
     for font in fonts:

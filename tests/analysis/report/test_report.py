@@ -66,6 +66,15 @@ def page(source: Source, reads: Counter[tuple[str, str]], tmp_path_factory: pyte
         return write_report(source, tmp_path_factory.mktemp("out"))
 
 
+def test_several_processes_write_the_same_files(source: Source, page: Path, tmp_path: Path) -> None:
+    again = write_report(source, tmp_path / "out", processes=2)
+    names = sorted(path.name for path in (page.parent / "figures").iterdir() if path.suffix != ".json")
+    assert len(names) > 10
+    for name in names:
+        assert (again.parent / "figures" / name).read_bytes() == (page.parent / "figures" / name).read_bytes()
+    assert again.read_text() == page.read_text()
+
+
 def visible(page: str) -> str:
     """The text that a reader sees."""
     return html.unescape(re.sub(r"<[^>]*>", "", re.sub(r"<style>.*?</style>", "", page, flags=re.S)))

@@ -15,7 +15,7 @@ from scaling.config.placement import Placement
 from scaling.evaluate.harness.config import HarnessOptions
 from scaling.evaluate.harness.run import run_harness
 from scaling.evaluate.prompts import task_questions
-from scaling.evaluate.run import score_questions
+from scaling.evaluate.scoring import score_questions
 from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
 from tests.support.evaluation import EASY_DIFFICULTY, item_rows
@@ -49,7 +49,9 @@ def at_chance(result: list[Row], chance: float) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", EASY_DIFFICULTY)
 def test_of_every_family(name: str, scorer: Scorer) -> None:
-    result = score_questions(scorer, task_questions(f"{name}-{EASY_DIFFICULTY[name]}", None, seed=1, count=COUNT))
+    result = score_questions(
+        scorer, task_questions(f"{name}-{EASY_DIFFICULTY[name]}", None, seed=1, count=COUNT).questions
+    )
     at_chance(result, sum(row["chance"] for row in result) / len(result))
 
 

@@ -56,13 +56,13 @@ def test_the_harness_says_what_the_scorer_says(scorer: Scorer, tmp_path: Path) -
             assert row["answer"] == row["choices"][row["gold"]] and row["chance"] == 1 / len(row["choices"])
             assert row["choice_bytes"] == row["choice_tokens"] == [len(choice) for choice in row["choices"]]
             right.append(np.argmax(row["choice_logp"]) == row["gold"])
-        assert result.scores[f"{task}/acc"] == pytest.approx(np.mean(right))
+        assert result.facts[f"{task}/acc"] == pytest.approx(np.mean(right))
     assert [row["gold"] for row in item_rows(tmp_path, "mmlu")] == [0, 1, 2]
     for row in item_rows(tmp_path, "gsm8k"):
         settings = Generation(max_tokens=256, stop=("Question:", "\n\n"))
         [text] = scorer.generate([scorer.encode_prompt(row["prompt"])], settings)
         assert row["generated"] == text and row["passed"] == [False]
-    assert [row["answer"] for row in item_rows(tmp_path, "gsm8k")] == ["7", "1500"] and result.scores[
+    assert [row["answer"] for row in item_rows(tmp_path, "gsm8k")] == ["7", "1500"] and result.facts[
         "gsm8k/exact_match_last-number"
     ] == 0
     assert all("passed" not in row for row in item_rows(tmp_path, "humaneval"))
@@ -80,8 +80,8 @@ def test_a_uniform_byte_model_scores_eight_bits_a_byte(tmp_path: Path) -> None:
     result = run_harness(
         Scorer(dataclasses.replace(model_run, params=params), Placement(data=1)), tmp_path, harness_options("text")
     )
-    assert result.errors == [] and result.scores["text/bits_per_byte"] == pytest.approx(8, abs=1e-5)
-    assert result.scores["text/byte_perplexity"] == pytest.approx(256, rel=1e-5)
+    assert result.errors == [] and result.facts["text/bits_per_byte"] == pytest.approx(8, abs=1e-5)
+    assert result.facts["text/byte_perplexity"] == pytest.approx(256, rel=1e-5)
 
 
 def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: Path) -> None:
@@ -96,8 +96,8 @@ def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: 
     result = run_harness(scorer, out, harness_options(*names, folder=str(folder), limit=2))
     for line, message in zip(
         result.errors,
-        (r"gsm8k.jsonl, line 1: answer = 'seven': must end with ####", "gpqa_diamond_zeroshot.jsonl: No such file",
-         "task arc_challenge: item 0: 319 tokens of prompt", "--harness hellaswag: with --harness-path, must be one"),
+        (r"gsm8k.jsonl, line 1: answer = 'seven': must end with ####", "gpqa_diamond_zeroshot.jsonl: cannot be read: No such file",
+         "task arc_challenge: not scored: 1 of 1 items exceed the run's context of", "--harness hellaswag: with --harness-path, must be one"),
         strict=True,
     ):  # fmt: skip
         assert message in line and "\n" not in line
@@ -107,7 +107,7 @@ def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: 
 def test_shots_come_from_their_own_lines(scorer: Scorer, tmp_path: Path) -> None:
     pytest.importorskip("lm_eval")
     result = run_harness(scorer, tmp_path, harness_options("gsm8k", "mmlu", "humaneval", shots=1, limit=1))
-    assert "gsm8k@1/exact_match_last-number" in result.scores and "humaneval: has no shots" in result.errors[0]
+    assert "gsm8k@1/exact_match_last-number" in result.facts and "humaneval: has no shots" in result.errors[0]
     [row] = item_rows(tmp_path, "gsm8k")
     shown, _, question = row["prompt"].partition("\n\n")
     assert shown.startswith("Question: ") and "\n#### " in shown and question.startswith("Question: Ida")
@@ -144,9 +144,9 @@ def test_a_wrong_line_is_named(task: str, change: dict, message: str, tmp_path: 
 
 def test_every_format_has_its_yaml_and_its_lines() -> None:
     assert {path.stem for path in TASKS.glob("*.yaml")} == set(FORMATS)
-    assert all(read_task(task, OWN)[0] for task in FORMATS)
-    golds = [row["gold"] for row in read_task("gpqa_diamond_zeroshot", OWN)[0]]
-    assert len(set(golds)) > 1 and golds == [row["gold"] for row in read_task("gpqa_diamond_zeroshot", OWN)[0]]
+    assert all(read_task(task, OWN).questions for task in FORMATS)
+    golds = [row["gold"] for row in read_task("gpqa_diamond_zeroshot", OWN).questions]
+    assert len(set(golds)) > 1 and golds == [row["gold"] for row in read_task("gpqa_diamond_zeroshot", OWN).questions]
 
 
 def test_a_program_passes_by_its_last_line_alone_and_within_its_limits(tmp_path: Path) -> None:
@@ -182,11 +182,14 @@ def test_programs_are_run_where_asked_and_no_sooner(tmp_path: Path) -> None:
     """Of what the harness hands over: a greedy program that fails, two samples of which one passes."""
     from scaling.evaluate.harness.rows import harness_rows
 
-    [doc, _] = read_task("humaneval", OWN)[0]
+    [doc, _] = read_task("humaneval", OWN).questions
     texts = ["    return x\n", "    return 3 * x\n", "    import os; os._exit(0)\n"]
     sample = {"doc_id": 0, "doc": doc, "target": "", "arguments": [(doc["prompt"], {})], "resps": [texts]}
     model = SimpleNamespace(scores={}, scorer=SimpleNamespace(model=SimpleNamespace(step=1)))
     [row], more = harness_rows(model, "humaneval", 0, [sample], harness_options("humaneval"))
     assert "passed" not in row and more == {} and row["generated"] == texts
     [row], more = harness_rows(model, "humaneval", 0, [sample], harness_options("humaneval", run_code=True))
-    assert row["passed"] == [False, True, False] and more == {"passed": 0, "pass@1": 0.5}
+    assert row["passed"] == [False, True, False] and {name: score.value for name, score in more.items()} == {
+        "passed": 0,
+        "pass@1": 0.5,
+    }

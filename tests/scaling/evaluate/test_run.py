@@ -109,9 +109,9 @@ def rows_of(store: Store, model_run: TrainedModel) -> dict[str, list[kept.Row]]:
 
 def test_an_items_figures_are_the_models_own_probabilities(taught_once: tuple[Store, TrainedModel]) -> None:
     store, model_run = taught_once
-    options, wrong = evaluate_run(model_run, store, EvaluationOptions(tasks=("addition-2", "recall-2"), items=8))
+    evaluation = evaluate_run(model_run, store, EvaluationOptions(tasks=("addition-2", "recall-2"), items=8))
     record = store.read(model_run.record.run_id)
-    assert not wrong and record is not None and options.items() <= record.evals.items()
+    assert not evaluation.errors and record is not None and evaluation.facts.items() <= record.evals.items()
     result, after, scorer = rows_of(store, model_run), log_probabilities(model_run), Scorer(model_run)
     assert len(result["addition-2"]) == len(result["recall-2"]) == 8
     for row in result["addition-2"] + result["recall-2"]:
@@ -165,8 +165,11 @@ def test_asking_on_the_way_changes_no_bit(tmp_path: Path, mixture: Path) -> None
 
 def test_perplexity_on_its_own_windows_is_the_held_out_loss(taught_once: tuple[Store, TrainedModel]) -> None:
     store, model_run = taught_once
-    result, wrong = evaluate_run(model_run, store, EvaluationOptions(tasks=("perplexity",), items=24))
-    assert not wrong and result["perplexity/loss"] == pytest.approx(model_run.record.final["loss"], abs=2e-5)
+    evaluation = evaluate_run(model_run, store, EvaluationOptions(tasks=("perplexity",), items=24))
+    result = evaluation.facts
+    assert not evaluation.errors and result["perplexity/loss"] == pytest.approx(
+        model_run.record.final["loss"], abs=2e-5
+    )
     rows = rows_of(store, model_run)["perplexity"]
     assert all(len(row["answer_logp"]) == 48 and row["metric_kind"] == "loss" for row in rows)
     file = open_tokens(next(store.token_files.glob("*.tokens")))
@@ -176,15 +179,15 @@ def test_perplexity_on_its_own_windows_is_the_held_out_loss(taught_once: tuple[S
     assert result["perplexity/bits_per_byte"] == pytest.approx(
         result["perplexity/loss"] * len(rows) * 48 / bytes_ / math.log(2)
     )
-    named, wrong = evaluate_run(model_run, store, EvaluationOptions(tasks=("perplexity",), items=24, tokens=MIX))
-    assert not wrong and list(named.values()) == list(result.values())
+    named = evaluate_run(model_run, store, EvaluationOptions(tasks=("perplexity",), items=24, tokens=MIX))
+    assert not named.errors and list(named.facts.values()) == list(result.values())
 
 
 def test_a_model_that_has_learned_nothing_scores_at_chance(taught_once: tuple[Store, TrainedModel]) -> None:
     store, model_run = taught_once
-    result, _ = evaluate_run(
+    result = evaluate_run(
         model_run, store, EvaluationOptions(tasks=("recall-4", "lookup-1", "addition-3"), items=100)
-    )
+    ).facts
     for task, chance in (("recall-4", 1 / 4), ("lookup-1", 1 / 7)):
         assert abs(result[f"{task}/accuracy"] - chance) < 3.3 * math.sqrt(chance * (1 - chance) / 100)
     assert result["addition-3/exact_match"] == 0.0
@@ -211,11 +214,17 @@ def test_a_wrong_task_stops_no_other(
     ]
     status, printed = main(line), capsys.readouterr()
     result = json.loads(printed.out)
-    assert status == 1, printed.err
+    assert status == 2, printed.err
     assert {name.partition("/")[0] for name in result["scores"]} == {"mine", "addition-1"}
     assert "mine/accuracy" in result["scores"] and "mine/exact_match" in result["scores"]
     lines = [line for line in printed.err.splitlines() if line.startswith("scaling evaluate: ")]
-    parts = ("'algebra-3': must be one of", "1 to 12", "line 2: choices must be", "No such file", "context")
+    parts = (
+        "'algebra-3': must be one of",
+        "1 to 12",
+        "line 2: choices must be",
+        "No such file",
+        "recall-26: not scored",
+    )
     assert len(lines) == len(result["wrong"]) == len(parts)
     for line, part in zip(lines, parts, strict=True):
         assert part in line
@@ -229,8 +238,8 @@ def test_what_is_kept_is_not_asked_again(taught_once: tuple[Store, TrainedModel]
     assert not has_missing(store, run, 8, options)
     more = dataclasses.replace(options, tasks=("addition-2", "recall-1"))
     assert has_missing(store, run, 8, more)
-    result, _ = evaluate_run(model_run, store, more, only_missing=True)
-    assert {name.partition("/")[0] for name in result} == {"recall-1@1", "recall-1@2"}
+    result = evaluate_run(model_run, store, more, only_missing=True)
+    assert set(result.scores) == {"recall-1@1", "recall-1@2"}
     assert not has_missing(store, run, 8, more) and has_missing(store, run, 7, more)
 
 
@@ -243,34 +252,44 @@ def test_train_asks_what_it_has_trained_alone_and_in_packs(tmp_path: Path, mixtu
         files[-1].write_text(dumps(config))
     line = ("--store", store.root, "--tasks", "addition-1,nonsense", "--items", 4, "--task-steps", 4)
     done = command("scaling", "train", *files, "--pack", 2, *line)
-    assert done.returncode == 1 and "unknown task 'nonsense'" in done.stderr, done.stderr
+    assert done.returncode == 2 and "unknown task 'nonsense'" in done.stderr, done.stderr
+    assert not list(store.records())
+    line = [word if word != "addition-1,nonsense" else "addition-1" for word in line]
+    done = command("scaling", "train", *files, "--pack", 2, *line)
+    assert done.returncode == 0, done.stderr
     for record in store.records():
         assert record.status == "done" and "addition-1/exact_match" in record.evals
         assert [file.step for file in kept.item_files(store.items_dir(record.run_id))] == [4, 8]
     second = command("scaling", "train", files[0], *line[:-4], "--items", 4, "--set", "steps=6")
-    assert second.returncode == 1 and len(list(store.records())) == 3
+    assert second.returncode == 0 and len(list(store.records())) == 3
     steps = [file.step for record in store.records() for file in kept.item_files(store.items_dir(record.run_id))]
     assert sorted(steps) == [4, 4, 6, 8, 8]
 
 
 def test_shots_come_from_the_training_split_and_are_never_the_question() -> None:
-    for question in task_questions("addition-2", 3, seed=0, count=20):
+    for question in task_questions("addition-2", 3, seed=0, count=20).questions:
         *shots, own_question = question.prompt.split("\n")
         assert len(set(shots)) == 3 and own_question == question.item.prompt
         for shot in shots:
             a, b = sorted(map(int, shot.removeprefix("add ").partition("=")[0].split("+")))
             assert item_split("addition", f"{a} {b}") == "train"
-    assert task_questions("addition-2", 3, seed=0, count=5) == task_questions("addition-2", 3, seed=0, count=20)[:5]
-    assert task_questions("addition-2", 3, seed=1, count=5) != task_questions("addition-2", 3, seed=0, count=5)
-    assert {question.shots for question in task_questions("regression-1", None, seed=0, count=3)} == {8}
+    assert (
+        task_questions("addition-2", 3, seed=0, count=5).questions
+        == task_questions("addition-2", 3, seed=0, count=20).questions[:5]
+    )
+    assert (
+        task_questions("addition-2", 3, seed=1, count=5).questions
+        != task_questions("addition-2", 3, seed=0, count=5).questions
+    )
+    assert {question.shots for question in task_questions("regression-1", None, seed=0, count=3).questions} == {8}
     with pytest.raises(ConfigError, match="its questions have 8 examples each"):
-        task_questions("regression-1", 9, seed=0, count=3)
+        task_questions("regression-1", 9, seed=0, count=3).questions
 
 
 def test_a_persons_own_questions_are_each_others_shots(tmp_path: Path) -> None:
     path = tmp_path / "own.jsonl"
     path.write_text("".join(f'{{"prompt": "{i}?", "answer": "{i}"}}\n' for i in range(4)))
-    for question in task_questions(str(path), 3, seed=0, count=9):
+    for question in task_questions(str(path), 3, seed=0, count=9).questions:
         assert question.item.prompt.removesuffix("?") not in question.prompt.removesuffix(question.item.prompt)
     with pytest.raises(ConfigError, match="must be below the number of its questions, 4"):
         task_questions(str(path), 4, seed=0, count=9)
@@ -295,10 +314,14 @@ def test_a_wrong_file_names_its_line(tmp_path: Path, line: str, message: str) ->
         task_questions(str(path), None, seed=0, count=1)
 
 
+def values_of(rows: list[kept.Row]) -> dict[str, float]:
+    return {name: score.value for name, score in mean_scores(rows).items()}
+
+
 def test_scores_are_means_of_what_applies_and_absent_where_nothing_does() -> None:
     choice = {"metric_kind": "choice", "choice_logp": [-3.0, -2.0], "choice_tokens": [2, 1], "choice_bytes": [2, 4]}
     rows = [{**choice, "gold": 0, "answer_logp": [-1.0, -2.0]}, {**choice, "gold": 1, "answer_logp": [-2.0]}]
-    assert mean_scores(rows) == {"accuracy": 0.5, "accuracy_norm": 0.5, "accuracy_bytes": 0.5, "answer_logp": -2.5}
-    assert mean_scores([{**rows[0], "choice_prior_logp": [-4.0, -2.0]}])["accuracy_prior"] == 1.0
-    assert mean_scores([{**rows[0], "choice_logp": [-2.0, -2.0]}])["accuracy"] == 0.0  # a tie is not right
+    assert values_of(rows) == {"accuracy": 0.5, "accuracy_norm": 0.5, "accuracy_bytes": 0.5, "answer_logp": -2.5}
+    assert values_of([{**rows[0], "choice_prior_logp": [-4.0, -2.0]}])["accuracy_prior"] == 1.0
+    assert values_of([{**rows[0], "choice_logp": [-2.0, -2.0]}])["accuracy"] == 0.0  # a tie is not right
     assert mean_scores([]) == {}
