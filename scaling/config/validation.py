@@ -158,7 +158,8 @@ def to_dict(config: Any) -> dict[str, Any]:
     """Returns every field of a config as JSON types, defaults included."""
     if not isinstance(config, ValidatedConfig):
         return dataclasses.asdict(config)
-    values = {name: getattr(config, name) for name in field_types(type(config))}  # their values cannot be changed
+    names = field_types(type(config))  # type: ignore[arg-type]
+    values = {name: getattr(config, name) for name in names}  # no value of a field is mutable
     return {name: to_dict(value) if isinstance(value, ValidatedConfig) else value for name, value in values.items()}
 
 

@@ -40,7 +40,7 @@ def complete_compute(
         The values including N, D and C (NaN if unknown), the counting convention as text, and notes.
 
     Raises:
-        DataError: `options.flops` is "6nd" and N or D is not known, or C and 6·N·D differ by more than MAX_MISMATCH.
+        DataError: `options.flops` is "6nd" and N or D is not known.
     """
     result, notes = complete_tokens(values, names, options)
     if options.flops == "6nd":
@@ -83,10 +83,9 @@ def _count_of_parameters(names: Mapping[str, str], options: ReadOptions) -> str:
 def _state_compute(values: dict[str, np.ndarray], names: Mapping[str, str], options: ReadOptions) -> list[str]:
     """Sets C to the planned budget if there is no other column of C; returns notes on C and its ratio to 6·N·D.
 
-    Raises:
-        DataError: The ratio shows that the column that the user named has another unit.
+    A column whose ratio shows that it has another unit is not used, unless the user named it.
     """
-    notes = []
+    notes: list[str] = []
     letter = "C" if "C" in values else "budget"
     if letter not in values:
         return notes
@@ -102,7 +101,7 @@ def _state_compute(values: dict[str, np.ndarray], names: Mapping[str, str], opti
             f"column {names.get(letter, letter)} is {median:.2g} times 6·N·D: one of the columns has another unit"
         )
         if letter in options.columns:
-            raise DataError(f"{sentence}: name it with --units, such as C=pfdays or D=billions")
+            return [*notes, f"{sentence}? (--units C=... names it)"]
         del values["C"]
         return [f"C not taken from {sentence} (--units C=... names it)"]
     if high <= CONSTANT_RATIO * low:

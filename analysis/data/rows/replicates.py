@@ -130,6 +130,12 @@ def _codes(columns: Iterable[object]) -> np.ndarray:
     return np.asarray(codes)
 
 
+def _parts(part_n: np.ndarray) -> list[np.ndarray]:
+    """Rows of each part, from the part of each row (n,)."""
+    codes = pd.factorize(part_n)[0]
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+
+
 def _rounded(x_n: np.ndarray) -> np.ndarray:
     """The first of each run of values (n,) within SAME_INPUT of it."""
     values = np.unique(x_n)
@@ -147,8 +153,7 @@ def _merge_near(exact_n: np.ndarray, near_n: np.ndarray, factors: Factors) -> np
     if not varied:
         return set_n
     settings_n = _codes([*varied, *factors.others.values()])
-    for near in np.unique(near_n):
-        rows = np.flatnonzero(near_n == near)
+    for rows in _parts(near_n):
         if len(np.unique(settings_n[rows])) == len(rows):
             set_n[rows] = exact_n[rows[0]]
     return set_n
@@ -180,14 +185,14 @@ class _Chooser:
             wanted = self.law.output in RECIPE_OUTPUTS and np.isfinite(self.points.L).all()
             return [np.array([row]) for row in range(n)], (advice,) if wanted else ()
         if self.choice == "mean":
-            return self._parts(self.set_n), (f"{shared}: averaged, weighted by their number",)
+            return _parts(self.set_n), (f"{shared}: averaged, weighted by their number",)
         if self.choice == "best" and not np.isfinite(self.points.L).all():
             raise DataError(f"replicates best: {self.points.source} has no loss to compare rows by")
         others = _varying(self.factors.others, self.set_n)
         compared = {**self.factors.hyperparameters, **(others if self.choice == "best" else {})}
         part_n = self.set_n if self.choice == "best" else _codes([self.set_n, *others.values()])
         varied = _varying(compared, part_n)
-        best = [self._best_setting(rows, varied) for rows in self._parts(part_n)]
+        best = [self._best_setting(rows, varied) for rows in _parts(part_n)]
         notes = self._note_best(part_n, varied, best) if varied else []
         seeds = _varying(self.factors.seeds, part_n)
         chosen = [self._without_replicates(rows, seeds) for rows in best]
@@ -196,9 +201,6 @@ class _Chooser:
             notes.append(f"{plural(averaged, 'row')} that differ only in {join_names(seeds)} are averaged, by inputs")
         notes += self._note_others(others if self.choice != "best" else {}, part_n, {**varied, **seeds})
         return [rows for sets in chosen for rows in sets], tuple(notes)
-
-    def _parts(self, part_n: np.ndarray) -> list[np.ndarray]:
-        return [np.flatnonzero(part_n == part) for part in dict.fromkeys(part_n.tolist())]
 
     def _best_setting(self, rows: np.ndarray, varied: Mapping[str, np.ndarray]) -> np.ndarray:
         """Rows of the hyper-parameters with the lowest mean loss."""
@@ -219,7 +221,7 @@ class _Chooser:
 
     def _note_best(self, part_n: np.ndarray, varied: Mapping[str, np.ndarray], best: list[np.ndarray]) -> list[str]:
         """Notes the columns that are minimised over, and the sets whose best value is at the edge of its grid."""
-        parts = [rows for rows in self._parts(part_n) if any(np.ptp(codes[rows]) > 0 for codes in varied.values())]
+        parts = [rows for rows in _parts(part_n) if any(np.ptp(codes[rows]) > 0 for codes in varied.values())]
         n = sum(len(rows) for rows in parts)
         note = (
             f"{plural(n, 'row')} are {plural(len(parts), 'set')} of the same {' and '.join(self.letters)} that differ in "
@@ -227,7 +229,7 @@ class _Chooser:
         )
         edges = []
         for name, codes in varied.items():
-            sizes = [(rows, chosen) for rows, chosen in zip(self._parts(part_n), best, strict=True)]
+            sizes = [(rows, chosen) for rows, chosen in zip(_parts(part_n), best, strict=True)]
             wide = [(codes[rows], codes[chosen[0]]) for rows, chosen in sizes if len(np.unique(codes[rows])) > 2]
             at_edge = sum(value in (values.min(), values.max()) for values, value in wide)
             if at_edge:
@@ -244,7 +246,7 @@ class _Chooser:
                 f"rows of the same {' and '.join(self.letters)} differ in {join_names(others)}: all are fitted as one "
                 f"group (--by {next(iter(others))} fits each, --replicates best takes the lowest loss)"
             )
-        left = [rows for rows in self._parts(part_n) if not any(np.ptp(codes[rows]) > 0 for codes in known.values())]
+        left = [rows for rows in _parts(part_n) if not any(np.ptp(codes[rows]) > 0 for codes in known.values())]
         unnamed = sum(len(rows) for rows in left if len(np.unique(self.points.L[rows])) > 1)
         if unnamed and self.choice in ("auto", "seeds"):
             notes.append(

@@ -21,6 +21,7 @@ NUMBER = re.compile(
 )
 PLACE = "\0"  # stands for a number in the name of a column
 MIN_COLUMNS = 2  # fewest columns that a value is read from
+COUNT = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[kKmMbBtT]?"  # taken whole in the names of runs
 NAME_FIELD = re.compile(r"\{(\w+)\}|(\*)")
 
 
@@ -188,4 +189,4 @@ def add_name_values(table: Table, pattern: str, column: str | None) -> Table:
 
 
 def _group(field: str | None = None, star: str | None = None) -> str:
-    return f"(?P<{field}>.+?)" if field else ".*?" if star else ""
+    return f"(?P<{field}>{COUNT}|.+?)" if field else ".*?" if star else ""

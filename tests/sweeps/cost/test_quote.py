@@ -123,13 +123,13 @@ def test_an_utilisation_beyond_the_peak_is_refused() -> None:
 
 
 @pytest.mark.slow
-def test_a_plan_of_ten_thousand_runs_is_made_and_priced_in_five_seconds() -> None:
-    make = DEFINITIONS["seeds"].make
+def test_a_plan_of_ten_thousand_runs_is_made_and_priced_in_two_seconds() -> None:
+    budgets = tuple(1e17 * 3000 ** (i / 1666) for i in range(1668))
     start = time.process_time()  # of this process: what else the machine does is not its own
-    planned = plan_sweep(make(CORPUS, widths=(128, 256, 384, 512), count=2500, ratio=100.0), CORPUS)
+    planned = plan_sweep(DEFINITIONS["isoflop"].make(CORPUS, budgets=budgets), CORPUS)
     text = as_text(planned, quoted=quote_flops(plan_cost(planned)["flops_left"], priced_slice("v5e-16"), 0.4))
-    assert len(planned.runs) == 10_000 and "chip-hours" in text
-    assert time.process_time() - start < 5
+    assert len(planned.runs) > 10_000 and "chip-hours" in text
+    assert time.process_time() - start < 2
 
 
 def write_timed_run(store: Store, name: str, seconds: float, compiling: float, training: float | None = None) -> None:

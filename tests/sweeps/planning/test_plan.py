@@ -9,13 +9,16 @@ import random
 
 import pytest
 
+from scaling.config.model import ModelConfig
+from scaling.config.objective import DataConfig
 from scaling.config.run import RunConfig, prefix_id, run_id
+from scaling.config.validation import ValidatedConfig
 from scaling.models.counts import parameters, run_flops, training_flops
 from scaling.store.record import Record, Store
 from sweeps.commands.plan import as_json, as_text
 from sweeps.definitions import DEFINITIONS, find_definition
 from sweeps.errors import SweepError
-from sweeps.planning import rules
+from sweeps.planning import plan, rules
 from sweeps.planning.budget import IsoflopDesign, isoflop_grid, size_at_ratio, steps_at_width
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import execution_order, plan_cost, plan_sweep, step_shape
@@ -224,3 +227,18 @@ def test_rules_give_every_width_a_model_that_holds(width: int) -> None:
     assert parameters(wider)["total"] > parameters(model)["total"]
     assert rules.learning_rate(wider) <= rules.learning_rate(model)
     assert rules.warmup_steps(wider, 128) >= rules.warmup_steps(model, 128)
+
+
+def test_a_large_plan_makes_each_model_once_and_looks_up_each_prefix_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work is counted, not time: ids and costs of runs of one shape share what they have in common."""
+    made: list[type] = []
+    coerce = ValidatedConfig.__post_init__
+    monkeypatch.setattr(ValidatedConfig, "__post_init__", lambda self: (made.append(type(self)), coerce(self))[1])
+    prefixes: list[int] = []
+    monkeypatch.setattr(plan, "prefix_id", lambda config, step: (prefixes.append(step), prefix_id(config, step))[1])
+    ratios = tuple(20.0 + 0.1 * i for i in range(300))
+    corpus = dataclasses.replace(LONG, vocab=263)  # no other test has made these models
+    built = plan_sweep(find_definition("ladder").make(corpus, widths=(128, 256), ratios=ratios), corpus)
+    assert built.totals["flops"] > 0 and len(built.runs) == 600
+    assert made.count(ModelConfig) <= 4 and made.count(RunConfig) == 600 and made.count(DataConfig) <= 4
+    assert len(prefixes) <= 5 * 600

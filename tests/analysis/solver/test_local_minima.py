@@ -1,0 +1,69 @@
+"""The result of a search is the lowest of all refined minima; exchanged parameters are the same minimum."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+
+from analysis import laws
+from analysis.data.points import Points
+from analysis.solver import search as search_module
+from analysis.solver.local_minima import distinct_minima, exchanges, in_order
+from analysis.solver.minimise import minimise
+from analysis.solver.objective import OBJECTIVES
+from analysis.solver.problem import Problem
+from analysis.solver.search import search
+
+LAW = laws.LAWS["bnsl-2"]
+
+
+def curve_problem(seed: int = 1) -> Problem:
+    """A curve of two breaks with 1% noise; the breaks of some of its minima are in the other order."""
+    rng = np.random.default_rng(seed)
+    x = np.geomspace(10, 1e5, 25)
+    params = {"a": 0.1 * rng.random(), "b": 3.0, "c0": rng.uniform(-0.1, 0.3)}
+    for i, (low, high) in enumerate([(50, 1000), (2000, 2e4)], 1):
+        params |= {f"c{i}": rng.uniform(-0.3, 0.8), f"d{i}": rng.uniform(low, high), f"f{i}": rng.uniform(0.1, 0.5)}
+    y = np.log(LAW.function(x, **params)) + 0.01 * rng.normal(size=25)
+    return Problem(LAW, (x,), y, np.ones(25), OBJECTIVES["mse-log"])
+
+
+def cost(problem: Problem, u_P: np.ndarray) -> float:
+    return float(problem.cost(problem.residual(u_P[None]))[0])
+
+
+def test_minima_with_breaks_exchanged_are_one_minimum_with_its_breaks_in_order() -> None:
+    problem = curve_problem()
+    solution = search(problem)
+    d1, d2 = (problem.params(solution.u_P[None])[name][0] for name in ("d1", "d2"))
+    assert solution.other_minima == [] and d1 < d2
+    exchanged = exchanges(problem, solution.u_P)[1]
+    assert cost(problem, exchanged) == pytest.approx(cost(problem, solution.u_P), rel=1e-12)
+    assert np.array_equal(in_order(problem, exchanged), solution.u_P)
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_no_listed_minimum_is_lower_than_the_result(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when the starts end before they have converged, and the refinement changes their order."""
+    monkeypatch.setattr(search_module, "minimise", functools.partial(minimise, iterations=25))
+    problem = curve_problem(seed)
+    solution = search(problem)
+    assert solution.other_minima and solution.starts["agreed"] >= 1
+    assert all(cost(problem, solution.u_P) <= cost(problem, u) for u in solution.other_minima)
+
+
+def test_a_refined_end_point_below_the_lowest_becomes_the_result() -> None:
+    problem = curve_problem(0)
+    solution = search(problem)
+    higher = solution.other_minima[0]
+    near = solution.u_P + 0.002
+    minima = distinct_minima(problem, near[None], np.array([cost(problem, higher)]), higher)
+    assert [minimum.start for minimum in minima] == [0, None]
+    assert minima[0].cost == pytest.approx(cost(problem, solution.u_P), rel=1e-9)
+
+
+def test_a_fixed_break_cannot_be_exchanged() -> None:
+    fixed = laws.constrain(LAW, {"d1": 100.0})
+    assert LAW.exchangeable == (("d1", "c1", "f1"), ("d2", "c2", "f2")) and fixed.exchangeable == ()
