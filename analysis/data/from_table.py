@@ -189,7 +189,7 @@ def _row_names(table: Table, columns: ColumnChoice) -> dict[int, str]:
     labels = cell_texts(table.frame[columns.names["name"]])
     times = Counter(labels)
     labelled = zip(labels, rows.items(), strict=True)
-    return {i: (f"{label}, {row}" if times[label] > 1 else label) if label else row for label, (i, row) in labelled}
+    return {i: (f"{label} in {row}" if times[label] > 1 else label) if label else row for label, (i, row) in labelled}
 
 
 def _groups(table: Table, columns: ColumnChoice) -> list[str] | None:

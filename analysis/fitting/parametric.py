@@ -20,6 +20,7 @@ from analysis.solver.objective import LINKS, Objective, make_objective
 from analysis.solver.problem import Problem
 from analysis.solver.search import Solution, search
 from analysis.uncertainty.bootstrap import choose_resampling, sample_parameters
+from analysis.uncertainty.clusters import check_runs
 from analysis.uncertainty.diagnostics import diagnose
 from analysis.uncertainty.influence import Refit, check_influence, refit_without_parts
 from analysis.uncertainty.intervals import percentile_interval
@@ -143,6 +144,7 @@ def estimate_uncertainty(problem: Problem, solution: Solution, points: Points, o
     refits = refit_without_parts(problem, u_P, points)
     warnings = [
         *diagnose(problem, solution, points, samples, level),
+        *check_runs(points, "profile" if options.intervals == "profile" else resampling),
         *check_profiles(profiles),
         *check_influence(refits, intervals, level),
         *check_regimes(problem, u_P, points),

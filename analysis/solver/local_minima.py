@@ -30,15 +30,17 @@ class Minimum:
     Attributes:
         u_P: Coordinates.
         cost: Objective.
-        start: Index of the start whose end point was refined; None for the lowest end point.
+        start: Index of the start whose end point was refined.
     """
 
     u_P: np.ndarray
     cost: float
-    start: int | None = None
+    start: int
 
 
-def distinct_minima(problem: Problem, u_SP: np.ndarray, cost_S: np.ndarray, best_P: np.ndarray) -> list[Minimum]:
+def distinct_minima(
+    problem: Problem, u_SP: np.ndarray, cost_S: np.ndarray, best_P: np.ndarray, best: int
+) -> list[Minimum]:
     """Refines the end points of starts and returns the minima that are equal to the lowest within noise.
 
     A refined end point is another minimum if there is a barrier on the straight line to every known minimum, so that a
@@ -52,12 +54,13 @@ def distinct_minima(problem: Problem, u_SP: np.ndarray, cost_S: np.ndarray, best
         u_SP: End points of the starts.
         cost_S: Objective at the end points.
         best_P: The lowest end point, refined.
+        best: Index of its start.
 
     Returns:
         The minima in order of the objective, the lowest first.
     """
     margin = np.exp(NOISE_MARGIN / problem.y.shape[-1])
-    minima = [Minimum(best_P, float(_cost(problem, best_P[None])[0]))]
+    minima = [Minimum(best_P, float(_cost(problem, best_P[None])[0]), best)]
     close = np.flatnonzero(cost_S <= minima[0].cost * margin)
     candidates = 0
     for s in close[np.argsort(cost_S[close], kind="stable")]:
@@ -210,7 +213,18 @@ def is_same(u_P: np.ndarray, v_P: np.ndarray) -> bool:
         u_P: Coordinates of the first point.
         v_P: Coordinates of the second point.
     """
-    return bool(np.all(np.abs(u_P - v_P) <= SAME_DISTANCE * np.maximum(1.0, np.minimum(np.abs(u_P), np.abs(v_P)))))
+    return bool(are_same(u_P[None], v_P)[0])
+
+
+def are_same(u_SP: np.ndarray, v_P: np.ndarray) -> np.ndarray:
+    """Returns whether each point (S,) is the same minimum as another, as in `is_same`.
+
+    Args:
+        u_SP: Coordinates of the points.
+        v_P: Coordinates of the other point.
+    """
+    size = np.maximum(1.0, np.minimum(np.abs(u_SP), np.abs(v_P)))
+    return np.asarray(np.all(np.abs(u_SP - v_P) <= SAME_DISTANCE * size, axis=-1))
 
 
 def _has_same_output(problem: Problem, u_P: np.ndarray, v_P: np.ndarray) -> bool:

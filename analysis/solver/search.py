@@ -62,9 +62,9 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
     if problem.objective.smooth is not None:
         u = minimise_absolute_deviations(problem, u)
     if find_others and sample is problem and problem.objective.smooth is None:
-        minima = local_minima.distinct_minima(problem, u_SP, cost, u)
+        minima = local_minima.distinct_minima(problem, u_SP, cost, u, best)
     else:
-        minima = [local_minima.Minimum(u, float(cost[best]))]
+        minima = [local_minima.Minimum(u, float(cost[best]), best)]
     counts = _count_agreed(sample, u_SP[: len(starts)], cost[: len(starts)], minima[0])
     return _solution(problem, minima, counts | ({"cells": cell_count} if cell_count else {}))
 
@@ -73,8 +73,9 @@ def _nearest(problem: Problem, starts_SP: np.ndarray) -> Solution:
     """The lowest of the local minima next to the starts, for laws with `local_only`."""
     u_SP = local_minima.descend_from(problem, starts_SP)
     cost = problem.cost(problem.residual(u_SP))
-    u = local_minima.refine(problem, u_SP[_lowest(cost)])
-    minima = local_minima.distinct_minima(problem, u_SP, cost, u)
+    best = _lowest(cost)
+    u = local_minima.refine(problem, u_SP[best])
+    minima = local_minima.distinct_minima(problem, u_SP, cost, u, best)
     return _solution(problem, minima, _count_agreed(problem, u_SP, cost, minima[0]))
 
 
@@ -91,8 +92,8 @@ def _count_agreed(
     # For noiseless points, objectives are rounding errors, which are never equal.
     floor = 1e-14 * np.sum(problem.weights) * (problem.objective.threshold or 1.0)
     agreed = cost_S <= lowest.cost * (1 + 1e-4) + floor
-    if lowest.start is not None and lowest.start < len(u_SP):
-        agreed |= [local_minima.is_same(u_P, u_SP[lowest.start]) for u_P in u_SP]
+    if lowest.start < len(u_SP):  # a later index is a cell of the grid
+        agreed |= local_minima.are_same(u_SP, u_SP[lowest.start])
     return {"tried": len(u_SP), "agreed": int(np.sum(agreed))}
 
 

@@ -17,7 +17,7 @@ from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
 
 MIN_GROUPS = 5  # smallest number of groups, sizes or runs for resampling by group, size or run
-CLUSTERED = ("groups", "sizes", "runs")  # schemes that resample rows with correlated errors together
+MIN_PAIRS = 12  # smallest number of runs that are drawn with replacement, with all of their rows
 MIN_CASES = 60  # smallest number of runs for which "auto" resamples cases
 MAX_REFITTED = 4000  # largest number of runs with refits; with more runs a sample is one Newton step
 MAX_ELEMENTS = 20_000_000  # largest number of elements of the arrays of a block of samples
@@ -127,8 +127,10 @@ def sample_parameters(
             "residuals": fixed design, resampled residuals (`resample_residuals`); assumes equal variances.
             "cases": runs drawn with replacement, within each budget if there are budgets; no assumptions, but too wide
             for 20 runs. With more than MAX_REFITTED runs each sample is one Newton step.
-            "groups", "sizes", "runs": wild cluster bootstrap by group, size or run of a checkpoint (`_wild_cluster`),
-            for correlated errors.
+            "groups", "sizes": wild cluster bootstrap by group or size (`_wild_cluster`), for correlated errors.
+            "runs": for checkpoints, whose errors are correlated within a run: runs drawn with replacement, with all of
+            their rows; for fewer than MIN_PAIRS runs a wild cluster bootstrap (`_wild_runs`). With more than
+            MAX_REFITTED rows each sample is one Newton step.
             "parametric": normal noise with the standard deviation of the residuals (`_normal`).
             "auto": `choose_resampling`.
 
@@ -139,17 +141,20 @@ def sample_parameters(
         FitError: The points have no groups or runs, or too few.
     """
     resampling = choose_resampling(resampling, points)
-    if resampling == "cases" and len(points) > MAX_REFITTED:
-        return _newton_samples(problem, u_P, count, seed)
+    labels_n = _labels(points, resampling)
+    draws_runs = resampling == "runs" and labels_n.max() + 1 >= MIN_PAIRS
+    if len(points) > MAX_REFITTED and (resampling == "cases" or draws_runs):
+        return _newton_samples(problem, u_P, count, seed, labels_n if draws_runs else np.arange(len(points)))
     rng, n = np.random.default_rng(seed), len(points)
     block = max(1, MAX_ELEMENTS // n)
-    outputs = {"residuals": _redrawn, "parametric": _normal, **dict.fromkeys(CLUSTERED, _wild_cluster)}
-    labels_n = _labels(points, resampling)
+    outputs = {"residuals": _redrawn, "parametric": _normal, "runs": _wild_runs}
+    outputs |= dict.fromkeys(("groups", "sizes"), _wild_cluster)
     u_BP: list[np.ndarray] = []
     for start in range(0, count, block):
         shape = (min(block, count - start), n)
-        if resampling == "cases":
-            resampled = problem.with_data(problem.y, problem.weights * _case_counts(points, shape, rng))
+        if resampling == "cases" or draws_runs:
+            counts_Bn = _run_counts(labels_n, shape, rng) if draws_runs else _case_counts(points, shape, rng)
+            resampled = problem.with_data(problem.y, problem.weights * counts_Bn)
         else:
             y_Bn = outputs[resampling](problem, u_P, shape, rng, labels_n)
             resampled = problem.with_data(y_Bn, problem.weights)
@@ -176,8 +181,10 @@ def _labels(points: Points, resampling: str) -> np.ndarray:
     return np.asarray(labels)
 
 
-def _newton_samples(problem: Problem, u_P: np.ndarray, count: int, seed: int) -> dict[str, np.ndarray]:
-    """Bayesian bootstrap over cases (Rubin 1981), each sample one Newton step from the optimum.
+def _newton_samples(
+    problem: Problem, u_P: np.ndarray, count: int, seed: int, labels_n: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Bayesian bootstrap over cases or runs (Rubin 1981), each sample one Newton step from the optimum.
 
     The error of a step is of order 1/n, which for thousands of points is far below the spread of the samples.
     """
@@ -189,7 +196,7 @@ def _newton_samples(problem: Problem, u_P: np.ndarray, count: int, seed: int) ->
     steps = np.zeros((count, len(u_P)))
     block = max(1, MAX_ELEMENTS // n)
     for start in range(0, count, block):
-        weights = rng.standard_exponential((min(block, count - start), n)) - 1
+        weights = rng.standard_exponential((min(block, count - start), int(labels_n.max()) + 1))[:, labels_n] - 1
         steps[start : start + block, free] = weights @ score_Pn[free].T
     steps[:, free] = np.linalg.lstsq(hessian(problem, u_P)[np.ix_(free, free)], steps[:, free].T, rcond=None)[0].T
     return problem.params(np.clip(u_P - steps, low, high))
@@ -238,18 +245,47 @@ def _wild_cluster(
     group (CR2: Bell and McCaffrey 2002). The factor is normal, times √(dof / χ²(dof)), where dof is the number of
     groups minus the P − 1 degrees of freedom that a law can use for differences between groups, at least 2.
     """
+    scale = _cluster_scale(u_P, labels_n, shape[0], rng)
+    factor = rng.standard_normal((shape[0], int(labels_n.max()) + 1)) * scale
+    return _with_factors(problem, u_P, factor, labels_n, 0.5)
+
+
+def _wild_runs(
+    problem: Problem, u_P: np.ndarray, shape: tuple[int, int], rng: np.random.Generator, labels_n: np.ndarray
+) -> np.ndarray:
+    """Wild cluster bootstrap for few runs of many checkpoints (B, n).
+
+    As `_wild_cluster`, but residuals are corrected by (I − H)^(-1) (CR3, the jackknife) and their signs are drawn. The
+    size of the residuals is unchanged, which matters to robust objectives.
+    """
+    scale = _cluster_scale(u_P, labels_n, shape[0], rng)
+    sign = rng.choice([-1.0, 1.0], size=(shape[0], int(labels_n.max()) + 1))
+    return _with_factors(problem, u_P, sign * scale, labels_n, 1.0)
+
+
+def _cluster_scale(u_P: np.ndarray, labels_n: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    return _chi_scale(max(int(labels_n.max()) + 2 - len(u_P), 2), count, rng)
+
+
+def _with_factors(
+    problem: Problem, u_P: np.ndarray, factor_BK: np.ndarray, labels_n: np.ndarray, power: float
+) -> np.ndarray:
+    """Outputs with the residuals of each group, corrected by (I − H)^(-power), times its factor (B, n)."""
     residual, root, q = _linearised(problem, u_P)
-    groups = int(labels_n.max()) + 1
-    corrected = np.zeros(shape[1])
-    for group in range(groups):
+    corrected = np.zeros(len(labels_n))
+    for group in range(factor_BK.shape[1]):
         rows = np.flatnonzero(labels_n == group)
         u, s, _ = np.linalg.svd(q[rows], full_matrices=False)
-        gain = 1 / np.sqrt(1 - np.clip(s**2, 0, MAX_LEVERAGE)) - 1
+        gain = (1 - np.clip(s**2, 0, MAX_LEVERAGE)) ** -power - 1
         e = residual[rows] * root[rows]
         corrected[rows] = e + u @ (gain * (u.T @ e))
-    scale = _chi_scale(max(groups - len(u_P) + 1, 2), shape[0], rng)
-    factor = rng.standard_normal((shape[0], groups)) * scale
-    return problem.y - residual + corrected * factor[:, labels_n] / root
+    return problem.y - residual + corrected * factor_BK[:, labels_n] / root
+
+
+def _run_counts(labels_n: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
+    """Number of draws of the run of each row (B, n)."""
+    runs = int(labels_n.max()) + 1
+    return rng.multinomial(runs, np.full(runs, 1 / runs), size=shape[0])[:, labels_n].astype(float)
 
 
 def _case_counts(points: Points, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:

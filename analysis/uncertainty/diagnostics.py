@@ -69,8 +69,9 @@ def check_design(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]
         condition = (singular[0] / max(singular[-1], 1e-150)) ** 2
         sentence = f"these points do not determine the parameters separately (condition number {condition:.1g})"
         warnings.append(warning("unidentifiable", sentence))
-    if len(points) - len(problem.law.parameters) < MIN_SPARE_POINTS:
-        sentence = f"{len(points)} points for {len(problem.law.parameters)} parameters"
+    count, noun = (len(points), "points") if points.runs is None else (len(set(points.runs)), "runs")
+    if count - len(problem.law.parameters) < MIN_SPARE_POINTS:
+        sentence = f"{count} {noun} for {len(problem.law.parameters)} parameters"
         warnings.append(warning("too-few-points", sentence))
     return warnings
 

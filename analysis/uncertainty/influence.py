@@ -14,7 +14,7 @@ from scipy.special import fdtrc
 from analysis.data.points import Points, group_by_budget
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
-from analysis.uncertainty import bootstrap
+from analysis.uncertainty import bootstrap, clusters
 from analysis.uncertainty.verdicts import warning
 
 CHANCE = 0.01  # probability of a false warning
@@ -45,7 +45,7 @@ class Refit:
 
 
 def partition(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
-    """Splits the points into budgets, else groups, else tenths along C.
+    """Splits the points into budgets, else groups, else tenths along C; checkpoints into runs, else tenths of the runs.
 
     Args:
         points: The points.
@@ -58,6 +58,9 @@ def partition(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
     def fits(parts: list[tuple[str, np.ndarray]]) -> bool:
         return MIN_PARTS <= len(parts) <= MAX_PARTS
 
+    if points.runs is not None:
+        parts = _partition_runs(points, letter)
+        return parts if fits(parts) else []
     parts: list[tuple[str, np.ndarray]] = []
     if points.budgets is not None:
         parts = [(f"budget {key:.3g}", rows) for key, rows in group_by_budget(points)]
@@ -65,11 +68,38 @@ def partition(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
         groups = np.array(points.groups)
         parts = [(f"group {name}", np.flatnonzero(groups == name)) for name in np.unique(groups)]
     if not fits(parts):
-        x, axis = (points.C, "C") if np.isfinite(points.C).all() else (points[letter], letter)
-        order = np.argsort(x, kind="stable")
-        tenths = np.array_split(order, min(TENTHS, len(points) // MIN_TENTH) or 1)
-        parts = [(f"{axis} {x[rows].min():.3g} to {x[rows].max():.3g}", np.sort(rows)) for rows in tenths]
+        x, axis = _axis(points, letter)
+        parts = [(f"{axis} {x[rows].min():.3g} to {x[rows].max():.3g}", rows) for rows in _tenths(x)]
     return parts if fits(parts) else []
+
+
+def _axis(points: Points, letter: str) -> tuple[np.ndarray, str]:
+    """C and its name, or the input `letter` if C is not known."""
+    return (points.C, "C") if np.isfinite(points.C).all() else (points[letter], letter)
+
+
+def _tenths(x: np.ndarray) -> list[np.ndarray]:
+    """Indices of tenths along x."""
+    order = np.argsort(x, kind="stable")
+    return [np.sort(rows) for rows in np.array_split(order, min(TENTHS, len(x) // MIN_TENTH) or 1)]
+
+
+def _partition_runs(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
+    """Splits checkpoints into their runs, or into tenths of many runs by their mean C."""
+    assert points.runs is not None
+    labels_n = clusters.run_labels(points)
+    names = np.unique(np.array(points.runs))
+    if len(names) <= MAX_PARTS:
+        return [(f"run {name}", np.flatnonzero(labels_n == k)) for k, name in enumerate(names)]
+    x, axis = _axis(points, letter)
+    mean_K = clusters.mean_by_run(x, labels_n)
+    return [
+        (
+            f"runs of mean {axis} {mean_K[runs].min():.3g} to {mean_K[runs].max():.3g}",
+            np.flatnonzero(np.isin(labels_n, runs)),
+        )
+        for runs in _tenths(mean_K)
+    ]
 
 
 def refit_without_parts(problem: Problem, u_P: np.ndarray, points: Points) -> tuple[Refit, ...]:
@@ -87,7 +117,9 @@ def refit_without_parts(problem: Problem, u_P: np.ndarray, points: Points) -> tu
     omitted = [rows for _, rows in parts]
     u_KP = (_newton_refits if n > bootstrap.MAX_REFITTED else _refits)(problem, u_P, omitted)
     params = problem.params(u_KP)
-    p_values = _chow_p_values(problem, u_P, omitted)
+    labels_n = clusters.run_labels(points)
+    r, J = clusters.linearised_runs(problem, u_P, points)
+    p_values = _chow_p_values(problem, r, J, [np.unique(labels_n[rows]) for rows in omitted])
     return tuple(
         Refit(name, n - len(rows), {key: float(value_K[k]) for key, value_K in params.items()}, p)
         for k, ((name, rows), p) in enumerate(zip(parts, p_values, strict=True))
@@ -143,10 +175,15 @@ def _newton_refits(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray])
     return np.clip(u, low, high)
 
 
-def _chow_p_values(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray]) -> list[float]:
-    """p-values of Chow's predictive test of each part (Chow 1960, section 2), for the law linearised at its fit."""
-    root = np.sqrt(problem.weights)
-    r, J = problem.residual(u_P[None])[0] * root, (problem.jacobian(u_P[None])[0] * root).T
+def _chow_p_values(problem: Problem, r: np.ndarray, J: np.ndarray, omitted: list[np.ndarray]) -> list[float]:
+    """p-values of Chow's predictive test of each part (Chow 1960, section 2), for the law linearised at its fit.
+
+    Args:
+        problem: The law on points.
+        r: Weighted residual of each independent observation (n,): a point, or a run of checkpoints.
+        J: Its derivatives (n, P).
+        omitted: Observations of each part.
+    """
     n, P = J.shape
     if np.median(np.abs(r)) < EXACT * max(float(np.abs(problem.y).mean()), 1e-300):
         return [1.0] * len(omitted)
@@ -156,6 +193,9 @@ def _chow_p_values(problem: Problem, u_P: np.ndarray, omitted: list[np.ndarray])
     rss_all, p_values = total - float(b @ b), []
     for rows in omitted:
         dof, q, c = n - len(rows) - P, Q[rows], b - Q[rows].T @ r[rows]
+        if dof < 1:
+            p_values.append(1.0)
+            continue
         rss_rest = total - float(r[rows] @ r[rows])
         rss_rest -= float(c @ np.linalg.lstsq(np.eye(P) - q.T @ q, c, rcond=None)[0])
         F = (rss_all - rss_rest) / len(rows) / max(rss_rest / dof, 1e-300)

@@ -2,7 +2,8 @@
 
 The test is for a step and a change of slope of the residuals at an unknown value of C (or of the first input of the law
 if C is not known). The largest F statistic over all values (Andrews 1993) is compared with its simulated distribution
-under equal variances on the same points, because asymptotic p-values are too small for few points.
+under equal variances on the same points, because asymptotic p-values are too small for few points. The checkpoints of
+a run count as one point, with their mean residual.
 
 Key: P coordinates, n points, K candidate changepoints, S simulations. u coordinates, r residuals, J ∂r/∂u,
 Q orthonormal basis of the weighted J, Z orthonormal step and bend, F the statistic.
@@ -18,6 +19,7 @@ from analysis.data.points import Points
 from analysis.solver.minimise import minimise
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
+from analysis.uncertainty import clusters
 from analysis.uncertainty.verdicts import warning
 
 CHANCE = 0.01  # probability of a false warning
@@ -74,11 +76,12 @@ def find_regime_change(problem: Problem, u_P: np.ndarray, points: Points) -> Reg
         The changepoint; None for too few points or values, or for points without noise.
     """
     letter, x = _axis(points, problem.law.inputs[0])
-    rows = np.arange(len(x))
-    if len(rows) > MAX_POINTS:
-        rows = np.sort(np.random.default_rng(0).choice(len(x), MAX_POINTS, replace=False))
-    x_n, root = np.log(x[rows]), np.sqrt(problem.weights)[rows]
-    r, J = problem.residual(u_P[None])[0][rows] * root, (problem.jacobian(u_P[None])[0][:, rows] * root).T
+    labels_n = clusters.run_labels(points)
+    x_n, root = (clusters.mean_by_run(values, labels_n) for values in (np.log(x), np.sqrt(problem.weights)))
+    r, J = clusters.linearised_runs(problem, u_P, points)
+    if len(x_n) > MAX_POINTS:
+        rows = np.sort(np.random.default_rng(0).choice(len(x_n), MAX_POINTS, replace=False))
+        x_n, root, r, J = x_n[rows], root[rows], r[rows], J[rows]
     scale = robust_std(r)
     candidates = _candidates(x_n)
     dof = len(r) - len(u_P) - 2

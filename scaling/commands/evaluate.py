@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     if options is None and benchmarks is None:
         return BAD_INPUT
     only_missing = args.missing or not (args.runs or args.redo)
-    job = EvaluationJob(store, options, benchmarks, args.step, only_missing, args.json)
+    job = EvaluationJob(store, options, benchmarks, args.step, only_missing, args.json, tuple(messages))
     return evaluate_runs(job, runs) or (BAD_INPUT if messages else DONE)
 
 

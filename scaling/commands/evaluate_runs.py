@@ -35,6 +35,7 @@ class EvaluationJob:
         step: Step of the checkpoint; None for the newest.
         only_missing: Skip what has stored results for this step.
         as_json: Print JSON lines.
+        bad_tasks: Messages of the tasks and benchmarks that cannot be evaluated on any run.
     """
 
     store: Store
@@ -43,6 +44,7 @@ class EvaluationJob:
     step: int | None
     only_missing: bool
     as_json: bool
+    bad_tasks: tuple[str, ...] = ()
 
 
 def select_runs(store: Store, names: Sequence[str], sweep: str | None, all_runs: bool) -> list[str]:
@@ -155,7 +157,8 @@ def evaluate_one(job: EvaluationJob, name: str) -> int:
             result.merge(harness.evaluate_with_harness(model, job.store, benchmarks))
     print_warnings([*result.notes, *result.errors])
     if job.as_json:
-        print(json.dumps(describe(model.record.run_id, model.step, result)), flush=True)
+        errors = [*job.bad_tasks, *result.errors]
+        print(json.dumps({**describe(model.record.run_id, model.step, result), "wrong": errors}), flush=True)
     elif result.scores:
         print(f"run {model.record.run_id[:12]}, step {model.step:,}")
         print_scores(result)
@@ -163,7 +166,7 @@ def evaluate_one(job: EvaluationJob, name: str) -> int:
 
 
 def describe(run: str, step: int, result: Evaluation) -> dict[str, Any]:
-    """Returns what `--json` prints for a run.
+    """Returns what `--json` prints for a run, without errors.
 
     Args:
         run: Run id.
@@ -175,7 +178,7 @@ def describe(run: str, step: int, result: Evaluation) -> dict[str, Any]:
         "run_id": run, "step": step, "scores": {name: score.value for name, score in scores.items()},
         "n": {name: score.count for name, score in scores.items()},
         "intervals": {name: list(score.interval) for name, score in scores.items() if score.interval is not None},
-        "level": LEVEL, "notes": result.notes, "wrong": result.errors,
+        "level": LEVEL, "notes": result.notes,
     }  # fmt: skip
 
 

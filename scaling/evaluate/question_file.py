@@ -41,7 +41,7 @@ def parse_item(data: Any, location: str) -> Item:
     is_number = isinstance(chance, int | float) and not isinstance(chance, bool)
     require(
         chance is None or (is_number and 0 <= chance <= 1),
-        f"{location}: chance = {chance!r}: must be a number from 0 to 1",
+        f"{location}: chance = {chance!r}: must be between 0 and 1",
     )
     return Item(prompt=prompt, answer=answer, key=prompt, chance=chance, choices=tuple(choices or ()))
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scaling.config.run import RunConfig
 from scaling.store.open import open_store
 from scaling.store.record import Store
 from sweeps.definitions import find_definition
+from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus
+from sweeps.planning.fields import apply_fields, check_settings, parse_fields
 from sweeps.planning.plan import Plan, plan_sweep
-from sweeps.planning.settings import parse_settings
+from sweeps.planning.settings import parse_settings, separate_fields
 
 if TYPE_CHECKING:
     from sweeps.cost.quote import PricedSlice
@@ -42,6 +47,19 @@ def add_sweep_command(
     return parser
 
 
+def separate_assignments(argv: Sequence[str]) -> list[str]:
+    """Returns the arguments with `--set a=1 b=2` written as `--set a=1 --set b=2`."""
+    out: list[str] = []
+    in_list = False
+    for text in argv:
+        assignment = re.match(r"[A-Za-z_][\w.]*=", text) is not None
+        if in_list and assignment and out[-1] != "--set":
+            out.append("--set")
+        in_list = text == "--set" or (in_list and assignment)
+        out.append(text)
+    return out
+
+
 def add_definition_options(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of a sweep's definition: corpus, tokenizer, seed and settings."""
     parser.add_argument("--corpus", help="corpus to train on (default: that of the sweep's definition)")
@@ -51,7 +69,9 @@ def add_definition_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of every run (default 0)")
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="name=value",
-        help="setting of the sweep or its rules, such as budgets=1e18,1e19 (an unknown name lists all settings)",
+        help="setting of the sweep or its rules, such as budgets=1e18,1e19 (an unknown name lists all), or any field "
+        "of the runs' configs, such as optimizer.weight_decay=0.05 schedule.name=cosine; several values of a field, as "
+        "in optimizer.weight_decay=0.05,0.1, are a grid: each run once per value",
     )  # fmt: skip
 
 
@@ -98,7 +118,8 @@ def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> 
         corpus: Its corpus.
         store: If given, the plan includes the statuses and checkpoints of its runs.
     """
-    return plan_sweep(sweep_configs(args, corpus), corpus, store)
+    grid = sweep_fields(args)
+    return dataclasses.replace(plan_sweep(sweep_configs(args, corpus), corpus, store), fields=grid)
 
 
 def sweep_configs(args: argparse.Namespace, corpus: Corpus) -> list[RunConfig]:
@@ -108,8 +129,24 @@ def sweep_configs(args: argparse.Namespace, corpus: Corpus) -> list[RunConfig]:
         args: Parsed arguments.
         corpus: The corpus.
     """
-    make = find_definition(args.name).make
-    return make(corpus, seed=args.seed, **parse_settings(args.name, make, args.settings))
+    make, grid = find_definition(args.name).make, sweep_fields(args)
+    settings, _ = separate_fields(make, args.settings)
+    configs = make(corpus, seed=args.seed, **parse_settings(args.name, make, settings))
+    return apply_fields(configs, grid) if grid else configs
+
+
+def sweep_fields(args: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
+    """Returns the fields of the configs that `--set` gives, with their values.
+
+    Raises:
+        SweepError: A field is unknown, or is also given by a setting of the rules or by --seed.
+    """
+    settings, fields = separate_fields(find_definition(args.name).make, args.settings)
+    grid = parse_fields(fields)
+    check_settings(grid, {text.partition("=")[0]: text for text in settings})
+    if args.seed and "seed" in grid:
+        raise SweepError(f"--seed {args.seed}: --set gives seed as well: leave one of them out")
+    return grid
 
 
 def fetch_store(address: str) -> Store:

@@ -15,6 +15,7 @@ from sweeps.commands import options
 from sweeps.definitions import DEFINITIONS, find_definition
 from sweeps.format import json_by_rows
 from sweeps.planning.corpus import planning_corpus
+from sweeps.planning.fields import field_value, fields_note, format_field, varied_fields
 from sweeps.planning.plan import Plan, epochs, plan_cost, plan_notes
 
 if TYPE_CHECKING:
@@ -117,6 +118,7 @@ def as_json(plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None
         runs.append({key: value for key, value in row.items() if value is not None})
     return {
         "corpus": dataclasses.asdict(plan.corpus),
+        **({"set": dict(plan.fields)} if plan.fields else {}),
         "convention": "N: all parameters; C: exact training FLOPs, causal attention and head included",
         "runs": runs,
         "cost": plan_cost(plan, rate) | ({"quote": quoted} if quoted else {}),
@@ -125,6 +127,19 @@ def as_json(plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None
 
 
 RUN_COLUMNS = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
+
+
+def run_table(plan: Plan) -> str:
+    """Returns the table of runs: RUN_COLUMNS, and a column for each field with several values."""
+    from sweeps.format import text_table
+
+    varied = [name for name in varied_fields(plan.fields) if name != "optimizer.lr"]
+    columns = [*RUN_COLUMNS[:-1], *varied, RUN_COLUMNS[-1]]
+    rows = [
+        [*row[:-1], *(format_field(field_value(run.config, name)) for name in varied), row[-1]]
+        for row, run in zip(run_rows(plan), plan.runs, strict=True)
+    ]
+    return text_table(columns, rows)
 
 
 def run_rows(plan: Plan) -> list[list[str]]:
@@ -162,12 +177,12 @@ def as_text(
         graph: Lines about shared prefixes and packs.
     """
     from sweeps.cost import quote
-    from sweeps.format import duration, short_count, text_table
+    from sweeps.format import duration, short_count
 
     cost = plan_cost(plan, rate)
     saved = f"{short_count(cost['flops_saved'])} FLOPs, {cost['flops_saved'] / cost['flops_separate']:.0%}"
     lines = [
-        text_table(RUN_COLUMNS, run_rows(plan)),
+        run_table(plan),
         "",
         f"{cost['runs']} runs of {cost['shapes']} shapes: {short_count(cost['flops'])} FLOPs, "
         f"{short_count(cost['tokens'])} tokens "

@@ -6,7 +6,7 @@ import bisect
 import dataclasses
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from scaling.store.record import Store
 from sweeps.errors import SweepError
 from sweeps.planning.budget import flops_until, step_flops
 from sweeps.planning.corpus import Corpus
+from sweeps.planning.fields import FieldGrid, fields_note
 
 FINISHED_STATUSES = ("done", "diverged")  # runs with a result, which are not trained again
 # cached, because a plan needs the same hashes several times
@@ -58,10 +59,11 @@ class PlannedRun:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The runs of a sweep in order of execution, and their corpus."""
+    """The runs of a sweep in order of execution, their corpus, and the fields of their configs that `--set` gives."""
 
     corpus: Corpus
     runs: list[PlannedRun]
+    fields: FieldGrid = field(default_factory=dict)
 
     @property
     def remaining(self) -> list[PlannedRun]:
@@ -205,12 +207,14 @@ def check_distinct(configs: list[RunConfig]) -> None:
     for config in configs:
         name = run_id(config)
         if name in by_id:
-            details = (
-                f"width {config.model.width}, {config.steps} steps, budgets {by_id[name].budget} and {config.budget}"
+            other, details = by_id[name], f"width {config.model.width}, {config.steps} steps"
+            cause = (
+                f"budgets {other.budget:g} and {config.budget:g} round to the same steps: remove one"
+                if config.budget and other.budget and config.budget != other.budget
+                else "two values of a setting make the same run, by rounding or because another setting overrides "
+                "what they vary: remove one"
             )
-            raise SweepError(
-                f"run {name[:12]} is planned twice ({details}): two budgets round to the same steps: remove one"
-            )
+            raise SweepError(f"run {name[:12]} is planned twice ({details}): {cause}")
         by_id[name] = config
 
 
@@ -275,8 +279,8 @@ def epochs(run: PlannedRun, plan: Plan) -> float:
 
 
 def plan_notes(plan: Plan) -> list[str]:
-    """Returns notes about the plan: repeated data, and runs that are already in the store."""
-    out = []
+    """Returns notes about the plan: fields that were set, repeated data, and runs that are already in the store."""
+    out = [fields_note(plan.fields)] if plan.fields else []
     repeated = [run for run in plan.runs if epochs(run, plan) > 1]
     if repeated:
         largest = max(epochs(run, plan) for run in repeated)

@@ -1,5 +1,6 @@
 """`--set name=value` of a sweep: keyword arguments of its definition, and changes of its rules.
 
+A name that is neither is a field of the runs' configs (sweeps/planning/fields.py).
 `rules=tpu|small` chooses the rules (sweeps/planning/rules.py); `lr`, `batch`, `length` and `mup` change them:
 `lr=0.002` at every size, or `lr=0.002@1e8^-0.4`, a power law through 0.002 at 1e8 parameters; `batch=65536` tokens per
 step, or `batch=65536@1e8^0.5`; `mup=256`, muP with base width 256.
@@ -9,12 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scaling.config.model import ModelConfig
 from scaling.models.counts import parameters
 from sweeps.errors import SweepError
+from sweeps.planning.fields import is_field, similar_names
 from sweeps.planning.rules import RULES, Rules
 
 NOT_SETTINGS = ("corpus", "seed", "rule_set")  # arguments of definitions that are not settings
@@ -24,6 +26,27 @@ NUMBER_BOUNDS, INTEGER_BOUNDS = (1e-30, 1e30), (1, 10_000_000)
 SETTING_BOUNDS = {"decays": (0, 1e30), "count": (1, 10_000), "seeds": (1, 1000)}  # by name of the setting
 MAX_EXPONENT = 4.0  # of a power law
 EXAMPLE_BASE_WIDTH = 256  # an example in an error message
+
+
+def separate_fields(make: Callable[..., Any], assignments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Separates the settings of a definition and its rules from the fields of the runs' configs.
+
+    Args:
+        make: The definition. Its settings come first: `batch` is a field only where the sweep has no such setting.
+        assignments: Texts such as "budgets=1e18" or "optimizer.weight_decay=0.05".
+
+    Returns:
+        The assignments of settings, including unknown names, and those of fields.
+    """
+    own = setting_names(make)
+    fields = [text for text in assignments if (key := text.partition("=")[0]) not in own and is_field(key)]
+    return [text for text in assignments if text not in fields], fields
+
+
+def setting_names(make: Callable[..., Any]) -> list[str]:
+    """Returns the names of the settings of a definition and of its rules."""
+    names = [name for name in inspect.signature(make).parameters if name not in NOT_SETTINGS]
+    return [*names, *(RULE_SETTINGS if "rule_set" in inspect.signature(make).parameters else ())]
 
 
 def parse_settings(name: str, make: Callable[..., Any], assignments: list[str]) -> dict[str, Any]:
@@ -55,7 +78,14 @@ def parse_settings(name: str, make: Callable[..., Any], assignments: list[str]) 
             allowed += [f"rules={'|'.join(RULES)}", "lr=R[@N^P]", "batch=T[@N^P]", "length=L", "mup=WIDTH"] * bool(
                 rule_set
             )
-            raise SweepError(f"--set {text}: settings of {name} are {' '.join(allowed) or 'none'}")
+            near = similar_names(key, setting_names(make)) if equals else []
+            raise SweepError(
+                f"--set {text}: "
+                + (f"did you mean {' or '.join(near)}? " if near else "")
+                + f"settings of {name} are {' '.join(allowed)}" * bool(allowed)
+                + f"{name} has no settings of its own" * (not allowed)
+                + "; any field of a run's config can be set too, such as optimizer.weight_decay=0.05"
+            )
         if key in defaults:
             out[key] = parse_value(text, value, defaults[key])
         else:

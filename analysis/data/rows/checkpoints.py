@@ -28,6 +28,7 @@ STEP_NAMES = frozenset(
     "iterations checkpoint ckpt checkpoint_step ckpt_step update num_updates".split()
 )
 CURVE_INPUTS = {"x", "S", "step"}  # inputs of laws of learning curves
+MIN_RUNS = 5  # smallest number of learning curves that are resampled as a whole
 MIN_CHECKPOINTS = 5  # median number of rows from which rows without a run name are one run
 EVEN = 0.05  # relative difference of the distances between checkpoints
 MIN_SPARE_RUNS = 5  # smallest number of final rows minus parameters for which only final rows are fitted

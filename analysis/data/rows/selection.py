@@ -12,6 +12,7 @@ from analysis.data.columns.names import name_readings
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.data.rows.checkpoints import (
+    MIN_RUNS,
     final_rows,
     learning_curves,
     runs_of_rows,
@@ -47,6 +48,8 @@ def fitted_rows(
                 f"{points.source}: checkpoints final: no column names the run of several rows: name one with --runs"
             )
         return combine_replicates(points, frame, columns, law, options.replicates)
+    if not wants_final_rows(law) and options.checkpoints != "final" and len(set(runs)) < MIN_RUNS:
+        return combine_replicates(points, frame, columns, law, options.replicates)  # a few learning curves
     held_out = not {"train", "training"} & _words(used.get("L", ""))
     points = replace(points, runs=runs, curves=learning_curves(points, runs, held_out))
     last = final_rows(runs, points, frame)

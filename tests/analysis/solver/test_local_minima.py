@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 
 import numpy as np
 import pytest
 
 from analysis import laws
-from analysis.data.points import Points
 from analysis.solver import search as search_module
 from analysis.solver.local_minima import distinct_minima, exchanges, in_order
 from analysis.solver.minimise import minimise
@@ -16,7 +16,18 @@ from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
 from analysis.solver.search import search
 
-LAW = laws.LAWS["bnsl-2"]
+BROKEN = laws.LAWS["bnsl-2"]
+
+
+def some_starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
+    """Every sixth start of the law, and each with its breaks exchanged."""
+    assert BROKEN.starts_from_data is not None
+    starts = {name: values[::6] for name, values in BROKEN.starts_from_data(inputs, y).items()}
+    other = {"1": "2", "2": "1", "0": "0"}
+    return {name: np.concatenate([values, starts[name[0] + other[name[1]]]]) for name, values in starts.items()}
+
+
+LAW = dataclasses.replace(BROKEN, starts_from_data=some_starts)
 
 
 def curve_problem(seed: int = 1) -> Problem:
@@ -38,17 +49,17 @@ def test_minima_with_breaks_exchanged_are_one_minimum_with_its_breaks_in_order()
     problem = curve_problem()
     solution = search(problem)
     d1, d2 = (problem.params(solution.u_P[None])[name][0] for name in ("d1", "d2"))
-    assert solution.other_minima == [] and d1 < d2
+    outputs = problem.model(np.array([solution.u_P, *solution.other_minima]))
+    assert d1 < d2 and all(np.abs(output / outputs[0] - 1).max() > 1e-6 for output in outputs[1:])
     exchanged = exchanges(problem, solution.u_P)[1]
     assert cost(problem, exchanged) == pytest.approx(cost(problem, solution.u_P), rel=1e-12)
     assert np.array_equal(in_order(problem, exchanged), solution.u_P)
 
 
-@pytest.mark.parametrize("seed", [0, 4])
-def test_no_listed_minimum_is_lower_than_the_result(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_listed_minimum_is_lower_than_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when the starts end before they have converged, and the refinement changes their order."""
-    monkeypatch.setattr(search_module, "minimise", functools.partial(minimise, iterations=25))
-    problem = curve_problem(seed)
+    monkeypatch.setattr(search_module, "minimise", functools.partial(minimise, iterations=40))
+    problem = curve_problem(0)
     solution = search(problem)
     assert solution.other_minima and solution.starts["agreed"] >= 1
     assert all(cost(problem, solution.u_P) <= cost(problem, u) for u in solution.other_minima)
@@ -59,8 +70,8 @@ def test_a_refined_end_point_below_the_lowest_becomes_the_result() -> None:
     solution = search(problem)
     higher = solution.other_minima[0]
     near = solution.u_P + 0.002
-    minima = distinct_minima(problem, near[None], np.array([cost(problem, higher)]), higher)
-    assert [minimum.start for minimum in minima] == [0, None]
+    minima = distinct_minima(problem, near[None], np.array([cost(problem, higher)]), higher, 7)
+    assert [minimum.start for minimum in minima] == [0, 7]
     assert minima[0].cost == pytest.approx(cost(problem, solution.u_P), rel=1e-9)
 
 

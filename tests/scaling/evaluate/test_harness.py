@@ -96,12 +96,38 @@ def test_what_is_wrong_is_a_line_and_the_others_go_on(scorer: Scorer, tmp_path: 
     result = run_harness(scorer, out, harness_options(*names, folder=str(folder), limit=2))
     for line, message in zip(
         result.errors,
-        (r"gsm8k.jsonl, line 1: answer = 'seven': must end with ####", "gpqa_diamond_zeroshot.jsonl: cannot be read: No such file",
-         "task arc_challenge: not scored: 1 of 1 items exceed the run's context of", "--harness hellaswag: with --harness-path, must be one"),
+        (
+            r"gsm8k.jsonl, line 1: answer = 'seven': must end with ####",
+            "gpqa_diamond_zeroshot.jsonl: cannot be read: No such file",
+            "task arc_challenge: not scored: 1 of 1 items exceed the run's context of 256 tokens (line 1; up to 320",
+            "--harness hellaswag: with --harness-path, must be one",
+        ),
         strict=True,
-    ):  # fmt: skip
+    ):
         assert message in line and "\n" not in line
     assert len(item_rows(out, "mmlu")) == 2 and {file.task for file in items.item_files(out)} == {"mmlu"}
+
+
+def test_a_question_beyond_the_context_costs_itself_not_the_benchmark(scorer: Scorer, tmp_path: Path) -> None:
+    """The scores are those of the other questions, whose lines and numbers stay; a bad line is left out if allowed."""
+    pytest.importorskip("lm_eval")
+    folder = tmp_path / "lines"
+    shutil.copytree(OWN, folder)
+    whole = run_harness(scorer, tmp_path / "whole", harness_options("mmlu", "gsm8k"))
+    for task, long in (("mmlu", {"question": "x" * 300, "choices": list("wxyz"), "answer": 0}),
+                       ("gsm8k", {"question": "x" * 300, "answer": "#### 1"})):  # fmt: skip
+        lines = (folder / f"{task}.jsonl").read_text().splitlines()
+        (folder / f"{task}.jsonl").write_text("\n".join([lines[0], "", json.dumps(long), "{}", *lines[1:]]))
+    result = run_harness(scorer, tmp_path / "long", harness_options("mmlu", "gsm8k", folder=str(folder), skip_bad=True))
+    assert result.errors == [] and result.facts == whole.facts
+    left_out = [note for note in result.notes if note.startswith("left out: ")]
+    assert len(left_out) == 2 and all("line 4: missing field question" in note for note in left_out)
+    long_notes = [note for note in result.notes if "exceed the run's context" in note]
+    assert len(long_notes) == 2 and all("1 of 4 items" in long_notes[0] and "(line 3; " in note for note in long_notes)
+    assert [row["item"] for row in item_rows(tmp_path / "long", "mmlu")] == [0, 2, 3]
+    low, high = result.scores["mmlu"]["acc"].interval or (0, 0)
+    assert result.scores["mmlu"]["acc"].count == 3 and low < result.facts["mmlu/acc"] < high or low == 0
+    assert result.facts["mmlu/n"] == 3
 
 
 def test_shots_come_from_their_own_lines(scorer: Scorer, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
 """Evaluation: scores are the model's own probabilities, asking changes nothing, one wrong task stops none."""
 
+import codecs
 import dataclasses
 import json
 import math
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -283,35 +285,7 @@ def test_shots_come_from_the_training_split_and_are_never_the_question() -> None
     )
     assert {question.shots for question in task_questions("regression-1", None, seed=0, count=3).questions} == {8}
     with pytest.raises(ConfigError, match="its questions have 8 examples each"):
-        task_questions("regression-1", 9, seed=0, count=3).questions
-
-
-def test_a_persons_own_questions_are_each_others_shots(tmp_path: Path) -> None:
-    path = tmp_path / "own.jsonl"
-    path.write_text("".join(f'{{"prompt": "{i}?", "answer": "{i}"}}\n' for i in range(4)))
-    for question in task_questions(str(path), 3, seed=0, count=9).questions:
-        assert question.item.prompt.removesuffix("?") not in question.prompt.removesuffix(question.item.prompt)
-    with pytest.raises(ConfigError, match="must be below the number of its questions, 4"):
-        task_questions(str(path), 4, seed=0, count=9)
-
-
-@pytest.mark.parametrize(
-    ("line", "message"),
-    [
-        ("{", "line 1: not JSON"),
-        ("[1]", "line 1: must be an object"),
-        ('{"answer": "1"}', "prompt must be text"),
-        ('{"prompt": "1"}', "answer must be text"),
-        ('{"prompt": "1", "choices": ["a", "b"], "gold": 2}', "must be the index of the correct choice, 0 to 1"),
-        ('{"prompt": "1", "answer": "1", "colour": 1}', "unknown field colour"),
-        ('{"prompt": "1", "answer": "1", "chance": 2}', "must be between 0 and 1"),
-    ],
-)
-def test_a_wrong_file_names_its_line(tmp_path: Path, line: str, message: str) -> None:
-    path = tmp_path / "wrong.jsonl"
-    path.write_text(line + "\n")
-    with pytest.raises(ConfigError, match=message):
-        task_questions(str(path), None, seed=0, count=1)
+        task_questions("regression-1", 9, seed=0, count=3)
 
 
 def values_of(rows: list[kept.Row]) -> dict[str, float]:
@@ -325,3 +299,81 @@ def test_scores_are_means_of_what_applies_and_absent_where_nothing_does() -> Non
     assert values_of([{**rows[0], "choice_prior_logp": [-4.0, -2.0]}])["accuracy_prior"] == 1.0
     assert values_of([{**rows[0], "choice_logp": [-2.0, -2.0]}])["accuracy"] == 0.0  # a tie is not right
     assert mean_scores([]) == {}
+
+
+def evaluate(store: Store, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, list[str]]:
+    """Exit status, standard output and lines of standard error of `scaling evaluate`."""
+    status = main(["evaluate", "--store", str(store.root), *map(str, words)])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err.splitlines()
+
+
+def test_bad_input_is_one_line_and_exit_status_2(
+    taught_once: tuple[Store, TrainedModel], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, model_run = taught_once
+    run, wrong = model_run.record.run_id[:8], tmp_path / "wrong.jsonl"
+    wrong.write_text('{"prompt": "1+1=", "answer": 2}\n')
+    (tmp_path / "addition-2.jsonl").write_text('{"prompt": "1+1=", "answer": "2"}\n')
+    for words, part in (
+        ((run, "--tasks", tmp_path / "none.jsonl"), "none.jsonl: cannot be read: No such file"),
+        ((run, "--tasks", wrong), "line 1: answer must be text, not 2"),
+        ((run, "--tasks", "algebra-2"), "unknown task 'algebra-2'"),
+        ((run, "--tasks", tmp_path / "addition-2.jsonl"), "is the name of another task"),
+        ((run, "--tokens", "nosuch"), "must be a token file, or a corpus of the store"),
+        ((run, "--harness", "gsm8k", "--harness-path", tmp_path), "gsm8k.jsonl: cannot be read"),
+        (("ffff", "--tasks", "addition-2"), "no run id starts with it"),
+        (("--tasks", "addition-2"), "name the runs, or give --sweep NAME or --all-runs"),
+        (("--sweep", "nosuch", "--tasks", "addition-2"), "--sweep nosuch: no such sweep"),
+    ):
+        status, out, lines = evaluate(store, capsys, *words)
+        assert status == 2 and not out and len(lines) == 1 and part in lines[0]
+
+
+def test_scores_have_their_number_of_items_and_interval(
+    taught_once: tuple[Store, TrainedModel], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """addition-1 has three held-out questions; of the file line 4 is bad, and line 5 exceeds the context of 48."""
+    store, model_run = taught_once
+    path, run = tmp_path / "mine.jsonl", model_run.record.run_id
+    good = '{"prompt": "a", "choices": ["x", "y"], "gold": 1}\n'
+    path.write_bytes(codecs.BOM_UTF8 + (good + "\n" + good + "{\n" + good.replace("a", "a" * 99) + good).encode())
+    status, out, lines = evaluate(store, capsys, run[:9], "--tasks", f"{path},addition-1", "--skip-bad", "--json")
+    result = json.loads(out)
+    assert status == 0 and result["wrong"] == [] and result["n"]["addition-1/exact_match"] == 3
+    assert result["intervals"]["addition-1/exact_match"] == pytest.approx([0, 0.5615], abs=1e-4)  # Wilson, 0 of 3
+    assert result["n"]["mine/accuracy"] == 3 and result["level"] == 0.95
+    messages = ("line 4: not JSON", "1 of 4 items exceed the run's context of 48 tokens (line 5; up to",
+                "task addition-1: 3 questions instead of 200: no others are held out")  # fmt: skip
+    for message, note in zip(messages, result["notes"], strict=True):
+        assert message in note and f"scaling evaluate: {note}" in lines
+    assert [row["item"] for row in rows_of(store, model_run)["mine"]] == [0, 1, 4]
+    record = store.read(run)
+    assert record is not None and (record.evals["mine/n"], record.evals["addition-1/n"]) == (3, 3)
+    _, out, _ = evaluate(store, capsys, run[:9], "--tasks", "addition-1")
+    header, line = out.splitlines()[1:3]
+    assert header.split() == ["score", "value", "95%", "interval", "n"]
+    assert line.split() == ["addition-1/exact_match", "0", "[0,", "0.5615]", "3"]
+
+
+def test_a_sweep_is_evaluated_where_results_are_missing_past_a_run_that_fails(
+    taught_once: tuple[Store, TrainedModel], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Three runs: one has no checkpoint, one is not done; evaluated again, only the one without results is tried."""
+    store, model_run = taught_once
+    school, record = Store(tmp_path / "sweep"), model_run.record
+    shutil.copytree(store.root, school.root)
+    school.write(dataclasses.replace(record, sweep="mine"))
+    for status, seed in (("done", 1), ("failed", 2)):
+        config = dataclasses.replace(record.config, seed=seed)
+        school.write(
+            dataclasses.replace(record, run_id=run_id(config), config=config, status=status, sweep="mine", evals={})
+        )
+    words = ("--sweep", "mine", "--tasks", "multiplication-2", "--items", 3)
+    status, out, lines = evaluate(school, capsys, *words)
+    assert status == 2 and out.count("multiplication-2/exact_match") == 1
+    assert lines[0] == "scaling evaluate: 2 of 3 runs are done; left out: 1 failed"
+    assert any("no intact checkpoint" in line for line in lines) and "2 of 2 runs evaluated, about 0 s" in lines[-1]
+    status, out, lines = evaluate(school, capsys, *words)
+    assert status == 2 and not out and "1 of 2 runs have these scores already" in lines[1]
+    assert evaluate(school, capsys, "--all-runs", *words[2:], "--redo")[1].count("exact_match") == 1
