@@ -18,7 +18,7 @@ from typing import Any
 
 from scaling.config.model import ModelConfig
 from scaling.config.objective import DataConfig
-from scaling.config.run import RunConfig
+from scaling.config.run import RunConfig, run_id
 from scaling.config.schedule import batch_stages
 from scaling.config.validation import ConfigError, ValidatedConfig, field_types
 from scaling.models.counts import model_step_flops
@@ -52,7 +52,7 @@ def known_fields() -> dict[str, Any]:
     known: dict[str, Any] = {}
     for name, hint in field_types(RunConfig).items():
         if dataclasses.is_dataclass(hint):
-            known |= {f"{name}.{inner}": kind for inner, kind in field_types(hint).items()}
+            known |= {f"{name}.{inner}": kind for inner, kind in field_types(hint).items()}  # type: ignore[arg-type]
         else:
             known[name] = hint
     return known
@@ -187,13 +187,21 @@ def apply_fields(configs: Sequence[RunConfig], grid: FieldGrid) -> list[RunConfi
         grid: Values of each field.
 
     Raises:
-        SweepError: A run with these fields is not valid, or whole steps cannot keep its FLOPs or tokens.
+        SweepError: A run with these fields is not valid, whole steps cannot keep its FLOPs or tokens, or runs that the
+            sweep varies become equal.
     """
     combinations = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
     if len(combinations) * len(configs) > MAX_RUNS:
         count = f"{len(configs):,} runs times {len(combinations):,} combinations"
         raise SweepError(f"--set {' '.join(grid)}: {count}: at most {MAX_RUNS:,} runs are allowed")
-    return [_with_fields(config, values) for values in combinations for config in configs]
+    out = [_with_fields(config, values) for values in combinations for config in configs]
+    distinct = len(set(map(run_id, out)))
+    if distinct < len(combinations) * len(set(map(run_id, configs))):
+        raise SweepError(
+            f"--set {' '.join(grid)}: the sweep varies what this sets: of {len(out):,} runs {distinct:,} would differ: "
+            "set another field, or the sweep's own settings"
+        )
+    return out
 
 
 def _with_fields(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:

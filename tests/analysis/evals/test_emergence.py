@@ -218,7 +218,7 @@ def test_somebody_elses_table_will_do(tmp_path: Path) -> None:
         ({"C": [1e9], "score": [50.0], "n": [9]}, "from 0 to 1"),
         ({"C": [1e9], "k": [5]}, "needs a column n"),
         ({"C": [1e9], "score": [0.5], "n": [9], "metric": ["f1"]}, "metric 'f1': must be one of"),
-        ({"C": ["big"], "score": [0.5], "n": [9]}, "row 1 (line 2), column C: 'big' is not a number"),
+        ({"C": ["big"], "score": [0.5], "n": [9]}, "row 1 (line 2), column C: 'big': allowed are finite numbers"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_refused_in_one_line(

@@ -99,7 +99,7 @@ def test_a_table_of_results_draws_too(table: Path, name: str, tmp_path: Path) ->
 
 def test_curves_of_a_table_are_an_error_that_says_why(table: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no learning curves: give a store"):
-        save.save("curves", table, tmp_path / "curves.pdf", options=OPTIONS)
+        save.save("curves", table, tmp_path / "curves.pdf")
     assert not list(tmp_path.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""Files of questions: every kind of file is read as what it is, and a bad entry is named as the user counts it."""
+"""Questions: shots are never the question; of files, every kind of file is read as what it is, and a bad entry is named as the user counts it."""
 
 import gzip
 import json
@@ -7,8 +7,29 @@ from pathlib import Path
 import pytest
 
 from scaling.config.validation import ConfigError
+from scaling.data.tasks.family import item_split
 from scaling.evaluate.config import EvaluationOptions
 from scaling.evaluate.prompts import bad_tasks, task_questions
+
+
+def test_shots_come_from_the_training_split_and_are_never_the_question() -> None:
+    for question in task_questions("addition-2", 3, seed=0, count=20).questions:
+        *shots, own_question = question.prompt.split("\n")
+        assert len(set(shots)) == 3 and own_question == question.item.prompt
+        for shot in shots:
+            a, b = sorted(map(int, shot.removeprefix("add ").partition("=")[0].split("+")))
+            assert item_split("addition", f"{a} {b}") == "train"
+    assert (
+        task_questions("addition-2", 3, seed=0, count=5).questions
+        == task_questions("addition-2", 3, seed=0, count=20).questions[:5]
+    )
+    assert (
+        task_questions("addition-2", 3, seed=1, count=5).questions
+        != task_questions("addition-2", 3, seed=0, count=5).questions
+    )
+    assert {question.shots for question in task_questions("regression-1", None, seed=0, count=3).questions} == {8}
+    with pytest.raises(ConfigError, match="its questions have 8 examples each"):
+        task_questions("regression-1", 9, seed=0, count=3)
 
 
 def test_a_persons_own_questions_are_each_others_shots(tmp_path: Path) -> None:
@@ -29,7 +50,7 @@ def test_a_persons_own_questions_are_each_others_shots(tmp_path: Path) -> None:
         ('{"answer": "1"}', "prompt must be text"),
         ('{"prompt": "1"}', "answer must be text, not missing"),
         ('{"prompt": "1", "answer": 1}', "answer must be text, not 1"),
-        ('{"prompt": "1", "answer": "\\\\ud800"}', "has half of a surrogate pair"),
+        ('{"prompt": "1", "answer": "\\ud800"}', "has half of a surrogate pair"),
         ('{"prompt": "1", "gold": 1}', "gold needs choices"),
         ('{"prompt": "1", "choices": ["a"], "gold": 0}', "choices must be two texts or more"),
         ('{"prompt": "1", "choices": ["a", "a"], "gold": 0}', "choices must differ"),
@@ -110,7 +131,7 @@ def test_bad_lines_are_left_out_and_named_where_that_is_allowed(tmp_path: Path) 
     with pytest.raises(ConfigError, match="line 1: not JSON"):
         task_questions(str(path), None, seed=0, count=2)
     path.write_text("{\n{\n")
-    with pytest.raises(ConfigError, match="none of its 2 entries can be used: .*line 1: not JSON"):
+    with pytest.raises(ConfigError, match=r"none of its 2 entries can be used: .*line 1: not JSON"):
         task_questions(str(path), None, seed=0, count=2, skip_bad=True)
 
 

@@ -23,15 +23,11 @@ from scaling.config.optimizer import OptimizerConfig
 from scaling.config.placement import Placement
 from scaling.config.run import EvalConfig, RunConfig, dumps, run_id
 from scaling.config.schedule import ScheduleConfig
-from scaling.config.validation import ConfigError
 from scaling.data.prepare import prepare
-from scaling.data.tasks.family import item_split
 from scaling.data.tokens import open_tokens
 from scaling.data.windows import validation_windows
 from scaling.evaluate.config import EvaluationOptions
-from scaling.evaluate.prompts import task_questions
 from scaling.evaluate.run import evaluate_run, has_missing
-from scaling.evaluate.summary import mean_scores
 from scaling.inference.load import TrainedModel, load_model
 from scaling.inference.scorer import Scorer
 from scaling.store import items as kept
@@ -216,7 +212,7 @@ def test_a_wrong_task_stops_no_other(
     ]
     status, printed = main(line), capsys.readouterr()
     result = json.loads(printed.out)
-    assert status == 2, printed.err
+    assert status == 1, printed.err  # recall-26 does not fit the model
     assert {name.partition("/")[0] for name in result["scores"]} == {"mine", "addition-1"}
     assert "mine/accuracy" in result["scores"] and "mine/exact_match" in result["scores"]
     lines = [line for line in printed.err.splitlines() if line.startswith("scaling evaluate: ")]
@@ -266,39 +262,6 @@ def test_train_asks_what_it_has_trained_alone_and_in_packs(tmp_path: Path, mixtu
     assert second.returncode == 0 and len(list(store.records())) == 3
     steps = [file.step for record in store.records() for file in kept.item_files(store.items_dir(record.run_id))]
     assert sorted(steps) == [4, 4, 6, 8, 8]
-
-
-def test_shots_come_from_the_training_split_and_are_never_the_question() -> None:
-    for question in task_questions("addition-2", 3, seed=0, count=20).questions:
-        *shots, own_question = question.prompt.split("\n")
-        assert len(set(shots)) == 3 and own_question == question.item.prompt
-        for shot in shots:
-            a, b = sorted(map(int, shot.removeprefix("add ").partition("=")[0].split("+")))
-            assert item_split("addition", f"{a} {b}") == "train"
-    assert (
-        task_questions("addition-2", 3, seed=0, count=5).questions
-        == task_questions("addition-2", 3, seed=0, count=20).questions[:5]
-    )
-    assert (
-        task_questions("addition-2", 3, seed=1, count=5).questions
-        != task_questions("addition-2", 3, seed=0, count=5).questions
-    )
-    assert {question.shots for question in task_questions("regression-1", None, seed=0, count=3).questions} == {8}
-    with pytest.raises(ConfigError, match="its questions have 8 examples each"):
-        task_questions("regression-1", 9, seed=0, count=3)
-
-
-def values_of(rows: list[kept.Row]) -> dict[str, float]:
-    return {name: score.value for name, score in mean_scores(rows).items()}
-
-
-def test_scores_are_means_of_what_applies_and_absent_where_nothing_does() -> None:
-    choice = {"metric_kind": "choice", "choice_logp": [-3.0, -2.0], "choice_tokens": [2, 1], "choice_bytes": [2, 4]}
-    rows = [{**choice, "gold": 0, "answer_logp": [-1.0, -2.0]}, {**choice, "gold": 1, "answer_logp": [-2.0]}]
-    assert values_of(rows) == {"accuracy": 0.5, "accuracy_norm": 0.5, "accuracy_bytes": 0.5, "answer_logp": -2.5}
-    assert values_of([{**rows[0], "choice_prior_logp": [-4.0, -2.0]}])["accuracy_prior"] == 1.0
-    assert values_of([{**rows[0], "choice_logp": [-2.0, -2.0]}])["accuracy"] == 0.0  # a tie is not right
-    assert mean_scores([]) == {}
 
 
 def evaluate(store: Store, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, list[str]]:
