@@ -18,6 +18,7 @@ from analysis.data.columns.reader import MAX_LISTED, ColumnReader
 from analysis.data.filter import row_mask
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, duplicate_rows
+from analysis.data.rows.labels import text_labels
 from analysis.data.rows.replicates import combine_replicates
 from analysis.data.rows.selection import fitted_rows
 from analysis.data.rows.states import finished_rows
@@ -86,6 +87,7 @@ def points_from_table(
         extra={letter: values[letter] for letter in law_letters(law) if letter in values},
         loss_unit=columns.units["L"].loss_unit if "L" in columns.units else LOSS_UNIT,
         epochs=values.get("epochs"),
+        labels=text_labels(table.frame, frozenset(columns.names.values())),
     )
     points = _with_duplicate_note(points)
     if store_columns is not None:  # each row is a run

@@ -12,6 +12,8 @@ import numpy as np
 from analysis.data.units import LOSS_UNIT
 from analysis.errors import DataError
 
+SAME_RATIO = 0.05  # range of ln(C / (N·D)) up to which the ratio counts as constant
+POWER_LAW_SHARE = 0.5  # largest share of the standard deviation of ln(C / (N·D)) that a power law of N may leave
 BUDGET_TOLERANCE = 0.1  # relative difference in C up to which neighbouring runs share a budget, without a column
 
 
@@ -37,6 +39,29 @@ class TrainingCurve:
 
 
 @dataclass(frozen=True)
+class ComputeCost:
+    """Training FLOPs of a run as C = k·N^s·D.
+
+    Attributes:
+        k: Factor; FLOPs per parameter and token if s = 1.
+        s: Exponent of N; 1 unless N and C count different parameters.
+        deviation: Largest relative deviation of the C of the points.
+    """
+
+    k: float
+    s: float = 1.0
+    deviation: float = 0.0
+
+    def flops(self, N: np.ndarray | float, D: np.ndarray | float) -> np.ndarray:
+        """Returns C of runs with N parameters and D tokens."""
+        return np.asarray(self.k * N**self.s * D)
+
+    def tokens(self, C: np.ndarray | float, N: np.ndarray | float) -> np.ndarray:
+        """Returns D of runs with N parameters and compute C."""
+        return np.asarray(C / (self.k * N**self.s))
+
+
+@dataclass(frozen=True)
 class Points:
     """Runs as float64 arrays (n,). `points["U"]` returns an input or output by its letter.
 
@@ -58,6 +83,7 @@ class Points:
         loss_unit: Unit of L, as it is printed.
         epochs: Passes over the unique tokens of each run; None if they are not known.
         runs: Run of each row, if rows can be checkpoints of one run; None if each row is a run.
+        labels: Label of each row by column, for columns of text with few values, such as a corpus or an architecture.
     """
 
     N: np.ndarray
@@ -77,6 +103,7 @@ class Points:
     loss_unit: str = LOSS_UNIT
     epochs: np.ndarray | None = None
     runs: list[str] | None = None
+    labels: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Converts the arrays to float64 and checks that they have the same length."""
@@ -104,9 +131,21 @@ class Points:
         return len(self.L)
 
     @property
-    def flops_factor(self) -> float:
-        """FLOPs per parameter and token: the median of C / (N·D), which is 6 if C was computed as 6·N·D."""
-        return float(np.median(self.C / (self.N * self.D)))
+    def compute_cost(self) -> ComputeCost:
+        """C as a function of N and D over the points: 6·N·D if C was computed so, else a power law of N times D.
+
+        If the ratio C / (N·D) is constant within `SAME_RATIO`, or a power of N does not describe it, k is its median.
+        """
+        ln_ratio, ln_N = np.log(self.C / (self.N * self.D)), np.log(self.N)
+        median = float(np.exp(np.median(ln_ratio)))
+        if not np.isfinite(ln_ratio).all() or np.ptp(ln_ratio) <= SAME_RATIO or np.ptp(ln_N) == 0:
+            return ComputeCost(median, 1.0, float(np.expm1(np.abs(ln_ratio - np.log(median)).max(initial=0))))
+        slope = float(np.polyfit(ln_N, ln_ratio, 1)[0])
+        rest = ln_ratio - slope * ln_N
+        if np.std(rest) > POWER_LAW_SHARE * np.std(ln_ratio) or slope <= -1:
+            return ComputeCost(median, 1.0, float(np.expm1(np.abs(ln_ratio - np.log(median)).max())))
+        level = float(np.median(rest))
+        return ComputeCost(float(np.exp(level)), 1 + slope, float(np.expm1(np.abs(rest - level).max())))
 
     def select(self, rows: np.ndarray) -> Points:
         """Returns the points selected by `rows`, a mask (n,) or indices."""
@@ -115,12 +154,16 @@ class Points:
         for member in fields(self):
             value = getattr(self, member.name)
             if isinstance(value, np.ndarray):
-                changes[member.name] = value[indices]
+                changes[member.name] = _select(value, indices)
             elif isinstance(value, list):
-                changes[member.name] = [value[i] for i in indices]
+                changes[member.name] = _select(value, indices)
             elif isinstance(value, dict):
-                changes[member.name] = {letter: array[indices] for letter, array in value.items()}
+                changes[member.name] = {key: _select(values, indices) for key, values in value.items()}
         return replace(self, **changes)  # type: ignore[arg-type]
+
+
+def _select(values: np.ndarray | list[str], indices: np.ndarray) -> np.ndarray | list[str]:
+    return values[indices] if isinstance(values, np.ndarray) else [values[i] for i in indices]
 
 
 def duplicate_rows(points: Points) -> list[str]:

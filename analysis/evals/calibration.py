@@ -16,10 +16,11 @@ import pandas as pd
 
 from analysis.errors import DataError
 from analysis.evals.items import item_files, read_items
-from analysis.evals.metrics import normalised, wilson_interval
+from analysis.evals.metrics import normalised
 from analysis.evals.options import NORMALISATIONS, CalibrationOptions
 from analysis.evals.tasks import select_tasks
 from analysis.uncertainty import intervals
+from scaling.store.score_intervals import wilson_interval
 
 CONFIDENCE_BINS = 10  # equally wide (Guo 2017, equation 3)
 COVERAGES = np.linspace(0.05, 1, 20)

@@ -15,7 +15,7 @@ from analysis.data.options import ReadOptions
 from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.evals.load import load_tasks
-from analysis.evals.metrics import METRICS, chance_corrected, wilson_interval
+from analysis.evals.metrics import METRICS, chance_corrected
 from analysis.evals.options import AXES, EmergenceOptions
 from analysis.evals.predict import add_predictions, check_target
 from analysis.evals.series import SCALE_TOLERANCE, Series, binomial_series, mean_series, scale_indices
@@ -24,6 +24,7 @@ from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, Verdict, judge
 from analysis.fitting.options import FitOptions
 from analysis.format import json_ready
 from analysis.uncertainty import intervals
+from scaling.store.score_intervals import wilson_interval
 
 AXIS_TITLES = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss"}
 LOSS_SCALES = 60  # losses within 1/60 of their range count as one scale

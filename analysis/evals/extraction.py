@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.errors import DataError
 from analysis.evals.items import item_files, read_items
-from analysis.evals.metrics import wilson_interval
+from scaling.store.score_intervals import wilson_interval
 
 TASK = "extraction"
 REQUIRED_COLUMNS = ("difficulty", "greedy", "answer_logp")

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
 
 TIE = 1e-9  # difference in nats up to which choices count as equally likely
 
@@ -201,22 +200,6 @@ def levenshtein_distance(a: Sequence[object], b: Sequence[object]) -> int:
         for j, y in enumerate(b, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (x != y))
     return row[-1]
-
-
-def wilson_interval(hits: float, items: float, level: float = 0.95) -> tuple[float, float]:
-    """Returns Wilson's interval of a share (Wilson 1927), which has the right coverage also near 0 and 1.
-
-    Args:
-        hits: Number of correct answers.
-        items: Number of items.
-        level: Coverage.
-    """
-    z = float(ndtri((1 + level) / 2))
-    share = hits / items
-    middle = (share + z * z / (2 * items)) / (1 + z * z / items)
-    half = z / (1 + z * z / items) * np.sqrt(share * (1 - share) / items + z * z / (4 * items * items))
-    low, high = middle - half, middle + half
-    return (0.0 if hits == 0 else float(low), 1.0 if hits == items else float(high))
 
 
 def chance_corrected(score: np.ndarray | float, chance: np.ndarray | float) -> np.ndarray | float:

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.errors import DataError
-from analysis.evals.metrics import wilson_interval
 from analysis.evals.options import ALL_TASKS
 from analysis.evals.verdict import Verdict
 from analysis.format import join_names
 from analysis.uncertainty import intervals
+from scaling.store.score_intervals import wilson_interval
 
 BOOTSTRAP_SAMPLES = 1000  # for the interval of a metric over items
 

@@ -5,6 +5,7 @@ Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, P c
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ from analysis.solver.search import Solution, search
 from analysis.uncertainty.bootstrap import choose_resampling, sample_parameters
 from analysis.uncertainty.clusters import check_runs
 from analysis.uncertainty.diagnostics import diagnose
+from analysis.uncertainty.effects import check_frontier, check_inputs
+from analysis.uncertainty.groups import check_groups
 from analysis.uncertainty.influence import Refit, check_influence, refit_without_parts
 from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.profile import Profile, check_profiles, profile_fit
@@ -73,12 +76,13 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     constraints: Constraints = {**options.fix, **options.tie}
     free_law = _free_law(law, options)
     points = weight_points(points, law, objective, options.weights)
+    warnings = check_frontier(points, law) if law.on_frontier else []
     points, notes = select_points(points, law, name)
     check_points(points, free_law, name, notes, constrained=bool(constraints))
     problem = make_problem(points, free_law, objective)
     solution = search(problem)
     check_decrease(problem, solution.u_P, name)
-    uncertainty = estimate_uncertainty(problem, solution, points, options)
+    uncertainty = estimate_uncertainty(problem, solution, points, options, warnings if notes else ())
     estimates = {parameter: float(value[0]) for parameter, value in problem.params(solution.u_P[None]).items()}
     params = _with_constraints(law, constraints, estimates)
     samples = _with_constraints(law, constraints, uncertainty.samples)
@@ -126,7 +130,9 @@ def make_problem(points: Points, law: Law, objective: Objective) -> Problem:
     return Problem(law, tuple(points[letter] for letter in law.inputs), objective.transform(output), weights, objective)
 
 
-def estimate_uncertainty(problem: Problem, solution: Solution, points: Points, options: FitOptions) -> Uncertainty:
+def estimate_uncertainty(
+    problem: Problem, solution: Solution, points: Points, options: FitOptions, selection_warnings: Sequence[str] = ()
+) -> Uncertainty:
     """Estimates the uncertainty of the free parameters and checks the fit.
 
     Args:
@@ -134,6 +140,7 @@ def estimate_uncertainty(problem: Problem, solution: Solution, points: Points, o
         solution: The optimum.
         points: The points.
         options: Bootstrap scheme, method and level of the intervals.
+        selection_warnings: Warnings on the selection of the points, which become part of the verdict.
     """
     u_P, level = solution.u_P, options.level
     resampling = choose_resampling(options.resampling, points)
@@ -143,11 +150,14 @@ def estimate_uncertainty(problem: Problem, solution: Solution, points: Points, o
     intervals |= {name: profiles[name].interval for name in intervals if name in profiles}
     refits = refit_without_parts(problem, u_P, points)
     warnings = [
+        *selection_warnings,
         *diagnose(problem, solution, points, samples, level),
         *check_runs(points, "profile" if options.intervals == "profile" else resampling),
         *check_profiles(profiles),
         *check_influence(refits, intervals, level),
         *check_regimes(problem, u_P, points),
+        *check_groups(problem, u_P, points),
+        *check_inputs(problem, u_P, points),
     ]
     return Uncertainty(resampling, samples, intervals, profiles, refits, verdict(warnings))
 
@@ -196,14 +206,14 @@ def _optimum(
     """Compute-optimal training of the law; None if it has no optimum or compute is not known."""
     if law.optimum is None or not np.isfinite(points.C).all():
         return None
-    k = points.flops_factor
+    cost = points.compute_cost
     rows = {name: np.concatenate([[params[name]], samples_B]) for name, samples_B in samples.items()}
     with np.errstate(all="ignore"):
-        a, b, ln_g = (np.where(np.isfinite(x), x, np.nan) for x in law.optimum(rows, k))
-    path = {"ln_n": ln_g - a * np.log(k), "a": a, "ln_d": -ln_g - b * np.log(k), "b": b}
+        a, b, ln_g = (np.where(np.isfinite(x), x, np.nan) for x in law.optimum(rows, cost.k, cost.s))
+    path = {"ln_n": ln_g - a * np.log(cost.k), "a": a, "ln_d": -cost.s * ln_g - b * np.log(cost.k), "b": b}
 
     def loss(N: np.ndarray, D: np.ndarray) -> np.ndarray:
-        inputs = {"N": N, "D": D, "C": k * N * D, "M": D / N}
+        inputs = {"N": N, "D": D, "C": cost.flops(N, D), "M": D / N}
         return np.asarray(law.function(*(inputs[letter] for letter in law.inputs), **rows))
 
     profiled = {name: curve.interval for name, curve in profiles.items() if name in ("a", "b")}

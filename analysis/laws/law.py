@@ -13,7 +13,7 @@ import inspect
 import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -38,8 +38,8 @@ class Law:
             computed faster. A fit in which one of them is 0 is rejected: the output does not decrease with the input.
         constants: Linear parameters that are additive constants.
         decreasing_in: Inputs, in addition to those of `powers`, with which the output of a fit must decrease.
-        optimum: Compute-optimal allocation (params, k) -> (a, b, ln G), where C = k·N·D, N* = G·(C/k)^a and
-            D* = (C/k)^b / G; None if the law has no optimum.
+        optimum: Compute-optimal allocation (params, k, s) -> (a, b, ln G), where C = k·N^s·D, N* = G·(C/k)^a and
+            D* = (C/k)^b / G^s; None if the law has no optimum.
         on_frontier: Whether to fit only the frontier: runs with a lower loss than all runs with a smaller input.
         output: Letter of the output.
         objective: Name of the default objective (analysis/solver/objective.py).
@@ -63,7 +63,7 @@ class Law:
     powers: dict[str, tuple[str, str]] = field(default_factory=dict)
     constants: tuple[str, ...] = ()
     decreasing_in: tuple[str, ...] = ()
-    optimum: Callable[[dict[str, Array], float], tuple[Array, Array, Array]] | None = None
+    optimum: Callable[[dict[str, Array], float, float], tuple[Array, Array, Array]] | None = None
     on_frontier: bool = False
     output: str = "L"
     objective: str = "huber-log"
@@ -75,17 +75,17 @@ class Law:
     local_only: bool = False
     exchangeable: tuple[tuple[str, ...], ...] = ()
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Names of the inputs, in order."""
         return tuple(p.name for p in _arguments(self.function) if p.kind is not p.KEYWORD_ONLY)
 
-    @property
+    @cached_property
     def parameters(self) -> tuple[str, ...]:
         """Names of the parameters, in order."""
         return tuple(p.name for p in _arguments(self.function) if p.kind is p.KEYWORD_ONLY)
 
-    @property
+    @cached_property
     def nonlinear(self) -> tuple[str, ...]:
         """Names of the parameters that are searched, in order."""
         return tuple(name for name in self.parameters if name not in self.linear)
@@ -180,7 +180,7 @@ def constrain(law: Law, fixed: Mapping[str, float] | None = None, tied: Mapping[
         },
         constants=tuple(name for name in law.constants if name in untied),
         exchangeable=() if any(name in group for group in law.exchangeable for name in removed) else law.exchangeable,
-        optimum=None if optimum is None else lambda params, k: optimum(all_parameters(params), k),
+        optimum=None if optimum is None else lambda params, k, s=1.0: optimum(all_parameters(params), k, s),
     )
 
 

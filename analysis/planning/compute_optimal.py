@@ -3,7 +3,7 @@
 The optimum at a budget, optionally with inference; the cheapest training for a loss; the cost of other model sizes; and
 the wasted compute of a run.
 
-Key: N parameters, D training tokens, C training FLOPs (C = k·N·D), T FLOPs of training and inference together, L the
+Key: N parameters, D training tokens, C training FLOPs (C = k·N^s·D), T FLOPs of training and inference together, L the
 loss; R rows (the estimate, then the bootstrap samples), K queries.
 """
 
@@ -172,9 +172,9 @@ def off_optimum(
     N, _, L = surface.optimum(budgets[None])
     costs = []
     for r in _positive("factor", factors):
-        L_same = L if r == 1 else surface.loss(r * N, budgets / surface.k / (r * N))
-        D_same = budgets / surface.k / N if r == 1 else surface.tokens(r * N, L)
-        more_compute = surface.k * r * N * D_same / budgets - 1
+        L_same = L if r == 1 else surface.loss(r * N, surface.cost.tokens(budgets, r * N))
+        D_same = surface.cost.tokens(budgets, N) if r == 1 else surface.tokens(r * N, L)
+        more_compute = surface.cost.flops(r * N, D_same) / budgets - 1
         costs.append(SizeCost(float(r), *(Estimate(rows, level) for rows in (r * N, L_same - L, more_compute))))
     return costs
 
@@ -190,7 +190,7 @@ def wasted_compute(fit: Fit, N: ArrayLike, D: ArrayLike, *, inputs: Mapping[str,
     """
     surface = loss_surface(fit, inputs)
     N, D = np.broadcast_arrays(_positive("N", N), _positive("D", D))
-    L, C = surface.loss(N[None], D[None]), surface.k * N * D
+    L, C = surface.loss(N[None], D[None]), surface.cost.flops(N, D)
     best_N, _, best_L = surface.optimum(C[None])
     rows = 1 - surface.budget(L) / C, L - best_L, best_N
     return WastedCompute(*(Estimate(values, fit.level) for values in rows))
@@ -226,7 +226,7 @@ def _describe(
     N, D = (np.where(unreachable, np.inf, x) for x in (N, D))
     ratio = D / np.where(unreachable, 1.0, N)
     ratio, exponent, L = (np.where(unreachable, np.nan, x) for x in (ratio, exponent, L))
-    C = np.where(unreachable, np.inf, surface.k * N * D) if inference_tokens else T
+    C = np.where(unreachable, np.inf, surface.cost.flops(N, D)) if inference_tokens else T
     L = np.where(np.isnan(N), np.nan, L)
     verdict = tuple(
         (*_check_minimum(N[:, i], fit.level), *_check_range(fit, C[0, i], N[0, i], D[0, i]), *warnings[i])

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from analysis.data.points import ComputeCost
 from analysis.errors import DataError, FitError
 from analysis.fitting.result import Fit
 from analysis.laws.law import Law, constrain
@@ -57,21 +58,21 @@ class Target:
             return f"L at N = {self.N:.4g}, D = {self.D:.4g}"
         return f"{self.quantity if self.quantity == 'L' else self.quantity + '*'} at C = {self.C:.4g}"
 
-    def value(self, law: Law, params: dict[str, np.ndarray], k: float) -> np.ndarray:
+    def value(self, law: Law, params: dict[str, np.ndarray], cost: ComputeCost) -> np.ndarray:
         """Returns the quantity (S,).
 
         Args:
             law: The law.
             params: Its parameters (S,).
-            k: Factor in C = k·N·D.
+            cost: Training FLOPs of N and D.
         """
         N, D = self.N, self.D
         if self.C is not None:
             if law.optimum is None:
                 raise DataError("this law has no optimum at a C: give the target as N=..,D=..")
-            a, _, ln_g = law.optimum(params, k)
-            N = np.exp(ln_g + a * np.log(self.C / k))
-            D = self.C / k / N
+            a, _, ln_g = law.optimum(params, cost.k, cost.s)
+            N = np.exp(ln_g + a * np.log(self.C / cost.k))
+            D = cost.tokens(self.C, N)
         value = {"N": N, "D": D}[self.quantity] if self.quantity != "L" else law.function(N, D, **params)
         return np.asarray(value, np.float64)
 
@@ -195,14 +196,14 @@ def make_candidates(fit: Fit, target: Target, budget: float, options: DesignOpti
         DataError: No run is possible.
         FitError: The fit cannot predict the target.
     """
-    points, k = fit.points, fit.points.flops_factor
+    points, cost = fit.points, fit.points.compute_cost
     largest = min(options.largest or budget, budget)
     N0, D0 = float(points.N.min()), float(points.D.min())
     ratios = options.ratios or default_ratios(points.D / points.N)
-    max_size = np.sqrt(largest / (k * ratios[0]))  # at the smallest number of tokens per parameter
+    max_size = (largest / (cost.k * ratios[0])) ** (1 / (1 + cost.s))  # at the smallest number of tokens per parameter
     ladder = N0 * SIZE_STEP ** np.arange(np.log(max_size / N0) / np.log(SIZE_STEP))
     sizes = np.asarray(options.sizes, float) if options.sizes else ladder
-    N, D = optimal_design.candidate_grid(sizes, largest, k, (N0, D0), ratios)
+    N, D = optimal_design.candidate_grid(sizes, largest, cost, (N0, D0), ratios)
     if not len(N):
         raise DataError(
             f"no run of at most {largest:.3g} FLOPs has {ratios[0]:.3g} to {ratios[1]:.3g} tokens per parameter and "
@@ -224,22 +225,22 @@ def predict_target(fit: Fit, target: Target) -> tuple[float, tuple[float, float]
         target: Predicted quantity.
     """
     assert fit.form is not None
-    k = fit.points.flops_factor
+    cost = fit.points.compute_cost
     with np.errstate(all="ignore"):
-        samples_S = target.value(fit.form, fit.samples, k)
-    value = float(target.value(fit.form, {name: np.asarray(x) for name, x in fit.params.items()}, k))
+        samples_S = target.value(fit.form, fit.samples, cost)
+    value = float(target.value(fit.form, {name: np.asarray(x) for name, x in fit.params.items()}, cost))
     return value, percentile_interval(np.where(np.isfinite(samples_S), samples_S, np.nan), fit.level)
 
 
 def _with_gradients(fit: Fit, target: Target, N: np.ndarray, D: np.ndarray) -> Candidates:
     """Candidates with gradients of existing runs, candidates and target at the samples."""
-    points, n, k = fit.points, len(fit.points), fit.points.flops_factor
+    points, n, cost = fit.points, len(fit.points), fit.points.compute_cost
     problem = _problem(fit, np.append(points.N, N), np.append(points.D, D))
     law = problem.law
     u = problem.coordinates({name: fit.samples[name][:MAX_SAMPLES] for name in law.parameters})
     with np.errstate(all="ignore"):
         J = problem.evaluate(u)[1]
-        g = central_gradient(lambda u_SP: np.log(target.value(law, problem.params(u_SP), k)), u, 1e-5, 1.0)
+        g = central_gradient(lambda u_SP: np.log(target.value(law, problem.params(u_SP), cost)), u, 1e-5, 1.0)
     finite = np.isfinite(J).all((1, 2)) & np.isfinite(g).all(1) & (np.abs(g).max(1) > 0)
     if finite.sum() < MAX_SAMPLES / 4:
         raise FitError(
@@ -250,7 +251,7 @@ def _with_gradients(fit: Fit, target: Target, N: np.ndarray, D: np.ndarray) -> C
     size = np.where(np.isin(problem.names, law.linear), problem.output_scale(), 1.0)
     prior = np.diag((optimal_design.WEAK * _noise(fit) / size) ** 2)
     information = J_points @ J_points.transpose(0, 2, 1) + prior
-    return Candidates(N, D, k * N * D, J[:, :, n:], information, g)
+    return Candidates(N, D, cost.flops(N, D), J[:, :, n:], information, g)
 
 
 def _problem(fit: Fit, N: np.ndarray, D: np.ndarray) -> Problem:
@@ -260,7 +261,7 @@ def _problem(fit: Fit, N: np.ndarray, D: np.ndarray) -> Problem:
     tied = {name: value for name, value in fit.constraints.items() if isinstance(value, str)}
     law = constrain(fit.form, fixed, tied)
     objective = make_objective(fit.objective["name"])
-    predicted = fit.predict(N=N, D=D, C=fit.points.flops_factor * N * D, M=D / N)
+    predicted = fit.predict(N=N, D=D, C=fit.points.compute_cost.flops(N, D), M=D / N)
     inputs = {"N": N, "D": D}
     y = objective.transform(predicted)
     return Problem(law, tuple(inputs[letter] for letter in law.inputs), y, np.ones(len(N)), objective)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.data.points import ComputeCost
+
 COST_EXPONENTS = (0.0, 0.5, 1.0)  # exponents x of the greedy choice by gain / cost^x; exchange starts from each design
 MAX_PASSES = 6  # largest number of passes of exchanges
 MIN_GAIN = 1e-4  # smallest decrease of ln variance of an exchange
@@ -69,21 +71,21 @@ class Candidates:
 
 
 def candidate_grid(
-    sizes: np.ndarray, largest: float, k: float, fewest: tuple[float, float], ratios: tuple[float, float]
+    sizes: np.ndarray, largest: float, cost: ComputeCost, fewest: tuple[float, float], ratios: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns N and D (K,) of candidates: each size at a ladder of FLOPs that ends at `largest`.
 
     Args:
         sizes: Numbers of parameters.
         largest: FLOPs of the largest run.
-        k: Factor in C = k·N·D.
+        cost: Training FLOPs of N and D.
         fewest: Smallest parameters and tokens of a run.
         ratios: Smallest and largest tokens per parameter.
     """
     sizes = np.unique(sizes[sizes >= fewest[0] * 0.999])
-    rungs = max(1, int(np.log(largest / (k * fewest[0] * fewest[1])) / np.log(RUNG)) + 1)
+    rungs = max(1, int(np.log(largest / cost.flops(*fewest)) / np.log(RUNG)) + 1)
     C, N = (x.ravel() for x in np.meshgrid(largest * RUNG ** -np.arange(rungs), sizes))
-    D = C / (k * N)
+    D = cost.tokens(C, N)
     ratio = D / N
     allowed = (fewest[1] * 0.999 <= D) & (ratio >= ratios[0]) & (ratio <= ratios[1])
     return N[allowed], D[allowed]

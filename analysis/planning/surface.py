@@ -1,6 +1,6 @@
 """The loss surface L(N, D) of a fit and its bootstrap samples: minima and level sets of all rows at once.
 
-Key: N parameters, D training tokens, C training FLOPs (C = k·N·D), T FLOPs of training and inference together, L the
+Key: N parameters, D training tokens, C training FLOPs (C = k·N^s·D), T FLOPs of training and inference together, L the
 loss; R rows (the estimate, then the samples), K queries. Arrays are (R, K).
 """
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.data.points import ComputeCost
 from analysis.errors import FitError
 from analysis.fitting.result import Fit
 from analysis.laws.law import Law
@@ -73,14 +74,14 @@ class Surface:
     Attributes:
         fit: The fit.
         law: Law of the fit.
-        k: Factor in C = k·N·D.
+        cost: Training FLOPs of N and D, C = k·N^s·D.
         params: The law's parameters (R, 1).
         inputs: Values of the law's inputs other than KNOWN_INPUTS.
     """
 
     fit: Fit
     law: Law
-    k: float
+    cost: ComputeCost
     params: dict[str, Array]
     inputs: dict[str, float]
 
@@ -96,13 +97,13 @@ class Surface:
             N: Parameters.
             D: Tokens.
         """
-        inputs = {"N": N, "D": D, "C": self.k * N * D, "M": D / N, **self.inputs}
+        inputs = {"N": N, "D": D, "C": self.cost.flops(N, D), "M": D / N, **self.inputs}
         with np.errstate(all="ignore"):
             L = np.asarray(self.law.function(*(inputs[letter] for letter in self.law.inputs), **self.params))
         return np.where(np.isfinite(L), L, np.inf)
 
     def optimum(self, T: Array, inference_tokens: float = 0.0) -> tuple[Array, Array, Array]:
-        """Returns N, D and L with the lowest loss for T = k·N·D + k/3·N·inference_tokens.
+        """Returns N, D and L with the lowest loss for T = k·N^s·(D + inference_tokens/3).
 
         Args:
             T: FLOPs of training and inference.
@@ -114,13 +115,14 @@ class Surface:
         T = np.broadcast_to(T, (self.row_count, np.shape(T)[-1]))
         if self.law.optimum is not None and inference_tokens == 0 and self.law.inputs == ("N", "D"):
             with np.errstate(all="ignore"):
-                a, _, ln_g = self.law.optimum(self.params, self.k)
-                N = np.exp(ln_g + a * np.log(T / self.k))
-            return N, T / self.k / N, self.loss(N, T / self.k / N)
+                a, _, ln_g = self.law.optimum(self.params, self.cost.k, self.cost.s)
+                N = np.exp(ln_g + a * np.log(T / self.cost.k))
+            D = self.cost.tokens(T, N)
+            return N, D, self.loss(N, D)
         inference = INFERENCE_SHARE * inference_tokens  # training tokens with the same FLOPs
 
         def tokens(ln_N: Array) -> Array:
-            return T / self.k * np.exp(-ln_N) - inference
+            return self.cost.tokens(T, np.exp(ln_N)) - inference
 
         def loss(ln_N: Array) -> Array:
             D = tokens(ln_N)
@@ -137,7 +139,7 @@ class Surface:
         low = np.log(N.min()) - SIZE_MARGIN + np.minimum(0.0, np.log(T / smallest))
         high = np.log(N.max()) + SIZE_MARGIN + np.maximum(0.0, np.log(T / largest))
         if inference:
-            high = np.minimum(high, np.log(T / self.k / inference))
+            high = np.minimum(high, np.log(T / self.cost.k / inference) / self.cost.s)
         return np.minimum(low, high - SIZE_MARGIN), high
 
     def tokens(self, N: Array, L: Array) -> Array:
@@ -187,11 +189,11 @@ def loss_surface(fit: Fit, inputs: Mapping[str, float] | None = None) -> Surface
     if sum(letter in KNOWN_INPUTS for letter in law.inputs) < 2:
         raise FitError(f"{fit.law} is a law of {', '.join(law.inputs)}: an optimum takes a law of N and D")
     with np.errstate(all="ignore"):
-        k = fit.points.flops_factor
-    if not np.isfinite(k):
+        cost = fit.points.compute_cost
+    if not np.isfinite(cost.k):
         raise FitError(f"{fit.law}: {fit.points.source} has no N, D and C: an optimum takes all three")
     params = {name: np.concatenate([[fit.params[name]], fit.samples[name]])[:, None] for name in law.parameters}
-    return Surface(fit, law, k, params, extra)
+    return Surface(fit, law, cost, params, extra)
 
 
 def _minimise_scalar(f: Callable[[Array], Array], low: Array, high: Array) -> tuple[Array, Array, Array]:

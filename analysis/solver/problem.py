@@ -18,6 +18,7 @@ from analysis.laws.law import Law
 from analysis.solver.objective import Objective
 
 STEP = 1e-6  # step of central differences, relative for coordinates above 1
+DIFFERENCE_ELEMENTS = 40_000  # number of elements of one call of a law for central differences
 
 
 @dataclass(frozen=True)
@@ -148,12 +149,22 @@ class Problem:
                 chain = u_SP[:, j, None] * (free[exponent] if self.is_log(exponent) else 1.0)
                 jacobian_SPn[:, self.names.index(exponent)] -= chain * self._logs[letter][0] * jacobian_SPn[:, j]
         if not self._has_exact_jacobian:
-            for p in range(len(self.law.linear), len(self.names)):
-                step = np.zeros_like(u_SP)
-                step[:, p] = STEP * np.maximum(np.abs(u_SP[:, p]), 1.0)
-                ahead, behind = self.model(u_SP + step), self.model(u_SP - step)
-                jacobian_SPn[:, p] = dlink_Sn * (ahead - behind) / (2 * step[:, p, None])
+            self._differentiate(u_SP, dlink_Sn, jacobian_SPn)
         return self.objective.transform(model) - self.y, jacobian_SPn
+
+    def _differentiate(self, u_SP: np.ndarray, dlink_Sn: np.ndarray, jacobian_SPn: np.ndarray) -> None:
+        """Writes central differences of all nonlinear coordinates, as many in one call of the law as fit the cache."""
+        (S, P), n = u_SP.shape, self.y.shape[-1]
+        together = max(1, DIFFERENCE_ELEMENTS // (2 * S * n))
+        for first in range(len(self.law.linear), P, together):
+            columns = np.arange(first, min(first + together, P))
+            step_SK = STEP * np.maximum(np.abs(u_SP[:, columns]), 1.0)
+            shift_KSP = np.zeros((len(columns), S, P))
+            shift_KSP[np.arange(len(columns)), :, columns] = step_SK.T
+            both = self.model(np.concatenate([u_SP + shift_KSP, u_SP - shift_KSP]).reshape(-1, P))
+            ahead_KSn, behind_KSn = both.reshape(2, len(columns), S, n)
+            slope_KSn = dlink_Sn * (ahead_KSn - behind_KSn) / (2 * step_SK.T[..., None])
+            jacobian_SPn[:, columns] = slope_KSn.transpose(1, 0, 2)
 
     def _nonlinear_params(self, u_SP: np.ndarray) -> dict[str, np.ndarray]:
         """Nonlinear parameters (S, 1)."""

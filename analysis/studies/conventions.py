@@ -26,6 +26,7 @@ from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
+from analysis.laws.loss.chinchilla import chinchilla_optimum
 from analysis.studies.options import ConventionsOptions
 from analysis.uncertainty import intervals
 
@@ -201,16 +202,12 @@ def _missing(reason: str) -> Exponent:
 
 
 def _approach_3(surface: Fit | FitError, s: float, ln_c0: float, level: float) -> Exponent:
-    """Exponent a of approach 3: for C = c0·N^s·D, the loss is minimal at N* ~ C^a with a = beta/(alpha + s·beta).
-
-    From alpha·A·N^-alpha = s·beta·B·D^-beta; s = 1 is Hoffmann 2022, equation 4.
-    """
+    """Exponent a of approach 3 for C = c0·N^s·D."""
     if isinstance(surface, FitError):
         return _missing(str(surface))
     p = {name: np.concatenate([[value], surface.samples[name]]) for name, value in surface.params.items()}
     with np.errstate(all="ignore"):
-        a = p["beta"] / (p["alpha"] + s * p["beta"])
-        ln_g = np.log(p["alpha"] * p["A"] / (s * p["beta"] * p["B"])) / (p["alpha"] + s * p["beta"])
+        a, _, ln_g = chinchilla_optimum(p, np.exp(ln_c0), s)
     interval = intervals.percentile_interval(a[1:], level)
     return Exponent(float(a[0]), interval, a[1:], scale=float(ln_g[0] - a[0] * ln_c0))
 

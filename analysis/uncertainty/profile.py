@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from analysis.data.points import Points
+from analysis.data.points import ComputeCost, Points
 from analysis.solver.constrained import FLOOR, STEP, minimise_constrained
 from analysis.solver.differences import central_gradient
 from analysis.solver.minimise import hessian
@@ -110,11 +110,12 @@ def profile_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float)
     quantities: dict[str, tuple[Quantity, bool]] = {}
     optimum = problem.law.optimum
     if optimum is not None and np.isfinite(points.C).all():
-        k, largest = points.flops_factor, float(points.C.max())
-        quantities = {"a": (lambda p: optimum(p, k)[0], False), "b": (lambda p: optimum(p, k)[1], False)}
+        cost, largest = points.compute_cost, float(points.C.max())
+        quantities = {"a": (lambda p: optimum(p, cost.k, cost.s)[0], False)}
+        quantities |= {"b": (lambda p: optimum(p, cost.k, cost.s)[1], False)}
         for multiple in BUDGET_MULTIPLES:
             for letter in "NDL":
-                quantity = _optimal(problem, k, multiple * largest, letter)
+                quantity = _optimal(problem, cost, multiple * largest, letter)
                 quantities[f"{letter} at {multiple:g}x"] = quantity, letter != "L"
     return profile(problem, u_P, level, quantities)
 
@@ -134,13 +135,14 @@ def check_profiles(profiles: dict[str, Profile]) -> list[str]:
     return warnings
 
 
-def _optimal(problem: Problem, k: float, C: float, letter: str) -> Quantity:
+def _optimal(problem: Problem, cost: ComputeCost, C: float, letter: str) -> Quantity:
     """N*, D* or L* at C as a function of the parameters."""
 
     def value(p: dict[str, np.ndarray]) -> np.ndarray:
         assert problem.law.optimum is not None
-        a, b, ln_g = problem.law.optimum(p, k)
-        N, D = np.exp(ln_g + a * np.log(C / k)), np.exp(-ln_g + b * np.log(C / k))
+        a, _, ln_g = problem.law.optimum(p, cost.k, cost.s)
+        N = np.exp(ln_g + a * np.log(C / cost.k))
+        D = cost.tokens(C, N)
         return np.asarray({"N": N, "D": D}[letter] if letter != "L" else problem.law.function(N, D, **p))
 
     return value

@@ -20,6 +20,8 @@ VERDICTS = {
     "outliers": "Some points are far from the law.",
     "duplicate-points": "Some points occur twice and are counted twice.",
     "correlated-points": "Rows of one run are taken as independent, so the intervals are too narrow.",
+    "group-effect": "Runs of different groups, such as corpora, do not follow one law.",
+    "no-effect": "The points do not show that the output depends on an input.",
     "influential-points": "Dropping some points moves a parameter out of its interval.",
     "regime-change": "The residuals have a changepoint in compute.",
     "edge-minimum": "The best size of a budget is the smallest or largest, or its interval extends beyond them.",

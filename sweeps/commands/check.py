@@ -7,7 +7,6 @@ import json
 
 from scaling.config.exit_status import DONE, FAILED
 from sweeps.commands import options
-from sweeps.definitions import find_definition
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import find_or_prepare
 
@@ -28,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.place and not args.topology:
         raise SweepError(f"--place {args.place[0]}: applies to compilation: add --topology")
-    corpus_name = args.corpus or find_definition(args.name).corpus
+    corpus_name = options.corpus_name(args)
     store = options.fetch_store(args.store)
     store.check_writable()
     corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)

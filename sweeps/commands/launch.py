@@ -61,9 +61,10 @@ def run(args: argparse.Namespace) -> int:
         tasks=definition.tasks,
     )
     check_name("--as", args.as_name)
+    corpus_name = shared.corpus_name(args)
     store = shared.fetch_store(args.store)
     store.check_writable()
-    corpus = find_or_prepare(store.root, args.corpus or definition.corpus, args.tokenizer)
+    corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
     store.upload_tokens()
     configs = shared.sweep_configs(args, corpus)
     name = args.as_name or args.name

@@ -110,6 +110,18 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def corpus_name(args: argparse.Namespace) -> str:
+    """Returns the corpus of the sweep that the arguments name.
+
+    `--set` is checked first, because the preparation of a corpus that comes next can take minutes.
+
+    Raises:
+        SweepError: The sweep or a setting does not exist.
+    """
+    sweep_settings(args)
+    return args.corpus or find_definition(args.name).corpus
+
+
 def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> Plan:
     """Plans the sweep that the arguments name.
 
@@ -118,7 +130,7 @@ def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> 
         corpus: Its corpus.
         store: If given, the plan includes the statuses and checkpoints of its runs.
     """
-    grid = sweep_fields(args)
+    _, grid = sweep_settings(args)
     return dataclasses.replace(plan_sweep(sweep_configs(args, corpus), corpus, store), fields=grid)
 
 
@@ -129,24 +141,24 @@ def sweep_configs(args: argparse.Namespace, corpus: Corpus) -> list[RunConfig]:
         args: Parsed arguments.
         corpus: The corpus.
     """
-    make, grid = find_definition(args.name).make, sweep_fields(args)
-    settings, _ = separate_fields(make, args.settings)
-    configs = make(corpus, seed=args.seed, **parse_settings(args.name, make, settings))
+    make, (settings, grid) = find_definition(args.name).make, sweep_settings(args)
+    configs = make(corpus, seed=args.seed, **settings)
     return apply_fields(configs, grid) if grid else configs
 
 
-def sweep_fields(args: argparse.Namespace) -> dict[str, tuple[Any, ...]]:
-    """Returns the fields of the configs that `--set` gives, with their values.
+def sweep_settings(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
+    """Returns the settings of the sweep's definition and the fields of the configs, both from `--set`.
 
     Raises:
-        SweepError: A field is unknown, or is also given by a setting of the rules or by --seed.
+        SweepError: A name is unknown, a value is not allowed, or a field is given by a setting or by --seed as well.
     """
-    settings, fields = separate_fields(find_definition(args.name).make, args.settings)
+    make = find_definition(args.name).make
+    settings, fields = separate_fields(make, args.settings)
     grid = parse_fields(fields)
     check_settings(grid, {text.partition("=")[0]: text for text in settings})
     if args.seed and "seed" in grid:
         raise SweepError(f"--seed {args.seed}: --set gives seed as well: leave one of them out")
-    return grid
+    return parse_settings(args.name, make, settings), grid
 
 
 def fetch_store(address: str) -> Store:

@@ -12,7 +12,7 @@ from scaling.config.exit_status import DONE
 from scaling.config.validation import to_dict
 from scaling.store.record import Store
 from sweeps.commands import options
-from sweeps.definitions import DEFINITIONS, find_definition
+from sweeps.definitions import DEFINITIONS
 from sweeps.format import json_by_rows
 from sweeps.planning.corpus import planning_corpus
 from sweeps.planning.fields import field_value, fields_note, format_field, varied_fields
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
     priced = options.requested_slice(args)
     store = options.fetch_store(args.store) if args.store else None
-    corpus_name = args.corpus or find_definition(args.name).corpus
+    corpus_name = options.corpus_name(args)
     with ExitStack() as stack:
         corpus = stack.enter_context(planning_corpus(store.root if store else None, corpus_name, args.tokenizer))
         plan = options.make_plan(args, corpus, store)

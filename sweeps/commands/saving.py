@@ -7,7 +7,6 @@ import json
 
 from scaling.config.exit_status import DONE
 from sweeps.commands import options
-from sweeps.definitions import find_definition
 from sweeps.planning.corpus import find_or_prepare
 
 
@@ -30,9 +29,9 @@ def run(args: argparse.Namespace) -> int:
     """Prints the seconds of each mode, the differences of their records, and the estimates."""
     from sweeps.cost.sharing_measured import SavingOptions, as_text, measure_savings
 
+    corpus_name = options.corpus_name(args)
     store = options.fetch_store(args.store)
     store.check_writable()
-    corpus_name = args.corpus or find_definition(args.name).corpus
     corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
     arguments = ["--corpus", corpus_name, "--tokenizer", args.tokenizer, "--seed", str(args.seed)]
     arguments += [flag for setting in args.settings for flag in ("--set", setting)]

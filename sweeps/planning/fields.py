@@ -111,7 +111,7 @@ def parse_fields(assignments: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         if not all(parts):
             raise SweepError(f"--set {text}: must be a value or a list of values, such as {name}=VALUE,VALUE")
         grid[name] = tuple(_parse_value(part, known_fields()[name]) for part in parts)
-        if len(set(map(repr, grid[name]))) < len(parts):
+        if len({(type(value) is bool, value) for value in grid[name]}) < len(parts):
             raise SweepError(f"--set {text}: a value is given twice: leave one out")
     return grid
 
@@ -163,6 +163,8 @@ def _parse_value(text: str, hint: Any) -> Any:
 
 
 def _as_tuples(value: Any) -> Any:
+    if isinstance(value, dict):
+        return json.dumps(value)  # which no field takes
     return tuple(map(_as_tuples, value)) if isinstance(value, list) else value
 
 

@@ -72,10 +72,12 @@ def _target(arguments: argparse.Namespace) -> Target:
 
 
 def _describe_fit(fit: Fit) -> dict[str, Any]:
+    cost = fit.points.compute_cost
     return {
         "law": fit.law,
         "points": len(fit.points),
-        "flops_per_parameter_and_token": fit.points.flops_factor,
+        "flops_per_parameter_and_token": cost.k,
+        **({} if cost.s == 1 else {"flops_exponent_of_N": cost.s}),
         "verdict": fit.verdict,
         "convention": fit.points.convention,
         "source": fit.points.source,

@@ -11,12 +11,12 @@ from scipy.special import ndtri
 from analysis.data.options import ReadOptions
 from analysis.data.sources import readers
 from analysis.errors import DataError
-from analysis.evals.metrics import wilson_interval
 from analysis.evals.options import AXES, EmergenceOptions
 from analysis.evals.score_table.columns import CONTINUOUS_METRICS, is_exact_match, metric_kind, metric_rank
 from analysis.evals.score_table.rows import ScoreRows, read_rows
 from analysis.evals.tasks import Task, TaskMetric, TaskScores, chance_level, select_tasks
 from analysis.solver.robust import robust_std
+from scaling.store.score_intervals import wilson_interval
 
 SIGN = {"logp": 1.0, "brier": -1.0, "edit": -1.0}  # such that higher is better
 MIN_ITEMS = 10.0  # smallest number of items computed from a standard error

@@ -13,12 +13,12 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError
 from analysis.evals.calibration import COVERAGES, Calibration, load_answers, measure_calibration, reliability_bins
-from analysis.evals.metrics import wilson_interval
 from analysis.evals.options import CalibrationOptions
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 from scaling.store.record import Store
+from scaling.store.score_intervals import wilson_interval
 
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 CAPTION = (

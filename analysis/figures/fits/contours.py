@@ -53,7 +53,7 @@ def _plane(axes: Axes, fit: Fit) -> None:
     n_low, n_high = style.log_limits(points.N, [path["N"][-1]] if path else [])
     N = np.geomspace(n_low, n_high, GRID)
     c_CN, n_CN = np.meshgrid(C, N)
-    L = np.asarray(fit.predict(N=n_CN, D=c_CN / (fit.points.flops_factor * n_CN)), float)
+    L = np.asarray(fit.predict(N=n_CN, D=fit.points.compute_cost.tokens(c_CN, n_CN)), float)
 
     # Levels span the best losses along the path. The range of all losses would leave few levels near the path.
     best = L.min(axis=0)
@@ -127,7 +127,7 @@ def _slices(axes: Axes, fit: Fit) -> None:
     for C, color in zip(budgets, style.sequential_colors(budgets), strict=True):
         near = np.abs(np.log(points.C / C)) < NEAR
         name, label = f"C = {C:.2g} FLOPs", f"${style.math_number(C)}$"
-        L = fit.predict(N=N, D=C / (fit.points.flops_factor * N))
+        L = fit.predict(N=N, D=fit.points.compute_cost.tokens(C, N))
         marks.line(axes, f"law, {name}", N, L, color=color, linewidth=0.9, label=label)
         marks.points(axes, f"runs, {name}", points.N[near], points.L[near], color=color, s=11)
         if fit.optimum is not None:

@@ -31,19 +31,20 @@ def chinchilla(N: Array, D: Array, *, E: Array, A: Array, B: Array, alpha: Array
     return E + A * N**-alpha + B * D**-beta
 
 
-def chinchilla_optimum(params: dict[str, Array], k: float) -> tuple[Array, Array, Array]:
-    """Minimises Chinchilla's law under C = k·N·D (Hoffmann 2022, equation 4).
+def chinchilla_optimum(params: dict[str, Array], k: float, s: float = 1.0) -> tuple[Array, Array, Array]:
+    """Minimises Chinchilla's law under C = k·N^s·D (Hoffmann 2022, equation 4, where s = 1).
 
     Args:
         params: Parameters of `chinchilla`.
-        k: FLOPs per parameter and token.
+        k: Factor of the compute; FLOPs per parameter and token if s = 1.
+        s: Exponent of N in the compute.
 
     Returns:
-        a, b and ln G of N* = G·(C/k)^a and D* = (C/k)^b / G.
+        a, b and ln G of N* = G·(C/k)^a and D* = (C/k)^b / G^s.
     """
     alpha, beta = params["alpha"], params["beta"]
-    total = alpha + beta
-    return beta / total, alpha / total, np.log(alpha * params["A"] / (beta * params["B"])) / total
+    total = alpha + s * beta  # from α·A·N^−α = s·β·B·D^−β
+    return beta / total, alpha / total, np.log(alpha * params["A"] / (s * beta * params["B"])) / total
 
 
 CHINCHILLA = Law(

@@ -37,19 +37,20 @@ def kaplan_nd(N: Array, D: Array, *, Nc: Array, Dc: Array, alphaN: Array, alphaD
     return ((Nc / N) ** (alphaN / alphaD) + Dc / D) ** alphaD
 
 
-def kaplan_nd_optimum(params: dict[str, Array], k: float) -> tuple[Array, Array, Array]:
-    """Minimises L(N, D) under C = k·N·D: Chinchilla's optimum with α = αN/αD, β = 1, A = Nc^α and B = Dc.
+def kaplan_nd_optimum(params: dict[str, Array], k: float, s: float = 1.0) -> tuple[Array, Array, Array]:
+    """Minimises L(N, D) under C = k·N^s·D: Chinchilla's optimum with α = αN/αD, β = 1, A = Nc^α and B = Dc.
 
     Args:
         params: Parameters of `kaplan_nd`.
-        k: FLOPs per parameter and token.
+        k: Factor of the compute; FLOPs per parameter and token if s = 1.
+        s: Exponent of N in the compute.
 
     Returns:
-        a, b and ln G of N* = G·(C/k)^a and D* = (C/k)^b / G.
+        a, b and ln G of N* = G·(C/k)^a and D* = (C/k)^b / G^s.
     """
     ratio = params["alphaN"] / params["alphaD"]
-    a = 1 / (1 + ratio)
-    return a, ratio * a, a * (np.log(ratio) + ratio * np.log(params["Nc"]) - np.log(params["Dc"]))
+    a = 1 / (s + ratio)
+    return a, ratio * a, a * (np.log(ratio / s) + ratio * np.log(params["Nc"]) - np.log(params["Dc"]))
 
 
 def kaplan_ns(N: Array, S: Array, *, Nc: Array, Sc: Array, alphaN: Array, alphaS: Array) -> Array:

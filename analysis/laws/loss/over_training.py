@@ -28,18 +28,19 @@ def over_training(C: Array, M: Array, *, E: Array, a: Array, b: Array, eta: Arra
     return E + a * (M / C) ** eta + b * (M * C) ** -eta
 
 
-def over_training_optimum(params: dict[str, Array], k: float) -> tuple[Array, Array, Array]:
-    """Minimises the law under C = k·N·D: M* = (b/a)^(1/2η) at every budget, so that N* = √(C/k / M*).
+def over_training_optimum(params: dict[str, Array], k: float, s: float = 1.0) -> tuple[Array, Array, Array]:
+    """Minimises the law under C = k·N^s·D: M* = (b/a)^(1/2η) at every budget, so that N* = (C/k / M*)^(1/(1+s)).
 
     Args:
         params: Parameters of `over_training`.
-        k: FLOPs per parameter and token.
+        k: Factor of the compute; FLOPs per parameter and token if s = 1.
+        s: Exponent of N in the compute.
 
     Returns:
-        a, b and ln G of N* = G·(C/k)^a and D* = (C/k)^b / G.
+        a, b and ln G of N* = G·(C/k)^a and D* = (C/k)^b / G^s.
     """
-    half = np.full_like(np.asarray(params["eta"], np.float64), 0.5)
-    return half, half, -0.25 * np.log(params["b"] / params["a"]) / params["eta"]
+    share = np.full_like(np.asarray(params["eta"], np.float64), 1 / (1 + s))
+    return share, share, -0.5 * share * np.log(params["b"] / params["a"]) / params["eta"]
 
 
 OVER_TRAINING = Law(

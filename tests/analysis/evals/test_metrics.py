@@ -10,13 +10,8 @@ import pytest
 from scipy.stats import binom
 
 from analysis.evals import metrics
-from analysis.evals.metrics import (
-    METRICS,
-    levenshtein_distance,
-    pass_at_k_estimate,
-    pass_until_estimate,
-    wilson_interval,
-)
+from analysis.evals.metrics import METRICS, levenshtein_distance, pass_at_k_estimate, pass_until_estimate
+from scaling.store.score_intervals import wilson_interval
 
 
 def items(**columns: list[object]) -> pd.DataFrame:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from analysis.evals.metrics import wilson_interval
 from scaling.config.placement import Placement
 from scaling.evaluate.harness.config import HarnessOptions
 from scaling.evaluate.harness.run import run_harness
@@ -18,6 +17,7 @@ from scaling.evaluate.prompts import task_questions
 from scaling.evaluate.scoring import score_questions
 from scaling.inference.scorer import Scorer
 from scaling.store.items import Row
+from scaling.store.score_intervals import wilson_interval
 from tests.support.evaluation import EASY_DIFFICULTY, item_rows
 from tests.support.models import byte_run
 

@@ -1,4 +1,4 @@
-"""Questions: shots are never the question; of files, every kind of file is read as what it is, and a bad entry is named as the user counts it."""
+"""Shots are never the question; every kind of file is read as what it is, and a bad entry named as the user counts."""
 
 import gzip
 import json

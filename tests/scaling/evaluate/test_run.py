@@ -223,9 +223,9 @@ def test_a_wrong_task_stops_no_other(
         "No such file",
         "recall-26: not scored",
     )
-    assert len(lines) == len(result["wrong"]) == len(parts)
-    for line, part in zip(lines, parts, strict=True):
-        assert part in line
+    assert len(result["wrong"]) == len(parts) and len(lines) == len(parts) + len(result["notes"])
+    for line, part in zip(result["wrong"], parts, strict=True):
+        assert part in line and f"scaling evaluate: {line}" in lines
 
 
 def test_what_is_kept_is_not_asked_again(taught_once: tuple[Store, TrainedModel]) -> None:

@@ -41,7 +41,7 @@ def test_intervals_are_wilsons_of_shares_and_students_of_means() -> None:
 
 
 def test_the_interval_of_a_ratio_covers_its_truth() -> None:
-    """Texts of different length whose loss is 2 nats per token: 95% intervals contain it in 93 to 97% of 2,000 draws."""
+    """Texts of different length whose loss is 2 nats per token: 95% intervals contain it in 93 to 97%."""
     random = np.random.default_rng(0)
     tokens = random.integers(20, 200, (2000, 30))
     nats = 2 * tokens + random.normal(0, 5, tokens.shape) * np.sqrt(tokens)

@@ -1,0 +1,32 @@
+"""Labels of rows: columns of text with few values, such as a corpus or an architecture, whose groups may differ."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+
+from analysis.data.rows.factors import table_factors
+from analysis.data.table import cell_texts, parse_column
+
+MAX_LABELS = 20  # largest number of values of a column of labels
+
+
+def text_labels(frame: pd.DataFrame, used: Collection[str]) -> dict[str, list[str]]:
+    """Returns the label of each row (n,) by column.
+
+    Columns of numbers, names of runs, states and other circumstances of a run are not labels.
+
+    Args:
+        frame: Rows (n,).
+        used: Columns that are read as numbers, names or groups of points.
+    """
+    labels = {}
+    for name in table_factors(frame, used).others:
+        if frame[name].dtype == bool or np.isfinite(parse_column(frame[name], True).values).any():
+            continue
+        texts = [text.strip() for text in cell_texts(frame[name])]
+        if 1 < len(set(texts)) <= MAX_LABELS:
+            labels[str(name)] = texts
+    return labels
