@@ -122,7 +122,7 @@ def panels(
     """
     if is_narrow(width) and stack:
         rows, columns, ratios, height = rows * columns, 1, None, max(height, 2.1)
-    figure = Figure(figsize=(width, height * rows), layout="constrained")
+    figure = StyledFigure(figsize=(width, height * rows), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.05, h_pad=0.04, wspace=0.03, hspace=0.05)  # type: ignore[union-attr, call-arg]
     grid = figure.subplots(rows, columns, squeeze=False, width_ratios=ratios)
     axes = list(grid.flat)
