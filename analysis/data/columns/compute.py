@@ -21,7 +21,7 @@ SAME_SIZE = 0.02  # relative difference of N or D up to which two rows have the 
 SAME_EPOCHS = 1.01  # smallest ratio of epochs between rows that differ in epochs
 UNIQUE_SLOPE = -0.005  # ∂ ln L/∂ ln epochs at equal N and tokens, below which the tokens are unique tokens
 UNIQUE_NAMES = ("dataset_tokens", "corpus_tokens", "data_tokens")  # names of D that mean unique tokens beside epochs
-TOTAL_WORDS = frozenset("total seen consumed processed trained training train".split())
+TOTAL_WORDS = frozenset(["total", "seen", "consumed", "processed", "trained", "training", "train"])
 
 
 def complete_compute(

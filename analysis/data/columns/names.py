@@ -10,7 +10,6 @@ Key: N parameters, D tokens, C training FLOPs, L loss, U unique tokens.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,8 +54,10 @@ PREFIXES = (  # first parts of nested names that trackers add; they do not descr
     *("model", "data", "optimizer", "schedule", "training", "throughput", "perf", "performance", "progress", "stats"),
     *("counters", "trainer", "info", "run"),
 )
-OTHER_VALUES = frozenset("eval val valid validation test batch tokenizer vocab embedding embeddings active".split())
-COUNT_WORDS = frozenset("n num nb number of total count the all".split())
+OTHER_VALUES = frozenset(
+    ["eval", "val", "valid", "validation", "test", "batch", "tokenizer", "vocab", "embedding", "embeddings", "active"]
+)
+COUNT_WORDS = frozenset(["n", "num", "nb", "number", "of", "total", "count", "the", "all"])
 NAME_WORDS = {  # words of which one must occur in the name of a count, and further words that may
     "N": ("param params parameter parameters", "model trainable size dense"),
     "D": ("token tokens", "train training trained pretrain pretraining seen consumed processed used"),
@@ -66,13 +67,32 @@ NONEMBEDDING = re.compile(
     r"(?:^|_)(?:non|no|wo|w_o|without|excl|excluding|exclude|minus)_?(?:emb|embd|embed|embeds|embedding|embeddings|vocab)(?:_|$)"
 )
 NONEMBEDDING_WORDS = COUNT_WORDS | {"param", "params", "parameter", "parameters", "model", "size"}
-LOSS_WORDS = frozenset("loss losses ce xent nll crossentropy perplexity ppl bpb bpc bpt bits nats l".split())
+LOSS_WORDS = frozenset(
+    [
+        "loss",
+        "losses",
+        "ce",
+        "xent",
+        "nll",
+        "crossentropy",
+        "perplexity",
+        "ppl",
+        "bpb",
+        "bpc",
+        "bpt",
+        "bits",
+        "nats",
+        "l",
+    ]
+)
 LOSS_TERMS = {"held_out": "heldout", "cross_entropy": "crossentropy", "log_perplexity": "nll", "log_ppl": "nll"}
-LOSS_UNIT_WORDS = frozenset("per token tokens byte bytes char chars character characters word words in".split())
+LOSS_UNIT_WORDS = frozenset(
+    ["per", "token", "tokens", "byte", "bytes", "char", "chars", "character", "characters", "word", "words", "in"]
+)
 SPLITS = {  # words of the split that a loss was measured on, in order of preference
-    **dict.fromkeys("val valid validation eval evaluation dev heldout".split(), 0),
+    **dict.fromkeys(["val", "valid", "validation", "eval", "evaluation", "dev", "heldout"], 0),
     "test": 1,
-    **dict.fromkeys("train training tr".split(), 3),
+    **dict.fromkeys(["train", "training", "tr"], 3),
 }
 PLAIN_SPLIT, UNKNOWN_WORDS = 2, 2.5  # ranks of a loss of no stated split, and of a held-out loss with other words
 AGGREGATES = {"final": 0, "last": 0, "end": 0, "lm": 0, "mean": 1, "avg": 1, "average": 1, "best": 2, "min": 2}
@@ -81,9 +101,22 @@ NOT_LOSSES = re.compile(  # words of values that are no loss: errors, limits, po
     r"ratio|gap|step|steps|epoch|epochs|time|weight|scale|fn|type|target|predicted|pred|fitted|aux|z|balance|router|kl|"
     r"reward|n|count|max|spike|spikes)\d*"
 )
-ERROR_SUFFIXES = (
-    "stderr std_err sem se std_error standard_error error err std stdev stddev sd sigma uncertainty".split()
-)
+ERROR_SUFFIXES = [
+    "stderr",
+    "std_err",
+    "sem",
+    "se",
+    "std_error",
+    "standard_error",
+    "error",
+    "err",
+    "std",
+    "stdev",
+    "stddev",
+    "sd",
+    "sigma",
+    "uncertainty",
+]
 
 
 @dataclass(frozen=True)
@@ -172,7 +205,7 @@ def _nested_ranks(column: str, letter: str, params: str, law: Law | None) -> lis
 
 
 def _rank(reading: str, letter: str, params: str, law: Law | None) -> tuple[float, ...] | None:
-    """Rank of a reading of the name of a column for a letter, smaller is better; None if it does not mean the letter."""
+    """Rank of a reading of a name for a letter, smaller is better; None if it does not mean the letter."""
     law_names = law.columns.get(letter) if law else None
     usual = (law_names or COLUMN_NAMES.get(letter) or LAW_COLUMN_NAMES.get(letter, letter)).split()
     if letter == "N" and not law_names:
@@ -246,7 +279,7 @@ def unit_in_name(column: str, letter: str) -> str | None:
 
 
 def error_column(table: Table, column: str) -> str | None:
-    """Returns the column of the standard errors of a column by its name, such as val_loss_stderr; None if none exists."""
+    """Returns the column of the standard errors of a column by its name, such as val_loss_stderr; None if none."""
     names = {normalise(other): other for other in table.frame.columns if other != column}
     stem = normalise(column)
     patterns = [f"{stem}_{suffix}" for suffix in ERROR_SUFFIXES] + [f"{suffix}_{stem}" for suffix in ERROR_SUFFIXES]

@@ -121,7 +121,7 @@ def test_results_before_version_04_have_metrics_without_filters(tmp_path: Path) 
 def test_a_folder_of_results_is_a_source_of_scores_of_emergence(tmp_path: Path) -> None:
     for i, size in enumerate(SIZES):
         write_results(tmp_path / size, results(size, 0.3 + 0.1 * i))
-    options = EmergenceOptions(x="N", tasks=("arc_easy",), chance={"arc_easy": 0.25}, bootstrap=20)
+    options = EmergenceOptions(x="N", tasks=("arc_easy",), chance={"arc_easy": 0.25}, bootstrap=100)
     [task] = load_tasks(tmp_path, options).tasks
     assert sorted(task.runs["N"]) == list(SIZES.values()) and task.measures["score"].items.tolist() == [500] * 5
     assert emergence_study(tmp_path, options).findings[0].task.chance == 0.25
