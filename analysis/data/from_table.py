@@ -22,7 +22,7 @@ from analysis.data.rows.labels import text_labels
 from analysis.data.rows.replicates import combine_replicates
 from analysis.data.rows.selection import fitted_rows
 from analysis.data.rows.states import finished_rows
-from analysis.data.sources.trackers import last_values
+from analysis.data.sources.trackers import measured_rows
 from analysis.data.sources.wide import wide_hint
 from analysis.data.table import Table, cell_texts, parse_column
 from analysis.data.units import LOSS_UNIT, unit_warnings
@@ -58,8 +58,10 @@ def points_from_table(
         raise DataError(f"flops = {options.flops!r} and a column of C, {options.columns['C']}: give one of them")
     columns = choose_columns(table, options, law, store_columns or {})
     check_sufficient(table, columns.names, law, wide_hint(table))
-    if table.curve_column and not (law and set(law.inputs) <= {"S", "x"}):
-        table = last_values(table, columns.names.get(law.output if law else "L"))
+    if table.curve_column:
+        letters = (law.output, *law.inputs) if law else tuple("LNDC")
+        table = measured_rows(table, [columns.names[letter] for letter in letters if letter in columns.names])
+        options = options if options.run_columns else replace(options, run_columns=(table.curve_column,))
     table = finished_rows(table, options.where, frozenset(columns.names.values()))
     reader = ColumnReader(columns, law, options.drop_bad)
     row_names = _row_names(table, columns)  # of all rows, so that they do not depend on the filter

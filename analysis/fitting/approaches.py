@@ -16,7 +16,7 @@ from analysis.fitting.budget_curves import CHANCE
 from analysis.fitting.envelope import fit_envelope, loss_envelope
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit, Optimum
-from analysis.uncertainty.intervals import percentile_interval
+from analysis.uncertainty.intervals import corrected_interval
 from analysis.uncertainty.verdicts import CONVERGED, verdict, warning
 
 CURVES = {
@@ -71,7 +71,7 @@ def _approach_2(points: Points, options: FitOptions) -> Fit:
 
 def _check_exponent(a: np.ndarray, level: float) -> list[str]:
     """Warns if the interval of a includes N* or D* decreasing with compute; a: estimate and samples (1 + B,)."""
-    low, high = percentile_interval(a[1:], level)
+    low, high = corrected_interval(a, level)
     if not (low <= 0 or high >= 1):
         return []
     sentence = f"the interval of a, {low:.3g} to {high:.3g}, does not determine that N* and D* both grow with compute"
@@ -94,7 +94,7 @@ def _fit(
         law=name,
         points=points,
         params={parameter: float(values[0]) for parameter, values in params.items()},
-        intervals={parameter: percentile_interval(values[1:], options.level) for parameter, values in params.items()},
+        intervals={parameter: corrected_interval(values, options.level) for parameter, values in params.items()},
         level=options.level,
         objective=objective,
         starts={"tried": 0, "agreed": 0},

@@ -31,6 +31,7 @@ SCAN_NODES = (9, 13)  # shapes of the scan that starts the search, along each ax
 MARGIN = 0.5  # distance beyond the runs, in spans of ln N, up to which the minimum of a curve is used
 CHANCE = 0.01  # p-value below which residuals are a lack of fit
 MIN_AKIMA = 5  # smallest number of sizes of an Akima curve
+SHAPE_STEP = 1e-5  # step of central differences in a shape
 NOISE_PASSES = 6  # largest number of alternations between the noise of the losses and the shape
 
 
@@ -238,11 +239,11 @@ def _minimum(c: np.ndarray, s: np.ndarray) -> np.ndarray:
 
 
 def _residual(x_n: np.ndarray, y_n: np.ndarray, s: np.ndarray) -> np.ndarray:
-    """Residuals (n,) of the best curve of a shape (2,): exactly 0 for three runs, without the rounding errors."""
+    """Residuals (..., n) of the best curves of shapes (..., 2): exactly 0 for three runs, without rounding errors."""
     if len(x_n) <= 3:
-        return np.zeros(len(x_n))
+        return np.zeros((*s.shape[:-1], len(x_n)))
     q = np.linalg.qr(_basis(x_n, s))[0]
-    return np.asarray(y_n - q @ (q.T @ y_n))
+    return np.asarray(y_n - (q @ (q.swapaxes(-1, -2) @ y_n[:, None]))[..., 0])
 
 
 def _fit_shape(x: list[np.ndarray], y: list[np.ndarray]) -> _Shape:
@@ -252,22 +253,26 @@ def _fit_shape(x: list[np.ndarray], y: list[np.ndarray]) -> _Shape:
     runs = np.array([len(x_n) for x_n in x])
 
     def squares(s: np.ndarray) -> np.ndarray:
-        return np.array([np.sum(_residual(x_n, y_n, s) ** 2) for x_n, y_n in zip(x, y, strict=True)])
+        return np.stack([np.sum(_residual(x_n, y_n, s) ** 2, -1) for x_n, y_n in zip(x, y, strict=True)], -1)
 
     def standardised(s: np.ndarray) -> np.ndarray:
         parts = [_residual(x_n, y_n, s) / std for x_n, y_n, std in zip(x, y, std_K, strict=True)]
-        return np.concatenate([*parts, (s - PRIOR_MEAN) / PRIOR_STD])
+        return np.concatenate([*parts, (s - PRIOR_MEAN) / PRIOR_STD], -1)
+
+    def jacobian(s: np.ndarray) -> np.ndarray:
+        ends = standardised(s + SHAPE_STEP * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]))
+        return (ends[:2] - ends[2:]).T / (2 * SHAPE_STEP)
 
     axes = [
         mean + std * np.linspace(-2.5, 2.5, nodes)
         for mean, std, nodes in zip(PRIOR_MEAN, PRIOR_STD, SCAN_NODES, strict=True)
     ]
     scan = np.stack(np.meshgrid(*axes), -1).reshape(-1, 2)
-    squares_SK = np.array([squares(s) for s in scan])
+    squares_SK = squares(scan)
     std_K, dof_K = noise_std(squares_SK[squares_SK.sum(1).argmin()], runs - 3.0)
     s = scan[(squares_SK @ std_K**-2 + np.sum(((scan - PRIOR_MEAN) / PRIOR_STD) ** 2, 1)).argmin()]
     for _ in range(NOISE_PASSES):
-        solution = least_squares(standardised, s, bounds=(SHAPE_LOW, SHAPE_HIGH), x_scale=PRIOR_STD, xtol=1e-14)
+        solution = least_squares(standardised, s, jacobian, (SHAPE_LOW, SHAPE_HIGH), x_scale=PRIOR_STD, xtol=1e-14)
         shape = _Shape(solution.x, std_K, dof_K, solution.jac)
         s, previous = shape.s, std_K
         shares = np.add.reduceat(shape.leverage, np.cumsum([0, *runs[:-1]]))

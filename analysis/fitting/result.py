@@ -18,7 +18,7 @@ from analysis.errors import FitError
 from analysis.format import aligned, count, estimate, interval_text, json_ready, three_digits
 from analysis.laws.law import Law, formula
 from analysis.uncertainty.influence import Refit
-from analysis.uncertainty.intervals import percentile_band, percentile_interval
+from analysis.uncertainty.intervals import corrected_interval, percentile_band
 from analysis.uncertainty.profile import Profile
 from analysis.uncertainty.verdicts import warning
 
@@ -59,7 +59,7 @@ class Optimum:
     @property
     def intervals(self) -> dict[str, tuple[float, float]]:
         """Intervals of a and b."""
-        return {name: percentile_interval(self.path[name][1:], self.level) for name in ("a", "b")} | self.profiled
+        return {name: corrected_interval(self.path[name], self.level) for name in ("a", "b")} | self.profiled
 
     def at(self, C: float) -> dict[str, Any]:
         """Returns N, D and, if the law has a loss, L at budget C, with intervals and a verdict."""
@@ -74,7 +74,7 @@ class Optimum:
         return {
             "C": float(C),
             **{name: float(value[0]) for name, value in values.items()},
-            "intervals": {name: percentile_interval(value[1:], self.level) for name, value in values.items()},
+            "intervals": {name: corrected_interval(value, self.level) for name, value in values.items()},
             "verdict": [warning("extrapolation", f"{ratio:.3g} times the largest budget")] if extrapolated else [],
         }
 

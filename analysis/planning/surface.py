@@ -15,7 +15,7 @@ from analysis.data.points import ComputeCost
 from analysis.errors import FitError
 from analysis.fitting.result import Fit
 from analysis.laws.law import Law
-from analysis.uncertainty.intervals import percentile_interval
+from analysis.uncertainty.intervals import corrected_interval, percentile_interval
 
 KNOWN_INPUTS = ("N", "D", "C", "M")  # inputs of a law that are functions of N and D; M is D / N
 INFERENCE_SHARE = 1 / 3  # FLOPs per inference token relative to a training token: 2·N / 6·N
@@ -63,8 +63,9 @@ class Estimate:
         samples = self.rows[1:, index]
         if not len(samples) or np.isnan(samples).mean() > (1 - self.level) / 2:
             return float("nan"), float("nan")
-        method = "inverted_cdf" if np.isinf(samples).any() else "linear"
-        return percentile_interval(samples, self.level, method)
+        if np.isinf(samples).any():
+            return percentile_interval(samples, self.level, "inverted_cdf")
+        return corrected_interval(self.rows[:, index], self.level)
 
 
 @dataclass(frozen=True)

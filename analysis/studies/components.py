@@ -14,9 +14,9 @@ import numpy as np
 
 from analysis.data import filter as row_filter
 from analysis.data.sources import readers
-from analysis.data.table import Table, parse_column, quote_cell
+from analysis.data.table import Table, cell_texts, parse_column, quote_cell
 from analysis.errors import DataError
-from analysis.format import join_names
+from analysis.format import join_names, plural
 from analysis.studies.options import ObservationalOptions
 
 EMPTY_CELLS = ("", "nan", "na", "n/a", "null", "none", "-")
@@ -51,6 +51,8 @@ class ModelScores:
         scores: Scores (m, s), NaN where missing.
         y: Score of the task (m,), NaN where missing.
         held_out: Mask of the models that are predicted, not fitted (m,).
+        undecided: Mask of the models with an empty cell that decides whether they are held out (m,); they are neither
+            fitted nor predicted.
         names: Names of the models.
         source: Name of the table.
     """
@@ -58,8 +60,17 @@ class ModelScores:
     scores: np.ndarray
     y: np.ndarray
     held_out: np.ndarray
+    undecided: np.ndarray
     names: list[str]
     source: str
+
+    @property
+    def left_out(self) -> str:
+        """Note on the undecided models; empty if there are none."""
+        names = [self.names[i] for i in np.flatnonzero(self.undecided)]
+        if not names:
+            return ""
+        return f"{plural(len(names), 'model')} left out, with no value in a column of --holdout: {join_names(names, 8)}"
 
 
 def read_model_scores(
@@ -84,8 +95,10 @@ def read_model_scores(
     scores_ms = np.stack([_numbers(table, column) for column in scores], -1)
     y = _numbers(table, target) / options.full
     _check_shares(scores_ms, y, (*scores, target), options.full, table)
-    held_out = ~np.isnan(y) & _held_out_rows(table, options.holdout)
-    return ModelScores(scores_ms, y, held_out, _model_names(table, options.name), table.name)
+    held_out, empty = _held_out_rows(table, options.holdout)
+    has_target = ~np.isnan(y)
+    names = _model_names(table, options.name)
+    return ModelScores(scores_ms, y, has_target & held_out, has_target & ~held_out & empty, names, table.name)
 
 
 def impute_scores(train: np.ndarray, held_out: np.ndarray, components: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -178,20 +191,23 @@ def _check_shares(scores: np.ndarray, y: np.ndarray, columns: tuple[str, ...], f
         raise DataError(f"{table.name}: {table.row_name(row)}: has no score: leave this row out")
 
 
-def _held_out_rows(table: Table, holdout: str | None) -> np.ndarray:
-    """Mask (m,) of the rows that an expression selects."""
+def _held_out_rows(table: Table, holdout: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Masks (m,) of the rows that an expression selects, and of those with an empty cell in a column of it."""
+    empty = np.zeros(len(table.frame), bool)
     if holdout is None:
-        return np.zeros(len(table.frame), bool)
+        return empty, empty
 
     def column(name: str) -> np.ndarray:
         if name not in table.frame.columns:
             raise DataError(f"holdout {holdout!r}: no column {name!r}: it has {join_names(table.frame.columns)}")
+        texts = np.array(cell_texts(table.frame[name]), object)
+        empty[:] |= np.array([text.lower() in EMPTY_CELLS for text in texts])
         try:
             return _numbers(table, name)
         except DataError:
-            return table.frame[name].fillna("").astype(str).to_numpy(object)
+            return texts
 
-    return row_filter.row_mask(holdout, column, len(table.frame))
+    return row_filter.row_mask(holdout, column, len(table.frame)), empty
 
 
 def _model_names(table: Table, name: str | None) -> list[str]:

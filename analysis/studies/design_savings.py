@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis import laws
-from analysis.data.points import Points
+from analysis.data.points import ComputeCost, Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
@@ -181,7 +181,7 @@ class _Simulation:
     def true_value(self) -> float:
         """True value of the target."""
         params = {name: np.asarray(value) for name, value in self.params.items()}
-        return float(self.target.value(laws.find(self.law), params, FLOPS_PER_TOKEN))
+        return float(self.target.value(laws.find(self.law), params, ComputeCost(FLOPS_PER_TOKEN)))
 
     def measure(self, N: np.ndarray, D: np.ndarray, rng: np.random.Generator) -> Points:
         """Simulates runs with noise.

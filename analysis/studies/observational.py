@@ -31,7 +31,8 @@ from analysis.studies.components import (
     read_model_scores,
 )
 from analysis.studies.options import ObservationalOptions
-from analysis.uncertainty.intervals import percentile_interval
+from analysis.uncertainty.intervals import percentile_band, percentile_interval
+from analysis.uncertainty.score_noise import ScoreNoise, draw_scores, estimate_noise
 
 MAX_CHANCE = 0.2  # the highest chance level, 1 - h (Ruan 2024, section 3.3)
 
@@ -47,7 +48,9 @@ class ObservationalFit:
         intervals: Interval of each weight.
         train_error: Mean squared error of y over the fitted models.
         held_out_error: The same over the held-out models, None if there are none.
-        rows: Name, y, prediction with interval, and whether it was held out, for each model.
+        rows: For each model: name, y, prediction, prediction interval of a new model with its scores (`interval`),
+            interval of the curve (`curve_interval`), and whether it was held out.
+        noise: Scatter of the scores about the curve.
         target: Name of the task.
     """
 
@@ -58,7 +61,14 @@ class ObservationalFit:
     train_error: float
     held_out_error: float | None
     rows: list[dict[str, Any]]
+    noise: ScoreNoise
     target: str
+
+    @property
+    def covered(self) -> tuple[int, int]:
+        """Number of held-out models whose score is in its prediction interval, and number of held-out models."""
+        held_out = [row for row in self.rows if row["held_out"]]
+        return sum(row["interval"][0] <= row["y"] <= row["interval"][1] for row in held_out), len(held_out)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the fit in types of JSON."""
@@ -72,6 +82,8 @@ class ObservationalFit:
                 "share": self.components.share.tolist(),
             },
             "error": {"train": self.train_error, "held_out": self.held_out_error},
+            "interval_of": "interval: a new model's score; curve_interval: the curve",
+            "dispersion": self.noise.dispersion,
             "models": self.rows,
         }
         return dict(json_ready(data))
@@ -93,7 +105,7 @@ def fit_observational(
         FitError: There are too few models.
     """
     models = read_model_scores(source, scores, target, options)
-    train = ~np.isnan(models.y) & ~models.held_out
+    train = ~np.isnan(models.y) & ~models.held_out & ~models.undecided
     _check_models(models, train, scores, options)
     imputed = np.full(models.scores.shape, np.nan)
     imputed[train], imputed[models.held_out] = impute_scores(
@@ -107,7 +119,10 @@ def fit_observational(
     names = [f"w{k}" for k in range(1, options.components + 1)]
     weights = np.array([result.params[name] for name in names]) @ components.loadings
     samples_Bs = np.stack([result.samples[name] for name in names], -1) @ components.loadings
-    rows = _model_rows(result, components, imputed, models, train)
+    fitted = np.asarray(result.predict(**_inputs(components, imputed[train])))
+    counts = None if options.items is None else np.full(len(fitted), options.items)
+    noise = estimate_noise(models.y[train], fitted, counts, len(result.params))
+    rows = _model_rows(result, noise, _inputs(components, imputed), models, train, options)
     error, held_out = _squared_errors(rows)
     return ObservationalFit(
         fit=result,
@@ -117,6 +132,7 @@ def fit_observational(
         train_error=float(error[~held_out].mean()),
         held_out_error=float(error[held_out].mean()) if held_out.any() else None,
         rows=rows,
+        noise=noise,
         target=target,
     )
 
@@ -173,18 +189,33 @@ def _check_models(models: ModelScores, train: np.ndarray, scores: Sequence[str],
             raise DataError(f"{models.source}: no fitted model has the score {score}: leave this column out")
 
 
+def _inputs(components: PrincipalComponents, scores: np.ndarray) -> dict[str, np.ndarray]:
+    """Inputs of the law by name, from scores (m, s) without gaps."""
+    return {f"PC{k}": column for k, column in enumerate(components.transform(scores).T, 1)}
+
+
 def _model_rows(
-    result: Fit, components: PrincipalComponents, imputed: np.ndarray, models: ModelScores, train: np.ndarray
+    result: Fit,
+    noise: ScoreNoise,
+    inputs: dict[str, np.ndarray],
+    models: ModelScores,
+    train: np.ndarray,
+    options: ObservationalOptions,
 ) -> list[dict[str, Any]]:
     used = np.flatnonzero(train | models.held_out)
-    inputs = {f"PC{k}": column for k, column in enumerate(components.transform(imputed[used]).T, 1)}
+    inputs = {name: column[used] for name, column in inputs.items()}
     predicted, (low, high) = result.predict(**inputs), result.predict_interval(**inputs)
+    rng = np.random.default_rng(options.seed + 1)
+    curve_Bm = result.predict_samples(**inputs)
+    dispersion_B1 = noise.dispersions(len(curve_Bm), rng)[:, None]
+    new_low, new_high = percentile_band(draw_scores(curve_Bm, dispersion_B1, options.items, rng), options.level)
     return [
         {
             "name": models.names[i],
             "y": float(models.y[i]),
             "predicted": float(predicted[row]),
-            "interval": (float(low[row]), float(high[row])),
+            "interval": (float(new_low[row]), float(new_high[row])),
+            "curve_interval": (float(low[row]), float(high[row])),
             "held_out": bool(models.held_out[i]),
         }
         for row, i in enumerate(used)
@@ -199,11 +230,13 @@ def _squared_errors(rows: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]
 
 def _points(components: np.ndarray, models: ModelScores, train: np.ndarray, target: str) -> Points:
     missing = np.full(len(components), np.nan)
-    scores = models.scores[~np.isnan(models.y)]
-    without_target = len(models.y) - len(scores)
+    scores = models.scores[~np.isnan(models.y) & ~models.undecided]
+    without_target = int(np.isnan(models.y).sum())
     notes = [f"{int(np.isnan(scores).sum())} of {scores.size} scores are missing and were imputed"]
     if without_target:
         notes.append(f"{without_target} models have no {target}")
+    if models.left_out:
+        notes.append(models.left_out)
     notes.append("intervals treat the components as fixed")
     return Points(
         N=missing,

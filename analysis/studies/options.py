@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from analysis.data.options import parse_names, parse_numbers, parse_pairs
+from analysis.data.options import parse_names, parse_numbers, parse_pairs, parse_positive
 from analysis.errors import DataError, check_values
 from analysis.planning.options import QUANTITIES
 from analysis.uncertainty.options import BootstrapOptions
@@ -71,6 +71,19 @@ def parse_shift(flag: str, text: str) -> Range:
     except ValueError:
         raise DataError(f"{flag} {text}: must be one number or two, such as 0.5,-0.5") from None
     return first, last
+
+
+def parse_positive_number(flag: str, text: str) -> float:
+    """Parses the text of a flag that takes one number greater than 0.
+
+    Args:
+        flag: The flag, for the error message.
+        text: Its text.
+    """
+    numbers = parse_positive("300")(flag, text)
+    if len(numbers) != 1:
+        raise DataError(f"{flag} {text}: must be one number")
+    return numbers[0]
 
 
 @dataclass(frozen=True)
@@ -250,6 +263,8 @@ class ObservationalOptions(BootstrapOptions):
         holdout: Expression that selects the rows to predict, which are not fitted (analysis/data/filter.py).
         components: Number of principal components that predict the score of the task.
         filled: Number of principal components that impute missing scores.
+        items: Number of items of the task, for the binomial noise of a score; None takes it as part of the scatter
+            between models.
         name: Column of the names of models.
         bootstrap, level, seed: As in BootstrapOptions.
     """
@@ -258,6 +273,9 @@ class ObservationalOptions(BootstrapOptions):
     holdout: str | None = option(None, 'rows to predict, such as "score>0.6"', metavar="EXPR")
     components: int = option(3, "number of principal components that predict the score (%(default)s)")
     filled: int = option(1, "number of principal components that impute missing scores (%(default)s)")
+    items: float | None = option(
+        None, "number of items of the task (default: part of the scatter)", metavar="n", parse=parse_positive_number
+    )
     name: str | None = option(None, "column of the names of models", metavar="COL")
 
     def __post_init__(self) -> None:

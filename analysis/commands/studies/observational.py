@@ -58,11 +58,16 @@ def _print_result(result: ObservationalFit) -> None:
     console.print(table)
     shares = ", ".join(f"{share:.1%}" for share in result.components.share)
     console.print(f"shares of the variance of the scores by component: {shares}", markup=False)
-    for row in result.rows:
-        if row["held_out"]:
-            low, high = row["interval"]
-            line = f"held out: {row['name']}: {row['predicted']:.4g} ({low:.4g} to {high:.4g}), measured {row['y']:.4g}"
-            console.print(line, markup=False)
-    held_out = "" if result.held_out_error is None else f", held out {result.held_out_error:.6g}"
-    console.print(f"mean squared error: fitted {result.train_error:.6g}{held_out}")
+    held_out = [row for row in result.rows if row["held_out"]]
+    if held_out:
+        columns = ("held out", "predicted", f"{fit.level:.0%} of a new model's score", "of the curve", "measured")
+        table = Table(*columns, box=None, pad_edge=False)
+        for row in held_out:
+            ends = (f"{low:.4g} to {high:.4g}" for low, high in (row["interval"], row["curve_interval"]))
+            table.add_row(row["name"], f"{row['predicted']:.4g}", *ends, f"{row['y']:.4g}")
+        console.print(table)
+        inside, count = result.covered
+        console.print(f"{inside} of {count} held-out scores are inside the prediction interval of a new model's score")
+    error = "" if result.held_out_error is None else f", held out {result.held_out_error:.6g}"
+    console.print(f"mean squared error: fitted {result.train_error:.6g}{error}")
     console.print("verdict: " + "\n         ".join(fit.verdict), markup=False)

@@ -131,7 +131,7 @@ def learning_curves(points: Points, runs: Sequence[str], held_out: bool) -> tupl
     curves = []
     for run, rows in _rows_by_run(runs).items():
         rows = rows[np.argsort(points.D[rows], kind="stable")]
-        if len(rows) > 1:
+        if np.ptp(points.D[rows]) > 0:
             N = float(points.N[rows[0]])
             curves.append(TrainingCurve(run, N, points.D[rows], points.C[rows], points.L[rows], held_out))
     return tuple(curves) or None

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.table import Table, cell_texts
-from analysis.format import plural
+from analysis.format import join_names, plural
 
 NESTED = ("config", "summary", "summary_metrics")  # columns with one object per run
 STEPS = ("step", "_step", "global_step", "train/global_step", "trainer/global_step")
@@ -111,16 +111,19 @@ def _unfold_plot(table: Table, columns: list[str]) -> Table:
     return replace(table.with_notes(note), frame=frame.reset_index(drop=True), lines=lines, curve_column="name")
 
 
-def last_values(table: Table, output: str | None) -> Table:
-    """Returns the last row of each curve in which the output has a value.
+def measured_rows(table: Table, columns: list[str]) -> Table:
+    """Returns the rows of training curves in which every column has a value, with a note on the others.
 
     Args:
-        table: Rows of curves.
-        output: Column of the output of a law; None takes the last rows.
+        table: Rows of curves, in which quantities are written at different steps.
+        columns: Columns that a law needs, its output first. A column that then has no value at all leaves out no row.
     """
-    frame = table.frame
-    if output is not None:
-        filled = np.array([bool(cell) for cell in cell_texts(frame[output])])
-        table = table.select(filled) if filled.any() else table
-    last = ~table.frame[table.curve_column].duplicated(keep="last").to_numpy(bool)
-    return table.select(last).with_notes("only the last value of each curve is used")
+    filled = np.ones(len(table.frame), bool)
+    for column in columns:
+        has_value = filled & np.array([bool(cell) for cell in cell_texts(table.frame[column])], bool)
+        filled = has_value if has_value.any() else filled
+    if filled.all():
+        return table
+    lost = join_names(sorted(set(table.frame[table.curve_column]) - set(table.frame[table.curve_column][filled])))
+    note = f"{plural(int(np.sum(~filled)), 'row')} of curves without {' or '.join(dict.fromkeys(columns))} left out"
+    return table.select(filled).with_notes(note + (f", and with them all of {lost}" if lost else ""))

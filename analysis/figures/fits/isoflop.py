@@ -12,7 +12,7 @@ from analysis.figures import marks, style
 from analysis.figures.fits.common import linestyle
 from analysis.figures.source import Source
 from analysis.fitting.isoflop import IsoFlop, Parabola
-from analysis.uncertainty.intervals import percentile_interval
+from analysis.uncertainty.intervals import corrected_interval
 
 CAPTION = (
     "IsoFLOP profiles (approach 2). (a) Loss against model size at each compute budget, with a parabola in ln N and "
@@ -113,5 +113,5 @@ def _interval(parabola: Parabola, letter: str) -> tuple[float, float] | None:
 def _exponent(isoflop: IsoFlop, letter: str) -> str:
     assert isoflop.params is not None
     values = isoflop.params["a" if letter == "N" else "b"]
-    low, high = percentile_interval(values[1:], isoflop.level)
+    low, high = corrected_interval(values, isoflop.level)
     return rf"${letter}^{{\ast}} \propto C^{{{values[0]:.2f}}}$" + f"\n[{low:.2f}, {high:.2f}]"

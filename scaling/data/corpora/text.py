@@ -1,12 +1,20 @@
-"""text:PATH: files of the user, UTF-8; one document per file, in the order of their paths."""
+"""text:PATH: files of the user, in the order of their paths.
+
+A file of text in UTF-8 is one document; of JSON lines, each line is one: the text of its field `text`. Every other kind
+of file is refused.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from scaling.data.corpora.file_kind import JSON_LINES, file_kind, is_json, json_error, parse_json
 from scaling.data.corpus import TextCorpus
 from scaling.data.tokens import CorpusError
+
+FIELD = "text"  # of a line of JSON lines
 
 
 def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
@@ -17,7 +25,8 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
         options: Always empty: the whole specification is the path.
 
     Raises:
-        CorpusError: There is no file. While reading: a file is not UTF-8; the message has the byte offset.
+        CorpusError: There is no file, or one is neither text nor JSON lines. While reading: a file is not UTF-8, or a
+            line has no field `text`; the message has the byte offset or the line.
     """
     root = Path(argument)
     if not argument or not root.exists():
@@ -25,20 +34,81 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
     paths = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and not is_hidden(p, root))
     if not paths:
         raise CorpusError(f"corpus text:{argument}: no files in this folder")
+    kinds = file_kinds(paths)
+    notes = [f"{path.name}: JSON lines, one document per line" for path, kind in kinds.items() if kind == JSON_LINES]
+    is_text = not notes
 
     def documents() -> Iterator[bytes]:
-        for path in paths:
-            data = path.read_bytes()
-            try:
-                data.decode("utf-8")
-            except UnicodeDecodeError as error:
-                raise CorpusError(
-                    f"{path}: not UTF-8 at byte offset {error.start}: convert it or remove it from the folder"
-                ) from None
-            if data:
-                yield data
+        for path, kind in kinds.items():
+            yield from json_lines_documents(path) if kind == JSON_LINES else text_documents(path)
 
-    return TextCorpus(documents, len(paths))
+    if len(notes) > 1:
+        notes = [f"{len(notes)} files of JSON lines, one document per line"]
+    return TextCorpus(documents, len(paths) if is_text else None, notes)
+
+
+def file_kinds(paths: list[Path]) -> dict[Path, str]:
+    """Returns what each file is; the CorpusError of the first one that is no text counts the others."""
+    kinds: dict[Path, str] = {}
+    errors: list[CorpusError] = []
+    for path in paths:
+        try:
+            kinds[path] = file_kind(path)
+        except CorpusError as error:
+            errors.append(error)
+    if errors:
+        others = f" (and {len(errors) - 1} more of its {len(paths)} files)" if len(errors) > 1 else ""
+        raise CorpusError(f"{errors[0]}{others}")
+    return kinds
+
+
+def text_documents(path: Path) -> Iterator[bytes]:
+    """Yields the text of a file as one document, nothing of an empty file.
+
+    Raises:
+        CorpusError: The file is not UTF-8, or it is one JSON value.
+    """
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{path}: not UTF-8 at byte offset {error.start}: convert it or remove it from the folder"
+        ) from None
+    if (offset := data.find(b"\0")) >= 0:
+        raise CorpusError(f"{path}: is binary, with a zero byte at offset {offset}: move it out of the folder")
+    if is_json(text):
+        raise json_error(path)
+    if data:
+        yield data
+
+
+def json_lines_documents(path: Path) -> Iterator[bytes]:
+    """Yields the field `text` of each line of a file; empty texts and blank lines are left out.
+
+    Raises:
+        CorpusError: A line is not a JSON object, or has no such field; the message has its number.
+    """
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            data = line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line
+            if not data.strip():
+                continue
+            value = parse_json(data)
+            if not isinstance(value, dict):
+                raise CorpusError(f"{path}, line {number}: not a JSON object: must have a field {FIELD}")
+            text = value.get(FIELD)
+            if not isinstance(text, str):
+                fields = (
+                    f"{FIELD} = {json.dumps(text)[:60]}" if FIELD in value else f"fields {', '.join(list(value)[:10])}"
+                )
+                raise CorpusError(f"{path}, line {number}: {fields}: must have its document as text in a field {FIELD}")
+            try:
+                document = text.encode()
+            except UnicodeEncodeError:
+                raise CorpusError(f"{path}, line {number}: {FIELD} has half of a surrogate pair") from None
+            if document:
+                yield document
 
 
 def is_hidden(path: Path, root: Path) -> bool:
