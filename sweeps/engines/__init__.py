@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from sweeps.engines import gke, gke_manifest, local, ray, skypilot, slurm
 from sweeps.engines.events import Event
+from sweeps.engines.submission import DryRun
 from sweeps.errors import SweepError
 
 
@@ -25,19 +26,19 @@ class Engine(NamedTuple):
             Once `job.finished` is True there are no further events; `job.error` then says why runs remain.
         cancel: `cancel(job)` asks the runs to save and stop; poll until `job.finished`.
         options: Dataclass of the engine's options.
-        dry_run: `dry_run(submission, options) -> str` returns the exact files and commands of `submit`, `poll` and
-            `cancel` without running them. None for the local engine, which has no `--option`.
+        dry_run: `dry_run(submission, options) -> DryRun` returns the exact files and commands of `submit`, `poll` and
+            `cancel` without running them.
     """
 
     submit: Callable[..., Any]
     poll: Callable[..., list[Event]]
     cancel: Callable[[Any], None]
     options: type[Any]
-    dry_run: Callable[..., str] | None = None
+    dry_run: Callable[..., DryRun]
 
 
 ENGINES: dict[str, Engine] = {
-    "local": Engine(local.submit, local.poll, local.cancel, local.LocalOptions),
+    "local": Engine(local.submit, local.poll, local.cancel, local.LocalOptions, local.dry_run),
     "slurm": Engine(slurm.submit, slurm.poll, slurm.cancel, slurm.SlurmOptions, slurm.dry_run),
     "ray": Engine(ray.submit, ray.poll, ray.cancel, ray.RayOptions, ray.dry_run),
     "gke": Engine(gke.submit, gke.poll, gke.cancel, gke_manifest.GkeOptions, gke.dry_run),

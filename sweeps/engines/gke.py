@@ -29,7 +29,7 @@ from sweeps.engines.gke_manifest import (
     jobset,
 )
 from sweeps.engines.job_names import sweep_hash, sweep_label
-from sweeps.engines.submission import Submission
+from sweeps.engines.submission import DryRun, JobFile, Submission
 from sweeps.engines.trunks import TrunkJob, runs_by_trunk, submit_trunks, trunk_spec
 from sweeps.errors import SweepError
 
@@ -54,7 +54,7 @@ def submit(submission: Submission, options: GkeOptions) -> Job:
     )
 
 
-def dry_run(submission: Submission, options: GkeOptions) -> str:
+def dry_run(submission: Submission, options: GkeOptions) -> DryRun:
     """Returns the files and commands of `submit`, `poll` and `cancel`; nothing is written or queried.
 
     Args:
@@ -62,14 +62,13 @@ def dry_run(submission: Submission, options: GkeOptions) -> str:
         options: The engine's options.
     """
     cluster = Cluster(submission, options)
-    lines = []
+    files = []
     for trunk, runs in runs_by_trunk(submission.configs).items():
         manifest = cluster.manifest(trunk, runs)
         file = f"{manifest['metadata']['name']}.json"
-        lines += [f"# {file}", json.dumps(manifest, indent=1), shlex.join(_apply_command(file)), ""]
-    lines += ["# queried by", shlex.join(_get_command(options, submission.sweep))]
-    lines += ["# stopped by", shlex.join(_delete_command(options, submission.sweep))]
-    return "\n".join(lines)
+        files.append(JobFile(file, json.dumps(manifest, indent=1), [shlex.join(_apply_command(file))]))
+    notes = ["# queried by", shlex.join(_get_command(options, submission.sweep))]
+    return DryRun(files, [*notes, "# stopped by", shlex.join(_delete_command(options, submission.sweep))])
 
 
 class Cluster:

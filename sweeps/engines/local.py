@@ -12,6 +12,7 @@ import dataclasses
 import json
 import os
 import queue
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,11 +22,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from scaling.config import exit_status
-from scaling.config.run import RunConfig
+from scaling.config.run import RunConfig, run_id
 from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Store
 from sweeps.engines.events import Event, end_event, failed_record, failure_event, log_tail, with_last_line
-from sweeps.engines.submission import RESTARTS, Submission, write_configs
+from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission, write_configs
 from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
 from sweeps.planning.sharing import sharing_graph
 from sweeps.planning.workers import assign_runs, divide_cores
@@ -106,20 +107,51 @@ def submit(submission: Submission, options: LocalOptions) -> Job:
         submission: The runs.
         options: The engine's options.
     """
-    configs = submission.configs
-    starts = shared_steps(configs) if submission.starts is None else submission.starts
-    packs = sharing_graph(configs, 0 if options.separate else options.pack, starts).packs
-    packed_runs = frozenset(name for names in packs for name in names)
+    workers, packed_runs = _assign_workers(submission, options)
     remaining = write_configs(submission)
-    job = Job(submission=submission, options=options, remaining=remaining, packed_runs=packed_runs)
-    log = options.log or submission.store.root / "sweeps" / f"{submission.sweep}.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
-    assigned = assign_runs(configs, 1 if options.separate else options.workers, packs, starts)
-    for i, (names, cores) in enumerate(zip(assigned, divide_cores(len(assigned)), strict=True)):
-        job.workers.append(Worker(names, log.with_name(f"{log.stem}.{i}.log") if i else log, cores))
+    job = Job(submission=submission, options=options, remaining=remaining, packed_runs=packed_runs, workers=workers)
+    workers[0].log.parent.mkdir(parents=True, exist_ok=True)
     for worker in job.workers:
         _start(job, worker)
     return job
+
+
+def _assign_workers(submission: Submission, options: LocalOptions) -> tuple[list[Worker], frozenset[str]]:
+    """Returns the workers with their runs, cores and logs, and the runs that are trained in packs."""
+    configs = submission.configs
+    starts = shared_steps(configs) if submission.starts is None else submission.starts
+    packs = sharing_graph(configs, 0 if options.separate else options.pack, starts).packs
+    log = options.log or submission.store.root / "sweeps" / f"{submission.sweep}.log"
+    assigned = assign_runs(configs, 1 if options.separate else options.workers, packs, starts)
+    workers = [
+        Worker(names, log.with_name(f"{log.stem}.{i}.log") if i else log, cores)
+        for i, (names, cores) in enumerate(zip(assigned, divide_cores(len(assigned)), strict=True))
+    ]
+    return workers, frozenset(name for names in packs for name in names)
+
+
+def dry_run(submission: Submission, options: LocalOptions) -> DryRun:
+    """Returns the commands of the child processes; nothing is written or started.
+
+    Args:
+        submission: The runs.
+        options: The engine's options.
+    """
+    workers, packed_runs = _assign_workers(submission, options)
+    files = []
+    for i, worker in enumerate(workers):
+        names = [run_id(config) for config in submission.configs if run_id(config) in worker.names]
+        in_turn = [name for name in names if name not in packed_runs]
+        batches = [(name,) for name in names] if options.separate else [tuple(in_turn)] * bool(in_turn)
+        packed = [] if options.separate else [tuple(name for name in names if name in packed_runs)]
+        commands = [_train_command(submission, options, batch, packed=False) for batch in batches]
+        commands += [_train_command(submission, options, batch, packed=True) for batch in packed if batch]
+        cores = ",".join(map(str, sorted(worker.cores or ())))
+        prefix = f"taskset --cpu-list {cores} " if cores else ""
+        text = "\n".join(prefix + shlex.join(command) for command in commands)
+        title = f"# process {i} trains {len(names)} runs, and is restarted after a crash; its log is {worker.log}:"
+        files.append(JobFile(f"process-{i}.sh", text, title=title))
+    return DryRun(files)
 
 
 def poll(job: Job, timeout: float = 0.2) -> list[Event]:
@@ -158,7 +190,7 @@ def _start(job: Job, worker: Worker) -> None:
     with worker.log.open("a") as log:
         worker.log_start = log.tell()
         worker.child = subprocess.Popen(
-            _train_command(job, worker),
+            _train_command(job.submission, job.options, worker.batch, worker.packed),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -177,12 +209,13 @@ def _start(job: Job, worker: Worker) -> None:
     threading.Thread(target=_read_events, args=(worker, worker.child, job.events), daemon=True).start()
 
 
-def _train_command(job: Job, worker: Worker) -> list[str]:
-    store, sweep, options = job.store, job.submission.sweep, job.options
-    configs = [str(store.run_dir(name) / "config.json") for name in worker.batch]
-    command = [*(job.submission.command or TRAIN), *configs, "--store", store.address, "--sweep", sweep, "--events"]
-    command += ["--retries", str(options.restarts), *(SEPARATE if options.separate else ())]
-    command += ("--pack", str(0 if options.separate else options.pack)) if worker.packed else ()
+def _train_command(submission: Submission, options: LocalOptions, names: Sequence[str], packed: bool) -> list[str]:
+    """Returns the command of a child that trains runs in order, or as packs."""
+    store = submission.store
+    configs = [str(store.run_dir(name) / "config.json") for name in names]
+    command = [*(submission.command or TRAIN), *configs, "--store", store.address, "--sweep", submission.sweep]
+    command += ["--events", "--retries", str(options.restarts), *(SEPARATE if options.separate else ())]
+    command += ("--pack", str(0 if options.separate else options.pack)) if packed else ()
     return command
 
 

@@ -19,7 +19,7 @@ from sweeps.engines import cluster_jobs, cluster_tasks
 from sweeps.engines.cluster_jobs import RUNNING, WAITING, Job
 from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, FollowOptions, TaskState
 from sweeps.engines.node_worker import NodeTask, last_transition, read_notes, run_task, stop_file
-from sweeps.engines.submission import RESTARTS, Submission
+from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission
 from sweeps.errors import SweepError
 
 PHASES = {"NodeDiedError": LOST, "TaskCancelledError": CANCELLED}  # by Ray's exception; any other one is a crash
@@ -62,19 +62,20 @@ def submit(submission: Submission, options: RayOptions) -> Job:
     return cluster_tasks.submit_tasks(submission, cluster, tasks, following)
 
 
-def dry_run(submission: Submission, options: RayOptions) -> str:
-    """Returns the tasks of `submit` as text; nothing is written or queried.
+def dry_run(submission: Submission, options: RayOptions) -> DryRun:
+    """Returns the tasks of `submit`; nothing is written or queried.
 
     Args:
         submission: The runs.
         options: The engine's options.
     """
-    lines = [f"# ray.init(address={options.address!r}), then tasks with {task_resources(options)}", ""]
+    files = []
     for task in cluster_tasks.divide_runs(submission, "TOKEN", jobs=options.jobs, restarts=options.restarts):
         command = shlex.join(cluster_tasks.node_command(submission.store, task))
-        lines += [f"# task {task.key} runs this, and restarts it on failure:", command, ""]
-    lines += ["# stopped by", _stop_command(submission, "TOKEN")]
-    return "\n".join(lines)
+        title = f"# task {task.key} runs this, and restarts it on failure:"
+        files.append(JobFile(f"{task.key}.sh", command, title=title))
+    head = [f"# ray.init(address={options.address!r}), then tasks with {task_resources(options)}", ""]
+    return DryRun(files, ["# stopped by", _stop_command(submission, "TOKEN")], head)
 
 
 def task_resources(options: RayOptions) -> dict[str, Any]:

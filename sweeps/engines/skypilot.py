@@ -22,7 +22,7 @@ from sweeps.engines import cluster_jobs
 from sweeps.engines.cluster_jobs import FAILED, RUNNING, SUCCEEDED, WAITING, Job, JobState
 from sweeps.engines.events import LOG_LINES
 from sweeps.engines.job_names import bucket_name, job_name_prefix, sweep_hash
-from sweeps.engines.submission import RESTARTS, Submission
+from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission
 from sweeps.engines.trunks import STORE_MOUNT, TrunkJob, TrunkSpec, runs_by_trunk, submit_trunks, trunk_spec
 from sweeps.errors import SweepError
 
@@ -74,7 +74,7 @@ def submit(submission: Submission, options: SkyPilotOptions) -> Job:
     )
 
 
-def dry_run(submission: Submission, options: SkyPilotOptions) -> str:
+def dry_run(submission: Submission, options: SkyPilotOptions) -> DryRun:
     """Returns the files and commands of `submit`, `poll` and `cancel`; nothing is written or queried.
 
     Args:
@@ -82,13 +82,12 @@ def dry_run(submission: Submission, options: SkyPilotOptions) -> str:
         options: The engine's options.
     """
     cloud = Cloud(submission, options)
-    lines = []
+    files = []
     for trunk, runs in runs_by_trunk(submission.configs).items():
         task = cloud.task(trunk, runs)
-        name = task["name"]
-        lines += [f"# {name}.yaml", json.dumps(task, indent=1), shlex.join(_launch_command(name, f"{name}.yaml")), ""]
-    lines += ["# queried by", shlex.join(QUEUE_COMMAND), "# stopped by", CANCEL_COMMAND]
-    return "\n".join(lines)
+        file = f"{task['name']}.yaml"
+        files.append(JobFile(file, json.dumps(task, indent=1), [shlex.join(_launch_command(task["name"], file))]))
+    return DryRun(files, ["# queried by", shlex.join(QUEUE_COMMAND), "# stopped by", CANCEL_COMMAND])
 
 
 class Cloud:

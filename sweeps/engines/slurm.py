@@ -34,7 +34,7 @@ from sweeps.engines.node_worker import (
     srun_command,
     tasks_folder,
 )
-from sweeps.engines.submission import RESTARTS, Submission
+from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission
 from sweeps.errors import SweepError
 
 ARRAY_SIZE = 1000  # elements of an array; SLURM's default limit (MaxArraySize) is 1001
@@ -147,7 +147,7 @@ def submitit_parameters(name: str, options: SlurmOptions) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def dry_run(submission: Submission, options: SlurmOptions) -> str:
+def dry_run(submission: Submission, options: SlurmOptions) -> DryRun:
     """Returns the files and commands of `submit`, `poll` and `cancel`; nothing is written or queried.
 
     Args:
@@ -157,17 +157,16 @@ def dry_run(submission: Submission, options: SlurmOptions) -> str:
     store, sweep = submission.store, submission.sweep
     tasks = cluster_tasks.divide_runs(submission, "TOKEN", jobs=options.jobs, restarts=options.restarts)
     train = srun_command(options.nodes, "FIRST_NODE", "JOB_ID", TRAIN) if options.nodes > 1 else TRAIN
-    lines = []
+    files = []
     for i, array in enumerate(job_arrays(tasks)):
         name = f"{sweep_label(sweep)}-TOKEN{i}"
         script = batch_script(tasks_folder(store.root.absolute(), sweep), name, options, len(array))
-        lines += [f"# {name}.sh", script, f"sbatch {name}.sh", ""]
+        details = []
         for index, task in enumerate(array):
             command = shlex.join(cluster_tasks.node_command(store, task, train))
-            lines += [f"# array task {index} runs this, and restarts it on failure:", command]
-        lines.append("")
-    lines += ["# queried by", shlex.join(SQUEUE), "# stopped by", CANCEL_COMMAND]
-    return "\n".join(lines)
+            details += [f"# array task {index} runs this, and restarts it on failure:", command]
+        files.append(JobFile(f"{name}.sh", script, [f"sbatch {name}.sh"], details))
+    return DryRun(files, ["# queried by", shlex.join(SQUEUE), "# stopped by", CANCEL_COMMAND])
 
 
 def batch_script(folder: Path, name: str, options: SlurmOptions, count: int) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from scaling.config.run import RunConfig, dumps, run_id
 from scaling.store.files import write_atomic
@@ -36,6 +37,50 @@ class Submission:
     starts: Sequence[int] | None = None
     command: Sequence[str] = ()
     keep_open: Sequence[int] = ()
+
+
+class JobFile(NamedTuple):
+    """A file of a dry run: what an engine would submit, or the command that it would run.
+
+    Attributes:
+        name: Name of the file.
+        text: Its contents.
+        commands: Commands that submit it.
+        details: Further lines about it.
+        title: The line above it where files are printed; empty: its name.
+    """
+
+    name: str
+    text: str
+    commands: Sequence[str] = ()
+    details: Sequence[str] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What an engine would submit, without submitting it.
+
+    Attributes:
+        files: The files, in order.
+        notes: Lines about all of them, such as the commands that query and stop the jobs.
+        head: Lines before the first file.
+    """
+
+    files: Sequence[JobFile]
+    notes: Sequence[str] = ()
+    head: Sequence[str] = ()
+
+    def as_text(self) -> str:
+        """Returns files, commands and notes as text."""
+        parts = [[f.title or f"# {f.name}", f.text, *f.commands, "", *f.details, *([""] * bool(f.details))]
+                 for f in self.files]  # fmt: skip
+        return "\n".join([*self.head, *itertools.chain.from_iterable(parts), *self.notes])
+
+    def commands(self) -> str:
+        """Returns the commands and notes, without the contents of the files."""
+        parts = [[*(f.commands or [f"# {f.name}"]), *f.details] for f in self.files]
+        return "\n".join([*self.head, *itertools.chain.from_iterable(parts), "", *self.notes]) + "\n"
 
 
 def write_configs(submission: Submission) -> dict[str, RunConfig]:

@@ -26,7 +26,7 @@ def check_options(store: Store, options: LaunchOptions) -> Any:
         SweepError: An option, or a combination of options, is not allowed.
     """
     name, engine, local = options.engine, get_engine(options.engine), options.engine == LOCAL
-    if options.engine_options and engine.dry_run is None:
+    if options.engine_options and local:
         raise SweepError(f"engine {name} takes no --option")
     if options.separate and not local:
         raise SweepError(f"--separate: not supported by engine {name}: remove it, or use --engine local")

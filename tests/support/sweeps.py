@@ -63,8 +63,8 @@ def submit_runs(engine: str, store: Store, sweep: str, configs: list[RunConfig],
 def dry_run_text(engine: str, store: Store, sweep: str, configs: list[RunConfig], options: Mapping[str, str]) -> str:
     """What the dry run of an engine prints."""
     chosen = get_engine(engine)
-    assert chosen.dry_run is not None
-    return chosen.dry_run(Submission(store=store, sweep=sweep, configs=configs), parse_options(chosen.options, options))
+    submission = Submission(store=store, sweep=sweep, configs=configs)
+    return chosen.dry_run(submission, parse_options(chosen.options, options)).as_text()
 
 
 def wait_until(happened: Callable[[], object], seconds: float = 20.0) -> None:
