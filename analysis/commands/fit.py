@@ -12,6 +12,7 @@ from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import add_options
 
 if TYPE_CHECKING:
+    from analysis.fitting.by_group import GroupFits
     from analysis.fitting.result import Fit
 
 
@@ -25,6 +26,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     fit.add_argument(
         "--at", metavar="N=..,D=..", help="predict the output of the law at these inputs, with an interval"
     )
+    options.add_group_option(fit)
     add_json_option(fit)
 
 
@@ -32,6 +34,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     fit_options, reading = options.source_options(arguments)
     inputs = parse_numbers("N=7e9,D=1.4e12")("--at", arguments.at) if arguments.at else {}
+    if arguments.by:
+        return _run_by_group(arguments, fit_options, reading, inputs)
     from analysis.fitting.fit import fit  # here, so that --help stays fast
 
     result = fit(arguments.source, arguments.law, fit_options, reading)
@@ -45,6 +49,39 @@ def run(arguments: argparse.Namespace) -> int:
             _print_prediction(data["at"])
 
     return write_result(data, arguments.json, show)
+
+
+def _run_by_group(
+    arguments: argparse.Namespace, fit_options: FitOptions, reading: ReadOptions, inputs: dict[str, float]
+) -> int:
+    from analysis.fitting.by_group import fit_by  # here, so that --help stays fast
+
+    result = fit_by(arguments.source, arguments.by, arguments.law, fit_options, reading)
+    data = result.to_json()
+    for name, fit in result.fits.items() if inputs else ():
+        data["groups"][name]["at"] = fit.at(**inputs)
+
+    def show() -> None:
+        console = text_console()
+        first = next(iter(result.fits.values()))
+        for line in (heading_by_group(result), first.points.convention, *first.points.notes):
+            console.print(line, markup=False)
+        console.print(f"{result}", markup=False)
+        for name in result.fits if inputs else ():
+            print(f"{result.column} {name}, ", end="")
+            _print_prediction(data["groups"][name]["at"])
+
+    return write_result(data, arguments.json, show)
+
+
+def heading_by_group(result: GroupFits) -> str:
+    """Returns a line with the law, the source and the number of groups.
+
+    Args:
+        result: Fits of the groups.
+    """
+    first = next(iter(result.fits.values()))
+    return f"{first.law}, {len(result.fits)} groups of {first.points.source} by {result.column}"
 
 
 def _print_prediction(prediction: dict[str, Any]) -> None:

@@ -90,17 +90,38 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     add_options(parser, OptimumOptions)
     add_json_option(parser)
     options.add_source_options(parser)
+    options.add_group_option(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     optimum_options = read_options(OptimumOptions, arguments)
+    if arguments.by:
+        return _run_by_group(arguments, optimum_options)
     from analysis.fitting.fit import fit  # here, so that --help stays fast
     from analysis.format import json_ready
 
     result = fit(arguments.source, arguments.law, *options.source_options(arguments))
     data = optima(result, optimum_options)
     return write_result(json_ready(data), arguments.json, lambda: _print_optima(result, data))
+
+
+def _run_by_group(arguments: argparse.Namespace, optimum_options: OptimumOptions) -> int:
+    from analysis.fitting.by_group import fit_by  # here, so that --help stays fast
+    from analysis.format import json_ready
+
+    result = fit_by(arguments.source, arguments.by, arguments.law, *options.source_options(arguments))
+    data = {name: optima(fit, optimum_options) for name, fit in result.fits.items()}
+
+    def show() -> None:
+        for name, fit in result.fits.items():
+            print(f"{result.column} {name}:")
+            _print_optima(fit, data[name])
+            print()
+        for name, message in result.errors.items():
+            print(f"{result.column} {name}: {message}")
+
+    return write_result(json_ready(result.combine(data)), arguments.json, show)
 
 
 def optima(fit: Fit, options: OptimumOptions) -> dict[str, Any]:

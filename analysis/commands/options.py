@@ -24,6 +24,13 @@ def add_source_options(command: argparse.ArgumentParser, leave_out: tuple[str, .
     add_options(command, FitOptions, only=COMMON)
 
 
+def add_group_option(command: argparse.ArgumentParser) -> None:
+    """Adds --by."""
+    command.add_argument(
+        "--by", metavar="COLUMN", help="fit each group of runs with a value of this column, and show them side by side"
+    )
+
+
 def source_options(arguments: argparse.Namespace) -> tuple[FitOptions, ReadOptions]:
     """Returns the options of the fits and of reading the source; flags that a command lacks have their default."""
     return read_options(FitOptions, arguments), read_options(ReadOptions, arguments)

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from analysis.data.points import Points
+from analysis.evals.series import JEFFREYS
 from analysis.fitting.parametric import make_problem
 from analysis.fitting.result import Fit
 from analysis.laws.law import constrain
@@ -21,7 +22,6 @@ from analysis.solver.objective import make_objective
 from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.score_noise import ScoreNoise, draw_scores, estimate_noise
 
-JEFFREYS = 0.5  # as in analysis.evals.series
 REFIT_STEPS, REFIT_TOLERANCE = 60, 1e-7  # as of other bootstraps
 
 

@@ -5,6 +5,9 @@ broken    1 - score as a power law with one break (Caballero 2023);
 two-step  the loss of the task (minus the log-probability of the correct answer, nats per token) as a power law of
           scale, or of N and D if the target gives both; then the score from that loss (Bhagia 2024).
 
+`interval` is the prediction interval of a new run's score on as many items, with the scatter between runs and the
+binomial noise; `curve_interval` is that of the curve.
+
 Key: r runs, B bootstrap samples.
 """
 
@@ -20,6 +23,7 @@ from scipy.special import expit
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
+from analysis.evals.noise import fit_noise, prediction, resample_scores
 from analysis.evals.series import JEFFREYS
 from analysis.evals.tasks import Finding
 from analysis.fitting import two_step
@@ -27,7 +31,8 @@ from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.laws.law import Array, Law
-from analysis.uncertainty import intervals
+from analysis.uncertainty.options import LEAST_BOOTSTRAP
+from analysis.uncertainty.score_noise import ScoreNoise
 
 LOSS_LAWS = {"C": "power-c", "N": "power-n", "D": "power-d"}  # law of the task's loss by axis
 
@@ -87,7 +92,7 @@ def _points(finding: Finding, axis: str) -> Points:
         names=[str(run) for run in task.runs["run"][included]],
         weights=n / (Acc * (1 - Acc)),  # inverse binomial variance
         source=task.name,
-        extra={"Acc": Acc, "Err": 1 - Acc, "x": scales[axis], "P": scales["L"]},
+        extra={"Acc": Acc, "Err": 1 - Acc, "x": scales[axis], "P": scales["L"], "items": n},
     )
 
 
@@ -98,8 +103,8 @@ def _sigmoid(
         raise FitError(f"a sigmoid has one input: give the target in {axis}")
     if not np.isfinite(chance):
         raise FitError(f"the chance level is unknown: give --chance {points.source}=0.25 (0 for free answers)")
-    result = fit(points, score_sigmoid(axis == "L"), replace(options, fix={"floor": chance}))
-    return _prediction(result, {"x": target[axis]})
+    law = score_sigmoid(axis == "L")
+    return _prediction(points, law, {"x": target[axis]}, replace(options, fix={"floor": chance}))
 
 
 def _broken(
@@ -107,8 +112,7 @@ def _broken(
 ) -> dict[str, Any]:
     if axis not in target or axis == "L":
         raise FitError("a broken power law has one input, C, N or D: give the target in one of them")
-    result = fit(replace(points, L=points["Err"], weights=None), "bnsl", options)
-    return _prediction(result, {"x": target[axis]}, predicts_error=True)
+    return _prediction(replace(points, L=points["Err"], weights=None), "bnsl", {"x": target[axis]}, options)
 
 
 def _two_step(
@@ -117,35 +121,41 @@ def _two_step(
     points = replace(points, weights=None)
     if not (np.isfinite(points.L).all() and (points.L > 0).all()):
         raise FitError("the task has no loss: its items have no log-probabilities of correct answers")
-    if set(target) == {"N", "D"}:
-        return _prediction(two_step.fit_two_step(points, points, options), target)
+    inputs = {"x": target["L"]} if "L" in target else dict(target)
     if axis == "L":
         loss = fit(replace(points, extra={**points.extra, "x": points["P"]}), task_loss_law(), options)
-        inputs = {"x": target["L"]}
     else:
-        loss, inputs = fit(points, LOSS_LAWS[axis], options), dict(target)
-    score = fit(two_step.with_ideal_point(points), "sigmoid", replace(options, seed=options.seed + 1))
-    function = laws.LAWS["sigmoid"].function
-    samples = function(np.squeeze(loss.predict_samples(**inputs)), **score.samples)
+        loss = fit(points, two_step.LOSS_LAW if len(target) > 1 else LOSS_LAWS[axis], options)
+    losses_B = np.squeeze(loss.predict_samples(**inputs))
+    steps = two_step.with_ideal_point(points)
+    steps = replace(steps, extra={**steps.extra, "items": np.append(points["items"], np.nan)})
+    score, noise = _fit_score(steps, two_step.ACCURACY_LAW, replace(options, seed=options.seed + 1))
+    function = laws.LAWS[two_step.ACCURACY_LAW].function
+    samples = function(losses_B, **score.samples)
     value = function(float(loss.predict(**inputs)), **score.params)
     verdict = [f"{line} (step {step})" for step, result in ((1, loss), (2, score)) for line in result.verdict]
-    return {
-        "value": float(np.clip(value, 0, 1)),
-        "interval": [float(np.clip(end, 0, 1)) for end in intervals.percentile_interval(samples, options.level)],
+    items = float(np.median(points["items"]))
+    return prediction(float(value), samples, noise, items, options.level) | {
         "params": {**loss.params, **score.params},
         "verdict": [line for line in verdict if not line.startswith("converged")] or ["converged"],
     }
 
 
-def _prediction(result: Fit, inputs: Mapping[str, float], predicts_error: bool = False) -> dict[str, Any]:
-    """Value and interval of the score at the inputs of a law; `predicts_error`: the law predicts 1 - score."""
-    value, ends = float(result.predict(**inputs)), [float(np.squeeze(e)) for e in result.predict_interval(**inputs)]
-    if predicts_error:
-        value, ends = 1 - value, [1 - ends[1], 1 - ends[0]]
-    ends = [float(np.clip(e, 0, 1)) for e in ends]
-    return {
-        "value": float(np.clip(value, 0, 1)),
-        "interval": ends,
+def _fit_score(points: Points, law: str | Law, options: FitOptions) -> tuple[Fit, ScoreNoise]:
+    """A law of a score with bootstrap samples that have binomial noise, and the noise. The verdict needs few samples."""
+    result = fit(points, law, replace(options, bootstrap=LEAST_BOOTSTRAP))
+    noise = fit_noise(result, points)
+    return resample_scores(result, points, noise, options.bootstrap, options.seed), noise
+
+
+def _prediction(points: Points, law: str | Law, inputs: Mapping[str, float], options: FitOptions) -> dict[str, Any]:
+    """Prediction of a law of the score, or of the error as the loss L."""
+    result, noise = _fit_score(points, law, options)
+    value, curve_B = float(result.predict(**inputs)), np.squeeze(result.predict_samples(**inputs))
+    if result.form is not None and result.form.output == "L":
+        value, curve_B = 1 - value, 1 - curve_B
+    items = float(np.median(points["items"]))
+    return prediction(value, curve_B, noise, items, options.level) | {
         "params": result.params,
         "verdict": list(result.verdict),
     }

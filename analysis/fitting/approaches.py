@@ -14,6 +14,7 @@ from analysis.errors import FitError
 from analysis.fitting import isoflop, parabola_bias
 from analysis.fitting.budget_curves import CHANCE
 from analysis.fitting.envelope import fit_envelope, loss_envelope
+from analysis.fitting.hull import fit_hull
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit, Optimum
 from analysis.uncertainty.intervals import corrected_interval
@@ -39,6 +40,11 @@ def fit_approach(points: Points, name: str, options: FitOptions = FitOptions()) 
     """
     if name == "chinchilla-2":
         return _approach_2(points, options)
+    if options.frontier == "hull":
+        params, value, note, warnings = fit_hull(points, options.bootstrap, options.seed)
+        warnings += _check_exponent(params["a"], options.level)
+        objective = {"name": "least squares of ln N on ln C of the convex hull", "value": value}
+        return _fit(points, name, params, objective, warnings, (note,), options)
     envelope = loss_envelope(points)
     params, value = fit_envelope(envelope, options.bootstrap, options.seed)
     warnings = [*envelope.warnings, *_check_exponent(params["a"], options.level)]
@@ -57,8 +63,8 @@ def _approach_2(points: Points, options: FitOptions) -> Fit:
     largest = float(points.C.max())
     if result.minimum != "akima" and result.curves is not None and result.curves.lack_of_fit <= CHANCE:
         sentence = (
-            "the losses of the budgets deviate from smooth curves by more than their noise, so that the minima depend on "
-            "the curve: the intervals include the distance to the minima of Akima curves (--minimum akima)"
+            "the losses of the budgets deviate from smooth curves by more than their noise, so that the minima depend "
+            "on the curve: the intervals include the distance to the minima of Akima curves (--minimum akima)"
         )
         warnings.append(warning("lack-of-fit", sentence))
     bias = parabola_bias.estimate_bias(result, largest, options.budget_multiples)

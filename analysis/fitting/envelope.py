@@ -141,13 +141,23 @@ def _envelope_of_curves(curves: tuple[TrainingCurve, ...]) -> Envelope:
     return Envelope(C, sizes[best], D, loss_RK[best, inner], spacing, note, ())
 
 
-def _after_warmup(curve: TrainingCurve) -> tuple[float, np.ndarray, np.ndarray, float] | None:
-    """N, ln C and loss after warm-up, and tokens per FLOP; None if fewer than two steps remain."""
+def late_part(curve: TrainingCurve) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Returns ln C, the loss and ln D of a curve after warm-up (m,); None if fewer than two steps remain.
+
+    Args:
+        curve: A learning curve; a training loss is smoothed.
+    """
     late = curve.C / curve.C.max() >= WARMUP_SHARE
     if late.sum() < 2:
         return None
     loss = curve.L if curve.held_out else _smoothed(curve.L)
-    return curve.N, np.log(curve.C[late]), loss[late], float(curve.D[-1] / curve.C[-1])
+    return np.log(curve.C[late]), loss[late], np.log(curve.D[late])
+
+
+def _after_warmup(curve: TrainingCurve) -> tuple[float, np.ndarray, np.ndarray, float] | None:
+    """N, ln C and loss after warm-up, and tokens per FLOP; None if fewer than two steps remain."""
+    part = late_part(curve)
+    return None if part is None else (curve.N, part[0], part[1], float(curve.D[-1] / curve.C[-1]))
 
 
 def _note(curves: int, held_out: bool, share: float) -> str:

@@ -14,6 +14,7 @@ from analysis.fitting.options import FitOptions
 from analysis.fitting.parametric import fit_law
 from analysis.fitting.result import Fit
 
+APPROACH_OPTIONS = {"frontier": "chinchilla-1", "weighting": "chinchilla-2", "minimum": "chinchilla-2"}
 PARAMETRIC_OPTIONS = ("fix", "tie", "start", "undertuned", "weights", "intervals")  # apply only to a parametric law
 
 
@@ -42,6 +43,7 @@ def fit(
     name = law if isinstance(law, str) else law.function.__name__
     if isinstance(source, Points) and reading != ReadOptions():
         raise FitError(f"{source.source}: these points have already been read: pass the options to load")
+    _refuse_others(name, options)
     if options.weights == "seeds":
         reading = reading.with_seeds()
     if name == "two-step":
@@ -57,6 +59,15 @@ def fit(
 
 def _points(source: Any, law: laws.Law | None, name: str, reading: ReadOptions) -> Points:
     return source if isinstance(source, Points) else load(source, law, reading, curves=name == "chinchilla-1")
+
+
+def _refuse_others(name: str, options: FitOptions) -> None:
+    """Raises DataError for options of another approach."""
+    others = {field: approach for field, approach in APPROACH_OPTIONS.items() if approach != name}
+    changed = [field for field in others if field in options.changed()]
+    if changed:
+        allowed = ", ".join(dict.fromkeys(others[field] for field in changed))
+        raise DataError(f"{', '.join(changed)}: options do not apply to {name}, only to {allowed}")
 
 
 def _refuse(name: str, options: FitOptions, fields: tuple[str, ...]) -> None:

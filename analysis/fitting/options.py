@@ -19,6 +19,7 @@ RESAMPLING = ("auto", "residuals", "cases", "groups", "sizes", "runs", "parametr
 INTERVALS = ("bootstrap", "profile")
 WEIGHTS = ("column", "seeds", "even")
 WEIGHTINGS = ("noise", "equal")
+FRONTIERS = ("envelope", "hull")
 MINIMA = ("parabola", "akima", "chinchilla")
 COMMON = (
     "objective",
@@ -52,6 +53,8 @@ class FitOptions(BootstrapOptions):
             between seeds (analysis/uncertainty/seed_noise.py), "even" equal weights.
         resampling: Bootstrap scheme (analysis/uncertainty/bootstrap.py); "auto" chooses by number and kind of the runs.
         intervals: "bootstrap" for percentile intervals, "profile" for profile likelihood.
+        frontier: Frontier that approach 1 fits: "envelope" (the lowest loss at each C; Hoffmann 2022) or "hull" (the
+            vertices of the lower convex hull of ln L over ln C).
         weighting: Weights of the minima of approach 2: "noise" (inverse variance) or "equal".
         minimum: Curve whose minimum approach 2 uses for each budget: "parabola", "akima" (Porian 2024) or "chinchilla",
             which is Chinchilla's law at a fixed budget and has no bias where α ≠ β.
@@ -82,6 +85,7 @@ class FitOptions(BootstrapOptions):
         "bootstrap scheme: residuals, cases, groups, sizes, runs, parametric, or auto (default: chosen for the runs)",
     )
     intervals: str = option("bootstrap", "method of the intervals: bootstrap (default) or profile (profile likelihood)")
+    frontier: str = option("envelope", "frontier that chinchilla-1 fits: envelope (default) or hull (convex hull)")
     weighting: str = option("noise", "weights of the minima in chinchilla-2: noise (default) or equal")
     minimum: str = option(
         "parabola",
@@ -112,6 +116,7 @@ class FitOptions(BootstrapOptions):
             "weights": WEIGHTS,
             "resampling": RESAMPLING,
             "intervals": INTERVALS,
+            "frontier": FRONTIERS,
             "weighting": WEIGHTINGS,
             "minimum": MINIMA,
         }

@@ -119,9 +119,10 @@ def fit_observational(
     names = [f"w{k}" for k in range(1, options.components + 1)]
     weights = np.array([result.params[name] for name in names]) @ components.loadings
     samples_Bs = np.stack([result.samples[name] for name in names], -1) @ components.loadings
+    # The directions of the components are fitted to the same models: each costs one more degree of freedom.
     fitted = np.asarray(result.predict(**_inputs(components, imputed[train])))
     counts = None if options.items is None else np.full(len(fitted), options.items)
-    noise = estimate_noise(models.y[train], fitted, counts, len(result.params))
+    noise = estimate_noise(models.y[train], fitted, counts, len(result.params) + options.components)
     rows = _model_rows(result, noise, _inputs(components, imputed), models, train, options)
     error, held_out = _squared_errors(rows)
     return ObservationalFit(

@@ -39,15 +39,14 @@ def check_inputs(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]
     law = problem.law
     if law.labels:  # rows of curves, whose inputs define a schedule together
         return []
+    p_values = {letter: input_p_value(problem, u_P, points, letter) for letter in law.inputs}
+    weak = [f"{letter} (p = {p:.2g})" for letter, p in p_values.items() if p > CHANCE]
+    if not weak:
+        return []
     output = "loss" if law.output == "L" else law.output
-    warnings = []
-    for letter in law.inputs:
-        p = input_p_value(problem, u_P, points, letter)
-        if p > CHANCE:
-            without = f"without {letter}" if len(law.inputs) > 1 else "as a constant"
-            sentence = f"these points do not show that the {output} depends on {letter}: the law fits as well {without}"
-            warnings.append(warning("no-effect", f"{sentence} (p = {p:.2g})"))
-    return warnings
+    simpler = "a constant" if len(law.inputs) == 1 else f"the law without {'either' if len(weak) > 1 else 'it'}"
+    sentence = f"these points do not show that the {output} depends on {' or '.join(weak)}: {simpler} fits as well"
+    return [warning("no-effect", sentence)]
 
 
 def check_frontier(points: Points, law: Law) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -11,6 +11,8 @@ import numpy as np
 
 from scaling.data.tokens import CorpusError
 
+VALIDATION = "validation"  # name of the split that is held out where a data set has it
+HELD_OUT_NOTE = "the held-out text is its own split {}; validation=none holds out part of the training split instead"
 VALIDATION_SHARE = 0.05  # of the documents, by hash
 Number = TypeVar("Number", int, float)
 
@@ -24,12 +26,15 @@ class TextCorpus:
         total: Number of documents, where known beforehand.
         notes: Lines for the user, such as what was left out; complete after the documents are read.
         facts: Known properties of the corpus, for the header of its token file.
+        validation: Starts a new iteration over the validation split, where the corpus brings one; `documents` is the
+            training split then.
     """
 
     documents: Callable[[], Iterator[bytes]]
     total: int | None = None
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)
+    validation: Callable[[], Iterator[bytes]] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,28 @@ class TokenCorpus:
     total: int | None = None
     notes: list[str] = field(default_factory=list)
     validation: Callable[[], Iterator[np.ndarray]] | None = None
+
+
+def validation_split(corpus: str, options: Mapping[str, str], split: str, splits: Collection[str]) -> str | None:
+    """Returns the split that is held out, None where documents of the training split are.
+
+    Args:
+        corpus: The corpus, for messages.
+        options: Its options; `validation` names the split, or is `none`. Without it, a split named validation is used
+            with the split train.
+        split: The training split.
+        splits: The splits that the corpus has.
+
+    Raises:
+        CorpusError: The split is unknown, or is the training split.
+    """
+    name = options.get("validation", VALIDATION if split == "train" and VALIDATION in splits else "none")
+    if name == "none":
+        return None
+    if name not in splits or name == split:
+        others = ", ".join(sorted(set(splits) - {split}))
+        raise CorpusError(f"{corpus}: validation={name}: must be none (held out by hash) or one of {others or 'none'}")
+    return name
 
 
 def check_options(kind: str, options: Collection[str], allowed: Collection[str], argument: str = "") -> None:

@@ -68,7 +68,7 @@ def _prepare_tokens(spec: str, corpus: TokenCorpus, folder: Path) -> Path:
         _print_note(spec, note)
     source = TokenSource(spec, corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
     if corpus.validation is not None:
-        return write_tokens(folder, source, corpus.documents(), corpus.validation())
+        return _write_splits(folder, source, corpus.documents(), corpus.validation())
     if corpus.eod is None:
         total = corpus.total if corpus.total is not None else sum(len(array) for array in corpus.documents())
         arrays = _show_progress(spec, corpus.documents(), total, "tokens", len)
@@ -82,10 +82,11 @@ def _prepare_text(spec: str, corpus: TextCorpus, folder: Path, name: str) -> Pat
 
     from scaling.data import tokenizers
 
-    is_small = _is_small(corpus.documents())
+    is_small = corpus.validation is None and _is_small(corpus.documents())
 
     def training() -> Iterator[bytes]:
-        return (document for document in corpus.documents() if is_small or not is_validation(document))
+        is_all = is_small or corpus.validation is not None
+        return (document for document in corpus.documents() if is_all or not is_validation(document))
 
     console = Console(stderr=True)
     with console.status(f"{spec}: tokenizer {name}") if console.is_terminal else contextlib.nullcontext():
@@ -99,8 +100,12 @@ def _prepare_text(spec: str, corpus: TextCorpus, folder: Path, name: str) -> Pat
         return out
 
     source = TokenSource(spec, name, tokenizer.vocab, tokenizer.eod, {**corpus.facts, **tokenizer.facts})
-    documents = ((is_validation(document), encode(document)) for document in corpus.documents())
-    path = _write_documents(folder, source, documents, corpus.total, is_small=is_small)
+    if corpus.validation is None:
+        documents = ((is_validation(document), encode(document)) for document in corpus.documents())
+        path = _write_documents(folder, source, documents, corpus.total, is_small=is_small)
+    else:
+        train, validation = map(encode, corpus.documents()), map(encode, corpus.validation())
+        path = _write_splits(folder, source, train, validation, corpus.total)
     for note in corpus.notes:
         _print_note(spec, note)
     return path
@@ -129,6 +134,26 @@ def _write_documents(
     if is_small:
         _print_note(source.corpus, f"fewer than {MIN_HASHED_DOCUMENTS} documents: the end of the corpus is held out")
     return path
+
+
+def _write_splits(
+    folder: Path,
+    source: TokenSource,
+    train: Iterator[np.ndarray],
+    validation: Iterator[np.ndarray],
+    total: int | None = None,
+) -> Path:
+    """Writes the two splits of a corpus that brings both; `total` is the number of training documents, if known."""
+    count = 0
+
+    def counted_documents(documents: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+        nonlocal count
+        for document in documents:
+            count += 1
+            yield document
+
+    train = _show_progress(source.corpus, counted_documents(train), total, "documents")
+    return write_tokens(folder, source, train, counted_documents(validation), documents=lambda: count)
 
 
 def _split_by_hash(documents: Iterator[Document], spool: BinaryIO, vocab: int) -> Split:

@@ -82,10 +82,10 @@ def _prediction_lines(finding: Finding, level: float) -> list[str]:
         if "failed" in prediction:
             lines.append(f"at {target} by {method}: no prediction: {prediction['failed']}")
             continue
-        low, high = prediction["interval"]
+        (low, high), (curve_low, curve_high) = prediction["interval"], prediction["curve_interval"]
         codes = [line.split(":")[0] for line in prediction["verdict"] if line != "converged"]
         warnings = f"; {', '.join(dict.fromkeys(codes))}" if codes else ""
-        lines.append(
-            f"at {target} by {method}: {prediction['value']:.3g} ({low:.3g} to {high:.3g}, {level:.0%}){warnings}"
-        )
+        new_score = f"a new run's score on {prediction['items']:.0f} items {low:.3g} to {high:.3g}"
+        curve = f"the curve {curve_low:.3g} to {curve_high:.3g}"
+        lines.append(f"at {target} by {method}: {prediction['value']:.3g}; {level:.0%}: {new_score}, {curve}{warnings}")
     return lines

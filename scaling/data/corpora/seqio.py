@@ -1,6 +1,6 @@
 """seqio:TASK: a SeqIO task or mixture, tokenised by its own vocabulary and preprocessors.
 
-No sequence length is set, so SeqIO does not truncate documents: they are concatenated, and every token of a task is
+Its own split `validation` is held out, where it has one. No sequence length is set, so SeqIO does not truncate documents: they are concatenated, and every token of a task is
 used. A mixture keeps its rates, so it ends when the first of its tasks is exhausted.
 """
 
@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from scaling.data.corpus import TokenCorpus, check_options
+from scaling.data.corpus import HELD_OUT_NOTE, TokenCorpus, check_options, validation_split
 from scaling.data.tensorflow import import_quietly
 from scaling.data.tokens import CorpusError
 
@@ -24,12 +25,13 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
 
     Args:
         argument: Name of the task or mixture.
-        options: module (a Python module that registers the task), split (train unless given), feature (targets).
+        options: module (a Python module that registers the task), split (train unless given), validation (split that is
+            held out, or none; `validation` where the task has it), feature (targets).
 
     Raises:
         CorpusError: The task, split or feature is unknown, or SeqIO is not installed.
     """
-    check_options("seqio", options, ("module", "split", "feature"))
+    check_options("seqio", options, ("module", "split", "validation", "feature"))
     corpus = f"corpus seqio:{argument}"
     try:
         seqio = import_quietly("seqio")
@@ -55,9 +57,12 @@ def open_corpus(argument: str, options: dict[str, str]) -> TokenCorpus:
     if vocabulary.eos_id is None:
         raise CorpusError(f"{corpus}: its vocabulary has no end-of-sequence token, which must end each document")
     eod = int(vocabulary.eos_id)
+    held_out = validation_split(corpus, options, split, task.splits)
+    notes = [MIXTURE_NOTE] if isinstance(task, seqio.Mixture) else []
     return TokenCorpus(
-        lambda: read_documents(task, split, feature, eod), int(vocabulary.vocab_size), eod, f"seqio:{argument}",
-        notes=[MIXTURE_NOTE] if isinstance(task, seqio.Mixture) else [],
+        partial(read_documents, task, split, feature, eod), int(vocabulary.vocab_size), eod, f"seqio:{argument}",
+        notes=notes + ([HELD_OUT_NOTE.format(held_out)] if held_out else []),
+        validation=partial(read_documents, task, held_out, feature, eod) if held_out else None,
     )  # fmt: skip
 
 

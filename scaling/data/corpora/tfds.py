@@ -1,11 +1,12 @@
-"""tfds:NAME: TensorFlow Datasets, through its own loader; one document per example."""
+"""tfds:NAME: TensorFlow Datasets, through its own loader; one document per example; its own validation split is held out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
-from scaling.data.corpus import TextCorpus, check_options
+from scaling.data.corpus import HELD_OUT_NOTE, TextCorpus, check_options, validation_split
 from scaling.data.tensorflow import import_quietly
 from scaling.data.tokens import CorpusError
 
@@ -15,12 +16,13 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
 
     Args:
         argument: Name of the data set.
-        options: split (train unless given; train[:10%] and train+test are allowed), feature (text), data_dir.
+        options: split (train unless given; train[:10%] and train+test are allowed), validation (split that is held out,
+            or none; `validation` where the data set has it), feature (text), data_dir.
 
     Raises:
         CorpusError: The data set, split or feature is unknown, or TensorFlow Datasets is not installed.
     """
-    check_options("tfds", options, ("split", "feature", "data_dir"))
+    check_options("tfds", options, ("split", "validation", "feature", "data_dir"))
     try:
         tfds = import_quietly("tensorflow_datasets")
     except ImportError as error:
@@ -40,7 +42,13 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
     except (KeyError, ValueError, AssertionError):  # an unknown name, or a slice that cannot be parsed
         known = f"must be one of {', '.join(splits)}, or a slice of one"
         raise CorpusError(f"corpus tfds:{argument}: no split {split!r}: {known}") from None
-    return TextCorpus(lambda: read_documents(argument, tfds, builder, split, feature), total)
+    held_out = validation_split(f"corpus tfds:{argument}", options, split, splits)
+    if held_out is None:
+        return TextCorpus(partial(read_documents, argument, tfds, builder, split, feature), total)
+    return TextCorpus(
+        partial(read_documents, argument, tfds, builder, split, feature), total, [HELD_OUT_NOTE.format(held_out)],
+        validation=partial(read_documents, argument, tfds, builder, held_out, feature),
+    )  # fmt: skip
 
 
 def read_documents(name: str, tfds: Any, builder: Any, split: str, feature: str) -> Iterator[bytes]:

@@ -61,7 +61,7 @@ def write_runs(root: Path) -> None:
 def test_each_folder_is_a_run_whose_last_validation_loss_is_a_point(tmp_path: Path) -> None:
     write_runs(tmp_path)
     assert not is_store(tmp_path)
-    points = load(tmp_path)
+    points = load(tmp_path, options=ReadOptions(checkpoints="final"))
     order = np.argsort(points.N)
     assert points.N[order].tolist() == list(SIZES) and sorted(points.names) == ["n100M", "n10M", "n30M"]
     assert points.D.tolist() == [9 * TOKENS_PER_STEP] * 3  # step 9, between the tokens of 8 and 10
@@ -107,7 +107,7 @@ def test_a_restart_replaces_the_steps_after_it(tmp_path: Path) -> None:
 def test_sizes_can_come_from_folder_names_and_curves_go_to_laws_of_steps(tmp_path: Path) -> None:
     for N in ("70M", "1.4B"):
         write_events(tmp_path / f"n{N}-s0", *(scalars(step, tokens=1e6 * step, loss=4 - step / 10) for step in (1, 2)))
-    points = load(tmp_path, options=ReadOptions(run_names="n{N}-*"))
+    points = load(tmp_path, options=ReadOptions(run_names="n{N}-*", checkpoints="final"))
     assert sorted(points.N) == [7e7, 1.4e9] and points.D.tolist() == [2e6, 2e6]
     steps = laws.Law(lambda S, *, E: E + 0 * S, "", {"E": (1.0,)})
     assert load(tmp_path, steps)["S"].tolist() == [1, 2, 1, 2]

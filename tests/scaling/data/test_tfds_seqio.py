@@ -54,7 +54,11 @@ class Few(Many):
 class Sharded(Many):
     texts = TEXTS
 
-for made in (Many, Few):
+class Own(Many):
+    def _split_generators(self, _):
+        return {{"train": self._generate_examples(TEXTS), "validation": self._generate_examples(FEW)}}
+
+for made in (Many, Few, Own):
     made(data_dir=sys.argv[1]).download_and_prepare()
 shards = tfds.download.DownloadConfig(num_shards=4)
 Sharded(data_dir=sys.argv[1]).download_and_prepare(download_config=shards)
@@ -69,11 +73,11 @@ BYTES = seqio.ByteVocabulary()
 def fails(dataset):
     raise ValueError("this task\\nfails")
 
-def add(name, texts, preprocessors, vocabulary=BYTES, eos=True):
-    source = seqio.FunctionDataSource(
-        lambda split, shuffle_files=False, seed=None: tf.data.Dataset.from_tensor_slices({{"targets": texts}}),
-        splits=["train"],
-    )
+def add(name, texts, preprocessors, vocabulary=BYTES, eos=True, validation=()):
+    def read(split, shuffle_files=False, seed=None):
+        return tf.data.Dataset.from_tensor_slices({{"targets": texts if split == "train" else validation}})
+
+    source = seqio.FunctionDataSource(read, splits=["train", "validation"] if validation else ["train"])
     features = {{"targets": seqio.Feature(vocabulary, add_eos=eos)}}
     seqio.TaskRegistry.add(name, source=source, preprocessors=preprocessors, output_features=features)
 
@@ -81,6 +85,7 @@ tokenize = seqio.preprocessors.tokenize
 add("ended", TEXTS, [tokenize, seqio.preprocessors.append_eos_after_trim])
 add("plain", TEXTS, [tokenize], eos=False)
 add("few", FEW, [tokenize, seqio.preprocessors.append_eos])
+add("own", TEXTS, [tokenize, seqio.preprocessors.append_eos], validation=FEW)
 add("failing", TEXTS, [fails])
 add("endless", TEXTS, [], seqio.PassThroughVocabulary(300))
 seqio.MixtureRegistry.add("mixed", [("ended", 3.0), ("few", 1.0)])
@@ -92,6 +97,8 @@ from pathlib import Path
 from scaling.data.prepare import prepare
 print(json.dumps([str(prepare(spec, Path(sys.argv[1]))) for spec in sys.argv[2:]]))
 """
+
+NOTES = "import os; os.dup2(1, 2)" + PREPARE
 
 END = "end of this one"
 REFUSE = f"""
@@ -198,6 +205,25 @@ def test_every_token_of_every_document_of_a_seqio_task_arrives_once(disk: Path) 
     )
 
 
+def test_a_validation_split_of_its_own_is_held_out_and_said(disk: Path) -> None:
+    own = ["seqio:own,module=my_tasks", f"tfds:own,data_dir={disk / 'sets'}"]
+    files = prepared(disk / "tokens", *own, *(f"{spec},validation=none" for spec in own))
+    for tokens, offset in ((files[0], 3), (files[1], 0)):
+        train, validation = documents(tokens, offset)
+        assert train == [text for text in MANY if text] or offset, "all of the training split, in order"
+        assert (
+            Counter(train) <= Counter(MANY) and len(train) >= 299 and Counter(validation) >= Counter(filter(None, FEW))
+        )
+        assert tokens.documents == len(train) + len(validation)
+    for tokens, offset in ((files[2], 3), (files[3], 0)):
+        train, validation = documents(tokens, offset)
+        assert len(train) + len(validation) <= len(MANY) and not set(train) & set(validation)
+    said = child(NOTES, disk / "again", *own, path=disk)
+    assert said.count("the held-out text is its own split validation; validation=none holds out part") == 2
+    (test,) = prepared(disk / "tokens", f"tfds:many,data_dir={disk / 'sets'},validation=test")
+    assert Counter(documents(test)[1]) == Counter(filter(None, MANY[:120]))
+
+
 def test_what_a_library_does_not_have_is_one_line_that_lists_what_it_has(disk: Path) -> None:
     sets, tasks = f"data_dir={disk / 'sets'}", "module=my_tasks"
     expected = {
@@ -208,7 +234,9 @@ def test_what_a_library_does_not_have_is_one_line_that_lists_what_it_has(disk: P
         f"tfds:many,{sets},feature=number": "feature 'number' is not text: choose another with feature=",
         f"tfds:few,{sets},feature=other": "is not UTF-8 at byte offset 3",
         "seqio:nosuch": "unknown task (name the module that registers it with module=): no task is registered",
-        f"seqio:nosuch,{tasks}": "unknown task: must be one of ended, endless, failing, few, mixed, plain",
+        f"seqio:nosuch,{tasks}": "unknown task: must be one of ended, endless, failing, few, mixed, own, plain",
+        f"seqio:own,{tasks},validation=test": "validation=test: must be none (held out by hash) or one of validation",
+        f"tfds:many,{sets},validation=train": "validation=train: must be none (held out by hash) or one of test",
         f"seqio:ended,{tasks},split=test": "no split 'test': must be one of train",
         f"seqio:ended,{tasks},feature=inputs": "no feature 'inputs': must be one of targets",
         f"seqio:failing,{tasks}": "ValueError: this task fails",
