@@ -20,7 +20,7 @@ from analysis.laws.law import constrain
 from analysis.solver.minimise import minimise
 from analysis.solver.objective import make_objective
 from analysis.uncertainty.intervals import percentile_interval
-from analysis.uncertainty.score_noise import ScoreNoise, draw_scores, estimate_noise
+from analysis.uncertainty.score_noise import ScoreNoise, estimate_noise
 
 REFIT_STEPS, REFIT_TOLERANCE = 60, 1e-7  # as of other bootstraps
 
@@ -56,7 +56,7 @@ def resample_scores(fit: Fit, points: Points, noise: ScoreNoise, count: int, see
     noisy = np.isfinite(points["items"])
     curve_Br = np.tile(_fitted(fit, points)[noisy], (count, 1))
     items = points["items"][noisy]
-    hits_Br = items * draw_scores(curve_Br, noise.dispersions(count, rng)[:, None], items, rng)
+    hits_Br = items * noise.draw(curve_Br, items, rng)
     output_Br = np.tile(points[_output(fit)], (count, 1))
     output_Br[:, noisy] = _shares(fit, (hits_Br + JEFFREYS) / (items + 2 * JEFFREYS))
     u_P = problem.coordinates({name: np.array([fit.params[name]]) for name in law.parameters})[0]
@@ -80,7 +80,7 @@ def prediction(value: float, curve_B: np.ndarray, noise: ScoreNoise, items: floa
     """
     rng = np.random.default_rng(0)
     curve_B = np.clip(curve_B[np.isfinite(curve_B)], 0, 1)
-    new_B = draw_scores(curve_B, noise.dispersions(len(curve_B), rng), items, rng)
+    new_B = noise.draw(curve_B, items, rng)
     return {
         "value": float(np.clip(value, 0, 1)),
         "interval": list(percentile_interval(new_B, level)),

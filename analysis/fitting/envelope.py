@@ -141,23 +141,12 @@ def _envelope_of_curves(curves: tuple[TrainingCurve, ...]) -> Envelope:
     return Envelope(C, sizes[best], D, loss_RK[best, inner], spacing, note, ())
 
 
-def late_part(curve: TrainingCurve) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-    """Returns ln C, the loss and ln D of a curve after warm-up (m,); None if fewer than two steps remain.
-
-    Args:
-        curve: A learning curve; a training loss is smoothed.
-    """
+def _after_warmup(curve: TrainingCurve) -> tuple[float, np.ndarray, np.ndarray, float] | None:
+    """N, ln C and loss after warm-up, and tokens per FLOP; None if fewer than two steps remain."""
     late = curve.C / curve.C.max() >= WARMUP_SHARE
     if late.sum() < 2:
         return None
-    loss = curve.L if curve.held_out else _smoothed(curve.L)
-    return np.log(curve.C[late]), loss[late], np.log(curve.D[late])
-
-
-def _after_warmup(curve: TrainingCurve) -> tuple[float, np.ndarray, np.ndarray, float] | None:
-    """N, ln C and loss after warm-up, and tokens per FLOP; None if fewer than two steps remain."""
-    part = late_part(curve)
-    return None if part is None else (curve.N, part[0], part[1], float(curve.D[-1] / curve.C[-1]))
+    return curve.N, np.log(curve.C[late]), smoothed(curve)[late], float(curve.D[-1] / curve.C[-1])
 
 
 def _note(curves: int, held_out: bool, share: float) -> str:
@@ -170,14 +159,19 @@ def _note(curves: int, held_out: bool, share: float) -> str:
     return note
 
 
-def _smoothed(L_m: np.ndarray) -> np.ndarray:
-    """Running mean of a training loss over SMOOTHING of the step number on either side, truncated at the end.
+def smoothed(curve: TrainingCurve) -> np.ndarray:
+    """Returns the losses of a curve (m,); a training loss is its running mean.
 
-    Losses of single batches are too noisy for an envelope, because the minimum of many is biased (Hoffmann 2022,
-    section 3.1, also smooths).
+    The mean is over SMOOTHING of the step number on either side, truncated at the end. Losses of single batches are too
+    noisy for an envelope, because the minimum of many is biased (Hoffmann 2022, section 3.1, also smooths).
+
+    Args:
+        curve: A learning curve.
     """
-    step = np.arange(len(L_m))
+    if curve.held_out:
+        return curve.L
+    step = np.arange(len(curve.L))
     half = np.round(SMOOTHING * (step + 1)).astype(int)
-    low, high = np.maximum(step - half, 0), np.minimum(step + half + 1, len(L_m))
-    total = np.concatenate([[0.0], np.cumsum(L_m)])
-    return (total[high] - total[low]) / (high - low)
+    low, high = np.maximum(step - half, 0), np.minimum(step + half + 1, len(curve.L))
+    total = np.concatenate([[0.0], np.cumsum(curve.L)])
+    return np.asarray((total[high] - total[low]) / (high - low))

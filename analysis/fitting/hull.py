@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.data.points import Points, TrainingCurve
 from analysis.errors import FitError
-from analysis.fitting.envelope import MIN_SIZES, late_part
+from analysis.fitting.envelope import MIN_SIZES, smoothed
 from analysis.uncertainty.verdicts import warning
 
 Vertex = tuple[float, float, float, float]  # ln C, ln L, ln N, ln D
@@ -28,6 +28,9 @@ def fit_hull(points: Points, count: int, seed: int) -> tuple[dict[str, np.ndarra
         count: Number of bootstrap samples; each draws as many runs as there are, with replacement.
         seed: Seed of the bootstrap.
 
+    The vertices of the smallest and the largest size tilt the line, because other sizes could be better there. The
+    samples leave them out, so that the interval is not biased by them.
+
     Returns:
         a, b, G_N and G_D, each (1 + B,) with the estimate first and NaN for samples with one size; the sum of squared
         residuals of ln N; a description; and warnings.
@@ -37,21 +40,22 @@ def fit_hull(points: Points, count: int, seed: int) -> tuple[dict[str, np.ndarra
     """
     if not all(np.isfinite(points[letter]).all() for letter in "NDC"):
         raise FitError(f"chinchilla-1 with --frontier hull needs N, D and C, which {points.source} does not have")
-    runs = [part for curve in points.curves if (part := _curve_vertices(curve))] if points.curves else _last(points)
+    runs = [_curve_vertices(curve) for curve in points.curves] if points.curves else _last(points)
     vertices = np.array(lower_hull([vertex for run in runs for vertex in run]))
     sizes = len(np.unique(vertices[:, 2]))
     if sizes < 2:
         raise FitError("chinchilla-1: the hull has one model size: train smaller and larger sizes")
     rng = np.random.default_rng(seed)
-    lines = [_fit_lines(vertices)]
+    lines, inner = [_fit_lines(vertices)], _fit_lines(_inner(vertices, runs))
     for _ in range(count):
-        drawn = np.unique(rng.integers(len(runs), size=len(runs)))
-        lines.append(_fit_lines(np.array(lower_hull([vertex for i in drawn for vertex in runs[i]]))))
+        drawn = [runs[i] for i in np.unique(rng.integers(len(runs), size=len(runs)))]
+        hull = np.array(lower_hull([vertex for run in drawn for vertex in run]))
+        lines.append(_fit_lines(_inner(hull, drawn)))
     a, ln_n, b, ln_d = np.array(lines).T
     with np.errstate(over="ignore"):
         params = {"a": a, "b": b, "G_N": np.exp(ln_n), "G_D": np.exp(ln_d)}
     value = float(np.sum((vertices[:, 2] - ln_n[0] - a[0] * vertices[:, 0]) ** 2))
-    return params, value, _note(points, len(runs), vertices), _check(sizes, a, vertices, runs)
+    return params, value, _note(points, len(runs), vertices, inner[0]), _check(sizes, a, vertices, runs)
 
 
 def lower_hull(vertices: Sequence[Vertex]) -> list[Vertex]:
@@ -77,18 +81,21 @@ def _turns_down(first: Vertex, middle: Vertex, last: Vertex) -> bool:
 
 
 def _curve_vertices(curve: TrainingCurve) -> list[Vertex]:
-    """Hull of one curve after warm-up, which contains all of its vertices of the common hull."""
-    part = late_part(curve)
-    if part is None:
-        return []
-    ln_C, loss, ln_D = part
-    return lower_hull([(x, y, float(np.log(curve.N)), d) for x, y, d in zip(ln_C, np.log(loss), ln_D, strict=True)])
+    """Hull of one curve, which contains all of its vertices of the common hull."""
+    columns = np.log(np.stack([curve.C, smoothed(curve), np.full(len(curve.C), curve.N), curve.D], -1)).tolist()
+    return lower_hull([(x, y, n, d) for x, y, n, d in columns])
 
 
 def _last(points: Points) -> list[list[Vertex]]:
     """The last loss of each run."""
     rows = np.log(np.stack([points.C, points.L, points.N, points.D], -1)).tolist()
     return [[(x, y, n, d)] for x, y, n, d in rows]
+
+
+def _inner(vertices: np.ndarray, runs: list[list[Vertex]]) -> np.ndarray:
+    """Vertices that are not of the smallest or largest size, beside which no other size could be better."""
+    sizes = [run[0][2] for run in runs]
+    return vertices[(vertices[:, 2] > min(sizes)) & (vertices[:, 2] < max(sizes))]
 
 
 def _fit_lines(vertices: np.ndarray) -> tuple[float, float, float, float]:
@@ -101,14 +108,15 @@ def _fit_lines(vertices: np.ndarray) -> tuple[float, float, float, float]:
     return float(a), float(n - a * x.mean()), float(b), float(d - b * x.mean())
 
 
-def _note(points: Points, runs: int, vertices: np.ndarray) -> str:
+def _note(points: Points, runs: int, vertices: np.ndarray, inner: float) -> str:
     if points.curves:
         kind = "held-out" if all(curve.held_out for curve in points.curves) else "training"
         source = f"{runs} {kind} learning curves"
     else:
         source = f"the last losses of {runs} runs (no learning curves)"
     sizes = len(np.unique(vertices[:, 2]))
-    return f"lower convex hull of ln L over ln C of {source}: {len(vertices)} vertices of {sizes} sizes"
+    ends = "" if np.isnan(inner) else f"; without those of the smallest and the largest size a is {inner:.4g}"
+    return f"lower convex hull of ln L over ln C of {source}: {len(vertices)} vertices of {sizes} sizes{ends}"
 
 
 def _check(sizes: int, a: np.ndarray, vertices: np.ndarray, runs: list[list[Vertex]]) -> list[str]:
@@ -116,8 +124,7 @@ def _check(sizes: int, a: np.ndarray, vertices: np.ndarray, runs: list[list[Vert
     warnings = []
     if sizes < MIN_SIZES:
         warnings.append(warning("too-few-sizes", f"only {sizes} model sizes are on the hull"))
-    ends = {min(run[0][2] for run in runs), max(run[0][2] for run in runs)}
-    share = float(np.mean([n in ends for n in vertices[:, 2]]))
+    share = 1 - len(_inner(vertices, runs)) / len(vertices)
     if share > 0.5:
         sentence = f"{share:.0%} of the vertices of the hull are of the smallest or largest size"
         warnings.append(warning("edge-minimum", sentence))

@@ -62,16 +62,24 @@ def distinct_minima(
     margin = np.exp(NOISE_MARGIN / problem.y.shape[-1])
     minima = [Minimum(best_P, float(_cost(problem, best_P[None])[0]), best)]
     close = np.flatnonzero(cost_S <= minima[0].cost * margin)
+    remaining = list(close[np.argsort(cost_S[close], kind="stable")])
     candidates = 0
-    for s in close[np.argsort(cost_S[close], kind="stable")]:
-        if candidates == MAX_CANDIDATES:
-            break
-        if any(is_same(u, minimum.u_P) for u in exchanges(problem, u_SP[s]) for minimum in minima):
-            continue
-        candidates += 1
-        _add(problem, minima, refine(problem, u_SP[s]), int(s))
+    while remaining and candidates < MAX_CANDIDATES:  # refined together, and considered in order of the objective
+        chosen = []
+        while remaining and len(chosen) < MAX_CANDIDATES - candidates:
+            s = remaining.pop(0)
+            if not _is_known(problem, u_SP[s], minima):
+                chosen.append(s)
+        for s, u_P in zip(chosen, refine(problem, u_SP[chosen]), strict=True):
+            if not _is_known(problem, u_SP[s], minima):
+                candidates += 1
+                _add(problem, minima, u_P, int(s))
     minima.sort(key=lambda minimum: minimum.cost)
     return [minimum for minimum in minima if minimum.cost <= minima[0].cost * margin]
+
+
+def _is_known(problem: Problem, u_P: np.ndarray, minima: list[Minimum]) -> bool:
+    return any(is_same(u, minimum.u_P) for u in exchanges(problem, u_P) for minimum in minima)
 
 
 def _add(problem: Problem, minima: list[Minimum], u_P: np.ndarray, start: int) -> None:
@@ -126,63 +134,76 @@ def descend_from(problem: Problem, starts_SP: np.ndarray) -> np.ndarray:
     Returns:
         End point of each start (S, P).
     """
-    return np.stack([_descend(problem, _solve_linear(problem, u), MAX_STEPS) for u in starts_SP])
+    return _descend(problem, _solve_linear(problem, starts_SP), MAX_STEPS)
 
 
-def refine(problem: Problem, u_P: np.ndarray) -> np.ndarray:
-    """Returns the minimum of the basin to machine precision, without leaving the basin.
+def refine(problem: Problem, u_SP: np.ndarray) -> np.ndarray:
+    """Returns the minimum of the basin of each point to machine precision, without leaving the basin (S, P).
 
     Args:
         problem: The law on points.
-        u_P: Coordinates near the minimum.
+        u_SP: Coordinates near minima.
     """
-    u_P = _descend(problem, u_P, REFINE_STEPS)  # limits the number of steps in a flat basin
-    polished = polish(problem, u_P)
-    return polished if is_same(polished, u_P) else u_P
+    u_SP = _descend(problem, u_SP, REFINE_STEPS)  # limits the number of steps in a flat basin
+    polished_SP = np.array([polish(problem, u_P) for u_P in u_SP]).reshape(u_SP.shape)
+    return np.array([q if is_same(q, u) else u for q, u in zip(polished_SP, u_SP, strict=True)]).reshape(u_SP.shape)
 
 
-def _solve_linear(problem: Problem, u_P: np.ndarray) -> np.ndarray:
-    """The start with optimal linear coordinates and unchanged nonlinear coordinates."""
+def _solve_linear(problem: Problem, u_SP: np.ndarray) -> np.ndarray:
+    """The points with optimal linear coordinates and unchanged nonlinear coordinates."""
     first = len(problem.law.linear)
     for _ in range(20 if first else 0):
-        g, H = _normal_equations(problem, u_P)
-        step = np.append(-_solve(H[:first, :first], g[:first]), np.zeros(len(u_P) - first))
-        u_P = _line_search(problem, u_P, step)
-    return u_P
+        cost_S, g_SP, H_SPP = _normal_equations(problem, u_SP)
+        step_SP = np.zeros_like(u_SP)
+        step_SP[:, :first] = [-_solve(H[:first, :first], g[:first]) for H, g in zip(H_SPP, g_SP, strict=True)]
+        u_SP = _line_search(problem, u_SP, step_SP, cost_S)
+    return u_SP
 
 
-def _descend(problem: Problem, u_P: np.ndarray, steps: int) -> np.ndarray:
+def _descend(problem: Problem, u_SP: np.ndarray, steps: int) -> np.ndarray:
+    """Short steps of all points at once, each until it does not move."""
+    u_SP, active = u_SP.copy(), np.arange(len(u_SP))
     for _ in range(steps):
-        u_new = _short_step(problem, u_P)
-        if np.array_equal(u_new, u_P):
+        if not len(active):
             break
-        u_P = u_new
-    return u_P
+        new = _short_steps(problem, u_SP[active])
+        moved = np.any(new != u_SP[active], axis=1)
+        u_SP[active] = new
+        active = active[moved]
+    return u_SP
 
 
-def _short_step(problem: Problem, u_P: np.ndarray) -> np.ndarray:
-    """One step of at most MAX_STEP. Coordinates that would leave their bounds are fixed and the step is repeated."""
+def _short_steps(problem: Problem, u_SP: np.ndarray) -> np.ndarray:
+    """A step of at most MAX_STEP of each point. Coordinates that would leave their bounds are fixed, and it is repeated."""
     low, high = problem.bounds()
-    g, H = _normal_equations(problem, u_P)
-    free = ~(((u_P <= low) & (g > 0)) | ((u_P >= high) & (g < 0)))
-    while free.any():
-        step = np.zeros_like(u_P)
-        step[free] = -_solve(H[np.ix_(free, free)], g[free])
-        longest = float(np.max(np.abs(step) / np.maximum(1.0, np.abs(u_P))))
-        step *= min(1.0, MAX_STEP / max(longest, 1e-300))
-        u_new = _line_search(problem, u_P, step)
-        outside = (u_P + step < low) | (u_P + step > high)
-        if not np.array_equal(u_new, u_P) or not outside.any():
-            return u_new
-        free &= ~outside
-    return u_P
+    cost_S, g_SP, H_SPP = _normal_equations(problem, u_SP)
+    free_SP = ~(((u_SP <= low) & (g_SP > 0)) | ((u_SP >= high) & (g_SP < 0)))
+    new_SP, pending = u_SP.copy(), np.flatnonzero(free_SP.any(axis=1))
+    while len(pending):
+        u, step = u_SP[pending], np.zeros((len(pending), u_SP.shape[1]))
+        for row, s in enumerate(pending):
+            free = free_SP[s]
+            step[row, free] = -_solve(H_SPP[s][np.ix_(free, free)], g_SP[s, free])
+        longest = np.max(np.abs(step) / np.maximum(1.0, np.abs(u)), axis=1)
+        step *= np.minimum(1.0, MAX_STEP / np.maximum(longest, 1e-300))[:, None]
+        new = _line_search(problem, u, step, cost_S[pending])
+        outside = (u + step < low) | (u + step > high)
+        done = np.any(new != u, axis=1) | ~outside.any(axis=1)
+        new_SP[pending[done]] = new[done]
+        free_SP[pending] &= ~outside
+        pending = pending[~done & free_SP[pending].any(axis=1)]
+    return new_SP
 
 
-def _normal_equations(problem: Problem, u_P: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gradient (P,) of the objective, and the curvature of a Levenberg–Marquardt step (P, P)."""
-    J, r = problem.jacobian(u_P[None])[0], problem.residual(u_P[None])[0]
-    psi = problem.weights * problem.objective.psi(r)
-    return J @ psi, (J * (problem.weights * problem.objective.curvature(r, 1.0))) @ J.T
+def _normal_equations(problem: Problem, u_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Objective (S,), its gradient (S, P), and the curvature of a Levenberg–Marquardt step (S, P, P)."""
+    with np.errstate(all="ignore"):
+        r_Sn, J_SPn = problem.evaluate(u_SP)
+        r_Sn = np.where(np.isfinite(r_Sn), r_Sn, np.inf)
+        psi_Sn = problem.weights * problem.objective.psi(r_Sn)
+        curvature_Sn = problem.weights * problem.objective.curvature(r_Sn, 1.0)
+        g_SP = (J_SPn @ psi_Sn[..., None])[..., 0]
+        return problem.cost(r_Sn), g_SP, (J_SPn * curvature_Sn[:, None]) @ J_SPn.transpose(0, 2, 1)
 
 
 def _solve(H: np.ndarray, g: np.ndarray) -> np.ndarray:
@@ -191,15 +212,20 @@ def _solve(H: np.ndarray, g: np.ndarray) -> np.ndarray:
     return np.asarray(np.linalg.lstsq(H, g, rcond=None)[0])
 
 
-def _line_search(problem: Problem, u_P: np.ndarray, step_P: np.ndarray) -> np.ndarray:
+def _line_search(problem: Problem, u_SP: np.ndarray, step_SP: np.ndarray, cost_S: np.ndarray) -> np.ndarray:
     """Backtracking line search: the step, half of it, a quarter, ... until the objective decreases."""
-    threshold = _cost(problem, u_P[None])[0] * (1 - 1e-13)
-    for halvings in (np.arange(1), np.arange(1, 30)):  # usually the full step
-        trials = np.clip(u_P + step_P * 0.5 ** halvings[:, None], *problem.bounds())
-        better = np.flatnonzero(_cost(problem, trials) < threshold)
-        if len(better):
-            return trials[better[0]]
-    return u_P
+    low, high = problem.bounds()
+    new_SP, pending = u_SP.copy(), np.arange(len(u_SP))
+    for shares in (np.ones(1), 0.5 ** np.arange(1, 30)):  # usually the full step
+        trials_SHP = np.clip(u_SP[pending, None] + step_SP[pending, None] * shares[:, None], low, high)
+        cost_SH = _cost(problem, trials_SHP.reshape(-1, u_SP.shape[1])).reshape(len(pending), len(shares))
+        better_SH = cost_SH < cost_S[pending, None] * (1 - 1e-13)
+        lower = better_SH.any(axis=1)
+        new_SP[pending[lower]] = trials_SHP[lower, np.argmax(better_SH[lower], axis=1)]
+        pending = pending[~lower]
+        if not len(pending):
+            break
+    return new_SP
 
 
 def _cost(problem: Problem, u_SP: np.ndarray) -> np.ndarray:

@@ -119,8 +119,10 @@ def gradient(problem: Problem, u_SP: np.ndarray) -> np.ndarray:
         problem: The law on points.
         u_SP: Coordinates.
     """
-    psi_Sn = problem.objective.psi(problem.residual(u_SP))
-    return np.einsum("spn,sn->sp", problem.jacobian(u_SP), problem.weights * psi_Sn)
+    with np.errstate(all="ignore"):
+        r_Sn, J_SPn = problem.evaluate(u_SP)
+    psi_Sn = problem.objective.psi(np.where(np.isfinite(r_Sn), r_Sn, np.inf))
+    return np.einsum("spn,sn->sp", J_SPn, problem.weights * psi_Sn)
 
 
 def hessian(problem: Problem, u_P: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def _nearest(problem: Problem, starts_SP: np.ndarray) -> Solution:
     u_SP = local_minima.descend_from(problem, starts_SP)
     cost = problem.cost(problem.residual(u_SP))
     best = _lowest(cost)
-    u = local_minima.refine(problem, u_SP[best])
+    u = local_minima.refine(problem, u_SP[best][None])[0]
     minima = local_minima.distinct_minima(problem, u_SP, cost, u, best)
     return _solution(problem, minima, _count_agreed(problem, u_SP, cost, minima[0]))
 

@@ -32,7 +32,7 @@ from analysis.studies.components import (
 )
 from analysis.studies.options import ObservationalOptions
 from analysis.uncertainty.intervals import percentile_band, percentile_interval
-from analysis.uncertainty.score_noise import ScoreNoise, draw_scores, estimate_noise
+from analysis.uncertainty.score_noise import ScoreNoise, estimate_noise
 
 MAX_CHANCE = 0.2  # the highest chance level, 1 - h (Ruan 2024, section 3.3)
 
@@ -208,8 +208,7 @@ def _model_rows(
     predicted, (low, high) = result.predict(**inputs), result.predict_interval(**inputs)
     rng = np.random.default_rng(options.seed + 1)
     curve_Bm = result.predict_samples(**inputs)
-    dispersion_B1 = noise.dispersions(len(curve_Bm), rng)[:, None]
-    new_low, new_high = percentile_band(draw_scores(curve_Bm, dispersion_B1, options.items, rng), options.level)
+    new_low, new_high = percentile_band(noise.draw(curve_Bm, options.items, rng), options.level)
     return [
         {
             "name": models.names[i],

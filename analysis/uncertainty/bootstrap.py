@@ -153,7 +153,7 @@ def sample_parameters(
     for start in range(0, count, block):
         shape = (min(block, count - start), n)
         if resampling == "cases" or draws_runs:
-            counts_Bn = _run_counts(labels_n, shape, rng) if draws_runs else _case_counts(points, shape, rng)
+            counts_Bn = _case_counts(points, labels_n if draws_runs else np.arange(n), shape[0], rng)
             resampled = problem.with_data(problem.y, problem.weights * counts_Bn)
         else:
             y_Bn = outputs[resampling](problem, u_P, shape, rng, labels_n)
@@ -282,17 +282,12 @@ def _with_factors(
     return problem.y - residual + corrected * factor_BK[:, labels_n] / root
 
 
-def _run_counts(labels_n: np.ndarray, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Number of draws of the run of each row (B, n)."""
-    runs = int(labels_n.max()) + 1
-    return rng.multinomial(runs, np.full(runs, 1 / runs), size=shape[0])[:, labels_n].astype(float)
-
-
-def _case_counts(points: Points, shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """Number of draws of each run (B, n)."""
-    keys = np.zeros(shape[1]) if points.budgets is None else np.nan_to_num(points.budgets)
-    counts_Bn = np.zeros(shape)
+def _case_counts(points: Points, labels_n: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Number of draws of each row (B, n), where rows with one label are drawn together, within each budget."""
+    first = np.unique(labels_n, return_index=True)[1]
+    keys = np.zeros(len(first)) if points.budgets is None else np.nan_to_num(points.budgets)[first]
+    counts_BK = np.zeros((count, len(first)))
     for key in np.unique(keys):
-        rows = np.flatnonzero(keys == key)
-        counts_Bn[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=shape[0])
-    return counts_Bn
+        cases = np.flatnonzero(keys == key)
+        counts_BK[:, cases] = rng.multinomial(len(cases), np.full(len(cases), 1 / len(cases)), size=count)
+    return counts_BK[:, labels_n]

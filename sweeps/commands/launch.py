@@ -7,6 +7,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from scaling.config import exit_status
@@ -14,11 +15,13 @@ from scaling.config.options import add_options, read_options
 from scaling.config.placement import Placement
 from scaling.config.run import override
 from scaling.config.validation import to_dict
+from scaling.store.record import Store
 from sweeps.commands import options as shared
 from sweeps.definitions import find_definition
 from sweeps.errors import SweepError
 from sweeps.launching.options import LaunchOptions
 from sweeps.planning.corpus import find_or_prepare
+from sweeps.planning.plan import Plan
 
 
 def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
@@ -29,8 +32,10 @@ def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
         "--option", action="append", default=[], metavar="NAME=VALUE", help="option of the engine; may be repeated"
     )
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the engine's files and commands without starting anything"
-    )
+        "--dry-run", nargs="?", const="", metavar="DIR",
+        help="show jobs, devices, memory, cost and warnings without starting anything; with DIR, write the configs and "
+        "the engine's files into this new folder, otherwise print the files",
+    )  # fmt: skip
     add_options(parser, LaunchOptions)
     shared.add_pack_options(parser)
     parser.add_argument(
@@ -38,6 +43,7 @@ def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
     )
     shared.add_place_option(parser)
     shared.add_slice_options(parser)
+    shared.add_mfu_option(parser)
     parser.add_argument("--cap-flops", type=float, metavar="C", help="stop before the sweep exceeds C FLOPs")
     parser.add_argument("--cap-hours", type=float, metavar="H", help="stop after H hours of machine time")
     parser.add_argument("--cap-usd", type=float, metavar="USD", help="stop after USD dollars at the price of --slice")
@@ -48,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     """Launches the sweep and shows its progress, then the results of its analysis command."""
     from sweeps.cost.caps import Caps
     from sweeps.engines import get_engine
-    from sweeps.launching.launch import dry_run, launch
+    from sweeps.launching.launch import launch
 
     get_engine(args.engine)
     definition = find_definition(args.name)
@@ -66,15 +72,43 @@ def run(args: argparse.Namespace) -> int:
     store.check_writable()
     corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
     store.upload_tokens()
-    configs = shared.sweep_configs(args, corpus)
     name = args.as_name or args.name
-    if args.dry_run:
-        print(dry_run(store, name, configs, corpus, options))
-        return exit_status.DONE
+    if args.dry_run is not None:
+        return dry_run(args, name, shared.make_plan(args, corpus, store), store, options)
+    configs = shared.sweep_configs(args, corpus)
     status = launch(store, name, configs, corpus, options)
     if status == exit_status.DONE and definition.analysis_command is not None:  # sweeps does not import analysis
         subprocess.run([sys.executable, "-m", "analysis", definition.analysis_command, str(args.store)], check=False)
     return status
+
+
+def dry_run(args: argparse.Namespace, name: str, plan: Plan, store: Store, options: LaunchOptions) -> int:
+    """Prints what the launch would do, and writes or prints the engine's files.
+
+    Args:
+        args: Parsed arguments.
+        name: Name of the sweep in the store.
+        plan: Its plan.
+        store: The store.
+        options: The launch options.
+    """
+    from sweeps.cost.quote import PRICES, priced_slice
+    from sweeps.launching.dry_run import Pricing, preview, write_files
+    from sweeps.launching.engine import check_options
+
+    check_options(store, options)
+    priced, topology = options.caps.priced, options.engine_options.get("topology")
+    if priced is None and topology:
+        spot = options.engine_options.get("spot", "yes") == "yes"  # the default of the engines for slices
+        priced = priced_slice(topology, args.prices or PRICES, spot)
+    result = preview(store, name, plan, options, Pricing(priced, args.mfu))
+    if args.dry_run:
+        files = result.files()
+        write_files(Path(args.dry_run), files)
+        print(f"{result.summary}\nfiles: {len(files)} in {args.dry_run} (summary.txt, configs/, jobs/)")
+    else:
+        print(f"{result.summary}\n\n{result.jobs.as_text()}")
+    return exit_status.DONE
 
 
 def engine_options(texts: list[str]) -> dict[str, str]:

@@ -10,16 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from scaling.config.exit_status import DONE
 from scaling.config.validation import to_dict
-from scaling.store.record import Store
 from sweeps.commands import options
 from sweeps.definitions import DEFINITIONS
 from sweeps.format import json_by_rows
 from sweeps.planning.corpus import planning_corpus
-from sweeps.planning.fields import field_value, fields_note, format_field, varied_fields
+from sweeps.planning.fields import field_value, format_field, varied_fields
 from sweeps.planning.plan import Plan, epochs, plan_cost, plan_notes
 
 if TYPE_CHECKING:
-    from sweeps.cost.quote import PricedSlice
+    pass
 
 
 def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
@@ -45,6 +44,7 @@ def run_list(args: argparse.Namespace) -> int:
 def run(args: argparse.Namespace) -> int:
     """Prints the plan as a table or as JSON."""
     from sweeps.cost import sharing_saved
+    from sweeps.cost.compiled_time import quote_plan
     from sweeps.cost.pace import estimate_seconds_left, measure_pace
     from sweeps.planning import sharing
     from sweeps.planning.workers import default_pack_size, default_workers
@@ -68,23 +68,6 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(as_text(plan, rate, quoted, sharing_saved.as_text(graph, saving, size, reason)))
     return DONE
-
-
-def quote_plan(plan: Plan, store: Store | None, priced: PricedSlice, mfu: float) -> dict[str, Any]:
-    """Quotes the remaining runs of a plan on a slice.
-
-    Args:
-        plan: The plan.
-        store: The store with the compiler's step times, if shapes were compiled for the slice.
-        priced: The slice.
-        mfu: Model FLOPs utilisation.
-    """
-    from sweeps.cost.compiled_time import extra_step_seconds
-    from sweeps.cost.quote import quote_flops
-
-    remaining = ((to_dict(run.config), run.config.steps - run.from_step, run.flops_to_run) for run in plan.remaining)
-    extra_seconds = extra_step_seconds(store, remaining, priced, mfu) if store else 0.0
-    return quote_flops(plan_cost(plan)["flops_left"], priced, mfu, extra_seconds)
 
 
 def as_json(plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -11,9 +11,11 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from scaling.config.validation import to_dict
 from scaling.store.files import write_json
 from scaling.store.record import Store
-from sweeps.cost.quote import PricedSlice
+from sweeps.cost.quote import PricedSlice, quote_flops
+from sweeps.planning.plan import Plan
 
 
 def shape_key(config: Mapping[str, Any]) -> str:
@@ -64,3 +66,17 @@ def extra_step_seconds(
     if not seconds:
         return 0.0
     return sum(max(0.0, steps * seconds.get(shape_key(config), 0.0) - flops / rate) for config, steps, flops in runs)
+
+
+def quote_plan(plan: Plan, store: Store | None, priced: PricedSlice, mfu: float) -> dict[str, Any]:
+    """Quotes the remaining runs of a plan on a slice.
+
+    Args:
+        plan: The plan.
+        store: The store with the compiler's step times, if shapes were compiled for the slice.
+        priced: The slice.
+        mfu: Model FLOPs utilisation.
+    """
+    remaining = ((to_dict(run.config), run.config.steps - run.from_step, run.flops_to_run) for run in plan.remaining)
+    extra_seconds = extra_step_seconds(store, remaining, priced, mfu) if store else 0.0
+    return quote_flops(plan.totals["flops_left"], priced, mfu, extra_seconds)

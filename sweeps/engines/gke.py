@@ -66,7 +66,7 @@ def dry_run(submission: Submission, options: GkeOptions) -> DryRun:
     for trunk, runs in runs_by_trunk(submission.configs).items():
         manifest = cluster.manifest(trunk, runs)
         file = f"{manifest['metadata']['name']}.json"
-        files.append(JobFile(file, json.dumps(manifest, indent=1), [shlex.join(_apply_command(file))]))
+        files.append(JobFile(file, json.dumps(manifest, indent=1), [shlex.join(_apply_command(file))], runs=[runs]))
     notes = ["# queried by", shlex.join(_get_command(options, submission.sweep))]
     return DryRun(files, [*notes, "# stopped by", shlex.join(_delete_command(options, submission.sweep))])
 

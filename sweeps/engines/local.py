@@ -131,26 +131,19 @@ def _assign_workers(submission: Submission, options: LocalOptions) -> tuple[list
 
 
 def dry_run(submission: Submission, options: LocalOptions) -> DryRun:
-    """Returns the commands of the child processes; nothing is written or started.
-
-    Args:
-        submission: The runs.
-        options: The engine's options.
-    """
+    """Returns the commands of the child processes; nothing is written or started (arguments as for `submit`)."""
     workers, packed_runs = _assign_workers(submission, options)
     files = []
     for i, worker in enumerate(workers):
         names = [run_id(config) for config in submission.configs if run_id(config) in worker.names]
-        in_turn = [name for name in names if name not in packed_runs]
-        batches = [(name,) for name in names] if options.separate else [tuple(in_turn)] * bool(in_turn)
-        packed = [] if options.separate else [tuple(name for name in names if name in packed_runs)]
-        commands = [_train_command(submission, options, batch, packed=False) for batch in batches]
-        commands += [_train_command(submission, options, batch, packed=True) for batch in packed if batch]
-        cores = ",".join(map(str, sorted(worker.cores or ())))
-        prefix = f"taskset --cpu-list {cores} " if cores else ""
+        packed = tuple(name for name in names if name in packed_runs)
+        in_turn = tuple(name for name in names if name not in packed_runs)
+        batches = [(name,) for name in names] if options.separate else [in_turn, packed]
+        commands = [_train_command(submission, options, batch, batch is packed) for batch in batches if batch]
+        prefix = f"taskset --cpu-list {','.join(map(str, sorted(worker.cores)))} " if worker.cores else ""
         text = "\n".join(prefix + shlex.join(command) for command in commands)
         title = f"# process {i} trains {len(names)} runs, and is restarted after a crash; its log is {worker.log}:"
-        files.append(JobFile(f"process-{i}.sh", text, title=title))
+        files.append(JobFile(f"process-{i}.sh", text, title=title, runs=[names]))
     return DryRun(files)
 
 

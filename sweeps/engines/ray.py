@@ -73,7 +73,7 @@ def dry_run(submission: Submission, options: RayOptions) -> DryRun:
     for task in cluster_tasks.divide_runs(submission, "TOKEN", jobs=options.jobs, restarts=options.restarts):
         command = shlex.join(cluster_tasks.node_command(submission.store, task))
         title = f"# task {task.key} runs this, and restarts it on failure:"
-        files.append(JobFile(f"{task.key}.sh", command, title=title))
+        files.append(JobFile(f"{task.key}.sh", command, title=title, runs=[task.run_ids]))
     head = [f"# ray.init(address={options.address!r}), then tasks with {task_resources(options)}", ""]
     return DryRun(files, ["# stopped by", _stop_command(submission, "TOKEN")], head)
 

@@ -86,7 +86,8 @@ def dry_run(submission: Submission, options: SkyPilotOptions) -> DryRun:
     for trunk, runs in runs_by_trunk(submission.configs).items():
         task = cloud.task(trunk, runs)
         file = f"{task['name']}.yaml"
-        files.append(JobFile(file, json.dumps(task, indent=1), [shlex.join(_launch_command(task["name"], file))]))
+        command = shlex.join(_launch_command(task["name"], file))
+        files.append(JobFile(file, json.dumps(task, indent=1), [command], runs=[runs]))
     return DryRun(files, ["# queried by", shlex.join(QUEUE_COMMAND), "# stopped by", CANCEL_COMMAND])
 
 

@@ -165,7 +165,9 @@ def dry_run(submission: Submission, options: SlurmOptions) -> DryRun:
         for index, task in enumerate(array):
             command = shlex.join(cluster_tasks.node_command(store, task, train))
             details += [f"# array task {index} runs this, and restarts it on failure:", command]
-        files.append(JobFile(f"{name}.sh", script, [f"sbatch {name}.sh"], details))
+        files.append(
+            JobFile(f"{name}.sh", script, [f"sbatch {name}.sh"], details, runs=[task.run_ids for task in array])
+        )
     return DryRun(files, ["# queried by", shlex.join(SQUEUE), "# stopped by", CANCEL_COMMAND])
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
@@ -48,6 +48,7 @@ class JobFile(NamedTuple):
         commands: Commands that submit it.
         details: Further lines about it.
         title: The line above it where files are printed; empty: its name.
+        runs: Ids of the runs of each job that it starts.
     """
 
     name: str
@@ -55,6 +56,13 @@ class JobFile(NamedTuple):
     commands: Sequence[str] = ()
     details: Sequence[str] = ()
     title: str = ""
+    runs: Sequence[Sequence[str]] = ()
+
+    def jobs(self) -> Iterator[tuple[str, Sequence[str]]]:
+        """Yields the name and the run ids of each job that the file starts."""
+        label = self.name.rpartition(".")[0]
+        for i, names in enumerate(self.runs):
+            yield (f"{label}[{i}]" if len(self.runs) > 1 else label), names
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from scaling.store.record import Store
 from sweeps.cost.caps import Caps, MachineTime, cap_message, plan_spending, runs_within_caps
 from sweeps.engines import Engine, get_engine
 from sweeps.engines.events import Event
-from sweeps.engines.submission import Submission, parse_options
+from sweeps.engines.submission import Submission
 from sweeps.errors import SweepError
 from sweeps.format import duration, short_count
 from sweeps.launching.engine import check_options, train_command
@@ -96,30 +96,6 @@ def launch(
             print(cap_message(options.caps, sweep_plan, store), file=sys.stderr)
             return exit_status.CAPPED
         return status
-
-
-def dry_run(store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, options: LaunchOptions) -> str:
-    """Returns what `launch` would write and run for the remaining runs of a sweep.
-
-    Args:
-        store: The store with the runs.
-        sweep: Name of the sweep in the store.
-        configs: Its runs.
-        corpus: Their corpus.
-        options: The engine and its options.
-
-    Raises:
-        SweepError: The engine has no dry run, or its options are not allowed.
-    """
-    engine = get_engine(options.engine)
-    if engine.dry_run is None:
-        raise SweepError(f"--dry-run: not supported by engine {options.engine}: `plan` shows the runs")
-    engine_options = parse_options(engine.options, options.engine_options)
-    runs = plan_sweep(configs, corpus, store).remaining
-    submission = Submission(
-        store=store, sweep=sweep, configs=[run.config for run in runs], starts=[run.shared_step for run in runs]
-    )
-    return engine.dry_run(submission, engine_options)
 
 
 def _plan_sweep(store: Store, sweep: str, sweep_plan: Plan, options: LaunchOptions) -> Plan:

@@ -97,24 +97,27 @@ def wants_final_rows(law: Law | None) -> bool:
     return law is None or (law.output == "L" and not law.labels and not CURVE_INPUTS & set(law.inputs))
 
 
-def why_not_final(points: Points, rows: np.ndarray, law: Law | None) -> str:
-    """Returns why final rows do not determine a law, as text; empty if they do.
+def why_undetermined(points: Points, rows: np.ndarray, law: Law | None) -> str:
+    """Returns why rows do not determine a law, as text; empty if they do.
 
     Args:
         points: All rows (n,).
-        rows: Indices of the final rows.
+        rows: Indices of the rows.
         law: The law; None stands for a law of the loss in N and D.
     """
     parameters, inputs = (PARAMETERS, ("N", "D")) if law is None else (len(law.parameters), law.inputs)
+    unknown = [letter for letter in inputs if not np.isfinite(points[letter]).all()]
+    if unknown:
+        return f"{unknown[0]} is not known"
     if len(rows) < parameters + MIN_SPARE_RUNS:
-        return f"{len(rows)} final rows are too few for {parameters} parameters"
+        return f"{len(rows)} are too few for {parameters} parameters"
     for letter in inputs:
         x = points[letter]
-        if np.isfinite(x).all() and np.ptp(x) > 0 and x[rows].max() < VARIES * x[rows].min():
-            return f"all final rows have the same {letter}"
-    if {"N", "D"} <= set(inputs) and np.isfinite(points.N).all() and np.isfinite(points.D).all():
+        if np.ptp(x) > 0 and x[rows].max() < VARIES * x[rows].min():
+            return f"all have the same {letter}"
+    if {"N", "D"} <= set(inputs):
         if abs(np.corrcoef(np.log(points.N[rows]), np.log(points.D[rows]))[0, 1]) > MAX_CORRELATION:
-            return "N and D rise together in the final rows"
+            return "N and D rise together"
     return ""
 
 

@@ -17,7 +17,7 @@ from analysis.data.rows.checkpoints import (
     learning_curves,
     runs_of_rows,
     wants_final_rows,
-    why_not_final,
+    why_undetermined,
 )
 from analysis.data.rows.replicates import combine_replicates, select_replicates
 from analysis.errors import DataError
@@ -54,8 +54,9 @@ def fitted_rows(
     points = replace(points, runs=runs, curves=learning_curves(points, runs, held_out))
     last = final_rows(runs, points, frame)
     shared = f"{plural(len(points), 'row')} are checkpoints of {plural(len(last), 'run')}"
-    reason = "" if options.checkpoints == "final" else why_not_final(points, last, law)
-    if options.checkpoints == "final" or (options.checkpoints == "auto" and wants_final_rows(law) and not reason):
+    reason = why_undetermined(points, last, law)
+    needs_all = bool(reason) and not why_undetermined(points, np.arange(len(points)), law)
+    if options.checkpoints == "final" or (options.checkpoints == "auto" and wants_final_rows(law) and not needs_all):
         note = f"{shared}: the last row of each is fitted (--checkpoints all fits every row)"
         final = replace(points.select(last), runs=None, notes=(*points.notes, note))
         return combine_replicates(final, frame.iloc[last], columns, law, options.replicates)
@@ -63,9 +64,10 @@ def fitted_rows(
 
 
 def _note_all(shared: str, reason: str, law: Law | None, options: ReadOptions) -> str:
-    note = f"{shared}: all are fitted, and the default bootstrap resamples whole runs"
+    note = f"{shared}: all are fitted"
     if options.checkpoints == "auto" and wants_final_rows(law):
-        note += f"; not only the last rows, because {reason}"
+        note += f", because the last rows alone do not determine the law ({reason})"
+    note += "; the default bootstrap resamples whole runs"
     if wants_final_rows(law):
         note += "; losses before the decay of the learning rate are higher than final losses"
     return note

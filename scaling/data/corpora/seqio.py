@@ -1,7 +1,8 @@
 """seqio:TASK: a SeqIO task or mixture, tokenised by its own vocabulary and preprocessors.
 
-Its own split `validation` is held out, where it has one. No sequence length is set, so SeqIO does not truncate documents: they are concatenated, and every token of a task is
-used. A mixture keeps its rates, so it ends when the first of its tasks is exhausted.
+Its own split `validation` is held out, where it has one. No sequence length is set, so SeqIO does not truncate
+documents: they are concatenated, and every token of a task is used. A mixture keeps its rates, so it ends when the
+first of its tasks is exhausted.
 """
 
 from __future__ import annotations

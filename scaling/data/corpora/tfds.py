@@ -1,4 +1,7 @@
-"""tfds:NAME: TensorFlow Datasets, through its own loader; one document per example; its own validation split is held out."""
+"""tfds:NAME: TensorFlow Datasets, through its own loader; one document per example.
+
+Its own split `validation` is held out, where it has one.
+"""
 
 from __future__ import annotations
 

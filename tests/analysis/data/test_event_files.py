@@ -63,7 +63,11 @@ def test_each_folder_is_a_run_whose_last_validation_loss_is_a_point(tmp_path: Pa
     assert not is_store(tmp_path)
     points = load(tmp_path, options=ReadOptions(checkpoints="final"))
     order = np.argsort(points.N)
-    assert points.N[order].tolist() == list(SIZES) and sorted(points.names) == ["n100M", "n10M", "n30M"]
+    assert points.N[order].tolist() == list(SIZES) and sorted(name.split()[0] for name in points.names) == [
+        "n100M",
+        "n10M",
+        "n30M",
+    ]
     assert points.D.tolist() == [9 * TOKENS_PER_STEP] * 3  # step 9, between the tokens of 8 and 10
     assert points.L[order] == pytest.approx([3.1 - N / 1e9 for N in SIZES], rel=1e-6)
     assert any("train/tokens_seen interpolated" in note for note in points.notes)

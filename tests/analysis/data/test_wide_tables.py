@@ -93,15 +93,23 @@ PLOT = """"tokens","n70M-a - val_loss","n70M-a - val_loss__MIN","n70M-a - val_lo
 @pytest.mark.parametrize("axis", ["tokens", "throughput/total_tokens", "trainer/tokens", "train/tokens_seen"])
 def test_a_line_plot_over_tokens_gives_the_tokens_of_each_run(tmp_path: Path, axis: str) -> None:
     path = write_table(tmp_path, PLOT.replace('"tokens"', f'"{axis}"'))
-    points = load(path, options=ReadOptions(run_names="n{N}*"))
+    points = load(path, options=ReadOptions(run_names="n{N}*", checkpoints="final"))
     assert sorted(zip(points.N, points.D, points.L, strict=True)) == [(7e7, 4e9, 3.1), (1.4e9, 4e9, 2.9)]
     assert "no column for N" in refusal(path, laws.find("chinchilla"))
 
 
+def test_a_line_plot_over_tokens_gives_learning_curves(tmp_path: Path) -> None:
+    points = load(write_table(tmp_path, PLOT), options=ReadOptions(run_names="n{N}*"))
+    assert points.curves is not None and points.runs is not None
+    curves = {curve.name: curve for curve in points.curves}
+    assert curves["n70M-a"].D.tolist() == [1e9, 2e9, 4e9] and curves["n70M-a"].N == 7e7
+    assert curves["n1.4B"].L.tolist() == [3.2, 2.9] and len(points) == 5
+
+
 def test_a_line_plot_over_time_or_with_tokens_as_a_metric_is_read(tmp_path: Path) -> None:
     text = "Relative Time (Process),a - val_loss,a - tokens,b - val_loss,b - tokens\n1,3.5,1e9,3.2,1e9\n2,3.3,2e9,,\n"
-    points = load(write_table(tmp_path, text))
-    assert points.names == ["a", "b"] and points.D.tolist() == [2e9, 1e9] and points.L.tolist() == [3.3, 3.2]
+    points = load(write_table(tmp_path, text), options=ReadOptions(checkpoints="final"))
+    assert points.D.tolist() == [2e9, 1e9] and points.L.tolist() == [3.3, 3.2]
 
 
 def test_names_of_runs_hold_values_only_where_it_is_said(tmp_path: Path) -> None:

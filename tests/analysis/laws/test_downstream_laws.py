@@ -109,7 +109,7 @@ def checkpoints() -> Points:
     order = np.random.default_rng(1).permutation(40)
     L, acc = 4 - step / 10, step / 40
     runs = [f"run {i // 20}" for i in range(40)]
-    points = Points(np.repeat([1e8, 2e8], 20), step * 1e8, np.ones(40), L, runs, groups=runs, extra={"Acc": acc})
+    points = Points(np.repeat([1e8, 2e8], 20), step * 1e8, np.ones(40), L, runs, runs=runs, extra={"Acc": acc})
     return points.select(order)
 
 
@@ -123,7 +123,7 @@ def test_checkpoints_are_averaged_with_those_before_them_in_their_run() -> None:
     smooth = two_step.smoothed_checkpoints(
         checkpoints(), drop=0.11, window=5
     )  # 2.2 of 20: the first three are left out
-    data = smooth.select(np.array(smooth.groups) == "run 1")
+    data = smooth.select(np.array(smooth.runs) == "run 1")
     assert len(data) == 17 and np.allclose(data.D, np.arange(4, 21) * 1e8)
     steps = [[k for k in range(end - 4, end + 1) if k >= 4] for end in range(4, 21)]
     assert np.allclose(data["Acc"], [np.mean(k) / 40 for k in steps])
@@ -213,7 +213,7 @@ def test_olmo_ladder_2024_from_the_choices_alone(task: str) -> None:
     points = Points(
         *(rows[c].to_numpy(float) for c in ("n_params_nonemb", "tokens", "tokens", f"{task}:task_ce")),
         names=[f"{i}" for i in rows.index],
-        groups=list(rows["model"] + rows["length"]),
+        runs=list(rows["model"] + rows["length"]),
         extra={"Acc": rows[f"{task}:rc_acc"].to_numpy(float)},
     )
     ends = two_step.final_checkpoints(points, last=1)
@@ -246,5 +246,6 @@ def test_the_command_chains_the_steps() -> None:
     at = result["at"]
     assert at["value"] == pytest.approx(0.85304, abs=1e-4) and at["interval"][0] < at["value"] < at["interval"][1]
     assert [verdict.split(":")[0] for verdict in at["verdict"]] == ["extrapolation", "extrapolation"]
-    wrong = call_command(*arguments[:4], "chinchilla", "--runs", "model")
-    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "runs model" in wrong.stderr
+    arguments[6] = "nothing"
+    wrong = call_command(*arguments)
+    assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1 and "no column 'nothing'" in wrong.stderr
