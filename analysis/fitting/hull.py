@@ -40,7 +40,7 @@ def fit_hull(points: Points, count: int, seed: int) -> tuple[dict[str, np.ndarra
     """
     if not all(np.isfinite(points[letter]).all() for letter in "NDC"):
         raise FitError(f"chinchilla-1 with --frontier hull needs N, D and C, which {points.source} does not have")
-    runs = [_curve_vertices(curve) for curve in points.curves] if points.curves else _last(points)
+    runs = [run for run in map(_curve_vertices, points.curves) if run] if points.curves else _last(points)
     vertices = np.array(lower_hull([vertex for run in runs for vertex in run]))
     sizes = len(np.unique(vertices[:, 2]))
     if sizes < 2:
@@ -82,8 +82,9 @@ def _turns_down(first: Vertex, middle: Vertex, last: Vertex) -> bool:
 
 def _curve_vertices(curve: TrainingCurve) -> list[Vertex]:
     """Hull of one curve, which contains all of its vertices of the common hull."""
-    columns = np.log(np.stack([curve.C, smoothed(curve), np.full(len(curve.C), curve.N), curve.D], -1)).tolist()
-    return lower_hull([(x, y, n, d) for x, y, n, d in columns])
+    columns = np.stack([curve.C, smoothed(curve), np.full(len(curve.C), curve.N), curve.D], -1)
+    rows = np.log(columns[(columns > 0).all(1)]).tolist()  # an evaluation before the first step has spent no compute
+    return lower_hull([(x, y, n, d) for x, y, n, d in rows]) if rows else []
 
 
 def _last(points: Points) -> list[list[Vertex]]:

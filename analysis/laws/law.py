@@ -63,7 +63,7 @@ class Law:
     powers: dict[str, tuple[str, str]] = field(default_factory=dict)
     constants: tuple[str, ...] = ()
     decreasing_in: tuple[str, ...] = ()
-    optimum: Callable[[dict[str, Array], float, float], tuple[Array, Array, Array]] | None = None
+    optimum: Callable[..., tuple[Array, Array, Array]] | None = None
     on_frontier: bool = False
     output: str = "L"
     objective: str = "huber-log"

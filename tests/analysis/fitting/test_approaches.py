@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import spatial
 
 from analysis import laws
 from analysis.data.points import Points, TrainingCurve
-from analysis.errors import FitError
+from analysis.errors import DataError, FitError
 from analysis.fitting.envelope import loss_envelope
 from analysis.fitting.fit import fit
 from analysis.fitting.isoflop import fit_isoflop
@@ -70,6 +71,50 @@ def test_approach_one_reads_the_envelope_of_curves() -> None:
     assert abs(fitted.params["a"] - a) < 0.05 and "envelope of 30 held-out" in fitted.notes[0]
     assert fitted.intervals["a"][0] < a < fitted.intervals["a"][1]
     assert "lowest loss of each budget" in fit(isoflop_sweep(), "chinchilla-1", FitOptions(bootstrap=100)).notes[0]
+
+
+def curves_on_surface(sizes: int, noise: float = 0.0, seed: int = 0, start: float = 0.05) -> Points:
+    """Held-out learning curves up to six times the optimal tokens of each size."""
+    rng, curves = np.random.default_rng(seed), []
+    a, _, ln_g = laws.chinchilla_optimum(TRUTH, 6.0)
+    for N in np.geomspace(1e4, 1e7, sizes):
+        D = np.geomspace(start, 1, 30) * 6 * (N / np.exp(ln_g)) ** (1 / a) / N
+        L = chinchilla.chinchilla(N, D, **TRUTH) * np.exp(noise * rng.standard_normal(30))
+        curves.append(TrainingCurve(f"{N}", N, D, 6 * N * D, L, True))
+    ends = np.array([[curve.N, curve.D[-1], curve.L[-1]] for curve in curves]).T
+    return replace(points(*ends), curves=tuple(curves))
+
+
+def test_the_hull_is_the_lower_convex_hull_of_all_losses_and_its_line_least_squares_of_the_vertices() -> None:
+    data = curves_on_surface(12, noise=0.003)
+    assert data.curves is not None
+    C, L, D = (np.concatenate([getattr(curve, letter) for curve in data.curves]) for letter in "CLD")
+    N = np.repeat([curve.N for curve in data.curves], 30)
+    plane = np.log(np.stack([C, L], -1))
+    hull = spatial.ConvexHull(plane)
+    lower = np.unique(hull.simplices[hull.equations[:, 1] < 0])
+    lower = lower[C[lower] <= C[np.argmin(L)]]
+    fitted = fit(data, "chinchilla-1", FitOptions(bootstrap=100, frontier="hull"))
+    for letter, values, scale in (("a", N, "G_N"), ("b", D, "G_D")):
+        slope, intercept = np.polyfit(np.log(C[lower]), np.log(values[lower]), 1)
+        assert fitted.params[letter] == pytest.approx(slope, rel=1e-9)
+        assert np.log(fitted.params[scale]) == pytest.approx(intercept, rel=1e-9)
+    assert f"{len(lower)} vertices" in fitted.notes[0]
+
+
+def test_the_interval_of_the_hull_holds_the_truth_which_its_ends_tilt_away_from() -> None:
+    a = laws.chinchilla_optimum(TRUTH, 6.0)[0]
+    fitted = fit(curves_on_surface(12), "chinchilla-1", FitOptions(bootstrap=200, frontier="hull"))
+    low, high = fitted.intervals["a"]
+    assert fitted.params["a"] < a - 0.015 and low <= fitted.params["a"] and low < a < high
+    inner = float(fitted.notes[0].rpartition(" ")[2])
+    assert inner == pytest.approx(a, abs=0.01)
+
+
+def test_options_of_another_approach_are_refused() -> None:
+    for law, options in (("chinchilla-2", {"frontier": "hull"}), ("chinchilla", {"minimum": "akima"})):
+        with pytest.raises(DataError, match=f"{next(iter(options))}: options do not apply to {law}"):
+            fit(isoflop_sweep(), law, FitOptions(bootstrap=100, **options))
 
 
 def test_approach_one_sees_through_the_noise_of_single_batches() -> None:

@@ -58,8 +58,8 @@ def test_one_corpus_and_names_of_sizes_are_no_groups() -> None:
     assert load(frame).labels == {} and fit(frame, options=FAST).verdict == ("converged",)
     N, D = (x.ravel() for x in np.meshgrid([7e7, 1.6e8, 4.1e8, 1e9, 2.8e9], [1e9, 4e9, 2e10, 1e11]))
     L = (1.8 + 450 * N**-0.34 + 1800 * D**-0.36) * np.exp(0.002 * np.random.default_rng(0).normal(size=20))
-    sizes = pd.DataFrame({"params": N, "tokens": D, "loss": L, "model": np.tile(["S", "M", "L", "XL", "XXL"], 4)})
-    assert set(load(sizes).labels) == {"model"} and fit(sizes, options=FAST).verdict == ("converged",)
+    sizes = pd.DataFrame({"params": N, "tokens": D, "loss": L, "variant": np.tile(["S", "M", "L", "XL", "XXL"], 4)})
+    assert set(load(sizes).labels) == {"variant"} and fit(sizes, options=FAST).verdict == ("converged",)
 
 
 def false_alarms(seeds: range) -> float:
