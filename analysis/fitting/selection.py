@@ -6,13 +6,15 @@ Key: N parameters, D tokens, C FLOPs, L nats per token; P coordinates, n points.
 from __future__ import annotations
 
 import numpy as np
+from scipy.optimize import isotonic_regression
 
 from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.laws.law import Law
 from analysis.solver.problem import Problem
 
-VARIES = 1.1  # smallest ratio of the largest to the smallest value of an input that varies
+MAX_SCATTER = 0.02  # largest share of the variance of ln L about a falling curve, if no two runs have the same x
+MAX_SHARED_SCATTER = 0.001  # the same if runs have the same x: scatter of seeds, which is smaller than that of sizes
 SAME_X = 0.02  # relative difference of x up to which runs count as one on the frontier
 MIN_SPREAD = 0.05  # smallest relative spread of an input
 MIN_BUDGET_RATIO = 1.3  # smallest ratio of the largest to the smallest C, for a law with an optimum
@@ -33,22 +35,31 @@ def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[st
     missing = [letter for letter in (*law.inputs, law.output) if not np.isfinite(points[letter]).all()]
     if missing:
         raise FitError(f"{name} needs {', '.join(missing)}, which {points.source} does not have")
-    if not law.on_frontier or not _others_vary(points, law.inputs[0]):
+    if not law.on_frontier:
         return points, ()
-    rows = efficient_frontier(points[law.inputs[0]], points.L)
+    letter = law.inputs[0]
+    rows = efficient_frontier(points[letter], points.L)
     if len(rows) == len(points):
         return points, ()
+    if _are_on_one_curve(points[letter], points.L):
+        return points, (f"{name} is fitted to all {len(points)} runs: their losses fall along one curve in {letter}",)
     note = (
         f"{name} is fitted to the frontier: {len(rows)} of {len(points)} runs, with a lower loss than all runs with "
-        f"less {law.inputs[0]}"
+        f"less {letter}"
     )
     return points.select(rows), (note,)
 
 
-def _others_vary(points: Points, letter: str) -> bool:
-    """Whether N or D varies in addition to the input; if not, all runs are on the curve of the law."""
-    others = [getattr(points, other) for other in "ND" if other != letter]
-    return any(np.isfinite(x).all() and x.max() > VARIES * x.min() for x in others)
+def _are_on_one_curve(x: np.ndarray, L: np.ndarray) -> bool:
+    """Whether the losses fall along one curve in x up to noise, by an isotonic regression of ln L (n,) on x (n,).
+
+    It depends on x and L alone, so that further columns of a source do not change which runs a law is fitted to.
+    """
+    order = np.argsort(x, kind="stable")
+    x, ln_L = x[order], np.log(L[order])
+    shared = bool((x[1:] <= x[:-1] * (1 + SAME_X)).any())
+    scatter = np.sum((ln_L - isotonic_regression(ln_L, increasing=False).x) ** 2)
+    return bool(scatter <= (MAX_SHARED_SCATTER if shared else MAX_SCATTER) * np.sum((ln_L - ln_L.mean()) ** 2))
 
 
 def efficient_frontier(x: np.ndarray, L: np.ndarray, tolerance: float = SAME_X) -> np.ndarray:
