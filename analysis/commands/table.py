@@ -63,17 +63,15 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _print_runs(frame: pd.DataFrame, limit: int) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from analysis.format import aligned
 
-    table = Table(title=f"{len(frame)} runs", title_justify="left")
     numbers = ("N", "D", "C", "loss")
-    for name in ("run", "sweep", "status", *numbers):
-        table.add_column(name, justify="right" if name in numbers else "left", no_wrap=True)
+    rows: list[tuple[str, ...]] = [("run", "sweep", "status", *numbers)]
     for row in frame.head(limit).to_dict("records"):
         cells = ["" if row[name] != row[name] else f"{row[name]:.4g}" for name in numbers]
         sweep = row["sweep"] if isinstance(row["sweep"], str) else ""
-        table.add_row(row["run_id"][:12], sweep, row["status"], *cells)
-    Console().print(table)
+        rows.append((row["run_id"][:12], sweep, row["status"], *cells))
+    print(f"{len(frame)} runs")
+    print(aligned(rows))
     if len(frame) > limit:
         print(f"and {len(frame) - limit} more: --rows 0 prints all, --csv FILE writes them")

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
+from analysis.data.compute_cost import ComputeCost, estimate_cost
 from analysis.data.units import LOSS_UNIT
-from analysis.errors import DataError
+from analysis.errors import DataError, FitError
 
-SAME_RATIO = 0.05  # range of ln(C / (N·D)) up to which the ratio counts as constant
-POWER_LAW_SHARE = 0.5  # largest share of the standard deviation of ln(C / (N·D)) that a power law of N may leave
+MAX_CHAIN = 2.0  # largest ratio of C within a budget that is found by grouping neighbouring runs
 BUDGET_TOLERANCE = 0.1  # relative difference in C up to which neighbouring runs share a budget, without a column
 
 
@@ -36,29 +36,6 @@ class TrainingCurve:
     C: np.ndarray
     L: np.ndarray
     held_out: bool
-
-
-@dataclass(frozen=True)
-class ComputeCost:
-    """Training FLOPs of a run as C = k·N^s·D.
-
-    Attributes:
-        k: Factor; FLOPs per parameter and token if s = 1.
-        s: Exponent of N; 1 unless N and C count different parameters.
-        deviation: Largest relative deviation of the C of the points.
-    """
-
-    k: float
-    s: float = 1.0
-    deviation: float = 0.0
-
-    def flops(self, N: np.ndarray | float, D: np.ndarray | float) -> np.ndarray:
-        """Returns C of runs with N parameters and D tokens."""
-        return np.asarray(self.k * N**self.s * D)
-
-    def tokens(self, C: np.ndarray | float, N: np.ndarray | float) -> np.ndarray:
-        """Returns D of runs with N parameters and compute C."""
-        return np.asarray(C / (self.k * N**self.s))
 
 
 @dataclass(frozen=True)
@@ -132,20 +109,8 @@ class Points:
 
     @property
     def compute_cost(self) -> ComputeCost:
-        """C as a function of N and D over the points: 6·N·D if C was computed so, else a power law of N times D.
-
-        If the ratio C / (N·D) is constant within `SAME_RATIO`, or a power of N does not describe it, k is its median.
-        """
-        ln_ratio, ln_N = np.log(self.C / (self.N * self.D)), np.log(self.N)
-        median = float(np.exp(np.median(ln_ratio)))
-        if not np.isfinite(ln_ratio).all() or np.ptp(ln_ratio) <= SAME_RATIO or np.ptp(ln_N) == 0:
-            return ComputeCost(median, 1.0, float(np.expm1(np.abs(ln_ratio - np.log(median)).max(initial=0))))
-        slope = float(np.polyfit(ln_N, ln_ratio, 1)[0])
-        rest = ln_ratio - slope * ln_N
-        if np.std(rest) > POWER_LAW_SHARE * np.std(ln_ratio) or slope <= -1:
-            return ComputeCost(median, 1.0, float(np.expm1(np.abs(ln_ratio - np.log(median)).max())))
-        level = float(np.median(rest))
-        return ComputeCost(float(np.exp(level)), 1 + slope, float(np.expm1(np.abs(rest - level).max())))
+        """C as a function of N and D, 6·N·D if C was computed so."""
+        return estimate_cost(self.N, self.D, self.C)
 
     def select(self, rows: np.ndarray) -> Points:
         """Returns the points selected by `rows`, a mask (n,) or indices."""
@@ -176,6 +141,38 @@ def duplicate_rows(points: Points) -> list[str]:
         if earlier is not name:
             duplicates.append(f"{name} = {earlier}")
     return duplicates
+
+
+def separate_budgets(points: Points, name: str) -> tuple[list[tuple[float, np.ndarray]], list[str]]:
+    """Groups runs by compute budget, without chains of runs that span a range of compute.
+
+    Args:
+        points: Runs with C.
+        name: Name of the law for messages.
+
+    Returns:
+        As `group_by_budget`, and notes.
+
+    Raises:
+        FitError: The runs have no budgets: their C varies without gaps.
+    """
+    budgets = group_by_budget(points)
+    if points.budgets is not None:
+        return budgets, []
+    chains = [(key, rows) for key, rows in budgets if points.C[rows].max() > MAX_CHAIN * points.C[rows].min()]
+    texts = [f"{points.C[rows].min():.2g} to {points.C[rows].max():.2g} FLOPs ({len(rows)} runs)" for _, rows in chains]
+    if len(chains) == len(budgets) or sum(len(rows) for _, rows in chains) > len(points) / 2:
+        raise FitError(
+            f"{name}: these runs are not grouped by budget: C varies without gaps from {' and from '.join(texts)}: use "
+            "a law of N and D (chinchilla), or name the column of planned budgets with --columns budget=NAME"
+        )
+    notes = [
+        "No budget column: runs are grouped by neighbouring compute, which can chain distinct budgets. Check, or pass "
+        "--columns budget=NAME."
+    ]
+    if chains:
+        notes.append(f"left out, because C varies without gaps: {', '.join(texts)}")
+    return [(key, rows) for key, rows in budgets if not any(rows is chain for _, chain in chains)], notes
 
 
 def group_by_budget(points: Points) -> list[tuple[float, np.ndarray]]:

@@ -5,7 +5,10 @@ Key: r runs, n scales, I items, B bootstrap samples.
 
 from __future__ import annotations
 
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,7 @@ from analysis.uncertainty import intervals
 from scaling.store.score_intervals import wilson_interval
 
 AXIS_TITLES = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss"}
+MAX_SERIAL_TASKS = 4  # number of tasks up to which one process is faster
 LOSS_SCALES = 60  # losses within 1/60 of their range count as one scale
 
 
@@ -78,9 +82,19 @@ def emergence_study(
     scores = load_tasks(source, options, reading)
     findings = [_finding(task, options) for task in scores.tasks]
     if options.target:
-        fit_options = FitOptions(bootstrap=options.bootstrap, level=options.level, seed=options.seed)
-        findings = [add_predictions(f, options.x, options.target, fit_options) for f in findings]
+        findings = _with_predictions(findings, options)
     return EmergenceStudy(str(source), options.x, options.level, tuple(findings), scores.notes, scores.loss_unit)
+
+
+def _with_predictions(findings: list[Finding], options: EmergenceOptions) -> list[Finding]:
+    """The findings with their predictions, computed on all cores if there are many tasks."""
+    fit_options = FitOptions(bootstrap=options.bootstrap, level=options.level, seed=options.seed)
+    arguments = [(finding, options.x, options.target, fit_options) for finding in findings]
+    if len(findings) <= MAX_SERIAL_TASKS or (os.cpu_count() or 1) < 2:
+        return [add_predictions(*row) for row in arguments]
+    # Forked processes lack the threads of the linear algebra library.
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        return list(pool.map(add_predictions, *zip(*arguments, strict=True)))
 
 
 def _finding(task: Task, options: EmergenceOptions) -> Finding:

@@ -23,16 +23,14 @@ from scipy.special import expit
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.evals.noise import fit_noise, prediction, resample_scores
-from analysis.evals.series import JEFFREYS
+from analysis.evals.noise import fit_noise, prediction
 from analysis.evals.tasks import Finding
 from analysis.fitting import two_step
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.laws.law import Array, Law
-from analysis.uncertainty.options import LEAST_BOOTSTRAP
-from analysis.uncertainty.score_noise import ScoreNoise
+from analysis.uncertainty.score_noise import JEFFREYS, ScoreNoise
 
 LOSS_LAWS = {"C": "power-c", "N": "power-n", "D": "power-d"}  # law of the task's loss by axis
 
@@ -142,10 +140,9 @@ def _two_step(
 
 
 def _fit_score(points: Points, law: str | Law, options: FitOptions) -> tuple[Fit, ScoreNoise]:
-    """A law of a score with bootstrap samples that have binomial noise, and the noise. The verdict needs few samples."""
-    result = fit(points, law, replace(options, bootstrap=LEAST_BOOTSTRAP))
-    noise = fit_noise(result, points)
-    return resample_scores(result, points, noise, options.bootstrap, options.seed), noise
+    """A law of a score, with bootstrap samples that have the scatter of the runs and binomial noise, and this noise."""
+    result = fit(points, law, replace(options, resampling="binomial"))
+    return result, fit_noise(result, points)
 
 
 def _prediction(points: Points, law: str | Law, inputs: Mapping[str, float], options: FitOptions) -> dict[str, Any]:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from analysis.uncertainty.score_noise import JEFFREYS
+
 SCALE_TOLERANCE = 0.05  # range in decades within which runs count as one scale
-JEFFREYS = 0.5  # pseudo-counts of correct and wrong items (Jeffreys prior), so that a share of 0 has a variance
 RELATIVE_FLOOR = 1e-6  # smallest variance of a mean, relative to the squared range of the means
 
 

@@ -22,7 +22,7 @@ from analysis.errors import DataError, FitError
 from analysis.evals.options import EmergenceOptions
 from analysis.figures.options import SourceOptions
 from analysis.fitting.fit import fit
-from analysis.fitting.isoflop import IsoFlop, fit_isoflop
+from analysis.fitting.hoffmann.isoflop import IsoFlop, fit_isoflop
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.studies.conventions import Convention, compare_conventions

@@ -11,12 +11,13 @@ import numpy as np
 
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.fitting import isoflop, parabola_bias
 from analysis.fitting.budget_curves import CHANCE
-from analysis.fitting.envelope import fit_envelope, loss_envelope
-from analysis.fitting.hull import fit_hull
+from analysis.fitting.hoffmann import isoflop, parabola_bias
+from analysis.fitting.hoffmann.envelope import fit_envelope, loss_envelope
+from analysis.fitting.hoffmann.hull import fit_hull
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit, Optimum
+from analysis.uncertainty.accounting import check_budget_spread, check_compute, check_repetition
 from analysis.uncertainty.intervals import corrected_interval
 from analysis.uncertainty.verdicts import CONVERGED, verdict, warning
 
@@ -58,7 +59,7 @@ def _approach_2(points: Points, options: FitOptions) -> Fit:
     if result.params is None:
         raise FitError(f"chinchilla-2: {'; '.join(result.verdict)}")
     warnings = [line for line in result.verdict if line != CONVERGED]
-    warnings += _check_exponent(result.params["a"], options.level)
+    warnings += [*check_budget_spread(points), *_check_exponent(result.params["a"], options.level)]
     notes = result.notes
     largest = float(points.C.max())
     if result.minimum != "akima" and result.curves is not None and result.curves.lack_of_fit <= CHANCE:
@@ -104,7 +105,7 @@ def _fit(
         level=options.level,
         objective=objective,
         starts={"tried": 0, "agreed": 0},
-        verdict=verdict(warnings),
+        verdict=verdict([*warnings, *check_repetition(points, None), *check_compute(points, None)]),
         samples={parameter: values[1:] for parameter, values in params.items()},
         optimum=Optimum(path, options.level, float(points.C.max()), extrapolation_ratio=options.extrapolation_ratio),
         notes=notes,

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from analysis.data.points import Points
-from analysis.fitting.minima import Minimum, akima_minimum, difference_contrasts, noise_std, parabola_minima
+from analysis.fitting.hoffmann.minima import Minimum, akima_minimum, difference_contrasts, noise_std, parabola_minima
 from analysis.uncertainty import bootstrap
 
 # Prior of the shape: (α, β) of Hoffmann 2022 (.34, .28), Besiroglu 2024 (.35, .37), Gadre 2024 (.24, .24), Clark 2022

@@ -15,7 +15,15 @@ from analysis.fitting.parametric import fit_law
 from analysis.fitting.result import Fit
 
 APPROACH_OPTIONS = {"frontier": "chinchilla-1", "weighting": "chinchilla-2", "minimum": "chinchilla-2"}
-PARAMETRIC_OPTIONS = ("fix", "tie", "start", "undertuned", "weights", "intervals")  # apply only to a parametric law
+PARAMETRIC_OPTIONS = (
+    "fix",
+    "tie",
+    "bounds",
+    "start",
+    "undertuned",
+    "weights",
+    "intervals",
+)  # apply only to a parametric law
 
 
 def fit(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from analysis.errors import DataError, check_values
 from analysis.uncertainty.options import BootstrapOptions
 from scaling.config.options import option
 
-RESAMPLING = ("auto", "residuals", "cases", "groups", "sizes", "runs", "parametric")
+RESAMPLING = ("auto", "residuals", "cases", "groups", "sizes", "runs", "parametric", "binomial")
 INTERVALS = ("bootstrap", "profile")
 WEIGHTS = ("column", "seeds", "even")
 WEIGHTINGS = ("noise", "equal")
@@ -30,6 +31,20 @@ COMMON = (
     "level",
     "seed",
 )  # flags of every command that fits
+
+
+NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+RANGE = re.compile(rf"({NUMBER}|-?inf)?\.\.({NUMBER}|inf)?")
+
+
+def _parse_bounds(flag: str, text: str) -> dict[str, tuple[float, float]]:
+    bounds = {}
+    for name, ends in parse_pairs("alpha=0..1,E=0.5..")(flag, text).items():
+        match = RANGE.fullmatch(ends)
+        if match is None or not any(match.groups()):
+            raise DataError(f"{flag} {text}: {ends} must be LOW..HIGH, LOW.. or ..HIGH, such as alpha=0..1,E=0.5..")
+        bounds[name] = (float(match[1] or -math.inf), float(match[2] or math.inf))
+    return bounds
 
 
 def _parse_number(flag: str, text: str) -> float:
@@ -62,6 +77,8 @@ class FitOptions(BootstrapOptions):
         budget_multiples: Budgets at which the optimum is reported, relative to the largest compute of the points.
         fix: Parameters fixed at values, such as {"E": 1.69}.
         tie: Parameters set equal to others, such as {"beta": "alpha"}.
+        bounds: Lower and upper bound of parameters, such as {"alpha": (0.0, 1.0), "lnA": (0.0, math.inf)}, where a name
+            with "ln" stands for a logarithm. A parameter at a bound is a warning of the verdict.
         start: Starting values that replace those of the law, such as {"alpha": (0.3, 0.4)}. The result is then the best
             local minimum next to the starts instead of the global minimum.
         ideal_point: Whether to add a point with zero loss and accuracy 1 in step 2 of two-step (OLMo ladder 2024).
@@ -102,6 +119,12 @@ class FitOptions(BootstrapOptions):
     )
     tie: Mapping[str, str] = option(
         {}, "set parameters equal to others", metavar="beta=alpha", parse=parse_pairs("beta=alpha")
+    )
+    bounds: Mapping[str, tuple[float, float]] = option(
+        {},
+        "lower and upper bounds of parameters, or of their logarithms (lnA)",
+        metavar="alpha=0..1,lnA=0..",
+        parse=_parse_bounds,
     )
     start: Mapping[str, float | tuple[float, ...]] = option(
         {}, "starting values of the search", metavar="alpha=0.3,..", parse=parse_numbers("alpha=0.3,beta=0.3")

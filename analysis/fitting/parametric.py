@@ -11,15 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from analysis.data.compute_cost import optimal_path
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit, Optimum
 from analysis.fitting.selection import check_decrease, check_points, select_points
+from analysis.laws.bounds import natural_bounds, with_bounds
 from analysis.laws.law import Law, constrain
 from analysis.solver.objective import LINKS, Objective, make_objective
 from analysis.solver.problem import Problem
 from analysis.solver.search import Solution, search
+from analysis.uncertainty.accounting import check_compute, check_repetition
 from analysis.uncertainty.bootstrap import choose_resampling, sample_parameters
 from analysis.uncertainty.clusters import check_runs
 from analysis.uncertainty.diagnostics import diagnose
@@ -31,6 +34,8 @@ from analysis.uncertainty.profile import Profile, check_profiles, profile_fit
 from analysis.uncertainty.regimes import check_regimes
 from analysis.uncertainty.seed_noise import weight_points
 from analysis.uncertainty.verdicts import verdict
+
+MENTIONED = 0.1  # relative deviation of C from k·N·D from which a note mentions it
 
 Constraints = dict[str, float | str]  # value of each fixed parameter, and name that each tied parameter equals
 
@@ -78,11 +83,14 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     points = weight_points(points, law, objective, options.weights)
     warnings = check_frontier(points, law) if law.on_frontier else []
     points, notes = select_points(points, law, name)
+    warnings = warnings if notes else []
+    warnings += [*check_repetition(points, law), *check_compute(points, law)]
+    notes = (*notes, *_cost_notes(points, law))
     check_points(points, free_law, name, notes, constrained=bool(constraints))
     problem = make_problem(points, free_law, objective)
     solution = search(problem)
     check_decrease(problem, solution.u_P, name)
-    uncertainty = estimate_uncertainty(problem, solution, points, options, warnings if notes else ())
+    uncertainty = estimate_uncertainty(problem, solution, points, options, warnings)
     estimates = {parameter: float(value[0]) for parameter, value in problem.params(solution.u_P[None]).items()}
     params = _with_constraints(law, constraints, estimates)
     samples = _with_constraints(law, constraints, uncertainty.samples)
@@ -101,6 +109,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
         budget_multiples=options.budget_multiples,
         form=law,
         constraints=constraints,
+        bounds={} if not options.bounds else natural_bounds(constrain(law, options.fix, options.tie), options.bounds),
         resampling=uncertainty.resampling,
         refits=uncertainty.refits,
         profiles=uncertainty.profiles,
@@ -163,9 +172,9 @@ def estimate_uncertainty(
 
 
 def _free_law(law: Law, options: FitOptions) -> Law:
-    """The law without fixed and tied parameters, with the starts of the options."""
+    """The law without fixed and tied parameters, with the bounds and starts of the options."""
     try:
-        return constrain(law, options.fix, options.tie).with_starts(options.start)
+        return with_bounds(constrain(law, options.fix, options.tie), options.bounds).with_starts(options.start)
     except ValueError as error:
         raise DataError(str(error)) from None
 
@@ -195,6 +204,18 @@ def _describe_objective(problem: Problem, solution: Solution, points: Points, op
     return {"name": objective.name, "value": value, **objective.to_json(), **weights}
 
 
+def _cost_notes(points: Points, law: Law) -> tuple[str, ...]:
+    """Note on the compute of optima, if it is not proportional to N·D."""
+    if law.optimum is None or not np.isfinite(points.C).all():
+        return ()
+    cost = points.compute_cost
+    within = f"within {cost.deviation:.0%} of the stated C"
+    if cost.s == 1 and not cost.bend:
+        return (f"optima use C = {cost.k:.3g}·N·D, {within}",) if cost.deviation > MENTIONED else ()
+    power = f"C = {cost.k:.3g}·N^{cost.s:.3g}·D" if not cost.bend else "C / D as a function of N"
+    return (f"C is not proportional to N·D: optima use {power}, {within}",)
+
+
 def _optimum(
     points: Points,
     law: Law,
@@ -209,8 +230,8 @@ def _optimum(
     cost = points.compute_cost
     rows = {name: np.concatenate([[params[name]], samples_B]) for name, samples_B in samples.items()}
     with np.errstate(all="ignore"):
-        a, b, ln_g = (np.where(np.isfinite(x), x, np.nan) for x in law.optimum(rows, cost.k, cost.s))
-    path = {"ln_n": ln_g - a * np.log(cost.k), "a": a, "ln_d": -cost.s * ln_g - b * np.log(cost.k), "b": b}
+        path = optimal_path(law.optimum, rows, cost, float(points.C.min()), float(points.C.max()))
+    path = {name: np.where(np.isfinite(x), x, np.nan) for name, x in path.items()}
 
     def loss(N: np.ndarray, D: np.ndarray) -> np.ndarray:
         inputs = {"N": N, "D": D, "C": cost.flops(N, D), "M": D / N}

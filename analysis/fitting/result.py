@@ -98,6 +98,7 @@ class Fit:
         budget_multiples: Budgets of reported optima, relative to the largest C.
         form: The law; None for approaches 1 and 2, which only estimate exponents.
         constraints: Value of each fixed parameter, and name of the parameter that each tied parameter equals.
+        bounds: Lower and upper bound of each parameter that the options limit.
         resampling: Bootstrap scheme.
         refits: Fits without each part of the points.
         profiles: Profiles by quantity, for intervals by profile likelihood.
@@ -118,6 +119,7 @@ class Fit:
     budget_multiples: tuple[float, ...] = (10.0, 100.0)
     form: Law | None = None
     constraints: dict[str, float | str] = field(default_factory=dict)
+    bounds: dict[str, tuple[float, float]] = field(default_factory=dict)
     resampling: str = "residuals"
     refits: tuple[Refit, ...] = ()
     profiles: dict[str, Profile] = field(default_factory=dict)
@@ -202,6 +204,8 @@ class Fit:
         }
         if self.constraints:
             entries["held"] = self.constraints
+        if self.bounds:
+            entries["bounds"] = self.bounds
         entries["bootstrap"] = {"kind": self.resampling, "draws": len(next(iter(self.samples.values())))}
         if self.refits:
             entries["left_out"] = [refit.to_json() for refit in self.refits]
@@ -256,6 +260,9 @@ def footing(fit: Fit) -> list[str]:
 
 def _table_row(name: str, value: float, interval: tuple[float, float], unit: str, fit: Fit) -> Row:
     constraint = fit.constraints.get(name)
+    if name in fit.bounds:
+        low, high = fit.bounds[name]
+        unit = ", ".join(filter(None, (unit, f"bounds {low:.4g} to {high:.4g}")))
     if constraint is None:
         return name, f"{value:.5g}", interval_text(interval, lambda end: f"{end:.4g}"), unit
     return name, f"{value:.5g}", f"= {constraint}" if isinstance(constraint, str) else "fixed", unit

@@ -70,7 +70,7 @@ def law_from_function(function: Callable[..., Any], name: str) -> Law:
         )
     fields = {k: getattr(function, k) for k in Law.__dataclass_fields__ if hasattr(function, k)}
     linear = tuple(fields.get("linear", ()))
-    starts, bounds = {}, dict(fields.pop("bounds", {}))
+    starts, bounds, scales = {}, dict(fields.pop("bounds", {})), {}
     for parameter in parameters:
         if parameter.name in linear:
             continue
@@ -78,4 +78,8 @@ def law_from_function(function: Callable[..., Any], name: str) -> Law:
         values = tuple(float(v) for v in (values if isinstance(values, tuple | list) else (values,)))
         starts[parameter.name] = values
         bounds.setdefault(parameter.name, (LOW, HIGH) if min(values) > 0 else (-HIGH, HIGH))
-    return Law(function, fields.pop("source", name), starts | fields.pop("starts", {}), bounds=bounds, **fields)
+        if bounds[parameter.name][0] <= 0 and any(values):
+            scales[parameter.name] = max(abs(value) for value in values)
+    starts |= fields.pop("starts", {})
+    scales |= fields.pop("scales", {})
+    return Law(function, fields.pop("source", name), starts, bounds=bounds, scales=scales, **fields)

@@ -53,6 +53,7 @@ class Law:
         local_only: Whether to search only for the local minimum of each start.
         exchangeable: Groups of parameters whose values can be exchanged without a change of the output, such as the
             breaks (("c1", "d1"), ("c2", "d2")) of a broken power law.
+        scales: Typical size of nonlinear parameters that are not searched in the logarithm; 1 by default.
     """
 
     function: Callable[..., Array]
@@ -74,6 +75,7 @@ class Law:
     starts_from_data: Callable[[tuple[np.ndarray, ...], np.ndarray], dict[str, np.ndarray]] | None = None
     local_only: bool = False
     exchangeable: tuple[tuple[str, ...], ...] = ()
+    scales: dict[str, float] = field(default_factory=dict)
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

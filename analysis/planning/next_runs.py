@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.data.points import ComputeCost
+from analysis.data.compute_cost import ComputeCost, optimal_size
 from analysis.errors import DataError, FitError
 from analysis.fitting.result import Fit
 from analysis.laws.law import Law, constrain
@@ -70,8 +70,7 @@ class Target:
         if self.C is not None:
             if law.optimum is None:
                 raise DataError("this law has no optimum at a C: give the target as N=..,D=..")
-            a, _, ln_g = law.optimum(params, cost.k, cost.s)
-            N = np.exp(ln_g + a * np.log(self.C / cost.k))
+            N = optimal_size(law.optimum, params, cost, self.C)
             D = cost.tokens(self.C, N)
         value = {"N": N, "D": D}[self.quantity] if self.quantity != "L" else law.function(N, D, **params)
         return np.asarray(value, np.float64)

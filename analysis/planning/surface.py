@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.data.points import ComputeCost
+from analysis.data.compute_cost import ComputeCost, optimal_size
 from analysis.errors import FitError
 from analysis.fitting.result import Fit
 from analysis.laws.law import Law
@@ -116,9 +116,8 @@ class Surface:
         T = np.broadcast_to(T, (self.row_count, np.shape(T)[-1]))
         if self.law.optimum is not None and inference_tokens == 0 and self.law.inputs == ("N", "D"):
             with np.errstate(all="ignore"):
-                a, _, ln_g = self.law.optimum(self.params, self.cost.k, self.cost.s)
-                N = np.exp(ln_g + a * np.log(T / self.cost.k))
-            D = self.cost.tokens(T, N)
+                N = optimal_size(self.law.optimum, self.params, self.cost, T)
+                D = self.cost.tokens(T, N)
             return N, D, self.loss(N, D)
         inference = INFERENCE_SHARE * inference_tokens  # training tokens with the same FLOPs
 
@@ -139,7 +138,7 @@ class Surface:
         smallest, largest = (C.min(), C.max()) if len(C) else (T, T)
         low = np.log(N.min()) - SIZE_MARGIN + np.minimum(0.0, np.log(T / smallest))
         high = np.log(N.max()) + SIZE_MARGIN + np.maximum(0.0, np.log(T / largest))
-        if inference:
+        if inference and not self.cost.bend:
             high = np.minimum(high, np.log(T / self.cost.k / inference) / self.cost.s)
         return np.minimum(low, high - SIZE_MARGIN), high
 

@@ -8,7 +8,7 @@ from typing import Any
 from analysis import format
 from analysis.errors import FitError
 from analysis.figures.source import Source
-from analysis.fitting.isoflop import Parabola
+from analysis.fitting.hoffmann.isoflop import Parabola
 from analysis.fitting.result import Fit
 from analysis.format import MISSING
 from analysis.report import sentences

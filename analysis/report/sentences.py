@@ -10,7 +10,7 @@ from analysis.uncertainty.verdicts import CONVERGED, has_warnings
 
 if TYPE_CHECKING:
     from analysis.data.points import Points
-    from analysis.fitting.isoflop import IsoFlop
+    from analysis.fitting.hoffmann.isoflop import IsoFlop
     from analysis.fitting.result import Fit
 
 NAMES = {"chinchilla-1": "Approach 1", "chinchilla-2": "Approach 2", "chinchilla": "Approach 3"}

@@ -65,15 +65,15 @@ def distinct_minima(
     remaining = list(close[np.argsort(cost_S[close], kind="stable")])
     candidates = 0
     while remaining and candidates < MAX_CANDIDATES:  # refined together, and considered in order of the objective
-        chosen = []
+        chosen: list[int] = []
         while remaining and len(chosen) < MAX_CANDIDATES - candidates:
             s = remaining.pop(0)
             if not _is_known(problem, u_SP[s], minima):
-                chosen.append(s)
+                chosen.append(int(s))
         for s, u_P in zip(chosen, refine(problem, u_SP[chosen]), strict=True):
             if not _is_known(problem, u_SP[s], minima):
                 candidates += 1
-                _add(problem, minima, u_P, int(s))
+                _add(problem, minima, u_P, s)
     minima.sort(key=lambda minimum: minimum.cost)
     return [minimum for minimum in minima if minimum.cost <= minima[0].cost * margin]
 

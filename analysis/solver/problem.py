@@ -78,13 +78,19 @@ class Problem:
         """Returns whether a nonlinear parameter is searched in the logarithm."""
         return self.law.bound(name)[0] > 0
 
+    def to_coordinate(self, name: str, value: np.ndarray) -> np.ndarray:
+        """Returns the coordinate of a value of a nonlinear parameter."""
+        return np.asarray(np.log(value) if self.is_log(name) else value / self._scale(name))
+
+    def _scale(self, name: str) -> float:
+        return self.law.scales.get(name, 1.0)
+
     def bounds(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the lower and upper bounds of the coordinates, each (P,)."""
         bounds = [self.law.bound(name) for name in self.names]
-        for p, name in enumerate(self.names):
-            if name in self.law.nonlinear and self.is_log(name):
-                bounds[p] = float(np.log(bounds[p][0])), float(np.log(bounds[p][1]))
         low, high = np.array(bounds, np.float64).reshape(-1, 2).T
+        for p, name in enumerate(self.law.nonlinear, len(self.law.linear)):
+            low[p], high[p] = self.to_coordinate(name, low[p]), self.to_coordinate(name, high[p])
         return low, high
 
     def params(self, u_SP: np.ndarray) -> dict[str, np.ndarray]:
@@ -100,7 +106,7 @@ class Problem:
         free = {name: np.atleast_1d(params[name])[:, None] for name in self.law.nonlinear}
         scales = self._log_scales(free)
         u = [np.atleast_1d(params[name]) * np.exp(scales[j]) for j, name in enumerate(self.law.linear)]
-        u += [np.log(value[:, 0]) if self.is_log(name) else value[:, 0] for name, value in free.items()]
+        u += [self.to_coordinate(name, value[:, 0]) for name, value in free.items()]
         return np.stack(np.broadcast_arrays(*u), -1)
 
     def basis(self, u_SP: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
@@ -146,7 +152,7 @@ class Problem:
             np.multiply(column, dlink_Sn, out=jacobian_SPn[:, j])
             if self._has_exact_jacobian and name in self.law.powers:
                 letter, exponent = self.law.powers[name]
-                chain = u_SP[:, j, None] * (free[exponent] if self.is_log(exponent) else 1.0)
+                chain = u_SP[:, j, None] * (free[exponent] if self.is_log(exponent) else self._scale(exponent))
                 jacobian_SPn[:, self.names.index(exponent)] -= chain * self._logs[letter][0] * jacobian_SPn[:, j]
         if not self._has_exact_jacobian:
             self._differentiate(u_SP, dlink_Sn, jacobian_SPn)
@@ -170,7 +176,7 @@ class Problem:
         """Nonlinear parameters (S, 1)."""
         first = len(self.law.linear)
         values = {name: u_SP[:, first + i, None] for i, name in enumerate(self.law.nonlinear)}
-        return {name: np.exp(v) if self.is_log(name) else v for name, v in values.items()}
+        return {name: np.exp(v) if self.is_log(name) else v * self._scale(name) for name, v in values.items()}
 
     def _log_scales(self, free: dict[str, np.ndarray]) -> list[np.ndarray]:
         """Logarithm of the scale of each column (S,) or (1,); for powers, without computing the columns."""

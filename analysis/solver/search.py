@@ -108,5 +108,5 @@ def _starts(problem: Problem) -> np.ndarray:
     grid, first = problem.start_grid(), len(problem.law.linear)
     u_SP = np.full((len(grid), len(problem.names)), problem.output_scale() / max(first, 1))
     for i, name in enumerate(problem.law.nonlinear):
-        u_SP[:, first + i] = np.log(grid[:, i]) if problem.is_log(name) else grid[:, i]
+        u_SP[:, first + i] = problem.to_coordinate(name, grid[:, i])
     return u_SP

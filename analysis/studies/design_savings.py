@@ -17,7 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis import laws
-from analysis.data.points import ComputeCost, Points
+from analysis.data.compute_cost import ComputeCost
+from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions

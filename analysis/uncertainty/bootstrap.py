@@ -15,6 +15,7 @@ from analysis.errors import FitError
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
+from analysis.uncertainty.score_noise import JEFFREYS, estimate_noise
 
 MIN_GROUPS = 5  # smallest number of groups, sizes or runs for resampling by group, size or run
 MIN_PAIRS = 12  # smallest number of runs that are drawn with replacement, with all of their rows
@@ -132,6 +133,8 @@ def sample_parameters(
             their rows; for fewer than MIN_PAIRS runs a wild cluster bootstrap (`_wild_runs`). With more than
             MAX_REFITTED rows each sample is one Newton step.
             "parametric": normal noise with the standard deviation of the residuals (`_normal`).
+            "binomial": for shares of correct answers, or of errors, of points with numbers of items ("items" in
+            `extra`, NaN for points without noise): scatter and binomial noise (analysis/uncertainty/score_noise.py).
             "auto": `choose_resampling`.
 
     Returns:
@@ -155,6 +158,8 @@ def sample_parameters(
         if resampling == "cases" or draws_runs:
             counts_Bn = _case_counts(points, labels_n if draws_runs else np.arange(n), shape[0], rng)
             resampled = problem.with_data(problem.y, problem.weights * counts_Bn)
+        elif resampling == "binomial":
+            resampled = problem.with_data(_drawn_scores(problem, u_P, points["items"], shape, rng), problem.weights)
         else:
             y_Bn = outputs[resampling](problem, u_P, shape, rng, labels_n)
             resampled = problem.with_data(y_Bn, problem.weights)
@@ -234,6 +239,22 @@ def _normal(
         scale = robust_std(residual * root / np.sqrt(1 - np.clip(np.sum(q**2, -1), 0, MAX_LEVERAGE)))
     new = scale * rng.standard_normal(shape) * _chi_scale(dof, shape[0], rng)
     return problem.y - residual + new / root
+
+
+def _drawn_scores(
+    problem: Problem, u_P: np.ndarray, items_n: np.ndarray, shape: tuple[int, int], rng: np.random.Generator
+) -> np.ndarray:
+    """Outputs with drawn scores on the fitted law (B, n): scatter of the residuals, and at least binomial noise."""
+    has_items = np.isfinite(items_n)
+    if not has_items.any():
+        raise FitError("resampling binomial: the points have no numbers of items: choose another")
+    items = items_n[has_items]
+    measured, fitted = (problem.objective.inverse(y) for y in (problem.y, problem.y + problem.residual(u_P[None])[0]))
+    noise = estimate_noise(measured[has_items], fitted[has_items], items, len(u_P))
+    hits = items * noise.draw(np.tile(fitted[has_items], (shape[0], 1)), items, rng)
+    y_Bn = np.tile(problem.y, (shape[0], 1))
+    y_Bn[:, has_items] = problem.objective.transform((hits + JEFFREYS) / (items + 2 * JEFFREYS))
+    return y_Bn
 
 
 def _wild_cluster(

@@ -130,7 +130,7 @@ def _minimum_without(without: Problem, problem: Problem, u_P: np.ndarray) -> np.
     grid = grid[np.linspace(0, len(grid) - 1, min(EXTRA_STARTS, len(grid))).round().astype(int)]
     starts = np.tile(start, (len(grid) + 1, 1))
     for i, name in enumerate(problem.law.nonlinear):
-        starts[1:, first + i] = np.log(grid[:, i]) if problem.is_log(name) else grid[:, i]
+        starts[1:, first + i] = problem.to_coordinate(name, grid[:, i])
     if first:
         starts[1:, :first] = problem.output_scale() / first
     u_SP, cost = minimise(without, starts, iterations=100, tolerance=1e-8)

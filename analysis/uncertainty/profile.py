@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from analysis.data.points import ComputeCost, Points
+from analysis.data.compute_cost import ComputeCost, optimal_path, optimal_size
+from analysis.data.points import Points
 from analysis.solver.constrained import FLOOR, STEP, minimise_constrained
 from analysis.solver.differences import central_gradient
 from analysis.solver.minimise import hessian
@@ -111,8 +112,9 @@ def profile_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float)
     optimum = problem.law.optimum
     if optimum is not None and np.isfinite(points.C).all():
         cost, largest = points.compute_cost, float(points.C.max())
-        quantities = {"a": (lambda p: optimum(p, cost.k, cost.s)[0], False)}
-        quantities |= {"b": (lambda p: optimum(p, cost.k, cost.s)[1], False)}
+        ends = float(points.C.min()), largest
+        quantities = {"a": (lambda p: optimal_path(optimum, p, cost, *ends)["a"], False)}
+        quantities |= {"b": (lambda p: optimal_path(optimum, p, cost, *ends)["b"], False)}
         for multiple in BUDGET_MULTIPLES:
             for letter in "NDL":
                 quantity = _optimal(problem, cost, multiple * largest, letter)
@@ -140,8 +142,7 @@ def _optimal(problem: Problem, cost: ComputeCost, C: float, letter: str) -> Quan
 
     def value(p: dict[str, np.ndarray]) -> np.ndarray:
         assert problem.law.optimum is not None
-        a, _, ln_g = problem.law.optimum(p, cost.k, cost.s)
-        N = np.exp(ln_g + a * np.log(C / cost.k))
+        N = optimal_size(problem.law.optimum, p, cost, C)
         D = cost.tokens(C, N)
         return np.asarray({"N": N, "D": D}[letter] if letter != "L" else problem.law.function(N, D, **p))
 

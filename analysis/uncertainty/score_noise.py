@@ -1,9 +1,9 @@
 """Noise of scores about a curve: scatter between models and binomial noise of the items.
 
-The variance of a score about the curve p is φ·(p(1 − p))^γ/n with n items, and at least p(1 − p)/n, the binomial
-variance. γ = 1 is the quasi-binomial model and γ = 2 scatter of constant size in the logit (Williams 1982, models II
-and III); each γ of EXPONENTS has the weight of its likelihood, because few residuals do not determine it. Without a
-number of items n = 1, and the variance has no lower limit.
+The variance of a score about the curve p is φ·p(1 − p)/n with n items (quasi-binomial: McCullagh and Nelder 1989,
+section 4.5), and at least p(1 − p)/n, the binomial variance. Without a number of items it is φ·(p(1 − p))^γ, where γ = 1
+is as above and γ = 2 scatter of constant size in the logit (Williams 1982, models II and III); each γ of EXPONENTS has
+the weight of its likelihood, because few residuals do not determine it.
 
 Key: B samples, n scores, G exponents.
 """
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+JEFFREYS = 0.5  # pseudo-counts of correct and wrong items (Jeffreys prior), so that a share of 0 has a variance
 SMALLEST_SHARE = 0.005  # shares nearer to 0 or 1 have the variance of this share
 EXPONENTS = np.array([0.5, 1.0, 1.5, 2.0])
 
@@ -71,7 +72,7 @@ def estimate_noise(score: np.ndarray, fitted: np.ndarray, items: np.ndarray | No
     pq_Gn = pq_n ** EXPONENTS[:, None]
     factors = np.maximum((squares_n / pq_Gn).sum(-1) / dof, 1e-12)
     log_likelihood = -0.5 * (dof * np.log(factors) + dof * np.log(pq_Gn).mean(-1))
-    weights = np.exp(log_likelihood - log_likelihood.max())
+    weights = np.exp(log_likelihood - log_likelihood.max()) if items is None else (EXPONENTS == 1).astype(float)
     dispersion = float(factors[EXPONENTS == 1][0])
     return ScoreNoise(
         factors, weights / weights.sum(), dispersion if items is None else max(dispersion, 1.0), dof, items is not None

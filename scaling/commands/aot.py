@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     from scaling.config.run import override
     from scaling.config.tpu import tpu_slice
 
-    topology, placement = tpu_slice(args.topology), override(Placement(), args.place)
+    topology, placement = tpu_slice(args.topology), override(Placement(), args.place, "--place")
     config = override(requested_config(args.model, topology, args.batch, args.length), args.set)
     result = check_fit(config, placement, topology.name, advice=not args.no_advice, fresh=args.fresh, folder=args.cache)
     print(json.dumps(result) if args.json else as_text(result))

@@ -7,36 +7,44 @@ import json
 
 from scaling.config.exit_status import DONE
 
+DEFAULT_LENGTH = 2048  # tokens of a preset's sequence
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     parser.add_argument("model", metavar="PRESET|CONFIG.json", help="name of a preset, or config of a run")
     parser.add_argument(
-        "--length", type=int, default=2048, metavar="L", help="context length of a preset, in tokens (default 2048)"
+        "--length", type=int, metavar="L", help=f"tokens of the sequence of a preset (default {DEFAULT_LENGTH})"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Prints the counts of a preset (FLOPs of one sequence) or of a run (FLOPs of its whole training)."""
+    """Prints the counts of a preset (FLOPs of training on one sequence) or of a run (FLOPs of its whole training)."""
     from scaling.config.presets import preset
     from scaling.config.run import load
     from scaling.config.validation import ConfigError
     from scaling.models import counts
 
     if args.model.endswith(".json"):
+        if args.length is not None:
+            raise ConfigError(f"--length {args.length}: only with a preset; a run's is its data.length")
         config = load(args.model)
         model, flops = config.model, counts.run_flops(config)
+        length, sequences = config.data.length, config.sequences(config.steps)
+        scope = f"the whole run, {sequences:,} sequences of {length:,} tokens"
     else:
-        if args.length < 1:
-            raise ConfigError(f"--length {args.length}: must be 1 or more")
+        length, sequences = DEFAULT_LENGTH if args.length is None else args.length, 1
+        if length < 1:
+            raise ConfigError(f"--length {length}: must be 1 or more")
         model = preset(args.model)
-        flops = counts.training_flops(model, args.length, 1)
+        flops = counts.training_flops(model, length, sequences)
+        scope = f"one sequence of {length:,} tokens"
     params = counts.parameters(model)
     if args.json:
-        print(json.dumps({"params": params, "flops": flops}))
+        print(json.dumps({"params": params, "flops": flops, "sequences": sequences, "length": length}))
         return DONE
-    for title, group_counts in (("parameters", params), ("training FLOPs", flops)):
+    for title, group_counts in (("parameters", params), (f"training FLOPs of {scope}", flops)):
         print(title)
         for name, value in group_counts.items():
             print(f"  {name:32} {value:>28,}")

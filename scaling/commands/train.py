@@ -71,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
 
     tracking = [f"wandb={args.wandb}"] if args.wandb else []
     sweep_placement = from_dict(Placement, open_store(args.store).placement(args.sweep) if args.sweep else {})
-    placement = override(sweep_placement, [*tracking, *args.place])
+    placement = override(sweep_placement, [*tracking, *args.place], "--place")
     wandb.check_wandb(placement)
     configs = [override(load(path), args.set) for path in args.configs]
     host = hosts.parse_hosts(args)

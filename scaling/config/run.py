@@ -205,12 +205,13 @@ def load(path: str | Path) -> RunConfig:
         raise error if named else ConfigError(f"{path}: {error}") from None
 
 
-def override(config: Config, assignments: list[str]) -> Config:
-    """Returns a config with some fields changed, as the flag `--set` does.
+def override(config: Config, assignments: list[str], flag: str = "--set") -> Config:
+    """Returns a config with some fields changed, as the flags `--set` and `--place` do.
 
     Args:
         config: The config.
         assignments: `path.to.field=value` each, applied in turn. A value is JSON, or plain text if it is not JSON.
+        flag: The flag, for messages.
 
     Raises:
         ConfigError: A field is unknown, or the new config is not valid.
@@ -218,7 +219,7 @@ def override(config: Config, assignments: list[str]) -> Config:
     data = to_dict(config)
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
-        require(bool(equals), f"--set {assignment}: must be path.to.field=value")
+        require(bool(equals), f"{flag} {assignment}: must be path.to.field=value")
         try:
             value = json.loads(text)
         except json.JSONDecodeError:
@@ -226,10 +227,10 @@ def override(config: Config, assignments: list[str]) -> Config:
         *parents, name = path.split(".")
         fields: Any = data
         for parent in parents:
-            require(isinstance(fields, dict) and parent in fields, f"--set {assignment}: unknown field {parent}")
+            require(isinstance(fields, dict) and parent in fields, f"{flag} {assignment}: unknown field {parent}")
             fields = fields[parent]
-        require(isinstance(fields, dict), f"--set {assignment}: {'.'.join(parents)} has no fields")
-        require(name in fields, f"--set {assignment}: unknown field {name}: must be one of {', '.join(fields)}")
+        require(isinstance(fields, dict), f"{flag} {assignment}: {'.'.join(parents)} has no fields")
+        require(name in fields, f"{flag} {assignment}: unknown field {name}: must be one of {', '.join(fields)}")
         fields[name] = text if isinstance(fields[name], str) and not isinstance(value, str) else value
     return from_dict(type(config), data)
 

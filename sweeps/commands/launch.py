@@ -136,7 +136,8 @@ def launch_placement(args: argparse.Namespace) -> dict[str, Any]:
 
     tracking = [f"wandb={args.wandb}"] if args.wandb else []
     default = to_dict(Placement())
-    placement = {k: v for k, v in to_dict(override(Placement(), [*tracking, *args.place])).items() if v != default[k]}
+    changed = to_dict(override(Placement(), [*tracking, *args.place], "--place"))
+    placement = {name: value for name, value in changed.items() if value != default[name]}
     if placement.get("wandb") and args.engine == "local" and find_spec("wandb") is None:
         raise SweepError("--wandb: the package wandb is not installed: pip install 'scaling[wandb]', or remove --wandb")
     return placement

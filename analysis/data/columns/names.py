@@ -185,7 +185,8 @@ def candidate_columns(table: Table, letter: str, params: str = "total", law: Law
         ranks = ranks or _nested_ranks(column, letter, params, law)
         if ranks:
             rank, unit = min(ranks, key=lambda pair: pair[0])
-            has_numbers = letter in ("name", "group") or _has_numbers(table, column, letter != "L")
+            is_text = letter in ("name", "group", *(law.labels if law else ()))
+            has_numbers = is_text or _has_numbers(table, column, letter != "L")
             candidates.append(Candidate(column, unit, (*rank, 0.0 if unit is None else 1.0), has_numbers))
     return sorted(candidates, key=lambda candidate: candidate.rank)
 

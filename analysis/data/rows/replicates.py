@@ -18,7 +18,7 @@ from analysis.format import join_names, plural
 from analysis.laws.law import Law
 
 REPLICATES = ("auto", "best", "mean", "seeds", "all")
-RECIPE_OUTPUTS = ("lr", "B")  # outputs of laws that want the row of lowest loss, which only the user can say
+RECIPE_OUTPUTS = ("lr", "B")  # outputs of laws of optimal hyper-parameters: those with the lowest loss
 SAME_INPUT = 5e-3  # tokens are rounded to whole batches: relative difference up to which inputs are the same
 
 
@@ -49,7 +49,7 @@ def combine_replicates(
             over their seeds), and averages its seeds; "seeds" does not average. "best" takes the lowest loss, whatever
             rows differ in; seeds are averaged first. "mean" averages all rows. "all" changes nothing. Rows of
             different groups, and with "auto" and "seeds" rows that differ in other columns such as a corpus, are never
-            combined.
+            combined. "auto" and "seeds" combine rows for laws of a loss, and of the hyper-parameters of lowest loss.
 
     Raises:
         DataError: Rows are to be compared by their loss, which is not known.
@@ -180,16 +180,19 @@ class _Chooser:
         """Rows of each point, and notes."""
         n = len(self.set_n)
         shared = f"{plural(n, 'row')} share {' and '.join(self.letters)} with others"
-        if self.law is not None and self.law.output != "L" and self.choice in ("auto", "seeds"):
-            advice = f"{shared}: all are fitted; --replicates best takes the row of lowest loss of each"
-            wanted = self.law.output in RECIPE_OUTPUTS and np.isfinite(self.points.L).all()
-            return [np.array([row]) for row in range(n)], (advice,) if wanted else ()
+        output = "L" if self.law is None else self.law.output
+        has_loss = bool(np.isfinite(self.points.L).all())
+        is_recipe = output in RECIPE_OUTPUTS and has_loss
+        if self.choice in ("auto", "seeds") and output != "L" and not is_recipe:
+            return [np.array([row]) for row in range(n)], ()
         if self.choice == "mean":
             return _parts(self.set_n), (f"{shared}: averaged, weighted by their number",)
-        if self.choice == "best" and not np.isfinite(self.points.L).all():
+        if self.choice == "best" and not has_loss:
             raise DataError(f"replicates best: {self.points.source} has no loss to compare rows by")
         others = _varying(self.factors.others, self.set_n)
         compared = {**self.factors.hyperparameters, **(others if self.choice == "best" else {})}
+        if is_recipe:
+            compared[output] = np.unique(self.points[output], return_inverse=True)[1]
         part_n = self.set_n if self.choice == "best" else _codes([self.set_n, *others.values()])
         varied = _varying(compared, part_n)
         best = [self._best_setting(rows, varied) for rows in _parts(part_n)]

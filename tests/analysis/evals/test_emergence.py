@@ -171,7 +171,7 @@ def test_predictions_at_a_target_contain_the_truth(store: Path) -> None:
     truth = (1 / (1 + np.exp(3 - 6.3 * (np.log(2000) / np.log(1000))))) ** 4
     for way in ("sigmoid", "two-step"):
         low, high = predictions[way]["interval"]
-        assert low - 0.03 <= truth <= high + 0.03 and high - low < 0.4
+        assert low - 0.03 <= truth <= high + 0.03 and high - low < 0.5  # of a new score: with binomial noise
     assert "failed" in predictions["broken"] or 0.7 < predictions["broken"]["value"] <= 1
 
 

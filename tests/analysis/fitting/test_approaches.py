@@ -11,9 +11,9 @@ from scipy import spatial
 from analysis import laws
 from analysis.data.points import Points, TrainingCurve
 from analysis.errors import DataError, FitError
-from analysis.fitting.envelope import loss_envelope
 from analysis.fitting.fit import fit
-from analysis.fitting.isoflop import fit_isoflop
+from analysis.fitting.hoffmann.envelope import loss_envelope
+from analysis.fitting.hoffmann.isoflop import fit_isoflop
 from analysis.fitting.options import FitOptions
 from analysis.fitting.selection import efficient_frontier
 from analysis.laws.loss import chinchilla

@@ -9,9 +9,9 @@ import pytest
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, group_by_budget
-from analysis.fitting import minima
 from analysis.fitting.fit import fit
-from analysis.fitting.isoflop import fit_isoflop
+from analysis.fitting.hoffmann import minima
+from analysis.fitting.hoffmann.isoflop import fit_isoflop
 from analysis.fitting.options import FitOptions
 from analysis.uncertainty.intervals import corrected_interval
 from tests.support.commands import PUBLISHED

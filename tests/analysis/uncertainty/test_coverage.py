@@ -12,9 +12,9 @@ from scipy.stats import t as student
 from analysis import laws
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.fitting import parabola_bias
 from analysis.fitting.fit import fit
-from analysis.fitting.isoflop import fit_isoflop
+from analysis.fitting.hoffmann import parabola_bias
+from analysis.fitting.hoffmann.isoflop import fit_isoflop
 from analysis.fitting.options import FitOptions
 from analysis.laws.loss import chinchilla
 from analysis.solver.minimise import minimise

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.data.points import Points, TrainingCurve, group_by_budget
+from analysis.data.points import Points, TrainingCurve, separate_budgets
 from analysis.errors import FitError
 from analysis.uncertainty.verdicts import warning
 
@@ -98,7 +98,8 @@ def fit_envelope(envelope: Envelope, count: int, seed: int) -> tuple[dict[str, n
 
 def _envelope_of_budgets(points: Points) -> Envelope:
     """The best run of each budget."""
-    budgets = [rows for _, rows in group_by_budget(points) if len(np.unique(points.N[rows])) >= MIN_BUDGET_SIZES]
+    groups, notes = separate_budgets(points, "chinchilla-1")
+    budgets = [rows for _, rows in groups if len(np.unique(points.N[rows])) >= MIN_BUDGET_SIZES]
     if len(budgets) < 2:
         raise FitError("chinchilla-1: fewer than two budgets with three sizes, and no learning curves")
     best = [rows[np.argmin(points.L[rows])] for rows in budgets]

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis.data.points import Points, TrainingCurve
 from analysis.errors import FitError
-from analysis.fitting.envelope import MIN_SIZES, smoothed
+from analysis.fitting.hoffmann.envelope import MIN_SIZES, smoothed
 from analysis.uncertainty.verdicts import warning
 
 Vertex = tuple[float, float, float, float]  # ln C, ln L, ln N, ln D

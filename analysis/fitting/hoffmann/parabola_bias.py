@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.fitting import isoflop, minima
+from analysis.fitting.hoffmann import isoflop, minima
 from analysis.format import estimate, signed
 from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.verdicts import warning

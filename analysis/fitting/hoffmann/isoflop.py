@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from analysis.data.points import BUDGET_TOLERANCE, Points, group_by_budget
+from analysis.data.points import Points, separate_budgets
 from analysis.errors import FitError
-from analysis.fitting import minima
 from analysis.fitting.budget_curves import BudgetCurves, fit_curves
+from analysis.fitting.hoffmann import minima
 from analysis.fitting.options import FitOptions
 from analysis.uncertainty.intervals import corrected_band, corrected_interval
 from analysis.uncertainty.verdicts import verdict, warning
@@ -161,17 +161,12 @@ def fit_isoflop(points: Points, options: FitOptions = FitOptions()) -> IsoFlop:
 def _select_budgets(points: Points, minimum: str) -> tuple[minima.Budgets, tuple[str, ...]]:
     """Budgets with enough sizes, and notes."""
     needed = MIN_SIZES[minimum]
-    budgets, notes = group_by_budget(points), []
+    budgets, notes = separate_budgets(points, "chinchilla-2")
     enough = [(key, rows) for key, rows in budgets if len(np.unique(points.N[rows].round())) >= needed]
     if len(enough) < len(budgets):
         notes.append(f"{len(budgets) - len(enough)} of {len(budgets)} budgets have fewer than {needed} sizes: dropped")
     if not enough:
         raise FitError(f"chinchilla-2: no budget has {needed} model sizes, which the {minimum} needs")
-    if points.budgets is None:
-        notes.append(
-            f"no budget column: runs with C within {BUDGET_TOLERANCE:.0%} of the next are one budget, which can chain "
-            "distinct budgets: check this, or name a column with --columns budget=NAME"
-        )
     return enough, tuple(notes)
 
 
