@@ -9,6 +9,7 @@ import numpy as np
 
 from analysis.laws.law import Law
 
+HIGHEST = 1e80  # upper bound of a positive factor without one
 TINY = 1e-12  # lower bound of a positive factor that is searched in the logarithm, as a share of its upper bound
 STARTS = 10.0 ** np.array([0.1, 1, 2, 3, 4])  # starting values of a factor, relative to its bound
 
@@ -56,7 +57,9 @@ def natural_bounds(law: Law, bounds: Mapping[str, Bounds]) -> dict[str, Bounds]:
 
 def _with_bound(law: Law, name: str, low: float, high: float) -> Law:
     if name in law.linear and name not in law.constants and (low, high) != law.bound(name):
-        law, low = _searched(law, name, low, high), max(low, TINY * high) if low >= 0 else low
+        if low >= 0:
+            low, high = max(low, TINY * min(high, HIGHEST)), min(high, HIGHEST)
+        law = _searched(law, name, low, high)
     changed = replace(law, bounds={**law.bounds, name: (low, high)})
     if name in law.starts:
         starts = tuple(sorted({min(max(value, low), high) for value in law.starts[name]}))

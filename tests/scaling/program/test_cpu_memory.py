@@ -1,4 +1,4 @@
-"""Scratch memory of a CPU step: blocks hold the largest buffer, so that XLA logs nothing; large programs are one block."""
+"""Scratch memory of a CPU step: a block holds the largest buffer, so that XLA logs nothing; or there is one block."""
 
 import os
 import subprocess
@@ -25,8 +25,8 @@ from scaling.models.counts import parameters
 from scaling.program.build import build_program
 width, layers = map(int, sys.argv[1:])
 model = ModelConfig(vocab=257, width=width, layers=layers, heads=width // 64, mlp_width=width * 8 // 3)
-config = RunConfig(model=model, data=DataConfig(tokens="a" * 64, length=128), optimizer=OptimizerConfig(lr=1e-3), batch=8,
-                   steps=10)
+data, optimizer = DataConfig(tokens="a" * 64, length=128), OptimizerConfig(lr=1e-3)
+config = RunConfig(model=model, data=data, optimizer=optimizer, batch=8, steps=10)
 program, _ = build_program(config, Placement(compile_cache=False))
 state = program.init(0)
 tokens = np.zeros((8, config.data.layout.columns), np.int32)
