@@ -58,7 +58,7 @@ def natural_bounds(law: Law, bounds: Mapping[str, Bounds]) -> dict[str, Bounds]:
 def _with_bound(law: Law, name: str, low: float, high: float) -> Law:
     if name in law.linear and name not in law.constants and (low, high) != law.bound(name):
         if low >= 0:
-            low, high = max(low, TINY * min(high, HIGHEST)), min(high, HIGHEST)
+            low, high = low or TINY * high, min(high, HIGHEST)
         law = _searched(law, name, low, high)
     changed = replace(law, bounds={**law.bounds, name: (low, high)})
     if name in law.starts:
