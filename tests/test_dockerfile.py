@@ -71,7 +71,7 @@ def test_its_commands_are_shell_and_its_extra_and_python_are_the_projects() -> N
     assert not re.search(r"https?://|index-url|find-links", DOCKERFILE.read_text())
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_its_commands_make_an_installation_that_trains(tmp_path: Path) -> None:
     """The wheel is built from what the Dockerfile copies, alone; dependencies are those of this environment."""
     context, wheels, folder = tmp_path / "source", tmp_path / "wheels", tmp_path / "venv"

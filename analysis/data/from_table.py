@@ -91,10 +91,11 @@ def points_from_table(
         epochs=values.get("epochs"),
         labels=text_labels(table.frame, frozenset(columns.names.values())),
     )
-    points = _with_duplicate_note(points)
     if store_columns is not None:  # each row is a run
-        return combine_replicates(points, table.frame, columns.names.values(), law, options.replicates)
-    return fitted_rows(points, table.frame, columns.names, law, options)
+        points = combine_replicates(points, table.frame, columns.names.values(), law, options.replicates)
+    else:
+        points = fitted_rows(points, table.frame, columns.names, law, options)
+    return _with_duplicate_note(points)
 
 
 def _with_duplicate_note(points: Points) -> Points:

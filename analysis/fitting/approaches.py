@@ -11,8 +11,8 @@ import numpy as np
 
 from analysis.data.points import Points
 from analysis.errors import FitError
-from analysis.fitting.budget_curves import CHANCE
 from analysis.fitting.hoffmann import isoflop, parabola_bias
+from analysis.fitting.hoffmann.budget_curves import CHANCE
 from analysis.fitting.hoffmann.envelope import fit_envelope, loss_envelope
 from analysis.fitting.hoffmann.hull import fit_hull
 from analysis.fitting.options import FitOptions

@@ -174,7 +174,7 @@ def estimate_uncertainty(
 def _free_law(law: Law, options: FitOptions) -> Law:
     """The law without fixed and tied parameters, with the bounds and starts of the options."""
     try:
-        return with_bounds(constrain(law, options.fix, options.tie), options.bounds).with_starts(options.start)
+        return with_bounds(constrain(law, options.fix, options.tie).with_starts(options.start), options.bounds)
     except ValueError as error:
         raise DataError(str(error)) from None
 

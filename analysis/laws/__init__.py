@@ -24,6 +24,8 @@ LAWS: dict[str, Law] = {
     "chinchilla": CHINCHILLA,
     "over-training": over_training.OVER_TRAINING,
     "data-constrained": data_constrained.DATA_CONSTRAINED,
+    "data-constrained-exponential": data_constrained.DATA_CONSTRAINED,
+    "data-constrained-geometric": data_constrained.GEOMETRIC,
     "error": accuracy.ERROR,
     "sigmoid": accuracy.SIGMOID,
     "two-step": accuracy.TWO_STEP,

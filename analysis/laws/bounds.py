@@ -11,7 +11,6 @@ from analysis.laws.law import Law
 
 HIGHEST = 1e80  # upper bound of a positive factor without one
 TINY = 1e-12  # lower bound of a positive factor that is searched in the logarithm, as a share of its upper bound
-STARTS = 10.0 ** np.array([0.1, 1, 2, 3, 4])  # starting values of a factor, relative to its bound
 
 Bounds = tuple[float, float]
 
@@ -70,31 +69,29 @@ def _with_bound(law: Law, name: str, low: float, high: float) -> Law:
 
 
 def _searched(law: Law, name: str, low: float, high: float) -> Law:
-    """The law with a linear parameter that is searched, from starts near its bounds."""
-    if low < 0:
-        size = max(abs(end) for end in (low, high) if np.isfinite(end))
-        values = np.array([-0.5, 0.1, 0.5]) * size
-    elif low > 0 and np.isfinite(high):
-        values = np.geomspace(low, high, len(STARTS) + 2)[1:-1]
-    else:
-        values = low * STARTS if low > 0 else high / STARTS
-    values = values[(low <= values) & (values <= high)]
+    """The law with a linear parameter that is searched, from starts at which its term is a share of the output."""
     letter = law.powers.get(name, (None,))[0]
-    changed = replace(
+    nonlinear = law.nonlinear
+
+    def starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
+        values = dict(zip(nonlinear, law.start_grid(inputs, y).T, strict=True))
+        free = {key: value[:, None] for key, value in values.items()}
+        with np.errstate(all="ignore"):
+            zero, unit = (
+                law.function(*inputs, **{key: share * (key == name) for key in law.linear}, **free)
+                for share in (0.0, 1.0)
+            )
+            term = np.log(np.abs(np.broadcast_to(unit - zero, (len(next(iter(values.values()), [0])), len(y)))))
+            factor = np.abs(y).mean() / len(law.linear) * np.exp(-term.mean(-1))
+        return {**values, name: np.clip(np.nan_to_num(factor, nan=1.0), low, high)}
+
+    return replace(
         law,
         linear=tuple(other for other in law.linear if other != name),
         powers={other: power for other, power in law.powers.items() if other != name},
         decreasing_in=law.decreasing_in if letter is None else (*law.decreasing_in, letter),
-        starts={**law.starts, name: tuple(float(value) for value in values)},
-        scales={**law.scales, name: float(np.abs(values).max())},
+        starts_from_data=starts,
+        scales={**law.scales, name: max(abs(end) for end in (low, high) if np.isfinite(end))}
+        if low < 0
+        else law.scales,
     )
-    from_data = law.starts_from_data
-    if from_data is None:
-        return changed
-
-    def starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.ndarray]:
-        others = from_data(inputs, y)
-        count = len(next(iter(others.values())))
-        return {**{key: np.tile(value, len(values)) for key, value in others.items()}, name: np.repeat(values, count)}
-
-    return replace(changed, starts_from_data=starts)

@@ -18,6 +18,7 @@ from analysis.laws.law import Law, constrain
 from analysis.planning import optimal_design
 from analysis.planning.optimal_design import Candidates
 from analysis.planning.options import QUANTITIES, DesignOptions
+from analysis.planning.trust_region import TrustRegion, trust_region
 from analysis.solver.differences import central_gradient
 from analysis.solver.objective import make_objective
 from analysis.solver.problem import Problem
@@ -90,6 +91,7 @@ class Advice:
             expected interval width after this and all earlier runs, relative to the current width.
         curve: (FLOPs, ratio) of the best designs for shares of the budget.
         reason: Reason for the recommended FLOPs, in one line.
+        restriction: Why only runs near the existing ones were considered; empty: others were too.
     """
 
     target: Target
@@ -100,6 +102,7 @@ class Advice:
     runs: tuple[dict[str, float], ...]
     curve: tuple[tuple[float, float], ...]
     reason: str
+    restriction: str = ""
 
     @property
     def ratio(self) -> float:
@@ -126,6 +129,7 @@ class Advice:
             "runs": [{**run, "interval": self.expected(run["ratio"])} for run in self.runs],
             "curve": [{"flops": C, "ratio": r, "interval": self.expected(r)} for C, r in self.curve],
             "why": self.reason,
+            **({"restriction": self.restriction} if self.restriction else {}),
         }
 
 
@@ -133,7 +137,8 @@ def advise(fit: Fit, target: Target, budget: float, options: DesignOptions = Des
     """Recommends runs that narrow the target's interval most, and the interval expected after them.
 
     The FLOPs are doubled as long as that narrows the interval by at least `options.worth`. No run has fewer parameters
-    or tokens than the smallest existing runs.
+    or tokens than the smallest existing runs. If the fit has warnings, all runs are near the existing ones
+    (trust_region.py).
 
     Args:
         fit: A law of the loss in N and D.
@@ -146,7 +151,8 @@ def advise(fit: Fit, target: Target, budget: float, options: DesignOptions = Des
         FitError: The fit cannot predict the target.
     """
     _check(fit, budget)
-    candidates = make_candidates(fit, target, budget, options)
+    region = trust_region(fit)
+    candidates = make_candidates(fit, target, budget, options, region)
     spending = budget * 0.5 ** np.arange(HALVINGS, -1, -1)
     designs = [optimal_design.choose_runs(candidates, float(flops), options.max_runs) for flops in spending]
     ratio = np.minimum.accumulate([candidates.width_ratio(design) for design in designs])
@@ -158,7 +164,8 @@ def advise(fit: Fit, target: Target, budget: float, options: DesignOptions = Des
     value, interval = predict_target(fit, target)
     curve = tuple((float(candidates.C[design].sum()), float(r)) for design, r in zip(designs, ratio, strict=True))
     reason = _explanation(index, ratio, budget, options.worth)
-    return Advice(target, value, interval, fit.level, budget, _describe_runs(candidates, chosen), curve, reason)
+    return Advice(target, value, interval, fit.level, budget, _describe_runs(candidates, chosen), curve, reason,
+                  region.reason)  # fmt: skip
 
 
 def design_runs(
@@ -182,7 +189,13 @@ def design_runs(
     return candidates.N[chosen], candidates.D[chosen], candidates.width_ratio(chosen)
 
 
-def make_candidates(fit: Fit, target: Target, budget: float, options: DesignOptions = DesignOptions()) -> Candidates:
+def make_candidates(
+    fit: Fit,
+    target: Target,
+    budget: float,
+    options: DesignOptions = DesignOptions(),
+    region: TrustRegion = TrustRegion(),
+) -> Candidates:
     """Returns the candidate runs with their gradients at samples of the fit.
 
     Args:
@@ -190,13 +203,14 @@ def make_candidates(fit: Fit, target: Target, budget: float, options: DesignOpti
         target: Predicted quantity.
         budget: Largest FLOPs of all runs together.
         options: Sizes, tokens per parameter and FLOPs of a run.
+        region: Further bounds of the runs.
 
     Raises:
         DataError: No run is possible.
         FitError: The fit cannot predict the target.
     """
     points, cost = fit.points, fit.points.compute_cost
-    largest = min(options.largest or budget, budget)
+    largest = min(options.largest or budget, budget, region.C)
     N0, D0 = float(points.N.min()), float(points.D.min())
     ratios = options.ratios or default_ratios(points.D / points.N)
     max_size = (largest / (cost.k * ratios[0])) ** (1 / (1 + cost.s))  # at the smallest number of tokens per parameter

@@ -6,8 +6,8 @@ With small blocks, and an allocator that does not return memory to the system, t
 
 XLA logs a line for each buffer that does not fit a block and each block that it tries: half a million lines for a
 model of 100M parameters. So a block is at least as large as the largest buffer; and where that is more than glibc can
-retain (gradients of stacked layers, from about 32M parameters on), the scratch memory stays one block, which takes a
-third of the memory there (3.2 instead of 9.2 GB at 768 x 14) and costs less than a tenth of a step's CPU time.
+retain (gradients of stacked layers, from about 35M parameters on), the scratch memory stays one block. At 768 x 14 that
+takes 3.2 instead of 9.2 GB, and a step 6.1 instead of 5.9 s of CPU time.
 """
 
 from __future__ import annotations

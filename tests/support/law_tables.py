@@ -24,6 +24,8 @@ EXPERTS = np.array([1.0, 2, 4, 8, 16, 32, 64, 128])
 STEPS = np.linspace(100, 6000, 40).round()
 SURFACE = {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.336, "beta": 0.283}
 SCHEDULE = {"L0": 2.5, "A": 0.6, "alpha": 0.5, "C": 2.0}
+DEEPSEEK = ("deepseek-lr", "deepseek-batch")
+REPEATED = {"E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35}
 BNSL = {"a": 0.2, "b": 5.0, "c0": 0.1, "c1": 0.6, "d1": 3e6, "f1": 0.4}
 BNSL_2 = {**BNSL, "c2": -0.3, "d2": 1e8, "f2": 0.2}
 
@@ -46,15 +48,15 @@ GRIDS: dict[str, dict[str, np.ndarray]] = {
     "reward-rl": {"d": np.linspace(0.4, 8, 20)},
     "step-law-lr": {"N": SIZES, "D": TOKENS},
     "step-law-batch": {"D": np.geomspace(1e9, 1e12, 8)},
-    **dict.fromkeys(("kaplan-n", "power-n"), {"N": np.geomspace(1e6, 1e11, 12)}),
-    **dict.fromkeys(("kaplan-d", "power-d"), {"D": np.geomspace(1e8, 1e13, 12)}),
-    **dict.fromkeys(("kaplan-c", "power-c", "optimal-n", "optimal-d", "deepseek-lr", "deepseek-batch"), {"C": COMPUTE}),
-    **dict.fromkeys(("m1", "m2", "m3", "m4", "bnsl", "bnsl-1", "bnsl-2"), {"x": CURVE}),
+    **{name: {"N": np.geomspace(1e6, 1e11, 12)} for name in ("kaplan-n", "power-n")},
+    **{name: {"D": np.geomspace(1e8, 1e13, 12)} for name in ("kaplan-d", "power-d")},
+    **{name: {"C": COMPUTE} for name in ("kaplan-c", "power-c", "optimal-n", "optimal-d", *DEEPSEEK)},
+    **{name: {"x": CURVE} for name in ("m1", "m2", "m3", "m4", "bnsl", "bnsl-1", "bnsl-2")},
 }
 TRUTHS: dict[str, dict[str, float]] = {
     "chinchilla": SURFACE,
     "over-training": {"E": 1.5, "a": 140.0, "b": 190.0, "eta": 0.12},
-    "data-constrained": {"E": 1.87, "A": 521.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35, "RD_star": 15.4, "RN_star": 5.3},
+    "data-constrained": {**REPEATED, "RD_star": 15.4, "RN_star": 5.3},
     "error": {"epsilon": 0.85, "k": 2.1, "gamma": 0.75},
     "sigmoid": {"a": -0.75, "k": 7.0, "L0": 0.8, "b": 1.0},
     "kaplan-n": {"Nc": 8.8e13, "alpha": 0.076},

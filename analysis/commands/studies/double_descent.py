@@ -6,6 +6,8 @@ import argparse
 
 from analysis.commands.options import STORE, add_level_option
 from analysis.commands.output import add_json_option, write_result
+from analysis.data.options import ReadOptions
+from scaling.config.options import add_options, read_options
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -13,7 +15,8 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     descent = commands.add_parser(
         "double-descent", help="peaks of test error over width, data and epochs, with their intervals"
     )
-    descent.add_argument("source", metavar="STORE", help=STORE)
+    descent.add_argument("source", metavar="SOURCE", help=f"{STORE}, or a table of test errors by width, data or step")
+    add_options(descent, ReadOptions, only=("columns", "where"))
     add_level_option(descent)
     add_json_option(descent)
 
@@ -22,7 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Runs the command; returns the exit status."""
     from analysis.studies.double_descent import analyse_double_descent  # here, so that --help stays fast
 
-    study = analyse_double_descent(arguments.source, arguments.level)
+    study = analyse_double_descent(arguments.source, arguments.level, read_options(ReadOptions, arguments))
 
     def show() -> None:
         print("\n".join([*(profile.line for profile in study.profiles), *study.verdict]))

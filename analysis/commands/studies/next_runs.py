@@ -99,6 +99,8 @@ def _print_advice(fit: Fit, advice: Advice) -> None:
         spent = format.scientific(sum(run["C"] for run in advice.runs), 3)
         print_line(f"\n{format.aligned(_rows(advice))}\n\n{len(advice.runs)} runs, {spent} FLOPs")
     print_line(advice.reason)
+    if advice.restriction:
+        print_line(advice.restriction)
     widths = ", ".join(f"×{ratio:.2f} for {format.scientific(C, 2)}" for C, ratio in advice.curve)
     print_line(f"expected interval width by FLOPs: {widths}", "dim")
     if advice.ratio < 0.5:

@@ -23,6 +23,7 @@ RUN_NAMES = frozenset(
     "run_id run run_name name id experiment experiment_name experiment_id exp exp_name exp_id trial trial_id trial_name "
     "job_name wandb_id wandb_run_id run_uuid uuid run_key run_label".split()
 )
+WEAK_RUN_NAMES = frozenset("name experiment experiment_name exp exp_name".split())  # they can name a size or a recipe
 STEP_NAMES = frozenset(
     "step global_step train_step training_step train_global_step trainer_global_step optimizer_step iteration iter "
     "iterations checkpoint ckpt checkpoint_step ckpt_step update num_updates".split()
@@ -42,8 +43,8 @@ def runs_of_rows(
 ) -> list[str] | None:
     """Returns the run of each row (n,), None if each row is a run.
 
-    Rows with the same run name or id are of one run if they have the same N and several D (or steps). If a run name
-    has two rows of one D, seeds and texts are part of the name. In a table without run names, rows with the same texts,
+    Rows with the same run name or id, and seed, are of one run if they have the same N and several D (or steps). If
+    a run name has two rows of one D, texts are part of the name. In a table without run names, rows with the same texts,
     seed and N are of one run if they are many, with steps or evenly spaced D.
 
     Args:
@@ -65,17 +66,18 @@ def runs_of_rows(
     if progress is None or len(np.unique(points.N)) == len(points):
         return None
     texts, seeds = _naming_columns(frame, used)
+    has_steps = any(STEP_NAMES & set(name_readings(str(name))) for name in frame.columns)
     for name in [name for name in frame.columns if _names_runs(str(name))]:
-        candidates = [_joined(frame, list(dict.fromkeys([name, *others]))) for others in ([], seeds, [*seeds, *texts])]
+        least = 2 if has_steps or normalise(name) not in WEAK_RUN_NAMES else MIN_CHECKPOINTS
+        candidates = [_joined(frame, list(dict.fromkeys([name, *others]))) for others in (seeds, [*seeds, *texts])]
         counts = [_distinct_values(runs, points.N, progress) for runs in candidates]
         usable = [
             (count.sum() == len(frame), runs)
             for count, runs in zip(counts, candidates, strict=True)
-            if count is not None and count.max() > 1
+            if count is not None and count.max() >= least
         ]
         if usable:  # the shortest name without two rows of one D, else the shortest
             return next((runs for is_distinct, runs in usable if is_distinct), usable[0][1])
-    has_steps = any(STEP_NAMES & set(name_readings(str(name))) for name in frame.columns)
     if not (texts or seeds):
         return None
     runs = [f"{run} N={N:g}" for run, N in zip(_joined(frame, [*texts, *seeds]), points.N, strict=True)]

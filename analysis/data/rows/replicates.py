@@ -199,9 +199,12 @@ class _Chooser:
         notes = self._note_best(part_n, varied, best) if varied else []
         seeds = _varying(self.factors.seeds, part_n)
         chosen = [self._without_replicates(rows, seeds) for rows in best]
-        averaged = sum(len(rows) for sets in chosen for rows in sets if len(rows) > 1)
-        if averaged:
-            notes.append(f"{plural(averaged, 'row')} that differ only in {join_names(seeds)} are averaged, by inputs")
+        means = [rows for sets in chosen for rows in sets if len(rows) > 1]
+        if means:
+            rows_text = f"{plural(sum(map(len, means)), 'row')} that differ only in {join_names(seeds)}"
+            notes.append(f"{rows_text} are averaged: {plural(len(means), 'point')}, weighted by the number of rows")
+        if self.choice == "best" and not notes:
+            notes.append(f"{shared}: the lowest loss of each set is used")
         notes += self._note_others(others if self.choice != "best" else {}, part_n, {**varied, **seeds})
         return [rows for sets in chosen for rows in sets], tuple(notes)
 

@@ -25,8 +25,10 @@ AXIS_LABELS = {"width": "Width", "data": "Training examples", "epochs": "Steps"}
 
 
 def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
-    """Reads the double-descent runs of a store. Raises DataError if there are none."""
-    return source_of_study(path, "double-descent", analyse_double_descent(path, options.fits.level), options)
+    """Reads the double-descent runs of a store, or a table of errors. Raises DataError if there are none."""
+    return source_of_study(
+        path, "double-descent", analyse_double_descent(path, options.fits.level, options.reading), options
+    )
 
 
 def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
@@ -66,6 +68,8 @@ def highest_peak(profiles: list[Profile]) -> Profile:
 def _draw_profile(axes: Axes, profile: Profile) -> None:
     x, name = profile.x, f"{profile.axis}, {profile.fixed}"
     for errors, split, color in ((profile.test, "test", style.BLUE), (profile.train, "training", style.GREY)):
+        if not np.isfinite(errors).all():
+            continue  # a table without training errors
         ends = [accuracy_curves.student_interval(column) or (column[0], column[0]) for column in errors.T]
         low, high = np.clip(np.array(ends, float).T, 0, 1)
         label = f"{split} error"

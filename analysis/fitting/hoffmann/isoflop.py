@@ -11,8 +11,8 @@ import numpy as np
 
 from analysis.data.points import Points, separate_budgets
 from analysis.errors import FitError
-from analysis.fitting.budget_curves import BudgetCurves, fit_curves
 from analysis.fitting.hoffmann import minima
+from analysis.fitting.hoffmann.budget_curves import BudgetCurves, fit_curves
 from analysis.fitting.options import FitOptions
 from analysis.uncertainty.intervals import corrected_band, corrected_interval
 from analysis.uncertainty.verdicts import verdict, warning
@@ -162,6 +162,7 @@ def _select_budgets(points: Points, minimum: str) -> tuple[minima.Budgets, tuple
     """Budgets with enough sizes, and notes."""
     needed = MIN_SIZES[minimum]
     budgets, notes = separate_budgets(points, "chinchilla-2")
+    budgets = [(key, rows[np.lexsort((points.L[rows], points.N[rows]))]) for key, rows in budgets]  # seeds draw by row
     enough = [(key, rows) for key, rows in budgets if len(np.unique(points.N[rows].round())) >= needed]
     if len(enough) < len(budgets):
         notes.append(f"{len(budgets) - len(enough)} of {len(budgets)} budgets have fewer than {needed} sizes: dropped")

@@ -5,6 +5,8 @@ Key: N parameters, D tokens with repetitions, U unique tokens, L loss in nats pe
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from analysis.laws.law import Array, Law
@@ -46,12 +48,53 @@ def data_constrained(
         RN_star: The same for parameters in excess of U_N.
     """
     U = np.minimum(U, D)
-    with np.errstate(over="ignore"):
-        supported = unique_parameters(U, A=A, B=B, alpha=alpha, beta=beta)
-    UN = np.minimum(N, supported)
+    UN = _supported(N, U, A, B, alpha, beta)
     N_effective = UN - UN * RN_star * np.expm1(-(N / UN - 1) / RN_star)
     D_effective = U - U * RD_star * np.expm1(-(D / U - 1) / RD_star)
     return E + A * N_effective**-alpha + B * D_effective**-beta
+
+
+def data_constrained_geometric(
+    N: Array,
+    D: Array,
+    U: Array,
+    *,
+    E: Array,
+    A: Array,
+    B: Array,
+    alpha: Array,
+    beta: Array,
+    RD_star: Array,
+    RN_star: Array,
+) -> Array:
+    """E + A/N′^α + B/D′^β with geometric decay: each repetition has R*/(1 + R*) of the value of the one before.
+
+    D′ = U + U·R_D*·(1 − (1 + 1/R_D*)^(−R_D)), the sum of a geometric series, of which `data_constrained` is the limit
+    for large R_D* (Muennighoff 2023, derivation of equation 5); N′ in the same way. Both have the same limit of D′.
+
+    Args:
+        N: Parameters.
+        D: Tokens, repetitions included.
+        U: Unique tokens.
+        E: Irreducible loss in nats per token.
+        A: Factor of the term of the size.
+        B: Factor of the term of the data.
+        alpha: Exponent of the size.
+        beta: Exponent of the data.
+        RD_star: Value of all repetitions together, in unique tokens' worth: ρ/(1 − ρ), ρ the ratio of the series.
+        RN_star: The same for parameters in excess of U_N.
+    """
+    U = np.minimum(U, D)
+    UN = _supported(N, U, A, B, alpha, beta)
+    N_effective = UN - UN * RN_star * np.expm1(-(N / UN - 1) * np.log1p(1 / RN_star))
+    D_effective = U - U * RD_star * np.expm1(-(D / U - 1) * np.log1p(1 / RD_star))
+    return E + A * N_effective**-alpha + B * D_effective**-beta
+
+
+def _supported(N: Array, U: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
+    """U_N: the minimum of N and the parameters for which U tokens are compute-optimal."""
+    with np.errstate(over="ignore"):
+        return np.minimum(N, unique_parameters(U, A=A, B=B, alpha=alpha, beta=beta))
 
 
 def unique_parameters(U: Array, *, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
@@ -100,3 +143,4 @@ DATA_CONSTRAINED = Law(
         "RN_star": "repetitions",
     },
 )
+GEOMETRIC = replace(DATA_CONSTRAINED, function=data_constrained_geometric, source="Muennighoff 2023, appendix A")

@@ -31,7 +31,7 @@ def test_changed_names_what_is_not_the_default() -> None:
 @pytest.mark.parametrize(
     "values",
     [
-        {"objective": "l2"}, {"weights": "size"}, {"resampling": "runs"}, {"intervals": "normal"},
+        {"objective": "l2"}, {"weights": "size"}, {"resampling": "jackknife"}, {"intervals": "normal"},
         {"weighting": "none"}, {"minimum": "cubic"}, {"delta": 0.0}, {"undertuned": 0.7}, {"bootstrap": 99},
         {"level": 1.0}, {"seed": -1}, {"extrapolation_ratio": 0.5},
     ],
