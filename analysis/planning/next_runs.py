@@ -212,14 +212,18 @@ def make_candidates(
     points, cost = fit.points, fit.points.compute_cost
     largest = min(options.largest or budget, budget, region.C)
     N0, D0 = float(points.N.min()), float(points.D.min())
-    ratios = options.ratios or default_ratios(points.D / points.N)
+    requested = options.ratios or default_ratios(points.D / points.N)
+    ratios = max(requested[0], region.ratios[0]), min(requested[1], region.ratios[1])
     max_size = (largest / (cost.k * ratios[0])) ** (1 / (1 + cost.s))  # at the smallest number of tokens per parameter
     ladder = N0 * SIZE_STEP ** np.arange(np.log(max_size / N0) / np.log(SIZE_STEP))
     sizes = np.asarray(options.sizes, float) if options.sizes else ladder
-    N, D = optimal_design.candidate_grid(sizes, largest, cost, (N0, D0), ratios)
+    N, D = optimal_design.candidate_grid(sizes[sizes <= region.N], largest, cost, (N0, D0), ratios)
+    N, D = N[region.D >= D], D[region.D >= D]
     if not len(N):
         raise DataError(
-            f"no run of at most {largest:.3g} FLOPs has {ratios[0]:.3g} to {ratios[1]:.3g} tokens per parameter and "
+            f"{region.reason}; "
+            * bool(region.reason)
+            + f"no run of at most {largest:.3g} FLOPs has {ratios[0]:.3g} to {ratios[1]:.3g} tokens per parameter and "
             f"N of {N0:.3g} or more, D of {D0:.3g} or more, as the existing runs: raise the budget or widen the ratio"
         )
     return _with_gradients(fit, target, N, D)

@@ -1,4 +1,6 @@
-"""Accuracy curves of runs trained on examples with answers (data.objective = "examples"), and Student's intervals.
+"""Accuracy curves of runs trained on examples with answers, error curves of tables, and Student's intervals.
+
+Runs of a store have data.objective = "examples".
 
 Key: m measured steps.
 """
@@ -13,10 +15,31 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import stdtrit
 
+from analysis.data.columns.choice import ColumnChoice
+from analysis.data.columns.named import find_columns, read_numbers
+from analysis.data.columns.reader import ColumnReader
+from analysis.data.from_table import filter_rows
+from analysis.data.options import ReadOptions
+from analysis.data.sources.readers import read_table
+from analysis.data.table import Table
 from analysis.errors import DataError
 from scaling.store.record import Record, Store
+
+ERROR_COLUMNS = {  # normalised names of the columns of a table
+    "width": "width d_model hidden_size hidden_units hidden n_hidden k params n_params parameters model_size",
+    "examples": "examples n_examples train_examples n_train train_size training_examples samples n_samples data",
+    "step": "step steps epoch epochs iteration iterations",
+    "seed": "seed trial repeat replicate run_seed",
+    "test": "test_error test_err val_error validation_error held_out_error heldout_error error test_error_rate",
+    "train": "train_error train_err training_error train_error_rate",
+}
+ACCURACY_COLUMNS = {
+    "test": "test_accuracy test_acc val_accuracy val_acc validation_accuracy held_out_accuracy accuracy acc",
+    "train": "train_accuracy train_acc training_accuracy",
+}
 
 
 @dataclass(frozen=True)
@@ -83,6 +106,77 @@ def _accuracy_curve(store: Store, record: Record) -> AccuracyCurve | None:
     facts = record.about.get("corpus_facts", {})
     examples = data.unique // data.length if data.unique is not None else facts.get("train")
     return AccuracyCurve(record, int(examples), steps, train, held_out) if examples and len(rows) else None
+
+
+@dataclass(frozen=True)
+class ErrorCurve:
+    """Errors of one run along its training.
+
+    Attributes:
+        width: Width of the model.
+        examples: Number of training examples, 0 if unknown.
+        seed: Seed.
+        steps: Measured steps (m,).
+        train: Training error (m,), NaN if unknown.
+        test: Test error (m,).
+    """
+
+    width: int
+    examples: int
+    seed: int
+    steps: np.ndarray
+    train: np.ndarray
+    test: np.ndarray
+
+
+def read_error_curves(source: Any, reading: ReadOptions = ReadOptions()) -> list[ErrorCurve]:
+    """Reads a table with a row per run, or per run and step: width, examples, step, seed, and errors or accuracies.
+
+    Args:
+        source: File of the table, a DataFrame or columns by name. Rows without a seed that are otherwise equal are
+            seeds of one configuration.
+        reading: Columns and rows.
+
+    Raises:
+        DataError: A column is missing, or a cell is not a share from 0 to 1.
+    """
+    table = read_table(source, reading)
+    accuracy = {name: ACCURACY_COLUMNS[name] for name in ("test", "train")}
+    errors = find_columns(table, ERROR_COLUMNS, reading.columns, ())
+    found = find_columns(table, accuracy, {}, ())
+    if "test" not in errors and "test" not in found:
+        find_columns(table, ERROR_COLUMNS, reading.columns, ("test",))  # raises the error with the columns
+    table = filter_rows(table, reading.where, ColumnReader(ColumnChoice({}, frozenset(), {})))
+    if not len(table.frame):
+        raise DataError(f"{table.name}: no rows{': ' if table.notes else ''}{'; '.join(table.notes)}")
+    frame = pd.DataFrame(index=table.frame.index)
+    for name in ("width", "examples", "step"):
+        frame[name] = read_numbers(table, errors[name]).astype(int) if name in errors else 0
+    for name in ("test", "train"):
+        if name in errors:
+            frame[name] = _shares(table, errors[name])
+        else:
+            frame[name] = 1 - _shares(table, found[name]) if name in found else np.nan
+    keys = ["width", "examples", "step"]
+    seeds = pd.factorize(table.frame[errors["seed"]])[0] if "seed" in errors else frame.groupby(keys).cumcount()
+    curves = []
+    for _, rows in frame.assign(seed=seeds).groupby(["width", "examples", "seed"]):
+        rows = rows.sort_values("step")
+        width, examples, seed = (int(rows[name].iloc[0]) for name in ("width", "examples", "seed"))
+        columns = (rows[name].to_numpy(float) for name in ("step", "train", "test"))
+        curves.append(ErrorCurve(width, examples, seed, *columns))
+    return curves
+
+
+def _shares(table: Table, column: str) -> np.ndarray:
+    values = read_numbers(table, column)
+    if (values < 0).any() or (values > 1).any():
+        row = int(np.argmax((values < 0) | (values > 1)))
+        raise DataError(
+            f"{table.name}: {table.row_name(table.frame.index[row])}, column {column}: {values[row]:g} is not a share "
+            "from 0 to 1: divide percentages by 100"
+        )
+    return values
 
 
 def check_one_sweep(

@@ -17,34 +17,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from analysis.data.columns.choice import ColumnChoice
-from analysis.data.columns.named import find_columns, read_numbers
-from analysis.data.columns.reader import ColumnReader
-from analysis.data.from_table import filter_rows
 from analysis.data.options import ReadOptions
-from analysis.data.sources.readers import is_store, read_table
-from analysis.data.table import Table
+from analysis.data.sources.readers import is_store
 from analysis.errors import DataError
 from analysis.studies import accuracy_curves
+from analysis.studies.accuracy_curves import ErrorCurve
 from scaling.store.record import Record
 
 MIN_POINTS, MIN_SEEDS = 4, 3
 MIN_HEIGHT = 0.01  # smallest height of a peak, in test error
 INTERPOLATION_ERROR = 0.05  # training error, label noise included, at which the data are fitted (Nakkiran 2019)
-COLUMN_NAMES = {  # normalised names of the columns of a table
-    "width": "width d_model hidden_size hidden_units hidden n_hidden k params n_params parameters model_size",
-    "examples": "examples n_examples train_examples n_train train_size training_examples samples n_samples data",
-    "step": "step steps epoch epochs iteration iterations",
-    "seed": "seed trial repeat replicate run_seed",
-    "test": "test_error test_err val_error validation_error held_out_error heldout_error error test_error_rate",
-    "train": "train_error train_err training_error train_error_rate",
-}
-ACCURACY_NAMES = {
-    "test": "test_accuracy test_acc val_accuracy val_acc validation_accuracy held_out_accuracy accuracy acc",
-    "train": "train_accuracy train_acc training_accuracy",
-}
 AXES = {"width": "width", "data": "training examples", "epochs": "step"}
 DOUBLE_DESCENT, NO_DOUBLE_DESCENT, INCONCLUSIVE = "double descent", "no double descent", "inconclusive"
 
@@ -194,27 +177,6 @@ class DoubleDescent:
         return {"profiles": [p.to_json() for p in self.profiles], "level": self.level, "verdict": verdicts}
 
 
-@dataclass(frozen=True)
-class ErrorCurve:
-    """Errors of one run along its training.
-
-    Attributes:
-        width: Width of the model.
-        examples: Number of training examples, 0 if unknown.
-        seed: Seed.
-        steps: Measured steps (m,).
-        train: Training error (m,), NaN if unknown.
-        test: Test error (m,).
-    """
-
-    width: int
-    examples: int
-    seed: int
-    steps: np.ndarray
-    train: np.ndarray
-    test: np.ndarray
-
-
 def analyse_double_descent(source: Any, level: float = 0.95, reading: ReadOptions = ReadOptions()) -> DoubleDescent:
     """Analyses the double-descent sweep in a store, or a table of errors.
 
@@ -233,7 +195,7 @@ def analyse_double_descent(source: Any, level: float = 0.95, reading: ReadOption
             raise DataError(f"{source}: is a store: --columns and --where apply only to a table of errors")
         runs = _curves_of_store(Path(source))
     else:
-        runs = read_error_curves(source, reading)
+        runs = accuracy_curves.read_error_curves(source, reading)
     groups: dict[tuple[int, int], list[ErrorCurve]] = {}
     for run in runs:
         groups.setdefault((run.width, run.examples), []).append(run)
@@ -260,55 +222,6 @@ def _curves_of_store(path: Path) -> list[ErrorCurve]:
         )
         for run in runs
     ]
-
-
-def read_error_curves(source: Any, reading: ReadOptions = ReadOptions()) -> list[ErrorCurve]:
-    """Reads a table with a row per run, or per run and step: width, examples, step, seed, and errors or accuracies.
-
-    Args:
-        source: File of the table, a DataFrame or columns by name. Rows without a seed that are otherwise equal are
-            seeds of one configuration.
-        reading: Columns and rows.
-
-    Raises:
-        DataError: A column is missing, or a cell is not a share from 0 to 1.
-    """
-    table = read_table(source, reading)
-    accuracy = {name: ACCURACY_NAMES[name] for name in ("test", "train")}
-    errors = find_columns(table, COLUMN_NAMES, reading.columns, ())
-    found = find_columns(table, accuracy, {}, ())
-    if "test" not in errors and "test" not in found:
-        find_columns(table, COLUMN_NAMES, reading.columns, ("test",))  # raises the error with the columns
-    table = filter_rows(table, reading.where, ColumnReader(ColumnChoice({}, frozenset(), {})))
-    if not len(table.frame):
-        raise DataError(f"{table.name}: no rows{': ' if table.notes else ''}{'; '.join(table.notes)}")
-    frame = pd.DataFrame(index=table.frame.index)
-    for name in ("width", "examples", "step"):
-        frame[name] = read_numbers(table, errors[name]).astype(int) if name in errors else 0
-    for name in ("test", "train"):
-        if name in errors:
-            frame[name] = _shares(table, errors[name])
-        else:
-            frame[name] = 1 - _shares(table, found[name]) if name in found else np.nan
-    keys = ["width", "examples", "step"]
-    seeds = pd.factorize(table.frame[errors["seed"]])[0] if "seed" in errors else frame.groupby(keys).cumcount()
-    curves = []
-    for (width, examples, seed), rows in frame.assign(seed=seeds).groupby(["width", "examples", "seed"]):
-        rows = rows.sort_values("step")
-        columns = (rows[name].to_numpy(float) for name in ("step", "train", "test"))
-        curves.append(ErrorCurve(int(width), int(examples), int(seed), *columns))
-    return curves
-
-
-def _shares(table: Table, column: str) -> np.ndarray:
-    values = read_numbers(table, column)
-    if (values < 0).any() or (values > 1).any():
-        row = int(np.argmax((values < 0) | (values > 1)))
-        raise DataError(
-            f"{table.name}: {table.row_name(table.frame.index[row])}, column {column}: {values[row]:g} is not a share "
-            "from 0 to 1: divide percentages by 100"
-        )
-    return values
 
 
 def _final_errors(axis: str, groups: dict[tuple[int, int], list[ErrorCurve]], fixed: int) -> Profile | None:

@@ -1,8 +1,8 @@
 """Laws of loss curves under learning-rate schedules: fitted to a few curves, they predict curves of other schedules.
 
-A row is one measurement: step, learning rate, and curve. The rows of a curve define its schedule. The rate is linear
-between rows, except that a single change between two constant parts is a jump at its row. Before the first row, the
-rate rises linearly from 0 at step 0.
+A row is one measurement: step, learning rate, and curve. The rows of a curve define its schedule, or a separate table
+does (`Schedules`). The rate is linear between rows, except that a single change between two constant parts is a jump at
+its row. Before the first row, the rate rises linearly from 0 at step 0.
 
 Key: n rows, m pairs of a row and an earlier change of the rate, S sets of parameters; S1 sum of rates up to a step.
 """
@@ -55,26 +55,79 @@ class ScheduleTerms:
         return sums
 
 
-def schedule_terms(step: np.ndarray, lr: np.ndarray, curve: np.ndarray) -> ScheduleTerms:
+@dataclass(frozen=True, eq=False)
+class Schedules:
+    """Learning rates of whole schedules, for curves whose losses are known at few steps.
+
+    Attributes:
+        curves: Steps (k,), increasing, and rates (k,) of each curve by its number.
+    """
+
+    curves: dict[float, tuple[np.ndarray, np.ndarray]]
+
+    def rates(self, curve: float, step: np.ndarray) -> np.ndarray:
+        """Returns the rate (n,) at steps (n,) of a curve: linear between rows, except for jumps."""
+        steps, rates = self.curves[curve]
+        end = np.clip(np.searchsorted(steps, step), 1, len(steps) - 1)
+        held = np.r_[False, _jumps(np.diff(rates))][end] & (step < steps[end])
+        return np.where(held, rates[end - 1], np.interp(step, steps, rates))
+
+    def simplified(self, tolerance: float = 1e-4) -> Schedules:
+        """Returns the schedules without rows that lie on the line between others, within a share of the largest rate."""
+        return Schedules({curve: _simplified(*rows, tolerance) for curve, rows in self.curves.items()})
+
+
+def _simplified(steps: np.ndarray, rates: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
+    kept, parts = {0, len(steps) - 1}, [(0, len(steps) - 1)]
+    for k in np.flatnonzero(_jumps(np.diff(rates))):  # the rows that make a jump a jump
+        kept |= {max(k - 1, 0), k, k + 1, min(k + 2, len(steps) - 1)}
+    while parts:
+        first, last = parts.pop()
+        if last - first < 2:
+            continue
+        line = np.interp(steps[first + 1 : last], steps[[first, last]], rates[[first, last]])
+        distance = np.abs(rates[first + 1 : last] - line)
+        middle = first + 1 + int(distance.argmax())
+        if distance.max() > tolerance * rates.max():
+            kept.add(middle)
+            parts += [(first, middle), (middle, last)]
+    rows = np.array(sorted(kept))
+    return steps[rows], rates[rows]
+
+
+def _jumps(change: np.ndarray) -> np.ndarray:
+    """Whether each change of the rate is a jump: a single change between two constant parts."""
+    is_constant = np.r_[False, change == 0, False]
+    return (change != 0) & is_constant[:-2] & is_constant[2:]
+
+
+def schedule_terms(
+    step: np.ndarray, lr: np.ndarray, curve: np.ndarray, schedules: Schedules | None = None
+) -> ScheduleTerms:
     """Computes the terms of the schedules of rows, with a cache.
 
     Args:
         step: Step of each row (n,).
         lr: Learning rate at each row (n,).
         curve: Number of the curve of each row (n,).
+        schedules: Whole schedules of some of the curves, which replace the rates of their rows.
     """
-    return _cached_terms(*(np.ascontiguousarray(x, np.float64).tobytes() for x in (step, lr, curve)))
+    return _cached_terms(schedules, *(np.ascontiguousarray(x, np.float64).tobytes() for x in (step, lr, curve)))
 
 
 @lru_cache(maxsize=16)
-def _cached_terms(*buffers: bytes) -> ScheduleTerms:
+def _cached_terms(schedules: Schedules | None, *buffers: bytes) -> ScheduleTerms:
     step, lr, curve = (np.frombuffer(buffer) for buffer in buffers)
     S1 = np.zeros(len(step))
     parts: list[np.ndarray] = []
     for name in np.unique(curve):
         rows = np.flatnonzero(curve == name)
         rows = rows[np.argsort(step[rows], kind="stable")]
-        S1[rows], pairs = _curve_terms(rows, step[rows], lr[rows])
+        steps, rates = step[rows], lr[rows]
+        if schedules is not None and name in schedules.curves:
+            steps = np.union1d(schedules.curves[name][0], steps)
+            rates = schedules.rates(name, steps)
+        S1[rows], pairs = _curve_terms(rows, np.searchsorted(steps, step[rows]), steps, rates)
         parts.append(pairs)
     row, change, rate, rate_sum, steps = np.concatenate(parts, -1)
     order = np.argsort(row, kind="stable")
@@ -82,16 +135,20 @@ def _cached_terms(*buffers: bytes) -> ScheduleTerms:
     return ScheduleTerms(S1, change[order], rate[order], rate_sum[order], steps[order], unique_rows, first)
 
 
-def _curve_terms(rows: np.ndarray, step: np.ndarray, lr: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """S1 of the rows of one curve, and (5, pairs): row, change, rate, sum of rates and steps since the change."""
+def _curve_terms(
+    rows: np.ndarray, index: np.ndarray, step: np.ndarray, lr: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """S1 of the rows of one curve, and (5, pairs): row, change, rate, sum of rates and steps since the change.
+
+    index: index of each row in the schedule (step, lr).
+    """
     warmup = np.arange(WARMUP_ROWS)[: WARMUP_ROWS if step[0] > 0 else 0] / WARMUP_ROWS
     all_steps, rates = np.r_[warmup * step[0], step], np.r_[warmup * lr[0], lr]
     length, change = np.diff(all_steps), np.diff(rates)
-    is_constant = np.r_[False, change == 0, False]
-    is_jump = (change != 0) & is_constant[:-2] & is_constant[2:]
+    is_jump = _jumps(change)
     mean_rate = np.where(is_jump, rates[:-1], (rates[1:] + rates[:-1]) / 2)
     sums = np.r_[0, np.cumsum(length * mean_rate)]
-    position = np.arange(len(rows)) + len(warmup)
+    position = index + len(warmup)
     is_linear = (change != 0) & ~is_jump
     pairs = []
     for mask, node, share in ((is_linear, GAUSS_NODES[0], 0.5), (is_linear, GAUSS_NODES[1], 0.5), (is_jump, 1, 1)):

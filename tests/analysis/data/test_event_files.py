@@ -85,7 +85,7 @@ def test_values_of_steps_are_those_that_tensorboard_reads(tmp_path: Path) -> Non
 
 
 def test_tensors_doubles_and_folders_of_a_run_are_read(tmp_path: Path) -> None:
-    """TensorFlow 2 writes tensors, Keras a folder for training and one for validation, PyTorch one for hyperparameters."""
+    """TensorFlow 2 writes tensors, Keras folders for training and validation, PyTorch one for hyperparameters."""
     tensor = varint_field(1, 1) + bytes_field(4, struct.pack("<f", 2.5))
     double = varint_field(1, 2) + bytes_field(6, struct.pack("<d", 0.1))
     for split, message in (("train", tensor), ("validation", double)):

@@ -44,9 +44,10 @@ SHAPES: dict[str, Any] = {
     "histories in a list": {
         "runs": [{"config": {"params": N}, "history": h} for N, h in zip(PARAMS, HISTORY, strict=True)]
     },
-    "histories by quantity": by_name(
-        [{"config": {"params": N, "betas": [0.9, 0.95]}, "history": lists(h)} for N, h in zip(PARAMS, HISTORY, strict=True)]
-    ),
+    "histories by quantity": by_name([
+        {"config": {"params": N, "betas": [0.9, 0.95]}, "history": lists(h)}
+        for N, h in zip(PARAMS, HISTORY, strict=True)
+    ]),
     "lists in runs": [{"params": N, **lists(h)} for N, h in zip(PARAMS, HISTORY, strict=True)],
     "pandas by column": json.loads(FRAME.reset_index(drop=True).to_json()),
     "pandas by column and name": json.loads(FRAME.to_json()),

@@ -47,7 +47,7 @@ def test_columns_named_by_a_budget_carry_its_unit(tmp_path: Path, header: str) -
     path = write_table(tmp_path, f"{header}\n1e8,3.5,3.2\n3e8,3.4,3.0\n")
     points = load(path, options=ReadOptions(wide="C"))
     assert points.C.tolist() == [1e18, 1e18, 6e18, 6e18] and points.L.tolist() == [3.5, 3.4, 3.2, 3.0]
-    assert points.D == pytest.approx(points.C / (6 * points.N))
+    assert pytest.approx(points.C / (6 * points.N)) == points.D
 
 
 def test_several_quantities_by_size_are_columns(tmp_path: Path) -> None:
@@ -83,10 +83,10 @@ def test_what_is_not_wide_is_refused(tmp_path: Path, header: str, wide: str, mes
     assert message in refusal(write_table(tmp_path, f"{header}\n{row}\n"), wide=wide)
 
 
-PLOT = """"tokens","n70M-a - val_loss","n70M-a - val_loss__MIN","n70M-a - val_loss__MAX","n1.4B - val_loss","n1.4B - _step"
-"1e9","3.5","3.5","3.5","3.2","10"
-"2e9","3.3","3.3","3.3","",""
-"4e9","3.1","3.1","3.1","2.9","40"
+PLOT = """"tokens","n70M-a - val_loss","n70M-a - val_loss__MIN","n1.4B - val_loss","n1.4B - _step"
+"1e9","3.5","3.5","3.2","10"
+"2e9","3.3","3.3","",""
+"4e9","3.1","3.1","2.9","40"
 """
 
 
