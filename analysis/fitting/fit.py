@@ -9,7 +9,8 @@ from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
-from analysis.fitting import approaches, two_step
+from analysis.fitting import two_step
+from analysis.fitting.hoffmann import approaches
 from analysis.fitting.options import FitOptions
 from analysis.fitting.parametric import fit_law
 from analysis.fitting.result import Fit

@@ -223,7 +223,7 @@ def make_candidates(
         raise DataError(
             f"{region.reason}; "
             * bool(region.reason)
-            + f"no run of at most {largest:.3g} FLOPs has {ratios[0]:.3g} to {ratios[1]:.3g} tokens per parameter and "
+            + f"no run of at most {largest:.3g} FLOPs has {requested[0]:.3g} to {requested[1]:.3g} tokens per parameter and "
             f"N of {N0:.3g} or more, D of {D0:.3g} or more, as the existing runs: raise the budget or widen the ratio"
         )
     return _with_gradients(fit, target, N, D)

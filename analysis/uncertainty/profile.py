@@ -1,7 +1,8 @@
 """Profile likelihood: refits with a quantity fixed at increasing distances from its estimate.
 
 The interval contains the values whose objective is within Student's t of the minimum. It needs no resampling and no
-normal parameters, is infinite if the points do not bound a quantity, and assumes equal variances.
+normal parameters, is infinite if the points do not bound a quantity, and assumes equal variances. Quantities are the
+parameters and functions of them, such as a prediction or the optimum at a budget.
 
 Key: R rows (one for each side of each quantity), P coordinates, n points. u coordinates, r residuals, t Student's t.
 """
@@ -90,6 +91,10 @@ def profile(
         name: _Axis(_parameter(name), law.bound(name)[0] >= 0 and name not in law.constants) for name in law.parameters
     }
     axes |= {name: _Axis(quantity, log) for name, (quantity, log) in (quantities or {}).items()}
+    return _profile_axes(problem, u_P, level, axes)
+
+
+def _profile_axes(problem: Problem, u_P: np.ndarray, level: float, axes: dict[str, _Axis]) -> dict[str, Profile]:
     with np.errstate(all="ignore"):
         walk = _Walk.begin(problem, u_P, list(axes.values()), level)
         for _ in range(MAX_STEPS):
@@ -97,6 +102,38 @@ def profile(
                 break
             walk.step()
         return {name: walk.profile(i, name) for i, name in enumerate(axes)}
+
+
+@dataclass(frozen=True)
+class Profiler:
+    """Intervals by profile likelihood of predictions and optima of a fit.
+
+    Attributes:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        level: Coverage of the intervals.
+        cost: FLOPs of N and D.
+    """
+
+    problem: Problem
+    u_P: np.ndarray
+    level: float
+    cost: ComputeCost
+
+    def prediction(self, inputs: dict[str, float]) -> tuple[float, float]:
+        """Returns the interval of the output of the law at inputs."""
+        law = self.problem.law
+        columns = [np.float64(inputs[letter]) for letter in law.inputs]
+        axis = _Axis(lambda p: np.asarray(law.function(*columns, **p), np.float64), log=False)
+        return _profile_axes(self.problem, self.u_P, self.level, {law.output: axis})[law.output].interval
+
+    def optimum(self, C: float) -> dict[str, tuple[float, float]]:
+        """Returns the intervals of N, D, tokens_per_parameter and L of the optimum at a budget."""
+        names = {"N": "N", "D": "D", "tokens_per_parameter": "M", "L": "L"}
+        axes = {
+            name: _Axis(_optimal(self.problem, self.cost, C, letter), letter != "L") for name, letter in names.items()
+        }
+        return {name: curve.interval for name, curve in _profile_axes(self.problem, self.u_P, self.level, axes).items()}
 
 
 def profile_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float) -> dict[str, Profile]:
@@ -138,13 +175,16 @@ def check_profiles(profiles: dict[str, Profile]) -> list[str]:
 
 
 def _optimal(problem: Problem, cost: ComputeCost, C: float, letter: str) -> Quantity:
-    """N*, D* or L* at C as a function of the parameters."""
+    """N*, D*, M* = D* / N* or L* at C as a function of the parameters."""
 
     def value(p: dict[str, np.ndarray]) -> np.ndarray:
         assert problem.law.optimum is not None
         N = optimal_size(problem.law.optimum, p, cost, C)
         D = cost.tokens(C, N)
-        return np.asarray({"N": N, "D": D}[letter] if letter != "L" else problem.law.function(N, D, **p))
+        inputs = {"N": N, "D": D, "C": C, "M": D / N}
+        if letter != "L":
+            return np.asarray(inputs[letter])
+        return np.asarray(problem.law.function(*(inputs[name] for name in problem.law.inputs), **p))
 
     return value
 

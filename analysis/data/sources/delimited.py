@@ -174,7 +174,7 @@ def _data_rows(path: Path, numbered: list[Row], header: list[str], separator: st
             continue
         if row[0].startswith("#") and not header[0].startswith("#"):
             left_out.append("comment")
-        elif [cell.strip() for cell in row[:width]] == header:
+        elif row[0].strip() == header[0] and [cell.strip() for cell in row[:width]] == header:
             left_out.append("repeated header")
         elif any(cell.strip() for cell in row[width:]) or (separator == " " and len(row) < width):
             raise DataError(f"{path}: line {line}: {len(row)} cells, but the header has {width} columns")
@@ -221,8 +221,13 @@ def _is_unit(text: str) -> bool:
 
 def _total_rows(rows: list[Row]) -> int:
     """Number of rows at the end that summarise the others: their first text, and no other, is such as Total or Mean."""
-    labels = [next((cell.strip().rstrip(":").lower() for cell in row if cell.strip()), "") for _, row in rows]
-    first = len(labels)
-    while first and TOTALS.fullmatch(labels[first - 1]) and first > len(labels) - MAX_TOTALS:
+    first = len(rows)
+    while first and TOTALS.fullmatch(_label(rows[first - 1])) and first > len(rows) - MAX_TOTALS:
         first -= 1
-    return len(labels) - first if first and not set(labels[first:]) & set(labels[:first]) else 0
+    labels = set(map(_label, rows[first:]))
+    return len(rows) - first if first and not any(_label(row) in labels for row in rows[:first] if labels) else 0
+
+
+def _label(row: Row) -> str:
+    """First text of a row."""
+    return next((cell.strip().rstrip(":").lower() for cell in row[1] if cell.strip()), "")

@@ -88,6 +88,22 @@ def test_no_run_is_beyond_what_was_allowed(fitted) -> None:
         assert run["C"] == pytest.approx(6 * run["N"] * run["D"])
 
 
+def test_runs_of_a_fit_in_doubt_are_near_the_existing_ones(fitted) -> None:
+    doubtful, points = replace(fitted, verdict=("unidentifiable: E is at a bound",)), fitted.points
+    free, near = (advise(each, TARGET, 1e25, DesignOptions(worth=0)) for each in (fitted, doubtful))
+    assert max(run["C"] for run in free.runs) > 4 * points.C.max() and not free.restriction
+    ratio = points.D / points.N
+    for run in near.runs:
+        assert run["N"] <= 2 * points.N.max() and run["D"] <= 2 * points.D.max() and run["C"] <= 4 * points.C.max()
+        assert ratio.min() * 0.999 <= run["tokens_per_parameter"] <= ratio.max() * 1.001
+    assert near.runs and near.restriction.startswith(
+        "the fit is in doubt (unidentifiable): only runs near the existing"
+    )
+    assert near.to_json()["restriction"] == near.restriction and "restriction" not in free.to_json()
+    with pytest.raises(DataError, match="the fit is in doubt .* no run of at most .* has 5e.05 to 9e.05 tokens"):
+        advise(doubtful, TARGET, 1e25, DesignOptions(ratios=(5e5, 9e5)))
+
+
 def test_more_budget_never_promises_less(fitted) -> None:
     advice = advise(fitted, TARGET, 1e22)
     ratios = [ratio for _, ratio in advice.curve]
