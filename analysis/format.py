@@ -108,6 +108,11 @@ def three_digits(value: float) -> str:
     return "∞" if value == math.inf else f"{value:,.0f}" if 1000 <= value < 1e6 else f"{value:.3g}"
 
 
+def short_loss_unit(unit: str) -> str:
+    """Returns the unit of a loss for an axis or the head of a table, such as nats/token for nats per token."""
+    return unit.replace(" per ", "/")
+
+
 def percent(value: float) -> str:
     """Formats a share as a percentage."""
     return f"{100 * value:.3g}%" if math.isfinite(value) else MISSING if math.isnan(value) else "∞"
@@ -147,7 +152,7 @@ def join_names(names: Iterable[object], limit: int = 20) -> str:
         names: Names to list.
         limit: Largest number of names to list; the number of the others follows.
     """
-    texts = [str(name) for name in names]
+    texts = [" ".join(str(name).split()) for name in names]
     return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
 
 

@@ -87,21 +87,31 @@ def heading_by_group(result: GroupFits) -> str:
 def _print_prediction(prediction: dict[str, Any]) -> None:
     inputs = ", ".join(f"{name} = {value:g}" for name, value in prediction["inputs"].items())
     low, high = prediction["interval"]
-    print(f"at {inputs}: {prediction['output']} = {prediction['value']:.5g} ({low:.5g} to {high:.5g})")
+    print(
+        f"at {inputs}: {prediction['output']} = {prediction['value']:.5g} ({low:.5g} to {high:.5g}) {prediction['unit']}".rstrip()
+    )
+    print(f"         interval of the law, {prediction['interval_method']}{_new_run_text(prediction)}")
     for line in prediction["verdict"]:
         print(f"         {line}")
 
 
+def _new_run_text(prediction: dict[str, Any]) -> str:
+    if prediction["new_run_interval"] is None:
+        return ""
+    low, high = prediction["new_run_interval"]
+    return f"; with the scatter of single runs, a new run is within {low:.5g} to {high:.5g}"
+
+
 def _print_fit(fit: Fit) -> None:
     from analysis import format
-    from analysis.fitting.result import footing, heading, table_rows
+    from analysis.fitting.result import footing, heading, interval_title, table_rows
 
     console = text_console()
     for line in heading(fit):
         console.print(line, markup=False)
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):
         console.print(note, style="dim", markup=False)
-    rows = [("parameter", "value", f"{fit.level:.0%} interval", ""), *table_rows(fit)]
+    rows = [("parameter", "value", interval_title(fit), ""), *table_rows(fit)]
     console.print(format.aligned(rows), markup=False)
     for line in footing(fit):
         console.print(line, markup=False)

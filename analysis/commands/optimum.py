@@ -12,6 +12,7 @@ from analysis.commands import options
 from analysis.commands.output import add_json_option, text_console, write_result
 from analysis.data.options import parse_numbers, parse_positive
 from analysis.errors import check_values
+from analysis.fitting.options import FitOptions
 from scaling.config.options import add_options, option, read_options
 
 if TYPE_CHECKING:
@@ -88,6 +89,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="name of a law of the loss in N and D (chinchilla), or an approach (chinchilla-1, chinchilla-2)",
     )
     add_options(parser, OptimumOptions)
+    add_options(parser, FitOptions, only=("intervals", "frontier", "weighting", "minimum"))
     add_json_option(parser)
     options.add_source_options(parser)
     options.add_group_option(parser)
@@ -131,10 +133,12 @@ def optima(fit: Fit, options: OptimumOptions) -> dict[str, Any]:
         fit: A law of the loss in N and D, or approach 1 or 2.
         options: What to compute.
     """
+    from analysis.fitting.result import interval_method
     from analysis.planning import compute_optimal
 
-    served, inputs = options.inference_tokens, options.inputs
+    served, inputs, method = options.inference_tokens, options.inputs, interval_method(fit.resampling)
     data: dict[str, Any] = {"law": fit.law, "level": fit.level, "inference_tokens": served, "verdict": fit.verdict}
+    data["loss_unit"] = fit.points.loss_unit
     budgets = options.budgets
     if not budgets and not options.target_losses:
         budgets = tuple(multiple * float(fit.points.C.max()) for multiple in BUDGET_MULTIPLES)
@@ -149,9 +153,11 @@ def optima(fit: Fit, options: OptimumOptions) -> dict[str, Any]:
     if fit.form is not None or options.factors:
         costs = compute_optimal.off_optimum(fit, C, options.factors or FACTORS, inputs=inputs)
         data["off"] = [{"C": budget} | entry for cost in costs for budget, entry in zip(C, cost.to_json(), strict=True)]
+        data["off"] = [entry | {"interval_of": "law", "interval_method": method} for entry in data["off"]]
     if options.run:
         N, D = options.run["N"], options.run["D"]
         data["run"] = {**options.run} | compute_optimal.wasted_compute(fit, N, D, inputs=inputs).to_json()[0]
+        data["run"] |= {"interval_of": "law", "interval_method": method}
     return data
 
 
@@ -166,22 +172,31 @@ def _print_optima(fit: Fit, data: dict[str, Any]) -> None:
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):
         console.print(note, style="dim", markup=False)
     entries = [*data.get("budgets", ()), *data.get("targets", ())]
-    console.print(_optima_table(entries, data["inference_tokens"]), markup=False)
+    console.print(_optima_table(entries, data["inference_tokens"], fit.points.loss_unit), markup=False)
+    for name, parts in (("budgets", "budgets"), ("targets", "target losses")):
+        if data.get(name):
+            method = data[name][0]["interval_method"]
+            console.print(f"intervals at {parts} are of the law, by {method}", style="dim", markup=False)
     for entry in entries:
         for line in entry["verdict"]:
             console.print(f"  {format.scientific(entry['total'], 3)} FLOPs: {line}", style="dim", markup=False)
     if data.get("off"):
-        console.print(f"\n{_cost_table(data['off'])}\n", markup=False)
+        console.print(f"\n{_cost_table(data['off'], fit.points.loss_unit)}", markup=False)
+        method = data["off"][0]["interval_method"]
+        console.print(f"intervals of other sizes are of the law, by {method}\n", style="dim", markup=False)
     if "run" in data:
-        console.print(sentences.excess_compute(data["run"]), markup=False)
+        console.print(sentences.excess_compute(data["run"], fit.points.loss_unit), markup=False)
     console.print("verdict of the fit: " + "\n                    ".join(fit.verdict), markup=False)
 
 
-def _optima_table(entries: list[dict[str, Any]], inference_tokens: float) -> str:
+def _optima_table(entries: list[dict[str, Any]], inference_tokens: float, loss_unit: str) -> str:
     from analysis import format
 
+    unit = format.short_loss_unit(loss_unit)
     training_title = ("training FLOPs",) if inference_tokens else ()
-    rows: list[tuple[str, ...]] = [("FLOPs", *training_title, "N*", "D*", "tokens per parameter", "loss")]
+    rows: list[tuple[str, ...]] = [
+        ("FLOPs", *training_title, "N*", "D*", "tokens per parameter", f"loss ({unit})", "loss of a new run")
+    ]
     for entry in entries:
         if "target_loss" in entry:
             total, loss = format.entry_estimate(entry, "total", format.flops), f"{entry['L']:g}, the target"
@@ -190,15 +205,19 @@ def _optima_table(entries: list[dict[str, Any]], inference_tokens: float) -> str
         training = (format.entry_estimate(entry, "C", format.flops),) if inference_tokens else ()
         sizes = [format.entry_estimate(entry, letter, format.count) for letter in ("N", "D")]
         ratio = format.entry_estimate(entry, "tokens_per_parameter", format.three_digits)
-        rows.append((total, *training, *sizes, ratio, loss))
+        new_run = entry.get("new_run_intervals", {}).get("L")
+        rows.append(
+            (total, *training, *sizes, ratio, loss, format.interval_text(new_run) if new_run else format.MISSING)
+        )
     return format.aligned(rows)
 
 
-def _cost_table(entries: list[dict[str, Any]]) -> str:
+def _cost_table(entries: list[dict[str, Any]], loss_unit: str) -> str:
     from analysis import format
 
+    unit = format.short_loss_unit(loss_unit)
     rows: list[tuple[str, ...]] = [
-        ("training FLOPs", "size", "N", "more compute for the same loss", "more loss for the same compute")
+        ("training FLOPs", "size", "N", "more compute for the same loss", f"more loss for the same compute ({unit})")
     ]
     for entry in entries:
         compute = format.entry_estimate(entry, "more_compute", format.percent)

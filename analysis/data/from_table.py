@@ -25,7 +25,7 @@ from analysis.data.rows.states import finished_rows
 from analysis.data.sources.trackers import measured_rows
 from analysis.data.sources.wide import wide_hint
 from analysis.data.table import Table, cell_texts, parse_column
-from analysis.data.units import LOSS_UNIT, unit_warnings
+from analysis.data.units import LOSS_UNIT, SHARE_LETTERS, unit_warnings
 from analysis.errors import DataError
 from analysis.format import join_names, plural
 from analysis.laws.law import Law
@@ -109,7 +109,7 @@ def _with_duplicate_note(points: Points) -> Points:
 def _value_warnings(values: Mapping[str, np.ndarray], columns: ColumnChoice, names: list[str]) -> list[str]:
     """Returns warnings about values that are implausible in their unit, and about compute unlike 6ND."""
     warnings = []
-    for letter in "NDCL":
+    for letter in (*"NDCL", *SHARE_LETTERS):
         if letter in values and (letter not in columns.units or letter in columns.guessed_units):
             warnings += unit_warnings(letter, values[letter])
     return warnings + (_compute_warnings(values, names) if {"C", "budget"} & set(columns.names) else [])

@@ -11,6 +11,7 @@ from analysis.data.points import Points
 from analysis.data.rows.checkpoints import CHECKPOINTS
 from analysis.data.rows.replicates import REPLICATES
 from analysis.data.runs import PARAM_COUNTS, check_choice
+from analysis.data.schedule_file import points_with_schedules
 from analysis.data.sources.readers import is_store, read_table
 from analysis.errors import DataError
 from analysis.laws.law import Law
@@ -38,8 +39,12 @@ def load(source: Any, law: Law | None = None, options: ReadOptions = ReadOptions
             raise DataError(f"{source}: is a store: --wide and --run-names apply only to tables")
         if options.run_columns or options.checkpoints != "auto":
             raise DataError(f"{source}: is a store: --runs and --checkpoints apply only to a table of checkpoints")
+        if options.schedule:
+            raise DataError(f"{source}: is a store: --schedule applies only to tables of losses")
         return points_from_store(source, options, law, curves=curves)
     table = read_table(source, options, "loss" if law is None or law.output == "L" else law.output)
+    if options.schedule:
+        return points_with_schedules(table, options, law)
     if is_run_table(table) and not options.run_columns:
         return points_from_run_table(table, options, law)
     return points_from_table(table, options, law)

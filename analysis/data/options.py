@@ -102,6 +102,8 @@ class ReadOptions:
             runs are found by repeated names or ids (analysis/data/rows/checkpoints.py).
         checkpoints: Rows of a run that are fitted: "final", "all", or "auto" (the final row where it is what the law
             describes and the final rows determine the law, else all).
+        schedule: File of a table with the learning rate at all steps of each curve, for laws of schedules whose losses
+            are of few steps (analysis/data/schedule_file.py).
         replicates: Rows of one set of inputs: "best", "mean", "seeds", "all", or "auto" (the hyper-parameters of lowest
             loss, the mean over seeds; analysis/data/rows/replicates.py).
     """
@@ -145,6 +147,12 @@ class ReadOptions:
         "auto",
         "runs with the same inputs: best, mean, seeds (best, each seed a point), all, or auto (default: the "
         "hyper-parameters of lowest loss, averaged over seeds)",
+    )
+
+    schedule: str | None = option(
+        None,
+        "table of learning rates by step (and curve) for laws of schedules, where the losses are of few steps",
+        metavar="FILE",
     )
 
     def with_seeds(self) -> ReadOptions:

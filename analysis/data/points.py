@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
-from analysis.data.compute_cost import ComputeCost, estimate_cost
 from analysis.data.units import LOSS_UNIT
 from analysis.errors import DataError, FitError
+from analysis.laws.compute_cost import ComputeCost, estimate_cost
+from analysis.laws.curve.schedule_terms import Schedules
 
 MAX_CHAIN = 2.0  # largest ratio of C within a budget that is found by grouping neighbouring runs
 BUDGET_TOLERANCE = 0.1  # relative difference in C up to which neighbouring runs share a budget, without a column
@@ -60,6 +61,7 @@ class Points:
         loss_unit: Unit of L, as it is printed.
         epochs: Passes over the unique tokens of each run; None if they are not known.
         runs: Run of each row, if rows can be checkpoints of one run; None if each row is a run.
+        schedules: Whole schedules of the curves of the rows, if they were read.
         labels: Label of each row by column, for columns of text with few values, such as a corpus or an architecture.
     """
 
@@ -80,6 +82,7 @@ class Points:
     loss_unit: str = LOSS_UNIT
     epochs: np.ndarray | None = None
     runs: list[str] | None = None
+    schedules: Schedules | None = None
     labels: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

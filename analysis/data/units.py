@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.errors import DataError
+from analysis.laws.law import LOSS_UNIT
 
 SECONDS_PER_DAY = 86400.0
 LARGEST_PLAUSIBLE = {
@@ -20,7 +21,6 @@ LARGEST_PLAUSIBLE = {
     "C": 1e29,
     "budget": 1e29,
 }  # a unit guessed from a name is ignored above this
-LOSS_UNIT = "nats per token"  # unit of a loss whose column names no other
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,8 @@ FLOPS = _units(
         1e18 * SECONDS_PER_DAY,
     ),
 )
+SHARES = {**_units(("share fraction", 1.0)), **_units(("percent % pct", 0.01))}
+SHARE_LETTERS = ("Acc", "Err")  # scores of laws, which are shares
 DENOMINATORS = ("token", "byte", "char", "character", "word")
 LOSSES = {
     **_loss_units("nats", "nats nat", DENOMINATORS, 1.0, False),
@@ -117,6 +119,7 @@ LOSSES = {
 LOSSES |= {"bpb": LOSSES["bits/byte"], "bpc": LOSSES["bits/char"], "bpt": LOSSES["bits"], "bpw": LOSSES["bits/word"]}
 ALLOWED_UNITS = {  # for error messages
     "L": "nats, bits, dits, perplexity (per token), bits/byte, bits/char, nats/byte, nats/char, bits/word",
+    **dict.fromkeys(SHARE_LETTERS, "share, percent or a number such as 0.01"),
     "C": "flops, pfdays, petaflops, exaflops, zettaflops or a number such as 1e21",
     "": "thousands, millions, billions, trillions or a number such as 1e6",
 }
@@ -138,6 +141,8 @@ COUNTED = re.compile(
 
 def units_of_letter(letter: str) -> dict[str, Unit]:
     """Returns the units that the column of a letter can have, by name."""
+    if letter in SHARE_LETTERS:
+        return SHARES
     return LOSSES if letter == "L" else {**COUNTS, **FLOPS} if letter in ("C", "budget") else COUNTS
 
 
@@ -204,6 +209,9 @@ def split_unit(name: str) -> list[tuple[str, str | None]]:
     Returns:
         Pairs of a name and a unit, None for the whole name.
     """
+    percent = re.fullmatch(r"(.+?)[\s_]*[(\[]?(?:in )?%[)\]]?\s*", name)
+    if percent:
+        return [(percent[1], "%")]
     readings: list[tuple[str, str | None]] = [(name, None)]
     bracket = re.fullmatch(r"(.*?)\s*[(\[](?:in )?(.*?)[)\]]\s*", name)
     if bracket and bracket[1]:
@@ -238,7 +246,7 @@ def unit_warnings(letter: str, values: np.ndarray) -> list[str]:
     """Returns warnings of values that suggest another unit; the values are not converted.
 
     Args:
-        letter: N, D, C or L; there are no warnings for other letters.
+        letter: N, D, C, L or a score; there are no warnings for other letters.
         values: Values (n,) as they were read.
     """
     finite = values[np.isfinite(values)]
@@ -251,4 +259,6 @@ def unit_warnings(letter: str, values: np.ndarray) -> list[str]:
         return [f"{span}: if these are PF-days or a multiple of FLOPs, use --units C=pfdays or C=1e21"]
     if letter == "L" and finite.max() > 15:
         return [f"{span}: exceeds ln of any vocabulary size: if this is perplexity, use --units L=perplexity"]
+    if letter in SHARE_LETTERS and finite.max() > 1:
+        return [f"{span}: if these are percent, use --units {letter}=percent"]
     return []

@@ -6,8 +6,9 @@ Key: r runs, n scales, I items, B bootstrap samples.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -77,19 +78,28 @@ def emergence_study(
     Raises:
         DataError: The source cannot be read, or a metric or the target does not apply.
     """
-    if options.target:
-        check_target(options.x, options.target)
     scores = load_tasks(source, options, reading)
+    options = replace(options, x=options.x or _first_axis(scores.tasks, options.target))
+    if options.target:
+        check_target(str(options.x), options.target)
     findings = [_finding(task, options) for task in scores.tasks]
     if options.target:
         findings = _with_predictions(findings, options)
-    return EmergenceStudy(str(source), options.x, options.level, tuple(findings), scores.notes, scores.loss_unit)
+    return EmergenceStudy(str(source), str(options.x), options.level, tuple(findings), scores.notes, scores.loss_unit)
+
+
+def _first_axis(tasks: Sequence[Task], target: Mapping[str, float]) -> str:
+    """The scale of a target in one scale, else the first scale that a run of every task has."""
+    if len(target) == 1 and set(target) <= set(AXES):
+        return next(iter(target))
+    known = [axis for axis in AXES if all(np.isfinite(task.runs[axis].to_numpy(float)).any() for task in tasks)]
+    return known[0] if known else AXES[0]
 
 
 def _with_predictions(findings: list[Finding], options: EmergenceOptions) -> list[Finding]:
     """The findings with their predictions, computed on all cores if there are many tasks."""
     fit_options = FitOptions(bootstrap=options.bootstrap, level=options.level, seed=options.seed)
-    arguments = [(finding, options.x, options.target, fit_options) for finding in findings]
+    arguments = [(finding, str(options.x), options.target, fit_options) for finding in findings]
     if len(findings) <= MAX_SERIAL_TASKS or (os.cpu_count() or 1) < 2:
         return [add_predictions(*row) for row in arguments]
     # Forked processes lack the threads of the linear algebra library.
@@ -98,7 +108,7 @@ def _with_predictions(findings: list[Finding], options: EmergenceOptions) -> lis
 
 
 def _finding(task: Task, options: EmergenceOptions) -> Finding:
-    axis = options.x
+    axis = str(options.x)
     scale_r = task.runs[axis].to_numpy(float)
     has_scale = np.isfinite(scale_r) & (scale_r > 0)
     if not has_scale.any():

@@ -46,7 +46,7 @@ class EmergenceOptions(BootstrapOptions):
     """Scale, metrics, runs and predictions of an emergence study. Raises DataError for a value that is not allowed.
 
     Attributes:
-        x: Scale: C, N, D or L.
+        x: Scale: C, N, D or L; None selects the first of them that runs have.
         target: Scale at which scores are predicted: {x: value}, or {"N": ..., "D": ...}; {} makes no predictions.
         score: Metric that may jump; None selects the usual metric of the kind of task. Of a table, a column or a
             metric of the table.
@@ -59,7 +59,7 @@ class EmergenceOptions(BootstrapOptions):
         bootstrap, level, seed: As in BootstrapOptions, of predictions.
     """
 
-    x: str = option("C", "scale of the x axis: C (default), N, D or L")
+    x: str | None = option(None, "scale of the x axis: C, N, D or L (default: the first that the runs have)")
     target: Mapping[str, float] = option(
         {}, "scale at which scores are predicted; or N=..,D=..", metavar="C=1e13", parse=parse_numbers("C=1e13")
     )
@@ -79,7 +79,7 @@ class EmergenceOptions(BootstrapOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_values(self, x=(self.x in AXES, f"one of {', '.join(AXES)}"))
+        check_values(self, x=(self.x in (None, *AXES), f"one of {', '.join(AXES)}"))
         for task, level in self.chance.items():
             if not 0 <= level < 1:
                 raise DataError(f"chance {task}={level:g}: must be a share of correct answers from 0 to below 1")

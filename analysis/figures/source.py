@@ -20,6 +20,7 @@ from analysis.data.record_cache import StoreSnapshot
 from analysis.data.sources.readers import is_store
 from analysis.errors import DataError, FitError
 from analysis.evals.options import EmergenceOptions
+from analysis.evals.score_table.read import has_only_scores
 from analysis.figures.options import SourceOptions
 from analysis.fitting.fit import fit
 from analysis.fitting.hoffmann.isoflop import IsoFlop, fit_isoflop
@@ -28,6 +29,8 @@ from analysis.fitting.result import Fit
 from analysis.studies.conventions import Convention, compare_conventions
 from scaling.config.options import format_options
 from scaling.store.record import Record
+
+SCORES_ONLY = "a table of scores, without losses of runs"  # note of points
 
 
 @dataclass(frozen=True)
@@ -116,6 +119,11 @@ class Source:
         return curves
 
     @property
+    def has_only_scores(self) -> bool:
+        """Whether the source is a table of scores, without losses to fit."""
+        return self.store is None and SCORES_ONLY in self.points.notes
+
+    @property
     def level(self) -> float:
         """Coverage of all intervals."""
         return self.options.level
@@ -172,6 +180,8 @@ def load(
         reading = reading.with_seeds()
     if not is_store(path):
         form = laws.find(law) if law and law not in laws.APPROACHES else None
+        if form is None and has_only_scores(path, reading):
+            return Source(str(source), no_points(path, SCORES_ONLY), reading=reading, options=options)
         return Source(str(source), load_points(path, form, reading), reading=reading, options=options)
     store = StoreSnapshot(path)
     runs = runs_module.read_runs(store, reading.flops, reading.params)

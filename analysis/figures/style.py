@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter
 
 from analysis.figures.options import WIDTHS
-from analysis.format import COUNT_PREFIXES
+from analysis.format import COUNT_PREFIXES, short_loss_unit
 
 TEXT_WIDTH = WIDTHS["text"]
 NARROW = 4.5  # inches: panels of a figure below this width are stacked
@@ -31,7 +31,7 @@ BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#8a8a8a"
 VIRIDIS_RANGE = (0.06, 0.86)  # part of the colour map with enough contrast to white
 
 N_LABEL, D_LABEL = "Model size $N$ (parameters)", "Training data $D$ (tokens)"
-C_LABEL, L_LABEL = "Compute $C$ (FLOPs)", "Loss $L$ (nats/token)"
+C_LABEL = "Compute $C$ (FLOPs)"
 
 RC_PARAMS: dict[str, Any] = {
     "font.family": "STIXGeneral",
@@ -286,6 +286,15 @@ def log_limits(*arrays: Any, pad: float = 0.06) -> tuple[float, float]:
     low, high = np.log(values.min()), np.log(values.max())
     margin = max(pad * (high - low), 0.01)
     return float(np.exp(low - margin)), float(np.exp(high + margin))
+
+
+def loss_label(unit: str) -> str:
+    """Returns the label of an axis of the loss.
+
+    Args:
+        unit: Unit of the loss, as in `Points.loss_unit`.
+    """
+    return f"Loss $L$ ({short_loss_unit(unit)})"
 
 
 def short_count(value: float) -> str:

@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from analysis.data.compute_cost import optimal_path
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
+from analysis.fitting.optimum import Optimum
 from analysis.fitting.options import FitOptions
-from analysis.fitting.result import Fit, Optimum
+from analysis.fitting.result import Fit, interval_method
 from analysis.fitting.selection import check_decrease, check_points, select_points
 from analysis.laws.bounds import natural_bounds, with_bounds
+from analysis.laws.compute_cost import optimal_path
+from analysis.laws.curve.schedules import with_schedules
 from analysis.laws.law import Law, constrain
 from analysis.solver.objective import LINKS, Objective, make_objective
 from analysis.solver.problem import Problem
@@ -30,7 +32,8 @@ from analysis.uncertainty.effects import check_frontier, check_inputs
 from analysis.uncertainty.groups import check_groups
 from analysis.uncertainty.influence import Refit, check_influence, refit_without_parts
 from analysis.uncertainty.intervals import percentile_interval
-from analysis.uncertainty.profile import Profile, check_profiles, profile_fit
+from analysis.uncertainty.new_run import draw_scatter
+from analysis.uncertainty.profile import Profile, Profiler, check_profiles, profile_fit
 from analysis.uncertainty.regimes import check_regimes
 from analysis.uncertainty.seed_noise import weight_points
 from analysis.uncertainty.verdicts import verdict
@@ -49,6 +52,7 @@ class Uncertainty:
         samples: Bootstrap samples of each parameter (B,).
         intervals: Interval of each parameter.
         profiles: Profiles by quantity, for intervals by profile likelihood.
+        profiler: Intervals of predictions and optima by profile likelihood, if these are used.
         refits: Fits without each part of the points.
         verdict: Warnings, or ("converged",).
     """
@@ -57,6 +61,7 @@ class Uncertainty:
     samples: dict[str, np.ndarray]
     intervals: dict[str, tuple[float, float]]
     profiles: dict[str, Profile]
+    profiler: Profiler | None
     refits: tuple[Refit, ...]
     verdict: tuple[str, ...]
 
@@ -77,6 +82,8 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
         FitError: The points cannot determine the law.
         DataError: The options do not apply to the law.
     """
+    if points.schedules is not None:
+        law = with_schedules(law, points.schedules)
     objective = make_objective(options.objective or law.objective, options.delta, options.undertuned)
     constraints: Constraints = {**options.fix, **options.tie}
     free_law = _free_law(law, options)
@@ -85,8 +92,8 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     points, notes = select_points(points, law, name)
     warnings = warnings if notes else []
     warnings += [*check_repetition(points, law), *check_compute(points, law)]
-    notes = (*notes, *_cost_notes(points, law))
     check_points(points, free_law, name, notes, constrained=bool(constraints))
+    notes = (*notes, *_cost_notes(points, law))
     problem = make_problem(points, free_law, objective)
     solution = search(problem)
     check_decrease(problem, solution.u_P, name)
@@ -94,6 +101,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     estimates = {parameter: float(value[0]) for parameter, value in problem.params(solution.u_P[None]).items()}
     params = _with_constraints(law, constraints, estimates)
     samples = _with_constraints(law, constraints, uncertainty.samples)
+    scatter = _scatter(points, law, params, len(free_law.parameters), options)
     return Fit(
         law=name,
         points=points,
@@ -104,16 +112,18 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
         starts=solution.starts,
         verdict=uncertainty.verdict,
         samples=samples,
-        optimum=_optimum(points, law, params, samples, uncertainty.profiles, options),
+        optimum=_optimum(points, law, params, samples, uncertainty, scatter, options),
         notes=notes,
         budget_multiples=options.budget_multiples,
-        form=law,
+        form=law.in_loss_unit(points.loss_unit),
         constraints=constraints,
         bounds={} if not options.bounds else natural_bounds(constrain(law, options.fix, options.tie), options.bounds),
         resampling=uncertainty.resampling,
         refits=uncertainty.refits,
         profiles=uncertainty.profiles,
         extrapolation_ratio=options.extrapolation_ratio,
+        profiler=uncertainty.profiler,
+        scatter=scatter,
     )
 
 
@@ -157,6 +167,7 @@ def estimate_uncertainty(
     intervals = {name: percentile_interval(samples_B, level) for name, samples_B in samples.items()}
     profiles = profile_fit(problem, u_P, points, level) if options.intervals == "profile" else {}
     intervals |= {name: profiles[name].interval for name in intervals if name in profiles}
+    profiler = Profiler(problem, u_P, level, points).reuse(profiles) if options.intervals == "profile" else None
     refits = refit_without_parts(problem, u_P, points)
     warnings = [
         *selection_warnings,
@@ -168,7 +179,7 @@ def estimate_uncertainty(
         *check_groups(problem, u_P, points),
         *check_inputs(problem, u_P, points),
     ]
-    return Uncertainty(resampling, samples, intervals, profiles, refits, verdict(warnings))
+    return Uncertainty(resampling, samples, intervals, profiles, profiler, refits, verdict(warnings))
 
 
 def _free_law(law: Law, options: FitOptions) -> Law:
@@ -221,7 +232,8 @@ def _optimum(
     law: Law,
     params: dict[str, float],
     samples: dict[str, np.ndarray],
-    profiles: dict[str, Profile],
+    uncertainty: Uncertainty,
+    scatter: np.ndarray,
     options: FitOptions,
 ) -> Optimum | None:
     """Compute-optimal training of the law; None if it has no optimum or compute is not known."""
@@ -237,5 +249,24 @@ def _optimum(
         inputs = {"N": N, "D": D, "C": cost.flops(N, D), "M": D / N}
         return np.asarray(law.function(*(inputs[letter] for letter in law.inputs), **rows))
 
-    profiled = {name: curve.interval for name, curve in profiles.items() if name in ("a", "b")}
-    return Optimum(path, options.level, float(points.C.max()), loss, options.extrapolation_ratio, profiled)
+    profiler = uncertainty.profiler
+    return Optimum(
+        path=path,
+        level=options.level,
+        largest=float(points.C.max()),
+        loss=loss,
+        extrapolation_ratio=options.extrapolation_ratio,
+        profiled={name: curve.interval for name, curve in uncertainty.profiles.items() if name in ("a", "b")},
+        profiler=profiler,
+        scatter=scatter,
+        method=interval_method(uncertainty.resampling, profiled=profiler is not None),
+    )
+
+
+def _scatter(points: Points, law: Law, params: dict[str, float], free: int, options: FitOptions) -> np.ndarray:
+    """Draws of the deviation of a new run from the law (B,). `free`: number of fitted parameters."""
+    measured = points[law.output]
+    with np.errstate(all="ignore"):
+        predicted = np.asarray(law.function(*(points[letter] for letter in law.inputs), **params))
+        deviation = measured - predicted if law.output in law.signed else np.log(measured / predicted)
+    return draw_scatter(deviation, free, options.bootstrap, options.seed)

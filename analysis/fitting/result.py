@@ -5,7 +5,7 @@ Key: N parameters, D tokens, C FLOPs, L nats per token; B bootstrap samples, n p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,68 +15,16 @@ from numpy.typing import ArrayLike
 
 from analysis.data.points import Points
 from analysis.errors import FitError
+from analysis.fitting.optimum import ROUNDING, Optimum
 from analysis.format import aligned, count, estimate, interval_text, json_ready, three_digits
 from analysis.laws.law import Law, formula
 from analysis.uncertainty.influence import Refit
-from analysis.uncertainty.intervals import corrected_interval, percentile_band
-from analysis.uncertainty.profile import Profile
+from analysis.uncertainty.intervals import percentile_band
+from analysis.uncertainty.new_run import new_run_interval
+from analysis.uncertainty.profile import Profile, Profiler
 from analysis.uncertainty.verdicts import warning
 
 Row = tuple[str, str, str, str]  # name, value, interval, unit
-ROUNDING = 1.001  # tolerance of the range of inputs, so that its ends are not extrapolations
-
-
-@dataclass(frozen=True)
-class Optimum:
-    """Compute-optimal training: N* = e^ln_n·C^a, D* = e^ln_d·C^b.
-
-    Attributes:
-        path: ln_n, a, ln_d and b, each (1 + B,) with the estimate first.
-        level: Coverage of the intervals.
-        largest: The largest C of the points.
-        loss: Function that returns L of N and D, each (1 + B,); None without a law of the loss.
-        extrapolation_ratio: Multiple of `largest` beyond which a budget counts as extrapolation.
-        profiled: Intervals of a and b by profile likelihood, if computed.
-    """
-
-    path: dict[str, np.ndarray]
-    level: float
-    largest: float
-    loss: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    extrapolation_ratio: float = 1.0
-    profiled: dict[str, tuple[float, float]] = field(default_factory=dict)
-
-    @property
-    def a(self) -> float:
-        """Exponent of N*(C)."""
-        return float(self.path["a"][0])
-
-    @property
-    def b(self) -> float:
-        """Exponent of D*(C)."""
-        return float(self.path["b"][0])
-
-    @property
-    def intervals(self) -> dict[str, tuple[float, float]]:
-        """Intervals of a and b."""
-        return {name: corrected_interval(self.path[name], self.level) for name in ("a", "b")} | self.profiled
-
-    def at(self, C: float) -> dict[str, Any]:
-        """Returns N, D and, if the law has a loss, L at budget C, with intervals and a verdict."""
-        with np.errstate(over="ignore"):
-            N = np.exp(self.path["ln_n"] + self.path["a"] * np.log(C))
-            D = np.exp(self.path["ln_d"] + self.path["b"] * np.log(C))
-        values = {"N": N, "D": D, "tokens_per_parameter": D / N}
-        if self.loss is not None:
-            values["L"] = self.loss(N, D)
-        ratio = C / self.largest
-        extrapolated = ratio > self.extrapolation_ratio * ROUNDING
-        return {
-            "C": float(C),
-            **{name: float(value[0]) for name, value in values.items()},
-            "intervals": {name: corrected_interval(value, self.level) for name, value in values.items()},
-            "verdict": [warning("extrapolation", f"{ratio:.3g} times the largest budget")] if extrapolated else [],
-        }
 
 
 @dataclass(frozen=True)
@@ -103,6 +51,9 @@ class Fit:
         refits: Fits without each part of the points.
         profiles: Profiles by quantity, for intervals by profile likelihood.
         extrapolation_ratio: Predictions beyond this multiple of the range of the points count as extrapolation.
+        profiler: Intervals of predictions by profile likelihood, if these are used.
+        scatter: Draws of the deviation of a new run from the law (B,): ln(measured / predicted), or the difference if
+            outputs can be negative. None for approaches 1 and 2.
     """
 
     law: str
@@ -124,6 +75,13 @@ class Fit:
     refits: tuple[Refit, ...] = ()
     profiles: dict[str, Profile] = field(default_factory=dict)
     extrapolation_ratio: float = 1.0
+    profiler: Profiler | None = None
+    scatter: np.ndarray | None = None
+
+    @property
+    def interval_method(self) -> str:
+        """Method of the intervals."""
+        return interval_method(self.resampling, profiled=self.profiler is not None)
 
     def predict(self, **inputs: ArrayLike) -> np.ndarray:
         """Returns the output of the law at inputs (N=, D=, ...) of broadcastable shapes; other names are ignored."""
@@ -132,6 +90,21 @@ class Fit:
     def predict_interval(self, **inputs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Returns both ends of the interval of the output at inputs, without the noise of a single run."""
         return percentile_band(self.predict_samples(**inputs), self.level)
+
+    def new_run_interval(self, **inputs: float) -> tuple[float, float] | None:
+        """Returns the interval of a new run at scalar inputs: that of the law, with the scatter of single runs."""
+        if self.scatter is None:
+            return None
+        form = self._form()
+        profiled = None if self.profiler is None else self.profiler.prediction(inputs)
+        return new_run_interval(
+            float(self.predict(**inputs)),
+            self.predict_samples(**inputs),
+            self.scatter,
+            self.level,
+            profiled=profiled,
+            signed=form.output in form.signed,
+        )
 
     def predict_samples(self, **inputs: ArrayLike) -> np.ndarray:
         """Returns the output at inputs for each bootstrap sample (B, ...)."""
@@ -146,7 +119,7 @@ class Fit:
         unknown = [name for name in inputs if name not in form.inputs]
         if unknown:
             raise FitError(f"{self.law} takes {', '.join(form.inputs)}, not {', '.join(unknown)}")
-        low, high = self.predict_interval(**inputs)
+        low, high = self.predict_interval(**inputs) if self.profiler is None else self.profiler.prediction(inputs)
         warnings = []
         for name, value in inputs.items():
             smallest, largest = float(self.points[name].min()), float(self.points[name].max())
@@ -155,7 +128,15 @@ class Fit:
                 sentence = f"{name} is {ratio:.3g} times beyond the points ({smallest:.3g} to {largest:.3g})"
                 warnings.append(warning("extrapolation", sentence))
         prediction = {"value": float(self.predict(**inputs)), "interval": (float(low), float(high))}
-        return {"inputs": dict(inputs), "output": form.output, **prediction, "verdict": warnings}
+        prediction |= {"interval_of": "law", "interval_method": self.interval_method}
+        prediction |= {"new_run_interval": self.new_run_interval(**inputs)}
+        return {
+            "inputs": dict(inputs),
+            "output": form.output,
+            "unit": self._unit(form.output),
+            **prediction,
+            "verdict": warnings,
+        }
 
     def residuals(self) -> np.ndarray:
         """Returns ln(predicted / measured) of the points (n,), or the difference if outputs can be negative."""
@@ -163,6 +144,9 @@ class Fit:
         predicted = self.predict(**{letter: self.points[letter] for letter in form.inputs})
         measured = self.points[form.output]
         return predicted - measured if form.output in form.signed else np.log(predicted) - np.log(measured)
+
+    def _unit(self, letter: str) -> str:
+        return self._form().units.get(letter, self.points.loss_unit if letter == "L" else "")
 
     def _form(self) -> Law:
         if self.form is None:
@@ -187,7 +171,7 @@ class Fit:
         from jinja2 import Environment  # here, because only notebooks need it
 
         template = Environment(autoescape=True).from_string(Path(__file__).with_name("fit.html.j2").read_text("utf-8"))
-        titles = ("parameter", "value", f"{self.level:.0%} interval", "")
+        titles = ("parameter", "value", interval_title(self), "")
         return template.render(heading=heading(self), titles=titles, rows=table_rows(self), footing=footing(self))
 
     def to_json(self) -> dict[str, Any]:
@@ -204,8 +188,11 @@ class Fit:
         }
         if self.constraints:
             entries["held"] = self.constraints
+        if self.form is None or "L" in (*self.form.inputs, self.form.output):
+            entries["loss_unit"] = self.points.loss_unit
         if self.bounds:
             entries["bounds"] = self.bounds
+        entries |= {"interval_of": "law", "interval_method": self.interval_method}
         entries["bootstrap"] = {"kind": self.resampling, "draws": len(next(iter(self.samples.values())))}
         if self.refits:
             entries["left_out"] = [refit.to_json() for refit in self.refits]
@@ -221,6 +208,21 @@ class Fit:
         entries["source"] = {"name": self.points.source, "convention": self.points.convention}
         entries["notes"] = [*self.points.notes, *self.notes]
         return json_ready(entries)
+
+
+def interval_method(resampling: str, *, profiled: bool = False) -> str:
+    """Returns the method of intervals in words.
+
+    Args:
+        resampling: Bootstrap scheme.
+        profiled: Whether the intervals are by profile likelihood instead.
+    """
+    return "profile likelihood" if profiled else f"bootstrap ({resampling})"
+
+
+def interval_title(fit: Fit) -> str:
+    """Returns the title of the column of intervals: their coverage and method."""
+    return f"{fit.level:.0%} interval, {fit.interval_method}"
 
 
 def heading(fit: Fit) -> list[str]:
@@ -247,7 +249,8 @@ def footing(fit: Fit) -> list[str]:
     optima = []
     if fit.optimum is not None:
         optima = [
-            _optimum_text(fit.optimum.at(multiple * fit.optimum.largest), multiple) for multiple in fit.budget_multiples
+            _optimum_text(fit.optimum.at(multiple * fit.optimum.largest), multiple, fit.points.loss_unit)
+            for multiple in fit.budget_multiples
         ]
     first, *others = fit.verdict
     return [
@@ -268,13 +271,16 @@ def _table_row(name: str, value: float, interval: tuple[float, float], unit: str
     return name, f"{value:.5g}", f"= {constraint}" if isinstance(constraint, str) else "fixed", unit
 
 
-def _optimum_text(entry: dict[str, Any], multiple: float) -> str:
+def _optimum_text(entry: dict[str, Any], multiple: float, loss_unit: str) -> str:
     """The optimum at a budget in one line."""
     intervals = entry["intervals"]
     parts = [f"{name} = {estimate(entry[name], intervals[name], count)}" for name in ("N", "D")]
     ratio = estimate(entry["tokens_per_parameter"], intervals["tokens_per_parameter"], three_digits)
     parts.append(f"{ratio} tokens per parameter")
-    parts += [f"L = {estimate(entry['L'], intervals['L'])}"] if "L" in entry else []
+    if "L" in entry:
+        new_run = entry["new_run_intervals"].get("L")
+        parts.append(f"L = {estimate(entry['L'], intervals['L'])} {loss_unit}")
+        parts += [f"a new run {interval_text(new_run)}"] if new_run is not None else []
     return f"at {multiple:g}× the largest budget, C = {entry['C']:.3g}: {', '.join(parts)}"
 
 

@@ -13,6 +13,7 @@ from analysis.errors import FitError
 from analysis.laws.law import Law
 from analysis.solver.problem import Problem
 
+MAX_NOISE = 0.015  # largest standard deviation of ln L about a falling curve that can be noise
 MAX_SCATTER = 0.02  # largest share of the variance of ln L about a falling curve, if no two runs have the same x
 MAX_SHARED_SCATTER = 0.001  # the same if runs have the same x: scatter of seeds, which is smaller than that of sizes
 SAME_X = 0.02  # relative difference of x up to which runs count as one on the frontier
@@ -58,8 +59,9 @@ def _are_on_one_curve(x: np.ndarray, L: np.ndarray) -> bool:
     order = np.argsort(x, kind="stable")
     x, ln_L = x[order], np.log(L[order])
     shared = bool((x[1:] <= x[:-1] * (1 + SAME_X)).any())
-    scatter = np.sum((ln_L - isotonic_regression(ln_L, increasing=False).x) ** 2)
-    return bool(scatter <= (MAX_SHARED_SCATTER if shared else MAX_SCATTER) * np.sum((ln_L - ln_L.mean()) ** 2))
+    scatter = np.mean((ln_L - isotonic_regression(ln_L, increasing=False).x) ** 2)
+    share = MAX_SHARED_SCATTER if shared else MAX_SCATTER
+    return bool(scatter <= min(MAX_NOISE**2, share * np.var(ln_L)))
 
 
 def efficient_frontier(x: np.ndarray, L: np.ndarray, tolerance: float = SAME_X) -> np.ndarray:

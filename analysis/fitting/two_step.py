@@ -95,7 +95,7 @@ def chain(loss: Fit, accuracy: Fit, notes: tuple[str, ...] = ()) -> Fit:
             *notes,
             f"step 2 is fitted to {len(accuracy.points)} points; starts are those of the step with less agreement",
         ),
-        form=LAWS["two-step"],
+        form=LAWS["two-step"].in_loss_unit(loss.points.loss_unit),
         refits=(),
         resampling="residuals",
     )

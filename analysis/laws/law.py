@@ -20,6 +20,7 @@ import numpy as np
 
 Array = Any  # float or np.ndarray, broadcasting
 
+LOSS_UNIT = "nats per token"  # unit of losses in `Law.units`, and of a loss whose column names no other
 SIGNED_EXPONENT = (-5.0, 5.0)  # bounds of an exponent that can have either sign
 
 
@@ -107,6 +108,10 @@ class Law:
             starts = self.starts_from_data(inputs, output)
             return np.stack([np.asarray(starts[name], np.float64) for name in self.nonlinear], -1)
         return np.array(list(itertools.product(*(self.starts[name] for name in self.nonlinear))), np.float64)
+
+    def in_loss_unit(self, unit: str) -> Law:
+        """Returns the law with its losses in another unit: `units` names it instead of nats per token."""
+        return replace(self, units={name: text.replace(LOSS_UNIT, unit) for name, text in self.units.items()})
 
     def with_starts(self, starts: Mapping[str, float | tuple[float, ...]]) -> Law:
         """Returns the law with other starting values, for a search of the local minimum of each start.

@@ -10,15 +10,17 @@ loss; R rows (the estimate, then the bootstrap samples), K queries.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from analysis.errors import FitError
-from analysis.fitting.result import ROUNDING, Fit
+from analysis.fitting.optimum import ROUNDING
+from analysis.fitting.result import Fit, interval_method
 from analysis.planning.surface import Array, Estimate, Surface, loss_surface
+from analysis.uncertainty.new_run import new_run_interval
 from analysis.uncertainty.verdicts import warning
 
 LOG_STEP = 1e-3  # step in ln T of the difference for the local exponent
@@ -37,6 +39,9 @@ class OptimalTraining:
         tokens_per_parameter: D / N.
         exponent: ∂ ln N*/∂ ln T; equals a if N* is a power law of compute.
         verdict: Warnings of each query.
+        interval_method: Method of the intervals.
+        new_run: Interval (K, 2) of the loss of a new run, with the scatter of single runs; None without a law of the
+            loss.
     """
 
     total: Estimate
@@ -47,6 +52,8 @@ class OptimalTraining:
     tokens_per_parameter: Estimate
     exponent: Estimate
     verdict: tuple[tuple[str, ...], ...]
+    interval_method: str = "bootstrap"
+    new_run: Array | None = None
 
     def __len__(self) -> int:
         return self.N.rows.shape[1]
@@ -56,8 +63,13 @@ class OptimalTraining:
         estimates = {"total": self.total, "C": self.C, "N": self.N, "D": self.D, "L": self.L}
         estimates |= {"tokens_per_parameter": self.tokens_per_parameter, "exponent": self.exponent}
         present = {name: estimate for name, estimate in estimates.items() if estimate is not None}
-        entries = zip(_entries(present), self.verdict, strict=True)
-        return [entry | {"verdict": list(warnings)} for entry, warnings in entries]
+        entries = [
+            entry | {"interval_of": "law", "interval_method": self.interval_method, "verdict": list(warnings)}
+            for entry, warnings in zip(_entries(present), self.verdict, strict=True)
+        ]
+        for entry, interval in zip(entries, () if self.new_run is None else self.new_run.tolist(), strict=False):
+            entry["new_run_intervals"] = {"L": tuple(interval)}
+        return entries
 
 
 @dataclass(frozen=True)
@@ -67,7 +79,7 @@ class SizeCost:
     Attributes:
         factor: Model size relative to the optimal size.
         N: Parameters.
-        more_loss: Additional loss at the same compute, nats per token.
+        more_loss: Additional loss at the same compute, in the unit of the loss.
         more_compute: Additional compute for the same loss, relative to the optimum; infinite if it is not reachable.
     """
 
@@ -88,7 +100,7 @@ class WastedCompute:
 
     Attributes:
         share: Share of their compute that the cheapest training of the same loss would have saved.
-        more_loss: Loss above the lowest loss at their compute, nats per token.
+        more_loss: Loss above the lowest loss at their compute, in the unit of the loss.
         best_N: Parameters of the model with the lowest loss at their compute.
     """
 
@@ -122,7 +134,46 @@ def optimal_training(
         return _from_exponents(fit, budgets)
     surface = loss_surface(fit, inputs)
     T = np.tile(budgets, (surface.row_count, 1))
-    return _describe(surface, T, inference_tokens, [()] * len(budgets))
+    training = _describe(surface, T, inference_tokens, [()] * len(budgets))
+    return training if inference_tokens or inputs else _with_profiles(training, fit, budgets)
+
+
+def _with_profiles(training: OptimalTraining, fit: Fit, budgets: Array) -> OptimalTraining:
+    """The optima with intervals by profile likelihood, if the fit has these at any budget."""
+    if fit.optimum is None or fit.optimum.profiler is None or training.L is None:
+        return training
+    profiles = [fit.optimum.profiler.optimum(float(C)) for C in budgets]
+    names = ("N", "D", "tokens_per_parameter", "L")
+    estimates = {
+        name: replace(getattr(training, name), profiled=np.array([intervals[name] for intervals in profiles]))
+        for name in names
+    }
+    exponents = np.tile(fit.optimum.intervals["a"], (len(budgets), 1))
+    estimates["exponent"] = replace(training.exponent, profiled=exponents)
+    return replace(
+        training,
+        **estimates,
+        interval_method=fit.interval_method,
+        new_run=_new_run(fit, training.L.rows, estimates["L"].profiled),
+    )
+
+
+def _new_run(fit: Fit, L: Array, profiled: Array | None = None) -> Array | None:
+    """Intervals of the loss of a new run (K, 2); L: the estimates and the samples (R, K)."""
+    if fit.scatter is None:
+        return None
+    return np.array(
+        [
+            new_run_interval(
+                float(L[0, i]),
+                L[1:, i],
+                fit.scatter,
+                fit.level,
+                profiled=None if profiled is None else tuple(profiled[i]),
+            )
+            for i in range(L.shape[1])
+        ]
+    )
 
 
 def cheapest_training(
@@ -233,12 +284,12 @@ def _describe(
         for i in range(T.shape[1])
     )
     rows = {"total": T, "C": C, "N": N, "D": D, "L": L, "tokens_per_parameter": ratio, "exponent": exponent}
-    return _optimal_training(rows, fit.level, verdict)
+    return _optimal_training(rows, fit, verdict)
 
 
-def _optimal_training(rows: dict[str, Array], level: float, verdict: tuple[tuple[str, ...], ...]) -> OptimalTraining:
-    """The result with the estimates in `rows` by field; L is optional."""
-    estimates = {name: Estimate(values, level) for name, values in rows.items()}
+def _optimal_training(rows: dict[str, Array], fit: Fit, verdict: tuple[tuple[str, ...], ...]) -> OptimalTraining:
+    """The result with the estimates in `rows` by field, and bootstrap intervals; L is optional."""
+    estimates = {name: Estimate(values, fit.level) for name, values in rows.items()}
     return OptimalTraining(
         total=estimates["total"],
         C=estimates["C"],
@@ -248,6 +299,8 @@ def _optimal_training(rows: dict[str, Array], level: float, verdict: tuple[tuple
         tokens_per_parameter=estimates["tokens_per_parameter"],
         exponent=estimates["exponent"],
         verdict=verdict,
+        interval_method=interval_method(fit.resampling),
+        new_run=_new_run(fit, rows["L"]) if "L" in rows else None,
     )
 
 
@@ -261,7 +314,7 @@ def _from_exponents(fit: Fit, budgets: Array) -> OptimalTraining:
     verdict = tuple(_check_range(fit, C[0, i], N[0, i], D[0, i]) for i in range(len(budgets)))
     exponent = np.tile(path["a"], (1, len(budgets)))
     rows = {"total": C, "C": C, "N": N, "D": D, "tokens_per_parameter": D / N, "exponent": exponent}
-    return _optimal_training(rows, fit.level, verdict)
+    return _optimal_training(rows, fit, verdict)
 
 
 def _check_minimum(N: Array, level: float) -> tuple[str, ...]:

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from analysis.data.compute_cost import ComputeCost, optimal_size
 from analysis.errors import DataError, FitError
 from analysis.fitting.result import Fit
+from analysis.laws.compute_cost import ComputeCost, optimal_size
 from analysis.laws.law import Law, constrain
 from analysis.planning import optimal_design
 from analysis.planning.optimal_design import Candidates

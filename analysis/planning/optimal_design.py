@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.data.compute_cost import ComputeCost
+from analysis.laws.compute_cost import ComputeCost
 
 COST_EXPONENTS = (0.0, 0.5, 1.0)  # exponents x of the greedy choice by gain / cost^x; exchange starts from each design
 MAX_PASSES = 6  # largest number of passes of exchanges

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analysis.data.compute_cost import ComputeCost, optimal_size
 from analysis.errors import FitError
 from analysis.fitting.result import Fit
+from analysis.laws.compute_cost import ComputeCost, optimal_size
 from analysis.laws.law import Law
 from analysis.uncertainty.intervals import corrected_interval, percentile_interval
 
@@ -35,10 +35,12 @@ class Estimate:
     Attributes:
         rows: Values (R, K), infinite if the law cannot reach the target, NaN if there is no value.
         level: Coverage of the intervals.
+        profiled: Intervals by profile likelihood (K, 2), which replace those of the rows; None without them.
     """
 
     rows: Array
     level: float
+    profiled: Array | None = None
 
     @property
     def value(self) -> Array:
@@ -56,10 +58,12 @@ class Estimate:
         return np.array([self.interval(i)[1] for i in range(self.rows.shape[1])])
 
     def interval(self, index: int = 0) -> tuple[float, float]:
-        """Returns the percentile interval of a query.
+        """Returns the interval of a query: of its profile likelihood, or the percentile interval of its samples.
 
         The upper end is infinite if enough samples are infinite. The interval is NaN if too many samples are NaN.
         """
+        if self.profiled is not None:
+            return float(self.profiled[index, 0]), float(self.profiled[index, 1])
         samples = self.rows[1:, index]
         if not len(samples) or np.isnan(samples).mean() > (1 - self.level) / 2:
             return float("nan"), float("nan")

@@ -13,7 +13,7 @@ from analysis.errors import DataError, FitError
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
 from analysis.report import evals
-from analysis.report.findings import fit_laws, with_progress
+from analysis.report.findings import Findings, fit_laws, with_progress
 from analysis.report.html import render
 from analysis.report.page import describe
 from analysis.report.pictures import draw_pictures
@@ -53,8 +53,8 @@ def write_report(
     """
     out = Path(out)
     source = source if isinstance(source, Source) else load(source, options, reading)
-    findings = fit_laws(source)
-    titles = TITLES | evals.figure_titles(source)
+    findings = Findings(source) if source.has_only_scores else fit_laws(source)
+    titles = ({} if source.has_only_scores else TITLES) | evals.figure_titles(source)
     drawn = draw_pictures(titles, source, out / "figures", processes)
     counted = list(draw_pictures(_convention_titles(source), source, out / "figures"))  # here, as the page needs them
     pictures = [*with_progress(drawn, "figures", len(titles)), *counted]

@@ -48,16 +48,29 @@ class Evaluations:
 
 def has_evaluations(source: Source) -> bool:
     """Returns whether a run of the source was evaluated on a task."""
-    return source.store is not None and bool(items.item_files(source.store))
+    return source.has_only_scores or (source.store is not None and bool(items.item_files(source.store)))
 
 
 def figure_titles(source: Source) -> dict[str, str]:
     """Returns the titles of the figures of evaluations of a source, by name."""
     if source.store is None:
-        return {}
+        return _titles_of_table(common.emergence_study(source)) if source.has_only_scores else {}
     files = items.item_files(source.store)
     several_shots = len({(file.task, file.shots) for file in files}) > len({file.task for file in files})
     return {name: title for name, title in TITLES.items() if files and (name != "shots" or several_shots)}
+
+
+def _titles_of_table(study: EmergenceStudy) -> dict[str, str]:
+    """Titles of the figures that the tasks of a table allow."""
+    scored = [finding for finding in study.findings if finding.score is not None]
+    shots = {(task.name.split("@")[0], task.shots) for task in (finding.task for finding in study.findings)}
+    allowed = {
+        "emergence": bool(scored),
+        "metrics": any(finding.continuous is not None for finding in scored),
+        "accuracy-loss": any(np.isfinite(finding.task.runs[["L", "N"]].to_numpy(float)).all() for finding in scored),
+        "shots": len(shots) >= len({name for name, _ in shots}) + 2,
+    }
+    return {name: title for name, title in TITLES.items() if allowed[name]}
 
 
 def describe_evaluations(source: Source, pictures: Sequence[Picture]) -> Evaluations | None:
@@ -70,7 +83,8 @@ def describe_evaluations(source: Source, pictures: Sequence[Picture]) -> Evaluat
     if not has_evaluations(source):
         return None
     study = common.emergence_study(source)
-    head = ("task", "verdict", "score", "chance", "changepoint C (FLOPs)", "reason")
+    unit = " (FLOPs)" if study.axis == "C" else ""
+    head = ("task", "verdict", "score", "chance", f"changepoint {study.axis}{unit}", "reason")
     rows = [_row(finding, study) for finding in study.findings]
     return Evaluations(EXPLANATION, Table(head, "wtwntt", rows, _verdict_counts(study)), select(pictures, TITLES))
 

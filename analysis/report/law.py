@@ -10,13 +10,14 @@ from analysis import format
 from analysis.figures.source import Source
 from analysis.fitting.result import Fit, starts_text
 from analysis.format import MISSING
+from analysis.laws.law import LOSS_UNIT
 from analysis.report import sentences
 from analysis.report.findings import POWER_LAWS, Findings
 from analysis.report.html import Table
 from analysis.uncertainty.verdicts import has_warnings
 
 MEANING = {
-    "E": "irreducible loss, nats per token",
+    "E": "irreducible loss",
     "A": "scale of the loss due to the number of parameters",
     "B": "scale of the loss due to the amount of data",
     "alpha": "exponent of the parameters",
@@ -31,7 +32,7 @@ class LawSection:
     Attributes:
         error: Reason that the law could not be fitted, else "". With an error the other fields are empty.
         params: Parameters as text.
-        irreducible: E with its interval.
+        irreducible: E with its interval and unit.
         table: Parameters with intervals.
         method: Data, objective and starts of the fit.
         verdict: Verdict of the fit.
@@ -72,13 +73,13 @@ def describe_law(findings: Findings) -> LawSection:
             format.SYMBOLS.get(name, name),
             format.number(value, fit.intervals.get(name)),
             format.interval_text(fit.intervals.get(name)),
-            MEANING.get(name, ""),
+            MEANING.get(name, "") + (f", {fit.points.loss_unit}" if name == "E" else ""),
         )
         for name, value in fit.params.items()
     ]
     return LawSection(
         params={name: format.number(value, fit.intervals.get(name)) for name, value in fit.params.items()},
-        irreducible=format.estimate(fit.params["E"], fit.intervals["E"]),
+        irreducible=f"{format.estimate(fit.params['E'], fit.intervals['E'])} {fit.points.loss_unit}",
         table=Table(("", "value", f"{fit.level:.0%} interval", "meaning"), "tnnt", rows),
         method=(
             f"Fitted to {len(fit.points)} runs (Hoffmann 2022, approach 3). Objective: {sentences.objective(fit)}. "
@@ -92,11 +93,11 @@ def describe_law(findings: Findings) -> LawSection:
 
 def _entropy_rate(source: Source, fit: Fit) -> str:
     rate, (low, high) = source.entropy_rate, fit.intervals["E"]
-    if rate is None:
+    if rate is None or fit.points.loss_unit != LOSS_UNIT:
         return ""
     side = "inside" if low <= rate <= high else "outside"
     return (
-        f"The entropy rate of the text is known: {rate:.4f} nats per token, {side} the interval of E. No model can "
+        f"The entropy rate of the text is known: {rate:.4f} {LOSS_UNIT}, {side} the interval of E. No model can "
         "have a lower loss on long text."
     )
 

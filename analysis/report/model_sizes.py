@@ -73,7 +73,8 @@ def _optima(fit: Fit) -> Table:
         (with_inference,) = optimal_training(fit, C, inference_tokens=inference_tokens).to_json()
         rows.append((f"{multiple:g}×: {format.flops(C)}", MISSING, *_optimum_cells(optimum)))
         rows.append(("", format.count(inference_tokens), *_optimum_cells(with_inference)))
-    head = ("FLOPs", "inference tokens", "N* (parameters)", "D* (tokens)", "tokens/parameter", "loss (nats/token)")
+    unit = format.short_loss_unit(fit.points.loss_unit)
+    head = ("FLOPs", "inference tokens", "N* (parameters)", "D* (tokens)", "tokens/parameter", f"loss ({unit})")
     caption = (
         f"Compute-optimal training by approach 3, with {fit.level:.0%} intervals; second rows: the optimum if the "
         "FLOPs include inference on as many tokens as in the training of the first row, at a third of the FLOPs per "
@@ -99,7 +100,8 @@ def _other_sizes(fit: Fit) -> Table:
         more_compute = format.entry_estimate(entry, "more_compute", format.percent)
         more_loss = format.entry_estimate(entry, "more_loss")
         rows.append((f"{size.factor:g} N*", format.count(entry["N"]), more_compute, more_loss))
-    head = ("size", "parameters", "more compute for the same loss", "more loss for the same compute (nats/token)")
+    unit = format.short_loss_unit(fit.points.loss_unit)
+    head = ("size", "parameters", "more compute for the same loss", f"more loss for the same compute ({unit})")
     return Table(head, "wnww", rows, f"Cost of training another size at {OFF_OPTIMUM_MULTIPLE:g}× the largest budget.")
 
 

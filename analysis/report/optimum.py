@@ -10,7 +10,7 @@ from analysis.errors import FitError
 from analysis.figures.source import Source
 from analysis.fitting.hoffmann.isoflop import Parabola
 from analysis.fitting.result import Fit
-from analysis.format import MISSING
+from analysis.format import MISSING, short_loss_unit
 from analysis.report import sentences
 from analysis.report.findings import Findings
 from analysis.report.html import Table
@@ -78,8 +78,9 @@ def _predictions(fits: dict[str, Fit]) -> Table | None:
         for times, optimum in predicted_optima(fit)
     ]
     rows.sort(key=lambda row: row[0])
-    level = next(iter(fits.values())).level
-    head = ("compute", "approach", "N* (parameters)", "D* (tokens)", "tokens/parameter", "loss (nats/token)")
+    first = next(iter(fits.values()))
+    level, unit = first.level, short_loss_unit(first.points.loss_unit)
+    head = ("compute", "approach", "N* (parameters)", "D* (tokens)", "tokens/parameter", f"loss ({unit})")
     caption = f"At 10× and 100× the largest budget, with {level:.0%} intervals."
     return Table(head, "wtwwnw", [cells for _, cells in rows], caption)
 
@@ -102,7 +103,13 @@ def _budgets(source: Source) -> Table | None:
         parabolas = source.isoflop().budgets
     except FitError:
         return None
-    head = ("budget (FLOPs)", "runs", "N* (parameters)", "loss at N*", "minimum")
+    head = (
+        "budget (FLOPs)",
+        "runs",
+        "N* (parameters)",
+        f"loss at N* ({short_loss_unit(source.points.loss_unit)})",
+        "minimum",
+    )
     return Table(head, "wnwnt", [_budget(parabola) for parabola in parabolas], "Minima of approach 2 by budget.")
 
 

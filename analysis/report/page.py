@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from analysis import format
+from analysis.figures.evals import common
 from analysis.figures.source import Source
 from analysis.report import sentences
 from analysis.report.evals import TITLES, Evaluations, describe_evaluations
@@ -50,32 +51,32 @@ class Page:
         title: Title of the page.
         lead: Number and range of the runs.
         summary: The summary.
-        law: The parametric law.
-        optimum: Compute-optimal training.
+        law: The parametric law; None for a table of scores.
+        optimum: Compute-optimal training; None for a table of scores.
         model_sizes: Larger budgets and other sizes; None if no run is finished.
         counting: Counting conventions; None if no run is finished.
         remarks: Warnings and limits.
         refits: The parametric law without each part of the runs.
         pictures: Figures of fits and training.
         evaluations: Scores by scale; None if no run was evaluated.
-        power_laws: Power laws of one quantity.
-        runs: The runs.
+        power_laws: Power laws of one quantity; None for a table of scores.
+        runs: The runs; None for a table of scores.
         origin: Origin of the numbers.
     """
 
     title: str
     lead: str
     summary: Summary
-    law: LawSection
-    optimum: OptimumSection
+    law: LawSection | None
+    optimum: OptimumSection | None
     model_sizes: ModelSizes | None
     counting: Counting | None
     remarks: list[Remark]
     refits: Table | None
     pictures: list[Picture]
     evaluations: Evaluations | None
-    power_laws: Table
-    runs: Table
+    power_laws: Table | None
+    runs: Table | None
     origin: dict[str, str]
 
 
@@ -87,6 +88,8 @@ def describe(findings: Findings, pictures: Sequence[Picture]) -> Page:
         pictures: The figures.
     """
     source, law = findings.source, findings.fits.get("chinchilla")
+    if source.has_only_scores:
+        return _describe_scores(source, pictures)
     return Page(
         title=_title(source),
         lead=_lead(source),
@@ -101,6 +104,26 @@ def describe(findings: Findings, pictures: Sequence[Picture]) -> Page:
         evaluations=describe_evaluations(source, pictures),
         power_laws=describe_power_laws(findings),
         runs=describe_runs(source),
+        origin=describe_origin(source),
+    )
+
+
+def _describe_scores(source: Source, pictures: Sequence[Picture]) -> Page:
+    """The page of a table of scores, which has no losses to fit."""
+    return Page(
+        title=f"Scores: {Path(source.name).resolve().name}",
+        lead="The table has scores of tasks and no losses of runs, so that no law of the loss is fitted.",
+        summary=Summary(list(common.emergence_study(source).notes), []),
+        law=None,
+        optimum=None,
+        model_sizes=None,
+        counting=None,
+        remarks=[],
+        refits=None,
+        pictures=[],
+        evaluations=describe_evaluations(source, pictures),
+        power_laws=None,
+        runs=None,
         origin=describe_origin(source),
     )
 
@@ -123,7 +146,7 @@ def _lead(source: Source) -> str:
     ]
     if np.isfinite(points.C).all():
         ranges.append(f"compute {format.flops(points.C.min())} to {format.flops(points.C.max())} FLOPs")
-    return f"{len(points)} runs; {'; '.join(ranges)}. Losses are in nats per token."
+    return f"{len(points)} runs; {'; '.join(ranges)}. Losses are in {points.loss_unit}."
 
 
 def _summary(findings: Findings) -> Summary:
@@ -131,7 +154,10 @@ def _summary(findings: Findings) -> Summary:
     fit = preferred_optimum(findings)
     if fit is not None:
         lines.append(sentences.allocation(fit))
-        lines += [sentences.prediction(optimum, times, fit.level) for times, optimum in predicted_optima(fit)]
+        lines += [
+            sentences.prediction(optimum, times, fit.level, fit.points.loss_unit)
+            for times, optimum in predicted_optima(fit)
+        ]
     warned = [sentences.NAMES[name] for name, fit in findings.approaches.items() if has_warnings(fit.verdict)]
     warned += [f"{label} (no fit)" for name, label in sentences.NAMES.items() if name in findings.failures]
     if not warned and findings.approaches:

@@ -25,12 +25,18 @@ RUN_ID = re.compile(r"\b[0-9a-f]{64}\b")
 SHORT_ID = 12  # characters of a run id that are shown
 
 
-def excess_compute(entry: dict[str, Any]) -> str:
-    """Describes the compute that a run wasted, from an entry of `wasted_compute`."""
+def excess_compute(entry: dict[str, Any], loss_unit: str) -> str:
+    """Describes the compute that a run wasted.
+
+    Args:
+        entry: Entry of `wasted_compute`.
+        loss_unit: Unit of the loss.
+    """
     return (
         f"{count(entry['N'])} parameters on {count(entry['D'])} tokens: {entry_estimate(entry, 'share', percent)} of "
         f"the compute could have been saved; the optimal size for this compute is "
-        f"{entry_estimate(entry, 'best_N', count)}, with a loss lower by {entry_estimate(entry, 'more_loss')}."
+        f"{entry_estimate(entry, 'best_N', count)}, with a loss lower by {entry_estimate(entry, 'more_loss')} "
+        f"{loss_unit}."
     )
 
 
@@ -71,13 +77,14 @@ def allocation(fit: Fit) -> str:
     return line + f" Equal growth of both (a = 0.5) is outside the interval of a: {faster} should grow faster."
 
 
-def prediction(optimum: dict[str, Any], times: float, level: float) -> str:
+def prediction(optimum: dict[str, Any], times: float, level: float, loss_unit: str) -> str:
     """Describes the prediction of a law for compute-optimal training at a budget.
 
     Args:
         optimum: Entry of `Optimum.at`.
         times: The budget as a multiple of the largest one.
         level: Coverage of the intervals.
+        loss_unit: Unit of the loss.
     """
     intervals = optimum["intervals"]
     N, D = (estimate(optimum[letter], intervals[letter], count) for letter in "ND")
@@ -86,7 +93,7 @@ def prediction(optimum: dict[str, Any], times: float, level: float) -> str:
         f"{optimum['D'] / optimum['N']:.3g} tokens per parameter"
     )
     if optimum.get("L") is not None and "L" in intervals:
-        line += f", and a loss of {estimate(optimum['L'], intervals['L'])} nats per token"
+        line += f", and a loss of {estimate(optimum['L'], intervals['L'])} {loss_unit}"
     return f"{line} ({level:.0%} intervals)."
 
 

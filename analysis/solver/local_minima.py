@@ -46,8 +46,8 @@ def distinct_minima(
     A refined end point is another minimum if there is a barrier on the straight line to every known minimum, so that a
     flat basin with several end points is one minimum. Minima that only differ by an exchange of parameters that the law
     declares as exchangeable are one minimum, as are minima with the same output at all points (the end points of a
-    curved valley). An end point can become the lowest only by its refinement, because the
-    starts descend for a limited number of steps.
+    curved valley). An end point can become the lowest only by its refinement, because the starts descend for a limited
+    number of steps.
 
     Args:
         problem: The law on points.
@@ -207,7 +207,9 @@ def _normal_equations(problem: Problem, u_SP: np.ndarray) -> tuple[np.ndarray, n
 
 
 def _solve(H: np.ndarray, g: np.ndarray) -> np.ndarray:
-    """H⁻¹g with slight damping of H."""
+    """H⁻¹g with slight damping of H; 0 if the law has no finite derivatives."""
+    if not (np.isfinite(H).all() and np.isfinite(g).all()):
+        return np.zeros_like(g)
     H = H + 1e-9 * np.diag(np.maximum(np.diag(H), 1e-200))
     return np.asarray(np.linalg.lstsq(H, g, rcond=None)[0])
 

@@ -156,6 +156,8 @@ def polish(problem: Problem, u_P: np.ndarray, steps: int = 60) -> np.ndarray:
         g = gradient(problem, u[None])[0]
         free = ~(((u <= low) & (g > 0)) | ((u >= high) & (g < 0)))
         H = hessian(problem, u)[np.ix_(free, free)]
+        if not np.isfinite(H).all():
+            break
         H = H + damping * np.diag(np.maximum(np.abs(np.diag(H)), 1e-300))
         step = np.zeros_like(u)
         step[free] = -np.linalg.lstsq(H, g[free], rcond=None)[0]

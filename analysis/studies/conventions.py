@@ -248,7 +248,7 @@ def _align_budgets(points: Points, base: Points, surface: Fit | FitError) -> tup
     shift = surface.predict(N=points.N, D=D) - surface.predict(N=points.N, D=points.D)
     note = (
         f"runs of a budget moved to one C by the surface of approach 3, which changed losses by up to "
-        f"{np.abs(shift).max():.2g} nats"
+        f"{np.abs(shift).max():.2g} {points.loss_unit}"
     )
     return replace(points, C=C, D=D, L=points.L + shift, budgets=keys), (note,)
 

@@ -17,12 +17,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analysis import laws
-from analysis.data.compute_cost import ComputeCost
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
+from analysis.laws.compute_cost import ComputeCost
 from analysis.planning.next_runs import Target, default_ratios, design_runs, predict_target
 from analysis.planning.options import DesignOptions
 from analysis.studies.coverage import BUDGETS, FLOPS_PER_TOKEN, HOFFMANN, simulate_sweep

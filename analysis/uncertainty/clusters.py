@@ -20,7 +20,12 @@ def run_labels(points: Points) -> np.ndarray:
 
 
 def mean_by_run(values_n: np.ndarray, labels_n: np.ndarray) -> np.ndarray:
-    """Returns the mean of each run (K, ...) of values (n, ...); `labels_n` as from `run_labels`."""
+    """Returns the mean of values over the rows of each run (K, ...).
+
+    Args:
+        values_n: Values (n, ...).
+        labels_n: Run of each row (n,), as from `run_labels`.
+    """
     totals = np.zeros((int(labels_n.max()) + 1, *values_n.shape[1:]))
     np.add.at(totals, labels_n, values_n)
     return totals / np.bincount(labels_n).reshape(-1, *(1,) * (values_n.ndim - 1))

@@ -58,10 +58,10 @@ def partition(points: Points, letter: str) -> list[tuple[str, np.ndarray]]:
     def fits(parts: list[tuple[str, np.ndarray]]) -> bool:
         return MIN_PARTS <= len(parts) <= MAX_PARTS
 
+    parts: list[tuple[str, np.ndarray]] = []
     if points.runs is not None:
         parts = _partition_runs(points, letter)
         return parts if fits(parts) else []
-    parts: list[tuple[str, np.ndarray]] = []
     if points.budgets is not None:
         parts = [(f"budget {key:.3g}", rows) for key, rows in group_by_budget(points)]
     if not fits(parts) and points.groups is not None:

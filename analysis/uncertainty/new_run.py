@@ -7,27 +7,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.uncertainty.bootstrap import resample_residuals
 from analysis.uncertainty.intervals import percentile_interval
 
 
 def draw_scatter(residual_n: np.ndarray, parameters: int, count: int, seed: int) -> np.ndarray:
-    """Returns draws of the deviation of a new run from the law (B,), resampled from the residuals of the fit.
+    """Returns draws of the deviation of a new run from the law (B,).
+
+    Normal, with the standard deviation √(RSS / (n − P)) and its uncertainty √(dof / χ²(dof)). Resampled residuals would
+    give too narrow intervals: of 20 runs the largest and the smallest are about 90% apart.
 
     Args:
         residual_n: Residuals, such as ln(measured / predicted).
-        parameters: Number of fitted parameters.
+        parameters: Number of fitted parameters P.
         count: Number of draws.
         seed: Seed of the random generator.
     """
     residual_n = residual_n[np.isfinite(residual_n)]
-    n = len(residual_n)
-    if n < 2:
+    if len(residual_n) < 2:
         return np.full(count, np.nan)
-    leverage_n = np.full(n, min(parameters / n, 1.0))
-    rng = np.random.default_rng(seed)
-    draws_Bn = resample_residuals(residual_n, leverage_n, max(n - parameters, 1), count, rng)
-    return np.asarray(draws_Bn[:, 0])
+    rng, dof = np.random.default_rng(seed), max(len(residual_n) - parameters, 1)
+    scale = np.sqrt(np.sum(residual_n**2) / rng.chisquare(dof, size=count))
+    return np.asarray(scale * rng.standard_normal(count))
 
 
 def new_run_interval(

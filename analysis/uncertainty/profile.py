@@ -10,14 +10,14 @@ Key: R rows (one for each side of each quantity), P coordinates, n points. u coo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from analysis.data.compute_cost import ComputeCost, optimal_path, optimal_size
 from analysis.data.points import Points
+from analysis.laws.compute_cost import ComputeCost, optimal_path, optimal_size
 from analysis.solver.constrained import FLOOR, STEP, minimise_constrained
 from analysis.solver.differences import central_gradient
 from analysis.solver.minimise import hessian
@@ -28,6 +28,7 @@ from analysis.uncertainty.verdicts import warning
 Quantity = Callable[[dict[str, np.ndarray]], np.ndarray]  # parameters (R,) -> values (R,)
 MAX_STEPS = 40  # largest number of steps from the optimum
 FLAT = 50.0  # distance from the optimum in standard errors at which a side is open if its profile is still flat
+OPTIMUM = ("N", "D", "tokens_per_parameter", "L")
 BUDGET_MULTIPLES = (10.0, 100.0)  # budgets of profiled optima, relative to the largest C
 TOLERANCE = 1e-4  # relative tolerance of Student's t at the end of an interval
 NODES = 200  # number of nodes of the normal kernel that smooths the residuals
@@ -112,28 +113,58 @@ class Profiler:
         problem: The law on points.
         u_P: Coordinates of the optimum.
         level: Coverage of the intervals.
-        cost: FLOPs of N and D.
+        points: The points, for their compute.
+        known: Intervals that have been computed, by inputs or budget, because each takes many refits.
     """
 
     problem: Problem
     u_P: np.ndarray
     level: float
-    cost: ComputeCost
+    points: Points
+    known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def prediction(self, inputs: dict[str, float]) -> tuple[float, float]:
         """Returns the interval of the output of the law at inputs."""
+        key = tuple(sorted(inputs.items()))
+        if key not in self.known:
+            self.known[key] = self._prediction(inputs)
+        return self.known[key]
+
+    def optimum(self, C: float) -> dict[str, tuple[float, float]]:
+        """Returns the intervals of N, D, tokens_per_parameter and L of the optimum at a budget."""
+        if C not in self.known:
+            self.known[C] = self._optimum(C)
+        return self.known[C]
+
+    def reuse(self, profiles: dict[str, Profile]) -> Profiler:
+        """Returns this, with the optima of `profile_fit`, which are those of `optimum` unless the cost is curved."""
+        if f"L at {BUDGET_MULTIPLES[0]:g}x" in profiles and not self.points.compute_cost.bend:
+            for multiple in BUDGET_MULTIPLES:
+                intervals = {name: profiles[f"{name} at {multiple:g}x"].interval for name in OPTIMUM}
+                self.known[multiple * float(self.points.C.max())] = intervals
+        return self
+
+    def _prediction(self, inputs: dict[str, float]) -> tuple[float, float]:
         law = self.problem.law
         columns = [np.float64(inputs[letter]) for letter in law.inputs]
         axis = _Axis(lambda p: np.asarray(law.function(*columns, **p), np.float64), log=False)
         return _profile_axes(self.problem, self.u_P, self.level, {law.output: axis})[law.output].interval
 
-    def optimum(self, C: float) -> dict[str, tuple[float, float]]:
-        """Returns the intervals of N, D, tokens_per_parameter and L of the optimum at a budget."""
-        names = {"N": "N", "D": "D", "tokens_per_parameter": "M", "L": "L"}
-        axes = {
-            name: _Axis(_optimal(self.problem, self.cost, C, letter), letter != "L") for name, letter in names.items()
-        }
-        return {name: curve.interval for name, curve in _profile_axes(self.problem, self.u_P, self.level, axes).items()}
+    def _optimum(self, C: float) -> dict[str, tuple[float, float]]:
+        law, cost, budgets = self.problem.law, self.points.compute_cost, self.points.C
+        ends = float(budgets.min()), float(budgets.max())
+
+        def values(p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+            assert law.optimum is not None
+            path = optimal_path(law.optimum, p, cost, *ends)
+            N, D = (np.exp(path[f"ln_{x}"] + path[e] * np.log(C)) for x, e in (("n", "a"), ("d", "b")))
+            inputs = {"N": N, "D": D, "C": cost.flops(N, D), "M": D / N}
+            L = np.asarray(law.function(*(inputs[letter] for letter in law.inputs), **p))
+            return {"N": N, "D": D, "tokens_per_parameter": D / N, "L": L}
+
+        axes = {name: _Axis(lambda p, name=name: values(p)[name], name != "L") for name in OPTIMUM}
+        profiles = _profile_axes(self.problem, self.u_P, self.level, axes)
+        return {name: curve.interval for name, curve in profiles.items()}
 
 
 def profile_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float) -> dict[str, Profile]:
@@ -153,9 +184,9 @@ def profile_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float)
         quantities = {"a": (lambda p: optimal_path(optimum, p, cost, *ends)["a"], False)}
         quantities |= {"b": (lambda p: optimal_path(optimum, p, cost, *ends)["b"], False)}
         for multiple in BUDGET_MULTIPLES:
-            for letter in "NDL":
-                quantity = _optimal(problem, cost, multiple * largest, letter)
-                quantities[f"{letter} at {multiple:g}x"] = quantity, letter != "L"
+            for name in OPTIMUM:
+                quantity = _optimal(problem, cost, multiple * largest, name)
+                quantities[f"{name} at {multiple:g}x"] = quantity, name != "L"
     return profile(problem, u_P, level, quantities)
 
 
@@ -163,6 +194,8 @@ def check_profiles(profiles: dict[str, Profile]) -> list[str]:
     """Warns of quantities whose profile is open on one side, which the points do not bound."""
     warnings = []
     for name, curve in profiles.items():
+        if name.startswith("tokens_per_parameter"):  # the ratio of D and N, which are checked
+            continue
         sides = [side for side, flat in zip(("below", "above"), curve.open, strict=True) if flat]
         if sides:
             low, high = (
@@ -174,17 +207,15 @@ def check_profiles(profiles: dict[str, Profile]) -> list[str]:
     return warnings
 
 
-def _optimal(problem: Problem, cost: ComputeCost, C: float, letter: str) -> Quantity:
-    """N*, D*, M* = D* / N* or L* at C as a function of the parameters."""
+def _optimal(problem: Problem, cost: ComputeCost, C: float, name: str) -> Quantity:
+    """A quantity of OPTIMUM at C as a function of the parameters."""
 
     def value(p: dict[str, np.ndarray]) -> np.ndarray:
         assert problem.law.optimum is not None
         N = optimal_size(problem.law.optimum, p, cost, C)
         D = cost.tokens(C, N)
-        inputs = {"N": N, "D": D, "C": C, "M": D / N}
-        if letter != "L":
-            return np.asarray(inputs[letter])
-        return np.asarray(problem.law.function(*(inputs[name] for name in problem.law.inputs), **p))
+        sizes = {"N": N, "D": D, "tokens_per_parameter": D / N}
+        return np.asarray(sizes[name] if name != "L" else problem.law.function(N, D, **p))
 
     return value
 

@@ -92,8 +92,11 @@ def evaluate_runs(job: EvaluationJob, runs: Sequence[str]) -> int:
     Returns:
         DONE, BAD_INPUT where every error was one of the input, else FAILED.
     """
+    from scaling.config.placement import Placement
     from scaling.evaluate.run import INPUT_ERRORS
+    from scaling.program import compile_cache
 
+    compile_cache.configure_cache(Placement())  # runs of one shape, and later commands, compile once
     due = [name for name in runs if not job.only_missing or has_missing(job, name)]
     if len(due) < len(runs):
         print(

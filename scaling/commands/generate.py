@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
     """Prints each prompt with its continuation; Ctrl-C prints the text generated so far."""
     from scaling.config.options import read_options
     from scaling.config.validation import require
+    from scaling.evaluate.json_lines import read_text
     from scaling.inference.load import load_model
     from scaling.inference.options import Sampling
     from scaling.inference.sampling import generate
@@ -51,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     require(args.tokens > 0, f"--tokens {args.tokens}: must be 1 or more")
     require(0 <= args.seed < 2**32, f"--seed {args.seed}: must be in [0, 2**32)")
     sampling = read_options(Sampling, args)
-    texts = [*args.prompt, *(args.prompts.read_text("utf-8").splitlines() if args.prompts else [])] or [""]
+    texts = [*args.prompt, *(read_text(args.prompts).splitlines() if args.prompts else [])] or [""]
     model = load_model(open_store(args.store), args.run)
     prompts = [encode_prompt(model, text) for text in texts]
     longest, trained = max(map(len, prompts)) + args.tokens, model.config.data.length

@@ -13,10 +13,16 @@ from scaling.store.open import open_store
 if TYPE_CHECKING:
     from scaling.data.tokens import TokenFile
 
+CORPUS_HELP = (
+    "cpython (the source of Python's standard library), text:PATH (a file or folder: text in UTF-8, JSON lines with a "
+    "field text), tfds:NAME,feature=text, seqio:TASK,module=MODULE, mix:cpython=0.8,addition:1-5=0.2 (by share of the "
+    f"bytes), or one made by a rule; all kinds: {', '.join(CORPORA)}"
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    parser.add_argument("corpus", metavar="CORPUS", help=f"KIND:ARGUMENT,key=value,... of {', '.join(CORPORA)}")
+    parser.add_argument("corpus", metavar="CORPUS", help=CORPUS_HELP)
     parser.add_argument("--store", required=True, metavar="DIR", help="the store to write the token file to")
     parser.add_argument(
         "--tokenizer", default="bytes", help="bytes (default), or sentencepiece:V for a vocabulary of V pieces"

@@ -197,7 +197,8 @@ def load(path: str | Path) -> RunConfig:
     try:
         text = Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise ConfigError(f"{path}: cannot be read: {reason}") from None
     try:
         return loads(text, str(path))
     except ConfigError as error:

@@ -77,7 +77,12 @@ def loss_scores(rows: list[Row]) -> dict[str, Score]:
 
 
 def ratio_score(numerators: list[float], denominators: list[int]) -> Score:
-    """Returns the sum of the numerators over that of the denominators, with its interval over items."""
+    """Returns the sum of the numerators over that of the denominators, with its interval over items.
+
+    Args:
+        numerators: One value per item.
+        denominators: One value per item.
+    """
     interval = ratio_interval(numerators, denominators)
     return Score(math.fsum(numerators) / sum(denominators), len(numerators), interval)
 

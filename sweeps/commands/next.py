@@ -1,7 +1,7 @@
 """`python -m sweeps next STORE`: recommends and launches the runs that narrow a prediction's interval most.
 
 `python -m analysis next`, in a child process, chooses sizes and lengths. The rules that made most of the store's runs
-turn them into configs.
+turn them into configs, or, if no known rules made them, the runs' own pattern (sweeps/planning/run_pattern.py).
 """
 
 from __future__ import annotations
@@ -9,12 +9,8 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import math
 import subprocess
 import sys
-from collections import Counter
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +23,15 @@ from sweeps.commands.launch import check_name
 from sweeps.commands.options import Commands, add_json_option, fetch_store
 from sweeps.commands.plan import as_json, as_text
 from sweeps.errors import SweepError
-from sweeps.planning import rules
-from sweeps.planning.budget import parameters_at_width
+from sweeps.format import json_by_rows
 from sweeps.planning.corpus import Corpus, read_corpus
 from sweeps.planning.plan import Plan, plan_cost, plan_sweep
-from sweeps.planning.rules import RULES, Rules
-from sweeps.planning.settings import parse_settings
+from sweeps.planning.run_family import LAYERS, WIDTHS, RunFamily, find_family
+from sweeps.planning.run_pattern import RunPattern, TrainedRun
 
-# Widths that may be recommended: a few per doubling, then the multiples of 128 that matrix units need.
-WIDTHS = (16, 24, 32, 48, 64, 80, 96, 128, 160, 192, 256, 320, 384, 512, *range(640, 8193, 128))
+SMALLEST_SHRINK = 0.999  # of the tokens of runs whose exact FLOPs exceed the budget, per attempt
 # Tokens per parameter: the over-training ladders of Gadre 2024. Below, the rules' warm-up is too long for a run.
 DEFAULT_RATIO = "5:640"
-FREE_FIELDS = ("data", "eval", "precision")  # fields that the rules do not determine
 FORWARDED_OPTIONS = ("quantity", "law", "runs", "largest", "worth", "bootstrap")  # passed on to `analysis next`
 
 
@@ -62,7 +55,8 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of every run (default 0)")
     parser.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="name=value",
-        help="rules with which the runs were launched, such as rules=small or lr=0.002 (an unknown name lists all)",
+        help="rules with which the runs were launched, such as rules=small or lr=0.002 (an unknown name lists all); "
+        "for runs that follow no rules, and whose own pattern is used, a field of the new runs: optimizer.lr=0.002",
     )  # fmt: skip
     add_json_option(parser)
     parser.add_argument("--launch", metavar="NAME", help="launch the runs on this machine as a sweep of this name")
@@ -76,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     store = fetch_store(args.store)
     corpus, finished = trained_runs(store, args.corpus)
     family = find_family(store, corpus, finished, args.settings)
-    widths = widths_by_size(corpus, family.rule_set)
+    widths = family.sizes(WIDTHS if family.axis == "width" else LAYERS)
     process = subprocess.run(analysis_command(args, corpus, widths), stdout=subprocess.PIPE, text=True, check=False)
     if process.returncode:
         return process.returncode
@@ -85,9 +79,9 @@ def run(args: argparse.Namespace) -> int:
     plan = plan_sweep(configs, corpus, store) if configs else Plan(corpus=corpus, runs=[])
     rate = measured_rate(plan, store)
     if args.json:
-        print(json.dumps({"advice": advice, **as_json(plan, rate)}, indent=1, allow_nan=False))
+        print(json_by_rows({"advice": advice, "pattern": list(family.notes), **as_json(plan, rate)}))
     else:
-        print(recommendation_text(advice, plan, rate))
+        print("\n".join([recommendation_text(advice, plan, rate), *family.notes]))
     if not args.launch or not plan.runs:
         return DONE
     from sweeps.launching.launch import launch
@@ -95,8 +89,8 @@ def run(args: argparse.Namespace) -> int:
     return launch(store, args.launch, [planned.config for planned in plan.runs], corpus)
 
 
-def trained_runs(store: Store, corpus_name: str | None) -> tuple[Corpus, list[RunConfig]]:
-    """Returns the corpus of the finished runs, and these runs.
+def trained_runs(store: Store, corpus_name: str | None) -> tuple[Corpus, list[TrainedRun]]:
+    """Returns the corpus of the finished runs, and these runs with their losses.
 
     Args:
         store: The store.
@@ -105,9 +99,10 @@ def trained_runs(store: Store, corpus_name: str | None) -> tuple[Corpus, list[Ru
     Raises:
         SweepError: There are no finished runs, or runs on several corpora.
     """
-    finished = [record.config for record in store.records() if record.status == "done"]
-    finished = [config for config in finished if corpus_name is None or config.data.corpus == corpus_name]
-    corpora = {config.data.tokens: config.data.corpus for config in finished}
+    records = [record for record in store.records() if record.status == "done"]
+    finished = [TrainedRun(record.config, record.final.get("loss")) for record in records]
+    finished = [run for run in finished if corpus_name is None or run.config.data.corpus == corpus_name]
+    corpora = {run.config.data.tokens: run.config.data.corpus for run in finished}
     if not corpora:
         where = f" on {corpus_name}" if corpus_name else ""
         raise SweepError(f"{store.root}: no finished runs{where}: launch a sweep first")
@@ -119,103 +114,6 @@ def trained_runs(store: Store, corpus_name: str | None) -> tuple[Corpus, list[Ru
     if not paths:
         raise SweepError(f"{store.token_files}: no token file of {name}, on which the runs were trained: prepare it")
     return read_corpus(paths[0]), finished
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFamily:
-    """Properties that the runs of one fit have in common.
-
-    Attributes:
-        corpus: Their corpus.
-        rule_set: The rules that made them.
-        example: A run whose FREE_FIELDS the new runs copy.
-    """
-
-    corpus: Corpus
-    rule_set: Rules
-    example: RunConfig
-
-    def run(self, width: int, steps: int, seed: int) -> RunConfig:
-        """Returns the run of a width; ConfigError if it has fewer steps than its warm-up.
-
-        Args:
-            width: Width of the model.
-            steps: Training steps.
-            seed: Seed of every run.
-        """
-        config = rules.run_at_width(
-            width, self.corpus, length=self.example.data.length, steps=steps, budget=None, seed=seed,
-            rule_set=self.rule_set,
-        )  # fmt: skip
-        return dataclasses.replace(config, **{name: getattr(self.example, name) for name in FREE_FIELDS})
-
-    def tokens_per_step(self, width: int) -> int:
-        """Returns the tokens per step of the run of a width."""
-        length = self.example.data.length
-        model = rules.model_at_width(width, self.corpus.vocab, self.rule_set)
-        return length * rules.batch_sequences(length, model, self.rule_set)
-
-
-def find_family(store: Store, corpus: Corpus, finished: list[RunConfig], assignments: list[str]) -> RunFamily:
-    """Finds the rules that made most of the finished runs, and the values of FREE_FIELDS that most of them have.
-
-    Args:
-        store: The store, for messages.
-        corpus: The corpus of the runs.
-        finished: The runs.
-        assignments: `--set` options, which change the rules.
-
-    Raises:
-        SweepError: No known rules made most of the runs, and the options name none.
-    """
-    candidates = [
-        parse_settings("next", partial(widths_by_size, rule_set=rule_set), assignments).get("rule_set", rule_set)
-        for rule_set in RULES.values()
-    ]
-    counts = [sum(follows_rules(config, corpus, rule_set) for config in finished) for rule_set in candidates]
-    rule_set, names = candidates[counts.index(max(counts))], {text.partition("=")[0] for text in assignments}
-    if "rules" not in names and 2 * max(counts) <= len(finished):
-        raise SweepError(
-            f"{store.root}: {max(counts)} of {len(finished)} runs follow rules={'|'.join(RULES)}: "
-            "give the rules of the new runs and what was changed, such as --set rules=small --set lr=0.002"
-        )
-    ((common, _),) = Counter(map(free_fields, finished)).most_common(1)
-    example = next(config for config in finished if free_fields(config) == common)
-    if "length" in names and rule_set.length != example.data.length:
-        raise SweepError(f"--set length={rule_set.length}: the store's runs have {example.data.length}: leave it out")
-    return RunFamily(corpus=corpus, rule_set=rule_set, example=example)
-
-
-def follows_rules(config: RunConfig, corpus: Corpus, rule_set: Rules) -> bool:
-    """Whether the rules make this run, except for FREE_FIELDS.
-
-    Args:
-        config: The run.
-        corpus: The corpus.
-        rule_set: The rules.
-    """
-    family = RunFamily(corpus=corpus, rule_set=rule_set, example=config)
-    try:
-        by_rules = family.run(config.model.width, config.steps, config.seed)
-    except (ValueError, SweepError):  # no heads for this width or the base's, or too few steps for the warm-up
-        return False
-    return run_id(by_rules) == run_id(config)
-
-
-def free_fields(config: RunConfig) -> tuple[Any, ...]:
-    """Returns the values of FREE_FIELDS."""
-    return tuple(getattr(config, name) for name in FREE_FIELDS)
-
-
-def widths_by_size(corpus: Corpus, rule_set: Rules) -> dict[int, int]:
-    """Returns the widths that may be recommended by parameters; the rules' greatest common divisor divides them.
-
-    Args:
-        corpus: The corpus.
-        rule_set: The rules.
-    """
-    divisor = math.gcd(*rule_set.widths)
-    return {parameters_at_width(width, corpus, rule_set): width for width in WIDTHS if width % divisor == 0}
 
 
 def analysis_command(args: argparse.Namespace, corpus: Corpus, widths: dict[int, int]) -> list[str]:
@@ -236,23 +134,23 @@ def analysis_command(args: argparse.Namespace, corpus: Corpus, widths: dict[int,
 
 
 def recommended_configs(
-    advice: dict[str, Any], widths: dict[int, int], family: RunFamily, seed: int, store: Store
+    advice: dict[str, Any], widths: dict[int, int], family: RunFamily | RunPattern, seed: int, store: Store
 ) -> list[RunConfig]:
     """Returns the recommended runs; all are shortened by the same factor if their exact FLOPs exceed the budget.
 
     Args:
         advice: Output of `analysis next`.
         widths: Width by number of parameters.
-        family: Rules and free fields of the runs.
+        family: The rules or the pattern of the runs.
         seed: Seed of every run; the next unused seed for a run that the store already has.
         store: The store.
     """
     sizes = [(widths[round(row["N"])], row["D"]) for row in advice["runs"]]
-    lengths = [(width, D / family.tokens_per_step(width)) for width, D in sizes]
-    configs = [_family_run(family, width, steps, seed) for width, steps in lengths]
-    excess = sum(map(total_run_flops, configs)) / advice["budget"]
-    if excess > 1:
-        configs = [_family_run(family, width, steps / excess - 0.5, seed) for width, steps in lengths]
+    configs = [_family_run(family, width, D, seed) for width, D in sizes]
+    shrink = 1.0
+    while (excess := sum(map(total_run_flops, configs)) / advice["budget"]) > 1:
+        shrink *= min(1 / excess, SMALLEST_SHRINK)
+        configs = [_family_run(family, width, D * shrink, seed) for width, D in sizes]
     used = {record.run_id for record in store.records()}
     unused: list[RunConfig] = []
     for config in configs:
@@ -263,11 +161,13 @@ def recommended_configs(
     return unused
 
 
-def _family_run(family: RunFamily, width: int, steps: float, seed: int) -> RunConfig:
+def _family_run(family: RunFamily | RunPattern, size: int, tokens: float, seed: int) -> RunConfig:
     try:
-        return family.run(width, max(1, round(steps)), seed)
+        return family.run_for_tokens(size, tokens, seed)
     except ConfigError as error:
-        raise SweepError(f"width {width} for {round(steps):,} steps: {error}; raise the lower end of --ratio") from None
+        raise SweepError(
+            f"{family.axis} {size} for {tokens:,.0f} tokens: {error}; raise the lower end of --ratio"
+        ) from None
 
 
 def measured_rate(plan: Plan, store: Store) -> float | None:
@@ -302,6 +202,7 @@ def recommendation_text(advice: dict[str, Any], plan: Plan, rate: float | None) 
         f"{advice['target']['quantity']} at {target}: now {interval(advice['interval'])}, expected after these runs "
         f"{interval(expected['interval'])} (×{expected['ratio']:.2f})",
         advice["why"],
+        *([advice["restriction"]] if "restriction" in advice else []),
         *(f"warning about the fit: {verdict}" for verdict in advice["fit"]["verdict"] if verdict != "converged"),
     ]
     return "\n".join([as_text(plan, rate), "", *lines] if plan.runs else lines)

@@ -230,7 +230,7 @@ def warnings(plan: Plan, placement: Placement, resources: Resources, options: La
             tensor = placement.tensor * rows // math.gcd(rows, *uneven)
             out.append(
                 f"{count} of {len(runs)} runs would be refused: batch {', '.join(map(str, uneven[:5]))} must be a "
-                f"multiple of the {rows} devices that divide it: --place tensor={tensor}, fewer devices, or another batch"
+                f"multiple of the {rows} devices that divide it: --place tensor={tensor}, fewer chips or another batch"
             )
     too_large = [
         run for run in runs if devices.memory and device_bytes(run.config, placement, devices) > devices.memory

@@ -80,6 +80,7 @@ def _describe_fit(fit: Fit) -> dict[str, Any]:
         **({} if cost.s == 1 else {"flops_exponent_of_N": cost.s}),
         "verdict": fit.verdict,
         "convention": fit.points.convention,
+        "loss_unit": fit.points.loss_unit,
         "source": fit.points.source,
     }
 
@@ -94,7 +95,8 @@ def _print_advice(fit: Fit, advice: Advice) -> None:
 
     print_line(f"{fit.law}, {len(fit.points)} points of {fit.points.source}; {fit.points.convention}")
     estimate = f"{_format(advice, advice.value)} {_interval(advice, 1.0)}"
-    print_line(f"{advice.target}: {estimate} currently, {fit.level:.0%} interval")
+    unit = f" {fit.points.loss_unit}" if advice.target.quantity == "L" else ""
+    print_line(f"{advice.target}: {estimate}{unit} currently, {fit.level:.0%} interval")
     if advice.runs:
         spent = format.scientific(sum(run["C"] for run in advice.runs), 3)
         print_line(f"\n{format.aligned(_rows(advice))}\n\n{len(advice.runs)} runs, {spent} FLOPs")

@@ -99,7 +99,7 @@ AGGREGATES = {"final": 0, "last": 0, "end": 0, "lm": 0, "mean": 1, "avg": 1, "av
 NOT_LOSSES = re.compile(  # words of values that are no loss: errors, limits, positions, parts of an objective
     r"(?:std|stdev|stddev|stderr|sem|se|sd|err|error|uncertainty|var|variance|ci|low|lower|lo|hi|high|upper|delta|diff|"
     r"ratio|gap|step|steps|epoch|epochs|time|weight|scale|fn|type|target|predicted|pred|fitted|aux|z|balance|router|kl|"
-    r"reward|n|count|max|spike|spikes)\d*"
+    r"reward|n|count|max|spike|spikes|task|rc|acc)\d*|\d+shots?"
 )
 ERROR_SUFFIXES = [
     "stderr",

@@ -81,14 +81,20 @@ def runs_of_rows(
     if not (texts or seeds):
         return None
     runs = [f"{run} N={N:g}" for run, N in zip(_joined(frame, [*texts, *seeds]), points.N, strict=True)]
-    counts = _distinct_values(runs, points.N, progress)
-    if counts is None or np.median(counts) < MIN_CHECKPOINTS or counts.sum() < len(runs):
+    distinct = _distinct_values(runs, points.N, progress)
+    if distinct is None or np.median(distinct) < MIN_CHECKPOINTS or distinct.sum() < len(runs):
         return None
     return runs if has_steps or _are_even(runs, progress) else None
 
 
 def final_rows(runs: Sequence[str], points: Points, frame: pd.DataFrame) -> np.ndarray:
-    """Returns the index of the last row of each run in order of rows, by D, else by step."""
+    """Returns the index of the last row of each run, in order of rows.
+
+    Args:
+        runs: Run of each row (n,).
+        points: Their points; the last row is that of the largest D.
+        frame: The same rows of the table, with steps if D is not known.
+    """
     progress = _progress(frame, points)
     order = np.arange(len(runs)) if progress is None else np.argsort(progress, kind="stable")
     return np.sort(list({runs[row]: row for row in order}.values()))

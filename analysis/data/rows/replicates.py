@@ -62,7 +62,11 @@ def combine_replicates(
 def select_replicates(
     points: Points, frame: pd.DataFrame, used: Iterable[str], law: Law | None, choice: str
 ) -> Selection:
-    """Returns the rows of each point; arguments as in `combine_replicates`."""
+    """Returns the rows of each point.
+
+    Args:
+        points, frame, used, law, choice: As in `combine_replicates`.
+    """
     everything = Selection([np.array([row]) for row in range(len(points))])
     letters = input_letters(points, law)
     if choice == "all" or not letters:
@@ -101,15 +105,19 @@ def average_rows(points: Points, sets: list[np.ndarray]) -> Points:
         return np.array([np.average(x_n[rows], weights=weight_n[rows]) for rows in sets])
 
     weights = np.array([weight_n[rows].sum() for rows in sets])
-    means = {letter: average(points[letter]) for letter in ("N", "D", "C", "L")}
+    N, D, C, L = (average(points[letter]) for letter in "NDCL")
     extra = {letter: average(values) for letter, values in points.extra.items()}
-    return replace(first, **means, extra=extra, weights=None if np.ptp(weights) == 0 else weights)
+    return replace(first, N=N, D=D, C=C, L=L, extra=extra, weights=None if np.ptp(weights) == 0 else weights)
 
 
 def input_letters(points: Points, law: Law | None) -> list[str]:
     """Returns the letters that are equal in rows of one set of inputs; none if the inputs are not known.
 
     Rows with equal compute alone are not of one set, because their sizes are not known.
+
+    Args:
+        points: The rows.
+        law: Law that is fitted; None stands for laws of the loss in N and D.
     """
     known = [letter for letter in "ND" if np.isfinite(points[letter]).all()]
     needed = ("N", "D") if law is None else law.inputs
@@ -120,11 +128,11 @@ def input_letters(points: Points, law: Law | None) -> list[str]:
     return list(dict.fromkeys([*known, *(letter for letter in needed if letter != "C")]))
 
 
-def _codes(columns: Iterable[object]) -> np.ndarray:
+def _codes(columns: Iterable[np.ndarray | list[str]]) -> np.ndarray:
     """Codes (n,) of the combinations of the values of columns."""
     codes: np.ndarray | None = None
     for column in columns:
-        new = pd.factorize(np.asarray(column, object) if isinstance(column, list) else column)[0]
+        new = pd.factorize(np.array(column, object) if isinstance(column, list) else column)[0]
         codes = new if codes is None else pd.factorize(codes * (new.max() + 1) + new)[0]
     assert codes is not None
     return np.asarray(codes)
@@ -243,7 +251,7 @@ class _Chooser:
         return [note + "".join(f"; {edge}" for edge in edges)]
 
     def _note_others(
-        self, others: Mapping[str, np.ndarray], part_n: np.ndarray, known: Mapping[str, np.ndarray]
+        self, others: Mapping[str, np.ndarray], part_n: np.ndarray, varied: Mapping[str, np.ndarray]
     ) -> list[str]:
         """Notes rows of the same inputs that are all fitted."""
         notes = []
@@ -252,8 +260,8 @@ class _Chooser:
                 f"rows of the same {' and '.join(self.letters)} differ in {join_names(others)}: all are fitted as one "
                 f"group (--by {next(iter(others))} fits each, --replicates best takes the lowest loss)"
             )
-        left = [rows for rows in _parts(part_n) if not any(np.ptp(codes[rows]) > 0 for codes in known.values())]
-        unnamed = sum(len(rows) for rows in left if len(np.unique(self.points.L[rows])) > 1)
+        equal = [rows for rows in _parts(part_n) if not any(np.ptp(codes[rows]) > 0 for codes in varied.values())]
+        unnamed = sum(len(rows) for rows in equal if len(np.unique(self.points.L[rows])) > 1)
         if unnamed and self.choice in ("auto", "seeds"):
             notes.append(
                 f"{plural(unnamed, 'row')} share {' and '.join(self.letters)} with others and differ in no other column: "

@@ -29,7 +29,7 @@ FINISHED = {
     *("completedsuccessfully", "finishedsuccessfully", "published", "cd"),
 }
 FINISHED_ALONE = {"terminated"}  # finished in Ray Tune, but not where another word means finished
-SHORTEST_WORD = 3  # letters; shorter words, such as SLURM's CD and CA, alone do not make a column one of states
+SHORTEST_STATE = 3  # letters; shorter words, such as SLURM's CD and CA, alone do not make a column one of states
 UNFINISHED = re.compile(
     r"(fail|crash|kill|cancel|error|outofmemory|oom|time?d?out|preempt|abort|diverg|nodefail|bootfail|launchfail"
     r"|deadline|revoked|requeue|resiz|running|inprogress|active|pending|queued|scheduled|suspend|paus|hold|waiting"
@@ -81,7 +81,7 @@ def _names_in(where: str | None) -> set[str]:
     return names | {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
 
 
-def _word(cell: str) -> str:
+def _normalised(cell: str) -> str:
     """Word of a state without case, punctuation, prefix and detail: "TrialState.CANCELLED by 1001" is "cancelled"."""
     text = re.split(r"\(|:\s|\bby\b", re.sub(r"(?i)^(job|run|trial|task|pipeline)_?state[._]", "", cell))[0]
     return re.sub(r"[^a-z0-9]", "", text.lower())
@@ -90,14 +90,14 @@ def _word(cell: str) -> str:
 def _by_words(table: Table, name: str, required: bool) -> Table:
     """Rows with a word of a finished run. Without a known word, an error if one is required, else all rows."""
     cells = cell_texts(table.frame[name])
-    words = [_word(cell) for cell in cells]
-    present = {word for word in words if word}
+    states = [_normalised(cell) for cell in cells]
+    present = {state for state in states if state}
     if _is_code(table, name):
         notes = [f"{name} has numbers and is not used as the state of runs"] if present else []
         return table.with_notes(*notes)
-    finished_words = present & FINISHED or present & FINISHED_ALONE
-    unknown_words = {word for word in present - finished_words if not UNFINISHED.fullmatch(word)}
-    if unknown_words and all(len(word) < SHORTEST_WORD for word in present - unknown_words):
+    finished_states = present & FINISHED or present & FINISHED_ALONE
+    unknown_states = {state for state in present - finished_states if not UNFINISHED.fullmatch(state)}
+    if unknown_states and all(len(state) < SHORTEST_STATE for state in present - unknown_states):
         if not required:
             return table
         example = next(cell for cell in cells if cell)
@@ -105,10 +105,12 @@ def _by_words(table: Table, name: str, required: bool) -> Table:
             f"{table.name}: column {name}: no known state of a run ({_counts(cells)}): if it is one, select rows with "
             f"--where \"{_mention(name)}=='{example}'\"; if not, keep all with --where \"{_mention(name)}!=''\""
         )
-    if not finished_words:
-        finished_words = {""}  # only rows of runs that did not finish are marked
-    finished = np.array([word in finished_words for word in words], bool)
-    unknown = np.array([word in unknown_words or (not word and word not in finished_words) for word in words], bool)
+    if not finished_states:
+        finished_states = {""}  # only rows of runs that did not finish are marked
+    finished = np.array([state in finished_states for state in states], bool)
+    unknown = np.array(
+        [state in unknown_states or (not state and state not in finished_states) for state in states], bool
+    )
     left_out = [cell for cell, row in zip(cells, ~finished & ~unknown, strict=True) if row]
     if left_out:
         table = table.with_notes(f"{plural(len(left_out), 'run')} left out: {_counts(left_out)}")
@@ -136,16 +138,16 @@ def _by_codes(table: Table, name: str) -> Table:
     return table.select(rows).with_notes(f"{plural(int(np.sum(~rows)), 'run')} left out by {name}: {codes}")
 
 
-def _by_flags(table: Table, name: str, wanted: bool) -> Table:
-    """Rows of which a column of true and false has the wanted value; other columns select nothing."""
+def _by_flags(table: Table, name: str, finished: bool) -> Table:
+    """Rows of which a column of true and false has the finished value; other columns select nothing."""
     cells = [cell.lower() for cell in cell_texts(table.frame[name])]
     if not set(cells) <= {*TRUE, *FALSE, ""} or not set(cells) & {*TRUE, *FALSE}:
         return table
-    rows = np.array([not cell or (cell in TRUE) == wanted for cell in cells], bool)
+    rows = np.array([not cell or (cell in TRUE) == finished for cell in cells], bool)
     if rows.all():
         return table
     return table.select(rows).with_notes(
-        f"{plural(int(np.sum(~rows)), 'run')} left out: {name} is {'false' if wanted else 'true'}"
+        f"{plural(int(np.sum(~rows)), 'run')} left out: {name} is {'false' if finished else 'true'}"
     )
 
 

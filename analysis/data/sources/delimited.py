@@ -27,6 +27,7 @@ TOTALS = re.compile(r"(?:grand |sub)?totals?|sum|mean|average|avg\.?|median|std\
 MAX_TITLES = 3  # lines above the header
 MAX_TOTALS = 4  # rows of totals at the end of a table
 OTHER_UNITS = ("-", "#", "tokens", "params", "parameters", "count", "text", "name", "nats/token", "nats per token")
+SPREADSHEET_ERROR = re.compile(r"#(?:REF!|N/A|DIV/0!|VALUE!|NAME\?|NUM!|NULL!)")
 MARKDOWN_RULE = re.compile(r"[\s|:+-]*-[\s|:+-]*")
 Row = tuple[int, list[str]]  # line in the file, cells
 
@@ -136,7 +137,9 @@ def _table_of_rows(path: Path, numbered: list[Row], separator: str) -> Table:
     header = [name.strip() for name in header]
     while header and not header[-1]:  # spreadsheets end every line with commas
         header.pop()
-    if header and all(_is_number(name) for name in header):
+    if not header:
+        raise DataError(f"{path}: line {line}: names no column: the first line must name the columns, such as N,D,L")
+    if all(_is_number(name) for name in header):
         raise DataError(f"{path}: line {line}: has only numbers: the first line must name the columns, such as N,D,L")
     if _has_row_names(header, numbered[1:]):
         header = ["", *header]
@@ -169,10 +172,12 @@ def _data_rows(path: Path, numbered: list[Row], header: list[str], separator: st
     width = len(header)
     rows: list[Row] = []
     left_out: list[str] = []
+    marked = sum(row[0].startswith("#") for _, row in numbered if row)
+    has_comments = marked <= len(numbered) / 2  # otherwise the rows are numbered #1, #2, ...
     for line, row in numbered:
         if not any(cell.strip() for cell in row):
             continue
-        if row[0].startswith("#") and not header[0].startswith("#"):
+        if has_comments and row[0].startswith("#") and not SPREADSHEET_ERROR.match(row[0]):
             left_out.append("comment")
         elif row[0].strip() == header[0] and [cell.strip() for cell in row[:width]] == header:
             left_out.append("repeated header")

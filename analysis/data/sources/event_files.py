@@ -21,7 +21,6 @@ POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected (RFC 3720, appendix B.4)
 MAX_RECORD = 1 << 16  # longer records are images, audio or histograms, which are skipped unread
 FLOAT, DOUBLE = 1, 2  # DataType in TensorProto
 SESSION_START = 1  # SessionLog.status
-Fields = dict[int, list[Any]]
 
 
 @dataclass
@@ -60,7 +59,7 @@ def read_events(files: list[Path]) -> RunEvents:
     for path in files:
         try:
             for record in _records(path, events):
-                _read_event(_fields(record), events)
+                _read_event(_message(record), events)
         except (struct.error, ValueError, IndexError, OverflowError) as error:
             raise DataError(f"{path}: damaged event file: {error}") from None
         except OSError as error:
@@ -114,25 +113,49 @@ def _crc_table() -> list[int]:
     return table
 
 
-def _fields(data: bytes) -> Fields:
-    """Fields of a protocol-buffer message by number: integers, 8 or 4 bytes, or bytes."""
-    fields: Fields = {}
+@dataclass(frozen=True)
+class _Message:
+    """Fields of a protocol-buffer message by number; a field of another type than expected is unknown.
+
+    Attributes:
+        integers: Values of integer fields.
+        data: Bytes of the other fields: messages, text, and numbers of 4 or 8 bytes.
+    """
+
+    integers: dict[int, list[int]]
+    data: dict[int, list[bytes]]
+
+    def integer(self, number: int) -> int:
+        """Returns the last value of an integer field, 0 if there is none."""
+        return self.integers.get(number, [0])[-1]
+
+    def messages(self, number: int) -> list[_Message]:
+        """Returns the messages in a field."""
+        return [_message(data) for data in self.data.get(number, [])]
+
+    def text(self, number: int) -> str:
+        """Returns the last text in a field, empty if there is none."""
+        return self.data.get(number, [b""])[-1].decode("utf-8", "replace")
+
+
+def _message(data: bytes) -> _Message:
+    message = _Message({}, {})
     position, end = 0, len(data)
     while position < end:
         key, position = _varint(data, position)
         number, wire = key >> 3, key & 7
         if wire == 0:
             value, position = _varint(data, position)
-            fields.setdefault(number, []).append(value)
+            message.integers.setdefault(number, []).append(value)
             continue
         length = {1: 8, 5: 4}.get(wire)
         if length is None and wire == 2:
             length, position = _varint(data, position)
         if length is None or position + length > end:
             raise ValueError("a field of a record is not valid")
-        fields.setdefault(number, []).append(data[position : position + length])
+        message.data.setdefault(number, []).append(data[position : position + length])
         position += length
-    return fields
+    return message
 
 
 def _varint(data: bytes, position: int) -> tuple[int, int]:
@@ -146,57 +169,61 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
     raise ValueError("an integer of a record is not valid")
 
 
-def _read_event(event: Fields, events: RunEvents) -> None:
+def _number(code: str, data: bytes) -> float | None:
+    """Number that fills the data, None if it has another size."""
+    return float(struct.unpack(code, data)[0]) if len(data) == struct.calcsize(code) else None
+
+
+def _read_event(event: _Message, events: RunEvents) -> None:
     """Adds the scalars and hyperparameters of an Event: step (2), summary (5), session_log (7)."""
-    step = int(event.get(2, [0])[0])
-    for log in event.get(7, []):
-        if _fields(log).get(1, [0])[0] == SESSION_START:
+    step = event.integer(2)
+    if step >= 1 << 63:
+        raise ValueError("a step is negative")
+    for log in event.messages(7):
+        if log.integer(1) == SESSION_START:
             events.restart(step)
-    for summary in event.get(5, []):
-        for message in _fields(summary).get(1, []):
-            value = _fields(message)
-            if step >= 1 << 63:
-                raise ValueError("a step is negative")
+    for summary in event.messages(5):
+        for value in summary.messages(1):
             number = _scalar(value)
             if number is not None:
-                events.add(step, value[1][0].decode("utf-8", "replace") if 1 in value else "", number)
+                events.add(step, value.text(1), number)
             events.hparams.update(_hparams(value))
 
 
-def _scalar(value: Fields) -> float | None:
+def _scalar(value: _Message) -> float | None:
     """Scalar of a Summary.Value: simple_value (2), or tensor (8) with one float or double; None for other values."""
-    if 2 in value:
-        return float(struct.unpack("<f", value[2][-1])[0])
-    if 8 not in value:
-        return None
-    tensor = _fields(value[8][-1])
-    width, code, typed = {FLOAT: (4, "<f", 5), DOUBLE: (8, "<d", 6)}.get(tensor.get(1, [0])[0], (0, "", 0))
-    data = (tensor.get(typed) or tensor.get(4) or [b""])[-1]  # float_val or double_val, or tensor_content
-    return float(struct.unpack(code, data)[0]) if width and len(data) == width else None
+    if 2 in value.data:
+        return _number("<f", value.data[2][-1])
+    for tensor in value.messages(8)[-1:]:
+        code, typed = {FLOAT: ("<f", 5), DOUBLE: ("<d", 6)}.get(tensor.integer(1), ("", 0))
+        data = (tensor.data.get(typed) or tensor.data.get(4) or [b""])[-1]  # float_val or double_val, or tensor_content
+        return _number(code, data) if code else None
+    return None
 
 
-def _hparams(value: Fields) -> dict[str, Any]:
+def _hparams(value: _Message) -> dict[str, Any]:
     """Hyperparameters of a Summary.Value of the plugin hparams: metadata (9), plugin_data (1), its name and content.
 
     The content is HParamsPluginData with session_start_info (3), whose field 1 maps names to google.protobuf.Value.
     """
     hparams: dict[str, Any] = {}
-    for metadata in value.get(9, []):
-        for plugin in map(_fields, _fields(metadata).get(1, [])):
-            if plugin.get(1) != [b"hparams"]:
+    for metadata in value.messages(9):
+        for plugin in metadata.messages(1):
+            if plugin.text(1) != "hparams":
                 continue
-            for start in _fields(plugin.get(2, [b""])[0]).get(3, []):
-                for entry in map(_fields, _fields(start).get(1, [])):
-                    name = entry.get(1, [b""])[0].decode("utf-8", "replace")
-                    hparams[name] = _protobuf_value(_fields(entry.get(2, [b""])[0]))
+            for content in plugin.messages(2):
+                for start in content.messages(3):
+                    for entry in start.messages(1):
+                        for setting in entry.messages(2):
+                            hparams[entry.text(1)] = _protobuf_value(setting)
     return hparams
 
 
-def _protobuf_value(value: Fields) -> Any:
+def _protobuf_value(value: _Message) -> Any:
     """A google.protobuf.Value: number (2), text (3) or boolean (4); None for other values."""
-    if 2 in value:
-        number = struct.unpack("<d", value[2][0])[0]
-        return number if math.isfinite(number) else None
-    if 3 in value:
-        return value[3][0].decode("utf-8", "replace")
-    return bool(value[4][0]) if 4 in value else None
+    if 2 in value.data:
+        number = _number("<d", value.data[2][0])
+        return number if number is not None and math.isfinite(number) else None
+    if 3 in value.data:
+        return value.text(3)
+    return bool(value.integer(4)) if 4 in value.integers else None

@@ -70,8 +70,8 @@ def wide_hint(table: Table) -> str:
         return ""
     columns = max(groups, key=lambda group: len(group.values)).values
     return (
-        f"; the columns {join_names(columns, 4)} look like one value each: if they are sizes with losses in the cells, "
-        "use --wide N (or D, C, budget)"
+        f"; the columns {join_names(columns, 4)} look like one value each: if their names are sizes with losses in the "
+        "cells, use --wide N (or what they are: D, C, budget, seed, ...)"
     )
 
 
@@ -148,7 +148,9 @@ def _quantity(group: ValueColumns, key: str, output: str) -> str:
         return output
     words = [word for word in re.split(r"[^A-Za-z]+", group.quantity) if word and word.lower() not in of_key]
     is_quantity = readings & known or any("loss" in word.lower() or word.lower() in ("ppl", "acc") for word in words)
-    return group.quantity if is_quantity else output
+    if not is_quantity:
+        return output
+    return group.quantity if words == re.findall(r"[A-Za-z]+", group.quantity) else "_".join(words)
 
 
 def add_name_values(table: Table, pattern: str, column: str | None) -> Table:

@@ -12,7 +12,13 @@ from analysis.data.options import ReadOptions
 from analysis.data.sources import readers
 from analysis.errors import DataError
 from analysis.evals.options import AXES, EmergenceOptions
-from analysis.evals.score_table.columns import CONTINUOUS_METRICS, is_exact_match, metric_kind, metric_rank
+from analysis.evals.score_table.columns import (
+    CONTINUOUS_METRICS,
+    choose_score_columns,
+    is_exact_match,
+    metric_kind,
+    metric_rank,
+)
 from analysis.evals.score_table.rows import ScoreRows, read_rows
 from analysis.evals.tasks import Task, TaskMetric, TaskScores, chance_level, select_tasks
 from analysis.solver.robust import robust_std
@@ -38,7 +44,22 @@ def load_score_table(
     """
     rows = read_rows(readers.read_table(source, reading, "score"), reading, options.score)
     tasks = [_task(name, shots, frame, rows, options) for (name, shots), frame in _rows_by_task(rows, options).items()]
-    return TaskScores(tuple(tasks), rows.notes)
+    return TaskScores(tuple(tasks), rows.notes, rows.loss_unit)
+
+
+def has_only_scores(source: Any, reading: ReadOptions = ReadOptions()) -> bool:
+    """Returns whether a table has scores of tasks rather than losses of runs: a column task, or no loss.
+
+    Args:
+        source: A table's file, a DataFrame, or columns by name.
+        reading: Columns and units that the user named.
+    """
+    table = readers.read_table(source, reading)
+    try:
+        columns = choose_score_columns(table, reading, None)
+    except DataError:
+        return False
+    return "task" in columns.names or "L" not in columns.scales.names
 
 
 def _rows_by_task(rows: ScoreRows, options: EmergenceOptions) -> dict[tuple[str, int], pd.DataFrame]:

@@ -12,7 +12,7 @@ from analysis.data.columns.reader import ColumnReader
 from analysis.data.from_table import filter_rows
 from analysis.data.options import ReadOptions
 from analysis.data.table import Table, cell_texts, parse_column, quote_cell
-from analysis.data.units import unit_warnings
+from analysis.data.units import LOSS_UNIT, unit_warnings
 from analysis.errors import DataError
 from analysis.evals.options import AXES
 from analysis.evals.score_table.columns import (
@@ -40,12 +40,14 @@ class ScoreRows:
         columns: The columns of the table.
         notes: Guesses, conversions and left-out rows, one line each.
         name: Name of the table.
+        loss_unit: Unit of L, as it is printed.
     """
 
     frame: pd.DataFrame
     columns: ScoreColumns
     notes: tuple[str, ...]
     name: str
+    loss_unit: str = LOSS_UNIT
 
 
 def read_rows(table: Table, reading: ReadOptions, score: str | None) -> ScoreRows:
@@ -87,7 +89,9 @@ def read_rows(table: Table, reading: ReadOptions, score: str | None) -> ScoreRow
     if bad.any():
         notes.append(f"{plural(int(bad.sum()), 'row')} left out for a cell that is not a number")
     frame, percent_notes = _shares(frame[~bad], columns, reading)
-    return ScoreRows(_scored(frame, notes), columns, (*notes, *percent_notes), table.name)
+    units = columns.scales.units
+    unit = units["L"].loss_unit if "L" in units else LOSS_UNIT
+    return ScoreRows(_scored(frame, notes), columns, (*notes, *percent_notes), table.name, unit)
 
 
 def _known_metrics(table: Table, columns: ScoreColumns, score: str | None) -> Table:

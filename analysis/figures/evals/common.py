@@ -76,7 +76,7 @@ def with_fewest_shots(study: EmergenceStudy) -> list[Finding]:
 
 def scale_label(study: EmergenceStudy, axis: str) -> str:
     """Returns the label of a scale: C, N, D, or L in the unit of the losses of the study."""
-    return SCALE_LABELS.get(axis) or f"Loss $L$ ({study.loss_unit.replace(' per ', '/')})"
+    return SCALE_LABELS.get(axis) or style.loss_label(study.loss_unit)
 
 
 def label_bottom_row(panels: list[Axes], count: int, columns: int, label: str) -> None:

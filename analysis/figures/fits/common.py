@@ -8,11 +8,12 @@ import numpy as np
 
 from analysis import laws
 from analysis.figures import style
+from analysis.laws.law import LOSS_UNIT
 from analysis.uncertainty.verdicts import has_warnings
 
 LOG_RATIO = 3.0  # smallest ratio of the largest to the smallest value of a logarithmic axis
-LABELS = {"N": style.N_LABEL, "D": style.D_LABEL, "C": style.C_LABEL, "L": style.L_LABEL}
-USUAL_UNITS = (None, "parameters", "tokens", "FLOPs", "nats per token")
+LABELS = {"N": style.N_LABEL, "D": style.D_LABEL, "C": style.C_LABEL}
+USUAL_UNITS = (None, "parameters", "tokens", "FLOPs")
 
 
 def axis_label(law: laws.Law, letter: str) -> str:
@@ -23,6 +24,8 @@ def axis_label(law: laws.Law, letter: str) -> str:
         letter: Letter of an input, of the output, or C.
     """
     unit = law.units.get(letter)
+    if letter == "L":
+        return style.loss_label(unit or LOSS_UNIT)
     if letter in LABELS and unit in USUAL_UNITS:
         return LABELS[letter]
     name = f"${letter}$" if len(letter) == 1 else letter.replace("_", " ")

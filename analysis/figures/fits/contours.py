@@ -11,6 +11,7 @@ from analysis.figures import marks, style
 from analysis.figures.fits.common import linestyle
 from analysis.figures.source import Source
 from analysis.fitting.result import Fit
+from analysis.format import short_loss_unit
 
 CAPTION = (
     "The parametric law (approach 3) as a surface. (a) Contours of equal loss over compute and model size, the fitted "
@@ -59,7 +60,7 @@ def _plane(axes: Axes, fit: Fit) -> None:
     best = L.min(axis=0)
     levels = np.geomspace(best[-1], float(points.L.max()) * 1.05, LEVELS)
     contours = axes.contour(C, N, L, levels=levels, colors=style.sequential_colors(-levels), linewidths=0.7)
-    contours.set_gid("loss (nats/token)")
+    contours.set_gid(f"loss ({short_loss_unit(fit.points.loss_unit)})")
     marks.points(axes, "runs", points.C, points.N, color=style.BLACK, s=9)
     if path:
         _draw_path(axes, fit, C, path)
@@ -134,7 +135,7 @@ def _slices(axes: Axes, fit: Fit) -> None:
             best = fit.optimum.at(float(C))
             marks.points(axes, f"minimum, {name}", best["N"], best["L"], color=color, marker="P", s=30, zorder=4)
     loss_limits = style.log_limits(points.L, pad=0.1)
-    axes.set(xlim=(n_low, n_high), ylim=loss_limits, xlabel=style.N_LABEL, ylabel=style.L_LABEL)
+    axes.set(xlim=(n_low, n_high), ylim=loss_limits, xlabel=style.N_LABEL, ylabel=style.loss_label(points.loss_unit))
     style.log_axes(axes)
 
 

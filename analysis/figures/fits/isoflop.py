@@ -42,7 +42,9 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         _profile(profiles, parabola, color)
     points = [parabola.points for parabola in isoflop.budgets]
     profiles.set(xlim=style.log_limits(*(p.N for p in points), pad=0.08), xlabel=style.N_LABEL)
-    profiles.set(ylim=style.log_limits(*(p.L for p in points), pad=0.1), ylabel=style.L_LABEL)
+    profiles.set(
+        ylim=style.log_limits(*(p.L for p in points), pad=0.1), ylabel=style.loss_label(source.points.loss_unit)
+    )
     style.log_axes(profiles)
     _optima(sizes, isoflop, colors, "N")
     _optima(tokens, isoflop, colors, "D")

@@ -45,7 +45,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         _panel(axes, source, letter, {PURE: pure, WITH_FLOOR: with_floor})
         axes.set_xlabel(label)
         if axes is panels[0] or style.is_narrow(width):
-            axes.set_ylabel(style.L_LABEL)
+            axes.set_ylabel(style.loss_label(source.points.loss_unit))
     low, high = style.log_limits(source.points.L, pad=0.12)
     for axes in panels:
         axes.set_ylim(low, high * (high / low) ** 0.28)  # leaves space for the formulas

@@ -11,6 +11,7 @@ from analysis.figures import marks, style
 from analysis.figures.fits.common import axis_label
 from analysis.figures.source import Source
 from analysis.fitting.result import Fit
+from analysis.format import short_loss_unit
 from analysis.solver.robust import robust_std
 
 CAPTION = (
@@ -61,7 +62,8 @@ def _draw_parity(
     form = fit.form
     assert form is not None
     name = axis_label(form, form.output).split(" (")[0] if form.output != "L" else "loss"
-    unit = "nats/token" if form.output == "L" else form.units.get(form.output, "")
+    unit = form.units.get(form.output, "")
+    unit = short_loss_unit(unit or fit.points.loss_unit) if form.output == "L" else unit
     low, high = style.log_limits(measured, predicted) if log else (measured.min(), measured.max())
     marks.line(axes, "equality", [low, high], [low, high], color=style.GREY, linewidth=0.8, zorder=1)
     marks.points(axes, "runs", measured, predicted, filled=filled, color=style.BLUE)

@@ -52,7 +52,12 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
     low, high = style.log_limits(*(curve.C for curve in curves), pad=0.02)
     low = max(low, min(curve.C[-1] for curve in curves) / REACH)
     losses = _draw_entropy_rate(axes, source, (low, high))
-    axes.set(xlabel=style.C_LABEL, ylabel=style.L_LABEL, xlim=(low, high), ylim=_loss_limits(curves, losses, low))
+    axes.set(
+        xlabel=style.C_LABEL,
+        ylabel=style.loss_label(source.points.loss_unit),
+        xlim=(low, high),
+        ylim=_loss_limits(curves, losses, low),
+    )
     style.log_axes(axes)
     _legend(axes, curves)
     bar = fig.colorbar(ScalarMappable(norm, colors), ax=axes, pad=0.015, aspect=32)

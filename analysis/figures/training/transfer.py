@@ -74,7 +74,7 @@ def figure(source: Source, width: float = style.TEXT_WIDTH) -> Figure:
         axes.set_title(_title(panel_curves), fontsize=8.5, pad=4)
         style.log_axes(axes, y=False)
     for axes in panels if style.is_narrow(width) else panels[:1]:
-        axes.set_ylabel(f"Loss $L$ ({loss_unit.replace(' per ', '/')})")
+        axes.set_ylabel(style.loss_label(loss_unit))
     style.legend_below(fig, panels[0], min(len(sizes), 4))
     return fig
 

@@ -15,8 +15,9 @@ from analysis.fitting.hoffmann import isoflop, parabola_bias
 from analysis.fitting.hoffmann.budget_curves import CHANCE
 from analysis.fitting.hoffmann.envelope import fit_envelope, loss_envelope
 from analysis.fitting.hoffmann.hull import fit_hull
+from analysis.fitting.optimum import Optimum
 from analysis.fitting.options import FitOptions
-from analysis.fitting.result import Fit, Optimum
+from analysis.fitting.result import Fit, interval_method
 from analysis.uncertainty.accounting import check_budget_spread, check_compute, check_repetition
 from analysis.uncertainty.intervals import corrected_interval
 from analysis.uncertainty.verdicts import CONVERGED, verdict, warning
@@ -97,6 +98,7 @@ def _fit(
     """The fit with estimates and samples of `params`, each (1 + B,)."""
     with np.errstate(divide="ignore"):
         path = {"ln_n": np.log(params["G_N"]), "a": params["a"], "ln_d": np.log(params["G_D"]), "b": params["b"]}
+    schemes = {"chinchilla-2": "residuals", "chinchilla-1": "runs" if options.frontier == "hull" else "parametric"}
     return Fit(
         law=name,
         points=points,
@@ -107,7 +109,14 @@ def _fit(
         starts={"tried": 0, "agreed": 0},
         verdict=verdict([*warnings, *check_repetition(points, None), *check_compute(points, None)]),
         samples={parameter: values[1:] for parameter, values in params.items()},
-        optimum=Optimum(path, options.level, float(points.C.max()), extrapolation_ratio=options.extrapolation_ratio),
+        optimum=Optimum(
+            path,
+            options.level,
+            float(points.C.max()),
+            extrapolation_ratio=options.extrapolation_ratio,
+            method=interval_method(schemes[name]),
+        ),
+        resampling=schemes[name],
         notes=notes,
         budget_multiples=options.budget_multiples,
         extrapolation_ratio=options.extrapolation_ratio,

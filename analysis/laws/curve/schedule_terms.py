@@ -15,6 +15,7 @@ from analysis.laws.law import Array
 GAUSS_NODES = 0.5 - np.sqrt(1 / 12), 0.5 + np.sqrt(1 / 12)  # Gauss-Legendre, two nodes between rows
 MAX_ELEMENTS = 4_000_000  # largest number of elements of an array
 WARMUP_ROWS = 16  # rows added for the rise before the first row
+LINE = 1e-4  # share of the largest rate up to which a row of a schedule lies on the line between others
 MIN_RATE = 1e-30  # lower limit of the rate before taking the logarithm
 
 
@@ -65,8 +66,14 @@ class Schedules:
         held = np.r_[False, _jumps(np.diff(rates))][end] & (step < steps[end])
         return np.where(held, rates[end - 1], np.interp(step, steps, rates))
 
-    def simplified(self, tolerance: float = 1e-4) -> Schedules:
-        """Returns the schedules without rows that lie on the line between others, within a share of the largest rate."""
+    def contains(self, curve: float, step: np.ndarray, lr: np.ndarray) -> bool:
+        """Returns whether rows (n,) are of the schedule of a curve, and not of another curve with its number."""
+        if curve not in self.curves:
+            return False
+        return bool(np.abs(self.rates(curve, step) - lr).max() <= 2 * LINE * self.curves[curve][1].max())
+
+    def simplified(self, tolerance: float = LINE) -> Schedules:
+        """Returns the schedules without rows on the line between others, within a share of the largest rate."""
         return Schedules({curve: _simplified(*rows, tolerance) for curve, rows in self.curves.items()})
 
 
@@ -117,7 +124,7 @@ def _cached_terms(schedules: Schedules | None, *buffers: bytes) -> ScheduleTerms
         rows = np.flatnonzero(curve == name)
         rows = rows[np.argsort(step[rows], kind="stable")]
         steps, rates, index = step[rows], lr[rows], np.arange(len(rows))
-        if schedules is not None and name in schedules.curves:
+        if schedules is not None and schedules.contains(name, steps, rates):
             steps = np.union1d(schedules.curves[name][0], steps)
             rates, index = schedules.rates(name, steps), np.searchsorted(steps, step[rows])
         S1[rows], pairs = _curve_terms(rows, index, steps, rates)

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analysis.laws.law import Array, Law
+from analysis.laws.law import LOSS_UNIT, Array, Law
 from analysis.laws.loss.chinchilla import EXPONENT, EXPONENTS
 
+UNITS = {"N": "parameters", "D": "tokens", "C": "FLOPs"}
 SCALE = (1e-6, 1e80)  # bounds of a scale of Kaplan's laws
 SCALES = tuple(10.0**k for k in range(2, 42, 3))  # starting values of a scale
 KAPLAN_EXPONENTS = (0.03, 0.08, 0.2)  # starting values: the published exponents are 0.05 to 0.1
@@ -97,6 +98,7 @@ def _kaplan(function: Callable[..., Array], scale: str, equation: str) -> Law:
         {scale: SCALES, "alpha": KAPLAN_EXPONENTS},
         bounds={scale: SCALE, "alpha": EXPONENT},
         on_frontier=True,
+        units={scale[0]: UNITS[scale[0]], "L": LOSS_UNIT, scale: UNITS[scale[0]]},
     )
 
 
@@ -110,6 +112,7 @@ def _power(function: Callable[..., Array], scale: str, exponent: str, letter: st
         powers={scale: (letter, exponent)},
         constants=("E",),
         on_frontier=True,
+        units={letter: UNITS[letter], "L": LOSS_UNIT, "E": LOSS_UNIT},
     )
 
 

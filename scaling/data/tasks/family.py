@@ -80,7 +80,8 @@ def get_family(name: str) -> ModuleType:
 def parse_task(task: str) -> tuple[str, int]:
     """Splits `addition-3` into family and difficulty; ConfigError says what is allowed."""
     name, _, number = task.rpartition("-")
-    known = f"must be one of {', '.join(FAMILIES)} with a difficulty, such as addition-3"
+    known = f"must be one of {', '.join(FAMILIES)} with a difficulty, such as addition-3, perplexity, extraction, "
+    known += "or a file of questions, FILE.jsonl"
     require(number.isdecimal() and name in FAMILIES, f"unknown task {task!r}: {known}")
     return name, check_difficulty(name, int(number))
 

@@ -139,8 +139,10 @@ def leave_out_long(model: HarnessModel, name: str, task: Any, names: Sequence[st
     """
     iterate = task.doc_iterator
 
-    def fitting_documents(**options: Any) -> Iterator[tuple[int, Any]]:
-        documents = list(iterate(**options))
+    def fitting_documents(
+        *, rank: int = 0, limit: int | None = None, world_size: int = 1, samples: list[int] | None = None
+    ) -> Iterator[tuple[int, Any]]:
+        documents = list(iterate(rank=rank, limit=limit, world_size=world_size, samples=samples))
         long = model.too_long[name]
         if documents and all(number in long for number, _ in documents):
             raise ScoreError(long_note(model, name, names, len(documents)))

@@ -140,6 +140,7 @@ def damaged(data: bytes) -> list[tuple[bytes, str]]:
         (tfrecord(b"\xff" * 30), "not valid"),
         (tfrecord(b"\x2a\x7f\x01"), "not valid"),
         (tfrecord(event(1, bytes_field(5, bytes_field(1, b"\x15\x00")))), "not valid"),
+        (tfrecord(event(1, varint_field(5, 7) + varint_field(7, 7))), "no scalars"),
         (b"", "no scalars"),
     ]
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.errors import DataError
+from scaling.training.tracking.tensorboard import bytes_field, tfrecord, varint_field
 from tests.support.tables import write_table
 
 CELLS = st.one_of(
@@ -26,7 +27,10 @@ CELLS = st.one_of(
 )
 HEADS = st.one_of(
     st.sampled_from(
-        ["N", "D", "L", "C", "loss", "Params (B)", "tokens", "Step", "a - loss", "State", "config", "name"]
+        [
+            *("N", "D", "L", "C", "loss", "Params (B)", "tokens", "Step", "State", "config", "name", "runs", "history"),
+            *("a - loss", "b - loss", "70M", "160M", "1e18", "loss_1B", "loss_2B", "acc (%)", "# N", "|", "results"),
+        ]
     ),
     st.text(max_size=5),
 )
@@ -40,13 +44,22 @@ FUZZ = settings(max_examples=80, deadline=None, suppress_health_check=[HealthChe
     separator=st.sampled_from([",", ";", "\t", " "]),
     kind=st.sampled_from(["csv", "tsv", "txt"]),
     drop=st.booleans(),
+    wide=st.sampled_from([None, None, "N", "budget:loss"]),
+    names=st.sampled_from([None, None, "{N}*", "n{N}-d{D}"]),
 )
 def test_any_text_gives_points_or_one_line(
-    tmp_path: Path, head: list[str], rows: list[list[str]], separator: str, kind: str, drop: bool
+    tmp_path: Path,
+    head: list[str],
+    rows: list[list[str]],
+    separator: str,
+    kind: str,
+    drop: bool,
+    wide: str | None,
+    names: str | None,
 ) -> None:
     path = tmp_path / f"fuzz.{kind}"
     path.write_bytes("\n".join(separator.join(row) for row in [head, *rows]).encode("utf-8", "surrogatepass"))
-    either(path, drop_bad=drop)
+    either(path, drop_bad=drop, wide=wide, run_names=names)
 
 
 JSON = st.recursive(
@@ -60,6 +73,30 @@ JSON = st.recursive(
 @given(data=JSON, kind=st.sampled_from(["json", "jsonl"]))
 def test_any_json_gives_points_or_one_line(tmp_path: Path, data: object, kind: str) -> None:
     either(write_table(tmp_path, json.dumps(data), f"fuzz.{kind}"))
+
+
+def tfrecords(messages: list[bytes]) -> bytes:
+    return b"".join(tfrecord(message) for message in messages)
+
+
+MESSAGES = st.recursive(
+    st.binary(max_size=8) | st.integers(0, 2**64).map(lambda value: varint_field(2, value)),
+    lambda inner: st.tuples(st.integers(1, 9), inner).map(lambda pair: bytes_field(*pair)),
+    max_leaves=8,
+)
+
+
+@FUZZ
+@given(
+    data=st.lists(MESSAGES, max_size=5).map(tfrecords) | st.binary(max_size=40),
+    cut=st.integers(0, 8),
+    flip=st.booleans(),
+)
+def test_any_event_file_gives_points_or_one_line(tmp_path: Path, data: bytes, cut: int, flip: bool) -> None:
+    path = tmp_path / "events.out.tfevents.1"
+    path.write_bytes((data[: len(data) - cut] if cut < len(data) else data) + b"\x01" * flip)
+    either(path)
+    either(tmp_path)
 
 
 OBJECTS = st.one_of(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from analysis import laws
 from analysis.data.load import load
+from analysis.data.options import ReadOptions
 from tests.support.tables import refusal, write_table
 
 N, D, L = [1e8, 2e8, 4e8], [1e9, 3e9, 9e9], [3.5, 3.1, 2.8]
@@ -65,6 +67,29 @@ def test_untidy_files_give_the_rows_that_are_meant_and_say_what_was_left_out(tmp
 )
 def test_rows_that_would_be_shifted_or_pooled_are_refused(tmp_path: Path, text: str, message: str) -> None:
     assert message in refusal(write_table(tmp_path, text, "a.txt" if " " in text else "a.csv"))
+
+
+def test_errors_of_spreadsheets_and_numbered_rows_are_not_comments(tmp_path: Path) -> None:
+    assert "#REF!" in refusal(write_table(tmp_path, f"N,D,L\n{BODY}\n#REF!,1e9,3\n"))
+    numbered = "\n".join(f"#{i},{row}" for i, row in enumerate(ROWS))
+    assert load(write_table(tmp_path, f"run,N,D,L\n{numbered}\n")).names == ["#0", "#1", "#2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"), [("acc", "35%"), ("acc", "35 %"), ("acc (%)", "35"), ("acc (percent)", "35"), ("acc %", "35")]
+)
+def test_scores_in_percent_are_shares(tmp_path: Path, name: str, cell: str) -> None:
+    path = write_table(tmp_path, f"loss,{name}\n3.0,{cell}\n2.9,{cell.replace('35', '36')}\n")
+    points = load(path, laws.find("sigmoid"))
+    assert points["Acc"] == pytest.approx([0.35, 0.36])
+    assert any("percent" in note or "are read as 0.35" in note for note in points.notes)
+
+
+def test_scores_above_one_are_said_to_look_like_percent(tmp_path: Path) -> None:
+    path = write_table(tmp_path, "loss,acc\n3.0,35\n2.9,36\n")
+    assert any("--units Acc=percent" in note for note in load(path, laws.find("sigmoid")).notes)
+    points = load(path, laws.find("sigmoid"), ReadOptions(units={"Acc": "percent"}))
+    assert points["Acc"] == pytest.approx([0.35, 0.36])
 
 
 def test_rows_whose_label_is_also_a_value_are_kept(tmp_path: Path) -> None:

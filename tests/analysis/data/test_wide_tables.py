@@ -28,6 +28,7 @@ from tests.support.tables import refusal, write_table
         ("tokens,params=70M,params=1.4B", "N:loss"),
         ("tokens;70 M;1,4 B", "N"),
         ("tokens,seed,70M,1.4B", "N"),
+        ("tokens,final_loss_N=70M,final_loss_N=1.4B", "N"),
     ],
 )
 def test_columns_named_by_a_size_are_runs_of_that_size(tmp_path: Path, header: str, wide: str) -> None:
@@ -54,6 +55,12 @@ def test_several_quantities_by_size_are_columns(tmp_path: Path) -> None:
     text = "tokens,val_loss_70M,acc_70M,val_loss_160M,acc_160M\n1e9,3.5,.2,3.2,.3\n2e9,3.4,.25,3.1,.35\n"
     points = load(write_table(tmp_path, text), options=ReadOptions(wide="N", where="acc>0.22"))
     assert sorted(points.L) == [3.1, 3.2, 3.4] and set(points.N) == {7e7, 1.6e8}
+
+
+def test_columns_of_seeds_are_runs_of_each_seed(tmp_path: Path) -> None:
+    path = write_table(tmp_path, "tokens,params,loss_seed0,loss_seed1\n1e9,1e8,3.5,3.4\n2e9,1e8,3.3,3.2\n")
+    points = load(path, options=ReadOptions(wide="seed", replicates="all"))
+    assert sorted(zip(points.D, points.L, strict=True)) == [(1e9, 3.4), (1e9, 3.5), (2e9, 3.2), (2e9, 3.3)]
 
 
 def test_cells_of_a_wide_table_can_be_what_the_law_predicts(tmp_path: Path) -> None:

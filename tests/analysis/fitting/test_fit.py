@@ -238,7 +238,7 @@ def test_draws_spread_as_the_theory_of_least_squares_says() -> None:
 def test_many_points_are_searched_by_sample_and_drawn_by_newton_steps_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     large = grid(0.003, size=71)  # 5,041 points
     quick = fit(large, options=FitOptions(bootstrap=400))
-    monkeypatch.setattr("analysis.uncertainty.bootstrap.MAX_REFITTED", 10**9)
+    monkeypatch.setattr("analysis.uncertainty.resampling.bootstrap.MAX_REFITTED", 10**9)
     monkeypatch.setattr("analysis.solver.search.MAX_SAMPLE", 10**9)
     slow = fit(large, options=FitOptions(bootstrap=100))
     for name in TRUTH:

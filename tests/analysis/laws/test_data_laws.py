@@ -117,6 +117,20 @@ def test_repetitions_are_worth_less_and_never_more_than_the_limit() -> None:
     assert L[-1] >= whole - 1e-12
 
 
+def test_geometric_decay_is_a_sum_over_repetitions_and_exponential_decay_its_limit() -> None:
+    p = {"E": 1.87, "A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35, "RD_star": 4.0, "RN_star": 1e12}
+    geometric, U = laws.LAWS["data-constrained-geometric"].function, 1e9
+    ratio = 4 / 5  # R*/(1 + R*)
+    for epochs in (1, 2, 5, 9):
+        worth = U * sum(ratio**r for r in range(epochs))
+        expected = chinchilla.chinchilla(1e7, worth, **{k: p[k] for k in ("E", "A", "B", "alpha", "beta")})
+        assert geometric(1e7, epochs * U, U, **p) == pytest.approx(expected, rel=1e-9)
+    slow = {**p, "RD_star": 1e4, "RN_star": 1e4}
+    exponential = laws.LAWS["data-constrained-exponential"].function
+    assert laws.LAWS["data-constrained-exponential"] is laws.LAWS["data-constrained"]
+    assert geometric(1e8, 50 * U, U, **slow) == pytest.approx(exponential(1e8, 50 * U, U, **slow), rel=1e-5)
+
+
 def test_a_law_with_no_end_to_its_repetitions_is_as_exact_as_any() -> None:
     """1 − e^(−x) in place of expm1 loses all digits here, and has minima of its own there."""
     p = {"E": 1.87, "A": 520.0, "B": 1488.0, "alpha": 0.35, "beta": 0.35}
@@ -222,6 +236,19 @@ def test_muennighoff_2023_is_one_of_several_minima() -> None:
     assert "RD_star = 15.37, RN_star = 5.315" in other and "RD_star = 46.99, RN_star = 2.33" in other
     low, high = own_values.intervals["RD_star"]
     assert low < 15.387756 < high
+
+
+@published
+def test_geometric_decay_describes_muennighoffs_runs_as_well() -> None:
+    """With the surface held, the sum of a geometric series of repetitions leaves about the same objective."""
+    runs = pd.read_csv(MUENNIGHOFF / "runs_c4_182.csv").rename(columns={"unique_tokens": "U"})
+    start = {"RD_star": 15.0, "RN_star": 5.0}
+    values = {}
+    for law in ("data-constrained-exponential", "data-constrained-geometric"):
+        result = fit(runs, law, FitOptions(bootstrap=100, fix=HELD, start=start))
+        values[law] = result.objective["value"]
+        assert 5 < result.params["RD_star"] < 200  # along a ridge of minima
+    assert values["data-constrained-geometric"] == pytest.approx(values["data-constrained-exponential"], rel=0.05)
 
 
 @published

@@ -122,7 +122,8 @@ def test_the_observational_command(tmp_path: Path) -> None:
     result = json.loads(done.stdout)
     assert result["error"]["train"] == pytest.approx(3.67833e-4, rel=2e-6)
     assert set(result["scores"]["weights"]) == set(SCORES) == set(result["scores"]["intervals"])
-    assert "held out: gpt-4-0613" in call_command(*arguments, "--full", 10).stdout
+    text = call_command(*arguments, "--full", 10).stdout
+    assert "95% of a new model's score" in text and "gpt-4-0613" in text and "2 of 2 held-out scores" in text
     wrong = call_command(*arguments)
     assert wrong.returncode == 2 and wrong.stderr.count("\n") == 1
     assert "models.csv: row 1 (line 2), column ABench-OA: 4.01 is not a share from 0 to 1" in wrong.stderr

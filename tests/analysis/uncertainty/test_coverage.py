@@ -146,7 +146,7 @@ def test_thousands_of_points_are_left_out_by_one_step_alike(monkeypatch: pytest.
     points = simulated_points(design="grid", runs=2500)
     problem, u = at_truth(points)
     u = minimise(problem, u[None])[0][0]
-    monkeypatch.setattr("analysis.uncertainty.bootstrap.MAX_REFITTED", 100)
+    monkeypatch.setattr("analysis.uncertainty.resampling.bootstrap.MAX_REFITTED", 100)
     quick = influence.refit_without_parts(problem, u, points)
     monkeypatch.undo()
     for entry, other in zip(quick, influence.refit_without_parts(problem, u, points), strict=True):

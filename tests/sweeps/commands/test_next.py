@@ -15,11 +15,12 @@ from sweeps.commands import next as following
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.quickstart import BUDGETS, WIDTHS
 from sweeps.errors import SweepError
-from sweeps.planning import rules
+from sweeps.planning import rules, run_family
 from sweeps.planning.budget import IsoflopDesign, isoflop_grid, parameters_at_width, size_at_ratio
 from sweeps.planning.corpus import read_corpus
 from sweeps.planning.plan import plan_cost, plan_sweep
 from sweeps.planning.rules import RULES, SMALL, TPU
+from sweeps.planning.run_pattern import RunPattern, TrainedRun
 from sweeps.planning.settings import parse_settings
 from tests.support import known_store
 from tests.support.commands import call_command
@@ -47,6 +48,10 @@ def filled(store: Store, configs: list[RunConfig]) -> None:
         N = parameters(config.model)["total"]
         final = known_store.loss(N, config.tokens) * float(np.exp(0.003 * random.standard_normal()))
         store.write(known_store.record(config, "done", final))
+
+
+def trained(configs: list[RunConfig]) -> list[TrainedRun]:
+    return [TrainedRun(config, 2.0) for config in configs]
 
 
 def test_a_sweep_of_what_is_next_keeps_its_budget_and_is_new(store: Store, corpus: Path) -> None:
@@ -112,18 +117,36 @@ def test_the_rules_are_those_that_made_most_runs(named: str, requested: list[str
     by = {"widths": (128, 256), "ratios": (20.0, 80.0)} | parse_settings("ladder", make, [f"rules={named}", *requested])
     done = make(text_corpus, **by)
     other = replace(done[0], optimizer=replace(done[0].optimizer, lr=0.5))
-    result = following.find_family(store, text_corpus, [*done, other], requested)
+    result = run_family.find_family(store, text_corpus, trained([*done, other]), requested)
+    assert isinstance(result, run_family.RunFamily) and f"rules={named}, which 4 of 5 runs follow" in result.notes[0]
     assert all(result.run(entry.model.width, entry.steps, entry.seed) == entry for entry in done)
-    if requested:
-        with pytest.raises(SweepError, match=r"0 of 4 runs follow rules=tpu\|small: give the rules"):
-            following.find_family(store, text_corpus, done, [])
-    else:
-        with pytest.raises(SweepError, match="2 of 4 runs"):
-            following.find_family(store, text_corpus, [*done[:2], other, replace(other, seed=1)], [])
+    if not requested:
+        with pytest.raises(SweepError, match="--set mup=64: a setting of the rules, and 0 of 4 runs of"):
+            run_family.find_family(store, text_corpus, trained(done), ["mup=64"])
         with pytest.raises(SweepError, match=f"--set length=96: the store's runs have {result.example.data.length}: "):
-            following.find_family(store, text_corpus, done, ["length=96"])
-    chosen = following.find_family(store, text_corpus, [other], [f"rules={named}", *requested])
-    assert chosen.run(256, done[-1].steps, 0) == done[-1]
+            run_family.find_family(store, text_corpus, trained(done), ["length=96"])
+        with pytest.raises(SweepError, match=r"--set optimizer\.lr=1: the runs follow rules, which determine it"):
+            run_family.find_family(store, text_corpus, trained(done), ["optimizer.lr=1"])
+    chosen = run_family.find_family(store, text_corpus, trained([other]), [f"rules={named}", *requested])
+    assert isinstance(chosen, run_family.RunFamily) and chosen.run(256, done[-1].steps, 0) == done[-1]
+
+
+def test_runs_that_follow_no_rules_are_continued_by_their_own_pattern(store: Store, corpus: Path) -> None:
+    text_corpus, make = read_corpus(corpus), DEFINITIONS["ladder"].make
+    by = parse_settings("ladder", make, ["rules=small", "lr=0.003@1e6^-0.3", "batch=16384"])
+    done = make(text_corpus, **{"widths": (128, 256), "ratios": (20.0, 80.0)} | by)
+    family = run_family.find_family(store, text_corpus, trained(done), ["optimizer.clip=0.5"])
+    assert isinstance(family, RunPattern) and "optimizer.lr = " in family.notes[0] and "N^-0.297" in family.notes[0]
+    sizes = family.sizes(run_family.WIDTHS)
+    advice = {"runs": [{"N": N, "D": 60.0 * N} for N, width in sizes.items() if width in (192, 384)], "budget": 1e20}
+    made = following.recommended_configs(advice, sizes, family, 5, store)
+    expected = make(text_corpus, **{"widths": (192, 384), "ratios": (60.0,), "seed": 5} | by)
+    for run, other in zip(made, expected, strict=True):
+        assert (run.batch, run.seed, run.optimizer.clip, run.data) == (other.batch, 5, 0.5, other.data)
+        assert run.optimizer.lr == pytest.approx(other.optimizer.lr, rel=0.05)
+        assert run.steps == pytest.approx(other.steps, rel=0.01)
+    with pytest.raises(SweepError, match=r"--set optimizer\.lr: must be one value"):
+        run_family.find_family(store, text_corpus, trained(done), ["optimizer.lr=1,2"])
 
 
 def test_rules_that_cannot_have_a_base_are_passed_over(corpus: Path) -> None:
@@ -131,23 +154,27 @@ def test_rules_that_cannot_have_a_base_are_passed_over(corpus: Path) -> None:
     done = [
         rules.run_at_width(width, model_run, length=128, steps=900, budget=None, rule_set=base) for width in (24, 40)
     ]
-    result = following.find_family(Store(corpus.parent), model_run, done, ["mup=24"])
-    assert result.rule_set == base and [result.run(entry.model.width, 900, 0) for entry in done] == done
+    result = run_family.find_family(Store(corpus.parent), model_run, trained(done), ["mup=24"])
+    assert (
+        isinstance(result, run_family.RunFamily)
+        and result.rule_set == base
+        and [result.run(entry.model.width, 900, 0) for entry in done] == done
+    )
 
 
 def test_every_width_that_may_be_advised_has_a_model_by_its_rules(corpus: Path) -> None:
     text_corpus = read_corpus(corpus)
     for by in RULES.values():
-        result = following.widths_by_size(text_corpus, by)
+        result = run_family.widths_by_size(text_corpus, by)
         assert set(by.widths) <= set(result.values()) and list(result) == sorted(result)
         assert all(rules.model_at_width(width, text_corpus.vocab, by).width == width for width in result.values())
-    assert all(width % 128 == 0 for width in following.widths_by_size(text_corpus, TPU).values())
+    assert all(width % 128 == 0 for width in run_family.widths_by_size(text_corpus, TPU).values())
 
 
 def test_what_exact_counts_are_over_the_budget_is_given_by_all_runs(store: Store, corpus: Path) -> None:
     text_corpus = read_corpus(corpus)
     widths = {parameters_at_width(width, text_corpus, SMALL): width for width in (16, 32)}
-    family = following.RunFamily(
+    family = run_family.RunFamily(
         corpus=text_corpus,
         rule_set=SMALL,
         example=rules.run_at_width(16, text_corpus, length=128, steps=100, budget=None),

@@ -38,7 +38,8 @@ def with_fields(*assignments: str, runs: list[RunConfig] = QUICKSTART) -> list[R
 
 OTHER_VALUES = {  # of fields that need a word, or that depend on others
     "model.mlp": "gelu", "model.positions": "alibi", "model.norm": "layernorm", "model.norm_placement": "sandwich",
-    "model.biases": "qkv", "model.window": "16", "model.window_pattern": "LG", "model.heads": "1", "model.kv_heads": "1",
+    "model.biases": "qkv", "model.window": "16", "model.window_pattern": "LG", "model.heads": "1", 
+    "model.kv_heads": "1",
     "model.parametrization": "standard", "optimizer.name": "lion", "schedule.name": "constant", "schedule.warmup": "20",
     "schedule.decay_shape": "cosine", "schedule.batch_ramp": "[[4,100]]", "precision": "float32", "model.width": "192",
     "data.length": "64", "model.gates": "all", "model.vocab": "320", "data.unique": "4096", "batch": "4",

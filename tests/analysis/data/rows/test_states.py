@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +44,7 @@ UNFINISHED = (
 )
 
 
-def runs(**columns: list[object]) -> pd.DataFrame:
+def runs(**columns: Any) -> pd.DataFrame:
     n = len(next(iter(columns.values())))
     return pd.DataFrame({"N": np.arange(1, n + 1) * 1e6, "D": 1e9, "loss": 4 - np.arange(n) / 100, **columns})
 

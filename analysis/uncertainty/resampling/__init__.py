@@ -1,0 +1,1 @@
+"""Resampling of points: bootstrap samples of the parameters of a fit, and rows whose errors are correlated."""
