@@ -104,16 +104,23 @@ def table_of_json(content: Any, name: str) -> Table:
         DataError: The value has none of these shapes.
     """
     if isinstance(content, dict) and isinstance(content.get("columns"), list) and isinstance(content.get("data"), list):
-        return table_of_frame(pd.DataFrame(content["data"], columns=content["columns"], dtype=object), name)
+        return _table_of_lists(content["columns"], content["data"], name)
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
         return _table_of_runs(content, [], name)
     if isinstance(content, list) and all(isinstance(row, list) for row in content):
         header, *rows = content
-        if rows and all(isinstance(cell, str) for cell in header):
-            return table_of_frame(pd.DataFrame(rows, columns=header, dtype=object), name)
+        if rows and header and all(isinstance(cell, str) for cell in header):
+            return _table_of_lists(header, rows, name)
     if not isinstance(content, dict) or not content:
         raise DataError(f"{name}: {SHAPES}")
     return _table_of_object(content, name)
+
+
+def _table_of_lists(header: list[Any], rows: list[Any], name: str) -> Table:
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, list) or len(row) != len(header):
+            raise DataError(f"{name}: row {number}: must be a list of {len(header)} cells, one per column")
+    return table_of_frame(pd.DataFrame(rows, columns=pd.Index(header, dtype=object), dtype=object), name)
 
 
 def _table_of_object(content: dict[str, Any], name: str) -> Table:
