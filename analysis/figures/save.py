@@ -64,7 +64,7 @@ def save(
     out = Path(out)
     kind = file_format(out)
     source_options = SourceOptions(options, reading, scores)
-    pass  # BROKEN
+    check_options(name, figure_options, source_options)
     read = getattr(figure_module(name), "read", None)  # only figures without points have one
     if not isinstance(source, Source):
         source = read(Path(source), source_options) if read else load(source, options, reading, figure_options.law)
