@@ -25,8 +25,6 @@ from analysis.solver.objective import LINKS, Objective, make_objective
 from analysis.solver.problem import Problem
 from analysis.solver.search import Solution, search
 from analysis.uncertainty.accounting import check_compute, check_repetition
-from analysis.uncertainty.bootstrap import choose_resampling, sample_parameters
-from analysis.uncertainty.clusters import check_runs
 from analysis.uncertainty.diagnostics import diagnose
 from analysis.uncertainty.effects import check_frontier, check_inputs
 from analysis.uncertainty.groups import check_groups
@@ -35,6 +33,8 @@ from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.new_run import draw_scatter
 from analysis.uncertainty.profile import Profile, Profiler, check_profiles, profile_fit
 from analysis.uncertainty.regimes import check_regimes
+from analysis.uncertainty.resampling.bootstrap import choose_resampling, sample_parameters
+from analysis.uncertainty.resampling.clusters import check_runs
 from analysis.uncertainty.seed_noise import weight_points
 from analysis.uncertainty.verdicts import verdict
 

@@ -45,8 +45,9 @@ class Law:
         output: Letter of the output.
         objective: Name of the default objective (analysis/solver/objective.py).
         units: Units of inputs, output and parameters, such as {"N": "parameters", "E": "nats per token"}.
-        columns: Usual names of the columns of inputs and output other than N, D, C and L, most likely first, such as
-            {"U": "unique_tokens u"}.
+        columns: Usual names of the columns of inputs and output, most likely first, such as {"U": "unique_tokens u"}.
+            Names of N, D, C or L replace the general ones, for a law that means another quantity than all parameters
+            or tokens.
         signed: Inputs or outputs that can be zero or negative; all others must be greater than 0.
         labels: Categorical inputs, such as the curve of a row, numbered in order of appearance.
         starts_from_data: Function (inputs, output) -> {parameter: (S,)} for starting values that depend on the points;

@@ -163,14 +163,17 @@ def _counted_points(source: Any, nonembedding: str | None, reading: ReadOptions)
     sizes = {"total": total}
     counts = {"as given": total.C, "6nd": 6 * total.N * total.D}
     columns = {**reading.columns, **({"N": nonembedding} if nonembedding else {})}
-    nonembedding_points = load(source, options=replace(reading, flops=None, params="nonembedding", columns=columns))
+    try:
+        nonembedding_points = load(source, options=replace(reading, flops=None, params="nonembedding", columns=columns))
+    except DataError:
+        if nonembedding:
+            raise
+        nonembedding_points = total  # the source has no column of N without embeddings
     if nonembedding_points.names != total.names:
         raise DataError(
             f"{total.source}: --where selects different rows for each count of N: use the name of a column instead of N"
         )
-    if not any(note.startswith("N computed") for note in nonembedding_points.notes) and _differ(
-        nonembedding_points.N, total.N
-    ):
+    if _differ(nonembedding_points.N, total.N):
         sizes["nonembedding"] = nonembedding_points
         counts["6nd-nonembedding"] = 6 * nonembedding_points.N * total.D
     if not _differ(total.C, counts["6nd"]):

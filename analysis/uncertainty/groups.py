@@ -17,7 +17,7 @@ from scipy.special import fdtrc
 from analysis.data.points import Points
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
-from analysis.uncertainty import clusters
+from analysis.uncertainty.resampling import clusters
 from analysis.uncertainty.verdicts import warning
 
 CHANCE = 0.01  # probability of a false warning of a fit, over all columns and both tests

@@ -14,7 +14,7 @@ from scipy.special import fdtrc
 from analysis.data.points import Points, group_by_budget
 from analysis.solver.minimise import hessian, minimise
 from analysis.solver.problem import Problem
-from analysis.uncertainty import bootstrap, clusters
+from analysis.uncertainty.resampling import bootstrap, clusters
 from analysis.uncertainty.verdicts import warning
 
 CHANCE = 0.01  # probability of a false warning

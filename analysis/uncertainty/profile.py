@@ -22,7 +22,7 @@ from analysis.solver.constrained import FLOOR, STEP, minimise_constrained
 from analysis.solver.differences import central_gradient
 from analysis.solver.minimise import hessian
 from analysis.solver.problem import Problem
-from analysis.uncertainty.bootstrap import BANDWIDTH
+from analysis.uncertainty.resampling.bootstrap import BANDWIDTH
 from analysis.uncertainty.verdicts import warning
 
 Quantity = Callable[[dict[str, np.ndarray]], np.ndarray]  # parameters (R,) -> values (R,)

@@ -19,7 +19,7 @@ from analysis.data.points import Points
 from analysis.solver.minimise import minimise
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
-from analysis.uncertainty import clusters
+from analysis.uncertainty.resampling import clusters
 from analysis.uncertainty.verdicts import warning
 
 CHANCE = 0.01  # probability of a false warning

@@ -13,7 +13,7 @@ from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.laws.law import Law
 from analysis.solver.objective import Objective
-from analysis.uncertainty.bootstrap import moderate_variances
+from analysis.uncertainty.resampling.bootstrap import moderate_variances
 
 CLEAR = 2.0  # smallest ratio of slope to standard error at which a trend of the noise with size is used
 MIN_TREND_SIZES = 3

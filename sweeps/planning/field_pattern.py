@@ -13,6 +13,7 @@ from scaling.models.counts import total_parameters
 from sweeps.planning.fields import field_value
 
 TOLERANCE = 0.06  # largest relative deviation from a pattern: rates are often rounded to two digits
+MULTIPLES = (256, 128, 64, 32, 16, 8)  # divisors of hidden units that matrix units need
 MAX_EXPONENT = 4.0  # of a power law that is believed
 Form = tuple[tuple[str, ...], float | None]  # the quantities of a power law, and its exponent if that is fixed
 
@@ -127,7 +128,8 @@ def fit_field(name: str, configs: Sequence[RunConfig], axis: str) -> FieldPatter
     quantities = [_quantities(config) for config in configs]
     whole = all(isinstance(field_value(config, name), int) for config in configs)
     powers = whole and name == "batch" and all(value == 2 ** round(math.log2(value)) for value in values)
-    multiple = math.gcd(*map(int, values)) if name in ("model.mlp_width", "model.head_dim") and whole else 1
+    common = math.gcd(*map(int, values)) if whole else 1
+    multiple = next((number for number in MULTIPLES if common % number == 0), 1) if name == "model.mlp_width" else 1
     forms: list[Form] = [((axis,), 1.0), ((axis,), None)]
     if not name.startswith("model."):
         in_steps: list[Form] = [(("steps",), 1.0)] if name != "batch" else []  # which are what the batch leaves

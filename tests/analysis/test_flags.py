@@ -17,7 +17,7 @@ from analysis import __main__ as program
 from analysis.data.options import ReadOptions
 from analysis.errors import DataError
 from analysis.evals.options import EmergenceOptions
-from analysis.figures import save
+from analysis.figures import registry, save
 from analysis.figures.options import SCORES, FigureOptions, SourceOptions
 from analysis.figures.registry import FIGURES, find_figure
 from analysis.figures.source import Source
@@ -124,7 +124,7 @@ def test_every_flag_of_a_figure_is_used_or_refused(name: str, tmp_path: Path, mo
         raise DataError("recorded")
 
     monkeypatch.setattr(save, "load", record)
-    module = save.figure_module(name)
+    module = registry.figure_module(name)
     if hasattr(module, "read"):
         monkeypatch.setattr(module, "read", record)
     used = {*find_figure(name).options, "width", "law"} - ({"law"} - {*find_figure(name).options})
@@ -152,7 +152,7 @@ def test_a_flag_that_a_figure_does_not_use_exits_with_2(capsys: pytest.CaptureFi
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if "level" in FIGURES[name].options])
 def test_the_caption_of_a_figure_states_its_level(name: str) -> None:
-    caption = save.figure_module(name).CAPTION
+    caption = registry.figure_module(name).CAPTION
     assert "95%" not in caption
 
 

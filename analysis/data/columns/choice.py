@@ -87,6 +87,11 @@ def choose_columns(
         names[letter], units_by_name[letter] = chosen.column, chosen.unit
         if letter not in ("name", "group"):
             notes.append(_describe_choice(table, letter, chosen, possible, law))
+    if options.params == "nonembedding" and "N" not in names and not store_columns:
+        raise DataError(
+            f"{table.name}: params nonembedding: no column of parameters without embeddings, such as "
+            f"params_nonembedding: name it with --columns N=..., it has {join_names(table.frame.columns)}"
+        )
     for letter, name in names.items():
         if name in table.duplicate_columns:
             raise DataError(f"{table.name}: two columns are called {name!r} (for {letter}): rename one")
@@ -185,7 +190,7 @@ def check_sufficient(table: Table, names: Mapping[str, str], law: Law | None, ad
             raise DataError(f"{table.name}: no column for N, D or C: name one with N=..., {columns}")
         return
     if len(sizes) >= 2:  # C = 6·N·D gives the third
-        available |= {"N", "D", "C", "M"}
+        available |= {"N", "D", "C", "M"} - set(law.columns)  # not where the law means another N
     if "epochs" in available and "D" in available:
         available.add("U")
     absent = [letter for letter in law.inputs if letter not in available]

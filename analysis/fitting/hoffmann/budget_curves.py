@@ -19,7 +19,7 @@ import numpy as np
 
 from analysis.data.points import Points
 from analysis.fitting.hoffmann.minima import Minimum, akima_minimum, difference_contrasts, noise_std, parabola_minima
-from analysis.uncertainty import bootstrap
+from analysis.uncertainty.resampling import bootstrap
 
 # Prior of the shape: (α, β) of Hoffmann 2022 (.34, .28), Besiroglu 2024 (.35, .37), Gadre 2024 (.24, .24), Clark 2022
 # and Kaplan 2020 (.08, .10 without E, .34 and .26 with it) are within one standard deviation.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis.data.points import Points
-from analysis.uncertainty import bootstrap
+from analysis.uncertainty.resampling import bootstrap
 
 AKIMA_CELLS = 25  # grid cells in ln N between two sizes for the minimum of an Akima curve (Porian 2024)
 MIN_STD = 1e-12  # smallest standard deviation of a loss, which noiseless losses have

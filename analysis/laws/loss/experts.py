@@ -105,9 +105,20 @@ ROUTING = Law(
     "Clark 2022, equation 1",
     {},
     bounds={"a": SLOPE, "b": SLOPE, "c": SLOPE, "d": OFFSET, "E_start": (1e-2, 1e4), "E_max": (1e-1, 1e8)},
-    units={"N": "parameters", "E": "experts", "L": "nats per token", "E_start": "experts", "E_max": "experts"},
+    units={
+        "N": "parameters of the dense model",
+        "E": "experts",
+        "L": "nats per token",
+        "E_start": "experts",
+        "E_max": "experts",
+    },
     starts_from_data=_routing_starts,
-    columns={"E": "e num_experts n_experts experts expert_count number_of_experts"},
+    columns={
+        "N": "dense_params params_dense dense_parameters dense_parameter_count n_dense dense_n num_dense_params "
+        "n_dense_params dense_model_params dense_size base_params params_base base_parameters base_model_params n_base "
+        "n params parameters n_params num_params param_count parameter_count n_parameters num_parameters nparams",
+        "E": "e num_experts n_experts experts expert_count number_of_experts",
+    },
 )
 GRANULARITY = Law(
     granularity,

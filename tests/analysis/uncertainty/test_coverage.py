@@ -22,8 +22,9 @@ from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
 from analysis.studies.coverage import HOFFMANN, CoverageStudy, coverage_study, simulate_sweep
 from analysis.studies.options import CoverageOptions
-from analysis.uncertainty import bootstrap, influence, regimes
+from analysis.uncertainty import influence, regimes
 from analysis.uncertainty.intervals import corrected_interval
+from analysis.uncertainty.resampling import bootstrap
 from tests.support.commands import call_command
 
 LAW = laws.LAWS["chinchilla"]
