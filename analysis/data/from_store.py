@@ -10,10 +10,11 @@ import pandas as pd
 
 from analysis.data.columns.choice import ColumnChoice
 from analysis.data.columns.reader import ColumnReader
-from analysis.data.from_table import filter_rows, points_from_table
+from analysis.data.from_table import points_from_table
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, TrainingCurve
 from analysis.data.record_cache import StoreSnapshot
+from analysis.data.rows.where import filter_rows
 from analysis.data.runs import DEFAULT_FLOPS, FLOP_COUNTS, PARAM_COUNTS, check_choice, read_runs, sequences_at
 from analysis.data.table import Table, cell_texts, parse_column
 from analysis.errors import DataError

@@ -15,13 +15,13 @@ from analysis.data.columns.choice import ColumnChoice, check_sufficient, choose_
 from analysis.data.columns.compute import complete_compute
 from analysis.data.columns.names import error_column
 from analysis.data.columns.reader import MAX_LISTED, ColumnReader
-from analysis.data.filter import row_mask
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, duplicate_rows
 from analysis.data.rows.labels import text_labels
 from analysis.data.rows.replicates import combine_replicates
 from analysis.data.rows.selection import fitted_rows
 from analysis.data.rows.states import finished_rows
+from analysis.data.rows.where import filter_rows
 from analysis.data.sources.trackers import measured_rows
 from analysis.data.sources.wide import wide_hint
 from analysis.data.table import Table, cell_texts, parse_column
@@ -129,61 +129,6 @@ def _weights(
     if beside is None:
         return None, []
     return None, [f"column {beside} is not used: --columns error={beside} weights runs by 1/σ²"]
-
-
-def filter_rows(table: Table, where: str | None, reader: ColumnReader) -> Table:
-    """Selects the rows for which an expression is true and adds a note with their number.
-
-    Args:
-        table: Rows (n,).
-        where: Filter expression (analysis/data/filter.py); None selects every row.
-        reader: Converts the columns of letters.
-
-    Raises:
-        DataError: The expression is not valid, or a cell that it compares is not a number.
-    """
-    if where is None:
-        return table
-    frame, names = table.frame, reader.columns.names
-    has_empty_cell = np.zeros(len(frame), bool)
-
-    def column_values(name: str) -> np.ndarray:
-        if name not in names and name not in frame.columns:
-            if name == "C" and "budget" in names:
-                return column_values("budget")
-            if name in ("C", "M") and "N" in names and "D" in names:
-                N, D = column_values("N"), column_values("D")
-                return 6 * N * D if name == "C" else D / N
-            raise DataError(
-                f"where {where!r}: no column {name!r}: available are {join_names([*names, *frame.columns])}"
-            )
-        column = frame[names.get(name, name)]
-        if column.dtype == bool:
-            return column.to_numpy()
-        lower = np.array([text.lower() for text in cell_texts(column)], object)
-        is_empty = np.isin(lower, ["", "nan"])
-        is_letter = name in names and name not in ("name", "group") and not reader.is_label(name)
-        if is_letter:
-            values = reader.convert(name, table)[0]
-        else:
-            values = parse_column(column, False, table.decimal_comma).values
-        is_text = ~is_empty & np.isnan(values)
-        is_letter = is_letter and not is_text[~is_empty].all()  # a column of texts is compared as text
-        if is_letter and is_text.any() and not reader.drop_bad:
-            raise DataError(f"{table.name}: {reader.describe_bad_cell(name, table, is_text, values)}")
-        if is_letter or not is_text.any():
-            has_empty_cell[:] |= np.isnan(values)
-            return values
-        return lower == "true" if set(lower[~is_empty]) <= {"true", "false"} else np.array(cell_texts(column), object)
-
-    mask = row_mask(where, column_values, len(frame))
-    if mask.all():
-        return table
-    empty = int((has_empty_cell & ~mask).sum())
-    empty_note = f" ({plural(empty, 'row')} left out for an empty cell)" if empty else ""
-    return table.select(mask).with_notes(
-        f"kept {int(mask.sum())} of {plural(len(mask), 'row')} matching {where}{empty_note}"
-    )
 
 
 def _row_names(table: Table, columns: ColumnChoice) -> dict[int, str]:

@@ -21,8 +21,8 @@ from scipy.special import stdtrit
 from analysis.data.columns.choice import ColumnChoice
 from analysis.data.columns.named import find_columns, read_numbers
 from analysis.data.columns.reader import ColumnReader
-from analysis.data.from_table import filter_rows
 from analysis.data.options import ReadOptions
+from analysis.data.rows.where import filter_rows
 from analysis.data.sources.readers import read_table
 from analysis.data.table import Table
 from analysis.errors import DataError

@@ -17,8 +17,8 @@ from analysis.data.columns.choice import ColumnChoice
 from analysis.data.columns.named import find_columns, read_numbers
 from analysis.data.columns.names import candidate_columns
 from analysis.data.columns.reader import ColumnReader
-from analysis.data.from_table import filter_rows
 from analysis.data.options import ReadOptions
+from analysis.data.rows.where import filter_rows
 from analysis.data.sources.readers import read_table
 from analysis.data.table import Table, cell_texts
 from analysis.data.units import LOSS_UNIT, parse_unit

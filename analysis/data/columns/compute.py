@@ -103,7 +103,7 @@ def _state_compute(values: dict[str, np.ndarray], names: Mapping[str, str], opti
         if letter in options.columns:
             return [*notes, f"{sentence}? (--units C=... names it)"]
         del values["C"]
-        return [f"C not taken from {sentence} (--units C=... names it)"]
+        return [f"C not used: {sentence} (--units C=... names it)"]
     if high <= CONSTANT_RATIO * low:
         return notes + ([] if abs(median - 1) <= SAME_RATIO else [f"C is {median:.3g} times 6·N·D"])
     if high <= 1 + SAME_RATIO and low >= 1 - SAME_RATIO:

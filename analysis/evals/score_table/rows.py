@@ -9,8 +9,8 @@ import pandas as pd
 
 from analysis.data.columns.compute import complete_compute
 from analysis.data.columns.reader import ColumnReader
-from analysis.data.from_table import filter_rows
 from analysis.data.options import ReadOptions
+from analysis.data.rows.where import filter_rows
 from analysis.data.table import Table, cell_texts, parse_column, quote_cell
 from analysis.data.units import LOSS_UNIT, unit_warnings
 from analysis.errors import DataError

@@ -58,13 +58,13 @@ def file_kind(path: Path) -> str:
         head = file.read(HEAD_BYTES)
         file.seek(0)
         first_line = next((line for line in file if line.strip()), b"") if head.lstrip(BLANK)[:1] == b"{" else b""
-    for offset, signature, description, remedy in SIGNATURES:
-        if head.startswith(signature, offset):
-            raise CorpusError(f"{path}: is {description}: {remedy}")
     suffix = path.suffix.lower()
     if suffix in SUFFIXES:
         description, remedy = SUFFIXES[suffix]
         raise CorpusError(f"{path}: is {description}: {remedy}")
+    for offset, signature, description, remedy in SIGNATURES:
+        if head.startswith(signature, offset):
+            raise CorpusError(f"{path}: is {description}: {remedy}")
     if (offset := head.find(b"\0")) >= 0:
         raise CorpusError(f"{path}: is binary, with a zero byte at offset {offset}: {LEAVE_OUT}, or {ENCODE}")
     if suffix in JSON_LINES_SUFFIXES or is_object(first_line.lstrip(BLANK)):
