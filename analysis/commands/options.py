@@ -9,7 +9,7 @@ from analysis.data.options import ReadOptions
 from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import add_options, read_options
 
-SOURCE = "folder of a store, or a .csv, .tsv, .parquet, .json or .jsonl file"
+SOURCE = "folder of a store or of TensorBoard runs, or a .csv, .tsv, .parquet, .json or .jsonl file"
 STORE = "folder of a store"
 
 

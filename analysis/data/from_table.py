@@ -24,10 +24,10 @@ from analysis.data.rows.states import finished_rows
 from analysis.data.rows.where import filter_rows
 from analysis.data.sources.trackers import measured_rows
 from analysis.data.sources.wide import wide_hint
-from analysis.data.table import Table, cell_texts, parse_column
+from analysis.data.table import Table, cell_texts
 from analysis.data.units import LOSS_UNIT, SHARE_LETTERS, unit_warnings
 from analysis.errors import DataError
-from analysis.format import join_names, plural
+from analysis.format import join_names
 from analysis.laws.law import Law
 
 MAX_COMPUTE_RATIO = 3  # a note lists rows whose C / (6·N·D) differs from the median by a larger factor

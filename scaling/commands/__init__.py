@@ -2,5 +2,6 @@
 
 A command module has `add_arguments(parser)`, which adds its arguments, and `run(args)`, which does the work and returns
 the exit status (scaling/config/exit_status.py). `internals` has two commands; `pack`, `schedule_runs`, `harness` and
-`evaluate_runs` are parts of `train` and `evaluate`. Heavy imports are inside functions, so that `--help` answers at once.
+`evaluate_runs` are parts of `train` and `evaluate`. Heavy imports are inside functions, so that `--help` answers
+at once.
 """

@@ -61,7 +61,7 @@ def change_architecture(run: RunConfig, change: tuple[str, ...], rule_set: Rules
         SweepError: The change is invalid or has no effect.
     """
     try:
-        model = override(run.model, list(change))
+        model = override(run.model, list(change), "field")
     except ConfigError as error:
         raise SweepError(f"--set change={','.join(change)}: {error}") from None
     if model == run.model:

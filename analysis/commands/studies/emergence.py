@@ -19,7 +19,9 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     emergence = commands.add_parser("emergence", help="scores by scale: sudden rises and metric artefacts")
     emergence.add_argument(
-        "source", metavar="SOURCE", help="folder of a store whose runs were evaluated, or a table of scores"
+        "source",
+        metavar="SOURCE",
+        help="store whose runs were evaluated, a table of scores, or results of lm-evaluation-harness",
     )
     add_options(emergence, EmergenceOptions)
     add_options(emergence, ReadOptions, only=READING)

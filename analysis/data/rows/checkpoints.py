@@ -19,15 +19,17 @@ from analysis.format import join_names
 from analysis.laws.law import Law
 
 CHECKPOINTS = ("auto", "final", "all")
-RUN_NAMES = frozenset(
-    "run_id run run_name name id experiment experiment_name experiment_id exp exp_name exp_id trial trial_id trial_name "
-    "job_name wandb_id wandb_run_id run_uuid uuid run_key run_label".split()
-)
-WEAK_RUN_NAMES = frozenset("name experiment experiment_name exp exp_name".split())  # they can name a size or a recipe
-STEP_NAMES = frozenset(
-    "step global_step train_step training_step train_global_step trainer_global_step optimizer_step iteration iter "
-    "iterations checkpoint ckpt checkpoint_step ckpt_step update num_updates".split()
-)
+RUN_NAMES = {
+    *("run_id", "run", "run_name", "run_key", "run_label", "run_uuid", "uuid", "name", "id", "job_name"),
+    *("experiment", "experiment_name", "experiment_id", "exp", "exp_name", "exp_id"),
+    *("trial", "trial_id", "trial_name", "wandb_id", "wandb_run_id"),
+}
+WEAK_RUN_NAMES = {"name", "experiment", "experiment_name", "exp", "exp_name"}  # they can name a size or a recipe
+STEP_NAMES = {
+    *("step", "global_step", "train_step", "training_step", "train_global_step", "trainer_global_step"),
+    *("optimizer_step", "iteration", "iter", "iterations", "checkpoint", "ckpt", "checkpoint_step", "ckpt_step"),
+    *("update", "num_updates"),
+}
 CURVE_INPUTS = {"x", "S", "step"}  # inputs of laws of learning curves
 MIN_RUNS = 5  # smallest number of learning curves that are resampled as a whole
 MIN_CHECKPOINTS = 5  # median number of rows from which rows without a run name are one run
@@ -44,8 +46,8 @@ def runs_of_rows(
     """Returns the run of each row (n,), None if each row is a run.
 
     Rows with the same run name or id, and seed, are of one run if they have the same N and several D (or steps). If
-    a run name has two rows of one D, texts are part of the name. In a table without run names, rows with the same texts,
-    seed and N are of one run if they are many, with steps or evenly spaced D.
+    a run name has two rows of one D, texts are part of the name. In a table without run names, rows with the same
+    texts, seed and N are of one run if they are many, with steps or evenly spaced D.
 
     Args:
         frame: Rows of the table (n,).
@@ -123,10 +125,10 @@ def why_undetermined(points: Points, rows: np.ndarray, law: Law | None) -> str:
         x = points[letter]
         if np.ptp(x) > 0 and x[rows].max() < VARIES * x[rows].min():
             return f"all have the same {letter}"
-    if {"N", "D"} <= set(inputs):
-        if abs(np.corrcoef(np.log(points.N[rows]), np.log(points.D[rows]))[0, 1]) > MAX_CORRELATION:
-            return "N and D rise together"
-    return ""
+    if not {"N", "D"} <= set(inputs):
+        return ""
+    correlation = np.corrcoef(np.log(points.N[rows]), np.log(points.D[rows]))[0, 1]
+    return "N and D rise together" if abs(correlation) > MAX_CORRELATION else ""
 
 
 def learning_curves(points: Points, runs: Sequence[str], held_out: bool) -> tuple[TrainingCurve, ...] | None:
@@ -185,10 +187,13 @@ def _naming_columns(frame: pd.DataFrame, used: Mapping[str, str]) -> tuple[list[
             continue
         if any(SEED_NAME.fullmatch(reading) for reading in name_readings(str(name))):
             seeds.append(name)
-        elif frame[name].dtype.kind == "O" and not np.isfinite(parse_column(frame[name].head(100), True).values).any():
-            if 1 < len(set(cell_texts(frame[name]))) <= len(frame) / 2:
-                texts.append(name)
+        elif _is_text(frame[name]) and 1 < len(set(cell_texts(frame[name]))) <= len(frame) / 2:
+            texts.append(name)
     return texts, seeds
+
+
+def _is_text(column: pd.Series) -> bool:
+    return column.dtype.kind == "O" and not np.isfinite(parse_column(column.head(100), True).values).any()
 
 
 def _distinct_values(runs: Sequence[str], N: np.ndarray, progress: np.ndarray) -> np.ndarray | None:

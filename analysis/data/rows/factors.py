@@ -82,9 +82,10 @@ def table_factors(frame: pd.DataFrame, used: Collection[str]) -> Factors:
             factors.seeds[name] = codes
         elif any(HYPERPARAMETER_NAME.fullmatch(r) and not METHOD_NAME.fullmatch(r) for r in readings):
             factors.hyperparameters[name] = codes
-        elif not any(SIDE_NAME.fullmatch(r) and not METHOD_NAME.fullmatch(r) for r in readings):
-            if _has_few_values(frame[name], codes):
-                factors.others[name] = codes
+        elif any(SIDE_NAME.fullmatch(r) and not METHOD_NAME.fullmatch(r) for r in readings):
+            continue
+        elif _has_few_values(frame[name], codes):
+            factors.others[name] = codes
     return factors
 
 

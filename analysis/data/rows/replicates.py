@@ -65,7 +65,11 @@ def select_replicates(
     """Returns the rows of each point.
 
     Args:
-        points, frame, used, law, choice: As in `combine_replicates`.
+        points: As in `combine_replicates`, and so are the others.
+        frame: The same rows of the table.
+        used: Columns that are not factors.
+        law: Law that is fitted.
+        choice: One of REPLICATES.
     """
     everything = Selection([np.array([row]) for row in range(len(points))])
     letters = input_letters(points, law)
@@ -155,7 +159,7 @@ def _rounded(x_n: np.ndarray) -> np.ndarray:
 
 
 def _merge_near(exact_n: np.ndarray, near_n: np.ndarray, factors: Factors) -> np.ndarray:
-    """Sets (n,) of rows: those of nearly equal inputs if all of them differ in hyper-parameters or seeds, else exact."""
+    """Sets (n,) of rows: of nearly equal inputs if all of them differ in hyper-parameters or seeds, else exact."""
     varied = [*factors.hyperparameters.values(), *factors.seeds.values()]
     set_n = exact_n.copy()
     if not varied:
@@ -237,8 +241,9 @@ class _Chooser:
         """Notes the columns that are minimised over, and the sets whose best value is at the edge of its grid."""
         parts = [rows for rows in _parts(part_n) if any(np.ptp(codes[rows]) > 0 for codes in varied.values())]
         n = sum(len(rows) for rows in parts)
+        inputs = " and ".join(self.letters)
         note = (
-            f"{plural(n, 'row')} are {plural(len(parts), 'set')} of the same {' and '.join(self.letters)} that differ in "
+            f"{plural(n, 'row')} are {plural(len(parts), 'set')} of the same {inputs} that differ in "
             f"{join_names(varied)}: the lowest loss of each set is used (--replicates best, mean or all)"
         )
         edges = []
@@ -264,7 +269,7 @@ class _Chooser:
         unnamed = sum(len(rows) for rows in equal if len(np.unique(self.points.L[rows])) > 1)
         if unnamed and self.choice in ("auto", "seeds"):
             notes.append(
-                f"{plural(unnamed, 'row')} share {' and '.join(self.letters)} with others and differ in no other column: "
-                "all are fitted (--replicates best or mean)"
+                f"{plural(unnamed, 'row')} share {' and '.join(self.letters)} with others and differ in no other "
+                "column: all are fitted (--replicates best or mean)"
             )
         return notes

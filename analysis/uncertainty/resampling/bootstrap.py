@@ -145,30 +145,42 @@ def sample_parameters(
     """
     resampling = choose_resampling(resampling, points)
     labels_n = _labels(points, resampling)
-    draws_runs = resampling == "runs" and labels_n.max() + 1 >= MIN_PAIRS
-    if len(points) > MAX_REFITTED and (resampling == "cases" or draws_runs):
-        return _newton_samples(problem, u_P, count, seed, labels_n if draws_runs else np.arange(len(points)))
+    draws_cases = resampling == "cases" or (resampling == "runs" and labels_n.max() + 1 >= MIN_PAIRS)
+    if len(points) > MAX_REFITTED and draws_cases:
+        return _newton_samples(problem, u_P, count, seed, labels_n)
     rng, n = np.random.default_rng(seed), len(points)
     block = max(1, MAX_ELEMENTS // n)
-    outputs = {"residuals": _redrawn, "parametric": _normal, "runs": _wild_runs}
-    outputs |= dict.fromkeys(("groups", "sizes"), _wild_cluster)
     u_BP: list[np.ndarray] = []
     for start in range(0, count, block):
         shape = (min(block, count - start), n)
-        if resampling == "cases" or draws_runs:
-            counts_Bn = _case_counts(points, labels_n if draws_runs else np.arange(n), shape[0], rng)
+        if draws_cases:
+            counts_Bn = _case_counts(points, labels_n, shape[0], rng)
             resampled = problem.with_data(problem.y, problem.weights * counts_Bn)
-        elif resampling == "binomial":
-            resampled = problem.with_data(_drawn_scores(problem, u_P, points["items"], shape, rng), problem.weights)
         else:
-            y_Bn = outputs[resampling](problem, u_P, shape, rng, labels_n)
+            y_Bn = _outputs(problem, u_P, points, shape, rng, resampling, labels_n)
             resampled = problem.with_data(y_Bn, problem.weights)
         u_BP.append(minimise(resampled, np.tile(u_P, (shape[0], 1)), iterations=60, tolerance=1e-7)[0])
     return problem.params(np.concatenate(u_BP))
 
 
+def _outputs(
+    problem: Problem,
+    u_P: np.ndarray,
+    points: Points,
+    shape: tuple[int, int],
+    rng: np.random.Generator,
+    resampling: str,
+    labels_n: np.ndarray,
+) -> np.ndarray:
+    """Outputs with new errors (B, n), for a scheme that does not draw cases."""
+    if resampling == "binomial":
+        return _drawn_scores(problem, u_P, points["items"], shape, rng)
+    draw = {"residuals": _redrawn, "parametric": _normal, "runs": _wild_runs}.get(resampling, _wild_cluster)
+    return draw(problem, u_P, shape, rng, labels_n)
+
+
 def _labels(points: Points, resampling: str) -> np.ndarray:
-    """Group of each run (n,) as integers; all 0 if the scheme has no groups."""
+    """Group of each point (n,) as integers; its row for cases, 0 if the scheme has no groups."""
     if resampling == "groups":
         if points.groups is None:
             raise FitError("resampling groups: there is no column of groups: name one with --columns group=...")
@@ -180,7 +192,7 @@ def _labels(points: Points, resampling: str) -> np.ndarray:
     elif resampling == "sizes":
         labels = np.unique(np.round(np.log(points.N), 6), return_inverse=True)[1]
     else:
-        return np.zeros(len(points), int)
+        return np.arange(len(points)) if resampling == "cases" else np.zeros(len(points), int)
     if labels.max() < MIN_GROUPS - 1:
         raise FitError(f"resampling {resampling}: there are only {labels.max() + 1}, but {MIN_GROUPS} are needed")
     return np.asarray(labels)

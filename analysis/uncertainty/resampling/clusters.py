@@ -58,7 +58,7 @@ def check_runs(points: Points, resampling: str) -> list[str]:
         return []
     method = "profile likelihood" if resampling == "profile" else f"the bootstrap of {resampling}"
     sentence = (
-        f"{len(points)} rows are of {len(set(points.runs))} runs, and {method} takes rows as independent: the intervals "
-        "are too narrow"
+        f"{len(points)} rows are of {len(set(points.runs))} runs, and {method} takes rows as independent: the "
+        "intervals are too narrow"
     )
     return [warning("correlated-points", sentence)]

@@ -45,6 +45,7 @@ def tar_archive() -> bytes:
             + LINES[LINES.index("\n") :].encode(),
         ),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_json_lines_are_documents(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
@@ -81,6 +82,7 @@ def test_json_lines_are_documents(tmp_path: Path, name: str, content: bytes) -> 
         ("a.jsonl", b'{"text": "a"}\n\nprose\n', "line 3: not a JSON object"),
         ("a.jsonl", b'{"text": "\\ud800"}\n', "line 1: text has half of a surrogate pair"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     folder = tmp_path / "text"

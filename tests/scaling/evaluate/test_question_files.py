@@ -87,6 +87,7 @@ LINES = "".join(json.dumps(question, ensure_ascii=False) + "\n" for question in 
         ("array.json", json.dumps(QUESTIONS, indent=1).encode()),
         ("small.jsonl.gz", gzip.compress(LINES.encode())),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_file_is_read_as_what_it_is(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
@@ -106,6 +107,7 @@ def test_a_file_is_read_as_what_it_is(tmp_path: Path, name: str, content: bytes)
         (b"\n \n", "has no questions"),
         (b"", "has no questions"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "own.jsonl").write_bytes(content)
