@@ -142,11 +142,11 @@ def parse_column(column: pd.Series, counts: bool, decimal_comma: bool = False) -
         if match is not None:
             scaled[i] = match[3] is not None
             example = example or f"{text!r} are read as {values[i]:.6g}"
-        elif np.isnan(values[i]) and not counts and text.endswith("%"):
-            values[i], scaled[i] = _parse_text(text[:-1].strip(), False, decimal_comma)[0] / 100, True
-            example = example or f"{text!r} are read as {values[i]:.6g}"
         elif np.isnan(values[i]) and not counts:
             values[i], errors[i] = _parse_with_error(text)
+        if np.isnan(values[i]) and not counts and text.endswith("%"):
+            values[i], scaled[i] = _parse_text(text[:-1].strip(), False, decimal_comma)[0] / 100, True
+            example = example or f"{text!r} are read as {values[i]:.6g}"
     return Numbers(values, scaled, example, errors if np.isfinite(errors).any() else None)
 
 

@@ -19,8 +19,8 @@ N, D, L = [1e8, 2e8, 4e8, 8e8], [1e9, 2e9, 4e9, 9e9], [3.0, 2.9, 2.8, 2.7]
 C = [6 * n * d for n, d in zip(N, D, strict=True)]
 
 
-def read(columns: dict[str, Any], law: str | None = None, **options: Any) -> Points:
-    return load(pd.DataFrame(columns), laws.find(law) if law else None, ReadOptions(**options))
+def read(rows: dict[str, Any], law: str | None = None, **options: Any) -> Points:
+    return load(pd.DataFrame(rows), laws.find(law) if law else None, ReadOptions(**options))
 
 
 @pytest.mark.parametrize(

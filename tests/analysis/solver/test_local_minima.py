@@ -14,7 +14,7 @@ from analysis.solver.local_minima import distinct_minima, exchanges, in_order
 from analysis.solver.minimise import minimise
 from analysis.solver.objective import OBJECTIVES
 from analysis.solver.problem import Problem
-from analysis.solver.search import search
+from analysis.solver.search import Solution, search
 
 BROKEN = laws.LAWS["bnsl-2"]
 
@@ -30,6 +30,7 @@ def some_starts(inputs: tuple[np.ndarray, ...], y: np.ndarray) -> dict[str, np.n
 LAW = dataclasses.replace(BROKEN, starts_from_data=some_starts)
 
 
+@functools.cache
 def curve_problem(seed: int = 1) -> Problem:
     """A curve of two breaks with 1% noise; the breaks of some of its minima are in the other order."""
     rng = np.random.default_rng(seed)
@@ -41,13 +42,17 @@ def curve_problem(seed: int = 1) -> Problem:
     return Problem(LAW, (x,), y, np.ones(25), OBJECTIVES["mse-log"])
 
 
+@functools.cache
+def solution_of_curve() -> Solution:
+    return search(curve_problem())
+
+
 def cost(problem: Problem, u_P: np.ndarray) -> float:
     return float(problem.cost(problem.residual(u_P[None]))[0])
 
 
 def test_minima_with_breaks_exchanged_are_one_minimum_with_its_breaks_in_order() -> None:
-    problem = curve_problem()
-    solution = search(problem)
+    problem, solution = curve_problem(), solution_of_curve()
     d1, d2 = (problem.params(solution.u_P[None])[name][0] for name in ("d1", "d2"))
     outputs = problem.model(np.array([solution.u_P, *solution.other_minima]))
     assert d1 < d2 and all(np.abs(output / outputs[0] - 1).max() > 1e-6 for output in outputs[1:])
@@ -67,8 +72,7 @@ def test_no_listed_minimum_is_lower_than_the_result(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_refined_end_point_below_the_lowest_becomes_the_result() -> None:
-    problem = curve_problem(0)
-    solution = search(problem)
+    problem, solution = curve_problem(), solution_of_curve()
     higher = solution.other_minima[0]
     near = solution.u_P + 0.002
     minima = distinct_minima(problem, near[None], np.array([cost(problem, higher)]), higher, 7)
