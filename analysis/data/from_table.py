@@ -62,12 +62,8 @@ def points_from_table(
         letters = (law.output, *law.inputs) if law else tuple("LNDC")
         table = measured_rows(table, [columns.names[letter] for letter in letters if letter in columns.names])
         options = options if options.run_columns else replace(options, run_columns=(table.curve_column,))
-    table = finished_rows(table, options.where, frozenset(columns.names.values()))
     reader = ColumnReader(columns, law, options.drop_bad)
-    row_names = _row_names(table, columns)  # of all rows, so that they do not depend on the filter
-    table = filter_rows(table, options.where, reader)
-    if not len(table.frame):
-        raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
+    table, row_names = _selected_rows(table, options, reader)
     table, values, notes = reader.read(table)
     values, counted, compute_notes = complete_compute(values, columns.names, options)
     names = [row_names[i] for i in table.frame.index]
@@ -96,6 +92,16 @@ def points_from_table(
     else:
         points = fitted_rows(points, table.frame, columns.names, law, options)
     return _with_duplicate_note(points)
+
+
+def _selected_rows(table: Table, options: ReadOptions, reader: ColumnReader) -> tuple[Table, dict[int, str]]:
+    """Rows of finished runs that the filter selects, and the names of all rows, which do not depend on the filter."""
+    table = finished_rows(table, options.where, frozenset(reader.columns.names.values()))
+    row_names = _row_names(table, reader.columns)
+    table = filter_rows(table, options.where, reader)
+    if not len(table.frame):
+        raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
+    return table, row_names
 
 
 def _with_duplicate_note(points: Points) -> Points:
