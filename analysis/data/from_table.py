@@ -18,7 +18,6 @@ from analysis.data.columns.reader import MAX_LISTED, ColumnReader
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, duplicate_rows
 from analysis.data.rows.labels import text_labels
-from analysis.data.rows.replicates import combine_replicates
 from analysis.data.rows.selection import fitted_rows
 from analysis.data.rows.states import finished_rows
 from analysis.data.rows.where import filter_rows
@@ -52,16 +51,10 @@ def points_from_table(
     Raises:
         DataError: One line that names the source and the row or column.
     """
-    if options.flops not in (None, "6nd"):
-        raise DataError(f"flops = {options.flops!r}: a file has no FLOPs by part: use 6nd, or name the column of C")
-    if options.flops and "C" in options.columns:
-        raise DataError(f"flops = {options.flops!r} and a column of C, {options.columns['C']}: give one of them")
+    _check_flops(options)
     columns = choose_columns(table, options, law, store_columns or {})
     check_sufficient(table, columns.names, law, wide_hint(table))
-    if table.curve_column:
-        letters = (law.output, *law.inputs) if law else tuple("LNDC")
-        table = measured_rows(table, [columns.names[letter] for letter in letters if letter in columns.names])
-        options = options if options.run_columns else replace(options, run_columns=(table.curve_column,))
+    table, options = _rows_of_curves(table, columns, law, options)
     reader = ColumnReader(columns, law, options.drop_bad)
     table, row_names = _selected_rows(table, options, reader)
     table, values, notes = reader.read(table)
@@ -87,11 +80,28 @@ def points_from_table(
         epochs=values.get("epochs"),
         labels=text_labels(table.frame, frozenset(columns.names.values())),
     )
-    if store_columns is not None:  # each row is a run
-        points = combine_replicates(points, table.frame, columns.names.values(), law, options.replicates)
-    else:
-        points = fitted_rows(points, table.frame, columns.names, law, options)
-    return _with_duplicate_note(points)
+    rows_are_runs = store_columns is not None
+    return _with_duplicate_note(fitted_rows(points, table.frame, columns.names, law, options, rows_are_runs))
+
+
+def _check_flops(options: ReadOptions) -> None:
+    """Raises DataError for a convention of C that a table does not allow."""
+    if options.flops not in (None, "6nd"):
+        raise DataError(f"flops = {options.flops!r}: a file has no FLOPs by part: use 6nd, or name the column of C")
+    if options.flops and "C" in options.columns:
+        raise DataError(f"flops = {options.flops!r} and a column of C, {options.columns['C']}: give one of them")
+
+
+def _rows_of_curves(
+    table: Table, columns: ColumnChoice, law: Law | None, options: ReadOptions
+) -> tuple[Table, ReadOptions]:
+    """Of a table of curves, the rows with a value of each letter, and the options with the column that names runs."""
+    if table.curve_column is None:
+        return table, options
+    letters = (law.output, *law.inputs) if law else tuple("LNDC")
+    runs = options.run_columns or (table.curve_column,)
+    table = measured_rows(table, [columns.names[letter] for letter in letters if letter in columns.names])
+    return table, replace(options, run_columns=runs)
 
 
 def _selected_rows(table: Table, options: ReadOptions, reader: ColumnReader) -> tuple[Table, dict[int, str]]:

@@ -91,6 +91,7 @@ def _searched(law: Law, name: str, low: float, high: float) -> Law:
         powers={other: power for other, power in law.powers.items() if other != name},
         decreasing_in=law.decreasing_in if letter is None else (*law.decreasing_in, letter),
         starts_from_data=starts,
+        derivatives=None,
         scales={**law.scales, name: max(abs(end) for end in (low, high) if np.isfinite(end))}
         if low < 0
         else law.scales,

@@ -56,6 +56,8 @@ class Law:
         exchangeable: Groups of parameters whose values can be exchanged without a change of the output, such as the
             breaks (("c1", "d1"), ("c2", "d2")) of a broken power law.
         scales: Typical size of nonlinear parameters that are not searched in the logarithm; 1 by default.
+        derivatives: Function with the arguments of `function` that returns the derivative of the output by each
+            nonlinear parameter; None uses central differences.
     """
 
     function: Callable[..., Array]
@@ -78,6 +80,7 @@ class Law:
     local_only: bool = False
     exchangeable: tuple[tuple[str, ...], ...] = ()
     scales: dict[str, float] = field(default_factory=dict)
+    derivatives: Callable[..., dict[str, Array]] | None = None
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
@@ -187,6 +190,7 @@ def constrain(law: Law, fixed: Mapping[str, float] | None = None, tied: Mapping[
             if name in untied and exponent not in fixed and tied.get(exponent, exponent) not in linear
         },
         constants=tuple(name for name in law.constants if name in untied),
+        derivatives=None,
         exchangeable=() if any(name in group for group in law.exchangeable for name in removed) else law.exchangeable,
         optimum=None if optimum is None else lambda params, k, s=1.0: optimum(all_parameters(params), k, s),
     )

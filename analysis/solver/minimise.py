@@ -91,10 +91,11 @@ def _normal_equations(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Objective (S,), its gradient (S, P), and the curvature of a step (S, P, P)."""
     r, J = problem.evaluate(u)
-    cost = np.sum(problem.weights * problem.objective.rho(r), -1)
-    g = (J @ (problem.weights * problem.objective.psi(r))[..., None])[..., 0]
-    H = (J * (problem.weights * problem.objective.curvature(r, tail[:, None]))[:, None]) @ J.transpose(0, 2, 1)
-    return cost, g, H
+    rho, psi, curvature = problem.objective.terms(r, tail[:, None])
+    psi *= problem.weights
+    curvature *= problem.weights
+    g = (J @ psi[..., None])[..., 0]
+    return np.sum(problem.weights * rho, -1), g, (J * curvature[:, None]) @ J.transpose(0, 2, 1)
 
 
 def _damped_step(

@@ -97,6 +97,27 @@ class Objective:
         excess = 2 * np.abs(r) - self.threshold
         return np.where(excess <= self.threshold, 1.0, tail * self.threshold / excess) * self._asymmetry(r)
 
+    def terms(self, r: np.ndarray, tail: np.ndarray | float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Returns ρ(r), ψ(r) and the curvature of a step, in fewer passes over the residuals than each on its own.
+
+        Args:
+            r: Residuals.
+            tail: As in `curvature`.
+        """
+        if self.threshold is None or self.undertuned != 0.5:
+            return self.rho(r), self.psi(r), self.curvature(r, tail)
+        psi = np.clip(r, -self.threshold, self.threshold)
+        rho = psi * -0.5
+        rho += r
+        rho *= psi
+        curvature = np.abs(r)
+        linear = curvature > self.threshold
+        curvature *= 2
+        curvature -= self.threshold
+        np.divide(tail * self.threshold, curvature, out=curvature)
+        np.copyto(curvature, 1.0, where=~linear)
+        return rho, psi, curvature
+
     def value(self, r: np.ndarray, weights: np.ndarray) -> float:
         """Returns the objective as reported: the sum of Huber's ρ, of squares (not halved), or of absolute values.
 

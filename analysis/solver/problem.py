@@ -141,22 +141,66 @@ class Problem:
     def evaluate(self, u_SP: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Returns r (S, n), not finite if the law has no finite value, and ∂r/∂u (S, P, n).
 
-        Derivatives are exact for sums of powers and constants; other laws use central differences.
+        Derivatives are exact for sums of powers and constants and for laws with `derivatives`; other laws use central
+        differences.
         """
         free = self._nonlinear_params(u_SP)
         columns = [column for column, _ in self._scaled_columns(free)]
         model = self._offset(free) + sum(u_SP[:, j, None] * column for j, column in enumerate(columns))
         dlink_Sn = self.objective.link_derivative(model)
-        jacobian_SPn = np.zeros((len(u_SP), len(self.names), self.y.shape[-1]))
-        for j, (name, column) in enumerate(zip(self.law.linear, columns, strict=True)):
+        jacobian_SPn = np.empty((len(u_SP), len(self.names), self.y.shape[-1]))
+        for j, column in enumerate(columns):
             np.multiply(column, dlink_Sn, out=jacobian_SPn[:, j])
-            if self._has_exact_jacobian and name in self.law.powers:
-                letter, exponent = self.law.powers[name]
-                chain = u_SP[:, j, None] * (free[exponent] if self.is_log(exponent) else self._scale(exponent))
-                jacobian_SPn[:, self.names.index(exponent)] -= chain * self._logs[letter][0] * jacobian_SPn[:, j]
-        if not self._has_exact_jacobian:
+        if self._has_exact_jacobian:
+            self._write_power_derivatives(u_SP, free, jacobian_SPn)
+        elif self.law.derivatives is not None:
+            self._write_derivatives(u_SP, free, dlink_Sn, jacobian_SPn)
+        else:
             self._differentiate(u_SP, dlink_Sn, jacobian_SPn)
         return self.objective.transform(model) - self.y, jacobian_SPn
+
+    def _write_power_derivatives(self, u_SP: np.ndarray, free: dict[str, np.ndarray], jacobian_SPn: np.ndarray) -> None:
+        """Writes the derivatives of the exponents of a sum of powers, from those of the linear coordinates."""
+        written: set[str] = set()
+        for j, name in enumerate(self.law.linear):
+            if name not in self.law.powers:
+                continue
+            letter, exponent = self.law.powers[name]
+            slope = u_SP[:, j, None] * (free[exponent] if self.is_log(exponent) else self._scale(exponent))
+            target_Sn = jacobian_SPn[:, self.names.index(exponent)]
+            if exponent in written:
+                target_Sn -= slope * self._logs[letter][0] * jacobian_SPn[:, j]
+            else:
+                np.multiply(jacobian_SPn[:, j], self._logs[letter][0], out=target_Sn)
+                target_Sn *= -slope
+            written.add(exponent)
+
+    def _write_derivatives(
+        self, u_SP: np.ndarray, free: dict[str, np.ndarray], dlink_Sn: np.ndarray, jacobian_SPn: np.ndarray
+    ) -> None:
+        """Writes the derivatives of all nonlinear coordinates with `Law.derivatives`."""
+        law, first = self.law, len(self.law.linear)
+        assert law.derivatives is not None
+        none = dict.fromkeys(law.linear, 0.0)
+        of_offset = law.derivatives(*self.inputs, **none, **free) if self._has_offset else {}
+        total = {name: of_offset.get(name, 0.0) for name in law.nonlinear}
+        for j, linear in enumerate(law.linear):
+            if linear in law.constants:
+                continue
+            column = self._unit_output(free, linear) - self._offset(free)
+            scaled, _ = self._scaled(column)
+            of_unit = law.derivatives(*self.inputs, **(none | {linear: 1.0}), **free)
+            nonzero = (column != 0) & np.isfinite(column)
+            for name in law.nonlinear:
+                # A column has geometric mean 1, so that the mean of its relative derivative is 0.
+                relative = np.divide(
+                    of_unit[name] - of_offset.get(name, 0.0), column, out=np.zeros(column.shape), where=nonzero
+                )
+                mean = relative.sum(-1, keepdims=True) / np.maximum(nonzero.sum(-1, keepdims=True), 1)
+                total[name] = total[name] + u_SP[:, j, None] * scaled * (relative - mean)
+        for i, name in enumerate(law.nonlinear):
+            chain = free[name] if self.is_log(name) else self._scale(name)
+            jacobian_SPn[:, first + i] = dlink_Sn * chain * total[name]
 
     def _differentiate(self, u_SP: np.ndarray, dlink_Sn: np.ndarray, jacobian_SPn: np.ndarray) -> None:
         """Writes central differences of all nonlinear coordinates, as many in one call of the law as fit the cache."""

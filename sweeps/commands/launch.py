@@ -29,7 +29,11 @@ def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
     parser = shared.add_sweep_command(commands, "launch", "train the remaining runs of a sweep")
     shared.add_definition_options(parser)
     parser.add_argument(
-        "--option", action="append", default=[], metavar="NAME=VALUE", help="option of the engine; may be repeated"
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="option of an engine other than local, such as partition=gpu (an unknown name lists all); may be repeated",
     )
     parser.add_argument(
         "--dry-run", nargs="?", const="", metavar="DIR",

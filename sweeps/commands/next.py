@@ -38,7 +38,9 @@ FORWARDED_OPTIONS = ("quantity", "law", "runs", "largest", "worth", "bootstrap")
 def add(commands: Commands[argparse.ArgumentParser]) -> None:
     """Adds the parser of `next`."""
     text = "recommend the runs that narrow the interval of a prediction most within a budget of FLOPs"
-    parser = commands.add_parser("next", help=text, description=text)
+    details = ". They follow the rules of most runs of the store, or else these runs' own pattern in size, tokens and "
+    details += "steps. While the fit has warnings, they stay near the existing runs."
+    parser = commands.add_parser("next", help=text, description=text + details)
     parser.add_argument("store", metavar="STORE", help="folder of runs and token files")
     parser.add_argument("--target", required=True, metavar="C=1e24", help="point of prediction: C=... or N=...,D=...")
     parser.add_argument("--budget", required=True, metavar="1e20", help="largest total number of FLOPs")

@@ -142,7 +142,7 @@ def dry_run(submission: Submission, options: LocalOptions) -> DryRun:
         commands = [_train_command(submission, options, batch, batch is packed) for batch in batches if batch]
         prefix = f"taskset --cpu-list {','.join(map(str, sorted(worker.cores)))} " if worker.cores else ""
         text = "\n".join(prefix + shlex.join(command) for command in commands)
-        title = f"# process {i} trains {len(names)} runs, and is restarted after a crash; its log is {worker.log}:"
+        title = f"# process {i} (runs: {len(names)}) is restarted after a crash; its log is {worker.log}:"
         files.append(JobFile(f"process-{i}.sh", text, title=title, runs=[names]))
     return DryRun(files)
 

@@ -115,14 +115,15 @@ def preview(store: Store, sweep: str, sweep_plan: Plan, options: LaunchOptions, 
     lines = [
         f"dry run of sweep {sweep} on engine {options.engine}: nothing is submitted",
         *_run_lines(sweep_plan),
-        f"each run: {resources.text}",
-        "",
-        *([job_table(jobs, sweep_plan, placement, resources, pricing)] if runs else ["no runs remain"]),
-        "",
-        memory_line(runs, placement, resources),
-        *_cost_lines(sweep_plan, store, options, pricing),
-        *(f"WARNING: {text}" for text in warnings(sweep_plan, placement, resources, options)),
     ]
+    if runs:
+        lines += [
+            f"each run: {resources.text}", "",
+            job_table(jobs, sweep_plan, placement, resources, pricing), "",
+            memory_line(runs, placement, resources),
+            *_cost_lines(sweep_plan, store, options, pricing),
+            *(f"WARNING: {text}" for text in warnings(sweep_plan, placement, resources, options)),
+        ]  # fmt: skip
     return LaunchPreview("\n".join(lines), jobs, sweep_plan, options.placement)
 
 
@@ -180,8 +181,6 @@ def memory_line(runs: Sequence[PlannedRun], placement: Placement, resources: Res
         placement: How they are laid out.
         resources: The devices of a run.
     """
-    if not runs:
-        return ""
     devices = resources.devices
     needed, run = max(((device_bytes(run.config, placement, devices), run) for run in runs), key=lambda pair: pair[0])
     model = f"width {run.config.model.width}, {sum(run.config.model.depths)} layers, batch {run.config.batch}"

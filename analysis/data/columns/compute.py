@@ -164,7 +164,7 @@ def _are_unique(values: Mapping[str, np.ndarray], epochs: np.ndarray, name: str)
     if set(normalise(name).split("_")) & TOTAL_WORDS:
         return False, "by their name"
     C = values.get("C", values.get("budget"))
-    if C is not None and "N" in values:
+    if C is not None and "N" in values and epochs.max() > SAME_EPOCHS * epochs.min():
         slope = np.polyfit(np.log(epochs), np.log(C / (values["N"] * values["D"])), 1)[0]
         return bool(slope > 0.5), f"C / (N·tokens) {'grows' if slope > 0.5 else 'does not grow'} with epochs"
     if "L" in values and "N" in values:

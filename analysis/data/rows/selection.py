@@ -26,7 +26,12 @@ from analysis.laws.law import Law
 
 
 def fitted_rows(
-    points: Points, frame: pd.DataFrame, used: Mapping[str, str], law: Law | None, options: ReadOptions
+    points: Points,
+    frame: pd.DataFrame,
+    used: Mapping[str, str],
+    law: Law | None,
+    options: ReadOptions,
+    rows_are_runs: bool = False,
 ) -> Points:
     """Returns the points that are fitted: final or all rows of each run, and of replicates the best or their mean.
 
@@ -36,12 +41,13 @@ def fitted_rows(
         used: Column by letter.
         law: Law that is fitted; None stands for laws of the loss in N, D and C.
         options: Columns that name runs, and the choice of checkpoints and replicates.
+        rows_are_runs: Whether each row is known to be a run, as in a store.
 
     Raises:
         DataError: A column that names runs does not exist, or the rows of runs cannot be chosen as the options say.
     """
     columns = frozenset(used.values())
-    runs = runs_of_rows(frame, points, used, options.run_columns)
+    runs = None if rows_are_runs else runs_of_rows(frame, points, used, options.run_columns)
     if runs is None or len(set(runs)) == len(runs):
         if options.checkpoints == "final" and runs is None:
             raise DataError(

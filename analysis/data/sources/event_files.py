@@ -38,7 +38,13 @@ class RunEvents:
     truncated: list[Path] = field(default_factory=list)
 
     def add(self, step: int, tag: str, value: float) -> None:
-        """Adds a value. A step that is not after the last one of its tag replaces all from that step on (a restart)."""
+        """Adds a value. A step that is not after the last one of its tag replaces all from that step on (a restart).
+
+        Args:
+            step: Step of the run.
+            tag: Name of the quantity.
+            value: Its value.
+        """
         values = self.scalars.setdefault(tag, {})
         if values and step <= next(reversed(values)):
             self.scalars[tag] = values = {earlier: v for earlier, v in values.items() if earlier < step}

@@ -132,7 +132,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 def _rows(content: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Scores of one file; metrics that are not finite numbers are left out."""
-    params = _mapping(content.get("config")).get("model_num_parameters")
+    params: Any = _mapping(content.get("config")).get("model_num_parameters")
     rows = []
     for task, scores in content["results"].items():
         for key, score in _mapping(scores).items():
@@ -161,7 +161,7 @@ def _is_number(value: Any) -> bool:
 def _items(content: Mapping[str, Any], task: str) -> int | None:
     """Number of items of a task; of a group of tasks their sum."""
     counts = _mapping(content.get("n-samples"))
-    items = []
+    items: list[Any] = []
     for member in _members(content, task):
         count = _mapping(counts.get(member)).get("effective")
         if not _is_number(count):

@@ -146,8 +146,8 @@ def _quantity(group: ValueColumns, key: str, output: str) -> str:
     }
     if readings & of_key:
         return output
-    words = [word for word in re.split(r"[^A-Za-z]+", group.quantity) if word and word.lower() not in of_key]
-    is_quantity = readings & known or any("loss" in word.lower() or word.lower() in ("ppl", "acc") for word in words)
+    words = [text for text in re.findall(r"[A-Za-z]+", group.quantity) if text.lower() not in of_key]
+    is_quantity = readings & known or any("loss" in text.lower() or text.lower() in ("ppl", "acc") for text in words)
     if not is_quantity:
         return output
     return group.quantity if words == re.findall(r"[A-Za-z]+", group.quantity) else "_".join(words)

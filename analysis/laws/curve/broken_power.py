@@ -28,6 +28,27 @@ def _broken_power(x: Array, a: Array, b: Array, c0: Array, *breaks: tuple[Array,
     return a + b * np.exp(power)
 
 
+def broken_power_derivatives(x: Array, **params: Array) -> dict[str, Array]:
+    """Returns the derivatives of a broken power law by its nonlinear parameters.
+
+    Args:
+        x: Examples, tokens, parameters or FLOPs.
+        params: Parameters of the law, as those of `bnsl_1`.
+    """
+    log_x, breaks = np.log(x), range(1, (len(params) - 3) // 3 + 1)
+    power = -params["c0"] * log_x
+    slopes: dict[str, Array] = {"c0": -log_x}
+    for i in breaks:
+        c, d, f = params[f"c{i}"], params[f"d{i}"], params[f"f{i}"]
+        z = (log_x - np.log(d)) / f
+        softplus = np.logaddexp(0, z)
+        sigmoid = np.exp(z - softplus)
+        power = power - c * f * softplus
+        slopes |= {f"c{i}": -f * softplus, f"d{i}": c * sigmoid / d, f"f{i}": c * (z * sigmoid - softplus)}
+    value = params["b"] * np.exp(power)
+    return {name: value * slope for name, slope in slopes.items()}
+
+
 def bnsl_1(x: Array, *, a: Array, b: Array, c0: Array, c1: Array, d1: Array, f1: Array) -> Array:
     """b·x^−c0·(1 + (x/d1)^(1/f1))^(−c1·f1) + a (Caballero 2023, equation 1, one break).
 
@@ -137,6 +158,7 @@ def _law(function: Callable[..., Array], breaks: int) -> Law:
         objective="mse-log",
         units={"x": "examples, tokens, parameters or FLOPs", "L": "error or loss", "a": "as y", "d1": "as x"},
         starts_from_data=_starts(breaks),
+        derivatives=broken_power_derivatives,
         exchangeable=tuple((f"d{i}", f"c{i}", f"f{i}") for i in range(1, breaks + 1)),
     )
 

@@ -71,6 +71,32 @@ def m4(x: Array, *, eps_inf: Array, eps_0: Array, beta: Array, c: Array, alpha: 
         return eps_inf + (eps_0 - eps_inf) * solve_saturation(k, alpha)
 
 
+def m4_derivatives(x: Array, *, eps_inf: Array, eps_0: Array, beta: Array, c: Array, alpha: Array) -> dict[str, Array]:
+    """Returns the derivatives of `m4` by its parameters, from the derivative of its implicit equation.
+
+    Args:
+        x: Examples, tokens, parameters or FLOPs.
+        eps_inf: Limit of y.
+        eps_0: y without data.
+        beta: Factor.
+        c: Exponent, 0 or less.
+        alpha: Slowness of the decrease from ε0.
+    """
+    with np.errstate(invalid="ignore", divide="ignore"):
+        span, log_x = eps_0 - eps_inf, np.log(x)
+        t = solve_saturation(np.log(beta) + c * log_x + (alpha - 1) * np.log(span), alpha)
+        slope = span * t * (1 - t) / (1 - t + alpha * t)  # of y by the right side
+        share = slope * (alpha - 1) / span
+        log_rest = np.where(t < 1, np.log1p(-t), 0.0)
+        return {
+            "eps_inf": 1 - t - share,
+            "eps_0": t + share,
+            "beta": slope / beta,
+            "c": slope * log_x,
+            "alpha": slope * (np.log(span) + log_rest),
+        }
+
+
 def solve_saturation(k: Array, alpha: Array, steps: int = 60) -> Array:
     """Solves ln t − α·ln(1 − t) = k for t in (0, 1) to machine precision.
 
@@ -158,4 +184,5 @@ M4 = Law(
     objective="mse-log",
     units={**UNITS, "eps_inf": "as y", "eps_0": "as y"},
     starts_from_data=_m4_starts,
+    derivatives=m4_derivatives,
 )

@@ -106,7 +106,7 @@ def test_a_line_plot_over_tokens_gives_the_tokens_of_each_run(tmp_path: Path, ax
 
 
 def test_a_line_plot_over_tokens_gives_learning_curves(tmp_path: Path) -> None:
-    points = load(write_table(tmp_path, PLOT), options=ReadOptions(run_names="n{N}*", checkpoints="all"))
+    points = load(write_table(tmp_path, PLOT), options=ReadOptions(run_names="n{N}*"))
     assert points.curves is not None and points.L.tolist() == [3.1, 2.9]
     curves = {curve.name: curve for curve in points.curves}
     assert curves["n70M-a"].D.tolist() == [1e9, 2e9, 4e9] and curves["n70M-a"].N == 7e7

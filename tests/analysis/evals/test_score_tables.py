@@ -167,23 +167,25 @@ def test_noise_is_at_least_binomial_where_items_are_known() -> None:
     assert new.std() == pytest.approx(0.5 * math.sqrt(noise.dispersion), rel=0.4)
 
 
+def simulated_scores(x: np.ndarray, rng: np.random.Generator, items: int, *, rises: bool, scatter: float) -> np.ndarray:
+    """Measured scores at scales, of a flat curve or of one that rises from chance, with scatter between runs."""
+    share = 0.25 + 0.75 / (1 + np.exp(5 - 2 * (np.log10(x) - 18))) if rises else np.full(x.shape, 0.36)
+    z = np.log(share / (1 - share)) + scatter * rng.standard_normal(x.shape)
+    return rng.binomial(items, 1 / (1 + np.exp(-z))) / items
+
+
 @pytest.mark.long
 def test_a_new_score_is_in_its_prediction_interval_as_often_as_stated() -> None:
     """Of curves that are flat or rise, without and with scatter between runs: 95% of 40 × 200 new scores each."""
     inside = []
     for seed in range(160):
-        rng, rises, scatter = np.random.default_rng(seed), bool(seed & 1), 0.15 * (seed >> 1 & 1)
+        rng, kind = np.random.default_rng(seed), {"rises": bool(seed & 1), "scatter": 0.15 * (seed >> 1 & 1)}
         x, items = np.geomspace(1e18, 1e21, int(rng.integers(8, 15))), int(rng.integers(100, 500))
-
-        def measured(x: np.ndarray) -> np.ndarray:
-            share = 0.25 + 0.75 / (1 + np.exp(5 - 2 * (np.log10(x) - 18))) if rises else np.full(x.shape, 0.36)
-            z = np.log(share / (1 - share)) + scatter * rng.standard_normal(x.shape)
-            return rng.binomial(items, 1 / (1 + np.exp(-z))) / items
-
-        table = pd.DataFrame({"task": "t", "C": x, "score": measured(x), "n": items, "chance": 0.25})
+        score = simulated_scores(x, rng, items, **kind)
+        table = pd.DataFrame({"task": "t", "C": x, "score": score, "n": items, "chance": 0.25})
         finding = emergence_finding(table)
         result = predict._sigmoid(predict._points(finding, "C"), "C", {"C": 3e21}, 0.25, FitOptions(bootstrap=200))
-        new, (low, high) = measured(np.full(200, 3e21)), result["interval"]
+        new, (low, high) = simulated_scores(np.full(200, 3e21), rng, items, **kind), result["interval"]
         inside.append(np.mean((new >= low) & (new <= high)))
     assert 0.93 <= np.mean(inside) <= 0.985
 

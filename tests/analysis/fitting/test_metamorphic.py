@@ -27,7 +27,7 @@ from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from tests.support import known_store
 from tests.support.fits import isoflop_sweep
-from tests.support.law_tables import TRUTHS, law_table, predictions
+from tests.support.laws.law_tables import TRUTHS, law_table, predictions
 
 FAST = ("kaplan-c", "error", "m2", "optimal-n", "kaplan-nd", "routing", "reward-bon")
 UNITS = {  # unit of a column and how many of ours it is

@@ -9,7 +9,7 @@ import pytest
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from tests.support.fits import needs_published
-from tests.support.nist import MODELS, digits, read_reference, write_law
+from tests.support.laws.nist import MODELS, digits, read_reference, write_law
 
 MIN_DIGITS = 6.5
 FAST = ("Misra1a", "Misra1d", "BoxBOD", "Eckerle4", "MGH09", "MGH10", "Nelson", "Roszman1", "Rat43")

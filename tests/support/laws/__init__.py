@@ -1,0 +1,1 @@
+"""Tables of runs on which every law is fitted, and NIST's reference data sets."""
