@@ -151,6 +151,25 @@ def test_equal_scores_have_the_interval_of_their_binomial_noise(tmp_path: Path) 
     assert curve_high - curve_low > 2 * noise / math.sqrt(len(table)) and low < curve_low and curve_high < high
 
 
+def test_the_report_of_a_table_of_scores_has_their_verdicts_and_figures(tmp_path: Path) -> None:
+    done = call_command("analysis", "report", write(tmp_path, scores(chance=0.25)), "--out", tmp_path / "report")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "report" / "report.html").read_text()
+    assert "Evaluations" in page and "quiz" in page and "The law" not in page
+    assert {path.stem for path in (tmp_path / "report" / "figures").glob("*.pdf")} == {"emergence"}
+
+
+def test_a_figure_of_scores_obeys_its_flags(tmp_path: Path) -> None:
+    table = pd.concat([scores(task=name, chance=0.25) for name in ("quiz", "sums")])
+    options = ("--x", "N", "--tasks", "sums", "--where", "N>2e7", "--columns", "score=acc")
+    done = call_command("analysis", "figure", "emergence", write(tmp_path, table), "--out", tmp_path / "e.svg", *options)
+    assert done.returncode == 0, done.stderr
+    rows = pd.read_csv(tmp_path / "e.data.csv")
+    drawn = rows[(rows["mark"] == "point")]
+    assert np.allclose(sorted(drawn["x"]), SIZES[SIZES > 2e7]) and drawn["series"].str.contains("sums").all()
+    assert "--where 'N>2e7'" in json.loads((tmp_path / "e.about.json").read_text())["command"]
+
+
 def write(folder: Path, table: pd.DataFrame) -> Path:
     table.to_csv(folder / "scores.csv", index=False)
     return folder / "scores.csv"
