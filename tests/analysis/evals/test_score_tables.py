@@ -162,7 +162,9 @@ def test_the_report_of_a_table_of_scores_has_their_verdicts_and_figures(tmp_path
 def test_a_figure_of_scores_obeys_its_flags(tmp_path: Path) -> None:
     table = pd.concat([scores(task=name, chance=0.25) for name in ("quiz", "sums")])
     options = ("--x", "N", "--tasks", "sums", "--where", "N>2e7", "--columns", "score=acc")
-    done = call_command("analysis", "figure", "emergence", write(tmp_path, table), "--out", tmp_path / "e.svg", *options)
+    done = call_command(
+        "analysis", "figure", "emergence", write(tmp_path, table), "--out", tmp_path / "e.svg", *options
+    )
     assert done.returncode == 0, done.stderr
     rows = pd.read_csv(tmp_path / "e.data.csv")
     drawn = rows[(rows["mark"] == "point")]

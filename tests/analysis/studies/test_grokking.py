@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.__main__ import main
@@ -240,3 +241,20 @@ def test_the_interval_is_students() -> None:
     low, high = accuracy_curves.student_interval([1.0, 2.0, 3.0]) or (0, 0)
     assert (low, high) == pytest.approx((2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), rel=1e-6)
     assert accuracy_curves.student_interval([1.0]) is None and descents.MIN_SEEDS == 3
+
+
+def test_a_table_of_errors_has_the_peak_that_was_planted() -> None:
+    widths = np.array([2, 4, 8, 16, 32, 64, 128])
+    rng = np.random.default_rng(0)
+    rows = [
+        {"hidden_size": width, "trial": seed, "val_acc": 0.7 + 0.02 * i - 0.1 * (width == 16) + rng.normal(0, 0.003)}
+        for i, width in enumerate(widths)
+        for seed in range(4)
+    ]
+    [profile] = analyse_double_descent(pd.DataFrame(rows)).profiles
+    assert profile.verdict == DOUBLE_DESCENT and profile.peak_position[0] == 16
+    json.dumps(profile.to_json(), allow_nan=False)
+    with pytest.raises(DataError, match="no column for test"):
+        analyse_double_descent(pd.DataFrame({"width": widths, "loss": widths}))
+    with pytest.raises(DataError, match="is not a share from 0 to 1"):
+        analyse_double_descent(pd.DataFrame({"width": widths, "test_error": 50.0}))

@@ -13,7 +13,7 @@ import pytest
 from analysis import laws
 from analysis.data.load import load
 from analysis.errors import FitError
-from analysis.figures.fits import contours, isoflop, kaplan
+from analysis.figures.fits import contours, isoflop
 from analysis.figures.fits.common import axis_label
 from analysis.figures.source import Source
 from analysis.fitting.fit import fit
@@ -148,9 +148,9 @@ def test_noise_about_one_curve_is_no_frontier(repeats: int) -> None:
         assert len(fitted.points) == 12 * repeats and "their losses fall along one curve in D" in fitted.notes[0]
 
 
-def test_the_unit_of_the_loss_travels_to_text_json_and_figures(tmp_path: Path) -> None:
+def test_the_unit_of_the_loss_travels_to_text_and_json(tmp_path: Path) -> None:
     path, out = tmp_path / "runs.csv", tmp_path / "out.json"
-    rows = sweep(GRID, GRID, noise=0.001)
+    rows = sweep(GRID[:3], GRID[:3], noise=0.001)
     rows.assign(val_loss=rows["val_loss"] / 3).rename(columns={"val_loss": "val_bpb"}).to_csv(path, index=False)
     quick = ("--bootstrap", "100")
     run = call_command("analysis", "fit", path, *quick, "--at", "N=1e9,D=1e10", "--json", out)
@@ -163,14 +163,12 @@ def test_the_unit_of_the_loss_travels_to_text_json_and_figures(tmp_path: Path) -
     run = call_command("analysis", "optimum", path, *quick, "--run", "N=1e9,D=1e10", "--json", out)
     assert run.stdout.count("(bits/byte)") == 2 and " bits per byte." in run.stdout and "nats" not in run.stdout
     assert json.loads(out.read_text())["loss_unit"] == "bits per byte"
-    assert call_command("analysis", "figure", "isoflop", path, "--out", tmp_path / "a.svg", *quick).returncode == 0
-    assert json.loads((tmp_path / "a.about.json").read_text())["loss_unit"] == "bits per byte"
 
 
 def test_axes_of_the_loss_have_its_unit() -> None:
-    points = replace(load(sweep(GRID, GRID, noise=0.001)), loss_unit="bits per byte")
+    points = replace(load(sweep(GRID[:3], GRID[:3], noise=0.001)), loss_unit="bits per byte")
     source = Source("runs", points, options=QUICK)
-    for figure in (isoflop.figure, contours.figure, kaplan.figure):
+    for figure in (isoflop.figure, contours.figure):
         labels = [axes.get_ylabel() for axes in figure(source).axes]
         assert "Loss $L$ (bits/byte)" in labels, labels
     assert axis_label(source.fit("chinchilla").form, "L") == "Loss $L$ (bits/byte)"
