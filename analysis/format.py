@@ -57,9 +57,9 @@ def number(value: float, interval: Interval = None) -> str:
         return scientific(value, 3)
     low, high = (None, None) if interval is None else interval
     if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)) or low == high:
-        return f"{value:.4g}"
+        return without_zero_sign(f"{value:.4g}")
     decimals = 1 - math.floor(math.log10(abs(high - low)))
-    return f"{value:.{min(max(decimals, 0), 6)}f}"
+    return without_zero_sign(f"{value:.{min(max(decimals, 0), 6)}f}")
 
 
 def interval_text(interval: Interval, formatter: Formatter | None = None) -> str:
@@ -74,7 +74,7 @@ def interval_text(interval: Interval, formatter: Formatter | None = None) -> str
     ends = [end for end in interval if end is not None and not math.isnan(end)]
     if len(ends) < len(interval):
         return "no interval"
-    low, high = (formatter(end) if formatter else number(end, interval) for end in ends)
+    low, high = (without_zero_sign(formatter(end)) if formatter else number(end, interval) for end in ends)
     return f"[{low}, {high}]"
 
 
@@ -86,7 +86,7 @@ def estimate(value: float, interval: Interval, formatter: Formatter | None = Non
         interval: Its interval.
         formatter: Formats each number; `number` by default.
     """
-    text = formatter(value) if formatter else number(value, interval)
+    text = without_zero_sign(formatter(value)) if formatter else number(value, interval)
     return f"{text} {interval_text(interval, formatter)}"
 
 
@@ -115,7 +115,7 @@ def short_loss_unit(unit: str) -> str:
 
 def percent(value: float) -> str:
     """Formats a share as a percentage."""
-    return f"{100 * value:.3g}%" if math.isfinite(value) else MISSING if math.isnan(value) else "∞"
+    return without_zero_sign(f"{100 * value:.3g}%") if math.isfinite(value) else MISSING if math.isnan(value) else "∞"
 
 
 def without_zero_sign(text: str) -> str:
@@ -124,7 +124,8 @@ def without_zero_sign(text: str) -> str:
     Args:
         text: Formatted number, with or without a sign, an exponent or a unit.
     """
-    return text if any(digit in text for digit in "123456789") else text.lstrip("+-")
+    is_zero = "0" in text and not any(digit in text for digit in "123456789")
+    return text.lstrip("+-") if is_zero else text
 
 
 def signed(value: float, spec: str) -> str:

@@ -26,6 +26,16 @@ def short_count(value: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
+def signed_percent(share: float) -> str:
+    """Formats a relative difference as a whole percentage with its sign, which 0 does not have.
+
+    Args:
+        share: The difference.
+    """
+    text = f"{share:+.0%}"
+    return "0%" if text in ("+0%", "-0%") else text
+
+
 def duration(seconds: float) -> str:
     """Returns seconds as 8s, 3m 20s or 2h 05m."""
     whole = round(seconds)

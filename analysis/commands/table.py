@@ -35,11 +35,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Prints the runs of a store, or writes them as CSV; returns the exit status."""
     from analysis.data.from_store import filter_runs  # here, so that --help stays fast
     from analysis.data.runs import read_runs
+    from analysis.data.sources.readers import is_store
     from analysis.format import join_names
     from scaling.store.files import write_atomic
 
     path, options = Path(arguments.source), read_options(ReadOptions, arguments)
-    if not path.is_dir():
+    if not is_store(path):
         raise DataError(f"{path}: not a store: give the folder that runs were trained into")
     if arguments.rows < 0:
         raise DataError(f"--rows {arguments.rows}: must be 0 (all) or more")

@@ -11,7 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.data.columns.choice import ColumnChoice, check_sufficient, choose_columns, law_letters
+from analysis.data.columns.choice import (
+    ColumnChoice,
+    check_sufficient,
+    choose_columns,
+    law_letters,
+    with_unit_in_cells,
+)
 from analysis.data.columns.compute import complete_compute
 from analysis.data.columns.names import error_column
 from analysis.data.columns.reader import MAX_LISTED, ColumnReader
@@ -57,7 +63,8 @@ def points_from_table(
     table, options = _rows_of_curves(table, columns, law, options)
     reader = ColumnReader(columns, law, options.drop_bad)
     table, row_names = _selected_rows(table, options, reader)
-    table, values, notes = reader.read(table)
+    columns = with_unit_in_cells(columns, table)
+    table, values, notes = replace(reader, columns=columns).read(table)
     values, counted, compute_notes = complete_compute(values, columns.names, options)
     names = [row_names[i] for i in table.frame.index]
     weights, weight_notes = _weights(table, values, columns, law.output if law else "L")

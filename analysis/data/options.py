@@ -110,13 +110,13 @@ class ReadOptions:
 
     columns: Mapping[str, str] = option(
         {},
-        "columns of the source: N, D, C, L, budget, name, group, weight",
+        "columns of the source: N, D, C, L, budget, epochs, U (unique tokens), name, group, weight, error",
         metavar="N=..,D=..",
         parse=parse_pairs("N=params,L=val_loss"),
     )
     units: Mapping[str, str] = option(
         {},
-        "units of columns: N=billions, D=millions, C=pfdays or 1e21, L=bits or perplexity",
+        "units of columns: N=billions, D=millions, C=pfdays or 1e21, L=bits/byte, bits or perplexity",
         metavar="N=..,L=..",
         parse=parse_pairs("N=billions,L=bits"),
     )

@@ -81,6 +81,8 @@ class FitOptions(BootstrapOptions):
             with "ln" stands for a logarithm. A parameter at a bound is a warning of the verdict.
         start: Starting values that replace those of the law, such as {"alpha": (0.3, 0.4)}. The result is then the best
             local minimum next to the starts instead of the global minimum.
+        checks: Whether to check the fit for warnings and other minima, which takes longer than the fit. Without checks
+            a verdict only has the warnings of the selection of points: for many fits whose verdicts are not used.
         ideal_point: Whether to add a point with zero loss and accuracy 1 in step 2 of two-step (OLMo ladder 2024).
     """
 
@@ -129,6 +131,7 @@ class FitOptions(BootstrapOptions):
     start: Mapping[str, float | tuple[float, ...]] = option(
         {}, "starting values of the search", metavar="alpha=0.3,..", parse=parse_numbers("alpha=0.3,beta=0.3")
     )
+    checks: bool = True
     ideal_point: bool = True
 
     def __post_init__(self) -> None:

@@ -95,7 +95,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     check_points(points, free_law, name, notes, constrained=bool(constraints))
     notes = (*notes, *_cost_notes(points, law))
     problem = make_problem(points, free_law, objective)
-    solution = search(problem)
+    solution = search(problem, find_others=options.checks)
     check_decrease(problem, solution.u_P, name)
     uncertainty = estimate_uncertainty(problem, solution, points, options, warnings)
     estimates = {parameter: float(value[0]) for parameter, value in problem.params(solution.u_P[None]).items()}
@@ -168,6 +168,8 @@ def estimate_uncertainty(
     profiles = profile_fit(problem, u_P, points, level) if options.intervals == "profile" else {}
     intervals |= {name: profiles[name].interval for name in intervals if name in profiles}
     profiler = Profiler(problem, u_P, level, points).reuse(profiles) if options.intervals == "profile" else None
+    if not options.checks:
+        return Uncertainty(resampling, samples, intervals, profiles, profiler, (), verdict(selection_warnings))
     refits = refit_without_parts(problem, u_P, points)
     warnings = [
         *selection_warnings,

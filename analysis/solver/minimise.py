@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from analysis.solver.problem import LinearProblem, Problem
 
 BLOCK_SIZE = 300_000  # number of elements of the arrays of a block of rows: 2 MB, about the cache of a core
+FEW = 8  # share of a block, 1 / FEW, at which its last rows wait for those of the other blocks
 MIN_TAIL = 0.02  # smallest share of Levenberg–Marquardt curvature where ρ is linear, so that steps are finite
 
 
@@ -26,8 +28,8 @@ def minimise(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Minimises the objective from each row of `u_SP`.
 
-    Rows are processed in blocks that fit the cache of a core, in parallel on all cores. The result does not depend on
-    the blocks or cores.
+    Rows are processed in blocks that fit the cache of a core, in parallel on all cores, and the last rows of all blocks
+    together. The result does not depend on the blocks or cores.
 
     Args:
         problem: The law on points, or its linear part.
@@ -38,52 +40,118 @@ def minimise(
     Returns:
         Coordinates (S, P) and objective (S,) of each row.
     """
-    rows = max(1, BLOCK_SIZE // (problem.y.shape[-1] * (len(problem.names) + 6)))
-    blocks = [slice(i, i + rows) for i in range(0, len(u_SP), rows)]
+    size = max(1, BLOCK_SIZE // (problem.y.shape[-1] * (len(problem.names) + 6)))
+    blocks = [np.arange(i, min(i + size, len(u_SP))) for i in range(0, len(u_SP), size)]
+    low, high = problem.bounds()
+    u_SP = np.clip(u_SP, low, high)
     problem.evaluate(u_SP[:1])  # fills the caches of the problem before starting threads
+    u_final, cost_final = np.empty(u_SP.shape), np.empty(len(u_SP))
 
-    def minimise_block(block: slice) -> tuple[np.ndarray, np.ndarray]:
+    def minimise_block(rows: np.ndarray, few: int) -> _Rows:
         with np.errstate(all="ignore"):
-            return _descend(problem.select_rows(block), u_SP[block], iterations, tolerance)
+            part = problem.select_rows(slice(rows[0], rows[-1] + 1))
+            active = _first_rows(part, u_SP[rows], rows)
+            return _descend(part, active, (iterations, tolerance, few), (u_final, cost_final))
 
     if len(blocks) == 1:
-        return minimise_block(blocks[0])
+        minimise_block(blocks[0], 0)
+        return u_final, cost_final
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        results = list(pool.map(minimise_block, blocks))
-    return np.concatenate([u for u, _ in results]), np.concatenate([cost for _, cost in results])
+        slow = _Rows.concatenate(list(pool.map(lambda rows: minimise_block(rows, len(rows) // FEW), blocks)))
+    for i in range(0, len(slow.index), size):  # the last rows of all blocks together
+        rest = slow.select(np.arange(i, min(i + size, len(slow.index))))
+        with np.errstate(all="ignore"):
+            _descend(problem.select_rows(rest.index), rest, (iterations, tolerance, 0), (u_final, cost_final))
+    return u_final, cost_final
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """Rows that have not converged: their indices, coordinates, objective, gradient, curvature, and control of steps."""
+
+    index: np.ndarray
+    u: np.ndarray
+    cost: np.ndarray
+    g: np.ndarray
+    H: np.ndarray
+    tail: np.ndarray
+    damping: np.ndarray
+    quiet_steps: np.ndarray
+    steps: np.ndarray
+
+    def select(self, rows: np.ndarray) -> _Rows:
+        """Returns some of the rows."""
+        return _Rows(*(getattr(self, member.name)[rows] for member in fields(self)))
+
+    @staticmethod
+    def concatenate(parts: list[_Rows]) -> _Rows:
+        """Returns the rows of all parts."""
+        return _Rows(*(np.concatenate([getattr(part, member.name) for part in parts]) for member in fields(_Rows)))
+
+
+def _first_rows(problem: Problem | LinearProblem, u: np.ndarray, index: np.ndarray) -> _Rows:
+    count = len(u)
+    tail = np.full(count, 1.0)
+    if isinstance(problem, Problem) and (u == u[0]).all():
+        cost, g, H = _normal_equations_of_one(problem, u[:1], count)
+    else:
+        cost, g, H = _normal_equations(problem, u, tail)
+    cost = np.where(np.isfinite(cost), cost, np.inf)
+    return _Rows(index, u, cost, g, H, tail, np.full(count, 1e-2), np.zeros(count, int), np.zeros(count, int))
 
 
 def _descend(
-    problem: Problem | LinearProblem, u: np.ndarray, iterations: int, tolerance: float
-) -> tuple[np.ndarray, np.ndarray]:
-    """Minimises one block with damped steps of all rows at once; converged rows are removed."""
+    problem: Problem | LinearProblem,
+    active: _Rows,
+    limits: tuple[int, float, int],
+    final: tuple[np.ndarray, np.ndarray],
+) -> _Rows:
+    """Minimises rows with damped steps of all of them at once; returns the last few, which have not converged.
+
+    limits: largest number of steps, tolerance, and number of rows at which to return.
+    final: coordinates and objective of all rows, into which those of converged rows are written.
+    """
+    iterations, tolerance, few = limits
     low, high = problem.bounds()
-    u = np.clip(u, low, high)
-    u_final, cost_final, rows = u.copy(), np.empty(len(u)), np.arange(len(u))
-    tail, damping, quiet_steps = np.full(len(u), 1.0), np.full(len(u), 1e-2), np.zeros(len(u), int)
-    cost, g, H = _normal_equations(problem, u, tail)
-    cost[~np.isfinite(cost)] = np.inf
-    converged = np.isinf(cost)
-    for _ in range(iterations):
+    converged = np.isinf(active.cost) | (active.steps >= iterations)
+    while True:
         if converged.any():
-            u_final[rows[converged]], cost_final[rows[converged]] = u[converged], cost[converged]
-            active = ~converged
-            problem, rows, u, cost = problem.select_rows(active), rows[active], u[active], cost[active]
-            g, H, tail, damping, quiet_steps = (x[active] for x in (g, H, tail, damping, quiet_steps))
-        if not len(rows):
-            break
-        u_new = np.clip(u + _damped_step(u, g, H, damping, (low, high)), low, high)
-        cost_new, g_new, H_new = _normal_equations(problem, u_new, tail)
+            done = active.index[converged]
+            final[0][done], final[1][done] = active.u[converged], active.cost[converged]
+            problem, active = problem.select_rows(~converged), active.select(~converged)
+        if len(active.index) <= few:
+            return active
+        u, cost, damping = active.u, active.cost, active.damping
+        u_new = np.clip(u + _damped_step(u, active.g, active.H, damping, (low, high)), low, high)
+        cost_new, g_new, H_new = _normal_equations(problem, u_new, active.tail)
         better = cost_new < cost
         small = ~(cost - cost_new > tolerance * cost)
-        u, g = np.where(better[:, None], u_new, u), np.where(better[:, None], g_new, g)
-        H, cost = np.where(better[:, None, None], H_new, H), np.where(better, cost_new, cost)
         damping = np.where(better, np.maximum(damping / 8, 1e-12), damping * 6)
-        tail = np.where(better, np.maximum(tail / 2, MIN_TAIL), np.minimum(tail * 8, 1.0))
-        quiet_steps = np.where(small & (better | (damping > 1e3)), quiet_steps + 1, 0)
-        converged = (quiet_steps >= 2) | (damping > 1e8)
-    u_final[rows], cost_final[rows] = u, cost
-    return u_final, cost_final
+        quiet_steps = np.where(small & (better | (damping > 1e3)), active.quiet_steps + 1, 0)
+        active = _Rows(
+            active.index,
+            np.where(better[:, None], u_new, u),
+            np.where(better, cost_new, cost),
+            np.where(better[:, None], g_new, active.g),
+            np.where(better[:, None, None], H_new, active.H),
+            np.where(better, np.maximum(active.tail / 2, MIN_TAIL), np.minimum(active.tail * 8, 1.0)),
+            damping,
+            quiet_steps,
+            active.steps + 1,
+        )
+        converged = (quiet_steps >= 2) | (damping > 1e8) | (active.steps >= iterations)
+
+
+def _normal_equations_of_one(problem: Problem, u: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`_normal_equations` of `count` samples at the same coordinates (1, P), where the derivatives are equal."""
+    r, J = problem.evaluate(u)
+    rho, psi, curvature = problem.objective.terms(r, 1.0)
+    shape = (count, r.shape[-1])
+    g = np.broadcast_to(problem.weights * psi, shape) @ J[0].T
+    products = (J[0][:, None] * J[0][None]).reshape(-1, r.shape[-1])
+    H = np.broadcast_to(problem.weights * curvature, shape) @ products.T
+    cost = np.sum(np.broadcast_to(problem.weights * rho, shape), -1)
+    return cost, g, H.reshape(count, len(J[0]), len(J[0]))
 
 
 def _normal_equations(

@@ -111,11 +111,11 @@ class Objective:
         rho += r
         rho *= psi
         curvature = np.abs(r)
-        linear = curvature > self.threshold
+        quadratic = curvature <= self.threshold
         curvature *= 2
         curvature -= self.threshold
         np.divide(tail * self.threshold, curvature, out=curvature)
-        np.copyto(curvature, 1.0, where=~linear)
+        curvature[quadratic] = 1.0
         return rho, psi, curvature
 
     def value(self, r: np.ndarray, weights: np.ndarray) -> float:

@@ -15,6 +15,7 @@ from scipy.special import fdtrc
 from scipy.stats import spearmanr
 
 from analysis.data.points import Points
+from analysis.format import signed
 from analysis.laws.law import Law
 from analysis.solver.minimise import minimise
 from analysis.solver.problem import Problem
@@ -62,7 +63,7 @@ def check_frontier(points: Points, law: Law) -> list[str]:
     rank, p = spearmanr(points[letter], points.L, alternative="less")
     if p <= CHANCE or len(points) < 4:
         return []
-    sentence = f"the loss of the {len(points)} runs does not fall with {letter} (rank correlation {rank:+.2f}"
+    sentence = f"the loss of the {len(points)} runs does not fall with {letter} (rank correlation {signed(rank, '.2f')}"
     return [warning("no-effect", f"{sentence}, p = {p:.2g}), only that of their frontier, as any frontier does")]
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from scipy.special import fdtrc
 
 from analysis.data.points import Points
+from analysis.format import signed
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
 from analysis.uncertainty.resampling import clusters
@@ -50,7 +51,7 @@ class GroupEffect:
         if len(names) > MAX_LISTED:
             names = [*names[:2], *names[-2:]]
         texts = [
-            f"{name or '(empty)'} {f'{np.expm1(self.offsets[name]):+.1%}' if relative else f'{self.offsets[name]:+.3g}'}"
+            f"{name or '(empty)'} {signed(np.expm1(self.offsets[name]), '.1%') if relative else signed(self.offsets[name], '.3g')}"
             f" ({self.counts[name]} points)"
             for name in names
         ]

@@ -64,13 +64,17 @@ def evaluate_with_harness(model: TrainedModel, store: Store, options: HarnessOpt
         options: The benchmarks, and how to evaluate them.
     """
     from scaling.evaluate.harness.run import run_harness
-    from scaling.evaluate.run import write_scores
+    from scaling.evaluate.run import Evaluation, write_scores
     from scaling.inference.scorer import Scorer
 
-    result = run_harness(Scorer(model), store.items_dir(model.record.run_id), options)
-    for path in result.files:
-        store.upload(path)
-    write_scores(store, model, result.facts)
+    scorer, result = Scorer(model), Evaluation()
+    for name in options.benchmarks:  # written one by one: a process that is killed loses the last one only
+        single = dataclasses.replace(options, benchmarks=(name,))
+        scores = run_harness(scorer, store.items_dir(model.record.run_id), single)
+        write_scores(store, model, scores.facts)
+        for path in scores.files:
+            store.upload(path)
+        result.merge(scores)
     return result
 
 

@@ -106,10 +106,12 @@ def evaluate_run(
             result.add_error(task, error)
             continue
         if scored.rows:
-            store.upload(items.write_items(folder, scored.name, scored.shots, model.step, scored.rows))
-            result.scores[items.task_label(scored.name, scored.shots)] = mean_scores(scored.rows)
+            label, scores = items.task_label(scored.name, scored.shots), mean_scores(scored.rows)
+            result.scores[label] = scores
             result.notes += [note for note in scored.notes if note not in result.notes]
-    write_scores(store, model, result.facts)
+            # After each task, and before its items: a process that is killed leaves no items without their scores.
+            write_scores(store, model, record_facts(label, scores))
+            store.upload(items.write_items(folder, scored.name, scored.shots, model.step, scored.rows))
     return result
 
 

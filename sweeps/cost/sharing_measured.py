@@ -18,6 +18,7 @@ from scaling.config.run import RunConfig
 from scaling.store.record import Record, Store
 from sweeps.cost.pace import estimate_seconds_left, measure_pace
 from sweeps.errors import SweepError
+from sweeps.format import signed_percent
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import plan_sweep, run_id
 
@@ -175,6 +176,6 @@ def as_text(result: dict[str, Any]) -> str:
         mode = "estimated from the previous launch" if "quoted" in quote else "estimated from its own records"
         lines.append(
             f"{mode}: {seconds_taken:.1f} s, measured {quote['measured']:.1f} s "
-            f"({seconds_taken / quote['measured'] - 1:+.0%})"
+            f"({signed_percent(seconds_taken / quote['measured'] - 1)})"
         )
     return "\n".join(lines)

@@ -145,12 +145,15 @@ def start_steps(configs: Iterable[RunConfig], store: Store | None = None) -> lis
         store: If given, its shared checkpoints and those of each run are used as well.
     """
     common = checkpoints(store.checkpoints) if store else set()
+    folders = run_folders(store) if store else frozenset()
     trunks: dict[str, _Trunk] = {}  # by prefix_id of its start
     starts = []
     for config in configs:
         trunk = trunks.setdefault(prefix_id(config, 0), _Trunk())
         shared = trunk.last_checkpoint(config)
-        own = checkpoints(store.run_dir(run_id(config)) / "checkpoints") if store else set()
+        own = (
+            checkpoints(store.run_dir(run_id(config)) / "checkpoints") if store and run_id(config) in folders else set()
+        )
         later = sorted({step for step, _ in common | own if shared < step <= config.steps}, reverse=True)
         last = next((step for step in later if not {(step, prefix_id(config, step))}.isdisjoint(common | own)), shared)
         starts.append(StartStep(shared, last))
@@ -190,6 +193,14 @@ def shared_steps(configs: Iterable[RunConfig], store: Store | None = None) -> li
         store: If given, its checkpoints are used as well.
     """
     return [start.stored for start in start_steps(configs, store)]
+
+
+def run_folders(store: Store) -> frozenset[str]:
+    """Returns the run ids that have a folder in a store; a plan looks for files of these alone."""
+    try:
+        return frozenset(os.listdir(store.root / "runs"))
+    except FileNotFoundError:
+        return frozenset()
 
 
 def checkpoints(folder: Path) -> set[tuple[int, str]]:
@@ -234,7 +245,8 @@ def plan_sweep(configs: list[RunConfig], corpus: Corpus, store: Store | None = N
     check_distinct(configs)
     ordered = execution_order(configs)
     ids = [run_id(config) for config in ordered]
-    records = {name: store.raw_record(name) for name in ids} if store else {}
+    folders = run_folders(store) if store else frozenset()
+    records = {name: store.raw_record(name) for name in ids if name in folders} if store else {}
     statuses = {name: str(record["status"]) for name, record in records.items() if record is not None}
     remaining = [c for c, name in zip(ordered, ids, strict=True) if statuses.get(name) not in FINISHED_STATUSES]
     starts = dict(zip([run_id(c) for c in remaining], start_steps(remaining, store), strict=True))

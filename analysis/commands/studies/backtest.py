@@ -73,11 +73,13 @@ def _print_result(result: Backtest) -> None:
 
 
 def _row(score: Score, groups: int) -> tuple[str, ...]:
+    from analysis.format import signed
+
     return (
         score.law if score.groups == groups else f"{score.law} ({score.groups} groups)",
         f"{score.rmsle:.5f}",
         f"{score.relative:.2%}",
-        f"{score.bias:+.5f}",
+        signed(score.bias, ".5f"),
         f"{score.coverage:.0%}",
         f"{score.mean_interval_width:.3g}",
         "" if score.ensemble_weight is None else f"{score.validation_error:.5f}",

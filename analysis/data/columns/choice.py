@@ -6,18 +6,20 @@ Key: N parameters, D tokens, C training FLOPs, L loss.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from analysis.data.columns.names import (
     COLUMN_NAMES,
     PLAIN_SPLIT,
+    UNIT_COLUMNS,
     UNKNOWN_WORDS,
     Candidate,
     candidate_columns,
+    normalise,
     unit_in_name,
 )
 from analysis.data.options import ReadOptions
-from analysis.data.table import Table, quote_cell
+from analysis.data.table import Table, cell_texts, quote_cell
 from analysis.data.units import Unit, parse_unit, parse_units
 from analysis.errors import DataError
 from analysis.format import join_names
@@ -97,6 +99,35 @@ def choose_columns(
             raise DataError(f"{table.name}: two columns are called {name!r} (for {letter}): rename one")
     guessed = {k: parse_unit(k, unit) for k, unit in units_by_name.items() if unit and k not in units}
     return ColumnChoice(names, frozenset(named), units | guessed, frozenset(guessed), tuple(notes))
+
+
+def with_unit_in_cells(columns: ColumnChoice, table: Table) -> ColumnChoice:
+    """Returns the choice with the unit of the loss that a column such as loss_unit has in the cells of all rows.
+
+    Args:
+        columns: Columns and units.
+        table: Selected rows.
+
+    Raises:
+        DataError: Rows have different units, or another unit than the name of the column of the loss.
+    """
+    names = [column for column in table.frame.columns if normalise(column) in UNIT_COLUMNS]
+    stated = "L" in columns.units and "L" not in columns.guessed_units
+    if "L" not in columns.names or stated or not names:
+        return columns
+    try:
+        different = {parse_unit("L", text) for text in cell_texts(table.frame[names[0]])}
+    except DataError:
+        return columns  # a column of other units
+    if "L" in columns.units:
+        different.add(columns.units["L"])
+    if len(different) > 1:
+        units = ", ".join(sorted(unit.name for unit in different))
+        raise DataError(
+            f"{table.name}: losses in different units ({units}): select rows of one with --where, or name the unit of "
+            "all with --units L=..."
+        )
+    return replace(columns, units={**columns.units, "L": different.pop()})
 
 
 def _choose(table: Table, letter: str, possible: Sequence[Candidate], is_output: bool) -> Candidate | None:

@@ -101,6 +101,7 @@ NOT_LOSSES = re.compile(  # words of values that are no loss: errors, limits, po
     r"ratio|gap|step|steps|epoch|epochs|time|weight|scale|fn|type|target|predicted|pred|fitted|aux|z|balance|router|kl|"
     r"reward|n|count|max|spike|spikes|task|rc|acc)\d*|\d+shots?"
 )
+UNIT_COLUMNS = ("loss_unit", "loss_units", "unit_of_loss", "val_loss_unit", "unit", "units")  # of cells with a unit
 ERROR_SUFFIXES = [
     "stderr",
     "std_err",

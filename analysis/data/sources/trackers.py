@@ -119,11 +119,14 @@ def measured_rows(table: Table, columns: list[str]) -> Table:
         columns: Columns that a law needs, its output first. A column that then has no value at all leaves out no row.
     """
     filled = np.ones(len(table.frame), bool)
-    for column in columns:
+    gaps = []
+    for column in dict.fromkeys(columns):
         has_value = filled & np.array([bool(cell) for cell in cell_texts(table.frame[column])], bool)
-        filled = has_value if has_value.any() else filled
-    if filled.all():
+        if has_value.any() and not (has_value == filled).all():
+            filled = has_value
+            gaps.append(column)
+    if not gaps:
         return table
     lost = join_names(sorted(set(table.frame[table.curve_column]) - set(table.frame[table.curve_column][filled])))
-    note = f"{plural(int(np.sum(~filled)), 'row')} of curves without {' or '.join(dict.fromkeys(columns))} left out"
+    note = f"{plural(int(np.sum(~filled)), 'row')} of curves without {' or '.join(gaps)} left out"
     return table.select(filled).with_notes(note + (f", and with them all of {lost}" if lost else ""))

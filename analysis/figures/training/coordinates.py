@@ -19,6 +19,7 @@ from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
 from analysis.figures.training.transfer import PARAMETRIZATION_NAMES, PARAMETRIZATIONS
+from analysis.format import signed
 
 AXES = {"width": "Width", "layers": "Layers"}
 CAPTION = (
@@ -109,5 +110,5 @@ def _line(axes: Axes, series: str, changes: list[Change], color: Any) -> None:
     x, y = np.array(sorted((change.size, change.change) for change in changes)).T
     marks.line(axes, series, x, y, color=color, label=changes[0].activation, marker="o", markersize=2.6)
     if len(x) > 1:
-        exponent = f"${np.polyfit(np.log(x), np.log(y), 1)[0]:+.2f}$"
+        exponent = f"${signed(np.polyfit(np.log(x), np.log(y), 1)[0], '.2f')}$"
         axes.annotate(exponent, (x[-1], y[-1]), (4, -2), textcoords="offset points", fontsize=6.5)

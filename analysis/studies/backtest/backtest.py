@@ -203,7 +203,7 @@ def _forecast(task: BacktestTask) -> Forecast:
     points = task.points.select(~task.held_out)
     measured = task.points[form.output][task.held_out]
     try:
-        result = fit(points, task.law, task.options)
+        result = fit(points, task.law, replace(task.options, checks=False))
     except FitError as error:
         missing = np.full(len(measured), np.nan)
         return Forecast(task.group, name, measured, missing, missing[None], [], str(error))

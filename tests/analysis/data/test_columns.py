@@ -63,6 +63,13 @@ def test_a_named_unit_of_the_loss_is_kept(unit: str, printed: str) -> None:
     assert read({"params": N, "tokens": D, "loss": L}, units={"L": unit}).loss_unit == printed
 
 
+def test_losses_in_different_units_are_not_mixed() -> None:
+    rows = {"params": N, "tokens": D, "loss": L, "loss_unit": ["bpb", "bits/byte", "nats", "nats"]}
+    assert "losses in different units (bits/byte, nats)" in refusal(pd.DataFrame(rows))
+    assert read(rows, where="loss_unit=='nats'").loss_unit == "nats per token"
+    assert read(rows | {"loss_unit": ["bpb"] * 4}).loss_unit == "bits per byte"
+
+
 @pytest.mark.parametrize(
     ("name", "factor"),
     [

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from analysis import laws
+from analysis.__main__ import main
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.data.sources.readers import is_store, read_table
@@ -71,6 +72,7 @@ def test_each_folder_is_a_run_whose_last_validation_loss_is_a_point(tmp_path: Pa
     assert points.D.tolist() == [9 * TOKENS_PER_STEP] * 3  # step 9, between the tokens of 8 and 10
     assert points.L[order] == pytest.approx([3.1 - N / 1e9 for N in SIZES], rel=1e-6)
     assert any("train/tokens_seen interpolated" in note for note in points.notes)
+    assert "21 rows of curves without val_loss left out" in points.notes
 
 
 def test_values_of_steps_are_those_that_tensorboard_reads(tmp_path: Path) -> None:
@@ -99,6 +101,15 @@ def test_tensors_doubles_and_folders_of_a_run_are_read(tmp_path: Path) -> None:
     row = frame.iloc[0]
     assert row["train/epoch_loss"] == 2.5 and row["validation/epoch_loss"] == 0.1 and row["loss/val"] == 2.25
     assert row["n_params"] == 1e7 and row["tokens"] == 1e6
+
+
+def test_a_folder_of_runs_is_no_store_to_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_runs(tmp_path)
+    assert main(["table", str(tmp_path)]) == 2 and "not a store" in capsys.readouterr().err
+    assert main(["fit", str(tmp_path), "--law", "power-n", "--bootstrap", "100"]) == 1
+    assert "power-n" in capsys.readouterr().err
+    (tmp_path / "runs").mkdir()  # the event files of a store are not its runs
+    assert is_store(tmp_path)
 
 
 def test_a_restart_replaces_the_steps_after_it(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 
+from analysis import format
 from analysis.__main__ import main
 from analysis.data.points import Points
 from analysis.fitting.fit import fit
@@ -152,3 +153,20 @@ def test_profiles_of_predictions_and_optima_cover() -> None:
         covered["at"].append(low <= value <= high)
     for name, shares in covered.items():
         assert 0.92 <= np.mean(shares) <= 0.985, f"{name}: {np.mean(shares):.1%}"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (format.signed(-0.0004, ".0%"), "0%"),
+        (format.signed(0.0004, ".3f"), "0.000"),
+        (format.signed(-0.12, ".0%"), "-12%"),
+        (format.percent(-0.0), "0%"),
+        (format.number(-0.0, (-0.01, 0.01)), "0.000"),
+        (format.estimate(-0.0, (-0.0, 0.2)), "0.00 [0.00, 0.20]"),
+        (format.interval_text((-0.0, 0.5), lambda end: f"{end:.2f}"), "[0.00, 0.50]"),
+        (format.interval_text((-np.inf, -0.001), lambda end: f"{end:.2g}"), "[-inf, -0.001]"),
+    ],
+)
+def test_zero_as_printed_has_no_sign(text: str, expected: str) -> None:
+    assert text == expected

@@ -145,6 +145,22 @@ def test_order_and_units_leave_the_optima_of_approaches_unchanged(law: str) -> N
         assert params == pytest.approx(expected, rel=1e-8)
 
 
+@pytest.mark.long
+def test_order_and_units_leave_a_two_step_fit_unchanged() -> None:
+    surface = law_table("chinchilla")
+    accuracy = 1 - 0.75 / (1 + np.exp(-4 * (surface["L"] - 2.6)))
+    frame = surface.assign(Acc=accuracy * np.exp(1e-3 * np.random.default_rng(1).normal(size=len(surface))))
+    scaled, units = in_other_units(frame)
+    options = FitOptions(bootstrap=100)
+    expected = fit(frame, "two-step", options).predict(N=frame["N"], D=frame["D"])
+    for source, reading in (
+        (frame.sample(frac=1, random_state=2), ReadOptions()),
+        (scaled, ReadOptions(units={letter: units[letter] for letter in "ND"} | {"L": units["L"]})),
+    ):
+        changed = fit(source, "two-step", options, reading).predict(N=frame["N"], D=frame["D"])
+        assert np.allclose(changed, expected, rtol=1e-8, atol=0)
+
+
 def test_exports_of_a_store_give_its_predictions(tmp_path: Path) -> None:
     store = known_store.build(tmp_path / "S", rows=8).root
     runs = read_runs(store)

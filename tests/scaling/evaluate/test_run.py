@@ -105,6 +105,13 @@ def rows_of(store: Store, model_run: TrainedModel) -> dict[str, list[kept.Row]]:
     return {kept.task_label(file.task, file.shots): kept.read_items(file.path) for file in values}
 
 
+def evaluate(store: Store, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, list[str]]:
+    """Exit status, standard output and lines of standard error of `scaling evaluate`."""
+    status = main(["evaluate", "--store", str(store.root), *map(str, words)])
+    printed = capsys.readouterr()
+    return status, printed.out, printed.err.splitlines()
+
+
 def test_an_items_figures_are_the_models_own_probabilities(taught_once: tuple[Store, TrainedModel]) -> None:
     store, model_run = taught_once
     evaluation = evaluate_run(model_run, store, EvaluationOptions(tasks=("addition-2", "recall-2"), items=8))
@@ -199,30 +206,12 @@ def test_a_wrong_task_stops_no_other(
     broken.write_text('{"prompt": "1+1=", "answer": "2"}\n{"prompt": "1+2=", "choices": ["3"], "gold": 0}\n')
     own_path.write_text('{"prompt": "1+1=", "answer": "2"}\n{"prompt": "1+2=", "choices": ["3", "4"], "gold": 0}\n')
     tasks = f"algebra-3,addition-99,{broken},{tmp_path / 'none.jsonl'},recall-26,{own_path},addition-1"
-    line = [
-        "evaluate",
-        model_run.record.run_id[:8],
-        "--store",
-        str(store.root),
-        "--tasks",
-        tasks,
-        "--items",
-        "5",
-        "--json",
-    ]
-    status, printed = main(line), capsys.readouterr()
-    result = json.loads(printed.out)
-    assert status == 1, printed.err  # recall-26 does not fit the model
+    status, out, lines = evaluate(store, capsys, model_run.record.run_id[:8], "--tasks", tasks, "--items", 5, "--json")
+    result = json.loads(out)
+    assert status == 1  # recall-26 does not fit the model
     assert {name.partition("/")[0] for name in result["scores"]} == {"mine", "addition-1"}
     assert "mine/accuracy" in result["scores"] and "mine/exact_match" in result["scores"]
-    lines = [line for line in printed.err.splitlines() if line.startswith("scaling evaluate: ")]
-    parts = (
-        "'algebra-3': must be one of",
-        "1 to 12",
-        "line 2: choices must be",
-        "No such file",
-        "recall-26: not scored",
-    )
+    parts = ("'algebra-3': must be one of", "1 to 12", "choices must be", "No such file", "recall-26: not scored")
     assert len(result["wrong"]) == len(parts) and len(lines) == len(parts) + len(result["notes"])
     for line, part in zip(result["wrong"], parts, strict=True):
         assert part in line and f"scaling evaluate: {line}" in lines
@@ -264,11 +253,24 @@ def test_train_asks_what_it_has_trained_alone_and_in_packs(tmp_path: Path, mixtu
     assert sorted(steps) == [4, 4, 6, 8, 8]
 
 
-def evaluate(store: Store, capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, str, list[str]]:
-    """Exit status, standard output and lines of standard error of `scaling evaluate`."""
-    status = main(["evaluate", "--store", str(store.root), *map(str, words)])
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err.splitlines()
+def test_a_process_that_is_killed_leaves_no_items_without_scores(
+    taught_once: tuple[Store, TrainedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, model_run = taught_once
+    options, write_items = EvaluationOptions(tasks=("copying-2", "sorting-2"), items=3), kept.write_items
+
+    def write_until_killed(folder: Path, task: str, *more: Any) -> Path:
+        if task == "sorting-2":
+            raise KeyboardInterrupt
+        return write_items(folder, task, *more)
+
+    monkeypatch.setattr(kept, "write_items", write_until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_run(model_run, store, options)
+    record = store.read(model_run.record.run_id)
+    assert record is not None and record.evals["copying-2/n"] == 3
+    monkeypatch.undo()
+    assert set(evaluate_run(model_run, store, options, only_missing=True).scores) == {"sorting-2"}
 
 
 def test_bad_input_is_one_line_and_exit_status_2(
