@@ -45,12 +45,13 @@ def minimise(
     low, high = problem.bounds()
     u_SP = np.clip(u_SP, low, high)
     problem.evaluate(u_SP[:1])  # fills the caches of the problem before starting threads
+    common = len(u_SP) > 1 and isinstance(problem, Problem) and bool((u_SP == u_SP[0]).all())
     u_final, cost_final = np.empty(u_SP.shape), np.empty(len(u_SP))
 
     def minimise_block(rows: np.ndarray, few: int) -> _Rows:
         with np.errstate(all="ignore"):
             part = problem.select_rows(slice(rows[0], rows[-1] + 1))
-            active = _first_rows(part, u_SP[rows], rows)
+            active = _first_rows(part, u_SP[rows], rows, common)
             return _descend(part, active, (iterations, tolerance, few), (u_final, cost_final))
 
     if len(blocks) == 1:
@@ -89,10 +90,11 @@ class _Rows:
         return _Rows(*(np.concatenate([getattr(part, member.name) for part in parts]) for member in fields(_Rows)))
 
 
-def _first_rows(problem: Problem | LinearProblem, u: np.ndarray, index: np.ndarray) -> _Rows:
+def _first_rows(problem: Problem | LinearProblem, u: np.ndarray, index: np.ndarray, common: bool) -> _Rows:
+    """The rows before their first step; `common` if all have the same coordinates."""
     count = len(u)
     tail = np.full(count, 1.0)
-    if isinstance(problem, Problem) and (u == u[0]).all():
+    if common and isinstance(problem, Problem):
         cost, g, H = _normal_equations_of_one(problem, u[:1], count)
     else:
         cost, g, H = _normal_equations(problem, u, tail)

@@ -16,7 +16,7 @@ import numpy as np
 
 JEFFREYS = 0.5  # pseudo-counts of correct and wrong items (Jeffreys prior), so that a share of 0 has a variance
 SMALLEST_SHARE = 0.005  # shares nearer to 0 or 1 have the variance of this share
-EXPONENTS = np.array([0.5, 1.0, 1.5, 2.0])
+EXPONENTS = np.array([0.0, 0.5, 1.0, 1.5, 2.0])
 
 
 @dataclass(frozen=True)
