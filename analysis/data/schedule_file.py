@@ -54,7 +54,8 @@ def points_with_schedules(table: Table, options: ReadOptions, law: Law | None) -
     if list(schedules) == [ONLY_CURVE]:
         schedules = dict.fromkeys(curves, schedules[ONLY_CURVE])
     rate = _rates(table, step, curves, schedules)
-    frame = table.frame.assign(**{RATE_COLUMN: rate, CURVE_COLUMN: curves})
+    frame = table.frame.copy()
+    frame[RATE_COLUMN], frame[CURVE_COLUMN] = rate, curves
     named = {**options.columns, "lr": RATE_COLUMN, "curve": CURVE_COLUMN, "group": CURVE_COLUMN}
     points = points_from_table(replace(table, frame=frame), replace(options, columns=named), law)
     assert points.groups is not None

@@ -86,10 +86,7 @@ def find_group_effects(problem: Problem, u_P: np.ndarray, points: Points) -> lis
     effects = []
     for name, labels in columns.items():
         names, codes_n = np.unique(np.array(labels), return_inverse=True)
-        if points.runs is None:
-            codes, root = codes_n, root_n
-        else:
-            codes, root = _codes_of_runs(codes_n, points), clusters.mean_by_run(root_n, clusters.run_labels(points))
+        codes, root = _codes_of_runs(codes_n, points), clusters.mean_by_run(root_n, clusters.run_labels(points))
         if codes is None or _determines_input(problem, codes_n):
             continue
         is_group = codes[:, None] == np.arange(len(names))

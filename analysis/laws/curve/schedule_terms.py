@@ -80,7 +80,7 @@ class Schedules:
 def _simplified(steps: np.ndarray, rates: np.ndarray, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     kept, parts = {0, len(steps) - 1}, [(0, len(steps) - 1)]
     for k in np.flatnonzero(_jumps(np.diff(rates))):  # the rows that make a jump a jump
-        kept |= {max(k - 1, 0), k, k + 1, min(k + 2, len(steps) - 1)}
+        kept |= {max(int(k) - 1, 0), int(k), int(k) + 1, min(int(k) + 2, len(steps) - 1)}
     while parts:
         first, last = parts.pop()
         if last - first < 2:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -107,7 +108,7 @@ def _multi_power_starts(
     inputs: tuple[np.ndarray, ...], y: np.ndarray, schedules: Schedules | None = None
 ) -> dict[str, np.ndarray]:
     """Starting values of `multi_power`: C for immediate changes up to changes over the whole curve."""
-    terms = schedule_terms(*inputs, schedules)
+    terms = schedule_terms(inputs[0], inputs[1], inputs[2], schedules)
     speed, beta, gamma = np.array(
         list(itertools.product((1.0, 10.0, 100.0, 1000.0), (0.3, 0.6, 1.0), (0.3, 0.6, 1.0)))
     ).T
@@ -120,7 +121,7 @@ def _tissue_starts(
     inputs: tuple[np.ndarray, ...], y: np.ndarray, schedules: Schedules | None = None
 ) -> dict[str, np.ndarray]:
     """Starting values of `tissue`: 1/(1 − λ) from 10 steps to the length of the curves."""
-    terms = schedule_terms(*inputs, schedules)
+    terms = schedule_terms(inputs[0], inputs[1], inputs[2], schedules)
     lam = 1 - 1 / np.geomspace(10, max(float(inputs[0].max()), 100.0), 8)
     alpha, rows = _best_columns(terms, y, annealing_area(terms, lam))
     return {"alpha": alpha, "lam": lam[rows]}
@@ -136,9 +137,9 @@ def with_schedules(law: Law, schedules: Schedules) -> Law:
     Raises:
         ValueError: The law is not a law of schedules.
     """
-    form, starts = FORMS.get(law.function, (None, None))
-    if form is None or starts is None:
+    if law.function not in FORMS:
         raise ValueError("a table of schedules applies only to laws of learning-rate schedules: multi-power, tissue")
+    form, starts = FORMS[law.function]
 
     def function(step: Array, lr: Array, curve: Array, **params: Array) -> Array:
         return form(schedule_terms(step, lr, curve, schedules), **params)
@@ -148,7 +149,10 @@ def with_schedules(law: Law, schedules: Schedules) -> Law:
     return replace(law, function=function, starts_from_data=partial(starts, schedules=schedules))
 
 
-FORMS = {multi_power: (_multi_power, _multi_power_starts), tissue: (_tissue, _tissue_starts)}
+FORMS: dict[Callable[..., Array], tuple[Callable[..., Array], Callable[..., dict[str, np.ndarray]]]] = {
+    multi_power: (_multi_power, _multi_power_starts),
+    tissue: (_tissue, _tissue_starts),
+}
 COLUMNS = {
     "step": "step steps iteration",
     "lr": "lr learning_rate rate",
