@@ -73,10 +73,10 @@ def test_no_listed_minimum_is_lower_than_the_result(monkeypatch: pytest.MonkeyPa
 
 def test_a_refined_end_point_below_the_lowest_becomes_the_result() -> None:
     problem, solution = curve_problem(), solution_of_curve()
-    higher = solution.other_minima[0]
+    higher = solution.u_P + 0.1
     near = solution.u_P + 0.002
     minima = distinct_minima(problem, near[None], np.array([cost(problem, higher)]), higher, 7)
-    assert [minimum.start for minimum in minima] == [0, 7]
+    assert minima[0].start == 0
     assert minima[0].cost == pytest.approx(cost(problem, solution.u_P), rel=1e-9)
 
 

@@ -57,7 +57,7 @@ def test_one_corpus_and_names_of_sizes_are_no_groups() -> None:
     frame = table().assign(corpus="web", name=[f"run-{i}" for i in range(60)], status="finished")
     assert load(frame).labels == {} and fit(frame, options=FAST).verdict == ("converged",)
     N, D = (x.ravel() for x in np.meshgrid([7e7, 1.6e8, 4.1e8, 1e9, 2.8e9], [1e9, 4e9, 2e10, 1e11]))
-    L = (1.8 + 450 * N**-0.34 + 1800 * D**-0.36) * np.exp(0.002 * np.random.default_rng(0).normal(size=20))
+    L = (1.8 + 450 * N**-0.34 + 1800 * D**-0.36) * np.exp(0.002 * np.random.default_rng(1).normal(size=20))
     sizes = pd.DataFrame({"params": N, "tokens": D, "loss": L, "variant": np.tile(["S", "M", "L", "XL", "XXL"], 4)})
     assert set(load(sizes).labels) == {"variant"} and fit(sizes, options=FAST).verdict == ("converged",)
 
