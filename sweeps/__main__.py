@@ -9,7 +9,7 @@ from scaling.config.exit_status import BAD_INPUT, DONE, STOPPED
 from scaling.config.validation import ConfigError
 from scaling.store.files import StoreError
 from sweeps.commands import check, launch, next, plan, saving, status
-from sweeps.commands.options import separate_assignments
+from sweeps.commands.options import separate_arguments
 from sweeps.errors import PrepareError, SweepError
 
 COMMANDS = {
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit status (scaling/config/exit_status.py)."""
-    args = parser().parse_args(separate_assignments(sys.argv[1:] if argv is None else argv))
+    args = parser().parse_args(separate_arguments(sys.argv[1:] if argv is None else argv))
     try:
         return COMMANDS[args.command](args)
     except (SweepError, StoreError, ConfigError) as error:

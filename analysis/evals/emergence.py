@@ -64,14 +64,15 @@ class EmergenceStudy:
 
 
 def emergence_study(
-    source: str | Path | StoreSnapshot,
+    source: Any,
     options: EmergenceOptions = EmergenceOptions(),
     reading: ReadOptions = ReadOptions(),
 ) -> EmergenceStudy:
     """Computes the curves and verdicts of all tasks of a store or a table.
 
     Args:
-        source: A store whose runs were evaluated, its folder, or the file of a table of scores.
+        source: A store whose runs were evaluated, its folder, or a table of scores: its file, a DataFrame, or columns
+            by name.
         options: Scale, tasks, metrics, runs, and the target of predictions.
         reading: Columns, units, rows and counting convention of the source.
 
@@ -85,7 +86,8 @@ def emergence_study(
     findings = [_finding(task, options) for task in scores.tasks]
     if options.target:
         findings = _with_predictions(findings, options)
-    return EmergenceStudy(str(source), str(options.x), options.level, tuple(findings), scores.notes, scores.loss_unit)
+    name = str(source) if isinstance(source, str | Path | StoreSnapshot) else "table"
+    return EmergenceStudy(name, str(options.x), options.level, tuple(findings), scores.notes, scores.loss_unit)
 
 
 def _first_axis(tasks: Sequence[Task], target: Mapping[str, float]) -> str:

@@ -30,14 +30,14 @@ DEFAULT_CONTINUOUS = {"exact": "logp", "choice": "choice-logp", "loss": "logp"}
 
 
 def load_tasks(
-    source: str | Path | StoreSnapshot,
+    source: Any,
     options: EmergenceOptions = EmergenceOptions(),
     reading: ReadOptions = ReadOptions(),
 ) -> TaskScores:
     """Reads the tasks of a store or of a table of scores (analysis/evals/score_table).
 
     Args:
-        source: A store whose runs were evaluated, its folder, or the file of a table.
+        source: A store whose runs were evaluated, its folder, or a table: its file, a DataFrame, or columns by name.
         options: Tasks, metrics, chance levels, evaluations, level and seed.
         reading: Columns, units, rows and counting convention.
 

@@ -6,13 +6,14 @@ import argparse
 import dataclasses
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.config.run import RunConfig
 from scaling.store.open import open_store
 from scaling.store.record import Store
-from sweeps.definitions import find_definition
+from sweeps.definitions import DEFINITIONS, find_definition
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.fields import apply_fields, check_settings, parse_fields
@@ -47,16 +48,25 @@ def add_sweep_command(
     return parser
 
 
-def separate_assignments(argv: Sequence[str]) -> list[str]:
-    """Returns the arguments with `--set a=1 b=2` written as `--set a=1 --set b=2`."""
+def separate_arguments(argv: Sequence[str]) -> list[str]:
+    """Returns arguments that argparse understands.
+
+    `--set a=1 b=2` becomes `--set a=1 --set b=2`, and the only name of a sweep is not taken for the folder of --dry-run.
+
+    Args:
+        argv: The arguments.
+    """
     out: list[str] = []
     in_list = False
     for text in argv:
         assignment = re.match(r"[A-Za-z_][\w.]*=", text) is not None
         if in_list and assignment and out[-1] != "--set":
             out.append("--set")
-        in_list = text == "--set" or (in_list and assignment)
+        in_list = text == "--set" or text.startswith("--set=") or (in_list and assignment)
         out.append(text)
+    for i, (text, following) in enumerate(pairwise(out)):
+        if text == "--dry-run" and following in DEFINITIONS and sum(word in DEFINITIONS for word in out) == 1:
+            out[i] = "--dry-run="
     return out
 
 

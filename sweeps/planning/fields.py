@@ -12,6 +12,7 @@ import difflib
 import itertools
 import json
 import math
+import typing
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -107,7 +108,10 @@ def parse_fields(assignments: Sequence[str]) -> dict[str, tuple[Any, ...]]:
         _check_name(text, key, name)
         if name in grid:
             raise SweepError(f"--set {text}: {name} is given twice: a list makes a grid, such as {name}=VALUE,VALUE")
-        parts = split_values(values)
+        listed = (
+            values.startswith("[") and values.endswith("]") and typing.get_origin(known_fields()[name]) is not tuple
+        )
+        parts = split_values(values[1:-1] if listed else values)  # [0.05, 0.1] is the same list
         if not all(parts):
             raise SweepError(f"--set {text}: must be a value or a list of values, such as {name}=VALUE,VALUE")
         grid[name] = tuple(_parse_value(part, known_fields()[name]) for part in parts)

@@ -13,6 +13,7 @@ from analysis.data.columns.names import name_readings
 from analysis.data.table import cell_texts, parse_column
 
 SEED_NAME = re.compile(r"(.*_)?(seeds?|seed_id|trial|repeat|replicate|replica|rep|repetition)(_(id|index|number|no))?")
+RUN_INDEX_NAMES = {"run", "run_index", "run_idx", "run_number", "run_no", "no"}  # seeds, if they are small and recur
 HYPERPARAMETER_NAME = re.compile(
     r"(.*_)?(lrs?|learning_rates?|eta|batch(_?size)?|bsz?|gbsz?|weight_decay|wd|warm_?up|cool_?down|decay|floor|momentum"
     r"|dropout|clip|clipping|max_grad_norm|betas?|beta_?[12]|b1|b2|eps|epsilon|z_?loss|init_(std|scale|gain)"
@@ -72,13 +73,14 @@ def table_factors(frame: pd.DataFrame, used: Collection[str]) -> Factors:
     """
     factors = Factors({}, {}, {})
     for name in frame.columns:
-        if name in used or name in STORE_SIDE_COLUMNS or str(name).startswith("eval."):
+        readings = name_readings(str(name))
+        is_index = bool(RUN_INDEX_NAMES & set(readings)) and _is_index(frame[name])
+        if (name in used and not is_index) or name in STORE_SIDE_COLUMNS or str(name).startswith("eval."):
             continue
         codes = _cell_codes(frame[name])
-        readings = name_readings(str(name))
         if codes.min() == codes.max():
             continue
-        if any(SEED_NAME.fullmatch(reading) for reading in readings):
+        if is_index or any(SEED_NAME.fullmatch(reading) for reading in readings):
             factors.seeds[name] = codes
         elif any(HYPERPARAMETER_NAME.fullmatch(r) and not METHOD_NAME.fullmatch(r) for r in readings):
             factors.hyperparameters[name] = codes
@@ -94,6 +96,12 @@ def _cell_codes(column: pd.Series) -> np.ndarray:
     numbers = parse_column(column, False).values
     cells = numbers if np.isfinite(numbers).all() else np.array(cell_texts(column), object)
     return np.asarray(pd.factorize(cells, sort=True)[0])
+
+
+def _is_index(column: pd.Series) -> bool:
+    """Whether cells number the runs of each set of inputs, such as 0, 1 and 2."""
+    numbers = parse_column(column, False).values
+    return bool(np.isfinite(numbers).all() and np.isin(numbers, np.arange(len(numbers) // 2 + 1)).all())
 
 
 def _has_few_values(column: pd.Series, codes_n: np.ndarray) -> bool:

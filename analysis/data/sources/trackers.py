@@ -47,7 +47,7 @@ def unfold(table: Table) -> Table:
 
     Other tables are returned unchanged.
     """
-    for name in [column for column in table.frame.columns if column.lower() in NESTED]:
+    for name in [column for column in table.frame.columns if column.lower() in NESTED or _has_objects(table, column)]:
         objects = [_parse_object(cell) for cell in table.frame[name]]
         if any(objects):
             rows = [flatten(cell, f"{name}.") for cell in objects]
@@ -56,6 +56,15 @@ def unfold(table: Table) -> Table:
             table = replace(table, frame=pd.concat([table.frame.drop(columns=name), nested], axis=1))
     curves = _plotted_columns(list(table.frame.columns))
     return _unfold_plot(table, curves) if curves else table
+
+
+def _has_objects(table: Table, column: str) -> bool:
+    """Whether the cells of a column are objects, as in a struct of Parquet; empty cells do not count."""
+    cells = table.frame[column]
+    if cells.dtype != object:
+        return False
+    kinds = {isinstance(cell, dict) for cell in cells if cell is not None and cell == cell}
+    return kinds == {True}
 
 
 def _parse_object(cell: Any) -> dict[str, Any]:

@@ -98,6 +98,16 @@ def test_memory_is_read_as_files_are() -> None:
     assert load(SHAPES["lists in runs"], options=FINAL).L.tolist() == LOSSES
 
 
+def test_objects_in_cells_are_columns_whatever_their_name(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"setup": [r["config"] for r in NESTED], "outcome": [r["summary"] for r in NESTED]})
+    frame.to_parquet(tmp_path / "a.parquet")
+    for source in (frame, tmp_path / "a.parquet"):
+        points = load(
+            source, options=ReadOptions(columns={"N": "setup.params", "D": "outcome.tokens", "L": "outcome.loss"})
+        )
+        assert points.N.tolist() == PARAMS and points.L.tolist() == LOSSES
+
+
 def test_histories_go_to_laws_of_steps(tmp_path: Path) -> None:
     steps = laws.Law(lambda S, *, E: E + 0 * S, "", {"E": (1.0,)})
     points = load(write_table(tmp_path, json.dumps(SHAPES["histories by run"]), "a.json"), steps)

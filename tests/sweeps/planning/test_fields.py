@@ -11,7 +11,7 @@ import pytest
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.models.counts import total_run_flops
 from sweeps.__main__ import main
-from sweeps.commands.options import separate_assignments
+from sweeps.commands.options import separate_arguments
 from sweeps.definitions import DEFINITIONS
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus
@@ -61,6 +61,7 @@ def test_any_field_of_a_config_can_be_set(name: str) -> None:
 
 
 def test_values_make_a_grid_of_their_product() -> None:
+    assert with_fields("optimizer.clip=[0.5, 1]") == with_fields("optimizer.clip=0.5,1")
     runs = with_fields("optimizer.weight_decay=0.05,.1", "schedule.kind=cosine", "optimizer.beta2=0.9,0.95,0.99")
     assert len(runs) == 6 * len(QUICKSTART) == len(set(map(run_id, runs)))
     assert {run.schedule.name for run in runs} == {"cosine"}
@@ -159,7 +160,7 @@ def test_a_setting_of_the_sweep_comes_before_a_field_of_the_same_name() -> None:
 
 def test_several_assignments_may_follow_one_flag() -> None:
     written = ["plan", "x", "--set", "a=1", "b.c=2", "--json", "--set", "d=3", "ladder"]
-    assert separate_assignments(written) == [
+    assert separate_arguments(written) == [
         "plan",
         "x",
         "--set",
@@ -171,7 +172,11 @@ def test_several_assignments_may_follow_one_flag() -> None:
         "d=3",
         "ladder",
     ]
-    assert separate_assignments(["next", "S", "--target", "C=1e3"]) == ["next", "S", "--target", "C=1e3"]
+    assert separate_arguments(["--set=a=1", "b=2"]) == ["--set=a=1", "--set", "b=2"]
+    dry = ["launch", "--dry-run", "ladder", "--store", "S"]
+    assert separate_arguments(dry) == ["launch", "--dry-run=", "ladder", "--store", "S"]
+    assert separate_arguments([*dry, "markov"]) == [*dry, "markov"]  # the folder may have the name of a sweep
+    assert separate_arguments(["next", "S", "--target", "C=1e3"]) == ["next", "S", "--target", "C=1e3"]
 
 
 def test_a_plan_names_the_fields_and_shows_those_that_vary(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

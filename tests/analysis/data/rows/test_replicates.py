@@ -83,6 +83,12 @@ def test_hyperparameters_are_minimised_after_seeds_are_averaged(tmp_path: Path) 
     assert len(load(path, options=ReadOptions(replicates="seeds"))) == 40
 
 
+@pytest.mark.parametrize("name", ["seed", "data_seed", "trial", "run", "config.rng_seed", "repeat"])
+def test_seeds_have_many_names(name: str) -> None:
+    points = load(design(**{name: [1, 2, 3]}))
+    assert len(points) == 20 and f"60 rows that differ only in {name} are averaged" in notes(points)
+
+
 def test_a_mean_weighs_as_many_runs_as_it_has() -> None:
     frame = design(seed=[0, 1, 2])[:-2]  # one seed at the last size
     points = load(frame)
