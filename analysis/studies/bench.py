@@ -6,11 +6,11 @@ bootstrap samples. That takes minutes, so a random sample of both is timed and e
 states. Times are wall-clock and processor time; the latter includes all cores and spinning threads of the linear
 algebra library.
 
-A lower bound for this package with n = 240 points: a step of one bootstrap sample takes 2n exponentials and n
-logarithms (about 1 ns each in NumPy), about 20 passes over n numbers (0.2 ns each) and a 5 x 5 matrix of n products
-(25n multiply-adds at 0.1 ns): 2.3 µs. 4,000 samples of 10 steps: 0.09 s. The grid of the search, 1,296 cells of
-20 steps on 3 coefficients without exponentials but with n logarithms: 0.03 s. In total 0.12 s on one core; the
-remaining time is spent on NumPy calls and temporary arrays.
+The result has a lower bound of this method on this machine: the operations of one evaluation of the objective, its
+gradient and curvature, times the rates of NumPy on arrays in the cache, which are measured beside, times the number of
+evaluations that the synthetic points need. With n points, an evaluation of a bootstrap sample takes 2n exponentials, n logarithms, 31n elementwise operations (of these 15 for
+the derivatives and their weights) and 25n multiply-adds for the curvature; of the linear part at a cell of the grid n
+logarithms, 21n elementwise operations and 9n multiply-adds.
 
 Key: N parameters, D tokens, L nats per token, C FLOPs.
 """
@@ -51,6 +51,12 @@ GRID = {  # Hoffmann 2022, appendix D.3
     "alpha": np.arange(0.0, 2.1, 0.5),
     "beta": np.arange(0.0, 2.1, 0.5),
 }
+OPERATIONS = {  # of an evaluation, for each point: exponentials, logarithms, elementwise operations, multiply-adds
+    "sample": (2, 1, 31, 25),
+    "cell": (0, 1, 21, 9),
+}
+EVALUATIONS = {"sample": 33_300, "cell": 28_200}  # of 4,000 samples and of the search on the synthetic points
+RATE_ROWS = 100  # rows of the arrays whose rates are measured, as in a block of the minimisation
 Progress = Callable[[str], None]
 
 
@@ -108,6 +114,7 @@ def time_fits(
         "package": package,
         "scipy": scipy,
         "seconds": seconds,
+        "bound": _lower_bound(points, seconds["package"]["cpu_s"]),
         "ratio": {clock: seconds["scipy"][clock] / seconds["package"][clock] for clock in clocks},
         "lowest": package["objective"] <= scipy["objective"] * (1 + TOLERANCE),
     }
@@ -136,6 +143,42 @@ def _time_package(points: Points, seed: int) -> tuple[dict[str, Any], dict[str, 
         "objective": objective.value(problem.residual(u_1P)[0], problem.weights),
     }
     return times, {name: float(x[0]) for name, x in problem.params(u_1P).items()}
+
+
+def _lower_bound(points: Points, package_s: float) -> dict[str, Any]:
+    """Seconds of one core that the operations alone take, and their share of the processor seconds of this package."""
+    rates = operation_seconds(len(points))
+    counts = {
+        name: len(points) * sum(EVALUATIONS[kind] * OPERATIONS[kind][i] for kind in OPERATIONS)
+        for i, name in enumerate(rates)
+    }
+    seconds = sum(counts[name] * rates[name] for name in rates)
+    return {"operations": counts, "seconds_each": rates, "cpu_s": seconds, "share": seconds / package_s}
+
+
+def operation_seconds(n: int) -> dict[str, float]:
+    """Measures the seconds of each kind of operation in NumPy, for arrays of a block: the fastest of 20 repetitions.
+
+    Args:
+        n: Number of points.
+    """
+    a, out = np.random.default_rng(0).uniform(0.5, 1.5, (2, RATE_ROWS, n))
+    stack = np.random.default_rng(1).normal(size=(RATE_ROWS, 5, n))
+    kinds: dict[str, tuple[Callable[[], object], int]] = {
+        "exponential": (lambda: np.exp(a, out=out), a.size),
+        "logarithm": (lambda: np.log(a, out=out), a.size),
+        "elementwise": (lambda: np.multiply(a, 1.1, out=out), a.size),
+        "multiply_add": (lambda: stack @ (stack + 0.0).transpose(0, 2, 1), 25 * a.size),
+    }
+    rates = {}
+    for name, (operation, count) in kinds.items():
+        times = []
+        for _ in range(20):
+            start = time.perf_counter()
+            operation()
+            times.append(time.perf_counter() - start)
+        rates[name] = min(times) / count
+    return rates
 
 
 def hoffmann_loss(x: np.ndarray, ln_N: np.ndarray, ln_D: np.ndarray, ln_L: np.ndarray) -> float:

@@ -51,7 +51,7 @@ def add_sweep_command(
 def separate_arguments(argv: Sequence[str]) -> list[str]:
     """Returns arguments that argparse understands.
 
-    `--set a=1 b=2` becomes `--set a=1 --set b=2`, and the only name of a sweep is not taken for the folder of --dry-run.
+    `--set a=1 b=2` becomes `--set a=1 --set b=2`; the only name of a sweep is not taken for the folder of --dry-run.
 
     Args:
         argv: The arguments.

@@ -182,7 +182,8 @@ def check_settings(grid: FieldGrid, settings: Mapping[str, str]) -> None:
     for name, text in settings.items():
         for field in SETTING_FIELDS.get(name, ()):
             if field in grid:
-                raise SweepError(f"--set {text}: {field} is set as well: give one of them")
+                shown = field if "." in field else TOP_LEVEL + field
+                raise SweepError(f"--set {text}: {shown} is set as well: give one of them")
 
 
 def apply_fields(configs: Sequence[RunConfig], grid: FieldGrid) -> list[RunConfig]:

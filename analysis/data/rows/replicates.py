@@ -75,8 +75,10 @@ def select_replicates(
     letters = input_letters(points, law)
     if choice == "all" or not letters:
         return everything
-    exact_n = _codes([*(points[letter] for letter in letters), *([points.groups] if points.groups else [])])
-    near_n = _codes([*(_rounded(points[letter]) for letter in letters), *([points.groups] if points.groups else [])])
+    apart = [points.groups] if points.groups else []
+    apart += [] if points.epochs is None else [np.nan_to_num(points.epochs)]  # repeated data are another input
+    exact_n = _codes([*(points[letter] for letter in letters), *apart])
+    near_n = _codes([*(_rounded(points[letter]) for letter in letters), *apart])
     repeated = np.flatnonzero(np.bincount(near_n)[near_n] > 1)
     if not len(repeated):
         return everything

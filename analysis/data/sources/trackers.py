@@ -63,8 +63,8 @@ def _has_objects(table: Table, column: str) -> bool:
     cells = table.frame[column]
     if cells.dtype != object:
         return False
-    kinds = {isinstance(cell, dict) for cell in cells if cell is not None and cell == cell}
-    return kinds == {True}
+    is_object = [isinstance(cell, dict) for cell in cells]
+    return any(is_object) and all(isinstance(cell, dict | float) or cell is None for cell in cells)
 
 
 def _parse_object(cell: Any) -> dict[str, Any]:

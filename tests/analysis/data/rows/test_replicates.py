@@ -113,6 +113,12 @@ def test_tokens_rounded_to_whole_batches_are_one_set_only_for_other_hyperparamet
     assert len(load(frame.drop(columns="batch_size"))) == 40
 
 
+def test_repetitions_of_data_are_no_replicates() -> None:
+    frame = design(epochs=[1, 4])
+    points = load(frame.assign(val_loss=frame.val_loss + 0.1 * (frame.epochs > 1)))
+    assert len(points) == 40 and "share" not in notes(points) and "differ in" not in notes(points)
+
+
 def test_rows_that_differ_in_nothing_named_are_kept_and_said() -> None:
     frame = pd.concat([design(), design().assign(val_loss=lambda rows: rows.val_loss + 0.1)])
     points = load(frame)
