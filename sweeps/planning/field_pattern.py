@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from sweeps.planning.fields import field_value
 
 TOLERANCE = 0.06  # largest relative deviation from a pattern: rates are often rounded to two digits
 MULTIPLES = (256, 128, 64, 32, 16, 8)  # divisors of hidden units that matrix units need
+DIGITS = 3  # of new values
 MAX_EXPONENT = 4.0  # of a power law that is believed
 Form = tuple[tuple[str, ...], float | None]  # the quantities of a power law, and its exponent if that is fixed
 
@@ -42,13 +44,15 @@ class FieldPattern:
 
     def value(self, quantities: Mapping[str, float]) -> float:
         """Returns the value for a run with these quantities."""
+        if not self.exponents:
+            return int(self.scale) if self.whole else self.scale
         value = self.scale * math.prod(quantities[name] ** p for name, p in self.exponents.items())
         value = min(max(value, self.low), self.high)
         if self.powers_of_two:
             return 2 ** round(math.log2(value))
         if self.whole:
             return max(self.multiple, round(value / self.multiple) * self.multiple)
-        return float(f"{value:.2g}")
+        return float(f"{value:.{DIGITS}g}")
 
     def __str__(self) -> str:
         terms = "".join(
@@ -81,7 +85,7 @@ class SizeTable:
         low, high = sizes[place - 1], sizes[place]
         share = math.log(size / low) / math.log(high / low)
         value = self.values[low] ** (1 - share) * self.values[high] ** share
-        return round(value) if self.whole else float(f"{value:.2g}")
+        return round(value) if self.whole else float(f"{value:.{DIGITS}g}")
 
     def __str__(self) -> str:
         low, high = min(self.values.values()), max(self.values.values())
@@ -125,11 +129,14 @@ def fit_field(name: str, configs: Sequence[RunConfig], axis: str) -> FieldPatter
     values = [float(field_value(config, name)) for config in configs]
     if min(values) <= 0:
         return None
-    quantities = [_quantities(config) for config in configs]
     whole = all(isinstance(field_value(config, name), int) for config in configs)
     powers = whole and name == "batch" and all(value == 2 ** round(math.log2(value)) for value in values)
     common = math.gcd(*map(int, values)) if whole else 1
     multiple = next((number for number in MULTIPLES if common % number == 0), 1) if name == "model.mlp_width" else 1
+    if max(values) <= (1 + TOLERANCE) * min(values):
+        ((value, _),) = Counter(values).most_common(1)
+        return FieldPattern(value, {}, whole=whole)
+    quantities = [_quantities(config) for config in configs]
     forms: list[Form] = [((axis,), 1.0), ((axis,), None)]
     if not name.startswith("model."):
         in_steps: list[Form] = [(("steps",), 1.0)] if name != "batch" else []  # which are what the batch leaves

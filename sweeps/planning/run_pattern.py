@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -104,8 +104,8 @@ class RunPattern:
 def find_pattern(runs: Sequence[TrainedRun], fixed: Mapping[str, Any]) -> RunPattern:
     """Finds the pattern of runs.
 
-    Of runs with the same model and tokens the one with the lowest loss is taken, and of these the runs with the most
-    common values of fields that are not numbers.
+    Of runs with the same model and tokens one is taken (`best_runs`), and of these the runs with the most common values
+    of fields that are not numbers.
 
     Args:
         runs: Finished runs on one corpus.
@@ -114,10 +114,9 @@ def find_pattern(runs: Sequence[TrainedRun], fixed: Mapping[str, Any]) -> RunPat
     Raises:
         SweepError: A field follows no pattern.
     """
-    best = best_runs(runs)
+    best, chosen = best_runs(runs)
     common, notes = _most_common([run.config for run in best])
-    if len(best) < len(runs):
-        notes = [f"of {len(runs)} runs the best of each model and length is taken ({len(best)})", *notes]
+    notes = [*chosen, *notes]
     common = [with_values(config, fixed) for config in common]
     axis = "width" if _is_varied(common, "model.width") else "layers"
     left_out = (*FREE_FIELDS, *fixed, f"model.{axis}")
@@ -146,14 +145,41 @@ def with_values(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
     return config
 
 
-def best_runs(runs: Sequence[TrainedRun]) -> list[TrainedRun]:
-    """Returns the run with the lowest loss of each model and number of tokens."""
-    cells: dict[tuple[Any, int], TrainedRun] = {}
+def best_runs(runs: Sequence[TrainedRun]) -> tuple[list[TrainedRun], list[str]]:
+    """Returns the runs whose hyperparameters new runs have, at most one per model and number of tokens, and a note.
+
+    If all models and lengths were trained with the same combinations of hyperparameters (a grid), the combination with
+    the lowest mean loss is taken, otherwise the best run of each model and length.
+
+    Args:
+        runs: The runs.
+    """
+    cells: dict[tuple[ModelConfig, int], list[TrainedRun]] = defaultdict(list)
     for run in runs:
-        key = (run.config.model, round(math.log(run.config.tokens) / CELL))
-        if key not in cells or _loss(run) < _loss(cells[key]):
-            cells[key] = run
-    return list(cells.values())
+        cells[run.config.model, round(math.log(run.config.tokens) / CELL)].append(run)
+    if len(cells) == len(runs):
+        return list(runs), []
+    names = [
+        name for name in known_fields()
+        if name not in FREE_FIELDS and any(_is_varied([run.config for run in cell], name) for cell in cells.values())
+    ]  # fmt: skip
+    losses: dict[tuple[Any, ...], list[float]] = defaultdict(list)
+    for cell in cells.values():
+        for key in {_values(run.config, names) for run in cell}:
+            losses[key].append(min(_loss(run) for run in cell if _values(run.config, names) == key))
+    if names and all(len(column) == len(cells) for column in losses.values()):
+        chosen = min(losses, key=lambda key: sum(losses[key]))
+        text = ", ".join(f"{name} = {value}" for name, value in zip(names, chosen, strict=True))
+        best = [
+            min((run for run in cell if _values(run.config, names) == chosen), key=_loss) for cell in cells.values()
+        ]
+        return best, [f"of {len(losses)} combinations {text} is taken, which has the lowest mean loss"]
+    best = [min(cell, key=_loss) for cell in cells.values()]
+    return best, [f"of {len(runs)} runs the best of each model and length is taken ({len(best)})"]
+
+
+def _values(config: RunConfig, names: Sequence[str]) -> tuple[Any, ...]:
+    return tuple(field_value(config, name) for name in names)
 
 
 def _loss(run: TrainedRun) -> float:
@@ -176,14 +202,12 @@ def _most_common(configs: list[RunConfig]) -> tuple[list[RunConfig], list[str]]:
         and (name in ("model.vocab", "data.length", "data.unique", "eval.every", "eval.sequences")
              or any(not _is_number(field_value(config, name)) for config in configs))
     ]  # fmt: skip
-
-    def key(config: RunConfig) -> tuple[Any, ...]:
-        return tuple(field_value(config, name) for name in names)
-
-    ((values, count),) = Counter(map(key, configs)).most_common(1)
+    ((values, count),) = Counter(_values(config, names) for config in configs).most_common(1)
     if count == len(configs):
         return configs, []
-    differing = [name for i, name in enumerate(names) if any(key(config)[i] != values[i] for config in configs)]
-    kept = [config for config in configs if key(config) == values]
+    differing = [
+        name for i, name in enumerate(names) if any(field_value(config, name) != values[i] for config in configs)
+    ]
+    kept = [config for config in configs if _values(config, names) == values]
     shown = ", ".join(f"{name} = {field_value(kept[0], name)}" for name in differing)
     return kept, [f"{count} of {len(configs)} runs have the most common {shown}: new runs have it too"]

@@ -95,6 +95,16 @@ def test_of_several_rates_per_size_that_of_the_best_run_is_taken() -> None:
     assert made.optimizer.lr == pytest.approx(own_run(384).optimizer.lr, rel=0.05)
 
 
+def test_of_a_grid_over_sizes_the_combination_with_the_lowest_mean_loss_is_taken() -> None:
+    runs = []
+    for i, (width, decay) in enumerate(itertools.product((128, 256, 512), (0.05, 0.3))):
+        changed = apply_fields([own_run(width)], parse_fields([f"optimizer.weight_decay={decay}"]))
+        runs.append(TrainedRun(changed[0], 2.0 + (0.1 if decay == 0.05 else 0.0) + (-0.15 if i == 0 else 0.0)))
+    pattern = find_pattern(runs, {})  # at width 128 the other value is the better one
+    assert pattern.notes[1] == "of 2 combinations optimizer.weight_decay = 0.3 is taken, which has the lowest mean loss"
+    assert pattern.run_for_tokens(384, own_run(384).tokens, 0).optimizer.weight_decay == 0.3
+
+
 def test_runs_of_one_width_that_differ_in_depth_have_depth_as_their_size() -> None:
     runs = [
         dataclasses.replace(own_run(128), model=dataclasses.replace(own_run(128).model, layers=n)) for n in (2, 4, 8)
@@ -123,7 +133,7 @@ def test_a_value_of_each_size_without_a_law_is_interpolated_between_sizes() -> N
     runs = [dataclasses.replace(own_run(w), optimizer=OptimizerConfig(lr=rate)) for w, rate in rates.items()]
     pattern = find_pattern(trained(runs), {})
     made = {w: pattern.run_for_tokens(w, own_run(w).tokens, 0).optimizer.lr for w in (64, 128, 384, 512, 1024)}
-    assert made == {64: 0.001, 128: 0.001, 384: 0.0089, 512: 0.005, 1024: 0.005}
+    assert made == {64: 0.001, 128: 0.001, 384: 0.00889, 512: 0.005, 1024: 0.005}
     assert "optimizer.lr = 0.001 to 0.02 by width, interpolated" in pattern.notes[0]
 
 
