@@ -8,6 +8,7 @@ col("any name") for other names).
 from __future__ import annotations
 
 import ast
+import functools
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +45,8 @@ def row_mask(expression: str, column: Callable[[str], np.ndarray], count: int) -
         count: Number of rows.
 
     Returns:
-        Mask (count,) of the rows for which the expression is true. A comparison with a missing number is false.
+        Mask (count,) of the rows for which the expression is true. A comparison with a missing number is neither true
+        nor false, and neither is its negation (three-valued logic, as in SQL).
 
     Raises:
         DataError: The expression is not valid.
@@ -58,9 +60,9 @@ def row_mask(expression: str, column: Callable[[str], np.ndarray], count: int) -
             mask = _Evaluator(expression, column).value(tree)
     except (TypeError, OverflowError, ZeroDivisionError, RecursionError, np.exceptions.DTypePromotionError):
         raise DataError(f"where {expression!r}: mixes numbers and text, or a number is too large") from None
-    if np.asarray(mask).dtype != bool:
+    if not isinstance(truth := _truth(mask), _Truth):
         raise DataError(f"where {expression!r}: is a number, not true or false: write a comparison")
-    return np.broadcast_to(mask, count).copy()
+    return np.broadcast_to(truth.true, count).copy()
 
 
 def _column_name(node: ast.AST) -> str | None:
@@ -75,6 +77,30 @@ def _column_name(node: ast.AST) -> str | None:
         if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
             return argument.value
     return None
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """Rows for which an expression is true, and rows for which it is false; with a missing number it is neither."""
+
+    true: np.ndarray
+    false: np.ndarray
+
+    def __invert__(self) -> _Truth:
+        return _Truth(self.false, self.true)
+
+    def __and__(self, other: _Truth) -> _Truth:
+        return _Truth(self.true & other.true, self.false | other.false)
+
+    def __or__(self, other: _Truth) -> _Truth:
+        return _Truth(self.true | other.true, self.false & other.false)
+
+
+def _truth(value: Any) -> Any:
+    """A value of true and false as _Truth; other values are returned unchanged."""
+    if isinstance(value, _Truth) or np.asarray(value).dtype != bool:
+        return value
+    return _Truth(np.asarray(value), ~np.asarray(value))
 
 
 @dataclass(frozen=True)
@@ -94,7 +120,7 @@ class _Evaluator:
                 return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
             case ast.BoolOp(op=op, values=values):
                 parts = [self._boolean(value) for value in values]
-                return np.logical_and.reduce(parts) if isinstance(op, ast.And) else np.logical_or.reduce(parts)
+                return functools.reduce(operator.and_ if isinstance(op, ast.And) else operator.or_, parts)
             case ast.UnaryOp(op=ast.Not(), operand=operand):
                 return ~self._boolean(operand)
             case ast.UnaryOp(op=ast.USub(), operand=operand):
@@ -105,40 +131,44 @@ class _Evaluator:
                 return self._comparison(node)
         raise DataError(f"where {self.expression!r}: {ast.unparse(node)!r} is not supported: {ALLOWED}")
 
-    def _boolean(self, node: ast.AST) -> np.ndarray:
-        value = np.asarray(self.value(node))
-        if value.dtype != bool:
+    def _boolean(self, node: ast.AST) -> _Truth:
+        value = _truth(self.value(node))
+        if not isinstance(value, _Truth):
             raise DataError(
                 f"where {self.expression!r}: {ast.unparse(node)!r} is not true or false: write a comparison"
             )
         return value
 
-    def _comparison(self, node: ast.Compare) -> np.ndarray:
-        result: Any = True
+    def _comparison(self, node: ast.Compare) -> _Truth:
+        result = _truth(True)
         left = self.value(node.left)
         for op, side in zip(node.ops, node.comparators, strict=True):
             if isinstance(op, ast.In | ast.NotIn):
                 member = self._is_member(left, side)
-                result = result & (member if isinstance(op, ast.In) else ~np.asarray(member))
+                result = result & (member if isinstance(op, ast.In) else ~member)
                 continue
             if type(op) not in COMPARISONS:
                 raise DataError(f"where {self.expression!r}: {ALLOWED}")
             right = self.value(side)
             result = result & self._compare(COMPARISONS[type(op)], left, right)
             left = right
-        return np.asarray(result)
+        return result
 
-    def _is_member(self, left: Any, side: ast.expr) -> Any:
+    def _is_member(self, left: Any, side: ast.expr) -> _Truth:
         if not isinstance(side, ast.Tuple | ast.List):
             raise DataError(f"where {self.expression!r}: `in` takes a list: in (a, b)")
-        member: Any = False
+        member = _truth(False)
         for item in side.elts:
             member = member | self._compare(operator.eq, left, self.value(item))
         return member
 
-    def _compare(self, compare: Callable[[Any, Any], Any], left: Any, right: Any) -> Any:
+    def _compare(self, compare: Callable[[Any, Any], Any], left: Any, right: Any) -> _Truth:
         """Compares numbers with numbers and text with text; NumPy would silently return False for a mixture."""
+        left, right = (side.true if isinstance(side, _Truth) else side for side in (left, right))
         kinds = ["text" if np.asarray(side).dtype.kind in "OUS" else "number" for side in (left, right)]
         if kinds[0] != kinds[1]:
             raise DataError(f"where {self.expression!r}: compares a {kinds[0]} with a {kinds[1]}")
-        return compare(left, right)
+        result, known = np.asarray(compare(left, right)), np.asarray(True)
+        for side in (left, right):
+            known = known & (~np.isnan(side) if np.asarray(side).dtype.kind == "f" else True)
+        return _Truth(result & known, ~result & known)

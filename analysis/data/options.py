@@ -96,7 +96,8 @@ class ReadOptions:
             6nd computes 6·N·D; None (default) reads the column of C, or computes 6·N·D if there is none.
         params: What N counts: total, or nonembedding (without embedding, head and position tables).
         wide: What the names of the value columns of a wide table are, such as "N" for columns 70M and 160M, and after
-            a colon what their cells are (analysis/data/sources/wide.py).
+            a colon what their cells are; or the form of these names, such as "loss_{N}_seed{seed}"
+            (analysis/data/sources/wide.py).
         run_names: Form of the names of runs that contain values, such as "n{N}-d{D}-*"; each field becomes a column.
         run_columns: Columns that together name the run of each row in a table of checkpoints (`Points.runs`). Empty: the
             runs are found by repeated names or ids (analysis/data/rows/checkpoints.py).

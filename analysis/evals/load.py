@@ -77,6 +77,8 @@ def _check_store_options(source: str | Path | StoreSnapshot, options: EmergenceO
         names = [name for name, m in METRICS.items() if m.share == share or (share and name.startswith("pass"))]
         if metric is not None and metric not in names:
             raise DataError(f"metric {metric!r}: must be one of {', '.join(names)}")
+    if options.items:
+        raise DataError(f"{source}: is a store, whose items are counted: --items applies only to a table of scores")
     for name in ("columns", "units", "drop_bad", "wide", "run_names"):
         if getattr(reading, name):
             raise DataError(f"{source}: is a store: --{name.replace('_', '-')} applies only to a table of scores")

@@ -5,7 +5,8 @@ Imports only the standard library, so that `--help` stays fast.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from analysis.data.options import parse_names, parse_numbers
@@ -29,16 +30,14 @@ READING = (
 NORMALISATIONS = {"raw": None, "token": "choice_tokens", "byte": "choice_bytes", "prior": "choice_prior_logp"}
 
 
-def parse_chance(flag: str, text: str) -> dict[str, float]:
-    """Parses the text of `--chance`: one level for all tasks, such as 0.25, or levels by task, such as mmlu=0.25,sum=0.
+def parse_by_task(example: str) -> Callable[[str, str], dict[str, float]]:
+    """Returns a parser for a flag that takes one number for all tasks, such as 0.25, or numbers by task.
 
     Args:
-        flag: The flag, for the error message.
-        text: Its text.
+        example: A valid number, which the error message shows.
     """
-    if "=" not in text:
-        text = f"{ALL_TASKS}={text}"
-    return parse_numbers("mmlu=0.25,sum=0, or 0.25 for all tasks")(flag, text)
+    parse = parse_numbers(f"mmlu={example},sum={example}, or {example} for all tasks")
+    return lambda flag, text: parse(flag, text if "=" in text else f"{ALL_TASKS}={text}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,9 @@ class EmergenceOptions(BootstrapOptions):
             metric of the table.
         continuous: Continuous metric to compare it with; None selects the usual metric.
         chance: Score of a random guess by task; `ALL_TASKS` stands for every task. It replaces that of the source.
-        tasks: Tasks to study, by name or by a pattern such as mmlu_*; () studies all.
+        items: Number of items by task, for tables without it; `ALL_TASKS` stands for every task.
+        tasks: Tasks to study, by name or by a pattern such as mmlu_*; () studies all. Of a table without a column of
+            scores, its columns with the score of a task.
         all_runs: Use all runs. By default only configurations on the compute-efficient frontier are used, with all
             seeds: those with a lower loss than every configuration of a smaller scale.
         all_steps: Use every evaluation of a run instead of its last.
@@ -70,7 +71,13 @@ class EmergenceOptions(BootstrapOptions):
         None, "continuous metric to compare it with: logp, choice-logp, brier, edit, ..", metavar="METRIC"
     )
     chance: Mapping[str, float] = option(
-        {}, "score of a random guess, where the source has none", metavar="0.25 or TASK=0.25,..", parse=parse_chance
+        {},
+        "score of a random guess, where the source has none",
+        metavar="0.25 or TASK=0.25,..",
+        parse=parse_by_task("0.25"),
+    )
+    items: Mapping[str, float] = option(
+        {}, "number of items, where a table has none", metavar="1000 or TASK=1000,..", parse=parse_by_task("1000")
     )
     tasks: tuple[str, ...] = option((), "tasks to show (default: all)", metavar="NAME,mmlu_*,..", parse=parse_names)
     all_runs: bool = option(False, "use all runs, not only the compute-efficient frontier")
@@ -83,6 +90,9 @@ class EmergenceOptions(BootstrapOptions):
         for task, level in self.chance.items():
             if not 0 <= level < 1:
                 raise DataError(f"chance {task}={level:g}: must be a share of correct answers from 0 to below 1")
+        for task, count in self.items.items():
+            if not 1 <= count < math.inf:
+                raise DataError(f"items {task}={count:g}: must be 1 or more")
 
 
 @dataclass(frozen=True)

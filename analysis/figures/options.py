@@ -13,7 +13,7 @@ from analysis.evals.options import EmergenceOptions
 from analysis.fitting.options import FitOptions
 from scaling.config.options import format_options, option
 
-SCORES = ("x", "score", "continuous", "chance", "tasks", "all_runs", "all_steps")  # fields of EmergenceOptions
+SCORES = ("x", "score", "continuous", "chance", "items", "tasks", "all_runs", "all_steps")  # fields of EmergenceOptions
 WIDTHS = {"text": 5.5, "column": 3.25}  # inches, of the NeurIPS and ICML style files
 
 

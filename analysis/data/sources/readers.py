@@ -19,8 +19,9 @@ from analysis.data.record_cache import StoreSnapshot
 from analysis.data.sources import harness, tensorboard
 from analysis.data.sources.delimited import read_delimited
 from analysis.data.sources.json_tables import read_json, read_json_lines, table_of_json
+from analysis.data.sources.name_forms import add_name_values
 from analysis.data.sources.trackers import unfold
-from analysis.data.sources.wide import add_name_values, unfold_wide
+from analysis.data.sources.wide import unfold_wide
 from analysis.data.table import Table, table_of_frame
 from analysis.errors import DataError
 

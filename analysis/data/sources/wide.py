@@ -1,4 +1,4 @@
-"""Converts wide tables, with a column per model, budget or another value, to one row per value; values in run names."""
+"""Converts wide tables, with a column per model, budget or another value, to one row per value."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.data.columns.names import COLUMN_NAMES, name_readings
+from analysis.data.sources.name_forms import NameForm
 from analysis.data.table import Table, cell_texts, parse_column
 from analysis.data.units import parse_unit
 from analysis.errors import DataError
@@ -21,8 +22,6 @@ NUMBER = re.compile(
 )
 PLACE = "\0"  # stands for a number in the name of a column
 MIN_COLUMNS = 2  # fewest columns that a value is read from
-COUNT = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?[kKmMbBtT]?"  # taken whole in the names of runs
-NAME_FIELD = re.compile(r"\{(\w+)\}|(\*)")
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,15 @@ def unfold_wide(table: Table, wide: str, output: str) -> Table:
     Args:
         table: A table with a column per value.
         wide: What the names of these columns are, such as N, D, C, budget or lr; with a colon also what their cells
-            are, such as "N:loss".
+            are, such as "N:loss". With braces it is the form of the names, such as "loss_{N}_seed{seed}".
         output: What the cells are if `wide` does not say it and the names of the columns do not.
 
     Raises:
         DataError: There are no such columns, or the table already has a column of the result.
     """
     key, _, cells = (part.strip() for part in wide.partition(":"))
+    if "{" in wide:
+        return _unfold_form(table, NameForm.parse("--wide", key), cells or output)
     groups = value_columns(table)
     if not key or not groups:
         raise DataError(
@@ -115,14 +116,33 @@ def unfold_wide(table: Table, wide: str, output: str) -> Table:
         parts.append(
             part[[any(row) for row in zip(*(map(bool, cell_texts(part[q])) for q in quantities), strict=True)]]
         )
-    frame = pd.concat(parts).astype(object)
-    lines = None if table.lines is None else table.lines[frame.index.to_numpy(int)]
     numbers = parse_column(pd.Series(list(groups[0].values.values()), dtype=object), True, table.decimal_comma).values
     if not np.isfinite(numbers).all():
         raise DataError(f"{table.name}: --wide {wide}: not numbers: {join_names(groups[0].values.values())}")
     columns = join_names(f"{column} ({number:g})" for column, number in zip(groups[0].values, numbers, strict=True))
-    note = f"{plural(len(frame), 'row')} from a wide table: {key} from the columns {columns}; their cells are "
-    table = table.with_notes(note + join_names(quantities))
+    return _stacked(table, parts, f"{key} from the columns {columns}; their cells are {join_names(quantities)}")
+
+
+def _unfold_form(table: Table, form: NameForm, quantity: str) -> Table:
+    """The rows of the columns whose names have a form, which holds several values."""
+    columns = {column: values for column in table.frame.columns if (values := form.match(column)) is not None}
+    others = [column for column in table.frame.columns if column not in columns]
+    if not columns:
+        raise DataError(f"{table.name}: --wide {form.text}: no column has this form: it has {join_names(others)}")
+    form.check_new(table)
+    parts = []
+    for column, values in columns.items():
+        cells = table.frame[column]
+        part = table.frame[others].assign(**values, **{quantity: cells})
+        parts.append(part[[bool(text) for text in cell_texts(cells)]])
+    fields = join_names(form.fields)
+    return _stacked(table, parts, f"{fields} from the columns {join_names(columns, 4)}; their cells are {quantity}")
+
+
+def _stacked(table: Table, parts: list[pd.DataFrame], description: str) -> Table:
+    frame = pd.concat(parts).astype(object)
+    lines = None if table.lines is None else table.lines[frame.index.to_numpy(int)]
+    table = table.with_notes(f"{plural(len(frame), 'row')} from a wide table: {description}")
     return replace(table, frame=frame.reset_index(drop=True), lines=lines)
 
 
@@ -151,44 +171,3 @@ def _quantity(group: ValueColumns, key: str, output: str) -> str:
     if not is_quantity:
         return output
     return group.quantity if words == re.findall(r"[A-Za-z]+", group.quantity) else "_".join(words)
-
-
-def add_name_values(table: Table, pattern: str, column: str | None) -> Table:
-    """Adds columns with the values that the names of runs contain.
-
-    Args:
-        table: A table with a column of names.
-        pattern: Form of the names, such as "n{N}-d{D}-*": each {NAME} becomes a column, and * is any text.
-        column: Column of the names; None takes the first usual one whose names all have this form.
-
-    Raises:
-        DataError: The pattern has no field, or names do not have this form.
-    """
-    fields = [field for field, _ in NAME_FIELD.findall(pattern) if field]
-    if not fields or len(set(fields)) < len(fields):
-        raise DataError(f"--run-names {pattern}: must contain each value once in braces, such as n{{N}}-d{{D}}-*")
-    clash = [field for field in fields if field in table.frame.columns]
-    if clash:
-        raise DataError(f"{table.name}: --run-names {pattern}: the table already has a column {clash[0]!r}")
-    parts = NAME_FIELD.split(pattern)
-    regex = "".join(re.escape(parts[i]) + _group(*parts[i + 1 : i + 3]) for i in range(0, len(parts), 3))
-    usual = [c for c in table.frame.columns if set(COLUMN_NAMES["name"].split()) & set(name_readings(c))]
-    candidates = [column] if column else [*dict.fromkeys([*usual, *filter(None, [table.curve_column])])]
-    if not candidates or candidates[0] not in table.frame.columns:
-        raise DataError(f"{table.name}: --run-names: no column of names: name one with --columns name=...")
-    mismatch = ""
-    for candidate in candidates:
-        names = cell_texts(table.frame[candidate])
-        matches = [re.fullmatch(regex, name, re.DOTALL) for name in names]
-        if all(matches):
-            values = {field: [match[field] if match else None for match in matches] for field in fields}
-            frame = table.frame.assign(
-                **{field: pd.Series(v, table.frame.index, object) for field, v in values.items()}
-            )
-            return replace(table, frame=frame).with_notes(f"{join_names(fields)} read from the names in {candidate}")
-        mismatch = mismatch or f"column {candidate}: {names[matches.index(None)]!r} does not have the form {pattern}"
-    raise DataError(f"{table.name}: --run-names {pattern}: {mismatch}")
-
-
-def _group(field: str | None = None, star: str | None = None) -> str:
-    return f"(?P<{field}>{COUNT}|.+?)" if field else ".*?" if star else ""

@@ -182,7 +182,8 @@ def _check_sufficient(table: Table, names: Mapping[str, str], scales: ColumnChoi
     columns = f"it has {join_names(table.frame.columns)}"
     if "score" not in names and "k" not in names:
         raise DataError(
-            f"{table.name}: no column of scores (score, or k and n): name one with --columns score=..., {columns}"
+            f"{table.name}: no column of scores (score, or k and n): name one with --columns score=..., or "
+            f"columns of tasks with --tasks, {columns}"
         )
     if "k" in names and "n" not in names and "score" not in names:
         raise DataError(f"{table.name}: column {names['k']} needs a column n, the number of items")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ from scipy.special import ndtri
 
 from analysis.data.options import ReadOptions
 from analysis.data.sources import readers
+from analysis.data.table import Table
 from analysis.errors import DataError
-from analysis.evals.options import AXES, EmergenceOptions
+from analysis.evals.options import ALL_TASKS, AXES, EmergenceOptions
 from analysis.evals.score_table.columns import (
     CONTINUOUS_METRICS,
     choose_score_columns,
@@ -42,9 +44,21 @@ def load_score_table(
     Raises:
         DataError: A column or a value is missing or not allowed.
     """
-    rows = read_rows(readers.read_table(source, reading, "score"), reading, options.score)
+    table = _unfold_tasks(readers.read_table(source, reading, "score"), options.tasks)
+    rows = read_rows(table, reading, options.score)
     tasks = [_task(name, shots, frame, rows, options) for (name, shots), frame in _rows_by_task(rows, options).items()]
     return TaskScores(tuple(tasks), rows.notes, rows.loss_unit)
+
+
+def _unfold_tasks(table: Table, tasks: tuple[str, ...]) -> Table:
+    """A table with one row per run and task, of one with a column for each of the tasks; other tables unchanged."""
+    frame = table.frame
+    if not tasks or not set(tasks) <= set(frame.columns) or {"task", "score"} & set(frame.columns):
+        return table
+    others = [column for column in frame.columns if column not in tasks]
+    long = frame.melt(others, list(tasks), "task", "score")
+    lines = None if table.lines is None else np.tile(table.lines[frame.index], len(tasks))
+    return replace(table, frame=long, lines=lines).with_notes(f"columns {', '.join(tasks)} read as the scores of tasks")
 
 
 def has_only_scores(source: Any, reading: ReadOptions = ReadOptions()) -> bool:
@@ -85,7 +99,7 @@ def _task(name: str, shots: int, frame: pd.DataFrame, rows: ScoreRows, options: 
     runs = next(iter(parts.values()))
     measures = {}
     for kind, part in parts.items():
-        measures[kind], more = _measure(kind, part, where, options.level)
+        measures[kind], more = _measure(kind, _with_items(part, name, options), where, options.level)
         notes += more
     levels = frame["chance"].dropna().unique() if "chance" in frame else np.zeros(0)
     if len(levels) > 1:
@@ -110,6 +124,14 @@ def _task(name: str, shots: int, frame: pd.DataFrame, rows: ScoreRows, options: 
         continuous=_continuous(measures, options.continuous),
         notes=(*notes, *chance_notes),
     )
+
+
+def _with_items(rows: pd.DataFrame, task: str, options: EmergenceOptions) -> pd.DataFrame:
+    """The rows with the number of items of the options where the table has none."""
+    count = options.items.get(task, options.items.get(ALL_TASKS))
+    if count is None:
+        return rows
+    return rows.assign(n=rows["n"].fillna(count) if "n" in rows else count)
 
 
 def _continuous(measures: dict[str, TaskMetric], metric: str | None) -> str | None:
@@ -187,7 +209,7 @@ def _item_counts(y: np.ndarray, n: np.ndarray, se: np.ndarray, where: str) -> tu
     derived[(y <= 0) | (y >= 1)] = np.nan  # their standard error is 0 whatever the number of items
     known = np.concatenate([derived[np.isfinite(derived)], n[~missing]])
     if not len(known):
-        raise DataError(f"{where}: scores need n, their number of items, or se, their standard error")
+        raise DataError(f"{where}: scores need n, their number of items (or --items 1000), or se, their standard error")
     counts = np.where(missing, np.where(np.isfinite(derived), derived, np.median(known)), n)
     typical = np.median(counts[missing])
     return counts, [

@@ -63,6 +63,17 @@ def test_columns_of_seeds_are_runs_of_each_seed(tmp_path: Path) -> None:
     assert sorted(zip(points.D, points.L, strict=True)) == [(1e9, 3.4), (1e9, 3.5), (2e9, 3.2), (2e9, 3.3)]
 
 
+def test_names_of_columns_with_several_values_are_given_as_a_form(tmp_path: Path) -> None:
+    path = write_table(tmp_path, "tokens,70M_seed0,70M_seed1,1.4B_seed0\n1e9,3.5,3.4,3.1\n2e9,3.3,,2.9\n")
+    assert "no columns whose names are values" in refusal(path, wide="N")
+    options = ReadOptions(wide="{N}_seed{seed}", replicates="all", where="seed<1 or N<1e9")
+    rows = sorted(zip(load(path, options=options).N, load(path, options=options).L, strict=True))
+    assert rows == [(7e7, 3.3), (7e7, 3.4), (7e7, 3.5), (1.4e9, 2.9), (1.4e9, 3.1)]
+    assert "no column has this form" in refusal(path, wide="{N}-{seed}")
+    assert "already has a column" in refusal(path, wide="{tokens}_seed*")
+    assert "in braces" in refusal(path, wide="{1x}_seed*") and "in braces" in refusal(path, run_names="{1x}*")
+
+
 def test_cells_of_a_wide_table_can_be_what_the_law_predicts(tmp_path: Path) -> None:
     law = laws.Law(lambda N, D, *, E: E + 0 * N * D, "", {"E": (1.0,)}, output="lr")
     path = write_table(tmp_path, "params,1B,2B\n1e8,3e-4,2e-4\n2e8,2e-4,1e-4\n")

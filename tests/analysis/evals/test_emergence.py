@@ -214,7 +214,7 @@ def test_somebody_elses_table_will_do(tmp_path: Path) -> None:
     [
         ({"C": [1e9], "other": [0.5]}, "no column of scores"),
         ({"task": ["a"], "score": [0.5], "n": [9]}, "no column of scale"),
-        ({"C": [1e9], "score": [0.5]}, "need n, their number of items, or se"),
+        ({"C": [1e9], "score": [0.5]}, "need n, their number of items (or --items 1000), or se"),
         ({"C": [1e9], "score": [50.0], "n": [9]}, "from 0 to 1"),
         ({"C": [1e9], "k": [5]}, "needs a column n"),
         ({"C": [1e9], "score": [0.5], "n": [9], "metric": ["f1"]}, "metric 'f1': must be one of"),

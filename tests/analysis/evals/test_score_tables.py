@@ -119,6 +119,17 @@ def test_tasks_are_chosen_by_name_or_pattern() -> None:
         load_score_table(table, EmergenceOptions(tasks=("arc",)))
 
 
+def test_a_table_with_a_column_per_task_is_read_with_the_names_of_its_tasks() -> None:
+    table = pd.DataFrame({"model": list("abc"), "params": [1e8, 1e9, 1e10], "mmlu": [0.25, 0.3, np.nan],
+                          "arc": [0.3, 0.4, 0.5]})  # fmt: skip
+    options = EmergenceOptions(tasks=("mmlu", "arc"), items={"mmlu": 100, "*": 50}, chance={"*": 0.25})
+    mmlu, arc = load_score_table(table, options).tasks
+    assert list(mmlu.measures["score"].items) == [100, 100] and list(arc.measures["score"].items) == [50] * 3
+    assert np.allclose(arc.measures["score"].mean, table["arc"]) and list(arc.runs["run"]) == list("abc")
+    with pytest.raises(DataError, match="or columns of tasks with --tasks"):
+        load_score_table(table)
+
+
 def test_results_of_the_evaluation_harness_are_a_table_of_scores(tmp_path: Path) -> None:
     for i, size in enumerate((7e7, 4.1e8)):
         share = 0.3 + 0.1 * i
