@@ -49,7 +49,8 @@ class DesignOptions:
     )
     ratios: tuple[float, float] | None = option(
         None,
-        "range of tokens per parameter (default: that of the runs, extended by a factor of 3)",
+        "range of tokens per parameter (default: that of the runs, extended by a factor of 3; while the fit has warnings, "
+        "never beyond that of the runs)",
         metavar="LO:HI",
         parse=_parse_range,
         flag="--ratio",

@@ -15,8 +15,10 @@ from analysis.solver.minimise import minimise, minimise_absolute_deviations, pol
 from analysis.solver.problem import Problem
 from analysis.solver.projection import lowest_cells
 
-FIRST_STEPS = 40  # steps of all starts of a search for one minimum only, before most starts are dropped
-KEPT_STARTS = 12  # starts with the lowest objective then, which are minimised to the end
+# Stages of a search for one minimum only: steps of all starts, and number of those with the lowest objective that go on.
+STAGES = ((40, 12), (60, 4))
+STEPS = 200  # steps of all starts
+LAST_STEPS = 400  # steps of the starts that are left, which are enough for flat valleys
 MAX_SAMPLE = 4000  # largest number of points for the search; the best minimum is then refined on all points
 
 
@@ -42,7 +44,7 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
     Args:
         problem: The law on points.
         find_others: Whether to search for other minima and to count the starts that agree. Without, only the starts
-            with the lowest objective after FIRST_STEPS are minimised to the end.
+            with the lowest objective are minimised to the end (STAGES).
 
     Raises:
         FitError: No start gives the law a finite value on these points.
@@ -57,10 +59,12 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
         sample = problem.select_points(np.random.default_rng(0).choice(n, MAX_SAMPLE, replace=False))
     cells, cell_count = lowest_cells(sample)
     u_SP = np.concatenate([starts, cells])
-    if not find_others and len(u_SP) > KEPT_STARTS:
-        u_SP, cost = minimise(sample, u_SP, FIRST_STEPS)
-        starts = u_SP = u_SP[np.argsort(np.where(np.isnan(cost), np.inf, cost), kind="stable")[:KEPT_STARTS]]
-    u_SP, cost = minimise(sample, u_SP)
+    if not find_others:
+        for steps, kept in STAGES:
+            u_SP, cost = minimise(sample, u_SP, steps)
+            u_SP = u_SP[np.argsort(np.where(np.isnan(cost), np.inf, cost), kind="stable")[:kept]]
+        starts = u_SP
+    u_SP, cost = minimise(sample, u_SP, STEPS if find_others else LAST_STEPS)
     best = _lowest(cost)
     u = u_SP[best]
     if sample is not problem:

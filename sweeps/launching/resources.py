@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,17 @@ from sweeps.engines.skypilot import SkyPilotOptions
 from sweeps.engines.slurm import SlurmOptions
 from sweeps.launching.check_topology import available_memory
 from sweeps.planning.workers import divide_cores, has_accelerator
+
+# Bytes of GPUs by the names that clusters use in gres, from NVIDIA's data sheets; the smaller one of two variants.
+GPU_MEMORY = {
+    name: gigabytes * 10**9
+    for name, gigabytes in {
+        "h200": 141, "h100": 80, "a100": 40, "a100_80gb": 80, "l40s": 48, "a40": 48, "l4": 24, "a10": 24, "v100": 16,
+        "t4": 16,
+    }.items()
+}  # fmt: skip
+NVIDIA_SMI = ("nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits")
+MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -65,7 +77,8 @@ def _image_warnings(image: str) -> tuple[str, ...]:
 
 
 def _slurm_resources(options: SlurmOptions) -> Resources:
-    gpus = options.gpus or _gres_gpus(options.gres)
+    kind, in_gres = _gres_gpus(options.gres)
+    gpus = options.gpus or in_gres
     nodes = f"{options.nodes} nodes, each with " if options.nodes > 1 else ""
     cpus = _count(options.cpus, "CPU") if options.cpus else "the cluster's default number of CPUs"
     memory = f", {options.mem} of memory" if options.mem else ""
@@ -73,16 +86,17 @@ def _slurm_resources(options: SlurmOptions) -> Resources:
     warnings = _gpu_warnings(gpus, "--option gpus=1 or gres=...")
     if not options.cpus:
         warnings += ("cpus is not set: clusters often give 1 CPU by default; see --option cpus=N",)
-    return Resources(Devices(options.nodes * max(gpus, 1), gpus > 0, None), text, warnings)
+    return Resources(Devices(options.nodes * max(gpus, 1), gpus > 0, GPU_MEMORY.get(kind)), text, warnings)
 
 
-def _gres_gpus(gres: str) -> int:
-    """Returns the GPUs of a node in generic resources such as gpu:2 or gpu:a100:4,license:1."""
+def _gres_gpus(gres: str) -> tuple[str, int]:
+    """Returns the kind ("" if not named) and number of a node's GPUs in resources such as gpu:2 or gpu:a100:4,disk:1."""
     for part in gres.split(","):
         name, *fields = part.partition("=")[0].split(":")
         if name == "gpu":
-            return int(fields[-1]) if fields and fields[-1].isdecimal() else 1
-    return 0
+            count = int(fields.pop()) if fields and fields[-1].isdecimal() else 1
+            return (fields[0].lower() if fields else ""), count
+    return "", 0
 
 
 def _ray_resources(options: RayOptions) -> Resources:
@@ -94,6 +108,15 @@ def _ray_resources(options: RayOptions) -> Resources:
     text = f"{kind} and {_count(options.cpus, 'CPU')}" + (f" ({others})" if others else "")
     warnings = () if count else _gpu_warnings(0, "--option gpus=1")
     return Resources(Devices(max(count, 1), count > 0, None), text, warnings)
+
+
+def _gpu_memory() -> list[int]:
+    """Returns the bytes of each GPU of this machine by nvidia-smi; empty without it."""
+    try:
+        output = subprocess.run(NVIDIA_SMI, capture_output=True, text=True, check=True, timeout=10).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [int(line) * MEBIBYTE for line in output.splitlines() if line.strip().isdecimal()]
 
 
 def _gpu_text(gpus: int) -> str:
@@ -110,6 +133,9 @@ def _gpu_warnings(gpus: int, flag: str) -> tuple[str, ...]:
 
 def _local_resources(workers: int) -> Resources:
     if has_accelerator():
+        memory = _gpu_memory()
+        if memory:
+            return Resources(Devices(len(memory), True, min(memory)), f"{_gpu_text(len(memory))} of this machine")
         return Resources(Devices(1, True, None), "the accelerators of this machine (counted as one here)")
     cores = divide_cores(workers)[0]
     share = _count(len(cores), "CPU core") if cores else "all CPU cores"

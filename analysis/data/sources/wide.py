@@ -21,6 +21,7 @@ NUMBER = re.compile(
     rf"|(?<=[A-Za-z_=])\d+(?:\.\d+)?(?:[eE][+-]?\d+)?(?:{SCALED}(?![A-Za-z]))?"
 )
 PLACE = "\0"  # stands for a number in the name of a column
+NAME_CELLS = "name the cells with --wide N:NAME"
 MIN_COLUMNS = 2  # fewest columns that a value is read from
 
 
@@ -103,10 +104,8 @@ def unfold_wide(table: Table, wide: str, output: str) -> Table:
     others = [column for column in table.frame.columns if column not in used]
     clash = sorted({key, *quantities} & set(others))
     if clash or len(set(quantities)) < len(quantities):
-        raise DataError(
-            f"{table.name}: --wide {wide}: the table already has a column {(clash or quantities)[0]!r}: "
-            "name the cells with --wide N:NAME"
-        )
+        name = (clash or quantities)[0]
+        raise DataError(f"{table.name}: --wide {wide}: the table already has a column {name!r}: {NAME_CELLS}")
     parts = []
     for value in dict.fromkeys(value for group in groups for value in group.values.values()):
         part = table.frame[others].assign(**{key: value})
@@ -130,6 +129,8 @@ def _unfold_form(table: Table, form: NameForm, quantity: str) -> Table:
     if not columns:
         raise DataError(f"{table.name}: --wide {form.text}: no column has this form: it has {join_names(others)}")
     form.check_new(table)
+    if quantity in others:
+        raise DataError(f"{table.name}: --wide {form.text}: the table already has a column {quantity!r}: {NAME_CELLS}")
     parts = []
     for column, values in columns.items():
         cells = table.frame[column]

@@ -23,11 +23,13 @@ from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
+from analysis.format import join_names
 from analysis.laws.law import Law
 from analysis.studies.backtest.ensemble import Split, forecast_horizon, validation_errors, validation_splits
 from analysis.studies.backtest.result import Backtest, Forecast, Forecasts, summarise
 from analysis.studies.options import BACKTEST_BOOTSTRAP, BacktestOptions
 
+MAX_LISTED = 8  # largest number of rows that a note lists
 MAX_SERIAL_TASKS = 4  # number of tasks up to which one process is faster
 
 Progress = Callable[[int, int], None]
@@ -85,14 +87,15 @@ def backtest(
     if len(outputs) != 1:
         listed = ", ".join(map(law_name, names))
         raise DataError(f"laws {listed} predict {', '.join(sorted(outputs))}: choose laws with the same output")
-    parts = _parts(source, forms, holdout, options.group, reading)
+    parts, notes = _parts(source, forms, holdout, options.group, reading)
     tasks = _tasks(names, forms, parts, fit_options)
     forecasts: Forecasts = {}
     for forecast in _run_tasks(tasks, options.workers, progress):
         forecasts.setdefault(forecast.group, {})[forecast.law] = forecast
     points = sum({task.group: int((~task.held_out).sum()) for task in tasks}.values())
     name = str(source) if isinstance(source, str | Path) else "table"
-    return summarise(forecasts, name, holdout, fit_options.level, points)
+    result = summarise(forecasts, name, holdout, fit_options.level, points)
+    return replace(result, notes=(*notes, *result.notes))
 
 
 def law_name(law: str | Law) -> str:
@@ -109,18 +112,26 @@ def resolve_law(law: str | Law) -> Law:
 
 def _parts(
     source: Any, forms: list[Law], holdout: str, group: str | None, reading: ReadOptions
-) -> dict[str, list[Part]]:
-    """For each group, the points and the mask of the held-out points, as read for each law."""
+) -> tuple[dict[str, list[Part]], tuple[str, ...]]:
+    """For each group, the points and the mask of the held-out points, as read for each law; and notes."""
     reading = reading.with_seeds()  # a mean over seeds could contain held-out rows and others
-    selection = f"({reading.where}) and ({holdout})" if reading.where else holdout
+    selected = f"({reading.where}) and " if reading.where else ""
+    # Neither is true for a row with an empty cell, which is then neither fitted nor held out.
+    known = replace(reading, where=f"{selected}(({holdout}) or not ({holdout}))")
+    chosen = replace(reading, where=f"{selected}({holdout})")
+    notes: dict[str, None] = {}
     by_inputs: dict[Any, tuple[Points, np.ndarray, np.ndarray]] = {}
     for form in forms:
         if _columns_key(form) not in by_inputs:
-            points = load(source, form, reading)
-            held_out = np.isin(points.names, load(source, form, replace(reading, where=selection)).names)
+            points = load(source, form, known)
+            held_out = np.isin(points.names, load(source, form, chosen).names)
+            unknown = sorted(set(load(source, form, reading).names) - set(points.names))
+            if unknown:
+                names = join_names(unknown, MAX_LISTED)
+                notes[f"left out, with no value in a column of --holdout: {names}"] = None
             if held_out.all():
                 raise DataError(f"holdout {holdout!r}: selects all rows: no row is left to fit")
-            by_inputs[_columns_key(form)] = points, held_out, _groups(source, form, group, reading, points)
+            by_inputs[_columns_key(form)] = points, held_out, _groups(source, form, group, known, points)
     parts: dict[str, list[Part]] = {}
     for form in forms:
         points, held_out, labels = by_inputs[_columns_key(form)]
@@ -131,7 +142,7 @@ def _parts(
         for name in dict.fromkeys(labels.tolist()):
             rows = labels == name
             parts.setdefault(name, []).append((points.select(rows), held_out[rows]))
-    return parts
+    return parts, tuple(notes)
 
 
 def _columns_key(form: Law) -> tuple[Any, ...]:

@@ -71,6 +71,7 @@ def test_names_of_columns_with_several_values_are_given_as_a_form(tmp_path: Path
     assert rows == [(7e7, 3.3), (7e7, 3.4), (7e7, 3.5), (1.4e9, 2.9), (1.4e9, 3.1)]
     assert "no column has this form" in refusal(path, wide="{N}-{seed}")
     assert "already has a column" in refusal(path, wide="{tokens}_seed*")
+    assert "already has a column" in refusal(path, wide="{N}_seed{seed}:tokens")
     assert "in braces" in refusal(path, wide="{1x}_seed*") and "in braces" in refusal(path, run_names="{1x}*")
 
 

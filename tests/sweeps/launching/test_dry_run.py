@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,20 @@ def test_repeated_tokens_and_missing_gpus_are_warned_of(tmp_path: Path, monkeypa
     for gres, gpus in {"gpu:2": "2 GPUs", "gpu:a100:4,license:1": "4 GPUs", "license:1": "no GPU"}.items():
         monkeypatch.setitem(OPTIONS, "slurm", {"gres": gres})
         assert f"each run: {gpus} and" in shown("slurm", tmp_path, small_grid()).summary
+
+
+def test_the_memory_of_gpus_is_that_of_their_kind_or_what_the_machine_reports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPTIONS, "slurm", {"gres": "gpu:H100:4"})
+    assert "GB per device of 80 GB: fits" in shown("slurm", tmp_path, small_grid()).summary
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\nprintf '143771\\n143771\\n'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    text = shown("local", tmp_path / "s", small_grid()).summary
+    assert "each run: 2 GPUs of this machine" in text and "GB per device of 151 GB: fits" in text
 
 
 def test_a_quote_has_the_time_of_each_job_and_the_price_of_all(tmp_path: Path) -> None:
