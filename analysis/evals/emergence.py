@@ -79,10 +79,10 @@ def emergence_study(
     Raises:
         DataError: The source cannot be read, or a metric or the target does not apply.
     """
+    if options.target:
+        check_target(options.x or next((axis for axis in AXES if axis in options.target), "C"), options.target)
     scores = load_tasks(source, options, reading)
     options = replace(options, x=options.x or _first_axis(scores.tasks, options.target))
-    if options.target:
-        check_target(str(options.x), options.target)
     findings = [_finding(task, options) for task in scores.tasks]
     if options.target:
         findings = _with_predictions(findings, options)

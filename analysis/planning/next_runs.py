@@ -220,11 +220,11 @@ def make_candidates(
     N, D = optimal_design.candidate_grid(sizes[sizes <= region.N], largest, cost, (N0, D0), ratios)
     N, D = N[region.D >= D], D[region.D >= D]
     if not len(N):
+        restriction = f"{region.reason}; " if region.reason else ""
         raise DataError(
-            f"{region.reason}; "
-            * bool(region.reason)
-            + f"no run of at most {largest:.3g} FLOPs has {requested[0]:.3g} to {requested[1]:.3g} tokens per parameter and "
-            f"N of {N0:.3g} or more, D of {D0:.3g} or more, as the existing runs: raise the budget or widen the ratio"
+            f"{restriction}no run of at most {largest:.3g} FLOPs has {requested[0]:.3g} to {requested[1]:.3g} tokens "
+            f"per parameter and N of {N0:.3g} or more, D of {D0:.3g} or more, as the existing runs: raise the budget "
+            "or widen the ratio"
         )
     return _with_gradients(fit, target, N, D)
 

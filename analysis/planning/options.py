@@ -49,8 +49,8 @@ class DesignOptions:
     )
     ratios: tuple[float, float] | None = option(
         None,
-        "range of tokens per parameter (default: that of the runs, extended by a factor of 3; while the fit has warnings, "
-        "never beyond that of the runs)",
+        "range of tokens per parameter (default: that of the runs, extended by a factor of 3; never beyond that of the "
+        "runs while the fit has warnings)",
         metavar="LO:HI",
         parse=_parse_range,
         flag="--ratio",

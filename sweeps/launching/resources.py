@@ -90,7 +90,7 @@ def _slurm_resources(options: SlurmOptions) -> Resources:
 
 
 def _gres_gpus(gres: str) -> tuple[str, int]:
-    """Returns the kind ("" if not named) and number of a node's GPUs in resources such as gpu:2 or gpu:a100:4,disk:1."""
+    """Returns the kind ("" if not named) and number of a node's GPUs in text such as gpu:2 or gpu:a100:4,disk:1."""
     for part in gres.split(","):
         name, *fields = part.partition("=")[0].split(":")
         if name == "gpu":

@@ -244,7 +244,7 @@ def test_the_command_says_what_it_found(store: Path, tmp_path: Path, capsys: pyt
     ("options", "message"),
     [
         (("--x", "Z"), "must be one of C, N, D, L"),
-        (("--target", "L=2"), "target L: allowed are C"),
+        (("--x", "C", "--target", "L=2"), "target L: allowed are C"),
         (("--target", "C=-2"), "must be greater than 0"),
         (("--score", "f1"), "metric 'f1': must be one of exact, accuracy"),
         (("--level", "2"), "level 2.0: must be between 0 and 1"),

@@ -113,6 +113,15 @@ def test_the_end_of_a_curve_is_predicted_from_its_beginning_under_a_schedule() -
     assert result.held_out == 20 and result.scores[0].rmsle < 1e-3
 
 
+def test_rows_without_a_value_in_the_holdout_are_neither_fitted_nor_held_out() -> None:
+    frame = sweep().assign(year=2020.0)
+    frame.loc[frame.index[-6:-3], "year"] = 2024.0
+    frame.loc[frame.index[-3:], "year"] = np.nan
+    result = backtest(frame, "chinchilla", "year>2023", fit_options=FitOptions(bootstrap=100))
+    assert result.held_out == 3 and result.points == len(frame) - 6
+    assert result.notes[0].startswith("left out, with no value in a column of --holdout: ")
+
+
 def test_origins_look_as_far_ahead_as_the_forecast() -> None:
     data = load({"x": np.geomspace(1, 1024, 21), "L": np.ones(21)}, law=laws.LAWS["m1"])
     pairs = ensemble.validation_splits(data, Horizon("x", np.log(4)), parameters=4)
