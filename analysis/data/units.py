@@ -65,7 +65,7 @@ def _loss_units(quantity: str, names: str, per: tuple[str, ...], factor: float, 
     Only a loss per token is converted to nats. How many bytes or characters a token has is not known, so bits per
     byte stay bits per byte.
     """
-    units = {}
+    units: dict[str, Unit] = {}
     for denominator in per:
         kind = {"char": "character"}.get(denominator, denominator)
         if kind == "token" or log:

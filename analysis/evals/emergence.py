@@ -94,7 +94,8 @@ def _first_axis(tasks: Sequence[Task], target: Mapping[str, float]) -> str:
     """The scale of a target in one scale, else the first scale that a run of every task has."""
     if len(target) == 1 and set(target) <= set(AXES):
         return next(iter(target))
-    known = [axis for axis in AXES if all(np.isfinite(task.runs[axis].to_numpy(float)).any() for task in tasks)]
+    axes = "CND" if target else AXES  # a target in N and D has no loss
+    known = [axis for axis in axes if all(np.isfinite(task.runs[axis].to_numpy(float)).any() for task in tasks)]
     return known[0] if known else AXES[0]
 
 

@@ -39,16 +39,27 @@ def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[st
     if not law.on_frontier:
         return points, ()
     letter = law.inputs[0]
-    rows = efficient_frontier(points[letter], points.L)
+    rows = rows_of_input(points[letter], points.L)
     if len(rows) == len(points):
-        return points, ()
-    if _are_on_one_curve(points[letter], points.L):
-        return points, (f"{name} is fitted to all {len(points)} runs: their losses fall along one curve in {letter}",)
+        note = f"{name} is fitted to all {len(points)} runs: their losses fall along one curve in {letter}"
+        return points, (note,) if len(efficient_frontier(points[letter], points.L)) < len(points) else ()
     note = (
         f"{name} is fitted to the frontier: {len(rows)} of {len(points)} runs, with a lower loss than all runs with "
         f"less {letter}"
     )
     return points.select(rows), (note,)
+
+
+def rows_of_input(x: np.ndarray, L: np.ndarray) -> np.ndarray:
+    """Returns the indices of the runs that a law of one input is fitted to.
+
+    These are all runs if their losses fall along one curve in the input, else the efficient frontier.
+
+    Args:
+        x: The input (n,).
+        L: Loss (n,).
+    """
+    return np.arange(len(x)) if _are_on_one_curve(x, L) else efficient_frontier(x, L)
 
 
 def _are_on_one_curve(x: np.ndarray, L: np.ndarray) -> bool:

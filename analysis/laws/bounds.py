@@ -35,7 +35,15 @@ def with_bounds(law: Law, bounds: Mapping[str, Bounds]) -> Law:
 
 
 def natural_bounds(law: Law, bounds: Mapping[str, Bounds]) -> dict[str, Bounds]:
-    """Returns the effective bounds of each parameter, without logarithms; arguments as in `with_bounds`."""
+    """Returns the effective bounds of each parameter, without logarithms.
+
+    Args:
+        law: The law without fixed and tied parameters.
+        bounds: As in `with_bounds`.
+
+    Raises:
+        ValueError: As in `with_bounds`.
+    """
     natural = {}
     for name, (low, high) in bounds.items():
         parameter = name

@@ -79,7 +79,12 @@ class Problem:
         return self.law.bound(name)[0] > 0
 
     def to_coordinate(self, name: str, value: np.ndarray) -> np.ndarray:
-        """Returns the coordinate of a value of a nonlinear parameter."""
+        """Returns the coordinate of a value of a nonlinear parameter.
+
+        Args:
+            name: Name of the parameter.
+            value: Its value, of any shape.
+        """
         return np.asarray(np.log(value) if self.is_log(name) else value / self._scale(name))
 
     def _scale(self, name: str) -> float:

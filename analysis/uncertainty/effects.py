@@ -101,8 +101,8 @@ def _squares(problem: Problem, u_P: np.ndarray) -> tuple[float, int, float]:
         return np.inf, 0, np.inf
     scale = robust_std(r)
     clipped = np.clip(r, -CLIP * scale, CLIP * scale)
-    left, s, _ = np.linalg.svd(J / np.maximum(np.linalg.norm(J, axis=0), 1e-300), full_matrices=False)
-    Q = left[:, s > RANK * s[0]]
+    basis, s, _ = np.linalg.svd(J / np.maximum(np.linalg.norm(J, axis=0), 1e-300), full_matrices=False)
+    Q = basis[:, s > RANK * s[0]]
     return float(clipped @ clipped - np.sum((Q.T @ clipped) ** 2)), Q.shape[1], scale
 
 

@@ -55,10 +55,10 @@ class GroupEffect:
             f" ({self.counts[name]} points)"
             for name in names
         ]
-        others = f", of {len(self.offsets)} groups" if len(names) < len(self.offsets) else ""
+        total = f", of {len(self.offsets)} groups" if len(names) < len(self.offsets) else ""
         return (
             f"the runs differ by {self.column} (p = {self.p:.1g}); mean deviation from the common law: "
-            f"{', '.join(texts)}{others}: fit each with --by {self.column}"
+            f"{', '.join(texts)}{total}: fit each with --by {self.column}"
         )
 
 

@@ -226,5 +226,5 @@ def check_sufficient(table: Table, names: Mapping[str, str], law: Law | None, ad
         available.add("U")
     absent = [letter for letter in law.inputs if letter not in available]
     if absent:
-        meant = ", ".join(f"{k} ({law.units[k]})" if k in law.columns and k in law.units else k for k in absent)
-        raise DataError(f"{table.name}: no column for {meant}: name one with {absent[0]}=..., {columns}")
+        descriptions = ", ".join(f"{k} ({law.units[k]})" if k in law.columns and k in law.units else k for k in absent)
+        raise DataError(f"{table.name}: no column for {descriptions}: name one with {absent[0]}=..., {columns}")

@@ -124,7 +124,7 @@ def complete_tokens(
     Returns:
         The values with D as the total number of tokens, and notes.
     """
-    result, notes = dict(values), []
+    result, notes = dict(values), list[str]()
     if "epochs" not in result:
         return result, notes
     epochs = np.maximum(result["epochs"], 1.0)

@@ -1,4 +1,4 @@
-"""Loss against compute, data and model size, with power laws through the frontier (Kaplan 2020, figure 1)."""
+"""Loss against compute, data and model size, with power laws through the frontier or all runs (Kaplan 2020, figure 1)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from analysis.figures import marks, style
 from analysis.figures.fits.common import linestyle
 from analysis.figures.source import Source
 from analysis.fitting.result import Fit
-from analysis.fitting.selection import efficient_frontier
+from analysis.fitting.selection import rows_of_input
 
 CAPTION = (
-    "Held-out loss against (a) compute, (b) training data and (c) model size. Black: the frontier, runs with a lower "
-    "loss than all runs with a smaller value of that quantity; the laws are fitted to the frontier. Grey: other runs, "
+    "Held-out loss against (a) compute, (b) training data and (c) model size. Black: the runs that the laws are "
+    "fitted to, which are all if their losses fall along one curve, else the frontier: runs with a lower loss than all "
+    "runs with a smaller value of that quantity. Grey: other runs, "
     "limited by another quantity. Red: a pure power law; blue: a power law with an irreducible loss E; both with "
     "{level:.0%} intervals, dashed if the fit has warnings."
 )
@@ -63,11 +64,11 @@ def _panel(axes: Axes, source: Source, letter: str, laws: dict[str, str]) -> Non
         axes.text(0.5, 0.5, f"no {letter} in this source", transform=axes.transAxes, ha="center", color=style.GREY)
         axes.set_xlim(1, 10)
         return
-    best = efficient_frontier(x, L)
+    best = rows_of_input(x, L)
     others = np.setdiff1d(np.arange(len(x)), best)
     if len(others):
         marks.points(axes, "other runs", x[others], L[others], color=LIGHT_GREY, s=9, label="other runs")
-    marks.points(axes, "frontier", x[best], L[best], color=style.BLACK, label="frontier")
+    marks.points(axes, "fitted runs", x[best], L[best], color=style.BLACK, label="fitted runs")
     grid = np.geomspace(*style.log_limits(x), 80)
     for (label, law), color, height in zip(laws.items(), (style.VERMILION, style.BLUE), (0.99, 0.885), strict=True):
         try:

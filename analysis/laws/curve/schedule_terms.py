@@ -60,14 +60,25 @@ class Schedules:
     curves: dict[float, tuple[np.ndarray, np.ndarray]]
 
     def rates(self, curve: float, step: np.ndarray) -> np.ndarray:
-        """Returns the rate (n,) at steps (n,) of a curve: linear between rows, except for jumps."""
+        """Returns the rate (n,) at steps of a curve: linear between rows, except for jumps.
+
+        Args:
+            curve: Number of the curve.
+            step: Steps (n,).
+        """
         steps, rates = self.curves[curve]
         end = np.clip(np.searchsorted(steps, step), 1, len(steps) - 1)
         held = np.r_[False, _jumps(np.diff(rates))][end] & (step < steps[end])
         return np.where(held, rates[end - 1], np.interp(step, steps, rates))
 
     def contains(self, curve: float, step: np.ndarray, lr: np.ndarray) -> bool:
-        """Returns whether rows (n,) are of the schedule of a curve, and not of another curve with its number."""
+        """Returns whether rows are of the schedule of a curve, and not of another curve with its number.
+
+        Args:
+            curve: Number of the curve.
+            step: Step of each row (n,).
+            lr: Learning rate at each row (n,).
+        """
         if curve not in self.curves:
             return False
         return bool(np.abs(self.rates(curve, step) - lr).max() <= 2 * LINE * self.curves[curve][1].max())
