@@ -87,11 +87,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
     objective = make_objective(options.objective or law.objective, options.delta, options.undertuned)
     constraints: Constraints = {**options.fix, **options.tie}
     free_law = _free_law(law, options)
-    points = weight_points(points, law, objective, options.weights)
-    warnings = check_frontier(points, law) if law.on_frontier else []
-    points, notes = select_points(points, law, name)
-    warnings = warnings if notes else []
-    warnings += [*check_repetition(points, law), *check_compute(points, law)]
+    points, notes, warnings = _fitted_points(weight_points(points, law, objective, options.weights), law, name)
     check_points(points, free_law, name, notes, constrained=bool(constraints))
     notes = (*notes, *_cost_notes(points, law))
     problem = make_problem(points, free_law, objective)
@@ -117,7 +113,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
         budget_multiples=options.budget_multiples,
         form=law.in_loss_unit(points.loss_unit),
         constraints=constraints,
-        bounds={} if not options.bounds else natural_bounds(constrain(law, options.fix, options.tie), options.bounds),
+        bounds=natural_bounds(constrain(law, options.fix, options.tie), options.bounds),
         resampling=uncertainty.resampling,
         refits=uncertainty.refits,
         profiles=uncertainty.profiles,
@@ -125,6 +121,13 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
         profiler=uncertainty.profiler,
         scatter=scatter,
     )
+
+
+def _fitted_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[str, ...], list[str]]:
+    """The points that are fitted, notes on their selection, and warnings on the points."""
+    selected, notes = select_points(points, law, name)
+    warnings = check_frontier(points, law) if notes else []
+    return selected, notes, [*warnings, *check_repetition(selected, law), *check_compute(selected, law)]
 
 
 def make_problem(points: Points, law: Law, objective: Objective) -> Problem:

@@ -151,6 +151,8 @@ def fit_budget_minima(points: Points, name: str, samples: int, rng: np.random.Ge
     noise = float(np.sqrt(sum(np.sum(parabola.residual**2) for parabola in parabolas) / max(dof, 1)))
     noise_B1 = noise * np.sqrt(max(dof, 1) / rng.chisquare(max(dof, 1), (samples, 1)))  # uncertainty of the noise
     minima = [_minimum(parabola.coefficients) for parabola in parabolas]
+    if min(minima) <= 0:
+        raise FitError(f"{name}: the parabola of a budget has a minimum of {min(minima):.3g}: losses must be positive")
     minima_BK = []
     for parabola in parabolas:
         noise_Bn = noise_B1 * rng.standard_normal((samples, len(parabola.L)))
@@ -205,7 +207,7 @@ def compare_curves(name: str, reference: str, curves: dict[str, LossCurve], leve
     group, base = curves[name], curves[reference]
     shift = float(fit_shifts(base.x, group.x, np.concatenate([base.L, group.L])[None])[0])
     samples_BK = np.concatenate([base.samples, group.samples], -1)
-    finite_B = np.isfinite(samples_BK).all(-1)
+    finite_B = (samples_BK > 0).all(-1)  # False for NaN; noise as large as the loss has minima below 0
     low, high = -np.inf, np.inf
     if finite_B.any():
         low, high = intervals.percentile_interval(fit_shifts(base.x, group.x, samples_BK[finite_B]), level)

@@ -60,7 +60,8 @@ def check_frontier(points: Points, law: Law) -> list[str]:
         law: A law with `on_frontier`.
     """
     letter = law.inputs[0]
-    rank, p = spearmanr(points[letter], points.L, alternative="less")
+    constant = np.ptp(points[letter]) == 0 or np.ptp(points.L) == 0
+    rank, p = (0.0, 1.0) if constant else spearmanr(points[letter], points.L, alternative="less")
     if p <= CHANCE or len(points) < 4:
         return []
     sentence = f"the loss of the {len(points)} runs does not fall with {letter} (rank correlation {signed(rank, '.2f')}"

@@ -80,10 +80,11 @@ def as_text(graph: SharingGraph, saving: dict[str, Any], pack: int, reason: str)
         )
     packed = sum(map(len, graph.packs))
     reason = "all runs of equal shape share a trunk" if pack > 1 else reason
-    packs_text = f"{packed} runs in {len(graph.packs)} packs of up to {pack}" if graph.packs else f"none ({reason})"
+    packs_text = f"{packed} runs in {len(graph.packs)} packs of up to {pack}" if graph.packs else f"off: {reason}"
     dispatches_text = f", {packing['dispatches']:,} dispatches" if packing["dispatches"] else ""
-    lines.append(
-        f"packs: {packs_text}; compared with one process per run, saves {packing['processes']} process starts, "
-        f"{packing['compilations']} compilations{dispatches_text}{seconds_text(packing)}"
-    )
+    lines += [
+        f"packs: {packs_text}",
+        f"saved, compared with one process per run: {packing['processes']} process starts, "
+        f"{packing['compilations']} compilations{dispatches_text}{seconds_text(packing)}",
+    ]
     return lines

@@ -111,14 +111,15 @@ def akima_minimum(x_n: np.ndarray, L_Bn: np.ndarray) -> tuple[np.ndarray, np.nda
 
     Args:
         x_n: ln N of the runs.
-        L_Bn: Losses, one row per curve.
+        L_Bn: Losses, one row per curve; the minimum of a row with losses that are not positive is NaN.
     """
     from scipy.interpolate import Akima1DInterpolator
 
     sizes, which = np.unique(x_n, return_inverse=True)
     mean = np.zeros((len(sizes), len(x_n)))
     mean[which, np.arange(len(x_n))] = 1
-    y = np.log(L_Bn) @ (mean / mean.sum(1, keepdims=True)).T
+    valid_B = (L_Bn > 0).all(-1)  # noise as large as the loss gives samples without a logarithm
+    y = np.log(L_Bn[valid_B]) @ (mean / mean.sum(1, keepdims=True)).T
     grid = np.linspace(sizes[0], sizes[-1], AKIMA_CELLS * (len(sizes) - 1))
     ln_N_B, loss_B = np.empty(len(y)), np.empty(len(y))
     step = max(1, MAX_ELEMENTS // len(grid))
@@ -127,7 +128,9 @@ def akima_minimum(x_n: np.ndarray, L_Bn: np.ndarray) -> tuple[np.ndarray, np.nda
         index = curve.argmin(0)
         ln_N_B[start : start + step] = grid[index]
         loss_B[start : start + step] = np.exp(curve[index, np.arange(curve.shape[1])])
-    return ln_N_B, loss_B
+    results = np.full((2, len(L_Bn)), np.nan)
+    results[:, valid_B] = ln_N_B, loss_B
+    return results[0], results[1]
 
 
 def ln_tokens(points: Points, ln_n: np.ndarray | float) -> np.ndarray:

@@ -124,6 +124,8 @@ def test_duplicate_rows_are_named(tmp_path: Path) -> None:
         ("D / N > 140 and -N < 0", [2.5]),
         ('col("two words") > 1', [2.5, 2.0]),
         ("extra > 0", [2.0]),
+        ("not (extra < 0)", [2.0]),  # a missing number is neither below 0 nor not
+        ("not extra < 0 or N < 2e6", [3.0, 2.0]),
     ],
 )
 def test_where_keeps_what_it_says(tmp_path: Path, where: str, expected: list[float]) -> None:

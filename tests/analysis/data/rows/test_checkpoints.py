@@ -217,3 +217,14 @@ def test_the_counts_of_a_table_of_a_store_are_in_the_table(tmp_path: Path, store
     assert points.N.tolist() == counted.N.tolist() and points.convention == counted.convention
     assert "was written with --flops exact" in refusal(table, flops="6nd")
     assert "--columns name does not apply" in refusal(table, columns={"name": "sweep"})
+
+
+def test_texts_are_compared_whatever_the_law_calls_their_column() -> None:
+    step = np.tile(np.arange(100.0, 2100, 100), 2)
+    rate = np.where(np.arange(40) < 20, 1e-3, 1e-3 * (1 - step / 4000))
+    curves = pd.DataFrame({"step": step, "lr": rate, "curve": np.repeat(["flat", "linear"], 20), "loss": 3 + 9 / step})
+    law = laws.find("tissue")
+    assert len(load(curves, law, ReadOptions(where="curve=='flat'"))) == 20
+    assert len(load(curves, law, ReadOptions(where="curve in ('flat', 'linear') and step > 1000"))) == 20
+    experts = pd.DataFrame({"N": [1e6, 2e6], "D": 1e9, "E": ["adam", "muon"], "loss": [3.0, 2.9]})
+    assert len(load(experts, options=ReadOptions(where="E=='muon'"))) == 1
