@@ -16,6 +16,7 @@ from analysis.laws.loss.power_laws import SCALE
 BATCH_EXPONENT = (1e-2, 1e2)  # bounds of alphaB
 START_EXPONENTS = tuple(float(x) for x in np.geomspace(0.02, 2, 12))
 MAX_STARTS = 12  # number of starts that are kept, those with the smallest residuals
+MAX_LOG = 690.0  # largest logarithm of a starting scale, which is finite as a number
 MIN_TERM = 1e-3  # smallest share of a term in the output of a start, at the middle of the points
 MAX_NEWTON_STEPS = 100
 NEWTON_TOLERANCE = 1e-14  # step in ln L below which Newton's method stops
@@ -155,7 +156,7 @@ def _nd_starts(inputs: tuple[np.ndarray, ...], output: np.ndarray) -> dict[str, 
     N, D = inputs
     candidates: list[tuple[float, ...]] = []
     for alphaN, alphaD in itertools.product(START_EXPONENTS, START_EXPONENTS):
-        Nc, Dc, residual = _fit_scales(N, alphaN / alphaD, D, 1.0, output ** (1 / alphaD))
+        Nc, Dc, residual = _fit_scales(N, alphaN / alphaD, D, 1.0, np.log(output) / alphaD)
         candidates.append((residual * alphaD, Nc, Dc, alphaN, alphaD))
     return _best_starts(candidates, ("Nc", "Dc", "alphaN", "alphaD"))
 
@@ -182,19 +183,23 @@ def _ns_candidates(N: np.ndarray, S: np.ndarray, L: np.ndarray) -> list[tuple[fl
     """Residual, Nc, Sc, alphaN and alphaS at each pair of exponents."""
     candidates: list[tuple[float, ...]] = []
     for alphaN, alphaS in itertools.product(START_EXPONENTS, START_EXPONENTS):
-        Nc, Sc, residual = _fit_scales(N, alphaN, S, alphaS, L)
+        Nc, Sc, residual = _fit_scales(N, alphaN, S, alphaS, np.log(L))
         candidates.append((residual, Nc, Sc, alphaN, alphaS))
     return candidates
 
 
-def _fit_scales(x: np.ndarray, p: float, z: np.ndarray, q: float, y: np.ndarray) -> tuple[float, float, float]:
-    """X and Z of (X/x)^p + (Z/z)^q by least squares of y, each term at least MIN_TERM; and the residuals' spread."""
-    x_mid, z_mid, y_mid = (_geometric_mean(values) for values in (x, z, y))
-    terms = np.stack([(x_mid / x) ** p, (z_mid / z) ** q], -1) * (y_mid / y)[:, None]
-    solution = np.maximum(np.linalg.lstsq(terms, np.ones_like(y), rcond=None)[0], MIN_TERM)
-    first, second = np.log(solution) + np.log(y_mid)
+def _fit_scales(x: np.ndarray, p: float, z: np.ndarray, q: float, log_y: np.ndarray) -> tuple[float, float, float]:
+    """X and Z of (X/x)^p + (Z/z)^q by least squares of y relative to its mean, each term at least MIN_TERM; and the residuals' spread."""
+    x_mid, z_mid, log_y_mid = _geometric_mean(x), _geometric_mean(z), float(log_y.mean())
+    terms = np.stack([(x_mid / x) ** p, (z_mid / z) ** q], -1) * np.exp(log_y_mid - log_y)[:, None]
+    solution = np.maximum(np.linalg.lstsq(terms, np.ones_like(log_y), rcond=None)[0], MIN_TERM)
+    first, second = np.log(solution) + log_y_mid
     residual = float(np.std(np.log(terms @ solution)))
-    return float(np.exp(np.log(x_mid) + first / p)), float(np.exp(np.log(z_mid) + second / q)), residual
+    X, Z = (
+        float(np.exp(np.clip(value, -MAX_LOG, MAX_LOG)))
+        for value in (np.log(x_mid) + first / p, np.log(z_mid) + second / q)
+    )
+    return X, Z, residual
 
 
 def _geometric_mean(values: np.ndarray) -> float:
