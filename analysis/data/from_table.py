@@ -87,8 +87,8 @@ def points_from_table(
         epochs=values.get("epochs"),
         labels=text_labels(table.frame, frozenset(columns.names.values())),
     )
-    rows_are_runs = store_columns is not None
-    return _with_duplicate_note(fitted_rows(points, table.frame, columns.names, law, options, rows_are_runs))
+    points = fitted_rows(points, table.frame, columns.names, law, options, store_columns is not None)
+    return _with_duplicate_note(points)
 
 
 def _check_flops(options: ReadOptions) -> None:

@@ -75,27 +75,22 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
         law: The law.
         options: Objective, constraints and estimation of the uncertainty.
 
-    Returns:
-        The fit, whose verdict contains warnings.
-
     Raises:
         FitError: The points cannot determine the law.
         DataError: The options do not apply to the law.
     """
-    if points.schedules is not None:
-        law = with_schedules(law, points.schedules)
+    law = law if points.schedules is None else with_schedules(law, points.schedules)
     objective = make_objective(options.objective or law.objective, options.delta, options.undertuned)
     constraints: Constraints = {**options.fix, **options.tie}
     free_law = _free_law(law, options)
     points, notes, warnings = _fitted_points(weight_points(points, law, objective, options.weights), law, name)
     check_points(points, free_law, name, notes, constrained=bool(constraints))
-    notes = (*notes, *_cost_notes(points, law))
     problem = make_problem(points, free_law, objective)
     solution = search(problem, find_others=options.checks)
     check_decrease(problem, solution.u_P, name)
     uncertainty = estimate_uncertainty(problem, solution, points, options, warnings)
-    estimates = {parameter: float(value[0]) for parameter, value in problem.params(solution.u_P[None]).items()}
-    params = _with_constraints(law, constraints, estimates)
+    estimates = problem.params(solution.u_P[None])
+    params = _with_constraints(law, constraints, {key: float(value[0]) for key, value in estimates.items()})
     samples = _with_constraints(law, constraints, uncertainty.samples)
     scatter = _scatter(points, law, params, len(free_law.parameters), options)
     return Fit(
@@ -109,7 +104,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
         verdict=uncertainty.verdict,
         samples=samples,
         optimum=_optimum(points, law, params, samples, uncertainty, scatter, options),
-        notes=notes,
+        notes=(*notes, *_cost_notes(points, law)),
         budget_multiples=options.budget_multiples,
         form=law.in_loss_unit(points.loss_unit),
         constraints=constraints,
@@ -126,7 +121,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
 def _fitted_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[str, ...], list[str]]:
     """The points that are fitted, notes on their selection, and warnings on the points."""
     selected, notes = select_points(points, law, name)
-    warnings = check_frontier(points, law) if notes else []
+    warnings = check_frontier(points, law) if len(selected) < len(points) else []
     return selected, notes, [*warnings, *check_repetition(selected, law), *check_compute(selected, law)]
 
 

@@ -1,9 +1,9 @@
 """Noise of scores about a curve: scatter between models and binomial noise of the items.
 
-The variance of a score about the curve p is φ·p(1 − p)/n with n items (quasi-binomial: McCullagh and Nelder 1989,
-section 4.5), and at least p(1 − p)/n, the binomial variance. Without a number of items it is φ·(p(1 − p))^γ, where γ = 1
-is as above and γ = 2 scatter of constant size in the logit (Williams 1982, models II and III); each γ of EXPONENTS has
-the weight of its likelihood, because few residuals do not determine it.
+With n items the variance of a score about the curve p is p(1 − p)/n, the binomial variance, plus σ²(p(1 − p))²: scatter
+of constant size in the logit (Williams 1982, model III). Without a number of items it is φ·(p(1 − p))^γ, where γ = 1 is
+the quasi-binomial model; each γ of EXPONENTS has the weight of its likelihood, because few residuals do not determine
+it.
 
 Key: B samples, n scores, G exponents.
 """
@@ -26,34 +26,35 @@ class ScoreNoise:
     Attributes:
         factors: φ of each of EXPONENTS (G,).
         weights: Weight of each of EXPONENTS (G,), which sum to 1.
-        dispersion: Variance relative to p(1 - p)/items, or to p(1 - p) without items: φ at γ = 1.
+        dispersion: Variance relative to p(1 - p)/items, at least 1; or to p(1 - p) without items.
         dof: Residual degrees of freedom of the estimate.
-        binomial: Whether numbers of items are known.
+        moments: With items: sums of the squared residuals, of p(1 - p)/items, and of (p(1 - p))², over the scores; None
+            if their numbers are unknown.
     """
 
     factors: np.ndarray
     weights: np.ndarray
     dispersion: float
     dof: int
-    binomial: bool
+    moments: tuple[float, float, float] | None
 
     def draw(self, curve: np.ndarray, items: np.ndarray | float | None, rng: np.random.Generator) -> np.ndarray:
-        """Draws a measured score for each sample of the curve; φ and γ are drawn once for each sample.
+        """Draws a measured score for each sample of the curve; the size of the scatter is drawn once for each sample.
 
         Args:
             curve: Samples of the curve (B, ...).
             items: Number of items, broadcast against `curve`; None if unknown.
             rng: Random generator.
         """
-        count, axes = len(curve), (slice(None), *(None,) * (np.ndim(curve) - 1))
-        index_B = rng.choice(len(EXPONENTS), count, p=self.weights)
-        factor = (self.factors[index_B] * self.dof / rng.chisquare(self.dof, count))[axes]
-        pq = _binomial_variance(curve)
-        variance = factor * pq ** EXPONENTS[index_B][axes]
-        between = variance if items is None else np.maximum(variance - pq, 0) / items
-        share = np.clip(curve + np.sqrt(between) * rng.standard_normal(np.shape(curve)), 0, 1)
-        if items is None:
-            return np.asarray(share)
+        axes = (slice(None), *(None,) * (np.ndim(curve) - 1))
+        pq, chi = _binomial_variance(curve), self.dof / rng.chisquare(self.dof, len(curve))
+        if self.moments is None or items is None:
+            index_B = rng.choice(len(EXPONENTS), len(curve), p=self.weights)
+            variance = (self.factors[index_B] * chi)[axes] * pq ** EXPONENTS[index_B][axes]
+            return np.clip(curve + np.sqrt(variance) * rng.standard_normal(np.shape(curve)), 0, 1)
+        squares, binomial, logit_variance = self.moments
+        scatter = np.maximum(squares * chi - binomial, 0)[axes] / logit_variance * pq**2
+        share = np.clip(curve + np.sqrt(scatter) * rng.standard_normal(np.shape(curve)), 0, 1)
         counts = np.maximum(np.round(items), 1).astype(int)
         return np.asarray(rng.binomial(counts, share) / counts)
 
@@ -67,16 +68,18 @@ def estimate_noise(score: np.ndarray, fitted: np.ndarray, items: np.ndarray | No
         items: Number of items of each score (n,), None if unknown.
         parameters: Number of fitted parameters.
     """
-    dof, pq_n = max(len(score) - parameters, 1), _binomial_variance(fitted)
-    squares_n = (score - fitted) ** 2 * (1.0 if items is None else items)
+    n, pq_n, squares_n = len(score), _binomial_variance(fitted), (score - fitted) ** 2
+    dof = max(n - parameters, 1)
     pq_Gn = pq_n ** EXPONENTS[:, None]
     factors = np.maximum((squares_n / pq_Gn).sum(-1) / dof, 1e-12)
     log_likelihood = -0.5 * (dof * np.log(factors) + dof * np.log(pq_Gn).mean(-1))
-    weights = np.exp(log_likelihood - log_likelihood.max()) if items is None else (EXPONENTS == 1).astype(float)
-    dispersion = float(factors[EXPONENTS == 1][0])
-    return ScoreNoise(
-        factors, weights / weights.sum(), dispersion if items is None else max(dispersion, 1.0), dof, items is not None
-    )
+    weights = np.exp(log_likelihood - log_likelihood.max())
+    weights /= weights.sum()
+    if items is None:
+        return ScoreNoise(factors, weights, float(factors[EXPONENTS == 1][0]), dof, None)
+    moments = (float(squares_n.sum()) * n / dof, float((pq_n / items).sum()), float((pq_n**2).sum()))
+    dispersion = max(float((squares_n * items / pq_n).sum()) / dof, 1.0)
+    return ScoreNoise(factors, weights, dispersion, dof, moments)
 
 
 def _binomial_variance(share: np.ndarray) -> np.ndarray:
