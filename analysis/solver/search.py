@@ -16,9 +16,9 @@ from analysis.solver.problem import Problem
 from analysis.solver.projection import lowest_cells
 
 # Stages of a search for one minimum only: steps of all starts, and number of those with the lowest objective that go on.
-STAGES = ((60, 24), (100, 8))
+STAGES = ((40, 20), (60, 8))
 STEPS = 200  # steps of all starts
-LAST_STEPS = 400  # steps of the starts that are left, which are enough for flat valleys
+LAST_STEPS = 300  # steps of the starts that are left, which are enough for flat valleys
 MAX_SAMPLE = 4000  # largest number of points for the search; the best minimum is then refined on all points
 
 

@@ -18,6 +18,7 @@ from analysis.evals.load import load_tasks
 from analysis.evals.options import EmergenceOptions
 from analysis.evals.score_table.read import load_score_table
 from analysis.fitting.options import FitOptions
+from analysis.report.build import write_report
 from analysis.uncertainty.score_noise import estimate_noise
 from tests.support.commands import PUBLISHED, call_command
 
@@ -163,9 +164,7 @@ def test_equal_scores_have_the_interval_of_their_binomial_noise(tmp_path: Path) 
 
 
 def test_the_report_of_a_table_of_scores_has_their_verdicts_and_figures(tmp_path: Path) -> None:
-    done = call_command("analysis", "report", write(tmp_path, scores(chance=0.25)), "--out", tmp_path / "report")
-    assert done.returncode == 0, done.stderr
-    page = (tmp_path / "report" / "report.html").read_text()
+    page = write_report(write(tmp_path, scores(chance=0.25)), tmp_path / "report").read_text()
     assert "Evaluations" in page and "quiz" in page and "The law" not in page
     assert {path.stem for path in (tmp_path / "report" / "figures").glob("*.pdf")} == {"emergence"}
 
