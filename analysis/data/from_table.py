@@ -69,7 +69,6 @@ def points_from_table(
     names = [row_names[i] for i in table.frame.index]
     weights, weight_notes = _weights(table, values, columns, law.output if law else "L")
     notes = [*columns.notes, *table.notes, *notes, *(compute_notes if convention is None else [])]
-    notes += [*weight_notes, *_value_warnings(values, columns, names)]
     points = Points(
         N=values["N"],
         D=values["D"],
@@ -80,7 +79,7 @@ def points_from_table(
         groups=_groups(table, columns),
         weights=weights,
         source=table.name,
-        notes=tuple(notes),
+        notes=(*notes, *weight_notes, *_value_warnings(values, columns, names)),
         convention=convention or counted,
         extra={letter: values[letter] for letter in law_letters(law) if letter in values},
         loss_unit=columns.units["L"].loss_unit if "L" in columns.units else LOSS_UNIT,

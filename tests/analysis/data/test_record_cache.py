@@ -116,6 +116,15 @@ def test_table_lists_so_many_of_the_runs_that_were_asked_for(tmp_path: Path) -> 
     assert wrong.returncode == 2 and "--sort nothing: no such column" in wrong.stderr
 
 
+def test_a_table_in_a_pipe_has_every_column_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    store, name = Store(tmp_path), "a sweep whose name is longer than a line of a narrow terminal"
+    record = add_record(store, config(32, 100), loss=2.125)
+    store.write(Record(**{**vars(record), "sweep": name}))
+    output = call_command("analysis", "table", store.root).stdout
+    assert name in output and "2.125" in output and "…" not in output
+
+
 @pytest.mark.long
 def test_a_hundred_thousand_records_are_read_once_and_then_in_a_second_or_two(tmp_path: Path) -> None:
     store = many(tmp_path / "store", 100_000)

@@ -213,3 +213,33 @@ def test_l_bfgs_b_from_hoffmanns_grid_is_not_lower() -> None:
     tight = {"ftol": 1e-15, "gtol": 1e-12, "maxiter": 5000, "maxfun": 50000}
     lowest = scipy_from(data, chosen, method="L-BFGS-B", jac=bench.hoffmann_gradient, options=tight)
     assert fit(data, options=FitOptions(bootstrap=100)).objective["value"] <= lowest * (1 + 1e-12)
+
+
+@pytest.mark.parametrize("name", ["m4", "bnsl", "bnsl-2"])
+def test_derivatives_of_a_law_are_those_of_central_differences(name: str) -> None:
+    x = np.geomspace(1e5, 1e8, 40)
+    y = 0.2 + 5 * x**-0.1 * (1 + (x / 3e6) ** 2.5) ** -0.24
+    exact = Problem(laws.LAWS[name], (x,), np.log(y), np.ones(40), OBJECTIVES["mse-log"])
+    assert exact.law.derivatives is not None
+    differences = replace(exact, law=replace(exact.law, derivatives=None))
+    grid = exact.start_grid()[::7]
+    first = len(exact.law.linear)
+    u = np.full((len(grid), len(exact.names)), exact.output_scale() / max(first, 1))
+    for i, parameter in enumerate(exact.law.nonlinear):
+        u[:, first + i] = exact.to_coordinate(parameter, grid[:, i])
+    with np.errstate(all="ignore"):
+        J, other = exact.jacobian(u), differences.jacobian(u)
+    scale = np.abs(other).max(axis=-1, keepdims=True)
+    assert np.all(np.abs(J - other) <= 1e-5 * np.abs(other) + 1e-6 * scale + 1e-9)
+
+
+def test_a_search_for_one_minimum_only_finds_that_of_the_full_search() -> None:
+    x = np.geomspace(1e5, 1e8, 40)
+    y = 0.2 + 5 * x**-0.1 * (1 + (x / 3e6) ** 2.5) ** -0.24 * np.exp(0.01 * np.random.default_rng(0).normal(size=40))
+    for name in ("m2", "m4", "bnsl"):
+        problem = Problem(laws.LAWS[name], (x,), np.log(y), np.ones(40), OBJECTIVES["mse-log"])
+        costs = [
+            problem.cost(problem.residual(search(problem, find_others=find_others).u_P[None]))[0]
+            for find_others in (True, False)
+        ]
+        assert costs[1] == pytest.approx(costs[0], rel=1e-9)
