@@ -23,7 +23,6 @@ from analysis.data.columns.names import error_column
 from analysis.data.columns.reader import MAX_LISTED, ColumnReader
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, duplicate_rows
-from analysis.data.rows.labels import text_labels
 from analysis.data.rows.selection import fitted_rows
 from analysis.data.rows.states import finished_rows
 from analysis.data.rows.where import filter_rows
@@ -84,7 +83,6 @@ def points_from_table(
         extra={letter: values[letter] for letter in law_letters(law) if letter in values},
         loss_unit=columns.units["L"].loss_unit if "L" in columns.units else LOSS_UNIT,
         epochs=values.get("epochs"),
-        labels=text_labels(table.frame, frozenset(columns.names.values())),
     )
     points = fitted_rows(points, table.frame, columns.names, law, options, store_columns is not None)
     return _with_duplicate_note(points)

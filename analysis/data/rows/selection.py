@@ -19,6 +19,7 @@ from analysis.data.rows.checkpoints import (
     wants_final_rows,
     why_undetermined,
 )
+from analysis.data.rows.labels import text_labels
 from analysis.data.rows.replicates import combine_replicates, select_replicates
 from analysis.errors import DataError
 from analysis.format import plural
@@ -47,6 +48,7 @@ def fitted_rows(
         DataError: A column that names runs does not exist, or the rows of runs cannot be chosen as the options say.
     """
     columns = frozenset(used.values())
+    points = replace(points, labels=text_labels(frame, columns))
     runs = None if rows_are_runs else runs_of_rows(frame, points, used, options.run_columns)
     if runs is None or len(set(runs)) == len(runs):
         if options.checkpoints == "final" and runs is None:

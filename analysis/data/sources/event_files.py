@@ -7,7 +7,6 @@ decoded here: TensorFlow takes seconds to import and is not a dependency.
 
 from __future__ import annotations
 
-import functools
 import math
 import struct
 from collections.abc import Iterator
@@ -16,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import DataError
+from scaling.store.checksums import masked_crc
 
-POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected (RFC 3720, appendix B.4)
 MAX_RECORD = 1 << 16  # longer records are images, audio or histograms, which are skipped unread
 FLOAT, DOUBLE = 1, 2  # DataType in TensorProto
 SESSION_START = 1  # SessionLog.status
@@ -98,25 +97,6 @@ def _records(path: Path, events: RunEvents) -> Iterator[bytes]:
             if masked_crc(data) != struct.unpack("<I", stored)[0]:
                 raise ValueError(f"wrong checksum of the record that ends at byte {position}")
             yield data
-
-
-def masked_crc(data: bytes) -> int:
-    """Returns the CRC-32C of data, masked as in TFRecords."""
-    crc, table = 0xFFFFFFFF, _crc_table()
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    crc ^= 0xFFFFFFFF
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-@functools.cache
-def _crc_table() -> list[int]:
-    table = []
-    for crc in range(256):
-        for _ in range(8):
-            crc = (crc >> 1) ^ (POLYNOMIAL if crc & 1 else 0)
-        table.append(crc)
-    return table
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ Libraries for it import torch if it is installed, or take half a second to impor
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import struct
 import time
@@ -19,13 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.config.run import RunConfig, run_id
+from scaling.store.checksums import masked_crc
 from scaling.store.files import write_atomic
 from scaling.store.record import Record, Store
 
 POINTS = 1000  # per curve, without evaluations; TensorBoard displays at most this many
 TAGS = {"loss": "loss/train", "val_loss": "loss/held-out"}  # other columns keep their names
 UPLOAD_SECONDS = 30.0  # least time between two uploads of a growing file
-POLYNOMIAL = 0x82F63B78  # CRC-32C, reflected (RFC 3720, appendix B.4)
 Rows = Sequence[dict[str, float]]
 
 
@@ -115,25 +114,6 @@ def tfrecord(data: bytes) -> bytes:
     """Returns a TFRecord: length, its checksum, data, their checksum."""
     length = struct.pack("<Q", len(data))
     return length + struct.pack("<I", masked_crc(length)) + data + struct.pack("<I", masked_crc(data))
-
-
-def masked_crc(data: bytes) -> int:
-    """Returns the CRC-32C of data, masked as TFRecord requires."""
-    crc, table = 0xFFFFFFFF, _table()
-    for byte in data:
-        crc = table[(crc ^ byte) & 0xFF] ^ (crc >> 8)
-    crc ^= 0xFFFFFFFF
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-@functools.cache
-def _table() -> list[int]:
-    table = []
-    for crc in range(256):
-        for _ in range(8):
-            crc = (crc >> 1) ^ (POLYNOMIAL if crc & 1 else 0)
-        table.append(crc)
-    return table
 
 
 def varint(value: int) -> bytes:

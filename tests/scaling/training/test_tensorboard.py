@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from scaling.config.run import RunConfig, override, run_id
+from scaling.store.checksums import masked_crc
 from scaling.store.record import Store
 from scaling.training.packs.loop import train_pack
-from scaling.training.tracking.tensorboard import POINTS, TensorBoard, masked_crc
+from scaling.training.tracking.tensorboard import POINTS, TensorBoard
 from tests.support.training import STEPWISE, train_run
 
 # TensorBoard reads files by TensorFlow where that is installed; told that there is none, by itself, and at once
