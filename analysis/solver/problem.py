@@ -150,7 +150,8 @@ class Problem:
         differences.
         """
         free = self._nonlinear_params(u_SP)
-        columns = [column for column, _ in self._scaled_columns(free)]
+        scaled_columns = self._scaled_columns(free)
+        columns = [column for column, _ in scaled_columns]
         model = self._offset(free) + sum(u_SP[:, j, None] * column for j, column in enumerate(columns))
         dlink_Sn = self.objective.link_derivative(model)
         jacobian_SPn = np.empty((len(u_SP), len(self.names), self.y.shape[-1]))
@@ -159,7 +160,7 @@ class Problem:
         if self._has_exact_jacobian:
             self._write_power_derivatives(u_SP, free, jacobian_SPn)
         elif self.law.derivatives is not None:
-            self._write_derivatives(u_SP, free, dlink_Sn, jacobian_SPn)
+            self._write_derivatives(u_SP, free, scaled_columns, dlink_Sn, jacobian_SPn)
         else:
             self._differentiate(u_SP, dlink_Sn, jacobian_SPn)
         return self.objective.transform(model) - self.y, jacobian_SPn
@@ -181,31 +182,38 @@ class Problem:
             written.add(exponent)
 
     def _write_derivatives(
-        self, u_SP: np.ndarray, free: dict[str, np.ndarray], dlink_Sn: np.ndarray, jacobian_SPn: np.ndarray
+        self,
+        u_SP: np.ndarray,
+        free: dict[str, np.ndarray],
+        columns: list[tuple[np.ndarray, np.ndarray]],
+        dlink_Sn: np.ndarray,
+        jacobian_SPn: np.ndarray,
     ) -> None:
-        """Writes the derivatives of all nonlinear coordinates with `Law.derivatives`."""
+        """Writes the derivatives of all K nonlinear coordinates with `Law.derivatives`."""
         law, first = self.law, len(self.law.linear)
         assert law.derivatives is not None
-        none = dict.fromkeys(law.linear, 0.0)
-        of_offset = law.derivatives(*self.inputs, **none, **free) if self._has_offset else {}
-        total = {name: of_offset.get(name, 0.0) for name in law.nonlinear}
-        for j, linear in enumerate(law.linear):
+        shape, none = jacobian_SPn[:, 0].shape, dict.fromkeys(law.linear, 0.0)
+
+        def stacked(values: dict[str, np.ndarray]) -> np.ndarray:
+            return np.stack([np.broadcast_to(values[name], shape) for name in law.nonlinear])
+
+        of_offset = law.derivatives(*self.inputs, **none, **free) if self._has_offset else None
+        total_KSn = np.zeros((len(law.nonlinear), *shape)) if of_offset is None else stacked(of_offset)
+        for j, (linear, (scaled, log_scale)) in enumerate(zip(law.linear, columns, strict=True)):
             if linear in law.constants:
                 continue
-            column = self._unit_output(free, linear) - self._offset(free)
-            scaled, _ = self._scaled(column)
-            of_unit = law.derivatives(*self.inputs, **(none | {linear: 1.0}), **free)
+            of_unit_KSn = stacked(law.derivatives(*self.inputs, **(none | {linear: 1.0}), **free))
+            if of_offset is not None:
+                of_unit_KSn = of_unit_KSn - stacked(of_offset)
+            column = scaled * np.exp(log_scale)[:, None]
             nonzero = (column != 0) & np.isfinite(column)
-            for name in law.nonlinear:
-                # A column has geometric mean 1, so that the mean of its relative derivative is 0.
-                relative = np.divide(
-                    of_unit[name] - of_offset.get(name, 0.0), column, out=np.zeros(column.shape), where=nonzero
-                )
-                mean = relative.sum(-1, keepdims=True) / np.maximum(nonzero.sum(-1, keepdims=True), 1)
-                total[name] = total[name] + u_SP[:, j, None] * scaled * (relative - mean)
-        for i, name in enumerate(law.nonlinear):
-            chain = free[name] if self.is_log(name) else self._scale(name)
-            jacobian_SPn[:, first + i] = dlink_Sn * chain * total[name]
+            # A column has geometric mean 1, so that the mean of its relative derivative is 0.
+            relative_KSn = np.divide(of_unit_KSn, column, out=np.zeros(of_unit_KSn.shape), where=nonzero)
+            mean = relative_KSn.sum(-1, keepdims=True) / np.maximum(nonzero.sum(-1, keepdims=True), 1)
+            total_KSn = total_KSn + u_SP[:, j, None] * scaled * (relative_KSn - mean)
+        chains = [free[name] if self.is_log(name) else np.ones((1, 1)) * self._scale(name) for name in law.nonlinear]
+        for i, chain in enumerate(chains):
+            jacobian_SPn[:, first + i] = dlink_Sn * chain * total_KSn[i]
 
     def _differentiate(self, u_SP: np.ndarray, dlink_Sn: np.ndarray, jacobian_SPn: np.ndarray) -> None:
         """Writes central differences of all nonlinear coordinates, as many in one call of the law as fit the cache."""

@@ -14,6 +14,7 @@ from analysis.errors import FitError
 from analysis.fitting.hoffmann import minima
 from analysis.fitting.hoffmann.budget_curves import BudgetCurves, fit_curves
 from analysis.fitting.options import FitOptions
+from analysis.format import plural
 from analysis.uncertainty.intervals import corrected_band, corrected_interval
 from analysis.uncertainty.verdicts import verdict, warning
 
@@ -162,13 +163,23 @@ def _select_budgets(points: Points, minimum: str) -> tuple[minima.Budgets, tuple
     """Budgets with enough sizes, and notes."""
     needed = MIN_SIZES[minimum]
     budgets, notes = separate_budgets(points, "chinchilla-2")
-    budgets = [(key, rows[np.lexsort((points.L[rows], points.N[rows]))]) for key, rows in budgets]  # seeds draw by row
+    count = sum(len(rows) for _, rows in budgets)
+    budgets = [(key, _distinct_rows(points, rows)) for key, rows in budgets]
+    duplicates = count - sum(len(rows) for _, rows in budgets)
+    if duplicates:
+        notes.append(f"{plural(duplicates, 'duplicate row')} not counted twice")
     enough = [(key, rows) for key, rows in budgets if len(np.unique(points.N[rows].round())) >= needed]
     if len(enough) < len(budgets):
         notes.append(f"{len(budgets) - len(enough)} of {len(budgets)} budgets have fewer than {needed} sizes: dropped")
     if not enough:
         raise FitError(f"chinchilla-2: no budget has {needed} model sizes, which the {minimum} needs")
     return enough, tuple(notes)
+
+
+def _distinct_rows(points: Points, rows: np.ndarray) -> np.ndarray:
+    """Rows without duplicates, in an order that does not depend on that of the source: bootstraps draw by row."""
+    keys = np.stack([points.N[rows], points.L[rows], points.C[rows]], -1)
+    return np.asarray(rows[np.unique(keys, axis=0, return_index=True)[1]])
 
 
 def _parabola(points: Points, key: float, minimum: minima.Minimum, level: float) -> Parabola:

@@ -129,7 +129,7 @@ def test_order_units_and_halved_duplicates_leave_predictions_unchanged(name: str
 
 
 @pytest.mark.parametrize("law", ["chinchilla-2", pytest.param("chinchilla-1", marks=pytest.mark.long)])
-def test_order_and_units_leave_the_optima_of_approaches_unchanged(law: str) -> None:
+def test_order_units_and_duplicates_leave_the_optima_of_approaches_unchanged(law: str) -> None:
     points = isoflop_sweep(noise=1e-3)
     frame = pd.DataFrame({"N": points.N, "D": points.D, "C": points.C, "L": points.L, "budget": points.budgets})
     options, expected = FitOptions(bootstrap=100), {}
@@ -139,6 +139,7 @@ def test_order_and_units_leave_the_optima_of_approaches_unchanged(law: str) -> N
         (frame, ReadOptions()),
         (frame.sample(frac=1, random_state=2), ReadOptions()),
         (scaled, ReadOptions(units=units)),
+        (pd.concat([frame, frame]).assign(weight=0.5), ReadOptions(replicates="all")),
     ):
         params = fit(source, law, options, reading).params
         expected = expected or params
