@@ -62,7 +62,8 @@ class Points:
         epochs: Passes over the unique tokens of each run; None if they are not known.
         runs: Run of each row, if rows can be checkpoints of one run; None if each row is a run.
         schedules: Whole schedules of the curves of the rows, if they were read.
-        labels: Label of each row by column, for columns of text with few values, such as a corpus or an architecture.
+        labels: Label of each row by column: the column of groups, and columns of text with few values, such as a corpus
+            or an architecture.
     """
 
     N: np.ndarray

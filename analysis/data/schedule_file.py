@@ -63,7 +63,8 @@ def points_with_schedules(table: Table, options: ReadOptions, law: Law | None) -
     simple = Schedules({float(number): schedules[name] for name, number in numbers.items()}).simplified()
     rows = sum(len(steps) for steps, _ in simple.curves.values())
     note = f"learning rates of {len(numbers)} curves from {path}, as lines between {rows} of its rows"
-    return replace(points, groups=None, schedules=simple, notes=(*points.notes, note))
+    labels = {name: texts for name, texts in points.labels.items() if name != CURVE_COLUMN}
+    return replace(points, groups=None, labels=labels, schedules=simple, notes=(*points.notes, note))
 
 
 def _read_schedules(table: Table, options: ReadOptions, law: Law) -> Rows:

@@ -73,7 +73,7 @@ def find_group_effects(problem: Problem, u_P: np.ndarray, points: Points) -> lis
         u_P: Coordinates of the optimum.
         points: The points.
     """
-    columns = {**points.labels, **({} if points.groups is None else {"group": points.groups})}
+    columns = points.labels if points.labels or points.groups is None else {"group": points.groups}
     columns = {name: labels for name, labels in columns.items() if len(set(labels)) > 1}
     if not columns:
         return []

@@ -48,7 +48,8 @@ def fitted_rows(
         DataError: A column that names runs does not exist, or the rows of runs cannot be chosen as the options say.
     """
     columns = frozenset(used.values())
-    points = replace(points, labels=text_labels(frame, columns))
+    groups = {} if points.groups is None else {used["group"]: points.groups}
+    points = replace(points, labels=text_labels(frame, columns) | groups)
     runs = None if rows_are_runs else runs_of_rows(frame, points, used, options.run_columns)
     if runs is None or len(set(runs)) == len(runs):
         if options.checkpoints == "final" and runs is None:

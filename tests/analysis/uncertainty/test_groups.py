@@ -11,6 +11,7 @@ import pytest
 
 from analysis import laws
 from analysis.data.load import load
+from analysis.data.options import ReadOptions
 from analysis.errors import DataError, FitError
 from analysis.fitting.by_group import fit_by
 from analysis.fitting.fit import fit
@@ -43,6 +44,14 @@ def test_corpora_that_differ_are_named_with_their_deviations(name: str) -> None:
     (line,) = (line for line in fit(frame, options=FAST).verdict if line.startswith("group-effect"))
     assert f"differ by {name}" in line and "code -4" in line and "books " in line and "web +" in line
     assert f"--by {name}" in line
+
+
+def test_the_column_of_groups_is_named_too() -> None:
+    frame = table((0.001, -0.047, 0.014)).rename(columns={"corpus": "mix"}).assign(lot=np.arange(60) % 30)
+    for column in ("mix", "lot"):
+        reading = ReadOptions(columns={"group": column})
+        lines = [line for line in fit(frame, options=FAST, reading=reading).verdict if line.startswith("group-effect")]
+        assert any("--by mix" in line for line in lines)
 
 
 def test_groups_whose_exponents_differ_are_named() -> None:
