@@ -26,6 +26,7 @@ from analysis.data.points import Points, duplicate_rows
 from analysis.data.rows.selection import fitted_rows
 from analysis.data.rows.states import finished_rows
 from analysis.data.rows.where import filter_rows
+from analysis.data.sources.name_forms import name_hint
 from analysis.data.sources.trackers import measured_rows
 from analysis.data.sources.wide import wide_hint
 from analysis.data.table import Table, cell_texts
@@ -58,7 +59,7 @@ def points_from_table(
     """
     _check_flops(options)
     columns = choose_columns(table, options, law, store_columns or {})
-    check_sufficient(table, columns.names, law, wide_hint(table))
+    check_sufficient(table, columns.names, law, wide_hint(table) or name_hint(table))
     table, options = _rows_of_curves(table, columns, law, options)
     reader = ColumnReader(columns, law, options.drop_bad)
     table, row_names = _selected_rows(table, options, reader)

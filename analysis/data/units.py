@@ -123,7 +123,9 @@ ALLOWED_UNITS = {  # for error messages
     "C": "flops, pfdays, petaflops, exaflops, zettaflops or a number such as 1e21",
     "": "thousands, millions, billions, trillions or a number such as 1e6",
 }
-FLOP_PREFIX = re.compile(r"(?:(.+?)[ _./-])?([A-Za-z]+flops?)", re.IGNORECASE)  # EFLOPs, train_tflops
+FLOP_PREFIX = re.compile(  # EFLOPs, train_tflops, TFLOPs total
+    r"(?:(.+?)[ _./-])?([A-Za-z]+flops?)(?:[ _./-](?:total|train|training|used))?", re.IGNORECASE
+)
 NAME_SUFFIXES = {  # last words in the name of a column that are units
     **{name: unit for name, unit in COUNTS.items() if len(name) > 2},
     **{name: unit for name, unit in FLOPS.items() if len(name) > 4},
@@ -224,6 +226,9 @@ def split_unit(name: str) -> list[tuple[str, str | None]]:
     prefixed = FLOP_PREFIX.fullmatch(name)
     if prefixed and prefixed[2].lower() in FLOPS:
         readings.append((f"{prefixed[1]}_flops" if prefixed[1] else "flops", prefixed[2].lower()))
+    whole = re.sub(r"[-_ ]", "", name.lower())
+    if whole in FLOPS and "day" in whole:  # PF-days
+        readings.append(("flops", whole))
     number = NUMBER_TAIL.fullmatch(name)
     if number:
         readings.append((number[1], f"1{number[2]}" if number[2][0] in "eE" else number[2]))

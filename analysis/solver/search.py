@@ -17,8 +17,6 @@ from analysis.solver.projection import lowest_cells
 
 # Stages of a search for one minimum only: steps of all starts, and number of those with the lowest objective that go on.
 STAGES = ((40, 20), (60, 8))
-STEPS = 200  # steps of all starts
-LAST_STEPS = 300  # steps of the starts that are left, which are enough for flat valleys
 MAX_SAMPLE = 4000  # largest number of points for the search; the best minimum is then refined on all points
 
 
@@ -64,7 +62,7 @@ def search(problem: Problem, find_others: bool = True) -> Solution:
             u_SP, cost = minimise(sample, u_SP, steps)
             u_SP = u_SP[np.argsort(np.where(np.isnan(cost), np.inf, cost), kind="stable")[:kept]]
         starts = u_SP
-    u_SP, cost = minimise(sample, u_SP, STEPS if find_others else LAST_STEPS)
+    u_SP, cost = minimise(sample, u_SP)
     best = _lowest(cost)
     u = u_SP[best]
     if sample is not problem:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from analysis.data.columns.names import (
     COLUMN_NAMES,
     PLAIN_SPLIT,
@@ -15,11 +17,13 @@ from analysis.data.columns.names import (
     UNKNOWN_WORDS,
     Candidate,
     candidate_columns,
+    may_be_compute,
+    may_be_loss,
     normalise,
     unit_in_name,
 )
 from analysis.data.options import ReadOptions
-from analysis.data.table import Table, cell_texts, quote_cell
+from analysis.data.table import Table, cell_texts, parse_column, quote_cell
 from analysis.data.units import Unit, parse_unit, parse_units
 from analysis.errors import DataError
 from analysis.format import join_names
@@ -89,6 +93,7 @@ def choose_columns(
         names[letter], units_by_name[letter] = chosen.column, chosen.unit
         if letter not in ("name", "group"):
             notes.append(_describe_choice(table, letter, chosen, possible, law))
+    notes += [] if store_columns or options.flops else _unused_compute(table, names)
     if options.params == "nonembedding" and "N" not in names and not store_columns:
         raise DataError(
             f"{table.name}: params nonembedding: no column of parameters without embeddings, such as "
@@ -163,9 +168,27 @@ def _describe_choice(
         other.column + ("" if other.has_numbers else f", which has no numbers ({_example(table, other.column)})")
         for other in others
     ]
+    if letter == "L" and chosen.rank[0] > UNKNOWN_WORDS:  # a training loss
+        ranked = [candidate.column for candidate in possible]
+        texts += [column for column in table.frame.columns if column not in ranked and may_be_loss(column)]
     meaning = law.units.get(letter, "") if law and letter in law.columns and letter in ("N", "D", "C") else ""
     text = f"{letter}{f' ({meaning})' if meaning else ''} taken from column {chosen.column}"
     return text + (f" (not {', '.join(texts)})" if texts else "")
+
+
+def _unused_compute(table: Table, names: Mapping[str, str]) -> list[str]:
+    """A note on columns whose names may mean compute, if C is 6·N·D because none of them is certain."""
+    if {"C", "budget"} & set(names):
+        return []
+    others = [
+        column
+        for column in table.frame.columns
+        if column not in names.values()
+        and may_be_compute(column)
+        and np.isfinite(cells := parse_column(table.frame[column], True, table.decimal_comma).values).all()
+        and np.ptp(cells) > 0
+    ]
+    return [f"not used as C: {join_names(others)} (--columns C={others[0]})"] if others else []
 
 
 def _example(table: Table, column: str) -> str:

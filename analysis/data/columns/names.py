@@ -61,8 +61,14 @@ COUNT_WORDS = frozenset(["n", "num", "nb", "number", "of", "total", "count", "th
 NAME_WORDS = {  # words of which one must occur in the name of a count, and further words that may
     "N": ("param params parameter parameters", "model trainable size dense"),
     "D": ("token tokens", "train training trained pretrain pretraining seen consumed processed used"),
-    "C": ("flop flops compute", "train training pretrain pretraining used model spent"),
+    "C": ("flop flops flos compute", "train training pretrain pretraining used model spent cumulative final estimated"),
 }
+BUDGET_WORDS = frozenset(["budget", "isoflop", "isoflops"])
+PLAN_WORDS = frozenset(["target", "planned", "nominal", "iso", "bucket", "bin", "group", "class", "level"])
+COMPUTE_WORDS = frozenset(["flop", "flops", "flos", "compute", "c"])
+RATE_WORDS = frozenset(
+    "per sec second seconds s throughput utilization util mfu hfu hours hour days gpu gpus device node rate peak".split()
+)  # words in names of rates, shares and durations, which are no FLOPs of a run
 NONEMBEDDING = re.compile(
     r"(?:^|_)(?:non|no|wo|w_o|without|excl|excluding|exclude|minus)_?(?:emb|embd|embed|embeds|embedding|embeddings|vocab)(?:_|$)"
 )
@@ -222,11 +228,27 @@ def _rank(reading: str, letter: str, params: str, law: Law | None) -> tuple[floa
     names = [name.lower() for name in usual]
     if reading in names:
         return (0.0, float(names.index(reading)))
-    return (1.0,) if not law_names and letter in NAME_WORDS and _has_words(reading, letter) else None
+    has_words = not law_names and (_is_budget(reading) if letter == "budget" else _has_words(reading, letter))
+    return (1.0,) if has_words else None
+
+
+def _is_budget(reading: str) -> bool:
+    """Whether a name consists of words for a planned compute, such as C_target, flops_bucket or iso_flop."""
+    words = set(reading.split("_"))
+    known = BUDGET_WORDS | PLAN_WORDS | COMPUTE_WORDS | COUNT_WORDS | {"train", "training"}
+    return words <= known and bool(words & BUDGET_WORDS or (words & PLAN_WORDS and words & COMPUTE_WORDS))
+
+
+def may_be_compute(column: str) -> bool:
+    """Returns whether the name of a column has a word for the FLOPs of a run, and none for a rate, share or time."""
+    words = set(normalise(column).split("_")) | set(normalise(column.lower()).split("_"))
+    return bool(words & (BUDGET_WORDS | COMPUTE_WORDS - {"c"})) and not words & (RATE_WORDS | {"token", "tokens"})
 
 
 def _has_words(reading: str, letter: str) -> bool:
     """Whether a name consists of words for a count of a letter."""
+    if letter not in NAME_WORDS:
+        return False
     needed, others = (set(words.split()) for words in NAME_WORDS[letter])
     words = set(reading.split("_"))
     return bool(words & needed) and words <= needed | others | COUNT_WORDS
@@ -251,6 +273,13 @@ def _loss_rank(reading: str) -> tuple[float, ...] | None:
         return None
     in_nats = loss_unit(reading) is None
     return split, 0.0 if in_nats else 1.0, float(max((AGGREGATES.get(word, 0) for word in words), default=0))
+
+
+def may_be_loss(column: str) -> bool:
+    """Returns whether the name of a column has a word for a loss and none for a training loss or another value."""
+    words = _loss_words(normalise(column))
+    is_training = any(SPLITS.get(word, 0) > PLAIN_SPLIT for word in words)
+    return bool(words & LOSS_WORDS) and not is_training and not any(NOT_LOSSES.fullmatch(word) for word in words)
 
 
 def _loss_words(reading: str) -> set[str]:

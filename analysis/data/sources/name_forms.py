@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from analysis.data.columns.names import COLUMN_NAMES, name_readings
-from analysis.data.table import Table, cell_texts
+from analysis.data.table import Table, cell_texts, quote_cell
 from analysis.errors import DataError
 from analysis.format import join_names
 
@@ -65,6 +65,15 @@ class NameForm:
 
 def _group(field: str | None = None, star: str | None = None) -> str:
     return f"(?P<{field}>{COUNT}|.+?)" if field else ".*?" if star else ""
+
+
+def name_hint(table: Table) -> str:
+    """Returns advice for curves whose names of runs can contain sizes, to append to an error; empty for other tables."""
+    names = cell_texts(table.frame[table.curve_column]) if table.curve_column else []
+    example = next((name for name in names if re.search(r"\d", name)), None)
+    if example is None:
+        return ""
+    return f"; if names of runs such as {quote_cell(example)} contain it, read it with --run-names, such as 'n{{N}}-*'"
 
 
 def add_name_values(table: Table, text: str, column: str | None) -> Table:

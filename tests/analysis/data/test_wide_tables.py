@@ -114,7 +114,8 @@ def test_a_line_plot_over_tokens_gives_the_tokens_of_each_run(tmp_path: Path, ax
     path = write_table(tmp_path, PLOT.replace('"tokens"', f'"{axis}"'))
     points = load(path, options=ReadOptions(run_names="n{N}*", checkpoints="final"))
     assert sorted(zip(points.N, points.D, points.L, strict=True)) == [(7e7, 4e9, 3.1), (1.4e9, 4e9, 2.9)]
-    assert "no column for N" in refusal(path, laws.find("chinchilla"))
+    message = refusal(path, laws.find("chinchilla"))
+    assert "no column for N" in message and "names of runs such as 'n70M-a' contain it" in message
 
 
 def test_a_line_plot_over_tokens_gives_learning_curves(tmp_path: Path) -> None:
