@@ -73,7 +73,7 @@ def name_hint(table: Table) -> str:
     example = next((name for name in names if re.search(r"\d", name)), None)
     if example is None:
         return ""
-    return f"; if names of runs such as {quote_cell(example)} contain it, read it with --run-names, such as 'n{{N}}-*'"
+    return f"; if names of runs such as {quote_cell(example)} contain it, read it with --run-names 'n{{N}}-*'"
 
 
 def add_name_values(table: Table, text: str, column: str | None) -> Table:
