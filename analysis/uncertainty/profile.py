@@ -124,20 +124,32 @@ class Profiler:
     known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def prediction(self, inputs: dict[str, float]) -> tuple[float, float]:
-        """Returns the interval of the output of the law at inputs."""
+        """Returns the interval of the output of the law.
+
+        Args:
+            inputs: Value of each input of the law.
+        """
         key = tuple(sorted(inputs.items()))
         if key not in self.known:
             self.known[key] = self._prediction(inputs)
         return self.known[key]
 
     def optimum(self, C: float) -> dict[str, tuple[float, float]]:
-        """Returns the intervals of N, D, tokens_per_parameter and L of the optimum at a budget."""
+        """Returns the intervals of the quantities of OPTIMUM at a budget.
+
+        Args:
+            C: The budget.
+        """
         if C not in self.known:
             self.known[C] = self._optimum(C)
         return self.known[C]
 
     def reuse(self, profiles: dict[str, Profile]) -> Profiler:
-        """Returns this, with the optima of `profile_fit`, which are those of `optimum` unless the cost is curved."""
+        """Returns this, with the optima of `profile_fit`, which are those of `optimum` unless the cost is curved.
+
+        Args:
+            profiles: Result of `profile_fit`.
+        """
         if f"L at {BUDGET_MULTIPLES[0]:g}x" in profiles and not self.points.compute_cost.bend:
             for multiple in BUDGET_MULTIPLES:
                 intervals = {name: profiles[f"{name} at {multiple:g}x"].interval for name in OPTIMUM}

