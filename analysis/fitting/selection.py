@@ -31,7 +31,7 @@ def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[st
         name: Name of the law for messages.
 
     Raises:
-        FitError: The points lack an input or the output.
+        FitError: The points lack an input or the output, or the loss does not fall with the input.
     """
     missing = [letter for letter in (*law.inputs, law.output) if not np.isfinite(points[letter]).all()]
     if missing:
@@ -43,6 +43,8 @@ def select_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[st
     if len(rows) == len(points):
         note = f"{name} is fitted to all {len(points)} runs: their losses fall along one curve in {letter}"
         return points, (note,) if len(efficient_frontier(points[letter], points.L)) < len(points) else ()
+    if len(rows) <= len(law.parameters) and np.polyfit(np.log(points[letter]), points.L, 1)[0] >= 0:
+        raise FitError(f"{name}: the loss does not fall with {letter} in these points")
     note = (
         f"{name} is fitted to the frontier: {len(rows)} of {len(points)} runs, with a lower loss than all runs with "
         f"less {letter}"
