@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
+from analysis.fitting.profiler import Profiler
 from analysis.uncertainty.intervals import corrected_interval
 from analysis.uncertainty.new_run import new_run_interval
-from analysis.uncertainty.profile import Profiler
 from analysis.uncertainty.verdicts import warning
 
 ROUNDING = 1.001  # tolerance of the range of inputs, so that its ends are not extrapolations

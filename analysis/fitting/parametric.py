@@ -15,6 +15,7 @@ from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.optimum import Optimum
 from analysis.fitting.options import FitOptions
+from analysis.fitting.profiler import Profiler
 from analysis.fitting.result import Fit, interval_method
 from analysis.fitting.selection import check_decrease, check_points, select_points
 from analysis.laws.bounds import natural_bounds, with_bounds
@@ -31,7 +32,7 @@ from analysis.uncertainty.groups import check_groups
 from analysis.uncertainty.influence import Refit, check_influence, refit_without_parts
 from analysis.uncertainty.intervals import percentile_interval
 from analysis.uncertainty.new_run import draw_scatter
-from analysis.uncertainty.profile import Profile, Profiler, check_profiles, profile_fit
+from analysis.uncertainty.profile import Profile, check_profiles, profile_fit
 from analysis.uncertainty.regimes import check_regimes
 from analysis.uncertainty.resampling.bootstrap import choose_resampling, sample_parameters
 from analysis.uncertainty.resampling.clusters import check_runs

@@ -16,12 +16,13 @@ from numpy.typing import ArrayLike
 from analysis.data.points import Points
 from analysis.errors import FitError
 from analysis.fitting.optimum import ROUNDING, Optimum
+from analysis.fitting.profiler import Profiler
 from analysis.format import aligned, count, estimate, interval_text, json_ready, three_digits
 from analysis.laws.law import Law, formula
 from analysis.uncertainty.influence import Refit
 from analysis.uncertainty.intervals import percentile_band
 from analysis.uncertainty.new_run import new_run_interval
-from analysis.uncertainty.profile import Profile, Profiler
+from analysis.uncertainty.profile import Profile
 from analysis.uncertainty.verdicts import warning
 
 Row = tuple[str, str, str, str]  # name, value, interval, unit

@@ -10,7 +10,7 @@ Key: R rows (one for each side of each quantity), P coordinates, n points. u coo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class _Axis:
+class Axis:
     """A quantity on the scale of its profile, which can be logarithmic."""
 
     quantity: Quantity
@@ -89,13 +89,21 @@ def profile(
     """
     law = problem.law
     axes = {
-        name: _Axis(_parameter(name), law.bound(name)[0] >= 0 and name not in law.constants) for name in law.parameters
+        name: Axis(_parameter(name), law.bound(name)[0] >= 0 and name not in law.constants) for name in law.parameters
     }
-    axes |= {name: _Axis(quantity, log) for name, (quantity, log) in (quantities or {}).items()}
-    return _profile_axes(problem, u_P, level, axes)
+    axes |= {name: Axis(quantity, log) for name, (quantity, log) in (quantities or {}).items()}
+    return profile_axes(problem, u_P, level, axes)
 
 
-def _profile_axes(problem: Problem, u_P: np.ndarray, level: float, axes: dict[str, _Axis]) -> dict[str, Profile]:
+def profile_axes(problem: Problem, u_P: np.ndarray, level: float, axes: dict[str, Axis]) -> dict[str, Profile]:
+    """Profiles quantities only.
+
+    Args:
+        problem: The law on points.
+        u_P: Coordinates of the optimum.
+        level: Coverage of the intervals.
+        axes: Quantities by name.
+    """
     with np.errstate(all="ignore"):
         walk = _Walk.begin(problem, u_P, list(axes.values()), level)
         for _ in range(MAX_STEPS):
@@ -103,80 +111,6 @@ def _profile_axes(problem: Problem, u_P: np.ndarray, level: float, axes: dict[st
                 break
             walk.step()
         return {name: walk.profile(i, name) for i, name in enumerate(axes)}
-
-
-@dataclass(frozen=True)
-class Profiler:
-    """Intervals by profile likelihood of predictions and optima of a fit.
-
-    Attributes:
-        problem: The law on points.
-        u_P: Coordinates of the optimum.
-        level: Coverage of the intervals.
-        points: The points, for their compute.
-        known: Intervals that have been computed, by inputs or budget, because each takes many refits.
-    """
-
-    problem: Problem
-    u_P: np.ndarray
-    level: float
-    points: Points
-    known: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    def prediction(self, inputs: dict[str, float]) -> tuple[float, float]:
-        """Returns the interval of the output of the law.
-
-        Args:
-            inputs: Value of each input of the law.
-        """
-        key = tuple(sorted(inputs.items()))
-        if key not in self.known:
-            self.known[key] = self._prediction(inputs)
-        return self.known[key]
-
-    def optimum(self, C: float) -> dict[str, tuple[float, float]]:
-        """Returns the intervals of the quantities of OPTIMUM at a budget.
-
-        Args:
-            C: The budget.
-        """
-        if C not in self.known:
-            self.known[C] = self._optimum(C)
-        return self.known[C]
-
-    def reuse(self, profiles: dict[str, Profile]) -> Profiler:
-        """Returns this, with the optima of `profile_fit`, which are those of `optimum` unless the cost is curved.
-
-        Args:
-            profiles: Result of `profile_fit`.
-        """
-        if f"L at {BUDGET_MULTIPLES[0]:g}x" in profiles and not self.points.compute_cost.bend:
-            for multiple in BUDGET_MULTIPLES:
-                intervals = {name: profiles[f"{name} at {multiple:g}x"].interval for name in OPTIMUM}
-                self.known[multiple * float(self.points.C.max())] = intervals
-        return self
-
-    def _prediction(self, inputs: dict[str, float]) -> tuple[float, float]:
-        law = self.problem.law
-        columns = [np.float64(inputs[letter]) for letter in law.inputs]
-        axis = _Axis(lambda p: np.asarray(law.function(*columns, **p), np.float64), log=False)
-        return _profile_axes(self.problem, self.u_P, self.level, {law.output: axis})[law.output].interval
-
-    def _optimum(self, C: float) -> dict[str, tuple[float, float]]:
-        law, cost, budgets = self.problem.law, self.points.compute_cost, self.points.C
-        ends = float(budgets.min()), float(budgets.max())
-
-        def values(p: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-            assert law.optimum is not None
-            path = optimal_path(law.optimum, p, cost, *ends)
-            N, D = (np.exp(path[f"ln_{x}"] + path[e] * np.log(C)) for x, e in (("n", "a"), ("d", "b")))
-            inputs = {"N": N, "D": D, "C": cost.flops(N, D), "M": D / N}
-            L = np.asarray(law.function(*(inputs[letter] for letter in law.inputs), **p))
-            return {"N": N, "D": D, "tokens_per_parameter": D / N, "L": L}
-
-        axes = {name: _Axis(lambda p, name=name: values(p)[name], name != "L") for name in OPTIMUM}
-        profiles = _profile_axes(self.problem, self.u_P, self.level, axes)
-        return {name: curve.interval for name, curve in profiles.items()}
 
 
 def profile_fit(problem: Problem, u_P: np.ndarray, points: Points, level: float) -> dict[str, Profile]:
@@ -268,7 +202,7 @@ class _Walk:
     """Computation of all profiles at once, with two rows for each quantity: below and above the optimum."""
 
     problem: Problem
-    axes: list[_Axis]
+    axes: list[Axis]
     critical: float  # Student's t at the level
     scale: float  # of `deviance_scale`
     minimum: float  # the objective at the optimum
@@ -281,7 +215,7 @@ class _Walk:
     trail: list[list[tuple[float, float]]]  # values and Student's t of each row
 
     @classmethod
-    def begin(cls, problem: Problem, u_P: np.ndarray, axes: list[_Axis], level: float) -> _Walk:
+    def begin(cls, problem: Problem, u_P: np.ndarray, axes: list[Axis], level: float) -> _Walk:
         """Starts all rows at the optimum, with steps of a third of the interval from the Hessian."""
         dof = max(problem.y.shape[-1] - len(u_P), 1)
         critical = float(stdtrit(dof, (1 + level) / 2))
@@ -351,7 +285,7 @@ class _Walk:
         return (-np.inf, np.inf)[side]
 
 
-def _values(problem: Problem, axes: list[_Axis], u_RP: np.ndarray) -> np.ndarray:
+def _values(problem: Problem, axes: list[Axis], u_RP: np.ndarray) -> np.ndarray:
     """Values of the quantities (R,), each at its own rows (the same number for each quantity)."""
     params = problem.params(u_RP)
     size = len(u_RP) // len(axes)

@@ -261,7 +261,7 @@ def _fit_shape(x: list[np.ndarray], y: list[np.ndarray]) -> _Shape:
 
     def jacobian(s: np.ndarray) -> np.ndarray:
         ends = standardised(s + SHAPE_STEP * np.array([[1, 0], [0, 1], [-1, 0], [0, -1]]))
-        return (ends[:2] - ends[2:]).T / (2 * SHAPE_STEP)
+        return np.asarray((ends[:2] - ends[2:]).T / (2 * SHAPE_STEP))
 
     axes = [
         mean + std * np.linspace(-2.5, 2.5, nodes)
@@ -273,7 +273,7 @@ def _fit_shape(x: list[np.ndarray], y: list[np.ndarray]) -> _Shape:
     s = scan[(squares_SK @ std_K**-2 + np.sum(((scan - PRIOR_MEAN) / PRIOR_STD) ** 2, 1)).argmin()]
     for _ in range(NOISE_PASSES):
         solution = least_squares(standardised, s, jacobian, (SHAPE_LOW, SHAPE_HIGH), x_scale=PRIOR_STD, xtol=1e-14)
-        shape = _Shape(solution.x, std_K, dof_K, solution.jac)
+        shape = _Shape(solution.x, std_K, dof_K, jacobian(solution.x))
         s, previous = shape.s, std_K
         shares = np.add.reduceat(shape.leverage, np.cumsum([0, *runs[:-1]]))
         std_K, dof_K = noise_std(squares(s), runs - 3 - shares)
