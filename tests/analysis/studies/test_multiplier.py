@@ -7,11 +7,12 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.__main__ import main
 from analysis.data.options import ReadOptions
-from analysis.errors import DataError
+from analysis.errors import DataError, FitError
 from analysis.studies.multiplier import compute_multipliers
 from analysis.studies.options import MultiplierOptions
 
@@ -91,3 +92,17 @@ def test_the_command_writes_what_it_says(tmp_path: Path, capsys) -> None:
     assert main(["multiplier", str(path), "--by", "kind"]) == 0
     assert "kind = b: 2 times the compute efficiency of a" in capsys.readouterr().out
     assert main(["multiplier", str(path), "--by", "kin"]) == 2
+
+
+def test_noise_as_large_as_the_losses_raises_no_numerical_warning(tmp_path: Path) -> None:
+    """Warnings are errors in tests: bootstrap minima below 0 have no logarithm and are left out."""
+    rng = np.random.default_rng(0)
+    C = np.repeat(np.geomspace(1e12, 3e13, 4), 10)
+    N = C**0.5 * np.tile(np.repeat(np.exp(np.linspace(-1, 1, 5)), 2), 4)
+    loss = 2 * (1 + 0.3 * np.tile(np.repeat(np.linspace(-1, 1, 5), 2), 4) ** 2) * np.exp(0.6 * rng.standard_normal(40))
+    frame = pd.DataFrame({"N": N, "D": C / 6 / N, "C": C, "loss": loss, "kind": np.tile(["a", "b"], 20)})
+    frame.to_csv(tmp_path / "runs.csv", index=False)
+    try:
+        compute_multipliers(tmp_path / "runs.csv", "kind", MultiplierOptions(bootstrap=100))
+    except FitError as error:
+        assert "budgets" in str(error) or "positive" in str(error)

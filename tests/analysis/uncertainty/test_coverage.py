@@ -278,12 +278,12 @@ def leaning_study(
     truth, budgets, sizes, half_range, shift, noise = case
     options = CoverageOptions("chinchilla-2", truth, runs=budgets * sizes, budgets=budgets, half_range=half_range)
     options = replace(options, shift=shift, noise=noise, draws=draws)
-    return coverage_study(options, FitOptions(bootstrap=100 if draws < 100 else 300, **choices))
+    return coverage_study(options, FitOptions(bootstrap=200 if draws < 100 else 300, **choices))
 
 
 def test_approach_twos_interval_holds_the_truth_where_its_bias_is_larger_than_its_noise() -> None:
     """Losses that lean, off the middle: the exponent is wrong by ten standard deviations, and its interval is not."""
-    study = leaning_study(LEANING[2], 12)
+    study = leaning_study(LEANING[2], 20)
     row = study.rows[0]
     assert abs(row.bias) > 8 * row.std and row.coverage >= 0.8
     assert study.verdicts["parabola-bias"] == 1 and study.settings["shift"] == (-0.8, 0.0)
