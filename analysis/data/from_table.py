@@ -154,13 +154,15 @@ def _weights(
 
 def _row_names(table: Table, columns: ColumnChoice) -> dict[int, str]:
     """Names of rows by index: the cell in the column of names, with the row if several have that name, else the row."""
-    rows = {index: table.row_name(index) for index in table.frame.index}
+    index = table.frame.index
     if "name" not in columns.names:
-        return rows
+        return {i: table.row_name(i) for i in index}
     labels = cell_texts(table.frame[columns.names["name"]])
     times = Counter(labels)
-    labelled = zip(labels, rows.items(), strict=True)
-    return {i: (f"{label} in {row}" if times[label] > 1 else label) if label else row for label, (i, row) in labelled}
+    return {
+        i: label if label and times[label] == 1 else f"{label} in {table.row_name(i)}" if label else table.row_name(i)
+        for i, label in zip(index, labels, strict=True)
+    }
 
 
 def _groups(table: Table, columns: ColumnChoice) -> list[str] | None:

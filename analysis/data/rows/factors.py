@@ -93,9 +93,14 @@ def table_factors(frame: pd.DataFrame, used: Collection[str]) -> Factors:
 
 def _cell_codes(column: pd.Series) -> np.ndarray:
     """Codes (n,) of the cells in increasing order of their numbers or texts, from 0."""
-    numbers = parse_column(column, False).values
-    cells = numbers if np.isfinite(numbers).all() else np.array(cell_texts(column), object)
-    return np.asarray(pd.factorize(cells, sort=True)[0])
+    try:
+        codes, values = pd.factorize(column.to_numpy(object))  # each value is converted once; -1 is a missing cell
+    except TypeError:  # lists cannot be compared
+        codes, values = pd.factorize(np.array(cell_texts(column), object))
+    unique = pd.Series([*values, *([""] if (codes < 0).any() else [])], dtype=object)
+    numbers = parse_column(unique, False).values
+    cells = numbers if np.isfinite(numbers).all() else np.array(cell_texts(unique), object)
+    return np.asarray(pd.factorize(cells, sort=True)[0][codes])
 
 
 def _is_index(column: pd.Series) -> bool:
@@ -107,6 +112,6 @@ def _is_index(column: pd.Series) -> bool:
 def _has_few_values(column: pd.Series, codes_n: np.ndarray) -> bool:
     """Whether the values of a column recur, as those of a factor do; measurements and labels do not."""
     values = int(codes_n.max()) + 1
-    numbers = parse_column(column, False).values
+    numbers = parse_column(column.iloc[np.unique(codes_n, return_index=True)[1]], False).values
     is_fraction = np.isfinite(numbers).any() and not np.array_equal(numbers, np.round(numbers), equal_nan=True)
     return 2 * values <= len(codes_n) and (values <= MAX_VALUES or not is_fraction)

@@ -67,6 +67,11 @@ def test_the_frontier_of_random_losses_is_no_law() -> None:
     assert verdicts and all(any("as any frontier does" in line for line in verdict) for verdict in verdicts)
 
 
+def test_approach_1_on_shuffled_losses_is_not_converged() -> None:
+    """The envelope of the losses falls with compute by construction."""
+    assert {outcome("shuffled L", seed, "chinchilla-1") for seed in range(12)} <= {"warned", "refused"}
+
+
 def test_the_warning_names_the_input_and_its_p_value() -> None:
     points = runs("none", 0)
     problem = make_problem(points, LAWS["chinchilla"], OBJECTIVES["huber-log"])

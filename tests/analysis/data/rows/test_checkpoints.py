@@ -163,7 +163,7 @@ def test_intervals_are_those_of_a_bootstrap_of_whole_runs() -> None:
     assert np.ptp(result.intervals["alpha"]) > 1.8 * np.ptp(by_row.intervals["alpha"])
 
 
-@pytest.mark.long  # two minutes
+@pytest.mark.long  # some minutes each
 @pytest.mark.parametrize("runs", [8, 16])
 @pytest.mark.parametrize("objective", ["huber-log", "mse-log"])
 def test_intervals_of_checkpoints_cover(runs: int, objective: str) -> None:
