@@ -122,7 +122,7 @@ def fit_law(points: Points, name: str, law: Law, options: FitOptions = FitOption
 def _fitted_points(points: Points, law: Law, name: str) -> tuple[Points, tuple[str, ...], list[str]]:
     """The points that are fitted, notes on their selection, and warnings on the points."""
     selected, notes = select_points(points, law, name)
-    warnings = check_frontier(points, law) if len(selected) < len(points) else []
+    warnings = check_frontier(points, law.inputs[0]) if len(selected) < len(points) else []
     return selected, notes, [*warnings, *check_repetition(selected, law), *check_compute(selected, law)]
 
 

@@ -16,7 +16,6 @@ from scipy.stats import spearmanr
 
 from analysis.data.points import Points
 from analysis.format import signed
-from analysis.laws.law import Law
 from analysis.solver.minimise import minimise
 from analysis.solver.problem import Problem
 from analysis.solver.robust import robust_std
@@ -50,19 +49,20 @@ def check_inputs(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]
     return [warning("no-effect", sentence)]
 
 
-def check_frontier(points: Points, law: Law) -> list[str]:
-    """Warns if the loss of all runs does not fall with the input of a law that is fitted to the efficient frontier.
+def check_frontier(points: Points, letter: str) -> list[str]:
+    """Warns if the loss of all runs does not fall with the input along which the efficient frontier is fitted.
 
     The losses of a frontier always fall, even if those of the runs are random.
 
     Args:
         points: All points.
-        law: A law with `on_frontier`.
+        letter: The input.
     """
-    letter = law.inputs[0]
+    if len(points) < 4 or not (np.isfinite(points[letter]) & np.isfinite(points.L)).all():
+        return []
     constant = np.ptp(points[letter]) == 0 or np.ptp(points.L) == 0
     rank, p = (0.0, 1.0) if constant else spearmanr(points[letter], points.L, alternative="less")
-    if p <= CHANCE or len(points) < 4:
+    if p <= CHANCE:
         return []
     sentence = f"the loss of the {len(points)} runs does not fall with {letter} (rank correlation {signed(rank, '.2f')}"
     return [warning("no-effect", f"{sentence}, p = {p:.2g}), only that of their frontier, as any frontier does")]

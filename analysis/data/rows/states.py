@@ -90,7 +90,8 @@ def _normalised(cell: str) -> str:
 def _by_words(table: Table, name: str, required: bool) -> Table:
     """Rows with a word of a finished run. Without a known word, an error if one is required, else all rows."""
     cells = cell_texts(table.frame[name])
-    states = [_normalised(cell) for cell in cells]
+    by_cell = {cell: _normalised(cell) for cell in set(cells)}
+    states = [by_cell[cell] for cell in cells]
     present = {state for state in states if state}
     if _is_code(table, name):
         notes = [f"{name} has numbers and is not used as the state of runs"] if present else []

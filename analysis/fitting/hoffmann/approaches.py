@@ -19,6 +19,7 @@ from analysis.fitting.optimum import Optimum
 from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit, interval_method
 from analysis.uncertainty.accounting import check_budget_spread, check_compute, check_repetition
+from analysis.uncertainty.effects import check_frontier
 from analysis.uncertainty.intervals import corrected_interval
 from analysis.uncertainty.verdicts import CONVERGED, verdict, warning
 
@@ -49,7 +50,7 @@ def fit_approach(points: Points, name: str, options: FitOptions = FitOptions()) 
         return _fit(points, name, params, objective, warnings, (note,), options)
     envelope = loss_envelope(points)
     params, value = fit_envelope(envelope, options.bootstrap, options.seed)
-    warnings = [*envelope.warnings, *_check_exponent(params["a"], options.level)]
+    warnings = [*check_frontier(points, "C"), *envelope.warnings, *_check_exponent(params["a"], options.level)]
     objective = {"name": "least squares of ln N on ln C", "value": value}
     return _fit(points, name, params, objective, warnings, (envelope.note,), options)
 
