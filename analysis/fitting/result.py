@@ -86,7 +86,8 @@ class Fit:
 
     def predict(self, **inputs: ArrayLike) -> np.ndarray:
         """Returns the output of the law at inputs (N=, D=, ...) of broadcastable shapes; other names are ignored."""
-        return np.asarray(self._form().function(*self._arguments(inputs), **self.params))
+        with np.errstate(over="ignore"):  # an infinite output is the value of some laws far from the points
+            return np.asarray(self._form().function(*self._arguments(inputs), **self.params))
 
     def predict_interval(self, **inputs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Returns both ends of the interval of the output at inputs, without the noise of a single run."""
@@ -112,7 +113,8 @@ class Fit:
         arrays = np.broadcast_arrays(*self._arguments(inputs))
         axes = (slice(None), *(None,) * arrays[0].ndim)
         params = {name: samples_B[axes] for name, samples_B in self.samples.items()}
-        return np.asarray(self._form().function(*arrays, **params))
+        with np.errstate(over="ignore"):
+            return np.asarray(self._form().function(*arrays, **params))
 
     def at(self, **inputs: float) -> dict[str, Any]:
         """Returns the output at scalar inputs with its interval and a verdict, in types of JSON."""

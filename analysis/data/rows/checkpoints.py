@@ -5,6 +5,7 @@ Key: N parameters, D tokens, C training FLOPs, L loss; n rows, m rows of one run
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -30,9 +31,17 @@ STEP_NAMES = {
     *("optimizer_step", "iteration", "iter", "iterations", "checkpoint", "ckpt", "checkpoint_step", "ckpt_step"),
     *("update", "num_updates"),
 }
+STEP_ENDING = re.compile(  # end of the name of a checkpoint: 70M-2B/step1000, run_ckpt-12.pt, iter_0005000
+    r"(?i)(^|[-_/.:@ ]+)(global_?steps?|steps?|iter(ation)?s?|ckpt|checkpoint|updates?)[-_=: ]*\d+[km]?(\.[a-z]+)?/?$"
+)
+PLAN_NAME = re.compile(
+    r"((total|max|planned|target|final)_(n_|num_|train_|training_)?(steps|tokens|iters|iterations|updates)"
+    r"|(n|num|train|training)_steps|horizon|run_length|token_budget)"
+)
 CURVE_INPUTS = {"x", "S", "step"}  # inputs of laws of learning curves
 MIN_RUNS = 5  # smallest number of learning curves that are resampled as a whole
 MIN_CHECKPOINTS = 5  # median number of rows from which rows without a run name are one run
+MIN_UNEVEN = 8  # the same for rows of one size, whose D are not evenly spaced
 EVEN = 0.05  # relative difference of the distances between checkpoints
 MIN_SPARE_RUNS = 5  # smallest number of final rows minus parameters for which only final rows are fitted
 PARAMETERS = 5  # of a law of the loss in N and D, for points that are read without a law
@@ -67,8 +76,8 @@ def runs_of_rows(
     progress = _progress(frame, points)
     if progress is None or len(np.unique(points.N)) == len(points):
         return None
+    frame, has_steps = _without_steps(frame)
     texts, seeds = _naming_columns(frame, used)
-    has_steps = any(STEP_NAMES & set(name_readings(str(name))) for name in frame.columns)
     for name in [name for name in frame.columns if _names_runs(str(name))]:
         least = 2 if has_steps or normalise(name) not in WEAK_RUN_NAMES else MIN_CHECKPOINTS
         candidates = [_joined(frame, list(dict.fromkeys([name, *others]))) for others in (seeds, [*seeds, *texts])]
@@ -80,13 +89,12 @@ def runs_of_rows(
         ]
         if usable:  # the shortest name without two rows of one D, else the shortest
             return next((runs for is_distinct, runs in usable if is_distinct), usable[0][1])
-    if not (texts or seeds):
-        return None
-    runs = [f"{run} N={N:g}" for run, N in zip(_joined(frame, [*texts, *seeds]), points.N, strict=True)]
-    distinct = _distinct_values(runs, points.N, progress)
-    if distinct is None or np.median(distinct) < MIN_CHECKPOINTS or distinct.sum() < len(runs):
-        return None
-    return runs if has_steps or _are_even(runs, progress) else None
+    for names in ([*texts, *seeds, *_plans(frame, used)], [*texts, *seeds]):
+        if names:
+            runs = [f"{run} N={N:g}" for run, N in zip(_joined(frame, names), points.N, strict=True)]
+            if _are_checkpoints(runs, points.N, progress, has_steps):
+                return runs
+    return None
 
 
 def final_rows(runs: Sequence[str], points: Points, frame: pd.DataFrame) -> np.ndarray:
@@ -192,8 +200,38 @@ def _naming_columns(frame: pd.DataFrame, used: Mapping[str, str]) -> tuple[list[
     return texts, seeds
 
 
+def _plans(frame: pd.DataFrame, used: Mapping[str, str]) -> list[str]:
+    """Columns with the planned length of a run, such as total_steps or max_tokens, which its rows share."""
+    return [
+        name
+        for name in frame.columns
+        if name not in used.values() and any(PLAN_NAME.fullmatch(reading) for reading in name_readings(str(name)))
+    ]
+
+
+def _without_steps(frame: pd.DataFrame) -> tuple[pd.DataFrame, bool]:
+    """The rows with names of checkpoints, such as 70M/step1000, as names of runs; and whether the table has steps."""
+    has_steps = any(STEP_NAMES & set(name_readings(str(name))) for name in frame.columns)
+    result = frame.copy(deep=False)
+    for name in [name for name in frame.columns if _is_text(frame[name])]:
+        cells = cell_texts(frame[name])
+        runs = [STEP_ENDING.sub("", cell) for cell in cells]
+        if runs != cells and 2 * len(set(runs)) <= len(runs):
+            result[name], has_steps = runs, True
+    return result, has_steps
+
+
 def _is_text(column: pd.Series) -> bool:
-    return column.dtype.kind == "O" and not np.isfinite(parse_column(column.head(100), True).values).any()
+    return column.dtype.kind == "O" and not np.isfinite(parse_column(column.head(100), False).values).any()
+
+
+def _are_checkpoints(runs: Sequence[str], N: np.ndarray, progress: np.ndarray, has_steps: bool) -> bool:
+    """Whether the rows (n,) with one label are checkpoints of one run: many, at different and plausible D."""
+    distinct = _distinct_values(runs, N, progress)
+    if distinct is None or np.median(distinct) < MIN_CHECKPOINTS or distinct.sum() < len(runs):
+        return False
+    is_designed = len(distinct) == len(np.unique(N)) and np.median(distinct) < MIN_UNEVEN  # perhaps runs of each size
+    return (has_steps and not is_designed) or _are_even(runs, progress)
 
 
 def _distinct_values(runs: Sequence[str], N: np.ndarray, progress: np.ndarray) -> np.ndarray | None:
