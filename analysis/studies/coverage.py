@@ -203,9 +203,7 @@ def coverage_study(
     if not estimates:
         raise FitError(f"{law}: none of {options.draws} simulated sweeps could be fitted")
     true_values = _true_values(clean, form, truth, law)
-    settings = {"truth": truth, "design": options.design, "runs": len(clean), "noise": options.noise}
-    settings |= vars(grid) if options.design == "isoflop" else {}
-    settings |= {"bend": options.bend, **{name: getattr(fit_options, name) for name in FIT_OPTIONS}}
+    settings = {"truth": truth, "runs": len(clean), **_settings(options, fit_options, grid)}
     return CoverageStudy(
         law=law,
         level=fit_options.level,
@@ -215,6 +213,13 @@ def coverage_study(
         failed=failed,
         settings=settings,
     )
+
+
+def _settings(options: CoverageOptions, fit_options: FitOptions, grid: SizeGrid) -> dict[str, Any]:
+    """Design, noise and options of the fits of a study."""
+    settings = {"design": options.design, "noise": options.noise, "bend": options.bend}
+    settings |= vars(grid) if options.design == "isoflop" else {}
+    return settings | {name: getattr(fit_options, name) for name in FIT_OPTIONS}
 
 
 def _bend(points: Points, form: laws.Law, bend: float) -> Points:
