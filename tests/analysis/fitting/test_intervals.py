@@ -136,13 +136,13 @@ def test_intervals_of_new_runs_cover_new_runs() -> None:
 
 @pytest.mark.long
 def test_profiles_of_predictions_and_optima_cover() -> None:
-    """20 runs, 0.3% noise, 200 sweeps: nominal 95%; two standard errors are 3%."""
+    """20 runs, 0.3% noise, 100 sweeps: nominal 95%; two standard errors are 4.4%."""
     truth = isoflop_sweep()
     covered: dict[str, list[bool]] = {"N": [], "D": [], "L": [], "at": []}
     exact = fit(truth, options=FitOptions(bootstrap=100))
     assert exact.optimum is not None
     true, value = exact.optimum.at(3e14), float(exact.predict(N=1e6, D=5e7))
-    for seed in range(200):
+    for seed in range(100):
         data: Points = isoflop_sweep(0.003, seed)
         fitted = fit(data, options=FitOptions(bootstrap=100, intervals="profile"))
         assert fitted.optimum is not None
@@ -153,7 +153,7 @@ def test_profiles_of_predictions_and_optima_cover() -> None:
         low, high = fitted.at(N=1e6, D=5e7)["interval"]
         covered["at"].append(low <= value <= high)
     for name, shares in covered.items():
-        assert 0.92 <= np.mean(shares) <= 0.985, f"{name}: {np.mean(shares):.1%}"
+        assert 0.905 <= np.mean(shares) <= 0.995, f"{name}: {np.mean(shares):.1%}"
 
 
 @pytest.mark.parametrize(
