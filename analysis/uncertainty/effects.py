@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-from scipy.special import fdtrc
-from scipy.stats import spearmanr
+import pandas as pd
+from scipy.special import fdtrc, stdtr
 
 from analysis.data.points import Points
 from analysis.format import signed
@@ -45,7 +45,7 @@ def check_inputs(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]
         return []
     output = "loss" if law.output == "L" else law.output
     simpler = "a constant" if len(law.inputs) == 1 else f"the law without {'either' if len(weak) > 1 else 'it'}"
-    sentence = f"these points do not show that the {output} depends on {' or '.join(weak)}: {simpler} fits as well"
+    sentence = f"these points do not show that the {output} depends on {' or '.join(weak)}: {simpler} does not fit significantly worse"
     return [warning("no-effect", sentence)]
 
 
@@ -61,11 +61,20 @@ def check_frontier(points: Points, letter: str) -> list[str]:
     if len(points) < 4 or not (np.isfinite(points[letter]) & np.isfinite(points.L)).all():
         return []
     constant = np.ptp(points[letter]) == 0 or np.ptp(points.L) == 0
-    rank, p = (0.0, 1.0) if constant else spearmanr(points[letter], points.L, alternative="less")
+    rank, p = (0.0, 1.0) if constant else _rank_correlation(points[letter], points.L)
     if p <= CHANCE:
         return []
     sentence = f"the loss of the {len(points)} runs does not fall with {letter} (rank correlation {signed(rank, '.2f')}"
     return [warning("no-effect", f"{sentence}, p = {p:.2g}), only that of their frontier, as any frontier does")]
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Spearman's rank correlation and the p-value of a negative one by Student's t with n - 2 degrees of freedom."""
+    rank = float(np.corrcoef(pd.Series(x).rank(), pd.Series(y).rank())[0, 1])
+    dof = len(x) - 2
+    with np.errstate(divide="ignore"):  # a perfect correlation
+        t = rank * np.sqrt(dof / ((1 + rank) * (1 - rank))) if abs(rank) < 1 else np.sign(rank) * np.inf
+    return rank, float(stdtr(dof, t))
 
 
 def input_p_value(problem: Problem, u_P: np.ndarray, points: Points, letter: str) -> float:

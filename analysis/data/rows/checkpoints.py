@@ -191,11 +191,12 @@ def _naming_columns(frame: pd.DataFrame, used: Mapping[str, str]) -> tuple[list[
     numeric = {column for letter, column in used.items() if letter not in ("name", "group")}
     texts, seeds = [], []
     for name in frame.columns:
-        if name in numeric or STEP_NAMES & set(name_readings(str(name))):
+        is_text = _is_text(frame[name])
+        if name in numeric or (STEP_NAMES & set(name_readings(str(name))) and not is_text):
             continue
         if any(SEED_NAME.fullmatch(reading) for reading in name_readings(str(name))):
             seeds.append(name)
-        elif _is_text(frame[name]) and 1 < len(set(cell_texts(frame[name]))) <= len(frame) / 2:
+        elif is_text and 1 < len(set(cell_texts(frame[name]))) <= len(frame) / 2:
             texts.append(name)
     return texts, seeds
 

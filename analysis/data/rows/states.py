@@ -38,6 +38,21 @@ UNFINISHED = re.compile(
     r"|prun|notstarted|submitted|provisioning|restarting|resuming|retry|lost|special_?exit|zombie|invalid|nan|inf"
     r"|stopped|closed|ended|exit|bad|unknown).*|ca|f|to|nf|pr|r|pd|bf|dl|oom|cg|cf|s|rq|st"
 )
+PLAIN_STATES = {  # words that mean a state in a column of any name
+    *(
+        "failed",
+        "failure",
+        "crashed",
+        "killed",
+        "cancelled",
+        "canceled",
+        "running",
+        "pending",
+        "timeout",
+        "outofmemory",
+    ),
+    *("oom", "nodefail", "preempted", "diverged", "queued", "aborted", "stopped", "error"),
+}
 TRUE, FALSE = {"true", "yes", "y", "1", "1.0", "t"}, {"false", "no", "n", "0", "0.0", "f"}
 
 
@@ -63,7 +78,7 @@ def finished_rows(table: Table, where: str | None = None, used: Collection[str] 
         kinds = {match["kind"] for reading in readings if (match := STATE_NAME.fullmatch(reading))}
         if any(CODE_NAME.fullmatch(reading) for reading in readings) and _is_code(table, name):
             table = _by_codes(table, name)
-        elif kinds:
+        elif kinds or _has_states(table, name):
             table = _by_words(table, name, required=bool(kinds & {"state", "status"}))
         elif readings & {*FINISHED_FLAGS, *UNFINISHED_FLAGS}:
             table = _by_flags(table, name, bool(readings & set(FINISHED_FLAGS)))
@@ -81,10 +96,24 @@ def _names_in(where: str | None) -> set[str]:
     return names | {str(node.value) for node in nodes if isinstance(node, ast.Constant)}
 
 
+def _has_states(table: Table, name: str) -> bool:
+    """Whether all cells of a column of any name are states, of finished and of failed or unfinished runs."""
+    if table.frame[name].dtype.kind != "O":
+        return False
+    words = {_normalised(cell) for cell in set(cell_texts(table.frame[name]))} - {""}
+    others = words - FINISHED
+    return (
+        bool(words & FINISHED and others)
+        and all(len(word) >= SHORTEST_STATE and UNFINISHED.fullmatch(word) for word in others)
+        and bool(others & PLAIN_STATES)
+    )
+
+
 def _normalised(cell: str) -> str:
     """Word of a state without case, punctuation, prefix and detail: "TrialState.CANCELLED by 1001" is "cancelled"."""
     text = re.split(r"\(|:\s|\bby\b", re.sub(r"(?i)^(job|run|trial|task|pipeline)_?state[._]", "", cell))[0]
-    return re.sub(r"[^a-z0-9]", "", text.lower())
+    word = re.sub(r"[^a-z0-9]", "", text.lower())
+    return word or cell.strip() if any(ord(letter) > 127 for letter in cell) else word
 
 
 def _by_words(table: Table, name: str, required: bool) -> Table:

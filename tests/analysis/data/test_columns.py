@@ -203,3 +203,17 @@ def test_points_of_thousands_beside_decimal_commas_are_read_by_the_column(tmp_pa
     rows = ["params;tokens;val_loss", "30.000.000;900.000;4,127", "1.000;1.000.000.000;3,7886"]
     points = load(write_table(tmp_path, "\n".join(rows).replace(";", separator) + "\n", "a.txt"))
     assert points.N.tolist() == [3e7, 1e3] and points.D.tolist() == [9e5, 1e9] and points.L.tolist() == [4.127, 3.7886]
+
+
+@pytest.mark.parametrize("name", ["C_target", "IsoFLOP", "iso_flop", "flops_bucket", "train_flops_budget", "pf_days"])
+def test_a_budget_of_any_usual_name_is_the_compute(name: str) -> None:
+    C = 0.8 * 6 * np.multiply(N, D)
+    cells = C / 8.64e19 if name == "pf_days" else C
+    assert load({"params": N, "tokens": D, name: cells, "loss": L}).C == pytest.approx(C)
+
+
+def test_columns_that_may_be_the_compute_or_the_loss_are_never_passed_over_without_a_word() -> None:
+    table = {"params": N, "tokens": D, "train_loss": L, "c4_loss": L, "log10_flops": np.log10(np.multiply(N, D))}
+    notes = "; ".join(load({**table, "tflops_per_gpu": np.sqrt(N)}).notes)
+    assert "L taken from column train_loss (not c4_loss)" in notes
+    assert "not used as C: log10_flops (--columns C=log10_flops)" in notes

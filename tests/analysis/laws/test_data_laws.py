@@ -175,7 +175,7 @@ def test_gadre_2024(dataset: str, loss: tuple[float, ...], error: tuple[float, .
     runs = gadre(dataset)
     published_values = over_training(five(runs), "mse")
     assert list(published_values.params.values()) == pytest.approx(loss, rel=1e-4)
-    assert published_values.verdict[-1].startswith("too-few-points: 5 points for 4 parameters")
+    assert any(line.startswith("too-few-points: 5 points for 4 parameters") for line in published_values.verdict)
     own_values = over_training(five(runs), "huber-log")
     assert own_values.params["E"] == pytest.approx(loss[0], abs=0.06) and own_values.params["E"] < loss[0]
     low, high = published_values.intervals["E"]

@@ -228,3 +228,26 @@ def test_texts_are_compared_whatever_the_law_calls_their_column() -> None:
     assert len(load(curves, law, ReadOptions(where="curve in ('flat', 'linear') and step > 1000"))) == 20
     experts = pd.DataFrame({"N": [1e6, 2e6], "D": 1e9, "E": ["adam", "muon"], "loss": [3.0, 2.9]})
     assert len(load(experts, options=ReadOptions(where="E=='muon'"))) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        lambda run, step: {"checkpoint": f"/ckpt/run{run}/step_{step}"},
+        lambda run, step: {"name": f"n{N[run]:g}-d{D[run]:g}-step{step}"},
+        lambda run, step: {"model": f"m{run}", "revision": f"step{step}"},
+        lambda run, step: {"model": f"{N[run] / 1e6:.0f}M", "length": f"{D[run] / 1e9:.0f}B"},
+        lambda run, step: {"config": f"{N[run] / 1e6:.0f}M", "total_steps": D[run] // 1e6},
+    ],
+)
+def test_checkpoints_are_found_by_names_with_steps_and_by_planned_lengths(name: Callable[..., Any]) -> None:
+    table = evaluations(lambda run: {"index": run})
+    names = [name(run, step) for run, step in zip(table.pop("index"), table["step"], strict=True)]
+    points = load(pd.concat([table, pd.DataFrame(names)], axis=1))
+    assert sorted(points.D) == pytest.approx(sorted(D))
+
+
+def test_runs_of_each_size_with_their_last_step_are_no_checkpoints() -> None:
+    N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e7, 1e9, 5), np.geomspace(1e9, 1.6e10, 5)))
+    table = {"model": [f"{n / 1e6:.0f}M" for n in N], "params": N, "tokens": D, "step": D // 1e6, "loss": surface(N, D)}
+    assert len(load(pd.DataFrame(table))) == 25

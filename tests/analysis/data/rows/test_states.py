@@ -109,3 +109,11 @@ def test_runs_of_a_slurm_export_that_did_not_finish_are_not_fitted() -> None:
     assert result.verdict == ("converged",)
     shown = call_command("analysis", "optimum", CASES / "sacct.csv", "--bootstrap", 100).stdout
     assert "3 runs left out: 1 OUT_OF_MEMORY, 1 TIMEOUT, 1 CANCELLED by 1001" in shown
+
+
+def test_states_are_found_in_columns_of_any_name_and_unknown_alphabets_are_refused() -> None:
+    N = np.geomspace(1e7, 1e9, 4)
+    table = {"params": N, "tokens": N[::-1] * 20, "loss": 5 - np.arange(4) / 10}
+    assert len(load({**table, "result": ["COMPLETED", "COMPLETED", "OUT_OF_MEMORY", "FAILED"]})) == 2
+    assert len(load({**table, "corpus": ["done", "done", "c4", "c4"]})) == 4
+    assert "no known state" in refusal({**table, "state": ["完成", "完成", "失败", "失败"]})
