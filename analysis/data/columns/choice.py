@@ -17,6 +17,7 @@ from analysis.data.columns.names import (
     UNKNOWN_WORDS,
     Candidate,
     candidate_columns,
+    is_active,
     may_be_compute,
     may_be_loss,
     normalise,
@@ -93,7 +94,8 @@ def choose_columns(
         names[letter], units_by_name[letter] = chosen.column, chosen.unit
         if letter not in ("name", "group"):
             notes.append(_describe_choice(table, letter, chosen, possible, law))
-    notes += [] if store_columns or options.flops else _unused_compute(table, names)
+    if not store_columns:
+        notes += _unused_active(table, names, named) + ([] if options.flops else _unused_compute(table, names))
     if options.params == "nonembedding" and "N" not in names and not store_columns:
         raise DataError(
             f"{table.name}: params nonembedding: no column of parameters without embeddings, such as "
@@ -189,6 +191,14 @@ def _unused_compute(table: Table, names: Mapping[str, str]) -> list[str]:
         and np.ptp(cells) > 0
     ]
     return [f"not used as C: {join_names(others)} (--columns C={others[0]})"] if others else []
+
+
+def _unused_active(table: Table, names: Mapping[str, str], named: Mapping[str, str]) -> list[str]:
+    """A note on a column of active parameters of mixtures of experts, if N was guessed to be all parameters."""
+    unused = [column for column in table.frame.columns if column not in names.values() and is_active(column)]
+    if not unused or "N" not in names or "N" in named:
+        return []
+    return [f"N counts all parameters: --columns N={unused[0]} takes those of which C is 6·N·D in mixtures of experts"]
 
 
 def _example(table: Table, column: str) -> str:

@@ -34,9 +34,10 @@ COLUMN_NAMES = {  # usual names of the columns of Points, most likely first
     "lm_loss training_loss train_loss loss_train final_train_loss",
     "budget": "budget flop_budget flops_budget compute_budget planned_flops budget_flops target_flops isoflop_budget",
     "epochs": "epochs n_epochs num_epochs num_train_epochs train_epochs training_epochs epochs_trained data_epochs "
-    "total_epochs epoch",
+    "total_epochs epoch repeats n_repeats num_repeats data_repeats data_repetitions repetitions passes n_passes "
+    "num_passes data_passes max_epochs",
     "U": "u unique_tokens n_unique_tokens num_unique_tokens unique_train_tokens unique_training_tokens tokens_unique "
-    "distinct_tokens unique unique_data corpus_tokens",
+    "distinct_tokens unique unique_data corpus_tokens dataset_tokens data_tokens subset_tokens pool_tokens",
     "name": "run_id run name id run_name model model_name display_name",
     "group": "group sweep config",
     "weight": "weight weights",
@@ -166,6 +167,12 @@ def name_readings(column: str) -> dict[str, str | None]:
 def is_nonembedding(column: str) -> bool:
     """Returns whether the name of a column means parameters without embeddings, such as params_no_embed or N_no_emb."""
     return any(_is_nonembedding(reading) for reading in name_readings(column))
+
+
+def is_active(column: str) -> bool:
+    """Returns whether the name of a column means active parameters, such as N_active or activated_params."""
+    words = set(normalise(column).split("_"))
+    return bool(words & {"active", "activated"}) and words <= NONEMBEDDING_WORDS | {"active", "activated"}
 
 
 def _is_nonembedding(reading: str) -> bool:

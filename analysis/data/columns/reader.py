@@ -21,6 +21,8 @@ from analysis.laws.law import Law
 
 NOT_COUNTS = ("L", "weight", "error", "epochs", "lr")  # letters whose cells are no counts, so that 70M is not a number
 
+EPOCHS_UNIT = r"(?i)\s*(x|×|epochs?)\s*$"  # of cells such as 4x
+
 MAX_LISTED = 8  # largest number of rows that a note lists
 
 
@@ -91,7 +93,12 @@ class ColumnReader:
         if self.is_label(letter):
             return pd.factorize(table.frame[name])[0] + 1.0, []
         counts = letter not in NOT_COUNTS and not (self.law and letter == self.law.output)
-        numbers = parse_column(table.frame[name], counts, table.decimal_comma)
+        column = table.frame[name]
+        if letter == "epochs" and column.dtype.kind == "O":
+            column = column.astype(str).str.replace(EPOCHS_UNIT, "", regex=True)
+        numbers = parse_column(column, counts, table.decimal_comma)
+        if letter == "epochs" and "repe" in name.lower() and np.nanmin(numbers.values, initial=np.inf) == 0:
+            return numbers.values + 1, [f"epochs computed as {name} + 1"]
         notes = [f"{letter}: cells such as {numbers.example}"] if numbers.example else []
         unit = self.columns.units.get(letter)
         if unit is not None and letter in self.columns.guessed_units:

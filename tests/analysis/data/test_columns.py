@@ -217,3 +217,24 @@ def test_columns_that_may_be_the_compute_or_the_loss_are_never_passed_over_witho
     notes = "; ".join(load({**table, "tflops_per_gpu": np.sqrt(N)}).notes)
     assert "L taken from column train_loss (not c4_loss)" in notes
     assert "not used as C: log10_flops (--columns C=log10_flops)" in notes
+
+
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("repeats", [1, 2, 4, 8]),
+        ("data_repetitions", [0, 1, 3, 7]),
+        ("epochs", ["1x", "2x", "4x", "8x"]),
+        ("Epochs", ["1 epoch", "2 epochs", "4 epochs", "8 epochs"]),
+        ("max_epochs", [1, 2, 4, 8]),
+        ("dataset_tokens", np.array(D) / [1, 2, 4, 8]),
+    ],
+)
+def test_repeated_data_is_recognised_by_many_names(name: str, cells: list[object]) -> None:
+    assert load({"params": N, "tokens": D, name: cells, "loss": L}).epochs == pytest.approx([1, 2, 4, 8])
+
+
+def test_active_parameters_of_mixtures_are_never_passed_over_without_a_word() -> None:
+    table = {"total_params": np.multiply(N, 8), "active_params": N, "tokens": D, "loss": L}
+    assert any("--columns N=active_params" in note for note in load(table).notes)
+    assert not any("active" in note for note in load(table, options=ReadOptions(columns={"N": "total_params"})).notes)
