@@ -68,7 +68,27 @@ BUDGET_WORDS = frozenset(["budget", "isoflop", "isoflops"])
 PLAN_WORDS = frozenset(["target", "planned", "nominal", "iso", "bucket", "bin", "group", "class", "level"])
 COMPUTE_WORDS = frozenset(["flop", "flops", "flos", "compute", "c"])
 RATE_WORDS = frozenset(
-    "per sec second seconds s throughput utilization util mfu hfu hours hour days gpu gpus device node rate peak".split()
+    [
+        "per",
+        "sec",
+        "second",
+        "seconds",
+        "s",
+        "throughput",
+        "utilization",
+        "util",
+        "mfu",
+        "hfu",
+        "hours",
+        "hour",
+        "days",
+        "gpu",
+        "gpus",
+        "device",
+        "node",
+        "rate",
+        "peak",
+    ]
 )  # words in names of rates, shares and durations, which are no FLOPs of a run
 NONEMBEDDING = re.compile(
     r"(?:^|_)(?:non|no|wo|w_o|without|excl|excluding|exclude|minus)_?(?:emb|embd|embed|embeds|embedding|embeddings|vocab)(?:_|$)"

@@ -85,7 +85,9 @@ def runs_of_rows(
         usable = [
             (count.sum() == len(frame), runs)
             for count, runs in zip(counts, candidates, strict=True)
-            if count is not None and count.max() >= least
+            if count is not None
+            and count.max() >= least
+            and not (normalise(name) in WEAK_RUN_NAMES and _are_designed(runs, points.N, progress))
         ]
         if usable:  # the shortest name without two rows of one D, else the shortest
             return next((runs for is_distinct, runs in usable if is_distinct), usable[0][1])
@@ -94,7 +96,9 @@ def runs_of_rows(
             runs = [f"{run} N={N:g}" for run, N in zip(_joined(frame, names), points.N, strict=True)]
             if _are_checkpoints(runs, points.N, progress, has_steps):
                 return runs
-    return None
+    sizes = [f"N={N:g}" for N in points.N]  # one run of each size, if their lengths differ
+    last = points.D[final_rows(sizes, points, frame)]
+    return sizes if np.ptp(last) > 0 and _are_checkpoints(sizes, points.N, progress, False) else None
 
 
 def final_rows(runs: Sequence[str], points: Points, frame: pd.DataFrame) -> np.ndarray:
@@ -231,8 +235,13 @@ def _are_checkpoints(runs: Sequence[str], N: np.ndarray, progress: np.ndarray, h
     distinct = _distinct_values(runs, N, progress)
     if distinct is None or np.median(distinct) < MIN_CHECKPOINTS or distinct.sum() < len(runs):
         return False
-    is_designed = len(distinct) == len(np.unique(N)) and np.median(distinct) < MIN_UNEVEN  # perhaps runs of each size
-    return (has_steps and not is_designed) or _are_even(runs, progress)
+    return (has_steps and not _are_designed(runs, N, progress)) or _are_even(runs, progress)
+
+
+def _are_designed(runs: Sequence[str], N: np.ndarray, progress: np.ndarray) -> bool:
+    """Whether the rows (n,) with one label can be all runs of one size: the labels are sizes, with few uneven D."""
+    rows_of_size = len(runs) / len(np.unique(N))
+    return len(set(runs)) == len(np.unique(N)) and rows_of_size < MIN_UNEVEN and not _are_even(runs, progress)
 
 
 def _distinct_values(runs: Sequence[str], N: np.ndarray, progress: np.ndarray) -> np.ndarray | None:

@@ -148,7 +148,7 @@ def test_a_loss_with_its_error_is_a_value_and_a_weight(cell: str, value: float, 
 
 def test_errors_of_a_loss_are_converted_with_it() -> None:
     points = read({"params": N[:2], "tokens": D[:2], "val_ppl": ["20 ± 1", "10 ± 1"]})
-    assert points.weights == pytest.approx([400.0, 100.0]) and points.L == pytest.approx(np.log([20, 10]))
+    assert points.weights == pytest.approx([400.0, 100.0]) and pytest.approx(np.log([20, 10])) == points.L
 
 
 def test_a_column_of_errors_is_named_and_used_where_asked_for() -> None:
@@ -174,7 +174,7 @@ def test_a_stated_budget_is_the_compute_and_its_ratio_is_said_once() -> None:
     assert read(rows, flops="6nd").C.tolist() == C
     assert read(rows | {"flops": C}).C.tolist() == C
     assert "times" not in " ".join(read(rows | {"budget": C}).notes)
-    assert read({"params": N, "budget": C, "loss": L}, "chinchilla").D == pytest.approx(D)
+    assert pytest.approx(D) == read({"params": N, "budget": C, "loss": L}, "chinchilla").D
 
 
 @pytest.mark.parametrize("total", [True, False])
@@ -186,7 +186,7 @@ def test_tokens_beside_epochs_are_total_or_unique_by_the_losses(total: bool) -> 
     )
     tokens = unique * epochs if total else unique
     points = read({"params": n, "tokens": tokens, "n_epochs": epochs, "loss": loss}, "data-constrained")
-    assert points["U"] == pytest.approx(unique) and points.D == pytest.approx(unique * epochs)
+    assert points["U"] == pytest.approx(unique) and pytest.approx(unique * epochs) == points.D
     assert points.epochs == pytest.approx(epochs)
     assert any(f"are {'total' if total else 'unique'} tokens (at equal N" in note for note in points.notes)
 
@@ -195,7 +195,7 @@ def test_epochs_come_from_unique_tokens_and_the_other_way() -> None:
     points = read({"params": N, "tokens": D, "unique_tokens": 5e8, "loss": L})
     assert points.epochs == pytest.approx([2, 4, 8, 18])
     points = read({"params": N, "unique_tokens": D, "epochs": 2, "loss": L})
-    assert points.D == pytest.approx([2 * d for d in D]) and any("unique tokens × epochs" in n for n in points.notes)
+    assert pytest.approx([2 * d for d in D]) == points.D and any("unique tokens × epochs" in n for n in points.notes)
 
 
 @pytest.mark.parametrize("separator", ["\t", ";", "|"])
@@ -209,7 +209,7 @@ def test_points_of_thousands_beside_decimal_commas_are_read_by_the_column(tmp_pa
 def test_a_budget_of_any_usual_name_is_the_compute(name: str) -> None:
     C = 0.8 * 6 * np.multiply(N, D)
     cells = C / 8.64e19 if name == "pf_days" else C
-    assert load({"params": N, "tokens": D, name: cells, "loss": L}).C == pytest.approx(C)
+    assert pytest.approx(C) == load({"params": N, "tokens": D, name: cells, "loss": L}).C
 
 
 def test_columns_that_may_be_the_compute_or_the_loss_are_never_passed_over_without_a_word() -> None:

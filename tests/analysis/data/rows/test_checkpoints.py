@@ -249,5 +249,17 @@ def test_checkpoints_are_found_by_names_with_steps_and_by_planned_lengths(name: 
 
 def test_runs_of_each_size_with_their_last_step_are_no_checkpoints() -> None:
     N, D = (x.ravel() for x in np.meshgrid(np.geomspace(1e7, 1e9, 5), np.geomspace(1e9, 1.6e10, 5)))
-    table = {"model": [f"{n / 1e6:.0f}M" for n in N], "params": N, "tokens": D, "step": D // 1e6, "loss": surface(N, D)}
-    assert len(load(pd.DataFrame(table))) == 25
+    names = [f"{n / 1e6:.0f}M" for n in N]
+    table = pd.DataFrame({"params": N, "tokens": D, "step": D // 1e6, "loss": surface(N, D)})
+    for column in ("model", "name", "experiment"):
+        assert len(load(table.assign(**{column: names}))) == 25
+        assert load(table.assign(**{column: names}).drop(columns="step")).runs is None
+
+
+def test_one_run_of_each_size_without_any_name_is_found_by_its_even_checkpoints() -> None:
+    sizes = np.geomspace(1e7, 1e9, 12)
+    table = evaluations(lambda run: {}, sizes, 20 * sizes).drop(columns="step")
+    assert pytest.approx(20 * sizes) == load(table).D or load(table).runs is not None
+    designed = pd.DataFrame({"params": np.repeat(sizes, 5), "tokens": np.tile(np.arange(1, 6) * 1e9, 12)})
+    designed["loss"] = surface(designed["params"], designed["tokens"])
+    assert len(load(designed)) == 60 and load(designed).runs is None
