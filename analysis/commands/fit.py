@@ -87,9 +87,8 @@ def heading_by_group(result: GroupFits) -> str:
 def _print_prediction(prediction: dict[str, Any]) -> None:
     inputs = ", ".join(f"{name} = {value:g}" for name, value in prediction["inputs"].items())
     low, high = prediction["interval"]
-    print(
-        f"at {inputs}: {prediction['output']} = {prediction['value']:.5g} ({low:.5g} to {high:.5g}) {prediction['unit']}".rstrip()
-    )
+    value = f"{prediction['value']:.5g} ({low:.5g} to {high:.5g}) {prediction['unit']}".rstrip()
+    print(f"at {inputs}: {prediction['output']} = {value}")
     print(f"         interval of the law, {prediction['interval_method']}{_new_run_text(prediction)}")
     for line in prediction["verdict"]:
         print(f"         {line}")

@@ -99,7 +99,7 @@ class ReadOptions:
             a colon what their cells are; or the form of these names, such as "loss_{N}_seed{seed}"
             (analysis/data/sources/wide.py).
         run_names: Form of the names of runs that contain values, such as "n{N}-d{D}-*"; each field becomes a column.
-        run_columns: Columns that together name the run of each row in a table of checkpoints (`Points.runs`). Empty: the
+        run_columns: Columns that together name the run of each row in a table of checkpoints (`Points.runs`). Empty:
             runs are found by repeated names or ids (analysis/data/rows/checkpoints.py).
         checkpoints: Rows of a run that are fitted: "final", "all", or "auto" (the final row where it is what the law
             describes and the final rows determine the law, else all).
@@ -157,5 +157,5 @@ class ReadOptions:
     )
 
     def with_seeds(self) -> ReadOptions:
-        """Returns the options with each seed as a point, for uses of the noise between seeds, unless they say otherwise."""
+        """Returns the options with each seed as a point, for the noise between seeds, unless they say otherwise."""
         return replace(self, replicates="seeds") if self.replicates == "auto" else self

@@ -122,7 +122,7 @@ class Points:
         changes: dict[str, object] = {}
         for member in fields(self):
             value = getattr(self, member.name)
-            if isinstance(value, np.ndarray) or isinstance(value, list):
+            if isinstance(value, np.ndarray | list):
                 changes[member.name] = _select(value, indices)
             elif isinstance(value, dict):
                 changes[member.name] = {key: _select(values, indices) for key, values in value.items()}

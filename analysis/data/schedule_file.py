@@ -104,7 +104,8 @@ def _rates(table: Table, step: np.ndarray, curves: list[str], schedules: Rows) -
         last = schedules[curve][0][-1]
         if np.nanmax(step[rows], initial=0.0) > last:
             raise DataError(
-                f"{table.name}: step {np.nanmax(step[rows]):g} of curve {curve} is after the last step of its schedule, {last:g}"
+                f"{table.name}: step {np.nanmax(step[rows]):g} of curve {curve} is after the last step of its "
+                f"schedule, {last:g}"
             )
         rate[rows] = Schedules({0.0: schedules[curve]}).rates(0.0, step[rows])
     return rate

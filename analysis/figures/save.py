@@ -6,8 +6,11 @@ import csv
 import io
 import json
 import shlex
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -25,7 +28,8 @@ from analysis.fitting.options import FitOptions
 from scaling.store.commit import code_commit
 from scaling.store.files import write_atomic
 
-WRITERS = {  # canvas of each format and its method that draws once; `savefig` draws twice for the layout, which is fixed
+# Canvas of each format and its method, which draws once; `savefig` draws twice for the layout, which is fixed here.
+WRITERS: dict[str, tuple[type[FigureCanvasBase], Callable[..., Any]]] = {
     "pdf": (FigureCanvasPdf, FigureCanvasPdf.print_pdf),
     "png": (FigureCanvasAgg, FigureCanvasAgg.print_png),
     "svg": (FigureCanvasSVG, FigureCanvasSVG.print_svg),

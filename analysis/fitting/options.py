@@ -66,7 +66,8 @@ class FitOptions(BootstrapOptions):
             weight 2·tau, points below it 2·(1 − tau), with 0 < tau <= 1/2. None is 1/2 (symmetric).
         weights: Weights of the runs: "column" uses a column of the source if there is one, "seeds" the inverse variance
             between seeds (analysis/uncertainty/seed_noise.py), "even" equal weights.
-        resampling: Bootstrap scheme (analysis/uncertainty/resampling/bootstrap.py); "auto" chooses by number and kind of the runs.
+        resampling: Bootstrap scheme (analysis/uncertainty/resampling/bootstrap.py); "auto" chooses by number and
+            kind of the runs.
         intervals: "bootstrap" for percentile intervals, "profile" for profile likelihood.
         frontier: Frontier that approach 1 fits: "envelope" (the lowest loss at each C; Hoffmann 2022) or "hull" (the
             vertices of the lower convex hull of ln L over ln C).

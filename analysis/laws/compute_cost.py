@@ -69,7 +69,7 @@ class ComputeCost:
 
 
 def estimate_cost(N: np.ndarray, D: np.ndarray, C: np.ndarray) -> ComputeCost:
-    """Estimates FLOPs per token as a function of N: proportional to N, or a power or a parabola of ln N that fits better.
+    """Estimates FLOPs per token as a function of N: proportional to N, a power, or a parabola of ln N.
 
     Args:
         N: Parameters (n,).

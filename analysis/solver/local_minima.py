@@ -174,7 +174,7 @@ def _descend(problem: Problem, u_SP: np.ndarray, steps: int) -> np.ndarray:
 
 
 def _short_steps(problem: Problem, u_SP: np.ndarray) -> np.ndarray:
-    """A step of at most MAX_STEP of each point. Coordinates that would leave their bounds are fixed, and it is repeated."""
+    """A step of at most MAX_STEP of each point, repeated with fixed coordinates where some would leave their bounds."""
     low, high = problem.bounds()
     cost_S, g_SP, H_SPP = _normal_equations(problem, u_SP)
     free_SP = ~(((u_SP <= low) & (g_SP > 0)) | ((u_SP >= high) & (g_SP < 0)))

@@ -68,7 +68,7 @@ def minimise(
 
 @dataclass(frozen=True)
 class _Rows:
-    """Rows that have not converged: their indices, coordinates, objective, gradient, curvature, and control of steps."""
+    """Rows that have not converged: indices, coordinates, objective, gradient, curvature, and control of steps."""
 
     index: np.ndarray
     u: np.ndarray

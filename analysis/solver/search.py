@@ -15,7 +15,7 @@ from analysis.solver.minimise import minimise, minimise_absolute_deviations, pol
 from analysis.solver.problem import Problem
 from analysis.solver.projection import lowest_cells
 
-# Stages of a search for one minimum only: steps of all starts, and number of those with the lowest objective that go on.
+# Stages of a search for one minimum only: steps of all starts, and number of the lowest that go on.
 STAGES = ((40, 20), (60, 8))
 MAX_SAMPLE = 4000  # largest number of points for the search; the best minimum is then refined on all points
 

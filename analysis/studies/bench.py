@@ -7,10 +7,10 @@ states. Times are wall-clock and processor time; the latter includes all cores a
 algebra library.
 
 The result has a lower bound of this method on this machine: the operations of one evaluation of the objective, its
-gradient and curvature, times the rates of NumPy on arrays in the cache, which are measured beside, times the number of
-evaluations that the synthetic points need. With n points, an evaluation of a bootstrap sample takes 2n exponentials, n logarithms, 31n elementwise operations (of these 15 for
-the derivatives and their weights) and 25n multiply-adds for the curvature; of the linear part at a cell of the grid n
-logarithms, 21n elementwise operations and 9n multiply-adds.
+gradient and curvature, times the rates of NumPy on arrays in the cache, which are measured too, times the number of
+evaluations that the synthetic points need. With n points, an evaluation of a bootstrap sample takes 2n exponentials,
+n logarithms, 31n elementwise operations (of these 15 for the derivatives and their weights) and 25n multiply-adds for
+the curvature; of the linear part at a cell of the grid n logarithms, 21n elementwise operations and 9n multiply-adds.
 
 Key: N parameters, D tokens, L nats per token, C FLOPs.
 """

@@ -178,7 +178,7 @@ class CoverageOptions:
     runs: int = option(20, "number of runs of a sweep (%(default)s)")
     budgets: int = option(4, "number of budgets of an isoFLOP design (%(default)s)")
     half_range: float = option(1.1, "half of the range of ln N of a budget (%(default)s)")
-    shift: Range = option(
+    shift: tuple[float, float] = option(
         (0.0, 0.0),
         "distance in ln N of the sizes' middle from the optimum, at the smallest and the largest budget (0,0)",
         metavar="S,S",

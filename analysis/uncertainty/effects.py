@@ -45,8 +45,8 @@ def check_inputs(problem: Problem, u_P: np.ndarray, points: Points) -> list[str]
         return []
     output = "loss" if law.output == "L" else law.output
     simpler = "a constant" if len(law.inputs) == 1 else f"the law without {'either' if len(weak) > 1 else 'it'}"
-    sentence = f"these points do not show that the {output} depends on {' or '.join(weak)}: {simpler} does not fit significantly worse"
-    return [warning("no-effect", sentence)]
+    sentence = f"these points do not show that the {output} depends on {' or '.join(weak)}"
+    return [warning("no-effect", f"{sentence}: {simpler} does not fit significantly worse")]
 
 
 def check_frontier(points: Points, letter: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Group effects: residuals, or the law itself, that differ between corpora, architectures or other named groups.
 
-Two F tests for each column of labels, of the law linearised at its fit: whether the mean residuals of the groups differ,
-and whether the parameters of the law differ between groups (Chow 1960). The checkpoints of a run count as one point.
+Two F tests for each column of labels, of the law linearised at its fit: whether the mean residuals of the groups
+differ, and whether the parameters of the law differ between groups (Chow 1960). The checkpoints of
+a run count as one point.
 
 Key: P coordinates, n points, G groups. u coordinates, r residuals, J ∂r/∂u, Q orthonormal basis of the weighted J,
 Z directions of a test.
@@ -45,15 +46,17 @@ class GroupEffect:
     offsets: dict[str, float]
     counts: dict[str, int]
 
+    def _offset_text(self, name: str, relative: bool) -> str:
+        offset = self.offsets[name]
+        return signed(np.expm1(offset), ".1%") if relative else signed(offset, ".3g")
+
     def sentence(self, relative: bool) -> str:
         """Sentence for a verdict; `relative` for offsets of logarithms."""
         names = sorted(self.offsets, key=lambda name: self.offsets[name])
         if len(names) > MAX_LISTED:
             names = [*names[:2], *names[-2:]]
         texts = [
-            f"{name or '(empty)'} {signed(np.expm1(self.offsets[name]), '.1%') if relative else signed(self.offsets[name], '.3g')}"
-            f" ({self.counts[name]} points)"
-            for name in names
+            f"{name or '(empty)'} {self._offset_text(name, relative)} ({self.counts[name]} points)" for name in names
         ]
         total = f", of {len(self.offsets)} groups" if len(names) < len(self.offsets) else ""
         return (

@@ -65,6 +65,7 @@ class Axis:
     log: bool
 
     def __call__(self, params: dict[str, np.ndarray]) -> np.ndarray:
+        """Returns the quantity, or its logarithm, at parameters."""
         value = self.quantity(params)
         return np.log(value) if self.log else value
 

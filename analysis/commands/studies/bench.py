@@ -54,8 +54,8 @@ def _print_times(times: dict[str, Any]) -> None:
         )
     bound = times["bound"]
     print(
-        f"bound:   {bound['cpu_s']:.3f} s of one core for the operations alone, {bound['share']:.0%} of the processor time "
-        f"of this package; {seconds['scipy']['cpu_s'] / bound['cpu_s']:.0f} times as fast as scipy"
+        f"bound:   {bound['cpu_s']:.3f} s of one core for the operations alone, {bound['share']:.0%} of the "
+        f"processor time of this package; {seconds['scipy']['cpu_s'] / bound['cpu_s']:.0f} times as fast as scipy"
     )
     print(
         f"ratio:   {ratio['wall_s']:.0f} times as fast by wall clock, {ratio['cpu_s']:.0f} by processor time; "

@@ -1,4 +1,4 @@
-"""Columns of tables other than those of runs and losses, such as a learning rate or a test error, by their usual names."""
+"""Columns other than those of runs and losses, such as a learning rate or a test error, by their usual names."""
 
 from __future__ import annotations
 

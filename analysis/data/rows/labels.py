@@ -22,7 +22,8 @@ LABEL_NAME = re.compile(  # numbers in columns of these names are labels
 def text_labels(frame: pd.DataFrame, used: Collection[str]) -> dict[str, list[str]]:
     """Returns the label of each row (n,) by column.
 
-    Columns of numbers with other names than those of a corpus, vocabulary or similar, names of runs, states and other circumstances of a run are not labels.
+    Not labels are columns of numbers (except of a corpus, a vocabulary or similar), names of runs, states, and other
+    circumstances of a run.
 
     Args:
         frame: Rows (n,).

@@ -20,8 +20,8 @@ from scaling.store.record import Store
 ALPHABET = 26  # number of letters in planted documents
 CAPTION = (
     "Verbatim extraction: share of planted documents whose second half greedy decoding generates from the first half, "
-    "with {level:.0%} binomial intervals, and the loss of the second half, against the number of occurrences in the corpus. "
-    "Dashed: the loss of uniformly random letters."
+    "with {level:.0%} binomial intervals, and the loss of the second half, against the number of occurrences in the "
+    "corpus. Dashed: the loss of uniformly random letters."
 )
 EVALUATE = "run `python -m scaling evaluate RUN --store STORE --tasks extraction` first"
 

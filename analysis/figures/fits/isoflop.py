@@ -18,8 +18,8 @@ CAPTION = (
     "IsoFLOP profiles (approach 2). (a) Loss against model size at each compute budget, with a parabola in ln N and "
     "its minimum. (b, c) Minima against compute with {level:.0%} intervals, and power laws fitted to them with "
     "{level:.0%} bands. Dashed and hollow: parabolas without a minimum between the smallest and largest model, which "
-    "are not used in the power laws. Of several runs of one size and budget, only what is fitted is drawn: the best run, or "
-    "the mean of seeds."
+    "are not used in the power laws. Of runs of one size and budget, only what is fitted is drawn: the best run, "
+    "or the mean of seeds."
 )
 GRID = 80
 MAX_RATIO = 10.0  # largest ratio of a drawn minimum to the middle of its runs

@@ -1,4 +1,4 @@
-"""Loss against compute, data and model size, with power laws through the frontier or all runs (Kaplan 2020, figure 1)."""
+"""Loss against compute, data and model size, with power laws through their frontier or all runs (Kaplan 2020)."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def fit_envelope(envelope: Envelope, count: int, seed: int) -> tuple[dict[str, n
 
 def _envelope_of_budgets(points: Points) -> Envelope:
     """The best run of each budget."""
-    groups, notes = separate_budgets(points, "chinchilla-1")
+    groups, _ = separate_budgets(points, "chinchilla-1")
     budgets = [rows for _, rows in groups if len(np.unique(points.N[rows])) >= MIN_BUDGET_SIZES]
     if len(budgets) < 2:
         raise FitError("chinchilla-1: fewer than two budgets with three sizes, and no learning curves")

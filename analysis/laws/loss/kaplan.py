@@ -189,7 +189,10 @@ def _ns_candidates(N: np.ndarray, S: np.ndarray, L: np.ndarray) -> list[tuple[fl
 
 
 def _fit_scales(x: np.ndarray, p: float, z: np.ndarray, q: float, log_y: np.ndarray) -> tuple[float, float, float]:
-    """X and Z of (X/x)^p + (Z/z)^q by least squares of y relative to its mean, each term at least MIN_TERM; and the residuals' spread."""
+    """X and Z of (X/x)^p + (Z/z)^q by least squares of y relative to its mean, and the spread of the residuals.
+
+    Each term is at least MIN_TERM.
+    """
     x_mid, z_mid, log_y_mid = _geometric_mean(x), _geometric_mean(z), float(log_y.mean())
     terms = np.stack([(x_mid / x) ** p, (z_mid / z) ** q], -1) * np.exp(log_y_mid - log_y)[:, None]
     solution = np.maximum(np.linalg.lstsq(terms, np.ones_like(log_y), rcond=None)[0], MIN_TERM)

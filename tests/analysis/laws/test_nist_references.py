@@ -1,4 +1,4 @@
-"""Laws in a user's file reach the certified values of NIST's 27 nonlinear reference problems (`pytest -s` prints them)."""
+"""Laws in a user's file reach the certified values of NIST's 27 nonlinear problems (`pytest -s` prints them)."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_the_simplified_schedule_keeps_rates_and_jumps() -> None:
 
 
 def test_errors_name_the_curve_or_the_step(tables: tuple[Path, Path, pd.DataFrame], tmp_path: Path) -> None:
-    losses, schedule, sparse = tables
+    losses, schedule, _ = tables
     law, frame = laws.LAWS["tissue"], pd.read_csv(schedule)
     short, two = tmp_path / "short.csv", tmp_path / "two.csv"
     frame[frame["step"] < 3000].to_csv(short, index=False)

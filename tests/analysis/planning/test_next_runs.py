@@ -100,7 +100,7 @@ def test_runs_of_a_fit_in_doubt_are_near_the_existing_ones(fitted) -> None:
         "the fit is in doubt (unidentifiable): only runs near the existing"
     )
     assert near.to_json()["restriction"] == near.restriction and "restriction" not in free.to_json()
-    with pytest.raises(DataError, match="the fit is in doubt .* no run of at most .* has 5e.05 to 9e.05 tokens"):
+    with pytest.raises(DataError, match=r"the fit is in doubt .* no run of at most .* has 5e.05 to 9e.05 tokens"):
         advise(doubtful, TARGET, 1e23, DesignOptions(ratios=(5e5, 9e5)))
 
 

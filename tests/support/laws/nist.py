@@ -95,7 +95,8 @@ def write_law(name: str, reference: Reference, folder: Path, starts: slice = sli
     path = folder / f"{name}.py"
     path.write_text(
         f"import numpy as np\n\n\ndef law({inputs}, *, {params}):\n    return {MODELS[name]}\n\n\n"
-        f'law.output, law.objective, law.signed = "y", "mse", ("y", {", ".join(map(repr, reference.table.columns[1:]))})\n'
+        f'law.output, law.objective = "y", "mse"\n'
+        f'law.signed = ("y", {", ".join(map(repr, reference.table.columns[1:]))})\n'
     )
     return f"{path}:law"
 
