@@ -101,9 +101,7 @@ def choose_columns(
             f"{table.name}: params nonembedding: no column of parameters without embeddings, such as "
             f"params_nonembedding: name it with --columns N=..., it has {join_names(table.frame.columns)}"
         )
-    for letter, name in names.items():
-        if name in table.duplicate_columns:
-            raise DataError(f"{table.name}: two columns are called {name!r} (for {letter}): rename one")
+    _check_unique(table, names)
     guessed = {k: parse_unit(k, unit) for k, unit in units_by_name.items() if unit and k not in units}
     return ColumnChoice(names, frozenset(named), units | guessed, frozenset(guessed), tuple(notes))
 
@@ -204,6 +202,12 @@ def _unused_active(table: Table, names: Mapping[str, str], named: Mapping[str, s
 def _example(table: Table, column: str) -> str:
     """The first cell of a column that is not empty, quoted."""
     return next((quote_cell(cell) for cell in table.frame[column] if quote_cell(cell) != "nothing"), "empty")
+
+
+def _check_unique(table: Table, names: Mapping[str, str]) -> None:
+    for letter, name in names.items():
+        if name in table.duplicate_columns:
+            raise DataError(f"{table.name}: two columns are called {name!r} (for {letter}): rename one")
 
 
 def _by_letter(named: Mapping[str, str], law: Law | None, letters: tuple[str, ...]) -> dict[str, str]:

@@ -67,51 +67,20 @@ NAME_WORDS = {  # words of which one must occur in the name of a count, and furt
 BUDGET_WORDS = frozenset(["budget", "isoflop", "isoflops"])
 PLAN_WORDS = frozenset(["target", "planned", "nominal", "iso", "bucket", "bin", "group", "class", "level"])
 COMPUTE_WORDS = frozenset(["flop", "flops", "flos", "compute", "c"])
-RATE_WORDS = frozenset(
-    [
-        "per",
-        "sec",
-        "second",
-        "seconds",
-        "s",
-        "throughput",
-        "utilization",
-        "util",
-        "mfu",
-        "hfu",
-        "hours",
-        "hour",
-        "days",
-        "gpu",
-        "gpus",
-        "device",
-        "node",
-        "rate",
-        "peak",
-    ]
-)  # words in names of rates, shares and durations, which are no FLOPs of a run
+# Words in names of rates, shares and durations, which are no FLOPs of a run.
+RATE_WORDS = frozenset((
+    "per", "sec", "second", "seconds", "s", "throughput", "utilization", "util", "mfu", "hfu", "hours", "hour", "days",
+    "gpu", "gpus", "device", "node", "rate", "peak",
+))  # fmt: skip
 NONEMBEDDING = re.compile(
-    r"(?:^|_)(?:non|no|wo|w_o|without|excl|excluding|exclude|minus)_?(?:emb|embd|embed|embeds|embedding|embeddings|vocab)(?:_|$)"
+    r"(?:^|_)(?:non|no|wo|w_o|without|excl|excluding|exclude|minus)_?"
+    r"(?:emb|embd|embed|embeds|embedding|embeddings|vocab)(?:_|$)"
 )
 NONEMBEDDING_WORDS = COUNT_WORDS | {"param", "params", "parameter", "parameters", "model", "size"}
-LOSS_WORDS = frozenset(
-    [
-        "loss",
-        "losses",
-        "ce",
-        "xent",
-        "nll",
-        "crossentropy",
-        "perplexity",
-        "ppl",
-        "bpb",
-        "bpc",
-        "bpt",
-        "bits",
-        "nats",
-        "l",
-    ]
-)
+LOSS_WORDS = frozenset((
+    "loss", "losses", "ce", "xent", "nll", "crossentropy", "perplexity", "ppl", "bpb", "bpc", "bpt", "bits", "nats",
+    "l",
+))  # fmt: skip
 LOSS_TERMS = {"held_out": "heldout", "cross_entropy": "crossentropy", "log_perplexity": "nll", "log_ppl": "nll"}
 LOSS_UNIT_WORDS = frozenset(
     ["per", "token", "tokens", "byte", "bytes", "char", "chars", "character", "characters", "word", "words", "in"]

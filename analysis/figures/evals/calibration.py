@@ -22,9 +22,9 @@ from scaling.store.score_intervals import wilson_interval
 
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
 CAPTION = (
-    "Left: accuracy against the model's confidence in its answers, in ten bins, with {level:.0%} intervals. A calibrated "
-    "model lies on the dashed diagonal. Right: error rate among the most confident items against their share "
-    "(coverage), with bootstrap intervals."
+    "Left: accuracy against the model's confidence in its answers, in ten bins, with {level:.0%} intervals. A "
+    "calibrated model lies on the dashed diagonal. Right: error rate among the most confident items against their "
+    "share (coverage), with bootstrap intervals."
 )
 
 
