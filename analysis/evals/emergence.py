@@ -116,7 +116,10 @@ def _finding(task: Task, options: EmergenceOptions) -> Finding:
     has_scale = np.isfinite(scale_r) & (scale_r > 0)
     if not has_scale.any():
         others = [letter for letter in AXES if np.isfinite(task.runs[letter].to_numpy(float)).any()]
-        raise DataError(f"task {task.name}: no run has {axis}: choose another --x: {', '.join(others) or 'none'}")
+        remedy = (
+            f"choose another --x: {', '.join(others)}" if others else "name it with --columns or --run-names '*{N}'"
+        )
+        raise DataError(f"task {task.name}: no run has {axis}: {remedy}")
     index_r = scale_indices(scale_position(scale_r, axis), _tolerance(scale_r[has_scale], axis))
     included, notes = _included_runs(task, index_r, has_scale, options)
     notes = [*task.notes, *notes]

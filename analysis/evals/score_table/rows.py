@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import pandas as pd
 from analysis.data.columns.compute import complete_compute
 from analysis.data.columns.reader import ColumnReader
 from analysis.data.options import ReadOptions
+from analysis.data.rows.states import finished_rows
 from analysis.data.rows.where import filter_rows
 from analysis.data.table import Table, cell_texts, parse_column, quote_cell
 from analysis.data.units import LOSS_UNIT, unit_warnings
@@ -65,6 +67,7 @@ def read_rows(table: Table, reading: ReadOptions, score: str | None) -> ScoreRow
         raise DataError(f"flops = {reading.flops!r}: a table has no FLOPs by part: use 6nd, or name the column of C")
     columns = choose_score_columns(table, reading, score)
     reader = ColumnReader(columns.scales, drop_bad=reading.drop_bad)
+    table = finished_rows(table, reading.where, {*columns.names.values(), *columns.scales.names.values()})
     table = filter_rows(table, reading.where, reader)
     if not len(table.frame):
         raise DataError(f"{table.name}: no rows{': ' if table.notes else ''}{'; '.join(table.notes)}")
@@ -113,8 +116,13 @@ def _known_metrics(table: Table, columns: ScoreColumns, score: str | None) -> Ta
 
 def _numbers(cells: pd.Series, column: str, table: Table, reading: ReadOptions) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of a column (NaN for empty cells), and the rows whose cell is no number, if those are to be left out."""
-    values = parse_column(cells, counts=True, decimal_comma=table.decimal_comma).values
-    is_empty = np.array([not text or text.lower() in ("nan", "n/a", "na", "none", "-") for text in cell_texts(cells)])
+    texts = cell_texts(cells)
+    is_share = np.array([text.endswith("%") for text in texts])
+    numbers = pd.Series([text.rstrip("% ") for text in texts], cells.index) if is_share.any() else cells
+    values = parse_column(numbers, counts=True, decimal_comma=table.decimal_comma).values * np.where(
+        is_share, PERCENT, 1
+    )
+    is_empty = np.array([not text or text.lower() in ("nan", "n/a", "na", "none", "-") for text in texts])
     bad = ~np.isfinite(values) & ~is_empty
     if bad.any() and not reading.drop_bad:
         row = int(np.argmax(bad))
@@ -124,7 +132,14 @@ def _numbers(cells: pd.Series, column: str, table: Table, reading: ReadOptions) 
 
 
 def _choice_count(cell: object) -> object:
-    """The number of choices of a cell: a number, or the length of a list."""
+    """The number of choices of a cell: a number, or the length of a list, also as JSON or A|B|C."""
+    if isinstance(cell, str) and cell.strip().startswith("["):
+        try:
+            cell = json.loads(cell)
+        except ValueError:
+            return cell
+    if isinstance(cell, str) and "|" in cell:
+        cell = cell.split("|")
     return len(cell) if isinstance(cell, list | tuple | np.ndarray) else cell
 
 

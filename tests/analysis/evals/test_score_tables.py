@@ -75,6 +75,14 @@ def test_a_missing_chance_level_is_derived_or_unknown_but_never_taken_as_0() -> 
         only_task(scores(chance=[0.25] * 4 + [0.5] * 4))
 
 
+def test_cells_of_percent_lists_of_choices_and_states_are_read() -> None:
+    table = scores(state=["done"] * 7 + ["failed"])
+    table["acc"] = [f"{100 * share:.2f} %" for share in table["acc"]]
+    for choices in ('["a", "b", "c, d", "e"]', "A|B|C|D"):
+        task = only_task(table.assign(choices=choices))
+        assert task.chance == 0.25 and task.measures["score"].mean == pytest.approx(scores()["acc"][:7], abs=1e-4)
+
+
 def test_without_a_chance_level_a_sigmoid_is_not_fitted(tmp_path: Path) -> None:
     scores().to_csv(tmp_path / "t.csv", index=False)
     done = call_command(
