@@ -36,7 +36,6 @@ STORE_SIDE_COLUMNS = frozenset(  # columns of a store with what a run did and ho
         "error",
         "budget",
         "steps",
-        "precision",
         "N_counts",
         "C_counts",
     )

@@ -245,7 +245,7 @@ def test_optimum_answers_all_that_was_asked(table: Path, tmp_path: Path) -> None
     assert ran.returncode == 0, ran.stderr
     result = json.loads(out.read_text())
     assert [round(np.log10(budget_fit["C"])) for budget_fit in result["budgets"]] == [21, 24]
-    assert result["targets"][0]["target_loss"] == result["targets"][0]["L"] == pytest.approx(2.0)
+    assert result["targets"][0]["target_loss"] == 2.0 and result["targets"][0]["L"] == pytest.approx(2.0)
     assert len(result["off"]) == 3 and result["run"]["N"] == 7e9
     for text in ("tokens per parameter", "2, the target", "more compute for the same loss", "could have been saved"):
         assert text in ran.stdout

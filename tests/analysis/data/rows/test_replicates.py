@@ -194,5 +194,10 @@ def test_replicates_of_a_store(tmp_path: Path) -> None:
 def test_numbers_of_vocabularies_and_flags_are_labels_and_other_numbers_are_not() -> None:
     N = np.geomspace(1e7, 1e9, 8)
     table = {"params": N, "tokens": 20 * N[::-1], "loss": 5 - np.arange(8) / 10}
-    columns = {"vocab_size": [32000, 50257] * 4, "qk_norm": [True, False] * 4, "n_layers": [8, 12] * 4}
-    assert set(load({**table, **columns}).labels) == {"vocab_size", "qk_norm"}
+    columns = {
+        "precision": ["bf16", "fp8"] * 4,
+        "vocab_size": [32000, 50257] * 4,
+        "qk_norm": [True, False] * 4,
+        "n_layers": [8, 12] * 4,
+    }
+    assert set(load({**table, **columns}).labels) == {"precision", "vocab_size", "qk_norm"}
