@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 from analysis.commands import options
@@ -22,6 +21,5 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the report and prints its path; returns the exit status."""
     from analysis.report.build import write_report  # here, so that --help imports no pandas
 
-    processes = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
-    print(write_report(arguments.source, Path(arguments.out), *options.source_options(arguments), processes))
+    print(write_report(arguments.source, Path(arguments.out), *options.source_options(arguments)))
     return DONE

@@ -5,7 +5,6 @@ Key: r runs, n scales, I items, B bootstrap samples.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -27,11 +26,11 @@ from analysis.evals.tasks import Curve, Finding, Task, TaskMetric, bootstrap_wei
 from analysis.evals.verdict import ARTEFACT, BREAK, INCONCLUSIVE, Verdict, judge_emergence
 from analysis.fitting.options import FitOptions
 from analysis.format import json_ready
+from analysis.solver.processes import fork_processes
 from analysis.uncertainty import intervals
 from scaling.store.score_intervals import wilson_interval
 
 AXIS_TITLES = {"C": "compute (FLOPs)", "N": "parameters", "D": "tokens", "L": "loss"}
-MAX_SERIAL_TASKS = 4  # number of tasks up to which one process is faster
 LOSS_SCALES = 60  # losses within 1/60 of their range count as one scale
 
 
@@ -103,10 +102,10 @@ def _with_predictions(findings: list[Finding], options: EmergenceOptions) -> lis
     """The findings with their predictions, computed on all cores if there are many tasks."""
     fit_options = FitOptions(bootstrap=options.bootstrap, level=options.level, seed=options.seed)
     arguments = [(finding, str(options.x), options.target, fit_options) for finding in findings]
-    if len(findings) <= MAX_SERIAL_TASKS or (os.cpu_count() or 1) < 2:
+    workers = min(fork_processes(), len(findings))
+    if workers <= 1:
         return [add_predictions(*row) for row in arguments]
-    # Forked processes lack the threads of the linear algebra library.
-    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(workers, get_context("fork")) as pool:
         return list(pool.map(add_predictions, *zip(*arguments, strict=True)))
 
 

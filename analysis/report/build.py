@@ -34,7 +34,6 @@ def write_report(
     out: str | Path,
     options: FitOptions = FitOptions(),
     reading: ReadOptions = ReadOptions(),
-    processes: int = 1,
 ) -> Path:
     """Writes OUT/report.html and OUT/figures/*. The page gives the reason for each failed fit or figure.
 
@@ -43,7 +42,6 @@ def write_report(
         out: Folder to write to.
         options: Options of the fits, if the source is a path.
         reading: Options of reading the source, if it is a path.
-        processes: Number of processes that draw the figures; more than one only in a process without threads.
 
     Returns:
         The path of the page.
@@ -55,7 +53,7 @@ def write_report(
     source = source if isinstance(source, Source) else load(source, options, reading)
     findings = Findings(source) if source.has_only_scores else fit_laws(source)
     titles = ({} if source.has_only_scores else TITLES) | evals.figure_titles(source)
-    drawn = draw_pictures(titles, source, out / "figures", processes)
+    drawn = draw_pictures(titles, source, out / "figures")
     counted = list(draw_pictures(_convention_titles(source), source, out / "figures"))  # here, as the page needs them
     pictures = [*with_progress(drawn, "figures", len(titles)), *counted]
     page = render("report.html.j2", {"page": describe(findings, pictures)})

@@ -15,6 +15,7 @@ from analysis.figures import registry, save
 from analysis.figures.options import FigureOptions
 from analysis.figures.source import Source
 from analysis.report import sentences
+from analysis.solver.processes import fork_processes
 from scaling.store.files import write_atomic
 
 FILES = {"pdf": "PDF", "png": "PNG", "data.csv": "data", "about.json": "origin"}  # link text by suffix
@@ -43,24 +44,21 @@ class Picture:
     files: Mapping[str, str] = field(default_factory=dict)
 
 
-def draw_pictures(titles: Mapping[str, str], source: Source, folder: Path, processes: int = 1) -> Iterator[Picture]:
-    """Draws all figures of a report.
+def draw_pictures(titles: Mapping[str, str], source: Source, folder: Path) -> Iterator[Picture]:
+    """Draws all figures of a report, several in forked processes where that is safe, while the caller works.
 
     Args:
         titles: Heading of each figure by its name.
         source: Source of the report.
         folder: Folder for the files of the figures.
-        processes: Number of processes. More than one are forked, and draw while the caller works: only for callers
-            that have no threads. Systems without fork use one.
 
     Returns:
         Iterator over the pictures in the order of the titles.
     """
-    if processes == 1 or not titles or "fork" not in multiprocessing.get_all_start_methods():
+    workers = min(fork_processes(), len(titles))
+    if workers <= 1:
         return map(partial(draw_picture, source=source, folder=folder), titles, titles.values())
-    pool = ProcessPoolExecutor(
-        min(processes, len(titles)), multiprocessing.get_context("fork"), _remember, (source, folder)
-    )
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), _remember, (source, folder))
     pictures = pool.map(_draw_remembered, titles, titles.values())
     pool.shutdown(wait=False)
     return pictures

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.data.columns.names import name_readings, normalise
 from analysis.data.points import Points, TrainingCurve
-from analysis.data.rows.factors import SEED_NAME
+from analysis.data.rows.factors import HYPERPARAMETER_NAME, SEED_NAME
 from analysis.data.table import cell_texts, parse_column
 from analysis.errors import DataError
 from analysis.format import join_names
@@ -91,14 +91,15 @@ def runs_of_rows(
         ]
         if usable:  # the shortest name without two rows of one D, else the shortest
             return next((runs for is_distinct, runs in usable if is_distinct), usable[0][1])
-    for names in ([*texts, *seeds, *_plans(frame, used)], [*texts, *seeds]):
-        if names:
-            runs = [f"{run} N={N:g}" for run, N in zip(_joined(frame, names), points.N, strict=True)]
-            if _are_checkpoints(runs, points.N, progress, has_steps):
-                return runs
-    sizes = [f"N={N:g}" for N in points.N]  # one run of each size, if their lengths differ
-    last = points.D[final_rows(sizes, points, frame)]
-    return sizes if np.ptp(last) > 0 and _are_checkpoints(sizes, points.N, progress, False) else None
+    for names in ([*texts, *seeds, *_plans(frame, used)], [*texts, *seeds], []):
+        labels = _joined(frame, names) if names else [""] * len(frame)
+        runs = [f"{label} N={N:g}".strip() for label, N in zip(labels, points.N, strict=True)]
+        named = bool({*texts, *seeds} & set(names))  # else runs of sizes and settings, whose lengths must differ
+        if (named or np.ptp(points.D[final_rows(runs, points, frame)]) > 0) and _are_checkpoints(
+            runs, points.N, progress, has_steps and named
+        ):
+            return runs
+    return None
 
 
 def final_rows(runs: Sequence[str], points: Points, frame: pd.DataFrame) -> np.ndarray:
@@ -206,11 +207,12 @@ def _naming_columns(frame: pd.DataFrame, used: Mapping[str, str]) -> tuple[list[
 
 
 def _plans(frame: pd.DataFrame, used: Mapping[str, str]) -> list[str]:
-    """Columns with the planned length of a run, such as total_steps or max_tokens, which its rows share."""
+    """Columns that the rows of a run share: its planned length, such as total_steps, and hyper-parameters."""
     return [
         name
         for name in frame.columns
-        if name not in used.values() and any(PLAN_NAME.fullmatch(reading) for reading in name_readings(str(name)))
+        if name not in used.values()
+        and any(PLAN_NAME.fullmatch(name) or HYPERPARAMETER_NAME.fullmatch(name) for name in name_readings(str(name)))
     ]
 
 

@@ -263,3 +263,11 @@ def test_one_run_of_each_size_without_any_name_is_found_by_its_even_checkpoints(
     designed = pd.DataFrame({"params": np.repeat(sizes, 5), "tokens": np.tile(np.arange(1, 6) * 1e9, 12)})
     designed["loss"] = surface(designed["params"], designed["tokens"])
     assert len(load(designed)) == 60 and load(designed).runs is None
+
+
+def test_runs_without_a_name_that_differ_in_the_learning_rate_are_found_by_their_even_checkpoints() -> None:
+    sizes, lengths = np.geomspace(1e7, 1e9, 12), np.tile([1e9, 1e10, 1e11], 4)
+    table = evaluations(lambda run: {"lr": [1e-3, 3e-3][run % 2]}, np.repeat(sizes, 2), np.repeat(lengths, 2))
+    table["val_loss"] += 0.01 * (table["lr"] > 1e-3)
+    points = load(table.drop(columns="step"))
+    assert "192 rows are checkpoints of 24 runs" in notes(points) and points.D == pytest.approx(lengths)
