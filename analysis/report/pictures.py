@@ -85,9 +85,11 @@ def draw_picture(name: str, title: str, source: Source, folder: Path) -> Picture
         folder: Folder for the files of the figure.
     """
     try:
-        wide = save.draw(name, source)
-        images = {kind: save.render(wide, kind) for kind in ("png", "svg", "pdf")}  # adjacent ones share parsed labels
-        narrow = save.render(save.draw(name, source, FigureOptions(width="column")), "svg")
+        # Matplotlib keeps few parsed labels: layouts and PNG share them, then the vector formats do.
+        wide, narrow = save.draw(name, source), save.draw(name, source, FigureOptions(width="column"))
+        images = {kind: save.render(wide, kind) for kind in ("png", "svg")}
+        narrow_image = save.render(narrow, "svg")
+        images["pdf"] = save.render(wide, "pdf")
     except (DataError, FitError) as error:
         for outdated in folder.glob(f"{name}.*"):  # files of an earlier report
             outdated.unlink()
@@ -100,7 +102,7 @@ def draw_picture(name: str, title: str, source: Source, folder: Path) -> Picture
         title,
         caption=registry.figure_module(name).CAPTION.format(level=source.level),
         wide=_data_url(images["svg"]),
-        narrow=_data_url(narrow),
+        narrow=_data_url(narrow_image),
         files={f"{name}.{suffix}": text for suffix, text in FILES.items()},
     )
 

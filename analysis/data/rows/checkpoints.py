@@ -91,15 +91,7 @@ def runs_of_rows(
         ]
         if usable:  # the shortest name without two rows of one D, else the shortest
             return next((runs for is_distinct, runs in usable if is_distinct), usable[0][1])
-    for names in ([*texts, *seeds, *_plans(frame, used)], [*texts, *seeds], []):
-        labels = _joined(frame, names) if names else [""] * len(frame)
-        runs = [f"{label} N={N:g}".strip() for label, N in zip(labels, points.N, strict=True)]
-        named = bool({*texts, *seeds} & set(names))  # else runs of sizes and settings, whose lengths must differ
-        if (named or np.ptp(points.D[final_rows(runs, points, frame)]) > 0) and _are_checkpoints(
-            runs, points.N, progress, has_steps and named
-        ):
-            return runs
-    return None
+    return _unnamed_runs(frame, points, progress, [*texts, *seeds], _plans(frame, used), has_steps)
 
 
 def final_rows(runs: Sequence[str], points: Points, frame: pd.DataFrame) -> np.ndarray:
@@ -204,6 +196,26 @@ def _naming_columns(frame: pd.DataFrame, used: Mapping[str, str]) -> tuple[list[
         elif is_text and 1 < len(set(cell_texts(frame[name]))) <= len(frame) / 2:
             texts.append(name)
     return texts, seeds
+
+
+def _unnamed_runs(
+    frame: pd.DataFrame,
+    points: Points,
+    progress: np.ndarray,
+    texts: Sequence[str],
+    plans: Sequence[str],
+    has_steps: bool,
+) -> list[str] | None:
+    """The run of each row (n,) by texts and seeds, planned lengths and hyper-parameters, and N; None without runs."""
+    for names in ([*texts, *plans], texts, []):
+        labels = _joined(frame, names) if names else [""] * len(frame)
+        runs = [f"{label} N={N:g}".strip() for label, N in zip(labels, points.N, strict=True)]
+        named = bool(set(texts) & set(names))  # else runs of sizes and settings, whose lengths must differ
+        if (named or np.ptp(points.D[final_rows(runs, points, frame)]) > 0) and _are_checkpoints(
+            runs, points.N, progress, has_steps and named
+        ):
+            return runs
+    return None
 
 
 def _plans(frame: pd.DataFrame, used: Mapping[str, str]) -> list[str]:
