@@ -117,7 +117,8 @@ def render(figure: Figure, kind: str) -> bytes:
     canvas, dpi = figure.canvas, figure.dpi
     with style.style_context():
         figure.dpi = style.RC_PARAMS["savefig.dpi"]
-        write(make_canvas(figure), out, metadata=style.METADATA[kind])
+        new = canvas if isinstance(canvas, make_canvas) else make_canvas(figure)  # a canvas keeps parsed labels
+        write(new, out, metadata=style.METADATA[kind])
     figure.dpi = dpi
     figure.set_canvas(canvas)
     return out.getvalue()

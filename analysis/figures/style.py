@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedFormatter, FixedLocator, MaxNLocator, NullFormatter
 
@@ -146,8 +147,9 @@ def panel_label(index: int) -> str:
 def fix_layout(figure: Figure) -> None:
     """Computes and rounds the layout once for all file formats, because the layout solver is not reproducible.
 
-    It is computed at the resolution of PNG files, so that a PNG drawn next reuses the parsed labels.
+    It is computed with the canvas and resolution of PNG files, so that a PNG reuses the parsed labels.
     """
+    FigureCanvasAgg(figure)
     layout_engine, dpi = figure.get_layout_engine(), figure.dpi
     if layout_engine is not None:
         figure.dpi = RC_PARAMS["savefig.dpi"]

@@ -85,11 +85,9 @@ def draw_picture(name: str, title: str, source: Source, folder: Path) -> Picture
         folder: Folder for the files of the figure.
     """
     try:
-        # Matplotlib keeps few parsed labels: layouts and PNG share them, then the vector formats do.
-        wide, narrow = save.draw(name, source), save.draw(name, source, FigureOptions(width="column"))
-        images = {kind: save.render(wide, kind) for kind in ("png", "svg")}
-        narrow_image = save.render(narrow, "svg")
-        images["pdf"] = save.render(wide, "pdf")
+        wide = save.draw(name, source)
+        images = {kind: save.render(wide, kind) for kind in ("png", "svg", "pdf")}
+        narrow = save.render(save.draw(name, source, FigureOptions(width="column")), "svg")
     except (DataError, FitError) as error:
         for outdated in folder.glob(f"{name}.*"):  # files of an earlier report
             outdated.unlink()
@@ -102,7 +100,7 @@ def draw_picture(name: str, title: str, source: Source, folder: Path) -> Picture
         title,
         caption=registry.figure_module(name).CAPTION.format(level=source.level),
         wide=_data_url(images["svg"]),
-        narrow=_data_url(narrow_image),
+        narrow=_data_url(narrow),
         files={f"{name}.{suffix}": text for suffix, text in FILES.items()},
     )
 
