@@ -270,4 +270,4 @@ def test_runs_without_a_name_that_differ_in_the_learning_rate_are_found_by_their
     table = evaluations(lambda run: {"lr": [1e-3, 3e-3][run % 2]}, np.repeat(sizes, 2), np.repeat(lengths, 2))
     table["val_loss"] += 0.01 * (table["lr"] > 1e-3)
     points = load(table.drop(columns="step"))
-    assert "192 rows are checkpoints of 24 runs" in notes(points) and points.D == pytest.approx(lengths)
+    assert "192 rows are checkpoints of 24 runs" in notes(points) and pytest.approx(lengths) == points.D
