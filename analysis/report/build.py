@@ -51,9 +51,9 @@ def write_report(
     """
     out = Path(out)
     source = source if isinstance(source, Source) else load(source, options, reading)
-    findings = Findings(source) if source.has_only_scores else fit_laws(source)
     titles = ({} if source.has_only_scores else TITLES) | evals.figure_titles(source)
     drawn = draw_pictures(titles, source, out / "figures")
+    findings = Findings(source) if source.has_only_scores else fit_laws(source)  # while figures are drawn
     counted = list(draw_pictures(_convention_titles(source), source, out / "figures"))  # here, as the page needs them
     pictures = [*with_progress(drawn, "figures", len(titles)), *counted]
     page = render("report.html.j2", {"page": describe(findings, pictures)})

