@@ -101,7 +101,7 @@ def test_each_group_is_fitted_to_its_own_runs() -> None:
     sizes = frame.drop(columns="corpus").rename(columns={next(iter(set(frame) & {"N", "params"})): "params"})
     sizes["params"] = 10 ** np.round(np.log10(sizes["params"]))
     with pytest.raises(
-        FitError, match="no group can be fitted.* at least 6 are needed"
+        FitError, match=r"no group can be fitted.* at least 6 are needed"
     ):  # a column that is also an input
         fit_by(sizes, "params", options=FAST)
     with pytest.raises(DataError, match="no column 'corpse'"):
