@@ -14,6 +14,7 @@ from analysis.laws.loss.chinchilla import EXPONENT
 
 FACTOR = (1e-6, 1e80)  # bounds of A and B
 REPETITIONS = (1e-2, 1e4)  # bounds of RD_star and RN_star
+SMALLEST_SHARE = 1e-200  # of U_N in N
 
 
 def data_constrained(
@@ -92,9 +93,10 @@ def data_constrained_geometric(
 
 
 def _supported(N: Array, U: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
-    """U_N: the minimum of N and the parameters for which U tokens are compute-optimal."""
+    """U_N: the minimum of N and the parameters for which U tokens are compute-optimal, at least SMALLEST_SHARE of N."""
     with np.errstate(over="ignore"):
-        return np.minimum(N, unique_parameters(U, A=A, B=B, alpha=alpha, beta=beta))
+        UN = np.minimum(N, unique_parameters(U, A=A, B=B, alpha=alpha, beta=beta))
+    return np.maximum(UN, SMALLEST_SHARE * N)  # N / U_N must not overflow for exponents near 0
 
 
 def unique_parameters(U: Array, *, A: Array, B: Array, alpha: Array, beta: Array) -> Array:

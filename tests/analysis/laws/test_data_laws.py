@@ -308,3 +308,10 @@ def test_minima_that_noise_does_not_tell_apart_are_named() -> None:
     assert len(verdict) == 1 and "p = " in verdict[0]
     exact = Points(nothing, nothing, nothing, valley(x, p=np.pi - np.arcsin(0.1)), points.names, extra={"x": x})
     assert not [line for line in fit(exact, law, FitOptions(bootstrap=100)).verdict if line.startswith("local-minima")]
+
+
+def test_exponents_near_zero_do_not_overflow() -> None:
+    """U_N is then far below any N; warnings are errors in tests."""
+    params = {"E": 0.0, "A": 0.24, "B": 105.0, "alpha": 1e-3, "beta": 0.577, "RD_star": 1e4, "RN_star": 0.03}
+    for name in ("data-constrained", "data-constrained-geometric"):
+        assert np.isfinite(laws.LAWS[name].function(np.array([1e8]), np.array([1.6e9]), np.array([1.6e9]), **params))
