@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 from typing import TYPE_CHECKING
 
-from scaling.commands import harness
+from scaling.commands.evaluation import harness
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED
 from scaling.store.open import open_store
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ConfigError: An option is out of range, or no run is selected.
     """
-    from scaling.commands.evaluate_runs import EvaluationJob, evaluate_runs, select_runs
+    from scaling.commands.evaluation.runs import EvaluationJob, evaluate_runs, select_runs
     from scaling.evaluate.prompts import bad_tasks
     from scaling.evaluate.run import print_warnings
 

@@ -50,8 +50,8 @@ def data_constrained(
     """
     U = np.minimum(U, D)
     UN = _supported(N, U, A, B, alpha, beta)
-    N_effective = UN - UN * RN_star * np.expm1(-(N / UN - 1) / RN_star)
-    D_effective = U - U * RD_star * np.expm1(-(D / U - 1) / RD_star)
+    N_effective = _equivalent(UN, RN_star, (N / UN - 1) / RN_star)
+    D_effective = _equivalent(U, RD_star, (D / U - 1) / RD_star)
     return E + A * N_effective**-alpha + B * D_effective**-beta
 
 
@@ -87,9 +87,14 @@ def data_constrained_geometric(
     """
     U = np.minimum(U, D)
     UN = _supported(N, U, A, B, alpha, beta)
-    N_effective = UN - UN * RN_star * np.expm1(-(N / UN - 1) * np.log1p(1 / RN_star))
-    D_effective = U - U * RD_star * np.expm1(-(D / U - 1) * np.log1p(1 / RD_star))
+    N_effective = _equivalent(UN, RN_star, (N / UN - 1) * np.log1p(1 / RN_star))
+    D_effective = _equivalent(U, RD_star, (D / U - 1) * np.log1p(1 / RD_star))
     return E + A * N_effective**-alpha + B * D_effective**-beta
+
+
+def _equivalent(unique: Array, repetitions: Array, decay: Array) -> Array:
+    """Unique tokens or parameters, and repetitions of which `repetitions` times the unique ones is the limit."""
+    return unique - unique * repetitions * np.expm1(-decay)
 
 
 def _supported(N: Array, U: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scaling.commands import harness
+from scaling.commands.evaluation import harness
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED
 from scaling.config.validation import one_line, require
 from scaling.store.score_intervals import LEVEL
