@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.commands import ROOT
 
-PAGES = [page for page in sorted((ROOT / "docs").glob("*.md")) if "```python\n" in page.read_text()]
+PAGES = [page for page in sorted((ROOT / "docs" / "pages").rglob("*.md")) if "```python\n" in page.read_text()]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
