@@ -1,0 +1,1 @@
+"""Fits of published data sets: the authors' figures, the fit by their procedure, and the fit by default."""
