@@ -7,13 +7,16 @@ OUT ?= demo/report
 WORKERS ?= 2
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo env test test-slow test-long clean
+.PHONY: demo docs env measure test test-docs test-slow test-long clean
 
 demo: $(VENV)/.core
 	$(PY) -m sweeps launch quickstart --store $(STORE)
 	$(PY) -m sweeps status quickstart --store $(STORE)
 	$(PY) -m analysis report $(STORE) --out $(OUT)
 	@echo "report: $(abspath $(OUT))/report.html"
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --config-file docs/mkdocs.yml
 
 env: $(VENV)/.all
 
@@ -22,7 +25,10 @@ test: $(VENV)/.all
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
-	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not long"
+	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not long and not docs"
+
+test-docs: $(VENV)/.all
+	$(PY) -m pytest -n $(WORKERS) -m docs
 
 test-slow: $(VENV)/.all
 	$(PY) -m pytest -m slow
@@ -30,8 +36,15 @@ test-slow: $(VENV)/.all
 test-long: $(VENV)/.all
 	$(PY) -m pytest -m long
 
+# Results of docs/pages/measurements. STORES: folder for what is trained; DATA: folder of published data sets.
+measure: $(VENV)/.core
+	@$(PY) -m docs.measurements
+
+measure-%: $(VENV)/.all
+	$(PY) -m docs.measurements $* $(if $(STORES),--stores $(STORES)) $(if $(DATA),--data $(DATA))
+
 clean:
-	rm -rf $(VENV) demo
+	rm -rf $(VENV) demo site
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
@@ -44,6 +57,10 @@ $(VENV)/.core: $(VENV)/.made pyproject.toml constraints.txt
 	$(PIP) --editable .
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.core
+	$(PIP) --editable '.[docs]'
+	@touch $@
+
 $(VENV)/.all: $(VENV)/.core
-	$(PIP) --editable '.[data,harness,dev]'
+	$(PIP) --editable '.[data,docs,harness,dev]'
 	@touch $@

@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator
+
+from scaling.config.user_code import UserCodeError, user_errors
+from scaling.config.user_code.sources import shown_path
+
 
 class FitError(RuntimeError):
     """A law cannot be fitted to these points. The message is one line with the reason."""
@@ -9,6 +16,27 @@ class FitError(RuntimeError):
 
 class DataError(ValueError):
     """Bad input. The message is one line: the file and the row or column, or the option, and what is allowed."""
+
+
+@contextlib.contextmanager
+def user_code_errors() -> Iterator[None]:
+    """Context in which an error inside a user's file becomes a DataError of one line with the file and the line.
+
+    A DataError or FitError of this package that passes through a user's function is not changed.
+    """
+    try:
+        with user_errors():
+            yield
+    except UserCodeError as error:
+        if isinstance(error.__cause__, DataError | FitError):
+            raise error.__cause__ from None
+        raise DataError(str(error)) from error.__cause__
+
+
+def code_location(function: Callable[..., object]) -> str:
+    """Returns the file and line where a user's function is defined, as messages show it."""
+    code = inspect.unwrap(function).__code__
+    return f"{shown_path(code.co_filename)}, line {code.co_firstlineno}"
 
 
 def check_values(options: object, **rules: tuple[bool, str]) -> None:

@@ -42,16 +42,22 @@ COMMANDS = {
 }  # fmt: skip
 
 
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of the command line."""
+    top = argparse.ArgumentParser(prog="python -m scaling", description=__doc__)
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (help_text, add_arguments, _) in COMMANDS.items():
+        add_arguments(commands.add_parser(name, help=help_text))
+    return top
+
+
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit status (scaling/config/exit_status.py)."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # XLA prints thousands of warnings otherwise
-    parser = argparse.ArgumentParser(prog="python -m scaling", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (help_text, add_arguments, _) in COMMANDS.items():
-        add_arguments(commands.add_parser(name, help=help_text))
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
 
     from scaling.aot.check import CompilerError
+    from scaling.config.user_code import user_errors
     from scaling.config.validation import ConfigError
     from scaling.data.tokens import CorpusError
     from scaling.store.files import StoreError
@@ -60,7 +66,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.command == "prepare":
             open_store(args.store).check_writable()
-        return COMMANDS[args.command][2](args)
+        with user_errors():
+            return COMMANDS[args.command][2](args)
     except (ConfigError, CorpusError, StoreError) as error:
         print(f"scaling {args.command}: {error}", file=sys.stderr)
         return BAD_INPUT

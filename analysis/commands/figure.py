@@ -16,7 +16,9 @@ from scaling.config.options import add_options, read_options
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     command = commands.add_parser("figure", help="draw one figure")
-    command.add_argument("name", metavar="NAME", help=", ".join(FIGURES))
+    command.add_argument(
+        "name", metavar="NAME", help=f"{', '.join(FIGURES)}, or your own FILE.py:FUNCTION or package.module:FUNCTION"
+    )
     command.add_argument("source", metavar="SOURCE", help=options.SOURCE)
     command.add_argument("--out", required=True, metavar="FILE", help="file to write: .pdf, .png or .svg")
     add_options(command, FigureOptions)

@@ -20,7 +20,11 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     fit = commands.add_parser("fit", help="fit a law, with intervals and a verdict")
     fit.add_argument("source", metavar="SOURCE", help=options.SOURCE)
-    fit.add_argument("--law", default="chinchilla", help="name of a law (chinchilla), or your own FILE.py:FUNCTION")
+    fit.add_argument(
+        "--law",
+        default="chinchilla",
+        help="name of a law (chinchilla), or your own FILE.py:FUNCTION or package.module:FUNCTION",
+    )
     options.add_source_options(fit)
     add_options(fit, FitOptions, leave_out=COMMON)
     fit.add_argument(

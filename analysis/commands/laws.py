@@ -18,7 +18,10 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Adds the command's parser."""
     laws = commands.add_parser("laws", help="list the built-in laws: form, inputs, parameters, source")
     laws.add_argument(
-        "name", metavar="LAW", nargs="?", help="name of a law, or your own FILE.py:FUNCTION (default: all)"
+        "name",
+        metavar="LAW",
+        nargs="?",
+        help="name of a law, or your own FILE.py:FUNCTION or package.module:FUNCTION (default: all)",
     )
     laws.add_argument("--json", action="store_true", help="write JSON to standard output")
 
@@ -60,6 +63,8 @@ def law_entry(name: str, law: Law) -> dict[str, Any]:
         "units": law.units,
         "objective": law.objective,
         "source": law.source,
+        "latex": list(law.latex),
+        "published": [{"source": each.source, "values": each.values} for each in law.published],
     }
 
 
@@ -78,3 +83,6 @@ def _print_laws(entries: list[dict[str, Any]]) -> None:
         if len(entries) == 1:
             parts.insert(1, ", ".join(f"{letter} in {unit}" for letter, unit in entry["units"].items() if unit))
         console.print(f"{'':<{width}}  {'; '.join(filter(None, parts))}", style="dim", markup=False)
+        for published in entry["published"] if len(entries) == 1 else ():
+            values = ", ".join(f"{name} = {value:.10g}" for name, value in published["values"].items())
+            console.print(f"{'':<{width}}  {published['source']}: {values}", style="dim", markup=False)

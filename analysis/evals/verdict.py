@@ -15,9 +15,59 @@ from dataclasses import dataclass, field
 
 from analysis.evals.changepoint import MIN_SCALES, MIN_SCALES_BELOW, Sharpness, rise_share_before, sharpness
 from analysis.evals.series import Series
+from analysis.uncertainty.verdicts import Explanation
 
 SMOOTH, ARTEFACT, BREAK, INCONCLUSIVE = "smooth", "metric artefact", "break", "inconclusive"
-VERDICTS = (SMOOTH, ARTEFACT, BREAK, INCONCLUSIVE)
+VERDICTS = {  # and the explanation of each
+    SMOOTH: Explanation(
+        "The score rises gradually: smaller scales predict it.",
+        "The ability improves with scale like the loss.",
+        "None. The score can be extrapolated, with its interval.",
+    ),
+    ARTEFACT: Explanation(
+        "The score rises sharply, but the log-probability of the correct answer rises gradually before.",
+        "The score counts only answers that are right as a whole, or the most probable choice (Schaeffer 2023).",
+        "Report the log-probability beside the score, and extrapolate it instead.",
+    ),
+    BREAK: Explanation(
+        "The score and the log-probability of the correct answer both rise sharply, at a scale with an interval.",
+        "Smaller models do not show the ability in any measured quantity.",
+        "Add scales near the changepoint, and seeds, to narrow its interval.",
+    ),
+    INCONCLUSIVE: Explanation(
+        "The scores do not decide between the other verdicts; the reason is given.",
+        "One of the reasons below.",
+        "See the reason.",
+    ),
+}
+INCONCLUSIVE_REASONS = {  # code: what is missing, and what to do
+    "few": Explanation("There are too few scales.", "The sweep has few sizes.", "Add sizes, above all small ones."),
+    "floor": Explanation(
+        "The rise of the score above its floor is within the noise.",
+        "The task is too hard for these models, or has few items.",
+        "Add larger models, an easier version of the task, or items.",
+    ),
+    "disagree": Explanation(
+        "The log-probability jumps where the score does not.",
+        "A few items or one run determine the log-probability.",
+        "Check the items of the runs at the jump, and add seeds.",
+    ),
+    "noise": Explanation(
+        "A straight line with this noise can look as sharp.",
+        "There are few items, few scales, or large differences between seeds.",
+        "Add items, seeds, or scales near the rise.",
+    ),
+    "score-only": Explanation(
+        "The score is sharp, but there is no continuous metric to compare it with.",
+        "The table has only scores.",
+        "Store the log-probability of the answers: `scaling evaluate` does, or name its column.",
+    ),
+    "logp-flat": Explanation(
+        "The score is sharp, but the change of the log-probability is within the noise.",
+        "The log-probability is of few items or of another form of the task.",
+        "Add items and seeds.",
+    ),
+}
 ALPHA = 0.01  # significance level of a hinge, and of a rise
 LINEAR_P = 0.1  # p-value of the hinge above which a curve counts as a straight line
 UNPREDICTED = 2 / 3  # smallest unpredicted share of the rise of a sharp score

@@ -5,9 +5,10 @@ Imports only the standard library, so that `--help` stays fast.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from analysis.data.options import ReadOptions
+from analysis.data.options import ReadOptions, parse_pairs
 from analysis.errors import DataError
 from analysis.evals.options import EmergenceOptions
 from analysis.fitting.options import FitOptions
@@ -19,15 +20,24 @@ WIDTHS = {"text": 5.5, "column": 3.25}  # inches, of the NeurIPS and ICML style 
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """Law and width of a figure. Raises DataError for an unknown width.
+    """Law, width and settings of a figure. Raises DataError for an unknown width.
 
     Attributes:
         law: Law to show, for figures of one law; None shows chinchilla.
         width: "text" (5.5 in) or "column" (3.25 in, with panels stacked).
+        settings: Values of keyword-only arguments of a figure of your own, as text.
     """
 
     law: str | None = option(None, "law to show, for the figures law, profile, contours and parity (chinchilla)")
     width: str = option("text", "width of the figure: text (5.5 in, default) or column (3.25 in)")
+
+    settings: Mapping[str, str] = option(
+        {},
+        "keyword arguments of your own figure",
+        metavar="NAME=VALUE,..",
+        parse=parse_pairs("bins=20,log=true"),
+        flag="--set",
+    )
 
     def __post_init__(self) -> None:
         if self.width not in WIDTHS:

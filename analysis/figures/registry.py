@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from analysis.data.options import ReadOptions
 from analysis.errors import DataError
@@ -12,6 +14,10 @@ from analysis.evals.options import READING, EmergenceOptions
 from analysis.figures.options import SCORES, FigureOptions, SourceOptions
 from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import changed_flags, option_flags
+from scaling.config.user_code import parse_reference
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 ALL_READING = tuple(option_flags(ReadOptions))
 POINTS = (*ALL_READING, *COMMON)  # options of points and of a fit to them
@@ -23,13 +29,15 @@ class FigureEntry:
     """A figure.
 
     Attributes:
-        module: Name of its module.
+        module: Name of its module; "" for a figure of a user's own.
         options: Names of the options that it uses: fields of FigureOptions, ReadOptions, FitOptions and
-            EmergenceOptions. Every figure uses `width`. Other options are refused.
+            EmergenceOptions. Every figure in a module uses `width`. Other options are refused.
+        function: Function of a user's figure; None for `figure` in the module.
     """
 
     module: str
     options: tuple[str, ...] = ()
+    function: Callable[..., Figure] | None = None
 
 
 FIGURES = {
@@ -57,16 +65,37 @@ FIGURES = {
 }
 
 
-def find_figure(name: str) -> FigureEntry:
-    """Returns the figure of that name. Raises DataError for an unknown name."""
-    if name not in FIGURES:
-        raise DataError(f"figure {name!r}: must be one of {', '.join(FIGURES)}")
-    return FIGURES[name]
+def find_figure(name: str | Callable[..., Figure]) -> FigureEntry:
+    """Returns a figure.
+
+    Args:
+        name: A name in FIGURES; a user's own, FILE.py:FUNCTION or package.module:FUNCTION; or a function.
+
+    Raises:
+        DataError: The name is unknown, or the user's file or function does not exist or has an error.
+    """
+    if isinstance(name, str) and name in FIGURES:
+        return FIGURES[name]
+    from analysis.figures import custom  # here, because --help reads the names of the figures and imports no pandas
+
+    if isinstance(name, str) and parse_reference(name) is None:
+        raise DataError(
+            f"figure {name!r}: must be one of {', '.join(FIGURES)}, or your own FILE.py:FUNCTION or "
+            "package.module:FUNCTION"
+        )
+    function = custom.load_figure(name) if isinstance(name, str) else name
+    return FigureEntry("", (*custom.used_options(function), *POINTS), function)
 
 
 def figure_module(name: str) -> ModuleType:
-    """Imports and returns the module of a figure. Raises DataError for an unknown name."""
+    """Imports and returns the module of a figure in FIGURES. Raises DataError for an unknown name."""
     return importlib.import_module(find_figure(name).module)
+
+
+def used_options(name: str) -> set[str]:
+    """Returns the names of the options that a figure uses. Raises DataError for an unknown name."""
+    entry = find_figure(name)
+    return {*entry.options} | ({"width"} if entry.function is None else set())
 
 
 def check_options(name: str, figure: FigureOptions, source: SourceOptions) -> None:
@@ -74,10 +103,10 @@ def check_options(name: str, figure: FigureOptions, source: SourceOptions) -> No
 
     Args:
         name: Name of the figure.
-        figure: Law and width.
+        figure: Law, width and settings.
         source: Options of reading the source and of the computation.
     """
-    used = {"width", *find_figure(name).options}
+    used = used_options(name)
     scores = {field: flag for field, flag in changed_flags(source.scores).items() if field in SCORES}
     changed = changed_flags(figure) | changed_flags(source.reading) | changed_flags(source.fits) | scores
     unused = [flag for field, flag in changed.items() if field not in used]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import io
 import json
 import shlex
@@ -20,11 +21,14 @@ from analysis.data.options import ReadOptions
 from analysis.errors import DataError
 from analysis.evals.options import EmergenceOptions
 from analysis.figures import style
+from analysis.figures.alt_text import alt_text
+from analysis.figures.custom import FigureFunction, code_digest, draw_custom
 from analysis.figures.marks import COLUMNS, mark_rows
 from analysis.figures.options import FigureOptions, SourceOptions
-from analysis.figures.registry import check_options, figure_module, find_figure
+from analysis.figures.registry import check_options, find_figure, used_options
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
+from scaling.config.options import format_options
 from scaling.store.commit import code_commit
 from scaling.store.files import write_atomic
 
@@ -49,10 +53,11 @@ def save(
     """Draws a figure into a file, and writes its data (FILE.data.csv) and origin (FILE.about.json) next to it.
 
     Args:
-        name: A name in `analysis.figures.registry.FIGURES`.
+        name: A name in `analysis.figures.registry.FIGURES`, or your own, "FILE.py:FUNCTION" or
+            "package.module:FUNCTION".
         source: Source of the figure, or the path of a store or file.
         out: File to write, with the suffix .pdf, .png or .svg.
-        figure_options: Law and width.
+        figure_options: Law, width and settings.
         options: Options of the fits, if the source is a path.
         reading: Options of reading the source, if it is a path.
         scores: Scale, tasks and metrics of a figure of scores, if the source is a path.
@@ -69,9 +74,8 @@ def save(
     kind = file_format(out)
     source_options = SourceOptions(options, reading, scores)
     check_options(name, figure_options, source_options)
-    read = getattr(figure_module(name), "read", None)  # only figures without points have one
     if not isinstance(source, Source):
-        source = read(Path(source), source_options) if read else load(source, options, reading, figure_options.law)
+        source = load_source(name, source, figure_options.law, source_options)
     figure = draw(name, source, figure_options)
     write_atomic(out, render(figure, kind))
     write_origin(figure, name, source, out, figure_options)
@@ -86,21 +90,45 @@ def file_format(out: Path) -> str:
     return kind
 
 
-def draw(name: str, source: Source, options: FigureOptions = FigureOptions()) -> Figure:
+def load_source(name: str | FigureFunction, source: str | Path, law: str | None, options: SourceOptions) -> Source:
+    """Reads the source of a figure.
+
+    Args:
+        name: As for `draw`.
+        source: Path of a store or file.
+        law: Law whose columns are read from a file; None reads N, D, C and L.
+        options: Options of reading the source and of the computation.
+
+    Raises:
+        DataError: The figure is unknown or the source cannot be read.
+    """
+    entry = find_figure(name)
+    read = getattr(importlib.import_module(entry.module), "read", None) if entry.module else None
+    if read is not None:  # a figure without points
+        without_points: Source = read(Path(source), options)
+        return without_points
+    return load(source, options.fits, options.reading, law)
+
+
+def draw(name: str | FigureFunction, source: Source, options: FigureOptions = FigureOptions()) -> Figure:
     """Draws a figure in the style of `analysis.figures.style`.
 
     Args:
-        name: A name in `analysis.figures.registry.FIGURES`.
+        name: A name in `analysis.figures.registry.FIGURES`; your own, "FILE.py:FUNCTION" or "package.module:FUNCTION";
+            or a function.
         source: Source of the figure.
-        options: Law and width; the law only applies to figures of one law.
+        options: Law, width and settings; the law only applies to figures of one law.
 
     Returns:
         The Matplotlib figure with a fixed layout.
     """
-    module = figure_module(name)
-    law = {"law": options.law} if options.law and "law" in find_figure(name).options else {}
+    entry = find_figure(name)
     with style.style_context():
-        figure: Figure = module.figure(source, options.inches, **law)
+        if entry.function is not None:
+            figure = draw_custom(entry.function, source, options)
+        else:
+            law = {"law": options.law} if options.law and "law" in entry.options else {}
+            figure = importlib.import_module(entry.module).figure(source, options.inches, **law)
         style.fix_layout(figure)
     return figure
 
@@ -124,6 +152,20 @@ def render(figure: Figure, kind: str) -> bytes:
     return out.getvalue()
 
 
+def figure_command(name: str, source: Source, out: str | Path, options: FigureOptions = FigureOptions()) -> str:
+    """Returns the command that makes a figure, with the options that it uses.
+
+    Args:
+        name: Name of the figure.
+        source: Source of the figure.
+        out: File to write.
+        options: Law, width and settings of the figure.
+    """
+    used = used_options(name)
+    flags = [*source.arguments(used), *format_options(options, only=used)]
+    return shlex.join(["python", "-m", "analysis", "figure", name, source.name, "--out", str(out), *flags])
+
+
 def write_origin(
     figure: Figure, name: str, source: Source, out: Path, options: FigureOptions = FigureOptions()
 ) -> None:
@@ -134,7 +176,7 @@ def write_origin(
         name: Name of the figure.
         source: Source of the figure.
         out: File of the figure.
-        options: Law and width of the figure.
+        options: Law, width and settings of the figure.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
@@ -144,15 +186,16 @@ def write_origin(
     if Path(source.name).resolve() == target.resolve():
         raise DataError(f"{target}: is the source and would be overwritten by the data of the figure: change --out")
     write_atomic(target, text.getvalue().encode())
-    command = ["python", "-m", "analysis", "figure", name, source.name, "--out", str(out)]
     about = {
         "figure": name,
+        "code_sha256": code_digest(name),
         "source": source.name,
         "points": len(source.points),
         "convention": source.points.convention,
         "loss_unit": source.points.loss_unit if len(source.points) else None,
         "notes": list(source.points.notes),
-        "command": shlex.join([*command, *source.arguments(), *options.arguments()]),
+        "alt_text": alt_text(figure),
+        "command": figure_command(name, source, out, options),
         "commit": code_commit(),
     }
     recorded = {key: value for key, value in about.items() if value is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -134,9 +134,14 @@ class Source:
         rates = {r.about.get("corpus_facts", {}).get("entropy_rate") for r in self.records if r.status == "done"}
         return rates.pop() if len(rates) == 1 else None
 
-    def arguments(self) -> list[str]:
-        """Returns the command-line flags of the options that differ from their defaults."""
-        return [*format_options(self.reading), *format_options(self.options), *format_options(self.scores)]
+    def arguments(self, only: Collection[str] = ()) -> list[str]:
+        """Returns the command-line flags of the options that differ from their defaults.
+
+        Args:
+            only: Names of the options to include, all unless given.
+        """
+        groups = (self.reading, self.options, self.scores)
+        return [word for group in groups for word in format_options(group, only=only)]
 
     def result(self, name: str, compute: Callable[[], Any]) -> Any:
         """Returns a result, computed at first use. A FitError of the computation is stored and raised on each use.

@@ -121,8 +121,8 @@ def select_group(points: Points, is_group: np.ndarray) -> Points:
 
 
 def _load(source: Any, column: str, law: str | laws.Law, reading: ReadOptions) -> Points:
-    name = law if isinstance(law, str) else law.function.__name__
-    form = law if isinstance(law, laws.Law) else None if name in laws.APPROACHES else laws.find(name)
+    name = laws.law_name(law)
+    form = None if name in laws.APPROACHES else laws.find(law)
     if reading.columns.get("group", column) != column:
         raise DataError(f"by {column}: and --columns group={reading.columns['group']}: give one of them")
     reading = replace(reading, columns={**reading.columns, "group": column})

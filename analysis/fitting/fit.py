@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from analysis import laws
@@ -29,7 +30,7 @@ PARAMETRIC_OPTIONS = (
 
 def fit(
     source: Any,
-    law: str | laws.Law = "chinchilla",
+    law: str | laws.Law | Callable[..., Any] = "chinchilla",
     options: FitOptions = FitOptions(),
     reading: ReadOptions = ReadOptions(),
 ) -> Fit:
@@ -38,7 +39,8 @@ def fit(
     Args:
         source: Folder of a store, file of a table, a DataFrame, arrays by letter ({"N": ..., "D": ..., "L": ...}),
             or `Points`.
-        law: A name in `analysis.laws.NAMES`, "FILE.py:FUNCTION", or a `Law`.
+        law: A name in `analysis.laws.NAMES`; your own law, "FILE.py:FUNCTION" or "package.module:FUNCTION"; a `Law`;
+            or a function of inputs and parameters, such as `law(N, D, *, E, A=(1, 100), alpha=0.3)`.
         options: Options of the fit and its uncertainty, such as `FitOptions(objective="mse", bootstrap=200)`.
         reading: Options of reading the source, such as `ReadOptions(where="C<1e21")`; not for `Points`.
 
@@ -49,7 +51,7 @@ def fit(
         FitError: The law cannot be fitted to these points.
         DataError: The source cannot be read, or an option does not apply to the law.
     """
-    name = law if isinstance(law, str) else law.function.__name__
+    name = laws.law_name(law)
     if isinstance(source, Points) and reading != ReadOptions():
         raise FitError(f"{source.source}: these points have already been read: pass the options to load")
     _refuse_others(name, options)
@@ -62,7 +64,7 @@ def fit(
     if name in laws.APPROACHES:
         _refuse(name, options, PARAMETRIC_OPTIONS)
         return approaches.fit_approach(_points(source, None, name, reading), name, options)
-    form = law if isinstance(law, laws.Law) else laws.find(law)
+    form = laws.find(law)
     return fit_law(_points(source, form, name, reading), name, form, options)
 
 

@@ -7,6 +7,9 @@ sub-package and add a line to `LAWS`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from analysis.errors import DataError
 from analysis.laws import custom
 from analysis.laws.curve import broken_power, saturating, schedules
@@ -17,8 +20,9 @@ from analysis.laws.loss import data_constrained, experts, kaplan, over_training,
 from analysis.laws.loss.chinchilla import CHINCHILLA, chinchilla, chinchilla_optimum
 from analysis.laws.post_training import reward_model, transfer
 from analysis.laws.recipe import compute_optimal, hyperparameters
+from scaling.config.user_code import parse_reference
 
-__all__ = ["APPROACHES", "LAWS", "NAMES", "Law", "chinchilla", "chinchilla_optimum", "constrain", "find"]
+__all__ = ["APPROACHES", "LAWS", "NAMES", "Law", "chinchilla", "chinchilla_optimum", "constrain", "find", "law_name"]
 
 LAWS: dict[str, Law] = {
     "chinchilla": CHINCHILLA,
@@ -70,14 +74,29 @@ APPROACHES = {
 NAMES = (*LAWS, *APPROACHES)
 
 
-def find(name: str) -> Law:
-    """Returns a built-in law by its name, or a law from a user's file, named FILE.py:FUNCTION.
+def find(law: str | Law | Callable[..., Any]) -> Law:
+    """Returns a law.
+
+    Args:
+        law: Name of a built-in law; a user's own, FILE.py:FUNCTION or package.module:FUNCTION; a `Law`, which is
+            returned; or a function of inputs and parameters (`custom.law_from_function`).
 
     Raises:
-        DataError: The name is unknown.
+        DataError: The name is unknown, or the user's law is not valid.
     """
-    if ".py:" in name:
-        return custom.load_law(name)
-    if name not in LAWS:
-        raise DataError(f"law {name!r}: must be one of {', '.join(NAMES)}, or your own FILE.py:FUNCTION")
-    return LAWS[name]
+    if isinstance(law, Law):
+        return law
+    if not isinstance(law, str):
+        return custom.own_law(law, law_name(law))
+    if parse_reference(law) is not None:
+        return custom.load_law(law)
+    if law not in LAWS:
+        raise DataError(
+            f"law {law!r}: must be one of {', '.join(NAMES)}, or your own FILE.py:FUNCTION or package.module:FUNCTION"
+        )
+    return LAWS[law]
+
+
+def law_name(law: str | Law | Callable[..., Any]) -> str:
+    """Returns the name of a law: as given, or that of its function."""
+    return law if isinstance(law, str) else (law.function if isinstance(law, Law) else law).__name__

@@ -25,12 +25,27 @@ SIGNED_EXPONENT = (-5.0, 5.0)  # bounds of an exponent that can have either sign
 
 
 @dataclass(frozen=True)
+class Published:
+    """Values of the parameters of a law in a publication.
+
+    Attributes:
+        source: Paper, place in it, and what was fitted.
+        values: The values by name of the parameter, in the units of the law; those that are not given are absent.
+    """
+
+    source: str
+    values: dict[str, float]
+
+
+@dataclass(frozen=True)
 class Law:
     """A law and its description for fitting.
 
     Attributes:
         function: The function. Its docstring begins with the formula that `formula` returns.
         source: Paper and equation.
+        latex: The equations in LaTeX: that of the law, then the definitions of its terms.
+        published: Published values of the parameters.
         starts: Starting values of each nonlinear parameter; all combinations are used.
         linear: Linear parameters, which are not negative and are computed in closed form.
         bounds: Lower and upper bound of a parameter; (0, inf) by default. A parameter with a lower bound greater than
@@ -81,6 +96,8 @@ class Law:
     exchangeable: tuple[tuple[str, ...], ...] = ()
     scales: dict[str, float] = field(default_factory=dict)
     derivatives: Callable[..., dict[str, Array]] | None = None
+    latex: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import numpy as np
 
 from analysis.errors import FitError
 from analysis.fitting.result import Fit
+from analysis.format import estimate
 from analysis.laws.compute_cost import ComputeCost, optimal_size
 from analysis.laws.law import Law
 from analysis.uncertainty.intervals import corrected_interval, percentile_interval
@@ -70,6 +71,10 @@ class Estimate:
         if np.isinf(samples).any():
             return percentile_interval(samples, self.level, "inverted_cdf")
         return corrected_interval(self.rows[:, index], self.level)
+
+    def __str__(self) -> str:
+        """The value and interval of each query."""
+        return ", ".join(estimate(float(v), self.interval(i)) for i, v in enumerate(self.value))
 
 
 @dataclass(frozen=True)

@@ -20,15 +20,18 @@ class Table:
         kinds: One letter per column: t text, w text on one line, n number (right-aligned), c code.
         rows: Cells of each row.
         caption: Caption; "" means no caption.
+        values: Number of each cell, None for text; with them the page can sort and filter the table.
     """
 
     head: Sequence[str]
     kinds: str
     rows: Sequence[Sequence[str]]
     caption: str = ""
+    values: Sequence[Sequence[float | None]] = ()
 
     def __post_init__(self) -> None:
-        assert all(len(row) == len(self.head) == len(self.kinds) for row in (self.head, *self.rows))
+        assert all(len(row) == len(self.head) == len(self.kinds) for row in (self.head, *self.rows, *self.values))
+        assert len(self.values) in (0, len(self.rows))
 
 
 @functools.cache

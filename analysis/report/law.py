@@ -80,7 +80,7 @@ def describe_law(findings: Findings) -> LawSection:
     return LawSection(
         params={name: format.number(value, fit.intervals.get(name)) for name, value in fit.params.items()},
         irreducible=f"{format.estimate(fit.params['E'], fit.intervals['E'])} {fit.points.loss_unit}",
-        table=Table(("", "value", f"{fit.level:.0%} interval", "meaning"), "tnnt", rows),
+        table=Table(("parameter", "value", f"{fit.level:.0%} interval", "meaning"), "tnnt", rows),
         method=(
             f"Fitted to {len(fit.points)} runs (Hoffmann 2022, approach 3). Objective: {sentences.objective(fit)}. "
             f"{starts_text(fit).capitalize()}."

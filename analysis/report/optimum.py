@@ -41,7 +41,7 @@ def describe_optimum(findings: Findings) -> OptimumSection:
     fits = {name: fit for name, fit in findings.approaches.items() if fit.optimum is not None}
     rows = [_exponents(name, fits.get(name), findings.failures.get(name, "")) for name in sentences.LONG_NAMES]
     return OptimumSection(
-        exponents=Table(("approach", "a", "b", ""), "twwt", rows),
+        exponents=Table(("approach", "a", "b", "fit"), "twwt", rows),
         predictions=_predictions(fits),
         agreement=sentences.agreement(fits),
         budgets=_budgets(findings.source),

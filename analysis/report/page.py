@@ -29,6 +29,19 @@ from analysis.report.pictures import Picture
 from analysis.report.runs import describe_origin, describe_runs
 from analysis.uncertainty.verdicts import has_warnings
 
+SECTIONS = {  # title by anchor, in the order of the page
+    "law": "The law",
+    "optimum": "Compute-optimal training by three approaches",
+    "sizes": "Optimal and other model sizes",
+    "counting": "Counting conventions",
+    "warnings": "Warnings and limits",
+    "figures": "Figures",
+    "evaluations": "Evaluations",
+    "power-laws": "Power laws of one quantity",
+    "runs": "The runs",
+    "origin": "Origin",
+}
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -78,6 +91,23 @@ class Page:
     power_laws: Table | None
     runs: Table | None
     origin: dict[str, str]
+
+    @property
+    def sections(self) -> dict[str, str]:
+        """Titles of the sections that the page has, by their anchors."""
+        parts = (
+            self.law,
+            self.optimum,
+            self.model_sizes,
+            self.counting,
+            self.remarks,
+            self.pictures,
+            self.evaluations,
+            self.power_laws,
+            self.runs,
+            self.origin,
+        )
+        return {anchor: title for (anchor, title), part in zip(SECTIONS.items(), parts, strict=True) if part}
 
 
 def describe(findings: Findings, pictures: Sequence[Picture]) -> Page:

@@ -12,13 +12,14 @@ from pathlib import Path
 
 from analysis.errors import DataError, FitError
 from analysis.figures import registry, save
+from analysis.figures.alt_text import alt_text
 from analysis.figures.options import FigureOptions
 from analysis.figures.source import Source
 from analysis.report import sentences
 from analysis.solver.processes import fork_processes
 from scaling.store.files import write_atomic
 
-FILES = {"pdf": "PDF", "png": "PNG", "data.csv": "data", "about.json": "origin"}  # link text by suffix
+FILES = {"pdf": "PDF", "png": "PNG", "data.csv": "data (CSV)", "about.json": "origin (JSON)"}  # link text by suffix
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Picture:
         title: Heading of the figure.
         error: Reason that the figure could not be drawn, else "". With an error the other fields are empty.
         caption: Caption of the figure.
+        alt_text: Description of what the figure shows.
+        command: Command that makes the figure.
         wide: Image as a data URL.
         narrow: Image with stacked panels for narrow screens, as a data URL.
         files: Link text of each file in the folder of the figures.
@@ -39,6 +42,8 @@ class Picture:
     title: str
     error: str = ""
     caption: str = ""
+    alt_text: str = ""
+    command: str = ""
     wide: str = ""
     narrow: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
@@ -99,6 +104,8 @@ def draw_picture(name: str, title: str, source: Source, folder: Path) -> Picture
         name,
         title,
         caption=registry.figure_module(name).CAPTION.format(level=source.level),
+        alt_text=f"{title}. {alt_text(wide)}",
+        command=save.figure_command(name, source, f"{name}.pdf"),
         wide=_data_url(images["svg"]),
         narrow=_data_url(narrow),
         files={f"{name}.{suffix}": text for suffix, text in FILES.items()},

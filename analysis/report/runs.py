@@ -13,7 +13,7 @@ from analysis.report.html import Table
 from analysis.report.sentences import SHORT_ID
 from scaling.store.commit import code_commit
 
-MAX_ROWS = 300  # largest number of listed rows of a file
+MAX_ROWS = 10_000  # largest number of listed runs or rows: a browser sorts them in a fraction of a second
 NOT_RECORDED = "not recorded"
 
 
@@ -23,9 +23,13 @@ def describe_runs(source: Source) -> Table:
         return _file_rows(source)
     runs = source.runs.sort_values(["budget", "N", "run_id"])
     statuses = ", ".join(f"{count} {status}" for status, count in runs["status"].value_counts().items())
-    rows = [_run_cells(run) for run in runs.to_dict("records")]
+    listed = runs.head(MAX_ROWS)
+    rows = [_run_cells(run) for run in listed.to_dict("records")]
+    numbers = ("budget", "N", "D", "C", "loss", "seconds")
+    values = [(None, None, *map(_finite, row)) for row in listed[list(numbers)].itertuples(index=False)]
     head = ("run", "status", "budget", "N", "D", "C (FLOPs)", "loss", "seconds")
-    return Table(head, "ctnnnnnn", rows, f"{len(runs)} runs: {statuses}. {MISSING}: {NOT_RECORDED}.")
+    caption = f"{_first_of(len(runs), 'runs')}{len(runs)} runs: {statuses}. {MISSING}: {NOT_RECORDED}."
+    return Table(head, "ctnnnnnn", rows, caption, values)
 
 
 def _file_rows(source: Source) -> Table:
@@ -34,8 +38,19 @@ def _file_rows(source: Source) -> Table:
         (name, format.count(N), format.count(D), format.flops(C), f"{L:.4f}")
         for name, N, D, C, L in zip(points.names, points.N, points.D, points.C, points.L, strict=True)
     ]
-    caption = f"The first {MAX_ROWS} of {len(rows)} rows." if len(rows) > MAX_ROWS else ""
-    return Table(("row", "N", "D", "C (FLOPs)", "loss"), "tnnnn", rows[:MAX_ROWS], caption)
+    columns = zip(points.N, points.D, points.C, points.L, strict=True)
+    values = [(None, *map(_finite, numbers)) for numbers in columns][:MAX_ROWS]
+    head = ("row", "N", "D", "C (FLOPs)", "loss")
+    return Table(head, "tnnnn", rows[:MAX_ROWS], _first_of(len(rows), "rows"), values)
+
+
+def _first_of(count: int, noun: str) -> str:
+    """Says that only the first rows are listed; "" if all are."""
+    return f"The first {MAX_ROWS:,} of {count:,} {noun}. " if count > MAX_ROWS else ""
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _run_cells(run: dict[Any, Any]) -> tuple[str, ...]:

@@ -164,7 +164,10 @@ class CoverageOptions:
         seed: Seed of the noise.
     """
 
-    law: str = option("chinchilla", "name of a law (chinchilla), chinchilla-2, or your own FILE.py:FUNCTION")
+    law: str = option(
+        "chinchilla",
+        "name of a law (chinchilla), chinchilla-2, or your own FILE.py:FUNCTION or package.module:FUNCTION",
+    )
     truth: Mapping[str, float] = option(
         {},
         "parameters of the law (Hoffmann 2022 for chinchilla)",

@@ -24,6 +24,7 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, load
 from scaling.config.schedule import ScheduleConfig
 from scaling.config.tpu import TpuSlice, tpu_slice
+from scaling.config.user_code.blocks import code_sources
 from scaling.config.validation import ConfigError, canonical, require, to_dict
 from scaling.store.files import user_cache_folder
 
@@ -161,7 +162,9 @@ def compile_step(
         importlib.util.find_spec("libtpu") is not None,
         "libtpu is not installed; it compiles for TPUs on any machine: pip install 'scaling[tpu]' (about 700 MB)",
     )
-    request = {"config": to_dict(config), "placement": to_dict(placement), "topology": name}
+    request = {
+        "config": to_dict(config), "placement": to_dict(placement), "topology": name, "code": code_sources()
+    }  # fmt: skip
     path = (folder or cache_folder()) / cache_file(config, placement, name)
     if path.exists() and not fresh:
         return {**json.loads(path.read_text()), "kept": True}

@@ -17,6 +17,8 @@ from scaling.aot.hlo import collectives, kernels
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
 from scaling.config.tpu import TpuSlice, tpu_slice
+from scaling.config.user_code import user_errors
+from scaling.config.user_code.blocks import use_code
 from scaling.config.validation import ConfigError, from_dict
 from scaling.distributed import sharding
 from scaling.program.build import lower_step
@@ -35,8 +37,10 @@ def main() -> None:
     """Reads a request from standard input and prints the result."""
     request = json.loads(sys.stdin.read())
     config, placement = from_dict(RunConfig, request["config"]), from_dict(Placement, request["placement"])
+    use_code(request["code"])
     try:
-        result = compile_for_slice(config, placement, tpu_slice(request["topology"]))
+        with user_errors():
+            result = compile_for_slice(config, placement, tpu_slice(request["topology"]))
     except ConfigError as error:
         result = {"config_error": str(error)}
     print(json.dumps(result))

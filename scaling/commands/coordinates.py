@@ -11,6 +11,8 @@ from scaling.config.exit_status import DONE
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
+    from scaling.config.user_code.blocks import add_code_argument
+
     parser.add_argument("config", metavar="CONFIG.json", help="config whose model is resized; its data are not read")
     parser.add_argument("--widths", metavar="W,W,...", help="widths to measure (default 64,128,256 without --depths)")
     parser.add_argument("--depths", metavar="L,L,...", help="numbers of layers to measure instead of widths")
@@ -21,13 +23,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="parametrisations to compare (default: standard,mup for widths; mup,completep for depths)",
     )
     parser.add_argument("--set", action="append", default=[], metavar="path.to.field=value", help="change the config")
+    add_code_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measures each size under each parametrisation and prints a table or JSON."""
     from scaling.bench import coordinates
-    from scaling.config.run import load, override
+    from scaling.config.run import load_configs
     from scaling.config.validation import ConfigError
 
     if args.widths and args.depths:
@@ -37,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     kind = "depths" if args.depths else "widths"
     field = coordinates.SIZE_FIELDS[kind]
     sizes = parse_sizes(kind, args.depths or args.widths or "64,128,256")
-    config = override(load(args.config), args.set)
+    config = load_configs([args.config], args.set, args.code)[0]
     if config.model.kind != "decoder":
         raise ConfigError(f"ModelConfig.kind = {config.model.kind!r}: the coordinate check needs a 'decoder'")
     names = (args.parametrizations or coordinates.DEFAULT_PARAMETRIZATIONS[kind]).split(",")

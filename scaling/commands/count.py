@@ -12,24 +12,27 @@ DEFAULT_LENGTH = 2048  # tokens of a preset's sequence
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
+    from scaling.config.user_code.blocks import add_code_argument
+
     parser.add_argument("model", metavar="PRESET|CONFIG.json", help="name of a preset, or config of a run")
     parser.add_argument(
         "--length", type=int, metavar="L", help=f"tokens of the sequence of a preset (default {DEFAULT_LENGTH})"
     )
+    add_code_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the counts of a preset (FLOPs of training on one sequence) or of a run (FLOPs of its whole training)."""
     from scaling.config.presets import preset
-    from scaling.config.run import load
+    from scaling.config.run import load_configs
     from scaling.config.validation import ConfigError
     from scaling.models import counts
 
     if args.model.endswith(".json"):
         if args.length is not None:
             raise ConfigError(f"--length {args.length}: only with a preset; a run's is its data.length")
-        config = load(args.model)
+        config = load_configs([args.model], code=args.code)[0]
         model, flops = config.model, counts.run_flops(config)
         length, sequences = config.data.length, config.sequences(config.steps)
         scope = f"the whole run, {sequences:,} sequences of {length:,} tokens"

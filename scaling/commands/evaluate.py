@@ -13,14 +13,15 @@ from scaling.store.open import open_store
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from scaling.evaluate.config import EvaluationOptions
+    from scaling.evaluation.config import EvaluationOptions
     from scaling.store.record import Store
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     from scaling.config.options import add_options
-    from scaling.evaluate.config import EvaluationOptions
+    from scaling.config.user_code.blocks import add_code_argument
+    from scaling.evaluation.config import EvaluationOptions
 
     parser.add_argument("runs", nargs="*", metavar="RUN", help="run ids, or their first characters")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the runs")
@@ -37,13 +38,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--step", type=int, metavar="N", help="evaluate the checkpoint after N steps (default: the newest)"
     )
     parser.add_argument("--missing", action="store_true", help="skip tasks that have stored results for this step")
+    add_code_argument(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON line per run")
 
 
 def add_training(parser: argparse.ArgumentParser) -> None:
     """Adds the evaluation options of `train`."""
     from scaling.config.options import add_options
-    from scaling.evaluate.config import EvaluationOptions
+    from scaling.evaluation.config import EvaluationOptions
 
     add_options(parser, EvaluationOptions, leave_out=("tokens",))
 
@@ -55,7 +57,7 @@ def evaluation_options(args: argparse.Namespace) -> EvaluationOptions:
         ConfigError: An option is out of range.
     """
     from scaling.config.options import read_options
-    from scaling.evaluate.config import EvaluationOptions
+    from scaling.evaluation.config import EvaluationOptions
 
     tasks = [args.tasks, "perplexity"] if getattr(args, "tokens", None) is not None else [args.tasks]
     args.tasks = ",".join(filter(None, tasks))
@@ -73,7 +75,7 @@ def training_evaluation(args: argparse.Namespace, one_host: bool) -> EvaluationO
         ConfigError: An option is out of range, a task cannot be evaluated on any model, or there are several hosts.
     """
     from scaling.config.validation import ConfigError, require
-    from scaling.evaluate.prompts import bad_tasks
+    from scaling.evaluation.prompts import bad_tasks
 
     if not args.tasks:
         require(not args.steps, f"--task-steps {args.steps}: requires --tasks")
@@ -95,9 +97,11 @@ def run(args: argparse.Namespace) -> int:
         ConfigError: An option is out of range, or no run is selected.
     """
     from scaling.commands.evaluation.runs import EvaluationJob, evaluate_runs, select_runs
-    from scaling.evaluate.prompts import bad_tasks
-    from scaling.evaluate.run import print_warnings
+    from scaling.config.user_code.blocks import use_code
+    from scaling.evaluation.prompts import bad_tasks
+    from scaling.evaluation.run import print_warnings
 
+    use_code(args.code)
     benchmarks = harness.harness_options(args)
     wants_tasks = args.tasks or args.tokens or benchmarks is None
     options = evaluation_options(args) if wants_tasks else None
@@ -136,7 +140,7 @@ def after_training(options: EvaluationOptions, store: Store, runs: Iterable[str]
     """
     from scaling.config.validation import ConfigError
     from scaling.data.tokens import CorpusError
-    from scaling.evaluate.run import Evaluation, evaluate_run, has_missing, print_warnings
+    from scaling.evaluation.run import Evaluation, evaluate_run, has_missing, print_warnings
     from scaling.inference.load import load_model
     from scaling.store.files import StoreError
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     from scaling.config.options import add_options
+    from scaling.config.user_code.blocks import add_code_argument
     from scaling.inference.options import Sampling
 
     parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
@@ -36,14 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-cache", action="store_true", help="recompute the whole sequence for each token, as a check of the cache"
     )
+    add_code_argument(parser)
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints each prompt with its continuation; Ctrl-C prints the text generated so far."""
     from scaling.config.options import read_options
+    from scaling.config.user_code.blocks import use_code
     from scaling.config.validation import require
-    from scaling.evaluate.json_lines import read_text
+    from scaling.evaluation.json_lines import read_text
     from scaling.inference.load import load_model
     from scaling.inference.options import Sampling
     from scaling.inference.sampling import generate
@@ -51,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     require(args.tokens > 0, f"--tokens {args.tokens}: must be 1 or more")
     require(0 <= args.seed < 2**32, f"--seed {args.seed}: must be in [0, 2**32)")
+    use_code(args.code)
     sampling = read_options(Sampling, args)
     texts = [*args.prompt, *(read_text(args.prompts).splitlines() if args.prompts else [])] or [""]
     model = load_model(open_store(args.store), args.run)

@@ -20,16 +20,21 @@ from scaling.config.exit_status import DONE
 
 def add_attention(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `attention`."""
+    from scaling.config.user_code.blocks import add_code_argument
+
     parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="text whose attention weights are computed")
     parser.add_argument("--layer", type=int, default=0, metavar="I", help="index of the layer, from 0 (default 0)")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE",
                         help=".json or .npz; `python -m analysis figure attention FILE.json` draws it")  # fmt: skip
+    add_code_argument(parser)
 
 
 def add_activations(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `activations`."""
+    from scaling.config.user_code.blocks import add_code_argument
+
     parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
     parser.add_argument("--layer", required=True, type=int, metavar="I", help="index of the layer, from 0")
@@ -40,6 +45,7 @@ def add_activations(parser: argparse.ArgumentParser) -> None:
         "--split", default="train", metavar="SPLIT", help="split of the text: train (default) or validation"
     )
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help=".npy (with FILE.npy.json) or .parquet")
+    add_code_argument(parser)
 
 
 def run_attention(args: argparse.Namespace) -> int:
@@ -47,6 +53,7 @@ def run_attention(args: argparse.Namespace) -> int:
     import numpy as np
 
     from scaling.commands.generate import decode_text, encode_prompt
+    from scaling.config.user_code.blocks import use_code
     from scaling.config.validation import ConfigError
     from scaling.inference.activations import attention_maps
     from scaling.inference.load import load_model
@@ -58,6 +65,7 @@ def run_attention(args: argparse.Namespace) -> int:
             f"--out {args.out}: must be .json or .npz; then draw it: python -m analysis figure attention FILE.json "
             f"--out {args.out}"
         )
+    use_code(args.code)
     model = load_model(open_store(args.store), args.run)
     tokens = encode_prompt(model, args.prompt)
     weights_HLM = attention_maps(model, tokens, args.layer)
@@ -81,6 +89,7 @@ def run_attention(args: argparse.Namespace) -> int:
 
 def run_activations(args: argparse.Namespace) -> int:
     """Writes activations while they are computed; the file is renamed to --out once it is complete."""
+    from scaling.config.user_code.blocks import use_code
     from scaling.config.validation import ConfigError, require
     from scaling.data import tokens
     from scaling.inference.activations import Site, check_token_count, collect_activations
@@ -90,6 +99,7 @@ def run_activations(args: argparse.Namespace) -> int:
     require(args.tokens >= 1 and args.tokens == int(args.tokens), f"--tokens {args.tokens:g}: must be a whole number")
     if args.out.suffix not in WRITERS:
         raise ConfigError(f"--out {args.out}: must be {' or '.join(WRITERS)}")
+    use_code(args.code)
     store, count, site = open_store(args.store), int(args.tokens), Site(args.layer, args.site)
     model = load_model(store, args.run)
     site.check(model)

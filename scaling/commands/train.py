@@ -24,6 +24,7 @@ REPEAT_SECONDS = 2.0  # a signal within this time is a duplicate: clusters signa
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     from scaling.commands import evaluate
+    from scaling.config.user_code.blocks import add_code_argument
     from scaling.distributed import hosts
 
     parser.add_argument(
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="field=value",
         help="placement: data, fsdp, tensor, expert, scan, remat, attention, save_seconds, share, ...",
     )
+    add_code_argument(parser)
     parser.add_argument("--sweep", metavar="NAME", help="name of the sweep, noted in the records")
     parser.add_argument(
         "--wandb", nargs="?", const="online", metavar="offline", help="write curves to Weights & Biases as well"
@@ -63,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
     """Trains each config; a failure is recorded and does not stop the others, unless --in-order is given."""
     from scaling.commands import evaluate
     from scaling.config.placement import Placement
-    from scaling.config.run import load, override
+    from scaling.config.run import load_configs, override
     from scaling.config.validation import ConfigError, from_dict
     from scaling.distributed import collectives, hosts
     from scaling.store.open import open_store
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
     sweep_placement = from_dict(Placement, open_store(args.store).placement(args.sweep) if args.sweep else {})
     placement = override(sweep_placement, [*tracking, *args.place], "--place")
     wandb.check_wandb(placement)
-    configs = [override(load(path), args.set) for path in args.configs]
+    configs = load_configs(args.configs, args.set, args.code)
     host = hosts.parse_hosts(args)
     if host is not None and "://" in args.store:
         raise ConfigError(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from scaling.config.placement import Placement
     from scaling.config.run import RunConfig
-    from scaling.evaluate.config import EvaluationOptions
+    from scaling.evaluation.config import EvaluationOptions
     from scaling.store.record import Store
 
 

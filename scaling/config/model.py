@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from scaling.config.user_code.blocks import require_block, user_blocks
 from scaling.config.validation import ValidatedConfig, require, require_choice, require_non_negative, require_positive
 
 KINDS = ("decoder", "encoder-decoder", "encoder")
 POSITION_ENCODINGS = ("rotary", "learned", "sinusoidal", "alibi", "relative", "buckets", "none")
 NORMS = ("rmsnorm", "layernorm")
 NORM_PLACEMENTS = ("pre", "post", "sandwich")
+ATTENTIONS = ("softmax",)
 MLPS = ("swiglu", "gelu", "geglu", "relu2", "relu")
 GATED_MLPS = ("swiglu", "geglu")  # MLPs with three matrices; the others have two
 BIASES = ("none", "qkv", "all")
@@ -20,7 +22,7 @@ PARAMETRIZATIONS = {  # and the fields of the base shape that each needs
     "completep": ("base_width", "base_depth"),
 }
 DECODER_ONLY_FIELDS = (  # models with an encoder support only the defaults of these fields
-    "kv_heads", "norm", "norm_placement", "qk_norm", "biases", "window", "attention_softcap", "final_softcap",
+    "kv_heads", "attention", "norm", "norm_placement", "qk_norm", "biases", "window", "attention_softcap", "final_softcap",
     "embedding_scale", "experts", "parametrization",
 )  # fmt: skip
 
@@ -29,23 +31,23 @@ DECODER_ONLY_FIELDS = (  # models with an encoder support only the defaults of t
 class ModelConfig(ValidatedConfig):
     """Configuration of a Transformer; by default a decoder with pre-norm RMSNorm, rotary positions and no biases.
 
-    The defaults are those of Llama (Touvron 2023, section 2.2). The symbols in the comments are names of array axes.
+    The defaults are those of Llama (Touvron 2023, section 2.2). Capital letters are the names of array axes.
     """
 
     vocab: int  # tokens in the vocabulary, V
     width: int  # width of the residual stream, D
-    layers: int
+    layers: int  # Transformer layers
     heads: int  # query heads
     mlp_width: int  # hidden units of the MLP, or of each expert, F
     kv_heads: int | None = None  # key and value heads; None: as many as query heads
     head_dim: int | None = None  # None: width / heads
-    mlp: str = "swiglu"
+    mlp: str = "swiglu"  # or, as attention and norm, FILE.py:NAME, a block of a user's file
     tied: bool = False  # whether the output head shares the embedding table
-    rope_base: float = 10_000.0
-    norm_eps: float = 1e-6
-    positions: str = "rotary"
+    rope_base: float = 10_000.0  # base of the wavelengths of rotary positions (Su 2021)
+    norm_eps: float = 1e-6  # added to the mean square or variance in a norm
+    positions: str = "rotary"  # encoding of positions
     position_length: int | None = None  # rows of the table of learned positions, which is the longest context
-    norm: str = "rmsnorm"
+    norm: str = "rmsnorm"  # kind of norm
     norm_placement: str = (
         "pre"  # pre: before each block; post: after its sum with the stream; sandwich: before and after
     )
@@ -74,6 +76,7 @@ class ModelConfig(ValidatedConfig):
     encoder_layers: int | None = None  # of an encoder-decoder; None: as many as its decoder has
     buckets: int = 32  # relative-position buckets, each with a learned score per head (Raffel 2020, section 2.1)
     bucket_distance: int = 128  # distance from which on all positions share the last bucket
+    attention: str = "softmax"  # kind of attention
 
     __hash__ = ValidatedConfig.__hash__  # cached
 
@@ -110,9 +113,10 @@ class ModelConfig(ValidatedConfig):
         """Raises ConfigError if the fields are out of range or contradict each other."""
         require_positive(self, "vocab", "width", "layers", "heads", "mlp_width", "kv", "head", "rope_base", "norm_eps")
         require_choice("ModelConfig.kind", self.kind, KINDS)
-        require_choice("ModelConfig.mlp", self.mlp, MLPS)
+        require_block("ModelConfig.attention", self.attention, ATTENTIONS)
+        require_block("ModelConfig.mlp", self.mlp, MLPS)
         require_choice("ModelConfig.positions", self.positions, POSITION_ENCODINGS)
-        require_choice("ModelConfig.norm", self.norm, NORMS)
+        require_block("ModelConfig.norm", self.norm, NORMS)
         require_choice("ModelConfig.norm_placement", self.norm_placement, NORM_PLACEMENTS)
         require_choice("ModelConfig.biases", self.biases, BIASES)
         require_choice("ModelConfig.gates", self.gates, GATES)
@@ -179,6 +183,7 @@ class ModelConfig(ValidatedConfig):
             1 <= self.experts_chosen <= self.experts,
             f"ModelConfig.experts_chosen = {self.experts_chosen}: must be from 1 to experts = {self.experts}",
         )
+        require(":" not in self.mlp, f"ModelConfig.mlp = {self.mlp!r}: must be one of {', '.join(MLPS)} with experts")
         require(self.biases != "all", "ModelConfig.biases = 'all': experts have no biases: must be none or qkv")
 
     def _check_kind(self) -> None:
@@ -194,6 +199,9 @@ class ModelConfig(ValidatedConfig):
         )
         if self.kind == "decoder":
             return
+        for name in user_blocks(self):
+            value = getattr(self, name)
+            require(False, f"ModelConfig.{name} = {value!r}: blocks of your own are for decoders, not {self.kind!r}")
         require(self.buckets % 4 == 0, f"ModelConfig.buckets = {self.buckets}: must be a multiple of 4")
         require(
             self.bucket_distance > self.buckets // 2,

@@ -85,7 +85,7 @@ class DataConfig(ValidatedConfig):
     span_length: float = 3.0  # mean length of a span in tokens
     unique: int | None = None  # training tokens that are read, repeatedly if needed; None: all of the file
     scored: int = 1  # tokens of an answer, the last ones of an example of length + 1 tokens
-    corpus: str = field(default="", metadata=LABEL)  # specification of the corpus, a label
+    corpus: str = field(default="", metadata=LABEL)  # specification of the corpus
 
     __hash__ = ValidatedConfig.__hash__  # cached
 

@@ -21,10 +21,10 @@ class OptimizerConfig(ValidatedConfig):
     """AdamW with decoupled weight decay (Loshchilov & Hutter 2019) by default; gradients clipped by global norm."""
 
     lr: float  # peak learning rate
-    name: str = "adamw"
-    beta1: float = 0.9
-    beta2: float = 0.95
-    eps: float = 1e-8
+    name: str = "adamw"  # optimizer
+    beta1: float = 0.9  # decay of the mean of the gradients
+    beta2: float = 0.95  # decay of the mean of their squares (lion: of the momentum)
+    eps: float = 1e-8  # added to the root of the mean square
     weight_decay: float = 0.1  # multiplied by the learning rate; on matrices only
     clip: float = 1.0  # largest global gradient norm; 0: no clipping
     z_loss: float = 0.0  # weight of (ln Z)^2 (Chowdhery 2022, section 5)

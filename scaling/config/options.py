@@ -89,14 +89,17 @@ def read_options(options: type[Options], arguments: argparse.Namespace, *, only:
     return options(**values)
 
 
-def format_options(options: Any) -> list[str]:
+def format_options(options: Any, *, only: Collection[str] = ()) -> list[str]:
     """Returns the flags of the options that differ from their defaults: the inverse of `read_options`.
 
     Args:
         options: An instance of a dataclass whose fields were declared with `option`.
+        only: Names of the fields to format, all unless given.
     """
     words: list[str] = []
     for name, flag in changed_flags(options).items():
+        if only and name not in only:
+            continue
         value = getattr(options, name)
         if isinstance(value, dict):
             value = ",".join(f"{key}={item}" for key, item in value.items())

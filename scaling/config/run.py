@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from scaling.config.model import ModelConfig
 from scaling.config.objective import OBJECTIVE_MODEL_KINDS, DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.schedule import ScheduleConfig, batch_stages, sequences_read, token_share
+from scaling.config.user_code.blocks import named_sources, require_hashes, resolve_blocks, use_code
 from scaling.config.validation import (
     LABEL,
     Config,
@@ -54,14 +55,14 @@ class EvalConfig(ValidatedConfig):
 class RunConfig(ValidatedConfig):
     """Everything that determines the results of a run. D = batch · length · steps, fewer tokens with a batch ramp."""
 
-    model: ModelConfig
-    data: DataConfig
-    optimizer: OptimizerConfig
+    model: ModelConfig  # architecture and shape
+    data: DataConfig  # token file, context length and objective
+    optimizer: OptimizerConfig  # optimizer and peak learning rate
     batch: int  # sequences per step, after the batch ramp if there is one
-    steps: int
-    schedule: ScheduleConfig = field(default=ScheduleConfig())
-    eval: EvalConfig = EvalConfig()
-    seed: int = 0
+    steps: int  # optimizer steps
+    schedule: ScheduleConfig = field(default=ScheduleConfig())  # learning rate and batch size over steps
+    eval: EvalConfig = EvalConfig()  # evaluation of the validation loss
+    seed: int = 0  # of the initialisation and of the order of the data
     precision: str = "auto"  # type of products and activations; auto: bfloat16 on accelerators, float32 on CPU
     budget: float | None = field(default=None, metadata=LABEL)  # planned training FLOPs, the key of an isoFLOP group
 
@@ -206,6 +207,32 @@ def load(path: str | Path) -> RunConfig:
         raise error if named else ConfigError(f"{path}: {error}") from None
 
 
+def load_configs(
+    paths: Sequence[str | Path], assignments: Sequence[str] = (), code: Sequence[str] = ()
+) -> list[RunConfig]:
+    """Reads RunConfigs as commands do: with changed fields, and with blocks of the user's own files.
+
+    Args:
+        paths: JSON files.
+        assignments: `path.to.field=value` each, as for `override`; a block FILE.py:NAME given here names its file.
+        code: Files that blocks may come from, as `--code` gives them.
+
+    Raises:
+        ConfigError: A file cannot be read, a config is not valid, or the file of a block was not named.
+    """
+    use_code([*code, *named_sources(assignments)])
+    return [resolve_code(override(load(path), list(assignments))) for path in paths]
+
+
+def resolve_code(config: RunConfig) -> RunConfig:
+    """Returns the config with the content hash of each block of a user's file, which is part of the run's id.
+
+    Raises:
+        UserCodeError: The user has not named the file (`use_code`), or its content has another hash.
+    """
+    return replace(config, model=resolve_blocks(config.model))
+
+
 def override(config: Config, assignments: list[str], flag: str = "--set") -> Config:
     """Returns a config with some fields changed, as the flags `--set` and `--place` do.
 
@@ -242,6 +269,7 @@ def _sha256(texts: Mapping[str, str]) -> str:
 
 def run_id(config: RunConfig) -> str:
     """Returns the id of a run: SHA-256 of the canonical JSON of its config, 64 hex digits."""
+    require_hashes(config.model)
     return _sha256(config.identity_texts)
 
 
@@ -256,6 +284,7 @@ def prefix_id(config: RunConfig, step: int) -> str:
         step: Steps done, from 0 to `config.steps`.
     """
     require(0 <= step <= config.steps, f"step {step}: must be from 0 to steps = {config.steps}")
+    require_hashes(config.model)
     texts = dict(config.identity_texts)
     if step <= config.decay_start:
         texts.pop("steps")

@@ -23,10 +23,10 @@ DECAY_SHAPES = ("linear", "1-sqrt", "cosine")
 class ScheduleConfig(ValidatedConfig):
     """Learning rate over steps: a linear warmup, then wsd (Hägele 2024), cosine, linear, inverse-sqrt or constant."""
 
-    name: str = "wsd"
-    warmup: int = 0  # steps
+    name: str = "wsd"  # shape of the learning rate after warmup
+    warmup: int = 0  # steps in which the learning rate rises linearly to its peak
     decay: float = 0.2  # wsd: share of the steps spent in the decay
-    decay_shape: str = "linear"  # wsd
+    decay_shape: str = "linear"  # wsd: shape of the decay
     floor: float = 0.0  # final (inverse-sqrt: lowest) learning rate as a share of the peak
     warmup_tokens: int | None = None  # instead of warmup: the rate rises with the tokens read, at any batch size
     timescale: int | None = None  # inverse-sqrt: steps after warmup in which the rate falls by √2; None: the warmup's

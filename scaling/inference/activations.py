@@ -57,6 +57,7 @@ def attention_maps(model: TrainedModel, prompt: np.ndarray, layer: int) -> np.nd
     check_layer(model, layer)
     L, limit = len(prompt), model.model.position_length
     require(limit is None or limit >= L, f"--prompt: its {L} tokens exceed the {limit} learned positions of the model")
+    kv_cache.check_cacheable(model.model, model.graph, model.params)
     end = model.config.data.document_end
 
     @jax.jit

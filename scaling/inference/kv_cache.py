@@ -14,6 +14,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from scaling.config.model import ModelConfig
+from scaling.config.user_code.blocks import user_blocks
+from scaling.config.validation import ConfigError
 from scaling.models.attention.attention import Attention, TokenPositions, score_config
 from scaling.models.attention.softmax import ScoreConfig
 from scaling.models.transformer import Transformer, unstack_layers
@@ -68,6 +71,32 @@ class LayerOutput:
     keys_BKMh: jax.Array
     values_BKMh: jax.Array
     weights_BHLM: jax.Array
+
+
+def check_cacheable(model: ModelConfig, graph: Any, params: Any) -> None:
+    """Checks that cached keys and values give the numbers of the whole sequence with blocks of a user's file.
+
+    Args:
+        model: The model's configuration.
+        graph: Graph definition of the model (nnx.split).
+        params: Tree of parameters.
+
+    Raises:
+        ConfigError: Attention, or a block that mixes tokens, is in a user's file.
+    """
+    for field, reference in user_blocks(model).items():
+        if field != "attention":
+            graph_of_blocks = nnx.split(nnx.merge(graph, params).blocks)[0]
+            block: Any = nnx.merge(graph_of_blocks, unstack_layers(params["blocks"], model.layers)[0])
+            part = block.mlp if field == "mlp" else block.mlp_norm
+            x_BLD = jax.random.normal(jax.random.key(0), (1, 4, model.width))
+            by_token_BLD = jnp.concatenate([part(x_BLD[:, i : i + 1]) for i in range(4)], axis=1)
+            if jnp.allclose(part(x_BLD), by_token_BLD, rtol=1e-3, atol=1e-5):
+                continue
+        raise ConfigError(
+            f"model.{field} is {reference}, which mixes tokens in its own way: keys and values cannot be cached: give "
+            "--no-cache; samples and attention maps are not supported"
+        )
 
 
 def split_blocks(params: Any, layers: int) -> tuple[Any, list[Any]]:

@@ -163,6 +163,7 @@ class CachedSampler:
             sampling: How a token is drawn.
             parts: The model's parameters, split by `kv_cache.split_blocks`.
         """
+        kv_cache.check_cacheable(model.model, model.graph, model.params)
         self.model, self.parts = model, parts
         self.sample = _text_sampler(model, sampling)
         self.abstract = nnx.eval_shape(lambda: nnx.merge(model.graph, model.params))

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from scaling.config.model import GATED_MLPS, ModelConfig
+from scaling.config.model import ATTENTIONS, GATED_MLPS, MLPS, NORMS, ModelConfig
 from scaling.config.objective import WindowLayout
 from scaling.config.run import RunConfig
+from scaling.config.user_code.blocks import user_blocks
 
 # parts that count another part in a second convention, and so belong to no sum
 ALTERNATIVE_COUNTS = ("attention_full", "experts_slots")
@@ -31,8 +32,8 @@ def parameters(model: ModelConfig) -> dict[str, int]:
     if model.position_length is not None:
         groups["position"] = model.position_length * D
     if _dense_width(model):
-        groups["mlp"] = layers * D * _dense_width(model) * matrices
-        if model.biases == "all":
+        groups["mlp"] = layers * (D * _dense_width(model) * matrices if model.mlp in MLPS else _block(model, "mlp"))
+        if model.biases == "all" and model.mlp in MLPS:
             groups["mlp"] += layers * ((matrices - 1) * model.mlp_width + D)
     if model.experts:
         groups["router"] = layers * D * model.experts
@@ -65,6 +66,8 @@ def _dense_width(model: ModelConfig) -> int:
 
 def _attention(model: ModelConfig) -> int:
     """Returns the parameters of the attention of one layer."""
+    if model.attention not in ATTENTIONS:
+        return _block(model, "attention")
     D, H, K, h = model.width, model.heads, model.kv, model.head
     count = D * h * (2 * H + 2 * K)
     if model.biases != "none":
@@ -79,9 +82,36 @@ def _attention(model: ModelConfig) -> int:
 def _norms(model: ModelConfig) -> int:
     """Returns the parameters of all norms: gains, and biases of LayerNorm."""
     per_norm = model.width * (2 if model.norm == "layernorm" and model.biases == "all" else 1)
+    if model.norm not in NORMS:
+        per_norm = _block(model, "norm")
+    qk_norm = model.qk_norm and model.attention in ATTENTIONS
     blocks = model.layers * (4 if model.norm_placement == "sandwich" else 2)
     last = 0 if model.norm_placement == "post" else 1
-    return per_norm * (blocks + last) + (2 * model.head * model.layers if model.qk_norm else 0)
+    return per_norm * (blocks + last) + (2 * model.head * model.layers if qk_norm else 0)
+
+
+def _block(model: ModelConfig, field: str) -> int:
+    """Returns the parameters of one block in a user's file."""
+    from scaling.models.block_counts import block_parameters  # imports JAX, as such a file does
+
+    return block_parameters(model, field)
+
+
+def _block_flops(model: ModelConfig, length: int) -> dict[str, int]:
+    """Returns the forward FLOPs of the blocks in users' files for one sequence, all layers, by part."""
+    if not user_blocks(model):
+        return {}
+    from scaling.models.block_counts import block_flops  # imports JAX, as such a file does
+
+    flops = {}
+    if model.attention not in ATTENTIONS:
+        flops["attention"] = sum(block_flops(model, "attention", length, window) for window in model.windows)
+    if model.mlp not in MLPS:
+        flops["mlp"] = model.layers * block_flops(model, "mlp", length)
+    if model.norm not in NORMS and (norm := block_flops(model, "norm", length)):
+        last = 0 if model.norm_placement == "post" else 1
+        flops["norm"] = norm * (model.layers * (4 if model.norm_placement == "sandwich" else 2) + last)
+    return flops
 
 
 def _encoder_parameters(model: ModelConfig) -> dict[str, int]:
@@ -124,8 +154,9 @@ def forward_flops(
     """Returns the forward FLOPs of a batch by part.
 
     attention_causal counts the pairs of a query and a key that the mask (and the window of a local layer) allows,
-    attention_full all L² of them. experts counts the products of each token with its experts, experts_slots those of
-    all slots that a capacity gives. Each two are conventions for one part, never to be added.
+    attention_full all L² of them; attention of a user's file has one part instead, `attention`. experts counts the products
+    of each token with its experts, experts_slots those of all slots that a capacity gives. Each two are conventions for
+    one part, never to be added.
 
     Args:
         model: The model.
@@ -135,19 +166,9 @@ def forward_flops(
     """
     if model.kind != "decoder":
         return _encoder_flops(model, layout or WindowLayout(length, length, length, 0, 0, length), batch)
-    D, H, h, matrices = model.width, model.heads, model.head, _matrices(model)
-    tokens = batch * length
-    pair = (
-        H * h * (6 if model.positions == "relative" else 4)
-    )  # 2 each for a score, a weighted sum, and the score of a distance
-    flops = {
-        "attention_projections": tokens * model.layers * 2 * D * h * (2 * H + 2 * model.kv),
-        "attention_causal": batch * pair * sum(_pairs(length, window) for window in model.windows),
-        "attention_full": batch * pair * model.layers * length * length,
-    }
-    if model.positions == "relative":  # distances are projected once for all sequences
-        flops["attention_distances"] = length * model.layers * 2 * D * H * h
-    if _dense_width(model):
+    D, matrices, tokens = model.width, _matrices(model), batch * length
+    flops = _attention_flops(model, length, batch) if model.attention in ATTENTIONS else {}
+    if _dense_width(model) and model.mlp in MLPS:
         flops["mlp"] = tokens * model.layers * 2 * D * _dense_width(model) * matrices
     if model.experts:
         per_token = model.layers * 2 * D * model.mlp_width * matrices  # one expert in each layer
@@ -155,7 +176,23 @@ def forward_flops(
         flops["experts"] = tokens * model.experts_chosen * per_token
         if model.capacity is not None:
             flops["experts_slots"] = batch * model.experts * model.slots(length) * per_token
+    flops |= {part: batch * count for part, count in _block_flops(model, length).items()}
     flops["head"] = batch * (layout.scored if layout else length) * 2 * D * model.vocab
+    return flops
+
+
+def _attention_flops(model: ModelConfig, length: int, batch: int) -> dict[str, int]:
+    """Returns the forward FLOPs of attention by part."""
+    D, H, h, tokens = model.width, model.heads, model.head, batch * length
+    # 2 each for a score, a weighted sum, and the score of a distance
+    pair = H * h * (6 if model.positions == "relative" else 4)
+    flops = {
+        "attention_projections": tokens * model.layers * 2 * D * h * (2 * H + 2 * model.kv),
+        "attention_causal": batch * pair * sum(_pairs(length, window) for window in model.windows),
+        "attention_full": batch * pair * model.layers * length * length,
+    }
+    if model.positions == "relative":  # distances are projected once for all sequences
+        flops["attention_distances"] = length * model.layers * 2 * D * H * h
     return flops
 
 

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.config.model import GATED_MLPS, ModelConfig
+from scaling.config.model import GATED_MLPS, MLPS, ModelConfig
 from scaling.models.linear import normal_param, project, zeros_param
 from scaling.models.parametrisation import multiplier
+from scaling.models.user_blocks import make_block
 
 # GELU in its tanh approximation (Hendrycks & Gimpel 2016), as in GPT-2 and Gemma; squared ReLU (So 2021)
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
@@ -59,12 +61,14 @@ class MLP(nnx.Module):
         return project(h_BLF, self.down_FD[...], bias=self.b_D)
 
 
-def make_mlp(config: ModelConfig, *, width: int | None = None, rngs: nnx.Rngs) -> GatedMLP | MLP:
-    """Returns the MLP of a config.
+def make_mlp(config: ModelConfig, *, width: int | None = None, rngs: nnx.Rngs) -> Any:
+    """Returns the MLP of a config, a module of this file or of a user's.
 
     Args:
         config: The model.
         width: Hidden units; `config.mlp_width` unless given.
         rngs: Source of random keys.
     """
+    if config.mlp not in MLPS:
+        return make_block(config, "mlp", rngs=rngs)
     return (GatedMLP if config.mlp in GATED_MLPS else MLP)(config, width=width or config.mlp_width, rngs=rngs)

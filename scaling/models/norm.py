@@ -1,10 +1,13 @@
 """Normalisation over the last axis, computed in float32. Axes: D features; x has shape (..., D) and keeps its type."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.config.model import ModelConfig
+from scaling.config.model import NORMS, ModelConfig
+from scaling.models.user_blocks import make_block
 
 
 class RMSNorm(nnx.Module):
@@ -41,8 +44,10 @@ class LayerNorm(nnx.Module):
         return y.astype(x.dtype)
 
 
-def make_norm(config: ModelConfig) -> RMSNorm | LayerNorm:
-    """Returns a normalisation of the residual stream."""
+def make_norm(config: ModelConfig) -> Any:
+    """Returns a normalisation of the residual stream, a module of this file or of a user's."""
+    if config.norm not in NORMS:
+        return make_block(config, "norm")
     if config.norm == "layernorm":
         return LayerNorm(config.width, config.norm_eps, config.biases == "all")
     return RMSNorm(config.width, config.norm_eps)

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from scaling.config.model import ModelConfig
+from scaling.config.validation import ConfigError
 
 Powers = tuple[float, float]  # exponents of m and of l
 UNIT: Powers = (0.0, 0.0)
@@ -50,7 +51,7 @@ WRITE = replace(DEEP, init=(0, 0.5), forward=(0, -1))  # into the stream
 MULTIPLIERS: dict[str, dict[str, Multipliers]] = {
     "standard": dict.fromkeys(
         ("embedding", "position", "attention_in", "attention_out", "mlp_in", "mlp_out", "experts_in", "experts_out",
-         "router", "norm", "bias", "last_norm", "head"), FIXED),
+         "router", "norm", "bias", "last_norm", "head", "other"), FIXED),
     "mup": {
         "embedding": VECTOR, "position": VECTOR,
         "attention_in": HIDDEN, "attention_out": HIDDEN, "mlp_in": HIDDEN, "mlp_out": HIDDEN,
@@ -75,13 +76,16 @@ PARAMETER_GROUPS = {  # by name of a parameter; for gains and biases see `parame
 }  # fmt: skip
 
 
+BLOCK_NAMES = ("gate_DF", "up_DF", "down_FD", "q_DH", "k_DH", "v_DH", "out_HD")  # of matrices, for users' blocks
+
+
 def parameter_group(path: Sequence[str]) -> str:
     """Returns the group of a parameter from the names on its path."""
     if path[-1].startswith(("g_", "b_")):
         if "blocks" not in path:
             return "last_norm"
         return "norm" if path[-1].startswith("g_") else "bias"
-    return PARAMETER_GROUPS[path[-1]]
+    return PARAMETER_GROUPS.get(path[-1], "other")  # other: of a block in a user's file
 
 
 def multiplier(model: ModelConfig, group: str, quantity: str) -> float:
@@ -92,6 +96,11 @@ def multiplier(model: ModelConfig, group: str, quantity: str) -> float:
         group: Group of parameters, a key of MULTIPLIERS.
         quantity: A field of Multipliers: init, forward, lr, decay, eps, muon_lr or muon_decay.
     """
+    if group not in MULTIPLIERS[model.parametrization]:
+        raise ConfigError(
+            f"ModelConfig.parametrization = {model.parametrization!r}: does not know how a parameter of your own block "
+            f"scales with the width: name it {', '.join(BLOCK_NAMES)}, g_... (gains) or b_... (biases), or use 'standard'"
+        )
     a, b = getattr(MULTIPLIERS[model.parametrization][group], quantity)
     m = model.width / (model.base_width or model.width)
     l = model.layers / (model.base_depth or model.layers)

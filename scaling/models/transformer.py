@@ -14,7 +14,7 @@ from scaling.config.model import ModelConfig
 from scaling.config.validation import ConfigError
 from scaling.distributed import sharding
 from scaling.models.attention import positions
-from scaling.models.attention.attention import Attention, TokenPositions
+from scaling.models.attention.attention import TokenPositions, make_attention
 from scaling.models.experts import Experts
 from scaling.models.linear import normal_param, project, scale
 from scaling.models.mlp import make_mlp
@@ -56,7 +56,7 @@ class Block(nnx.Module):
 
     def __init__(self, config: ModelConfig, *, rngs: nnx.Rngs) -> None:
         self.attention_norm = make_norm(config)
-        self.attention = Attention(config, rngs=rngs)
+        self.attention = make_attention(config, rngs=rngs)
         self.mlp_norm = make_norm(config)
         self.mlp = Experts(config, rngs=rngs) if config.experts else make_mlp(config, rngs=rngs)
         self.attention_out_norm, self.mlp_out_norm = (

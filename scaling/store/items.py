@@ -18,29 +18,29 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 METRIC_KINDS = ("choice", "exact", "loss")
-COLUMNS = {  # name: type, by its name in PyArrow
-    "task": "string",  # "addition-3"
-    "family": "string",  # "addition"
-    "difficulty": "int32",
-    "shots": "int32",  # solved examples before the question
-    "step": "int64",  # training steps of the model
-    "item": "int32",  # index in the task, from 0
-    "metric_kind": "string",  # choice: among `choices`; exact: exact match of `answer`; loss: tokens of a text
-    "prompt": "string",
-    "answer": "string",
-    "chance": "float64",  # probability that a random guess is right
-    "answer_tokens": "int32",
-    "answer_bytes": "int32",
-    "answer_logp": "list<float32>",  # nats, of each token of the answer given the tokens before it
-    "greedy": "bool",  # whether greedy decoding writes the answer and stops there
-    "choices": "list<string>",
-    "choice_logp": "list<float32>",  # nats, of each choice as a whole
-    "choice_tokens": "list<int32>",
-    "choice_bytes": "list<int32>",
-    "choice_prior_logp": "list<float32>",  # nats, of each choice without the prompt
-    "gold": "int32",  # index of the correct choice, from 0
-    "generated": "list<string>",  # text that the model wrote: greedy first, then samples
-    "passed": "list<bool>",  # whether each generated text is correct
+COLUMNS = {  # name: type, by its name in PyArrow, and meaning
+    "task": ("string", 'task, such as "addition-3"'),
+    "family": ("string", 'family of the task, such as "addition"'),
+    "difficulty": ("int32", "difficulty of the task, a number"),
+    "shots": ("int32", "solved examples before the question"),
+    "step": ("int64", "training steps of the model"),
+    "item": ("int32", "index in the task, from 0"),
+    "metric_kind": ("string", "choice: among `choices`; exact: exact match of `answer`; loss: tokens of a text"),
+    "prompt": ("string", "text before the answer, with the solved examples"),
+    "answer": ("string", "correct answer"),
+    "chance": ("float64", "probability that a random guess is right"),
+    "answer_tokens": ("int32", "tokens of the answer"),
+    "answer_bytes": ("int32", "bytes of the answer"),
+    "answer_logp": ("list<float32>", "nats, of each token of the answer given the tokens before it"),
+    "greedy": ("bool", "whether greedy decoding writes the answer and stops there"),
+    "choices": ("list<string>", "possible answers"),
+    "choice_logp": ("list<float32>", "nats, of each choice as a whole"),
+    "choice_tokens": ("list<int32>", "tokens of each choice"),
+    "choice_bytes": ("list<int32>", "bytes of each choice"),
+    "choice_prior_logp": ("list<float32>", "nats, of each choice without the prompt"),
+    "gold": ("int32", "index of the correct choice, from 0"),
+    "generated": ("list<string>", "texts that the model wrote: greedy first, then samples"),
+    "passed": ("list<bool>", "whether each generated text is correct"),
 }
 FILE_NAME = re.compile(r"(?P<task>[^.].*?)(?:@(?P<shots>\d+))?\.(?P<step>\d+)\.parquet")
 Row = dict[str, Any]
@@ -113,7 +113,7 @@ def write_items(folder: Path, task: str, shots: int, step: int, rows: list[Row])
         if row["metric_kind"] not in METRIC_KINDS:
             kinds = ", ".join(METRIC_KINDS)
             raise ValueError(f"items of {task}: metric_kind {row['metric_kind']!r}: must be one of {kinds}")
-    columns = {name: pa.array([row.get(name) for row in rows], arrow_type(kind)) for name, kind in COLUMNS.items()}
+    columns = {name: pa.array([row.get(name) for row in rows], arrow_type(kind)) for name, (kind, _) in COLUMNS.items()}
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, compression="zstd")
     path = folder / f"{safe_name(task_label(task, shots))}.{step}.parquet"

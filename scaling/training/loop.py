@@ -16,9 +16,10 @@ import numpy as np
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.config.schedule import ScheduleConfig
+from scaling.config.user_code import user_errors
 from scaling.data import examples, tokens
 from scaling.distributed import collectives
-from scaling.evaluate.config import EvaluationOptions
+from scaling.evaluation.config import EvaluationOptions
 from scaling.program.build import build_program
 from scaling.store.lease import Lease, LeaseLostError
 from scaling.store.record import Record, Store
@@ -80,11 +81,12 @@ def train(
         started_at = time.monotonic()
         record = claim_run(config, store, earlier, sweep)
         try:
-            run, facts = start_run(config, store, placement, emit, should_stop)
-            run.started_at, run.lease, run.evaluation = started_at, lease, evaluation
-            record = write_start(run, record, facts)
-            stack.callback(lambda: trackers.end_trackers(run.trackers, record))
-            record = train_to_end(run)
+            with user_errors():
+                run, facts = start_run(config, store, placement, emit, should_stop)
+                run.started_at, run.lease, run.evaluation = started_at, lease, evaluation
+                record = write_start(run, record, facts)
+                stack.callback(lambda: trackers.end_trackers(run.trackers, record))
+                record = train_to_end(run)
             check_lease(run)
         except LeaseLostError:  # the record belongs to the process that has the lease now
             raise
@@ -329,7 +331,7 @@ def evaluate_validation(run: Run) -> dict[str, float]:
 
 def evaluate_tasks(run: Run) -> None:
     """Evaluates the current model on the run's tasks; an error in a task stops neither other tasks nor training."""
-    from scaling.evaluate.run import evaluate_run, print_warnings  # local import: most runs evaluate no task
+    from scaling.evaluation.run import evaluate_run, print_warnings  # local import: most runs evaluate no task
     from scaling.inference.load import model_in_training
 
     assert run.evaluation is not None and run.record is not None

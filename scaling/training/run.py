@@ -14,7 +14,7 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.data import tokens
 from scaling.distributed import collectives
-from scaling.evaluate.config import EvaluationOptions
+from scaling.evaluation.config import EvaluationOptions
 from scaling.program.build import Program
 from scaling.program.step import State
 from scaling.store.lease import Lease

@@ -8,7 +8,6 @@ import json
 from scaling.config.exit_status import DONE, FAILED
 from sweeps.commands import options
 from sweeps.errors import SweepError
-from sweeps.planning.corpus import find_or_prepare
 
 
 def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
@@ -22,24 +21,23 @@ def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints each finding, then a row per compiled shape; FAILED where one does not fit."""
+    from sweeps.interface.launch import prepare_corpus
+    from sweeps.interface.plan import fetch_store
     from sweeps.launching import check_topology
     from sweeps.launching.check import check_sweep
 
     if args.place and not args.topology:
         raise SweepError(f"--place {args.place[0]}: applies to compilation: add --topology")
-    corpus_name = options.corpus_name(args)
-    store = options.fetch_store(args.store)
-    store.check_writable()
-    corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
-    store.upload_tokens()
-    plan = options.make_plan(args, corpus, store)
+    request = options.sweep_request(args)
+    store = fetch_store(args.store)
+    plan = request.plan(prepare_corpus(request, store), store)
     findings = check_sweep(plan, store)
     if not args.json:
         print("\n".join(findings), flush=True)
     rows = check_topology.compile_shapes(plan, store, args.topology, args.place) if args.topology else []
     if args.json:
         compiled = {"topology": args.topology, "shapes": rows} if args.topology else {}
-        print(json.dumps({"sweep": args.name, "findings": findings, **compiled}, indent=1, allow_nan=False))
+        print(json.dumps({"sweep": request.label, "findings": findings, **compiled}, indent=1, allow_nan=False))
     elif args.topology:
         print(f"\n{check_topology.as_text(rows, args.topology)}")
     return DONE if all(row["fits"] for row in rows) else FAILED

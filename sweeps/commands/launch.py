@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,10 +16,9 @@ from scaling.config.run import override
 from scaling.config.validation import to_dict
 from scaling.store.record import Store
 from sweeps.commands import options as shared
-from sweeps.definitions import find_definition
+from sweeps.definitions.definition import Tasks
 from sweeps.errors import SweepError
 from sweeps.launching.options import LaunchOptions
-from sweeps.planning.corpus import find_or_prepare
 from sweeps.planning.plan import Plan
 
 
@@ -51,39 +49,61 @@ def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
     parser.add_argument("--cap-flops", type=float, metavar="C", help="stop before the sweep exceeds C FLOPs")
     parser.add_argument("--cap-hours", type=float, metavar="H", help="stop after H hours of machine time")
     parser.add_argument("--cap-usd", type=float, metavar="USD", help="stop after USD dollars at the price of --slice")
-    parser.add_argument("--as", dest="as_name", metavar="NAME", help="name of the sweep in the store (default: NAME)")
+    parser.add_argument(
+        "--tasks", metavar="A,B", help="tasks on which finished runs are evaluated: names, or FILE.py:NAME"
+    )
+    parser.add_argument("--shots", metavar="N,M", help="examples in the prompts of --tasks (default: the task's own)")
+    parser.add_argument("--items", type=int, metavar="N", help="items of each of --tasks")
+    parser.add_argument(
+        "--as",
+        dest="as_name",
+        metavar="NAME",
+        help="name of the sweep in the store (default: NAME, the function's name, or that of the file or folder)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Launches the sweep and shows its progress, then the results of its analysis command."""
     from sweeps.cost.caps import Caps
     from sweeps.engines import get_engine
+    from sweeps.interface.launch import launch_options, prepare_corpus
+    from sweeps.interface.plan import fetch_store
     from sweeps.launching.launch import launch
 
     get_engine(args.engine)
-    definition = find_definition(args.name)
+    request = shared.sweep_request(args)
     options = dataclasses.replace(
         read_options(LaunchOptions, args),
         engine_options=engine_options(args.option),
         pack=args.pack,
         caps=Caps(flops=args.cap_flops, hours=args.cap_hours, usd=args.cap_usd, priced=shared.requested_slice(args)),
         placement=launch_placement(args),
-        tasks=definition.tasks,
+        tasks=requested_tasks(args),
     )
-    check_name("--as", args.as_name)
-    corpus_name = shared.corpus_name(args)
-    store = shared.fetch_store(args.store)
-    store.check_writable()
-    corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
-    store.upload_tokens()
-    name = args.as_name or args.name
+    options = launch_options(request, options)
+    store = fetch_store(args.store)
+    corpus = prepare_corpus(request, store)
     if args.dry_run is not None:
-        return dry_run(args, name, shared.make_plan(args, corpus, store), store, options)
-    configs = shared.sweep_configs(args, corpus)
-    status = launch(store, name, configs, corpus, options)
-    if status == exit_status.DONE and definition.analysis_command is not None:  # sweeps does not import analysis
-        subprocess.run([sys.executable, "-m", "analysis", definition.analysis_command, str(args.store)], check=False)
+        return dry_run(args, request.stored_name, request.plan(corpus, store), store, options)
+    status = launch(store, request.stored_name, request.configs(corpus), corpus, options)
+    command = request.definition.analysis_command
+    if status == exit_status.DONE and command is not None:  # sweeps does not import analysis
+        subprocess.run([sys.executable, "-m", "analysis", command, str(args.store)], check=False)
     return status
+
+
+def requested_tasks(args: argparse.Namespace) -> Tasks | None:
+    """Returns the tasks that the arguments name; None: those of the sweep's definition."""
+    if args.tasks is None:
+        extra = [flag for flag, value in (("--shots", args.shots), ("--items", args.items)) if value is not None]
+        if extra:
+            raise SweepError(f"{extra[0]}: needs --tasks NAME,...")
+        return None
+    try:
+        shots = tuple(int(text) for text in args.shots.split(",")) if args.shots else ()
+    except ValueError:
+        raise SweepError(f"--shots {args.shots}: must be whole numbers, such as 0,1,4") from None
+    return Tasks(tuple(args.tasks.split(",")), shots, *([args.items] if args.items is not None else []))
 
 
 def dry_run(args: argparse.Namespace, name: str, plan: Plan, store: Store, options: LaunchOptions) -> int:
@@ -121,17 +141,6 @@ def engine_options(texts: list[str]) -> dict[str, str]:
     if invalid:
         raise SweepError(f"--option {invalid[0]}: must be NAME=VALUE")
     return {name: value for name, _, value in (text.partition("=") for text in texts)}
-
-
-def check_name(option: str, name: str | None) -> None:
-    """Raises SweepError if a name, which becomes a file name in the store, has other characters than allowed.
-
-    Args:
-        option: The flag, for messages.
-        name: The name.
-    """
-    if name is not None and not re.fullmatch(r"\w[\w.-]*", name):
-        raise SweepError(f"{option} {name}: must consist of letters, digits, '_', '-' and '.'")
 
 
 def launch_placement(args: argparse.Namespace) -> dict[str, Any]:

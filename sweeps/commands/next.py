@@ -16,14 +16,18 @@ from typing import Any
 
 from scaling.config.exit_status import DONE
 from scaling.config.run import RunConfig, run_id
+from scaling.config.user_code import parse_reference
+from scaling.config.user_code.blocks import use_code
 from scaling.config.validation import ConfigError
 from scaling.models.counts import total_run_flops
 from scaling.store.record import Store
-from sweeps.commands.launch import check_name
-from sweeps.commands.options import Commands, add_json_option, fetch_store
-from sweeps.commands.plan import as_json, as_text
+from sweeps.commands.options import Commands, add_code_option, add_json_option
+from sweeps.definitions import sweep_name
 from sweeps.errors import SweepError
 from sweeps.format import json_by_rows
+from sweeps.interface.plan import fetch_store
+from sweeps.interface.plan_table import as_json, as_text
+from sweeps.interface.request import check_name
 from sweeps.planning.corpus import Corpus, read_corpus
 from sweeps.planning.plan import Plan, plan_cost, plan_sweep
 from sweeps.planning.run_family import LAYERS, WIDTHS, RunFamily, find_family
@@ -60,13 +64,20 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="rules with which the runs were launched, such as rules=small or lr=0.002 (an unknown name lists all); "
         "for runs that follow no rules, and whose own pattern is used, a field of the new runs: optimizer.lr=0.002",
     )  # fmt: skip
+    add_code_option(parser)
     add_json_option(parser)
-    parser.add_argument("--launch", metavar="NAME", help="launch the runs on this machine as a sweep of this name")
+    parser.add_argument(
+        "--launch", metavar="NAME",
+        help="launch the runs on this machine as a sweep of this name; FILE.py:NAME also names a file for --code",
+    )  # fmt: skip
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the recommended runs and launches them if requested; the exit status of `analysis next` if it fails."""
-    check_name("--launch", args.launch)
+    name = check_name(sweep_name(args.launch), "--launch") if args.launch else ""
+    reference = parse_reference(args.launch or "")
+    code = [*args.code, *([reference.source] if reference else [])]
+    use_code(code)
     if "://" not in args.store and not Path(args.store).is_dir():
         raise SweepError(f"{args.store}: not a store: must be the folder or address of a store with finished runs")
     store = fetch_store(args.store)
@@ -87,8 +98,9 @@ def run(args: argparse.Namespace) -> int:
     if not args.launch or not plan.runs:
         return DONE
     from sweeps.launching.launch import launch
+    from sweeps.launching.options import LaunchOptions
 
-    return launch(store, args.launch, [planned.config for planned in plan.runs], corpus)
+    return launch(store, name, [planned.config for planned in plan.runs], corpus, LaunchOptions(code=code))
 
 
 def trained_runs(store: Store, corpus_name: str | None) -> tuple[Corpus, list[TrainedRun]]:

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import re
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from scaling.config.run import RunConfig
-from scaling.store.open import open_store
-from scaling.store.record import Store
-from sweeps.definitions import DEFINITIONS, find_definition
-from sweeps.errors import SweepError
-from sweeps.planning.corpus import Corpus
-from sweeps.planning.fields import apply_fields, check_settings, parse_fields
-from sweeps.planning.plan import Plan, plan_sweep
-from sweeps.planning.settings import parse_settings, separate_fields
+from scaling.config.user_code import parse_reference
+from sweeps.definitions import DEFINITIONS
+from sweeps.definitions.from_configs import SUFFIXES
+from sweeps.interface.request import SweepRequest
 
 if TYPE_CHECKING:
     from sweeps.cost.quote import PricedSlice
+
+SWEEP_HELP = (
+    "a known sweep (see `list`), FILE.py:FUNCTION or package.module:FUNCTION, or run configs: files FILE.json or "
+    "FILE.jsonl, a folder, or a pattern such as 'runs/*.json'"
+)
 
 Commands = argparse._SubParsersAction  # what argparse's add_subparsers returns
 
@@ -38,7 +37,7 @@ def add_sweep_command(
         needs_store: Whether --store is required.
     """
     parser = commands.add_parser(name, help=help_text, description=help_text)
-    parser.add_argument("name", metavar="NAME", help="name of a sweep (`list` shows the known ones)")
+    parser.add_argument("names", metavar="NAME", nargs="+", help=SWEEP_HELP)
     parser.add_argument(
         "--store",
         metavar="DIR",
@@ -65,14 +64,21 @@ def separate_arguments(argv: Sequence[str]) -> list[str]:
         in_list = text == "--set" or text.startswith("--set=") or (in_list and assignment)
         out.append(text)
     for i, (text, following) in enumerate(pairwise(out)):
-        if text == "--dry-run" and following in DEFINITIONS and sum(word in DEFINITIONS for word in out) == 1:
+        if text == "--dry-run" and names_sweep(following) and sum(map(names_sweep, out)) == 1:
             out[i] = "--dry-run="
     return out
 
 
+def names_sweep(text: str) -> bool:
+    """Whether an argument looks like the name of a sweep, also if it could be the new folder of --dry-run."""
+    reference = parse_reference(text)
+    is_reference = reference is not None and (reference.is_file or "." in reference.source)
+    return text in DEFINITIONS or is_reference or text.endswith(SUFFIXES)
+
+
 def add_definition_options(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of a sweep's definition: corpus, tokenizer, seed and settings."""
-    parser.add_argument("--corpus", help="corpus to train on (default: that of the sweep's definition)")
+    parser.add_argument("--corpus", help="corpus to train on (default: that of the sweep's definition or of its runs)")
     parser.add_argument(
         "--tokenizer", default="bytes", help="bytes (default), or sentencepiece:V for a vocabulary of V pieces"
     )
@@ -82,6 +88,15 @@ def add_definition_options(parser: argparse.ArgumentParser) -> None:
         help="setting of the sweep or its rules, such as budgets=1e18,1e19 (an unknown name lists all), or any field "
         "of the runs' configs, such as optimizer.weight_decay=0.05 schedule.name=cosine; several values of a field, as "
         "in optimizer.weight_decay=0.05,0.1, are a grid: each run once per value",
+    )  # fmt: skip
+    add_code_option(parser)
+
+
+def add_code_option(parser: argparse.ArgumentParser) -> None:
+    """Adds the files of the user whose blocks the runs use."""
+    parser.add_argument(
+        "--code", action="append", default=[], metavar="FILE.py",
+        help="file or module of your own whose blocks the runs use, as for `scaling train`; may be repeated",
     )  # fmt: skip
 
 
@@ -120,63 +135,20 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
-def corpus_name(args: argparse.Namespace) -> str:
-    """Returns the corpus of the sweep that the arguments name.
+def sweep_request(args: argparse.Namespace) -> SweepRequest:
+    """Returns the sweep that the arguments name, whose name and settings are checked.
 
-    `--set` is checked first, because the preparation of a corpus that comes next can take minutes.
-
-    Raises:
-        SweepError: The sweep or a setting does not exist.
-    """
-    sweep_settings(args)
-    return args.corpus or find_definition(args.name).corpus
-
-
-def make_plan(args: argparse.Namespace, corpus: Corpus, store: Store | None) -> Plan:
-    """Plans the sweep that the arguments name.
-
-    Args:
-        args: Parsed arguments.
-        corpus: Its corpus.
-        store: If given, the plan includes the statuses and checkpoints of its runs.
-    """
-    _, grid = sweep_settings(args)
-    return dataclasses.replace(plan_sweep(sweep_configs(args, corpus), corpus, store), fields=grid)
-
-
-def sweep_configs(args: argparse.Namespace, corpus: Corpus) -> list[RunConfig]:
-    """Returns the runs of the sweep that the arguments name, with its settings.
-
-    Args:
-        args: Parsed arguments.
-        corpus: The corpus.
-    """
-    make, (settings, grid) = find_definition(args.name).make, sweep_settings(args)
-    configs = make(corpus, seed=args.seed, **settings)
-    return apply_fields(configs, grid) if grid else configs
-
-
-def sweep_settings(args: argparse.Namespace) -> tuple[dict[str, Any], dict[str, tuple[Any, ...]]]:
-    """Returns the settings of the sweep's definition and the fields of the configs, both from `--set`.
+    They are checked first, because the preparation of the corpus, which comes next, can take minutes.
 
     Raises:
-        SweepError: A name is unknown, a value is not allowed, or a field is given by a setting or by --seed as well.
+        SweepError: The sweep, a setting or a run config is not valid.
     """
-    make = find_definition(args.name).make
-    settings, fields = separate_fields(make, args.settings)
-    grid = parse_fields(fields)
-    check_settings(grid, {text.partition("=")[0]: text for text in settings})
-    if args.seed and "seed" in grid:
-        raise SweepError(f"--seed {args.seed}: --set gives seed as well: leave one of them out")
-    return parse_settings(args.name, make, settings), grid
-
-
-def fetch_store(address: str) -> Store:
-    """Opens a store and fetches its records and token files to this machine."""
-    store = open_store(address)
-    store.fetch_results()
-    store.fetch_tokens()
-    return store
+    request = SweepRequest(
+        source=args.names, name=getattr(args, "as_name", None), corpus=args.corpus, tokenizer=args.tokenizer,
+        seed=args.seed, settings=args.settings, code=args.code,
+    )  # fmt: skip
+    request.check()
+    return request
 
 
 def requested_slice(args: argparse.Namespace) -> PricedSlice | None:

@@ -3,29 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-from collections.abc import Sequence
-from contextlib import ExitStack
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
 
 from scaling.config.exit_status import DONE
-from scaling.config.run import RunConfig
-from scaling.config.validation import ValidatedConfig, field_types, to_dict
 from sweeps.commands import options
-from sweeps.definitions import DEFINITIONS
+from sweeps.definitions import DEFINITIONS, find_definition
 from sweeps.format import json_by_rows
-from sweeps.planning.corpus import planning_corpus
-from sweeps.planning.fields import field_value, format_field, varied_fields
-from sweeps.planning.plan import Plan, epochs, plan_cost, plan_notes
-
-if TYPE_CHECKING:
-    pass
 
 
 def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
     """Adds the parsers of `list` and `plan`."""
-    commands.add_parser("list", help="list the known sweeps", description="list the known sweeps")
+    parser = commands.add_parser("list", help="list the known sweeps", description="list the known sweeps")
+    parser.add_argument("names", metavar="NAME", nargs="*", help="only these, such as FILE.py:FUNCTION")
     parser = options.add_sweep_command(commands, "plan", "list the runs of a sweep and its cost", needs_store=False)
     options.add_definition_options(parser)
     options.add_slice_options(parser)
@@ -35,162 +23,22 @@ def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
 
 
 def run_list(args: argparse.Namespace) -> int:
-    """Prints each sweep with the first line of its description."""
-    width = max(len(name) for name in DEFINITIONS)
-    for name, sweep in DEFINITIONS.items():
-        text = (sweep.make.__doc__ or "").strip().splitlines()[0]
-        print(f"{name:<{width}}  {text} (corpus {sweep.corpus})")
+    """Prints each sweep with the first line of its description and its corpus."""
+    sweeps = {name: find_definition(name) for name in args.names} or DEFINITIONS
+    width = max(map(len, sweeps))
+    for name, sweep in sweeps.items():
+        lines = (sweep.make.__doc__ or "").strip().splitlines()
+        corpus = f"(corpus {sweep.corpus})" if sweep.corpus else "(the corpus of its runs)"
+        print(f"{name:<{width}}  {' '.join([*lines[:1], corpus])}")
     return DONE
 
 
 def run(args: argparse.Namespace) -> int:
     """Prints the plan as a table or as JSON."""
-    from sweeps.cost import sharing_saved
-    from sweeps.cost.compiled_time import quote_plan
-    from sweeps.cost.pace import estimate_seconds_left, measure_pace
-    from sweeps.planning import sharing
-    from sweeps.planning.workers import default_pack_size, default_workers
+    from sweeps.interface.plan import PlanOptions, fetch_store, plan_request
 
-    priced = options.requested_slice(args)
-    store = options.fetch_store(args.store) if args.store else None
-    corpus_name = options.corpus_name(args)
-    with ExitStack() as stack:
-        corpus = stack.enter_context(planning_corpus(store.root if store else None, corpus_name, args.tokenizer))
-        plan = options.make_plan(args, corpus, store)
-        flops_left = plan_cost(plan)["flops_left"]
-        pace = measure_pace(store) if store else None
-        rate = flops_left / estimate_seconds_left(plan, pace) if pace and flops_left else None
-        quoted = quote_plan(plan, store, priced, args.mfu) if priced else None
-        size, reason = default_pack_size() if args.pack is None else (args.pack, "as requested")
-        graph = sharing.sharing_graph([run.config for run in plan.runs], size, plan.starts)
-        saving = sharing_saved.savings(plan, graph, default_workers(), pace)
-        if args.json:
-            result = {**as_json(plan, rate, quoted), "graph": sharing_saved.as_json(graph, saving)}
-            print(json_by_rows({"sweep": args.name, **result}))
-        else:
-            print(as_text(plan, rate, quoted, sharing_saved.as_text(graph, saving, size, reason)))
+    request = options.sweep_request(args)
+    plan_options = PlanOptions(priced=options.requested_slice(args), mfu=args.mfu, pack=args.pack)
+    result = plan_request(request, fetch_store(args.store) if args.store else None, plan_options)
+    print(json_by_rows({**result.to_json(), "sweep": request.label}) if args.json else result)
     return DONE
-
-
-def as_json(plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Returns the JSON object that `plan --json` prints.
-
-    Args:
-        plan: The plan.
-        rate: FLOP/s of this machine.
-        quoted: Result of `quote_flops`.
-    """
-    runs = []
-    for run in plan.runs:
-        row: dict[str, Any] = {
-            "run_id": run.run_id,
-            "budget": run.config.budget,
-            "N": run.N,
-            "D": run.D,
-            "C": run.C,
-            "tokens_per_parameter": run.D / run.N,
-            "epochs": epochs(run, plan),
-            "width": run.config.model.width,
-            "layers": run.config.model.layers,
-            "length": run.config.data.length,
-            "batch": run.config.batch,
-            "steps": run.config.steps,
-            "lr": run.config.optimizer.lr,
-            "from_step": run.from_step,
-            "status": run.status,
-            "config": _config_dict(run.config),
-        }
-        runs.append({key: value for key, value in row.items() if value is not None})
-    return {
-        "corpus": dataclasses.asdict(plan.corpus),
-        **({"set": dict(plan.fields)} if plan.fields else {}),
-        "convention": "N: all parameters; C: exact training FLOPs, causal attention and head included",
-        "runs": runs,
-        "cost": plan_cost(plan, rate) | ({"quote": quoted} if quoted else {}),
-        "notes": plan_notes(plan),
-    }
-
-
-def _config_dict(config: RunConfig) -> dict[str, Any]:
-    """Returns a config as JSON types, like `to_dict`, but sharing the parts that runs have in common."""
-    values = {name: getattr(config, name) for name in field_types(RunConfig)}
-    return {name: _part_dict(value) if isinstance(value, ValidatedConfig) else value for name, value in values.items()}
-
-
-@lru_cache(maxsize=2**14)
-def _part_dict(part: ValidatedConfig) -> dict[str, Any]:
-    return to_dict(part)
-
-
-RUN_COLUMNS = ["run", "budget", "width", "layers", "N", "D", "C", "D/N", "steps", "from", "lr", "state"]
-
-
-def run_table(plan: Plan) -> str:
-    """Returns the table of runs: RUN_COLUMNS, and a column for each field with several values."""
-    from sweeps.format import text_table
-
-    varied = [name for name in varied_fields(plan.fields) if name != "optimizer.lr"]
-    columns = [*RUN_COLUMNS[:-1], *varied, RUN_COLUMNS[-1]]
-    rows = [
-        [*row[:-1], *(format_field(field_value(run.config, name)) for name in varied), row[-1]]
-        for row, run in zip(run_rows(plan), plan.runs, strict=True)
-    ]
-    return text_table(columns, rows)
-
-
-def run_rows(plan: Plan) -> list[list[str]]:
-    """Returns the rows of the table of runs, one cell per entry of RUN_COLUMNS."""
-    from sweeps.format import short_count
-
-    return [
-        [
-            run.run_id[:12],
-            short_count(run.config.budget) if run.config.budget is not None else "",
-            str(run.config.model.width),
-            str(run.config.model.layers),
-            short_count(run.N),
-            short_count(run.D),
-            short_count(run.C),
-            f"{run.D / run.N:.1f}",
-            f"{run.config.steps:,}",
-            f"{run.from_step:,}" if run.from_step else "",
-            f"{run.config.optimizer.lr:.2g}",
-            run.status or "",
-        ]
-        for run in plan.runs
-    ]
-
-
-def as_text(
-    plan: Plan, rate: float | None = None, quoted: dict[str, Any] | None = None, graph: Sequence[str] = ()
-) -> str:
-    """Formats the plan as a table.
-
-    Args:
-        plan: The plan.
-        rate: FLOP/s of this machine.
-        quoted: Result of `quote_flops`.
-        graph: Lines about shared prefixes and packs.
-    """
-    from sweeps.cost import quote
-    from sweeps.format import duration, short_count
-
-    cost = plan_cost(plan, rate)
-    saved = f"{short_count(cost['flops_saved'])} FLOPs, {cost['flops_saved'] / cost['flops_separate']:.0%}"
-    lines = [
-        run_table(plan),
-        "",
-        f"{cost['runs']} runs of {cost['shapes']} shapes: {short_count(cost['flops'])} FLOPs, "
-        f"{short_count(cost['tokens'])} tokens "
-        f"(shared prefixes save {saved})",
-        *graph,
-        f"remaining: {short_count(cost['flops_left'])} FLOPs"
-        + (
-            f", about {duration(cost['seconds_left'])} at the speed of the runs in the store"
-            if rate is not None
-            else ""
-        ),
-        *([quote.as_text(quoted)] if quoted else []),
-        *plan_notes(plan),
-    ]
-    return "\n".join(lines)

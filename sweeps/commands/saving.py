@@ -7,7 +7,6 @@ import json
 
 from scaling.config.exit_status import DONE
 from sweeps.commands import options
-from sweeps.planning.corpus import find_or_prepare
 
 
 def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
@@ -28,15 +27,18 @@ def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints the seconds of each mode, the differences of their records, and the estimates."""
     from sweeps.cost.sharing_measured import SavingOptions, as_text, measure_savings
+    from sweeps.interface.launch import prepare_corpus
+    from sweeps.interface.plan import fetch_store
 
-    corpus_name = options.corpus_name(args)
-    store = options.fetch_store(args.store)
-    store.check_writable()
-    corpus = find_or_prepare(store.root, corpus_name, args.tokenizer)
-    arguments = ["--corpus", corpus_name, "--tokenizer", args.tokenizer, "--seed", str(args.seed)]
+    request = options.sweep_request(args)
+    store = fetch_store(args.store)
+    corpus = prepare_corpus(request, store)
+    arguments = ["--tokenizer", args.tokenizer, "--seed", str(args.seed)]
+    arguments += ["--corpus", request.corpus_name] if request.corpus_name else []
+    arguments += [word for source in args.code for word in ("--code", source)]
     arguments += [flag for setting in args.settings for flag in ("--set", setting)]
     sharing = [f"--{name}={value}" for name in ("workers", "pack") if (value := getattr(args, name)) is not None]
     saving_options = SavingOptions(arguments=arguments, sharing=sharing, rounds=args.rounds, cold=args.cold)
-    result = measure_savings(store, args.name, options.sweep_configs(args, corpus), corpus, saving_options)
+    result = measure_savings(store, args.names, request.configs(corpus), corpus, saving_options)
     print(json.dumps(result, indent=1, allow_nan=False) if args.json else as_text(result))
     return DONE

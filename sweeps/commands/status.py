@@ -28,22 +28,22 @@ def add(commands: options.Commands[argparse.ArgumentParser]) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Shows the status once or repeatedly, as text, JSON or a page."""
+    from sweeps.definitions import sweep_name
     from sweeps.format import terminal_size
-    from sweeps.status.status import status
-    from sweeps.status.terminal import as_text
-    from sweeps.status.watch import watch
+    from sweeps.interface.status import status
+    from sweeps.monitoring.terminal import as_text
+    from sweeps.monitoring.watch import watch
 
     if args.watch is not None and (args.json or not 0.1 <= args.watch < 1e6):
         raise SweepError(f"--watch {args.watch:g}: must be 0.1 seconds or more, without --json")
-    store, priced = open_store(args.store), options.requested_slice(args)
+    store, priced, name = open_store(args.store), options.requested_slice(args), sweep_name(*args.names)
     cache: dict[str, Any] = {}
 
     def read() -> dict[str, Any]:
-        store.fetch_results()
-        return status(store, args.name, on=priced, mfu=args.mfu, cache=cache if args.watch else None)
+        return status(name, store, priced=priced, mfu=args.mfu, cache=cache if args.watch else None).data
 
     def write(result: dict[str, Any]) -> Path:
-        from sweeps.status.page import write_page
+        from sweeps.monitoring.page import write_page
 
         return write_page(args.html, store, result, every=args.watch)
 

@@ -43,13 +43,13 @@ class SavingOptions:
 
 
 def measure_savings(
-    store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, options: SavingOptions
+    store: Store, names: Sequence[str], configs: list[RunConfig], corpus: Corpus, options: SavingOptions
 ) -> dict[str, Any]:
     """Launches a sweep with and without sharing, alternately.
 
     Args:
         store: New stores are created in its folder `saving`.
-        sweep: Name of the sweep.
+        names: The sweep on the command line: its name, or files of run configs.
         configs: Its runs.
         corpus: Its corpus.
         options: Flags of the launches, rounds and modes.
@@ -70,14 +70,14 @@ def measure_savings(
         for mode, mode_store in stores.items():
             if previous is not None and mode == SHARED:
                 quotes.append({"quoted": quoted_seconds(previous, configs, corpus)})
-            seconds[mode].append(time_launch(mode_store, sweep, [*options.arguments, *flags[mode]]))
+            seconds[mode].append(time_launch(mode_store, names, [*options.arguments, *flags[mode]]))
         previous = stores[SHARED]
         if i == 0:
             quotes.append({"in_hindsight": quoted_seconds(previous, configs, corpus)})
         quotes[-1]["measured"] = seconds[SHARED][-1]
         comparison = compare_records(stores[SHARED], stores[SEPARATE], configs)
     ratios = {mode: sum(seconds[mode]) / sum(seconds[SHARED]) for mode in flags if mode != SHARED}
-    return {"sweep": sweep, "seconds": seconds, "ratios": ratios, "records": comparison, "quotes": quotes}
+    return {"sweep": " ".join(names), "seconds": seconds, "ratios": ratios, "records": comparison, "quotes": quotes}
 
 
 def new_store(store: Store, name: str) -> Store:
@@ -95,15 +95,15 @@ def new_store(store: Store, name: str) -> Store:
     return Store(folder)
 
 
-def time_launch(store: Store, sweep: str, arguments: Sequence[str]) -> float:
+def time_launch(store: Store, names: Sequence[str], arguments: Sequence[str]) -> float:
     """Launches a sweep and returns the seconds it takes; SweepError if it fails.
 
     Args:
         store: The store.
-        sweep: Name of the sweep.
+        names: The sweep on the command line.
         arguments: Flags of the launch.
     """
-    command = [sys.executable, "-m", "sweeps", "launch", sweep, "--store", str(store.root), *arguments]
+    command = [sys.executable, "-m", "sweeps", "launch", *names, "--store", str(store.root), *arguments]
     cache = {"JAX_COMPILATION_CACHE_DIR": str((store.root / "compiled").absolute())}
     started_at = time.monotonic()
     status = subprocess.run(command, env={**os.environ, **cache}, check=False).returncode

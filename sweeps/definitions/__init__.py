@@ -1,49 +1,24 @@
 """Definitions of sweeps.
 
 A definition is a function `make(corpus, *, seed=0, rule_set=TPU, ...) -> list[RunConfig]`; its keyword arguments are
-the settings of `--set`, and the first line of its docstring is shown by `sweeps list`. A new sweep is one module and
-one line in DEFINITIONS.
+the settings of `--set`, and the first line of its docstring is shown by `sweeps list`. A sweep of this package is one
+module and one line in DEFINITIONS. `find_definition` also accepts a function in a user's own file (`from_code`) and
+files of run configs (`from_configs`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import re
 
-from scaling.config.run import RunConfig
+from scaling.config.user_code import parse_reference
 from sweeps.definitions import brackets, compare, epochs, isoflop, kaplan, ladder, markov, quickstart, transfer
 from sweeps.definitions.abilities import double_descent, emergence, grokking, in_context
+from sweeps.definitions.definition import Definition, Tasks
+from sweeps.definitions.from_code import code_definition
+from sweeps.definitions.from_configs import configs_definition, names_configs, path_name
 from sweeps.errors import SweepError
 
-
-class Tasks(NamedTuple):
-    """Tasks on which every finished run is evaluated (`python -m scaling evaluate`).
-
-    Attributes:
-        names: Names of the tasks.
-        shots: Numbers of examples in the prompt; empty: the task's own number.
-        items: Items per task.
-    """
-
-    names: tuple[str, ...]
-    shots: tuple[int, ...] = ()
-    items: int = 200
-
-
-class Definition(NamedTuple):
-    """A sweep that can be planned and launched by name.
-
-    Attributes:
-        make: Returns the runs for a corpus; keyword arguments are a seed and the settings of `--set`.
-        corpus: Default corpus.
-        analysis_command: Command of `python -m analysis` that is run on the store after the launch.
-        tasks: Tasks on which the finished runs are evaluated.
-    """
-
-    make: Callable[..., list[RunConfig]]
-    corpus: str
-    analysis_command: str | None = None
-    tasks: Tasks | None = None
+OTHER_NAMES = "or FILE.py:FUNCTION, or files of run configs such as 'runs/*.json'"
 
 
 DEFINITIONS: dict[str, Definition] = {
@@ -79,8 +54,42 @@ DEFINITIONS: dict[str, Definition] = {
 }
 
 
-def find_definition(name: str) -> Definition:
-    """Returns the definition of a sweep; raises SweepError for an unknown name."""
-    if name not in DEFINITIONS:
-        raise SweepError(f"sweep {name!r}: must be one of {', '.join(DEFINITIONS)}")
-    return DEFINITIONS[name]
+def find_definition(*names: str) -> Definition:
+    """Returns the definition of a sweep.
+
+    Args:
+        names: A known sweep; FILE.py:NAME or package.module:NAME, which is run; or one or more files of run configs.
+
+    Raises:
+        SweepError: The name is unknown, or a run config is not valid.
+        ConfigError: The user's file raises an error.
+    """
+    name = names[0]
+    reference = parse_reference(name)
+    if len(names) == 1 and name in DEFINITIONS:
+        return DEFINITIONS[name]
+    if len(names) == 1 and reference is not None:
+        return code_definition(reference)
+    if all(map(names_configs, names)):
+        return configs_definition(names)
+    unknown = next(name for name in names if not names_configs(name))
+    if len(names) > 1:
+        raise SweepError(f"{' '.join(names)}: {unknown} is no run config: give one sweep, or several run configs")
+    raise SweepError(f"sweep {unknown!r}: must be one of {', '.join(DEFINITIONS)}, {OTHER_NAMES}")
+
+
+def sweep_name(*names: str) -> str:
+    """Returns the name that a sweep has in a store, from its name on the command line; nothing is run or read.
+
+    This is the name of a known sweep, the function's name of FILE.py:NAME, or the file's or folder's name of run
+    configs, with '-' in place of characters other than letters, digits, '_', '-' and '.'.
+
+    Args:
+        names: As for `find_definition`; also the name of a sweep in a store.
+    """
+    reference = parse_reference(names[0])
+    if len(names) == 1 and reference is not None:
+        return reference.name
+    if names[0] not in DEFINITIONS and all(map(names_configs, names)):
+        return re.sub(r"[^\w.-]+", "-", path_name(names)).lstrip(".-") or "sweep"
+    return names[0]

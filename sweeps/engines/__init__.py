@@ -3,39 +3,17 @@
 `ENGINES` maps the names that `launch --engine` accepts to the functions of an engine; `get_engine` returns an entry.
 The local engine trains in child processes of this machine. The others submit one job per trunk: `slurm` and `ray` to
 a cluster whose nodes mount the store, `gke` and `skypilot` to TPU slices in a cloud, where the store is a bucket.
-A launch passes a `Submission` to an engine; events.py describes the events that an engine reports.
+A launch passes a `Submission` to an engine; events.py describes the events that an engine reports. `launch --engine`
+also accepts an engine in a user's own file (engine.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 from sweeps.engines import gke, gke_manifest, local, ray, skypilot, slurm
+from sweeps.engines.engine import Engine, NoOptions, load_engine
 from sweeps.engines.events import Event
-from sweeps.engines.submission import DryRun
+from sweeps.engines.submission import DryRun, JobFile, Submission, train_command, write_configs
 from sweeps.errors import SweepError
-
-
-class Engine(NamedTuple):
-    """The functions of an engine and the dataclass of its options.
-
-    Attributes:
-        submit: `submit(submission, options) -> job` starts to train the runs in the given order.
-        poll: `poll(job, timeout) -> events` returns the events since the last call, waiting at most `timeout` seconds.
-            Once `job.finished` is True there are no further events; `job.error` then says why runs remain.
-        cancel: `cancel(job)` asks the runs to save and stop; poll until `job.finished`.
-        options: Dataclass of the engine's options.
-        dry_run: `dry_run(submission, options) -> DryRun` returns the exact files and commands of `submit`, `poll` and
-            `cancel` without running them.
-    """
-
-    submit: Callable[..., Any]
-    poll: Callable[..., list[Event]]
-    cancel: Callable[[Any], None]
-    options: type[Any]
-    dry_run: Callable[..., DryRun]
-
 
 ENGINES: dict[str, Engine] = {
     "local": Engine(local.submit, local.poll, local.cancel, local.LocalOptions, local.dry_run),
@@ -47,7 +25,31 @@ ENGINES: dict[str, Engine] = {
 
 
 def get_engine(name: str) -> Engine:
-    """Returns the engine with a name; raises SweepError for an unknown name."""
-    if name not in ENGINES:
-        raise SweepError(f"engine {name!r}: must be one of {', '.join(ENGINES)}")
-    return ENGINES[name]
+    """Returns an engine.
+
+    Args:
+        name: A known engine, or one in a user's file or module (`load_engine`), which is run.
+
+    Raises:
+        SweepError: The name is unknown.
+        ConfigError: The user's file raises an error.
+    """
+    if name in ENGINES:
+        return ENGINES[name]
+    if ":" in name or name.endswith(".py") or "." in name:
+        return load_engine(name)
+    raise SweepError(f"engine {name!r}: must be one of {', '.join(ENGINES)}, or FILE.py:NAME")
+
+
+__all__ = [
+    "ENGINES",
+    "DryRun",
+    "Engine",
+    "Event",
+    "JobFile",
+    "NoOptions",
+    "Submission",
+    "get_engine",
+    "train_command",
+    "write_configs",
+]

@@ -29,7 +29,7 @@ from sweeps.engines.node_worker import (
     tasks_folder,
     unfinished_runs,
 )
-from sweeps.engines.submission import Submission, write_configs
+from sweeps.engines.submission import Submission, code_flags, write_configs
 from sweeps.errors import SweepError
 from sweeps.planning import workers
 
@@ -150,10 +150,11 @@ def divide_runs(submission: Submission, token: str, *, jobs: int, restarts: int)
     """
     configs, store = submission.configs, submission.store
     order = [run_id(config) for config in configs]
+    code = tuple(code_flags(submission.code, str(store.root.absolute()))[1::2])
     shares = workers.assign_runs(configs, jobs or len(configs), starts=submission.starts) if configs else []
     return [
         NodeTask(store=str(store.root.absolute()), sweep=submission.sweep, token=token, index=i, restarts=restarts,
-                 run_ids=tuple(name for name in order if name in names), command=tuple(submission.command))
+                 run_ids=tuple(name for name in order if name in names), command=tuple(submission.command), code=code)
         for i, names in enumerate(shares)
     ]  # fmt: skip
 
@@ -208,7 +209,8 @@ def node_command(store: Store, task: NodeTask, command: Sequence[str] = TRAIN) -
         command: Command that trains.
     """
     configs = [str(store.run_dir(name).absolute() / "config.json") for name in task.run_ids]
-    return [*command, *configs, "--store", task.store, "--sweep", task.sweep, "--events"]
+    flags = [word for source in task.code for word in ("--code", source)]
+    return [*command, *configs, "--store", task.store, "--sweep", task.sweep, "--events", *flags]
 
 
 def write_tasks(store: Store, sweep: str, name: str, tasks: Sequence[NodeTask]) -> Path:
@@ -221,7 +223,7 @@ def write_tasks(store: Store, sweep: str, name: str, tasks: Sequence[NodeTask]) 
         tasks: Its tasks, in order.
     """
     rows = [{"token": task.token, "index": task.index, "names": task.run_ids, "restarts": task.restarts,
-             "command": task.command} for task in tasks]  # fmt: skip
+             "command": task.command, "code": task.code} for task in tasks]  # fmt: skip
     path = tasks_folder(store.root, sweep) / f"{name}.json"
     write_json(path, rows)
     return path
@@ -237,7 +239,8 @@ def read_tasks(store: Store, sweep: str) -> dict[str, list[NodeTask]]:
     return {
         path.stem: [
             NodeTask(store=str(store.root.absolute()), sweep=sweep, token=row["token"], index=row["index"],
-                     run_ids=tuple(row["names"]), restarts=row["restarts"], command=tuple(row["command"]))
+                     run_ids=tuple(row["names"]), restarts=row["restarts"], command=tuple(row["command"]),
+                     code=tuple(row.get("code", ())))
             for row in json.loads(path.read_text())
         ]
         for path in sorted(tasks_folder(store.root, sweep).glob("*.json"))

@@ -75,7 +75,8 @@ class Cluster:
     """The JobSets of a sweep in the cluster."""
 
     def __init__(self, submission: Submission, options: GkeOptions) -> None:
-        self.store, self.sweep, self.options = submission.store, submission.sweep, options
+        self.submission, self.options = submission, options
+        self.store, self.sweep = submission.store, submission.sweep
         self.existing: set[str] = set()  # names of the JobSets at the last query
 
     def manifest(self, trunk: str, run_ids: Sequence[str]) -> dict[str, Any]:
@@ -85,7 +86,7 @@ class Cluster:
             trunk: Label of the trunk.
             run_ids: Its runs, in order.
         """
-        return jobset(trunk_spec(self.store, self.sweep, self.options.bucket, trunk, run_ids), self.options)
+        return jobset(trunk_spec(self.submission, self.options.bucket, trunk, run_ids), self.options)
 
     def active_jobs(self) -> dict[str, TrunkJob]:
         """Returns the waiting and running JobSets of an earlier launch, by trunk."""

@@ -15,7 +15,6 @@ import queue
 import shlex
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,12 +25,11 @@ from scaling.config.run import RunConfig, run_id
 from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Store
 from sweeps.engines.events import Event, end_event, failed_record, failure_event, log_tail, with_last_line
-from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission, write_configs
+from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission, train_command, write_configs
 from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
 from sweeps.planning.sharing import sharing_graph
 from sweeps.planning.workers import assign_runs, divide_cores
 
-TRAIN = (sys.executable, "-m", "scaling", "train")
 SEPARATE = ("--place", "share=false")  # start no run from the checkpoint of another
 
 
@@ -204,10 +202,8 @@ def _start(job: Job, worker: Worker) -> None:
 
 def _train_command(submission: Submission, options: LocalOptions, names: Sequence[str], packed: bool) -> list[str]:
     """Returns the command of a child that trains runs in order, or as packs."""
-    store = submission.store
-    configs = [str(store.run_dir(name) / "config.json") for name in names]
-    command = [*(submission.command or TRAIN), *configs, "--store", store.address, "--sweep", submission.sweep]
-    command += ["--events", "--retries", str(options.restarts), *(SEPARATE if options.separate else ())]
+    command = train_command(submission, names)
+    command += ["--retries", str(options.restarts), *(SEPARATE if options.separate else ())]
     command += ("--pack", str(0 if options.separate else options.pack)) if packed else ()
     return command
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from scaling.config.run import load
 from scaling.store.record import Store
 from sweeps.engines import local
-from sweeps.engines.submission import Submission
+from sweeps.engines.submission import TRAIN, Submission
 from sweeps.planning.plan import FINISHED_STATUSES
 
 FINISHED, UNFINISHED = "ended", "again"  # outcome of a task on a node: all runs have ended, or it must run again
@@ -57,6 +57,7 @@ class NodeTask:
     run_ids: tuple[str, ...]
     restarts: int  # largest number of restarts of a run after a crash
     command: tuple[str, ...] = ()  # command that trains; empty: `python -m scaling train`
+    code: tuple[str, ...] = ()  # files of the user, in the store, or installed modules
 
     @property
     def key(self) -> str:
@@ -186,7 +187,7 @@ def _train(task: NodeTask, notes: list[Note], names: list[str], stop_request: Ca
     store = Store(task.store)
     configs = [load(store.run_dir(name) / "config.json") for name in names]
     job = local.submit(
-        Submission(store=store, sweep=task.sweep, configs=configs, command=task.command),
+        Submission(store=store, sweep=task.sweep, configs=configs, command=task.command, code=task.code),
         local.LocalOptions(restarts=task.restarts, log=task.log, restart_stopped=False),
     )
     job.deaths.update({name: len(lines) for name, lines in deaths(notes).items() if name in names})
@@ -262,7 +263,7 @@ def srun_command(nodes: int, first_node: str, job: str, command: Sequence[str] =
     port = str(PORT_BASE + int(job) % PORT_RANGE) if job.isdigit() else "PORT"
     script = f'exec "$0" "$@" --in-order --hosts {nodes} --host "$SLURM_PROCID" --coordinator {first_node}:{port}'
     srun = ["srun", f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=0"]
-    return [*srun, "bash", "-c", script, *(command or local.TRAIN)]
+    return [*srun, "bash", "-c", script, *(command or TRAIN)]
 
 
 def node_address(node: str) -> str:

@@ -95,7 +95,8 @@ class Cloud:
     """The managed jobs of a sweep. The task file of a job names its runs."""
 
     def __init__(self, submission: Submission, options: SkyPilotOptions) -> None:
-        self.store, self.sweep, self.options = submission.store, submission.sweep, options
+        self.submission, self.options = submission, options
+        self.store, self.sweep = submission.store, submission.sweep
         self.newest: dict[str, int] = {}  # number of the newest job of a name at the last query
         self.earlier: dict[str, int] = {}  # number of the newest job of that name before this launch
         self.unseen: dict[str, int] = {}  # number of queries in which a job of this launch was not in the queue yet
@@ -107,7 +108,7 @@ class Cloud:
             trunk: Label of the trunk.
             run_ids: Its runs, in order.
         """
-        return task(trunk_spec(self.store, self.sweep, self.options.bucket, trunk, run_ids), self.options)
+        return task(trunk_spec(self.submission, self.options.bucket, trunk, run_ids), self.options)
 
     def active_jobs(self) -> dict[str, TrunkJob]:
         """Returns the waiting and running jobs of an earlier launch, by trunk."""

@@ -1,19 +1,24 @@
-"""Input of an engine: the runs to train, and its options parsed from `--option NAME=VALUE`."""
+"""Input of an engine: the runs to train, the user's code that they use, and its options from `--option NAME=VALUE`."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
 from scaling.config.run import RunConfig, dumps, run_id
+from scaling.config.user_code import read_code
 from scaling.store.files import write_atomic
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 
+TRAIN = (sys.executable, "-m", "scaling", "train")
 RESTARTS = 2  # largest number of restarts of a run or its job after a crash; preemptions are not counted
+CODE_FOLDER = "code"  # of the store; has a folder for each file of the user, named by the hash of its content
 Options = TypeVar("Options")
 
 
@@ -28,6 +33,7 @@ class Submission:
         starts: Step at which each run branches from an earlier run (`shared_steps`); None: not computed yet.
         command: Command that trains, for engines whose workers have this environment (local, slurm, ray); empty:
             `python -m scaling train`.
+        code: Files or modules of the user, whose blocks the runs use. `write_configs` copies them to the store.
         keep_open: File descriptors that child processes inherit, such as that of the launcher's lock.
     """
 
@@ -36,6 +42,7 @@ class Submission:
     configs: Sequence[RunConfig]
     starts: Sequence[int] | None = None
     command: Sequence[str] = ()
+    code: Sequence[str] = ()
     keep_open: Sequence[int] = ()
 
 
@@ -92,11 +99,70 @@ class DryRun:
 
 
 def write_configs(submission: Submission) -> dict[str, RunConfig]:
-    """Writes each run's config to the store, for the trainer; returns the configs by run_id, in order."""
+    """Writes each run's config and the user's code to the store, for the trainer.
+
+    Returns:
+        The configs by run_id, in order.
+    """
+    write_code(submission.store, submission.code)
     configs = {run_id(config): config for config in submission.configs}
     for name, config in configs.items():
         write_atomic(submission.store.run_dir(name) / "config.json", dumps(config).encode())
     return configs
+
+
+def write_code(store: Store, sources: Sequence[str]) -> None:
+    """Copies the user's files, and the modules in their folders that they import, to the store.
+
+    Args:
+        store: The store.
+        sources: Files that the user named at the launch. Names of installed modules are not copied.
+    """
+    for source in sources:
+        if not source.endswith(".py"):
+            continue
+        code = read_code(source)
+        folder = store.root / CODE_FOLDER / code.digest
+        files = {code.main.path.name: code.main}
+        for name, file in code.modules.items():
+            parts = PurePosixPath(*name.split("."))
+            files[f"{parts}/__init__.py" if file.is_package else f"{parts}.py"] = file
+        for path, file in files.items():
+            if file.path.suffix and not (folder / path).exists():  # a folder without __init__.py has no content
+                write_atomic(folder / path, file.content)
+                store.upload(folder / path)
+
+
+def code_flags(sources: Sequence[str], root: str) -> list[str]:
+    """Returns the flags of `scaling train` that name the copies in the store.
+
+    Args:
+        sources: Files that the user named at the launch, or names of installed modules.
+        root: Folder of the store on the machine that trains.
+    """
+    flags = []
+    for source in sources:
+        code = read_code(source)
+        copy = f"{root}/{CODE_FOLDER}/{code.digest}/{code.main.path.name}" if source.endswith(".py") else source
+        flags += ["--code", copy]
+    return flags
+
+
+def train_command(submission: Submission, run_ids: Sequence[str] | None = None) -> list[str]:
+    """Returns the command that trains runs on a machine with this environment and with the store's folder.
+
+    It trains the runs in the given order, prints their events as JSON lines on standard output (events.py), and ends
+    with an exit status of scaling/config/exit_status.py. Runs that are done are skipped, and others resumed.
+
+    Args:
+        submission: The runs, whose configs are in the store (`write_configs`).
+        run_ids: Only these runs; None: all.
+    """
+    store = submission.store
+    names = [run_id(config) for config in submission.configs] if run_ids is None else run_ids
+    configs = [str(store.run_dir(name) / "config.json") for name in names]
+    command = [*(submission.command or TRAIN), *configs, "--store", store.address, "--sweep", submission.sweep]
+    return [*command, "--events", *code_flags(submission.code, str(store.root))]
 
 
 def parse_options(kind: type[Options], options: Mapping[str, str]) -> Options:

@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from scaling.config.run import RunConfig, prefix_id, run_id
-from scaling.store.record import Store
 from sweeps.engines import cluster_jobs
 from sweeps.engines.cluster_jobs import FAILED, RUNNING, SUCCEEDED, WAITING, Job, JobState
 from sweeps.engines.job_names import bucket_name, job_name, sweep_hash, sweep_label
-from sweeps.engines.submission import Submission, write_configs
+from sweeps.engines.submission import Submission, code_flags, write_configs
 from sweeps.errors import SweepError
 from sweeps.planning.plan import FINISHED_STATUSES
 
@@ -183,36 +182,37 @@ def submit_trunks(submission: Submission, cluster: TrunkCluster, *, restarts: in
     return job
 
 
-def train_command(store: Store, names: Sequence[str], sweep: str) -> list[str]:
+def job_command(submission: Submission, names: Sequence[str]) -> list[str]:
     """Returns the command that trains runs in a job, strictly in order.
 
     Otherwise hosts could train different runs after a failure on one host, and a branch could be trained before its
     trunk while a killed process still has the trunk's lease.
 
     Args:
-        store: The sweep's store.
-        names: run_id of each run.
-        sweep: Name of the sweep.
+        submission: The runs of the launch.
+        names: run_id of each run of the job.
     """
+    store = submission.store
     folders = (store.run_dir(name).relative_to(store.root).as_posix() for name in names)
     configs = [f"{STORE_MOUNT}/{folder}/config.json" for folder in folders]
-    return ["python", "-m", "scaling", "train", *configs, "--store", STORE_MOUNT, "--sweep", sweep, "--in-order"]
+    return ["python", "-m", "scaling", "train", *configs, "--store", STORE_MOUNT, "--sweep", submission.sweep, "--in-order",
+            *code_flags(submission.code, STORE_MOUNT)]  # fmt: skip
 
 
-def trunk_spec(store: Store, sweep: str, bucket: str, trunk: str, run_ids: Sequence[str]) -> TrunkSpec:
+def trunk_spec(submission: Submission, bucket: str, trunk: str, run_ids: Sequence[str]) -> TrunkSpec:
     """Returns the specification of a job.
 
     Args:
-        store: The sweep's store.
-        sweep: Name of the sweep.
+        submission: The runs of the launch.
         bucket: The bucket that is the store, with or without gs://.
         trunk: Label of the trunk.
         run_ids: Its runs, in order.
     """
+    sweep = submission.sweep
     digest = sweep_hash(bucket, sweep)
     return TrunkSpec(
         name=job_name(sweep, digest, run_ids[0]), trunk=trunk, run_ids=run_ids, sweep=sweep_label(sweep),
-        digest=digest, bucket=bucket_name(bucket), command=train_command(store, run_ids, sweep),
+        digest=digest, bucket=bucket_name(bucket), command=job_command(submission, run_ids),
     )  # fmt: skip
 
 

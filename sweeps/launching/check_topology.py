@@ -21,14 +21,15 @@ from typing import Any
 
 from scaling.config import exit_status
 from scaling.config.run import RunConfig
+from scaling.config.user_code.blocks import code_sources
 from scaling.config.validation import to_dict
 from scaling.store.files import write_json
 from scaling.store.record import Store
 from sweeps.cost.compiled_time import write_step_seconds
 from sweeps.errors import SweepError
 from sweeps.format import duration, text_table
+from sweeps.monitoring.live import COUNT_COLUMNS, ProgressBar
 from sweeps.planning.plan import Plan, step_shape
-from sweeps.status.live import COUNT_COLUMNS, ProgressBar
 
 AOT = (sys.executable, "-m", "scaling", "aot")
 COMPILER_BYTES = 4 * 2**30  # memory of this machine that one compiler needs
@@ -165,7 +166,8 @@ def compile_verdict(config: RunConfig, target: CompileTarget, processes: Compile
     try:
         place = [part for field in target.placement for part in ("--place", field)]
         cache = ["--cache", str(target.cache)]
-        command = [*AOT, str(path), "--topology", target.topology, *place, *cache, "--json"]
+        code = [word for source in code_sources() for word in ("--code", source)]
+        command = [*AOT, str(path), "--topology", target.topology, *place, *cache, *code, "--json"]
         status, output, errors = processes.run(command)
     finally:
         path.unlink()

@@ -21,7 +21,7 @@ from sweeps.engines import get_engine
 from sweeps.engines.submission import DryRun, Submission
 from sweeps.errors import SweepError
 from sweeps.format import duration, short_count, text_table
-from sweeps.launching.engine import check_options, train_command
+from sweeps.launching.engine import check_options, train_command, used_code
 from sweeps.launching.options import LOCAL, LaunchOptions
 from sweeps.launching.resources import Resources, run_resources
 from sweeps.planning.plan import Plan, PlannedRun, epochs, plan_notes
@@ -107,9 +107,12 @@ def preview(store: Store, sweep: str, sweep_plan: Plan, options: LaunchOptions, 
     runs = sweep_plan.remaining
     submission = Submission(
         store=store, sweep=sweep, configs=[run.config for run in runs], starts=[run.shared_step for run in runs],
-        command=train_command(options),
+        command=train_command(options), code=used_code([run.config for run in runs], options),
     )  # fmt: skip
-    jobs = get_engine(options.engine).dry_run(submission, engine_options) if runs else DryRun(())
+    engine_dry_run = get_engine(options.engine).dry_run
+    if engine_dry_run is None:
+        raise SweepError(f"--dry-run: engine {options.engine} has no dry_run: remove --dry-run, or write the function")
+    jobs = engine_dry_run(submission, engine_options) if runs else DryRun(())
     resources = run_resources(engine_options, getattr(engine_options, "workers", 1))
     placement = Placement(**options.placement)
     lines = [

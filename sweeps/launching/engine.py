@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+from scaling.config.run import RunConfig
+from scaling.config.user_code.blocks import user_blocks
 from scaling.store.record import Store
-from sweeps.engines import get_engine
-from sweeps.engines.local import TRAIN, LocalOptions
-from sweeps.engines.submission import parse_options
+from sweeps.engines import ENGINES, get_engine
+from sweeps.engines.local import LocalOptions
+from sweeps.engines.submission import TRAIN, parse_options
 from sweeps.errors import SweepError
 from sweeps.launching.evaluate import evaluate_arguments
 from sweeps.launching.options import LOCAL, LaunchOptions
@@ -33,7 +35,7 @@ def check_options(store: Store, options: LaunchOptions) -> Any:
     local_only = "must be 1 or more, with the local engine and without --separate"
     if options.workers is not None and (options.workers < 1 or not local or options.separate):
         raise SweepError(f"--workers {options.workers}: {local_only}")
-    if not local and "://" in store.address:
+    if name in ENGINES and not local and "://" in store.address:
         raise SweepError(
             f"engine {name}: its machines cannot open store {store.address}: mount the bucket and give its folder"
         )
@@ -51,6 +53,16 @@ def _local_options(options: LaunchOptions) -> LocalOptions:
     workers = options.workers or (1 if options.command else default_workers())
     pack = options.pack if options.pack is not None else (0 if options.command else default_pack_size()[0])
     return LocalOptions(workers=workers, pack=pack)
+
+
+def used_code(configs: Iterable[RunConfig], options: LaunchOptions) -> Sequence[str]:
+    """Returns the files of the user that the trainers need: none if the runs use no block of a user.
+
+    Args:
+        configs: The runs.
+        options: The launch options.
+    """
+    return options.code if any(user_blocks(config.model) for config in configs) else ()
 
 
 def train_command(options: LaunchOptions) -> Sequence[str]:

@@ -42,19 +42,21 @@ def unevaluated_runs(store: Store, run_ids: Sequence[str], tasks: Tasks) -> list
     return missing
 
 
-def evaluate_missing(store: Store, run_ids: Sequence[str], tasks: Tasks) -> int:
+def evaluate_missing(store: Store, run_ids: Sequence[str], tasks: Tasks, code: Sequence[str] = ()) -> int:
     """Evaluates the runs that lack results in a child process; returns exit status DONE or FAILED.
 
     Args:
         store: The store with the runs.
         run_ids: The runs.
         tasks: Tasks of each run.
+        code: Files or modules of the user, whose blocks the runs use.
     """
     missing = unevaluated_runs(store, run_ids, tasks)
     if not missing:
         return exit_status.DONE
     print(f"evaluating {len(missing)} runs on their tasks", file=sys.stderr)
-    command = [*EVALUATE, *missing, "--store", store.address, *evaluate_arguments(tasks), "--missing", "--json"]
+    command = [*EVALUATE, *missing, "--store", store.address, *evaluate_arguments(tasks), "--missing", "--json",
+               *(word for source in code for word in ("--code", source))]  # fmt: skip
     process = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if process.returncode < 0:
         print(f"`evaluate` was killed by {signal.Signals(-process.returncode).name}: launch again", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Any
 
 from scaling.config import exit_status
 from scaling.config.run import RunConfig
+from scaling.config.user_code import UserCodeError
 from scaling.store.record import Store
 from sweeps.cost.caps import Caps, MachineTime, cap_message, plan_spending, runs_within_caps
 from sweeps.engines import Engine, get_engine
@@ -16,7 +18,7 @@ from sweeps.engines.events import Event
 from sweeps.engines.submission import Submission
 from sweeps.errors import SweepError
 from sweeps.format import duration, short_count
-from sweeps.launching.engine import check_options, train_command
+from sweeps.launching.engine import check_options, train_command, used_code
 from sweeps.launching.evaluate import evaluate_missing
 from sweeps.launching.lock import StopSignals, count_stop_signals, launcher_lock
 from sweeps.launching.options import LOCAL, LaunchOptions
@@ -49,7 +51,12 @@ class CapMonitor:
 
 
 def launch(
-    store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, options: LaunchOptions | None = None
+    store: Store,
+    sweep: str,
+    configs: list[RunConfig],
+    corpus: Corpus,
+    options: LaunchOptions | None = None,
+    signals: StopSignals | None = None,
 ) -> int:
     """Trains the remaining runs of a sweep.
 
@@ -62,6 +69,7 @@ def launch(
         configs: Its runs.
         corpus: Their corpus.
         options: The launch options.
+        signals: Where stop signals are counted; None: a new counter.
 
     Returns:
         The exit status (scaling/config/exit_status.py): DONE if all runs are done or diverged; FAILED if some failed;
@@ -73,15 +81,16 @@ def launch(
     options = options or LaunchOptions()
     engine_options = check_options(store, options)
     store.check_writable()
-    with launcher_lock(store, sweep) as lock, count_stop_signals() as signals:
+    with launcher_lock(store, sweep) as lock, count_stop_signals(signals) as signals:
         sweep_plan = _plan_sweep(store, sweep, plan_sweep(configs, corpus, store), options)
         flops, seconds = plan_spending(sweep_plan, store)
         capped_plan = runs_within_caps(sweep_plan, options.caps, store)
         hours = MachineTime(sweep_plan, store, seconds, one_machine=options.engine == LOCAL)
         monitor = CapMonitor(options.caps, flops, hours)
+        code = used_code(configs, options)
         submission = Submission(
             store=store, sweep=sweep, configs=[run.config for run in capped_plan.remaining],
-            starts=[run.shared_step for run in capped_plan.remaining], command=train_command(options),
+            starts=[run.shared_step for run in capped_plan.remaining], command=train_command(options), code=code,
             keep_open=(lock,),
         )  # fmt: skip
         training = Training(plan_progress(capped_plan))
@@ -91,7 +100,7 @@ def launch(
         training.capped = incomplete and not signals.count and training.error is None
         status = report_summary(store, sweep, sweep_plan, training)
         if options.tasks and not signals.count:
-            status = max(status, evaluate_missing(store, [run.run_id for run in sweep_plan.runs], options.tasks))
+            status = max(status, evaluate_missing(store, [run.run_id for run in sweep_plan.runs], options.tasks, code))
         if training.capped:
             print(cap_message(options.caps, sweep_plan, store), file=sys.stderr)
             return exit_status.CAPPED
@@ -154,7 +163,7 @@ def _train(
     job = engine.submit(submission, engine_options)
     with ProgressDisplay(submission.sweep, training.progress) as display:
         while not job.finished:
-            for event in engine.poll(job):
+            for event in poll_or_cancel(engine, job):
                 training.progress.note(event)
                 report_event(display, event)
             if not training.capped and monitor.reached(training.progress) and not job.finished:
@@ -167,6 +176,21 @@ def _train(
                     display.print_line("stopping: waiting for the runs to save (interrupt again to kill them)")
             display.refresh()
     training.error = job.error
+
+
+def poll_or_cancel(engine: Engine, job: Any) -> list[Event]:
+    """Returns the events of a job since the last call; stops its runs if the engine's own code raises an error.
+
+    Args:
+        engine: The engine.
+        job: The job.
+    """
+    try:
+        return engine.poll(job)
+    except UserCodeError:
+        with contextlib.suppress(UserCodeError):
+            engine.cancel(job)
+        raise
 
 
 def report_event(display: ProgressDisplay, event: Event) -> None:

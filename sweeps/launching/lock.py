@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
+from scaling.store.files import process_exists
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 
+HOLDER = re.compile(r"process (?P<pid>\d+) on (?P<host>\S+)")  # content of the lock file
 HOLDER_BYTES = 200  # largest number of bytes read from the lock file, which names its holder
 
 
@@ -35,9 +40,16 @@ class StopSignals:
 
 
 @contextlib.contextmanager
-def count_stop_signals() -> Iterator[StopSignals]:
-    """Counts SIGINT (Ctrl-C) and SIGTERM instead of ending the process."""
-    signals = StopSignals()
+def count_stop_signals(signals: StopSignals | None = None) -> Iterator[StopSignals]:
+    """Counts SIGINT (Ctrl-C) and SIGTERM instead of ending the process; only in the main thread, which receives them.
+
+    Args:
+        signals: Where they are counted; None: a new counter.
+    """
+    signals = signals or StopSignals()
+    if threading.current_thread() is not threading.main_thread():
+        yield signals
+        return
 
     def count(*_: object) -> None:
         signals.count += 1
@@ -63,7 +75,7 @@ def launcher_lock(store: Store, sweep: str) -> Iterator[int]:
     Raises:
         SweepError: Another launcher, or one of its child processes, has the lock.
     """
-    path = store.root / "sweeps" / f"{sweep}.lock"
+    path = _lock_file(store, sweep)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -79,3 +91,30 @@ def launcher_lock(store: Store, sweep: str) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def launcher_pid(store: Store, sweep: str) -> int | None:
+    """Returns the process on this machine that launches a sweep, None without one.
+
+    Args:
+        store: The store of the sweep.
+        sweep: Name of the sweep.
+    """
+    try:
+        descriptor = os.open(_lock_file(store, sweep), os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None  # nobody has the lock
+    except BlockingIOError:
+        match = HOLDER.fullmatch(os.pread(descriptor, HOLDER_BYTES, 0).decode("utf-8", "replace").strip())
+        local = match is not None and match["host"] == socket.gethostname()
+        pid = int(match["pid"]) if match is not None and local else None
+        return pid if pid is not None and process_exists(pid) else None
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(store: Store, sweep: str) -> Path:
+    return store.root / "sweeps" / f"{sweep}.lock"

@@ -35,11 +35,15 @@ class LaunchOptions:
         caps: Limits on FLOPs, hours or dollars of the whole sweep.
         placement: Fields of `Placement` that differ from the defaults, for every run.
         tasks: Tasks on which every run is evaluated once it is done; None: none.
+        code: Files or modules of the user, whose blocks the runs use (`scaling train --code`).
         command: Command that trains instead of `python -m scaling train`, for tests. The local engine then uses one
             worker and no packs, unless `workers` and `pack` are set.
     """
 
-    engine: str = option(LOCAL, "engine that trains: local (this machine, default), slurm, ray, gke or skypilot")
+    engine: str = option(
+        LOCAL,
+        "engine that trains: local (this machine, default), slurm, ray, gke, skypilot, or FILE.py:NAME of your own",
+    )
     engine_options: Mapping[str, str] = field(default_factory=dict)
     workers: int | None = option(
         None, "largest number of concurrent processes, local engine only (default: one per core)", metavar="K",
@@ -52,4 +56,5 @@ class LaunchOptions:
     caps: Caps = field(default_factory=Caps)
     placement: Mapping[str, Any] = field(default_factory=dict)
     tasks: Tasks | None = None
+    code: Sequence[str] = ()
     command: Sequence[str] = ()

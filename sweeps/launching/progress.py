@@ -11,10 +11,10 @@ from typing import Any
 from scaling.config.run import RunConfig
 from sweeps.engines.events import Event
 from sweeps.format import duration, short_count
+from sweeps.monitoring.live import PERCENT_COLUMNS, ProgressBar
 from sweeps.planning.budget import flops_until
 from sweeps.planning.plan import Plan
 from sweeps.planning.workers import estimated_work
-from sweeps.status.live import PERCENT_COLUMNS, ProgressBar
 
 LINE_SECONDS = 10.0  # between progress lines if standard error is not a terminal
 

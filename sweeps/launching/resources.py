@@ -58,8 +58,9 @@ def run_resources(options: Any, workers: int) -> Resources:
         return _slurm_resources(options)
     if isinstance(options, RayOptions):
         return _ray_resources(options)
-    assert isinstance(options, LocalOptions)
-    return _local_resources(workers)
+    if isinstance(options, LocalOptions):
+        return _local_resources(workers)
+    return Resources(Devices(1, has_accelerator(), None), "as the engine gives it (counted as one device here)")
 
 
 def _slice_resources(tpu: TpuSlice, spot: bool, warnings: tuple[str, ...]) -> Resources:

@@ -71,6 +71,24 @@ def read_corpus(path: Path) -> Corpus:
     return Corpus(name=file.corpus, tokens=file.content_hash, vocab=file.vocab, train=len(file.train), facts=file.facts)
 
 
+def corpus_of_tokens(folder: Path, tokens: str) -> Corpus:
+    """Returns the corpus with a content hash.
+
+    Args:
+        folder: Folder of token files.
+        tokens: The hash.
+
+    Raises:
+        SweepError: There is none.
+    """
+    from scaling.data.tokens import CorpusError, find_tokens
+
+    try:
+        return read_corpus(find_tokens(folder, tokens))
+    except CorpusError as error:
+        raise SweepError(str(error)) from None
+
+
 def prepare_corpus(store: Path, corpus: str, tokenizer: str = "bytes") -> Corpus:
     """Prepares a corpus in a child process, which may import TensorFlow.
 

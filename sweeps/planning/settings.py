@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -24,6 +25,7 @@ RULE_SETTINGS = ("rules", "lr", "batch", "length", "mup")
 # Bounds keep products of a few numbers finite and loops short.
 NUMBER_BOUNDS, INTEGER_BOUNDS = (1e-30, 1e30), (1, 10_000_000)
 SETTING_BOUNDS = {"decays": (0, 1e30), "count": (1, 10_000), "seeds": (1, 1000)}  # by name of the setting
+BOOLEANS = {"true": True, "false": False}
 MAX_EXPONENT = 4.0  # of a power law
 EXAMPLE_BASE_WIDTH = 256  # an example in an error message
 
@@ -43,19 +45,45 @@ def separate_fields(make: Callable[..., Any], assignments: Sequence[str]) -> tup
     return [text for text in assignments if text not in fields], fields
 
 
+def takes(make: Callable[..., Any], name: str) -> bool:
+    """Whether a definition has a parameter.
+
+    Args:
+        make: The definition.
+        name: Name of the parameter.
+    """
+    return name in inspect.signature(make).parameters
+
+
+def setting_defaults(make: Callable[..., Any]) -> dict[str, Any]:
+    """Returns the default of each setting of a definition; SweepError where a parameter has none."""
+    variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(make).parameters.values()
+    settings = [item for item in parameters if item.name not in NOT_SETTINGS and item.kind not in variable]
+    for parameter in settings:
+        if parameter.default is inspect.Parameter.empty or parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
+            raise SweepError(
+                f"function {getattr(make, '__name__', make)}: parameter {parameter.name} must have a default and be passed by name: a "
+                f"sweep's parameters are corpus, seed, rule_set, and settings with defaults"
+            )
+    return {parameter.name: parameter.default for parameter in settings}
+
+
 def setting_names(make: Callable[..., Any]) -> list[str]:
     """Returns the names of the settings of a definition and of its rules."""
-    names = [name for name in inspect.signature(make).parameters if name not in NOT_SETTINGS]
-    return [*names, *(RULE_SETTINGS if "rule_set" in inspect.signature(make).parameters else ())]
+    return [*setting_defaults(make), *(RULE_SETTINGS if takes(make, "rule_set") else ())]
 
 
-def parse_settings(name: str, make: Callable[..., Any], assignments: list[str]) -> dict[str, Any]:
+def parse_settings(
+    name: str, make: Callable[..., Any], assignments: list[str], *, bounded: bool = True
+) -> dict[str, Any]:
     """Parses `--set` into keyword arguments of a sweep's definition.
 
     Args:
         name: Name of the sweep, for messages.
         make: The definition; the type of each default is the type of the setting.
         assignments: Texts such as "budgets=1e18,1e19".
+        bounded: Whether numbers must be within SETTING_BOUNDS and the other bounds; they need not for users' functions.
 
     Returns:
         The keyword arguments.
@@ -63,11 +91,7 @@ def parse_settings(name: str, make: Callable[..., Any], assignments: list[str]) 
     Raises:
         SweepError: A setting is unknown or out of range; the message lists the allowed settings or values.
     """
-    defaults = {
-        key: parameter.default
-        for key, parameter in inspect.signature(make).parameters.items()
-        if key not in NOT_SETTINGS
-    }
+    defaults = setting_defaults(make)
     rule_set = inspect.signature(make).parameters.get("rule_set")
     out: dict[str, Any] = {}
     changes: dict[str, str] = {}
@@ -87,7 +111,7 @@ def parse_settings(name: str, make: Callable[..., Any], assignments: list[str]) 
                 + "; any field of a run's config can be set too, such as optimizer.weight_decay=0.05"
             )
         if key in defaults:
-            out[key] = parse_value(text, value, defaults[key])
+            out[key] = parse_value(text, value, defaults[key], bounded=bounded)
         else:
             changes[key] = value
     if rule_set is not None and changes:
@@ -102,29 +126,49 @@ def format_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def parse_value(text: str, value: str, default: Any) -> Any:
+def parse_value(text: str, value: str, default: Any, *, bounded: bool = True) -> Any:
     """Converts the text of a setting to the type of its default.
 
     Args:
         text: The assignment, for messages; its name selects bounds.
         value: The text of the value.
-        default: The default, which determines the type; a tuple is a comma-separated list.
+        default: The default, which determines the type; a tuple or list is a comma-separated list, and with a default
+            of None the value is JSON or text.
+        bounded: As for `parse_settings`.
     """
-    if isinstance(default, tuple):
+    if isinstance(default, tuple | list):
         kind = default[0] if default else ""
-        return tuple(parse_value(text, part, kind) for part in value.split(",") if part)
+        return type(default)(parse_value(text, part, kind, bounded=bounded) for part in value.split(",") if part)
+    if isinstance(default, bool):
+        if value.lower() not in BOOLEANS:
+            raise SweepError(f"--set {text}: must be {' or '.join(BOOLEANS)}")
+        return BOOLEANS[value.lower()]
+    if default is None:
+        return parse_json_or_text(value)
     if isinstance(default, str):
         return value
+    if not isinstance(default, int | float):
+        raise SweepError(f"--set {text}: cannot be set: its default is {type(default).__name__}")
     try:
         number = float(value)
     except ValueError:
         number = float("nan")
     whole = isinstance(default, int)
     low, high = SETTING_BOUNDS.get(text.partition("=")[0], INTEGER_BOUNDS if whole else NUMBER_BOUNDS)
+    if not bounded:
+        low, high = -NUMBER_BOUNDS[1], NUMBER_BOUNDS[1]
     if not low <= number <= high or (whole and number != int(number)):
         kind = "a whole number" if whole else "a number"
         raise SweepError(f"--set {text}: must be {kind} from {low:g} to {high:g}, such as {format_value(default)}")
     return int(number) if whole else number
+
+
+def parse_json_or_text(value: str) -> Any:
+    """Returns the value of a text as JSON, or the text itself if it is not JSON."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def change_rules(rule_set: Rules, changes: dict[str, str]) -> Rules:

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PUBLISHED = ROOT.parent / "shared" / "data"  # published data sets, where they are at hand
+# Published data sets, where they are at hand.
+PUBLISHED = Path(os.environ.get("SCALING_DATA", ROOT.parent / "shared" / "data"))
 
 
 def command(*arguments: object, timeout: float = 240, **environment: object) -> subprocess.CompletedProcess[str]:

@@ -22,7 +22,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="fit laws to one part of the points and compare their predictions with the rest",
     )
     backtest.add_argument("source", metavar="SOURCE", help=SOURCE)
-    backtest.add_argument("--law", required=True, metavar="A,B,..", help="names of laws, or your own FILE.py:FUNCTION")
+    backtest.add_argument(
+        "--law",
+        required=True,
+        metavar="A,B,..",
+        help="names of laws, or your own FILE.py:FUNCTION or package.module:FUNCTION",
+    )
     backtest.add_argument("--holdout", required=True, metavar="EXPR", help='rows to predict, such as "C>1e21"')
     add_options(backtest, BacktestOptions)
     add_json_option(backtest)

@@ -33,7 +33,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument(
         "--law",
         default="chinchilla",
-        help="name of a law of the loss in N and D (chinchilla), or your own FILE.py:FUNCTION",
+        help="name of a law of the loss in N and D (chinchilla), or your own FILE.py:FUNCTION or module:FUNCTION",
     )
     add_options(parser, DesignOptions)
     add_json_option(parser)

@@ -53,7 +53,7 @@ LAW_COLUMN_NAMES = {  # usual names of inputs and outputs of laws; Law.columns o
 PREFIXES = (  # first parts of nested names that trackers add; they do not describe the value
     *("config", "summary", "summary_metrics", "hparams", "hyperparameters", "args", "cfg", "metrics", "metric"),
     *("model", "data", "optimizer", "schedule", "training", "throughput", "perf", "performance", "progress", "stats"),
-    *("counters", "trainer", "info", "run"),
+    *("counters", "trainer", "info", "run", "learning"),
 )
 OTHER_VALUES = frozenset(
     ["eval", "val", "valid", "validation", "test", "batch", "tokenizer", "vocab", "embedding", "embeddings", "active"]

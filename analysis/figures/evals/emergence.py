@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from analysis.evals.tasks import Finding
 from analysis.evals.verdict import INCONCLUSIVE, VERDICTS
 from analysis.figures import style
+from analysis.figures.contrast import text_color
 from analysis.figures.evals import common
 from analysis.figures.evals.common import read
 from analysis.figures.source import Source
@@ -101,7 +102,7 @@ def _label_lines(axes: Axes, findings: list[Finding], colors: list[tuple[float, 
             xytext=(5, 0),
             textcoords="offset points",
             fontsize=6.5,
-            color=colors[i],
+            color=text_color(colors[i]),
             va="center",
             annotation_clip=False,
         )

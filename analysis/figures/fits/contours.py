@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import FitError
 from analysis.figures import marks, style
+from analysis.figures.contrast import text_color
 from analysis.figures.fits.common import linestyle
 from analysis.figures.source import Source
 from analysis.fitting.result import Fit
@@ -103,7 +104,7 @@ def _write(
         va="center",
         bbox={"boxstyle": "square,pad=0.12", "facecolor": "white", "edgecolor": "none"},
         zorder=6,
-        color=color,
+        color=text_color(color),
         fontsize=fontsize,
     )
 

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures import marks, style
+from analysis.figures.contrast import text_color
 from analysis.figures.source import Source
 from analysis.studies.conventions import Convention
 
@@ -71,7 +72,7 @@ def _exponents(axes: Axes, conventions: list[Convention], colors: dict[str, str]
             marks.points(axes, series, exponent.value, row - lift, color=color, marker=marker, s=20)
     for row, (paper, value) in enumerate(PUBLISHED):  # names in separate lines below the last interval
         axes.axvline(value, color=style.GREY, linewidth=0.8, linestyle=":", zorder=0)
-        axes.text(value, count + 0.5 * row - 0.2, f" {paper}", fontsize=6.5, va="center", color=style.GREY)
+        axes.text(value, count + 0.5 * row - 0.2, f" {paper}", fontsize=6.5, va="center", color=text_color(style.GREY))
     axes.set_yticks(range(count), [f"N {convention.N}" for convention in conventions])
     axes.set(ylim=(count + 0.6, -0.5), xlabel="Exponent $a$ of $N^{\\ast} \\propto C^a$")
     axes.grid(axis="y", visible=False)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from analysis.errors import DataError, FitError
 from analysis.figures import marks, style
+from analysis.figures.contrast import text_color
 from analysis.figures.fits.common import linestyle
 from analysis.figures.source import Source
 from analysis.fitting.result import Fit
@@ -61,7 +62,9 @@ def _panel(axes: Axes, source: Source, letter: str, laws: dict[str, str]) -> Non
     points = source.points
     x, L = getattr(points, letter), points.L
     if not np.isfinite(x).all() or not len(x):
-        axes.text(0.5, 0.5, f"no {letter} in this source", transform=axes.transAxes, ha="center", color=style.GREY)
+        axes.text(
+            0.5, 0.5, f"no {letter} in this source", transform=axes.transAxes, ha="center", color=text_color(style.GREY)
+        )
         axes.set_xlim(1, 10)
         return
     best = rows_of_input(x, L)
@@ -75,7 +78,9 @@ def _panel(axes: Axes, source: Source, letter: str, laws: dict[str, str]) -> Non
             formula = _draw_law(axes, source.fit(law), letter, grid, label, color)
         except FitError:
             formula = f"{label}: no fit"
-        axes.text(0.99, height, formula, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=color)
+        axes.text(
+            0.99, height, formula, transform=axes.transAxes, ha="right", va="top", fontsize=7.5, color=text_color(color)
+        )
     axes.set_xlim(grid[0], grid[-1])
 
 

@@ -117,7 +117,8 @@ class IsoFlop:
         scale, exponent = ("G_N", "a") if letter == "N" else ("G_D", "b")
         C = np.asarray(C, np.float64)
         axes = (slice(None), *(None,) * C.ndim)
-        values = np.exp(np.log(self.params[scale])[axes] + self.params[exponent][axes] * np.log(C))
+        with np.errstate(divide="ignore"):  # a sample of a steep power law has a factor of 0
+            values = np.exp(np.log(self.params[scale])[axes] + self.params[exponent][axes] * np.log(C))
         return values[0], *corrected_band(values, self.level)
 
 

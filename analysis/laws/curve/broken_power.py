@@ -144,6 +144,16 @@ def _starts(breaks: int) -> Callable[[tuple[np.ndarray, ...], np.ndarray], dict[
     return starts
 
 
+def _equation(breaks: int) -> str:
+    """The law in LaTeX."""
+    if breaks == 1:
+        return r"y(x) = a + b x^{-c_0} \left(1 + \left(\frac{x}{d_1}\right)^{1 / f_1}\right)^{-c_1 f_1}"
+    product = rf"\prod_{{i=1}}^{{{breaks}}}"
+    return (
+        rf"y(x) = a + b x^{{-c_0}} {product} \left(1 + \left(\frac{{x}}{{d_i}}\right)^{{1 / f_i}}\right)^{{-c_i f_i}}"
+    )
+
+
 def _law(function: Callable[..., Array], breaks: int) -> Law:
     bounds = {"c0": (-10.0, 10.0)}
     for i in range(1, breaks + 1):
@@ -159,6 +169,7 @@ def _law(function: Callable[..., Array], breaks: int) -> Law:
         units={"x": "examples, tokens, parameters or FLOPs", "L": "error or loss", "a": "as y", "d1": "as x"},
         starts_from_data=_starts(breaks),
         derivatives=broken_power_derivatives,
+        latex=(_equation(breaks),),
         exchangeable=tuple((f"d{i}", f"c{i}", f"f{i}") for i in range(1, breaks + 1)),
     )
 

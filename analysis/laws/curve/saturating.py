@@ -149,7 +149,16 @@ SOURCE = "Alabdulmohsin 2022"
 UNITS = {"x": "examples, tokens, parameters or FLOPs", "L": "error or loss"}
 STARTS = {"c": tuple(-c for c in STEEPNESS)}
 
-M1 = Law(m1, f"{SOURCE}, M1", STARTS, ("beta",), {"c": EXPONENT}, objective="mse-log", units=UNITS)
+M1 = Law(
+    m1,
+    f"{SOURCE}, M1",
+    STARTS,
+    ("beta",),
+    {"c": EXPONENT},
+    objective="mse-log",
+    units=UNITS,
+    latex=(r"y(x) = \beta x^c",),
+)
 M2 = Law(
     m2,
     f"{SOURCE}, M2",
@@ -159,6 +168,7 @@ M2 = Law(
     constants=("eps_inf",),
     objective="mse-log",
     units={**UNITS, "eps_inf": "as y"},
+    latex=(r"y(x) = \varepsilon_\infty + \beta x^c",),
 )
 M3 = Law(
     m3,
@@ -169,6 +179,7 @@ M3 = Law(
     objective="mse-log",
     units={**UNITS, "gamma": "1/x"},
     starts_from_data=_m3_starts,
+    latex=(r"y(x) = \beta \left(\frac{1}{x} + \gamma\right)^c",),
 )
 M4 = Law(
     m4,
@@ -184,5 +195,6 @@ M4 = Law(
     objective="mse-log",
     units={**UNITS, "eps_inf": "as y", "eps_0": "as y"},
     starts_from_data=_m4_starts,
+    latex=(r"\frac{y - \varepsilon_\infty}{\left(\varepsilon_0 - y\right)^\alpha} = \beta x^c",),
     derivatives=m4_derivatives,
 )

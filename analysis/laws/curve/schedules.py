@@ -24,7 +24,7 @@ from analysis.laws.curve.schedule_terms import (
     loss_reduction,
     schedule_terms,
 )
-from analysis.laws.law import Array, Law
+from analysis.laws.law import Array, Law, Published
 
 MAX_STARTS = 12  # number of starts that are kept, those with the smallest residuals
 START_ALPHAS = (0.2, 0.5, 1.0)
@@ -44,9 +44,6 @@ def multi_power(
     gamma: Array,
 ) -> Array:
     """L0 + A·S1^−α + B·Σ_k (η_k − η_{k−1})·(1 − (1 + C·η_k^−γ·Σ_{k..t} η)^−β) (Luo 2025, equations 1 to 3).
-
-    Published, for 25M parameters: L0 = 3.04045406, A = 0.52468604, α = 0.50786857, B = 363.78751622, C = 2.06560812,
-    β = 0.58279013, γ = 0.64142257.
 
     Args:
         step: Step of each row (n,).
@@ -72,7 +69,7 @@ def _multi_power(
 
 
 def tissue(step: Array, lr: Array, curve: Array, *, L0: Array, A: Array, alpha: Array, C: Array, lam: Array) -> Array:
-    """L0 + A·S1^−α − C·S2, S2 the annealing area with momentum λ (Tissue 2024, equation 1; λ = 0.999 there).
+    """L0 + A·S1^−α − C·S2, S2 the annealing area with momentum λ (Tissue 2024, equation 1).
 
     Args:
         step: Step of each row (n,).
@@ -173,6 +170,25 @@ MULTI_POWER = Law(
     signed=("lr",),
     labels=("curve",),
     starts_from_data=_multi_power_starts,
+    latex=(
+        r"L(t) = L_0 + \frac{A}{S_1(t)^\alpha} + B \sum_{k=1}^{t} (\eta_k - \eta_{k-1}) \left(1 - \left(1 + "
+        r"C \eta_k^{-\gamma} S_k(t)\right)^{-\beta}\right)",
+        r"S_k(t) = \sum_{\tau=k}^{t} \eta_\tau",
+    ),
+    published=(
+        Published(
+            "Luo 2025, 25M parameters",
+            {
+                "L0": 3.04045406,
+                "A": 0.52468604,
+                "alpha": 0.50786857,
+                "B": 363.78751622,
+                "C": 2.06560812,
+                "beta": 0.58279013,
+                "gamma": 0.64142257,
+            },
+        ),
+    ),
 )
 TISSUE = Law(
     tissue,
@@ -186,4 +202,10 @@ TISSUE = Law(
     signed=("lr",),
     labels=("curve",),
     starts_from_data=_tissue_starts,
+    latex=(
+        r"L(t) = L_0 + \frac{A}{S_1(t)^\alpha} - C S_2(t)",
+        r"S_1(t) = \sum_{\tau=1}^{t} \eta_\tau",
+        r"S_2(t) = \sum_{k=1}^{t} (\eta_{k-1} - \eta_k) \sum_{\tau=k}^{t} \lambda^{\tau - k}",
+    ),
+    published=(Published("Tissue 2024", {"lam": 0.999}),),
 )

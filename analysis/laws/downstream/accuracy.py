@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit
 
-from analysis.laws.law import Array, Law
+from analysis.laws.law import Array, Law, Published
 from analysis.laws.loss.chinchilla import CHINCHILLA, chinchilla
 
 STEEPNESS = (1e-4, 1e4)  # bounds of the steepness in L
@@ -17,8 +17,6 @@ STEEPNESS = (1e-4, 1e4)  # bounds of the steepness in L
 
 def error(L: Array, *, epsilon: Array, k: Array, gamma: Array) -> Array:
     """ε − k·e^(−γL): the error decreases from chance level ε with decreasing loss (Gadre 2024, equation 5).
-
-    Published, mean of 17 tasks: ε = 0.850, k = 2.08, γ = 0.756 on C4; ε = 0.857, k = 2.21, γ = 0.715 on RedPajama.
 
     Args:
         L: Loss in nats per token.
@@ -107,6 +105,11 @@ ERROR = Law(
     starts_from_data=_error_starts,
     units={"L": "nats per token", "Err": "share of answers", "epsilon": "share of answers", "k": "share of answers"},
     columns={"Err": "err error error_rate err_avg"},
+    latex=(r"\mathrm{Err}(L) = \varepsilon - k e^{-\gamma L}",),
+    published=(
+        Published("Gadre 2024, C4, mean of 17 tasks", {"epsilon": 0.850, "k": 2.08, "gamma": 0.756}),
+        Published("Gadre 2024, RedPajama, mean of 17 tasks", {"epsilon": 0.857, "k": 2.21, "gamma": 0.715}),
+    ),
     signed=("Err",),
 )
 SIGMOID = Law(
@@ -120,6 +123,7 @@ SIGMOID = Law(
     columns={"Acc": "acc accuracy rc_acc score"},
     signed=("Acc",),
     starts_from_data=_sigmoid_starts,
+    latex=(r"\mathrm{Acc}(L) = \frac{a}{1 + e^{-k (L - L_0)}} + b",),
 )
 TWO_STEP = Law(
     two_step,
@@ -131,4 +135,8 @@ TWO_STEP = Law(
     units=CHINCHILLA.units | SIGMOID.units,
     columns=SIGMOID.columns,
     signed=SIGMOID.signed,
+    latex=(
+        r"\mathrm{Acc}(N, D) = \frac{a}{1 + e^{-k (L - L_0)}} + b",
+        r"L = E + \frac{A}{N^\alpha} + \frac{B}{D^\beta}",
+    ),
 )

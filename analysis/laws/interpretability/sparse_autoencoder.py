@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.law import SIGNED_EXPONENT, Array, Law
+from analysis.laws.law import SIGNED_EXPONENT, Array, Law, Published
 
 FLOORS = (0.1, 0.5, 0.8, 0.95, 0.99)  # starting values of the irreducible error, relative to the smallest error
 LOG = (-100.0, 100.0)  # bounds of the logarithm of a factor
@@ -29,8 +29,6 @@ def sae_nk(
     n: Array, k: Array, *, alpha: Array, beta_k: Array, beta_n: Array, gamma: Array, zeta: Array, eta: Array
 ) -> Array:
     """e^(α + βk·ln k + βn·ln n + γ·ln k·ln n) + e^(ζ + η·ln k) (Gao 2024, section 3.1).
-
-    Published, for GPT-4: α = −0.50, βk = 0.26, βn = −0.017, γ = −0.042, ζ = −1.32, η = −0.085.
 
     Args:
         n: Latents.
@@ -79,6 +77,7 @@ SAE_N = Law(
     {},
     bounds={"alpha": LOG, "beta_n": (SIGNED_EXPONENT[0], 0.0), "zeta": LOG},
     starts_from_data=_n_starts,
+    latex=(r"L(n) = e^{\alpha + \beta_n \ln n} + e^\zeta",),
     units=UNITS,
     columns=COLUMNS,
 )
@@ -95,6 +94,13 @@ SAE_NK = Law(
         "eta": SIGNED_EXPONENT,
     },
     starts_from_data=_nk_starts,
+    latex=(r"L(n, k) = e^{\alpha + \beta_k \ln k + \beta_n \ln n + \gamma \ln k \ln n} + e^{\zeta + \eta \ln k}",),
+    published=(
+        Published(
+            "Gao 2024, GPT-4",
+            {"alpha": -0.50, "beta_k": 0.26, "beta_n": -0.017, "gamma": -0.042, "zeta": -1.32, "eta": -0.085},
+        ),
+    ),
     units=UNITS,
     columns=COLUMNS,
 )

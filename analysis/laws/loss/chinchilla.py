@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.law import Array, Law
+from analysis.laws.law import Array, Law, Published
 
 EXPONENT = (1e-3, 5.0)  # bounds of an exponent of the laws of the loss
 EXPONENTS = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)  # starting values of an exponent
@@ -15,9 +15,6 @@ EXPONENTS = (0.05, 0.15, 0.3, 0.5, 0.8, 1.2)  # starting values of an exponent
 
 def chinchilla(N: Array, D: Array, *, E: Array, A: Array, B: Array, alpha: Array, beta: Array) -> Array:
     """E + A/N^α + B/D^β (Hoffmann 2022, equation 2).
-
-    Published: E = 1.69, A = 406.4, B = 410.7, α = 0.34, β = 0.28 (Hoffmann 2022, approach 3); E = 1.8172, A = 482.01,
-    B = 2085.43, α = 0.3478, β = 0.3658 (Besiroglu 2024, a new fit to the same runs).
 
     Args:
         N: Parameters.
@@ -57,4 +54,12 @@ CHINCHILLA = Law(
     constants=("E",),
     optimum=chinchilla_optimum,
     units={"N": "parameters", "D": "tokens", "L": "nats per token", "E": "nats per token"},
+    latex=(r"L(N, D) = E + \frac{A}{N^\alpha} + \frac{B}{D^\beta}",),
+    published=(
+        Published("Hoffmann 2022, approach 3", {"E": 1.69, "A": 406.4, "B": 410.7, "alpha": 0.34, "beta": 0.28}),
+        Published(
+            "Besiroglu 2024, a new fit to the same runs",
+            {"E": 1.8172, "A": 482.01, "B": 2085.43, "alpha": 0.3478, "beta": 0.3658},
+        ),
+    ),
 )

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.laws.law import Array, Law
+from analysis.laws.law import Array, Law, Published
 from analysis.laws.loss.chinchilla import EXPONENT
 
 FACTOR = (1e-6, 1e80)  # bounds of A and B
@@ -34,7 +34,6 @@ def data_constrained(
 
     D′ = U + U·R_D*·(1 − e^(−R_D/R_D*)), where R_D = D/U − 1 is the number of repetitions. N′ is computed in the same
     way from U_N and R_N = N/U_N − 1, where U_N is the minimum of N and the size for which U tokens are compute-optimal.
-    Published: α = β = 0.353, E = 1.87, A = 521, B = 1488, R_D* = 15.4, R_N* = 5.3.
 
     Args:
         N: Parameters.
@@ -118,6 +117,13 @@ def unique_parameters(U: Array, *, A: Array, B: Array, alpha: Array, beta: Array
     return np.exp(ln_g + beta / alpha * (ln_g + np.log(U)))
 
 
+_EQUATION = r"L(N, D, U) = E + \frac{A}{(N')^\alpha} + \frac{B}{(D')^\beta}"
+_TERMS = (
+    r"R_N = N / U_N - 1",
+    r"R_D = D / U - 1",
+    r"U_N = \min\left(N, G (G U)^{\beta / \alpha}\right)",
+    r"G = \left(\frac{\alpha A}{\beta B}\right)^{1 / (\alpha + \beta)}",
+)
 DATA_CONSTRAINED = Law(
     data_constrained,
     "Muennighoff 2023, equations 10 to 14",
@@ -149,5 +155,28 @@ DATA_CONSTRAINED = Law(
         "RD_star": "repetitions",
         "RN_star": "repetitions",
     },
+    latex=(
+        _EQUATION,
+        r"N' = U_N + U_N R_N^* \left(1 - e^{-R_N / R_N^*}\right)",
+        r"D' = U + U R_D^* \left(1 - e^{-R_D / R_D^*}\right)",
+        *_TERMS,
+    ),
+    published=(
+        Published(
+            "Muennighoff 2023",
+            {"E": 1.87, "A": 521, "B": 1488, "alpha": 0.353, "beta": 0.353, "RD_star": 15.4, "RN_star": 5.3},
+        ),
+    ),
 )
-GEOMETRIC = replace(DATA_CONSTRAINED, function=data_constrained_geometric, source="Muennighoff 2023, appendix A")
+GEOMETRIC = replace(
+    DATA_CONSTRAINED,
+    function=data_constrained_geometric,
+    source="Muennighoff 2023, appendix A",
+    latex=(
+        _EQUATION,
+        r"N' = U_N + U_N R_N^* \left(1 - \left(1 + 1 / R_N^*\right)^{-R_N}\right)",
+        r"D' = U + U R_D^* \left(1 - \left(1 + 1 / R_D^*\right)^{-R_D}\right)",
+        *_TERMS,
+    ),
+    published=(),
+)

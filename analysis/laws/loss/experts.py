@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.law import Array, Law
+from analysis.laws.law import Array, Law, Published
 from analysis.laws.loss.chinchilla import EXPONENT
 
 SLOPE = (-10.0, 10.0)  # bounds of a slope of log10 L; the published slopes are below 0.2 in size
@@ -28,9 +28,6 @@ def effective_experts(E: Array, E_start: Array, E_max: Array) -> Array:
 
 def routing(N: Array, E: Array, *, a: Array, b: Array, c: Array, d: Array, E_start: Array, E_max: Array) -> Array:
     """10^(a·log N + b·log Ê + c·log N·log Ê + d), logs to base 10, Ê = effective_experts(E) (Clark 2022, equation 1).
-
-    Published, in this order of parameters: −0.082, −0.108, 0.009, 1.104, 1.847, 314.478 (S-BASE); −0.083, −0.126,
-    0.012, 1.111, 1.880, 469.982 (RL-R); −0.087, −0.136, 0.012, 1.157, 4.175, 477.741 (hash layers).
 
     Args:
         N: Parameters of the dense model that the experts are added to.
@@ -82,8 +79,6 @@ def granularity(
 ) -> Array:
     """(g/G^γ + a)/N^α + b/D^β + c (Krajewski 2024, the joint law).
 
-    Published: c = 0.47, g = 2.1, a = 18.1, b = 30.8, α = 0.115, β = 0.147, γ = 0.58.
-
     Args:
         N: Parameters.
         D: Tokens.
@@ -98,6 +93,11 @@ def granularity(
         gamma: Exponent of the granularity.
     """
     return c + (g * G**-gamma + a) * N**-alpha + b * D**-beta
+
+
+def _published(router: str, *values: float) -> Published:
+    names = ("a", "b", "c", "d", "E_start", "E_max")
+    return Published(f"Clark 2022, {router}", dict(zip(names, values, strict=True)))
 
 
 ROUTING = Law(
@@ -119,6 +119,16 @@ ROUTING = Law(
         "n params parameters n_params num_params param_count parameter_count n_parameters num_parameters nparams",
         "E": "e num_experts n_experts experts expert_count number_of_experts",
     },
+    latex=(
+        r"\log_{10} L(N, E) = a \log_{10} N + b \log_{10} \hat{E} + c \log_{10} N \log_{10} \hat{E} + d",
+        r"\hat{E} = \left(\frac{1}{E - 1 + \left(1 / E_{\text{start}} - 1 / E_{\text{max}}\right)^{-1}} + "
+        r"\frac{1}{E_{\text{max}}}\right)^{-1}",
+    ),
+    published=(
+        _published("S-BASE", -0.082, -0.108, 0.009, 1.104, 1.847, 314.478),
+        _published("RL-R", -0.083, -0.126, 0.012, 1.111, 1.880, 469.982),
+        _published("hash layers", -0.087, -0.136, 0.012, 1.157, 4.175, 477.741),
+    ),
 )
 GRANULARITY = Law(
     granularity,
@@ -131,4 +141,11 @@ GRANULARITY = Law(
     decreasing_in=("N",),
     units={"N": "parameters", "D": "tokens", "L": "nats per token", "c": "nats per token"},
     columns={"G": "g granularity"},
+    latex=(r"L(N, D, G) = c + \left(\frac{g}{G^\gamma} + a\right) \frac{1}{N^\alpha} + \frac{b}{D^\beta}",),
+    published=(
+        Published(
+            "Krajewski 2024",
+            {"c": 0.47, "g": 2.1, "a": 18.1, "b": 30.8, "alpha": 0.115, "beta": 0.147, "gamma": 0.58},
+        ),
+    ),
 )

@@ -9,7 +9,7 @@ import itertools
 
 import numpy as np
 
-from analysis.laws.law import Array, Law
+from analysis.laws.law import Array, Law, Published
 from analysis.laws.loss.chinchilla import EXPONENT
 from analysis.laws.loss.power_laws import SCALE
 
@@ -24,8 +24,6 @@ NEWTON_TOLERANCE = 1e-14  # step in ln L below which Newton's method stops
 
 def kaplan_nd(N: Array, D: Array, *, Nc: Array, Dc: Array, alphaN: Array, alphaD: Array) -> Array:
     """[(Nc/N)^(αN/αD) + Dc/D]^αD, with early stopping on D tokens (Kaplan 2020, equation 1.5).
-
-    Published: Nc = 6.4e13, Dc = 1.8e13, αN = 0.076, αD = 0.103.
 
     Args:
         N: Parameters.
@@ -57,8 +55,6 @@ def kaplan_nd_optimum(params: dict[str, Array], k: float, s: float = 1.0) -> tup
 def kaplan_ns(N: Array, S: Array, *, Nc: Array, Sc: Array, alphaN: Array, alphaS: Array) -> Array:
     """(Nc/N)^αN + (Sc/S)^αS, S the minimum number of steps S_min (Kaplan 2020, equation 1.6).
 
-    Published: Nc = 6.5e13, Sc = 2.1e3, αN = 0.077, αS = 0.76.
-
     Args:
         N: Parameters.
         S: Steps at a batch far above the critical batch (`minimum_steps`).
@@ -85,7 +81,7 @@ def kaplan_nsb(
     """(Nc/N)^αN + (Sc/S_min)^αS, S_min = S/(1 + B_*/(B·L^(1/αB))) (Kaplan 2020, equations 1.6, 5.4 and 1.4).
 
     The equation is implicit in the loss. Newton's method solves for ln L, in which the difference of both sides is
-    convex and decreasing, so that it converges from below. Published values: see `kaplan_ns` and `critical_batch`.
+    convex and decreasing, so that it converges from below.
 
     Args:
         N: Parameters.
@@ -114,8 +110,6 @@ def kaplan_nsb(
 
 def critical_batch(L: Array, *, B_star: Array, alphaB: Array) -> Array:
     """B_*/L^(1/αB) tokens, for twice the minimum steps and tokens to the loss L (Kaplan 2020, equation 1.4).
-
-    Published: B_* = 2.1e8, αB = 0.21.
 
     Args:
         L: Loss in nats per token.
@@ -215,6 +209,8 @@ def _best_starts(candidates: list[tuple[float, ...]], names: tuple[str, ...]) ->
     return {name: best[:, column] for column, name in enumerate(names, 1)}
 
 
+KAPLAN_NS_VALUES = {"Nc": 6.5e13, "Sc": 2.1e3, "alphaN": 0.077, "alphaS": 0.76}
+CRITICAL_BATCH_VALUES = {"B_star": 2.1e8, "alphaB": 0.21}
 KAPLAN_ND = Law(
     kaplan_nd,
     "Kaplan 2020, equation 1.5",
@@ -224,6 +220,8 @@ KAPLAN_ND = Law(
     starts_from_data=_nd_starts,
     optimum=kaplan_nd_optimum,
     units={"N": "parameters", "D": "tokens", "L": "nats per token", "Nc": "parameters", "Dc": "tokens"},
+    latex=(r"L(N, D) = \left[\left(\frac{N_c}{N}\right)^{\alpha_N / \alpha_D} + \frac{D_c}{D}\right]^{\alpha_D}",),
+    published=(Published("Kaplan 2020", {"Nc": 6.4e13, "Dc": 1.8e13, "alphaN": 0.076, "alphaD": 0.103}),),
 )
 KAPLAN_NS = Law(
     kaplan_ns,
@@ -234,6 +232,8 @@ KAPLAN_NS = Law(
     units={"N": "parameters", "S": "steps", "L": "nats per token", "Nc": "parameters", "Sc": "steps"},
     starts_from_data=_ns_starts,
     columns={"S": "s s_min steps_min min_steps steps step n_steps"},
+    latex=(r"L(N, S) = \left(\frac{N_c}{N}\right)^{\alpha_N} + \left(\frac{S_c}{S}\right)^{\alpha_S}",),
+    published=(Published("Kaplan 2020", KAPLAN_NS_VALUES),),
 )
 KAPLAN_NSB = Law(
     kaplan_nsb,
@@ -244,6 +244,12 @@ KAPLAN_NSB = Law(
     starts_from_data=_nsb_starts,
     units={**KAPLAN_NS.units, "B": "tokens per batch", "B_star": "tokens per batch"},
     columns={"B": "b batch_tokens batch_size batch bs"},
+    latex=(
+        r"L(N, S, B) = \left(\frac{N_c}{N}\right)^{\alpha_N} + \left(\frac{S_c}{S_{\min}}\right)^{\alpha_S}",
+        r"S_{\min} = \frac{S}{1 + B_{\text{crit}} / B}",
+        r"B_{\text{crit}} = \frac{B_*}{L^{1 / \alpha_B}}",
+    ),
+    published=(Published("Kaplan 2020", {**KAPLAN_NS_VALUES, **CRITICAL_BATCH_VALUES}),),
 )
 CRITICAL_BATCH = Law(
     critical_batch,
@@ -255,4 +261,6 @@ CRITICAL_BATCH = Law(
     objective="mse-log",
     units={"L": "nats per token", "B": "tokens per batch", "B_star": "tokens per batch"},
     columns={"B": "b b_crit critical_batch critical_batch_size batch_size batch_tokens batch"},
+    latex=(r"B(L) = \frac{B_*}{L^{1 / \alpha_B}}",),
+    published=(Published("Kaplan 2020", CRITICAL_BATCH_VALUES),),
 )

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.laws.law import Array, Law
+from analysis.laws.law import Array, Law, Published
 from analysis.laws.loss.chinchilla import EXPONENT, EXPONENTS
 
 
 def over_training(C: Array, M: Array, *, E: Array, a: Array, b: Array, eta: Array) -> Array:
     """E + (a·M^η + b·M^−η)·C^−η (Gadre 2024, equation 4).
 
-    It is Chinchilla's law with both exponents equal to 2η. Published: E = 1.51, a = 141, b = 190, η = 0.121 on C4;
-    E = 1.84, a = 212, b = 367, η = 0.136 on RedPajama.
+    It is Chinchilla's law with both exponents equal to 2η.
 
     Args:
         C: Training FLOPs.
@@ -53,4 +52,9 @@ OVER_TRAINING = Law(
     decreasing_in=("C",),
     optimum=over_training_optimum,
     units={"C": "FLOPs", "M": "tokens per parameter", "L": "nats per token", "E": "nats per token"},
+    latex=(r"L(C, M) = E + \left(a M^\eta + b M^{-\eta}\right) C^{-\eta}",),
+    published=(
+        Published("Gadre 2024, C4", {"E": 1.51, "a": 141, "b": 190, "eta": 0.121}),
+        Published("Gadre 2024, RedPajama", {"E": 1.84, "a": 212, "b": 367, "eta": 0.136}),
+    ),
 )

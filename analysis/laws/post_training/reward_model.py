@@ -36,7 +36,7 @@ def reward_rl(d: Array, *, alpha: Array, beta: Array) -> Array:
     return d * (alpha - beta * np.log(np.where(d > 0, d, 1.0)))
 
 
-def _reward(function: Callable[..., Array], method: str) -> Law:
+def _reward(function: Callable[..., Array], method: str, latex: str) -> Law:
     return Law(
         function,
         f"Gao 2022 (reward models), {method}",
@@ -48,8 +48,9 @@ def _reward(function: Callable[..., Array], method: str) -> Law:
         units={"d": "√nats", "R": "reward", "alpha": "reward per √nat", "beta": "reward per nat"},
         columns={"d": "d sqrt_kl root_kl", "R": "r gold_reward gold_score reward gold"},
         signed=("d", "R"),
+        latex=(latex,),
     )
 
 
-REWARD_BON = _reward(reward_bon, "best of n")
-REWARD_RL = _reward(reward_rl, "reinforcement learning")
+REWARD_BON = _reward(reward_bon, "best of n", r"R(d) = d \left(\alpha - \beta d\right)")
+REWARD_RL = _reward(reward_rl, "reinforcement learning", r"R(d) = d \left(\alpha - \beta \ln d\right)")

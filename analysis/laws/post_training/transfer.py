@@ -5,14 +5,11 @@ Key: DF tokens of fine-tuning, DT fine-tuning tokens that pre-training replaces,
 
 from __future__ import annotations
 
-from analysis.laws.law import SIGNED_EXPONENT, Array, Law
+from analysis.laws.law import SIGNED_EXPONENT, Array, Law, Published
 
 
 def transfer(DF: Array, N: Array, *, k: Array, alpha: Array, beta: Array) -> Array:
-    """k·DF^α·N^β: further tokens beyond DF that a model from scratch needs for the same loss (equation 1.1).
-
-    Published (Hernandez 2021): k = 1.9e4, α = 0.18, β = 0.38 from text to Python; k = 2.1e5, α = 0.096, β = 0.38 from
-    text and other code to Python.
+    """k·DF^α·N^β: further tokens beyond DF that a model from scratch needs for the same loss (Hernandez 2021, equation 1.1).
 
     Args:
         DF: Tokens of fine-tuning.
@@ -37,4 +34,9 @@ TRANSFER = Law(
         "DF": "df d_f finetune_tokens fine_tuning_tokens finetuning_tokens",
         "DT": "dt d_t effective_data_transferred data_transferred tokens_transferred",
     },
+    latex=(r"D_T(D_F, N) = k D_F^\alpha N^\beta",),
+    published=(
+        Published("Hernandez 2021, text to Python", {"k": 1.9e4, "alpha": 0.18, "beta": 0.38}),
+        Published("Hernandez 2021, text and other code to Python", {"k": 2.1e5, "alpha": 0.096, "beta": 0.38}),
+    ),
 )

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analysis.laws.law import SIGNED_EXPONENT, Array, Law
+from analysis.laws.law import SIGNED_EXPONENT, Array, Law, Published
 
 UNITS = {"N": "parameters", "D": "tokens", "C": "FLOPs", "lr": "peak learning rate", "B": "tokens per batch"}
 COLUMNS = {
@@ -17,7 +17,7 @@ COLUMNS = {
 
 
 def step_law_lr(N: Array, D: Array, *, c: Array, alpha: Array, beta: Array) -> Array:
-    """c·N^α·D^β (Step law, Li 2025, equation 1: 1.79, −0.713, 0.307).
+    """c·N^α·D^β (Step law, Li 2025, equation 1).
 
     Args:
         N: Parameters.
@@ -30,7 +30,7 @@ def step_law_lr(N: Array, D: Array, *, c: Array, alpha: Array, beta: Array) -> A
 
 
 def step_law_batch(D: Array, *, c: Array, beta: Array) -> Array:
-    """c·D^β (Step law, Li 2025, equation 1: 0.58, 0.571).
+    """c·D^β (Step law, Li 2025, equation 1).
 
     Args:
         D: Tokens.
@@ -41,7 +41,7 @@ def step_law_batch(D: Array, *, c: Array, beta: Array) -> Array:
 
 
 def deepseek_lr(C: Array, *, c: Array, g: Array) -> Array:
-    """c·C^−g (DeepSeek 2024, equation 1: 0.3118, 0.1250; C there without embeddings, with attention).
+    """c·C^−g (DeepSeek 2024, equation 1; C there without embeddings, with attention).
 
     Args:
         C: Training FLOPs.
@@ -52,7 +52,7 @@ def deepseek_lr(C: Array, *, c: Array, g: Array) -> Array:
 
 
 def deepseek_batch(C: Array, *, c: Array, g: Array) -> Array:
-    """c·C^g (DeepSeek 2024, equation 1: 0.2920, 0.3271; C as in deepseek_lr).
+    """c·C^g (DeepSeek 2024, equation 1; C as in deepseek_lr).
 
     Args:
         C: Training FLOPs.
@@ -62,22 +62,40 @@ def deepseek_batch(C: Array, *, c: Array, g: Array) -> Array:
     return c * C**g
 
 
-def _power(function: Callable[..., Array], source: str, output: str, exponents: dict[str, tuple[float, ...]]) -> Law:
+STARTS = (-0.5, 0.0, 0.5)  # starting values of an exponent
+
+
+def _power(
+    function: Callable[..., Array],
+    source: str,
+    output: str,
+    values: dict[str, float],
+    latex: str,
+) -> Law:
+    exponents = [name for name in values if name != "c"]
     return Law(
         function,
         source,
-        exponents,
+        dict.fromkeys(exponents, STARTS),
         linear=("c",),
         bounds=dict.fromkeys(exponents, SIGNED_EXPONENT),
         output=output,
         objective="mse-log",
         units=UNITS,
         columns={output: COLUMNS[output]},
+        latex=(latex,),
+        published=(Published(source.partition(",")[0], values),),
     )
 
 
-STARTS = (-0.5, 0.0, 0.5)
-STEP_LAW_LR = _power(step_law_lr, "Li 2025 (Step law), equation 1", "lr", {"alpha": STARTS, "beta": STARTS})
-STEP_LAW_BATCH = _power(step_law_batch, "Li 2025 (Step law), equation 1", "B", {"beta": STARTS})
-DEEPSEEK_LR = _power(deepseek_lr, "DeepSeek 2024, equation 1", "lr", {"g": STARTS})
-DEEPSEEK_BATCH = _power(deepseek_batch, "DeepSeek 2024, equation 1", "B", {"g": STARTS})
+STEP_LAW, DEEPSEEK = "Li 2025 (Step law), equation 1", "DeepSeek 2024, equation 1"
+STEP_LAW_LR = _power(
+    step_law_lr,
+    STEP_LAW,
+    "lr",
+    {"c": 1.79, "alpha": -0.713, "beta": 0.307},
+    r"\eta(N, D) = c N^\alpha D^\beta",
+)
+STEP_LAW_BATCH = _power(step_law_batch, STEP_LAW, "B", {"c": 0.58, "beta": 0.571}, r"B(D) = c D^\beta")
+DEEPSEEK_LR = _power(deepseek_lr, DEEPSEEK, "lr", {"c": 0.3118, "g": 0.1250}, r"\eta(C) = c C^{-g}")
+DEEPSEEK_BATCH = _power(deepseek_batch, DEEPSEEK, "B", {"c": 0.2920, "g": 0.3271}, "B(C) = c C^g")

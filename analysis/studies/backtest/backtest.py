@@ -85,7 +85,7 @@ def backtest(
     forms = [resolve_law(law) for law in names]
     outputs = {form.output for form in forms}
     if len(outputs) != 1:
-        listed = ", ".join(map(law_name, names))
+        listed = ", ".join(map(laws.law_name, names))
         raise DataError(f"laws {listed} predict {', '.join(sorted(outputs))}: choose laws with the same output")
     parts, notes = _parts(source, forms, holdout, options.group, reading)
     tasks = _tasks(names, forms, parts, fit_options)
@@ -98,16 +98,11 @@ def backtest(
     return replace(result, notes=(*notes, *result.notes))
 
 
-def law_name(law: str | Law) -> str:
-    """Returns the name of a law."""
-    return law if isinstance(law, str) else law.function.__name__
-
-
 def resolve_law(law: str | Law) -> Law:
     """Returns a law by its name. Raises DataError for an approach that predicts no loss."""
     if isinstance(law, str) and law in laws.APPROACHES:
         raise DataError(f"law {law!r}: predicts exponents of the optimum, not a loss: use chinchilla instead")
-    return laws.find(law) if isinstance(law, str) else law
+    return laws.find(law)
 
 
 def _parts(
@@ -210,7 +205,7 @@ def _collect(forecasts: Iterable[Forecast], total: int, progress: Progress | Non
 
 def _forecast(task: BacktestTask) -> Forecast:
     """Fits one law to one group and predicts its held-out points and its validation points."""
-    form, name = resolve_law(task.law), law_name(task.law)
+    form, name = resolve_law(task.law), laws.law_name(task.law)
     points = task.points.select(~task.held_out)
     measured = task.points[form.output][task.held_out]
     try:

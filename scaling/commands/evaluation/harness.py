@@ -7,8 +7,8 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from scaling.evaluate.harness.config import HarnessOptions
-    from scaling.evaluate.run import Evaluation
+    from scaling.evaluation.harness.config import HarnessOptions
+    from scaling.evaluation.run import Evaluation
     from scaling.inference.load import TrainedModel
     from scaling.store.record import Store
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the harness."""
     from scaling.config.options import add_options
-    from scaling.evaluate.harness.config import HarnessOptions
+    from scaling.evaluation.harness.config import HarnessOptions
 
     add_options(parser.add_argument_group("lm-evaluation-harness"), HarnessOptions)
 
@@ -29,8 +29,8 @@ def harness_options(args: argparse.Namespace) -> HarnessOptions | None:
     """
     from scaling.config.options import read_options
     from scaling.config.validation import require
-    from scaling.evaluate.config import parse_integers
-    from scaling.evaluate.harness.config import HarnessOptions
+    from scaling.evaluation.config import parse_integers
+    from scaling.evaluation.harness.config import HarnessOptions
 
     if not args.benchmarks:
         for name, flag in (("folder", "--harness-path"), ("limit", "--limit"), ("run_code", "--run-code")):
@@ -50,7 +50,7 @@ def harness_options(args: argparse.Namespace) -> HarnessOptions | None:
 
 def bad_benchmarks(options: HarnessOptions) -> dict[str, str]:
     """Returns the benchmarks that cannot be evaluated on any model, each with a message."""
-    from scaling.evaluate.harness.run import check_benchmarks
+    from scaling.evaluation.harness.run import check_benchmarks
 
     return check_benchmarks(options)
 
@@ -63,8 +63,8 @@ def evaluate_with_harness(model: TrainedModel, store: Store, options: HarnessOpt
         store: The store that has its record.
         options: The benchmarks, and how to evaluate them.
     """
-    from scaling.evaluate.harness.run import run_harness
-    from scaling.evaluate.run import Evaluation, write_scores
+    from scaling.evaluation.harness.run import run_harness
+    from scaling.evaluation.run import Evaluation, write_scores
     from scaling.inference.scorer import Scorer
 
     scorer, result = Scorer(model), Evaluation()

@@ -16,9 +16,9 @@ from scaling.config.validation import one_line, require
 from scaling.store.score_intervals import LEVEL
 
 if TYPE_CHECKING:
-    from scaling.evaluate.config import EvaluationOptions
-    from scaling.evaluate.harness.config import HarnessOptions
-    from scaling.evaluate.run import Evaluation
+    from scaling.evaluation.config import EvaluationOptions
+    from scaling.evaluation.harness.config import HarnessOptions
+    from scaling.evaluation.run import Evaluation
     from scaling.store.record import Store
 
 SECONDS_SHOWN = 120  # of time left; longer ones are shown in minutes
@@ -93,7 +93,7 @@ def evaluate_runs(job: EvaluationJob, runs: Sequence[str]) -> int:
         DONE, BAD_INPUT where every error was one of the input, else FAILED.
     """
     from scaling.config.placement import Placement
-    from scaling.evaluate.run import INPUT_ERRORS
+    from scaling.evaluation.run import INPUT_ERRORS
     from scaling.program import compile_cache
 
     compile_cache.configure_cache(Placement())  # runs of one shape, and later commands, compile once
@@ -126,7 +126,7 @@ def has_missing(job: EvaluationJob, name: str) -> bool:
         job: What is evaluated.
         name: Run id.
     """
-    from scaling.evaluate import run
+    from scaling.evaluation import run
 
     record = job.store.read(name)
     if record is None:
@@ -144,7 +144,7 @@ def evaluate_one(job: EvaluationJob, name: str) -> int:
         job: What is evaluated.
         name: Run id.
     """
-    from scaling.evaluate.run import Evaluation, evaluate_run, print_warnings
+    from scaling.evaluation.run import Evaluation, evaluate_run, print_warnings
     from scaling.inference.load import load_model
 
     model = load_model(job.store, name, step=job.step)

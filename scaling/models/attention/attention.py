@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from scaling.config.model import ModelConfig
+from scaling.config.model import ATTENTIONS, ModelConfig
 from scaling.models.attention import kernels, positions, softmax
 from scaling.models.linear import normal_param, project, zeros_param
 from scaling.models.norm import RMSNorm
 from scaling.models.parametrisation import multiplier, score_multiplier
+from scaling.models.user_blocks import make_block
 
 
 @jax.tree_util.register_dataclass
@@ -97,6 +98,18 @@ class Attention(nnx.Module):
             cos_BLh, sin_BLh = positions.rotary_angles(token_positions.positions_BL, head, base)
             qk_BKJLh = positions.apply_rotary(qk_BKJLh, cos_BLh, sin_BLh)
         return qk_BKJLh[:, :, :-1], qk_BKJLh[:, :, -1], qkv_BKJLh[:, :, -1]
+
+
+def make_attention(config: ModelConfig, *, rngs: nnx.Rngs) -> Any:
+    """Returns the attention of a layer, `Attention` or a module of a user's file.
+
+    Args:
+        config: The model.
+        rngs: Source of random keys.
+    """
+    return (
+        Attention(config, rngs=rngs) if config.attention in ATTENTIONS else make_block(config, "attention", rngs=rngs)
+    )
 
 
 class RelativePositions(nnx.Module):

@@ -22,7 +22,7 @@ import numpy as np
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.data import examples
-from scaling.evaluate.config import EvaluationOptions
+from scaling.evaluation.config import EvaluationOptions
 from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing

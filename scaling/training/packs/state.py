@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from scaling.config.placement import Placement
-from scaling.evaluate.config import EvaluationOptions
+from scaling.evaluation.config import EvaluationOptions
 from scaling.program.step import State
 from scaling.store.lease import LeaseLostError
 from scaling.store.record import Record, Store

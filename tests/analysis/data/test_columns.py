@@ -102,6 +102,12 @@ def test_the_last_part_of_a_nested_name_is_read(name: str) -> None:
     assert read({"params": N, "loss": L, name: D}).D.tolist() == D
 
 
+def test_losses_of_maxtext_are_read() -> None:
+    columns = {"params": N, "tokens": D, "learning/loss": [9 * x for x in L], "learning/total_weights": D}
+    assert read(columns).L.tolist() == columns["learning/loss"]
+    assert read({**columns, "eval/avg_loss": L}).L.tolist() == L
+
+
 @pytest.mark.parametrize(
     "name",
     ["N_no_emb", "n_nonemb", "params_noemb", "params_wo_embeddings", "Non_vocab_parameters", "params (non-embedding)"],

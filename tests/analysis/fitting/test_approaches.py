@@ -39,6 +39,16 @@ def test_parabolas_find_the_minima_of_a_symmetric_sweep() -> None:
         assert budget_fit.predict(budget_fit.N_opt or 0.0) == pytest.approx(budget_fit.L_opt) and budget_fit.sound
 
 
+def test_a_sample_whose_factor_underflows_to_zero_widens_the_band_without_a_warning() -> None:
+    fitted = fit_isoflop(isoflop_sweep(), FitOptions(bootstrap=100))
+    assert fitted.params is not None
+    factors = fitted.params["G_N"].copy()
+    factors[1:6] = 0.0
+    value, low, high = replace(fitted, params={**fitted.params, "G_N": factors}).path(1e20)
+    expected, expected_low, _ = fitted.path(1e20)
+    assert value == expected and low < expected_low and np.isfinite(high)
+
+
 def test_budgets_are_those_planned_and_else_near_in_flops() -> None:
     planned = isoflop_sweep()
     jittered = points(planned.N, planned.D * np.exp(np.random.default_rng(0).uniform(-0.03, 0.03, 20)), planned.L)

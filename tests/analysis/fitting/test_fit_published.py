@@ -5,19 +5,11 @@ from __future__ import annotations
 import pytest
 
 from analysis.data.load import load
-from analysis.data.options import ReadOptions
-from analysis.data.points import Points
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from tests.support.commands import PUBLISHED
 from tests.support.fits import needs_published
-
-
-def chinchilla_240() -> Points:
-    return load(
-        PUBLISHED / "besiroglu2024_chinchilla" / "chinchilla_points_245.csv",
-        options=ReadOptions(where="not excluded_in_paper"),
-    )
+from tests.support.laws.published import chinchilla_240
 
 
 @needs_published

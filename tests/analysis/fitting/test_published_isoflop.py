@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from analysis.data.load import load
-from analysis.data.options import ReadOptions
-from analysis.data.points import Points, group_by_budget
+from analysis.data.points import group_by_budget
 from analysis.fitting.fit import fit
 from analysis.fitting.hoffmann import minima
 from analysis.fitting.hoffmann.isoflop import fit_isoflop
 from analysis.fitting.options import FitOptions
 from analysis.uncertainty.intervals import corrected_interval
 from tests.support.commands import PUBLISHED
+from tests.support.laws.published import porian, porian_fit, porian_runs
 
 pytestmark = pytest.mark.skipif(not PUBLISHED.is_dir(), reason="published sets are not here (../shared/data)")
-PORIAN = PUBLISHED / "porian2024_refinedweb"
-
-
-def porian(name: str) -> pd.DataFrame:
-    return pd.read_csv(PORIAN / f"{name}.csv")
-
-
-def runs(config: str) -> Points:
-    data = porian("isoflop_points")
-    data = data[data["config"] == config].rename(columns={"flops": "budget"})
-    return load(data[["budget", "params", "tokens", "loss"]])
-
-
 CONFIGS = sorted(porian("published_fits")["config"]) if PUBLISHED.is_dir() else []
 
 
@@ -37,15 +23,7 @@ CONFIGS = sorted(porian("published_fits")["config"]) if PUBLISHED.is_dir() else 
 def test_a_table_of_optima_gives_porians_exponent_in_all_digits(config: str) -> None:
     """Weighted least squares (1/std²) of ln N* on ln C. Their interval is of seed noise alone; ours, of the scatter of
     the minima about the line, holds all or most of it."""
-    table, text = porian("optimal_points"), porian("published_fits").set_index("config").loc[config]
-    table = table[(table["config"] == config) & (table["n_valid_bootstrap"] > 0)]
-    table = table.assign(weight=1 / table["n_opt_log_std"] ** 2)
-    fitted = fit(
-        table,
-        "optimal-n",
-        FitOptions(bootstrap=400),
-        reading=ReadOptions(columns={"C": "flops", "Nopt": "n_opt_bs_median", "weight": "weight"}),
-    )
+    fitted, text = porian_fit(config), porian("published_fits").set_index("config").loc[config]
     assert fitted.params["a"] == pytest.approx(text["a"], abs=2e-7)
     assert fitted.params["G"] == pytest.approx(text["a_coef"], rel=2e-5)
     low, high = fitted.intervals["a"]
@@ -58,7 +36,7 @@ def test_akima_minima_are_porians_at_every_budget() -> None:
     """118 minima of Akima's curve through ln L, read on their grid."""
     table, count = porian("optimal_points"), 0
     for config in CONFIGS:
-        data = runs(config)
+        data = porian_runs(config)
         for budget, at in group_by_budget(data):
             text = table[(table["config"] == config) & np.isclose(table["flops"], budget)]
             if len(text):
@@ -77,7 +55,7 @@ def test_approach_two_comes_near_porian(config: str) -> None:
     """
     published = float(porian("published_fits").set_index("config").loc[config, "a"])
     for minimum, near in (("akima", 0.03), ("parabola", 0.07)):
-        fitted = fit_isoflop(runs(config), FitOptions(minimum=minimum, bootstrap=400))
+        fitted = fit_isoflop(porian_runs(config), FitOptions(minimum=minimum, bootstrap=400))
         assert fitted.params is not None
         assert fitted.params["a"][0] == pytest.approx(published, abs=near)
         low, high = corrected_interval(fitted.params["a"], 0.95)

@@ -13,6 +13,8 @@ from analysis.fitting.options import FitOptions
 from analysis.fitting.result import Fit
 from analysis.laws.curve import broken_power, saturating, schedules
 from tests.support.commands import PUBLISHED as DATA
+from tests.support.laws.published import LUO_PARAMETERS, addition_curve, addition_fit, luo_errors
+from tests.support.laws.published import luo as published_luo
 
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
 X = np.geomspace(1e4, 1e9, 30)
@@ -66,14 +68,7 @@ def test_a_broken_law_is_its_product_and_never_overflows() -> None:
 @published
 def test_the_published_broken_law_comes_back() -> None:
     """Caballero 2023, figure 4: fitted to 14 points of four-digit addition, held against the last three."""
-    frame = pd.read_csv(DATA / "bnsl2023" / "four_digit_addition.csv")
-    columns = {"x": "train_set_size", "L": "test_cross_entropy"}
-    fitted = fit(
-        frame[frame["used_for_fit"] == 1],
-        "bnsl",
-        FitOptions(objective="mse-log1p", bootstrap=100),
-        reading=ReadOptions(columns=columns),
-    )
+    fitted = addition_fit()
     figures = {
         "a": 0.41388453,
         "b": 2.27727229,
@@ -85,8 +80,8 @@ def test_the_published_broken_law_comes_back() -> None:
     for name, value in figures.items():
         assert fitted.params[name] == pytest.approx(value, rel=1e-5)
     assert np.sqrt(np.mean(fitted.residuals() ** 2)) == pytest.approx(5.98487e-4, rel=1e-4)
-    new = frame[frame["used_for_fit"] == 0]
-    ahead = np.log(fitted.predict(x=new["train_set_size"])) - np.log(new["test_cross_entropy"])
+    new = addition_curve().query("used_for_fit == 0")
+    ahead = np.log(fitted.predict(x=new["x"])) - np.log(new["L"])
     assert np.sqrt(np.mean(ahead**2)) == pytest.approx(0.0109157, rel=1e-4)
 
 
@@ -193,35 +188,15 @@ def test_no_m4_of_the_authors_is_closer_than_ours(reference: pd.DataFrame, measu
         assert np.sum(fitted.residuals() ** 2) <= np.sum((np.log(published_values) - np.log(y)) ** 2)
 
 
-LUO = {"L0": 3.04045406, "A": 0.52468604, "alpha": 0.50786857, "B": 363.78751622}
-LUO |= {"C": 2.06560812, "beta": 0.58279013, "gamma": 0.64142257}
-
-
-@pytest.fixture(scope="module")
-def luo() -> pd.DataFrame:
-    """Luo 2025's curves of 25M parameters, without the rows after the end of those of 24,000 steps."""
-    frame = pd.read_csv(DATA / "mpl2025_25M" / "loss_curves.csv")
-    return frame[~(frame["curve"].str.endswith("24000") & (frame["step"] >= 24000))]
-
-
-def luo_errors(frame: pd.DataFrame, law: str, params: dict[str, float]) -> dict[str, float]:
-    """Means over curves, as Luo 2025 reports: R², and absolute, root mean square, relative and worst relative error."""
-    code = pd.factorize(frame["curve"])[0] + 1.0
-    step, lr = (frame[name].to_numpy(np.float64) for name in ("step", "lr"))
-    error = np.ravel(laws.LAWS[law].function(step, lr, code, **params)) - frame["loss"]
-    rows = []
-    for _, at in frame.groupby("curve").indices.items():
-        e, y = error.iloc[at], frame["loss"].iloc[at]
-        relative = np.abs(e) / y
-        r2 = 1 - np.sum(e**2) / np.sum((y - y.mean()) ** 2)
-        rows.append((r2, np.abs(e).mean(), np.sqrt(np.mean(e**2)), relative.mean(), relative.max()))
-    return dict(zip(("R2", "MAE", "RMSE", "PredE", "WorstE"), np.mean(rows, 0), strict=True))
+@pytest.fixture(scope="module", name="luo")
+def luo_curves() -> pd.DataFrame:
+    return published_luo()
 
 
 @published
 def test_the_published_schedule_law_gives_its_published_errors(luo: pd.DataFrame) -> None:
     """What rows 128 steps apart leave open of a schedule is worth some 5e-5 nats."""
-    result = luo_errors(luo[luo["split"] == "test"], "multi-power", LUO)
+    result = luo_errors(luo[luo["split"] == "test"], "multi-power", LUO_PARAMETERS)
     figures = {"R2": (0.9988, 5e-5), "MAE": (0.00376, 7e-5), "RMSE": (0.00465, 7e-5), "PredE": (0.00110, 2e-5)}
     for name, (value, within) in {**figures, "WorstE": (0.00409, 2e-4)}.items():
         assert result[name] == pytest.approx(value, abs=within), name
@@ -238,7 +213,7 @@ def test_curves_under_schedules_not_seen_are_predicted(law: str, minimum: float,
     if law == "multi-power":
         code = pd.factorize(frame["curve"])[0] + 1.0
         published_values = schedules.multi_power(
-            frame["step"].to_numpy(np.float64), frame["lr"].to_numpy(), code, **LUO
+            frame["step"].to_numpy(np.float64), frame["lr"].to_numpy(), code, **LUO_PARAMETERS
         )
         r = np.abs(np.log(np.ravel(published_values)) - np.log(frame["loss"]))
         assert fitted.objective["value"] <= np.sum(np.where(r <= 1e-3, r * r / 2, 1e-3 * (r - 5e-4)))

@@ -14,21 +14,21 @@ from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
-from analysis.fitting.result import Fit
 from analysis.laws.loss import chinchilla
 from analysis.laws.loss.data_constrained import unique_parameters
 from tests.support.commands import PUBLISHED
+from tests.support.laws.published import (
+    MUENNIGHOFF_FIXED,
+    gadre,
+    gadre_five,
+    gadre_loss_fit,
+    gadre_six,
+    muennighoff_fit,
+)
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
 GADRE, MUENNIGHOFF = DATA / "gadre2024_c4_rpj", DATA / "muennighoff2023"
-HELD = {  # the tied Chinchilla fit that Muennighoff 2023 holds
-    "E": math.exp(0.6254804),
-    "A": math.exp(6.255414),
-    "B": math.exp(7.3049974),
-    "alpha": 0.3526596,
-    "beta": 0.3526596,
-}
 
 
 def repeated(**true: float) -> dict[str, np.ndarray]:
@@ -140,23 +140,6 @@ def test_a_law_with_no_end_to_its_repetitions_is_as_exact_as_any() -> None:
     assert far == pytest.approx(near, rel=1e-11)
 
 
-def gadre(dataset: str) -> pd.DataFrame:
-    runs = pd.read_csv(GADRE / "runs.csv")
-    return runs[runs["dataset"] == dataset]
-
-
-def five(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that Gadre 2024 fits to: four sizes at 20 tokens a parameter, the smallest at 320 as well."""
-    small = runs["model"].str.match("d=(96|512|576|1024)_")
-    shortest = (runs["token_multiplier"] == 320) & runs["model"].str.startswith("d=96_")
-    return runs[(small & (runs["token_multiplier"] == 20)) | shortest]
-
-
-def over_training(runs: pd.DataFrame, objective: str) -> Fit:
-    arrays = {"C": runs["flops_6nd"], "M": runs["token_multiplier"], "L": runs["loss_c4_val"]}
-    return fit(arrays, "over-training", FitOptions(objective=objective, bootstrap=100))
-
-
 @published
 @pytest.mark.parametrize(
     ("dataset", "loss", "error"),
@@ -173,15 +156,15 @@ def test_gadre_2024(dataset: str, loss: tuple[float, ...], error: tuple[float, .
     nothing of which is right, and the verdict says so of both.
     """
     runs = gadre(dataset)
-    published_values = over_training(five(runs), "mse")
+    published_values = gadre_loss_fit(gadre_five(runs), "mse")
     assert list(published_values.params.values()) == pytest.approx(loss, rel=1e-4)
     assert any(line.startswith("too-few-points: 5 points for 4 parameters") for line in published_values.verdict)
-    own_values = over_training(five(runs), "huber-log")
+    own_values = gadre_loss_fit(gadre_five(runs), "huber-log")
     assert own_values.params["E"] == pytest.approx(loss[0], abs=0.06) and own_values.params["E"] < loss[0]
     low, high = published_values.intervals["E"]
     assert low < own_values.params["E"] < high
 
-    six = pd.concat([five(runs), runs[(runs["model"] == "open_lm_1b") & (runs["token_multiplier"] == 20)]])
+    six = gadre_six(runs)
     tasks = fit({"L": six["loss_c4_val"], "Err": six["err_avg_subset"]}, "error", FitOptions(bootstrap=100))
     assert tasks.objective["name"] == "mse"
     assert list(tasks.params.values()) == pytest.approx(error, rel=1e-4)
@@ -193,7 +176,7 @@ def test_gadre_2024(dataset: str, loss: tuple[float, ...], error: tuple[float, .
 )
 def test_gadre_2024_on_all_tasks(dataset: str, error: tuple[float, ...]) -> None:
     runs = gadre(dataset)
-    six = pd.concat([five(runs), runs[(runs["model"] == "open_lm_1b") & (runs["token_multiplier"] == 20)]])
+    six = gadre_six(runs)
     fitted = fit({"L": six["loss_c4_val"], "Err": six["err_avg"]}, "error", FitOptions(bootstrap=100))
     assert list(fitted.params.values()) == pytest.approx(error, rel=1e-4)
 
@@ -202,18 +185,14 @@ def test_gadre_2024_on_all_tasks(dataset: str, error: tuple[float, ...]) -> None
 def test_gadre_2024_predicts_the_large_runs() -> None:
     """Relative errors of loss and of error on RedPajama, in percent, as their notebook prints them."""
     runs = gadre("rpj")
-    loss = over_training(five(runs), "mse")
-    six = pd.concat([five(runs), runs[(runs["model"] == "open_lm_1b") & (runs["token_multiplier"] == 20)]])
+    loss = gadre_loss_fit(gadre_five(runs), "mse")
+    six = gadre_six(runs)
     tasks = fit({"L": six["loss_c4_val"], "Err": six["err_avg_subset"]}, "error", FitOptions(bootstrap=100))
     for model, M, message in (("open_lm_1b", 640, (0.7103, 3.6365)), ("open_lm_7b", 20, (0.7320, 0.0464))):
         run = runs[(runs["model"] == model) & (runs["token_multiplier"] == M)].iloc[0]
         L = loss.predict(C=run["flops_6nd"], M=M)
         off_cost = abs(L / run["loss_c4_val"] - 1), abs(tasks.predict(L=L) / run["err_avg_subset"] - 1)
         assert [100 * x for x in off_cost] == pytest.approx(message, abs=1e-4)
-
-
-def constrained(**more: object) -> Fit:
-    return fit(MUENNIGHOFF / "runs_c4_182.csv", "data-constrained", FitOptions(bootstrap=100, **more))  # type: ignore[arg-type]
 
 
 @published
@@ -225,10 +204,10 @@ def test_muennighoff_2023_is_one_of_several_minima() -> None:
     points do not choose, and both intervals are wide. (With 1 − e^(−R/R*) for expm1 there is one more and lower near
     R_N* = 1e17: rounding.)
     """
-    published_values = constrained(fix=HELD, start={"RD_star": 15.0, "RN_star": 5.0})
+    published_values = muennighoff_fit(fix=MUENNIGHOFF_FIXED, start={"RD_star": 15.0, "RN_star": 5.0})
     assert published_values.params["RD_star"] == pytest.approx(15.3718, rel=1e-5)
     assert published_values.params["RN_star"] == pytest.approx(5.3151, rel=1e-5)
-    own_values = constrained(fix=HELD)
+    own_values = muennighoff_fit(fix=MUENNIGHOFF_FIXED)
     assert own_values.objective["value"] < published_values.objective["value"] < own_values.objective["value"] * 1.002
     assert own_values.params["RD_star"] == pytest.approx(95.365, rel=1e-3)
     assert own_values.params["RN_star"] == pytest.approx(1.7059, rel=1e-3)
@@ -245,7 +224,7 @@ def test_geometric_decay_describes_muennighoffs_runs_as_well() -> None:
     start = {"RD_star": 15.0, "RN_star": 5.0}
     values = {}
     for law in ("data-constrained-exponential", "data-constrained-geometric"):
-        result = fit(runs, law, FitOptions(bootstrap=100, fix=HELD, start=start))
+        result = fit(runs, law, FitOptions(bootstrap=100, fix=MUENNIGHOFF_FIXED, start=start))
         values[law] = result.objective["value"]
         assert 5 < result.params["RD_star"] < 200  # along a ridge of minima
     assert values["data-constrained-geometric"] == pytest.approx(values["data-constrained-exponential"], rel=0.05)
@@ -255,10 +234,10 @@ def test_geometric_decay_describes_muennighoffs_runs_as_well() -> None:
 def test_muennighoff_2023_objective_and_r2() -> None:
     runs = pd.read_csv(MUENNIGHOFF / "runs_c4_182.csv").rename(columns={"unique_tokens": "U"})
     N, D, U, L = (runs[c].to_numpy(float) for c in ("params", "tokens", "U", "val_loss"))
-    at = laws.LAWS["data-constrained"].function(N, D, U, **HELD, RD_star=15.387756, RN_star=5.309743)
+    at = laws.LAWS["data-constrained"].function(N, D, U, **MUENNIGHOFF_FIXED, RD_star=15.387756, RN_star=5.309743)
     r = np.abs(np.log(at) - np.log(L))
     assert np.sum(np.where(r < 1e-3, r * r / 2, 1e-3 * (r - 5e-4))) == pytest.approx(0.0158259366, rel=1e-6)
-    for predicted, r2 in ((at, 0.772205), (chinchilla.chinchilla(N, D, **HELD), 0.445168)):
+    for predicted, r2 in ((at, 0.772205), (chinchilla.chinchilla(N, D, **MUENNIGHOFF_FIXED), 0.445168)):
         assert 1 - np.sum((predicted - L) ** 2) / np.sum((L - L.mean()) ** 2) == pytest.approx(r2, abs=1e-6)
 
 

@@ -9,20 +9,18 @@ import pandas as pd
 import pytest
 
 from analysis import laws
-from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.errors import DataError, FitError
 from analysis.fitting import two_step
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
-from analysis.fitting.result import Fit
 from analysis.laws.loss import chinchilla
 from tests.support.commands import PUBLISHED, call_command
+from tests.support.laws.published import OLMO_TARGET, olmo_fit
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
 OLMO = DATA / "olmo_ladder2024"
-TARGET = {"N": 13202396160, "D": 5000088518656}  # the 13B model of the OLMo ladder
 STEP_1 = {"E": 0.6, "A": 40.0, "B": 100.0, "alpha": 0.25, "beta": 0.28}
 STEP_2 = {"a": -0.7, "k": 4.5, "L0": 0.9, "b": 0.95}
 
@@ -82,10 +80,10 @@ def test_an_interval_of_the_chain_is_through_both_steps() -> None:
     loss = fit(points, "chinchilla", FitOptions(bootstrap=300))
     step_1, step_2 = ({k: both.params[k] for k in step} for step in (STEP_1, STEP_2))
     sigmoid = laws.LAWS["sigmoid"].function
-    first = sigmoid(loss.predict_samples(**TARGET), **step_2)  # doubt about the loss alone
-    second = sigmoid(chinchilla.chinchilla(**TARGET, **step_1), **{k: both.samples[k] for k in STEP_2})
+    first = sigmoid(loss.predict_samples(**OLMO_TARGET), **step_2)  # doubt about the loss alone
+    second = sigmoid(chinchilla.chinchilla(**OLMO_TARGET, **step_1), **{k: both.samples[k] for k in STEP_2})
     widths = [np.ptp(np.quantile(x, [0.025, 0.975])) for x in (first, second)]
-    assert np.hypot(*widths) == pytest.approx(np.ptp(both.predict_interval(**TARGET)), rel=0.15)
+    assert np.hypot(*widths) == pytest.approx(np.ptp(both.predict_interval(**OLMO_TARGET)), rel=0.15)
     assert min(widths) > 0.5 * max(widths)  # neither is the other's shadow
     assert abs(np.corrcoef(both.samples["alpha"], both.samples["k"])[0, 1]) < 0.25
 
@@ -155,12 +153,6 @@ def test_options_of_one_law_are_not_those_of_two_steps() -> None:
         fit(ladder(), "two-step", FitOptions(fix={"E": 1.0}))
 
 
-def olmo(task: str, suffix: str = "bpb", **more: object) -> Fit:
-    columns = {"N": "n_params_nonemb", "D": "tokens", "L": f"{task}:{suffix}", "Acc": f"{task}:rc_acc"}
-    reading = ReadOptions(columns=columns, where="mode=='train'", run_columns=("model", "length"))
-    return fit(OLMO / "checkpoints.csv", "two-step", FitOptions(**{"bootstrap": 100, **more}), reading=reading)
-
-
 FITTED = {
     "mmlu_avg_test_5shot": (38.07, 100.08, 0.2262, 0.2361, 0.4541),
     "hellaswag_val_5shot": (11.23, 60.37, 0.1955, 0.2565, 0.5019),
@@ -175,15 +167,15 @@ def test_olmo_ladder_2024(task: str) -> None:
     """Their procedure is our default here: both steps and the chain, to the digits that their repository prints."""
     table = pd.read_csv(OLMO / "published_13B_predictions.csv").set_index(["stage", "Task"])["Pred"]
     actual = pd.read_csv(OLMO / "published_13B_predictions.csv").set_index(["stage", "Task"])["Actual"]
-    fitted = olmo(task)
+    fitted = olmo_fit(task)
     named = [fitted.params[k] for k in ("A", "B", "alpha", "beta", "E")]
     assert named == pytest.approx(FITTED[task], rel=3e-4)
-    loss = chinchilla.chinchilla(TARGET["N"], TARGET["D"], **{k: fitted.params[k] for k in STEP_1})
+    loss = chinchilla.chinchilla(OLMO_TARGET["N"], OLMO_TARGET["D"], **{k: fitted.params[k] for k in STEP_1})
     assert loss == pytest.approx(table["step1_main", task], abs=1e-5)
     step_2 = laws.LAWS["sigmoid"].function(actual["step1_main", task], **{k: fitted.params[k] for k in STEP_2})
     assert step_2 == pytest.approx(table["step2_main", task], abs=1e-5)
-    assert fitted.predict(**TARGET) == pytest.approx(table["chained_main", task], abs=1e-5)
-    low, high = fitted.predict_interval(**TARGET)
+    assert fitted.predict(**OLMO_TARGET) == pytest.approx(table["chained_main", task], abs=1e-5)
+    low, high = fitted.predict_interval(**OLMO_TARGET)
     assert low < table["chained_main", task] < high
 
 
@@ -222,14 +214,13 @@ def test_olmo_ladder_2024_from_the_choices_alone(task: str) -> None:
         fit(ends, "chinchilla", FitOptions(bootstrap=100)),
     )
     text = table["step1_taskce_main", task]
-    assert published_fit.predict(**TARGET) == pytest.approx(text, abs=1e-5)
+    assert published_fit.predict(**OLMO_TARGET) == pytest.approx(text, abs=1e-5)
     if task == "arc_easy_test_5shot":
-        assert default_fit.predict(**TARGET) == pytest.approx(text, abs=1e-5)
+        assert default_fit.predict(**OLMO_TARGET) == pytest.approx(text, abs=1e-5)
     else:
         assert default_fit.objective["value"] < 0.95 * published_fit.objective["value"]
-        assert (
-            "parameter-at-bound: E = 0" in default_fit.verdict[0] and 0.98 * text < default_fit.predict(**TARGET) < text
-        )
+        assert "parameter-at-bound: E = 0" in default_fit.verdict[0]
+        assert 0.98 * text < default_fit.predict(**OLMO_TARGET) < text
         assert any(line.startswith("parameter-at-bound") for line in published_fit.verdict)
 
 
@@ -239,7 +230,7 @@ def test_the_command_chains_the_steps() -> None:
     columns = f"N=n_params_nonemb,D=tokens,L={task}:bpb,Acc={task}:rc_acc"
     arguments = ["analysis", "fit", OLMO / "checkpoints.csv", "--law", "two-step", "--runs", "model,length"]
     arguments += ["--where", "mode=='train'", "--columns", columns, "--bootstrap", 100, "--json", "-"]
-    done = call_command(*arguments, "--at", f"N={TARGET['N']},D={TARGET['D']}")
+    done = call_command(*arguments, "--at", f"N={OLMO_TARGET['N']},D={OLMO_TARGET['D']}")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert set(result["params"]) == set(laws.LAWS["two-step"].parameters)

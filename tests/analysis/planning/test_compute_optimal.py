@@ -202,6 +202,13 @@ def test_a_fit_shows_as_a_table_and_as_text(noisy: Fit) -> None:
     assert "verdict" in repr(noisy) and "36 points" in repr(noisy) and "<" not in repr(noisy).replace("<=", "")
 
 
+def test_a_quantity_prints_with_the_interval_of_each_query(noisy: Fit) -> None:
+    loss = optimal_training(noisy, [1e22, 1e23]).L
+    assert loss is not None
+    low, high = loss.interval(1)
+    assert str(loss).startswith("2.13") and str(loss).endswith(f", {loss.value[1]:.4f} [{low:.4f}, {high:.4f}]")
+
+
 def test_what_a_source_is_called_cannot_write_html() -> None:
     from dataclasses import replace
 

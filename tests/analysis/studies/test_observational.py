@@ -13,11 +13,10 @@ from analysis.errors import DataError
 from analysis.studies import components, observational
 from analysis.studies.options import ObservationalOptions
 from tests.support.commands import PUBLISHED, call_command
+from tests.support.laws.published import RUAN_SCORES, ruan
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
-RUAN = DATA / "obsscaling2024_agentbench"
-SCORES = ["MMLU", "ARC-C", "HellaSwag", "Winogrande", "TruthfulQA", "GSM8K", "HumanEval"]
 
 
 def models(count: int = 40, gaps: float = 0.0, seed: int = 0) -> pd.DataFrame:
@@ -85,11 +84,6 @@ def test_what_is_wrong_with_models_is_refused_in_one_line(change: dict[str, obje
     assert "\n" not in str(error.value)
 
 
-def ruan() -> pd.DataFrame:
-    scores = pd.read_csv(RUAN / "instruct_llm_benchmark_eval.csv")
-    return scores.merge(pd.read_csv(RUAN / "agentbench_eval.csv"), on="Model")
-
-
 def test_the_interval_of_a_new_score_contains_the_scatter_and_that_of_the_curve_does_not() -> None:
     rng = np.random.default_rng(1)
     frame = models(80).assign(task=lambda t: np.clip(t["task"] + 0.05 * rng.standard_normal(80), 0, 1))
@@ -125,7 +119,7 @@ def test_a_public_score_is_in_its_prediction_interval_as_often_as_stated() -> No
         full = 10 if task == "ABench-OA" else 100
         for name in frame.loc[frame[task].notna(), "Model"]:
             options = ObservationalOptions(full=full, holdout=f"Model=='{name}'", bootstrap=200)
-            covered = observational.fit_observational(frame, SCORES, task, options).covered
+            covered = observational.fit_observational(frame, RUAN_SCORES, task, options).covered
             inside, held_out = inside + covered[0], held_out + covered[1]
     assert held_out == 198 and 0.92 <= inside / held_out <= 0.985
 
@@ -139,7 +133,7 @@ def test_ruan_2024_agents() -> None:
     """
     fitted = observational.fit_observational(
         ruan(),
-        SCORES,
+        RUAN_SCORES,
         "ABench-OA",
         ObservationalOptions(full=10, holdout='col("ABench-OA")>2.45', bootstrap=100),
     )
@@ -155,13 +149,13 @@ def test_ruan_2024_agents() -> None:
 @published
 def test_the_observational_command(tmp_path: Path) -> None:
     ruan().to_csv(tmp_path / "models.csv", index=False)
-    arguments = ["analysis", "observational", tmp_path / "models.csv", "--scores", ",".join(SCORES), "--bootstrap", 100]
-    arguments += ["--target", "ABench-OA", "--holdout", 'col("ABench-OA")>2.45']
+    arguments = ["analysis", "observational", tmp_path / "models.csv", "--scores", ",".join(RUAN_SCORES)]
+    arguments += ["--bootstrap", 100, "--target", "ABench-OA", "--holdout", 'col("ABench-OA")>2.45']
     done = call_command(*arguments, "--full", 10, "--json", "-")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["error"]["train"] == pytest.approx(3.67833e-4, rel=2e-6)
-    assert set(result["scores"]["weights"]) == set(SCORES) == set(result["scores"]["intervals"])
+    assert set(result["scores"]["weights"]) == set(RUAN_SCORES) == set(result["scores"]["intervals"])
     text = call_command(*arguments, "--full", 10).stdout
     assert "95% of a new model's score" in text and "gpt-4-0613" in text and "2 of 2 held-out scores" in text
     wrong = call_command(*arguments)

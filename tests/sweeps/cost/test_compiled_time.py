@@ -12,8 +12,8 @@ from scaling.store.record import Store
 from sweeps.cost.compiled_time import extra_step_seconds, step_seconds, write_step_seconds
 from sweeps.cost.quote import priced_slice, quote_flops
 from sweeps.launching.launch import write_sweep
+from sweeps.monitoring.status import status
 from sweeps.planning.plan import plan_cost, plan_sweep
-from sweeps.status.status import status
 from tests.support.sweeps import CORPUS, small_grid
 
 

@@ -13,13 +13,13 @@ from scaling.config.tpu import GENERATIONS, tpu_slice
 from scaling.config.validation import ConfigError
 from scaling.store.record import Record, Store
 from sweeps.__main__ import main
-from sweeps.commands.plan import as_text
 from sweeps.cost.caps import Caps, plan_spending, runs_within_caps
 from sweeps.cost.pace import estimate_seconds_left, measure_pace
 from sweeps.cost.quote import CHIP_FIELDS, OPTIONAL_CHIP_FIELDS, PRICES, priced_slice, quote_flops
 from sweeps.cost.quote import as_text as quoted_text
 from sweeps.definitions import DEFINITIONS
 from sweeps.errors import SweepError
+from sweeps.interface.plan_table import as_text
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
 from sweeps.planning.budget import step_flops

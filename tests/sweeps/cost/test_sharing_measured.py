@@ -16,7 +16,7 @@ from sweeps.cost.caps import Caps
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
-from sweeps.status.status import status
+from sweeps.monitoring.status import status
 from tests.support.commands import command
 from tests.support.sweeps import stored_corpus, trained_grid
 

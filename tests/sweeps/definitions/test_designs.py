@@ -15,11 +15,11 @@ from analysis.laws.loss import chinchilla
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.config.validation import ConfigError
 from scaling.models.counts import parameters, run_flops
-from sweeps.commands.plan import as_json, as_text
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.brackets import FACTORS
 from sweeps.definitions.kaplan import nonembedding_parameters
 from sweeps.errors import SweepError
+from sweeps.interface.plan_table import as_json, as_text
 from sweeps.planning import rules
 from sweeps.planning.corpus import Corpus
 from sweeps.planning.plan import plan_cost, plan_sweep

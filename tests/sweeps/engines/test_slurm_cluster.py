@@ -23,7 +23,7 @@ from scaling.store.record import Store
 from sweeps.engines.node_worker import tasks_folder
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
-from sweeps.status.status import status
+from sweeps.monitoring.status import status
 from tests.support.commands import ROOT
 from tests.support.sweeps import (
     CORPUS,

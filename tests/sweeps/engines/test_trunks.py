@@ -196,7 +196,7 @@ def test_a_stopped_launch_submits_nothing_more(store: Store, trunk: list[RunConf
 def words(store: Store, configs: list[RunConfig]) -> list[str]:
     """The command of a job, on this machine."""
     write_configs(Submission(store=store, sweep="s", configs=configs))
-    arguments = trunks.train_command(store, names(configs), "s")
+    arguments = trunks.job_command(Submission(store=store, sweep="s", configs=configs), names(configs))
     assert arguments[:2] == ["python", "-m"]
     return [argument.replace(trunks.STORE_MOUNT, str(store.root)) for argument in arguments[2:]]
 

@@ -36,11 +36,11 @@ sys.path.insert(0, {str(ROOT)!r})
 from tests.support.sweeps import forty_runs, stored_corpus
 from scaling.store.record import Store
 from sweeps.errors import SweepError
-from sweeps.engines import local
+from sweeps.engines import submission
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
 store = Store(sys.argv[1])
-command = (*local.TRAIN, "--place", "tensorboard=false", *sys.argv[3:])
+command = (*submission.TRAIN, "--place", "tensorboard=false", *sys.argv[3:])
 corpus = stored_corpus(store)
 try:
     sys.exit(launch(store, sys.argv[2], forty_runs(corpus), corpus, LaunchOptions(command=command, workers=2)))

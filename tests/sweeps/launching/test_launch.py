@@ -22,9 +22,9 @@ from sweeps.engines.submission import Submission
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
+from sweeps.monitoring.status import status
+from sweeps.monitoring.terminal import as_text
 from sweeps.planning.corpus import Corpus
-from sweeps.status.status import status
-from sweeps.status.terminal import as_text
 from tests.support.commands import ROOT
 from tests.support.sweeps import (
     SMALL_GRID_IDS,

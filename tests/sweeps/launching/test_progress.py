@@ -14,11 +14,11 @@ from scaling.config.run import override, run_id
 from scaling.models.counts import run_flops
 from scaling.store.record import Record, Store
 from sweeps.launching.progress import SweepProgress, plan_progress
+from sweeps.monitoring.status import status
+from sweeps.monitoring.terminal import as_text
 from sweeps.planning import rules, workers
 from sweeps.planning.budget import IsoflopDesign, isoflop_grid, size_at_ratio
 from sweeps.planning.plan import execution_order, plan_sweep
-from sweeps.status.status import status
-from sweeps.status.terminal import as_text
 from tests.support.sweeps import CORPUS, SMALL_GRID_IDS, launch_small_grid, small_grid
 
 

@@ -12,10 +12,10 @@ import pytest
 
 from scaling.store.record import Store
 from sweeps.launching.launch import launch
+from sweeps.monitoring.status import status
+from sweeps.monitoring.terminal import isoflop_table
 from sweeps.planning.budget import step_flops
 from sweeps.planning.plan import plan_cost, plan_sweep
-from sweeps.status.status import status
-from sweeps.status.terminal import isoflop_table
 from tests.support.commands import ROOT
 from tests.support.sweeps import curves, stored_corpus, trained_grid
 

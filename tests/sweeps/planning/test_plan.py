@@ -15,9 +15,9 @@ from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.config.validation import ValidatedConfig
 from scaling.models.counts import parameters, run_flops, training_flops
 from scaling.store.record import Record, Store
-from sweeps.commands.plan import as_json, as_text
 from sweeps.definitions import DEFINITIONS, find_definition
 from sweeps.errors import SweepError
+from sweeps.interface.plan_table import as_json, as_text
 from sweeps.planning import plan, rules
 from sweeps.planning.budget import IsoflopDesign, isoflop_grid, size_at_ratio, steps_at_width
 from sweeps.planning.corpus import Corpus

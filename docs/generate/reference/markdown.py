@@ -1,0 +1,41 @@
+"""Parts of Markdown pages: tables, and text in which no character has a special meaning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+SPECIAL = "\\`*_{}[]<>|#$~^&"  # characters that Markdown, its extensions or HTML give a meaning
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Returns a table.
+
+    Args:
+        head: Titles of the columns.
+        rows: Cells, in Markdown and on one line each.
+    """
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def escape(text: str) -> str:
+    """Returns plain text as Markdown on one line: words in backquotes stay code."""
+    parts = re.split(r"(`[^`]+`)", " ".join(text.split()))
+    return "".join(
+        code(part.strip("`")) if part.startswith("`") and len(part) > 2 else _entities(part) for part in parts
+    )
+
+
+def code(text: str) -> str:
+    """Returns text as code on one line, also inside a cell of a table."""
+    return f"<code>{_entities(text)}</code>" if re.search(r"[|`]", text) else f"`{text}`"
+
+
+def _entities(text: str) -> str:
+    return "".join(f"&#{ord(char)};" if char in SPECIAL else char for char in text)
+
+
+def anchor(text: str) -> str:
+    """Returns the anchor of a section with this name."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")

@@ -1,0 +1,219 @@
+"""The status of a sweep: the state of each run, the cost so far, and the axes of its loss plots."""
+
+from __future__ import annotations
+
+import socket
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from scaling.config.run import RunConfig
+from scaling.config.validation import from_dict
+from scaling.models.counts import total_parameters, total_run_flops
+from scaling.store.cost import cost_so_far
+from scaling.store.files import process_exists
+from scaling.store.record import Record, Store
+from sweeps.cost.compiled_time import extra_step_seconds
+from sweeps.cost.quote import PricedSlice
+from sweeps.cost.spend import DEFAULT_MFU, flops_until_step, run_spending, sweep_cost
+from sweeps.engines.events import last_lines, log_tail
+from sweeps.errors import SweepError
+from sweeps.monitoring import read_many
+from sweeps.monitoring.axes import axes, coordinates
+from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
+
+STATES = ("done", "running", "waiting", "stopped", "interrupted", "diverged", "failed")
+
+
+def known_sweeps(store: Store) -> list[str]:
+    """Returns the names of the sweeps in a store."""
+    return sorted(path.stem for path in (store.root / "sweeps").glob("*.json"))
+
+
+def status(
+    store: Store,
+    sweep: str,
+    *,
+    on: PricedSlice | None = None,
+    mfu: float = DEFAULT_MFU,
+    cache: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Returns the status of a sweep as plain data.
+
+    Args:
+        store: The store with the runs.
+        sweep: Name of the sweep.
+        on: TPU slice for which time and dollars are quoted; None: no quote.
+        mfu: Model FLOPs utilisation of the quote.
+        cache: Rows of finished runs, filled by earlier calls; their records are read again only if they have changed.
+            None: all records are read.
+
+    Returns:
+        `sweep`; `counts` of runs by state; `cost` so far; `axes` of plots; and `runs`, a row for each run with its
+        sizes and, if known, its loss, step, tokens per second, seconds left, error and log.
+
+    Raises:
+        SweepError: The store has no such sweep.
+    """
+    entries = store.sweep(sweep)
+    if entries is None:
+        names = ", ".join(known_sweeps(store)) or "no sweeps"
+        raise SweepError(f"sweep {sweep!r} is not in store {store.root}: it has {names}")
+    entries = with_plan(entries)
+    sweep_axes = axes(entries)
+    runs = run_rows(store, entries, sweep_axes, cache)
+    counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
+    seconds = seconds_beyond_mfu(store, entries, on, mfu) if on else 0.0
+    return {
+        "sweep": sweep,
+        "counts": counts,
+        "cost": sweep_cost(runs, on, mfu, seconds),
+        "axes": sweep_axes,
+        "runs": runs,
+    }
+
+
+def run_rows(
+    store: Store, entries: list[dict[str, Any]], sweep_axes: dict[str, Any], cache: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    """Returns a row for each run of a sweep.
+
+    Args:
+        store: The store with the runs.
+        entries: The runs of the sweep, as planned.
+        sweep_axes: Axes of the sweep's plots.
+        cache: See `status`.
+    """
+    stamps = store.record_stamps() if cache is not None else {}
+    cache, runs = {} if cache is None else cache, []
+    cached = {name for name, (stamp, _) in cache.items() if stamp == stamps.get(name)}
+    unread = [entry["run_id"] for entry in entries if entry["run_id"] not in cached]
+    records = read_many.read_all(store.raw_record, unread)
+    for entry in entries:
+        name = entry["run_id"]
+        if name in cached:
+            row = cache[name][1]
+        else:
+            raw_record = next(records)
+            row = run_status(store, entry, raw_record or {})
+            if row["state"] in FINISHED_STATUSES and name in stamps:
+                cache[name] = (stamps[name], row)
+        row["x"], row["by"] = coordinates(entry, sweep_axes)  # also for cached rows: the axes may have changed
+        runs.append(row)
+    return runs
+
+
+def seconds_beyond_mfu(store: Store, entries: list[dict[str, Any]], on: PricedSlice, mfu: float) -> float:
+    """Returns the seconds that a sweep takes beyond its FLOPs at the MFU, from the compiler's step times.
+
+    Args:
+        store: The store with the compiler's step times.
+        entries: The runs of the sweep, as planned.
+        on: TPU slice.
+        mfu: Model FLOPs utilisation.
+    """
+    work = ((e["config"], e["config"]["steps"] - e["from"], e["C"] - flops_until_step(e, e["from"])) for e in entries)
+    return extra_step_seconds(store, work, on, mfu)
+
+
+def with_plan(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the runs of a sweep with their planned N, D and C, which are computed if an early version wrote it."""
+    if all("C" in entry for entry in entries):
+        return entries
+    configs = [from_dict(RunConfig, entry["config"]) for entry in entries]
+    starts = shared_steps(configs)
+    return [
+        entry | {"N": total_parameters(c.model), "D": c.tokens, "C": total_run_flops(c), "from": step}
+        for entry, c, step in zip(entries, configs, starts, strict=True)
+    ]
+
+
+def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]) -> dict[str, Any]:
+    """Returns the row of a run; its whole record and curve are read only if it is running or stopped.
+
+    Args:
+        store: The store with the run.
+        entry: The run as planned.
+        record_facts: Result of `store.raw_record`; empty without a record.
+    """
+    row: dict[str, Any] = {"run_id": entry["run_id"], "state": "waiting", "N": entry["N"], "D": entry["D"]}
+    row["C"], row["flops_planned"] = entry["C"], entry["C"] - flops_until_step(entry, entry["from"])
+    config = entry["config"]
+    row |= {"width": config["model"]["width"], "layers": config["model"]["layers"], "steps": config["steps"]}
+    if entry.get("budget") is not None:
+        row["budget"] = entry["budget"]
+    about, final = record_facts.get("about", {}), record_facts.get("final", {})
+    row["state"] = record_facts.get("status", "waiting")
+    if row["state"] in ("running", "stopped"):
+        record = store.read(row["run_id"])
+        if record is not None:
+            row["state"] = record.status if record.status != "running" or is_alive(record, store) else "interrupted"
+            row |= run_progress(store, record)
+            about = about | cost_so_far(store, record)
+    row |= run_spending(entry, about, row["state"], row.get("step"))
+    if "loss" in final:
+        row["loss"] = final["loss"]
+    row |= {key: about[key] for key in ("error", "seconds", "host") if key in about}
+    if row["state"] == "failed" and (log := failure_log(store, row["run_id"], about)):
+        row["log"] = log
+    return row
+
+
+def failure_log(store: Store, run_id: str, about: dict[str, Any]) -> list[str]:
+    """Returns the last log lines of a run's process, from its record or from its folder.
+
+    Args:
+        store: The store with the run.
+        run_id: The run.
+        about: The `about` of its record.
+    """
+    log = about.get("log")
+    if log is None:
+        lines = log_tail(store.run_dir(run_id) / "log.txt")
+    else:
+        lines = last_lines(log if isinstance(log, str) else "\n".join(map(str, log)))
+    return [line.rstrip() for line in lines]
+
+
+def is_alive(record: Record, store: Store) -> bool:
+    """Returns whether the process that wrote a running record still runs.
+
+    For a process of another machine, several calls (as with `--watch`) are needed to detect that its lease has expired.
+
+    Args:
+        record: The run's record.
+        store: The store with the run.
+    """
+    pid, host = record.about.get("pid"), record.about.get("host")
+    if pid is None or (host is not None and host != socket.gethostname()):
+        return not store.is_abandoned(record.run_id)
+    if not process_exists(pid):
+        return False
+    command = Path(f"/proc/{pid}/cmdline")  # another program may have the process id by now
+    return not command.exists() or b"train" in command.read_bytes()
+
+
+def run_progress(store: Store, record: Record) -> dict[str, Any]:
+    """Returns step, training loss, tokens per second and seconds left of an unfinished run, if known.
+
+    Args:
+        store: The store with the run.
+        record: The run's record.
+    """
+    last = store.last_row(record.run_id)
+    if last is None:
+        return {}
+    row: dict[str, Any] = {"step": int(last["step"])}
+    if "loss" in last:
+        row["train_loss"] = last["loss"]
+    started, written = record.about.get("started"), store.last_write_time(record.run_id)
+    if record.status != "running" or started is None or written is None:
+        return row
+    seconds = written - datetime.fromisoformat(started).timestamp() - record.about.get("compile_seconds", 0.0)
+    first_step = record.about.get("started_from", {}).get("step", 0)
+    if seconds > 0 and row["step"] > first_step:
+        config = record.config
+        tokens = config.sequences(row["step"]) * config.data.length
+        row["tokens_per_second"] = (tokens - config.sequences(first_step) * config.data.length) / seconds
+        row["seconds_left"] = (config.tokens - tokens) / row["tokens_per_second"]
+    return row
