@@ -28,10 +28,12 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draws the figure and prints its path; returns the exit status."""
-    from analysis.figures.save import save  # here, so that --help imports no pandas
+    from analysis.figures.save import save_figure  # here, so that --help imports no pandas
 
     figure_options = read_options(FigureOptions, arguments)
     fit_options, reading = options.source_options(arguments)
     scores = read_options(EmergenceOptions, arguments, only=SCORES)
-    print(save(arguments.name, arguments.source, Path(arguments.out), figure_options, fit_options, reading, scores))
+    print(
+        save_figure(arguments.source, arguments.name, Path(arguments.out), figure_options, fit_options, reading, scores)
+    )
     return DONE

@@ -41,9 +41,9 @@ WRITERS: dict[str, tuple[type[FigureCanvasBase], Callable[..., Any]]] = {
 FORMATS = tuple(WRITERS)
 
 
-def save(
-    name: str,
+def save_figure(
     source: Source | str | Path,
+    name: str,
     out: str | Path,
     figure_options: FigureOptions = FigureOptions(),
     options: FitOptions = FitOptions(),
@@ -53,9 +53,9 @@ def save(
     """Draws a figure into a file, and writes its data (FILE.data.csv) and origin (FILE.about.json) next to it.
 
     Args:
+        source: Source of the figure, or the path of a store or file.
         name: A name in `analysis.figures.registry.FIGURES`, or your own, "FILE.py:FUNCTION" or
             "package.module:FUNCTION".
-        source: Source of the figure, or the path of a store or file.
         out: File to write, with the suffix .pdf, .png or .svg.
         figure_options: Law, width and settings.
         options: Options of the fits, if the source is a path.

@@ -10,7 +10,7 @@ from analysis.__main__ import main
 from analysis.errors import DataError
 from analysis.evals import calibration, extraction
 from analysis.evals.options import CalibrationOptions
-from analysis.figures.save import save
+from analysis.figures.save import save_figure
 from scaling.store import items
 
 
@@ -114,5 +114,5 @@ def test_the_command_and_the_figures_say_the_same(tmp_path: Path, capsys: pytest
     assert main(["calibration", str(tmp_path), "--bootstrap", "100"]) == 0
     assert "10 of 40" in capsys.readouterr().out
     for name in ("calibration", "extraction"):
-        assert save(name, tmp_path, tmp_path / f"{name}.svg").stat().st_size > 3000
+        assert save_figure(tmp_path, name, tmp_path / f"{name}.svg").stat().st_size > 3000
         assert (tmp_path / f"{name}.data.csv").read_text().count("\n") > 5

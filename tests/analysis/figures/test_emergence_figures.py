@@ -41,7 +41,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_figure_holds_the_numbers_that_were_found(source: Source, name: str, tmp_path: Path) -> None:
-    out = save.save(name, source, tmp_path / f"{name}.pdf", FigureOptions(width="column"))
+    out = save.save_figure(source, name, tmp_path / f"{name}.pdf", FigureOptions(width="column"))
     assert out.read_bytes().startswith(b"%PDF") and b"/Type3" not in out.read_bytes()
     rows = rows_of(tmp_path / f"{name}.data.csv")
     plotted = {round(float(row["y"]), 9) for row in rows if row["mark"] == "point"}
@@ -52,7 +52,7 @@ def test_a_figure_holds_the_numbers_that_were_found(source: Source, name: str, t
 
 
 def test_chance_is_drawn_where_it_is(source: Source, tmp_path: Path) -> None:
-    save.save("emergence", source, tmp_path / "e.svg")
+    save.save_figure(source, "emergence", tmp_path / "e.svg")
     rows = rows_of(tmp_path / "e.data.csv")
     panel = next(row["panel"] for row in rows if row["series"] == "accuracy of choice")
     level = {float(row["y"]) for row in rows if row["panel"] == panel and row["series"] == "chance"}
@@ -67,7 +67,7 @@ def test_no_two_panels_are_called_alike() -> None:
 def test_what_cannot_be_drawn_is_said(tmp_path: Path) -> None:
     plain = items_store.build(tmp_path / "plain", items=20)
     with pytest.raises(DataError, match="at least 3 different numbers of shots"):
-        save.save("shots", plain.root, tmp_path / "s.pdf")
+        save.save_figure(plain.root, "shots", tmp_path / "s.pdf")
 
 
 def words(page: str) -> str:

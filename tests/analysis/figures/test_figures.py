@@ -47,7 +47,7 @@ def table(source: Source, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_every_figure_draws_from_a_store(source: Source, name: str, tmp_path: Path) -> None:
-    out = save.save(name, source, tmp_path / f"{name}.pdf")
+    out = save.save_figure(source, name, tmp_path / f"{name}.pdf")
     assert out.read_bytes().startswith(b"%PDF")
     rows = rows_of(tmp_path / f"{name}.data.csv")
     assert rows
@@ -58,7 +58,7 @@ def test_every_figure_draws_from_a_store(source: Source, name: str, tmp_path: Pa
 
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_font_is_type_3_and_all_are_embedded(source: Source, name: str, tmp_path: Path) -> None:
-    check_fonts(save.save(name, source, tmp_path / "figure.pdf"))
+    check_fonts(save.save_figure(source, name, tmp_path / "figure.pdf"))
 
 
 def test_a_figure_saved_by_its_own_method_has_the_same_fonts(source: Source, tmp_path: Path) -> None:
@@ -94,17 +94,17 @@ def test_the_same_source_gives_the_same_bytes_whenever(
 
 @pytest.mark.parametrize("name", [name for name in FIGURES if name != "curves"])
 def test_a_table_of_results_draws_too(table: Path, name: str, tmp_path: Path) -> None:
-    assert save.save(name, table, tmp_path / f"{name}.svg", options=OPTIONS).read_text().startswith("<?xml")
+    assert save.save_figure(table, name, tmp_path / f"{name}.svg", options=OPTIONS).read_text().startswith("<?xml")
 
 
 def test_curves_of_a_table_are_an_error_that_says_why(table: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="has no learning curves: give a store"):
-        save.save("curves", table, tmp_path / "curves.pdf")
+        save.save_figure(table, "curves", tmp_path / "curves.pdf")
     assert not list(tmp_path.iterdir())
 
 
 def test_the_data_beside_a_figure_are_what_it_shows(source: Source, tmp_path: Path) -> None:
-    save.save("parity", source, tmp_path / "parity.png")
+    save.save_figure(source, "parity", tmp_path / "parity.png")
     rows = [r for r in rows_of(tmp_path / "parity.data.csv") if r["series"].startswith("runs")]
     shown = sorted((float(r["x"]), float(r["y"])) for r in rows)
     points = source.points
@@ -113,7 +113,7 @@ def test_the_data_beside_a_figure_are_what_it_shows(source: Source, tmp_path: Pa
 
 
 def test_a_band_is_written_down_with_both_its_edges(source: Source, tmp_path: Path) -> None:
-    save.save("kaplan", source, tmp_path / "kaplan.svg")
+    save.save_figure(source, "kaplan", tmp_path / "kaplan.svg")
     rows = [r for r in rows_of(tmp_path / "kaplan.data.csv") if r["mark"] == "band"]
     law = [r for r in rows if r["panel"] == "a" and r["series"].startswith("power law, ")]
     x, low, high = (np.array([float(r[k]) for r in law]) for k in ("x", "y", "y_high"))
@@ -122,7 +122,7 @@ def test_a_band_is_written_down_with_both_its_edges(source: Source, tmp_path: Pa
 
 
 def test_one_mark_for_each_budget_has_a_minimum(source: Source, tmp_path: Path) -> None:
-    save.save("isoflop", source, tmp_path / "isoflop.svg")
+    save.save_figure(source, "isoflop", tmp_path / "isoflop.svg")
     rows = rows_of(tmp_path / "isoflop.data.csv")
     minima = [r for r in rows if r["panel"] == "a" and r["series"].startswith("minimum")]
     assert len(minima) == len(BUDGETS)
@@ -136,7 +136,7 @@ def test_what_cannot_be_asked_for_is_one_line(
     source: Source, tmp_path: Path, name: str, out: str, message: str
 ) -> None:
     with pytest.raises(DataError, match=message) as error:
-        save.save(name, source, tmp_path / out)
+        save.save_figure(source, name, tmp_path / out)
     assert "\n" not in str(error.value)
 
 
@@ -144,7 +144,7 @@ def test_a_source_is_never_overwritten_by_a_figures_data(table: Path, tmp_path: 
     own_path = tmp_path / "kaplan.data.csv"
     own_path.write_bytes(table.read_bytes())
     with pytest.raises(DataError, match="would be overwritten"):
-        save.save("kaplan", own_path, tmp_path / "kaplan.pdf", options=OPTIONS)
+        save.save_figure(own_path, "kaplan", tmp_path / "kaplan.pdf", options=OPTIONS)
     assert own_path.read_bytes() == table.read_bytes()
 
 

@@ -22,7 +22,7 @@ from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.data.runs import read_runs
-from analysis.figures.save import save
+from analysis.figures.save import save_figure
 from analysis.fitting.fit import fit
 from analysis.fitting.options import FitOptions
 from tests.support import known_store
@@ -185,7 +185,7 @@ def test_the_json_of_a_fit_and_the_data_of_its_figure_hold_its_predictions(tmp_p
     parameters = {name: params[name] for name in laws.LAWS["chinchilla"].parameters}
     written = laws.LAWS["chinchilla"].function(frame["N"].to_numpy(), frame["D"].to_numpy(), **parameters)
     assert np.allclose(written, expected, rtol=1e-12, atol=0)
-    save("parity", tmp_path / "runs.csv", tmp_path / "parity.svg", options=options)
+    save_figure(tmp_path / "runs.csv", "parity", tmp_path / "parity.svg", options=options)
     data = pd.read_csv(tmp_path / "parity.data.csv")
     runs = data[data["series"].str.startswith("runs") & (data["panel"] == "a")].sort_values("x")
     measured = frame["L"].sort_values()

@@ -28,7 +28,7 @@ from tests.support.laws.published import (
 
 DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
-GADRE, MUENNIGHOFF = DATA / "gadre2024_c4_rpj", DATA / "muennighoff2023"
+MUENNIGHOFF = DATA / "muennighoff2023"
 
 
 def repeated(**true: float) -> dict[str, np.ndarray]:

@@ -14,7 +14,7 @@ import pytest
 from analysis.__main__ import main
 from analysis.errors import DataError
 from analysis.figures.options import FigureOptions
-from analysis.figures.save import save
+from analysis.figures.save import save_figure
 from analysis.studies import accuracy_curves
 from analysis.studies import double_descent as descents
 from analysis.studies.double_descent import (
@@ -118,7 +118,7 @@ def test_the_grokking_command_prints_cells_and_verdict(grokked: Path, capsys: py
 
 @pytest.mark.parametrize("width", ["text", "column"])
 def test_the_figure_shows_what_was_found(grokked: Path, tmp_path: Path, width: str) -> None:
-    save("grokking", str(grokked), tmp_path / "g.png", FigureOptions(width=width))
+    save_figure(str(grokked), "grokking", tmp_path / "g.png", FigureOptions(width=width))
     rows = (tmp_path / "g.data.csv").read_text()
     assert "training, seed 0" in rows and "held out, seed 2" in rows and "weight decay 20" in rows
     assert "(hollow)" in rows  # those that have not come to it
@@ -128,7 +128,7 @@ def test_a_store_without_such_runs_says_what_to_launch(tmp_path: Path, grokked: 
     Store(tmp_path / "empty").root.mkdir()
     for name in ("grokking", "double-descent"):
         with pytest.raises(DataError, match=f"no finished run with accuracies: .* launch {name}"):
-            save(name, str(tmp_path / "empty"), tmp_path / "g.png")
+            save_figure(str(tmp_path / "empty"), name, tmp_path / "g.png")
     with pytest.raises(DataError, match="not a store"):
         analyse_grokking(tmp_path / "nothing")
     grokked = Path(shutil.copytree(grokked, tmp_path / "store"))
@@ -232,7 +232,7 @@ def test_the_double_descent_command_prints_profiles_and_verdicts(
     assert "over width at 600 examples, 4 seeds: double descent; peak at width 16 [16, 16]" in output
     data = json.loads((tmp_path / "d.json").read_text())
     assert data["verdict"] == {"width": DOUBLE_DESCENT, "data": NO_DOUBLE_DESCENT, "epochs": DOUBLE_DESCENT}
-    save("double-descent", str(descended), tmp_path / "d.png")
+    save_figure(str(descended), "double-descent", tmp_path / "d.png")
     rows = (tmp_path / "d.data.csv").read_text()
     assert "peak, width, 600 examples" in rows and "test error" in rows and "training error" in rows
 

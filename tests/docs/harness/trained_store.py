@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.docs.harness.session import environment
 from tests.support.commands import ROOT
 
-CORPUS = "mix:addition:1-2=0.4,cpython=0.6,tokens=5000000"
-# A reduced quickstart: 24 runs, 5 widths × 6 budgets, 1.1e12 FLOPs with shared prefixes; a minute of CPU time.
+CORPUS = "mix:copying:1-3=0.3,sorting:2-3=0.2,cpython=0.5,tokens=5000000"
+# A reduced quickstart: 24 runs, 5 widths × 6 budgets, 1.1e12 FLOPs with shared prefixes; a minute and a half of CPU time.
 PLAN = """\
 import sys
 from sweeps.definitions import quickstart
@@ -25,7 +25,7 @@ sys.exit(main(sys.argv[1:]))
 """
 COMMANDS = (
     ("-c", PLAN, "launch", "quickstart", "--corpus", CORPUS),
-    ("-m", "scaling", "evaluate", "--all-runs", "--tasks", "addition-1,addition-2", "--items", "100"),
+    ("-m", "scaling", "evaluate", "--all-runs", "--tasks", "copying-2,copying-3,sorting-3", "--items", "100"),
 )
 CACHE = ROOT / ".cache"
 

@@ -24,7 +24,7 @@ STEP = transfer.RATES[1] / transfer.RATES[0]
 
 def best_rates(store: Store, out: Path) -> dict[str, float]:
     """What the figure's data say: the best rate by parametrisation and width."""
-    save.save("transfer", store.root, out)
+    save.save_figure(store.root, "transfer", out)
     with out.with_suffix(".data.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["series"].startswith("best rate, ")]
     return {row["series"].removeprefix("best rate, "): float(row["x"]) for row in rows}
@@ -117,7 +117,7 @@ def test_the_figure_draws_the_last_step_and_its_exponents(tmp_path: Path) -> Non
     ]  # fmt: skip
     path = tmp_path / "check.json"
     path.write_text(json.dumps({"steps": 3, "along": "width", "rows": rows, "slopes": []}))
-    save.save("coordinates", path, tmp_path / "check.svg")
+    save.save_figure(path, "coordinates", tmp_path / "check.svg")
     with (tmp_path / "check.data.csv").open() as file:
         shown = {(row["series"], float(row["x"])): float(row["y"]) for row in csv.DictReader(file)}
     assert shown == {("standard, logits", 16): 48, ("standard, logits", 64): 192} | {
@@ -125,7 +125,7 @@ def test_the_figure_draws_the_last_step_and_its_exponents(tmp_path: Path) -> Non
     }
     path.write_text(json.dumps({"steps": 4, "along": "width", "rows": rows}))
     with pytest.raises(DataError, match=r"has no coordinate check .*include the last step.*run `python -m"):
-        save.save("coordinates", path, tmp_path / "check.svg")
+        save.save_figure(path, "coordinates", tmp_path / "check.svg")
 
 
 @pytest.mark.slow

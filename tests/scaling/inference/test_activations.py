@@ -137,7 +137,7 @@ def test_maps_are_drawn_with_their_numbers_beside_them(tmp_path: Path, kind: str
     text = maps(length, heads)
     (tmp_path / "maps.json").write_text(json.dumps(text))
     options = FigureOptions(width="text" if heads > 1 else "column")
-    save.save("attention", tmp_path / "maps.json", tmp_path / f"maps.{kind}", options)
+    save.save_figure(tmp_path / "maps.json", "attention", tmp_path / f"maps.{kind}", options)
     with (tmp_path / "maps.data.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == min(heads, 8) * length**2
@@ -150,5 +150,5 @@ def test_a_file_without_maps_is_one_line(tmp_path: Path) -> None:
     for text in ("N,D,L\n1,2,3\n", "[]", json.dumps(odd)):
         (tmp_path / "x.json").write_text(text)
         with pytest.raises(DataError, match="has no attention maps") as error:
-            save.save("attention", tmp_path / "x.json", tmp_path / "x.png")
+            save.save_figure(tmp_path / "x.json", "attention", tmp_path / "x.png")
         assert "\n" not in str(error.value)
