@@ -2,17 +2,22 @@
 
 In a notebook:
 
-    from analysis import FitOptions, ReadOptions, fit
-    from analysis.figures import plot
+    from analysis import FitOptions, ReadOptions, curves, fit, plot, save_figure, table, write_report
 
+    runs = table("store")  # a pandas DataFrame, one row per run
+    steps = curves("store")  # one row per logged step
     result = fit("runs.csv", "chinchilla", FitOptions(bootstrap=1000), ReadOptions(where="C<1e21"))
     result.params, result.intervals, result.verdict
     result.predict(N=7e9, D=1.4e12)
     plot(result, "law")
+    save_figure("store", "isoflop", "isoflop.pdf")
+    write_report("store", "report")
 
-`fit` reads the source, fits a law and returns a `Fit`; `load` only reads the source and returns `Points`. `FitOptions`
-and `ReadOptions` document all options. `laws.LAWS` has the built-in laws by name. Bad input raises `DataError`, and a
-fit that is not possible raises `FitError`. These names are imported on first use, so that `--help` stays fast.
+`fit` reads a source, fits a law and returns a `Fit`; `load` only reads the source and returns `Points`; `table` and
+`curves` read a store. `plot` returns a Matplotlib figure, `save_figure` and `write_report` write files. The commands of
+`python -m analysis` call these functions. `FitOptions`, `ReadOptions`, `FigureOptions` and `EmergenceOptions` document
+all options. `laws.LAWS` has the built-in laws by name. Bad input raises `DataError`, and a fit that is not possible
+raises `FitError`. These names are imported on first use, so that `--help` stays fast.
 """
 
 from __future__ import annotations
@@ -22,25 +27,61 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from analysis import laws
+    from analysis.data.from_store import curves, table
     from analysis.data.load import load
     from analysis.data.options import ReadOptions
     from analysis.data.points import Points
     from analysis.errors import DataError, FitError
+    from analysis.evals.options import EmergenceOptions
+    from analysis.figures import plot
+    from analysis.figures.options import FigureOptions
+    from analysis.figures.save import save_figure
+    from analysis.figures.source import Source
     from analysis.fitting.fit import fit
     from analysis.fitting.options import FitOptions
     from analysis.fitting.result import Fit
+    from analysis.laws.law import Law
+    from analysis.report.build import write_report
 
-__all__ = ["DataError", "Fit", "FitError", "FitOptions", "Points", "ReadOptions", "fit", "laws", "load"]
+__all__ = [
+    "DataError",
+    "EmergenceOptions",
+    "FigureOptions",
+    "Fit",
+    "FitError",
+    "FitOptions",
+    "Law",
+    "Points",
+    "ReadOptions",
+    "Source",
+    "curves",
+    "fit",
+    "laws",
+    "load",
+    "plot",
+    "save_figure",
+    "table",
+    "write_report",
+]
 
 _MODULES = {
     "DataError": "analysis.errors",
+    "EmergenceOptions": "analysis.evals.options",
+    "FigureOptions": "analysis.figures.options",
     "Fit": "analysis.fitting.result",
     "FitError": "analysis.errors",
     "FitOptions": "analysis.fitting.options",
+    "Law": "analysis.laws.law",
     "Points": "analysis.data.points",
     "ReadOptions": "analysis.data.options",
+    "Source": "analysis.figures.source",
+    "curves": "analysis.data.from_store",
     "fit": "analysis.fitting.fit",
     "load": "analysis.data.load",
+    "plot": "analysis.figures",
+    "save_figure": "analysis.figures.save",
+    "table": "analysis.data.from_store",
+    "write_report": "analysis.report.build",
 }
 
 

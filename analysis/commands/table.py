@@ -33,21 +33,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the runs of a store, or writes them as CSV; returns the exit status."""
-    from analysis.data.from_store import filter_runs  # here, so that --help stays fast
-    from analysis.data.runs import read_runs
-    from analysis.data.sources.readers import is_store
+    from analysis.data.from_store import table  # here, so that --help stays fast
     from analysis.format import join_names
     from scaling.store.files import write_atomic
 
-    path, options = Path(arguments.source), read_options(ReadOptions, arguments)
-    if not is_store(path):
-        raise DataError(f"{path}: not a store: give the folder that runs were trained into")
     if arguments.rows < 0:
         raise DataError(f"--rows {arguments.rows}: must be 0 (all) or more")
-    frame = read_runs(path, options.flops, options.params)
+    frame = table(arguments.source, read_options(ReadOptions, arguments))
     for note in frame.attrs["notes"]:
         print(note, file=sys.stderr)
-    frame = filter_runs(frame, path, options.where)
     if arguments.sort is not None:
         if arguments.sort not in frame:
             columns = join_names(frame.columns, 100)

@@ -15,15 +15,26 @@ from analysis.data.options import ReadOptions
 from analysis.data.points import Points, TrainingCurve
 from analysis.data.record_cache import StoreSnapshot
 from analysis.data.rows.where import filter_rows
-from analysis.data.runs import DEFAULT_FLOPS, FLOP_COUNTS, PARAM_COUNTS, check_choice, read_runs, sequences_at
+from analysis.data.runs import (
+    DEFAULT_FLOPS,
+    FLOP_COUNTS,
+    PARAM_COUNTS,
+    check_choice,
+    read_runs,
+    sequences_at,
+    token_share,
+)
+from analysis.data.sources.readers import is_store
 from analysis.data.table import Table, cell_texts, parse_column
 from analysis.errors import DataError
 from analysis.format import plural
 from analysis.laws.law import Law
+from scaling.config.options import changed_flags
 from scaling.store.record import Store
 
 TABLE_COLUMNS = ("run_id", "sweep", "status", "N", "D", "C", "loss", "shared_steps")  # by which a table is one of runs
 COUNT_COLUMNS = ("N_counts", "C_counts")
+TABLE_OPTIONS = ("where", "flops", "params")  # fields of ReadOptions that apply to a table of runs
 STORE_COLUMNS = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "group": "sweep"}
 
 
@@ -118,6 +129,59 @@ def filter_runs(frame: pd.DataFrame, path: Path, where: str | None) -> pd.DataFr
     table = Table(frame, str(path), label_column="run_id")
     columns = ColumnChoice(STORE_COLUMNS, explicit=frozenset(), units={})
     return filter_rows(table, where, ColumnReader(columns, drop_bad=True)).frame
+
+
+def table(store: str | Path | StoreSnapshot, options: ReadOptions = ReadOptions()) -> pd.DataFrame:
+    """Returns the runs of a store, of any status, with the columns of `python -m analysis table --csv`.
+
+    Args:
+        store: The store, or its folder.
+        options: Rows (`where`) and counting convention (`flops`, `params`); other options do not apply.
+
+    Returns:
+        One row per run in the order of run ids (columns: analysis/data/runs.py). Unknown values are NaN or None.
+        `attrs["notes"]` has notes on the reading.
+
+    Raises:
+        DataError: It is not a store, a record is damaged, or an option does not apply or is not valid.
+    """
+    if not is_store(store):
+        raise DataError(f"{store}: not a store: give the folder that runs were trained into")
+    unused = [flag for name, flag in changed_flags(options).items() if name not in TABLE_OPTIONS]
+    if unused:
+        raise DataError(
+            f"{store}: a table of runs does not use {', '.join(unused)}: it uses --where, --flops, --params"
+        )
+    runs = read_runs(store, options.flops, options.params)
+    selected = filter_runs(runs, Path(str(store)), options.where)
+    selected.attrs["notes"] = runs.attrs["notes"]
+    return selected
+
+
+def curves(store: str | Path, options: ReadOptions = ReadOptions()) -> pd.DataFrame:
+    """Returns the learning curves of the runs of a store.
+
+    Args:
+        store: Folder of the store.
+        options: As for `table`.
+
+    Returns:
+        One row per logged step of each run: run_id, step (steps done), D (tokens read), C (FLOPs spent), then what was
+        logged: loss (training batch, nats per token), val_loss (held-out, at evaluated steps), grad_norm and others.
+        Values that were not logged at a step are NaN.
+
+    Raises:
+        DataError: As for `table`.
+    """
+    snapshot = StoreSnapshot(Path(store))
+    frames = []
+    for run in table(snapshot if is_store(store) else store, options).to_dict("records"):
+        rows = pd.DataFrame(snapshot.curve(run["run_id"]))
+        if len(rows):
+            share = np.array([token_share(run, step) for step in rows["step"]])
+            head = pd.DataFrame({"run_id": run["run_id"], "step": rows["step"], "D": run["D"] * share})
+            frames.append(pd.concat([head.assign(C=run["C"] * share), rows.drop(columns="step")], axis=1))
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run_id", "step", "D", "C"])
 
 
 def _run_notes(runs: pd.DataFrame) -> list[str]:

@@ -92,13 +92,13 @@ def figure_module(name: str) -> ModuleType:
     return importlib.import_module(find_figure(name).module)
 
 
-def used_options(name: str) -> set[str]:
+def used_options(name: str | Callable[..., Figure]) -> set[str]:
     """Returns the names of the options that a figure uses. Raises DataError for an unknown name."""
     entry = find_figure(name)
     return {*entry.options} | ({"width"} if entry.function is None else set())
 
 
-def check_options(name: str, figure: FigureOptions, source: SourceOptions) -> None:
+def check_options(name: str | Callable[..., Figure], figure: FigureOptions, source: SourceOptions) -> None:
     """Raises DataError for an option that differs from its default and that the figure does not use.
 
     Args:

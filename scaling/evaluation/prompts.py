@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scaling.config.validation import ConfigError, require
 from scaling.data.tasks import FAMILIES
-from scaling.data.tasks.family import Item, distinct_items, parse_task
+from scaling.data.tasks.family import Item, distinct_items, get_family, parse_task
 from scaling.evaluation.config import ZERO_SHOT_TASKS, EvaluationOptions
 from scaling.evaluation.json_lines import read_entries
 from scaling.evaluation.question_file import parse_item
@@ -64,9 +64,15 @@ def is_file(task: str) -> bool:
 
 
 def task_name(task: str) -> str:
-    """Returns the name of a task in records and item files: of a file, its name without suffixes."""
+    """Returns the name of a task in records and item files.
+
+    The name of a file of questions is its own without suffixes; that of a function in a user's file has the content
+    hash of the file, so that scores of a changed task have another name.
+    """
     if not is_file(task):
-        return task
+        is_user_task = ":" in task
+        name, difficulty = parse_task(task) if is_user_task else (task, None)
+        return get_family(name).task(difficulty) if is_user_task else task
     name = Path(task).name.removesuffix(".gz")
     return name.removesuffix(next(suffix for suffix in FILE_SUFFIXES if name.endswith(suffix)))
 
@@ -76,11 +82,9 @@ def bad_tasks(options: EvaluationOptions) -> dict[str, str]:
     messages: dict[str, str] = {}
     by_name: dict[str, str] = {}
     for task in options.tasks:
-        other = by_name.setdefault(task_name(task), task)
-        if other != task:
-            messages[task] = f"task {task}: has the same name as {other}: rename the file, or results would mix"
-            continue
         try:
+            other = by_name.setdefault(task_name(task), task)
+            require(other == task, f"task {task}: has the same name as {other}: rename the file, or results would mix")
             for shots in options.shots or (None,):
                 if task not in ZERO_SHOT_TASKS:
                     task_questions(task, shots, seed=options.seed, count=options.items, skip_bad=options.skip_bad)
@@ -93,7 +97,7 @@ def task_questions(task: str, shots: int | None, *, seed: int, count: int, skip_
     """Returns held-out questions of a task, with shots from its training split.
 
     Args:
-        task: Name such as addition-3, or the path of a file FILE.jsonl.
+        task: Name such as addition-3, the path of a file FILE.jsonl, or FILE.py:NAME-3, a function of a user's file.
         shots: Solved examples before each question; None: all examples of an item that has its own, else 0.
         seed: Seed of questions and shots.
         count: Number of questions.
@@ -105,6 +109,7 @@ def task_questions(task: str, shots: int | None, *, seed: int, count: int, skip_
     if is_file(task):
         return file_questions(Path(task), shots or 0, seed=seed, count=count, skip_bad=skip_bad)
     name, difficulty = parse_task(task)
+    family, label = get_family(name), task_name(task)
     items = distinct_items(name, difficulty, "held-out", seed, count)
     own_examples = len(items[0].examples)
     require(
@@ -116,10 +121,10 @@ def task_questions(task: str, shots: int | None, *, seed: int, count: int, skip_
     pool = distinct_items(name, difficulty, "train", f"shots {seed}", max(SHOT_POOL, shots)) if needs_pool else []
     questions = []
     for i, item in enumerate(items):
-        prompt = item.with_shots(shots, draw_shots(pool, shots, f"{seed} {task} {i}"))
+        prompt = item.with_shots(shots, draw_shots(pool, shots, f"{seed} {label} {i}"))
         questions.append(
             Question(
-                task=task, family=name, difficulty=difficulty, shots=shots, prompt=prompt, item=item, index=i,
+                task=label, family=family.label, difficulty=difficulty, shots=shots, prompt=prompt, item=item, index=i,
                 location=f"question {i + 1}",
             )
         )  # fmt: skip

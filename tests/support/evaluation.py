@@ -8,7 +8,7 @@ from scaling.data.tasks import FAMILIES
 from scaling.data.tasks.family import get_family
 from scaling.store import items
 
-EASY_DIFFICULTY = {name: max(get_family(name).DIFFICULTIES[0], 3) for name in FAMILIES} | {
+EASY_DIFFICULTY = {name: max((get_family(name).difficulties or (1, 1))[0], 3) for name in FAMILIES} | {
     "modular": 23,
     "regression": 2,
 }

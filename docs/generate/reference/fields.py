@@ -42,7 +42,7 @@ def comment_table(cls: type, links: dict[str, str] | None = None) -> str:
 
 def docstring_table(cls: type) -> str:
     """Returns the table of a dataclass whose docstring describes its attributes."""
-    texts = attribute_texts(cls)
+    texts = section_texts(cls, "Attributes")
     rows = [(code(f.name), code(type_name(f)), escape(texts.get(f.name, ""))) for f in dataclasses.fields(cls)]
     return table(("field", "type", "meaning"), rows)
 
@@ -52,7 +52,7 @@ def option_table(cls: type) -> str:
     rows = []
     for field in dataclasses.fields(cls):
         flag = field.metadata.get("flag") or "--" + field.name.replace("_", "-")
-        help_text = field.metadata.get("help", attribute_texts(cls).get(field.name, ""))
+        help_text = field.metadata.get("help", section_texts(cls, "Attributes").get(field.name, ""))
         meaning = help_text.replace(" (%(default)s)", "").replace("%(default)s", default_text(field, {}).strip("`"))
         rows.append(
             (
@@ -82,15 +82,22 @@ def default_text(field: dataclasses.Field[Any], links: dict[str, str]) -> str:
     if dataclasses.is_dataclass(value):
         name = type(value).__name__
         return f"[its defaults]({links[name]})" if name in links else code(name + "()")
+    if isinstance(value, str) and sys.executable in value:
+        return "the Python that runs"
     try:
         return code(json.dumps(value, ensure_ascii=False))
     except TypeError:
         return code(repr(value))
 
 
-def attribute_texts(cls: type) -> dict[str, str]:
-    """Returns the descriptions in the section Attributes of a docstring, by name."""
-    lines = (inspect.getdoc(cls) or "").partition("Attributes:\n")[2]
+def section_texts(thing: Any, section: str) -> dict[str, str]:
+    """Returns the descriptions in a section of a docstring, by name.
+
+    Args:
+        thing: A class or function.
+        section: "Args" or "Attributes".
+    """
+    lines = (inspect.getdoc(thing) or "").partition(f"{section}:\n")[2]
     found = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", lines, re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in found}
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import inspect
 import math
-import re
 from collections.abc import Iterable
 
 from analysis.laws import APPROACHES, LAWS
 from analysis.laws.law import Law
 from analysis.laws.symbols import symbol
+from docs.generate.reference.fields import section_texts
 from docs.generate.reference.markdown import code, escape, table
 
 GROUPS = {  # folder of analysis/laws: title of the page and what its laws predict
@@ -80,7 +80,7 @@ def section(names: list[str]) -> str:
         names: Its names; the first is its anchor.
     """
     law = LAWS[names[0]]
-    arguments = argument_texts(law)
+    arguments = section_texts(law.function, "Args")
     others = f" Also named {', '.join(code(name) for name in names[1:])}." if names[1:] else ""
     parts = [
         f"## {names[0]} {{ #{names[0]} }}",
@@ -113,14 +113,6 @@ def remarks(law: Law) -> list[str]:
     frontier = "It is fitted to the compute-efficient frontier of the runs." if law.on_frontier else ""
     facts = " ".join(filter(None, (unit, optimum, frontier)))
     return [*(escape(paragraph) for paragraph in body), *([facts] if facts else [])]
-
-
-def argument_texts(law: Law) -> dict[str, str]:
-    """Returns the description of each argument, from the docstring of the function."""
-    text = inspect.getdoc(law.function) or ""
-    lines = text.partition("Args:\n")[2]
-    found = re.findall(r"^    (\w+): (.*(?:\n {8,}.*)*)", lines, re.MULTILINE)
-    return {name: " ".join(description.split()) for name, description in found}
 
 
 def input_row(law: Law, name: str, arguments: dict[str, str]) -> tuple[str, str, str, str]:

@@ -2,7 +2,7 @@
 
 To add a family, write a module in `families` with QUESTION_PATTERN, DIFFICULTIES, DEFAULT_DIFFICULTIES and
 `draw(difficulty, randbelow)`, and add one line to FAMILIES. `family` draws the items and splits them into training and
-held-out ones. A task is a family at a difficulty, such as addition-3.
+held-out ones. A task is a family at a difficulty, such as addition-3; a user's own is FILE.py:NAME-3.
 """
 
 FAMILIES = {

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import inspect
 import random
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from typing import Any
 
+from scaling.config.user_code import CodeReference, UserCodeError, load_object, parse_reference, read_code, user_errors
 from scaling.config.validation import ConfigError, require
 from scaling.data.tasks import FAMILIES
 
@@ -24,6 +26,8 @@ MAX_DRAWS_OUTSIDE_SPLIT = 5000  # consecutive draws in the other split, after wh
 ANSWER_END = "\n"  # follows every answer
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 RandomBelow = Callable[[int], int]  # a random integer in [0, n)
+LABEL_DIGITS = 8  # of the content hash of a user's file, in the name of its task
+LARGEST_DIFFICULTY = 10**6  # of a user's task that does not limit it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,29 +75,103 @@ class Item:
         return "".join(other.solved() for other in others[:shots]) + self.head + self.prompt
 
 
-def get_family(name: str) -> ModuleType:
-    """Imports the module of a family; ConfigError lists the known families."""
-    require(name in FAMILIES, f"unknown task family {name!r}: must be one of {', '.join(FAMILIES)}")
-    return importlib.import_module(FAMILIES[name])
+@dataclass(frozen=True)
+class Family:
+    """A family of questions.
+
+    Attributes:
+        name: Names the random streams and the split of an item; a changed file keeps it, so that no held-out item of a
+            user's task becomes one of training.
+        label: Name in records and item files; of a user's task with its content hash.
+        draw: Draws an item of a difficulty (None for a family that has none).
+        difficulties: Lowest and highest difficulty; None for a family that has none.
+        default_difficulties: Those of a mixture that names none.
+        question_pattern: Regular expression that matches each question; None where a user's task does not have one.
+    """
+
+    name: str
+    label: str
+    draw: Callable[[int | None, RandomBelow], Item]
+    difficulties: tuple[int, int] | None
+    default_difficulties: tuple[int, int] | None
+    question_pattern: str | None
+
+    def task(self, difficulty: int | None) -> str:
+        """Returns the name of a task in records and item files."""
+        return self.label if difficulty is None else f"{self.label}-{difficulty}"
 
 
-def parse_task(task: str) -> tuple[str, int]:
-    """Splits `addition-3` into family and difficulty; ConfigError says what is allowed."""
+def get_family(name: str) -> Family:
+    """Returns a family of the package, or one of a user's file; ConfigError lists the known families.
+
+    Args:
+        name: A key of FAMILIES, or FILE.py:NAME as the user gave it: the file is run.
+    """
+    reference = parse_reference(name)
+    if reference is not None:
+        return _user_family(reference)
+    require(name in FAMILIES, f"unknown task family {name!r}: must be one of {', '.join(FAMILIES)}, or FILE.py:NAME")
+    module = importlib.import_module(FAMILIES[name])
+    return Family(
+        name, name, module.draw, module.DIFFICULTIES, module.DEFAULT_DIFFICULTIES, module.QUESTION_PATTERN
+    )  # fmt: skip
+
+
+def _user_family(reference: CodeReference) -> Family:
+    """Runs a user's file and returns the family of its function `NAME(difficulty, randbelow)` or `NAME(randbelow)`."""
+    function = load_object(reference, kind="a function", accepts=inspect.isfunction)
+    parameters = list(inspect.signature(function).parameters)
+    require(
+        is_task(function) and len(parameters) <= 2,
+        f"task {reference}: must be a function of (difficulty, randbelow) or of (randbelow), not of {parameters}",
+    )
+
+    def draw(difficulty: int | None, randbelow: RandomBelow) -> Item:
+        with user_errors():
+            item = function(randbelow) if difficulty is None else function(difficulty, randbelow)
+        if not isinstance(item, Item):
+            raise UserCodeError(f"task {reference}: returns {type(item).__name__}: must return a scaling.Item")
+        return item
+
+    difficulties = getattr(function, "difficulties", (1, LARGEST_DIFFICULTY)) if len(parameters) > 1 else None
+    defaults = getattr(function, "default_difficulties", difficulties)
+    label = f"{reference.name}.{read_code(reference.source).sha256[:LABEL_DIGITS]}"
+    return Family(reference.name, label, draw, difficulties, defaults, getattr(function, "question_pattern", None))
+
+
+def is_task(function: Any) -> bool:
+    """Whether a function of a user's file draws items: its last parameter is named randbelow."""
+    return inspect.isfunction(function) and list(inspect.signature(function).parameters)[-1:] == ["randbelow"]
+
+
+def parse_task(task: str) -> tuple[str, int | None]:
+    """Splits `addition-3` into family and difficulty; ConfigError says what is allowed.
+
+    The family of a user's file is FILE.py:NAME, and its task FILE.py:NAME-3, or FILE.py:NAME without difficulties.
+    """
+    if parse_reference(task) is not None:
+        return task, check_difficulty(task, None)
     name, _, number = task.rpartition("-")
     known = f"must be one of {', '.join(FAMILIES)} with a difficulty, such as addition-3, perplexity, extraction, "
-    known += "or a file of questions, FILE.jsonl"
-    require(number.isdecimal() and name in FAMILIES, f"unknown task {task!r}: {known}")
+    known += "a file of questions, FILE.jsonl, or a function of yours, FILE.py:NAME-3"
+    is_known = name in FAMILIES or parse_reference(name) is not None
+    require(number.isdecimal() and is_known, f"unknown task {task!r}: {known}")
     return name, check_difficulty(name, int(number))
 
 
-def check_difficulty(name: str, difficulty: int) -> int:
+def check_difficulty(name: str, difficulty: int | None) -> int | None:
     """Returns the difficulty unchanged; ConfigError where the family does not have it.
 
     Args:
         name: Name of the family.
-        difficulty: The difficulty, in the unit of the family.
+        difficulty: The difficulty, in the unit of the family; None for a family that has none.
     """
-    lowest, highest = get_family(name).DIFFICULTIES
+    difficulties = get_family(name).difficulties
+    if difficulties is None or difficulty is None:
+        require(difficulties is None, f"task {name}: needs a difficulty, such as {name}-{(difficulties or (1,))[0]}")
+        require(difficulty is None, f"task {name}-{difficulty}: {name} has no difficulties: leave -{difficulty} out")
+        return None
+    lowest, highest = difficulties
     require(
         lowest <= difficulty <= highest,
         f"task {name}-{difficulty}: difficulties of {name} are {lowest} to {highest}",
@@ -112,7 +190,7 @@ def item_split(name: str, key: str) -> str:
     return SPLITS[number < HELD_OUT_SHARE * 2**64]
 
 
-def draw_items(name: str, difficulty: int, split: str, seed: int | str) -> Iterator[Item]:
+def draw_items(name: str, difficulty: int | None, split: str, seed: int | str) -> Iterator[Item]:
     """Draws items of a split without end, with repetitions; equal arguments give equal items on every machine.
 
     Args:
@@ -126,23 +204,23 @@ def draw_items(name: str, difficulty: int, split: str, seed: int | str) -> Itera
     """
     require(split in SPLITS, f"split {split!r}: must be one of {', '.join(SPLITS)}")
     check_difficulty(name, difficulty)
-    draw = get_family(name).draw
-    uniform = random.Random(f"{name} {difficulty} {split} {seed}").random  # a stream that Python guarantees
+    family = get_family(name)
+    uniform = random.Random(f"{family.name} {difficulty} {split} {seed}").random  # a stream that Python guarantees
 
     def randbelow(bound: int) -> int:
         return int(uniform() * bound)
 
     draws_outside = 0
     while draws_outside < MAX_DRAWS_OUTSIDE_SPLIT:
-        item = draw(difficulty, randbelow)
+        item = family.draw(difficulty, randbelow)
         draws_outside += 1
-        if item_split(name, item.key) == split:
+        if item_split(family.name, item.key) == split:
             draws_outside = 0
             yield item
-    raise ConfigError(f"task {name}-{difficulty}: has no items in the {split} split: use a higher difficulty")
+    raise ConfigError(f"task {family.task(difficulty)}: has no items in the {split} split: use a higher difficulty")
 
 
-def distinct_items(name: str, difficulty: int, split: str, seed: int | str, count: int) -> list[Item]:
+def distinct_items(name: str, difficulty: int | None, split: str, seed: int | str, count: int) -> list[Item]:
     """Draws distinct items of a split.
 
     Args:
@@ -166,8 +244,19 @@ def distinct_items(name: str, difficulty: int, split: str, seed: int | str, coun
 
 
 def question_pattern(names: list[str]) -> re.Pattern[str]:
-    """Compiles a pattern that matches any question of these families in a text."""
-    return re.compile("|".join(f"(?:{get_family(name).QUESTION_PATTERN})" for name in names))
+    """Compiles a pattern that matches any question of these families in a text.
+
+    Raises:
+        ConfigError: A user's task does not say what its questions look like.
+    """
+    patterns = {name: get_family(name).question_pattern for name in names}
+    for name, pattern in patterns.items():
+        require(
+            pattern is not None,
+            f"{name}: set the function's question_pattern, a regular expression that matches its questions: documents "
+            "of other parts that contain one are left out",
+        )
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns.values()))
 
 
 def distinct_letters(count: int, randbelow: RandomBelow, alphabet: str = LETTERS) -> str:

@@ -55,7 +55,7 @@ def test_shares_are_of_the_bytes_and_every_token_arrives(tmp_path: Path, text: P
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_no_training_document_contains_a_held_out_question(name: str, tmp_path: Path) -> None:
-    low, high = get_family(name).DEFAULT_DIFFICULTIES
+    low, high = get_family(name).default_difficulties or (1, 1)
     file = open_tokens(prepare(f"mix:{name}=1,tokens=40000", tmp_path))
     texts = b"\n".join(documents(file)).decode()
     for difficulty in {low, (low + high) // 2, high}:
