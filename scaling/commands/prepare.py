@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 CORPUS_HELP = (
     "cpython (the source of Python's standard library), text:PATH (a file or folder: text in UTF-8, JSON lines with a "
     "field text), tfds:NAME,feature=text, seqio:TASK,module=MODULE, mix:cpython=0.8,addition:1-5=0.2 (by share of the "
-    f"bytes), or one made by a rule; all kinds: {', '.join(CORPORA)}"
+    f"bytes), FILE.py:NAME,key=value (a function of yours that yields documents), or one made by a rule; all kinds: "
+    f"{', '.join(CORPORA)}"
 )
 
 

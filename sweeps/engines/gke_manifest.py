@@ -37,8 +37,8 @@ class GkeOptions:
     queue: str = "multislice-queue"  # Kueue's local queue
     priority: str = "medium"  # Kubernetes' priority class
     account: str = "default"  # Kubernetes service account with write access to the bucket
-    namespace: str = "default"
-    spot: bool = True
+    namespace: str = "default"  # Kubernetes namespace
+    spot: bool = True  # spot machines, which can be taken away
     restarts: int = RESTARTS  # largest number of restarts of a job after a crash
 
     def __post_init__(self) -> None:

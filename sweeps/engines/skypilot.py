@@ -45,7 +45,7 @@ class SkyPilotOptions:
     region: str = ""  # region of Google Cloud; empty: any
     workdir: str = "."  # folder that is copied to the machines
     setup: str = "pip install -e '.[tpu]'"  # shell commands that prepare a machine
-    spot: bool = True
+    spot: bool = True  # spot machines, which can be taken away
     restarts: int = RESTARTS  # largest number of restarts of a job after a crash
 
     def __post_init__(self) -> None:

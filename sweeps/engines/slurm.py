@@ -50,9 +50,9 @@ LOST_STATES = ("PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED")  # ends that a 
 class SlurmOptions:
     """Options of the slurm engine; an empty or zero value selects the cluster's default."""
 
-    partition: str = ""
-    account: str = ""
-    qos: str = ""
+    partition: str = ""  # partition of the cluster
+    account: str = ""  # account that pays for the jobs
+    qos: str = ""  # quality of service
     time: str = "24:00:00"  # time limit of a job in the format of sbatch; a job that reaches it is requeued
     warn: int = 120  # seconds before the time limit at which the trainer saves
     nodes: int = 1  # nodes that train one run
@@ -63,7 +63,7 @@ class SlurmOptions:
     parallel: int = 0  # largest number of jobs that run at the same time
     jobs: int = 0  # largest number of jobs, each with several trunks; 0: one job per trunk
     setup: str = ""  # shell commands to run before Python starts
-    python: str = shlex.quote(sys.executable)
+    python: str = shlex.quote(sys.executable)  # Python of the nodes
     sbatch: str = ""  # further flags of sbatch, such as "--constraint=a100 --exclude=n7"
     restarts: int = RESTARTS  # largest number of restarts of a run after a crash
     every: int = 15  # seconds between queries of the queue

@@ -25,7 +25,8 @@ def comment_table(cls: type, links: dict[str, str] | None = None) -> str:
         cls: The dataclass.
         links: Address of the section of each type that has one, by name of the type.
     """
-    comments, allowed, links = field_comments(cls), choices(cls), links or {}
+    comments = {**section_texts(cls, "Attributes"), **field_comments(cls)}
+    allowed, links = choices(cls), links or {}
     rows = []
     for field in dataclasses.fields(cls):
         kind = type_name(field)

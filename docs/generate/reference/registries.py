@@ -7,14 +7,21 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+from analysis.data.options import ReadOptions
+from analysis.evals.options import EmergenceOptions
+from analysis.figures.options import FigureOptions
 from analysis.figures.registry import FIGURES, figure_module
+from analysis.fitting.options import FitOptions
 from docs.generate.reference.fields import comment_table, section_texts
 from docs.generate.reference.markdown import anchor, code, escape, table
+from scaling.config.options import option_flags
 from scaling.data.corpora import CORPORA
 from scaling.data.tasks import FAMILIES
 from sweeps.definitions import DEFINITIONS
 from sweeps.engines import ENGINES
 from sweeps.planning.settings import setting_defaults, takes
+
+FIGURE_OPTIONS = (FigureOptions, ReadOptions, FitOptions, EmergenceOptions)
 
 
 def sweeps() -> str:
@@ -24,7 +31,8 @@ def sweeps() -> str:
         sections += [
             f"### {name} {{ #sweep-{anchor(name)} }}",
             escape(first_paragraph(definition.make)),
-            f"Corpus: {code(definition.corpus)}." + (" Rules can be changed." if takes(definition.make, "rule_set") else ""),
+            f"Corpus: {code(definition.corpus)}."
+            + (" Rules can be changed." if takes(definition.make, "rule_set") else ""),
             settings(definition.make),
         ]
     return "\n\n".join(part for part in sections if part)
@@ -44,7 +52,7 @@ def setting_text(value: Any) -> str:
     """Returns the default of a setting as `--set` takes it."""
     if isinstance(value, tuple | list):
         return ",".join(map(setting_text, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}".replace("e+0", "e").replace("e+", "e") if isinstance(value, float) else str(value)
 
 
 def corpora() -> str:
@@ -83,16 +91,17 @@ def engines() -> str:
 
 def figures() -> str:
     """Returns a section for each figure: what it shows, and the options that it takes."""
+    flags = {name: flag for cls in FIGURE_OPTIONS for name, flag in option_flags(cls).items()}
     sections = []
     for name, entry in FIGURES.items():
         module = figure_module(name)
         caption = module.CAPTION.replace("{level:.0%}", "95%")
-        flags = ", ".join(code("--" + option.replace("_", "-")) for option in sorted(entry.options))
+        options = ", ".join(code(flag) for field, flag in flags.items() if field in entry.options)
         sections += [
             f"## {name} {{ #{name} }}",
             escape(first_paragraph(module)),
             "**Caption.** " + escape(caption),
-            f"**Options.** {code('--width')}" + (f", {flags}" if flags else "") + ".",
+            f"**Options.** {code('--width')}" + (f", {options}" if options else "") + ".",
         ]
     return "\n\n".join(sections)
 

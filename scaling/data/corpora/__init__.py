@@ -1,4 +1,4 @@
-"""Corpora, one module each, and the registry CORPORA of their names.
+"""Corpora, one module each, and the registry CORPORA of their names; `user_file` opens functions of a user's file.
 
 To add a corpus, write a module here with `open_corpus(argument, options)`, which returns a `TextCorpus` or a
 `TokenCorpus` (scaling/data/corpus.py), and add one line to CORPORA. `prepare KIND:ARGUMENT,key=value,...` opens it.

@@ -1,8 +1,9 @@
 """mix:cpython=0.8,addition:1-5=0.2: text and task families in given shares of the bytes, without held-out items.
 
-A part is a text corpus, a task family with its difficulties (addition:3, addition:1-5, or just addition), or
-canary:1-64: random documents that occur 1, 2, 4, ... 64 times, listed in the header of the token file. Options:
-tokens (bytes in total; as many as the text suffices for unless given) and seed.
+A part is a text corpus, a task family with its difficulties (addition:3, addition:1-5, or just addition), a function
+of a user's file that yields documents or draws questions (FILE.py:NAME, FILE.py:NAME:1-5), or canary:1-64: random
+documents that occur 1, 2, 4, ... 64 times, listed in the header of the token file. Options: tokens (bytes in total; as
+many as the text suffices for unless given) and seed.
 
 A document of a family has up to MAX_QUESTIONS items of one difficulty with their answers, from the family's training
 split. Text documents that contain a question of any family are left out, so that no held-out item occurs.
@@ -12,17 +13,18 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from scaling.config.user_code import UserCodeError, load_object
 from scaling.config.validation import ConfigError
 from scaling.data import canary
 from scaling.data.corpora import CORPORA, specification
 from scaling.data.corpus import TextCorpus
 from scaling.data.tasks import FAMILIES
-from scaling.data.tasks.family import check_difficulty, draw_items, get_family, question_pattern
+from scaling.data.tasks.family import check_difficulty, draw_items, get_family, is_task, question_pattern
 from scaling.data.tokens import CorpusError
 
 DEFAULT_BYTES = 4_000_000  # of a mixture without text
@@ -59,6 +61,8 @@ def open_corpus(argument: str, options: dict[str, str]) -> TextCorpus:
         raise CorpusError(f"corpus mix: {argument!r} has no share: write {argument}=0.5")
     try:
         return open_mixture(options)
+    except UserCodeError:
+        raise
     except ConfigError as error:  # of a family
         raise CorpusError(f"corpus mix: {error}") from None
 
@@ -72,7 +76,9 @@ def open_mixture(options: dict[str, str]) -> TextCorpus:
         raise CorpusError(f"corpus mix: shares must sum to 1, not to {sum(shares.values()):g} ({listed})")
     notes: list[str] = []
     parts = {
-        name: make_part(name, share, seed, notes) for name, share in shares.items() if not name.startswith("canary")
+        name: make_part(name, share, seed, notes, list(FAMILIES) + own_tasks(shares))
+        for name, share in shares.items()
+        if not name.startswith("canary")
     }
     total = total_bytes(options.get("tokens"), parts, notes)
     facts: dict[str, Any] = {"mix": {"shares": shares, "bytes": total, "seed": seed}}
@@ -84,7 +90,13 @@ def open_mixture(options: dict[str, str]) -> TextCorpus:
     return TextCorpus(lambda: mix_documents(list(parts.values()), total), notes=notes, facts=facts)
 
 
-def make_part(name: str, share: float, seed: int, notes: list[str]) -> Part:
+def own_tasks(names: Iterable[str]) -> list[str]:
+    """Returns the parts that are tasks of a user's file, as `get_family` takes them; runs the files."""
+    references = filter(None, (specification.split_part(name)[0] for name in names))
+    return [str(reference) for reference in references if is_task(load_object(reference))]
+
+
+def make_part(name: str, share: float, seed: int, notes: list[str], tasks: list[str]) -> Part:
     """Makes the part of a task family or a text corpus.
 
     Args:
@@ -92,23 +104,23 @@ def make_part(name: str, share: float, seed: int, notes: list[str]) -> Part:
         share: Share of the bytes.
         seed: Names the random stream of a family.
         notes: Lines for the user, extended by what is left out of a text.
+        tasks: Names of the families whose questions a text must not contain.
 
     Raises:
         CorpusError: The part is unknown, or is no text.
     """
-    kind, colon, range_ = name.partition(":")
-    if kind in FAMILIES:
-        lowest, highest = parse_range(name, range_) if colon else get_family(kind).DEFAULT_DIFFICULTIES
-        check_difficulty(kind, lowest)
-        check_difficulty(kind, highest)
-        return Part(share, partial(question_documents, kind, lowest, highest, seed))
-    if kind not in CORPORA or kind == "mix":
+    reference, range_ = specification.split_part(name)
+    kind = str(reference) if reference else name.partition(":")[0]
+    if kind in tasks:
+        range_ = range_ if reference else name.partition(":")[2]
+        return Part(share, partial(question_documents, kind, difficulties(name, kind, range_), seed))
+    if reference is None and (kind not in CORPORA or kind == "mix"):
         known = [*(k for k in CORPORA if k != "mix"), *FAMILIES, "canary"]
         raise CorpusError(f"corpus mix: unknown part {name!r}: must be one of {', '.join(known)}, or tokens= or seed=")
     text = specification.open_corpus(name)
     if not isinstance(text, TextCorpus):
         raise CorpusError(f"corpus mix: {name} brings its own tokens: only text can be mixed")
-    documents = partial(filter_questions, text)
+    documents = partial(filter_questions, text, tasks)
     size = sum(len(document) + 1 for document in documents())
     excluded = sum(1 for _ in text.documents()) - sum(1 for _ in documents())
     notes += [f"{name}: {note}" for note in text.notes]
@@ -163,23 +175,44 @@ def mix_documents(parts: list[Part], total: int) -> Iterator[bytes]:
         yield document
 
 
-def filter_questions(text: TextCorpus) -> Iterator[bytes]:
-    """Yields the documents that contain no question of any family."""
-    question = question_pattern(list(FAMILIES))
+def filter_questions(text: TextCorpus, tasks: list[str]) -> Iterator[bytes]:
+    """Yields the documents that contain no question of any of these families.
+
+    Args:
+        text: The documents.
+        tasks: Names of the families.
+    """
+    question = question_pattern(tasks)
     return (document for document in text.documents() if not question.search(document.decode()))
 
 
-def question_documents(name: str, lowest: int, highest: int, seed: int) -> Iterator[bytes]:
+def difficulties(name: str, family: str, range_: str) -> tuple[int | None, ...]:
+    """Returns the difficulties of a part; ConfigError where the family does not have one.
+
+    Args:
+        name: Name of the part, for messages.
+        family: Name of its family.
+        range_: Its range, such as 1-5; empty for the default of the family.
+    """
+    default = get_family(family).default_difficulties
+    if not range_ and default is None:
+        return (None,)
+    lowest, highest = parse_range(name, range_) if range_ or default is None else default
+    check_difficulty(family, lowest)
+    check_difficulty(family, highest)
+    return tuple(range(lowest, highest + 1))
+
+
+def question_documents(name: str, levels: tuple[int | None, ...], seed: int) -> Iterator[bytes]:
     """Yields documents of a family without end, each difficulty and each number of own examples equally likely.
 
     Args:
         name: Name of the family.
-        lowest: Lowest difficulty.
-        highest: Highest difficulty.
+        levels: Difficulties.
         seed: Names the random stream.
     """
-    uniform = random.Random(f"documents {name} {lowest} {highest} {seed}").random
-    streams = [draw_items(name, difficulty, "train", f"mix {seed}") for difficulty in range(lowest, highest + 1)]
+    uniform = random.Random(f"documents {get_family(name).name} {levels[0]} {levels[-1]} {seed}").random
+    streams = [draw_items(name, difficulty, "train", f"mix {seed}") for difficulty in levels]
     while True:
         stream = streams[int(uniform() * len(streams))]
         items = [next(stream) for _ in range(1 + int(uniform() * MAX_QUESTIONS))]

@@ -1,12 +1,17 @@
-"""Opens a corpus by its specification, such as `text:PATH` or `markov:order=2`."""
+"""Opens a corpus by its specification, such as `text:PATH`, `markov:order=2` or `FILE.py:NAME`."""
 
 from __future__ import annotations
 
 import importlib
+import re
 
+from scaling.config.user_code import CodeReference, UserCodeError, parse_reference, read_code
 from scaling.data.corpora import CORPORA
 from scaling.data.corpus import TextCorpus, TokenCorpus
+from scaling.data.tasks import FAMILIES
 from scaling.data.tokens import CorpusError
+
+PART = re.compile(r"(?P<reference>.*?:\w+?)(?P<range>:\d+(?:-\d+)?)?(?P<share>=.*)?")  # of a mixture, in a user's file
 
 
 def parse_corpus(spec: str) -> tuple[str, str, dict[str, str]]:
@@ -17,9 +22,67 @@ def parse_corpus(spec: str) -> tuple[str, str, dict[str, str]]:
     """
     kind, _, rest = spec.partition(":")
     if kind not in CORPORA:
-        raise CorpusError(f"unknown corpus {spec!r}: must be one of {', '.join(CORPORA)}")
+        known = f"must be one of {', '.join(CORPORA)}, or FILE.py:NAME, a function of yours that yields documents"
+        raise CorpusError(f"unknown corpus {spec!r}: {known}")
     if kind == "text":
         return kind, rest, {}
+    return kind, *_parse_options(spec, rest)
+
+
+def open_corpus(spec: str) -> TextCorpus | TokenCorpus:
+    """Opens the corpus of a specification such as `markov:order=2`; CorpusError where there is none.
+
+    A user's file is run: `spec` is what the user gave on the command line or in a Python call.
+    """
+    if (reference := user_reference(spec.partition(",")[0])) is not None:
+        from scaling.data.corpora import user_file  # not needed for the corpora of the package
+
+        return user_file.open_corpus(reference, _parse_options(spec, spec.partition(",")[2])[1])
+    kind, argument, options = parse_corpus(spec)
+    return importlib.import_module(CORPORA[kind]).open_corpus(argument, options)
+
+
+def user_reference(name: str) -> CodeReference | None:
+    """Returns the function of a user's file that a name refers to, None for a corpus or task of the package."""
+    return None if name.partition(":")[0] in {*CORPORA, *FAMILIES} else parse_reference(name)
+
+
+def split_part(name: str) -> tuple[CodeReference | None, str]:
+    """Splits the name of a mixture's part in a user's file, such as FILE.py:NAME:1-5, into function and range."""
+    match = PART.fullmatch(name)
+    reference = user_reference(match["reference"]) if match else None
+    return reference, (match["range"] or "").removeprefix(":") if match and reference else ""
+
+
+def corpus_name(spec: str) -> str:
+    """Returns the name of a corpus in the header of its token file; runs nothing.
+
+    It is the specification, with file name and content hash of each user's file instead of its path: a changed file is
+    another corpus. Where such a file does not exist, the specification is returned as it is.
+    """
+    kind, colon, rest = spec.partition(":")
+    separator = spec.partition(",")
+    try:
+        if kind == "mix":
+            return f"{kind}{colon}{','.join(map(_canonical_part, rest.split(',')))}"
+        return "".join((_canonical(separator[0]), *separator[1:]))
+    except UserCodeError:
+        return spec
+
+
+def _canonical_part(part: str) -> str:
+    match = PART.fullmatch(part)
+    if match is None:
+        return part
+    return _canonical(match["reference"]) + (match["range"] or "") + (match["share"] or "")
+
+
+def _canonical(name: str) -> str:
+    reference = user_reference(name)
+    return name if reference is None else f"{reference.label}@{read_code(reference.source).digest}"
+
+
+def _parse_options(spec: str, rest: str) -> tuple[str, dict[str, str]]:
     argument, options = "", {}
     for part in filter(None, rest.split(",")):
         key, equals, value = part.partition("=")
@@ -29,10 +92,4 @@ def parse_corpus(spec: str) -> tuple[str, str, dict[str, str]]:
             raise CorpusError(f"corpus {spec!r}: {part!r} must be key=value")
         else:
             argument = part
-    return kind, argument, options
-
-
-def open_corpus(spec: str) -> TextCorpus | TokenCorpus:
-    """Opens the corpus of a specification such as `markov:order=2`; CorpusError where there is none."""
-    kind, argument, options = parse_corpus(spec)
-    return importlib.import_module(CORPORA[kind]).open_corpus(argument, options)
+    return argument, options
