@@ -35,8 +35,8 @@ def plot(
 
     Args:
         source: The fitted law, whose options apply, or the path of a store or file.
-        name: A name in `analysis.figures.registry.FIGURES`, which for a fit must be a figure that shows points and a law;
-            your own, "FILE.py:FUNCTION" or "package.module:FUNCTION"; or a function of a `Source`.
+        name: A name in `analysis.figures.registry.FIGURES`, which for a fit must be a figure that shows points and a
+            law; your own, "FILE.py:FUNCTION" or "package.module:FUNCTION"; or a function of a `Source`.
         width: "text" (5.5 in) or "column" (3.25 in).
         options: Options of the fits of a store or file.
         reading: Options of reading a store or file.
@@ -46,7 +46,7 @@ def plot(
         The Matplotlib figure.
 
     Raises:
-        DataError: The name or the width is unknown, an option does not apply, or the source lacks the data of the figure.
+        DataError: The name or width is unknown, an option does not apply, or the source lacks the data of the figure.
         FitError: The law cannot be fitted.
     """
     from analysis.figures.options import FigureOptions, SourceOptions

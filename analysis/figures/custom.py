@@ -55,7 +55,7 @@ def used_options(function: FigureFunction) -> tuple[str, ...]:
         function: Function of the figure.
     """
     arguments = inspect.signature(function).parameters
-    return ("width", *(["law"] if "law" in arguments else []), *(["settings"] if _settings(function) else []))
+    return (*(name for name in STANDARD if name in arguments), *(["settings"] if _settings(function) else []))
 
 
 def draw_custom(function: FigureFunction, source: Source, options: FigureOptions) -> Figure:

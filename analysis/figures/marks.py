@@ -1,7 +1,7 @@
 """Draws lines, points, bands, intervals and cells, each with the name of its series.
 
-The name of a mark is its Matplotlib `gid`. `mark_rows` reads names and numbers from the finished figure, so that the
-data file of a figure contains exactly the numbers that the figure shows.
+The name of a mark is its Matplotlib `gid`, or else its label. `mark_rows` reads names and numbers from the finished
+figure, so that the data file of a figure contains exactly the numbers that the figure shows.
 """
 
 from __future__ import annotations
@@ -166,12 +166,18 @@ def cells(axes: Axes, series: str, values: ArrayLike) -> None:
 def mark_rows(figure: Figure) -> list[MarkRow]:
     """Returns every named mark of a figure as rows of COLUMNS; x_high and y_high are only set for intervals."""
     return [
-        {"panel": panel_label(index), "series": str(artist.get_gid()), **row}
+        {"panel": panel_label(index), "series": series, **row}
         for index, axes in enumerate(figure.axes)
         for artist in axes.get_children()
-        if artist.get_gid()
+        if (series := _series(artist))
         for row in _rows(artist)
     ]
+
+
+def _series(artist: Artist) -> str:
+    """Name of the series of an artist; "" for an artist without a name, whose label Matplotlib begins with _."""
+    label = str(artist.get_label())
+    return str(artist.get_gid() or ("" if label.startswith("_") else label))
 
 
 def _rows(artist: Artist) -> Iterator[MarkRow]:

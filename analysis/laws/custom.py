@@ -145,7 +145,7 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         expected = _shape(inputs, params)
         kind = getattr(value, "dtype", np.dtype(type(value)) if isinstance(value, int | float) else None)
         if kind is None or kind.kind not in "fiu" or np.shape(value) != expected:
-            has = "" if kind is None else f" of {kind} with shape {np.shape(value)}"
+            has = "" if kind is None else f" of {kind}, shape {np.shape(value)}"
             raise DataError(
                 f"{code_location(function)}: the law returned {type(value).__name__}{has}: must be an array of numbers with "
                 f"shape {expected}, that of its inputs and parameters broadcast together"

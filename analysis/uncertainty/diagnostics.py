@@ -109,7 +109,7 @@ def check_outliers(residual_n: np.ndarray, points: Points, parameters: int) -> l
     """Warns of points whose residual exceeds OUTLIER robust standard deviations.
 
     Args:
-        residual_n: Residuals times the root of their weights.
+        residual_n: Residuals, law minus measured, times the root of their weights.
         points: The points, for their names.
         parameters: Number of fitted parameters P. A robust fit passes through or near P points, so that the scale is
             computed from the others.
@@ -120,7 +120,10 @@ def check_outliers(residual_n: np.ndarray, points: Points, parameters: int) -> l
     if not len(far):
         return []
     far = far[np.argsort(-np.abs(residual_n[far]))]
-    named = ", ".join(f"{points.names[i]} ({residual_n[i] / scale:+.0f}σ)" for i in far[:MAX_LISTED])
+    named = ", ".join(
+        f"{points.names[i]} ({abs(residual_n[i]) / scale:.0f}σ {'above' if residual_n[i] < 0 else 'below'})"
+        for i in far[:MAX_LISTED]
+    )
     others = f" and {len(far) - MAX_LISTED} more" if len(far) > MAX_LISTED else ""
     sentence = f"{named}{others}: more than {OUTLIER:.0f} robust standard deviations from the law"
     return [warning("outliers", sentence)]

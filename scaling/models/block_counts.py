@@ -82,6 +82,7 @@ def product_flops(jaxpr: Jaxpr) -> int:
             an unknown kind.
     """
     total = 0
+    equation: Any  # shapes of abstract values are not typed
     for equation in jaxpr.eqns:
         name, inner = equation.primitive.name, [product_flops(sub) for sub in _sub_jaxprs(equation.params)]
         if name in CONTROL_FLOW and any(inner):
@@ -115,7 +116,8 @@ def _abstract_block(config: ModelConfig, field: str) -> tuple[Any, Any]:
     """Returns the graph and the shapes of the parameters of a block."""
     arguments = {} if field == "norm" else {"rngs": nnx.Rngs}
     block = nnx.eval_shape(lambda: make_block(config, field, **{name: make(0) for name, make in arguments.items()}))
-    graph, params, others = nnx.split(block, nnx.Param, ...)
+    split: Any = nnx.split(block, nnx.Param, ...)
+    graph, params, others = split
     if jax.tree.leaves(others):
         kinds = sorted({type(leaf).__name__ for leaf in jax.tree.leaves(others, is_leaf=_is_variable)})
         raise UserCodeError(
