@@ -41,7 +41,7 @@ measure: $(VENV)/.core
 	@$(PY) -m docs.measurements
 
 measure-%: $(VENV)/.all
-	$(PY) -m docs.measurements $* $(if $(STORES),--stores $(STORES)) $(if $(DATA),--data $(DATA))
+	$(if $(DATA),SCALING_DATA=$(DATA)) $(PY) -m docs.measurements $* $(if $(STORES),--stores $(STORES))
 
 clean:
 	rm -rf $(VENV) demo site

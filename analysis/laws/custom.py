@@ -147,8 +147,8 @@ def _checked(function: Callable[..., Any]) -> Callable[..., Any]:
         if kind is None or kind.kind not in "fiu" or np.shape(value) != expected:
             has = "" if kind is None else f" of {kind}, shape {np.shape(value)}"
             raise DataError(
-                f"{code_location(function)}: the law returned {type(value).__name__}{has}: must be an array of numbers with "
-                f"shape {expected}, that of its inputs and parameters broadcast together"
+                f"{code_location(function)}: the law returned {type(value).__name__}{has}: must be an array of numbers "
+                f"with shape {expected}, that of its inputs and parameters broadcast together"
             )
         return value
 

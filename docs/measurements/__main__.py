@@ -9,7 +9,8 @@ from pathlib import Path
 
 from docs.measurements import SUBJECTS
 from docs.measurements.results import PAGES, Results, write_results
-from docs.measurements.session import ROOT, CommandFailedError, Session
+from docs.measurements.session import CommandFailedError, Session
+from tests.support.commands import PUBLISHED, ROOT
 
 
 def measure(name: str, session: Session) -> Results:
@@ -22,16 +23,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m docs.measurements", description="Measure a subject of the pages.")
     parser.add_argument("name", nargs="?", choices=SUBJECTS, metavar="NAME", help="a subject; without one, list them")
     parser.add_argument("--stores", type=Path, default=ROOT / "store", help="folder for what is trained (store/)")
-    parser.add_argument(
-        "--data", type=Path, default=ROOT.parent / "shared" / "data", help="folder of published data (../shared/data)"
-    )
     args = parser.parse_args(arguments)
     if args.name is None:
         for name, module in SUBJECTS.items():
             text = importlib.import_module(f"docs.measurements.{module}").__doc__ or ""
             print(f"make measure-{name:24}{text.splitlines()[0]}")
         return 0
-    session = Session(args.stores.absolute() / args.name, args.data.absolute(), PAGES / "figures")
+    session = Session(args.stores.absolute() / args.name, PUBLISHED.absolute(), PAGES / "figures")
     try:
         results = measure(args.name, session)
     except CommandFailedError as error:
