@@ -49,7 +49,7 @@ def own_law(law: Law | Callable[..., Any], name: str) -> Law:
         DataError: The law is not valid.
     """
     made = law if isinstance(law, Law) else law_from_function(law, name)
-    checked = {
+    checked: dict[str, Any] = {
         field: _reported(function)
         for field in ("optimum", "starts_from_data", "derivatives")
         if (function := getattr(made, field)) is not None
