@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from scaling.config.exit_status import DONE, INTERRUPTED
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from scaling.inference.load import TrainedModel
+NO_TOKEN = -1  # ends no text
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,46 +43,32 @@ def run(args: argparse.Namespace) -> int:
     """Prints each prompt with its continuation; Ctrl-C prints the text generated so far."""
     from scaling.config.options import read_options
     from scaling.config.user_code.blocks import use_code
-    from scaling.config.validation import require
     from scaling.evaluation.json_lines import read_text
     from scaling.inference.load import load_model
     from scaling.inference.options import Sampling
-    from scaling.inference.sampling import generate
+    from scaling.inference.texts import encode_prompt, generate_texts
     from scaling.store.open import open_store
 
-    require(args.tokens > 0, f"--tokens {args.tokens}: must be 1 or more")
-    require(0 <= args.seed < 2**32, f"--seed {args.seed}: must be in [0, 2**32)")
     use_code(args.code)
     sampling = read_options(Sampling, args)
     texts = [*args.prompt, *(read_text(args.prompts).splitlines() if args.prompts else [])] or [""]
     model = load_model(open_store(args.store), args.run)
-    prompts = [encode_prompt(model, text) for text in texts]
-    longest, trained = max(map(len, prompts)) + args.tokens, model.config.data.length
+    longest, trained = max(len(encode_prompt(model, text)) for text in texts) + args.tokens, model.config.data.length
     if longest > trained:
         print(f"scaling generate: {longest} tokens exceed the training context of {trained}", file=sys.stderr)
-    stop = None if args.no_stop else args.stop if args.stop is not None else model.tokenizer.eod
-    generated: list[list[int]] = [[] for _ in prompts]
-    stopped, status, started_at = [False] * len(prompts), DONE, time.monotonic()
+    stop = NO_TOKEN if args.no_stop else args.stop
+    status, started_at = DONE, time.monotonic()
     try:
-        for tokens_B in generate(model, prompts, args.tokens, sampling, seed=args.seed, cache=not args.no_cache):
-            for row, token in enumerate(tokens_B.tolist()):
-                if not stopped[row]:
-                    stopped[row] = token == stop
-                    generated[row] += [] if stopped[row] else [token]
-            if all(stopped):
-                break
-    except KeyboardInterrupt:
-        status = INTERRUPTED
-    seconds = time.monotonic() - started_at
-    rows = [
-        {"prompt": text, "text": decode_text(model, tokens), "tokens": tokens, "stopped": has_stopped}
-        for text, tokens, has_stopped in zip(texts, generated, stopped, strict=True)
-    ]
-    print_texts(
-        rows,
-        {"run_id": model.record.run_id, "step": model.step, "seed": args.seed, "seconds": round(seconds, 3)},
-        args.json,
-    )
+        rows = generate_texts(
+            model, texts, args.tokens, sampling, seed=args.seed, stop=stop, cache=not args.no_cache
+        )  # fmt: skip
+    except KeyboardInterrupt as interruption:
+        if not interruption.args:
+            raise
+        rows, status = interruption.args[0], INTERRUPTED
+    about = {"run_id": model.record.run_id, "step": model.step, "seed": args.seed}
+    about["seconds"] = round(time.monotonic() - started_at, 3)
+    print_texts([dataclasses.asdict(row) for row in rows], about, args.json)
     return status
 
 
@@ -103,36 +87,3 @@ def print_texts(rows: list[dict[str, Any]], about: dict[str, Any], as_json: bool
         if len(rows) > 1:
             print(f"{chr(10) if i else ''}[{i + 1}]")
         print(row["prompt"] + row["text"])
-
-
-def encode_prompt(model: TrainedModel, text: str) -> np.ndarray:
-    """Returns the tokens of a prompt, int32 (L,); an empty one is the end-of-document token.
-
-    Args:
-        model: The model.
-        text: The text.
-    """
-    import numpy as np
-
-    from scaling.config.validation import require
-
-    require(text.isascii() or text.encode(errors="ignore").decode() == text, "--prompt: must be text in UTF-8")
-    tokens = np.asarray(model.tokenizer.encode(text.encode()), np.int32)
-    if len(tokens) == 0:
-        require(
-            model.tokenizer.eod >= 0, "--prompt: must not be empty: the run's tokenizer has no end-of-document token"
-        )
-        tokens = np.array([model.tokenizer.eod], np.int32)
-    return tokens
-
-
-def decode_text(model: TrainedModel, tokens: list[int]) -> str:
-    """Returns the text of tokens; invalid UTF-8 is replaced.
-
-    Args:
-        model: The model.
-        tokens: The tokens.
-    """
-    import numpy as np
-
-    return model.tokenizer.decode(np.array(tokens, np.int64)).decode(errors="replace")

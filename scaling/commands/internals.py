@@ -52,11 +52,11 @@ def run_attention(args: argparse.Namespace) -> int:
     """Writes the attention map of each head for a prompt."""
     import numpy as np
 
-    from scaling.commands.generate import decode_text, encode_prompt
     from scaling.config.user_code.blocks import use_code
     from scaling.config.validation import ConfigError
     from scaling.inference.activations import attention_maps
     from scaling.inference.load import load_model
+    from scaling.inference.texts import decode_text, encode_prompt
     from scaling.store.files import write_atomic
     from scaling.store.open import open_store
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from scaling.config.exit_status import DONE
 from scaling.data.corpora import CORPORA
-from scaling.store.open import open_store
 
 if TYPE_CHECKING:
     from scaling.data.tokens import TokenFile
@@ -33,13 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prepares the corpus and prints the token file's path, counts and content hash."""
-    from scaling.data.prepare import prepare
-    from scaling.data.tokens import open_tokens
+    from scaling.commands.interface.prepare import prepare
 
-    store = open_store(args.store)
-    store.fetch_tokens()
-    tokens = open_tokens(prepare(args.corpus, store.token_files, tokenizer=args.tokenizer))
-    store.upload_tokens()
+    tokens = prepare(args.corpus, args.store, tokenizer=args.tokenizer)
     if args.json:
         print(json.dumps(describe(tokens)))
     else:

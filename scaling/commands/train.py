@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import signal
 import sys
 import threading
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from scaling.commands.train_job import TrainJob
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, STOPPED
@@ -17,8 +15,6 @@ from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, STOPPED
 if TYPE_CHECKING:
     from scaling.config.run import RunConfig
     from scaling.training.events import EventSink
-
-REPEAT_SECONDS = 2.0  # a signal within this time is a duplicate: clusters signal both the parent and the child
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
     from scaling.config.validation import ConfigError, from_dict
     from scaling.distributed import collectives, hosts
     from scaling.store.open import open_store
+    from scaling.training import process
     from scaling.training.tracking import wandb
 
     tracking = [f"wandb={args.wandb}"] if args.wandb else []
@@ -85,49 +82,28 @@ def run(args: argparse.Namespace) -> int:
     evaluation = evaluate.training_evaluation(args, one_host=host is None)
     if host is not None and not hosts.is_supervised():
         return hosts.supervise(host, sys.argv[1:])
-    stop_signals = watch_stop_signals()
-    if host is not None:
-        hosts.join_hosts(host)
-    store = open_store(args.store)
-    job = TrainJob(
-        configs, store, placement, stop_signals, args.sweep, evaluation, args.pack, args.retries, args.in_order,
-        args.events,
-    )  # fmt: skip
-    status = train_job(job)
+    with process.stop_signals(
+        signal.SIGTERM, signal.SIGINT, at_second=lambda number, _: os._exit(128 + number)
+    ) as received:
+        if host is not None:
+            hosts.join_hosts(host)
+        job = TrainJob(
+            configs, open_store(args.store), placement, received, args.sweep, evaluation, args.pack, args.retries,
+            args.in_order, args.events,
+        )  # fmt: skip
+        status = train_job(job)
     if host is not None:
         collectives.shut_down()
     return status
 
 
-def watch_stop_signals() -> list[int]:
-    """Returns a list that receives the first SIGTERM or SIGINT; a later signal ends the process at once."""
-    received: list[int] = []
-    received_at: list[float] = []
-
-    def handle(number: int, _: Any) -> None:
-        if received_at and time.monotonic() - received_at[0] > REPEAT_SECONDS:
-            os._exit(128 + number)
-        if not received_at:
-            received_at.append(time.monotonic())
-            received.append(number)
-            print("stopping after this step (signal again to stop at once, without saving)", file=sys.stderr)
-
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
-    return received
-
-
 def train_job(job: TrainJob) -> int:
     """Trains the runs of a command and returns its exit status."""
     from scaling.commands import pack
-    from scaling.program import cpu_memory
-    from scaling.training import startup
+    from scaling.training import process, startup
 
-    # Orbax logs and raises errors in its own threads, and raises the same errors in this thread.
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    threading.excepthook = lambda _: None
-    cpu_memory.retain_freed_memory()
+    process.prepare_process()
+    threading.excepthook = lambda _: None  # of Orbax's threads; the same errors are raised in this thread
     startup.note_start()
     if job.pack is not None:
         return pack.train_packs(job, train_one_by_one)

@@ -74,15 +74,20 @@ class LayerOutput:
 
 
 def check_cacheable(model: ModelConfig, graph: Any, params: Any) -> None:
-    """Checks that cached keys and values give the numbers of the whole sequence with blocks of a user's file.
+    """Raises ConfigError for the reason that `uncacheable` gives; for its arguments see there."""
+    if (reason := uncacheable(model, graph, params)) is not None:
+        raise ConfigError(f"{reason}: samples and attention maps are not supported for this model")
+
+
+def uncacheable(model: ModelConfig, graph: Any, params: Any) -> str | None:
+    """Returns why cached keys and values do not give the numbers of the whole sequence; None where they do.
+
+    They do not if attention, or another block that mixes tokens, is in a user's file.
 
     Args:
         model: The model's configuration.
         graph: Graph definition of the model (nnx.split).
         params: Tree of parameters.
-
-    Raises:
-        ConfigError: Attention, or a block that mixes tokens, is in a user's file.
     """
     for field, reference in user_blocks(model).items():
         if field != "attention":
@@ -93,10 +98,8 @@ def check_cacheable(model: ModelConfig, graph: Any, params: Any) -> None:
             by_token_BLD = jnp.concatenate([part(x_BLD[:, i : i + 1]) for i in range(4)], axis=1)
             if jnp.allclose(part(x_BLD), by_token_BLD, rtol=1e-3, atol=1e-5):
                 continue
-        raise ConfigError(
-            f"model.{field} is {reference}, which mixes tokens in its own way: keys and values cannot be cached: give "
-            "--no-cache; samples and attention maps are not supported"
-        )
+        return f"model.{field} is {reference}, which mixes tokens: its keys and values cannot be cached"
+    return None
 
 
 def split_blocks(params: Any, layers: int) -> tuple[Any, list[Any]]:

@@ -7,6 +7,11 @@ from pathlib import Path
 from scaling.store.record import Store
 
 
+def as_store(store: Store | str | Path) -> Store:
+    """Returns a store as it is, or opens the one of a folder or an address."""
+    return store if isinstance(store, Store) else open_store(store)
+
+
 def open_store(address: str | Path, *, writes: bool = True) -> Store:
     """Opens the store in a folder or at an address (s3://, gs://, ...).
 

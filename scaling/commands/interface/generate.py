@@ -1,0 +1,47 @@
+"""Generates text from a trained run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from scaling.config.user_code.blocks import use_code
+from scaling.inference.load import load_model
+from scaling.inference.options import Sampling
+from scaling.inference.texts import generate_texts
+from scaling.store.open import as_store
+from scaling.store.record import Store
+
+
+def generate(
+    run: str,
+    store: Store | str | Path,
+    prompts: str | Sequence[str] = "",
+    *,
+    tokens: int = 100,
+    sampling: Sampling = Sampling(),
+    seed: int = 0,
+    code: Sequence[str] = (),
+) -> list[str]:
+    """Generates a continuation of each prompt, up to the end of a document.
+
+    Args:
+        run: Run id, or its first characters; its newest checkpoint is used.
+        store: Folder or address of the store.
+        prompts: One text, or several.
+        tokens: Largest number of new tokens per prompt.
+        sampling: Temperature, top-k and top-p.
+        seed: Seed of the samples.
+        code: Your files with blocks of the model, FILE.py or package.module; they are run.
+
+    Returns:
+        The continuations, without the prompts.
+
+    Raises:
+        ConfigError: An argument is out of range.
+        StoreError: There is no such run or checkpoint.
+    """
+    use_code(code)
+    model = load_model(as_store(store), run)
+    texts = [prompts] if isinstance(prompts, str) else list(prompts)
+    return [row.text for row in generate_texts(model, texts, tokens, sampling, seed=seed)]
