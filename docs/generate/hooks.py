@@ -15,7 +15,7 @@ from mkdocs.exceptions import PluginError  # noqa: E402
 from mkdocs.structure.files import File, Files  # noqa: E402
 from mkdocs.structure.pages import Page  # noqa: E402
 
-from docs.generate import formulas, links, notebooks, reference  # noqa: E402
+from docs.generate import formulas, links, measurements, notebooks, reference  # noqa: E402
 
 logging.getLogger("mkdocs").setLevel(logging.WARNING)  # not --quiet, which would hide warnings from strict mode
 
@@ -30,7 +30,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Fills in the generated parts of a page."""
-    return reference.fill(markdown, page.file.src_uri)
+    return measurements.fill_markers(reference.fill(markdown, page.file.src_uri))
 
 
 def on_page_content(html: str, **_: Any) -> str:

@@ -19,13 +19,18 @@ NO_END = "none"  # an interval without a lower or an upper end
 
 
 def fill_markers(markdown: str) -> str:
-    """Returns a page with its markers replaced.
+    """Returns a page with its markers replaced; a subject that was not measured yet is said to be missing.
 
     Raises:
         KeyError: A marker names no table or value of the results file.
-        FileNotFoundError: There is no results file of that name.
     """
-    return MARKER.sub(lambda match: _FILLERS[match[1]](read_results(match[2]), match[3] or "main"), markdown)
+    return MARKER.sub(lambda match: _fill(match[1], match[2], match[3] or "main"), markdown)
+
+
+def _fill(kind: str, name: str, key: str) -> str:
+    if not results_path(name).exists():
+        return f"(not measured yet: `make measure-{name}`)"
+    return _FILLERS[kind](read_results(name), key)
 
 
 @cache

@@ -5,13 +5,12 @@ from __future__ import annotations
 from docs.measurements.results import Column, Results, Table, Value
 from docs.measurements.session import Session
 
-DRAWS = 50
+DRAWS = "50"
 
 
 def measure(session: Session) -> Results:
     """Simulates sweeps of three known laws."""
-    words = ["--draws", str(4 if session.small else DRAWS)]
-    studies = session.json("analysis", "simulate-next", *words, "--json", "-")["studies"]
+    studies = session.json("analysis", "simulate-next", "--draws", DRAWS, "--json", "-")["studies"]
     rows, sufficient = [], []
     for study in studies:
         grid = study["grid"]

@@ -10,16 +10,19 @@ POINTS = ("DATA/besiroglu2024_chinchilla/chinchilla_points_245.csv", "--where", 
 
 def measure(session: Session) -> Results:
     """Times both on the 240 points of Besiroglu 2024, in one process each."""
-    sizes = ("--starts", "2", "--draws", "2") if session.small else ()
-    result = session.json("analysis", "bench", *POINTS, *sizes, "--json", "-")
+    result = session.json("analysis", "bench", *POINTS, "--json", "-")
     package, scipy = result["package"], result["scipy"]
     rows = [
         [f"search ({scipy['starts']:,} starts in SciPy)", package["search"]["cpu_s"], scipy["search"]["cpu_s"]],
         [f"{package['draws']:,} bootstrap fits", package["bootstrap"]["cpu_s"], scipy["bootstrap"]["cpu_s"]],
         ["both", result["seconds"]["package"]["cpu_s"], result["seconds"]["scipy"]["cpu_s"]],
     ]
-    columns = [Column("processor seconds"), Column("here", ".2f"), Column("SciPy", ",.0f")]
-    columns.append(Column("ratio", ",.0f"))
+    columns = [
+        Column("processor seconds"),
+        Column("here", ".2f"),
+        Column("SciPy", ",.0f"),
+        Column("ratio", ",.0f"),
+    ]
     return Results(
         {"main": Table(columns, [[*row, row[2] / row[1]] for row in rows])},
         {

@@ -10,8 +10,7 @@ SHAPES = "16x2,24x2,32x2,48x2,64x2,80x2,128x4,128x5,320x8,512x10"
 
 def measure(session: Session) -> Results:
     """Times this code, eager PyTorch and torch.compile in turn, in one process."""
-    sizes = ("--shapes", "16x2", "--seconds", "10", "--compare", "eager") if session.small else ("--shapes", SHAPES)
-    result = session.json("scaling", "bench", *sizes, "--json")
+    result = session.json("scaling", "bench", "--shapes", SHAPES, "--json")
     rows = [
         [
             f"{shape['width']} × {shape['layers']}",

@@ -14,7 +14,7 @@ TRUTHS = {  # of `simulate-emergence`
     "floor": "no rise",
     "few": "4 or 5 scales",
 }
-DRAWS = 100
+DRAWS = "100"
 
 
 def describe(task: dict[str, Any]) -> list[Cell]:
@@ -38,8 +38,7 @@ def measure(session: Session) -> Results:
     session.train("sweeps", "launch", "emergence", "--store", "STORE")
     study = session.json("analysis", "emergence", "STORE", "--x", "C", "--json", "-")
     session.figure("emergence")
-    number = str(4 if session.small else DRAWS)
-    simulated = session.json("analysis", "simulate-emergence", "--draws", number, "--json", "-")
+    simulated = session.json("analysis", "simulate-emergence", "--draws", DRAWS, "--json", "-")
     verdicts = sorted({verdict for counts in simulated["verdicts"].values() for verdict in counts})
     rows = [
         [TRUTHS[truth], *(counts.get(verdict, 0) for verdict in verdicts)]
