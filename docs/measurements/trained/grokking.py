@@ -20,8 +20,8 @@ def measure(session: Session) -> Results:
     session.figure("grokking")
     thresholds = result["thresholds"]
     columns = [
-        Column("share of the equations"),
-        Column("weight decay"),
+        Column("share of the equations", ".2g"),
+        Column("weight decay", "g"),
         Column("seeds"),
         Column(f"steps to a training accuracy of {thresholds['learned']}", ",.0f"),
         Column(f"steps to a held-out accuracy of {thresholds['generalised']}", ",.0f"),
@@ -44,5 +44,5 @@ def measure(session: Session) -> Results:
     ]
     return Results(
         {"main": Table(columns, rows)},
-        {"verdict": Value(result["verdict"]), "delay_ratio": Value(thresholds["delay_ratio"])},
+        {"verdict": Value("; ".join(result["verdict"])), "delay_ratio": Value(thresholds["delay_ratio"])},
     )
