@@ -6,7 +6,7 @@ ARG PYTHON=3.12
 
 FROM python:${PYTHON}-slim AS wheel
 WORKDIR /source
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY scaling scaling
 COPY sweeps sweeps
 COPY analysis analysis

@@ -14,8 +14,10 @@ In a notebook:
     write_report("store", "report")
 
 `fit` reads a source, fits a law and returns a `Fit`; `load` only reads the source and returns `Points`; `table` and
-`curves` read a store. `plot` returns a Matplotlib figure, `save_figure` and `write_report` write files. The commands of
-`python -m analysis` call these functions. `FitOptions`, `ReadOptions`, `FigureOptions` and `EmergenceOptions` document
+`curves` read a store. `optimal_training`, `cheapest_training` and `off_optimum` plan with a fitted law, `advise`
+recommends runs for a `Target`, `backtest` compares what laws predict, and `emergence_study` judges scores. `plot` returns
+a Matplotlib figure, `save_figure` and `write_report` write files. The commands of `python -m analysis` call these
+functions. `FitOptions`, `ReadOptions`, `FigureOptions` and `EmergenceOptions` document
 all options. `laws.LAWS` has the built-in laws by name. Bad input raises `DataError`, and a fit that is not possible
 raises `FitError`. These names are imported on first use, so that `--help` stays fast.
 """
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from analysis.data.options import ReadOptions
     from analysis.data.points import Points
     from analysis.errors import DataError, FitError
+    from analysis.evals.emergence import emergence_study
     from analysis.evals.options import EmergenceOptions
     from analysis.figures import plot
     from analysis.figures.options import FigureOptions
@@ -41,7 +44,10 @@ if TYPE_CHECKING:
     from analysis.fitting.options import FitOptions
     from analysis.fitting.result import Fit
     from analysis.laws.law import Law
+    from analysis.planning.compute_optimal import cheapest_training, off_optimum, optimal_training
+    from analysis.planning.next_runs import Target, advise
     from analysis.report.build import write_report
+    from analysis.studies.backtest.backtest import backtest
 
 __all__ = [
     "DataError",
@@ -54,10 +60,17 @@ __all__ = [
     "Points",
     "ReadOptions",
     "Source",
+    "Target",
+    "advise",
+    "backtest",
+    "cheapest_training",
     "curves",
+    "emergence_study",
     "fit",
     "laws",
     "load",
+    "off_optimum",
+    "optimal_training",
     "plot",
     "save_figure",
     "table",
@@ -75,9 +88,16 @@ _MODULES = {
     "Points": "analysis.data.points",
     "ReadOptions": "analysis.data.options",
     "Source": "analysis.figures.source",
+    "Target": "analysis.planning.next_runs",
+    "advise": "analysis.planning.next_runs",
+    "backtest": "analysis.studies.backtest.backtest",
+    "cheapest_training": "analysis.planning.compute_optimal",
     "curves": "analysis.data.from_store",
+    "emergence_study": "analysis.evals.emergence",
     "fit": "analysis.fitting.fit",
     "load": "analysis.data.load",
+    "off_optimum": "analysis.planning.compute_optimal",
+    "optimal_training": "analysis.planning.compute_optimal",
     "plot": "analysis.figures",
     "save_figure": "analysis.figures.save",
     "table": "analysis.data.from_store",

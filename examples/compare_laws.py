@@ -6,7 +6,7 @@ A law that fits well can predict badly; the errors and the coverage of the inter
 import numpy as np
 import pandas as pd
 
-from analysis.studies.backtest.backtest import backtest
+from analysis import backtest
 
 noise = np.random.default_rng(0)
 N, D = (x.ravel() for x in np.meshgrid(np.geomspace(3e7, 3e9, 6), np.geomspace(1e9, 1e11, 6)))

@@ -25,8 +25,8 @@ def write_table(path: str) -> None:
 write_table("losses.csv")
 reading = ReadOptions(columns={"N": "model_size_M", "D": "tokens_seen_B", "L": "validation_loss"})
 law = fit("losses.csv", "chinchilla", FitOptions(bootstrap=500), reading)
-print("\n".join(law.notes))
-for name, value in law.params.items():
-    low, high = law.intervals[name]
-    print(f"{name} = {value:.4g}, 95% interval {low:.4g} to {high:.4g}")
-print("verdict:", "; ".join(law.verdict))
+print(law)  # how the table was read, parameters with intervals, predictions, verdict
+low, high = law.intervals["alpha"]
+print(f"alpha is {law.params['alpha']:.3f}, between {low:.3f} and {high:.3f} (95%)")
+if law.verdict != ("converged",):
+    print("do not use these numbers before you have read:", *law.verdict, sep="\n  ")

@@ -20,7 +20,7 @@ if __name__ == "__main__":
 
     for law in (saturating, "power-d"):
         result = fit(runs, law, FitOptions(bootstrap=300))
-        print(result.law, "objective", f"{result.objective:.3g}")
+        print(result.law, "objective", f"{result.objective['value']:.3g}")
         for name, value in result.params.items():
             low, high = result.intervals[name]
             print(f"  {name} = {value:.4g} [{low:.4g}, {high:.4g}]")

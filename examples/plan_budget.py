@@ -5,8 +5,7 @@ Every number has a 95% interval, and a warning where the budget is beyond the ru
 
 import numpy as np
 
-from analysis import FitOptions, fit
-from analysis.planning.compute_optimal import cheapest_training, off_optimum, optimal_training
+from analysis import FitOptions, cheapest_training, fit, off_optimum, optimal_training
 
 noise = np.random.default_rng(0)
 N, D = (x.ravel() for x in np.meshgrid(np.geomspace(3e7, 3e9, 6), np.geomspace(1e9, 1e11, 6)))

@@ -42,18 +42,17 @@ def run(arguments: argparse.Namespace) -> int:
     frame = table(arguments.source, read_options(ReadOptions, arguments))
     for note in frame.attrs["notes"]:
         print(note, file=sys.stderr)
-    if arguments.sort is not None:
-        if arguments.sort not in frame:
-            columns = join_names(frame.columns, 100)
-            raise DataError(f"--sort {arguments.sort}: no such column: the store has {columns}")
-        frame = frame.sort_values(arguments.sort, kind="stable")
+    if arguments.sort is not None and arguments.sort not in frame:
+        columns = join_names(frame.columns, 100)
+        raise DataError(f"--sort {arguments.sort}: no such column: the store has {columns}")
+    frame = frame.sort_values([arguments.sort] if arguments.sort else ["C", "N"], kind="stable")
     if arguments.csv == "-":
         frame.to_csv(sys.stdout, index=False)
     elif arguments.csv:
         write_atomic(Path(arguments.csv), frame.to_csv(index=False).encode())
         print(f"{arguments.csv}: {len(frame)} runs", file=sys.stderr)
     else:
-        _print_runs(frame if arguments.sort else frame.sort_values(["C", "N"]), arguments.rows or len(frame))
+        _print_runs(frame, arguments.rows or len(frame))
     return DONE
 
 

@@ -22,8 +22,8 @@ PARAMETRIZATIONS = {  # and the fields of the base shape that each needs
     "completep": ("base_width", "base_depth"),
 }
 DECODER_ONLY_FIELDS = (  # models with an encoder support only the defaults of these fields
-    "kv_heads", "attention", "norm", "norm_placement", "qk_norm", "biases", "window", "attention_softcap", "final_softcap",
-    "embedding_scale", "experts", "parametrization",
+    "kv_heads", "attention", "norm", "norm_placement", "qk_norm", "biases", "window", "attention_softcap",
+    "final_softcap", "embedding_scale", "experts", "parametrization",
 )  # fmt: skip
 
 

@@ -141,7 +141,9 @@ def partition_spec(path: Any, shape: tuple[int, ...], mesh: Mesh) -> PartitionSp
     axes = next((name.rpartition("_")[2] for name in reversed(names) if "_" in name and name[-1].isalpha()), "")
     if not axes or len(axes) > len(shape) or len(axes) == 1:  # scalars and gains are replicated
         return PartitionSpec()
-    layout = [None] * (len(shape) - len(axes)) + [AXIS_RULES.get(axis) for axis in axes]
+    first = {axis: axes.index(axis) for axis in axes}  # a mesh axis shards one axis of an array: of DD the first
+    rules = [AXIS_RULES.get(axis) if first[axis] == i else None for i, axis in enumerate(axes)]
+    layout = [None] * (len(shape) - len(axes)) + rules
     return PartitionSpec(
         *(axis if axis and size % mesh.shape[axis] == 0 else None for axis, size in zip(layout, shape, strict=True))
     )

@@ -39,7 +39,8 @@ class EvaluationOptions(ValidatedConfig):
 
     tasks: tuple[str, ...] = option(
         (), "tasks, such as addition-3, recall-4, perplexity, extraction, a file of your questions, FILE.jsonl: per "
-        'line {"prompt", "answer"} or {"prompt", "choices", "gold"}; or a function of yours, FILE.py:NAME-3', metavar="a,b", parse=parse_names,
+        'line {"prompt", "answer"} or {"prompt", "choices", "gold"}; or a function of yours, FILE.py:NAME-3',
+        metavar="a,b", parse=parse_names,
     )  # fmt: skip
     shots: tuple[int, ...] = option(
         (), "numbers of solved examples before each question, each evaluated (default: the task's own number)",

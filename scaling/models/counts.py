@@ -154,9 +154,9 @@ def forward_flops(
     """Returns the forward FLOPs of a batch by part.
 
     attention_causal counts the pairs of a query and a key that the mask (and the window of a local layer) allows,
-    attention_full all L² of them; attention of a user's file has one part instead, `attention`. experts counts the products
-    of each token with its experts, experts_slots those of all slots that a capacity gives. Each two are conventions for
-    one part, never to be added.
+    attention_full all L² of them; attention of a user's file has one part instead, `attention`. experts counts the
+    products of each token with its experts, experts_slots those of all slots that a capacity gives. Each two are
+    conventions for one part, never to be added.
 
     Args:
         model: The model.

@@ -98,8 +98,8 @@ def multiplier(model: ModelConfig, group: str, quantity: str) -> float:
     """
     if group not in MULTIPLIERS[model.parametrization]:
         raise ConfigError(
-            f"ModelConfig.parametrization = {model.parametrization!r}: does not know how a parameter of your own block "
-            f"scales with the width: name it {', '.join(BLOCK_NAMES)}, g_... (gains) or b_... (biases), or use 'standard'"
+            f"ModelConfig.parametrization = {model.parametrization!r}: does not know how a parameter of your block "
+            f"scales with the width: name it {', '.join(BLOCK_NAMES)}, g_... (gain) or b_... (bias), or use 'standard'"
         )
     a, b = getattr(MULTIPLIERS[model.parametrization][group], quantity)
     m = model.width / (model.base_width or model.width)

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-from scaling.program import cpu_memory
-
 REPEAT_SECONDS = 2.0  # a signal within this time is a duplicate: clusters signal both the parent and the child
 
 
 def prepare_process() -> None:
     """Keeps freed memory for the next step, and silences what is raised as an error as well."""
+    from scaling.program import cpu_memory  # imports JAX; signals are handled before
+
     # Orbax logs errors in its own threads, and raises the same errors in this thread.
     for name in ("absl", "asyncio"):
         logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from sweeps.engines import gke, gke_manifest, local, ray, skypilot, slurm
 from sweeps.engines.engine import Engine, NoOptions, load_engine
-from sweeps.engines.events import Event
+from sweeps.engines.events import Event, parse_event
 from sweeps.engines.submission import DryRun, JobFile, Submission, train_command, write_configs
 from sweeps.errors import SweepError
 
@@ -50,6 +50,7 @@ __all__ = [
     "NoOptions",
     "Submission",
     "get_engine",
+    "parse_event",
     "train_command",
     "write_configs",
 ]

@@ -12,6 +12,7 @@ Events of an engine:
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,19 @@ LOG_LINES = 5  # last log lines of a process that died: enough for the end of a 
 LOG_BYTES = 8192  # bytes at the end of a log in which these lines are searched
 
 Event = dict[str, Any]
+
+
+def parse_event(line: str | bytes) -> Event | None:
+    """Returns the event in a line of a trainer's standard output; None for other output, such as a library's warning.
+
+    Args:
+        line: The line.
+    """
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) and "event" in event else None
 
 
 def end_event(record: Record) -> Event:

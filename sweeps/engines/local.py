@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import os
 import queue
 import shlex
@@ -24,7 +23,7 @@ from scaling.config import exit_status
 from scaling.config.run import RunConfig, run_id
 from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Store
-from sweeps.engines.events import Event, end_event, failed_record, failure_event, log_tail, with_last_line
+from sweeps.engines.events import Event, end_event, failed_record, failure_event, log_tail, parse_event, with_last_line
 from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission, train_command, write_configs
 from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
 from sweeps.planning.sharing import sharing_graph
@@ -215,11 +214,8 @@ def _read_events(
     assert child.stdout is not None
     with child.stdout:
         for line in child.stdout:
-            try:
-                event = json.loads(line)
-            except json.JSONDecodeError:
-                event = None
-            if isinstance(event, dict) and "event" in event:
+            event = parse_event(line)
+            if event is not None:
                 events.put((worker, event))
             else:
                 with worker.log.open("a") as file:

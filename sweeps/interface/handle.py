@@ -20,6 +20,7 @@ from sweeps.interface.status import SweepStatus, status
 from sweeps.launching.lock import launcher_pid
 from sweeps.monitoring.watch import sweep_ended, watch
 
+START_SECONDS = 0.05  # between checks whether the launch has started
 POLL_SECONDS = 0.5  # between checks whether the launch has ended
 
 
@@ -69,6 +70,12 @@ class Sweep:
             self.exit_status = self._process.poll()
             return self.exit_status is None
         return launcher_pid(self.store, self.name) is not None
+
+    def wait_for_start(self) -> None:
+        """Waits until the launch has the sweep's lock, or has ended; SweepError if it rejected its input."""
+        while self.is_launching() and launcher_pid(self.store, self.name) is None:
+            time.sleep(START_SECONDS)
+        self._check_started()
 
     def wait(self, timeout: float | None = None) -> SweepStatus:
         """Waits until the launch has ended, and returns the state of its runs.

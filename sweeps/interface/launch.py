@@ -133,7 +133,9 @@ def start_launch(
             stderr=file,
             start_new_session=True,  # an interrupt of the notebook or terminal does not reach it
         )
-    return Sweep(name, store, process=process)
+    sweep = Sweep(name, store, process=process)
+    sweep.wait_for_start()
+    return sweep
 
 
 def launch_arguments(options: LaunchOptions) -> list[str]:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 
     from sweeps.cost.quote import PricedSlice
 
+FRAME_COLUMNS = [
+    "run_id", "budget", "N", "D", "C", "tokens_per_parameter", "epochs", "width", "layers", "length", "batch", "steps",
+    "lr", "from_step", "status",
+]  # fmt: skip
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions:
@@ -78,11 +83,11 @@ class SweepPlan:
         return {"sweep": self.name, **plan_table.as_json(self.plan, self.rate, self.quote), "graph": self.graph}
 
     def to_pandas(self) -> pd.DataFrame:
-        """Returns a DataFrame with a row per run: run_id, N, D, C, width, steps and further columns."""
+        """Returns a DataFrame with a row per run and FRAME_COLUMNS; the status of a run without a record is missing."""
         import pandas as pd  # here, because it takes 0.3 s
 
         rows = plan_table.as_json(self.plan, self.rate)["runs"]
-        return pd.DataFrame([{name: value for name, value in row.items() if name != "config"} for row in rows])
+        return pd.DataFrame(rows, columns=FRAME_COLUMNS)
 
     def __str__(self) -> str:
         return plan_table.as_text(self.plan, self.rate, self.quote, self.sharing)

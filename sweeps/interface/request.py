@@ -70,7 +70,7 @@ class SweepRequest:
             SweepError: It has other characters than allowed, or none is given for a list of runs.
         """
         if self.name is not None:
-            return check_name(self.name, "the name of a sweep")
+            return check_name(self.name, "--as")
         if (names := source_names(self.source)) is not None:
             return check_name(sweep_name(*names), "the name of a sweep")
         name = getattr(getattr(self.source, "make", self.source), "__name__", "")

@@ -23,7 +23,7 @@
   levels.forEach((level, i) => { if (i && level > levels[i - 1] + 1) problems.push(`h${level} after h${levels[i - 1]}`); });
 
   for (const control of document.querySelectorAll("a[href], button, input, select, textarea, summary")) {
-    const text = (control.textContent || control.ariaLabel || control.title || control.placeholder || "").trim();
+    const text = (control.textContent.trim() || control.ariaLabel || control.title || control.placeholder || "").trim();
     const labelled = text || control.labels?.length || control.querySelector("img[alt]") || control.getAttribute("aria-labelledby");
     if (shown(control) && control.type !== "hidden" && !labelled) problems.push(`no name: ${name(control)}`);
   }

@@ -107,26 +107,37 @@ MARK = f"""
 """
 FOCUSED = """
   () => {
-    const element = document.activeElement, style = getComputedStyle(element);
-    const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0;
-    return [element.dataset.control ?? null, outlined || style.boxShadow !== "none", element.outerHTML.slice(0, 120)];
+    const element = document.activeElement;
+    const label = element.matches("input:has(+ label)") ? [element.nextElementSibling] : [];
+    const marked = [element, ...label].some(part => { // a hidden input shows its label
+      const style = getComputedStyle(part);
+      return style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0 || style.boxShadow !== "none";
+    });
+    const writing = element.matches("input[type=text], input[type=search]"); // shows the caret
+    return [element.dataset.control ?? null, marked || writing, element.outerHTML.slice(0, 120)];
+  }
+"""
+UNREACHED = """
+  reached => {
+    const controls = [...document.querySelectorAll("[data-control]")];
+    const isReached = element => reached.includes(element.dataset.control);
+    const groups = controls.filter(element => element.type === "radio" && isReached(element)).map(radio => radio.name);
+    return controls
+      .filter(element => !isReached(element) && element.tabIndex >= 0 && !groups.includes(element.name))
+      .map(element => element.outerHTML.slice(0, 120));
   }
 """
 
 
 def unreached_controls(page: Page) -> list[str]:
     """Controls of a page that the Tab key does not reach, or that do not show that they have the focus."""
-    count, reached, wrong = page.evaluate(MARK), set(), []
+    count, reached, wrong = page.evaluate(MARK), [], []
     for _ in range(min(count + 10, MOST_TABS)):
         page.keyboard.press("Tab")
         control, is_marked, text = page.evaluate(FOCUSED)
         if control is None or control in reached:
             continue
-        reached.add(control)
+        reached.append(control)
         if not is_marked:
             wrong.append(f"focus is not visible: {text}")
-    missing = [str(index) for index in range(count) if str(index) not in reached]
-    for index in missing:
-        html = page.evaluate(f"document.querySelector('[data-control=\"{index}\"]').outerHTML.slice(0, 120)")
-        wrong.append(f"not reached: {html}")
-    return wrong
+    return wrong + [f"not reached: {html}" for html in page.evaluate(UNREACHED, reached)]

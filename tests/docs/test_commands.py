@@ -16,8 +16,9 @@ BLOCKS = [block for page in PAGES for block in read_blocks(page)]
 
 def test_programs_accept_every_command_that_a_page_shows() -> None:
     shown = [block for block in BLOCKS if block.language in ("bash", "setup")]
-    prose = [block for page in PAGES for block in inline_commands(page)]
-    assert not [problem for block in shown + prose for problem in problems_of(block)]
+    problems = [problem for block in shown for problem in problems_of(block)]
+    problems += [problem for page in PAGES for b in inline_commands(page) for problem in problems_of(b, in_prose=True)]
+    assert not problems, "\n".join(problems)
 
 
 def test_every_command_is_in_a_block_that_a_test_runs_or_that_says_what_it_needs() -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,20 +23,14 @@ from analysis.uncertainty.verdicts import VERDICTS
 from docs.generate import formulas, links
 from docs.generate.reference import commands, laws
 from scaling.config.exit_status import MEANINGS
+from tests.support.site import built_site
 
 pytestmark = pytest.mark.docs
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The site, built as `make docs` does."""
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--config-file", "docs/mkdocs.yml", "--site-dir", str(folder)]
-    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
-    assert re.search(r"pages: \d+, links checked: \d+, site: ", result.stdout)
-    return folder
+def site() -> Path:
+    return built_site()
 
 
 def ids(page: Path) -> set[str]:

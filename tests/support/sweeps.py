@@ -175,7 +175,7 @@ class Page(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list) -> None:
         self.links += [value for name, value in attrs if name in ("src", "href", "srcset", "action")]
-        if tag not in ("meta", "br"):
+        if tag not in ("meta", "link", "br"):
             self.open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: list) -> None:

@@ -181,6 +181,7 @@ def test_table_has_every_run_and_absent_is_empty(store: Store, tmp_path: Path) -
     table = pd.read_csv(out, dtype=str, keep_default_na=False)
     assert set(table.columns) >= {"run_id", "sweep", "status", "N", "D", "C", "loss"}
     assert len(table) == 6
+    assert table.C.astype(float).is_monotonic_increasing  # the order in which it is printed
     assert table.loc[table.status == "running", "loss"].tolist() == [""]
     points = load(out)  # a table of our own is a source too, and counts the same runs
     assert sorted(points.L) == [2.1, 2.2, 2.5] and np.allclose(sorted(points.C), sorted(load(store.root).C))

@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 
-LANGUAGES = {"bash", "python", "json", "yaml", "toml", "csv", "text", "bibtex", "mermaid"}
+LANGUAGES = {"bash", "python", "json", "yaml", "toml", "csv", "text", "bibtex", "latex", "diff", "mermaid"}
 FENCE = re.compile(
     r"^(?P<indent> *)(?P<ticks>`{3,})(?P<language>[\w-]*)(?P<attributes>.*)\n"
     r"(?P<code>(?:.*\n)*?)(?P=indent)(?P=ticks)$",

@@ -57,8 +57,13 @@ def first_words(block: Block) -> set[str]:
     return starts
 
 
-def problems_of(block: Block) -> list[str]:
-    """Returns what is wrong with the command lines of a block: unknown commands, flags and targets of make."""
+def problems_of(block: Block, *, in_prose: bool = False) -> list[str]:
+    """Returns what is wrong with the command lines of a block: unknown commands, flags and targets of make.
+
+    Args:
+        block: The block.
+        in_prose: Whether a command may lack arguments that it requires, as in "`python -m sweeps launch` prints".
+    """
     problems = []
     for words in split_commands(block.code):
         program = words[2] if words[:2] in (["python", "-m"], ["python3", "-m"]) and len(words) > 2 else ""
@@ -70,7 +75,7 @@ def problems_of(block: Block) -> list[str]:
             problem = f"no such target of make: {', '.join(unknown)}" if unknown else None
         else:
             problem = None
-        if problem:
+        if problem and not (in_prose and "arguments are required" in problem):
             problems.append(f"{block.place}: {shlex.join(words)}: {problem}")
     return problems
 

@@ -184,9 +184,10 @@ def test_sigterm_saves_and_exits_75(store: Store, second_store: Store, tiny: Run
 def test_a_second_signal_ends_it_at_once_but_not_the_same_one_that_comes_twice() -> None:
     code = (
         "import os, signal, time\n"
-        "from scaling.commands import train\n"
-        "train.REPEAT_SECONDS = 0.2\n"
-        "received = train.watch_stop_signals()\n"
+        "from scaling.training import process\n"
+        "process.REPEAT_SECONDS = 0.2\n"
+        "context = process.stop_signals(signal.SIGTERM, at_second=lambda number, _: os._exit(128 + number))\n"
+        "received = context.__enter__()\n"
         "for wait in (0.02, 0.3, 0.0):\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"
         "    time.sleep(wait)\n"
