@@ -20,4 +20,4 @@ config = RunConfig(
 print("parameters:", scaling.count(config).params["total"])
 record = scaling.train(config, STORE)
 print(record.status, "held-out loss", round(record.final["loss"], 3), "nats per token")
-print(scaling.generate(record.run_id, STORE, "def ", Sampling(temperature=0.8, max_tokens=50)))
+print("def " + scaling.generate(record.run_id, STORE, "def ", tokens=50, sampling=Sampling(temperature=0.8))[0])

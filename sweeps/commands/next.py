@@ -17,11 +17,11 @@ from typing import Any
 from scaling.config.exit_status import DONE
 from scaling.config.run import RunConfig, run_id
 from scaling.config.user_code import parse_reference
-from scaling.config.user_code.blocks import use_code
+from scaling.config.user_code.blocks import add_code_argument, use_code
 from scaling.config.validation import ConfigError
 from scaling.models.counts import total_run_flops
 from scaling.store.record import Store
-from sweeps.commands.options import Commands, add_code_option, add_json_option
+from sweeps.commands.options import Commands, add_json_option
 from sweeps.definitions import sweep_name
 from sweeps.errors import SweepError
 from sweeps.format import json_by_rows
@@ -64,7 +64,7 @@ def add(commands: Commands[argparse.ArgumentParser]) -> None:
         help="rules with which the runs were launched, such as rules=small or lr=0.002 (an unknown name lists all); "
         "for runs that follow no rules, and whose own pattern is used, a field of the new runs: optimizer.lr=0.002",
     )  # fmt: skip
-    add_code_option(parser)
+    add_code_argument(parser)
     add_json_option(parser)
     parser.add_argument(
         "--launch", metavar="NAME",

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scaling.config.user_code import parse_reference
+from scaling.config.user_code.blocks import add_code_argument
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.from_configs import SUFFIXES
 from sweeps.interface.request import SweepRequest
@@ -89,15 +90,7 @@ def add_definition_options(parser: argparse.ArgumentParser) -> None:
         "of the runs' configs, such as optimizer.weight_decay=0.05 schedule.name=cosine; several values of a field, as "
         "in optimizer.weight_decay=0.05,0.1, are a grid: each run once per value",
     )  # fmt: skip
-    add_code_option(parser)
-
-
-def add_code_option(parser: argparse.ArgumentParser) -> None:
-    """Adds the files of the user whose blocks the runs use."""
-    parser.add_argument(
-        "--code", action="append", default=[], metavar="FILE.py",
-        help="file or module of your own whose blocks the runs use, as for `scaling train`; may be repeated",
-    )  # fmt: skip
+    add_code_argument(parser)
 
 
 def add_slice_options(parser: argparse.ArgumentParser) -> None:

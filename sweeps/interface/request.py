@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.run import RunConfig
-from scaling.config.user_code.blocks import use_code
+from scaling.config.user_code.blocks import named_sources, use_code
 from scaling.store.record import Store
 from sweeps.definitions import DEFINITIONS, find_definition, sweep_name
 from sweeps.definitions.definition import Definition
@@ -56,9 +56,10 @@ class SweepRequest:
     @cached_property
     def definition(self) -> Definition:
         """The definition, with `code` added to its own; raises SweepError or ConfigError if it cannot be found."""
-        use_code(self.code)
+        named = [*self.code, *named_sources(setting_texts(self.settings))]  # --set model.mlp=FILE.py:NAME names a file
+        use_code(named)
         definition = _definition(self.source)
-        code = tuple(dict.fromkeys([*definition.code, *self.code]))
+        code = tuple(dict.fromkeys([*definition.code, *named]))
         use_code(code)
         return definition._replace(code=code)
 

@@ -1,4 +1,4 @@
-"""The documentation site: it builds strictly, has a section for everything that it must describe, and loads nothing else."""
+"""The documentation site: it builds strictly, describes everything that it must, and asks no other host."""
 
 from __future__ import annotations
 

@@ -10,6 +10,7 @@ from mkdocs.exceptions import PluginError
 from analysis.errors import DataError, FitError
 from analysis.evals import verdict as emergence
 from analysis.uncertainty.verdicts import VERDICTS, Explanation
+from docs.generate import examples
 from docs.generate.reference import registries
 from docs.generate.reference.fields import comment_table, docstring_table
 from docs.generate.reference.markdown import anchor, code, escape, table
@@ -125,6 +126,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "tasks": registries.tasks,
     "engines": registries.engines,
     "figures": registries.figures,
+    "examples": examples.examples,
 }
 
 
