@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from docs.measurements import SUBJECTS
+from docs.measurements.readme import update_readme
 from docs.measurements.results import PAGES, Results, write_results
 from docs.measurements.session import CommandFailedError, Session
 from tests.support.commands import PUBLISHED, ROOT
@@ -36,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     print(write_results(args.name, results, session.about()).relative_to(ROOT))
+    if args.name == "published-fits":
+        update_readme()
     return 0
 
 

@@ -165,15 +165,16 @@ def _register_modules(code: UserCode) -> None:
     """Makes the modules that a user's file imports importable, as they were read."""
     for name, file in code.modules.items():
         registered = _modules.get(name)
+        if registered is not None and registered.content == file.content:  # also in a copy of the folder
+            continue
         imported = getattr(sys.modules.get(name), "__file__", None)
         path = str(registered.path) if registered is not None else imported
         if path is not None and Path(path) != file.path:
             raise UserCodeError(
                 f"{shown_path(file.path)}: the name {name} is already imported from {path}: rename one of them"
             )
-        if registered != file:
-            _modules[name] = file
-            sys.modules.pop(name, None)
+        _modules[name] = file
+        sys.modules.pop(name, None)
     if code.modules and _Finder not in sys.meta_path:
         sys.meta_path.insert(0, _Finder)
 

@@ -9,15 +9,18 @@ from pathlib import Path
 import pytest
 
 from scaling.config.run import RunConfig, load_configs, loads, prefix_id, run_id
-from scaling.config.user_code import UserCodeError, load_object, parse_reference, read_code, user_errors
+from scaling.config.user_code import UserCodeError, load_object, loading, parse_reference, read_code, user_errors
 from tests.support.commands import ROOT
 
 MAIN = "import helper\nfrom package.part import two\n\n\ndef total():\n    import later\n\n    return helper.one + two + later.three\n"
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A user's file with a module, a package and a module that a function imports."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's file with a module, a package and a module that a function imports, in a process that loaded none."""
+    for name in ("helper", "package", "package.part", "later"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+        monkeypatch.delitem(loading._modules, name, raising=False)
     files = {"helper.py": "one = 1\n", "package/__init__.py": "", "package/part.py": "two = 20\n"}
     for name, text in {**files, "later.py": "three = 300\n", "mine.py": MAIN, "unused.py": "x = 1\n"}.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -49,7 +52,8 @@ def test_what_runs_is_what_was_hashed_also_after_an_edit(folder: Path) -> None:
 
 def test_two_modules_of_one_name_are_refused(folder: Path, tmp_path: Path) -> None:
     other = shutil.copytree(folder, tmp_path / "elsewhere")
-    load_object(f"{folder}/mine.py:total")
+    assert load_object(f"{folder}/mine.py:total")() == load_object(f"{other}/mine.py:total")() == 321  # equal copies
+    (other / "helper.py").write_text("one = 5\n")
     with pytest.raises(UserCodeError, match=r"the name helper is already imported from .*: rename one of them"):
         load_object(f"{other}/mine.py:total")
 
