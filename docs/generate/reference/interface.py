@@ -10,6 +10,8 @@ from typing import Any
 
 from docs.generate.reference.fields import option_table
 from docs.generate.reference.markdown import code, escape, table
+from docs.generate.reference.parts import CONFIGS
+from scaling.config.placement import Placement
 
 PACKAGES = {  # module: title of its page, and what it is for
     "scaling": ("Python interface of `scaling`", "Train one run from Python."),
@@ -32,6 +34,11 @@ OPTIONS = {  # module: its dataclasses of options
     "scaling.evaluation.harness.config": ("HarnessOptions",),
     "scaling.inference.options": ("Sampling", "Generation"),
 }  # fmt: skip
+
+FIELDS: dict[Any, str] = {  # configs, and where their fields are described
+    **{cls: f"../run-config.md#{cls.__name__.lower()}" for cls in CONFIGS},
+    Placement: "../placement.md",
+}
 
 
 def pages() -> dict[str, str | bytes]:
@@ -86,6 +93,8 @@ def section(package: str, name: str, thing: Any) -> str:
     if is_options(thing):
         text = escape(summary(thing))
         return f"{heading}\n\n`{name}({', '.join(required(thing))}...)`: {text}\n\n{option_table(thing)}"
+    if thing in FIELDS:
+        return f"{heading}\n\n{escape(summary(thing))} [Its fields]({FIELDS[thing]})."
     if not callable(thing):
         return f"{heading}\n\n{code(repr(thing))}"
     target = f"{thing.__module__}.{thing.__qualname__}"
