@@ -7,6 +7,7 @@ fonts. Colours: Okabe & Ito 2008 for unordered series, viridis for ordered ones.
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -24,6 +25,7 @@ from analysis.figures.options import WIDTHS
 from analysis.format import COUNT_PREFIXES, short_loss_unit
 
 TEXT_WIDTH = WIDTHS["text"]
+SCREEN_DPI = 120  # pixels per inch of a figure in a notebook
 NARROW = 4.5  # inches: panels of a figure below this width are stacked
 
 BLACK, ORANGE, SKY, GREEN = "#1a1a1a", "#E69F00", "#56B4E9", "#009E73"
@@ -96,6 +98,12 @@ class StyledFigure(Figure):
         """Saves the figure as `matplotlib.figure.Figure.savefig` does."""
         with style_context():
             super().savefig(*args, **kwargs)
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, float]]:
+        """The figure as a notebook shows it, without pyplot: a PNG, and its width on the screen."""
+        image = io.BytesIO()
+        self.savefig(image, format="png", metadata=METADATA["png"])
+        return image.getvalue(), {"width": self.get_size_inches()[0] * SCREEN_DPI}
 
 
 def style_context() -> AbstractContextManager[None]:

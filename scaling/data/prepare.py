@@ -89,7 +89,7 @@ def _prepare_text(spec: str, corpus: TextCorpus, folder: Path, name: str) -> Pat
         return (document for document in corpus.documents() if is_all or not is_validation(document))
 
     console = Console(stderr=True)
-    with console.status(f"{spec}: tokenizer {name}") if console.is_terminal else contextlib.nullcontext():
+    with console.status(f"{spec}: tokenizer {name}") if sys.stderr.isatty() else contextlib.nullcontext():
         tokenizer = tokenizers.make_tokenizer(name, training, folder)
     dtype = token_dtype(tokenizer.vocab)
 
@@ -208,7 +208,8 @@ def _show_progress(
 
     console = Console(stderr=True)
     done, last_line = 0, time.monotonic()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
+    # isatty, because notebooks set FORCE_COLOR, with which Rich takes any stream for a terminal
+    with Progress(console=console, transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task(spec, total=total)
         for item in items:
             yield item

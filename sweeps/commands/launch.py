@@ -6,13 +6,15 @@ import argparse
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from scaling.config import exit_status
 from scaling.config.options import add_options, read_options
 from scaling.config.placement import Placement
 from scaling.config.run import override
+from scaling.config.tpu import tpu_slice
 from scaling.config.validation import to_dict
 from scaling.store.record import Store
 from sweeps.commands import options as shared
@@ -20,6 +22,9 @@ from sweeps.definitions.definition import Tasks
 from sweeps.errors import SweepError
 from sweeps.launching.options import LaunchOptions
 from sweeps.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from sweeps.cost.quote import PricedSlice
 
 
 def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
@@ -48,7 +53,12 @@ def add(commands: shared.Commands[argparse.ArgumentParser]) -> None:
     shared.add_mfu_option(parser)
     parser.add_argument("--cap-flops", type=float, metavar="C", help="stop before the sweep exceeds C FLOPs")
     parser.add_argument("--cap-hours", type=float, metavar="H", help="stop after H hours of machine time")
-    parser.add_argument("--cap-usd", type=float, metavar="USD", help="stop after USD dollars at the price of --slice")
+    parser.add_argument(
+        "--cap-usd",
+        type=float,
+        metavar="USD",
+        help="stop after USD dollars at the price of --slice or of the jobs' topology",
+    )
     parser.add_argument(
         "--tasks", metavar="A,B", help="tasks on which finished runs are evaluated: names, or FILE.py:NAME"
     )
@@ -72,11 +82,12 @@ def run(args: argparse.Namespace) -> int:
 
     get_engine(args.engine)
     request = shared.sweep_request(args)
+    chosen = engine_options(args.option)
     options = dataclasses.replace(
         read_options(LaunchOptions, args),
-        engine_options=engine_options(args.option),
+        engine_options=chosen,
         pack=args.pack,
-        caps=Caps(flops=args.cap_flops, hours=args.cap_hours, usd=args.cap_usd, priced=shared.requested_slice(args)),
+        caps=Caps(flops=args.cap_flops, hours=args.cap_hours, usd=args.cap_usd, priced=launch_slice(args, chosen)),
         placement=launch_placement(args),
         tasks=requested_tasks(args),
     )
@@ -116,16 +127,11 @@ def dry_run(args: argparse.Namespace, name: str, plan: Plan, store: Store, optio
         store: The store.
         options: The launch options.
     """
-    from sweeps.cost.quote import PRICES, priced_slice
     from sweeps.launching.dry_run import Pricing, preview, write_files
     from sweeps.launching.engine import check_options
 
     check_options(store, options)
-    priced, topology = options.caps.priced, options.engine_options.get("topology")
-    if priced is None and topology:
-        spot = options.engine_options.get("spot", "yes") == "yes"  # the default of the engines for slices
-        priced = priced_slice(topology, args.prices or PRICES, spot)
-    result = preview(store, name, plan, options, Pricing(priced, args.mfu))
+    result = preview(store, name, plan, options, Pricing(options.caps.priced, args.mfu))
     if args.dry_run:
         files = result.files()
         write_files(Path(args.dry_run), files)
@@ -133,6 +139,23 @@ def dry_run(args: argparse.Namespace, name: str, plan: Plan, store: Store, optio
     else:
         print(f"{result.summary}\n\n{result.jobs.as_text()}")
     return exit_status.DONE
+
+
+def launch_slice(args: argparse.Namespace, chosen: Mapping[str, str]) -> PricedSlice | None:
+    """Returns the slice at whose price a launch is quoted and capped: --slice, else the topology of the engine's jobs.
+
+    Args:
+        args: Parsed arguments.
+        chosen: The engine's options.
+    """
+    from sweeps.cost.quote import PRICES, priced_slice
+
+    topology = chosen.get("topology")
+    if args.slice or not topology:
+        return shared.requested_slice(args)
+    tpu_slice(topology)  # an unknown one is an error that names the option
+    spot = chosen.get("spot", "yes") == "yes"  # the default of the engines for slices
+    return priced_slice(topology, args.prices or PRICES, spot)
 
 
 def engine_options(texts: list[str]) -> dict[str, str]:

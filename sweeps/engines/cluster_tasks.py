@@ -150,11 +150,10 @@ def divide_runs(submission: Submission, token: str, *, jobs: int, restarts: int)
     """
     configs, store = submission.configs, submission.store
     order = [run_id(config) for config in configs]
-    code = tuple(code_flags(submission.code, str(store.root.absolute()))[1::2])
     shares = workers.assign_runs(configs, jobs or len(configs), starts=submission.starts) if configs else []
     return [
         NodeTask(store=str(store.root.absolute()), sweep=submission.sweep, token=token, index=i, restarts=restarts,
-                 run_ids=tuple(name for name in order if name in names), command=tuple(submission.command), code=code)
+                 run_ids=tuple(name for name in order if name in names), command=tuple(submission.command), code=tuple(submission.code))
         for i, names in enumerate(shares)
     ]  # fmt: skip
 
@@ -209,8 +208,16 @@ def node_command(store: Store, task: NodeTask, command: Sequence[str] = TRAIN) -
         command: Command that trains.
     """
     configs = [str(store.run_dir(name).absolute() / "config.json") for name in task.run_ids]
-    flags = [word for source in task.code for word in ("--code", source)]
-    return [*command, *configs, "--store", task.store, "--sweep", task.sweep, "--events", *flags]
+    return [
+        *command,
+        *configs,
+        "--store",
+        task.store,
+        "--sweep",
+        task.sweep,
+        "--events",
+        *code_flags(task.code, task.store),
+    ]
 
 
 def write_tasks(store: Store, sweep: str, name: str, tasks: Sequence[NodeTask]) -> Path:

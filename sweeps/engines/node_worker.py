@@ -57,7 +57,7 @@ class NodeTask:
     run_ids: tuple[str, ...]
     restarts: int  # largest number of restarts of a run after a crash
     command: tuple[str, ...] = ()  # command that trains; empty: `python -m scaling train`
-    code: tuple[str, ...] = ()  # files of the user, in the store, or installed modules
+    code: tuple[str, ...] = ()  # code of the user, as in Submission
 
     @property
     def key(self) -> str:

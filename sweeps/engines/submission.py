@@ -7,7 +7,7 @@ import itertools
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from scaling.config.run import RunConfig, dumps, run_id
@@ -33,7 +33,7 @@ class Submission:
         starts: Step at which each run branches from an earlier run (`shared_steps`); None: not computed yet.
         command: Command that trains, for engines whose workers have this environment (local, slurm, ray); empty:
             `python -m scaling train`.
-        code: Files or modules of the user, whose blocks the runs use. `write_configs` copies them to the store.
+        code: Code of the user that the runs use: paths in the store (`write_code`), or names of installed modules.
         keep_open: File descriptors that child processes inherit, such as that of the launcher's lock.
     """
 
@@ -99,24 +99,37 @@ class DryRun:
 
 
 def write_configs(submission: Submission) -> dict[str, RunConfig]:
-    """Writes each run's config and the user's code to the store, for the trainer.
-
-    Returns:
-        The configs by run_id, in order.
-    """
-    write_code(submission.store, submission.code)
+    """Writes each run's config to the store, for the trainer; returns the configs by run_id, in order."""
     configs = {run_id(config): config for config in submission.configs}
     for name, config in configs.items():
         write_atomic(submission.store.run_dir(name) / "config.json", dumps(config).encode())
     return configs
 
 
-def write_code(store: Store, sources: Sequence[str]) -> None:
+def code_paths(sources: Sequence[str]) -> list[str]:
+    """Returns where the user's files are in a store, by the hash of their content; names of modules stay as they are.
+
+    Args:
+        sources: Files that the user named at the launch, or names of installed modules.
+    """
+    codes = (read_code(source) for source in sources)
+    return [
+        f"{CODE_FOLDER}/{code.digest}/{code.main.path.name}" if code.source.endswith(".py") else code.source
+        for code in codes
+    ]
+
+
+def write_code(store: Store, sources: Sequence[str]) -> list[str]:
     """Copies the user's files, and the modules in their folders that they import, to the store.
+
+    A later change of the files does not affect the runs: every process that trains reads the copies.
 
     Args:
         store: The store.
-        sources: Files that the user named at the launch. Names of installed modules are not copied.
+        sources: Files that the user named at the launch. Installed modules are not copied.
+
+    Returns:
+        The result of `code_paths`.
     """
     for source in sources:
         if not source.endswith(".py"):
@@ -125,27 +138,23 @@ def write_code(store: Store, sources: Sequence[str]) -> None:
         folder = store.root / CODE_FOLDER / code.digest
         files = {code.main.path.name: code.main}
         for name, file in code.modules.items():
-            parts = PurePosixPath(*name.split("."))
-            files[f"{parts}/__init__.py" if file.is_package else f"{parts}.py"] = file
+            path = name.replace(".", "/")
+            files[f"{path}/__init__.py" if file.is_package else f"{path}.py"] = file
         for path, file in files.items():
             if file.path.suffix and not (folder / path).exists():  # a folder without __init__.py has no content
                 write_atomic(folder / path, file.content)
                 store.upload(folder / path)
+    return code_paths(sources)
 
 
-def code_flags(sources: Sequence[str], root: str) -> list[str]:
-    """Returns the flags of `scaling train` that name the copies in the store.
+def code_flags(code: Sequence[str], root: str | Path) -> list[str]:
+    """Returns the flags of `scaling train` for the user's code.
 
     Args:
-        sources: Files that the user named at the launch, or names of installed modules.
+        code: Result of `write_code`.
         root: Folder of the store on the machine that trains.
     """
-    flags = []
-    for source in sources:
-        code = read_code(source)
-        copy = f"{root}/{CODE_FOLDER}/{code.digest}/{code.main.path.name}" if source.endswith(".py") else source
-        flags += ["--code", copy]
-    return flags
+    return [word for path in code for word in ("--code", f"{root}/{path}" if path.endswith(".py") else path)]
 
 
 def train_command(submission: Submission, run_ids: Sequence[str] | None = None) -> list[str]:
@@ -162,7 +171,7 @@ def train_command(submission: Submission, run_ids: Sequence[str] | None = None) 
     names = [run_id(config) for config in submission.configs] if run_ids is None else run_ids
     configs = [str(store.run_dir(name) / "config.json") for name in names]
     command = [*(submission.command or TRAIN), *configs, "--store", store.address, "--sweep", submission.sweep]
-    return [*command, "--events", *code_flags(submission.code, str(store.root))]
+    return [*command, "--events", *code_flags(submission.code, store.root)]
 
 
 def parse_options(kind: type[Options], options: Mapping[str, str]) -> Options:

@@ -43,7 +43,7 @@ class PlanOptions:
     pack: int | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SweepPlan:
     """The runs of a sweep and their cost. `print` shows it as `python -m sweeps plan` does; a notebook shows a table.
 
@@ -88,6 +88,9 @@ class SweepPlan:
 
         rows = plan_table.as_json(self.plan, self.rate)["runs"]
         return pd.DataFrame(rows, columns=FRAME_COLUMNS)
+
+    def __repr__(self) -> str:
+        return f"SweepPlan({self.name!r}, {len(self.plan.runs)} runs)"
 
     def __str__(self) -> str:
         return plan_table.as_text(self.plan, self.rate, self.quote, self.sharing)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 HTML_COLUMNS = ["run", "state", "width", "layers", "N", "D", "C", "step", "loss", "error"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class SweepStatus:
     """The state of a sweep at one time. `print` shows it as `python -m sweeps status` does; a notebook shows a table.
 
@@ -61,12 +61,18 @@ class SweepStatus:
         hidden = ("x", "by")  # coordinates of plots
         return pd.DataFrame([{key: row[key] for key in row if key not in hidden} for row in self.runs])
 
+    def __repr__(self) -> str:
+        return f"SweepStatus({self._summary()})"
+
+    def _summary(self) -> str:
+        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items() if count)
+        return f"{self.data['sweep']}: {counts}"
+
     def __str__(self) -> str:
         return as_text(self.data)
 
     def _repr_html_(self) -> str:
-        counts = ", ".join(f"{count} {state}" for state, count in self.counts.items() if count)
-        lines = [f"{self.data['sweep']}: {counts}", *cost_lines(self.data["cost"])]
+        lines = [self._summary(), *cost_lines(self.data["cost"])]
         return html_table([], [[line] for line in lines]) + html_table(HTML_COLUMNS, list(map(_cells, self.runs)))
 
 

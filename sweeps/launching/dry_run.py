@@ -18,7 +18,7 @@ from sweeps.cost.memory import SPARE_SHARE, data_devices, device_bytes, mesh_dev
 from sweeps.cost.pace import estimate_seconds_left, measure_pace
 from sweeps.cost.quote import PricedSlice
 from sweeps.engines import get_engine
-from sweeps.engines.submission import DryRun, Submission
+from sweeps.engines.submission import DryRun, Submission, code_paths
 from sweeps.errors import SweepError
 from sweeps.format import duration, short_count, text_table
 from sweeps.launching.engine import check_options, train_command, used_code
@@ -107,7 +107,7 @@ def preview(store: Store, sweep: str, sweep_plan: Plan, options: LaunchOptions, 
     runs = sweep_plan.remaining
     submission = Submission(
         store=store, sweep=sweep, configs=[run.config for run in runs], starts=[run.shared_step for run in runs],
-        command=train_command(options), code=used_code([run.config for run in runs], options),
+        command=train_command(options), code=code_paths(used_code([run.config for run in runs], options)),
     )  # fmt: skip
     engine_dry_run = get_engine(options.engine).dry_run
     if engine_dry_run is None:

@@ -11,6 +11,7 @@ from scaling.config import exit_status
 from scaling.store import items
 from scaling.store.record import Store
 from sweeps.definitions import Tasks
+from sweeps.engines.submission import code_flags
 
 EVALUATE = (sys.executable, "-m", "scaling", "evaluate")
 
@@ -29,7 +30,11 @@ def unevaluated_runs(store: Store, run_ids: Sequence[str], tasks: Tasks) -> list
         run_ids: The runs.
         tasks: Tasks of each run.
     """
-    required = {(items.safe_name(name), shots) for name in tasks.names for shots in tasks.shots or (None,)}
+    from scaling.data.tasks.family import stored_task_name  # here, so that --help does not import NumPy
+
+    required = {
+        (items.safe_name(stored_task_name(name)), shots) for name in tasks.names for shots in tasks.shots or (None,)
+    }
     missing = []
     for name in run_ids:
         record = store.read(name)
@@ -49,14 +54,14 @@ def evaluate_missing(store: Store, run_ids: Sequence[str], tasks: Tasks, code: S
         store: The store with the runs.
         run_ids: The runs.
         tasks: Tasks of each run.
-        code: Files or modules of the user, whose blocks the runs use.
+        code: Code of the user that the runs use, as in Submission.
     """
     missing = unevaluated_runs(store, run_ids, tasks)
     if not missing:
         return exit_status.DONE
     print(f"evaluating {len(missing)} runs on their tasks", file=sys.stderr)
     command = [*EVALUATE, *missing, "--store", store.address, *evaluate_arguments(tasks), "--missing", "--json",
-               *(word for source in code for word in ("--code", source))]  # fmt: skip
+               *code_flags(code, store.root)]  # fmt: skip
     process = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
     if process.returncode < 0:
         print(f"`evaluate` was killed by {signal.Signals(-process.returncode).name}: launch again", file=sys.stderr)

@@ -15,7 +15,7 @@ from scaling.store.record import Store
 from sweeps.cost.caps import Caps, MachineTime, cap_message, plan_spending, runs_within_caps
 from sweeps.engines import Engine, get_engine
 from sweeps.engines.events import Event
-from sweeps.engines.submission import Submission
+from sweeps.engines.submission import Submission, write_code
 from sweeps.errors import SweepError
 from sweeps.format import duration, short_count
 from sweeps.launching.engine import check_options, train_command, used_code
@@ -87,7 +87,7 @@ def launch(
         capped_plan = runs_within_caps(sweep_plan, options.caps, store)
         hours = MachineTime(sweep_plan, store, seconds, one_machine=options.engine == LOCAL)
         monitor = CapMonitor(options.caps, flops, hours)
-        code = used_code(configs, options)
+        code = write_code(store, used_code(configs, options))
         submission = Submission(
             store=store, sweep=sweep, configs=[run.config for run in capped_plan.remaining],
             starts=[run.shared_step for run in capped_plan.remaining], command=train_command(options), code=code,

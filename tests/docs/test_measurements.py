@@ -11,6 +11,7 @@ import pytest
 from docs.generate import measurements as generate
 from docs.measurements import SUBJECTS, results
 from docs.measurements.__main__ import main, measure
+from docs.measurements.readme import README, with_table
 from docs.measurements.session import Session
 from tests.support.commands import PUBLISHED, ROOT
 
@@ -91,3 +92,9 @@ def test_a_small_measurement_runs_for_real(name: str, tmp_path: Path, monkeypatc
     generate.read_results.cache_clear()
     assert "{{" not in page and f"`make measure-{name}`" in page
     assert page.count("python -m ") >= len(session.commands) > 0
+
+
+def test_the_table_of_the_readme_is_that_of_the_published_fits() -> None:
+    text = README.read_text()
+    assert with_table(text) == text
+    assert with_table(text.replace("| 1.8", "| 1.9")) == text  # an edited figure is replaced

@@ -64,6 +64,7 @@ def dry_run_text(engine: str, store: Store, sweep: str, configs: list[RunConfig]
     """What the dry run of an engine prints."""
     chosen = get_engine(engine)
     submission = Submission(store=store, sweep=sweep, configs=configs)
+    assert chosen.dry_run is not None
     return chosen.dry_run(submission, parse_options(chosen.options, options)).as_text()
 
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 import argparse
 import functools
 import importlib
-import re
 
-from docs.generate.reference.markdown import anchor, code, escape, table
+from docs.generate.reference.markdown import anchor, code, escape, flag_code, split_default, table
 
 PACKAGES = {
     "scaling": "Commands that train, evaluate and inspect single runs.",
     "sweeps": "Commands that plan, launch and follow sweeps.",
     "analysis": "Commands that read a store or a table, fit laws, draw figures and write reports.",
 }
-_DEFAULT = re.compile(r"\s*\(default:? ((?:[^()]|\([^()]*\))*)\)")
 USAGE_COLUMNS = 92  # width of the usage, so that it fits into the page
 
 
@@ -90,7 +88,7 @@ def usage(made: argparse.ArgumentParser) -> str:
 def row(action: argparse.Action) -> tuple[str, str, str]:
     """Returns the option or argument, its meaning with its choices, and its default."""
     value = _value(action)
-    names = [code(f"{name} {value}".strip()) for name in action.option_strings] or [code(value)]
+    names = [flag_code(f"{name} {value}".strip()) for name in action.option_strings] or [code(value)]
     text, default = split_default(_expand(action))
     if action.required and action.option_strings:
         default = "required"
@@ -104,16 +102,6 @@ def row(action: argparse.Action) -> tuple[str, str, str]:
     if isinstance(action, argparse._AppendAction) and "repeated" not in meaning:
         meaning += "; may be repeated"
     return ", ".join(names), meaning, escape(default)
-
-
-def split_default(text: str) -> tuple[str, str]:
-    """Splits the help text of an option into its meaning and its default, "" if the text names none.
-
-    Args:
-        text: The help text, such as "number of bootstrap samples (default: 1000)".
-    """
-    match = _DEFAULT.search(text)
-    return (text[: match.start()] + text[match.end() :], match[1]) if match else (text, "")
 
 
 def _value(action: argparse.Action) -> str:

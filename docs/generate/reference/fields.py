@@ -13,7 +13,7 @@ import sys
 import tokenize
 from typing import Any
 
-from docs.generate.reference.markdown import code, escape, table
+from docs.generate.reference.markdown import code, escape, flag_code, split_default, table
 
 HEAD = ("field", "type", "default", "meaning")
 
@@ -54,16 +54,15 @@ def option_table(cls: type) -> str:
     for field in dataclasses.fields(cls):
         flag = field.metadata.get("flag") or "--" + field.name.replace("_", "-")
         help_text = field.metadata.get("help", section_texts(cls, "Attributes").get(field.name, ""))
-        meaning = help_text.replace(" (%(default)s)", "").replace("%(default)s", default_text(field, {}).strip("`"))
+        value = default_of(field)
+        meaning, default = split_default(help_text.replace("%(default)s", str(value)))
+        shown = "required" if value is dataclasses.MISSING else code(repr(value).replace("'", '"'))
+        if default and not value and default != str(value):
+            shown += f": {escape(default)}"
         rows.append(
-            (
-                code(field.name),
-                code(flag) if "help" in field.metadata else "",
-                code(type_name(field)),
-                default_text(field, {}),
-                escape(meaning),
-            )
-        )
+            (code(field.name), flag_code(flag) if "help" in field.metadata else "", code(type_name(field)), shown,
+             escape(meaning.removesuffix(f" ({value})")))
+        )  # fmt: skip
     return table(("field", "flag", "type", "default", "meaning"), rows)
 
 
@@ -72,13 +71,17 @@ def type_name(field: dataclasses.Field[Any]) -> str:
     return field.type if isinstance(field.type, str) else getattr(field.type, "__name__", str(field.type))
 
 
+def default_of(field: dataclasses.Field[Any]) -> Any:
+    """Returns the default of a field, MISSING without one."""
+    if field.default_factory is not dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
 def default_text(field: dataclasses.Field[Any], links: dict[str, str]) -> str:
-    """Returns the default of a field, "required" without one, and a link to its section for a nested dataclass."""
-    if field.default is not dataclasses.MISSING:
-        value = field.default
-    elif field.default_factory is not dataclasses.MISSING:
-        value = field.default_factory()
-    else:
+    """Returns the default of a field in JSON, "required" without one, and a link for a nested dataclass."""
+    value = default_of(field)
+    if value is dataclasses.MISSING:
         return "required"
     if dataclasses.is_dataclass(value):
         name = type(value).__name__

@@ -17,7 +17,6 @@ PACKAGES = {  # module: title of its page, and what it is for
     "scaling": ("Python interface of `scaling`", "Train one run from Python."),
     "sweeps": ("Python interface of `sweeps`", "Plan, launch and follow sweeps from Python."),
     "analysis": ("Python interface of `analysis`", "Read runs, fit laws, and use the results in Python."),
-    "analysis.figures": ("Figures in Python", "Draw figures of fits, sweeps and evaluations in Python."),
 }
 OPTIONS = {  # module: its dataclasses of options
     "analysis.fitting.options": ("FitOptions",),
@@ -43,16 +42,22 @@ FIELDS: dict[Any, str] = {  # configs, and where their fields are described
 
 def pages() -> dict[str, str | bytes]:
     """Returns the page of each package and that of the options, by path in the site."""
-    found: dict[str, str | bytes] = {
-        f"reference/api/{package.replace('.', '-')}.md": page(package) for package in PACKAGES
-    }
+    found: dict[str, str | bytes] = {f"reference/api/{package}.md": page(package) for package in PACKAGES}
     return {**found, "reference/api/options.md": options_page()}
 
 
 def public_names(package: str) -> dict[str, Any]:
-    """Returns the public objects of a package by name."""
+    """Returns the public objects of a package by name, in the order of their page."""
     module = importlib.import_module(package)
-    return {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+    names = {name: getattr(module, name) for name in getattr(module, "__all__", ())}
+    return dict(sorted(names.items(), key=lambda item: (kind(item[1]), item[0])))
+
+
+def kind(thing: Any) -> int:
+    """Returns the place of a public object on its page: functions, classes, modules, exceptions."""
+    if isinstance(thing, type):
+        return 3 if issubclass(thing, Exception) else 1
+    return 0 if callable(thing) else 2
 
 
 def page(package: str) -> str:
@@ -87,7 +92,7 @@ def section(package: str, name: str, thing: Any) -> str:
         name: The name.
         thing: The object.
     """
-    heading = f"## {name} {{ #{anchor(package, name)} }}"
+    heading = f'## {package}.{name} {{ #{anchor(package, name)} data-toc-label="{name}" }}'
     if isinstance(thing, ModuleType):
         return f"{heading}\n\n{escape((inspect.getdoc(thing) or '').split(chr(10) * 2)[0])}"
     if is_options(thing):

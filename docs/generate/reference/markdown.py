@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 SPECIAL = "\\`*_{}[]<>|#$~^&"  # characters that Markdown, its extensions or HTML give a meaning
 
+_DEFAULT = re.compile(r"\s*\(default:? ((?:[^()]|\([^()]*\))*)\)")
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """Returns a table.
@@ -30,6 +32,21 @@ def escape(text: str) -> str:
 def code(text: str) -> str:
     """Returns text as code on one line, also inside a cell of a table."""
     return f"<code>{_entities(text)}</code>" if re.search(r"[|`]", text) else f"`{text}`"
+
+
+def flag_code(text: str) -> str:
+    """Returns an option as code that is not broken between lines."""
+    return f'<code class="flag">{_entities(text)}</code>'
+
+
+def split_default(text: str) -> tuple[str, str]:
+    """Splits the help text of an option into its meaning and its default, "" if the text names none.
+
+    Args:
+        text: The help text, such as "number of bootstrap samples (default: 1000)".
+    """
+    match = _DEFAULT.search(text)
+    return (text[: match.start()] + text[match.end() :], match[1]) if match else (text, "")
 
 
 def _entities(text: str) -> str:

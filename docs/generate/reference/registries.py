@@ -13,7 +13,7 @@ from analysis.figures.options import FigureOptions
 from analysis.figures.registry import FIGURES, figure_module
 from analysis.fitting.options import FitOptions
 from docs.generate.reference.fields import comment_table, section_texts
-from docs.generate.reference.markdown import anchor, code, escape, table
+from docs.generate.reference.markdown import anchor, code, escape, flag_code, table
 from scaling.config.options import option_flags
 from scaling.data.corpora import CORPORA
 from scaling.data.tasks import FAMILIES
@@ -96,12 +96,12 @@ def figures() -> str:
     for name, entry in FIGURES.items():
         module = figure_module(name)
         caption = module.CAPTION.replace("{level:.0%}", "95%")
-        options = ", ".join(code(flag) for field, flag in flags.items() if field in entry.options)
+        options = ", ".join(flag_code(flag) for field, flag in flags.items() if field in entry.options)
         sections += [
             f"## {name} {{ #{name} }}",
             escape(first_paragraph(module)),
             "**Caption.** " + escape(caption),
-            f"**Options.** {code('--width')}" + (f", {options}" if options else "") + ".",
+            f"**Options.** {flag_code('--width')}" + (f", {options}" if options else "") + ".",
         ]
     return "\n\n".join(sections)
 

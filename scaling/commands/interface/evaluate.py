@@ -37,7 +37,7 @@ def evaluate(
         code: Your files with blocks of the model, FILE.py or package.module; they are run.
 
     Returns:
-        The scores by task and name, such as scores["addition-3"]["exact_match"].value; `interval` is the 95% interval
+        The scores by task and name, such as `scores["addition-3"]["exact_match"].value`; `interval` is the 95% interval
         over questions, `count` their number.
 
     Raises:

@@ -135,8 +135,32 @@ def _user_family(reference: CodeReference) -> Family:
 
     difficulties = getattr(function, "difficulties", (1, LARGEST_DIFFICULTY)) if len(parameters) > 1 else None
     defaults = getattr(function, "default_difficulties", difficulties)
-    label = f"{reference.name}.{read_code(reference.source).sha256[:LABEL_DIGITS]}"
-    return Family(reference.name, label, draw, difficulties, defaults, getattr(function, "question_pattern", None))
+    return Family(
+        reference.name,
+        _user_label(reference),
+        draw,
+        difficulties,
+        defaults,
+        getattr(function, "question_pattern", None),
+    )
+
+
+def _user_label(reference: CodeReference) -> str:
+    return f"{reference.name}.{read_code(reference.source).sha256[:LABEL_DIGITS]}"
+
+
+def stored_task_name(task: str) -> str:
+    """Returns the name of a task in records and item files; a user's file is read, but not run.
+
+    Args:
+        task: As for `--tasks`: addition-3, FILE.py:NAME-3, FILE.py:NAME, FILE.jsonl.
+    """
+    family, dash, difficulty = task.rpartition("-")
+    for name, suffix in ((task, ""), (family, dash + difficulty)):
+        reference = parse_reference(name)
+        if reference is not None:
+            return _user_label(reference) + suffix
+    return task
 
 
 def is_task(function: Any) -> bool:

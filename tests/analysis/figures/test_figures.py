@@ -79,6 +79,13 @@ def check_fonts(out: Path) -> None:
         assert "/FontFile2" in inner["/FontDescriptor"].get_object()
 
 
+def test_a_notebook_shows_a_figure_as_an_image_of_its_width_without_pyplot(source: Source) -> None:
+    figure = plot(source.fit("chinchilla"), "law", width="column")
+    image, shown = figure._repr_png_()  # type: ignore[attr-defined]
+    assert image.startswith(b"\x89PNG") and image == figure._repr_png_()[0]  # type: ignore[attr-defined]
+    assert shown["width"] == pytest.approx(3.25 * 120)
+
+
 @pytest.mark.parametrize(
     ("name", "kind"), [("isoflop", "pdf"), ("isoflop", "png"), *((name, "svg") for name in FIGURES)]
 )

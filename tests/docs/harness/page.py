@@ -23,14 +23,15 @@ def run_page(page: Path, folder: Path, *, long: bool) -> None:
     Args:
         page: The page.
         folder: The folder.
-        long: Whether blocks that take minutes are run; otherwise the page ends at the first.
+        long: Whether blocks that take minutes are run; otherwise they are passed over, and no other block may need them.
     """
     renewed: list[tuple[Block, str]] = []
     with open_session(folder) as session:
         printed: str | None = None  # what the block before printed, if it was run
         for block in read_blocks(page):
             if block.takes and not long:
-                break
+                printed = None
+                continue
             if block.language == "store":
                 session.copy_store(trained_store(), block.code)
             elif block.file_name:

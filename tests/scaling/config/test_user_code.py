@@ -2,17 +2,24 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from scaling.__main__ import main
 from scaling.config.run import RunConfig, load_configs, loads, prefix_id, run_id
 from scaling.config.user_code import UserCodeError, load_object, loading, parse_reference, read_code, user_errors
-from tests.support.commands import ROOT
 
-MAIN = "import helper\nfrom package.part import two\n\n\ndef total():\n    import later\n\n    return helper.one + two + later.three\n"
+MAIN = """import helper
+from package.part import two
+
+
+def total():
+    import later
+
+    return helper.one + two + later.three
+"""
 
 
 @pytest.fixture
@@ -117,15 +124,16 @@ CONFIG = {
 }  # fmt: skip
 
 
-def test_a_config_never_runs_code_that_was_not_named(tmp_path: Path) -> None:
+def test_a_config_never_runs_code_that_was_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A config from someone else, next to a file with the name that it gives, in the working folder."""
     (tmp_path / "mine.py").write_text(BLOCK.format(path=str(tmp_path / "ran")))
     (tmp_path / "run.json").write_text(json.dumps(CONFIG))
-    line = [sys.executable, "-m", "scaling", "count", "run.json"]
-    done = subprocess.run(
-        line, capture_output=True, text=True, cwd=tmp_path, check=False, env={"PYTHONPATH": str(ROOT)}
-    )
-    assert done.returncode == 2 and "model.mlp is mine.py:K: give --code mine.py to use this file" in done.stderr
+    monkeypatch.chdir(tmp_path)
+    for line in ("count run.json", "train run.json --store S", "coordinates run.json", "aot run.json --topology v5e-4"):
+        assert main(line.split()) == 2
+        assert "model.mlp is mine.py:K: give --code mine.py to use this file" in capsys.readouterr().err
     assert not (tmp_path / "ran").exists()
     with pytest.raises(UserCodeError, match="give --code"):
         run_id(loads(json.dumps(CONFIG)))

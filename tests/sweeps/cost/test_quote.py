@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ from scaling.config.tpu import GENERATIONS, tpu_slice
 from scaling.config.validation import ConfigError
 from scaling.store.record import Record, Store
 from sweeps.__main__ import main
+from sweeps.commands.launch import launch_slice
 from sweeps.cost.caps import Caps, plan_spending, runs_within_caps
 from sweeps.cost.pace import estimate_seconds_left, measure_pace
 from sweeps.cost.quote import CHIP_FIELDS, OPTIONAL_CHIP_FIELDS, PRICES, priced_slice, quote_flops
@@ -203,6 +205,17 @@ def test_dollars_are_hours_of_a_slice() -> None:
         Caps(usd=5.0)
     with pytest.raises(SweepError, match="--cap-hours 0: must be a number above 0"):
         Caps(hours=0.0)
+
+
+def test_a_launch_on_a_slice_is_capped_at_its_price() -> None:
+    parsed = argparse.Namespace(slice=None, spot=False, prices=None)
+    on_demand = launch_slice(parsed, {"topology": "v5e-16", "spot": "no"})
+    assert on_demand == priced_slice("v5e-16")
+    assert launch_slice(parsed, {"topology": "v5e-16"}) == priced_slice("v5e-16", spot=True)
+    assert launch_slice(parsed, {}) is None
+    assert launch_slice(argparse.Namespace(slice="v5p-8", spot=False, prices=None), {}) == priced_slice("v5p-8")
+    with pytest.raises(ConfigError, match="topology 'v5e-17': must be one of"):
+        launch_slice(parsed, {"topology": "v5e-17"})
 
 
 def test_a_run_spends_what_it_has_computed(tmp_path: Path) -> None:

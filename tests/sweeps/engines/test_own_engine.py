@@ -9,8 +9,8 @@ import pytest
 
 from scaling.config.user_code import UserCodeError, read_code
 from scaling.store.record import Store
-from sweeps.engines import Submission, get_engine, train_command
-from sweeps.engines.submission import code_flags, parse_options, write_code
+from sweeps.engines import Submission, cluster_tasks, get_engine, train_command
+from sweeps.engines.submission import code_paths, parse_options, write_code
 from sweeps.errors import SweepError
 from sweeps.launching.dry_run import Pricing, preview
 from sweeps.launching.launch import launch
@@ -130,19 +130,25 @@ def test_a_dry_run_of_an_engine_without_one_is_refused(own) -> None:
         preview(own, "grid", small_plan(), options, Pricing())
 
 
-def test_the_users_code_reaches_every_machine_through_the_store(own) -> None:
+def test_the_users_code_is_copied_as_it_was_at_the_launch(own) -> None:
     Path("blocks.py").write_text("import shapes\n\nclass Block: pass\n")
     Path("shapes.py").write_text("WIDTH = 3\n")
     digest = read_code("blocks.py").digest
-    write_code(own, ["blocks.py"])
+    code = write_code(own, ["blocks.py", "json"])
     folder = own.root / "code" / digest
+    assert code == [f"code/{digest}/blocks.py", "json"]
     assert {path.name for path in folder.iterdir()} == {"blocks.py", "shapes.py"}
-    assert read_code(str(folder / "blocks.py")).digest == digest  # the copy has the identity of the original
-    assert code_flags(["blocks.py"], "/store") == ["--code", f"/store/code/{digest}/blocks.py"]
-    submission = Submission(store=own, sweep="grid", configs=small_grid(), code=["blocks.py"])
-    assert train_command(submission)[-2:] == ["--code", str(folder / "blocks.py")]
+    submission = Submission(store=own, sweep="grid", configs=small_grid(), code=code)
     Path("blocks.py").write_text("class Block: other = 1\n")
-    assert read_code("blocks.py").digest != digest
+    assert read_code(str(folder / "blocks.py")).digest == digest != read_code("blocks.py").digest
+    assert train_command(submission)[-4:] == ["--code", str(folder / "blocks.py"), "--code", "json"]
+
+
+def test_a_node_gets_the_code_again_from_its_task(own) -> None:
+    submission = Submission(store=own, sweep="grid", configs=small_grid(), code=["code/ab/blocks.py"])
+    tasks = cluster_tasks.divide_runs(submission, "token", jobs=1, restarts=0)
+    cluster_tasks.write_tasks(own, "grid", "array", tasks)
+    assert cluster_tasks.read_tasks(own, "grid")["array"] == tasks and tasks[0].code == ("code/ab/blocks.py",)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +164,8 @@ def test_the_users_code_reaches_every_machine_through_the_store(own) -> None:
 def test_jobs_of_each_engine_name_the_copy_in_the_store(own, engine: str, options: dict[str, str]) -> None:
     Path("blocks.py").write_text("class Block: pass\n")
     chosen = get_engine(engine)
-    submission = Submission(store=own, sweep="grid", configs=small_grid(), code=["blocks.py"])
+    assert chosen.dry_run is not None
+    submission = Submission(store=own, sweep="grid", configs=small_grid(), code=code_paths(["blocks.py"]))
     text = chosen.dry_run(submission, parse_options(chosen.options, options)).as_text()
     root = "/store" if engine in ("gke", "skypilot") else str(own.root)
     path = f"{root}/code/{read_code('blocks.py').digest}/blocks.py"

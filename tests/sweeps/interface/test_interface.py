@@ -10,6 +10,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,7 +88,7 @@ def test_a_list_of_runs_needs_a_name_and_bad_input_is_one_line(store) -> None:
     with pytest.raises(sweeps.SweepError, match="must consist of letters"):
         sweeps.launch(grid_on(store), store=store.root, name="../x", options=OPTIONS)
     with pytest.raises(sweeps.SweepError, match="entry 0 of its result is dict"):
-        sweeps.plan([{"model": 1}], store=store.root)
+        sweeps.plan([{"model": 1}], store=store.root)  # type: ignore[arg-type]
     with pytest.raises(sweeps.SweepError, match=r"is not in store .*: it has no sweeps"):
         sweeps.status("grid", store.root)
 
@@ -179,11 +180,8 @@ def test_a_notebook_shows_one_table_that_is_redrawn(monkeypatch, tmp_path) -> No
         shown.append("display")
         return Handle()
 
-    class Display:
-        HTML = str
-
-    Display.display = staticmethod(display)
-    monkeypatch.setitem(sys.modules, "IPython.display", Display)
+    module = SimpleNamespace(HTML=str, display=display)
+    monkeypatch.setitem(sys.modules, "IPython.display", module)
     monkeypatch.setattr(watch, "in_notebook", lambda: True)
     planned_in_store(Store(tmp_path))
     over = iter([False, False, True])
