@@ -163,7 +163,7 @@ def test_a_mixture_takes_documents_and_questions_and_leaves_held_out_ones_out(fo
     text = text_of(tokens)
     questions = [line.partition(" ")[2].partition("=")[0] for line in text.splitlines() if line.startswith("parity")]
     assert len(questions) > 20 and {item_split("parity", bits) for bits in questions} == {"train"}
-    with pytest.raises(CorpusError, match="set the function.s question_pattern"):
+    with pytest.raises(CorpusError, match=r"set the function.s question_pattern"):
         prepare("mix:mine.py:documents=0.5,quiz.py:colour=0.5,tokens=500", folder / "S")
 
 
