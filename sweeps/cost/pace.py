@@ -46,16 +46,27 @@ class Pace:
         return measured or math.exp(interpolate(math.log(step_flops(config)), self.rates))
 
 
-def training_work(config: RunConfig, steps: int) -> float:
+def training_work(config: RunConfig, steps: int, flops: int) -> float:
     """Returns the FLOPs of a run's last steps and evaluations; evaluating a token costs a third of training on it.
 
     Args:
         config: The run.
         steps: Number of last steps.
+        flops: FLOPs of one step of the full batch.
     """
     evaluations = steps // config.eval.every if config.eval.every else 0
     held_out = config.eval.sequences / config.batch / 3  # steps that cost as much as one evaluation
-    return step_flops(config) * (steps + held_out * max(1, evaluations))
+    return flops * (steps + held_out * max(1, evaluations))
+
+
+def recorded_step_flops(record: Record) -> int:
+    """Returns the training FLOPs of one step of a run, from its record, which needs no code of a user's blocks."""
+    total, config = record.flops.get("total"), record.config
+    return step_flops(config) if total is None else total * config.batch // config.sequences(config.steps)
+
+
+def _remaining_work(run: PlannedRun) -> float:
+    return training_work(run.config, run.config.steps - run.from_step, step_flops(run.config))
 
 
 def measure_pace(store: Store) -> Pace | None:
@@ -70,8 +81,8 @@ def measure_pace(store: Store) -> Pace | None:
         key = step_shape(record.config)
         startup, training = split_seconds(record)
         seconds[key] += training
-        flops_done[key] += training_work(record.config, record.about["steps_computed"])
-        flops[key] = step_flops(record.config)
+        flops[key] = recorded_step_flops(record)
+        flops_done[key] += training_work(record.config, record.about["steps_computed"], flops[key])
         run_times.append(startup)
         machine_shares.append(record.about.get("machine_share", 1.0))
         if record.about.get("compile_seconds"):  # in a pack, each run's share
@@ -123,7 +134,7 @@ def worker_seconds(runs: list[PlannedRun], pace: Pace) -> float:
     """
     total = pace.process_seconds + pace.compile_seconds * len({step_shape(run.config) for run in runs})
     for run in runs:
-        total += pace.run_seconds + training_work(run.config, run.config.steps - run.from_step) / pace.rate(run.config)
+        total += pace.run_seconds + _remaining_work(run) / pace.rate(run.config)
     return total
 
 

@@ -16,7 +16,6 @@ from scaling.config.run import RunConfig
 from scaling.config.validation import from_dict
 from sweeps.cost.pace import interpolate
 from sweeps.cost.quote import PricedSlice, quote_flops
-from sweeps.planning.budget import flops_until
 
 DEFAULT_MFU = 0.4
 ENDED_STATES = ("done", "diverged", "failed")  # a failed run costs no more until the sweep is launched again
@@ -31,8 +30,9 @@ def flops_until_step(entry: dict[str, Any], step: int) -> int:
         step: Number of finished steps.
     """
     config = entry["config"]
-    if config.get("schedule", {}).get("batch_ramp"):
-        return flops_until(from_dict(RunConfig, config), step)
+    if config.get("schedule", {}).get("batch_ramp"):  # all sequences cost the same
+        ramped = from_dict(RunConfig, config)
+        return int(entry["C"]) * ramped.sequences(step) // ramped.sequences(ramped.steps)
     return int(entry["C"] // config["steps"] * step)  # all steps cost the same
 
 

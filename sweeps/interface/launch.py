@@ -68,18 +68,28 @@ def launch(
         source=sweep, name=name, corpus=corpus, tokenizer=tokenizer, seed=seed, settings=settings, code=code
     )
     request.check()
-    opened = fetch_store(store)
-    options = launch_options(request, options)
-    check_options(opened, options)
-    found = prepare_corpus(request, opened)
-    configs = request.configs(found)
+    return launch_request(request, fetch_store(store), launch_options(request, options), wait=wait)
+
+
+def launch_request(request: SweepRequest, store: Store, options: LaunchOptions, *, wait: bool) -> Sweep:
+    """Trains the remaining runs of a sweep.
+
+    Args:
+        request: The sweep.
+        store: The store.
+        options: The launch options, with the tasks and the code of the sweep.
+        wait: As for `launch`.
+    """
+    check_options(store, options)
+    corpus = prepare_corpus(request, store)
+    name, configs = request.stored_name, request.configs(corpus)
     if not wait:
-        return start_launch(opened, request.stored_name, configs, found, options)
+        return start_launch(store, name, configs, corpus, options)
     signals = StopSignals()
-    status = launching.launch(opened, request.stored_name, configs, found, options, signals)
+    status = launching.launch(store, name, configs, corpus, options, signals)
     if signals.count:
         raise KeyboardInterrupt
-    return Sweep(request.stored_name, opened, exit_status=status)
+    return Sweep(name, store, exit_status=status)
 
 
 def launch_options(request: SweepRequest, options: LaunchOptions) -> LaunchOptions:

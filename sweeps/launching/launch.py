@@ -58,10 +58,7 @@ def launch(
     options: LaunchOptions | None = None,
     signals: StopSignals | None = None,
 ) -> int:
-    """Trains the remaining runs of a sweep.
-
-    The options are checked, the sweep is planned and written to the store, its runs are trained up to the caps, the
-    models are evaluated, and a summary is printed on standard error.
+    """Trains the remaining runs of a sweep up to the caps, evaluates them, and prints a summary on standard error.
 
     Args:
         store: The store with the runs.
@@ -87,11 +84,10 @@ def launch(
         capped_plan = runs_within_caps(sweep_plan, options.caps, store)
         hours = MachineTime(sweep_plan, store, seconds, one_machine=options.engine == LOCAL)
         monitor = CapMonitor(options.caps, flops, hours)
-        code = write_code(store, used_code(configs, options))
+        runs = capped_plan.remaining
         submission = Submission(
-            store=store, sweep=sweep, configs=[run.config for run in capped_plan.remaining],
-            starts=[run.shared_step for run in capped_plan.remaining], command=train_command(options), code=code,
-            keep_open=(lock,),
+            store=store, sweep=sweep, configs=[run.config for run in runs], starts=[run.shared_step for run in runs],
+            command=train_command(options), code=write_code(store, used_code(configs, options)), keep_open=(lock,),
         )  # fmt: skip
         training = Training(plan_progress(capped_plan))
         if submission.configs:
@@ -100,7 +96,8 @@ def launch(
         training.capped = incomplete and not signals.count and training.error is None
         status = report_summary(store, sweep, sweep_plan, training)
         if options.tasks and not signals.count:
-            status = max(status, evaluate_missing(store, [run.run_id for run in sweep_plan.runs], options.tasks, code))
+            run_ids = [run.run_id for run in sweep_plan.runs]
+            status = max(status, evaluate_missing(store, run_ids, options.tasks, submission.code))
         if training.capped:
             print(cap_message(options.caps, sweep_plan, store), file=sys.stderr)
             return exit_status.CAPPED

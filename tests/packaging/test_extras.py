@@ -24,16 +24,16 @@ pytestmark = pytest.mark.docs
         ("scaling prepare tfds:ag_news_subset,feature=description --store S", "tensorflow_datasets", "data"),
         ("scaling prepare tfds:ag_news_subset,feature=description --store S", "tensorflow", "data"),
         ("scaling prepare seqio:task,module=tasks --store S", "seqio", "data"),
-        ("scaling prepare text:text.txt --tokenizer sentencepiece:100 --store S", "sentencepiece", "data"),
+        ("scaling prepare text:text.txt --tokenizer sentencepiece:300 --store S", "sentencepiece", "data"),
         ("scaling train run.json --store S --place wandb=online", "wandb", "wandb"),
         (f"{LAUNCH} --wandb", "wandb", "wandb"),
-        (f"{LAUNCH} --engine slurm", "submitit", "slurm"),
+        (f"{LAUNCH} --engine slurm --dry-run", "submitit", "slurm"),
         (f"{LAUNCH} --engine ray", "ray", "ray"),
         ("analysis fit s3://bucket/store --law chinchilla", "s3fs", "cloud"),
         ("analysis fit gs://bucket/store --law chinchilla", "gcsfs", "cloud"),
         ("scaling train run.json --store gs://bucket/store", "fsspec", "cloud"),
         ("sweeps status quickstart --store s3://bucket/store", "s3fs", "cloud"),
-        ("scaling evaluate --all-runs --store S --harness mmlu", "lm_eval", "harness"),
+        ("scaling evaluate RUN --store S --harness mmlu", "lm_eval", "harness"),
         ("scaling aot run.json --topology v5e-4", "libtpu", "tpu"),
         ("sweeps check quickstart --topology v5e-4 --store S", "libtpu", "tpu"),
     ],
@@ -45,7 +45,8 @@ def test_the_error_names_the_extra(
     (tmp_path / "text.txt").write_text("some text\n" * 1000)
     (tmp_path / "tasks.py").touch()
     model = {"vocab": 16, "width": 8, "layers": 1, "heads": 1, "mlp_width": 16}
-    (tmp_path / "run.json").write_text(json.dumps({"model": model, "data": {"corpus": CORPUS}, "batch": 2, "steps": 2}))
+    config = {"model": model, "data": {"tokens": "a" * 64, "length": 8}}
+    (tmp_path / "run.json").write_text(json.dumps({**config, "optimizer": {"lr": 0.01}, "batch": 2, "steps": 2}))
     done = installed_wheel.run("-m", *command.split(), folder=tmp_path, missing=[missing], check=False)
     error = done.stderr.splitlines()[-1]
     assert f"pip install 'scaling[{extra}]'" in error, done.stderr

@@ -17,12 +17,15 @@ from tests.support.commands import ROOT
 
 # Stops the imports of packages in a child process, as if they were not installed: {names} are replaced.
 MISSING = """\
-import importlib.machinery
-NAMES = {names}
-find = importlib.machinery.PathFinder.find_spec
-def find_spec(name, path=None, target=None):
-    return None if name.partition(".")[0] in NAMES else find(name, path, target)
-importlib.machinery.PathFinder.find_spec = find_spec
+import sys
+from importlib.machinery import PathFinder
+
+class Finder(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {names} else super().find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Finder
 """
 
 
