@@ -16,7 +16,6 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from jupyter_client.manager import AsyncKernelManager
 from mkdocs.exceptions import PluginError
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
@@ -76,12 +75,17 @@ def execute(source: Path) -> NotebookNode:
     notebook = jupytext.read(source, fmt="py:percent")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "ignore"}
     with tempfile.TemporaryDirectory() as folder:
-        kernel = AsyncKernelManager(kernel_name="python3", transport="ipc")  # nothing listens on a port
-        client = NotebookClient(notebook, km=kernel, timeout=CELL_SECONDS, resources={"metadata": {"path": folder}})
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_SECONDS,
+            kernel_name="python3",
+            resources={"metadata": {"path": folder}},
+            extra_arguments=["--log-level=ERROR"],  # no warning about the kernel's ports on this machine
+        )
         try:
             client.execute(env=environment)
         except CellExecutionError as error:
-            raise PluginError(f"{source.relative_to(ROOT)}: {_COLOUR.sub('', str(error))}") from None
+            raise PluginError(f"docs/notebooks/{source.name}: {_COLOUR.sub('', str(error))}") from None
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)  # the times of the cells: they differ at each execution
     return notebook
@@ -131,7 +135,7 @@ def _output(output: NotebookNode, name: str, heading: str, images: dict[str, str
         return f"![Figure of the section “{heading}”]({path})"
     if "text/html" in data:
         table = re.sub(r"\n\s*\n", "\n", data["text/html"].strip()).replace(' border="1" class="dataframe"', "")
-        return f'<div class="output md-typeset__table">\n{table}\n</div>'
+        return f'<div class="output">\n{table}\n</div>'
     if "text/markdown" in data:
         return str(data["text/markdown"])
     return _text(data.get("text/plain", ""))

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from scaling.config.run import load
+from scaling.config.user_code.blocks import use_code
 from scaling.store.record import Store
 from sweeps.engines import local
-from sweeps.engines.submission import TRAIN, Submission
+from sweeps.engines.submission import TRAIN, Submission, code_sources
 from sweeps.planning.plan import FINISHED_STATUSES
 
 FINISHED, UNFINISHED = "ended", "again"  # outcome of a task on a node: all runs have ended, or it must run again
@@ -185,6 +186,7 @@ def _train(task: NodeTask, notes: list[Note], names: list[str], stop_request: Ca
     if not names:
         return FINISHED
     store = Store(task.store)
+    use_code(code_sources(task.code, task.store))  # the launcher's command named them; sizes of the runs need them
     configs = [load(store.run_dir(name) / "config.json") for name in names]
     job = local.submit(
         Submission(store=store, sweep=task.sweep, configs=configs, command=task.command, code=task.code),

@@ -154,7 +154,12 @@ def code_flags(code: Sequence[str], root: str | Path) -> list[str]:
         code: Result of `write_code`.
         root: Folder of the store on the machine that trains.
     """
-    return [word for path in code for word in ("--code", f"{root}/{path}" if path.endswith(".py") else path)]
+    return [word for source in code_sources(code, root) for word in ("--code", source)]
+
+
+def code_sources(code: Sequence[str], root: str | Path) -> list[str]:
+    """Returns the files and modules of the user's code on a machine (arguments as for `code_flags`)."""
+    return [f"{root}/{path}" if path.endswith(".py") else path for path in code]
 
 
 def train_command(submission: Submission, run_ids: Sequence[str] | None = None) -> list[str]:

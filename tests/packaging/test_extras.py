@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tomllib
 from pathlib import Path
 
 import pytest
 
+from scaling.data.tokens import open_tokens
 from tests.packaging.wheel import InstalledWheel
 from tests.support.commands import ROOT
 
@@ -33,7 +35,6 @@ pytestmark = pytest.mark.docs
         ("analysis fit gs://bucket/store --law chinchilla", "gcsfs", "cloud"),
         ("scaling train run.json --store gs://bucket/store", "fsspec", "cloud"),
         ("sweeps status quickstart --store s3://bucket/store", "s3fs", "cloud"),
-        ("scaling evaluate RUN --store S --harness mmlu", "lm_eval", "harness"),
         ("scaling aot run.json --topology v5e-4", "libtpu", "tpu"),
         ("sweeps check quickstart --topology v5e-4 --store S", "libtpu", "tpu"),
     ],
@@ -41,13 +42,29 @@ pytestmark = pytest.mark.docs
 def test_the_error_names_the_extra(
     installed_wheel: InstalledWheel, tmp_path: Path, command: str, missing: str, extra: str
 ) -> None:
-    assert extra in EXTRAS
     (tmp_path / "text.txt").write_text("some text\n" * 1000)
     (tmp_path / "tasks.py").touch()
+    write_config(tmp_path / "run.json", "a" * 64)
+    check(installed_wheel.run("-m", *command.split(), folder=tmp_path, missing=[missing], check=False), extra)
+
+
+def test_the_error_of_a_benchmark_names_the_extra(installed_wheel: InstalledWheel, tmp_path: Path) -> None:
+    installed_wheel.run("-m", "scaling", "prepare", CORPUS, "--store", "S", folder=tmp_path)
+    (tokens,) = (tmp_path / "S" / "tokens").glob("*.tokens")
+    write_config(tmp_path / "run.json", open_tokens(tokens).content_hash)
+    installed_wheel.run("-m", "scaling", "train", "run.json", "--store", "S", folder=tmp_path)
+    evaluate = ("-m", "scaling", "evaluate", "--all-runs", "--store", "S", "--harness", "mmlu")
+    check(installed_wheel.run(*evaluate, folder=tmp_path, missing=["lm_eval"], check=False), "harness")
+
+
+def write_config(path: Path, tokens: str) -> None:
     model = {"vocab": 16, "width": 8, "layers": 1, "heads": 1, "mlp_width": 16}
-    config = {"model": model, "data": {"tokens": "a" * 64, "length": 8}}
-    (tmp_path / "run.json").write_text(json.dumps({**config, "optimizer": {"lr": 0.01}, "batch": 2, "steps": 2}))
-    done = installed_wheel.run("-m", *command.split(), folder=tmp_path, missing=[missing], check=False)
+    config = {"model": model, "data": {"tokens": tokens, "length": 8}, "optimizer": {"lr": 0.01}}
+    path.write_text(json.dumps({**config, "batch": 2, "steps": 2}))
+
+
+def check(done: subprocess.CompletedProcess[str], extra: str) -> None:
+    assert extra in EXTRAS
     error = done.stderr.splitlines()[-1]
     assert f"pip install 'scaling[{extra}]'" in error, done.stderr
     assert done.returncode == 2 and "Traceback" not in done.stderr

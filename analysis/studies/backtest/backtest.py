@@ -169,6 +169,13 @@ def _tasks(
     parameters = max(len(form.parameters) for form in forms)
     for group, group_parts in parts.items():
         points, held_out = group_parts[0]
+        sizes = {laws.law_name(law): len(part[0]) for law, part in zip(names, group_parts, strict=True)}
+        if len(set(sizes.values())) > 1:
+            read = ", ".join(f"{name} {size}" for name, size in sizes.items())
+            raise DataError(
+                f"{points.source}: the laws read different numbers of points ({read}): rows that differ in an input of "
+                "one law only are replicates for the others: use --replicates all"
+            )
         if not held_out.any() or held_out.all():
             continue
         horizon = forecast_horizon(points.select(~held_out), points.select(held_out), forms)

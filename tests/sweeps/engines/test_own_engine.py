@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from scaling.config.user_code import UserCodeError, read_code
+from scaling.config.user_code.blocks import resolve_blocks
 from scaling.store.record import Store
-from sweeps.engines import Submission, cluster_tasks, get_engine, train_command
+from sweeps.engines import Submission, cluster_tasks, get_engine, train_command, write_configs
+from sweeps.engines.node_worker import NodeTask, run_task
 from sweeps.engines.submission import code_paths, parse_options, write_code
 from sweeps.errors import SweepError
 from sweeps.launching.dry_run import Pricing, preview
@@ -149,6 +151,21 @@ def test_a_node_gets_the_code_again_from_its_task(own) -> None:
     tasks = cluster_tasks.divide_runs(submission, "token", jobs=1, restarts=0)
     cluster_tasks.write_tasks(own, "grid", "array", tasks)
     assert cluster_tasks.read_tasks(own, "grid")["array"] == tasks and tasks[0].code == ("code/ab/blocks.py",)
+
+
+def test_a_node_uses_the_copy_to_size_its_runs_and_gives_it_to_the_trainer(own, monkeypatch) -> None:
+    Path("node_blocks.py").write_text("class Block: pass\n")
+    code = write_code(own, ["node_blocks.py"])
+    Path("node_blocks.py").unlink()
+    config = small_grid()[0]
+    write_configs(Submission(store=own, sweep="grid", configs=[config]))
+    task = NodeTask(
+        store=str(own.root), sweep="grid", token="t", index=0, run_ids=(SMALL_GRID_IDS[0],), restarts=0, command=TRAINER,
+        code=tuple(code),
+    )  # fmt: skip
+    assert run_task(task) == "ended"
+    model = resolve_blocks(replace(config.model, mlp="node_blocks.py:Block"))
+    assert model.mlp == f"node_blocks.py:Block@{read_code(str(own.root / code[0])).digest}"
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,9 @@ def test_status_and_pace_of_runs_with_a_users_blocks_need_no_code(tmp_path: Path
     for run in runs:
         about = {"seconds": 10.0, "steps_computed": run.steps, "training_seconds": 8.0}
         flops = {"total": 6000 * run.tokens}
-        store.write(Record(run_id=run_id(run), config=run, status="done", flops=flops, final={"loss": 2.0}, about=about))
+        store.write(
+            Record(run_id=run_id(run), config=run, status="done", flops=flops, final={"loss": 2.0}, about=about)
+        )
     assert status(store, "own")["counts"]["done"] == 2
     pace = measure_pace(store)
     assert pace is not None and len(pace.rates) == 1
