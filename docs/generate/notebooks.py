@@ -14,7 +14,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 
-import jupytext
+import jupytext  # type: ignore[import-untyped]
 import nbformat
 from mkdocs.exceptions import PluginError
 from nbclient import NotebookClient

@@ -55,7 +55,7 @@ def launch(
     sweep: str,
     configs: list[RunConfig],
     corpus: Corpus,
-    options: LaunchOptions | None = None,
+    options: LaunchOptions = LaunchOptions(),
     signals: StopSignals | None = None,
 ) -> int:
     """Trains the remaining runs of a sweep up to the caps, evaluates them, and prints a summary on standard error.
@@ -75,15 +75,14 @@ def launch(
     Raises:
         SweepError: The options are not allowed, or another process is launching the sweep.
     """
-    options = options or LaunchOptions()
     engine_options = check_options(store, options)
     store.check_writable()
     with launcher_lock(store, sweep) as lock, count_stop_signals(signals) as signals:
         sweep_plan = _plan_sweep(store, sweep, plan_sweep(configs, corpus, store), options)
         flops, seconds = plan_spending(sweep_plan, store)
         capped_plan = runs_within_caps(sweep_plan, options.caps, store)
-        hours = MachineTime(sweep_plan, store, seconds, one_machine=options.engine == LOCAL)
-        monitor = CapMonitor(options.caps, flops, hours)
+        machine_time = MachineTime(sweep_plan, store, seconds, one_machine=options.engine == LOCAL)
+        monitor = CapMonitor(options.caps, flops, machine_time)
         runs = capped_plan.remaining
         submission = Submission(
             store=store, sweep=sweep, configs=[run.config for run in runs], starts=[run.shared_step for run in runs],
@@ -92,8 +91,8 @@ def launch(
         training = Training(plan_progress(capped_plan))
         if submission.configs:
             _train(training, submission, get_engine(options.engine), engine_options, monitor, signals)
-        incomplete = training.capped or len(capped_plan.runs) < len(sweep_plan.runs)
-        training.capped = incomplete and not signals.count and training.error is None
+        training.capped |= len(capped_plan.runs) < len(sweep_plan.runs)
+        training.capped &= not signals.count and training.error is None
         status = report_summary(store, sweep, sweep_plan, training)
         if options.tasks and not signals.count:
             run_ids = [run.run_id for run in sweep_plan.runs]

@@ -31,7 +31,7 @@ def sweeps() -> str:
         sections += [
             f"### {name} {{ #sweep-{anchor(name)} }}",
             escape(first_paragraph(definition.make)),
-            f"Corpus: {code(definition.corpus)}."
+            f"Corpus: {code(definition.corpus or '')}."
             + (" Rules can be changed." if takes(definition.make, "rule_set") else ""),
             settings(definition.make),
         ]
@@ -82,10 +82,8 @@ def engines() -> str:
     sections = []
     for name, engine in ENGINES.items():
         module = importlib.import_module(engine.submit.__module__)
-        options = engine.options if inspect.isclass(engine.options) else None
         sections += [f"### {name} {{ #engine-{name} }}", escape(first_paragraph(module))]
-        if options is not None and options.__dataclass_fields__:
-            sections.append(comment_table(options))
+        sections.append(comment_table(engine.options))
     return "\n\n".join(sections)
 
 

@@ -27,6 +27,20 @@ DATA = PUBLISHED
 published = pytest.mark.skipif(not DATA.is_dir(), reason="published sets are not here (../shared/data)")
 
 
+def test_laws_that_read_different_points_are_one_line() -> None:
+    """Rows that differ only in the batch size are points of one law and replicates for the other."""
+
+    def with_batch(N: float, D: float, B: float, *, E: float = 1.7, A: float = 400.0, alpha: float = 0.34) -> float:
+        return E + A / N**alpha + 0 * (D + B)
+
+    rows = pd.concat([sweep().assign(B=batch) for batch in (1e5, 1e6)])
+    laws_of_rows = [laws.find(with_batch), "chinchilla"]
+    with pytest.raises(
+        DataError, match=r"different numbers of points \(with_batch 96, chinchilla 48\): .* --replicates all"
+    ):
+        backtest(rows, laws_of_rows, "C>1e20")
+
+
 def sweep(noise: float = 0.002, seed: int = 0) -> pd.DataFrame:
     """IsoFLOP runs at eight budgets, of Chinchilla's form."""
     C = np.repeat(np.geomspace(1e17, 3e20, 8), 6)

@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 
+import sweeps
 from scaling.config.run import dumps, run_id
 from scaling.config.validation import ConfigError, to_dict
+from scaling.store.record import Store
 from sweeps.definitions import find_definition, sweep_name
 from sweeps.errors import SweepError
 from sweeps.interface.request import SweepRequest
@@ -19,6 +21,7 @@ from tests.support.sweeps import CORPUS, SMALL_GRID_IDS, small_grid
 
 OWN = """
 from sweeps.definitions.definition import Definition
+from sweeps.planning.corpus import Corpus
 from sweeps.planning.budget import IsoflopDesign, isoflop_grid, size_at_ratio
 
 def grid(corpus, *, seed=0, widths=(16, 24), length=16):
@@ -37,6 +40,10 @@ def nothing(corpus):
     return []
 
 defined = Definition(grid, "markov", "grokking")
+
+def fixed():
+    "Runs that name their corpus themselves."
+    return grid(Corpus(name="a text", tokens="cd" * 32, vocab=257, train=2_000_000))
 """
 
 
@@ -111,7 +118,7 @@ def test_the_name_in_the_store_is_that_of_the_function_file_or_folder(name: str,
 
 
 def test_an_error_in_the_users_function_names_file_and_line(own) -> None:
-    with pytest.raises(ConfigError, match=r"^own.py, line 12: ZeroDivisionError: division by zero$"):
+    with pytest.raises(ConfigError, match=r"^own.py, line 13: ZeroDivisionError: division by zero$"):
         planned("own.py:fails")
 
 
@@ -120,7 +127,7 @@ def test_an_error_in_the_users_function_names_file_and_line(own) -> None:
     [
         ("own.py:dicts", r"^own.py:dicts: entry 0 of its result is dict: must return a list of RunConfig"),
         ("own.py:nothing", r"^own.py:nothing: has no runs$"),
-        ("own.py:nope", r"^own.py:nope: own.py has no nope: it has grid, fails, dicts, nothing, defined$"),
+        ("own.py:nope", r"^own.py:nope: own.py has no nope: it has grid, fails, dicts, nothing, defined, fixed$"),
         ("other.py:grid", r"^other.py: no such file$"),
         ("nope/*.json", r"^nope/\*.json: no file matches this pattern$"),
         (["own.json", "quickstart"], r"quickstart is no run config: give one sweep, or several run configs"),
@@ -130,6 +137,15 @@ def test_what_is_no_sweep_is_refused_in_one_line(own, source: Any, message: str)
     with pytest.raises((SweepError, ConfigError), match=message) as refusal:
         planned(source)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_function_without_arguments_names_its_corpus_in_its_runs(own, tmp_path) -> None:
+    assert find_definition("own.py:fixed").corpus is None
+    assert ids(planned("own.py:fixed")) == SMALL_GRID_IDS
+    with pytest.raises(SweepError, match=r"^no token file with content hash cdcd"):
+        SweepRequest(source="own.py:fixed").find_corpus(Store(tmp_path))
+    with pytest.raises(SweepError, match=r"own.py:fixed: the corpus of these runs is in a store: add --store"):
+        sweeps.plan("own.py:fixed")
 
 
 def test_a_definition_in_the_users_file_brings_corpus_and_analysis(own) -> None:
