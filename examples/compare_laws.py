@@ -14,7 +14,5 @@ L = (1.69 + 406.4 / N**0.34 + 410.7 / D**0.28) * np.exp(0.003 * noise.normal(siz
 runs = pd.DataFrame({"N": N, "D": D, "C": 6 * N * D, "L": L})
 
 result = backtest(runs, ["chinchilla", "kaplan-nd", "power-c"], "C>1e20")
-for (
-    score
-) in result.scores:  # the last is the average of the laws, weighted by how well they predict within the small runs
-    print(f"{score.law:10}  error {score.relative:.2%}, intervals contain {score.coverage:.0%} of the held-out losses")
+for score in result.scores:  # the last one is the average of the laws
+    print(f"{score.law:10}  error {score.relative:.2%}, {score.coverage:.0%} of losses in their intervals")

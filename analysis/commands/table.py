@@ -45,7 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.sort is not None and arguments.sort not in frame:
         columns = join_names(frame.columns, 100)
         raise DataError(f"--sort {arguments.sort}: no such column: the store has {columns}")
-    frame = frame.sort_values([arguments.sort] if arguments.sort else ["C", "N"], kind="stable")
+    if arguments.sort is not None:
+        frame = frame.sort_values(arguments.sort, kind="stable")
     if arguments.csv == "-":
         frame.to_csv(sys.stdout, index=False)
     elif arguments.csv:

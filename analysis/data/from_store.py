@@ -139,7 +139,7 @@ def table(store: str | Path | StoreSnapshot, options: ReadOptions = ReadOptions(
         options: Rows (`where`) and counting convention (`flops`, `params`); other options do not apply.
 
     Returns:
-        One row per run in the order of run ids (columns: analysis/data/runs.py). Unknown values are NaN or None.
+        One row per run in order of C, then of N (columns: analysis/data/runs.py). Unknown values are NaN or None.
         `attrs["notes"]` has notes on the reading.
 
     Raises:
@@ -154,6 +154,7 @@ def table(store: str | Path | StoreSnapshot, options: ReadOptions = ReadOptions(
         )
     runs = read_runs(store, options.flops, options.params)
     selected = filter_runs(runs, Path(str(store)), options.where)
+    selected = selected.sort_values(["C", "N"], kind="stable", ignore_index=True)
     selected.attrs["notes"] = runs.attrs["notes"]
     return selected
 

@@ -132,7 +132,8 @@ def _output(output: NotebookNode, name: str, heading: str, images: dict[str, str
     if "image/png" in data:
         path = f"{name}-{len(images) + 1}.png"
         images[f"notebooks/{path}"] = base64.b64decode(data["image/png"])
-        return f"![Figure of the section “{heading}”]({path})"
+        width = output.metadata.get("image/png", {}).get("width")  # on the screen, in pixels
+        return f"![Figure of the section “{heading}”]({path})" + (f'{{ width="{width:.0f}" }}' if width else "")
     if "text/html" in data:
         table = re.sub(r"\n\s*\n", "\n", data["text/html"].strip()).replace(' border="1" class="dataframe"', "")
         return f'<div class="output">\n{table}\n</div>'

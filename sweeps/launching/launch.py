@@ -51,13 +51,9 @@ class CapMonitor:
 
 
 def launch(
-    store: Store,
-    sweep: str,
-    configs: list[RunConfig],
-    corpus: Corpus,
-    options: LaunchOptions = LaunchOptions(),
+    store: Store, sweep: str, configs: list[RunConfig], corpus: Corpus, options: LaunchOptions = LaunchOptions(),
     signals: StopSignals | None = None,
-) -> int:
+) -> int:  # fmt: skip
     """Trains the remaining runs of a sweep up to the caps, evaluates them, and prints a summary on standard error.
 
     Args:

@@ -10,8 +10,7 @@ from mkdocs.exceptions import PluginError
 from analysis.errors import DataError, FitError
 from analysis.evals import verdict as emergence
 from analysis.uncertainty.verdicts import VERDICTS, Explanation
-from docs.generate import examples
-from docs.generate.reference import registries
+from docs.generate.reference import examples, registries
 from docs.generate.reference.fields import comment_table, docstring_table
 from docs.generate.reference.markdown import anchor, code, escape, table
 from scaling.config.exit_status import BAD_INPUT, FAILED, MEANINGS
