@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
+LOWEST := .venv-lowest
 STORE ?= demo/store
 OUT ?= demo/report
 WORKERS ?= 2
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo docs env measure test test-docs test-slow test-long clean
+.PHONY: demo docs env measure test test-docs test-lowest test-slow test-long clean
 
 demo: $(VENV)/.core
 	$(PY) -m sweeps launch quickstart --store $(STORE)
@@ -30,6 +31,14 @@ test: $(VENV)/.all
 test-docs: $(VENV)/.all
 	$(PY) -m pytest -n $(WORKERS) -m docs
 
+# A part of the fast tests with the lowest versions of the core dependencies that pyproject.toml allows.
+test-lowest:
+	uv venv --quiet --allow-existing $(LOWEST)
+	uv pip install --quiet --python $(LOWEST) --resolution lowest-direct --editable . \
+		'pytest>=9' 'pytest-xdist>=3.8' 'hypothesis>=6.150' 'pypdf>=6'
+	$(LOWEST)/bin/python -m pytest -n $(WORKERS) -o filterwarnings=default -m "not slow and not long and not docs" \
+		tests/golden tests/analysis tests/sweeps/planning $(addprefix tests/scaling/,config models program store training)
+
 test-slow: $(VENV)/.all
 	$(PY) -m pytest -m slow
 
@@ -44,7 +53,7 @@ measure-%: $(VENV)/.all
 	$(if $(DATA),SCALING_DATA=$(DATA)) $(PY) -m docs.measurements $* $(if $(STORES),--stores $(STORES))
 
 clean:
-	rm -rf $(VENV) demo site
+	rm -rf $(VENV) $(LOWEST) demo site
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \

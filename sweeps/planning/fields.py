@@ -21,6 +21,7 @@ from scaling.config.model import ModelConfig
 from scaling.config.objective import DataConfig
 from scaling.config.run import RunConfig, run_id
 from scaling.config.schedule import batch_stages
+from scaling.config.user_code.blocks import resolve_blocks
 from scaling.config.validation import ConfigError, ValidatedConfig, field_types
 from scaling.models.counts import model_step_flops
 from sweeps.errors import SweepError
@@ -225,6 +226,8 @@ def _with_fields(config: RunConfig, values: Mapping[str, Any]) -> RunConfig:
             if fields.get("warmup_tokens") is not None:
                 fields.setdefault("warmup", 0)  # one of the two
             changes[group] = _replace(getattr(config, group), tuple(fields.items()))
+        if "model" in changes:
+            changes["model"] = resolve_blocks(changes["model"])
         if "steps" in values:
             return dataclasses.replace(config, **changes, budget=None)  # its FLOPs are no longer the budget's
         return dataclasses.replace(config, **changes | _constant_design(config, changes, values))

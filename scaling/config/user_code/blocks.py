@@ -58,10 +58,10 @@ def named_sources(assignments: Iterable[str]) -> list[str]:
     """Returns the files that assignments such as `model.mlp=my_blocks.py:SwishMLP` name.
 
     Args:
-        assignments: Values of `--set`, as the user gave them.
+        assignments: Values of `--set`, as the user gave them; those of `sweeps` may be lists, separated by commas.
     """
-    references = (parse_reference(assignment.partition("=")[2]) for assignment in assignments)
-    return [reference.source for reference in references if reference is not None]
+    values = (value for assignment in assignments for value in assignment.partition("=")[2].split(","))
+    return [reference.source for reference in map(parse_reference, values) if reference is not None]
 
 
 def require_block(name: str, value: str, allowed: Collection[str]) -> None:
