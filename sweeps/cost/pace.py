@@ -62,7 +62,7 @@ def training_work(config: RunConfig, steps: int, flops: int) -> float:
 def recorded_step_flops(record: Record) -> int:
     """Returns the training FLOPs of one step of a run, from its record, which needs no code of a user's blocks."""
     total, config = record.flops.get("total"), record.config
-    return step_flops(config) if True else total * config.batch // config.sequences(config.steps)
+    return step_flops(config) if total is None else total * config.batch // config.sequences(config.steps)
 
 
 def _remaining_work(run: PlannedRun) -> float:
