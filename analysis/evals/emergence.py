@@ -124,7 +124,8 @@ def _finding(task: Task, options: EmergenceOptions) -> Finding:
     notes = [*task.notes, *notes]
     curves = {name: _curve(measure, scale_r, index_r, included, options) for name, measure in task.measures.items()}
     if task.score is None:
-        verdict = Verdict(INCONCLUSIVE, "the task has no score to compare", codes=("no-score",))
+        reason = f"the task has no score to compare: its metrics are {', '.join(task.measures)}"
+        verdict = Verdict(INCONCLUSIVE, reason, codes=("no-score",))
         return Finding(task, verdict, included, curves, tuple(notes))
     score, continuous = (metric_series(task, name, axis, included) for name in (task.score, task.continuous))
     assert score is not None

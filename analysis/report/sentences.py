@@ -21,6 +21,7 @@ LONG_NAMES = {
     "chinchilla": "3: the parametric law",
 }
 
+FILE = re.compile(r"\S+[./]\w")  # a name at the start of a message, which keeps its case
 RUN_ID = re.compile(r"\b[0-9a-f]{64}\b")
 SHORT_ID = 12  # characters of a run id that are shown
 
@@ -50,8 +51,12 @@ def verdict_text(fit: Fit) -> str:
 def sentence(text: str) -> str:
     """Returns a verdict or message as a sentence with short run ids: 'outliers: run' becomes 'Outliers: run.'."""
     code, colon, rest = text.partition(": ")
-    is_code = colon and " " not in code
-    line = f"{code.replace('-', ' ').capitalize()}: {rest}" if is_code else text[:1].upper() + text[1:]
+    if FILE.match(text):
+        line = text
+    elif colon and " " not in code:
+        line = f"{code.replace('-', ' ').capitalize()}: {rest}"
+    else:
+        line = text[:1].upper() + text[1:]
     return RUN_ID.sub(lambda match: match[0][:SHORT_ID], line.rstrip(".") + ".")
 
 

@@ -138,7 +138,7 @@ class SweepRequest:
             raise SweepError(
                 f"{self.label}: Definition.corpus is None, but its function has a corpus: add --corpus NAME"
             )
-        hashes = {config.data.tokens: config.data.corpus for config in self._make()}
+        hashes = {config.data.tokens: config.data.corpus for config in self._own_runs}
         if len(hashes) > 1:
             names = ", ".join(sorted(name or tokens[:12] for tokens, name in hashes.items()))
             raise SweepError(f"{self.label}: the runs are on several corpora ({names}): a sweep has one: divide them")
@@ -146,6 +146,11 @@ class SweepRequest:
         if tokens == UNKNOWN_TOKENS:
             raise SweepError(f"{self.label}: the runs have no data.tokens: add --corpus NAME")
         return tokens
+
+    @cached_property
+    def _own_runs(self) -> list[RunConfig]:
+        """The runs of a function without a parameter `corpus`, or of run configs, which name their corpus themselves."""
+        return self._make()
 
     def _make(self, **arguments: Any) -> list[RunConfig]:
         make, (settings, _) = self.definition.make, self.parsed_settings
@@ -167,7 +172,7 @@ class SweepRequest:
         if takes(self.definition.make, "corpus"):
             configs = self._make(corpus=corpus)
         else:
-            configs = self._make()
+            configs = self._own_runs
             if self.corpus is not None:
                 configs = [_on_corpus(config, corpus) for config in configs]
         for config in configs:
@@ -177,7 +182,7 @@ class SweepRequest:
                     f"{corpus.tokens[:12]}...: use that of the corpus, or choose another --corpus"
                 )
         _, grid = self.parsed_settings
-        return [with_block_hashes(config) for config in apply_fields(configs, grid)] if grid else configs
+        return apply_fields(configs, grid) if grid else configs
 
     def plan(self, corpus: Corpus, store: Store | None) -> Plan:
         """Plans the sweep.

@@ -23,6 +23,7 @@ from analysis.report.build import write_report
 from analysis.report.findings import fit_laws
 from analysis.report.html import render
 from analysis.report.page import describe
+from analysis.report.sentences import sentence
 from scaling.store.record import Store
 from tests.support.commands import command
 from tests.support.known_store import build, config, record
@@ -237,3 +238,16 @@ def test_numbers_keep_the_digits_that_their_interval_leaves() -> None:
     assert format.count(None) == "—"
     assert format.flops(3.2e18) == "3.2×10¹⁸"
     assert format.interval_text((float("nan"), 1.0)) == "no interval"
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        ("outliers: run 7", "Outliers: run 7."),
+        ("runs.csv: a file has no learning curves", "runs.csv: a file has no learning curves."),
+        ("results/runs.csv: empty", "results/runs.csv: empty."),
+        ("the envelope has 3 sizes. E is at 0.", "The envelope has 3 sizes. E is at 0."),
+    ],
+)
+def test_a_message_becomes_a_sentence_but_a_files_name_keeps_its_case(message: str, shown: str) -> None:
+    assert sentence(message) == shown

@@ -23,7 +23,7 @@ def run_page(page: Path, folder: Path, *, long: bool) -> None:
     Args:
         page: The page.
         folder: The folder.
-        long: Whether blocks that take minutes are run; otherwise they are passed over, and no other block may need them.
+        long: Whether blocks that take minutes are run; otherwise no other block may need what they make.
     """
     renewed: list[tuple[Block, str]] = []
     with open_session(folder) as session:

@@ -14,7 +14,7 @@ from tests.docs.harness.session import environment
 from tests.support.commands import ROOT
 
 CORPUS = "mix:copying:1-3=0.3,sorting:2-3=0.2,cpython=0.5,tokens=5000000"
-# A reduced quickstart: 24 runs, 5 widths × 6 budgets, 1.1e12 FLOPs with shared prefixes; a minute and a half of CPU time.
+# A reduced quickstart: 24 runs, 5 widths × 6 budgets, 1.1e12 FLOPs with shared prefixes; 90 s of CPU time.
 PLAN = """\
 import sys
 from sweeps.definitions import quickstart
