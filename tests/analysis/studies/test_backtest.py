@@ -33,7 +33,8 @@ def test_laws_that_read_different_points_are_one_line() -> None:
     def with_batch(N: float, D: float, B: float, *, E: float = 1.7, A: float = 400.0, alpha: float = 0.34) -> float:
         return E + A / N**alpha + 0 * (D + B)
 
-    rows = pd.concat([sweep(seed=seed).assign(B=batch) for seed, batch in enumerate((1e5, 1e6))])
+    with_batch.columns = {"B": "batch_tokens"}  # type: ignore[attr-defined]
+    rows = pd.concat([sweep(seed=seed).assign(batch_tokens=batch) for seed, batch in enumerate((1e5, 1e6))])
     laws_of_rows = [laws.find(with_batch), "chinchilla"]
     with pytest.raises(
         DataError, match=r"different numbers of points \(with_batch 96, chinchilla 48\): .* --replicates all"
