@@ -94,13 +94,14 @@ class SweepRequest:
             raise SweepError(f"--seed {self.seed}: --set gives seed as well: leave one of them out")
         if self.seed and not takes(definition.make, "seed"):
             raise SweepError(f"--seed {self.seed}: {self.label} takes no seed: use --set seed={self.seed}")
-        bounded = definition in DEFINITIONS.values()
+        bounded = any(definition.make is known.make for known in DEFINITIONS.values())
         return parse_settings(self.label, definition.make, settings, bounded=bounded), grid
 
     @property
     def label(self) -> str:
         """The sweep in messages."""
-        return " ".join(source_names(self.source) or [self.name or "this sweep"])
+        names = source_names(self.source) or [self.name or "this sweep"]
+        return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more files"
 
     def check(self) -> None:
         """Raises SweepError or ConfigError if the sweep or a setting is not valid; the corpus is not needed."""

@@ -64,7 +64,7 @@ exit 1
 touch long
 ```
 
-```bash
+```bash title="Takes a second"
 test -e long
 ```
 """

@@ -143,6 +143,15 @@ def test_a_store_is_read_item_by_item(study: emergence.EmergenceStudy) -> None:
     json.dumps(study.to_json(), allow_nan=False)
 
 
+def test_a_task_without_the_chosen_score_names_the_metrics_that_it_has(store: Path) -> None:
+    for finding in emergence.emergence_study(store, EmergenceOptions(score="accuracy-byte")).findings:
+        if finding.verdict.codes == ("no-score",):
+            assert finding.verdict.reason.endswith("its metrics are " + ", ".join(finding.task.measures))
+            break
+    else:
+        pytest.fail("every task has this score")
+
+
 def test_a_curve_over_loss_begins_at_the_worst(store: Path) -> None:
     finding = emergence.emergence_study(store, EmergenceOptions(x="L")).findings[0]
     assert (
