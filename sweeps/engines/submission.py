@@ -119,31 +119,37 @@ def code_paths(sources: Sequence[str]) -> list[str]:
     ]
 
 
+def code_files(sources: Sequence[str]) -> dict[str, bytes]:
+    """Returns the user's files, and the modules in their folders that they import: path in a store -> content.
+
+    Args:
+        sources: As for `code_paths`. Installed modules are left out.
+    """
+    files: dict[str, bytes] = {}
+    for code in map(read_code, sources):
+        if code.source.endswith(".py"):
+            folder = f"{CODE_FOLDER}/{code.digest}"
+            files[f"{folder}/{code.main.path.name}"] = code.main.content
+            for name, module in code.modules.items():
+                if module.path.suffix:  # a folder without __init__.py has no content
+                    path = f"{folder}/{name.replace('.', '/')}"
+                    files[f"{path}/__init__.py" if module.is_package else f"{path}.py"] = module.content
+    return files
+
+
 def write_code(store: Store, sources: Sequence[str]) -> list[str]:
-    """Copies the user's files, and the modules in their folders that they import, to the store.
+    """Copies the user's files to the store and returns their paths there, as `code_paths`.
 
     A later change of the files does not affect the runs: every process that trains reads the copies.
 
     Args:
         store: The store.
-        sources: Files that the user named at the launch. Installed modules are not copied.
-
-    Returns:
-        The result of `code_paths`.
+        sources: Files that the user named at the launch, or names of installed modules, which are not copied.
     """
-    for source in sources:
-        if not source.endswith(".py"):
-            continue
-        code = read_code(source)
-        folder = store.root / CODE_FOLDER / code.digest
-        files = {code.main.path.name: code.main}
-        for name, file in code.modules.items():
-            path = name.replace(".", "/")
-            files[f"{path}/__init__.py" if file.is_package else f"{path}.py"] = file
-        for path, file in files.items():
-            if file.path.suffix and not (folder / path).exists():  # a folder without __init__.py has no content
-                write_atomic(folder / path, file.content)
-                store.upload(folder / path)
+    for path, content in code_files(sources).items():
+        if not (store.root / path).exists():
+            write_atomic(store.root / path, content)
+            store.upload(store.root / path)
     return code_paths(sources)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from sweeps.cost.memory import SPARE_SHARE, data_devices, device_bytes, mesh_dev
 from sweeps.cost.pace import estimate_seconds_left, measure_pace
 from sweeps.cost.quote import PricedSlice
 from sweeps.engines import get_engine
-from sweeps.engines.submission import DryRun, Submission, code_paths
+from sweeps.engines.submission import DryRun, Submission, code_files, code_paths
 from sweeps.errors import SweepError
 from sweeps.format import duration, short_count, text_table
 from sweeps.launching.engine import check_options, train_command, used_code
@@ -41,18 +41,21 @@ class LaunchPreview:
         jobs: The engine's files and commands.
         plan: The plan of the sweep.
         placement: Fields of the placement that differ from the defaults.
+        code: Files of the user that the launch would copy to the store: path there -> content.
     """
 
     summary: str
     jobs: DryRun
     plan: Plan
     placement: Mapping[str, Any]
+    code: Mapping[str, bytes] = field(default_factory=dict)
 
     def files(self) -> dict[str, str]:
         """Returns the files of the preview: path in the folder -> contents."""
         files = {"summary.txt": self.summary + "\n", "jobs/commands.txt": self.jobs.commands()}
         files |= {f"jobs/{file.name}": file.text.rstrip("\n") + "\n" for file in self.jobs.files}
         files |= {f"configs/{run.run_id}.json": dumps(run.config) for run in self.plan.remaining}
+        files |= {path: content.decode("utf-8", "replace") for path, content in self.code.items()}
         return files | ({"placement.json": json.dumps(dict(self.placement), indent=1) + "\n"} if self.placement else {})
 
 
@@ -105,9 +108,10 @@ def preview(store: Store, sweep: str, sweep_plan: Plan, options: LaunchOptions, 
     """
     engine_options = check_options(store, options)
     runs = sweep_plan.remaining
+    code = used_code([run.config for run in runs], options)
     submission = Submission(
         store=store, sweep=sweep, configs=[run.config for run in runs], starts=[run.shared_step for run in runs],
-        command=train_command(options), code=code_paths(used_code([run.config for run in runs], options)),
+        command=train_command(options), code=code_paths(code),
     )  # fmt: skip
     engine_dry_run = get_engine(options.engine).dry_run
     if engine_dry_run is None:
@@ -127,7 +131,7 @@ def preview(store: Store, sweep: str, sweep_plan: Plan, options: LaunchOptions, 
             *_cost_lines(sweep_plan, store, options, pricing),
             *(f"WARNING: {text}" for text in warnings(sweep_plan, placement, resources, options)),
         ]  # fmt: skip
-    return LaunchPreview("\n".join(lines), jobs, sweep_plan, options.placement)
+    return LaunchPreview("\n".join(lines), jobs, sweep_plan, options.placement, code_files(code))
 
 
 def _run_lines(plan: Plan) -> list[str]:

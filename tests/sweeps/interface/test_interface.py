@@ -110,6 +110,7 @@ def test_an_interrupted_launch_saves_and_raises_so_that_a_script_ends(store) -> 
     assert sweeps.status("grid", store.root).counts["stopped"] == 1
 
 
+@pytest.mark.slow
 def test_a_thread_can_launch(store) -> None:
     done: list[sweeps.Sweep] = []
     thread = threading.Thread(
