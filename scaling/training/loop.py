@@ -81,12 +81,11 @@ def train(
         started_at = time.monotonic()
         record = claim_run(config, store, earlier, sweep)
         try:
-            with user_errors():
-                run, facts = start_run(config, store, placement, emit, should_stop)
-                run.started_at, run.lease, run.evaluation = started_at, lease, evaluation
-                record = write_start(run, record, facts)
-                stack.callback(lambda: trackers.end_trackers(run.trackers, record))
-                record = train_to_end(run)
+            run, facts = start_run(config, store, placement, emit, should_stop)
+            run.started_at, run.lease, run.evaluation = started_at, lease, evaluation
+            record = write_start(run, record, facts)
+            stack.callback(lambda: trackers.end_trackers(run.trackers, record))
+            record = train_to_end(run)
             check_lease(run)
         except LeaseLostError:  # the record belongs to the process that has the lease now
             raise
@@ -140,6 +139,7 @@ def write_failure(store: Store, lease: Lease | None, record: Record, error: Exce
     return record, reason
 
 
+@user_errors()
 def start_run(
     config: RunConfig, store: Store, placement: Placement, emit: EventSink, should_stop: Callable[[], bool]
 ) -> tuple[Run, dict[str, Any]]:
@@ -203,6 +203,7 @@ def open_corpus(config: RunConfig, store: Store) -> tuple[tokens.TokenFile, np.n
     return token_file, windows, facts | ({"corpus_facts": token_file.facts} if token_file.facts else {})
 
 
+@user_errors()
 def train_to_end(run: Run) -> Record:
     """Trains until the last step, a divergence or a stop, and returns the record with the run's figures."""
     started_at = time.monotonic()
