@@ -30,7 +30,7 @@ def measure(session: Session) -> Results:
         if profile["axis"] == "width":
             errors = zip(profile["x"], profile["test_error"], profile.get("train_error", []), strict=False)
             curves += [[width, test, train] for width, test, train in errors]
-    widths = Table([Column("width"), Column("test error", ".3f"), Column("training error", ".3f")], curves)
+    widths = Table([Column("width", "g"), Column("test error", ".3f"), Column("training error", ".3f")], curves)
     return Results(
         {"main": Table(columns, rows), "widths": widths},
         {f"verdict_{axis}": Value(verdict) for axis, verdict in result["verdict"].items()},
