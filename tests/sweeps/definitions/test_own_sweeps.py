@@ -178,6 +178,17 @@ def test_an_invalid_config_is_named_with_its_file_and_field_and_runs_no_code(own
     assert not Path("executed").exists()
 
 
+def test_the_corpus_that_a_config_names_is_looked_up_and_never_made(own, tmp_path) -> None:
+    write_grid(Path("runs"))
+    Path("evil.py").write_text("import pathlib; pathlib.Path('executed').touch()\ndef words(): yield 'a'")
+    for path in Path("runs").iterdir():
+        data = json.loads(path.read_text())
+        path.write_text(json.dumps(data | {"data": data["data"] | {"corpus": "evil.py:words"}}))
+    with pytest.raises(SweepError, match=r"no token file with content hash"):
+        SweepRequest(source="runs").find_corpus(Store(tmp_path / "S"))
+    assert not Path("executed").exists()
+
+
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"{", b"[3]", b"", b'{"runs": [{"config": 1}]}'])
 def test_a_damaged_file_is_named(own, content: bytes) -> None:
     write_grid(Path("runs"))
