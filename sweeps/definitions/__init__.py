@@ -75,6 +75,8 @@ def find_definition(*names: str) -> Definition:
     unknown = next(name for name in names if not names_configs(name))
     if len(names) > 1:
         raise SweepError(f"{' '.join(names)}: {unknown} is no run config: give one sweep, or several run configs")
+    if unknown.endswith(".py"):
+        raise SweepError(f"sweep {unknown}: must also name the function: {unknown}:FUNCTION")
     raise SweepError(f"sweep {unknown!r}: must be one of {', '.join(DEFINITIONS)}, {OTHER_NAMES}")
 
 

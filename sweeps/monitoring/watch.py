@@ -61,14 +61,14 @@ def _redraw_notebook(read: Read, seconds: float, is_over: IsOver) -> None:
 
     from sweeps.monitoring.terminal import as_text
 
-    shown = None
+    handle = None
     while True:
         status = read()
         text = HTML(f"<pre>{escape(as_text(status))}</pre>")
-        if shown is None:
-            shown = display(text, display_id=True)
+        if handle is None:
+            handle = display(text, display_id=True)
         else:
-            shown.update(text)
+            handle.update(text)
         if is_over(status):
             return
         time.sleep(seconds)

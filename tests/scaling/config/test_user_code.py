@@ -92,6 +92,9 @@ def test_an_error_in_a_helper_or_later_names_its_line(folder: Path) -> None:
     sys.modules["helper"].one = None  # type: ignore[attr-defined]
     with pytest.raises(UserCodeError, match=r"mine\.py, line 8: TypeError: unsupported operand"), user_errors():
         total()
+    (folder / "helper.py").write_text("def one():\n    return {}['x']\n\n\none = one()\n")
+    with pytest.raises(UserCodeError, match=r"helper\.py, line 2: KeyError: 'x'"):  # the innermost line of the user
+        load_object(f"{folder}/mine.py:total")
     with pytest.raises(KeyError), user_errors():  # not in a user's file
         {}["x"]
 

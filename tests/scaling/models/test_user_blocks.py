@@ -79,6 +79,12 @@ class Shift(Linear):
         return super().__call__(jnp.pad(x_BLD, ((0, 0), (1, 0), (0, 0)))[:, :-1])
 
 
+class Scans(Linear):
+    def __call__(self, x_BLD):
+        kernel_DD = self.inner.kernel[...].astype(x_BLD.dtype)
+        return jax.lax.scan(lambda x, _: (jax.jit(jnp.matmul)(x, kernel_DD), None), x_BLD, length=5)[0]
+
+
 class Promotes(Linear):
     def __call__(self, x_BLD):
         return self.inner(x_BLD)
@@ -128,9 +134,17 @@ def with_blocks(folder: Path, model: ModelConfig, **blocks: str) -> ModelConfig:
     return resolve_blocks(dataclasses.replace(model, **blocks))
 
 
+def test_products_inside_scans_and_jitted_functions_are_counted(folder: Path) -> None:
+    once, five_times = (
+        counts.forward_flops(with_blocks(folder, BASE, mlp=f"mixers.py:{name}"), 16)["mlp"]
+        for name in ("Linear", "Scans")
+    )
+    assert once == BASE.layers * 16 * 2 * BASE.width**2 and five_times == 5 * once
+
+
 @pytest.mark.parametrize("window", [None, 5])
 def test_copies_of_the_packages_blocks_have_its_counts(folder: Path, window: int | None) -> None:
-    model = dataclasses.replace(BASE, window=window)
+    model = dataclasses.replace(BASE, window=window, layers=3)
     own = with_blocks(folder, model, attention="copies.py:MyAttention", mlp="copies.py:MyMLP", norm="copies.py:MyNorm")
     assert counts.parameters(own) == counts.parameters(model)
     theirs, mine = counts.forward_flops(model, 64, batch=3), counts.forward_flops(own, 64, batch=3)

@@ -128,6 +128,7 @@ def test_an_error_in_the_users_function_names_file_and_line(own) -> None:
         ("own.py:dicts", r"^own.py:dicts: entry 0 of its result is dict: must return a list of RunConfig"),
         ("own.py:nothing", r"^own.py:nothing: has no runs$"),
         ("own.py:nope", r"^own.py:nope: own.py has no nope: it has grid, fails, dicts, nothing, defined, fixed$"),
+        ("own.py", r"^sweep own.py: must also name the function: own.py:FUNCTION$"),
         ("other.py:grid", r"^other.py: no such file$"),
         ("nope/*.json", r"^nope/\*.json: no file matches this pattern$"),
         (["own.json", "quickstart"], r"quickstart is no run config: give one sweep, or several run configs"),
