@@ -66,10 +66,14 @@ class Sweep:
 
     def is_launching(self) -> bool:
         """Whether a process on this machine is launching it."""
+        return self._launcher_pid() is not None
+
+    def _launcher_pid(self) -> int | None:
         if self._process is not None:
             self.exit_status = self._process.poll()
-            return self.exit_status is None
-        return launcher_pid(self.store, self.name) is not None
+            if self.exit_status is None:
+                return self._process.pid
+        return launcher_pid(self.store, self.name)
 
     def wait_for_start(self) -> None:
         """Waits until the launch has the sweep's lock, or has ended; SweepError if it rejected its input."""
@@ -117,8 +121,8 @@ class Sweep:
         Raises:
             SweepError: No process on this machine is launching the sweep.
         """
-        pid = self._process.pid if self._process is not None else launcher_pid(self.store, self.name)
-        if not self.is_launching() or pid is None:
+        pid = self._launcher_pid()
+        if pid is None:
             raise SweepError(f"sweep {self.name}: no process of this machine is launching it")
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
