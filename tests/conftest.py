@@ -25,6 +25,7 @@ from scaling.data.tokens import open_tokens
 from scaling.store.record import Store
 from tests.packaging.wheel import installed_wheel  # noqa: F401  (a fixture of several folders)
 from tests.support.commands import ROOT
+from tests.support.site import built_site
 from tests.support.sweeps import write_noise_corpus
 
 
@@ -37,6 +38,12 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for path in sorted((ROOT / "scaling").rglob("*.py")):
         (text / "-".join(path.relative_to(ROOT).parts)).write_bytes(path.read_bytes())
     return prepare(f"text:{text}", folder / "tokens")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The documentation site."""
+    return built_site(tmp_path_factory)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from scaling.config.validation import ConfigError, require
 from scaling.data.tasks import FAMILIES
-from scaling.data.tasks.family import Item, distinct_items, get_family, parse_task
+from scaling.data.tasks.family import Item, distinct_items, get_family, parse_task, stored_task_name
 from scaling.evaluation.config import ZERO_SHOT_TASKS, EvaluationOptions
 from scaling.evaluation.json_lines import read_entries
 from scaling.evaluation.question_file import parse_item
@@ -70,9 +70,7 @@ def task_name(task: str) -> str:
     hash of the file, so that scores of a changed task have another name.
     """
     if not is_file(task):
-        is_user_task = ":" in task
-        name, difficulty = parse_task(task) if is_user_task else (task, None)
-        return get_family(name).task(difficulty) if is_user_task else task
+        return stored_task_name(task)
     name = Path(task).name.removesuffix(".gz")
     return name.removesuffix(next(suffix for suffix in FILE_SUFFIXES if name.endswith(suffix)))
 

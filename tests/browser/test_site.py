@@ -9,23 +9,29 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.pages import opened, problems, served, unreached_controls
-from tests.support.site import built_site
 
 pytestmark = pytest.mark.docs
 
+SECTIONS = ("tutorials", "how-to", "explanation", "measurements", "notebooks")
 PAGES = ("index", "reference/index", "reference/laws/loss", "reference/commands/analysis", "reference/api/analysis",
     "reference/verdicts", "reference/store", "reference/fits", "explanation/architecture")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    with served(built_site()) as address:
+def address(site: Path) -> Iterator[str]:
+    with served(site) as address:
         yield address
 
 
 @pytest.mark.parametrize("page", PAGES)
 def test_the_page_is_readable(page: str, browser: Browser, address: str) -> None:
     assert not problems(browser, f"{address}{page}.html")
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_longest_page_of_a_section_is_readable(section: str, browser: Browser, site: Path, address: str) -> None:
+    page = max((site / section).rglob("*.html"), key=lambda page: page.stat().st_size)
+    assert not problems(browser, address + page.relative_to(site).as_posix())
 
 
 def test_the_keyboard_reaches_every_control_of_the_first_page(browser: Browser, address: str) -> None:
@@ -42,9 +48,8 @@ def test_the_palette_can_be_switched(browser: Browser, address: str) -> None:
 
 
 @pytest.mark.parametrize("opening", ["served", "file"])
-def test_search_finds_a_law_offline(opening: str, browser: Browser, address: str) -> None:
-    site = built_site()
-    url = f"{address}index.html" if opening == "served" else f"{Path(site).as_uri()}/index.html"
+def test_search_finds_a_law_offline(opening: str, browser: Browser, site: Path, address: str) -> None:
+    url = f"{address}index.html" if opening == "served" else f"{site.as_uri()}/index.html"
     with opened(browser, url) as page:
         page.keyboard.press("/")
         page.keyboard.type("chinchilla")

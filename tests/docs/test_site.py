@@ -23,14 +23,8 @@ from analysis.uncertainty.verdicts import VERDICTS
 from docs.generate import formulas, links
 from docs.generate.reference import commands, laws
 from scaling.config.exit_status import MEANINGS
-from tests.support.site import built_site
 
 pytestmark = pytest.mark.docs
-
-
-@pytest.fixture(scope="module")
-def site() -> Path:
-    return built_site()
 
 
 def ids(page: Path) -> set[str]:

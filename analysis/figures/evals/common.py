@@ -142,4 +142,6 @@ def shade_changepoint(axes: Axes, finding: Finding, axis: str) -> None:
     if sharpness is None or finding.verdict.verdict not in (ARTEFACT, BREAK):
         return
     low, high = (emergence.scale_value(x, axis) for x in sharpness.interval)
-    axes.axvspan(low, high, color=style.GREY, alpha=0.18, linewidth=0.8, zorder=0)  # a line if the interval is a point
+    axes.axvspan(low, high, color=style.GREY, alpha=0.18, linewidth=0, zorder=0)
+    if low == high:
+        axes.axvline(low, color=style.GREY, alpha=0.6, linewidth=1.2, zorder=0)
