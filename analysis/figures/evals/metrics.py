@@ -26,8 +26,8 @@ METRIC_LABELS = {
 CAPTION = (
     "The same answers of the same models under two metrics, one row per task, with {level:.0%} intervals. Left: a "
     "score that is correct or wrong per answer. Right: the log-probability of the correct answer. Shaded: the "
-    "interval of the changepoint of the score; dashed: chance. Titles give the verdicts. At most three tasks "
-    "are shown, metric artefacts first."
+    "interval of the changepoint of the score, a line if it is one point; dashed: chance. Titles give the verdicts. "
+    "At most three tasks are shown, metric artefacts first."
 )
 __all__ = ["CAPTION", "figure", "read"]
 

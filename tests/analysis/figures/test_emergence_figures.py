@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import html
 import json
 import re
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
 from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
@@ -57,6 +59,19 @@ def test_chance_is_drawn_where_it_is(source: Source, tmp_path: Path) -> None:
     panel = next(row["panel"] for row in rows if row["series"] == "accuracy of choice")
     level = {float(row["y"]) for row in rows if row["panel"] == panel and row["series"] == "chance"}
     assert level == {0.25}
+
+
+@pytest.mark.parametrize(("interval", "lines"), [((44.0, 45.0), 0), ((44.0, 44.0), 1)])
+def test_the_interval_of_a_changepoint_is_visible_if_it_is_one_point(
+    source: Source, interval: tuple[float, float], lines: int
+) -> None:
+    finding = next(o for o in common.emergence_study(source).findings if o.verdict.verdict == "break")
+    assert finding.verdict.score is not None
+    score = dataclasses.replace(finding.verdict.score, interval=interval)
+    finding = dataclasses.replace(finding, verdict=dataclasses.replace(finding.verdict, score=score))
+    axes = Figure().add_subplot()
+    common.shade_changepoint(axes, finding, "C")
+    assert len(axes.get_lines()) == lines and len(axes.patches) == 1
 
 
 def test_no_two_panels_are_called_alike() -> None:

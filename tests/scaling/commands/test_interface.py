@@ -18,8 +18,10 @@ import scaling
 
 store = scaling.open_store(sys.argv[2])
 
-def interrupt():
-    while not list(store.root.glob("runs/*/curve.jsonl")):
+started_at = time.time()
+
+def interrupt():  # once this process has trained some steps
+    while not [path for path in store.root.glob("runs/*/curve.jsonl") if path.stat().st_mtime > started_at]:
         time.sleep(0.05)
     os.kill(os.getpid(), signal.SIGINT)
 
