@@ -8,7 +8,7 @@ OUT ?= demo/report
 WORKERS ?= 2
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo docs env measure test test-docs test-lowest test-slow test-long clean
+.PHONY: demo docs env lint measure test test-docs test-fast test-lowest test-slow test-long clean
 
 demo: $(VENV)/.core
 	$(PY) -m sweeps launch quickstart --store $(STORE)
@@ -21,11 +21,17 @@ docs: $(VENV)/.docs
 
 env: $(VENV)/.all
 
+# Side by side: mypy has one process and would leave the other processors idle.
 test: $(VENV)/.all
+	@$(MAKE) --no-print-directory --jobs 2 lint test-fast
+
+lint: $(VENV)/.all
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports --no-cache
+
+test-fast: $(VENV)/.all
 	$(PY) -m pytest -n $(WORKERS) --dist loadfile -m "not slow and not long and not docs"
 
 test-docs: $(VENV)/.all
