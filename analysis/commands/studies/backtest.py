@@ -69,7 +69,7 @@ def _print_result(result: Backtest) -> None:
     ):
         table.add_column(title, justify="left" if title == "law" else "right")
     for score in result.scores:
-        table.add_row(*_row(score, len(result.by_group)))
+        table.add_row(*table_row(score, len(result.by_group)))
     console.print(table)
     ratio = result.combined.rmsle / result.best.rmsle
     console.print(f"combined: {ratio:.2f} times the error of {result.best.law}, the best single law in hindsight")
@@ -77,9 +77,17 @@ def _print_result(result: Backtest) -> None:
         console.print(note, style="dim", markup=False)
 
 
-def _row(score: Score, groups: int) -> tuple[str, ...]:
-    from analysis.format import signed
+def table_row(score: Score, groups: int) -> tuple[str, ...]:
+    """Returns the cells of a law in the printed table.
 
+    Args:
+        score: Its errors.
+        groups: Number of groups of the backtest.
+    """
+    from analysis.format import signed
+    from analysis.studies.backtest.ensemble import FAILED_ERROR
+
+    validation = "none" if score.validation_error >= FAILED_ERROR else f"{score.validation_error:.5f}"
     return (
         score.law if score.groups == groups else f"{score.law} ({score.groups} groups)",
         f"{score.rmsle:.5f}",
@@ -87,6 +95,6 @@ def _row(score: Score, groups: int) -> tuple[str, ...]:
         signed(score.bias, ".5f"),
         f"{score.coverage:.0%}",
         f"{score.mean_interval_width:.3g}",
-        "" if score.ensemble_weight is None else f"{score.validation_error:.5f}",
+        "" if score.ensemble_weight is None else validation,
         "" if score.ensemble_weight is None else f"{score.ensemble_weight:.2f}",
     )

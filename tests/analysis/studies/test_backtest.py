@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis import laws
+from analysis.commands.studies.backtest import table_row
 from analysis.data.load import load
 from analysis.data.options import ReadOptions
 from analysis.errors import DataError
@@ -20,6 +21,7 @@ from analysis.laws.loss import chinchilla
 from analysis.studies.backtest import ensemble
 from analysis.studies.backtest.backtest import backtest
 from analysis.studies.backtest.ensemble import Horizon
+from analysis.studies.backtest.result import Score
 from analysis.studies.options import BacktestOptions
 from tests.support.commands import PUBLISHED, ROOT
 
@@ -200,6 +202,12 @@ def test_the_command_writes_what_it_shows(tmp_path: Path) -> None:
     written = json.loads((tmp_path / "out.json").read_text())
     assert [entry["law"] for entry in written["scores"]] == ["chinchilla", "power-c", "combined"]
     assert f"{written['scores'][0]['rmsle']:.5f}" in done.stdout and written["held_out"] == 18
+
+
+@pytest.mark.parametrize(("error", "shown"), [(0.0123, "0.01230"), (ensemble.FAILED_ERROR, "none")])
+def test_a_law_that_could_not_be_validated_shows_no_error(error: float, shown: str) -> None:
+    score = Score("power-c", 0.02, 0.02, 0.0, 0.9, 0.02, 1, validation_error=error, ensemble_weight=0.0)
+    assert table_row(score, groups=1)[-2] == shown
 
 
 def test_laws_of_different_outputs_are_not_mixed() -> None:
