@@ -14,7 +14,7 @@ RESOURCES = {  # attributes that a browser loads without a click
     "video": ("src", "poster"), "audio": ("src",), "object": ("data",), "embed": ("src",), "image": ("href",),
     "use": ("href",), "form": ("action",), "input": ("src",),
 }  # fmt: skip
-_CSS_URL = re.compile(r"""(?:url\(\s*|@import\s+)['"]?([^'")\s;]+)""")
+_CSS_URL = re.compile(r"""(?:url\(\s*|@import\s+(?!url))['"]?([^'")\s;]+)""")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 
 
