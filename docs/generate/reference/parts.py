@@ -20,6 +20,7 @@ from scaling.config.optimizer import OptimizerConfig
 from scaling.config.placement import Placement
 from scaling.config.run import EvalConfig, RunConfig
 from scaling.config.schedule import ScheduleConfig
+from scaling.config.user_code.sources import UserCodeError
 from scaling.config.validation import ConfigError
 from scaling.data.tokens import CorpusError, TokenFile
 from scaling.store.files import StoreError
@@ -30,8 +31,8 @@ from sweeps.errors import SweepError
 
 CONFIGS = (RunConfig, ModelConfig, DataConfig, OptimizerConfig, ScheduleConfig, EvalConfig)
 ERRORS = (
-    (ConfigError, BAD_INPUT), (CorpusError, BAD_INPUT), (StoreError, BAD_INPUT), (SweepError, BAD_INPUT),
-    (DataError, BAD_INPUT), (FitError, FAILED),
+    (ConfigError, BAD_INPUT), (UserCodeError, BAD_INPUT), (CorpusError, BAD_INPUT), (StoreError, BAD_INPUT),
+    (SweepError, BAD_INPUT), (DataError, BAD_INPUT), (FitError, FAILED),
 )  # fmt: skip
 
 
