@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable
 
@@ -46,10 +47,15 @@ def exit_statuses() -> str:
 
 def error_classes() -> str:
     """Returns the table of exceptions."""
-    rows = [
-        (code(f"{e.__module__}.{e.__name__}"), str(status), escape(inspect.getdoc(e) or "")) for e, status in ERRORS
-    ]
+    rows = [(code(public_name(error)), str(status), escape(inspect.getdoc(error) or "")) for error, status in ERRORS]
     return table(("exception", "exit status", "meaning"), rows)
+
+
+def public_name(cls: type) -> str:
+    """Returns the name that a class is imported by: that of its package if it is public."""
+    package = cls.__module__.partition(".")[0]
+    public = cls.__name__ in getattr(importlib.import_module(package), "__all__", ())
+    return f"{package}.{cls.__name__}" if public else f"{cls.__module__}.{cls.__name__}"
 
 
 def explanations(verdicts: dict[str, Explanation], level: int) -> str:
