@@ -81,7 +81,9 @@ def run(args: argparse.Namespace) -> int:
     if "://" not in args.store and not Path(args.store).is_dir():
         raise SweepError(f"{args.store}: not a store: must be the folder or address of a store with finished runs")
     store = fetch_store(args.store)
-    corpus, finished = trained_runs(store, args.corpus)
+    from scaling.data.corpora.specification import corpus_name  # here, so that --help does not import NumPy
+
+    corpus, finished = trained_runs(store, None if args.corpus is None else corpus_name(args.corpus))
     family = find_family(store, corpus, finished, args.settings)
     widths = family.sizes(WIDTHS if family.axis == "width" else LAYERS)
     process = subprocess.run(analysis_command(args, corpus, widths), stdout=subprocess.PIPE, text=True, check=False)

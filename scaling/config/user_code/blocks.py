@@ -96,7 +96,7 @@ def require_hashes(model: Any) -> None:
     """
     for name, reference in user_blocks(model).items():
         if reference.digest is None:
-            raise UserCodeError(f"model.{name} is {reference}: give --code {reference.source} to use it")
+            raise UserCodeError(f"model.{name} is {reference}: give --code {reference.source} to use this file")
 
 
 def resolve_blocks(model: Model) -> Model:
