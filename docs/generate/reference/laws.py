@@ -13,12 +13,18 @@ from docs.generate.reference.fields import section_texts
 from docs.generate.reference.markdown import code, escape, table
 
 GROUPS = {  # folder of analysis/laws: title of the page and what its laws predict
-    "loss": ("Loss", "Laws of the final loss as a function of parameters, tokens, compute, batch size or experts."),
-    "curve": ("Curves", "Laws of learning curves, and of loss curves under a learning-rate schedule."),
-    "downstream": ("Tasks", "Laws of the error or accuracy on tasks as a function of the loss."),
-    "recipe": ("Recipes", "Laws of the best size, learning rate and batch size."),
-    "post_training": ("Post-training", "Laws of transfer to other data, and of optimisation against a reward model."),
-    "interpretability": ("Sparse autoencoders", "Laws of the reconstruction error of sparse autoencoders."),
+    "loss": (
+        "Laws of the loss",
+        "Laws of the final loss as a function of parameters, tokens, compute, batch size or experts.",
+    ),
+    "curve": ("Laws of curves", "Laws of learning curves, and of loss curves under a learning-rate schedule."),
+    "downstream": ("Laws of tasks", "Laws of the error or accuracy on tasks as a function of the loss."),
+    "recipe": ("Laws of recipes", "Laws of the best size, learning rate and batch size."),
+    "post_training": (
+        "Laws of post-training",
+        "Laws of transfer to other data, and of optimisation against a reward model.",
+    ),
+    "interpretability": ("Laws of sparse autoencoders", "Laws of the reconstruction error of sparse autoencoders."),
 }
 
 
