@@ -23,9 +23,9 @@ from scaling.config.schedule import ScheduleConfig
 from scaling.data.prepare import prepare
 from scaling.data.tokens import open_tokens
 from scaling.store.record import Store
+from tests.docs.harness.site import built_site
 from tests.packaging.wheel import installed_wheel  # noqa: F401  (a fixture of several folders)
 from tests.support.commands import ROOT
-from tests.support.site import built_site
 from tests.support.sweeps import write_noise_corpus
 
 
