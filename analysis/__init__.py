@@ -15,11 +15,11 @@ In a notebook:
 
 `fit` reads a source, fits a law and returns a `Fit`; `load` only reads the source and returns `Points`; `table` and
 `curves` read a store. `optimal_training`, `cheapest_training` and `off_optimum` plan with a fitted law, `advise`
-recommends runs for a `Target`, `backtest` compares what laws predict, and `emergence_study` judges scores. `plot` returns
-a Matplotlib figure, `save_figure` and `write_report` write files. The commands of `python -m analysis` call these
-functions. `FitOptions`, `ReadOptions`, `FigureOptions` and `EmergenceOptions` document
-all options. `laws.LAWS` has the built-in laws by name. Bad input raises `DataError`, and a fit that is not possible
-raises `FitError`. These names are imported on first use, so that `--help` stays fast.
+recommends runs for a `Target`, `backtest` compares what laws predict, and `emergence_study` judges scores. `plot`
+returns a Matplotlib figure, `save_figure` and `write_report` write files. The commands of `python -m analysis` call
+these functions. `FitOptions`, `ReadOptions`, `FigureOptions` and `EmergenceOptions` document all options. `laws.LAWS`
+has the built-in laws by name. Bad input raises `DataError`, and a fit that is not possible raises `FitError`. These
+names are imported on first use, so that `--help` stays fast.
 """
 
 from __future__ import annotations

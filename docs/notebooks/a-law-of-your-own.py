@@ -25,8 +25,8 @@ from analysis import FitOptions, backtest, fit, plot
 # %% [markdown]
 # ## Runs with an effect that the built-in laws do not have
 #
-# In these runs a share of the weights is zero. The rest is the `density`. A sparse model is worth fewer parameters, by a
-# power of its density.
+# In these runs a share of the weights is zero. The rest is the `density`. A sparse model is worth fewer parameters, by
+# a power of its density.
 
 # %%
 noise = np.random.default_rng(0)
