@@ -10,7 +10,7 @@ In a notebook or script:
     sweeps.status("quickstart", "S").to_pandas()
 
 `plan`, `launch` and `status` take what the commands take: a known sweep, "FILE.py:NAME", files of run configs such as
-"runs/*.json"; and also a function, a `Definition`, or a list of RunConfig. `Sweep` watches, waits for and stops a launch.
+"runs/*.json"; and also a function, a `Definition`, or a list of RunConfig. `Sweep` watches and stops a launch.
 `LaunchOptions`, `Caps` and `PlanOptions` document the options. `Engine` is what an engine of your own consists of.
 Bad input raises `SweepError`. These names are imported on first use, so that `--help` stays fast.
 

@@ -135,9 +135,8 @@ def dry_run(args: argparse.Namespace, name: str, plan: Plan, store: Store, optio
     if args.dry_run:
         files = result.files()
         write_files(Path(args.dry_run), files)
-        print(
-            f"{result.summary}\nfiles: {len(files)} in {args.dry_run} (summary.txt, configs/, jobs/{', code/' if result.code else ''})"
-        )
+        folders = "summary.txt, configs/, jobs/" + (", code/" if result.code else "")
+        print(f"{result.summary}\nfiles: {len(files)} in {args.dry_run} ({folders})")
     else:
         print(f"{result.summary}\n\n{result.jobs.as_text()}")
     return exit_status.DONE

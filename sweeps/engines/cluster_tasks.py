@@ -153,7 +153,8 @@ def divide_runs(submission: Submission, token: str, *, jobs: int, restarts: int)
     shares = workers.assign_runs(configs, jobs or len(configs), starts=submission.starts) if configs else []
     return [
         NodeTask(store=str(store.root.absolute()), sweep=submission.sweep, token=token, index=i, restarts=restarts,
-                 run_ids=tuple(name for name in order if name in names), command=tuple(submission.command), code=tuple(submission.code))
+                 run_ids=tuple(name for name in order if name in names), command=tuple(submission.command),
+                 code=tuple(submission.code))
         for i, names in enumerate(shares)
     ]  # fmt: skip
 

@@ -195,8 +195,8 @@ def job_command(submission: Submission, names: Sequence[str]) -> list[str]:
     store = submission.store
     folders = (store.run_dir(name).relative_to(store.root).as_posix() for name in names)
     configs = [f"{STORE_MOUNT}/{folder}/config.json" for folder in folders]
-    return ["python", "-m", "scaling", "train", *configs, "--store", STORE_MOUNT, "--sweep", submission.sweep, "--in-order",
-            *code_flags(submission.code, STORE_MOUNT)]  # fmt: skip
+    return ["python", "-m", "scaling", "train", *configs, "--store", STORE_MOUNT, "--sweep", submission.sweep,
+            "--in-order", *code_flags(submission.code, STORE_MOUNT)]  # fmt: skip
 
 
 def trunk_spec(submission: Submission, bucket: str, trunk: str, run_ids: Sequence[str]) -> TrunkSpec:

@@ -36,7 +36,7 @@ class Sweep:
     Attributes:
         name: Name of the sweep in the store.
         store: The store.
-        exit_status: Exit status of the launch, as of `python -m sweeps launch`; None: it is not known, or has not ended.
+        exit_status: Exit status of the launch, as of `python -m sweeps launch`; None: unknown, or not ended yet.
         log: File with the output of a launch with wait=False.
     """
 

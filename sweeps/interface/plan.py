@@ -75,7 +75,7 @@ class SweepPlan:
 
     @property
     def cost(self) -> dict[str, Any]:
-        """FLOPs and tokens: of separate runs, with shared prefixes, and remaining; seconds left if the rate is known."""
+        """FLOPs and tokens: of separate runs, with shared prefixes, and remaining; seconds left if known."""
         return plan_cost(self.plan, self.rate) | ({"quote": self.quote} if self.quote else {})
 
     def to_json(self) -> dict[str, Any]:

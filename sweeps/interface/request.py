@@ -150,7 +150,7 @@ class SweepRequest:
 
     @cached_property
     def _own_runs(self) -> list[RunConfig]:
-        """The runs of a function without a parameter `corpus`, or of run configs, which name their corpus themselves."""
+        """The runs of a function without a parameter `corpus`, or of configs, which name their corpus themselves."""
         return self._make()
 
     def _make(self, **arguments: Any) -> list[RunConfig]:
@@ -179,8 +179,8 @@ class SweepRequest:
         for config in configs:
             if config.data.tokens != corpus.tokens:
                 raise SweepError(
-                    f"{self.label}: data.tokens = {config.data.tokens[:12]}... is not the hash of corpus {corpus.name}, "
-                    f"{corpus.tokens[:12]}...: use that of the corpus, or choose another --corpus"
+                    f"{self.label}: data.tokens = {config.data.tokens[:12]}... is not the hash of corpus "
+                    f"{corpus.name}, {corpus.tokens[:12]}...: use that of the corpus, or choose another --corpus"
                 )
         _, grid = self.parsed_settings
         return apply_fields(configs, grid) if grid else configs

@@ -63,8 +63,8 @@ def setting_defaults(make: Callable[..., Any]) -> dict[str, Any]:
     for parameter in settings:
         if parameter.default is inspect.Parameter.empty or parameter.kind is inspect.Parameter.POSITIONAL_ONLY:
             raise SweepError(
-                f"function {getattr(make, '__name__', make)}: parameter {parameter.name} must have a default and be passed by name: a "
-                f"sweep's parameters are corpus, seed, rule_set, and settings with defaults"
+                f"function {getattr(make, '__name__', make)}: parameter {parameter.name} must have a default "
+                f"and be passed by name: a sweep's parameters are corpus, seed, rule_set, and settings with defaults"
             )
     return {parameter.name: parameter.default for parameter in settings}
 

@@ -9,7 +9,7 @@ from analysis.laws.law import SIGNED_EXPONENT, Array, Law, Published
 
 
 def transfer(DF: Array, N: Array, *, k: Array, alpha: Array, beta: Array) -> Array:
-    """k·DF^α·N^β: further tokens beyond DF that a model from scratch needs for the same loss (Hernandez 2021, equation 1.1).
+    """k·DF^α·N^β: tokens beyond DF that a model from scratch needs for the same loss (Hernandez 2021, equation 1.1).
 
     Args:
         DF: Tokens of fine-tuning.

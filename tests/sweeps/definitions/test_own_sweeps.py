@@ -26,7 +26,8 @@ from sweeps.planning.budget import IsoflopDesign, isoflop_grid, size_at_ratio
 
 def grid(corpus, *, seed=0, widths=(16, 24), length=16):
     "Two sizes at two budgets."
-    design = IsoflopDesign(widths=widths, budgets=(2e10, 4e10), sizes_per_budget=2, centre=size_at_ratio(20.0), length=length)
+    centre = size_at_ratio(20.0)
+    design = IsoflopDesign(widths=widths, budgets=(2e10, 4e10), sizes_per_budget=2, centre=centre, length=length)
     return isoflop_grid(corpus, design, seed=seed)
 
 def fails(corpus):
@@ -110,7 +111,8 @@ def test_a_corpus_replaces_the_hash_of_run_configs_which_may_be_left_out(own) ->
     ("name", "expected"),
     [
         ("own.py:grid", "grid"), ("my_lab.sweeps:grid", "grid"), ("quickstart", "quickstart"), ("runs/*.json", "runs"),
-        ("a/my runs/*.json", "my-runs"), ("a/list.json", "list"), ("a/b/*/config.json", "b"), ("as-launched", "as-launched"),
+        ("a/my runs/*.json", "my-runs"), ("a/list.json", "list"), ("a/b/*/config.json", "b"),
+        ("as-launched", "as-launched"),
     ],
 )  # fmt: skip
 def test_the_name_in_the_store_is_that_of_the_function_file_or_folder(name: str, expected: str) -> None:
@@ -118,7 +120,7 @@ def test_the_name_in_the_store_is_that_of_the_function_file_or_folder(name: str,
 
 
 def test_an_error_in_the_users_function_names_file_and_line(own) -> None:
-    with pytest.raises(ConfigError, match=r"^own.py, line 13: ZeroDivisionError: division by zero$"):
+    with pytest.raises(ConfigError, match=r"^own.py, line 14: ZeroDivisionError: division by zero$"):
         planned("own.py:fails")
 
 

@@ -160,8 +160,8 @@ def test_a_node_uses_the_copy_to_size_its_runs_and_gives_it_to_the_trainer(own, 
     config = small_grid()[0]
     write_configs(Submission(store=own, sweep="grid", configs=[config]))
     task = NodeTask(
-        store=str(own.root), sweep="grid", token="t", index=0, run_ids=(SMALL_GRID_IDS[0],), restarts=0, command=TRAINER,
-        code=tuple(code),
+        store=str(own.root), sweep="grid", token="t", index=0, run_ids=(SMALL_GRID_IDS[0],), restarts=0,
+        command=TRAINER, code=tuple(code),
     )  # fmt: skip
     assert run_task(task) == "ended"
     model = resolve_blocks(replace(config.model, mlp="node_blocks.py:Block"))

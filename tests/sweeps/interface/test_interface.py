@@ -127,8 +127,10 @@ def test_the_flags_of_a_launch_in_another_process_read_back_as_its_options() -> 
     from sweeps.commands import launch
 
     options = sweeps.LaunchOptions(
-        engine="my_engine.py:engine", engine_options={"nice": "5"}, workers=3, pack=2, placement={"share": False, "remat": "full"},
-        caps=sweeps.Caps(flops=1e15, hours=0.1), tasks=sweeps.Tasks(("addition-2", "my.py:task"), (0, 4), 50), code=("my.py",),
+        engine="my_engine.py:engine", engine_options={"nice": "5"}, workers=3, pack=2,
+        placement={"share": False, "remat": "full"},
+        caps=sweeps.Caps(flops=1e15, hours=0.1), tasks=sweeps.Tasks(("addition-2", "my.py:task"), (0, 4), 50),
+        code=("my.py",),
     )  # fmt: skip
     args = parser().parse_args(["launch", "x", "--store", "S", *launch_arguments(options)])
     read = read_options(sweeps.LaunchOptions, args)
@@ -143,7 +145,8 @@ def test_a_sweep_that_another_process_launches_is_found_watched_and_stopped(stor
     (store.root / "pace").write_text("0.02")
     script = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "import sweeps; from tests.sweeps.interface.test_interface import OPTIONS, grid_on; from scaling.store.record import Store\n"
+        "import sweeps; from tests.sweeps.interface.test_interface import OPTIONS, grid_on\n"
+        "from scaling.store.record import Store\n"
         f"sweeps.launch(grid_on(Store({str(store.root)!r})), store={str(store.root)!r}, name='grid', options=OPTIONS)"
     )
     launcher = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.DEVNULL)
