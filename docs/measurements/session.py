@@ -74,6 +74,7 @@ class Session:
             check=False,
         )
         if done.returncode not in statuses:
+            print(done.stdout[-5000:], file=sys.stderr)
             raise CommandFailedError(f"python -m {shlex.join(words)} ended with status {done.returncode}")
         self.log(shlex.join(["python", "-m", *words]), began, time.monotonic() - clock)
         return done.stdout

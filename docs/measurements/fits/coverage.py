@@ -54,7 +54,7 @@ def measure(session: Session) -> Results:
     number = ".4g"
     main = Table(
         [Column("quantity"), Column("true", number), Column("mean", number), Column("standard deviation", ".2g"),
-         Column("mean interval width", ".2g"), Column("coverage", ".1%"), Column("± (standard error)", ".1%")],
+         Column("mean interval width", ".2g"), Column("coverage", ".1%"), Column("± (two standard errors)", ".1%")],
         rows,
     )  # fmt: skip
     bounds = [Column("sweeps"), Column("lowest coverage", ".1%"), Column("highest coverage", ".1%")]
