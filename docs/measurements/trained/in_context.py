@@ -19,7 +19,7 @@ def measure(session: Session) -> Results:
         for size in sizes:
             found = [[s for s in task["scales"][task["score"]] if s["N"] == size] for task in tasks]
             rows.append([size, *([s[0]["mean"], *s[0]["interval"]] if s else None for s in found)])
-        columns = [Column(f"N, {name}", ",.0f"), *(Column(f"{task['shots']} examples", ".2f") for task in tasks)]
+        columns = [Column(f"N, {name}", ",.0f"), *(Column(f"examples: {task['shots']}", ".2f") for task in tasks)]
         tables["main" if not tables else name.replace("-", "_")] = Table(columns, rows)
     verdicts = [[task["task"], task["shots"], task["verdict"], task.get("reason", "")] for task in study["tasks"]]
     columns = [Column("task"), Column("examples"), Column("verdict"), Column("reason")]
