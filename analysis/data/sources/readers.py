@@ -95,7 +95,7 @@ def _read_memory(source: Any) -> Table:
         if any(isinstance(cell, Mapping | list) for cell in cells):
             return table_of_json([dict(row) for row in source], "table")
         return unfold(table_of_frame(pd.DataFrame(source).reset_index(drop=True), "table"))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise DataError(f"table: cannot be read: {' '.join(str(error).split())}") from None
 
 
