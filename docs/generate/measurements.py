@@ -42,11 +42,12 @@ def read_results(name: str) -> Mapping[str, Any]:
 def made(results: Mapping[str, Any], _: str) -> str:
     """Returns a line that says when, where and from which source the results were made, and the commands."""
     machine = results["machine"]
+    load = f", load average {results['load']} before it" if "load" in results else ""
     text = (
         f"Made by `make measure-{results['name']}` on {results['date']} (UTC) in {duration(results['seconds'])}, on "
         f"{machine['cores']} cores of {machine['processor']}, {machine['memory_gib']} GiB, with Python "
         f"{machine['python']}, JAX {machine['jax']}, NumPy {machine['numpy']} and SciPy {machine['scipy']}, at commit "
-        f"`{results['commit'][:10]}`{'' if results['clean'] else ' with changes'}:\n\n```console\n"
+        f"`{results['commit'][:10]}`{'' if results['clean'] else ' with changes'}{load}:\n\n```console\n"
     )
     lines = [f"{entry['command']}  # {duration(entry['seconds'])}" for entry in results["commands"]]
     return text + "\n".join(lines) + "\n```"

@@ -38,6 +38,7 @@ class Session:
         figures: Folder for figures.
         small: Whether to measure only as much as a test of the measurement needs.
         commands: Each command with its date and its seconds.
+        load: Load average of the minute before the measurement: processes of others that compute.
     """
 
     store: Path
@@ -45,6 +46,7 @@ class Session:
     figures: Path
     small: bool = False
     commands: list[dict[str, Any]] = field(default_factory=list)
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def path(self, word: str) -> str:
         """Returns an argument with STORE, DATA or OUT at its beginning replaced by the folder."""
@@ -135,6 +137,7 @@ class Session:
             "commands": self.commands,
             "date": self.commands[-1]["date"],
             "machine": machine(),
+            "load": round(self.load, 1),
             "commit": self.commands[-1]["commit"],
             "clean": all(entry["clean"] for entry in self.commands),
             "seconds": round(sum(entry["seconds"] for entry in self.commands), 1),
