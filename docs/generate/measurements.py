@@ -39,7 +39,7 @@ def read_results(name: str) -> Mapping[str, Any]:
     return json.loads(results_path(name).read_text())
 
 
-def made(results: Mapping[str, Any], _: str) -> str:
+def origin_text(results: Mapping[str, Any], _: str) -> str:
     """Returns a line that says when, where and from which source the results were made, and the commands."""
     machine = results["machine"]
     load = f", load average {results['load']} before it" if "load" in results else ""
@@ -70,7 +70,7 @@ def value(results: Mapping[str, Any], key: str) -> str:
     return cell_text(**results["values"][key])
 
 
-_FILLERS = {"made": made, "table": table, "value": value}
+_FILLERS = {"made": origin_text, "table": table, "value": value}
 
 
 def cell_text(value: Cell, format: str) -> str:

@@ -70,7 +70,7 @@ def block_flops(config: ModelConfig, field: str, length: int, window: int | None
         )
     try:
         return product_flops(jaxpr.jaxpr)
-    except NotImplementedError as error:
+    except ValueError as error:
         raise UserCodeError(f"model.{field} is {name}: FLOPs cannot be counted: {error}") from None
 
 
@@ -78,7 +78,7 @@ def product_flops(jaxpr: Jaxpr) -> int:
     """Returns the FLOPs of the matrix products and convolutions of a jaxpr.
 
     Raises:
-        NotImplementedError: Products are in a loop or branch whose executions the shapes do not determine, or are of
+        ValueError: Products are in a loop or branch whose executions the shapes do not determine, or are of
             an unknown kind.
     """
     total = 0
@@ -87,7 +87,7 @@ def product_flops(jaxpr: Jaxpr) -> int:
         name, inner = equation.primitive.name, [product_flops(sub) for sub in _sub_jaxprs(equation.params)]
         if name in CONTROL_FLOW and any(inner):
             if name != "cond" or len(set(inner)) > 1:
-                raise NotImplementedError(f"matrix products inside {name}")
+                raise ValueError(f"matrix products inside {name}")
             inner = inner[:1]
         total += sum(inner) * (equation.params["length"] if name == "scan" else 1)
         out = math.prod(equation.outvars[0].aval.shape) if equation.outvars else 0
@@ -98,7 +98,7 @@ def product_flops(jaxpr: Jaxpr) -> int:
             kernel, axes = equation.invars[1].aval.shape, equation.params["dimension_numbers"].rhs_spec
             total += 2 * out * math.prod(kernel) // kernel[axes[0]]
         elif "dot" in name or "conv" in name.removeprefix("convert"):
-            raise NotImplementedError(f"operation {name}")
+            raise ValueError(f"operation {name}")
     return total
 
 

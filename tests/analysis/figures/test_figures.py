@@ -37,7 +37,7 @@ def source(store: Path) -> Source:
 
 
 @pytest.fixture(scope="module")
-def again(store: Path) -> Source:
+def second_source(store: Path) -> Source:
     """The same store read and fitted a second time."""
     return load(store, OPTIONS)
 
@@ -94,10 +94,10 @@ def test_a_notebook_shows_a_figure_as_an_image_of_its_width_without_pyplot(sourc
     ("name", "kind"), [("isoflop", "pdf"), ("isoflop", "png"), *((name, "svg") for name in FIGURES)]
 )
 def test_the_same_source_gives_the_same_bytes_whenever(
-    source: Source, again: Source, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    source: Source, second_source: Source, name: str, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made_values = []
-    for day, loaded in enumerate((source, again), 1):
+    for day, loaded in enumerate((source, second_source), 1):
         monkeypatch.setenv("SOURCE_DATE_EPOCH", str(day * 86_400))  # what a figure would take for today
         made_values.append(save.render(save.draw(name, loaded), kind))
     assert made_values[0] == made_values[1]
