@@ -1,6 +1,6 @@
 """Plans, launches and reads a sweep that is a function in this file: three sizes, each with two amounts of data.
 
-On the command line: python -m sweeps launch launch_own_sweep.py:mine --store S --set widths=16,32.
+On the command line: python -m sweeps launch launch_own_sweep.py:size_grid --store S --set widths=16,32.
 """
 
 import analysis
@@ -8,7 +8,7 @@ import sweeps
 from scaling import DataConfig, EvalConfig, ModelConfig, OptimizerConfig, RunConfig, ScheduleConfig
 
 
-def mine(corpus, *, seed=0, widths=(16, 24, 32), steps=(60, 120)):
+def size_grid(corpus, *, seed=0, widths=(16, 24, 32), steps=(60, 120)):
     """Sizes × amounts of data; the runs of a size share the start of their training."""
     return [
         RunConfig(
@@ -27,7 +27,7 @@ def mine(corpus, *, seed=0, widths=(16, 24, 32), steps=(60, 120)):
 
 
 if __name__ == "__main__":
-    print(sweeps.plan(mine, store="S"))
-    sweep = sweeps.launch(mine, store="S")  # in a notebook: wait=False, then sweep.watch()
+    print(sweeps.plan(size_grid, store="S"))
+    sweep = sweeps.launch(size_grid, store="S")  # in a notebook: wait=False, then sweep.watch()
     print(sweep.status())
     print(analysis.table("S")[["N", "D", "C", "loss", "status"]].sort_values("C").to_string(index=False))

@@ -30,7 +30,7 @@ STORE = "S"
 
 
 # %%
-def mine(corpus, *, seed=0, widths=(16, 24, 32), steps=(60, 120, 240)):
+def size_grid(corpus, *, seed=0, widths=(16, 24, 32), steps=(60, 120, 240)):
     """Sizes, each with several amounts of data."""
     return [
         RunConfig(
@@ -55,7 +55,7 @@ def mine(corpus, *, seed=0, widths=(16, 24, 32), steps=(60, 120, 240)):
 # run branches off a longer one.
 
 # %%
-sweeps.plan(mine, store=STORE)
+sweeps.plan(size_grid, store=STORE)
 
 # %% [markdown]
 # ## Launch
@@ -64,7 +64,7 @@ sweeps.plan(mine, store=STORE)
 # call continues a sweep that was interrupted, and trains nothing twice.
 
 # %%
-sweep = sweeps.launch(mine, store=STORE, wait=False)
+sweep = sweeps.launch(size_grid, store=STORE, wait=False)
 sweep
 
 # %% [markdown]

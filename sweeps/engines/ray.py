@@ -15,10 +15,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweeps.engines import cluster_jobs, cluster_tasks
+from sweeps.engines import cluster_jobs
 from sweeps.engines.cluster_jobs import RUNNING, WAITING, Job
-from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, FollowOptions, TaskState
-from sweeps.engines.node_worker import NodeTask, last_transition, read_notes, run_task, stop_file
+from sweeps.engines.nodes import cluster_tasks
+from sweeps.engines.nodes.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, FollowOptions, TaskState
+from sweeps.engines.nodes.node_worker import NodeTask, last_transition, read_notes, run_task, stop_file
 from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission
 from sweeps.errors import SweepError
 

@@ -20,11 +20,12 @@ from typing import Any
 
 from scaling.config.run import run_id
 from scaling.store.record import Store
-from sweeps.engines import cluster_jobs, cluster_tasks
+from sweeps.engines import cluster_jobs
 from sweeps.engines.cluster_jobs import RUNNING, WAITING, Job
-from sweeps.engines.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, TRAIN, FollowOptions, TaskState
 from sweeps.engines.job_names import sweep_label
-from sweeps.engines.node_worker import (
+from sweeps.engines.nodes import cluster_tasks
+from sweeps.engines.nodes.cluster_tasks import CANCELLED, CRASHED, LOST, REFUSED, TRAIN, FollowOptions, TaskState
+from sweeps.engines.nodes.node_worker import (
     FINISHED,
     UNFINISHED,
     NodeTask,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.wheel import InstalledWheel
+from tests.packaging.wheel import SQUARED_MLP, InstalledWheel
 
 pytestmark = pytest.mark.docs
 FILES = {
@@ -31,19 +31,7 @@ def parity(length, randbelow):
     bits = "".join(str(randbelow(2)) for _ in range(length))
     return Item(prompt=f"parity {bits}=", answer=str(bits.count("1") % 2), key=bits, chance=0.5)
 """,
-    "my_blocks.py": """
-import jax
-from flax import nnx
-
-
-class Squared(nnx.Module):
-    def __init__(self, config, *, rngs):
-        self.up = nnx.Linear(config.width, config.mlp_width, use_bias=False, rngs=rngs)
-        self.down = nnx.Linear(config.mlp_width, config.width, use_bias=False, rngs=rngs)
-
-    def __call__(self, x_BLD):
-        return self.down(jax.nn.relu(self.up(x_BLD)) ** 2).astype(x_BLD.dtype)
-""",
+    "my_blocks.py": SQUARED_MLP,
 }
 MODEL = {"vocab": 257, "width": 16, "layers": 1, "heads": 2, "mlp_width": 32, "mlp": "my_blocks.py:Squared"}
 

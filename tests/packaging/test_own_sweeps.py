@@ -7,26 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.wheel import InstalledWheel
+from tests.packaging.wheel import SQUARED_MLP, InstalledWheel
 from tests.sweeps.engines.test_own_engine import ENGINE
 
 pytestmark = pytest.mark.docs
-SWEEP = """
+SWEEP = f"""{SQUARED_MLP}
+
 from dataclasses import replace
 
-import jax
-from flax import nnx
-
 from sweeps.planning.rules import run_at_width
-
-
-class Squared(nnx.Module):
-    def __init__(self, config, *, rngs):
-        self.up = nnx.Linear(config.width, config.mlp_width, use_bias=False, rngs=rngs)
-        self.down = nnx.Linear(config.mlp_width, config.width, use_bias=False, rngs=rngs)
-
-    def __call__(self, x_BLD):
-        return self.down(jax.nn.relu(self.up(x_BLD)) ** 2).astype(x_BLD.dtype)
 
 
 def lengths(corpus, *, seed=0, steps=(15, 30)):

@@ -15,6 +15,8 @@ import pytest
 
 from tests.support.commands import ROOT
 
+SQUARED_MLP = (ROOT / "tests" / "packaging" / "squared_mlp.py").read_text()  # of a user, with the class Squared
+
 # Stops the imports of packages in a child process, as if they were not installed: {names} are replaced.
 MISSING = """\
 import sys

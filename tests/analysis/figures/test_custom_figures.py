@@ -118,11 +118,11 @@ def test_an_error_of_this_package_in_an_own_figure_keeps_its_status(folder: Path
 def test_a_function_of_a_notebook_is_drawn_without_a_file(store: Path, tmp_path: Path) -> None:
     seen: list[Source] = []
 
-    def own(source: Source, width: float) -> Figure:
+    def loss_figure(source: Source, width: float) -> Figure:
         seen.append(source)
         return Figure(figsize=(width, 2))
 
-    figure = plot(store, own, "column")
+    figure = plot(store, loss_figure, "column")
     assert figure.get_size_inches() == pytest.approx((3.25, 2)) and len(seen[0].points) == 20
 
 

@@ -49,7 +49,7 @@ def fixed():
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def user_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     Path("own.py").write_text(OWN)
     return Path("own.py")
@@ -69,7 +69,7 @@ def write_grid(folder: Path) -> None:
         (folder / f"{i}.json").write_text(dumps(config))
 
 
-def test_a_function_a_folder_a_pattern_a_list_and_lines_make_the_same_plan(own) -> None:
+def test_a_function_a_folder_a_pattern_a_list_and_lines_make_the_same_plan(user_file) -> None:
     write_grid(Path("runs"))
     Path("list.json").write_text(json.dumps([to_dict(config) for config in small_grid()]))
     Path("lines.jsonl").write_text("\n".join(json.dumps(to_dict(config)) for config in small_grid()))
@@ -81,7 +81,7 @@ def test_a_function_a_folder_a_pattern_a_list_and_lines_make_the_same_plan(own) 
         assert planned(source) == first, source  # shared prefixes included
 
 
-def test_settings_fields_and_seeds_apply_to_sweeps_of_both_kinds(own) -> None:
+def test_settings_fields_and_seeds_apply_to_sweeps_of_both_kinds(user_file) -> None:
     write_grid(Path("runs"))
     assert {run.config.seed for run in planned("own.py:grid", seed=3).runs} == {3}
     assert {run.config.model.width for run in planned("own.py:grid", settings={"widths": (16, 32)}).runs} == {16, 32}
@@ -96,7 +96,7 @@ def test_settings_fields_and_seeds_apply_to_sweeps_of_both_kinds(own) -> None:
         planned("runs", seed=3)
 
 
-def test_a_corpus_replaces_the_hash_of_run_configs_which_may_be_left_out(own) -> None:
+def test_a_corpus_replaces_the_hash_of_run_configs_which_may_be_left_out(user_file) -> None:
     write_grid(Path("runs"))
     path = Path("runs/0.json")
     data = json.loads(path.read_text())
@@ -119,7 +119,7 @@ def test_the_name_in_the_store_is_that_of_the_function_file_or_folder(name: str,
     assert sweep_name(name) == expected
 
 
-def test_an_error_in_the_users_function_names_file_and_line(own) -> None:
+def test_an_error_in_the_users_function_names_file_and_line(user_file) -> None:
     with pytest.raises(ConfigError, match=r"^own.py, line 14: ZeroDivisionError: division by zero$"):
         planned("own.py:fails")
 
@@ -136,13 +136,13 @@ def test_an_error_in_the_users_function_names_file_and_line(own) -> None:
         (["own.json", "quickstart"], r"quickstart is no run config: give one sweep, or several run configs"),
     ],
 )
-def test_what_is_no_sweep_is_refused_in_one_line(own, source: Any, message: str) -> None:
+def test_what_is_no_sweep_is_refused_in_one_line(user_file, source: Any, message: str) -> None:
     with pytest.raises((SweepError, ConfigError), match=message) as refusal:
         planned(source)
     assert "\n" not in str(refusal.value)
 
 
-def test_a_function_without_arguments_names_its_corpus_in_its_runs(own, tmp_path) -> None:
+def test_a_function_without_arguments_names_its_corpus_in_its_runs(user_file, tmp_path) -> None:
     assert find_definition("own.py:fixed").corpus is None
     assert ids(planned("own.py:fixed")) == SMALL_GRID_IDS
     with pytest.raises(SweepError, match=r"^no token file with content hash cdcd"):
@@ -151,7 +151,7 @@ def test_a_function_without_arguments_names_its_corpus_in_its_runs(own, tmp_path
         sweeps.plan("own.py:fixed")
 
 
-def test_a_definition_in_the_users_file_brings_corpus_and_analysis(own) -> None:
+def test_a_definition_in_the_users_file_brings_corpus_and_analysis(user_file) -> None:
     definition = find_definition("own.py:defined")
     assert (definition.corpus, definition.analysis_command) == ("markov", "grokking")
     assert ids(planned("own.py:defined")) == SMALL_GRID_IDS
@@ -170,7 +170,7 @@ EDITS: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_invalid_config_is_named_with_its_file_and_field_and_runs_no_code(own, edit: str) -> None:
+def test_an_invalid_config_is_named_with_its_file_and_field_and_runs_no_code(user_file, edit: str) -> None:
     write_grid(Path("runs"))
     Path("evil.py").write_text("import pathlib; pathlib.Path('executed').touch()\nclass Block: pass")
     change, message = EDITS[edit]
@@ -181,7 +181,7 @@ def test_an_invalid_config_is_named_with_its_file_and_field_and_runs_no_code(own
     assert not Path("executed").exists()
 
 
-def test_the_corpus_that_a_config_names_is_looked_up_and_never_made(own, tmp_path) -> None:
+def test_the_corpus_that_a_config_names_is_looked_up_and_never_made(user_file, tmp_path) -> None:
     write_grid(Path("runs"))
     Path("evil.py").write_text("import pathlib; pathlib.Path('executed').touch()\ndef words(): yield 'a'")
     for path in Path("runs").iterdir():
@@ -193,14 +193,14 @@ def test_the_corpus_that_a_config_names_is_looked_up_and_never_made(own, tmp_pat
 
 
 @pytest.mark.parametrize("content", [b"[" * 100_000, b"\xff\xfe", b"{", b"[3]", b"", b'{"runs": [{"config": 1}]}'])
-def test_a_damaged_file_is_named(own, content: bytes) -> None:
+def test_a_damaged_file_is_named(user_file, content: bytes) -> None:
     write_grid(Path("runs"))
     Path("runs/x.json").write_bytes(content)
     with pytest.raises(SweepError, match=r"^runs/x.json"):
         planned("runs")
 
 
-def test_the_same_run_twice_is_named_once_and_planned_once(own, capsys) -> None:
+def test_the_same_run_twice_is_named_once_and_planned_once(user_file, capsys) -> None:
     write_grid(Path("runs"))
     Path("runs/copy.json").write_text(Path("runs/0.json").read_text())
     assert ids(planned("runs")) == SMALL_GRID_IDS

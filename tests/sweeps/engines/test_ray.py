@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from scaling.store.record import Store
-from sweeps.engines.node_worker import tasks_folder
+from sweeps.engines.nodes.node_worker import tasks_folder
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions

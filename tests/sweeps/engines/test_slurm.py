@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from scaling.store.record import Store
-from sweeps.engines import cluster_jobs, cluster_tasks, slurm
-from sweeps.engines.node_worker import NodeTask, append_note, srun_command
+from sweeps.engines import cluster_jobs, slurm
+from sweeps.engines.nodes import cluster_tasks
+from sweeps.engines.nodes.node_worker import NodeTask, append_note, srun_command
 from sweeps.errors import SweepError
 from tests.support.sweeps import SMALL_GRID_IDS, dry_run_text, small_grid, submit_runs
 

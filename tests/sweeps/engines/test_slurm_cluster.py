@@ -20,7 +20,7 @@ import pytest
 
 from scaling.config.run import run_id
 from scaling.store.record import Store
-from sweeps.engines.node_worker import tasks_folder
+from sweeps.engines.nodes.node_worker import tasks_folder
 from sweeps.launching.launch import launch
 from sweeps.launching.options import LaunchOptions
 from sweeps.monitoring.status import status

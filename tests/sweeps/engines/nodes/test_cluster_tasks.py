@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from scaling.store.record import Store
-from sweeps.engines import cluster_jobs, cluster_tasks, node_worker
-from sweeps.engines.cluster_tasks import TaskQueue, TaskState
-from sweeps.engines.node_worker import (
+from sweeps.engines import cluster_jobs
+from sweeps.engines.nodes import cluster_tasks, node_worker
+from sweeps.engines.nodes.cluster_tasks import TaskQueue, TaskState
+from sweeps.engines.nodes.node_worker import (
     FINISHED,
     UNFINISHED,
     NodeTask,

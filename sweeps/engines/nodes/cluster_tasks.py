@@ -19,7 +19,7 @@ from scaling.store.files import write_json
 from scaling.store.record import Store
 from sweeps.engines.cluster_jobs import FAILED, RUNNING, WAITING, Job, JobState
 from sweeps.engines.events import failure_event, log_tail, with_last_line
-from sweeps.engines.node_worker import (
+from sweeps.engines.nodes.node_worker import (
     NodeTask,
     Note,
     append_note,
