@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,8 @@ from scaling.program import checkpoint
 from scaling.program.step import compute_dtype
 from scaling.store.files import StoreError
 from scaling.store.record import Record, Store
+
+COMPUTE_DTYPES = ("float32", "bfloat16")  # of products and activations
 
 
 @dataclass(frozen=True)
@@ -54,15 +55,15 @@ class TrainedModel:
 
 
 def load_model(store: Store, run: str, step: int | None = None) -> TrainedModel:
-    """Loads the model of a run from its newest intact checkpoint.
+    """Loads the model of a run after its last step, or after another one that has a checkpoint.
 
     Args:
         store: The store.
         run: Run id, or its first characters.
-        step: Use only the checkpoint after this step.
+        step: The training steps done; None: the run's last step so far.
 
     Raises:
-        StoreError: There is no such run, or no such checkpoint.
+        StoreError: There is no such run, or no intact checkpoint of this step.
         ConfigError: The model has an encoder.
     """
     store.fetch_results()
@@ -70,7 +71,7 @@ def load_model(store: Store, run: str, step: int | None = None) -> TrainedModel:
     if record is None:
         raise StoreError(f"run {run!r} in store {store.root}: has no record")
     model, graph, abstract = abstract_model(record)
-    step, params = _newest_params(store, record, abstract, step)
+    step, params = _restore_step(store, record, abstract, step)
     store.fetch_tokens(record.config.data.tokens)
     return TrainedModel(record, step, model, graph, params, run_tokenizer(record, store.token_files))
 
@@ -102,29 +103,44 @@ def abstract_model(record: Record) -> tuple[ModelConfig, Any, Any]:
     return model, graph, abstract
 
 
-def _newest_params(store: Store, record: Record, abstract: Any, only_step: int | None) -> tuple[int, Any]:
-    """Returns step and parameters of the newest intact checkpoint; a damaged one is reported on standard error."""
+def _restore_step(store: Store, record: Record, abstract: Any, step: int | None) -> tuple[int, Any]:
+    """Returns a step and the parameters after it.
+
+    Args:
+        store: The store.
+        record: Record of the run.
+        abstract: Shapes of the parameters.
+        step: The step; None for the run's last one.
+
+    Raises:
+        StoreError: There is no intact checkpoint of this step; the message lists the other steps.
+    """
     folders = [store.run_dir(record.run_id) / "checkpoints", store.checkpoints]
-    checkpoints = checkpoint.compatible_checkpoints(
-        folders, record.config, store.checkpoint_folders, any_precision=True
-    )
-    for step, path in checkpoints:
-        if only_step not in (None, step):
-            continue
+    dtype = record.about.get("precision")  # a shared checkpoint of another type is of another trajectory
+    dtypes = (dtype,) if dtype in COMPUTE_DTYPES else COMPUTE_DTYPES
+    checkpoints = checkpoint.compatible_checkpoints(folders, record.config, store.checkpoint_folders, dtypes)
+    wanted, damaged = _last_step(store, record) if step is None else step, ""
+    for _, path in [entry for entry in checkpoints if entry[0] == wanted]:
         try:
             if store.fetch_checkpoint(path):
-                return step, checkpoint.restore_params(path, abstract)
+                return wanted, checkpoint.restore_params(path, abstract)
         except checkpoint.CheckpointError as error:
-            print(f"{error}; trying an older one", file=sys.stderr)
-    if only_step is not None:
-        steps = ", ".join(str(step) for step, _ in checkpoints) or "none"
-        raise StoreError(
-            f"run {record.run_id[:12]} in store {store.root}: no checkpoint of step {only_step}: it has {steps}"
-        )
-    raise StoreError(
-        f"run {record.run_id[:12]} in store {store.root}: no intact checkpoint: the run is {record.status}; "
-        "`python -m scaling train` saves one"
+            damaged = f": {error}"
+    missing = (
+        f"no {'intact ' if damaged else ''}checkpoint of {'step' if step is not None else 'its last step'} {wanted}"
     )
+    steps = ", ".join(str(found) for found in dict(checkpoints) if found != wanted)
+    raise StoreError(
+        f"run {record.run_id[:12]} in store {store.root}: the run is {record.status} and has {missing}{damaged}: "
+        + (f"--step N takes another one of its steps: {steps}" if steps else "it has none of another step either")
+    )
+
+
+def _last_step(store: Store, record: Record) -> int:
+    """Returns the last step of a run so far, 0 before its first one."""
+    if record.status == "done":
+        return record.config.steps
+    return int((store.last_row(record.run_id) or record.final).get("step", 0))
 
 
 def run_tokenizer(record: Record, folder: Path) -> tokenizers.Tokenizer:

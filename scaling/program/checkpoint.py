@@ -20,7 +20,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +55,9 @@ def checkpoint_path(folder: Path, config: RunConfig, step: int) -> Path:
     return folder / f"{step:08d}-{_trajectory_id(config, step)}"
 
 
-def _trajectory_id(config: RunConfig, step: int) -> str:
+def _trajectory_id(config: RunConfig, step: int, dtype: str | None = None) -> str:
     """Returns prefix_id, followed by the dtype if precision `auto` is not float32, which changes the trajectory."""
-    dtype = compute_dtype(config.precision)
+    dtype = dtype or compute_dtype(config.precision)
     return prefix_id(config, step) + (f"-{dtype}" if config.precision == "auto" and dtype != "float32" else "")
 
 
@@ -147,16 +147,16 @@ def _rename_folder(temporary: Path, final: Path) -> None:
 
 
 def compatible_checkpoints(
-    folders: Iterable[Path], config: RunConfig, list_checkpoints: ListCheckpoints, *, any_precision: bool = False
+    folders: Iterable[Path], config: RunConfig, list_checkpoints: ListCheckpoints, dtypes: Sequence[str] = ()
 ) -> list[tuple[int, Path]]:
-    """Lists the checkpoints that a run may start from, newest first.
+    """Lists the checkpoints on a run's trajectory, newest first.
 
     Args:
         folders: Folders of checkpoints.
         config: The run.
         list_checkpoints: Lists the checkpoints in a folder.
-        any_precision: Include checkpoints of the same run that were computed in another dtype under precision `auto`,
-            which can be evaluated but not continued.
+        dtypes: Types of the products and activations under precision `auto`; by default this machine's, with which the
+            run can be continued here. A checkpoint of another type can only be evaluated.
 
     Returns:
         Steps done, and path.
@@ -167,11 +167,7 @@ def compatible_checkpoints(
         if not number.isdigit() or int(number) > config.steps:
             continue
         step = int(number)
-        if any_precision:
-            matches = trajectory.partition("-")[0] == prefix_id(config, step)
-        else:
-            matches = trajectory == _trajectory_id(config, step)
-        if matches:
+        if trajectory in {_trajectory_id(config, step, dtype) for dtype in dtypes or (None,)}:
             checkpoints.append((step, path))
     return sorted(checkpoints, key=lambda entry: entry[0], reverse=True)
 

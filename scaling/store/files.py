@@ -4,15 +4,35 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
+RESTORE = "restore it from a copy, or remove it"  # what to do about a damaged file unless there is a better way
+
 
 class StoreError(RuntimeError):
     """A store cannot be read or written; the message is one line that names the file."""
+
+
+class DamagedFileError(StoreError):
+    """A file cannot be parsed, has values of wrong types, or does not agree with itself.
+
+    Attributes:
+        path: The file.
+        problem: What is wrong and what to do about it, without the path.
+    """
+
+    def __init__(self, path: Path | str, reason: str, remedy: str = RESTORE) -> None:
+        super().__init__(path, reason, remedy)
+        self.path = Path(path)
+        self.problem = f"damaged: {reason}: {remedy}"
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}"
 
 
 def user_cache_folder() -> Path:
@@ -41,6 +61,33 @@ def write_atomic(path: Path, data: bytes) -> None:
         raise
 
 
+def set_aside(path: Path) -> Path | None:
+    """Renames a damaged file to NAME.damaged (NAME.damaged-2, ...) atomically, replacing nothing.
+
+    Args:
+        path: The file, or a folder in its place.
+
+    Returns:
+        Its new path, or None if it no longer exists.
+    """
+    for number in itertools.count(1):
+        new_path = path.with_name(f"{path.name}.damaged" + (f"-{number}" if number > 1 else ""))
+        is_folder = path.is_dir() and not path.is_symlink()
+        try:  # reserves the name
+            new_path.mkdir() if is_folder else new_path.touch(exist_ok=False)
+        except FileExistsError:
+            continue
+        except FileNotFoundError:
+            return None
+        try:
+            os.rename(path, new_path)
+        except FileNotFoundError:
+            new_path.rmdir() if is_folder else new_path.unlink()
+            return None
+        return new_path
+    raise AssertionError
+
+
 def process_exists(pid: int) -> bool:
     """Returns whether a process of this machine exists."""
     try:
@@ -67,20 +114,23 @@ def read_json(path: Path) -> Any:
     return parse_json(path, path.read_bytes())
 
 
-def parse_json(path: Path | str, data: bytes) -> Any:
+def parse_json(path: Path | str, data: bytes, remedy: str = RESTORE) -> Any:
     """Parses the content of a JSON file.
 
     Args:
         path: The file, for the error message.
         data: Its content.
+        remedy: What to do if it is damaged, for the error message.
 
     Raises:
-        StoreError: The content is not JSON.
+        DamagedFileError: The content is not JSON, or is nested too deeply.
     """
     try:
         return json.loads(data.decode("utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise StoreError(f"{path}: damaged: {error}") from None
+    except RecursionError:
+        raise DamagedFileError(path, "nested too deeply", remedy) from None
+    except ValueError as error:  # also UnicodeDecodeError, and numbers of more digits than Python reads
+        raise DamagedFileError(path, str(error), remedy) from None
 
 
 def write_parquet(path: Path, rows: list[dict[str, float]]) -> None:
@@ -108,7 +158,7 @@ def read_parquet(path: Path) -> list[dict[str, float]]:
     try:
         rows = pq.read_table(path).to_pylist()
     except (pa.ArrowInvalid, OSError) as error:
-        raise StoreError(f"{path}: damaged: {error}") from None
+        raise DamagedFileError(path, str(error)) from None
     return [{k: v for k, v in row.items() if v is not None} for row in rows]
 
 

@@ -18,7 +18,6 @@ STORE/index.parquet                cache of all records, see analysis/data/recor
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -28,19 +27,18 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.run import RunConfig
-from scaling.config.validation import to_dict
-from scaling.store import lease
+from scaling.config.validation import one_line, to_dict
+from scaling.store import curve_files, lease
 from scaling.store.config_cache import run_config_from_dict
 from scaling.store.files import (
+    DamagedFileError,
     LocalFiles,
     RemoteHooks,
     StoreError,
     parse_json,
     read_json,
-    read_parquet,
-    write_atomic,
+    set_aside,
     write_json,
-    write_parquet,
 )
 from scaling.store.lease import FileStorage
 
@@ -82,6 +80,10 @@ class Record:
         return self.config.token_share(step)
 
 
+RECORD_REMEDY = (
+    "`python -m sweeps launch SWEEP --store ...` or `python -m scaling train` trains it again; or restore the file"
+    " from a copy"
+)
 CURVE_SECONDS = 30.0  # between uploads of the curve of a running run
 
 
@@ -92,12 +94,16 @@ class Store(RemoteHooks):
         root: The folder.
         writes: Whether this process writes records and curves; False on all hosts of a run but host 0.
         address: Folder or address, as given to --store.
+        damaged: Files that `records`, `read_intact` and `raw_intact` left out: path in the store, and the problem with
+            what to do about it.
     """
 
     def __init__(self, root: str | Path, *, writes: bool = True) -> None:
         self.root = Path(root)
         self.writes = writes
         self.address = str(root)
+        self.damaged: dict[str, str] = {}
+        self.printed_damaged: set[str] = set()  # of print_damaged
 
     def run_dir(self, run_id: str) -> Path:
         """Folder of a run."""
@@ -149,25 +155,41 @@ class Store(RemoteHooks):
         self.upload(self.run_dir(record.run_id) / "record.json")
 
     def read(self, run_id: str) -> Record | None:
-        """Returns the record of a run, or None without a record; raises StoreError for a damaged record."""
+        """Returns the record of a run, or None without a record; raises DamagedFileError for a damaged record."""
         data = self.raw_record(run_id)
         if data is None:
             return None
         try:
             return Record(**{**data, "config": run_config_from_dict(data["config"])})
         except (KeyError, TypeError, ValueError) as error:
-            raise StoreError(f"{self.run_dir(run_id) / 'record.json'}: damaged: {error}") from None
+            raise DamagedFileError(self.run_dir(run_id) / "record.json", one_line(error), RECORD_REMEDY) from None
+
+    def read_intact(self, run_id: str) -> Record | None:
+        """Returns the record of a run, or None without a record or with a damaged one, which is added to `damaged`."""
+        try:
+            return self.read(run_id)
+        except DamagedFileError as error:
+            self.note_damaged(error)
+            return None
+
+    def raw_intact(self, run_id: str) -> dict[str, Any] | None:
+        """Returns the JSON of a record, or None without a record or with a damaged one, which is added to `damaged`."""
+        try:
+            return self.raw_record(run_id)
+        except DamagedFileError as error:
+            self.note_damaged(error)
+            return None
 
     def raw_record(self, run_id: str) -> dict[str, Any] | None:
         """Returns the JSON of a record, or None without a record: faster than `read` if the config is not needed."""
         path = os.path.join(self.root, "runs", run_id, "record.json")
         try:
             with open(path, "rb") as file:
-                data = parse_json(path, file.read())
+                data = parse_json(path, file.read(), RECORD_REMEDY)
         except FileNotFoundError:
             return None
         if not isinstance(data, dict) or not {"run_id", "status", "config"} <= set(data):
-            raise StoreError(f"{path}: damaged: not a record")
+            raise DamagedFileError(path, "not a record", RECORD_REMEDY)
         return data
 
     def record_stamps(self) -> dict[str, tuple[int, int, int]]:
@@ -186,9 +208,9 @@ class Store(RemoteHooks):
         return dict(sorted(stamps.items()))
 
     def records(self) -> Iterator[Record]:
-        """Iterates over all records in order of run id."""
+        """Iterates over all intact records in order of run id; the others are added to `damaged`."""
         for path in sorted(self.root.glob("runs/*/record.json")):
-            record = self.read(path.parent.name)
+            record = self.read_intact(path.parent.name)
             if record is not None:
                 yield record
 
@@ -252,13 +274,9 @@ class Store(RemoteHooks):
             run_id: Id of the run.
             rows: See `curve`.
         """
-        if not self.writes:
-            return
-        path = self.run_dir(run_id) / "curve.jsonl"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("a") as file:
-            file.writelines(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-        self.upload(path, every=CURVE_SECONDS)
+        if self.writes:
+            path = curve_files.append_lines(self.run_dir(run_id), rows)
+            self.upload(path, every=CURVE_SECONDS)
 
     def reset_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
         """Replaces the curve of a running run.
@@ -267,10 +285,8 @@ class Store(RemoteHooks):
             run_id: Id of the run.
             rows: See `curve`.
         """
-        if not self.writes:
-            return
-        lines = "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)
-        write_atomic(self.run_dir(run_id) / "curve.jsonl", lines.encode())
+        if self.writes:
+            curve_files.write_lines(self.run_dir(run_id), rows)
 
     def finish_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
         """Writes the whole curve of a run that has ended as Parquet and removes the lines of the running run.
@@ -281,10 +297,9 @@ class Store(RemoteHooks):
         """
         if not self.writes:
             return
-        write_parquet(self.run_dir(run_id) / "curve.parquet", rows)
-        (self.run_dir(run_id) / "curve.jsonl").unlink(missing_ok=True)
-        self.upload(self.run_dir(run_id) / "curve.parquet")
-        self.discard(self.run_dir(run_id) / "curve.jsonl")
+        path = curve_files.write_table(self.run_dir(run_id), rows)
+        self.upload(path)
+        self.discard(path.with_suffix(".jsonl"))
 
     def curve(self, run_id: str) -> list[dict[str, float]]:
         """Returns the rows of a run's curve in order of steps; an empty list without a curve.
@@ -294,29 +309,11 @@ class Store(RemoteHooks):
         examples with answers have `val_accuracy` there, and `train_accuracy` and `train_loss_fixed` over a fixed set of
         training examples.
         """
-        folder = self.run_dir(run_id)
-        if (folder / "curve.parquet").exists():
-            return read_parquet(folder / "curve.parquet")
-        if not (folder / "curve.jsonl").exists():
-            return []
-        rows = []
-        for line in (folder / "curve.jsonl").read_text().splitlines(keepends=True):
-            if not line.endswith("\n"):  # incomplete line of a process that was killed
-                break
-            rows.append(json.loads(line))
-        return rows
+        return curve_files.read_curve(self.run_dir(run_id))
 
     def last_row(self, run_id: str) -> dict[str, float] | None:
         """Returns the newest row of a running run's curve, or None; reads only the end of the file."""
-        path = self.run_dir(run_id) / "curve.jsonl"
-        try:
-            with path.open("rb") as file:
-                file.seek(max(0, path.stat().st_size - 4096))
-                lines = file.read().splitlines(keepends=True)
-        except FileNotFoundError:
-            return None
-        complete = [line for line in lines if line.startswith(b"{") and line.endswith(b"}\n")]
-        return json.loads(complete[-1]) if complete else None
+        return curve_files.last_row(self.run_dir(run_id))
 
     def last_write_time(self, run_id: str) -> float | None:
         """Returns when a running run's curve last grew, in seconds since 1970; None if it has no curve."""
@@ -324,3 +321,22 @@ class Store(RemoteHooks):
             return (self.run_dir(run_id) / "curve.jsonl").stat().st_mtime
         except FileNotFoundError:
             return None
+
+    def set_aside(self, path: Path) -> Path | None:
+        """Renames a damaged file to NAME.damaged (NAME.damaged-2, ...), so that it can be written again.
+
+        Args:
+            path: The file, in this store.
+
+        Returns:
+            Its new path, or None if it no longer exists.
+        """
+        new_path = set_aside(path)
+        if new_path is not None and self.writes:
+            self.upload(new_path)
+            self.discard(path)
+        return new_path
+
+    def note_damaged(self, error: DamagedFileError) -> None:
+        """Adds a file that was left out to `damaged`."""
+        self.damaged[os.path.relpath(error.path, self.root)] = error.problem
