@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_options(parser, EvaluationOptions, leave_out=("steps",))
     harness.add_arguments(parser)
     parser.add_argument(
-        "--step", type=int, metavar="N", help="evaluate the checkpoint after N steps (default: the newest)"
+        "--step", type=int, metavar="N", help="evaluate the checkpoint after N steps (default: the last step)"
     )
     parser.add_argument("--missing", action="store_true", help="skip tasks that have stored results for this step")
     add_code_argument(parser)

@@ -21,8 +21,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     from scaling.config.user_code.blocks import add_code_argument
     from scaling.inference.options import Sampling
 
-    parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
+    parser.add_argument("run", metavar="RUN", help="run id, or its first characters")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
+    parser.add_argument(
+        "--step", type=int, metavar="N", help="use the checkpoint after N steps (default: the last step)"
+    )
     parser.add_argument("--prompt", action="append", default=[], metavar="TEXT", help="a prompt; may be repeated")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="file with one prompt per line")
     parser.add_argument(
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     use_code(args.code)
     sampling = read_options(Sampling, args)
     texts = [*args.prompt, *(read_text(args.prompts).splitlines() if args.prompts else [])] or [""]
-    model = load_model(open_store(args.store), args.run)
+    model = load_model(open_store(args.store), args.run, args.step)
     longest, trained = max(len(encode_prompt(model, text)) for text in texts) + args.tokens, model.config.data.length
     if longest > trained:
         print(f"scaling generate: {longest} tokens exceed the training context of {trained}", file=sys.stderr)

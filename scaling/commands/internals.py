@@ -22,8 +22,11 @@ def add_attention(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `attention`."""
     from scaling.config.user_code.blocks import add_code_argument
 
-    parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
+    parser.add_argument("run", metavar="RUN", help="run id, or its first characters")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
+    parser.add_argument(
+        "--step", type=int, metavar="N", help="use the checkpoint after N steps (default: the last step)"
+    )
     parser.add_argument("--prompt", required=True, metavar="TEXT", help="text whose attention weights are computed")
     parser.add_argument("--layer", type=int, default=0, metavar="I", help="index of the layer, from 0 (default 0)")
     parser.add_argument("--out", required=True, type=Path, metavar="FILE",
@@ -35,8 +38,11 @@ def add_activations(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `activations`."""
     from scaling.config.user_code.blocks import add_code_argument
 
-    parser.add_argument("run", metavar="RUN", help="run id or its first characters; uses the newest checkpoint")
+    parser.add_argument("run", metavar="RUN", help="run id, or its first characters")
     parser.add_argument("--store", required=True, metavar="DIR", help="the store that has the run")
+    parser.add_argument(
+        "--step", type=int, metavar="N", help="use the checkpoint after N steps (default: the last step)"
+    )
     parser.add_argument("--layer", required=True, type=int, metavar="I", help="index of the layer, from 0")
     parser.add_argument("--site", default="residual", metavar="SITE",
                         help="residual (stream after the layer, default), attention or mlp (their output)")  # fmt: skip
@@ -66,7 +72,7 @@ def run_attention(args: argparse.Namespace) -> int:
             f"--out {args.out}"
         )
     use_code(args.code)
-    model = load_model(open_store(args.store), args.run)
+    model = load_model(open_store(args.store), args.run, args.step)
     tokens = encode_prompt(model, args.prompt)
     weights_HLM = attention_maps(model, tokens, args.layer)
     about = {"kind": "attention", "run_id": model.record.run_id, "step": model.step, "layer": args.layer}
@@ -101,7 +107,7 @@ def run_activations(args: argparse.Namespace) -> int:
         raise ConfigError(f"--out {args.out}: must be {' or '.join(WRITERS)}")
     use_code(args.code)
     store, count, site = open_store(args.store), int(args.tokens), Site(args.layer, args.site)
-    model = load_model(store, args.run)
+    model = load_model(store, args.run, args.step)
     site.check(model)
     text = tokens.open_tokens(tokens.find_tokens(store.token_files, model.config.data.tokens))
     check_token_count(model, text, count, args.split)

@@ -20,7 +20,7 @@ from scaling.inference.scorer import ScoreError, Scorer
 from scaling.store import items
 from scaling.store.files import StoreError
 from scaling.store.items import Row
-from scaling.store.record import Store
+from scaling.store.record import Record, Store
 
 Evaluations = set[tuple[str, int]]  # (task as in file names, shots)
 INPUT_ERRORS = (ConfigError, CorpusError, StoreError)
@@ -187,7 +187,7 @@ def task_rows(
 
 
 def write_scores(store: Store, model: TrainedModel, scores: dict[str, float]) -> None:
-    """Writes scores into the record, except those of tasks that were evaluated at a later step.
+    """Writes scores into the record, each with the step of the model.
 
     Args:
         store: The store that has the record.
@@ -195,12 +195,20 @@ def write_scores(store: Store, model: TrainedModel, scores: dict[str, float]) ->
         scores: Scores by name, TASK[@SHOTS]/METRIC.
     """
     record = store.read(model.record.run_id)
-    if record is None or not scores:
-        return
-    later = [file for file in items.item_files(store.items_dir(record.run_id)) if file.step > model.step]
-    newer = {items.task_label(file.task, file.shots) for file in later}
-    current = {name: value for name, value in scores.items() if items.safe_name(name.rpartition("/")[0]) not in newer}
-    store.write(dataclasses.replace(record, evals={**record.evals, **current}))
+    if record is not None and scores:
+        store.write(with_scores(record, model.step, scores))
+
+
+def with_scores(record: Record, step: int, scores: dict[str, float]) -> Record:
+    """Returns a record with the scores of a model of its run added.
+
+    Args:
+        record: The record.
+        step: Training steps of the model.
+        scores: Scores by name, TASK[@SHOTS]/METRIC.
+    """
+    named = {items.score_name(name, step, record.config.steps): value for name, value in scores.items()}
+    return dataclasses.replace(record, evals={**record.evals, **named})
 
 
 def print_warnings(lines: Sequence[str]) -> None:

@@ -21,6 +21,7 @@ from scaling.store.files import StoreError
 from scaling.store.record import Record, Store
 
 COMPUTE_DTYPES = ("float32", "bfloat16")  # of products and activations
+NO_CHECKPOINT = "it has none of another step: restore it from a copy, or `python -m scaling train` an unfinished run"
 
 
 @dataclass(frozen=True)
@@ -126,13 +127,15 @@ def _restore_step(store: Store, record: Record, abstract: Any, step: int | None)
                 return wanted, checkpoint.restore_params(path, abstract)
         except checkpoint.CheckpointError as error:
             damaged = f": {error}"
-    missing = (
-        f"no {'intact ' if damaged else ''}checkpoint of {'step' if step is not None else 'its last step'} {wanted}"
-    )
+    name = f"step {wanted}" if step is not None else f"its last step, {wanted}"
     steps = ", ".join(str(found) for found in dict(checkpoints) if found != wanted)
     raise StoreError(
-        f"run {record.run_id[:12]} in store {store.root}: the run is {record.status} and has {missing}{damaged}: "
-        + (f"--step N takes another one of its steps: {steps}" if steps else "it has none of another step either")
+        f"run {record.run_id[:12]} in store {store.root}: {record.status}, no intact checkpoint of {name}{damaged}: "
+        + (
+            f"restore it from a copy, or choose with --step another one of the steps {steps}"
+            if steps
+            else NO_CHECKPOINT
+        )
     )
 
 

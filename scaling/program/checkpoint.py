@@ -2,7 +2,7 @@
 
     FOLDER/STEP-PREFIX_ID/state/         written by Orbax
                           curve.parquet
-                          manifest.json  a checksum of each array, SHA-256 of the curve
+                          manifest.json  the checkpoint's name, a checksum of each array, SHA-256 of the curve
 
 The name of a checkpoint contains prefix_id(config, step), so any run with that prefix can start from it: resuming and
 branching use the same mechanism. A folder is renamed to its final name only after all its files are written and synced,
@@ -132,7 +132,8 @@ def _finish_checkpoint(temporary: Path, final: Path, step: int, sums: dict[str, 
     """Adds the curve and the manifest, then renames the folder."""
     write_parquet(temporary / "curve.parquet", curve)
     curve_sha256 = hashlib.sha256((temporary / "curve.parquet").read_bytes()).hexdigest()
-    write_json(temporary / "manifest.json", {"step": step, "curve": curve_sha256, "sums": sums})
+    facts = {"name": final.name, "step": step, "curve": curve_sha256, "sums": sums}
+    write_json(temporary / "manifest.json", facts)
     _rename_folder(temporary, final)
 
 
@@ -209,7 +210,7 @@ def restore_params(checkpoint: Path, abstract: Any) -> Any:
     """
     leaves = _named_leaves({"params": abstract})
     try:
-        manifest = read_json(checkpoint / "manifest.json")
+        manifest = _read_manifest(checkpoint)
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
             layout = ocp.checkpoint_utils.construct_restore_args(leaves)
             arguments = ocp.args.PyTreeRestore(item=leaves, restore_args=layout, partial_restore=True)
@@ -226,7 +227,7 @@ def _read_checkpoint(
 ) -> tuple[Any, dict[str, jax.Array], bytes, CheckpointError | None]:
     """Returns manifest, arrays and curve as stored, and the error (for the other hosts) if they cannot be read."""
     try:
-        manifest = read_json(checkpoint / "manifest.json")
+        manifest = _read_manifest(checkpoint)
         with ocp.StandardCheckpointer() as orbax:
             arrays = orbax.restore(checkpoint.absolute() / "state", _named_leaves(abstract))
         return manifest, arrays, (checkpoint / "curve.parquet").read_bytes(), None
@@ -237,6 +238,19 @@ def _read_checkpoint(
         failure = CheckpointError(_short_message(error))
         failure.__cause__ = error
         return None, {}, b"", failure
+
+
+def _read_manifest(checkpoint: Path) -> dict[str, Any]:
+    """Reads the manifest; CheckpointError where it is not that of a checkpoint of this name, which older ones lack."""
+    manifest = read_json(checkpoint / "manifest.json")
+    sums = manifest.get("sums", manifest.get("arrays")) if isinstance(manifest, dict) else None
+    if not isinstance(sums, dict) or not isinstance(manifest.get("curve"), str):
+        raise CheckpointError("manifest.json is not a manifest")
+    name = manifest.get("name", checkpoint.name)
+    step = int(checkpoint.name.partition("-")[0])
+    if name != checkpoint.name or manifest.get("step", step) != step:
+        raise CheckpointError(f"manifest.json is that of checkpoint {name}, step {manifest.get('step')}")
+    return manifest
 
 
 def rename_damaged(checkpoint: Path) -> None:

@@ -232,7 +232,7 @@ def _create_without_link(path: Path, data: bytes) -> bool:
 
 
 class RemoteHooks:
-    """Hooks of a remote store (scaling/store/remote.py); in a local store they do nothing."""
+    """Hooks of a remote store (scaling/store/remote/store.py); in a local store they do nothing."""
 
     def upload(self, path: Path, every: float = 0.0) -> None:
         """Called after a file, or the folder of a checkpoint, was written.

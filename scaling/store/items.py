@@ -43,6 +43,7 @@ COLUMNS = {  # name: type, by its name in PyArrow, and meaning
     "passed": ("list<bool>", "whether each generated text is correct"),
 }
 FILE_NAME = re.compile(r"(?P<task>[^.].*?)(?:@(?P<shots>\d+))?\.(?P<step>\d+)\.parquet")
+STEP_MARK = "@step="  # in a record, before the step of a score that is not of the run's last step
 Row = dict[str, Any]
 
 
@@ -75,6 +76,18 @@ def task_label(task: str, shots: int) -> str:
         shots: Solved examples in the prompt; 0 adds nothing.
     """
     return f"{task}@{shots}" if shots else task
+
+
+def score_name(name: str, step: int, steps: int) -> str:
+    """Returns the name of a score in a record: the step is part of it unless it is the run's last.
+
+    Args:
+        name: Name of the score, TASK[@SHOTS]/METRIC.
+        step: Training steps of the model.
+        steps: Steps of the run.
+    """
+    task, _, metric = name.rpartition("/")
+    return name if step == steps else f"{task}{STEP_MARK}{step}/{metric}"
 
 
 def safe_name(text: str) -> str:

@@ -23,10 +23,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
+from scaling.config.text import printable
 from scaling.store.files import process_exists
 
 SILENCE_SECONDS = 60.0  # without a heartbeat, after which another process may take over
 HEARTBEATS = 6  # in that time
+MAX_PID = 2**31 - 1  # of pid_t
 
 
 class FileStorage(Protocol):
@@ -186,7 +188,8 @@ def acquire_lease(storage: FileStorage, name: str) -> Lease:
         raise
     for number in numbers:
         if number <= newest:
-            storage.remove(_file_name(name, number))
+            with contextlib.suppress(OSError):  # such as a directory with the name of a lease's file
+                storage.remove(_file_name(name, number))
     _OBSERVED.pop((storage.name, name), None)
     return Lease(storage, name, newest + 1, owner)
 
@@ -228,27 +231,32 @@ _OBSERVED: dict[tuple[str, str], tuple[tuple[int, bytes], float, float]] = {}
 
 def _holder(storage: FileStorage, name: str, number: int) -> str | None:
     """Describes the holder with this number; returns None if it released the lease or is dead."""
+    file = _file_name(name, number)
     try:
-        data = storage.read(_file_name(name, number))
+        data = storage.read(file)
     except FileNotFoundError:  # removed by its successor just now
         return "another process, just now"
-    content = _parse_file(data)
-    if content.get("released"):
+    except IsADirectoryError:  # no process writes one
+        data = b"a directory"
+    owner, released = _parse_file(data)
+    if released:
         return None
-    owner = content.get("owner", {})
-    pid = owner.get("pid")
-    if pid is not None and owner["machine"] == machine_id() and not _owner_exists(owner):
+    if owner is not None and owner["machine"] == machine_id() and not _owner_exists(owner):
         return None
     if _seconds_unchanged((storage.name, name), (number, data)) > silence_seconds():
         return None
-    return f"process {pid} on {owner['host']}" if pid is not None else "another process"
+    if owner is not None:
+        return f"process {owner['pid']} on {printable(owner['host'])}"
+    if not data:  # the file was just created
+        return "another process"
+    return f"a process whose lease file {storage.name}/{file} is unreadable"
 
 
 def _owner_exists(owner: dict[str, Any]) -> bool:
     """Returns whether a process of this machine exists and, if it is this process, still has the lease."""
     pid = owner["pid"]
     is_same_process = process_exists(pid) and process_start(pid) == owner["born"]
-    return is_same_process and (pid != os.getpid() or owner["token"] in _HELD_TOKENS)
+    return is_same_process and (pid != os.getpid() or owner.get("token") in _HELD_TOKENS)
 
 
 def _seconds_unchanged(key: tuple[str, str], content: tuple[int, bytes]) -> float:
@@ -274,17 +282,33 @@ def _file_name(name: str, number: int) -> str:
 
 def _numbers(storage: FileStorage, name: str) -> list[int]:
     stems = (file.removesuffix(".json") for file in storage.files(f"leases/{name}") if file.endswith(".json"))
-    return [int(stem) for stem in stems if stem.isdigit()]
+    return [int(stem) for stem in stems if stem.isascii() and stem.isdecimal()]
 
 
 def _file_text(owner: dict[str, Any], beats: int, *, released: bool = False) -> bytes:
     return json.dumps({"owner": owner, "beats": beats} | ({"released": True} if released else {})).encode()
 
 
-def _parse_file(data: bytes) -> dict[str, Any]:
-    """Parses the file of a lease; returns an empty dict if the file is incomplete."""
+def _parse_file(data: bytes) -> tuple[dict[str, Any] | None, bool]:
+    """Parses the file of a lease.
+
+    Returns:
+        The owner, None if the file is empty, incomplete or has fields of other types; and whether it was released.
+    """
     try:
         content = json.loads(data)
-    except ValueError:
-        return {}
-    return content if isinstance(content, dict) else {}
+    except (ValueError, RecursionError):
+        return None, False
+    if not isinstance(content, dict):
+        return None, False
+    owner = content.get("owner")
+    return owner if _is_owner(owner) else None, content.get("released") is True
+
+
+def _is_owner(value: Any) -> bool:
+    """Returns whether a value has the fields of an owner with their types; early versions wrote no `token`."""
+    if not isinstance(value, dict):
+        return False
+    texts = (value.get("host"), value.get("machine"), value.get("born"), value.get("token", ""))
+    pid = value.get("pid")
+    return all(isinstance(text, str) for text in texts) and type(pid) is int and 0 < pid <= MAX_PID

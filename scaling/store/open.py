@@ -24,6 +24,6 @@ def open_store(address: str | Path, *, writes: bool = True) -> Store:
     """
     if "://" not in str(address):
         return Store(address, writes=writes)
-    from scaling.store.remote import RemoteStore  # here: most stores are folders
+    from scaling.store.remote.store import RemoteStore  # here: most stores are folders
 
     return RemoteStore(str(address), writes=writes)

@@ -332,7 +332,11 @@ def evaluate_validation(run: Run) -> dict[str, float]:
 
 def evaluate_tasks(run: Run) -> None:
     """Evaluates the current model on the run's tasks; an error in a task stops neither other tasks nor training."""
-    from scaling.evaluation.run import evaluate_run, print_warnings  # local import: most runs evaluate no task
+    from scaling.evaluation.run import (  # local import: most runs evaluate no task
+        evaluate_run,
+        print_warnings,
+        with_scores,
+    )
     from scaling.inference.load import model_in_training
 
     assert run.evaluation is not None and run.record is not None
@@ -341,5 +345,5 @@ def evaluate_tasks(run: Run) -> None:
     model = model_in_training(run.store, run.record, run.step, run.state["params"])
     result = evaluate_run(model, run.store, run.evaluation)
     print_warnings([*result.notes, *result.errors])
-    run.record = dataclasses.replace(run.record, evals={**run.record.evals, **result.facts})
+    run.record = with_scores(run.record, run.step, result.facts)
     run.evaluation_seconds += time.monotonic() - started_at

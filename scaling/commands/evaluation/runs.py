@@ -32,7 +32,7 @@ class EvaluationJob:
         store: The store that has the runs.
         options: The tasks, None where there are none.
         benchmarks: The benchmarks of the lm-evaluation-harness, None where there are none.
-        step: Step of the checkpoint; None for the newest.
+        step: Step of the checkpoint; None for the last step of each run.
         only_missing: Skip what has stored results for this step.
         as_json: Print JSON lines.
         bad_tasks: Messages of the tasks and benchmarks that cannot be evaluated on any run.

@@ -32,7 +32,7 @@ def evaluate(
         store: Folder or address of the store.
         tasks: Names such as "addition-3", "perplexity", "questions.jsonl" or "my_task.py:parity-5" (your file, which is
             run), or EvaluationOptions with shots, number of questions and more.
-        step: Use the checkpoint after this step; None: the newest.
+        step: Use the checkpoint after this step; None: the last step.
         only_missing: Skip tasks that have stored results for this step.
         code: Your files with blocks of the model, FILE.py or package.module; they are run.
 

@@ -21,17 +21,19 @@ def generate(
     tokens: int = 100,
     sampling: Sampling = Sampling(),
     seed: int = 0,
+    step: int | None = None,
     code: Sequence[str] = (),
 ) -> list[str]:
     """Generates a continuation of each prompt, up to the end of a document.
 
     Args:
-        run: Run id, or its first characters; its newest checkpoint is used.
+        run: Run id, or its first characters.
         store: Folder or address of the store.
         prompts: One text, or several.
         tokens: Largest number of new tokens per prompt.
         sampling: Temperature, top-k and top-p.
         seed: Seed of the samples.
+        step: Use the checkpoint after this step; None: the last step.
         code: Your files with blocks of the model, FILE.py or package.module; they are run.
 
     Returns:
@@ -42,6 +44,6 @@ def generate(
         StoreError: There is no such run or checkpoint.
     """
     use_code(code)
-    model = load_model(as_store(store), run)
+    model = load_model(as_store(store), run, step)
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     return [row.text for row in generate_texts(model, texts, tokens, sampling, seed=seed)]

@@ -1,6 +1,7 @@
 """A lease: one holder at a time, kept while it lives, another's once it is gone or silent, never two's."""
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -8,8 +9,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from scaling.commands import schedule_runs
 from scaling.config.run import RunConfig, override, run_id
@@ -64,13 +68,13 @@ def end(child: subprocess.Popen[str]) -> None:
     child.communicate()
 
 
-def taken_within(place: LocalFiles, seconds: float) -> lease.Lease | None:
+def acquired_within(place: LocalFiles, seconds: float) -> lease.Lease | None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         try:
             return lease.acquire_lease(place, "run")
         except lease.LeaseHeldError:
-            time.sleep(0.05)
+            time.sleep(lease.silence_seconds() / 20)
     return None
 
 
@@ -100,7 +104,7 @@ def test_at_most_one_holds_it_however_many_ask(place: LocalFiles, tmp_path: Path
 
 def test_it_is_kept_as_long_as_its_holder_lives(place: LocalFiles, tmp_path: Path) -> None:
     child = other(tmp_path)
-    assert taken_within(place, 2.5) is None and ask_child(child) == "mine"
+    assert acquired_within(place, 2.5) is None and ask_child(child) == "mine"
     with pytest.raises(lease.LeaseHeldError, match=f"process {child.pid} on "):
         lease.acquire_lease(place, "run")
     end(child)
@@ -116,7 +120,7 @@ def test_a_silent_holder_loses_it_to_one_of_those_who_wait_and_finds_out(place: 
     child = other(tmp_path)
     child.send_signal(signal.SIGSTOP)
     won: list[lease.Lease | None] = []
-    waiting = [threading.Thread(target=lambda: won.append(taken_within(place, 4.0))) for _ in range(4)]
+    waiting = [threading.Thread(target=lambda: won.append(acquired_within(place, 4.0))) for _ in range(4)]
     began = time.monotonic()
     for entry in waiting:
         entry.start()
@@ -137,7 +141,7 @@ def test_another_machines_process_is_not_judged_by_its_number_here(place: LocalF
     assert place.create(lease._file_name("run", 1), lease._file_text(owner, 3))
     with pytest.raises(lease.LeaseHeldError, match=f"process {int(gone.stdout)} on far"):
         lease.acquire_lease(place, "run")
-    lease_found = taken_within(place, 4.0)
+    lease_found = acquired_within(place, 4.0)
     assert lease_found is not None and lease_found.number == 2
     lease_found.release()
 
@@ -151,7 +155,7 @@ def test_a_file_that_is_half_written_is_held(place: LocalFiles) -> None:
 def test_numbers_only_grow_and_a_late_sign_of_life_gives_nothing_back(place: LocalFiles) -> None:
     first = lease.acquire_lease(place, "run")
     first._ended.set()  # it falls silent
-    second = taken_within(place, 4.0)
+    second = acquired_within(place, 4.0)
     assert second is not None and second.number == first.number + 1
     place.write(first.file, lease._file_text(first.owner, 99))  # it had been about to
     with pytest.raises(lease.LeaseLostError):
@@ -224,3 +228,74 @@ def test_a_lease_that_could_not_be_given_back_is_not_in_its_holders_own_way(plac
     first.release()
     (folder / "00000001.json").write_bytes(before)
     lease.acquire_lease(place, "run").release()
+
+
+OWNER = {"host": "far", "pid": 17, "machine": "another", "born": "1", "token": "ab"}
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.just(10**400),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(["pid", "host", "x"]), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+LEASE_CONTENT = st.fixed_dictionaries(
+    {},
+    optional={
+        "owner": JSON_VALUES | st.fixed_dictionaries({}, optional=dict.fromkeys(OWNER, JSON_VALUES)),
+        "beats": JSON_VALUES,
+        "released": JSON_VALUES,
+    },
+)
+
+
+@pytest.mark.parametrize("field", ["owner", *OWNER])
+@pytest.mark.parametrize("value", [None, [], {}, "x", True, -1, 10**30, 1.5])
+def test_a_lease_of_wrong_types_is_held_until_it_has_been_silent(
+    place: LocalFiles, monkeypatch: pytest.MonkeyPatch, field: str, value: Any
+) -> None:
+    if field != "owner" and (isinstance(value, str) and field != "pid"):
+        pytest.skip("a value of this field")
+    monkeypatch.setenv("SCALING_LEASE_SECONDS", "0.03")
+    owner = value if field == "owner" else {**OWNER, field: value}
+    assert place.create(lease._file_name("run", 1), json.dumps({"owner": owner, "beats": 3}).encode())
+    with pytest.raises(lease.LeaseHeldError, match=r"lease file .*/leases/run/00000001\.json is unreadable"):
+        lease.acquire_lease(place, "run")
+    acquired = acquired_within(place, 4.0)
+    assert acquired is not None and acquired.number == 2
+    acquired.release()
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.binary(max_size=20) | LEASE_CONTENT.map(lambda content: json.dumps(content).encode()))
+def test_any_content_of_a_lease_is_held_or_free_and_free_after_silence(
+    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, data: bytes
+) -> None:
+    monkeypatch.setenv("SCALING_LEASE_SECONDS", "0.01")
+    place = LocalFiles(tmp_path_factory.mktemp("lease"))
+    assert place.create(lease._file_name("run", 1), data)
+    acquired = acquired_within(place, 4.0)
+    assert acquired is not None
+    acquired.release()
+
+
+def test_a_deep_value_a_directory_and_other_digits_are_no_leases(
+    place: LocalFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCALING_LEASE_SECONDS", "0.03")
+    (tmp_path / "leases" / "run" / "00000001.json").mkdir(parents=True)
+    (tmp_path / "leases" / "run" / "²².json").touch()  # a digit, but no decimal number
+    with pytest.raises(lease.LeaseHeldError, match="unreadable"):
+        lease.acquire_lease(place, "run")
+    first = acquired_within(place, 4.0)
+    assert first is not None and first.number == 2
+    first.release()
+    assert place.create(lease._file_name("run", 3), b"[" * 200_000)
+    second = acquired_within(place, 4.0)
+    assert second is not None and second.number == 4
+    second.release()
+
+
+def test_control_characters_in_a_host_name_are_escaped(place: LocalFiles) -> None:
+    assert place.create(lease._file_name("run", 1), lease._file_text({**OWNER, "host": "a\x1b[2Jb"}, 3))
+    with pytest.raises(lease.LeaseHeldError, match=r"process 17 on a\\x1b\[2Jb"):
+        lease.acquire_lease(place, "run")

@@ -12,8 +12,8 @@ from scaling.store import lease
 from scaling.store.files import StoreError
 from scaling.store.open import open_store
 from scaling.store.record import Record, Store
-from scaling.store.remote import RemoteStore
-from scaling.store.remote_files import RemoteFiles
+from scaling.store.remote.files import RemoteFiles
+from scaling.store.remote.store import RemoteStore
 from tests.support.training import assert_same_run, train_run
 
 

@@ -24,7 +24,7 @@ from scaling.store import lease
 from scaling.store.files import StoreError, process_exists, read_json, user_cache_folder, write_atomic, write_json
 from scaling.store.lease import FileStorage
 from scaling.store.record import Record, Store
-from scaling.store.remote_files import RemoteFiles
+from scaling.store.remote.files import RemoteFiles
 
 MANIFEST = "manifest.json"  # the last file of a checkpoint to be written
 STAMPS_FILE = ".seen.json"  # stamps of the remote files when they were fetched

@@ -1,0 +1,199 @@
+"""Commands in processes with limits: a server with the imported packages forks one process per command.
+
+A command costs what it computes, not what Python takes to import its libraries. Its process has a time limit, a memory
+limit and no right to read files against their modes (a process of root has it otherwise); what it writes to either
+stream is kept.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import errno
+import importlib
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.support.commands import ROOT
+
+PACKAGES = ("scaling", "sweeps", "analysis")
+# What the commands import themselves; with JAX first, whose threads start only with its devices.
+LIBRARIES = ("numpy", "pandas", "pyarrow.parquet", "pyarrow.csv", "scipy.optimize", "scipy.stats", "jinja2")
+DRAWING = ("matplotlib.figure", "matplotlib.backends.backend_agg", "matplotlib.backends.backend_svg")
+TRAINING = ("jax", "flax.linen", "optax", "orbax.checkpoint")
+MEMORY_BYTES = 4 << 30  # address space of a command without JAX, which reserves more than it uses
+CAPABILITIES = (1, 2)  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH of linux/capability.h
+PR_CAPBSET_DROP, CAPSET_SYSCALL, CAPABILITY_VERSION = 24, 126, 0x20080522
+POLL_SECONDS = 0.002
+
+
+@dataclass(frozen=True)
+class Request:
+    """A command to run.
+
+    Attributes:
+        words: Package and arguments.
+        folder: Working directory; streams are written to `stdout` and `stderr` beside it.
+        seconds: Time limit.
+        training: Whether the command may use JAX.
+        index: Whether the store's cache of records is used although the store is small.
+    """
+
+    words: tuple[str, ...]
+    folder: str
+    seconds: float
+    training: bool = False
+    index: bool = False
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that has ended: exit status (None after the time limit), streams, and seconds."""
+
+    status: int | None
+    stdout: str
+    stderr: str
+    seconds: float
+
+
+class Server:
+    """A process that runs commands."""
+
+    def __init__(self, *libraries: str) -> None:
+        """Starts the process, which imports the libraries."""
+        environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYTHONPATH"))}
+        environment |= {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg", "COLUMNS": "120", "OPENBLAS_NUM_THREADS": "1",
+                        "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2", "NO_COLOR": "1"}  # fmt: skip
+        environment.pop("JAX_NUMPY_RANK_PROMOTION", None)
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.damage.process", *libraries],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT,
+        )  # fmt: skip
+
+    def run(self, request: Request) -> Done:
+        """Runs a command and returns how it ended."""
+        assert self.process.stdin and self.process.stdout
+        print(json.dumps(asdict(request)), file=self.process.stdin, flush=True)
+        answer = json.loads(self.process.stdout.readline())
+        beside = Path(request.folder).parent
+        streams = [(beside / name).read_bytes().decode(errors="replace") for name in ("stdout", "stderr")]
+        return Done(answer["status"], *streams, answer["seconds"])
+
+    def close(self) -> None:
+        """Ends the process."""
+        assert self.process.stdin
+        self.process.stdin.close()
+        self.process.wait(timeout=60)
+
+
+@contextlib.contextmanager
+def open_server(*libraries: str) -> Iterator[Server]:
+    """Context with a server."""
+    server = Server(*libraries)
+    try:
+        yield server
+    finally:
+        server.close()
+
+
+def serve(libraries: list[str]) -> None:
+    """Answers requests on standard input until it is closed."""
+    for name in libraries:
+        importlib.import_module(name)
+    for package in PACKAGES:
+        importlib.import_module(f"{package}.__main__")
+    for line in sys.stdin:
+        data = json.loads(line)
+        request, began = Request(**{**data, "words": tuple(data["words"])}), time.monotonic()
+        pid = os.fork()
+        if pid == 0:
+            run_child(request)
+        status = wait(pid, request.seconds)
+        print(json.dumps({"status": status, "seconds": time.monotonic() - began}), flush=True)
+
+
+def wait(pid: int, seconds: float) -> int | None:
+    """Waits for a process and ends its group; returns its exit status, None after the time limit."""
+    deadline, ended = time.monotonic() + seconds, (0, 0)
+    while ended[0] == 0 and time.monotonic() < deadline:
+        time.sleep(POLL_SECONDS)
+        ended = os.waitpid(pid, os.WNOHANG)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+    if ended[0] == 0:
+        os.waitpid(pid, 0)
+        return None
+    return os.waitstatus_to_exitcode(ended[1])
+
+
+def run_child(request: Request) -> None:
+    """Runs a command in this process and ends it."""
+    status = 1
+    try:
+        os.setsid()
+        beside = Path(request.folder).parent
+        for number, (name, flags) in enumerate(
+            (("/dev/null", os.O_RDONLY), (beside / "stdout", os.O_WRONLY), (beside / "stderr", os.O_WRONLY))
+        ):
+            os.dup2(os.open(name, flags | os.O_CREAT | os.O_TRUNC if number else flags, 0o644), number)
+        os.chdir(request.folder)
+        os.environ["TMPDIR"] = str(beside / "temporary")
+        if not request.training:
+            resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+        drop_capabilities()
+        status = call_main(request)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        with contextlib.suppress(BaseException):
+            sys.stdout.flush()
+        with contextlib.suppress(BaseException):
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def call_main(request: Request) -> int:
+    """Calls `main` of the package as `python -m` does; returns the exit status."""
+    package, *arguments = request.words
+    sys.argv = [f"{package}/__main__.py", *arguments]
+    if request.index:
+        importlib.import_module("analysis.data.record_cache").__dict__["MIN_RUNS"] = 1
+    try:
+        status = importlib.import_module(f"{package}.__main__").main(arguments)
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+        status = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    atexit._run_exitfuncs()
+    return int(status)
+
+
+def drop_capabilities() -> None:
+    """Makes file modes hold for root too, in this process and in those that it starts."""
+    if sys.platform != "linux" or os.geteuid():
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    for capability in CAPABILITIES:
+        if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) and ctypes.get_errno() != errno.EPERM:
+            raise OSError(ctypes.get_errno(), "prctl")
+    held = [int(line.split()[1], 16) for line in Path("/proc/self/status").read_text().splitlines() if "CapPrm" in line]
+    kept = held[0] & ~sum(1 << capability for capability in CAPABILITIES)
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)  # effective, permitted, inheritable, twice 32 bits
+    if libc.capset(header, data):
+        raise OSError(ctypes.get_errno(), "capset")
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1:])
