@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from scaling.config.text import printable
+
 SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 SYMBOLS = {"alpha": "α", "beta": "β", "gamma": "γ"}
 COUNT_PREFIXES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
@@ -139,7 +141,8 @@ def signed(value: float, spec: str) -> str:
 
 
 def aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    """Formats rows as lines with aligned columns."""
+    """Formats rows as lines with aligned columns; control characters in cells are escaped."""
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
     return "\n".join(
         "   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -153,7 +156,7 @@ def join_names(names: Iterable[object], limit: int = 20) -> str:
         names: Names to list.
         limit: Largest number of names to list; the number of the others follows.
     """
-    texts = [" ".join(str(name).split()) for name in names]
+    texts = [printable(" ".join(str(name).split())) for name in names]
     return ", ".join(texts[:limit]) + (f" and {len(texts) - limit} more" if len(texts) > limit else "")
 
 

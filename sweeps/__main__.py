@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from scaling.config.exit_status import BAD_INPUT, DONE, STOPPED
+from scaling.config.text import printable
 from scaling.config.validation import ConfigError
 from scaling.store.files import StoreError
 from sweeps.commands import check, launch, next, plan, saving, status
@@ -38,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return COMMANDS[args.command](args)
     except (SweepError, StoreError, ConfigError) as error:
-        print(error, file=sys.stderr)
+        print(printable(str(error)), file=sys.stderr)
         return BAD_INPUT
     except PrepareError as error:
         return error.status

@@ -7,6 +7,8 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
+from scaling.config.text import printable
+
 NO_TERMINAL = (100, 60)  # columns and lines if the output is not a terminal
 ROUNDS_UP = 0.9995  # from this share of a unit on, rounding to three digits gives the next unit
 
@@ -49,6 +51,8 @@ def duration(seconds: float) -> str:
 def text_table(header: list[str], rows: list[list[str]]) -> str:
     """Returns a table of plain text, the first column aligned to the left and the others to the right.
 
+    Control characters in cells are escaped.
+
     The text is the same in a terminal and in a pipe. Trailing spaces within cells, which align decimals, are kept;
     rich's tables strip them and take 400 times as long.
 
@@ -56,6 +60,7 @@ def text_table(header: list[str], rows: list[list[str]]) -> str:
         header: Names of the columns.
         rows: Cells of each row.
     """
+    header, *rows = ([printable(cell) for cell in row] for row in (header, *rows))
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(len(header))]
     return "\n".join(
         "  ".join(

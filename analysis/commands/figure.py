@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from analysis.commands import options
+from analysis.commands.output import print_text
 from analysis.evals.options import EmergenceOptions
 from analysis.figures.options import SCORES, FigureOptions
 from analysis.figures.registry import FIGURES
@@ -33,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     figure_options = read_options(FigureOptions, arguments)
     fit_options, reading = options.source_options(arguments)
     scores = read_options(EmergenceOptions, arguments, only=SCORES)
-    print(
+    print_text(
         save_figure(arguments.source, arguments.name, Path(arguments.out), figure_options, fit_options, reading, scores)
     )
     return DONE

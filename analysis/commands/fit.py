@@ -6,10 +6,11 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from analysis.commands import options
-from analysis.commands.output import add_json_option, text_console, write_result
+from analysis.commands.output import add_json_option, print_text, text_console, write_result
 from analysis.data.options import ReadOptions, parse_numbers
 from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import add_options
+from scaling.config.text import printable
 
 if TYPE_CHECKING:
     from analysis.fitting.by_group import GroupFits
@@ -69,11 +70,10 @@ def _run_by_group(
         console = text_console()
         first = next(iter(result.fits.values()))
         for line in (heading_by_group(result), first.points.convention, *first.points.notes):
-            console.print(line, markup=False)
-        console.print(f"{result}", markup=False)
+            console.print(line)
+        console.print(f"{result}")
         for name in result.fits if inputs else ():
-            print(f"{result.column} {name}, ", end="")
-            _print_prediction(data["groups"][name]["at"])
+            _print_prediction(data["groups"][name]["at"], f"{result.column} {printable(name)}, ")
 
     return write_result(data, arguments.json, show)
 
@@ -88,14 +88,14 @@ def heading_by_group(result: GroupFits) -> str:
     return f"{first.law}, {len(result.fits)} groups of {first.points.source} by {result.column}"
 
 
-def _print_prediction(prediction: dict[str, Any]) -> None:
+def _print_prediction(prediction: dict[str, Any], prefix: str = "") -> None:
     inputs = ", ".join(f"{name} = {value:g}" for name, value in prediction["inputs"].items())
     low, high = prediction["interval"]
     value = f"{prediction['value']:.5g} ({low:.5g} to {high:.5g}) {prediction['unit']}".rstrip()
-    print(f"at {inputs}: {prediction['output']} = {value}")
-    print(f"         interval of the law, {prediction['interval_method']}{_new_run_text(prediction)}")
+    print_text(f"{prefix}at {inputs}: {prediction['output']} = {value}")
+    print_text(f"         interval of the law, {prediction['interval_method']}{_new_run_text(prediction)}")
     for line in prediction["verdict"]:
-        print(f"         {line}")
+        print_text(f"         {line}")
 
 
 def _new_run_text(prediction: dict[str, Any]) -> str:
@@ -111,10 +111,10 @@ def _print_fit(fit: Fit) -> None:
 
     console = text_console()
     for line in heading(fit):
-        console.print(line, markup=False)
+        console.print(line)
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):
-        console.print(note, style="dim", markup=False)
+        console.print(note, style="dim")
     rows = [("parameter", "value", interval_title(fit), ""), *table_rows(fit)]
-    console.print(format.aligned(rows), markup=False)
+    console.print(format.aligned(rows))
     for line in footing(fit):
-        console.print(line, markup=False)
+        console.print(line)

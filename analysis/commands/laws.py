@@ -76,13 +76,13 @@ def _print_laws(entries: list[dict[str, Any]]) -> None:
     console = text_console()
     width = max(len(entry["name"]) for entry in entries)
     for entry in entries:
-        console.print(f"{entry['name']:<{width}}  {entry['form']}", markup=False)
+        console.print(f"{entry['name']:<{width}}  {entry['form']}")
         if "parameters" not in entry:
             continue
         parts = [f"parameters {', '.join(entry['parameters'])}", entry["source"]]
         if len(entries) == 1:
             parts.insert(1, ", ".join(f"{letter} in {unit}" for letter, unit in entry["units"].items() if unit))
-        console.print(f"{'':<{width}}  {'; '.join(filter(None, parts))}", style="dim", markup=False)
+        console.print(f"{'':<{width}}  {'; '.join(filter(None, parts))}", style="dim")
         for published in entry["published"] if len(entries) == 1 else ():
             values = ", ".join(f"{name} = {value:.10g}" for name, value in published["values"].items())
-            console.print(f"{'':<{width}}  {published['source']}: {values}", style="dim", markup=False)
+            console.print(f"{'':<{width}}  {published['source']}: {values}", style="dim")

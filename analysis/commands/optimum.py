@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from analysis.commands import options
-from analysis.commands.output import add_json_option, text_console, write_result
+from analysis.commands.output import add_json_option, print_text, text_console, write_result
 from analysis.data.options import parse_numbers, parse_positive
 from analysis.errors import check_values
 from analysis.fitting.options import FitOptions
 from scaling.config.options import add_options, option, read_options
+from scaling.config.text import printable
 
 if TYPE_CHECKING:
     from analysis.fitting.result import Fit
@@ -117,11 +118,11 @@ def _run_by_group(arguments: argparse.Namespace, optimum_options: OptimumOptions
 
     def show() -> None:
         for name, fit in result.fits.items():
-            print(f"{result.column} {name}:")
+            print_text(f"{result.column} {printable(name)}:")
             _print_optima(fit, data[name])
-            print()
+            print_text("")
         for name, message in result.errors.items():
-            print(f"{result.column} {name}: {message}")
+            print_text(f"{result.column} {printable(name)}: {message}")
 
     return write_result(json_ready(result.combine(data)), arguments.json, show)
 
@@ -166,27 +167,25 @@ def _print_optima(fit: Fit, data: dict[str, Any]) -> None:
     from analysis.report import sentences
 
     console = text_console()
-    console.print(
-        f"{fit.law}, {len(fit.points)} points of {fit.points.source}; {fit.level:.0%} intervals", markup=False
-    )
+    console.print(f"{fit.law}, {len(fit.points)} points of {fit.points.source}; {fit.level:.0%} intervals")
     for note in (fit.points.convention, *fit.points.notes, *fit.notes):
-        console.print(note, style="dim", markup=False)
+        console.print(note, style="dim")
     entries = [*data.get("budgets", ()), *data.get("targets", ())]
-    console.print(_optima_table(entries, data["inference_tokens"], fit.points.loss_unit), markup=False)
+    console.print(_optima_table(entries, data["inference_tokens"], fit.points.loss_unit))
     for name, parts in (("budgets", "budgets"), ("targets", "target losses")):
         if data.get(name):
             method = data[name][0]["interval_method"]
-            console.print(f"intervals at {parts} are of the law, by {method}", style="dim", markup=False)
+            console.print(f"intervals at {parts} are of the law, by {method}", style="dim")
     for entry in entries:
         for line in entry["verdict"]:
-            console.print(f"  {format.scientific(entry['total'], 3)} FLOPs: {line}", style="dim", markup=False)
+            console.print(f"  {format.scientific(entry['total'], 3)} FLOPs: {line}", style="dim")
     if data.get("off"):
-        console.print(f"\n{_cost_table(data['off'], fit.points.loss_unit)}", markup=False)
+        console.print(f"\n{_cost_table(data['off'], fit.points.loss_unit)}")
         method = data["off"][0]["interval_method"]
-        console.print(f"intervals of other sizes are of the law, by {method}\n", style="dim", markup=False)
+        console.print(f"intervals of other sizes are of the law, by {method}\n", style="dim")
     if "run" in data:
-        console.print(sentences.excess_compute(data["run"], fit.points.loss_unit), markup=False)
-    console.print("verdict of the fit: " + "\n                    ".join(fit.verdict), markup=False)
+        console.print(sentences.excess_compute(data["run"], fit.points.loss_unit))
+    console.print("verdict of the fit: " + "\n                    ".join(fit.verdict))
 
 
 def _optima_table(entries: list[dict[str, Any]], inference_tokens: float, loss_unit: str) -> str:

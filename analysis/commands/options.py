@@ -8,6 +8,7 @@ import sys
 from analysis.data.options import ReadOptions
 from analysis.fitting.options import COMMON, FitOptions
 from scaling.config.options import add_options, read_options
+from scaling.config.text import printable
 
 SOURCE = "folder of a store or of TensorBoard runs, or a .csv, .tsv, .parquet, .json or .jsonl file"
 STORE = "folder of a store"
@@ -48,5 +49,5 @@ def print_error(error: object, status: int) -> int:
         error: The exception or its message.
         status: Exit status, which is returned.
     """
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {printable(str(error))}", file=sys.stderr)
     return status

@@ -7,9 +7,10 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from scaling.config.exit_status import DONE
+from scaling.config.text import printable_lines
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,15 +39,25 @@ def write_result(data: Any, path: str | None, show: Callable[[], None]) -> int:
     show()
     if path:
         write_json(Path(path), data)
-        print(f"{path}: written", file=sys.stderr)
+        print_text(f"{path}: written", sys.stderr)
     return DONE
 
 
 def text_console() -> Console:
-    """Returns a console for results that does not wrap lines; its width is FILE_WIDTH if the output is no terminal."""
-    from rich.console import Console  # here, so that --help stays fast
+    """Returns a console for results; its width is FILE_WIDTH if the output is no terminal."""
+    from analysis.commands.console import ResultConsole  # here, so that --help stays fast
 
-    return Console(soft_wrap=True, highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
+    return ResultConsole(width=None if sys.stdout.isatty() else FILE_WIDTH)
+
+
+def print_text(text: object, stream: TextIO | None = None) -> None:
+    """Prints a result without a console, with control characters escaped except line feeds.
+
+    Args:
+        text: One or several lines.
+        stream: Where to print; None: standard output.
+    """
+    print(printable_lines(str(text)), file=stream)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from analysis.commands import options
+from analysis.commands.output import print_text
 from scaling.config.exit_status import DONE
 
 
@@ -21,5 +22,5 @@ def run(arguments: argparse.Namespace) -> int:
     """Writes the report and prints its path; returns the exit status."""
     from analysis.report.build import write_report  # here, so that --help imports no pandas
 
-    print(write_report(arguments.source, Path(arguments.out), *options.source_options(arguments)))
+    print_text(write_report(arguments.source, Path(arguments.out), *options.source_options(arguments)))
     return DONE

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analysis.commands.options import STORE
+from analysis.commands.output import print_text
 from analysis.data.options import ReadOptions
 from analysis.errors import DataError
 from scaling.config.exit_status import DONE
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise DataError(f"--rows {arguments.rows}: must be 0 (all) or more")
     frame = table(arguments.source, read_options(ReadOptions, arguments))
     for note in frame.attrs["notes"]:
-        print(note, file=sys.stderr)
+        print_text(note, sys.stderr)
     if arguments.sort is not None and arguments.sort not in frame:
         columns = join_names(frame.columns, 100)
         raise DataError(f"--sort {arguments.sort}: no such column: the store has {columns}")
@@ -51,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
         frame.to_csv(sys.stdout, index=False)
     elif arguments.csv:
         write_atomic(Path(arguments.csv), frame.to_csv(index=False).encode())
-        print(f"{arguments.csv}: {len(frame)} runs", file=sys.stderr)
+        print_text(f"{arguments.csv}: {len(frame)} runs", sys.stderr)
     else:
         _print_runs(frame, arguments.rows or len(frame))
     return DONE
@@ -66,7 +67,7 @@ def _print_runs(frame: pd.DataFrame, limit: int) -> None:
         cells = ["" if row[name] != row[name] else f"{row[name]:.4g}" for name in numbers]
         sweep = row["sweep"] if isinstance(row["sweep"], str) else ""
         rows.append((row["run_id"][:12], sweep, row["status"], *cells))
-    print(f"{len(frame)} runs")
-    print(aligned(rows))
+    print_text(f"{len(frame)} runs")
+    print_text(aligned(rows))
     if len(frame) > limit:
-        print(f"and {len(frame) - limit} more: --rows 0 prints all, --csv FILE writes them")
+        print_text(f"and {len(frame) - limit} more: --rows 0 prints all, --csv FILE writes them")

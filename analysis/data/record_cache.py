@@ -21,6 +21,7 @@ import pandas as pd
 
 from analysis.errors import DataError
 from scaling.store.files import StoreError, write_atomic
+from scaling.store.items import STEP_MARK
 from scaling.store.record import Record, Store
 
 CACHE_FILE = "index.parquet"
@@ -132,7 +133,8 @@ def _row(record: Record) -> dict[str, Any]:
     """A record as one flat row. Counts are floats because the FLOPs of a large run exceed 2^63."""
     row: dict[str, Any] = {"run_id": record.run_id, "sweep": record.sweep, "status": record.status}
     for part in ("params", "flops", "final", "evals"):
-        row.update({f"{part}.{name}": float(value) for name, value in getattr(record, part).items()})
+        facts = {name: value for name, value in getattr(record, part).items() if STEP_MARK not in name}
+        row.update({f"{part}.{name}": float(value) for name, value in facts.items()})
     row.update({f"about.{name}": record.about[name] for name in ABOUT_FIELDS if record.about.get(name) is not None})
     return row | _flatten.__wrapped__(record.config, "config.")
 

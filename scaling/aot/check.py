@@ -196,7 +196,7 @@ def describe_result(result: dict[str, Any], config: RunConfig, topology: TpuSlic
         config: The run.
         topology: The slice.
     """
-    from scaling.models import counts
+    from scaling.counting import counts
 
     flops = counts.run_flops(dataclasses.replace(config, steps=1, schedule=ScheduleConfig(name="constant")))["total"]
     head = {"fits": result.pop("fits"), "topology": topology.name, "batch": config.batch, "length": config.data.length}

@@ -26,7 +26,7 @@ from scaling.config.optimizer import OptimizerConfig
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
-from scaling.models import counts
+from scaling.counting import counts
 from scaling.program.build import build_program
 
 # (width, layers) of about 1, 10, 30, 100, 350 million and 1 billion parameters

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     from scaling.bench import bench
     from scaling.config.validation import ConfigError, require_choice
-    from scaling.models import counts
+    from scaling.counting import counts
     from scaling.program import cpu_memory
 
     for name, smallest in SMALLEST.items():

@@ -28,6 +28,7 @@ from scaling.config.validation import (
     from_dict,
     join_json,
     json_text,
+    one_line,
     require,
     require_choice,
     require_non_negative,
@@ -188,8 +189,8 @@ def loads(text: str, source: str = "config") -> RunConfig:
     """
     try:
         data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"{source}: not JSON: {error}") from None
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or thousands of nested brackets
+        raise ConfigError(f"{source}: not JSON: {one_line(error)}") from None
     return from_dict(RunConfig, data)
 
 
@@ -250,7 +251,7 @@ def override(config: Config, assignments: list[str], flag: str = "--set") -> Con
         require(bool(equals), f"{flag} {assignment}: must be path.to.field=value")
         try:
             value = json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # such as a number of thousands of digits
             value = text
         *parents, name = path.split(".")
         fields: Any = data

@@ -6,19 +6,59 @@ Standard library only.
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import functools
 import json
 import math
+import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
 LABEL = {"identity": False}  # metadata of a field that does not change the numbers of a run
 
 
+MAX_INTEGER = 2**63 - 1  # of a field; larger ones overflow in products with floats
+NEWER_VERSION = "written by a newer version of scaling: update this installation"
+
+
 class ConfigError(ValueError):
     """A config that is not valid: one line that says what was given and what is allowed."""
+
+
+class UnknownFieldError(ConfigError):
+    """A config with fields that this version does not have.
+
+    Attributes:
+        fields: Their dotted names.
+    """
+
+    def __init__(self, name: str, fields: Sequence[str], allowed: Sequence[str]) -> None:
+        """Makes the message for a config that the user wrote.
+
+        Args:
+            name: Dotted name of the config that has the fields.
+            fields: Their names in it.
+            allowed: Names that it may have.
+        """
+        near = {match: None for field in fields for match in difflib.get_close_matches(field, allowed, 1)}
+        super().__init__(
+            f"{name}: unknown field {', '.join(fields)}: "
+            + (f"did you mean {' or '.join(near)}? " if near else "")
+            + f"must be one of {', '.join(allowed)}; a field of a newer version of scaling needs an update"
+        )
+        self.fields = [field if name[:1].isupper() else f"{name}.{field}" for field in fields]
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 120
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 20
+
+
+def shown(value: Any) -> str:
+    """Returns a value as it is shown in a message: its repr, with long texts, lists and numbers shortened."""
+    return _SHORT.repr(value)
 
 
 def one_line(error: Exception) -> str:
@@ -81,15 +121,18 @@ def _coerce(value: Any, hint: Any, path: str) -> Any:
     if hint is int and isinstance(value, float) and value.is_integer():
         value = int(value)
     fits = isinstance(value, hint) and (hint is bool or not isinstance(value, bool))
-    require(fits, f"{path} = {value!r}: must be {getattr(hint, '__name__', hint)}")
+    require(fits, f"{path} = {shown(value)}: must be {getattr(hint, '__name__', hint)}")
+    require(
+        not isinstance(value, int) or abs(value) <= MAX_INTEGER, f"{path} = {shown(value)}: must be at most 2**63 - 1"
+    )
     require(not isinstance(value, float) or math.isfinite(value), f"{path} = {value}: must be finite")
     return value
 
 
 def _coerce_tuple(value: Any, hints: tuple[Any, ...], path: str) -> tuple[Any, ...]:
-    require(isinstance(value, list | tuple), f"{path} = {value!r}: must be a list")
+    require(isinstance(value, list | tuple), f"{path} = {shown(value)}: must be a list")
     entry_hints = hints[:1] * len(value) if hints[-1] is Ellipsis else hints
-    require(len(value) == len(entry_hints), f"{path} = {list(value)}: must have {len(entry_hints)} entries")
+    require(len(value) == len(entry_hints), f"{path} = {shown(value)}: must have {len(entry_hints)} entries")
     return tuple(_coerce(v, hint, f"{path}[{i}]") for i, (v, hint) in enumerate(zip(value, entry_hints, strict=True)))
 
 
@@ -102,8 +145,8 @@ class ValidatedConfig:
     def __post_init__(self) -> None:
         for name, hint in field_types(type(self)).items():  # type: ignore[arg-type]
             value = getattr(self, name)
-            if type(value) is hint and hint is not float:  # nothing to coerce; a plan makes ten thousand configs
-                continue
+            if type(value) is hint and hint is not float and (hint is not int or -MAX_INTEGER <= value <= MAX_INTEGER):
+                continue  # nothing to coerce; a plan makes ten thousand configs
             object.__setattr__(self, name, _coerce(value, hint, f"{type(self).__name__}.{name}"))
         self.check()
 
@@ -175,10 +218,10 @@ def from_dict(cls: type[Config], data: Any, path: str = "") -> Config:
         ConfigError: A field is unknown, missing, or has a value that is not allowed; the message names it.
     """
     name = path or cls.__name__
-    require(isinstance(data, dict), f"{name} = {data!r}: must be an object")
+    require(isinstance(data, dict), f"{name} = {shown(data)}: must be an object")
     hints = field_types(cls)  # type: ignore[arg-type]
-    unknown = sorted(set(data) - set(hints))
-    require(not unknown, f"{name}: unknown field {', '.join(unknown)}: must be one of {', '.join(hints)}")
+    if unknown := sorted(set(data) - set(hints)):
+        raise UnknownFieldError(name, unknown, list(hints))
     missing = [
         f.name
         for f in dataclasses.fields(cls)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
-from scaling.models.counts import total_step_flops
+from scaling.counting.counts import total_step_flops
 
 BLOCK_FLOPS = 1e10  # FLOPs of a block, a third of a second on one core: stops and reports wait for the end of a block
 MAX_BLOCK_STEPS = 32  # the overhead per dispatch is then a few per cent of the time of the steps

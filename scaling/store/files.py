@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from scaling.config.os_errors import remedy_of_os_error
+
 RESTORE = "restore it from a copy, or remove it"  # what to do about a damaged file unless there is a better way
 
 
@@ -33,6 +35,14 @@ class DamagedFileError(StoreError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}"
+
+
+class UnreadableFileError(DamagedFileError):
+    """A file cannot be read although it may be intact, such as for its permissions; it is never set aside."""
+
+    def __init__(self, path: Path | str, error: OSError) -> None:
+        super().__init__(path, error.strerror or str(error))
+        self.problem = f"cannot be read: {self.args[1]}: {remedy_of_os_error(error) or RESTORE}"
 
 
 def user_cache_folder() -> Path:
@@ -109,9 +119,41 @@ def write_json(path: Path, data: Any) -> None:
     write_atomic(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
 
 
-def read_json(path: Path) -> Any:
-    """Reads JSON; a StoreError names a file that is damaged."""
-    return parse_json(path, path.read_bytes())
+def read_json(path: Path, remedy: str = RESTORE) -> Any:
+    """Reads JSON.
+
+    Args:
+        path: The file.
+        remedy: What to do if it is damaged, for the error message.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DamagedFileError: It cannot be read, or is not JSON.
+    """
+    return parse_json(path, read_bytes(path, remedy), remedy)
+
+
+def read_bytes(path: Path | str, remedy: str = RESTORE) -> bytes:
+    """Reads a file of a store.
+
+    Args:
+        path: The file.
+        remedy: What to do if it is a folder, for the error message.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        UnreadableFileError: It cannot be read, such as for its permissions.
+        DamagedFileError: It is not a file.
+    """
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except FileNotFoundError:
+        raise
+    except IsADirectoryError:
+        raise DamagedFileError(path, "a folder, not a file", remedy) from None
+    except OSError as error:
+        raise UnreadableFileError(path, error) from None
 
 
 def parse_json(path: Path | str, data: bytes, remedy: str = RESTORE) -> Any:

@@ -36,11 +36,12 @@ from scaling.store.files import (
     RemoteHooks,
     StoreError,
     parse_json,
-    read_json,
+    read_bytes,
     set_aside,
     write_json,
 )
 from scaling.store.lease import FileStorage
+from scaling.store.sweep_files import read_placement, read_sweep
 
 STATUSES = ("running", "stopped", "done", "diverged", "failed")
 
@@ -55,7 +56,7 @@ class Record:
         status: running, stopped (can be resumed), done, diverged (also a result), or failed (see about["error"]).
         sweep: Name of the sweep that launched it.
         params: Parameters by group, and `total`.
-        flops: Training FLOPs of the whole run by part (scaling/models/counts.py), exact.
+        flops: Training FLOPs of the whole run by part (scaling/counting/counts.py), exact.
         final: `loss` (held-out, nats per token), `step` and `tokens` of the last step with finite loss.
         evals: Scores by task.
         about: Provenance: commit, device, seconds, token file, ...; not part of the identity.
@@ -184,8 +185,7 @@ class Store(RemoteHooks):
         """Returns the JSON of a record, or None without a record: faster than `read` if the config is not needed."""
         path = os.path.join(self.root, "runs", run_id, "record.json")
         try:
-            with open(path, "rb") as file:
-                data = parse_json(path, file.read(), RECORD_REMEDY)
+            data = parse_json(path, read_bytes(path, RECORD_REMEDY), RECORD_REMEDY)
         except FileNotFoundError:
             return None
         if not isinstance(data, dict) or not {"run_id", "status", "config"} <= set(data):
@@ -242,13 +242,19 @@ class Store(RemoteHooks):
     def sweep(self, name: str) -> list[dict[str, Any]] | None:
         """Returns the runs of a sweep: dicts of run_id, budget (planned FLOPs or None) and config; None if unknown."""
         try:
-            return list(read_json(self.root / "sweeps" / f"{name}.json")["runs"])
+            return read_sweep(self.root / "sweeps" / f"{name}.json")
         except FileNotFoundError:
             return None
 
     def sweeps(self) -> dict[str, list[dict[str, Any]]]:
-        """Returns the runs of every sweep, as `sweep` does."""
-        return {p.stem: read_json(p)["runs"] for p in sorted(self.root.glob("sweeps/*.json"))}
+        """Returns the runs of every sweep with an intact file, as `sweep` does; other files are added to `damaged`."""
+        runs = {}
+        for path in sorted(self.root.glob("sweeps/*.json")):
+            try:
+                runs[path.stem] = read_sweep(path)
+            except DamagedFileError as error:
+                self.note_damaged(error)
+        return runs
 
     def write_placement(self, sweep: str, placement: dict[str, Any]) -> None:
         """Writes the placement of the runs of a sweep, for every process that will train them.
@@ -261,9 +267,9 @@ class Store(RemoteHooks):
         self.upload(self.root / "sweeps" / f"{sweep}.place")
 
     def placement(self, sweep: str) -> dict[str, Any]:
-        """Returns the fields of Placement that the launch of a sweep has set."""
+        """Returns the fields of Placement that the launch of a sweep has set; DamagedFileError for a damaged file."""
         try:
-            return dict(read_json(self.root / "sweeps" / f"{sweep}.place"))
+            return read_placement(self.root / "sweeps" / f"{sweep}.place")
         except FileNotFoundError:
             return {}
 

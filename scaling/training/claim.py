@@ -14,8 +14,8 @@ import jax
 
 from scaling.config.run import RunConfig, dumps, run_id
 from scaling.config.validation import one_line
+from scaling.counting import counts
 from scaling.distributed import collectives
-from scaling.models import counts
 from scaling.program.step import compute_dtype
 from scaling.store.commit import code_commit
 from scaling.store.cost import cost_so_far

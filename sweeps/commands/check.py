@@ -6,6 +6,7 @@ import argparse
 import json
 
 from scaling.config.exit_status import DONE, FAILED
+from scaling.config.text import printable
 from sweeps.commands import options
 from sweeps.errors import SweepError
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     plan = request.plan(prepare_corpus(request, store), store)
     findings = check_sweep(plan, store)
     if not args.json:
-        print("\n".join(findings), flush=True)
+        print("\n".join(map(printable, findings)), flush=True)
     rows = check_topology.compile_shapes(plan, store, args.topology, args.place) if args.topology else []
     if args.json:
         compiled = {"topology": args.topology, "shapes": rows} if args.topology else {}

@@ -16,10 +16,11 @@ from typing import Any
 
 from scaling.config.exit_status import DONE
 from scaling.config.run import RunConfig, run_id
+from scaling.config.text import printable_lines
 from scaling.config.user_code import parse_reference
 from scaling.config.user_code.blocks import add_code_argument, use_code
 from scaling.config.validation import ConfigError
-from scaling.models.counts import total_run_flops
+from scaling.counting.counts import total_run_flops
 from scaling.store.record import Store
 from sweeps.commands.options import Commands, add_json_option
 from sweeps.definitions import sweep_name
@@ -96,7 +97,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json_by_rows({"advice": advice, "pattern": list(family.notes), **as_json(plan, rate)}))
     else:
-        print("\n".join([recommendation_text(advice, plan, rate), *family.notes]))
+        print(printable_lines("\n".join([recommendation_text(advice, plan, rate), *family.notes])))
     if not args.launch or not plan.runs:
         return DONE
     from sweeps.launching.launch import launch

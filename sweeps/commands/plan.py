@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from scaling.config.exit_status import DONE
+from scaling.config.text import printable, printable_lines
 from sweeps.commands import options
 from sweeps.definitions import DEFINITIONS, find_definition
 from sweeps.format import json_by_rows
@@ -29,7 +30,7 @@ def run_list(args: argparse.Namespace) -> int:
     for name, sweep in sweeps.items():
         lines = (sweep.make.__doc__ or "").strip().splitlines()
         corpus = f"(corpus {sweep.corpus})" if sweep.corpus else "(the corpus of its runs)"
-        print(f"{name:<{width}}  {' '.join([*lines[:1], corpus])}")
+        print(printable(f"{name:<{width}}  {' '.join([*lines[:1], corpus])}"))
     return DONE
 
 
@@ -40,5 +41,5 @@ def run(args: argparse.Namespace) -> int:
     request = options.sweep_request(args)
     plan_options = PlanOptions(priced=options.requested_slice(args), mfu=args.mfu, pack=args.pack)
     result = plan_request(request, fetch_store(args.store) if args.store else None, plan_options)
-    print(json_by_rows({**result.to_json(), "sweep": request.label}) if args.json else result)
+    print(json_by_rows({**result.to_json(), "sweep": request.label}) if args.json else printable_lines(str(result)))
     return DONE

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
-from scaling.models.counts import total_parameters
+from scaling.counting.counts import total_parameters
 
 FLOAT_BYTES = 4
 # Floats per parameter: the parameter, its gradient, and the optimizer's moments.

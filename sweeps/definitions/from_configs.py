@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.run import RunConfig, run_id
+from scaling.config.text import printable
 from scaling.config.validation import ConfigError
 from scaling.store.config_cache import run_config_from_dict
 from sweeps.definitions.definition import Definition
@@ -135,7 +136,8 @@ def _distinct(runs: Iterable[tuple[str, RunConfig]]) -> list[RunConfig]:
     for source, config in runs:
         name = run_id(config)
         if name in first:
-            print(f"{source}: the same run as {first[name]} ({name[:12]}): trained once", file=sys.stderr)
+            message = f"{source}: the same run as {first[name]} ({name[:12]}): trained once"
+            print(printable(message), file=sys.stderr)
             continue
         first[name] = source
         configs.append(config)

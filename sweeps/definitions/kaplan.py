@@ -10,7 +10,7 @@ import dataclasses
 
 from scaling.config.model import ModelConfig
 from scaling.config.run import EvalConfig, RunConfig
-from scaling.models.counts import parameters
+from scaling.counting.counts import parameters
 from sweeps.definitions.brackets import scale_batch
 from sweeps.definitions.isoflop import isoflop
 from sweeps.errors import SweepError

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.run import RunConfig, run_id
-from scaling.models.counts import parameters, run_flops
+from scaling.counting.counts import parameters, run_flops
 from scaling.store.record import Record
 
 LOG_LINES = 5  # last log lines of a process that died: enough for the end of a Python traceback

@@ -36,7 +36,10 @@ class SweepStatus:
 
     @property
     def counts(self) -> dict[str, int]:
-        """Number of runs by state: done, running, waiting, stopped, interrupted, diverged, failed."""
+        """Number of runs by state: done, running, waiting, stopped, interrupted, diverged, failed.
+
+        `unknown` counts the states of newer versions; it is absent without them.
+        """
         return dict(self.data["counts"])
 
     @property

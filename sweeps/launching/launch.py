@@ -10,6 +10,7 @@ from typing import Any
 
 from scaling.config import exit_status
 from scaling.config.run import RunConfig
+from scaling.config.text import printable_lines
 from scaling.config.user_code import UserCodeError
 from scaling.store.record import Store
 from sweeps.cost.caps import Caps, MachineTime, cap_message, plan_spending, runs_within_caps
@@ -224,7 +225,7 @@ def report_summary(store: Store, sweep: str, sweep_plan: Plan, training: Trainin
     cost = f"{duration(progress.seconds)}, {short_count(progress.done)} FLOPs"
     print(f"sweep {sweep}: {', '.join(counts)} of {len(sweep_plan.runs)} runs; {cost}", file=sys.stderr)
     if training.error is not None:
-        print(training.error, file=sys.stderr)
+        print(printable_lines(training.error), file=sys.stderr)
         return exit_status.FAILED
     if remaining:
         if not training.capped:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scaling.config.run import RunConfig
+from scaling.config.text import printable, printable_lines
 from sweeps.engines.events import Event
 from sweeps.format import duration, short_count
 from sweeps.monitoring.live import PERCENT_COLUMNS, ProgressBar
@@ -163,7 +164,7 @@ class ProgressDisplay:
         if self.bar is not None:
             self.bar.print_line(text)
         else:
-            print(text, file=sys.stderr, flush=True)
+            print(printable_lines(text), file=sys.stderr, flush=True)
 
     def refresh(self) -> None:
         """Updates the display with the current progress."""
@@ -172,4 +173,4 @@ class ProgressDisplay:
             self.bar.update(progress.share, progress.line())
         elif progress.current is not None and progress.seconds - self.last_line >= LINE_SECONDS:
             self.last_line = progress.seconds
-            print(f"{self.sweep} {progress.share:4.0%}  {progress.line()}", file=sys.stderr, flush=True)
+            print(f"{printable(self.sweep)} {progress.share:4.0%}  {progress.line()}", file=sys.stderr, flush=True)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from scaling.config.text import printable, printable_lines
+
 if TYPE_CHECKING:  # rich is imported where it is used: commands that draw nothing start faster
     from rich.progress import ProgressColumn
     from rich.text import Text
@@ -20,7 +22,7 @@ def _column(name: str) -> ProgressColumn:
     if name == "percent":
         return TextColumn("{task.percentage:>3.0f}%")
     if name == "text":
-        return TextColumn("{task.fields[text]}")
+        return TextColumn("{task.fields[text]}", markup=False)
     return MofNCompleteColumn() if name == "count" else TimeRemainingColumn()
 
 
@@ -38,10 +40,10 @@ class ProgressBar:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn
 
-        first = (TextColumn("{task.description}"), BarColumn())
+        first = (TextColumn("{task.description}", markup=False), BarColumn())
         console = Console(stderr=True)
         self.progress = Progress(*first, *map(_column, columns), console=console, transient=transient)
-        self.task = self.progress.add_task(description, total=total, text="")
+        self.task = self.progress.add_task(printable(description), total=total, text="")
 
     def start(self) -> None:
         """Shows the bar."""
@@ -62,11 +64,11 @@ class ProgressBar:
             value: Between 0 and the total.
             text: Text of the text column.
         """
-        self.progress.update(self.task, completed=value, text=text)
+        self.progress.update(self.task, completed=value, text=printable(text))
 
     def print_line(self, text: str) -> None:
-        """Prints a line above the bar, without interpreting markup."""
-        self.progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        """Prints a line above the bar, without interpreting markup or control characters."""
+        self.progress.console.print(printable_lines(text), markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.run import RunConfig
+from scaling.config.text import printable
 from scaling.config.validation import from_dict
-from scaling.models.counts import total_parameters, total_run_flops
+from scaling.counting.counts import total_parameters, total_run_flops
 from scaling.store.cost import cost_so_far
 from scaling.store.files import process_exists
-from scaling.store.record import Record, Store
+from scaling.store.record import STATUSES, Record, Store
 from sweeps.cost.compiled_time import extra_step_seconds
 from sweeps.cost.quote import PricedSlice
 from sweeps.cost.spend import DEFAULT_MFU, flops_until_step, run_spending, sweep_cost
@@ -22,6 +23,7 @@ from sweeps.monitoring import read_many
 from sweeps.monitoring.axes import axes, coordinates
 from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
 
+STATE_LENGTH = 40  # shown characters of a status that this version does not know
 STATES = ("done", "running", "waiting", "stopped", "interrupted", "diverged", "failed")
 
 
@@ -62,15 +64,25 @@ def status(
     entries = with_plan(entries)
     sweep_axes = axes(entries)
     runs = run_rows(store, entries, sweep_axes, cache)
-    counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
     seconds = seconds_beyond_mfu(store, entries, on, mfu) if on else 0.0
     return {
         "sweep": sweep,
-        "counts": counts,
+        "counts": state_counts(runs),
         "cost": sweep_cost(runs, on, mfu, seconds),
         "axes": sweep_axes,
         "runs": runs,
     }
+
+
+def state_counts(runs: list[dict[str, Any]]) -> dict[str, int]:
+    """Returns the number of runs by state; `unknown` counts the states of newer versions, and is absent without them.
+
+    Args:
+        runs: Rows of the status.
+    """
+    counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
+    unknown = len(runs) - sum(counts.values())
+    return counts | ({"unknown": unknown} if unknown else {})
 
 
 def run_rows(
@@ -143,7 +155,7 @@ def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]
     if entry.get("budget") is not None:
         row["budget"] = entry["budget"]
     about, final = record_facts.get("about", {}), record_facts.get("final", {})
-    row["state"] = record_facts.get("status", "waiting")
+    row["state"] = recorded_state(str(record_facts["status"])) if "status" in record_facts else "waiting"
     if row["state"] in ("running", "stopped"):
         record = store.read(row["run_id"])
         if record is not None:
@@ -173,6 +185,14 @@ def failure_log(store: Store, run_id: str, about: dict[str, Any]) -> list[str]:
     else:
         lines = last_lines(log if isinstance(log, str) else "\n".join(map(str, log)))
     return [line.rstrip() for line in lines]
+
+
+def recorded_state(status: str) -> str:
+    """Returns the state of a run by the status of its record: a status of a newer version under its own name."""
+    if status in STATUSES:
+        return status
+    name = printable(status)[:STATE_LENGTH]
+    return f"{name!r}" if name in STATES else name  # "waiting" is no status of a record
 
 
 def is_alive(record: Record, store: Store) -> bool:

@@ -1,6 +1,7 @@
 """A sweep's status as text: states, cost, losses, loss curves, unfinished runs, and failures with their errors.
 
-Lines are rich texts; a pipe receives the same characters as a terminal, without styles.
+Lines are rich texts; a pipe receives the same characters as a terminal, without styles. Names, states, errors and lines
+of logs are literal text, with control characters escaped.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from typing import Any
 
 from rich.text import Text
 
+from scaling.config.text import printable
 from sweeps.format import duration, short_count, text_table
 from sweeps.monitoring.axes import NAMES, Row, loss_curves, sorted_keys
 from sweeps.monitoring.braille import LETTERS, PlotAxes, plot
+from sweeps.monitoring.status import STATES
 
 COLOURS = ("cyan", "yellow", "magenta", "green", "bright_blue", "red", "white", "bright_green")  # of curves
 STYLES = {"done": "green", "running": "cyan", "failed": "bold red", "diverged": "yellow", "stopped": "yellow",
-          "interrupted": "yellow"}  # fmt: skip
+          "interrupted": "yellow", "unknown": "magenta"}  # fmt: skip
 RESUMABLE = ("stopped", "interrupted")  # states of runs that the next launch resumes
 CURVES = 12  # largest number of curves in the plot
 LISTED = (12, 6, 3)  # largest number of listed runs per state; smaller values are used if there are too few lines
@@ -59,10 +62,10 @@ def header(status: dict[str, Any], width: int) -> list[Text]:
         status: `status.status` of the sweep.
         width: Characters of a line.
     """
-    line, separator = Text(f"sweep {status['sweep']}: ", "bold"), ""
+    line, separator = Text(f"sweep {printable(status['sweep'])}: ", "bold"), ""
     for state, count in status["counts"].items():
         if count:
-            line = Text.assemble(line, separator, (f"{count:,} {state}", STYLES.get(state, "")))
+            line = Text.assemble(line, separator, (f"{count:,} {printable(state)}", STYLES.get(state, "")))
             separator = ", "
     line = Text.assemble(line, f" of {len(status['runs']):,} runs")
     share, seconds_left = status["cost"]["share_done"], status["cost"].get("seconds_left")
@@ -224,7 +227,9 @@ def loss_plot(status: dict[str, Any], width: int, height: int) -> list[Text]:
 
 def label(key: Iterable[Any]) -> str:
     """Returns the name of a curve: the values of the fields that separate the curves."""
-    return ", ".join(short_count(v) if isinstance(v, int | float) and not isinstance(v, bool) else str(v) for v in key)
+    return ", ".join(
+        short_count(v) if isinstance(v, int | float) and not isinstance(v, bool) else printable(str(v)) for v in key
+    )
 
 
 def _wrap(parts: list[Text], width: int) -> list[Text]:
@@ -245,11 +250,13 @@ def run_lines(runs: list[Row], most: int) -> list[Text]:
         most: Largest number of listed runs per state.
     """
     lines: list[Text] = []
-    for state in ("running", *RESUMABLE, "diverged", "failed"):
-        chosen = [run for run in runs if run["state"] == state]
+    listed = ("running", *RESUMABLE, "diverged", "failed")
+    groups = {state: [run for run in runs if run["state"] == state] for state in listed}
+    groups["unknown"] = [run for run in runs if run["state"] not in STATES]
+    for state, chosen in groups.items():
         for run in chosen[:most]:
             lines.append(Text(run_line(run), STYLES[state]))
-            lines += [Text(f"    {line}", "dim") for line in run.get("log", [])]
+            lines += [Text(f"    {printable(line)}", "dim") for line in run.get("log", [])]
         if len(chosen) > most:
             lines.append(Text(f"and {len(chosen) - most:,} more {state}", STYLES[state]))
     return [Text(), *lines] if lines else []
@@ -268,9 +275,11 @@ def run_line(run: Row) -> str:
         parts.append(f"{duration(run['seconds_left'])} left")
     if run["state"] in RESUMABLE:
         parts.append("resumes at the next launch")
+    if run["state"] not in STATES:
+        parts.append("a status that this version does not know: update this installation")
     if "error" in run:
         parts.append(str(run["error"]))
-    return ", ".join(parts)
+    return printable(", ".join(parts))
 
 
 def as_text(status: dict[str, Any], width: int = 80) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from scaling.config import exit_status
 from sweeps.format import terminal_size
 
-UNFINISHED = ("running", "waiting", "stopped", "interrupted")
+UNFINISHED = ("running", "waiting", "stopped", "interrupted", "unknown")
 Read = Callable[[], dict[str, Any]]
 Write = Callable[[dict[str, Any]], Path]
 IsOver = Callable[[dict[str, Any]], bool]
@@ -45,7 +45,7 @@ def watch(read: Read, seconds: float, write: Write | None, is_over: IsOver | Non
 
 def sweep_ended(status: dict[str, Any]) -> bool:
     """Returns whether every run has ended."""
-    return not any(status["counts"][state] for state in UNFINISHED)
+    return not any(status["counts"].get(state) for state in UNFINISHED)
 
 
 def in_notebook() -> bool:

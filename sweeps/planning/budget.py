@@ -1,6 +1,6 @@
 """Runs for budgets in FLOPs: numbers of steps and sizes of models.
 
-FLOPs are exact training counts (scaling/models/counts.py): projections, causal attention, MLP and head, forward and
+FLOPs are exact training counts (scaling/counting/counts.py): projections, causal attention, MLP and head, forward and
 backward, without evaluation. Budgets are planned figures and stay round numbers.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
-from scaling.models.counts import model_step_flops, total_parameters, total_run_flops, total_step_flops
+from scaling.counting.counts import model_step_flops, total_parameters, total_run_flops, total_step_flops
 from sweeps.errors import SweepError
 from sweeps.planning import rules
 from sweeps.planning.corpus import Corpus

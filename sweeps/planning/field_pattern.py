@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
-from scaling.models.counts import total_parameters
+from scaling.counting.counts import total_parameters
 from sweeps.planning.fields import field_value
 
 TOLERANCE = 0.06  # largest relative deviation from a pattern: rates are often rounded to two digits

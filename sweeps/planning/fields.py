@@ -23,7 +23,7 @@ from scaling.config.run import RunConfig, run_id
 from scaling.config.schedule import batch_stages
 from scaling.config.user_code.blocks import resolve_blocks
 from scaling.config.validation import ConfigError, ValidatedConfig, field_types
-from scaling.models.counts import model_step_flops
+from scaling.counting.counts import model_step_flops
 from sweeps.errors import SweepError
 from sweeps.planning.budget import BUDGET_TOLERANCE
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from scaling.config import run as run_config
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig
-from scaling.models.counts import total_parameters, total_run_flops
+from scaling.counting.counts import total_parameters, total_run_flops
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 from sweeps.planning.budget import flops_until, step_flops
@@ -36,7 +36,7 @@ class PlannedRun:
         config: Its configuration.
         N: All parameters.
         D: Training tokens.
-        C: Exact training FLOPs (scaling/models/counts.py).
+        C: Exact training FLOPs (scaling/counting/counts.py).
         from_step: Steps that a shared prefix, or a checkpoint in the store, saves.
         shared_step: Steps that a prefix shared with an earlier unfinished run of the plan saves.
         status: Status of its record in the store, None without a record.

@@ -17,7 +17,7 @@ from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import EvalConfig, RunConfig
 from scaling.config.schedule import ScheduleConfig
-from scaling.models.counts import parameters
+from scaling.counting.counts import parameters
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus
 

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from scaling.config.model import ModelConfig
 from scaling.config.run import RunConfig
 from scaling.config.validation import ConfigError
-from scaling.models.counts import total_parameters
+from scaling.counting.counts import total_parameters
 from sweeps.errors import SweepError
 from sweeps.planning.field_pattern import Pattern, fit_field, tabulate_field
 from sweeps.planning.fields import field_value, known_fields

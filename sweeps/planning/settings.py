@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from scaling.config.model import ModelConfig
-from scaling.models.counts import parameters
+from scaling.counting.counts import parameters
 from sweeps.errors import SweepError
 from sweeps.planning.fields import is_field, similar_names
 from sweeps.planning.rules import RULES, Rules

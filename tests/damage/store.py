@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from scaling.config.run import RunConfig, run_id
 from scaling.config.validation import to_dict
+from scaling.counting.counts import parameters, run_flops
 from scaling.data.token_writer import TokenSource, write_tokens
 from scaling.data.tokens import open_tokens
-from scaling.models.counts import parameters, run_flops
 from scaling.store.record import Record, Store
 from scaling.training.tracking.tensorboard import TensorBoard
 from tests.support import items_store, known_store

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from scipy.special import expit
 
 from scaling.config.run import run_id
-from scaling.models.counts import parameters
+from scaling.counting.counts import parameters
 from scaling.store.record import Store
 from tests.support.known_store import config, curve, loss, record
 

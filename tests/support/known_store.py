@@ -11,7 +11,7 @@ from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import EvalConfig, RunConfig, run_id
 from scaling.config.schedule import ScheduleConfig
-from scaling.models.counts import parameters, run_flops
+from scaling.counting.counts import parameters, run_flops
 from scaling.store.record import Record, Store
 
 TRUTH = {"E": 1.1, "A": 60.0, "B": 260.0, "alpha": 0.36, "beta": 0.34}

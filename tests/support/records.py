@@ -6,7 +6,7 @@ from scaling.config.model import ModelConfig
 from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig, run_id
-from scaling.models.counts import parameters, run_flops
+from scaling.counting.counts import parameters, run_flops
 from scaling.store.record import Record, Store
 
 

@@ -54,7 +54,6 @@ def _print_result(result: Backtest) -> None:
     groups = f" in {len(result.by_group)} groups" if len(result.by_group) > 1 else ""
     console.print(
         f"{result.source}: fitted to {result.points} points{groups}, {result.held_out} held out by {result.holdout}",
-        markup=False,
     )
     table = Table(box=None, pad_edge=False)
     for title in (
@@ -74,7 +73,7 @@ def _print_result(result: Backtest) -> None:
     ratio = result.combined.rmsle / result.best.rmsle
     console.print(f"combined: {ratio:.2f} times the error of {result.best.law}, the best single law in hindsight")
     for note in result.notes:
-        console.print(note, style="dim", markup=False)
+        console.print(note, style="dim")
 
 
 def table_row(score: Score, groups: int) -> tuple[str, ...]:

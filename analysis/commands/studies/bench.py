@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from analysis.commands.options import SOURCE
-from analysis.commands.output import add_json_option, write_result
+from analysis.commands.output import add_json_option, print_text, write_result
 from analysis.data.options import ReadOptions
 from analysis.studies.options import BenchOptions
 from scaling.config.options import add_options, read_options
@@ -37,27 +37,27 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _print_times(times: dict[str, Any]) -> None:
     package, scipy, seconds, ratio = times["package"], times["scipy"], times["seconds"], times["ratio"]
-    print(f"{times['points']} points of {times['source']}; Chinchilla, Huber 1e-3 on ln L; {times['cores']} cores")
-    print(
+    print_text(f"{times['points']} points of {times['source']}; Chinchilla, Huber 1e-3 on ln L; {times['cores']} cores")
+    print_text(
         f"package: search {_text(package['search'])}, {package['draws']} bootstrap fits {_text(package['bootstrap'])}, "
         f"together {_text(seconds['package'])}; objective {package['objective']:.9g}"
     )
-    print(f"         a complete fit with intervals and verdict: {_text(package['fit'])}")
-    print(
+    print_text(f"         a complete fit with intervals and verdict: {_text(package['fit'])}")
+    print_text(
         f"scipy:   L-BFGS-B from {scipy['starts']} starts {_text(scipy['search'])}, {scipy['draws']} BFGS bootstrap "
         f"fits {_text(scipy['bootstrap'])}, together {_text(seconds['scipy'])}; objective {scipy['objective']:.9g}"
     )
     if scipy["extrapolated"]:
-        print(
+        print_text(
             f"         extrapolated from {scipy['starts_timed']} timed starts and {scipy['draws_timed']} timed "
             "bootstrap fits"
         )
     bound = times["bound"]
-    print(
+    print_text(
         f"bound:   {bound['cpu_s']:.3f} s of one core for the operations alone, {bound['share']:.0%} of the "
         f"processor time of this package; {seconds['scipy']['cpu_s'] / bound['cpu_s']:.0f} times as fast as scipy"
     )
-    print(
+    print_text(
         f"ratio:   {ratio['wall_s']:.0f} times as fast by wall clock, {ratio['cpu_s']:.0f} by processor time; "
         f"objective {'not above' if times['lowest'] else 'ABOVE'} scipy's"
     )

@@ -46,11 +46,11 @@ def _print_conventions(source: str, conventions: list[Convention]) -> None:
 
     console = text_console()
     number = format.plural(len(conventions), "convention")
-    console.print(f"{source}, {len(conventions[0].points)} points under {number}", markup=False)
-    console.print(format.aligned(table_rows(conventions)), markup=False)
+    console.print(f"{source}, {len(conventions[0].points)} points under {number}")
+    console.print(format.aligned(table_rows(conventions)))
     notes = {note: c.name for c in reversed(conventions) for note in c.notes}
     reasons = {e.reason: c.name for c in reversed(conventions) for e in c.exponents.values() if e.reason}
     for note, name in (*notes.items(), *reasons.items()):
-        console.print(f"{name}: {note}", style="dim", markup=False)
+        console.print(f"{name}: {note}", style="dim")
     for line in explanations(conventions):
-        console.print(line, markup=False)
+        console.print(line)

@@ -44,7 +44,7 @@ def _print_study(study: CoverageStudy) -> None:
 
     console = text_console()
     truth = ", ".join(f"{name} {value:g}" for name, value in study.settings["truth"].items())
-    console.print(f"{study.law}: {study.sweeps} sweeps of {study.settings['runs']} runs, {truth}", markup=False)
+    console.print(f"{study.law}: {study.sweeps} sweeps of {study.settings['runs']} runs, {truth}")
     table = Table(box=None, pad_edge=False)
     for column in ("quantity", "true", "mean", "bias", "standard deviation", "mean interval width", "coverage"):
         table.add_column(column, no_wrap=True)

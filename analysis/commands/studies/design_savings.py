@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from analysis.commands.output import add_json_option, progress_bar, write_result
+from analysis.commands.output import add_json_option, print_text, progress_bar, write_result
 from analysis.errors import DataError
 from analysis.studies.options import DesignSavingsOptions
 from scaling.config.options import add_options, read_options
@@ -44,9 +44,9 @@ def _print_studies(studies: list[DesignSavings]) -> None:
     from analysis import format
 
     for study in studies:
-        print(f"{study.truth}: {study.target}, truth {study.true:.4g}; {study.draws} simulated sweeps")
-        print(format.aligned(_rows(study)))
-        print(
+        print_text(f"{study.truth}: {study.target}, truth {study.true:.4g}; {study.draws} simulated sweeps")
+        print_text(format.aligned(_rows(study)))
+        print_text(
             f"the design needs {study.sufficient_share:.3g} of the FLOPs of the grid for the same interval width "
             f"(median over sweeps); actual width / expected width in the last round: {study.width_to_expected:.2f}\n"
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from analysis.commands.options import STORE, add_level_option
-from analysis.commands.output import add_json_option, write_result
+from analysis.commands.output import add_json_option, print_text, write_result
 from analysis.data.options import ReadOptions
 from scaling.config.options import add_options, read_options
 
@@ -28,6 +28,6 @@ def run(arguments: argparse.Namespace) -> int:
     study = analyse_double_descent(arguments.source, arguments.level, read_options(ReadOptions, arguments))
 
     def show() -> None:
-        print("\n".join([*(profile.line for profile in study.profiles), *study.verdict]))
+        print_text("\n".join([*(profile.line for profile in study.profiles), *study.verdict]))
 
     return write_result(study.to_json(), arguments.json, show)

@@ -45,11 +45,9 @@ def _print_study(study: EmergenceStudy) -> None:
 
     console = text_console()
     unit = f" ({study.loss_unit})" if study.axis == "L" else ""
-    console.print(
-        f"{plural(len(study.findings), 'task')} of {study.source} over {AXIS_TITLES[study.axis]}{unit}", markup=False
-    )
+    console.print(f"{plural(len(study.findings), 'task')} of {study.source} over {AXIS_TITLES[study.axis]}{unit}")
     for note in study.notes:
-        console.print(note, style="dim", markup=False)
+        console.print(note, style="dim")
     table = Table(box=None, pad_edge=False)
     for column in ("task", "verdict", "score", "changepoint", f"{study.level:.0%} interval"):
         table.add_column(column, no_wrap=True)
@@ -57,11 +55,11 @@ def _print_study(study: EmergenceStudy) -> None:
         table.add_row(*_row(finding, study.axis))
     console.print(table)
     for finding in study.findings:
-        console.print(f"{finding.task.name}: {finding.verdict.verdict}: {finding.verdict.reason}", markup=False)
+        console.print(f"{finding.task.name}: {finding.verdict.verdict}: {finding.verdict.reason}")
         for note in finding.notes:
-            console.print(f"  {note}", style="dim", markup=False)
+            console.print(f"  {note}", style="dim")
         for line in _prediction_lines(finding, study.level):
-            console.print(f"  {line}", markup=False)
+            console.print(f"  {line}")
 
 
 def _row(finding: Finding, axis: str) -> tuple[str, ...]:

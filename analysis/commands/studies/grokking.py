@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from analysis.commands.options import STORE, add_level_option
-from analysis.commands.output import add_json_option, write_result
+from analysis.commands.output import add_json_option, print_text, write_result
 
 if TYPE_CHECKING:
     from analysis.studies.grokking import Cell, Grokking
@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _print_study(study: Grokking) -> None:
     from analysis.studies.grokking import GENERALISED, LEARNED
 
-    print(f"fraction  decay  steps to train accuracy {LEARNED:g}, to held-out accuracy {GENERALISED:g}")
-    print("\n".join([*map(_cell_line, study.cells), *study.verdict]))
+    print_text(f"fraction  decay  steps to train accuracy {LEARNED:g}, to held-out accuracy {GENERALISED:g}")
+    print_text("\n".join([*map(_cell_line, study.cells), *study.verdict]))
 
 
 def _cell_line(cell: Cell) -> str:

@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from analysis.commands.options import SOURCE
-from analysis.commands.output import add_json_option, write_result
+from analysis.commands.output import add_json_option, print_text, write_result
 from analysis.data.options import ReadOptions
 from analysis.studies.options import MultiplierOptions
 from scaling.config.options import add_options, read_options
@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _print_multipliers(by: str, multipliers: list[Multiplier]) -> None:
     for m in multipliers:
         low, high = m.interval
-        print(
+        print_text(
             f"{by} = {m.group}: {m.value:.3g} times the compute efficiency of {m.reference} "
             f"[{low:.3g}, {high:.3g}] ({m.level:.0%}; {m.budgets} budgets, {m.runs} runs)"
         )
-        print("\n".join(f"  {line}" for line in m.verdict))
+        print_text("\n".join(f"  {line}" for line in m.verdict))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analysis.commands import options
-from analysis.commands.output import add_json_option, text_console, write_result
+from analysis.commands.output import add_json_option, print_text, text_console, write_result
 from analysis.data.options import parse_numbers, parse_positive
 from analysis.errors import DataError
 from analysis.planning.options import DesignOptions
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         from analysis.figures.fits.next_runs import save
 
         save(result, advice, Path(arguments.figure))
-        print(f"{arguments.figure}: written", file=sys.stderr)
+        print_text(f"{arguments.figure}: written", sys.stderr)
     data = json_ready({**advice.to_json(), "fit": _describe_fit(result)})
     return write_result(data, arguments.json, lambda: _print_advice(result, advice))
 
@@ -91,7 +91,7 @@ def _print_advice(fit: Fit, advice: Advice) -> None:
     console = text_console()
 
     def print_line(text: str, style: str | None = None) -> None:
-        console.print(text, style=style, markup=False)
+        console.print(text, style=style)
 
     print_line(f"{fit.law}, {len(fit.points)} points of {fit.points.source}; {fit.points.convention}")
     estimate = f"{_format(advice, advice.value)} {_interval(advice, 1.0)}"

@@ -47,9 +47,9 @@ def _print_result(result: ObservationalFit) -> None:
     from rich.table import Table
 
     fit, console = result.fit, text_console()
-    console.print(f"{result.target} of {len(fit.points)} models of {fit.points.source}", markup=False)
+    console.print(f"{result.target} of {len(fit.points)} models of {fit.points.source}")
     for note in fit.points.notes:
-        console.print(note, style="dim", markup=False)
+        console.print(note, style="dim")
     rows = {name: (value, fit.intervals[name]) for name, value in fit.params.items()}
     rows |= {f"weight of {name}": (value, result.intervals[name]) for name, value in result.weights.items()}
     table = Table("parameter", "value", f"{fit.level:.0%} interval", box=None, pad_edge=False)
@@ -57,7 +57,7 @@ def _print_result(result: ObservationalFit) -> None:
         table.add_row(name, f"{value:.4g}", f"{low:.4g} to {high:.4g}")
     console.print(table)
     shares = ", ".join(f"{share:.1%}" for share in result.components.share)
-    console.print(f"shares of the variance of the scores by component: {shares}", markup=False)
+    console.print(f"shares of the variance of the scores by component: {shares}")
     held_out = [row for row in result.rows if row["held_out"]]
     if held_out:
         columns = ("held out", "predicted", f"{fit.level:.0%} of a new model's score", "of the curve", "measured")
@@ -70,4 +70,4 @@ def _print_result(result: ObservationalFit) -> None:
         console.print(f"{inside} of {count} held-out scores are inside the prediction interval of a new model's score")
     error = "" if result.held_out_error is None else f", held out {result.held_out_error:.6g}"
     console.print(f"mean squared error: fitted {result.train_error:.6g}{error}")
-    console.print("verdict: " + "\n         ".join(fit.verdict), markup=False)
+    console.print("verdict: " + "\n         ".join(fit.verdict))

@@ -48,7 +48,5 @@ def _print_confusion_matrix(counts: dict[str, Counter[str]], draws: int) -> None
         correct = verdicts[TRUTHS[name].verdict] / draws
         table.add_row(name, *(str(verdicts[verdict]) for verdict in VERDICTS), f"{correct:.0%}")
     console = text_console()
-    console.print(
-        f"verdicts on {draws} simulated tasks of each truth (analysis/studies/simulated_tasks.py)", markup=False
-    )
+    console.print(f"verdicts on {draws} simulated tasks of each truth (analysis/studies/simulated_tasks.py)")
     console.print(table)

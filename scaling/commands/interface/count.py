@@ -11,7 +11,7 @@ from scaling.config.presets import preset
 from scaling.config.run import RunConfig, load_configs, resolve_code
 from scaling.config.user_code.blocks import resolve_blocks, use_code
 from scaling.config.validation import ConfigError
-from scaling.models import counts
+from scaling.counting import counts
 
 DEFAULT_LENGTH = 2048  # tokens of a model's sequence
 

@@ -16,7 +16,7 @@ from analysis.data.options import ReadOptions
 from analysis.data.points import Points
 from analysis.errors import DataError
 from scaling.config.run import run_id
-from scaling.models.counts import parameters, run_flops
+from scaling.counting.counts import parameters, run_flops
 from scaling.store.record import Store
 from tests.support.commands import call_command, command, processor_seconds
 from tests.support.records import add_record, config

@@ -18,7 +18,7 @@ from scaling.config.presets import preset
 from scaling.config.run import RunConfig, override
 from scaling.config.tpu import GENERATIONS, tpu_slice
 from scaling.config.validation import ConfigError
-from scaling.models.counts import parameters
+from scaling.counting.counts import parameters
 from scaling.program.build import build_program
 from tests.support.commands import command
 

@@ -11,7 +11,7 @@ import pytest
 from analysis.errors import DataError
 from analysis.figures import save
 from scaling.config.run import RunConfig, dumps, run_id
-from scaling.models.counts import parameters, run_flops
+from scaling.counting.counts import parameters, run_flops
 from scaling.store.record import Record, Store
 from sweeps.definitions import transfer
 from sweeps.planning.corpus import Corpus

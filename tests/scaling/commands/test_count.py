@@ -9,7 +9,7 @@ from scaling.__main__ import main
 from scaling.config.placement import Placement
 from scaling.config.run import dumps, override
 from scaling.config.validation import ConfigError
-from scaling.models.counts import training_flops
+from scaling.counting.counts import training_flops
 from tests.support.models import byte_run
 
 

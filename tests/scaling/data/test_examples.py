@@ -16,13 +16,13 @@ from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig, override, run_id
 from scaling.config.validation import ConfigError, canonical
+from scaling.counting import counts
 from scaling.data import examples
 from scaling.data.corpora import modular
 from scaling.data.corpora.specification import open_corpus
 from scaling.data.prepare import prepare
 from scaling.data.token_writer import TokenSource, write_tokens
 from scaling.data.tokens import CorpusError, TokenFile, open_tokens
-from scaling.models import counts
 from scaling.models.transformer import ForwardOptions
 from scaling.program.build import build_program
 from scaling.program.step import head_inputs, init_model, program_functions, program_shape

@@ -17,11 +17,11 @@ from scaling.config.objective import DataConfig
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, dumps, override, run_id
 from scaling.config.validation import ConfigError
+from scaling.counting import counts
 from scaling.data import corruption, examples
 from scaling.data import windows as windows_module
 from scaling.data.tokens import CorpusError, TokenFile, find_tokens, open_tokens
 from scaling.data.windows import training_windows
-from scaling.models import counts
 from scaling.program.build import build_program
 from scaling.program.step import head_inputs, init_model, program_functions, program_shape
 from scaling.store.record import Record, Store

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from analysis.data.runs import read_runs
 from scaling.__main__ import main
 from scaling.config.model import ModelConfig
 from scaling.config.objective import DataConfig
@@ -166,6 +167,28 @@ def test_asking_on_the_way_changes_no_bit(tmp_path: Path, mixture: Path) -> None
     ]
     live, loaded = kept.read_items(second[0]), record.evals["addition-2/answer_logp"]
     assert np.mean([sum(row["answer_logp"]) for row in live]) == pytest.approx(loaded, abs=1e-5)
+
+
+def test_each_score_has_its_step_and_only_the_last_step_has_plain_names(
+    tmp_path: Path, mixture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, config = school_at(tmp_path / "store", mixture), pupil(mixture)
+    last = taught(config, store, EvaluationOptions(tasks=("copying-1",), items=3, steps=(3,)))
+    [shared] = [int(path.name.partition("-")[0]) for path in store.checkpoints.glob("[0-9]*")]
+    plain = {"copying-1/exact_match", "copying-1/answer_logp", "copying-1/n"}
+    in_training = {name.replace("/", "@step=3/") for name in plain}
+    assert set(store.read(run_id(config)).evals) == in_training
+    evaluate_run(last, store, EvaluationOptions(tasks=("copying-1",), items=3))
+    final = {name: value for name, value in store.read(run_id(config)).evals.items() if name in plain}
+    status, out, _ = evaluate(
+        store, capsys, run_id(config), "--tasks", "copying-1", "--items", 2, "--step", shared, "--json"
+    )
+    record = store.read(run_id(config))
+    assert status == 0 and json.loads(out)["step"] == shared
+    assert {name: record.evals[name] for name in plain} == final  # not overwritten
+    assert record.evals[f"copying-1@step={shared}/n"] == 2 and len(record.evals) == 9
+    table = read_runs(store.root)
+    assert {name for name in table if name.startswith("eval.copying")} == {f"eval.{name}" for name in plain}
 
 
 def test_perplexity_on_its_own_windows_is_the_held_out_loss(taught_once: tuple[Store, TrainedModel]) -> None:

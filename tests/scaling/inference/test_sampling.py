@@ -116,14 +116,32 @@ def test_the_command_writes_what_the_run_has_learned(store: Store, tiny: RunConf
     assert plain.stdout.startswith("def ") and "20 tokens" not in plain.stderr
 
 
-def test_a_damaged_checkpoint_falls_back_and_none_is_one_line(store: Store, tiny: RunConfig) -> None:
+def test_only_the_last_step_is_used_unless_another_is_named(store: Store, tiny: RunConfig, tmp_path: Path) -> None:
     run = train_run(tiny, store).run_id
     [last] = (store.run_dir(run) / "checkpoints").glob("[0-9]*")
-    (last / "manifest.json").write_text("{")
-    done = call_command("scaling", "generate", run, "--store", store.root, "--prompt", "a", "--tokens", 2, "--json")
-    assert json.loads(done.stdout)["step"] == 16 and "trying an older one" in done.stderr
+    [shared] = store.checkpoints.glob("[0-9]*")
+    out, sum_file = tmp_path / "maps.json", last / "manifest.json"
+    intact, earlier = sum_file.read_text(), (shared / "manifest.json").read_text()
+    commands = (
+        ("generate", "--prompt", "a", "--tokens", 2, "--json"),
+        ("evaluate", "--tasks", "copying-1", "--items", 2, "--json"),
+        ("attention", "--prompt", "a", "--out", out),
+        ("activations", "--layer", 0, "--tokens", 32, "--out", tmp_path / "values.npy"),
+    )
+    for content in ("{", "[]", "{}", earlier, None):
+        if content is None:
+            shutil.rmtree(last)
+        else:
+            sum_file.write_text(content)
+        for name, *words in commands if content is None else commands[:1]:
+            done = call_command("scaling", name, run, "--store", store.root, *words)
+            assert done.returncode == 2 and done.stderr.count("\n") == 1 and not done.stdout, done.stderr
+            assert "no intact checkpoint of its last step, 20" in done.stderr and "steps 16" in done.stderr
+            assert (str(last) in done.stderr) == (content is not None)
+    assert not store.read(run).evals and not out.exists() and intact != earlier
+    done = call_command("scaling", "generate", run, "--store", store.root, "--step", 16, "--tokens", 2, "--json")
+    assert json.loads(done.stdout)["step"] == 16
     shutil.rmtree(store.checkpoints)
-    shutil.rmtree(last)
     cases = {
         (run,): "no intact checkpoint",
         ("zz",): "no run id starts with it",

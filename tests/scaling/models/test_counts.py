@@ -10,7 +10,7 @@ from flax import nnx
 from scaling.config import presets
 from scaling.config.model import ModelConfig
 from scaling.config.presets import preset
-from scaling.models import counts
+from scaling.counting import counts
 from scaling.models.attention import softmax
 from scaling.models.encoder_decoder import EncoderDecoder
 from scaling.models.transformer import Transformer

@@ -19,11 +19,11 @@ from scaling.config.run import RunConfig, dumps, override, resolve_code, run_id
 from scaling.config.user_code import UserCodeError
 from scaling.config.user_code.blocks import _codes, resolve_blocks, use_code
 from scaling.config.validation import ConfigError
+from scaling.counting import counts
 from scaling.inference.load import load_model
 from scaling.inference.options import GREEDY
 from scaling.inference.sampling import generate
 from scaling.inference.texts import generate_texts
-from scaling.models import counts
 from scaling.models.transformer import Transformer
 from scaling.program.optimizer import make_optimizer
 from scaling.store.record import Store

@@ -13,9 +13,9 @@ from analysis.figures.source import load
 from scaling.config.run import RunConfig, override, prefix_id, run_id
 from scaling.config.schedule import ScheduleConfig
 from scaling.config.validation import ConfigError
+from scaling.counting.counts import run_flops, total_run_flops, training_flops
 from scaling.data import windows
 from scaling.data.tokens import find_tokens, open_tokens
-from scaling.models.counts import run_flops, total_run_flops, training_flops
 from scaling.store.record import Store
 from scaling.training.learning_rate import learning_rate
 from sweeps.planning.plan import shared_steps

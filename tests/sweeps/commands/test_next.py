@@ -9,7 +9,7 @@ import pytest
 
 from scaling.config.run import EvalConfig, RunConfig, prefix_id
 from scaling.config.validation import from_dict
-from scaling.models.counts import parameters, total_run_flops
+from scaling.counting.counts import parameters, total_run_flops
 from scaling.store.record import Store
 from sweeps.commands import next as following
 from sweeps.definitions import DEFINITIONS

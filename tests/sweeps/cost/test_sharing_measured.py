@@ -9,7 +9,7 @@ import pytest
 
 from scaling.config.exit_status import CAPPED
 from scaling.config.run import override, run_id
-from scaling.models.counts import total_run_flops
+from scaling.counting.counts import total_run_flops
 from scaling.store.record import Store
 from sweeps.cost import sharing_measured
 from sweeps.cost.caps import Caps

@@ -14,7 +14,7 @@ import pytest
 from analysis.laws.loss import chinchilla
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.config.validation import ConfigError
-from scaling.models.counts import parameters, run_flops
+from scaling.counting.counts import parameters, run_flops
 from sweeps.definitions import DEFINITIONS
 from sweeps.definitions.brackets import FACTORS
 from sweeps.definitions.kaplan import nonembedding_parameters

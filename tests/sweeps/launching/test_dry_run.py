@@ -13,8 +13,8 @@ import pytest
 
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, load, run_id
+from scaling.counting.counts import total_parameters
 from scaling.distributed.sharding import mesh_shape
-from scaling.models.counts import total_parameters
 from scaling.store.record import Store
 from sweeps.cost.memory import Devices, data_devices, device_bytes
 from sweeps.cost.quote import priced_slice

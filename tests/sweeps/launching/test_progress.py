@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from scaling.config.run import override, run_id
-from scaling.models.counts import run_flops
+from scaling.counting.counts import run_flops
 from scaling.store.record import Record, Store
 from sweeps.launching.progress import SweepProgress, plan_progress
 from sweeps.monitoring.status import status

@@ -17,11 +17,13 @@ from scaling.config.run import RunConfig, override, run_id
 from scaling.config.validation import from_dict
 from scaling.store import lease
 from scaling.store.record import Record, Store
+from sweeps.__main__ import main
 from sweeps.cost.quote import priced_slice, quote_flops
 from sweeps.launching.launch import write_sweep
 from sweeps.monitoring.page import write_page
 from sweeps.monitoring.status import status
 from sweeps.monitoring.terminal import as_text, screen
+from sweeps.monitoring.watch import sweep_ended
 from sweeps.planning.budget import flops_until
 from sweeps.planning.plan import Plan, plan_cost, plan_sweep
 from tests.support.known_store import build
@@ -219,6 +221,28 @@ def test_a_page_of_a_sweep_that_is_over_does_not_refresh(tmp_path: Path) -> None
     store = build(tmp_path / "known", rows=20)
     text = write_page(tmp_path / "page.html", store, status(store, "quickstart")).read_text()
     assert "http-equiv" not in text and "100% of the FLOPs" in Page(text).text
+
+
+def test_a_status_of_a_newer_version_is_shown_under_its_own_name_and_counted_as_unknown(
+    known: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = [run["run_id"] for run in status(known, "quickstart")["runs"] if run["state"] == "done"]
+    for name, recorded in zip(done, ("paused", "waiting", "<b>\x1b[2J[red]"), strict=False):
+        path = known.run_dir(name) / "record.json"
+        facts = json.loads(path.read_text())
+        facts.pop("checksum", None)
+        path.write_text(json.dumps(facts | {"status": recorded}))
+    shown_status = status(known, "quickstart")
+    states = {run["run_id"]: run["state"] for run in shown_status["runs"]}
+    assert [states[name] for name in done[:3]] == ["paused", "'waiting'", r"<b>\x1b[2J[red]"]
+    assert shown_status["counts"]["unknown"] == 3 and shown_status["counts"]["waiting"] == 0
+    assert shown_status["counts"]["done"] == 17 and not sweep_ended(shown_status)
+    text = as_text(shown_status, 100)
+    assert "3 unknown" in text and "paused" in text and r"<b>\x1b[2J[red]" in text and "\x1b" not in text
+    page = Page(write_page(tmp_path / "page.html", known, shown_status).read_text())
+    assert "3 unknown" in page.text and "paused" in page.text and r"<b>\x1b[2J[red]" in page.text
+    assert main(["status", "quickstart", "--store", str(known.root), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["counts"]["unknown"] == 3
 
 
 @pytest.mark.slow

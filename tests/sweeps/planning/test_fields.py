@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from scaling.config.run import RunConfig, prefix_id, run_id
-from scaling.models.counts import total_run_flops
+from scaling.counting.counts import total_run_flops
 from sweeps.__main__ import main
 from sweeps.commands.options import separate_arguments
 from sweeps.definitions import DEFINITIONS

@@ -13,7 +13,7 @@ from scaling.config.model import ModelConfig
 from scaling.config.objective import DataConfig
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.config.validation import ValidatedConfig
-from scaling.models.counts import parameters, run_flops, training_flops
+from scaling.counting.counts import parameters, run_flops, training_flops
 from scaling.store.record import Record, Store
 from sweeps.definitions import DEFINITIONS, find_definition
 from sweeps.errors import SweepError

@@ -13,7 +13,7 @@ from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig
 from scaling.config.schedule import ScheduleConfig
-from scaling.models.counts import total_parameters
+from scaling.counting.counts import total_parameters
 from sweeps.definitions import DEFINITIONS
 from sweeps.errors import SweepError
 from sweeps.planning.corpus import Corpus

@@ -1,0 +1,33 @@
+"""Errors of the operating system in one line: the path, what is wrong, and what to do."""
+
+from __future__ import annotations
+
+import errno
+
+from scaling.config.text import printable
+
+REMEDIES = {  # by number of the error
+    errno.ENOSPC: "free space on this disk, then run the same command again",
+    errno.EDQUOT: "free space within your quota, then run the same command again",
+    errno.EROFS: "choose a folder on a file system that can be written",
+    errno.EACCES: "change the permissions, or choose another path",
+    errno.EPERM: "change the permissions, or choose another path",
+    errno.EISDIR: "must be a file: give the path of a file, or move this folder away",
+    errno.ENOTDIR: "a part of the path is a file: choose another path, or move this file away",
+    errno.ELOOP: "a link that leads to itself: remove it",
+    errno.ENOENT: "check the path",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.EMFILE: "raise the limit on open files (`ulimit -n`), then run the same command again",
+}
+
+
+def remedy_of_os_error(error: OSError) -> str:
+    """Returns what to do about an error of the operating system; empty where nothing is known."""
+    return REMEDIES.get(error.errno or 0, "")
+
+
+def describe_os_error(error: OSError) -> str:
+    """Returns an error of the operating system as one line: `PATH: REASON: REMEDY`."""
+    path = error.filename2 if error.filename2 is not None else error.filename
+    parts = ["" if path is None else str(path), error.strerror or str(error), remedy_of_os_error(error)]
+    return printable(": ".join(filter(None, parts)))

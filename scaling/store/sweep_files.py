@@ -1,0 +1,91 @@
+"""Reads the files of sweeps in a store, sweeps/NAME.json and NAME.place, and checks what they contain."""
+
+from __future__ import annotations
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from scaling.store.files import DamagedFileError, read_json
+
+SWEEP_REMEDY = "`python -m sweeps launch` of the sweep writes it again; or restore the file from a copy"
+RUN_ID = re.compile("[0-9a-f]{64}")
+PLANNED = ("N", "D", "C", "from")  # all or none of them
+
+
+def read_sweep(path: Path) -> list[dict[str, Any]]:
+    """Returns the runs of a sweep, as `Store.sweep` does.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DamagedFileError: It cannot be read, or a run lacks a field or has one of another type.
+    """
+    data = read_json(path, SWEEP_REMEDY)
+    runs = data.get("runs") if isinstance(data, dict) else None
+    if not isinstance(runs, list):
+        raise DamagedFileError(path, "not a sweep: has no list of runs", SWEEP_REMEDY)
+    for number, run in enumerate(runs):
+        if field := _wrong_field(run):
+            raise DamagedFileError(
+                path, f"run {number}: {field} is missing or has a value of another type", SWEEP_REMEDY
+            )
+    return runs
+
+
+def read_placement(path: Path) -> dict[str, Any]:
+    """Returns the fields of Placement that the launch of a sweep has set.
+
+    Args:
+        path: The file.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DamagedFileError: It cannot be read, or is not an object.
+    """
+    data = read_json(path, SWEEP_REMEDY)
+    if not isinstance(data, dict):
+        raise DamagedFileError(path, "not a placement: must be an object", SWEEP_REMEDY)
+    return data
+
+
+def _wrong_field(run: Any) -> str:
+    """Returns the name of a field of a planned run that commands need and that is missing or has another type."""
+    if not isinstance(run, dict):
+        return "the run"
+    if not isinstance(run.get("run_id"), str) or not RUN_ID.fullmatch(run["run_id"]):
+        return "run_id"
+    if not _is_number(run.get("budget", 0.0) or 0.0):
+        return "budget"
+    planned = [run[name] for name in PLANNED if name in run]
+    if planned and not (len(planned) == len(PLANNED) and all(type(value) is int and value >= 0 for value in planned)):
+        return f"one of {', '.join(PLANNED)}"
+    return _wrong_config_field(run.get("config"))
+
+
+def _wrong_config_field(config: Any) -> str:
+    if not isinstance(config, dict):
+        return "config"
+    for group in ("model", "data", "optimizer"):
+        if not isinstance(config.get(group), dict):
+            return f"config.{group}"
+    sizes = {"config.steps": config.get("steps"), "config.batch": config.get("batch")}
+    sizes |= {f"config.model.{name}": config["model"].get(name) for name in ("width", "layers")}
+    for name, value in sizes.items():
+        if type(value) is not int or value < 1:
+            return name
+    data = config["data"]
+    if not isinstance(data.get("tokens"), str) or not isinstance(data.get("corpus", None) or "", str):
+        return "config.data.tokens or config.data.corpus"
+    if type(data.get("length")) is not int:
+        return "config.data.length"
+    if not isinstance(config.get("schedule", {}), dict):
+        return "config.schedule"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
