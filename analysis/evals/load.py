@@ -97,6 +97,12 @@ def _task(name: str, files: list[ItemFile], runs: pd.DataFrame, store: Store, op
     score = options.score or DEFAULT_SCORE.get(kind)
     continuous = options.continuous or DEFAULT_CONTINUOUS.get(kind)
     chance, notes = _chance(name, frames[0], kind, options)
+    earlier = sum(file.step < float(runs.loc[file.run]["steps"]) for file in files)
+    if earlier and not options.all_steps:
+        notes = (
+            *notes,
+            f"{earlier} of {len(files)} runs were evaluated before their last step: N, D, C, L of that step",
+        )
     return Task(
         name=name,
         family=str(first.get("family") or name),

@@ -21,7 +21,7 @@ from scaling.config.objective import DataConfig
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig
-from scaling.models.counts import parameters
+from scaling.counting.counts import parameters
 from scaling.program.build import build_program
 width, layers = map(int, sys.argv[1:])
 model = ModelConfig(vocab=257, width=width, layers=layers, heads=width // 64, mlp_width=width * 8 // 3)

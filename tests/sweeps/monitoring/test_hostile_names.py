@@ -33,7 +33,16 @@ def test_an_error_in_a_record_is_literal(store):
 
 
 def test_a_screen_does_not_interpret_names_states_and_logs():
-    run = {"run_id": "ab", "state": "failed", "width": 8, "layers": 1, "error": HOSTILE, "log": [HOSTILE]}
+    run = {
+        "run_id": "ab",
+        "state": "failed",
+        "width": 8,
+        "layers": 1,
+        "N": 1,
+        "by": [],
+        "error": HOSTILE,
+        "log": [HOSTILE],
+    }
     status = {
         "sweep": HOSTILE,
         "counts": {"failed": 1, HOSTILE: 1},
@@ -49,10 +58,10 @@ def test_a_screen_does_not_interpret_names_states_and_logs():
     assert "\x1b" not in output.getvalue()
 
 
-def test_a_progress_bar_does_not_interpret_its_description(monkeypatch):
+def test_a_progress_bar_does_not_interpret_its_description():
     output = io.StringIO()
-    monkeypatch.setattr("rich.console.Console.file", property(lambda _: output))
     bar = live.ProgressBar(HOSTILE, 1.0, live.PERCENT_COLUMNS)
+    bar.progress.console.file = output
     bar.start()
     bar.update(0.5, HOSTILE)
     bar.print_line(HOSTILE)

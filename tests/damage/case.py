@@ -1,0 +1,209 @@
+"""One case: a damage of a file, and a command; and the stores it is compared with."""
+
+from __future__ import annotations
+
+import shutil
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.damage import outcome
+from tests.damage.commands import Command, command
+from tests.damage.damages import Damage, damage
+from tests.damage.files import FILE_KINDS, STORE_ENTRIES, TRAINED_KINDS, FileKind, choose_file, contents, run_of
+from tests.damage.outcome import Observation, Outcome
+from tests.damage.process import DRAWING, LIBRARIES, TRAINING, Request, Server
+
+KINDS = {kind.name: kind for kind in (*FILE_KINDS, *TRAINED_KINDS)}
+SECONDS_AT_LEAST, SECONDS_PER_COST = 40.0, 12.0  # time limit of a command; machines of tests are shared
+
+
+@dataclass(frozen=True)
+class Case:
+    """A case; `seed` chooses the file and the variant of the damage. Its text is KIND:DAMAGE:COMMAND:SEED."""
+
+    kind: str
+    damage: str
+    command: str
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{self.damage}:{self.command}:{self.seed}"
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        kind, damage_name, command_name, seed = text.split(":")
+        return cls(kind, damage_name, command_name, int(seed))
+
+
+@dataclass
+class Bench:
+    """Runs cases in a working folder, with the undamaged files in another.
+
+    Attributes:
+        origin: Folder of the undamaged files.
+        folder: Working folder; made again for each case.
+        servers: Servers, by whether they have JAX.
+        references: Observations of commands without damage, by command and what was removed.
+    """
+
+    origin: Path
+    folder: Path
+    servers: dict[bool, Server] = field(default_factory=dict)
+    references: dict[tuple[str, str, str], Observation] = field(default_factory=dict)
+
+    def run(self, case: Case) -> Outcome:
+        """Runs a case and judges it."""
+        kind, change, chosen = KINDS[case.kind], damage(case.damage), command(case.command)
+        path, detail = self.damaged(kind, change, case.seed)
+        run = run_of(path, self.folder)
+        before = contents(self.folder)
+        seen = self.observe(chosen, run)
+        moved = self.misplaced(chosen, path, before, kind)
+        relative = path.relative_to(self.folder)
+        judged = moved if moved and seen.status is not None else self.judge(kind, change, chosen, relative, run, seen)
+        return Outcome(judged.kind, f"{relative.as_posix()}: {detail or case.damage}: {judged.detail}")
+
+    def damaged(self, kind: FileKind, change: Damage, seed: int) -> tuple[Path, str | None]:
+        """Makes the working folder and damages a file in it; returns the file and what was changed."""
+        self.reset()
+        random = Random(zlib.crc32(f"{kind.name}:{change.name}:{seed}".encode()))
+        path = choose_file(kind, self.folder, random)
+        return path, change.change(path, random)
+
+    def reset(self) -> None:
+        """Makes the working folder again."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.copytree(self.origin, self.folder, symlinks=True)
+        for name in ("out", "cwd", "temporary"):
+            (self.folder / name).mkdir()
+
+    def observe(self, chosen: Command, run: str | None) -> Observation:
+        """Runs a command in the working folder."""
+        some_run = run or min(path.name for path in (self.origin / "store" / "runs").iterdir())
+        folders = {name: str(self.folder / name.lower()) for name in ("STORE", "INPUT", "OUT")}
+        words = tuple(self.word(word, folders, some_run) for word in chosen.words)
+        limit = max(SECONDS_AT_LEAST, SECONDS_PER_COST * chosen.cost)
+        request = Request(words, str(self.folder / "cwd"), limit, chosen.training, chosen.index)
+        return outcome.observe(self.server(chosen.training).run(request), self.folder)
+
+    @staticmethod
+    def word(word: str, folders: dict[str, str], run: str) -> str:
+        for name, folder in folders.items():
+            if word == name or word.startswith(f"{name}/"):
+                word = folder + word[len(name) :]
+        return word.replace("RUN", run)
+
+    def server(self, training: bool) -> Server:
+        """Returns the server of a kind, started when it is first needed."""
+        if training not in self.servers:
+            self.servers[training] = Server(*(TRAINING if training else (*LIBRARIES, *DRAWING)))
+        return self.servers[training]
+
+    def reference(self, chosen: Command, run: str | None, removed: str = "") -> Observation:
+        """Returns what a command does on the undamaged files, or on those without a file or folder."""
+        key = (chosen.name, removed, (run or "") if "RUN" in " ".join(chosen.words) else "")
+        if key not in self.references:
+            self.reset()
+            if removed:
+                path = self.folder / removed
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            self.references[key] = self.observe(chosen, run)
+        return self.references[key]
+
+    def misplaced(self, chosen: Command, path: Path, before: dict[str, str], kind: FileKind) -> Outcome | None:
+        """Returns the fault of files that a command has written where it should not, or whose content is gone."""
+        after = contents(self.folder)
+        new = {name for name in after.keys() - before.keys() if not name.startswith(("out/", "temporary/"))}
+        entries = {name.split("/")[1] for name in new if name.startswith("store/")}
+        outside = {name for name in new if not name.startswith("store/") and name not in ("stdout", "stderr")}
+        outside |= {name for name in entries if name not in STORE_ENTRIES}
+        if outside:
+            return Outcome(outcome.OUTSIDE, ", ".join(sorted(outside)))
+        kept, replaceable = set(after.values()), path.relative_to(self.folder).as_posix() if kind.is_cache else ""
+        gone = {name for name, state in before.items() if state not in kept and name != replaceable}
+        changed = {name for name in before if name.startswith("store/") and after.get(name) != before[name]}
+        if not chosen.writes and not chosen.index:
+            gone |= {name for name in changed | new if name.startswith("store/") and not name.endswith(".verified")}
+        gone -= {"stdout", "stderr"}
+        return Outcome(outcome.LOST, ", ".join(sorted(gone))) if gone else None
+
+    def judge(
+        self, kind: FileKind, change: Damage, chosen: Command, path: Path, run: str | None, seen: Observation
+    ) -> Outcome:
+        """Judges what a command did: see `outcome`."""
+        baseline = self.reference(chosen, run)
+        words = {path.as_posix(), path.name, *([run[:12]] if run else [])} | (
+            {path.parent.as_posix()} if run else set()
+        )
+        fault, extra = outcome.judge_errors(seen, baseline.errors, words)
+        if fault:
+            return fault
+        named = any(outcome.names(line, words) for line in (*extra, *seen.results[""].splitlines()))
+        if self.same(seen, baseline, None, chosen):
+            noise = [line for line in extra if not outcome.names(line, words)]
+            return Outcome(outcome.NOISE, "\n".join(noise)) if noise else Outcome(outcome.UNCHANGED)
+        if seen.status == 2:
+            if not extra or not named:
+                return Outcome(outcome.UNNAMED, "\n".join(extra))
+            stops = kind.of_run and not chosen.one_run
+            if not stops:
+                return Outcome(outcome.REFUSED, extra[-1])
+        for removed in self.removals(path, run):
+            without = self.reference(chosen, run, removed)
+            if self.same(seen, without, run, chosen):
+                noise = [line for line in extra if line not in without.errors and not outcome.names(line, words)]
+                if noise:
+                    return Outcome(outcome.NOISE, "\n".join(noise))
+                if named:
+                    return Outcome(outcome.LEFT_OUT, extra[-1] if extra else "")
+                deleted = change.name in ("deleted", "dangling-link", "emptied-folder", "missing-field")
+                return Outcome(outcome.ABSENT if deleted else outcome.UNNAMED, "as without it, and not named")
+        if seen.status == 2:
+            return Outcome(outcome.STOPS, extra[-1])
+        if seen.status != baseline.status:
+            return Outcome(outcome.STATUS, f"exit status {seen.status}: " + "\n".join(extra)[-600:])
+        return Outcome(outcome.SILENT if not named else outcome.UNNAMED, self.difference(seen, baseline))
+
+    @staticmethod
+    def removals(path: Path, run: str | None) -> Iterator[str]:
+        """Yields the file, and the folder of its run."""
+        yield path.as_posix()
+        if run and path.as_posix() != f"store/runs/{run}":
+            yield f"store/runs/{run}"
+
+    @staticmethod
+    def same(seen: Observation, other: Observation, run: str | None, chosen: Command) -> bool:
+        """Returns whether two observations have the same exit status and results."""
+        rows = chosen.rows and run is not None
+        first, second = (outcome.comparable(each.results, run, rows) for each in (seen, other))
+        return seen.status == other.status and first == second
+
+    @staticmethod
+    def difference(seen: Observation, other: Observation) -> str:
+        """Returns the first line that differs."""
+        for name, text in seen.results.items():
+            before = other.results.get(name, "").splitlines()
+            for number, line in enumerate(text.splitlines()):
+                if number >= len(before) or line != before[number]:
+                    old = before[number] if number < len(before) else ""
+                    return f"{name or 'stdout'}, line {number + 1}: {line[:200]!r}, was {old[:200]!r}"
+        return "shorter" if seen.results else "no results"
+
+    def close(self) -> None:
+        """Ends the servers."""
+        for server in self.servers.values():
+            server.close()
+
+
+@contextmanager
+def open_bench(origin: Path, folder: Path) -> Iterator[Bench]:
+    """Context with a bench."""
+    bench = Bench(origin, folder)
+    try:
+        yield bench
+    finally:
+        bench.close()

@@ -1,0 +1,119 @@
+"""What a command did on damaged files: one of the allowed outcomes, or a fault."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.damage.process import Done
+
+UNCHANGED, LEFT_OUT, ABSENT, REPAIRED, REFUSED = "unchanged", "left out", "absent", "repaired", "refused"
+ALLOWED = (UNCHANGED, LEFT_OUT, ABSENT, REPAIRED, REFUSED)
+TRACEBACK, SILENT, HANG, NOISE, LOST, OUTSIDE, STOPS, STATUS, UNNAMED = (
+    "traceback", "silent change", "hang", "noise", "lost", "outside", "stops the rest", "status", "unnamed")  # fmt: skip
+FAULTS = (TRACEBACK, SILENT, HANG, NOISE, LOST, OUTSIDE, STOPS, STATUS, UNNAMED)
+VOLATILE = re.compile(
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:?\d\d| UTC|Z)?|\d\d:\d\d:\d\d|[0-9a-f]{40}\+?"
+    r"|\b\d+(\.\d+)? ?(seconds|sec|min|ms|s)\b"
+)
+TEXT_SUFFIXES = {".json", ".csv", ".svg", ".html", ".txt", ".md"}
+DAMAGE_WORDS = re.compile(r"damaged|left out", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """An outcome: its kind (of ALLOWED or FAULTS), and what shows it."""
+
+    kind: str
+    detail: str = ""
+
+    @property
+    def is_fault(self) -> bool:
+        return self.kind in FAULTS
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a command left: exit status, lines of standard error, and its results without times and paths."""
+
+    status: int | None
+    errors: tuple[str, ...]
+    results: Mapping[str, str]
+
+
+def observe(done: Done, work: Path) -> Observation:
+    """Returns what a command left, with the folder written as WORK."""
+    results = {"": without_times(done.stdout, work)}
+    for path in sorted((work / "out").rglob("*")):
+        if path.is_file() and path.suffix in TEXT_SUFFIXES:
+            results[path.relative_to(work).as_posix()] = without_times(path.read_text(errors="replace"), work)
+    return Observation(done.status, tuple(without_times(done.stderr, work).splitlines()), results)
+
+
+def without_times(text: str, work: Path) -> str:
+    return VOLATILE.sub("TIME", text.replace(str(work), "WORK"))
+
+
+def comparable(results: Mapping[str, str], run: str | None, rows: bool) -> dict[str, str]:
+    """Returns results without what is said of damaged files; with `rows` only what names a run other than `run`."""
+    return {name: comparable_text(text, run, rows) for name, text in results.items()}
+
+
+def comparable_text(text: str, run: str | None, rows: bool) -> str:
+    try:
+        data = json.loads(text)
+    except ValueError:
+        lines = [line for line in text.splitlines() if not DAMAGE_WORDS.search(line)]
+        if rows:
+            lines = [line for line in lines if re.search(r"\b[0-9a-f]{12}", line) and not (run and run[:12] in line)]
+        return "\n".join(lines)
+    return json.dumps(_rows_of(data, run) if rows else _without_damaged(data), sort_keys=True)
+
+
+def _without_damaged(data: Any) -> Any:
+    if isinstance(data, dict):
+        return {name: _without_damaged(value) for name, value in data.items() if name != "damaged"}
+    if isinstance(data, list):
+        return [
+            _without_damaged(value) for value in data if not (isinstance(value, str) and DAMAGE_WORDS.search(value))
+        ]
+    return data
+
+
+def _rows_of(data: Any, run: str | None) -> list[Any]:
+    """Returns the objects with a `run_id` other than `run`."""
+    if isinstance(data, dict):
+        if "run_id" in data:
+            return [] if data["run_id"] == run else [data]
+        return [row for value in data.values() for row in _rows_of(value, run)]
+    return [row for value in data for row in _rows_of(value, run)] if isinstance(data, list) else []
+
+
+def names(line: str, words: Collection[str]) -> bool:
+    """Returns whether a line names a damaged file, by one of several words."""
+    return any(word in line for word in words)
+
+
+def judge_errors(
+    seen: Observation, usual: Collection[str], words: Collection[str]
+) -> tuple[Outcome | None, tuple[str, ...]]:
+    """Returns the fault that standard error shows, if any, and the lines that are not there without the damage.
+
+    Args:
+        seen: The command on the damaged files.
+        usual: Lines of standard error without the damage.
+        words: Names of the damaged file.
+    """
+    text = "\n".join(seen.errors)
+    if seen.status is None:
+        return Outcome(HANG), ()
+    if "Traceback (most recent call last)" in text or seen.status < 0:
+        return Outcome(TRACEBACK, text[-1500:] or f"signal {-seen.status}"), ()
+    extra = tuple(line for line in seen.errors if line.strip() and line not in usual)
+    if seen.status == 2 and len(extra) > 1 and not all(names(line, words) for line in extra):
+        return Outcome(NOISE, "\n".join(extra)[-800:]), extra
+    return None, extra
