@@ -17,7 +17,7 @@ from scaling.commands import (
     prepare,
     train,
 )
-from scaling.config.exit_status import BAD_INPUT, FAILED, INTERRUPTED
+from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, INTERRUPTED
 
 COMMANDS = {
     "train": ("train runs from their configs; resumes interrupted runs", train.add_arguments, train.run),
@@ -57,6 +57,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
 
     from scaling.aot.check import CompilerError
+    from scaling.config.os_errors import MIDWAY_ERRORS, describe_os_error, discard_unwritable_output
+    from scaling.config.text import printable
     from scaling.config.user_code import user_errors
     from scaling.config.validation import ConfigError
     from scaling.data.tokens import CorpusError
@@ -67,16 +69,22 @@ def main(argv: list[str] | None = None) -> int:
         if args.command == "prepare":
             open_store(args.store).check_writable()
         with user_errors():
-            return COMMANDS[args.command][2](args)
+            status = COMMANDS[args.command][2](args)
+        sys.stdout.flush()
+        return status
     except (ConfigError, CorpusError, StoreError) as error:
-        print(f"scaling {args.command}: {error}", file=sys.stderr)
+        print(f"scaling {args.command}: {printable(str(error))}", file=sys.stderr)
         return BAD_INPUT
     except CompilerError as error:
-        print(f"scaling {args.command}: {error}", file=sys.stderr)
+        print(f"scaling {args.command}: {printable(str(error))}", file=sys.stderr)
         return FAILED
+    except BrokenPipeError:  # the reader of the output has closed the pipe
+        discard_unwritable_output()
+        return DONE
     except OSError as error:
-        print(f"scaling {args.command}: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return FAILED
+        discard_unwritable_output()
+        print(f"scaling {args.command}: {describe_os_error(error)}", file=sys.stderr)
+        return FAILED if error.errno in MIDWAY_ERRORS else BAD_INPUT
     except KeyboardInterrupt:
         print(f"scaling {args.command}: interrupted", file=sys.stderr)
         return INTERRUPTED

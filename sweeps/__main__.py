@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from scaling.config.exit_status import BAD_INPUT, DONE, STOPPED
+from scaling.config.os_errors import describe_os_error, discard_unwritable_output
 from scaling.config.text import printable
 from scaling.config.validation import ConfigError
 from scaling.store.files import StoreError
@@ -37,7 +38,9 @@ def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns its exit status (scaling/config/exit_status.py)."""
     args = parser().parse_args(separate_arguments(sys.argv[1:] if argv is None else argv))
     try:
-        return COMMANDS[args.command](args)
+        status = COMMANDS[args.command](args)
+        sys.stdout.flush()
+        return status
     except (SweepError, StoreError, ConfigError) as error:
         print(printable(str(error)), file=sys.stderr)
         return BAD_INPUT
@@ -47,8 +50,12 @@ def main(argv: list[str] | None = None) -> int:
         print("interrupted; no file is incomplete: run the same command again", file=sys.stderr)
         return STOPPED
     except BrokenPipeError:  # the reader of the output has closed the pipe
-        sys.stderr.close()
+        discard_unwritable_output()
         return DONE
+    except OSError as error:
+        discard_unwritable_output()
+        print(describe_os_error(error), file=sys.stderr)
+        return BAD_INPUT
 
 
 if __name__ == "__main__":

@@ -29,8 +29,8 @@ from analysis.figures.registry import check_options, find_figure, used_options
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
 from scaling.config.options import format_options
-from scaling.store.commit import code_commit
 from scaling.store.files import write_atomic
+from scaling.store.origin.commit import code_commit
 
 # Canvas of each format and its method, which draws once; `savefig` draws twice for the layout, which is fixed here.
 WRITERS: dict[str, tuple[type[FigureCanvasBase], Callable[..., Any]]] = {

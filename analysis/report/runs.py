@@ -11,7 +11,7 @@ from analysis.figures.source import Source
 from analysis.format import MISSING
 from analysis.report.html import Table
 from analysis.report.sentences import SHORT_ID
-from scaling.store.commit import code_commit
+from scaling.store.origin.commit import code_commit
 
 MAX_ROWS = 10_000  # largest number of listed runs or rows: a browser sorts them in a fraction of a second
 NOT_RECORDED = "not recorded"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import sys
 
 from scaling.config.text import printable
+from scaling.config.validation import one_line
 
 REMEDIES = {  # by number of the error
     errno.ENOSPC: "free space on this disk, then run the same command again",
@@ -20,6 +24,8 @@ REMEDIES = {  # by number of the error
     errno.EMFILE: "raise the limit on open files (`ulimit -n`), then run the same command again",
 }
 
+MIDWAY_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # which end work that had started; others are bad input
+
 
 def remedy_of_os_error(error: OSError) -> str:
     """Returns what to do about an error of the operating system; empty where nothing is known."""
@@ -29,5 +35,16 @@ def remedy_of_os_error(error: OSError) -> str:
 def describe_os_error(error: OSError) -> str:
     """Returns an error of the operating system as one line: `PATH: REASON: REMEDY`."""
     path = error.filename2 if error.filename2 is not None else error.filename
-    parts = ["" if path is None else str(path), error.strerror or str(error), remedy_of_os_error(error)]
+    if path is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        path = "standard output"  # files are named where they are written
+    parts = ["" if path is None else str(path), error.strerror or one_line(error), remedy_of_os_error(error)]
     return printable(": ".join(filter(None, parts)))
+
+
+def discard_unwritable_output() -> None:
+    """Flushes standard output; what cannot be written is discarded, because Python would try again at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError, ValueError):  # a stream of a notebook or a test has no descriptor
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -26,6 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scaling.config.os_errors import remedy_of_os_error
 from scaling.config.run import RunConfig
 from scaling.config.validation import one_line, to_dict
 from scaling.store import curve_files, lease
@@ -144,7 +145,8 @@ class Store(RemoteHooks):
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
-            raise StoreError(f"store {self.root} cannot be written: {error.strerror}") from None
+            reason = ": ".join(filter(None, (error.strerror, remedy_of_os_error(error))))
+            raise StoreError(f"store {self.root} cannot be written: {reason}") from None
 
     def write(self, record: Record) -> None:
         """Writes a record atomically."""

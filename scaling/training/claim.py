@@ -17,10 +17,10 @@ from scaling.config.validation import one_line
 from scaling.counting import counts
 from scaling.distributed import collectives
 from scaling.program.step import compute_dtype
-from scaling.store.commit import code_commit
 from scaling.store.cost import cost_so_far
 from scaling.store.files import write_atomic
 from scaling.store.lease import Lease, LeaseHeldError
+from scaling.store.origin.commit import code_commit
 from scaling.store.record import Record, Store
 from scaling.training import startup
 
