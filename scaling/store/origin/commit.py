@@ -13,7 +13,7 @@ def code_commit() -> str | None:
     Where the package is installed outside of its repository it is the package's version, and None where neither is
     known.
     """
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     git = ["git", "-C", str(root)]
     try:
         if not (root / ".git").exists():  # a repository further up contains other code
