@@ -22,7 +22,8 @@ from analysis.commands.studies import (
     simulate_emergence,
 )
 from analysis.errors import DataError, FitError
-from scaling.config.exit_status import BAD_INPUT, FAILED
+from scaling.config.exit_status import BAD_INPUT, DONE, FAILED, INTERRUPTED
+from scaling.config.os_errors import describe_os_error, discard_unwritable_output
 
 COMMANDS = {  # name: module with `add` and `run`, in the order of --help
     "table": table,
@@ -59,15 +60,44 @@ def parser() -> argparse.ArgumentParser:
     return program
 
 
-def fetch_store(arguments: argparse.Namespace) -> None:
-    """Downloads the records of a remote store (s3://, gs://, ...) and replaces its address by the local folder."""
-    source = vars(arguments).get("source")
-    if source and "://" in source:
-        from scaling.store.open import open_store  # here, so that --help does not import it
+def open_store(arguments: argparse.Namespace) -> None:
+    """Replaces a source that is a store by a snapshot of it, so that every part of a command notes its damaged files.
 
-        store = open_store(source)
+    The records of a remote store (s3://, gs://, ...) are downloaded first.
+    """
+    source = vars(arguments).get("source")
+    if not source:
+        return
+    from analysis.data.record_cache import StoreSnapshot  # here, so that --help does not import pandas
+    from analysis.data.sources.readers import is_store
+
+    if "://" in source:
+        from scaling.store.open import open_store as open_remote  # here: most stores are folders
+
+        store = open_remote(source)
         store.fetch_results()
-        arguments.source = str(store.root)
+        source = str(store.root)
+    arguments.source = StoreSnapshot(source) if is_store(source) else source
+
+
+def print_left_out(arguments: argparse.Namespace) -> None:
+    """Names the damaged files of the store that a command left out, once each, on standard error."""
+    from analysis.data.record_cache import StoreSnapshot  # here, so that --help does not import pandas
+    from scaling.store.damaged import print_damaged
+
+    if isinstance(source := vars(arguments).get("source"), StoreSnapshot):
+        print_damaged(source)
+
+
+def run_command(arguments: argparse.Namespace) -> int:
+    """Runs a command on its source, and names the files that it left out; returns the exit status."""
+    open_store(arguments)
+    try:
+        status = COMMANDS[arguments.command].run(arguments)
+        sys.stdout.flush()
+        return status
+    finally:
+        print_left_out(arguments)
 
 
 def main(command_line: list[str] | None = None) -> int:
@@ -76,14 +106,19 @@ def main(command_line: list[str] | None = None) -> int:
     from scaling.store.files import StoreError  # here, so that --help does not import it
 
     try:
-        fetch_store(arguments)
-        return COMMANDS[arguments.command].run(arguments)
+        return run_command(arguments)
     except (DataError, StoreError) as error:
         return options.print_error(error, BAD_INPUT)
-    except OSError as error:
-        return options.print_error(f"{error.filename or 'output'}: {error.strerror}", BAD_INPUT)
     except FitError as error:
         return options.print_error(error, FAILED)
+    except BrokenPipeError:  # the reader of the output has closed the pipe
+        discard_unwritable_output()
+        return DONE
+    except OSError as error:
+        discard_unwritable_output()
+        return options.print_error(describe_os_error(error), BAD_INPUT)
+    except KeyboardInterrupt:
+        return options.print_error("interrupted", INTERRUPTED)
 
 
 if __name__ == "__main__":

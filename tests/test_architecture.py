@@ -15,7 +15,7 @@ from tests.support.commands import ROOT, command, processor_seconds
 
 PACKAGES = ("scaling", "sweeps", "analysis")
 MOST_ENTRIES, MOST_FILE_LINES, MOST_FUNCTION_LINES = 14, 350, 50
-NO_ENTRIES = {"__pycache__", "__init__.py", "py.typed"}
+NO_ENTRIES = {"__pycache__", "__init__.py", "__main__.py", "py.typed"}
 ACCELERATOR_LIBRARIES = {"jax", "jaxlib", "flax", "optax", "orbax", "tensorflow"}
 
 

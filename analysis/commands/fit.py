@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
         if inputs:
             _print_prediction(data["at"])
 
-    return write_result(data, arguments.json, show)
+    return write_result(data, arguments, show)
 
 
 def _run_by_group(
@@ -75,7 +75,7 @@ def _run_by_group(
         for name in result.fits if inputs else ():
             _print_prediction(data["groups"][name]["at"], f"{result.column} {printable(name)}, ")
 
-    return write_result(data, arguments.json, show)
+    return write_result(data, arguments, show)
 
 
 def heading_by_group(result: GroupFits) -> str:

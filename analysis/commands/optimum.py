@@ -106,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     result = fit(arguments.source, arguments.law, *options.source_options(arguments))
     data = optima(result, optimum_options)
-    return write_result(json_ready(data), arguments.json, lambda: _print_optima(result, data))
+    return write_result(json_ready(data), arguments, lambda: _print_optima(result, data))
 
 
 def _run_by_group(arguments: argparse.Namespace, optimum_options: OptimumOptions) -> int:
@@ -124,7 +124,7 @@ def _run_by_group(arguments: argparse.Namespace, optimum_options: OptimumOptions
         for name, message in result.errors.items():
             print_text(f"{result.column} {printable(name)}: {message}")
 
-    return write_result(json_ready(result.combine(data)), arguments.json, show)
+    return write_result(json_ready(result.combine(data)), arguments, show)
 
 
 def optima(fit: Fit, options: OptimumOptions) -> dict[str, Any]:

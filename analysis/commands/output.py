@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
 import sys
@@ -23,16 +24,19 @@ def add_json_option(command: Any) -> None:
     command.add_argument("--json", metavar="FILE", help="write the result as JSON (- for standard output)")
 
 
-def write_result(data: Any, path: str | None, show: Callable[[], None]) -> int:
+def write_result(data: dict[str, Any], arguments: argparse.Namespace, show: Callable[[], None]) -> int:
     """Writes a result as JSON, prints it as text, or both; returns the exit status DONE.
 
     Args:
-        data: The result, in types that JSON has.
-        path: File for the JSON; "-" writes it to standard output instead of the text, None does not write it.
+        data: The result, in types that JSON has. Damaged files of the store that were left out are added.
+        arguments: Arguments of the command. `json` is the file for the JSON; "-" writes it to standard output instead
+            of the text, None does not write it.
         show: Prints the text.
     """
     from scaling.store.files import write_json  # here, so that --help stays fast
 
+    path: str | None = arguments.json
+    data = with_damaged(data, vars(arguments).get("source"))
     if path == "-":
         print(json.dumps(data, indent=1, allow_nan=False))
         return DONE
@@ -41,6 +45,20 @@ def write_result(data: Any, path: str | None, show: Callable[[], None]) -> int:
         write_json(Path(path), data)
         print_text(f"{path}: written", sys.stderr)
     return DONE
+
+
+def with_damaged(data: dict[str, Any], source: object) -> dict[str, Any]:
+    """Returns a result with the damaged files of its store that were left out as `damaged`, if there are any.
+
+    Args:
+        data: The result.
+        source: The source of the command.
+    """
+    from analysis.data.record_cache import StoreSnapshot  # here, so that --help stays fast
+    from scaling.store.damaged import damaged_files
+
+    damaged = damaged_files(source) if isinstance(source, StoreSnapshot) else []
+    return {**data, "damaged": damaged} if damaged else data
 
 
 def text_console() -> Console:

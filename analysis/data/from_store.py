@@ -13,7 +13,7 @@ from analysis.data.columns.reader import ColumnReader
 from analysis.data.from_table import points_from_table
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points, TrainingCurve
-from analysis.data.record_cache import StoreSnapshot
+from analysis.data.record_cache import StoreSnapshot, as_snapshot
 from analysis.data.rows.where import filter_rows
 from analysis.data.runs import (
     DEFAULT_FLOPS,
@@ -27,14 +27,15 @@ from analysis.data.runs import (
 from analysis.data.sources.readers import is_store
 from analysis.data.table import Table, cell_texts, parse_column
 from analysis.errors import DataError
-from analysis.format import plural
+from analysis.format import join_names, plural
 from analysis.laws.law import Law
 from scaling.config.options import changed_flags
-from scaling.store.record import Store
+from scaling.store.damaged import damaged_files
 
 TABLE_COLUMNS = ("run_id", "sweep", "status", "N", "D", "C", "loss", "shared_steps")  # by which a table is one of runs
 COUNT_COLUMNS = ("N_counts", "C_counts")
 TABLE_OPTIONS = ("where", "flops", "params")  # fields of ReadOptions that apply to a table of runs
+MAX_NAMED = 3  # damaged files that a note names
 STORE_COLUMNS = {"N": "N", "D": "D", "C": "C", "L": "loss", "name": "run_id", "group": "sweep"}
 
 
@@ -50,13 +51,24 @@ def points_from_store(
         curves: Also read the training curves.
 
     Raises:
-        DataError: The store has no runs, or its runs lack an input or the output of the law.
+        DataError: The store has no intact runs, or its runs lack an input or the output of the law.
     """
-    frame = read_runs(store, options.flops, options.params)
+    snapshot = as_snapshot(store)
+    frame = read_runs(snapshot, options.flops, options.params)
     if not len(frame):
-        raise DataError(f"{store}: no runs in this store (no runs/*/record.json)")
+        reason = f"all records are damaged ({len(snapshot.damaged)})" if snapshot.damaged else "no runs/*/record.json"
+        raise DataError(f"{store}: no runs in this store ({reason})")
     points, runs = _points_of_runs(Table(frame, str(store), tuple(frame.attrs["notes"])), options, law)
-    return replace(points, curves=_training_curves(store, runs)) if curves else points
+    if curves:
+        points = replace(points, curves=_training_curves(snapshot, runs))
+    return replace(points, notes=(*points.notes, *damage_notes(snapshot)))
+
+
+def damage_notes(store: StoreSnapshot) -> list[str]:
+    """Returns a note that names the damaged files of a store that were left out; none if there are none."""
+    if not store.damaged:
+        return []
+    return [f"{plural(len(store.damaged), 'damaged file')} left out: {join_names(sorted(store.damaged), MAX_NAMED)}"]
 
 
 def is_run_table(table: Table) -> bool:
@@ -140,10 +152,11 @@ def table(store: str | Path | StoreSnapshot, options: ReadOptions = ReadOptions(
 
     Returns:
         One row per run in order of C, then of N (columns: analysis/data/runs.py). Unknown values are NaN or None.
-        `attrs["notes"]` has notes on the reading.
+        `attrs["notes"]` has notes on the reading, and `attrs["damaged"]` the path and problem of each damaged record
+        that was left out.
 
     Raises:
-        DataError: It is not a store, a record is damaged, or an option does not apply or is not valid.
+        DataError: It is not a store, or an option does not apply or is not valid.
     """
     if not is_store(store):
         raise DataError(f"{store}: not a store: give the folder that runs were trained into")
@@ -152,14 +165,15 @@ def table(store: str | Path | StoreSnapshot, options: ReadOptions = ReadOptions(
         raise DataError(
             f"{store}: a table of runs does not use {', '.join(unused)}: it uses --where, --flops, --params"
         )
-    runs = read_runs(store, options.flops, options.params)
+    snapshot = as_snapshot(store)
+    runs = read_runs(snapshot, options.flops, options.params)
     selected = filter_runs(runs, Path(str(store)), options.where)
     selected = selected.sort_values(["C", "N"], kind="stable", ignore_index=True)
-    selected.attrs["notes"] = runs.attrs["notes"]
+    selected.attrs |= {"notes": runs.attrs["notes"], "damaged": damaged_files(snapshot)}
     return selected
 
 
-def curves(store: str | Path, options: ReadOptions = ReadOptions()) -> pd.DataFrame:
+def curves(store: str | Path | StoreSnapshot, options: ReadOptions = ReadOptions()) -> pd.DataFrame:
     """Returns the learning curves of the runs of a store.
 
     Args:
@@ -169,12 +183,13 @@ def curves(store: str | Path, options: ReadOptions = ReadOptions()) -> pd.DataFr
     Returns:
         One row per logged step of each run: run_id, step (steps done), D (tokens read), C (FLOPs spent), then what was
         logged: loss (training batch, nats per token), val_loss (held-out, at evaluated steps), grad_norm and others.
-        Values that were not logged at a step are NaN.
+        Values that were not logged at a step are NaN. `attrs["damaged"]` has the path and problem of each damaged
+        record and curve that was left out.
 
     Raises:
         DataError: As for `table`.
     """
-    snapshot = StoreSnapshot(Path(store))
+    snapshot = as_snapshot(store)
     frames = []
     for run in table(snapshot if is_store(store) else store, options).to_dict("records"):
         rows = pd.DataFrame(snapshot.curve(run["run_id"]))
@@ -182,7 +197,9 @@ def curves(store: str | Path, options: ReadOptions = ReadOptions()) -> pd.DataFr
             share = np.array([token_share(run, step) for step in rows["step"]])
             head = pd.DataFrame({"run_id": run["run_id"], "step": rows["step"], "D": run["D"] * share})
             frames.append(pd.concat([head.assign(C=run["C"] * share), rows.drop(columns="step")], axis=1))
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run_id", "step", "D", "C"])
+    steps = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["run_id", "step", "D", "C"])
+    steps.attrs["damaged"] = damaged_files(snapshot)
+    return steps
 
 
 def _run_notes(runs: pd.DataFrame) -> list[str]:
@@ -204,9 +221,8 @@ def _run_notes(runs: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _training_curves(source: str | Path | StoreSnapshot, runs: pd.DataFrame) -> tuple[TrainingCurve, ...]:
+def _training_curves(store: StoreSnapshot, runs: pd.DataFrame) -> tuple[TrainingCurve, ...]:
     """Curves of the held-out loss, or of the training loss for runs with fewer than two held-out measurements."""
-    store = source if isinstance(source, StoreSnapshot) else Store(source)
     curves = []
     columns = ["run_id", "N", "D", "C", "batch", "schedule.batch_ramp", "steps"]
     for run in runs[columns].to_dict("records"):

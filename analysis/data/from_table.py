@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def points_from_table(
     columns = with_unit_in_cells(columns, table)
     table, values, notes = replace(reader, columns=columns).read(table)
     values, counted, compute_notes = complete_compute(values, columns.names, options)
-    names = [row_names[i] for i in table.frame.index]
+    names = row_names.of_rows(table)
     weights, weight_notes = _weights(table, values, columns, law.output if law else "L")
     notes = [*columns.notes, *table.notes, *notes, *(compute_notes if convention is None else [])]
     points = Points(
@@ -109,10 +109,10 @@ def _rows_of_curves(
     return table, replace(options, run_columns=runs)
 
 
-def _selected_rows(table: Table, options: ReadOptions, reader: ColumnReader) -> tuple[Table, dict[int, str]]:
+def _selected_rows(table: Table, options: ReadOptions, reader: ColumnReader) -> tuple[Table, RowNames]:
     """Rows of finished runs that the filter selects, and the names of all rows, which do not depend on the filter."""
     table = finished_rows(table, options.where, frozenset(reader.columns.names.values()))
-    row_names = _row_names(table, reader.columns)
+    row_names = RowNames.of_table(table, reader.columns)
     table = filter_rows(table, options.where, reader)
     if not len(table.frame):
         raise DataError(f"{table.name}: no rows to fit{': ' if table.notes else ''}{'; '.join(table.notes)}")
@@ -152,17 +152,34 @@ def _weights(
     return None, [f"column {beside} is not used: --columns error={beside} weights runs by 1/σ²"]
 
 
-def _row_names(table: Table, columns: ColumnChoice) -> dict[int, str]:
-    """Names of rows by index: the cell in the column of names, with the row if several have that name, else the row."""
-    index = table.frame.index
-    if "name" not in columns.names:
-        return {i: table.row_name(i) for i in index}
-    labels = cell_texts(table.frame[columns.names["name"]])
-    times = Counter(labels)
-    return {
-        i: label if label and times[label] == 1 else f"{label} in {table.row_name(i)}" if label else table.row_name(i)
-        for i, label in zip(index, labels, strict=True)
-    }
+@dataclass(frozen=True)
+class RowNames:
+    """Names of rows: the cell in the column of names, with the row if several have that name, else the row.
+
+    Attributes:
+        column: Column of names; None: there is none.
+        times: Number of rows of each name, before rows are selected.
+    """
+
+    column: str | None
+    times: Counter[str]
+
+    @staticmethod
+    def of_table(table: Table, columns: ColumnChoice) -> RowNames:
+        """Returns the names of the rows of a table."""
+        column = columns.names.get("name")
+        return RowNames(column, Counter(cell_texts(table.frame[column]) if column else ()))
+
+    def of_rows(self, table: Table) -> list[str]:
+        """Returns the names of selected rows of the table."""
+        rows = table.row_names()
+        if self.column is None:
+            return rows
+        labels = cell_texts(table.frame[self.column])
+        return [
+            label if label and self.times[label] == 1 else f"{label} in {row}" if label else row
+            for label, row in zip(labels, rows, strict=True)
+        ]
 
 
 def _groups(table: Table, columns: ColumnChoice) -> list[str] | None:

@@ -5,9 +5,11 @@ Key: N parameters, D tokens, C training FLOPs, L loss; n points, m steps of a cu
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
+import pandas as pd
 
 from analysis.data.units import LOSS_UNIT
 from analysis.errors import DataError, FitError
@@ -135,14 +137,26 @@ def _select(values: np.ndarray | list[str], indices: np.ndarray) -> np.ndarray |
 
 def duplicate_rows(points: Points) -> list[str]:
     """Returns the rows equal to an earlier row in all inputs and outputs, as texts "later = earlier"."""
-    first: dict[tuple[float, ...], str] = {}
-    duplicates = []
-    rows = np.nan_to_num(np.stack([points.N, points.D, points.C, points.L, *points.extra.values()], -1)).tolist()
-    for row, name in zip(rows, points.names, strict=True):
-        earlier = first.setdefault(tuple(row), name)
-        if earlier is not name:
-            duplicates.append(f"{name} = {earlier}")
-    return duplicates
+    code_n = combination_codes(
+        np.nan_to_num(x_n) for x_n in (points.N, points.D, points.C, points.L, *points.extra.values())
+    )
+    first_n = np.unique(code_n, return_index=True)[1][code_n]
+    later = np.flatnonzero(first_n < np.arange(len(points)))
+    return [f"{points.names[row]} = {points.names[first_n[row]]}" for row in later]
+
+
+def combination_codes(columns: Iterable[np.ndarray | list[str]]) -> np.ndarray:
+    """Returns codes (n,) of the combinations of the values of columns, from 0 in order of appearance.
+
+    Args:
+        columns: Numbers or texts (n,) of each column; at least one.
+    """
+    codes: np.ndarray | None = None
+    for column in columns:
+        new = pd.factorize(np.array(column, object) if isinstance(column, list) else column)[0]
+        codes = new if codes is None else pd.factorize(codes * (new.max() + 1) + new)[0]
+    assert codes is not None
+    return np.asarray(codes)
 
 
 def separate_budgets(points: Points, name: str) -> tuple[list[tuple[float, np.ndarray]], list[str]]:

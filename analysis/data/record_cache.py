@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analysis.errors import DataError
-from scaling.store.files import StoreError, write_atomic
+from scaling.store.files import DamagedFileError, write_atomic
 from scaling.store.items import STEP_MARK
 from scaling.store.record import Record, Store
 
@@ -35,7 +34,8 @@ VERSION = 1
 class StoreSnapshot(Store):
     """A store that reads each record and each curve once, for reports, which need them several times.
 
-    It is accepted wherever the folder of a store is. Later changes of the store are not seen.
+    It is accepted wherever the folder of a store is. Later changes of the store are not seen. Damaged records, curves
+    and item files are left out and noted in `damaged`.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -56,9 +56,16 @@ class StoreSnapshot(Store):
         return self._records[run_id]
 
     def curve(self, run_id: str) -> list[dict[str, float]]:
-        """Returns the rows of the curve of a run in order of steps. Callers must not change them."""
+        """Returns the rows of the curve of a run in order of steps; none without a curve or with a damaged one.
+
+        Callers must not change them.
+        """
         if run_id not in self._curves:
-            self._curves[run_id] = super().curve(run_id)
+            try:
+                self._curves[run_id] = super().curve(run_id)
+            except DamagedFileError as error:
+                self.note_damaged(error)
+                self._curves[run_id] = []
         return self._curves[run_id]
 
     @functools.cached_property
@@ -67,19 +74,21 @@ class StoreSnapshot(Store):
         return _read_facts(self)
 
 
+def as_snapshot(store: str | Path | StoreSnapshot) -> StoreSnapshot:
+    """Returns a snapshot of a store as it is, or a new one of the store in a folder."""
+    return store if isinstance(store, StoreSnapshot) else StoreSnapshot(store)
+
+
 def read_facts(store: str | Path | StoreSnapshot) -> tuple[pd.DataFrame, list[str]]:
-    """Reads all records of a store as a table.
+    """Reads all intact records of a store as a table.
 
     Args:
         store: The store, or its folder.
 
     Returns:
         One row per run in the order of run ids, and notes on the cache.
-
-    Raises:
-        DataError: A record is damaged.
     """
-    return store.facts_table if isinstance(store, StoreSnapshot) else _read_facts(Store(store))
+    return as_snapshot(store).facts_table
 
 
 def _read_facts(store: Store) -> tuple[pd.DataFrame, list[str]]:
@@ -109,13 +118,10 @@ def _is_current(cached: pd.DataFrame, stamps: dict[str, tuple[int, int, int]]) -
 
 def _read_records(store: Store, runs: list[str], stamps: dict[str, tuple[int, int, int]]) -> pd.DataFrame:
     rows = []
-    try:
-        for run in _with_progress(runs):
-            record = store.read(run)
-            if record is not None:  # None if it was deleted meanwhile
-                rows.append(_row(record) | {"folder": run} | dict(zip(STAMP_COLUMNS, stamps[run], strict=True)))
-    except StoreError as error:
-        raise DataError(str(error)) from None
+    for run in _with_progress(runs):
+        record = store.read_intact(run)
+        if record is not None:  # None if it is damaged, or was deleted meanwhile
+            rows.append(_row(record) | {"folder": run} | dict(zip(STAMP_COLUMNS, stamps[run], strict=True)))
     names = dict.fromkeys(name for row in rows for name in row)
     return pd.DataFrame({name: _column([row.get(name) for row in rows]) for name in names})
 

@@ -56,7 +56,7 @@ def check_choice(option: str, value: str, allowed: Collection[str]) -> None:
 
 
 def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, params: str = "total") -> pd.DataFrame:
-    """Reads all runs of a store, of any status.
+    """Reads all intact runs of a store, of any status.
 
     Args:
         store: The store, or its folder.
@@ -69,7 +69,7 @@ def read_runs(store: str | Path | StoreSnapshot, flops: str | None = None, param
         missing. `attrs["notes"]` contains notes on the reading.
 
     Raises:
-        DataError: Unknown convention, or a damaged record.
+        DataError: Unknown convention.
     """
     flops = flops or DEFAULT_FLOPS
     check_choice("flops", flops, FLOP_COUNTS)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.data.record_cache import StoreSnapshot, as_snapshot
 from analysis.errors import DataError
 from analysis.evals.items import item_files, read_items
 from analysis.evals.metrics import normalised
@@ -101,19 +102,23 @@ class Calibration:
         }
 
 
-def load_answers(store: str | Path, options: CalibrationOptions = CalibrationOptions()) -> list[Answers]:
-    """Reads the answers in the last evaluation of each run on each task with choices.
+def load_answers(
+    store: str | Path | StoreSnapshot, options: CalibrationOptions = CalibrationOptions()
+) -> list[Answers]:
+    """Reads the answers in the last evaluation of each run on each task with choices; damaged files are left out.
 
     Args:
-        store: Folder of the store.
+        store: The store, or its folder.
         options: Tasks, and normalisation of the log-probability of a choice.
 
     Raises:
-        DataError: No run was evaluated on a task with choices, or a file is damaged.
+        DataError: No run was evaluated on a task with choices.
     """
-    answers = []
+    answers, store = [], as_snapshot(store)
     for file in item_files(store):
-        table = read_items(file.path)
+        table = read_items(store, file)
+        if table is None:
+            continue
         columns = confidences(table[table["metric_kind"] == "choice"], NORMALISATIONS[options.per])
         if columns is not None:
             task = f"{file.task}@{file.shots}" if file.shots else file.task
@@ -138,9 +143,11 @@ def confidences(table: pd.DataFrame, per: str | None) -> tuple[np.ndarray, np.nd
     confidence, correct = [], []
     for row in table.to_dict("records"):
         logp_K, norm_K = row.get("choice_logp"), row.get(per) if per else None
-        if logp_K is None or not len(logp_K) or (per and norm_K is None):
+        if logp_K is None or not len(logp_K) or (per and norm_K is None) or pd.isna(row.get("gold")):
             continue
         logp_K = normalised(np.asarray(logp_K, float), norm_K, per)
+        if not np.isfinite(logp_K.max()):  # of a model that diverged
+            continue
         p_K = np.exp(logp_K - logp_K.max())
         p_K /= p_K.sum()
         best_K = np.isclose(p_K, p_K.max(), rtol=0, atol=TIE)

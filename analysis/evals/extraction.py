@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.errors import DataError
+from analysis.data.record_cache import StoreSnapshot, as_snapshot
 from analysis.evals.items import item_files, read_items
 from scaling.store.score_intervals import wilson_interval
 
@@ -70,23 +70,19 @@ class Extraction:
         return {"run_id": self.run, "step": self.step, "by_times": rows}
 
 
-def load_extractions(store: str | Path) -> list[Extraction]:
+def load_extractions(store: str | Path | StoreSnapshot) -> list[Extraction]:
     """Reads the last evaluation of each run on the extraction task; empty if there is none.
 
-    Raises:
-        DataError: A file is damaged.
+    Damaged files are left out.
     """
-    extractions = []
+    extractions, store = [], as_snapshot(store)
     for file in item_files(store):
-        if file.task != TASK:
+        table = read_items(store, file, REQUIRED_COLUMNS) if file.task == TASK else None
+        if table is None:
             continue
-        table = read_items(file.path)
-        missing = [name for name in REQUIRED_COLUMNS if name not in table]
-        if missing:
-            raise DataError(f"{file.path}: no column {missing[0]!r}: extraction needs {', '.join(REQUIRED_COLUMNS)}")
         times_I = table["difficulty"].to_numpy(int)
         hit_I = table["greedy"].to_numpy(bool)
-        nats_I = np.array([-float(np.mean(logp)) for logp in table["answer_logp"]])
+        nats_I = np.array([-float(np.mean(logp)) if len(logp) else np.nan for logp in table["answer_logp"]])
         times = np.unique(times_I)
         masks = [times_I == t for t in times]
         extractions.append(

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from analysis.data.record_cache import StoreSnapshot
-from analysis.errors import DataError
+from analysis.data.record_cache import StoreSnapshot, as_snapshot
 from scaling.store import items as stored_items
-from scaling.store.files import StoreError
+from scaling.store.files import DamagedFileError
 from scaling.store.items import ItemFile
+from scaling.store.verification.item_columns import REMEDY
 
 REQUIRED_COLUMNS = ("task", "metric_kind")
 
@@ -22,8 +23,8 @@ def item_files(store: str | Path | StoreSnapshot, all_steps: bool = False) -> li
         store: The store, or its folder.
         all_steps: Whether to return all evaluations of a run instead of the last one on each task.
     """
-    folders = Path(store).glob("runs/*/items")
-    files = [file for folder in folders for file in stored_items.item_files(folder)]
+    store = as_snapshot(store)
+    files = [file for folder in store.root.glob("runs/*/items") for file in stored_items.item_files(folder)]
     files.sort(key=lambda file: (file.task, file.shots, file.run, file.step))
     if all_steps:
         return files
@@ -31,16 +32,19 @@ def item_files(store: str | Path | StoreSnapshot, all_steps: bool = False) -> li
     return list(last.values())
 
 
-def read_items(path: Path) -> pd.DataFrame:
-    """Reads the items of a file, one row each.
+def read_items(store: StoreSnapshot, file: ItemFile, required: Sequence[str] = REQUIRED_COLUMNS) -> pd.DataFrame | None:
+    """Reads the items of a file, one row each; None if the file is damaged, which is added to `damaged` of the store.
 
-    Raises:
-        DataError: The file is damaged or empty, or lacks a required column.
+    Args:
+        store: The store.
+        file: The file.
+        required: Columns that it must have, without empty cells.
     """
     try:
-        items = stored_items.read_table(path, REQUIRED_COLUMNS).to_pandas()
-    except StoreError as error:
-        raise DataError(str(error)) from None
-    if not len(items):
-        raise DataError(f"{path}: no items")
-    return items
+        table = stored_items.read_table(file.path, required)
+        if empty := [name for name in required if table[name].null_count]:
+            raise DamagedFileError(file.path, f"column {empty[0]}: has empty cells", REMEDY)
+    except DamagedFileError as error:
+        store.note_damaged(error)
+        return None
+    return table.to_pandas()

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from analysis.data import runs as runs_module
-from analysis.data.from_store import filter_runs
+from analysis.data.from_store import damage_notes, filter_runs
 from analysis.data.options import ReadOptions
-from analysis.data.record_cache import StoreSnapshot
+from analysis.data.record_cache import StoreSnapshot, as_snapshot
 from analysis.data.sources.readers import is_store
 from analysis.errors import DataError
 from analysis.evals.items import item_files, read_items
@@ -23,7 +23,6 @@ from analysis.evals.options import EmergenceOptions
 from analysis.evals.score_table.read import load_score_table
 from analysis.evals.tasks import Task, TaskScores, chance_level, select_tasks, summarise_metric
 from scaling.store.items import ItemFile
-from scaling.store.record import Store
 
 DEFAULT_SCORE = {"exact": "exact", "choice": "accuracy"}  # default by kind of task
 DEFAULT_CONTINUOUS = {"exact": "logp", "choice": "choice-logp", "loss": "logp"}
@@ -47,28 +46,30 @@ def load_tasks(
     if not is_store(source):
         return load_score_table(source, options, reading)
     _check_store_options(source, options, reading)
-    files = item_files(source, options.all_steps)
+    store = as_snapshot(source)
+    files = item_files(store, options.all_steps)
     if not files:
         raise DataError(f"{source}: no run was evaluated on a task (no runs/*/items/*.parquet)")
-    runs = runs_module.read_runs(source, reading.flops, reading.params)
+    runs = runs_module.read_runs(store, reading.flops, reading.params)
     runs = filter_runs(runs, Path(source), reading.where).set_index("run_id")
     files_by_task: dict[tuple[str, int], list[ItemFile]] = {}
     for file in files:
         if file.run in runs.index:
             files_by_task.setdefault((file.task, file.shots), []).append(file)
     if not files_by_task:
-        raise DataError(f"{source}: no run that was evaluated matches {reading.where}")
+        condition = f"matches {reading.where}" if reading.where else "has an intact record"
+        raise DataError(f"{source}: no run that was evaluated {condition}")
     names = [task for task, _ in files_by_task]
     labels = [f"{task}@{shots}" if shots or names.count(task) > 1 else task for task, shots in files_by_task]
-    store = source if isinstance(source, StoreSnapshot) else Store(source)
+    selected = select_tasks(labels, options.tasks, source)
     tasks = [
         _task(label, task_files, runs, store, options)
-        for label, task_files, use in zip(
-            labels, files_by_task.values(), select_tasks(labels, options.tasks, source), strict=True
-        )
+        for label, task_files, use in zip(labels, files_by_task.values(), selected, strict=True)
         if use
     ]
-    return TaskScores(tuple(tasks))
+    if not any(tasks):
+        raise DataError(f"{source}: all item files are damaged ({len(store.damaged)})")
+    return TaskScores(tuple(task for task in tasks if task is not None), tuple(damage_notes(store)))
 
 
 def _check_store_options(source: str | Path | StoreSnapshot, options: EmergenceOptions, reading: ReadOptions) -> None:
@@ -84,8 +85,14 @@ def _check_store_options(source: str | Path | StoreSnapshot, options: EmergenceO
             raise DataError(f"{source}: is a store: --{name.replace('_', '-')} applies only to a table of scores")
 
 
-def _task(name: str, files: list[ItemFile], runs: pd.DataFrame, store: Store, options: EmergenceOptions) -> Task:
-    frames = [read_items(file.path) for file in files]
+def _task(
+    name: str, files: list[ItemFile], runs: pd.DataFrame, store: StoreSnapshot, options: EmergenceOptions
+) -> Task | None:
+    """A task of the intact files; None if all are damaged."""
+    items = [(file, frame) for file in files if (frame := read_items(store, file)) is not None]
+    if not items:
+        return None
+    files, frames = [file for file, _ in items], [frame for _, frame in items]
     first = frames[0].iloc[0]
     kind = str(first["metric_kind"])
     measures = {}
@@ -97,12 +104,13 @@ def _task(name: str, files: list[ItemFile], runs: pd.DataFrame, store: Store, op
     score = options.score or DEFAULT_SCORE.get(kind)
     continuous = options.continuous or DEFAULT_CONTINUOUS.get(kind)
     chance, notes = _chance(name, frames[0], kind, options)
-    earlier = sum(file.step < float(runs.loc[file.run]["steps"]) for file in files)
+    last_steps = runs.loc[[file.run for file in files], "steps"].tolist()
+    earlier = sum(file.step < last for file, last in zip(files, last_steps, strict=True))
     if earlier and not options.all_steps:
-        notes = (
-            *notes,
-            f"{earlier} of {len(files)} runs were evaluated before their last step: N, D, C, L of that step",
+        note = (
+            f"{earlier} of {len(files)} runs were evaluated before their last step: D, C and L are those of that step"
         )
+        notes = (*notes, note)
     return Task(
         name=name,
         family=str(first.get("family") or name),
@@ -127,7 +135,7 @@ def _chance(name: str, items: pd.DataFrame, kind: str, options: EmergenceOptions
     return chance_level(name, options.chance, stated, choices, exact=kind == "exact")
 
 
-def _scales(file: ItemFile, run: Any, store: Store) -> dict[str, Any]:
+def _scales(file: ItemFile, run: Any, store: StoreSnapshot) -> dict[str, Any]:
     """N, D, C and L of a run at the step of an evaluation."""
     loss = float(run["loss"])
     if file.step < float(run["steps"]):
@@ -143,7 +151,7 @@ def _scales(file: ItemFile, run: Any, store: Store) -> dict[str, Any]:
     }
 
 
-def _loss_at(store: Store, run: str, step: int) -> float:
+def _loss_at(store: StoreSnapshot, run: str, step: int) -> float:
     """Held-out loss at a step, NaN if it was not measured."""
     rows = store.curve(run)
     return next((row["val_loss"] for row in rows if row["step"] == step and "val_loss" in row), float("nan"))

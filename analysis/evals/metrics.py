@@ -267,7 +267,10 @@ def _choices(items: pd.DataFrame, per: str | None) -> tuple[list[Any], list[Any]
     logp_I, gold_I = _column(items, "choice_logp"), _column(items, "gold")
     if logp_I is None or gold_I is None:
         return none, none, none
-    complete = [p if p is not None and len(p) and g is not None else None for p, g in zip(logp_I, gold_I, strict=True)]
+    complete = [
+        p if p is not None and len(p) and g is not None and np.isfinite(np.max(p)) else None  # not if it diverged
+        for p, g in zip(logp_I, gold_I, strict=True)
+    ]
     return complete, gold_I, (_column(items, per) or none) if per else none
 
 

@@ -18,6 +18,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 from analysis.data.options import ReadOptions
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.evals.options import EmergenceOptions
 from analysis.figures import style
@@ -42,7 +43,7 @@ FORMATS = tuple(WRITERS)
 
 
 def save_figure(
-    source: Source | str | Path,
+    source: Source | str | Path | StoreSnapshot,
     name: str,
     out: str | Path,
     figure_options: FigureOptions = FigureOptions(),
@@ -90,12 +91,14 @@ def file_format(out: Path) -> str:
     return kind
 
 
-def load_source(name: str | FigureFunction, source: str | Path, law: str | None, options: SourceOptions) -> Source:
+def load_source(
+    name: str | FigureFunction, source: str | Path | StoreSnapshot, law: str | None, options: SourceOptions
+) -> Source:
     """Reads the source of a figure.
 
     Args:
         name: As for `draw`.
-        source: Path of a store or file.
+        source: A store, or the path of a store or file.
         law: Law whose columns are read from a file; None reads N, D, C and L.
         options: Options of reading the source and of the computation.
 
@@ -105,7 +108,7 @@ def load_source(name: str | FigureFunction, source: str | Path, law: str | None,
     entry = find_figure(name)
     read = getattr(importlib.import_module(entry.module), "read", None) if entry.module else None
     if read is not None:  # a figure without points
-        without_points: Source = read(Path(source), options)
+        without_points: Source = read(source if isinstance(source, StoreSnapshot) else Path(source), options)
         return without_points
     return load(source, options.fits, options.reading, law)
 

@@ -16,7 +16,7 @@ from analysis.data.from_store import filter_runs
 from analysis.data.load import load as load_points
 from analysis.data.options import ReadOptions
 from analysis.data.points import Points
-from analysis.data.record_cache import StoreSnapshot
+from analysis.data.record_cache import StoreSnapshot, as_snapshot
 from analysis.data.sources.readers import is_store
 from analysis.errors import DataError, FitError
 from analysis.evals.options import EmergenceOptions
@@ -164,7 +164,7 @@ class Source:
 
 
 def load(
-    source: str | Path,
+    source: str | Path | StoreSnapshot,
     options: FitOptions = FitOptions(),
     reading: ReadOptions = ReadOptions(),
     law: str | None = None,
@@ -172,7 +172,7 @@ def load(
     """Loads a store or a file. A store without finished runs has no points, but its curves and runs can be shown.
 
     Args:
-        source: Folder of a store, or a .csv, .tsv, .parquet, .json or .jsonl file.
+        source: A store, its folder, or a .csv, .tsv, .parquet, .json or .jsonl file.
         options: Options of all fits.
         reading: Options of reading the source.
         law: Law whose columns are read from a file; None reads N, D, C and L.
@@ -183,12 +183,12 @@ def load(
     path = Path(source)
     if options.weights == "seeds":
         reading = reading.with_seeds()
-    if not is_store(path):
+    if not is_store(source):
         form = laws.find(law) if law and law not in laws.APPROACHES else None
         if form is None and has_only_scores(path, reading):
             return Source(str(source), no_points(path, SCORES_ONLY), reading=reading, options=options)
         return Source(str(source), load_points(path, form, reading), reading=reading, options=options)
-    store = StoreSnapshot(path)
+    store = as_snapshot(source)
     runs = runs_module.read_runs(store, reading.flops, reading.params)
     try:
         points = load_points(store, options=reading, curves=True)
@@ -199,11 +199,11 @@ def load(
     return Source(str(source), points, tuple(store.records()), runs, store, reading, options)
 
 
-def source_of_study(path: Path, name: str, study: Any, options: SourceOptions) -> Source:
+def source_of_study(path: str | Path | StoreSnapshot, name: str, study: Any, options: SourceOptions) -> Source:
     """Returns the source of a figure that shows the result of a study instead of points.
 
     Args:
-        path: Path of the source of the study.
+        path: Source of the study.
         name: Key of the study in `Source.results`.
         study: The study.
         options: Options of the study.
@@ -218,7 +218,7 @@ def source_of_study(path: Path, name: str, study: Any, options: SourceOptions) -
     )
 
 
-def no_points(source: str | Path, *notes: str) -> Points:
+def no_points(source: str | Path | StoreSnapshot, *notes: str) -> Points:
     """Returns empty points.
 
     Args:

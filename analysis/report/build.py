@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from analysis.data.options import ReadOptions
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError, FitError
 from analysis.figures.source import Source, load
 from analysis.fitting.options import FitOptions
@@ -30,7 +31,7 @@ CONVENTIONS = {"conventions": "The same runs under each counting convention"}  #
 
 
 def write_report(
-    source: Source | str | Path,
+    source: Source | str | Path | StoreSnapshot,
     out: str | Path,
     options: FitOptions = FitOptions(),
     reading: ReadOptions = ReadOptions(),
@@ -51,6 +52,8 @@ def write_report(
     """
     out = Path(out)
     source = source if isinstance(source, Source) else load(source, options, reading)
+    if source.store is not None:
+        source.curves()  # before processes are forked: files that are damaged are noted here
     titles = ({} if source.has_only_scores else TITLES) | evals.figure_titles(source)
     drawn = draw_pictures(titles, source, out / "figures")
     findings = Findings(source) if source.has_only_scores else fit_laws(source)  # while figures are drawn

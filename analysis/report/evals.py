@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analysis import format
+from analysis.errors import DataError
 from analysis.evals import items
 from analysis.evals.emergence import EmergenceStudy, scale_value
 from analysis.evals.tasks import Finding
@@ -47,15 +48,24 @@ class Evaluations:
 
 
 def has_evaluations(source: Source) -> bool:
-    """Returns whether a run of the source was evaluated on a task."""
-    return source.has_only_scores or (source.store is not None and bool(items.item_files(source.store)))
+    """Returns whether a run of the source was evaluated on a task, and the items of one are intact."""
+    if source.store is None:
+        return source.has_only_scores
+    if not items.item_files(source.store):
+        return False
+    try:
+        return bool(common.emergence_study(source).findings)
+    except DataError:
+        if source.store.damaged:  # all of them are listed
+            return False
+        raise
 
 
 def figure_titles(source: Source) -> dict[str, str]:
     """Returns the titles of the figures of evaluations of a source, by name."""
     if source.store is None:
         return _titles_of_table(common.emergence_study(source)) if source.has_only_scores else {}
-    files = items.item_files(source.store)
+    files = items.item_files(source.store) if has_evaluations(source) else []
     several_shots = len({(file.task, file.shots) for file in files}) > len({file.task for file in files})
     return {name: title for name, title in TITLES.items() if files and (name != "shots" or several_shots)}
 

@@ -26,7 +26,7 @@ from analysis.report.law import (
 from analysis.report.model_sizes import Counting, ModelSizes, describe_counting, describe_model_sizes
 from analysis.report.optimum import OptimumSection, describe_optimum, predicted_optima, preferred_optimum
 from analysis.report.pictures import Picture
-from analysis.report.runs import describe_origin, describe_runs
+from analysis.report.runs import describe_left_out, describe_origin, describe_runs
 from analysis.uncertainty.verdicts import has_warnings
 
 SECTIONS = {  # title by anchor, in the order of the page
@@ -39,6 +39,7 @@ SECTIONS = {  # title by anchor, in the order of the page
     "evaluations": "Evaluations",
     "power-laws": "Power laws of one quantity",
     "runs": "The runs",
+    "left-out": "Left out",
     "origin": "Origin",
 }
 
@@ -74,6 +75,7 @@ class Page:
         evaluations: Scores by scale; None if no run was evaluated.
         power_laws: Power laws of one quantity; None for a table of scores.
         runs: The runs; None for a table of scores.
+        left_out: Damaged files of the store; None if there are none.
         origin: Origin of the numbers.
     """
 
@@ -90,6 +92,7 @@ class Page:
     evaluations: Evaluations | None
     power_laws: Table | None
     runs: Table | None
+    left_out: Table | None
     origin: dict[str, str]
 
     @property
@@ -105,6 +108,7 @@ class Page:
             self.evaluations,
             self.power_laws,
             self.runs,
+            self.left_out,
             self.origin,
         )
         return {anchor: title for (anchor, title), part in zip(SECTIONS.items(), parts, strict=True) if part}
@@ -134,6 +138,7 @@ def describe(findings: Findings, pictures: Sequence[Picture]) -> Page:
         evaluations=describe_evaluations(source, pictures),
         power_laws=describe_power_laws(findings),
         runs=describe_runs(source),
+        left_out=describe_left_out(source),
         origin=describe_origin(source),
     )
 
@@ -154,6 +159,7 @@ def _describe_scores(source: Source, pictures: Sequence[Picture]) -> Page:
         evaluations=describe_evaluations(source, pictures),
         power_laws=None,
         runs=None,
+        left_out=None,
         origin=describe_origin(source),
     )
 

@@ -32,6 +32,14 @@ def describe_runs(source: Source) -> Table:
     return Table(head, "ctnnnnnn", rows, caption, values)
 
 
+def describe_left_out(source: Source) -> Table | None:
+    """Returns the table of the damaged files of a store that are left out of the report; None if there are none."""
+    if source.store is None or not source.store.damaged:
+        return None
+    caption = "Damaged files of the store. No number of this report uses them."
+    return Table(("file", "problem and what to do"), "ct", sorted(source.store.damaged.items()), caption)
+
+
 def _file_rows(source: Source) -> Table:
     points = source.points
     rows = [

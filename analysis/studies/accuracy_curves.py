@@ -22,11 +22,12 @@ from analysis.data.columns.choice import ColumnChoice
 from analysis.data.columns.named import find_columns, read_numbers
 from analysis.data.columns.reader import ColumnReader
 from analysis.data.options import ReadOptions
+from analysis.data.record_cache import StoreSnapshot, as_snapshot
 from analysis.data.rows.where import filter_rows
 from analysis.data.sources.readers import read_table
 from analysis.data.table import Table
 from analysis.errors import DataError
-from scaling.store.record import Record, Store
+from scaling.store.record import Record
 
 ERROR_COLUMNS = {  # normalised names of the columns of a table
     "width": "width d_model hidden_size hidden_units hidden n_hidden k params n_params parameters model_size",
@@ -76,28 +77,28 @@ class AccuracyCurve:
         return int(earlier[-1]) if len(earlier) else 1
 
 
-def read_accuracy_curves(path: Path, sweep: str) -> list[AccuracyCurve]:
+def read_accuracy_curves(source: str | Path | StoreSnapshot, sweep: str) -> list[AccuracyCurve]:
     """Reads the accuracy curves of the finished runs of a store.
 
     Args:
-        path: Folder of the store.
+        source: The store, or its folder.
         sweep: Name of a sweep that trains such runs, for the error message.
 
     Raises:
         DataError: The store has no finished run with accuracies.
     """
-    if not path.is_dir():
-        raise DataError(f"{path}: not a store: give the folder of a store")
-    store = Store(path)
+    if not Path(source).is_dir():
+        raise DataError(f"{source}: not a store: give the folder of a store")
+    store = as_snapshot(source)
     curves = [curve for record in store.records() if (curve := _accuracy_curve(store, record)) is not None]
     if not curves:
         raise DataError(
-            f"{path}: no finished run with accuracies: train a sweep: python -m sweeps launch {sweep} --store {path}"
+            f"{source}: no finished run with accuracies: train a sweep: python -m sweeps launch {sweep} --store {source}"
         )
     return curves
 
 
-def _accuracy_curve(store: Store, record: Record) -> AccuracyCurve | None:
+def _accuracy_curve(store: StoreSnapshot, record: Record) -> AccuracyCurve | None:
     data = record.config.data
     if data.objective != "examples" or record.status != "done":
         return None
@@ -180,7 +181,10 @@ def _shares(table: Table, column: str) -> np.ndarray:
 
 
 def check_one_sweep(
-    runs: Sequence[AccuracyCurve], path: Path, shared_fields: Callable[[Record], Any], varied: str
+    runs: Sequence[AccuracyCurve],
+    path: str | Path | StoreSnapshot,
+    shared_fields: Callable[[Record], Any],
+    varied: str,
 ) -> None:
     """Raises DataError if the runs differ in fields other than those that their sweep varies.
 

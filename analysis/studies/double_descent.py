@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from analysis.data.options import ReadOptions
+from analysis.data.record_cache import StoreSnapshot
 from analysis.data.sources.readers import is_store
 from analysis.errors import DataError
 from analysis.studies import accuracy_curves
@@ -193,7 +194,7 @@ def analyse_double_descent(source: Any, level: float = 0.95, reading: ReadOption
     if is_store(source):
         if reading != ReadOptions():
             raise DataError(f"{source}: is a store: --columns and --where apply only to a table of errors")
-        runs = _curves_of_store(Path(source))
+        runs = _curves_of_store(source)
     else:
         runs = accuracy_curves.read_error_curves(source, reading)
     groups: dict[tuple[int, int], list[ErrorCurve]] = {}
@@ -208,7 +209,7 @@ def analyse_double_descent(source: Any, level: float = 0.95, reading: ReadOption
     return DoubleDescent(tuple(bonferroni_levels(complete, level)), level)
 
 
-def _curves_of_store(path: Path) -> list[ErrorCurve]:
+def _curves_of_store(path: str | Path | StoreSnapshot) -> list[ErrorCurve]:
     runs = accuracy_curves.read_accuracy_curves(path, "double-descent")
     accuracy_curves.check_one_sweep(runs, path, _shared_fields, "width, data and seed")
     return [

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.studies import accuracy_curves
 from analysis.studies.accuracy_curves import AccuracyCurve
@@ -180,11 +181,11 @@ def geometric_mean(values: Sequence[float], level: float) -> tuple[float, Interv
     return middle, (math.exp(interval[0]), math.exp(interval[1])) if interval else None
 
 
-def analyse_grokking(path: str | Path, level: float = 0.95) -> Grokking:
+def analyse_grokking(path: str | Path | StoreSnapshot, level: float = 0.95) -> Grokking:
     """Analyses the grokking sweep in a store.
 
     Args:
-        path: Folder of the store.
+        path: The store, or its folder.
         level: Coverage of the intervals.
 
     Raises:
@@ -192,8 +193,8 @@ def analyse_grokking(path: str | Path, level: float = 0.95) -> Grokking:
     """
     if not 0 < level < 1:
         raise DataError(f"level {level}: must be between 0 and 1")
-    runs = accuracy_curves.read_accuracy_curves(Path(path), "grokking")
-    accuracy_curves.check_one_sweep(runs, Path(path), _shared_fields, "data, weight decay, length and seed")
+    runs = accuracy_curves.read_accuracy_curves(path, "grokking")
+    accuracy_curves.check_one_sweep(runs, path, _shared_fields, "data, weight decay, length and seed")
     groups: dict[tuple[float, float], list[AccuracyCurve]] = {}
     largest = max(run.examples for run in runs)
     for run in runs:

@@ -26,7 +26,7 @@ from scaling.config.schedule import ScheduleConfig
 from scaling.config.tpu import TpuSlice, tpu_slice
 from scaling.config.user_code.blocks import code_sources
 from scaling.config.validation import ConfigError, canonical, require, to_dict
-from scaling.store.files import user_cache_folder
+from scaling.store.files import DamagedFileError, read_json, user_cache_folder, write_json
 
 # libtpu must not query the metadata server or take its lock; effort -1 compiles faster, with the same memory
 ENVIRONMENT = {
@@ -166,8 +166,8 @@ def compile_step(
         "config": to_dict(config), "placement": to_dict(placement), "topology": name, "code": code_sources()
     }  # fmt: skip
     path = (folder or cache_folder()) / cache_file(config, placement, name)
-    if path.exists() and not fresh:
-        return {**json.loads(path.read_text()), "kept": True}
+    if not fresh and (cached := cached_result(path)) is not None:
+        return {**cached, "kept": True}
     env = {**os.environ, **ENVIRONMENT}
     env["PYTHONPATH"] = os.pathsep.join(entry for entry in sys.path if entry)
     child = subprocess.run(
@@ -181,11 +181,23 @@ def compile_step(
     if "config_error" in result:
         raise PlacementRefused(result["config_error"])
     result = describe_result(result, config, topology)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(f".{os.getpid()}")
-    part.write_text(json.dumps(result))
-    os.replace(part, path)
+    write_json(path, {"result": result, "sha256": _result_hash(result)})
     return {**result, "kept": False}
+
+
+def cached_result(path: Path) -> dict[str, Any] | None:
+    """Returns a cached result; None without one, or if its file is damaged: the step is then compiled again."""
+    try:
+        cached = read_json(path)
+    except (FileNotFoundError, DamagedFileError):
+        return None
+    if not isinstance(cached, dict) or cached.get("sha256") != _result_hash(cached.get("result")):
+        return None
+    return dict(cached["result"])
+
+
+def _result_hash(result: Any) -> str:
+    return hashlib.sha256(json.dumps(result, sort_keys=True).encode()).hexdigest()
 
 
 def describe_result(result: dict[str, Any], config: RunConfig, topology: TpuSlice) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def after_training(options: EvaluationOptions, store: Store, runs: Iterable[str]
 
     status = DONE
     for name in runs:
-        record = store.read(name)
+        record = store.read_intact(name)
         if record is None or record.status != "done" or not has_missing(store, name, record.config.steps, options):
             continue
         try:

@@ -155,13 +155,14 @@ def write_parquet(out: Path, about: dict[str, Any], parts: Any) -> None:
     """
     import numpy as np
     import pyarrow as pa
-    import pyarrow.parquet as pq
+
+    from scaling.store.verification import parquet
 
     width, length, position = about["width"], about["length"], 0
     columns = [("sequence", pa.int64()), ("position", pa.int32()), ("token", pa.int32())]
     schema = pa.schema([*columns, ("activation", pa.list_(pa.float32(), width))], {"scaling": json.dumps(about)})
-    with growing_file(out, about) as (path, advance), path.open("wb") as file:
-        with pq.ParquetWriter(file, schema) as writer:
+    with growing_file(out, about) as (path, advance), path.open("w+b") as file:
+        with parquet.open_writer(file, schema) as writer:
             for values_XD, tokens_X in parts:
                 place_X = np.arange(position, position + len(tokens_X))
                 flat = pa.FixedSizeListArray.from_arrays(pa.array(values_XD.reshape(-1)), width)
@@ -170,6 +171,8 @@ def write_parquet(out: Path, about: dict[str, Any], parts: Any) -> None:
                 writer.write_table(pa.table(named, schema=schema))
                 position += len(tokens_X)
                 advance(len(tokens_X))
+            writer.add_key_value_metadata(parquet.NO_DIGEST_METADATA)
+        parquet.write_digest(file)
         flush_to_disk(file)
 
 

@@ -32,13 +32,17 @@ def remedy_of_os_error(error: OSError) -> str:
     return REMEDIES.get(error.errno or 0, "")
 
 
+def reason_of_os_error(error: OSError) -> str:
+    """Returns an error of the operating system without the path: `REASON: REMEDY`."""
+    return ": ".join(filter(None, (error.strerror or one_line(error), remedy_of_os_error(error))))
+
+
 def describe_os_error(error: OSError) -> str:
     """Returns an error of the operating system as one line: `PATH: REASON: REMEDY`."""
     path = error.filename2 if error.filename2 is not None else error.filename
     if path is None and error.errno in (errno.ENOSPC, errno.EDQUOT):
         path = "standard output"  # files are named where they are written
-    parts = ["" if path is None else str(path), error.strerror or one_line(error), remedy_of_os_error(error)]
-    return printable(": ".join(filter(None, parts)))
+    return printable(": ".join(filter(None, ("" if path is None else str(path), reason_of_os_error(error)))))
 
 
 def discard_unwritable_output() -> None:

@@ -1,8 +1,9 @@
 r"""Text from names, files and other programs as a terminal may show it: control characters are escaped.
 
 An escape sequence in a name could move the cursor, clear the screen or set the title of a terminal, and a line break or
-a bidirectional control could make one line look like another. Where rich prints, the text must also be a `rich.text.Text`
-or printed with `markup=False` (or pass through `rich.markup.escape`), because `printable` leaves `[red]` as it is.
+a bidirectional control could make one line look like another. Where rich prints, the text must also be a
+`rich.text.Text` or printed with `markup=False` (or pass through `rich.markup.escape`), because `printable` leaves
+`[red]` as it is.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, TypeVar
 
 import numpy as np
 
-from scaling.data.corpora.specification import corpus_name, open_corpus
+from scaling.data.corpora.specification import open_corpus, stored_corpus_name
 from scaling.data.corpus import TextCorpus, TokenCorpus, is_validation
 from scaling.data.token_writer import TokenSource, encode_tokens, write_tokens
 from scaling.data.tokens import CHUNK_BYTES, token_dtype
@@ -66,7 +66,7 @@ def _print_note(spec: str, note: str) -> None:
 def _prepare_tokens(spec: str, corpus: TokenCorpus, folder: Path) -> Path:
     for note in corpus.notes:
         _print_note(spec, note)
-    source = TokenSource(corpus_name(spec), corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
+    source = TokenSource(stored_corpus_name(spec, folder), corpus.tokenizer, corpus.vocab, corpus.eod, corpus.facts)
     if corpus.validation is not None:
         return _write_splits(folder, source, corpus.documents(), corpus.validation())
     if corpus.eod is None:
@@ -99,7 +99,8 @@ def _prepare_text(spec: str, corpus: TextCorpus, folder: Path, name: str) -> Pat
         out[:-1], out[-1] = tokens, tokenizer.eod
         return out
 
-    source = TokenSource(corpus_name(spec), name, tokenizer.vocab, tokenizer.eod, {**corpus.facts, **tokenizer.facts})
+    facts = {**corpus.facts, **tokenizer.facts}
+    source = TokenSource(stored_corpus_name(spec, folder), name, tokenizer.vocab, tokenizer.eod, facts)
     if corpus.validation is None:
         documents = ((is_validation(document), encode(document)) for document in corpus.documents())
         path = _write_documents(folder, source, documents, corpus.total, is_small=is_small)

@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-import socket
+import shutil
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -29,6 +29,8 @@ from scaling.data.tokens import (
     token_dtype,
 )
 from scaling.store.files import process_exists
+from scaling.store.origin.anonymous import is_this_host
+from scaling.store.origin.machine import machine_alias
 
 ABANDONED_SECONDS = 86_400  # after a day without a change, a partial file of another host counts as abandoned
 
@@ -80,7 +82,7 @@ def write_tokens(
     dtype = token_dtype(source.vocab)
     folder.mkdir(parents=True, exist_ok=True)
     remove_abandoned_files(folder)
-    payload, partial = (folder / f".{part}-{socket.gethostname()}-{os.getpid()}" for part in ("payload", "writing"))
+    payload, partial = (folder / f".{part}-{machine_alias()}-{os.getpid()}" for part in ("payload", "writing"))
     try:
         digest = hashlib.sha256()
         with payload.open("wb") as file:
@@ -92,7 +94,8 @@ def write_tokens(
         if has_content(final, header["content_hash"]):
             os.utime(final)
         else:
-            _join_file(partial, header, payload)
+            with payload.open("rb") as tokens:
+                _join_file(partial, header, tokens)
             os.replace(partial, final)
         mark_verified(final)
         return final
@@ -110,6 +113,34 @@ def _append_tokens(file: BinaryIO, arrays: Iterable[np.ndarray], vocab: int, dig
         digest.update(data)
         count += array.size
     return count
+
+
+def rename_corpus(path: Path, corpus: str) -> Path:
+    """Writes a token file under another name of its corpus, removes the old one, and returns the path of the new one.
+
+    Args:
+        path: The token file; its content hash and its time stay the same.
+        corpus: The new name of the corpus.
+
+    Raises:
+        CorpusError: The file is damaged.
+    """
+    header = read_header(path)
+    offset = header.pop("offset")
+    header["corpus"] = corpus
+    final, partial = _file_path(path.parent, header), path.with_name(f".writing-{machine_alias()}-{os.getpid()}")
+    try:
+        with path.open("rb") as payload:
+            payload.seek(offset)
+            _join_file(partial, header, payload)
+        shutil.copystat(path, partial)
+        os.replace(partial, final)
+    finally:
+        partial.unlink(missing_ok=True)
+    if final != path:
+        for old in (path, path.with_name(f".{path.name}.verified")):
+            old.unlink(missing_ok=True)
+    return final
 
 
 def _make_header(source: TokenSource, dtype: str, documents: int, counts: Any, payload_sha256: str) -> dict[str, Any]:
@@ -132,11 +163,11 @@ def _file_path(folder: Path, header: dict[str, Any]) -> Path:
     return path
 
 
-def _join_file(path: Path, header: dict[str, Any], payload: Path) -> None:
+def _join_file(path: Path, header: dict[str, Any], tokens: BinaryIO) -> None:
     """Writes header and payload as one synced file."""
     text = json.dumps(header, allow_nan=False).encode()
     start = MAGIC + len(text).to_bytes(8, "little") + text
-    with path.open("wb") as out, payload.open("rb") as tokens:
+    with path.open("wb") as out:
         out.write(start + b"\0" * (-len(start) % ALIGNMENT))
         while chunk := tokens.read(CHUNK_BYTES):
             out.write(chunk)
@@ -165,7 +196,7 @@ def remove_abandoned_files(folder: Path) -> None:
     for path in [*folder.glob(".payload-*"), *folder.glob(".writing-*")]:
         host, _, pid = path.name.partition("-")[2].rpartition("-")
         with contextlib.suppress(FileNotFoundError):  # another process removed it
-            if host == socket.gethostname():
+            if is_this_host(host):
                 abandoned = not process_exists(int(pid))
             else:
                 abandoned = time.time() - path.stat().st_mtime > ABANDONED_SECONDS

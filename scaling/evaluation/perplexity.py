@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from scaling.config.validation import require
-from scaling.data.corpora.specification import corpus_name
+from scaling.data.corpora.specification import stored_corpus_name
 from scaling.data.tokens import SUFFIX, TEXT_TOKENIZERS, TokenFile, find_tokens, open_tokens, read_header
 from scaling.data.windows import validation_windows
 from scaling.evaluation.config import PERPLEXITY
@@ -78,7 +78,7 @@ def open_text(model: TrainedModel, store: Store, tokens: str | None) -> TokenFil
     path = Path(tokens)
     if not path.is_file():
         by_corpus = {read_header(file)["corpus"]: file for file in store.token_files.glob(f"*{SUFFIX}")}
-        tokens = corpus_name(tokens)
+        tokens = stored_corpus_name(tokens, store.token_files)
         require(
             tokens in by_corpus,
             f"--tokens {tokens}: must be a token file, or a corpus of the store: {', '.join(by_corpus) or 'none'}",

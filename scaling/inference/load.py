@@ -120,15 +120,15 @@ def _restore_step(store: Store, record: Record, abstract: Any, step: int | None)
     dtype = record.about.get("precision")  # a shared checkpoint of another type is of another trajectory
     dtypes = (dtype,) if dtype in COMPUTE_DTYPES else COMPUTE_DTYPES
     checkpoints = checkpoint.compatible_checkpoints(folders, record.config, store.checkpoint_folders, dtypes)
-    wanted, damaged = _last_step(store, record) if step is None else step, ""
-    for _, path in [entry for entry in checkpoints if entry[0] == wanted]:
+    model_step, damaged = _last_step(store, record) if step is None else step, ""
+    for _, path in [entry for entry in checkpoints if entry[0] == model_step]:
         try:
             if store.fetch_checkpoint(path):
-                return wanted, checkpoint.restore_params(path, abstract)
+                return model_step, checkpoint.restore_params(path, abstract)
         except checkpoint.CheckpointError as error:
             damaged = f": {error}"
-    name = f"step {wanted}" if step is not None else f"its last step, {wanted}"
-    steps = ", ".join(str(found) for found in dict(checkpoints) if found != wanted)
+    name = f"step {model_step}" if step is not None else f"its last step, {model_step}"
+    steps = ", ".join(str(other) for other in dict(checkpoints) if other != model_step)
     raise StoreError(
         f"run {record.run_id[:12]} in store {store.root}: {record.status}, no intact checkpoint of {name}{damaged}: "
         + (

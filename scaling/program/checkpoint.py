@@ -2,7 +2,7 @@
 
     FOLDER/STEP-PREFIX_ID/state/         written by Orbax
                           curve.parquet
-                          manifest.json  the checkpoint's name, a checksum of each array, SHA-256 of the curve
+                          manifest.json  its name, a checksum of each array, SHA-256 of the curve, the run's cost
 
 The name of a checkpoint contains prefix_id(config, step), so any run with that prefix can start from it: resuming and
 branching use the same mechanism. A folder is renamed to its final name only after all its files are written and synced,
@@ -31,8 +31,11 @@ from scaling.config.run import RunConfig, prefix_id
 from scaling.config.validation import one_line
 from scaling.distributed import collectives
 from scaling.program.array_checksums import altered_arrays, array_checksums
+from scaling.program.orbax_messages import silence_orbax
 from scaling.program.step import compute_dtype
-from scaling.store.files import process_exists, read_json, read_parquet, write_json, write_parquet
+from scaling.store.files import process_exists, read_json, write_json
+from scaling.store.origin.machine import machine_alias
+from scaling.store.verification import parquet
 
 FREE_SPACE_FACTOR = 1.1  # free bytes required before writing, relative to the bytes of the arrays
 MAX_MESSAGE_LENGTH = 300  # characters of a message of Orbax or TensorStore
@@ -66,7 +69,9 @@ def _named_leaves(state: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path, simple=True, separator="."): leaf for path, leaf in leaves}
 
 
-def save_checkpoint(folder: Path, config: RunConfig, step: int, state: Any, curve: Curve) -> Path:
+def save_checkpoint(
+    folder: Path, config: RunConfig, step: int, state: Any, curve: Curve, cost: dict[str, float] | None = None
+) -> Path:
     """Writes a checkpoint atomically; an existing one is kept unchanged.
 
     Args:
@@ -75,6 +80,7 @@ def save_checkpoint(folder: Path, config: RunConfig, step: int, state: Any, curv
         step: Steps done.
         state: Tree of arrays; with several hosts, each host passes the same global arrays.
         curve: Rows of the curve up to this step.
+        cost: What the run has cost so far, for `saved_cost`.
 
     Returns:
         The path of the checkpoint.
@@ -86,6 +92,7 @@ def save_checkpoint(folder: Path, config: RunConfig, step: int, state: Any, curv
     final = checkpoint_path(folder, config, step)
     arrays = _named_leaves(state)
     temporary: Path | None = None
+    silence_orbax()
     try:
         size = sum(array.nbytes for array in arrays.values())
         created = collectives.call_on_main_host(lambda: _make_folder(final, size))
@@ -94,8 +101,8 @@ def save_checkpoint(folder: Path, config: RunConfig, step: int, state: Any, curv
         temporary = Path(created)
         with ocp.StandardCheckpointer() as orbax:
             orbax.save(temporary.absolute() / "state", arrays)
-        sums = array_checksums(arrays)
-        collectives.call_on_main_host(functools.partial(_finish_checkpoint, temporary, final, step, sums, curve))
+        facts = {"name": final.name, "step": step, "sums": array_checksums(arrays), "cost": cost or {}}
+        collectives.call_on_main_host(functools.partial(_finish_checkpoint, temporary, final, facts, curve))
     except Exception as error:
         if temporary is not None and collectives.is_main_host():
             shutil.rmtree(temporary, ignore_errors=True)
@@ -110,7 +117,7 @@ def _make_folder(final: Path, size: int) -> str | None:
     """Makes the temporary folder of a checkpoint of `size` bytes; None where the checkpoint exists already."""
     if final.exists():
         return None
-    temporary = final.parent / f".writing-{socket.gethostname()}-{os.getpid()}-{final.name}"
+    temporary = final.parent / f".writing-{machine_alias()}-{os.getpid()}-{final.name}"
     shutil.rmtree(temporary, ignore_errors=True)  # in a container, a killed process may have had the same id
     temporary.mkdir(parents=True)
     try:
@@ -128,12 +135,13 @@ def _check_free_space(folder: Path, size: int) -> None:
         raise OSError(errno.ENOSPC, f"No space left on device: {size:,} bytes are needed, {free:,} are free")
 
 
-def _finish_checkpoint(temporary: Path, final: Path, step: int, sums: dict[str, str], curve: Curve) -> None:
-    """Adds the curve and the manifest, then renames the folder."""
-    write_parquet(temporary / "curve.parquet", curve)
+def _finish_checkpoint(temporary: Path, final: Path, facts: dict[str, Any], curve: Curve) -> None:
+    """Adds the curve and the manifest with its facts, then renames the folder."""
+    for note in temporary.rglob("commit_success.txt"):  # Orbax writes the path of this machine into it
+        note.write_text("")
+    parquet.write_rows(temporary / "curve.parquet", curve)
     curve_sha256 = hashlib.sha256((temporary / "curve.parquet").read_bytes()).hexdigest()
-    facts = {"name": final.name, "step": step, "curve": curve_sha256, "sums": sums}
-    write_json(temporary / "manifest.json", facts)
+    write_json(temporary / "manifest.json", {**facts, "curve": curve_sha256})
     _rename_folder(temporary, final)
 
 
@@ -195,7 +203,14 @@ def restore_checkpoint(checkpoint: Path, abstract: Any) -> tuple[Any, Curve]:
     if altered or manifest["curve"] != hashlib.sha256(curve).hexdigest():
         raise CheckpointError(f"checkpoint {checkpoint} is altered: {', '.join(altered) or 'curve'}")
     state = jax.tree.unflatten(jax.tree.structure(abstract), [arrays[name] for name in _named_leaves(abstract)])
-    return state, read_parquet(checkpoint / "curve.parquet")
+    return state, parquet.read_rows(checkpoint / "curve.parquet")
+
+
+def saved_cost(checkpoint: Path) -> dict[str, float]:
+    """Returns the cost that was saved with a checkpoint that has been restored; empty for one of an earlier version."""
+    cost = _read_manifest(checkpoint).get("cost", {})
+    items = cost.items() if isinstance(cost, dict) else ()
+    return {name: value for name, value in items if type(value) in (int, float)}
 
 
 def restore_params(checkpoint: Path, abstract: Any) -> Any:
@@ -209,6 +224,7 @@ def restore_params(checkpoint: Path, abstract: Any) -> Any:
         CheckpointError: They cannot be read, or differ from what was saved.
     """
     leaves = _named_leaves({"params": abstract})
+    silence_orbax()
     try:
         manifest = _read_manifest(checkpoint)
         with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as orbax:
@@ -226,6 +242,7 @@ def _read_checkpoint(
     checkpoint: Path, abstract: Any
 ) -> tuple[Any, dict[str, jax.Array], bytes, CheckpointError | None]:
     """Returns manifest, arrays and curve as stored, and the error (for the other hosts) if they cannot be read."""
+    silence_orbax()
     try:
         manifest = _read_manifest(checkpoint)
         with ocp.StandardCheckpointer() as orbax:
@@ -262,11 +279,12 @@ def rename_damaged(checkpoint: Path) -> None:
 
 def remove_abandoned_checkpoints(folder: Path) -> None:
     """Removes partial checkpoints of ended processes of this machine, not those of other hosts."""
-    prefix = f".writing-{socket.gethostname()}-"
-    for path in folder.glob(".writing-*"):
-        pid = path.name.removeprefix(prefix).partition("-")[0]
-        if path.name.startswith(prefix) and not process_exists(int(pid)):
-            shutil.rmtree(path, ignore_errors=True)
+    for host in (machine_alias(), socket.gethostname()):  # earlier versions used the name of the host
+        prefix = f".writing-{host}-"
+        for path in folder.glob(f"{prefix}*"):
+            pid = path.name.removeprefix(prefix).partition("-")[0]
+            if not process_exists(int(pid)):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _short_message(error: Exception) -> str:

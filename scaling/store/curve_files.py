@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 from pathlib import Path
+from typing import Any
 
-from scaling.store.files import parse_json, read_parquet, write_atomic, write_parquet
+from scaling.config.validation import shown
+from scaling.store.files import DamagedFileError, UnreadableFileError, parse_json, read_bytes, write_atomic
+from scaling.store.verification import parquet
+
+CURVE_REMEDY = "restore it from a copy, or remove it and train the run again"
+SECONDS = "seconds"  # of the process so far, in the last row of each write of a running run; not part of the curve
+TAIL_BYTES = 4096  # at the end of a running run's curve, which have its newest row
 
 
-def append_lines(folder: Path, rows: list[dict[str, float]]) -> Path:
+def append_lines(folder: Path, rows: list[dict[str, float]], seconds: float | None = None) -> Path:
     """Appends rows to the curve of a running run.
 
     Args:
         folder: Folder of the run.
         rows: See `Store.curve`.
+        seconds: See `Store.append_curve`.
 
     Returns:
         The file.
@@ -21,18 +31,19 @@ def append_lines(folder: Path, rows: list[dict[str, float]]) -> Path:
     path = folder / "curve.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file:
-        file.write(_lines(rows))
+        file.write(_lines(rows, seconds))
     return path
 
 
-def write_lines(folder: Path, rows: list[dict[str, float]]) -> None:
+def write_lines(folder: Path, rows: list[dict[str, float]], seconds: float | None = None) -> None:
     """Replaces the curve of a running run.
 
     Args:
         folder: Folder of the run.
         rows: See `Store.curve`.
+        seconds: See `Store.append_curve`.
     """
-    write_atomic(folder / "curve.jsonl", _lines(rows).encode())
+    write_atomic(folder / "curve.jsonl", _lines(rows, seconds).encode())
 
 
 def write_table(folder: Path, rows: list[dict[str, float]]) -> Path:
@@ -45,7 +56,7 @@ def write_table(folder: Path, rows: list[dict[str, float]]) -> Path:
     Returns:
         The file.
     """
-    write_parquet(folder / "curve.parquet", rows)
+    parquet.write_rows(folder / "curve.parquet", rows)
     (folder / "curve.jsonl").unlink(missing_ok=True)
     return folder / "curve.parquet"
 
@@ -56,21 +67,40 @@ def read_curve(folder: Path) -> list[dict[str, float]]:
     Args:
         folder: Folder of the run.
     """
-    if (folder / "curve.parquet").exists():
-        return read_parquet(folder / "curve.parquet")
-    path = folder / "curve.jsonl"
-    if not path.exists():
+    path = folder / "curve.parquet"
+    try:
+        return _checked_rows(path, parquet.read_rows(path, CURVE_REMEDY))
+    except FileNotFoundError:
+        path = folder / "curve.jsonl"
+    try:
+        lines = read_bytes(path, CURVE_REMEDY).splitlines(keepends=True)
+    except FileNotFoundError:
         return []
-    rows = []
-    for line in path.read_bytes().splitlines(keepends=True):
-        if not line.endswith(b"\n"):  # incomplete line of a process that was killed
-            break
-        rows.append(parse_json(path, line))
-    return rows
+    if lines and not lines[-1].endswith(b"\n"):  # incomplete line of a process that was killed
+        lines.pop()
+    rows = _checked_rows(path, [parse_json(path, line, CURVE_REMEDY) for line in lines])
+    return [{name: value for name, value in row.items() if name != SECONDS} for row in rows]
+
+
+def last_table_row(path: Path) -> dict[str, float]:
+    """Returns the last row of a finished run's curve without the other rows.
+
+    Args:
+        path: Its curve.parquet.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        DamagedFileError: It cannot be read, or was altered.
+    """
+    table = parquet.read_table(path, CURVE_REMEDY)
+    rows = table.slice(max(0, table.num_rows - 1)).to_pylist()
+    if not rows:
+        raise DamagedFileError(path, "has no rows", CURVE_REMEDY)
+    return _checked_rows(path, [{name: value for name, value in rows[0].items() if value is not None}])[0]
 
 
 def last_row(folder: Path) -> dict[str, float] | None:
-    """Returns the newest row of a running run's curve, or None; reads only the end of the file.
+    """Returns the newest intact row of a running run's curve, or None; reads only the end of the file.
 
     Args:
         folder: Folder of the run.
@@ -78,13 +108,45 @@ def last_row(folder: Path) -> dict[str, float] | None:
     path = folder / "curve.jsonl"
     try:
         with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
+            file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
             lines = file.read().splitlines(keepends=True)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    complete = [line for line in lines if line.startswith(b"{") and line.endswith(b"}\n")]
-    return json.loads(complete[-1]) if complete else None
+    except OSError as error:
+        raise UnreadableFileError(path, error) from None
+    for line in reversed(lines):
+        if line.startswith(b"{") and line.endswith(b"}\n"):
+            try:
+                return _checked_rows(path, [parse_json(path, line)])[0]
+            except DamagedFileError:
+                continue
+    return None
 
 
-def _lines(rows: list[dict[str, float]]) -> str:
+def last_write_time(folder: Path) -> float | None:
+    """Returns when a running run's curve last grew, in seconds since 1970; None if it has no curve.
+
+    Args:
+        folder: Folder of the run.
+    """
+    try:
+        return (folder / "curve.jsonl").stat().st_mtime
+    except OSError:
+        return None
+
+
+def _checked_rows(path: Path, rows: list[Any]) -> list[dict[str, float]]:
+    """Returns the rows of a curve; DamagedFileError unless each has a step and only finite numbers."""
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, dict) or type(row.get("step")) is not int:
+            raise DamagedFileError(path, f"row {number} has no step", CURVE_REMEDY)
+        for name, value in row.items():
+            if type(value) not in (int, float) or not math.isfinite(value):
+                raise DamagedFileError(path, f"row {number}: {name} = {shown(value)}: must be a number", CURVE_REMEDY)
+    return rows
+
+
+def _lines(rows: list[dict[str, float]], seconds: float | None) -> str:
+    if rows and seconds is not None:
+        rows = [*rows[:-1], {**rows[-1], SECONDS: round(seconds, 3)}]
     return "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows)

@@ -1,4 +1,4 @@
-"""Atomic files (JSON, Parquet), the local file operations of leases, and the hooks of a remote store. No JAX."""
+"""Atomic files (JSON), the local file operations of leases, and the hooks of a remote store. No JAX."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import itertools
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from scaling.config.os_errors import remedy_of_os_error
+from scaling.config.validation import NEWER_VERSION
 
 RESTORE = "restore it from a copy, or remove it"  # what to do about a damaged file unless there is a better way
 
@@ -25,12 +27,16 @@ class DamagedFileError(StoreError):
 
     Attributes:
         path: The file.
+        reason: What is wrong.
         problem: What is wrong and what to do about it, without the path.
+        is_replaceable: Whether the file may be set aside and written again, because its content is of no use.
     """
+
+    is_replaceable = True
 
     def __init__(self, path: Path | str, reason: str, remedy: str = RESTORE) -> None:
         super().__init__(path, reason, remedy)
-        self.path = Path(path)
+        self.path, self.reason = Path(path), reason
         self.problem = f"damaged: {reason}: {remedy}"
 
     def __str__(self) -> str:
@@ -38,11 +44,23 @@ class DamagedFileError(StoreError):
 
 
 class UnreadableFileError(DamagedFileError):
-    """A file cannot be read although it may be intact, such as for its permissions; it is never set aside."""
+    """A file cannot be read although it may be intact, such as for its permissions."""
+
+    is_replaceable = False
 
     def __init__(self, path: Path | str, error: OSError) -> None:
         super().__init__(path, error.strerror or str(error))
-        self.problem = f"cannot be read: {self.args[1]}: {remedy_of_os_error(error) or RESTORE}"
+        self.problem = f"cannot be read: {self.reason}: {remedy_of_os_error(error) or RESTORE}"
+
+
+class NewerFileError(DamagedFileError):
+    """A file has fields of a newer version; it may be intact."""
+
+    is_replaceable = False
+
+    def __init__(self, path: Path | str, fields: Sequence[str]) -> None:
+        super().__init__(path, f"field {', '.join(fields)} is unknown", NEWER_VERSION)
+        self.problem = f"{self.reason}: {NEWER_VERSION}"
 
 
 def user_cache_folder() -> Path:
@@ -173,35 +191,6 @@ def parse_json(path: Path | str, data: bytes, remedy: str = RESTORE) -> Any:
         raise DamagedFileError(path, "nested too deeply", remedy) from None
     except ValueError as error:  # also UnicodeDecodeError, and numbers of more digits than Python reads
         raise DamagedFileError(path, str(error), remedy) from None
-
-
-def write_parquet(path: Path, rows: list[dict[str, float]]) -> None:
-    """Writes rows as Parquet, atomically.
-
-    Args:
-        path: The file.
-        rows: One dict per row; a missing key becomes null.
-    """
-    import pyarrow as pa  # here: PyArrow takes long to import, and most commands do not need it
-    import pyarrow.parquet as pq
-
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    table = pa.table({name: [row.get(name) for row in rows] for name in names})
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink)
-    write_atomic(path, sink.getvalue().to_pybytes())
-
-
-def read_parquet(path: Path) -> list[dict[str, float]]:
-    """Reads the rows of a Parquet file as dicts; a null becomes a missing key."""
-    import pyarrow as pa  # here: PyArrow takes long to import, and most commands do not need it
-    import pyarrow.parquet as pq
-
-    try:
-        rows = pq.read_table(path).to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise DamagedFileError(path, str(error)) from None
-    return [{k: v for k, v in row.items() if v is not None} for row in rows]
 
 
 class LocalFiles:

@@ -12,7 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from scaling.store.files import StoreError, write_atomic
+from scaling.store.files import DamagedFileError
+from scaling.store.verification import parquet
+from scaling.store.verification.item_columns import REMEDY, check_columns
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,7 +43,9 @@ COLUMNS = {  # name: type, by its name in PyArrow, and meaning
     "gold": ("int32", "index of the correct choice, from 0"),
     "generated": ("list<string>", "texts that the model wrote: greedy first, then samples"),
     "passed": ("list<bool>", "whether each generated text is correct"),
+    "isolation": ("string", "what isolated generated programs when they were run: bubblewrap, or none"),
 }
+ADDED_COLUMNS = ("isolation",)  # files of earlier versions lack them
 FILE_NAME = re.compile(r"(?P<task>[^.].*?)(?:@(?P<shots>\d+))?\.(?P<step>\d+)\.parquet")
 STEP_MARK = "@step="  # in a record, before the step of a score that is not of the run's last step
 Row = dict[str, Any]
@@ -118,7 +122,6 @@ def write_items(folder: Path, task: str, shots: int, step: int, rows: list[Row])
         The file.
     """
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     for row in rows:
         if unknown := set(row) - set(COLUMNS):
@@ -127,10 +130,8 @@ def write_items(folder: Path, task: str, shots: int, step: int, rows: list[Row])
             kinds = ", ".join(METRIC_KINDS)
             raise ValueError(f"items of {task}: metric_kind {row['metric_kind']!r}: must be one of {kinds}")
     columns = {name: pa.array([row.get(name) for row in rows], arrow_type(kind)) for name, (kind, _) in COLUMNS.items()}
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
     path = folder / f"{safe_name(task_label(task, shots))}.{step}.parquet"
-    write_atomic(path, sink.getvalue().to_pybytes())
+    parquet.write_table(path, pa.table(columns), "zstd")
     return path
 
 
@@ -142,25 +143,24 @@ def arrow_type(name: str) -> pa.DataType:
     return pa.list_(pa.type_for_alias(inner[1])) if inner else pa.type_for_alias(name)
 
 
-def read_table(path: Path, required: Sequence[str] = tuple(COLUMNS)) -> pa.Table:
+def read_table(
+    path: Path, required: Sequence[str] = tuple(name for name in COLUMNS if name not in ADDED_COLUMNS)
+) -> pa.Table:
     """Reads an item file as a PyArrow table.
 
     Args:
         path: The file.
-        required: Columns that it must have; all of COLUMNS unless given.
+        required: Columns that it must have; unless given, all that the files of every version have.
 
     Raises:
-        StoreError: The file is damaged or lacks a required column.
+        FileNotFoundError: There is no such file.
+        DamagedFileError: The file is damaged, lacks a required column, or has no items.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(pa.BufferReader(path.read_bytes()))
-    except (pa.ArrowException, OSError) as error:
-        raise StoreError(f"{path}: damaged: {' '.join(str(error).split())}") from None
+    table = parquet.read_table(path, REMEDY)
     if missing := [name for name in required if name not in table.column_names]:
-        raise StoreError(f"{path}: no column {', '.join(missing)}: item files have at least {', '.join(required)}")
+        reason = f"no column {', '.join(missing)}; item files have at least {', '.join(required)}"
+        raise DamagedFileError(path, reason, REMEDY)
+    check_columns(path, table, {name: kind for name, (kind, _) in COLUMNS.items()}, METRIC_KINDS)
     return table
 
 

@@ -25,6 +25,7 @@ from typing import Any, Protocol
 
 from scaling.config.text import printable
 from scaling.store.files import process_exists
+from scaling.store.origin.machine import alias, machine_alias
 
 SILENCE_SECONDS = 60.0  # without a heartbeat, after which another process may take over
 HEARTBEATS = 6  # in that time
@@ -157,12 +158,13 @@ class Lease:
         return max(_numbers(self.storage, self.name), default=0) == self.number
 
 
-def acquire_lease(storage: FileStorage, name: str) -> Lease:
+def acquire_lease(storage: FileStorage, name: str, *, anonymous: bool = False) -> Lease:
     """Acquires the lease on a name.
 
     Args:
         storage: Storage of leases.
         name: Name of the lease.
+        anonymous: Write aliases of this machine instead of its names.
 
     Raises:
         LeaseHeldError: Another process has it and is not known to be dead. Detecting a dead holder on another machine
@@ -174,7 +176,8 @@ def acquire_lease(storage: FileStorage, name: str) -> Lease:
         if holder is not None:
             raise LeaseHeldError(holder)
     pid = os.getpid()
-    owner = {"host": socket.gethostname(), "pid": pid, "machine": machine_id(), "born": process_start(pid)}
+    host, machine = (machine_alias(), alias(machine_id())) if anonymous else (socket.gethostname(), machine_id())
+    owner: dict[str, Any] = {"host": host, "pid": pid, "machine": machine, "born": process_start(pid)}
     owner["token"] = token = secrets.token_hex(8)
     _HELD_TOKENS.add(token)  # before other threads can see the file
     try:
@@ -195,17 +198,18 @@ def acquire_lease(storage: FileStorage, name: str) -> Lease:
 
 
 @contextlib.contextmanager
-def hold_lease(storage: FileStorage, name: str) -> Iterator[Lease]:
+def hold_lease(storage: FileStorage, name: str, *, anonymous: bool = False) -> Iterator[Lease]:
     """Acquires the lease on a name and releases it at the end of the context.
 
     Args:
         storage: Storage of leases.
         name: Name of the lease.
+        anonymous: As for `acquire_lease`.
 
     Raises:
         LeaseHeldError: Another process has it.
     """
-    lease = acquire_lease(storage, name)
+    lease = acquire_lease(storage, name, anonymous=anonymous)
     try:
         yield lease
     finally:
@@ -241,7 +245,7 @@ def _holder(storage: FileStorage, name: str, number: int) -> str | None:
     owner, released = _parse_file(data)
     if released:
         return None
-    if owner is not None and owner["machine"] == machine_id() and not _owner_exists(owner):
+    if owner is not None and owner["machine"] in (machine_id(), alias(machine_id())) and not _owner_exists(owner):
         return None
     if _seconds_unchanged((storage.name, name), (number, data)) > silence_seconds():
         return None

@@ -26,14 +26,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scaling.config.os_errors import remedy_of_os_error
+from scaling.config.os_errors import reason_of_os_error
 from scaling.config.run import RunConfig
-from scaling.config.validation import one_line, to_dict
+from scaling.config.validation import UnknownFieldError, one_line, to_dict
 from scaling.store import curve_files, lease
 from scaling.store.config_cache import run_config_from_dict
 from scaling.store.files import (
     DamagedFileError,
     LocalFiles,
+    NewerFileError,
     RemoteHooks,
     StoreError,
     parse_json,
@@ -42,6 +43,7 @@ from scaling.store.files import (
     write_json,
 )
 from scaling.store.lease import FileStorage
+from scaling.store.origin.anonymous import is_anonymous, public_record
 from scaling.store.sweep_files import read_placement, read_sweep
 
 STATUSES = ("running", "stopped", "done", "diverged", "failed")
@@ -82,6 +84,7 @@ class Record:
         return self.config.token_share(step)
 
 
+RECORD_FIELDS = {field.name for field in dataclasses.fields(Record)}
 RECORD_REMEDY = (
     "`python -m sweeps launch SWEEP --store ...` or `python -m scaling train` trains it again; or restore the file"
     " from a copy"
@@ -127,7 +130,7 @@ class Store(RemoteHooks):
 
     def lease(self, name: str) -> AbstractContextManager[lease.Lease]:
         """Context with the lease on a name; raises LeaseHeldError if another process on any machine has it."""
-        return lease.hold_lease(self.leases, name)
+        return lease.hold_lease(self.leases, name, anonymous=is_anonymous(self.root))
 
     def is_abandoned(self, name: str) -> bool:
         """Returns whether a lease was acquired once and is known to be free now (scaling/store/lease.py)."""
@@ -145,8 +148,7 @@ class Store(RemoteHooks):
             with tempfile.TemporaryFile(dir=self.root):
                 pass
         except OSError as error:
-            reason = ": ".join(filter(None, (error.strerror, remedy_of_os_error(error))))
-            raise StoreError(f"store {self.root} cannot be written: {reason}") from None
+            raise StoreError(f"store {self.root} cannot be written: {reason_of_os_error(error)}") from None
 
     def write(self, record: Record) -> None:
         """Writes a record atomically."""
@@ -154,6 +156,7 @@ class Store(RemoteHooks):
             return
         data = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
         data["config"] = to_dict(record.config)
+        data = public_record(self.root, data)
         write_json(self.run_dir(record.run_id) / "record.json", data)
         self.upload(self.run_dir(record.run_id) / "record.json")
 
@@ -162,10 +165,13 @@ class Store(RemoteHooks):
         data = self.raw_record(run_id)
         if data is None:
             return None
+        path = self.run_dir(run_id) / "record.json"
         try:
             return Record(**{**data, "config": run_config_from_dict(data["config"])})
+        except UnknownFieldError as error:
+            raise NewerFileError(path, error.fields) from None
         except (KeyError, TypeError, ValueError) as error:
-            raise DamagedFileError(self.run_dir(run_id) / "record.json", one_line(error), RECORD_REMEDY) from None
+            raise DamagedFileError(path, one_line(error), RECORD_REMEDY) from None
 
     def read_intact(self, run_id: str) -> Record | None:
         """Returns the record of a run, or None without a record or with a damaged one, which is added to `damaged`."""
@@ -192,6 +198,8 @@ class Store(RemoteHooks):
             return None
         if not isinstance(data, dict) or not {"run_id", "status", "config"} <= set(data):
             raise DamagedFileError(path, "not a record", RECORD_REMEDY)
+        if unknown := sorted(set(data) - RECORD_FIELDS):
+            raise NewerFileError(path, unknown)
         return data
 
     def record_stamps(self) -> dict[str, tuple[int, int, int]]:
@@ -275,26 +283,28 @@ class Store(RemoteHooks):
         except FileNotFoundError:
             return {}
 
-    def append_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
+    def append_curve(self, run_id: str, rows: list[dict[str, float]], seconds: float | None = None) -> None:
         """Appends rows to the curve of a running run.
 
         Args:
             run_id: Id of the run.
             rows: See `curve`.
+            seconds: Seconds that this process has spent on the run, by a clock that does not jump (`cost_so_far`).
         """
         if self.writes:
-            path = curve_files.append_lines(self.run_dir(run_id), rows)
+            path = curve_files.append_lines(self.run_dir(run_id), rows, seconds)
             self.upload(path, every=CURVE_SECONDS)
 
-    def reset_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
+    def reset_curve(self, run_id: str, rows: list[dict[str, float]], seconds: float | None = None) -> None:
         """Replaces the curve of a running run.
 
         Args:
             run_id: Id of the run.
             rows: See `curve`.
+            seconds: As for `append_curve`.
         """
         if self.writes:
-            curve_files.write_lines(self.run_dir(run_id), rows)
+            curve_files.write_lines(self.run_dir(run_id), rows, seconds)
 
     def finish_curve(self, run_id: str, rows: list[dict[str, float]]) -> None:
         """Writes the whole curve of a run that has ended as Parquet and removes the lines of the running run.
@@ -325,20 +335,10 @@ class Store(RemoteHooks):
 
     def last_write_time(self, run_id: str) -> float | None:
         """Returns when a running run's curve last grew, in seconds since 1970; None if it has no curve."""
-        try:
-            return (self.run_dir(run_id) / "curve.jsonl").stat().st_mtime
-        except FileNotFoundError:
-            return None
+        return curve_files.last_write_time(self.run_dir(run_id))
 
     def set_aside(self, path: Path) -> Path | None:
-        """Renames a damaged file to NAME.damaged (NAME.damaged-2, ...), so that it can be written again.
-
-        Args:
-            path: The file, in this store.
-
-        Returns:
-            Its new path, or None if it no longer exists.
-        """
+        """Renames a damaged file of this store to NAME.damaged; returns its new path, None if it no longer exists."""
         new_path = set_aside(path)
         if new_path is not None and self.writes:
             self.upload(new_path)

@@ -16,6 +16,8 @@ from scaling.store.record import Record
 from scaling.training import validation
 from scaling.training.run import Rows, Run
 
+COST_FACTS = ("steps_computed", "seconds", "tokens_per_second", "input_wait")  # of a record, saved with checkpoints
+
 
 def check_lease(run: Run) -> None:
     """Raises LeaseLostError on every host if another process has taken the run over; called before each write."""
@@ -41,7 +43,8 @@ def restore_checkpoint(run: Run) -> dict[str, Any]:
         run: The run; `state`, `rows` and `first_step` are set.
 
     Returns:
-        Facts for the record: `started_from`, and `shared_steps` if the checkpoint came from another run.
+        Facts for the record: `started_from`; `shared_steps` if the checkpoint came from another run, else the cost up
+        to the run's own checkpoint.
     """
     facts: dict[str, Any] = {}
     for step, path in (
@@ -57,12 +60,13 @@ def restore_checkpoint(run: Run) -> dict[str, Any]:
                 checkpoint.rename_damaged(path)
                 run.store.discard(path)
             continue
-        facts["started_from"] = {"step": step, "shared": path.parent == run.store.checkpoints}
-        facts |= {"shared_steps": step} if path.parent == run.store.checkpoints else {}
+        is_shared = path.parent == run.store.checkpoints
+        facts |= {"shared_steps": step} if is_shared else checkpoint.saved_cost(path)
+        facts["started_from"] = {"step": step, "shared": is_shared}
         break
     else:
         facts["shared_steps"] = 0
-    run.store.reset_curve(run.id, run.rows)
+    run.store.reset_curve(run.id, run.rows, process_seconds(run))
     run.rows_written = len(run.rows)
     run.first_step = run.step
     return facts
@@ -71,8 +75,8 @@ def restore_checkpoint(run: Run) -> dict[str, Any]:
 def add_start_facts(about: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]:
     """Adds the facts of `restore_checkpoint` to a record's `about`.
 
-    The run's own checkpoint proves that its steps were computed, even if the process that computed them was killed
-    before it wrote their cost to the record.
+    The run's own checkpoint has the cost of its steps, even if the process that computed them was killed before it
+    wrote their cost to the record.
 
     Args:
         about: The record's `about`.
@@ -83,8 +87,11 @@ def add_start_facts(about: dict[str, Any], facts: dict[str, Any]) -> dict[str, A
     """
     merged, start = {**about, **facts}, facts.get("started_from", {"shared": True})
     if not start["shared"]:
-        steps = max(merged.get("steps_computed", 0), start["step"] - merged.get("shared_steps", 0))
-        merged |= {"steps_computed": steps, "spent_before": {**merged.get("spent_before", {}), "steps_computed": steps}}
+        steps = max(about.get("steps_computed", 0), facts.get("steps_computed", 0))
+        spent = {"steps_computed": max(steps, start["step"] - merged.get("shared_steps", 0))}
+        if seconds := max(about.get("seconds", 0.0), facts.get("seconds", 0.0)):
+            spent["seconds"] = seconds
+        merged |= {**spent, "spent_before": {**merged.get("spent_before", {}), **spent}}
     return merged
 
 
@@ -101,15 +108,24 @@ def restore_candidates(run: Run) -> list[tuple[int, str]]:
 
 
 def record_with_cost(run: Run) -> Record:
-    """Returns the record with the steps and seconds spent so far, including those of earlier processes."""
+    """Returns the record with the speed, and the steps and seconds so far, including those of earlier processes."""
     assert run.record is not None
     about, steps = run.record.about, run.step - run.first_step
-    elapsed = (time.monotonic() - run.started_at - run.evaluation_seconds) * run.device_share
     facts = {
         "steps_computed": about.get("steps_computed", 0) + steps,
-        "seconds": round(about.get("seconds", 0.0) + elapsed, 3),
+        "seconds": round(about.get("seconds", 0.0) + process_seconds(run) * run.device_share, 3),
     }
+    elapsed = time.monotonic() - run.stepping_since - run.evaluation_seconds
+    if steps:
+        facts["tokens_per_second"] = round((tokens_seen(run, run.step) - tokens_seen(run, run.first_step)) / elapsed, 1)
+    if steps and run.input_wait is not None:  # share of the time; the devices may compute meanwhile
+        facts["input_wait"] = round(run.input_wait / elapsed, 6)
     return dataclasses.replace(run.record, about={**about, **facts})
+
+
+def process_seconds(run: Run) -> float:
+    """Returns the seconds that this process has spent on a run, without the evaluation of tasks."""
+    return time.monotonic() - run.started_at - run.evaluation_seconds
 
 
 def write_curve(run: Run) -> None:
@@ -119,7 +135,7 @@ def write_curve(run: Run) -> None:
             not collectives.is_multi_host()
         ):  # with several hosts, which write at different times, `save_or_stop` detects a lost lease
             check_lease(run)
-        run.store.append_curve(run.id, take_new_rows(run))
+        run.store.append_curve(run.id, take_new_rows(run), process_seconds(run))
         run.emit({"event": "step", "run_id": run.id, "step": run.step, "loss": run.rows[-1]["loss"]})
 
 
@@ -145,7 +161,9 @@ def save_checkpoint(run: Run, folder: Path, step: int) -> Path:
     """
     check_lease(run)
     run.saved_at = time.monotonic()
-    path = checkpoint.save_checkpoint(folder, run.config, step, run.state, run.rows)
+    about = record_with_cost(run).about if folder == run.own_checkpoints else {}
+    cost = {name: about[name] for name in COST_FACTS if name in about}
+    path = checkpoint.save_checkpoint(folder, run.config, step, run.state, run.rows, cost)
     run.store.upload(path)
     return path
 

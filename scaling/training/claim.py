@@ -18,13 +18,29 @@ from scaling.counting import counts
 from scaling.distributed import collectives
 from scaling.program.step import compute_dtype
 from scaling.store.cost import cost_so_far
+from scaling.store.damaged import read_or_set_aside
 from scaling.store.files import write_atomic
 from scaling.store.lease import Lease, LeaseHeldError
+from scaling.store.origin.anonymous import public_configs
 from scaling.store.origin.commit import code_commit
 from scaling.store.record import Record, Store
 from scaling.training import startup
 
+SPEED_FACTS = ("tokens_per_second", "input_wait")  # of the last process that did a step
 PROCESS_FACTS = ("commit", "device", "host", "jax", "precision", "started")  # recorded for each process of a run
+
+
+def earlier_record(store: Store, run: str) -> Record | None:
+    """Returns the record of an earlier attempt, None without one; a damaged one is set aside.
+
+    Args:
+        store: The store; the caller holds the run's lease.
+        run: The run id.
+
+    Raises:
+        DamagedFileError: The record cannot be read but may be intact (`read_or_set_aside`).
+    """
+    return read_or_set_aside(store, run) if store.writes else store.read_intact(run)
 
 
 def claim_run(config: RunConfig, store: Store, earlier: Record | None, sweep: str | None) -> Record:
@@ -51,7 +67,8 @@ def claim_run(config: RunConfig, store: Store, earlier: Record | None, sweep: st
     )
     store.write(record)
     if store.writes:
-        write_atomic(store.run_dir(record.run_id) / "config.json", dumps(config).encode())
+        (public,) = public_configs(store.root, [config])
+        write_atomic(store.run_dir(record.run_id) / "config.json", dumps(public).encode())
     return record
 
 
@@ -108,6 +125,7 @@ def provenance(config: RunConfig, store: Store, earlier: Record | None) -> dict[
         carried |= cost_so_far(store, earlier)  # costs of all processes add up
         carried |= {name: earlier.about[name] for name in ("shared_steps",) if name in earlier.about}
         carried["spent_before"] = dict(carried)
+        carried |= {name: earlier.about[name] for name in SPEED_FACTS if name in earlier.about}
         process = {name: earlier.about[name] for name in PROCESS_FACTS if name in earlier.about}
         carried["before"] = [*earlier.about.get("before", []), process]
     return {

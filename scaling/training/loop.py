@@ -36,7 +36,7 @@ from scaling.training.checkpointing import (
     tokens_seen,
     write_curve,
 )
-from scaling.training.claim import acquire_lease, claim_run, failed_record
+from scaling.training.claim import acquire_lease, claim_run, earlier_record, failed_record
 from scaling.training.run import Diverged, EventSink, Run, Stopped
 from scaling.training.steps import collect_metrics, dispatch_steps, read_block
 from scaling.training.tracking import trackers
@@ -75,7 +75,7 @@ def train(
     with ExitStack() as stack:
         lease = acquire_lease(store, run_id(config), stack)
         store.fetch_record(run_id(config))
-        earlier = store.read(run_id(config))
+        earlier = earlier_record(store, run_id(config))
         if (finished := finished_record(earlier)) is not None:
             return finished
         started_at = time.monotonic()
@@ -206,7 +206,7 @@ def open_corpus(config: RunConfig, store: Store) -> tuple[tokens.TokenFile, np.n
 @user_errors()
 def train_to_end(run: Run) -> Record:
     """Trains until the last step, a divergence or a stop, and returns the record with the run's figures."""
-    started_at = time.monotonic()
+    run.stepping_since = time.monotonic()
     error: Diverged | Stopped | None = None
     run.emit({"event": "start", "run_id": run.id, "steps": run.config.steps, "from": run.first_step})
     try:
@@ -221,28 +221,23 @@ def train_to_end(run: Run) -> Record:
     except (Diverged, Stopped) as reason:
         error = reason
     check_lease(run)
-    return final_record(run, error, time.monotonic() - started_at)
+    return final_record(run, error)
 
 
-def final_record(run: Run, error: Diverged | Stopped | None, elapsed: float) -> Record:
+def final_record(run: Run, error: Diverged | Stopped | None) -> Record:
     """Returns the record of a run that has ended or stopped.
 
     Args:
         run: The run.
         error: Why the run ended before its last step; None otherwise.
-        elapsed: Seconds since the first step in this process.
 
     Returns:
         The record with status, final figures, cost and speed.
     """
-    steps, record, elapsed = run.step - run.first_step, record_with_cost(run), elapsed - run.evaluation_seconds
+    record = record_with_cost(run)
     facts: dict[str, Any] = {}
-    if steps:
-        facts["tokens_per_second"] = round((tokens_seen(run, run.step) - tokens_seen(run, run.first_step)) / elapsed, 1)
-    if steps and run.input_wait is not None:  # share of the time; the devices may compute meanwhile
-        facts["input_wait"] = round(run.input_wait / elapsed, 6)
     if isinstance(error, Stopped):
-        return dataclasses.replace(record, status="stopped", about={**record.about, **facts})
+        return dataclasses.replace(record, status="stopped")
     final: dict[str, float] = {}
     if run.rows:
         last = run.rows[-1]

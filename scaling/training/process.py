@@ -1,9 +1,8 @@
-"""Settings of a process that trains: memory, loggers, and what signals do."""
+"""Settings of a process that trains: memory, and what signals do."""
 
 from __future__ import annotations
 
 import contextlib
-import logging
 import signal
 import sys
 import threading
@@ -16,12 +15,9 @@ REPEAT_SECONDS = 2.0  # a signal within this time is a duplicate: clusters signa
 
 
 def prepare_process() -> None:
-    """Keeps freed memory for the next step, and silences what is raised as an error as well."""
+    """Keeps freed memory for the next step."""
     from scaling.program import cpu_memory  # imports JAX; signals are handled before
 
-    # Orbax logs errors in its own threads, and raises the same errors in this thread.
-    for name in ("absl", "asyncio"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     cpu_memory.retain_freed_memory()
 
 

@@ -66,6 +66,7 @@ class Run:
         evaluation_seconds: Time spent on these tasks, which is not counted as training time.
         device_share: Share of the devices' time that this run has; less than 1 in a pack.
         started_at: When this process started to work on the run (time.monotonic).
+        stepping_since: When this process started its first step (time.monotonic).
         saved_at: Time of the last checkpoint (time.monotonic).
     """
 
@@ -93,6 +94,7 @@ class Run:
     evaluation_seconds: float = 0.0
     device_share: float = 1.0
     started_at: float = field(default_factory=time.monotonic)
+    stepping_since: float = field(default_factory=time.monotonic)
     saved_at: float = field(default_factory=time.monotonic)
 
     @property

@@ -7,6 +7,7 @@ import json
 
 from scaling.config.exit_status import DONE, FAILED
 from scaling.config.text import printable
+from scaling.store.damaged import damaged_files, print_damaged
 from sweeps.commands import options
 from sweeps.errors import SweepError
 
@@ -33,12 +34,14 @@ def run(args: argparse.Namespace) -> int:
     store = fetch_store(args.store)
     plan = request.plan(prepare_corpus(request, store), store)
     findings = check_sweep(plan, store)
+    print_damaged(store)
     if not args.json:
         print("\n".join(map(printable, findings)), flush=True)
     rows = check_topology.compile_shapes(plan, store, args.topology, args.place) if args.topology else []
     if args.json:
         compiled = {"topology": args.topology, "shapes": rows} if args.topology else {}
-        print(json.dumps({"sweep": request.label, "findings": findings, **compiled}, indent=1, allow_nan=False))
+        result = {"sweep": request.label, "findings": findings, **compiled, "damaged": damaged_files(store)}
+        print(json.dumps(result, indent=1, allow_nan=False))
     elif args.topology:
         print(f"\n{check_topology.as_text(rows, args.topology)}")
     return DONE if all(row["fits"] for row in rows) else FAILED

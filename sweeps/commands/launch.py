@@ -16,6 +16,7 @@ from scaling.config.placement import Placement
 from scaling.config.run import override
 from scaling.config.tpu import tpu_slice
 from scaling.config.validation import to_dict
+from scaling.store.damaged import print_damaged
 from scaling.store.record import Store
 from sweeps.commands import options as shared
 from sweeps.definitions.definition import Tasks
@@ -132,6 +133,7 @@ def dry_run(args: argparse.Namespace, name: str, plan: Plan, store: Store, optio
 
     check_options(store, options)
     result = preview(store, name, plan, options, Pricing(options.caps.priced, args.mfu))
+    print_damaged(store)
     if args.dry_run:
         files = result.files()
         write_files(Path(args.dry_run), files)

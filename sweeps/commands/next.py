@@ -21,6 +21,7 @@ from scaling.config.user_code import parse_reference
 from scaling.config.user_code.blocks import add_code_argument, use_code
 from scaling.config.validation import ConfigError
 from scaling.counting.counts import total_run_flops
+from scaling.store.damaged import damaged_files, print_damaged
 from scaling.store.record import Store
 from sweeps.commands.options import Commands, add_json_option
 from sweeps.definitions import sweep_name
@@ -82,9 +83,10 @@ def run(args: argparse.Namespace) -> int:
     if "://" not in args.store and not Path(args.store).is_dir():
         raise SweepError(f"{args.store}: not a store: must be the folder or address of a store with finished runs")
     store = fetch_store(args.store)
-    from scaling.data.corpora.specification import corpus_name  # here, so that --help does not import NumPy
+    from scaling.data.corpora.specification import stored_corpus_name  # here, so that --help does not import NumPy
 
-    corpus, finished = trained_runs(store, None if args.corpus is None else corpus_name(args.corpus))
+    name_of_corpus = None if args.corpus is None else stored_corpus_name(args.corpus, store.token_files)
+    corpus, finished = trained_runs(store, name_of_corpus)
     family = find_family(store, corpus, finished, args.settings)
     widths = family.sizes(WIDTHS if family.axis == "width" else LAYERS)
     process = subprocess.run(analysis_command(args, corpus, widths), stdout=subprocess.PIPE, text=True, check=False)
@@ -94,8 +96,10 @@ def run(args: argparse.Namespace) -> int:
     configs = recommended_configs(advice, widths, family, args.seed, store)
     plan = plan_sweep(configs, corpus, store) if configs else Plan(corpus=corpus, runs=[])
     rate = measured_rate(plan, store)
+    print_damaged(store)
     if args.json:
-        print(json_by_rows({"advice": advice, "pattern": list(family.notes), **as_json(plan, rate)}))
+        result = {"advice": advice, "pattern": list(family.notes), **as_json(plan, rate)}
+        print(json_by_rows({**result, "damaged": damaged_files(store)}))
     else:
         print(printable_lines("\n".join([recommendation_text(advice, plan, rate), *family.notes])))
     if not args.launch or not plan.runs:

@@ -6,6 +6,7 @@ import argparse
 
 from scaling.config.exit_status import DONE
 from scaling.config.text import printable, printable_lines
+from scaling.store.damaged import print_damaged
 from sweeps.commands import options
 from sweeps.definitions import DEFINITIONS, find_definition
 from sweeps.format import json_by_rows
@@ -40,6 +41,9 @@ def run(args: argparse.Namespace) -> int:
 
     request = options.sweep_request(args)
     plan_options = PlanOptions(priced=options.requested_slice(args), mfu=args.mfu, pack=args.pack)
-    result = plan_request(request, fetch_store(args.store) if args.store else None, plan_options)
+    store = fetch_store(args.store) if args.store else None
+    result = plan_request(request, store, plan_options)
+    if store is not None:
+        print_damaged(store)
     print(json_by_rows({**result.to_json(), "sweep": request.label}) if args.json else printable_lines(str(result)))
     return DONE

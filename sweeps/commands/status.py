@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from scaling.config.exit_status import DONE
+from scaling.store.damaged import print_damaged
 from scaling.store.open import open_store
 from sweeps.commands import options
 from sweeps.errors import SweepError
@@ -53,6 +54,7 @@ def run(args: argparse.Namespace) -> int:
     result = read()
     if args.html:
         print(write(result))
+    print_damaged(store)
     if args.json:
         print(json.dumps(result, indent=1, allow_nan=False))
     elif not args.html:

@@ -108,7 +108,7 @@ def plan_spending(plan: Plan, store: Store) -> tuple[float, float]:
     """
     flops = seconds = 0.0
     for run in plan.runs:
-        record = store.read(run.run_id)
+        record = store.read_intact(run.run_id)
         if record is not None:
             run_cost = cost_so_far(store, record)
             flops += run_cost.get("steps_computed", 0) * step_flops(run.config)
@@ -146,7 +146,7 @@ def cap_message(caps: Caps, plan: Plan, store: Store) -> str:
         store: The store with its records.
     """
     flops, seconds = plan_spending(plan, store)
-    records = [store.read(run.run_id) for run in plan.runs]
+    records = [store.read_intact(run.run_id) for run in plan.runs]
     remaining = sum(record is None or record.status not in FINISHED_STATUSES for record in records)
     return (
         f"stopped at {caps.as_flags()}: {short_count(flops)} FLOPs and {duration(seconds)} spent, "

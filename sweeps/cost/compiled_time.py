@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from scaling.config.validation import to_dict
-from scaling.store.files import write_json
+from scaling.store.files import DamagedFileError, read_json, write_json
 from scaling.store.record import Store
 from sweeps.cost.quote import PricedSlice, quote_flops
 from sweeps.planning.plan import Plan
+
+STEPS_REMEDY = "remove it; `python -m sweeps check --topology` of the sweep writes it again"
 
 
 def shape_key(config: Mapping[str, Any]) -> str:
@@ -39,16 +42,27 @@ def write_step_seconds(store: Store, topology: str, measured: Iterable[tuple[Map
 
 
 def step_seconds(store: Store, topology: str) -> dict[str, float]:
-    """Returns the stored seconds per step, by `shape_key`.
+    """Returns the stored seconds per step, by `shape_key`; without a file, or with a damaged one, none.
 
     Args:
         store: The store.
         topology: Name of the slice.
     """
+    path = store.root / "aot" / f"{topology}.steps.json"
     try:
-        return dict(json.loads((store.root / "aot" / f"{topology}.steps.json").read_text()))
+        seconds = read_json(path, STEPS_REMEDY)
+        if not isinstance(seconds, dict) or not all(map(_is_seconds, seconds.values())):
+            raise DamagedFileError(path, "not seconds per step by shape", STEPS_REMEDY)
     except FileNotFoundError:
         return {}
+    except DamagedFileError as error:
+        store.note_damaged(error)
+        return {}
+    return seconds
+
+
+def _is_seconds(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def extra_step_seconds(

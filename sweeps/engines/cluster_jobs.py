@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from scaling.config.run import RunConfig
+from scaling.store.damaged import read_or_set_aside
+from scaling.store.files import DamagedFileError
 from scaling.store.record import Record, Store
 from sweeps.engines.events import Event, end_event, failed_record, failure_event, last_lines, with_last_line
 from sweeps.errors import SweepError
@@ -62,7 +64,7 @@ class Job:
     earlier_records: dict[str, Record | None] = field(init=False)  # records before this launch
 
     def __post_init__(self) -> None:
-        self.earlier_records = {name: self.store.read(name) for name in self.remaining}
+        self.earlier_records = {name: self.store.read_intact(name) for name in self.remaining}
         rows = {name: self.store.last_row(name) for name in self.remaining}
         self.steps = {name: row["step"] for name, row in rows.items() if row is not None and "step" in row}
 
@@ -145,7 +147,7 @@ def _delete(job: Job) -> None:
 def _run_events(job: Job, name: str, state: JobState | None, clock: float) -> list[Event]:
     """Returns the events of one run: its progress, then its end or its crash."""
     events = _progress_events(job, name)
-    record = job.store.read(name)
+    record = job.store.read_intact(name)
     if record is not None and record.status in FINISHED_STATUSES:
         if "started" in record.about:  # it may have started and ended between two polls
             events += _start_events(job, name, record, job.remaining[name].steps)
@@ -175,7 +177,7 @@ def _progress_events(job: Job, name: str) -> list[Event]:
     row = job.store.last_row(name)
     if row is None or "step" not in row or row["step"] == job.steps.get(name):
         return []
-    events = _start_events(job, name, job.store.read(name), row["step"])
+    events = _start_events(job, name, job.store.read_intact(name), row["step"])
     job.steps[name] = row["step"]
     if "loss" in row:
         events.append({"event": "step", "run_id": name, "step": int(row["step"]), "loss": row["loss"]})
@@ -215,7 +217,10 @@ def failed_since_launch(job: Job, name: str, record: Record | None) -> bool:
 def _fail(job: Job, name: str, reason: str) -> Event:
     """Writes the record of a run that failed permanently; an error that the trainer recorded is kept."""
     config = job.remaining.pop(name)
-    record = job.store.read(name)
+    try:
+        record = read_or_set_aside(job.store, name)
+    except DamagedFileError as damage:  # a record that may be intact, such as of a newer version, is kept
+        return failure_event(name, str(damage))
     if record is not None and failed_since_launch(job, name, record) and "error" in record.about:
         return failure_event(name, record.about["error"])
     log = job.log_lines(name)

@@ -129,7 +129,7 @@ class Cluster:
         output = cluster_jobs.run_command(_get_command(self.options, self.sweep))
         try:
             items = {item["metadata"]["name"]: item for item in json.loads(output)["items"]}
-        except (json.JSONDecodeError, KeyError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise SweepError(f"kubectl get jobsets: expected a JSON list, got {output[:80]!r}") from None
         self.existing = set(items)
         return items

@@ -15,6 +15,7 @@ import shlex
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,8 @@ from scaling.config import exit_status
 from scaling.config.run import RunConfig, run_id
 from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Store
-from sweeps.engines.events import Event, end_event, failed_record, failure_event, log_tail, parse_event, with_last_line
+from sweeps.engines.crashes import ExhaustedRun, FollowedRuns, describe_death, restart_pause, settle_run
+from sweeps.engines.events import Event, end_event, log_tail, parse_event, with_last_line
 from sweeps.engines.submission import RESTARTS, DryRun, JobFile, Submission, train_command, write_configs
 from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
 from sweeps.planning.sharing import sharing_graph
@@ -70,6 +72,8 @@ class Worker:
     failed: bool = False  # whether the current child has reported a failed run
     log_start: int = 0  # offset in bytes at which the log of the current child starts
     finished: bool = False
+    idle_deaths: int = 0  # consecutive deaths of a child with no run under way
+    restart_at: float | None = None  # when the next child is started after a death (time.monotonic)
 
 
 @dataclass
@@ -82,6 +86,7 @@ class Job:
     packed_runs: frozenset[str] = frozenset()  # runs that are trained in a pack
     workers: list[Worker] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)  # number of deaths of each run's process
+    followed: FollowedRuns = field(default_factory=FollowedRuns)
     events: queue.Queue[tuple[Worker, Event | None]] = field(default_factory=queue.Queue)  # None: the child ended
     cancelled: bool = False
     error: str | None = None  # why the remaining runs cannot continue
@@ -93,8 +98,8 @@ class Job:
 
     @property
     def finished(self) -> bool:
-        """Whether all workers have finished."""
-        return all(worker.finished for worker in self.workers)
+        """Whether all workers have finished and no run is followed."""
+        return not self.followed.runs and all(worker.finished for worker in self.workers)
 
 
 def submit(submission: Submission, options: LocalOptions) -> Job:
@@ -151,8 +156,10 @@ def poll(job: Job, timeout: float = 0.2) -> list[Event]:
         job: The runs.
         timeout: Seconds to wait for the first event.
     """
-    events: list[Event] = []
-    wait = timeout
+    for worker in job.workers:
+        if worker.restart_at is not None and time.monotonic() >= worker.restart_at:
+            _start(job, worker)
+    events, wait = job.followed.settle(job.store, job.submission.sweep), timeout
     while not job.finished:
         try:
             worker, event = job.events.get(timeout=wait) if wait else job.events.get_nowait()
@@ -168,6 +175,9 @@ def cancel(job: Job) -> None:
     for worker in job.workers:
         if worker.child is not None and worker.child.poll() is None:
             worker.child.send_signal(signal.SIGKILL if job.cancelled else signal.SIGTERM)
+        worker.finished = worker.finished or worker.restart_at is not None
+    job.remaining |= {run.run_id: run.config for run in job.followed.runs}
+    job.followed.runs.clear()
     job.cancelled = True
 
 
@@ -195,7 +205,7 @@ def _start(job: Job, worker: Worker) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(worker.child.pid, worker.cores)
     worker.reported = worker.stepped = worker.failed = False
-    worker.current = None
+    worker.current = worker.restart_at = None
     threading.Thread(target=_read_events, args=(worker, worker.child, job.events), daemon=True).start()
 
 
@@ -269,7 +279,7 @@ def _recorded_ends(job: Job, worker: Worker, statuses: tuple[str, ...]) -> list[
     """Returns the "end" events of runs whose end the child recorded but did not report before it died."""
     events = []
     for name in [name for name in job.remaining if name in worker.names]:
-        record = job.store.read(name)
+        record = job.store.read_intact(name)
         if record is None or record.status not in statuses or (record.status == "failed" and name != worker.current):
             continue
         job.remaining.pop(name)
@@ -278,62 +288,59 @@ def _recorded_ends(job: Job, worker: Worker, statuses: tuple[str, ...]) -> list[
 
 
 def _child_died(job: Job, worker: Worker, status: int) -> list[Event]:
-    """Counts a death of the current run and restarts the child, without that run after its last attempt."""
-    name = worker.current or next(name for name in job.remaining if name in worker.batch)
+    """Counts a death and restarts the child after a pause, without the current run after that run's last attempt.
+
+    A death with no run under way, as while the child waits for a run that another process trains, is no run's attempt.
+    """
+    names = [name for name in worker.batch if name in job.remaining]
+    name = worker.current if worker.current in names else next((n for n in names if _claimed(job, worker, n)), None)
     worker.unpacked = worker.unpacked or worker.packed
-    job.deaths[name] = job.deaths.get(name, 0) + 1
-    killed = status < 0
-    cause = f"killed by {signal.Signals(-status).name}" if killed else f"ended with exit status {status}"
-    log, attempts = _log_tail(worker), job.options.restarts + 1
+    cause, log, attempts = describe_death(status), _log_tail(worker), job.options.restarts + 1
+    if name is None:
+        return _idle_child_died(job, worker, cause, log)
+    worker.idle_deaths, job.deaths[name] = 0, job.deaths.get(name, 0) + 1
+    count = job.deaths[name]
     events: list[Event] = [
-        {"event": "died", "run_id": name, "how": cause, "log": log, "attempt": job.deaths[name], "attempts": attempts}
+        {"event": "died", "run_id": name, "how": cause, "log": log, "attempt": count, "attempts": attempts}
     ]
-    if job.deaths[name] < attempts:
-        _start(job, worker)
-        return events
-    if not worker.reported and not _claimed(job, worker, name):  # the trainer fails before it starts a run
-        worker.finished = True
-        job.error = f"the trainer {cause} before its first run, {attempts} times: see {worker.log}"
-        return events
-    error = f"its process {'was ' if killed else ''}{cause}, {attempts} times"
-    if not _record_failure(job, name, error, log):  # another process trains the run or has finished it
-        _start(job, worker)
-        return events
-    job.remaining.pop(name)
-    events.append(failure_event(name, error))
-    if any(name in job.remaining for name in worker.names):
-        _start(job, worker)
-    else:
-        worker.finished = True
+    if count >= attempts:
+        error = f"its process {'was ' if status < 0 else ''}{cause}, {attempts} times"
+        run = ExhaustedRun(job.remaining.pop(name), error, log)
+        end = settle_run(job.store, job.submission.sweep, run)
+        if end is None:
+            job.followed.runs.append(run)
+            end = {"event": "waits", "run_id": name, "why": f"run {name[:12]}: another process trains it: left to it"}
+        events.append(end)
+    worker.finished = not any(name in job.remaining for name in worker.names)
+    if not worker.finished:
+        worker.restart_at = time.monotonic() + (restart_pause(count) if count < attempts else 0.0)
     return events
+
+
+def _idle_child_died(job: Job, worker: Worker, cause: str, log: list[str]) -> list[Event]:
+    """Counts a death with no run under way; restarts the child after a pause, or ends the worker at the last one."""
+    attempts = job.options.restarts + 1
+    worker.idle_deaths = 1 if worker.stepped else worker.idle_deaths + 1
+    if worker.idle_deaths >= attempts:
+        place = "with no run under way" if worker.reported else "before its first run"
+        worker.finished, job.error = True, f"the trainer {cause} {place}, {attempts} times: see {worker.log}"
+        return []
+    worker.restart_at = time.monotonic() + restart_pause(worker.idle_deaths)
+    why = f"the trainer {cause} with no run under way (attempt {worker.idle_deaths} of {attempts})"
+    return [{"event": "again", "why": with_last_line(why, log)}]
 
 
 def _claimed(job: Job, worker: Worker, name: str) -> bool:
     """Whether the child had claimed the run (compilation precedes its first event)."""
-    record = job.store.read(name)
+    record = job.store.read_intact(name)
     return record is not None and worker.child is not None and record.about.get("pid") == worker.child.pid
-
-
-def _record_failure(job: Job, name: str, error: str, log: Sequence[str]) -> bool:
-    """Records a run as failed; returns False if another process trains the run or has finished it."""
-    try:
-        with job.store.lease(name):
-            job.store.fetch_record(name)
-            record = job.store.read(name)
-            if record is not None and record.status in FINISHED_STATUSES:
-                return False
-            message = with_last_line(error, log)
-            job.store.write(failed_record(record, job.remaining[name], job.submission.sweep, message, log))
-    except LeaseHeldError:
-        return False
-    return True
 
 
 def _record_log(job: Job, worker: Worker, name: str) -> None:
     """Adds the last log lines of a failed run to its record, because its process continues with other runs."""
     log = _log_tail(worker)
     with contextlib.suppress(LeaseHeldError), job.store.lease(name):
-        record = job.store.read(name)
+        record = job.store.read_intact(name)
         if record is not None and record.status == "failed" and log:
             job.store.write(dataclasses.replace(record, about={**record.about, "log": log}))
 

@@ -30,6 +30,7 @@ COORDINATOR_PORT = 8482  # JAX's default since 0.8.1
 ONE_VM_CHIPS = 8  # chips of the largest v5e or v6e slice that is one TPU VM
 CANCEL_COMMAND = "sky jobs cancel --yes JOB_ID ..."
 QUEUE_COMMAND = ("sky", "jobs", "queue", "--all", "--output", "json")
+VARIABLES = ("SCALING_TRUNK", "SCALING_RUNS")  # of a job: its trunk and its runs
 PHASES = {  # by SkyPilot state; any other state is a failure
     "PENDING": WAITING, "SUBMITTED": WAITING, "STARTING": WAITING, "RECOVERING": WAITING,
     "RUNNING": RUNNING, "WINDING_DOWN": RUNNING, "CANCELLING": RUNNING, "SUCCEEDED": SUCCEEDED,
@@ -116,7 +117,8 @@ class Cloud:
         for name, (number, status) in self._query().items():
             if _job_state(number, status).phase in (WAITING, RUNNING):
                 environment = self._environment(name)
-                jobs[environment["SCALING_TRUNK"]] = TrunkJob(name, environment["SCALING_RUNS"].split())
+                trunk, run_ids = (environment[variable] for variable in VARIABLES)
+                jobs[trunk] = TrunkJob(name, run_ids.split())
         return jobs
 
     def job_states(self) -> dict[str, JobState]:
@@ -173,7 +175,9 @@ class Cloud:
         path = self.store.root / "sweeps" / f"{name}.yaml"
         try:
             environment: dict[str, str] = json.loads(path.read_bytes())["envs"]
-        except (OSError, ValueError, KeyError):
+            if not all(isinstance(environment[variable], str) for variable in VARIABLES):
+                raise TypeError
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             problem = f"is active, but {path} does not name its runs: cancel the job first"
             raise SweepError(f"sky job {name} {problem}") from None
         return environment
@@ -188,7 +192,7 @@ def task(spec: TrunkSpec, options: SkyPilotOptions) -> dict[str, Any]:
     """
     return {
         "name": spec.name,
-        "envs": {"SCALING_TRUNK": spec.trunk, "SCALING_RUNS": " ".join(spec.run_ids)},  # read by a later launch
+        "envs": dict(zip(VARIABLES, (spec.trunk, " ".join(spec.run_ids)), strict=True)),  # read by a later launch
         "workdir": options.workdir,
         "num_nodes": 1,  # one slice, regardless of its number of hosts
         "resources": {
@@ -248,7 +252,7 @@ def newest_jobs(output: str, prefix: str) -> dict[str, tuple[int, str]]:
     """
     try:
         rows = [(str(row["job_name"]), int(row["job_id"]), str(row["status"])) for row in json.loads(output)]
-    except (json.JSONDecodeError, KeyError, TypeError, ValueError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise SweepError(f"sky jobs queue: expected a JSON list of jobs, got {output[:80]!r}") from None
     newest: dict[str, tuple[int, str]] = {}
     for name, number, status in rows:

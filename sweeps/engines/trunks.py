@@ -225,7 +225,7 @@ def runs_by_trunk(configs: Sequence[RunConfig]) -> dict[str, list[str]]:
 
 
 def _status(job: Job, name: str) -> str | None:
-    record = job.store.read(name)
+    record = job.store.read_intact(name)
     return None if record is None else record.status
 
 
@@ -234,7 +234,7 @@ def _ended(job: Job, name: str) -> bool:
 
 
 def _failed(job: Job, name: str) -> bool:
-    return cluster_jobs.failed_since_launch(job, name, job.store.read(name))
+    return cluster_jobs.failed_since_launch(job, name, job.store.read_intact(name))
 
 
 def _current_run(job: Job, names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scaling.config.run import RunConfig
+from scaling.store.damaged import damaged_files
 from scaling.store.open import open_store
 from scaling.store.record import Store
 from sweeps.cost.spend import DEFAULT_MFU
@@ -54,6 +55,7 @@ class SweepPlan:
         quote: Time, dollars, energy and CO2 on a slice; None without a slice.
         sharing: Lines about shared prefixes and packs.
         graph: The same as JSON types.
+        damaged: Files of the store that could not be used: the `path` and the `problem` of each.
     """
 
     name: str
@@ -62,6 +64,7 @@ class SweepPlan:
     quote: dict[str, Any] | None
     sharing: Sequence[str]
     graph: dict[str, Any]
+    damaged: Sequence[dict[str, str]] = ()
 
     @property
     def configs(self) -> list[RunConfig]:
@@ -80,7 +83,8 @@ class SweepPlan:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the plan as JSON types, as `plan --json` prints it."""
-        return {"sweep": self.name, **plan_table.as_json(self.plan, self.rate, self.quote), "graph": self.graph}
+        table = plan_table.as_json(self.plan, self.rate, self.quote)
+        return {"sweep": self.name, **table, "graph": self.graph, "damaged": list(self.damaged)}
 
     def to_pandas(self) -> pd.DataFrame:
         """Returns a DataFrame with a row per run and FRAME_COLUMNS; the status of a run without a record is missing."""
@@ -166,6 +170,7 @@ def plan_request(request: SweepRequest, store: Store | None, options: PlanOption
         quote=quoted,
         sharing=sharing_saved.as_text(graph, saving, size, reason),
         graph=sharing_saved.as_json(graph, saving),
+        damaged=damaged_files(store) if store else (),
     )
 
 

@@ -38,7 +38,8 @@ class SweepStatus:
     def counts(self) -> dict[str, int]:
         """Number of runs by state: done, running, waiting, stopped, interrupted, diverged, failed.
 
-        `unknown` counts the states of newer versions; it is absent without them.
+        `damaged` counts runs with damaged records and `unknown` the states of newer versions; both are absent without
+        such runs.
         """
         return dict(self.data["counts"])
 
@@ -51,6 +52,11 @@ class SweepStatus:
     def runs(self) -> Sequence[dict[str, Any]]:
         """A row for each run: run_id, state, N, D, C and, if known, loss, step, seconds left and error."""
         return list(self.data["runs"])
+
+    @property
+    def damaged(self) -> Sequence[dict[str, str]]:
+        """The files that could not be used: the `path` and the `problem` of each."""
+        return list(self.data["damaged"])
 
     @property
     def ended(self) -> bool:

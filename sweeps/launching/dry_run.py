@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scaling.config.os_errors import reason_of_os_error
 from scaling.config.placement import Placement
 from scaling.config.run import dumps
 from scaling.store.record import Store
@@ -60,7 +62,7 @@ class LaunchPreview:
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Writes files to a new or empty folder.
+    """Writes files to a new or empty folder, which is removed if one of them cannot be written.
 
     Args:
         folder: The folder.
@@ -69,15 +71,16 @@ def write_files(folder: Path, files: Mapping[str, str]) -> None:
     Raises:
         SweepError: The folder has files, or cannot be written.
     """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise SweepError(f"--dry-run {folder}: must be a new or empty folder")
     try:
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise SweepError(f"--dry-run {folder}: must be a new or empty folder")
         for name, text in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, "utf-8")
     except OSError as error:
-        raise SweepError(f"--dry-run {folder}: cannot be written: {error.strerror}") from None
+        shutil.rmtree(folder, ignore_errors=True)
+        raise SweepError(f"--dry-run {folder}: cannot be written: {reason_of_os_error(error)}") from None
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def unevaluated_runs(store: Store, run_ids: Sequence[str], tasks: Tasks) -> list
     }
     missing = []
     for name in run_ids:
-        record = store.read(name)
+        record = store.read_intact(name)
         if record is None or record.status != "done":
             continue
         files = [file for file in items.item_files(store.items_dir(name)) if file.step == record.config.steps]

@@ -12,6 +12,9 @@ from scaling.config import exit_status
 from scaling.config.run import RunConfig
 from scaling.config.text import printable_lines
 from scaling.config.user_code import UserCodeError
+from scaling.store.damaged import print_damaged, read_or_set_aside, set_aside
+from scaling.store.files import DamagedFileError
+from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Store
 from sweeps.cost.caps import Caps, MachineTime, cap_message, plan_spending, runs_within_caps
 from sweeps.engines import Engine, get_engine
@@ -25,7 +28,7 @@ from sweeps.launching.lock import StopSignals, count_stop_signals, launcher_lock
 from sweeps.launching.options import LOCAL, LaunchOptions
 from sweeps.launching.progress import ProgressDisplay, SweepProgress, plan_progress
 from sweeps.planning.corpus import Corpus
-from sweeps.planning.plan import Plan, plan_sweep
+from sweeps.planning.plan import DAMAGED, Plan, plan_sweep
 
 
 @dataclass
@@ -76,6 +79,7 @@ def launch(
     store.check_writable()
     with launcher_lock(store, sweep) as lock, count_stop_signals(signals) as signals:
         sweep_plan = _plan_sweep(store, sweep, plan_sweep(configs, corpus, store), options)
+        set_damaged_aside(store, sweep_plan)
         flops, seconds = plan_spending(sweep_plan, store)
         capped_plan = runs_within_caps(sweep_plan, options.caps, store)
         machine_time = MachineTime(sweep_plan, store, seconds, one_machine=options.engine == LOCAL)
@@ -113,6 +117,20 @@ def _plan_sweep(store: Store, sweep: str, sweep_plan: Plan, options: LaunchOptio
     return sweep_plan
 
 
+def set_damaged_aside(store: Store, sweep_plan: Plan) -> None:
+    """Sets the damaged records of a sweep aside, so that their runs are trained again, and prints other damaged files.
+
+    Args:
+        store: The store with the runs.
+        sweep_plan: The sweep.
+    """
+    for run in sweep_plan.runs:
+        if run.status == DAMAGED:
+            with contextlib.suppress(LeaseHeldError, DamagedFileError), store.lease(run.run_id):
+                read_or_set_aside(store, run.run_id)
+    print_damaged(store)
+
+
 def write_sweep(store: Store, sweep: str, sweep_plan: Plan, separate: bool = False) -> None:
     """Writes the runs of a sweep, as planned, to the store.
 
@@ -125,12 +143,16 @@ def write_sweep(store: Store, sweep: str, sweep_plan: Plan, separate: bool = Fal
     Raises:
         SweepError: The store has a sweep with this name on another corpus.
     """
-    corpus, entries = sweep_plan.corpus, store.sweep(sweep) or []
+    try:
+        corpus, entries = sweep_plan.corpus, store.sweep(sweep) or []
+    except DamagedFileError as error:
+        set_aside(store, error)
+        corpus, entries = sweep_plan.corpus, []
     for entry in entries:
         data = entry["config"]["data"]
         if data["tokens"] != corpus.tokens:
             raise SweepError(
-                f"sweep {sweep} in {store.address} is on corpus {data['corpus'] or data['tokens'][:12]}: "
+                f"sweep {sweep} in {store.address} is on corpus {data.get('corpus') or data['tokens'][:12]}: "
                 f"choose another name for the sweep on {corpus.name} with --as NAME"
             )
     runs = sweep_plan.runs

@@ -7,13 +7,13 @@ import fcntl
 import os
 import re
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaling.store.files import process_exists
+from scaling.store.origin.anonymous import host_name, is_this_host
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 
@@ -87,7 +87,7 @@ def launcher_lock(store: Store, sweep: str) -> Iterator[int]:
                 f"sweep {sweep} is being launched in {store.address} by {holder}: wait for it, or stop it first"
             ) from None
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        os.pwrite(descriptor, f"process {os.getpid()} on {host_name(store.root)}\n".encode(), 0)
         yield descriptor
     finally:
         os.close(descriptor)
@@ -109,7 +109,7 @@ def launcher_pid(store: Store, sweep: str) -> int | None:
         return None  # nobody has the lock
     except BlockingIOError:
         match = HOLDER.fullmatch(os.pread(descriptor, HOLDER_BYTES, 0).decode("utf-8", "replace").strip())
-        local = match is not None and match["host"] == socket.gethostname()
+        local = match is not None and is_this_host(match["host"])
         pid = int(match["pid"]) if match is not None and local else None
         return pid if pid is not None and process_exists(pid) else None
     finally:

@@ -14,13 +14,14 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from scaling.store.files import write_atomic
+from scaling.store.files import DamagedFileError, write_atomic
 from scaling.store.record import Store
 from sweeps.format import duration, short_count
 from sweeps.monitoring.axes import NAMES, Row, loss_curves
 from sweeps.monitoring.svg import Axis, Chart, Curve, colours, lay_out
 from sweeps.monitoring.terminal import RESUMABLE, cost_lines, has_loss, label, percent
 from sweeps.monitoring.watch import sweep_ended
+from sweeps.planning.plan import DAMAGED
 
 REFRESH_SECONDS = 30.0  # refresh interval of a page that --watch does not rewrite
 LOSS_CURVES = 12  # largest number of curves of held-out losses
@@ -178,7 +179,12 @@ def learning_curve(store: Store, run: Row) -> list[tuple[float, float]]:
     if run["state"] in ("done", "diverged", "failed") and _learning_points.get(run["run_id"], (None,))[0] == stamp:
         return _learning_points[run["run_id"]][1]
     bins: dict[int, list[tuple[float, float]]] = {}
-    for row in store.curve(run["run_id"]):
+    try:
+        rows = store.curve(run["run_id"])
+    except DamagedFileError as error:
+        store.note_damaged(error)
+        return []
+    for row in rows:
         place = round(BINS * math.log(row["step"]) / max(1.0, math.log(run["steps"])))
         bins.setdefault(place, []).append((row["step"], row["loss"]))
     flops_per_step = run["C"] / run["steps"]
@@ -191,7 +197,7 @@ def learning_curve(store: Store, run: Row) -> list[tuple[float, float]]:
 def failures(status: dict[str, Any]) -> dict[str, Any]:
     """Returns the failed, diverged and stopped runs grouped by error, with the log of one run per group."""
     reasons: dict[tuple[str, str], list[Row]] = {}
-    for state in ("failed", "diverged", "interrupted", "stopped"):
+    for state in (DAMAGED, "failed", "diverged", "interrupted", "stopped"):
         otherwise = "resumes at the next launch" if state in RESUMABLE else ""
         for run in status["runs"]:
             if run["state"] == state:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from datetime import datetime
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,10 @@ from scaling.config.run import RunConfig
 from scaling.config.text import printable
 from scaling.config.validation import from_dict
 from scaling.counting.counts import total_parameters, total_run_flops
-from scaling.store.cost import cost_so_far
-from scaling.store.files import process_exists
+from scaling.store.cost import cost_so_far, process_seconds
+from scaling.store.damaged import damaged_files
+from scaling.store.files import DamagedFileError, process_exists
+from scaling.store.origin.anonymous import is_this_host
 from scaling.store.record import STATUSES, Record, Store
 from sweeps.cost.compiled_time import extra_step_seconds
 from sweeps.cost.quote import PricedSlice
@@ -21,10 +22,10 @@ from sweeps.engines.events import last_lines, log_tail
 from sweeps.errors import SweepError
 from sweeps.monitoring import read_many
 from sweeps.monitoring.axes import axes, coordinates
-from sweeps.planning.plan import FINISHED_STATUSES, shared_steps
+from sweeps.planning.plan import DAMAGED, FINISHED_STATUSES, shared_steps
 
 STATE_LENGTH = 40  # shown characters of a status that this version does not know
-STATES = ("done", "running", "waiting", "stopped", "interrupted", "diverged", "failed")
+STATES = ("done", "running", "waiting", "stopped", "interrupted", "diverged", "failed", DAMAGED)
 
 
 def known_sweeps(store: Store) -> list[str]:
@@ -51,8 +52,9 @@ def status(
             None: all records are read.
 
     Returns:
-        `sweep`; `counts` of runs by state; `cost` so far; `axes` of plots; and `runs`, a row for each run with its
-        sizes and, if known, its loss, step, tokens per second, seconds left, error and log.
+        `sweep`; `counts` of runs by state; `cost` so far; `axes` of plots; `runs`, a row for each run with its sizes
+        and, if known, its loss, step, tokens per second, seconds left, error and log; and `damaged`, the path and the
+        problem of each file that could not be used.
 
     Raises:
         SweepError: The store has no such sweep.
@@ -71,18 +73,21 @@ def status(
         "cost": sweep_cost(runs, on, mfu, seconds),
         "axes": sweep_axes,
         "runs": runs,
+        "damaged": damaged_files(store),
     }
 
 
 def state_counts(runs: list[dict[str, Any]]) -> dict[str, int]:
-    """Returns the number of runs by state; `unknown` counts the states of newer versions, and is absent without them.
+    """Returns the number of runs by state.
+
+    `damaged` counts runs with damaged records and `unknown` the states of newer versions; both are absent without them.
 
     Args:
         runs: Rows of the status.
     """
     counts = {state: sum(run["state"] == state for run in runs) for state in STATES}
-    unknown = len(runs) - sum(counts.values())
-    return counts | ({"unknown": unknown} if unknown else {})
+    counts["unknown"] = len(runs) - sum(counts.values())
+    return {state: count for state, count in counts.items() if count or state not in (DAMAGED, "unknown")}
 
 
 def run_rows(
@@ -100,19 +105,37 @@ def run_rows(
     cache, runs = {} if cache is None else cache, []
     cached = {name for name, (stamp, _) in cache.items() if stamp == stamps.get(name)}
     unread = [entry["run_id"] for entry in entries if entry["run_id"] not in cached]
-    records = read_many.read_all(store.raw_record, unread)
+    records = read_many.read_all(functools.partial(read_record, store), unread)
     for entry in entries:
         name = entry["run_id"]
         if name in cached:
             row = cache[name][1]
         else:
-            raw_record = next(records)
-            row = run_status(store, entry, raw_record or {})
+            recorded = next(records)
+            try:
+                row = run_status(store, entry, recorded)
+            except DamagedFileError as error:  # of the parts that are read only if the run is running or stopped
+                store.note_damaged(error)
+                row = run_status(store, entry, error)
             if row["state"] in FINISHED_STATUSES and name in stamps:
                 cache[name] = (stamps[name], row)
         row["x"], row["by"] = coordinates(entry, sweep_axes)  # also for cached rows: the axes may have changed
         runs.append(row)
     return runs
+
+
+def read_record(store: Store, name: str) -> dict[str, Any] | DamagedFileError:
+    """Returns the JSON of a record, empty without one; of a damaged one, which is added to `store.damaged`, the error.
+
+    Args:
+        store: The store.
+        name: Id of the run.
+    """
+    try:
+        return store.raw_record(name) or {}
+    except DamagedFileError as error:
+        store.note_damaged(error)
+        return error
 
 
 def seconds_beyond_mfu(store: Store, entries: list[dict[str, Any]], on: PricedSlice, mfu: float) -> float:
@@ -140,13 +163,13 @@ def with_plan(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]) -> dict[str, Any]:
+def run_status(store: Store, entry: dict[str, Any], recorded: dict[str, Any] | DamagedFileError) -> dict[str, Any]:
     """Returns the row of a run; its whole record and curve are read only if it is running or stopped.
 
     Args:
         store: The store with the run.
         entry: The run as planned.
-        record_facts: Result of `store.raw_record`; empty without a record.
+        recorded: Result of `read_record`.
     """
     row: dict[str, Any] = {"run_id": entry["run_id"], "state": "waiting", "N": entry["N"], "D": entry["D"]}
     row["C"], row["flops_planned"] = entry["C"], entry["C"] - flops_until_step(entry, entry["from"])
@@ -154,14 +177,14 @@ def run_status(store: Store, entry: dict[str, Any], record_facts: dict[str, Any]
     row |= {"width": config["model"]["width"], "layers": config["model"]["layers"], "steps": config["steps"]}
     if entry.get("budget") is not None:
         row["budget"] = entry["budget"]
-    about, final = record_facts.get("about", {}), record_facts.get("final", {})
-    row["state"] = recorded_state(str(record_facts["status"])) if "status" in record_facts else "waiting"
-    if row["state"] in ("running", "stopped"):
-        record = store.read(row["run_id"])
-        if record is not None:
-            row["state"] = record.status if record.status != "running" or is_alive(record, store) else "interrupted"
-            row |= run_progress(store, record)
-            about = about | cost_so_far(store, record)
+    if isinstance(recorded, DamagedFileError):
+        return row | {"state": DAMAGED, "error": recorded.problem} | run_spending(entry, {}, DAMAGED, None)
+    about, final = recorded.get("about", {}), recorded.get("final", {})
+    row["state"] = recorded_state(str(recorded["status"])) if "status" in recorded else "waiting"
+    if row["state"] in ("running", "stopped") and (record := store.read(row["run_id"])) is not None:
+        row["state"] = record.status if record.status != "running" or is_alive(record, store) else "interrupted"
+        row |= run_progress(store, record)
+        about = about | cost_so_far(store, record)
     row |= run_spending(entry, about, row["state"], row.get("step"))
     if "loss" in final:
         row["loss"] = final["loss"]
@@ -205,7 +228,7 @@ def is_alive(record: Record, store: Store) -> bool:
         store: The store with the run.
     """
     pid, host = record.about.get("pid"), record.about.get("host")
-    if pid is None or (host is not None and host != socket.gethostname()):
+    if pid is None or (host is not None and not is_this_host(host)):
         return not store.is_abandoned(record.run_id)
     if not process_exists(pid):
         return False
@@ -226,10 +249,10 @@ def run_progress(store: Store, record: Record) -> dict[str, Any]:
     row: dict[str, Any] = {"step": int(last["step"])}
     if "loss" in last:
         row["train_loss"] = last["loss"]
-    started, written = record.about.get("started"), store.last_write_time(record.run_id)
-    if record.status != "running" or started is None or written is None:
+    elapsed = process_seconds(store, record, last) if record.status == "running" else None
+    if elapsed is None:
         return row
-    seconds = written - datetime.fromisoformat(started).timestamp() - record.about.get("compile_seconds", 0.0)
+    seconds = elapsed - record.about.get("compile_seconds", 0.0)
     first_step = record.about.get("started_from", {}).get("step", 0)
     if seconds > 0 and row["step"] > first_step:
         config = record.config

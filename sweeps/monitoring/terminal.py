@@ -16,10 +16,11 @@ from sweeps.format import duration, short_count, text_table
 from sweeps.monitoring.axes import NAMES, Row, loss_curves, sorted_keys
 from sweeps.monitoring.braille import LETTERS, PlotAxes, plot
 from sweeps.monitoring.status import STATES
+from sweeps.planning.plan import DAMAGED
 
 COLOURS = ("cyan", "yellow", "magenta", "green", "bright_blue", "red", "white", "bright_green")  # of curves
 STYLES = {"done": "green", "running": "cyan", "failed": "bold red", "diverged": "yellow", "stopped": "yellow",
-          "interrupted": "yellow", "unknown": "magenta"}  # fmt: skip
+          "interrupted": "yellow", "unknown": "magenta", DAMAGED: "bold red"}  # fmt: skip
 RESUMABLE = ("stopped", "interrupted")  # states of runs that the next launch resumes
 CURVES = 12  # largest number of curves in the plot
 LISTED = (12, 6, 3)  # largest number of listed runs per state; smaller values are used if there are too few lines
@@ -250,7 +251,7 @@ def run_lines(runs: list[Row], most: int) -> list[Text]:
         most: Largest number of listed runs per state.
     """
     lines: list[Text] = []
-    listed = ("running", *RESUMABLE, "diverged", "failed")
+    listed = ("running", *RESUMABLE, "diverged", "failed", DAMAGED)
     groups = {state: [run for run in runs if run["state"] == state] for state in listed}
     groups["unknown"] = [run for run in runs if run["state"] not in STATES]
     for state, chosen in groups.items():

@@ -14,8 +14,9 @@ from typing import Any
 
 from scaling.config import exit_status
 from sweeps.format import terminal_size
+from sweeps.planning.plan import DAMAGED
 
-UNFINISHED = ("running", "waiting", "stopped", "interrupted", "unknown")
+UNFINISHED = ("running", "waiting", "stopped", "interrupted", DAMAGED, "unknown")
 Read = Callable[[], dict[str, Any]]
 Write = Callable[[dict[str, Any]], Path]
 IsOver = Callable[[dict[str, Any]], bool]

@@ -15,6 +15,8 @@ from scaling.config import run as run_config
 from scaling.config.optimizer import OptimizerConfig
 from scaling.config.run import RunConfig
 from scaling.counting.counts import total_parameters, total_run_flops
+from scaling.store.files import DamagedFileError
+from scaling.store.origin.anonymous import public_configs
 from scaling.store.record import Store
 from sweeps.errors import SweepError
 from sweeps.planning.budget import flops_until, step_flops
@@ -22,6 +24,7 @@ from sweeps.planning.corpus import Corpus
 from sweeps.planning.fields import FieldGrid, fields_note
 
 FINISHED_STATUSES = ("done", "diverged")  # runs with a result, which are not trained again
+DAMAGED = "damaged"  # status of a run whose record is damaged: it is trained again
 # cached, because a plan needs the same hashes several times
 run_id = lru_cache(maxsize=2**16)(run_config.run_id)
 prefix_id = lru_cache(maxsize=2**17)(run_config.prefix_id)
@@ -39,7 +42,7 @@ class PlannedRun:
         C: Exact training FLOPs (scaling/counting/counts.py).
         from_step: Steps that a shared prefix, or a checkpoint in the store, saves.
         shared_step: Steps that a prefix shared with an earlier unfinished run of the plan saves.
-        status: Status of its record in the store, None without a record.
+        status: Status of its record in the store; DAMAGED for a damaged record, None without one.
     """
 
     run_id: str
@@ -207,9 +210,9 @@ def checkpoints(folder: Path) -> set[tuple[int, str]]:
     """Returns step and prefix_id of each checkpoint in a folder, from its name (scaling/program/checkpoint.py)."""
     try:
         names = [name.partition("-") for name in os.listdir(folder)]
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return set()
-    return {(int(step), prefix) for step, hyphen, prefix in names if hyphen and step.isdigit()}
+    return {(int(step), prefix) for step, hyphen, prefix in names if hyphen and step.isascii() and step.isdecimal()}
 
 
 def check_distinct(configs: list[RunConfig]) -> None:
@@ -242,12 +245,12 @@ def plan_sweep(configs: list[RunConfig], corpus: Corpus, store: Store | None = N
     """
     if not configs:
         raise SweepError("this sweep has no runs")
+    configs = public_configs(store.root, configs) if store else configs
     check_distinct(configs)
     ordered = execution_order(configs)
     ids = [run_id(config) for config in ordered]
     folders = run_folders(store) if store else frozenset()
-    records = {name: store.raw_record(name) for name in ids if name in folders} if store else {}
-    statuses = {name: str(record["status"]) for name, record in records.items() if record is not None}
+    statuses = {name: recorded_status(store, name) for name in ids if name in folders} if store else {}
     remaining = [c for c, name in zip(ordered, ids, strict=True) if statuses.get(name) not in FINISHED_STATUSES]
     starts = dict(zip([run_id(c) for c in remaining], start_steps(remaining, store), strict=True))
     runs = [
@@ -264,6 +267,21 @@ def plan_sweep(configs: list[RunConfig], corpus: Corpus, store: Store | None = N
         for name, config in zip(ids, ordered, strict=True)
     ]
     return Plan(corpus=corpus, runs=runs)
+
+
+def recorded_status(store: Store, name: str) -> str | None:
+    """Returns the status of a run's record: DAMAGED for a damaged one, which is added to `store.damaged`, or None.
+
+    Args:
+        store: The store.
+        name: Its run_id.
+    """
+    try:
+        record = store.raw_record(name)
+    except DamagedFileError as error:
+        store.note_damaged(error)
+        return DAMAGED
+    return None if record is None else str(record["status"])
 
 
 def plan_cost(plan: Plan, rate: float | None = None) -> dict[str, Any]:
@@ -305,4 +323,6 @@ def plan_notes(plan: Plan) -> list[str]:
         if count:
             action = "will be skipped" if status in FINISHED_STATUSES else "will be resumed or retried"
             out.append(f"{count} of {len(plan.runs)} runs are in the store as {status}: {action}")
+    if damaged := sum(run.status == DAMAGED for run in plan.runs):
+        out.append(f"{damaged} of {len(plan.runs)} runs have damaged records: will be trained again")
     return out

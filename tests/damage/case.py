@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +12,15 @@ from random import Random
 
 from tests.damage import outcome
 from tests.damage.commands import Command, command
-from tests.damage.damages import Damage, damage
+from tests.damage.damages import Damage, damage, deleted
 from tests.damage.files import FILE_KINDS, STORE_ENTRIES, TRAINED_KINDS, FileKind, choose_file, contents, run_of
 from tests.damage.outcome import Observation, Outcome
 from tests.damage.process import DRAWING, LIBRARIES, TRAINING, Request, Server
 
 KINDS = {kind.name: kind for kind in (*FILE_KINDS, *TRAINED_KINDS)}
+BAD_INPUT = 2
+NOT_NAMED = ("deleted", "dangling-link", "emptied-folder")  # nothing is left that could be named
+WHOLE = ("emptied", "zeroed", "random-bytes", "directory", "unreadable", "pipe")  # nothing can be read from the file
 SECONDS_AT_LEAST, SECONDS_PER_COST = 40.0, 12.0  # time limit of a command; machines of tests are shared
 
 
@@ -64,12 +67,18 @@ class Bench:
         seen = self.observe(chosen, run)
         moved = self.misplaced(chosen, path, before, kind)
         relative = path.relative_to(self.folder)
-        judged = moved if moved and seen.status is not None else self.judge(kind, change, chosen, relative, run, seen)
+        words = {relative.as_posix(), path.name, *([run[:12], relative.parent.as_posix()] if run else [])}
+        if kind.format == "folder" and detail:
+            words.add(f"/{detail}")  # the folder's other name
+        judged = moved if moved and seen.status is not None else self.judge(case, relative, run, words, seen)
         return Outcome(judged.kind, f"{relative.as_posix()}: {detail or case.damage}: {judged.detail}")
 
     def damaged(self, kind: FileKind, change: Damage, seed: int) -> tuple[Path, str | None]:
         """Makes the working folder and damages a file in it; returns the file and what was changed."""
         self.reset()
+        if kind.name == "index":  # a cache that is current: of these files, not of those that they were copied from
+            self.observe(command("table-index"), None)
+            deleted(self.folder / "out" / "table.csv", Random())
         random = Random(zlib.crc32(f"{kind.name}:{change.name}:{seed}".encode()))
         path = choose_file(kind, self.folder, random)
         return path, change.change(path, random)
@@ -88,7 +97,7 @@ class Bench:
         words = tuple(self.word(word, folders, some_run) for word in chosen.words)
         limit = max(SECONDS_AT_LEAST, SECONDS_PER_COST * chosen.cost)
         request = Request(words, str(self.folder / "cwd"), limit, chosen.training, chosen.index)
-        return outcome.observe(self.server(chosen.training).run(request), self.folder)
+        return outcome.observe(self.server(chosen.training).run(request), self.folder, chosen.writes)
 
     @staticmethod
     def word(word: str, folders: dict[str, str], run: str) -> str:
@@ -123,55 +132,65 @@ class Bench:
         outside |= {name for name in entries if name not in STORE_ENTRIES}
         if outside:
             return Outcome(outcome.OUTSIDE, ", ".join(sorted(outside)))
-        kept, replaceable = set(after.values()), path.relative_to(self.folder).as_posix() if kind.is_cache else ""
-        gone = {name for name, state in before.items() if state not in kept and name != replaceable}
+        kept, replaceable = set(after.values()), {path.relative_to(self.folder).as_posix()} if kind.is_cache else set()
+        replaceable |= {"store/index.parquet"} if chosen.index else set()
+        gone = {name for name, state in before.items() if state not in kept and name not in replaceable}
         changed = {name for name in before if name.startswith("store/") and after.get(name) != before[name]}
-        if not chosen.writes and not chosen.index:
-            gone |= {name for name in changed | new if name.startswith("store/") and not name.endswith(".verified")}
-        gone -= {"stdout", "stderr"}
+        if not chosen.writes and not chosen.index and not kind.is_cache:
+            gone |= {name for name in changed | new if name.startswith("store/")}
+        if chosen.writes:
+            gone &= {path.relative_to(self.folder).as_posix()}
+        gone = {name for name in gone if name not in ("stdout", "stderr") and not name.endswith(".verified")}
         return Outcome(outcome.LOST, ", ".join(sorted(gone))) if gone else None
 
-    def judge(
-        self, kind: FileKind, change: Damage, chosen: Command, path: Path, run: str | None, seen: Observation
-    ) -> Outcome:
-        """Judges what a command did: see `outcome`."""
+    def judge(self, case: Case, path: Path, run: str | None, words: Collection[str], seen: Observation) -> Outcome:
+        """Judges what a command did: see `outcome`.
+
+        Args:
+            case: The case.
+            path: The damaged file, relative to the working folder.
+            run: Its run.
+            words: Names of the damaged file.
+            seen: What the command did.
+        """
+        kind, chosen = KINDS[case.kind], command(case.command)
         baseline = self.reference(chosen, run)
-        words = {path.as_posix(), path.name, *([run[:12]] if run else [])} | (
-            {path.parent.as_posix()} if run else set()
-        )
         fault, extra = outcome.judge_errors(seen, baseline.errors, words)
         if fault:
             return fault
         named = any(outcome.names(line, words) for line in (*extra, *seen.results[""].splitlines()))
         if self.same(seen, baseline, None, chosen):
-            noise = [line for line in extra if not outcome.names(line, words)]
-            return Outcome(outcome.NOISE, "\n".join(noise)) if noise else Outcome(outcome.UNCHANGED)
-        if seen.status == 2:
-            if not extra or not named:
-                return Outcome(outcome.UNNAMED, "\n".join(extra))
-            stops = kind.of_run and not chosen.one_run
-            if not stops:
-                return Outcome(outcome.REFUSED, extra[-1])
+            if chosen.writes and named:
+                return Outcome(outcome.REPAIRED, extra[-1])
+            return self.without_noise(Outcome(outcome.UNCHANGED), () if chosen.writes else extra, words)
+        is_refused = seen.status == BAD_INPUT and named and extra
+        if is_refused and not (kind.of_run and not chosen.one_run):
+            return Outcome(outcome.REFUSED, extra[-1])
         for removed in self.removals(path, run):
             without = self.reference(chosen, run, removed)
             if self.same(seen, without, run, chosen):
-                noise = [line for line in extra if line not in without.errors and not outcome.names(line, words)]
-                if noise:
-                    return Outcome(outcome.NOISE, "\n".join(noise))
-                if named:
-                    return Outcome(outcome.LEFT_OUT, extra[-1] if extra else "")
-                deleted = change.name in ("deleted", "dangling-link", "emptied-folder", "missing-field")
-                return Outcome(outcome.ABSENT if deleted else outcome.UNNAMED, "as without it, and not named")
-        if seen.status == 2:
-            return Outcome(outcome.STOPS, extra[-1])
+                extra = tuple(line for line in extra if line not in without.errors)
+                deleted = case.damage in NOT_NAMED
+                unnamed = Outcome(outcome.ABSENT if deleted else outcome.UNNAMED, "as without it, and not named")
+                return self.without_noise(Outcome(outcome.LEFT_OUT, "".join(extra)) if named else unnamed, extra, words)
+        if kind.is_input and len(extra) <= 1 and case.damage not in WHOLE:
+            return Outcome(outcome.AS_GIVEN, "".join(extra))
+        if seen.status == BAD_INPUT:
+            return Outcome(outcome.STOPS if is_refused else outcome.UNNAMED, "\n".join(extra))
         if seen.status != baseline.status:
             return Outcome(outcome.STATUS, f"exit status {seen.status}: " + "\n".join(extra)[-600:])
         return Outcome(outcome.SILENT if not named else outcome.UNNAMED, self.difference(seen, baseline))
 
     @staticmethod
-    def removals(path: Path, run: str | None) -> Iterator[str]:
+    def without_noise(judged: Outcome, extra: Collection[str], words: Collection[str]) -> Outcome:
+        """Returns an outcome, or the fault of lines on standard error that do not name the damaged file."""
+        noise = [line for line in extra if not outcome.names(line, words)]
+        return Outcome(outcome.NOISE, "\n".join(noise)[-800:]) if noise else judged
+
+    def removals(self, path: Path, run: str | None) -> Iterator[str]:
         """Yields the file, and the folder of its run."""
-        yield path.as_posix()
+        if (self.origin / path).exists():
+            yield path.as_posix()
         if run and path.as_posix() != f"store/runs/{run}":
             yield f"store/runs/{run}"
 

@@ -8,6 +8,7 @@ RECORDS = ("record", "run")
 CURVES = (*RECORDS, "curve", "curve-lines")
 ITEMS = (*RECORDS, "items")
 SWEEPS = (*RECORDS, "sweep", "placement", "tokens", "tokens-verified", "lease", "config")
+STATES = (*SWEEPS, "curve-lines", "log", "launch-lock", "launch-log")
 CORPUS = "markov:vocab=258,tokens=5000"
 RESAMPLES = ("--bootstrap", "100")  # the smallest number allowed
 
@@ -57,8 +58,8 @@ COMMANDS = (
     Command("fit-json", _fit("INPUT/table.json"), ("table-json",), cost=1.0),
     Command("fit-json-lines", _fit("INPUT/table.jsonl"), ("table-lines",), cost=1.0),
     Command("fit-parquet", _fit("INPUT/table.parquet"), ("table-parquet",), cost=1.0),
-    Command("fit-events", _fit("STORE/tensorboard"), ("events",)),
-    Command("fit-checkpoints", _fit("STORE", "--checkpoints", "all"), CURVES, cost=2.0),
+    Command("fit-events", _fit("STORE/tensorboard", "--law", "power-d", "--run-names", "{N}x*", "--columns", "D=step"),
+            ("events",)),
     Command("optimum", ("analysis", "optimum", "STORE", "--budget", "1e14"), RECORDS, cost=0.7),
     Command("conventions", ("analysis", "conventions", "STORE", *RESAMPLES, "--json", "OUT/c.json"), RECORDS, cost=3.0),
     Command(
@@ -67,7 +68,7 @@ COMMANDS = (
         RECORDS,
         cost=2.0,
     ),
-    Command("multiplier", ("analysis", "multiplier", "STORE", "--by", "model.layers", *RESAMPLES), RECORDS, cost=1.0),
+    Command("multiplier", ("analysis", "multiplier", "STORE", "--by", "optimizer.name", *RESAMPLES), RECORDS, cost=1.0),
     Command(
         "analysis-next",
         ("analysis", "next", "STORE", "--target", "C=1e14", "--budget", "1e13", *RESAMPLES),
@@ -92,12 +93,12 @@ COMMANDS = (
     ),
     Command("plan-sweep", ("sweeps", "plan", "STORE/sweeps/small.json", "--store", "STORE"), SWEEPS),
     Command("plan-own", ("sweeps", "plan", "INPUT/sweep.py:small", "--store", "STORE", "--corpus", CORPUS),
-            ("record", "sweep-file", "tokens", "run-configs")),
-    Command("status", ("sweeps", "status", "small", "--store", "STORE"), (*SWEEPS, "curve-lines", "log"), rows=True),
-    Command("status-json", ("sweeps", "status", "small", "--store", "STORE", "--json"), (*SWEEPS, "curve-lines", "log"),
+            ("record", "sweep-file", "tokens")),
+    Command("status", ("sweeps", "status", "small", "--store", "STORE"), STATES, rows=True),
+    Command("status-json", ("sweeps", "status", "small", "--store", "STORE", "--json"), STATES,
             rows=True),
     Command("status-html", ("sweeps", "status", "small", "--store", "STORE", "--html", "OUT/s.html"),
-            (*SWEEPS, "curve-lines", "curve", "log"), rows=True, cost=0.35),
+            (*STATES, "curve"), rows=True, cost=0.35),
     Command("check", ("sweeps", "check", "INPUT/small.jsonl", "--store", "STORE"), (*SWEEPS, "run-configs")),
     Command("launch-dry-run", ("sweeps", "launch", "INPUT/small.jsonl", "--store", "STORE", "--dry-run"),
             (*SWEEPS, "run-configs"), cost=0.3),
@@ -115,6 +116,30 @@ COMMANDS = (
 )  # fmt: skip
 
 
+CHECKPOINTS = ("checkpoint-manifest", "checkpoint-state", "checkpoint-metadata", "checkpoint")
+SHARED = ("shared-manifest", "shared-curve", "shared-state", "shared-checkpoint")
+TRAINED = ("record", "run", "config", "tokens", *CHECKPOINTS)
+TASKS = ("--tasks", "copying-2", "--items", "5")
+TRAINED_COMMANDS = (
+    Command("generate", ("scaling", "generate", "RUN", "--store", "STORE", "--prompt", "a", "--tokens", "5"),
+            TRAINED, cost=1.0, training=True, one_run=True),
+    Command("evaluate", ("scaling", "evaluate", "RUN", "--store", "STORE", *TASKS, "--json"),
+            (*TRAINED, "items"), cost=0.8, training=True, one_run=True, writes=True),
+    Command("evaluate-runs", ("scaling", "evaluate", "--all-runs", "--redo", "--store", "STORE", *TASKS),
+            (*TRAINED, "items"), cost=2.5, training=True, writes=True),
+    Command("attention", ("scaling", "attention", "RUN", "--store", "STORE", "--prompt", "abc", "--out", "OUT/a.json"),
+            TRAINED, cost=1.0, training=True, one_run=True),
+    Command("train", ("scaling", "train", "STORE/runs/RUN/config.json", "--store", "STORE"),
+            (*TRAINED, "curve", "checkpoint-curve", "lease", *SHARED), cost=2.0, training=True, one_run=True,
+            writes=True),
+    Command("train-resumed", ("scaling", "train", "INPUT/config.json", "--store", "STORE", "--set", "steps=60"),
+            ("tokens", *SHARED), cost=3.0, training=True, one_run=True, writes=True),
+    Command("launch", ("sweeps", "launch", "INPUT/small.jsonl", "--store", "STORE", "--workers", "1"),
+            (*TRAINED, "curve", "sweep", "placement", "lease", "launch-lock", "launch-log", *SHARED), cost=3.0,
+            training=True, writes=True),
+)  # fmt: skip
+
+
 def command(name: str) -> Command:
     """Returns the command of a name."""
-    return next(command for command in COMMANDS if command.name == name)
+    return next(command for command in (*COMMANDS, *TRAINED_COMMANDS) if command.name == name)

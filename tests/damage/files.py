@@ -30,6 +30,11 @@ class FileKind:
     is_cache: bool = False
     of_run: bool = False
 
+    @property
+    def is_input(self) -> bool:
+        """Whether a user names the file on the command line: what it says is what they say."""
+        return self.pattern.startswith("input/")
+
 
 FILE_KINDS = (
     FileKind("record", "store/runs/*/record.json", "json", of_run=True),

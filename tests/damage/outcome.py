@@ -11,16 +11,18 @@ from typing import Any
 
 from tests.damage.process import Done
 
-UNCHANGED, LEFT_OUT, ABSENT, REPAIRED, REFUSED = "unchanged", "left out", "absent", "repaired", "refused"
-ALLOWED = (UNCHANGED, LEFT_OUT, ABSENT, REPAIRED, REFUSED)
+UNCHANGED, LEFT_OUT, ABSENT, REPAIRED, REFUSED, AS_GIVEN = (
+    "unchanged", "left out", "absent", "repaired", "refused", "as given")  # fmt: skip
+ALLOWED = (UNCHANGED, LEFT_OUT, ABSENT, REPAIRED, REFUSED, AS_GIVEN)
 TRACEBACK, SILENT, HANG, NOISE, LOST, OUTSIDE, STOPS, STATUS, UNNAMED = (
     "traceback", "silent change", "hang", "noise", "lost", "outside", "stops the rest", "status", "unnamed")  # fmt: skip
 FAULTS = (TRACEBACK, SILENT, HANG, NOISE, LOST, OUTSIDE, STOPS, STATUS, UNNAMED)
 VOLATILE = re.compile(
-    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:?\d\d| UTC|Z)?|\d\d:\d\d:\d\d|[0-9a-f]{40}\+?"
-    r"|\b\d+(\.\d+)? ?(seconds|sec|min|ms|s)\b"
+    r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?([+-]\d\d:?\d\d| UTC|Z)?|\d\d:\d\d:\d\d|\b[0-9a-f]{40}\b\+?"
+    r"|\b\d+(\.\d+)? ?(seconds|sec|min|ms|s)\b|of [\d.]+ GB"
 )
 TEXT_SUFFIXES = {".json", ".csv", ".svg", ".html", ".txt", ".md"}
+RUN_ID = re.compile(r"\b[0-9a-f]{12}")
 DAMAGE_WORDS = re.compile(r"damaged|left out", re.IGNORECASE)
 
 
@@ -45,13 +47,34 @@ class Observation:
     results: Mapping[str, str]
 
 
-def observe(done: Done, work: Path) -> Observation:
-    """Returns what a command left, with the folder written as WORK."""
+def observe(done: Done, work: Path, writes: bool = False) -> Observation:
+    """Returns what a command left, with the folder written as WORK.
+
+    Args:
+        done: The command.
+        work: The folder.
+        writes: Whether the results are the records of the store, not what was printed.
+    """
+    if writes:
+        errors = tuple(without_times(done.stderr, work).splitlines())
+        return Observation(done.status, errors, {"": "", "records": records(work / "store")})
     results = {"": without_times(done.stdout, work)}
     for path in sorted((work / "out").rglob("*")):
-        if path.is_file() and path.suffix in TEXT_SUFFIXES:
+        if path.is_file() and path.suffix in TEXT_SUFFIXES and not path.name.endswith(".about.json"):
             results[path.relative_to(work).as_posix()] = without_times(path.read_text(errors="replace"), work)
     return Observation(done.status, tuple(without_times(done.stderr, work).splitlines()), results)
+
+
+def records(store: Path) -> str:
+    """Returns the facts of the records of a store that are the same each time a run is trained."""
+    facts = {}
+    for path in sorted(store.glob("runs/*/record.json")):
+        try:
+            data = json.loads(path.read_text())
+            facts[path.parent.name] = [data[name] for name in ("run_id", "config", "status", "params", "final")]
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            facts[path.parent.name] = [type(error).__name__]
+    return json.dumps([{"run_id": run, "facts": values} for run, values in facts.items()], indent=1)
 
 
 def without_times(text: str, work: Path) -> str:
@@ -59,7 +82,7 @@ def without_times(text: str, work: Path) -> str:
 
 
 def comparable(results: Mapping[str, str], run: str | None, rows: bool) -> dict[str, str]:
-    """Returns results without what is said of damaged files; with `rows` only what names a run other than `run`."""
+    """Returns results without what they say of a run and of damaged files; with `rows` only what they say of others."""
     return {name: comparable_text(text, run, rows) for name, text in results.items()}
 
 
@@ -67,21 +90,19 @@ def comparable_text(text: str, run: str | None, rows: bool) -> str:
     try:
         data = json.loads(text)
     except ValueError:
-        lines = [line for line in text.splitlines() if not DAMAGE_WORDS.search(line)]
-        if rows:
-            lines = [line for line in lines if re.search(r"\b[0-9a-f]{12}", line) and not (run and run[:12] in line)]
-        return "\n".join(lines)
-    return json.dumps(_rows_of(data, run) if rows else _without_damaged(data), sort_keys=True)
+        lines = [line for line in text.splitlines() if not (DAMAGE_WORDS.search(line) or (run and run[:12] in line))]
+        return "\n".join(line for line in lines if not rows or RUN_ID.search(line))
+    return json.dumps(_rows_of(data, run) if rows else _without_damaged(data, run), sort_keys=True)
 
 
-def _without_damaged(data: Any) -> Any:
+def _without_damaged(data: Any, run: str | None) -> Any:
     if isinstance(data, dict):
-        return {name: _without_damaged(value) for name, value in data.items() if name != "damaged"}
-    if isinstance(data, list):
-        return [
-            _without_damaged(value) for value in data if not (isinstance(value, str) and DAMAGE_WORDS.search(value))
-        ]
-    return data
+        return {name: _without_damaged(value, run) for name, value in data.items() if name != "damaged"}
+    if not isinstance(data, list):
+        return data
+    kept = [value for value in data if not (isinstance(value, dict) and run and value.get("run_id") == run)]
+    kept = [value for value in kept if not (isinstance(value, str) and DAMAGE_WORDS.search(value))]
+    return [_without_damaged(value, run) for value in kept]
 
 
 def _rows_of(data: Any, run: str | None) -> list[Any]:

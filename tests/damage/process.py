@@ -14,6 +14,7 @@ import errno
 import importlib
 import json
 import os
+import pkgutil
 import resource
 import signal
 import subprocess
@@ -110,8 +111,9 @@ def serve(libraries: list[str]) -> None:
     """Answers requests on standard input until it is closed."""
     for name in libraries:
         importlib.import_module(name)
-    for package in PACKAGES:
-        importlib.import_module(f"{package}.__main__")
+    for package in PACKAGES[0 if "jax" in libraries else 1 :]:
+        for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
+            importlib.import_module(module.name)
     for line in sys.stdin:
         data = json.loads(line)
         request, began = Request(**{**data, "words": tuple(data["words"])}), time.monotonic()

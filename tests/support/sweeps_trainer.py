@@ -1,7 +1,7 @@
 """A small trainer for the tests of sweeps: a real process with the trainer's events, records, resumption and exits.
 
 STORE/behave.json maps run ids to what shall happen: fail, diverge, die (each time), die-once, deaf (ignores SIGTERM).
-"all": "in-order" ends the process with the first run that fails.
+"all": "die-waiting" ends the process while it waits for a run of another process; "in-order" ends the process with the first run that fails.
 STORE/pace is the seconds a step takes.
 """
 
@@ -42,10 +42,14 @@ def say(**event: object) -> None:
 
 signal.signal(signal.SIGTERM, on_term)
 (root / "started").open("a").write(f"{os.getpid()}\n")
+(root / "times").open("a").write(f"{time.monotonic()}\n")
 (root / "commands").open("a").write(" ".join(arguments) + "\n")
 if behave.get("all") == "die-at-once":
     print("no backend", file=sys.stderr)
     sys.exit(1)
+if behave.get("all") == "die-waiting":
+    say(event="waits", run_id=run_id(configs[0]), why="another process trains it")
+    os.abort()
 if behave.get("all") == "refuse":
     print("error: unknown argument", file=sys.stderr)
     sys.exit(2)

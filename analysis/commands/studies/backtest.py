@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with progress_bar("fits") as progress:
         result = backtest(arguments.source, names, arguments.holdout, options, fit_options, reading, progress)
-    return write_result(result.to_json(), arguments.json, lambda: _print_result(result))
+    return write_result(result.to_json(), arguments, lambda: _print_result(result))
 
 
 def _print_result(result: Backtest) -> None:

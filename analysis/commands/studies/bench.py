@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     points = load(arguments.source, options=reading) if arguments.source else synthetic_points(options.seed)
     with Console(stderr=True).status("") as status:
         times = time_fits(points, options, status.update)
-    return write_result(times, arguments.json, lambda: _print_times(times))
+    return write_result(times, arguments, lambda: _print_times(times))
 
 
 def _print_times(times: dict[str, Any]) -> None:

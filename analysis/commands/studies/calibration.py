@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         "calibration": [calibration.to_json() for calibration in calibrations],
         "extraction": [extraction.to_json(options.level) for extraction in extractions],
     }
-    return write_result(data, arguments.json, lambda: _print_tables(calibrations, extractions, options.level))
+    return write_result(data, arguments, lambda: _print_tables(calibrations, extractions, options.level))
 
 
 def _print_tables(calibrations: list[Calibration], extractions: list[Extraction], level: float) -> None:

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     conventions = compare_conventions(arguments.source, options, fit_options, reading)
     data = {"conventions": [c.to_json() for c in conventions], "notes": explanations(conventions)}
-    return write_result(json_ready(data), arguments.json, lambda: _print_conventions(arguments.source, conventions))
+    return write_result(json_ready(data), arguments, lambda: _print_conventions(arguments.source, conventions))
 
 
 def _print_conventions(source: str, conventions: list[Convention]) -> None:

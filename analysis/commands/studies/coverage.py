@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with progress_bar("sweeps") as progress:
         study = coverage_study(options, fit_options, progress)
-    return write_result(json_ready(study.to_json()), arguments.json, lambda: _print_study(study))
+    return write_result(json_ready(study.to_json()), arguments, lambda: _print_study(study))
 
 
 def _print_study(study: CoverageStudy) -> None:

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         with progress_bar(truth) as progress:
             studies.append(design_savings(truth, options, progress))
     data = {"studies": json_ready([study.to_json() for study in studies])}
-    return write_result(data, arguments.json, lambda: _print_studies(studies))
+    return write_result(data, arguments, lambda: _print_studies(studies))
 
 
 def _print_studies(studies: list[DesignSavings]) -> None:

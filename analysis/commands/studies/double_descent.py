@@ -30,4 +30,4 @@ def run(arguments: argparse.Namespace) -> int:
     def show() -> None:
         print_text("\n".join([*(profile.line for profile in study.profiles), *study.verdict]))
 
-    return write_result(study.to_json(), arguments.json, show)
+    return write_result(study.to_json(), arguments, show)

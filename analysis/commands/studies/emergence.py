@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     from analysis.evals.emergence import emergence_study  # here, so that --help stays fast
 
     study = emergence_study(arguments.source, options, reading)
-    return write_result(study.to_json(), arguments.json, lambda: _print_study(study))
+    return write_result(study.to_json(), arguments, lambda: _print_study(study))
 
 
 def _print_study(study: EmergenceStudy) -> None:

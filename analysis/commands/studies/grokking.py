@@ -27,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     from analysis.studies.grokking import analyse_grokking  # here, so that --help stays fast
 
     study = analyse_grokking(arguments.source, arguments.level)
-    return write_result(study.to_json(), arguments.json, lambda: _print_study(study))
+    return write_result(study.to_json(), arguments, lambda: _print_study(study))
 
 
 def _print_study(study: Grokking) -> None:

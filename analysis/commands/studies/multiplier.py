@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     multipliers = compute_multipliers(arguments.source, arguments.by, options, reading)
     data = {"by": arguments.by, "multipliers": [multiplier.to_json() for multiplier in multipliers]}
-    return write_result(data, arguments.json, lambda: _print_multipliers(arguments.by, multipliers))
+    return write_result(data, arguments, lambda: _print_multipliers(arguments.by, multipliers))
 
 
 def _print_multipliers(by: str, multipliers: list[Multiplier]) -> None:

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         save(result, advice, Path(arguments.figure))
         print_text(f"{arguments.figure}: written", sys.stderr)
     data = json_ready({**advice.to_json(), "fit": _describe_fit(result)})
-    return write_result(data, arguments.json, lambda: _print_advice(result, advice))
+    return write_result(data, arguments, lambda: _print_advice(result, advice))
 
 
 def _target(arguments: argparse.Namespace) -> Target:

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     from analysis.studies.observational import fit_observational  # here, so that --help stays fast
 
     result = fit_observational(arguments.source, scores, arguments.target, options)
-    return write_result(result.to_json(), arguments.json, lambda: _print_result(result))
+    return write_result(result.to_json(), arguments, lambda: _print_result(result))
 
 
 def _print_result(result: ObservationalFit) -> None:

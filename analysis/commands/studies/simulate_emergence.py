@@ -34,7 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
         "seed": options.seed,
         "verdicts": {name: dict(verdicts) for name, verdicts in counts.items()},
     }
-    return write_result(data, arguments.json, lambda: _print_confusion_matrix(counts, options.draws))
+    return write_result(data, arguments, lambda: _print_confusion_matrix(counts, options.draws))
 
 
 def _print_confusion_matrix(counts: dict[str, Counter[str]], draws: int) -> None:

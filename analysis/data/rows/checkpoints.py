@@ -104,7 +104,8 @@ def final_rows(runs: Sequence[str], points: Points, frame: pd.DataFrame) -> np.n
     """
     progress = _progress(frame, points)
     order = np.arange(len(runs)) if progress is None else np.argsort(progress, kind="stable")
-    return np.sort(list({runs[row]: row for row in order}.values()))
+    codes = pd.factorize(np.array(runs, object))[0][order][::-1]
+    return np.sort(order[::-1][np.unique(codes, return_index=True)[1]])
 
 
 def wants_final_rows(law: Law | None) -> bool:
@@ -207,9 +208,13 @@ def _unnamed_runs(
     has_steps: bool,
 ) -> list[str] | None:
     """The run of each row (n,) by texts and seeds, planned lengths and hyper-parameters, and N; None without runs."""
-    for names in ([*texts, *plans], texts, []):
-        labels = _joined(frame, names) if names else [""] * len(frame)
-        runs = [f"{label} N={N:g}".strip() for label, N in zip(labels, points.N, strict=True)]
+    codes, sizes = pd.factorize(points.N)
+    if len(points) < len(sizes) * MIN_CHECKPOINTS / 2:  # a run has one N, and half of the runs have so many rows
+        return None
+    sizes_n = np.array([f"N={N:g}" for N in sizes], object)[codes].tolist()
+    for names in dict.fromkeys([(*texts, *plans), tuple(texts), ()]):
+        labels = _joined(frame, names) if names else []
+        runs = [f"{label} {size}".strip() for label, size in zip(labels, sizes_n, strict=True)] if names else sizes_n
         named = bool(set(texts) & set(names))  # else runs of sizes and settings, whose lengths must differ
         if (named or np.ptp(points.D[final_rows(runs, points, frame)]) > 0) and _are_checkpoints(
             runs, points.N, progress, has_steps and named
@@ -260,15 +265,26 @@ def _are_designed(runs: Sequence[str], N: np.ndarray, progress: np.ndarray) -> b
 
 def _distinct_values(runs: Sequence[str], N: np.ndarray, progress: np.ndarray) -> np.ndarray | None:
     """Number of different D of each run; None if a label is empty, unique in all rows, or has several N."""
-    if not all(runs) or len(set(runs)) == len(runs):
+    codes, names = pd.factorize(np.array(runs, object))
+    if not all(names) or len(names) == len(runs):
         return None
-    parts = _rows_by_run(runs).values()
-    if any(np.ptp(N[rows]) > 0 for rows in parts):
+    order = np.lexsort((progress, codes))
+    same_run = np.diff(codes[order]) == 0
+    if (np.diff(N[order])[same_run] != 0).any():
         return None
-    return np.array([len(np.unique(progress[rows])) for rows in parts])
+    is_repeated = same_run & (np.diff(progress[order]) == 0)
+    return np.bincount(codes) - np.bincount(codes[order][1:][is_repeated], minlength=len(names))
 
 
 def _are_even(runs: Sequence[str], progress: np.ndarray) -> bool:
     """Whether the D of each run are evenly spaced, as those of checkpoints are and those of designed runs are not."""
-    steps = [np.diff(np.sort(progress[rows])) for rows in _rows_by_run(runs).values() if len(rows) > 2]
-    return bool(steps) and all(np.ptp(step) <= EVEN * step.max() for step in steps)
+    codes = pd.factorize(np.array(runs, object))[0]
+    order = np.lexsort((progress, codes))
+    same_run = np.diff(codes[order]) == 0
+    steps, codes = np.diff(progress[order])[same_run], codes[order][1:][same_run]
+    first = np.flatnonzero(np.diff(codes, prepend=-1))  # of each run with several rows
+    if not len(first):
+        return False
+    largest, smallest = np.maximum.reduceat(steps, first), np.minimum.reduceat(steps, first)
+    is_long = np.diff(first, append=len(codes)) > 1
+    return bool(is_long.any() and (largest - smallest <= EVEN * largest)[is_long].all())

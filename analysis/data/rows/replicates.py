@@ -5,13 +5,14 @@ Key: n rows.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
-from analysis.data.points import Points
+from analysis.data.points import Points, combination_codes
 from analysis.data.rows.factors import Factors, table_factors
 from analysis.errors import DataError
 from analysis.format import join_names, plural
@@ -27,11 +28,11 @@ class Selection:
     """Rows that are fitted.
 
     Attributes:
-        sets: Rows of each point; several rows are averaged.
+        sets: Rows of each point; several rows are averaged. None: each row is a point.
         notes: Notes on the selection.
     """
 
-    sets: list[np.ndarray]
+    sets: list[np.ndarray] | None
     notes: tuple[str, ...] = ()
 
 
@@ -55,7 +56,7 @@ def combine_replicates(
         DataError: Rows are to be compared by their loss, which is not known.
     """
     selection = select_replicates(points, frame, used, law, choice)
-    combined = average_rows(points, selection.sets)
+    combined = points if selection.sets is None else average_rows(points, selection.sets)
     return replace(combined, notes=(*combined.notes, *selection.notes))
 
 
@@ -71,14 +72,14 @@ def select_replicates(
         law: Law that is fitted.
         choice: One of REPLICATES.
     """
-    everything = Selection([np.array([row]) for row in range(len(points))])
+    everything = Selection(None)
     letters = input_letters(points, law)
     if choice == "all" or not letters:
         return everything
     apart = [points.groups] if points.groups else []
     apart += [] if points.epochs is None else [np.nan_to_num(points.epochs)]  # repeated data are another input
-    exact_n = _codes([*(points[letter] for letter in letters), *apart])
-    near_n = _codes([*(_rounded(points[letter]) for letter in letters), *apart])
+    exact_n = combination_codes([*(points[letter] for letter in letters), *apart])
+    near_n = combination_codes([*(_rounded(points[letter]) for letter in letters), *apart])
     repeated = np.flatnonzero(np.bincount(near_n)[near_n] > 1)
     if not len(repeated):
         return everything
@@ -134,16 +135,6 @@ def input_letters(points: Points, law: Law | None) -> list[str]:
     return list(dict.fromkeys([*known, *(letter for letter in needed if letter != "C")]))
 
 
-def _codes(columns: Iterable[np.ndarray | list[str]]) -> np.ndarray:
-    """Codes (n,) of the combinations of the values of columns."""
-    codes: np.ndarray | None = None
-    for column in columns:
-        new = pd.factorize(np.array(column, object) if isinstance(column, list) else column)[0]
-        codes = new if codes is None else pd.factorize(codes * (new.max() + 1) + new)[0]
-    assert codes is not None
-    return np.asarray(codes)
-
-
 def _parts(part_n: np.ndarray) -> list[np.ndarray]:
     """Rows of each part, from the part of each row (n,)."""
     codes = pd.factorize(part_n)[0]
@@ -152,12 +143,16 @@ def _parts(part_n: np.ndarray) -> list[np.ndarray]:
 
 def _rounded(x_n: np.ndarray) -> np.ndarray:
     """The first of each run of values (n,) within SAME_INPUT of it."""
-    values = np.unique(x_n)
+    values, value_n = np.unique(x_n, return_inverse=True)
     first = values.copy()
-    for i in range(1, len(values)):
-        if abs(values[i] - first[i - 1]) <= SAME_INPUT * abs(first[i - 1]):
-            first[i] = first[i - 1]
-    return np.asarray(first[np.searchsorted(values, x_n)])
+    start, near = 0, np.flatnonzero(np.diff(values) <= SAME_INPUT * np.abs(values[:-1]))  # the others begin a run
+    while (i := int(np.searchsorted(near, start))) < len(near):
+        start = int(near[i])
+        smallest = values[start]
+        end = bisect.bisect_right(values, SAME_INPUT * abs(smallest), start, key=lambda value: value - smallest)
+        first[start:end] = smallest
+        start = end
+    return np.asarray(first[value_n])
 
 
 def _merge_near(exact_n: np.ndarray, near_n: np.ndarray, factors: Factors) -> np.ndarray:
@@ -166,7 +161,7 @@ def _merge_near(exact_n: np.ndarray, near_n: np.ndarray, factors: Factors) -> np
     set_n = exact_n.copy()
     if not varied:
         return set_n
-    settings_n = _codes([*varied, *factors.others.values()])
+    settings_n = combination_codes([*varied, *factors.others.values()])
     for rows in _parts(near_n):
         if len(np.unique(settings_n[rows])) == len(rows):
             set_n[rows] = exact_n[rows[0]]
@@ -176,7 +171,7 @@ def _merge_near(exact_n: np.ndarray, near_n: np.ndarray, factors: Factors) -> np
 def _varying(columns: Mapping[str, np.ndarray], part_n: np.ndarray) -> dict[str, np.ndarray]:
     """Columns with several values within a part."""
     parts = len(np.unique(part_n))
-    return {name: codes for name, codes in columns.items() if len(np.unique(_codes([part_n, codes]))) > parts}
+    return {name: code_n for name, code_n in columns.items() if combination_codes([part_n, code_n]).max() + 1 > parts}
 
 
 @dataclass(frozen=True)
@@ -207,7 +202,7 @@ class _Chooser:
         compared = {**self.factors.hyperparameters, **(others if self.choice == "best" else {})}
         if is_recipe:
             compared[output] = np.unique(self.points[output], return_inverse=True)[1]
-        part_n = self.set_n if self.choice == "best" else _codes([self.set_n, *others.values()])
+        part_n = self.set_n if self.choice == "best" else combination_codes([self.set_n, *others.values()])
         varied = _varying(compared, part_n)
         best = [self._best_setting(rows, varied) for rows in _parts(part_n)]
         notes = self._note_best(part_n, varied, best) if varied else []
@@ -226,7 +221,7 @@ class _Chooser:
         """Rows of the hyper-parameters with the lowest mean loss."""
         if not varied:
             return rows
-        settings = _codes([codes[rows] for codes in varied.values()])
+        settings = combination_codes([codes[rows] for codes in varied.values()])
         losses = np.bincount(settings, self.points.L[rows]) / np.bincount(settings)
         return rows[settings == np.argmin(losses)]
 

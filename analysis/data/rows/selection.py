@@ -97,10 +97,12 @@ def _all_checkpoints(
         raise DataError("replicates mean: averages final rows: use --checkpoints final")
     choice = "seeds" if options.replicates == "auto" else options.replicates
     selection = select_replicates(points.select(last), frame.iloc[last], frozenset(used.values()), law, choice)
+    points = replace(points, notes=(*points.notes, *selection.notes))
+    if selection.sets is None:
+        return points
     assert points.runs is not None
     chosen = {points.runs[last[row]] for rows in selection.sets for row in rows}
-    rows = np.array([run in chosen for run in points.runs], bool)
-    return replace(points.select(rows), notes=(*points.notes, *selection.notes))
+    return points.select(np.array([run in chosen for run in points.runs], bool))
 
 
 def _words(column: str) -> set[str]:

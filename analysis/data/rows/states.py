@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Collection
 
 import numpy as np
+import pandas as pd
 
 from analysis.data.columns.names import name_readings
 from analysis.data.table import Table, cell_texts
@@ -29,6 +30,7 @@ FINISHED = {
     *("completedsuccessfully", "finishedsuccessfully", "published", "cd"),
 }
 FINISHED_ALONE = {"terminated"}  # finished in Ray Tune, but not where another word means finished
+FIRST_ROWS = 1000  # rows by which most columns are known to have no states
 SHORTEST_STATE = 3  # letters; shorter words, such as SLURM's CD and CA, alone do not make a column one of states
 UNFINISHED = re.compile(
     r"(fail|crash|kill|cancel|error|outofmemory|oom|time?d?out|preempt|abort|diverg|nodefail|bootfail|launchfail"
@@ -100,13 +102,21 @@ def _has_states(table: Table, name: str) -> bool:
     """Whether all cells of a column of any name are states, of finished and of failed or unfinished runs."""
     if table.frame[name].dtype.kind != "O":
         return False
-    words = {_normalised(cell) for cell in set(cell_texts(table.frame[name]))} - {""}
+    if not _are_states(_words_of(table.frame[name].head(FIRST_ROWS)) - FINISHED):  # soon known of most columns
+        return False
+    words = _words_of(table.frame[name])
     others = words - FINISHED
-    return (
-        bool(words & FINISHED and others)
-        and all(len(word) >= SHORTEST_STATE and UNFINISHED.fullmatch(word) for word in others)
-        and bool(others & PLAIN_STATES)
-    )
+    return bool(words & FINISHED and others & PLAIN_STATES) and _are_states(others)
+
+
+def _words_of(column: pd.Series) -> set[str]:
+    """Words of the cells of a column, without those of empty cells."""
+    return {_normalised(cell) for cell in set(cell_texts(column))} - {""}
+
+
+def _are_states(words: set[str]) -> bool:
+    """Whether all words are states of failed or unfinished runs."""
+    return all(len(word) >= SHORTEST_STATE and UNFINISHED.fullmatch(word) for word in words)
 
 
 def _normalised(cell: str) -> str:

@@ -6,6 +6,7 @@ totals at the end, Markdown tables, decimal commas. Whatever is left out or inte
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 from collections.abc import Iterator
@@ -15,28 +16,23 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.data.sources.files import check_rows, decode
 from analysis.data.table import DECIMAL_COMMA, Table, parse_column, table_of_frame
 from analysis.data.units import LOSSES, parse_unit
 from analysis.errors import DataError
 from analysis.format import plural
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
-NUL = "\0"
 SEPARATOR_LINE = re.compile(r'\ufeff?"?sep=(.)"?[\s,;]*', re.IGNORECASE)  # first line of a file that Excel can open
 TOTALS = re.compile(r"(?:grand |sub)?totals?|sum|mean|average|avg\.?|median|std\.?|st\.? ?dev\.?", re.IGNORECASE)
+LARGE = 1 << 20  # bytes from which regular text is read with Arrow
+MAX_LINE = 1 << 16  # bytes of a header of regular text
 MAX_TITLES = 3  # lines above the header
 MAX_TOTALS = 4  # rows of totals at the end of a table
 OTHER_UNITS = ("-", "#", "tokens", "params", "parameters", "count", "text", "name", "nats/token", "nats per token")
 SPREADSHEET_ERROR = re.compile(r"#(?:REF!|N/A|DIV/0!|VALUE!|NAME\?|NUM!|NULL!)")
 MARKDOWN_RULE = re.compile(r"[\s|:+-]*-[\s|:+-]*")
 Row = tuple[int, list[str]]  # line in the file, cells
-
-
-def decode(data: bytes) -> str:
-    """Returns the text of a file in UTF-8 or UTF-16, without its byte-order mark."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16")
-    return data.decode("utf-8-sig")
 
 
 def read_delimited(path: Path, data: bytes) -> Table:
@@ -49,11 +45,11 @@ def read_delimited(path: Path, data: bytes) -> Table:
     Raises:
         DataError: There is no header or the rows do not match it; one line that names the line of the file.
     """
-    text = decode(data)
-    if NUL in text:
-        raise DataError(f"{path}: has NUL bytes: not a text file")
-    lines = text.splitlines(keepends=True)
-    usual = "\t" if ".tsv" in path.name.lower() else ","
+    check_rows(path, data.count(b"\n"))
+    if len(data) >= LARGE and (table := read_regular_lines(path, data)) is not None:
+        return table
+    lines = decode(path, data).splitlines(keepends=True)
+    usual = _usual_separator(path)
     stated = SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
     contents = [i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")]
     contents = contents[1:] if stated else contents
@@ -71,12 +67,53 @@ def read_delimited(path: Path, data: bytes) -> Table:
     table = _table_of_rows(path, list(_rows(lines, first, separator)), separator)
     if titles:
         table = table.with_notes(f"{plural(titles, 'line')} above the header left out: {lines[contents[0]].strip()!r}")
-    if separator != usual and separator in SEPARATORS:
-        table = table.with_notes(f"cells are separated by {SEPARATORS[separator]}")
+    table = _with_separator_note(table, separator, usual)
     has_commas = separator == ";" and any(
         DECIMAL_COMMA.fullmatch(cell.strip()) for column in table.frame for cell in table.frame[column]
     )
     return replace(table.with_notes("commas are read as decimal points"), decimal_comma=True) if has_commas else table
+
+
+def read_regular_lines(path: Path, data: bytes) -> Table | None:
+    """The table of regular text (analysis/data/sources/regular.py), None of other text; as `read_delimited` reads it.
+
+    Args:
+        path: The file, for messages.
+        data: Its bytes.
+    """
+    from analysis.data.sources.regular import read_regular  # here, because few tables are large
+
+    data = data.removeprefix(codecs.BOM_UTF8)
+    end = data.find(b"\n", 0, MAX_LINE) + 1
+    following = data.find(b"\n", end, end + MAX_LINE)
+    try:
+        first, second = data[:end].decode(), data[end:following].decode()
+    except UnicodeDecodeError:
+        return None
+    usual = _usual_separator(path)
+    separator = _separator(first, [second], usual)
+    header = _split(first, separator) if separator in SEPARATORS and following >= 0 else []
+    is_special = SEPARATOR_LINE.fullmatch(first) or first.startswith("#") or all(map(_is_number, header))
+    if len(header) < 2 or not all(header) or is_special or (separator == ";" and b"," in data):
+        return None
+    frame = read_regular(data, separator, header)
+    if frame is None or len(frame) < 2:
+        return None
+    rows: list[Row] = [(i, list(frame.iloc[i])) for i in (0, 1, len(frame) - 1)]
+    if _with_units(header, rows) or TOTALS.fullmatch(_label(rows[-1])):
+        return None
+    table = table_of_frame(frame, str(path), np.arange(2, len(frame) + 2))
+    return _with_separator_note(table, separator, usual)
+
+
+def _usual_separator(path: Path) -> str:
+    return "\t" if ".tsv" in path.name.lower() else ","
+
+
+def _with_separator_note(table: Table, separator: str, usual: str) -> Table:
+    if separator == usual or separator not in SEPARATORS:
+        return table
+    return table.with_notes(f"cells are separated by {SEPARATORS[separator]}")
 
 
 def _split(line: str, separator: str) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from analysis.errors import DataError
-from scaling.store.checksums import masked_crc
+from scaling.store.verification.masked_crc import masked_crc
 
 MAX_RECORD = 1 << 16  # longer records are images, audio or histograms, which are skipped unread
 FLOAT, DOUBLE = 1, 2  # DataType in TensorProto

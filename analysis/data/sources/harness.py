@@ -6,7 +6,6 @@ before version 0.4 without filter; `n-samples`, `n-shot`, `configs`, `group_subt
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.data.sources.delimited import decode
+from analysis.data.sources.files import decode
+from analysis.data.sources.json_text import parse_json
 from analysis.data.table import Table, table_of_frame
 from analysis.errors import DataError
 from analysis.format import plural
@@ -67,7 +67,9 @@ def _read(path: Path) -> dict[str, Any] | None:
     if path.stat().st_size > MAX_FILE_BYTES:
         return None
     try:
-        content = json.loads(decode(path.read_bytes()))
+        content = parse_json(decode(path, path.read_bytes()))
+    except DataError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())}") from None
     return content if isinstance(content, dict) and is_results(content) else None

@@ -13,7 +13,8 @@ import pandas as pd
 
 from analysis.data.columns.names import COLUMN_NAMES, name_readings
 from analysis.data.sources import harness
-from analysis.data.sources.delimited import decode
+from analysis.data.sources.files import decode
+from analysis.data.sources.json_text import DuplicateKeyError, DuplicateKeys, parse_json
 from analysis.data.sources.trackers import NESTED, flatten
 from analysis.data.table import Table, table_of_frame
 from analysis.errors import DataError
@@ -26,6 +27,8 @@ HISTORIES = (  # members of a run with one object per step, or one list per quan
 )
 CONFIGS = (*NESTED, "hparams", "hyperparameters", "args", "cfg", "params", "model", "final", "metrics")
 STEPWISE = re.compile(r"(?:.*[^a-z])?(?:loss|steps?|tokens|ppl|perplexity|flops)(?:[^a-z].*)?", re.IGNORECASE)
+SPACE = re.compile(r"\s*")
+KEEP_ONE = "keep one of them"
 SHAPES = "must be a list of objects, one per run, an object with one object per run, or lists by column"
 USUAL = frozenset(name for names in COLUMN_NAMES.values() for name in names.split())
 
@@ -40,14 +43,11 @@ def read_json(path: Path, data: bytes) -> Table:
     Raises:
         DataError: The file is not JSON, or does not contain runs.
     """
-    text = decode(data)
+    text = decode(path, data)
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.msg == "Extra data":
-            content = _concatenated(path, text)
-        else:
-            raise DataError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from None
+        content = _values(path, text)
+    except DuplicateKeyError as error:
+        raise DataError(f"{path}: {error}: {KEEP_ONE}") from None
     if isinstance(content, dict) and harness.is_results(content):
         return harness.score_table([(path.stem, content)], str(path))
     return table_of_json(content, str(path))
@@ -64,24 +64,37 @@ def read_json_lines(path: Path, data: bytes) -> Table:
         DataError: A line is not a JSON object.
     """
     rows = []
-    for number, line in enumerate(decode(data).splitlines(), 1):
+    for number, line in enumerate(decode(path, data).split("\n"), 1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = parse_json(line)
         except json.JSONDecodeError as error:
             raise DataError(f"{path}: line {number}: not JSON: {error.msg}") from None
+        except DuplicateKeyError as error:
+            raise DataError(f"{path}: line {number}: {error}: {KEEP_ONE}") from None
         if not isinstance(row, dict):
             raise DataError(f"{path}: line {number}: must be an object, one per line")
         rows.append(row)
     return _table_of_runs(rows, [], str(path))
 
 
+def _values(path: Path, text: str) -> Any:
+    """The value of a text, or a list of several values one after another."""
+    try:
+        return parse_json(text)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data":
+            return _concatenated(path, text)
+        raise DataError(f"{path}: line {error.lineno}: not JSON: {error.msg}") from None
+
+
 def _concatenated(path: Path, text: str) -> list[Any]:
     """Values of a file with several JSON values, one after another."""
-    decoder, values, position = json.JSONDecoder(), [], 0
-    while text[position:].strip():
-        position += len(text[position:]) - len(text[position:].lstrip())
+    keys = DuplicateKeys()
+    decoder, values = json.JSONDecoder(object_pairs_hook=keys), []
+    position = _skip_space(text, 0)
+    while position < len(text):
         try:
             value, position = decoder.raw_decode(text, position)
         except json.JSONDecodeError as error:
@@ -89,7 +102,14 @@ def _concatenated(path: Path, text: str) -> list[Any]:
         if not isinstance(value, dict):
             raise DataError(f"{path}: line {text.count(chr(10), 0, position) + 1}: must be an object, one per line")
         values.append(value)
+        position = _skip_space(text, position)
+    keys.check(values)
     return values
+
+
+def _skip_space(text: str, position: int) -> int:
+    match = SPACE.match(text, position)
+    return match.end() if match else position
 
 
 def table_of_json(content: Any, name: str) -> Table:

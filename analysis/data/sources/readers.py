@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
 import lzma
 import zlib
@@ -18,6 +16,16 @@ from analysis.data.options import ReadOptions
 from analysis.data.record_cache import StoreSnapshot
 from analysis.data.sources import harness, tensorboard
 from analysis.data.sources.delimited import read_delimited
+from analysis.data.sources.files import (
+    MAX_JSON,
+    MAX_TEXT,
+    MAX_UNPACKED,
+    OPEN,
+    check_rows,
+    check_unpacked,
+    read_bytes,
+    require_regular,
+)
 from analysis.data.sources.json_tables import read_json, read_json_lines, table_of_json
 from analysis.data.sources.name_forms import add_name_values
 from analysis.data.sources.trackers import unfold
@@ -29,7 +37,7 @@ ACCEPTED = (
     ".csv, .tsv, .txt, .parquet, .json or .jsonl (also .gz, .bz2, .xz), a TensorBoard event file, or a folder: a "
     "store, TensorBoard runs, or results of lm-evaluation-harness"
 )
-DECOMPRESS = {".gz": gzip.decompress, ".bz2": bz2.decompress, ".xz": lzma.decompress}
+PARQUET_ROWS = 16_384  # rows that are unpacked at once to find their size
 
 
 def is_store(source: Any) -> bool:
@@ -67,17 +75,15 @@ def _read_path(path: Path) -> Table:
         return tensorboard.read_event_files(path) if tensorboard.has_events(path) else harness.read_folder(path)
     if path.match(tensorboard.EVENT_FILES):
         return tensorboard.read_event_files(path)
-    decompress = DECOMPRESS.get(path.suffix.lower())
-    reader = READERS.get(Path(path.stem).suffix.lower() if decompress else path.suffix.lower())
+    require_regular(path)
+    name = Path(path.stem) if path.suffix.lower() in OPEN else path
+    reader, limit = READERS.get(name.suffix.lower(), (None, 0))
     if reader is None:
         raise DataError(f"{path}: must be {ACCEPTED}")
     try:
-        data = path.read_bytes()
-        return unfold(reader(path, decompress(data) if decompress else data))
+        return unfold(reader(path, read_bytes(path, limit)))
     except DataError:
         raise
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: byte {error.start} is not UTF-8: save the file as UTF-8") from None
     except (EOFError, OSError, ValueError, RecursionError, zlib.error, lzma.LZMAError, csv.Error) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"{path}: cannot be read: {reason}") from None
@@ -100,12 +106,20 @@ def _read_memory(source: Any) -> Table:
 
 
 def _read_parquet(path: Path, data: bytes) -> Table:
+    import pyarrow.parquet as pq  # here, so that --help stays fast
+
+    with pq.ParquetFile(io.BytesIO(data)) as file:
+        check_rows(path, file.metadata.num_rows)
+        size = 0
+        for batch in file.iter_batches(PARQUET_ROWS):  # repeated cells take little of the file and all of the memory
+            size += batch.nbytes
+            check_unpacked(path, size)
     return table_of_frame(pd.read_parquet(io.BytesIO(data)), str(path))
 
 
-READERS = {
-    **dict.fromkeys((".csv", ".tsv", ".txt"), read_delimited),
-    **dict.fromkeys((".parquet", ".pq"), _read_parquet),
-    **dict.fromkeys((".jsonl", ".ndjson"), read_json_lines),
-    ".json": read_json,
+READERS = {  # reader and largest number of bytes, by the end of a file's name
+    **dict.fromkeys((".csv", ".tsv", ".txt"), (read_delimited, MAX_TEXT)),
+    **dict.fromkeys((".parquet", ".pq"), (_read_parquet, MAX_UNPACKED)),
+    **dict.fromkeys((".jsonl", ".ndjson"), (read_json_lines, MAX_JSON)),
+    ".json": (read_json, MAX_JSON),
 }

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.evals.tasks import Finding
 from analysis.figures import marks, style
@@ -23,7 +24,7 @@ CAPTION = (
 )
 
 
-def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
+def read(path: Path | StoreSnapshot, options: SourceOptions = SourceOptions()) -> Source:
     """Reads a store whose runs were evaluated, or a table of scores. Raises DataError for bad input."""
     return common.read(path, options, "L")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.data.record_cache import StoreSnapshot, as_snapshot
 from analysis.errors import DataError
 from analysis.evals.calibration import COVERAGES, Calibration, load_answers, measure_calibration, reliability_bins
 from analysis.evals.options import CalibrationOptions
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
-from scaling.store.record import Store
 from scaling.store.score_intervals import wilson_interval
 
 COLORS = (style.BLUE, style.VERMILION, style.GREEN, style.PURPLE, style.ORANGE, style.SKY)
@@ -28,12 +28,13 @@ CAPTION = (
 )
 
 
-def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
+def read(path: Path | StoreSnapshot, options: SourceOptions = SourceOptions()) -> Source:
     """Reads the answers of the largest run to each task. Raises DataError if there are none."""
-    sizes = {record.run_id: record.params.get("total", 0) for record in Store(path).records()}
+    store = as_snapshot(path)
+    sizes = {record.run_id: record.params.get("total", 0) for record in store.records()}
     fits = options.fits
     measured = CalibrationOptions(fits.bootstrap, fits.level, fits.seed, tasks=options.scores.tasks)
-    by_size = sorted(load_answers(path, measured), key=lambda answers: sizes.get(answers.run, 0))
+    by_size = sorted(load_answers(store, measured), key=lambda answers: sizes.get(answers.run, 0))
     largest = {answers.task: answers for answers in by_size}
     study = {task: measure_calibration(answers, measured) for task, answers in largest.items()}
     return source_of_study(path, "calibration", study, options)

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from analysis.data.options import ReadOptions
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.evals import emergence
 from analysis.evals.emergence import EmergenceStudy
@@ -25,11 +26,11 @@ VERDICT_KEY = f"Discs: smooth; diamonds: {ARTEFACT}; triangles: break; hollow: {
 SCALE_LABELS = {"C": style.C_LABEL, "N": style.N_LABEL, "D": style.D_LABEL}
 
 
-def read(path: Path, options: SourceOptions = SourceOptions(), axis: str | None = None) -> Source:
+def read(path: Path | StoreSnapshot, options: SourceOptions = SourceOptions(), axis: str | None = None) -> Source:
     """Reads a store whose runs were evaluated, or a table of scores.
 
     Args:
-        path: Folder of the store, or the file of the table.
+        path: The store, its folder, or the file of the table.
         options: Reading of the source, and scale, tasks and metrics of the scores.
         axis: Scale of the curves for a figure that shows one scale only; None uses that of the options.
 

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from analysis.data.record_cache import StoreSnapshot, as_snapshot
 from analysis.errors import DataError
 from analysis.evals.extraction import Extraction, load_extractions
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
 from analysis.figures.source import Source, source_of_study
-from scaling.store.record import Store
 
 ALPHABET = 26  # number of letters in planted documents
 CAPTION = (
@@ -26,13 +26,14 @@ CAPTION = (
 EVALUATE = "run `python -m scaling evaluate RUN --store STORE --tasks extraction` first"
 
 
-def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
+def read(path: Path | StoreSnapshot, options: SourceOptions = SourceOptions()) -> Source:
     """Reads the extraction of each run and its name in the legend. Raises DataError if no run was evaluated."""
-    extractions = load_extractions(path)
+    store = as_snapshot(path)
+    extractions = load_extractions(store)
     if not extractions:
         raise DataError(f"{path}: no run was evaluated on the task extraction: {EVALUATE}")
     names = {}
-    for record in Store(path).records():
+    for record in store.records():
         total = record.params.get("total")
         names[record.run_id] = f"{style.short_count(total)} parameters" if total else record.run_id[:8]
     study = [(names.get(extraction.run, extraction.run[:8]), extraction) for extraction in extractions]

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.evals.emergence import EmergenceStudy
 from analysis.figures import marks, style
@@ -37,7 +38,7 @@ class ShotPoint(NamedTuple):
     is_score: bool
 
 
-def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
+def read(path: Path | StoreSnapshot, options: SourceOptions = SourceOptions()) -> Source:
     """Reads a store whose runs were evaluated, or a table of scores. Raises DataError for bad input."""
     return common.read(path, options, "N")
 

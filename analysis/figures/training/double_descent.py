@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
@@ -24,7 +25,7 @@ CAPTION = (
 AXIS_LABELS = {"width": "Width", "data": "Training examples", "epochs": "Steps"}
 
 
-def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
+def read(path: Path | StoreSnapshot, options: SourceOptions = SourceOptions()) -> Source:
     """Reads the double-descent runs of a store, or a table of errors. Raises DataError if there are none."""
     return source_of_study(
         path, "double-descent", analyse_double_descent(path, options.fits.level, options.reading), options

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from analysis.data.record_cache import StoreSnapshot
 from analysis.errors import DataError
 from analysis.figures import marks, style
 from analysis.figures.options import SourceOptions
@@ -24,7 +25,7 @@ CAPTION = (
 SPLITS = (("train", "training", style.BLUE), ("held_out", "held out", style.VERMILION))
 
 
-def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
+def read(path: Path | StoreSnapshot, options: SourceOptions = SourceOptions()) -> Source:
     """Reads the grokking runs of a store. Raises DataError if there are none."""
     return source_of_study(path, "grokking", analyse_grokking(path, options.fits.level), options)
 

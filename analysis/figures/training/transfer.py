@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.data.from_store import filter_runs
+from analysis.data.record_cache import StoreSnapshot
 from analysis.data.sources.readers import is_store
 from analysis.errors import DataError
 from analysis.figures import marks, style
@@ -38,14 +39,14 @@ class RateStudy(NamedTuple):
     loss_unit: str
 
 
-def read(path: Path, options: SourceOptions = SourceOptions()) -> Source:
+def read(path: Path | StoreSnapshot, options: SourceOptions = SourceOptions()) -> Source:
     """Reads the runs of a store, or a table with a row per run. Raises DataError for bad input."""
     if not is_store(path):
         return source_of_study(path, "transfer", RateStudy(*rate_curves_of_table(path, options.reading)), options)
     if options.reading.columns:
         raise DataError(f"{path}: is a store: --columns applies only to a table")
     source = load(path, options.fits, options.reading)
-    runs = set() if source.runs is None else set(filter_runs(source.runs, path, options.reading.where)["run_id"])
+    runs = set() if source.runs is None else set(filter_runs(source.runs, Path(path), options.reading.where)["run_id"])
     return replace(source, records=tuple(record for record in source.records if record.run_id in runs))
 
 

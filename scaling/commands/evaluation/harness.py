@@ -25,20 +25,21 @@ def harness_options(args: argparse.Namespace) -> HarnessOptions | None:
     """Builds the harness options from parsed arguments; None without --harness tasks.
 
     Raises:
-        ConfigError: An option is out of range, or given without --harness.
+        ConfigError: An option is out of range, or given without --harness; or programs cannot be isolated here.
     """
-    from scaling.config.options import read_options
+    from scaling.config.options import option_flags, read_options
     from scaling.config.validation import require
     from scaling.evaluation.config import parse_integers
-    from scaling.evaluation.harness.config import HarnessOptions
+    from scaling.evaluation.harness.config import CODE_TASKS, HarnessOptions
+    from scaling.evaluation.harness.sandbox.programs import find_isolation
 
     if not args.benchmarks:
-        for name, flag in (("folder", "--harness-path"), ("limit", "--limit"), ("run_code", "--run-code")):
-            require(not getattr(args, name), f"{flag}: requires --harness")
+        for name in ("folder", "limit", "run_code", "unsafe_run_code"):
+            require(not getattr(args, name), f"{option_flags(HarnessOptions)[name]}: requires --harness")
         return None
     shots = parse_integers("--shots", args.shots or "")
     require(len(shots) < 2, f"--shots {args.shots}: --harness takes one number")
-    return dataclasses.replace(
+    options = dataclasses.replace(
         read_options(HarnessOptions, args),
         shots=shots[0] if shots else None,
         samples=args.samples,
@@ -46,6 +47,9 @@ def harness_options(args: argparse.Namespace) -> HarnessOptions | None:
         seed=args.seed,
         skip_bad=args.skip_bad,
     )
+    if options.runs_code and not options.unsafe_run_code and not set(CODE_TASKS).isdisjoint(options.benchmarks):
+        find_isolation()  # before a model is loaded
+    return options
 
 
 def bad_benchmarks(options: HarnessOptions) -> dict[str, str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scaling.commands.evaluation import harness
 from scaling.config.exit_status import BAD_INPUT, DONE, FAILED
 from scaling.config.validation import one_line, require
+from scaling.store.damaged import has_damaged_record, print_damaged
 from scaling.store.score_intervals import LEVEL
 
 if TYPE_CHECKING:
@@ -65,14 +66,17 @@ def select_runs(store: Store, names: Sequence[str], sweep: str | None, all_runs:
     if names:
         return list(dict.fromkeys(store.find_run(name) for name in names))
     records = {record.run_id: record for record in store.records()}
-    planned = [str(run["run_id"]) for run in (store.sweep(sweep) or [])] if sweep else []
+    sweeps = store.sweeps()
+    planned = [str(run["run_id"]) for run in sweeps.get(sweep or "", [])]
     members = {*planned, *(name for name, record in records.items() if sweep in (None, record.sweep))}
-    known = sorted({*store.sweeps(), *(record.sweep for record in records.values() if record.sweep)})
+    known = sorted({*sweeps, *(record.sweep for record in records.values() if record.sweep)})
+    print_damaged(store)
     require(
         bool(members), f"--sweep {sweep}: no such sweep in store {store.root}: it has {', '.join(known) or 'none'}"
         if sweep else f"--all-runs: store {store.root} has no runs",
     )  # fmt: skip
-    statuses = {name: records[name].status if name in records else "not started" for name in members}
+    unread = {name: "damaged" if has_damaged_record(store, name) else "not started" for name in members}
+    statuses = unread | {name: records[name].status for name in members if name in records}
     done = sorted(name for name, status in statuses.items() if status == "done")
     others = [status for status in statuses.values() if status != "done"]
     listed = ", ".join(f"{others.count(status)} {status}" for status in sorted(set(others)))
@@ -128,7 +132,7 @@ def has_missing(job: EvaluationJob, name: str) -> bool:
     """
     from scaling.evaluation import run
 
-    record = job.store.read(name)
+    record = job.store.read_intact(name)
     if record is None:
         return True
     step = record.config.steps if job.step is None else job.step

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import re
+from pathlib import Path
 
 from scaling.config.user_code import CodeReference, UserCodeError, parse_reference, read_code
 from scaling.data.corpora import CORPORA
 from scaling.data.corpus import TextCorpus, TokenCorpus
 from scaling.data.tasks import FAMILIES
 from scaling.data.tokens import CorpusError
+from scaling.store.origin.anonymous import corpus_label, is_anonymous
 
 PART = re.compile(r"(?P<reference>.*?:\w+?)(?P<range>:\d+(?:-\d+)?)?(?P<share>=.*)?")  # of a mixture, in a user's file
 
@@ -52,6 +54,17 @@ def split_part(name: str) -> tuple[CodeReference | None, str]:
     match = PART.fullmatch(name)
     reference = user_reference(match["reference"]) if match else None
     return reference, (match["range"] or "").removeprefix(":") if match and reference else ""
+
+
+def stored_corpus_name(spec: str, token_files: Path) -> str:
+    """Returns the name of a corpus in a store, which in an anonymous store has no folders; runs nothing.
+
+    Args:
+        spec: The specification.
+        token_files: Folder of the store's token files.
+    """
+    name = corpus_name(spec)
+    return corpus_label(name) if is_anonymous(token_files.parent) else name
 
 
 def corpus_name(spec: str) -> str:

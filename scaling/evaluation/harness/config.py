@@ -34,12 +34,18 @@ class HarnessOptions(ValidatedConfig):
         None, "read the benchmarks from DIR/TASK.jsonl instead of the hub", metavar="DIR", flag="--harness-path"
     )
     limit: int = option(0, "questions per benchmark (default 0: all)", metavar="M")
-    run_code: bool = option(False, "run the programs that the model writes, in a sandbox")
+    run_code: bool = option(False, "run the programs that the model writes, in a sandbox (Linux, bubblewrap)")
+    unsafe_run_code: bool = option(False, "run them without a sandbox, with your rights: only on a disposable machine")
     shots: int | None = None
     samples: int = 0
     temperature: float = 0.8
     seed: int = 0
     skip_bad: bool = False
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether programs that the model writes are run."""
+        return self.run_code or self.unsafe_run_code
 
     def check(self) -> None:
         """Raises ConfigError where a value is out of range."""

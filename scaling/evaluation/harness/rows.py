@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from scaling.evaluation.harness.config import CODE_TASKS, HarnessOptions
 from scaling.evaluation.harness.model import HarnessModel
-from scaling.evaluation.harness.sandbox import pass_at_k, program_passes
+from scaling.evaluation.harness.sandbox.isolation import NO_ISOLATION
+from scaling.evaluation.harness.sandbox.programs import Problem, find_isolation, run_programs
 from scaling.evaluation.summary import Score, put_share
 from scaling.store.items import Row
 
@@ -23,10 +25,13 @@ def harness_rows(
         task: Name of the task.
         shots: Solved examples before each question.
         samples: Samples of the harness.
-        options: Its `run_code` enables running programs.
+        options: Its `run_code` and `unsafe_run_code` enable running programs.
 
     Returns:
         One row per question, in order, and scores that the harness does not compute: pass@k of programs.
+
+    Raises:
+        ConfigError: Programs cannot be isolated on this machine.
     """
     by_item: dict[int, Row] = {}
     for sample in samples:  # one per filter: the verdict of the last one counts
@@ -36,11 +41,14 @@ def harness_rows(
         }  # fmt: skip
         by_item[row["item"]] = row | sample_columns(model, sample)
     rows = [by_item[item] for item in sorted(by_item)]
-    if task not in CODE_TASKS or not options.run_code:
+    if task not in CODE_TASKS or not options.runs_code:
         return rows, {}
+    isolation = NO_ISOLATION if options.unsafe_run_code else find_isolation()
     docs = {int(sample["doc_id"]): sample["doc"] for sample in samples}
+    programs = [(problem(docs[row["item"]]), text) for row in rows for text in row["generated"]]
+    passed = iter(run_programs(programs, isolation))
     for row in rows:
-        row["passed"] = [program_passes(program_with_test(docs[row["item"]], text)) for text in row["generated"]]
+        row |= {"passed": [next(passed) for _ in row["generated"]], "isolation": isolation.name}
     return rows, pass_rates(rows)
 
 
@@ -105,14 +113,13 @@ def generation_columns(sample: dict[str, Any]) -> Row:
     return row if match is None else row | {"passed": [bool(match)] * len(row["generated"])}
 
 
-def program_with_test(doc: dict[str, Any], text: str) -> str:
-    """Returns a function completed by the model, followed by its test.
+def problem(doc: dict[str, Any]) -> Problem:
+    """Returns the function that is to be completed, with its tests.
 
     Args:
-        doc: The problem, with prompt, test and entry_point.
-        text: The generated text.
+        doc: The fields of its line.
     """
-    return f"{doc['prompt']}{text}\n\n{doc['test']}\n\ncheck({doc['entry_point']})\n"
+    return Problem(doc["prompt"], doc["test"], doc["entry_point"])
 
 
 def pass_rates(rows: list[Row]) -> dict[str, Score]:
@@ -124,3 +131,16 @@ def pass_rates(rows: list[Row]) -> dict[str, Score]:
         if samples and k <= len(samples[0]):
             put_share(rates, f"pass@{k}", (pass_at_k(len(passed), sum(passed), k) for passed in samples))
     return rates
+
+
+def pass_at_k(samples: int, passed: int, k: int) -> float:
+    """Returns the probability that one of k samples passes, unbiased (Chen 2021, equation 1).
+
+    Args:
+        samples: Number of samples.
+        passed: How many of them pass.
+        k: Samples drawn without replacement.
+    """
+    if not 1 <= k <= samples:
+        raise ValueError(f"pass@{k} of {samples} samples: k must be from 1 to {samples}")
+    return 1 - math.comb(samples - passed, k) / math.comb(samples, k)

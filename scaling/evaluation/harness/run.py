@@ -121,6 +121,12 @@ def run_task(scorer: Scorer, folder: Path, task: str, options: HarnessOptions) -
         result.files.append(items.write_items(folder, name, shots, scorer.model.step, rows))
         label, metrics = items.task_label(name, shots), output["results"].get(name, {})
         result.scores[label] = code_scores | sample_scores(metrics, samples)
+        if code_scores:
+            result.scores[label]["isolated"] = Score(float(not options.unsafe_run_code), len(rows))
+        if code_scores and options.unsafe_run_code:
+            result.notes.append(
+                f"{name}: --unsafe-run-code: programs were run without isolation, with this user's rights"
+            )
         if model.too_long.get(name):
             result.notes.append(long_note(model, name, benchmark.names, len(rows) + len(model.too_long[name])))
     for name, metrics in {**output["results"], **output.get("groups", {})}.items():

@@ -23,6 +23,7 @@ from typing import Any
 from scaling.store import lease
 from scaling.store.files import StoreError, process_exists, read_json, user_cache_folder, write_atomic, write_json
 from scaling.store.lease import FileStorage
+from scaling.store.origin.anonymous import SETTINGS_FILE, is_anonymous
 from scaling.store.record import Record, Store
 from scaling.store.remote.files import RemoteFiles
 
@@ -44,7 +45,8 @@ class RemoteStore(Store):
     def _hold_both(self, name: str) -> Iterator[lease.Lease]:
         lock = self.root / "held" / name
         lock.parent.mkdir(parents=True, exist_ok=True)
-        with lease.hold_lease(self.remote, name) as remote_lease, lock.open("w") as file:
+        anonymous = is_anonymous(self.root)
+        with lease.hold_lease(self.remote, name, anonymous=anonymous) as remote_lease, lock.open("w") as file:
             fcntl.flock(file, fcntl.LOCK_SH)  # keeps fetches out of the run's folder: see _is_training
             yield remote_lease
 
@@ -64,6 +66,7 @@ class RemoteStore(Store):
         with self._store_errors():
             self.remote.write(probe, b"")
             self.remote.remove(probe)
+            self._fetch_settings()
 
     def write(self, record: Record) -> None:
         """Writes a record; uploads the other files of the run first if it has ended."""
@@ -150,6 +153,7 @@ class RemoteStore(Store):
     def fetch_results(self) -> None:
         """Fetches all changed records, curves, items and sweeps, except those of runs that this machine trains."""
         with self._store_errors():
+            self._fetch_settings()
             stamps = self._result_stamps()
             fetched = read_json(self.root / STAMPS_FILE) if (self.root / STAMPS_FILE).exists() else {}
             names = [n for n, stamp in stamps.items() if fetched.get(n) != stamp or not (self.root / n).exists()]
@@ -165,6 +169,10 @@ class RemoteStore(Store):
                     fetched[name] = stamps[name]
             if names:
                 write_json(self.root / STAMPS_FILE, fetched)
+
+    def _fetch_settings(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            write_atomic(self.root / SETTINGS_FILE, self.remote.read(SETTINGS_FILE))
 
     def _result_stamps(self) -> dict[str, str]:
         """Returns the stamps of all remote records, curves, items and sweeps, by name."""

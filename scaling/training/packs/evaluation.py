@@ -5,8 +5,6 @@ Axes: R runs (places of the pack), B batch, L positions.
 
 from __future__ import annotations
 
-import time
-
 import jax
 import numpy as np
 
@@ -33,9 +31,7 @@ def evaluate_runs(pack: Pack, due: list[int]) -> None:
         if all(map(np.isfinite, figures.values())):
             run.rows[-1] |= figures
         else:
-            end_run(
-                pack, place, loop_module.final_record(run, Diverged(run.step), time.monotonic() - pack.stepping_since)
-            )
+            end_run(pack, place, loop_module.final_record(run, Diverged(run.step)))
 
 
 def mean_scores_per_run(pack: Pack, name: str, rows: dict[int, np.ndarray]) -> dict[int, dict[str, float]]:

@@ -23,11 +23,12 @@ from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, run_id
 from scaling.data import examples
 from scaling.evaluation.config import EvaluationOptions
+from scaling.store.files import DamagedFileError
 from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Record, Store
 from scaling.training import checkpointing
 from scaling.training import loop as loop_module
-from scaling.training.claim import acquire_lease, claim_run, failed_record
+from scaling.training.claim import acquire_lease, claim_run, earlier_record, failed_record
 from scaling.training.events import end_event
 from scaling.training.learning_rate import learning_rate
 from scaling.training.loop import EVENT_SECONDS, final_record, open_corpus
@@ -123,7 +124,7 @@ def start_run(pack: Pack, place: int, config: RunConfig) -> None:
     try:
         lease = acquire_lease(store, record.run_id, stack)
         store.fetch_record(record.run_id)
-        earlier = store.read(record.run_id)
+        earlier = earlier_record(store, record.run_id)
         if earlier is not None and earlier.status in ("done", "diverged"):
             pack.records[record.run_id] = earlier
             pack.emit(end_event(earlier))
@@ -138,7 +139,7 @@ def start_run(pack: Pack, place: int, config: RunConfig) -> None:
         store.write(run.record)
         run.trackers = trackers.open_trackers(store, config, pack.placement, run.rows, record.sweep)
         pack.emit({"event": "start", "run_id": run.id, "steps": config.steps, "from": run.first_step})
-    except LeaseHeldError as error:
+    except (LeaseHeldError, DamagedFileError) as error:  # it is trained alone afterwards, or fails with this error
         pack.emit({"event": "waits", "run_id": record.run_id, "why": f"{error}: skipped for now"})
     except Exception as error:
         record = failed_record(record, error)
@@ -178,7 +179,9 @@ def stack_states(pack: Pack, seeds: list[int]) -> None:
 
 def run_steps(pack: Pack) -> None:
     """Trains, evaluates and saves until every run has ended; the next batches are read in the background."""
-    reported_at, pack.stepping_since = 0.0, time.monotonic()
+    reported_at = 0.0
+    for run in pack.runs.values():
+        run.stepping_since = time.monotonic()
     finish_runs(pack, [place for place, run in pack.runs.items() if run.first_step == run.config.steps])
     if not pack.runs:
         return
@@ -203,7 +206,7 @@ def run_steps(pack: Pack) -> None:
                 for place, run in list(pack.runs.items()):
                     with leave_pack_if_lost(pack, place):
                         checkpointing.write_curve(run)
-                    end_run(pack, place, final_record(run, Stopped(), time.monotonic() - pack.stepping_since))
+                    end_run(pack, place, final_record(run, Stopped()))
             elif pack.runs and time.monotonic() - pack.saved_at > pack.placement.save_seconds:
                 save_own_checkpoints(pack)
 
@@ -252,7 +255,7 @@ def collect_metrics(pack: Pack) -> None:
         try:
             collect_run_metrics(run)
         except Diverged as error:
-            end_run(pack, place, loop_module.final_record(run, error, time.monotonic() - pack.stepping_since))
+            end_run(pack, place, loop_module.final_record(run, error))
 
 
 def evaluate_due(pack: Pack) -> None:
@@ -302,7 +305,7 @@ def finish_runs(pack: Pack, places: list[int]) -> None:
                 checkpointing.save_trunk_checkpoint(run)
             checkpointing.write_curve(run)
             checkpointing.save_own_checkpoint(run)
-        end_run(pack, place, loop_module.final_record(run, None, time.monotonic() - pack.stepping_since))
+        end_run(pack, place, loop_module.final_record(run, None))
 
 
 def save_trunk_checkpoints(pack: Pack) -> None:

@@ -48,7 +48,6 @@ class Pack:
         state: Parameters and optimizer states of all places, stacked on a leading axis R.
         in_flight: Step of each run whose metrics are still computed, by place.
         metrics: The metrics in flight, (R,) each.
-        stepping_since: Time of the first step (time.monotonic).
         saved_at: Time of the last checkpoints (time.monotonic).
     """
 
@@ -69,7 +68,6 @@ class Pack:
     state: State = field(default_factory=dict)
     in_flight: dict[int, int] = field(default_factory=dict)
     metrics: dict[str, jax.Array] = field(default_factory=dict)
-    stepping_since: float = field(default_factory=time.monotonic)
     saved_at: float = field(default_factory=time.monotonic)
 
 

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from scaling.config.run import RunConfig, run_id
-from scaling.store.checksums import masked_crc
 from scaling.store.files import write_atomic
 from scaling.store.record import Record, Store
+from scaling.store.verification.masked_crc import masked_crc
 
 POINTS = 1000  # per curve, without evaluations; TensorBoard displays at most this many
 TAGS = {"loss": "loss/train", "val_loss": "loss/held-out"}  # other columns keep their names

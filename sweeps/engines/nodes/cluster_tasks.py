@@ -7,7 +7,7 @@ compiled step; chained jobs would each wait in the queue and compile again. A ta
 
 from __future__ import annotations
 
-import json
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from scaling.config.run import run_id
-from scaling.store.files import write_json
+from scaling.store.files import DamagedFileError, read_json, write_json
 from scaling.store.record import Store
 from sweeps.engines.cluster_jobs import FAILED, RUNNING, WAITING, Job, JobState
 from sweeps.engines.events import failure_event, log_tail, with_last_line
@@ -33,6 +33,7 @@ from sweeps.engines.submission import Submission, code_flags, write_configs
 from sweeps.errors import SweepError
 from sweeps.planning import workers
 
+TASKS_REMEDY = "if its job is still in the queue, cancel it; then remove the file"
 TRAIN = ("python", "-m", "scaling", "train")
 # Phases of a task besides WAITING and RUNNING. LOST: its node was lost, or the task must run again; REFUSED: the task
 # cannot be trained, and running it again would not help.
@@ -238,18 +239,36 @@ def write_tasks(store: Store, sweep: str, name: str, tasks: Sequence[NodeTask]) 
 
 
 def read_tasks(store: Store, sweep: str) -> dict[str, list[NodeTask]]:
-    """Returns the tasks of each job of a sweep, by the job's name.
+    """Returns the tasks of each job of a sweep, by the job's name; a damaged file is added to `store.damaged`.
 
     Args:
         store: The sweep's store.
         sweep: Name of the sweep.
     """
-    return {
-        path.stem: [
+    tasks = {}
+    for path in sorted(tasks_folder(store.root, sweep).glob("*.json")):
+        try:
+            tasks[path.stem] = _read_task_file(store, sweep, path)
+        except DamagedFileError as error:
+            store.note_damaged(error)
+    return tasks
+
+
+def _read_task_file(store: Store, sweep: str, path: Path) -> list[NodeTask]:
+    rows = read_json(path, TASKS_REMEDY)
+    try:
+        tasks = [
             NodeTask(store=str(store.root.absolute()), sweep=sweep, token=row["token"], index=row["index"],
                      run_ids=tuple(row["names"]), restarts=row["restarts"], command=tuple(row["command"]),
                      code=tuple(row.get("code", ())))
-            for row in json.loads(path.read_text())
-        ]
-        for path in sorted(tasks_folder(store.root, sweep).glob("*.json"))
-    }  # fmt: skip
+            for row in rows
+        ]  # fmt: skip
+    except (KeyError, TypeError, AttributeError):
+        raise DamagedFileError(path, "not a list of tasks", TASKS_REMEDY) from None
+    for task in tasks:
+        texts = (task.token, *task.run_ids, *task.command, *task.code)
+        if not all(isinstance(text, str) for text in texts) or not re.fullmatch(r"\w+", task.token):
+            raise DamagedFileError(path, "a task has values of other types", TASKS_REMEDY)
+        if type(task.index) is not int or type(task.restarts) is not int:
+            raise DamagedFileError(path, "a task has values of other types", TASKS_REMEDY)
+    return tasks

@@ -34,6 +34,11 @@ POLL_SECONDS = 0.5
 SCONTROL_SECONDS = 60.0  # timeout of SLURM's commands
 PORT_BASE, PORT_RANGE = 20_000, 10_000  # ports of coordinators, chosen by the number of the job
 Note = dict[str, Any]
+NOTE_FIELDS: dict[str, dict[str, type]] = {  # fields of each event that are read
+    "died": {"run_id": str, "how": str, "log": list},
+    "end": {"run_id": str, "status": str},
+    "left": {"how": str},
+}
 
 
 class TaskRefused(RuntimeError):
@@ -117,12 +122,21 @@ def append_note(task: NodeTask, note: Note) -> None:
 
 
 def read_notes(task: NodeTask) -> list[Note]:
-    """Returns the notes of all nodes that ran the task, in order, without lines that cannot be parsed."""
+    """Returns the notes of all nodes that ran the task, in order, without lines that are not notes."""
     notes = []
     for line in task.notes.read_bytes().split(b"\n")[:-1] if task.notes.exists() else []:
-        with contextlib.suppress(ValueError):
-            notes.append(json.loads(line))
+        with contextlib.suppress(ValueError, RecursionError):
+            note = json.loads(line)
+            if is_note(note):
+                notes.append(note)
     return notes
+
+
+def is_note(value: Any) -> bool:
+    """Returns whether parsed JSON is a note with the fields of its event."""
+    if not isinstance(value, dict) or not isinstance(value.get("event"), str):
+        return False
+    return all(isinstance(value.get(name), kind) for name, kind in NOTE_FIELDS.get(value["event"], {}).items())
 
 
 def deaths(notes: list[Note]) -> dict[str, list[Note]]:
@@ -136,7 +150,8 @@ def deaths(notes: list[Note]) -> dict[str, list[Note]]:
 
 def failures(notes: list[Note]) -> dict[str, str]:
     """Returns the error of each run that has failed permanently since the task was submitted."""
-    return {note["run_id"]: note["error"] for note in notes if note["event"] == "end" and note["status"] == "failed"}
+    failed = [note for note in notes if note["event"] == "end" and note["status"] == "failed"]
+    return {note["run_id"]: str(note.get("error", "no reason was recorded")) for note in failed}
 
 
 def last_transition(notes: list[Note]) -> Note:
@@ -154,7 +169,7 @@ def unfinished_runs(task: NodeTask, notes: list[Note]) -> list[str]:
     store, failed = Store(task.store), failures(notes)
 
     def is_over(name: str) -> bool:
-        record = store.read(name)
+        record = store.read_intact(name)
         return name in failed or (record is not None and record.status in FINISHED_STATUSES)
 
     return [name for name in task.run_ids if not is_over(name)]

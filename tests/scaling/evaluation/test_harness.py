@@ -14,8 +14,8 @@ from scaling.config.placement import Placement
 from scaling.config.validation import ConfigError
 from scaling.evaluation.harness.config import HarnessOptions
 from scaling.evaluation.harness.local import FORMATS, TASKS, read_task
+from scaling.evaluation.harness.rows import pass_at_k
 from scaling.evaluation.harness.run import run_harness
-from scaling.evaluation.harness.sandbox import pass_at_k, program_passes
 from scaling.inference.options import Generation
 from scaling.inference.scorer import Scorer
 from scaling.store import items
@@ -179,23 +179,6 @@ def test_every_format_has_its_yaml_and_its_lines() -> None:
     assert all(read_task(task, OWN).questions for task in FORMATS)
     golds = [row["gold"] for row in read_task("gpqa_diamond_zeroshot", OWN).questions]
     assert len(set(golds)) > 1 and golds == [row["gold"] for row in read_task("gpqa_diamond_zeroshot", OWN).questions]
-
-
-def test_a_program_passes_by_its_last_line_alone_and_within_its_limits(tmp_path: Path) -> None:
-    path = tmp_path / "kept"
-    cases = {
-        "x = 1": True,
-        "assert 1 == 2": False,
-        "raise SystemExit(0)": False,  # it has not come to its end
-        "while True: pass": False,
-        "x = bytearray(10**9)": False,
-        "open('big', 'wb').write(b'0' * 2**22)": False,
-        "import os; assert not [k for k in os.environ if k != 'LC_CTYPE'] and os.listdir() != ['kept']": True,
-        f"import subprocess; subprocess.Popen(['sh', '-c', 'sleep 3; touch {path}'])": True,
-    }
-    for program, right in cases.items():
-        assert program_passes(program, cpu_seconds=1, wall_seconds=10) is right, program
-    assert not program_passes("import time; time.sleep(60)", wall_seconds=0.5)
 
 
 def test_pass_at_k_is_the_share_of_draws_that_pass() -> None:

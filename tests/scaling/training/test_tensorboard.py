@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from scaling.config.run import RunConfig, override, run_id
-from scaling.store.checksums import masked_crc
 from scaling.store.record import Store
+from scaling.store.verification.masked_crc import masked_crc
 from scaling.training.packs.loop import train_pack
 from scaling.training.tracking.tensorboard import POINTS, TensorBoard
 from tests.support.training import STEPWISE, train_run

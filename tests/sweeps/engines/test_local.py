@@ -1,10 +1,13 @@
 """The local engine's processes: trunks whole, work even, cores apart, and nobody's death is another's."""
 
+import dataclasses
 import json
 import os
 import random
 import subprocess
 import sys
+import threading
+import time
 from itertools import combinations
 from pathlib import Path
 
@@ -12,7 +15,7 @@ import pytest
 
 from scaling.config.run import RunConfig, prefix_id, run_id
 from scaling.store.record import Store
-from sweeps.engines import local
+from sweeps.engines import crashes, local
 from sweeps.engines.submission import Submission
 from sweeps.errors import SweepError
 from sweeps.launching.launch import launch
@@ -20,7 +23,7 @@ from sweeps.launching.options import LaunchOptions
 from sweeps.planning.plan import execution_order, shared_steps
 from sweeps.planning.workers import RUN_FLOPS, SHAPE_FLOPS, assign_runs, divide_cores, estimated_work, move_to_balance
 from tests.support.commands import ROOT
-from tests.support.sweeps import CORPUS, TRAINER, small_grid
+from tests.support.sweeps import CORPUS, TRAINER, small_grid, wait_until
 
 
 def test_trunks_stay_whole_every_run_has_one_worker_and_the_work_is_even() -> None:
@@ -89,6 +92,41 @@ def test_one_workers_deaths_leave_the_others_runs_alone(tmp_path: Path, capsys: 
     text = {name: record.status for name, record in statuses.items() if record}
     assert text == {name: "failed" if name == bad else "done" for name in statuses}
     assert "attempt 3 of 3" in capsys.readouterr().err
+
+
+def test_attempts_are_limited_and_apart_while_another_process_trains_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(crashes, "RESTART_SECONDS", 0.2)
+    monkeypatch.setattr(crashes, "FOLLOW_SECONDS", 0.05)
+    store, run = Store(tmp_path), small_grid()[0]
+    name, statuses, printed = run_id(run), list[int](), list[str]()
+    (tmp_path / "behave.json").write_text(json.dumps({name: "die"}))
+    launcher = threading.Thread(
+        target=lambda: statuses.append(launch(store, "grid", [run], CORPUS, LaunchOptions(command=TRAINER)))
+    )
+    with store.lease(name):
+        launcher.start()
+        wait_until(lambda: printed.append(capsys.readouterr().err) or "trains it" in "".join(printed))
+        time.sleep(1.0)
+        assert launcher.is_alive() and store.read(name).status == "running"  # not failed: the other one trains it
+        store.write(dataclasses.replace(store.read(name), status="done", final={"loss": 3.0}))
+    launcher.join(timeout=20)
+    starts = [float(line) for line in (tmp_path / "times").read_text().split()]
+    assert statuses == [0] and len(starts) == "".join(printed).count("attempt") == 3
+    assert starts[1] - starts[0] > 0.2 and starts[2] - starts[1] > 0.4  # each pause is longer
+
+
+def test_a_child_that_dies_while_it_waits_for_a_held_run_fails_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, run = Store(tmp_path), small_grid()[0]
+    (tmp_path / "behave.json").write_text(json.dumps({"all": "die-waiting"}))
+    with store.lease(run_id(run)):
+        assert launch(store, "grid", [run], CORPUS, LaunchOptions(command=TRAINER)) == 1
+    assert store.read(run_id(run)) is None
+    lines = capsys.readouterr().err
+    assert "attempt 2 of 3" in lines and "attempt 3" not in lines and "with no run under way, 3 times" in lines
 
 
 def test_a_child_sees_its_own_cores_alone_and_knows_its_share(tmp_path: Path) -> None:

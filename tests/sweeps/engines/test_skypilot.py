@@ -183,7 +183,7 @@ print(json.dumps({
 @pytest.mark.parametrize("name", ["v5e-16", "v5p-32", "v6e-16", "v4-16"])
 def test_skypilots_parser_reads_what_was_meant(tmp_path: Path, tiny: RunConfig, name: str) -> None:
     own_values = dry_run_task(tmp_path, tiny, topology=name)
-    read = cloud.asked(PARSE, own_values, tmp_path)
+    read = cloud.script_output(PARSE, own_values, tmp_path)
     assert "error" not in read, read
     assert (read["name"], read["nodes"], read["spot"]) == (own_values["name"], 1, True)
     assert read["accelerators"] == {f"tpu-{tpu_slice(name).cloud_name}": 1}
@@ -196,4 +196,4 @@ def test_skypilots_parser_reads_what_was_meant(tmp_path: Path, tiny: RunConfig, 
 def test_skypilots_parser_tells_an_unknown_field(tmp_path: Path, tiny: RunConfig) -> None:
     own_values = dry_run_task(tmp_path, tiny)
     own_values["resources"]["use_spots"] = True
-    assert "use_spots" in cloud.asked(PARSE, own_values, tmp_path)["error"]
+    assert "use_spots" in cloud.script_output(PARSE, own_values, tmp_path)["error"]

@@ -1,0 +1,112 @@
+"""Which cases are run, and their outcomes counted."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from tests.damage.case import Bench, Case, open_bench
+from tests.damage.commands import COMMANDS, TRAINED_COMMANDS, Command
+from tests.damage.damages import DAMAGES, Damage
+from tests.damage.files import FILE_KINDS, TRAINED_KINDS, FileKind
+from tests.damage.outcome import Outcome
+from tests.damage.process import TRAINING, open_server
+from tests.damage.store import write_origin
+from tests.damage.trained import write_trained_origin
+
+REPEATS = 0.1  # cases of a damage with one variant by a command of one second; at least one
+LONGEST = 2.5  # commands that cost more seconds are run on a few damages only
+FEW = ("truncated", "altered-record", "other-columns", "copied")
+UNREAD = ("truncated", "directory", "unreadable", "pipe")  # damages of files that a command does not use
+CHEAP = ("table-csv", "plan-json", "status-json", "check")  # commands tried on files that they do not use
+
+
+@dataclass
+class Counts:
+    """Outcomes of cases.
+
+    Attributes:
+        by_kind: Number of cases by kind of file, damage and outcome.
+        faults: The cases that are faults, with their outcomes.
+    """
+
+    by_kind: Counter[tuple[str, str, str]] = field(default_factory=Counter)
+    faults: list[tuple[Case, Outcome]] = field(default_factory=list)
+
+    def add(self, case: Case, outcome: Outcome) -> None:
+        """Counts a case."""
+        self.by_kind[case.kind, case.damage, outcome.kind] += 1
+        if outcome.is_fault:
+            self.faults.append((case, outcome))
+
+    def by_outcome(self) -> Counter[str]:
+        """Number of cases by outcome."""
+        counts: Counter[str] = Counter()
+        for (_, _, outcome), number in self.by_kind.items():
+            counts[outcome] += number
+        return counts
+
+    def message(self) -> str:
+        """The faults, each with the command that repeats it."""
+        lines = [
+            f"python -m tests.damage '{case}'  # {outcome.kind}: {outcome.detail}" for case, outcome in self.faults
+        ]
+        return "\n".join([f"{len(lines)} faults in {self.by_outcome().total()} cases", *lines])
+
+
+def all_cases(seed: int, trained: bool = False) -> list[Case]:
+    """Returns the cases of a long test in random order: each damage of each kind of file with each command.
+
+    Args:
+        seed: Chooses files and variants of damages.
+        trained: Whether the cases are those of the trained store.
+    """
+    cases = []
+    for kind in (*FILE_KINDS, *TRAINED_KINDS) if trained else FILE_KINDS:
+        for damage in DAMAGES:
+            for chosen in TRAINED_COMMANDS if trained else COMMANDS:
+                if damage.applies_to(kind.name, kind.format):
+                    number = repeats(kind, damage, chosen)
+                    cases += [Case(kind.name, damage.name, chosen.name, 1000 * seed + i) for i in range(number)]
+    Random(seed).shuffle(cases)
+    return cases
+
+
+def repeats(kind: FileKind, damage: Damage, chosen: Command) -> int:
+    """Returns how many variants of a damage are tried with a command: more of many variants, fewer of a slow one."""
+    if kind.name not in chosen.reads:
+        return int(damage.name in UNREAD and chosen.name in CHEAP and not kind.is_input)
+    if chosen.cost > LONGEST and not chosen.writes:
+        return int(damage.name in FEW)
+    return min(damage.variants, max(1, round(REPEATS * math.sqrt(damage.variants) / max(chosen.cost, 0.2))))
+
+
+def run_cases(bench: Bench, cases: Iterable[Case]) -> Counts:
+    """Runs cases and counts their outcomes."""
+    counts = Counts()
+    for case in cases:
+        counts.add(case, bench.run(case))
+    return counts
+
+
+@contextmanager
+def bench_in(folder: Path, trained: bool = False) -> Iterator[Bench]:
+    """Context with a bench and new undamaged files in a folder.
+
+    Args:
+        folder: The folder.
+        trained: Whether the files are those of the trained store.
+    """
+    origin = folder / "origin"
+    if trained:
+        with open_server(*TRAINING) as server:
+            write_trained_origin(origin, server)
+    else:
+        write_origin(origin)
+    with open_bench(origin, folder / "work" / "files") as bench:
+        yield bench
