@@ -17,19 +17,25 @@ REQUIRED_COLUMNS = ("task", "metric_kind")
 
 
 def item_files(store: str | Path | StoreSnapshot, all_steps: bool = False) -> list[ItemFile]:
-    """Returns the item files of a store in order of task, shots, run and step.
+    """Returns the item files of a store in order of task, shots, run and step, without runs with a damaged record.
 
     Args:
         store: The store, or its folder.
         all_steps: Whether to return all evaluations of a run instead of the last one on each task.
     """
     store = as_snapshot(store)
-    files = [file for folder in store.root.glob("runs/*/items") for file in stored_items.item_files(folder)]
+    folders = [folder for folder in store.root.glob("runs/*/items") if not _has_damaged_record(store, folder.parent)]
+    files = [file for folder in folders for file in stored_items.item_files(folder)]
     files.sort(key=lambda file: (file.task, file.shots, file.run, file.step))
     if all_steps:
         return files
     last = {(file.task, file.shots, file.run): file for file in files}
     return list(last.values())
+
+
+def _has_damaged_record(store: StoreSnapshot, run: Path) -> bool:
+    """Whether the record in a run's folder is damaged; a folder without a record is not."""
+    return store.read_intact(run.name) is None and str((run / "record.json").relative_to(store.root)) in store.damaged
 
 
 def read_items(store: StoreSnapshot, file: ItemFile, required: Sequence[str] = REQUIRED_COLUMNS) -> pd.DataFrame | None:

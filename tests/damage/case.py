@@ -88,7 +88,7 @@ class Bench:
         shutil.rmtree(self.folder, ignore_errors=True)
         shutil.copytree(self.origin, self.folder, symlinks=True)
         for name in ("out", "cwd", "temporary"):
-            (self.folder / name).mkdir()
+            (self.folder / name).mkdir(exist_ok=True)
 
     def observe(self, chosen: Command, run: str | None) -> Observation:
         """Runs a command in the working folder."""
