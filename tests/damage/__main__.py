@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.damage.campaign import bench_in
+from tests.damage.campaign import benches_in
 from tests.damage.case import Case
 from tests.damage.commands import TRAINED_COMMANDS, command
 
@@ -15,7 +15,7 @@ def main(texts: list[str]) -> int:
     """Runs cases; returns 1 if one of them is a fault."""
     faults, cases = 0, [Case.parse(text) for text in texts]
     trained = command(cases[0].command) in TRAINED_COMMANDS
-    with tempfile.TemporaryDirectory() as folder, bench_in(Path(folder), trained) as bench:
+    with tempfile.TemporaryDirectory() as folder, benches_in(Path(folder), trained) as [bench]:
         for text, case in zip(texts, cases, strict=True):
             outcome = bench.run(case)
             faults += outcome.is_fault

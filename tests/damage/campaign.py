@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -51,6 +53,13 @@ class Counts:
             counts[outcome] += number
         return counts
 
+    def table(self) -> str:
+        """The numbers of cases by kind of file, damage and outcome."""
+        rows = [
+            f"{kind:20} {damage:18} {outcome:16} {n:5}" for (kind, damage, outcome), n in sorted(self.by_kind.items())
+        ]
+        return "\n".join([*rows, *(f"{outcome:56} {n:5}" for outcome, n in self.by_outcome().most_common())])
+
     def message(self) -> str:
         """The faults, each with the command that repeats it."""
         lines = [
@@ -79,6 +88,8 @@ def all_cases(seed: int, trained: bool = False) -> list[Case]:
 
 def repeats(kind: FileKind, damage: Damage, chosen: Command) -> int:
     """Returns how many variants of a damage are tried with a command: more of many variants, fewer of a slow one."""
+    if kind.format == "store":
+        return 1
     if kind.name not in chosen.reads:
         return int(damage.name in UNREAD and chosen.name in CHEAP and not kind.is_input)
     if chosen.cost > LONGEST and not chosen.writes:
@@ -86,21 +97,38 @@ def repeats(kind: FileKind, damage: Damage, chosen: Command) -> int:
     return min(damage.variants, max(1, round(REPEATS * math.sqrt(damage.variants) / max(chosen.cost, 0.2))))
 
 
-def run_cases(bench: Bench, cases: Iterable[Case]) -> Counts:
-    """Runs cases and counts their outcomes."""
-    counts = Counts()
-    for case in cases:
-        counts.add(case, bench.run(case))
+def run_cases(benches: Sequence[Bench], cases: Iterable[Case]) -> Counts:
+    """Runs cases and counts their outcomes.
+
+    Args:
+        benches: They share the cases, each in a thread that waits for its commands.
+        cases: The cases.
+    """
+    counts, remaining, lock = Counts(), iter(list(cases)), threading.Lock()
+
+    def work(bench: Bench) -> None:
+        while (case := next_case()) is not None:
+            outcome = bench.run(case)
+            with lock:
+                counts.add(case, outcome)
+
+    def next_case() -> Case | None:
+        with lock:
+            return next(remaining, None)
+
+    with ThreadPoolExecutor(len(benches)) as threads:
+        list(threads.map(work, benches))
     return counts
 
 
 @contextmanager
-def bench_in(folder: Path, trained: bool = False) -> Iterator[Bench]:
-    """Context with a bench and new undamaged files in a folder.
+def benches_in(folder: Path, trained: bool = False, number: int = 1) -> Iterator[list[Bench]]:
+    """Context with benches, which share new undamaged files in a folder.
 
     Args:
         folder: The folder.
         trained: Whether the files are those of the trained store.
+        number: Number of benches.
     """
     origin = folder / "origin"
     if trained:
@@ -108,5 +136,6 @@ def bench_in(folder: Path, trained: bool = False) -> Iterator[Bench]:
             write_trained_origin(origin, server)
     else:
         write_origin(origin)
-    with open_bench(origin, folder / "work" / "files") as bench:
-        yield bench
+    with ExitStack() as stack:
+        places = [folder / f"work-{i}" / "files" for i in range(number)]
+        yield [stack.enter_context(open_bench(origin, place)) for place in places]

@@ -154,6 +154,13 @@ class Bench:
             seen: What the command did.
         """
         kind, chosen = KINDS[case.kind], command(case.command)
+        if (
+            seen.status == BAD_INPUT
+            and not kind.of_run
+            and len(seen.errors) == 1
+            and outcome.names(seen.errors[0], words)
+        ):
+            return Outcome(outcome.REFUSED, seen.errors[0])
         baseline = self.reference(chosen, run)
         fault, extra = outcome.judge_errors(seen, baseline.errors, words)
         if fault:

@@ -139,22 +139,23 @@ def renamed(path: Path, random: Random) -> str:
 
 
 FILES = ("json", "lines", "parquet", "csv", "code", "bytes")
+FOLDERS = ("folder", "store")
 DAMAGES = (
     Damage("truncated", FILES, truncated, 20),
     Damage("emptied", FILES, emptied),
     Damage("flipped", FILES, flipped, 60),
     Damage("zeroed", FILES, zeroed),
     Damage("random-bytes", FILES, random_bytes, 2),
-    Damage("deleted", (*FILES, "folder"), deleted),
+    Damage("deleted", (*FILES, *FOLDERS), deleted),
     Damage("directory", FILES, directory),
-    Damage("unreadable", (*FILES, "folder"), unreadable),
+    Damage("unreadable", (*FILES, *FOLDERS), unreadable),
     Damage("pipe", FILES, pipe),
-    Damage("dangling-link", (*FILES, "folder"), dangling_link),
-    Damage("link-to-itself", (*FILES, "folder"), link_to_itself),
+    Damage("dangling-link", (*FILES, *FOLDERS), dangling_link),
+    Damage("link-to-itself", (*FILES, *FOLDERS), link_to_itself),
     Damage("link-to-other", ("record", "curve", "config"), link_to_other),
     Damage("content-of-other", ("record", "curve", "config"), content_of_other),
-    Damage("file-in-place", ("folder",), file_in_place),
-    Damage("emptied-folder", ("folder",), emptied_folder),
+    Damage("file-in-place", FOLDERS, file_in_place),
+    Damage("emptied-folder", FOLDERS, emptied_folder),
     Damage("copied", ("folder",), copied, 4),
     Damage("linked", ("folder",), linked, 2),
     Damage("renamed", ("folder",), renamed, 2),

@@ -19,7 +19,7 @@ class FileKind:
     Attributes:
         name: Its name.
         pattern: Pattern of its files, relative to the folder that has `store/` and `input/`.
-        format: json, lines (JSON lines), parquet, csv, code, bytes or folder.
+        format: json, lines (JSON lines), parquet, csv, code, bytes, folder (of a run or checkpoint) or store.
         is_cache: Whether the file can be made again from others, so that it may be replaced without a word.
         of_run: Whether it belongs to one run, so that a command over many runs must go on without it.
     """
@@ -53,6 +53,11 @@ FILE_KINDS = (
     FileKind("tokens-verified", "store/tokens/.*.verified", "bytes", is_cache=True),
     FileKind("events", "store/tensorboard/*/events.*", "bytes"),
     FileKind("index", "store/index.parquet", "parquet", is_cache=True),
+    FileKind("store", "store", "store"),
+    FileKind("runs", "store/runs", "store"),
+    FileKind("sweeps", "store/sweeps", "store"),
+    FileKind("token-files", "store/tokens", "store"),
+    FileKind("leases", "store/leases", "store"),
     FileKind("run-config", "input/config.json", "json"),
     FileKind("run-configs", "input/small.jsonl", "lines"),
     FileKind("prices", "input/prices.json", "json"),

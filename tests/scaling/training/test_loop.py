@@ -15,10 +15,12 @@ import pytest
 
 from scaling.config.placement import Placement
 from scaling.config.run import RunConfig, override, run_id
+from scaling.program import checkpoint
 from scaling.program.build import build_program
 from scaling.store.lease import LeaseHeldError
 from scaling.store.record import Store
 from tests.support.commands import ROOT
+from tests.support.sweeps import wait_until
 from tests.support.training import STEPWISE, assert_same_run, losses, start_trainer, train_run, wait_for_event
 
 
@@ -219,10 +221,12 @@ def test_kill_9_three_times_at_random_moments(
     config = override(tiny, ["steps=60000", "eval.every=2000"])  # longer than three lives of 2.5 s
     whole = start_trainer(config, second_store, tmp_path)
     assert whole.communicate(timeout=300)[0] and whole.returncode == 0
-    moments = random.Random(time.time_ns())
-    for _ in range(3):
+    moments, folder = random.Random(time.time_ns()), store.run_dir(run_id(config)) / "checkpoints"
+    for life in range(3):
         child = start_trainer(config, store, tmp_path, "--place", "save_seconds=0.4")
         wait_for_event(child, "step")
+        if life == 0:  # on a busy machine no life might save: the last one would start at 0 though nothing is wrong
+            wait_until(lambda: checkpoint.compatible_checkpoints([folder], config, store.checkpoint_folders), 60)
         time.sleep(moments.uniform(0.0, 1.5))
         assert child.poll() is None, "the run ended before it could be killed"
         child.kill()

@@ -6,7 +6,7 @@ import math
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaling.evaluation.harness.sandbox import worker
@@ -25,6 +25,7 @@ JSON = st.recursive(
 )
 
 
+@settings(max_examples=30, deadline=None)
 @given(LITERALS)
 def test_literals_arrive_unchanged(value: object) -> None:
     """By their repr: it tells types, signs of zero and nan apart."""
@@ -35,6 +36,7 @@ def test_literals_arrive_unchanged(value: object) -> None:
         assert repr(result) == repr(value)
 
 
+@settings(max_examples=30, deadline=None)
 @given(JSON)
 def test_any_json_is_a_literal_or_an_error_of_the_protocol(data: object) -> None:
     with contextlib.suppress(ProtocolError):
