@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from analysis.data import filter as row_filter
+from analysis.data.record_cache import StoreSnapshot
 from analysis.data.sources import readers
 from analysis.data.table import Table, cell_texts, parse_column, quote_cell
 from analysis.errors import DataError
@@ -87,7 +88,7 @@ def read_model_scores(
     Raises:
         DataError: A column is missing, or a score is not a share from 0 to 1.
     """
-    if isinstance(source, str | Path) and not Path(source).is_file():
+    if isinstance(source, str | Path | StoreSnapshot) and not Path(source).is_file():
         raise DataError(f"{source}: not a file: an observational law needs a table of models")
     table = readers.read_table(source)
     if len(set(scores)) < max(len(scores), 2):

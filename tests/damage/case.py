@@ -134,6 +134,7 @@ class Bench:
             return Outcome(outcome.OUTSIDE, ", ".join(sorted(outside)))
         kept, replaceable = set(after.values()), {path.relative_to(self.folder).as_posix()} if kind.is_cache else set()
         replaceable |= {"store/index.parquet"} if chosen.index else set()
+        replaceable |= {path.relative_to(self.folder).as_posix()} if kind.name in chosen.rewrites else set()
         gone = {name for name, state in before.items() if state not in kept and name not in replaceable}
         changed = {name for name in before if name.startswith("store/") and after.get(name) != before[name]}
         if not chosen.writes and not chosen.index and not kind.is_cache:

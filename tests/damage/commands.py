@@ -27,6 +27,7 @@ class Command:
         index: Whether it is run with the cache of records.
         training: Whether it needs JAX.
         writes: Whether it changes the store.
+        rewrites: Kinds of files that it is told to write again.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Command:
     index: bool = False
     training: bool = False
     writes: bool = False
+    rewrites: tuple[str, ...] = ()
 
 
 def _fit(*words: str) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ COMMANDS = (
     Command("figure-curves", _figure("curves", "STORE"), CURVES, cost=1.5),
     Command("figure-isoflop", _figure("isoflop", "STORE"), RECORDS, cost=1.8),
     Command("figure-own", _figure("INPUT/figure.py:losses", "STORE"), ("record", "figure-file"), cost=0.9),
-    Command("report", ("analysis", "report", "STORE", "--out", "OUT/report", *RESAMPLES), (*CURVES, "items"), cost=28.0),
+    Command("report", ("analysis", "report", "STORE", "--out", "OUT/r", *RESAMPLES), (*CURVES, "items"), cost=28.0),
     Command("report-csv", ("analysis", "report", "INPUT/table.csv", "--out", "OUT/r", *RESAMPLES), (), cost=20.0),
     Command("plan", ("sweeps", "plan", "INPUT/small.jsonl", "--store", "STORE"), (*SWEEPS, "run-configs")),
     Command(
@@ -124,9 +126,9 @@ TRAINED_COMMANDS = (
     Command("generate", ("scaling", "generate", "RUN", "--store", "STORE", "--prompt", "a", "--tokens", "5"),
             TRAINED, cost=1.0, training=True, one_run=True),
     Command("evaluate", ("scaling", "evaluate", "RUN", "--store", "STORE", *TASKS, "--json"),
-            (*TRAINED, "items"), cost=0.8, training=True, one_run=True, writes=True),
+            (*TRAINED, "items"), cost=0.8, training=True, one_run=True, writes=True, rewrites=("items",)),
     Command("evaluate-runs", ("scaling", "evaluate", "--all-runs", "--redo", "--store", "STORE", *TASKS),
-            (*TRAINED, "items"), cost=2.5, training=True, writes=True),
+            (*TRAINED, "items"), cost=2.5, training=True, writes=True, rewrites=("items",)),
     Command("attention", ("scaling", "attention", "RUN", "--store", "STORE", "--prompt", "abc", "--out", "OUT/a.json"),
             TRAINED, cost=1.0, training=True, one_run=True),
     Command("train", ("scaling", "train", "STORE/runs/RUN/config.json", "--store", "STORE"),

@@ -73,8 +73,10 @@ class Server:
     def __init__(self, *libraries: str) -> None:
         """Starts the process, which imports the libraries."""
         environment = {k: v for k, v in os.environ.items() if not k.startswith(("PYTEST", "PYTHONPATH"))}
-        environment |= {"PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg", "COLUMNS": "120", "OPENBLAS_NUM_THREADS": "1",
-                        "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2", "NO_COLOR": "1"}  # fmt: skip
+        environment |= {
+            "PYTHONPATH": str(ROOT), "COLUMNS": "120", "NO_COLOR": "1", "MPLBACKEND": "Agg", "XLA_FLAGS": "",
+            "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "2", "OPENBLAS_NUM_THREADS": "1",
+        }  # fmt: skip
         environment.pop("JAX_NUMPY_RANK_PROMOTION", None)
         self.process = subprocess.Popen(
             [sys.executable, "-m", "tests.damage.process", *libraries],

@@ -20,7 +20,7 @@ from scaling.evaluation.harness.sandbox.system_calls import seccomp_filter
 
 UNPRIVILEGED_ID = 65531  # user and group; no account of any distribution has it (65520 to 65533 are unassigned)
 TEMPORARY_BYTES, TEMPORARY_FILES = 16 * 2**20, 256  # of the working folder; folders count as files
-LIBRARY_FOLDERS = tuple(map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64")))
+LIBRARY_FOLDERS = tuple(map(Path, ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/share/zoneinfo")))
 PROGRAM_FOLDERS = tuple(map(Path, ("/usr", "/bin", "/sbin")))
 NULL_DEVICE = ("--perms", "0755", "--dir", "/dev", "--dev-bind", "/dev/null", "/dev/null")
 # Without exec: the shell of root may end the inner layer, which another user runs, when it is ended itself.
